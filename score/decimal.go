@@ -1,0 +1,215 @@
+package score
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Decimal is an exact decimal with up to three fraction digits: a score, a mark, a delta. It counts thousandths.
+type Decimal int64
+
+// MaxDecimal bounds every decimal, both ways. A sum of two bounded decimals cannot overflow an int64.
+const MaxDecimal Decimal = 999_999_999_999_999
+
+// Points is n as a Decimal.
+func Points(n int64) Decimal { return Decimal(n * 1000) }
+
+var errDecimal = errors.New("want a plain number with at most three fraction digits, such as 3 or 9.58")
+
+// ParseDecimal reads a plain JSON number: no exponent, at most three fraction digits, at most 999999999999.999 either way.
+func ParseDecimal(s string) (Decimal, error) {
+	digits := s
+	negative := len(digits) > 0 && digits[0] == '-'
+	if negative {
+		digits = digits[1:]
+	}
+	if len(digits) > 1 && digits[0] == '0' && digits[1] != '.' {
+		return 0, fmt.Errorf("got %s; %w", clip(s), errDecimal)
+	}
+	var v int64
+	whole, fraction, point := 0, 0, false
+	for i := range len(digits) {
+		c := digits[i]
+		switch {
+		case c == '.' && !point:
+			point = true
+			continue
+		case c < '0' || c > '9':
+			return 0, fmt.Errorf("got %s; %w", clip(s), errDecimal)
+		case point && fraction == 3 && c == '0':
+			continue
+		case point && fraction == 3:
+			return 0, fmt.Errorf("got %s, which has more than three fraction digits; %w", clip(s), errDecimal)
+		}
+		if point {
+			fraction++
+		} else {
+			whole++
+		}
+		if whole > 12 {
+			return 0, fmt.Errorf("got %s; the largest is %s", clip(s), MaxDecimal)
+		}
+		v = v*10 + int64(c-'0')
+	}
+	if whole == 0 || point && fraction == 0 {
+		return 0, fmt.Errorf("got %q; %w", clip(s), errDecimal)
+	}
+	for ; fraction < 3; fraction++ {
+		v *= 10
+	}
+	if negative {
+		v = -v
+	}
+	return Decimal(v), nil
+}
+
+// clip shortens what a bard sent for a message, between runes: a Problem is JSON and must stay UTF-8.
+func clip(s string) string {
+	n := 40
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
+}
+
+// Plus adds; ok is false if the sum is beyond MaxDecimal.
+func (d Decimal) Plus(e Decimal) (sum Decimal, ok bool) {
+	sum = d + e
+	return sum, sum <= MaxDecimal && sum >= -MaxDecimal
+}
+
+// AppendText appends d without trailing zeros: 3, 9.58, -0.005.
+func (d Decimal) AppendText(b []byte) ([]byte, error) {
+	v := int64(d)
+	if v < 0 {
+		b = append(b, '-')
+		v = -v
+	}
+	b = strconv.AppendInt(b, v/1000, 10)
+	if f := v % 1000; f != 0 {
+		b = append(b, '.', byte('0'+f/100), byte('0'+f/10%10), byte('0'+f%10))
+		for b[len(b)-1] == '0' {
+			b = b[:len(b)-1]
+		}
+	}
+	return b, nil
+}
+
+func (d Decimal) String() string {
+	b, _ := d.AppendText(nil)
+	return string(b)
+}
+
+// MarshalJSONTo writes d as a JSON number.
+func (d Decimal) MarshalJSONTo(e *jsontext.Encoder) error {
+	b, _ := d.AppendText(e.AvailableBuffer())
+	return e.WriteValue(b)
+}
+
+// UnmarshalJSONFrom reads a JSON number.
+func (d *Decimal) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v, err := dec.ReadValue()
+	if err != nil {
+		return err
+	}
+	if v.Kind() != '0' {
+		return fmt.Errorf("%s; %w", got(v.Kind(), v), errDecimal)
+	}
+	*d, err = ParseDecimal(string(v))
+	return err
+}
+
+// Total is one named number: a competitor's score, a period's, a statistic's.
+type Total struct {
+	Code  string
+	Value Decimal
+}
+
+// Totals is a JSON object from names to decimals that keeps an order, so that nothing depends on the order of a map.
+type Totals []Total
+
+// Get is the number named code.
+func (t Totals) Get(code string) (Decimal, bool) {
+	for i := range t {
+		if t[i].Code == code {
+			return t[i].Value, true
+		}
+	}
+	return 0, false
+}
+
+// set puts v under code, behind the others if it is new.
+func (t Totals) set(code string, v Decimal) Totals {
+	for i := range t {
+		if t[i].Code == code {
+			t[i].Value = v
+			return t
+		}
+	}
+	return append(t, Total{code, v})
+}
+
+// MarshalJSONTo writes the totals as a JSON object, in their order.
+func (t Totals) MarshalJSONTo(e *jsontext.Encoder) error {
+	if err := e.WriteToken(jsontext.BeginObject); err != nil {
+		return err
+	}
+	for _, n := range t {
+		if err := e.WriteToken(jsontext.String(n.Code)); err != nil {
+			return err
+		}
+		if err := n.Value.MarshalJSONTo(e); err != nil {
+			return err
+		}
+	}
+	return e.WriteToken(jsontext.EndObject)
+}
+
+// maxTotals bounds the members of one object of totals.
+const maxTotals = 1000
+
+// UnmarshalJSONFrom reads a JSON object of decimals and keeps the order in which it came.
+func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if k := dec.PeekKind(); k != '{' {
+		if err := dec.SkipValue(); err != nil {
+			return err
+		}
+		return fmt.Errorf("%s; want an object of numbers, such as {\"GAU\":2}", got(k, nil))
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	*t = (*t)[:0]
+	for dec.PeekKind() != '}' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		n := Total{Code: name.String()}
+		if len(*t) == maxTotals {
+			return fmt.Errorf("has more than %d members, which is the most", maxTotals)
+		}
+		if err := json.UnmarshalDecode(dec, &n.Value); err != nil {
+			return err
+		}
+		*t = append(*t, n)
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// sorted is t by code: the canonical order of what a bard sent.
+func (t Totals) sorted() Totals {
+	slices.SortFunc(t, func(a, b Total) int { return cmp.Compare(a.Code, b.Code) })
+	return t
+}

@@ -1,0 +1,397 @@
+package score
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	// MaxEventBytes bounds the JSON of one event. A contest.define with its thousand entrants fits.
+	MaxEventBytes = 256 << 10
+	// MaxArray bounds the events of one array, which is applied all or none.
+	MaxArray = 1000
+	// maxSeq is the largest integer that every JSON reader keeps exactly.
+	maxSeq = 1<<53 - 1
+)
+
+// envelope is an event on the wire: pointers tell what was left out.
+type envelope struct {
+	ID        string         `json:"id"`
+	Source    string         `json:"source"`
+	Seq       *uint64        `json:"seq"`
+	Type      Type           `json:"type"`
+	Time      *time.Time     `json:"time"`
+	ContestID string         `json:"contest_id"`
+	Data      jsontext.Value `json:"data"`
+}
+
+// Decode reads one event from JSON and checks its form: every member known, of the right kind and within bounds. Whether the
+// event fits the present state only the store can tell. What the caller may leave out stays zero.
+func Decode(b []byte) (Event, *Problem) {
+	if len(b) > MaxEventBytes {
+		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
+	}
+	if len(bytes.TrimLeft(b, " \t\r\n")) == 0 {
+		return Event{}, Problemf(InvalidEvent, "there is nothing; want an event, a JSON object with the members %s", strings.Join(memberNames(reflect.TypeFor[envelope]()), ", "))
+	}
+	var w envelope
+	if err := json.Unmarshal(b, &w, json.RejectUnknownMembers(true)); err != nil {
+		return Event{ID: w.ID}, jsonProblem("", err)
+	}
+	return w.event()
+}
+
+// DecodeArray reads one event, or an array of at most MaxArray. The problem's Index names the event at fault.
+func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	if len(b) == 0 || b[0] != '[' {
+		e, p := Decode(b)
+		return []Event{e}, false, p
+	}
+	// Names and text are left to Decode, whose problem then names the event.
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, true, jsonProblem("", err)
+	}
+	for d.PeekKind() != ']' {
+		i := len(events)
+		if i == MaxArray {
+			return nil, true, Problemf(TooLarge, "the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
+		}
+		v, err := d.ReadValue()
+		if err != nil {
+			p := jsonProblem("", err)
+			p.Index, p.Field = &i, strings.TrimPrefix(strings.TrimPrefix(p.Field, strconv.Itoa(i)), ".")
+			return nil, true, p
+		}
+		e, p := Decode(v)
+		if p != nil {
+			p.Index, p.ID = &i, e.ID
+			return nil, true, p
+		}
+		events = append(events, e)
+	}
+	if len(events) == 0 {
+		return nil, true, Problemf(InvalidEvent, "the array is empty; want 1 to %d events", MaxArray)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, true, jsonProblem("", err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, true, Problemf(InvalidEvent, "something follows the array; want one array, or application/x-ndjson with one event a line")
+	}
+	return events, true, nil
+}
+
+func (w *envelope) event() (Event, *Problem) {
+	e := Event{ID: w.ID, Source: w.Source, Type: w.Type, ContestID: w.ContestID, IDGiven: w.ID != "", TimeGiven: w.Time != nil}
+	c := check{}
+	if w.Seq != nil {
+		e.Seq = *w.Seq
+		if e.Seq < 1 || e.Seq > maxSeq {
+			c.fail("seq", "got %d; seq counts a source's events 1, 2, 3 ... up to %d", e.Seq, uint64(maxSeq))
+		}
+		if e.Source == "" {
+			c.fail("source", "a seq without a source counts nothing; name the source, or leave seq out")
+		}
+	}
+	c.text("id", e.ID, maxID, optional)
+	if e.Source != "" {
+		c.path("source", e.Source, maxID)
+	}
+	if w.Time != nil {
+		e.Time = *w.Time
+		c.time("time", e.Time)
+	}
+	if c.path("contest_id", e.ContestID, maxContestID); c.p != nil {
+		return e, c.p
+	}
+	mk, ok := newData[w.Type]
+	if !ok {
+		c.oneOf("type", string(w.Type), required, typeNames())
+		return e, c.p
+	}
+	e.Data = mk()
+	if kind := w.Data.Kind(); kind != '{' {
+		c.fail("data", "%s; want an object with the members %s", got(kind, w.Data), strings.Join(memberNames(reflect.TypeOf(e.Data).Elem()), ", "))
+		return e, c.p
+	}
+	if err := json.Unmarshal(w.Data, e.Data, json.RejectUnknownMembers(true)); err != nil {
+		return e, jsonProblem("data", err)
+	}
+	if e.Data.check(&c); c.p == nil {
+		checkEnvelope(&e, &c)
+	}
+	return e, c.p
+}
+
+// checkEnvelope checks what concerns the data and the rest of the event together.
+func checkEnvelope(e *Event, c *check) {
+	switch d := e.Data.(type) {
+	case *CompetitionDefine:
+		if strings.Contains(e.ContestID, "/") {
+			c.fail("contest_id", "got %q; a competition.define is about the competition alone, here %q", e.ContestID, e.Competition())
+		}
+	case *ContestDefine:
+		if e.ContestID == e.Competition() {
+			c.fail("contest_id", "got %q; a contest's id has the competition and at least one more segment: %q", e.ContestID, e.ContestID+"/1")
+		}
+		if d.Competition != "" && d.Competition != e.Competition() {
+			c.fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
+		}
+	}
+}
+
+func typeNames() []string {
+	names := make([]string, len(Types))
+	for i, t := range Types {
+		names[i] = string(t)
+	}
+	return names
+}
+
+// jsonProblem turns an error of the JSON decoder into one that a bard can act on. Base is the path of the value that was decoded.
+func jsonProblem(base string, err error) *Problem {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		field, what := fieldPath(base, syntax.JSONPointer), strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
+		switch {
+		case errors.Is(syntax.Err, jsontext.ErrDuplicateName):
+			return fieldProblem(field, "the member is there twice; want it once")
+		case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
+			return fieldProblem(field, "not valid JSON: it ends in the middle, after %d bytes", syntax.ByteOffset)
+		case strings.HasSuffix(what, "after top-level value"):
+			return fieldProblem(field, "not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson", syntax.ByteOffset, what)
+		}
+		return fieldProblem(field, "not valid JSON at byte %d: %s", syntax.ByteOffset, what)
+	}
+	semantic, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return fieldProblem(base, "%s", err)
+	}
+	field := fieldPath(base, semantic.JSONPointer)
+	switch {
+	case errors.Is(semantic.Err, json.ErrUnknownName):
+		return fieldProblem(field, "unknown member; want only %s", strings.Join(memberNames(semantic.GoType), ", "))
+	case semantic.GoType == reflect.TypeFor[Decimal]() || semantic.GoType == reflect.TypeFor[Totals]():
+		return fieldProblem(field, "%s", semantic.Err)
+	}
+	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
+}
+
+// got says what stood in the place of what was wanted: numbers and strings themselves, where v has them, of others the kind.
+func got(k jsontext.Kind, v jsontext.Value) string {
+	switch {
+	case (k == '"' || k == '0') && len(v) > 0:
+		return "got " + clip(string(v))
+	case k == '"':
+		return "got a string"
+	case k == '0':
+		return "got a number"
+	case k == 't' || k == 'f':
+		return "got " + k.String()
+	case k == 'n':
+		return "got null"
+	case k == '{':
+		return "got an object"
+	case k == '[':
+		return "got an array"
+	}
+	return "missing"
+}
+
+func wanted(t reflect.Type) string {
+	if t == nil {
+		return "another kind of value"
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Uint64:
+		return "a whole number, 1 or more"
+	case reflect.Slice:
+		return "an array"
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return "an RFC 3339 time, such as \"2026-02-09T10:16:40Z\""
+		}
+		return "an object with the members " + strings.Join(memberNames(t), ", ")
+	}
+	return "another kind of value"
+}
+
+// memberNames are the names that a struct's fields have in JSON.
+func memberNames(t reflect.Type) (names []string) {
+	for f := range t.Fields() {
+		if f.Anonymous {
+			names = append(names, memberNames(f.Type)...)
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// maxField bounds the path in a Problem: a bard decides how deep its JSON goes.
+const maxField = 200
+
+// fieldPath writes a JSON pointer as the path of a field: data.result.GAU.
+func fieldPath(base string, p jsontext.Pointer) string {
+	path := base
+	for name := range p.Tokens() {
+		if len(path) > maxField {
+			return path + "..."
+		}
+		if path != "" {
+			path += "."
+		}
+		path += clip(name)
+	}
+	return path
+}
+
+// Bounds of the strings in an event, in bytes.
+const (
+	maxID        = 128
+	maxContestID = 256
+	maxCode      = 128
+	maxPeriod    = 32
+	maxName      = 512
+	maxText      = 4096
+	maxEntrants  = 1000
+	maxList      = 256
+)
+
+const (
+	required = true
+	optional = false
+)
+
+// check gathers the first thing wrong with an event.
+type check struct{ p *Problem }
+
+func (c *check) fail(field, format string, args ...any) {
+	if c.p == nil {
+		c.p = fieldProblem(field, format, args...)
+	}
+}
+
+// text checks a string of at most limit bytes without control characters; what may be a text (maxText) may have lines and tabs.
+func (c *check) text(field, s string, limit int, need bool) {
+	switch {
+	case c.p != nil:
+	case s == "" && need:
+		c.fail(field, "missing; want a string")
+	case len(s) > limit:
+		c.fail(field, "has %d bytes; the most is %d", len(s), limit)
+	case !utf8.ValidString(s):
+		c.fail(field, "is not UTF-8")
+	}
+	for _, r := range s {
+		// Only what is read as a text has lines: a name with one would break tables and terminals.
+		if unicode.IsControl(r) && (limit < maxText || r != '\n' && r != '\t') {
+			c.fail(field, "has the control character %U; want plain text", r)
+		}
+	}
+}
+
+// path checks segments of [A-Za-z0-9._~-]+ joined by /: what stands in a URL as it is.
+func (c *check) path(field, s string, limit int) {
+	if s == "" {
+		c.fail(field, "missing; want segments of letters, digits and ._~- joined by /")
+		return
+	}
+	if len(s) > limit {
+		c.fail(field, "has %d bytes; the most is %d", len(s), limit)
+		return
+	}
+	for segment := range strings.SplitSeq(s, "/") {
+		if !plainSegment(segment) {
+			c.fail(field, "got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
+			return
+		}
+	}
+}
+
+func plainSegment(s string) bool {
+	if s == "" || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		b := s[i]
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '~', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ValidPath tells whether s can be a contest's id or a source.
+func ValidPath(s string) bool {
+	c := check{}
+	c.path("", s, maxContestID)
+	return c.p == nil
+}
+
+func (c *check) time(field string, t time.Time) {
+	// The zero time would count as left out, and a year that only another zone has cannot be written in UTC.
+	if y := t.UTC().Year(); y < 1 || y > 9999 || t.IsZero() {
+		c.fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
+	}
+}
+
+func (c *check) oneOf(field, s string, need bool, values []string) {
+	if s == "" && !need {
+		return
+	}
+	for _, v := range values {
+		if s == v {
+			return
+		}
+	}
+	if s == "" {
+		c.fail(field, "missing; want one of %s", strings.Join(values, ", "))
+		return
+	}
+	c.fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
+}
+
+// names checks a list of distinct, short strings.
+func (c *check) names(field string, list []string, limit int) {
+	if len(list) > maxList {
+		c.fail(field, "has %d members; the most is %d", len(list), maxList)
+		return
+	}
+	seen := make(map[string]bool, len(list))
+	for i, s := range list {
+		c.text(fmt.Sprintf("%s.%d", field, i), s, limit, required)
+		if seen[s] {
+			c.fail(field, "has %q twice", clip(s))
+		}
+		seen[s] = true
+	}
+}
+
+func (c *check) totals(field string, t Totals, limit int) {
+	for _, n := range t {
+		c.text(field+"."+clip(n.Code), n.Code, limit, required)
+	}
+}

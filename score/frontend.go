@@ -1,0 +1,39 @@
+package score
+
+// Frontend is one member of the group, as the members see it.
+type Frontend struct {
+	ID       string `json:"id"`
+	URL      string `json:"url"`  // where clients reach it; "" while nobody has heard from it
+	Peer     string `json:"peer"` // where the other members reach it
+	Master   bool   `json:"master"`
+	Voter    bool   `json:"voter"`
+	State    string `json:"state"` // one of the states below
+	Leased   bool   `json:"leased"`
+	Watchers int    `json:"watchers"`
+	Revision uint64 `json:"revision"`
+}
+
+// States of a frontend.
+const (
+	Serving     = "serving"     // answers reads and takes posts
+	Starting    = "starting"    // runs, and cannot answer yet: no master, or far behind
+	Unreachable = "unreachable" // does not answer the frontend that was asked
+)
+
+// Frontends is the group as one frontend sees it.
+type Frontends struct {
+	Mode      string     `json:"mode"`
+	Epoch     uint64     `json:"epoch"`  // the Raft term
+	Master    string     `json:"master"` // "" while there is none
+	Frontends []Frontend `json:"frontends"`
+}
+
+// NewMember asks for a place in the group.
+type NewMember struct {
+	ID    string `json:"id"`
+	Peer  string `json:"peer"`
+	URL   string `json:"url"`
+	Voter bool   `json:"voter"`
+	// Instance names the data directory behind the id, so that another machine's data never passes for this one's.
+	Instance string `json:"instance"`
+}

@@ -1,0 +1,133 @@
+package score_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// table has the medals that text says: "GAU 1 2 0, ROM 0 1 0".
+func table(t *testing.T, text string) *score.MedalTable {
+	t.Helper()
+	table := &score.MedalTable{Competition: "OG50BC"}
+	for _, line := range strings.Split(text, ", ") {
+		var o string
+		var gold, silver, bronze int
+		if _, err := fmt.Sscan(line, &o, &gold, &silver, &bronze); err != nil {
+			t.Fatal(err)
+		}
+		table.Know(o)
+		table.Count(o, score.Gold, gold)
+		table.Count(o, score.Silver, silver)
+		table.Count(o, score.Bronze, bronze)
+	}
+	return table
+}
+
+// ranked writes rows as "1 GAU" or, where the rank is shared, "1= GAU".
+func ranked(rows []score.MedalRow) string {
+	var lines []string
+	for _, r := range rows {
+		equal := ""
+		if r.RankEqual {
+			equal = "="
+		}
+		lines = append(lines, fmt.Sprintf("%d%s %s", r.Rank, equal, r.Organisation))
+	}
+	return strings.Join(lines, ", ")
+}
+
+func TestGoldThenSilverThenBronzeDecideAndEqualsShareARankByCode(t *testing.T) {
+	m := table(t, "ROM 1 9 9, GAU 2 0 0, EGY 1 9 9, BRI 1 9 10, GRE 0 99 99, HEL 0 0 1, BEL 0 0 1, IBE 0 0 1, NIL 0 0 0").Medals()
+	if got, want := ranked(m.Rows), "1 GAU, 2 BRI, 3= EGY, 3= ROM, 5 GRE, 6= BEL, 6= HEL, 6= IBE"; got != want {
+		t.Errorf("the table is %s, want %s", got, want)
+	}
+	if r := m.Rows[1]; r.Gold != 1 || r.Silver != 9 || r.Bronze != 10 || r.Total != 20 {
+		t.Errorf("the row of Britain is %+v", r)
+	}
+}
+
+func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
+	table := table(t, "AIN 9 0 0, GAU 1 0 0, ROM 0 1 0, EOR 0 0 1")
+	table.Define(&score.CompetitionDefine{Name: "Games", Neutral: []string{"EOR", "AIN", "NIL"}})
+	m := table.Medals()
+	if rows, outside := ranked(m.Rows), ranked(m.Outside); rows != "1 GAU, 2 ROM" || outside != "0 AIN, 0 EOR" {
+		t.Errorf("the table is %s; outside are %s", rows, outside)
+	}
+	if row, ok := table.Row("AIN"); !ok || row.Gold != 9 || row.Rank != 0 {
+		t.Errorf("the row outside is %+v, %v", row, ok)
+	}
+	if row, ok := table.Row("NIL"); !ok || row != (score.MedalRow{Organisation: "NIL"}) {
+		t.Errorf("a neutral organisation without medals has %+v, %v", row, ok)
+	}
+	table.Define(nil)
+	if rows := ranked(table.Medals().Rows); rows != "1 AIN, 2 GAU, 3 ROM, 4 EOR" {
+		t.Errorf("without the definition the table is %s", rows)
+	}
+}
+
+func TestAKnownOrganisationWithoutMedalsHasZerosAndAnUnknownOneNoRow(t *testing.T) {
+	table := table(t, "GAU 1 0 0")
+	if !table.Know("ROM") || table.Know("ROM") || table.Know("") {
+		t.Error("Know does not tell what is new")
+	}
+	if row, ok := table.Row("ROM"); !ok || row != (score.MedalRow{Organisation: "ROM"}) {
+		t.Errorf("Rome has %+v, %v", row, ok)
+	}
+	if row, ok := table.Row("BRI"); ok {
+		t.Errorf("Britain has %+v", row)
+	}
+	if rows := ranked(table.Medals().Rows); rows != "1 GAU" {
+		t.Errorf("the table is %s", rows)
+	}
+}
+
+func TestARevokedMedalIsTakenOffAgain(t *testing.T) {
+	table := table(t, "GAU 1 0 0, ROM 0 0 1")
+	table.Count("ROM", score.Bronze, -1)
+	table.Count("GAU", score.Bronze, 1)
+	if rows := ranked(table.Medals().Rows); rows != "1 GAU" {
+		t.Errorf("the table is %s", rows)
+	}
+	if row, ok := table.Row("ROM"); !ok || row.Total != 0 || row.Rank != 0 {
+		t.Errorf("Rome has %+v, %v", row, ok)
+	}
+}
+
+func TestAnEmptyMedalTableIsTwoEmptyLists(t *testing.T) {
+	b, err := json.Marshal((&score.MedalTable{Competition: "OG50BC"}).Medals())
+	if want := `{"competition":"OG50BC","rows":[],"outside":[],"revision":0}`; err != nil || string(b) != want {
+		t.Errorf("%s, %v; want %s", b, err, want)
+	}
+}
+
+func TestACloneOfAMedalTableStaysAsItIs(t *testing.T) {
+	original := table(t, "GAU 1 0 0, ROM 0 1 0")
+	clone := original.Clone()
+	original.Count("GAU", score.Gold, 5)
+	original.Count("BRI", score.Gold, 1)
+	original.Define(&score.CompetitionDefine{Neutral: []string{"GAU"}})
+	if rows := ranked(clone.Medals().Rows); rows != "1 GAU, 2 ROM" || clone.Counts[0].Gold != 1 {
+		t.Errorf("the clone is %s", rows)
+	}
+}
+
+func TestAStoredMedalTableComesBackTheSame(t *testing.T) {
+	original := table(t, "GAU 1 0 0, ROM 0 1 0, NIL 0 0 0")
+	original.Define(&score.CompetitionDefine{Name: "Games", Neutral: []string{"EOR"}})
+	b, err := json.Marshal(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back score.MedalTable
+	if err := json.Unmarshal(b, &back); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := json.Marshal(&back); err != nil || string(again) != string(b) {
+		t.Errorf("%s comes back as %s, %v", b, again, err)
+	}
+}

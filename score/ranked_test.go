@@ -1,0 +1,187 @@
+package score_test
+
+import (
+	"fmt"
+	"testing"
+
+	"laurel/score"
+)
+
+const race = `{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["5k","10k","finish"]}`
+
+func (f *folder) mark(competitor, split, mark string) {
+	f.t.Helper()
+	f.do(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"mark":%s,"organisation":"GAU"}`, competitor, split, mark))
+}
+
+func (f *folder) irm(competitor, split, irm string) {
+	f.t.Helper()
+	f.do(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"irm":%q}`, competitor, split, irm))
+}
+
+func TestAFirstMarkMakesTheCompetitorWhereThereIsNoList(t *testing.T) {
+	f := running(t, race)
+	f.mark("7", "5k", "15.9")
+	f.shows("7 15.9 0 1")
+	r := f.c.Record()
+	if *r.Total != 1 || r.Split != "5k" || r.Competitors[0].Organisation != "GAU" || r.Winner != "" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestEqualMarksShareARankAndTheNextSkips(t *testing.T) {
+	f := running(t, race)
+	for who, mark := range map[string]string{"a": "15.9", "b": "16", "c": "16.0", "d": "16.001"} {
+		f.mark(who, "5k", mark)
+	}
+	f.shows("a 15.9 0 1", "b 16 0 2", "c 16 0 2", "d 16.001 0 4")
+	for i, p := range f.c.Record().Competitors {
+		if p.SortOrder != i+1 {
+			t.Errorf("%s has sort order %d, want %d", p.Code, p.SortOrder, i+1)
+		}
+	}
+}
+
+func TestIRMsComeLastAndHaveNoRank(t *testing.T) {
+	f := running(t, race)
+	f.mark("a", "finish", "130.45")
+	f.irm("b", "finish", "DNF")
+	f.mark("c", "finish", "130.37")
+	f.irm("d", "finish", "DSQ")
+	f.shows("c 130.37 0 1", "a 130.45 0 2", "b - 0 0 DNF", "d - 0 0 DSQ")
+	if got := f.member("b", "result"); got != "null" {
+		t.Errorf("who did not finish has the result %s", got)
+	}
+}
+
+func TestALaterMarkReplacesTheEarlierOne(t *testing.T) {
+	f := running(t, race)
+	f.mark("a", "5k", "15.9")
+	f.mark("b", "5k", "16")
+	f.mark("a", "5k", "17")
+	f.shows("b 16 0 1", "a 17 0 2")
+	f.irm("b", "5k", "DSQ")
+	f.shows("a 17 0 1", "b - 0 0 DSQ")
+	f.mark("b", "5k", "16.5")
+	f.shows("b 16.5 0 1", "a 17 0 2")
+	if total := *f.c.Record().Total; total != 2 {
+		t.Errorf("the total is %d", total)
+	}
+}
+
+func TestTheFurthestSplitWithAMarkIsShown(t *testing.T) {
+	f := running(t, race)
+	f.mark("a", "5k", "15")
+	f.mark("b", "5k", "16")
+	f.mark("b", "10k", "31")
+	f.shows("b 31 0 1")
+	f.mark("c", "5k", "14")
+	f.shows("b 31 0 1")
+	f.mark("a", "10k", "30")
+	f.shows("a 30 0 1", "b 31 0 2")
+}
+
+func TestAnIRMDoesNotHideTheMarksOfThoseWhoRun(t *testing.T) {
+	f := running(t, race)
+	f.irm("late", "finish", "DNS")
+	f.shows("late - 0 0 DNS")
+	f.mark("a", "5k", "15")
+	f.shows("a 15 0 1")
+	f.irm("b", "10k", "DNF")
+	f.shows("a 15 0 1")
+	f.mark("a", "10k", "30")
+	f.shows("a 30 0 1", "b - 0 0 DNF")
+	f.mark("a", "finish", "130")
+	f.shows("a 130 0 1", "late - 0 0 DNS")
+	f.irm("a", "finish", "DSQ")
+	f.shows("a 30 0 1", "b - 0 0 DNF")
+}
+
+func TestTheDirectionOfTheRankingFollowsSortElseTheResultType(t *testing.T) {
+	for about, want := range map[string]string{
+		`"result_type":"TIME"`: "low", `"result_type":"DISTANCE"`: "high", `"result_type":"POINTS"`: "high", `"sort":"asc"`: "low", `"sort":"desc"`: "high",
+		`"result_type":"TIME","sort":"desc"`: "high", `"result_type":"POINTS","sort":"asc"`: "low",
+	} {
+		f := running(t, `{"kind":"ranked","sport":"menhir throw",`+about+`}`)
+		f.mark("high", "finish", "9")
+		f.mark("low", "finish", "-8.5")
+		if got := f.c.Record().Competitors[0].Code; got != want {
+			t.Errorf("%s: %s comes first", about, got)
+		}
+	}
+}
+
+func TestARankedContestShowsItsFirstTenAndTheTotal(t *testing.T) {
+	f := running(t, race)
+	for i := range 25 {
+		f.mark(fmt.Sprintf("%02d", i), "finish", fmt.Sprint(200-i))
+	}
+	r := f.c.Record()
+	if len(r.Competitors) != 10 || *r.Total != 25 || r.Competitors[0].Code != "24" || r.Competitors[9].Code != "15" {
+		t.Errorf("%d shown of %d, from %s to %s", len(r.Competitors), *r.Total, r.Competitors[0].Code, r.Competitors[9].Code)
+	}
+}
+
+func TestTheStartListFillsTheFirstTenWhileFewHaveMarks(t *testing.T) {
+	f := running(t, `{"kind":"ranked","sport":"x","result_type":"TIME","competitors":[{"code":"b","order":2,"name":"B"},{"code":"c","order":1},{"code":"a","order":2}]}`)
+	f.shows("c - 0 0", "a - 0 0", "b - 0 0")
+	f.mark("b", "finish", "9.58")
+	f.shows("b 9.58 0 1", "c - 0 0", "a - 0 0")
+	if r := f.c.Record(); *r.Total != 3 || r.Competitors[0].Name != "B" || r.Competitors[0].Organisation != "GAU" {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestMarksAreTakenAtKnownSplitsOnly(t *testing.T) {
+	f := running(t, race)
+	f.refused(score.TypeResultSet, `{"competitor":"a","split":"15k","mark":1}`, score.InvalidEvent, "data.split", `got "15k"; want one of 5k, 10k, finish`)
+	f = running(t, `{"kind":"ranked","sport":"x"}`)
+	f.refused(score.TypeResultSet, `{"competitor":"a","split":"5k","mark":1}`, score.InvalidEvent, "data.split", "want one of finish")
+	f.mark("a", "finish", "1")
+}
+
+func TestMarksAreTakenFromTheFirstRunningUntilCancelledOrOfficial(t *testing.T) {
+	const mark = `{"competitor":"a","split":"finish","mark":130}`
+	f := define(t, race)
+	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "has not started")
+	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.do(score.TypeResultSet, mark)
+	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
+	f.do(score.TypeResultSet, mark)
+	f.do(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
+	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by an event.void")
+	f = running(t, race)
+	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
+}
+
+func TestARaceIsWonAtItsLastSplitOnceFinished(t *testing.T) {
+	f := running(t, race)
+	f.mark("a", "10k", "30")
+	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+	if w := f.c.Record().Winner; w != "" {
+		t.Errorf("%q has won at 10k", w)
+	}
+	f.mark("b", "finish", "130")
+	if w := f.c.Record().Winner; w != "b" {
+		t.Errorf("the winner is %q", w)
+	}
+	f.mark("a", "finish", "130")
+	if w := f.c.Record().Winner; w != "" {
+		t.Errorf("of two equals %q has won", w)
+	}
+	f.irm("b", "finish", "DSQ")
+	if w := f.c.Record().Winner; w != "a" {
+		t.Errorf("the winner is %q", w)
+	}
+}
+
+func TestRanksOfAnOrderedList(t *testing.T) {
+	list := []score.Mark{{Value: 1}, {Value: 2}, {Value: 2}, {Value: 3}, {IRM: "DNF"}, {IRM: "DNS"}}
+	if got := fmt.Sprint(score.Ranks(list)); got != "[1 2 2 4 0 0]" {
+		t.Errorf("ranks are %s", got)
+	}
+	if got := score.Ranks(nil); len(got) != 0 {
+		t.Errorf("ranks of nobody are %v", got)
+	}
+}
