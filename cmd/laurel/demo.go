@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"laurel/cmd/command"
+	"laurel/cmd/laurel/children"
+	"laurel/cmd/laurel/demo"
+)
+
+func newDemoCommand() *cobra.Command {
+	var o demo.Options
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Run three frontends and a bard here, until Ctrl-C",
+		Long: `Starts three frontends as processes of their own, on free ports and with their data in a temporary directory, and sings them the
+Games of Gaul, Rome, Egypt and Britain. It says what to try: ask any of the three for the scores, kill one, the master too, and see that
+nothing is lost and that it comes back. Ctrl-C ends it and leaves nothing behind.`,
+		Example: `  laurel demo
+  laurel demo --speed 10
+  laurel demo --quiet --seed 7`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !(o.Speed > 0) {
+				return command.Usagef("--speed is %v; want a number above 0, such as 1 or 0.5", o.Speed)
+			}
+			program, err := os.Executable()
+			if err != nil {
+				return fmt.Errorf("the demo starts this very program three times, but cannot find it: %w", err)
+			}
+			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, f, first) }
+			o.Out = cmd.OutOrStdout()
+			// A terminal that is closed, or a reader that has gone (laurel demo | head), ends the demo as Ctrl-C does.
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+			defer stop()
+			return demo.Run(ctx, o)
+		},
+	}
+	c.Flags().Float64Var(&o.Speed, "speed", 1, "how fast the bard sings; 1 is a few events a second, 2 twice that")
+	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
+	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung")
+	command.NoVariables(c.Flags(), "speed", "seed", "quiet")
+	return c
+}
+
+// demoFrontend is how a frontend of the demo is started.
+func demoFrontend(program string, f, first children.Frontend) *exec.Cmd {
+	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer}
+	if f.ID == first.ID {
+		args = append(args, "--bootstrap")
+	} else {
+		args = append(args, "--join", first.URL())
+	}
+	cmd := exec.Command(program, args...)
+	// A developer's own settings are not meant for these.
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "LAUREL_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	return cmd
+}

@@ -1,0 +1,102 @@
+package demo
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/client"
+	"laurel/cmd/laurel/games"
+	"laurel/score"
+)
+
+// scripted is a frontend that answers posts one after the other as it was told to, with a problem or, where that is nil, with success.
+type scripted struct {
+	answers []*score.Problem
+	lastSeq uint64
+	got     []score.Event
+}
+
+func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1/bards/") {
+		fmt.Fprintf(w, `{"source":"","last_seq":%d,"last_id":""}`, s.lastSeq)
+		return
+	}
+	if r.URL.Path != "/v1/events" {
+		http.NotFound(w, r)
+		return
+	}
+	b, err := io.ReadAll(r.Body)
+	e, p := score.Decode(b)
+	if err != nil || p != nil {
+		panic(fmt.Sprint(err, p))
+	}
+	s.got = append(s.got, e)
+	if p := s.answers[len(s.got)-1]; p != nil {
+		w.WriteHeader(p.Status)
+		_ = json.MarshalWrite(w, p)
+		return
+	}
+	fmt.Fprintf(w, `{"revision":1,"results":[{"id":%q,"seq":%d,"revision":%d,"status":"applied"}]}`, e.ID, e.Seq, len(s.got))
+}
+
+func newTestDemo(t *testing.T, s *scripted) (*demo, *bytes.Buffer) {
+	t.Helper()
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	c, err := client.New([]string{server.URL}, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	var b bytes.Buffer
+	return &demo{out: newTicker(&b), client: c, seqs: map[string]uint64{}}, &b
+}
+
+func TestAnEventIsSungUnderOneSeqUntilItIsDurable(t *testing.T) {
+	s := &scripted{answers: []*score.Problem{score.Problemf(score.NoMaster, "not now"), score.Problemf(score.RateLimited, "slowly"), nil, nil}}
+	d, _ := newTestDemo(t, s)
+	composer := games.New(1)
+	first, _ := composer.Next()
+	second, _ := composer.Next()
+	for _, e := range []score.Event{first, second} {
+		if _, ok := d.post(t.Context(), &e); !ok {
+			t.Errorf("%s was given up", e.ID)
+		}
+	}
+	var seqs []uint64
+	for _, e := range s.got {
+		seqs = append(seqs, e.Seq)
+	}
+	if got := fmt.Sprint(seqs); got != "[1 1 1 2]" {
+		t.Errorf("the seqs were %s; want [1 1 1 2]", got)
+	}
+}
+
+func TestAfterARefusalTheSongGoesOnWhereTheStoreSays(t *testing.T) {
+	s := &scripted{lastSeq: 7, answers: []*score.Problem{nil, score.Problemf(score.IDConflict, "somebody has used it"), nil}}
+	d, said := newTestDemo(t, s)
+	composer := games.New(1)
+	var accepted []bool
+	for len(accepted) < 3 {
+		e, _ := composer.Next()
+		e.Source = "bard/cacofonix"
+		_, ok := d.post(t.Context(), &e)
+		accepted = append(accepted, ok)
+	}
+	if fmt.Sprint(accepted) != "[true false true]" {
+		t.Errorf("accepted: %v; want the second to be left out", accepted)
+	}
+	if got := s.got[2].Seq; got != 8 {
+		t.Errorf("the song goes on with seq %d; want 8", got)
+	}
+	if !strings.Contains(said.String(), "somebody has used it") {
+		t.Errorf("the demo does not say why:\n%s", said)
+	}
+}

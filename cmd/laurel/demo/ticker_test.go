@@ -1,0 +1,167 @@
+package demo
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"laurel/cmd/laurel/children"
+	"laurel/cmd/laurel/games"
+	"laurel/score"
+)
+
+const columns = 80
+
+// marks is score.Marks for one contest, in memory.
+type marks struct {
+	contest *score.Contest
+	splits  map[string][]score.Mark
+}
+
+func newMarks(c *score.Contest) *marks {
+	return &marks{contest: c, splits: map[string][]score.Mark{}}
+}
+
+func (m *marks) Set(split string, mark score.Mark) (total int) {
+	list := slices.DeleteFunc(m.splits[split], func(old score.Mark) bool { return old.Competitor == mark.Competitor })
+	m.splits[split] = append(list, mark)
+	return len(list) + 1
+}
+
+func (m *marks) First(split string, n int) ([]score.Mark, int) {
+	list := slices.Clone(m.splits[split])
+	slices.SortFunc(list, func(a, b score.Mark) int {
+		value := cmp.Compare(b.Value, a.Value)
+		if m.contest.About.LeastIsBest() {
+			value = -value
+		}
+		return cmp.Or(cmp.Compare(a.IRM, b.IRM), value, cmp.Compare(a.Competitor, b.Competitor))
+	})
+	return list[:min(n, len(list))], len(list)
+}
+
+// tickGames prints the first n events of the Games, with records that are folded from them.
+func tickGames(t *testing.T, out *ticker, n int) {
+	t.Helper()
+	composer := games.New(50)
+	contests := map[string]*score.Contest{}
+	kept := map[string]*marks{}
+	for i := range n {
+		e, _ := composer.Next()
+		c := contests[e.ContestID]
+		if _, ok := e.Data.(*score.ContestDefine); ok && c == nil {
+			c = score.NewContest(e.ContestID)
+			contests[e.ContestID], kept[e.ContestID] = c, newMarks(c)
+		}
+		var record *score.Record
+		if c != nil {
+			// Again: nothing is voided here, so the totals that an event gives may differ.
+			if p := c.Fold(&e, kept[e.ContestID], score.Again); p != nil {
+				t.Fatalf("%s: %v", e.ID, p)
+			}
+			r := c.Record()
+			record = &r
+		}
+		out.event(&e, uint64(i+1), record)
+	}
+}
+
+func checkLines(t *testing.T, b []byte) {
+	t.Helper()
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSuffix(line, "\n")
+		if n := utf8.RuneCountInString(line); n > columns {
+			t.Errorf("%d columns:\n%s", n, line)
+		}
+		if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' }) {
+			t.Errorf("a control character in %q", line)
+		}
+	}
+}
+
+func TestWhatIsSungFitsIntoEightyPlainColumns(t *testing.T) {
+	var b bytes.Buffer
+	tickGames(t, newTicker(&b), 3000)
+	checkLines(t, b.Bytes())
+	if n := bytes.Count(b.Bytes(), []byte("\n")); n < 1000 {
+		t.Errorf("3000 events have %d lines; want a third at least", n)
+	}
+	if testing.Verbose() {
+		t.Logf("the beginning:\n%s", b.Bytes()[:min(b.Len(), 8000)])
+	}
+}
+
+func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
+	var b bytes.Buffer
+	out := newTicker(&b)
+	list := []children.Frontend{{ID: "f1", HTTP: "127.0.0.1:8001", PID: 4194301}, {ID: "f2", HTTP: "127.0.0.1:8002", PID: 4194302}, {ID: "f3", HTTP: "127.0.0.1:8003", PID: 4194303}}
+	out.introduce(list, "f2", "/tmp/laurel-demo-1234567890")
+	for _, what := range []children.What{children.Died, children.Back, children.Left} {
+		out.notice(children.Notice{Frontend: list[2], What: what, How: "signal: segmentation fault"})
+	}
+	out.newMaster("f1", true, 0)
+	out.newMaster("f3", false, 1234*time.Millisecond)
+	const id = "OG50BC/CUR-X-SFNL-01"
+	out.agreement(id, agreement{revision: "123456", alike: []string{"f1", "f2", "f3"}})
+	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
+	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, differ: []string{"f2", "f3"}})
+	out.agreement(id, agreement{silent: []string{"f1", "f2", "f3"}})
+	out.medals(score.Medals{Name: "Games of 50 BC", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
+		Outside: []score.MedalRow{{Organisation: "NEU", Bronze: 1, Total: 1}}})
+	checkLines(t, b.Bytes())
+	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("nothing says %q", want)
+		}
+	}
+	if testing.Verbose() {
+		t.Logf("\n%s", b.Bytes())
+	}
+}
+
+func TestColoursChangeNoWord(t *testing.T) {
+	var plain, coloured bytes.Buffer
+	tickGames(t, newTicker(&plain), 500)
+	tickGames(t, &ticker{w: &coloured, colour: true}, 500)
+	stripped := coloured.String()
+	for {
+		before, after, ok := strings.Cut(stripped, "\x1b[")
+		if !ok {
+			break
+		}
+		_, after, _ = strings.Cut(after, "m")
+		stripped = before + after
+	}
+	if stripped != plain.String() {
+		t.Error("without its colours, the coloured text is not the plain one")
+	}
+	if coloured.Len() == plain.Len() {
+		t.Error("there are no colours")
+	}
+}
+
+func TestMarksAreWrittenAsPeopleDo(t *testing.T) {
+	for _, c := range []struct {
+		value            string
+		resultType, unit string
+		want             string
+	}{
+		{"9968.7", "TIME", "s", "2:46:08.7"},
+		{"204.55", "TIME", "s", "3:24.5"},
+		{"8.87", "TIME", "min", "8.87 min"},
+		{"17.4", "DISTANCE", "m", "17.4 m"},
+		{"190.25", "POINTS", "points", "190.25"},
+	} {
+		v, err := score.ParseDecimal(c.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := mark(v, c.resultType, c.unit); got != c.want {
+			t.Errorf("%s %s %s is written %q; want %q", c.value, c.resultType, c.unit, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/cmd/command"
+	"laurel/cmd/laurel/children"
+	"laurel/cmd/laurel/demo"
+)
+
+// asLaurel makes the test's own binary play the laurel command, for processes of their own. It does not begin with LAUREL_, which
+// a demo would keep from its frontends: they would run the tests instead.
+const asLaurel = "TEST_AS_LAUREL"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLaurel) != "" {
+		os.Exit(command.Main(newLaurelCommand()))
+	}
+	os.Exit(m.Run())
+}
+
+// patience is how long a test waits for what must come.
+const patience = 60 * time.Second
+
+// output is what a demo has said so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+	// grown has room for one word: that there is more.
+	grown chan struct{}
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case o.grown <- struct{}{}:
+	default:
+	}
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// await waits until the demo has said what the pattern matches, behind the first n bytes, and gives the pattern's first group and the end of the match.
+func (o *output) await(t *testing.T, pattern string, n int) (group string, end int) {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	deadline := time.After(patience)
+	for {
+		said := o.String()[n:]
+		if at := re.FindStringSubmatchIndex(said); at != nil {
+			if len(at) > 2 {
+				group = said[at[2]:at[3]]
+			}
+			return group, n + at[1]
+		}
+		select {
+		case <-o.grown:
+		case <-deadline:
+			t.Fatalf("the demo has not said %q; it said:\n%s", pattern, o)
+		}
+	}
+}
+
+func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	out := &output{grown: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- demo.Run(ctx, demo.Options{Speed: 20, Seed: 50, Out: out, Frontend: func(f, first children.Frontend) *exec.Cmd {
+			cmd := demoFrontend(os.Args[0], f, first)
+			cmd.Env = append(cmd.Env, asLaurel+"=1")
+			return cmd
+		}})
+	}()
+
+	_, said := out.await(t, `The Games of 50 BC are open`, 0)
+	urls := regexp.MustCompile(`(?m)^  f\d  (http://\S+)`).FindAllStringSubmatch(out.String(), -1)
+	if len(urls) != 3 {
+		t.Fatalf("the demo names %d frontends:\n%s", len(urls), out)
+	}
+	for i := range urls {
+		id := fmt.Sprintf("f%d", i+1)
+		_, said = out.await(t, `= f1 f2 f3 answer alike`, said)
+		pid, _ := out.await(t, `(?m)^  `+id+`  http\S+  pid (\d+)`, 0)
+		kill(t, pid)
+		_, said = out.await(t, `\*\* `+id+` \(pid `+pid+`\) has died: signal: killed`, said)
+		_, said = out.await(t, `\*\* f\d is (?:still )?the master`, said)
+		_, said = out.await(t, `\*\* `+id+` is back, with the data it had`, said)
+	}
+	out.await(t, `= f1 f2 f3 answer alike, byte for byte`, said)
+	out.await(t, `Medals of the Games of 50 BC`, 0)
+
+	cancel()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the demo does not end")
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("in the temporary directory there is still %v (%v)", left, err)
+	}
+	for _, u := range urls {
+		if _, err := http.Get(u[1] + "/livez"); err == nil {
+			t.Errorf("%s still answers", u[1])
+		}
+	}
+	for _, bad := range []string{"another answer", "refused", "no answer from f1 f2 f3"} {
+		if strings.Contains(out.String(), bad) {
+			t.Errorf("the demo said %q:\n%s", bad, out)
+		}
+	}
+}
+
+func kill(t *testing.T, pid string) {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.FindProcess(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *testing.T) {
+	temp := t.TempDir()
+	laurel := func(args ...string) (*exec.Cmd, *output) {
+		out := &output{grown: make(chan struct{}, 1)}
+		cmd := exec.Command(os.Args[0], args...)
+		cmd.Env = append(os.Environ(), asLaurel+"=1", "TMPDIR="+temp)
+		cmd.Stdout, cmd.Stderr = out, out
+		return cmd, out
+	}
+
+	cmd, out := laurel("demo", "--speed", "0")
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != command.ExitUsage {
+		t.Errorf("--speed 0: %v\n%s", err, out)
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	cmd, out = laurel("demo", "--quiet")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out.await(t, `Starting three frontends`, 0)
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
