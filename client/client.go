@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Defaults of Options.
+const (
+	DefaultTimeout        = 10 * time.Second
+	DefaultAttemptTimeout = 3 * time.Second
+	DefaultRefresh        = 5 * time.Second
+)
+
+// Options are the choices of a Client. The zero value is a good one.
+type Options struct {
+	// Timeout bounds every call, all its attempts together; a shorter deadline of the call's context goes before. 0: DefaultTimeout.
+	Timeout time.Duration
+	// AttemptTimeout is how long one frontend may keep a call, or an event of a Stream, without an answer before the next one is tried. 0: DefaultAttemptTimeout.
+	AttemptTimeout time.Duration
+	// Refresh is the age at which the list of frontends is asked for again, beside a call that needs it. 0: DefaultRefresh.
+	Refresh time.Duration
+	// Transport carries the requests. nil: one of the client's own, which Close ends.
+	Transport http.RoundTripper
+}
+
+// Client talks to a group of frontends. It is safe for concurrent use.
+type Client struct {
+	o         Options
+	http      *http.Client
+	frontends *frontends
+
+	// ctx ends with Close: the refreshing of the list runs under it.
+	ctx       context.Context
+	cancel    context.CancelFunc
+	refreshes sync.WaitGroup
+}
+
+// New makes a client of the group that the given frontends belong to; one is enough. It sends nothing yet.
+// A URL without a scheme is one of http.
+func New(urls []string, o Options) (*Client, error) {
+	f, err := newFrontends(urls)
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.AttemptTimeout <= 0 {
+		o.AttemptTimeout = DefaultAttemptTimeout
+	}
+	if o.Refresh <= 0 {
+		o.Refresh = DefaultRefresh
+	}
+	c := &Client{o: o, frontends: f, http: &http.Client{Transport: o.Transport}}
+	if o.Transport == nil {
+		c.http.Transport = newTransport()
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy: http.ProxyFromEnvironment,
+		// A machine that is gone answers nothing: without a bound of its own, dialling it would use up the whole attempt.
+		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+		TLSHandshakeTimeout: 2 * time.Second,
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     60 * time.Second,
+		DisableCompression:  true,
+	}
+}
+
+// Close ends what runs in the background and lets go of idle connections. Calls and streams under way are left to end by themselves.
+func (c *Client) Close() {
+	c.cancel()
+	c.refreshes.Wait()
+	if c.o.Transport == nil {
+		c.http.CloseIdleConnections()
+	}
+}
+
+// UnreachableError says that no frontend gave any answer.
+type UnreachableError struct {
+	Tried []string // the URLs, in the order of preference
+	Err   error    // what the last of them said
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("no frontend can be reached (tried %s): %v", strings.Join(e.Tried, ", "), e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// NewID makes an id for an event, one that nobody else has.
+func NewID() string { return strings.ToLower(rand.Text()) }
+
+var errTooSlow = errors.New("took too long to answer")
+
+// backoff is how long to wait after every frontend has failed, for the n-th time in a row from 1: jittered, from 50 ms up to 1 s.
+func backoff(n int) time.Duration {
+	d := time.Second
+	if n < 5 {
+		d = 50 * time.Millisecond << n
+	}
+	return d/2 + mathrand.N(d/2)
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,329 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+const contest = "OG50BC/CUR-M-GPA-01"
+
+// group starts frontends and a client that knows the first of them.
+func group(t *testing.T, n int, o client.Options) (*clienttest.Group, *client.Client) {
+	t.Helper()
+	g := clienttest.NewGroup(n)
+	t.Cleanup(g.Close)
+	return g, newClient(t, o, g.Frontends[0].URL)
+}
+
+func newClient(t *testing.T, o client.Options, urls ...string) *client.Client {
+	t.Helper()
+	c, err := client.New(urls, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// learned waits until the client knows the whole group.
+func learned(t *testing.T, c *client.Client) {
+	t.Helper()
+	if _, err := c.Frontends(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func alert(text string) score.Event {
+	return score.Event{Type: score.TypeAlert, ContestID: contest, Data: &score.Alert{Text: text}}
+}
+
+func curling() []score.Event {
+	two := score.Points(2)
+	return []score.Event{
+		{Type: score.TypeContestDefine, ContestID: contest, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling", Title: "GAU vs ROM",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
+		{Type: score.TypeContestStatus, ContestID: contest, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END1"}},
+		{Type: score.TypeScorePlay, ContestID: contest, Data: &score.ScorePlay{Competitor: "GAU", Delta: &two}},
+	}
+}
+
+// always is a fault of one frontend.
+func always(id string, fault clienttest.Fault) func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+	return func(f *clienttest.Frontend, _ *http.Request, _ *score.Event) clienttest.Fault {
+		if f.ID == id {
+			return fault
+		}
+		return clienttest.None
+	}
+}
+
+func wantProblem(t *testing.T, err error, code score.Code) *score.Problem {
+	t.Helper()
+	p, ok := errors.AsType[*score.Problem](err)
+	if !ok || p.Code != code {
+		t.Fatalf("got %v; want a problem %s", err, code)
+	}
+	return p
+}
+
+func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
+	for name, fault := range map[string]clienttest.Fault{"503": clienttest.Unavailable, "broken connection": clienttest.CutBefore, "no answer": clienttest.Hang} {
+		t.Run(name, func(t *testing.T) {
+			g, c := group(t, 3, client.Options{AttemptTimeout: 100 * time.Millisecond})
+			if _, err := c.Post(t.Context(), curling()); err != nil {
+				t.Fatal(err)
+			}
+			learned(t, c)
+			g.Break(always("f1", fault))
+			r, err := c.Score(t.Context(), contest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Competitors[0]; got.Code != "GAU" || *got.Result != score.Points(2) {
+				t.Errorf("leading is %s with %s; want GAU with 2", got.Code, got.Result)
+			}
+		})
+	}
+}
+
+func TestListOfFrontendsIsLearnedBesideTheFirstCall(t *testing.T) {
+	g, c := group(t, 3, client.Options{Timeout: 5 * time.Second})
+	if _, err := c.Post(t.Context(), curling()); err != nil {
+		t.Fatal(err)
+	}
+	c.WaitForRefresh()
+	g.Frontends[0].Stop()
+	if _, err := c.Score(t.Context(), contest); err != nil {
+		t.Errorf("after the only given frontend is gone: %v", err)
+	}
+}
+
+func TestFrontendThatAnsweredLastIsAskedAgain(t *testing.T) {
+	g, c := group(t, 2, client.Options{})
+	learned(t, c)
+	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
+		if f.ID == "f1" && r.Method == http.MethodPost {
+			return clienttest.Unavailable
+		}
+		return clienttest.None
+	})
+	for range 3 {
+		if _, err := c.Post(t.Context(), []score.Event{alert("hail")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	posts := slices.DeleteFunc(g.Requests(), func(r string) bool { return !strings.HasPrefix(r, "POST") })
+	if want := []string{"POST f1 /v1/events", "POST f2 /v1/events", "POST f2 /v1/events", "POST f2 /v1/events"}; !slices.Equal(posts, want) {
+		t.Errorf("posts went to %q; want %q", posts, want)
+	}
+}
+
+func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d frontends", n), func(t *testing.T) {
+			g, c := group(t, n, client.Options{})
+			var cuts atomic.Int32
+			g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+				if e != nil && cuts.Add(1) <= 2 {
+					return clienttest.CutAfter
+				}
+				return clienttest.None
+			})
+			events := []score.Event{alert("hail")}
+			results, err := c.Post(t.Context(), events)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if results[0].Status != score.Duplicate || results[0].Revision != 1 || results[0].ID != events[0].ID {
+				t.Errorf("got %+v; want the first post as a duplicate, under the event's id %q", results[0], events[0].ID)
+			}
+			if got := len(g.Accepted()); got != 1 {
+				t.Errorf("%d events were counted; want 1", got)
+			}
+		})
+	}
+}
+
+func TestPostOfSeveralIsAllOrNone(t *testing.T) {
+	g, c := group(t, 1, client.Options{})
+	events := curling()
+	events[2].Data.(*score.ScorePlay).Competitor = "EGY"
+	_, err := c.Post(t.Context(), events)
+	p := wantProblem(t, err, score.InvalidEvent)
+	if p.Index == nil || *p.Index != 2 || p.ID != events[2].ID {
+		t.Errorf("the problem is about %v %q; want event 2, %q", p.Index, p.ID, events[2].ID)
+	}
+	if got := len(g.Accepted()); got != 0 {
+		t.Errorf("%d events were applied; want none", got)
+	}
+}
+
+func TestRefusalIsNotTriedAgain(t *testing.T) {
+	g, c := group(t, 3, client.Options{})
+	learned(t, c)
+	_, err := c.Post(t.Context(), curling()[2:])
+	wantProblem(t, err, score.NotFound)
+	posts := slices.DeleteFunc(g.Requests(), func(r string) bool { return !strings.HasPrefix(r, "POST") })
+	if len(posts) != 1 {
+		t.Errorf("sent %q; want one post", posts)
+	}
+}
+
+func TestBusyGroupIsAskedAgainLater(t *testing.T) {
+	g, c := group(t, 1, client.Options{})
+	var n atomic.Int32
+	g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+		if n.Add(1) <= 2 {
+			return clienttest.Busy
+		}
+		return clienttest.None
+	})
+	if _, err := c.Post(t.Context(), []score.Event{alert("hail")}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDeadlineEndsTheTrying(t *testing.T) {
+	g, c := group(t, 2, client.Options{Timeout: 200 * time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
+	all := func(fault clienttest.Fault) {
+		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault { return fault })
+	}
+	t.Run("the last problem of a group that cannot answer", func(t *testing.T) {
+		all(clienttest.Unavailable)
+		_, err := c.Score(t.Context(), contest)
+		wantProblem(t, err, score.NoMaster)
+	})
+	t.Run("a post without an answer may be in", func(t *testing.T) {
+		all(clienttest.CutAfter)
+		_, err := c.Post(t.Context(), []score.Event{alert("hail")})
+		wantProblem(t, err, score.OutcomeUnknown)
+	})
+	t.Run("a read without an answer", func(t *testing.T) {
+		all(clienttest.Hang)
+		_, err := c.Score(t.Context(), contest)
+		if _, ok := errors.AsType[*client.UnreachableError](err); !ok {
+			t.Errorf("got %v; want an UnreachableError", err)
+		}
+	})
+	t.Run("the caller's own", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+			cancel()
+			return clienttest.Unavailable
+		})
+		if _, err := c.Score(ctx, contest); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v; want context.Canceled", err)
+		}
+	})
+}
+
+func TestPostThatReachedNobodySaysSo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	c := newClient(t, client.Options{Timeout: 200 * time.Millisecond}, l.Addr().String())
+	_, err = c.Post(t.Context(), []score.Event{alert("hail")})
+	u, ok := errors.AsType[*client.UnreachableError](err)
+	if !ok || len(u.Tried) != 1 || u.Tried[0] != "http://"+l.Addr().String() {
+		t.Errorf("got %v; want an UnreachableError that names %s", err, l.Addr())
+	}
+}
+
+func TestAnswerThatIsNotLaurelsIsAProblemToo(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	c := newClient(t, client.Options{}, s.URL)
+	_, err := c.Score(t.Context(), contest)
+	if p := wantProblem(t, err, "http_404"); p.Status != 404 || !strings.Contains(p.Detail, "404 page not found") {
+		t.Errorf("got %+v; want status 404 and what was said", p)
+	}
+}
+
+func TestAllScoresGoesThroughEveryPage(t *testing.T) {
+	_, c := group(t, 1, client.Options{})
+	const n = 205
+	var want []string
+	for i := range n {
+		e := curling()[:1]
+		e[0].ContestID = fmt.Sprintf("OG50BC/%03d", i)
+		want = append(want, e[0].ContestID)
+		if _, err := c.Post(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for r, err := range c.AllScores(t.Context(), score.Filter{Competition: "OG50BC"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, r.ContestID)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d contests; want %d, each once and in order", len(got), len(want))
+	}
+}
+
+func TestLeaveWhoseAnswerWasLostSucceedsWhenTheMemberIsGone(t *testing.T) {
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodDelete {
+			http.NotFound(w, r)
+			return
+		}
+		if r.URL.Path != "/v1/cluster/members/f3" || r.URL.Query().Get("force") != "true" {
+			t.Errorf("got %s %s", r.Method, r.URL)
+		}
+		if calls.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(404)
+		fmt.Fprint(w, `{"status":404,"code":"not_found","detail":"f3 is no member"}`)
+	}))
+	defer s.Close()
+	c := newClient(t, client.Options{}, s.URL)
+	if err := c.Leave(t.Context(), "f3", true); err != nil {
+		t.Errorf("after the lost answer: %v; want none", err)
+	}
+	if err := c.Leave(t.Context(), "f3", true); err == nil {
+		t.Error("of a stranger: no error; want not_found")
+	}
+}
+
+func TestTransferToAnyIsNotRepeated(t *testing.T) {
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/cluster/transfer" {
+			calls.Add(1)
+		}
+		panic(http.ErrAbortHandler)
+	}))
+	defer s.Close()
+	c := newClient(t, client.Options{Timeout: time.Second}, s.URL)
+	wantProblem(t, c.Transfer(t.Context(), ""), score.OutcomeUnknown)
+	if calls.Load() != 1 {
+		t.Errorf("sent %d times; want once", calls.Load())
+	}
+}
+
+func TestURLsThatAreNoneAreRefused(t *testing.T) {
+	for _, urls := range [][]string{nil, {""}, {"ftp://f1"}, {"http://"}, {"http://f1?x=1"}, {"http://f1:8001", "::"}} {
+		if _, err := client.New(urls, client.Options{}); err == nil {
+			t.Errorf("New(%q): no error", urls)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+// startFrontends stands for frontends that run somewhere; it gives the URL of one of them.
+func startFrontends() (url string, stop func()) {
+	g := clienttest.NewGroup(3)
+	return g.Frontends[0].URL, g.Close
+}
+
+func Example() {
+	url, stop := startFrontends()
+	defer stop()
+	// One URL is enough: the client learns the others from it.
+	c, err := client.New([]string{url}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	ctx := context.Background()
+	two := score.Points(2)
+	// Posted together, these are applied all or none.
+	results, err := c.Post(ctx, []score.Event{
+		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
+		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+		{Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1", Data: &score.ScorePlay{Competitor: "GAU", Delta: &two, Period: "END1"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("durable at revision", results[2].Revision)
+
+	r, err := c.Score(ctx, "OG50BC/CUR-1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, p := range r.Competitors {
+		fmt.Println(p.Rank, p.Name, p.Result)
+	}
+	// Output:
+	// durable at revision 3
+	// 1 Gaul 2
+	// 2 Rome 0
+}
+
+func ExampleClient_Post_refused() {
+	url, stop := startFrontends()
+	defer stop()
+	c, err := client.New([]string{url}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	_, err = c.Post(context.Background(), []score.Event{{Type: score.TypeMedalAward, ContestID: "OG50BC/CUR-1",
+		Data: &score.MedalAward{AwardID: "CUR-1#1", Medal: "TIN", Organisation: "GAU"}}})
+	var p *score.Problem
+	if errors.As(err, &p) {
+		fmt.Println(p.Status, p.Code, p.Field)
+		fmt.Println(p.Detail)
+	}
+	// Output:
+	// 400 invalid_event data.medal
+	// got "TIN"; want one of GOLD, SILVER, BRONZE
+}
+
+func ExampleClient_Stream() {
+	url, stop := startFrontends()
+	defer stop()
+	c, err := client.New([]string{url}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	s := c.Stream(context.Background(), client.StreamOptions{Answered: func(a client.Answer) {
+		fmt.Println(a.Result.Status, a.Result.Revision)
+	}})
+	for seq := range uint64(3) {
+		// With a source and a seq an event counts once for ever; with an id, for as long as the store remembers it.
+		e := score.Event{Source: "bard/cacofonix", Seq: seq + 1, Type: score.TypeAlert, ContestID: "OG50BC/CUR-1", Data: &score.Alert{Text: "the crowd is asked to sit down"}}
+		if err := s.Send(&e); err != nil {
+			break // Close says the same
+		}
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// applied 1
+	// applied 2
+	// applied 3
+}
+
+func ExampleClient_AllScores() {
+	url, stop := startFrontends()
+	defer stop()
+	c, err := client.New([]string{url}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	for _, id := range []string{"OG50BC/CUR-1", "OG50BC/CUR-2", "WC-50BC/1"} {
+		_, err := c.Post(ctx, []score.Event{{Type: score.TypeContestDefine, ContestID: id, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"}}})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	for r, err := range c.AllScores(ctx, score.Filter{Competition: "OG50BC"}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(r.ContestID, r.ScheduleStatus)
+	}
+	// Output:
+	// OG50BC/CUR-1 SCHEDULED
+	// OG50BC/CUR-2 SCHEDULED
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+)
+
+const (
+	barEvery  = 100 * time.Millisecond
+	lineEvery = 5 * time.Second
+)
+
+// progress shows how far a song is: a bar that is drawn over and over on a terminal, a line now and then elsewhere.
+// It is safe for concurrent use.
+type progress struct {
+	out      io.Writer
+	terminal int // its file descriptor; -1: out is none
+
+	mu    sync.Mutex
+	drawn bool // the bar stands on the present line
+	shown uint64
+	at    time.Time
+}
+
+// state is what a progress shows.
+type state struct {
+	answered uint64
+	part     float64 // of the file, 0 to 1; below 0: not known
+}
+
+func newProgress(out io.Writer) *progress {
+	p := &progress{out: out, terminal: -1, at: time.Now()}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.terminal = int(f.Fd())
+	}
+	return p
+}
+
+// run shows the state until the returned function is called.
+func (p *progress) run(now func() state) (stop func()) {
+	every := lineEvery
+	if p.terminal >= 0 {
+		every = barEvery
+	}
+	tick, quit, done := time.NewTicker(every), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.show(now())
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.wipe()
+	}
+}
+
+func (p *progress) show(s state) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	rate := float64(s.answered-p.shown) / now.Sub(p.at).Seconds()
+	text := fmt.Sprintf("%s events, %s/s", thousands(s.answered), thousands(uint64(rate)))
+	if p.terminal < 0 {
+		if s.part >= 0 {
+			text += fmt.Sprintf(", %.0f %% of the file", 100*s.part)
+		}
+		fmt.Fprintln(p.out, text)
+		p.shown, p.at = s.answered, now
+		return
+	}
+	// On a terminal the rate is that of the last second or so: of ten bars, it would flicker.
+	if now.Sub(p.at) > time.Second {
+		p.shown, p.at = s.answered, now
+	}
+	width, _, err := term.GetSize(p.terminal)
+	if err != nil || width < 20 {
+		width = 80
+	}
+	fmt.Fprint(p.out, "\r\x1b[K"+bar(s.part, text, width-1))
+	p.drawn = true
+}
+
+// bar is text with a bar before it, at most width wide.
+func bar(part float64, text string, width int) string {
+	room := width - len(text) - len("[] 100 %  ")
+	if part < 0 || room < 10 {
+		return text[:min(len(text), width)]
+	}
+	room = min(room, 60)
+	full := int(min(part, 1) * float64(room))
+	return fmt.Sprintf("[%s%s] %3.0f %%  %s", strings.Repeat("=", full), strings.Repeat(" ", room-full), 100*min(part, 1), text)
+}
+
+// say prints a line of its own.
+func (p *progress) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wipe()
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+func (p *progress) wipe() {
+	if p.drawn {
+		fmt.Fprint(p.out, "\r\x1b[K")
+		p.drawn = false
+	}
+}
+
+// thousands writes n with commas between groups of three digits.
+func thousands(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,357 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/client/clienttest"
+	"laurel/cmd/command"
+	"laurel/score"
+)
+
+func group(t *testing.T, n int) *clienttest.Group {
+	t.Helper()
+	g := clienttest.NewGroup(n)
+	t.Cleanup(g.Close)
+	return g
+}
+
+// bard runs the program against g, with in as its standard input.
+func bard(ctx context.Context, g *clienttest.Group, in io.Reader, args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	c := newBardCommand()
+	c.SetArgs(append(args, "--to", g.Frontends[0].URL))
+	c.SetIn(in)
+	c.SetOut(&o)
+	c.SetErr(&e)
+	code = command.Run(ctx, c)
+	return code, o.String(), e.String()
+}
+
+// alerts is a song of n events of one source.
+func alerts(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, `{"id":"c-%d","source":"bard/cacofonix","seq":%d,"type":"alert","time":"2026-02-09T10:%02d:%02dZ","contest_id":"OG50BC/1","data":{"text":"line %d"}}`+"\n", i, i, i/60%60, i%60, i)
+	}
+	return b.String()
+}
+
+// wantAccepted checks that g has the events 1 to n of the song, each once and in order.
+func wantAccepted(t *testing.T, g *clienttest.Group, n int) {
+	t.Helper()
+	accepted := g.Accepted()
+	if len(accepted) != n {
+		t.Fatalf("%d events were counted; want %d", len(accepted), n)
+	}
+	for i, e := range accepted {
+		if want := fmt.Sprintf("line %d", i+1); e.Data.(*score.Alert).Text != want {
+			t.Fatalf("event %d is %q; want %q", i+1, e.Data.(*score.Alert).Text, want)
+		}
+	}
+}
+
+// every lets a fault happen at each n-th event that is posted.
+func every(n int32, fault clienttest.Fault) func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+	var count atomic.Int32
+	return func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+		if e != nil && count.Add(1)%n == 0 {
+			return fault
+		}
+		return clienttest.None
+	}
+}
+
+func TestSongIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
+	for name, fault := range map[string]clienttest.Fault{
+		"nothing": clienttest.None, "dies in the middle": clienttest.CutBefore, "loses the answer": clienttest.CutAfter,
+		"has no master": clienttest.Unavailable, "is busy": clienttest.Busy,
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := group(t, 3)
+			g.Break(every(450, fault))
+			code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(2000)), "sing", "-")
+			if code != command.ExitDone {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			wantAccepted(t, g, 2000)
+			if !strings.HasPrefix(out, "events 2,000, duplicates ") {
+				t.Errorf("the summary is %q", out)
+			}
+			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != clienttest.None) || troubled != strings.Contains(errs, "going on with what is not acked") {
+				t.Errorf("the summary is %q, stderr %q", out, errs)
+			}
+		})
+	}
+}
+
+func TestSongGoesOnAfterTheLastAckedSeq(t *testing.T) {
+	g := group(t, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	var count atomic.Int32
+	g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+		if e != nil && count.Add(1) == 700 {
+			cancel() // the bard is gone in the middle
+			return clienttest.CutAfter
+		}
+		return clienttest.None
+	})
+	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != command.ExitFailed || !strings.Contains(errs, "interrupted") {
+		t.Fatalf("exit code %d, stderr %q; want it interrupted", code, errs)
+	}
+	g.Break(nil)
+	acked := len(g.Accepted())
+	code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(1000)), "sing", "-")
+	if code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	wantAccepted(t, g, 1000)
+	if want := fmt.Sprintf("events %d, duplicates 0, passed over (acked before) %d\n", 1000-acked, acked); !strings.HasPrefix(out, want) {
+		t.Errorf("the summary is %q; want %q", out, want)
+	}
+}
+
+func TestRefusedEventIsNamedByLineAndID(t *testing.T) {
+	bad := `{"id":"bad","source":"bard/cacofonix","seq":3,"type":"contest.status","contest_id":"OG50BC/1","data":{"period":"END1"}}` + "\n"
+	for name, c := range map[string]struct{ song, want string }{
+		"by the state":    {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
+		"by its form":     {alerts(2) + strings.Replace(bad, "period", "periods", 1), "bard: line 3, event bad: invalid_event: data.periods: "},
+		"a gap":           {alerts(2) + strings.Replace(bad, `:3`, `:7`, 1), "bard: line 3, event bad: seq_gap: "},
+		"not JSON":        {alerts(2) + "hail\n", "bard: line 3: invalid_event: not valid JSON"},
+		"torn":            {alerts(3)[:400], "bard: line 3, event c-3: invalid_event: "},
+		"too long a line": {alerts(2) + strings.Repeat("x", score.MaxEventBytes+3), "bard: line 3: too_large: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := group(t, 1)
+			code, out, errs := bard(t.Context(), g, strings.NewReader(c.song), "sing", "-")
+			if code != command.ExitFailed || !strings.Contains(errs, c.want) {
+				t.Errorf("exit code %d, stderr %q; want %q", code, errs, c.want)
+			}
+			if !strings.HasPrefix(out, "events 2, ") {
+				t.Errorf("the summary is %q; want the two events before", out)
+			}
+			wantAccepted(t, g, 2)
+		})
+	}
+}
+
+func TestCompressedFileIsSung(t *testing.T) {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, alerts(100)); err != nil {
+		t.Fatal(err)
+	}
+	z.Close()
+	for name, content := range map[string][]byte{"whole": b.Bytes(), "torn": b.Bytes()[:b.Len()-20]} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "song.ndjson.gz")
+			if err := os.WriteFile(file, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			g := group(t, 1)
+			code, _, errs := bard(t.Context(), g, nil, "sing", file)
+			if name == "torn" {
+				if code != command.ExitFailed || !strings.Contains(errs, "unexpected EOF") {
+					t.Errorf("exit code %d, stderr %q; want it to say that the file is torn", code, errs)
+				}
+				return
+			}
+			if code != command.ExitDone {
+				t.Fatalf("exit code %d: %s", code, errs)
+			}
+			wantAccepted(t, g, 100)
+		})
+	}
+}
+
+// anonymous is a song of n events without source, seq, or, but for every third, id.
+func anonymous(n int) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		id := ""
+		if i%3 == 0 {
+			id = fmt.Sprintf(`"id":"own-%d",`, i)
+		}
+		fmt.Fprintf(&b, `{%s"type":"alert","contest_id":"OG50BC/1","data":{"text":"line %d"}}`+"\n", id, i)
+	}
+	return b.String()
+}
+
+func TestSongWithoutSourcesIsAllDuplicatesTheSecondTime(t *testing.T) {
+	const n = 3000 // more than the ids that a store remembers
+	for _, args := range [][]string{{"sing", "-"}, {"sing", "-", "--source", "feed/curling"}} {
+		g := group(t, 1)
+		for time, want := range []string{"events 3,000, duplicates 0,", "events 3,000, duplicates 3,000,"} {
+			code, out, errs := bard(t.Context(), g, strings.NewReader(anonymous(n)), args...)
+			if code != command.ExitDone || !strings.HasPrefix(out, want) {
+				t.Fatalf("%q, time %d: exit code %d, stderr %q, the summary is %q; want %q", args, time, code, errs, out, want)
+			}
+		}
+		wantAccepted(t, g, n)
+		if e := g.Accepted()[2]; e.ID != "own-3" || e.Seq != 3 {
+			t.Errorf("the third event has id %q and seq %d; want its own id, and 3", e.ID, e.Seq)
+		}
+	}
+}
+
+func TestOtherSongThatBeginsAlikeIsRefusedNotPassedOver(t *testing.T) {
+	g := group(t, 1)
+	song := anonymous(3)
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	other := strings.ReplaceAll(song, "line 2", "another line")
+	code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-")
+	if code != command.ExitFailed || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "--source") {
+		t.Errorf("exit code %d, stderr %q; want line 2 refused, and --source named", code, errs)
+	}
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-", "--source", "feed/other"); code != command.ExitDone {
+		t.Errorf("with a source of its own: exit code %d: %s", code, errs)
+	}
+}
+
+func TestEventsWithASourceAndNoSeqAreKnownByTheirIDs(t *testing.T) {
+	g := group(t, 1)
+	song := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
+	song = strings.ReplaceAll(song, `"data":{"source":"bard/cacofonix",`, `"data":{`)
+	for range 2 {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != command.ExitDone {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	wantAccepted(t, g, 5)
+}
+
+func TestSongOfManySourcesGoesOnInEach(t *testing.T) {
+	g := group(t, 1)
+	var song strings.Builder
+	for seq := 1; seq <= 3; seq++ {
+		for source := range 5 {
+			fmt.Fprintf(&song, `{"source":"bard/%d","seq":%d,"type":"alert","contest_id":"OG50BC/1","data":{"text":"hail"}}`+"\n", source, seq)
+		}
+	}
+	half := song.String()[:song.Len()/3]
+	half = half[:strings.LastIndexByte(half, '\n')+1]
+	for _, s := range []string{half, song.String(), song.String()} {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(s), "sing", "-"); code != command.ExitDone {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	if got := len(g.Accepted()); got != 15 {
+		t.Errorf("%d events were counted; want 15", got)
+	}
+}
+
+func TestSongThatNobodyTakesEndsWhenPatienceDoes(t *testing.T) {
+	t.Run("nobody there", func(t *testing.T) {
+		g := group(t, 1)
+		g.Frontends[0].Stop()
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != command.ExitUnreachable {
+			t.Errorf("exit code %d, stderr %q; want %d", code, errs, command.ExitUnreachable)
+		}
+	})
+	t.Run("no master", func(t *testing.T) {
+		g := group(t, 2)
+		g.Break(every(1, clienttest.Unavailable))
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != command.ExitFailed || !strings.Contains(errs, "no_master") {
+			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, command.ExitFailed)
+		}
+	})
+}
+
+func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
+	start := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
+	now := time.Unix(1000, 0)
+	p := pace{speed: 60}
+	for _, c := range []struct {
+		at   time.Time
+		now  time.Duration
+		want time.Duration
+	}{
+		{start, 0, 0},
+		{start.Add(time.Minute), 0, time.Second},
+		{start.Add(time.Hour), 0, time.Minute},
+		{start.Add(30 * time.Second), 0, 500 * time.Millisecond}, // earlier than the one before: due already
+		{start.Add(time.Hour), 5 * time.Minute, time.Minute},     // late: nothing is put off
+		{time.Time{}, 7 * time.Second, 7 * time.Second},          // no time: at once
+	} {
+		if got := p.due(c.at, now.Add(c.now)).Sub(now); got != c.want {
+			t.Errorf("at %v, an event of %v is due after %v; want %v", c.now, c.at, got, c.want)
+		}
+	}
+	fast := pace{}
+	if got := fast.due(start.Add(time.Hour), now); got != now {
+		t.Errorf("as fast as possible, it is due at %v; want at once", got)
+	}
+}
+
+func TestSongIsSungAtASpeed(t *testing.T) {
+	g := group(t, 1)
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	wantAccepted(t, g, 500)
+}
+
+func TestWrongUsageOfSing(t *testing.T) {
+	g := group(t, 1)
+	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"}, {"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
+		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(""), args...); code != command.ExitUsage {
+			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, command.ExitUsage)
+		}
+	}
+	for _, file := range []string{t.TempDir(), filepath.Join(t.TempDir(), "absent")} {
+		if code, _, errs := bard(t.Context(), g, nil, "sing", file); code != command.ExitFailed || !strings.Contains(errs, file) {
+			t.Errorf("bard sing %s: exit code %d, stderr %q; want the file named", file, code, errs)
+		}
+	}
+}
+
+func TestProgressIsPlainLinesWhereThereIsNoTerminal(t *testing.T) {
+	var b bytes.Buffer
+	p := newProgress(&b)
+	p.at = p.at.Add(-10 * time.Second)
+	p.show(state{answered: 12_345, part: 0.5})
+	p.say("trouble")
+	if got := strings.Split(b.String(), "\n"); !strings.HasPrefix(got[0], "12,345 events, 1,23") || !strings.HasSuffix(got[0], "/s, 50 % of the file") || got[1] != "trouble" {
+		t.Errorf("got %q", got)
+	}
+	if strings.ContainsAny(b.String(), "\r\x1b") {
+		t.Errorf("got control characters: %q", b.String())
+	}
+}
+
+func TestBarFitsTheTerminal(t *testing.T) {
+	for width := range 200 {
+		for _, part := range []float64{-1, 0, 0.5, 1, 1.5} {
+			if got := bar(part, "12,345 events, 1,234/s", width); len(got) > width {
+				t.Errorf("%d wide: %q", width, got)
+			}
+		}
+	}
+	if got, want := bar(0.5, "x", 31), "[==========          ]  50 %  x"; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+func TestThousandsAreGrouped(t *testing.T) {
+	var got []string
+	for _, n := range []uint64{0, 999, 1000, 12_345, 1_234_567} {
+		got = append(got, thousands(n))
+	}
+	if want := []string{"0", "999", "1,000", "12,345", "1,234,567"}; !slices.Equal(got, want) {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
+
+	"laurel/cluster"
+	"laurel/fsm"
+	"laurel/httpapi"
+)
+
+// frontend is a whole frontend: a member of the group, and the HTTP port that speaks for it.
+type frontend struct {
+	member *cluster.Member
+	server *http.Server
+	served chan error
+	url    string
+	log    *slog.Logger
+}
+
+// startFrontend wires a frontend and starts it. Addr is the HTTP port's; with port 0 the system chooses one. o.URL is derived from it where it is empty.
+func startFrontend(addr string, o cluster.Options) (*frontend, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for clients: %w", err)
+	}
+	if o.URL == "" {
+		o.URL = "http://" + listener.Addr().String()
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.Metrics = registry
+	member, err := cluster.Start(o)
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
+	api := httpapi.New(group{member}, httpapi.Options{Logger: o.Logger, Registerer: registry, Gatherer: registry})
+	member.ServeForwarded(api.ForwardedHandler())
+	f := &frontend{member: member, server: api.Server(api.Handler()), served: make(chan error, 1), url: o.URL, log: o.Logger}
+	go func() { f.served <- f.server.Serve(netutil.LimitListener(listener, httpapi.MaxConnections)) }()
+	return f, nil
+}
+
+// group is a member as httpapi knows it.
+type group struct{ *cluster.Member }
+
+// Read narrows the view to what httpapi asks for.
+func (g group) Read(ctx context.Context, f func(httpapi.Records) error) error {
+	return g.Member.Read(ctx, func(v *fsm.View) error { return f(v) })
+}
+
+const (
+	readyPoll = 20 * time.Millisecond
+	// closeLimit bounds the handing over of leadership and the last answers when a frontend is told to stop.
+	closeLimit = 5 * time.Second
+)
+
+// run serves until ctx ends, which is orderly, or the frontend cannot go on, which is the error.
+func (f *frontend) run(ctx context.Context) error {
+	go f.tellReady(ctx)
+	select {
+	case <-ctx.Done():
+		f.log.Info("stopping: handing over and closing")
+		return f.close()
+	case err := <-f.member.Ended():
+		// The storage may hang, so nothing waits for it: what matters is on the disks already.
+		f.server.Close()
+		if errors.Is(err, cluster.ErrRemoved) {
+			return errors.Join(err, f.close())
+		}
+		return err
+	case err := <-f.served:
+		return errors.Join(fmt.Errorf("serve clients: %w", err), f.close())
+	}
+}
+
+// tellReady logs once when linearizable reads can be answered.
+func (f *frontend) tellReady(ctx context.Context) {
+	for f.member.Ready(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(readyPoll):
+		}
+	}
+	f.log.Info("frontend is ready", "url", f.url, "peer", f.member.Peer())
+}
+
+func (f *frontend) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+	defer cancel()
+	// Leadership goes first: posts that are under way here then end at the next master.
+	f.member.HandOver(ctx)
+	err := f.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = f.server.Close()
+	}
+	return errors.Join(err, f.member.Close())
+}
