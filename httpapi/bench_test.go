@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"laurel/score"
+)
+
+// benchGroup answers at once.
+type benchGroup struct{ fakeGroup }
+
+func (g *benchGroup) Post(_ context.Context, p score.Post) ([]score.Result, error) {
+	results := make([]score.Result, len(p.Events))
+	for i := range p.Events {
+		results[i] = score.Result{ID: p.Events[i].ID, Seq: 1, Revision: 8123, Status: score.Applied}
+	}
+	return results, nil
+}
+
+// sink is a writer of answers that keeps nothing.
+type sink struct{ h http.Header }
+
+func (s *sink) Header() http.Header         { return s.h }
+func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
+func (s *sink) WriteHeader(int)             {}
+
+// BenchmarkPostOne is what this package adds to one posted event, decoding included and the connection left out.
+func BenchmarkPostOne(b *testing.B) {
+	_, a := newFake(b, Options{})
+	a.group = &benchGroup{}
+	h := a.Handler()
+	body := []byte(playOf("2"))
+	in := bytes.NewReader(body)
+	r := httptest.NewRequest("POST", "/v1/events", io.NopCloser(in))
+	r.ContentLength = int64(len(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := &sink{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		in.Reset(body)
+		clear(w.h)
+		h.ServeHTTP(w, r)
+	}
+}
+
+// BenchmarkPostStream is the same for the events of a stream; one operation is a stream of 10,000.
+func BenchmarkPostStream(b *testing.B) {
+	_, a := newFake(b, Options{})
+	a.group = &benchGroup{}
+	h := a.Handler()
+	body := strings.Repeat(playOf("2")+"\n", 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		r := httptest.NewRequest("POST", "/v1/events", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/x-ndjson")
+		h.ServeHTTP(&sink{http.Header{}}, r)
+	}
+}
+
+// BenchmarkGetScore is what this package adds to one contest that is read from the store.
+func BenchmarkGetScore(b *testing.B) {
+	_, a := newFake(b, Options{})
+	h := a.Handler()
+	r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
+	w := &sink{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.h)
+		h.ServeHTTP(w, r)
+	}
+}

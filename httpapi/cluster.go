@@ -1,0 +1,105 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"laurel/score"
+)
+
+// frontends is the group as this frontend sees it; it asks nobody.
+func (p *port) frontends(w http.ResponseWriter, r *http.Request) error {
+	if err := knownOnly(r); err != nil {
+		return err
+	}
+	return p.sayFrontends(w, r)
+}
+
+func (p *port) sayFrontends(w http.ResponseWriter, r *http.Request) error {
+	f := p.group.Frontends()
+	return say(w, r, answer{value: f, text: func(b *bytes.Buffer) { frontendsText(b, f) }})
+}
+
+func frontendsText(b *bytes.Buffer, f score.Frontends) {
+	t := newTable(b, "ID", "URL", "PEER", "ROLE", "STATE", "WATCHERS", "REVISION")
+	for _, m := range f.Frontends {
+		role := "non-voter"
+		switch {
+		case m.Master:
+			role = "master"
+		case m.Voter:
+			role = "voter"
+		}
+		t.row(m.ID, m.URL, m.Peer, role, m.State, strconv.Itoa(m.Watchers), strconv.FormatUint(m.Revision, 10))
+	}
+	t.end()
+}
+
+// atMaster has h answer at the master, wherever that is.
+func (p *port) atMaster(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if !p.group.Master() {
+			return p.forward(w, r)
+		}
+		return h(w, r)
+	}
+}
+
+// join adds a member, or changes what is known of one. It answers with the group, as leave and transfer do.
+func (p *port) join(w http.ResponseWriter, r *http.Request) error {
+	m := score.NewMember{Voter: true}
+	if err := p.decodeBody(w, r, &m, required); err != nil {
+		return err
+	}
+	if !score.ValidPath(m.ID) {
+		return fieldProblem("id", "got %s; want letters, digits and ._~-", quoted(m.ID))
+	}
+	if m.Peer == "" {
+		return fieldProblem("peer", "missing; want the host:port where the other members reach it")
+	}
+	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fieldProblem("url", "got %s; want where clients reach it, such as http://127.0.0.1:8001", quoted(m.URL))
+	}
+	if err := p.group.Join(r.Context(), m); err != nil {
+		return err
+	}
+	return p.sayFrontends(w, r)
+}
+
+// leave takes a member out of the group.
+func (p *port) leave(w http.ResponseWriter, r *http.Request) error {
+	q, err := parameters(r, "force")
+	if err != nil {
+		return err
+	}
+	force := false
+	if q.Has("force") {
+		given := q.Get("force")
+		if force, err = strconv.ParseBool(given); err != nil && given != "" {
+			return fieldProblem("force", "got %s; want true or false", quoted(given))
+		}
+		force = force || given == ""
+	}
+	if err := p.group.Leave(r.Context(), mux.Vars(r)["id"], force); err != nil {
+		return err
+	}
+	return p.sayFrontends(w, r)
+}
+
+// transfer makes another frontend the master.
+func (p *port) transfer(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		To string `json:"to"`
+	}
+	if err := p.decodeBody(w, r, &body, optional); err != nil {
+		return err
+	}
+	if err := p.group.Transfer(r.Context(), body.To); err != nil {
+		return err
+	}
+	return p.sayFrontends(w, r)
+}

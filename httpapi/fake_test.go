@@ -1,0 +1,302 @@
+package httpapi
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/score"
+)
+
+// fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
+type fakeGroup struct {
+	id        string
+	elsewhere bool // another is the master
+	post      func(score.Post) ([]score.Result, error)
+	read      func(context.Context) error // what Read fails with; nil for none
+	forward   func(w http.ResponseWriter, r *http.Request) error
+	ready     error
+	records   *fakeRecords
+
+	mu      sync.Mutex
+	posted  []score.Event
+	posts   int
+	members []string // what was done to the membership
+}
+
+func (g *fakeGroup) ID() string   { return g.id }
+func (g *fakeGroup) Master() bool { return !g.elsewhere }
+
+func (g *fakeGroup) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
+	if g.post != nil {
+		return g.post(p)
+	}
+	return g.apply(p)
+}
+
+// apply takes every event; one whose comment is "refuse" it refuses, and with it, or from it on, the rest of the post.
+func (g *fakeGroup) apply(p score.Post) ([]score.Result, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.posts++
+	var results []score.Result
+	before := len(g.posted)
+	for i, e := range p.Events {
+		if a, ok := e.Data.(*score.Alert); ok && a.Comment == "refuse" {
+			problem := score.Problemf(score.StatusConflict, "no")
+			problem.ID = e.ID
+			refused := score.Result{ID: e.ID, Problem: problem}
+			if p.Mode == score.AllOrNone {
+				problem.Index = &i
+				g.posted = g.posted[:before]
+				return []score.Result{refused}, nil
+			}
+			return append(results, refused), nil
+		}
+		g.posted = append(g.posted, e)
+		results = append(results, score.Result{ID: e.ID, Seq: uint64(len(g.posted)), Revision: uint64(len(g.posted)), Status: score.Applied})
+	}
+	return results, nil
+}
+
+func (g *fakeGroup) events() []score.Event {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.posted)
+}
+
+func (g *fakeGroup) Read(ctx context.Context, f func(Records) error) error {
+	if g.elsewhere {
+		return score.Problemf(score.NoMaster, "not here")
+	}
+	if g.read != nil {
+		if err := g.read(ctx); err != nil {
+			return err
+		}
+	}
+	return f(g.records)
+}
+
+func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
+	if g.forward == nil {
+		return score.Problemf(score.NoMaster, "there is none")
+	}
+	return g.forward(w, r)
+}
+
+func (g *fakeGroup) Ready(ctx context.Context) error { return g.ready }
+
+func (g *fakeGroup) Frontends() score.Frontends {
+	return score.Frontends{Mode: modeForward, Epoch: 7, Master: g.id, Frontends: []score.Frontend{
+		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true, State: score.Serving, Revision: 8123}}}
+}
+
+func (g *fakeGroup) note(what string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.members = append(g.members, what)
+	return nil
+}
+
+func (g *fakeGroup) Join(ctx context.Context, m score.NewMember) error {
+	b, _ := json.Marshal(m)
+	return g.note("join " + string(b))
+}
+
+func (g *fakeGroup) Leave(ctx context.Context, id string, force bool) error {
+	if force {
+		return g.note("force " + id)
+	}
+	return g.note("leave " + id)
+}
+
+func (g *fakeGroup) Transfer(ctx context.Context, to string) error { return g.note("transfer " + to) }
+
+// fakeRecords is a store in a few slices.
+type fakeRecords struct {
+	revision uint64
+	contests []score.Record // by id
+	events   []score.TimelineEvent
+	medals   map[string]*score.MedalTable
+	bards    map[string]score.Bard
+}
+
+func (v *fakeRecords) Revision() uint64 { return v.revision }
+
+func (v *fakeRecords) Contest(id string) (score.Record, bool, error) {
+	i, ok := slices.BinarySearchFunc(v.contests, id, func(r score.Record, id string) int { return cmp.Compare(r.ContestID, id) })
+	if !ok {
+		return score.Record{}, false, nil
+	}
+	return v.contests[i], true, nil
+}
+
+func (v *fakeRecords) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	for _, r := range v.contests {
+		if r.ContestID <= after || f.Competition != "" && r.Competition != f.Competition || f.Status != "" && r.ScheduleStatus != f.Status ||
+			f.Sport != "" && r.Sport != f.Sport {
+			continue
+		}
+		if len(list) == limit {
+			return list, list[limit-1].ContestID, nil
+		}
+		list = append(list, r)
+	}
+	return list, "", nil
+}
+
+func (v *fakeRecords) Timeline(id string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
+	for _, e := range v.events {
+		if e.ContestID != id || e.Revision <= after {
+			continue
+		}
+		if len(list) == limit {
+			return list, list[limit-1].Revision, nil
+		}
+		list = append(list, e)
+	}
+	return list, 0, nil
+}
+
+func (v *fakeRecords) Medals(competition string) (*score.MedalTable, bool, error) {
+	t, ok := v.medals[competition]
+	return t, ok, nil
+}
+
+func (v *fakeRecords) Bard(source string) (score.Bard, bool, error) {
+	b, ok := v.bards[source]
+	return b, ok, nil
+}
+
+func decimal(n int64) *score.Decimal {
+	d := score.Points(n)
+	return &d
+}
+
+// games is a small store to ask.
+func games() *fakeRecords {
+	day := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
+	v := &fakeRecords{revision: 8130, medals: map[string]*score.MedalTable{}, bards: map[string]score.Bard{}}
+	v.contests = []score.Record{
+		{ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM",
+			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END2", UpdatedAt: day, Revision: 8123,
+			Competitors: []score.Placed{
+				{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: decimal(2), Periods: score.Totals{{Code: "END1", Value: score.Points(2)}}, Rank: 1, SortOrder: 1},
+				{Code: "ROM", Name: "Rome\t\x1b[31m", Organisation: "ROM", Result: decimal(0), Rank: 2, SortOrder: 2}}},
+		{ContestID: "OG50BC/CUR-M-GPA-02", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "EGY vs BRI", ScheduleStatus: "SCHEDULED", Revision: 12},
+		{ContestID: "OG50BC/MAR", Competition: "OG50BC", Sport: "marathon", Kind: score.Ranked, ScheduleStatus: score.Running, Split: "finish", Revision: 300},
+	}
+	for i := range 5 {
+		e := score.TimelineEvent{ID: string(rune('a' + i)), Source: "bard/cacofonix", Seq: uint64(i + 1), Type: score.TypeAlert, Time: day,
+			ContestID: "OG50BC/CUR-M-GPA-01", Data: jsontext.Value(`{"text":"clack"}`), Revision: uint64(100 + 10*i)}
+		v.events = append(v.events, e)
+	}
+	v.events[1].VoidedBy = "e"
+	v.medals["OG50BC"] = &score.MedalTable{Competition: "OG50BC", Neutral: []string{"EGY"}, Revision: 8100, UpdatedAt: day, Counts: []score.MedalCount{
+		{Organisation: "BRI"}, {Organisation: "EGY", Gold: 1}, {Organisation: "GAU", Gold: 2, Bronze: 1}, {Organisation: "HEL", Silver: 1}, {Organisation: "ROM", Silver: 1}}}
+	v.bards["bard/cacofonix"] = score.Bard{Source: "bard/cacofonix", LastSeq: 5, LastID: "e"}
+	return v
+}
+
+// newFake is a group that is its own master, and an API for it.
+func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
+	g := &fakeGroup{id: "f1", records: games()}
+	if o.Registerer == nil {
+		r := prometheus.NewRegistry()
+		o.Registerer, o.Gatherer = r, r
+	}
+	o.Logger = slog.New(slog.DiscardHandler)
+	return g, New(g, o)
+}
+
+// serve puts a handler on a real connection.
+func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
+	s := httptest.NewUnstartedServer(h)
+	s.Config = a.Server(h)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// start is a fake group with its API on a real connection.
+func start(t testing.TB) (*fakeGroup, *httptest.Server) {
+	g, a := newFake(t, Options{})
+	return g, serve(t, a, a.Handler())
+}
+
+// got is an answer that has been read.
+type got struct {
+	*http.Response
+	body string
+}
+
+func (g *got) problem(t testing.TB) score.Problem {
+	t.Helper()
+	if kind := g.Header.Get("Content-Type"); kind != "application/problem+json" {
+		t.Fatalf("status %d, content type %q, body %q: want a problem", g.StatusCode, kind, g.body)
+	}
+	var p score.Problem
+	if err := json.Unmarshal([]byte(g.body), &p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != g.StatusCode || p.Detail == "" || p.Title == "" || p.Type == "" || !slices.Contains(score.Codes(), p.Code) {
+		t.Errorf("status %d with a problem that lacks something: %+v", g.StatusCode, p)
+	}
+	return p
+}
+
+// ask sends a request; headers are "Name: value".
+func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *got {
+	t.Helper()
+	return askReader(t, s, method, path, strings.NewReader(body), headers...)
+}
+
+func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *got {
+	t.Helper()
+	if r, ok := body.(*strings.Reader); ok && r.Len() == 0 {
+		body = nil
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	client := *s.Client()
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	res, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var b bytes.Buffer
+	if _, err := b.ReadFrom(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	return &got{res, b.String()}
+}
+
+const (
+	isJSON   = "Content-Type: application/json"
+	isNDJSON = "Content-Type: application/x-ndjson"
+)
+
+// alert is an event on one line.
+func alert(id, comment string) string {
+	return `{"id":"` + id + `","type":"alert","contest_id":"OG50BC/CUR-M-GPA-01","data":{"text":"clack","comment":"` + comment + `"}}`
+}

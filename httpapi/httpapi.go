@@ -1,0 +1,99 @@
+// Package httpapi is Laurel's interface to the world: routes, answers and problems over HTTP. It decodes what comes and checks its
+// form, hands it to the frontend's group, and writes what the group says. It knows the group only by the interfaces below.
+//
+// Read routes.go for what there is, events.go and ndjson.go for how events come in, read.go for how scores go out.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/score"
+)
+
+// Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
+type Records interface {
+	// Revision is that of the last event in the view.
+	Revision() uint64
+	Contest(id string) (rec score.Record, ok bool, err error)
+	// Contests lists by contest id. After and next are contest ids, next "" at the end.
+	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
+	// Timeline lists a contest's events in order. After and next are revisions, next 0 at the end.
+	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
+	Medals(competition string) (t *score.MedalTable, ok bool, err error)
+	Bard(source string) (b score.Bard, ok bool, err error)
+}
+
+// Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
+// *score.Problem where a client can do something about them.
+type Group interface {
+	// ID is this frontend's; it never changes.
+	ID() string
+	// Post has the events applied, here or at the master. An error concerns the post as a whole; that an event was refused is a result.
+	Post(ctx context.Context, p score.Post) ([]score.Result, error)
+	// Master tells whether this frontend believes to be the master.
+	Master() bool
+	// Read calls f with a view that has every event acked before the call. It works at the master only, else it is no_master.
+	Read(ctx context.Context, f func(Records) error) error
+	// Forward has the master answer the request. The answer passes through with its headers, except Laurel-Frontend and
+	// Laurel-Cache. Where it gives an error nothing has been written.
+	Forward(w http.ResponseWriter, r *http.Request) error
+	// Ready is nil while linearizable reads can be answered.
+	Ready(ctx context.Context) error
+	Frontends() score.Frontends
+
+	// Join, Leave and Transfer work at the master only.
+	Join(ctx context.Context, m score.NewMember) error
+	Leave(ctx context.Context, id string, force bool) error
+	// Transfer makes another frontend the master: the one named, or any for "".
+	Transfer(ctx context.Context, to string) error
+}
+
+// Options of an API.
+type Options struct {
+	Logger *slog.Logger // slog.Default() if nil
+	// Registerer takes this API's metrics; nil for none. A registry takes one API only.
+	Registerer prometheus.Registerer
+	// Gatherer is what /metrics shows; nil for an empty page.
+	Gatherer prometheus.Gatherer
+	Limits   Limits // zero members are the defaults
+}
+
+// API answers Laurel's HTTP interface for one frontend. It is safe for concurrent use.
+type API struct {
+	group    Group
+	log      *slog.Logger
+	metrics  *metrics
+	gatherer prometheus.Gatherer
+	limits   Limits
+	id       []string // the Laurel-Frontend header
+}
+
+// New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
+func New(g Group, o Options) *API {
+	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()}}
+	if a.log == nil {
+		a.log = slog.Default()
+	}
+	if a.gatherer == nil {
+		a.gatherer = prometheus.NewRegistry()
+	}
+	a.metrics = newMetrics(o.Registerer)
+	return a
+}
+
+// Handler answers on the HTTP port. What only the master can answer it forwards.
+func (a *API) Handler() http.Handler { return newRouter(&port{API: a, name: "client", forwards: true}) }
+
+// ForwardedHandler answers on the peer port what another frontend has forwarded: the same routes, but it never forwards again.
+func (a *API) ForwardedHandler() http.Handler { return newRouter(&port{API: a, name: "peer"}) }
+
+// port is the API as one port shows it.
+type port struct {
+	*API
+	name     string
+	forwards bool
+}

@@ -1,0 +1,110 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/score"
+)
+
+// metrics are one API's own. The children that requests count on are made beforehand: to look one up by its labels costs more than to count.
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	problems problemCounters
+	events   eventCounters
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_requests_total",
+			Help: "Requests answered, by port (client, or peer for forwarded ones), route, method and status (499: the client did not wait)."},
+			[]string{"port", "route", "method", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "laurel_http_request_seconds",
+			Help:    "Time from a request's header to the end of its answer; NDJSON streams are left out.",
+			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
+			[]string{"port", "route", "method"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "laurel_http_requests_in_flight", Help: "Requests being answered now."}),
+	}
+	problems := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
+		Help: "Problems answered, by code; those of refused events included."}, []string{"code"})
+	m.problems = make(problemCounters)
+	for _, c := range score.Codes() {
+		m.problems[c] = problems.WithLabelValues(string(c))
+	}
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_events_total",
+		Help: "Events posted here that the store has answered, by what became of them."}, []string{"status"})
+	m.events = eventCounters{applied: events.WithLabelValues(score.Applied), duplicate: events.WithLabelValues(score.Duplicate),
+		refused: events.WithLabelValues("refused")}
+	if r != nil {
+		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
+	}
+	return m
+}
+
+// problemCounters is only read once made.
+type problemCounters map[score.Code]prometheus.Counter
+
+func (c problemCounters) count(code score.Code) {
+	if counter, ok := c[code]; ok {
+		counter.Inc()
+	}
+}
+
+type eventCounters struct{ applied, duplicate, refused prometheus.Counter }
+
+func (c *eventCounters) count(results []score.Result) {
+	applied, duplicate, refused := 0, 0, 0
+	for i := range results {
+		switch {
+		case results[i].Problem != nil:
+			refused++
+		case results[i].Status == score.Duplicate:
+			duplicate++
+		default:
+			applied++
+		}
+	}
+	for _, n := range [...]struct {
+		counter prometheus.Counter
+		n       int
+	}{{c.applied, applied}, {c.duplicate, duplicate}, {c.refused, refused}} {
+		if n.n > 0 {
+			n.counter.Add(float64(n.n))
+		}
+	}
+}
+
+// requestMetrics are those of one method of one route at one port.
+type requestMetrics struct {
+	seconds  prometheus.Observer
+	byStatus map[int]prometheus.Counter // only read once made
+	other    func(status int) prometheus.Counter
+}
+
+func (m *metrics) request(port, route, method string) requestMetrics {
+	count := func(status int) prometheus.Counter {
+		return m.requests.WithLabelValues(port, route, method, strconv.Itoa(status))
+	}
+	usual := map[int]prometheus.Counter{}
+	for _, status := range [...]int{http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusNotFound, http.StatusConflict,
+		http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		usual[status] = count(status)
+	}
+	return requestMetrics{seconds: m.seconds.WithLabelValues(port, route, method), byStatus: usual, other: count}
+}
+
+func (m *requestMetrics) done(w *response, took time.Duration) {
+	counter, ok := m.byStatus[w.code()]
+	if !ok {
+		counter = m.other(w.code())
+	}
+	counter.Inc()
+	if !w.stream {
+		m.seconds.Observe(took.Seconds())
+	}
+}

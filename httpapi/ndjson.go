@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"sync"
+
+	"laurel/score"
+)
+
+// chunk is a run of events of a stream that had arrived together.
+type chunk struct {
+	events []score.Event
+	// end tells why nothing follows: io.EOF where the stream is over, a *refusal for a line that is no event, else reading failed.
+	end error
+}
+
+// refusal is a line that is no event.
+type refusal struct {
+	id      string // "" where it could not be read
+	problem *score.Problem
+}
+
+func (r *refusal) Error() string { return r.problem.Error() }
+
+// eventReader reads events from NDJSON. It holds one line at a time, and never more of it than an event may have.
+type eventReader struct {
+	in    *bufio.Reader
+	line  int // the number of the line read last, from 1
+	count int // events read so far
+}
+
+// A line may have an event's bytes and \r\n.
+var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, score.MaxEventBytes+2) }}
+
+func newEventReader(r io.Reader) *eventReader {
+	in := lineReaders.Get().(*bufio.Reader)
+	in.Reset(r)
+	return &eventReader{in: in}
+}
+
+func (l *eventReader) free() {
+	l.in.Reset(nil)
+	lineReaders.Put(l.in)
+}
+
+// next waits for a line, and takes with it the whole lines that are there already. Nothing comes after a chunk that has an end.
+func (l *eventReader) next() chunk {
+	var c chunk
+	size := 0
+	for len(c.events) == 0 || len(c.events) < MaxChunk && size < maxChunkBytes && l.lineWaits() {
+		line, err := l.readLine()
+		if err != nil && (err != io.EOF || len(line) == 0) {
+			c.end = err
+			return c
+		}
+		if len(line) > 0 {
+			event, problem := score.Decode(line)
+			if problem != nil {
+				c.end = l.refuse(event.ID, problem)
+				return c
+			}
+			c.events = append(c.events, event)
+			size += len(line)
+			l.count++
+		}
+		if err != nil {
+			c.end = err
+			return c
+		}
+	}
+	return c
+}
+
+// readLine reads one line without the white space around it; it is valid until the next call. With io.EOF comes what
+// stands behind the last newline. A line that breaks off is not given out.
+func (l *eventReader) readLine() ([]byte, error) {
+	line, err := l.in.ReadSlice('\n')
+	l.line++
+	switch {
+	case err == bufio.ErrBufferFull:
+		return nil, l.refuse("", score.Problemf(score.TooLarge, "line %d has more than %d bytes, the most of an event; is a newline missing?", l.line, score.MaxEventBytes))
+	case err != nil && err != io.EOF:
+		return nil, err
+	}
+	return bytes.Trim(line, " \t\r\n"), err
+}
+
+// lineWaits tells whether a whole line can be read without waiting for more to arrive.
+func (l *eventReader) lineWaits() bool {
+	arrived, _ := l.in.Peek(l.in.Buffered())
+	return bytes.IndexByte(arrived, '\n') >= 0
+}
+
+func (l *eventReader) refuse(id string, p *score.Problem) *refusal {
+	return &refusal{id, atIndex(p, l.count)}
+}
+
+// atIndex is p with the place of its event in the stream.
+func atIndex(p *score.Problem, index int) *score.Problem {
+	q := *p
+	q.Index = &index
+	return &q
+}
+
+// streamProblem is what the last line of the answer says of the end of a stream.
+func (l *eventReader) streamProblem(err error) (id string, p *score.Problem) {
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		return refused.id, refused.problem
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "", atIndex(score.Problemf(score.InvalidEvent, "the stream was silent for too long after line %d; what came before is answered above; a blank line now and then keeps it open", l.line-1), l.count)
+	}
+	return "", atIndex(score.Problemf(score.InvalidEvent, "the stream breaks off in line %d, which is dropped: %s", l.line, err), l.count)
+}

@@ -1,0 +1,46 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+)
+
+// frontPage tells people with curl what there is.
+func frontPage(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff") // the host that it repeats is the client's
+	h.Set("Cache-Control", "no-cache")
+	writeBody(w, typeText, []byte(strings.ReplaceAll(pageText, "{url}", "http://"+plain(r.Host))))
+	return nil
+}
+
+const pageText = `Laurel: live scores from a group of frontends. Ask any of them.
+
+Scores
+  curl {url}/v1/scores
+  curl '{url}/v1/scores?competition=OG50BC&status=RUNNING&limit=20'
+  curl {url}/v1/scores/OG50BC/CUR-M-GPA-01
+  curl {url}/v1/timeline/OG50BC/CUR-M-GPA-01
+  curl {url}/v1/medals/OG50BC
+  curl {url}/v1/medals/OG50BC/GAU
+As aligned tables:
+  curl -H 'Accept: text/plain' {url}/v1/medals/OG50BC
+
+Posting: one event, an array of events (all or none), or a stream that stops at the first refused event
+  curl -H 'Content-Type: application/json' {url}/v1/events \
+    -d '{"type":"alert","contest_id":"OG50BC/CUR-M-GPA-01","data":{"text":"The stone has left the sheet."}}'
+  curl -H 'Content-Type: application/x-ndjson' {url}/v1/events -T events.ndjson -X POST
+How far a source has come:
+  curl {url}/v1/bards/bard/cacofonix
+
+The group
+  curl -H 'Accept: text/plain' {url}/v1/frontends
+  curl {url}/v1/cluster
+  curl -H 'Content-Type: application/json' {url}/v1/cluster/members -d '{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}'
+  curl -X DELETE {url}/v1/cluster/members/f4
+  curl -X POST {url}/v1/cluster/transfer
+  curl {url}/livez {url}/readyz
+  curl {url}/metrics
+
+Errors are application/problem+json; their detail says what was wrong and what would be right.
+`

@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// retryAfter is the Retry-After of every 429 and 503, in seconds: what can pass by itself passes that fast.
+const retryAfter = "1"
+
+// writeProblem answers with p and its status.
+func writeProblem(w http.ResponseWriter, p *score.Problem) {
+	body := appendProblem(nil, p)
+	body = append(body, '\n')
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+		h.Set("Retry-After", retryAfter)
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body) // the client is gone; nobody is left to tell
+}
+
+// appendProblem appends p as JSON.
+func appendProblem(b []byte, p *score.Problem) []byte {
+	body, err := json.Marshal(p)
+	if err != nil {
+		// Only a detail that is not UTF-8 can do this.
+		body, _ = json.Marshal(score.Problemf(p.Code, "the detail cannot be written: %s", err))
+	}
+	return append(b, body...)
+}
+
+// fieldProblem is an invalid_event about one member of a body or one parameter.
+func fieldProblem(field, format string, args ...any) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, format, args...)
+	p.Field = field
+	return p
+}
+
+// quoted is s for a detail: short, and readable whatever bytes it has.
+func quoted(s string) string {
+	const most = 80
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "..."
+	}
+	return strconv.Quote(s)
+}

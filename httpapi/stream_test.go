@@ -1,0 +1,296 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// results reads an answer to a stream.
+func results(t testing.TB, body string) []score.Result {
+	t.Helper()
+	var all []score.Result
+	for line := range strings.Lines(body) {
+		var r score.Result
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+func TestStreamIsAppliedInOrderWithAResultForEachEvent(t *testing.T) {
+	g, s := start(t)
+	const n = 3 * MaxChunk
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%s\n\r\n  \n", alert(fmt.Sprint("e", i), ""))
+	}
+	a := ask(t, s, "POST", "/v1/events", strings.TrimSpace(b.String()), isNDJSON)
+	all := results(t, a.body)
+	if a.StatusCode != 200 || a.Header.Get("Content-Type") != "application/x-ndjson" || len(all) != n {
+		t.Fatalf("got %d %v with %d results; want %d", a.StatusCode, a.Header, len(all), n)
+	}
+	for i, r := range all {
+		if r.ID != fmt.Sprint("e", i) || r.Revision != uint64(i+1) || r.Status != score.Applied {
+			t.Fatalf("result %d is %+v", i, r)
+		}
+	}
+	if g.posts >= n {
+		t.Errorf("%d posts for %d events that arrived together", g.posts, n)
+	}
+}
+
+// talk opens a stream whose lines the test sends one by one.
+func talk(t *testing.T, s *httptest.Server) (lines io.WriteCloser, answer func() (*http.Response, *bufio.Reader)) {
+	t.Helper()
+	out, in := io.Pipe()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, "POST", s.URL+"/v1/events", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	type reply struct {
+		res *http.Response
+		err error
+	}
+	replies := make(chan reply, 1)
+	go func() {
+		res, err := s.Client().Do(r)
+		replies <- reply{res, err}
+	}()
+	return in, func() (*http.Response, *bufio.Reader) {
+		t.Helper()
+		re := <-replies
+		if re.err != nil {
+			t.Fatal(re.err)
+		}
+		t.Cleanup(func() { re.res.Body.Close() })
+		return re.res, bufio.NewReader(re.res.Body)
+	}
+}
+
+func send(t *testing.T, w io.Writer, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if _, err := io.WriteString(w, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func line(t *testing.T, r *bufio.Reader) score.Result {
+	t.Helper()
+	s, err := r.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results(t, s)[0]
+}
+
+func TestStreamIsAnsweredWhileItIsStillBeingSent(t *testing.T) {
+	_, s := start(t)
+	in, answer := talk(t, s)
+	send(t, in, alert("a", ""))
+	_, out := answer()
+	if r := line(t, out); r.ID != "a" || r.Revision != 1 {
+		t.Fatalf("got %+v", r)
+	}
+	send(t, in, "", alert("b", ""))
+	if r := line(t, out); r.ID != "b" || r.Revision != 2 {
+		t.Fatalf("got %+v", r)
+	}
+	in.Close()
+	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 {
+		t.Errorf("then came %q, %v", rest, err)
+	}
+}
+
+func TestStreamStopsAtTheFirstRefusedEvent(t *testing.T) {
+	g, s := start(t)
+	in, answer := talk(t, s)
+	send(t, in, alert("a", ""))
+	_, out := answer()
+	line(t, out)
+	// The pipe may break while these are sent: the frontend reads no further than it must.
+	_, _ = io.WriteString(in, alert("b", "")+"\n"+alert("c", "refuse")+"\n"+alert("d", "")+"\n")
+	if r := line(t, out); r.ID != "b" || r.Problem != nil {
+		t.Errorf("got %+v", r)
+	}
+	r := line(t, out)
+	if r.ID != "c" || r.Problem == nil || r.Problem.Code != score.StatusConflict || *r.Problem.Index != 2 {
+		t.Errorf("got %+v", r)
+	}
+	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 {
+		t.Errorf("after the refusal came %q, %v", rest, err)
+	}
+	if n := len(g.events()); n != 2 {
+		t.Errorf("%d events were applied", n)
+	}
+}
+
+func TestBadLineStopsTheStreamAfterWhatCameBefore(t *testing.T) {
+	for _, c := range bad {
+		if strings.TrimSpace(c.body) == "" || c.name == "truncated array" || c.name == "empty array" || c.name == "large body" {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			g, s := start(t)
+			a := ask(t, s, "POST", "/v1/events", alert("first", "")+"\n\n"+c.body+"\n"+alert("last", ""), isNDJSON)
+			all := results(t, a.body)
+			if len(all) != 2 || all[0].ID != "first" || all[0].Problem != nil || all[1].Problem == nil {
+				t.Fatalf("got %s", a.body)
+			}
+			p := all[1].Problem
+			if p.Status != c.status || !strings.Contains(p.Field+": "+p.Detail, c.says) || p.Index == nil || *p.Index != 1 {
+				t.Errorf("got %+v; want %d, and that it says %q", p, c.status, c.says)
+			}
+			if n := len(g.events()); n != 1 {
+				t.Errorf("%d events were applied", n)
+			}
+		})
+	}
+}
+
+func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
+	g, a := newFake(t, Options{})
+	endless := &zeros{left: 100 << 20}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/v1/events", io.MultiReader(strings.NewReader(alert("a", "")+"\n"), endless))
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	a.Handler().ServeHTTP(w, r)
+	all := results(t, w.Body.String())
+	if len(all) != 2 || all[1].Problem == nil || all[1].Problem.Code != score.TooLarge {
+		t.Fatalf("got %s", w.Body)
+	}
+	if read := 100<<20 - endless.left; read > 2*score.MaxEventBytes {
+		t.Errorf("%d bytes were read of a line of which %d may be", read, score.MaxEventBytes)
+	}
+	if len(g.events()) != 1 {
+		t.Errorf("applied: %d", len(g.events()))
+	}
+}
+
+func TestHugeLineOverAConnectionIsAnsweredAndTheConnectionNotUsedAgain(t *testing.T) {
+	_, s := start(t)
+	a := askReader(t, s, "POST", "/v1/events", &zeros{left: 100 << 20}, isNDJSON)
+	all := results(t, a.body)
+	if len(all) != 1 || all[0].Problem == nil || all[0].Problem.Code != score.TooLarge || !a.Close {
+		t.Errorf("got %s, close %v", a.body, a.Close)
+	}
+}
+
+func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
+	g, s := start(t)
+	g.post = func(p score.Post) ([]score.Result, error) {
+		if len(g.events()) > 0 {
+			return nil, score.Problemf(score.OutcomeUnknown, "the master is gone")
+		}
+		return g.apply(p)
+	}
+	in, answer := talk(t, s)
+	send(t, in, alert("a", ""))
+	_, out := answer()
+	line(t, out)
+	send(t, in, alert("b", ""))
+	if r := line(t, out); r.ID != "b" || r.Problem == nil || r.Problem.Code != score.OutcomeUnknown || *r.Problem.Index != 1 {
+		t.Errorf("got %+v", r)
+	}
+	if rest, err := io.ReadAll(out); err != nil || len(rest) != 0 {
+		t.Errorf("then came %q, %v", rest, err)
+	}
+}
+
+func TestSilentStreamIsEndedWithAReason(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{StreamIdle: 50 * time.Millisecond}})
+	s := serve(t, a, a.Handler())
+	in, answer := talk(t, s)
+	send(t, in, alert("a", ""))
+	_, out := answer()
+	if r := line(t, out); r.ID != "a" {
+		t.Fatalf("got %+v", r)
+	}
+	if r := line(t, out); r.Problem == nil || !strings.Contains(r.Problem.Detail, "silent") {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestEventThatBreaksOffIsDropped(t *testing.T) {
+	g, s := start(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	whole, part := alert("a", "")+"\n", alert("b", "") // part would be an event, but its length says that more comes
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s%s", len(whole)+len(part)+10, whole, part)
+	_ = conn.(*net.TCPConn).CloseWrite()
+	answer, _ := io.ReadAll(conn)
+	if n := len(g.events()); n != 1 {
+		t.Errorf("%d events were applied; the answer was %s", n, answer)
+	}
+}
+
+func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
+	g, s := start(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	smuggled := "POST /v1/cluster/transfer HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+	fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 100000\r\n\r\n%s\n", alert("a", "refuse"))
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, smuggled)
+	if rest, _ := io.ReadAll(in); len(rest) != 0 {
+		t.Errorf("then came %q", rest)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.members) != 0 {
+		t.Errorf("the group was told: %v", g.members)
+	}
+}
+
+func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
+	_, s := start(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(conn)
+	empty := "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 0\r\n\r\n"
+	for range 2 {
+		_, _ = io.WriteString(conn, empty)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 200 || res.Close {
+			t.Fatalf("got %+v, %v", res, err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+	}
+}

@@ -1,0 +1,88 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const isText = "Accept: text/plain"
+
+func TestTablesAreAligned(t *testing.T) {
+	_, s := start(t)
+	for path, want := range map[string]string{
+		"/v1/medals/OG50BC": `
+RANK  ORGANISATION  GOLD  SILVER  BRONZE  TOTAL
+1     GAU           2     0       1       3
+=2    HEL           0     1       0       1
+=2    ROM           0     1       0       1
+-     EGY           1     0       0       1
+`,
+		"/v1/medals/OG50BC/BRI": `
+RANK  ORGANISATION  GOLD  SILVER  BRONZE  TOTAL
+-     BRI           0     0       0       0
+`,
+		"/v1/scores?limit=2": `
+CONTEST              TITLE       STATUS     RESULT  PERIOD  SCORE
+OG50BC/CUR-M-GPA-01  GAU vs ROM  RUNNING    LIVE    END2    GAU 2, ROM 0
+OG50BC/CUR-M-GPA-02  EGY vs BRI  SCHEDULED                  
+
+more: ?after=OG50BC/CUR-M-GPA-02
+`,
+		"/v1/scores/" + contest: `
+OG50BC/CUR-M-GPA-01  GAU vs ROM
+RUNNING  LIVE  END2
+
+RANK  CODE  NAME        ORG  RESULT  END1
+1     GAU   Gaul        GAU  2       2
+2     ROM   Rome  [31m  ROM  0       -
+`,
+		"/v1/timeline/" + contest + "?limit=2": `
+REVISION  TIME                  TYPE   ID  DATA
+100       2026-02-09T10:00:00Z  alert  a   {"text":"clack"}
+110       2026-02-09T10:00:00Z  alert  b   (voided by e) {"text":"clack"}
+
+more: ?after=110
+`,
+		"/v1/frontends": `
+ID  URL                    PEER            ROLE    STATE    WATCHERS  REVISION
+f1  http://127.0.0.1:8001  127.0.0.1:9001  master  serving  0         8123
+`,
+		"/v1/bards/bard/cacofonix": `
+SOURCE          LAST SEQ  LAST ID
+bard/cacofonix  5         e
+`,
+	} {
+		a := ask(t, s, "GET", path, "", isText)
+		if a.Header.Get("Content-Type") != "text/plain; charset=utf-8" || a.body != strings.TrimPrefix(want, "\n") {
+			t.Errorf("%s (%s):\n%s\nwant\n%s", path, a.Header.Get("Content-Type"), a.body, want)
+		}
+	}
+}
+
+func TestTextMustBeAskedForByName(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "application/json": false, "text/plain": true, "text/*": true, "TEXT/PLAIN; charset=utf-8": true, "text/plain, */*;q=0.1": true,
+		"application/json, text/plain": true, "application/json, text/plain;q=0.5": false, "text/plain;q=0": false, "text/html,application/xhtml+xml,*/*;q=0.8": false,
+		"text/plain;q=NaN": true, ";;,,": false,
+	} {
+		r, err := http.NewRequest("GET", "/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Accept", accept)
+		if wantsText(r) != want {
+			t.Errorf("Accept: %q: got %v", accept, !want)
+		}
+	}
+}
+
+func TestFrontPageNamesWhatThereIs(t *testing.T) {
+	_, s := start(t)
+	a := ask(t, s, "GET", "/", "")
+	for _, want := range []string{"curl " + s.URL + "/v1/scores", "/v1/events", "/v1/medals/", "/v1/bards/", "/v1/timeline/", "/v1/frontends", "/v1/cluster", "/livez", "/readyz", "/metrics"} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+}
