@@ -1,0 +1,16 @@
+// Package cluster is one member of the group of frontends: it keeps the Raft log with the others, hands posts to the master, and at the
+// master gathers them into entries of the log.
+//
+//	member.go      starting and stopping a member
+//	storage.go     its data directory: identity, log, snapshots
+//	disk.go        a disk that fails or hangs ends the frontend
+//	port.go        the one port between members: Raft and HTTP
+//	gather.go      posts that arrive while an entry is in flight become the next entry
+//	post.go        the way of a post: here if this is the master, else to the master; again if the master was lost
+//	leadership.go  being the master, from the election to the loss
+//	confirm.go     proving to be the master still, before a read is answered
+//	forward.go     letting the master answer an HTTP request
+//	membership.go  join, leave, transfer
+//	announce.go    a member that makes itself known, and learns of its removal
+//	neighbours.go  what the members know of each other
+package cluster

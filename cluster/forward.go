@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+const (
+	// awaitMaster is how long a forwarded request waits for a master to be there: about two elections, so that those who ask while one is
+	// lost are answered a little later rather than refused.
+	awaitMaster = 1500 * time.Millisecond
+	// forwardLimit bounds one attempt to let a master answer.
+	forwardLimit = time.Second
+	// maxPeerAnswer bounds what a member reads of another's answer to one of its own calls.
+	maxPeerAnswer = 64 << 20
+)
+
+// Forward lets the master answer an HTTP request. It waits for a master for a moment if there is none. With an error, always a
+// *score.Problem, nothing has been written. Requests other than GET and HEAD are sent to one master only, because it may have acted on them.
+func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), m.scaled(awaitMaster))
+	defer cancel()
+	for {
+		master, changed := m.masters.now()
+		if master != "" && master != m.opts.Peer {
+			sent, err := m.forwardTo(master, changed, w, r)
+			if err == nil {
+				return nil
+			}
+			if sent && !harmless(r.Method) {
+				return score.Problemf(score.OutcomeUnknown, "the master did not answer; see what became of the request before repeating it")
+			}
+		}
+		if m.leads() != nil {
+			return notMaster() // it is this one now: the caller asks again here
+		}
+		select {
+		case <-changed:
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return noMaster()
+		}
+	}
+}
+
+// forwardTo makes one attempt. Sent tells that the master may have got the request.
+func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request) (sent bool, failed error) {
+	ctx, cancel := context.WithTimeout(r.Context(), m.scaled(joinLimit))
+	if harmless(r.Method) {
+		// Who only reads asks the next master as soon as there is one. Who changes something waits: it may be the change of master itself.
+		ctx, cancel = context.WithTimeout(r.Context(), m.scaled(forwardLimit))
+		go func() {
+			select {
+			case <-changed:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	defer cancel()
+	proxy := httputil.ReverseProxy{
+		Transport: m.port.client,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
+			p.Out.Host = r.Host
+		},
+		ModifyResponse: func(resp *http.Response) error {
+			// The member asked is no longer the master: that is no answer for the caller.
+			if resp.Header.Get(notMasterHeader) != "" {
+				return errNoMaster
+			}
+			// What this frontend has set already is its own.
+			for name := range w.Header() {
+				resp.Header.Del(name)
+			}
+			return nil
+		},
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
+	}
+	proxy.ServeHTTP(w, r.WithContext(ctx))
+	return failed != nil && !dialFailed(failed) && !errors.Is(failed, errNoMaster), failed
+}
+
+func harmless(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// notMasterHeader marks an answer of a member that was asked as master and is not.
+const notMasterHeader = "Laurel-Not-Master"
+
+// peerHandler answers the other members: its own calls under /peer/v1/, and under any other path what clients ask them and they forward.
+func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	own := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := h(w, r); err != nil {
+				m.writePeerProblem(w, r, err)
+			}
+		})
+	}
+	own("POST /peer/v1/posts", m.takeForwarded)
+	own("GET /peer/v1/term", func(w http.ResponseWriter, _ *http.Request) error {
+		return json.MarshalWrite(w, termAnswer{m.storage.serverID, m.raft.CurrentTerm()})
+	})
+	own("GET /peer/v1/status", func(w http.ResponseWriter, r *http.Request) error {
+		return json.MarshalWrite(w, m.status(r.URL.Query().Get("from")))
+	})
+	own("GET /peer/v1/ready", func(_ http.ResponseWriter, r *http.Request) error {
+		if m.leads() == nil {
+			return notMaster()
+		}
+		return m.confirm.wait(r.Context())
+	})
+	own("POST /peer/v1/removed", func(http.ResponseWriter, *http.Request) error {
+		m.neighbour.askNow()
+		return nil
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if m.leads() == nil {
+			w.Header().Set(notMasterHeader, "1")
+			m.writePeerProblem(w, r, notMaster())
+			return
+		}
+		forwarded.ServeHTTP(w, r)
+	})
+	return mux
+}
+
+func (m *Member) writePeerProblem(w http.ResponseWriter, r *http.Request, err error) {
+	var p *score.Problem
+	if !errors.As(err, &p) {
+		m.log.Warn("a call from another member failed", "path", r.URL.Path, "error", err)
+		p = score.Problemf(score.InvalidEvent, "%s", err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.MarshalWrite(w, p)
+}
+
+// callPeer calls another member over its peer port. An answer that is a problem is returned as the error.
+func (m *Member) callPeer(ctx context.Context, addr, method, path string, body io.Reader, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
+	if err != nil {
+		return err
+	}
+	resp, err := m.port.client.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		p := new(score.Problem)
+		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), p); err != nil || p.Code == "" {
+			return fmt.Errorf("the member at %s answered %s", addr, resp.Status)
+		}
+		return p
+	}
+	if into == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), into)
+}

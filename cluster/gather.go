@@ -1,0 +1,128 @@
+package cluster
+
+import (
+	"sync"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// Bounds of the gatherer. An entry takes posts until one of the first two is reached; a post is never divided, so a large one may go beyond.
+const (
+	maxEntryEvents = 1024
+	maxEntryBytes  = 256 << 10
+	maxQueuedPosts = 8192
+	maxQueuedBytes = 32 << 20
+	// inFlight is how many entries may be under way at once. With one, an entry holds what came while the last was written; the second
+	// lets the next be written while the last is applied.
+	inFlight = 2
+)
+
+// item is a post on its way.
+type item struct {
+	post fsm.EncodedPost
+	// forwarded: another member handed it on, so it goes no further.
+	forwarded bool
+	done      chan outcome
+}
+
+type outcome struct {
+	results []score.Result
+	err     error
+}
+
+// gatherer lets the posts that arrive while others are under way go together.
+type gatherer struct {
+	send    func([]*item)
+	metrics *metrics
+	slots   chan struct{}
+	wake    chan struct{}
+
+	mu     sync.Mutex
+	queue  []*item
+	bytes  int
+	closed bool
+}
+
+func newGatherer(send func([]*item), m *metrics) *gatherer {
+	return &gatherer{send: send, metrics: m, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
+}
+
+// add queues a post; its outcome comes through done. A queue that is full refuses instead of growing.
+func (g *gatherer) add(it *item) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return errStopping
+	}
+	if len(g.queue) >= maxQueuedPosts || g.bytes+it.post.Size() > maxQueuedBytes && len(g.queue) > 0 {
+		return score.Problemf(score.RateLimited, "%d posts are waiting to be written, and no more are taken now; post again in a second", len(g.queue))
+	}
+	g.queue = append(g.queue, it)
+	g.bytes += it.post.Size()
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// run sends what is queued until close. It gathers only when a slot is free: that is what makes entries large under load.
+func (g *gatherer) run() {
+	for range g.wake {
+		for {
+			g.slots <- struct{}{}
+			batch := g.take()
+			if len(batch) == 0 {
+				<-g.slots
+				break
+			}
+			go func() {
+				g.send(batch)
+				<-g.slots
+			}()
+		}
+	}
+}
+
+func (g *gatherer) take() []*item {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, events, bytes := 0, 0, 0
+	for n < len(g.queue) {
+		p := g.queue[n].post
+		if n > 0 && (events+p.Events > maxEntryEvents || bytes+p.Size() > maxEntryBytes) {
+			break
+		}
+		n, events, bytes = n+1, events+p.Events, bytes+p.Size()
+	}
+	if n == 0 {
+		return nil
+	}
+	batch := g.queue[:n:n]
+	g.queue = append([]*item(nil), g.queue[n:]...)
+	g.bytes -= bytes
+	g.metrics.entryEvents.Observe(float64(events))
+	return batch
+}
+
+// close refuses further posts and ends run; what is queued is told that this frontend stops.
+func (g *gatherer) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	g.closed = true
+	for _, it := range g.queue {
+		it.done <- outcome{err: errStopping}
+	}
+	g.queue = nil
+	close(g.wake)
+}
+
+func (g *gatherer) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
+}

@@ -1,0 +1,260 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// Options say who a member is and where it lives.
+type Options struct {
+	ID   string // unique in the group; letters, digits and ._~-
+	Dir  string // its data directory, made if it is missing
+	Peer string // host:port on which the other members reach it, and on which it listens
+	URL  string // where clients reach it; told to the other members
+	// Bootstrap makes a new group of this member alone, if the directory holds no member yet.
+	Bootstrap bool
+	// Join are URLs of members of the group to join, if this one is not in it.
+	Join []string
+	// Nonvoter joins without a vote.
+	Nonvoter bool
+	// TimeScale stretches all timings of failover; 1 is for a local network. 0 means 1.
+	TimeScale float64
+	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0 means the default.
+	SnapshotEntries uint64
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
+// scheduler and a slow write to the disk.
+const (
+	// electionTimeout is after how long without a word from the master an election begins, at a random time within one to two of it; also
+	// after how long without a word from a majority a master steps down.
+	electionTimeout = 150 * time.Millisecond
+	commitTimeout   = 5 * time.Millisecond // followers learn that an entry is committed within one to two of these
+	transportLimit  = 5 * time.Second      // one message of Raft
+)
+
+const (
+	snapshotEntries  = 8192
+	snapshotInterval = 20 * time.Second
+)
+
+// Member is a member of the group. Its methods may be called by any goroutine.
+type Member struct {
+	opts    Options
+	log     *slog.Logger
+	metrics *metrics
+
+	storage  *storage
+	machine  *fsm.Machine
+	raft     *raft.Raft
+	port     *port
+	gatherer *gatherer
+	confirm  confirmer
+
+	lead      atomic.Pointer[leadership]
+	masters   *masterWatch
+	neighbour *neighbours
+	changing  sync.Mutex // one change of the membership at a time
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	ended   chan error
+	once    sync.Once
+}
+
+// StorageError is what Ended tells when the disk under the data directory fails, is full or hangs. Nothing that was acked is lost: start the
+// frontend again when the disk is well.
+type StorageError struct {
+	Dir string
+	Err error
+}
+
+func (e *StorageError) Error() string {
+	return fmt.Sprintf("the storage under %s failed: %v; nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
+}
+
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// ErrRemoved is what Ended tells when the member was removed from its group.
+var ErrRemoved = errors.New("this frontend was removed from its group")
+
+// Start opens the data directory and takes part in the group. It returns before there is a master. Close must be called.
+func Start(opts Options) (*Member, error) {
+	if opts.TimeScale == 0 {
+		opts.TimeScale = 1
+	}
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &Member{opts: opts, log: opts.Logger, ctx: ctx, cancel: cancel, ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	if err := m.start(); err != nil {
+		m.release()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (o *Options) check() error {
+	if !score.ValidPath(o.ID) || len(o.ID) > 64 {
+		return fmt.Errorf("the id %q of the frontend is not valid: want at most 64 letters, digits and ._~-", o.ID)
+	}
+	host, _, err := net.SplitHostPort(o.Peer)
+	if err != nil {
+		return fmt.Errorf("the peer address %q is not valid: %w", o.Peer, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("the peer address %q names no host; give the one on which the other members reach this frontend", o.Peer)
+	}
+	return nil
+}
+
+func (m *Member) start() (err error) {
+	storage, err := openStorage(m.opts, m.log, m.metrics, m.fail)
+	if err != nil {
+		return err
+	}
+	m.storage = storage
+	if m.machine, err = m.storage.openMachine(m.log); err != nil {
+		return err
+	}
+	m.port, err = listenPort(m.opts.Peer)
+	if err != nil {
+		return fmt.Errorf("listen for the other members: %w", err)
+	}
+	m.opts.Peer = m.port.Addr().String()
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: m.port.raftLayer(), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
+	})
+	elected := make(chan bool, 16)
+	config := m.raftConfig(elected)
+	if m.opts.Bootstrap && !m.storage.existing {
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: transport.LocalAddr()}}}
+		if err := raft.BootstrapCluster(config, m.storage.cachedLog, m.storage.stable, m.storage.snapshots, transport, first); err != nil {
+			return fmt.Errorf("bootstrap the group: %w", err)
+		}
+		m.log.Info("made a new group", "id", m.opts.ID)
+	}
+	state := &fsm.Raft{Machine: m.machine, Fatal: m.fail}
+	if m.raft, err = raft.NewRaft(config, state, m.storage.cachedLog, m.storage.stable, m.storage.snapshots, transport); err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	m.masters = watchMaster(m.raft)
+	m.neighbour = newNeighbours(m)
+	m.gatherer = newGatherer(m.send, m.metrics)
+	m.confirm.round = m.confirmRound
+	m.metrics.observe(m)
+	m.run(func() { m.leadAsElected(elected) })
+	m.run(m.gatherer.run)
+	m.run(m.neighbour.run)
+	m.run(m.announce)
+	m.run(m.storage.watch)
+	return nil
+}
+
+func (m *Member) run(f func()) {
+	m.running.Add(1)
+	go func() {
+		defer m.running.Done()
+		f()
+	}()
+}
+
+func (m *Member) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * m.opts.TimeScale)
+}
+
+func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = m.storage.serverID
+	timeout := m.scaled(electionTimeout)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
+	c.CommitTimeout = m.scaled(commitTimeout)
+	c.SnapshotInterval = snapshotInterval
+	c.SnapshotThreshold, c.TrailingLogs = snapshotEntries, snapshotEntries
+	if n := m.opts.SnapshotEntries; n > 0 {
+		c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n, n, time.Second
+	}
+	// The machine's own database says how far it has come; it has restored the newest snapshot itself if it was behind.
+	c.NoSnapshotRestoreOnStart = true
+	c.NotifyCh = elected
+	c.Logger = raftLogger(m.log)
+	return c
+}
+
+// ID is the member's id.
+func (m *Member) ID() string { return m.opts.ID }
+
+// Peer is the address on which the other members reach this one.
+func (m *Member) Peer() string { return m.opts.Peer }
+
+// Ended tells once why the member cannot go on: ErrRemoved, a *StorageError, or that the group does not take it in. The program must then end.
+func (m *Member) Ended() <-chan error { return m.ended }
+
+func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
+
+// fail ends the member: what it learns can no longer be made durable.
+func (m *Member) fail(err error) { m.end(&StorageError{m.opts.Dir, err}) }
+
+// ServeForwarded is what answers requests that other members forward to this one. It must be called once, before they do.
+func (m *Member) ServeForwarded(h http.Handler) { m.port.serve(m.peerHandler(h)) }
+
+// Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver first.
+func (m *Member) Close() error {
+	m.gatherer.close()
+	m.cancel()
+	err := m.raft.Shutdown().Error()
+	m.masters.close()
+	m.storage.disk.release()
+	m.running.Wait()
+	return errors.Join(err, m.release())
+}
+
+// release closes what start opened.
+func (m *Member) release() error {
+	m.cancel()
+	var errs []error
+	if m.port != nil {
+		errs = append(errs, m.port.Close())
+	}
+	if m.machine != nil {
+		errs = append(errs, m.machine.Close())
+	}
+	if m.storage != nil {
+		errs = append(errs, m.storage.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// HandOver makes another voter the master, if this member is it and there is another. ctx bounds the wait.
+func (m *Member) HandOver(ctx context.Context) {
+	if m.raft.State() != raft.Leader || len(m.voters()) < 2 {
+		return
+	}
+	done := make(chan error, 1)
+	go func() { done <- m.raft.LeadershipTransfer().Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
+		}
+	case <-ctx.Done():
+	}
+}

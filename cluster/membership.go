@@ -1,0 +1,307 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/score"
+)
+
+// Membership is Raft's configuration and nothing else: whoever is in it is a member, at the peer address that stands there. Where clients
+// reach a member its neighbours ask it themselves.
+
+const (
+	// joinLimit bounds a whole join: a new voter first catches up without a vote, so that it never holds a majority back.
+	joinLimit     = time.Minute
+	changeLimit   = 5 * time.Second // one change of the configuration
+	catchUpPause  = 50 * time.Millisecond
+	transferLimit = 5 * time.Second
+)
+
+// Join takes a member in, gives one that is back its new address, or a vote. The frontend must be running: it is asked who it is. Asking
+// again is harmless. Only the master can; the error is a *score.Problem.
+func (m *Member) Join(ctx context.Context, n score.NewMember) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinLimit))
+	defer cancel()
+	if p := checkNewMember(n); p != nil {
+		return p
+	}
+	status, err := m.statusOf(ctx, n.Peer)
+	if err != nil {
+		p := score.Problemf(score.NotReady, "no frontend answers the master at the peer address %s: %v", n.Peer, err)
+		p.Field = "peer"
+		return p
+	}
+	who := status.Member
+	if memberID(who) != n.ID || n.Instance != "" && who != (identity{n.ID, n.Instance}).serverID() {
+		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
+		p.Field = "peer"
+		return p
+	}
+	done, err := m.admit(who, n)
+	if done || err != nil {
+		return err
+	}
+	if err := m.awaitCatchUp(ctx, n.Peer); err != nil {
+		return err
+	}
+	err = m.change(func() raft.IndexFuture {
+		return m.raft.AddVoter(who, raft.ServerAddress(n.Peer), 0, m.scaled(changeLimit))
+	})
+	if err == nil {
+		m.log.Info("a frontend has a vote now", "frontend", n.ID, "peer", n.Peer)
+	}
+	return err
+}
+
+func checkNewMember(n score.NewMember) *score.Problem {
+	host, _, err := net.SplitHostPort(n.Peer)
+	var p *score.Problem
+	switch {
+	case !score.ValidPath(n.ID):
+		p = score.Problemf(score.InvalidEvent, "got %q; want letters, digits and ._~-", n.ID)
+		p.Field = "id"
+	case err != nil || host == "":
+		p = score.Problemf(score.InvalidEvent, "got %q; want host:port on which the other members reach the frontend", n.Peer)
+		p.Field = "peer"
+	}
+	return p
+}
+
+// admit brings the frontend into the configuration at its address; done tells that nothing more is to be done.
+func (m *Member) admit(who raft.ServerID, n score.NewMember) (done bool, err error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.leads() == nil {
+		return false, notMaster()
+	}
+	config := m.raft.GetConfiguration()
+	if err := config.Error(); err != nil {
+		return false, notMaster()
+	}
+	var known *raft.Server
+	for _, s := range config.Configuration().Servers {
+		switch {
+		case s.ID == who:
+			known = &s
+		case memberID(s.ID) == n.ID:
+			p := score.Problemf(score.IDConflict, "the id %q is taken: a frontend with other data has it, at %s; choose another id, or take that one out first (laurel cluster leave %s)", n.ID, s.Address, n.ID)
+			p.Field = "id"
+			return false, p
+		case string(s.Address) == n.Peer:
+			p := score.Problemf(score.IDConflict, "the peer address %s is taken by the frontend %q", n.Peer, memberID(s.ID))
+			p.Field = "peer"
+			return false, p
+		}
+	}
+	addr := raft.ServerAddress(n.Peer)
+	switch {
+	case known == nil:
+		m.log.Info("a frontend joins", "frontend", n.ID, "peer", n.Peer)
+		err = m.changeLocked(func() raft.IndexFuture { return m.raft.AddNonvoter(who, addr, 0, m.scaled(changeLimit)) })
+		return err != nil || !n.Voter, err
+	case known.Address != addr:
+		m.log.Info("a frontend has a new peer address", "frontend", n.ID, "peer", n.Peer, "was", known.Address)
+		if known.Suffrage == raft.Voter {
+			return true, m.changeLocked(func() raft.IndexFuture { return m.raft.AddVoter(who, addr, 0, m.scaled(changeLimit)) })
+		}
+		err = m.changeLocked(func() raft.IndexFuture { return m.raft.AddNonvoter(who, addr, 0, m.scaled(changeLimit)) })
+	}
+	return err != nil || !n.Voter || known.Suffrage == raft.Voter, err
+}
+
+func (m *Member) change(f func() raft.IndexFuture) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	return m.changeLocked(f)
+}
+
+// changeLocked makes one change of the configuration and waits until it is committed. m.changing must be held.
+func (m *Member) changeLocked(f func() raft.IndexFuture) error {
+	lead := m.leads()
+	if lead == nil {
+		return notMaster()
+	}
+	err := f().Error()
+	switch {
+	case err == nil:
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return notMaster()
+	default:
+		return score.Problemf(score.OutcomeUnknown, "the change of the membership may or may not be committed (%v); see laurel cluster status", err)
+	}
+	config := m.raft.GetConfiguration()
+	if config.Error() == nil {
+		lead.setMembers(config.Configuration())
+	}
+	return nil
+}
+
+func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {
+	goal := m.machine.Applied()
+	for {
+		status, err := m.statusOf(ctx, peer)
+		if err == nil && status.Applied >= goal {
+			return nil
+		}
+		select {
+		case <-time.After(catchUpPause):
+		case <-ctx.Done():
+			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up (%d of %d log entries); ask again for its vote", status.Applied, goal)
+		}
+	}
+}
+
+// Leave takes a member out of the group and tells it to stop. What leaves the group without a second copy, or without a majority that
+// answers, needs force. A master that is to leave hands leadership over first. Only the master can; the error is a *score.Problem.
+func (m *Member) Leave(ctx context.Context, id string, force bool) error {
+	config := m.raft.GetConfiguration()
+	if m.leads() == nil || config.Error() != nil {
+		return notMaster()
+	}
+	var leaver *raft.Server
+	var stay []raft.Server
+	for _, s := range config.Configuration().Servers {
+		switch {
+		case memberID(s.ID) == id:
+			leaver = &s
+		case s.Suffrage == raft.Voter:
+			stay = append(stay, s)
+		}
+	}
+	if leaver == nil {
+		return score.Problemf(score.NotFound, "no member of the group has the id %q", id)
+	}
+	if p := m.mayLeave(leaver, stay, force); p != nil {
+		return p
+	}
+	if leaver.ID == m.storage.serverID {
+		return m.leaveMyself(ctx, id)
+	}
+	err := m.change(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
+	if err != nil {
+		return err
+	}
+	m.log.Info("a frontend has left the group", "frontend", id)
+	// It would find out by itself; told, it stops at once.
+	go func() {
+		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundLimit))
+		defer cancel()
+		m.callPeer(ctx, string(leaver.Address), http.MethodPost, "/peer/v1/removed", nil, nil)
+	}()
+	return nil
+}
+
+func (m *Member) mayLeave(leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
+	if leaver.Suffrage != raft.Voter {
+		return nil
+	}
+	alive := 0
+	for _, s := range stay {
+		if s.ID == m.storage.serverID || m.neighbour.alive(s.ID) {
+			alive++
+		}
+	}
+	switch {
+	case len(stay) == 0:
+		return score.Problemf(score.StatusConflict, "%q is the last voter of the group and cannot leave; to end the group, stop it and delete its data", memberID(leaver.ID))
+	case force:
+		return nil
+	case len(stay) == 1:
+		return score.Problemf(score.StatusConflict, "without %q only %q would be left: no second copy of the data, and nobody to take over when it fails; use --force if that is what you want", memberID(leaver.ID), memberID(stay[0].ID))
+	case alive*2 <= len(stay):
+		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters would answer, which is no majority, and the group would stop; bring the others back first, or use --force", memberID(leaver.ID), alive, len(stay))
+	}
+	return nil
+}
+
+// leaveMyself hands over and lets the next master do the rest.
+func (m *Member) leaveMyself(ctx context.Context, id string) error {
+	if err := m.Transfer(ctx, ""); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
+	defer cancel()
+	for {
+		master, changed := m.masters.now()
+		if master != "" && master != m.opts.Peer {
+			err := m.callPeer(ctx, master, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(id)+"?force=true", nil, nil)
+			var p *score.Problem
+			if err == nil || errors.As(err, &p) && p.Code != score.NoMaster {
+				return err
+			}
+		}
+		select {
+		case <-changed:
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return score.Problemf(score.OutcomeUnknown, "%q has handed leadership over, but the next master did not take it out of the group in time; see laurel cluster status", id)
+		}
+	}
+}
+
+// Transfer makes another voter the master: to, or any if it is "". Only the master can; the error is a *score.Problem.
+func (m *Member) Transfer(ctx context.Context, to string) error {
+	if m.leads() == nil {
+		return notMaster()
+	}
+	if to == m.opts.ID {
+		return nil
+	}
+	voters := m.voters()
+	if len(voters) < 2 {
+		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
+	}
+	transfer := m.raft.LeadershipTransfer
+	if to != "" {
+		var target *raft.Server
+		for _, v := range voters {
+			if memberID(v.ID) == to {
+				target = &v
+			}
+		}
+		if target == nil {
+			return score.Problemf(score.NotFound, "no voter of the group has the id %q", to)
+		}
+		transfer = func() raft.Future { return m.raft.LeadershipTransferToServer(target.ID, target.Address) }
+	}
+	done := make(chan error, 1)
+	go func() { done <- transfer().Error() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return score.Problemf(score.OutcomeUnknown, "handing leadership over has not come to an end; see laurel cluster status")
+	}
+}
+
+// dialFailed tells that a call never reached the other member.
+func dialFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// statusOf asks the frontend at a peer address who it is and how far it has come.
+func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
+	defer cancel()
+	var s peerStatus
+	if peer == m.opts.Peer {
+		return m.status(""), nil
+	}
+	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.storage.serverID)), nil, &s)
+	if err == nil && s.Member == "" {
+		err = fmt.Errorf("it does not say who it is")
+	}
+	return s, err
+}

@@ -1,0 +1,189 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/score"
+)
+
+const (
+	// askEvery is how often a member asks each other one for its status, at a time scale of 1.
+	askEvery = 250 * time.Millisecond
+	// silence is after how long without an answer a member is called unreachable.
+	silence = 4 * askEvery
+)
+
+// peerStatus is what a member says of itself.
+type peerStatus struct {
+	Member   raft.ServerID `json:"member"`
+	URL      string        `json:"url"`
+	Term     uint64        `json:"term"`
+	Leads    bool          `json:"leads"`
+	Master   string        `json:"master"` // the peer address of the master it knows
+	State    string        `json:"state"`
+	Revision uint64        `json:"revision"`
+	Applied  uint64        `json:"applied"`
+	// Removed tells the member that asks that it is in the group no more; only a master says so.
+	Removed bool `json:"removed"`
+}
+
+// status answers another member; from is that member's server id, "" if it is not known.
+func (m *Member) status(from string) peerStatus {
+	addr, _ := m.raft.LeaderWithID()
+	s := peerStatus{Member: m.storage.serverID, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
+		Revision: m.machine.Revision(), Applied: m.machine.Applied()}
+	if addr == "" {
+		s.State = score.Starting
+	}
+	lead := m.leads()
+	s.Leads = lead != nil
+	if lead != nil && from != "" {
+		// One that is just being taken in or out is in one of the two configurations.
+		s.Removed = !lead.hasMember(raft.ServerID(from)) && !m.configured(raft.ServerID(from))
+	}
+	return s
+}
+
+func (m *Member) servers() []raft.Server {
+	config := m.raft.GetConfiguration()
+	if config.Error() != nil {
+		return nil
+	}
+	return config.Configuration().Servers
+}
+
+func (m *Member) configured(id raft.ServerID) bool {
+	for _, s := range m.servers() {
+		if s.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// neighbours keeps what the other members last said.
+type neighbours struct {
+	member *Member
+	ask    chan struct{}
+	mu     sync.Mutex
+	heard  map[raft.ServerID]heard
+}
+
+type heard struct {
+	peerStatus
+	at time.Time
+}
+
+func newNeighbours(m *Member) *neighbours {
+	return &neighbours{member: m, ask: make(chan struct{}, 1), heard: map[raft.ServerID]heard{}}
+}
+
+func (n *neighbours) askNow() {
+	select {
+	case n.ask <- struct{}{}:
+	default:
+	}
+}
+
+func (n *neighbours) run() {
+	tick := time.NewTicker(n.member.scaled(askEvery))
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.member.ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.ask:
+		}
+		n.askAll()
+	}
+}
+
+func (n *neighbours) askAll() {
+	m := n.member
+	ctx, cancel := context.WithTimeout(m.ctx, m.scaled(askEvery))
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, s := range m.servers() {
+		if s.ID == m.storage.serverID {
+			continue
+		}
+		asked.Go(func() {
+			status, err := m.statusOf(ctx, string(s.Address))
+			if err != nil || status.Member != s.ID {
+				return
+			}
+			n.mu.Lock()
+			n.heard[s.ID] = heard{status, time.Now()}
+			n.mu.Unlock()
+			if status.Leads && status.Removed && status.Term >= m.raft.CurrentTerm() {
+				m.wasRemoved(memberID(s.ID))
+			}
+		})
+	}
+	asked.Wait()
+}
+
+// wasRemoved stops this member: it is in the group no more.
+func (m *Member) wasRemoved(master string) {
+	m.log.Error("this frontend was removed from its group and stops", "master", master)
+	if err := m.storage.markRemoved(); err != nil {
+		m.log.Warn("could not note the removal in the data directory", "error", err)
+	}
+	m.end(ErrRemoved)
+}
+
+func (n *neighbours) last(id raft.ServerID) (heard, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h, ok := n.heard[id]
+	return h, ok && time.Since(h.at) < n.member.scaled(silence)
+}
+
+func (n *neighbours) alive(id raft.ServerID) bool {
+	_, ok := n.last(id)
+	return ok
+}
+
+// masters are the peer addresses that the others take for the master's.
+func (n *neighbours) masters() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var list []string
+	for _, h := range n.heard {
+		if h.Master != "" {
+			list = append(list, h.Master)
+		}
+	}
+	return list
+}
+
+// Frontends is the group as this member sees it.
+func (m *Member) Frontends() score.Frontends {
+	addr, master := m.raft.LeaderWithID()
+	f := score.Frontends{Mode: Mode, Epoch: m.raft.CurrentTerm(), Frontends: []score.Frontend{}}
+	for _, s := range m.servers() {
+		id := memberID(s.ID)
+		e := score.Frontend{ID: id, Peer: string(s.Address), Voter: s.Suffrage == raft.Voter, Master: addr != "" && s.ID == master, State: score.Unreachable}
+		if e.Master {
+			f.Master = id
+		}
+		if s.ID == m.storage.serverID {
+			own := m.status("")
+			e.URL, e.State, e.Revision = own.URL, own.State, own.Revision
+		} else if h, fresh := m.neighbour.last(s.ID); fresh {
+			e.URL, e.State, e.Revision = h.URL, h.State, h.Revision
+		} else {
+			e.URL, e.Revision = h.URL, h.Revision
+		}
+		f.Frontends = append(f.Frontends, e)
+	}
+	return f
+}
+
+// Mode is how frontends that are not the master answer reads.
+const Mode = "forward"

@@ -1,0 +1,294 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+const (
+	// ahead is how far an event's time may be ahead of the master's clock when it is proposed: api.md.
+	ahead = 5 * time.Minute
+	// patience is how long a post looks for a master before its poster is told that there is none. Elections take a fraction of it.
+	patience = 5 * time.Second
+	// enqueue bounds the wait for Raft's main loop to take an entry.
+	enqueue = time.Second
+	// retryPause is the longest wait between two attempts while no new master makes itself known.
+	retryPause = 50 * time.Millisecond
+	// maxPosts bounds what one member forwards at once.
+	maxPosts = 64 << 20
+)
+
+// errNoMaster: there is no master, or it is not the one that was asked; nothing has been proposed.
+var errNoMaster = errors.New("no master")
+
+// errUnknown: the post may have been committed, or may still be.
+var errUnknown = errors.New("outcome unknown")
+
+// errStopping: this frontend is closing; nothing has been proposed.
+var errStopping error = score.Problemf(score.NotReady, "this frontend is stopping; post to another one")
+
+// Post applies events and waits until a majority has them on disk and the master has applied them. The error is a *score.Problem; with
+// one, nothing is known to be applied. Where the master is lost on the way, Post asks the next one, with the same identities: an event
+// that the lost master did commit then comes back as a duplicate. Only posts that have identities are repeated when their outcome is
+// unknown; those without, whose bard gave neither seq nor id, end with outcome_unknown.
+func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
+	encoded, err := fsm.EncodePost(p)
+	if err != nil {
+		return nil, err
+	}
+	if m.raft.State() == raft.Leader {
+		if err := checkTimes(p.Events); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(patience))
+	defer cancel()
+	doubtful := false
+	for {
+		changed := m.masters.changed()
+		results, err := m.attempt(ctx, &item{post: encoded, done: make(chan outcome, 1)})
+		switch {
+		case err == nil:
+			return results, nil
+		case errors.Is(err, errUnknown):
+			doubtful = true
+			if !encoded.Repeatable {
+				return nil, unknown()
+			}
+		case !errors.Is(err, errNoMaster):
+			return nil, err
+		}
+		m.metrics.retries.Inc()
+		select {
+		case <-changed:
+		case <-time.After(rand.N(retryPause)):
+		case <-ctx.Done():
+			if doubtful {
+				return nil, unknown()
+			}
+			return nil, score.Problemf(score.NoMaster, "no master was found within %s; post again", m.scaled(patience))
+		}
+	}
+}
+
+func unknown() *score.Problem {
+	return score.Problemf(score.OutcomeUnknown, "the master was lost while it wrote this post, which may be applied or not; post it again with the same source and seq, or the same id: it will not count twice")
+}
+
+func checkTimes(events []score.Event) error {
+	limit := time.Now().Add(ahead)
+	for i := range events {
+		if t := events[i].Time; t.After(limit) {
+			p := tooFarAhead(t)
+			p.ID = events[i].ID
+			if len(events) > 1 {
+				p.Index = &i
+			}
+			return p
+		}
+	}
+	return nil
+}
+
+func tooFarAhead(t time.Time) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, "%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), ahead)
+	p.Field = "time"
+	return p
+}
+
+func (m *Member) attempt(ctx context.Context, it *item) ([]score.Result, error) {
+	if err := m.gatherer.add(it); err != nil {
+		return nil, err
+	}
+	select {
+	case o := <-it.done:
+		return o.results, o.err
+	case <-ctx.Done():
+		return nil, errUnknown
+	}
+}
+
+// send brings gathered posts to the master: into its log if this is it, else to it over the peer port.
+func (m *Member) send(batch []*item) {
+	if m.raft.State() == raft.Leader {
+		m.propose(batch)
+		return
+	}
+	var own []*item
+	for _, it := range batch {
+		if it.forwarded {
+			it.done <- outcome{err: errNoMaster}
+			continue
+		}
+		own = append(own, it)
+	}
+	if len(own) == 0 {
+		return
+	}
+	results, err := m.forwardPosts(own)
+	deliver(own, results, err)
+}
+
+func deliver(batch []*item, results []outcome, err error) {
+	for i, it := range batch {
+		if err != nil {
+			it.done <- outcome{err: err}
+			continue
+		}
+		it.done <- results[i]
+	}
+}
+
+// propose makes one entry of the posts and waits until it is committed and applied.
+func (m *Member) propose(batch []*item) {
+	posts := make([]fsm.EncodedPost, len(batch))
+	for i, it := range batch {
+		posts[i] = it.post
+	}
+	start := time.Now()
+	future := m.raft.Apply(fsm.EncodeEntry(posts), enqueue)
+	err := future.Error()
+	m.metrics.commit.Observe(time.Since(start).Seconds())
+	switch {
+	case err == nil:
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		deliver(batch, nil, errNoMaster) // these three come before the entry is appended
+		return
+	default:
+		deliver(batch, nil, errUnknown)
+		return
+	}
+	applied, ok := future.Response().(fsm.Outcome)
+	if !ok || len(applied) != len(batch) {
+		deliver(batch, nil, errUnknown) // committed, but this member's own state machine has failed
+		return
+	}
+	for i, it := range batch {
+		m.metrics.count(applied[i])
+		it.done <- outcome{results: applied[i]}
+	}
+}
+
+// answer is how the master answers a forwarded post: with results or with what refused all of it.
+type answer struct {
+	Results []score.Result `json:"results,omitzero"`
+	Problem *score.Problem `json:"problem,omitzero"`
+	Unsent  bool           `json:"unsent,omitzero"`  // the member asked is not the master
+	Unknown bool           `json:"unknown,omitzero"` // it was when it proposed the post
+}
+
+// forwardPosts hands posts to the master and waits for its answer, but no longer than it stays the master.
+func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
+	ctx, cancel := context.WithTimeout(m.ctx, m.scaled(patience))
+	defer cancel()
+	master, changed := m.masters.now()
+	if master == "" {
+		return nil, errNoMaster
+	}
+	go func() {
+		select {
+		case <-changed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var body []byte
+	for _, it := range batch {
+		body = binary.AppendUvarint(body, uint64(it.post.Size()))
+		body = append(body, it.post.Bytes()...)
+	}
+	m.metrics.forwarded.Add(float64(len(batch)))
+	var answers []answer
+	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			return nil, errNoMaster
+		}
+		return nil, errUnknown
+	}
+	if len(answers) != len(batch) {
+		return nil, errUnknown
+	}
+	outcomes := make([]outcome, len(batch))
+	for i, a := range answers {
+		switch {
+		case a.Unsent:
+			outcomes[i].err = errNoMaster
+		case a.Unknown:
+			outcomes[i].err = errUnknown
+		case a.Problem != nil:
+			outcomes[i].err = a.Problem
+		default:
+			outcomes[i].results = a.Results
+		}
+	}
+	return outcomes, nil
+}
+
+// takeForwarded is the master's side of forwardPosts.
+func (m *Member) takeForwarded(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosts))
+	if err != nil {
+		return err
+	}
+	var items []*item
+	var answers []answer
+	limit := time.Now().Add(ahead)
+	for len(body) > 0 {
+		size, n := binary.Uvarint(body)
+		if n <= 0 || size > uint64(len(body)-n) {
+			return errors.New("the forwarded posts are cut off")
+		}
+		post, latest, err := fsm.ParsePost(body[n : n+int(size)])
+		if err != nil {
+			return fmt.Errorf("forwarded post %d: %w", len(items), err)
+		}
+		body = body[n+int(size):]
+		it := &item{post: post, forwarded: true, done: make(chan outcome, 1)}
+		switch {
+		case latest.After(limit):
+			it.done <- outcome{err: tooFarAhead(latest)}
+		default:
+			if err := m.gatherer.add(it); err != nil {
+				it.done <- outcome{err: err}
+			}
+		}
+		items = append(items, it)
+	}
+	for _, it := range items {
+		select {
+		case o := <-it.done:
+			answers = append(answers, o.answer())
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
+	return json.MarshalWrite(w, answers)
+}
+
+func (o outcome) answer() answer {
+	var p *score.Problem
+	switch {
+	case o.err == nil:
+		return answer{Results: o.results}
+	case errors.Is(o.err, errNoMaster), errors.Is(o.err, errStopping):
+		return answer{Unsent: true}
+	case errors.As(o.err, &p):
+		return answer{Problem: p}
+	}
+	return answer{Unknown: true}
+}

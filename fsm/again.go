@@ -1,0 +1,269 @@
+package fsm
+
+import (
+	"slices"
+
+	"laurel/score"
+)
+
+func dependent(s *stored, p *score.Problem) *score.Problem {
+	q := score.Problemf(score.StatusConflict, "without it the event %q (%s, revision %d) could not stand: %s; void that one first", s.ID, s.Type, s.revision, p.Detail)
+	q.Field = "data.voids"
+	return q
+}
+
+// again folds the events of one contest's timeline from nothing; of the marks only those whose standing changes.
+type again struct {
+	contestID  string
+	contest    *score.Contest
+	marks      chainMarks
+	awards     map[string]award
+	order      []string                 // award ids, as they first appear
+	definition *score.CompetitionDefine // the last competition.define
+}
+
+func (f *again) fold(s *stored) *score.Problem {
+	switch d := s.Data.(type) {
+	case *score.Alert:
+		return nil
+	case *score.CompetitionDefine:
+		f.definition = d
+		return nil
+	case *score.MedalAward:
+		a, ok := f.awards[d.AwardID]
+		if p := mayAward(a, ok, f.contestID, d.AwardID); p != nil {
+			return p
+		}
+		if !ok {
+			f.order = append(f.order, d.AwardID)
+		}
+		f.awards[d.AwardID] = award{ContestID: f.contestID, Medal: d.Medal, Organisation: d.Organisation}
+		return nil
+	case *score.MedalRevoke:
+		a, ok := f.awards[d.AwardID]
+		if p := mayRevoke(a, ok, f.contestID, d.AwardID); p != nil {
+			return p
+		}
+		a.Revoked = true
+		f.awards[d.AwardID] = a
+		return nil
+	}
+	if _, defines := s.Data.(*score.ContestDefine); f.contest == nil {
+		if !defines {
+			return undefined(f.contestID)
+		}
+		f.contest = score.NewContest(f.contestID)
+	}
+	return f.contest.Fold(&s.Event, f.marks, score.Again)
+}
+
+// chainMarks holds the last mark at each split, of the few that are folded again: enough to tell whether they can stand.
+type chainMarks map[string]score.Mark
+
+// Set keeps m.
+func (c chainMarks) Set(split string, m score.Mark) (total int) {
+	c[split] = m
+	return 1
+}
+
+// First gives the mark that is kept.
+func (c chainMarks) First(split string, _ int) (first []score.Mark, total int) {
+	m, ok := c[split]
+	if !ok {
+		return nil, 0
+	}
+	return []score.Mark{m}, 1
+}
+
+// keepsMarks refuses a void that would take the ground from under marks that stay: another kind, other splits, another direction, or a
+// list that no longer has a competitor with a mark.
+func (f *again) keepsMarks(before *score.Contest) *score.Problem {
+	if before == nil || before.Split == "" {
+		return nil
+	}
+	refuse := func(what string) *score.Problem {
+		p := score.Problemf(score.StatusConflict, "the contest has marks, and without the event %s; void the marks first", what)
+		p.Field = "data.voids"
+		return p
+	}
+	switch c := f.contest; {
+	case c == nil:
+		return refuse("it would not be defined")
+	case c.About.Kind != before.About.Kind, c.About.LeastIsBest() != before.About.LeastIsBest(), !slices.Equal(c.About.AllSplits(), before.About.AllSplits()):
+		return refuse("its kind, splits or direction would be others")
+	case len(c.Competitors) > 0 && !sameCodes(c.Competitors, before.Competitors):
+		return refuse("its competitors would be others")
+	}
+	return nil
+}
+
+func sameCodes(a, b []score.Competitor) bool {
+	return slices.EqualFunc(a, b, func(x, y score.Competitor) bool { return x.Code == y.Code })
+}
+
+// keepsAwards refuses a void that would give back an award whose id another contest has taken since.
+func (b *batch) keepsAwards(f *again, competition string) (*score.Problem, error) {
+	for _, id := range f.order {
+		old, had, err := b.findAward(competition, id)
+		if err != nil {
+			return nil, err
+		}
+		if had && old.ContestID != f.contestID {
+			p := score.Problemf(score.IDConflict, "it would give back the award %q, which belongs to the contest %q by now; void it there first", id, old.ContestID)
+			p.Field = "data.voids"
+			return p, nil
+		}
+	}
+	return nil, nil
+}
+
+// replaceAwards puts the awards that were folded again in the place of those that are there.
+func (b *batch) replaceAwards(f *again, e *event, revision uint64) error {
+	var touched []string
+	err := b.eachAwardOf(f.contestID, func(id string) { touched = append(touched, id) })
+	if err != nil {
+		return err
+	}
+	for _, id := range f.order {
+		if !slices.Contains(touched, id) {
+			touched = append(touched, id)
+		}
+	}
+	for _, id := range touched {
+		old, had, err := b.findAward(e.Competition(), id)
+		if err != nil {
+			return err
+		}
+		now, has := f.awards[id]
+		if had == has && old == now || had && old.ContestID != f.contestID {
+			continue
+		}
+		t, err := b.table(e.Competition())
+		if err != nil {
+			return err
+		}
+		if had && !old.Revoked {
+			t.Count(old.Organisation, old.Medal, -1)
+		}
+		if has && !now.Revoked {
+			t.Count(now.Organisation, now.Medal, 1)
+		}
+		b.changedTable(t, e, revision)
+		k := key(e.Competition(), id)
+		if has {
+			err = b.putJSON(awardBucket, k, &now)
+		} else {
+			err = b.delete(awardBucket, k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachAwardOf names the awards that the contest's timeline mentions, voided ones too.
+func (b *batch) eachAwardOf(contestID string, f func(id string)) error {
+	seen := map[string]bool{}
+	return eachStored(b.bucket(timelineBucket), contestID, 0, func(s stored) (bool, error) {
+		if s.Type != score.TypeMedalAward {
+			return true, nil
+		}
+		d, err := score.UnmarshalData(s.Type, s.data)
+		if err != nil {
+			return false, err
+		}
+		id := d.(*score.MedalAward).AwardID
+		if !seen[id] {
+			seen[id] = true
+			f(id)
+		}
+		return true, nil
+	})
+}
+
+// redefine names the competition by what is left of its competition.define events.
+func (b *batch) redefine(f *again, e *event, revision uint64) error {
+	if e.ContestID != e.Competition() {
+		return nil
+	}
+	t, err := b.table(e.Competition())
+	if err != nil || f.definition == nil && t.Name == "" && len(t.Neutral) == 0 {
+		return err
+	}
+	t.Define(f.definition)
+	b.changedTable(t, e, revision)
+	return nil
+}
+
+
+// nameAgain brings up to date what the medal table knows besides medals: which organisations there are, and the name that the contests
+// give the competition. Changed are the events that stand now and did not before, or the other way round, as the timeline has them.
+func (b *batch) nameAgain(e *event, changed []*stored, revision uint64) error {
+	var asked []string
+	lost, rename := map[string]bool{}, false
+	for _, s := range changed {
+		d, err := score.UnmarshalData(s.Type, s.data)
+		if err != nil {
+			return err
+		}
+		for _, o := range organisations(d) {
+			asked, lost[o] = append(asked, o), true
+		}
+		c, ok := d.(*score.ContestDefine)
+		rename = rename || ok && c.CompetitionName != ""
+	}
+	name, named := "", uint64(0)
+	err := eachStanding(b.bucket(timelineBucket), e.Competition(), func(s stored) (bool, error) {
+		if len(lost) == 0 && (!rename || s.Type != score.TypeContestDefine) {
+			return rename, nil
+		}
+		d, err := score.UnmarshalData(s.Type, s.data)
+		if err != nil {
+			return false, err
+		}
+		for _, o := range organisations(d) {
+			delete(lost, o)
+		}
+		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.revision > named {
+			name, named = c.CompetitionName, s.revision
+		}
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	t, err := b.table(e.Competition())
+	if err != nil {
+		return err
+	}
+	before := t.Clone()
+	for _, o := range asked {
+		t.Know(o)
+	}
+	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return lost[c.Organisation] })
+	if rename {
+		t.ContestsSay = name
+	}
+	if t.ContestsSay != before.ContestsSay || !slices.Equal(t.Counts, before.Counts) {
+		b.changedTable(t, e, revision)
+	}
+	return nil
+}
+
+// organisations are those that an event makes the medal table know.
+func organisations(d score.Data) (list []string) {
+	switch d := d.(type) {
+	case *score.CompetitionDefine:
+		list = slices.Clone(d.Neutral)
+	case *score.ContestDefine:
+		for _, entrant := range d.Competitors {
+			list = append(list, entrant.Organisation)
+		}
+	case *score.ResultSet:
+		list = []string{d.Organisation}
+	case *score.MedalAward:
+		list = []string{d.Organisation}
+	}
+	return slices.DeleteFunc(list, func(o string) bool { return o == "" })
+}

@@ -1,0 +1,284 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/score"
+)
+
+// An entry of the log is a version byte, then in the protobuf wire format
+//
+//	entry  { repeated post = 1 }
+//	post   { mode = 1; repeated event = 2 }
+//	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10 }
+//
+// with the event's data as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
+// must stop: to skip it would make its state differ from the others'.
+const entryVersion = 1
+
+const (
+	givenID   = 1
+	givenTime = 2
+)
+
+var errEntry = errors.New("the log entry is damaged, or of a newer version of laurel")
+
+// EncodeEntry writes posts as one entry of the log.
+func EncodeEntry(posts []EncodedPost) []byte {
+	size := 1
+	for _, p := range posts {
+		size += len(p.wire) + 8
+	}
+	b := append(make([]byte, 0, size), entryVersion)
+	for _, p := range posts {
+		b = protowire.AppendTag(b, 1, protowire.BytesType)
+		b = protowire.AppendBytes(b, p.wire)
+	}
+	return b
+}
+
+// EncodedPost is a post in the form it has in the log. It is made where the post arrives, and travels and is gathered as it is.
+type EncodedPost struct {
+	wire []byte
+	// Events counts the events of the post.
+	Events int
+	// Repeatable: each event has an identity that its bard gave, so that the whole post may be posted again without counting twice. It does not travel.
+	Repeatable bool
+}
+
+// Size is the number of bytes of the post in an entry.
+func (p EncodedPost) Size() int { return len(p.wire) }
+
+// EncodePost brings a post into the form of the log. Its events must have been decoded by score and have their id, source and time: what
+// the log holds every frontend must be able to apply, so what could not be read back is an error here.
+func EncodePost(p score.Post) (EncodedPost, error) {
+	if len(p.Events) == 0 {
+		return EncodedPost{}, errors.New("a post without events")
+	}
+	b := make([]byte, 0, 256*len(p.Events)+8)
+	b = protowire.AppendTag(b, 1, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(p.Mode))
+	var scratch []byte
+	repeatable := true
+	for i := range p.Events {
+		// What decodeEvent would refuse must never come into the log, where it would stop every frontend.
+		if e := &p.Events[i]; e.ID == "" || !score.ValidPath(e.Source) || !score.ValidPath(e.ContestID) {
+			return EncodedPost{}, fmt.Errorf("event %q of %q about %q lacks its id, source or contest", e.ID, e.Source, e.ContestID)
+		}
+		repeatable = repeatable && (p.Events[i].Seq != 0 || p.Events[i].IDGiven)
+		data, err := score.MarshalData(p.Events[i].Data)
+		if err != nil {
+			return EncodedPost{}, fmt.Errorf("event %q: %w", p.Events[i].ID, err)
+		}
+		scratch = appendEvent(scratch[:0], &p.Events[i], data)
+		b = protowire.AppendTag(b, 2, protowire.BytesType)
+		b = protowire.AppendBytes(b, scratch)
+	}
+	return EncodedPost{b, len(p.Events), repeatable}, nil
+}
+
+// Bytes is the post on its way to another frontend; ParsePost reads it.
+func (p EncodedPost) Bytes() []byte { return p.wire }
+
+// checkForm checks what the state machine relies on in every event of the log: keys can be made of it, and its time is one of JSON's.
+func checkForm(e *score.Event) error {
+	switch year := e.Time.Year(); {
+	case e.ID == "":
+		return errors.New("the id is missing")
+	case !score.ValidPath(e.Source):
+		return fmt.Errorf("the source %q is not one", e.Source)
+	case !score.ValidPath(e.ContestID):
+		return fmt.Errorf("the contest_id %q is not one", e.ContestID)
+	case year < 0 || year > 9999:
+		return errors.New("the time is out of range")
+	}
+	return nil
+}
+
+// ParsePost checks what another frontend encoded, and tells the latest time that one of its events gives. That frontend may be newer than
+// this one: what this one could not apply must not come into the log.
+func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
+	decoded, err := decodePost(wire)
+	if err != nil {
+		return EncodedPost{}, time.Time{}, err
+	}
+	for i := range decoded.events {
+		e := &decoded.events[i]
+		if _, err := score.UnmarshalData(e.Type, e.data); err != nil {
+			return EncodedPost{}, time.Time{}, fmt.Errorf("event %q: %w", e.ID, err)
+		}
+		if e.Time.After(latest) {
+			latest = e.Time
+		}
+	}
+	return EncodedPost{wire: wire, Events: len(decoded.events)}, latest, nil
+}
+
+func appendEvent(b []byte, e *score.Event, data []byte) []byte {
+	text := func(n protowire.Number, s string) {
+		b = protowire.AppendTag(b, n, protowire.BytesType)
+		b = protowire.AppendString(b, s)
+	}
+	number := func(n protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendTag(b, n, protowire.VarintType)
+			b = protowire.AppendVarint(b, v)
+		}
+	}
+	text(1, e.ID)
+	text(2, e.Source)
+	number(3, e.Seq)
+	text(4, string(e.Type))
+	_, offset := e.Time.Zone()
+	number(5, protowire.EncodeZigZag(e.Time.Unix()))
+	number(6, uint64(e.Time.Nanosecond()))
+	number(7, protowire.EncodeZigZag(int64(offset)))
+	text(8, e.ContestID)
+	b = protowire.AppendTag(b, 9, protowire.BytesType)
+	b = protowire.AppendBytes(b, data)
+	given := uint64(0)
+	if e.IDGiven {
+		given |= givenID
+	}
+	if e.TimeGiven {
+		given |= givenTime
+	}
+	number(10, given)
+	return b
+}
+
+type post struct {
+	mode   score.Mode
+	events []event
+}
+
+// event is an event whose data is still JSON: a duplicate is answered without reading it, a timeline shown without.
+type event struct {
+	score.Event
+	data []byte
+	// voids is the revision of the event that an event.void strikes out. It is found when the void is applied.
+	voids uint64
+}
+
+// The fields of each message that hold numbers, as bits; the others hold bytes.
+const (
+	entryNumbers = 0
+	postNumbers  = 1 << 1
+	eventNumbers = 1<<3 | 1<<5 | 1<<6 | 1<<7 | 1<<10 | 1<<12
+)
+
+// fields calls f for each field of a message; f answers false for one that it does not know.
+func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {
+	for len(b) > 0 {
+		n, t, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return errEntry
+		}
+		b = b[size:]
+		var number uint64
+		var bytes []byte
+		switch wanted := numbers >> n & 1; {
+		case t == protowire.VarintType && wanted == 1:
+			number, size = protowire.ConsumeVarint(b)
+		case t == protowire.BytesType && wanted == 0:
+			bytes, size = protowire.ConsumeBytes(b)
+		default:
+			return errEntry
+		}
+		if size < 0 || !f(n, number, bytes) {
+			return errEntry
+		}
+		b = b[size:]
+	}
+	return nil
+}
+
+// decodeEntry reads an entry. Its posts share b's memory.
+func decodeEntry(b []byte) ([]post, error) {
+	if len(b) == 0 || b[0] != entryVersion {
+		return nil, errEntry
+	}
+	var posts []post
+	err := fields(b[1:], entryNumbers, func(n protowire.Number, _ uint64, wire []byte) bool {
+		p, err := decodePost(wire)
+		posts = append(posts, p)
+		return n == 1 && err == nil
+	})
+	return posts, err
+}
+
+func decodePost(wire []byte) (post, error) {
+	var p post
+	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+		switch n {
+		case 1:
+			p.mode = score.Mode(number)
+			return number <= uint64(score.UntilRefused)
+		case 2:
+			e, err := decodeEvent(bytes, nil)
+			p.events = append(p.events, e)
+			return err == nil
+		}
+		return false
+	})
+	if err == nil && len(p.events) == 0 {
+		err = errEntry
+	}
+	return p, err
+}
+
+// decodeEvent reads an event, whose data shares b's memory; further is asked about fields that are not the log's.
+func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes []byte) bool) (event, error) {
+	var e event
+	var seconds, offset int64
+	var nanos uint64
+	err := fields(b, eventNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+		switch n {
+		case 1:
+			e.ID = string(bytes)
+		case 2:
+			e.Source = string(bytes)
+		case 3:
+			e.Seq = number
+		case 4:
+			e.Type = score.Type(bytes)
+		case 5:
+			seconds = protowire.DecodeZigZag(number)
+		case 6:
+			nanos = number
+		case 7:
+			offset = protowire.DecodeZigZag(number)
+		case 8:
+			e.ContestID = string(bytes)
+		case 9:
+			e.data = bytes
+		case 10:
+			e.IDGiven, e.TimeGiven = number&givenID != 0, number&givenTime != 0
+			return number <= givenID|givenTime
+		default:
+			return further != nil && further(n, number, bytes)
+		}
+		return true
+	})
+	const day = 24 * 60 * 60
+	if err != nil || nanos >= 1e9 || offset <= -day || offset >= day {
+		return e, errEntry
+	}
+	e.Time = time.Unix(seconds, int64(nanos)).In(zone(int(offset)))
+	if checkForm(&e.Event) != nil {
+		return e, errEntry
+	}
+	return e, nil
+}
+
+// zone avoids an allocation for the two offsets that nearly all times have.
+func zone(offset int) *time.Location {
+	if offset == 0 {
+		return time.UTC
+	}
+	return time.FixedZone("", offset)
+}

@@ -1,0 +1,228 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// tester is what tests, benchmarks, fuzzing and properties have in common.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// diary keeps what the machine logs.
+type diary struct{ bytes.Buffer }
+
+func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
+
+func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+func open(t tester, dir string) *Machine {
+	t.Helper()
+	m, err := Open(dir, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// newMachine is a machine in a directory of its own, closed at the end of the test.
+func newMachine(t testing.TB) *Machine {
+	t.Helper()
+	m := open(t, t.TempDir())
+	t.Cleanup(func() { m.Close() })
+	return m
+}
+
+func encodePost(t tester, p score.Post) EncodedPost {
+	t.Helper()
+	encoded, err := EncodePost(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+// entryOf is one log entry with the given posts.
+func entryOf(t tester, posts ...score.Post) []byte {
+	t.Helper()
+	encoded := make([]EncodedPost, len(posts))
+	for i, p := range posts {
+		encoded[i] = encodePost(t, p)
+	}
+	return EncodeEntry(encoded)
+}
+
+// apply applies posts as the next log entry and answers the results of each.
+func apply(t tester, m *Machine, posts ...score.Post) [][]score.Result {
+	t.Helper()
+	index := m.Applied() + 1
+	outcome, err := m.Apply([]Entry{{index, entryOf(t, posts...)}}, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outcome[0]
+}
+
+// decode reads an event as a frontend does, and fills in what the frontend would.
+func decode(t tester, text string, args ...any) score.Event {
+	t.Helper()
+	if len(args) > 0 {
+		text = fmt.Sprintf(text, args...)
+	}
+	e, p := score.Decode([]byte(text))
+	if p != nil {
+		t.Fatalf("%s\n%v", text, p)
+	}
+	if e.Source == "" {
+		e.Source = "anonymous"
+	}
+	if e.ID == "" {
+		made++
+		e.ID = fmt.Sprintf("made-%d", made)
+	}
+	if e.Time.IsZero() {
+		e.Time = noon
+	}
+	return e
+}
+
+// made counts the ids that decode made up; tests of this package do not run in parallel.
+var made int
+
+var noon = mustTime("2026-02-09T12:00:00Z")
+
+func one(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
+
+// postOne applies one event, written as JSON, as an entry of its own.
+func postOne(t tester, m *Machine, text string, args ...any) score.Result {
+	t.Helper()
+	return apply(t, m, one(decode(t, text, args...)))[0][0]
+}
+
+// applied is postOne for an event that must be applied.
+func applied(t tester, m *Machine, text string, args ...any) score.Result {
+	t.Helper()
+	r := postOne(t, m, text, args...)
+	if r.Status != score.Applied {
+		t.Fatalf("%s\nwas not applied: %+v %v", fmt.Sprintf(text, args...), r, r.Problem)
+	}
+	return r
+}
+
+// refused is postOne for an event that must be refused with the code, for a reason that has all the words, and that changes nothing.
+func refused(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
+	t.Helper()
+	before := state(t, m)
+	r := postOne(t, m, text, args...)
+	if r.Problem == nil || r.Problem.Code != code || r.Revision != 0 || r.Status != "" {
+		t.Fatalf("%s\nwant it refused with %s; got %+v %v", fmt.Sprintf(text, args...), code, r, r.Problem)
+	}
+	if !strings.Contains(r.Problem.Detail, words) {
+		t.Fatalf("%s\nthe detail should say %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
+	}
+	if state(t, m) != before {
+		t.Fatalf("%s\nwas refused, but changed something", fmt.Sprintf(text, args...))
+	}
+	return r.Problem
+}
+
+func snapshotOf(t tester, m *Machine) []byte {
+	t.Helper()
+	s, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var b bytes.Buffer
+	n, err := s.WriteTo(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n != int64(b.Len()) {
+		t.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
+	}
+	return b.Bytes()
+}
+
+// state is everything in the database but how far the log has been applied.
+func state(t tester, m *Machine) string {
+	t.Helper()
+	var b strings.Builder
+	for r := range records(t, snapshotOf(t, m)) {
+		if r.bucket != "meta" || r.key != "applied" {
+			fmt.Fprintf(&b, "%s %q %q\n", r.bucket, r.key, r.value)
+		}
+	}
+	return b.String()
+}
+
+type record struct{ bucket, key, value string }
+
+// records reads a snapshot that must be whole.
+func records(t tester, snapshot []byte) func(yield func(record) bool) {
+	return func(yield func(record) bool) {
+		in := newSnapshotReader(bytes.NewReader(snapshot))
+		if err := in.header(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			bucket, k, v, err := in.record()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bucket == nil || !yield(record{string(bucket), string(k), string(v)}) {
+				return
+			}
+		}
+	}
+}
+
+// contest is a contest as readers see it, as JSON; "" if there is none.
+func contest(t tester, m *Machine, id string) string {
+	t.Helper()
+	var text string
+	err := m.View(func(v *View) error {
+		r, ok, err := v.Contest(id)
+		if !ok || err != nil {
+			return err
+		}
+		b, err := json.Marshal(r)
+		text = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// copyDir copies the files of a machine that is running, as a crash of the process would leave them.
+func copyDir(t tester, from, to string) {
+	t.Helper()
+	files, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(from, f.Name()))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, f.Name()), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

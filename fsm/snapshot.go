@@ -1,0 +1,240 @@
+package fsm
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// A snapshot is a magic and a version byte, then all records in the order of the buckets' names and of the keys, each as
+//
+//	length of the bucket's name, name, length of the key, key, length of the value, value     (lengths are unsigned varints)
+//
+// then a zero byte, the number of records as a varint, and a CRC-32C (Castagnoli) of all before it. Equal states give equal snapshots, byte by byte.
+const (
+	snapshotMagic   = "LAURELSN"
+	snapshotVersion = 1
+)
+
+const (
+	maxName  = 64
+	maxKey   = bolt.MaxKeySize
+	maxValue = 64 << 20
+)
+
+var errSnapshot = errors.New("the snapshot is damaged, or of a newer version of laurel")
+
+// Snapshot is the state at one moment, to be written out while the machine goes on.
+type Snapshot struct {
+	tx *bolt.Tx
+}
+
+// Snapshot takes hold of the present state. It costs a read transaction and nothing else; Close must be called.
+func (m *Machine) Snapshot() (*Snapshot, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	tx, err := m.db.Begin(false)
+	if err != nil {
+		return nil, err
+	}
+	return &Snapshot{tx}, nil
+}
+
+// Close lets go of the state.
+func (s *Snapshot) Close() error { return s.tx.Rollback() }
+
+// WriteTo writes the snapshot. Records are checked as they are read, so a damaged database makes no snapshot.
+func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
+	out := &summing{w: bufio.NewWriterSize(w, 1<<16), sum: crc32.New(castagnoli)}
+	out.write([]byte(snapshotMagic))
+	out.write([]byte{snapshotVersion})
+	records := uint64(0)
+	var scratch []byte
+	for _, name := range buckets {
+		c := s.tx.Bucket(name).Cursor()
+		for k, sealed := c.First(); k != nil && out.err == nil; k, sealed = c.Next() {
+			v, err := unseal(k, sealed)
+			if err != nil {
+				return out.n, fmt.Errorf("bucket %s: %w", name, err)
+			}
+			scratch = binary.AppendUvarint(scratch[:0], uint64(len(name)))
+			scratch = append(scratch, name...)
+			scratch = binary.AppendUvarint(scratch, uint64(len(k)))
+			scratch = append(scratch, k...)
+			scratch = binary.AppendUvarint(scratch, uint64(len(v)))
+			out.write(scratch)
+			out.write(v)
+			records++
+		}
+	}
+	out.write(binary.AppendUvarint([]byte{0}, records))
+	out.write(binary.BigEndian.AppendUint32(nil, out.sum.Sum32()))
+	if out.err == nil {
+		out.err = out.w.Flush()
+	}
+	return out.n, out.err
+}
+
+// summing writes, counts and sums up until the first error.
+type summing struct {
+	w   *bufio.Writer
+	sum hash.Hash32
+	n   int64
+	err error
+}
+
+func (s *summing) write(b []byte) {
+	if s.err != nil {
+		return
+	}
+	n, err := s.w.Write(b)
+	s.n, s.err = s.n+int64(n), err
+	s.sum.Write(b)
+}
+
+// Restore puts the state of a snapshot in the place of the present one. The new file is complete before it takes the old one's place, so
+// an error leaves the machine as it was. Nothing may be applied meanwhile; views go on.
+func (m *Machine) Restore(r io.Reader) error {
+	building := m.path() + ".new"
+	if err := buildDatabase(building, r); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	// Close waits for the views and snapshots that are still open.
+	if err := m.db.Close(); err != nil {
+		return err
+	}
+	db, err := swapDatabase(building, m.path())
+	if err != nil {
+		return err
+	}
+	m.db, m.memory = db, newMemory()
+	return m.loadCounters()
+}
+
+// restoreStep is how many records go into one transaction: what a restore keeps in memory.
+const restoreStep = 20_000
+
+func buildDatabase(path string, r io.Reader) error {
+	db, err := createDatabase(path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	in := newSnapshotReader(r)
+	if err := in.header(); err != nil {
+		return err
+	}
+	for more := true; more; {
+		err := db.Update(func(tx *bolt.Tx) error {
+			for range restoreStep {
+				bucket, k, v, err := in.record()
+				if err != nil || bucket == nil {
+					more = false
+					return err
+				}
+				b := tx.Bucket(bucket)
+				b.FillPercent = 0.9 // the keys come in order
+				if err := b.Put(k, seal(k, v)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// snapshotReader reads a snapshot that may be anything: lengths are bounded, and memory is taken only for bytes that have come.
+type snapshotReader struct {
+	r       *bufio.Reader
+	sum     hash.Hash32
+	records uint64
+	last    struct{ bucket, key []byte }
+}
+
+func newSnapshotReader(r io.Reader) *snapshotReader {
+	return &snapshotReader{r: bufio.NewReaderSize(r, 1<<16), sum: crc32.New(castagnoli)}
+}
+
+// ReadByte reads one byte, for binary.ReadUvarint.
+func (s *snapshotReader) ReadByte() (byte, error) {
+	c, err := s.r.ReadByte()
+	if err == nil {
+		s.sum.Write([]byte{c})
+	}
+	return c, err
+}
+
+func (s *snapshotReader) bytes(limit uint64) ([]byte, error) {
+	n, err := binary.ReadUvarint(s)
+	if err != nil || n > limit {
+		return nil, errSnapshot
+	}
+	var b bytes.Buffer
+	if _, err := io.CopyN(&b, s.r, int64(n)); err != nil {
+		return nil, errSnapshot
+	}
+	s.sum.Write(b.Bytes())
+	return b.Bytes(), nil
+}
+
+func (s *snapshotReader) header() error {
+	h := make([]byte, len(snapshotMagic)+1)
+	if _, err := io.ReadFull(s.r, h); err != nil || string(h) != snapshotMagic+string(rune(snapshotVersion)) {
+		return errSnapshot
+	}
+	s.sum.Write(h)
+	return nil
+}
+
+// record is the next record; a nil bucket is the end of a snapshot that is whole.
+func (s *snapshotReader) record() (bucket, k, v []byte, err error) {
+	name, err := s.bytes(maxName)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(name) == 0 {
+		return nil, nil, nil, s.end()
+	}
+	for _, b := range buckets {
+		if bytes.Equal(b, name) {
+			bucket = b
+		}
+	}
+	if k, err = s.bytes(maxKey); err != nil {
+		return nil, nil, nil, err
+	}
+	order := bytes.Compare(bucket, s.last.bucket)
+	if bucket == nil || len(k) == 0 || order < 0 || order == 0 && bytes.Compare(k, s.last.key) <= 0 {
+		return nil, nil, nil, errSnapshot
+	}
+	s.last.bucket, s.last.key = bucket, k
+	s.records++
+	v, err = s.bytes(maxValue)
+	return bucket, k, v, err
+}
+
+func (s *snapshotReader) end() error {
+	n, err := binary.ReadUvarint(s)
+	if err != nil || n != s.records {
+		return errSnapshot
+	}
+	want := s.sum.Sum32()
+	var sum [4]byte
+	if _, err := io.ReadFull(s.r, sum[:]); err != nil || binary.BigEndian.Uint32(sum[:]) != want {
+		return errSnapshot
+	}
+	return nil
+}

@@ -1,0 +1,139 @@
+package fsm
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/score"
+)
+
+// View is one consistent state of the store, for reading. It is valid while the function runs that it was given to.
+type View struct {
+	tx       *bolt.Tx
+	revision uint64
+}
+
+// View calls f with the state as it is now. Many views may be open at a time, also while entries are applied; they should be short, because
+// the database cannot use space again that a view still sees.
+func (m *Machine) View(f func(*View) error) error {
+	m.mu.RLock()
+	tx, err := m.db.Begin(false)
+	m.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	v := &View{tx: tx}
+	if v.revision, err = counter(tx, revisionKey); err != nil {
+		return err
+	}
+	return f(v)
+}
+
+// Revision is the number of events in the view.
+func (v *View) Revision() uint64 { return v.revision }
+
+// read decodes the JSON record under a key; ok is false if there is none.
+func read(tx *bolt.Tx, bucket, k []byte, into any) (ok bool, err error) {
+	value, err := get(tx.Bucket(bucket), k)
+	if value == nil || err != nil {
+		return false, err
+	}
+	return true, json.Unmarshal(value, into)
+}
+
+// Contest is one contest as readers see it.
+func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
+	var c score.Contest
+	if ok, err = read(v.tx, contestBucket, []byte(id), &c); !ok || err != nil {
+		return rec, false, err
+	}
+	return c.Record(), true, nil
+}
+
+// Contests are the contests that f chooses, by id, from the first id behind after: at most limit (1 or more), and the id to go on behind
+// ("" at the end).
+func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	c := v.tx.Bucket(contestBucket).Cursor()
+	within := []byte(f.Competition)
+	if len(within) > 0 {
+		within = append(within, '/')
+	}
+	from := within
+	if after != "" && after+"\x00" > string(from) {
+		from = []byte(after + "\x00")
+	}
+	for k, sealed := c.Seek(from); k != nil && bytes.HasPrefix(k, within); k, sealed = c.Next() {
+		value, err := unseal(k, sealed)
+		if err != nil {
+			return nil, "", err
+		}
+		var contest score.Contest
+		if err := json.Unmarshal(value, &contest); err != nil {
+			return nil, "", err
+		}
+		if !v.chosen(f, &contest) {
+			continue
+		}
+		if n := len(list); n > 0 && n >= limit {
+			return list, list[n-1].ContestID, nil
+		}
+		list = append(list, contest.Record())
+	}
+	return list, "", nil
+}
+
+func (v *View) chosen(f score.Filter, c *score.Contest) bool {
+	if f.Matches(c) {
+		return true
+	}
+	if f.Competitor == "" || c.About.Kind != score.Ranked {
+		return false
+	}
+	others := f
+	others.Competitor = ""
+	return others.Matches(c) && hasMark(v.tx, c, f.Competitor)
+}
+
+// Timeline are the events of a contest behind the revision after, at most limit (1 or more), and the revision to go on behind (0 at
+// the end).
+func (v *View) Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
+	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(s stored) (bool, error) {
+		if n := len(list); n > 0 && n >= limit {
+			next = list[n-1].Revision
+			return false, nil
+		}
+		list = append(list, score.TimelineEvent{ID: s.ID, Source: s.Source, Seq: s.Seq, Type: s.Type, Time: s.Time, ContestID: s.ContestID,
+			Data: jsontext.Value(s.data), Revision: s.revision, VoidedBy: s.voidedBy})
+		return true, nil
+	})
+	return list, next, err
+}
+
+// Medals is the medal table of a competition; ok is false if nothing is known of it.
+func (v *View) Medals(competition string) (t *score.MedalTable, ok bool, err error) {
+	t = new(score.MedalTable)
+	ok, err = read(v.tx, medalBucket, []byte(competition), t)
+	if ok || err != nil {
+		return t, ok, err
+	}
+	// A competition of contests alone, none of whose competitors has an organisation, has no table yet.
+	k, _ := v.tx.Bucket(contestBucket).Cursor().Seek([]byte(competition + "/"))
+	return &score.MedalTable{Competition: competition}, bytes.HasPrefix(k, []byte(competition+"/")), nil
+}
+
+// Bard is what the store knows of a source; ok is false if it has posted nothing.
+func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
+	value, err := get(v.tx.Bucket(sourceBucket), []byte(name))
+	if value == nil || err != nil {
+		return b, false, err
+	}
+	s, err := decodeSource(name, value)
+	if err != nil {
+		return b, false, err
+	}
+	return score.Bard{Source: name, LastSeq: s.last, LastID: s.lastID}, true, nil
+}
