@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Whom the load goes to.
+const (
+	toMaster = "master"
+	toAll    = "all" // the members in turn, the master last, so that one poster alone is one that is forwarded
+)
+
+// What can be loaded.
+const (
+	laurelName = "laurel"
+	etcdName   = "etcd"
+)
+
+type options struct {
+	laurel, etcd string // programs
+	dir          string
+	data         string
+	frontendArgs []string
+
+	rounds                   int
+	duration, warmup, settle time.Duration
+
+	posters      []int
+	systems      []string
+	to           []string // posts
+	streamTo     []string
+	streamCounts []int
+	window       int
+}
+
+// check refuses what would take too long, or more connections than one machine should hold for this.
+func (o *options) check() error {
+	bounds := []struct {
+		flag        string
+		got         []int
+		least, most int
+	}{
+		{"rounds", []int{o.rounds}, 1, 20},
+		{"posters", o.posters, 1, 1024},
+		{"streams", o.streamCounts, 1, 64},
+		{"window", []int{o.window}, 1, 1 << 16},
+	}
+	for _, b := range bounds {
+		for _, n := range b.got {
+			if n < b.least || n > b.most {
+				return fmt.Errorf("--%s %d: want %d to %d", b.flag, n, b.least, b.most)
+			}
+		}
+	}
+	if o.duration < 100*time.Millisecond || o.duration > time.Minute {
+		return fmt.Errorf("--duration %s: want 100ms to 1m", o.duration)
+	}
+	if o.warmup < 0 || o.warmup > time.Minute || o.settle < 0 || o.settle > time.Minute {
+		return fmt.Errorf("--warmup %s, --settle %s: want 0 to 1m", o.warmup, o.settle)
+	}
+	for _, s := range o.systems {
+		if !slices.Contains([]string{laurelName, etcdName}, s) {
+			return fmt.Errorf("--systems %s: want %s or %s, or both with a comma", s, laurelName, etcdName)
+		}
+	}
+	for _, t := range slices.Concat(o.to, o.streamTo) {
+		if !slices.Contains([]string{toMaster, toAll}, t) {
+			return fmt.Errorf("--to %s: want %s or %s, or both with a comma", t, toMaster, toAll)
+		}
+	}
+	return nil
+}
+
+// limit is when a run is given up as stuck: what it should take, several times over.
+func (o *options) limit() time.Duration {
+	cells := len(o.posters)*len(o.systems)*len(o.to) + len(o.streamCounts)*len(o.streamTo)
+	cell := o.settle + o.warmup + o.duration + 5*time.Second
+	return 3*time.Duration(o.rounds)*(time.Duration(cells)*cell+10*time.Second) + 5*time.Minute
+}

@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// smallDisk mounts a file system of its own, of a few megabytes, for the frontend's data.
+func (f *frontend) smallDisk(t testing.TB, megabytes int) {
+	t.Helper()
+	if err := os.MkdirAll(f.data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", f.data, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
+		unable(t, "mounting a small disk needs root, or CAP_SYS_ADMIN: %v", err)
+	}
+	t.Cleanup(func() {
+		if f.process != nil {
+			f.kill()
+		}
+		if err := syscall.Unmount(f.data, 0); err != nil {
+			t.Errorf("unmounting %s: %v", f.data, err)
+		}
+	})
+}
+
+// fill leaves no room on the frontend's disk, and gives what makes room again.
+func (f *frontend) fill(t testing.TB) (empty func()) {
+	t.Helper()
+	ballast := filepath.Join(f.data, "ballast")
+	b, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := io.Copy(b, zeros{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk of %s: %v", f.id, err)
+	}
+	return func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// zeros is a reader without end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+var ofTheDisk = regexp.MustCompile(`(?i)no space left on device`)
+
+func TestAFrontendWhoseDiskIsFullSaysSoAndComesBackWhenThereIsRoom(t *testing.T) {
+	fullDisk(t, func(g *group) *frontend { return g.follower() })
+}
+
+func TestAMasterWhoseDiskIsFullSaysSoAndComesBackWhenThereIsRoom(t *testing.T) {
+	fullDisk(t, func(g *group) *frontend { return g.master() })
+}
+
+func fullDisk(t *testing.T, choose func(*group) *frontend) {
+	slow(t)
+	all := load(t, "paris2024", "cricket")
+	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
+	for range 3 {
+		f := g.add()
+		f.smallDisk(t, 96)
+		f.start().waitReady()
+	}
+	// Slow enough that the disk is full before the end, whatever the machine; what is acked by then is not yet all.
+	bards := g.sing(all, func(s *games) string { return s.speed(8 * time.Second) })
+	eventually(t, "the singing has begun", func() error {
+		if g.frontends[0].revision(t) == 0 {
+			return errors.New("revision 0")
+		}
+		return nil
+	})
+	poor := choose(g)
+	empty := poor.fill(t)
+	eventually(t, poor.id+" stops serving", func() error {
+		if poor.ended() {
+			return nil
+		}
+		for _, f := range g.running() {
+			if s, err := f.seen(); f != poor && err == nil && s.Master != "" && s.Master != poor.id && ofTheDisk.MatchString(poor.said(t)) {
+				return nil
+			}
+		}
+		return errors.New("it neither ended nor lost its mastership with a word about the disk")
+	})
+	if !ofTheDisk.MatchString(poor.said(t)) {
+		t.Errorf("%s does not say that its disk is full", poor.id)
+	}
+	if poor.ended() && poor.cmd.ProcessState.ExitCode() != 4 {
+		t.Errorf("%s ended with exit code %d; want 4", poor.id, poor.cmd.ProcessState.ExitCode())
+	}
+	sungAll(t, bards)
+	for _, f := range g.running() {
+		if f != poor {
+			for _, s := range all {
+				s.expectTruth(t, f)
+			}
+		}
+	}
+
+	empty()
+	if poor.ended() {
+		poor.start()
+	}
+	poor.waitReady()
+	g.expectRevision(sum(all))
+	g.expectTruthInEachDatabase(all)
+}
+
+// revision is that of the store, as f answers.
+func (f *frontend) revision(t testing.TB) (n uint64) {
+	t.Helper()
+	a := get(t, f.url+"/v1/scores?limit=1")
+	if _, err := fmt.Sscan(a.header.Get("Laurel-Revision"), &n); err != nil {
+		t.Fatalf("Laurel-Revision %q: %v", a.header.Get("Laurel-Revision"), err)
+	}
+	return n
+}
+
+func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
+	slow(t)
+	all := load(t, "cricket", "tokyo2020para")
+	g := newGroup(t, 3, soonSnapshots)
+	sungAll(t, g.sing(all, atFullSpeed))
+	g.expectRevision(sum(all))
+	before := g.frontends[0].answers(all)
+
+	const page = 4096
+	for _, damage := range []struct {
+		what string
+		stop func(f *frontend)
+		do   func(t testing.TB, file *os.File, size int64)
+	}{
+		{"its first pages are zeros", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) { write(t, file, 0, make([]byte, 4*page)) }},
+		{"its second half is cut off", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) {
+			if err := file.Truncate(size / 2); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"its pages are noise but for the first two", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) {
+			noise := make([]byte, size-2*page)
+			_, _ = rand.Read(noise) // never fails
+			write(t, file, 2*page, noise)
+		}},
+		{"it is empty, after SIGKILL", (*frontend).kill, func(t testing.TB, file *os.File, size int64) {
+			if err := file.Truncate(0); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"its first pages are noise, after SIGKILL", (*frontend).kill, func(t testing.TB, file *os.File, size int64) {
+			noise := make([]byte, 2*page)
+			_, _ = rand.Read(noise) // never fails
+			write(t, file, 0, noise)
+		}},
+	} {
+		f := g.follower()
+		t.Logf("%s: %s", f.id, damage.what)
+		damage.stop(f)
+		file, err := os.OpenFile(filepath.Join(f.data, "state.db"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size, err := file.Seek(0, io.SeekEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage.do(t, file, size)
+		file.Close()
+		f.start().waitReady()
+		if !regexp.MustCompile(`(?i)rebuil`).MatchString(f.said(t)) {
+			t.Errorf("%s does not say that it rebuilds its database", f.id)
+		}
+		g.expectRevision(sum(all))
+		f.reign()
+		before.expect(f, all)
+	}
+}
+
+func write(t testing.TB, file *os.File, at int64, b []byte) {
+	t.Helper()
+	if _, err := file.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+}

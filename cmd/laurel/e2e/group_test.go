@@ -1,0 +1,212 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// frontend is one member: its place on disk and in the network, and the process that runs there now.
+type frontend struct {
+	*process
+	id, data, http, peer, url string
+	entry                     []string // how it comes into the group: --bootstrap, or --join and a URL
+	group                     *group
+}
+
+// group is a number of frontends on this machine.
+type group struct {
+	t         testing.TB
+	dir       string // of the data directories
+	logs      string
+	env       []string
+	frontends []*frontend
+}
+
+// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready. env is added to their environment.
+func newGroup(t testing.TB, n int, env ...string) *group {
+	t.Helper()
+	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
+	for range n {
+		g.add().start().waitReady()
+	}
+	return g
+}
+
+// add makes place for the next frontend and starts nothing.
+func (g *group) add() *frontend {
+	id := "f" + strconv.Itoa(len(g.frontends)+1)
+	f := &frontend{id: id, data: filepath.Join(g.dir, id), entry: []string{"--bootstrap"}, group: g}
+	f.move(freePort(g.t), freePort(g.t))
+	if len(g.frontends) > 0 {
+		f.entry = []string{"--join", urls(g.frontends)}
+	}
+	g.frontends = append(g.frontends, f)
+	return f
+}
+
+// move gives the frontend other addresses, which hold from its next start.
+func (f *frontend) move(http, peer string) {
+	f.http, f.peer, f.url = http, peer, "http://"+http
+}
+
+func (f *frontend) start() *frontend {
+	f.group.t.Helper()
+	args := append([]string{"frontend", "--id", f.id, "--data", f.data, "--http", f.http, "--peer", f.peer}, f.entry...)
+	f.process = start(f.group.t, f.group.logs, f.id, f.group.env, program(f.group.t, "laurel"), args...)
+	return f
+}
+
+func (f *frontend) waitReady() {
+	t := f.group.t
+	t.Helper()
+	eventually(t, f.id+" is ready", func() error {
+		if f.ended() {
+			t.Fatalf("%s ended with exit code %d while it was awaited", f.id, f.cmd.ProcessState.ExitCode())
+		}
+		a, err := ask("GET", f.url+"/readyz", "")
+		if err == nil && a.status != http.StatusOK {
+			err = fmt.Errorf("/readyz says %d %s", a.status, a.body)
+		}
+		return err
+	})
+}
+
+// urls lists frontends as --to and --join take them.
+func urls(list []*frontend) string {
+	var urls []string
+	for _, f := range list {
+		urls = append(urls, f.url)
+	}
+	return strings.Join(urls, ",")
+}
+
+// urlsFrom lists all frontends with the i-th first.
+func (g *group) urlsFrom(i int) string {
+	i %= len(g.frontends)
+	return urls(slices.Concat(g.frontends[i:], g.frontends[:i]))
+}
+
+// seen is the group as f sees it.
+func (f *frontend) seen() (s score.Frontends, err error) {
+	a, err := ask("GET", f.url+"/v1/frontends", "")
+	if err != nil {
+		return s, err
+	}
+	if a.status != http.StatusOK {
+		return s, fmt.Errorf("GET /v1/frontends at %s: %d %s", f.id, a.status, a.body)
+	}
+	return s, json.Unmarshal([]byte(a.body), &s)
+}
+
+// member is what f sees of the member called id.
+func (f *frontend) member(id string) (score.Frontend, error) {
+	s, err := f.seen()
+	if err != nil {
+		return score.Frontend{}, err
+	}
+	for _, m := range s.Frontends {
+		if m.ID == id {
+			return m, nil
+		}
+	}
+	return score.Frontend{}, fmt.Errorf("%s does not see %s: %+v", f.id, id, s.Frontends)
+}
+
+func (g *group) running() []*frontend {
+	var list []*frontend
+	for _, f := range g.frontends {
+		if f.process != nil && !f.ended() {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// master waits until the running frontends agree on a master that runs.
+func (g *group) master() *frontend {
+	g.t.Helper()
+	var master *frontend
+	eventually(g.t, "the frontends agree on a master", func() error {
+		said := map[string]bool{}
+		for _, f := range g.running() {
+			s, err := f.seen()
+			if err != nil {
+				return err
+			}
+			said[s.Master] = true
+			if f.id == s.Master {
+				master = f
+			}
+		}
+		if len(said) != 1 || said[""] || master == nil || !said[master.id] {
+			return fmt.Errorf("they say %v", said)
+		}
+		return nil
+	})
+	return master
+}
+
+// follower is a running frontend that is not the master.
+func (g *group) follower() *frontend {
+	g.t.Helper()
+	m := g.master()
+	i := slices.IndexFunc(g.running(), func(f *frontend) bool { return f != m })
+	if i < 0 {
+		g.t.Fatal("there is no other frontend than the master")
+	}
+	return g.running()[i]
+}
+
+// reign makes f the master, so that what it answers comes from its own database.
+func (f *frontend) reign() {
+	t := f.group.t
+	t.Helper()
+	// A transfer is refused while another is under way or f lags behind; so it is asked for again.
+	eventually(t, "mastership goes to "+f.id, func() error {
+		if f.group.master() == f {
+			return nil
+		}
+		if o := command(t, "laurel", "cluster", "transfer", f.id, "--to", urls(f.group.running())); o.code != 0 {
+			return errors.New(o.String())
+		}
+		return nil
+	})
+	f.waitReady()
+}
+
+// expectRevision waits until every running frontend has applied every event up to revision, and fails if one has more.
+func (g *group) expectRevision(revision uint64) {
+	g.t.Helper()
+	for _, f := range g.running() {
+		if got := get(g.t, f.url+"/v1/scores?limit=1").header.Get("Laurel-Revision"); got != strconv.FormatUint(revision, 10) {
+			g.t.Errorf("%s: Laurel-Revision %s after %d events", f.id, got, revision)
+		}
+	}
+	for _, asked := range g.running() {
+		eventually(g.t, "all have the last revision", func() error {
+			for _, f := range g.running() {
+				m, err := asked.member(f.id)
+				if err != nil {
+					return err
+				}
+				if m.Revision > revision {
+					g.t.Fatalf("%s has revision %d after %d events", f.id, m.Revision, revision)
+				}
+				if m.Revision != revision || m.State != score.Serving {
+					return fmt.Errorf("%s sees %s %s at revision %d; want it %s at %d", asked.id, f.id, m.State, m.Revision, score.Serving, revision)
+				}
+			}
+			return nil
+		})
+	}
+}

@@ -1,0 +1,165 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+func inUse(addr string) bool {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return true
+	}
+	l.Close()
+	return false
+}
+
+var web = &http.Client{
+	Timeout:   30 * time.Second,
+	Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Second},
+}
+
+// answer is an HTTP answer, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends one request, once. headers are names and values in turn.
+func ask(method, url, body string, headers ...string) (answer, error) {
+	var b io.Reader
+	if body != "" {
+		b = strings.NewReader(body)
+	}
+	r, err := http.NewRequest(method, url, b)
+	if err != nil {
+		return answer{}, err
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := web.Do(r)
+	if err != nil {
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	read, err := io.ReadAll(res.Body)
+	return answer{res.StatusCode, res.Header, string(read)}, err
+}
+
+// get asks until the frontend can answer: 503 says that it may a little later. Any other status than 200 fails the test.
+func get(t testing.TB, url string, headers ...string) answer {
+	t.Helper()
+	a, err := tryGet(url, headers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func tryGet(url string, headers ...string) (a answer, err error) {
+	final := error(nil)
+	err = poll(patience, func() error {
+		var err error
+		if a, err = ask("GET", url, "", headers...); err != nil {
+			return err
+		}
+		switch a.status {
+		case http.StatusServiceUnavailable:
+			return fmt.Errorf("GET %s: %d %s", url, a.status, a.body)
+		case http.StatusOK:
+		default:
+			final = fmt.Errorf("GET %s: %d %s", url, a.status, a.body)
+		}
+		return nil
+	})
+	return a, errors.Join(err, final)
+}
+
+// decode reads a JSON answer into v. Members that v does not know are fine: the interface may grow.
+func decode[T any](t testing.TB, a answer) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("the answer is not the JSON of a %T: %v\n%s", v, err, a.body)
+	}
+	return v
+}
+
+type posted struct {
+	Revision uint64         `json:"revision"`
+	Results  []score.Result `json:"results"`
+}
+
+// post sends events as JSON, once.
+func post(t testing.TB, f *frontend, body string) answer {
+	t.Helper()
+	a, err := ask("POST", f.url+"/v1/events", body, "Content-Type", "application/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// apply posts events that must be taken.
+func apply(t testing.TB, f *frontend, body string) posted {
+	t.Helper()
+	a := post(t, f, body)
+	if a.status != http.StatusOK {
+		t.Fatalf("posting to %s: %d %s\nthe event: %s", f.id, a.status, a.body, body)
+	}
+	return decode[posted](t, a)
+}
+
+// refused posts an event that must be refused in a given way.
+func refused(t testing.TB, f *frontend, want score.Code, body string) score.Problem {
+	t.Helper()
+	a := post(t, f, body)
+	p := problem(t, a, want)
+	if p.Detail == "" {
+		t.Errorf("the problem has no detail: %s", a.body)
+	}
+	return p
+}
+
+func problem(t testing.TB, a answer, want score.Code) score.Problem {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Fatalf("Content-Type %q; want application/problem+json\n%d %s", got, a.status, a.body)
+	}
+	p := decode[score.Problem](t, a)
+	if p.Code != want || a.status != want.HTTPStatus() {
+		t.Fatalf("got status %d and code %q; want %d and %q\n%s", a.status, p.Code, want.HTTPStatus(), want, a.body)
+	}
+	return p
+}
+
+// results are the lines of the answer to an NDJSON stream.
+func results(t testing.TB, a answer) iter.Seq[score.Result] {
+	return func(yield func(score.Result) bool) {
+		t.Helper()
+		if a.status != http.StatusOK {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		for line := range strings.Lines(a.body) {
+			var r score.Result
+			if err := json.Unmarshal([]byte(line), &r); err != nil {
+				t.Fatalf("a line of the answer is no result: %v\n%s", err, line)
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}

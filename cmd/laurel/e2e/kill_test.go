@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+)
+
+// How long the singing takes while frontends and bards are killed, and how often.
+const (
+	shortSinging  = 16 * time.Second
+	longSinging   = 5 * time.Minute
+	frontendFalls = 2 * time.Second
+	bardFalls     = 1500 * time.Millisecond
+)
+
+// singers keeps one bard for each stream singing: one that is killed is started again.
+type singers struct {
+	g      *group
+	all    []*games
+	bards  []*process
+	speed  func(*games) string
+	killed int
+}
+
+// unfinished starts the killed bards again and lists the streams that are still sung. A bard that ends by itself must have sung all.
+func (s *singers) unfinished() (list []int) {
+	t := s.g.t
+	t.Helper()
+	for i, b := range s.bards {
+		switch {
+		case !b.ended():
+		case b.killed():
+			s.bards[i] = s.g.singOne(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
+		case b.cmd.ProcessState.ExitCode() != 0:
+			t.Fatalf("%s gave up with exit code %d:\n%s", b.name, b.cmd.ProcessState.ExitCode(), b.said(t))
+		default:
+			continue
+		}
+		list = append(list, i)
+	}
+	return list
+}
+
+func (s *singers) killOne() {
+	list := s.unfinished()
+	if len(list) == 0 {
+		return
+	}
+	s.bards[list[rand.N(len(list))]].kill()
+	s.killed++
+	s.unfinished()
+}
+
+func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
+	slow(t)
+	names, singing := []string{"cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}, shortSinging
+	if os.Getenv("LAUREL_LONG") != "" {
+		names, singing = allGames, longSinging
+	}
+	all := load(t, names...)
+	g := newGroup(t, 3)
+	s := &singers{g: g, all: all, speed: func(s *games) string { return s.speed(singing) }}
+	s.bards = g.sing(all, s.speed)
+
+	masters, others := 0, 0
+	frontendFall, bardFall := time.NewTicker(frontendFalls), time.NewTicker(bardFalls)
+	defer frontendFall.Stop()
+	defer bardFall.Stop()
+	overdue := time.After(5*singing + patience)
+	for len(s.unfinished()) > 0 {
+		select {
+		case <-frontendFall.C:
+			// The master every other time; the rest by lot, which may hit it too.
+			victim := g.frontends[rand.N(len(g.frontends))]
+			master := g.master()
+			if masters <= others {
+				victim = master
+			}
+			if victim == master {
+				masters++
+			} else {
+				others++
+			}
+			victim.kill()
+			victim.start().waitReady()
+		case <-bardFall.C:
+			s.killOne()
+		case <-overdue:
+			for _, b := range s.bards {
+				t.Logf("%s ended: %v", b.name, b.ended())
+			}
+			t.Fatal("the bards do not get to the end")
+		}
+	}
+	t.Logf("killed the master %d times, another frontend %d times, a bard %d times", masters, others, s.killed)
+	if masters < 2 || others < 1 || s.killed < 3 {
+		t.Error("that is too little to show anything; the singing was over too soon")
+	}
+	for _, f := range g.frontends {
+		f.waitReady()
+	}
+	g.expectRevision(sum(all))
+	g.expectTruthInEachDatabase(all)
+}

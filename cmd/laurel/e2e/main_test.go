@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// repository is the root of the repository, seen from this package.
+const repository = "../../.."
+
+// patience bounds every wait for something that ought to happen soon. It is generous: these tests promise what happens, not how fast.
+const patience = 60 * time.Second
+
+var programs struct {
+	dir   string
+	build func() error
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "laurel-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	programs.dir, programs.build = dir, sync.OnceValue(func() error { return build(dir) })
+	return m.Run()
+}
+
+func build(dir string) error {
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	if raced {
+		args = append(args, "-race")
+	}
+	c := exec.Command("go", append(args, "./cmd/laurel", "./cmd/bard")...)
+	c.Dir = repository
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the programs: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// program is the path of one of the programs under test.
+func program(t testing.TB, name string) string {
+	t.Helper()
+	if err := programs.build(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(programs.dir, name)
+}
+
+// unable ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
+func unable(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("LAUREL_CI") == "full" {
+		t.Fatalf("LAUREL_CI=full: "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+func slow(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("-short: real processes take too long")
+	}
+}
+
+// eventually polls until try returns nil, and fails the test with try's last error if it does not in time.
+func eventually(t testing.TB, what string, try func() error) {
+	t.Helper()
+	if err := poll(patience, try); err != nil {
+		t.Fatalf("%s: not within %v: %v", what, patience, err)
+	}
+}
+
+func poll(within time.Duration, try func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
+}

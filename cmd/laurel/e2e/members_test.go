@@ -1,0 +1,237 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"laurel/score"
+)
+
+const (
+	define = `{"type":"contest.define","contest_id":"OG50BC/CUR-M-GPA-01","data":{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM",
+ "competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","order":2}]}}`
+	running = `{"type":"contest.status","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`
+	contest = "/v1/scores/OG50BC/CUR-M-GPA-01"
+)
+
+// play is a play by GAU with the caller's id.
+func play(id string, delta int) string {
+	return fmt.Sprintf(`{"id":%q,"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":%d}}`, id, delta)
+}
+
+// terminate is SIGTERM, which is no leave, and the end of the process with exit code 0.
+func (f *frontend) terminate() {
+	t := f.group.t
+	t.Helper()
+	f.signal(t, syscall.SIGTERM)
+	if code := f.exit(t); code != 0 {
+		t.Fatalf("%s ended with exit code %d after SIGTERM; want 0\n%s", f.id, code, f.said(t))
+	}
+}
+
+// expectGaul compares Gaul's score at every frontend.
+func (g *group) expectGaul(want int64) {
+	g.t.Helper()
+	for _, f := range g.running() {
+		r := decode[score.Record](g.t, get(g.t, f.url+contest))
+		if len(r.Competitors) != 2 || r.Competitors[0].Code != "GAU" || *r.Competitors[0].Result != score.Points(want) {
+			g.t.Errorf("%s: the competitors are %+v; want GAU first with %d", f.id, r.Competitors, want)
+		}
+	}
+}
+
+func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	apply(t, g.frontends[0], define)
+	apply(t, g.frontends[0], running)
+
+	old := g.master()
+	old.terminate()
+	// Once, without trying again: the mastership has gone over before the process ended.
+	for i, f := range g.running() {
+		apply(t, f, play(fmt.Sprintf("after-%d", i), 1))
+	}
+	if m := g.master(); m == old {
+		t.Errorf("%s is still the master", old.id)
+	}
+	for _, f := range g.running() {
+		eventually(t, "the others see that it does not answer, and is a member", func() error {
+			m, err := f.member(old.id)
+			if err == nil && (!m.Voter || m.State != score.Unreachable) {
+				err = fmt.Errorf("%s sees %+v", f.id, m)
+			}
+			return err
+		})
+	}
+	old.start().waitReady()
+	g.expectRevision(4)
+	g.expectGaul(2)
+}
+
+func TestMastershipIsTransferredToTheNamedOneOrToAny(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	for _, f := range []*frontend{g.frontends[1], g.frontends[2], g.frontends[0]} {
+		if g.master() == f {
+			continue
+		}
+		must(t, "laurel", "cluster", "transfer", f.id, "--to", urls(g.frontends))
+		if m := g.master(); m != f {
+			t.Fatalf("%s is the master after a transfer to %s", m.id, f.id)
+		}
+	}
+	before := g.master()
+	must(t, "laurel", "cluster", "transfer", "--to", before.url)
+	if m := g.master(); m == before {
+		t.Errorf("%s is still the master after a transfer to any other", m.id)
+	}
+	if o := command(t, "laurel", "cluster", "transfer", "nobody", "--to", urls(g.frontends)); o.code != 1 || !strings.Contains(o.err, "nobody") {
+		t.Errorf("a transfer to a frontend that is not in the group: %v; want exit code 1 and its name", o)
+	}
+}
+
+func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 2)
+	apply(t, g.frontends[0], define)
+	other := g.add()
+	taken := g.frontends[1]
+	g.frontends = g.frontends[:2]
+	imposter := start(t, g.logs, "imposter", nil, program(t, "laurel"), "frontend", "--id", taken.id, "--data", filepath.Join(g.dir, "imposter"),
+		"--http", other.http, "--peer", other.peer, "--join", urls(g.frontends))
+	if code := imposter.exit(t); code != 1 {
+		t.Errorf("exit code %d; want 1\n%s", code, imposter.said(t))
+	}
+	if said := imposter.said(t); !strings.Contains(said, taken.id) || !strings.Contains(said, "taken") {
+		t.Errorf("the joiner was not told that %s is taken:\n%s", taken.id, said)
+	}
+	// The rightful one is where it was.
+	g.expectRevision(1)
+	taken.reign()
+	if m, err := taken.member(taken.id); err != nil || m.URL != taken.url || m.Peer != taken.peer {
+		t.Errorf("the rightful %s is %+v, %v", taken.id, m, err)
+	}
+}
+
+func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	apply(t, g.frontends[0], define)
+	apply(t, g.frontends[0], running)
+	// Not the first: it was started with --bootstrap and has nobody to announce itself to.
+	mover := g.frontends[1]
+	for _, stop := range []func(*frontend){(*frontend).terminate, (*frontend).kill} {
+		was := mover.revision(t)
+		stop(mover)
+		apply(t, g.frontends[0], play(fmt.Sprintf("while-away-%d", was), 1))
+		mover.move(freePort(t), freePort(t))
+		mover.entry = []string{"--join", urls([]*frontend{g.frontends[0], g.frontends[2]})}
+		mover.start().waitReady()
+		for _, f := range g.frontends {
+			eventually(t, "all know the new addresses", func() error {
+				m, err := f.member(mover.id)
+				if err == nil && (m.URL != mover.url || m.Peer != mover.peer || m.State != score.Serving) {
+					err = fmt.Errorf("%s sees %+v; want it serving at %s and %s", f.id, m, mover.url, mover.peer)
+				}
+				return err
+			})
+		}
+		g.expectRevision(was + 1)
+		mover.reign()
+		g.frontends[0].reign()
+	}
+	g.expectGaul(2)
+}
+
+func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	apply(t, g.frontends[0], define)
+	apply(t, g.frontends[0], running)
+	to := []string{"--to", g.frontends[0].url}
+
+	must(t, "laurel", append([]string{"cluster", "leave", "f3"}, to...)...)
+	if code := g.frontends[2].exit(t); code != 5 {
+		t.Errorf("f3 ended with exit code %d; want 5", code)
+	}
+	o := command(t, "laurel", append([]string{"cluster", "leave", "f2"}, to...)...)
+	if o.code != 1 || !strings.Contains(o.err, "--force") {
+		t.Errorf("f2 leaves f1 alone without --force: %v; want exit code 1 and a word about --force", o)
+	}
+	apply(t, g.frontends[1], play("still-two", 1))
+	g.expectGaul(1)
+
+	must(t, "laurel", append([]string{"cluster", "leave", "f2", "--force"}, to...)...)
+	if code := g.frontends[1].exit(t); code != 5 {
+		t.Errorf("f2 ended with exit code %d; want 5", code)
+	}
+	g.frontends[0].waitReady()
+	apply(t, g.frontends[0], play("alone", 1))
+	g.expectGaul(2)
+
+	if o := command(t, "laurel", append([]string{"cluster", "leave", "f1"}, to...)...); o.code != 1 {
+		t.Errorf("the last frontend leaves: %v; want exit code 1", o)
+	}
+}
+
+func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	apply(t, g.frontends[0], define)
+	gone := g.frontends[2]
+	must(t, "laurel", "cluster", "leave", gone.id, "--to", g.frontends[0].url)
+	if code := gone.exit(t); code != 5 {
+		t.Fatalf("exit code %d; want 5", code)
+	}
+	gone.entry = nil
+	gone.start()
+	master := g.frontends[0].mustMaster()
+	if code := gone.exit(t); code != 5 && code != 1 {
+		t.Errorf("started again, it ended with exit code %d; want 5 or 1\n%s", code, gone.said(t))
+	}
+	if now := g.frontends[0].mustMaster(); now != master {
+		t.Errorf("the master was %s and is %s after a removed frontend was started again", master, now)
+	}
+	apply(t, g.frontends[1], running)
+}
+
+// mustMaster waits until f knows a master and gives its id.
+func (f *frontend) mustMaster() (id string) {
+	f.group.t.Helper()
+	eventually(f.group.t, f.id+" knows a master", func() error {
+		s, err := f.seen()
+		if id = s.Master; err == nil && id == "" {
+			err = errors.New("none")
+		}
+		return err
+	})
+	return id
+}
+
+func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 1)
+	apply(t, g.frontends[0], define)
+	apply(t, g.frontends[0], running)
+	reader := g.add()
+	reader.entry = append(reader.entry, "--nonvoter")
+	reader.start().waitReady()
+	apply(t, reader, play("through-a-nonvoter", 3))
+	g.expectRevision(3)
+	g.expectGaul(3)
+	if m, err := g.frontends[0].member(reader.id); err != nil || m.Voter {
+		t.Errorf("the nonvoter is %+v, %v", m, err)
+	}
+	if o := command(t, "laurel", "cluster", "transfer", reader.id, "--to", g.frontends[0].url); o.code != 1 {
+		t.Errorf("a transfer to a nonvoter: %v; want exit code 1", o)
+	}
+	// It is not needed for a majority.
+	reader.kill()
+	apply(t, g.frontends[0], play("without-it", 1))
+	g.expectGaul(4)
+}

@@ -1,0 +1,231 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is one running program. Its output is appended to a log of its name, which outlives it and is printed if the test fails.
+type process struct {
+	name string
+	cmd  *exec.Cmd
+	log  string // path
+	from int64  // where in the log this run begins
+	done chan struct{}
+}
+
+// start runs a program until it ends by itself or the test does. Runs of the same name in one directory share a log.
+func start(t testing.TB, dir, name string, env []string, path string, args ...string) *process {
+	t.Helper()
+	p := &process{name: name, cmd: exec.Command(path, args...), log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	if p.from, err = out.Seek(0, 2); err != nil {
+		t.Fatal(err)
+	}
+	p.cmd.Env = append(cleanEnv(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	// Nothing may outlive a test that crashes or is killed.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // what it says is in ProcessState
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+// cleanEnv is this process's environment without the settings of a Laurel that the developer may use.
+func cleanEnv() []string {
+	var env []string
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "LAUREL_") {
+			env = append(env, v)
+		}
+	}
+	return env
+}
+
+// kill is SIGKILL, and returns when the process is gone.
+func (p *process) kill() {
+	p.strike()
+	<-p.done
+}
+
+// strike is SIGKILL without waiting, so that several can be hit at once.
+func (p *process) strike() {
+	_ = p.cmd.Process.Kill() // an error says that it has ended already
+}
+
+func (p *process) signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("sending %v to %s: %v", s, p.name, err)
+	}
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// killed tells whether SIGKILL ended the process.
+func (p *process) killed() bool {
+	s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
+}
+
+// exit waits for the process to end by itself and gives its exit code.
+func (p *process) exit(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		t.Fatalf("%s still runs after %v; it should have ended", p.name, patience)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// said is what the present run of the process has logged.
+func (p *process) said(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b[min(p.from, int64(len(b))):])
+}
+
+// logs makes the directory for the logs of a test's processes and prints their ends if the test fails.
+func logs(t testing.TB) string {
+	t.Helper()
+	dir := t.ArtifactDir()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		paths, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			lines := bytes.SplitAfter(b, []byte("\n"))
+			const last = 40
+			if n := len(lines) - last; n > 0 {
+				lines = append([][]byte{fmt.Appendf(nil, "... %d lines before; keep them all with -artifacts\n", n)}, lines[n:]...)
+			}
+			t.Logf("%s:\n%s", filepath.Base(p), bytes.Join(lines, nil))
+		}
+	})
+	return dir
+}
+
+// outcome is what a command that was run to its end said, and its exit code.
+type outcome struct {
+	out  string // stdout
+	err  string // stderr
+	code int
+}
+
+func (o outcome) String() string {
+	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", o.code, o.out, o.err)
+}
+
+// command runs a program to its end.
+func command(t testing.TB, name string, args ...string) outcome {
+	t.Helper()
+	return commandEnv(t, nil, name, args...)
+}
+
+func commandEnv(t testing.TB, env []string, name string, args ...string) outcome {
+	t.Helper()
+	var out, errs bytes.Buffer
+	c := exec.Command(program(t, name), args...)
+	c.Env = append(cleanEnv(), env...)
+	c.Stdout, c.Stderr = &out, &errs
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := c.Start(); err != nil {
+		t.Fatalf("starting %s: %v", name, err)
+	}
+	overdue := time.AfterFunc(patience, func() { _ = c.Process.Kill() })
+	err := c.Wait()
+	if !overdue.Stop() {
+		t.Fatalf("%s %s still ran after %v\nstdout: %s\nstderr: %s", name, strings.Join(args, " "), patience, &out, &errs)
+	}
+	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
+		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return outcome{out.String(), errs.String(), c.ProcessState.ExitCode()}
+}
+
+// must runs a command that has to succeed and gives its standard output.
+func must(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	o := command(t, name, args...)
+	if o.code != 0 {
+		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), o)
+	}
+	return o.out
+}
+
+// memory is what the kernel counts for the process, in MiB: all resident, and that part of it which is no file's.
+func (p *process) memory() string {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/status")
+	if err != nil {
+		return err.Error()
+	}
+	var said []string
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "VmRSS") || strings.HasPrefix(line, "RssAnon") {
+			said = append(said, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+var ports struct {
+	sync.Mutex
+	next int
+}
+
+// freePort finds a loopback port outside the range from which the kernel takes those of outgoing connections: a port of a
+// frontend that is down must still be free when it comes back.
+func freePort(t testing.TB) string {
+	t.Helper()
+	ports.Lock()
+	defer ports.Unlock()
+	if ports.next == 0 {
+		ports.next = 10_000 + os.Getpid()%10_000
+	}
+	for ; ports.next < 32_000; ports.next++ {
+		addr := "127.0.0.1:" + strconv.Itoa(ports.next)
+		if !inUse(addr) {
+			ports.next++
+			return addr
+		}
+	}
+	t.Fatal("no free port between 10000 and 32000")
+	return ""
+}

@@ -1,0 +1,205 @@
+package e2e
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+
+	"laurel/score"
+)
+
+// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many entries of the Raft log. A bard at full
+// speed puts hundreds of events into one.
+const soonSnapshots = "LAUREL_SNAPSHOT_ENTRIES=8"
+
+// answers is what a frontend says to many questions: status, headers that belong to the answer, and body, by path.
+type answers map[string]string
+
+// answers asks f about everything that the streams tell of: lists, contests, timelines, medals, bards. When nothing is posted, any
+// two frontends must answer the same at any time.
+func (f *frontend) answers(all []*games) answers {
+	t := f.group.t
+	t.Helper()
+	said := answers{}
+	keep := func(path string, a answer) {
+		said[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
+	}
+	list := func(path string) {
+		n := 0
+		f.pages(t, path, func(a answer) {
+			keep(fmt.Sprintf("%s, page %d", path, n), a)
+			n++
+		})
+	}
+	competitions := map[string]bool{}
+	for _, s := range all {
+		keepOne := func(path string, headers ...string) {
+			keep(strings.Join(append([]string{path}, headers...), " "), get(t, f.url+path, headers...))
+		}
+		keepOne("/v1/bards/" + s.truth.Source)
+		if s.medalsOf != "" {
+			keepOne("/v1/medals/" + s.medalsOf)
+			keepOne("/v1/medals/"+s.medalsOf, "Accept", "text/plain")
+		}
+		// Some of many: every contest is in the lists.
+		ids := slices.Sorted(maps.Keys(s.truth.Contests))
+		for i, id := range ids {
+			competitions[score.CompetitionOf(id)] = true
+			if i%(len(ids)/20+1) == 0 {
+				keepOne("/v1/scores/" + id)
+				keepOne("/v1/scores/"+id, "Accept", "text/plain")
+				list("/v1/timeline/" + id + "?limit=50")
+			}
+		}
+	}
+	for c := range competitions {
+		list("/v1/scores?limit=30&competition=" + c)
+	}
+	return said
+}
+
+// expect compares the answers of f with those that were given before, perhaps by another.
+func (want answers) expect(f *frontend, all []*games) {
+	t := f.group.t
+	t.Helper()
+	got := f.answers(all)
+	if len(got) != len(want) {
+		t.Errorf("%s gives %d answers; there were %d", f.id, len(got), len(want))
+	}
+	differ := 0
+	for _, path := range slices.Sorted(maps.Keys(want)) {
+		if got[path] != want[path] {
+			if differ++; differ < 4 {
+				t.Errorf("%s answers to %s\n%.2000s\nwant\n%.2000s", f.id, path, got[path], want[path])
+			}
+		}
+	}
+	if differ > 0 {
+		t.Errorf("%s: %d of %d answers differ", f.id, differ, len(want))
+	}
+}
+
+// expectEverywhere compares the answers of all that run: as the group is, and from each one's own database.
+func (want answers) expectEverywhere(g *group, all []*games) {
+	g.t.Helper()
+	for _, f := range g.running() {
+		want.expect(f, all)
+	}
+	for _, f := range g.running() {
+		f.reign()
+		want.expect(f, all)
+	}
+}
+
+// snapshots counts the snapshots in the frontend's data directory.
+func (f *frontend) snapshots() int {
+	found, _ := filepath.Glob(filepath.Join(f.data, "snapshots", "*", "meta.json"))
+	return len(found)
+}
+
+// firstEntry is the index of the oldest entry of the Raft log of a frontend that is down.
+func (f *frontend) firstEntry(t testing.TB) (index uint64) {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(f.data, "raft.db"), 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.View(func(tx *bbolt.Tx) error {
+		if log := tx.Bucket([]byte("logs")); log != nil {
+			if key, _ := log.Cursor().First(); len(key) == 8 {
+				index = binary.BigEndian.Uint64(key)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return index
+}
+
+func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(t *testing.T) {
+	slow(t)
+	all := load(t, "cricket", "curling", "tokyo2020para")
+	g := newGroup(t, 3, soonSnapshots)
+	sungAll(t, g.sing(all, atFullSpeed))
+	g.expectRevision(sum(all))
+	for _, f := range g.frontends {
+		eventually(t, "a snapshot at "+f.id, func() error {
+			if f.snapshots() == 0 {
+				return os.ErrNotExist
+			}
+			return nil
+		})
+	}
+	before := g.frontends[0].answers(all)
+
+	for _, f := range g.frontends {
+		f.strike()
+	}
+	for _, f := range g.frontends {
+		f.kill()
+	}
+	for _, f := range g.frontends {
+		if first := f.firstEntry(t); first <= 1 {
+			t.Fatalf("the Raft log of %s still begins at %d, so a newcomer could do without a snapshot", f.id, first)
+		}
+		f.start()
+	}
+	for _, f := range g.frontends {
+		f.waitReady()
+	}
+	before.expectEverywhere(g, all)
+
+	newcomer := g.add().start()
+	newcomer.waitReady()
+	if newcomer.snapshots() == 0 {
+		t.Error("the newcomer has no snapshot")
+	}
+	before.expectEverywhere(g, all)
+
+	oldest := g.frontends[0]
+	oldest.reign() // the hardest case: it is the master that leaves
+	must(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
+	if code := oldest.exit(t); code != 5 {
+		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.said(t))
+	}
+	eventually(t, "the others do not see it any more", func() error {
+		for _, f := range g.running() {
+			if m, err := f.member(oldest.id); err == nil {
+				return fmt.Errorf("%s sees %+v", f.id, m)
+			}
+		}
+		return nil
+	})
+	before.expectEverywhere(g, all)
+
+	more := load(t, "worldcup2026")
+	g.frontends = g.frontends[1:]
+	sungAll(t, g.sing(more, atFullSpeed))
+	all = append(all, more...)
+	g.expectRevision(sum(all))
+	g.expectTruthInEachDatabase(all)
+}
+
+func TestAFrontendThatMissedMoreThanTheLogHoldsCatchesUpBySnapshot(t *testing.T) {
+	slow(t)
+	all := load(t, "cricket", "tokyo2020para")
+	g := newGroup(t, 3, soonSnapshots)
+	late := g.follower()
+	late.kill()
+	sungAll(t, g.sing(all, atFullSpeed))
+	late.start().waitReady()
+	g.expectRevision(sum(all))
+	late.reign()
+	for _, s := range all {
+		s.expectTruth(t, late)
+	}
+}

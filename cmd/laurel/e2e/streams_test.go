@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+)
+
+// sing starts a bard for each stream, each with another frontend first in its list.
+func (g *group) sing(all []*games, speed func(*games) string) []*process {
+	g.t.Helper()
+	var bards []*process
+	for i, s := range all {
+		bards = append(bards, g.singOne(s, i, speed(s)))
+	}
+	return bards
+}
+
+func (g *group) singOne(s *games, first int, speed string) *process {
+	g.t.Helper()
+	return start(g.t, g.logs, "bard-"+s.name, nil, program(g.t, "bard"), "sing", "--to", g.urlsFrom(first), "--speed", speed, s.file)
+}
+
+func atFullSpeed(*games) string { return "max" }
+
+// sungAll waits until the bards have sung to the end.
+func sungAll(t testing.TB, bards []*process) {
+	t.Helper()
+	for _, b := range bards {
+		if code := b.exit(t); code != 0 {
+			t.Fatalf("%s ended with exit code %d:\n%s", b.name, code, b.said(t))
+		}
+	}
+}
+
+// expectTruthEverywhere compares the truth with the answers of each frontend: first as the group is, then from each one's own database.
+func (g *group) expectTruthEverywhere(all []*games) {
+	g.t.Helper()
+	for _, f := range g.running() {
+		for _, s := range all {
+			s.expectTruth(g.t, f)
+		}
+	}
+	g.expectTruthInEachDatabase(all)
+}
+
+func (g *group) expectTruthInEachDatabase(all []*games) {
+	g.t.Helper()
+	for _, f := range g.running() {
+		f.reign()
+		for _, s := range all {
+			s.expectTruth(g.t, f)
+		}
+	}
+}
+
+func TestAllGamesSungAtFullSpeedShowTheTruthAtEveryFrontend(t *testing.T) {
+	slow(t)
+	all := load(t, allGames...)
+	g := newGroup(t, 3)
+	sungAll(t, g.sing(all, atFullSpeed))
+	for _, f := range g.frontends {
+		t.Logf("%s after %d events: %s", f.id, sum(all), f.memory())
+	}
+	g.expectRevision(sum(all))
+	g.expectTruthEverywhere(all)
+
+	for _, f := range g.frontends {
+		for _, s := range all {
+			for id, finishers := range s.truth.Leaderboards {
+				expectEveryMark(t, f, id, finishers)
+			}
+		}
+	}
+}
+
+func TestAStreamPostedAgainChangesNothing(t *testing.T) {
+	slow(t)
+	all := load(t, "curling")
+	g := newGroup(t, 3)
+	sungAll(t, g.sing(all, atFullSpeed))
+
+	// A bard goes on after the last event that was acked, so it sends nothing; by hand everything is sent again.
+	sungAll(t, g.sing(all, atFullSpeed))
+	var again []byte
+	if err := all[0].lines(func(line []byte) error {
+		again = append(append(again, line...), '\n')
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	for _, f := range g.frontends {
+		a, err := ask("POST", f.url+"/v1/events", string(again), "Content-Type", "application/x-ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = 0
+		for r := range results(t, a) {
+			if n++; r.Status != "duplicate" || r.Revision != n || r.Seq != n {
+				t.Fatalf("at %s: the result of event %d, posted again, is %+v; want a duplicate with its first revision", f.id, n, r)
+			}
+		}
+		if n != sum(all) {
+			t.Fatalf("at %s: %d results for %d events", f.id, n, sum(all))
+		}
+	}
+	g.expectRevision(n)
+	g.expectTruthEverywhere(all)
+}
+
+func TestABardTakesItsStreamFromItsInput(t *testing.T) {
+	slow(t)
+	all := load(t, "worldcup2026")
+	g := newGroup(t, 1)
+	c := fmt.Sprintf("zcat %q | %q sing --to %s --speed max -", all[0].file, program(t, "bard"), g.frontends[0].url)
+	sungAll(t, []*process{start(t, g.logs, "bard", nil, "sh", "-c", c)})
+	g.expectRevision(sum(all))
+	all[0].expectTruth(t, g.frontends[0])
+}

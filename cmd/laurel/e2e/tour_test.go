@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"net/http"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"laurel/score"
+)
+
+func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
+
+	// Nothing but what happened: source, seq, id and time are left out.
+	for i, body := range []string{define, running} {
+		p := apply(t, g.frontends[i], body)
+		if len(p.Results) != 1 || p.Results[0].Status != score.Applied || p.Results[0].ID == "" || p.Results[0].Revision != uint64(i)+1 || p.Revision != uint64(i)+1 {
+			t.Fatalf("the result is %+v; want it applied as revision %d, with an id", p, i+1)
+		}
+	}
+	first := apply(t, c, play("end-1", 2)).Results[0]
+	if first.Status != score.Applied || first.ID != "end-1" {
+		t.Fatalf("the result is %+v", first)
+	}
+	for _, f := range g.frontends {
+		again := apply(t, f, play("end-1", 2)).Results[0]
+		if again.Status != score.Duplicate || again.Revision != first.Revision {
+			t.Errorf("%s: the same id again is %+v; want a duplicate with revision %d", f.id, again, first.Revision)
+		}
+	}
+	refused(t, b, score.IDConflict, play("end-1", 3))
+	g.expectRevision(3)
+
+	for _, f := range g.frontends {
+		r := get(t, f.url+contest)
+		rec := decode[score.Record](t, r)
+		if rec.ScheduleStatus != "RUNNING" || rec.Period != "END1" || rec.Revision != 3 || rec.Winner != "" || rec.Competitors[1].Rank != 2 {
+			t.Errorf("%s: %+v", f.id, rec)
+		}
+		for name, want := range map[string]string{
+			"Laurel-Revision": "^3$", "Laurel-Frontend": "^" + f.id + "$", "Laurel-Cache": "^(hit|wait|load|forward)$", "Laurel-Mode": "^[a-z]+$",
+			"Cache-Control": "^no-cache$", "Etag": `^"[^"]+"$`, "Content-Type": "^application/json", "Vary": "Accept",
+		} {
+			if got := r.header.Get(name); !regexp.MustCompile(want).MatchString(got) {
+				t.Errorf("%s: %s is %q; want %s", f.id, name, got, want)
+			}
+		}
+		// The tag of one frontend holds at all.
+		for _, other := range g.frontends {
+			n, err := ask("GET", other.url+contest, "", "If-None-Match", r.header.Get("ETag"))
+			if err != nil || n.status != http.StatusNotModified || n.body != "" {
+				t.Errorf("%s with the ETag of %s: %d %q %v; want 304 and nothing", other.id, f.id, n.status, n.body, err)
+			}
+		}
+		table := get(t, f.url+contest, "Accept", "text/plain")
+		if !strings.HasPrefix(table.header.Get("Content-Type"), "text/plain") || !regexp.MustCompile(`(?m)GAU.*\b2\b`).MatchString(table.body) {
+			t.Errorf("%s: as text/plain: %s\n%s", f.id, table.header.Get("Content-Type"), table.body)
+		}
+	}
+	apply(t, b, play("end-2", 1))
+	if n, err := ask("GET", a.url+contest, "", "If-None-Match", get(t, b.url+contest).header.Get("ETag")); err != nil || n.status != http.StatusNotModified {
+		t.Errorf("%d %v; want 304", n.status, err)
+	}
+	g.expectGaul(3)
+}
+
+func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	apply(t, g.frontends[0], define)
+	for _, f := range g.frontends {
+		refused(t, f, score.StatusConflict, play("too-early", 1))
+	}
+	apply(t, g.frontends[0], running)
+
+	with := func(old, new string) string { return strings.Replace(play("bad", 1), old, new, 1) }
+	for _, f := range g.frontends {
+		for _, bad := range []struct {
+			body, field string
+			code        score.Code
+		}{
+			{with(`"GAU"`, `"EGY"`), "data.competitor", score.InvalidEvent},
+			{with(`"delta":1`, `"delta":1,"result":{"GAU":7}`), "data.result", score.TotalMismatch},
+			{with(`"delta":1`, `"delta":1.0005`), "data.delta", score.InvalidEvent},
+			{with(`"delta":1`, `"delta":NaN`), "", score.InvalidEvent},
+			{with(`"delta":1`, `"delta":1,"colour":"red"`), "data", score.InvalidEvent},
+			{with(`"delta":1}}`, ``), "", score.InvalidEvent},
+			{with(`"score.play"`, `"score.whisper"`), "type", score.InvalidEvent},
+			{with(`OG50BC/CUR-M-GPA-01`, `OG50BC/CUR-M-GPA-02`), "", score.NotFound},
+			{with(`OG50BC/CUR-M-GPA-01`, `OG50BC//`), "contest_id", score.InvalidEvent},
+			{strings.Repeat(`[`, 100_000), "", score.InvalidEvent},
+		} {
+			p := refused(t, f, bad.code, bad.body)
+			if !strings.HasPrefix(p.Field, bad.field) {
+				t.Errorf("%s: the fault is in %q (%s); want %q", f.id, p.Field, p.Detail, bad.field)
+			}
+		}
+		gap := refused(t, f, score.SeqGap, strings.Replace(play("bard-3", 1), `{`, `{"source":"bard/cacofonix","seq":3,`, 1))
+		if gap.ExpectedSeq != 1 {
+			t.Errorf("%s: expected_seq is %d; want 1", f.id, gap.ExpectedSeq)
+		}
+		// All or none.
+		p := refused(t, f, score.InvalidEvent, "["+play("good", 1)+","+with(`"GAU"`, `"EGY"`)+"]")
+		if p.Index == nil || *p.Index != 1 || p.ID != "bad" {
+			t.Errorf("%s: the problem of an array does not name its second event: %+v", f.id, p)
+		}
+	}
+	g.expectRevision(2)
+	g.expectGaul(0)
+
+	for path, code := range map[string]score.Code{"/v1/scores/OG50BC/NONE": score.NotFound, "/v1/medals/NONE": score.NotFound, "/v1/nothing": score.NotFound} {
+		n, err := ask("GET", g.frontends[1].url+path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		problem(t, n, code)
+	}
+}
+
+func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	one := strings.NewReplacer("\n", "")
+	for i, f := range g.frontends {
+		lines := []string{one.Replace(define), one.Replace(running)}
+		id := string(rune('a' + i))
+		lines = append(lines, play(id+"1", 1), play(id+"2", 1), strings.Replace(play(id+"3", 1), "GAU", "EGY", 1), play(id+"4", 1))
+		a, err := ask("POST", f.url+"/v1/events", strings.Join(lines, "\n")+"\n", "Content-Type", "application/x-ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []score.Result
+		for r := range results(t, a) {
+			got = append(got, r)
+		}
+		if len(got) != 5 || got[3].Status != score.Applied || got[4].Problem == nil || got[4].Problem.Code != score.InvalidEvent || got[4].ID != id+"3" {
+			t.Fatalf("%s: the results are %+v; want four applied and the fifth refused as the last", f.id, got)
+		}
+		g.expectGaul(int64(i+1) * 2)
+	}
+	g.expectRevision(12)
+}
+
+func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
+	award := func(id, medal, organisation string) string {
+		return `{"id":"` + id + `","type":"medal.award","contest_id":"OG50BC/MENHIR","data":{"award_id":"` + id + `","medal":"` + medal + `","organisation":"` + organisation + `"}}`
+	}
+	apply(t, a, "["+award("m1", "GOLD", "GAU")+","+award("m2", "SILVER", "ROM")+","+award("m3", "SILVER", "EGY")+"]")
+	apply(t, b, award("m4", "BRONZE", "BRI"))
+	apply(t, c, `{"type":"medal.revoke","contest_id":"OG50BC/MENHIR","data":{"award_id":"m4","reason":"magic potion"}}`)
+	for _, f := range g.frontends {
+		table := decode[score.Medals](t, get(t, f.url+"/v1/medals/OG50BC"))
+		want := []score.MedalRow{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
+			{Organisation: "EGY", Silver: 1, Total: 1, Rank: 2, RankEqual: true}, {Organisation: "ROM", Silver: 1, Total: 1, Rank: 2, RankEqual: true}}
+		if len(table.Rows) != len(want) {
+			t.Fatalf("%s: the medal table is %+v", f.id, table)
+		}
+		for i, row := range table.Rows {
+			if row != want[i] {
+				t.Errorf("%s: row %d is %+v; want %+v", f.id, i, row, want[i])
+			}
+		}
+		if row := decode[score.MedalRow](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
+			t.Errorf("%s: the row of BRI is %+v; want zeros", f.id, row)
+		}
+		if text := get(t, f.url+"/v1/medals/OG50BC", "Accept", "text/plain").body; !regexp.MustCompile(`(?m)^\s*1\s+GAU\s+1\s+0\s+0\s+1`).MatchString(text) {
+			t.Errorf("%s: the medals as text/plain are\n%s", f.id, text)
+		}
+	}
+
+	apply(t, a, define)
+	apply(t, b, running)
+	apply(t, c, play("wrong", 9))
+	apply(t, c, `{"id":"undo","type":"event.void","contest_id":"OG50BC/CUR-M-GPA-01","data":{"voids":"wrong","reason":"the stone was moved by a dog"}}`)
+	g.expectRevision(9)
+	for _, f := range g.frontends {
+		line := decode[struct {
+			Events []score.TimelineEvent `json:"events"`
+		}](t, get(t, f.url+"/v1/timeline/OG50BC/CUR-M-GPA-01")).Events
+		if len(line) != 4 || line[2].ID != "wrong" || line[2].VoidedBy != "undo" || line[3].Revision != 9 {
+			t.Errorf("%s: the timeline is %+v", f.id, line)
+		}
+		if r := decode[score.Record](t, get(t, f.url+contest)); *r.Competitors[0].Result != 0 || r.Revision != 9 {
+			t.Errorf("%s: after the void: %+v", f.id, r)
+		}
+		if bard := decode[score.Bard](t, get(t, f.url+"/v1/bards/anonymous")); bard.LastID != "undo" || bard.LastSeq != 9 {
+			t.Errorf("%s: who posts without a source is %+v", f.id, bard)
+		}
+		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/frontends"} {
+			if get(t, f.url+path).body == "" {
+				t.Errorf("%s: %s says nothing", f.id, path)
+			}
+		}
+	}
+
+	text := must(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
+	if !strings.Contains(text, "GAU") || !strings.Contains(text, "ROM") {
+		t.Errorf("laurel scores says\n%s", text)
+	}
+	if text := must(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
+		t.Errorf("laurel medals says\n%s", text)
+	}
+	if text := must(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
+		t.Errorf("laurel cluster status says\n%s", text)
+	}
+}
+
+func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 1)
+	to := g.frontends[0].url
+	nobody := "http://" + freePort(t)
+	for _, c := range []struct {
+		code    int
+		command string
+	}{
+		{0, "laurel scores --to " + to},
+		{0, "laurel help"},
+		{0, "bard sing --help"},
+		{1, "laurel scores OG50BC/NONE --to " + to},
+		{1, "bard sing --to " + to + " no-such-file.ndjson"},
+		{2, "laurel dance"},
+		{2, "laurel scores --colour red"},
+		{2, "laurel frontend --id f9"},
+		{2, "bard sing"},
+		{3, "laurel scores --to " + nobody},
+		{3, "laurel cluster status --to " + nobody},
+	} {
+		words := strings.Fields(c.command)
+		if o := command(t, words[0], words[1:]...); o.code != c.code {
+			t.Errorf("%s: %v; want exit code %d", c.command, o, c.code)
+		} else if c.code != 0 && o.err == "" {
+			t.Errorf("%s: says nothing on stderr", c.command)
+		}
+	}
+}
+
+func TestCurlItselfIsAnswered(t *testing.T) {
+	slow(t)
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		unable(t, "there is no curl: %v", err)
+	}
+	g := newGroup(t, 1)
+	run := func(args ...string) string {
+		out, err := exec.Command(curl, append([]string{"-sS"}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("curl %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	url := g.frontends[0].url
+	// Without a Content-Type curl says that it sends a form.
+	if out := run("-d", define, url+"/v1/events"); !strings.Contains(out, "application/json") {
+		t.Errorf("curl without a Content-Type is not told which to use: %s", out)
+	}
+	if out := run("--json", define, url+"/v1/events"); !strings.Contains(out, `"applied"`) {
+		t.Errorf("curl --json: %s", out)
+	}
+	if out := run("-H", "Accept: text/plain", url+contest); !strings.Contains(out, "GAU") {
+		t.Errorf("curl for text/plain: %s", out)
+	}
+}
