@@ -16,7 +16,6 @@ func dependent(s *stored, p *score.Problem) *score.Problem {
 type again struct {
 	contestID  string
 	contest    *score.Contest
-	marks      chainMarks
 	awards     map[string]award
 	order      []string                 // award ids, as they first appear
 	definition *score.CompetitionDefine // the last competition.define
@@ -54,26 +53,15 @@ func (f *again) fold(s *stored) *score.Problem {
 		}
 		f.contest = score.NewContest(f.contestID)
 	}
-	return f.contest.Fold(&s.Event, f.marks, score.Again)
+	return f.contest.Fold(&s.Event, noMarks{}, score.Again)
 }
 
-// chainMarks holds the last mark at each split, of the few that are folded again: enough to tell whether they can stand.
-type chainMarks map[string]score.Mark
+// noMarks forgets the marks that are folded again: markAgain finds out what they come to.
+type noMarks struct{}
 
-// Set keeps m.
-func (c chainMarks) Set(split string, m score.Mark) (total int) {
-	c[split] = m
-	return 1
-}
+func (noMarks) Set(string, score.Mark) (total int) { return 0 }
 
-// First gives the mark that is kept.
-func (c chainMarks) First(split string, _ int) (first []score.Mark, total int) {
-	m, ok := c[split]
-	if !ok {
-		return nil, 0
-	}
-	return []score.Mark{m}, 1
-}
+func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
 // keepsMarks refuses a void that would take the ground from under marks that stay: another kind, other splits, another direction, or a
 // list that no longer has a competitor with a mark.
@@ -118,18 +106,12 @@ func (b *batch) keepsAwards(f *again, competition string) (*score.Problem, error
 }
 
 // replaceAwards puts the awards that were folded again in the place of those that are there.
-func (b *batch) replaceAwards(f *again, e *event, revision uint64) error {
-	var touched []string
-	err := b.eachAwardOf(f.contestID, func(id string) { touched = append(touched, id) })
+func (b *batch) replaceAwards(h *history, f *again, e *event, revision uint64) error {
+	ids, err := h.awards()
 	if err != nil {
 		return err
 	}
-	for _, id := range f.order {
-		if !slices.Contains(touched, id) {
-			touched = append(touched, id)
-		}
-	}
-	for _, id := range touched {
+	for _, id := range ids {
 		old, had, err := b.findAward(e.Competition(), id)
 		if err != nil {
 			return err
@@ -162,24 +144,20 @@ func (b *batch) replaceAwards(f *again, e *event, revision uint64) error {
 	return nil
 }
 
-// eachAwardOf names the awards that the contest's timeline mentions, voided ones too.
-func (b *batch) eachAwardOf(contestID string, f func(id string)) error {
-	seen := map[string]bool{}
-	return eachStored(b.bucket(timelineBucket), contestID, 0, func(s stored) (bool, error) {
+// awards are the ids of the awards that the timeline names, voided ones too, each once.
+func (h *history) awards() (ids []string, err error) {
+	for _, s := range h.events {
 		if s.Type != score.TypeMedalAward {
-			return true, nil
+			continue
 		}
 		d, err := score.UnmarshalData(s.Type, s.data)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
-		id := d.(*score.MedalAward).AwardID
-		if !seen[id] {
-			seen[id] = true
-			f(id)
-		}
-		return true, nil
-	})
+		ids = append(ids, d.(*score.MedalAward).AwardID)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids), nil
 }
 
 // redefine names the competition by what is left of its competition.define events.
@@ -195,7 +173,6 @@ func (b *batch) redefine(f *again, e *event, revision uint64) error {
 	b.changedTable(t, e, revision)
 	return nil
 }
-
 
 // nameAgain brings up to date what the medal table knows besides medals: which organisations there are, and the name that the contests
 // give the competition. Changed are the events that stand now and did not before, or the other way round, as the timeline has them.
@@ -214,9 +191,13 @@ func (b *batch) nameAgain(e *event, changed []*stored, revision uint64) error {
 		rename = rename || ok && c.CompetitionName != ""
 	}
 	name, named := "", uint64(0)
-	err := eachStanding(b.bucket(timelineBucket), e.Competition(), func(s stored) (bool, error) {
-		if len(lost) == 0 && (!rename || s.Type != score.TypeContestDefine) {
+	err := eachStanding(b.bucket(timelineBucket), e.Competition(), func(l line) (bool, error) {
+		if len(lost) == 0 && (!rename || !l.is(score.TypeContestDefine)) {
 			return rename, nil
+		}
+		s, err := l.read()
+		if err != nil {
+			return false, err
 		}
 		d, err := score.UnmarshalData(s.Type, s.data)
 		if err != nil {
@@ -242,6 +223,9 @@ func (b *batch) nameAgain(e *event, changed []*stored, revision uint64) error {
 		t.Know(o)
 	}
 	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return lost[c.Organisation] })
+	if len(t.Counts) == 0 {
+		t.Counts = nil // as in a table that never had one
+	}
 	if rename {
 		t.ContestsSay = name
 	}

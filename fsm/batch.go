@@ -20,6 +20,7 @@ type batch struct {
 	tx       *bolt.Tx
 	buckets  map[string]*bolt.Bucket
 	revision uint64
+	began    uint64 // the revision before it
 
 	contests map[string]bool // changed, by id
 	tables   map[string]bool
@@ -32,7 +33,7 @@ type batch struct {
 }
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
-	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(),
+	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
 		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}}
 }
 

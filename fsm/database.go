@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -102,7 +101,7 @@ func distrust(path string) string {
 		if value == "" || value != bootID() {
 			return "the machine was started anew while it was in use, and it is written without waiting for the disk"
 		}
-		if err := verify(path); err != nil {
+		if err := checkPages(path); err != nil {
 			return fmt.Sprintf("it is damaged: %v", err)
 		}
 	default:
@@ -122,38 +121,6 @@ func checksum(path string) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%08x", h.Sum32()), nil
-}
-
-// verify reads every record. What is read may be anything, and bbolt panics on a file that is not sound.
-func verify(path string) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%v", r)
-		}
-	}()
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	o := options()
-	o.ReadOnly = true
-	db, err := bolt.Open(path, 0o600, o)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	tx, err := db.Begin(false)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, name := range buckets {
-		b := tx.Bucket(name)
-		if b == nil {
-			return fmt.Errorf("the bucket %s is missing", name)
-		}
-		if err := b.ForEach(func(k, v []byte) error { _, err := unseal(k, v); return err }); err != nil {
-			return fmt.Errorf("bucket %s: %w", name, err)
-		}
-	}
-	return nil
 }
 
 // replaceDatabase makes a new file at path. Because tells why the old one goes; "" if there was none.

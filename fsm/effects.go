@@ -64,26 +64,23 @@ func undefined(contestID string) *score.Problem {
 	return p
 }
 
-// introduce makes the medal table know what an event of the contest names: organisations, and the competition itself.
+// introduce makes the medal table know what an event of the contest names: the competition and organisations.
 func (b *batch) introduce(e *event, revision uint64) error {
 	list := organisations(e.Data)
-	say := ""
-	if d, ok := e.Data.(*score.ContestDefine); ok {
-		say = d.CompetitionName
-	}
-	if len(list) == 0 && say == "" {
+	define, defines := e.Data.(*score.ContestDefine)
+	if len(list) == 0 && !defines {
 		return nil
 	}
 	t, err := b.table(e.Competition())
 	if err != nil {
 		return err
 	}
-	news := false
+	news := t.Revision == 0
 	for _, o := range list {
 		news = t.Know(o) || news
 	}
-	if say != "" && t.ContestsSay != say {
-		t.ContestsSay, news = say, true
+	if defines && define.CompetitionName != "" && t.ContestsSay != define.CompetitionName {
+		t.ContestsSay, news = define.CompetitionName, true
 	}
 	if news {
 		b.changedTable(t, e, revision)

@@ -65,16 +65,19 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	var scratch []byte
 	repeatable := true
 	for i := range p.Events {
-		// What decodeEvent would refuse must never come into the log, where it would stop every frontend.
-		if e := &p.Events[i]; e.ID == "" || !score.ValidPath(e.Source) || !score.ValidPath(e.ContestID) {
-			return EncodedPost{}, fmt.Errorf("event %q of %q about %q lacks its id, source or contest", e.ID, e.Source, e.ContestID)
+		e := &p.Events[i]
+		if err := checkForm(e); err != nil {
+			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
-		repeatable = repeatable && (p.Events[i].Seq != 0 || p.Events[i].IDGiven)
-		data, err := score.MarshalData(p.Events[i].Data)
+		if e.Data == nil {
+			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
+		}
+		data, err := score.MarshalData(e.Data)
 		if err != nil {
-			return EncodedPost{}, fmt.Errorf("event %q: %w", p.Events[i].ID, err)
+			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
-		scratch = appendEvent(scratch[:0], &p.Events[i], data)
+		repeatable = repeatable && (e.Seq != 0 || e.IDGiven)
+		scratch = appendEvent(scratch[:0], e, data)
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
 		b = protowire.AppendBytes(b, scratch)
 	}
@@ -108,7 +111,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	}
 	for i := range decoded.events {
 		e := &decoded.events[i]
-		if _, err := score.UnmarshalData(e.Type, e.data); err != nil {
+		if err := e.read(); err != nil {
 			return EncodedPost{}, time.Time{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		if e.Time.After(latest) {
@@ -170,6 +173,20 @@ const (
 	postNumbers  = 1 << 1
 	eventNumbers = 1<<3 | 1<<5 | 1<<6 | 1<<7 | 1<<10 | 1<<12
 )
+
+// read reads the event's data. An error means that this version cannot apply it.
+func (e *event) read() (err error) {
+	if len(e.data) == 0 || e.data[0] != '{' {
+		return errEntry
+	}
+	if e.Data, err = score.UnmarshalData(e.Type, e.data); err != nil {
+		return err
+	}
+	if play, ok := e.Data.(*score.ScorePlay); ok && play.Delta == nil {
+		return errEntry
+	}
+	return nil
+}
 
 // fields calls f for each field of a message; f answers false for one that it does not know.
 func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {

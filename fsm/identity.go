@@ -133,7 +133,7 @@ func (b *batch) event(e *event) (score.Result, error) {
 		}
 		return score.Result{ID: first.id, Seq: repeat, Revision: first.revision, Status: score.Duplicate}, nil
 	}
-	if e.Data, err = score.UnmarshalData(e.Type, e.data); err != nil {
+	if err := e.read(); err != nil {
 		return score.Result{}, fmt.Errorf("event %q of %s: %w", e.ID, e.Source, err)
 	}
 	e.Seq = s.last + 1

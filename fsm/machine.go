@@ -1,11 +1,13 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -13,16 +15,32 @@ import (
 )
 
 // Machine is the state machine with its database. One goroutine applies; any number may read through View at the same time.
+//
+// Applied entries gather in one open transaction, which is committed when somebody wants to see the state, when it has grown large, or a
+// moment later. A contest that changes a hundred times in between is written once.
 type Machine struct {
-	dir    string
-	log    *slog.Logger
-	mu     sync.RWMutex // held for writing while Restore puts another file in the place of db
-	db     *bolt.DB
-	memory memory // of the goroutine that applies
+	dir string
+	log *slog.Logger
+	mu  sync.RWMutex // held for writing while another file takes the place of db
+	db  *bolt.DB
 
-	applied  atomic.Uint64 // index of the last log entry in the database
+	applying sync.Mutex // guards what follows
+	memory   memory
+	open     *batch // the transaction that is not committed yet; nil if there is none
+	later    *time.Timer
+	failed   error
+	onFail   func(error)
+
+	applied  atomic.Uint64 // index of the last log entry applied
 	revision atomic.Uint64
 }
+
+const (
+	// commitEvents is how many events a transaction takes at the most, which bounds its memory and the time that committing it takes.
+	commitEvents = 2048
+	// commitDelay is how long a transaction stays open while nobody looks. A crash of the process costs what is in it, and the log has that.
+	commitDelay = 200 * time.Millisecond
+)
 
 // memory is what applying keeps of the database, so as not to decode a contest again for each of its events.
 type memory struct {
@@ -31,8 +49,11 @@ type memory struct {
 	sources  map[string]*source
 }
 
-// remembered bounds each of the maps of memory; a full one is emptied, which costs a few decodings.
-const remembered = 2048
+// The bounds of the maps of memory; a full one is emptied, which costs a few decodings. A source may have a window of ids with it.
+const (
+	remembered        = 2048
+	rememberedSources = 256
+)
 
 func newMemory() memory {
 	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}}
@@ -91,7 +112,7 @@ func (m *Machine) loadCounters() error {
 	})
 }
 
-// Applied is the index of the last log entry whose effect is in the database.
+// Applied is the index of the last log entry applied.
 func (m *Machine) Applied() uint64 { return m.applied.Load() }
 
 // Revision is the number of events applied.
@@ -99,24 +120,67 @@ func (m *Machine) Revision() uint64 { return m.revision.Load() }
 
 // Close waits for the readers, writes the database to the disk and closes it. The machine cannot be used after.
 func (m *Machine) Close() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if err := m.commit(); err != nil {
+		return errors.Join(err, m.db.Close())
+	}
+	m.failed = errClosed
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return closeDatabase(m.path(), m.db)
 }
 
+var errClosed = errors.New("the state machine is closed")
+
 // Discard throws the database away, as if the machine had been opened in an empty directory; because says why.
 func (m *Machine) Discard(because string) error {
+	return m.replace(func() (*bolt.DB, error) { return replaceDatabase(m.path(), m.log, because) })
+}
+
+// replace closes the database and opens another in its place. It waits for the views and snapshots that are still open.
+func (m *Machine) replace(open func() (*bolt.DB, error)) error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	if m.failed != nil {
+		return m.failed
+	}
+	m.rollback()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.db.Close(); err != nil {
-		return err
+		return m.fail(err)
 	}
-	db, err := replaceDatabase(m.path(), m.log, because)
+	db, err := open()
 	if err != nil {
-		return err
+		return m.fail(err)
 	}
 	m.db, m.memory = db, newMemory()
-	return m.loadCounters()
+	if err := m.loadCounters(); err != nil {
+		return m.fail(err)
+	}
+	return nil
+}
+
+// rollback drops the open transaction. What it had is in the log.
+func (m *Machine) rollback() {
+	if m.open != nil {
+		m.later.Stop()
+		m.open.tx.Rollback()
+		m.open = nil
+	}
+}
+
+// fail notes that nothing can be applied any more; the first failure is told to onFail. m.applying must be held.
+func (m *Machine) fail(err error) error {
+	m.rollback()
+	if m.failed == nil {
+		m.failed = err
+		if m.onFail != nil {
+			m.onFail(err)
+		}
+	}
+	return m.failed
 }
 
 // Entry is one command of the log.
@@ -125,51 +189,83 @@ type Entry struct {
 	Data  []byte
 }
 
-// Apply applies entries in one transaction. They must come in the order of the log. Those that the database has already are skipped, and
-// have no outcome; of the others it returns for each the results of its posts, in order. An error says that the entries are not
-// applied and never can be here: the disk failed, or an entry is of a version that this one does not know. The frontend must then stop.
+// Apply applies entries. They must come in the order of the log, up to the index last, with nothing missing but entries that are not
+// commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order.
+// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the disk failed, or an
+// entry is of a version that this one does not know. The frontend must then stop.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
 	outcome = make([][][]score.Result, len(entries))
-	if last <= m.applied.Load() {
-		return outcome, nil
+	if last <= m.applied.Load() || m.failed != nil {
+		return outcome, m.failed
 	}
-	defer func() {
-		if err != nil {
-			m.memory = newMemory() // it is ahead of the database now
-		}
-	}()
-	tx, err := m.db.Begin(true)
+	b, err := m.begin()
 	if err != nil {
-		return nil, fmt.Errorf("begin a transaction in %s: %w", m.path(), err)
+		return nil, m.fail(err)
 	}
-	defer tx.Rollback()
-	b := m.newBatch(tx)
 	for i, e := range entries {
 		if e.Index <= m.applied.Load() {
 			continue
 		}
-		posts, err := decodeEntry(e.Data)
-		if err != nil {
-			return nil, fmt.Errorf("log entry %d: %w", e.Index, err)
+		if outcome[i], err = b.entry(e); err != nil {
+			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
-		for _, p := range posts {
-			results, err := b.post(p)
-			if err != nil {
-				return nil, fmt.Errorf("log entry %d: %w", e.Index, err)
-			}
-			outcome[i] = append(outcome[i], results)
-		}
-	}
-	if err := b.flush(last); err != nil {
-		return nil, err
-	}
-	if err := tx.Commit(); err != nil {
-		return nil, fmt.Errorf("write %s: %w", m.path(), err)
 	}
 	m.revision.Store(b.revision)
 	m.applied.Store(last)
-	m.memory.trim()
+	if b.revision-b.began >= commitEvents {
+		return outcome, m.commit()
+	}
 	return outcome, nil
+}
+
+// begin is the open transaction, begun if there is none. m.applying must be held.
+func (m *Machine) begin() (*batch, error) {
+	if m.open != nil {
+		return m.open, nil
+	}
+	tx, err := m.db.Begin(true)
+	if err != nil {
+		return nil, fmt.Errorf("begin a transaction in %s: %w", m.path(), err)
+	}
+	m.open = m.newBatch(tx)
+	m.later = time.AfterFunc(commitDelay, func() { m.Commit() })
+	return m.open, nil
+}
+
+// Commit makes everything applied visible in the database. Views do it by themselves.
+func (m *Machine) Commit() error {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	return m.commit()
+}
+
+// commit is Commit with m.applying held.
+func (m *Machine) commit() error {
+	if m.open == nil || m.failed != nil {
+		return m.failed
+	}
+	m.later.Stop()
+	if err := m.open.flush(m.applied.Load()); err != nil {
+		return m.fail(err)
+	}
+	if err := m.open.tx.Commit(); err != nil {
+		return m.fail(fmt.Errorf("write %s: %w", m.path(), err))
+	}
+	m.open = nil
+	m.memory.trim()
+	return nil
+}
+
+// read begins a transaction that sees everything applied.
+func (m *Machine) read() (*bolt.Tx, error) {
+	if err := m.Commit(); err != nil {
+		return nil, err
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.db.Begin(false)
 }
 
 func (m *memory) trim() {
@@ -179,9 +275,24 @@ func (m *memory) trim() {
 	if len(m.tables) > remembered {
 		clear(m.tables)
 	}
-	if len(m.sources) > remembered {
+	if len(m.sources) > rememberedSources {
 		clear(m.sources)
 	}
+}
+
+// entry applies the posts of one log entry.
+func (b *batch) entry(e Entry) ([][]score.Result, error) {
+	posts, err := decodeEntry(e.Data)
+	if err != nil {
+		return nil, err
+	}
+	outcome := make([][]score.Result, len(posts))
+	for i, p := range posts {
+		if outcome[i], err = b.post(p); err != nil {
+			return nil, err
+		}
+	}
+	return outcome, nil
 }
 
 // post applies the events of one post. Refusals are results; an error is the machine's own.

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
 
 	"laurel/score"
 )
@@ -162,7 +165,8 @@ func state(t tester, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
 	for r := range records(t, snapshotOf(t, m)) {
-		if r.bucket != "meta" || r.key != "applied" {
+		// A database to which nothing has been applied has no revision, which is the revision 0.
+		if r.bucket != "meta" || r.key == "revision" && r.value != strings.Repeat("\x00", 8) {
 			fmt.Fprintf(&b, "%s %q %q\n", r.bucket, r.key, r.value)
 		}
 	}
@@ -172,7 +176,7 @@ func state(t tester, m *Machine) string {
 type record struct{ bucket, key, value string }
 
 // records reads a snapshot that must be whole.
-func records(t tester, snapshot []byte) func(yield func(record) bool) {
+func records(t tester, snapshot []byte) iter.Seq[record] {
 	return func(yield func(record) bool) {
 		in := newSnapshotReader(bytes.NewReader(snapshot))
 		if err := in.header(); err != nil {
@@ -209,19 +213,161 @@ func contest(t tester, m *Machine, id string) string {
 	return text
 }
 
-// copyDir copies the files of a machine that is running, as a crash of the process would leave them.
-func copyDir(t tester, from, to string) {
+// kill copies the files of a machine that runs to another directory, as a crash of the process would leave them.
+func kill(t tester, m *Machine, to string) {
 	t.Helper()
-	files, err := os.ReadDir(from)
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	files, err := os.ReadDir(m.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		b, err := os.ReadFile(filepath.Join(from, f.Name()))
+		b, err := os.ReadFile(filepath.Join(m.dir, f.Name()))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(to, f.Name()), b, 0o600)
 		}
 		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing.T) {
+	m := newMachine(t)
+	events := longAlerts(t, 600)
+	sing(t, m, events[:200], 10)
+	early := snapshotOf(t, m)
+	done := make(chan struct{})
+	var viewers errgroup.Group
+	for range 3 {
+		viewers.Go(func() error {
+			for {
+				select {
+				case <-done:
+					return nil
+				default:
+				}
+				err := m.View(func(v *View) error {
+					list, _, err := v.Timeline("G", 0, 1000)
+					if err != nil {
+						return err
+					}
+					b, _, err := v.Bard("bard/a")
+					if n := v.Revision(); uint64(len(list)) != n || b.LastSeq != n {
+						return fmt.Errorf("the view of revision %d has %d events, and %d of the bard", n, len(list), b.LastSeq)
+					}
+					return err
+				})
+				if err != nil {
+					return err
+				}
+			}
+		})
+	}
+	for range 3 {
+		sing(t, m, events[200:], 10)
+		if err := m.Restore(bytes.NewReader(early)); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	if err := viewers.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
+	m := newMachine(t)
+	for _, id := range []string{"G/a", "G/a/1", "G/b", "G-2/a", "H/a"} {
+		desk(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
+	}
+	for _, c := range []struct {
+		competition string
+		limit       int
+		want        string
+	}{{"", 2, "G-2/a G/a|G/a/1 G/b|H/a|"}, {"G", 1, "G/a|G/a/1|G/b|"}, {"G", 3, "G/a G/a/1 G/b|"}, {"none", 3, "|"}, {"", 0, "G-2/a|G/a|G/a/1|G/b|H/a|"}} {
+		got, after := "", ""
+		for {
+			var ids []string
+			err := m.View(func(v *View) error {
+				list, next, err := v.Contests(score.Filter{Competition: c.competition}, after, c.limit)
+				for _, r := range list {
+					ids = append(ids, r.ContestID)
+				}
+				after = next
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += strings.Join(ids, " ") + "|"
+			if after == "" {
+				break
+			}
+		}
+		if got != c.want {
+			t.Errorf("%q by %d: got %s, want %s", c.competition, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
+	m := newMachine(t)
+	for i := range 5 {
+		applied(t, m, alert, i+1, i+1, "hello")
+		desk(t, m, fmt.Sprint("other", i), "alert", "G/1", `{"text":"elsewhere"}`)
+	}
+	for _, limit := range []int{0, 1, 2, 4, 5, 6} {
+		var seen []uint64
+		after := uint64(0)
+		for {
+			err := m.View(func(v *View) error {
+				list, next, err := v.Timeline("G", after, limit)
+				for _, e := range list {
+					seen = append(seen, e.Revision)
+				}
+				after = next
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after == 0 {
+				break
+			}
+		}
+		if fmt.Sprint(seen) != "[1 3 5 7 9]" {
+			t.Errorf("by %d: got %v", limit, seen)
+		}
+	}
+	if err := m.View(func(v *View) error {
+		list, next, err := v.Timeline("G", math.MaxUint64, 10)
+		if len(list) > 0 || next != 0 {
+			t.Errorf("behind the end: got %v, %d", list, next)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
+	m := newMachine(t)
+	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	for i := range 15 {
+		desk(t, m, fmt.Sprint("m", i), "result.set", "G/r", fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
+	}
+	for code, want := range map[string]int{"X1": 1, "X14": 1, "X15": 0} {
+		if err := m.View(func(v *View) error {
+			list, _, err := v.Contests(score.Filter{Competitor: code}, "", 10)
+			if len(list) != want {
+				t.Errorf("%s is in %d contests, want %d", code, len(list), want)
+			}
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,61 +10,50 @@ import (
 )
 
 // Raft is the machine as hashicorp/raft wants it. Its methods are called by one goroutine of raft, but for Persist.
-//
-// Applying cannot fail and go on: the next entry would be applied to a state that the other frontends do not have. So the first error is
-// given to Fatal, once, and from then on nothing is applied. The process must end.
-type Raft struct {
-	Machine *Machine
-	Fatal   func(error)
-	failed  error
+type Raft struct{ machine *Machine }
+
+// NewRaft makes m raft's. Applying cannot fail and go on: the next entry would be applied to a state that the other frontends do not have. So
+// the first error is given to fatal, once and without waiting, and from then on nothing is applied. The process must end.
+func NewRaft(m *Machine, fatal func(error)) *Raft {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	m.onFail = fatal
+	return &Raft{m}
 }
 
 // Outcome is what raft's future answers: the results of each post of the entry, in order. Skipped entries have none.
 type Outcome [][]score.Result
 
-func (r *Raft) fail(err error) {
-	if r.failed == nil {
-		r.failed = err
-		r.Fatal(err)
-	}
-}
-
 // Apply applies one entry.
 func (r *Raft) Apply(l *raft.Log) any { return r.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies many entries in one transaction. Each answer is an Outcome or an error.
+// ApplyBatch applies many entries. Each answer is an Outcome or an error.
 func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 	answers := make([]any, len(logs))
-	var entries []Entry
-	var at []int
+	entries := make([]Entry, 0, len(logs))
+	at := make([]int, 0, len(logs))
 	for i, l := range logs {
 		if l.Type == raft.LogCommand {
 			entries = append(entries, Entry{Index: l.Index, Data: l.Data})
 			at = append(at, i)
 		}
 	}
-	if r.failed == nil {
-		outcomes, err := r.Machine.Apply(entries, logs[len(logs)-1].Index)
-		if err == nil {
-			for i, o := range outcomes {
-				answers[at[i]] = Outcome(o)
-			}
-			return answers
+	outcomes, err := r.machine.Apply(entries, logs[len(logs)-1].Index)
+	if err != nil {
+		for i := range answers {
+			answers[i] = err
 		}
-		r.fail(err)
+		return answers
 	}
-	for i := range answers {
-		answers[i] = r.failed
+	for i, o := range outcomes {
+		answers[at[i]] = Outcome(o)
 	}
 	return answers
 }
 
 // Snapshot takes hold of the state; raft then calls Persist while entries go on being applied.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
-	if r.failed != nil {
-		return nil, r.failed
-	}
-	s, err := r.Machine.Snapshot()
+	s, err := r.machine.Snapshot()
 	if err != nil {
 		return nil, err
 	}
@@ -88,5 +77,5 @@ func (p persister) Release() { p.Close() }
 // Restore puts a snapshot that the master sent in the place of the state.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
-	return r.Machine.Restore(in)
+	return r.machine.Restore(in)
 }

@@ -9,6 +9,8 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"os"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -38,9 +40,7 @@ type Snapshot struct {
 
 // Snapshot takes hold of the present state. It costs a read transaction and nothing else; Close must be called.
 func (m *Machine) Snapshot() (*Snapshot, error) {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	tx, err := m.db.Begin(false)
+	tx, err := m.read()
 	if err != nil {
 		return nil, err
 	}
@@ -106,36 +106,32 @@ func (m *Machine) Restore(r io.Reader) error {
 	if err := buildDatabase(building, r); err != nil {
 		return err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	// Close waits for the views and snapshots that are still open.
-	if err := m.db.Close(); err != nil {
-		return err
-	}
-	db, err := swapDatabase(building, m.path())
-	if err != nil {
-		return err
-	}
-	m.db, m.memory = db, newMemory()
-	return m.loadCounters()
+	return m.replace(func() (*bolt.DB, error) { return swapDatabase(building, m.path()) })
 }
 
-// restoreStep is how many records go into one transaction: what a restore keeps in memory.
-const restoreStep = 20_000
+// restoreStep is how many bytes of records go into one transaction: what a restore keeps in memory.
+const restoreStep = 4 << 20
 
-func buildDatabase(path string, r io.Reader) error {
+// recordOverhead is about what a record costs in memory beside its key and value.
+const recordOverhead = 200
+
+func buildDatabase(path string, r io.Reader) (err error) {
 	db, err := createDatabase(path)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() {
+		if err = errors.Join(err, db.Close()); err != nil {
+			os.Remove(path)
+		}
+	}()
 	in := newSnapshotReader(r)
 	if err := in.header(); err != nil {
 		return err
 	}
 	for more := true; more; {
 		err := db.Update(func(tx *bolt.Tx) error {
-			for range restoreStep {
+			for size := 0; size < restoreStep; {
 				bucket, k, v, err := in.record()
 				if err != nil || bucket == nil {
 					more = false
@@ -146,6 +142,7 @@ func buildDatabase(path string, r io.Reader) error {
 				if err := b.Put(k, seal(k, v)); err != nil {
 					return err
 				}
+				size += recordOverhead + len(k) + len(v)
 			}
 			return nil
 		})
@@ -162,6 +159,7 @@ type snapshotReader struct {
 	sum     hash.Hash32
 	records uint64
 	last    struct{ bucket, key []byte }
+	one     [1]byte
 }
 
 func newSnapshotReader(r io.Reader) *snapshotReader {
@@ -172,22 +170,32 @@ func newSnapshotReader(r io.Reader) *snapshotReader {
 func (s *snapshotReader) ReadByte() (byte, error) {
 	c, err := s.r.ReadByte()
 	if err == nil {
-		s.sum.Write([]byte{c})
+		s.one[0] = c
+		s.sum.Write(s.one[:])
 	}
 	return c, err
 }
 
 func (s *snapshotReader) bytes(limit uint64) ([]byte, error) {
 	n, err := binary.ReadUvarint(s)
-	if err != nil || n > limit {
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errSnapshot, err)
+	}
+	if n > limit {
 		return nil, errSnapshot
 	}
-	var b bytes.Buffer
-	if _, err := io.CopyN(&b, s.r, int64(n)); err != nil {
-		return nil, errSnapshot
+	// A length that is a lie must not take memory.
+	b := make([]byte, 0, min(n, 1<<16))
+	for uint64(len(b)) < n {
+		b = slices.Grow(b, int(min(n-uint64(len(b)), 1<<16)))
+		part := b[len(b):min(uint64(cap(b)), n)]
+		if _, err := io.ReadFull(s.r, part); err != nil {
+			return nil, fmt.Errorf("%w: %w", errSnapshot, err)
+		}
+		b = b[:len(b)+len(part)]
 	}
-	s.sum.Write(b.Bytes())
-	return b.Bytes(), nil
+	s.sum.Write(b)
+	return b, nil
 }
 
 func (s *snapshotReader) header() error {

@@ -27,15 +27,15 @@ var streams = []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para",
 // dataDir is where the real streams lie; the test is skipped where they are not.
 func dataDir(t testing.TB) string {
 	t.Helper()
-	dir := os.Getenv("LAUREL_DATA")
+	dir := os.Getenv("LAUREL_GAMES")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "shared", "data")
 	}
 	if _, err := os.Stat(dir); err != nil {
 		if os.Getenv("LAUREL_CI") == "full" {
-			t.Fatalf("LAUREL_CI=full asks for the real streams: %v; set LAUREL_DATA", err)
+			t.Fatalf("LAUREL_CI=full asks for the real streams: %v; set LAUREL_GAMES", err)
 		}
-		t.Skipf("the real streams are not here (%v); set LAUREL_DATA to their directory", err)
+		t.Skipf("the real streams are not here (%v); set LAUREL_GAMES to their directory", err)
 	}
 	return dir
 }

@@ -6,6 +6,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/score"
 )
 
 // stored is an event in the timeline. voidedBy is the id of the event that voids it, target the revision that this one voids.
@@ -30,11 +32,39 @@ func (b *batch) putTimeline(revision uint64, s *stored) error {
 	return b.put(timelineBucket, numbered(revision, s.ContestID), wire)
 }
 
-func decodeStored(revision uint64, wire []byte) (stored, error) {
-	s := stored{revision: revision}
+// line is an event in the timeline that need not be read: whoever looks for one among many skips the others by a field.
+type line struct {
+	revision uint64
+	wire     []byte // belongs to the transaction
+}
+
+// field is the content of a field that holds bytes; nil if the event has none.
+func (l line) field(want protowire.Number) []byte {
+	for b := l.wire; len(b) > 0; {
+		n, t, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return nil
+		}
+		b = b[size:]
+		if n == want {
+			content, _ := protowire.ConsumeBytes(b)
+			return content
+		}
+		if size = protowire.ConsumeFieldValue(n, t, b); size < 0 {
+			return nil
+		}
+		b = b[size:]
+	}
+	return nil
+}
+
+func (l line) is(t score.Type) bool { return string(l.field(4)) == string(t) }
+
+// read reads the whole event; the copy outlives the transaction.
+func (l line) read() (stored, error) {
+	s := stored{revision: l.revision}
 	var err error
-	// The copy outlives the transaction that wire belongs to.
-	s.event, err = decodeEvent(bytes.Clone(wire), func(n protowire.Number, number uint64, b []byte) bool {
+	s.event, err = decodeEvent(bytes.Clone(l.wire), func(n protowire.Number, number uint64, b []byte) bool {
 		switch n {
 		case 11:
 			s.voidedBy = string(b)
@@ -49,22 +79,22 @@ func decodeStored(revision uint64, wire []byte) (stored, error) {
 }
 
 // eachStored calls f for the events of a contest's timeline behind after, in order, until f answers false.
-func eachStored(timeline *bolt.Bucket, contestID string, after uint64, f func(s stored) (bool, error)) error {
-	return eachWithin(timeline, prefix(contestID), numbered(after, contestID), func(s stored) (bool, error) {
-		if s.revision <= after {
+func eachStored(timeline *bolt.Bucket, contestID string, after uint64, f func(l line) (bool, error)) error {
+	return eachWithin(timeline, prefix(contestID), numbered(after, contestID), func(l line) (bool, error) {
+		if l.revision <= after {
 			return true, nil
 		}
-		return f(s)
+		return f(l)
 	})
 }
 
 // eachStanding calls f for the events of a competition that are not voided, contest by contest, until f answers false.
-func eachStanding(timeline *bolt.Bucket, competition string, f func(s stored) (bool, error)) error {
+func eachStanding(timeline *bolt.Bucket, competition string, f func(l line) (bool, error)) error {
 	more := true
 	for _, p := range [][]byte{prefix(competition), []byte(competition + "/")} {
-		err := eachWithin(timeline, p, p, func(s stored) (_ bool, err error) {
-			if s.voidedBy == "" {
-				more, err = f(s)
+		err := eachWithin(timeline, p, p, func(l line) (_ bool, err error) {
+			if len(l.field(11)) == 0 {
+				more, err = f(l)
 			}
 			return more, err
 		})
@@ -76,7 +106,7 @@ func eachStanding(timeline *bolt.Bucket, competition string, f func(s stored) (b
 }
 
 // eachWithin calls f for the events whose keys have the prefix p, beginning with the key from, until f answers false.
-func eachWithin(timeline *bolt.Bucket, p, from []byte, f func(s stored) (bool, error)) error {
+func eachWithin(timeline *bolt.Bucket, p, from []byte, f func(l line) (bool, error)) error {
 	c := timeline.Cursor()
 	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
 		wire, err := unseal(k, v)
@@ -86,11 +116,8 @@ func eachWithin(timeline *bolt.Bucket, p, from []byte, f func(s stored) (bool, e
 		if len(k) < 8 {
 			return errSeal
 		}
-		s, err := decodeStored(binary.BigEndian.Uint64(k[len(k)-8:]), wire)
-		if err != nil {
-			return err
-		}
-		if more, err := f(s); !more || err != nil {
+		more, err := f(line{binary.BigEndian.Uint64(k[len(k)-8:]), wire})
+		if !more || err != nil {
 			return err
 		}
 	}

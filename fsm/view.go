@@ -19,9 +19,7 @@ type View struct {
 // View calls f with the state as it is now. Many views may be open at a time, also while entries are applied; they should be short, because
 // the database cannot use space again that a view still sees.
 func (m *Machine) View(f func(*View) error) error {
-	m.mu.RLock()
-	tx, err := m.db.Begin(false)
-	m.mu.RUnlock()
+	tx, err := m.read()
 	if err != nil {
 		return err
 	}
@@ -101,10 +99,14 @@ func (v *View) chosen(f score.Filter, c *score.Contest) bool {
 // Timeline are the events of a contest behind the revision after, at most limit (1 or more), and the revision to go on behind (0 at
 // the end).
 func (v *View) Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
-	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(s stored) (bool, error) {
+	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(l line) (bool, error) {
 		if n := len(list); n > 0 && n >= limit {
 			next = list[n-1].Revision
 			return false, nil
+		}
+		s, err := l.read()
+		if err != nil {
+			return false, err
 		}
 		list = append(list, score.TimelineEvent{ID: s.ID, Source: s.Source, Seq: s.Seq, Type: s.Type, Time: s.Time, ContestID: s.ContestID,
 			Data: jsontext.Value(s.data), Revision: s.revision, VoidedBy: s.voidedBy})
@@ -117,12 +119,7 @@ func (v *View) Timeline(contestID string, after uint64, limit int) (list []score
 func (v *View) Medals(competition string) (t *score.MedalTable, ok bool, err error) {
 	t = new(score.MedalTable)
 	ok, err = read(v.tx, medalBucket, []byte(competition), t)
-	if ok || err != nil {
-		return t, ok, err
-	}
-	// A competition of contests alone, none of whose competitors has an organisation, has no table yet.
-	k, _ := v.tx.Bucket(contestBucket).Cursor().Seek([]byte(competition + "/"))
-	return &score.MedalTable{Competition: competition}, bytes.HasPrefix(k, []byte(competition+"/")), nil
+	return t, ok, err
 }
 
 // Bard is what the store knows of a source; ok is false if it has posted nothing.

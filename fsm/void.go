@@ -1,7 +1,10 @@
 package fsm
 
 import (
+	"bytes"
 	"slices"
+
+	"github.com/go-json-experiment/json"
 
 	"laurel/score"
 )
@@ -42,11 +45,13 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Prob
 // findTarget finds the event with the given id in the contest's timeline: the source's own if there is one, else the only one.
 func (b *batch) findTarget(e *event, id string) (target stored, p *score.Problem, err error) {
 	var found []stored
-	err = eachStored(b.bucket(timelineBucket), e.ContestID, 0, func(s stored) (bool, error) {
-		if s.ID == id {
-			found = append(found, s)
+	err = eachStored(b.bucket(timelineBucket), e.ContestID, 0, func(l line) (bool, error) {
+		if string(l.field(1)) != id {
+			return true, nil
 		}
-		return true, nil
+		s, err := l.read()
+		found = append(found, s)
+		return true, err
 	})
 	if err != nil {
 		return target, nil, err
@@ -94,9 +99,13 @@ func (b *batch) loadHistory(contestID string, own, target stored) (*history, err
 		}
 		s = next
 	}
-	err := eachStored(b.bucket(timelineBucket), contestID, 0, func(s stored) (bool, error) {
-		if s.Type == score.TypeResultSet && !chain[s.revision] {
+	err := eachStored(b.bucket(timelineBucket), contestID, 0, func(l line) (bool, error) {
+		if l.is(score.TypeResultSet) && !chain[l.revision] {
 			return true, nil
+		}
+		s, err := l.read()
+		if err != nil {
+			return false, err
 		}
 		h.events = append(h.events, &s)
 		if s.Type != score.TypeResultSet {
@@ -122,7 +131,7 @@ func (b *batch) loadStored(contestID string, revision uint64) (stored, error) {
 	if err != nil {
 		return stored{}, err
 	}
-	return decodeStored(revision, v)
+	return line{revision, v}.read()
 }
 
 func (s *stored) result() (*score.ResultSet, error) {
@@ -144,17 +153,30 @@ func standing(events []*stored) map[uint64]string {
 	return voided
 }
 
+// foldOrder are the events that stand and change something: the marks last, since it is what the contest has become that decides
+// whether it has room for them.
+func (h *history) foldOrder() []*stored {
+	var list, marks []*stored
+	for _, s := range h.events {
+		switch {
+		case h.voidedBy[s.revision] != "" || s.target != 0:
+		case s.Type == score.TypeResultSet:
+			marks = append(marks, s)
+		default:
+			list = append(list, s)
+		}
+	}
+	return append(list, marks...)
+}
+
 // foldAgain brings the state to what the events that still stand make of it.
 func (b *batch) foldAgain(h *history, e *event, revision uint64) (*score.Problem, error) {
 	before, err := b.contest(e.ContestID)
 	if err != nil {
 		return nil, err
 	}
-	f := &again{contestID: e.ContestID, awards: map[string]award{}, marks: chainMarks{}}
-	for _, s := range h.events {
-		if h.voidedBy[s.revision] != "" || s.target != 0 {
-			continue
-		}
+	f := &again{contestID: e.ContestID, awards: map[string]award{}}
+	for _, s := range h.foldOrder() {
 		if s.Data, err = score.UnmarshalData(s.Type, s.data); err != nil {
 			return nil, err
 		}
@@ -168,7 +190,7 @@ func (b *batch) foldAgain(h *history, e *event, revision uint64) (*score.Problem
 	if p, err := b.keepsAwards(f, e.Competition()); p != nil || err != nil {
 		return p, err
 	}
-	if err := b.replaceAwards(f, e, revision); err != nil {
+	if err := b.replaceAwards(h, f, e, revision); err != nil {
 		return nil, err
 	}
 	if err := b.redefine(f, e, revision); err != nil {
@@ -207,13 +229,21 @@ func (b *batch) markAgain(c *score.Contest, h *history) error {
 
 // lastMark is the last result.set that stands for a competitor at a split; nil if none does.
 func (b *batch) lastMark(contestID string, at markAt, h *history) (last *score.ResultSet, err error) {
+	quoted, err := json.Marshal(at.competitor)
+	if err != nil {
+		return nil, err
+	}
 	chained := map[uint64]bool{}
 	for _, s := range h.events {
 		chained[s.revision] = true
 	}
-	err = eachStored(b.bucket(timelineBucket), contestID, 0, func(s stored) (bool, error) {
-		if s.Type != score.TypeResultSet {
+	err = eachStored(b.bucket(timelineBucket), contestID, 0, func(l line) (bool, error) {
+		if !bytes.Contains(l.wire, quoted) || !l.is(score.TypeResultSet) {
 			return true, nil
+		}
+		s, err := l.read()
+		if err != nil {
+			return false, err
 		}
 		voided := s.voidedBy != ""
 		if chained[s.revision] {

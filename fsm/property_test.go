@@ -1,0 +1,457 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"pgregory.net/rapid"
+
+	"laurel/score"
+)
+
+// Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is what the events that were accepted and not
+// voided come to when they are folded from nothing.
+func TestAnyHistoryComesToThePlainFold(t *testing.T) {
+	root := t.TempDir()
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHistory(rt, root)
+		defer h.end()
+		rt.Repeat(map[string]func(*rapid.T){
+			"post 1":  h.post,
+			"post 2":  h.post,
+			"post 3":  h.post,
+			"post 4":  h.post,
+			"post 5":  h.post,
+			"post 6":  h.post,
+			"look":    h.check,
+			"restart": h.restart,
+			"kill":    h.kill,
+			"restore": h.restore,
+			"rebuild": h.rebuild,
+			"replay":  h.replay,
+		})
+		h.check(rt)
+	})
+}
+
+// randomHistory is a machine, the log it has applied, and what was accepted.
+type randomHistory struct {
+	root, dir string
+	m         *Machine
+	log       []Entry
+	plain     plain
+	posted    []score.Event // all that were ever posted, accepted or not
+}
+
+func newHistory(t *rapid.T, root string) *randomHistory {
+	h := &randomHistory{root: root}
+	h.dir = h.newDir(t)
+	h.m = open(t, h.dir)
+	if rapid.Bool().Draw(t, "begins with contests that run") {
+		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
+			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D"))))
+			h.commit(t, one(h.seal(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
+		}
+	}
+	return h
+}
+
+func (h *randomHistory) newDir(t tester) string {
+	dir, err := os.MkdirTemp(h.root, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func (h *randomHistory) end() {
+	h.m.Close()
+	os.RemoveAll(h.dir)
+}
+
+// seal gives an event its envelope: the next seq of its source, or no seq.
+func (h *randomHistory) seal(t tester, source, id, body string) score.Event {
+	seq := len(h.plain.of(source)) + 1
+	if id == "" {
+		id = fmt.Sprintf("%s-%d", source, seq)
+	}
+	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s}`, id, source, seq, body)
+}
+
+func define(t tester, id string, codes ...string) string {
+	var list []string
+	for _, c := range codes {
+		list = append(list, fmt.Sprintf(`{"code":%q,"organisation":"O%s"}`, c, c))
+	}
+	kind := `"kind":"head_to_head","tiebreak_periods":["SO"]`
+	if strings.HasPrefix(id, "G/r") {
+		kind = `"kind":"ranked","sort":"asc","splits":["a","b"]`
+	}
+	return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{%s,"sport":"stones","competitors":[%s]}`, id, kind, strings.Join(list, ","))
+}
+
+// body draws what an event says: type, contest and data.
+func (h *randomHistory) body(t *rapid.T) string {
+	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
+	number := func(label string, low, high int) int { return rapid.IntRange(low, high).Draw(t, label) }
+	maybe := func(text string) string { return pick("with", "", text) }
+	match, race := pick("match", "G/m1", "G/m2"), pick("race", "G/r1", "G/r2")
+	any := pick("contest", "G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none")
+	code := pick("competitor", "A", "B", "C", "D")
+	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
+	case "play":
+		return fmt.Sprintf(`"type":"score.play","contest_id":%q,"data":{"competitor":%q,"delta":%d%s%s%s}`, match, code, number("delta", -1, 3),
+			pick("period", "", `,"period":"P1"`, `,"period":"SO"`), maybe(`,"stats_delta":{"fouls":0.5}`), pick("result", "", "", "", fmt.Sprintf(`,"result":{%q:%d}`, code, number("total", 0, 4))))
+	case "set":
+		return fmt.Sprintf(`"type":"score.set","contest_id":%q,"data":{"result":{%q:%d}%s%s}`, match, code, number("total", 0, 9), maybe(`,"reason":"jury"`), maybe(`,"period":"P2"`))
+	case "mark":
+		value := fmt.Sprintf(`"mark":%d.5`, number("mark", 1, 6))
+		if number("irm", 0, 5) == 0 {
+			value = `"irm":"DNF"`
+		}
+		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s}`, race, code, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`))
+	case "status":
+		return fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{%s}`, any, pick("status", `"schedule_status":"RUNNING"`, `"schedule_status":"RUNNING","period":"P1"`,
+			`"schedule_status":"FINISHED"`, `"schedule_status":"CANCELLED"`, `"schedule_status":"SCHEDULED"`, `"result_status":"OFFICIAL"`, `"result_status":"LIVE","clock":"3:00"`))
+	case "define":
+		id := pick("defined", match, race)
+		if id == match {
+			return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stones"%s%s,"competitors":[{"code":"A","organisation":%q},{"code":"B"}%s]}`, id,
+				maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
+		}
+		return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"race"%s%s%s%s}`, id, pick("sort", `,"sort":"asc"`, `,"sort":"asc"`, `,"sort":"desc"`),
+			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","organisation":"OZ"},{"code":"D"}]`))
+	case "competition":
+		return fmt.Sprintf(`"type":"competition.define","contest_id":"G","data":{%s}`, pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`))
+	case "award":
+		return fmt.Sprintf(`"type":"medal.award","contest_id":%q,"data":{"award_id":%q,"medal":%q,"organisation":%q}`, any, pick("award", "x", "y", "z"), pick("medal", "GOLD", "SILVER"), pick("organisation", "OA", "OB", "OW"))
+	case "revoke":
+		return fmt.Sprintf(`"type":"medal.revoke","contest_id":%q,"data":{"award_id":%q,"reason":"dope"}`, any, pick("award", "x", "y", "z"))
+	case "void":
+		if len(h.plain.events) == 0 {
+			return fmt.Sprintf(`"type":"event.void","contest_id":%q,"data":{"voids":"nothing","reason":"wrong"}`, any)
+		}
+		a := h.plain.events[len(h.plain.events)-1-number("back", 0, len(h.plain.events)-1)]
+		return fmt.Sprintf(`"type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":%q}`, a.ContestID, a.ID, pick("reason", "wrong", "jury"))
+	}
+	return fmt.Sprintf(`"type":"alert","contest_id":%q,"data":{"text":"hello"}`, any)
+}
+
+// event draws an event: new, made by hand, said before, leaving a gap, or another one under a seq that is taken.
+func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
+	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "hand", "hand", "again", "other", "gap"}).Draw(t, "kind")
+	if len(h.posted) > 0 && kind == "again" {
+		return rapid.SampledFrom(h.posted).Draw(t, "again")
+	}
+	source := rapid.SampledFrom([]string{"s1", "s2"}).Draw(t, "source")
+	seq := len(h.plain.of(source)) + 1 + ahead[source]
+	id := fmt.Sprintf("%s-%d", source, seq)
+	switch kind {
+	case "hand":
+		id := rapid.SampledFrom([]string{"", `"id":"mine",`, `"id":"yours",`}).Draw(t, "id")
+		e := decode(t, `{%s"source":%q,%s}`, id, source, h.body(t))
+		ahead[source]++
+		return e
+	case "other":
+		seq = rapid.IntRange(1, seq).Draw(t, "seq")
+	case "gap":
+		seq += rapid.IntRange(1, 3).Draw(t, "gap")
+	default:
+		ahead[source]++
+	}
+	if rapid.IntRange(0, 9).Draw(t, "shared id") == 0 {
+		id = "shared"
+	}
+	at := rapid.SampledFrom([]string{"", `"time":"2026-02-09T12:00:01+01:00",`}).Draw(t, "time")
+	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
+}
+
+// post commits an entry of a few posts.
+func (h *randomHistory) post(t *rapid.T) {
+	ahead := map[string]int{}
+	posts := make([]score.Post, rapid.IntRange(1, 2).Draw(t, "posts"))
+	for i := range posts {
+		posts[i].Mode = rapid.SampledFrom([]score.Mode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		for range rapid.SampledFrom([]int{1, 1, 2, 3, 4}).Draw(t, "events") {
+			posts[i].Events = append(posts[i].Events, h.event(t, ahead))
+		}
+	}
+	// To look at the state commits the transaction that is open, so it must not always be done.
+	if rapid.IntRange(0, 2).Draw(t, "look") > 0 {
+		h.commit(t, posts...)
+		return
+	}
+	before, revisions, accepted := state(t, h.m), h.revisions(t), len(h.plain.events)
+	h.commit(t, posts...)
+	if len(h.plain.events) == accepted && state(t, h.m) != before {
+		t.Fatal("nothing was accepted, but something changed")
+	}
+	for k, now := range h.revisions(t) {
+		if was := revisions[k]; now.content != was.content && now.revision <= was.revision {
+			t.Fatalf("%s changed, but its revision is still %d", k, now.revision)
+		}
+	}
+}
+
+func (h *randomHistory) commit(t tester, posts ...score.Post) {
+	index := h.m.Applied() + 1
+	entry := Entry{index, entryOf(t, posts...)}
+	h.log = append(h.log, entry)
+	outcome, err := h.m.Apply([]Entry{entry}, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range posts {
+		h.posted = append(h.posted, p.Events...)
+		h.judge(t, p, outcome[0][i])
+	}
+}
+
+// judge checks the results of one post against what was accepted before.
+func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
+	last := results[len(results)-1]
+	if p.Mode == score.AllOrNone && last.Problem != nil {
+		if len(results) != 1 || len(p.Events) > 1 && (last.Problem.Index == nil || last.Problem.ID != p.Events[*last.Problem.Index].ID) {
+			t.Fatalf("an array that was refused has the results %+v", results)
+		}
+		return
+	}
+	if len(results) != len(p.Events) && last.Problem == nil {
+		t.Fatalf("%d events have %d results", len(p.Events), len(results))
+	}
+	for i, r := range results {
+		e := p.Events[i]
+		known := h.plain.identify(t, e)
+		switch {
+		case known.gap != 0:
+			if r.Problem == nil || r.Problem.Code != score.SeqGap || r.Problem.ExpectedSeq != known.gap {
+				t.Fatalf("%s seq %d leaves a gap; the result is %+v", e.Source, e.Seq, r)
+			}
+		case known.other:
+			if r.Problem == nil || r.Problem.Code != score.IDConflict {
+				t.Fatalf("%s seq %d id %q is another event; the result is %+v", e.Source, e.Seq, e.ID, r)
+			}
+		case known.repeats != nil:
+			if r.Status != score.Duplicate || r.Revision != known.repeats.revision || r.Seq != known.repeats.Seq || r.ID != known.repeats.ID {
+				t.Fatalf("%s seq %d id %q was said at revision %d; the result is %+v", e.Source, e.Seq, e.ID, known.repeats.revision, r)
+			}
+		case r.Problem == nil:
+			if r.Status != score.Applied {
+				t.Fatalf("the result of a new event is %+v", r)
+			}
+			h.plain.accept(t, e, r)
+		case e.Type == score.TypeEventVoid:
+			h.judgeVoid(t, e, r.Problem)
+		}
+	}
+}
+
+// judgeVoid checks that a void is refused only where it names nothing, or where what is left cannot stand.
+func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
+	found := h.plain.target(e)
+	if len(found) != 1 || h.plain.voided()[found[0]] != nil {
+		return
+	}
+	with := plain{append(slices.Clone(h.plain.events), &acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
+	if _, impossible := with.fold(); impossible == nil && !strings.Contains(p.Detail, "has marks") {
+		t.Fatalf("the void of %q was refused (%s), but the rest can stand", found[0].ID, p)
+	}
+}
+
+type versioned struct {
+	revision uint64
+	content  string
+}
+
+// revisions are the records that readers see, each with its revision apart.
+func (h *randomHistory) revisions(t tester) map[string]versioned {
+	all := map[string]versioned{}
+	text := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	err := h.m.View(func(v *View) error {
+		list, _, err := v.Contests(score.Filter{}, "", 100)
+		for _, r := range list {
+			revision := r.Revision
+			r.Revision = 0
+			all[r.ContestID] = versioned{revision, text(r)}
+		}
+		if err != nil {
+			return err
+		}
+		table, ok, err := v.Medals("G")
+		if ok {
+			medals := table.Medals()
+			medals.Revision = 0
+			all["medals"] = versioned{table.Revision, text(medals)}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// restart closes the machine and opens it again.
+func (h *randomHistory) restart(t *rapid.T) {
+	before := snapshotOf(t, h.m)
+	if err := h.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.m = h.reopen(t, h.dir)
+	h.same(t, before)
+}
+
+// reopen opens a machine whose database must be good.
+func (h *randomHistory) reopen(t *rapid.T, dir string) *Machine {
+	var d diary
+	m, err := Open(dir, d.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Len() > 0 {
+		t.Fatalf("a good database was not trusted: %s", d.String())
+	}
+	return m
+}
+
+// kill goes on with the files as they are while the machine runs, and replays what they have not.
+func (h *randomHistory) kill(t *rapid.T) {
+	dir := h.newDir(t)
+	kill(t, h.m, dir)
+	before := snapshotOf(t, h.m)
+	h.end()
+	h.dir, h.m = dir, h.reopen(t, dir)
+	h.feed(t, h.m, h.log[rapid.Uint64Range(0, h.m.Applied()).Draw(t, "replayed from"):])
+	h.same(t, before)
+}
+
+// restore goes on with another machine that was given a snapshot, and then entries that the snapshot has already.
+func (h *randomHistory) restore(t *rapid.T) {
+	before := snapshotOf(t, h.m)
+	dir := h.newDir(t)
+	m := open(t, dir)
+	if rapid.Bool().Draw(t, "onto another state") && len(h.log) > 0 {
+		h.feed(t, m, h.log[:len(h.log)/2])
+	}
+	if err := m.Restore(bytes.NewReader(before)); err != nil {
+		t.Fatal(err)
+	}
+	h.end()
+	h.dir, h.m = dir, m
+	h.feed(t, m, h.log[len(h.log)/2:])
+	h.same(t, before)
+}
+
+// rebuild throws the database away, restores nothing or a snapshot of the past, and replays the log.
+func (h *randomHistory) rebuild(t *rapid.T) {
+	before := snapshotOf(t, h.m)
+	if err := h.m.Discard("the test says so"); err != nil {
+		t.Fatal(err)
+	}
+	if h.m.Applied() != 0 || h.m.Revision() != 0 {
+		t.Fatalf("a new database has applied %d, revision %d", h.m.Applied(), h.m.Revision())
+	}
+	n := rapid.IntRange(0, len(h.log)).Draw(t, "snapshot at")
+	past := open(t, h.newDir(t))
+	h.feed(t, past, h.log[:n])
+	if err := h.m.Restore(bytes.NewReader(snapshotOf(t, past))); err != nil {
+		t.Fatal(err)
+	}
+	past.Close()
+	h.feed(t, h.m, h.log)
+	h.same(t, before)
+}
+
+// replay gives the machine entries that it has.
+func (h *randomHistory) replay(t *rapid.T) {
+	before := snapshotOf(t, h.m)
+	h.feed(t, h.m, h.log)
+	h.same(t, before)
+}
+
+// feed applies entries in transactions of drawn sizes.
+func (h *randomHistory) feed(t *rapid.T, m *Machine, entries []Entry) {
+	for len(entries) > 0 {
+		n := rapid.IntRange(1, len(entries)).Draw(t, "entries at once")
+		applied := m.Applied()
+		outcome, err := m.Apply(entries[:n], entries[n-1].Index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, e := range entries[:n] {
+			if skipped := outcome[i] == nil; skipped != (e.Index <= applied) {
+				t.Fatalf("entry %d, applied up to %d: skipped is %t", e.Index, applied, skipped)
+			}
+		}
+		entries = entries[n:]
+	}
+}
+
+func (h *randomHistory) same(t *rapid.T, before []byte) {
+	if !bytes.Equal(snapshotOf(t, h.m), before) {
+		t.Fatal("the state is another")
+	}
+}
+
+// check compares the state with the plain fold, and the timelines with what was accepted.
+func (h *randomHistory) check(t *rapid.T) {
+	f, p := h.plain.fold()
+	if p != nil {
+		t.Fatalf("what was accepted cannot stand: %v", p)
+	}
+	want, got := f.lines(t), linesOf(t, h.m)
+	if !slices.Equal(want, got) {
+		t.Fatalf("the state is\n%s\nthe plain fold is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	voided := h.plain.voided()
+	err := h.m.View(func(v *View) error {
+		if v.Revision() != uint64(len(h.plain.events)) || h.m.Revision() != v.Revision() {
+			t.Fatalf("the revision is %d, the view's %d; %d events were accepted", h.m.Revision(), v.Revision(), len(h.plain.events))
+		}
+		for _, source := range []string{"s1", "s2"} {
+			said := h.plain.of(source)
+			b, ok, err := v.Bard(source)
+			if err != nil || ok != (len(said) > 0) || b.LastSeq != uint64(len(said)) || ok && b.LastID != said[len(said)-1].ID {
+				t.Fatalf("%s is %+v (%v); it has said %d events", source, b, err, len(said))
+			}
+		}
+		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none"} {
+			list, next, err := v.Timeline(id, 0, 1000)
+			if err != nil || next != 0 {
+				return fmt.Errorf("next %d: %w", next, err)
+			}
+			for _, a := range h.plain.events {
+				if a.ContestID != id {
+					continue
+				}
+				by := ""
+				if v := voided[a]; v != nil {
+					by = v.ID
+				}
+				e := list[0]
+				if e.Revision != a.revision || e.ID != a.ID || e.Seq != a.Seq || e.Source != a.Source || e.VoidedBy != by || !e.Time.Equal(a.Time) {
+					t.Fatalf("the timeline of %s has %+v; want %+v voided by %q", id, e, a, by)
+				}
+				list = list[1:]
+			}
+			if len(list) > 0 {
+				t.Fatalf("the timeline of %s has %d events too many", id, len(list))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

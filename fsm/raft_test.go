@@ -1,0 +1,170 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/score"
+)
+
+// newRaft is a machine behind raft's interface, and the errors that were fatal to it.
+func newRaft(t *testing.T) (*Raft, *Machine, *[]error) {
+	t.Helper()
+	m := newMachine(t)
+	var fatal []error
+	return NewRaft(m, func(err error) { fatal = append(fatal, err) }), m, &fatal
+}
+
+func command(index uint64, data []byte) *raft.Log {
+	return &raft.Log{Index: index, Type: raft.LogCommand, Data: data}
+}
+
+func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
+	r, m, fatal := newRaft(t)
+	answers := r.ApplyBatch([]*raft.Log{
+		command(3, entryOf(t, one(decode(t, alert, 1, 1, "one")), one(decode(t, alert, 3, 3, "gap")))),
+		{Index: 4, Type: raft.LogConfiguration},
+		command(5, entryOf(t, one(decode(t, alert, 2, 2, "two")))),
+		{Index: 6, Type: raft.LogConfiguration},
+	})
+	first, ok := answers[0].(Outcome)
+	if !ok || len(first) != 2 || first[0][0].Status != score.Applied || first[1][0].Problem == nil || answers[1] != nil {
+		t.Fatalf("got %+v", answers)
+	}
+	if second, ok := answers[2].(Outcome); !ok || second[0][0].Revision != 2 || answers[3] != nil {
+		t.Fatalf("got %+v", answers)
+	}
+	if m.Applied() != 6 {
+		t.Errorf("applied is %d; the configuration counts too", m.Applied())
+	}
+	if again, ok := r.Apply(command(5, entryOf(t, one(decode(t, alert, 2, 2, "two"))))).(Outcome); !ok || again != nil || m.Revision() != 2 {
+		t.Errorf("an entry applied before has no outcome; got %+v", again)
+	}
+	if len(*fatal) > 0 {
+		t.Errorf("got %v", *fatal)
+	}
+}
+
+func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
+	good := entryOf(t, one(decode(t, alert, 1, 1, "one")))
+	unknown := bytes.Replace(entryOf(t, one(decode(t, alert, 3, 3, "three"))), []byte("alert"), []byte("alarm"), 1)
+	for name, bad := range map[string][]byte{
+		"empty": nil, "garbage": []byte("\x01garbage"), "newer version": append([]byte{2}, good[1:]...), "truncated": good[:len(good)-1], "unknown type": unknown,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, m, fatal := newRaft(t)
+			r.Apply(command(1, good))
+			before := state(t, m)
+			answers := r.ApplyBatch([]*raft.Log{command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))), command(3, bad)})
+			for range 2 {
+				answers = append(answers, r.Apply(command(4, entryOf(t, one(decode(t, alert, 2, 2, "two"))))))
+			}
+			for i, a := range answers {
+				if _, ok := a.(error); !ok {
+					t.Errorf("answer %d is %+v, want an error", i, a)
+				}
+			}
+			if len(*fatal) != 1 {
+				t.Errorf("fatal was called %d times: %v", len(*fatal), *fatal)
+			}
+			if s, err := r.Snapshot(); err == nil {
+				s.Release()
+				t.Error("a machine that stopped gave a snapshot")
+			}
+			if m.Applied() != 1 || m.Revision() != 1 {
+				t.Errorf("applied is %d, revision %d", m.Applied(), m.Revision())
+			}
+			dir := m.dir
+			if err := m.Close(); err == nil {
+				t.Error("closing should tell what stopped the machine")
+			}
+			// A newer version of the program finds everything before it.
+			again := open(t, dir)
+			defer again.Close()
+			if state(t, again) != before || again.Applied() != 1 {
+				t.Error("the state is not that before the entry")
+			}
+		})
+	}
+}
+
+func TestADatabaseThatFailsStopsTheMachineOnce(t *testing.T) {
+	r, m, fatal := newRaft(t)
+	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	if err := m.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, ok := r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two"))))).(error); !ok {
+			t.Error("an entry was applied to nothing")
+		}
+	}
+	if err := m.View(func(*View) error { return nil }); err == nil {
+		t.Error("there is nothing to view")
+	}
+	if len(*fatal) != 1 || m.Applied() != 1 {
+		t.Errorf("applied is %d, fatal was called with %v", m.Applied(), *fatal)
+	}
+}
+
+// sink is raft's snapshot store.
+type sink struct {
+	bytes.Buffer
+	limit             int
+	closed, cancelled bool
+}
+
+func (s *sink) Write(b []byte) (int, error) {
+	if s.Len()+len(b) > s.limit {
+		return 0, errors.New("no space left")
+	}
+	return s.Buffer.Write(b)
+}
+func (s *sink) ID() string    { return "1-2-3" }
+func (s *sink) Close() error  { s.closed = true; return nil }
+func (s *sink) Cancel() error { s.cancelled = true; return nil }
+
+func TestRaftPersistsAndRestoresTheState(t *testing.T) {
+	r, m, _ := newRaft(t)
+	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	s, err := r.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))))
+	store := &sink{limit: 1 << 20}
+	if err := s.Persist(store); err != nil || !store.closed || store.cancelled {
+		t.Fatalf("persist: %v, %+v", err, store)
+	}
+	s.Release()
+	if err := r.Restore(io.NopCloser(&store.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	if m.Applied() != 1 || m.Revision() != 1 {
+		t.Errorf("applied is %d, revision %d", m.Applied(), m.Revision())
+	}
+}
+
+func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
+	r, _, fatal := newRaft(t)
+	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	s, err := r.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Release()
+	store := &sink{limit: 20}
+	if err := s.Persist(store); err == nil || store.closed || !store.cancelled {
+		t.Errorf("persist: %v, %+v", err, store)
+	}
+	if len(*fatal) > 0 {
+		t.Errorf("it is not fatal: %v", *fatal)
+	}
+}

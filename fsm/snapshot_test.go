@@ -1,0 +1,176 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+
+	"laurel/score"
+)
+
+func TestMachinesFedTheSameLogHaveEqualSnapshots(t *testing.T) {
+	events := slices.Concat(readStream(t, "worldcup2026", all), readStream(t, "curling", all), readStream(t, "tokyo2020para", all), readStream(t, "marathon", 3000))
+	var log []Entry
+	for chunk := range slices.Chunk(events, 37) {
+		log = append(log, Entry{uint64(len(log)) + 1, entryOf(t, score.Post{Events: chunk, Mode: score.UntilRefused})})
+	}
+	var snapshots [][]byte
+	for _, atOnce := range []int{1, 7, len(log)} {
+		m := newMachine(t)
+		for entries := range slices.Chunk(log, atOnce) {
+			if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
+				t.Fatal(err)
+			}
+			if atOnce == 7 {
+				if err := m.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		snapshots = append(snapshots, snapshotOf(t, m))
+	}
+	restored := newMachine(t)
+	half := newMachine(t)
+	if _, err := half.Apply(log[:len(log)/2], log[len(log)/2-1].Index); err != nil {
+		t.Fatal(err)
+	}
+	if err := restored.Restore(bytes.NewReader(snapshotOf(t, half))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := restored.Apply(log, log[len(log)-1].Index); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range append(snapshots, snapshotOf(t, restored)) {
+		if !bytes.Equal(s, snapshots[0]) {
+			t.Errorf("snapshot %d is another", i)
+		}
+	}
+}
+
+func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
+	good := lived(t, t.TempDir(), nil)
+	m := newMachine(t)
+	applied(t, m, alert, 1, 1, "mine")
+	before := snapshotOf(t, m)
+	try := func(what string, r io.Reader) {
+		t.Helper()
+		if err := m.Restore(r); err == nil {
+			t.Fatalf("%s was restored", what)
+		}
+		if !bytes.Equal(snapshotOf(t, m), before) {
+			t.Fatalf("%s changed the state", what)
+		}
+		if _, err := os.Stat(m.path() + ".new"); err == nil {
+			t.Fatalf("%s left its file behind", what)
+		}
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 60 {
+		size := random.IntN(len(good))
+		try(fmt.Sprintf("a snapshot of %d of %d bytes", size, len(good)), bytes.NewReader(good[:size]))
+		spoilt := bytes.Clone(good)
+		at := random.IntN(len(good))
+		spoilt[at] ^= 1 << random.IntN(8)
+		try(fmt.Sprintf("a snapshot with byte %d changed", at), bytes.NewReader(spoilt))
+	}
+	newer := bytes.Clone(good)
+	newer[len(snapshotMagic)]++
+	try("a snapshot of a newer version", bytes.NewReader(newer))
+	broken := errors.New("the line is broken")
+	try("a snapshot cut off", io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken}))
+	if err := m.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})); !errors.Is(err, broken) {
+		t.Errorf("the error does not tell that the line is broken: %v", err)
+	}
+	applied(t, m, alert, 2, 2, "still mine")
+	if err := m.Restore(bytes.NewReader(good)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(snapshotOf(t, m), good) {
+		t.Error("the good snapshot was not restored")
+	}
+}
+
+type errReader struct{ error }
+
+func (r errReader) Read([]byte) (int, error) { return 0, r.error }
+
+// A snapshot may be written to a slow disk or network; the frontend goes on meanwhile.
+func TestEntriesAreAppliedWhileASnapshotIsWrittenSlowly(t *testing.T) {
+	m := newMachine(t)
+	events := longAlerts(t, 3000)
+	sing(t, m, events[:1000], 100)
+	before := snapshotOf(t, m)
+	s, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &gate{begun: make(chan struct{}), open: make(chan struct{})}
+	written := make(chan error)
+	go func() {
+		_, err := s.WriteTo(slow)
+		written <- errors.Join(err, s.Close())
+	}()
+	<-slow.begun
+	sing(t, m, events[1000:], 100)
+	if err := m.View(func(v *View) error {
+		if v.Revision() != 3000 {
+			t.Errorf("the view's revision is %d", v.Revision())
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	close(slow.open)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(slow.Bytes(), before) {
+		t.Error("the snapshot is not of the moment at which it was taken")
+	}
+}
+
+// longAlerts are n events with enough text to make the database grow.
+func longAlerts(t testing.TB, n int) (events []score.Event) {
+	text := string(bytes.Repeat([]byte("long "), 100))
+	for i := range n {
+		events = append(events, decode(t, alert, i+1, i+1, text))
+	}
+	return events
+}
+
+// gate is a writer that waits, in the middle of its first write, until it is opened.
+type gate struct {
+	bytes.Buffer
+	begun, open chan struct{}
+}
+
+func (g *gate) Write(b []byte) (int, error) {
+	if g.Len() == 0 {
+		close(g.begun)
+		<-g.open
+	}
+	return g.Buffer.Write(b)
+}
+
+func TestASnapshotThatCannotBeWrittenSaysWhy(t *testing.T) {
+	m := newMachine(t)
+	sing(t, m, longAlerts(t, 500), 100)
+	s, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	full := errors.New("no space left")
+	if _, err := s.WriteTo(errWriter{full}); !errors.Is(err, full) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type errWriter struct{ error }
+
+func (w errWriter) Write([]byte) (int, error) { return 0, w.error }
