@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -19,22 +18,27 @@ import (
 
 const announcePause = 300 * time.Millisecond
 
-// announce asks for a place in the group until this member has it: at its present peer address, and with a vote if it is to have one. A
-// refusal that asking again cannot change ends the member.
+// announce asks for a place in the group whenever this member does not have it: at its present peer address, and with a vote if it is to
+// have one. A change of the master may undo what was not committed yet, so it never ends. A refusal that asking again cannot change ends
+// the member.
 func (m *Member) announce() {
 	me := score.NewMember{ID: m.opts.ID, Peer: m.opts.Peer, URL: m.opts.URL, Voter: !m.opts.Nonvoter, Instance: m.storage.Instance}
 	said := ""
-	for !m.placed() {
-		err := m.askForPlace(me)
-		var p *score.Problem
-		switch {
-		case err == nil:
-		case errors.As(err, &p) && (p.Code == score.IDConflict || p.Code == score.InvalidEvent || p.Code == score.Forbidden || p.Code == score.Unauthorized):
-			m.end(fmt.Errorf("the group does not take this frontend in: %w", p))
-			return
-		case err.Error() != said:
-			said = err.Error()
-			m.log.Info("waiting for the group to take this frontend in", "error", err)
+	for {
+		if !m.placed() {
+			err := m.askForPlace(me)
+			switch {
+			case err == nil:
+				m.neighbour.askNow()
+			case final(err):
+				// If it was removed, a master says so.
+				m.neighbour.askAll()
+				m.end(fmt.Errorf("the group does not take this frontend in: %w", err))
+				return
+			case err.Error() != said:
+				said = err.Error()
+				m.log.Info("waiting for the group to take this frontend in", "error", err)
+			}
 		}
 		select {
 		case <-m.ctx.Done():
@@ -44,11 +48,25 @@ func (m *Member) announce() {
 	}
 }
 
-// placed tells whether the configuration that this member knows has it as it should be.
+// final tells that the group has refused, and would again.
+func final(err error) bool {
+	var p *score.Problem
+	return errors.As(err, &p) && (p.Code == score.IDConflict || p.Code == score.InvalidEvent || p.Code == score.Forbidden || p.Code == score.Unauthorized)
+}
+
+// placed tells whether this member has the place that it should have: in what a master last said, or, while none has said anything, in
+// the configuration that it knows itself.
 func (m *Member) placed() bool {
-	return slices.ContainsFunc(m.servers(), func(s raft.Server) bool {
-		return s.ID == m.storage.serverID && string(s.Address) == m.opts.Peer && (s.Suffrage == raft.Voter || m.opts.Nonvoter)
-	})
+	want := place{Peer: m.opts.Peer, Voter: !m.opts.Nonvoter}
+	has := m.neighbour.ownPlace()
+	if has == nil || m.leads() != nil {
+		for _, s := range m.servers() {
+			if s.ID == m.storage.serverID {
+				has = &place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
+			}
+		}
+	}
+	return has != nil && has.Peer == want.Peer && (has.Voter || !want.Voter)
 }
 
 // askForPlace asks the master, or whoever may know it. A member that moved cannot be reached by the master, but can reach the others.
@@ -63,18 +81,18 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		return err
 	}
 	known, _ := m.masters.now()
-	var last error = noMaster()
+	last := error(noMaster())
 	for _, master := range append(m.neighbour.masters(), known) {
 		if master == "" || master == m.opts.Peer {
 			continue
 		}
-		if last = m.callPeer(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil {
-			return nil
+		if last = m.callPeer(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil || final(last) {
+			return last
 		}
 	}
 	for _, url := range m.opts.Join {
-		if last = postJoin(ctx, url, body); last == nil {
-			return nil
+		if last = postJoin(ctx, url, body); last == nil || final(last) {
+			return last
 		}
 	}
 	return last
@@ -86,6 +104,7 @@ func postJoin(ctx context.Context, url string, body []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Close = true // it is the only request there
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -135,8 +135,11 @@ func (m *Member) Read(ctx context.Context, f func(*fsm.View) error) error {
 	return m.machine.View(f)
 }
 
-// Ready tells whether this member can answer linearizable reads, itself or through the master; nil if it can.
+// Ready tells whether this member can answer linearizable reads, itself or through the master; nil if it can. It takes no longer than a
+// forwarded read may take.
 func (m *Member) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
+	defer cancel()
 	if m.leads() != nil {
 		return m.confirm.wait(ctx)
 	}

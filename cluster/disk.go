@@ -2,48 +2,67 @@ package cluster
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // hangs is how long one write of the log may take. Raft's heartbeats go on while the disk hangs, so a master whose disk hangs would stay
 // master and take no writes; after this it ends itself, and the others elect another.
 const hangs = 5 * time.Second
 
-// disk is Raft's log and stable store, watched. The first error, or a write that hangs, is told to fatal; after an error nothing comes back
+// hangTicks is in how many parts hangs is counted.
+const hangTicks = 10
+
+// store is where Raft keeps its log, its term and its vote.
+type store interface {
+	raft.LogStore
+	raft.StableStore
+}
+
+// disk is a store that is watched. The first error, or a write that hangs, is told to fatal; after an error nothing comes back
 // from the disk, so that Raft does nothing more with a log that may lack its last entry.
 type disk struct {
-	*raftboltdb.BoltStore
+	store
 	metrics *metrics
 	fatal   func(error)
 	limit   time.Duration
-	since   atomic.Int64 // when the write began that is under way, in Unix nanoseconds; 0 if none is
 	halt    chan struct{}
 	once    sync.Once
+	mu      sync.Mutex
+	writes  map[*write]struct{} // those under way; Raft makes more than one at a time
 }
 
-func newDisk(s *raftboltdb.BoltStore, o Options, m *metrics, fatal func(error)) *disk {
-	return &disk{BoltStore: s, metrics: m, fatal: fatal, limit: time.Duration(float64(hangs) * o.TimeScale), halt: make(chan struct{})}
+// write is a write under way, and the ticks of the watch that it has lasted.
+type write struct{ ticks int }
+
+func newDisk(s store, o Options, m *metrics, fatal func(error)) *disk {
+	return &disk{store: s, metrics: m, fatal: fatal, limit: time.Duration(float64(hangs) * o.TimeScale), halt: make(chan struct{}), writes: map[*write]struct{}{}}
 }
 
+// release lets the goroutines go that wait after an error.
 func (d *disk) release() { d.once.Do(func() { close(d.halt) }) }
 
 func (d *disk) write(what string, f func() error) error {
 	start := time.Now()
-	d.since.Store(start.UnixNano())
+	w := new(write)
+	d.mu.Lock()
+	d.writes[w] = struct{}{}
+	d.mu.Unlock()
 	err := f()
-	d.since.Store(0)
+	d.mu.Lock()
+	delete(d.writes, w)
+	d.mu.Unlock()
 	d.metrics.diskWrite.Observe(time.Since(start).Seconds())
 	if err != nil {
-		err = fmt.Errorf("%s: %w", what, err)
-		d.fatal(err)
+		d.fatal(fmt.Errorf("%s: %w", what, err))
 		<-d.halt
+		// Raft panics, or answers, where it gets an error back. Its goroutine has nothing more to do: the member is closing.
+		runtime.Goexit()
 	}
-	return err
+	return nil
 }
 
 // StoreLog appends one entry.
@@ -51,37 +70,41 @@ func (d *disk) StoreLog(l *raft.Log) error { return d.StoreLogs([]*raft.Log{l}) 
 
 // StoreLogs appends entries and waits for the disk.
 func (d *disk) StoreLogs(l []*raft.Log) error {
-	return d.write("write the log", func() error { return d.BoltStore.StoreLogs(l) })
+	return d.write("write the log", func() error { return d.store.StoreLogs(l) })
 }
 
 // DeleteRange removes entries.
 func (d *disk) DeleteRange(from, to uint64) error {
-	return d.write("shorten the log", func() error { return d.BoltStore.DeleteRange(from, to) })
+	return d.write("shorten the log", func() error { return d.store.DeleteRange(from, to) })
 }
 
 // Set stores a value of Raft's: its vote.
 func (d *disk) Set(k, v []byte) error {
-	return d.write("write Raft's vote", func() error { return d.BoltStore.Set(k, v) })
+	return d.write("write Raft's vote", func() error { return d.store.Set(k, v) })
 }
 
 // SetUint64 stores a number of Raft's: its term.
 func (d *disk) SetUint64(k []byte, v uint64) error {
-	return d.write("write Raft's term", func() error { return d.BoltStore.SetUint64(k, v) })
+	return d.write("write Raft's term", func() error { return d.store.SetUint64(k, v) })
 }
 
-// watch tells fatal of a write that hangs, until release.
+// watch tells fatal of a write that hangs, until release. It counts its own ticks and reads no clock, so that a process that was stopped
+// for a while does not take that for the disk's fault.
 func (d *disk) watch() {
-	tick := time.NewTicker(d.limit / 10)
+	tick := time.NewTicker(d.limit / hangTicks)
 	defer tick.Stop()
 	for {
 		select {
 		case <-d.halt:
 			return
 		case <-tick.C:
-			if since := d.since.Load(); since != 0 && time.Since(time.Unix(0, since)) > d.limit {
+		}
+		d.mu.Lock()
+		for w := range d.writes {
+			if w.ticks++; w.ticks > hangTicks {
 				d.fatal(fmt.Errorf("a write of the log has not come to an end for %s", d.limit))
-				return
 			}
 		}
+		d.mu.Unlock()
 	}
 }

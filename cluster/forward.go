@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httputil"
 	"time"
@@ -22,17 +24,24 @@ const (
 	forwardLimit = time.Second
 	// maxPeerAnswer bounds what a member reads of another's answer to one of its own calls.
 	maxPeerAnswer = 64 << 20
+	// maxForwarded bounds the body of a forwarded request; posts do not go this way.
+	maxForwarded = 1 << 20
 )
 
 // Forward lets the master answer an HTTP request. It waits for a master for a moment if there is none. With an error, always a
 // *score.Problem, nothing has been written. Requests other than GET and HEAD are sent to one master only, because it may have acted on them.
+// An answer that breaks off ends the request with http.ErrAbortHandler.
 func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
+	body, err := forwardedBody(w, r)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), m.scaled(awaitMaster))
 	defer cancel()
 	for {
 		master, changed := m.masters.now()
 		if master != "" && master != m.opts.Peer {
-			sent, err := m.forwardTo(master, changed, w, r)
+			sent, err := m.forwardTo(master, changed, w, r, body)
 			if err == nil {
 				return nil
 			}
@@ -52,32 +61,55 @@ func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// forwardTo makes one attempt. Sent tells that the master may have got the request.
-func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request) (sent bool, failed error) {
-	ctx, cancel := context.WithTimeout(r.Context(), m.scaled(joinLimit))
-	if harmless(r.Method) {
-		// Who only reads asks the next master as soon as there is one. Who changes something waits: it may be the change of master itself.
-		ctx, cancel = context.WithTimeout(r.Context(), m.scaled(forwardLimit))
-		go func() {
-			select {
-			case <-changed:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
+// forwardedBody reads the body, because each attempt needs it whole.
+func forwardedBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || harmless(r.Method) {
+		return nil, nil
 	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwarded))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", large.Limit)
+	case err != nil:
+		return nil, score.Problemf(score.InvalidEvent, "the body could not be read: %v", err)
+	}
+	return body, nil
+}
+
+// forwardTo makes one attempt. Sent tells that the master may have got the request.
+func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request, body []byte) (sent bool, failed error) {
+	limit := m.scaled(forwardLimit)
+	if !harmless(r.Method) {
+		// Who only reads asks the next master as soon as there is one. Who changes something waits: it may be the change of master itself.
+		limit, changed = m.scaled(joinLimit), nil
+	}
+	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
+	answered := make(chan struct{})
+	go func() {
+		select {
+		case <-answered: // what has begun is not broken off, however slowly the caller takes it
+			return
+		case <-changed:
+		case <-time.After(limit):
+		case <-ctx.Done():
+		}
+		cancel()
+	}()
 	proxy := httputil.ReverseProxy{
 		Transport: m.port.client,
+		ErrorLog:  slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
 			p.Out.Host = r.Host
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			// The member asked is no longer the master: that is no answer for the caller.
-			if resp.Header.Get(notMasterHeader) != "" {
+			// The member asked is no longer the master, or could not prove to be: that is no answer for a caller who may ask another.
+			if resp.Header.Get(notMasterHeader) != "" || harmless(r.Method) && resp.StatusCode == http.StatusServiceUnavailable {
 				return errNoMaster
 			}
+			close(answered)
 			// What this frontend has set already is its own.
 			for name := range w.Header() {
 				resp.Header.Del(name)
@@ -86,7 +118,12 @@ func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.Respon
 		},
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failed = err },
 	}
-	proxy.ServeHTTP(w, r.WithContext(ctx))
+	out := r.WithContext(ctx)
+	out.Body, out.ContentLength, out.TransferEncoding = http.NoBody, int64(len(body)), nil
+	if len(body) > 0 {
+		out.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	proxy.ServeHTTP(w, out)
 	return failed != nil && !dialFailed(failed) && !errors.Is(failed, errNoMaster), failed
 }
 

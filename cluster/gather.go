@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"sync"
+	"time"
 
 	"laurel/fsm"
 	"laurel/score"
@@ -21,8 +22,9 @@ const (
 // item is a post on its way.
 type item struct {
 	post fsm.EncodedPost
-	// forwarded: another member handed it on, so it goes no further.
+	// forwarded: another member handed it on, so it goes no further. latest is the latest time of its events.
 	forwarded bool
+	latest    time.Time
 	done      chan outcome
 }
 
@@ -37,6 +39,7 @@ type gatherer struct {
 	metrics *metrics
 	slots   chan struct{}
 	wake    chan struct{}
+	over    chan struct{} // closed when nothing is under way any more, after close
 
 	mu     sync.Mutex
 	queue  []*item
@@ -45,7 +48,7 @@ type gatherer struct {
 }
 
 func newGatherer(send func([]*item), m *metrics) *gatherer {
-	return &gatherer{send: send, metrics: m, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1)}
+	return &gatherer{send: send, metrics: m, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // add queues a post; its outcome comes through done. A queue that is full refuses instead of growing.
@@ -67,8 +70,10 @@ func (g *gatherer) add(it *item) error {
 	return nil
 }
 
-// run sends what is queued until close. It gathers only when a slot is free: that is what makes entries large under load.
+// run sends what is queued until close, and ends when all that was sent has its outcome. It gathers only when a slot is free: that is what
+// makes entries large under load.
 func (g *gatherer) run() {
+	defer close(g.over)
 	for range g.wake {
 		for {
 			g.slots <- struct{}{}
@@ -82,6 +87,9 @@ func (g *gatherer) run() {
 				<-g.slots
 			}()
 		}
+	}
+	for range inFlight {
+		g.slots <- struct{}{}
 	}
 }
 
@@ -119,6 +127,14 @@ func (g *gatherer) close() {
 	}
 	g.queue = nil
 	close(g.wake)
+}
+
+// drain waits after close until nothing is under way, for at most limit.
+func (g *gatherer) drain(limit time.Duration) {
+	select {
+	case <-g.over:
+	case <-time.After(limit):
+	}
 }
 
 func (g *gatherer) waiting() int {

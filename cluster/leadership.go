@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -22,15 +24,15 @@ func (l *leadership) setMembers(c raft.Configuration) {
 	l.members = c
 }
 
-func (l *leadership) hasMember(id raft.ServerID) bool {
+func (l *leadership) member(id raft.ServerID) (raft.Server, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.members.Servers {
 		if s.ID == id {
-			return true
+			return s, true
 		}
 	}
-	return false
+	return raft.Server{}, false
 }
 
 // leadAsElected begins a leadership when Raft elects this member and ends it when Raft says so. It never blocks Raft, whose main loop
@@ -52,16 +54,39 @@ func (m *Member) leadAsElected(elected <-chan bool) {
 // takeOver makes the leadership complete: a barrier through the log applies everything that earlier masters committed.
 func (m *Member) takeOver() {
 	epoch := m.raft.CurrentTerm()
-	if err := m.raft.Barrier(0).Error(); err != nil {
-		m.log.Warn("elected, but leadership was lost before it began", "epoch", epoch, "error", err)
-		return
+	for m.ctx.Err() == nil && m.raft.State() == raft.Leader && m.raft.CurrentTerm() == epoch {
+		err := m.await(m.ctx, m.raft.Barrier(0))
+		if err == nil {
+			m.beginToLead(epoch)
+			return
+		}
+		m.log.Info("the leadership cannot begin yet", "epoch", epoch, "error", err)
+		select {
+		case <-m.ctx.Done():
+		case <-time.After(retryPause):
+		}
 	}
+}
+
+func (m *Member) beginToLead(epoch uint64) {
 	config := m.raft.GetConfiguration()
 	if config.Error() != nil || m.raft.CurrentTerm() != epoch || m.raft.State() != raft.Leader {
 		return
 	}
-	m.lead.Store(&leadership{epoch: epoch, members: config.Configuration()})
+	l := &leadership{epoch: epoch, members: config.Configuration()}
+	// One who was slow to take over must not put an earlier epoch in the place of the present one.
+	for {
+		present := m.lead.Load()
+		if present != nil && present.epoch >= epoch {
+			return
+		}
+		if m.lead.CompareAndSwap(present, l) {
+			break
+		}
+	}
 	m.log.Info("this frontend is the master", "epoch", epoch, "revision", m.machine.Revision())
+	m.masters.tell()
+	m.joined()
 }
 
 // leads is the present leadership; nil if this member is not the master, or not yet.
@@ -84,24 +109,39 @@ func notMaster() *score.Problem {
 	return score.Problemf(score.NoMaster, "this frontend is not the master any more; ask again")
 }
 
-// masterWatch knows who Raft says is the master, and tells when that changes.
+// await waits for what Raft has promised, until ctx ends or the member is closed. When it is shut down Raft forgets the entries that its
+// state machine has not taken yet, so their futures are never answered.
+func (m *Member) await(ctx context.Context, f raft.Future) error {
+	answered := make(chan error, 1)
+	go func() { answered <- f.Error() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-m.stopped:
+		return raft.ErrRaftShutdown
+	}
+}
+
+// masterWatch knows who Raft says is the master, and tells when that changes. Raft tells more than that: a member that loses the master
+// becomes candidate and follower again before it knows another. Who waits on a master is disturbed only when it is another one.
 type masterWatch struct {
 	raft     *raft.Raft
 	observer *raft.Observer
 	heard    chan raft.Observation
 	done     chan struct{}
-	mu       sync.Mutex
-	change   chan struct{}
+
+	mu     sync.Mutex
+	master raft.ServerAddress
+	change chan struct{}
 }
 
 func watchMaster(r *raft.Raft) *masterWatch {
 	w := &masterWatch{raft: r, heard: make(chan raft.Observation, 16), done: make(chan struct{}), change: make(chan struct{})}
 	w.observer = raft.NewObserver(w.heard, false, func(o *raft.Observation) bool {
-		switch o.Data.(type) {
-		case raft.LeaderObservation, raft.RaftState:
-			return true
-		}
-		return false
+		_, leader := o.Data.(raft.LeaderObservation)
+		return leader
 	})
 	r.RegisterObserver(w.observer)
 	go w.run()
@@ -114,26 +154,32 @@ func (w *masterWatch) run() {
 		case <-w.done:
 			return
 		case <-w.heard:
-			w.mu.Lock()
-			close(w.change)
-			w.change = make(chan struct{})
-			w.mu.Unlock()
+			w.now()
 		}
 	}
 }
 
-// changed is closed at the next change of the master.
-func (w *masterWatch) changed() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.change
-}
-
 // now is the master's peer address, "" if there is none, and a channel that is closed when it changes.
 func (w *masterWatch) now() (string, <-chan struct{}) {
-	changed := w.changed()
-	addr, _ := w.raft.LeaderWithID()
-	return string(addr), changed
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if addr, _ := w.raft.LeaderWithID(); addr != w.master {
+		w.master = addr
+		w.wake()
+	}
+	return string(w.master), w.change
+}
+
+// tell wakes those who wait for a master: it is ready now.
+func (w *masterWatch) tell() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wake()
+}
+
+func (w *masterWatch) wake() {
+	close(w.change)
+	w.change = make(chan struct{})
 }
 
 func (w *masterWatch) close() {

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/fsm"
-	"laurel/score"
 )
 
 // Options say who a member is and where it lives.
@@ -37,6 +36,10 @@ type Options struct {
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+
+	// What tests put between this member and the others, and between Raft and the disk.
+	dial dialer
+	wrap func(store) store
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -45,13 +48,19 @@ const (
 	// electionTimeout is after how long without a word from the master an election begins, at a random time within one to two of it; also
 	// after how long without a word from a majority a master steps down.
 	electionTimeout = 150 * time.Millisecond
-	commitTimeout   = 5 * time.Millisecond // followers learn that an entry is committed within one to two of these
-	transportLimit  = 5 * time.Second      // one message of Raft
+	commitTimeout   = 10 * time.Millisecond // followers learn that an entry is committed within one to two of these
+	transportLimit  = 5 * time.Second       // one message of Raft
 )
 
 const (
 	snapshotEntries  = 8192
 	snapshotInterval = 20 * time.Second
+)
+
+// How long Close waits at a time scale of 1 for what is under way: its own posts, and then the calls of others.
+const (
+	drainLimit  = time.Second
+	finishLimit = 250 * time.Millisecond
 )
 
 // Member is a member of the group. Its methods may be called by any goroutine.
@@ -60,12 +69,13 @@ type Member struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	storage  *storage
-	machine  *fsm.Machine
-	raft     *raft.Raft
-	port     *port
-	gatherer *gatherer
-	confirm  confirmer
+	storage   *storage
+	machine   *fsm.Machine
+	raft      *raft.Raft
+	transport *raft.NetworkTransport
+	port      *port
+	gatherer  *gatherer
+	confirm   confirmer
 
 	lead      atomic.Pointer[leadership]
 	masters   *masterWatch
@@ -74,6 +84,7 @@ type Member struct {
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
+	stopped chan struct{} // closed when Raft has stopped
 	running sync.WaitGroup
 	ended   chan error
 	once    sync.Once
@@ -104,17 +115,21 @@ func Start(opts Options) (*Member, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Member{opts: opts, log: opts.Logger, ctx: ctx, cancel: cancel, ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	m := &Member{opts: opts, log: opts.Logger, ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
 	if err := m.start(); err != nil {
-		m.release()
-		return nil, err
+		var storage *StorageError
+		if errors.As(err, &storage) {
+			go m.release() // it may hang
+			return nil, err
+		}
+		return nil, errors.Join(err, m.release())
 	}
 	return m, nil
 }
 
 func (o *Options) check() error {
-	if !score.ValidPath(o.ID) || len(o.ID) > 64 {
-		return fmt.Errorf("the id %q of the frontend is not valid: want at most 64 letters, digits and ._~-", o.ID)
+	if !validID(o.ID) {
+		return fmt.Errorf("the id %q of the frontend is not valid: want at most %d letters, digits and ._~-", o.ID, maxID)
 	}
 	host, _, err := net.SplitHostPort(o.Peer)
 	if err != nil {
@@ -135,26 +150,14 @@ func (m *Member) start() (err error) {
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
 	}
-	m.port, err = listenPort(m.opts.Peer)
-	if err != nil {
+	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial); err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
-	})
+	m.run(m.storage.watch)
 	elected := make(chan bool, 16)
-	config := m.raftConfig(elected)
-	if m.opts.Bootstrap && !m.storage.existing {
-		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: transport.LocalAddr()}}}
-		if err := raft.BootstrapCluster(config, m.storage.cachedLog, m.storage.stable, m.storage.snapshots, transport, first); err != nil {
-			return fmt.Errorf("bootstrap the group: %w", err)
-		}
-		m.log.Info("made a new group", "id", m.opts.ID)
-	}
-	state := &fsm.Raft{Machine: m.machine, Fatal: m.fail}
-	if m.raft, err = raft.NewRaft(config, state, m.storage.cachedLog, m.storage.stable, m.storage.snapshots, transport); err != nil {
-		return fmt.Errorf("start raft: %w", err)
+	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
+		return err
 	}
 	m.masters = watchMaster(m.raft)
 	m.neighbour = newNeighbours(m)
@@ -165,8 +168,45 @@ func (m *Member) start() (err error) {
 	m.run(m.gatherer.run)
 	m.run(m.neighbour.run)
 	m.run(m.announce)
-	m.run(m.storage.watch)
 	return nil
+}
+
+// startRaft opens Raft, which writes to the disk. If that fails or hangs Raft does not come back, but the member has ended.
+func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
+	type opened struct {
+		*raft.Raft
+		error
+	}
+	done := make(chan opened, 1)
+	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: m.port.raftLayer(), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
+	})
+	go func() {
+		r, err := m.openRaft(config)
+		done <- opened{r, err}
+	}()
+	select {
+	case o := <-done:
+		return o.Raft, o.error
+	case err := <-m.ended:
+		return nil, err
+	}
+}
+
+func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
+	s, over := m.storage, transport{m.transport}
+	if m.opts.Bootstrap && !s.existing {
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
+		if err := raft.BootstrapCluster(config, s.cachedLog, s.stable, s.snapshots, over, first); err != nil {
+			return nil, fmt.Errorf("bootstrap the group: %w", err)
+		}
+		m.log.Info("made a new group", "id", m.opts.ID)
+	}
+	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.fail), s.cachedLog, s.stable, s.snapshots, over)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	return r, nil
 }
 
 func (m *Member) run(f func()) {
@@ -213,18 +253,29 @@ func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 // fail ends the member: what it learns can no longer be made durable.
 func (m *Member) fail(err error) { m.end(&StorageError{m.opts.Dir, err}) }
 
-// ServeForwarded is what answers requests that other members forward to this one. It must be called once, before they do.
-func (m *Member) ServeForwarded(h http.Handler) { m.port.serve(m.peerHandler(h)) }
+// joined notes that this member is in its group.
+func (m *Member) joined() {
+	if err := m.storage.markJoined(); err != nil {
+		m.fail(err)
+	}
+}
 
-// Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver first.
+// ServeForwarded is what answers requests that other members forward to this one. It must be called once, before they do.
+func (m *Member) ServeForwarded(h http.Handler) { m.port.serve(m.peerHandler(h), m.log) }
+
+// Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver
+// first. Posts that are under way are brought to an end, for at most a second. Where the disk hangs, Close waits for it.
 func (m *Member) Close() error {
 	m.gatherer.close()
+	m.gatherer.drain(m.scaled(drainLimit))
+	m.port.finish(m.scaled(finishLimit))
 	m.cancel()
-	err := m.raft.Shutdown().Error()
-	m.masters.close()
+	stopping := m.raft.Shutdown()
 	m.storage.disk.release()
-	m.running.Wait()
-	return errors.Join(err, m.release())
+	errs := []error{m.port.Close(), stopping.Error()}
+	close(m.stopped)
+	m.masters.close()
+	return errors.Join(append(errs, m.release())...)
 }
 
 // release closes what start opened.
@@ -234,6 +285,14 @@ func (m *Member) release() error {
 	if m.port != nil {
 		errs = append(errs, m.port.Close())
 	}
+	if m.transport != nil {
+		errs = append(errs, m.transport.Close())
+		m.transport.CloseStreams()
+	}
+	if m.storage != nil {
+		m.storage.release()
+	}
+	m.running.Wait()
 	if m.machine != nil {
 		errs = append(errs, m.machine.Close())
 	}
@@ -243,18 +302,12 @@ func (m *Member) release() error {
 	return errors.Join(errs...)
 }
 
-// HandOver makes another voter the master, if this member is it and there is another. ctx bounds the wait.
+// HandOver makes another voter the master, if this member is it and another answers. ctx bounds the wait.
 func (m *Member) HandOver(ctx context.Context) {
 	if m.raft.State() != raft.Leader || len(m.voters()) < 2 {
 		return
 	}
-	done := make(chan error, 1)
-	go func() { done <- m.raft.LeadershipTransfer().Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
-		}
-	case <-ctx.Done():
+	if err := m.handOver(ctx, m.answering(ctx, m.voters())); err != nil {
+		m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
 	}
 }

@@ -1,12 +1,16 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +27,8 @@ const (
 	changeLimit   = 5 * time.Second // one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
 	transferLimit = 5 * time.Second
+	transferTries = 3 // for each of the other voters
+	maxID         = 64
 )
 
 // Join takes a member in, gives one that is back its new address, or a vote. The frontend must be running: it is asked who it is. Asking
@@ -40,12 +46,12 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 		return p
 	}
 	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != (identity{n.ID, n.Instance}).serverID() {
+	if memberID(who) != n.ID || n.Instance != "" && who != (identity{ID: n.ID, Instance: n.Instance}).serverID() {
 		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
 		p.Field = "peer"
 		return p
 	}
-	done, err := m.admit(who, n)
+	done, err := m.admit(status, n)
 	if done || err != nil {
 		return err
 	}
@@ -61,12 +67,17 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 	return err
 }
 
+// validID tells whether s can be a member's id.
+func validID(s string) bool {
+	return score.ValidPath(s) && len(s) <= maxID && !strings.Contains(s, "/")
+}
+
 func checkNewMember(n score.NewMember) *score.Problem {
 	host, _, err := net.SplitHostPort(n.Peer)
 	var p *score.Problem
 	switch {
-	case !score.ValidPath(n.ID):
-		p = score.Problemf(score.InvalidEvent, "got %q; want letters, digits and ._~-", n.ID)
+	case !validID(n.ID):
+		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID)
 		p.Field = "id"
 	case err != nil || host == "":
 		p = score.Problemf(score.InvalidEvent, "got %q; want host:port on which the other members reach the frontend", n.Peer)
@@ -76,45 +87,55 @@ func checkNewMember(n score.NewMember) *score.Problem {
 }
 
 // admit brings the frontend into the configuration at its address; done tells that nothing more is to be done.
-func (m *Member) admit(who raft.ServerID, n score.NewMember) (done bool, err error) {
+func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leads() == nil {
 		return false, notMaster()
 	}
-	config := m.raft.GetConfiguration()
-	if err := config.Error(); err != nil {
-		return false, notMaster()
-	}
-	var known *raft.Server
-	for _, s := range config.Configuration().Servers {
-		switch {
-		case s.ID == who:
-			known = &s
-		case memberID(s.ID) == n.ID:
-			p := score.Problemf(score.IDConflict, "the id %q is taken: a frontend with other data has it, at %s; choose another id, or take that one out first (laurel cluster leave %s)", n.ID, s.Address, n.ID)
-			p.Field = "id"
-			return false, p
-		case string(s.Address) == n.Peer:
-			p := score.Problemf(score.IDConflict, "the peer address %s is taken by the frontend %q", n.Peer, memberID(s.ID))
-			p.Field = "peer"
-			return false, p
-		}
+	known, p := seat(m.servers(), who, n)
+	if p != nil {
+		return false, p
 	}
 	addr := raft.ServerAddress(n.Peer)
+	nonvoter := func() raft.IndexFuture { return m.raft.AddNonvoter(who.Member, addr, 0, m.scaled(changeLimit)) }
 	switch {
 	case known == nil:
 		m.log.Info("a frontend joins", "frontend", n.ID, "peer", n.Peer)
-		err = m.changeLocked(func() raft.IndexFuture { return m.raft.AddNonvoter(who, addr, 0, m.scaled(changeLimit)) })
+		err = m.changeLocked(nonvoter)
 		return err != nil || !n.Voter, err
+	case known.Address != addr && known.Suffrage == raft.Voter:
+		m.log.Info("a frontend has a new peer address", "frontend", n.ID, "peer", n.Peer, "was", known.Address)
+		return true, m.changeLocked(func() raft.IndexFuture { return m.raft.AddVoter(who.Member, addr, 0, m.scaled(changeLimit)) })
 	case known.Address != addr:
 		m.log.Info("a frontend has a new peer address", "frontend", n.ID, "peer", n.Peer, "was", known.Address)
-		if known.Suffrage == raft.Voter {
-			return true, m.changeLocked(func() raft.IndexFuture { return m.raft.AddVoter(who, addr, 0, m.scaled(changeLimit)) })
-		}
-		err = m.changeLocked(func() raft.IndexFuture { return m.raft.AddNonvoter(who, addr, 0, m.scaled(changeLimit)) })
+		err = m.changeLocked(nonvoter)
 	}
 	return err != nil || !n.Voter || known.Suffrage == raft.Voter, err
+}
+
+// seat finds the frontend among the servers, nil if it is new, or says what keeps it from being taken in.
+func seat(servers []raft.Server, who peerStatus, n score.NewMember) (known *raft.Server, refused *score.Problem) {
+	refuse := func(field, format string, args ...any) (*raft.Server, *score.Problem) {
+		p := score.Problemf(score.IDConflict, format, args...)
+		p.Field = field
+		return nil, p
+	}
+	for _, s := range servers {
+		switch {
+		case s.ID == who.Member:
+			known = &s
+		case memberID(s.ID) == n.ID:
+			return refuse("id", "the id %q is taken: a frontend with other data has it, at %s; choose another id, or take that one out first (laurel cluster leave %s)", n.ID, s.Address, n.ID)
+		case string(s.Address) == n.Peer:
+			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, memberID(s.ID))
+		}
+	}
+	if known == nil && who.Joined {
+		// Its log is not the beginning of this group's, or it ends where others decided to do without it.
+		return refuse("instance", "the frontend %q has the data of a group of which it is no member: it was removed, or it belongs to another group; to join as a new member, start it with an empty data directory", n.ID)
+	}
+	return known, nil
 }
 
 func (m *Member) change(f func() raft.IndexFuture) error {
@@ -129,7 +150,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if lead == nil {
 		return notMaster()
 	}
-	err := f().Error()
+	err := m.await(m.ctx, f())
 	switch {
 	case err == nil:
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
@@ -145,8 +166,8 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 }
 
 func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {
-	goal := m.machine.Applied()
-	for {
+	lead, goal := m.leads(), m.machine.Applied()
+	for lead != nil && lead == m.leads() {
 		status, err := m.statusOf(ctx, peer)
 		if err == nil && status.Applied >= goal {
 			return nil
@@ -157,37 +178,18 @@ func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {
 			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up (%d of %d log entries); ask again for its vote", status.Applied, goal)
 		}
 	}
+	return notMaster()
 }
 
 // Leave takes a member out of the group and tells it to stop. What leaves the group without a second copy, or without a majority that
 // answers, needs force. A master that is to leave hands leadership over first. Only the master can; the error is a *score.Problem.
 func (m *Member) Leave(ctx context.Context, id string, force bool) error {
-	config := m.raft.GetConfiguration()
-	if m.leads() == nil || config.Error() != nil {
-		return notMaster()
-	}
-	var leaver *raft.Server
-	var stay []raft.Server
-	for _, s := range config.Configuration().Servers {
-		switch {
-		case memberID(s.ID) == id:
-			leaver = &s
-		case s.Suffrage == raft.Voter:
-			stay = append(stay, s)
-		}
-	}
-	if leaver == nil {
-		return score.Problemf(score.NotFound, "no member of the group has the id %q", id)
-	}
-	if p := m.mayLeave(leaver, stay, force); p != nil {
-		return p
+	leaver, err := m.remove(ctx, id, force)
+	if err != nil {
+		return err
 	}
 	if leaver.ID == m.storage.serverID {
 		return m.leaveMyself(ctx, id)
-	}
-	err := m.change(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
-	if err != nil {
-		return err
 	}
 	m.log.Info("a frontend has left the group", "frontend", id)
 	// It would find out by itself; told, it stops at once.
@@ -199,27 +201,87 @@ func (m *Member) Leave(ctx context.Context, id string, force bool) error {
 	return nil
 }
 
-func (m *Member) mayLeave(leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
-	if leaver.Suffrage != raft.Voter {
-		return nil
+// remove takes the member out of the configuration if it may leave, unless it is this one.
+func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	if m.leads() == nil {
+		return nil, notMaster()
 	}
-	alive := 0
-	for _, s := range stay {
-		if s.ID == m.storage.serverID || m.neighbour.alive(s.ID) {
-			alive++
+	var stay []raft.Server
+	for _, s := range m.servers() {
+		switch {
+		case memberID(s.ID) == id:
+			leaver = &s
+		case s.Suffrage == raft.Voter:
+			stay = append(stay, s)
 		}
 	}
+	if leaver == nil {
+		return nil, score.Problemf(score.NotFound, "no member of the group has the id %q", id)
+	}
+	if p := m.mayLeave(ctx, leaver, stay, force); p != nil {
+		return nil, p
+	}
+	if leaver.ID == m.storage.serverID {
+		return leaver, nil
+	}
+	return leaver, m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
+}
+
+func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
 	switch {
+	case leaver.Suffrage != raft.Voter:
+		return nil
 	case len(stay) == 0:
 		return score.Problemf(score.StatusConflict, "%q is the last voter of the group and cannot leave; to end the group, stop it and delete its data", memberID(leaver.ID))
 	case force:
 		return nil
 	case len(stay) == 1:
 		return score.Problemf(score.StatusConflict, "without %q only %q would be left: no second copy of the data, and nobody to take over when it fails; use --force if that is what you want", memberID(leaver.ID), memberID(stay[0].ID))
-	case alive*2 <= len(stay):
-		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters would answer, which is no majority, and the group would stop; bring the others back first, or use --force", memberID(leaver.ID), alive, len(stay))
+	}
+	answer := len(m.answering(ctx, stay))
+	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.storage.serverID }) {
+		answer++
+	}
+	if answer*2 <= len(stay) {
+		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters would answer, which is no majority, and the group would stop; bring the others back first, or use --force", memberID(leaver.ID), answer, len(stay))
 	}
 	return nil
+}
+
+// answering asks servers, but this one, who they are, and returns those that answer, the furthest in the log first.
+func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Server {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundLimit))
+	defer cancel()
+	type heard struct {
+		raft.Server
+		applied uint64
+	}
+	var mu sync.Mutex
+	var all []heard
+	var asked sync.WaitGroup
+	for _, s := range servers {
+		if s.ID == m.storage.serverID {
+			continue
+		}
+		asked.Go(func() {
+			status, err := m.statusOf(ctx, string(s.Address))
+			if err != nil || status.Member != s.ID {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, heard{s, status.Applied})
+		})
+	}
+	asked.Wait()
+	slices.SortFunc(all, func(a, b heard) int { return cmp.Compare(b.applied, a.applied) })
+	answering := make([]raft.Server, len(all))
+	for i, h := range all {
+		answering[i] = h.Server
+	}
+	return answering
 }
 
 // leaveMyself hands over and lets the next master do the rest.
@@ -249,40 +311,55 @@ func (m *Member) leaveMyself(ctx context.Context, id string) error {
 
 // Transfer makes another voter the master: to, or any if it is "". Only the master can; the error is a *score.Problem.
 func (m *Member) Transfer(ctx context.Context, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
+	defer cancel()
 	if m.leads() == nil {
 		return notMaster()
 	}
 	if to == m.opts.ID {
 		return nil
 	}
-	voters := m.voters()
-	if len(voters) < 2 {
+	others := slices.DeleteFunc(m.voters(), func(v raft.Server) bool {
+		return v.ID == m.storage.serverID || to != "" && memberID(v.ID) != to
+	})
+	switch {
+	case len(others) == 0 && to != "":
+		return score.Problemf(score.NotFound, "no voter of the group has the id %q", to)
+	case len(others) == 0:
 		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
 	}
-	transfer := m.raft.LeadershipTransfer
-	if to != "" {
-		var target *raft.Server
-		for _, v := range voters {
-			if memberID(v.ID) == to {
-				target = &v
-			}
-		}
-		if target == nil {
-			return score.Problemf(score.NotFound, "no voter of the group has the id %q", to)
-		}
-		transfer = func() raft.Future { return m.raft.LeadershipTransferToServer(target.ID, target.Address) }
+	// One that does not answer is not tried: until Raft has given it up, the group would take no posts.
+	successors := m.answering(ctx, others)
+	if len(successors) == 0 {
+		return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: the others do not answer")
 	}
-	done := make(chan error, 1)
-	go func() { done <- transfer().Error() }()
-	select {
-	case err := <-done:
-		if err != nil {
-			return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
-		}
+	err := m.handOver(ctx, successors)
+	switch {
+	case err == nil:
 		return nil
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return score.Problemf(score.OutcomeUnknown, "handing leadership over has not come to an end; see laurel cluster status")
 	}
+	return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
+}
+
+var errNoSuccessor = errors.New("no other voter answers")
+
+// handOver tries one after the other until one of them is the master, or at least this member is none.
+func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
+	err := errNoSuccessor
+	for range transferTries {
+		for _, s := range successors {
+			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
+			if err == nil || m.raft.State() != raft.Leader {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+	return err
 }
 
 // dialFailed tells that a call never reached the other member.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,25 +28,42 @@ type peerStatus struct {
 	State    string        `json:"state"`
 	Revision uint64        `json:"revision"`
 	Applied  uint64        `json:"applied"`
-	// Removed tells the member that asks that it is in the group no more; only a master says so.
-	Removed bool `json:"removed"`
+	Joined   bool          `json:"joined"` // it has been a member of its group, and may have been removed since
+	// Asker is the place of the member that asks; only a master says it.
+	Asker *place `json:"asker,omitzero"`
+}
+
+// place is what a member has in the group's committed configuration: nothing, before it has joined and after it was removed.
+type place struct {
+	Peer  string `json:"peer,omitzero"`
+	Voter bool   `json:"voter,omitzero"`
 }
 
 // status answers another member; from is that member's server id, "" if it is not known.
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.storage.serverID, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: m.machine.Revision(), Applied: m.machine.Applied()}
+		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
 	if addr == "" {
 		s.State = score.Starting
 	}
 	lead := m.leads()
 	s.Leads = lead != nil
 	if lead != nil && from != "" {
-		// One that is just being taken in or out is in one of the two configurations.
-		s.Removed = !lead.hasMember(raft.ServerID(from)) && !m.configured(raft.ServerID(from))
+		s.Asker = m.placeOf(lead, raft.ServerID(from))
 	}
 	return s
+}
+
+// placeOf is nil for one whose place is being decided on: it is being taken in, or out.
+func (m *Member) placeOf(lead *leadership, id raft.ServerID) *place {
+	if s, ok := lead.member(id); ok {
+		return &place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
+	}
+	if slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return s.ID == id }) {
+		return nil
+	}
+	return &place{}
 }
 
 func (m *Member) servers() []raft.Server {
@@ -56,21 +74,13 @@ func (m *Member) servers() []raft.Server {
 	return config.Configuration().Servers
 }
 
-func (m *Member) configured(id raft.ServerID) bool {
-	for _, s := range m.servers() {
-		if s.ID == id {
-			return true
-		}
-	}
-	return false
-}
-
 // neighbours keeps what the other members last said.
 type neighbours struct {
 	member *Member
 	ask    chan struct{}
 	mu     sync.Mutex
 	heard  map[raft.ServerID]heard
+	place  *place // this member's own, as a master last said; nil if none has
 }
 
 type heard struct {
@@ -120,12 +130,31 @@ func (n *neighbours) askAll() {
 			n.mu.Lock()
 			n.heard[s.ID] = heard{status, time.Now()}
 			n.mu.Unlock()
-			if status.Leads && status.Removed && status.Term >= m.raft.CurrentTerm() {
-				m.wasRemoved(memberID(s.ID))
+			if status.Leads && status.Asker != nil && status.Term >= m.raft.CurrentTerm() {
+				n.learnPlace(*status.Asker, memberID(s.ID))
 			}
 		})
 	}
 	asked.Wait()
+}
+
+func (n *neighbours) learnPlace(p place, master string) {
+	n.mu.Lock()
+	n.place = &p
+	n.mu.Unlock()
+	switch {
+	case p != (place{}):
+		n.member.joined()
+	case n.member.storage.joined.Load():
+		n.member.wasRemoved(master)
+	}
+}
+
+// ownPlace is nil if no master has said it yet.
+func (n *neighbours) ownPlace() *place {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.place
 }
 
 // wasRemoved stops this member: it is in the group no more.
@@ -142,11 +171,6 @@ func (n *neighbours) last(id raft.ServerID) (heard, bool) {
 	defer n.mu.Unlock()
 	h, ok := n.heard[id]
 	return h, ok && time.Since(h.at) < n.member.scaled(silence)
-}
-
-func (n *neighbours) alive(id raft.ServerID) bool {
-	_, ok := n.last(id)
-	return ok
 }
 
 // masters are the peer addresses that the others take for the master's.

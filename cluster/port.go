@@ -3,48 +3,81 @@ package cluster
 import (
 	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// The members talk over one port. The first byte of a connection says what it carries.
+// The members talk over one port. The first byte of a connection says what it carries. Raft's go on with the length and the server id of
+// the member that they are meant for, and another one hangs up: Raft's messages name no receiver, so whoever came to live at an address that
+// the configuration still has for another would be counted as that one.
 const (
 	carriesRaft = 'R'
 	carriesHTTP = 'H'
 )
 
 const (
-	helloLimit   = 5 * time.Second // for the first byte
+	helloLimit   = 5 * time.Second // for the first bytes
 	peerIdle     = 2 * time.Minute
 	peerConns    = 64 // idle HTTP connections kept to each other member
 	acceptPause  = 10 * time.Millisecond
 	unservedHTTP = 128 // HTTP connections that wait for ServeForwarded
 )
 
+// dialer makes a connection; see net.Dialer.DialContext.
+type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
 type port struct {
 	net.Listener
-	raft   chan net.Conn
-	http   chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-	server *http.Server
-	client *http.Transport
+	address  address
+	serverID raft.ServerID
+	dial     dialer
+	raft     chan net.Conn
+	http     chan net.Conn
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	server   *http.Server
+	client   *http.Transport
+
+	mu   sync.Mutex
+	open map[*conn]struct{} // nil once the port is closed
 }
 
-func listenPort(addr string) (*port, error) {
+// address is where the others reach the port: with the host's name as it was given, not what it stands for today.
+type address string
+
+func (a address) Network() string { return "tcp" }
+func (a address) String() string  { return string(a) }
+
+func listenPort(addr string, id raft.ServerID, dial dialer) (*port, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	p := &port{Listener: l, raft: make(chan net.Conn), http: make(chan net.Conn, unservedHTTP), closed: make(chan struct{})}
+	_, number, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	p := &port{Listener: l, address: address(net.JoinHostPort(host, number)), serverID: id, dial: dial,
+		raft: make(chan net.Conn), http: make(chan net.Conn, unservedHTTP), open: map[*conn]struct{}{}}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			var d net.Dialer
-			return dial(ctx, &d, addr, carriesHTTP)
+			return p.connect(ctx, addr, []byte{carriesHTTP})
 		},
 		MaxIdleConnsPerHost: peerConns, IdleConnTimeout: peerIdle / 2, DisableCompression: true,
 	}
@@ -52,12 +85,45 @@ func listenPort(addr string) (*port, error) {
 	return p, nil
 }
 
-func dial(ctx context.Context, d *net.Dialer, addr string, carries byte) (net.Conn, error) {
-	c, err := d.DialContext(ctx, "tcp", addr)
+// Addr is the address on which the others reach the port.
+func (p *port) Addr() net.Addr { return p.address }
+
+// conn is a connection that ends with the port.
+type conn struct {
+	net.Conn
+	port *port
+}
+
+func (p *port) keep(c net.Conn) (net.Conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	kept := &conn{c, p}
+	p.open[kept] = struct{}{}
+	return kept, nil
+}
+
+// Close ends the connection.
+func (c *conn) Close() error {
+	c.port.mu.Lock()
+	delete(c.port.open, c)
+	c.port.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (p *port) connect(ctx context.Context, addr string, hello []byte) (net.Conn, error) {
+	dialed, err := p.dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Write([]byte{carries}); err != nil {
+	c, err := p.keep(dialed)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Write(hello); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -66,7 +132,7 @@ func dial(ctx context.Context, d *net.Dialer, addr string, carries byte) (net.Co
 
 func (p *port) accept() {
 	for {
-		c, err := p.Listener.Accept()
+		accepted, err := p.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -75,72 +141,158 @@ func (p *port) accept() {
 			time.Sleep(acceptPause)
 			continue
 		}
-		go p.sort(c)
+		if c, err := p.keep(accepted); err == nil {
+			go p.sort(c)
+		}
 	}
 }
 
 func (p *port) sort(c net.Conn) {
-	var first [1]byte
 	c.SetReadDeadline(time.Now().Add(helloLimit))
-	if _, err := c.Read(first[:]); err != nil {
+	to, err := p.readHello(c)
+	if err != nil {
 		c.Close()
 		return
 	}
 	c.SetReadDeadline(time.Time{})
-	to := p.http
-	switch first[0] {
-	case carriesRaft:
-		to = p.raft
-	case carriesHTTP:
-	default:
-		c.Close()
-		return
-	}
 	select {
 	case to <- c:
-	case <-p.closed:
+	case <-p.ctx.Done():
 		c.Close()
 	}
 }
 
-func (p *port) serve(h http.Handler) {
-	p.server = &http.Server{Handler: h, ReadHeaderTimeout: helloLimit, IdleTimeout: peerIdle}
-	go p.server.Serve(&layer{p, p.http})
+var errHello = errors.New("the connection is not for this member")
+
+func (p *port) readHello(r io.Reader) (chan<- net.Conn, error) {
+	var b [256]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return nil, err
+	}
+	switch b[0] {
+	case carriesHTTP:
+		return p.http, nil
+	case carriesRaft:
+		if _, err := io.ReadFull(r, b[:1]); err != nil {
+			return nil, err
+		}
+		id := b[1 : 1+int(b[0])]
+		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.serverID {
+			return p.raft, nil
+		}
+	}
+	return nil, errHello
 }
 
-// Close ends all connections of the port.
+func (p *port) serve(h http.Handler, log *slog.Logger) {
+	p.server = &http.Server{Handler: h, ReadHeaderTimeout: helloLimit, IdleTimeout: peerIdle, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	go p.server.Serve(p.layer(p.http))
+}
+
+// finish lets the HTTP requests that are under way come to an end, for at most limit, and takes no more.
+func (p *port) finish(limit time.Duration) {
+	if p.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	p.server.Shutdown(ctx)
+}
+
+// Close ends all connections of the port. It may be called again.
 func (p *port) Close() error {
-	p.once.Do(func() { close(p.closed) })
+	p.cancel()
+	p.mu.Lock()
+	open := p.open
+	p.open = nil
+	p.mu.Unlock()
+	if open == nil {
+		return nil
+	}
 	err := p.Listener.Close()
-	p.client.CloseIdleConnections()
 	if p.server != nil {
 		p.server.Close()
 	}
+	for c := range open {
+		c.Conn.Close()
+	}
+	p.client.CloseIdleConnections()
 	return err
 }
 
 // layer is one of the two listeners behind the port. As a raft.StreamLayer it also dials.
 type layer struct {
 	*port
-	conns chan net.Conn
+	conns  chan net.Conn
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
-func (p *port) raftLayer() raft.StreamLayer { return &layer{p, p.raft} }
+func (p *port) layer(conns chan net.Conn) *layer {
+	l := &layer{port: p, conns: conns}
+	l.ctx, l.cancel = context.WithCancel(p.ctx)
+	return l
+}
+
+func (p *port) raftLayer() raft.StreamLayer { return p.layer(p.raft) }
 
 // Accept waits for a connection.
 func (l *layer) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
 		return c, nil
-	case <-l.closed:
+	case <-l.ctx.Done():
 		return nil, net.ErrClosed
 	}
 }
 
 // Close leaves the port open: the other layer may still need it.
-func (l *layer) Close() error { return nil }
+func (l *layer) Close() error {
+	l.cancel()
+	return nil
+}
 
-// Dial connects to another member's Raft.
-func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return dial(context.Background(), &net.Dialer{Timeout: timeout}, string(addr), carriesRaft)
+// Dial connects to the Raft of the member that to names.
+func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, timeout)
+	defer cancel()
+	addr, id, _ := strings.Cut(string(to), "/")
+	return l.connect(ctx, addr, append([]byte{carriesRaft, byte(len(id))}, id...))
+}
+
+// transport adds to the address, which is all that hashicorp/raft's own transport knows a receiver by, the server id: address/id.
+type transport struct{ *raft.NetworkTransport }
+
+func receiver(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
+	return addr + "/" + raft.ServerAddress(id)
+}
+
+// AppendEntriesPipeline opens a pipeline.
+func (t transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
+	return t.NetworkTransport.AppendEntriesPipeline(id, receiver(id, to))
+}
+
+// AppendEntries sends entries of the log.
+func (t transport) AppendEntries(id raft.ServerID, to raft.ServerAddress, q *raft.AppendEntriesRequest, a *raft.AppendEntriesResponse) error {
+	return t.NetworkTransport.AppendEntries(id, receiver(id, to), q, a)
+}
+
+// RequestVote asks for a vote.
+func (t transport) RequestVote(id raft.ServerID, to raft.ServerAddress, q *raft.RequestVoteRequest, a *raft.RequestVoteResponse) error {
+	return t.NetworkTransport.RequestVote(id, receiver(id, to), q, a)
+}
+
+// RequestPreVote asks whether there would be a vote.
+func (t transport) RequestPreVote(id raft.ServerID, to raft.ServerAddress, q *raft.RequestPreVoteRequest, a *raft.RequestPreVoteResponse) error {
+	return t.NetworkTransport.RequestPreVote(id, receiver(id, to), q, a)
+}
+
+// InstallSnapshot sends a snapshot.
+func (t transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, q *raft.InstallSnapshotRequest, a *raft.InstallSnapshotResponse, data io.Reader) error {
+	return t.NetworkTransport.InstallSnapshot(id, receiver(id, to), q, a, data)
+}
+
+// TimeoutNow makes another member stand for election at once.
+func (t transport) TimeoutNow(id raft.ServerID, to raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
+	return t.NetworkTransport.TimeoutNow(id, receiver(id, to), q, a)
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"time"
 
@@ -28,6 +27,8 @@ const (
 	enqueue = time.Second
 	// retryPause is the longest wait between two attempts while no new master makes itself known.
 	retryPause = 50 * time.Millisecond
+	// lastWords is how long a master that is none any more may take, at a time scale of 1, to tell what became of the posts it has.
+	lastWords = 50 * time.Millisecond
 	// maxPosts bounds what one member forwards at once.
 	maxPosts = 64 << 20
 )
@@ -48,7 +49,7 @@ var errStopping error = score.Problemf(score.NotReady, "this frontend is stoppin
 func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
 	encoded, err := fsm.EncodePost(p)
 	if err != nil {
-		return nil, err
+		return nil, score.Problemf(score.InvalidEvent, "%v", err)
 	}
 	if m.raft.State() == raft.Leader {
 		if err := checkTimes(p.Events); err != nil {
@@ -59,7 +60,7 @@ func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error)
 	defer cancel()
 	doubtful := false
 	for {
-		changed := m.masters.changed()
+		_, changed := m.masters.now()
 		results, err := m.attempt(ctx, &item{post: encoded, done: make(chan outcome, 1)})
 		switch {
 		case err == nil:
@@ -69,7 +70,10 @@ func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error)
 			if !encoded.Repeatable {
 				return nil, unknown()
 			}
-		case !errors.Is(err, errNoMaster):
+		case errors.Is(err, errNoMaster):
+		case doubtful:
+			return nil, unknown() // an earlier attempt may be applied, whatever refuses this one
+		default:
 			return nil, err
 		}
 		m.metrics.retries.Inc()
@@ -161,7 +165,7 @@ func (m *Member) propose(batch []*item) {
 	}
 	start := time.Now()
 	future := m.raft.Apply(fsm.EncodeEntry(posts), enqueue)
-	err := future.Error()
+	err := m.await(context.Background(), future)
 	m.metrics.commit.Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:
@@ -191,7 +195,7 @@ type answer struct {
 	Unknown bool           `json:"unknown,omitzero"` // it was when it proposed the post
 }
 
-// forwardPosts hands posts to the master and waits for its answer, but no longer than it stays the master.
+// forwardPosts hands posts to the master and waits for its answer, but hardly longer than it stays the master.
 func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.scaled(patience))
 	defer cancel()
@@ -202,6 +206,12 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	go func() {
 		select {
 		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		// One that has handed over answers for what it has proposed.
+		select {
+		case <-time.After(m.scaled(lastWords)):
 			cancel()
 		case <-ctx.Done():
 		}
@@ -214,11 +224,16 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	m.metrics.forwarded.Add(float64(len(batch)))
 	var answers []answer
 	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
+		var p *score.Problem
+		switch {
+		case dialFailed(err):
+			return nil, errNoMaster
+		case !errors.As(err, &p):
+			return nil, errUnknown
+		case p.Code == score.NoMaster:
 			return nil, errNoMaster
 		}
-		return nil, errUnknown
+		return nil, p // it has proposed nothing
 	}
 	if len(answers) != len(batch) {
 		return nil, errUnknown
@@ -239,45 +254,54 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	return outcomes, nil
 }
 
-// takeForwarded is the master's side of forwardPosts.
+// takeForwarded is the master's side of forwardPosts. With an error, nothing has been proposed.
 func (m *Member) takeForwarded(w http.ResponseWriter, r *http.Request) error {
+	if m.raft.State() != raft.Leader {
+		return notMaster()
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosts))
 	if err != nil {
 		return err
 	}
-	var items []*item
-	var answers []answer
-	limit := time.Now().Add(ahead)
-	for len(body) > 0 {
-		size, n := binary.Uvarint(body)
-		if n <= 0 || size > uint64(len(body)-n) {
-			return errors.New("the forwarded posts are cut off")
-		}
-		post, latest, err := fsm.ParsePost(body[n : n+int(size)])
-		if err != nil {
-			return fmt.Errorf("forwarded post %d: %w", len(items), err)
-		}
-		body = body[n+int(size):]
-		it := &item{post: post, forwarded: true, done: make(chan outcome, 1)}
-		switch {
-		case latest.After(limit):
-			it.done <- outcome{err: tooFarAhead(latest)}
-		default:
-			if err := m.gatherer.add(it); err != nil {
-				it.done <- outcome{err: err}
-			}
-		}
-		items = append(items, it)
+	items, err := parseForwarded(body)
+	if err != nil {
+		return err
 	}
+	limit := time.Now().Add(ahead)
 	for _, it := range items {
+		if it.latest.After(limit) {
+			it.done <- outcome{err: tooFarAhead(it.latest)}
+		} else if err := m.gatherer.add(it); err != nil {
+			it.done <- outcome{err: err}
+		}
+	}
+	answers := make([]answer, len(items))
+	for i, it := range items {
 		select {
 		case o := <-it.done:
-			answers = append(answers, o.answer())
+			answers[i] = o.answer()
 		case <-r.Context().Done():
-			return r.Context().Err()
+			return nil // nobody reads the answer
 		}
 	}
 	return json.MarshalWrite(w, answers)
+}
+
+func parseForwarded(body []byte) ([]*item, error) {
+	var items []*item
+	for len(body) > 0 {
+		size, n := binary.Uvarint(body)
+		if n <= 0 || size > uint64(len(body)-n) {
+			return nil, errors.New("the forwarded posts are cut off")
+		}
+		post, latest, err := fsm.ParsePost(body[n : n+int(size)])
+		if err != nil {
+			return nil, fmt.Errorf("forwarded post %d: %w", len(items), err)
+		}
+		body = body[n+int(size):]
+		items = append(items, &item{post: post, latest: latest, forwarded: true, done: make(chan outcome, 1)})
+	}
+	return items, nil
 }
 
 func (o outcome) answer() answer {

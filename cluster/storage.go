@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"laurel/fsm"
 )
@@ -24,6 +26,9 @@ import (
 type identity struct {
 	ID       string `json:"id"`
 	Instance string `json:"instance"`
+	// Joined: the member has been in a committed configuration of its group. Whoever is in none after that was removed; before, it is still
+	// on its way in, and what it has heard of its place may be undone by a change of the master.
+	Joined bool `json:"joined,omitzero"`
 }
 
 // serverID is the member's name in Raft's configuration, from which membership is read; it is stored nowhere else.
@@ -39,6 +44,7 @@ const (
 	identityFile = "member.json"
 	removedFile  = "removed"
 	logFile      = "raft.db"
+	snapshotDir  = "snapshots" // hashicorp/raft names it
 	keepSnapshot = 2
 	// logCache is the number of entries kept in memory for followers that are a little behind. With entries of at most maxEntryBytes it
 	// bounds the memory.
@@ -51,6 +57,7 @@ type storage struct {
 	*disk
 	dir       string
 	serverID  raft.ServerID
+	joined    atomic.Bool // identity.Joined, as it is now
 	bolt      *raftboltdb.BoltStore
 	cachedLog raft.LogStore
 	stable    raft.StableStore
@@ -70,13 +77,14 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 		return nil, err
 	}
 	s = &storage{identity: who, dir: o.Dir, serverID: who.serverID()}
+	s.joined.Store(who.Joined)
 	s.bolt, err = raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(o.Dir, logFile),
 		BoltOptions: &bbolt.Options{
 			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		},
 	})
-	if errors.Is(err, bbolt.ErrTimeout) {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("the data directory %s is in use by another frontend", o.Dir)
 	}
 	if err != nil {
@@ -88,6 +96,9 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 		}
 	}()
 	s.disk = newDisk(s.bolt, o, m, fatal)
+	if o.wrap != nil {
+		s.disk.store = o.wrap(s.bolt)
+	}
 	s.stable = s.disk
 	if s.cachedLog, err = raft.NewLogCache(logCache, s.disk); err != nil {
 		return s, err
@@ -115,15 +126,8 @@ func loadIdentity(o Options) (identity, error) {
 	path := filepath.Join(o.Dir, identityFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		who := identity{o.ID, strings.ToLower(rand.Text()[:12])}
-		b, err := json.Marshal(who)
-		if err != nil {
-			return who, err
-		}
-		if err := writeDurably(path, b); err != nil {
-			return who, fmt.Errorf("write the identity of the member: %w", err)
-		}
-		return who, nil
+		who := identity{ID: o.ID, Instance: strings.ToLower(rand.Text()[:12])}
+		return who, who.write(o.Dir)
 	}
 	if err != nil {
 		return identity{}, err
@@ -138,9 +142,31 @@ func loadIdentity(o Options) (identity, error) {
 	return who, nil
 }
 
-// writeDurably writes a file that is either whole or not there after a crash.
+func (i identity) write(dir string) error {
+	b, err := json.Marshal(i)
+	if err == nil {
+		err = writeDurably(filepath.Join(dir, identityFile), b)
+	}
+	if err != nil {
+		return fmt.Errorf("write the identity of the member: %w", err)
+	}
+	return nil
+}
+
+// markJoined makes it known to all later starts that the member has been in the group.
+func (s *storage) markJoined() error {
+	if s.joined.Swap(true) {
+		return nil
+	}
+	who := s.identity
+	who.Joined = true
+	return who.write(s.dir)
+}
+
+// writeDurably writes a file that is, after a crash, either the old one or the new one, whole.
 func writeDurably(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".new-*")
 	if err != nil {
 		return err
 	}
@@ -152,7 +178,18 @@ func writeDurably(path string, b []byte) error {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // openMachine opens the state machine and brings it at least to the newest snapshot, from where the log goes on.
@@ -189,19 +226,44 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 	if m.Applied() >= newest {
 		return nil
 	}
+	var damaged []string
 	for _, meta := range list {
-		_, r, err := s.snapshots.Open(meta.ID)
-		if err == nil {
-			err = m.Restore(r)
-			r.Close()
-		}
-		if err == nil {
+		if err = s.restore(m, meta); err == nil {
 			log.Info("restored the state from a snapshot", "snapshot", meta.ID, "index", meta.Index, "revision", m.Revision())
-			return nil
+			return s.goOn(meta.Index, newest, damaged)
 		}
 		log.Error("a snapshot cannot be used", "snapshot", meta.ID, "error", err)
+		damaged = append(damaged, meta.ID)
 	}
-	return fmt.Errorf("no snapshot in %s can be read; leave the group, empty the directory and join anew", s.dir)
+	return s.goOn(0, newest, damaged)
+}
+
+func (s *storage) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
+	_, r, err := s.snapshots.Open(meta.ID)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return m.Restore(r)
+}
+
+// goOn hides damaged snapshots from Raft, which takes the newest it finds for the state that there is. The log must have all that lies
+// between: a voter that forgets what it has told others to have could let a master be elected that never had it.
+func (s *storage) goOn(from, newest uint64, damaged []string) error {
+	for i := from + 1; i <= newest; i++ {
+		if err := s.bolt.GetLog(i, new(raft.Log)); err != nil {
+			return fmt.Errorf("the snapshots %s in %s are damaged, and the log lacks entry %d to do without; leave the group, empty the directory and join anew",
+				strings.Join(damaged, ", "), s.dir, i)
+		}
+	}
+	for _, id := range damaged {
+		path := filepath.Join(s.dir, snapshotDir, id)
+		// Raft ignores names that end so.
+		if err := os.Rename(path, path+".damaged.tmp"); err != nil {
+			return fmt.Errorf("set a damaged snapshot aside: %w", err)
+		}
+	}
+	return nil
 }
 
 // markRemoved makes a later start tell what happened.
@@ -209,9 +271,4 @@ func (s *storage) markRemoved() error {
 	return writeDurably(filepath.Join(s.dir, removedFile), []byte("removed "+time.Now().UTC().Format(time.RFC3339)+"\n"))
 }
 
-func (s *storage) Close() error {
-	if s.disk != nil {
-		s.disk.release()
-	}
-	return s.bolt.Close()
-}
+func (s *storage) Close() error { return s.bolt.Close() }

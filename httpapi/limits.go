@@ -10,7 +10,7 @@ import (
 // What a client may take of a frontend. The defaults of Limits, and what Server sets for every connection.
 const (
 	// MaxConnections is how many connections the HTTP port holds at once; who listens there sets it.
-	MaxConnections = 4096
+	MaxConnections = 16384
 	// MaxHeaderBytes bounds the header of a request, and HeaderTimeout the time for it.
 	MaxHeaderBytes = 16 << 10
 	HeaderTimeout  = 5 * time.Second
@@ -24,7 +24,7 @@ const (
 	// StreamIdle is how long an NDJSON stream may bring nothing, not even a blank line, and how long its client may not read the answers.
 	StreamIdle = 30 * time.Second
 	// MaxChunk and maxChunkBytes bound what of an NDJSON stream is posted at once. Two chunks of a stream are in memory at most.
-	MaxChunk      = 512
+	MaxChunk      = 1024
 	maxChunkBytes = 1 << 20
 
 	// DefaultPage and MaxPage bound the parameter limit of lists.

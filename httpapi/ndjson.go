@@ -11,11 +11,24 @@ import (
 	"laurel/score"
 )
 
-// chunk is a run of events of a stream that had arrived together.
+// chunk is a run of events of a stream that is posted at once.
 type chunk struct {
 	events []score.Event
+	bytes  int
 	// end tells why nothing follows: io.EOF where the stream is over, a *refusal for a line that is no event, else reading failed.
 	end error
+}
+
+func (c *chunk) hasRoomFor(d *chunk) bool {
+	return len(c.events) == 0 || len(c.events)+len(d.events) <= MaxChunk && c.bytes+d.bytes <= maxChunkBytes
+}
+
+func (c *chunk) add(d *chunk) {
+	if len(c.events) == 0 {
+		*c = *d
+		return
+	}
+	c.events, c.bytes, c.end = append(c.events, d.events...), c.bytes+d.bytes, d.end
 }
 
 // refusal is a line that is no event.
@@ -50,8 +63,7 @@ func (l *eventReader) free() {
 // next waits for a line, and takes with it the whole lines that are there already. Nothing comes after a chunk that has an end.
 func (l *eventReader) next() chunk {
 	var c chunk
-	size := 0
-	for len(c.events) == 0 || len(c.events) < MaxChunk && size < maxChunkBytes && l.lineWaits() {
+	for len(c.events) == 0 || len(c.events) < MaxChunk && c.bytes < maxChunkBytes/2 && l.lineWaits() {
 		line, err := l.readLine()
 		if err != nil && (err != io.EOF || len(line) == 0) {
 			c.end = err
@@ -64,7 +76,7 @@ func (l *eventReader) next() chunk {
 				return c
 			}
 			c.events = append(c.events, event)
-			size += len(line)
+			c.bytes += len(line)
 			l.count++
 		}
 		if err != nil {

@@ -24,7 +24,8 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 	answers := &answerStream{w: w, ahead: ahead, idle: p.limits.StreamIdle}
 	defer answers.free()
 	posted := 0
-	for c := range ahead.chunks {
+	for {
+		c := ahead.next()
 		if len(c.events) > 0 {
 			complete(c.events)
 			results, err := p.post(r.Context(), score.Post{Events: c.events, Mode: score.UntilRefused})
@@ -42,13 +43,16 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 			}
 			posted += len(results)
 		}
-		if c.end != nil && c.end != io.EOF {
+		switch c.end {
+		case nil:
+		case io.EOF:
+			return nil
+		default:
 			id, problem := ahead.in.streamProblem(c.end)
 			p.metrics.problems.count(problem.Code)
 			return answers.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
-	return nil
 }
 
 // breakOff says that a chunk as a whole came to nothing, or to nobody knows what: by the status while that can still be said, else in
@@ -113,43 +117,70 @@ func (s *answerStream) free() {
 	}
 }
 
-// ahead reads a stream's next chunk while the one before is being posted.
+// ahead reads on while a chunk is being posted: what arrives meanwhile is the next chunk.
 type ahead struct {
-	chunks chan chunk // closed after the last
-	in     *eventReader
-	over   atomic.Bool // the stream was read to its end
-	body   *idleBody
-	quit   chan struct{}
+	in   *eventReader
+	body *idleBody
+	over atomic.Bool // the stream was read to its end
+	done chan struct{}
+
+	mu      sync.Mutex
+	changed sync.Cond // pending or stopped has
+	pending chunk
+	stopped bool
 }
 
 func readAhead(w http.ResponseWriter, body io.Reader, idle time.Duration) *ahead {
 	b := &idleBody{body: body, rc: http.NewResponseController(w), idle: idle}
-	a := &ahead{chunks: make(chan chunk), in: newEventReader(b), body: b, quit: make(chan struct{})}
+	a := &ahead{in: newEventReader(b), body: b, done: make(chan struct{})}
+	a.changed.L = &a.mu
 	go func() {
-		defer close(a.chunks)
-		for {
-			c := a.in.next()
-			a.over.Store(c.end == io.EOF)
-			select {
-			case a.chunks <- c:
-			case <-a.quit:
-				return
-			}
-			if c.end != nil {
-				return
-			}
+		defer close(a.done)
+		for a.gather(a.in.next()) {
 		}
 	}()
 	return a
 }
 
+// gather puts c behind what is pending, once there is room for it; it tells whether to read on.
+func (a *ahead) gather(c chunk) bool {
+	a.over.Store(c.end == io.EOF)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for !a.stopped && !a.pending.hasRoomFor(&c) {
+		a.changed.Wait()
+	}
+	a.pending.add(&c)
+	a.changed.Signal()
+	return c.end == nil && !a.stopped
+}
+
+// next waits for the next chunk. Nothing comes after one that has an end.
+func (a *ahead) next() chunk {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for len(a.pending.events) == 0 && a.pending.end == nil {
+		a.changed.Wait()
+	}
+	c := a.pending
+	a.pending = chunk{}
+	a.changed.Signal()
+	return c
+}
+
 // stop ends the reading and waits for it: the body must not be read once the handler has returned.
 func (a *ahead) stop() {
-	close(a.quit)
-	a.body.stop()
-	for range a.chunks {
+	a.mu.Lock()
+	a.stopped = true
+	a.changed.Signal()
+	a.mu.Unlock()
+	// Behind the end of a body net/http waits for the next request, and takes a deadline that passes there for the end of the connection.
+	over := a.over.Load()
+	if !over {
+		a.body.stop()
 	}
-	if !a.over.Load() {
+	<-a.done
+	if !over {
 		_ = a.body.rc.SetReadDeadline(time.Now().Add(linger)) // not supported where there is no connection
 	}
 	a.in.free()
@@ -171,7 +202,11 @@ func (b *idleBody) Read(p []byte) (int, error) {
 	if !b.extend() {
 		return 0, errStopped
 	}
-	return b.body.Read(p)
+	n, err := b.body.Read(p)
+	if err == io.EOF {
+		_ = b.rc.SetReadDeadline(time.Time{}) // the stream may bring nothing more, for as long as its end is being posted
+	}
+	return n, err
 }
 
 func (b *idleBody) extend() bool {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -275,8 +276,53 @@ func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
 	}
 }
 
+// timed is a connection that tells its read deadline.
+type timed struct {
+	net.Conn
+	mu   sync.Mutex
+	read time.Time
+}
+
+func (c *timed) SetReadDeadline(d time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = d
+	return c.Conn.SetReadDeadline(d)
+}
+
+func (c *timed) deadline() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.read
+}
+
+type timedListener struct{ net.Listener }
+
+func (l timedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &timed{Conn: c}, nil
+}
+
 func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
-	_, s := start(t)
+	g, a := newFake(t, Options{})
+	g.read = func(ctx context.Context) error { return ctx.Err() }
+	// While net/http waits behind the body for the next request, a deadline in the past would be the end of the connection's context.
+	type key struct{}
+	h := a.Handler()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if d := r.Context().Value(key{}).(*timed).deadline(); !d.IsZero() {
+			t.Errorf("%s leaves the read deadline %v", r.Method, d)
+		}
+	}))
+	s.Config = a.Server(s.Config.Handler)
+	s.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, key{}, c) }
+	s.Listener = timedListener{s.Listener}
+	s.Start()
+	t.Cleanup(s.Close)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -284,13 +330,20 @@ func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 	in := bufio.NewReader(conn)
-	empty := "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: 0\r\n\r\n"
-	for range 2 {
-		_, _ = io.WriteString(conn, empty)
-		res, err := http.ReadResponse(in, nil)
-		if err != nil || res.StatusCode != 200 || res.Close {
-			t.Fatalf("got %+v, %v", res, err)
+	for _, body := range []string{"", alert("a", "") + "\n", alert("a", "")} {
+		for _, request := range []string{
+			fmt.Sprintf("POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n%s", len(body), body),
+			"GET /v1/scores HTTP/1.1\r\nHost: x\r\n\r\n",
+		} {
+			_, _ = io.WriteString(conn, request)
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != 200 || res.Close {
+				t.Fatalf("with a stream of %q: got %+v, %s, %v", body, res, answer, err)
+			}
 		}
-		_, _ = io.Copy(io.Discard, res.Body)
 	}
 }

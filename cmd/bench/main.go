@@ -80,7 +80,7 @@ func command() *cobra.Command {
 	for _, c := range []*cobra.Command{stream, memory, all} {
 		c.Flags().IntVar(&o.window, "window", 4096, "the most events of one stream that are sent and not yet answered")
 	}
-	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_DATA"), "the folder that has marathon/events.ndjson.gz (also LAUREL_DATA; left out: ../shared/data beside the repository)")
+	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_GAMES"), "the folder that has marathon/events.ndjson.gz (also LAUREL_GAMES; left out: ../shared/data beside the repository)")
 	root.AddCommand(posts, stream, memory, all)
 	return root
 }

@@ -143,7 +143,7 @@ func (b *bench) openMarathon() (*marathon, error) {
 	}
 	f, err := os.Open(filepath.Join(data, "marathon", "events.ndjson.gz"))
 	if err != nil {
-		return nil, fmt.Errorf("the marathon (give --data DIR, or LAUREL_DATA): %w", err)
+		return nil, fmt.Errorf("the marathon (give --data DIR, or LAUREL_GAMES): %w", err)
 	}
 	z, err := gzip.NewReader(f)
 	if err != nil {

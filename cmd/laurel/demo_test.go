@@ -103,7 +103,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 		id := fmt.Sprintf("f%d", i+1)
 		_, said = out.await(t, `= f1 f2 f3 answer alike`, said)
 		pid, _ := out.await(t, `(?m)^  `+id+`  http\S+  pid (\d+)`, 0)
-		kill(t, pid)
+		kill(t, pid, out)
 		_, said = out.await(t, `\*\* `+id+` \(pid `+pid+`\) has died: signal: killed`, said)
 		_, said = out.await(t, `\*\* f\d is (?:still )?the master`, said)
 		_, said = out.await(t, `\*\* `+id+` is back, with the data it had`, said)
@@ -135,7 +135,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	}
 }
 
-func kill(t *testing.T, pid string) {
+func kill(t *testing.T, pid string, out *output) {
 	t.Helper()
 	n, err := strconv.Atoi(pid)
 	if err != nil {
@@ -146,7 +146,7 @@ func kill(t *testing.T, pid string) {
 		t.Fatal(err)
 	}
 	if err := p.Kill(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("killing %d: %v; the demo said:\n%s", n, err, out)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 type Options struct {
 	// Dir has the data and the logs of all frontends. It must be there.
 	Dir string
-	// Size is how many frontends there are.
+	// Size is how many frontends there are, at most 9.
 	Size int
 	// Command starts a frontend. The first of a group is up before the others are started. Output and attributes are the group's business.
 	Command func(f, first Frontend) *exec.Cmd
@@ -79,6 +79,7 @@ type Group struct {
 	o        Options
 	children []*child
 	starts   chan start
+	claim    net.Listener // of its block of ports
 	ctx      context.Context
 	cancel   context.CancelFunc
 	keepers  sync.WaitGroup
@@ -87,10 +88,14 @@ type Group struct {
 
 // The ports tried first are those that the commands and the documentation take for granted. They are below those that systems
 // hand out to outgoing connections, so that a frontend that is started again finds its own free.
+//
+// A group takes its ports from a block that no other group on this machine uses: it listens on the block's last peer port for as long as
+// it lives. Without that, another group could take the ports of a frontend that is down, and answer in its place.
 const (
 	firstHTTP = 8001
 	firstPeer = 9001
-	portRange = 900
+	portBlock = 10
+	blocks    = 90
 )
 
 // Start starts the frontends and waits until all of them are ready.
@@ -148,16 +153,12 @@ func startOnce(ctx context.Context, o Options) (*Group, error) {
 
 // place gives every child its ports and directories.
 func (g *Group) place() error {
-	http, peer := firstHTTP, firstPeer
+	https, peers, err := g.ports()
+	if err != nil {
+		return err
+	}
 	for i := range g.o.Size {
-		f := Frontend{ID: "f" + strconv.Itoa(i+1)}
-		var err error
-		if f.HTTP, http, err = freePort(http, firstHTTP+portRange); err != nil {
-			return err
-		}
-		if f.Peer, peer, err = freePort(peer, firstPeer+portRange); err != nil {
-			return err
-		}
+		f := Frontend{ID: "f" + strconv.Itoa(i+1), HTTP: https[i], Peer: peers[i]}
 		f.Data, f.Log = filepath.Join(g.o.Dir, f.ID), filepath.Join(g.o.Dir, f.ID+".log")
 		if err := os.RemoveAll(f.Data); err != nil {
 			return err
@@ -171,16 +172,36 @@ func (g *Group) place() error {
 	return nil
 }
 
-// freePort finds an address on which nobody listens, and the port to go on looking from.
-func freePort(from, to int) (addr string, next int, err error) {
-	for port := from; port < to; port++ {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if free(addr) {
-			return addr, port + 1, nil
+// ports claims a block and finds the addresses in it on which nobody listens.
+func (g *Group) ports() (https, peers []string, err error) {
+	for block := range blocks {
+		from := block * portBlock
+		claim, err := net.Listen("tcp", local(firstPeer+from+portBlock-1))
+		if err != nil {
+			continue
+		}
+		https, peers := freePorts(firstHTTP+from), freePorts(firstPeer+from)
+		if min(len(https), len(peers)) >= g.o.Size {
+			g.claim = claim
+			return https, peers, nil
+		}
+		claim.Close()
+	}
+	return nil, nil, fmt.Errorf("no %d ports of 127.0.0.1 are free together between %d and %d and between %d and %d",
+		g.o.Size, firstHTTP, firstHTTP+blocks*portBlock-1, firstPeer, firstPeer+blocks*portBlock-1)
+}
+
+// freePorts lists the addresses of a block on which nobody listens; its last belongs to the claim.
+func freePorts(from int) (list []string) {
+	for port := from; port < from+portBlock-1; port++ {
+		if addr := local(port); free(addr) {
+			list = append(list, addr)
 		}
 	}
-	return "", 0, fmt.Errorf("no port of 127.0.0.1 is free between %d and %d", from, to)
+	return list
 }
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 func free(addr string) bool {
 	l, err := net.Listen("tcp", addr)
@@ -234,6 +255,9 @@ func (g *Group) Close() {
 		}
 		stops.Wait()
 		close(g.starts)
+		if g.claim != nil {
+			g.claim.Close()
+		}
 	})
 }
 

@@ -85,7 +85,9 @@ func startTest(t *testing.T, o Options) (*Group, <-chan Notice) {
 	t.Helper()
 	notices := make(chan Notice, 100)
 	o.Dir, o.Size = t.TempDir(), 3
-	o.RestartAfter = 10 * time.Millisecond
+	if o.RestartAfter == 0 {
+		o.RestartAfter = 10 * time.Millisecond
+	}
 	o.Notice = func(n Notice) { notices <- n }
 	if o.Command == nil {
 		o.Command = play(willing)
@@ -174,6 +176,32 @@ func TestAKilledFrontendIsStartedAgainWhereItWas(t *testing.T) {
 		}
 		if !answers(t.Context(), was.URL()+"/readyz") {
 			t.Errorf("%s does not answer", was.ID)
+		}
+	}
+}
+
+func TestAnotherGroupDoesNotTakeThePortsOfAFrontendThatIsDown(t *testing.T) {
+	g, notices := startTest(t, Options{RestartAfter: time.Hour})
+	ours := map[string]bool{}
+	for _, f := range g.Frontends() {
+		ours[f.HTTP], ours[f.Peer] = true, true
+		p, err := os.FindProcess(f.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range g.Frontends() {
+		if n := next(t, notices); n.What != Died {
+			t.Fatalf("got %+v", n)
+		}
+	}
+	other, _ := startTest(t, Options{})
+	for _, f := range other.Frontends() {
+		if ours[f.HTTP] || ours[f.Peer] {
+			t.Errorf("%s of another group is at %s and %s, which belong to a group that runs", f.ID, f.HTTP, f.Peer)
 		}
 	}
 }

@@ -230,8 +230,8 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 		{2, "laurel scores --colour red"},
 		{2, "laurel frontend --id f9"},
 		{2, "bard sing"},
-		{3, "laurel scores --to " + nobody},
-		{3, "laurel cluster status --to " + nobody},
+		{3, "laurel scores --patience 1s --to " + nobody},
+		{3, "laurel cluster status --patience 1s --to " + nobody},
 	} {
 		words := strings.Fields(c.command)
 		if o := command(t, words[0], words[1:]...); o.code != c.code {

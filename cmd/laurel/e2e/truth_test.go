@@ -36,13 +36,12 @@ type games struct {
 
 // truth is a truth.json. Decoding refuses members that are not here, so that none goes unchecked.
 type truth struct {
-	Source       string                       `json:"source"`
+	Source       string                       `json:"dataset"` // named as the bard that sings it
 	Events       uint64                       `json:"events"`
 	Contests     map[string]truthOfContest    `json:"contests"`
 	MedalTable   []score.MedalRow             `json:"medal_table"`
 	Leaderboards map[string][]truthOfFinisher `json:"leaderboards"`
 
-	Dataset        jsontext.Value   `json:"dataset"`
 	Notes          jsontext.Value   `json:"notes"`
 	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // short in the source: not compared
 	GroupStandings jsontext.Value   `json:"group_standings"`      // of a feature to come
@@ -68,7 +67,7 @@ type truthOfFinisher struct {
 // load reads the named streams' truths and looks through their events.
 func load(t testing.TB, names ...string) []*games {
 	t.Helper()
-	dir := os.Getenv("LAUREL_DATA")
+	dir := os.Getenv("LAUREL_GAMES")
 	if dir == "" {
 		dir = filepath.Join(repository, "..", "shared", "data")
 	}
@@ -76,7 +75,7 @@ func load(t testing.TB, names ...string) []*games {
 	for _, name := range names {
 		b, err := os.ReadFile(filepath.Join(dir, name, "truth.json"))
 		if errors.Is(err, os.ErrNotExist) {
-			unable(t, "the real Games are not there: %v; set LAUREL_DATA to their directory", err)
+			unable(t, "the real Games are not there: %v; set LAUREL_GAMES to their directory", err)
 		}
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,56 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("a group that works", func(t *testing.T) {
+		g := newGroup(t, 3)
+		var posters sync.WaitGroup
+		for _, n := range g.nodes {
+			posters.Go(func() { mustPost(t, n, alerts("bard/"+n.opts.ID, 1, 10)) })
+			posters.Go(func() { read(context.Background(), n.member()) })
+		}
+		posters.Wait()
+		g.others(g.master())[0].stop()
+		mustPost(t, g.master(), alerts("bard/more", 1, 10))
+	})
+	eventually(t, "all goroutines end", func() error {
+		if n := runtime.NumGoroutine(); n > before {
+			var stacks strings.Builder
+			pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+			return fmt.Errorf("there were %d and are %d:\n%s", before, n, stacks.String())
+		}
+		return nil
+	})
+}
+
+func TestAMemberThatIsCutOffClosesAllTheSame(t *testing.T) {
+	net := newNetwork(t)
+	g := newGroup(t, 3, net.between)
+	master := g.master()
+	for _, n := range g.others(master) {
+		net.apart(master, n)
+	}
+	var posters sync.WaitGroup
+	for _, n := range g.nodes {
+		m := n.member()
+		posters.Go(func() { m.Post(t.Context(), alerts("bard/"+m.ID(), 1, 1)) })
+	}
+	for _, n := range g.nodes {
+		m := n.member()
+		if err := m.Close(); err != nil {
+			t.Errorf("close %s: %v", n.opts.ID, err)
+		}
+		n.current.Store(nil)
+	}
+	posters.Wait()
+}

@@ -1,0 +1,173 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"laurel/score"
+)
+
+// ask asks a node for the revision over HTTP and tells who has answered.
+func ask(t testing.TB, n *node) (from, revision string, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.server.URL+"/v1/scores", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := n.server.Client().Do(req)
+	if err != nil {
+		return "", "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", resp.Status, body)
+	}
+	return resp.Header.Get("Laurel-Frontend"), string(body), err
+}
+
+func TestEveryMemberHasTheMasterAnswer(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	master := g.master()
+	for _, n := range g.nodes {
+		from, revision, err := ask(t, n)
+		if err != nil || from != master.opts.ID || revision != "3" {
+			t.Errorf("asked at %s, %s answered %s: %v", n.opts.ID, from, revision, err)
+		}
+	}
+}
+
+func TestWhoReadsWhileTheMasterIsLostIsAnsweredByTheNext(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	lost := g.master()
+	asked := g.others(lost)[0]
+	lost.stop()
+	eventually(t, "it is answered", func() error {
+		from, revision, err := ask(t, asked)
+		if err == nil && (from == lost.opts.ID || revision != "3") {
+			t.Errorf("%s answered %s", from, revision)
+		}
+		return err
+	})
+}
+
+func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
+	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
+	n := g.others(g.master())[0]
+	for _, other := range g.others(n) {
+		other.stop()
+	}
+	w := httptest.NewRecorder()
+	eventually(t, "the loss is noticed", func() error {
+		if master, _ := n.member().masters.now(); master != "" {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	refused(t, n.member().Forward(w, httptest.NewRequest(http.MethodGet, "/v1/scores", nil)), score.NoMaster)
+	if w.Body.Len() > 0 {
+		t.Errorf("%q was written", w.Body)
+	}
+	if err := n.member().Ready(context.Background()); err == nil {
+		t.Error("it is ready without a master")
+	}
+}
+
+// pretender is a peer port that answers as a master might; it returns its address.
+func pretender(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	p, err := listenPort("127.0.0.1:0", "pretender", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.serve(h, slog.New(slog.DiscardHandler))
+	t.Cleanup(func() { p.Close() })
+	return p.Addr().String()
+}
+
+func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
+	n := newGroup(t, 1).nodes[0]
+	none := pretender(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set(notMasterHeader, "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	echo := pretender(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	w, body := httptest.NewRecorder(), []byte("the whole body")
+	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
+	if sent, err := n.member().forwardTo(none, nil, w, r, body); sent || !errors.Is(err, errNoMaster) {
+		t.Errorf("who is not the master has acted on it: %v", err)
+	}
+	if _, err := n.member().forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
+		t.Errorf("%q came through: %v", w.Body, err)
+	}
+}
+
+func TestAnAnswerThatHasBegunIsNotBrokenOffByAChangeOfTheMaster(t *testing.T) {
+	n := newGroup(t, 1).nodes[0]
+	proceed := make(chan struct{})
+	master := pretender(t, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, "first ")
+		w.(http.Flusher).Flush()
+		<-proceed
+		io.WriteString(w, "last")
+	})
+	changed := make(chan struct{})
+	w := &begun{httptest.NewRecorder(), make(chan struct{})}
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.member().forwardTo(master, changed, w, httptest.NewRequest(http.MethodGet, "/", nil), nil)
+		done <- err
+	}()
+	<-w.begun
+	close(changed)
+	close(proceed)
+	if err := <-done; err != nil || w.Body.String() != "first last" {
+		t.Errorf("%q came through: %v", w.Body, err)
+	}
+}
+
+// begun tells when the header is written.
+type begun struct {
+	*httptest.ResponseRecorder
+	begun chan struct{}
+}
+
+func (b *begun) WriteHeader(status int) {
+	b.ResponseRecorder.WriteHeader(status)
+	close(b.begun)
+}
+
+func TestABodyThatIsTooLargeIsNotForwarded(t *testing.T) {
+	g := newGroup(t, 2)
+	n := g.others(g.master())[0]
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", strings.NewReader(strings.Repeat("x", maxForwarded+1)))
+	refused(t, n.member().Forward(w, r), score.TooLarge)
+}
+
+func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
+	g := newGroup(t, 2)
+	m := g.others(g.master())[0].member()
+	e := encoded(t, 10)
+	whole := append([]byte{byte(e.Size())}, e.Bytes()...)
+	if e.Size() > 127 {
+		t.Fatal("the test's varint is one byte")
+	}
+	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
+		var answers []answer
+		err := m.callPeer(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
+		refused(t, err, score.InvalidEvent)
+	}
+	g.agree(0)
+}

@@ -1,0 +1,384 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// patient is how long a test waits for what must come. A busy machine may need much of it.
+const patient = 60 * time.Second
+
+// testScale stretches the timings of the members, so that a busy machine does not look like a lost master.
+const testScale = 3
+
+// eventually waits until f is content. What it says last is why the test fails.
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	deadline := time.NewTimer(patient)
+	defer deadline.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("%s: %v", what, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// node is a frontend without its httpapi: a member, and as much HTTP as members need of each other.
+type node struct {
+	t        *testing.T
+	opts     Options
+	server   *httptest.Server
+	registry *prometheus.Registry // of the member that was started last
+	current  atomic.Pointer[Member]
+}
+
+func newNode(t *testing.T, id string, change ...func(*Options)) *node {
+	t.Helper()
+	n := &node{t: t}
+	n.server = httptest.NewServer(n.handler(true))
+	n.opts = Options{ID: id, Dir: filepath.Join(t.TempDir(), id), Peer: "127.0.0.1:0", URL: n.server.URL, TimeScale: testScale, Logger: testLog(t)}
+	for _, f := range change {
+		f(&n.opts)
+	}
+	t.Cleanup(func() {
+		n.stop()
+		n.server.Close()
+	})
+	return n
+}
+
+// testLog keeps what the members log, for a test that fails.
+func testLog(t *testing.T) *slog.Logger {
+	var log lockedBuffer
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(log.tail(20_000))
+		}
+	})
+	return slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.b.Bytes()
+	return string(b[max(0, len(b)-n):])
+}
+
+// start starts the node's member, at the address that it had before.
+func (n *node) start() *Member {
+	n.t.Helper()
+	var m *Member
+	eventually(n.t, "start "+n.opts.ID, func() (err error) {
+		n.registry = prometheus.NewRegistry()
+		n.opts.Metrics = n.registry
+		m, err = Start(n.opts)
+		if err != nil && !errors.Is(err, syscall.EADDRINUSE) {
+			n.t.Fatal(err)
+		}
+		return err
+	})
+	n.opts.Peer = m.Peer()
+	m.ServeForwarded(n.handler(false))
+	n.current.Store(m)
+	return m
+}
+
+// stop closes the member as a killed process would: it hands nothing over.
+func (n *node) stop() {
+	n.t.Helper()
+	if m := n.current.Swap(nil); m != nil {
+		if err := m.Close(); err != nil {
+			n.t.Errorf("close %s: %v", m.ID(), err)
+		}
+	}
+}
+
+// again are the options for another start, which is to fail.
+func (n *node) again() Options {
+	o := n.opts
+	o.Metrics = prometheus.NewRegistry()
+	return o
+}
+
+func (n *node) member() *Member { return n.current.Load() }
+
+// handler answers what members ask of each other's httpapi, and one question about scores.
+func (n *node) handler(forwards bool) http.Handler {
+	mux := http.NewServeMux()
+	at := func(pattern string, h func(*Member, http.ResponseWriter, *http.Request) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			err := error(noMaster())
+			if m := n.member(); m != nil {
+				if forwards && !m.Master() {
+					err = m.Forward(w, r)
+				} else {
+					err = h(m, w, r)
+				}
+			}
+			var p *score.Problem
+			switch {
+			case errors.As(err, &p):
+				w.WriteHeader(p.Status)
+				json.MarshalWrite(w, p)
+			case err != nil:
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	}
+	at("POST /v1/cluster/members", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
+		var asked score.NewMember
+		if err := json.UnmarshalRead(r.Body, &asked); err != nil {
+			return err
+		}
+		return m.Join(r.Context(), asked)
+	})
+	at("DELETE /v1/cluster/members/{id}", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
+		return m.Leave(r.Context(), r.PathValue("id"), r.FormValue("force") == "true")
+	})
+	at("GET /v1/scores", func(m *Member, w http.ResponseWriter, r *http.Request) error {
+		revision, err := read(r.Context(), m)
+		w.Header().Set("Laurel-Frontend", m.ID())
+		if err != nil {
+			return err
+		}
+		return json.MarshalWrite(w, revision)
+	})
+	return mux
+}
+
+func read(ctx context.Context, m *Member) (revision uint64, err error) {
+	err = m.Read(ctx, func(v *fsm.View) error {
+		revision = v.Revision()
+		return nil
+	})
+	return revision, err
+}
+
+// group is a group of nodes, f1 the first.
+type group struct {
+	t     *testing.T
+	nodes []*node
+}
+
+// newGroup forms a group of size voters.
+func newGroup(t *testing.T, size int, change ...func(*Options)) *group {
+	t.Helper()
+	g := &group{t: t}
+	for range size {
+		g.add(change...)
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	return g
+}
+
+// add makes the next node without starting it.
+func (g *group) add(change ...func(*Options)) *node {
+	g.t.Helper()
+	n := newNode(g.t, fmt.Sprintf("f%d", len(g.nodes)+1), change...)
+	if len(g.nodes) == 0 {
+		n.opts.Bootstrap = true
+	} else {
+		n.opts.Join = []string{g.nodes[0].server.URL}
+	}
+	g.nodes = append(g.nodes, n)
+	return n
+}
+
+// running are the nodes that run.
+func (g *group) running() (list []*node) {
+	for _, n := range g.nodes {
+		if n.member() != nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// settle waits until one of the running nodes is master, and all of them know all of them as voters, or as they were to join.
+func (g *group) settle() {
+	g.t.Helper()
+	for _, n := range g.running() {
+		eventually(g.t, n.opts.ID+" knows its group", func() error {
+			f := n.member().Frontends()
+			if f.Master == "" || n.member().Ready(context.Background()) != nil {
+				return fmt.Errorf("no master: %+v", f)
+			}
+			for _, want := range g.running() {
+				if err := contains(f, want.member()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func contains(f score.Frontends, m *Member) error {
+	for _, e := range f.Frontends {
+		if e.ID == m.ID() && e.Peer == m.Peer() && (e.Voter || m.opts.Nonvoter) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is not there: %+v", m.ID(), f.Frontends)
+}
+
+// master waits for a master and returns its node.
+func (g *group) master() (master *node) {
+	g.t.Helper()
+	eventually(g.t, "there is a master", func() error {
+		for _, n := range g.running() {
+			if n.member().Master() {
+				master = n
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
+	return master
+}
+
+// others are the running nodes but one.
+func (g *group) others(not *node) (list []*node) {
+	for _, n := range g.running() {
+		if n != not {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+// agree waits until all running nodes have the revision in their databases.
+func (g *group) agree(revision uint64) {
+	g.t.Helper()
+	for _, n := range g.running() {
+		eventually(g.t, fmt.Sprintf("%s has revision %d", n.opts.ID, revision), func() error {
+			if has := n.member().machine.Revision(); has != revision {
+				return fmt.Errorf("it has %d", has)
+			}
+			return nil
+		})
+	}
+}
+
+// alerts are count events of a source with the seqs from first on.
+func alerts(source string, first uint64, count int) score.Post {
+	p := score.Post{Mode: score.UntilRefused}
+	for i := range uint64(count) {
+		p.Events = append(p.Events, score.Event{
+			ID: fmt.Sprintf("%s-%d", source, first+i), IDGiven: true, Source: source, Seq: first + i,
+			Type: score.TypeAlert, Time: time.Now(), ContestID: "OG50BC/rain", Data: &score.Alert{Text: "rain"},
+		})
+	}
+	return p
+}
+
+// mustPost posts as a bard does: again, with the same identity, while there is no master or the outcome is not known.
+func mustPost(t testing.TB, n *node, p score.Post) (results []score.Result) {
+	t.Helper()
+	eventually(t, "post", func() (err error) {
+		m := n.member()
+		if m == nil {
+			return errors.New("the node is down")
+		}
+		results, err = m.Post(context.Background(), p)
+		var problem *score.Problem
+		if err != nil && (!errors.As(err, &problem) || problem.Status < 429) {
+			t.Errorf("post: %v", err)
+			return nil
+		}
+		return err
+	})
+	for _, r := range results {
+		if r.Problem != nil {
+			t.Errorf("event %s was refused: %v", r.ID, r.Problem)
+		}
+	}
+	return results
+}
+
+// refused checks that err is a problem of a kind.
+func refused(t testing.TB, err error, code score.Code) *score.Problem {
+	t.Helper()
+	var p *score.Problem
+	if !errors.As(err, &p) || p.Code != code {
+		t.Fatalf("got %v; want a problem %s", err, code)
+	}
+	return p
+}
+
+// timeline counts, for each id, the events in the timeline of the contest that alerts are about.
+func timeline(t testing.TB, m *Member) map[string]int {
+	t.Helper()
+	count := map[string]int{}
+	err := m.machine.View(func(v *fsm.View) error {
+		after, more := uint64(0), true
+		for more {
+			list, next, err := v.Timeline("OG50BC/rain", after, 1000)
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				count[e.ID]++
+			}
+			after, more = next, next != 0
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// entries is the number of entries in the log of a member that has had no snapshot.
+func entries(m *Member) uint64 { return m.raft.LastIndex() }
+
+func voters(m *Member) (ids []string) {
+	for _, s := range m.servers() {
+		if s.Suffrage == raft.Voter {
+			ids = append(ids, memberID(s.ID))
+		}
+	}
+	return ids
+}

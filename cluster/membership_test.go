@@ -1,0 +1,426 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"laurel/score"
+)
+
+// ended waits for the member to say that it cannot go on, and closes it.
+func ended(t *testing.T, n *node) (why error) {
+	t.Helper()
+	eventually(t, n.opts.ID+" ends", func() error {
+		select {
+		case why = <-n.member().Ended():
+			return nil
+		default:
+			return errors.New("it goes on")
+		}
+	})
+	n.stop()
+	return why
+}
+
+func goesOn(t *testing.T, n *node) {
+	t.Helper()
+	select {
+	case err := <-n.member().Ended():
+		t.Errorf("%s has ended: %v", n.opts.ID, err)
+	default:
+	}
+}
+
+func (n *node) asNew() score.NewMember {
+	m := n.member()
+	return score.NewMember{ID: m.ID(), Peer: m.Peer(), URL: n.opts.URL, Voter: true, Instance: m.storage.Instance}
+}
+
+func TestTheGroupKnowsItsMembers(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	for _, n := range g.nodes {
+		eventually(t, n.opts.ID+" knows all of all", func() error {
+			f := n.member().Frontends()
+			if f.Master != master.opts.ID || f.Mode != Mode || len(f.Frontends) != 3 {
+				return fmt.Errorf("%+v", f)
+			}
+			for _, e := range f.Frontends {
+				if e.State != score.Serving || e.URL == "" || !e.Voter || e.Master != (e.ID == master.opts.ID) {
+					return fmt.Errorf("%+v", e)
+				}
+			}
+			return nil
+		})
+	}
+	lost := g.others(master)[0]
+	lost.stop()
+	eventually(t, "one that is lost is unreachable", func() error {
+		for _, e := range master.member().Frontends().Frontends {
+			if e.ID == lost.opts.ID && e.State != score.Unreachable {
+				return fmt.Errorf("it is %s", e.State)
+			}
+		}
+		return nil
+	})
+}
+
+func TestJoiningAgainIsHarmless(t *testing.T) {
+	g := newGroup(t, 3)
+	m := g.master().member()
+	before := fmt.Sprint(m.servers())
+	for _, n := range g.nodes {
+		if err := m.Join(context.Background(), n.asNew()); err != nil {
+			t.Errorf("%s joins again: %v", n.opts.ID, err)
+		}
+	}
+	if after := fmt.Sprint(m.servers()); after != before {
+		t.Errorf("the configuration was %s and is %s", before, after)
+	}
+	_, err := Start(g.nodes[0].again())
+	if err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a second frontend on the directory got %v", err)
+	}
+}
+
+func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
+	g := newGroup(t, 3)
+	other := newNode(t, "f2", func(o *Options) { o.Join = []string{g.nodes[0].server.URL} })
+	other.start()
+	if why := ended(t, other); !strings.Contains(why.Error(), `"f2" is taken`) {
+		t.Errorf("it ended with %v", why)
+	}
+	g.settle()
+}
+
+func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
+	g := newGroup(t, 3)
+	gone := g.others(g.master())[0]
+	gone.stop()
+	squatter := g.add(func(o *Options) { o.Peer = gone.opts.Peer })
+	squatter.opts.Join = nil
+	for _, n := range g.others(nil) {
+		squatter.opts.Join = append(squatter.opts.Join, n.server.URL)
+	}
+	squatter.start()
+	if why := ended(t, squatter); !strings.Contains(why.Error(), "is taken by the frontend") {
+		t.Errorf("it ended with %v", why)
+	}
+	gone.start()
+	g.settle()
+}
+
+// A follower's acks count for the server that the configuration has at its address. One that came to live there must not get its messages.
+func TestAFrontendAtTheAddressOfAnotherIsNotTakenForIt(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	for _, n := range g.others(master) {
+		n.stop()
+		stranger := newNode(t, "stranger-"+n.opts.ID, func(o *Options) {
+			o.Peer = n.opts.Peer
+			o.Join = []string{"http://127.0.0.1:1"}
+		})
+		stranger.start()
+	}
+	eventually(t, "the master steps down", func() error {
+		if master.member().Master() {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := master.member().Post(ctx, alerts("bard/x", 1, 1)); err == nil {
+		t.Error("a post was acked by members of another group")
+	}
+}
+
+func TestJoinRefusesWhoDoesNotAnswerOrIsAnother(t *testing.T) {
+	g := newGroup(t, 3)
+	m := g.master().member()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead := l.Addr().String()
+	l.Close()
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: dead, Voter: true}), score.NotReady)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: g.nodes[1].member().Peer(), Voter: true}), score.IDConflict)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f 9", Peer: dead}), score.InvalidEvent)
+	refused(t, m.Join(context.Background(), score.NewMember{ID: "f9", Peer: "nowhere"}), score.InvalidEvent)
+	again := g.nodes[1].asNew()
+	again.Instance = "anotherone"
+	refused(t, m.Join(context.Background(), again), score.IDConflict)
+	follower := g.others(g.master())[0].member()
+	refused(t, follower.Join(context.Background(), g.nodes[1].asNew()), score.NoMaster)
+	refused(t, follower.Leave(context.Background(), "f1", false), score.NoMaster)
+	refused(t, follower.Transfer(context.Background(), ""), score.NoMaster)
+	if len(m.servers()) != 3 {
+		t.Errorf("the configuration is %v", m.servers())
+	}
+}
+
+func TestAMemberWithANewAddressGoesOnWithItsData(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
+	for _, moved := range []*node{g.others(g.master())[0], g.master()} {
+		was := moved.opts.Peer
+		moved.stop()
+		g.master()
+		moved.opts.Peer = "127.0.0.1:0"
+		moved.start()
+		g.settle()
+		for _, s := range g.master().member().servers() {
+			if string(s.Address) == was {
+				t.Errorf("the group still has %s at %s", s.ID, was)
+			}
+		}
+	}
+	mustPost(t, g.nodes[2], alerts("bard/a", 6, 5))
+	g.agree(10)
+	for _, n := range g.nodes {
+		goesOn(t, n)
+	}
+}
+
+func TestANonvoterTakesPartWithoutAVoteUntilItIsGivenOne(t *testing.T) {
+	g := newGroup(t, 1)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
+	n := g.add(func(o *Options) { o.Nonvoter = true })
+	n.start()
+	g.settle()
+	mustPost(t, n, alerts("bard/a", 6, 5))
+	g.agree(10)
+	m := g.master().member()
+	if list := voters(m); !slices.Equal(list, []string{"f1"}) {
+		t.Errorf("the voters are %v", list)
+	}
+	refused(t, m.Transfer(context.Background(), "f2"), score.NotFound)
+	if err := m.Join(context.Background(), n.asNew()); err != nil {
+		t.Fatal(err)
+	}
+	if list := voters(m); !slices.Equal(list, []string{"f1", "f2"}) {
+		t.Errorf("the voters are %v", list)
+	}
+	n.stop()
+	n.start()
+	g.settle()
+	if list := voters(g.master().member()); len(list) != 2 {
+		t.Errorf("a restart with --nonvoter took the vote: the voters are %v", list)
+	}
+}
+
+func TestTheLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
+	g := newGroup(t, 2)
+	master := g.master()
+	other := g.others(master)[0]
+	m := master.member()
+	refused(t, m.Leave(context.Background(), "f9", false), score.NotFound)
+	refused(t, m.Leave(context.Background(), other.opts.ID, false), score.StatusConflict)
+	if err := m.Leave(context.Background(), other.opts.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if why := ended(t, other); !errors.Is(why, ErrRemoved) {
+		t.Errorf("it ended with %v", why)
+	}
+	for _, force := range []bool{false, true} {
+		refused(t, m.Leave(context.Background(), m.ID(), force), score.StatusConflict)
+	}
+	mustPost(t, master, alerts("bard/a", 1, 1))
+}
+
+func TestARemovedMemberStopsAndSaysSoWhenItIsStartedAgain(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	gone := g.others(master)[0]
+	if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
+		t.Errorf("it ended with %v", why)
+	}
+	if _, err := Start(gone.again()); !errors.Is(err, ErrRemoved) {
+		t.Errorf("started again it got %v", err)
+	}
+	mustPost(t, master, alerts("bard/a", 1, 1))
+	g.agree(1)
+}
+
+func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
+	for _, address := range []string{"its old address", "a new address"} {
+		t.Run("at "+address, func(t *testing.T) {
+			g := newGroup(t, 3)
+			master := g.master()
+			gone := g.others(master)[0]
+			gone.stop()
+			if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
+				t.Fatal(err)
+			}
+			if address == "a new address" {
+				gone.opts.Peer = "127.0.0.1:0"
+			}
+			gone.start()
+			if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
+				t.Errorf("it ended with %v", why)
+			}
+			if list := voters(g.master().member()); len(list) != 2 {
+				t.Errorf("the voters are %v", list)
+			}
+		})
+	}
+}
+
+func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	others := g.others(master)
+	others[0].stop()
+	refused(t, master.member().Leave(context.Background(), others[1].opts.ID, false), score.StatusConflict)
+	if err := master.member().Leave(context.Background(), others[0].opts.ID, false); err != nil {
+		t.Errorf("the dead one could not leave: %v", err)
+	}
+	mustPost(t, master, alerts("bard/a", 1, 1))
+}
+
+func TestTheMasterCanLeave(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
+	gone := g.master()
+	if err := gone.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
+		t.Errorf("it ended with %v", why)
+	}
+	if list := voters(g.master().member()); len(list) != 2 || slices.Contains(list, gone.opts.ID) {
+		t.Errorf("the voters are %v", list)
+	}
+	mustPost(t, g.master(), alerts("bard/a", 6, 5))
+	g.agree(10)
+}
+
+func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
+	g := newGroup(t, 1)
+	other := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
+	m := other.start()
+	eventually(t, "the other group has a master", func() error { return m.Ready(context.Background()) })
+	p := refused(t, g.master().member().Join(context.Background(), other.asNew()), score.IDConflict)
+	if p.Field != "instance" {
+		t.Errorf("the problem is about %q", p.Field)
+	}
+}
+
+func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
+	g := newGroup(t, 3)
+	for _, to := range append(g.others(g.master()), g.master()) {
+		eventually(t, "transfer to "+to.opts.ID, func() error { return g.master().member().Transfer(context.Background(), to.opts.ID) })
+		eventually(t, to.opts.ID+" is the master", func() error {
+			if !to.member().Master() {
+				return errors.New("it is not")
+			}
+			return nil
+		})
+	}
+	m := g.master().member()
+	refused(t, m.Transfer(context.Background(), "f9"), score.NotFound)
+	if err := m.Transfer(context.Background(), m.ID()); err != nil {
+		t.Errorf("to itself: %v", err)
+	}
+	dead := g.others(g.master())[0]
+	dead.stop()
+	refused(t, g.master().member().Transfer(context.Background(), dead.opts.ID), score.StatusConflict)
+	mustPost(t, g.master(), alerts("bard/a", 1, 1))
+	was := g.master()
+	if err := was.member().Transfer(context.Background(), ""); err != nil {
+		t.Errorf("to any that lives: %v", err)
+	}
+	mustPost(t, was, alerts("bard/a", 2, 1))
+	alone := newGroup(t, 1)
+	refused(t, alone.master().member().Transfer(context.Background(), ""), score.StatusConflict)
+}
+
+func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	dead := g.others(master)[0]
+	dead.stop()
+	m := master.member()
+	m.HandOver(context.Background())
+	if m.Master() {
+		t.Error("it is still the master")
+	}
+	mustPost(t, master, alerts("bard/a", 1, 1))
+	alone := newGroup(t, 1).master().member()
+	alone.HandOver(context.Background())
+}
+
+func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
+	g := newGroup(t, 3)
+	over := make(chan struct{})
+	posted := make(chan uint64)
+	first := slices.Clone(g.nodes)
+	go func() {
+		for seq := uint64(1); ; seq++ {
+			select {
+			case <-over:
+				posted <- seq - 1
+				return
+			default:
+				mustPost(t, first[seq%3], alerts("bard/load", seq, 1))
+			}
+		}
+	}()
+	var late []*node
+	for range 2 {
+		n := g.add()
+		n.opts.Join = []string{g.nodes[0].server.URL, g.nodes[1].server.URL, g.nodes[2].server.URL}
+		n.start()
+		late = append(late, n)
+		for range 3 {
+			g.master().member().Transfer(context.Background(), "")
+		}
+	}
+	g.settle()
+	close(over)
+	g.agree(<-posted)
+	for _, n := range late {
+		goesOn(t, n)
+	}
+}
+
+// A joiner may know itself as a member from an entry that is never committed. It must not take the next master's word that it is none for
+// its removal.
+func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
+	network := newNetwork(t)
+	g, old, others := newDeposable(t, network)
+	for _, n := range others {
+		network.apart(old, n)
+	}
+	n := g.add(network.between)
+	n.opts.Join = []string{old.server.URL}
+	n.start()
+	eventually(t, "the joiner knows itself as a member", func() error {
+		if len(n.member().servers()) != 4 {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	successor(t, others)
+	for _, s := range others[0].member().servers() {
+		if memberID(s.ID) == n.opts.ID {
+			t.Fatal("the join was committed without a majority")
+		}
+	}
+	network.heal()
+	g.settle()
+	goesOn(t, n)
+	if !n.member().storage.joined.Load() {
+		t.Error("it has joined, but does not know it")
+	}
+}

@@ -1,0 +1,195 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/score"
+)
+
+func TestAPostAtAnyMemberIsAppliedAtEveryMemberOnce(t *testing.T) {
+	g := newGroup(t, 3)
+	for i, n := range g.nodes {
+		results := mustPost(t, n, alerts("bard/"+n.opts.ID, 1, 10))
+		if first := results[0]; first.Status != score.Applied || first.Revision != uint64(10*i+1) {
+			t.Errorf("the first event posted at %s came back as %+v", n.opts.ID, first)
+		}
+	}
+	for i, n := range g.nodes {
+		posted := g.nodes[(i+1)%3].opts.ID
+		for _, r := range mustPost(t, n, alerts("bard/"+posted, 1, 10)) {
+			if r.Status != score.Duplicate {
+				t.Errorf("event %s, posted at %s again, came back as %+v", r.ID, n.opts.ID, r)
+			}
+		}
+	}
+	g.agree(30)
+	for _, n := range g.nodes {
+		if events := timeline(t, n.member()); len(events) != 30 {
+			t.Errorf("%s has %d events", n.opts.ID, len(events))
+		}
+	}
+}
+
+func TestARefusedEventChangesNothingAndIsNamed(t *testing.T) {
+	g := newGroup(t, 3)
+	for _, n := range g.nodes {
+		results, err := n.member().Post(context.Background(), alerts("bard/gap", 2, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := results[0].Problem; p == nil || p.Code != score.SeqGap || p.ExpectedSeq != 1 {
+			t.Errorf("at %s: %+v", n.opts.ID, results[0])
+		}
+	}
+	g.agree(0)
+}
+
+func TestPostSurvivesTheLossOfTheMaster(t *testing.T) {
+	g := newGroup(t, 3)
+	over := make(chan struct{})
+	acked := make([]uint64, 3)
+	var posters sync.WaitGroup
+	for i, n := range g.nodes {
+		posters.Go(func() {
+			for source := "bard/" + n.opts.ID; ; acked[i]++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				mustPost(t, n, alerts(source, acked[i]+1, 1))
+			}
+		})
+	}
+	for range 3 {
+		lost := g.master()
+		lost.stop()
+		g.master()
+		lost.start()
+		g.settle()
+		// A busy machine may have lost the master by itself just now.
+		err := g.master().member().Transfer(context.Background(), "")
+		if p := new(score.Problem); err != nil && (!errors.As(err, &p) || p.Status < 409) {
+			t.Error(err)
+		}
+	}
+	close(over)
+	posters.Wait()
+	g.agree(acked[0] + acked[1] + acked[2])
+	for _, n := range g.nodes {
+		for id, times := range timeline(t, n.member()) {
+			if times != 1 {
+				t.Errorf("%s has event %s %d times", n.opts.ID, id, times)
+			}
+		}
+	}
+}
+
+// handmade is a post without seq or id of its bard's: the frontend made the id.
+func handmade(id string) score.Post {
+	p := alerts("bard/getafix", 0, 1)
+	p.Events[0].ID, p.Events[0].IDGiven, p.Mode = id, false, score.AllOrNone
+	return p
+}
+
+func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
+	for _, at := range []string{"master", "follower"} {
+		t.Run("posted at the "+at, func(t *testing.T) {
+			net := newNetwork(t)
+			g := newGroup(t, 3, net.between)
+			master := g.master()
+			n := master
+			if at == "follower" {
+				n = g.others(master)[0]
+			}
+			mustPost(t, n, alerts("bard/first", 1, 1))
+			// The master hears, and nobody hears the master.
+			for _, other := range g.others(master) {
+				net.cut(master, other)
+			}
+			_, err := n.member().Post(context.Background(), handmade("hand"))
+			refused(t, err, score.OutcomeUnknown)
+			eventually(t, "the others have another master", func() error {
+				for _, other := range g.others(master) {
+					if other.member().Master() {
+						return nil
+					}
+				}
+				return errors.New("they have none")
+			})
+			net.heal()
+			g.settle()
+			mustPost(t, n, alerts("bard/last", 1, 1))
+			g.agree(g.master().member().machine.Revision())
+			for _, n := range g.nodes {
+				if times := timeline(t, n.member())["hand"]; times > 1 {
+					t.Errorf("%s has it %d times", n.opts.ID, times)
+				}
+			}
+		})
+	}
+}
+
+func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T) {
+	g := newGroup(t, 3)
+	for _, n := range g.nodes {
+		p := alerts("bard/prolix", 1, 1)
+		p.Events[0].Time = time.Now().Add(ahead + time.Minute)
+		_, err := n.member().Post(context.Background(), p)
+		if problem := refused(t, err, score.InvalidEvent); problem.Field != "time" {
+			t.Errorf("at %s the problem is about %q", n.opts.ID, problem.Field)
+		}
+	}
+	p := alerts("bard/prolix", 1, 1)
+	p.Events[0].Time = time.Now().Add(ahead - time.Minute)
+	mustPost(t, g.nodes[1], p)
+	g.agree(1)
+}
+
+func TestAPostWithoutAMasterSaysSo(t *testing.T) {
+	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
+	g.nodes[1].stop()
+	g.nodes[2].stop()
+	eventually(t, "the master steps down", func() error {
+		if g.nodes[0].member().Master() {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	_, err := g.nodes[0].member().Post(context.Background(), alerts("bard/alone", 1, 1))
+	refused(t, err, score.NoMaster)
+}
+
+func TestPostsOfAMemberThatClosesAreRefusedOrDone(t *testing.T) {
+	g := newGroup(t, 3)
+	n := g.master()
+	var posters sync.WaitGroup
+	outcomes := make([]error, 100)
+	var started sync.WaitGroup
+	started.Add(len(outcomes))
+	for i := range outcomes {
+		posters.Go(func() {
+			started.Done()
+			_, outcomes[i] = n.member().Post(context.Background(), alerts(fmt.Sprintf("bard/%d", i), 1, 1))
+		})
+	}
+	started.Wait()
+	m := n.member()
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	n.current.Store(nil)
+	posters.Wait()
+	mustPost(t, g.others(n)[0], alerts("bard/after", 1, 1))
+	done := timeline(t, g.master().member())
+	for i, err := range outcomes {
+		if applied := done[fmt.Sprintf("bard/%d-1", i)] == 1; err == nil && !applied {
+			t.Errorf("post %d was acked and is lost", i)
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/score"
+)
+
+func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
+	g := newGroup(t, 3)
+	var posters sync.WaitGroup
+	for _, n := range g.nodes {
+		posters.Go(func() {
+			for seq := range uint64(50) {
+				acked := mustPost(t, n, alerts("bard/"+n.opts.ID, seq+1, 1))[0].Revision
+				eventually(t, "read", func() error {
+					revision, err := read(context.Background(), g.master().member())
+					if err == nil && revision < acked {
+						t.Errorf("revision %d was acked before a read that had %d", acked, revision)
+					}
+					return err
+				})
+			}
+		})
+	}
+	posters.Wait()
+}
+
+func TestOnlyTheMasterAnswersAReadAndAllAreReady(t *testing.T) {
+	g := newGroup(t, 3)
+	for _, n := range g.others(g.master()) {
+		_, err := read(context.Background(), n.member())
+		refused(t, err, score.NoMaster)
+		if err := n.member().Ready(context.Background()); err != nil {
+			t.Errorf("%s: %v", n.opts.ID, err)
+		}
+	}
+}
+
+func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
+	began := make(chan struct{}, 10)
+	proceed := make(chan error)
+	c := confirmer{round: func() error {
+		began <- struct{}{}
+		return <-proceed
+	}}
+	outcome := make(chan error, 10)
+	wait := func() { outcome <- c.wait(context.Background()) }
+	go wait()
+	<-began // the first read's round is under way; those that come now must not join it
+	for range 5 {
+		go wait()
+	}
+	eventually(t, "the others wait for the next round", func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.next == nil {
+			return errors.New("none does")
+		}
+		return nil
+	})
+	proceed <- nil
+	if err := <-outcome; err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	select {
+	case <-outcome:
+		t.Fatal("a read was answered by a round that had begun before it")
+	default:
+	}
+	lost := notMaster()
+	for answered := 0; answered < 5; {
+		select {
+		case <-began: // one that came late has a round of its own
+		case proceed <- lost:
+		case err := <-outcome:
+			answered++
+			if !errors.Is(err, lost) {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+}
+
+// slow makes a master that is slow to notice that it has lost the others, so that it is deposed long before it knows.
+const slow = 10 * testScale
+
+// newDeposable forms a group of three over net whose master is slow to step down, and the other two.
+func newDeposable(t *testing.T, net *network) (g *group, old *node, others []*node) {
+	t.Helper()
+	g = newGroup(t, 3, net.between)
+	old = g.nodes[0]
+	old.stop()
+	old.opts.TimeScale = slow
+	old.start()
+	g.settle()
+	eventually(t, "the slow one is the master", func() error {
+		m := g.master().member()
+		if m.ID() == old.opts.ID {
+			return nil
+		}
+		m.Transfer(context.Background(), old.opts.ID)
+		return fmt.Errorf("it is %s", m.ID())
+	})
+	mustPost(t, old, alerts("bard/before", 1, 1))
+	return g, old, g.others(old)
+}
+
+// successor waits for the master that the others elect and a post that it has acked.
+func successor(t *testing.T, others []*node) {
+	t.Helper()
+	var master *node
+	eventually(t, "the others have a master", func() error {
+		for _, n := range others {
+			if n.member().Master() {
+				master = n
+				return nil
+			}
+		}
+		return errors.New("they have none")
+	})
+	mustPost(t, master, alerts("bard/after", 1, 1))
+}
+
+// stillBelieves tells when a test shows less than it should: the old master must not know yet that it is deposed.
+func stillBelieves(t *testing.T, old *node) {
+	t.Helper()
+	if !old.member().Master() {
+		t.Log("the old master noticed too soon, on a machine that must be very busy")
+	}
+}
+
+func mustNotAnswer(t *testing.T, old *node) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	revision, err := read(ctx, old.member())
+	if err == nil {
+		t.Errorf("the deposed master answered, with revision %d", revision)
+	}
+}
+
+func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
+	net := newNetwork(t)
+	_, old, others := newDeposable(t, net)
+	for _, n := range others {
+		net.apart(old, n)
+	}
+	successor(t, others)
+	stillBelieves(t, old)
+	mustNotAnswer(t, old)
+	net.heal()
+	for range 20 {
+		mustNotAnswer(t, old)
+	}
+}
+
+func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
+	net := newNetwork(t)
+	_, old, others := newDeposable(t, net)
+	for _, n := range others {
+		net.cut(old, n)
+	}
+	successor(t, others)
+	stillBelieves(t, old)
+	mustNotAnswer(t, old)
+}
+
+func TestADeposedMasterThatIsHeardButHearsNothingNeverAnswersARead(t *testing.T) {
+	net := newNetwork(t)
+	_, old, others := newDeposable(t, net)
+	for _, n := range others {
+		net.cut(n, old)
+	}
+	// The others hear it until it steps down by itself.
+	mustNotAnswer(t, old)
+	successor(t, others)
+	mustNotAnswer(t, old)
+}
+
+// connect makes connections from one to another that do not depend on the network being whole later.
+func connect(t *testing.T, from, to *node) {
+	t.Helper()
+	var calls sync.WaitGroup
+	for range 16 {
+		calls.Go(func() {
+			if _, err := from.member().statusOf(context.Background(), to.member().Peer()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+}
+
+func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswer(t *testing.T) {
+	net := newNetwork(t)
+	_, old, others := newDeposable(t, net)
+	for _, n := range others {
+		connect(t, old, n)
+		net.watch(old, n)
+		net.cut(n, old)
+	}
+	// A first read's question reaches the others while they still are in the old epoch, and their answers are held up.
+	first := make(chan error, 1)
+	go func() {
+		_, err := read(context.Background(), old.member())
+		first <- err
+	}()
+	for _, n := range others {
+		eventually(t, "the question has come to "+n.opts.ID, func() error {
+			if !net.has(old, n, "/peer/v1/term") {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+		net.cut(old, n)
+	}
+	successor(t, others)
+	stillBelieves(t, old)
+	second := make(chan struct{})
+	go func() {
+		defer close(second)
+		mustNotAnswer(t, old)
+	}()
+	eventually(t, "the second read waits", func() error {
+		c := &old.member().confirm
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.next == nil {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	for _, n := range others {
+		net.mend(n, old) // the late answers come in, those to Raft's heartbeats too
+	}
+	<-first // it began before the new master's first event, so either outcome is right
+	<-second
+}

@@ -1,0 +1,219 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"laurel/score"
+)
+
+// snapshots waits until the node's member has written count snapshots in all, and posts until then.
+func snapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
+	t.Helper()
+	eventually(t, "snapshots are written", func() error {
+		mustPost(t, n, alerts(source, posted+1, 1))
+		posted++
+		list, err := n.member().storage.snapshots.List()
+		if err == nil && len(list) < count {
+			err = fmt.Errorf("there are %d", len(list))
+		}
+		return err
+	})
+	return posted
+}
+
+func loseState(t *testing.T, n *node) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(n.opts.Dir, "state.db")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAllMembersGoOnFromTheirDirectories(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	for _, r := range mustPost(t, g.nodes[1], alerts("bard/a", 1, 10)) {
+		if r.Status != score.Duplicate {
+			t.Errorf("after the restart %s is %s", r.ID, r.Status)
+		}
+	}
+	mustPost(t, g.nodes[2], alerts("bard/a", 11, 10))
+	g.agree(20)
+}
+
+func TestAStateThatIsLostIsBuiltAnewFromTheLog(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
+	g.agree(10)
+	for _, n := range g.nodes {
+		n.stop()
+		loseState(t, n)
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.agree(10)
+	mustPost(t, g.nodes[0], alerts("bard/a", 11, 1))
+	g.agree(11)
+}
+
+func TestAStateThatIsLostIsBuiltAnewFromTheSnapshotAndTheLogBehindIt(t *testing.T) {
+	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
+	n := g.nodes[0]
+	revision := snapshots(t, n, "bard/a", 1)
+	n.stop()
+	loseState(t, n)
+	m := n.start()
+	if m.machine.Applied() == 0 {
+		t.Error("the snapshot was not restored")
+	}
+	g.agree(revision)
+	if events := timeline(t, m); len(events) != int(revision) {
+		t.Errorf("there are %d events", len(events))
+	}
+	mustPost(t, n, alerts("bard/a", revision+1, 1))
+}
+
+func TestAMemberThatJoinsLateCatchesUpFromASnapshot(t *testing.T) {
+	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
+	revision := snapshots(t, g.nodes[0], "bard/a", 2)
+	late := g.add(func(o *Options) { o.SnapshotEntries = 5 })
+	m := late.start()
+	g.settle()
+	g.agree(revision)
+	if events := timeline(t, m); len(events) != int(revision) {
+		t.Errorf("there are %d events", len(events))
+	}
+	mustPost(t, late, alerts("bard/a", revision+1, 3))
+	late.stop()
+	loseState(t, late)
+	late.start()
+	g.settle()
+	g.agree(revision + 3)
+}
+
+func TestAStateThatIsAheadOfTheLogIsDiscarded(t *testing.T) {
+	g := newGroup(t, 1)
+	n := g.nodes[0]
+	mustPost(t, n, alerts("bard/a", 1, 10))
+	n.stop()
+	if err := errors.Join(os.Remove(filepath.Join(n.opts.Dir, logFile)), os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir))); err != nil {
+		t.Fatal(err)
+	}
+	m := n.start()
+	if m.machine.Applied() > m.raft.LastIndex() {
+		t.Errorf("the state is at %d, the log at %d", m.machine.Applied(), m.raft.LastIndex())
+	}
+	if results := mustPost(t, n, alerts("bard/a", 1, 10)); results[0].Revision != 1 || results[0].Status != score.Applied {
+		t.Errorf("in the new group the first event is %+v", results[0])
+	}
+}
+
+// damage makes the node's newest snapshot unreadable.
+func damage(t *testing.T, n *node, id string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(n.opts.Dir, snapshotDir, id, "state.bin"), []byte("damaged"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
+	for _, older := range []bool{true, false} {
+		t.Run(fmt.Sprintf("an older snapshot %t", older), func(t *testing.T) {
+			g := newGroup(t, 1)
+			n := g.nodes[0]
+			mustPost(t, n, alerts("bard/a", 1, 5))
+			if older {
+				if err := n.member().raft.Snapshot().Error(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustPost(t, n, alerts("bard/a", 6, 5))
+			if err := n.member().raft.Snapshot().Error(); err != nil {
+				t.Fatal(err)
+			}
+			mustPost(t, n, alerts("bard/a", 11, 5))
+			list, err := n.member().storage.snapshots.List()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.stop()
+			damage(t, n, list[0].ID)
+			loseState(t, n)
+			m := n.start()
+			g.agree(15)
+			if events := timeline(t, m); len(events) != 15 {
+				t.Errorf("there are %d events", len(events))
+			}
+			n.stop()
+			n.start()
+			mustPost(t, n, alerts("bard/a", 16, 1))
+		})
+	}
+}
+
+func TestADamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
+	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
+	n := g.nodes[0]
+	snapshots(t, n, "bard/a", 2)
+	m := n.member()
+	eventually(t, "the log is shortened", func() error {
+		if first, err := m.storage.bolt.FirstIndex(); err != nil || first == 1 {
+			return fmt.Errorf("it begins at %d: %v", first, err)
+		}
+		return nil
+	})
+	n.stop()
+	list, err := m.storage.snapshots.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list {
+		damage(t, n, s.ID)
+	}
+	loseState(t, n)
+	for range 2 { // nor does it start the second time
+		if _, err := Start(n.again()); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+func TestADirectoryThatIsNotOurMembersIsRefused(t *testing.T) {
+	empty := newNode(t, "f1")
+	_, err := Start(empty.again())
+	var e *EmptyError
+	if !errors.As(err, &e) || e.Dir != empty.opts.Dir {
+		t.Errorf("an empty directory without --bootstrap and --join got %v", err)
+	}
+	g := newGroup(t, 1)
+	g.nodes[0].stop()
+	o := g.nodes[0].again()
+	o.ID = "f2"
+	if _, err := Start(o); err == nil || !strings.Contains(err.Error(), `belongs to the frontend "f1"`) {
+		t.Errorf("another id got %v", err)
+	}
+	for _, peer := range []string{"9001", ":9001", "0.0.0.0:9001"} {
+		o := empty.again()
+		o.Peer = peer
+		if _, err := Start(o); err == nil || !strings.Contains(err.Error(), "peer address") {
+			t.Errorf("the peer address %q got %v", peer, err)
+		}
+	}
+	g.nodes[0].start()
+	if _, err := read(context.Background(), g.master().member()); err != nil {
+		t.Error(err)
+	}
+}
