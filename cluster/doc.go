@@ -5,12 +5,14 @@
 //	storage.go     its data directory: identity, log, snapshots
 //	disk.go        a disk that fails or hangs ends the frontend
 //	port.go        the one port between members: Raft and HTTP
+//	transport.go   Raft's messages, each to the member that it is meant for
 //	gather.go      posts that arrive while an entry is in flight become the next entry
 //	post.go        the way of a post: here if this is the master, else to the master; again if the master was lost
 //	leadership.go  being the master, from the election to the loss
 //	confirm.go     proving to be the master still, before a read is answered
 //	forward.go     letting the master answer an HTTP request
-//	membership.go  join, leave, transfer
+//	membership.go  join and leave
+//	transfer.go    making another member the master
 //	announce.go    a member that makes itself known, and learns of its removal
 //	neighbours.go  what the members know of each other
 package cluster

@@ -35,20 +35,19 @@ type outcome struct {
 
 // gatherer lets the posts that arrive while others are under way go together.
 type gatherer struct {
-	send    func([]*item)
+	send    func([]*item) // gives each item its outcome before it returns
 	metrics *metrics
-	slots   chan struct{}
-	wake    chan struct{}
 	over    chan struct{} // closed when nothing is under way any more, after close
 
-	mu     sync.Mutex
-	queue  []*item
-	bytes  int
-	closed bool
+	mu      sync.Mutex
+	queue   []*item
+	bytes   int
+	sending int // calls of send under way, at most inFlight
+	closed  bool
 }
 
 func newGatherer(send func([]*item), m *metrics) *gatherer {
-	return &gatherer{send: send, metrics: m, slots: make(chan struct{}, inFlight), wake: make(chan struct{}, 1), over: make(chan struct{})}
+	return &gatherer{send: send, metrics: m, over: make(chan struct{})}
 }
 
 // add queues a post; its outcome comes through done. A queue that is full refuses instead of growing.
@@ -63,36 +62,21 @@ func (g *gatherer) add(it *item) error {
 	}
 	g.queue = append(g.queue, it)
 	g.bytes += it.post.Size()
-	select {
-	case g.wake <- struct{}{}:
-	default:
+	if g.sending < inFlight {
+		g.sending++
+		go g.sendAll()
 	}
 	return nil
 }
 
-// run sends what is queued until close, and ends when all that was sent has its outcome. It gathers only when a slot is free: that is what
-// makes entries large under load.
-func (g *gatherer) run() {
-	defer close(g.over)
-	for range g.wake {
-		for {
-			g.slots <- struct{}{}
-			batch := g.take()
-			if len(batch) == 0 {
-				<-g.slots
-				break
-			}
-			go func() {
-				g.send(batch)
-				<-g.slots
-			}()
-		}
-	}
-	for range inFlight {
-		g.slots <- struct{}{}
+// sendAll sends until nothing is queued. What has come while it sent goes together: that is what makes entries large under load.
+func (g *gatherer) sendAll() {
+	for batch := g.take(); batch != nil; batch = g.take() {
+		g.send(batch)
 	}
 }
 
+// take is the next batch; with nil the sender that asked is done.
 func (g *gatherer) take() []*item {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -105,6 +89,8 @@ func (g *gatherer) take() []*item {
 		n, events, bytes = n+1, events+p.Events, bytes+p.Size()
 	}
 	if n == 0 {
+		g.sending--
+		g.endIfOver()
 		return nil
 	}
 	batch := g.queue[:n:n]
@@ -114,7 +100,7 @@ func (g *gatherer) take() []*item {
 	return batch
 }
 
-// close refuses further posts and ends run; what is queued is told that this frontend stops.
+// close refuses further posts; what is queued is told that this frontend stops.
 func (g *gatherer) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -125,8 +111,14 @@ func (g *gatherer) close() {
 	for _, it := range g.queue {
 		it.done <- outcome{err: errStopping}
 	}
-	g.queue = nil
-	close(g.wake)
+	g.queue, g.bytes = nil, 0
+	g.endIfOver()
+}
+
+func (g *gatherer) endIfOver() {
+	if g.closed && g.sending == 0 {
+		close(g.over)
+	}
 }
 
 // drain waits after close until nothing is under way, for at most limit.

@@ -142,7 +142,6 @@ func newHeldGatherer(t *testing.T) (g *gatherer, sent chan []*item, proceed chan
 		<-proceed
 		deliver(batch, make([]outcome, len(batch)), nil)
 	}, newMetrics(prometheus.NewRegistry()))
-	go g.run()
 	t.Cleanup(func() {
 		g.close()
 		<-g.over

@@ -48,7 +48,7 @@ const (
 	// electionTimeout is after how long without a word from the master an election begins, at a random time within one to two of it; also
 	// after how long without a word from a majority a master steps down.
 	electionTimeout = 150 * time.Millisecond
-	commitTimeout   = 10 * time.Millisecond // followers learn that an entry is committed within one to two of these
+	commitTimeout   = 20 * time.Millisecond // followers learn that an entry is committed within one to two of these
 	transportLimit  = 5 * time.Second       // one message of Raft
 )
 
@@ -165,7 +165,6 @@ func (m *Member) start() (err error) {
 	m.confirm.round = m.confirmRound
 	m.metrics.observe(m)
 	m.run(func() { m.leadAsElected(elected) })
-	m.run(m.gatherer.run)
 	m.run(m.neighbour.run)
 	m.run(m.announce)
 	return nil
@@ -300,14 +299,4 @@ func (m *Member) release() error {
 		errs = append(errs, m.storage.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// HandOver makes another voter the master, if this member is it and another answers. ctx bounds the wait.
-func (m *Member) HandOver(ctx context.Context) {
-	if m.raft.State() != raft.Leader || len(m.voters()) < 2 {
-		return
-	}
-	if err := m.handOver(ctx, m.answering(ctx, m.voters())); err != nil {
-		m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
-	}
 }

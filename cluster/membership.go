@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -23,12 +21,10 @@ import (
 
 const (
 	// joinLimit bounds a whole join: a new voter first catches up without a vote, so that it never holds a majority back.
-	joinLimit     = time.Minute
-	changeLimit   = 5 * time.Second // one change of the configuration
-	catchUpPause  = 50 * time.Millisecond
-	transferLimit = 5 * time.Second
-	transferTries = 3 // for each of the other voters
-	maxID         = 64
+	joinLimit    = time.Minute
+	changeLimit  = 5 * time.Second // one change of the configuration
+	catchUpPause = 50 * time.Millisecond
+	maxID        = 64
 )
 
 // Join takes a member in, gives one that is back its new address, or a vote. The frontend must be running: it is asked who it is. Asking
@@ -250,40 +246,6 @@ func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.
 	return nil
 }
 
-// answering asks servers, but this one, who they are, and returns those that answer, the furthest in the log first.
-func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Server {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundLimit))
-	defer cancel()
-	type heard struct {
-		raft.Server
-		applied uint64
-	}
-	var mu sync.Mutex
-	var all []heard
-	var asked sync.WaitGroup
-	for _, s := range servers {
-		if s.ID == m.storage.serverID {
-			continue
-		}
-		asked.Go(func() {
-			status, err := m.statusOf(ctx, string(s.Address))
-			if err != nil || status.Member != s.ID {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, heard{s, status.Applied})
-		})
-	}
-	asked.Wait()
-	slices.SortFunc(all, func(a, b heard) int { return cmp.Compare(b.applied, a.applied) })
-	answering := make([]raft.Server, len(all))
-	for i, h := range all {
-		answering[i] = h.Server
-	}
-	return answering
-}
-
 // leaveMyself hands over and lets the next master do the rest.
 func (m *Member) leaveMyself(ctx context.Context, id string) error {
 	if err := m.Transfer(ctx, ""); err != nil {
@@ -307,59 +269,6 @@ func (m *Member) leaveMyself(ctx context.Context, id string) error {
 			return score.Problemf(score.OutcomeUnknown, "%q has handed leadership over, but the next master did not take it out of the group in time; see laurel cluster status", id)
 		}
 	}
-}
-
-// Transfer makes another voter the master: to, or any if it is "". Only the master can; the error is a *score.Problem.
-func (m *Member) Transfer(ctx context.Context, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
-	defer cancel()
-	if m.leads() == nil {
-		return notMaster()
-	}
-	if to == m.opts.ID {
-		return nil
-	}
-	others := slices.DeleteFunc(m.voters(), func(v raft.Server) bool {
-		return v.ID == m.storage.serverID || to != "" && memberID(v.ID) != to
-	})
-	switch {
-	case len(others) == 0 && to != "":
-		return score.Problemf(score.NotFound, "no voter of the group has the id %q", to)
-	case len(others) == 0:
-		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
-	}
-	// One that does not answer is not tried: until Raft has given it up, the group would take no posts.
-	successors := m.answering(ctx, others)
-	if len(successors) == 0 {
-		return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: the others do not answer")
-	}
-	err := m.handOver(ctx, successors)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return score.Problemf(score.OutcomeUnknown, "handing leadership over has not come to an end; see laurel cluster status")
-	}
-	return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
-}
-
-var errNoSuccessor = errors.New("no other voter answers")
-
-// handOver tries one after the other until one of them is the master, or at least this member is none.
-func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
-	err := errNoSuccessor
-	for range transferTries {
-		for _, s := range successors {
-			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
-			if err == nil || m.raft.State() != raft.Leader {
-				return nil
-			}
-			if ctx.Err() != nil {
-				return err
-			}
-		}
-	}
-	return err
 }
 
 // dialFailed tells that a call never reached the other member.

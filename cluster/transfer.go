@@ -1,0 +1,116 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/score"
+)
+
+const (
+	transferLimit = 5 * time.Second
+	transferTries = 3 // for each of the other voters
+)
+
+// Transfer makes another voter the master: to, or any if it is "". Only the master can; the error is a *score.Problem.
+func (m *Member) Transfer(ctx context.Context, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
+	defer cancel()
+	if m.leads() == nil {
+		return notMaster()
+	}
+	if to == m.opts.ID {
+		return nil
+	}
+	others := slices.DeleteFunc(m.voters(), func(v raft.Server) bool {
+		return v.ID == m.storage.serverID || to != "" && memberID(v.ID) != to
+	})
+	switch {
+	case len(others) == 0 && to != "":
+		return score.Problemf(score.NotFound, "no voter of the group has the id %q", to)
+	case len(others) == 0:
+		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
+	}
+	// One that does not answer is not tried: until Raft has given it up, the group would take no posts.
+	successors := m.answering(ctx, others)
+	if len(successors) == 0 {
+		return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: the others do not answer")
+	}
+	err := m.handOver(ctx, successors)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return score.Problemf(score.OutcomeUnknown, "handing leadership over has not come to an end; see laurel cluster status")
+	}
+	return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
+}
+
+// HandOver makes another voter the master, if this member is it and another answers. ctx bounds the wait.
+func (m *Member) HandOver(ctx context.Context) {
+	if m.raft.State() != raft.Leader || len(m.voters()) < 2 {
+		return
+	}
+	if err := m.handOver(ctx, m.answering(ctx, m.voters())); err != nil {
+		m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
+	}
+}
+
+var errNoSuccessor = errors.New("no other voter answers")
+
+// handOver tries one after the other until one of them is the master, or at least this member is none.
+func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
+	err := errNoSuccessor
+	for range transferTries {
+		for _, s := range successors {
+			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
+			if err == nil || m.raft.State() != raft.Leader {
+				return nil
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+		}
+	}
+	return err
+}
+
+// answering asks servers, but this one, who they are, and returns those that answer, the furthest in the log first.
+func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Server {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundLimit))
+	defer cancel()
+	type progress struct {
+		raft.Server
+		applied uint64
+	}
+	var mu sync.Mutex
+	var all []progress
+	var asked sync.WaitGroup
+	for _, s := range servers {
+		if s.ID == m.storage.serverID {
+			continue
+		}
+		asked.Go(func() {
+			status, err := m.statusOf(ctx, string(s.Address))
+			if err != nil || status.Member != s.ID {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, progress{s, status.Applied})
+		})
+	}
+	asked.Wait()
+	slices.SortFunc(all, func(a, b progress) int { return cmp.Compare(b.applied, a.applied) })
+	answering := make([]raft.Server, len(all))
+	for i, h := range all {
+		answering[i] = h.Server
+	}
+	return answering
+}
