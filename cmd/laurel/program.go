@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,15 +27,8 @@ type frontend struct {
 	log    *slog.Logger
 }
 
-// gcPercent trades memory for time where GOGC does not say otherwise: a frontend's live heap is some ten MiB, and collecting it each time it
-// has doubled took a tenth of the processor under load.
-const gcPercent = 200
-
 // startFrontend wires a frontend and starts it. Addr is the HTTP port's; with port 0 the system chooses one. o.URL is derived from it where it is empty.
 func startFrontend(addr string, o cluster.Options) (*frontend, error) {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
