@@ -44,8 +44,8 @@ var errStopping error = score.Problemf(score.NotReady, "this frontend is stoppin
 
 // Post applies events and waits until a majority has them on disk and the master has applied them. The error is a *score.Problem; with
 // one, nothing is known to be applied. Where the master is lost on the way, Post asks the next one, with the same identities: an event
-// that the lost master did commit then comes back as a duplicate. Only posts that have identities are repeated when their outcome is
-// unknown; those without, whose bard gave neither seq nor id, end with outcome_unknown.
+// that the lost master did commit then comes back as a duplicate. Only posts whose events all have a seq are repeated when their outcome is
+// unknown; others end with outcome_unknown, and who posted them may repeat them with the same ids.
 func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
 	encoded, err := fsm.EncodePost(p)
 	if err != nil {

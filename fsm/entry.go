@@ -46,7 +46,8 @@ type EncodedPost struct {
 	wire []byte
 	// Events counts the events of the post.
 	Events int
-	// Repeatable: each event has an identity that its bard gave, so that the whole post may be posted again without counting twice. It does not travel.
+	// Repeatable: each event has a seq, so that the whole post may be posted again, however much later, without counting twice. An id is
+	// not enough: a thousand other events of its source may have come in between. It does not travel.
 	Repeatable bool
 }
 
@@ -76,7 +77,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		if err != nil {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
-		repeatable = repeatable && (e.Seq != 0 || e.IDGiven)
+		repeatable = repeatable && e.Seq != 0
 		scratch = appendEvent(scratch[:0], e, data)
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
 		b = protowire.AppendBytes(b, scratch)
