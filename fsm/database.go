@@ -46,6 +46,9 @@ func writeMark(path, text string) error {
 	return nil
 }
 
+// mapSize is 16 GiB, and half a GiB where addresses have 32 bits.
+const mapSize = 1 << (29 + 5*(^uint(0)>>63))
+
 func options() *bolt.Options {
 	return &bolt.Options{
 		Timeout:        time.Second, // bbolt's own lock; without a timeout a second process would wait for ever
@@ -55,7 +58,7 @@ func options() *bolt.Options {
 		FreelistType:   bolt.FreelistMapType,
 		// Growing the map waits for all readers, and a snapshot may read for long. So the map is large from the start; it takes
 		// addresses, not memory.
-		InitialMmapSize: 1 << 34,
+		InitialMmapSize: mapSize,
 	}
 }
 
