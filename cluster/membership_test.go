@@ -258,6 +258,13 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 			g := newGroup(t, 3)
 			master := g.master()
 			gone := g.others(master)[0]
+			// One that is stopped before it has heard of its place may join again: nobody could have counted on it.
+			eventually(t, "it knows that it has joined", func() error {
+				if !gone.member().storage.joined.Load() {
+					return errors.New("it does not")
+				}
+				return nil
+			})
 			gone.stop()
 			if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
 				t.Fatal(err)
