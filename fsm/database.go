@@ -70,6 +70,11 @@ func openDatabase(path string, log *slog.Logger) (*bolt.DB, error) {
 	if because := distrust(path); because != "" {
 		return replaceDatabase(path, log, because)
 	}
+	return openTrusted(path)
+}
+
+// openTrusted opens a file that is there. Until it is open its mark tells not to trust it.
+func openTrusted(path string) (*bolt.DB, error) {
 	if err := writeMark(path, "opening "+bootID()); err != nil {
 		return nil, err
 	}
@@ -166,7 +171,7 @@ func createDatabase(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-// swapDatabase puts a finished, closed file in the place of path and opens it. Until it is open the mark tells not to trust it.
+// swapDatabase puts a finished, closed file in the place of path and opens it.
 func swapDatabase(building, path string) (*bolt.DB, error) {
 	if err := writeMark(path, "opening "+bootID()); err != nil {
 		return nil, err
@@ -174,15 +179,7 @@ func swapDatabase(building, path string) (*bolt.DB, error) {
 	if err := os.Rename(building, path); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, options())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := writeMark(path, "open "+bootID()); err != nil {
-		db.Close()
-		return nil, err
-	}
-	return db, nil
+	return openTrusted(path)
 }
 
 func closeDatabase(path string, db *bolt.DB) error {
