@@ -13,7 +13,7 @@ import (
 	"laurel/score"
 )
 
-// batch is one transaction. Contests, medal tables and sources that change stay decoded in memory until flush writes each once.
+// batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory until flush writes each once.
 // Everything else is written at once. While undo is not nil, each change leaves behind how to take it back.
 type batch struct {
 	m        *Machine
@@ -25,6 +25,12 @@ type batch struct {
 	contests map[string]bool // changed, by id
 	tables   map[string]bool
 	sources  map[string]bool
+	totals   map[string]*int // of marks, by key in the splits bucket
+
+	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.
+	piece   []byte // what is left of the last piece
+	pieces  int    // the size of the last piece
+	scratch []byte // for a value while it is made
 
 	recording bool
 	undo      []func() error
@@ -34,7 +40,7 @@ type batch struct {
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
 	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
-		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}}
+		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}}
 }
 
 // bucket opens a bucket when it is first asked for: bbolt writes every open one at the end.
@@ -100,10 +106,22 @@ func get(bucket *bolt.Bucket, k []byte) ([]byte, error) {
 	return unseal(k, v)
 }
 
-// put seals value, which it takes over.
+// put seals a copy of value.
 func (b *batch) put(bucket, k, value []byte) error {
 	b.remember(bucket, k)
-	return b.bucket(bucket).Put(k, seal(k, value))
+	return b.bucket(bucket).Put(k, seal(k, append(b.room(len(value)+4), value...)))
+}
+
+// room is an empty slice for n bytes.
+func (b *batch) room(n int) []byte {
+	const least, most = 4 << 10, 128 << 10
+	if len(b.piece) < n {
+		b.pieces = min(max(least, 2*b.pieces), most)
+		b.piece = make([]byte, max(n, b.pieces))
+	}
+	r := b.piece[:0:n]
+	b.piece = b.piece[n:]
+	return r
 }
 
 func (b *batch) delete(bucket, k []byte) error {
@@ -251,6 +269,9 @@ func (b *batch) flush(applied uint64) error {
 		if err := b.put(sourceBucket, []byte(name), b.m.memory.sources[name].encode()); err != nil {
 			return err
 		}
+	}
+	if err := b.flushTotals(); err != nil {
+		return err
 	}
 	if err := b.put(metaBucket, appliedKey, binary.BigEndian.AppendUint64(nil, applied)); err != nil {
 		return err

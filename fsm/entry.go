@@ -155,6 +155,9 @@ func appendEvent(b []byte, e *score.Event, data []byte) []byte {
 	return b
 }
 
+// leastEvent is less than an event's bytes: an event without anything in it must not take memory.
+const leastEvent = 16
+
 type post struct {
 	mode   score.Mode
 	events []event
@@ -231,7 +234,13 @@ func decodeEntry(b []byte) ([]post, error) {
 
 func decodePost(wire []byte) (post, error) {
 	var p post
-	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+	events := 0 // counted first: they are large, and growing the slice would copy them
+	err := fields(wire, postNumbers, func(n protowire.Number, _ uint64, _ []byte) bool {
+		events++
+		return true
+	})
+	p.events = make([]event, 0, min(events, len(wire)/leastEvent))
+	err = fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case 1:
 			p.mode = score.Mode(number)

@@ -82,8 +82,8 @@ type said struct {
 	id       string
 }
 
-func (s said) encode() []byte {
-	b := protowire.AppendVarint(make([]byte, 0, 10+digestSize+len(s.id)+4), s.revision)
+func (s said) append(b []byte) []byte {
+	b = protowire.AppendVarint(b, s.revision)
 	return append(append(b, s.digest[:]...), s.id...)
 }
 
@@ -200,7 +200,8 @@ func (b *batch) say(s *source, e *event, digest [digestSize]byte) error {
 		s.ids[e.ID] = e.Seq
 	}
 	s.last, s.lastID = e.Seq, e.ID
-	if err := b.put(seqBucket, numbered(e.Seq, s.name), said{b.revision, digest, e.ID}.encode()); err != nil {
+	b.scratch = said{b.revision, digest, e.ID}.append(b.scratch[:0])
+	if err := b.put(seqBucket, numbered(e.Seq, s.name), b.scratch); err != nil {
 		return err
 	}
 	return b.putTimeline(b.revision, &stored{event: *e, target: e.voids})

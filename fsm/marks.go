@@ -69,11 +69,19 @@ func (s *marks) Set(split string, m score.Mark) (total int) {
 		s.try(s.b.delete(boardBucket, boardKey(id, split, least, old)))
 	} else {
 		total++
-		s.try(s.setTotal(split, total))
+		s.b.setTotal(key(id, split), total)
 	}
 	s.try(s.b.put(boardBucket, boardKey(id, split, least, m), nil))
-	s.try(s.b.putJSON(markBucket, key(id, split, m.Competitor), &m))
+	s.try(s.putMark(split, m))
 	return total
+}
+
+func (s *marks) putMark(split string, m score.Mark) error {
+	var err error
+	if s.b.scratch, err = m.AppendJSON(s.b.scratch[:0]); err != nil {
+		return err
+	}
+	return s.b.put(markBucket, key(s.contest.ID, split, m.Competitor), s.b.scratch)
 }
 
 // remove takes a mark away, as if it had never been.
@@ -85,11 +93,15 @@ func (s *marks) remove(split, competitor string) {
 	id := s.contest.ID
 	s.try(s.b.delete(boardBucket, boardKey(id, split, s.contest.About.LeastIsBest(), old)))
 	s.try(s.b.delete(markBucket, key(id, split, competitor)))
-	s.try(s.setTotal(split, s.total(split)-1))
+	s.b.setTotal(key(id, split), s.total(split)-1)
 }
 
 func (s *marks) total(split string) int {
-	v, err := get(s.b.bucket(splitBucket), key(s.contest.ID, split))
+	k := key(s.contest.ID, split)
+	if n := s.b.totals[string(k)]; n != nil {
+		return *n
+	}
+	v, err := get(s.b.bucket(splitBucket), k)
 	s.try(err)
 	if len(v) != 8 {
 		return 0
@@ -97,12 +109,35 @@ func (s *marks) total(split string) int {
 	return int(binary.BigEndian.Uint64(v))
 }
 
-func (s *marks) setTotal(split string, n int) error {
-	k := key(s.contest.ID, split)
-	if n == 0 {
-		return s.b.delete(splitBucket, k)
+// setTotal keeps the number of marks at a split, under its key; flush writes it.
+func (b *batch) setTotal(k []byte, n int) {
+	before := b.totals[string(k)]
+	if before != nil && !b.recording {
+		*before = n
+		return
 	}
-	return s.b.put(splitBucket, k, binary.BigEndian.AppendUint64(nil, uint64(n)))
+	now := n
+	b.totals[string(k)] = &now
+	if b.recording {
+		b.undo = append(b.undo, func() error { b.totals[string(k)] = before; return nil })
+	}
+}
+
+func (b *batch) flushTotals() error {
+	for k, n := range b.totals {
+		var err error
+		switch {
+		case n == nil: // taken back
+		case *n == 0:
+			err = b.delete(splitBucket, []byte(k))
+		default:
+			err = b.put(splitBucket, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // First gives the n best at the split and the number of all.

@@ -20,7 +20,7 @@ type stored struct {
 }
 
 func (b *batch) putTimeline(revision uint64, s *stored) error {
-	wire := appendEvent(make([]byte, 0, 160+len(s.data)), &s.Event, s.data)
+	wire := appendEvent(b.scratch[:0], &s.Event, s.data)
 	if s.voidedBy != "" {
 		wire = protowire.AppendTag(wire, 11, protowire.BytesType)
 		wire = protowire.AppendString(wire, s.voidedBy)
@@ -29,6 +29,7 @@ func (b *batch) putTimeline(revision uint64, s *stored) error {
 		wire = protowire.AppendTag(wire, 12, protowire.VarintType)
 		wire = protowire.AppendVarint(wire, s.target)
 	}
+	b.scratch = wire
 	return b.put(timelineBucket, numbered(revision, s.ContestID), wire)
 }
 

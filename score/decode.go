@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -42,6 +41,14 @@ func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
+	if w, d, ok := (&quick{b, string(b), 0}).event(); ok {
+		return w.event(d)
+	}
+	return decode(b)
+}
+
+// decode is Decode without haste.
+func decode(b []byte) (Event, *Problem) {
 	if len(bytes.TrimLeft(b, " \t\r\n")) == 0 {
 		return Event{}, Problemf(InvalidEvent, "there is nothing; want an event, a JSON object with the members %s", strings.Join(memberNames(reflect.TypeFor[envelope]()), ", "))
 	}
@@ -49,52 +56,11 @@ func Decode(b []byte) (Event, *Problem) {
 	if err := json.Unmarshal(b, &w, json.RejectUnknownMembers(true)); err != nil {
 		return Event{ID: w.ID}, jsonProblem("", err)
 	}
-	return w.event()
+	return w.event(nil)
 }
 
-// DecodeArray reads one event, or an array of at most MaxArray. The problem's Index names the event at fault.
-func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
-	b = bytes.TrimLeft(b, " \t\r\n")
-	if len(b) == 0 || b[0] != '[' {
-		e, p := Decode(b)
-		return []Event{e}, false, p
-	}
-	// Names and text are left to Decode, whose problem then names the event.
-	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if _, err := d.ReadToken(); err != nil {
-		return nil, true, jsonProblem("", err)
-	}
-	for d.PeekKind() != ']' {
-		i := len(events)
-		if i == MaxArray {
-			return nil, true, Problemf(TooLarge, "the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
-		}
-		v, err := d.ReadValue()
-		if err != nil {
-			p := jsonProblem("", err)
-			p.Index, p.Field = &i, strings.TrimPrefix(strings.TrimPrefix(p.Field, strconv.Itoa(i)), ".")
-			return nil, true, p
-		}
-		e, p := Decode(v)
-		if p != nil {
-			p.Index, p.ID = &i, e.ID
-			return nil, true, p
-		}
-		events = append(events, e)
-	}
-	if len(events) == 0 {
-		return nil, true, Problemf(InvalidEvent, "the array is empty; want 1 to %d events", MaxArray)
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return nil, true, jsonProblem("", err)
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, true, Problemf(InvalidEvent, "something follows the array; want one array, or application/x-ndjson with one event a line")
-	}
-	return events, true, nil
-}
-
-func (w *envelope) event() (Event, *Problem) {
+// event checks what w has. Data is nil if it has not been read yet.
+func (w *envelope) event(data Data) (Event, *Problem) {
 	e := Event{ID: w.ID, Source: w.Source, Type: w.Type, ContestID: w.ContestID, IDGiven: w.ID != "", TimeGiven: w.Time != nil}
 	c := check{}
 	if w.Seq != nil {
@@ -122,18 +88,26 @@ func (w *envelope) event() (Event, *Problem) {
 		c.oneOf("type", string(w.Type), required, typeNames())
 		return e, c.p
 	}
-	e.Data = mk()
-	if kind := w.Data.Kind(); kind != '{' {
-		c.fail("data", "%s; want an object with the members %s", got(kind, w.Data), strings.Join(memberNames(reflect.TypeOf(e.Data).Elem()), ", "))
-		return e, c.p
-	}
-	if err := json.Unmarshal(w.Data, e.Data, json.RejectUnknownMembers(true)); err != nil {
-		return e, jsonProblem("data", err)
+	if e.Data = data; data == nil {
+		e.Data = mk()
+		if p := w.readData(e.Data); p != nil {
+			return e, p
+		}
 	}
 	if e.Data.check(&c); c.p == nil {
 		checkEnvelope(&e, &c)
 	}
 	return e, c.p
+}
+
+func (w *envelope) readData(d Data) *Problem {
+	if kind := w.Data.Kind(); kind != '{' {
+		return fieldProblem("data", "%s; want an object with the members %s", got(kind, w.Data), strings.Join(memberNames(reflect.TypeOf(d).Elem()), ", "))
+	}
+	if err := json.Unmarshal(w.Data, d, json.RejectUnknownMembers(true)); err != nil {
+		return jsonProblem("data", err)
+	}
+	return nil
 }
 
 // checkEnvelope checks what concerns the data and the rest of the event together.

@@ -206,6 +206,13 @@ func MarshalData(d Data) ([]byte, error) { return json.Marshal(d) }
 
 // UnmarshalData reads canonical data back. It checks the JSON, not the rules of Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {
+	if d := quickData(t, b); d != nil {
+		return d, nil
+	}
+	return unmarshalData(t, b)
+}
+
+func unmarshalData(t Type, b []byte) (Data, error) {
 	mk, ok := newData[t]
 	if !ok {
 		return nil, &UnknownTypeError{t}

@@ -3,6 +3,8 @@ package score
 import (
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Mark is a competitor's mark at one split of a ranked contest, or the reason why there is none.
@@ -12,6 +14,30 @@ type Mark struct {
 	IRM          string  `json:"irm,omitzero"`
 	Category     string  `json:"cat,omitzero"`
 	Organisation string  `json:"org,omitzero"`
+}
+
+// AppendJSON appends m as JSON, the same as json.Marshal: a store writes very many of them.
+func (m Mark) AppendJSON(b []byte) ([]byte, error) {
+	var err error
+	text := func(name, s string) {
+		if b = append(b, name...); err == nil {
+			b, err = jsontext.AppendQuote(b, s)
+		}
+	}
+	text(`{"c":`, m.Competitor)
+	if m.Value != 0 {
+		b, _ = m.Value.AppendText(append(b, `,"v":`...))
+	}
+	if m.IRM != "" {
+		text(`,"irm":`, m.IRM)
+	}
+	if m.Category != "" {
+		text(`,"cat":`, m.Category)
+	}
+	if m.Organisation != "" {
+		text(`,"org":`, m.Organisation)
+	}
+	return append(b, '}'), err
 }
 
 // Marks keeps the marks of one ranked contest. They are many, so they live outside the Contest.

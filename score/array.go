@@ -1,0 +1,90 @@
+package score
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// DecodeArray reads one event, or an array of at most MaxArray. The problem's Index names the event at fault.
+func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	if len(b) == 0 || b[0] != '[' {
+		e, p := Decode(b)
+		return []Event{e}, false, p
+	}
+	if events = quickArray(b); events == nil {
+		events, p = decodeArray(b)
+	}
+	return events, true, p
+}
+
+// decodeArray is DecodeArray without haste, for what begins as an array.
+func decodeArray(b []byte) (events []Event, p *Problem) {
+	// Names and text are left to Decode, whose problem then names the event.
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, jsonProblem("", err)
+	}
+	for d.PeekKind() != ']' {
+		i := len(events)
+		if i == MaxArray {
+			return nil, Problemf(TooLarge, "the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
+		}
+		v, err := d.ReadValue()
+		if err != nil {
+			p := jsonProblem("", err)
+			p.Index, p.Field = &i, strings.TrimPrefix(strings.TrimPrefix(p.Field, strconv.Itoa(i)), ".")
+			return nil, p
+		}
+		e, p := Decode(v)
+		if p != nil {
+			p.Index, p.ID = &i, e.ID
+			return nil, p
+		}
+		events = append(events, e)
+	}
+	if len(events) == 0 {
+		return nil, Problemf(InvalidEvent, "the array is empty; want 1 to %d events", MaxArray)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, jsonProblem("", err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, Problemf(InvalidEvent, "something follows the array; want one array, or application/x-ndjson with one event a line")
+	}
+	return events, nil
+}
+
+// quickArray reads an array of events; nil if that is not for a quick reader. What skip takes for an event is one if Decode reads it.
+func quickArray(b []byte) (events []Event) {
+	q := quick{b: b}
+	if !q.next('[') {
+		return nil
+	}
+	for len(events) < MaxArray {
+		q.space()
+		from := q.at
+		if !q.skip() {
+			return nil
+		}
+		e, p := Decode(b[from:q.at])
+		if p != nil {
+			return nil
+		}
+		events = append(events, e)
+		if q.space() == ']' {
+			if q.at++; !q.end() {
+				return nil
+			}
+			return events
+		}
+		if !q.next(',') {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package score_test
+
+import (
+	"strings"
+	"testing"
+
+	"laurel/score"
+)
+
+// BenchmarkDecode measures reading one event: from a bard, and its data alone from the log.
+func BenchmarkDecode(b *testing.B) {
+	for _, text := range seeds {
+		e, p := score.Decode([]byte(text))
+		if p != nil || e.Type != score.TypeScorePlay && e.Type != score.TypeResultSet && e.Type != score.TypeContestDefine {
+			continue
+		}
+		data, err := score.MarshalData(e.Data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("event/"+string(e.Type), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, p := score.Decode([]byte(text)); p != nil {
+					b.Fatal(p)
+				}
+			}
+		})
+		b.Run("data/"+string(e.Type), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := score.UnmarshalData(e.Type, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkDecodeArray measures reading a post of 64 plays.
+func BenchmarkDecodeArray(b *testing.B) {
+	text := []byte("[" + strings.Repeat(seeds[3]+",", 63) + seeds[3] + "]")
+	b.ReportAllocs()
+	for b.Loop() {
+		if events, _, p := score.DecodeArray(text); p != nil || len(events) != 64 {
+			b.Fatal(p)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/64/float64(b.N), "ns/event")
+}
