@@ -42,29 +42,37 @@ func (p *port) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := p.readBody(w, r, b); err != nil {
 		return err
 	}
-	if len(bytes.TrimLeft(b.b, " \t\r\n")) == 0 {
-		return score.Problemf(score.InvalidEvent, "the body is empty; want an event, or an array of them")
-	}
-	events, _, problem := score.DecodeArray(b.b)
-	if problem != nil {
-		return problem
-	}
-	complete(events)
-	results, err := p.post(r.Context(), score.Post{Events: events, Mode: score.AllOrNone})
-	if err != nil {
+	if b.b, err = p.postJSON(r.Context(), b.b[:0], b.b); err != nil {
 		return err
 	}
-	for i := range results {
-		if results[i].Problem != nil {
-			return results[i].Problem
-		}
-	}
-	b.b = appendAnswer(b.b[:0], results)
 	h := w.Header()
 	h["Content-Type"] = headerJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b.b))}
 	_, err = w.Write(b.b)
 	return err
+}
+
+// postJSON posts what a JSON body has, all or none, and appends the answer to dst, which may share the memory of body. With an error nothing
+// was appended.
+func (p *port) postJSON(ctx context.Context, dst, body []byte) ([]byte, error) {
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event, or an array of them")
+	}
+	events, _, problem := score.DecodeArray(body)
+	if problem != nil {
+		return dst, problem
+	}
+	complete(events)
+	results, err := p.post(ctx, score.Post{Events: events, Mode: score.AllOrNone})
+	if err != nil {
+		return dst, err
+	}
+	for i := range results {
+		if results[i].Problem != nil {
+			return dst, results[i].Problem
+		}
+	}
+	return appendAnswer(dst, results), nil
 }
 
 // complete fills in what a bard may leave out.

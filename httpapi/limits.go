@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"laurel/httpapi/front"
 )
 
 // What a client may take of a frontend. The defaults of Limits, and what Server sets for every connection.
@@ -63,4 +65,10 @@ func (a *API) Server(h http.Handler) *http.Server {
 		IdleTimeout:       IdleTimeout,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// Front is Server with Handler, and the fast way in before it: what is asked most is answered past net/http, and looks the same.
+func (a *API) Front() *front.Server {
+	p := &port{API: a, name: "client", forwards: true}
+	return front.New(a.Server(newRouter(p)), p.hot(), a.limits.AnswerTimeout)
 }

@@ -38,29 +38,46 @@ func (m *method) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.port.fail(res, r, err)
 	}
 	took := time.Since(start)
-	m.metrics.done(res, took)
-	if log := m.port.log; log.Enabled(r.Context(), slog.LevelDebug) {
-		log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("port", m.port.name), slog.String("method", r.Method),
-			slog.String("path", r.URL.Path), slog.Int("status", res.code()), slog.Duration("took", took), slog.Any("err", err))
+	m.metrics.done(res.code(), took, res.stream)
+	if m.port.logs(r.Context()) {
+		m.port.logRequest(r.Context(), r.Method, r.URL.Path, res.code(), took, err)
 	}
+}
+
+// logs tells whether requests are logged, so that those that are not cost nothing for it.
+func (p *port) logs(ctx context.Context) bool { return p.log.Enabled(ctx, slog.LevelDebug) }
+
+func (p *port) logRequest(ctx context.Context, method, path string, status int, took time.Duration, err error) {
+	p.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", p.name), slog.String("method", method),
+		slog.String("path", path), slog.Int("status", status), slog.Duration("took", took), slog.Any("err", err))
 }
 
 // fail writes err as a problem, unless the answer has begun or nobody waits for it.
 func (p *port) fail(w *response, r *http.Request, err error) {
-	var problem *score.Problem
-	switch {
-	case w.status != 0:
+	if w.status != 0 {
 		return
-	case errors.As(err, &problem):
-	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+	}
+	problem := p.problem(r.Context(), r.Method, r.URL.Path, err)
+	if problem == nil {
 		w.status = statusGone
 		return
+	}
+	writeProblem(w, problem)
+}
+
+// problem is what to answer err with, and counts it; nil where nobody waits for an answer.
+func (p *port) problem(ctx context.Context, method, path string, err error) *score.Problem {
+	var problem *score.Problem
+	switch {
+	case errors.As(err, &problem):
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return nil
 	default:
-		p.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("err", err))
+		p.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("method", method), slog.String("path", path), slog.Any("err", err))
 		problem = score.Problemf(score.NotReady, "this frontend could not answer, and has logged why; ask another one, or again later")
 	}
 	p.metrics.problems.count(problem.Code)
-	writeProblem(w, problem)
+	return problem
 }
 
 // response remembers the status. It hides nothing: http.ResponseController finds what is below by Unwrap.

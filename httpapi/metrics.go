@@ -98,13 +98,13 @@ func (m *metrics) request(port, route, method string) requestMetrics {
 	return requestMetrics{seconds: m.seconds.WithLabelValues(port, route, method), byStatus: usual, other: count}
 }
 
-func (m *requestMetrics) done(w *response, took time.Duration) {
-	counter, ok := m.byStatus[w.code()]
+func (m *requestMetrics) done(status int, took time.Duration, stream bool) {
+	counter, ok := m.byStatus[status]
 	if !ok {
-		counter = m.other(w.code())
+		counter = m.other(status)
 	}
 	counter.Inc()
-	if !w.stream {
+	if !stream {
 		m.seconds.Observe(took.Seconds())
 	}
 }

@@ -12,19 +12,26 @@ import (
 // retryAfter is the Retry-After of every 429 and 503, in seconds: what can pass by itself passes that fast.
 const retryAfter = "1"
 
+const typeProblem = "application/problem+json"
+
 // writeProblem answers with p and its status.
 func writeProblem(w http.ResponseWriter, p *score.Problem) {
 	body := appendProblem(nil, p)
 	body = append(body, '\n')
 	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
+	h.Set("Content-Type", typeProblem)
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
+	if passes(p.Status) {
 		h.Set("Retry-After", retryAfter)
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // the client is gone; nobody is left to tell
+}
+
+// passes tells whether what a status says can pass by itself.
+func passes(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
 }
 
 // appendProblem appends p as JSON.

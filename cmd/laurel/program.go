@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,12 +15,13 @@ import (
 	"laurel/cluster"
 	"laurel/fsm"
 	"laurel/httpapi"
+	"laurel/httpapi/front"
 )
 
 // frontend is a whole frontend: a member of the group, and the HTTP port that speaks for it.
 type frontend struct {
 	member *cluster.Member
-	server *http.Server
+	server *front.Server
 	served chan error
 	url    string
 	log    *slog.Logger
@@ -46,7 +46,7 @@ func startFrontend(addr string, o cluster.Options) (*frontend, error) {
 	}
 	api := httpapi.New(group{member}, httpapi.Options{Logger: o.Logger, Registerer: registry, Gatherer: registry})
 	member.ServeForwarded(api.ForwardedHandler())
-	f := &frontend{member: member, server: api.Server(api.Handler()), served: make(chan error, 1), url: o.URL, log: o.Logger}
+	f := &frontend{member: member, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
 	go func() { f.served <- f.server.Serve(netutil.LimitListener(listener, httpapi.MaxConnections)) }()
 	return f, nil
 }

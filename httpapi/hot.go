@@ -1,0 +1,122 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"laurel/httpapi/front"
+	"laurel/score"
+)
+
+// errNotHot is what a hotHandler says of a request that is for net/http. It has done nothing then.
+var errNotHot = errors.New("not hot")
+
+// hotHandler appends a whole answer to dst and tells its status; or says why not, and has appended nothing.
+type hotHandler func(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int, err error)
+
+// hotRoute is a route that has a way past net/http. A request on that way, or not, gets the same answer.
+type hotRoute struct {
+	name, path string // a path that ends with a slash is the beginning of paths
+	handle     hotHandler
+	metrics    requestMetrics
+}
+
+// hot is the routes that are asked most.
+type hot struct {
+	port   *port
+	routes []hotRoute
+}
+
+func (p *port) hot() *hot {
+	return &hot{p, []hotRoute{
+		{http.MethodPost, "/v1/events", p.hotEvents, p.metrics.request(p.name, "/v1/events", http.MethodPost)},
+	}}
+}
+
+// Answer does for the front what method.ServeHTTP does for net/http.
+func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte, bool) {
+	route := h.find(r)
+	if route == nil {
+		return dst, false
+	}
+	start := time.Now()
+	h.port.metrics.inFlight.Inc()
+	defer h.port.metrics.inFlight.Dec()
+	out, status, err := route.handle(ctx, dst, r)
+	switch {
+	case err == errNotHot:
+		return dst, false
+	case err != nil:
+		out, status = h.fail(ctx, dst, r, err)
+	}
+	took := time.Since(start)
+	route.metrics.done(status, took, false)
+	if h.port.logs(ctx) {
+		h.port.logRequest(ctx, r.Method, string(r.Path), status, took, err)
+	}
+	return out, true
+}
+
+func (h *hot) find(r *front.Request) *hotRoute {
+	for i := range h.routes {
+		route := &h.routes[i]
+		if r.Method == route.name && (string(r.Path) == route.path ||
+			strings.HasSuffix(route.path, "/") && len(r.Path) > len(route.path) && string(r.Path[:len(route.path)]) == route.path) {
+			return route
+		}
+	}
+	return nil
+}
+
+// fail appends err as a problem. Nothing is appended where nobody waits for it.
+func (h *hot) fail(ctx context.Context, dst []byte, r *front.Request, err error) ([]byte, int) {
+	problem := h.port.problem(ctx, r.Method, string(r.Path), err)
+	if problem == nil {
+		return dst, statusGone
+	}
+	return h.port.appendHotProblem(dst, r, problem), problem.Status
+}
+
+// appendHotProblem is writeProblem for the front. Fields come in the order of their names, as net/http writes them.
+func (p *port) appendHotProblem(dst []byte, r *front.Request, problem *score.Problem) []byte {
+	body := append(appendProblem(nil, problem), '\n')
+	dst = front.AppendStatus(dst, problem.Status)
+	dst = append(dst, "Cache-Control: no-store\r\nContent-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(body)), 10)
+	dst = append(dst, "\r\nContent-Type: "+typeProblem+"\r\nLaurel-Frontend: "...)
+	dst = append(dst, p.id[0]...)
+	dst = append(dst, "\r\n"...)
+	if passes(problem.Status) {
+		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)
+	}
+	return append(r.AppendEnd(dst), body...)
+}
+
+// hotEvents is postEvents for one event or an array, in a body that is there already.
+func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]byte, int, error) {
+	switch string(r.ContentType) {
+	case typeJSON, typeJSON + "; charset=utf-8":
+	default:
+		return dst, 0, errNotHot
+	}
+	if len(r.Body) > p.limits.MaxBodyBytes {
+		return dst, 0, errNotHot
+	}
+	b := newBuffer()
+	defer b.free()
+	var err error
+	if b.b, err = p.postJSON(ctx, b.b[:0], r.Body); err != nil {
+		return dst, 0, err
+	}
+	dst = front.AppendStatus(dst, http.StatusOK)
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(b.b)), 10)
+	dst = append(dst, "\r\nContent-Type: "+typeJSON+"\r\nLaurel-Frontend: "...)
+	dst = append(dst, p.id[0]...)
+	dst = append(dst, "\r\n"...)
+	return append(r.AppendEnd(dst), b.b...), http.StatusOK, nil
+}
