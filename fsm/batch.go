@@ -279,6 +279,13 @@ func (b *batch) flush(applied uint64) error {
 	return b.put(metaBucket, revisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
 }
 
+// setMode sets the cache mode of the group.
+func (b *batch) setMode(mode score.CacheMode) error {
+	b.m.keepMode(mode)
+	b.m.changes.setting()
+	return b.put(metaBucket, modeKey, []byte(mode))
+}
+
 func (b *batch) putJSON(bucket, k []byte, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {

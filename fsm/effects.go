@@ -100,6 +100,7 @@ func (b *batch) defineCompetition(e *event, d *score.CompetitionDefine, revision
 
 func (b *batch) changedTable(t *score.MedalTable, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
+	b.m.changes.table(t.Competition)
 	b.mark(b.tables, t.Competition)
 }
 

@@ -12,12 +12,13 @@ import (
 
 // An entry of the log is a version byte, then in the protobuf wire format
 //
-//	entry  { repeated post = 1 }
+//	entry  { repeated post = 1; cache_mode = 2 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10 }
 //
 // with the event's data as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
 // must stop: to skip it would make its state differ from the others'.
+// An entry has posts or a cache mode, 1 for push and 2 for pull.
 const entryVersion = 1
 
 const (
@@ -39,6 +40,18 @@ func EncodeEntry(posts []EncodedPost) []byte {
 		b = protowire.AppendBytes(b, p.wire)
 	}
 	return b
+}
+
+var modeNumbers = map[score.CacheMode]uint64{score.Push: 1, score.Pull: 2}
+
+// EncodeCacheMode writes the setting of the cache mode as an entry of the log.
+func EncodeCacheMode(mode score.CacheMode) ([]byte, error) {
+	number, ok := modeNumbers[mode]
+	if !ok {
+		return nil, fmt.Errorf("there is no cache mode %q", mode)
+	}
+	b := protowire.AppendTag([]byte{entryVersion}, 2, protowire.VarintType)
+	return protowire.AppendVarint(b, number), nil
 }
 
 // EncodedPost is a post in the form it has in the log. It is made where the post arrives, and travels and is gathered as it is.
@@ -173,7 +186,7 @@ type event struct {
 
 // The fields of each message that hold numbers, as bits; the others hold bytes.
 const (
-	entryNumbers = 0
+	entryNumbers = 1 << 2
 	postNumbers  = 1 << 1
 	eventNumbers = 1<<3 | 1<<5 | 1<<6 | 1<<7 | 1<<10 | 1<<12
 )
@@ -218,18 +231,31 @@ func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, 
 	return nil
 }
 
+// says is what an entry of the log says.
+type says struct {
+	posts []post
+	mode  score.CacheMode // "" if it sets none
+}
+
 // decodeEntry reads an entry. Its posts share b's memory.
-func decodeEntry(b []byte) ([]post, error) {
+func decodeEntry(b []byte) (e says, err error) {
 	if len(b) == 0 || b[0] != entryVersion {
-		return nil, errEntry
+		return e, errEntry
 	}
-	var posts []post
-	err := fields(b[1:], entryNumbers, func(n protowire.Number, _ uint64, wire []byte) bool {
+	err = fields(b[1:], entryNumbers, func(n protowire.Number, number uint64, wire []byte) bool {
+		if n == 2 {
+			for mode, known := range modeNumbers {
+				if known == number {
+					e.mode = mode
+				}
+			}
+			return e.mode != ""
+		}
 		p, err := decodePost(wire)
-		posts = append(posts, p)
+		e.posts = append(e.posts, p)
 		return n == 1 && err == nil
 	})
-	return posts, err
+	return e, err
 }
 
 func decodePost(wire []byte) (post, error) {

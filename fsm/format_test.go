@@ -64,10 +64,11 @@ func goldenPosts(t *testing.T) []score.Post {
 func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	posts := goldenPosts(t)
 	entry := golden(t, "entry-v1.hex", entryOf(t, posts...))
-	decoded, err := decodeEntry(entry)
+	e, err := decodeEntry(entry)
 	if err != nil {
 		t.Fatal(err)
 	}
+	decoded := e.posts
 	if len(decoded) != len(posts) {
 		t.Fatalf("%d posts, want %d", len(decoded), len(posts))
 	}
@@ -91,6 +92,44 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	}
 	if at := decoded[0].events[1].Time.Format(time.RFC3339Nano); at != "2026-02-09T11:16:40.125+01:00" {
 		t.Errorf("the time is %s", at)
+	}
+}
+
+func TestTheCacheModeKeepsItsFormatAndOutlivesRestartsAndSnapshots(t *testing.T) {
+	pull, err := EncodeCacheMode(score.Pull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := golden(t, "entry-mode-v1.hex", pull)
+	m := newMachine(t)
+	if mode := m.CacheMode(); mode != score.Push {
+		t.Errorf("a new group is in mode %q, want push", mode)
+	}
+	_, changed := m.Track()
+	if _, err := m.Apply([]Entry{{Index: 1, Data: entry}}, 1); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("nobody was told of the change")
+	}
+	restored := newMachine(t)
+	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reopened := open(t, m.dir)
+	defer reopened.Close()
+	for name, machine := range map[string]*Machine{"restored": restored, "reopened": reopened} {
+		if mode := machine.CacheMode(); mode != score.Pull || machine.Revision() != 0 {
+			t.Errorf("%s it is in mode %q at revision %d, want pull at 0", name, mode, machine.Revision())
+		}
+	}
+	if _, err := EncodeCacheMode("shove"); err == nil {
+		t.Error("an unknown mode was encoded")
 	}
 }
 

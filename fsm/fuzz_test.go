@@ -19,15 +19,16 @@ func FuzzDecodeEntry(f *testing.F) {
 	define := decode(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	f.Add(entryOf(f, score.Post{Events: []score.Event{one, define}}, score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{entryVersion})
+	f.Add([]byte{entryVersion, 2<<3 | 0, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return
 		}
-		posts, err := decodeEntry(b)
+		e, err := decodeEntry(b)
 		if err != nil {
 			return
 		}
-		for _, p := range posts {
+		for _, p := range e.posts {
 			var again []event
 			for i := range p.events {
 				e, err := decodeEvent(appendEvent(nil, &p.events[i].Event, p.events[i].data), nil)

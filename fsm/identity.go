@@ -141,6 +141,7 @@ func (b *batch) event(e *event) (score.Result, error) {
 		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, err
 	}
 	b.revision++
+	b.m.changes.contest(e.ContestID)
 	if err := b.say(s, e, digest); err != nil {
 		return score.Result{}, err
 	}

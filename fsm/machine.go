@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,11 +29,14 @@ type Machine struct {
 	memory   memory
 	open     *batch // the transaction that is not committed yet; nil if there is none
 	later    *time.Timer
+	changes  *changes // nil while nobody tracks them
 	failed   error
 	onFail   func(error)
 
 	applied  atomic.Uint64 // index of the last log entry applied
 	revision atomic.Uint64
+	mode     atomic.Pointer[score.CacheMode]
+	more     reached
 }
 
 const (
@@ -79,6 +83,7 @@ var buckets = [][]byte{awardBucket, boardBucket, contestBucket, markBucket, meda
 var (
 	appliedKey  = []byte("applied")
 	revisionKey = []byte("revision")
+	modeKey     = []byte("mode") // the cache mode; push if there is none
 )
 
 // Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
@@ -106,8 +111,13 @@ func (m *Machine) loadCounters() error {
 			return err
 		}
 		revision, err := counter(tx, revisionKey)
+		if err != nil {
+			return err
+		}
+		mode, err := get(tx.Bucket(metaBucket), modeKey)
 		m.applied.Store(applied)
 		m.revision.Store(revision)
+		m.keepMode(score.CacheMode(mode))
 		return err
 	})
 }
@@ -117,6 +127,14 @@ func (m *Machine) Applied() uint64 { return m.applied.Load() }
 
 // Revision is the number of events applied.
 func (m *Machine) Revision() uint64 { return m.revision.Load() }
+
+// CacheMode is the mode that the group is set to.
+func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
+
+func (m *Machine) keepMode(mode score.CacheMode) {
+	mode = cmp.Or(mode, score.Push)
+	m.mode.Store(&mode)
+}
 
 // Close waits for the readers, writes the database to the disk and closes it. The machine cannot be used after.
 func (m *Machine) Close() error {
@@ -159,6 +177,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	if err := m.loadCounters(); err != nil {
 		return m.fail(err)
 	}
+	m.more.tell()
 	return nil
 }
 
@@ -214,6 +233,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 	}
 	m.revision.Store(b.revision)
 	m.applied.Store(last)
+	m.more.tell()
+	m.changes.tell()
 	if b.revision-b.began >= commitEvents {
 		return outcome, m.commit()
 	}
@@ -280,14 +301,19 @@ func (m *memory) trim() {
 	}
 }
 
-// entry applies the posts of one log entry.
+// entry applies what one log entry says.
 func (b *batch) entry(e Entry) ([][]score.Result, error) {
-	posts, err := decodeEntry(e.Data)
+	command, err := decodeEntry(e.Data)
 	if err != nil {
 		return nil, err
 	}
-	outcome := make([][]score.Result, len(posts))
-	for i, p := range posts {
+	if command.mode != "" {
+		if err := b.setMode(command.mode); err != nil {
+			return nil, err
+		}
+	}
+	outcome := make([][]score.Result, len(command.posts))
+	for i, p := range command.posts {
 		if outcome[i], err = b.post(p); err != nil {
 			return nil, err
 		}

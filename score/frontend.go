@@ -11,6 +11,9 @@ type Frontend struct {
 	Leased   bool   `json:"leased"`
 	Watchers int    `json:"watchers"`
 	Revision uint64 `json:"revision"`
+	Pushed   uint64 `json:"pushed"`   // P: its cache has every change up to this revision
+	Released uint64 `json:"released"` // R: what its readers may see
+	LeaseMS  int64  `json:"lease_ms"` // what was left of its lease when it was asked, in milliseconds
 }
 
 // States of a frontend.
@@ -20,9 +23,20 @@ const (
 	Unreachable = "unreachable" // does not answer the frontend that was asked
 )
 
+// CacheMode is how the frontends keep their answers true: a setting of the group, kept in the store.
+type CacheMode string
+
+// The modes.
+const (
+	// Push: the master pushes every change into every frontend's cache before it answers the bard. All answers are linearizable.
+	Push CacheMode = "push"
+	// Pull: every frontend polls the master for what it holds, popular records more often. Answers say how old they may be.
+	Pull CacheMode = "pull"
+)
+
 // Frontends is the group as one frontend sees it.
 type Frontends struct {
-	Mode      string     `json:"mode"`
+	Mode      CacheMode  `json:"mode"`
 	Epoch     uint64     `json:"epoch"`  // the Raft term
 	Master    string     `json:"master"` // "" while there is none
 	Frontends []Frontend `json:"frontends"`
