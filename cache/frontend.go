@@ -16,13 +16,15 @@ type Frontend struct {
 	clock func() time.Duration
 
 	session atomic.Pointer[session] // nil before the first Start of a stream
-	known   atomic.Int64            // the latest end of a lease so far: until then this frontend had everything
+
+	feed *Feed
 
 	mu   sync.Mutex
 	link *Link // the stream that counts; nil for none
 	// epoch is the highest that was met. latest are the acks of the newest epoch that had any, older those before it.
 	epoch         uint64
 	latest, older acks
+	past          past
 }
 
 // acks are those of the rounds of one epoch.
@@ -34,7 +36,7 @@ type acks struct {
 
 // NewFrontend makes the frontend's side. Most bounds the bytes of the answers that it holds, about. Clock is read at each answer.
 func NewFrontend(most int, clock func() time.Duration, rules Break) *Frontend {
-	return &Frontend{rules: rules, most: most, clock: clock, latest: acks{at: clock()}, older: acks{at: clock()}}
+	return &Frontend{rules: rules, most: most, clock: clock, feed: NewFeed(), latest: acks{at: clock()}, older: acks{at: clock()}}
 }
 
 // Link is one stream from a master, as the frontend sees it.
@@ -68,11 +70,13 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		return f.beat(l, m, term, now)
 	case *Start:
 		f.start(l, m)
+		f.past.pushed(m.At, now)
 		return f.ack(0, now), nil
 	case *Recall:
 		if s := f.session.Load(); s != nil {
 			s.until.Store(0)
 		}
+		f.past.known = min(f.past.known, now) // the master waits for this frontend no more
 		return &Returned{}, nil
 	case *Retire:
 		f.latest.none = true // the master served before it retired, so the leases of older epochs are over too
@@ -87,6 +91,7 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		if err := s.push(m); err != nil {
 			return nil, err
 		}
+		f.past.pushed(m.To, now)
 		return f.ack(0, now), nil
 	case *Release:
 		s.release(m.Released)
@@ -139,7 +144,8 @@ func (f *Frontend) start(l *Link, m *Start) {
 		r = s.records
 	}
 	f.drop()
-	f.session.Store(newSession(f.rules, l.epoch, m, r))
+	f.session.Store(newSession(f.rules, l.epoch, m, r, f.feed))
+	f.feed.Tell(nil, true, m.Released)
 }
 
 // beat acks a round, but only as long as this frontend knows of no later term: its ack says that there was no later master yet.
@@ -175,16 +181,12 @@ func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	}
 	if until := int64(from + shorter(m.Remaining)); until > s.until.Load() {
 		s.until.Store(until)
-		f.known.Store(max(until, f.known.Load()))
+		f.past.known = max(f.past.known, time.Duration(until))
 	}
 }
 
-// Age is for how long this frontend has not been sure to have everything that anybody was told: since the end of its last lease. Known is
-// false if it has had none.
-func (f *Frontend) Age() (age time.Duration, known bool) {
-	end := f.known.Load()
-	return max(0, f.clock()-time.Duration(end)), end != 0
-}
+// Feed tells what readers here may see anew. There is one for each frontend, for one taker.
+func (f *Frontend) Feed() *Feed { return f.feed }
 
 // State is what a frontend says of itself.
 type State struct {

@@ -24,10 +24,12 @@ type session struct {
 	mu      sync.Mutex
 	waiting chan struct{} // closed at the next release; nil while nobody waits
 	held    []string      // keys of records loaded, which the master has not been told yet
+	feed    *Feed
+	unseen  []named // not released yet, the oldest first
 }
 
-func newSession(rules Break, epoch uint64, start *Start, r *records) *session {
-	s := &session{rules: rules, epoch: epoch, records: r}
+func newSession(rules Break, epoch uint64, start *Start, r *records, feed *Feed) *session {
+	s := &session{rules: rules, epoch: epoch, records: r, feed: feed}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pushed.Store(start.At)
 	s.released.Store(min(start.At, start.Released))
@@ -52,6 +54,10 @@ func (s *session) push(p *Push) error {
 	}
 	s.records.take(p)
 	s.pushed.Store(p.To)
+	s.mu.Lock()
+	s.unseen = append(s.unseen, named{p.To, p.names()})
+	s.feedReleased(s.released.Load())
+	s.mu.Unlock()
 	s.release(p.Released)
 	return nil
 }
@@ -64,6 +70,7 @@ func (s *session) release(revision uint64) {
 		return
 	}
 	s.released.Store(revision)
+	s.feedReleased(revision)
 	if s.waiting != nil {
 		close(s.waiting)
 		s.waiting = nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"laurel/fsm"
+	"laurel/score"
 )
 
 // A master may have been deposed without knowing it, and its state may then be old. Raft's own checks do not exclude that, because they
@@ -124,24 +124,27 @@ func (m *Member) voters() []raft.Server {
 	return voters
 }
 
-// Read calls f with a state that has every event acked before the call. Only the master can; elsewhere the error is a no_master problem.
-func (m *Member) Read(ctx context.Context, f func(*fsm.View) error) error {
-	if m.leads() == nil {
-		return notMaster()
+// masterReady tells whether this member as master can answer: by its lease, or in pull mode by proving that it is the master.
+func (m *Member) masterReady(ctx context.Context) error {
+	switch {
+	case m.frontend.State().Lease > 0:
+		return nil
+	case m.CacheMode() == score.Push:
+		return noMaster() // it has no lease yet, or no more
 	}
-	if err := m.confirm.wait(ctx); err != nil {
-		return err
-	}
-	return m.machine.View(f)
+	return m.confirm.wait(ctx)
 }
 
 // Ready tells whether this member can answer linearizable reads, itself or through the master; nil if it can. It takes no longer than a
 // forwarded read may take.
 func (m *Member) Ready(ctx context.Context) error {
+	if m.frontend.State().Lease > 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
 	defer cancel()
 	if m.leads() != nil {
-		return m.confirm.wait(ctx)
+		return m.masterReady(ctx)
 	}
 	master, _ := m.masters.now()
 	if master == "" {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -22,7 +23,13 @@ type store interface {
 	raft.StableStore
 }
 
-// disk is a store that is watched. The first error, or a write that hangs, is told to fatal; after an error nothing comes back
+// apart keeps the log in one place and Raft's term and vote in another.
+type apart struct {
+	*segmentedLog
+	raft.StableStore
+}
+
+// disk is a store that is watched. The first error, be it of a read, or a write that hangs, is told to fatal; after an error nothing comes back
 // from the disk, so that Raft does nothing more with a log that may lack its last entry.
 type disk struct {
 	store
@@ -57,12 +64,32 @@ func (d *disk) write(what string, f func() error) error {
 	d.mu.Unlock()
 	d.metrics.diskWrite.Observe(time.Since(start).Seconds())
 	if err != nil {
-		d.fatal(fmt.Errorf("%s: %w", what, err))
-		<-d.halt
-		// Raft panics, or answers, where it gets an error back. Its goroutine has nothing more to do: the member is closing.
-		runtime.Goexit()
+		d.stop(fmt.Errorf("%s: %w", what, err))
 	}
 	return nil
+}
+
+// stop tells fatal of an error and does not come back.
+func (d *disk) stop(err error) {
+	d.fatal(err)
+	<-d.halt
+	// Raft panics, or answers, where it gets an error back. Its goroutine has nothing more to do: the member is closing.
+	runtime.Goexit()
+}
+
+// GetLog reads an entry.
+func (d *disk) GetLog(index uint64, to *raft.Log) error {
+	err := d.store.GetLog(index, to)
+	if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		d.stop(fmt.Errorf("read the log: %w", err))
+	}
+	return err
+}
+
+// IsMonotonic says whether the log can have no gaps. Raft looks for it behind the interface.
+func (d *disk) IsMonotonic() bool {
+	log, ok := d.store.(raft.MonotonicLogStore)
+	return ok && log.IsMonotonic()
 }
 
 // StoreLog appends one entry.

@@ -74,7 +74,7 @@ func TestADiskThatFailsAtTheStartStopsIt(t *testing.T) {
 	eventually(t, "it starts when there is room", func() error {
 		m, err := Start(n.again())
 		if err == nil {
-			m.ServeForwarded(n.handler(false))
+			m.ServeForwarded(n.handler(false), nil)
 			n.current.Store(m)
 		}
 		return err

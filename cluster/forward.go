@@ -143,6 +143,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		})
 	}
 	own("POST /peer/v1/posts", m.takeForwarded)
+	own("POST /peer/v1/poll", m.takePoll)
 	own("GET /peer/v1/term", func(w http.ResponseWriter, _ *http.Request) error {
 		return json.MarshalWrite(w, termAnswer{m.storage.serverID, m.raft.CurrentTerm()})
 	})
@@ -153,7 +154,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		if m.leads() == nil {
 			return notMaster()
 		}
-		return m.confirm.wait(r.Context())
+		return m.masterReady(r.Context())
 	})
 	own("POST /peer/v1/removed", func(http.ResponseWriter, *http.Request) error {
 		m.neighbour.askNow()

@@ -65,6 +65,8 @@ func (g *gate) pass() error {
 	return err
 }
 
+func (g *gate) IsMonotonic() bool { return g.store.(raft.MonotonicLogStore).IsMonotonic() }
+
 func (g *gate) StoreLogs(l []*raft.Log) error {
 	if err := g.pass(); err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -116,7 +117,7 @@ func (n *node) start() *Member {
 		return err
 	})
 	n.opts.Peer = m.Peer()
-	m.ServeForwarded(n.handler(false))
+	m.ServeForwarded(n.handler(false), nil)
 	n.current.Store(m)
 	return m
 }
@@ -184,12 +185,18 @@ func (n *node) handler(forwards bool) http.Handler {
 	return mux
 }
 
+// read asks a member for the revision, linearizably. One that may not answer says that it is not the master, as httpapi's port for members would.
 func read(ctx context.Context, m *Member) (revision uint64, err error) {
-	err = m.Read(ctx, func(v *fsm.View) error {
-		revision = v.Revision()
-		return nil
+	e, _, err := m.Answer(ctx, "revision", cache.AnyTag, func(v *fsm.View) ([]byte, uint64, error) {
+		return fmt.Append(nil, v.Revision()), v.Revision(), nil
 	})
-	return revision, err
+	if errors.Is(err, cache.ErrNotLeased) {
+		err = notMaster()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return e.Revision, nil
 }
 
 // group is a group of nodes, f1 the first.

@@ -2,91 +2,169 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cache"
+	"laurel/fsm"
 	"laurel/score"
 )
 
-// leadership is the time of this member as master in one epoch.
+// leadership is the time of this member as master in one epoch. It begins when Raft elects it, and serves when everything committed before
+// is applied here and no lease of an earlier master can stand.
 type leadership struct {
-	epoch uint64
-	mu    sync.Mutex
-	// members is the last configuration known to be committed in this epoch.
-	members raft.Configuration
-}
+	of     *Member
+	epoch  uint64
+	ctx    context.Context // ends with it
+	cancel context.CancelFunc
+	moved  signal // after each step of the push protocol
 
-func (l *leadership) setMembers(c raft.Configuration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.members = c
-}
-
-func (l *leadership) member(id raft.ServerID) (raft.Server, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.members.Servers {
-		if s.ID == id {
-			return s, true
-		}
-	}
-	return raft.Server{}, false
+	mu      sync.Mutex // guards what follows
+	master  *cache.Master
+	own     *cache.Link
+	members raft.Configuration // the last that is known to be committed
+	config  raft.Configuration // the latest
+	streams map[raft.ServerID]*stream
+	keeping map[raft.ServerID]context.CancelFunc
+	number  uint64 // of the last stream
+	serving bool
 }
 
 // leadAsElected begins a leadership when Raft elects this member and ends it when Raft says so. It never blocks Raft, whose main loop
 // waits for the channel to be read.
 func (m *Member) leadAsElected(elected <-chan bool) {
+	end := func() {}
+	defer func() { end() }()
 	for {
 		select {
 		case <-m.ctx.Done():
 			return
 		case leads := <-elected:
-			m.lead.Store(nil)
+			end()
+			end = func() {}
 			if leads {
-				m.run(m.takeOver)
+				end = m.takeOver()
 			}
 		}
 	}
 }
 
-// takeOver makes the leadership complete: a barrier through the log applies everything that earlier masters committed.
-func (m *Member) takeOver() {
+// takeOver begins a leadership; end ends it.
+func (m *Member) takeOver() (end func()) {
 	epoch := m.raft.CurrentTerm()
-	for m.ctx.Err() == nil && m.raft.State() == raft.Leader && m.raft.CurrentTerm() == epoch {
-		err := m.await(m.ctx, m.raft.Barrier(0))
+	config := m.raft.GetConfiguration()
+	if config.Error() != nil || m.raft.State() != raft.Leader {
+		return func() {} // it is over already, and Raft will say so
+	}
+	l := &leadership{of: m, epoch: epoch, streams: map[raft.ServerID]*stream{}, keeping: map[raft.ServerID]context.CancelFunc{},
+		config: config.Configuration()}
+	l.ctx, l.cancel = context.WithCancel(m.ctx)
+	l.master = cache.NewMaster(epoch, string(m.storage.serverID), pushMembers(l.config), m.timings(), true, m.opts.rules)
+	l.own = m.frontend.Open(true)
+	l.update(func(now time.Duration) { l.master.Opened(string(m.storage.serverID), ownStream, now) })
+	l.keepStreams()
+	m.reign.Store(l)
+	m.run(l.run)
+	return l.end
+}
+
+// end ends the leadership. It may be called again.
+func (l *leadership) end() {
+	m := l.of
+	l.cancel()
+	m.reign.CompareAndSwap(l, nil)
+	m.lead.CompareAndSwap(l, nil)
+	l.own.Close()
+	l.moved.tell()
+}
+
+// run brings everything that earlier masters committed into this member's state machine, by a barrier through the log, and then carries the
+// changes that follow into the caches.
+func (l *leadership) run() {
+	m := l.of
+	ticking := make(chan struct{})
+	m.run(func() { defer close(ticking); l.tick() })
+	defer func() { <-ticking }()
+	for l.ctx.Err() == nil {
+		err := m.await(l.ctx, m.raft.Barrier(0))
 		if err == nil {
-			m.beginToLead(epoch)
-			return
+			break
 		}
-		m.log.Info("the leadership cannot begin yet", "epoch", epoch, "error", err)
+		m.log.Info("the leadership cannot begin yet", "epoch", l.epoch, "error", err)
 		select {
-		case <-m.ctx.Done():
+		case <-l.ctx.Done():
 		case <-time.After(retryPause):
+		}
+	}
+	if l.ctx.Err() != nil {
+		return
+	}
+	revision, changed := m.machine.Track()
+	if m.machine.Store() == "" {
+		m.raft.Apply(fsm.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
+	}
+	l.update(func(now time.Duration) {
+		l.follow(now)
+		l.master.Ready(revision, now)
+	})
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-changed:
+			l.push()
 		}
 	}
 }
 
-func (m *Member) beginToLead(epoch uint64) {
-	config := m.raft.GetConfiguration()
-	if config.Error() != nil || m.raft.CurrentTerm() != epoch || m.raft.State() != raft.Leader {
+// serve makes it known that this leadership serves. l.mu must be held.
+func (l *leadership) serve() {
+	m := l.of
+	if l.serving || !l.master.Serving() || l.ctx.Err() != nil {
 		return
 	}
-	l := &leadership{epoch: epoch, members: config.Configuration()}
-	// One who was slow to take over must not put an earlier epoch in the place of the present one.
-	for {
-		present := m.lead.Load()
-		if present != nil && present.epoch >= epoch {
-			return
-		}
-		if m.lead.CompareAndSwap(present, l) {
-			break
+	l.serving, l.members = true, l.config // what stood in the log before this epoch is committed now
+	m.lead.Store(l)
+	m.metrics.epochs.Inc()
+	m.log.Info("this frontend is the master", "epoch", l.epoch, "revision", m.machine.Revision())
+	m.masters.tell()
+	go m.joined() // it writes to the disk
+}
+
+// committed notes that the latest configuration is committed.
+func (l *leadership) committed() {
+	l.configure()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.members = l.config
+}
+
+// member is a member of the group as far as that is committed.
+func (l *leadership) member(id raft.ServerID) (raft.Server, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return find(l.members, id)
+}
+
+// address is where a member of the latest configuration is reached; "" for none.
+func (l *leadership) address(id raft.ServerID) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, _ := find(l.config, id)
+	return string(s.Address)
+}
+
+func find(c raft.Configuration, id raft.ServerID) (raft.Server, bool) {
+	for _, s := range c.Servers {
+		if s.ID == id {
+			return s, true
 		}
 	}
-	m.log.Info("this frontend is the master", "epoch", epoch, "revision", m.machine.Revision())
-	m.masters.tell()
-	m.joined()
+	return raft.Server{}, false
 }
 
 // leads is the present leadership; nil if this member is not the master, or not yet.

@@ -14,7 +14,9 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cache"
 	"laurel/fsm"
+	"laurel/score"
 )
 
 // Options say who a member is and where it lives.
@@ -38,8 +40,12 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial dialer
-	wrap func(store) store
+	dial   dialer
+	listen listener
+	wrap   func(store) store
+	clock  func() time.Duration
+	tune   func(*raft.Config)
+	rules  cache.Break
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -51,6 +57,9 @@ const (
 	commitTimeout   = 20 * time.Millisecond // followers learn that an entry is committed within one to two of these
 	transportLimit  = 5 * time.Second       // one message of Raft
 )
+
+// answersBytes bounds the memory of the answers that a member holds, about.
+const answersBytes = 64 << 20
 
 const (
 	snapshotEntries  = 8192
@@ -77,10 +86,16 @@ type Member struct {
 	gatherer  *gatherer
 	confirm   confirmer
 
-	lead      atomic.Pointer[leadership]
+	frontend  *cache.Frontend
+	pulled    *pulled
+	questions Questions
+	load      atomic.Pointer[func() score.Load]
+	clock     func() time.Duration
+	reign     atomic.Pointer[leadership] // since Raft elected this member
+	lead      atomic.Pointer[leadership] // since that serves
 	masters   *masterWatch
 	neighbour *neighbours
-	changing  sync.Mutex // one change of the membership at a time
+	changing  turn // one change of the membership at a time
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -115,7 +130,10 @@ func Start(opts Options) (*Member, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Member{opts: opts, log: opts.Logger, ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	if opts.clock == nil {
+		opts.clock = clock
+	}
+	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
 	if err := m.start(); err != nil {
 		var storage *StorageError
 		if errors.As(err, &storage) {
@@ -150,11 +168,13 @@ func (m *Member) start() (err error) {
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial); err != nil {
+	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial, m.opts.listen); err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
 	m.run(m.storage.watch)
+	// It must be there before Raft is: its acks count from the start of the process.
+	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.rules)
 	elected := make(chan bool, 16)
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
@@ -163,9 +183,12 @@ func (m *Member) start() (err error) {
 	m.neighbour = newNeighbours(m)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
+	m.pulled = newPulled(m)
 	m.metrics.observe(m)
+	m.port.serveStreams(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
+	m.run(m.pulled.run)
 	m.run(m.announce)
 	return nil
 }
@@ -220,6 +243,8 @@ func (m *Member) scaled(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * m.opts.TimeScale)
 }
 
+func (m *Member) timings() cache.Timings { return cache.DefaultTimings.Scaled(m.opts.TimeScale) }
+
 func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = m.storage.serverID
@@ -235,6 +260,9 @@ func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
 	c.Logger = raftLogger(m.log)
+	if m.opts.tune != nil {
+		m.opts.tune(c)
+	}
 	return c
 }
 
@@ -259,8 +287,12 @@ func (m *Member) joined() {
 	}
 }
 
-// ServeForwarded is what answers requests that other members forward to this one. It must be called once, before they do.
-func (m *Member) ServeForwarded(h http.Handler) { m.port.serve(m.peerHandler(h), m.log) }
+// ServeForwarded is what answers requests that other members forward to this one, and what finds the question for a key. It must be called once,
+// before anybody asks.
+func (m *Member) ServeForwarded(h http.Handler, q Questions) {
+	m.questions = q
+	m.port.serve(m.peerHandler(h), m.log)
+}
 
 // Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver
 // first. Posts that are under way are brought to an end, for at most a second. Where the disk hangs, Close waits for it.

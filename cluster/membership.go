@@ -146,6 +146,10 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if lead == nil {
 		return notMaster()
 	}
+	lead.configure()
+	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
+		return notMaster()
+	}
 	err := m.await(m.ctx, f())
 	switch {
 	case err == nil:
@@ -154,10 +158,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	default:
 		return score.Problemf(score.OutcomeUnknown, "the change of the membership may or may not be committed (%v); see laurel cluster status", err)
 	}
-	config := m.raft.GetConfiguration()
-	if config.Error() == nil {
-		lead.setMembers(config.Configuration())
-	}
+	lead.committed()
 	return nil
 }
 
@@ -222,7 +223,16 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if leaver.ID == m.storage.serverID {
 		return leaver, nil
 	}
-	return leaver, m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
+	lead := m.leads()
+	if lead == nil {
+		return nil, notMaster()
+	}
+	lead.dismiss(ctx, leaver.ID)
+	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
+	if err != nil {
+		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
+	}
+	return leaver, err
 }
 
 func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {

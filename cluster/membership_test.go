@@ -48,7 +48,7 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID+" knows all of all", func() error {
 			f := n.member().Frontends()
-			if f.Master != master.opts.ID || f.Mode != Mode || len(f.Frontends) != 3 {
+			if f.Master != master.opts.ID || f.Mode != score.Push || len(f.Frontends) != 3 {
 				return fmt.Errorf("%+v", f)
 			}
 			for _, e := range f.Frontends {

@@ -11,10 +11,15 @@ type metrics struct {
 	events      *prometheus.CounterVec
 	entryEvents prometheus.Histogram
 	commit      prometheus.Histogram
+	release     prometheus.Histogram
 	diskWrite   prometheus.Histogram
 	retries     prometheus.Counter
 	forwarded   prometheus.Counter
 	rounds      prometheus.Counter
+	polls       *prometheus.CounterVec
+	pulledAge   prometheus.Histogram
+	epochs      prometheus.Counter
+	streamsLost prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -30,6 +35,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help: "Events that went together as one entry of the log, or as one call to the master."}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "laurel_commit_seconds", Buckets: seconds,
 			Help: "Time from proposing an entry until it was committed and applied, at the master."}),
+		release: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "laurel_release_seconds", Buckets: seconds,
+			Help: "Time from a commit until every frontend that may answer had it, at the master."}),
 		diskWrite: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "laurel_log_write_seconds", Buckets: seconds,
 			Help: "Time of one write of the Raft log or of Raft's vote, with its wait for the disk."}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_post_retries_total",
@@ -38,7 +45,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		rounds: prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_confirm_rounds_total",
 			Help: "Rounds in which this master asked the voters whether it is still the master."}),
 	}
-	r.MustRegister(m.events, m.entryEvents, m.commit, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	m.polls = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_polls_total",
+		Help: "Answers polled in pull mode, by outcome: new, same, changed, gone, failed."}, []string{"outcome"})
+	m.pulledAge = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "laurel_pulled_age_seconds", Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
+		Help: "Age of the answers given from memory in pull mode."})
+	m.epochs = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_epochs_total", Help: "Epochs in which this frontend began to serve as master."})
+	m.streamsLost = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_streams_lost_total", Help: "Streams from this master to a frontend that were lost."})
+	r.MustRegister(m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 
@@ -51,6 +64,11 @@ func (m *metrics) observe(member *Member) {
 	gauge("laurel_applied_index", "Index of the last log entry in this frontend's database.", func() float64 { return float64(member.machine.Applied()) })
 	gauge("laurel_log_index", "Index of the last entry in this frontend's log.", func() float64 { return float64(member.raft.LastIndex()) })
 	gauge("laurel_epoch", "The Raft term.", func() float64 { return float64(member.raft.CurrentTerm()) })
+	gauge("laurel_lease_seconds", "What is left of this frontend's lease; 0 without one.", func() float64 { return member.frontend.State().Lease.Seconds() })
+	gauge("laurel_pushed_revision", "P: this frontend's cache has every change up to this revision.", func() float64 { return float64(member.frontend.State().Pushed) })
+	gauge("laurel_released_revision", "R: the changes up to this revision may be seen here.", func() float64 { return float64(member.frontend.State().Released) })
+	gauge("laurel_answers_bytes", "Memory of the answers held in push mode, about.", func() float64 { return float64(member.frontend.State().Bytes) })
+	gauge("laurel_push_behind", "Most pushes that one frontend has not acked yet, at the master.", func() float64 { return float64(member.behind()) })
 	gauge("laurel_posts_waiting", "Posts that wait to be written or handed to the master.", func() float64 { return float64(member.gatherer.waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
 		if member.leads() != nil {

@@ -28,6 +28,10 @@ type peerStatus struct {
 	State    string        `json:"state"`
 	Revision uint64        `json:"revision"`
 	Applied  uint64        `json:"applied"`
+	Pushed   uint64        `json:"pushed"`
+	Released uint64        `json:"released"`
+	LeaseMS  int64         `json:"lease_ms"` // what is left of the lease, 0 without one
+	Load     score.Load    `json:"load"`
 	Joined   bool          `json:"joined"` // it has been a member of its group, and may have been removed since
 	// Asker is the place of the member that asks; only a master says it.
 	Asker *place `json:"asker,omitzero"`
@@ -44,6 +48,11 @@ func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.storage.serverID, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
 		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
+	state := m.frontend.State()
+	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
+	if load := m.load.Load(); load != nil {
+		s.Load = (*load)()
+	}
 	if addr == "" {
 		s.State = score.Starting
 	}
@@ -54,6 +63,8 @@ func (m *Member) status(from string) peerStatus {
 	}
 	return s
 }
+
+func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // placeOf is nil for one whose place is being decided on: it is being taken in, or out.
 func (m *Member) placeOf(lead *leadership, id raft.ServerID) *place {
@@ -189,7 +200,7 @@ func (n *neighbours) masters() []string {
 // Frontends is the group as this member sees it.
 func (m *Member) Frontends() score.Frontends {
 	addr, master := m.raft.LeaderWithID()
-	f := score.Frontends{Mode: Mode, Epoch: m.raft.CurrentTerm(), Frontends: []score.Frontend{}}
+	f := score.Frontends{Mode: m.CacheMode(), Epoch: m.raft.CurrentTerm(), Frontends: []score.Frontend{}}
 	for _, s := range m.servers() {
 		id := memberID(s.ID)
 		e := score.Frontend{ID: id, Peer: string(s.Address), Voter: s.Suffrage == raft.Voter, Master: addr != "" && s.ID == master, State: score.Unreachable}
@@ -197,10 +208,9 @@ func (m *Member) Frontends() score.Frontends {
 			f.Master = id
 		}
 		if s.ID == m.storage.serverID {
-			own := m.status("")
-			e.URL, e.State, e.Revision = own.URL, own.State, own.Revision
+			m.status("").show(&e)
 		} else if h, fresh := m.neighbour.last(s.ID); fresh {
-			e.URL, e.State, e.Revision = h.URL, h.State, h.Revision
+			h.show(&e)
 		} else {
 			e.URL, e.Revision = h.URL, h.Revision
 		}
@@ -209,5 +219,7 @@ func (m *Member) Frontends() score.Frontends {
 	return f
 }
 
-// Mode is how frontends that are not the master answer reads.
-const Mode = "forward"
+func (s peerStatus) show(e *score.Frontend) {
+	e.URL, e.State, e.Revision, e.Pushed, e.Released, e.LeaseMS, e.Leased = s.URL, s.State, s.Revision, s.Pushed, s.Released, s.LeaseMS, s.LeaseMS > 0
+	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
+}

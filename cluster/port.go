@@ -20,6 +20,7 @@ import (
 const (
 	carriesRaft = 'R'
 	carriesHTTP = 'H'
+	carriesPush = 'P' // the push protocol; goes on like Raft's
 )
 
 const (
@@ -33,6 +34,9 @@ const (
 // dialer makes a connection; see net.Dialer.DialContext.
 type dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 
+// listener listens; see net.Listen.
+type listener func(network, addr string) (net.Listener, error)
+
 type port struct {
 	net.Listener
 	address  address
@@ -40,6 +44,7 @@ type port struct {
 	dial     dialer
 	raft     chan net.Conn
 	http     chan net.Conn
+	push     chan net.Conn
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	server   *http.Server
@@ -55,12 +60,15 @@ type address string
 func (a address) Network() string { return "tcp" }
 func (a address) String() string  { return string(a) }
 
-func listenPort(addr string, id raft.ServerID, dial dialer) (*port, error) {
+func listenPort(addr string, id raft.ServerID, dial dialer, listen listener) (*port, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", addr)
+	if listen == nil {
+		listen = net.Listen
+	}
+	l, err := listen("tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +81,7 @@ func listenPort(addr string, id raft.ServerID, dial dialer) (*port, error) {
 		dial = new(net.Dialer).DialContext
 	}
 	p := &port{Listener: l, address: address(net.JoinHostPort(host, number)), serverID: id, dial: dial,
-		raft: make(chan net.Conn), http: make(chan net.Conn, unservedHTTP), open: map[*conn]struct{}{}}
+		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, unservedHTTP), open: map[*conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -115,6 +123,10 @@ func (c *conn) Close() error {
 }
 
 func (p *port) connect(ctx context.Context, addr string, hello []byte) (net.Conn, error) {
+	// net/http goes on dialing when nobody waits for it any more.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
 	dialed, err := p.dial(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -172,13 +184,17 @@ func (p *port) readHello(r io.Reader) (chan<- net.Conn, error) {
 	switch b[0] {
 	case carriesHTTP:
 		return p.http, nil
-	case carriesRaft:
+	case carriesRaft, carriesPush:
+		to := p.raft
+		if b[0] == carriesPush {
+			to = p.push
+		}
 		if _, err := io.ReadFull(r, b[:1]); err != nil {
 			return nil, err
 		}
 		id := b[1 : 1+int(b[0])]
 		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.serverID {
-			return p.raft, nil
+			return to, nil
 		}
 	}
 	return nil, errHello
@@ -257,5 +273,24 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
 	addr, id, _ := strings.Cut(string(to), "/")
-	return l.connect(ctx, addr, append([]byte{carriesRaft, byte(len(id))}, id...))
+	return l.connect(ctx, addr, hello(carriesRaft, raft.ServerID(id)))
+}
+
+// hello begins a connection that is for one member alone.
+func hello(carries byte, to raft.ServerID) []byte {
+	return append([]byte{carries, byte(len(to))}, to...)
+}
+
+// serveStreams has serve take the streams of masters until the port is closed.
+func (p *port) serveStreams(serve func(net.Conn)) {
+	go func() {
+		for {
+			select {
+			case c := <-p.push:
+				go serve(c)
+			case <-p.ctx.Done():
+				return
+			}
+		}
+	}()
 }

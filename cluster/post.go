@@ -159,6 +159,11 @@ func deliver(batch []*item, results []outcome, err error) {
 
 // propose makes one entry of the posts and waits until it is committed and applied.
 func (m *Member) propose(batch []*item) {
+	reign := m.reign.Load()
+	if reign == nil || m.raft.CurrentTerm() != reign.epoch {
+		deliver(batch, nil, errNoMaster) // elected, but not begun
+		return
+	}
 	posts := make([]fsm.EncodedPost, len(batch))
 	for i, it := range batch {
 		posts[i] = it.post
@@ -181,10 +186,30 @@ func (m *Member) propose(batch []*item) {
 		deliver(batch, nil, errUnknown) // committed, but this member's own state machine has failed
 		return
 	}
+	start = time.Now()
+	err = reign.awaitReleased(m.ctx, m.seen(applied))
+	m.metrics.release.Observe(time.Since(start).Seconds())
+	if err != nil {
+		deliver(batch, nil, err)
+		return
+	}
 	for i, it := range batch {
 		m.metrics.count(applied[i])
 		it.done <- outcome{results: applied[i]}
 	}
+}
+
+// seen is the revision that must be visible before anybody is told of an outcome. A refusal, too, tells something of the state.
+func (m *Member) seen(o fsm.Outcome) (revision uint64) {
+	for _, results := range o {
+		for i := range results {
+			if results[i].Problem != nil {
+				return m.machine.Revision()
+			}
+			revision = max(revision, results[i].Revision)
+		}
+	}
+	return revision
 }
 
 // answer is how the master answers a forwarded post: with results or with what refused all of it.

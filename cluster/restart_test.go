@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
 	"laurel/score"
 )
 
@@ -109,7 +112,8 @@ func TestAStateThatIsAheadOfTheLogIsDiscarded(t *testing.T) {
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))
 	n.stop()
-	if err := errors.Join(os.Remove(filepath.Join(n.opts.Dir, logFile)), os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir))); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(n.opts.Dir, voteFile)), os.RemoveAll(filepath.Join(n.opts.Dir, logDir)),
+		os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir))); err != nil {
 		t.Fatal(err)
 	}
 	m := n.start()
@@ -170,7 +174,7 @@ func TestADamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 	snapshots(t, n, "bard/a", 2)
 	m := n.member()
 	eventually(t, "the log is shortened", func() error {
-		if first, err := m.storage.bolt.FirstIndex(); err != nil || first == 1 {
+		if first, err := m.storage.log.FirstIndex(); err != nil || first == 1 {
 			return fmt.Errorf("it begins at %d: %v", first, err)
 		}
 		return nil
@@ -216,4 +220,114 @@ func TestADirectoryThatIsNotOurMembersIsRefused(t *testing.T) {
 	if _, err := read(context.Background(), g.master().member()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testing.T) {
+	g := newGroup(t, 3, func(o *Options) { o.SnapshotEntries = 5 })
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	g.agree(3)
+	late := g.others(g.master())[0]
+	had, err := late.member().storage.log.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	late.stop()
+	revision := 3 + snapshots(t, g.master(), "bard/b", 2)
+	eventually(t, "the master has dropped what the follower lacks", func() error {
+		first, err := g.master().member().storage.log.FirstIndex()
+		if err == nil && first <= had+1 {
+			err = fmt.Errorf("its log begins at %d", first)
+		}
+		return err
+	})
+	late.start()
+	for i := uint64(1); i <= 2; i++ {
+		g.settle()
+		mustPost(t, late, alerts("bard/c", i, 1))
+		g.agree(revision + i)
+		if first, err := late.member().storage.log.FirstIndex(); err != nil || first <= had+1 {
+			t.Errorf("its log begins at %d, %v, and ended at %d before", first, err, had)
+		}
+		late.stop()
+		late.start()
+	}
+	g.settle()
+	g.agree(revision + 2)
+}
+
+func TestALogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
+	g := newGroup(t, 1)
+	n := g.nodes[0]
+	mustPost(t, n, alerts("bard/a", 1, 10))
+	if err := n.member().raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	shortenLog(t, n, 2)
+	n.start()
+	mustPost(t, n, alerts("bard/a", 11, 5))
+	n.stop()
+	n.start()
+	g.agree(15)
+}
+
+// shortenLog removes the newest entries of a member that is stopped.
+func shortenLog(t *testing.T, n *node, by uint64) {
+	t.Helper()
+	l := mustOpenLog(t, filepath.Join(n.opts.Dir, logDir))
+	last, err := l.LastIndex()
+	if err == nil {
+		err = errors.Join(l.DeleteRange(last+1-by, last), l.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, n *node){
+		"the log":    func(t *testing.T, n *node) { remove(t, n, logDir); loseState(t, n) },
+		"the vote":   func(t *testing.T, n *node) { remove(t, n, voteFile); loseState(t, n) },
+		"its newest": func(t *testing.T, n *node) { shortenLog(t, n, 1) },
+		"an old log": func(t *testing.T, n *node) { logOfOld(t, n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGroup(t, 1)
+			n := g.nodes[0]
+			mustPost(t, n, alerts("bard/a", 1, 5))
+			g.agree(5)
+			n.stop()
+			spoil(t, n)
+			for range 2 {
+				if _, err := Start(n.again()); err == nil || !strings.Contains(err.Error(), remedy) {
+					t.Fatalf("got %v", err)
+				}
+			}
+		})
+	}
+}
+
+func remove(t *testing.T, n *node, name string) {
+	t.Helper()
+	if err := os.RemoveAll(filepath.Join(n.opts.Dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logOfOld makes the directory one whose log is in the file that now has the vote alone.
+func logOfOld(t *testing.T, n *node) {
+	t.Helper()
+	remove(t, n, logDir)
+	db, err := raftboltdb.NewBoltStore(filepath.Join(n.opts.Dir, voteFile))
+	if err == nil {
+		err = errors.Join(db.StoreLog(&raft.Log{Index: 1, Term: 1}), db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join(n.opts.Dir, logDir)); err == nil {
+			t.Error("an empty log was made beside it")
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -10,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
@@ -43,9 +46,11 @@ func memberID(s raft.ServerID) string {
 const (
 	identityFile = "member.json"
 	removedFile  = "removed"
-	logFile      = "raft.db"
+	voteFile     = "raft.db"
+	logDir       = "wal"
 	snapshotDir  = "snapshots" // hashicorp/raft names it
 	keepSnapshot = 2
+	termKey      = "CurrentTerm" // hashicorp/raft names it
 	// logCache is the number of entries kept in memory for followers that are a little behind. With entries of at most maxEntryBytes it
 	// bounds the memory.
 	logCache = 128
@@ -57,8 +62,9 @@ type storage struct {
 	*disk
 	dir       string
 	serverID  raft.ServerID
-	joined    atomic.Bool // identity.Joined, as it is now
-	bolt      *raftboltdb.BoltStore
+	joined    atomic.Bool           // identity.Joined, as it is now
+	votes     *raftboltdb.BoltStore // Raft's term and vote; its lock is that of the whole directory
+	log       *segmentedLog
 	cachedLog raft.LogStore
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
@@ -78,26 +84,17 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	}
 	s = &storage{identity: who, dir: o.Dir, serverID: who.serverID()}
 	s.joined.Store(who.Joined)
-	s.bolt, err = raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(o.Dir, logFile),
-		BoltOptions: &bbolt.Options{
-			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-		},
-	})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("the data directory %s is in use by another frontend", o.Dir)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the log in %s: %w", o.Dir, err)
+	if err := s.openLogAndVotes(log); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			s.Close()
 		}
 	}()
-	s.disk = newDisk(s.bolt, o, m, fatal)
+	s.disk = newDisk(apart{s.log, s.votes}, o, m, fatal)
 	if o.wrap != nil {
-		s.disk.store = o.wrap(s.bolt)
+		s.disk.store = o.wrap(s.disk.store)
 	}
 	s.stable = s.disk
 	if s.cachedLog, err = raft.NewLogCache(logCache, s.disk); err != nil {
@@ -113,6 +110,58 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 		return s, &EmptyError{o.Dir}
 	}
 	return s, nil
+}
+
+func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
+	s.votes, err = raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(s.dir, voteFile),
+		BoltOptions: &bbolt.Options{
+			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+	})
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
+	}
+	if err != nil {
+		return s.ofTheDisk(fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	old, err := s.votes.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read %s in %s: %w", voteFile, s.dir, err)
+	}
+	if old > 0 {
+		return fmt.Errorf("%s in %s has a log in it, which an older version wrote; %s", voteFile, s.dir, remedy)
+	}
+	// With half of what it told the others, a voter could let a master be elected that lacks what was acked. Raft stores a term before the
+	// first entry, and the log is made before that.
+	term, err := s.votes.GetUint64([]byte(termKey))
+	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return fmt.Errorf("read the term in %s: %w", s.dir, err)
+	}
+	dir := filepath.Join(s.dir, logDir)
+	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); err != nil && term > 0 {
+		return fmt.Errorf("the log that belongs to %s in %s is missing (%w); %s", voteFile, s.dir, err, remedy)
+	}
+	if s.log, err = openLog(dir, log); err != nil {
+		return s.ofTheDisk(err)
+	}
+	if last, err := s.log.LastIndex(); err != nil || last > 0 && term == 0 {
+		return cmp.Or(err, fmt.Errorf("%s, which belongs to the log in %s, is missing; %s", voteFile, s.dir, remedy))
+	}
+	return syncDir(s.dir)
+}
+
+// ofTheDisk makes an error one of the disk if room, or another disk, is all that it takes.
+func (s *storage) ofTheDisk(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+		return &StorageError{s.dir, err}
+	}
+	return err
 }
 
 // EmptyError says that there is no member in the data directory and none was to be made.
@@ -134,7 +183,7 @@ func loadIdentity(o Options) (identity, error) {
 	}
 	var who identity
 	if err := json.Unmarshal(b, &who); err != nil || who.Instance == "" {
-		return who, fmt.Errorf("%s is damaged; leave the group, empty the directory and join anew", path)
+		return who, fmt.Errorf("%s is damaged; %s", path, remedy)
 	}
 	if who.ID != o.ID {
 		return who, fmt.Errorf("the data in %s belongs to the frontend %q, not to %q", o.Dir, who.ID, o.ID)
@@ -214,21 +263,35 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 	if len(list) > 0 {
 		newest = list[0].Index
 	}
-	last, err := s.bolt.LastIndex()
+	last, err := s.store.LastIndex()
 	if err != nil {
 		return err
 	}
 	if m.Applied() > max(newest, last) {
+		if s.existing {
+			return fmt.Errorf("the log in %s ends at entry %d, but entry %d was applied: its end is damaged; %s", s.dir, last, m.Applied(), remedy)
+		}
 		if err := m.Discard("it is ahead of the log"); err != nil {
 			return err
 		}
 	}
-	if m.Applied() >= newest {
-		return nil
+	if m.Applied() < newest {
+		if err := s.restoreNewest(m, list, newest, log); err != nil {
+			return err
+		}
 	}
+	if last < newest {
+		// A crash came between a snapshot from the master and Raft's dropping the log before it, to which the next entry would not fit.
+		return clearLog(s.store)
+	}
+	return nil
+}
+
+func (s *storage) restoreNewest(m *fsm.Machine, list []*raft.SnapshotMeta, newest uint64, log *slog.Logger) error {
 	var damaged []string
 	for _, meta := range list {
-		if err = s.restore(m, meta); err == nil {
+		err := s.restore(m, meta)
+		if err == nil {
 			log.Info("restored the state from a snapshot", "snapshot", meta.ID, "index", meta.Index, "revision", m.Revision())
 			return s.goOn(meta.Index, newest, damaged)
 		}
@@ -251,9 +314,9 @@ func (s *storage) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
 // between: a voter that forgets what it has told others to have could let a master be elected that never had it.
 func (s *storage) goOn(from, newest uint64, damaged []string) error {
 	for i := from + 1; i <= newest; i++ {
-		if err := s.bolt.GetLog(i, new(raft.Log)); err != nil {
-			return fmt.Errorf("the snapshots %s in %s are damaged, and the log lacks entry %d to do without; leave the group, empty the directory and join anew",
-				strings.Join(damaged, ", "), s.dir, i)
+		if err := s.store.GetLog(i, new(raft.Log)); err != nil {
+			return fmt.Errorf("the snapshots %s in %s are damaged, and the log lacks entry %d to do without; %s",
+				strings.Join(damaged, ", "), s.dir, i, remedy)
 		}
 	}
 	for _, id := range damaged {
@@ -271,4 +334,10 @@ func (s *storage) markRemoved() error {
 	return writeDurably(filepath.Join(s.dir, removedFile), []byte("removed "+time.Now().UTC().Format(time.RFC3339)+"\n"))
 }
 
-func (s *storage) Close() error { return s.bolt.Close() }
+func (s *storage) Close() error {
+	var err error
+	if s.log != nil {
+		err = s.log.Close()
+	}
+	return errors.Join(err, s.votes.Close()) // the lock last
+}

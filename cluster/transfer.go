@@ -67,14 +67,22 @@ var errNoSuccessor = errors.New("no other voter answers")
 // handOver tries one after the other until one of them is the master, or at least this member is none.
 func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
 	err := errNoSuccessor
+	if len(successors) == 0 {
+		return err
+	}
+	if reign := m.reign.Load(); reign != nil {
+		reign.retire(ctx)
+		defer reign.resume() // without effect where another is the master now
+	}
 	for range transferTries {
 		for _, s := range successors {
+			// Taking the leases back may have used up the time; and what Raft is asked while it is shut down it never answers.
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
 			if err == nil || m.raft.State() != raft.Leader {
 				return nil
-			}
-			if ctx.Err() != nil {
-				return err
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"io"
+	"sync"
 
 	"github.com/hashicorp/raft"
 )
@@ -15,7 +16,11 @@ func receiver(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 
 // AppendEntriesPipeline opens a pipeline.
 func (t transport) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
-	return t.NetworkTransport.AppendEntriesPipeline(id, receiver(id, to))
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, receiver(id, to))
+	if err != nil {
+		return nil, err
+	}
+	return newPipeline(p), nil
 }
 
 // AppendEntries sends entries of the log.
@@ -41,4 +46,46 @@ func (t transport) InstallSnapshot(id raft.ServerID, to raft.ServerAddress, q *r
 // TimeoutNow makes another member stand for election at once.
 func (t transport) TimeoutNow(id raft.ServerID, to raft.ServerAddress, q *raft.TimeoutNowRequest, a *raft.TimeoutNowResponse) error {
 	return t.NetworkTransport.TimeoutNow(id, receiver(id, to), q, a)
+}
+
+// pipeline ends at the first answer that is not a success. hashicorp/raft takes no answers after that one, and its own pipeline does not take
+// entries then: whoever was handing one over would hang, the follower would get no more entries from this master, and Close would never return.
+type pipeline struct {
+	raft.AppendPipeline
+	answers chan raft.AppendFuture
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newPipeline(inner raft.AppendPipeline) *pipeline {
+	p := &pipeline{AppendPipeline: inner, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	go p.pass()
+	return p
+}
+
+func (p *pipeline) pass() {
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			if f.Error() != nil || !f.Response().Success || f.Response().Term > f.Request().Term {
+				p.AppendPipeline.Close()
+			}
+			select {
+			case p.answers <- f:
+			case <-p.closed:
+				return
+			}
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// Consumer gives the answers, in order.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
+
+// Close ends the pipeline. It may be called again.
+func (p *pipeline) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return p.AppendPipeline.Close()
 }

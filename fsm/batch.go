@@ -279,6 +279,15 @@ func (b *batch) flush(applied uint64) error {
 	return b.put(metaBucket, revisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
 }
 
+// setStore names the store, if it has no name yet.
+func (b *batch) setStore(name string) error {
+	if b.m.Store() != "" {
+		return nil
+	}
+	b.m.store.Store(&name)
+	return b.put(metaBucket, storeKey, []byte(name))
+}
+
 // setMode sets the cache mode of the group.
 func (b *batch) setMode(mode score.CacheMode) error {
 	b.m.keepMode(mode)

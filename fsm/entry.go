@@ -12,13 +12,13 @@ import (
 
 // An entry of the log is a version byte, then in the protobuf wire format
 //
-//	entry  { repeated post = 1; cache_mode = 2 }
+//	entry  { repeated post = 1; cache_mode = 2; store = 3 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10 }
 //
 // with the event's data as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
 // must stop: to skip it would make its state differ from the others'.
-// An entry has posts or a cache mode, 1 for push and 2 for pull.
+// An entry has posts, or a cache mode, 1 for push and 2 for pull, or the store's name, of which the first counts.
 const entryVersion = 1
 
 const (
@@ -52,6 +52,16 @@ func EncodeCacheMode(mode score.CacheMode) ([]byte, error) {
 	}
 	b := protowire.AppendTag([]byte{entryVersion}, 2, protowire.VarintType)
 	return protowire.AppendVarint(b, number), nil
+}
+
+// maxStore bounds the name of a store, in bytes.
+const maxStore = 64
+
+// EncodeStore writes the name of the store as an entry of the log. Ids that clients hold begin with it, so that those of another store are not
+// taken for this one's.
+func EncodeStore(name string) []byte {
+	b := protowire.AppendTag([]byte{entryVersion}, 3, protowire.BytesType)
+	return protowire.AppendString(b, name)
 }
 
 // EncodedPost is a post in the form it has in the log. It is made where the post arrives, and travels and is gathered as it is.
@@ -235,6 +245,7 @@ func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, 
 type says struct {
 	posts []post
 	mode  score.CacheMode // "" if it sets none
+	store string          // "" if it gives none
 }
 
 // decodeEntry reads an entry. Its posts share b's memory.
@@ -250,6 +261,10 @@ func decodeEntry(b []byte) (e says, err error) {
 				}
 			}
 			return e.mode != ""
+		}
+		if n == 3 {
+			e.store = string(wire)
+			return len(wire) > 0 && len(wire) <= maxStore
 		}
 		p, err := decodePost(wire)
 		e.posts = append(e.posts, p)

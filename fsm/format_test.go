@@ -95,7 +95,7 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	}
 }
 
-func TestTheCacheModeKeepsItsFormatAndOutlivesRestartsAndSnapshots(t *testing.T) {
+func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 	pull, err := EncodeCacheMode(score.Pull)
 	if err != nil {
 		t.Fatal(err)
@@ -127,6 +127,16 @@ func TestTheCacheModeKeepsItsFormatAndOutlivesRestartsAndSnapshots(t *testing.T)
 		if mode := machine.CacheMode(); mode != score.Pull || machine.Revision() != 0 {
 			t.Errorf("%s it is in mode %q at revision %d, want pull at 0", name, mode, machine.Revision())
 		}
+	}
+	for _, name := range []string{"first", "second"} {
+		index := reopened.Applied() + 1
+		if _, err := reopened.Apply([]Entry{{Index: index, Data: golden(t, "entry-store-"+name+"-v1.hex", EncodeStore(name))}}, index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := newMachine(t)
+	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" || restored.Store() != "" {
+		t.Errorf("the store is called %q, want first: %v", copied.Store(), err)
 	}
 	if _, err := EncodeCacheMode("shove"); err == nil {
 		t.Error("an unknown mode was encoded")

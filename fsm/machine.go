@@ -36,6 +36,7 @@ type Machine struct {
 	applied  atomic.Uint64 // index of the last log entry applied
 	revision atomic.Uint64
 	mode     atomic.Pointer[score.CacheMode]
+	store    atomic.Pointer[string]
 	more     reached
 }
 
@@ -83,6 +84,7 @@ var buckets = [][]byte{awardBucket, boardBucket, contestBucket, markBucket, meda
 var (
 	appliedKey  = []byte("applied")
 	revisionKey = []byte("revision")
+	storeKey    = []byte("store")
 	modeKey     = []byte("mode") // the cache mode; push if there is none
 )
 
@@ -115,9 +117,15 @@ func (m *Machine) loadCounters() error {
 			return err
 		}
 		mode, err := get(tx.Bucket(metaBucket), modeKey)
+		if err != nil {
+			return err
+		}
+		store, err := get(tx.Bucket(metaBucket), storeKey)
 		m.applied.Store(applied)
 		m.revision.Store(revision)
 		m.keepMode(score.CacheMode(mode))
+		name := string(store)
+		m.store.Store(&name)
 		return err
 	})
 }
@@ -127,6 +135,9 @@ func (m *Machine) Applied() uint64 { return m.applied.Load() }
 
 // Revision is the number of events applied.
 func (m *Machine) Revision() uint64 { return m.revision.Load() }
+
+// Store is the name of the store; "" until it has one.
+func (m *Machine) Store() string { return *m.store.Load() }
 
 // CacheMode is the mode that the group is set to.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
@@ -309,6 +320,11 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 	}
 	if command.mode != "" {
 		if err := b.setMode(command.mode); err != nil {
+			return nil, err
+		}
+	}
+	if command.store != "" {
+		if err := b.setStore(command.store); err != nil {
 			return nil, err
 		}
 	}

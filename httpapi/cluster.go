@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,11 +22,16 @@ func (p *port) frontends(w http.ResponseWriter, r *http.Request) error {
 
 func (p *port) sayFrontends(w http.ResponseWriter, r *http.Request) error {
 	f := p.group.Frontends()
-	return say(w, r, answer{value: f, text: func(b *bytes.Buffer) { frontendsText(b, f) }})
+	return say(w, r, f, func(b *bytes.Buffer) { frontendsText(b, f) })
 }
 
 func frontendsText(b *bytes.Buffer, f score.Frontends) {
-	t := newTable(b, "ID", "URL", "PEER", "ROLE", "STATE", "WATCHERS", "REVISION")
+	master := "there is no master"
+	if f.Master != "" {
+		master = "the master is " + plain(f.Master)
+	}
+	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", plain(string(f.Mode)), f.Epoch, master)
+	t := newTable(b, "ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -34,7 +40,11 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		case m.Voter:
 			role = "voter"
 		}
-		t.row(m.ID, m.URL, m.Peer, role, m.State, strconv.Itoa(m.Watchers), strconv.FormatUint(m.Revision, 10))
+		lease := "-"
+		if m.Leased {
+			lease = strconv.FormatInt(m.LeaseMS, 10) + " ms"
+		}
+		t.row(m.ID, m.URL, m.Peer, role, m.State, lease, decimalOf(m.Pushed), decimalOf(m.Released), decimalOf(m.Revision), strconv.Itoa(m.Watchers))
 	}
 	t.end()
 }
@@ -72,7 +82,7 @@ func (p *port) join(w http.ResponseWriter, r *http.Request) error {
 
 // leave takes a member out of the group.
 func (p *port) leave(w http.ResponseWriter, r *http.Request) error {
-	q, err := parameters(r, "force")
+	q, err := parameters(r.URL.RawQuery, "force")
 	if err != nil {
 		return err
 	}
@@ -99,6 +109,23 @@ func (p *port) transfer(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := p.group.Transfer(r.Context(), body.To); err != nil {
+		return err
+	}
+	return p.sayFrontends(w, r)
+}
+
+// setCacheMode switches the whole group between push and pull.
+func (p *port) setCacheMode(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Mode score.CacheMode `json:"mode"`
+	}
+	if err := p.decodeBody(w, r, &body, required); err != nil {
+		return err
+	}
+	if body.Mode != score.Push && body.Mode != score.Pull {
+		return fieldProblem("mode", "got %s; want %s or %s", quoted(string(body.Mode)), score.Push, score.Pull)
+	}
+	if err := p.group.SetCacheMode(r.Context(), body.Mode); err != nil {
 		return err
 	}
 	return p.sayFrontends(w, r)

@@ -27,6 +27,8 @@ func TestMembershipIsChangedAtTheMaster(t *testing.T) {
 		{"POST", "/v1/cluster/transfer", `{"to":"f2"}`, "transfer f2"},
 		{"POST", "/v1/cluster/transfer", `{}`, "transfer "},
 		{"POST", "/v1/cluster/transfer", ``, "transfer "},
+		{"PUT", "/v1/cluster/cache", `{"mode":"pull"}`, "mode pull"},
+		{"PUT", "/v1/cluster/cache", `{"mode":"push"}`, "mode push"},
 	} {
 		a := ask(t, s, c.method, c.path, c.body, isJSON)
 		var f score.Frontends
@@ -54,6 +56,9 @@ func TestBadMembershipRequestIsRefusedByField(t *testing.T) {
 		{"POST", "/v1/cluster/members", `{"id`, ""},
 		{"DELETE", "/v1/cluster/members/f4?force=ture", "", "force"},
 		{"POST", "/v1/cluster/transfer", `{"too":"f2"}`, "too"},
+		{"PUT", "/v1/cluster/cache", `{"mode":"forward"}`, "mode"},
+		{"PUT", "/v1/cluster/cache", `{}`, "mode"},
+		{"PUT", "/v1/cluster/cache", ``, ""},
 	} {
 		if p := ask(t, s, c.method, c.path, c.body, isJSON).problem(t); p.Status != 400 || p.Field != c.field {
 			t.Errorf("%s %s: got %+v", c.path, c.body, p)
@@ -85,7 +90,7 @@ func TestFrontendsAreAnsweredWithoutTheMaster(t *testing.T) {
 	for _, path := range []string{"/v1/frontends", "/v1/cluster"} {
 		a := ask(t, s, "GET", path, "")
 		var f score.Frontends
-		if err := json.Unmarshal([]byte(a.body), &f); err != nil || len(f.Frontends) != 1 || f.Frontends[0].ID != "f1" {
+		if err := json.Unmarshal([]byte(a.body), &f); err != nil || len(f.Frontends) != 2 || f.Frontends[0].ID != "f1" {
 			t.Errorf("%s: got %s", path, a.body)
 		}
 	}

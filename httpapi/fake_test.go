@@ -18,23 +18,33 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cache"
 	"laurel/score"
 )
 
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
 type fakeGroup struct {
 	id        string
-	elsewhere bool // another is the master
+	elsewhere bool // another is the master, and the only one with a lease
+	unleased  bool // there is no lease here, though this is the master
+	keeps     bool // answers stay in memory once made
+	mode      score.CacheMode
 	post      func(score.Post) ([]score.Result, error)
-	read      func(context.Context) error // what Read fails with; nil for none
+	read      func(context.Context) error // what Answer fails with; nil for none
+	pull      func(key string) (e *cache.Entry, how string, age time.Duration, err error)
+	waits     func(context.Context) error // what Pull does first
+	age       time.Duration               // of the state here
+	unknown   bool                        // the age is
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	ready     error
 	records   *fakeRecords
 
 	mu      sync.Mutex
+	feed    *cache.Feed
 	posted  []score.Event
 	posts   int
-	members []string // what was done to the membership
+	members []string // what was done to the membership and the settings
+	kept    map[string]*cache.Entry
 }
 
 func (g *fakeGroup) ID() string   { return g.id }
@@ -78,16 +88,59 @@ func (g *fakeGroup) events() []score.Event {
 	return slices.Clone(g.posted)
 }
 
-func (g *fakeGroup) Read(ctx context.Context, f func(Records) error) error {
-	if g.elsewhere {
-		return score.Problemf(score.NoMaster, "not here")
+func (g *fakeGroup) leased() bool { return !g.elsewhere && !g.unleased && g.mode != score.Pull }
+
+func (g *fakeGroup) Hit(key []byte) *cache.Entry {
+	if !g.leased() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.kept[string(key)]
+}
+
+func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+	if !g.leased() {
+		return nil, "", cache.ErrNotLeased
 	}
 	if g.read != nil {
 		if err := g.read(ctx); err != nil {
-			return err
+			return nil, "", err
 		}
 	}
-	return f(g.records)
+	body, revision, err := ask(g.records)
+	if err != nil {
+		return nil, "", err
+	}
+	e := &cache.Entry{Body: body, Revision: revision}
+	if g.keeps {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.kept == nil {
+			g.kept = map[string]*cache.Entry{}
+		}
+		g.kept[key] = e
+	}
+	return e, cache.Load, nil
+}
+
+func (g *fakeGroup) Pull(ctx context.Context, key string) (*cache.Entry, string, time.Duration, error) {
+	if g.waits != nil {
+		if err := g.waits(ctx); err != nil {
+			return nil, "", 0, err
+		}
+	}
+	return g.pull(key)
+}
+
+func (g *fakeGroup) Stale(f func(Records) error) (time.Duration, bool, error) {
+	return g.age, !g.unknown, f(g.records)
+}
+
+func (g *fakeGroup) CacheMode() score.CacheMode { return cmp.Or(g.mode, score.Push) }
+
+func (g *fakeGroup) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
+	return g.note("mode " + string(mode))
 }
 
 func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
@@ -97,11 +150,28 @@ func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
 	return g.forward(w, r)
 }
 
+func (g *fakeGroup) Store() string { return "fake" }
+
+func (g *fakeGroup) Feed() *cache.Feed {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.feed == nil {
+		g.feed = cache.NewFeed()
+	}
+	return g.feed
+}
+
+func (g *fakeGroup) Epoch() uint64 { return 7 }
+
+func (g *fakeGroup) Carry(load func() score.Load) {}
+
 func (g *fakeGroup) Ready(ctx context.Context) error { return g.ready }
 
 func (g *fakeGroup) Frontends() score.Frontends {
-	return score.Frontends{Mode: modeForward, Epoch: 7, Master: g.id, Frontends: []score.Frontend{
-		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true, State: score.Serving, Revision: 8123}}}
+	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{
+		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true, State: score.Serving, Revision: 8123,
+			Leased: true, LeaseMS: 180, Pushed: 8123, Released: 8122},
+		{ID: "f2", URL: "http://127.0.0.1:8002", Peer: "127.0.0.1:9002", Voter: true, State: score.Unreachable, Revision: 8100}}}
 }
 
 func (g *fakeGroup) note(what string) error {

@@ -1,11 +1,11 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"laurel/httpapi/front"
@@ -18,23 +18,28 @@ var errNotHot = errors.New("not hot")
 // hotHandler appends a whole answer to dst and tells its status; or says why not, and has appended nothing.
 type hotHandler func(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int, err error)
 
-// hotRoute is a route that has a way past net/http. A request on that way, or not, gets the same answer.
+// hotRoute is a route that has a way past net/http. A request on that way, or not, gets the same answer. It has one of handle and read.
 type hotRoute struct {
 	name, path string // a path that ends with a slash is the beginning of paths
+	single     bool   // one segment follows the path
 	handle     hotHandler
-	metrics    requestMetrics
+	// read answers at once from memory, or not at all: then the handler for net/http does. Its status is 0 for not.
+	read    func(dst []byte, r *front.Request) (out []byte, status int)
+	metrics requestMetrics
 }
 
 // hot is the routes that are asked most.
 type hot struct {
-	port   *port
-	routes []hotRoute
+	port    *port
+	routes  []hotRoute
+	adapter adapter
 }
 
-func (p *port) hot() *hot {
-	return &hot{p, []hotRoute{
-		{http.MethodPost, "/v1/events", p.hotEvents, p.metrics.request(p.name, "/v1/events", http.MethodPost)},
-	}}
+// hot is the way past s, whose handler answers as p does.
+func (p *port) hot(s *http.Server) *hot {
+	return &hot{p, append(p.hotReads(),
+		hotRoute{name: http.MethodPost, path: "/v1/events", handle: p.hotEvents, metrics: p.metrics.request(p.name, "/v1/events", http.MethodPost)},
+	), adapter{s.Handler, s}}
 }
 
 // Answer does for the front what method.ServeHTTP does for net/http.
@@ -44,6 +49,14 @@ func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte,
 		return dst, false
 	}
 	start := time.Now()
+	if route.read != nil {
+		out, status := route.read(dst, r)
+		if status == 0 {
+			return h.adapter.answer(ctx, dst, r)
+		}
+		h.done(ctx, route, r, status, time.Since(start), nil)
+		return out, true
+	}
 	h.port.metrics.inFlight.Inc()
 	defer h.port.metrics.inFlight.Dec()
 	out, status, err := route.handle(ctx, dst, r)
@@ -53,23 +66,34 @@ func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte,
 	case err != nil:
 		out, status = h.fail(ctx, dst, r, err)
 	}
-	took := time.Since(start)
+	h.done(ctx, route, r, status, time.Since(start), err)
+	return out, true
+}
+
+// done counts and logs a request.
+func (h *hot) done(ctx context.Context, route *hotRoute, r *front.Request, status int, took time.Duration, err error) {
 	route.metrics.done(status, took, false)
 	if h.port.logs(ctx) {
 		h.port.logRequest(ctx, r.Method, string(r.Path), status, took, err)
 	}
-	return out, true
 }
 
 func (h *hot) find(r *front.Request) *hotRoute {
 	for i := range h.routes {
-		route := &h.routes[i]
-		if r.Method == route.name && (string(r.Path) == route.path ||
-			strings.HasSuffix(route.path, "/") && len(r.Path) > len(route.path) && string(r.Path[:len(route.path)]) == route.path) {
+		if route := &h.routes[i]; r.Method == route.name && route.leads(r.Path) {
 			return route
 		}
 	}
 	return nil
+}
+
+// leads tells whether a path is of the route.
+func (route *hotRoute) leads(path []byte) bool {
+	n := len(route.path)
+	if route.path[n-1] != '/' {
+		return string(path) == route.path
+	}
+	return len(path) > n && string(path[:n]) == route.path && !(route.single && bytes.IndexByte(path[n:], '/') >= 0)
 }
 
 // fail appends err as a problem. Nothing is appended where nobody waits for it.

@@ -1,16 +1,22 @@
 // Package httpapi is Laurel's interface to the world: routes, answers and problems over HTTP. It decodes what comes and checks its
 // form, hands it to the frontend's group, and writes what the group says. It knows the group only by the interfaces below.
 //
-// Read routes.go for what there is, events.go and ndjson.go for how events come in, read.go for how scores go out.
+// Read routes.go for what there is, events.go and ndjson.go for how events come in, question.go for what can be asked, read.go for the way
+// of an answer, and hot.go for the way past net/http.
 package httpapi
 
 import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cache"
+	"laurel/httpapi/watch"
 	"laurel/score"
 )
 
@@ -27,6 +33,10 @@ type Records interface {
 	Bard(source string) (b score.Bard, ok bool, err error)
 }
 
+// Ask makes the answer to a question from a view of the store: the body, nil if there is no such thing, and the revision that last changed
+// it. It takes nothing but the view.
+type Ask func(Records) (body []byte, revision uint64, err error)
+
 // Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
 // *score.Problem where a client can do something about them.
 type Group interface {
@@ -36,8 +46,27 @@ type Group interface {
 	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 	// Master tells whether this frontend believes to be the master.
 	Master() bool
-	// Read calls f with a view that has every event acked before the call. It works at the master only, else it is no_master.
-	Read(ctx context.Context, f func(Records) error) error
+
+	// Hit is the answer to key if it is in memory and may be given now; else nil. It is linearizable, and allocates nothing.
+	Hit(key []byte) *cache.Entry
+	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
+	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
+	Answer(ctx context.Context, key, tag string, ask Ask) (e *cache.Entry, how string, err error)
+	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
+	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
+	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
+	// false if nobody can tell.
+	Stale(f func(Records) error) (age time.Duration, known bool, err error)
+	// Store is the name of the store; "" while it is not known here.
+	Store() string
+	// Feed tells what readers here may see anew. This package is its one taker.
+	Feed() *cache.Feed
+	// Epoch is the Raft term.
+	Epoch() uint64
+	// Carry tells the others how many watch here and how many reads a second are answered.
+	Carry(load func() score.Load)
+	// CacheMode is what the group is set to, as far as this frontend knows.
+	CacheMode() score.CacheMode
 	// Forward has the master answer the request. The answer passes through with its headers, except Laurel-Frontend and
 	// Laurel-Cache. Where it gives an error nothing has been written.
 	Forward(w http.ResponseWriter, r *http.Request) error
@@ -45,7 +74,8 @@ type Group interface {
 	Ready(ctx context.Context) error
 	Frontends() score.Frontends
 
-	// Join, Leave and Transfer work at the master only.
+	// SetCacheMode, Join, Leave and Transfer work at the master only.
+	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 	Join(ctx context.Context, m score.NewMember) error
 	Leave(ctx context.Context, id string, force bool) error
 	// Transfer makes another frontend the master: the one named, or any for "".
@@ -70,6 +100,9 @@ type API struct {
 	gatherer prometheus.Gatherer
 	limits   Limits
 	id       []string // the Laurel-Frontend header
+	hub      *watch.Hub
+	closed   chan struct{}
+	close    sync.Once
 }
 
 // New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
@@ -82,7 +115,20 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	a.metrics = newMetrics(o.Registerer)
+	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0), a.log)
+	a.metrics.watch(o.Registerer, a.hub)
+	g.Carry(newLoadMeter(a).load)
+	a.closed = make(chan struct{})
+	go a.sendHome()
 	return a
+}
+
+// Close ends the streams of those who watch. They come back, here or elsewhere. It may be called again.
+func (a *API) Close() {
+	a.close.Do(func() {
+		close(a.closed)
+		a.hub.Close()
+	})
 }
 
 // Handler answers on the HTTP port. What only the master can answer it forwards.

@@ -70,5 +70,6 @@ func (a *API) Server(h http.Handler) *http.Server {
 // Front is Server with Handler, and the fast way in before it: what is asked most is answered past net/http, and looks the same.
 func (a *API) Front() *front.Server {
 	p := &port{API: a, name: "client", forwards: true}
-	return front.New(a.Server(newRouter(p)), p.hot(), a.limits.AnswerTimeout)
+	s := a.Server(newRouter(p))
+	return front.New(s, p.hot(s), a.limits.AnswerTimeout)
 }

@@ -2,55 +2,76 @@ package httpapi
 
 import (
 	"bytes"
-	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
-	"github.com/gorilla/mux"
-
+	"laurel/cache"
 	"laurel/score"
 )
 
-func medalTable(r *http.Request) (question, error) {
-	if err := knownOnly(r); err != nil {
-		return nil, err
+func medalTable(competition, query string) (question, error) {
+	_, consents, err := asked(query)
+	if err != nil {
+		return question{}, err
 	}
-	competition := mux.Vars(r)["competition"]
-	return func(v Records) (answer, error) {
-		t, err := medalsOf(v, competition)
-		if err != nil {
-			return answer{}, err
-		}
-		m := t.Medals()
-		return answer{m.Revision, m, func(b *bytes.Buffer) { medalsText(b, m.Rows, m.Outside) }}, nil
+	missing := func() *score.Problem {
+		return score.Problemf(score.NotFound, "nothing has been reported of a competition %s", quoted(competition))
+	}
+	if !validCompetition(competition) {
+		return question{}, missing()
+	}
+	return question{
+		key: cache.MedalsKey(competition),
+		ask: func(v Records) ([]byte, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			body, err := written(t.Medals())
+			return body, t.Revision, err
+		},
+		missing: missing,
+		text:    forPeople(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
+		consent: consents,
 	}, nil
 }
 
-func medalRow(r *http.Request) (question, error) {
-	if err := knownOnly(r); err != nil {
-		return nil, err
+func medalRow(competition, organisation, query string) (question, error) {
+	_, consents, err := asked(query)
+	if err != nil {
+		return question{}, err
 	}
-	competition, organisation := mux.Vars(r)["competition"], mux.Vars(r)["organisation"]
-	return func(v Records) (answer, error) {
-		t, err := medalsOf(v, competition)
-		if err != nil {
-			return answer{}, err
-		}
-		row, ok := t.Row(organisation)
-		if !ok {
-			return answer{}, score.Problemf(score.NotFound, "%s does not know the organisation %s; GET /v1/medals/%s lists those with medals",
-				competition, quoted(organisation), competition)
-		}
-		return answer{t.Revision, row, func(b *bytes.Buffer) { medalsText(b, []score.MedalRow{row}, nil) }}, nil
+	missing := func() *score.Problem {
+		return score.Problemf(score.NotFound, "nothing is known of an organisation %s in a competition %s; GET /v1/medals/%[2]s lists those with medals",
+			quoted(organisation), competition)
+	}
+	if !validCompetition(competition) || organisation == "" || len(organisation) > maxFilter {
+		return question{}, missing()
+	}
+	return question{
+		// An organisation may have any signs in it, a question mark among them.
+		key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
+		tag: cache.MedalsKey(competition),
+		ask: func(v Records) ([]byte, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			row, ok := t.Row(organisation)
+			if !ok {
+				return nil, v.Revision(), nil
+			}
+			body, err := written(row)
+			return body, t.Revision, err
+		},
+		missing: missing,
+		text:    forPeople(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
+		consent: consents,
 	}, nil
 }
 
-func medalsOf(v Records, competition string) (*score.MedalTable, error) {
-	t, ok, err := v.Medals(competition)
-	if err == nil && !ok {
-		err = score.Problemf(score.NotFound, "nothing has been reported of a competition %s", quoted(competition))
-	}
-	return t, err
-}
+func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []score.MedalRow) {
 	t := newTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")

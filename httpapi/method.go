@@ -10,6 +10,9 @@ import (
 	"laurel/score"
 )
 
+// anyOrigin lets pages of any origin read: what is read here is public, and asks for no credentials.
+var anyOrigin = []string{"*"}
+
 // statusGone is what is logged and counted for a client that did not wait for its answer.
 const statusGone = 499
 
@@ -30,6 +33,9 @@ func (m *method) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// Not supported by writers that stand on no connection: then there is nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(m.port.limits.AnswerTimeout))
 	w.Header()["Laurel-Frontend"] = m.port.id
+	if r.Method == http.MethodGet {
+		w.Header()["Access-Control-Allow-Origin"] = anyOrigin
+	}
 	m.port.metrics.inFlight.Inc()
 	defer m.port.metrics.inFlight.Dec()
 

@@ -3,10 +3,13 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cache"
+	"laurel/httpapi/watch"
 	"laurel/score"
 )
 
@@ -17,6 +20,7 @@ type metrics struct {
 	inFlight prometheus.Gauge
 	problems problemCounters
 	events   eventCounters
+	reads    readCounters
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -42,8 +46,56 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		refused: events.WithLabelValues("refused")}
 	if r != nil {
 		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
+		m.reads.register(r)
 	}
 	return m
+}
+
+// watch adds what tells of those who watch.
+func (m *metrics) watch(r prometheus.Registerer, h *watch.Hub) {
+	if r != nil {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "laurel_watchers", Help: "Streams of those who watch here."},
+			func() float64 { return float64(h.Count()) }))
+	}
+}
+
+// readCounters count the questions about scores by how they were answered. A hit costs one addition.
+type readCounters struct{ hit, wait, load, forward, stale, refused, pulled atomic.Uint64 }
+
+func (c *readCounters) register(r prometheus.Registerer) {
+	for answered, n := range map[string]*atomic.Uint64{cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cacheForward: &c.forward,
+		cacheStale: &c.stale, "refused": &c.refused, "pulled": &c.pulled} {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "laurel_reads_total",
+			Help: "Questions about scores, by how they were answered: from memory at once (hit) or once released (wait), from this frontend's state (load), " +
+				"by the master (forward), from memory in pull mode (pulled), from old state with the caller's consent (stale), or not (refused). " +
+				"The master counts what was forwarded to it, too.",
+			ConstLabels: prometheus.Labels{"answered": answered}}, func() float64 { return float64(n.Load()) }))
+	}
+}
+
+// answered is how many questions have been answered.
+func (c *readCounters) answered() (n uint64) {
+	for _, one := range []*atomic.Uint64{&c.hit, &c.wait, &c.load, &c.forward, &c.stale, &c.pulled} {
+		n += one.Load()
+	}
+	return n
+}
+
+func (c *readCounters) count(a *reply) {
+	switch {
+	case a.how == cache.Hit && a.mode == score.Pull:
+		c.pulled.Add(1)
+	case a.how == cache.Hit:
+		c.hit.Add(1)
+	case a.how == cache.Wait:
+		c.wait.Add(1)
+	case a.how == cache.Load:
+		c.load.Add(1)
+	case a.how == cacheForward:
+		c.forward.Add(1)
+	case a.how == cacheStale:
+		c.stale.Add(1)
+	}
 }
 
 // problemCounters is only read once made.

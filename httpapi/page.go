@@ -23,6 +23,8 @@ Scores
   curl {url}/v1/timeline/OG50BC/CUR-M-GPA-01
   curl {url}/v1/medals/OG50BC
   curl {url}/v1/medals/OG50BC/GAU
+What this frontend last knew, up to a minute old, rather than nothing:
+  curl '{url}/v1/medals/OG50BC?max_stale=60s'
 As aligned tables:
   curl -H 'Accept: text/plain' {url}/v1/medals/OG50BC
 
@@ -39,6 +41,7 @@ The group
   curl -H 'Content-Type: application/json' {url}/v1/cluster/members -d '{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}'
   curl -X DELETE {url}/v1/cluster/members/f4
   curl -X POST {url}/v1/cluster/transfer
+  curl -X PUT -H 'Content-Type: application/json' {url}/v1/cluster/cache -d '{"mode":"push"}'
   curl {url}/livez {url}/readyz
   curl {url}/metrics
 

@@ -10,12 +10,12 @@ import (
 	"laurel/score"
 )
 
-// parameters are those of the URL. One that the path does not know is refused: a misspelt filter would choose everything.
-func parameters(r *http.Request, known ...string) (url.Values, error) {
-	if r.URL.RawQuery == "" {
+// parameters reads those of a URL. One that the path does not know is refused: a misspelt filter would choose everything.
+func parameters(query string, known ...string) (url.Values, error) {
+	if query == "" {
 		return nil, nil
 	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
+	q, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "the parameters of the URL cannot be read: %s", err)
 	}
@@ -34,7 +34,7 @@ func parameters(r *http.Request, known ...string) (url.Values, error) {
 
 // knownOnly refuses any parameter.
 func knownOnly(r *http.Request) error {
-	_, err := parameters(r)
+	_, err := parameters(r.URL.RawQuery)
 	return err
 }
 

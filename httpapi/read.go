@@ -2,86 +2,166 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
+	"time"
 
-	"github.com/go-json-experiment/json"
-
+	"laurel/cache"
 	"laurel/score"
 )
 
-// Values of Laurel-Cache: how an answer came about.
+// Values of Laurel-Cache beside those of package cache: how an answer came about.
 const (
-	cacheLoad    = "load"    // read from the store here
 	cacheForward = "forward" // the master was asked
+	cacheStale   = "stale"   // from this frontend's own state, which may be behind
 )
 
-// modeForward is the Laurel-Mode of a group in which the master answers every question.
-const modeForward = "forward"
+const (
+	// answerLimit is how long a question waits for this frontend's own answer before it tries another way. A lease ends long before.
+	answerLimit = time.Second
+	// consentLimit is how long a caller who consents to an old answer waits for a true one to begin. One master may follow another in less.
+	consentLimit = 300 * time.Millisecond
+	// turnPause is how often a question looks whether a frontend that has just become the master has its own lease.
+	turnPause = 5 * time.Millisecond
+)
 
-// maxTurns is how often a question follows the mastership before the client is told to ask again.
-const maxTurns = 2
-
-// question is what a request asks of the store. It has been checked; to ask it takes nothing but the store.
-type question func(Records) (answer, error)
-
-// answer is one of the answers about scores.
-type answer struct {
-	revision uint64              // of the record that was asked for; of the whole view for a list
-	value    any                 // what is written as JSON
-	text     func(*bytes.Buffer) // writes the same for people
+// reply is an answer, and what is to be said of it.
+type reply struct {
+	entry *cache.Entry
+	how   string // Laurel-Cache
+	mode  score.CacheMode
+	// age: the answer was true at some moment in this time, if it is aged. One that is not, and is not stale, is linearizable.
+	age  time.Duration
+	aged bool
 }
 
-// read answers a question about scores with what is true now. Where the truth comes from is decided here and nowhere else: from
-// the store of the master, be it this frontend or another.
-func (p *port) read(parse func(*http.Request) (question, error)) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		ask, err := parse(r)
-		if err != nil {
-			return err
-		}
-		for range maxTurns {
-			here := p.group.Master()
-			if here {
-				var a *rendered
-				if a, err = p.load(r, ask); err == nil {
-					a.send(w, r, cacheLoad)
-					return nil
-				}
-			} else {
-				w.Header().Set("Laurel-Cache", cacheForward)
-				if err = p.forward(w, r); err == nil {
-					return nil
-				}
-				w.Header().Del("Laurel-Cache")
-			}
-			// Where the mastership has moved meanwhile, away from here or to here, the question follows it; a forwarded one does not.
-			var problem *score.Problem
-			if !p.forwards || !errors.As(err, &problem) || problem.Code != score.NoMaster || p.group.Master() == here {
-				return err
-			}
+// read answers a question about scores. What is here and may be given is given; else the master is asked; else a caller who consents gets
+// what this frontend last knew.
+func (p *port) read(w http.ResponseWriter, r *http.Request) error {
+	q, err := questionOf(strings.TrimPrefix(r.URL.Path, "/v1/"), r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if !q.consent.given {
+		q.consent = consentIn(r.Header.Values("Cache-Control"))
+	}
+	a, err := p.reply(w, r, &q)
+	switch {
+	case err != nil:
+		if r.Context().Err() == nil {
+			p.metrics.reads.refused.Add(1)
 		}
 		return err
+	case a == nil:
+		p.metrics.reads.forward.Add(1)
+		return nil
+	}
+	p.metrics.reads.count(a)
+	return sendReply(w, r, &q, a)
+}
+
+// reply finds the answer. It is nil, without an error, if the master has written it.
+func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*reply, error) {
+	began := time.Now()
+	for {
+		a, err := p.here(r.Context(), q)
+		elsewhere := errors.Is(err, cache.ErrNotLeased)
+		if elsewhere {
+			w.Header().Set("Laurel-Cache", cacheForward)
+			if err = p.forwardQuestion(w, r, q); err == nil {
+				return nil, nil
+			}
+			w.Header().Del("Laurel-Cache")
+		}
+		var problem *score.Problem
+		switch {
+		case err == nil:
+			return a, nil
+		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !p.forwards:
+			return nil, err
+		case elsewhere && p.group.Master() && time.Since(began) < q.patience():
+			// The mastership has come here meanwhile, and the lease follows it.
+			if err := rest(r.Context(), turnPause); err != nil {
+				return nil, err
+			}
+		default:
+			return p.stale(q, problem)
+		}
 	}
 }
 
-// load asks this frontend's store. The answer is written out before the view goes, for its parts may go with it.
-func (p *port) load(r *http.Request, ask question) (*rendered, error) {
-	var out *rendered
-	err := p.group.Read(r.Context(), func(v Records) error {
-		a, err := ask(v)
-		if err != nil {
-			return err
-		}
-		out, err = a.render(wantsText(r))
-		return err
-	})
-	return out, err
+func rest(ctx context.Context, pause time.Duration) error {
+	select {
+	case <-time.After(pause):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
+
+// here is the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased where the master must be asked.
+func (p *port) here(ctx context.Context, q *question) (*reply, error) {
+	if e := p.group.Hit([]byte(q.key)); e != nil {
+		return &reply{entry: e, how: cache.Hit, mode: score.Push}, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, q.patience())
+	defer cancel()
+	e, how, err := p.group.Answer(limited, q.key, q.tag, q.ask)
+	switch {
+	case err == nil:
+		return &reply{entry: e, how: how, mode: score.Push}, nil
+	case limited.Err() != nil && ctx.Err() == nil:
+		return nil, cache.ErrNotLeased
+	case !errors.Is(err, cache.ErrNotLeased) || p.group.CacheMode() != score.Pull:
+		return nil, err
+	}
+	if !q.consent.given {
+		limited = ctx // the group has limits of its own
+	}
+	e, how, age, err := p.group.Pull(limited, q.key)
+	switch {
+	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+		return nil, score.Problemf(score.NoMaster, "the master did not answer within %s", consentLimit)
+	case err != nil:
+		return nil, err
+	}
+	return &reply{entry: e, how: how, mode: score.Pull, age: age, aged: true}, nil
+}
+
+// patience is how long the question waits for one way to a true answer before it tries the next.
+func (q *question) patience() time.Duration {
+	if q.consent.given {
+		return consentLimit
+	}
+	return answerLimit
+}
+
+// forwardQuestion is forward, but does not keep a caller waiting who would rather have an old answer.
+func (p *port) forwardQuestion(w http.ResponseWriter, r *http.Request, q *question) error {
+	if !q.consent.given {
+		return p.forward(w, r)
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	timer := time.AfterFunc(consentLimit, cancel)
+	defer timer.Stop()
+	return p.forward(&impatient{w, timer}, r.WithContext(ctx))
+}
+
+// impatient is where an answer is written that must begin in time, however long it then takes.
+type impatient struct {
+	http.ResponseWriter
+	timer *time.Timer
+}
+
+func (w *impatient) WriteHeader(status int) {
+	w.timer.Stop()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *impatient) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // forward has the master answer. A request that has been forwarded already goes no further.
 func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
@@ -92,80 +172,61 @@ func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *port) notMaster() error {
-	return score.Problemf(score.NoMaster, "this was forwarded to %s, which is not the master; ask again", p.group.ID())
+	return score.Problemf(score.NoMaster, "this was forwarded to %s, which cannot answer as the master now; ask again", p.group.ID())
 }
 
-// rendered is an answer as bytes.
-type rendered struct {
-	body        []byte
-	contentType string
-	revision    uint64
-}
-
-func (a *answer) render(text bool) (*rendered, error) {
-	if text {
-		var b bytes.Buffer
-		a.text(&b)
-		return &rendered{b.Bytes(), typeText, a.revision}, nil
+// stale answers from this frontend's own state if the caller consents to what that is. Why tells why there is no better answer.
+func (p *port) stale(q *question, why *score.Problem) (*reply, error) {
+	if !q.consent.given {
+		return nil, why
 	}
-	body, err := json.Marshal(a.value)
-	if err != nil {
+	e := new(cache.Entry)
+	age, known, err := p.group.Stale(func(v Records) (err error) {
+		e.Body, e.Revision, err = q.ask(v)
+		return err
+	})
+	switch {
+	case err != nil:
 		return nil, err
+	case q.consent.allows(age, known):
+		return &reply{entry: e, how: cacheStale, mode: p.group.CacheMode(), age: age, aged: known}, nil
+	case !known:
+		return nil, score.Problemf(score.NotReady, "%s; how old the scores here are is not known, and they are not given with a bound on their age", why.Detail)
 	}
-	return &rendered{append(body, '\n'), typeJSON, a.revision}, nil
+	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale allows", why.Detail, ageOf(age))
 }
 
-// send writes the answer, or 304 where the client has it.
-func (a *rendered) send(w http.ResponseWriter, r *http.Request, cache string) {
-	tag := etag(a.body)
+// sendReply writes the answer, or 304 where the client has it. Where there is no such thing the problem says so, with the same words about how that
+// is known.
+func sendReply(w http.ResponseWriter, r *http.Request, q *question, a *reply) error {
 	h := w.Header()
-	h.Set("Laurel-Revision", strconv.FormatUint(a.revision, 10))
-	h.Set("Laurel-Cache", cache)
-	h.Set("Laurel-Mode", modeForward)
+	h.Set("Laurel-Revision", decimalOf(a.entry.Revision))
+	h.Set("Laurel-Cache", a.how)
+	h.Set("Laurel-Mode", string(a.mode))
+	if a.aged {
+		h.Set("Age", ageOf(a.age))
+	}
+	body, kind := a.entry.Body, typeJSON
+	if body == nil {
+		return q.missing()
+	}
+	var tag string
+	if wantsText(r) {
+		var b bytes.Buffer
+		if err := q.text(&b, body); err != nil {
+			return err
+		}
+		body, kind, tag = b.Bytes(), typeText, etag(b.Bytes())
+	} else {
+		tag = tagOf(a.entry)
+	}
 	h.Set("Etag", tag)
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "Accept")
 	if matches(r.Header.Values("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
-		return
+		return nil
 	}
-	writeBody(w, a.contentType, a.body)
-}
-
-func writeBody(w http.ResponseWriter, contentType string, body []byte) {
-	h := w.Header()
-	h.Set("Content-Type", contentType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // the client is gone; nobody is left to tell
-}
-
-// etag is strong: it follows from the bytes alone, so every frontend gives the same answer the same tag.
-func etag(body []byte) string {
-	sum := sha256.Sum256(body)
-	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-}
-
-// matches tells whether one of the lists of an If-None-Match names tag. It compares weakly, as RFC 9110 has it for this header.
-func matches(lists []string, tag string) bool {
-	for _, list := range lists {
-		for one := range strings.SplitSeq(list, ",") {
-			one = strings.TrimSpace(one)
-			if one == "*" || strings.TrimPrefix(one, "W/") == tag {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// say writes an answer about this frontend or the group, which has no revision.
-func say(w http.ResponseWriter, r *http.Request, a answer) error {
-	out, err := a.render(wantsText(r))
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Vary", "Accept")
-	writeBody(w, out.contentType, out.body)
+	writeBody(w, kind, body)
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache"
 	"laurel/score"
 )
 
@@ -22,7 +23,7 @@ func TestAnswerAboutScoresSaysWhatItIs(t *testing.T) {
 		"/v1/bards/bard/cacofonix": "8130",
 	} {
 		a := ask(t, s, "GET", path, "")
-		want := map[string]string{"Laurel-Revision": revision, "Laurel-Frontend": "f1", "Laurel-Cache": "load", "Laurel-Mode": "forward",
+		want := map[string]string{"Laurel-Revision": revision, "Laurel-Frontend": "f1", "Laurel-Cache": "load", "Laurel-Mode": "push",
 			"Cache-Control": "no-cache", "Vary": "Accept", "Content-Type": "application/json"}
 		for name, value := range want {
 			if got := a.Header.Get(name); got != value {
@@ -275,7 +276,7 @@ func TestReadFollowsTheMastership(t *testing.T) {
 		g, s := start(t)
 		g.read = func(context.Context) error {
 			g.elsewhere = true
-			return score.Problemf(score.NoMaster, "no longer")
+			return cache.ErrNotLeased
 		}
 		g.forward = func(w http.ResponseWriter, r *http.Request) error {
 			_, err := io.WriteString(w, "from the new master")

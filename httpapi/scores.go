@@ -3,13 +3,12 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
-	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/gorilla/mux"
-
+	"laurel/cache"
 	"laurel/score"
 )
 
@@ -19,48 +18,83 @@ type scorePage struct {
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func listScores(r *http.Request) (question, error) {
-	q, err := parameters(r, "competition", "sport", "status", "competitor", "limit", "after")
+// maxFilter bounds the value of a filter, which becomes a part of a key; no name in the store is longer.
+const maxFilter = 512
+
+func listScores(query string) (question, error) {
+	filters := [...]string{"competition", "sport", "status", "competitor"}
+	q, consents, err := asked(query, append(filters[:], "limit", "after")...)
 	if err != nil {
-		return nil, err
+		return question{}, err
 	}
 	limit, err := pageSize(q)
 	if err != nil {
-		return nil, err
+		return question{}, err
+	}
+	chosen := url.Values{}
+	for _, name := range filters {
+		switch given := q.Get(name); {
+		case len(given) > maxFilter:
+			return question{}, fieldProblem(name, "got %d bytes; nothing has a name of more than %d", len(given), maxFilter)
+		case given != "":
+			chosen.Set(name, given)
+		}
+	}
+	if limit != DefaultPage {
+		chosen.Set("limit", strconv.Itoa(limit))
 	}
 	after := q.Get("after")
-	if after != "" && !score.ValidPath(after) {
-		return nil, fieldProblem("after", "got %s; want what an answer gave as next", quoted(after))
+	if after != "" {
+		if !score.ValidPath(after) {
+			return question{}, fieldProblem("after", "got %s; want what an answer gave as next", quoted(after))
+		}
+		chosen.Set("after", after)
 	}
 	f := score.Filter{Competition: q.Get("competition"), Sport: q.Get("sport"), Status: q.Get("status"), Competitor: q.Get("competitor")}
-	return func(v Records) (answer, error) {
-		list, next, err := v.Contests(f, after, limit)
-		if err != nil {
-			return answer{}, err
-		}
-		page := scorePage{list, next}
-		return answer{v.Revision(), page, func(b *bytes.Buffer) { scoresText(b, page) }}, nil
+	return question{
+		key: keyOf("scores", chosen),
+		tag: cache.ListTag(score.CompetitionOf(f.Competition)),
+		ask: func(v Records) ([]byte, uint64, error) {
+			list, next, err := v.Contests(f, after, limit)
+			if err != nil {
+				return nil, 0, err
+			}
+			body, err := written(scorePage{list, next})
+			return body, v.Revision(), err
+		},
+		text:    forPeople(scoresText),
+		consent: consents,
 	}, nil
 }
 
-func oneScore(r *http.Request) (question, error) {
-	if err := knownOnly(r); err != nil {
-		return nil, err
+func oneScore(id, query string) (question, error) {
+	_, consents, err := asked(query)
+	if err != nil {
+		return question{}, err
 	}
-	id := mux.Vars(r)["contest"]
-	return func(v Records) (answer, error) {
-		rec, ok, err := v.Contest(id)
-		switch {
-		case err != nil:
-			return answer{}, err
-		case !ok:
-			return answer{}, score.Problemf(score.NotFound, "no contest %s has been defined; GET /v1/scores lists those there are", quoted(id))
-		}
-		return answer{rec.Revision, rec, func(b *bytes.Buffer) { scoreText(b, &rec) }}, nil
+	missing := func() *score.Problem {
+		return score.Problemf(score.NotFound, "no contest %s has been defined; GET /v1/scores lists those there are", quoted(id))
+	}
+	if !score.ValidPath(id) {
+		return question{}, missing()
+	}
+	return question{
+		key: cache.ScoreKey(id),
+		ask: func(v Records) ([]byte, uint64, error) {
+			rec, ok, err := v.Contest(id)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			body, err := written(rec)
+			return body, rec.Revision, err
+		},
+		missing: missing,
+		text:    forPeople(scoreText),
+		consent: consents,
 	}, nil
 }
 
-func scoresText(b *bytes.Buffer, page scorePage) {
+func scoresText(b *bytes.Buffer, page *scorePage) {
 	t := newTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]

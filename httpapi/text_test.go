@@ -45,8 +45,11 @@ REVISION  TIME                  TYPE   ID  DATA
 more: ?after=110
 `,
 		"/v1/frontends": `
-ID  URL                    PEER            ROLE    STATE    WATCHERS  REVISION
-f1  http://127.0.0.1:8001  127.0.0.1:9001  master  serving  0         8123
+mode push, epoch 7, the master is f1
+
+ID  URL                    PEER            ROLE    STATE        LEASE   PUSHED  RELEASED  REVISION  WATCHERS
+f1  http://127.0.0.1:8001  127.0.0.1:9001  master  serving      180 ms  8123    8122      8123      0
+f2  http://127.0.0.1:8002  127.0.0.1:9002  voter   unreachable  -       0       0         8100      0
 `,
 		"/v1/bards/bard/cacofonix": `
 SOURCE          LAST SEQ  LAST ID

@@ -2,12 +2,11 @@ package httpapi
 
 import (
 	"bytes"
-	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
-	"github.com/gorilla/mux"
-
+	"laurel/cache"
 	"laurel/score"
 )
 
@@ -17,39 +16,56 @@ type timelinePage struct {
 	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func timeline(r *http.Request) (question, error) {
-	q, err := parameters(r, "after", "limit")
+func timeline(id, query string) (question, error) {
+	q, consents, err := asked(query, "after", "limit")
 	if err != nil {
-		return nil, err
+		return question{}, err
 	}
 	limit, err := pageSize(q)
 	if err != nil {
-		return nil, err
+		return question{}, err
+	}
+	chosen := url.Values{}
+	if limit != DefaultPage {
+		chosen.Set("limit", strconv.Itoa(limit))
 	}
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return nil, fieldProblem("after", "got %s; want what an answer gave as next", quoted(given))
+			return question{}, fieldProblem("after", "got %s; want what an answer gave as next", quoted(given))
 		}
 	}
-	id := mux.Vars(r)["contest"]
-	return func(v Records) (answer, error) {
-		list, next, err := v.Timeline(id, after, limit)
-		switch {
-		case err != nil:
-			return answer{}, err
-		case len(list) == 0 && after == 0:
-			return answer{}, score.Problemf(score.NotFound, "no event is about a contest %s", quoted(id))
-		}
-		page := timelinePage{Events: list}
-		if next != 0 {
-			page.Next = strconv.FormatUint(next, 10)
-		}
-		return answer{v.Revision(), page, func(b *bytes.Buffer) { timelineText(b, page) }}, nil
+	if after != 0 {
+		chosen.Set("after", strconv.FormatUint(after, 10))
+	}
+	missing := func() *score.Problem {
+		return score.Problemf(score.NotFound, "no event is about a contest %s", quoted(id))
+	}
+	if !score.ValidPath(id) {
+		return question{}, missing()
+	}
+	return question{
+		key: keyOf("timeline/"+id, chosen),
+		tag: cache.TimelineTag(id),
+		ask: func(v Records) ([]byte, uint64, error) {
+			list, next, err := v.Timeline(id, after, limit)
+			if err != nil || len(list) == 0 && after == 0 {
+				return nil, v.Revision(), err
+			}
+			page := timelinePage{Events: list}
+			if next != 0 {
+				page.Next = strconv.FormatUint(next, 10)
+			}
+			body, err := written(page)
+			return body, v.Revision(), err
+		},
+		missing: missing,
+		text:    forPeople(timelineText),
+		consent: consents,
 	}, nil
 }
 
-func timelineText(b *bytes.Buffer, page timelinePage) {
+func timelineText(b *bytes.Buffer, page *timelinePage) {
 	t := newTable(b, "REVISION", "TIME", "TYPE", "ID", "DATA")
 	for _, e := range page.Events {
 		data := string(e.Data)

@@ -10,10 +10,17 @@ type Frontend struct {
 	State    string `json:"state"` // one of the states below
 	Leased   bool   `json:"leased"`
 	Watchers int    `json:"watchers"`
+	Reads    int    `json:"reads"` // answered a second
 	Revision uint64 `json:"revision"`
 	Pushed   uint64 `json:"pushed"`   // P: its cache has every change up to this revision
 	Released uint64 `json:"released"` // R: what its readers may see
 	LeaseMS  int64  `json:"lease_ms"` // what was left of its lease when it was asked, in milliseconds
+}
+
+// Load is what a frontend carries.
+type Load struct {
+	Watchers int `json:"watchers"`
+	Reads    int `json:"reads"` // a second
 }
 
 // States of a frontend.

@@ -60,6 +60,8 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 		"cluster leave f3":                                 "DELETE /v1/cluster/members/f3 application/json",
 		"cluster leave f3 --force":                         "DELETE /v1/cluster/members/f3?force=true application/json",
 		"cluster transfer":                                 `POST /v1/cluster/transfer application/json {"to":""}`,
+		"cluster mode pull":                                `PUT /v1/cluster/cache application/json {"mode":"pull"}`,
+		"cluster mode push":                                `PUT /v1/cluster/cache application/json {"mode":"push"}`,
 		"cluster transfer f2":                              `POST /v1/cluster/transfer application/json {"to":"f2"}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2 --voter=false": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":false,"instance":""}`,
@@ -78,7 +80,7 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 
 func TestWrongUsageAsksNothing(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
-	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b"} {
+	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
 		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}
@@ -111,5 +113,16 @@ func TestNobodyThereHasAnExitCodeOfItsOwn(t *testing.T) {
 	s.Close()
 	if code, _, errs, _ := run(t, says(""), "scores", "--to", s.URL, "--patience", "100ms"); code != command.ExitUnreachable || !strings.Contains(errs, s.URL) {
 		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, command.ExitUnreachable)
+	}
+}
+
+func TestModeIsShownAsTheGroupHasIt(t *testing.T) {
+	s := httptest.NewServer(says(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
+	defer s.Close()
+	if code, out, errs, _ := run(t, says(""), "cluster", "mode", "--to", s.URL); code != command.ExitDone || out != "pull\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
+	}
+	if code, out, _, _ := run(t, says("{}"), "cluster", "mode", "push"); code != command.ExitDone || out != "push\n" {
+		t.Errorf("exit code %d, stdout %q", code, out)
 	}
 }

@@ -18,7 +18,7 @@ func newClusterCommand() *cobra.Command {
 		Use:   "cluster",
 		Short: "Show the group of frontends, and change who is in it",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newTransferCommand())
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand())
 	return c
 }
 
@@ -26,6 +26,13 @@ func newStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the frontends of the group, as one of them sees it",
+		Long: `Shows the mode and the epoch of the group and, of each frontend, its role and state, what is left of its lease, and how far it is:
+
+  PUSHED    its memory has every change up to this revision
+  RELEASED  its readers may see every change up to this revision
+  REVISION  its database has every event up to this revision
+
+Without a lease (-) a frontend asks the master for each answer. In pull mode nobody has a lease.`,
 		Example: `  laurel cluster status
   laurel cluster status --to http://127.0.0.1:8002 --json`,
 		Args: cobra.NoArgs,
@@ -121,6 +128,44 @@ func leaveError(id string, force bool, err error) error {
 		return fmt.Errorf("WARNING: %s was not taken out: %s\nTo do it all the same: laurel cluster leave %s --force", id, p.Detail, id)
 	}
 	return fmt.Errorf("%s was not taken out: %w", id, err)
+}
+
+func newModeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "mode [push|pull]",
+		Short: "Show or set how the frontends keep their answers true",
+		Long: `In push mode the master puts every change into the memory of every frontend before it answers the bard: no answer is ever behind,
+and a frontend that hangs delays posts for a moment. In pull mode each frontend asks the master again for what it holds, the more often
+the more it is read: posts wait for nobody, and answers say by the header Age how old they may be.
+
+The mode is kept with the scores, for the whole group and for good. When a switch to pull is confirmed no frontend answers by the old
+rules any more.`,
+		Example: `  laurel cluster mode
+  laurel cluster mode pull
+  laurel cluster mode push --to http://127.0.0.1:8002`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{string(score.Push), string(score.Pull)},
+	}
+	to := command.AddRequest(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+			if len(args) == 1 {
+				mode := score.CacheMode(args[0])
+				if err := c.SetCacheMode(ctx, mode); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), mode)
+				return nil
+			}
+			group, err := c.Frontends(ctx)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), group.Mode)
+			return nil
+		})
+	}
+	return c
 }
 
 func newTransferCommand() *cobra.Command {

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/net/netutil"
 
+	"laurel/cache"
 	"laurel/cluster"
 	"laurel/fsm"
 	"laurel/httpapi"
@@ -22,6 +23,7 @@ import (
 type frontend struct {
 	member *cluster.Member
 	server *front.Server
+	api    *httpapi.API
 	served chan error
 	url    string
 	log    *slog.Logger
@@ -45,8 +47,8 @@ func startFrontend(addr string, o cluster.Options) (*frontend, error) {
 		return nil, err
 	}
 	api := httpapi.New(group{member}, httpapi.Options{Logger: o.Logger, Registerer: registry, Gatherer: registry})
-	member.ServeForwarded(api.ForwardedHandler())
-	f := &frontend{member: member, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
+	member.ServeForwarded(api.ForwardedHandler(), questions(api))
+	f := &frontend{member: member, api: api, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
 	go func() { f.served <- f.server.Serve(netutil.LimitListener(listener, httpapi.MaxConnections)) }()
 	return f, nil
 }
@@ -54,9 +56,26 @@ func startFrontend(addr string, o cluster.Options) (*frontend, error) {
 // group is a member as httpapi knows it.
 type group struct{ *cluster.Member }
 
-// Read narrows the view to what httpapi asks for.
-func (g group) Read(ctx context.Context, f func(httpapi.Records) error) error {
-	return g.Member.Read(ctx, func(v *fsm.View) error { return f(v) })
+// Answer narrows the view to what httpapi asks for.
+func (g group) Answer(ctx context.Context, key, tag string, ask httpapi.Ask) (*cache.Entry, string, error) {
+	return g.Member.Answer(ctx, key, tag, narrow(ask))
+}
+
+// Stale narrows the view, too.
+func (g group) Stale(f func(httpapi.Records) error) (age time.Duration, known bool, err error) {
+	return g.Member.Stale(func(v *fsm.View) error { return f(v) })
+}
+
+func narrow(ask httpapi.Ask) cluster.Ask {
+	return func(v *fsm.View) ([]byte, uint64, error) { return ask(v) }
+}
+
+// questions are what the members poll each other for.
+func questions(api *httpapi.API) cluster.Questions {
+	return func(key string) (string, cluster.Ask, error) {
+		tag, ask, err := api.Question(key)
+		return tag, narrow(ask), err
+	}
 }
 
 const (
@@ -101,6 +120,7 @@ func (f *frontend) close() error {
 	defer cancel()
 	// Leadership goes first: posts that are under way here then end at the next master.
 	f.member.HandOver(ctx)
+	f.api.Close()
 	err := f.server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = f.server.Close()

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"go.etcd.io/bbolt"
 
 	"laurel/score"
@@ -107,22 +107,18 @@ func (f *frontend) snapshots() int {
 // firstEntry is the index of the oldest entry of the Raft log of a frontend that is down.
 func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 	t.Helper()
-	db, err := bbolt.Open(filepath.Join(f.data, "raft.db"), 0o600, &bbolt.Options{ReadOnly: true})
+	db, err := bbolt.Open(filepath.Join(f.data, "wal", "wal-meta.db"), 0o600, &bbolt.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
+	var log struct{ Segments []struct{ MinIndex uint64 } }
 	if err := db.View(func(tx *bbolt.Tx) error {
-		if log := tx.Bucket([]byte("logs")); log != nil {
-			if key, _ := log.Cursor().First(); len(key) == 8 {
-				index = binary.BigEndian.Uint64(key)
-			}
-		}
-		return nil
+		return json.Unmarshal(tx.Bucket([]byte("wal-meta")).Get([]byte("m")), &log)
 	}); err != nil {
 		t.Fatal(err)
 	}
-	return index
+	return log.Segments[0].MinIndex
 }
 
 func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(t *testing.T) {

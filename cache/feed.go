@@ -1,0 +1,82 @@
+package cache
+
+import "sync"
+
+// Feed tells which answers readers may see anew. It keeps names and not values, so its memory is bounded by what there is, however slow
+// whoever takes from it. Its methods are safe for concurrent use.
+type Feed struct {
+	wake chan struct{}
+
+	mu       sync.Mutex
+	names    map[string]struct{}
+	all      bool
+	revision uint64
+}
+
+// Changed is what a Feed gives.
+type Changed struct {
+	// Names are keys of records and tags. All says that anything may have changed: there was a time without a session.
+	Names []string
+	All   bool
+	// Revision is R.
+	Revision uint64
+}
+
+// NewFeed makes a feed of which nothing is known yet.
+func NewFeed() *Feed { return &Feed{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
+
+// Wake gets a value when there is something to take.
+func (f *Feed) Wake() <-chan struct{} { return f.wake }
+
+// Take is what has changed since the last call.
+func (f *Feed) Take() Changed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := Changed{All: f.all, Revision: f.revision, Names: make([]string, 0, len(f.names))}
+	for name := range f.names {
+		c.Names = append(c.Names, name)
+	}
+	clear(f.names)
+	f.all = false
+	return c
+}
+
+// Tell notes that names may have changed.
+func (f *Feed) Tell(names []string, all bool, revision uint64) {
+	f.mu.Lock()
+	for _, name := range names {
+		f.names[name] = struct{}{}
+	}
+	f.all = f.all || all
+	f.revision = max(f.revision, revision)
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// named is what a push named and readers may not see yet.
+type named struct {
+	to    uint64
+	names []string
+}
+
+// names are all that a push says to have changed.
+func (p *Push) names() []string {
+	names := make([]string, 0, len(p.Records)+len(p.Stale))
+	for i := range p.Records {
+		names = append(names, p.Records[i].Key)
+	}
+	return append(names, p.Stale...)
+}
+
+// feedReleased tells the feed of the pushes that may be seen now. s.mu must be held.
+func (s *session) feedReleased(revision uint64) {
+	done := 0
+	for done < len(s.unseen) && s.unseen[done].to <= revision {
+		s.feed.Tell(s.unseen[done].names, false, s.unseen[done].to)
+		done++
+	}
+	s.unseen = s.unseen[done:]
+}

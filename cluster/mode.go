@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// CacheMode is the mode that the group is set to, as far as this member knows.
+func (m *Member) CacheMode() score.CacheMode {
+	if m.frontend.State().Lease > 0 {
+		return score.Push // the master knows, and grants in no other mode
+	}
+	return m.machine.CacheMode()
+}
+
+// SetCacheMode switches the group between push and pull, and returns when the old mode is over: in pull no frontend has a lease.
+// Only the master can; the error is a *score.Problem.
+func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
+	entry, err := fsm.EncodeCacheMode(mode)
+	if err != nil {
+		p := score.Problemf(score.InvalidEvent, "got %q; want %q or %q", mode, score.Push, score.Pull)
+		p.Field = "mode"
+		return p
+	}
+	lead := m.leads()
+	if lead == nil {
+		return notMaster()
+	}
+	err = m.await(ctx, m.raft.Apply(entry, enqueue))
+	switch {
+	case err == nil:
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return notMaster()
+	default:
+		return score.Problemf(score.OutcomeUnknown, "the change of the mode may or may not be committed (%v); see laurel cluster status", err)
+	}
+	lead.update(lead.follow)
+	if mode == score.Pull && !lead.until(ctx, 2*m.timings().Lease, lead.master.Calm) {
+		return score.Problemf(score.OutcomeUnknown, "the mode is set, but not all leases are back yet; see laurel cluster status")
+	}
+	m.log.Info("the cache mode is set", "mode", mode)
+	return nil
+}
+
+// follow lets the push protocol follow the mode in the store. l.mu must be held.
+func (l *leadership) follow(now time.Duration) {
+	l.master.SetGranting(l.of.machine.CacheMode() == score.Push, now)
+}

@@ -1,0 +1,60 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"laurel/cache"
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// Ask makes an answer from a state: the body, nil if there is none, and the revision that last changed it.
+type Ask func(v *fsm.View) (body []byte, revision uint64, err error)
+
+// Store is the name of the store; "" until this member has heard of it.
+func (m *Member) Store() string { return m.machine.Store() }
+
+// Feed tells what readers here may see anew. There is one taker.
+func (m *Member) Feed() *cache.Feed { return m.frontend.Feed() }
+
+// Epoch is the Raft term.
+func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
+
+// Carry gives what tells the other members what this one carries.
+func (m *Member) Carry(load func() score.Load) { m.load.Store(&load) }
+
+// Hit is the answer to key if this member has it in memory and may give it now; else nil. It is linearizable, takes no lock and allocates
+// nothing.
+func (m *Member) Hit(key []byte) *cache.Entry { return m.frontend.Hit(key) }
+
+// Answer is the answer to key, from memory, or else made by ask from this member's own state, and how it came about. It is linearizable.
+// cache.ErrNotLeased says that this member may not answer now; the master may.
+func (m *Member) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+	return m.frontend.Answer(ctx, key, tag, func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
+		if err = m.machine.Await(ctx, floor); err != nil {
+			return nil, 0, 0, err
+		}
+		err = m.machine.View(func(v *fsm.View) error {
+			view = v.Revision()
+			body, revision, err = ask(v)
+			if body == nil {
+				revision = view // when a record went it does not say
+			}
+			return err
+		})
+		return body, revision, view, err
+	})
+}
+
+// Stale answers from this member's own state, whatever became of the others meanwhile, and tells since when that may be behind: for how long this
+// member has not been told that it is up to date. Known is false if it never was since it started.
+func (m *Member) Stale(f func(*fsm.View) error) (age time.Duration, known bool, err error) {
+	revision := uint64(0)
+	err = m.machine.View(func(v *fsm.View) error {
+		revision = v.Revision()
+		return f(v)
+	})
+	age, known = m.frontend.Age(revision)
+	return age, known, err
+}

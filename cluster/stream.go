@@ -1,0 +1,162 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
+)
+
+const (
+	// streamSilence is after how long without a message, at a time scale of 1, a stream is given up. Beats come every 20 ms; a connection that
+	// was cut would take much longer to say so.
+	streamSilence = time.Second
+	dialPause     = 25 * time.Millisecond // between two attempts, at a time scale of 1
+	// maxUnsent bounds what waits for a member that does not read. Past it the stream is given up; the member begins a new session when it is back.
+	maxUnsent = 64 << 20
+)
+
+// stream is the master's end of the connection to a member.
+type stream struct {
+	number uint64
+	conn   net.Conn
+	limit  time.Duration // for one write
+
+	mu     sync.Mutex
+	unsent []byte
+	wake   chan struct{}
+}
+
+func newStream(number uint64, conn net.Conn, limit time.Duration) *stream {
+	return &stream{number: number, conn: conn, limit: limit, wake: make(chan struct{}, 1)}
+}
+
+// send queues a frame. It never blocks.
+func (s *stream) send(frame []byte) {
+	s.mu.Lock()
+	s.unsent = append(s.unsent, frame...)
+	full := len(s.unsent) > maxUnsent
+	s.mu.Unlock()
+	if full {
+		s.conn.Close()
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write sends what is queued until the stream ends.
+func (s *stream) write(ctx context.Context) {
+	var sending []byte
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		sending, s.unsent = s.unsent, sending[:0]
+		s.mu.Unlock()
+		s.conn.SetWriteDeadline(time.Now().Add(s.limit))
+		if _, err := s.conn.Write(sending); err != nil {
+			s.conn.Close()
+			return
+		}
+		if cap(sending) > maxFrame/64 {
+			sending = nil // one large push must not hold its memory for ever
+		}
+	}
+}
+
+// keepStream keeps a stream to a member for as long as ctx lasts.
+func (l *leadership) keepStream(ctx context.Context, id raft.ServerID) {
+	m := l.of
+	for ctx.Err() == nil {
+		if err := l.runStream(ctx, id); err != nil && ctx.Err() == nil {
+			m.log.Debug("the stream to a member ended", "member", memberID(id), "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(m.scaled(dialPause)):
+		}
+	}
+}
+
+var errNoAddress = errors.New("the configuration has no address for it")
+
+func (l *leadership) runStream(ctx context.Context, id raft.ServerID) error {
+	m := l.of
+	address := l.address(id)
+	if address == "" {
+		return errNoAddress
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dialing, stop := context.WithTimeout(ctx, m.scaled(streamSilence))
+	defer stop()
+	conn, err := m.port.connect(dialing, address, hello(carriesPush, id))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer conn.Close()
+	s := l.open(id, conn)
+	defer l.lost(id, s)
+	go s.write(ctx)
+	r := bufio.NewReader(conn)
+	for {
+		conn.SetReadDeadline(time.Now().Add(m.scaled(streamSilence)))
+		msg, err := readMessage(r)
+		if err != nil {
+			return err
+		}
+		l.update(func(now time.Duration) { err = l.master.Receive(string(id), s.number, msg, now) })
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// serveStream is the frontend's end: it takes in what a master says and answers.
+func (m *Member) serveStream(conn net.Conn) {
+	defer conn.Close()
+	link := m.frontend.Open(false)
+	defer link.Close()
+	r, answers := bufio.NewReaderSize(conn, 16<<10), []byte(nil)
+	for {
+		if r.Buffered() == 0 && len(answers) > 0 {
+			conn.SetWriteDeadline(time.Now().Add(m.scaled(streamSilence)))
+			if _, err := conn.Write(answers); err != nil {
+				return
+			}
+			answers = answers[:0]
+		}
+		conn.SetReadDeadline(time.Now().Add(m.scaled(streamSilence)))
+		msg, err := readMessage(r)
+		if err != nil {
+			return
+		}
+		if hello, ok := msg.(*cache.Hello); ok && hello.Lease != m.timings().Lease {
+			m.log.Error("the master's --time-scale is not the one here; without the same everywhere this frontend answers nothing by itself", "lease_there", hello.Lease, "lease_here", m.timings().Lease)
+			return
+		}
+		answer, err := link.Receive(msg, m.raft.CurrentTerm())
+		if err != nil {
+			if !errors.Is(err, cache.ErrStale) {
+				m.log.Warn("a stream from a master was given up", "error", err)
+			}
+			return
+		}
+		if answer != nil {
+			answers = appendMessage(answers, answer)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"laurel/fsm"
+)
+
+// record is what the bards and readers of a world have seen. The check is direct: the store has one order, that of the revisions, so once anybody
+// was shown or told of a revision, each read that begins later must show the last event on its contest up to there.
+type record struct {
+	w       *world
+	readers sync.WaitGroup
+	bards   sync.WaitGroup
+	stop    atomic.Bool // bards bring to an end what they have begun
+
+	known atomic.Uint64 // the highest revision that anybody was told of
+
+	mu      sync.Mutex
+	history []moment
+	acked   []ack
+	seen    []sight
+	counts  map[string]int
+}
+
+// moment is when something became known.
+type moment struct {
+	at       time.Duration
+	revision uint64
+}
+
+type ack struct {
+	id       string
+	revision uint64
+}
+
+// sight is an answered read. It must show all on its contest up to floor.
+type sight struct {
+	at      time.Duration
+	by, how string
+	contest int // -1 for all
+	floor   uint64
+	shown   uint64
+}
+
+const worldContests = 4
+
+// answeredStale is how a frontend answers from its state machine. That may run ahead of what others may see, so it tells nobody anything.
+const answeredStale = "stale"
+
+func newRecord(w *world) *record { return &record{w: w, counts: map[string]int{}} }
+
+func contestID(i int) string { return fmt.Sprintf("OG50BC/world-%d", i) }
+
+func (r *record) now() time.Duration { return time.Since(r.w.began) }
+
+// tell notes that somebody knows of a revision now.
+func (r *record) tell(revision uint64) {
+	if revision <= r.known.Load() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if revision > r.known.Load() {
+		r.known.Store(revision)
+		r.history = append(r.history, moment{r.now(), revision})
+	}
+}
+
+// knownAt is what was known at a moment.
+func (r *record) knownAt(at time.Duration) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := sort.Search(len(r.history), func(i int) bool { return r.history[i].at > at })
+	if i == 0 {
+		return 0
+	}
+	return r.history[i-1].revision
+}
+
+func (r *record) note(s sight) {
+	if s.how != answeredStale {
+		r.tell(s.shown)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, s)
+	r.counts[s.how]++
+}
+
+func (r *record) count(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[what]++
+}
+
+// end brings the world to rest and looks at what was seen.
+func (r *record) end() {
+	r.stop.Store(true)
+	r.bards.Wait()
+	if r.w.problems.tail(1) != "" {
+		return
+	}
+	truth := r.settled()
+	if truth == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.checkAcks(truth)
+	r.checkSights(truth)
+}
+
+// truth is the timelines in the end: the contest of each revision, and the revisions of each event.
+type truth struct {
+	contests map[uint64]int
+	of       [worldContests][]uint64
+	ids      map[string][]uint64
+	revision uint64
+}
+
+// settled waits until all members have the same, and gives it.
+func (r *record) settled() *truth {
+	why := ""
+	for range 400 {
+		time.Sleep(50 * time.Millisecond)
+		m := r.w.master()
+		if m == nil {
+			why = "there is no master"
+			continue
+		}
+		if err := m.Ready(context.Background()); err != nil {
+			why = "the master is not ready: " + err.Error()
+			continue
+		}
+		why = ""
+		first := truthOf(m)
+		for _, s := range m.servers() {
+			for _, other := range r.w.up() {
+				if other.storage.serverID != s.ID {
+					continue
+				}
+				if other.machine.Revision() != first.revision {
+					why = fmt.Sprintf("%s has revision %d of %d", other.node.id, other.machine.Revision(), first.revision)
+				} else if there := truthOf(other); !slices.Equal(there.of[0], first.of[0]) || there.revision == first.revision && len(there.contests) != len(first.contests) {
+					why = fmt.Sprintf("%s has another timeline", other.node.id)
+				}
+			}
+		}
+		if why == "" {
+			return first
+		}
+	}
+	r.w.problemf("the world does not come to rest: %s", why)
+	return nil
+}
+
+func truthOf(m *worldMember) *truth {
+	all := &truth{contests: map[uint64]int{}, ids: map[string][]uint64{}}
+	m.machine.View(func(v *fsm.View) error {
+		all.revision = v.Revision()
+		for i := range worldContests {
+			list, _, err := v.Timeline(contestID(i), 0, 1<<30)
+			if err != nil {
+				return err
+			}
+			for _, e := range list {
+				all.contests[e.Revision] = i
+				all.of[i] = append(all.of[i], e.Revision)
+				all.ids[e.ID] = append(all.ids[e.ID], e.Revision)
+			}
+		}
+		return nil
+	})
+	return all
+}
+
+// checkAcks looks for each acked event in the timelines, once and where its bard was told. r.mu must be held.
+func (r *record) checkAcks(all *truth) {
+	for _, a := range r.acked {
+		if got := all.ids[a.id]; len(got) != 1 || got[0] != a.revision {
+			r.w.problemf("%s was acked as revision %d and stands at %v", a.id, a.revision, got)
+		}
+	}
+}
+
+// last is the last revision up to floor that changed a contest, or any for -1.
+func (all *truth) last(contest int, floor uint64) uint64 {
+	if contest < 0 {
+		return min(floor, all.revision)
+	}
+	list := all.of[contest]
+	i := sort.Search(len(list), func(i int) bool { return list[i] > floor })
+	if i == 0 {
+		return 0
+	}
+	return list[i-1]
+}
+
+// checkSights looks at each answer. What it shows must be there in the end, too. r.mu must be held.
+func (r *record) checkSights(all *truth) {
+	found := 0
+	for _, s := range r.seen {
+		want := all.last(s.contest, s.floor)
+		_, real := all.contests[s.shown]
+		if s.shown >= want && (real || s.shown == 0) {
+			continue
+		}
+		if found++; found <= 5 {
+			r.w.problems.addf("%8.4f STALE: %s (%s) showed revision %d of contest %d; %d was known, of which %d", s.at.Seconds(), s.by, s.how, s.shown, s.contest, s.floor, want)
+		}
+	}
+}
+
+func (w *world) failure() string {
+	if w.problems.tail(1) == "" {
+		return ""
+	}
+	return w.problems.tail(10)
+}
+
+// stale tells whether an answer was stale, and not only something else amiss.
+func (w *world) stale() bool { return strings.Contains(w.failure(), "STALE") }

@@ -1,0 +1,396 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// worldNet is a network in memory, for worlds in virtual time. What is written to a connection arrives in order, each piece after a delay of its
+// own choice; two connections know nothing of each other's order. A direction between two hosts that is cut, and all of a host that is paused, holds what
+// is sent until it is mended: as TCP does, which sends again what was lost.
+type worldNet struct {
+	mu      sync.Mutex
+	rand    *rand.Rand
+	ports   map[string]*worldPort
+	cuts    map[link]int
+	paused  map[string]int
+	conns   map[*worldConn]struct{} // one end of each
+	changed chan struct{}           // closed when something was mended
+	slow    time.Duration           // how long a rare delay lasts
+	rare    float64                 // how often there is one
+}
+
+func newWorldNet(r *rand.Rand) *worldNet {
+	return &worldNet{rand: r, ports: map[string]*worldPort{}, cuts: map[link]int{}, paused: map[string]int{}, conns: map[*worldConn]struct{}{},
+		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01}
+}
+
+// delay is that of one piece. n.mu must be held.
+func (n *worldNet) delay() time.Duration {
+	if n.rand.Float64() < n.rare {
+		return time.Duration(n.rand.Int64N(int64(n.slow)))
+	}
+	return 50*time.Microsecond + time.Duration(n.rand.Int64N(int64(time.Millisecond)))
+}
+
+// held is nil if a direction is open; else it is closed when that may have changed. n.mu must be held.
+func (n *worldNet) held(l link) <-chan struct{} {
+	if n.cuts[l] > 0 || n.paused[l.from] > 0 || n.paused[l.to] > 0 {
+		return n.changed
+	}
+	return nil
+}
+
+func (n *worldNet) change(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+func (n *worldNet) cut(from, to string)  { n.change(func() { n.cuts[link{from, to}]++ }) }
+func (n *worldNet) mend(from, to string) { n.change(func() { n.cuts[link{from, to}]-- }) }
+func (n *worldNet) pause(host string)    { n.change(func() { n.paused[host]++ }) }
+func (n *worldNet) resume(host string)   { n.change(func() { n.paused[host]-- }) }
+
+func (n *worldNet) isPaused(host string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.paused[host] > 0
+}
+
+// errGone is what a host that lost its power reads. Those that talk to it hear nothing of that.
+var errGone = errors.New("this host is gone")
+
+// lose breaks the connections that f chooses by either direction.
+func (n *worldNet) lose(f func(link) bool) { n.breakConns(f, syscall.ECONNRESET) }
+
+// vanish breaks the connections of a host. The other ends are told nothing.
+func (n *worldNet) vanish(host string) {
+	n.breakConns(func(l link) bool { return l.from == host }, errGone)
+}
+
+func (n *worldNet) breakConns(f func(link) bool, why error) {
+	n.mu.Lock()
+	var list []*worldConn
+	for c := range n.conns {
+		if f(c.link) || f(link{c.link.to, c.link.from}) {
+			list = append(list, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range list {
+		for _, end := range []*worldConn{c, c.far} {
+			if why != errGone || f(end.link) {
+				end.in.fail(why)
+			}
+		}
+		n.forget(c)
+	}
+}
+
+func (n *worldNet) forget(c *worldConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.conns, c)
+	delete(n.conns, c.far)
+}
+
+// worldPort is a listener.
+type worldPort struct {
+	net    *worldNet
+	addr   address
+	queue  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func hostOf(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	return host
+}
+
+func (n *worldNet) listen(_, addr string) (net.Listener, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ports[addr] != nil {
+		return nil, &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}
+	}
+	p := &worldPort{net: n, addr: address(addr), queue: make(chan net.Conn, 256), closed: make(chan struct{})}
+	n.ports[addr] = p
+	return p, nil
+}
+
+func (p *worldPort) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.queue:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *worldPort) Close() error {
+	p.once.Do(func() {
+		close(p.closed)
+		p.net.mu.Lock()
+		delete(p.net.ports, string(p.addr))
+		p.net.mu.Unlock()
+		for {
+			select {
+			case c := <-p.queue:
+				c.Close()
+			default:
+				return
+			}
+		}
+	})
+	return nil
+}
+
+func (p *worldPort) Addr() net.Addr { return p.addr }
+
+// dialFrom is the dialer of a host. A connection is there when both directions have let something pass.
+func (n *worldNet) dialFrom(from string) dialer {
+	return func(ctx context.Context, _, addr string) (net.Conn, error) {
+		to := hostOf(addr)
+		ctx, cancel := context.WithTimeout(ctx, dialGivesUp)
+		defer cancel()
+		for _, l := range []link{{from, to}, {to, from}} {
+			if err := n.pass(ctx, l); err != nil {
+				return nil, &net.OpError{Op: "dial", Err: err}
+			}
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		p := n.ports[addr]
+		if p == nil {
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}
+		near, far := &worldConn{net: n, link: link{from, to}}, &worldConn{net: n, link: link{to, from}}
+		near.in, far.in = newWorldPipe(n, far.link), newWorldPipe(n, near.link)
+		near.far, far.far = far, near
+		select {
+		case p.queue <- far:
+			n.conns[near] = struct{}{}
+			return near, nil
+		default:
+			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
+		}
+	}
+}
+
+// pass takes the time of one piece in a direction.
+func (n *worldNet) pass(ctx context.Context, l link) error {
+	n.mu.Lock()
+	after := time.NewTimer(n.delay())
+	n.mu.Unlock()
+	defer after.Stop()
+	select {
+	case <-after.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		n.mu.Lock()
+		held := n.held(l)
+		n.mu.Unlock()
+		if held == nil {
+			return nil
+		}
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// dialGivesUp is how long a host tries to connect, whoever asked for it.
+const dialGivesUp = 3 * time.Second
+
+// worldConn is one end of a connection.
+type worldConn struct {
+	net  *worldNet
+	link link // from here to there
+	in   *worldPipe
+	far  *worldConn
+}
+
+func (c *worldConn) Read(b []byte) (int, error) { return c.in.read(b) }
+func (c *worldConn) Write(b []byte) (int, error) {
+	c.in.mu.Lock()
+	failed := c.in.failed
+	c.in.mu.Unlock()
+	if failed != nil {
+		return 0, syscall.EPIPE
+	}
+	return c.far.in.write(b)
+}
+
+// Close ends the connection here; the other end hears of it behind all that was sent.
+func (c *worldConn) Close() error {
+	c.far.in.end(io.EOF)
+	c.in.fail(net.ErrClosed)
+	c.net.forget(c)
+	return nil
+}
+
+func (c *worldConn) LocalAddr() net.Addr  { return address(c.link.from + ":1") }
+func (c *worldConn) RemoteAddr() net.Addr { return address(c.link.to + ":1") }
+
+func (c *worldConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
+func (c *worldConn) SetWriteDeadline(t time.Time) error { return nil } // a write never waits
+func (c *worldConn) SetReadDeadline(t time.Time) error {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.deadline = t
+	c.in.wake()
+	return nil
+}
+
+// worldPipe is one direction of a connection.
+type worldPipe struct {
+	net      *worldNet
+	link     link
+	mu       sync.Mutex
+	pieces   []worldPiece
+	failed   error // of reading and writing, from now on
+	deadline time.Time
+	changed  chan struct{} // nil while nobody waits
+}
+
+// worldPiece is what one write has sent, or the end.
+type worldPiece struct {
+	at   time.Time
+	data []byte
+	end  error
+}
+
+func newWorldPipe(n *worldNet, l link) *worldPipe { return &worldPipe{net: n, link: l} }
+
+// wake lets a reader look again. p.mu must be held.
+func (p *worldPipe) wake() {
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+}
+
+func (p *worldPipe) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed, p.pieces = err, nil
+	}
+	p.wake()
+}
+
+func (p *worldPipe) write(b []byte) (int, error) {
+	p.mu.Lock()
+	failed := p.failed
+	p.mu.Unlock()
+	switch failed {
+	case nil:
+	case errGone:
+		return len(b), nil
+	default:
+		return 0, syscall.EPIPE
+	}
+	p.send(worldPiece{data: append([]byte(nil), b...)})
+	return len(b), nil
+}
+
+func (p *worldPipe) end(err error) { p.send(worldPiece{end: err}) }
+
+func (p *worldPipe) send(piece worldPiece) {
+	p.net.mu.Lock()
+	piece.at = time.Now().Add(p.net.delay())
+	p.net.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed != nil {
+		return
+	}
+	if n := len(p.pieces); n > 0 && p.pieces[n-1].at.After(piece.at) {
+		piece.at = p.pieces[n-1].at
+	}
+	p.pieces = append(p.pieces, piece)
+	p.wake()
+}
+
+func (p *worldPipe) read(b []byte) (int, error) {
+	for {
+		n, next, err := p.take(b)
+		if n > 0 || err != nil || len(b) == 0 {
+			return n, err
+		}
+		next.wait()
+	}
+}
+
+// worldWait is what a reader waits for: whichever comes first.
+type worldWait struct {
+	changed, held <-chan struct{}
+	until         time.Time // never if zero
+}
+
+func (w worldWait) wait() {
+	var at <-chan time.Time
+	if !w.until.IsZero() {
+		timer := time.NewTimer(time.Until(w.until))
+		defer timer.Stop()
+		at = timer.C
+	}
+	select {
+	case <-w.changed:
+	case <-w.held:
+	case <-at:
+	}
+}
+
+// take gives what has arrived, or what to wait for.
+func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
+	p.net.mu.Lock()
+	next.held = p.net.held(p.link)
+	p.net.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.failed != nil {
+		return 0, next, p.failed
+	}
+	if !p.deadline.IsZero() && !now.Before(p.deadline) {
+		return 0, next, os.ErrDeadlineExceeded
+	}
+	for next.held == nil && n < len(b) && len(p.pieces) > 0 && !p.pieces[0].at.After(now) {
+		first := &p.pieces[0]
+		if first.end != nil {
+			if n == 0 {
+				err = first.end
+			}
+			return n, next, err
+		}
+		size := copy(b[n:], first.data)
+		n += size
+		if first.data = first.data[size:]; len(first.data) == 0 {
+			p.pieces = p.pieces[1:]
+		}
+	}
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	next.changed, next.until = p.changed, p.deadline
+	if next.held == nil && len(p.pieces) > 0 && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
+		next.until = p.pieces[0].at
+	}
+	return n, next, nil
+}

@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"laurel/cache"
+	"laurel/score"
+)
+
+var usualFates = []fate{cutOneWay, cutOneWay, isolate, isolate, pause, loseConnections, loseConnections, crash, crash, handOver, coup, coup, switchMode, comeOrGo, comeOrGo}
+
+// planOf are the usual worlds: some with elections that are over before a lease is, some with a bad network, some with one overthrow after another.
+func planOf(seed uint64) worldPlan {
+	p := worldPlan{span: 5 * time.Second, every: 250 * time.Millisecond, slow: 150 * time.Millisecond, rare: 0.01, brisk: seed%3 == 0, fates: usualFates}
+	switch seed % 10 {
+	case 4, 9:
+		p.rare, p.slow = 0.05, 400*time.Millisecond
+	case 7:
+		p.small, p.every, p.fates = true, 500*time.Millisecond, []fate{coup, coup, isolate, crash}
+	}
+	return p
+}
+
+// number is a setting of the one who runs the tests.
+func number(name string, or int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return or
+}
+
+// LAUREL_LONG=1 lives through thousands of worlds. LAUREL_SEED and LAUREL_WORLDS choose which.
+func TestNoReadIsStaleInAnyWorld(t *testing.T) {
+	worlds := 60
+	if testing.Short() {
+		worlds = 10
+	}
+	if os.Getenv("LAUREL_LONG") != "" {
+		worlds = 3000
+	}
+	worlds = number("LAUREL_WORLDS", worlds)
+	first, began := uint64(number("LAUREL_SEED", 0)), time.Now()
+	sum := map[string]int{}
+	for seed := first; seed < first+uint64(worlds); seed++ {
+		w := runWorld(t, seed, planOf(seed))
+		if why := w.failure(); why != "" {
+			t.Fatalf("seed %d:\n%s\n\nwhat happened:\n%s", seed, why, w.log.tail(number("LAUREL_TAIL", 80)))
+		}
+		for what, n := range w.record.counts {
+			sum[what] += n
+		}
+	}
+	t.Logf("%d worlds, %.1f a second: %v", worlds, float64(worlds)/time.Since(began).Seconds(), sum)
+	if worlds < 40 {
+		return // in so few not all of it happens
+	}
+	// A checker that sees nothing finds nothing: each of the ways must have been gone often.
+	for what, often := range map[string]int{
+		score.Applied: 100, score.Duplicate: 1, cache.Hit: 500, cache.Wait: 10, cache.Load: 200, "hit at once": 200, "not leased": 100,
+		"reads that waited": 50, "pull: hit": 10, "pull: " + Forwarded: 1, answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
+	} {
+		if sum[what] < often*worlds || sum[what] == 0 {
+			t.Errorf("too few of %q: %d in %d worlds; want %d", what, sum[what], worlds, often*worlds)
+		}
+	}
+}
+
+// Each rule of the protocol, when it is switched off, must be missed by the same checker, in worlds in which much of what it guards against happens.
+func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("this is about the test, not about the program")
+	}
+	rough := []fate{cutOneWay, isolate, isolate, pause, loseConnections}
+	coups := func(p *worldPlan) { p.small, p.fates, p.every = true, []fate{coup}, 800*time.Millisecond }
+	for _, one := range []struct {
+		name   string
+		rule   cache.Break
+		worlds int
+		change func(*worldPlan)
+	}{
+		{"release before the acks", cache.BreakAcks, 20, nil},
+		{"a new master waits for no older lease", cache.BreakWait, 30, coups},
+		{"a deposed master forgets its own acks", cache.BreakOwnAcks, 30, coups},
+		{"answer without a look at the lease", cache.BreakCheck, 20, nil},
+		{"count a lease from the arrival of its grant", cache.BreakAnchor, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
+		{"keep the records across epochs", cache.BreakEpoch, 50, nil},
+		{"answer above what is released", cache.BreakGate, 50, nil},
+		{"drop a silent frontend at once", cache.BreakSilent, 100, func(p *worldPlan) { p.fates = rough }},
+		{"load without waiting for the state machine", cache.BreakFloor, 20, nil},
+		{"the master reads its state machine", cache.BreakMachine, 50, nil},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			for seed := range uint64(one.worlds) {
+				p := planOf(seed)
+				if p.rules = one.rule; one.change != nil {
+					one.change(&p)
+				}
+				if w := runWorld(t, seed, p); w.stale() {
+					t.Logf("seed %d: %s", seed, w.failure())
+					return
+				} else if why := w.failure(); why != "" {
+					t.Fatalf("seed %d: %s", seed, why)
+				}
+			}
+			t.Errorf("nothing was found in %d worlds", one.worlds)
+		})
+	}
+}

@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"laurel/cache"
+	"laurel/httpapi/front"
+	"laurel/score"
+)
+
+// hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
+// allocates nothing, and asks for one thing only that may change: the answer itself.
+func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
+	if len(r.Query) > 0 || len(r.Accept) > 0 && !plainAccept(r.Accept) {
+		return dst, 0
+	}
+	e := p.group.Hit(r.Path[len("/v1/"):])
+	if e == nil || e.Body == nil {
+		return dst, 0
+	}
+	p.metrics.reads.hit.Add(1)
+	m := e.Memo.Load()
+	if m == nil || m.Head == nil {
+		m = p.memo(e)
+	}
+	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.ETag || matches([]string{string(r.IfNoneMatch)}, m.ETag)) {
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, e, m.ETag)), http.StatusNotModified
+	}
+	dst = r.AppendEnd(append(dst, m.Head...))
+	return append(dst, e.Body...), http.StatusOK
+}
+
+// plainAccept tells whether an Accept asks for JSON, or for anything. What takes longer to find out is not plain.
+func plainAccept(accept []byte) bool {
+	switch string(accept) {
+	case "*/*", typeJSON:
+		return true
+	}
+	return false
+}
+
+// memo makes what all hits of an answer have in common.
+func (p *port) memo(e *cache.Entry) *cache.Memo {
+	tag := tagOf(e)
+	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, e, tag)}
+	e.Memo.Store(m)
+	return m
+}
+
+// appendHitHead appends the head that sendReply gives a hit, but for what AppendEnd adds. Fields come in the order of their names, as net/http
+// writes them.
+func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string) []byte {
+	dst = front.AppendStatus(dst, status)
+	dst = append(dst, "Access-Control-Allow-Origin: *\r\nCache-Control: no-cache\r\n"...)
+	if status == http.StatusOK {
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(e.Body)), 10)
+		dst = append(dst, "\r\nContent-Type: "+typeJSON+"\r\n"...)
+	}
+	dst = append(dst, "Etag: "...)
+	dst = append(dst, tag...)
+	dst = append(dst, "\r\nLaurel-Cache: "+cache.Hit+"\r\nLaurel-Frontend: "...)
+	dst = append(dst, p.id[0]...)
+	dst = append(dst, "\r\nLaurel-Mode: "+string(score.Push)+"\r\nLaurel-Revision: "...)
+	dst = strconv.AppendUint(dst, e.Revision, 10)
+	return append(dst, "\r\nVary: Accept\r\n"...)
+}
+
+// hotReads are the routes of questions.
+func (p *port) hotReads() []hotRoute {
+	var all []hotRoute
+	for _, one := range [...]struct{ path, route string }{
+		{"/v1/scores/", "/v1/scores/{contest:.+}"},
+		{"/v1/medals/", "/v1/medals/{competition}"},
+		{"/v1/medals/", "/v1/medals/{competition}/{organisation:.+}"},
+		{"/v1/timeline/", "/v1/timeline/{contest:.+}"},
+		{"/v1/scores", "/v1/scores"},
+		{"/v1/bards/", "/v1/bards/{source:.+}"},
+	} {
+		all = append(all, hotRoute{name: http.MethodGet, path: one.path, single: strings.HasSuffix(one.route, "/{competition}"), read: p.hotRead,
+			metrics: p.metrics.request(p.name, one.route, http.MethodGet)})
+	}
+	return all
+}

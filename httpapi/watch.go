@@ -1,0 +1,148 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"laurel/cache"
+	"laurel/httpapi/watch"
+	"laurel/score"
+)
+
+const (
+	// maxSubjects bounds what one stream names.
+	maxSubjects = 100
+	// beginLimit bounds the time until a stream has begun, and beginPause how often a frontend that cannot answer is asked again within it.
+	beginLimit = 3 * time.Second
+	beginPause = 20 * time.Millisecond
+	// retryLeast and retrySpread are after how long a client is told to come back, at a random time, so that those of a frontend that died do not come
+	// together.
+	retryLeast  = 500 * time.Millisecond
+	retrySpread = 1500 * time.Millisecond
+)
+
+// watchParameters are those of a stream; the first four may be given many times.
+var watchSubjects = []string{"contest", "competition", "medals", "timeline"}
+
+func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
+	if q, err = url.ParseQuery(query); err != nil {
+		return s, nil, score.Problemf(score.InvalidEvent, "the parameters of the URL cannot be read: %s", err)
+	}
+	known := append(slices.Clone(watchSubjects), "last_event_id", "home", "moved")
+	count := 0
+	for name, values := range q {
+		if !slices.Contains(known, name) {
+			return s, nil, fieldProblem(printable(name), "unknown parameter; want one of contest, competition, medals, timeline, last_event_id, home")
+		}
+		if !slices.Contains(watchSubjects, name) {
+			continue
+		}
+		for _, value := range values {
+			if !score.ValidPath(value) {
+				return s, nil, fieldProblem(name, "got %s; want segments of letters, digits and ._~- joined by /", quoted(value))
+			}
+		}
+		count += len(values)
+	}
+	if count > maxSubjects {
+		return s, nil, fieldProblem("contest", "%d subjects are named; want at most %d, or a competition", count, maxSubjects)
+	}
+	s = watch.Subjects{Contests: q["contest"], Competitions: q["competition"], Medals: q["medals"], Timelines: q["timeline"]}
+	for _, list := range [][]string{s.Contests, s.Competitions, s.Medals, s.Timelines} {
+		slices.Sort(list)
+	}
+	s.Contests, s.Competitions, s.Medals, s.Timelines = slices.Compact(s.Contests), slices.Compact(s.Competitions), slices.Compact(s.Medals), slices.Compact(s.Timelines)
+	s.Everything = count == 0
+	return s, q, nil
+}
+
+// watchStream answers with a stream of server-sent events that never ends.
+func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
+	subjects, q, err := subjectsOf(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	lastID := r.Header.Get("Last-Event-Id")
+	if given := q.Get("last_event_id"); given != "" {
+		lastID = given
+	}
+	if to := p.elsewhere(r, q); to != "" {
+		w.Header().Set("Location", to)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return nil
+	}
+	one, first, err := p.beginWatch(r.Context(), subjects, lastID, q.Get("home"))
+	if err != nil {
+		return watchProblem(err)
+	}
+	first = append(fmt.Appendf(nil, "retry: %d\n\n", (retryLeast+rand.N(retrySpread)).Milliseconds()), first...)
+	conn, err := p.streamConn(w, r, first)
+	if err != nil {
+		p.hub.End(one)
+		return err
+	}
+	p.hub.Start(one, conn)
+	if res, ok := w.(*response); ok {
+		res.status, res.stream = http.StatusOK, true
+	}
+	return nil
+}
+
+// beginWatch begins a stream. A frontend that has just lost its master has another in a moment, so who comes meanwhile waits for that.
+func (p *port) beginWatch(ctx context.Context, s watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, beginLimit)
+	defer cancel()
+	for {
+		err := error(cache.ErrNotLeased)
+		if p.group.Store() != "" {
+			var one *watch.Watcher
+			var first []byte
+			if one, first, err = p.hub.Begin(ctx, s, lastID, home); err == nil {
+				return one, first, nil
+			}
+		}
+		var problem *score.Problem
+		if !errors.Is(err, cache.ErrNotLeased) && !(errors.As(err, &problem) && problem.Code == score.NoMaster) {
+			return nil, nil, err
+		}
+		if rest(ctx, beginPause) != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// streamConn takes the connection out of net/http's hands, with the head and the first part of the stream written: thousands that have nothing to say
+// need neither its buffers nor a goroutine each. Where there is no connection to take (HTTP/2), what is written goes through the response.
+func (p *port) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
+	head := w.Header()
+	head.Set("Content-Type", "text/event-stream")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Accel-Buffering", "no")
+	head.Set("Laurel-Mode", string(p.group.CacheMode()))
+	control := http.NewResponseController(w)
+	conn, _, err := control.Hijack()
+	if err != nil {
+		return nil, score.Problemf(score.NotReady, "a stream needs HTTP/1.1")
+	}
+	conn.SetDeadline(time.Now().Add(p.limits.AnswerTimeout))
+	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+	for _, name := range []string{"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode", "X-Accel-Buffering"} {
+		if values := head[name]; len(values) > 0 {
+			b = append(b, name+": "+values[0]+"\r\n"...)
+		}
+	}
+	b = append(append(b, "\r\n"...), first...)
+	if _, err := conn.Write(b); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}

@@ -1,0 +1,161 @@
+package watch
+
+import (
+	"cmp"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxKept is how many events of timelines may wait for one watcher. Past it the connection ends; the watcher comes back with its id and reads the
+	// rest from the store.
+	maxKept = 4096
+	// slowWrite is how long a connection may take what it did not take at once.
+	slowWrite = 10 * time.Second
+)
+
+// Watcher is one connection, and what it has coming. Nothing of it waits for the connection.
+type Watcher struct {
+	Home     string // the frontend that its client calls home; "" if it told none
+	subjects Subjects
+	id       func(b []byte, m mark) []byte
+	writer   *writer
+	turn     int
+	going    bool   // it was told to go home; guarded by Hub.mu
+	begun    uint64 // it has everything up to here from its beginning
+
+	mu      sync.Mutex
+	conn    net.Conn
+	raw     syscall.RawConn // nil where the connection has no descriptor to write to
+	pending []*frame
+	index   map[string]int // of the pending frames that can be replaced, once they are many
+	kept    int
+	sent    uint64 // it has everything up to here
+	cut     uint64 // and with what is pending up to here
+	queued  bool   // a writer has it, or it is written to; or it has not begun
+	closed  bool
+}
+
+// leave takes in a change. It tells whether there is something to write.
+func (w *Watcher) leave(c *change) bool {
+	some := false
+	for _, f := range c.frames {
+		if f.revision > w.begun {
+			w.add(f)
+			some = true
+		}
+	}
+	return some
+}
+
+// manyPending is from how many pending frames on they are found by an index.
+const manyPending = 16
+
+// add makes a frame pending, in the place of an older one of its name.
+func (w *Watcher) add(f *frame) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	if f.kept {
+		if w.kept++; w.kept > maxKept {
+			w.closeLocked()
+			return
+		}
+		w.pending = append(w.pending, f)
+		return
+	}
+	if i := w.find(f.name); i >= 0 {
+		w.pending[i] = f
+		return
+	}
+	w.pending = append(w.pending, f)
+	if w.index != nil {
+		w.index[f.name] = len(w.pending) - 1
+	} else if len(w.pending) > manyPending {
+		w.index = make(map[string]int, 4*manyPending)
+		for i, p := range w.pending {
+			if !p.kept {
+				w.index[p.name] = i
+			}
+		}
+	}
+}
+
+func (w *Watcher) find(name string) int {
+	if w.index != nil {
+		if i, ok := w.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.kept && p.name == name })
+}
+
+// reach notes that with what is pending the watcher has everything up to cut, and hands it to its writer.
+func (w *Watcher) reach(cut uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cut = max(w.cut, cut)
+	if !w.queued && !w.closed && len(w.pending) > 0 {
+		w.queued = true
+		w.writer.queue(w)
+	}
+}
+
+// take appends what is pending to b, in the order of revisions, with the id behind it.
+func (w *Watcher) take(b []byte) []byte {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortStableFunc(w.pending, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
+	for i, f := range w.pending {
+		b = append(b, f.bytes...)
+		switch {
+		case i == len(w.pending)-1:
+			b = append(w.id(append(b, "id: "...), mark{w.cut, w.cut}), '\n')
+		case f.kept:
+			b = append(w.id(append(b, "id: "...), mark{w.sent, f.revision}), '\n')
+		}
+		b = append(b, '\n')
+	}
+	w.sent = w.cut
+	clear(w.pending)
+	w.pending, w.index, w.kept = w.pending[:0], nil, 0
+	if cap(w.pending) > 4*manyPending {
+		w.pending = nil
+	}
+	return b
+}
+
+// written ends a write. It tells whether there is more already.
+func (w *Watcher) written() (more bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queued = len(w.pending) > 0 && !w.closed
+	return w.queued
+}
+
+func (w *Watcher) closeLocked() {
+	if !w.closed {
+		w.closed = true
+		if w.conn != nil {
+			w.conn.Close()
+		}
+	}
+}
+
+func (w *Watcher) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closeLocked()
+}
+
+func (w *Watcher) isClosed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
