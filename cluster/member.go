@@ -90,6 +90,8 @@ type Member struct {
 	pulled    *pulled
 	questions Questions
 	load      atomic.Pointer[func() score.Load]
+	handing   atomic.Int32 // calls of handOver under way
+	refused   atomic.Int64 // since when Raft has refused entries for a handing over that there is not; see wedged
 	clock     func() time.Duration
 	reign     atomic.Pointer[leadership] // since Raft elected this member
 	lead      atomic.Pointer[leadership] // since that serves

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"laurel/score"
 )
 
@@ -429,5 +431,40 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	goesOn(t, n)
 	if !n.member().storage.joined.Load() {
 		t.Error("it has joined, but does not know it")
+	}
+}
+
+func TestAMasterWhoseRaftBelievesInAHandingOverForEverEndsItself(t *testing.T) {
+	g := newGroup(t, 1)
+	m := g.master().member()
+	for _, step := range []struct {
+		handing int32
+		err     error
+		after   time.Duration
+		ends    bool
+	}{
+		{1, raft.ErrLeadershipTransferInProgress, 0, false},
+		{1, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // one is under way
+		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // the first without
+		{0, nil, time.Second, false},
+		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false},
+		{0, raft.ErrLeadershipTransferInProgress, time.Second, false},
+		{0, raft.ErrLeadershipTransferInProgress, time.Hour, true},
+	} {
+		m.handing.Store(step.handing)
+		if since := m.refused.Load(); since != 0 {
+			m.refused.Store(since - int64(step.after))
+		}
+		m.wedged(step.err)
+		select {
+		case err := <-m.Ended():
+			if !step.ends || !errors.Is(err, errWedged) {
+				t.Errorf("%+v ended it: %v", step, err)
+			}
+		default:
+			if step.ends {
+				t.Errorf("%+v did not end it", step)
+			}
+		}
 	}
 }

@@ -171,6 +171,7 @@ func (m *Member) propose(batch []*item) {
 	start := time.Now()
 	future := m.raft.Apply(fsm.EncodeEntry(posts), enqueue)
 	err := m.await(context.Background(), future)
+	m.wedged(err)
 	m.metrics.commit.Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:

@@ -74,19 +74,46 @@ func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
 		reign.retire(ctx)
 		defer reign.resume() // without effect where another is the master now
 	}
+	m.handing.Add(1)
+	defer m.handing.Add(-1)
+	late := map[raft.ServerID]bool{} // a second attempt at one that did not answer in time is what wedges Raft; see wedged
 	for range transferTries {
 		for _, s := range successors {
+			if late[s.ID] {
+				continue
+			}
 			// Taking the leases back may have used up the time; and what Raft is asked while it is shut down it never answers.
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			began := time.Now()
 			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
+			late[s.ID] = time.Since(began) >= m.scaled(electionTimeout)
 			if err == nil || m.raft.State() != raft.Leader {
 				return nil
 			}
 		}
 	}
 	return err
+}
+
+// wedgedAfter is for how long, at a time scale of 1, Raft may refuse entries because leadership is being handed over while it is not.
+const wedgedAfter = 2 * time.Second
+
+// errWedged: see wedged.
+var errWedged = errors.New("raft takes no entries, because it believes that leadership is being handed over, for ever (hashicorp/raft#696); start this frontend again")
+
+// wedged ends a member whose Raft has forgotten that a handing over has ended. That can happen when it loses leadership meanwhile; should it
+// become the master again, it would be one that takes no posts. Others can: one of them is elected when this one is gone.
+func (m *Member) wedged(proposed error) {
+	if !errors.Is(proposed, raft.ErrLeadershipTransferInProgress) || m.handing.Load() > 0 {
+		m.refused.Store(0)
+		return
+	}
+	now := int64(m.clock())
+	if !m.refused.CompareAndSwap(0, now) && time.Duration(now-m.refused.Load()) > m.scaled(wedgedAfter) {
+		m.end(errWedged)
+	}
 }
 
 // answering asks servers, but this one, who they are, and returns those that answer, the furthest in the log first.
