@@ -177,6 +177,9 @@ func (h *Hub) End(w *Watcher) {
 func (h *Hub) Start(w *Watcher, conn net.Conn) {
 	w.mu.Lock()
 	w.conn = conn
+	if w.closed { // the hub has been closed meanwhile, or too much has gathered
+		conn.Close()
+	}
 	if sc, ok := conn.(syscall.Conn); ok {
 		w.raw, _ = sc.SyscallConn() // without it, a goroutine writes
 	}

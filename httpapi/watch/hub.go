@@ -116,7 +116,7 @@ func (h *Hub) Close() {
 	defer h.mu.Unlock()
 	for _, part := range h.watchers {
 		for w := range part {
-			w.conn.Close()
+			w.close()
 		}
 	}
 }

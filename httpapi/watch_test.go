@@ -1,0 +1,168 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/score"
+)
+
+// crowdGroup is a group of which a test says how the watchers are spread.
+type crowdGroup struct {
+	fakeGroup
+	others atomic.Pointer[[]score.Frontend]
+}
+
+func (g *crowdGroup) Frontends() score.Frontends {
+	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{{ID: g.id, URL: "http://here", State: score.Serving}}}
+	if others := g.others.Load(); others != nil {
+		f.Frontends = append(f.Frontends, *others...)
+	}
+	return f
+}
+
+func (g *crowdGroup) spread(others ...score.Frontend) { g.others.Store(&others) }
+
+func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
+	t.Helper()
+	g := &crowdGroup{fakeGroup: fakeGroup{id: "f1", records: &fakeRecords{revision: 3, contests: []score.Record{
+		{ContestID: "OG/1", Competition: "OG", Revision: 2}, {ContestID: "OG/2", Competition: "OG", Revision: 3}}}}}
+	a := New(g, Options{})
+	server := httptest.NewServer(a.Handler())
+	t.Cleanup(func() {
+		a.Close()
+		server.Close()
+	})
+	return g, a, server.URL
+}
+
+// lines reads a stream until it has had all the words, and gives what it read.
+func lines(t *testing.T, url string, words ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream" || answer.Header.Get("X-Accel-Buffering") != "no" ||
+		answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Laurel-Frontend") != "f1" {
+		t.Fatalf("got %s with %v", answer.Status, answer.Header)
+	}
+	var all strings.Builder
+	for s := bufio.NewScanner(answer.Body); ; {
+		missing := false
+		for _, word := range words {
+			missing = missing || !strings.Contains(all.String(), word)
+		}
+		if !missing {
+			return all.String()
+		}
+		if !s.Scan() {
+			t.Fatalf("the stream ended without all of %q:\n%s", words, all.String())
+		}
+		all.WriteString(s.Text() + "\n")
+	}
+}
+
+func TestStreamBeginsWithARetryAndASnapshot(t *testing.T) {
+	_, _, url := newCrowd(t)
+	all := lines(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
+	if strings.Contains(all, "OG/2") {
+		t.Errorf("what was not asked for came too:\n%s", all)
+	}
+	lines(t, url+"/v1/watch?competition=OG", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+	lines(t, url+"/v1/watch", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+}
+
+func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
+	g, _, url := newCrowd(t)
+	get := func(path string) *http.Response {
+		answer, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer
+	}
+	for _, path := range []string{"/v1/watch?contests=OG/1", "/v1/watch?contest=OG//1", "/v1/watch?contest=%00", "/v1/watch?" + strings.Repeat("contest=OG/1&", maxSubjects+1)} {
+		if a := get(path); a.StatusCode != http.StatusBadRequest {
+			t.Errorf("%.40s gives %s", path, a.Status)
+		}
+	}
+	g.unleased = true
+	if a := get("/v1/watch?contest=OG/1"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+		t.Errorf("without a lease it gives %s and Retry-After %q", a.Status, a.Header.Get("Retry-After"))
+	}
+}
+
+func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t *testing.T) {
+	g, a, url := newCrowd(t)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	ask := func(path string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		t.Cleanup(cancel)
+		answer, err := client.Do(r.WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { answer.Body.Close() })
+		return answer
+	}
+	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving}, score.Frontend{ID: "f3", URL: "http://down", State: score.Unreachable})
+	for range someWatchers {
+		if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
+			t.Fatalf("with %d watchers a new one gets %s", a.hub.Count(), answer.Status)
+		}
+	}
+	for ask("/v1/watch?contest=OG/1&moved=1").StatusCode == http.StatusOK && a.hub.Count() < 4*someWatchers {
+	}
+	answer := ask("/v1/watch?contest=OG/1&home=f1")
+	if to := answer.Header.Get("Location"); answer.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://there/v1/watch?") ||
+		!strings.Contains(to, "moved=1") || !strings.Contains(to, "home=f1") || !strings.Contains(to, "contest=OG%2F1") {
+		t.Errorf("with %d watchers a new one gets %s to %s", a.hub.Count(), answer.Status, to)
+	}
+	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * someWatchers})
+	if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
+		t.Errorf("while the other has as many a new one gets %s", answer.Status)
+	}
+}
+
+func TestWatcherIsSentHomeWhenItsHomeIsBackAndNotBefore(t *testing.T) {
+	g, a, url := newCrowd(t)
+	away := score.Frontend{ID: "f2", URL: "http://there", State: score.Unreachable}
+	g.spread(away)
+	home := make(chan string, 1)
+	go func() {
+		home <- lines(t, url+"/v1/watch?contest=OG/1&home=f2", "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}")
+	}()
+	for deadline := time.Now().Add(20 * time.Second); a.hub.Guests("f1")["f2"] != 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the watcher did not come")
+		}
+	}
+	select {
+	case <-home:
+		t.Fatal("it was sent to a home that is not there")
+	case <-time.After(3 * homeEvery):
+	}
+	away.State = score.Serving
+	g.spread(away)
+	<-home
+}
