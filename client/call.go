@@ -55,7 +55,7 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 		stop()
 		if last == nil && !transient(a.status) {
 			c.frontends.worked(url)
-			c.freshen(c.o.Refresh)
+			c.freshen(false)
 			return a, unsure, a.problem()
 		}
 		if parent.Err() != nil {
@@ -68,8 +68,8 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 		unsure = unsure || mayHaveArrived(last)
 		busy := a.status == http.StatusTooManyRequests
 		if !busy {
-			c.frontends.broke(url)
-			c.freshen(0)
+			c.frontends.broke(url, last)
+			c.freshen(true)
 		}
 		if (busy || n >= c.frontends.count()) && !(r.once && unsure) {
 			sleep(ctx, max(backoff(round), a.retryAfter(busy)))
@@ -98,6 +98,13 @@ func (c *Client) gaveUp(r call, unsure bool, p *score.Problem, last error) error
 
 // attempt sends a call to one frontend. An error means that there was no whole answer.
 func (c *Client) attempt(ctx context.Context, base string, r call) (answer, error) {
+	begun := time.Now()
+	a, err := c.send(ctx, base, r)
+	c.o.Attempted(Attempt{URL: base, Frontend: a.header.Get("Laurel-Frontend"), Method: r.method, Path: r.path, Status: a.status, Took: time.Since(begun), Err: err})
+	return a, err
+}
+
+func (c *Client) send(ctx context.Context, base string, r call) (answer, error) {
 	target := base + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()

@@ -28,14 +28,23 @@ type Options struct {
 	AttemptTimeout time.Duration
 	// Refresh is the age at which the list of frontends is asked for again, beside a call that needs it. 0: DefaultRefresh.
 	Refresh time.Duration
-	// Transport carries the requests. nil: one of the client's own, which Close ends.
+	// Home is the id of the frontend that is asked first, for as long as it answers, and returned to when it is back. "": the one with
+	// the least load when the client first learns of the group.
+	Home string
+	// Transport carries the requests. nil: one of the client's own, which Close ends. Many clients in one program should share one (NewTransport).
 	Transport http.RoundTripper
+	// Notify is called with what the client did by itself: what failed, where it went, when it came home. It is called from many goroutines and must
+	// not take long.
+	Notify func(Notice)
+	// Attempted is called after each request of a call, that of a Stream excepted. It is called from many goroutines and must not take long.
+	Attempted func(Attempt)
 }
 
 // Client talks to a group of frontends. It is safe for concurrent use.
 type Client struct {
 	o         Options
 	http      *http.Client
+	watches   *http.Client // follows no redirect by itself
 	frontends *frontends
 
 	// ctx ends with Close: the refreshing of the list runs under it.
@@ -47,9 +56,15 @@ type Client struct {
 // New makes a client of the group that the given frontends belong to; one is enough. It sends nothing yet.
 // A URL without a scheme is one of http.
 func New(urls []string, o Options) (*Client, error) {
-	f, err := newFrontends(urls)
+	if o.Notify == nil {
+		o.Notify = func(Notice) {}
+	}
+	f, err := newFrontends(urls, o.Home, o.Notify)
 	if err != nil {
 		return nil, err
+	}
+	if o.Attempted == nil {
+		o.Attempted = func(Attempt) {}
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -60,21 +75,25 @@ func New(urls []string, o Options) (*Client, error) {
 	if o.Refresh <= 0 {
 		o.Refresh = DefaultRefresh
 	}
-	c := &Client{o: o, frontends: f, http: &http.Client{Transport: o.Transport}}
-	if o.Transport == nil {
-		c.http.Transport = newTransport()
+	transport := o.Transport
+	if transport == nil {
+		transport = NewTransport(64)
 	}
+	c := &Client{o: o, frontends: f, http: &http.Client{Transport: transport}}
+	c.watches = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
 
-func newTransport() *http.Transport {
+// NewTransport makes a transport such as a client makes for itself, to be shared by many. It keeps up to idle connections to each frontend open
+// between calls.
+func NewTransport(idle int) *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		// A machine that is gone answers nothing: without a bound of its own, dialling it would use up the whole attempt.
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
-		MaxIdleConnsPerHost: 64,
+		MaxIdleConnsPerHost: idle,
 		IdleConnTimeout:     60 * time.Second,
 		DisableCompression:  true,
 	}

@@ -111,26 +111,6 @@ func TestListOfFrontendsIsLearnedBesideTheFirstCall(t *testing.T) {
 	}
 }
 
-func TestFrontendThatAnsweredLastIsAskedAgain(t *testing.T) {
-	g, c := group(t, 2, client.Options{})
-	learned(t, c)
-	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
-		if f.ID == "f1" && r.Method == http.MethodPost {
-			return clienttest.Unavailable
-		}
-		return clienttest.None
-	})
-	for range 3 {
-		if _, err := c.Post(t.Context(), []score.Event{alert("hail")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	posts := slices.DeleteFunc(g.Requests(), func(r string) bool { return !strings.HasPrefix(r, "POST") })
-	if want := []string{"POST f1 /v1/events", "POST f2 /v1/events", "POST f2 /v1/events", "POST f2 /v1/events"}; !slices.Equal(posts, want) {
-		t.Errorf("posts went to %q; want %q", posts, want)
-	}
-}
-
 func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d frontends", n), func(t *testing.T) {

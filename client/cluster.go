@@ -49,3 +49,15 @@ func (c *Client) Transfer(ctx context.Context, to string) error {
 	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/transfer", body: body, once: to == ""})
 	return err
 }
+
+// SetCacheMode switches the whole group between score.Push and score.Pull.
+func (c *Client) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
+	body, err := json.Marshal(struct {
+		Mode score.CacheMode `json:"mode"`
+	}{mode})
+	if err != nil {
+		return err
+	}
+	_, _, err = c.do(ctx, call{method: http.MethodPut, path: "/v1/cluster/cache", body: body})
+	return err
+}

@@ -211,7 +211,7 @@ func (v *conversation) answered(r score.Result) error {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	s.c.frontends.worked(v.url)
-	s.c.freshen(s.c.o.Refresh)
+	s.c.freshen(false)
 	s.o.Answered(Answer{Line: e.Line, Result: r, Took: now.Sub(e.first)})
 	if r.Problem != nil {
 		return &RefusedError{e.Line, r.Problem}

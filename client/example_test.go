@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
+	"os"
+	"strings"
 
 	"laurel/client"
 	"laurel/client/clienttest"
@@ -128,4 +131,92 @@ func ExampleClient_AllScores() {
 	// Output:
 	// OG50BC/CUR-1 SCHEDULED
 	// OG50BC/CUR-2 SCHEDULED
+}
+
+func ExampleClient_Watch() {
+	url, stop := startFrontends()
+	defer stop()
+	c, err := client.New([]string{url}, client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+	one := score.Points(1)
+	_, err = c.Post(ctx, []score.Event{
+		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
+		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// What is there already comes first; then all that changes, whatever happens to the frontends, until the loop or ctx ends.
+	for u, err := range c.Watch(ctx, client.Watching{Contests: []string{"OG50BC/CUR-1"}}) {
+		if err != nil {
+			log.Fatal(err) // refused for good
+		}
+		for _, r := range u.Scores {
+			fmt.Println(u.Kind, r.Competitors[0].Name, r.Competitors[0].Result)
+		}
+		switch u.Kind {
+		case client.UpdateSnapshot:
+			if _, err := c.Post(ctx, []score.Event{{Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1", Data: &score.ScorePlay{Competitor: "GAU", Delta: &one}}}); err != nil {
+				log.Fatal(err)
+			}
+		case client.UpdateLost:
+			fmt.Println("going on elsewhere in", u.Wait)
+		case client.UpdateScore:
+			return
+		}
+	}
+	// Output:
+	// snapshot Gaul 0
+	// score Gaul 1
+}
+
+// What a client does by itself goes into a log.
+func ExampleOptions_notify() {
+	g := clienttest.NewGroup(3)
+	defer g.Close()
+	byName := func(url string) string { // the ports are others each time
+		for _, f := range g.Frontends {
+			url = strings.ReplaceAll(url, f.URL, f.ID)
+		}
+		return url
+	}
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		switch {
+		case a.Key == slog.TimeKey || a.Key == "error":
+			return slog.Attr{}
+		case a.Value.Kind() == slog.KindString:
+			a.Value = slog.StringValue(byName(a.Value.String()))
+		}
+		return a
+	}}))
+	c, err := client.New(g.URLs()[:2], client.Options{Home: "f1", Notify: func(n client.Notice) {
+		if n.Kind == client.NoticeFailover { // for the rest, too, in a log of one's own
+			logger.Info("client", "did", n)
+		}
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	ctx := context.Background()
+	if _, err := c.Scores(ctx, score.Filter{}, client.Page{}); err != nil {
+		log.Fatal(err)
+	}
+	g.Frontends[2].SetState(score.Starting, 0, 0)
+	if _, err := c.Frontends(ctx); err != nil {
+		log.Fatal(err)
+	}
+	g.Frontends[0].Stop()
+	if _, err := c.Scores(ctx, score.Filter{}, client.Page{}); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// level=INFO msg=client did.kind="failed over" did.frontend=f2 did.from=f1
 }

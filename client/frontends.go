@@ -1,9 +1,9 @@
 package client
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,29 +11,48 @@ import (
 	"time"
 
 	"laurel/score"
-
-	"github.com/go-json-experiment/json"
 )
 
 // frontends is what the client knows of the group: the URLs it was given, which it never forgets, and those it learned from the
-// group, which it holds for as long as the group names them.
+// group, which it holds for as long as the group names them. One of them is its home.
 type frontends struct {
-	given []string
+	given  []string
+	notify func(Notice)
 
 	mu         sync.Mutex
 	known      []frontend // the given ones first
+	homeID     string     // which frontend is home; "" until it is chosen
+	home       string     // its URL; "" while nobody names it
 	current    string     // where the last call went well
-	learned    time.Time
+	learned    bool
+	due        time.Time // when the list is to be asked for again
 	refreshing bool
 }
 
 type frontend struct {
-	url    string
+	url string
+	// What the group said of it; the zero values where it did not name it.
+	id       string
+	state    string
+	watchers int
+	reads    float64 // a second
+
 	failed time.Time // zero: it has not failed since it last answered
 }
 
-func newFrontends(urls []string) (*frontends, error) {
-	f := &frontends{}
+// group is the list of frontends with what the client reads of it.
+type group struct {
+	Frontends []struct {
+		ID       string  `json:"id"`
+		URL      string  `json:"url"`
+		State    string  `json:"state"`
+		Watchers int     `json:"watchers"`
+		Reads    float64 `json:"reads"`
+	} `json:"frontends"`
+}
+
+func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, error) {
+	f := &frontends{homeID: home, notify: notify}
 	for _, given := range urls {
 		u, err := baseURL(given)
 		if err != nil {
@@ -63,36 +82,129 @@ func baseURL(given string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
-// pick is the frontend to try next: the one that answered last, else the first that has not failed, else the one whose failure is the oldest.
+// pick is the frontend to try next: home, else the one that answered last, else the best of the others.
 func (f *frontends) pick() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	best := f.known[0]
-	for _, k := range f.known {
-		switch {
-		case k.failed.IsZero() && k.url == f.current:
-			return k.url
-		case k.failed.Before(best.failed):
-			best = k
+	for _, url := range []string{f.home, f.current} {
+		if k := f.find(url); k != nil && k.failed.IsZero() {
+			return url
 		}
 	}
-	return best.url
+	return f.best(f.known).url
 }
 
-func (f *frontends) worked(url string) { f.note(url, time.Time{}) }
-func (f *frontends) broke(url string)  { f.note(url, time.Now()) }
-
-func (f *frontends) note(url string, failed time.Time) {
+// pickExcept is pick for a stream whose home may be another than the client's, and which some frontends have refused; "" if all have.
+func (f *frontends) pickExcept(home string, refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if failed.IsZero() {
-		f.current = url
-	}
-	for i := range f.known {
-		if f.known[i].url == url {
-			f.known[i].failed = failed
+	var left []frontend
+	for _, k := range f.known {
+		switch {
+		case refused(k.url):
+		case k.url == home && k.failed.IsZero():
+			return home
+		default:
+			left = append(left, k)
 		}
 	}
+	if len(left) == 0 {
+		return ""
+	}
+	return f.best(left).url
+}
+
+// best is the best of some: what serves before what does not or is not known to, what has failed last. Among those that serve the load decides.
+func (f *frontends) best(of []frontend) frontend {
+	for _, suits := range []func(frontend) bool{
+		func(k frontend) bool { return k.failed.IsZero() && k.state == score.Serving },
+		func(k frontend) bool { return k.failed.IsZero() && k.state == "" },
+		func(k frontend) bool { return k.failed.IsZero() },
+	} {
+		var list []frontend
+		for _, k := range of {
+			if suits(k) {
+				list = append(list, k)
+			}
+		}
+		switch {
+		case len(list) == 0:
+		case list[0].state == score.Serving:
+			return leastLoaded(list)
+		default:
+			return list[0]
+		}
+	}
+	return slices.MinFunc(of, func(a, b frontend) int { return a.failed.Compare(b.failed) })
+}
+
+// leastLoaded is the one with the fewest watchers, then the fewest reads. What differs by less than a tenth is equal, and chance decides:
+// the numbers are seconds old and the same for all clients, which would otherwise all go to the same one.
+func leastLoaded(list []frontend) frontend {
+	least := func(list []frontend, load func(frontend) float64) (equal []frontend) {
+		best := load(slices.MinFunc(list, func(a, b frontend) int {
+			if load(a) < load(b) {
+				return -1
+			}
+			return 1
+		}))
+		for _, k := range list {
+			if load(k) <= best*1.1 {
+				equal = append(equal, k)
+			}
+		}
+		return equal
+	}
+	list = least(list, func(k frontend) float64 { return float64(k.watchers) })
+	list = least(list, func(k frontend) float64 { return k.reads })
+	return list[mathrand.N(len(list))]
+}
+
+// find gives what is known of a URL; f.mu is held.
+func (f *frontends) find(url string) *frontend {
+	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.url == url }); i >= 0 {
+		return &f.known[i]
+	}
+	return nil
+}
+
+// worked notes that a call was answered.
+func (f *frontends) worked(url string) {
+	f.mu.Lock()
+	from, home := f.current, f.home
+	f.current = url
+	f.recoveredLocked(url)
+	f.mu.Unlock()
+	switch {
+	case from == "" || from == url:
+	case url == home:
+		f.notify(Notice{Kind: NoticeWentHome, Frontend: url, From: from})
+	default:
+		f.notify(Notice{Kind: NoticeFailover, Frontend: url, From: from})
+	}
+}
+
+// recovered notes that a frontend answers again.
+func (f *frontends) recovered(url string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recoveredLocked(url)
+}
+
+func (f *frontends) recoveredLocked(url string) {
+	if k := f.find(url); k != nil {
+		k.failed = time.Time{}
+	}
+}
+
+// broke notes that an attempt came to nothing.
+func (f *frontends) broke(url string, err error) {
+	f.mu.Lock()
+	if k := f.find(url); k != nil {
+		k.failed = time.Now()
+	}
+	f.mu.Unlock()
+	f.notify(Notice{Kind: NoticeFailed, Frontend: url, Err: err})
 }
 
 func (f *frontends) urls() []string {
@@ -111,84 +223,87 @@ func (f *frontends) count() int {
 	return len(f.known)
 }
 
-// learn takes the group's own list in.
-func (f *frontends) learn(group score.Frontends) {
+// homeOf gives the id and the URL of a home: of the frontend with the given id or, for "", of the client's own. The URL is "" while nobody names it.
+func (f *frontends) homeOf(id string) (string, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if id == "" || id == f.homeID {
+		return f.homeID, f.home
+	}
+	return id, f.urlOf(id)
+}
+
+// urlOf is the URL of a frontend; f.mu is held.
+func (f *frontends) urlOf(id string) string {
+	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.id == id }); i >= 0 {
+		return f.known[i].url
+	}
+	return ""
+}
+
+// learn takes the group's own list in, and chooses a home from it where there is none. The list is good for about refresh.
+func (f *frontends) learn(g group, refresh time.Duration) {
+	f.mu.Lock()
 	old := f.known
 	f.known = nil
-	add := func(url string) {
-		if slices.ContainsFunc(f.known, func(k frontend) bool { return k.url == url }) {
+	add := func(k frontend) {
+		if f.find(k.url) != nil {
 			return
 		}
-		k := frontend{url: url}
-		if i := slices.IndexFunc(old, func(o frontend) bool { return o.url == url }); i >= 0 {
-			k = old[i]
+		if i := slices.IndexFunc(old, func(o frontend) bool { return o.url == k.url }); i >= 0 {
+			k.failed = old[i].failed
 		}
 		f.known = append(f.known, k)
 	}
-	for _, url := range f.given {
-		add(url)
-	}
-	for _, m := range group.Frontends {
+	var listed []frontend
+	for _, m := range g.Frontends {
 		if url, err := baseURL(m.URL); err == nil {
-			add(url)
+			listed = append(listed, frontend{url: url, id: m.ID, state: m.State, watchers: m.Watchers, reads: m.Reads})
 		}
 	}
-	f.learned = time.Now()
-}
-
-// stale tells, once, that the list should be asked for again.
-func (f *frontends) stale(age time.Duration) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.refreshing || time.Since(f.learned) < age {
-		return false
-	}
-	f.refreshing = true
-	return true
-}
-
-func (f *frontends) refreshed() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refreshing = false
-}
-
-// freshen asks for the list of frontends in the background if it is older than age.
-func (c *Client) freshen(age time.Duration) {
-	if c.ctx.Err() != nil || !c.frontends.stale(age) {
-		return
-	}
-	c.refreshes.Go(func() {
-		defer c.frontends.refreshed()
-		// One round and no more: the next call asks again.
-		for range c.frontends.count() {
-			url := c.frontends.pick()
-			ctx, cancel := context.WithTimeout(c.ctx, c.o.AttemptTimeout)
-			a, err := c.attempt(ctx, url, call{method: "GET", path: "/v1/frontends"})
-			cancel()
-			var group score.Frontends
-			if err == nil && a.status == 200 && json.Unmarshal(a.body, &group) == nil {
-				c.frontends.learn(group)
-				return
-			}
-			if c.ctx.Err() != nil {
-				return
-			}
-			if err != nil {
-				c.frontends.broke(url)
-			}
+	for _, url := range f.given {
+		if i := slices.IndexFunc(listed, func(k frontend) bool { return k.url == url }); i >= 0 {
+			add(listed[i])
+		} else {
+			add(frontend{url: url})
 		}
-	})
+	}
+	for _, k := range listed {
+		add(k)
+	}
+	f.learned = true
+	// Clients that lost the same frontend at the same moment must not all ask, and go home, at the same moment again.
+	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
+	chosen := f.findHome(g)
+	f.mu.Unlock()
+	if chosen != "" {
+		f.notify(Notice{Kind: NoticeHome, Frontend: chosen})
+	}
 }
 
-// Frontends asks for the group as one of its frontends sees it.
-func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
-	var group score.Frontends
-	if err := c.get(ctx, "/v1/frontends", nil, &group); err != nil {
-		return score.Frontends{}, err
+// findHome brings the home up to date with the list, and returns its URL if another was chosen.
+func (f *frontends) findHome(g group) (chosen string) {
+	member := false
+	var serving []frontend
+	for _, m := range g.Frontends {
+		member = member || m.ID == f.homeID
 	}
-	c.frontends.learn(group)
-	return group, nil
+	for _, k := range f.known {
+		if k.id != "" && k.state == score.Serving && k.failed.IsZero() {
+			serving = append(serving, k)
+		}
+	}
+	switch {
+	case f.homeID != "" && member:
+		// A frontend that nobody has heard from has no URL in the list; it is home all the same.
+		if url := f.urlOf(f.homeID); url != "" {
+			f.home = url
+		}
+		return ""
+	case len(serving) == 0:
+		return ""
+	}
+	k := leastLoaded(serving)
+	f.homeID, f.home = k.id, k.url
+	return k.url
 }

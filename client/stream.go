@@ -210,8 +210,8 @@ func (s *Stream) run() {
 			s.end(err)
 			return
 		}
-		s.c.frontends.broke(url)
-		s.c.freshen(0)
+		s.c.frontends.broke(url, err)
+		s.c.freshen(true)
 		s.count(func(n *StreamStats) { n.Retries++ })
 		s.o.Trouble(url, err)
 		if s.lastProgress() != before {

@@ -5,9 +5,11 @@ package clienttest
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 
 	"laurel/score"
@@ -38,7 +40,9 @@ type Group struct {
 	mu       sync.Mutex
 	fault    func(f *Frontend, r *http.Request, e *score.Event) Fault
 	accepted []score.Event
+	changed  chan struct{} // closed when more is accepted
 	requests []string
+	medals   map[string]map[string]*award // by competition and award
 	sources  map[string]*source
 	contests map[string]*score.Contest
 }
@@ -48,7 +52,12 @@ type Frontend struct {
 	ID  string
 	URL string
 
+	group  *Group
 	server *httptest.Server
+	// Under the group's lock:
+	seen    score.Frontend // what the list says beside the id and the URL
+	reads   float64
+	streams map[*stream]bool
 }
 
 type source struct {
@@ -66,9 +75,10 @@ type entry struct {
 
 // NewGroup starts n frontends, f1, f2 and so on, on loopback ports.
 func NewGroup(n int) *Group {
-	g := &Group{sources: map[string]*source{}, contests: map[string]*score.Contest{}}
+	g := &Group{sources: map[string]*source{}, contests: map[string]*score.Contest{}, medals: map[string]map[string]*award{}, changed: make(chan struct{})}
 	for i := range n {
-		f := &Frontend{ID: fmt.Sprintf("f%d", i+1)}
+		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, streams: map[*stream]bool{}}
+		f.seen = score.Frontend{Master: i == 0, Voter: true, State: score.Serving}
 		f.server = httptest.NewServer(g.handler(f))
 		f.URL = f.server.URL
 		g.Frontends = append(g.Frontends, f)
@@ -79,15 +89,40 @@ func NewGroup(n int) *Group {
 // Close stops the frontends.
 func (g *Group) Close() {
 	for _, f := range g.Frontends {
-		f.server.CloseClientConnections()
-		f.server.Close()
+		f.Stop()
 	}
 }
 
-// Stop closes a frontend for good: its port refuses connections.
+// Stop closes a frontend: its connections break and its port refuses new ones. The list goes on to call it serving until SetState says otherwise.
 func (f *Frontend) Stop() {
+	f.group.mu.Lock()
+	for s := range f.streams {
+		s.cancel()
+	}
+	f.group.mu.Unlock()
 	f.server.CloseClientConnections()
 	f.server.Close()
+}
+
+// Start brings a stopped frontend back at its old URL.
+func (f *Frontend) Start() error {
+	l, err := net.Listen("tcp", strings.TrimPrefix(f.URL, "http://"))
+	if err != nil {
+		return fmt.Errorf("frontend %s cannot come back: %w", f.ID, err)
+	}
+	s := httptest.NewUnstartedServer(f.group.handler(f))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	f.server = s
+	return nil
+}
+
+// SetState sets what the list says of a frontend: one of score's states, and its load.
+func (f *Frontend) SetState(state string, watchers int, reads float64) {
+	f.group.mu.Lock()
+	defer f.group.mu.Unlock()
+	f.seen.State, f.seen.Watchers, f.reads = state, watchers, reads
 }
 
 // URLs are those of all frontends.
@@ -156,7 +191,8 @@ func (g *Group) post(events []score.Event, mode score.Mode) (results []score.Res
 
 // copy shares nothing with g that apply changes.
 func (g *Group) copy() *Group {
-	c := &Group{accepted: slices.Clone(g.accepted), sources: map[string]*source{}, contests: map[string]*score.Contest{}}
+	c := &Group{accepted: slices.Clone(g.accepted), sources: map[string]*source{}, contests: map[string]*score.Contest{},
+		medals: map[string]map[string]*award{}, changed: make(chan struct{})}
 	for name, s := range g.sources {
 		d := &source{last: s.last, id: s.id, seqs: map[uint64]entry{}, ids: map[string]entry{}}
 		for k, v := range s.seqs {
@@ -215,13 +251,18 @@ func (g *Group) apply(e *score.Event) score.Result {
 	if e.ID != "" {
 		s.ids[e.ID] = n
 	}
+	close(g.changed)
+	g.changed = make(chan struct{})
 	return score.Result{ID: e.ID, Seq: e.Seq, Revision: n.revision, Status: score.Applied}
 }
 
 // fold changes the contest that a head_to_head event is about; other events change nothing that this package shows.
 func (g *Group) fold(e *score.Event, revision uint64) *score.Problem {
 	c := g.contests[e.ContestID]
-	switch e.Data.(type) {
+	switch d := e.Data.(type) {
+	case *score.MedalAward:
+		g.award(e.ContestID, d, revision)
+		return nil
 	case *score.ContestDefine:
 		if c == nil {
 			c = score.NewContest(e.ContestID)

@@ -18,6 +18,8 @@ func (g *Group) handler(f *Frontend) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/frontends", g.list)
 	mux.HandleFunc("GET /v1/bards/{source...}", g.bard)
+	mux.HandleFunc("GET /v1/medals/{competition}", g.medalTable)
+	mux.HandleFunc("GET /v1/watch", f.watch)
 	mux.HandleFunc("GET /v1/scores", g.scores)
 	mux.HandleFunc("GET /v1/scores/{contest...}", g.score)
 	mux.HandleFunc("POST /v1/events", func(w http.ResponseWriter, r *http.Request) {
@@ -31,6 +33,7 @@ func (g *Group) handler(f *Frontend) http.Handler {
 		g.mu.Lock()
 		g.requests = append(g.requests, r.Method+" "+f.ID+" "+r.URL.RequestURI())
 		g.mu.Unlock()
+		w.Header().Set("Laurel-Frontend", f.ID)
 		fault := g.goesWrong(f, r, nil)
 		if fault == CutAfter {
 			mux.ServeHTTP(&deaf{header: http.Header{}}, r)
@@ -84,9 +87,23 @@ func answer(w http.ResponseWriter, v any) {
 }
 
 func (g *Group) list(w http.ResponseWriter, _ *http.Request) {
-	l := score.Frontends{Mode: "forward", Epoch: 1, Master: "f1"}
-	for i, f := range g.Frontends {
-		l.Frontends = append(l.Frontends, score.Frontend{ID: f.ID, URL: f.URL, Master: i == 0, Voter: true, State: score.Serving})
+	type member struct {
+		score.Frontend
+		Reads float64 `json:"reads"`
+	}
+	var l struct {
+		Mode      score.CacheMode `json:"mode"`
+		Epoch     uint64          `json:"epoch"`
+		Master    string          `json:"master"`
+		Frontends []member        `json:"frontends"`
+	}
+	l.Mode, l.Epoch, l.Master = score.Push, 1, "f1"
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.Frontends {
+		m := member{f.seen, f.reads}
+		m.ID, m.URL, m.Watchers = f.ID, f.URL, m.Watchers+len(f.streams)
+		l.Frontends = append(l.Frontends, m)
 	}
 	answer(w, l)
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +17,7 @@ import (
 
 	"laurel/client"
 	"laurel/cmd/command"
+	"laurel/cmd/rundir"
 	"laurel/score"
 )
 
@@ -41,9 +45,12 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 		Args: cobra.ExactArgs(1),
 	}
 	var s singer
+	var id string
 	c.Flags().Var(&s.speed, "speed", "how many times faster than the events' own time, or max")
 	c.Flags().StringVar(&s.source, "source", "", "the source of events that name none; left out, it is made from the first of them")
-	command.NoVariables(c.Flags(), "source")
+	c.Flags().StringVar(&id, "id", "", "a `NAME` for laurel stop bard --id (default the name of the file)")
+	command.NoVariables(c.Flags(), "source", "id")
+	run := rundir.AddFlag(c)
 	to := command.AddTo(c, client.DefaultPatience, "how long to go on without any ack, from one frontend to the next")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.source != "" && !score.ValidPath(s.source) {
@@ -54,6 +61,9 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 			return err
 		}
 		defer in.Close()
+		runDir, _ := run.Dir()
+		leave := rundir.Enter(runDir, rundir.Entry{Kind: rundir.Bard, ID: cmp.Or(id, nameOf(args[0]))}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) })
+		defer leave()
 		client, err := to.Client()
 		if err != nil {
 			return err
@@ -71,6 +81,15 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 		return err
 	}
 	return c
+}
+
+// nameOf is the name of a bard who is given none: that of its song.
+func nameOf(song string) string {
+	if song == "-" {
+		return "stdin"
+	}
+	name, _, _ := strings.Cut(filepath.Base(song), ".")
+	return cmp.Or(name, song)
 }
 
 // open opens the file that the command names; its size is 0 where it is not known.

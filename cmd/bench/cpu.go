@@ -18,27 +18,43 @@ func (c cores) String() string { return fmt.Sprintf("%.2f + %.2f + %.2f", c.serv
 
 const coresHead = "cores: servers + generator + others"
 
+// usage is what had been used of the processor at a time.
+type usage struct {
+	at                  time.Time
+	server, own, others time.Duration
+}
+
+func used(servers func() (time.Duration, error)) (u usage, err error) {
+	var err1, err2, err3 error
+	u.at = time.Now()
+	u.server, err1 = servers()
+	u.own, err2 = ownCPU()
+	u.others, err3 = machineCPU()
+	u.others -= u.server + u.own
+	return u, errors.Join(err1, err2, err3)
+}
+
+// since is what was used since an earlier time. Child is of programs that the bench started meanwhile and that have ended: it is the generator's.
+func (u usage) since(before usage, child time.Duration) cores {
+	per := func(d time.Duration) float64 { return d.Seconds() / u.at.Sub(before.at).Seconds() }
+	return cores{per(u.server - before.server), per(u.own - before.own + child), max(0, per(u.others-before.others-child))}
+}
+
 // cpuDuring returns when the span is over or ctx is done.
 func cpuDuring(ctx context.Context, s span, servers func() (time.Duration, error)) (cores, error) {
-	var at [2]time.Time
-	var server, own, whole [2]time.Duration
+	var u [2]usage
 	for i, t := range []time.Time{s.from, s.until} {
 		select {
 		case <-ctx.Done():
 			return cores{}, context.Cause(ctx)
 		case <-time.After(time.Until(t)):
 		}
-		var err1, err2, err3 error
-		at[i] = time.Now()
-		server[i], err1 = servers()
-		own[i], err2 = ownCPU()
-		whole[i], err3 = machineCPU()
-		if err := errors.Join(err1, err2, err3); err != nil {
+		var err error
+		if u[i], err = used(servers); err != nil {
 			return cores{}, err
 		}
 	}
-	per := func(d [2]time.Duration) float64 { return (d[1] - d[0]).Seconds() / at[1].Sub(at[0]).Seconds() }
-	return cores{per(server), per(own), max(0, per(whole)-per(server)-per(own))}, nil
+	return u[1].since(u[0], 0), nil
 }
 
 func ownCPU() (time.Duration, error) {
@@ -75,16 +91,40 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(busy) * tick, nil
 }
 
-// cpu is the time that the process has spent on a processor.
+// cpu is the time that the process and its children have spent on a processor.
 func (p *process) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	pid := p.cmd.Process.Pid
+	sum, err := cpuOf(pid)
 	if err != nil {
 		return 0, fmt.Errorf("%s has ended; its log says:\n%s", p.name, p.tail())
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, f := range bytes.Fields(children) {
+		child, err := strconv.Atoi(string(f))
+		if err != nil {
+			return 0, err
+		}
+		d, err := cpuOf(child)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
+func cpuOf(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
 	}
 	// The name, in parentheses, may have spaces; user and system time are fields 12 and 13 after it, in hundredths of a second.
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", p.cmd.Process.Pid, len(fields))
+		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	user, err1 := strconv.ParseInt(string(fields[11]), 10, 64)
 	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)

@@ -133,13 +133,19 @@ func (g *etcdGroup) writers(ctx context.Context, run, to string, n int) ([]write
 	return list, nil
 }
 
-// lastSeq is how many keys there are of a source: each event is a key.
+// lastSeq is how many keys there are of a source: each event is a key. Where they are all one key, it is how often that was put.
 func (g *etcdGroup) lastSeq(ctx context.Context, source string) (uint64, error) {
 	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return 0, fmt.Errorf("counting the keys of %s in etcd: %w", source, err)
 	}
-	return uint64(r.Count), nil
+	if r.Count != 1 {
+		return uint64(r.Count), nil
+	}
+	if r, err = g.admin.Get(ctx, source+"/", clientv3.WithPrefix()); err != nil || len(r.Kvs) != 1 {
+		return 0, fmt.Errorf("the only key of %s in etcd: %d found, %w", source, len(r.Kvs), err)
+	}
+	return uint64(r.Kvs[0].Version), nil
 }
 
 // putter puts what a poster would post, each event under a key of its own.
@@ -147,21 +153,44 @@ type putter struct {
 	client *clientv3.Client
 	owner  bool // the one of those who share the client that closes it
 	plays  *plays
+	hot    string // the source whose only key takes all puts; "": each event has a key of its own
+	value  []byte // is put in place of the events, if it is not nil
+	before uint64 // puts of the hot key before those of this one
 	body   []byte
 	acked  uint64
+	at     uint64 // the revision of the put acked last
 }
 
 func (p *putter) write(ctx context.Context) error {
-	p.body = p.plays.append(p.body[:0])
-	if _, err := p.client.Put(ctx, fmt.Sprintf("%s/%08d", p.plays.source, p.plays.seq), string(p.body)); err != nil {
+	body := p.value
+	if body == nil {
+		p.body = p.plays.append(p.body[:0])
+		body = p.body
+	} else {
+		p.plays.seq++
+	}
+	key := hotKey(p.hot)
+	if p.hot == "" {
+		key = fmt.Sprintf("%s/%08d", p.plays.source, p.plays.seq)
+	}
+	r, err := p.client.Put(ctx, key, string(body))
+	if err != nil {
 		return fmt.Errorf("putting the event %d of %s into etcd: %w", p.plays.seq, p.plays.source, err)
 	}
-	p.acked = p.plays.seq
+	p.acked, p.at = p.plays.seq, uint64(r.Header.Revision)
 	return nil
 }
 
-func (p *putter) source() string  { return p.plays.source }
-func (p *putter) lastSeq() uint64 { return p.acked }
+func hotKey(source string) string { return source + "/hot" }
+
+func (p *putter) source() string {
+	if p.hot != "" {
+		return p.hot
+	}
+	return p.plays.source
+}
+
+func (p *putter) lastSeq() uint64 { return p.before + p.acked }
 func (p *putter) retries() int    { return 0 }
 
 func (p *putter) close() {

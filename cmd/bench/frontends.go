@@ -58,23 +58,29 @@ func startFrontends(ctx context.Context, program, dir string, args []string) (g 
 			return nil, err
 		}
 	}
-	return g, g.processes[0].await(ctx, func(ctx context.Context) error {
-		list, err := g.members(ctx)
-		if err != nil {
-			return err
-		}
-		voters := 0
-		for _, f := range list {
-			if f.State == score.Serving && f.Voter {
-				voters++
-			}
-		}
-		if voters != groupSize {
-			return fmt.Errorf("%d of %d frontends serve as voters", voters, groupSize)
-		}
-		_, err = g.order(ctx)
+	return g, g.processes[0].await(ctx, g.allServe)
+}
+
+// allServe tells whether every frontend serves as a voter and, in push mode, has a lease.
+func (g *frontends) allServe(ctx context.Context) error {
+	var list score.Frontends
+	if err := get(ctx, g.urls[0]+"/v1/frontends", &list); err != nil {
 		return err
-	})
+	}
+	voters := 0
+	for _, f := range list.Frontends {
+		if f.State == score.Serving && f.Voter {
+			voters++
+		}
+		if list.Mode == score.Push && !f.Leased {
+			return fmt.Errorf("%s has no lease", f.ID)
+		}
+	}
+	if voters != groupSize {
+		return fmt.Errorf("%d of %d frontends serve as voters", voters, groupSize)
+	}
+	_, err := g.order(ctx)
+	return err
 }
 
 func (g *frontends) name() string { return laurelName }

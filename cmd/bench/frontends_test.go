@@ -4,9 +4,12 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"laurel/score"
 )
 
-func TestThreeRealFrontendsHaveEveryEventThatPostersAndStreamsSayIsAcked(t *testing.T) {
+// realFrontends is three frontends that have just been built.
+func realFrontends(t *testing.T) (*bench, *frontends) {
 	if testing.Short() {
 		t.Skip("builds laurel and starts three frontends")
 	}
@@ -18,12 +21,16 @@ func TestThreeRealFrontendsHaveEveryEventThatPostersAndStreamsSayIsAcked(t *test
 	if err := b.build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	g, err := startFrontends(t.Context(), b.laurel, dir, nil)
+	g, err := startFrontends(t.Context(), b.laurel, t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.stop()
+	t.Cleanup(g.stop)
+	return b, g
+}
+
+func TestThreeRealFrontendsHaveEveryEventThatPostersAndStreamsSayIsAcked(t *testing.T) {
+	b, g := realFrontends(t)
 	for _, to := range []string{toMaster, toAll} {
 		if m, err := b.postsCell(t.Context(), g, postsRow{to, 6}); err != nil || m.perSecond == 0 {
 			t.Errorf("posts to %s: %v, %v", to, m, err)
@@ -35,6 +42,27 @@ func TestThreeRealFrontendsHaveEveryEventThatPostersAndStreamsSayIsAcked(t *test
 	for _, p := range g.processes {
 		if m, err := memoryOf(p); err != nil || m.anon == 0 || m.peak < m.rss || m.rss < m.anon {
 			t.Errorf("the memory of %s: %+v, %v", p.name, m, err)
+		}
+	}
+}
+
+func TestThreeRealFrontendsShowEveryEventAtOnceAndThroughFaults(t *testing.T) {
+	b, g := realFrontends(t)
+	for _, load := range []float64{0, 200} {
+		f := newFreshness()
+		if err := b.freshCell(t.Context(), g, freshRow{laurelName, load}, 300, f); err != nil || f.reads != 300 || f.stale != 0 {
+			t.Errorf("beside %.0f events/s: %s, %v", load, f, err)
+		}
+	}
+	for _, f := range []fault{transferFault(), pauseFault(false, 300*time.Millisecond), pauseFault(true, 600*time.Millisecond), killFault()} {
+		s, err := b.strike(t.Context(), g, f)
+		if err != nil || s.stale != 0 || s.reads == 0 || s.next <= 0 {
+			t.Errorf("%s: %s, %v", f.name, s, err)
+		}
+	}
+	for _, mode := range []score.CacheMode{score.Pull, score.Push} {
+		if err := g.setMode(t.Context(), mode); err != nil {
+			t.Error(err)
 		}
 	}
 }

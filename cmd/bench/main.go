@@ -39,7 +39,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.etcd, "etcd", "etcd", "the etcd program")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "where the temporary data directories go; must be on a disk")
 	f.StringArrayVar(&o.frontendArgs, "frontend-arg", nil, "one more argument for every frontend, such as --frontend-arg=--log-level=debug")
-	f.IntVar(&o.rounds, "rounds", 5, "rounds; each starts with new data directories")
+	f.IntVar(&o.rounds, "rounds", 5, "rounds, where there are any; each starts with new data directories")
 	f.DurationVar(&o.duration, "duration", 3*time.Second, "the measured time of one cell")
 	f.DurationVar(&o.warmup, "warmup", time.Second, "load before the measured time")
 	f.DurationVar(&o.settle, "settle", time.Second, "rest before each cell")
@@ -64,7 +64,7 @@ func command() *cobra.Command {
 	}
 	all := &cobra.Command{
 		Use:   "all",
-		Short: "Everything, with the facts of the machine, as Markdown for docs/benchmarks.md",
+		Short: "All writing (posts, stream, memory), with the facts of the machine, as Markdown for docs/benchmarks.md",
 		Args:  cobra.NoArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return with(c, o, (*bench).all) },
 	}
@@ -81,16 +81,22 @@ func command() *cobra.Command {
 		c.Flags().IntVar(&o.window, "window", 4096, "the most events of one stream that are sent and not yet answered")
 	}
 	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_GAMES"), "the folder that has marathon/events.ndjson.gz (also LAUREL_GAMES; left out: ../shared/data beside the repository)")
-	root.AddCommand(posts, stream, memory, all)
+	root.AddCommand(posts, stream, memory, all, bareCommand())
+	root.AddCommand(readCommands(o)...)
 	return root
 }
 
-// with makes ready, runs one subcommand, and leaves nothing behind.
+// with runs one of the subcommands that write.
 func with(c *cobra.Command, o *options, run func(*bench, context.Context) error) error {
+	return o.bounded(c, o.limit(), run)
+}
+
+// bounded makes ready, runs one subcommand, and leaves nothing behind.
+func (o *options) bounded(c *cobra.Command, limit time.Duration, run func(*bench, context.Context) error) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(c.Context(), o.limit(), fmt.Errorf("the run took longer than %s, several times what it should", o.limit()))
+	ctx, cancel := context.WithTimeoutCause(c.Context(), limit, fmt.Errorf("the run took longer than %s, several times what it should", limit))
 	defer cancel()
 	b, err := open(ctx, o, c.OutOrStdout())
 	if err != nil {

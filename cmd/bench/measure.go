@@ -43,6 +43,8 @@ type measurement struct {
 	p50, p99  time.Duration
 	cores     cores
 	retries   int
+	beside    float64 // events/s that others wrote meanwhile
+	ways      ways    // how reads were answered
 }
 
 func summarize(meters []*meter, took time.Duration) measurement {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -33,6 +34,19 @@ type options struct {
 	streamTo     []string
 	streamCounts []int
 	window       int
+
+	// fresh, reads, pushcost
+	count, etcdCount     int
+	perSecond            float64
+	wrk, nginx           string
+	connections, threads int
+	targets, writes      []string
+	pushPosters          []int
+	pushTo               string
+
+	// failover, handover, hang
+	kills, etcdKills, handovers, hangs, etcdHangs int
+	followerPause, leaderPause                    time.Duration
 }
 
 // check refuses what would take too long, or more connections than one machine should hold for this.
@@ -60,14 +74,16 @@ func (o *options) check() error {
 	if o.warmup < 0 || o.warmup > time.Minute || o.settle < 0 || o.settle > time.Minute {
 		return fmt.Errorf("--warmup %s, --settle %s: want 0 to 1m", o.warmup, o.settle)
 	}
-	for _, s := range o.systems {
-		if !slices.Contains([]string{laurelName, etcdName}, s) {
-			return fmt.Errorf("--systems %s: want %s or %s, or both with a comma", s, laurelName, etcdName)
-		}
+	if err := oneOf("systems", o.systems, []string{laurelName, etcdName}); err != nil {
+		return err
 	}
-	for _, t := range slices.Concat(o.to, o.streamTo) {
-		if !slices.Contains([]string{toMaster, toAll}, t) {
-			return fmt.Errorf("--to %s: want %s or %s, or both with a comma", t, toMaster, toAll)
+	return oneOf("to", slices.Concat(o.to, o.streamTo), []string{toMaster, toAll})
+}
+
+func oneOf(flag string, got, known []string) error {
+	for _, g := range got {
+		if !slices.Contains(known, g) {
+			return fmt.Errorf("--%s %s: want %s, or some of them with commas", flag, g, strings.Join(known, " or "))
 		}
 	}
 	return nil

@@ -11,6 +11,15 @@ type plays struct {
 	source, contest, id, time string
 	seq                       uint64    // of the event made last
 	totals                    [2]uint64 // of the two competitors
+	shared                    bool      // others score in the contest too: nobody knows the totals
+}
+
+// joining is the bard number n of the run, scoring in the contest that p has started.
+func (p *plays) joining(run string, n int, now time.Time) *plays {
+	p.shared = true
+	j := newPlays(run, n, now)
+	j.contest, j.shared = p.contest, true
+	return j
 }
 
 // newPlays makes the bard number n of a run. Run names must be unique for as long as the data directories live.
@@ -40,7 +49,11 @@ func (p *plays) append(dst []byte) []byte {
 	dst = p.appendHead(dst, "score.play")
 	dst = append(dst, `{"period":"END1","action":"END","competitor":"`...)
 	dst = append(dst, [...]string{"GAU", "ROM"}[side]...)
-	dst = append(dst, `","delta":1,"clock":"07:41","athlete":"Assurancetourix","result":{"GAU":`...)
+	dst = append(dst, `","delta":1,"clock":"07:41","athlete":"Assurancetourix"`...)
+	if p.shared {
+		return append(dst, `}}`...)
+	}
+	dst = append(dst, `,"result":{"GAU":`...)
 	dst = strconv.AppendUint(dst, p.totals[0], 10)
 	dst = append(dst, `,"ROM":`...)
 	dst = strconv.AppendUint(dst, p.totals[1], 10)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -16,16 +17,20 @@ type poster struct {
 	body    []byte
 	request []byte
 	acked   uint64
+	at      uint64 // the revision of the event acked last
 	retried int
 }
 
-// newPoster connects to a frontend and makes and starts the bard's contest there.
+// newPoster connects to a frontend and makes and starts the bard's contest there, unless another has.
 func newPoster(ctx context.Context, addr string, p *plays) (*poster, error) {
 	w, err := dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	b := &poster{wire: w, plays: p, head: postHead(addr)}
+	if p.shared {
+		return b, nil
+	}
 	if err := b.post(ctx, p.appendStart(nil)); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("starting the contest %s: %w", p.contest, err)
@@ -49,7 +54,8 @@ func (b *poster) post(ctx context.Context, body []byte) error {
 		switch {
 		case a.status == http.StatusOK && acked(a.body):
 			b.acked = b.plays.seq
-			return nil
+			b.at, err = revisionOf(a.body)
+			return err
 		case a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable:
 			b.retried++
 			select {
@@ -61,6 +67,16 @@ func (b *poster) post(ctx context.Context, body []byte) error {
 			return fmt.Errorf("%s refused the event %d of %s: status %d: %s", b.wire.host, b.plays.seq, b.plays.source, a.status, clip(a.body))
 		}
 	}
+}
+
+// revisionOf is the first revision that JSON names: in the answer to a post that of its last event.
+func revisionOf(body []byte) (uint64, error) {
+	_, after, found := bytes.Cut(body, []byte(`"revision":`))
+	digits := after[:len(after)-len(bytes.TrimLeft(after, "0123456789"))]
+	if !found || len(digits) == 0 {
+		return 0, fmt.Errorf("no revision in %s", clip(body))
+	}
+	return strconv.ParseUint(string(digits), 10, 64)
 }
 
 // acked tells whether an answer, or a line of one, says that events are in the store. One that was tried again may be there already.

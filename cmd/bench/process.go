@@ -16,21 +16,22 @@ import (
 type process struct {
 	name string
 	cmd  *exec.Cmd
-	log  string        // the file that has its output
+	log  string // the file that has its output
+	args []string
 	done chan struct{} // closed when it has ended
 }
 
 // start starts a server that dies with the bench. Its output goes to a file in dir.
 func start(name, dir, program string, args ...string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
-	out, err := os.Create(p.log)
+	p := &process{name: name, log: filepath.Join(dir, name+".log"), args: args, done: make(chan struct{})}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	// Both programs read their settings from the environment too: what the caller has there must not change what is measured.
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") && !strings.HasPrefix(v, "ETCD_") {
@@ -47,10 +48,24 @@ func start(name, dir, program string, args ...string) (*process, error) {
 	return p, nil
 }
 
-// kill ends the process at once: nothing of its data is kept.
+// again starts what has ended once more, with the same data.
+func (p *process) again() (*process, error) {
+	return start(p.name, filepath.Dir(p.log), p.cmd.Path, p.args...)
+}
+
+// kill ends the process and its children at once.
 func (p *process) kill() {
-	_ = p.cmd.Process.Kill()
+	p.signal(syscall.SIGKILL)
 	<-p.done
+}
+
+// signal signals the process and its children, if it has not ended.
+func (p *process) signal(s syscall.Signal) {
+	select {
+	case <-p.done: // its number may be another's by now
+	default:
+		_ = syscall.Kill(-p.cmd.Process.Pid, s)
+	}
 }
 
 // await calls ready until it returns nil, the process ends, or the time is up.

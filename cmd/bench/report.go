@@ -11,6 +11,12 @@ import (
 
 func (m measurement) String() string {
 	s := fmt.Sprintf("%8s /s  p50 %7s ms  p99 %7s ms  cores %s", thousands(m.perSecond), millis(m.p50), millis(m.p99), m.cores)
+	if m.beside > 0 {
+		s += fmt.Sprintf("  beside %s events/s", thousands(m.beside))
+	}
+	if len(m.ways) > 0 {
+		s += "  " + m.ways.String()
+	}
 	if m.retries > 0 {
 		s += fmt.Sprintf("  (%d times asked to try again)", m.retries)
 	}

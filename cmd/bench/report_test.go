@@ -40,7 +40,8 @@ func TestASlowAckOutsideTheMeasuredTimeIsNotCounted(t *testing.T) {
 
 func TestOptionsThatWouldRunForTooLongAreRefused(t *testing.T) {
 	for _, args := range []string{"posts --rounds 1000", "posts --posters 1,100000", "stream --streams 0", "posts --to slave", "posts --systems redis",
-		"posts --duration 1h", "memory --window 0", "posts --dir /proc/nowhere"} {
+		"posts --duration 1h", "fresh --count 0", "fresh --write-rate 0", "reads --targets varnish", "reads --writes all", "reads --connections 0",
+		"reads --wrk /nowhere/wrk", "pushcost --posters 0", "failover --times 10000", "hang --pause 1h", "memory --window 0", "posts --dir /proc/nowhere"} {
 		c := command()
 		c.SetArgs(strings.Fields(args))
 		if err := c.ExecuteContext(t.Context()); err == nil {

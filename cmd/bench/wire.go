@@ -24,9 +24,11 @@ type wire struct {
 
 // answer is valid until the next request on the same wire.
 type answer struct {
-	status     int
-	body       []byte
-	retryAfter time.Duration
+	status      int
+	body        []byte
+	retryAfter  time.Duration
+	revision    uint64 // of the record that was read
+	cache, mode []byte // how the answer came about, where it is about scores
 }
 
 // dial connects to a frontend. The connection breaks when ctx ends.
@@ -37,6 +39,11 @@ func dial(ctx context.Context, addr string) (*wire, error) {
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
 	return &wire{Conn: conn, host: addr, buf: make([]byte, 4096)}, nil
+}
+
+// getRequest is a whole request.
+func getRequest(host, path string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 }
 
 // postHead is all of a request's head up to the number that is its body's length.
@@ -54,7 +61,7 @@ func appendRequest(dst, head, body []byte) []byte {
 // roundTrip sends one request and reads its answer.
 func (w *wire) roundTrip(request []byte) (answer, error) {
 	if _, err := w.Write(request); err != nil {
-		return answer{}, fmt.Errorf("posting to %s: %w", w.host, err)
+		return answer{}, fmt.Errorf("asking %s: %w", w.host, err)
 	}
 	a, err := w.answer()
 	if err != nil {
@@ -122,6 +129,14 @@ func (a *answer) readHead(head []byte) (length int, err error) {
 			if s, err := strconv.Atoi(string(bytes.TrimSpace(value))); err == nil && s >= 0 && s < 60 {
 				a.retryAfter = time.Duration(s) * time.Second
 			}
+		case bytes.EqualFold(name, []byte("Laurel-Revision")):
+			if a.revision, err = strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 64); err != nil {
+				return 0, fmt.Errorf("has the Laurel-Revision %q", clip(value))
+			}
+		case bytes.EqualFold(name, []byte("Laurel-Cache")):
+			a.cache = bytes.TrimSpace(value)
+		case bytes.EqualFold(name, []byte("Laurel-Mode")):
+			a.mode = bytes.TrimSpace(value)
 		}
 	}
 	if length < 0 {

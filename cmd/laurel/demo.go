@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -13,10 +15,12 @@ import (
 	"laurel/cmd/command"
 	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
+	"laurel/cmd/rundir"
 )
 
 func newDemoCommand() *cobra.Command {
 	var o demo.Options
+	var run *rundir.Flag
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run three frontends and a bard here, until Ctrl-C",
@@ -35,7 +39,13 @@ nothing is lost and that it comes back. Ctrl-C ends it and leaves nothing behind
 			if err != nil {
 				return fmt.Errorf("the demo starts this very program three times, but cannot find it: %w", err)
 			}
-			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, f, first) }
+			runDir, leave, err := enterDemo(cmd.ErrOrStderr(), run)
+			if err != nil {
+				return err
+			}
+			defer leave()
+			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, runDir, f, first) }
+			o.Kill = func(id string) string { return stopCommand(runDir, "frontend --id "+id+" --signal KILL") }
 			o.Out = cmd.OutOrStdout()
 			// A terminal that is closed, or a reader that has gone (laurel demo | head), ends the demo as Ctrl-C does.
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
@@ -47,23 +57,50 @@ nothing is lost and that it comes back. Ctrl-C ends it and leaves nothing behind
 	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung")
 	command.NoVariables(c.Flags(), "speed", "seed", "quiet")
+	run = rundir.AddFlag(c)
 	return c
 }
 
 // demoFrontend is how a frontend of the demo is started.
-func demoFrontend(program string, f, first children.Frontend) *exec.Cmd {
-	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer}
+func demoFrontend(program, runDir string, f, first children.Frontend) *exec.Cmd {
+	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir}
 	if f.ID == first.ID {
 		args = append(args, "--bootstrap")
 	} else {
 		args = append(args, "--join", first.URL())
 	}
 	cmd := exec.Command(program, args...)
-	// A developer's own settings are not meant for these.
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "LAUREL_") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
+	cmd.Env = plainEnvironment()
 	return cmd
+}
+
+// enterDemo makes the demo known in a run directory, in which its frontends will be too: the usual one, unless frontends run there
+// already, which have the same ids and are not to be mistaken for the demo's.
+func enterDemo(stderr io.Writer, run *rundir.Flag) (dir string, leave func(), err error) {
+	dir, named := run.Dir()
+	remove := func() {}
+	if !named && occupied(dir) {
+		if dir, err = os.MkdirTemp("", "laurel-run-"); err != nil {
+			return "", nil, err
+		}
+		remove = func() { os.Remove(dir) }
+	}
+	warn := func(err error) { fmt.Fprintln(stderr, "laurel:", err) }
+	leaveEntry := rundir.Enter(dir, rundir.Entry{Kind: rundir.Demo, ID: "demo"}, warn)
+	return dir, func() {
+		// Frontends that were killed have left pid files; to list is to clear them away.
+		if list, err := rundir.List(dir); err == nil {
+			rundir.CloseAll(list)
+		}
+		leaveEntry()
+		remove()
+	}, nil
+}
+
+// occupied tells whether frontends run in a run directory, or it cannot be used.
+func occupied(dir string) bool {
+	list, err := rundir.List(dir)
+	defer rundir.CloseAll(list)
+	return err != nil && !errors.Is(err, errors.ErrUnsupported) ||
+		slices.ContainsFunc(list, func(p *rundir.Process) bool { return p.Kind == rundir.Frontend || p.Kind == rundir.Demo })
 }

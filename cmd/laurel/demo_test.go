@@ -80,7 +80,7 @@ func (o *output) await(t *testing.T, pattern string, n int) (group string, end i
 }
 
 func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T) {
-	temp := t.TempDir()
+	temp, runDir := t.TempDir(), t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	out := &output{grown: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -88,7 +88,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	ended := make(chan error, 1)
 	go func() {
 		ended <- demo.Run(ctx, demo.Options{Speed: 20, Seed: 50, Out: out, Frontend: func(f, first children.Frontend) *exec.Cmd {
-			cmd := demoFrontend(os.Args[0], f, first)
+			cmd := demoFrontend(os.Args[0], runDir, f, first)
 			cmd.Env = append(cmd.Env, asLaurel+"=1")
 			return cmd
 		}})
@@ -155,7 +155,7 @@ func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *test
 	laurel := func(args ...string) (*exec.Cmd, *output) {
 		out := &output{grown: make(chan struct{}, 1)}
 		cmd := exec.Command(os.Args[0], args...)
-		cmd.Env = append(os.Environ(), asLaurel+"=1", "TMPDIR="+temp)
+		cmd.Env = append(os.Environ(), asLaurel+"=1", "TMPDIR="+temp, "LAUREL_RUN_DIR="+temp+"/run")
 		cmd.Stdout, cmd.Stderr = out, out
 		return cmd, out
 	}

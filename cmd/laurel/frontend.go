@@ -9,11 +9,13 @@ import (
 
 	"laurel/cluster"
 	"laurel/cmd/command"
+	"laurel/cmd/rundir"
 )
 
 func newFrontendCommand() *cobra.Command {
 	var o cluster.Options
 	var addr string
+	var run *rundir.Flag
 	level := slog.LevelInfo
 	c := &cobra.Command{
 		Use:   "frontend",
@@ -35,6 +37,10 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
 				return command.Usagef("--time-scale is %g; want 0.1 to 100", o.TimeScale)
 			}
 			o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			// Before the start, which can take its time: it must be possible to stop that as well.
+			runDir, _ := run.Dir()
+			leave := rundir.Enter(runDir, frontendEntry(o.ID, o.Dir), func(err error) { o.Logger.Warn("there is no pid file", "error", err) })
+			defer leave()
 			f, err := startFrontend(addr, o)
 			if err == nil {
 				err = f.run(cmd.Context())
@@ -55,6 +61,7 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
 	flags.TextVar(&level, "log-level", level, "least level that is logged: DEBUG, INFO, WARN or ERROR")
 	flags.Uint64Var(&o.SnapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
 	flags.MarkHidden("snapshot-entries")
+	run = rundir.AddFlag(c)
 	c.MarkFlagsMutuallyExclusive("bootstrap", "join")
 	return c
 }

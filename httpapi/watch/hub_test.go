@@ -198,8 +198,9 @@ func newHub(t *testing.T, s Store) *Hub {
 
 func TestAWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
 	s := newShop()
-	s.change("C/1", "C/2", "D/1")
+	began := s.change("C/1", "C/2", "D/1")
 	h := newHub(t, s)
+	carried(t, h, began)
 	c := watch(t, h, Subjects{Competitions: []string{"C"}}, "")
 	g := c.mustNext()
 	if g.event != "snapshot" || len(g.data.Scores) != 2 || g.id == "" {
@@ -225,7 +226,7 @@ func TestARecordThatIsWatchedTwiceIsSentOnce(t *testing.T) {
 	s := newShop()
 	h := newHub(t, s)
 	began := s.change("C/1")
-	waitFor(t, "the change is carried", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.cut >= began })
+	carried(t, h, began)
 	c := watch(t, h, Subjects{Contests: []string{"C/1"}, Competitions: []string{"C"}}, "")
 	c.mustNext()
 	first := s.change("C/1")
@@ -305,8 +306,9 @@ func TestAnIDOfAnotherStoreGetsASnapshot(t *testing.T) {
 
 func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 	s := newShop()
-	s.change("C/1")
+	began := s.change("C/1")
 	h := newHub(t, s)
+	carried(t, h, began)
 	scores := watch(t, h, Subjects{Contests: []string{"C/1"}}, "")
 	events := watch(t, h, Subjects{Timelines: []string{"C/1"}}, "")
 	scores.mustNext()
@@ -322,7 +324,7 @@ func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 	for range changes {
 		last = s.change("C/1")
 	}
-	waitFor(t, "all is left", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.cut >= last })
+	carried(t, h, last)
 	for _, c := range []*client{scores, events} {
 		c.w.writer.queue(c.w)
 	}
@@ -334,6 +336,12 @@ func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 			t.Fatalf("got %+v, want the event of revision %d", g, want)
 		}
 	}
+}
+
+// carried waits until the hub has carried a revision. Who begins before gets it in the snapshot, and once more.
+func carried(t *testing.T, h *Hub, revision uint64) {
+	t.Helper()
+	waitFor(t, "it is carried", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.cut >= revision })
 }
 
 func waitFor(t *testing.T, what string, there func() bool) {

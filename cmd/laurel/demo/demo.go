@@ -29,6 +29,8 @@ type Options struct {
 	Quiet bool
 	// Frontend starts one, as children.Options say.
 	Frontend func(f, first children.Frontend) *exec.Cmd
+	// Kill is the command, as it is typed, that kills the frontend with an id; nil: by its number.
+	Kill func(id string) string
 	// Out is where everything is told: with colours if it is a terminal.
 	Out io.Writer
 }
@@ -104,6 +106,7 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	if now, err := d.client.Frontends(ctx); err == nil {
 		d.master = now.Master
 	}
+	d.out.kill = d.o.Kill
 	d.out.introduce(group.Frontends(), d.master, dir)
 
 	var watching sync.WaitGroup

@@ -19,6 +19,7 @@ type ticker struct {
 	mu     sync.Mutex
 	w      io.Writer
 	colour bool
+	kill   func(id string) string // as Options say
 }
 
 // newTicker writes with colours if w is a terminal whose user wants them.
@@ -82,11 +83,20 @@ func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
 		fmt.Sprintf("curl %s/v1/frontends", f(1).URL()),
 		fmt.Sprintf("curl %s/v1/events -H 'Content-Type: application/json' \\", f(2).URL()),
 		`  -d '{"type":"alert","contest_id":"OG50BC","data":{"text":"Go, Gaul!"}}'`,
-		fmt.Sprintf("kill -9 %d   # the master: another takes over, nothing is lost", victim.PID),
+		"# kill the master: another takes over, nothing is lost",
+		t.killing(victim),
 	} {
 		fmt.Fprintf(&b, "  %s\n", t.in(cyan, line))
 	}
 	t.say("%s", b.String())
+}
+
+// killing is the command that kills a frontend.
+func (t *ticker) killing(f children.Frontend) string {
+	if t.kill == nil {
+		return fmt.Sprintf("kill -9 %d", f.PID)
+	}
+	return t.kill(f.ID)
 }
 
 // notice tells what has happened to a frontend.

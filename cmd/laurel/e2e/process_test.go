@@ -51,7 +51,8 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	return p
 }
 
-// cleanEnv is this process's environment without the settings of a Laurel that the developer may use.
+// cleanEnv is this process's environment without the settings of a Laurel that the developer may use, and with a run directory apart from theirs:
+// their laurel stop must not hit a test, nor a test theirs.
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -59,7 +60,7 @@ func cleanEnv() []string {
 			env = append(env, v)
 		}
 	}
-	return env
+	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"))
 }
 
 // kill is SIGKILL, and returns when the process is gone.
