@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -78,29 +77,6 @@ func (r *writer) bring(w *Watcher, rest []byte) {
 	if w.written() {
 		r.queue(w)
 	}
-}
-
-// writeNow writes without waiting. It returns what the connection took.
-func writeNow(w *Watcher, b []byte) (n int, err error) {
-	if w.isClosed() {
-		return 0, errClosed
-	}
-	if w.raw == nil {
-		return 0, nil
-	}
-	outer := w.raw.Write(func(fd uintptr) bool {
-		n, err = syscall.Write(int(fd), b)
-		return true
-	})
-	switch {
-	case outer != nil:
-		return 0, outer
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
-		return 0, nil
-	case err != nil:
-		return 0, err
-	}
-	return n, nil
 }
 
 var errClosed = errors.New("the watcher is closed")

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"laurel/cmd/command"
+	"laurel/cmd/rundir"
+)
+
+const all = "all"
+
+var stoppable = []string{rundir.Frontend, rundir.Bard, rundir.Client, rundir.Demo, all}
+
+func newStopCommand() *cobra.Command {
+	var s stopRequest
+	c := &cobra.Command{
+		Use:   "stop frontend|bard|client|demo|all",
+		Short: "Stop, kill or pause what runs on this machine",
+		Long: `Sends a signal to frontends, bards and clients that run on this machine under this user, and to demos, and waits until they have ended.
+
+They are found by their pid files in the run directory. A number alone is never trusted: only the process that has the pid file locked is
+signalled, so that a file which a dead one has left behind hits nobody.
+
+--id chooses, by an id or by a process's number; without it, all of a kind are meant. When one of the ids is not there, or two
+processes have it, nothing is done. What is to end is woken up if it is paused (STOP).
+
+To see what runs and disturb nothing: laurel stop all --signal 0.
+
+Exit codes: 0 all that were meant have ended; 1 there were none, or some still run; 2 wrong usage.`,
+		Example: `  laurel stop frontend --id f2
+  laurel stop frontend --id f2 --signal KILL
+  laurel stop frontend --id f1 --signal STOP    # a long pause; CONT ends it
+  laurel stop bard
+  laurel stop all`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: stoppable,
+	}
+	flags := c.Flags()
+	flags.StringSliceVar(&s.ids, "id", nil, "only the one with this `ID`, or several with commas between")
+	flags.VarP(&s.signal, "signal", "s", "name or number of the signal: TERM, KILL, INT, STOP, CONT ...")
+	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait until they have ended")
+	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait")
+	command.NoVariables(flags, "id", "signal", "timeout", "no-wait")
+	s.signal = signalFlag(syscall.SIGTERM)
+	flags.Lookup("signal").DefValue = "TERM"
+	s.run = rundir.AddFlag(c)
+	_ = c.RegisterFlagCompletionFunc("id", s.completeID) // fails only if there is no such flag
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if s.timeout <= 0 {
+			return command.Usagef("--timeout is %s; want more than 0, such as 10s", s.timeout)
+		}
+		s.kind = args[0]
+		return s.stop(cmd)
+	}
+	return c
+}
+
+// stopRequest is one use of the command.
+type stopRequest struct {
+	kind    string
+	ids     []string
+	signal  signalFlag
+	timeout time.Duration
+	noWait  bool
+	run     *rundir.Flag
+}
+
+func (s *stopRequest) stop(cmd *cobra.Command) error {
+	dir, _ := s.run.Dir()
+	list, err := rundir.List(dir)
+	if err != nil {
+		return err
+	}
+	defer rundir.CloseAll(list)
+	meant, err := s.choose(list)
+	if err != nil {
+		return err
+	}
+	if !s.signal.ends() || s.noWait {
+		return s.send(cmd.OutOrStdout(), meant)
+	}
+	// A demo starts again what dies before it, and ends its own in order.
+	var demos, others []*rundir.Process
+	for _, p := range meant {
+		if p.Kind == rundir.Demo {
+			demos = append(demos, p)
+		} else {
+			others = append(others, p)
+		}
+	}
+	return errors.Join(s.end(cmd.Context(), cmd.OutOrStdout(), demos), s.end(cmd.Context(), cmd.OutOrStdout(), others))
+}
+
+// choose finds the processes that are meant. Where that is not clear it finds none.
+func (s *stopRequest) choose(list []*rundir.Process) (meant []*rundir.Process, err error) {
+	kind := slices.DeleteFunc(slices.Clone(list), func(p *rundir.Process) bool { return s.kind != all && p.Kind != s.kind })
+	if len(s.ids) == 0 && len(kind) == 0 {
+		return nil, s.nothing(s.noun(), list)
+	}
+	if len(s.ids) == 0 {
+		return kind, nil
+	}
+	for _, id := range s.ids {
+		found := named(kind, id)
+		switch {
+		case len(found) == 0:
+			return nil, s.nothing(s.noun()+" "+id, list)
+		case len(found) > 1:
+			return nil, fmt.Errorf("nothing was done, for there are several: %s; name one by its pid, as in --id %d", names(found), found[0].PID)
+		case !slices.Contains(meant, found[0]):
+			meant = append(meant, found[0])
+		}
+	}
+	return meant, nil
+}
+
+// named are the processes with an id or, where there are none, with a number.
+func named(list []*rundir.Process, id string) (found []*rundir.Process) {
+	for _, p := range list {
+		if p.ID == id {
+			found = append(found, p)
+		}
+	}
+	if len(found) > 0 {
+		return found
+	}
+	for _, p := range list {
+		if strconv.Itoa(p.PID) == id {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+func (s *stopRequest) noun() string {
+	if s.kind == all {
+		return "process"
+	}
+	return s.kind
+}
+
+// nothing is the error that what was meant is not there; it says what is.
+func (s *stopRequest) nothing(what string, list []*rundir.Process) error {
+	dir, _ := s.run.Dir()
+	there := "nothing runs"
+	if len(list) > 0 {
+		there = "what runs: " + names(list)
+	}
+	return fmt.Errorf("no %s runs here, by the pid files in %s; %s", what, dir, there)
+}
+
+func names(list []*rundir.Process) string {
+	var names []string
+	for _, p := range list {
+		names = append(names, p.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// send sends the signal and leaves it at that.
+func (s *stopRequest) send(out io.Writer, list []*rundir.Process) error {
+	var failed error
+	for _, p := range list {
+		switch err := p.Signal(syscall.Signal(s.signal)); {
+		case errors.Is(err, os.ErrProcessDone):
+			fmt.Fprintf(out, "%s had just ended\n", p)
+		case err != nil:
+			failed = errors.Join(failed, fmt.Errorf("send %s to %s: %w", &s.signal, p, err))
+		case s.signal == 0:
+			fmt.Fprintln(out, p)
+		default:
+			fmt.Fprintf(out, "sent %s to %s\n", &s.signal, p)
+		}
+	}
+	return failed
+}
+
+// end sends the signal to all and waits until they have ended.
+func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*rundir.Process) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("it still runs after %s; to end it at once: --signal KILL", s.timeout))
+	defer cancel()
+	begun := time.Now()
+	errs := make([]error, len(list))
+	for i, p := range list {
+		errs[i] = p.Signal(syscall.Signal(s.signal))
+		if errs[i] == nil && s.signal.waitsForPaused() {
+			errs[i] = p.Signal(signalContinue)
+		}
+	}
+	for i, p := range list {
+		if errs[i] == nil || errors.Is(errs[i], os.ErrProcessDone) {
+			errs[i] = p.Wait(ctx)
+		}
+		if errs[i] != nil {
+			errs[i] = fmt.Errorf("%s: %w", p, errs[i])
+			continue
+		}
+		fmt.Fprintf(out, "stopped %s with %s in %s\n", p, &s.signal, time.Since(begun).Round(time.Millisecond))
+	}
+	return errors.Join(errs...)
+}
+
+// completeID completes ids of what runs.
+func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	dir, _ := s.run.Dir()
+	list, err := rundir.List(dir)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	defer rundir.CloseAll(list)
+	var ids []cobra.Completion
+	for _, p := range list {
+		if len(args) == 0 || args[0] == all || args[0] == p.Kind {
+			ids = append(ids, cobra.CompletionWithDesc(p.ID, p.String()))
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// frontendEntry is what a frontend's pid file says.
+func frontendEntry(id, data string) rundir.Entry {
+	if dir, err := filepath.Abs(data); err == nil {
+		data = dir
+	}
+	return rundir.Entry{Kind: rundir.Frontend, ID: id, Data: data}
+}

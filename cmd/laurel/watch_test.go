@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/cmd/command"
+	"laurel/score"
+)
+
+// running is laurel with its output, in a goroutine of its own.
+type running struct {
+	out, errs output
+	end       context.CancelFunc
+	code      chan int
+}
+
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{end: cancel, code: make(chan int, 1)}
+	c := newLaurelCommand()
+	c.SetArgs(args)
+	c.SetOut(&r.out)
+	c.SetErr(&r.errs)
+	go func() { r.code <- command.Run(ctx, c) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (o *output) says(t *testing.T, what string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(o.String(), what); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("got %q; want %q", o.String(), what)
+		}
+	}
+}
+
+// openGames starts frontends with a contest that has begun.
+func openGames(t *testing.T, n int) (*clienttest.Group, *client.Client) {
+	t.Helper()
+	g := clienttest.NewGroup(n)
+	t.Cleanup(g.Close)
+	c, err := client.New(g.URLs(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	tell(t, c, score.Event{Type: score.TypeContestDefine, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
+		Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}},
+		score.Event{Type: score.TypeContestStatus, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}})
+	return g, c
+}
+
+func tell(t *testing.T, c *client.Client, events ...score.Event) {
+	t.Helper()
+	for i := range events {
+		events[i].ContestID = aContest
+	}
+	if _, err := c.Post(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func goal() score.Event {
+	one := score.Points(1)
+	return score.Event{Type: score.TypeScorePlay, Data: &score.ScorePlay{Competitor: "GAU", Delta: &one}}
+}
+
+func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
+	g, c := openGames(t, 2)
+	w := start(t, "watch", aContest, "--home", "f1", "--to", strings.Join(g.URLs(), ","))
+	w.out.says(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
+	tell(t, c, goal())
+	w.out.says(t, "3  "+aContest+"  GAU 1, ROM 0  RUNNING LIVE\n")
+	g.Frontends[0].Stop()
+	w.errs.says(t, "reconnecting in ")
+	tell(t, c, goal())
+	w.out.says(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
+	w.errs.says(t, "(home f1)")
+	w.end()
+	if code := <-w.code; code != command.ExitDone {
+		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), command.ExitDone)
+	}
+	if n := strings.Count(w.out.String(), "\n"); n != 3 {
+		t.Errorf("got %q; want three lines", w.out.String())
+	}
+}
+
+func TestWatchAsksForWhatIsTyped(t *testing.T) {
+	g, _ := openGames(t, 1)
+	w := start(t, "watch", "A/1", "A/2", "--competition", "B,C", "--medals", "D", "--timeline", "E/1", "--timeline", "E/2", "--json", "--to", g.Frontends[0].URL)
+	w.out.says(t, `{"event":"connected","data":{`)
+	w.out.says(t, `{"event":"heartbeat","data":{`)
+	w.end()
+	<-w.code
+	want := "GET f1 /v1/watch?competition=B&competition=C&contest=A%2F1&contest=A%2F2&home=f1&medals=D&timeline=E%2F1&timeline=E%2F2"
+	if got := g.Requests(); got[len(got)-1] != want {
+		t.Errorf("asked %q; want %q", got, want)
+	}
+}
+
+func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
+	s := httptest.NewServer(nil)
+	s.Close()
+	code, _, errs, _ := run(t, says(""), "watch", "--to", s.URL, "--patience", "300ms")
+	if code != command.ExitUnreachable || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, command.ExitUnreachable)
+	}
+}
+
+func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
+	g, _ := openGames(t, 2)
+	var out bytes.Buffer
+	errs := &output{}
+	c := newLaurelCommand()
+	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " + strings.Join(g.URLs(), ",")))
+	c.SetOut(&out)
+	c.SetErr(errs)
+	if code := command.Run(t.Context(), c); code != command.ExitDone {
+		t.Fatalf("exit code %d, stderr %q", code, errs.String())
+	}
+	for _, want := range []string{"10 spectators, contests running: 1", "1 s  ", "failed 0, older than seen before 0", "streams opened 10, lost 0", "served by", "f1", "f2", "all"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got\n%s\nwant %q", &out, want)
+		}
+	}
+	errs.says(t, "chose a home: http://")
+}
+
+func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
+	for _, typed := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
+		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
+			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
+		}
+	}
+}
