@@ -185,6 +185,12 @@ func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	}
 }
 
+// Leased tells whether this frontend may answer from memory now.
+func (f *Frontend) Leased() bool {
+	s := f.session.Load()
+	return s != nil && s.leased(f.clock())
+}
+
 // Feed tells what readers here may see anew. There is one for each frontend, for one taker.
 func (f *Frontend) Feed() *Feed { return f.feed }
 

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -23,6 +24,8 @@ type frontends struct {
 	known      []frontend // the given ones first
 	homeID     string     // which frontend is home; "" until it is chosen
 	home       string     // its URL; "" while nobody names it
+	chosen     bool       // the home was chosen here, not by the caller
+	been       bool       // a call was answered there
 	current    string     // where the last call went well
 	learned    bool
 	due        time.Time // when the list is to be asked for again
@@ -35,20 +38,9 @@ type frontend struct {
 	id       string
 	state    string
 	watchers int
-	reads    float64 // a second
+	reads    int // a second
 
 	failed time.Time // zero: it has not failed since it last answered
-}
-
-// group is the list of frontends with what the client reads of it.
-type group struct {
-	Frontends []struct {
-		ID       string  `json:"id"`
-		URL      string  `json:"url"`
-		State    string  `json:"state"`
-		Watchers int     `json:"watchers"`
-		Reads    float64 `json:"reads"`
-	} `json:"frontends"`
 }
 
 func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, error) {
@@ -138,26 +130,24 @@ func (f *frontends) best(of []frontend) frontend {
 	return slices.MinFunc(of, func(a, b frontend) int { return a.failed.Compare(b.failed) })
 }
 
-// leastLoaded is the one with the fewest watchers, then the fewest reads. What differs by less than a tenth is equal, and chance decides:
-// the numbers are seconds old and the same for all clients, which would otherwise all go to the same one.
+// leastLoaded is the one with the fewest watchers, then the fewest reads. Among equals chance decides, and what differs little is equal: the
+// numbers are a moment old and the same for all clients, which would otherwise all go to the same one. Reads come and go from one second to
+// the next; only when one frontend has many more than another do they say something.
 func leastLoaded(list []frontend) frontend {
-	least := func(list []frontend, load func(frontend) float64) (equal []frontend) {
-		best := load(slices.MinFunc(list, func(a, b frontend) int {
-			if load(a) < load(b) {
-				return -1
-			}
-			return 1
-		}))
-		for _, k := range list {
-			if load(k) <= best*1.1 {
-				equal = append(equal, k)
-			}
-		}
-		return equal
-	}
-	list = least(list, func(k frontend) float64 { return float64(k.watchers) })
-	list = least(list, func(k frontend) float64 { return k.reads })
+	list = upTo(list, func(k frontend) int { return k.watchers }, func(least int) int { return least + least/10 + 50 })
+	list = upTo(list, func(k frontend) int { return k.reads }, func(least int) int { return 2*least + 100 })
 	return list[mathrand.N(len(list))]
+}
+
+// upTo are those whose load is at most what bound makes of the least.
+func upTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
+	most := bound(load(slices.MinFunc(list, func(a, b frontend) int { return cmp.Compare(load(a), load(b)) })))
+	for _, k := range list {
+		if load(k) <= most {
+			some = append(some, k)
+		}
+	}
+	return some
 }
 
 // find gives what is known of a URL; f.mu is held.
@@ -171,12 +161,12 @@ func (f *frontends) find(url string) *frontend {
 // worked notes that a call was answered.
 func (f *frontends) worked(url string) {
 	f.mu.Lock()
-	from, home := f.current, f.home
-	f.current = url
+	from, home, been := f.current, f.home, f.been
+	f.current, f.been = url, been || url == home
 	f.recoveredLocked(url)
 	f.mu.Unlock()
 	switch {
-	case from == "" || from == url:
+	case from == "" || from == url || url == home && !been:
 	case url == home:
 		f.notify(Notice{Kind: NoticeWentHome, Frontend: url, From: from})
 	default:
@@ -242,7 +232,7 @@ func (f *frontends) urlOf(id string) string {
 }
 
 // learn takes the group's own list in, and chooses a home from it where there is none. The list is good for about refresh.
-func (f *frontends) learn(g group, refresh time.Duration) {
+func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	f.mu.Lock()
 	old := f.known
 	f.known = nil
@@ -282,7 +272,7 @@ func (f *frontends) learn(g group, refresh time.Duration) {
 }
 
 // findHome brings the home up to date with the list, and returns its URL if another was chosen.
-func (f *frontends) findHome(g group) (chosen string) {
+func (f *frontends) findHome(g score.Frontends) (chosen string) {
 	member := false
 	var serving []frontend
 	for _, m := range g.Frontends {
@@ -304,6 +294,26 @@ func (f *frontends) findHome(g group) (chosen string) {
 		return ""
 	}
 	k := leastLoaded(serving)
-	f.homeID, f.home = k.id, k.url
+	f.homeID, f.home, f.chosen, f.been = k.id, k.url, true, false
 	return k.url
+}
+
+// mayAdopt gives the id of a frontend that from has sent a stream on to, if that may be the client's home instead of from: the client has chosen
+// from by itself, and more have done so than was known.
+func (f *frontends) mayAdopt(from, url string) (id string, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k := f.find(url)
+	if !f.chosen || f.home != from || k == nil || k.id == "" {
+		return "", false
+	}
+	return k.id, true
+}
+
+// adopt makes another frontend the home.
+func (f *frontends) adopt(id, url string) {
+	f.mu.Lock()
+	f.homeID, f.home, f.been = id, url, false
+	f.mu.Unlock()
+	f.notify(Notice{Kind: NoticeHome, Frontend: url})
 }

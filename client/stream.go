@@ -193,7 +193,7 @@ func (s *Stream) poke() {
 func (s *Stream) run() {
 	defer close(s.done)
 	defer s.cancel()
-	at := ""
+	at := "" // where it failed last; "": it has not, since it last came to an end
 	for failures := 0; s.waitForWork(); {
 		url := s.c.frontends.pick()
 		if at != "" && url != at {
@@ -203,7 +203,7 @@ func (s *Stream) run() {
 		before := s.lastProgress()
 		err := s.converse(url)
 		if err == nil {
-			failures = 0
+			failures, at = 0, ""
 			continue
 		}
 		if isRefusal(err) || s.ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -76,7 +77,7 @@ func (m *Member) confirmRound() error {
 	}
 	voters := m.voters()
 	m.metrics.rounds.Inc()
-	ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundLimit))
+	ctx, cancel := context.WithTimeout(m.ctx, cmp.Or(m.opts.round, m.scaled(roundLimit)))
 	defer cancel()
 	answers := make(chan bool, len(voters))
 	for _, v := range voters {
@@ -127,7 +128,7 @@ func (m *Member) voters() []raft.Server {
 // masterReady tells whether this member as master can answer: by its lease, or in pull mode by proving that it is the master.
 func (m *Member) masterReady(ctx context.Context) error {
 	switch {
-	case m.frontend.State().Lease > 0:
+	case m.Leased():
 		return nil
 	case m.CacheMode() == score.Push:
 		return noMaster() // it has no lease yet, or no more
@@ -138,7 +139,7 @@ func (m *Member) masterReady(ctx context.Context) error {
 // Ready tells whether this member can answer linearizable reads, itself or through the master; nil if it can. It takes no longer than a
 // forwarded read may take.
 func (m *Member) Ready(ctx context.Context) error {
-	if m.frontend.State().Lease > 0 {
+	if m.Leased() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))

@@ -20,6 +20,8 @@ const (
 	// awaitMaster is how long a forwarded request waits for a master to be there: about two elections, so that those who ask while one is
 	// lost are answered a little later rather than refused.
 	awaitMaster = 1500 * time.Millisecond
+	// forwardPause is how often a master is asked again that has no lease yet, at most: it gets one within two round trips of its beginning.
+	forwardPause = 5 * time.Millisecond
 	// forwardLimit bounds one attempt to let a master answer.
 	forwardLimit = time.Second
 	// maxPeerAnswer bounds what a member reads of another's answer to one of its own calls.
@@ -49,12 +51,12 @@ func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
 				return score.Problemf(score.OutcomeUnknown, "the master did not answer; see what became of the request before repeating it")
 			}
 		}
-		if m.leads() != nil {
-			return notMaster() // it is this one now: the caller asks again here
+		if m.leads() != nil || m.Leased() {
+			return notMaster() // this one is the master now, or may answer by itself: the caller asks again here
 		}
 		select {
 		case <-changed:
-		case <-time.After(retryPause):
+		case <-time.After(forwardPause):
 		case <-ctx.Done():
 			return noMaster()
 		}
@@ -187,6 +189,9 @@ func (m *Member) callPeer(ctx context.Context, addr, method, path string, body i
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
 	if err != nil {
 		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := m.port.client.RoundTrip(req)
 	if err != nil {

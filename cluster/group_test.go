@@ -166,6 +166,9 @@ func (n *node) handler(forwards bool) http.Handler {
 	}
 	at("POST /v1/cluster/members", func(m *Member, _ http.ResponseWriter, r *http.Request) error {
 		var asked score.NewMember
+		if r.Header.Get("Content-Type") != "application/json" {
+			return score.Problemf(score.InvalidEvent, "the Content-Type is %q, which httpapi refuses", r.Header.Get("Content-Type"))
+		}
 		if err := json.UnmarshalRead(r.Body, &asked); err != nil {
 			return err
 		}

@@ -45,6 +45,7 @@ type Options struct {
 	wrap   func(store) store
 	clock  func() time.Duration
 	tune   func(*raft.Config)
+	round  time.Duration // instead of roundLimit
 	rules  cache.Break
 }
 

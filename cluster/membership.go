@@ -166,8 +166,11 @@ func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {
 	lead, goal := m.leads(), m.machine.Applied()
 	for lead != nil && lead == m.leads() {
 		status, err := m.statusOf(ctx, peer)
-		if err == nil && status.Applied >= goal {
+		switch {
+		case err == nil && status.Applied >= goal:
 			return nil
+		case !slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return string(s.Address) == peer }):
+			return score.Problemf(score.NotFound, "the frontend at %s was taken out of the group again while it was catching up", peer)
 		}
 		select {
 		case <-time.After(catchUpPause):

@@ -13,7 +13,7 @@ import (
 
 // CacheMode is the mode that the group is set to, as far as this member knows.
 func (m *Member) CacheMode() score.CacheMode {
-	if m.frontend.State().Lease > 0 {
+	if m.Leased() {
 		return score.Push // the master knows, and grants in no other mode
 	}
 	return m.machine.CacheMode()

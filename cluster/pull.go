@@ -226,6 +226,8 @@ func (p *pulled) take(key string, answer *pollAnswer, sent time.Duration) {
 	a := p.held[key]
 	now := p.of.clock()
 	switch {
+	case a != nil && sent < a.checked:
+		return // a later check has been answered meanwhile
 	case answer.Problem != nil:
 		p.drop(key)
 		p.count("gone")

@@ -24,6 +24,9 @@ func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
 // Carry gives what tells the other members what this one carries.
 func (m *Member) Carry(load func() score.Load) { m.load.Store(&load) }
 
+// Leased tells whether this member may answer from memory now.
+func (m *Member) Leased() bool { return m.frontend.Leased() }
+
 // Hit is the answer to key if this member has it in memory and may give it now; else nil. It is linearizable, takes no lock and allocates
 // nothing.
 func (m *Member) Hit(key []byte) *cache.Entry { return m.frontend.Hit(key) }

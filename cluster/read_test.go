@@ -112,6 +112,7 @@ func newDeposable(t *testing.T, net *network) (g *group, old *node, others []*no
 	g = newGroup(t, 3, net.between)
 	old = g.nodes[0]
 	old.stop()
+	old.opts.round = slow * testScale * roundLimit
 	old.opts.tune = func(c *raft.Config) {
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = slow*c.HeartbeatTimeout, slow*c.ElectionTimeout, slow*c.LeaderLeaseTimeout
 	}

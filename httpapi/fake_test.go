@@ -90,6 +90,8 @@ func (g *fakeGroup) events() []score.Event {
 
 func (g *fakeGroup) leased() bool { return !g.elsewhere && !g.unleased && g.mode != score.Pull }
 
+func (g *fakeGroup) Leased() bool { return g.leased() }
+
 func (g *fakeGroup) Hit(key []byte) *cache.Entry {
 	if !g.leased() {
 		return nil

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -100,6 +101,17 @@ func (a *API) elsewhere(r *http.Request, q url.Values) string {
 	if b.least.ID == "" || b.least.ID == a.group.ID() || float64(b.own+1) <= b.share*tooMany+someWatchers {
 		return ""
 	}
+	// The counts are a moment old, so many who come together must not all go to the same.
+	var below []score.Frontend
+	for _, f := range b.serving {
+		if f.ID != a.group.ID() && float64(f.Watchers) < b.share {
+			below = append(below, f)
+		}
+	}
+	if len(below) == 0 {
+		return ""
+	}
+	b.least = below[rand.N(len(below))]
 	next := url.Values{"moved": {"1"}}
 	for name, values := range q {
 		next[name] = values

@@ -47,6 +47,8 @@ type Group interface {
 	// Master tells whether this frontend believes to be the master.
 	Master() bool
 
+	// Leased tells whether this frontend may answer from memory now.
+	Leased() bool
 	// Hit is the answer to key if it is in memory and may be given now; else nil. It is linearizable, and allocates nothing.
 	Hit(key []byte) *cache.Entry
 	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's

@@ -81,8 +81,8 @@ func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*repl
 			return a, nil
 		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !p.forwards:
 			return nil, err
-		case elsewhere && p.group.Master() && time.Since(began) < q.patience():
-			// The mastership has come here meanwhile, and the lease follows it.
+		case elsewhere && (p.group.Master() || p.group.Leased()) && time.Since(began) < q.patience():
+			// The mastership has come here meanwhile, and the lease follows it; or only the lease has.
 			if err := rest(r.Context(), turnPause); err != nil {
 				return nil, err
 			}

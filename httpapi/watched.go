@@ -123,6 +123,9 @@ type beatData struct {
 }
 
 func (s watched) Beat(revision uint64) []byte {
+	if s.Ordered() && !s.group.Leased() {
+		return nil
+	}
 	body, _ := json.Marshal(beatData{revision, s.group.Epoch(), s.group.CacheMode(), s.group.ID()}) // of numbers and names: it cannot fail
 	return body
 }

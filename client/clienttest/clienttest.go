@@ -56,7 +56,7 @@ type Frontend struct {
 	server *httptest.Server
 	// Under the group's lock:
 	seen    score.Frontend // what the list says beside the id and the URL
-	reads   float64
+	sendsTo *Frontend      // nil: it has room
 	streams map[*stream]bool
 }
 
@@ -119,10 +119,10 @@ func (f *Frontend) Start() error {
 }
 
 // SetState sets what the list says of a frontend: one of score's states, and its load.
-func (f *Frontend) SetState(state string, watchers int, reads float64) {
+func (f *Frontend) SetState(state string, watchers, reads int) {
 	f.group.mu.Lock()
 	defer f.group.mu.Unlock()
-	f.seen.State, f.seen.Watchers, f.reads = state, watchers, reads
+	f.seen.State, f.seen.Watchers, f.seen.Reads = state, watchers, reads
 }
 
 // URLs are those of all frontends.

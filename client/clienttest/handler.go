@@ -87,21 +87,11 @@ func answer(w http.ResponseWriter, v any) {
 }
 
 func (g *Group) list(w http.ResponseWriter, _ *http.Request) {
-	type member struct {
-		score.Frontend
-		Reads float64 `json:"reads"`
-	}
-	var l struct {
-		Mode      score.CacheMode `json:"mode"`
-		Epoch     uint64          `json:"epoch"`
-		Master    string          `json:"master"`
-		Frontends []member        `json:"frontends"`
-	}
-	l.Mode, l.Epoch, l.Master = score.Push, 1, "f1"
+	l := score.Frontends{Mode: score.Push, Epoch: 1, Master: "f1"}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, f := range g.Frontends {
-		m := member{f.seen, f.reads}
+		m := f.seen
 		m.ID, m.URL, m.Watchers = f.ID, f.URL, m.Watchers+len(f.streams)
 		l.Frontends = append(l.Frontends, m)
 	}

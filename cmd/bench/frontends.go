@@ -99,6 +99,13 @@ func (g *frontends) members(ctx context.Context) ([]score.Frontend, error) {
 	return list.Frontends, err
 }
 
+// epoch is the term in which the master serves: one more with each election.
+func (g *frontends) epoch(ctx context.Context) (uint64, error) {
+	var list score.Frontends
+	err := get(ctx, g.urls[0]+"/v1/frontends", &list)
+	return list.Epoch, err
+}
+
 // order is the frontends' addresses, the master last.
 func (g *frontends) order(ctx context.Context) ([]string, error) {
 	list, err := g.members(ctx)

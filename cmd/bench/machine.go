@@ -40,6 +40,14 @@ func (b *bench) machine() (string, error) {
 	return strings.Join(facts, "; ") + ".", nil
 }
 
+// firstWords is the name and the version of a program that says them on its first line after -v.
+func firstWords(program string) string {
+	out, _ := exec.Command(program, "-v").CombinedOutput() // wrk says that this was a failure
+	line, _, _ := strings.Cut(string(out), "\n")
+	line, _, _ = strings.Cut(line, " [")
+	return strings.TrimPrefix(line, "nginx version: ")
+}
+
 // syncTime is the median time of a small durable append where the data directories are.
 func syncTime(dir string) (time.Duration, error) {
 	f, err := os.Create(filepath.Join(dir, "sync"))

@@ -1,4 +1,5 @@
-// Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through three members of etcd.
+// Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through three members of etcd: writes (posts, stream, memory,
+// pushcost), reads (fresh, reads), and both while members are killed, paused and handed over (failover, handover, hang).
 // It is a module of its own, so that the client of etcd stays out of Laurel's. It runs on Linux:
 //
 //	go run -C cmd/bench . posts

@@ -45,6 +45,7 @@ type measurement struct {
 	retries   int
 	beside    float64 // events/s that others wrote meanwhile
 	ways      ways    // how reads were answered
+	masters   uint64  // that came to serve meanwhile: a figure with one in it is of something else
 }
 
 func summarize(meters []*meter, took time.Duration) measurement {

@@ -17,6 +17,9 @@ func (m measurement) String() string {
 	if len(m.ways) > 0 {
 		s += "  " + m.ways.String()
 	}
+	if m.masters > 0 {
+		s += fmt.Sprintf("  (%d new masters)", m.masters)
+	}
 	if m.retries > 0 {
 		s += fmt.Sprintf("  (%d times asked to try again)", m.retries)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -117,6 +118,7 @@ func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
 }
 
 func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
+	t.Setenv("LAUREL_RUN_DIR", t.TempDir())
 	g, _ := openGames(t, 2)
 	var out bytes.Buffer
 	errs := &output{}
@@ -141,4 +143,74 @@ func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}
 	}
+}
+
+func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
+	all := startGroup(t, 3)
+	post(t, all[0], aDefine, aStatus)
+	c, err := client.New([]string{all[0].url}, client.Options{Home: "f3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	eventually(t, func() error {
+		group, err := c.Frontends(t.Context())
+		for _, f := range group.Frontends {
+			if f.ID == "f3" && f.URL == all[2].url && f.State == score.Serving {
+				return nil
+			}
+		}
+		return fmt.Errorf("f3 does not serve: %+v, %v", group, err)
+	})
+	const plays = 60
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	var next uint64 = 1 // the event that is due
+	var latest uint64   // the revision of the contest as it was told last
+	posted, lost, connected := false, 0, 0
+	for u, err := range c.Watch(ctx, client.Watching{Contests: []string{aContest}, Timelines: []string{aContest}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range u.Timeline {
+			if e.Revision != next {
+				t.Fatalf("event %d came; want %d", e.Revision, next)
+			}
+			next++
+		}
+		for _, r := range u.Scores {
+			if r.Revision <= latest {
+				t.Fatalf("the contest went from revision %d to %d", latest, r.Revision)
+			}
+			latest = r.Revision
+		}
+		switch u.Kind {
+		case client.UpdateConnected:
+			if connected++; connected == 1 && u.Frontend != all[2].url {
+				t.Errorf("connected to %s; want the home, %s", u.Frontend, all[2].url)
+			}
+		case client.UpdateLost:
+			lost++
+		}
+		if u.Kind == client.UpdateSnapshot && !posted {
+			posted = true
+			go func() {
+				for i := range plays {
+					if i == plays/2 {
+						all[2].api.Close() // as the end of its process would
+						cutOff(all[2])
+					}
+					e := goal()
+					e.ContestID = aContest
+					if _, err := c.Post(ctx, []score.Event{e}); err != nil && ctx.Err() == nil {
+						t.Error(err)
+					}
+				}
+			}()
+		}
+		if next > plays+2 && latest == plays+2 && lost > 0 {
+			return
+		}
+	}
+	t.Fatalf("told up to event %d and revision %d, lost %d times; want %d of both", next-1, latest, lost, plays+2)
 }

@@ -241,7 +241,9 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher) ([]byte, error) {
 		}
 	}
 	var b bytes.Buffer
-	b.WriteString(`{"revision":`)
+	b.WriteString(`{"store":`)
+	b.WriteString(strconv.Quote(h.store.ID())) // letters and digits
+	b.WriteString(`,"revision":`)
 	b.WriteString(strconv.FormatUint(w.begun, 10))
 	for _, part := range []struct {
 		name string

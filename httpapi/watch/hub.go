@@ -38,7 +38,7 @@ type Store interface {
 	Ordered() bool
 	// Feed tells what has changed. The hub is its one taker.
 	Feed() *cache.Feed
-	// Beat is the data of a heartbeat.
+	// Beat is the data of a heartbeat; nil while this frontend cannot tell what is true. Then there is none, and watchers go elsewhere.
 	Beat(revision uint64) []byte
 }
 
@@ -340,7 +340,11 @@ func (h *Hub) beat() {
 		if len(part) == 0 {
 			continue
 		}
-		f := &frame{name: "heartbeat", bytes: encode("heartbeat", h.store.Beat(cut))}
+		data := h.store.Beat(cut)
+		if data == nil {
+			continue
+		}
+		f := &frame{name: "heartbeat", bytes: encode("heartbeat", data)}
 		for _, w := range part {
 			w.add(f)
 			w.reach(cut)

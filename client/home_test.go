@@ -1,0 +1,182 @@
+package client_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+// journal keeps the notices of a client.
+type journal struct {
+	mu   sync.Mutex
+	list []client.Notice
+}
+
+func (j *journal) note(n client.Notice) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.list = append(j.list, n)
+}
+
+// kinds are the kinds of the notices so far, with the frontends that they are about.
+func (j *journal) kinds(g *clienttest.Group) (list []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, n := range j.list {
+		list = append(list, strings.TrimSpace(string(n.Kind)+" "+idOf(g, n.Frontend)))
+	}
+	return list
+}
+
+func idOf(g *clienttest.Group, url string) string {
+	for _, f := range g.Frontends {
+		if f.URL == url {
+			return f.ID
+		}
+	}
+	return url
+}
+
+// eventually waits until what holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !holds(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+// answeredBy makes a call and gives the id of the frontend that answered it.
+func answeredBy(t *testing.T, g *clienttest.Group, c *client.Client) string {
+	t.Helper()
+	n := len(g.Requests())
+	if _, err := c.Scores(t.Context(), score.Filter{}, client.Page{}); err != nil {
+		t.Fatal(err)
+	}
+	asked := slices.DeleteFunc(g.Requests()[n:], func(r string) bool { return !strings.Contains(r, "/v1/scores") })
+	return strings.Fields(asked[len(asked)-1])[1]
+}
+
+func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
+	g := clienttest.NewGroup(4)
+	t.Cleanup(g.Close)
+	g.Frontends[0].SetState(score.Serving, 500, 1)
+	g.Frontends[1].SetState(score.Serving, 10, 900)
+	g.Frontends[2].SetState(score.Starting, 0, 0)
+	g.Frontends[3].SetState(score.Serving, 10, 100)
+	for range 10 {
+		c := newClient(t, client.Options{}, g.Frontends[0].URL)
+		learned(t, c)
+		if got := c.Home(); got != "f4" {
+			t.Fatalf("home is %q; want f4, with as few watchers as f2 and fewer reads", got)
+		}
+		if got := answeredBy(t, g, c); got != "f4" {
+			t.Fatalf("%s answered; want the home, f4", got)
+		}
+	}
+}
+
+func TestClientsThatComeTogetherMakeTheirHomesEverywhere(t *testing.T) {
+	g := clienttest.NewGroup(3)
+	t.Cleanup(g.Close)
+	g.Frontends[1].SetState(score.Serving, 8, 0)
+	homes := map[string]int{}
+	for range 60 {
+		c := newClient(t, client.Options{}, g.Frontends[0].URL)
+		learned(t, c)
+		homes[c.Home()]++
+	}
+	if homes["f1"] < 5 || homes["f2"] < 5 || homes["f3"] < 5 {
+		t.Errorf("homes are %v; want each of three equal frontends chosen by about 20", homes)
+	}
+}
+
+func TestCallsFailOverToTheLeastLoadedStayThereAndGoHome(t *testing.T) {
+	var j journal
+	g, c := group(t, 3, client.Options{Home: "f1", Refresh: 20 * time.Millisecond, Notify: j.note})
+	g.Frontends[1].SetState(score.Serving, 70, 0)
+	learned(t, c)
+	if got := answeredBy(t, g, c); got != "f1" {
+		t.Fatalf("%s answered; want the home, f1", got)
+	}
+	g.Break(always("f1", clienttest.Unavailable))
+	for range 5 {
+		if got := answeredBy(t, g, c); got != "f3" {
+			t.Fatalf("%s answered while the home is away; want f3, which has fewer watchers than f2", got)
+		}
+	}
+	g.Break(nil)
+	eventually(t, "the client is home again", func() bool { return answeredBy(t, g, c) == "f1" })
+	got := j.kinds(g)
+	for _, want := range []string{"attempt failed f1", "failed over f3", "went home f1"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("notices are %q; want %q among them", got, want)
+		}
+	}
+}
+
+func TestHomeThatSaysItDoesNotServeIsNotReturnedTo(t *testing.T) {
+	g, c := group(t, 2, client.Options{Home: "f1", Refresh: 5 * time.Millisecond})
+	learned(t, c)
+	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
+		if f.ID == "f1" && r.URL.Path != "/v1/frontends" {
+			return clienttest.Unavailable
+		}
+		return clienttest.None
+	})
+	g.Frontends[0].SetState(score.Starting, 0, 0)
+	answeredBy(t, g, c)
+	count := func() (n int) {
+		for _, r := range g.Requests() {
+			if strings.HasPrefix(r, "GET f1 /v1/scores") {
+				n++
+			}
+		}
+		return n
+	}
+	before := count()
+	asked := func() bool {
+		answeredBy(t, g, c)
+		n := 0
+		for _, r := range g.Requests() {
+			if r == "GET f1 /v1/frontends" {
+				n++
+			}
+		}
+		return n > 5
+	}
+	eventually(t, "the home was asked several times whether it is back", asked)
+	if n := count(); n != before {
+		t.Errorf("%d calls went to a home that does not serve", n-before)
+	}
+}
+
+func TestEachAttemptIsToldWithWhoAnsweredIt(t *testing.T) {
+	var mu sync.Mutex
+	var list []string
+	g, c := group(t, 2, client.Options{Home: "f1", Attempted: func(a client.Attempt) {
+		mu.Lock()
+		defer mu.Unlock()
+		if a.Path == "/v1/scores" {
+			list = append(list, fmt.Sprint(a.Method, " ", a.Frontend, " ", a.Status, " ", a.Err != nil, " ", a.Took > 0))
+		}
+	}})
+	learned(t, c)
+	g.Break(always("f1", clienttest.CutBefore))
+	answeredBy(t, g, c)
+	mu.Lock()
+	defer mu.Unlock()
+	if want := []string{"GET  0 true true", "GET f2 200 false true"}; !slices.Equal(list, want) {
+		t.Errorf("got %q; want %q", list, want)
+	}
+}

@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"laurel/score"
+
+	"github.com/go-json-experiment/json"
+)
+
+// homeAgain is how long a home that has failed is left alone before it is asked whether it is back, unless the list is asked for more often.
+const homeAgain = time.Second
+
+// stale tells, once, that the list should be asked for again: it is old, or now it must be.
+func (f *frontends) stale(now bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refreshing || !now && time.Now().Before(f.due) {
+		return false
+	}
+	f.refreshing = true
+	return true
+}
+
+func (f *frontends) refreshed() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refreshing = false
+}
+
+// toAsk are the frontends in the order in which to ask them for the list. A home that has failed a while ago comes first: its answer is how the
+// client learns that it is back.
+func (f *frontends) toAsk(refresh time.Duration) []string {
+	first := f.pick()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []string
+	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeAgain) {
+		list = append(list, k.url)
+	}
+	list = append(list, first)
+	rest := slices.Clone(f.known)
+	slices.SortStableFunc(rest, func(a, b frontend) int { return a.failed.Compare(b.failed) })
+	for _, k := range rest {
+		if !slices.Contains(list, k.url) {
+			list = append(list, k.url)
+		}
+	}
+	return list
+}
+
+// serves tells whether a list says of the frontend with this URL that it serves.
+func serves(list score.Frontends, url string) bool {
+	for _, m := range list.Frontends {
+		if u, err := baseURL(m.URL); err == nil && u == url {
+			return m.State == score.Serving
+		}
+	}
+	return false
+}
+
+// freshen asks for the list of frontends in the background, if it is old or now it must be.
+func (c *Client) freshen(now bool) {
+	if c.ctx.Err() != nil || !c.frontends.stale(now) {
+		return
+	}
+	c.refreshes.Go(func() {
+		defer c.frontends.refreshed()
+		c.refresh(c.ctx)
+	})
+}
+
+// watchRefresh is how much older the list may get beside a watch, which needs it only when it loses its connection.
+const watchRefresh = time.Minute
+
+func (c *Client) freshenLate() {
+	c.frontends.mu.Lock()
+	late := time.Since(c.frontends.due) > watchRefresh
+	c.frontends.mu.Unlock()
+	if late {
+		c.freshen(false)
+	}
+}
+
+// refresh asks for the list, at one frontend after the other. One round and no more: the next call asks again.
+func (c *Client) refresh(ctx context.Context) {
+	for _, url := range c.frontends.toAsk(c.o.Refresh) {
+		attempt, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
+		a, err := c.attempt(attempt, url, call{method: http.MethodGet, path: "/v1/frontends"})
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.frontends.broke(url, err)
+			continue
+		}
+		var g score.Frontends
+		if a.status != http.StatusOK || json.Unmarshal(a.body, &g) != nil {
+			continue
+		}
+		if serves(g, url) {
+			c.frontends.recovered(url)
+		}
+		c.frontends.learn(g, c.o.Refresh)
+		return
+	}
+}
+
+// Frontends asks for the group as one of its frontends sees it.
+func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
+	var seen score.Frontends
+	if err := c.get(ctx, "/v1/frontends", nil, &seen); err != nil {
+		return score.Frontends{}, err
+	}
+	c.frontends.learn(seen, c.o.Refresh)
+	return seen, nil
+}
+
+// Home is the id of the frontend that the client calls its home; "" while it has none.
+func (c *Client) Home() string {
+	id, _ := c.frontends.homeOf("")
+	return id
+}

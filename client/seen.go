@@ -1,0 +1,44 @@
+package client
+
+import (
+	"slices"
+
+	"laurel/score"
+)
+
+// seen is up to which revision the caller of a watch has what it watches: nothing goes back, and no event comes twice.
+type seen struct {
+	store     string
+	scores    map[string]uint64
+	medals    map[string]uint64
+	timelines map[string]uint64
+	some      bool
+}
+
+// of takes the name of the store in that a snapshot is of. It tells whether it is another than before: then revisions begin anew.
+func (s *seen) of(store string) (anew bool) {
+	anew = s.some && store != s.store
+	if !s.some || anew {
+		s.scores, s.medals, s.timelines = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+	}
+	s.store, s.some = store, true
+	return anew
+}
+
+// news takes out of u what the caller has already, and notes the rest as told. It tells whether there is any.
+func (s *seen) news(u *Update) bool {
+	if !s.some {
+		s.of("")
+	}
+	newer := func(m map[string]uint64, name string, revision uint64) bool {
+		if have, told := m[name]; told && revision <= have {
+			return false
+		}
+		m[name] = revision
+		return true
+	}
+	u.Scores = slices.DeleteFunc(u.Scores, func(r score.Record) bool { return !newer(s.scores, r.ContestID, r.Revision) })
+	u.Medals = slices.DeleteFunc(u.Medals, func(m score.Medals) bool { return !newer(s.medals, m.Competition, m.Revision) })
+	u.Timeline = slices.DeleteFunc(u.Timeline, func(e score.TimelineEvent) bool { return !newer(s.timelines, e.ContestID, e.Revision) })
+	return len(u.Scores)+len(u.Medals)+len(u.Timeline) > 0
+}

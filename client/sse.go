@@ -1,0 +1,83 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+)
+
+// message is one server-sent event.
+type message struct {
+	event string
+	data  []byte // until the next message is read
+}
+
+// messages reads server-sent events.
+type messages struct {
+	r    *bufio.Reader
+	line []byte
+	data []byte
+
+	id    string        // the last that came; it counts once next has returned, for what was cut off in the middle has not been received
+	retry time.Duration // what the server asks to wait before coming again; 0: it has said nothing
+}
+
+func newMessages(r io.Reader) *messages { return &messages{r: bufio.NewReader(r)} }
+
+// next reads up to the end of the next event that has data.
+func (m *messages) next() (message, error) {
+	event := "message"
+	m.data = m.data[:0]
+	some := false
+	for {
+		line, err := m.readLine()
+		if err != nil {
+			return message{}, err
+		}
+		if len(line) == 0 {
+			if some {
+				return message{event, bytes.TrimSuffix(m.data, []byte("\n"))}, nil
+			}
+			event = "message"
+			continue
+		}
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		value = bytes.TrimPrefix(value, []byte(" "))
+		switch string(name) {
+		case "event":
+			event = string(value)
+		case "data":
+			some = true
+			m.data = append(append(m.data, value...), '\n')
+			if len(m.data) > maxAnswer {
+				return message{}, fmt.Errorf("sent an event of more than %d bytes", maxAnswer)
+			}
+		case "id":
+			m.id = string(value)
+		case "retry":
+			if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
+				m.retry = time.Duration(ms) * time.Millisecond
+			}
+		}
+	}
+}
+
+// readLine reads a line without its end.
+func (m *messages) readLine() ([]byte, error) {
+	m.line = m.line[:0]
+	for {
+		part, err := m.r.ReadSlice('\n')
+		m.line = append(m.line, part...)
+		switch {
+		case err == nil:
+			return bytes.TrimSuffix(bytes.TrimSuffix(m.line, []byte("\n")), []byte("\r")), nil
+		case err != bufio.ErrBufferFull:
+			return nil, err
+		case len(m.line) > maxAnswer:
+			return nil, fmt.Errorf("sent a line of more than %d bytes", maxAnswer)
+		}
+	}
+}

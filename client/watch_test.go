@@ -1,0 +1,360 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+// audience is a watch in a goroutine of its own, with what it was told.
+type audience struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu   sync.Mutex
+	told []client.Update
+	err  error
+}
+
+func attend(t *testing.T, c *client.Client, w client.Watching) *audience {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	a := &audience{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		for u, err := range c.Watch(ctx, w) {
+			a.mu.Lock()
+			a.told, a.err = append(a.told, u), err
+			a.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-a.done })
+	return a
+}
+
+// updates are those of the given kinds.
+func (a *audience) updates(kinds ...client.UpdateKind) (list []client.Update) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, u := range a.told {
+		if slices.Contains(kinds, u.Kind) {
+			list = append(list, u)
+		}
+	}
+	return list
+}
+
+// awaits waits until n updates of a kind are there and gives the last.
+func (a *audience) awaits(t *testing.T, kind client.UpdateKind, n int) client.Update {
+	t.Helper()
+	var list []client.Update
+	eventually(t, fmt.Sprintf("%d %s", n, kind), func() bool {
+		list = a.updates(kind)
+		return len(list) >= n
+	})
+	return list[len(list)-1]
+}
+
+func post(t *testing.T, c *client.Client, events ...score.Event) {
+	t.Helper()
+	if _, err := c.Post(t.Context(), events); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func play() score.Event { return curling()[2] }
+
+func TestWatchTellsAllThereIsThenWhatChanges(t *testing.T) {
+	_, c := group(t, 2, client.Options{})
+	post(t, c, curling()[:2]...)
+	a := attend(t, c, client.Watching{Contests: []string{contest}, Medals: []string{"OG50BC"}, Timelines: []string{contest}})
+	first := a.awaits(t, client.UpdateSnapshot, 1)
+	if len(first.Scores) != 1 || first.Scores[0].Revision != 2 || len(first.Timeline) != 2 || first.Anew {
+		t.Errorf("got %+v; want the contest at revision 2 and its two events", first)
+	}
+	post(t, c, play())
+	post(t, c, score.Event{Type: score.TypeMedalAward, ContestID: contest, Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"}})
+	if u := a.awaits(t, client.UpdateScore, 1); len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
+		t.Errorf("got %+v; want GAU with 2", u)
+	}
+	if u := a.awaits(t, client.UpdateMedals, 1); len(u.Medals) != 1 || u.Medals[0].Rows[0].Gold != 1 {
+		t.Errorf("got %+v; want GAU with a gold medal", u)
+	}
+	if u := a.awaits(t, client.UpdateTimeline, 2); len(u.Timeline) != 1 || u.Timeline[0].Revision != 4 {
+		t.Errorf("got %+v; want event 4", u)
+	}
+	if u := a.awaits(t, client.UpdateHeartbeat, 1); u.Beat.Mode != score.Push || u.Beat.Frontend == "" {
+		t.Errorf("got %+v; want the mode and the frontend", u.Beat)
+	}
+}
+
+func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
+	g := clienttest.NewGroup(3)
+	t.Cleanup(g.Close)
+	c := newClient(t, client.Options{}, g.URLs()...)
+	post(t, c, curling()...)
+	a := attend(t, c, client.Watching{Timelines: []string{contest}, Contests: []string{contest}})
+	a.awaits(t, client.UpdateSnapshot, 1)
+	bard := newClient(t, client.Options{}, g.URLs()...)
+	const n = 300
+	for i := range n {
+		post(t, bard, play())
+		switch i % 60 {
+		case 20:
+			g.Frontends[i/60%3].Drop()
+		case 40:
+			g.Frontends[i/60%3].Stop()
+		case 59:
+			if err := g.Frontends[i/60%3].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	a.awaits(t, client.UpdateTimeline, n)
+	eventually(t, "the last score", func() bool {
+		list := a.updates(client.UpdateScore)
+		return list[len(list)-1].Scores[0].Revision == n+3
+	})
+	for i, u := range a.updates(client.UpdateTimeline) {
+		if got := u.Timeline[0].Revision; got != uint64(i+4) {
+			t.Fatalf("event %d has revision %d; want %d", i, got, i+4)
+		}
+	}
+	last := uint64(0)
+	for _, u := range a.updates(client.UpdateScore) {
+		if u.Scores[0].Revision <= last {
+			t.Fatalf("revision %d came after %d", u.Scores[0].Revision, last)
+		}
+		last = u.Scores[0].Revision
+	}
+	if len(a.updates(client.UpdateConnected)) < 2 {
+		t.Error("the watch was never lost; the test shows nothing")
+	}
+}
+
+func TestWatchFailsOverAndIsSentHome(t *testing.T) {
+	var j journal
+	g, c := group(t, 3, client.Options{Notify: j.note})
+	g.Frontends[2].SetState(score.Serving, 100, 0)
+	a := attend(t, c, client.Watching{Home: "f1"})
+	if u := a.awaits(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
+		t.Fatalf("connected to %+v; want f1, home", u)
+	}
+	g.Frontends[0].Stop()
+	if u := a.awaits(t, client.UpdateLost, 1); u.Err == nil || u.Frontend != g.Frontends[0].URL {
+		t.Errorf("lost %+v; want f1 and why", u)
+	}
+	if u := a.awaits(t, client.UpdateConnected, 2); u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[1].URL {
+		t.Fatalf("connected to %+v; want f2, which has fewer watchers, away from home", u)
+	}
+	eventually(t, "f2 knows whose watcher it is", func() bool { return slices.Equal(g.Frontends[1].Watchers(), []string{"f1"}) })
+	// Sent home too early: it stays where it is.
+	g.Frontends[1].SendHome(g.Frontends[0])
+	post(t, c, curling()...)
+	a.awaits(t, client.UpdateScore, 1)
+	if err := g.Frontends[0].Start(); err != nil {
+		t.Fatal(err)
+	}
+	g.Frontends[1].SendHome(g.Frontends[0])
+	if u := a.awaits(t, client.UpdateConnected, 3); !u.AtHome {
+		t.Fatalf("connected to %+v; want home", u)
+	}
+	if n := len(a.updates(client.UpdateLost)); n != 1 {
+		t.Errorf("the stream was lost %d times; want once, and no gap on the way home", n)
+	}
+	eventually(t, "f2 is rid of its guest", func() bool { return len(g.Frontends[1].Watchers()) == 0 })
+	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch sent on f1") || !slices.Contains(got, "went home f1") {
+		t.Errorf("notices are %q", got)
+	}
+}
+
+// sendingOn makes frontends that send watches on, and one for each that has nothing else.
+func sendingOn(t *testing.T, to func(self int, r *http.Request) string, n int) (urls []string, asked func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var list []string
+	for i := range n {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/v1/watch" {
+				http.NotFound(w, r)
+				return
+			}
+			mu.Lock()
+			list = append(list, fmt.Sprint(i, " ", r.URL.RawQuery))
+			mu.Unlock()
+			w.Header().Set("Location", to(i, r))
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}))
+		t.Cleanup(s.Close)
+		urls = append(urls, s.URL)
+	}
+	return urls, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(list)
+	}
+}
+
+func TestBusyFrontendSendsAWatchOn(t *testing.T) {
+	g := clienttest.NewGroup(1)
+	t.Cleanup(g.Close)
+	urls, _ := sendingOn(t, func(_ int, r *http.Request) string {
+		return g.Frontends[0].URL + "/v1/watch?" + r.URL.RawQuery + "&moved=1"
+	}, 1)
+	c := newClient(t, client.Options{}, urls...)
+	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[0].URL {
+		t.Errorf("connected to %s; want where it was sent", u.Frontend)
+	}
+	if got := g.Requests(); !slices.Contains(got, "GET f1 /v1/watch?contest=OG50BC%2FCUR-M-GPA-01&moved=1") {
+		t.Errorf("asked %q; want the subjects and moved=1", got)
+	}
+}
+
+func TestHomeThatHasNoRoomFromTheStartIsGivenUpForTheOneItNames(t *testing.T) {
+	g, c := group(t, 2, client.Options{})
+	g.Frontends[1].SetState(score.Serving, 100, 0)
+	g.SendOn(g.Frontends[0], g.Frontends[1])
+	a := attend(t, c, client.Watching{})
+	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f2" || !u.AtHome {
+		t.Errorf("connected to %+v; want f2 as its home", u)
+	}
+	eventually(t, "f2 knows that it is the home", func() bool { return slices.Equal(g.Frontends[1].Watchers(), []string{"f2"}) })
+	// But not if it was told where home is.
+	a = attend(t, c, client.Watching{Home: "f1"})
+	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
+		t.Errorf("connected to %+v; want f2, away from home", u)
+	}
+}
+
+func TestWatchIsSentOnAtMostOnce(t *testing.T) {
+	var urls []string
+	var asked func() []string
+	urls, asked = sendingOn(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
+	c := newClient(t, client.Options{}, urls[0])
+	a := attend(t, c, client.Watching{})
+	u := a.awaits(t, client.UpdateLost, 1)
+	if got := asked(); len(got) < 2 || got[0] != "0 " || got[1] != "1 moved=1" || len(got) > 2 && got[2] != "0 " {
+		t.Errorf("asked %q; want one hop for each try; lost: %v", got[:min(len(got), 6)], u.Err)
+	}
+}
+
+func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
+	var j journal
+	g, c := group(t, 2, client.Options{Home: "f1", Notify: j.note})
+	learned(t, c)
+	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
+		if f.ID == "f1" && r.URL.Path == "/v1/watch" {
+			return clienttest.Unavailable
+		}
+		return clienttest.None
+	})
+	a := attend(t, c, client.Watching{})
+	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[1].URL {
+		t.Errorf("connected to %s; want f2", u.Frontend)
+	}
+	if len(a.updates(client.UpdateLost)) != 0 {
+		t.Error("a refusal is told as a loss")
+	}
+	if got := j.kinds(g); !slices.Contains(got, "watch refused f1") {
+		t.Errorf("notices are %q", got)
+	}
+	// Calls still go to it: it lives.
+	if got := answeredBy(t, g, c); got != "f1" {
+		t.Errorf("%s answers calls; want the home, f1", got)
+	}
+}
+
+func TestRecordNeverGoesBack(t *testing.T) {
+	g, c := group(t, 1, client.Options{})
+	post(t, c, curling()...)
+	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	a.awaits(t, client.UpdateSnapshot, 1)
+	for _, revision := range []uint64{2, 3, 5, 4, 5, 6} {
+		g.Frontends[0].Say("score", score.Record{ContestID: contest, Revision: revision})
+	}
+	a.awaits(t, client.UpdateScore, 2)
+	// What a frontend in pull mode says first may be old, too.
+	g.Frontends[0].Say("snapshot", map[string]any{"revision": 4, "scores": []score.Record{{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1}}})
+	u := a.awaits(t, client.UpdateSnapshot, 2)
+	if len(u.Scores) != 1 || u.Scores[0].ContestID != "OG50BC/2" || u.Anew {
+		t.Errorf("got %+v; want only what is new", u)
+	}
+	var got []uint64
+	for _, u := range a.updates(client.UpdateScore) {
+		got = append(got, u.Scores[0].Revision)
+	}
+	if !slices.Equal(got, []uint64{5, 6}) {
+		t.Errorf("told revisions %v; want 5 and 6", got)
+	}
+}
+
+func TestSnapshotOfAnotherStoreBeginsAnew(t *testing.T) {
+	g, c := group(t, 1, client.Options{})
+	post(t, c, curling()...)
+	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	a.awaits(t, client.UpdateSnapshot, 1)
+	g.Frontends[0].Say("snapshot", map[string]any{"store": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}}})
+	if u := a.awaits(t, client.UpdateSnapshot, 2); !u.Anew || len(u.Scores) != 1 {
+		t.Errorf("got %+v; want the other store's record", u)
+	}
+}
+
+func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(400)
+		fmt.Fprint(w, `{"status":400,"code":"invalid_event","detail":"contest=x: want an id"}`)
+	}))
+	defer s.Close()
+	a := attend(t, newClient(t, client.Options{}, s.URL), client.Watching{Contests: []string{"x"}})
+	select {
+	case <-a.done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+	wantProblem(t, a.err, score.InvalidEvent)
+}
+
+func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
+	g, c := group(t, 1, client.Options{})
+	for range c.Watch(t.Context(), client.Watching{}) {
+		break
+	}
+	eventually(t, "the frontend has no watcher", func() bool { return len(g.Frontends[0].Watchers()) == 0 })
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		for u, err := range c.Watch(ctx, client.Watching{}) {
+			if err != nil {
+				t.Errorf("got %v; want no error when the context ends", err)
+			}
+			if u.Kind == client.UpdateSnapshot {
+				cancel()
+			}
+		}
+		cancel()
+	}
+}
+
+func TestStreamThatSendsNoEventsIsNoWatch(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		fmt.Fprint(w, "welcome to the wireless network")
+	}))
+	defer s.Close()
+	a := attend(t, newClient(t, client.Options{}, s.URL), client.Watching{})
+	if u := a.awaits(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
+		t.Errorf("got %v", u.Err)
+	}
+}

@@ -1,0 +1,223 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// request is what a client asked for: an event about a thing, or to see it.
+type request struct {
+	thing string // a contest's id, or the path of a medal row
+	verb  verb
+	to    int64  // what a set sets
+	event string // id of the event
+	after uint64 // the revision of the event about the thing before this one, as the timeline has it
+	how   string // who asked, and of a read how it was answered
+}
+
+type verb byte
+
+const (
+	look verb = iota
+	add       // one more
+	set
+)
+
+// sight is what it was told: the thing as the event left it. An event's answer tells the revision alone.
+type sight struct {
+	revision uint64
+	value    int64
+}
+
+// unseen is the value of a sight that does not show it.
+const unseen = math.MinInt64
+
+// never is when an event returns whose outcome the client does not know.
+const never = math.MaxInt64
+
+// scoreboard is the specification, one thing at a time: events have an effect one after the other, as the timeline has them, and whoever
+// looks sees the last.
+var scoreboard = porcupine.Model{
+	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
+		return slices.Collect(maps.Values(byThing(all)))
+	},
+	Init: func() any { return sight{} },
+	Step: func(state, input, output any) (bool, any) {
+		now, r, out := state.(sight), input.(request), output.(sight)
+		switch r.verb {
+		case add:
+			return r.after == now.revision, sight{out.revision, now.value + 1}
+		case set:
+			return r.after == now.revision, sight{out.revision, r.to}
+		}
+		return out.revision == now.revision && (out.value == now.value || out.value == unseen), now
+	},
+	DescribeOperation: func(input, output any) string { return describe(input.(request), output.(sight)) },
+}
+
+func byThing(all []porcupine.Operation) map[string][]porcupine.Operation {
+	parts := map[string][]porcupine.Operation{}
+	for _, o := range all {
+		thing := o.Input.(request).thing
+		parts[thing] = append(parts[thing], o)
+	}
+	return parts
+}
+
+func describe(r request, s sight) string {
+	switch {
+	case r.verb == add:
+		return fmt.Sprintf("+1 %s -> revision %d by %s", r.event, s.revision, r.how)
+	case r.verb == set:
+		return fmt.Sprintf("=%d %s -> revision %d by %s", r.to, r.event, s.revision, r.how)
+	case s.value == unseen:
+		return fmt.Sprintf("look -> revision %d by %s", s.revision, r.how)
+	}
+	return fmt.Sprintf("look -> %d at revision %d by %s", s.value, s.revision, r.how)
+}
+
+// history is what all clients saw. Times are nanoseconds since it began. It is safe for concurrent use.
+type history struct {
+	began time.Time
+	mu    sync.Mutex
+	known []porcupine.Operation
+	// aged are the looks that were answered with something old, called as much earlier as it may be old. When they were called in truth is
+	// their Metadata.
+	aged   []porcupine.Operation
+	open   []porcupine.Operation // events whose outcome no answer told
+	lists  []map[string]uint64   // the revisions that the answer to a list showed together
+	counts map[string]int        // of answers, by how they came about
+	wrong  []error               // answers that no fault excuses
+	posted []int64               // when events were acked
+	read   []int64               // when a look was answered
+}
+
+func newHistory() *history {
+	return &history{began: time.Now(), counts: map[string]int{}}
+}
+
+func (h *history) now() int64 { return int64(time.Since(h.began)) }
+
+func (h *history) count(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.counts[what]++
+}
+
+func (h *history) fault(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wrong = append(h.wrong, err)
+}
+
+// saw records a look. Age is how old the answer may be by its own word; 0 for one that claims to be true.
+func (h *history) saw(call int64, age time.Duration, r request, s sight) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := porcupine.Operation{Input: r, Call: max(0, call-int64(age)), Output: s, Return: h.now(), Metadata: call}
+	if h.read = append(h.read, o.Return); age > 0 {
+		h.aged = append(h.aged, o)
+	} else {
+		h.known = append(h.known, o)
+	}
+}
+
+func (h *history) acked(call int64, r request, revision uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	back := h.now()
+	h.known = append(h.known, porcupine.Operation{Input: r, Call: call, Output: sight{revision: revision}, Return: back})
+	h.posted = append(h.posted, back)
+}
+
+func (h *history) unknown(call int64, r request) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.open = append(h.open, porcupine.Operation{Input: r, Call: call, Return: never})
+}
+
+// close tells the outcomes that no answer told, by what the timelines show in the end: an event that is not there never had an effect. It
+// gives the number of events that have one, and the error if an acked event is missing, or is there at another revision.
+func (h *history) close(timelines map[string]uint64) (events int, err error) {
+	var wrong []error
+	expected := maps.Clone(timelines)
+	for _, o := range h.known {
+		r := o.Input.(request)
+		if r.verb == look {
+			continue
+		}
+		events++
+		if at, there := timelines[r.event]; !there || at != o.Output.(sight).revision {
+			wrong = append(wrong, fmt.Errorf("%s: %s; its timeline has it at revision %d", r.thing, describe(r, o.Output.(sight)), at))
+		}
+		delete(expected, r.event)
+	}
+	for _, o := range h.open {
+		event := o.Input.(request).event
+		if at, there := timelines[event]; there {
+			events++
+			o.Output = sight{revision: at}
+			h.known = append(h.known, o)
+			delete(expected, event)
+		}
+	}
+	h.open = nil
+	h.chain()
+	for event := range expected {
+		wrong = append(wrong, fmt.Errorf("event %s is in a timeline and nobody posted it", event))
+	}
+	return events, errors.Join(wrong...)
+}
+
+// chain tells each event which came before it.
+func (h *history) chain() {
+	for _, events := range events(h.known) {
+		before := uint64(0)
+		for _, o := range events {
+			r := o.Input.(request)
+			r.after, before = before, o.Output.(sight).revision
+			o.Input = r
+		}
+	}
+}
+
+// judging bounds the search for an order. The right one is found in a moment.
+const judging = 2 * time.Minute
+
+// judge searches an order of all operations that the specification allows and the clients' clocks do not contradict.
+func (h *history) judge() error {
+	if r := porcupine.CheckOperationsTimeout(scoreboard, h.known, judging); r != porcupine.Ok {
+		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, contradictions(h.known, h.known))
+	}
+	if said := contradictions(h.known, h.aged); said != "" {
+		return fmt.Errorf("answers were older than they said:\n%s", said)
+	}
+	return h.judgeLists()
+}
+
+// judgeLists looks whether what a list shows was true at one moment: none of it had changed before the youngest of it came.
+func (h *history) judgeLists() error {
+	changes := map[string][]uint64{}
+	for thing, all := range events(h.known) {
+		for _, o := range all {
+			changes[thing] = append(changes[thing], revision(*o))
+		}
+	}
+	for _, list := range h.lists {
+		youngest := slices.Max(slices.Collect(maps.Values(list)))
+		for thing, revision := range list {
+			i, _ := slices.BinarySearch(changes[thing], revision+1)
+			if i < len(changes[thing]) && changes[thing][i] <= youngest {
+				return fmt.Errorf("a list shows %s at revision %d and another contest at %d, but %s had changed at %d: %v", thing, revision, youngest, thing, changes[thing][i], list)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"laurel/client"
+	"laurel/cmd/command"
+	"laurel/cmd/laurel/board"
+)
+
+func newWatchCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "watch [CONTEST...]",
+		Short: "Show scores and medals as they change",
+		Long: `Shows contests, medal tables and timelines, and every change of them, until Ctrl-C: on a terminal as a table in which what has changed
+stands out for a moment; elsewhere as one line for each change, with what happens to the connection on standard error.
+
+Without a contest or a flag that chooses, it shows everything. When the frontend dies it goes on at another, and goes home when the first
+is back; no change is left out. It gives up only if no frontend is reached at the start for as long as --patience.`,
+		Example: `  laurel watch
+  laurel watch OG50BC/CUR-M-GPA-01 --timeline OG50BC/CUR-M-GPA-01
+  laurel watch --competition OG50BC
+  laurel watch --medals OG50BC --json | jq .data.rows`,
+	}
+	var w client.Watching
+	var asJSON bool
+	flags := c.Flags()
+	flags.StringSliceVar(&w.Competitions, "competition", nil, "all contests and the medal table of this `COMPETITION`; may be repeated")
+	flags.StringSliceVar(&w.Medals, "medals", nil, "the medal table of this `COMPETITION`; may be repeated")
+	flags.StringSliceVar(&w.Timelines, "timeline", nil, "every event of this `CONTEST`; may be repeated")
+	flags.StringVar(&w.Home, "home", "", "the `ID` of the frontend to be at; left out, the one with the least load")
+	flags.BoolVar(&asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
+	command.NoVariables(flags, "competition", "medals", "timeline", "home", "json")
+	to := command.AddRequest(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		w.Contests = args
+		c, err := to.Client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		updates := reached(cmd.Context(), to, c.Watch(cmd.Context(), w))
+		if asJSON {
+			return board.PrintJSON(cmd.OutOrStdout(), updates)
+		}
+		if f, ok := board.Terminal(cmd.OutOrStdout()); ok {
+			return board.Show(f, updates)
+		}
+		return board.Print(cmd.OutOrStdout(), cmd.ErrOrStderr(), updates)
+	}
+	return c
+}
+
+// reached ends a watch that has not reached any frontend for as long as the patience. Once it has, it goes on whatever happens.
+func reached(ctx context.Context, to *command.To, updates iter.Seq2[client.Update, error]) iter.Seq2[client.Update, error] {
+	return func(yield func(client.Update, error) bool) {
+		begun, ever := time.Now(), false
+		for u, err := range updates {
+			ever = ever || u.Kind == client.UpdateConnected
+			if u.Kind == client.UpdateLost && !ever && time.Since(begun)+u.Wait > to.Patience && ctx.Err() == nil {
+				yield(client.Update{}, &client.UnreachableError{Tried: to.URLs, Err: u.Err})
+				return
+			}
+			if !yield(u, err) {
+				return
+			}
+		}
+	}
+}
