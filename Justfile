@@ -29,6 +29,19 @@ fuzz time="1m":
 long:
     LAUREL_LONG=1 go test -count=1 -timeout 30m -v -run Killed ./cmd/laurel/e2e
 
+# histories of real processes under every fault, checked for linearizability: 20 runs of a minute
+histories runs="20" seed="1":
+    LAUREL_LONG=1 LAUREL_RUNS={{runs}} LAUREL_SEED={{seed}} go test -count=1 -timeout 60m -v -run EveryHistory ./cmd/laurel/e2e
+
+# the push protocol in virtual time: its logic alone, and over hashicorp/raft
+worlds:
+    LAUREL_LONG=1 go test -count=1 -timeout 30m ./cache
+    LAUREL_LONG=1 go test -count=1 -timeout 60m -run NoReadIsStale ./cluster
+
+# the model of the push protocol, exhaustively (needs spin and gcc)
+model:
+    go test -count=1 -v ./cache/model
+
 # durable events a second and their latency, beside etcd
 bench *args:
     go -C cmd/bench run . {{args}}

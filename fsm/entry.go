@@ -276,12 +276,14 @@ func decodeEntry(b []byte) (e says, err error) {
 func decodePost(wire []byte) (post, error) {
 	var p post
 	events := 0 // counted first: they are large, and growing the slice would copy them
-	err := fields(wire, postNumbers, func(n protowire.Number, _ uint64, _ []byte) bool {
+	if err := fields(wire, postNumbers, func(protowire.Number, uint64, []byte) bool {
 		events++
 		return true
-	})
+	}); err != nil {
+		return p, err
+	}
 	p.events = make([]event, 0, min(events, len(wire)/leastEvent))
-	err = fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case 1:
 			p.mode = score.Mode(number)

@@ -19,7 +19,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	define := decode(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	f.Add(entryOf(f, score.Post{Events: []score.Event{one, define}}, score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{entryVersion})
-	f.Add([]byte{entryVersion, 2<<3 | 0, 2})
+	f.Add([]byte{entryVersion, 2 << 3, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return
