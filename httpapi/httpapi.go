@@ -103,6 +103,7 @@ type API struct {
 	limits   Limits
 	id       []string // the Laurel-Frontend header
 	hub      *watch.Hub
+	painted  lastPainted
 	closed   chan struct{}
 	close    sync.Once
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// frontPage tells people with curl what there is.
-func frontPage(w http.ResponseWriter, r *http.Request) error {
+// frontText tells people with curl what there is.
+func frontText(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff") // the host that it repeats is the client's
 	h.Set("Cache-Control", "no-cache")

@@ -50,6 +50,8 @@ func questionOf(path, query string) (question, error) {
 		return medalTable(name, query)
 	case kind == "keys" && !named:
 		return keys(query)
+	case kind == "page" && !named:
+		return page(), nil
 	case kind == "bards" && named:
 		return bard(name, query)
 	}

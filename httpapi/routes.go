@@ -45,7 +45,8 @@ func (p *port) routes() []route {
 		{"/livez", get(livez)},
 		{"/readyz", get(p.readyz)},
 		{"/metrics", get(metricsPage(promhttp.HandlerFor(p.gatherer, promhttp.HandlerOpts{})))},
-		{"/", get(frontPage)},
+		{"/assets/{file}", get(assets())},
+		{"/", get(p.frontPage)},
 	}
 }
 

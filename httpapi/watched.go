@@ -120,13 +120,14 @@ type beatData struct {
 	Epoch    uint64          `json:"epoch"`
 	Mode     score.CacheMode `json:"mode"`
 	Frontend string          `json:"frontend"`
+	Store    string          `json:"store"`
 }
 
 func (s watched) Beat(revision uint64) []byte {
 	if s.Ordered() && !s.group.Leased() {
 		return nil
 	}
-	body, _ := json.Marshal(beatData{revision, s.group.Epoch(), s.group.CacheMode(), s.group.ID()}) // of numbers and names: it cannot fail
+	body, _ := json.Marshal(beatData{revision, s.group.Epoch(), s.group.CacheMode(), s.group.ID(), s.group.Store()}) // of numbers and names: it cannot fail
 	return body
 }
 

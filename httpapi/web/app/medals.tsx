@@ -1,0 +1,57 @@
+import type { MedalRow, Medals } from './model'
+import { Value } from './parts'
+import { toMedals } from './route'
+
+function Row({ row, name }: { row: MedalRow; name: string }) {
+  return (
+    <tr>
+      <td class="rank">{row.rank ? (row.rank_equal ? '=' : '') + row.rank : ''}</td>
+      <th scope="row">
+        <span class="org">{row.organisation}</span> {name !== row.organisation && <span class="name">{name}</span>}
+      </th>
+      {([row.gold, row.silver, row.bronze, row.total] as const).map((n, i) => (
+        <td key={i} class={i === 3 ? 'n total' : 'n'}>
+          <Value of={n}>{n}</Value>
+        </td>
+      ))}
+    </tr>
+  )
+}
+
+export function MedalTable({ medals: m, names, most }: { medals: Medals; names: Map<string, string>; most?: number }) {
+  const rows = most ? m.rows.slice(0, most) : m.rows
+  const name = (r: MedalRow) => names.get(r.organisation) ?? r.organisation
+  return (
+    <div class="card">
+      <table class="medals">
+        <caption>
+          <h2>Medals</h2> <span class="sub">{m.name || m.competition}</span>
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col" class="rank"><abbr title="Rank">#</abbr></th>
+            <th scope="col">Team</th>
+            {['Gold', 'Silver', 'Bronze'].map((medal) => (
+              <th key={medal} scope="col" class="n">
+                <span class={'disc ' + medal.toLowerCase()} aria-hidden="true" />
+                <span class="hidden">{medal}</span>
+              </th>
+            ))}
+            <th scope="col" class="n">Total</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((r) => <Row key={r.organisation} row={r} name={name(r)} />)}
+          {!rows.length && <tr><td colSpan={6} class="empty">No medal has been awarded yet.</td></tr>}
+        </tbody>
+        {m.outside.length > 0 && !most && (
+          <tbody class="outside">
+            <tr><th colSpan={6} scope="rowgroup">Outside the ranking</th></tr>
+            {m.outside.map((r) => <Row key={r.organisation} row={r} name={name(r)} />)}
+          </tbody>
+        )}
+      </table>
+      {most && m.rows.length + m.outside.length > rows.length && <p class="more"><a href={toMedals(m.competition)}>The whole medal table</a></p>}
+    </div>
+  )
+}

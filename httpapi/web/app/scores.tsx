@@ -1,0 +1,92 @@
+import { Component } from 'preact'
+import { useState } from 'preact/hooks'
+import { clockOf, dayOf, headline, isLive, isOver, kindOf, matches, result } from './format'
+import type { Contest, Medals } from './model'
+import { MedalTable } from './medals'
+import { Badges, Heads, Sprig, State, Value } from './parts'
+import { toContest } from './route'
+
+/** Who is shown in a line of the list: both sides, or those who lead. */
+function shown(c: Contest) {
+  return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank).slice(0, 3) : c.competitors.slice(0, 4)
+}
+
+/** A line is drawn again only when its record is another one. */
+class Line extends Component<{ contest: Contest }> {
+  shouldComponentUpdate(next: { contest: Contest }) {
+    return next.contest !== this.props.contest
+  }
+
+  render() {
+    const c = this.props.contest
+    const sides = shown(c)
+    return (
+      <tr class={isLive(c) ? 'live' : undefined}>
+        <th scope="row">
+          <a href={toContest(c.contest_id)} data-row>
+            <span class="kind">{kindOf(c)}</span>
+            {sides.length === 0 && <span class="side">{headline(c)}</span>}
+            {sides.map((p) => (
+              <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
+                {c.kind === 'ranked' && <span class="place">{p.rank}</span>}
+                <span class="name">{p.name || p.code}</span>
+                {p.code === c.winner && <Sprig label="winner" />}
+              </span>
+            ))}
+          </a>
+        </th>
+        <td class="score">
+          {sides.map((p) => (
+            <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
+              {isLive(c) || isOver(c) ? <Value of={result(c, p) + p.tiebreak}>{result(c, p)}{p.tiebreak ? <small> ({p.tiebreak})</small> : null}</Value> : ''}
+            </span>
+          ))}
+        </td>
+        <td class="when">
+          {!isLive(c) && !isOver(c) && c.start_time ? <time dateTime={c.start_time}><span class="day">{dayOf(c.start_time)}</span> {clockOf(c.start_time)}</time> : null}
+          {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
+          <Badges contest={c} />
+        </td>
+      </tr>
+    )
+  }
+}
+
+const page = 50
+
+function Section({ title, contests }: { title: string; contests: Contest[] }) {
+  const [most, more] = useState(page)
+  if (!contests.length) return null
+  return (
+    <div class="card">
+      <table class="contests">
+        <caption><h2>{title}</h2> <span class="sub">{contests.length}</span></caption>
+        <Heads of={['Contest', 'Score', 'State']} />
+        <tbody>{contests.slice(0, most).map((c) => <Line key={c.contest_id} contest={c} />)}</tbody>
+      </table>
+      {contests.length > most && <p class="more"><button type="button" onClick={() => more(most + 4 * page)}>Show more of {contests.length}</button></p>}
+    </div>
+  )
+}
+
+const time = (c: Contest) => c.start_time || '9999'
+const byStart = (a: Contest, b: Contest) => time(a).localeCompare(time(b)) || a.contest_id.localeCompare(b.contest_id)
+
+export function Scores({ contests, medals, names, find, onFind }: { contests: Contest[]; medals: Medals[]; names: Map<string, string>; find: string; onFind: (s: string) => void }) {
+  const found = contests.filter((c) => matches(c, find))
+  return (
+    <div class="columns">
+      <div>
+        <search>
+          <label for="find" class="hidden">Find a contest</label>
+          <input id="find" type="search" placeholder="Find a contest, team or sport" autocomplete="off" value={find} onInput={(e) => onFind(e.currentTarget.value)} />
+        </search>
+        <Section title="Live" contests={found.filter(isLive).sort(byStart)} />
+        <Section title="Next" contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)} />
+        <Section title="Finished" contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)} />
+        {!found.length && <p class="empty">{find ? `Nothing is called ${find} here.` : 'No contest has been announced yet. They appear here by themselves.'}</p>}
+      </div>
+      <div>{medals.map((m) => <MedalTable key={m.competition} medals={m} names={names} most={10} />)}</div>
+    </div>
+  )
+}
