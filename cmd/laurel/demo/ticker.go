@@ -74,12 +74,14 @@ func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
 		fmt.Fprintf(&b, "  %s  %s  pid %d%s\n", t.in(bold, f.ID), f.URL(), f.PID, t.in(green, note))
 	}
 	fmt.Fprintf(&b, "  data and logs: %s\n\n", dir)
+	fmt.Fprintf(&b, "%s\n  %s\n\n", t.in(bold, "The live page, in a browser; kill the frontend under it, and it goes on at another and comes home:"), t.in(cyan, f(1).URL()+"/"))
 	fmt.Fprintf(&b, "%s\n", t.in(bold, "To try in another terminal, at whichever frontend:"))
 	for _, line := range []string{
 		fmt.Sprintf("curl -H 'Accept: text/plain' %s/v1/scores", f(0).URL()),
 		fmt.Sprintf("curl -H 'Accept: text/plain' %s/v1/medals/OG50BC", f(1).URL()),
 		fmt.Sprintf("curl %s/v1/scores/OG50BC/CUR-X-SFNL-01", f(2).URL()),
 		fmt.Sprintf("curl %s/v1/timeline/OG50BC/CUR-X-SFNL-01", f(0).URL()),
+		fmt.Sprintf("curl -N %s/v1/watch?competition=OG50BC", f(1).URL()),
 		fmt.Sprintf("curl %s/v1/frontends", f(1).URL()),
 		fmt.Sprintf("curl %s/v1/events -H 'Content-Type: application/json' \\", f(2).URL()),
 		`  -d '{"type":"alert","contest_id":"OG50BC","data":{"text":"Go, Gaul!"}}'`,
