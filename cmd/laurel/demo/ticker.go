@@ -74,7 +74,7 @@ func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
 		fmt.Fprintf(&b, "  %s  %s  pid %d%s\n", t.in(bold, f.ID), f.URL(), f.PID, t.in(green, note))
 	}
 	fmt.Fprintf(&b, "  data and logs: %s\n\n", dir)
-	fmt.Fprintf(&b, "%s\n  %s\n\n", t.in(bold, "The live page, in a browser; kill the frontend under it, and it goes on at another and comes home:"), t.in(cyan, f(1).URL()+"/"))
+	fmt.Fprintf(&b, "%s\n  %s\n\n", t.in(bold, "The live page (kill the frontend under it, and it goes on at another):"), t.in(cyan, f(1).URL()+"/"))
 	fmt.Fprintf(&b, "%s\n", t.in(bold, "To try in another terminal, at whichever frontend:"))
 	for _, line := range []string{
 		fmt.Sprintf("curl -H 'Accept: text/plain' %s/v1/scores", f(0).URL()),
