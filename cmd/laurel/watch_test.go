@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +104,7 @@ func TestWatchAsksForWhatIsTyped(t *testing.T) {
 	w.end()
 	<-w.code
 	want := "GET f1 /v1/watch?competition=B&competition=C&contest=A%2F1&contest=A%2F2&home=f1&medals=D&timeline=E%2F1&timeline=E%2F2"
-	if got := g.Requests(); got[len(got)-1] != want {
+	if got := g.Requests(); !slices.Contains(got, want) { // the list of frontends is asked for at any time
 		t.Errorf("asked %q; want %q", got, want)
 	}
 }
