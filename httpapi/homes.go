@@ -22,13 +22,15 @@ const (
 	// that the counts, which are up to 250 ms old, say nothing.
 	tooMany      = 1.2
 	someWatchers = 10
-	// homeEvery is how often watchers are sent home, and homePart which part of those who are away from one home go at once.
+	// homeEvery is how often watchers are sent home, and homePart which part of those who are away from one home go at once, or, if
+	// that is more, homeLeast which part of all here.
 	homeEvery = 500 * time.Millisecond
 	homePart  = 8
+	homeLeast = 64
 	// settled is how long a home must have been back before anybody is sent there.
 	settled = time.Second
 	// evenEnough is how far from its share a frontend may be without anybody being moved.
-	evenEnough = 0.05
+	evenEnough = 0.03
 )
 
 // loadMeter tells what this frontend carries.
@@ -136,12 +138,14 @@ func (a *API) sendHome() {
 			return
 		case <-tick.C:
 		}
+		going := a.hub.Going()
 		guests := a.hub.Guests(a.group.ID())
 		if len(guests) == 0 {
 			clear(since)
 			continue
 		}
 		b := a.balance()
+		spare := b.own - going - int(b.share*(1+evenEnough)) // who may go before this frontend has too few itself
 		for id := range since {
 			if _, serves := b.serving[id]; !serves {
 				delete(since, id)
@@ -155,12 +159,15 @@ func (a *API) sendHome() {
 			if since[home].IsZero() {
 				since[home] = time.Now()
 			}
-			if time.Since(since[home]) < settled || float64(b.own) <= b.share*(1+evenEnough) || float64(f.Watchers) >= b.share {
+			if time.Since(since[home]) < settled {
 				continue
 			}
+			// A home that has its share but less than this frontend takes some too: it has guests of its own to send on, whose homes have room.
+			some := min(spare, (b.own-going-f.Watchers)/2, max(1, count/homePart, b.own/homeLeast))
 			data, err := json.Marshal(homeData{f.ID, f.URL})
-			if err == nil {
-				a.hub.SendHome(home, data, max(1, count/homePart))
+			if err == nil && some > 0 {
+				a.hub.SendHome(home, data, some)
+				spare -= some
 			}
 		}
 	}

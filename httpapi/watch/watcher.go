@@ -24,8 +24,8 @@ type Watcher struct {
 	id       func(b []byte, m mark) []byte
 	writer   *writer
 	turn     int
-	going    bool   // it was told to go home; guarded by Hub.mu
-	begun    uint64 // it has everything up to here from its beginning
+	sentHome time.Time // when it was last told to go home; zero: never. Guarded by Hub.mu
+	begun    uint64    // it has everything up to here from its beginning
 
 	mu      sync.Mutex
 	conn    net.Conn

@@ -1,0 +1,410 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	laurel "laurel/client"
+	"laurel/score"
+)
+
+const (
+	watchedMeet   = "W26BC"
+	watchedEach   = 3 // contests, each with a bard of its own
+	bardPause     = 20 * time.Millisecond
+	watchersEach  = 2  // of each kind, at home at each frontend
+	whileAway     = 20 // events that each bard gets in while a frontend is away, and
+	whileAllThere = 80 // once it is back: in that time some watchers come home
+)
+
+func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(i) }
+
+// TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled kills each frontend in turn, and the master once more, under watchers of all kinds.
+// Those of client.Watch are told nothing twice because it forgets nothing; the bare ones (watchraw_test.go) show that the frontends alone keep that.
+func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 3)
+	b := newWatchedBards(g)
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	var all []*onlooker
+	for i, f := range g.frontends {
+		for range watchersEach {
+			for _, w := range []laurel.Watching{
+				{Contests: []string{watchedContest(i)}},
+				{Competitions: []string{watchedMeet}},
+				{Timelines: []string{watchedContest(i), watchedContest((i + 1) % watchedEach)}},
+			} {
+				o := newOnlooker(g, i, f.id, w)
+				all = append(all, o)
+				watching.Go(func() { o.watch(ctx) })
+			}
+		}
+	}
+	var bare []*bareWatcher
+	for i := range 2 * len(g.frontends) {
+		o := newBareWatcher(g, i, laurel.Watching{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
+		bare = append(bare, o)
+		watching.Go(func() { o.watch(ctx) })
+	}
+	for _, o := range all {
+		eventually(t, o.name+" watches", o.watches)
+	}
+
+	b.sing(ctx)
+	for _, victim := range []func() *frontend{
+		func() *frontend { return g.frontends[0] }, func() *frontend { return g.frontends[1] }, func() *frontend { return g.frontends[2] }, g.master,
+	} {
+		v := victim()
+		t.Logf("%s is killed; the master is %s; %d events are in", v.id, g.master().id, b.count())
+		v.kill()
+		b.more(whileAway)
+		v.start().waitReady()
+		b.more(whileAllThere)
+	}
+	b.end()
+
+	truth := truthOfWatched(g, b)
+	for _, o := range all {
+		o.ends(t, truth, o.w)
+	}
+	for _, o := range bare {
+		o.ends(t, truth, o.w)
+	}
+	cancel()
+	watching.Wait()
+	for _, o := range all {
+		t.Logf("%s: connected %d times, %d records, %d events of timelines", o.name, o.times, o.told, len(o.events()))
+		if o.times < 2 {
+			t.Errorf("%s was connected %d times; its home was killed, so that is not possible", o.name, o.times)
+		}
+	}
+	for _, o := range bare {
+		t.Logf("%s: %d streams of which %d went on after an id, %d refused, %d events of timelines", o.name, o.streams, o.resumed, o.refused, len(o.events()))
+		if o.resumed < 5 {
+			t.Errorf("%s went on after an id %d times; that is too little to show anything", o.name, o.resumed)
+		}
+	}
+}
+
+// watchedBards post plays, each about a contest of its own, and now and then a void or a medal.
+type watchedBards struct {
+	g       *group
+	stop    chan struct{}
+	streams []*laurel.Stream
+	client  *laurel.Client
+	singing sync.WaitGroup
+
+	mu    sync.Mutex
+	acked [watchedEach][]uint64 // revisions, by contest
+	n     int
+}
+
+func newWatchedBards(g *group) *watchedBards {
+	b := &watchedBards{g: g, stop: make(chan struct{})}
+	for i := range watchedEach {
+		for k, body := range []string{
+			`"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM",
+			 "competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU"},{"code":"ROM","name":"Rome","organisation":"ROM"}]}}`,
+			`"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`,
+		} {
+			said := apply(g.t, g.frontends[0], fmt.Sprintf(`{"id":"begin-%d-%d","type":`+body, i, k, watchedContest(i)))
+			b.acked[i] = append(b.acked[i], said.Results[0].Revision)
+		}
+	}
+	return b
+}
+
+func (b *watchedBards) sing(ctx context.Context) {
+	c, err := laurel.New([]string{b.g.frontends[0].url, b.g.frontends[1].url, b.g.frontends[2].url}, laurel.Options{})
+	if err != nil {
+		b.g.t.Fatal(err)
+	}
+	b.client = c
+	for i := range watchedEach {
+		s := c.Stream(ctx, laurel.StreamOptions{Answered: func(a laurel.Answer) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.acked[i], b.n = append(b.acked[i], a.Result.Revision), b.n+1
+		}})
+		b.streams = append(b.streams, s)
+		b.singing.Go(func() { b.singOne(i, s) })
+	}
+}
+
+func (b *watchedBards) singOne(i int, s *laurel.Stream) {
+	tick := time.NewTicker(bardPause)
+	defer tick.Stop()
+	for seq := uint64(1); ; seq++ {
+		select {
+		case <-b.stop:
+			return
+		case <-tick.C:
+		}
+		id := fmt.Sprintf("w%d-%d", i, seq)
+		what := `"score.play","data":{"competitor":"GAU","delta":1}`
+		switch {
+		case seq%10 == 0:
+			what = fmt.Sprintf(`"event.void","data":{"voids":"w%d-%d","reason":"the stone was over the line"}`, i, seq-1)
+		case seq%15 == 1:
+			what = fmt.Sprintf(`"medal.award","data":{"award_id":%q,"medal":"GOLD","organisation":"GAU"}`, id)
+		}
+		line := fmt.Sprintf(`{"id":%q,"source":"bard/w%d","seq":%d,"contest_id":%q,"type":%s}`, id, i, seq, watchedContest(i), what)
+		if s.SendLine(laurel.Line{ID: id, Seq: seq, JSON: []byte(line)}) != nil {
+			return // end says why
+		}
+	}
+}
+
+// count is how many events of the bards have been acked.
+func (b *watchedBards) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.n
+}
+
+// more waits until n more events of each bard are acked.
+func (b *watchedBards) more(n int) {
+	b.g.t.Helper()
+	b.mu.Lock()
+	var want [watchedEach]int
+	for i, list := range b.acked {
+		want[i] = len(list) + n
+	}
+	b.mu.Unlock()
+	eventually(b.g.t, "the bards go on", func() error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for i, list := range b.acked {
+			if len(list) < want[i] {
+				return fmt.Errorf("%d events about %s are acked; want %d", len(list), watchedContest(i), want[i])
+			}
+		}
+		return nil
+	})
+}
+
+// end lets the bards come to their end. Everything they sent must be in.
+func (b *watchedBards) end() {
+	b.g.t.Helper()
+	close(b.stop)
+	b.singing.Wait()
+	for _, s := range b.streams {
+		if err := s.Close(); err != nil {
+			b.g.t.Fatalf("a bard: %v", err)
+		}
+	}
+	b.client.Close()
+}
+
+// watchedTruth is what a watcher must have in the end.
+type watchedTruth struct {
+	scores map[string]score.Record
+	medals score.Medals
+	events map[string][]score.TimelineEvent
+}
+
+// truthOfWatched asks each frontend, and compares the timelines with what the bards were answered.
+func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
+	t := g.t
+	t.Helper()
+	for k, f := range g.frontends {
+		one := watchedTruth{scores: map[string]score.Record{}, events: map[string][]score.TimelineEvent{}}
+		for i := range watchedEach {
+			id := watchedContest(i)
+			one.scores[id] = decode[score.Record](t, get(t, f.url+"/v1/scores/"+id))
+			for next := uint64(0); ; {
+				page := decode[struct {
+					Events []score.TimelineEvent `json:"events"`
+					Next   string                `json:"next"`
+				}](t, get(t, f.url+"/v1/timeline/"+id+"?limit=1000&after="+strconv.FormatUint(next, 10)))
+				one.events[id] = append(one.events[id], page.Events...)
+				if page.Next == "" {
+					break
+				}
+				next = page.Events[len(page.Events)-1].Revision
+			}
+			if got := revisionsOf(one.events[id]); !slices.Equal(got, b.acked[i]) {
+				t.Fatalf("%s: the timeline of %s has revisions %d; the bards were answered %d", f.id, id, got, b.acked[i])
+			}
+		}
+		one.medals = decode[score.Medals](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
+		if k > 0 && !reflect.DeepEqual(one, truth) {
+			t.Fatalf("%s and %s do not say the same", g.frontends[0].id, f.id)
+		}
+		truth = one
+	}
+	return truth
+}
+
+func revisionsOf(list []score.TimelineEvent) (revisions []uint64) {
+	for _, e := range list {
+		revisions = append(revisions, e.Revision)
+	}
+	return revisions
+}
+
+// sights is what a watcher has been told so far, whoever told it.
+type sights struct {
+	name string
+
+	mu       sync.Mutex
+	scores   map[string]score.Record
+	medals   map[string]score.Medals
+	timeline map[string][]score.TimelineEvent
+	told     int // records
+	fault    error
+}
+
+func newSights(name string) sights {
+	return sights{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
+}
+
+// see takes in what was told. A revision of a record must be above the one before, or with again at least not below; that of an event always above. s.mu is held.
+func (s *sights) see(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
+	check := func(what string, before, now uint64, again bool) {
+		if now < before || now == before && !again {
+			s.blame(fmt.Errorf("%s told %s with revision %d after %d", from, what, now, before))
+		}
+	}
+	for _, r := range scores {
+		check("the score of "+r.ContestID, s.scores[r.ContestID].Revision, r.Revision, again)
+		s.scores[r.ContestID] = r
+	}
+	for _, m := range medals {
+		check("the medals of "+m.Competition, s.medals[m.Competition].Revision, m.Revision, again)
+		s.medals[m.Competition] = m
+	}
+	for _, e := range events {
+		list := s.timeline[e.ContestID]
+		if len(list) > 0 {
+			check("an event of "+e.ContestID, list[len(list)-1].Revision, e.Revision, false)
+		}
+		s.timeline[e.ContestID] = append(list, e)
+	}
+	s.told += len(scores) + len(medals)
+}
+
+// blame notes the first fault; s.mu is held.
+func (s *sights) blame(err error) {
+	if s.fault == nil {
+		s.fault = err
+	}
+}
+
+func (s *sights) events() (all []score.TimelineEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, list := range s.timeline {
+		all = append(all, list...)
+	}
+	return all
+}
+
+// ends waits until the watcher of w has been told everything. What it was told wrongly will not get better.
+func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.Watching) {
+	t.Helper()
+	eventually(t, s.name+" ends with the truth", func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.fault != nil {
+			t.Fatalf("%s: %v", s.name, s.fault)
+		}
+		return s.against(truth, w)
+	})
+}
+
+// against tells what the watcher of w has not been told. s.mu is held.
+func (s *sights) against(truth watchedTruth, w laurel.Watching) error {
+	var errs []error
+	for id, want := range truth.scores {
+		if slices.Contains(w.Contests, id) || len(w.Competitions) > 0 {
+			if got := s.scores[id]; !reflect.DeepEqual(got, want) {
+				errs = append(errs, fmt.Errorf("its last score of %s is of revision %d; want that of %d:\n%+v\n%+v", id, got.Revision, want.Revision, got, want))
+			}
+		}
+	}
+	if got := s.medals[watchedMeet]; len(w.Competitions) > 0 && !reflect.DeepEqual(got, truth.medals) {
+		errs = append(errs, fmt.Errorf("its last medals are of revision %d; want those of %d:\n%+v\n%+v", got.Revision, truth.medals.Revision, got, truth.medals))
+	}
+	for _, id := range w.Timelines {
+		got, want := s.timeline[id], truth.events[id]
+		if g, w := revisionsOf(got), revisionsOf(want); !slices.Equal(g, w) {
+			errs = append(errs, fmt.Errorf("the events of %s that it was told are %d; want %d", id, g, w))
+			continue
+		}
+		for i := range got {
+			// An event that is told as it happens has not been voided yet.
+			one, other := got[i], want[i]
+			one.VoidedBy, other.VoidedBy = "", ""
+			if !reflect.DeepEqual(one, other) {
+				errs = append(errs, fmt.Errorf("it was told %+v; want %+v", one, other))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// onlooker watches with the Go client.
+type onlooker struct {
+	sights
+	client *laurel.Client
+	w      laurel.Watching
+	times  int // that it was connected
+}
+
+func newOnlooker(g *group, i int, home string, w laurel.Watching) *onlooker {
+	var all []string
+	for _, f := range g.frontends {
+		all = append(all, f.url)
+	}
+	kind := map[bool]string{true: "a contest", false: "a timeline"}[len(w.Contests) > 0]
+	if len(w.Competitions) > 0 {
+		kind = "a competition"
+	}
+	c, err := laurel.New(slices.Concat(all[i:], all[:i]), laurel.Options{Home: home})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return &onlooker{sights: newSights("a watcher of " + kind + " at home at " + home), client: c, w: w}
+}
+
+func (o *onlooker) watch(ctx context.Context) {
+	defer o.client.Close()
+	for u, err := range o.client.Watch(ctx, o.w) {
+		o.mu.Lock()
+		switch {
+		case err != nil:
+			o.blame(fmt.Errorf("the watch ended: %w", err))
+		case u.Anew:
+			o.blame(fmt.Errorf("%s says that it is another store", u.Frontend))
+		case u.Kind == laurel.UpdateConnected:
+			o.times++
+		}
+		o.see(u.Frontend, false, u.Scores, u.Medals, u.Timeline)
+		o.mu.Unlock()
+	}
+}
+
+func (o *onlooker) connects() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.times
+}
+
+func (o *onlooker) watches() error {
+	if o.connects() == 0 {
+		return errors.New("it is not connected yet")
+	}
+	return nil
+}
