@@ -163,7 +163,7 @@ func (a *API) sendHome() {
 				continue
 			}
 			// A home that has its share but less than this frontend takes some too: it has guests of its own to send on, whose homes have room.
-			some := min(spare, (b.own-going-f.Watchers)/2, max(1, count/homePart, b.own/homeLeast))
+			some := min(spare, (b.own-going-f.Watchers+1)/2, max(1, count/homePart, b.own/homeLeast))
 			data, err := json.Marshal(homeData{f.ID, f.URL})
 			if err == nil && some > 0 {
 				a.hub.SendHome(home, data, some)
