@@ -156,9 +156,13 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	newcomer := g.add().start()
 	newcomer.waitReady()
-	if newcomer.snapshots() == 0 {
-		t.Error("the newcomer has no snapshot")
-	}
+	// It is ready as soon as it can answer through the master; its own state may still be on its way.
+	eventually(t, "the newcomer has a snapshot", func() error {
+		if newcomer.snapshots() == 0 {
+			return os.ErrNotExist
+		}
+		return nil
+	})
 	before.expectEverywhere(g, all)
 
 	oldest := g.frontends[0]
