@@ -154,15 +154,17 @@ func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T)
 
 func TestAPostWithoutAMasterSaysSo(t *testing.T) {
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
-	g.nodes[1].stop()
-	g.nodes[2].stop()
+	master := g.master()
+	for _, n := range g.others(master) {
+		n.stop()
+	}
 	eventually(t, "the master steps down", func() error {
-		if g.nodes[0].member().Master() {
+		if master.member().Master() {
 			return errors.New("it has not")
 		}
 		return nil
 	})
-	_, err := g.nodes[0].member().Post(context.Background(), alerts("bard/alone", 1, 1))
+	_, err := master.member().Post(context.Background(), alerts("bard/alone", 1, 1))
 	refused(t, err, score.NoMaster)
 }
 
