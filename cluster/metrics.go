@@ -19,6 +19,7 @@ type metrics struct {
 	polls       *prometheus.CounterVec
 	pulledAge   prometheus.Histogram
 	epochs      prometheus.Counter
+	waits       *prometheus.CounterVec
 	streamsLost prometheus.Counter
 }
 
@@ -51,7 +52,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Age of the answers given from memory in pull mode."})
 	m.epochs = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_epochs_total", Help: "Epochs in which this frontend began to serve as master."})
 	m.streamsLost = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_streams_lost_total", Help: "Streams from this master to a frontend that were lost."})
-	r.MustRegister(m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	m.waits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_releases_total",
+		Help: "Entries released at this master, by what they waited for: the acks of the frontends, or the lease of one that was silent."}, []string{"waited"})
+	r.MustRegister(m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 

@@ -189,7 +189,7 @@ func (m *Member) propose(batch []*item) {
 	}
 	start = time.Now()
 	err = reign.awaitReleased(m.ctx, m.seen(applied))
-	m.metrics.release.Observe(time.Since(start).Seconds())
+	m.released(time.Since(start))
 	if err != nil {
 		deliver(batch, nil, err)
 		return
@@ -198,6 +198,16 @@ func (m *Member) propose(batch []*item) {
 		m.metrics.count(applied[i])
 		it.done <- outcome{results: applied[i]}
 	}
+}
+
+// released counts an entry by what its release waited for. An ack that takes longer than tau is not waited for any more, but for the lease.
+func (m *Member) released(took time.Duration) {
+	m.metrics.release.Observe(took.Seconds())
+	waited := "acks"
+	if took > m.timings().Tau {
+		waited = "lease"
+	}
+	m.metrics.waits.WithLabelValues(waited).Inc()
 }
 
 // seen is the revision that must be visible before anybody is told of an outcome. A refusal, too, tells something of the state.
