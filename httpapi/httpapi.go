@@ -118,7 +118,7 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	a.metrics = newMetrics(o.Registerer)
-	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0), a.log)
+	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))
 	a.metrics.watch(o.Registerer, a.hub)
 	g.Carry(newLoadMeter(a).load)
 	a.closed = make(chan struct{})

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"golang.org/x/net/netutil"
 
 	"laurel/cache"
 	"laurel/cluster"
@@ -49,7 +48,7 @@ func startFrontend(addr string, o cluster.Options) (*frontend, error) {
 	api := httpapi.New(group{member}, httpapi.Options{Logger: o.Logger, Registerer: registry, Gatherer: registry})
 	member.ServeForwarded(api.ForwardedHandler(), questions(api))
 	f := &frontend{member: member, api: api, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
-	go func() { f.served <- f.server.Serve(netutil.LimitListener(listener, httpapi.MaxConnections)) }()
+	go func() { f.served <- f.server.Serve(front.Limit(listener, httpapi.MaxConnections)) }()
 	return f, nil
 }
 
@@ -72,9 +71,9 @@ func narrow(ask httpapi.Ask) cluster.Ask {
 
 // questions are what the members poll each other for.
 func questions(api *httpapi.API) cluster.Questions {
-	return func(key string) (string, cluster.Ask, error) {
-		tag, ask, err := api.Question(key)
-		return tag, narrow(ask), err
+	return func(key string) (cluster.Ask, error) {
+		ask, err := api.Question(key)
+		return narrow(ask), err
 	}
 }
 

@@ -8,11 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"golang.org/x/net/netutil"
 )
 
 func TestHotRequestIsAnsweredPastNetHTTPAndTheOthersByIt(t *testing.T) {
@@ -257,6 +256,46 @@ func TestPanicEndsItsConnectionAlone(t *testing.T) {
 	other.want("hot", "")
 }
 
+// Whoever takes a connection over from net/http gets at its descriptor, through all that is around it.
+func TestATakenOverConnectionCanBeWrittenToWithoutWaiting(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(chan error, 1)
+	takes := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			taken <- err
+			return
+		}
+		defer c.Close()
+		raw, err := c.(syscall.Conn).SyscallConn()
+		if err == nil {
+			err = raw.Write(func(fd uintptr) bool {
+				_, err = syscall.Write(int(fd), []byte("written"))
+				return true
+			})
+		}
+		taken <- err
+	})
+	start(t, Limit(tcp, 1), time.Minute, func(h *http.Server) { h.Handler = takes })
+	c, err := net.Dial("tcp", tcp.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, get("/nowhere")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-taken; err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); string(got) != "written" {
+		t.Errorf("got %q (%v)", got, err)
+	}
+}
+
 func TestAnswerOfNothingEndsTheConnection(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
@@ -272,7 +311,7 @@ func TestEveryConnectionIsReleasedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, netutil.LimitListener(tcp, 1), time.Minute)
+	start(t, Limit(tcp, 1), time.Minute)
 	for i, path := range []string{"/hot", "/nowhere", "/panic", "/gone", "/nowhere", "/hot", "/nowhere"} {
 		nc, err := net.Dial("tcp", tcp.Addr().String())
 		if err != nil {

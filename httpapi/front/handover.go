@@ -3,6 +3,7 @@ package front
 import (
 	"net"
 	"sync"
+	"syscall"
 )
 
 // handedOver is the listener from which net/http takes the connections that are not for the front.
@@ -54,3 +55,6 @@ func (c *unread) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// SyscallConn lets who has taken the connection over from net/http write to it without waiting.
+func (c *unread) SyscallConn() (syscall.RawConn, error) { return rawOf(c.Conn) }

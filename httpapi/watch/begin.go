@@ -87,7 +87,7 @@ func (h *Hub) Begin(ctx context.Context, s Subjects, lastID, home string) (w *Wa
 	if resumes {
 		first, err = h.since(ctx, w, since)
 	} else {
-		first, err = h.snapshot(ctx, w)
+		first, err = h.fresh(ctx, w)
 	}
 	return w, first, err
 }
@@ -128,13 +128,13 @@ func (h *Hub) join(w *Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.turn = (h.turn + 1) % beatTurns
-	w.turn, w.begun, w.sent, w.cut = h.turn, h.carrying, h.carrying, h.carrying
+	w.turn, w.begun, w.has, w.sent, w.cut = h.turn, h.carrying, h.carrying, h.carrying, h.carrying
 	w.writer = h.writers[h.turn%len(h.writers)]
 	h.watchers[w.turn][w] = struct{}{}
 	for _, name := range w.subjects.topics() {
 		t := h.topics[name]
 		if t == nil {
-			t = &topic{name: name, watchers: map[*Watcher]struct{}{}}
+			t = &topic{watchers: map[*Watcher]struct{}{}}
 			h.topics[name] = t
 		}
 		t.watchers[w] = struct{}{}
@@ -181,7 +181,7 @@ func (h *Hub) Start(w *Watcher, conn net.Conn) {
 		conn.Close()
 	}
 	if sc, ok := conn.(syscall.Conn); ok {
-		w.raw, _ = sc.SyscallConn() // without it, a goroutine writes
+		w.raw, _ = sc.SyscallConn() // without it, as with TLS, a goroutine writes
 	}
 	w.mu.Unlock()
 	conn.SetDeadline(time.Time{})
@@ -219,8 +219,18 @@ func (h *Hub) records(ctx context.Context, w *Watcher) (keys []string, entries [
 	return keys, entries, nil
 }
 
-// snapshot is everything that w watches.
-func (h *Hub) snapshot(ctx context.Context, w *Watcher) ([]byte, error) {
+// fresh is the beginning of a watcher that has nothing yet.
+func (h *Hub) fresh(ctx context.Context, w *Watcher) ([]byte, error) {
+	body, err := h.snapshot(ctx, w, w.begun)
+	if err != nil {
+		return nil, err
+	}
+	first := append(encode("snapshot", body), "id: "...)
+	return append(h.id(first, mark{w.begun, w.begun}), "\n\n"...), nil
+}
+
+// snapshot is everything that w watches: records at least, and events exactly, as of the revision.
+func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) ([]byte, error) {
 	keys, entries, err := h.records(ctx, w)
 	if err != nil {
 		return nil, err
@@ -236,7 +246,7 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher) ([]byte, error) {
 		}
 	}
 	for _, id := range w.subjects.Timelines {
-		if err := h.eachEvent(ctx, id, 0, w.begun, func(e Event) { events = append(events, e.Body) }); err != nil {
+		if err := h.eachEvent(ctx, id, 0, revision, func(e Event) { events = append(events, e.Body) }); err != nil {
 			return nil, err
 		}
 	}
@@ -244,7 +254,7 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher) ([]byte, error) {
 	b.WriteString(`{"store":`)
 	b.WriteString(strconv.Quote(h.store.ID())) // letters and digits
 	b.WriteString(`,"revision":`)
-	b.WriteString(strconv.FormatUint(w.begun, 10))
+	b.WriteString(strconv.FormatUint(revision, 10))
 	for _, part := range []struct {
 		name string
 		list [][]byte
@@ -254,8 +264,7 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher) ([]byte, error) {
 		b.WriteByte(']')
 	}
 	b.WriteByte('}')
-	first := append(encode("snapshot", b.Bytes()), "id: "...)
-	return append(h.id(first, mark{w.begun, w.begun}), "\n\n"...), nil
+	return b.Bytes(), nil
 }
 
 // since is what has changed since a watcher had what its id says, as single events.
@@ -266,6 +275,9 @@ func (h *Hub) since(ctx context.Context, w *Watcher, had mark) ([]byte, error) {
 	}
 	var frames []*frame
 	for i, e := range entries {
+		if e.Body == nil && strings.HasPrefix(keys[i], "scores/") {
+			return h.fresh(ctx, w) // it may have been there when the watcher left
+		}
 		if e.Body != nil && e.Revision > had.records {
 			frames = append(frames, recordFrame(keys[i], e))
 		}

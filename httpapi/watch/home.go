@@ -38,8 +38,7 @@ func (h *Hub) Going() int {
 	cut := h.cut
 	h.mu.Unlock()
 	for _, w := range going {
-		w.add(probe)
-		w.reach(cut)
+		w.tell(probe, cut)
 	}
 	return len(going)
 }
@@ -63,7 +62,6 @@ func (h *Hub) SendHome(home string, data []byte, most int) {
 	cut := h.cut
 	h.mu.Unlock()
 	for _, w := range going {
-		w.add(f)
-		w.reach(cut)
+		w.tell(f, cut)
 	}
 }

@@ -3,7 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"iter"
 	"math"
 	"slices"
 	"strings"
@@ -65,7 +65,6 @@ var ErrFull = errors.New("too many watchers")
 // Hub knows who watches what. Its methods are safe for concurrent use.
 type Hub struct {
 	store   Store
-	log     *slog.Logger
 	writers []*writer
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -84,13 +83,12 @@ type Hub struct {
 
 // topic is a record or a timeline that somebody watches by its name.
 type topic struct {
-	name     string
 	watchers map[*Watcher]struct{}
 }
 
 // New makes a hub; Close ends it.
-func New(s Store, writers int, log *slog.Logger) *Hub {
-	h := &Hub{store: s, log: log, moved: make(chan struct{}), topics: map[string]*topic{}, groups: map[string]map[*Watcher]struct{}{}}
+func New(s Store, writers int) *Hub {
+	h := &Hub{store: s, moved: make(chan struct{}), topics: map[string]*topic{}, groups: map[string]map[*Watcher]struct{}{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for i := range h.watchers {
 		h.watchers[i] = map[*Watcher]struct{}{}
@@ -184,6 +182,9 @@ func (h *Hub) carry(c cache.Changed) error {
 		group.Go(func() error { return h.fetch(ctx, one, from, to) })
 	}
 	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := h.restart(ctx, changes, c.Revision); err != nil {
 		return err
 	}
 	h.leave(changes, c.Revision)
@@ -300,14 +301,11 @@ func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f 
 	}
 }
 
-// leave leaves frames with their watchers, and then lets writers know.
+// leave leaves with each watcher the frames of a batch, all at once: were it written to in between, the id behind them would say that it has what is still to come.
 func (h *Hub) leave(changes []*change, cut uint64) {
-	touched := map[*Watcher]struct{}{}
-	for _, c := range changes {
-		for _, w := range c.watchers {
-			if w.leave(c) {
-				touched[w] = struct{}{}
-			}
+	for w, list := range byWatcher(changes) {
+		if !w.leave(list, cut) {
+			h.End(w)
 		}
 	}
 	h.mu.Lock()
@@ -315,9 +313,53 @@ func (h *Hub) leave(changes []*change, cut uint64) {
 	close(h.moved)
 	h.moved = make(chan struct{})
 	h.mu.Unlock()
-	for w := range touched {
-		w.reach(cut)
+}
+
+// byWatcher are the frames for each watcher of the changes.
+func byWatcher(changes []*change) iter.Seq2[*Watcher, []*frame] {
+	return func(yield func(*Watcher, []*frame) bool) {
+		if len(changes) == 1 {
+			for _, w := range changes[0].watchers {
+				if !yield(w, changes[0].frames) {
+					return
+				}
+			}
+			return
+		}
+		frames := map[*Watcher][]*frame{}
+		for _, c := range changes {
+			for _, w := range c.watchers {
+				frames[w] = append(frames[w], c.frames...)
+			}
+		}
+		for w, list := range frames {
+			if !yield(w, list) {
+				return
+			}
+		}
 	}
+}
+
+// restart gives those who watch a record that is no more a new snapshot: nothing else tells them that it is gone.
+func (h *Hub) restart(ctx context.Context, changes []*change, cut uint64) error {
+	done := map[*Watcher]struct{}{}
+	for _, c := range changes {
+		if !c.gone {
+			continue
+		}
+		for _, w := range c.watchers {
+			if _, is := done[w]; is {
+				continue
+			}
+			done[w] = struct{}{}
+			body, err := h.snapshot(ctx, w, cut)
+			if err != nil {
+				return err
+			}
+			w.restart(&frame{name: "snapshot", revision: cut, bytes: encode("snapshot", body)}, cut)
+		}
+	}
+	return nil
 }
 
 // beat sends each watcher a heartbeat in turn.
@@ -346,8 +388,7 @@ func (h *Hub) beat() {
 		}
 		f := &frame{name: "heartbeat", bytes: encode("heartbeat", data)}
 		for _, w := range part {
-			w.add(f)
-			w.reach(cut)
+			w.tell(f, cut)
 		}
 	}
 }

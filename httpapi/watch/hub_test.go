@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -47,6 +45,17 @@ func (s *shop) change(ids ...string) uint64 {
 	revision := s.revision
 	s.mu.Unlock()
 	s.feed.Tell(names, false, revision)
+	return revision
+}
+
+// remove undoes a contest's definition.
+func (s *shop) remove(id string) uint64 {
+	s.mu.Lock()
+	s.revision++
+	revision := s.revision
+	delete(s.changed, id)
+	s.mu.Unlock()
+	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, revision)
 	return revision
 }
 
@@ -191,7 +200,7 @@ func (c *client) mustNext() got {
 }
 
 func newHub(t *testing.T, s Store) *Hub {
-	h := New(s, 2, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	h := New(s, 2)
 	t.Cleanup(h.Close)
 	return h
 }
@@ -219,6 +228,37 @@ func TestAWatcherGetsASnapshotAndThenEveryChangeOnce(t *testing.T) {
 	}
 	if g.id != "shop-"+strconv.FormatUint(last, 10) {
 		t.Errorf("the id is %s after revision %d", g.id, last)
+	}
+}
+
+func TestWhoWatchesAContestThatIsNoMoreGetsASnapshotWithoutIt(t *testing.T) {
+	s := newShop()
+	began := s.change("C/1", "C/2")
+	h := newHub(t, s)
+	carried(t, h, began)
+	all := watch(t, h, Subjects{Competitions: []string{"C"}}, "")
+	one := watch(t, h, Subjects{Contests: []string{"C/1"}, Timelines: []string{"C/2"}}, "")
+	var id string
+	for _, c := range []*client{all, one} {
+		id = c.mustNext().id
+	}
+	s.remove("C/1")
+	if g := all.mustNext(); g.event != "snapshot" || len(g.data.Scores) != 1 || g.data.Scores[0].Contest != "C/2" {
+		t.Errorf("got %+v", g)
+	}
+	if g := one.mustNext(); g.event != "snapshot" || len(g.data.Scores) != 0 || len(g.data.Timeline) != 1 {
+		t.Errorf("got %+v", g)
+	}
+	last := s.change("C/2")
+	if g := all.mustNext(); g.event != "score" || g.data.Revision != last {
+		t.Errorf("after it came %+v", g)
+	}
+	if g := one.mustNext(); g.event != "timeline" || g.data.Revision != last {
+		t.Errorf("after it came %+v", g)
+	}
+	again := watch(t, h, Subjects{Contests: []string{"C/1"}}, id)
+	if g := again.mustNext(); g.event != "snapshot" || len(g.data.Scores) != 0 {
+		t.Errorf("who was away meanwhile got %+v", g)
 	}
 }
 
@@ -422,7 +462,7 @@ func TestWatchersThatComeAtAnyMomentMissNothing(t *testing.T) {
 	done := make(chan struct{})
 	var watchers sync.WaitGroup
 	for n := range 24 {
-		watchers.Go(func() { follow(t, h, s, ids[n%3], done) })
+		watchers.Go(func() { follow(t, h, s, ids[n%3], ids[(n+1)%3], done) })
 	}
 	for range 3000 {
 		s.change(ids[rand.N(3)], ids[rand.N(3)])
@@ -431,13 +471,13 @@ func TestWatchersThatComeAtAnyMomentMissNothing(t *testing.T) {
 	watchers.Wait()
 }
 
-// follow watches a contest and its timeline until the state is final, leaving now and then.
-func follow(t *testing.T, h *Hub, s *shop, id string, done <-chan struct{}) {
+// follow watches a contest and two timelines until the state is final, leaving now and then.
+func follow(t *testing.T, h *Hub, s *shop, id, other string, done <-chan struct{}) {
 	var lastID string
 	var record, event uint64
 	events := 0
 	for {
-		c := watch(t, h, Subjects{Contests: []string{id}, Timelines: []string{id}}, lastID)
+		c := watch(t, h, Subjects{Contests: []string{id}, Timelines: []string{id, other}}, lastID)
 		for range 1 + rand.N(200) {
 			g, err := c.next()
 			if err != nil {
@@ -448,7 +488,7 @@ func follow(t *testing.T, h *Hub, s *shop, id string, done <-chan struct{}) {
 				t.Errorf("a snapshot came for the id %s", lastID)
 			}
 			for _, e := range g.data.Timeline {
-				event, events = e.Revision, events+1
+				event, events = max(event, e.Revision), events+1
 			}
 			for _, r := range g.data.Scores {
 				record = r.Revision
@@ -468,8 +508,8 @@ func follow(t *testing.T, h *Hub, s *shop, id string, done <-chan struct{}) {
 			if g.id != "" {
 				lastID = g.id
 			}
-			if final(s, id, done, record, event) {
-				if want := len(s.changed[id]); events != want {
+			if final(s, id, other, done, record, event) {
+				if want := len(s.changed[id]) + len(s.changed[other]); events != want {
 					t.Errorf("%d events were seen, want %d", events, want)
 				}
 				c.conn.Close()
@@ -480,7 +520,7 @@ func follow(t *testing.T, h *Hub, s *shop, id string, done <-chan struct{}) {
 	}
 }
 
-func final(s *shop, id string, done <-chan struct{}, record, event uint64) bool {
+func final(s *shop, id, other string, done <-chan struct{}, record, event uint64) bool {
 	select {
 	case <-done:
 	default:
@@ -488,6 +528,6 @@ func final(s *shop, id string, done <-chan struct{}, record, event uint64) bool 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := s.changed[id]
-	return record == list[len(list)-1] && event == record
+	last := func(id string) uint64 { list := s.changed[id]; return list[len(list)-1] }
+	return record == last(id) && event == max(record, last(other))
 }

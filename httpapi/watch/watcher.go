@@ -33,31 +33,49 @@ type Watcher struct {
 	pending []*frame
 	index   map[string]int // of the pending frames that can be replaced, once they are many
 	kept    int
+	has     uint64 // frames up to here are no news to it: they are in its beginning, or in a later snapshot
 	sent    uint64 // it has everything up to here
 	cut     uint64 // and with what is pending up to here
 	queued  bool   // a writer has it, or it is written to; or it has not begun
 	closed  bool
 }
 
-// leave takes in a change. It tells whether there is something to write.
-func (w *Watcher) leave(c *change) bool {
-	some := false
-	for _, f := range c.frames {
-		if f.revision > w.begun {
-			w.add(f)
-			some = true
+// leave takes in the frames of a batch, with which the watcher has everything up to cut. False: it is closed, for it was too slow.
+func (w *Watcher) leave(frames []*frame, cut uint64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range frames {
+		if f.revision > w.has {
+			w.addLocked(f)
 		}
 	}
-	return some
+	w.reachLocked(cut)
+	return !w.closed
+}
+
+// restart makes a snapshot all that the watcher has coming. Frames up to its revision are in it.
+func (w *Watcher) restart(f *frame, cut uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.pending)
+	w.pending, w.index, w.kept, w.has = w.pending[:0], nil, 0, cut
+	w.addLocked(f)
+	w.reachLocked(cut)
+}
+
+// tell gives the watcher what is no change.
+func (w *Watcher) tell(f *frame, cut uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.addLocked(f)
+	w.reachLocked(cut)
 }
 
 // manyPending is from how many pending frames on they are found by an index.
 const manyPending = 16
 
-// add makes a frame pending, in the place of an older one of its name.
-func (w *Watcher) add(f *frame) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// addLocked makes a frame pending, in the place of an older one of its name.
+func (w *Watcher) addLocked(f *frame) {
 	if w.closed {
 		return
 	}
@@ -96,10 +114,8 @@ func (w *Watcher) find(name string) int {
 	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.kept && p.name == name })
 }
 
-// reach notes that with what is pending the watcher has everything up to cut, and hands it to its writer.
-func (w *Watcher) reach(cut uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+// reachLocked notes that with what is pending the watcher has everything up to cut, and hands it to its writer.
+func (w *Watcher) reachLocked(cut uint64) {
 	w.cut = max(w.cut, cut)
 	if !w.queued && !w.closed && len(w.pending) > 0 {
 		w.queued = true
