@@ -196,7 +196,6 @@ func (f *Frontend) Feed() *Feed { return f.feed }
 
 // State is what a frontend says of itself.
 type State struct {
-	Epoch    uint64
 	Pushed   uint64        // P
 	Released uint64        // R
 	Lease    time.Duration // what is left of it; 0 without one
@@ -205,12 +204,9 @@ type State struct {
 
 // State is the frontend's present state.
 func (f *Frontend) State() State {
-	f.mu.Lock()
-	epoch := f.epoch
-	f.mu.Unlock()
 	s := f.session.Load()
 	if s == nil {
-		return State{Epoch: epoch}
+		return State{}
 	}
-	return State{epoch, s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.until.Load())-f.clock()), s.records.size()}
+	return State{s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.until.Load())-f.clock()), s.records.size()}
 }

@@ -12,7 +12,6 @@ type Master struct {
 	rules   Break
 	timings Timings
 	epoch   uint64
-	own     string
 	members map[string]*member
 	outbox  []Out
 
@@ -77,10 +76,10 @@ type Out struct {
 	Message Message
 }
 
-// NewMaster begins an epoch, which is the Raft term in which the member own was elected. It serves once Ready was called and the older leases
-// are over. Granting tells whether the group is in push mode.
-func NewMaster(epoch uint64, own string, members []Member, t Timings, granting bool, rules Break) *Master {
-	m := &Master{rules: rules, timings: t, epoch: epoch, own: own, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
+// NewMaster begins an epoch, which is the Raft term in which the master was elected. It serves once Ready was called and the older leases are
+// over. Granting tells whether the group is in push mode.
+func NewMaster(epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
+	m := &Master{rules: rules, timings: t, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
 	m.SetMembers(members, 0)
 	return m
 }
@@ -351,18 +350,10 @@ func (m *Master) Calm(now time.Duration) bool {
 	return true
 }
 
-// MemberState is what a master knows of a member.
-type MemberState struct {
-	ID     string
-	Pushed uint64
-	Lease  time.Duration // how long writes would still wait for it
-	Behind int           // pushes that it has not acked
-}
-
-// Members tells of each member, by id.
-func (m *Master) Members(now time.Duration) (list []MemberState) {
-	m.each(func(one *member) {
-		list = append(list, MemberState{one.id, one.pushed, max(0, one.until-now), len(one.waits)})
-	})
-	return list
+// Behind is the most pushes that one member has not acked.
+func (m *Master) Behind() (most int) {
+	for _, one := range m.members {
+		most = max(most, len(one.waits))
+	}
+	return most
 }

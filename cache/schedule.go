@@ -149,18 +149,6 @@ func (s *Schedule) Remove(key string) {
 	s.items = s.items[:last]
 }
 
-// Len returns how many records are held.
-func (s *Schedule) Len() int { return len(s.items) }
-
-// Rate returns how often key is checked at present, in checks a second; 0 if
-// it is not held.
-func (s *Schedule) Rate(key string) float64 {
-	if it := s.byKey[key]; it != nil {
-		return it.rate
-	}
-	return 0
-}
-
 // Due returns the keys to check in the tick at now, the longest overdue first,
 // then by key. Call it once every PollTick: over any span it hands out no more
 // than the budget and one burst of about two ticks. A key handed out waits for

@@ -10,108 +10,6 @@ import (
 	"time"
 )
 
-// pollWorld drives a schedule through virtual time: Poisson reads and changes
-// of every record, answers of the master within the tick.
-type pollWorld struct {
-	schedule *Schedule
-	random   *rand.Rand
-	now      time.Duration
-	keys     []string
-	place    map[string]int
-	items    []*PollItem
-	reads    []float64 // reads a second
-	changes  []float64 // changes a second
-	stale    []bool    // changed since the last check
-
-	readCount, staleCount, checkCount int
-}
-
-func newPollWorld(records int, budget float64, seed uint64) *pollWorld {
-	w := &pollWorld{
-		schedule: NewSchedule(budget),
-		random:   rand.New(rand.NewPCG(seed, 7)),
-		place:    make(map[string]int),
-		reads:    make([]float64, records),
-		changes:  make([]float64, records),
-		stale:    make([]bool, records),
-	}
-	for i := range records {
-		key := fmt.Sprintf("record/%05d", i)
-		w.keys = append(w.keys, key)
-		w.place[key] = i
-		w.items = append(w.items, w.schedule.Add(key, 0))
-	}
-	return w
-}
-
-// tick passes PollTick: reads and changes in the order of their times, drawn
-// from the running sum of all their rates, then the checks that are due.
-func (w *pollWorld) tick(sums []float64) []string {
-	w.now += PollTick
-	all := sums[len(sums)-1]
-	for left := PollTick.Seconds(); all > 0; {
-		if left -= w.random.ExpFloat64() / all; left < 0 {
-			break
-		}
-		i, _ := slices.BinarySearch(sums, w.random.Float64()*all)
-		if change := i - len(w.keys); change >= 0 {
-			w.stale[change] = true
-			continue
-		}
-		w.items[i].Read()
-		w.readCount++
-		if w.stale[i] {
-			w.staleCount++
-		}
-	}
-	due := w.schedule.Due(w.now)
-	for _, key := range due {
-		i := w.place[key]
-		w.schedule.Checked(key, w.stale[i], w.now)
-		w.stale[i] = false
-		w.checkCount++
-	}
-	return due
-}
-
-// run passes span; each, if not nil, is told what was due in every tick.
-func (w *pollWorld) run(span time.Duration, each func(due []string)) {
-	sums, sum := make([]float64, 0, 2*len(w.keys)), 0.0
-	for _, rate := range slices.Concat(w.reads, w.changes) {
-		sum += rate
-		sums = append(sums, sum)
-	}
-	for end := w.now + span; w.now < end; {
-		if due := w.tick(sums); each != nil {
-			each(due)
-		}
-	}
-}
-
-// counts passes span and returns how often each key was checked in it.
-func (w *pollWorld) counts(span time.Duration) map[string]int {
-	count := make(map[string]int)
-	w.run(span, func(due []string) {
-		for _, key := range due {
-			count[key]++
-		}
-	})
-	return count
-}
-
-// shuffle gives out reads of total a second by Zipf's law of exponent 1.1 to
-// records in a new order.
-func (w *pollWorld) shuffle(total float64) {
-	order := w.random.Perm(len(w.keys))
-	sum := 0.0
-	for rank := range order {
-		sum += math.Pow(float64(rank+1), -1.1)
-	}
-	for rank, i := range order {
-		w.reads[i] = total * math.Pow(float64(rank+1), -1.1) / sum
-	}
-}
-
 func TestScheduleNeverExceedsItsBudget(t *testing.T) {
 	for _, budget := range []float64{3, 200, 1000} {
 		w := newPollWorld(1000, budget, 1)
@@ -213,7 +111,7 @@ func TestScheduleNeverChecksOneRecordTwiceInATick(t *testing.T) {
 			total++
 		}
 	})
-	if rate := w.schedule.Rate(w.keys[0]); rate > 20 {
+	if rate := w.rate(0); rate > 20 {
 		t.Errorf("hot record is given %.1f checks a second of the budget, ceiling is 20", rate)
 	}
 	if total < 190 {
@@ -250,14 +148,14 @@ func TestScheduleForgetsAHotRecordSlowly(t *testing.T) {
 	}
 	w.reads[0], w.changes[0] = 1000, 1
 	w.run(30*time.Second, nil)
-	hot := w.schedule.Rate(w.keys[0])
+	hot := w.rate(0)
 	w.reads[0], w.changes[0] = 0, 0
 	w.run(2*time.Second, nil)
-	if rate := w.schedule.Rate(w.keys[0]); rate < hot/2 {
+	if rate := w.rate(0); rate < hot/2 {
 		t.Errorf("two seconds without a read cut the rate from %.1f to %.1f, want at least half", hot, rate)
 	}
 	w.run(60*time.Second, nil)
-	if rate := w.schedule.Rate(w.keys[0]); rate > 0.2 {
+	if rate := w.rate(0); rate > 0.2 {
 		t.Errorf("a minute after its last read the record still gets %.2f checks a second", rate)
 	}
 }
@@ -335,36 +233,6 @@ func TestScheduleEstimatesChangesFasterThanItsChecks(t *testing.T) {
 	}
 }
 
-// pollZipf returns the share of stale reads and the checks a second under
-// Zipf(1.1) reads of 1,000 records, shuffled every 30 s. Each record has a
-// change rate of its own (log-normal around one in 50 s); the popular ones
-// change more, by the square root of their popularity.
-func pollZipf(budget float64, weight func(*pollWorld) func(*PollItem) float64) (stale, checks float64) {
-	const reads, warm = 2000.0, 30 * time.Second
-	w := newPollWorld(1000, budget, 11)
-	w.schedule.weight = weight(w)
-	own := make([]float64, len(w.keys))
-	for i := range own {
-		own[i] = 0.02 * math.Exp(w.random.NormFloat64())
-	}
-	for round := range 5 {
-		w.shuffle(reads)
-		for i := range own {
-			mean := reads / float64(len(w.keys))
-			w.changes[i] = own[i] * max(0.5, math.Sqrt(w.reads[i]/mean))
-		}
-		if w.run(warm, nil); round == 0 {
-			w.readCount, w.staleCount, w.checkCount = 0, 0, 0
-		}
-	}
-	return float64(w.staleCount) / float64(w.readCount), float64(w.checkCount) / (w.now - warm).Seconds()
-}
-
-// pollPlain is a rule for weights that needs no knowledge of the world.
-func pollPlain(rule func(*PollItem) float64) func(*pollWorld) func(*PollItem) float64 {
-	return func(*pollWorld) func(*PollItem) float64 { return rule }
-}
-
 func TestScheduleServesClearlyFewerStaleReadsThanAFixedOne(t *testing.T) {
 	known := func(w *pollWorld) func(*PollItem) float64 {
 		return func(it *PollItem) float64 { i := w.place[it.key]; return math.Sqrt(w.reads[i] * w.changes[i]) }
@@ -426,8 +294,8 @@ func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
 			s.Remove(fmt.Sprint(i - 100))
 		}
 	}
-	if s.Len() != 100 || len(s.byKey) != 100 || cap(s.items) > 256 {
-		t.Fatalf("%d records, %d keys, room for %d; want 100 held", s.Len(), len(s.byKey), cap(s.items))
+	if len(s.items) != 100 || len(s.byKey) != 100 || cap(s.items) > 256 {
+		t.Fatalf("%d records, %d keys, room for %d; want 100 held", len(s.items), len(s.byKey), cap(s.items))
 	}
 	for _, it := range s.items[len(s.items):cap(s.items)] {
 		if it != nil {
@@ -443,10 +311,10 @@ func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
 			t.Fatal("a removed record was handed out")
 		}
 	}
-	if s.Rate("99999") != 0 || s.Len() != 99 {
-		t.Errorf("rate %v, %d held after removal", s.Rate("99999"), s.Len())
+	if s.byKey["99999"] != nil || len(s.items) != 99 {
+		t.Errorf("%d held after removal: %v", len(s.items), s.byKey["99999"])
 	}
-	if s.Add("99998", 0) != s.byKey["99998"] || s.Len() != 99 {
+	if s.Add("99998", 0) != s.byKey["99998"] || len(s.items) != 99 {
 		t.Error("adding a held record again must return its item")
 	}
 }

@@ -30,7 +30,7 @@ func shorter(d time.Duration) time.Duration { return d - time.Duration(float64(d
 // Break switches one rule of the protocol off, so that a test sees that its checker would notice. It is for tests alone; zero breaks nothing.
 type Break uint16
 
-// The rules, as docs/design.md numbers them.
+// The rules of the push protocol (docs/design.md). BreakMachine is broken by who runs a master: this package has no state machine.
 const (
 	BreakAcks    Break = 1 << iota // release before the acks
 	BreakWait                      // a new master waits for no older lease

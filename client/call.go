@@ -72,7 +72,11 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 			c.freshen(true)
 		}
 		if (busy || n >= c.frontends.count()) && !(r.once && unsure) {
-			sleep(ctx, max(backoff(round), a.retryAfter(busy)))
+			pause := backoff(round)
+			if busy { // a 503 asks for a pause too, but speaks for one frontend only
+				pause = max(pause, a.retryAfter())
+			}
+			sleep(ctx, pause)
 			n, round = 0, round+1
 		}
 		if ctx.Err() != nil || r.once && unsure {
@@ -105,15 +109,11 @@ func (c *Client) attempt(ctx context.Context, base string, r call) (answer, erro
 }
 
 func (c *Client) send(ctx context.Context, base string, r call) (answer, error) {
-	target := base + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
 	var body io.Reader
 	if r.body != nil {
 		body = bytes.NewReader(r.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	req, err := http.NewRequestWithContext(ctx, r.method, target(base, r.path, r.query), body)
 	if err != nil {
 		return answer{}, err
 	}
@@ -125,10 +125,27 @@ func (c *Client) send(ctx context.Context, base string, r call) (answer, error) 
 	if err != nil {
 		return answer{}, because(ctx, base, err)
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	a, err := answerOf(resp, maxAnswer)
 	if err != nil {
 		return answer{}, because(ctx, base, err)
+	}
+	return a, nil
+}
+
+// target is the URL of a request to a frontend.
+func target(base, path string, q url.Values) string {
+	if len(q) == 0 {
+		return base + path
+	}
+	return base + path + "?" + q.Encode()
+}
+
+// answerOf reads at most limit bytes of a response's body, and closes it.
+func answerOf(resp *http.Response, limit int64) (answer, error) {
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, limit))
+	if err != nil {
+		return answer{}, err
 	}
 	return answer{resp.StatusCode, resp.Header, b}, nil
 }
@@ -180,13 +197,13 @@ func (a answer) problem() error {
 		Detail: fmt.Sprintf("not an answer of Laurel: %q", text)}
 }
 
-// retryAfter is how long a busy group wants to be left alone. A 503 asks for it too, but speaks for one frontend only.
-func (a answer) retryAfter(busy bool) time.Duration {
+// retryAfter is how long whoever answered wants to be left alone.
+func (a answer) retryAfter() time.Duration {
 	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
-	if !busy || err != nil || seconds < 0 {
+	if err != nil {
 		return 0
 	}
-	return time.Duration(min(seconds, 60)) * time.Second
+	return time.Duration(min(max(seconds, 0), 60)) * time.Second
 }
 
 // get asks for JSON and reads it into v.

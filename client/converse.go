@@ -25,11 +25,10 @@ const (
 
 // conversation is one streaming post at one frontend: events go up while their results come down.
 type conversation struct {
-	s      *Stream
-	url    string
-	cancel context.CancelCauseFunc
-	body   *io.PipeWriter
-	stall  *time.Timer // runs while an answer is due, or the end of the response; ends the conversation
+	s     *Stream
+	url   string
+	body  *io.PipeWriter
+	stall *time.Timer // runs while an answer is due, or the end of the response; ends the conversation
 
 	// Under the stream's lock:
 	ending  bool // the request has come to its end
@@ -42,7 +41,7 @@ func (s *Stream) converse(url string) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
-	v := &conversation{s: s, url: url, cancel: cancel, body: w}
+	v := &conversation{s: s, url: url, body: w}
 	v.stall = time.AfterFunc(s.c.o.AttemptTimeout, func() { cancel(errTooSlow) })
 	defer v.stall.Stop()
 	s.mu.Lock()
@@ -141,10 +140,10 @@ func (v *conversation) read(ctx context.Context, body io.Reader) error {
 	if err != nil {
 		return withoutURL(err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return v.whole(resp)
 	}
+	defer resp.Body.Close()
 	lines := bufio.NewReaderSize(resp.Body, maxResult)
 	for {
 		line, err := lines.ReadSlice('\n')
@@ -163,17 +162,16 @@ func (v *conversation) read(ctx context.Context, body io.Reader) error {
 
 // whole is for an answer to the request as a whole instead of to its events: a 503, or that the caller may not post.
 func (v *conversation) whole(resp *http.Response) error {
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxResult))
+	a, err := answerOf(resp, maxResult)
 	if err != nil {
 		return err
 	}
-	a := answer{resp.StatusCode, resp.Header, b}
 	err = a.problem()
 	if err == nil {
 		return fmt.Errorf("answered the stream with status %d; want 200", a.status)
 	}
-	if wait := a.retryAfter(a.status == http.StatusTooManyRequests); wait > 0 {
-		sleep(resp.Request.Context(), wait)
+	if a.status == http.StatusTooManyRequests {
+		sleep(resp.Request.Context(), a.retryAfter())
 	}
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -82,12 +81,9 @@ func (s *watch) request(ctx context.Context, conn *connection) (*http.Response, 
 	if home, _ := s.c.frontends.homeOf(s.w.Home); home != "" {
 		q.Set("home", home)
 	}
-	target := conn.url + "/v1/watch"
-	if len(q) > 0 {
-		target += "?" + q.Encode()
-	}
+	at := target(conn.url, "/v1/watch", q)
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +101,7 @@ func (s *watch) request(ctx context.Context, conn *connection) (*http.Response, 
 			if err != nil {
 				return nil, err
 			}
-			conn.from, conn.url, target = conn.url, base, s.settle(conn.url, base, to, conn)
+			conn.from, conn.url, at = conn.url, base, s.settle(conn.url, base, to, conn)
 			continue
 		}
 		return resp, s.judge(conn, resp)
@@ -146,18 +142,16 @@ func (s *watch) judge(conn *connection, resp *http.Response) error {
 		}
 		return nil
 	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxResult))
+	a, err := answerOf(resp, maxResult)
 	if err != nil {
 		return err
 	}
-	err = answer{resp.StatusCode, resp.Header, b}.problem()
+	err = a.problem()
 	switch {
 	case err == nil:
-		return fmt.Errorf("answered with status %d; want 200", resp.StatusCode)
-	case transient(resp.StatusCode):
-		seconds, _ := strconv.Atoi(resp.Header.Get("Retry-After"))
-		return &refusal{conn.url, time.Duration(min(max(seconds, 0), 60)) * time.Second, err}
+		return fmt.Errorf("answered with status %d; want 200", a.status)
+	case transient(a.status):
+		return &refusal{conn.url, a.retryAfter(), err}
 	}
 	return err
 }

@@ -158,7 +158,7 @@ func (s *watch) tell(u Update) bool {
 	return !s.over
 }
 
-// next is where to try next; "" if everybody wants to be left alone for now.
+// next is where to try next; "" while all frontends have refused and none wants to be asked again yet.
 func (s *watch) next() string {
 	now := time.Now()
 	_, home := s.c.frontends.homeOf(s.w.Home)

@@ -88,6 +88,8 @@ type Member struct {
 	confirm   confirmer
 
 	frontend  *cache.Frontend
+	commits   *commits
+	calls     chan<- raft.RPC // takes what Raft is to hear besides what the others say
 	pulled    *pulled
 	questions Questions
 	load      atomic.Pointer[func() score.Load]
@@ -136,7 +138,7 @@ func Start(opts Options) (*Member, error) {
 	if opts.clock == nil {
 		opts.clock = clock
 	}
-	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, commits: newCommits(), changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
 	if err := m.start(); err != nil {
 		var storage *StorageError
 		if errors.As(err, &storage) {
@@ -192,6 +194,7 @@ func (m *Member) start() (err error) {
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
 	m.run(m.pulled.run)
+	m.run(m.tellCommits)
 	m.run(m.announce)
 	return nil
 }
@@ -219,7 +222,7 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 }
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
-	s, over := m.storage, transport{m.transport}
+	s, over := m.storage, newTransport(m.ctx, m.transport)
 	if m.opts.Bootstrap && !s.existing {
 		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
 		if err := raft.BootstrapCluster(config, s.cachedLog, s.stable, s.snapshots, over, first); err != nil {
@@ -231,6 +234,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
+	m.calls = over.calls
 	return r, nil
 }
 

@@ -150,16 +150,19 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
 		return notMaster()
 	}
-	err := m.await(m.ctx, f())
-	switch {
-	case err == nil:
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return notMaster()
-	default:
-		return score.Problemf(score.OutcomeUnknown, "the change of the membership may or may not be committed (%v); see laurel cluster status", err)
+	if err := m.await(m.ctx, f()); err != nil {
+		return changeProblem("membership", err)
 	}
 	lead.committed()
 	return nil
+}
+
+// changeProblem says what became of a change of the group for which Raft gives an error.
+func changeProblem(what string, err error) error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return notMaster()
+	}
+	return score.Problemf(score.OutcomeUnknown, "the change of the %s may or may not be committed (%v); see laurel cluster status", what, err)
 }
 
 func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"laurel/score"
 )
 
@@ -325,50 +323,6 @@ func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
 	}
 }
 
-func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
-	g := newGroup(t, 3)
-	for _, to := range append(g.others(g.master()), g.master()) {
-		eventually(t, "transfer to "+to.opts.ID, func() error { return g.master().member().Transfer(context.Background(), to.opts.ID) })
-		eventually(t, to.opts.ID+" is the master", func() error {
-			if !to.member().Master() {
-				return errors.New("it is not")
-			}
-			return nil
-		})
-	}
-	m := g.master().member()
-	refused(t, m.Transfer(context.Background(), "f9"), score.NotFound)
-	if err := m.Transfer(context.Background(), m.ID()); err != nil {
-		t.Errorf("to itself: %v", err)
-	}
-	dead := g.others(g.master())[0]
-	dead.stop()
-	refused(t, g.master().member().Transfer(context.Background(), dead.opts.ID), score.StatusConflict)
-	mustPost(t, g.master(), alerts("bard/a", 1, 1))
-	was := g.master()
-	if err := was.member().Transfer(context.Background(), ""); err != nil {
-		t.Errorf("to any that lives: %v", err)
-	}
-	mustPost(t, was, alerts("bard/a", 2, 1))
-	alone := newGroup(t, 1)
-	refused(t, alone.master().member().Transfer(context.Background(), ""), score.StatusConflict)
-}
-
-func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
-	g := newGroup(t, 3)
-	master := g.master()
-	dead := g.others(master)[0]
-	dead.stop()
-	m := master.member()
-	m.HandOver(context.Background())
-	if m.Master() {
-		t.Error("it is still the master")
-	}
-	mustPost(t, master, alerts("bard/a", 1, 1))
-	alone := newGroup(t, 1).master().member()
-	alone.HandOver(context.Background())
-}
-
 func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
 	g := newGroup(t, 3)
 	over := make(chan struct{})
@@ -431,40 +385,5 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	goesOn(t, n)
 	if !n.member().storage.joined.Load() {
 		t.Error("it has joined, but does not know it")
-	}
-}
-
-func TestAMasterWhoseRaftBelievesInAHandingOverForEverEndsItself(t *testing.T) {
-	g := newGroup(t, 1)
-	m := g.master().member()
-	for _, step := range []struct {
-		handing int32
-		err     error
-		after   time.Duration
-		ends    bool
-	}{
-		{1, raft.ErrLeadershipTransferInProgress, 0, false},
-		{1, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // one is under way
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false}, // the first without
-		{0, nil, time.Second, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Second, false},
-		{0, raft.ErrLeadershipTransferInProgress, time.Hour, true},
-	} {
-		m.handing.Store(step.handing)
-		if since := m.refused.Load(); since != 0 {
-			m.refused.Store(since - int64(step.after))
-		}
-		m.wedged(step.err)
-		select {
-		case err := <-m.Ended():
-			if !step.ends || !errors.Is(err, errWedged) {
-				t.Errorf("%+v ended it: %v", step, err)
-			}
-		default:
-			if step.ends {
-				t.Errorf("%+v did not end it", step)
-			}
-		}
 	}
 }

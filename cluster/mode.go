@@ -2,10 +2,7 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"time"
-
-	"github.com/hashicorp/raft"
 
 	"laurel/fsm"
 	"laurel/score"
@@ -32,13 +29,8 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	if lead == nil {
 		return notMaster()
 	}
-	err = m.await(ctx, m.raft.Apply(entry, enqueue))
-	switch {
-	case err == nil:
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return notMaster()
-	default:
-		return score.Problemf(score.OutcomeUnknown, "the change of the mode may or may not be committed (%v); see laurel cluster status", err)
+	if err := m.await(ctx, m.raft.Apply(entry, enqueue)); err != nil {
+		return changeProblem("mode", err)
 	}
 	lead.update(lead.follow)
 	if mode == score.Pull && !lead.until(ctx, 2*m.timings().Lease, lead.master.Calm) {

@@ -35,7 +35,7 @@ const (
 )
 
 // Questions finds what to ask the state for a key. The error is a *score.Problem.
-type Questions func(key string) (tag string, ask Ask, err error)
+type Questions func(key string) (Ask, error)
 
 // pulled are the answers of a member in pull mode. It asks the master again for each as often as the schedule says.
 type pulled struct {
@@ -334,7 +334,7 @@ func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer
 }
 
 func (m *Member) answerItem(v *fsm.View, item pollItem, a *pollAnswer) error {
-	_, ask, err := m.questions(item.Key)
+	ask, err := m.questions(item.Key)
 	if err == nil {
 		a.Body, a.Revision, err = ask(v)
 	}

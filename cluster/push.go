@@ -150,22 +150,20 @@ func (l *leadership) lost(id raft.ServerID, s *stream) {
 }
 
 // behind is the most pushes that one member has not acked; 0 at a member that is not the master.
-func (m *Member) behind() (most int) {
+func (m *Member) behind() int {
 	l := m.reign.Load()
 	if l == nil {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range l.master.Members(m.clock()) {
-		most = max(most, s.Behind)
-	}
-	return most
+	return l.master.Behind()
 }
 
 // push brings what has changed into the caches: the new values of the records that are held somewhere, and the names of the others.
 func (l *leadership) push() {
 	m := l.of
+	applied := m.machine.Applied()
 	held := func(key string) bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -209,6 +207,11 @@ func (l *leadership) push() {
 	l.update(func(now time.Duration) {
 		l.follow(now)
 		l.master.Push(records, stale, c.To, now)
+		// Who loads what changed need not wait for Raft to tell it; a list is always loaded.
+		frame := appendCommitted(nil, applied)
+		for _, s := range l.streams {
+			s.queue(frame)
+		}
 	})
 }
 

@@ -37,13 +37,17 @@ func newStream(number uint64, conn net.Conn, limit time.Duration) *stream {
 	return &stream{number: number, conn: conn, limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// send queues a frame. It never blocks.
-func (s *stream) send(frame []byte) {
+// queue has a frame go out with the next that is sent.
+func (s *stream) queue(frame []byte) (full bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.unsent = append(s.unsent, frame...)
-	full := len(s.unsent) > maxUnsent
-	s.mu.Unlock()
-	if full {
+	return len(s.unsent) > maxUnsent
+}
+
+// send queues a frame and has it sent. It never blocks.
+func (s *stream) send(frame []byte) {
+	if s.queue(frame) {
 		s.conn.Close()
 		return
 	}
@@ -130,6 +134,7 @@ func (m *Member) serveStream(conn net.Conn) {
 	defer conn.Close()
 	link := m.frontend.Open(false)
 	defer link.Close()
+	epoch := uint64(0)
 	r, answers := bufio.NewReaderSize(conn, 16<<10), []byte(nil)
 	for {
 		if r.Buffered() == 0 && len(answers) > 0 {
@@ -140,11 +145,23 @@ func (m *Member) serveStream(conn net.Conn) {
 			answers = answers[:0]
 		}
 		conn.SetReadDeadline(time.Now().Add(m.scaled(streamSilence)))
-		msg, err := readMessage(r)
+		body, err := readFrame(r)
 		if err != nil {
 			return
 		}
-		if hello, ok := msg.(*cache.Hello); ok && hello.Lease != m.timings().Lease {
+		if index, is := parseCommitted(body); is {
+			m.commits.hear(epoch, index)
+			continue
+		}
+		msg, err := parseMessage(body)
+		if err != nil {
+			return
+		}
+		hello, ok := msg.(*cache.Hello)
+		if ok {
+			epoch = hello.Epoch
+		}
+		if ok && hello.Lease != m.timings().Lease {
 			m.log.Error("the master's --time-scale is not the one here; without the same everywhere this frontend answers nothing by itself", "lease_there", hello.Lease, "lease_here", m.timings().Lease)
 			return
 		}

@@ -1,14 +1,42 @@
 package cluster
 
 import (
+	"context"
 	"io"
 	"sync"
 
 	"github.com/hashicorp/raft"
 )
 
-// transport adds to the address, which is all that hashicorp/raft's own transport knows a receiver by, the server id: address/id.
-type transport struct{ *raft.NetworkTransport }
+// transport adds to the address, which is all that hashicorp/raft's own transport knows a receiver by, the server id: address/id. What comes in
+// has two sources: the others' Rafts, and what the master's stream says (commits.go).
+type transport struct {
+	*raft.NetworkTransport
+	calls chan raft.RPC
+}
+
+// newTransport is over until ctx ends.
+func newTransport(ctx context.Context, over *raft.NetworkTransport) transport {
+	t := transport{over, make(chan raft.RPC)}
+	go func() {
+		for {
+			select {
+			case call := <-over.Consumer():
+				select {
+				case t.calls <- call:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return t
+}
+
+// Consumer gives the calls that come in.
+func (t transport) Consumer() <-chan raft.RPC { return t.calls }
 
 func receiver(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 	return addr + "/" + raft.ServerAddress(id)

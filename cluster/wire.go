@@ -18,7 +18,7 @@ import (
 // the type's fields, and lists as a count and the items. Both ends are of one version: the first frame says which.
 
 const (
-	wireVersion = 1
+	wireVersion = 2
 	// maxFrame bounds a message. A push is the largest: it has a record for each contest that changed while the last was on its way.
 	maxFrame = 64 << 20
 	// frameStep is how much memory a frame takes before that much of it has come.
@@ -38,6 +38,7 @@ const (
 	kindAck
 	kindReturned
 	kindRetired
+	kindCommitted // is for Raft: see commits.go
 )
 
 var errFrame = errors.New("the frame is damaged, or of another version of laurel")
@@ -115,8 +116,17 @@ func appendPush(b []byte, p *cache.Push) []byte {
 	return texts(b, p.Stale)
 }
 
-// readMessage reads a frame.
+// readMessage reads a frame that must be a message of the push protocol.
 func readMessage(r *bufio.Reader) (cache.Message, error) {
+	body, err := readFrame(r)
+	if err != nil {
+		return nil, err
+	}
+	return parseMessage(body)
+}
+
+// readFrame reads a frame; it has a byte at least.
+func readFrame(r *bufio.Reader) ([]byte, error) {
 	size, err := binary.ReadUvarint(r)
 	if err != nil {
 		return nil, err
@@ -136,7 +146,21 @@ func readMessage(r *bufio.Reader) (cache.Message, error) {
 			return nil, err
 		}
 	}
-	return parseMessage(body)
+	return body, nil
+}
+
+// appendCommitted appends a frame that says up to where the log is committed.
+func appendCommitted(b []byte, index uint64) []byte {
+	body := protowire.AppendVarint([]byte{kindCommitted}, index)
+	return append(protowire.AppendVarint(b, uint64(len(body))), body...)
+}
+
+func parseCommitted(body []byte) (index uint64, is bool) {
+	if body[0] != kindCommitted {
+		return 0, false
+	}
+	index, size := protowire.ConsumeVarint(body[1:])
+	return index, size == len(body)-1
 }
 
 // frame is the rest of a frame while it is parsed. Bad stays set.

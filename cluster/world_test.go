@@ -258,7 +258,10 @@ func (w *world) start(n *worldNode) bool {
 		return false
 	}
 	m.Member = member
-	member.ServeForwarded(w.handler(m), questions)
+	member.ServeForwarded(w.handler(m), func(key string) (Ask, error) {
+		_, ask, err := questions(key)
+		return ask, err
+	})
 	n.now.Store(m)
 	w.log.addf("%s is up", n.id)
 	w.record.readers.Go(func() { w.bury(m) })

@@ -55,13 +55,6 @@ func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	return m.revision.Load(), m.changes.wake
 }
 
-// Untrack ends Track.
-func (m *Machine) Untrack() {
-	m.applying.Lock()
-	defer m.applying.Unlock()
-	m.changes = nil
-}
-
 // Changes is what changed up to a revision.
 type Changes struct {
 	To       uint64

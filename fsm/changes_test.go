@@ -48,11 +48,6 @@ func TestChangesNameWhatChangedOnceHoweverOften(t *testing.T) {
 	if c = m.Changes(none, none); len(c.Contests) != 1 || len(c.Records) != 0 {
 		t.Errorf("a record that was not wanted was given: %+v", c)
 	}
-	m.Untrack()
-	applied(t, m, `{"id":"c","type":"alert","contest_id":"OG/RUN","data":{"text":"three"}}`)
-	if c = m.Changes(every, every); len(c.Contests) != 0 {
-		t.Errorf("it goes on after Untrack: %+v", c)
-	}
 }
 
 func TestTheValuesOfChangesBelongToTheCaller(t *testing.T) {

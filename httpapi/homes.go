@@ -1,11 +1,10 @@
 package httpapi
 
 import (
-	"cmp"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +62,6 @@ func (l *loadMeter) load() score.Load {
 type balance struct {
 	own     int
 	share   float64 // of each
-	least   score.Frontend
 	serving map[string]score.Frontend
 }
 
@@ -80,17 +78,9 @@ func (a *API) balance() balance {
 		b.serving[f.ID] = f
 		total += f.Watchers
 	}
-	if len(b.serving) == 0 {
-		return b
+	if len(b.serving) > 0 {
+		b.share = float64(total) / float64(len(b.serving))
 	}
-	b.share = float64(total) / float64(len(b.serving))
-	list := make([]score.Frontend, 0, len(b.serving))
-	for _, f := range b.serving {
-		list = append(list, f)
-	}
-	b.least = slices.MinFunc(list, func(x, y score.Frontend) int {
-		return cmp.Or(cmp.Compare(x.Watchers, y.Watchers), cmp.Compare(x.ID, y.ID))
-	})
 	return b
 }
 
@@ -100,10 +90,10 @@ func (a *API) elsewhere(r *http.Request, q url.Values) string {
 		return ""
 	}
 	b := a.balance()
-	if b.least.ID == "" || b.least.ID == a.group.ID() || float64(b.own+1) <= b.share*tooMany+someWatchers {
+	if float64(b.own+1) <= b.share*tooMany+someWatchers {
 		return ""
 	}
-	// The counts are a moment old, so many who come together must not all go to the same.
+	// Any that has less than its share will do: the counts are a moment old, so many who come together must not all go to the same.
 	var below []score.Frontend
 	for _, f := range b.serving {
 		if f.ID != a.group.ID() && float64(f.Watchers) < b.share {
@@ -113,12 +103,46 @@ func (a *API) elsewhere(r *http.Request, q url.Values) string {
 	if len(below) == 0 {
 		return ""
 	}
-	b.least = below[rand.N(len(below))]
 	next := url.Values{"moved": {"1"}}
-	for name, values := range q {
-		next[name] = values
+	maps.Copy(next, q)
+	return below[rand.N(len(below))].URL + r.URL.EscapedPath() + "?" + next.Encode()
+}
+
+// homes are the homes of guests that serve again, and since when.
+type homes map[string]time.Time
+
+// sending is how many watchers are to be sent to a home.
+type sending struct {
+	home score.Frontend
+	some int
+}
+
+// decide tells who is to be sent home now. Of the guests, counted by their homes, those who are going are none any more.
+func (h homes) decide(b balance, guests map[string]int, going int, now time.Time) (list []sending) {
+	for id := range h {
+		if _, serves := b.serving[id]; !serves {
+			delete(h, id)
+		}
 	}
-	return b.least.URL + r.URL.EscapedPath() + "?" + next.Encode()
+	spare := b.own - going - int(b.share*(1+evenEnough)) // who may go before this frontend has too few itself
+	for home, count := range guests {
+		f, serves := b.serving[home]
+		if !serves {
+			continue
+		}
+		if h[home].IsZero() {
+			h[home] = now
+		}
+		if now.Sub(h[home]) < settled {
+			continue
+		}
+		// A home that has its share but less than this frontend takes some too: it has guests of its own to send on, whose homes have room.
+		if some := min(spare, (b.own-going-f.Watchers+1)/2, max(1, count/homePart, b.own/homeLeast)); some > 0 {
+			list = append(list, sending{f, some})
+			spare -= some
+		}
+	}
+	return list
 }
 
 // homeData is the data of the event that sends a watcher home.
@@ -131,7 +155,7 @@ type homeData struct {
 func (a *API) sendHome() {
 	tick := time.NewTicker(homeEvery)
 	defer tick.Stop()
-	since := map[string]time.Time{} // when a frontend was first seen serving
+	h := homes{}
 	for {
 		select {
 		case <-a.closed:
@@ -141,33 +165,12 @@ func (a *API) sendHome() {
 		going := a.hub.Going()
 		guests := a.hub.Guests(a.group.ID())
 		if len(guests) == 0 {
-			clear(since)
+			clear(h) // the balance need not be looked up
 			continue
 		}
-		b := a.balance()
-		spare := b.own - going - int(b.share*(1+evenEnough)) // who may go before this frontend has too few itself
-		for id := range since {
-			if _, serves := b.serving[id]; !serves {
-				delete(since, id)
-			}
-		}
-		for home, count := range guests {
-			f, serves := b.serving[home]
-			if !serves {
-				continue
-			}
-			if since[home].IsZero() {
-				since[home] = time.Now()
-			}
-			if time.Since(since[home]) < settled {
-				continue
-			}
-			// A home that has its share but less than this frontend takes some too: it has guests of its own to send on, whose homes have room.
-			some := min(spare, (b.own-going-f.Watchers+1)/2, max(1, count/homePart, b.own/homeLeast))
-			data, err := json.Marshal(homeData{f.ID, f.URL})
-			if err == nil && some > 0 {
-				a.hub.SendHome(home, data, some)
-				spare -= some
+		for _, s := range h.decide(a.balance(), guests, going, time.Now()) {
+			if data, err := json.Marshal(homeData{s.home.ID, s.home.URL}); err == nil {
+				a.hub.SendHome(s.home.ID, data, s.some)
 			}
 		}
 	}

@@ -80,27 +80,27 @@ func page() question {
 
 func askPage(v Records) ([]byte, uint64, error) {
 	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []score.Medals{}}
-	seen := map[string]bool{}
-	for after := ""; len(data.Scores) < maxPainted; {
-		list, next, err := v.Contests(score.Filter{}, after, MaxPage)
+	for list, err := range contestPages(v, score.Filter{}) {
 		if err != nil {
 			return nil, 0, err
 		}
-		data.Scores = append(data.Scores, list...)
-		for i := range list {
-			if competition := list[i].Competition; !seen[competition] {
-				seen[competition] = true
-				table, ok, err := v.Medals(competition)
-				if err != nil {
-					return nil, 0, err
-				}
-				if ok {
-					data.Medals = append(data.Medals, table.Medals())
-				}
-			}
-		}
-		if after = next; next == "" {
+		if data.Scores = append(data.Scores, list...); len(data.Scores) >= maxPainted {
 			break
+		}
+	}
+	seen := map[string]bool{}
+	for i := range data.Scores {
+		competition := data.Scores[i].Competition
+		if seen[competition] {
+			continue
+		}
+		seen[competition] = true
+		table, ok, err := v.Medals(competition)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			data.Medals = append(data.Medals, table.Medals())
 		}
 	}
 	body, err := written(data)

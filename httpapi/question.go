@@ -24,13 +24,14 @@ type question struct {
 }
 
 // Question is what to ask the store for a key, as another frontend polls it. The error is a *score.Problem.
-func (a *API) Question(key string) (tag string, ask Ask, err error) {
-	path, query, _ := strings.Cut(key, "?")
-	if path, err = url.PathUnescape(path); err != nil {
-		return "", nil, score.Problemf(score.InvalidEvent, "there is no answer under the key %s", quoted(key))
+func (a *API) Question(key string) (Ask, error) {
+	escaped, query, _ := strings.Cut(key, "?")
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil, score.Problemf(score.InvalidEvent, "there is no answer under the key %s", quoted(key))
 	}
 	q, err := questionOf(path, query)
-	return q.tag, q.ask, err
+	return q.ask, err
 }
 
 // questionOf reads a question from a path behind /v1/ and the parameters. The error is a *score.Problem.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -65,6 +66,19 @@ func listScores(query string) (question, error) {
 		text:    forPeople(scoresText),
 		consent: consents,
 	}, nil
+}
+
+// contestPages are all contests that pass a filter, in pages. An error is the last.
+func contestPages(v Records, f score.Filter) iter.Seq2[[]score.Record, error] {
+	return func(yield func([]score.Record, error) bool) {
+		for after := ""; ; {
+			list, next, err := v.Contests(f, after, MaxPage)
+			if !yield(list, err) || err != nil || next == "" {
+				return
+			}
+			after = next
+		}
+	}
 }
 
 func oneScore(id, query string) (question, error) {

@@ -84,7 +84,7 @@ func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
 		return watchProblem(err)
 	}
 	first = append(fmt.Appendf(nil, "retry: %d\n\n", (retryLeast+rand.N(retrySpread)).Milliseconds()), first...)
-	conn, err := p.streamConn(w, r, first)
+	conn, err := p.streamConn(w, first)
 	if err != nil {
 		p.hub.End(one)
 		return err
@@ -121,7 +121,7 @@ func (p *port) beginWatch(ctx context.Context, s watch.Subjects, lastID, home st
 
 // streamConn takes the connection out of net/http's hands, with the head and the first part of the stream written: thousands that have nothing to say
 // need neither its buffers nor a goroutine each. Where there is no connection to take (HTTP/2), what is written goes through the response.
-func (p *port) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
+func (p *port) streamConn(w http.ResponseWriter, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")

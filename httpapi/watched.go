@@ -90,8 +90,7 @@ func keys(query string) (question, error) {
 		if competition != "" {
 			list = append(list, cache.MedalsKey(competition))
 		}
-		for after := ""; ; {
-			page, next, err := v.Contests(score.Filter{Competition: competition}, after, MaxPage)
+		for page, err := range contestPages(v, score.Filter{Competition: competition}) {
 			if err != nil {
 				return nil, 0, err
 			}
@@ -100,9 +99,6 @@ func keys(query string) (question, error) {
 				if competition == "" {
 					list = append(list, cache.MedalsKey(page[i].Competition))
 				}
-			}
-			if after = next; next == "" {
-				break
 			}
 		}
 		slices.Sort(list)

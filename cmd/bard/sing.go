@@ -70,17 +70,22 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 		}
 		defer client.Close()
 		s.client, s.patience, s.size = client, to.Patience, size
-		s.progress = newProgress(cmd.ErrOrStderr())
-		err = s.sing(cmd.Context(), in)
-		if s.begun.IsZero() {
-			return err
-		}
-		if _, e := io.WriteString(cmd.OutOrStdout(), s.summary()); err == nil {
-			err = e
-		}
-		return err
+		return s.run(cmd, in)
 	}
 	return c
+}
+
+// run sings what is in, and tells how it went also when it broke off.
+func (s *singer) run(cmd *cobra.Command, in io.Reader) error {
+	s.progress = newProgress(cmd.ErrOrStderr())
+	err := s.sing(cmd.Context(), in)
+	if s.begun.IsZero() {
+		return err
+	}
+	if _, e := io.WriteString(cmd.OutOrStdout(), s.summary()); err == nil {
+		err = e
+	}
+	return err
 }
 
 // nameOf is the name of a bard who is given none: that of its song.

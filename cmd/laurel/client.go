@@ -45,17 +45,8 @@ older than what the same spectator had seen before, which in push mode is none.`
 	command.NoVariables(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed", "verbose")
 	to := command.AddRequest(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		switch {
-		case o.Count < 1:
-			return command.Usagef("--count is %d; want 1 or more", o.Count)
-		case !(o.Rate >= 0 && o.Rate <= 1e6) || o.Rate == 0 && !o.Watch:
-			return command.Usagef("--rate is %v; want a number above 0, or 0 with --watch", o.Rate)
-		case !(o.ScoreShare >= 0 && o.ScoreShare <= 1):
-			return command.Usagef("--scores is %v; want a part from 0 to 1, such as 0.8", o.ScoreShare)
-		case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= 100):
-			return command.Usagef("--zipf is %v; want an exponent above 1, such as 1.1, or 0", o.Zipf)
-		case o.Duration < 0:
-			return command.Usagef("--duration is %s; want 0 or more", o.Duration)
+		if err := checkCrowd(&o); err != nil {
+			return err
 		}
 		probe, err := to.Client()
 		if err != nil {
@@ -74,4 +65,21 @@ older than what the same spectator had seen before, which in push mode is none.`
 		return crowd.Run(cmd.Context(), o)
 	}
 	return c
+}
+
+// checkCrowd says which of the flags is out of bounds.
+func checkCrowd(o *crowd.Options) error {
+	switch {
+	case o.Count < 1:
+		return command.Usagef("--count is %d; want 1 or more", o.Count)
+	case !(o.Rate >= 0 && o.Rate <= 1e6) || o.Rate == 0 && !o.Watch:
+		return command.Usagef("--rate is %v; want a number above 0, or 0 with --watch", o.Rate)
+	case !(o.ScoreShare >= 0 && o.ScoreShare <= 1):
+		return command.Usagef("--scores is %v; want a part from 0 to 1, such as 0.8", o.ScoreShare)
+	case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= 100):
+		return command.Usagef("--zipf is %v; want an exponent above 1, such as 1.1, or 0", o.Zipf)
+	case o.Duration < 0:
+		return command.Usagef("--duration is %s; want 0 or more", o.Duration)
+	}
+	return nil
 }

@@ -127,7 +127,7 @@ func TestWhatIsPushedIsWhatWouldBeLoadedByteForByte(t *testing.T) {
 	for i := range 20 {
 		post(t, all[i%2], aPlay, fmt.Sprintf(anAward, fmt.Sprintf("b%d", i)))
 		for _, path := range paths {
-			_, ask, err := api.Question(path)
+			ask, err := api.Question(path)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -121,8 +121,8 @@ func (r *race) enterTeams() {
 }
 
 // mark reports what a runner has reached.
-func (r *race) mark(f runner, split string, value score.Decimal, comment string) {
-	r.report(f, score.ResultSet{Split: split, Mark: &value, Remark: score.Remark{Comment: comment}})
+func (r *race) mark(f runner, split string, value score.Decimal) {
+	r.report(f, score.ResultSet{Split: split, Mark: &value})
 }
 
 // out reports why a runner has no mark in the end.
@@ -163,7 +163,7 @@ func (r *race) throw() {
 			switch {
 			case !foul && length > best[i]:
 				best[i] = length
-				r.mark(f, finish, length, "")
+				r.mark(f, finish, length)
 			case round == 3 && best[i] == 0:
 				r.out(f, "DNF", "never let go of the menhir")
 			}
@@ -178,7 +178,7 @@ func (r *race) skate() {
 	for i, f := range r.field {
 		r.wait(2*time.Minute, 4*time.Minute)
 		short[i] = 10 * score.Decimal(4800+r.rnd.IntN(3600))
-		r.mark(f, "short", short[i], "")
+		r.mark(f, "short", short[i])
 	}
 	r.move("SCHEDULED_BREAK", "INTERMEDIATE", "")
 	r.wait(14*time.Minute, 16*time.Minute)
@@ -189,7 +189,7 @@ func (r *race) skate() {
 			r.out(f, "DNF", "the stone sank")
 			continue
 		}
-		r.mark(f, "free", short[i]+10*score.Decimal(9000+r.rnd.IntN(7000)), "")
+		r.mark(f, "free", short[i]+10*score.Decimal(9000+r.rnd.IntN(7000)))
 	}
 }
 
@@ -206,7 +206,7 @@ func (r *race) pass(list []passing) {
 	slices.SortStableFunc(list, func(a, b passing) int { return cmp.Compare(a.time, b.time) })
 	for _, p := range list {
 		r.now = start.Add(time.Duration(p.time) * time.Millisecond).Truncate(time.Second)
-		r.mark(p.runner, p.split, p.time, "")
+		r.mark(p.runner, p.split, p.time)
 	}
 }
 
