@@ -23,10 +23,12 @@ func newDemoCommand() *cobra.Command {
 	var run *rundir.Flag
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "Run three frontends and a bard here, until Ctrl-C",
-		Long: `Starts three frontends as processes of their own, on free ports and with their data in a temporary directory, and sings them the
-Games of Gaul, Rome, Egypt and Britain. It says what to try: ask any of the three for the scores, kill one, the master too, and see that
-nothing is lost and that it comes back. Ctrl-C ends it and leaves nothing behind.`,
+		Short: "Run three frontends, a bard and clients here, until Ctrl-C",
+		Long: `Starts three frontends as processes of their own, on free ports and with their data in a temporary directory, sings them the Games of
+Gaul, Rome, Egypt and Britain, and lets 30 clients follow, a third at home at each frontend: half of them watch, half ask again and again.
+
+It says what to try: kill a frontend, the master too, and see that its clients move to the others, that nothing is lost, that it comes back
+with its data after 5 seconds, and that its clients come home. Ctrl-C ends it and leaves nothing behind.`,
 		Example: `  laurel demo
   laurel demo --speed 10
   laurel demo --quiet --seed 7`,
@@ -55,7 +57,7 @@ nothing is lost and that it comes back. Ctrl-C ends it and leaves nothing behind
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "how fast the bard sings; 1 is a few events a second, 2 twice that")
 	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
-	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung")
+	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung, only what happens to frontends and clients")
 	command.NoVariables(c.Flags(), "speed", "seed", "quiet")
 	run = rundir.AddFlag(c)
 	return c

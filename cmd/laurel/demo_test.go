@@ -7,17 +7,20 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"laurel/cmd/command"
 	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
+	"laurel/cmd/rundir"
 )
 
 // asLaurel makes the test's own binary play the laurel command, for processes of their own. It does not begin with LAUREL_, which
@@ -104,7 +107,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 		_, said = out.await(t, `= f1 f2 f3 answer alike`, said)
 		pid, _ := out.await(t, `(?m)^  `+id+`  http\S+  pid (\d+)`, 0)
 		kill(t, pid, out)
-		_, said = out.await(t, `\*\* `+id+` \(pid `+pid+`\) has died: signal: killed`, said)
+		_, said = out.await(t, `\*\* `+id+` \(pid `+pid+`\) ended: signal: killed`, said)
 		_, said = out.await(t, `\*\* f\d is (?:still )?the master`, said)
 		_, said = out.await(t, `\*\* `+id+` is back, with the data it had`, said)
 	}
@@ -152,30 +155,130 @@ func kill(t *testing.T, pid string, out *output) {
 
 func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *testing.T) {
 	temp := t.TempDir()
-	laurel := func(args ...string) (*exec.Cmd, *output) {
-		out := &output{grown: make(chan struct{}, 1)}
-		cmd := exec.Command(os.Args[0], args...)
-		cmd.Env = append(os.Environ(), asLaurel+"=1", "TMPDIR="+temp, "LAUREL_RUN_DIR="+temp+"/run")
-		cmd.Stdout, cmd.Stderr = out, out
-		return cmd, out
-	}
-
-	cmd, out := laurel("demo", "--speed", "0")
+	cmd, out := laurel(temp, "demo", "--speed", "0")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != command.ExitUsage {
 		t.Errorf("--speed 0: %v\n%s", err, out)
 	}
 	if runtime.GOOS == "windows" {
 		return
 	}
-	cmd, out = laurel("demo", "--quiet")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, out = laurel(temp, "demo", "--quiet")
+	launch(t, cmd)
 	out.await(t, `Starting three frontends`, 0)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// laurel is the command with a temporary directory of its own, in which the pid files are too.
+func laurel(temp string, args ...string) (*exec.Cmd, *output) {
+	out := &output{grown: make(chan struct{}, 1)}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asLaurel+"=1", "TMPDIR="+temp, "LAUREL_RUN_DIR="+filepath.Join(temp, "run"))
+	cmd.Stdout, cmd.Stderr = out, out
+	return cmd, out
+}
+
+// launch starts a command that ends with the test if it has not before.
+func launch(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if cmd.ProcessState != nil {
+			return
+		}
+		// A demo takes its frontends along, if it may.
+		_ = cmd.Process.Signal(os.Interrupt)
+		overdue := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		defer overdue.Stop()
+		_ = cmd.Wait()
+	})
+}
+
+func TestDemoTellsThatClientsMovedAndCameHome(t *testing.T) {
+	if testing.Short() || runtime.GOOS == "windows" {
+		t.Skip("real processes take too long under -short, and elsewhere than on Unix cannot be killed by name")
+	}
+	temp := t.TempDir()
+	cmd, out := laurel(temp, "demo", "--quiet")
+	launch(t, cmd)
+	const allHome = `clients  f1 10  f2 10  f3 10\n`
+	_, said := out.await(t, allHome, 0)
+
+	// The command that the demo names first, as a shell takes it.
+	typed, _ := out.await(t, `(?m)^  \S.*?( stop frontend (?:.*\\\n)*.*)\n`, 0)
+	killing, killed := laurel(temp, strings.Fields(strings.ReplaceAll(typed, "\\\n", " "))...)
+	if err := killing.Run(); err != nil {
+		t.Fatalf("laurel%s: %v\n%s", typed, err, killed)
+	}
+	id, said := out.await(t, `\*\* (f\d) \(pid \d+\) ended: signal: killed; starts again in 5 s\n`, said)
+	if !strings.Contains(typed, "--id "+id+" ") {
+		t.Errorf("laurel%s has killed %s", typed, id)
+	}
+	_, said = out.await(t, `\*\* 10 clients moved from `+id+` to f\d(?: and f\d)? in \d+\.\d s\n`, said)
+	_, said = out.await(t, `clients .*`+id+` 0\b.*\n`, said)
+	_, said = out.await(t, `\*\* `+id+` is back`, said)
+	_, said = out.await(t, `\*\* 10 clients came home to `+id+` in \d+\.\d s\n`, said)
+	out.await(t, allHome, said)
+	if strings.ContainsRune(out.String(), '\x1b') {
+		t.Errorf("there are colours where nobody has a terminal:\n%s", out)
+	}
+
+	stopping, stopped := laurel(temp, "stop", "demo")
+	if err := stopping.Run(); err != nil {
+		t.Errorf("laurel stop demo: %v\n%s", err, stopped)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the demo ended with %v\n%s", err, out)
+	}
+	nothingRuns(t, temp)
+	if left, err := filepath.Glob(filepath.Join(temp, "laurel-*")); err != nil || len(left) > 0 {
+		t.Errorf("the demo has left %v (%v)", left, err)
+	}
+}
+
+func TestTheFrontendsOfAKilledDemoEndOrAreFoundByStop(t *testing.T) {
+	if testing.Short() || runtime.GOOS == "windows" {
+		t.Skip("real processes take too long under -short, and elsewhere than on Unix cannot be found")
+	}
+	temp := t.TempDir()
+	cmd, out := laurel(temp, "demo", "--quiet")
+	launch(t, cmd)
+	out.await(t, `clients  f1 10`, 0)
+	kill(t, strconv.Itoa(cmd.Process.Pid), out)
+	_ = cmd.Wait()
+	if runtime.GOOS != "linux" {
+		stopping, stopped := laurel(temp, "stop", "all")
+		if err := stopping.Run(); err != nil {
+			t.Errorf("laurel stop all: %v\n%s", err, stopped)
+		}
+	}
+	nothingRuns(t, temp)
+}
+
+// nothingRuns waits until no process is found in the run directory.
+func nothingRuns(t *testing.T, temp string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		list, err := rundir.List(filepath.Join(temp, "run"))
+		late := time.Now().After(deadline)
+		for _, p := range list {
+			if late {
+				_ = p.Signal(syscall.SIGKILL) // nothing may outlive a test
+			}
+		}
+		rundir.CloseAll(list)
+		switch {
+		case err == nil && len(list) == 0:
+			return
+		case late:
+			t.Fatalf("there still run %v (%v)", list, err)
+		}
+		runtime.Gosched()
 	}
 }

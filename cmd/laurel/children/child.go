@@ -1,9 +1,7 @@
 package children
 
 import (
-	"bytes"
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -11,6 +9,7 @@ import (
 	"time"
 
 	"laurel/cmd/command"
+	"laurel/cmd/laurel/local"
 )
 
 // child is a frontend and its present process.
@@ -102,6 +101,7 @@ func (c *child) keep() {
 		} else {
 			n.Tail, pause = c.tail(), longer(pause)
 		}
+		n.Again = pause
 		o.Notice(n)
 		if !c.restart(ctx, pause) {
 			return
@@ -119,7 +119,7 @@ func (c *child) restart(ctx context.Context, pause time.Duration) bool {
 		if err == nil {
 			return true
 		}
-		c.group.o.Notice(Notice{Frontend: c.frontend(), What: Died, How: err.Error()})
+		c.group.o.Notice(Notice{Frontend: c.frontend(), What: Died, How: err.Error(), Again: longer(pause)})
 	}
 	return false
 }
@@ -160,20 +160,4 @@ func (c *child) stop() {
 func (c *child) how() string { return c.cmd.ProcessState.String() }
 
 // tail is the end of the log.
-func (c *child) tail() string {
-	const most, lines = 8 << 10, 12
-	f, err := os.Open(c.at.Log)
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		_, _ = f.Seek(-most, io.SeekEnd) // if not, the beginning has to do
-	}
-	b, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return err.Error()
-	}
-	all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
-	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
-}
+func (c *child) tail() string { return local.LogEnd(c.at.Log) }

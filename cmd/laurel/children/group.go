@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"laurel/cmd/laurel/local"
 )
 
 // Options say what a Group runs.
@@ -59,8 +61,9 @@ func (f Frontend) URL() string { return "http://" + f.HTTP }
 type Notice struct {
 	Frontend Frontend
 	What     What
-	// How is the way in which it died: "signal: killed".
-	How string
+	// How is the way in which it died: "signal: killed", and Again the pause before it is started again.
+	How   string
+	Again time.Duration
 	// Tail is the end of its log, where it died before it was ready.
 	Tail string
 }
@@ -85,18 +88,6 @@ type Group struct {
 	keepers  sync.WaitGroup
 	closing  sync.Once
 }
-
-// The ports tried first are those that the commands and the documentation take for granted. They are below those that systems
-// hand out to outgoing connections, so that a frontend that is started again finds its own free.
-//
-// A group takes its ports from a block that no other group on this machine uses: it listens on the block's last peer port for as long as
-// it lives. Without that, another group could take the ports of a frontend that is down, and answer in its place.
-const (
-	firstHTTP = 8001
-	firstPeer = 9001
-	portBlock = 10
-	blocks    = 90
-)
 
 // Start starts the frontends and waits until all of them are ready.
 func Start(ctx context.Context, o Options) (*Group, error) {
@@ -172,15 +163,15 @@ func (g *Group) place() error {
 	return nil
 }
 
-// ports claims a block and finds the addresses in it on which nobody listens.
+// ports claims a block and finds the addresses in it on which nobody listens. Without the claim another group could take the ports of a
+// frontend that is down, and answer in its place.
 func (g *Group) ports() (https, peers []string, err error) {
-	for block := range blocks {
-		from := block * portBlock
-		claim, err := net.Listen("tcp", local(firstPeer+from+portBlock-1))
+	for from := 0; from < local.Ports; from += local.Block {
+		claim, err := net.Listen("tcp", local.Claim(from))
 		if err != nil {
 			continue
 		}
-		https, peers := freePorts(firstHTTP+from), freePorts(firstPeer+from)
+		https, peers := freePorts(local.FirstHTTP+from), freePorts(local.FirstPeer+from)
 		if min(len(https), len(peers)) >= g.o.Size {
 			g.claim = claim
 			return https, peers, nil
@@ -188,28 +179,17 @@ func (g *Group) ports() (https, peers []string, err error) {
 		claim.Close()
 	}
 	return nil, nil, fmt.Errorf("no %d ports of 127.0.0.1 are free together between %d and %d and between %d and %d",
-		g.o.Size, firstHTTP, firstHTTP+blocks*portBlock-1, firstPeer, firstPeer+blocks*portBlock-1)
+		g.o.Size, local.FirstHTTP, local.FirstHTTP+local.Ports-1, local.FirstPeer, local.FirstPeer+local.Ports-1)
 }
 
 // freePorts lists the addresses of a block on which nobody listens; its last belongs to the claim.
 func freePorts(from int) (list []string) {
-	for port := from; port < from+portBlock-1; port++ {
-		if addr := local(port); free(addr) {
+	for port := from; port < from+local.Block-1; port++ {
+		if addr := local.Address(port); local.Free(addr) {
 			list = append(list, addr)
 		}
 	}
 	return list
-}
-
-func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-func free(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
 }
 
 // awaitAll waits until all of the children are ready, or one of them has ended.
@@ -218,7 +198,7 @@ func (g *Group) awaitAll(ctx context.Context, children []*child) error {
 		switch c.await(ctx) {
 		case ready:
 		case ended:
-			if !free(c.at.HTTP) || !free(c.at.Peer) {
+			if !local.Free(c.at.HTTP) || !local.Free(c.at.Peer) {
 				return &portTakenError{c.at}
 			}
 			return fmt.Errorf("frontend %s has ended (%s) before it was ready; the end of its log:\n%s", c.at.ID, c.how(), c.tail())

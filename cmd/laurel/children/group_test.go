@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"laurel/cmd/command"
+	"laurel/cmd/laurel/local"
 )
 
 // The test's own binary plays the parts of the frontends, and of a parent that is killed.
@@ -146,7 +147,7 @@ func TestAStartedGroupAnswersAndAClosedOneIsGone(t *testing.T) {
 	}
 	g.Close()
 	for _, f := range g.Frontends() {
-		if !free(f.HTTP) {
+		if !local.Free(f.HTTP) {
 			t.Errorf("somebody still listens at %s, where %s was", f.HTTP, f.ID)
 		}
 	}
@@ -225,7 +226,7 @@ func TestAChildThatIsStuckIsKilledAfterTheDeadline(t *testing.T) {
 	g, _ := startTest(t, Options{Command: play(stubborn), StopWithin: 50 * time.Millisecond})
 	g.Close()
 	for _, f := range g.Frontends() {
-		if !free(f.HTTP) {
+		if !local.Free(f.HTTP) {
 			t.Errorf("%s is still there", f.ID)
 		}
 	}
@@ -285,7 +286,7 @@ func TestAStartThatIsCancelledLeavesNothingBehind(t *testing.T) {
 		t.Fatal("the group has started")
 	}
 	for _, f := range places {
-		if !free(f.HTTP) {
+		if !local.Free(f.HTTP) {
 			t.Errorf("%s is still there", f.ID)
 		}
 	}

@@ -1,5 +1,5 @@
 // Package demo is what `laurel demo` does: it runs three frontends as processes of their own, sings them the Games for as long as
-// anybody wants to hear them, and tells a terminal what happens.
+// anybody wants to hear them, lets clients follow the Games, and tells a terminal what happens.
 package demo
 
 import (
@@ -41,18 +41,23 @@ func Run(ctx context.Context, o Options) error {
 	return d.run(ctx)
 }
 
-// demo is three frontends, a bard who sings to them, and what they tell a terminal.
+// demo is three frontends, a bard who sings to them, those who follow it, and what a terminal is told of them.
 type demo struct {
-	o      Options
-	out    *ticker
-	group  *children.Group
-	client *client.Client
-	seqs   map[string]uint64 // of each source, the last that is durable
-	master string            // the last that was told of
+	o        Options
+	out      *ticker
+	group    *children.Group
+	client   *client.Client
+	audience *audience
+	seqs     map[string]uint64 // of each source, the last that is durable
+	master   string            // the last that was told of
 }
 
-// frontends is how many there are: as few as go on after one has died.
-const frontends = 3
+const (
+	// frontends is how many there are: as few as go on after one has died.
+	frontends = 3
+	// awayFor is how long one that has died stays away: long enough to see how the others do without it.
+	awayFor = 5 * time.Second
+)
 
 func (d *demo) run(ctx context.Context) error {
 	dir, err := os.MkdirTemp("", "laurel-demo-")
@@ -74,7 +79,7 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	d.out.say("Starting three frontends ...")
 	notices := make(chan children.Notice, 16)
 	group, err := children.Start(ctx, children.Options{
-		Dir: dir, Size: frontends, Command: d.o.Frontend,
+		Dir: dir, Size: frontends, Command: d.o.Frontend, RestartAfter: awayFor,
 		Notice: func(n children.Notice) {
 			select {
 			case notices <- n:
@@ -109,10 +114,17 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	d.out.kill = d.o.Kill
 	d.out.introduce(group.Frontends(), d.master, dir)
 
-	var watching sync.WaitGroup
-	watching.Go(func() { d.watch(ctx, notices) })
+	d.audience = newAudience(group.Frontends())
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { d.tellFrontends(ctx, notices) })
+	beside.Go(func() { d.tellAudience(ctx) })
+	leave, err := d.audience.attend(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	d.sing(ctx)
-	watching.Wait()
 	return nil
 }
 
@@ -132,6 +144,7 @@ func (d *demo) sing(ctx context.Context) {
 			d.showMedals(ctx, competition)
 		}
 		competition = e.Competition()
+		d.audience.follow(competition)
 		result, ok := d.post(ctx, &e)
 		if ctx.Err() != nil {
 			return
@@ -208,6 +221,7 @@ func (d *demo) showAgreement(ctx context.Context, contestID string) {
 	}
 	if ctx.Err() == nil {
 		d.out.agreement(contestID, a)
+		d.out.seats(d.audience.seats())
 	}
 }
 
@@ -253,39 +267,6 @@ func fetch(ctx context.Context, url string) (body, revision string, err error) {
 		err = fmt.Errorf("%s says %s", url, resp.Status)
 	}
 	return string(b), resp.Header.Get("Laurel-Revision"), err
-}
-
-// watch tells what happens to the frontends, until ctx ends.
-func (d *demo) watch(ctx context.Context, notices <-chan children.Notice) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case n := <-notices:
-			d.out.notice(n)
-			if n.What != children.Back {
-				d.tellMaster(ctx, n.Frontend.ID)
-			}
-		}
-	}
-}
-
-// tellMaster says who is master after a frontend has gone.
-func (d *demo) tellMaster(ctx context.Context, gone string) {
-	since := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	for {
-		now, err := d.client.Frontends(ctx)
-		if err == nil && now.Master != "" && now.Master != gone {
-			d.out.newMaster(now.Master, now.Master == d.master, time.Since(since))
-			d.master = now.Master
-			return
-		}
-		if !sleep(ctx, 20*time.Millisecond) {
-			return
-		}
-	}
 }
 
 // sleep is false if ctx has ended before.

@@ -20,6 +20,7 @@ type ticker struct {
 	w      io.Writer
 	colour bool
 	kill   func(id string) string // as Options say
+	ids    []string               // of the frontends
 }
 
 // newTicker writes with colours if w is a terminal whose user wants them.
@@ -60,61 +61,69 @@ func (t *ticker) warn(format string, args ...any) {
 	t.say("%s", t.in(red, fmt.Sprintf(format, args...)))
 }
 
-// introduce says what there is and what to try.
-func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
-	var b strings.Builder
-	f := func(i int) children.Frontend { return frontends[i%len(frontends)] }
-	victim := f(0)
-	fmt.Fprintf(&b, "%s\n", t.in(bold, "Three frontends are up, and a bard sings them the Games. Ctrl-C ends it all."))
-	for _, f := range frontends {
-		note := ""
-		if f.ID == master {
-			note, victim = "  master", f
-		}
-		fmt.Fprintf(&b, "  %s  %s  pid %d%s\n", t.in(bold, f.ID), f.URL(), f.PID, t.in(green, note))
-	}
-	fmt.Fprintf(&b, "  data and logs: %s\n\n", dir)
-	fmt.Fprintf(&b, "%s\n  %s\n\n", t.in(bold, "The live page (kill the frontend under it, and it goes on at another):"), t.in(cyan, f(1).URL()+"/"))
-	fmt.Fprintf(&b, "%s\n", t.in(bold, "To try in another terminal, at whichever frontend:"))
-	for _, line := range []string{
-		fmt.Sprintf("curl -H 'Accept: text/plain' %s/v1/scores", f(0).URL()),
-		fmt.Sprintf("curl -H 'Accept: text/plain' %s/v1/medals/OG50BC", f(1).URL()),
-		fmt.Sprintf("curl %s/v1/scores/OG50BC/CUR-X-SFNL-01", f(2).URL()),
-		fmt.Sprintf("curl %s/v1/timeline/OG50BC/CUR-X-SFNL-01", f(0).URL()),
-		fmt.Sprintf("curl -N %s/v1/watch?competition=OG50BC", f(1).URL()),
-		fmt.Sprintf("curl %s/v1/frontends", f(1).URL()),
-		fmt.Sprintf("curl %s/v1/events -H 'Content-Type: application/json' \\", f(2).URL()),
-		`  -d '{"type":"alert","contest_id":"OG50BC","data":{"text":"Go, Gaul!"}}'`,
-		"# kill the master: another takes over, nothing is lost",
-		t.killing(victim),
-	} {
-		fmt.Fprintf(&b, "  %s\n", t.in(cyan, line))
-	}
-	t.say("%s", b.String())
-}
-
-// killing is the command that kills a frontend.
-func (t *ticker) killing(f children.Frontend) string {
-	if t.kill == nil {
-		return fmt.Sprintf("kill -9 %d", f.PID)
-	}
-	return t.kill(f.ID)
-}
-
 // notice tells what has happened to a frontend.
 func (t *ticker) notice(n children.Notice) {
 	f := n.Frontend
 	switch n.What {
 	case children.Died:
-		t.say("%s", t.in(red, fmt.Sprintf("  ** %s (pid %d) has died: %s; back in a moment", f.ID, f.PID, n.How)))
+		t.say("%s", t.in(red, fmt.Sprintf("  ** %s (pid %d) ended: %s; starts again in %.0f s", f.ID, f.PID, n.How, n.Again.Seconds())))
 		if n.Tail != "" {
 			t.say("     it had just been started; the end of %s:\n%s", f.Log, n.Tail)
 		}
 	case children.Back:
-		t.say("%s", t.in(green, fmt.Sprintf("  ** %s is back, with the data it had: pid %d", f.ID, f.PID)))
+		t.say("%s", t.in(green, fmt.Sprintf("  ** %s is back, with the data it had, as pid %d", f.ID, f.PID)))
 	case children.Left:
 		t.say("%s", t.in(red, fmt.Sprintf("  ** %s was removed from the group and has ended; it stays away", f.ID)))
 	}
+}
+
+// journey tells where clients have gone.
+func (t *ticker) journey(o outcome) {
+	who := plural(o.of, "client")
+	if o.arrived < o.of {
+		who = fmt.Sprintf("%d of %s", o.arrived, who)
+	}
+	switch {
+	case o.homeward && o.arrived < o.of:
+		t.say("  ** %s of %s are home again after %.0f s", who, o.frontend, o.took.Seconds())
+	case o.homeward:
+		t.say("%s", t.in(green, fmt.Sprintf("  ** %s came home to %s %s", who, o.frontend, o.when())))
+	case o.arrived < o.of:
+		t.warn("  ** %s of %s are elsewhere after %.0f s; the others still look", who, o.frontend, o.took.Seconds())
+	default:
+		t.say("%s", t.in(green, fmt.Sprintf("  ** %s moved from %s to %s %s", who, o.frontend, strings.Join(o.to, " and "), o.when())))
+	}
+}
+
+// when is how long it took. Those whose frontend is told to end may have left before it is gone.
+func (o outcome) when() string {
+	if o.took < 50*time.Millisecond {
+		return "at once"
+	}
+	return fmt.Sprintf("in %.1f s", o.took.Seconds())
+}
+
+func plural(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// seats tells how many clients each frontend serves.
+func (t *ticker) seats(s seats) {
+	var b strings.Builder
+	for _, id := range t.ids {
+		one := fmt.Sprintf("%s %d", id, s.at[id])
+		if s.at[id] == 0 {
+			one = t.in(red, one)
+		}
+		b.WriteString("  " + one)
+	}
+	if s.looking > 0 {
+		b.WriteString(t.in(red, fmt.Sprintf("  (%d look for one)", s.looking)))
+	}
+	t.say("%9s%s%s", "", t.in(green, "clients"), b.String())
 }
 
 func (t *ticker) newMaster(id string, still bool, after time.Duration) {
@@ -122,7 +131,11 @@ func (t *ticker) newMaster(id string, still bool, after time.Duration) {
 		t.say("%s", t.in(green, fmt.Sprintf("  ** %s is still the master", id)))
 		return
 	}
-	t.say("%s", t.in(green, fmt.Sprintf("  ** %s is the master now, %.2f s later", id, after.Seconds())))
+	when := fmt.Sprintf("%.2f s later", after.Seconds())
+	if after < 20*time.Millisecond {
+		when = "at once" // whoever ends in order hands over before
+	}
+	t.say("%s", t.in(green, fmt.Sprintf("  ** %s is the master now, %s", id, when)))
 }
 
 // agreement tells whether the frontends gave the same answer.

@@ -98,13 +98,24 @@ func TestWhatIsSungFitsIntoEightyPlainColumns(t *testing.T) {
 func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	var b bytes.Buffer
 	out := newTicker(&b)
-	list := []children.Frontend{{ID: "f1", HTTP: "127.0.0.1:8001", PID: 4194301}, {ID: "f2", HTTP: "127.0.0.1:8002", PID: 4194302}, {ID: "f3", HTTP: "127.0.0.1:8003", PID: 4194303}}
-	out.introduce(list, "f2", "/tmp/laurel-demo-1234567890")
+	out.kill = func(id string) string {
+		return "go run ./cmd/laurel stop frontend --id " + id + " --signal KILL --run-dir /tmp/laurel-run-1234567890"
+	}
+	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
+	out.kill = nil
+	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
 	for _, what := range []children.What{children.Died, children.Back, children.Left} {
-		out.notice(children.Notice{Frontend: list[2], What: what, How: "signal: segmentation fault"})
+		out.notice(children.Notice{Frontend: three[2], What: what, How: "signal: segmentation fault", Again: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)
 	out.newMaster("f3", false, 1234*time.Millisecond)
+	out.newMaster("f3", false, time.Millisecond)
+	for _, homeward := range []bool{true, false} {
+		for _, arrived := range []int{29, 30} {
+			out.journey(outcome{frontend: "f1", homeward: homeward, of: 30, arrived: arrived, to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
+		}
+	}
+	out.seats(seats{at: map[string]int{"f1": 10, "f3": 10}, looking: 10})
 	const id = "OG50BC/CUR-X-SFNL-01"
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1", "f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
@@ -113,7 +124,7 @@ func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	out.medals(score.Medals{Name: "Games of 50 BC", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
 		Outside: []score.MedalRow{{Organisation: "NEU", Bronze: 1, Total: 1}}})
 	checkLines(t, b.Bytes())
-	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master"} {
+	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("nothing says %q", want)
 		}
@@ -162,6 +173,17 @@ func TestMarksAreWrittenAsPeopleDo(t *testing.T) {
 		}
 		if got := mark(v, c.resultType, c.unit); got != c.want {
 			t.Errorf("%s %s %s is written %q; want %q", c.value, c.resultType, c.unit, got, c.want)
+		}
+	}
+}
+
+func TestALongCommandIsFoldedIntoLinesThatAShellTakes(t *testing.T) {
+	for n := range 60 { // a word is never broken
+		typed := "laurel stop frontend --id f2 --signal KILL --run-dir /" + strings.Repeat("x", n)
+		folded := fold(typed)
+		checkLines(t, []byte("  "+folded+"\n"))
+		if got := strings.Join(strings.Fields(strings.ReplaceAll(folded, "\\\n", " ")), " "); got != typed {
+			t.Errorf("%q is folded into %q, which is %q", typed, folded, got)
 		}
 	}
 }

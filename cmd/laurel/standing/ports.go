@@ -2,18 +2,8 @@ package standing
 
 import (
 	"fmt"
-	"net"
-	"strconv"
-)
 
-// The ports tried first are those that the commands and the documentation take for granted.
-const (
-	firstHTTP = 8001
-	firstPeer = 9001
-	most      = 900
-	// demoBlock is how many ports a demo reserves, by listening on the last peer port of the block: those of a frontend of
-	// the demo that is down are free only for a moment.
-	demoBlock = 10
+	"laurel/cmd/laurel/local"
 )
 
 // places finds addresses for new frontends.
@@ -31,25 +21,16 @@ func newPlaces(known []*Frontend) *places {
 }
 
 func (p *places) next() (http, peer string, err error) {
-	for ; p.n < most; p.n++ {
-		http, peer := local(firstHTTP+p.n), local(firstPeer+p.n)
-		reserved := local(firstPeer + p.n/demoBlock*demoBlock + demoBlock - 1)
-		if p.taken[http] || p.taken[peer] || peer == reserved || !free(reserved) || !free(http) || !free(peer) {
+	for ; p.n < local.Ports; p.n++ {
+		http, peer := local.Address(local.FirstHTTP+p.n), local.Address(local.FirstPeer+p.n)
+		// A demo may have the block.
+		claim := local.Claim(p.n)
+		if p.taken[http] || p.taken[peer] || peer == claim || !local.Free(claim) || !local.Free(http) || !local.Free(peer) {
 			continue
 		}
 		p.n++
 		return http, peer, nil
 	}
-	return "", "", fmt.Errorf("no port of 127.0.0.1 between %d and %d is free together with the one %d above it", firstHTTP, firstHTTP+most-1, firstPeer-firstHTTP)
-}
-
-func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-func free(addr string) bool {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return false
-	}
-	l.Close()
-	return true
+	return "", "", fmt.Errorf("no port of 127.0.0.1 between %d and %d is free together with the one %d above it",
+		local.FirstHTTP, local.FirstHTTP+local.Ports-1, local.FirstPeer-local.FirstHTTP)
 }

@@ -1,7 +1,6 @@
 package standing
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"laurel/cmd/command"
+	"laurel/cmd/laurel/local"
 	"laurel/score"
 )
 
@@ -60,7 +59,7 @@ func (g *Group) startAll(ctx context.Context, list []*Frontend) error {
 // run starts a frontend that does not end with this process or its terminal. ended gets how it ended, while this process is there.
 func (g *Group) run(f *Frontend) (ended <-chan *os.ProcessState, err error) {
 	for _, addr := range []string{f.HTTP, f.Peer} {
-		if !free(addr) {
+		if !local.Free(addr) {
 			return nil, fmt.Errorf("%s was at %s, where another process listens now; end that one (if it is the frontend itself, started with another --run-dir, name that)", f.ID, addr)
 		}
 	}
@@ -101,9 +100,9 @@ func (g *Group) await(ctx context.Context, f *Frontend, ended <-chan *os.Process
 				f.State = Removed
 				return nil
 			}
-			return fmt.Errorf("%s has ended (%s) before it was ready; the end of %s:\n%s", f.ID, state, g.Log(f), tail(g.Log(f)))
+			return fmt.Errorf("%s has ended (%s) before it was ready; the end of %s:\n%s", f.ID, state, g.Log(f), local.LogEnd(g.Log(f)))
 		case <-ctx.Done():
-			return fmt.Errorf("%s runs (pid %d) but is not ready: %w; the end of %s:\n%s", f.ID, f.PID, context.Cause(ctx), g.Log(f), tail(g.Log(f)))
+			return fmt.Errorf("%s runs (pid %d) but is not ready: %w; the end of %s:\n%s", f.ID, f.PID, context.Cause(ctx), g.Log(f), local.LogEnd(g.Log(f)))
 		case <-tick.C:
 		}
 	}
@@ -141,23 +140,4 @@ func get(ctx context.Context, url string) ([]byte, error) {
 		return nil, fmt.Errorf("%s says %s", url, resp.Status)
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-}
-
-// tail is the end of a log.
-func tail(path string) string {
-	const most, lines = 4 << 10, 8
-	f, err := os.Open(path)
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > most {
-		_, _ = f.Seek(-most, io.SeekEnd) // if not, the beginning has to do
-	}
-	b, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return err.Error()
-	}
-	all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
-	return strings.TrimSpace(string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n"))))
 }
