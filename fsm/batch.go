@@ -26,6 +26,7 @@ type batch struct {
 	tables   map[string]bool
 	sources  map[string]bool
 	totals   map[string]*int // of marks, by key in the splits bucket
+	access   *score.Access
 
 	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.
 	piece   []byte // what is left of the last piece
@@ -40,7 +41,7 @@ type batch struct {
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
 	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
-		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}}
+		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load()}
 }
 
 // bucket opens a bucket when it is first asked for: bbolt writes every open one at the end.

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,11 +84,44 @@ func openTrusted(path string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	if err := addLaterBuckets(db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
+	}
 	if err := writeMark(path, "open "+bootID()); err != nil {
 		db.Close()
 		return nil, err
 	}
 	return db, nil
+}
+
+// firstBuckets are the buckets of a database that the first version wrote.
+func firstBuckets() [][]byte {
+	return slices.DeleteFunc(slices.Clone(buckets), func(name []byte) bool {
+		return slices.ContainsFunc(laterBuckets, func(later []byte) bool { return bytes.Equal(name, later) })
+	})
+}
+
+// addLaterBuckets makes a database of the first version one of this.
+func addLaterBuckets(db *bolt.DB) error {
+	missing := false
+	err := db.View(func(tx *bolt.Tx) error {
+		for _, name := range laterBuckets {
+			missing = missing || tx.Bucket(name) == nil
+		}
+		return nil
+	})
+	if err != nil || !missing {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, name := range laterBuckets {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // distrust tells why the file at path cannot be used; "" if it can.

@@ -7,6 +7,8 @@
 //
 //	entry.go     what stands in the log
 //	machine.go   applying entries, many in one transaction
+//	access.go    who may do what, and the trail of its changes
+//	signature.go whether events are by those who say so
 //	identity.go  exactly once: a source's seqs and ids
 //	effects.go   what each event does to contests and medals
 //	timeline.go  the events themselves, by contest

@@ -12,19 +12,23 @@ import (
 
 // An entry of the log is a version byte, then in the protobuf wire format
 //
-//	entry  { repeated post = 1; cache_mode = 2; store = 3 }
+//	entry  { repeated post = 1; cache_mode = 2; store = 3; access_change = 4 }
 //	post   { mode = 1; repeated event = 2 }
-//	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10 }
+//	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10;
+//	         key = 13; signature = 14; token = 15 }
 //
-// with the event's data as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
+// with the event's data, and an access change (access.go), as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
 // must stop: to skip it would make its state differ from the others'.
-// An entry has posts, or a cache mode, 1 for push and 2 for pull, or the store's name, of which the first counts.
+// An entry has posts, or a cache mode, 1 for push and 2 for pull, or the store's name, of which the first counts, or one access change.
 const entryVersion = 1
 
 const (
 	givenID   = 1
 	givenTime = 2
 )
+
+// maxVouched bounds the ids of keys and tokens in events, in bytes.
+const maxVouched = 64
 
 var errEntry = errors.New("the log entry is damaged, or of a newer version of laurel")
 
@@ -122,6 +126,8 @@ func checkForm(e *score.Event) error {
 		return fmt.Errorf("the contest_id %q is not one", e.ContestID)
 	case year < 0 || year > 9999:
 		return errors.New("the time is out of range")
+	case len(e.Key) > maxVouched || len(e.Token) > maxVouched || len(e.Signature) > score.MaxSignature:
+		return errors.New("the key, the token or the signature is too long")
 	}
 	return nil
 }
@@ -175,6 +181,16 @@ func appendEvent(b []byte, e *score.Event, data []byte) []byte {
 		given |= givenTime
 	}
 	number(10, given)
+	if e.Key != "" {
+		text(13, e.Key)
+	}
+	if len(e.Signature) > 0 {
+		b = protowire.AppendTag(b, 14, protowire.BytesType)
+		b = protowire.AppendBytes(b, e.Signature)
+	}
+	if e.Token != "" {
+		text(15, e.Token)
+	}
 	return b
 }
 
@@ -192,6 +208,8 @@ type event struct {
 	data []byte
 	// voids is the revision of the event that an event.void strikes out. It is found when the void is applied.
 	voids uint64
+	// checked is what came of looking at its signature; nil while nobody has.
+	checked *checked
 }
 
 // The fields of each message that hold numbers, as bits; the others hold bytes.
@@ -243,9 +261,10 @@ func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, 
 
 // says is what an entry of the log says.
 type says struct {
-	posts []post
-	mode  score.CacheMode // "" if it sets none
-	store string          // "" if it gives none
+	posts  []post
+	mode   score.CacheMode     // "" if it sets none
+	store  string              // "" if it gives none
+	access *score.AccessChange // nil if it makes none
 }
 
 // decodeEntry reads an entry. Its posts share b's memory.
@@ -266,10 +285,18 @@ func decodeEntry(b []byte) (e says, err error) {
 			e.store = string(wire)
 			return len(wire) > 0 && len(wire) <= maxStore
 		}
+		if n == 4 && e.access == nil {
+			var err error
+			e.access, err = decodeAccessChange(wire)
+			return err == nil
+		}
 		p, err := decodePost(wire)
 		e.posts = append(e.posts, p)
 		return n == 1 && err == nil
 	})
+	if e.access != nil && (len(e.posts) > 0 || e.mode != "" || e.store != "") {
+		return e, errEntry // what came of the change would be told of the post
+	}
 	return e, err
 }
 
@@ -301,7 +328,7 @@ func decodePost(wire []byte) (post, error) {
 	return p, err
 }
 
-// decodeEvent reads an event, whose data shares b's memory; further is asked about fields that are not the log's.
+// decodeEvent reads an event, whose data and signature share b's memory; further is asked about fields that are not the log's.
 func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes []byte) bool) (event, error) {
 	var e event
 	var seconds, offset int64
@@ -329,6 +356,12 @@ func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes
 		case 10:
 			e.IDGiven, e.TimeGiven = number&givenID != 0, number&givenTime != 0
 			return number <= givenID|givenTime
+		case 13:
+			e.Key = string(bytes)
+		case 14:
+			e.Signature = bytes
+		case 15:
+			e.Token = string(bytes)
 		default:
 			return further != nil && further(n, number, bytes)
 		}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -12,7 +13,8 @@ import (
 
 // Exactly once. Each event of a source has a seq, its own or the next one. The state keeps for every seq the revision and a digest of
 // what was said: a repeat is answered with the first revision, another event under the same seq is refused. An event without a seq is
-// known again by its id, among the last idWindow events of its source.
+// known again by its id, among the last idWindow events of its source. Who may say it is asked in between: to say again what the store has
+// changes nothing, whoever says it; of anything else a stranger hears only that he may not.
 
 // idWindow is the number of ids of each source that protect against doubles: api.md.
 const idWindow = 1024
@@ -56,7 +58,9 @@ func (b *batch) source(name string) (*source, error) {
 
 const digestSize = 16
 
-// digest covers what the bard said and must repeat: what a frontend filled in is left out.
+// digest covers what the bard said and must repeat: what a frontend filled in is left out. So is who vouches for it. A signature is another
+// one in each batch, and the key may be too: a bard whose key was revoked signs what it has not heard of yet with its new one, or signs what
+// it had posted with a token. It says the same, and must not be told of a conflict that it can do nothing about.
 func (e *event) digest() [digestSize]byte {
 	b := append(make([]byte, 0, 512), e.Type...)
 	b = append(b, 0)
@@ -118,22 +122,28 @@ func (b *batch) event(e *event) (score.Result, error) {
 	if err != nil {
 		return score.Result{}, err
 	}
-	if p != nil {
-		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, nil
-	}
+	var first said
 	if repeat != 0 {
-		first, err := b.said(s.name, repeat)
-		if err != nil {
+		if first, err = b.said(s.name, repeat); err != nil {
 			return score.Result{}, err
 		}
-		if first.digest != digest {
-			p := score.Problemf(score.IDConflict, "seq %d of %s is another event already (id %q, revision %d); a correction is a new event with the next seq (%d)",
-				repeat, s.name, first.id, first.revision, s.last+1)
-			return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, nil
+		if first.digest == digest {
+			return score.Result{ID: first.id, Seq: repeat, Revision: first.revision, Status: score.Duplicate}, nil
 		}
-		return score.Result{ID: first.id, Seq: repeat, Revision: first.revision, Status: score.Duplicate}, nil
+		p = score.Problemf(score.IDConflict, "seq %d of %s is another event already (id %q, revision %d); a correction is a new event with the next seq (%d)",
+			repeat, s.name, first.id, first.revision, s.last+1)
 	}
-	if err := e.read(); err != nil {
+	refused, err := b.authorize(e)
+	if err != nil {
+		return score.Result{}, fmt.Errorf("event %q of %s: %w", e.ID, e.Source, err)
+	}
+	if p = cmp.Or(refused, p); p != nil {
+		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, nil
+	}
+	if e.Data == nil { // else it was read when its signature was looked at
+		err = e.read()
+	}
+	if err != nil {
 		return score.Result{}, fmt.Errorf("event %q of %s: %w", e.ID, e.Source, err)
 	}
 	e.Seq = s.last + 1

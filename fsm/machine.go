@@ -37,6 +37,8 @@ type Machine struct {
 	revision atomic.Uint64
 	mode     atomic.Pointer[score.CacheMode]
 	store    atomic.Pointer[string]
+	access   atomic.Pointer[score.Access]
+	verifier *score.Verifier
 	more     reached
 }
 
@@ -77,9 +79,14 @@ var (
 	markBucket     = []byte("marks")    // contest_id, split, competitor -> score.Mark
 	boardBucket    = []byte("boards")   // contest_id, split, place in the order -> nothing
 	splitBucket    = []byte("splits")   // contest_id, split -> number of marks
+	accessBucket   = []byte("access")   // kind, id -> who may do what: access.go
+	auditBucket    = []byte("audit")    // number -> score.Audit
 )
 
-var buckets = [][]byte{awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, sourceBucket, splitBucket, timelineBucket}
+// buckets are in the order of their names. Those of laterBuckets a database of the first version does not have.
+var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, sourceBucket, splitBucket, timelineBucket}
+
+var laterBuckets = [][]byte{accessBucket, auditBucket}
 
 var (
 	appliedKey  = []byte("applied")
@@ -91,7 +98,7 @@ var (
 // Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
 // away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, memory: newMemory()}
+	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier)}
 	db, err := openDatabase(m.path(), log)
 	if err != nil {
 		return nil, err
@@ -120,6 +127,11 @@ func (m *Machine) loadCounters() error {
 		if err != nil {
 			return err
 		}
+		access, err := loadAccess(tx.Bucket(accessBucket))
+		if err != nil {
+			return err
+		}
+		m.access.Store(access)
 		store, err := get(tx.Bucket(metaBucket), storeKey)
 		m.applied.Store(applied)
 		m.revision.Store(revision)
@@ -138,6 +150,9 @@ func (m *Machine) Revision() uint64 { return m.revision.Load() }
 
 // Store is the name of the store; "" until it has one.
 func (m *Machine) Store() string { return *m.store.Load() }
+
+// Access is who may do what, as of everything applied: when Apply returns what came of a change, it has the change. It does not change.
+func (m *Machine) Access() *score.Access { return m.access.Load() }
 
 // CacheMode is the mode that the group is set to.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
@@ -220,7 +235,8 @@ type Entry struct {
 }
 
 // Apply applies entries. They must come in the order of the log, up to the index last, with nothing missing but entries that are not
-// commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order.
+// commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order. A
+// change of access has one result, as a post of one event would: applied, or the problem that refused it.
 // Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the disk failed, or an
 // entry is of a version that this one does not know. The frontend must then stop.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
@@ -242,6 +258,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
 	}
+	m.access.Store(b.access)
 	m.revision.Store(b.revision)
 	m.applied.Store(last)
 	m.more.tell()
@@ -328,6 +345,11 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 			return nil, err
 		}
 	}
+	if command.access != nil {
+		result, err := b.changeAccess(command.access)
+		return [][]score.Result{{result}}, err
+	}
+	b.m.checkSignatures(b.access, command.posts)
 	outcome := make([][]score.Result, len(command.posts))
 	for i, p := range command.posts {
 		if outcome[i], err = b.post(p); err != nil {

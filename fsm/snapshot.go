@@ -150,7 +150,11 @@ func buildDatabase(path string, r io.Reader) (err error) {
 			return err
 		}
 	}
-	return nil
+	// What is read when it is opened must be readable before it takes the old one's place.
+	return db.View(func(tx *bolt.Tx) error {
+		_, err := loadAccess(tx.Bucket(accessBucket))
+		return err
+	})
 }
 
 // snapshotReader reads a snapshot that may be anything: lengths are bounded, and memory is taken only for bytes that have come.

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -109,7 +110,7 @@ func (v *View) Timeline(contestID string, after uint64, limit int) (list []score
 			return false, err
 		}
 		list = append(list, score.TimelineEvent{ID: s.ID, Source: s.Source, Seq: s.Seq, Type: s.Type, Time: s.Time, ContestID: s.ContestID,
-			Data: jsontext.Value(s.data), Revision: s.revision, VoidedBy: s.voidedBy})
+			Data: jsontext.Value(s.data), Revision: s.revision, VoidedBy: s.voidedBy, Key: s.Key, Signature: s.Signature, Token: s.Token})
 		return true, nil
 	})
 	return list, next, err
@@ -133,4 +134,28 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 		return b, false, err
 	}
 	return score.Bard{Source: name, LastSeq: s.last, LastID: s.lastID}, true, nil
+}
+
+// Audit is the trail of who changed what, behind the line number after, at most limit (1 or more) lines, and the number to go on behind (0
+// at the end). The store keeps the last 10,000.
+func (v *View) Audit(after uint64, limit int) (list []score.Audit, next uint64, err error) {
+	c := v.tx.Bucket(auditBucket).Cursor()
+	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {
+		value, err := unseal(k, sealed)
+		if err != nil {
+			return nil, 0, err
+		}
+		var line score.Audit
+		if err := json.Unmarshal(value, &line); err != nil {
+			return nil, 0, err
+		}
+		if line.Number <= after {
+			continue
+		}
+		if n := len(list); n > 0 && n >= limit {
+			return list, list[n-1].Number, nil
+		}
+		list = append(list, line)
+	}
+	return list, 0, nil
 }

@@ -33,6 +33,8 @@ type envelope struct {
 	Time      *time.Time     `json:"time"`
 	ContestID string         `json:"contest_id"`
 	Data      jsontext.Value `json:"data"`
+	Key       string         `json:"key"`
+	Signature []byte         `json:"signature"`
 }
 
 // Decode reads one event from JSON and checks its form: every member known, of the right kind and within bounds. Whether the
@@ -80,6 +82,10 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		e.Time = *w.Time
 		c.time("time", e.Time)
 	}
+	if w.Key != "" || w.Signature != nil {
+		e.Key, e.Signature = w.Key, w.Signature
+		w.checkSigned(&c)
+	}
 	if c.path("contest_id", e.ContestID, maxContestID); c.p != nil {
 		return e, c.p
 	}
@@ -98,6 +104,32 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		checkEnvelope(&e, &c)
 	}
 	return e, c.p
+}
+
+// checkSigned checks what can be said of a signature without the key, and that the bard gave all of what it signed.
+func (w *envelope) checkSigned(c *check) {
+	const all = "a signed event has an id, a source, a seq and a time of the bard's own, for they are part of what is signed"
+	switch {
+	case w.Key == "":
+		c.fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
+	case !isKeyID(w.Key):
+		c.fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
+	case len(w.Signature) == 0:
+		c.fail("signature", "missing beside the key; want it in base64, or neither of the two")
+	case w.ID == "":
+		c.fail("id", "missing; %s", all)
+	case w.Source == "":
+		c.fail("source", "missing; %s", all)
+	case w.Seq == nil:
+		c.fail("seq", "missing; %s", all)
+	case w.Time == nil:
+		c.fail("time", "missing; %s", all)
+	}
+	if c.p == nil {
+		if _, err := parseSignature(w.Signature); err != nil {
+			c.fail("signature", "%s", err)
+		}
+	}
 }
 
 func (w *envelope) readData(d Data) *Problem {
@@ -199,6 +231,9 @@ func wanted(t reflect.Type) string {
 	case reflect.Uint64:
 		return "a whole number, 1 or more"
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "a string in base64"
+		}
 		return "an array"
 	case reflect.Struct:
 		if t == reflect.TypeFor[time.Time]() {

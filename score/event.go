@@ -50,7 +50,14 @@ type Event struct {
 	Time      time.Time `json:"time,omitzero"`
 	ContestID string    `json:"contest_id"`
 	Data      Data      `json:"data"`
+	// Key and Signature are what the bard vouches with for all of the above: the KeyID of its key, and what Sign made with it. A signed event
+	// has nothing in it that the bard did not give.
+	Key       string `json:"key,omitzero"`
+	Signature []byte `json:"signature,omitzero"`
 
+	// Token is the id of the grant whose token brought an event without a signature. The frontend that took it says so, for the token
+	// itself is a secret.
+	Token string `json:"-"`
 	// TimeGiven tells that the bard gave the time: then it is part of what a retry must repeat.
 	// Without it the receiving frontend puts in its own clock.
 	TimeGiven bool `json:"-"`
@@ -278,4 +285,7 @@ type TimelineEvent struct {
 	Data      jsontext.Value `json:"data"`
 	Revision  uint64         `json:"revision"`
 	VoidedBy  string         `json:"voided_by,omitzero"` // the id of the event that voids this one
+	Key       string         `json:"key,omitzero"`       // whose Signature vouches for the event
+	Signature []byte         `json:"signature,omitzero"`
+	Token     string         `json:"token,omitzero"` // the id of the grant with which it came, unsigned: a frontend's word for it is all there is
 }

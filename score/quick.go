@@ -1,6 +1,7 @@
 package score
 
 import (
+	"encoding/base64"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -128,6 +129,10 @@ func (q *quick) event() (w envelope, d Data, ok bool) {
 			return q.time(w.Time)
 		case "contest_id":
 			return q.text(&w.ContestID)
+		case "key":
+			return q.text(&w.Key)
+		case "signature":
+			return q.base64(&w.Signature)
 		case "data":
 			from = q.at
 			ok := q.skip()
@@ -263,6 +268,16 @@ func (q *quick) totals(to *Totals) bool {
 func (q *quick) time(to *time.Time) bool {
 	var s string
 	return q.text(&s) && plainTime(s) && to.UnmarshalText(q.b[q.at-1-len(s):q.at-1]) == nil
+}
+
+func (q *quick) base64(to *[]byte) bool {
+	var s string
+	if !q.text(&s) || len(s) > 2*MaxSignature {
+		return false
+	}
+	var err error
+	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, MaxSignature), q.b[q.at-1-len(s):q.at-1])
+	return err == nil && len(*to) > 0
 }
 
 // plainTime tells whether s has none of what UnmarshalText takes beyond RFC 3339: an hour of one digit, a comma, an offset of a day.

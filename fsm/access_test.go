@@ -1,0 +1,359 @@
+package fsm
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/score"
+)
+
+var accessDay = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
+
+func testKey(n byte) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0] = n
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+// keyGrant lets the holder of testKey(n) post as name.
+func keyGrant(n byte, name string) *score.Grant {
+	public := testKey(n).Public().(ed25519.PublicKey)
+	return &score.Grant{ID: score.KeyID(public), Name: name, Role: score.RoleBard, Public: public, Created: accessDay}
+}
+
+func tokenGrant(id, name string, role score.Role) *score.Grant {
+	hash := sha256.Sum256([]byte(id))
+	return &score.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
+}
+
+func changeEntry(t tester, c score.AccessChange) []byte {
+	t.Helper()
+	if c.At.IsZero() {
+		c.At = accessDay
+	}
+	if c.By == "" {
+		c.By = "getafix"
+	}
+	b, err := EncodeAccessChange(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// changed applies one change of access and answers why it was refused; nil: it was not.
+func changed(t tester, m *Machine, c score.AccessChange) *score.Problem {
+	t.Helper()
+	index := m.Applied() + 1
+	outcome, err := m.Apply([]Entry{{index, changeEntry(t, c)}}, index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(outcome[0]) != 1 || len(outcome[0][0]) != 1 {
+		t.Fatalf("a change has the outcome %+v; want one result", outcome[0])
+	}
+	r := outcome[0][0][0]
+	if (r.Problem == nil) != (r.Status == score.Applied) {
+		t.Fatalf("the result of a change is %+v", r)
+	}
+	return r.Problem
+}
+
+func mustChange(t tester, m *Machine, changes ...score.AccessChange) {
+	t.Helper()
+	for _, c := range changes {
+		if p := changed(t, m, c); p != nil {
+			t.Fatal(p)
+		}
+	}
+}
+
+// allChanges are one change of each kind, which go through in this order.
+func allChanges() []score.AccessChange {
+	bounded := keyGrant(1, "bard/cacofonix")
+	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
+	join := &score.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
+	list := []score.AccessChange{
+		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", score.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", score.RoleBard)}, {Revoke: "feed"},
+		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: score.Fingerprint([]byte("der 1"))},
+		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
+	}
+	for i := range list {
+		list[i].At, list[i].By = accessDay.Add(time.Duration(i)*time.Second), "getafix"
+	}
+	return list
+}
+
+func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
+	var all []byte
+	for _, c := range allChanges() {
+		all = protowire.AppendBytes(all, changeEntry(t, c))
+	}
+	all = golden(t, "entries-access-v1.hex", all)
+	m := newMachine(t)
+	for i, c := range allChanges() {
+		entry, n := protowire.ConsumeBytes(all)
+		all = all[max(n, 0):]
+		e, err := decodeEntry(entry)
+		if err != nil || !reflect.DeepEqual(*e.access, c) {
+			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.access, c, err)
+		}
+		if _, err := m.Apply([]Entry{{m.Applied() + 1, entry}}, m.Applied()+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot := golden(t, "snapshot-access-v1.hex", snapshotOf(t, m))
+	restored := newMachine(t)
+	if err := restored.Restore(bytes.NewReader(snapshot)); err != nil {
+		t.Fatal(err)
+	}
+	wantAccess(t, restored, m.Access())
+	wantAllChanged(t, restored)
+}
+
+// wantAllChanged wants what allChanges come to.
+func wantAllChanged(t *testing.T, m *Machine) {
+	t.Helper()
+	a := m.Access()
+	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 || len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
+		t.Errorf("it has %+v", a)
+	}
+	if g := a.Grants[keyGrant(1, "").ID]; g == nil || g.Rate != 2.5 || len(g.Types) != 2 || len(g.Public) != 32 {
+		t.Errorf("the key's grant is %+v", g)
+	}
+}
+
+func wantAccess(t *testing.T, m *Machine, want *score.Access) {
+	t.Helper()
+	if got := m.Access(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the access is\n%+v, want\n%+v", got, want)
+	}
+}
+
+func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
+	m := newMachine(t)
+	mustChange(t, m, allChanges()...)
+	want := m.Access()
+	wantAllChanged(t, m)
+	restored := newMachine(t)
+	mustChange(t, restored, score.AccessChange{Note: "another state"})
+	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
+		t.Fatal(err)
+	}
+	wantAccess(t, restored, want)
+	dir := t.TempDir()
+	if err := m.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	kill(t, m, dir)
+	crashed := open(t, dir)
+	defer crashed.Close()
+	wantAccess(t, crashed, want)
+	if err := crashed.Discard("the test says so"); err != nil {
+		t.Fatal(err)
+	}
+	wantAccess(t, crashed, score.NewAccess())
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reopened := open(t, m.dir)
+	defer reopened.Close()
+	wantAccess(t, reopened, want)
+}
+
+// A store that the version before this one wrote has no buckets for access.
+func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
+	for _, state := range []string{"clean", "open"} {
+		t.Run(state, func(t *testing.T) {
+			m := newMachine(t)
+			applied(t, m, alert, 1, 1, "old")
+			path := m.path()
+			if err := m.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db, err := bolt.Open(path, 0o600, options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = db.Update(func(tx *bolt.Tx) error {
+				for _, name := range laterBuckets {
+					if err := tx.DeleteBucket(name); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := closeDatabase(path, db); err != nil {
+				t.Fatal(err)
+			}
+			if state == "open" {
+				mark(t, m.dir, "open "+bootID())
+			}
+			var d diary
+			old, err := Open(m.dir, d.logger())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer old.Close()
+			if old.Revision() != 1 || d.Len() > 0 {
+				t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
+			}
+			wantAccess(t, old, score.NewAccess())
+			applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
+			mustChange(t, old, score.AccessChange{Guard: true})
+		})
+	}
+}
+
+func TestAChangeThatIsNotOneWholeThingStopsTheMachine(t *testing.T) {
+	entry := func(text string) []byte {
+		return protowire.AppendString(protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType), text)
+	}
+	good := `{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true}`
+	if _, err := decodeEntry(entry(good)); err != nil {
+		t.Fatalf("the good one: %v", err)
+	}
+	for name, bad := range map[string][]byte{
+		"nothing":         entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix"}`),
+		"two things":      entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
+		"unknown member":  entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
+		"unknown, beside": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
+		"unknown, deep":   entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
+		"spaces":          entry(strings.ReplaceAll(good, ",", ", ")),
+		"other order":     entry(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
+		"said as nothing": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"other time":      entry(strings.ReplaceAll(good, "00Z", "00.0Z")),
+		"no JSON":         entry(good[:len(good)-1]),
+		"null":            entry(`null`),
+		"too large":       entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", maxAccessChange) + `"}`),
+		"twice":           append(entry(good), entry(good)[1:]...),
+		"beside a post":   append(entry(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
+		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), entry(good)[1:]...),
+		"beside a name":   append(entry(good), EncodeStore("x")[1:]...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			if _, err := m.Apply([]Entry{{1, bad}}, 1); err == nil {
+				t.Error("it was applied")
+			}
+			if m.Access().Guarded || m.Applied() != 0 {
+				t.Error("something of it was applied")
+			}
+		})
+	}
+	for _, c := range []score.AccessChange{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
+		{At: accessDay, By: "x", AddAuthority: make([]byte, maxAccessChange)}} {
+		if _, err := EncodeAccessChange(c); err == nil {
+			t.Errorf("%+v was encoded", c)
+		}
+	}
+}
+
+func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
+	m := newMachine(t)
+	mustChange(t, m, allChanges()...)
+	before := state(t, m)
+	for _, c := range []score.AccessChange{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", score.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
+		if p := changed(t, m, c); p == nil || p.Detail == "" {
+			t.Errorf("%+v was not refused", c)
+		}
+	}
+	if state(t, m) != before {
+		t.Error("something changed")
+	}
+}
+
+func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
+	m := newMachine(t)
+	mustChange(t, m, allChanges()...)
+	mustChange(t, m, score.AccessChange{Guard: true}) // nothing new
+	audit := func(after uint64, limit int) (list []score.Audit, next uint64) {
+		t.Helper()
+		err := m.View(func(v *View) (err error) {
+			list, next, err = v.Audit(after, limit)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list, next
+	}
+	list, next := audit(0, 100)
+	if len(list) != len(allChanges()) || next != 0 {
+		t.Fatalf("%d lines, next %d", len(list), next)
+	}
+	for i, line := range list {
+		if c := allChanges()[i]; line.Number != uint64(i)+1 || !line.At.Equal(c.At) || line.By != c.By || line.What == "" {
+			t.Errorf("line %d is %+v", i, line)
+		}
+	}
+	if some, next := audit(3, 2); len(some) != 2 || some[0].Number != 4 || next != 5 {
+		t.Errorf("behind 3: %+v, next %d", some, next)
+	}
+	if none, next := audit(1000, 2); len(none) != 0 || next != 0 {
+		t.Errorf("behind the end: %+v, next %d", none, next)
+	}
+	for first := uint64(len(list)); first < maxAudit+5; {
+		var entries []Entry
+		for range 500 {
+			first++
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, score.AccessChange{Note: fmt.Sprint("note ", first)})})
+		}
+		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, _ = audit(0, 2*maxAudit)
+	last := list[len(list)-1]
+	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) || list[0].Number != last.Number-maxAudit+1 {
+		t.Errorf("%d lines, from %d to %+v", len(list), list[0].Number, last)
+	}
+}
+
+func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
+	m := newMachine(t)
+	before := m.Access()
+	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	if len(before.Grants) != 0 || len(m.Access().Grants) != 1 {
+		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
+	}
+	if m.open == nil {
+		t.Error("the change was committed to the file at once, which is not needed")
+	}
+	// An entry that stops the machine takes back what came with it.
+	index := m.Applied() + 1
+	_, err := m.Apply([]Entry{{index, changeEntry(t, score.AccessChange{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	if err == nil || len(m.Access().Grants) != 1 {
+		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
+	}
+}
+
+func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
+	m := newMachine(t)
+	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
+		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
+		body := bad[:len(bad)-4]
+		binary.BigEndian.PutUint32(bad[len(body):], crc32.Checksum(body, castagnoli))
+		other := newMachine(t)
+		applied(t, other, alert, 1, 1, "mine")
+		if err := other.Restore(bytes.NewReader(bad)); err == nil {
+			t.Errorf("a snapshot with %q for %q was taken", damaged, old)
+		}
+		applied(t, other, alert, 2, 2, "still mine")
+	}
+}

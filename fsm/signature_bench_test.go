@@ -1,0 +1,41 @@
+package fsm
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"laurel/score"
+)
+
+// BenchmarkApplySigned measures what signatures cost: the marathon, in entries of 512 events, signed by trees of several sizes; 0 is
+// unsigned.
+func BenchmarkApplySigned(b *testing.B) {
+	const source, at = "bard/bench", 512
+	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	grant := score.AccessChange{At: time.Unix(1, 0).UTC(), By: "bench", Grant: &score.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
+		Name: source, Role: score.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
+	first, err := EncodeAccessChange(grant)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, tree := range []int{0, 1, 16, 256} {
+		events := readStream(b, "marathon", 20_000)
+		for i := range events {
+			e := &events[i]
+			e.ID, e.IDGiven, e.Source, e.Seq, e.TimeGiven = fmt.Sprint("b-", i+1), true, source, uint64(i)+1, true
+		}
+		for part := range slices.Chunk(events, max(tree, 1)) {
+			if tree == 0 {
+				break
+			}
+			if err := score.Sign(private, part); err != nil {
+				b.Fatal(err)
+			}
+		}
+		entries := append([][]byte{first}, encodeAll(b, events, at)...)
+		b.Run(fmt.Sprintf("tree=%d", tree), func(b *testing.B) { benchmarkApply(b, entries, len(events)) })
+	}
+}
