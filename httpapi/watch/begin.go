@@ -129,7 +129,7 @@ func (h *Hub) join(w *Watcher) {
 	defer h.mu.Unlock()
 	h.turn = (h.turn + 1) % beatTurns
 	w.turn, w.begun, w.has, w.sent, w.cut = h.turn, h.carrying, h.carrying, h.carrying, h.carrying
-	w.writer = h.writers[h.turn%len(h.writers)]
+	w.writers = h.writers
 	h.watchers[w.turn][w] = struct{}{}
 	for _, name := range w.subjects.topics() {
 		t := h.topics[name]
@@ -186,7 +186,7 @@ func (h *Hub) Start(w *Watcher, conn net.Conn) {
 	w.mu.Unlock()
 	conn.SetDeadline(time.Time{})
 	if w.written() {
-		w.writer.queue(w)
+		w.writers.queue(w)
 	}
 }
 

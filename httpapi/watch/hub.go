@@ -65,7 +65,7 @@ var ErrFull = errors.New("too many watchers")
 // Hub knows who watches what. Its methods are safe for concurrent use.
 type Hub struct {
 	store   Store
-	writers []*writer
+	writers *writers
 	ctx     context.Context
 	cancel  context.CancelFunc
 	over    sync.WaitGroup
@@ -93,10 +93,9 @@ func New(s Store, writers int) *Hub {
 	for i := range h.watchers {
 		h.watchers[i] = map[*Watcher]struct{}{}
 	}
+	h.writers = newWriters(h.End)
 	for range writers {
-		w := newWriter(h.End)
-		h.writers = append(h.writers, w)
-		h.over.Go(func() { w.run(h.ctx) })
+		h.over.Go(func() { h.writers.run(h.ctx) })
 	}
 	h.over.Go(h.run)
 	h.over.Go(h.beat)

@@ -366,7 +366,7 @@ func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 	}
 	carried(t, h, last)
 	for _, c := range []*client{scores, events} {
-		c.w.writer.queue(c.w)
+		c.w.writers.queue(c.w)
 	}
 	if g := scores.mustNext(); g.data.Revision != last || g.data.Result != changes+1 {
 		t.Errorf("got %+v, want the latest", g.data)

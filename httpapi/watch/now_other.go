@@ -3,9 +3,6 @@
 package watch
 
 // writeNow leaves all writing to goroutines that may wait.
-func writeNow(w *Watcher, _ []byte) (n int, err error) {
-	if w.isClosed() {
-		return 0, errClosed
-	}
+func writeNow(*Watcher, []byte) (n int, err error) {
 	return 0, nil
 }

@@ -22,7 +22,7 @@ type Watcher struct {
 	Home     string // the frontend that its client calls home; "" if it told none
 	subjects Subjects
 	id       func(b []byte, m mark) []byte
-	writer   *writer
+	writers  *writers
 	turn     int
 	sentHome time.Time // when it was last told to go home; zero: never. Guarded by Hub.mu
 	begun    uint64    // it has everything up to here from its beginning
@@ -119,14 +119,17 @@ func (w *Watcher) reachLocked(cut uint64) {
 	w.cut = max(w.cut, cut)
 	if !w.queued && !w.closed && len(w.pending) > 0 {
 		w.queued = true
-		w.writer.queue(w)
+		w.writers.queue(w)
 	}
 }
 
-// take appends what is pending to b, in the order of revisions, with the id behind it.
-func (w *Watcher) take(b []byte) []byte {
+// take appends what is pending to b, in the order of revisions, with the id behind it. False: the watcher is closed.
+func (w *Watcher) take(b []byte) ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return b, false
+	}
 	slices.SortStableFunc(w.pending, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
 	for i, f := range w.pending {
 		b = append(b, f.bytes...)
@@ -144,7 +147,7 @@ func (w *Watcher) take(b []byte) []byte {
 	if cap(w.pending) > 4*manyPending {
 		w.pending = nil
 	}
-	return b
+	return b, true
 }
 
 // written ends a write. It tells whether there is more already.
@@ -168,10 +171,4 @@ func (w *Watcher) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closeLocked()
-}
-
-func (w *Watcher) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
 }
