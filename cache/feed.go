@@ -56,10 +56,11 @@ func (f *Feed) Tell(names []string, all bool, revision uint64) {
 	}
 }
 
-// named is what a push named and readers may not see yet.
+// named is what a push named and readers may not see yet. All stands for what was pushed before the session began, of which nobody knows the names here.
 type named struct {
 	to    uint64
 	names []string
+	all   bool
 }
 
 // names are all that a push says to have changed.
@@ -75,7 +76,7 @@ func (p *Push) names() []string {
 func (s *session) feedReleased(revision uint64) {
 	done := 0
 	for done < len(s.unseen) && s.unseen[done].to <= revision {
-		s.feed.Tell(s.unseen[done].names, false, s.unseen[done].to)
+		s.feed.Tell(s.unseen[done].names, s.unseen[done].all, s.unseen[done].to)
 		done++
 	}
 	s.unseen = s.unseen[done:]

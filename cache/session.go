@@ -33,6 +33,9 @@ func newSession(rules Break, epoch uint64, start *Start, r *records, feed *Feed)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pushed.Store(start.At)
 	s.released.Store(min(start.At, start.Released))
+	if start.At > start.Released {
+		s.unseen = []named{{to: start.At, all: true}}
+	}
 	return s
 }
 
@@ -55,7 +58,7 @@ func (s *session) push(p *Push) error {
 	s.records.take(p)
 	s.pushed.Store(p.To)
 	s.mu.Lock()
-	s.unseen = append(s.unseen, named{p.To, p.names()})
+	s.unseen = append(s.unseen, named{to: p.To, names: p.names()})
 	s.feedReleased(s.released.Load())
 	s.mu.Unlock()
 	s.release(p.Released)
