@@ -32,10 +32,11 @@ var layout = map[string]rule{
 	"score":   {strict: true, others: []string{json}},
 	"cache":   {strict: true},
 	"fsm":     {ours: []string{"score"}},
-	"cluster": {ours: []string{"score", "fsm", "cache"}},
-	"httpapi": {ours: []string{"score", "cache"}, never: []string{raft}},
-	"client":  {ours: []string{"score"}, never: []string{raft}},
-	"cmd":     {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "cmd"}},
+	"trust":   {strict: true},
+	"cluster": {ours: []string{"score", "fsm", "cache", "trust"}},
+	"httpapi": {ours: []string{"score", "cache", "trust"}, never: []string{raft}},
+	"client":  {ours: []string{"score", "trust"}, never: []string{raft}},
+	"cmd":     {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd"}},
 }
 
 // raftOfFSM is the only file of fsm that knows hashicorp/raft: the rest of the state machine can be tested and read without it.

@@ -91,21 +91,31 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		}
 	}
 	for _, url := range m.opts.Join {
-		if last = postJoin(ctx, url, body); last == nil || final(last) {
+		if last = m.postJoin(ctx, url, body); last == nil || final(last) {
 			return last
 		}
 	}
 	return last
 }
 
-func postJoin(ctx context.Context, url string, body []byte) error {
+func (m *Member) postJoin(ctx context.Context, url string, body []byte) error {
+	caller := http.DefaultClient
+	if i := m.opts.Identity; i != nil {
+		// Its own certificate is what lets it in, and it says nothing to one who has none.
+		transport := &http.Transport{TLSClientConfig: i.Asks("")}
+		defer transport.CloseIdleConnections()
+		caller = &http.Client{Transport: transport}
+		if rest, plain := strings.CutPrefix(url, "http://"); plain {
+			url = "https://" + rest // the port speaks it, whatever is published
+		}
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(url, "/")+"/v1/cluster/members", bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Close = true // it is the only request there
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := caller.Do(req)
 	if err != nil {
 		return err
 	}

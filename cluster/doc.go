@@ -5,6 +5,10 @@
 //	storage.go     its data directory: identity, log, snapshots
 //	disk.go        a disk that fails or hangs ends the frontend
 //	port.go        the one port between members: Raft and HTTP
+//	secure.go      certificates on that port: who may come in
+//	certify.go     getting a certificate, and renewing it
+//	enroll.go      the first certificate of a frontend that joins
+//	rotate.go      another authority for the group
 //	transport.go   Raft's messages, each to the member that it is meant for
 //	gather.go      posts that arrive while an entry is in flight become the next entry
 //	post.go        the way of a post: here if this is the master, else to the master; again if the master was lost

@@ -150,7 +150,11 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		return json.MarshalWrite(w, termAnswer{m.storage.serverID, m.raft.CurrentTerm()})
 	})
 	own("GET /peer/v1/status", func(w http.ResponseWriter, r *http.Request) error {
-		return json.MarshalWrite(w, m.status(r.URL.Query().Get("from")))
+		from := PeerOf(r.Context())
+		if m.opts.Identity == nil {
+			from = r.URL.Query().Get("from")
+		}
+		return json.MarshalWrite(w, m.status(from))
 	})
 	own("GET /peer/v1/ready", func(_ http.ResponseWriter, r *http.Request) error {
 		if m.leads() == nil {
@@ -158,6 +162,8 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		}
 		return m.masterReady(r.Context())
 	})
+	own("POST /peer/v1/certificate", m.takeRequest)
+	own("POST /peer/v1/authority", m.takeVoter)
 	own("POST /peer/v1/removed", func(http.ResponseWriter, *http.Request) error {
 		m.neighbour.askNow()
 		return nil
@@ -170,7 +176,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		}
 		forwarded.ServeHTTP(w, r)
 	})
-	return mux
+	return m.onlyMembers(mux)
 }
 
 func (m *Member) writePeerProblem(w http.ResponseWriter, r *http.Request, err error) {
@@ -199,6 +205,9 @@ func (m *Member) callPeer(ctx context.Context, addr, method, path string, body i
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
+		if said := resp.Header.Get(removedHeader); said != "" {
+			m.toldRemoved(said, addr)
+		}
 		p := new(score.Problem)
 		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), p); err != nil || p.Code == "" {
 			return fmt.Errorf("the member at %s answered %s", addr, resp.Status)

@@ -86,7 +86,7 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 // pretender is a peer port that answers as a master might; it returns its address.
 func pretender(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
-	p, err := listenPort("127.0.0.1:0", "pretender", nil, nil)
+	p, err := listenPort("127.0.0.1:0", "pretender", nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -107,6 +107,7 @@ func (l *leadership) run() {
 	if m.machine.Store() == "" {
 		m.raft.Apply(fsm.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
 	}
+	l.guard()
 	l.update(func(now time.Duration) {
 		l.follow(now)
 		l.master.Ready(revision, now)

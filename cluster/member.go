@@ -17,6 +17,7 @@ import (
 	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust"
 )
 
 // Options say who a member is and where it lives.
@@ -31,10 +32,14 @@ type Options struct {
 	Join []string
 	// Nonvoter joins without a vote.
 	Nonvoter bool
+	// Guarded: the group is a secure one, in whose store every event is signed, or came with a token.
+	Guarded bool
 	// TimeScale stretches all timings of failover; 1 is for a local network. 0 means 1.
 	TimeScale float64
 	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0 means the default.
 	SnapshotEntries uint64
+	// Identity is the member's certificate; its name must be that of ServerID. nil: the members do not authenticate each other.
+	Identity *trust.Identity
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -170,10 +175,13 @@ func (m *Member) start() (err error) {
 		return err
 	}
 	m.storage = storage
+	if i := m.opts.Identity; i != nil && i.Member() != string(storage.serverID) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, storage.serverID)
+	}
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial, m.opts.listen); err != nil {
+	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
@@ -184,6 +192,7 @@ func (m *Member) start() (err error) {
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
 	}
+	m.port.secure.begin()
 	m.masters = watchMaster(m.raft)
 	m.neighbour = newNeighbours(m)
 	m.gatherer = newGatherer(m.send, m.metrics)
@@ -196,6 +205,10 @@ func (m *Member) start() (err error) {
 	m.run(m.pulled.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
+	if m.opts.Identity != nil {
+		m.run(m.keepReviewing)
+		m.run(m.keepCertified)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -89,6 +90,8 @@ func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error)
 	if m.leads() == nil {
 		return false, notMaster()
 	}
+	// It may not have heard of its removal.
+	who.Joined = who.Joined || m.port.secure.removed(who.Member)
 	known, p := seat(m.servers(), who, n)
 	if p != nil {
 		return false, p
@@ -233,11 +236,18 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if lead == nil {
 		return nil, notMaster()
 	}
+	if m.opts.Identity != nil {
+		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
+		if err := m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
+			return nil, err
+		}
+	}
 	lead.dismiss(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
 		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
 	}
+	m.port.review()
 	return leaver, err
 }
 
@@ -301,9 +311,19 @@ func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) 
 	if peer == m.opts.Peer {
 		return m.status(""), nil
 	}
+	var by raft.ServerID
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
+		if c, ok := g.Conn.(*conn); ok {
+			by = c.peer
+		}
+	}})
 	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.storage.serverID)), nil, &s)
-	if err == nil && s.Member == "" {
+	switch {
+	case err != nil:
+	case s.Member == "":
 		err = fmt.Errorf("it does not say who it is")
+	case m.opts.Identity != nil && s.Member != by:
+		err = fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
 }

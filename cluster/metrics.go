@@ -21,6 +21,7 @@ type metrics struct {
 	epochs      prometheus.Counter
 	waits       *prometheus.CounterVec
 	streamsLost prometheus.Counter
+	peerRefused *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -54,7 +55,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.streamsLost = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_streams_lost_total", Help: "Streams from this master to a frontend that were lost."})
 	m.waits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_releases_total",
 		Help: "Entries released at this master, by what they waited for: the acks of the frontends, or the lease of one that was silent."}, []string{"waited"})
-	r.MustRegister(m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	m.peerRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_peer_refused_total",
+		Help: "Connections and requests on the port for members that were refused, or given up because the other end was not who was meant, by reason."}, []string{"reason"})
+	r.MustRegister(m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 
@@ -72,6 +75,9 @@ func (m *metrics) observe(member *Member) {
 	gauge("laurel_released_revision", "R: the changes up to this revision may be seen here.", func() float64 { return float64(member.frontend.State().Released) })
 	gauge("laurel_answers_bytes", "Memory of the answers held in push mode, about.", func() float64 { return float64(member.frontend.State().Bytes) })
 	gauge("laurel_push_behind", "Most pushes that one frontend has not acked yet, at the master.", func() float64 { return float64(member.behind()) })
+	if i := member.opts.Identity; i != nil {
+		gauge("laurel_certificate_expiry_seconds", "What is left of this frontend's certificate; negative when it is over.", func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
+	}
 	gauge("laurel_posts_waiting", "Posts that wait to be written or handed to the master.", func() float64 { return float64(member.gatherer.waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
 		if member.leads() != nil {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,6 +34,9 @@ type peerStatus struct {
 	LeaseMS  int64         `json:"lease_ms"` // what is left of the lease, 0 without one
 	Load     score.Load    `json:"load"`
 	Joined   bool          `json:"joined"` // it has been a member of its group, and may have been removed since
+	// IssuedBy is the fingerprint of the authority that its certificate is by, and Keys are those of the authorities whose keys it holds.
+	IssuedBy string   `json:"issued_by,omitzero"`
+	Keys     []string `json:"keys,omitzero"`
 	// Asker is the place of the member that asks; only a master says it.
 	Asker *place `json:"asker,omitzero"`
 }
@@ -55,6 +59,9 @@ func (m *Member) status(from string) peerStatus {
 	}
 	if addr == "" {
 		s.State = score.Starting
+	}
+	if i := m.opts.Identity; i != nil {
+		s.IssuedBy, s.Keys = i.IssuedBy(), i.Keys()
 	}
 	lead := m.leads()
 	s.Leads = lead != nil
@@ -158,6 +165,13 @@ func (n *neighbours) learnPlace(p place, master string) {
 		n.member.joined()
 	case n.member.storage.joined.Load():
 		n.member.wasRemoved(master)
+	}
+}
+
+// toldRemoved takes in that the master at addr says that this member was removed. Where it cannot show its certificate that is all it is told.
+func (m *Member) toldRemoved(epoch, addr string) {
+	if n, err := strconv.ParseUint(epoch, 10, 64); err == nil && n >= m.raft.CurrentTerm() && m.opts.Identity != nil {
+		m.neighbour.learnPlace(place{}, addr)
 	}
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -9,12 +10,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// The members talk over one port. The first byte of a connection says what it carries. Raft's go on with the length and the server id of
+// The members talk over one port. Where they have certificates a connection begins with a TLS handshake; see secure.go. The first byte
+// after that says what it carries. Raft's go on with the length and the server id of
 // the member that they are meant for, and another one hangs up: Raft's messages name no receiver, so whoever came to live at an address that
 // the configuration still has for another would be counted as that one.
 const (
@@ -42,6 +45,7 @@ type port struct {
 	address  address
 	serverID raft.ServerID
 	dial     dialer
+	secure   *secure // nil: nobody authenticates
 	raft     chan net.Conn
 	http     chan net.Conn
 	push     chan net.Conn
@@ -60,7 +64,7 @@ type address string
 func (a address) Network() string { return "tcp" }
 func (a address) String() string  { return string(a) }
 
-func listenPort(addr string, id raft.ServerID, dial dialer, listen listener) (*port, error) {
+func listenPort(addr string, id raft.ServerID, dial dialer, listen listener, secure *secure) (*port, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
@@ -80,12 +84,12 @@ func listenPort(addr string, id raft.ServerID, dial dialer, listen listener) (*p
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	p := &port{Listener: l, address: address(net.JoinHostPort(host, number)), serverID: id, dial: dial,
+	p := &port{Listener: l, address: address(net.JoinHostPort(host, number)), serverID: id, dial: dial, secure: secure,
 		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, unservedHTTP), open: map[*conn]struct{}{}}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.client = &http.Transport{
 		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-			return p.connect(ctx, addr, []byte{carriesHTTP})
+			return p.connect(ctx, addr, p.secure.livesAt(addr), []byte{carriesHTTP})
 		},
 		MaxIdleConnsPerHost: peerConns, IdleConnTimeout: peerIdle / 2, DisableCompression: true,
 	}
@@ -98,31 +102,38 @@ func (p *port) Addr() net.Addr { return p.address }
 
 // conn is a connection that ends with the port.
 type conn struct {
-	net.Conn
-	port *port
+	net.Conn          // what is said; over TLS, where the members authenticate each other
+	raw      net.Conn // what carries it
+	port     *port
+	// What the handshake has told, set once, before anybody else has the connection: who is at the other end.
+	secure *tls.Conn
+	peer   raft.ServerID
+	// condemned is since when the certificate is accepted no more, in ns; 0: it is.
+	condemned atomic.Int64
 }
 
-func (p *port) keep(c net.Conn) (net.Conn, error) {
+func (p *port) keep(c net.Conn) (*conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
 		c.Close()
 		return nil, net.ErrClosed
 	}
-	kept := &conn{c, p}
+	kept := &conn{Conn: c, raw: c, port: p}
 	p.open[kept] = struct{}{}
 	return kept, nil
 }
 
-// Close ends the connection.
+// Close ends the connection. It takes no leave as TLS would: that could wait for one who does not read, and every message tells its length.
 func (c *conn) Close() error {
 	c.port.mu.Lock()
 	delete(c.port.open, c)
 	c.port.mu.Unlock()
-	return c.Conn.Close()
+	return c.raw.Close()
 }
 
-func (p *port) connect(ctx context.Context, addr string, hello []byte) (net.Conn, error) {
+// connect makes a connection to a member; where to is "", to whichever lives there.
+func (p *port) connect(ctx context.Context, addr string, to raft.ServerID, hello []byte) (net.Conn, error) {
 	// net/http goes on dialing when nobody waits for it any more.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,6 +145,10 @@ func (p *port) connect(ctx context.Context, addr string, hello []byte) (net.Conn
 	c, err := p.keep(dialed)
 	if err != nil {
 		return nil, err
+	}
+	if err := p.secure.ask(ctx, c, to); err != nil {
+		c.Close()
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: address(addr), Err: err} // nothing has been said yet
 	}
 	if _, err := c.Write(hello); err != nil {
 		c.Close()
@@ -159,9 +174,8 @@ func (p *port) accept() {
 	}
 }
 
-func (p *port) sort(c net.Conn) {
-	c.SetReadDeadline(time.Now().Add(helloLimit))
-	to, err := p.readHello(c)
+func (p *port) sort(c *conn) {
+	to, err := p.greet(c)
 	if err != nil {
 		c.Close()
 		return
@@ -174,9 +188,25 @@ func (p *port) sort(c net.Conn) {
 	}
 }
 
+// greet finds out who has dialed and what for.
+func (p *port) greet(c *conn) (chan net.Conn, error) {
+	defer p.secure.enter(c)()
+	limit := time.Now().Add(helloLimit)
+	if err := p.secure.answer(p.ctx, c, limit); err != nil {
+		return nil, err
+	}
+	c.SetReadDeadline(limit)
+	to, err := p.readHello(c)
+	if err == nil && to != p.http && p.secure.removed(c.peer) { // by HTTP it is told so
+		p.secure.refused(reasonRemoved, c.raw.RemoteAddr(), errRemovedPeer)
+		err = errRemovedPeer
+	}
+	return to, err
+}
+
 var errHello = errors.New("the connection is not for this member")
 
-func (p *port) readHello(r io.Reader) (chan<- net.Conn, error) {
+func (p *port) readHello(r io.Reader) (chan net.Conn, error) {
 	var b [256]byte
 	if _, err := io.ReadFull(r, b[:1]); err != nil {
 		return nil, err
@@ -201,7 +231,7 @@ func (p *port) readHello(r io.Reader) (chan<- net.Conn, error) {
 }
 
 func (p *port) serve(h http.Handler, log *slog.Logger) {
-	p.server = &http.Server{Handler: h, ReadHeaderTimeout: helloLimit, IdleTimeout: peerIdle, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	p.server = &http.Server{Handler: h, ConnContext: keepPeer, ReadHeaderTimeout: helloLimit, IdleTimeout: peerIdle, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	go p.server.Serve(p.layer(p.http))
 }
 
@@ -230,7 +260,7 @@ func (p *port) Close() error {
 		p.server.Close()
 	}
 	for c := range open {
-		c.Conn.Close()
+		c.raw.Close()
 	}
 	p.client.CloseIdleConnections()
 	return err
@@ -273,7 +303,7 @@ func (l *layer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, er
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
 	addr, id, _ := strings.Cut(string(to), "/")
-	return l.connect(ctx, addr, hello(carriesRaft, raft.ServerID(id)))
+	return l.connect(ctx, addr, raft.ServerID(id), hello(carriesRaft, raft.ServerID(id)))
 }
 
 // hello begins a connection that is for one member alone.

@@ -160,7 +160,7 @@ func deliver(batch []*item, results []outcome, err error) {
 // propose makes one entry of the posts and waits until it is committed and applied.
 func (m *Member) propose(batch []*item) {
 	reign := m.reign.Load()
-	if reign == nil || m.raft.CurrentTerm() != reign.epoch {
+	if reign == nil || m.raft.CurrentTerm() != reign.epoch || m.unguarded() {
 		deliver(batch, nil, errNoMaster) // elected, but not begun
 		return
 	}

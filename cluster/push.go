@@ -164,7 +164,11 @@ func (m *Member) behind() int {
 func (l *leadership) push() {
 	m := l.of
 	applied := m.machine.Applied()
+	guarded := m.Access().Guarded
 	held := func(key string) bool {
+		if guarded {
+			return false // nobody would take its value: see unvouched
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.master.Held(key)
@@ -213,6 +217,17 @@ func (l *leadership) push() {
 			s.queue(frame)
 		}
 	})
+}
+
+// unvouched names what a push gives values of. In a guarded store a frontend shows only what its own state machine made of signed events, so that a
+// master that lies cannot put a score into its cache.
+func unvouched(p *cache.Push) *cache.Push {
+	named := *p
+	named.Records = nil
+	for i := range p.Records {
+		named.Stale = append(named.Stale, p.Records[i].Key)
+	}
+	return &named
 }
 
 // Answer is a value as the answer to a request: what a push carries must be, byte for byte, what a load makes.

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/trust"
 )
 
 // A world is a group of members as they are, over hashicorp/raft as it is, in virtual time and on a network in memory, to which all happens that may:
@@ -36,8 +37,10 @@ type worldPlan struct {
 	rare  float64
 	// brisk elections come much faster than a lease ends.
 	brisk bool
-	small bool   // three members
-	fates []fate // of which one is chosen each time
+	small bool // three members
+	// secure members have certificates.
+	secure bool
+	fates  []fate // of which one is chosen each time
 }
 
 type world struct {
@@ -50,9 +53,10 @@ type world struct {
 	began time.Time
 	log   *worldLog
 
-	mu    sync.Mutex
-	nodes []*worldNode // those that are to run
-	named int
+	mu      sync.Mutex
+	nodes   []*worldNode // those that are to run
+	named   int
+	founder *trust.Identity
 
 	waiting  chan struct{} // one call of synctest.Wait at a time
 	members  chan struct{} // one change of the members at a time
@@ -215,8 +219,23 @@ func (w *world) newNode() *worldNode {
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 		}
 	}
+	if w.plan.secure {
+		n.opts.Identity = w.identity(n)
+	}
 	w.nodes = append(w.nodes, n)
 	return n
+}
+
+// identity is the first node's, or by its authority. w.mu must be held.
+func (w *world) identity(n *worldNode) *trust.Identity {
+	i, err := certificate(&n.opts, w.founder, time.Now)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.founder == nil {
+		w.founder = i
+	}
+	return i
 }
 
 func (w *world) list() []*worldNode {

@@ -68,6 +68,31 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 	}
 }
 
+func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
+	worlds := number("LAUREL_WORLDS", 12)
+	if testing.Short() {
+		worlds = 3
+	}
+	sum := map[string]int{}
+	for seed := range uint64(worlds) {
+		p := planOf(seed)
+		p.secure = true
+		w := runWorld(t, seed, p)
+		if why := w.failure(); why != "" {
+			t.Fatalf("seed %d:\n%s\n\nwhat happened:\n%s", seed, why, w.log.tail(number("LAUREL_TAIL", 80)))
+		}
+		for what, n := range w.record.counts {
+			sum[what] += n
+		}
+	}
+	t.Logf("%d worlds: %v", worlds, sum)
+	for _, what := range []string{score.Applied, cache.Hit, cache.Load, "masters"} {
+		if sum[what] < worlds {
+			t.Errorf("too few of %q: %d in %d worlds", what, sum[what], worlds)
+		}
+	}
+}
+
 // Each rule of the protocol, when it is switched off, must be missed by the same checker, in worlds in which much of what it guards against happens.
 func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
 	if testing.Short() {

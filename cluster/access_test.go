@@ -1,0 +1,176 @@
+package cluster
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+func bardKey(n byte) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	seed[0] = n
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+// grantTo lets the holder of bardKey(n) post as name.
+func grantTo(n byte, name string) score.AccessChange {
+	public := bardKey(n).Public().(ed25519.PublicKey)
+	return score.AccessChange{By: "getafix", Grant: &score.Grant{ID: score.KeyID(public), Name: name, Role: score.RoleBard, Public: public}}
+}
+
+func guardedGroup(o *Options) { o.Guarded = true }
+
+// signedBy are alerts of a source, signed by bardKey(n).
+func signedBy(t *testing.T, n byte, source string, first uint64, count int) score.Post {
+	t.Helper()
+	p := alerts(source, first, count)
+	for i := range p.Events {
+		p.Events[i].Time, p.Events[i].TimeGiven = time.Now().UTC(), true
+	}
+	if err := score.Sign(bardKey(n), p.Events); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// mustAllow makes changes of access at the master, wherever that is.
+func mustAllow(t *testing.T, g *group, changes ...score.AccessChange) {
+	t.Helper()
+	for _, c := range changes {
+		eventually(t, "change the access", func() error {
+			err := g.master().member().ChangeAccess(context.Background(), c)
+			var p *score.Problem
+			if errors.As(err, &p) && p.Code != score.NoMaster {
+				t.Fatal(err)
+			}
+			return err
+		})
+	}
+}
+
+// wantRefused posts what must be refused when its turn comes.
+func wantRefused(t *testing.T, n *node, p score.Post, code score.Code) {
+	t.Helper()
+	var results []score.Result
+	eventually(t, "post", func() (err error) {
+		results, err = n.member().Post(context.Background(), p)
+		return err
+	})
+	if r := results[len(results)-1]; r.Problem == nil || r.Problem.Code != code {
+		t.Errorf("got %+v, want %s", r, code)
+	}
+}
+
+func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
+	g := newGroup(t, 3, guardedGroup)
+	for _, n := range g.nodes {
+		wantRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
+		wantRefused(t, n, signedBy(t, 1, "bard/a", 1, 1), score.Unauthorized)
+	}
+	mustAllow(t, g, grantTo(1, "bard/a"))
+	p := signedBy(t, 1, "bard/a", 1, 3)
+	p.Events[2].Data = &score.Alert{Text: "altered on the way"}
+	wantRefused(t, g.nodes[0], p, score.Unauthorized)
+	mustPost(t, g.nodes[1], signedBy(t, 1, "bard/a", 3, 1))
+	g.agree(3)
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	wantRefused(t, g.nodes[2], alerts("bard/a", 4, 1), score.Unauthorized)
+	mustPost(t, g.nodes[2], signedBy(t, 1, "bard/a", 4, 1))
+	for _, n := range g.nodes {
+		if a := n.member().Access(); !a.Guarded || len(a.Grants) != 1 {
+			t.Errorf("%s has %+v", n.opts.ID, a)
+		}
+	}
+}
+
+func TestAGroupThatIsNoLongerOpenIsGuardedFromThenOn(t *testing.T) {
+	g := newGroup(t, 1)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 1))
+	g.nodes[0].stop()
+	g.nodes[0].opts.Guarded = true
+	g.nodes[0].start()
+	g.settle()
+	wantRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
+	g.nodes[0].stop()
+	g.nodes[0].opts.Guarded = false // it does not open again by an option
+	g.nodes[0].start()
+	g.settle()
+	wantRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
+}
+
+func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
+	for i := range 4 {
+		n := newNode(t, fmt.Sprint("f", i), guardedGroup, func(o *Options) { o.Bootstrap = true })
+		m := n.start()
+		post, err := fsm.EncodePost(alerts("bard/a", 1, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Without a pause, so that it comes as soon as anything can be proposed.
+		var results []score.Result
+		for err = errNoMaster; err != nil; {
+			if results, err = m.attempt(t.Context(), &item{post: post, done: make(chan outcome, 1)}); err != nil && !errors.Is(err, errNoMaster) {
+				t.Fatal(err)
+			}
+		}
+		if results[0].Problem == nil {
+			t.Fatalf("it took %+v", results)
+		}
+		n.stop()
+	}
+}
+
+func TestARevocationHoldsForEveryPostAfterIt(t *testing.T) {
+	g := newGroup(t, 3, guardedGroup)
+	mustAllow(t, g, grantTo(1, "bard/a"))
+	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
+	mustAllow(t, g, score.AccessChange{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
+	for _, n := range g.nodes {
+		wantRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
+	}
+}
+
+func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	for _, n := range g.others(master) {
+		refused(t, n.member().ChangeAccess(context.Background(), grantTo(1, "bard/a")), score.NoMaster)
+	}
+	m := master.member()
+	ctx := context.Background()
+	if err := m.ChangeAccess(ctx, grantTo(1, "bard/a")); err != nil {
+		t.Fatal(err)
+	}
+	if m.Access().Grants[grantTo(1, "").Grant.ID] == nil {
+		t.Error("ChangeAccess has returned, and the grant is not there")
+	}
+	_, _, err := m.Stale(func(v *fsm.View) error {
+		list, next, err := v.Audit(0, 10)
+		if len(list) != 1 || next != 0 || list[0].By != "getafix" || time.Since(list[0].At) > time.Minute {
+			t.Errorf("the trail is %+v, %d", list, next)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix", Revoke: "nobody"}), score.NotFound)
+	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix"}), score.InvalidEvent)
+	refused(t, m.ChangeAccess(ctx, score.AccessChange{Note: "by nobody"}), score.InvalidEvent)
+	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix", AddAuthority: []byte("no certificate")}), score.InvalidEvent)
+	odd := grantTo(2, "bard/b")
+	odd.Grant.Types = []score.Type{"score.invent"}
+	refused(t, m.ChangeAccess(ctx, odd), score.InvalidEvent)
+}

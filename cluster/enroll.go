@@ -1,0 +1,147 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/score"
+	"laurel/trust"
+)
+
+// Bounds of join tokens.
+const (
+	maxTokenTTL  = 30 * 24 * time.Hour
+	maxTokenUses = 1000
+)
+
+// ServerID is the name, id@instance, under which a frontend of that id is or will be a member with the data directory dir, which is made if it is
+// missing. A certificate for it is made before the member starts.
+func ServerID(dir, id string) (string, error) {
+	if !validID(id) {
+		return "", fmt.Errorf("the id %q of the frontend is not valid: want at most %d letters, digits and ._~-", id, maxID)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory: %w", err)
+	}
+	who, err := loadIdentity(Options{Dir: dir, ID: id})
+	return string(who.serverID()), err
+}
+
+// Secure tells whether the members of this group authenticate each other.
+func (m *Member) Secure() bool { return m.opts.Identity != nil }
+
+func (m *Member) secureOnly() *score.Problem {
+	if m.Secure() {
+		return nil
+	}
+	return score.Problemf(score.StatusConflict, "this group was started with --insecure: it has no certificates, and nobody needs a token to join")
+}
+
+// NewJoinToken makes a token with which frontends may join, as often as uses says and for as long as ttl says, and gives its text, which is kept
+// nowhere. by is the name of the operator who wants it. Only the master can; the error is a *score.Problem.
+func (m *Member) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
+	if p := m.secureOnly(); p != nil {
+		return "", p
+	}
+	field, problem := "", (*score.Problem)(nil)
+	switch {
+	case ttl <= 0 || ttl > maxTokenTTL:
+		field, problem = "ttl", score.Problemf(score.InvalidEvent, "got %s; want more than 0 and at most %s", ttl, maxTokenTTL)
+	case uses < 1 || uses > maxTokenUses:
+		field, problem = "uses", score.Problemf(score.InvalidEvent, "got %d; want 1 to %d", uses, maxTokenUses)
+	}
+	if problem != nil {
+		problem.Field = field
+		return "", problem
+	}
+	if m.leads() == nil {
+		return "", notMaster()
+	}
+	i := m.opts.Identity
+	token := trust.NewJoinToken(m.issuing())
+	change := score.AccessChange{At: i.Now().UTC(), By: by, JoinToken: &score.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
+	if err := m.ChangeAccess(ctx, change); err != nil {
+		return "", err
+	}
+	return token.Text(), nil
+}
+
+// errToken is all that is told to one without a good token: not whether there is one of that name, or is no more.
+func errToken() *score.Problem {
+	return score.Problemf(score.Unauthorized, "the join token is not valid here, or is used up or over; an operator makes another with laurel cluster token")
+}
+
+// Enroll gives a frontend that joins its first certificate, for its request csr (DER), and uses the token up once. member is id@instance. Only the
+// master can; the error is a *score.Problem.
+func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*trust.Issued, error) {
+	if p := m.secureOnly(); p != nil {
+		return nil, p
+	}
+	if m.leads() == nil {
+		return nil, notMaster()
+	}
+	t, err := trust.ParseJoinToken(token)
+	if err != nil {
+		return nil, score.Problemf(score.Unauthorized, "%v", err)
+	}
+	if p := m.checkToken(t); p != nil {
+		m.log.Warn("a frontend was not let in: its join token is no good", "token", t.ID, "member", member)
+		return nil, p
+	}
+	if p := m.checkJoiner(csr, member); p != nil {
+		return nil, p
+	}
+	if m.issuer() == nil {
+		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
+	}
+	if err := m.ChangeAccess(ctx, score.AccessChange{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
+		return nil, err
+	}
+	return m.issue(csr, member)
+}
+
+func (m *Member) checkToken(t trust.JoinToken) *score.Problem {
+	access := m.machine.Access()
+	known := access.JoinTokens[t.ID]
+	if known == nil {
+		known = &score.JoinToken{Hash: make([]byte, 32)} // it takes as long
+	}
+	same := score.SameSecret(t.Secret, known.Hash)
+	if !same || known.Uses < 1 || !m.opts.Identity.Now().Before(known.Expires) || !m.opts.Identity.Trusts(t.Fingerprint) {
+		return errToken()
+	}
+	return nil
+}
+
+// checkJoiner says why a frontend could not be taken in, before its token is used.
+func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
+	named, err := trust.ParseRequest(csr)
+	if err == nil && named != member {
+		err = fmt.Errorf("the request is for %q, but %q asks", named, member)
+	}
+	if err == nil && !validID(memberID(raft.ServerID(member))) {
+		err = fmt.Errorf("the id %q is not valid", memberID(raft.ServerID(member)))
+	}
+	if err != nil {
+		p := score.Problemf(score.InvalidEvent, "%v", err)
+		p.Field = "csr"
+		return p
+	}
+	taken := func(s raft.Server) bool {
+		return memberID(s.ID) == memberID(raft.ServerID(member)) && string(s.ID) != member
+	}
+	switch {
+	case m.port.secure.removed(raft.ServerID(member)):
+		return score.Problemf(score.Forbidden, "%q was removed from the group; to join as a new member, start it with an empty data directory", member)
+	case slices.ContainsFunc(m.servers(), taken):
+		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))
+		p.Field = "id"
+		return p
+	}
+	return nil
+}

@@ -1,0 +1,325 @@
+package cluster
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+	"laurel/trust"
+)
+
+// newcomer is a frontend that has no certificate yet.
+func (g *secureGroup) newcomer() (n *node, who trust.Options) {
+	n = newNode(g.t, fmt.Sprintf("f%d", len(g.nodes)+1))
+	return n, g.options(&n.opts)
+}
+
+func request(t *testing.T, who trust.Options) (*ecdsa.PrivateKey, []byte) {
+	t.Helper()
+	key, csr, err := trust.NewRequest(who.Member, who.Hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key, csr
+}
+
+func (g *secureGroup) token(ttl time.Duration, uses int) string {
+	g.t.Helper()
+	text, err := g.master().member().NewJoinToken(context.Background(), "operator", ttl, uses)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return text
+}
+
+// serveEnrollment is the route that httpapi has.
+func (g *secureGroup) serveEnrollment(n *node) {
+	inner := n.server.Config.Handler
+	n.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != trust.EnrollPath {
+			inner.ServeHTTP(w, r)
+			return
+		}
+		var e trust.Enrollment
+		err := json.UnmarshalRead(r.Body, &e)
+		var issued *trust.Issued
+		if err == nil {
+			issued, err = n.member().Enroll(r.Context(), e.Token, e.CSR, e.Member)
+		}
+		if p := (*score.Problem)(nil); errors.As(err, &p) {
+			w.WriteHeader(p.Status)
+			json.MarshalWrite(w, p)
+			return
+		}
+		json.MarshalWrite(w, issued)
+	})
+}
+
+func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
+	g := newSecureGroup(t, 1)
+	f1 := g.nodes[0]
+	g.serveEnrollment(f1)
+	text := g.token(time.Hour, 1)
+	token, err := trust.ParseJoinToken(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, who := g.newcomer()
+	key, issued, err := trust.Enroll(context.Background(), f1.server.URL, token, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.opts.Identity, err = trust.Adopt(who, key, issued); err != nil {
+		t.Fatal(err)
+	}
+	n.opts.Join = []string{f1.server.URL}
+	n.serveTLS()
+	g.nodes = append(g.nodes, n)
+	n.start()
+	g.settle()
+
+	// The token is used up.
+	_, who = g.newcomer()
+	_, _, err = trust.Enroll(context.Background(), f1.server.URL, token, who)
+	if e := (*trust.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() {
+		t.Errorf("the token works again: %v", err)
+	} else if strings.Contains(err.Error(), token.Secret) {
+		t.Errorf("the error tells the secret: %v", err)
+	}
+	// A token of another group does not reach this one.
+	other := token
+	other.Fingerprint = strings.Repeat("0", 64)
+	if _, _, err = trust.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "does not belong to the group") {
+		t.Errorf("another group's token: %v", err)
+	}
+}
+
+func TestBadTokensLetNobodyIn(t *testing.T) {
+	g := newSecureGroup(t, 1)
+	m := g.nodes[0].member()
+	ctx := context.Background()
+	_, who := g.newcomer()
+	_, csr := request(t, who)
+	enroll := func(text, member string) error {
+		_, err := m.Enroll(ctx, text, csr, member)
+		return err
+	}
+	over := g.token(time.Minute, 5)
+	g.almanac.advance(2 * time.Minute)
+	refused(t, enroll(over, who.Member), score.Unauthorized)
+
+	good := g.token(time.Hour, 5)
+	parsed, err := trust.ParseJoinToken(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := trust.NewJoinToken(parsed.Fingerprint)
+	forged.ID = parsed.ID
+	refused(t, enroll(forged.Text(), who.Member), score.Unauthorized)
+	refused(t, enroll(trust.NewJoinToken(parsed.Fingerprint).Text(), who.Member), score.Unauthorized)
+	refused(t, enroll("laurel-join-1.x", who.Member), score.Unauthorized)
+	refused(t, enroll(good, "f9@other"), score.InvalidEvent)
+	refused(t, enroll(good, m.opts.Identity.Member()), score.InvalidEvent)
+
+	// The id of a member is taken.
+	taken := who
+	taken.Member = "f1@another"
+	_, theirs := request(t, taken)
+	_, err = m.Enroll(ctx, good, theirs, taken.Member)
+	refused(t, err, score.IDConflict)
+
+	if err := m.ChangeAccess(ctx, score.AccessChange{By: "operator", Revoke: parsed.ID}); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, enroll(good, who.Member), score.Unauthorized)
+	if _, err := m.NewJoinToken(ctx, "operator", 0, 1); err == nil {
+		t.Error("a token that is over at once was made")
+	}
+	if _, err := m.NewJoinToken(ctx, "operator", time.Hour, 0); err == nil {
+		t.Error("a token for nobody was made")
+	}
+}
+
+func TestOneUseIsOneMember(t *testing.T) {
+	g := newSecureGroup(t, 1)
+	m := g.nodes[0].member()
+	text := g.token(time.Hour, 1)
+	var in sync.WaitGroup
+	let := make(chan string, 8)
+	for i := range cap(let) {
+		who := trust.Options{Member: fmt.Sprintf("g%d@x", i)}
+		_, csr := request(t, who)
+		in.Go(func() {
+			if _, err := m.Enroll(context.Background(), text, csr, who.Member); err == nil {
+				let <- who.Member
+			}
+		})
+	}
+	in.Wait()
+	if len(let) != 1 {
+		t.Errorf("%d got a certificate with a token for one", len(let))
+	}
+}
+
+func TestCertificatesRenewThemselves(t *testing.T) {
+	g := newSecureGroup(t, 2)
+	n := g.addSecure(func(o *Options) { o.Nonvoter = true })
+	n.start()
+	g.settle()
+	var first []time.Time
+	for _, n := range g.nodes {
+		first = append(first, n.opts.Identity.Expires())
+	}
+	g.almanac.advance(trust.MemberLife*2/3 + time.Hour)
+	for i, n := range g.nodes {
+		eventually(t, n.opts.ID+" renews", func() error {
+			if now := n.opts.Identity.Expires(); !now.After(first[i]) {
+				return fmt.Errorf("it still has the one until %s", now)
+			}
+			return nil
+		})
+	}
+	// All connections are made anew with the certificates that are good then.
+	g.almanac.advance(trust.MemberLife * 2 / 3)
+	for _, n := range g.nodes {
+		n.member().port.review()
+	}
+	g.settle()
+	mustPost(t, g.nodes[1], alerts("bard/a", 1, 3))
+	g.agree(3)
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	defer cancel()
+	err := n.member().callPeer(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
+	refused(t, err, score.Forbidden)
+	if has := n.opts.Identity.Keys(); len(has) > 0 {
+		t.Errorf("one without a vote holds keys: %v", has)
+	}
+}
+
+func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	g.holdKeys()
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	g.almanac.advance(2 * trust.MemberLife)
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	mustPost(t, g.nodes[2], alerts("bard/a", 4, 3))
+}
+
+// holdKeys waits until every voter holds the key of the authority.
+func (g *secureGroup) holdKeys() {
+	g.t.Helper()
+	for _, n := range g.running() {
+		if n.opts.Nonvoter {
+			continue
+		}
+		eventually(g.t, n.opts.ID+" holds the key", func() error {
+			if n.opts.Identity.Authority(n.member().issuing()) == nil {
+				return fmt.Errorf("it does not")
+			}
+			return nil
+		})
+	}
+}
+
+func TestAnyMasterCanTakeAFrontendIn(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	g.holdKeys()
+	g.nodes[0].stop()
+	if err := os.RemoveAll(filepath.Join(g.nodes[0].opts.Dir, "trust")); err != nil {
+		t.Fatal(err)
+	}
+	g.master()
+	text := g.token(time.Hour, 1)
+	master := g.master()
+	_, who := g.newcomer()
+	_, csr := request(t, who)
+	if _, err := master.member().Enroll(context.Background(), text, csr, who.Member); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	n := g.addSecure(func(o *Options) { o.Nonvoter = true })
+	n.start()
+	g.settle()
+	g.holdKeys()
+	ctx, stop := context.WithCancel(context.Background())
+	posted := make(chan uint64)
+	go func() {
+		seq := uint64(0)
+		for ctx.Err() == nil {
+			mustPost(t, g.nodes[1], alerts("bard/load", seq+1, 1))
+			seq++
+		}
+		posted <- seq
+	}()
+	old := g.founder().IssuedBy()
+	oldIdentity := g.options(&g.nodes[0].opts)
+	oldIdentity.Dir = t.TempDir()
+	thief, err := adopt(oldIdentity, g.founder().Authority(old))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One is down while the authority is made.
+	g.nodes[2].stop()
+	at := func(step func(*Member) error) {
+		t.Helper()
+		eventually(t, "a step of the rotation", func() error { return step(g.master().member()) })
+	}
+	at(func(m *Member) error { return m.RotateAuthority(ctx, "operator") })
+	refused(t, g.master().member().RotateAuthority(ctx, "operator"), score.StatusConflict)
+	for _, n := range g.running() {
+		eventually(t, n.opts.ID+" has a certificate by the new authority", func() error {
+			if n.opts.Identity.IssuedBy() == old {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+	}
+	if p := refused(t, g.master().member().FinishRotation(ctx, "operator"), score.StatusConflict); !strings.Contains(p.Detail, "f3") {
+		t.Errorf("f3 is down, but it says %q", p.Detail)
+	}
+	g.nodes[2].start()
+	g.settle()
+	at(func(m *Member) error { return m.FinishRotation(ctx, "operator") })
+	g.settle()
+	stop()
+	g.agree(<-posted)
+	for _, n := range g.nodes {
+		eventually(t, n.opts.ID+" trusts the new authority alone", func() error {
+			i := n.opts.Identity
+			if i.Trusts(old) || len(i.Authorities()) != 1 || i.Authority(old) != nil {
+				return fmt.Errorf("it trusts %d; the old one %t; holds its key %t", len(i.Authorities()), i.Trusts(old), i.Authority(old) != nil)
+			}
+			return nil
+		})
+	}
+	c := thief.Asks("")
+	c.VerifyConnection = nil
+	g.expectRefusal(g.nodes[0], trust.WrongAuthority, c)
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+}

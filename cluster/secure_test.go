@@ -1,0 +1,403 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/trust"
+)
+
+// almanac is the calendar by which the certificates of a group are judged.
+type almanac struct{ ahead atomic.Int64 }
+
+func (a *almanac) now() time.Time          { return time.Now().Add(time.Duration(a.ahead.Load())) }
+func (a *almanac) advance(d time.Duration) { a.ahead.Add(int64(d)) }
+
+// secureGroup is a group whose members authenticate each other.
+type secureGroup struct {
+	*group
+	almanac almanac
+}
+
+func newSecureGroup(t *testing.T, size int) *secureGroup {
+	g := &secureGroup{group: &group{t: t}}
+	for range size {
+		g.addSecure()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	return g
+}
+
+func (g *secureGroup) founder() *trust.Identity { return g.nodes[0].opts.Identity }
+
+// addSecure makes the next node, with its certificate, without starting it.
+func (g *secureGroup) addSecure(change ...func(*Options)) *node {
+	g.t.Helper()
+	n := g.add(append(change, func(o *Options) {
+		var founder *trust.Identity
+		if len(g.nodes) > 0 {
+			founder = g.founder()
+		}
+		var err error
+		if o.Identity, err = certificate(o, founder, g.almanac.now); err != nil {
+			g.t.Fatal(err)
+		}
+	})...)
+	n.serveTLS()
+	return n
+}
+
+func (g *secureGroup) options(o *Options) trust.Options {
+	g.t.Helper()
+	who, err := holder(o, g.almanac.now)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return who
+}
+
+// holder is whose the identity of a member is.
+func holder(o *Options, now func() time.Time) (trust.Options, error) {
+	member, err := ServerID(o.Dir, o.ID)
+	return trust.Options{Dir: filepath.Join(o.Dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}, Now: now}, err
+}
+
+// certificate makes the identity of a member: that of a founder, or one by the founder's authority.
+func certificate(o *Options, founder *trust.Identity, now func() time.Time) (*trust.Identity, error) {
+	who, err := holder(o, now)
+	switch {
+	case err != nil:
+		return nil, err
+	case founder == nil:
+		return trust.Found(who)
+	}
+	return adopt(who, founder.Authority(founder.IssuedBy()))
+}
+
+// adopt makes an identity by an authority.
+func adopt(who trust.Options, a *trust.Authority) (*trust.Identity, error) {
+	key, csr, err := trust.NewRequest(who.Member, who.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := a.Issue(csr, who.Member, who.Now())
+	if err != nil {
+		return nil, err
+	}
+	return trust.Adopt(who, key, issued)
+}
+
+// serveTLS has the node's server for clients speak TLS with the node's certificate.
+func (n *node) serveTLS() {
+	n.server.Close()
+	n.server = httptest.NewUnstartedServer(n.handler(true))
+	n.server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return n.opts.Identity.Certificate(), nil }}
+	n.server.StartTLS()
+	n.opts.URL = n.server.URL
+}
+
+// refusals are how many the node has counted for a reason.
+func (n *node) refusals(reason string) float64 {
+	families, err := n.registry.Gather()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if labels := m.GetLabel(); f.GetName() == "laurel_peer_refused_total" && labels[0].GetValue() == reason {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	n.t.Fatalf("no metric for %s", reason)
+	return 0
+}
+
+// knock dials the node's peer port over TLS and asks who is there; the error says how it was turned away.
+func knock(n *node, c *tls.Config) error {
+	conn, err := tls.Dial("tcp", n.member().Peer(), c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patient))
+	if _, err := fmt.Fprintf(conn, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return err
+	}
+	b := make([]byte, 256)
+	size, err := conn.Read(b)
+	if err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(b[:size], []byte("HTTP/1.1 200")) {
+		return fmt.Errorf("it answered %q", b[:size])
+	}
+	return nil
+}
+
+func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
+	g.t.Helper()
+	before := n.refusals(reason)
+	if err := knock(n, c); err == nil {
+		g.t.Errorf("%s: it was let in", reason)
+	}
+	eventually(g.t, "the refusal is counted as "+reason, func() error {
+		if n.refusals(reason) <= before {
+			return fmt.Errorf("still %v", before)
+		}
+		return nil
+	})
+}
+
+func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
+	g := newSecureGroup(t, 2)
+	f1, f2 := g.nodes[0], g.nodes[1]
+	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().storage.serverID))); err != nil {
+		t.Fatalf("a member was not let in: %v", err)
+	}
+
+	none := f2.opts.Identity.Asks("")
+	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
+	g.expectRefusal(f1, trust.NoCertificate, none)
+
+	other, err := trust.NewAuthority(nil, g.almanac.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := g.options(&f2.opts)
+	who.Dir = t.TempDir()
+	stranger, err := adopt(who, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := stranger.Asks("")
+	c.VerifyConnection = nil // it would turn away first
+	g.expectRefusal(f1, trust.WrongAuthority, c)
+
+	old := f2.opts.Identity.Asks("")
+	key, csr, err := trust.NewRequest(who.Member, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.almanac.now().Add(-trust.MemberLife-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: append([][]byte{past.Certificate}, past.Chain...), PrivateKey: key}, nil
+	}
+	g.expectRefusal(f1, trust.Expired, old)
+
+	weak := f2.opts.Identity.Asks("")
+	weak.MinVersion, weak.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	g.expectRefusal(f1, reasonHandshake, weak)
+
+	plain, err := net.Dial("tcp", f1.member().Peer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	before := f1.refusals(reasonHandshake)
+	fmt.Fprintf(plain, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	eventually(t, "plain text is refused", func() error {
+		if f1.refusals(reasonHandshake) == before {
+			return fmt.Errorf("not counted")
+		}
+		return nil
+	})
+}
+
+func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	f1, f2, f3 := g.nodes[0], g.nodes[1], g.nodes[2]
+	o := f3.again()
+	o.Identity = f2.opts.Identity
+	f3.stop()
+	if m, err := Start(o); err == nil || !strings.Contains(err.Error(), "the certificate is for") {
+		if err == nil {
+			m.Close()
+		}
+		t.Fatalf("f3 with the certificate of f2: %v", err)
+	}
+	// Somebody with it at f3's address: the others hang up on it.
+	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.Answers())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go c.(*tls.Conn).Handshake()
+		}
+	}()
+	eventually(t, "f1 notices", func() error {
+		if f1.refusals(trust.OtherMember) == 0 {
+			return fmt.Errorf("nothing counted")
+		}
+		return nil
+	})
+}
+
+func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	g.settle()
+	master := g.master()
+	leaver := g.others(master)[0]
+	stays := g.others(master)[1]
+	down := g.addSecure()
+	down.start()
+	g.settle()
+	eventually(t, "the fourth knows that it is a member", func() error {
+		if !down.member().storage.joined.Load() {
+			return fmt.Errorf("it does not")
+		}
+		return nil
+	})
+	down.stop()
+	id := leaver.member().storage.serverID
+	identity := leaver.opts.Identity
+
+	// A connection of the leaver's that is open already.
+	open, err := tls.Dial("tcp", stays.member().Peer(), identity.Asks(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	fmt.Fprintf(open, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := open.Read(make([]byte, 1<<12)); err != nil {
+		t.Fatal(err)
+	}
+
+	ended := leaver.member().Ended()
+	if err := master.member().Leave(context.Background(), leaver.opts.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := knock(master, identity.Asks("")); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("the master lets it in: %v", err)
+	}
+	eventually(t, "the others have it out, too", func() error {
+		if err := knock(stays, identity.Asks("")); err == nil {
+			return fmt.Errorf("it is let in")
+		}
+		return nil
+	})
+	open.SetReadDeadline(time.Now().Add(patient))
+	if _, err := open.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+		t.Errorf("the open connection goes on: %v", err)
+	}
+	for _, carries := range []byte{carriesRaft, carriesPush} {
+		c, err := tls.Dial("tcp", master.member().Peer(), identity.Asks(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Write(hello(carries, master.member().storage.serverID))
+		c.SetReadDeadline(time.Now().Add(patient))
+		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+			t.Errorf("%c: it is let in: %v", carries, err)
+		}
+		c.Close()
+	}
+	select {
+	case err := <-ended:
+		if err != ErrRemoved {
+			t.Errorf("the leaver ends with %v", err)
+		}
+	case <-time.After(patient):
+		t.Error("the leaver does not learn of it")
+	}
+	leaver.stop()
+	if master.refusals(reasonRemoved) == 0 {
+		t.Error("no refusal is counted")
+	}
+
+	// One that was down learns of it when it is back.
+	if err := master.member().Leave(context.Background(), down.opts.ID, true); err != nil {
+		t.Fatal(err)
+	}
+	m := down.start()
+	select {
+	case err := <-m.Ended():
+		if err != ErrRemoved {
+			t.Errorf("the one that was down ends with %v", err)
+		}
+	case <-time.After(patient):
+		t.Error("the one that was down does not learn of it")
+	}
+	down.stop()
+	if m := master.member(); !m.port.secure.removed(id) {
+		t.Errorf("%s is forgotten", id)
+	}
+}
+
+func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	sleeper := g.nodes[2]
+	sleeper.stop()
+	f4 := g.addSecure()
+	f4.start()
+	g.settle()
+	for f4.member() != g.master().member() {
+		ctx, cancel := context.WithTimeout(context.Background(), patient)
+		err := g.master().member().Transfer(ctx, f4.opts.ID)
+		cancel()
+		if err != nil {
+			t.Log(err)
+		}
+	}
+	g.settle()
+	g.nodes[0].stop()
+	sleeper.start()
+	eventually(t, "f2 and f4 and the sleeper go on", func() error {
+		if f := sleeper.member().Frontends(); f.Master == "" || len(f.Frontends) != 4 {
+			return fmt.Errorf("%+v", f)
+		}
+		return nil
+	})
+	mustPost(t, sleeper, alerts("bard/a", 4, 3))
+}
+
+func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
+	g := newSecureGroup(t, 1)
+	f1 := g.nodes[0]
+	for range 3 * maxHandshakes {
+		c, err := net.Dial("tcp", f1.member().Peer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	start := time.Now()
+	f2 := g.addSecure()
+	f2.start()
+	g.settle()
+	if took := time.Since(start); took > helloLimit*4/5 {
+		t.Errorf("joining took %s beside half-open connections", took)
+	}
+	if f1.refusals(reasonCrowded) < maxHandshakes {
+		t.Errorf("only %v were closed", f1.refusals(reasonCrowded))
+	}
+	s := f1.member().port.secure
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending.Len() > maxHandshakes {
+		t.Errorf("%d wait for a handshake", s.pending.Len())
+	}
+}
