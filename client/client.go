@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -31,8 +33,14 @@ type Options struct {
 	// Home is the id of the frontend that is asked first, for as long as it answers, and returned to when it is back. "": the one with
 	// the least load when the client first learns of the group.
 	Home string
+	// Key signs every event that is posted; see Post and Stream. nil: events are posted as they are.
+	Key ed25519.PrivateKey
 	// Transport carries the requests. nil: one of the client's own, which Close ends. Many clients in one program should share one (NewTransport).
 	Transport http.RoundTripper
+	// Token says who the client is, where it has no key to sign with, or wants more than to post. It is sent over TLS, and to this machine; not in the clear.
+	Token string
+	// TLS says which certificates are trusted, for URLs of https. nil: those that this machine trusts. It has no effect beside a Transport.
+	TLS *tls.Config
 	// Notify is called with what the client did by itself: what failed, where it went, when it came home. It is called from many goroutines and must
 	// not take long.
 	Notify func(Notice)
@@ -59,6 +67,9 @@ func New(urls []string, o Options) (*Client, error) {
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
+	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("the key has %d bytes; want %d, a private key of Ed25519", n, ed25519.PrivateKeySize)
+	}
 	f, err := newFrontends(urls, o.Home, o.Notify)
 	if err != nil {
 		return nil, err
@@ -77,7 +88,12 @@ func New(urls []string, o Options) (*Client, error) {
 	}
 	transport := o.Transport
 	if transport == nil {
-		transport = NewTransport(64)
+		own := NewTransport(64)
+		own.TLSClientConfig = o.TLS.Clone()
+		transport = own
+	}
+	if o.Token != "" {
+		transport = &bearer{"Bearer " + o.Token, transport}
 	}
 	c := &Client{o: o, frontends: f, http: &http.Client{Transport: transport}}
 	c.watches = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -98,7 +98,7 @@ func (v *conversation) mayEnd(quiet bool) bool {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.ending = s.sent == len(s.queue) && (s.closed || quiet && s.sent == 0)
+	v.ending = s.sent == len(s.queue) && (s.over() || quiet && s.sent == 0)
 	if v.ending {
 		v.stall.Reset(s.c.o.AttemptTimeout)
 	}
@@ -207,6 +207,7 @@ func (v *conversation) answered(r score.Result) error {
 		v.stall.Stop()
 	}
 	s.room.Broadcast()
+	s.signer.awaken(s)
 	s.mu.Unlock()
 	s.c.frontends.worked(v.url)
 	s.c.freshen(false)

@@ -25,6 +25,9 @@ func (p Page) query() url.Values {
 	return q
 }
 
+// PageQuery is the query of a page, for Get.
+func PageQuery(p Page) url.Values { return p.query() }
+
 func set(q url.Values, name, value string) {
 	if value != "" {
 		q.Set(name, value)

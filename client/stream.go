@@ -43,6 +43,18 @@ type Line struct {
 	Seq    uint64
 	JSON   []byte // one line, without its end; the stream keeps it until it is answered
 	Number int    // the caller's own; it comes back in the Answer
+	// Event stands for JSON that is still to be written, and signed where the client has a key. ID and Seq are its own then. It is read before the
+	// line is handed over, and not kept.
+	Event *score.Event
+
+	form bool // JSON is the signed form, and lacks the signature
+}
+
+func (l *Line) write(e *score.Event) (err error) {
+	if l.JSON, err = json.Marshal(e); err != nil {
+		return fmt.Errorf("event %q cannot be written as JSON: %w", e.ID, err)
+	}
+	return nil
 }
 
 // Answer says what became of a line.
@@ -83,6 +95,7 @@ type Stream struct {
 	err      error
 	progress time.Time // the last answer, or when the queue began to wait
 	stats    StreamStats
+	signer   *signer // nil: nothing is signed
 }
 
 type waiting struct {
@@ -113,25 +126,35 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	s := &Stream{c: c, o: o, more: make(chan struct{}, 1), done: make(chan struct{})}
 	s.room.L = &s.mu
 	s.ctx, s.cancel = context.WithCancel(ctx)
+	if len(c.o.Key) > 0 {
+		s.signer = newSigner(s, c.o.Key)
+	}
 	go s.run()
 	return s
 }
 
 // Send hands an event over; an event without an id is given one. It returns before the answer is there, and waits only for
 // room. Once the stream has failed it returns why, as Close does.
+//
+// Where the client has a key the event is signed, for which it needs a source and a seq; without a time it is given the present one.
 func (s *Stream) Send(e *score.Event) error {
 	if e.ID == "" {
 		e.ID = NewID()
 	}
-	b, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("event %q cannot be written as JSON: %w", e.ID, err)
+	if s.signer != nil && e.Time.IsZero() {
+		e.Time = time.Now().UTC()
 	}
-	return s.SendLine(Line{ID: e.ID, Seq: e.Seq, JSON: b})
+	return s.SendLine(Line{Event: e})
 }
 
-// SendLine is Send for an event that is JSON already. The line must have an identity: an id, or a source and a seq.
+// SendLine is Send for an event that is JSON already, or that the caller wants to know again. The line must have an identity: an id, or a source and a seq.
+// What is JSON already is not signed, but sent as it is.
 func (s *Stream) SendLine(l Line) error {
+	if l.Event != nil {
+		if err := s.prepare(&l); err != nil {
+			return err
+		}
+	}
 	s.mu.Lock()
 	for s.err == nil && !s.closed && !s.fits(&l) {
 		s.room.Wait()
@@ -143,14 +166,42 @@ func (s *Stream) SendLine(l Line) error {
 		}
 		return s.err
 	}
+	if g := s.signer; g != nil {
+		// What is signed already goes the same way, for the order's sake.
+		g.pending = append(g.pending, l)
+		g.count++
+		g.bytes += len(l.JSON)
+		g.awaken(s)
+		s.mu.Unlock()
+		return nil
+	}
+	s.push(l)
+	s.mu.Unlock()
+	s.poke()
+	return nil
+}
+
+// push puts a line at the end of the queue. The stream is locked.
+func (s *Stream) push(l Line) {
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
 	}
 	s.queue = append(s.queue, waiting{Line: l})
 	s.bytes += len(l.JSON)
-	s.mu.Unlock()
-	s.poke()
-	return nil
+}
+
+// unqueued counts the events that are not signed yet, and their bytes. The stream is locked.
+func (s *Stream) unqueued() (n, bytes int) {
+	if s.signer == nil {
+		return 0, 0
+	}
+	return s.signer.count, s.signer.bytes
+}
+
+// over tells whether nothing more will come into the queue. The stream is locked.
+func (s *Stream) over() bool {
+	n, _ := s.unqueued()
+	return s.closed && n == 0
 }
 
 func (s *Stream) fits(l *Line) bool {
@@ -158,7 +209,9 @@ func (s *Stream) fits(l *Line) bool {
 	if l.Seq == 0 {
 		window = min(window, idWindow)
 	}
-	return len(s.queue) == 0 || len(s.queue) < window && s.bytes+len(l.JSON) <= maxWaiting
+	unqueued, bytes := s.unqueued()
+	n := len(s.queue) + unqueued
+	return n == 0 || n < window && s.bytes+bytes+len(l.JSON) <= maxWaiting
 }
 
 // Close waits until every event is answered and ends the stream. The error is a *RefusedError if one was refused; a *score.Problem if the
@@ -167,6 +220,7 @@ func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
+	s.signer.awaken(s)
 	s.mu.Unlock()
 	s.poke()
 	<-s.done
@@ -232,7 +286,7 @@ func (s *Stream) run() {
 func (s *Stream) waitForWork() bool {
 	for {
 		s.mu.Lock()
-		n, closed := len(s.queue), s.closed
+		n, over := len(s.queue), s.over()
 		s.mu.Unlock()
 		if s.ctx.Err() != nil {
 			s.end(context.Cause(s.ctx))
@@ -241,7 +295,7 @@ func (s *Stream) waitForWork() bool {
 		if n > 0 {
 			return true
 		}
-		if closed {
+		if over {
 			return false
 		}
 		select {
@@ -260,6 +314,7 @@ func (s *Stream) end(err error) {
 	s.err = err
 	s.queue, s.bytes, s.sent = nil, 0, 0
 	s.room.Broadcast()
+	s.signer.awaken(s)
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {

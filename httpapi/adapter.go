@@ -35,7 +35,7 @@ func requestOf(r *front.Request) *http.Request {
 	for _, field := range [...]struct {
 		name  string
 		value []byte
-	}{{"Accept", r.Accept}, {"If-None-Match", r.IfNoneMatch}, {"Cache-Control", r.CacheControl}} {
+	}{{"Accept", r.Accept}, {"If-None-Match", r.IfNoneMatch}, {"Cache-Control", r.CacheControl}, {"Authorization", r.Authorization}, {"Origin", r.Origin}} {
 		if len(field.value) > 0 {
 			h[field.name] = []string{string(field.value)}
 		}

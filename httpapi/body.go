@@ -55,9 +55,13 @@ func unsupported(field, format string, args ...any) *score.Problem {
 }
 
 // buffer is a byte slice that is used again: first for a body, then for its answer.
-type buffer struct{ b []byte }
+type buffer struct {
+	b    []byte
+	of   *load // that the memory is counted in; nil: it is not
+	held int
+}
 
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 2<<10)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 2<<10)} }}
 
 // maxPooled keeps a few large bodies from holding their memory for ever.
 const maxPooled = 64 << 10
@@ -71,6 +75,10 @@ const (
 func newBuffer() *buffer { return buffers.Get().(*buffer) }
 
 func (b *buffer) free() {
+	if b.of != nil {
+		b.of.bytes.Add(-int64(b.held))
+		b.of, b.held = nil, 0
+	}
 	if cap(b.b) <= maxPooled {
 		b.b = b.b[:0]
 		buffers.Put(b)
@@ -88,7 +96,12 @@ func (p *port) readBody(w http.ResponseWriter, r *http.Request, b *buffer) error
 	b.b = b.b[:0]
 	for {
 		if len(b.b) == cap(b.b) {
-			b.b = slices.Grow(b.b, cap(b.b))
+			more := cap(b.b)
+			if !p.hold(more) {
+				return p.bodiesFull()
+			}
+			b.of, b.held = &p.load, b.held+more
+			b.b = slices.Grow(b.b, more)
 		}
 		n, err := r.Body.Read(b.b[len(b.b):cap(b.b)])
 		b.b = b.b[:len(b.b)+n]

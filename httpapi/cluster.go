@@ -2,10 +2,13 @@ package httpapi
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -74,11 +77,39 @@ func (p *port) join(w http.ResponseWriter, r *http.Request) error {
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fieldProblem("url", "got %s; want where clients reach it, such as http://127.0.0.1:8001", quoted(m.URL))
 	}
+	who := callerOf(r)
+	if problem := mayJoin(who, m); problem != nil {
+		return p.refuse(refusedRole, problem)
+	}
 	if err := p.group.Join(r.Context(), m); err != nil {
+		return err
+	}
+	if err := p.note(r, "took in %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {
 		return err
 	}
 	return p.sayFrontends(w, r)
 }
+
+// mayJoin says why the caller may not say this of a member. A member may only speak of itself.
+func mayJoin(who *caller, m score.NewMember) *score.Problem {
+	if who.covers(score.RoleOperator) || who.member == anyMember {
+		return nil
+	}
+	id, instance, _ := strings.Cut(who.member, "@")
+	if id == m.ID && (m.Instance == "" || instance == m.Instance) {
+		return nil
+	}
+	return score.Problemf(score.Forbidden, "the certificate is that of %s, which lets %s join and nobody else", quoted(who.member), quoted(id))
+}
+
+// note puts what is done to the group into the trail.
+func (p *port) note(r *http.Request, format string, args ...any) error {
+	note := fmt.Sprintf(format, args...)
+	return p.group.ChangeAccess(r.Context(), score.AccessChange{At: time.Now().UTC(), By: callerOf(r).name(), Note: note[:min(len(note), maxNote)]})
+}
+
+// maxNote is less than what the store takes.
+const maxNote = 512
 
 // leave takes a member out of the group.
 func (p *port) leave(w http.ResponseWriter, r *http.Request) error {
@@ -94,7 +125,15 @@ func (p *port) leave(w http.ResponseWriter, r *http.Request) error {
 		}
 		force = force || given == ""
 	}
-	if err := p.group.Leave(r.Context(), mux.Vars(r)["id"], force); err != nil {
+	id := mux.Vars(r)["id"]
+	if !score.ValidPath(id) {
+		return fieldProblem("id", "got %s; want letters, digits and ._~-", quoted(id))
+	}
+	// It is noted before it is done, as is a transfer: afterwards this may not be the master any more.
+	if err := p.note(r, "asked %s to leave, by force %t", id, force); err != nil {
+		return err
+	}
+	if err := p.group.Leave(r.Context(), id, force); err != nil {
 		return err
 	}
 	return p.sayFrontends(w, r)
@@ -106,6 +145,12 @@ func (p *port) transfer(w http.ResponseWriter, r *http.Request) error {
 		To string `json:"to"`
 	}
 	if err := p.decodeBody(w, r, &body, optional); err != nil {
+		return err
+	}
+	if body.To != "" && !score.ValidPath(body.To) {
+		return fieldProblem("to", "got %s; want the id of a frontend", quoted(body.To))
+	}
+	if err := p.note(r, "asked to hand the mastership to %s", cmp.Or(body.To, "any other")); err != nil {
 		return err
 	}
 	if err := p.group.Transfer(r.Context(), body.To); err != nil {
@@ -126,6 +171,9 @@ func (p *port) setCacheMode(w http.ResponseWriter, r *http.Request) error {
 		return fieldProblem("mode", "got %s; want %s or %s", quoted(string(body.Mode)), score.Push, score.Pull)
 	}
 	if err := p.group.SetCacheMode(r.Context(), body.Mode); err != nil {
+		return err
+	}
+	if err := p.note(r, "set the mode to %s", body.Mode); err != nil {
 		return err
 	}
 	return p.sayFrontends(w, r)

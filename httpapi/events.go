@@ -42,7 +42,7 @@ func (p *port) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := p.readBody(w, r, b); err != nil {
 		return err
 	}
-	if b.b, err = p.postJSON(r.Context(), b.b[:0], b.b); err != nil {
+	if b.b, err = p.postJSON(r.Context(), callerOf(r), b.b[:0], b.b); err != nil {
 		return err
 	}
 	h := w.Header()
@@ -54,12 +54,21 @@ func (p *port) postEvents(w http.ResponseWriter, r *http.Request) error {
 
 // postJSON posts what a JSON body has, all or none, and appends the answer to dst, which may share the memory of body. With an error nothing
 // was appended.
-func (p *port) postJSON(ctx context.Context, dst, body []byte) ([]byte, error) {
+func (p *port) postJSON(ctx context.Context, who *caller, dst, body []byte) ([]byte, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event, or an array of them")
 	}
 	events, _, problem := score.DecodeArray(body)
 	if problem != nil {
+		return dst, problem
+	}
+	if n, problem := p.vouched(ctx, who, events); problem != nil {
+		if len(events) > 1 {
+			problem = atIndex(problem, n)
+		}
+		return dst, problem
+	}
+	if problem := p.withinRate(events); problem != nil {
 		return dst, problem
 	}
 	complete(events)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type fakeGroup struct {
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	ready     error
 	records   *fakeRecords
+	access    atomic.Pointer[score.Access]
 
 	mu      sync.Mutex
 	feed    *cache.Feed
@@ -204,6 +206,7 @@ type fakeRecords struct {
 	events   []score.TimelineEvent
 	medals   map[string]*score.MedalTable
 	bards    map[string]score.Bard
+	trail    []score.Audit
 }
 
 func (v *fakeRecords) Revision() uint64 { return v.revision }

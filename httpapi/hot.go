@@ -117,6 +117,10 @@ func (p *port) appendHotProblem(dst []byte, r *front.Request, problem *score.Pro
 	if passes(problem.Status) {
 		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)
 	}
+	if problem.Status == http.StatusUnauthorized {
+		dst = append(dst, "Www-Authenticate: "+authenticate+"\r\n"...)
+	}
+	dst = append(dst, noSniffLine...)
 	return append(r.AppendEnd(dst), body...)
 }
 
@@ -127,13 +131,26 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	default:
 		return dst, 0, errNotHot
 	}
-	if len(r.Body) > p.limits.MaxBodyBytes {
+	if len(r.Body) > p.limits.MaxBodyBytes || len(r.Origin) > 0 {
 		return dst, 0, errNotHot
 	}
+	c := credentials{peer: r.Peer}
+	if len(r.Authorization) > 0 {
+		c.authorization = []string{string(r.Authorization)}
+	}
+	who, problem := p.admit(ctx, toPost, c, string(r.Query))
+	if problem != nil {
+		return dst, 0, problem
+	}
+	leave, problem := p.enter(toPost, who)
+	if problem != nil {
+		return dst, 0, problem
+	}
+	defer leave()
 	b := newBuffer()
 	defer b.free()
 	var err error
-	if b.b, err = p.postJSON(ctx, b.b[:0], r.Body); err != nil {
+	if b.b, err = p.postJSON(ctx, who, b.b[:0], r.Body); err != nil {
 		return dst, 0, err
 	}
 	dst = front.AppendStatus(dst, http.StatusOK)
@@ -141,6 +158,6 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	dst = strconv.AppendInt(dst, int64(len(b.b)), 10)
 	dst = append(dst, "\r\nContent-Type: "+typeJSON+"\r\nLaurel-Frontend: "...)
 	dst = append(dst, p.id[0]...)
-	dst = append(dst, "\r\n"...)
+	dst = append(dst, "\r\n"+noSniffLine...)
 	return append(r.AppendEnd(dst), b.b...), http.StatusOK, nil
 }

@@ -13,7 +13,7 @@ import (
 // hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
 // allocates nothing, and asks for one thing only that may change: the answer itself.
 func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
-	if len(r.Query) > 0 || len(r.Accept) > 0 && !plainAccept(r.Accept) {
+	if len(r.Query) > 0 || len(r.Accept) > 0 && !plainAccept(r.Accept) || p.private || p.origins != nil && len(r.Origin) > 0 || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
 	e := p.group.Hit(r.Path[len("/v1/"):])
@@ -21,6 +21,9 @@ func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
 		return dst, 0
 	}
 	p.metrics.reads.hit.Add(1)
+	if p.late.Load() {
+		r.Pause = restAfterHit
+	}
 	m := e.Memo.Load()
 	if m == nil || m.Head == nil {
 		m = p.memo(e)
@@ -53,7 +56,10 @@ func (p *port) memo(e *cache.Entry) *cache.Memo {
 // writes them.
 func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string) []byte {
 	dst = front.AppendStatus(dst, status)
-	dst = append(dst, "Access-Control-Allow-Origin: *\r\nCache-Control: no-cache\r\n"...)
+	if p.origins == nil {
+		dst = append(dst, "Access-Control-Allow-Origin: *\r\n"...)
+	}
+	dst = append(dst, "Cache-Control: no-cache\r\n"...)
 	if status == http.StatusOK {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(e.Body)), 10)
@@ -65,7 +71,11 @@ func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string)
 	dst = append(dst, p.id[0]...)
 	dst = append(dst, "\r\nLaurel-Mode: "+string(score.Push)+"\r\nLaurel-Revision: "...)
 	dst = strconv.AppendUint(dst, e.Revision, 10)
-	return append(dst, "\r\nVary: Accept\r\n"...)
+	dst = append(dst, "\r\nVary: Accept\r\n"...)
+	if p.origins != nil {
+		dst = append(dst, "Vary: Origin\r\n"...)
+	}
+	return append(dst, noSniffLine...)
 }
 
 // hotReads are the routes of questions.

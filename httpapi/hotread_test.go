@@ -47,6 +47,11 @@ func questions() (all []twin) {
 	}
 	twice("Cache-Control", rawGet(path, "Cache-Control: no-cache, max-stale=3"))
 	twice("many fields", rawGet(path, "User-Agent: curl/8", "Accept: */*", "Accept-Encoding: gzip", "Connection: keep-alive", "Cookie: a=b"))
+	twice("with a token", rawGet(path, bearer(courtBard)))
+	twice("with a wrong token", rawGet(path, "Authorization: Bearer x"))
+	twice("with a token in the URL", rawGet(path+"?token=x"))
+	twice("from a page", rawGet(path, "Origin: http://a.example"))
+	twice("from a page of the group", rawGet(path, "Origin: http://127.0.0.1:8002"))
 	twice("two fields", rawGet(path, "Accept: text/plain", "Accept: application/json"))
 	all = append(all, twin{name: "HEAD", raw: strings.Replace(rawGet("/livez"), "GET", "OPTIONS", 1), answers: 1},
 		twin{name: "close", raw: rawGet(path, "Connection: close"), answers: 1},
@@ -98,9 +103,23 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 			g.elsewhere, g.forward = true, func(http.ResponseWriter, *http.Request) error { return io.ErrNoProgress }
 		},
 	}
+	tunes := map[string]func(*Options){
+		"private":         func(o *Options) { o.Private = true },
+		"list of origins": func(o *Options) { o.Origins = []string{"http://a.example"} },
+	}
+	for name := range tunes {
+		states[name] = func(g *fakeGroup) {
+			g.keeps = true
+			newCourt(t, g)
+		}
+	}
 	for name, set := range states {
 		t.Run(name, func(t *testing.T) {
-			plain, hot := newWay(t, false), newWay(t, true)
+			tune := tunes[name]
+			if tune == nil {
+				tune = func(*Options) {}
+			}
+			plain, hot := newWay(t, false, tune), newWay(t, true, tune)
 			set(plain.group)
 			set(hot.group)
 			for _, c := range questions() {

@@ -7,10 +7,12 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +33,8 @@ type Records interface {
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
 	Medals(competition string) (t *score.MedalTable, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)
+	// Audit lists the trail of changes of who may do what, and of the group, in order. After and next are numbers of lines, next 0 at the end.
+	Audit(after uint64, limit int) (list []score.Audit, next uint64, err error)
 }
 
 // Ask makes the answer to a question from a view of the store: the body, nil if there is no such thing, and the revision that last changed
@@ -39,6 +43,8 @@ type Ask func(Records) (body []byte, revision uint64, err error)
 
 // Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
 // *score.Problem where a client can do something about them.
+//
+// One whose members have certificates is a Trust, too.
 type Group interface {
 	// ID is this frontend's; it never changes.
 	ID() string
@@ -76,7 +82,10 @@ type Group interface {
 	Ready(ctx context.Context) error
 	Frontends() score.Frontends
 
-	// SetCacheMode, Join, Leave and Transfer work at the master only.
+	// Access is who may do what, as far as this frontend has applied the log. It does not change.
+	Access() *score.Access
+	// ChangeAccess, SetCacheMode, Join, Leave and Transfer work at the master only.
+	ChangeAccess(ctx context.Context, c score.AccessChange) error
 	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 	Join(ctx context.Context, m score.NewMember) error
 	Leave(ctx context.Context, id string, force bool) error
@@ -92,6 +101,14 @@ type Options struct {
 	// Gatherer is what /metrics shows; nil for an empty page.
 	Gatherer prometheus.Gatherer
 	Limits   Limits // zero members are the defaults
+	// Secure says that the frontend belongs to a group in which callers show who they are, also while it does not know yet what the store says.
+	Secure bool
+	// Private shows nothing to who has not at least the role reader, but whether the process lives.
+	Private bool
+	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
+	Origins []string
+	// TLS has Front speak it, too; nil: only HTTP in the clear.
+	TLS *tls.Config
 }
 
 // API answers Laurel's HTTP interface for one frontend. It is safe for concurrent use.
@@ -102,15 +119,32 @@ type API struct {
 	gatherer prometheus.Gatherer
 	limits   Limits
 	id       []string // the Laurel-Frontend header
-	hub      *watch.Hub
-	painted  lastPainted
-	closed   chan struct{}
-	close    sync.Once
+	secure   bool
+	private  bool
+	origins  map[string]bool // nil: any
+	trust    Trust
+	tls      *tls.Config
+	rates    *rates
+	load     load
+	late     atomic.Bool // whoever is to run here waits long
+	awaited  chan struct{}
+	verifier score.Verifier
+
+	sameOrigin *http.CrossOriginProtection
+
+	hub     *watch.Hub
+	painted lastPainted
+	closed  chan struct{}
+	close   sync.Once
 }
 
 // New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
 func New(g Group, o Options) *API {
-	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()}}
+	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()},
+		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited)}
+	a.sameOrigin = a.ownOrigins()
+	a.trust, _ = g.(Trust)
+	a.rates = newRates(a.limits)
 	if a.log == nil {
 		a.log = slog.Default()
 	}
@@ -123,6 +157,7 @@ func New(g Group, o Options) *API {
 	g.Carry(newLoadMeter(a).load)
 	a.closed = make(chan struct{})
 	go a.sendHome()
+	go a.feel()
 	return a
 }
 

@@ -3,7 +3,9 @@ package httpapi
 import (
 	"cmp"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"laurel/httpapi/front"
@@ -13,9 +15,14 @@ import (
 const (
 	// MaxConnections is how many connections the HTTP port holds at once; who listens there sets it.
 	MaxConnections = 16384
+	// ConnectionsPerAddress is how many of them one address may have: as many as a stadium behind one router needs, and few enough that it takes
+	// many to fill the port.
+	ConnectionsPerAddress = 2048
 	// MaxHeaderBytes bounds the header of a request, and HeaderTimeout the time for it.
 	MaxHeaderBytes = 16 << 10
 	HeaderTimeout  = 5 * time.Second
+	// MaxHTTP2Streams is how many requests of one connection of HTTP/2 are answered at once.
+	MaxHTTP2Streams = 100
 	// IdleTimeout is how long a connection may rest between two requests.
 	IdleTimeout = 120 * time.Second
 	// MaxBodyBytes bounds a JSON body, and BodyTimeout the time for it.
@@ -44,6 +51,16 @@ type Limits struct {
 	BodyTimeout   time.Duration
 	AnswerTimeout time.Duration
 	StreamIdle    time.Duration
+
+	EventsPerCaller          int
+	PostsPerAddress          int
+	ReadsPerAddress          int
+	ConnectionsPerAddress    int
+	MaxReads, MaxPosts       int
+	MaxPostBytes, MaxStreams int
+	StreamsPerAddress        int
+	// Proxies are networks whose addresses are not one client each: of proxies, and of those who make load to measure. This machine always is one.
+	Proxies []netip.Prefix
 }
 
 func (l Limits) orDefault() Limits {
@@ -52,6 +69,17 @@ func (l Limits) orDefault() Limits {
 		BodyTimeout:   cmp.Or(l.BodyTimeout, BodyTimeout),
 		AnswerTimeout: cmp.Or(l.AnswerTimeout, AnswerTimeout),
 		StreamIdle:    cmp.Or(l.StreamIdle, StreamIdle),
+
+		EventsPerCaller:       cmp.Or(l.EventsPerCaller, EventsPerCaller),
+		PostsPerAddress:       cmp.Or(l.PostsPerAddress, PostsPerAddress),
+		ReadsPerAddress:       cmp.Or(l.ReadsPerAddress, ReadsPerAddress),
+		ConnectionsPerAddress: cmp.Or(l.ConnectionsPerAddress, ConnectionsPerAddress),
+		MaxReads:              cmp.Or(l.MaxReads, MaxReads),
+		MaxPosts:              cmp.Or(l.MaxPosts, MaxPosts),
+		MaxPostBytes:          cmp.Or(l.MaxPostBytes, MaxPostBytes),
+		MaxStreams:            cmp.Or(l.MaxStreams, MaxStreams),
+		StreamsPerAddress:     cmp.Or(l.StreamsPerAddress, StreamsPerAddress),
+		Proxies:               l.Proxies,
 	}
 }
 
@@ -63,7 +91,15 @@ func (a *API) Server(h http.Handler) *http.Server {
 		MaxHeaderBytes:    MaxHeaderBytes,
 		ReadHeaderTimeout: HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ConnContext:       front.ConnContext,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          MaxHTTP2Streams,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     256 << 10,
+			SendPingTimeout:               30 * time.Second,
+			WriteByteTimeout:              10 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -71,5 +107,20 @@ func (a *API) Server(h http.Handler) *http.Server {
 func (a *API) Front() *front.Server {
 	p := &port{API: a, name: "client", forwards: true}
 	s := a.Server(newRouter(p))
-	return front.New(s, p.hot(s), a.limits.AnswerTimeout)
+	f := front.New(s, p.hot(s), a.limits.AnswerTimeout)
+	if a.tls != nil {
+		f.TLS(a.tls, func(err error) {
+			a.metrics.refused.WithLabelValues(refusedHandshake).Inc()
+			a.log.Debug("no TLS came about", "error", err)
+		})
+	}
+	return f
+}
+
+// Limited is l with at most MaxConnections, and of one address with ConnectionsPerAddress. More of one address are closed at once; more of all wait.
+func (a *API) Limited(l net.Listener) net.Listener {
+	each := front.Each{Most: a.limits.ConnectionsPerAddress, Exempt: a.limits.exempt, Refused: func(addr netip.Addr) {
+		a.metrics.refused.WithLabelValues(refusedCrowded).Inc()
+	}}
+	return front.Limit(each.Limit(l), MaxConnections)
 }

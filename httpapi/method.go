@@ -10,21 +10,19 @@ import (
 	"laurel/score"
 )
 
-// anyOrigin lets pages of any origin read: what is read here is public, and asks for no credentials.
-var anyOrigin = []string{"*"}
-
 // statusGone is what is logged and counted for a client that did not wait for its answer.
 const statusGone = 499
 
 // method is one method of one path. It is the one place where requests are counted and logged and where errors are written.
 type method struct {
 	port    *port
+	need    need
 	handle  handler
 	metrics requestMetrics
 }
 
-func (p *port) method(path, name string, h handler) *method {
-	return &method{port: p, handle: h, metrics: p.metrics.request(p.name, path, name)}
+func (p *port) method(path, name string, n need, h handler) *method {
+	return &method{port: p, need: n, handle: h, metrics: p.metrics.request(p.name, path, name)}
 }
 
 func (m *method) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,14 +30,14 @@ func (m *method) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res := &response{ResponseWriter: w}
 	// Not supported by writers that stand on no connection: then there is nothing to bound.
 	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(m.port.limits.AnswerTimeout))
-	w.Header()["Laurel-Frontend"] = m.port.id
-	if r.Method == http.MethodGet {
-		w.Header()["Access-Control-Allow-Origin"] = anyOrigin
-	}
+	h := w.Header()
+	h["Laurel-Frontend"] = m.port.id
+	h["X-Content-Type-Options"] = headerNoSniff
+	m.port.letPagesRead(res, r)
 	m.port.metrics.inFlight.Inc()
 	defer m.port.metrics.inFlight.Dec()
 
-	err := m.handle(res, r)
+	err := m.admitted(res, r)
 	if err != nil {
 		m.port.fail(res, r, err)
 	}
@@ -48,6 +46,24 @@ func (m *method) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if m.port.logs(r.Context()) {
 		m.port.logRequest(r.Context(), r.Method, r.URL.Path, res.code(), took, err)
 	}
+}
+
+// admitted has the request handled if its caller may make it, and there is room for it.
+func (m *method) admitted(w http.ResponseWriter, r *http.Request) error {
+	p := m.port
+	if err := p.sameOrigin.Check(r); err != nil && p.forwards {
+		return p.refuse(refusedOrigin, score.Problemf(score.Forbidden, "a page of another origin may not change anything here"))
+	}
+	who, problem := p.admit(r.Context(), m.need, p.credentials(r), r.URL.RawQuery)
+	if problem != nil {
+		return problem
+	}
+	leave, problem := p.enter(m.need, who)
+	if problem != nil {
+		return problem
+	}
+	defer leave()
+	return m.handle(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 }
 
 // logs tells whether requests are logged, so that those that are not cost nothing for it.
@@ -91,18 +107,22 @@ type response struct {
 	http.ResponseWriter
 	status int
 	stream bool // says nothing about how long an answer takes
+	varies bool // the answer depends on the origin of the page that asks
 }
 
 func (w *response) WriteHeader(status int) {
 	if w.status == 0 && status >= http.StatusOK {
 		w.status = status
+		if w.varies {
+			w.Header().Add("Vary", "Origin")
+		}
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
 func (w *response) Write(b []byte) (int, error) {
 	if w.status == 0 {
-		w.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriter.Write(b)
 }

@@ -21,6 +21,8 @@ type metrics struct {
 	problems problemCounters
 	events   eventCounters
 	reads    readCounters
+	refused  *prometheus.CounterVec
+	delay    prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -44,8 +46,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Events posted here that the store has answered, by what became of them."}, []string{"status"})
 	m.events = eventCounters{applied: events.WithLabelValues(score.Applied), duplicate: events.WithLabelValues(score.Duplicate),
 		refused: events.WithLabelValues("refused")}
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_refused_total",
+		Help: "Requests, events of streams and connections that were refused for who made them or for how much it was, by reason."}, []string{"reason"})
+	m.delay = newDelay()
+	for _, reason := range reasons {
+		m.refused.WithLabelValues(reason)
+	}
 	if r != nil {
-		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
+		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events, m.refused, m.delay)
 		m.reads.register(r)
 	}
 	return m
@@ -143,7 +151,7 @@ func (m *metrics) request(port, route, method string) requestMetrics {
 		return m.requests.WithLabelValues(port, route, method, strconv.Itoa(status))
 	}
 	usual := map[int]prometheus.Counter{}
-	for _, status := range [...]int{http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusNotFound, http.StatusConflict,
+	for _, status := range [...]int{http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
 		http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		usual[status] = count(status)
 	}

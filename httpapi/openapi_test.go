@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/trust"
 )
 
 func openAPI(t *testing.T) map[string]any {
@@ -98,7 +99,7 @@ func TestOpenAPIReferencesLeadSomewhere(t *testing.T) {
 	walk(doc)
 	for _, kind := range keysOf(t, doc, "components") {
 		for _, name := range keysOf(t, doc, "components", kind) {
-			if ref := "#/components/" + kind + "/" + name; !used[ref] && name != "Retry-After" {
+			if ref := "#/components/" + kind + "/" + name; !used[ref] && name != "Retry-After" && kind != "securitySchemes" {
 				t.Errorf("nothing refers to %s", ref)
 			}
 		}
@@ -113,6 +114,9 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": scorePage{}, "TimelinePage": timelinePage{},
 		"CompetitionDefine": score.CompetitionDefine{}, "ContestDefine": score.ContestDefine{}, "ContestStatus": score.ContestStatus{}, "ScorePlay": score.ScorePlay{},
 		"ScoreSet": score.ScoreSet{}, "ResultSet": score.ResultSet{}, "MedalAward": score.MedalAward{}, "MedalRevoke": score.MedalRevoke{},
+		"Access": score.AccessView{}, "Grant": score.Grant{}, "JoinToken": score.JoinTokenView{}, "Authority": score.AuthorityView{}, "NewGrant": score.NewGrant{},
+		"Granted": score.Granted{}, "NewJoinToken": score.NewJoinToken{}, "JoinTokenMade": score.JoinTokenMade{}, "Enrollment": trust.Enrollment{}, "Issued": trust.Issued{},
+		"AuditPage": score.AuditPage{}, "Audit": score.Audit{}, "KeyPage": keyPage{}, "Key": score.KeyView{},
 		"EventVoid": score.EventVoid{}, "Alert": score.Alert{},
 	} {
 		want := members(reflect.TypeOf(v))

@@ -3,14 +3,20 @@ package httpapi
 import (
 	"net/http"
 	"strings"
+
+	"laurel/httpapi/front"
 )
 
 // frontText tells people with curl what there is.
 func frontText(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
-	h.Set("X-Content-Type-Options", "nosniff") // the host that it repeats is the client's
+	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
-	writeBody(w, typeText, []byte(strings.ReplaceAll(pageText, "{url}", "http://"+plain(r.Host))))
+	scheme := "http://"
+	if front.PeerOf(r).TLS != nil {
+		scheme = "https://"
+	}
+	writeBody(w, typeText, []byte(strings.ReplaceAll(pageText, "{url}", scheme+plain(r.Host))))
 	return nil
 }
 
@@ -42,6 +48,11 @@ The group
   curl -X DELETE {url}/v1/cluster/members/f4
   curl -X POST {url}/v1/cluster/transfer
   curl -X PUT -H 'Content-Type: application/json' {url}/v1/cluster/cache -d '{"mode":"push"}'
+Who may do what. Tokens are made by an operator: laurel access grant; where the group was begun with --insecure nobody needs one.
+  curl -H "Authorization: Bearer $LAUREL_TOKEN" {url}/v1/access
+  curl -H "Authorization: Bearer $LAUREL_TOKEN" {url}/v1/audit
+  curl {url}/v1/keys
+How the frontend does
   curl {url}/livez {url}/readyz
   curl {url}/metrics
 

@@ -12,6 +12,9 @@ import (
 // retryAfter is the Retry-After of every 429 and 503, in seconds: what can pass by itself passes that fast.
 const retryAfter = "1"
 
+// authenticate is the WWW-Authenticate of every 401.
+const authenticate = `Bearer realm="laurel"`
+
 const typeProblem = "application/problem+json"
 
 // writeProblem answers with p and its status.
@@ -24,6 +27,9 @@ func writeProblem(w http.ResponseWriter, p *score.Problem) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if passes(p.Status) {
 		h.Set("Retry-After", retryAfter)
+	}
+	if p.Status == http.StatusUnauthorized {
+		h.Set("Www-Authenticate", authenticate)
 	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // the client is gone; nobody is left to tell

@@ -168,6 +168,11 @@ func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
 	if !p.forwards {
 		return p.notMaster()
 	}
+	member := noMember
+	if who := callerOf(r); who != nil && who.member != "" {
+		member = who.member
+	}
+	r.Header.Set(callerHeader, member) // whatever the client said there
 	return p.group.Forward(w, r)
 }
 

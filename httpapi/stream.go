@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -17,8 +18,17 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 	if res, ok := w.(*response); ok {
 		res.stream = true
 	}
-	// Not supported where there is no connection to read from and write to.
-	_ = http.NewResponseController(w).EnableFullDuplex()
+	who := callerOf(r)
+	leave, problem := p.enterStream(who)
+	if problem != nil {
+		return problem
+	}
+	defer leave()
+	// Not supported where there is no connection to read from and write to. With HTTP/2 a deadline passes also while nothing is written, so there is
+	// none but for each write.
+	control := http.NewResponseController(w)
+	_ = control.EnableFullDuplex()
+	_ = control.SetWriteDeadline(time.Time{})
 	ahead := readAhead(w, r.Body, p.limits.StreamIdle)
 	defer ahead.stop()
 	answers := &answerStream{w: w, ahead: ahead, idle: p.limits.StreamIdle}
@@ -26,23 +36,11 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 	posted := 0
 	for {
 		c := ahead.next()
-		if len(c.events) > 0 {
-			complete(c.events)
-			results, err := p.post(r.Context(), score.Post{Events: c.events, Mode: score.UntilRefused})
-			if err != nil {
-				return p.breakOff(answers, &c.events[0], posted, err)
-			}
-			last := &results[len(results)-1]
-			refused := last.Problem != nil
-			if refused {
-				last.Problem = atIndex(last.Problem, posted+len(results)-1)
-				p.metrics.problems.count(last.Problem.Code)
-			}
-			if err := answers.write(results); err != nil || refused {
-				return err
-			}
-			posted += len(results)
+		n, refused, err := p.postChunk(r.Context(), who, c.events, posted, answers)
+		if err != nil || refused {
+			return err
 		}
+		posted += n
 		switch c.end {
 		case nil:
 		case io.EOF:
@@ -53,6 +51,40 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 			return answers.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
+}
+
+// postChunk posts the events of a stream that have come, as fast as those may who vouch for them. It tells how many it has answered, and whether the
+// stream is over because one was not taken.
+func (p *port) postChunk(ctx context.Context, who *caller, events []score.Event, before int, answers *answerStream) (done int, over bool, err error) {
+	good, stranger := p.vouched(ctx, who, events)
+	for done < good {
+		budget, n := p.paced(events[done:good])
+		if budget != nil {
+			if err := budget.WaitN(ctx, n); err != nil {
+				return done, false, err // the client is gone
+			}
+		}
+		part := events[done : done+n]
+		complete(part)
+		results, err := p.post(ctx, score.Post{Events: part, Mode: score.UntilRefused})
+		if err != nil {
+			return done, true, p.breakOff(answers, &part[0], before+done, err)
+		}
+		last := &results[len(results)-1]
+		refused := last.Problem != nil
+		if refused {
+			last.Problem = atIndex(last.Problem, before+done+len(results)-1)
+			p.metrics.problems.count(last.Problem.Code)
+		}
+		if err := answers.write(results); err != nil || refused {
+			return done, refused, err
+		}
+		done += len(results)
+	}
+	if stranger != nil {
+		return done, true, p.breakOff(answers, &events[good], before+good, stranger)
+	}
+	return done, false, nil
 }
 
 // breakOff says that a chunk as a whole came to nothing, or to nobody knows what: by the status while that can still be said, else in
@@ -108,6 +140,7 @@ func (s *answerStream) write(results []score.Result) error {
 	if err := rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
+	_ = rc.SetWriteDeadline(time.Time{})
 	return nil
 }
 

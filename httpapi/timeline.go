@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -66,14 +67,34 @@ func timeline(id, query string) (question, error) {
 }
 
 func timelineText(b *bytes.Buffer, page *timelinePage) {
-	t := newTable(b, "REVISION", "TIME", "TYPE", "ID", "DATA")
+	vouched := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return voucherText(&e) != "" })
+	headings := []string{"REVISION", "TIME", "TYPE", "ID", "DATA"}
+	if vouched {
+		headings = slices.Insert(headings, 4, "BY")
+	}
+	t := newTable(b, headings...)
 	for _, e := range page.Events {
 		data := string(e.Data)
 		if e.VoidedBy != "" {
 			data = "(voided by " + e.VoidedBy + ") " + data
 		}
-		t.row(strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data)
+		cells := []string{strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data}
+		if vouched {
+			cells = slices.Insert(cells, 4, voucherText(&e))
+		}
+		t.row(cells...)
 	}
 	t.end()
 	nextText(b, page.Next)
+}
+
+// voucherText is who vouches for an event, in short: laurel verify tells the names, and whether it is true.
+func voucherText(e *score.TimelineEvent) string {
+	switch {
+	case e.Key != "":
+		return "key " + e.Key[:min(len(e.Key), 8)]
+	case e.Token != "":
+		return "token " + e.Token[:min(len(e.Token), 8)]
+	}
+	return ""
 }

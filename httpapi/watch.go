@@ -69,6 +69,9 @@ func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if p.strained() {
+		return p.strain()
+	}
 	lastID := r.Header.Get("Last-Event-Id")
 	if given := q.Get("last_event_id"); given != "" {
 		lastID = given
@@ -84,14 +87,18 @@ func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
 		return watchProblem(err)
 	}
 	first = append(fmt.Appendf(nil, "retry: %d\n\n", (retryLeast+rand.N(retrySpread)).Milliseconds()), first...)
-	conn, err := p.streamConn(w, first)
+	conn, err := p.streamConn(w, r, first)
 	if err != nil {
 		p.hub.End(one)
 		return err
 	}
-	p.hub.Start(one, conn)
 	if res, ok := w.(*response); ok {
 		res.status, res.stream = http.StatusOK, true
+	}
+	p.hub.Start(one, conn)
+	if answer, ok := conn.(*answerConn); ok {
+		answer.await(r.Context())
+		p.hub.End(one)
 	}
 	return nil
 }
@@ -121,20 +128,23 @@ func (p *port) beginWatch(ctx context.Context, s watch.Subjects, lastID, home st
 
 // streamConn takes the connection out of net/http's hands, with the head and the first part of the stream written: thousands that have nothing to say
 // need neither its buffers nor a goroutine each. Where there is no connection to take (HTTP/2), what is written goes through the response.
-func (p *port) streamConn(w http.ResponseWriter, first []byte) (net.Conn, error) {
+func (p *port) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
 	head.Set("Laurel-Mode", string(p.group.CacheMode()))
+	if r.ProtoMajor > 1 {
+		return p.answerStream(w, first)
+	}
 	control := http.NewResponseController(w)
 	conn, _, err := control.Hijack()
 	if err != nil {
-		return nil, score.Problemf(score.NotReady, "a stream needs HTTP/1.1")
+		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
 	}
 	conn.SetDeadline(time.Now().Add(p.limits.AnswerTimeout))
 	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
-	for _, name := range []string{"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode", "X-Accel-Buffering"} {
+	for _, name := range []string{"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode", "X-Accel-Buffering", "X-Content-Type-Options"} {
 		if values := head[name]; len(values) > 0 {
 			b = append(b, name+": "+values[0]+"\r\n"...)
 		}

@@ -209,7 +209,13 @@ type Alert struct {
 
 // MarshalData is the canonical JSON of d: members in the order of the struct, no white space. Two events say the same if and only
 // if their types and their canonical data are equal.
-func MarshalData(d Data) ([]byte, error) { return json.Marshal(d) }
+func MarshalData(d Data) ([]byte, error) {
+	b, err := AppendData(make([]byte, 0, 256), d)
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
 
 // UnmarshalData reads canonical data back. It checks the JSON, not the rules of Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {

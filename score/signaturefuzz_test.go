@@ -113,6 +113,18 @@ func BenchmarkSignedForm(b *testing.B) {
 	}
 }
 
+func BenchmarkAppendForm(b *testing.B) {
+	e := signed(b, keyOf("a"), 1)[0]
+	var buf []byte
+	var err error
+	b.ReportAllocs()
+	for b.Loop() {
+		if buf, err = score.AppendForm(buf[:0], &e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkSign(b *testing.B) {
 	for _, n := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -134,16 +146,12 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			public := publicOf(keyOf("a"))
 			events := signed(b, keyOf("a"), n)
-			data := make([][]byte, n)
-			for i := range events {
-				data[i], _ = score.MarshalData(events[i].Data)
-			}
 			var form []byte
 			b.ReportAllocs()
 			for b.Loop() {
 				v := new(score.Verifier)
 				for i := range events {
-					form, _ = score.AppendSignedForm(form[:0], &events[i], data[i])
+					form, _ = score.AppendForm(form[:0], &events[i])
 					if !v.Verify(public, form, events[i].Signature) {
 						b.Fatal("refused")
 					}

@@ -21,32 +21,62 @@ import (
 // is posted or applied: its members are put in order, and everything else is taken over as it is. So data that says the same in another spelling
 // has another form, which nobody signed. What has the same form differs at most in the order of an object's members.
 
-// SignedForm is what a signature of e covers.
-func SignedForm(e *Event) ([]byte, error) {
+// SignedForm is what a signature of e covers. An error means that the event cannot be signed, for it is incomplete, or cannot be written.
+func SignedForm(e *Event) ([]byte, error) { return AppendForm(make([]byte, 0, 512), e) }
+
+// AppendForm appends the signed form of e, made from its Data.
+func AppendForm(b []byte, e *Event) ([]byte, error) {
+	b, err := appendFormHead(b, e)
+	if err != nil {
+		return b, err
+	}
+	if quick, ok := quickForm(b, e.Data); ok {
+		return appendFormTail(quick, e), nil
+	}
 	data, err := MarshalData(e.Data)
 	if err != nil {
-		return nil, err
+		return b, err
 	}
-	return AppendSignedForm(make([]byte, 0, len(data)+256), e, data)
+	if b, err = appendSorted(b, data); err != nil {
+		return b, err
+	}
+	return appendFormTail(b, e), nil
 }
 
-// AppendSignedForm is SignedForm for whoever has the canonical data of e: it does not look at e.Data. An error means that the event cannot be signed,
-// for it is incomplete, or that data is not canonical; but data must be such as UnmarshalData reads.
+// AppendSignedForm is AppendForm for whoever has the canonical data of e: it does not look at e.Data. An error also means that data is not canonical; but
+// data must be such as UnmarshalData reads.
 func AppendSignedForm(b []byte, e *Event, data []byte) ([]byte, error) {
+	b, err := appendFormHead(b, e)
+	if err != nil {
+		return b, err
+	}
+	if b, err = appendSorted(b, data); err != nil {
+		return b, err
+	}
+	return appendFormTail(b, e), nil
+}
+
+func appendSorted(b, data []byte) ([]byte, error) {
+	s := sorter{src: data}
+	b, err := s.value(b)
+	if err == nil && (s.at != len(data) || data[0] != '{') {
+		err = errNotCanonical
+	}
+	return b, err
+}
+
+// appendFormHead appends what stands before the data.
+func appendFormHead(b []byte, e *Event) ([]byte, error) {
 	if err := signable(e); err != nil {
 		return b, err
 	}
 	b = append(b, `{"contest_id":`...)
 	b = appendText(b, e.ContestID)
-	b = append(b, `,"data":`...)
-	s := sorter{src: data}
-	b, err := s.value(b)
-	if err != nil {
-		return b, err
-	}
-	if s.at != len(data) || data[0] != '{' {
-		return b, errNotCanonical
-	}
+	return append(b, `,"data":`...), nil
+}
+
+// appendFormTail appends what stands behind the data.
+func appendFormTail(b []byte, e *Event) []byte {
 	b = append(b, `,"id":`...)
 	b = appendText(b, e.ID)
 	b = append(b, `,"key":`...)
@@ -59,7 +89,7 @@ func AppendSignedForm(b []byte, e *Event, data []byte) ([]byte, error) {
 	b = e.Time.AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","type":`...)
 	b = appendText(b, string(e.Type))
-	return append(b, '}'), nil
+	return append(b, '}')
 }
 
 // signable says what an event lacks to be signed.
@@ -89,15 +119,9 @@ func signable(e *Event) error {
 
 // appendText appends s as a JSON string; RFC 8785 writes it as jsontext does.
 func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
-			b, _ = jsontext.AppendQuote(b, s) // an error says only that bytes which are not UTF-8 were replaced
-			return b
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
-	return append(b, '"')
+	w := quickWriter{b: b}
+	w.quote(s) // what is not UTF-8 is replaced
+	return w.b
 }
 
 var errNotCanonical = errors.New("the data is not in canonical form")
@@ -234,6 +258,7 @@ func compareNames(src []byte, a, b *member) int {
 
 // members appends members in their order, each with what is in it in order too.
 func (s *sorter) members(b []byte, members []member) (_ []byte, err error) {
+	end := s.at
 	b = append(b, '{')
 	for i := range members {
 		m := &members[i]
@@ -245,14 +270,17 @@ func (s *sorter) members(b []byte, members []member) (_ []byte, err error) {
 			continue
 		}
 		b = append(b, s.src[m.name-1:m.value]...)
-		inner := sorter{src: s.src[:m.end], at: int(m.value), depth: s.depth + 1}
-		if b, err = inner.value(b); err != nil {
+		s.at = int(m.value)
+		s.depth++
+		if b, err = s.value(b); err != nil {
 			return b, err
 		}
-		if inner.at != int(m.end) {
+		s.depth--
+		if s.at != int(m.end) {
 			return b, errNotCanonical
 		}
 	}
+	s.at = end
 	return append(b, '}'), nil
 }
 

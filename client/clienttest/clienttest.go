@@ -45,6 +45,7 @@ type Group struct {
 	medals   map[string]map[string]*award // by competition and award
 	sources  map[string]*source
 	contests map[string]*score.Contest
+	keys     []score.KeyView
 }
 
 // Frontend is one of the group.

@@ -18,6 +18,8 @@ func (g *Group) handler(f *Frontend) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/frontends", g.list)
 	mux.HandleFunc("GET /v1/bards/{source...}", g.bard)
+	mux.HandleFunc("GET /v1/keys", g.keyList)
+	mux.HandleFunc("GET /v1/keys/{id}", g.key)
 	mux.HandleFunc("GET /v1/medals/{competition}", g.medalTable)
 	mux.HandleFunc("GET /v1/watch", f.watch)
 	mux.HandleFunc("GET /v1/scores", g.scores)

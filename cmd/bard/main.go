@@ -22,6 +22,8 @@ func newBardCommand() *cobra.Command {
 An event that was answered is durable. When an answer is lost, bard posts the same event again, with the same identity, so
 that it counts once.
 
+With --key every event is signed, so that anybody can check later, with laurel verify, who said it.
+
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached.`,
 		Example: `  bard sing --speed max games.ndjson.gz
   bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --competitor GAU,name=Gaul --competitor ROM,name=Rome
@@ -32,6 +34,6 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be r
 		Version: command.Version(),
 	}
 	c.AddCommand(newSingCommand(), newDefineCommand(), newStatusCommand(), newPlayCommand(), newSetCommand(), newMarkCommand(),
-		newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand())
+		newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand(), newKeyCommand())
 	return c
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -35,12 +36,16 @@ Events are numbered by source and seq. Those that name neither are numbered here
 --source: the same file sung again is all duplicates. Events that name a source and no seq are known by their ids, which protects
 them while the store remembers these (the last 1,024 of a source).
 
+With --key every event is signed that is not signed already. Then each must have a time, and a seq where it names a source; what names none is numbered
+under the name of the key. A file of signed events can be sung by anybody.
+
 With --speed N events are sent when they are due, N times as fast as their own times tell, and late ones catch up.
 With --speed max they are sent as fast as they are taken.
 
 At the end, and also after a failure, it prints how many events were sung, at what rate, and how long they waited for their answers.`,
 		Example: `  bard sing games.ndjson.gz
   bard sing --speed 60 --to http://127.0.0.1:8001,http://127.0.0.1:8002 games.ndjson
+  bard sing --key cacofonix.key games.ndjson.gz
   feed | bard sing -`,
 		Args: cobra.ExactArgs(1),
 	}
@@ -52,6 +57,7 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 	command.NoVariables(c.Flags(), "source", "id")
 	run := rundir.AddFlag(c)
 	to := command.AddTo(c, client.DefaultPatience, "how long to go on without any ack, from one frontend to the next")
+	to.AddKey(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.source != "" && !score.ValidPath(s.source) {
 			return command.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
@@ -69,6 +75,9 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 			return err
 		}
 		defer client.Close()
+		if s.key, err = to.Key(); err != nil {
+			return err
+		}
 		s.client, s.patience, s.size = client, to.Patience, size
 		return s.run(cmd, in)
 	}
@@ -125,6 +134,7 @@ type singer struct {
 	client   *client.Client
 	speed    speed
 	source   string
+	key      ed25519.PrivateKey // nil: nothing is signed
 	patience time.Duration
 	progress *progress
 	size     int64 // of the file; 0: not known
@@ -150,6 +160,9 @@ func (s *singer) sing(ctx context.Context, r io.Reader) error {
 	song, err := newSong(&counter{r, &s.read}, s.source)
 	if err != nil {
 		return err
+	}
+	if s.key != nil {
+		song.signs, song.home = true, func() (string, error) { return registeredName(ctx, s.client, s.key) }
 	}
 	s.begun = time.Now()
 	stop := s.progress.run(s.state)

@@ -25,6 +25,11 @@ type song struct {
 	source string // of events that name none; "": made from the first of them
 	mark   string // stands for this song in what is made
 	made   uint64 // events that were given a seq
+
+	// signs: the events are to be signed, so all of them are read whole, and must have what is signed. home is the name that stands before a source
+	// which is made.
+	signs bool
+	home  func() (string, error)
 }
 
 // verse is one event of a song.
@@ -95,6 +100,9 @@ func (s *song) verse(line []byte) (verse, error) {
 		Seq    uint64    `json:"seq"`
 		Time   time.Time `json:"time"`
 	}
+	if s.signs {
+		return s.signed(line)
+	}
 	err := json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true))
 	if err == nil && head.Seq > 0 && head.Source != "" {
 		return verse{client.Line{ID: head.ID, Seq: head.Seq, JSON: line, Number: s.number}, head.Source, head.Time, false}, nil
@@ -103,29 +111,66 @@ func (s *song) verse(line []byte) (verse, error) {
 	if p != nil {
 		return verse{}, s.wrong(e.ID, p)
 	}
-	return s.identify(e, line)
+	made, err := s.identify(&e, line)
+	if err != nil {
+		return verse{}, s.wrong(e.ID, err)
+	}
+	b, err := json.Marshal(&e)
+	if err != nil {
+		return verse{}, s.wrong(e.ID, err)
+	}
+	return verse{client.Line{ID: e.ID, Seq: e.Seq, JSON: b, Number: s.number}, e.Source, e.Time, made}, nil
+}
+
+// signed is verse for an event that is to be signed, or was signed by somebody else.
+func (s *song) signed(line []byte) (verse, error) {
+	e, p := score.Decode(line)
+	if p != nil {
+		return verse{}, s.wrong(e.ID, p)
+	}
+	if e.Key != "" {
+		return verse{client.Line{ID: e.ID, Seq: e.Seq, JSON: line, Number: s.number}, e.Source, e.Time, false}, nil
+	}
+	if !e.TimeGiven {
+		return verse{}, s.wrong(e.ID, errors.New("it has no time, which a signed event needs; one made here would be another when the song is sung again"))
+	}
+	if e.Source != "" && e.Seq == 0 {
+		return verse{}, s.wrong(e.ID, errors.New("it has a source but no seq, which a signed event needs; without a source it would be numbered here"))
+	}
+	made := false
+	if e.Seq == 0 || e.ID == "" {
+		var err error
+		if made, err = s.identify(&e, line); err != nil {
+			return verse{}, s.wrong(e.ID, err)
+		}
+	}
+	return verse{client.Line{ID: e.ID, Seq: e.Seq, Event: &e, Number: s.number}, e.Source, e.Time, made}, nil
 }
 
 // identify gives an event what is missing of its identity: a source and a seq where it names no source, an id where it has none.
-func (s *song) identify(e score.Event, line []byte) (verse, error) {
+func (s *song) identify(e *score.Event, line []byte) (made bool, err error) {
 	if s.mark == "" {
 		// Its first line tells a song from all others, however it came here.
 		sum := sha256.Sum256(append([]byte(s.source+"\n"), line...))
 		s.mark = fmt.Sprintf("%x", sum[:6])
 	}
 	if e.Source == "" {
-		if e.Source = s.source; e.Source == "" {
-			e.Source = "sung/" + s.mark
+		if s.source == "" {
+			home := ""
+			if s.home != nil {
+				if home, err = s.home(); err != nil {
+					return false, err
+				}
+				home += "/"
+			}
+			s.source = home + "sung/" + s.mark
 		}
+		e.Source = s.source
 		s.made++
 		e.Seq = s.made
 	}
 	if e.ID == "" {
 		e.ID = fmt.Sprintf("sung-%s-%d", s.mark, s.number)
 	}
-	b, err := json.Marshal(&e)
-	if err != nil {
-		return verse{}, s.wrong(e.ID, err)
-	}
-	return verse{client.Line{ID: e.ID, Seq: e.Seq, JSON: b, Number: s.number}, e.Source, e.Time, true}, nil
+	return true, nil
 }

@@ -43,7 +43,7 @@ func (v *verb) done() *cobra.Command {
 	flags := v.Flags()
 	flags.StringVar(&v.remark.Comment, "comment", "", "a remark")
 	flags.StringVar(&v.event.ID, "id", "", "the event's id, to post it again without counting twice; left out, one is made")
-	flags.StringVar(&v.event.Source, "source", "", "the feed that reports; left out, it is the caller's name")
+	flags.StringVar(&v.event.Source, "source", "", "the feed that reports; left out, it is the name of the key or the token")
 	flags.Uint64Var(&v.event.Seq, "seq", 0, "the event's number in its source; left out, it is the next")
 	flags.StringVar(&v.time, "time", "", "when it happened, as in 2026-02-09T10:16:40Z; left out, it is now")
 	flags.BoolVar(&v.json, "json", false, "print the result as JSON")
@@ -51,6 +51,7 @@ func (v *verb) done() *cobra.Command {
 	flags.VisitAll(func(f *pflag.Flag) { own = append(own, f.Name) })
 	command.NoVariables(flags, own...)
 	v.to = command.AddRequest(v.Command)
+	v.to.AddKey(v.Command)
 	return v.Command
 }
 
@@ -68,6 +69,15 @@ func (v *verb) post(cmd *cobra.Command, about string) error {
 		return err
 	}
 	defer c.Close()
+	key, err := v.to.Key()
+	if err != nil {
+		return err
+	}
+	if key != nil && v.event.Source == "" {
+		if v.event.Source, err = registeredName(cmd.Context(), c, key); err != nil {
+			return err
+		}
+	}
 	events := []score.Event{v.event}
 	results, err := c.Post(cmd.Context(), events)
 	if err != nil {

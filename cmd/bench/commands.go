@@ -10,7 +10,7 @@ import (
 
 // readCommands are those that show what the caches are worth: that nothing stale is read, how fast, and through which faults.
 func readCommands(o *options) []*cobra.Command {
-	return []*cobra.Command{freshCommand(o), readsCommand(o), pushcostCommand(o), failoverCommand(o), handoverCommand(o), hangCommand(o)}
+	return []*cobra.Command{freshCommand(o), readsCommand(o), pushcostCommand(o), watchersCommand(o), spectatorsCommand(o), failoverCommand(o), handoverCommand(o), hangCommand(o)}
 }
 
 func freshCommand(o *options) *cobra.Command {

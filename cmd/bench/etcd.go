@@ -20,15 +20,17 @@ type etcdGroup struct {
 	admin     *clientv3.Client
 }
 
-// startEtcd starts a group with new data directories under dir, and waits until it takes puts.
-func startEtcd(ctx context.Context, program, dir string) (g *etcdGroup, err error) {
+// startEtcd starts a group with new data directories under dir, and waits until it takes puts. Each is at a site of its own, or all on the loopback where
+// none are given.
+func startEtcd(ctx context.Context, program, dir string, sites ...*site) (g *etcdGroup, err error) {
 	g = &etcdGroup{}
+	started := g // an error returns none
 	defer func() {
 		if err != nil {
-			g.stop()
+			started.stop()
 		}
 	}()
-	ports, err := freePorts(2 * groupSize)
+	ports, at, err := ground(sites)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +46,7 @@ func startEtcd(ctx context.Context, program, dir string) (g *etcdGroup, err erro
 			return nil, err
 		}
 		// The quota is no cost, only a limit that a long run would meet.
-		p, err := start(name, dir, program, "--name", name, "--data-dir", data,
+		p, err := at[i].start(name, dir, program, "--name", name, "--data-dir", data,
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-state", "new", "--initial-cluster-token", filepath.Base(dir),

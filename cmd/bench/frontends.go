@@ -24,15 +24,17 @@ type frontends struct {
 
 const groupSize = 3
 
-// startFrontends starts a group with new data directories under dir, and waits until all of it serves.
-func startFrontends(ctx context.Context, program, dir string, args []string) (g *frontends, err error) {
+// startFrontends starts a group with new data directories under dir, and waits until all of it serves. Each is at a site of its own, or all on the loopback
+// where none are given.
+func startFrontends(ctx context.Context, program, dir string, args []string, sites ...*site) (g *frontends, err error) {
 	g = &frontends{}
+	started := g // an error returns none
 	defer func() {
 		if err != nil {
-			g.stop()
+			started.stop()
 		}
 	}()
-	ports, err := freePorts(2 * groupSize)
+	ports, at, err := ground(sites)
 	if err != nil {
 		return nil, err
 	}
@@ -42,13 +44,13 @@ func startFrontends(ctx context.Context, program, dir string, args []string) (g 
 		if err := os.MkdirAll(data, 0o700); err != nil {
 			return nil, err
 		}
-		flags := []string{"frontend", "--id", id, "--data", data, "--http", ports[2*i], "--peer", ports[2*i+1], "--log-level", "warn"}
+		flags := []string{"frontend", "--id", id, "--data", data, "--http", ports[2*i], "--peer", ports[2*i+1], "--log-level", "warn", "--insecure"}
 		if i == 0 {
 			flags = append(flags, "--bootstrap")
 		} else {
 			flags = append(flags, "--join", g.urls[0])
 		}
-		p, err := start(id, dir, program, append(flags, args...)...)
+		p, err := at[i].start(id, dir, program, append(flags, args...)...)
 		if err != nil {
 			return nil, err
 		}

@@ -44,6 +44,19 @@ type options struct {
 	pushPosters          []int
 	pushTo               string
 
+	// watchers
+	watchers  []int
+	tellers   []string
+	watchTime time.Duration
+	tellRate  float64
+
+	// spectators
+	clients      []int
+	spectateTime time.Duration
+	readRate     float64 // of each
+	spectateRate float64 // events/s
+	distance     time.Duration
+
 	// failover, handover, hang
 	kills, etcdKills, handovers, hangs, etcdHangs int
 	followerPause, leaderPause                    time.Duration

@@ -84,7 +84,8 @@ func acked(body []byte) bool {
 	return bytes.Contains(body, []byte(`"applied"`)) || bytes.Contains(body, []byte(`"duplicate"`))
 }
 
-func (b *poster) source() string  { return b.plays.source }
-func (b *poster) lastSeq() uint64 { return b.acked }
-func (b *poster) retries() int    { return b.retried }
-func (b *poster) close()          { b.wire.Close() }
+func (b *poster) source() string   { return b.plays.source }
+func (b *poster) lastSeq() uint64  { return b.acked }
+func (b *poster) revision() uint64 { return b.at }
+func (b *poster) retries() int     { return b.retried }
+func (b *poster) close()           { b.wire.Close() }

@@ -109,3 +109,15 @@ func freePorts(n int) ([]string, error) {
 	}
 	return addrs, nil
 }
+
+// ground is two addresses for each member of a group, and where it starts: at its site, or on the loopback, where no site is.
+func ground(sites []*site) (addrs []string, at []*site, err error) {
+	if len(sites) == 0 {
+		addrs, err = freePorts(2 * groupSize)
+		return addrs, make([]*site, groupSize), err
+	}
+	for _, s := range sites {
+		addrs = append(addrs, s.host+":8080", s.host+":9090")
+	}
+	return addrs, sites, nil
+}

@@ -21,9 +21,7 @@ func TestTheBareServerAndNginxGiveAFrontendsBytes(t *testing.T) {
 		t.Error(err)
 	}
 	program, err := exec.LookPath("nginx")
-	if err != nil {
-		t.Skip(err) // only a full benchmark needs it
-	}
+	required(t, err)
 	server, _, err := startNginx(t.Context(), program, t.TempDir(), p)
 	if err != nil {
 		t.Fatal(err)

@@ -90,7 +90,7 @@ func serverCores(m measurement) float64 { return m.cores.servers }
 func ownCores(m measurement) float64    { return m.cores.own }
 func otherCores(m measurement) float64  { return m.cores.others }
 
-func median(rounds []measurement, of func(measurement) float64) float64 {
+func median[T any](rounds []T, of func(T) float64) float64 {
 	if len(rounds) == 0 {
 		return 0
 	}
@@ -106,7 +106,7 @@ func median(rounds []measurement, of func(measurement) float64) float64 {
 	return (v[half-1] + v[half]) / 2
 }
 
-func ratio(a, b []measurement, of func(measurement) float64) string {
+func ratio[T any](a, b []T, of func(T) float64) string {
 	below := median(b, of)
 	if below == 0 {
 		return ""

@@ -1,11 +1,17 @@
 package command
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"laurel/client"
+	"laurel/trust"
 )
 
 // DefaultURL is where a command looks for a frontend that is not told otherwise.
@@ -15,6 +21,10 @@ const DefaultURL = "http://127.0.0.1:8001"
 type To struct {
 	URLs     []string
 	Patience time.Duration
+
+	keyFile string // "": nothing is signed
+	token   string // or @ and the file that it is in; "": none
+	caFile  string // "": what this machine trusts
 }
 
 // AddTo gives cmd the flags --to and --patience.
@@ -23,6 +33,8 @@ func AddTo(cmd *cobra.Command, patience time.Duration, meaning string) *To {
 	cmd.Flags().StringSliceVar(&to.URLs, "to", []string{DefaultURL}, "`URL` of a frontend, or several with commas between; the others of the group are found from it")
 	Variable(cmd.Flags(), "to", "LAUREL_URL")
 	cmd.Flags().DurationVar(&to.Patience, "patience", patience, meaning)
+	cmd.Flags().StringVar(&to.token, "token", "", "`TOKEN` that says who you are, or @FILE with it; others can see a command line, so better set the variable")
+	cmd.Flags().StringVar(&to.caFile, "ca", "", "`FILE` with the certificates to trust, in PEM, where this machine does not; laurel cluster ca prints a group's")
 	return to
 }
 
@@ -31,12 +43,64 @@ func AddRequest(cmd *cobra.Command) *To {
 	return AddTo(cmd, client.DefaultTimeout, "how long to try, at one frontend after the other, until one answers")
 }
 
+// Options are those of a client for the flags.
+func (t *To) Options() (o client.Options, err error) {
+	o.Timeout = t.Patience
+	if o.Key, err = t.Key(); err != nil {
+		return o, err
+	}
+	if o.Token, err = t.bearer(); err != nil {
+		return o, Usagef("--token: %w", err)
+	}
+	if o.TLS, err = t.roots(); err != nil {
+		return o, Usagef("--ca: %w", err)
+	}
+	return o, nil
+}
+
+// bearer is the token. An error does not tell it.
+func (t *To) bearer() (string, error) {
+	text := t.token
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		text = string(b)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return "", nil
+	}
+	_, err := trust.ParseBearer(text)
+	return text, err
+}
+
+// roots trusts the certificates of --ca and no others; nil without it.
+func (t *To) roots() (*tls.Config, error) {
+	if t.caFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(t.caFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("there is no certificate in %s; want PEM, as laurel cluster ca prints it", t.caFile)
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
+}
+
 // Client makes a client for the flags; it is to be closed.
 func (t *To) Client() (*client.Client, error) {
 	if t.Patience <= 0 {
 		return nil, Usagef("--patience is %s; want more than 0, such as 10s", t.Patience)
 	}
-	c, err := client.New(t.URLs, client.Options{Timeout: t.Patience})
+	o, err := t.Options()
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.New(t.URLs, o)
 	if err != nil {
 		return nil, Usagef("--to: %w", err)
 	}

@@ -53,6 +53,11 @@ older than what the same spectator had seen before, which in push mode is none.`
 			return err
 		}
 		probe.Close()
+		known, err := to.Options()
+		if err != nil {
+			return err
+		}
+		o.Token, o.TLS = known.Token, known.TLS
 		runDir, _ := run.Dir()
 		leave := rundir.Enter(runDir, rundir.Entry{Kind: rundir.Client, ID: id}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "laurel:", err) })
 		defer leave()

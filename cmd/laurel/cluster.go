@@ -18,7 +18,7 @@ func newClusterCommand() *cobra.Command {
 		Use:   "cluster",
 		Short: "Show the group of frontends, and change who is in it",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand())
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand(), newTokenCommand(), newAuthorityCommand())
 	return c
 }
 

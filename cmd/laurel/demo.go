@@ -65,7 +65,7 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 
 // demoFrontend is how a frontend of the demo is started.
 func demoFrontend(program, runDir string, f, first children.Frontend) *exec.Cmd {
-	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir}
+	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir, "--insecure"}
 	if f.ID == first.ID {
 		args = append(args, "--bootstrap")
 	} else {

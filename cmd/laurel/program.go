@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,13 +31,26 @@ type frontend struct {
 }
 
 // startFrontend wires a frontend and starts it. Addr is the HTTP port's; with port 0 the system chooses one. o.URL is derived from it where it is empty.
-func startFrontend(addr string, o cluster.Options) (*frontend, error) {
+// Public is how much of what is shown to whom.
+func startFrontend(addr string, o cluster.Options, t *trusting, public httpapi.Options) (*frontend, error) {
+	var started atomic.Pointer[cluster.Member]
+	removed := func(member string) bool {
+		m := started.Load()
+		return m != nil && m.Removed(member)
+	}
+	var err error
+	if public.TLS, err = t.serves(o.Identity, removed, o.Logger); err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
 	if o.URL == "" {
 		o.URL = "http://" + listener.Addr().String()
+		if o.Identity != nil {
+			o.URL = "https://" + listener.Addr().String()
+		}
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -45,11 +60,24 @@ func startFrontend(addr string, o cluster.Options) (*frontend, error) {
 		listener.Close()
 		return nil, err
 	}
-	api := httpapi.New(group{member}, httpapi.Options{Logger: o.Logger, Registerer: registry, Gatherer: registry})
-	member.ServeForwarded(api.ForwardedHandler(), questions(api))
+	started.Store(member)
+	public.Secure, public.Logger, public.Registerer, public.Gatherer = o.Identity != nil, o.Logger, registry, registry
+	api := httpapi.New(group{member}, public)
+	member.ServeForwarded(byMember(api.ForwardedHandler()), questions(api))
 	f := &frontend{member: member, api: api, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
-	go func() { f.served <- f.server.Serve(front.Limit(listener, httpapi.MaxConnections)) }()
+	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
+}
+
+// byMember says by whose connection a request came where a member asks for itself, and not for a caller of its own.
+func byMember(h http.Handler) http.Handler {
+	const caller = "Laurel-Caller" // of httpapi
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if by := cluster.PeerOf(r.Context()); by != "" && r.Header.Get(caller) == "" {
+			r.Header.Set(caller, by)
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // group is a member as httpapi knows it.

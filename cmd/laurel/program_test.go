@@ -26,7 +26,7 @@ func startGroup(t *testing.T, n int) []*frontend {
 		if i > 0 {
 			o.Join = []string{all[0].url}
 		}
-		f, err := startFrontend("127.0.0.1:0", o)
+		f, err := startFrontend("127.0.0.1:0", o, new(trusting), httpapi.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

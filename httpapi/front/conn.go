@@ -29,10 +29,12 @@ const (
 	closed
 )
 
-// conn is one connection. All but state belongs to the goroutine of serve.
+// conn is one connection. All but state and the embedded connection, which anybody may close, belongs to the goroutine of serve.
 type conn struct {
 	net.Conn
 	server *Server
+	peer   *Peer    // not part of this, so that a connection that was handed over does not keep the buffer below
+	stream net.Conn // what is read and written: the connection, or TLS on it
 	ctx    context.Context
 	cancel context.CancelFunc
 	state  atomic.Int32
@@ -50,9 +52,9 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{Conn: nc, server: s}
-	c.ctx, c.cancel = context.WithCancel(s.ctx)
-	c.request.closing = &s.closing
+	c := &conn{Conn: nc, server: s, stream: nc, peer: &Peer{Addr: addrOf(nc.RemoteAddr())}}
+	c.ctx, c.cancel = context.WithCancel(WithPeer(s.ctx, c.peer))
+	c.request.closing, c.request.Peer = &s.closing, c.peer
 	return c
 }
 
@@ -73,16 +75,18 @@ func (c *conn) serve() {
 		}
 		c.end()
 	}()
-	rest := c.server.http.ReadHeaderTimeout // who connects says something soon
-	for c.wait(rest) && c.answerAll() {
-		rest = c.server.http.IdleTimeout
+	soon := c.server.http.ReadHeaderTimeout // who connects says something soon
+	if !c.wait(soon) || c.beginsTLS() && !(c.shakeHands() && c.wait(soon)) {
+		return
+	}
+	for c.answerAll() && c.wait(c.server.http.IdleTimeout) {
 	}
 }
 
 func (c *conn) end() {
 	c.cancel()
 	if !c.handed {
-		c.Conn.Close()
+		c.stream.Close()
 	}
 	c.server.forget(c)
 }
@@ -97,12 +101,12 @@ func (c *conn) wait(limit time.Duration) bool {
 	if limit > 0 {
 		if now := time.Now(); c.readBy.Before(now.Add(limit)) {
 			c.readBy = now.Add(limit + limit/4)
-			_ = c.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
+			_ = c.stream.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
 		}
 	}
 	var err error
 	for c.to == 0 && err == nil {
-		c.to, err = c.Read(c.buf)
+		c.to, err = c.stream.Read(c.buf)
 	}
 	return c.to > 0 && c.state.CompareAndSwap(idle, busy)
 }
@@ -150,7 +154,20 @@ func (c *conn) answer(size int) bool {
 		c.flush()
 		return false
 	}
+	if c.request.Pause > 0 {
+		return c.flush() && c.pause(c.request.Pause)
+	}
 	return len(out) < maxAnswers || c.flush()
+}
+
+// pause waits before the next request is read. False: the server is closed.
+func (c *conn) pause(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
 }
 
 // skipEmptyLines does what net/http does after a POST.
@@ -178,8 +195,8 @@ func (c *conn) readMore(size int) bool {
 	}
 	c.from, c.to = 0, copy(c.buf, have)
 	c.readBy = time.Now().Add(assembly)
-	_ = c.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
-	n, err := c.Read(c.buf[c.to:])
+	_ = c.stream.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
+	n, err := c.stream.Read(c.buf[c.to:])
 	c.to += n
 	return n > 0 || err == nil
 }
@@ -192,10 +209,10 @@ func (c *conn) flush() bool {
 	if limit := c.server.answer; limit > 0 {
 		if now := time.Now(); c.writeBy.Before(now.Add(limit)) {
 			c.writeBy = now.Add(limit + limit/4)
-			_ = c.SetWriteDeadline(c.writeBy) // fails on a connection that is closed, which Write tells
+			_ = c.stream.SetWriteDeadline(c.writeBy) // fails on a connection that is closed, which Write tells
 		}
 	}
-	_, err := c.Write(c.out)
+	_, err := c.stream.Write(c.out)
 	if c.out = c.out[:0]; cap(c.out) > maxAnswers {
 		c.out = nil
 	}
@@ -204,10 +221,10 @@ func (c *conn) flush() bool {
 
 // handOver leaves the rest of the connection to net/http. It is always false: nothing more is to be done here.
 func (c *conn) handOver() bool {
-	if !c.flush() || c.SetDeadline(time.Time{}) != nil {
+	if !c.flush() || c.stream.SetDeadline(time.Time{}) != nil {
 		return false
 	}
 	c.handed = true
-	c.server.handed.give(&unread{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])})
+	c.server.handed.give(&unread{Conn: c.stream, b: slices.Clone(c.buf[c.from:c.to]), peer: c.peer})
 	return false
 }

@@ -32,6 +32,7 @@ type Server struct {
 	http    *http.Server
 	hot     Handler
 	answer  time.Duration
+	secure  *handshakes // nil: no TLS here
 	handed  *handedOver
 	ctx     context.Context
 	cancel  context.CancelFunc

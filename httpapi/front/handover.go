@@ -42,7 +42,8 @@ func (l *handedOver) Addr() net.Addr { return l.addr }
 // unread is a connection of which some bytes have been read already.
 type unread struct {
 	net.Conn
-	b []byte
+	b    []byte
+	peer *Peer
 }
 
 func (c *unread) Read(p []byte) (int, error) {

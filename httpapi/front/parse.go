@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"sync/atomic"
+	"time"
 )
 
 // Request is a request that stands whole in a buffer. All of it is valid only until the Handler returns.
@@ -12,8 +13,12 @@ type Request struct {
 	// Path has no escapes in it. Query is what follows the first question mark, as it came.
 	Path, Query []byte
 	// Of each of these fields there was one at most; white space around it is gone.
-	Accept, IfNoneMatch, CacheControl, ContentType []byte
-	Body                                           []byte
+	Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
+
+	Body []byte
+	Peer *Peer
+	// Pause may be set by the Handler: for so long the connection is not read after the answer. Who asks too much is slowed down by it.
+	Pause time.Duration
 
 	length  int
 	seen    uint
@@ -35,7 +40,7 @@ const maxBody = 1 << 20
 
 // parse reads the first request of b. Its size is 0 where the head is not complete yet.
 func (r *Request) parse(b []byte) (size int, v verdict) {
-	*r = Request{closing: r.closing}
+	*r = Request{closing: r.closing, Peer: r.Peer}
 	line, rest, v := cutLine(b)
 	if v != whole {
 		return 0, r.begins(b, v)
@@ -113,6 +118,8 @@ const (
 	seenIfNoneMatch
 	seenCacheControl
 	seenContentType
+	seenAuthorization
+	seenOrigin
 )
 
 // headerLine takes in one header field. False: it is not plain, or means something that is not understood here.
@@ -145,6 +152,10 @@ func (r *Request) headerLine(line []byte) bool {
 		return r.once(seenCacheControl, &r.CacheControl, value)
 	case "content-type":
 		return r.once(seenContentType, &r.ContentType, value)
+	case "authorization":
+		return r.once(seenAuthorization, &r.Authorization, value)
+	case "origin":
+		return r.once(seenOrigin, &r.Origin, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
 	// These change how the message is framed, what the connection becomes, or what the answer must be. All others mean nothing to Laurel.

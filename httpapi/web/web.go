@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -40,10 +42,22 @@ type Data struct {
 	LastEventID string `json:"last_event_id,omitzero"`
 }
 
-// policy lets in nothing but the page's own files. Frontends may come after the page was served, so it may speak to any server; it
-// speaks to those that the group names.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self' http: https:; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// policy lets in nothing but the page's own files, and lets the page speak to nobody but the frontends of the group as it was when the page was
+// served: with these it stays true for as long as one of them answers. A page that is loaded anew may speak to those that came later.
+func policy(d *Data) string {
+	var b strings.Builder
+	b.WriteString("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'")
+	for _, f := range d.Frontends.Frontends {
+		if u, err := url.Parse(f.URL); err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
+			b.WriteString(" " + u.Scheme + "://" + u.Host)
+		}
+	}
+	b.WriteString("; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	return b.String()
+}
+
+// plainHost keeps what a member calls itself from saying anything else in a header.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
 
 //go:embed page.html
 var pageText string
@@ -65,7 +79,7 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", policy(&d))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")

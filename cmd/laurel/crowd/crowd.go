@@ -3,6 +3,7 @@ package crowd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +28,8 @@ type Options struct {
 	Zipf     float64
 	Watch    bool          // each has a stream open, too, of one contest and its competition's medals
 	Patience time.Duration // how long a read is tried
+	Token    string        // of a reader, where the group is private
+	TLS      *tls.Config   // which certificates are trusted; nil: those that this machine trusts
 	Seed     uint64
 	Out      io.Writer
 	Notes    func(spectator int, n client.Notice) // may be nil
@@ -45,8 +48,9 @@ const (
 // none was served.
 func Run(ctx context.Context, o Options) error {
 	transport := client.NewTransport(max(64, o.Count))
+	transport.TLSClientConfig = o.TLS
 	defer transport.CloseIdleConnections()
-	host, err := client.New(o.URLs, client.Options{Timeout: o.Patience, Transport: transport})
+	host, err := client.New(o.URLs, client.Options{Timeout: o.Patience, Token: o.Token, Transport: transport})
 	if err != nil {
 		return err
 	}
@@ -114,7 +118,7 @@ func newSpectator(i int, o *Options, p *programme, t *tally, transport http.Roun
 	// Where each looks first is as different as the addresses that a name gives to them.
 	urls := append(append([]string{}, o.URLs[i%len(o.URLs):]...), o.URLs[:i%len(o.URLs)]...)
 	var err error
-	s.client, err = client.New(urls, client.Options{Timeout: o.Patience, Refresh: listAge, Transport: transport,
+	s.client, err = client.New(urls, client.Options{Timeout: o.Patience, Refresh: listAge, Token: o.Token, Transport: transport,
 		Notify: func(n client.Notice) {
 			t.notice(n)
 			if o.Notes != nil {

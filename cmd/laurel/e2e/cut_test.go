@@ -70,8 +70,8 @@ type network struct {
 
 const bridge = "laurel0"
 
-// siteAddr and siteMAC are the addresses of the i-th place, from 0.
-func siteAddr(i int) string { return fmt.Sprintf("10.77.0.%d", i+1) }
+// siteAddr and siteMAC are the addresses of the i-th place, from 0. They are such as frontends without certificates take, and are made to lead out.
+func siteAddr(i int) string { return fmt.Sprintf("127.77.0.%d", i+1) }
 func siteMAC(i int) string  { return fmt.Sprintf("02:4c:00:00:00:%02x", i+1) }
 
 // nobody has this address.
@@ -86,7 +86,8 @@ func newNetwork(t testing.TB, n int) *network {
 	dir := os.Getenv(programsVar)
 	programs.dir, programs.build = dir, func() error { return nil }
 	w := &network{t: t}
-	w.ip(nil, "link set lo up", "link add "+bridge+" type bridge", "addr add 10.77.0.254/24 dev "+bridge, "link set "+bridge+" up")
+	w.free(nil)
+	w.ip(nil, "link add "+bridge+" type bridge", "addr add 127.77.0.254/24 scope global dev "+bridge, "link set "+bridge+" up")
 	for i := range n {
 		hold := exec.Command("sleep", "infinity")
 		hold.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
@@ -99,7 +100,8 @@ func newNetwork(t testing.TB, n int) *network {
 		})
 		w.sites = append(w.sites, hold)
 		w.ip(nil, fmt.Sprintf("link add site%d type veth peer name eth0 netns %d", i, hold.Process.Pid), fmt.Sprintf("link set site%d master %s up", i, bridge))
-		w.ip(hold, "link set lo up", "link set eth0 address "+siteMAC(i), "addr add "+siteAddr(i)+"/24 dev eth0", "link set eth0 up")
+		w.free(hold)
+		w.ip(hold, "link set eth0 address "+siteMAC(i), "addr add "+siteAddr(i)+"/24 scope global dev eth0", "link set eth0 up")
 	}
 	for i := range n {
 		for j := range n {
@@ -107,6 +109,19 @@ func newNetwork(t testing.TB, n int) *network {
 		}
 	}
 	return w
+}
+
+// free lets the loopback have one address, and others of its kind lead elsewhere.
+func (w *network) free(at *exec.Cmd) {
+	w.t.Helper()
+	args := []string{"sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"}
+	if at != nil {
+		args = append(w.enter(at), args...)
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		unable(w.t, "route_localnet: %v\n%s", err, out)
+	}
+	w.ip(at, "link set lo up", "addr del 127.0.0.1/8 dev lo", "addr add 127.0.0.1/32 dev lo")
 }
 
 // ip runs commands of ip in a place, or at the bridge.

@@ -20,6 +20,7 @@ type frontend struct {
 	*process
 	id, data, http, peer, url string
 	entry                     []string // how it comes into the group: --bootstrap, or --join and a URL
+	secure                    bool     // it has a certificate; without, it is started with --insecure
 	within                    []string // the command that starts it elsewhere than in the network of the test
 	group                     *group
 }
@@ -79,6 +80,9 @@ func (f *frontend) move(http, peer string) {
 func (f *frontend) start() *frontend {
 	f.group.t.Helper()
 	args := append([]string{"frontend", "--id", f.id, "--data", f.data, "--http", f.http, "--peer", f.peer}, f.entry...)
+	if !f.secure {
+		args = append(args, "--insecure")
+	}
 	args = slices.Concat(f.within, []string{program(f.group.t, "laurel")}, args)
 	f.process = start(f.group.t, f.group.logs, f.id, f.group.env, args[0], args[1:]...)
 	return f

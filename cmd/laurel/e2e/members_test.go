@@ -103,7 +103,7 @@ func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
 	taken := g.frontends[1]
 	g.frontends = g.frontends[:2]
 	imposter := start(t, g.logs, "imposter", nil, program(t, "laurel"), "frontend", "--id", taken.id, "--data", filepath.Join(g.dir, "imposter"),
-		"--http", other.http, "--peer", other.peer, "--join", urls(g.frontends))
+		"--http", other.http, "--peer", other.peer, "--join", urls(g.frontends), "--insecure")
 	if code := imposter.exit(t); code != 1 {
 		t.Errorf("exit code %d; want 1\n%s", code, imposter.said(t))
 	}

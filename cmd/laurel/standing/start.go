@@ -68,7 +68,7 @@ func (g *Group) run(f *Frontend) (ended <-chan *os.ProcessState, err error) {
 		return nil, err
 	}
 	defer log.Close()
-	args := append([]string{"frontend", "--id", f.ID, "--data", g.data(f), "--http", f.HTTP, "--peer", f.Peer, "--run-dir", g.o.RunDir}, g.entry(f)...)
+	args := append([]string{"frontend", "--id", f.ID, "--data", g.data(f), "--http", f.HTTP, "--peer", f.Peer, "--run-dir", g.o.RunDir, "--insecure"}, g.entry(f)...)
 	cmd := exec.Command(g.o.Program, args...)
 	cmd.Stdout, cmd.Stderr, cmd.Env, cmd.SysProcAttr = log, log, g.o.Env, attributes()
 	cmd.Dir = g.o.Dir // and not wherever somebody happened to be, who may want to unmount that

@@ -1,0 +1,74 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+)
+
+// told is a transport that notes what it is told.
+type told map[string]string
+
+func (t told) RoundTrip(r *http.Request) (*http.Response, error) {
+	t[r.URL.Scheme+"://"+r.URL.Host] = r.Header.Get("Authorization")
+	return nil, errors.New("there is nobody")
+}
+
+func TestTokenIsToldOnlyWhereNobodyElseHearsIt(t *testing.T) {
+	heard := told{}
+	b := &bearer{"Bearer secret", heard}
+	for url, want := range map[string]string{"https://scores.example": "Bearer secret", "http://127.0.0.1:8001": "Bearer secret", "http://[::1]:8001": "Bearer secret",
+		"http://localhost:8001": "Bearer secret", "http://scores.example": "", "http://10.0.0.1:8001": "", "http://127.0.0.1.evil.example": ""} {
+		r, err := http.NewRequest("GET", url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.RoundTrip(r); err == nil {
+			t.Fatal("it was answered")
+		}
+		if got := heard[url]; got != want {
+			t.Errorf("%s heard %q; want %q", url, got, want)
+		}
+		if r.Header.Get("Authorization") != "" {
+			t.Errorf("%s: the caller's request was changed", url)
+		}
+	}
+}
+
+func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
+	var heard atomic.Value
+	heard.Store("")
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		heard.Store(r.Header.Get("Authorization"))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"guarded":true,"grants":[{"id":"a","name":"caesar","role":"operator"}],"join_tokens":[],"authorities":[]}`))
+	}))
+	defer s.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	c, err := New([]string{s.URL}, Options{Token: "secret", TLS: &tls.Config{RootCAs: pool}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	view, err := c.Access(t.Context())
+	if err != nil || !view.Guarded || len(view.Grants) != 1 || heard.Load() != "Bearer secret" {
+		t.Errorf("got %+v, %v, told %q", view, err, heard.Load())
+	}
+	c.Close()
+	stranger, err := New([]string{s.URL}, Options{Token: "secret", Timeout: 200e6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	heard.Store("")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if _, err := stranger.Access(ctx); err == nil || heard.Load() != "" {
+		t.Errorf("one who does not trust it got %v, and told it %q", err, heard.Load())
+	}
+}

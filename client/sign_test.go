@@ -1,0 +1,243 @@
+package client_test
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+func privateKey() ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte("cacofonix"))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// alertOf is an event without an identity.
+func alertOf(text string) score.Event {
+	return score.Event{Source: "bard/cacofonix", Type: score.TypeAlert, ContestID: "OG50BC", Data: &score.Alert{Text: text}}
+}
+
+// checkSigned checks that everything that was accepted is signed, and counts the signatures.
+func checkSigned(t *testing.T, events []score.Event) (trees int) {
+	t.Helper()
+	public := privateKey().Public().(ed25519.PublicKey)
+	var v score.Verifier
+	seen := map[string]bool{}
+	for i := range events {
+		form, err := score.SignedForm(&events[i])
+		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
+			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
+		}
+		seen[string(events[i].Signature[:ed25519.SignatureSize])] = true
+	}
+	return len(seen)
+}
+
+func TestWhatAClientWithAKeyPostsIsSigned(t *testing.T) {
+	g, c := group(t, 2, client.Options{Key: privateKey()})
+	if _, err := c.Post(t.Context(), []score.Event{alertOf("one")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Post(t.Context(), []score.Event{alertOf("two"), alertOf("three")}); err != nil {
+		t.Fatal(err)
+	}
+	got := g.Accepted()
+	if trees := checkSigned(t, got); len(got) != 3 || trees != 2 {
+		t.Errorf("%d events with %d signatures; want 3 with 2", len(got), trees)
+	}
+	if got[0].Seq != 1 || got[2].Seq != 3 || got[0].Time.IsZero() {
+		t.Errorf("accepted %+v", got)
+	}
+}
+
+func TestASignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
+	g, c := group(t, 1, client.Options{Key: privateKey()})
+	e := alertOf("one")
+	e.Source = ""
+	if _, err := c.Post(t.Context(), []score.Event{e}); err == nil || !strings.Contains(err.Error(), "no source") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := client.New(g.URLs(), client.Options{Key: privateKey()[:32]}); err == nil {
+		t.Error("half a key was accepted")
+	}
+}
+
+func TestAPosterWhoseSeqWasTakenTakesTheNext(t *testing.T) {
+	g, c := group(t, 1, client.Options{Key: privateKey()})
+	other := newClient(t, client.Options{Key: privateKey()}, g.Frontends[0].URL)
+	faster := 0
+	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) clienttest.Fault {
+		// Between the question for the seq and the post somebody else posts, twice.
+		if e == nil && r.Method == http.MethodPost && faster < 2 {
+			n := faster
+			faster = 10
+			if _, err := other.Post(t.Context(), []score.Event{alertOf("faster")}); err != nil {
+				t.Error(err)
+			}
+			faster = n + 1
+		}
+		return clienttest.None
+	})
+	r, err := c.Post(t.Context(), []score.Event{alertOf("slower"), alertOf("slower too")})
+	if err != nil || r[0].Seq != 3 || r[1].Seq != 4 {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if got := g.Accepted(); len(got) != 4 || checkSigned(t, got) != 3 {
+		t.Errorf("%d events", len(got))
+	}
+}
+
+func TestAPostWhoseAnswerIsLostIsSignedOnceAndCountsOnce(t *testing.T) {
+	g, c := group(t, 2, client.Options{Key: privateKey()})
+	var once sync.Once
+	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) (f clienttest.Fault) {
+		if e != nil {
+			once.Do(func() { f = clienttest.CutAfter })
+		}
+		return f
+	})
+	r, err := c.Post(t.Context(), []score.Event{alertOf("one")})
+	if err != nil || r[0].Status != score.Duplicate {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if got := g.Accepted(); len(got) != 1 {
+		t.Errorf("%d events", len(got))
+	}
+}
+
+func TestAStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
+	g, c := group(t, 2, client.Options{Key: privateKey()})
+	const n = 10_000
+	answered := 0
+	s := c.Stream(t.Context(), client.StreamOptions{Answered: func(a client.Answer) {
+		if answered++; a.Line.Number != answered || a.Result.Problem != nil {
+			t.Errorf("the answer %d is %+v", answered, a)
+		}
+	}})
+	for i := range n {
+		e := alertOf("x")
+		e.ID, e.Seq, e.Time = fmt.Sprintf("e-%d", i), uint64(i+1), time.Unix(int64(i), 0).UTC()
+		if err := s.SendLine(client.Line{Event: &e, Number: i + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := g.Accepted()
+	if trees := checkSigned(t, got); len(got) != n || trees > n/20 || answered != n {
+		t.Errorf("%d events with %d signatures, %d answered", len(got), trees, answered)
+	}
+	for i := range got {
+		if got[i].Seq != uint64(i+1) {
+			t.Fatalf("event %d has the seq %d", i, got[i].Seq)
+		}
+	}
+}
+
+func TestASignedEventOfAStreamWaitsForNoOther(t *testing.T) {
+	g, c := group(t, 1, client.Options{Key: privateKey()})
+	for _, window := range []int{0, 1, 2, 64} {
+		before := len(g.Accepted())
+		answers := make(chan client.Answer)
+		s := c.Stream(t.Context(), client.StreamOptions{Window: window, Answered: func(a client.Answer) { answers <- a }})
+		for i := range 3 {
+			e := alertOf("x")
+			e.Seq = uint64(before + i + 1)
+			if err := s.Send(&e); err != nil {
+				t.Fatal(err)
+			}
+			if a := <-answers; a.Result.Status != score.Applied {
+				t.Fatalf("got %+v", a)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkSigned(t, g.Accepted())
+}
+
+func TestAStreamSendsWhatIsJSONAlreadyAsItIsAmongWhatItSigns(t *testing.T) {
+	g, c := group(t, 1, client.Options{Key: privateKey()})
+	s := c.Stream(t.Context(), client.StreamOptions{})
+	for i := range 100 {
+		e := alertOf("x")
+		e.ID, e.Seq, e.Time = fmt.Sprintf("e-%d", i), uint64(i+1), time.Unix(5, 0).UTC()
+		l := client.Line{Event: &e}
+		if i%3 == 0 {
+			l = client.Line{ID: e.ID, Seq: e.Seq, JSON: fmt.Appendf(nil, `{"id":%q,"source":"bard/cacofonix","seq":%d,"type":"alert","contest_id":"OG50BC","data":{"text":"x"}}`, e.ID, e.Seq)}
+		}
+		if err := s.SendLine(l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := g.Accepted()
+	signed := slices.DeleteFunc(slices.Clone(got), func(e score.Event) bool { return e.Seq%3 == 1 })
+	if checkSigned(t, signed); len(got) != 100 || len(signed) != 66 {
+		t.Errorf("%d events, %d of them signed", len(got), len(signed))
+	}
+}
+
+func TestASignedStreamGoesOnElsewhereWithTheSameSignatures(t *testing.T) {
+	g, c := group(t, 2, client.Options{Key: privateKey()})
+	var mu sync.Mutex
+	seen := 0
+	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) clienttest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if e != nil {
+			if seen++; seen%400 == 399 {
+				return clienttest.CutAfter
+			}
+		}
+		return clienttest.None
+	})
+	s := c.Stream(t.Context(), client.StreamOptions{Window: 256})
+	for i := range 2000 {
+		e := alertOf("x")
+		e.Seq = uint64(i + 1)
+		if err := s.Send(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := g.Accepted(); len(got) != 2000 {
+		t.Errorf("%d events", len(got))
+	}
+	checkSigned(t, g.Accepted())
+	if s.Stats().Retries == 0 {
+		t.Error("nothing broke")
+	}
+}
+
+func TestAStreamRefusesAtOnceWhatCannotBeSigned(t *testing.T) {
+	g, c := group(t, 1, client.Options{Key: privateKey()})
+	s := c.Stream(t.Context(), client.StreamOptions{})
+	e := alertOf("x") // without a seq
+	if err := s.Send(&e); err == nil || !strings.Contains(err.Error(), "seq is missing") {
+		t.Errorf("got %v", err)
+	}
+	e.Seq = 1
+	if err := s.Send(&e); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	checkSigned(t, g.Accepted())
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"laurel/client/clienttest"
+	"laurel/cmd/command"
+	"laurel/score"
+)
+
+// alone runs the program without a group.
+func alone(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	c := newBardCommand()
+	c.SetArgs(args)
+	c.SetOut(&o)
+	c.SetErr(&e)
+	code = command.Run(t.Context(), c)
+	return code, o.String(), e.String()
+}
+
+// newKey makes a key as a bard does, and gives its file.
+func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "bard.key")
+	code, out, errs := alone(t, "key", "new", "--out", file)
+	if code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	key, err := command.ReadPrivateKey(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public = key.Public().(ed25519.PublicKey)
+	if out != command.PublicText(public)+"\n" || !strings.Contains(errs, score.KeyID(public)) || !strings.Contains(errs, "laurel access grant bard/NAME --role bard --key "+command.PublicText(public)) {
+		t.Errorf("stdout %q, stderr %q", out, errs)
+	}
+	return file, public
+}
+
+// checkVouched checks that the key vouches for everything that was accepted.
+func checkVouched(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n int) {
+	t.Helper()
+	events := g.Accepted()
+	if len(events) != n {
+		t.Fatalf("%d events; want %d", len(events), n)
+	}
+	var v score.Verifier
+	for i := range events {
+		form, err := score.SignedForm(&events[i])
+		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
+			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
+		}
+	}
+}
+
+func TestANewKeyIsForItsOwnersEyesAndNeverOverwritten(t *testing.T) {
+	file, _ := newKey(t)
+	info, err := os.Stat(file)
+	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if code, _, errs := alone(t, "key", "new", "--out", file); code != command.ExitFailed || !strings.Contains(errs, "is there already") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	if err := os.Chmod(file, 0o604); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := alone(t, "alert", "A", "--text", "x", "--key", file); code != command.ExitUsage || !strings.Contains(errs, "chmod 600") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestAKeyIsShownWithoutItsSecret(t *testing.T) {
+	file, public := newKey(t)
+	code, out, errs := alone(t, "key", "show", file)
+	if code != command.ExitDone || out != command.PublicText(public)+"\n" {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	for _, wrong := range []string{"nowhere", os.Args[0]} {
+		if code, _, _ := alone(t, "key", "show", wrong); code != command.ExitFailed {
+			t.Errorf("%s: exit code %d", wrong, code)
+		}
+	}
+}
+
+func TestAVerbSignsUnderTheNameOfItsKey(t *testing.T) {
+	g := group(t, 1)
+	file, public := newKey(t)
+	g.Register("bard/cacofonix", public)
+	for range 2 {
+		if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != command.ExitDone {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	t.Setenv("LAUREL_KEY", file)
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--source", "bard/cacofonix/2"); code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	checkVouched(t, g, public, 3)
+	if got := g.Accepted(); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 || got[2].Source != "bard/cacofonix/2" {
+		t.Errorf("accepted %+v", got)
+	}
+}
+
+func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
+	g := group(t, 1)
+	file, _ := newKey(t)
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != command.ExitFailed || !strings.Contains(errs, "is not registered") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestASongIsSignedAndGoesOnWhereItBrokeOff(t *testing.T) {
+	g := group(t, 1)
+	file, public := newKey(t)
+	for _, n := range []int{700, 2000} {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != command.ExitDone {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+		checkVouched(t, g, public, n)
+	}
+	wantAccepted(t, g, 2000)
+}
+
+func TestASongWithoutSourcesIsSignedUnderTheNameOfTheKeyAndIsAllDuplicatesTheSecondTime(t *testing.T) {
+	g := group(t, 1)
+	file, public := newKey(t)
+	g.Register("bard/cacofonix", public)
+	song := ""
+	for i := range 50 {
+		song += fmt.Sprintf(`{"type":"alert","time":"2026-02-09T10:00:%02dZ","contest_id":"OG50BC","data":{"text":"line %d"}}`+"\n", i, i)
+	}
+	for range 2 {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-", "--key", file); code != command.ExitDone {
+			t.Fatalf("exit code %d: %s", code, errs)
+		}
+	}
+	checkVouched(t, g, public, 50)
+	if s := g.Accepted()[0].Source; !strings.HasPrefix(s, "bard/cacofonix/sung/") {
+		t.Errorf("the source is %s", s)
+	}
+}
+
+func TestASignedSongIsSungByAnybodyAsItIs(t *testing.T) {
+	g, other := group(t, 1), group(t, 1)
+	file, public := newKey(t)
+	second, _ := newKey(t)
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-", "--key", file); code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	song := ""
+	for _, e := range g.Accepted() {
+		form, err := score.SignedForm(&e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		song += string(score.WithSignature(form, e.Signature)) + "\n"
+	}
+	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != command.ExitDone {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	checkVouched(t, other, public, 10)
+}
+
+func TestALineThatCannotBeSignedIsNamed(t *testing.T) {
+	g := group(t, 1)
+	file, _ := newKey(t)
+	for want, line := range map[string]string{
+		"line 1, event a: it has no time":               `{"id":"a","source":"bard/c","seq":1,"type":"alert","contest_id":"A","data":{"text":"x"}}`,
+		"line 1, event b: it has a source but no seq":   `{"id":"b","source":"bard/c","time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{"text":"x"}}`,
+		"line 1, event c: invalid_event: data.text":     `{"id":"c","source":"bard/c","seq":1,"time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{}}`,
+		"is not registered, so the events have no sour": `{"id":"d","time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{"text":"x"}}`,
+	} {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(line), "sing", "-", "--key", file); code != command.ExitFailed || !strings.Contains(errs, want) {
+			t.Errorf("exit code %d: %s; want %s", code, errs, want)
+		}
+	}
+}

@@ -1,0 +1,369 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"laurel/score"
+	"laurel/trust"
+)
+
+// court is a guarded group and those who have something to do with it.
+type court struct {
+	group                                   *fakeGroup
+	operator, bard, reader, revoked, lapsed trust.Bearer
+	private                                 ed25519.PrivateKey // of the key of bard/assurancetourix
+	other                                   ed25519.PrivateKey // of a key that is registered, too
+	stranger                                ed25519.PrivateKey // of one that is not
+}
+
+func keyFor(name string) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	copy(seed, name)
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
+
+// courtBard is the token of bard/cacofonix, the same in every court.
+var courtBard = trust.NewBearer()
+
+func newCourt(t testing.TB, g *fakeGroup) *court {
+	t.Helper()
+	c := &court{group: g, operator: trust.NewBearer(), bard: courtBard, reader: trust.NewBearer(), revoked: trust.NewBearer(), lapsed: trust.NewBearer(),
+		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
+	now := time.Now().UTC()
+	for _, change := range []score.AccessChange{
+		{Guard: true},
+		{Grant: &score.Grant{ID: c.operator.ID, Name: "caesar", Role: score.RoleOperator, Hash: c.operator.Hash()}},
+		{Grant: &score.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: score.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
+		{Grant: &score.Grant{ID: c.reader.ID, Name: "spectator", Role: score.RoleReader, Hash: c.reader.Hash()}},
+		{Grant: &score.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: score.RoleBard, Hash: c.revoked.Hash()}},
+		{Revoke: c.revoked.ID},
+		{Grant: &score.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: score.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
+		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: score.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
+		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: score.RoleBard, Public: publicOf(c.other)}},
+	} {
+		change.At, change.By = now, "test"
+		if err := g.ChangeAccess(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+func bearer(b trust.Bearer) string { return "Authorization: Bearer " + b.Text() }
+
+// guardedServer is a court at a real connection.
+func guardedServer(t testing.TB, o Options) (*court, *API, *httptest.Server) {
+	g, a := newFake(t, o)
+	c := newCourt(t, g)
+	return c, a, serve(t, a, a.Handler())
+}
+
+// refusals is how many were counted for the reason.
+func refusals(a *API, reason string) (n float64) {
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(a.gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	_, rest, _ := strings.Cut(w.Body.String(), `laurel_http_refused_total{reason="`+reason+`"} `)
+	_, _ = fmt.Sscan(rest, &n) // 0 where it was never counted
+	return n
+}
+
+func TestEveryRouteNamesWhoMayCallIt(t *testing.T) {
+	c, a, s := guardedServer(t, Options{Private: true})
+	for _, rt := range (&port{API: a}).routes() {
+		path := strings.NewReplacer("{contest:.+}", "OG50BC/CUR-M-GPA-01", "{competition}", "OG50BC", "{organisation:.+}", "GAU", "{source:.+}", "bard/cacofonix",
+			"{id}", "f9", "{file}", "x.js").Replace(rt.path)
+		for method, does := range rt.methods {
+			name := method + " " + path
+			stranger, bard := ask(t, s, method, path, "").StatusCode, 0
+			if does.need != toWatch { // whoever may watch is answered without an end
+				bard = ask(t, s, method, path, "", bearer(c.bard)).StatusCode
+			}
+			switch does.need {
+			case forAll:
+				if stranger == http.StatusUnauthorized {
+					t.Errorf("%s: a stranger got %d", name, stranger)
+				}
+			case toRead, toWatch, toMeasure:
+				if stranger != http.StatusUnauthorized {
+					t.Errorf("%s: a stranger got %d; want 401", name, stranger)
+				}
+			case toPost, toEnroll:
+				if stranger == http.StatusOK {
+					t.Errorf("%s: a stranger got %d", name, stranger)
+				}
+			case toOperate, toJoin:
+				if stranger != http.StatusUnauthorized || bard != http.StatusForbidden {
+					t.Errorf("%s: a stranger got %d, a bard %d; want 401 and 403", name, stranger, bard)
+				}
+			default:
+				t.Errorf("%s needs %d, which is nothing", name, does.need)
+			}
+		}
+	}
+	if len(c.group.members) > 0 || len(c.group.events()) > 0 {
+		t.Errorf("done all the same: %v, %d events", c.group.members, len(c.group.events()))
+	}
+}
+
+func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
+	var log logBuffer
+	r := prometheus.NewRegistry()
+	g := &fakeGroup{id: "f1", records: games()}
+	a := New(g, Options{Registerer: r, Gatherer: r, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	c := newCourt(t, g)
+	s := serve(t, a, a.Handler())
+	wrong := c.operator
+	wrong.Secret = c.bard.Secret
+	unknown := trust.NewBearer()
+	for _, one := range []struct {
+		name, header, reason string
+	}{
+		{"unknown", bearer(unknown), refusedUnknown},
+		{"another's secret", bearer(wrong), refusedUnknown},
+		{"revoked", bearer(c.revoked), refusedRevoked},
+		{"expired", bearer(c.lapsed), refusedExpired},
+		{"malformed", "Authorization: Bearer " + c.operator.Text()[:40], refusedMalformed},
+		{"basic", "Authorization: Basic " + c.operator.Text(), refusedMalformed},
+		{"a key's id", "Authorization: Bearer laurel-token-1." + score.KeyID(publicOf(c.private)) + "." + c.operator.Secret, refusedUnknown},
+	} {
+		before := refusals(a, one.reason)
+		got := ask(t, s, "GET", "/v1/access", "", one.header)
+		if got.StatusCode != http.StatusUnauthorized || got.Header.Get("Www-Authenticate") == "" || refusals(a, one.reason) != before+1 {
+			t.Errorf("%s: got %d, %q, counted %v; want 401 under %s", one.name, got.StatusCode, got.Header, refusals(a, one.reason)-before, one.reason)
+		}
+		_, secret, _ := strings.Cut(one.header, "laurel-token-1.")
+		if strings.Contains(got.body, secret) {
+			t.Errorf("%s: the answer tells the token: %s", one.name, got.body)
+		}
+	}
+	for _, header := range []string{"Authorization", "authorization"} {
+		req, _ := http.NewRequest("GET", s.URL+"/v1/access", nil)
+		req.Header["Authorization"] = []string{"Bearer " + c.operator.Text()}
+		req.Header[header] = append(req.Header[header], "Bearer "+c.operator.Text())
+		if res, err := s.Client().Do(req); err != nil || res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("two fields: got %v, %v", res, err)
+		}
+	}
+	if got := ask(t, s, "GET", "/v1/access", "", bearer(c.operator)); got.StatusCode != http.StatusOK {
+		t.Errorf("the right token: got %d %s", got.StatusCode, got.body)
+	}
+	for _, path := range []string{"/v1/scores?token=" + c.operator.Text(), "/v1/scores?access_token=" + c.operator.Text(), "/v1/scores?x=" + c.operator.Text(), "/v1/events?tok%65n=" + c.operator.Text()} {
+		got := ask(t, s, "GET", path, "")
+		if got.StatusCode/100 != 4 || strings.Contains(got.body, c.operator.Secret) {
+			t.Errorf("%s: got %d %s", path, got.StatusCode, got.body)
+		}
+	}
+	if got := ask(t, s, "POST", "/v1/events?token="+c.operator.Text(), alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
+		t.Errorf("a post with a token in its URL: got %d %s", got.StatusCode, got.body)
+	}
+	if n := refusals(a, refusedInURL); n != 5 {
+		t.Errorf("counted %v tokens in URLs; want 5", n)
+	}
+	var page bytes.Buffer
+	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
+	for _, b := range []trust.Bearer{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
+		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
+			t.Error("a secret is in the log or the metrics")
+		}
+	}
+}
+
+func TestTokenInTheClearIsRefusedUnlessTheCallerIsNear(t *testing.T) {
+	g, a := newFake(t, Options{})
+	c := newCourt(t, g)
+	for addr, want := range map[string]int{"192.0.2.7:999": http.StatusUnauthorized, "127.0.0.1:999": http.StatusOK, "[::1]:999": http.StatusOK, "[2001:db8::1]:999": http.StatusUnauthorized} {
+		r := httptest.NewRequest("GET", "/v1/access", nil)
+		r.RemoteAddr = addr
+		r.Header.Set("Authorization", "Bearer "+c.operator.Text())
+		w := httptest.NewRecorder()
+		a.Handler().ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("from %s: got %d %s; want %d", addr, w.Code, w.Body, want)
+		}
+	}
+	if n := refusals(a, refusedInClear); n != 2 {
+		t.Errorf("counted %v; want 2", n)
+	}
+}
+
+// song is a signed event as JSON.
+func song(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text string) (score.Event, string) {
+	t.Helper()
+	e := []score.Event{{ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(source, "/", "-"), seq), Source: source, Seq: seq, Type: score.TypeAlert, Time: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
+		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: text}, TimeGiven: true, IDGiven: true}}
+	if err := score.Sign(key, e); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(&e[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e[0], string(b)
+}
+
+func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
+	const mine = "bard/assurancetourix"
+	for _, hot := range []bool{false, true} {
+		c, a, _ := guardedServer(t, Options{})
+		addr := serveAPI(t, a, hot)
+		first, good := song(t, c.private, mine, 1, "clack")
+		second, _ := song(t, c.private, mine, 2, "clonk")
+		swapped := first
+		swapped.Signature = second.Signature
+		bySwapped, _ := json.Marshal(&swapped)
+		_, strange := song(t, c.stranger, mine, 1, "clack")
+		_, others := song(t, c.other, mine, 1, "clack")
+		stolen := strings.Replace(others, score.KeyID(publicOf(c.other)), score.KeyID(publicOf(c.private)), 1)
+		wrongType := strings.ReplaceAll(strings.ReplaceAll(good, `"type":"alert"`, `"type":"contest.status"`), `"data":{"text":"clack"}`, `"data":{"period":"END1"}`)
+		for _, one := range []struct {
+			name, body string
+			token      *trust.Bearer
+			status     int
+			reason     string
+		}{
+			{"signed", good, nil, 200, ""},
+			{"replayed", good, nil, 200, ""}, // the store answers duplicate
+			{"unsigned", alert("a", ""), nil, 401, refusedUnvouched},
+			{"altered", strings.Replace(good, "clack", "clink", 1), nil, 401, refusedSignature},
+			{"altered source", strings.Replace(good, mine, mine+"/2", 1), nil, 401, refusedSignature},
+			{"altered time", strings.Replace(good, "10:00", "10:01", 1), nil, 401, refusedSignature},
+			{"altered seq", strings.Replace(good, `"seq":1`, `"seq":3`, 1), nil, 401, refusedSignature},
+			{"signature swapped", string(bySwapped), nil, 401, refusedSignature},
+			{"key unknown", strange, nil, 401, refusedUnknown},
+			{"another's key", others, nil, 403, refusedEvent},
+			{"another's key renamed", stolen, nil, 401, refusedSignature},
+			{"a type that is not his", wrongType, nil, 403, refusedEvent},
+			{"by token", alert("b", ""), &c.bard, 200, ""},
+			{"by token in another's name", strings.Replace(alert("c", ""), `{"id"`, `{"source":"bard/other","id"`, 1), &c.bard, 403, refusedEvent},
+			{"by token for another competition", strings.Replace(alert("c", ""), "OG50BC", "OG54BC", 1), &c.bard, 403, refusedEvent},
+			{"by a reader", alert("d", ""), &c.reader, 403, refusedEvent},
+			{"by a revoked bard", alert("e", ""), &c.revoked, 401, refusedRevoked},
+			{"by an expired bard", alert("f", ""), &c.lapsed, 401, refusedExpired},
+			{"by an operator", strings.Replace(alert("g", ""), `{"id"`, `{"source":"bard/anyone","id"`, 1), &c.operator, 200, ""},
+			{"signed, with a token", good, &c.reader, 200, ""},
+		} {
+			before := 0.0
+			if one.reason != "" {
+				before = refusals(a, one.reason)
+			}
+			fields := []string{isJSON}
+			if one.token != nil {
+				fields = append(fields, bearer(*one.token))
+			}
+			got, _ := (&way{addr: addr}).send(t, rawPost(one.body, fields...), 1)
+			if !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", one.status)) {
+				t.Errorf("%s (hot %t): want %d, got %s", one.name, hot, one.status, got)
+			}
+			if one.reason != "" && refusals(a, one.reason) != before+1 {
+				t.Errorf("%s (hot %t): not counted as %s", one.name, hot, one.reason)
+			}
+		}
+		var posted []string
+		for _, e := range c.group.events() {
+			posted = append(posted, e.Source+" "+e.Key+" "+e.Token)
+		}
+		want := []string{mine + " " + first.Key + " ", mine + " " + first.Key + " ", "bard/cacofonix  " + c.bard.ID, "bard/anyone  " + c.operator.ID, mine + " " + first.Key + " "}
+		if !slices.Equal(posted, want) {
+			t.Errorf("the store got %q; want %q", posted, want)
+		}
+	}
+}
+
+// serveAPI puts an API behind one of the two ways in.
+func serveAPI(t testing.TB, a *API, hot bool) string {
+	t.Helper()
+	if !hot {
+		return serve(t, a, a.Handler()).Listener.Addr().String()
+	}
+	return serveFront(t, a)
+}
+
+func TestStreamEndsAtTheFirstEventThatNobodyVouchesFor(t *testing.T) {
+	c, _, s := guardedServer(t, Options{})
+	_, first := song(t, c.private, "bard/assurancetourix", 1, "one")
+	_, second := song(t, c.private, "bard/assurancetourix", 2, "two")
+	_, third := song(t, c.private, "bard/assurancetourix", 3, "three")
+	got := ask(t, s, "POST", "/v1/events", first+"\n"+strings.Replace(second, "two", "TWO", 1)+"\n"+third+"\n", isNDJSON)
+	lines := strings.Split(strings.TrimSpace(got.body), "\n")
+	if got.StatusCode != 200 || len(lines) != 2 || !strings.Contains(lines[0], score.Applied) || !strings.Contains(lines[1], `"code":"unauthorized"`) || !strings.Contains(lines[1], `"index":1`) {
+		t.Errorf("got %d\n%s", got.StatusCode, got.body)
+	}
+	if got := ask(t, s, "POST", "/v1/events", alert("a", "")+"\n", isNDJSON); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a stream of a stranger: got %d %s", got.StatusCode, got.body)
+	}
+	if got := ask(t, s, "POST", "/v1/events", alert("a", "")+"\n"+alert("b", "")+"\n", isNDJSON, bearer(c.bard)); got.StatusCode != 200 || strings.Count(got.body, score.Applied) != 2 {
+		t.Errorf("a stream by token: got %d %s", got.StatusCode, got.body)
+	}
+	if n := len(c.group.events()); n != 3 {
+		t.Errorf("the store got %d events; want 3", n)
+	}
+}
+
+func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
+	g, s := start(t)
+	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(trust.NewBearer())}} {
+		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
+			t.Errorf("%v: got %d %s", headers, got.StatusCode, got.body)
+		}
+	}
+	for _, e := range g.events() {
+		if e.Source != anonymous || e.Token != "" {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if got := ask(t, s, "POST", "/v1/cluster/transfer", ""); got.StatusCode != 200 {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestFrontendOfASecureGroupIsGuardedBeforeItKnowsWhatTheStoreSays(t *testing.T) {
+	g, a := newFake(t, Options{Secure: true})
+	s := serve(t, a, a.Handler())
+	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON); got.StatusCode != http.StatusUnauthorized {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+	if got := ask(t, s, "POST", "/v1/cluster/transfer", ""); got.StatusCode != http.StatusUnauthorized || len(g.members) > 0 {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestPrivateGroupShowsNothingToStrangersOnAnyWay(t *testing.T) {
+	g, a := newFake(t, Options{Private: true})
+	g.keeps = true
+	c := newCourt(t, g)
+	for _, hot := range []bool{false, true} {
+		addr := serveAPI(t, a, hot)
+		for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix",
+			"/v1/frontends", "/v1/cluster", "/v1/keys", "/v1/watch", "/", "/metrics", "/v1/scores?max_stale"} {
+			for range 2 { // the second time it is in memory
+				for _, fields := range [][]string{nil, {"Accept: text/html"}} {
+					got, _ := (&way{addr: addr}).send(t, rawGet(path, fields...), 1)
+					if !strings.HasPrefix(got, "HTTP/1.1 401 ") {
+						t.Errorf("%s (hot %t): a stranger got %.300s", path, hot, got)
+					}
+					if path == "/v1/watch" {
+						continue
+					}
+					if got, _ := (&way{addr: addr}).send(t, rawGet(path, append(fields, bearer(c.reader))...), 1); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+						t.Errorf("%s (hot %t): a reader got %.300s", path, hot, got)
+					}
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,323 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"laurel/httpapi/front"
+	"laurel/score"
+)
+
+// siege is a frontend that is attacked, and a bard who goes on posting meanwhile.
+type siege struct {
+	t     testing.TB
+	group *fakeGroup
+	api   *API
+	addr  string
+
+	goroutines int
+	heap       uint64
+}
+
+// besiege starts the frontend, over TLS too. Its timeouts are as they are but for the header's, which a test must not wait for.
+func besiege(t testing.TB, l Limits) *siege {
+	cert := selfSigned(t)
+	g, a := newFake(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	g.post = func(p score.Post) ([]score.Result, error) { return resultsOf(p), nil }
+	s := &siege{t: t, group: g, api: a, addr: serveFront(t, a)}
+	s.mustPost()
+	s.goroutines, s.heap = runtime.NumGoroutine(), heapNow()
+	return s
+}
+
+// resultsOf takes every event and keeps none.
+func resultsOf(p score.Post) (list []score.Result) {
+	for _, e := range p.Events {
+		list = append(list, score.Result{ID: e.ID, Seq: 1, Revision: 1, Status: score.Applied})
+	}
+	return list
+}
+
+// selfSigned is a certificate that nobody trusts.
+func selfSigned(t testing.TB) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func heapNow() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools hold goes with the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}
+
+// mustPost posts as a bard does, and must not wait long.
+func (s *siege) mustPost() {
+	s.t.Helper()
+	for _, scheme := range []string{"http", "https"} {
+		c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		res, err := c.Post(scheme+"://"+s.addr+"/v1/events", typeJSON, strings.NewReader(alert("", "")))
+		if err != nil {
+			s.t.Fatalf("a post over %s came to nothing: %v", scheme, err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			s.t.Fatalf("a post over %s got %s", scheme, res.Status)
+		}
+	}
+}
+
+func (s *siege) dial() net.Conn {
+	s.t.Helper()
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+// bounded fails if there are more goroutines, or bytes, than before and so many.
+func (s *siege) bounded(goroutines int, bytes uint64) {
+	s.t.Helper()
+	if n := runtime.NumGoroutine() - s.goroutines; n > goroutines {
+		s.t.Errorf("%d goroutines more; want %d at most", n, goroutines)
+	}
+	if now := heapNow(); now > s.heap+bytes {
+		s.t.Errorf("%d KiB of memory more; want %d at most", (now-s.heap)>>10, bytes>>10)
+	}
+}
+
+// over waits until what the attack took has been given back.
+func (s *siege) over() {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > s.goroutines+8; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Errorf("%d goroutines are left of %d", runtime.NumGoroutine(), s.goroutines)
+			return
+		}
+	}
+}
+
+func TestSlowHeadersAreCutOff(t *testing.T) {
+	s := besiege(t, Limits{})
+	const many = 200
+	var conns []net.Conn
+	for i := range many {
+		c := s.dial()
+		conns = append(conns, c)
+		_, _ = io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost: a\r\nX: "[:20+i%18])
+	}
+	s.mustPost()
+	s.bounded(2*many+20, many*(40<<10))
+	deadline := time.Now().Add(HeaderTimeout + HeaderTimeout/4 + 3*time.Second)
+	var wg sync.WaitGroup
+	for _, c := range conns {
+		wg.Go(func() {
+			defer c.Close()
+			for time.Now().Before(deadline) { // a byte now and then does not help
+				if _, err := io.WriteString(c, "x"); err != nil {
+					return
+				}
+				_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+				if _, err := io.ReadAll(c); err == nil {
+					return
+				}
+			}
+			t.Error("a header may take longer than the limit")
+		})
+	}
+	s.mustPost()
+	wg.Wait()
+	s.over()
+}
+
+func TestHalfOpenConnectionsAreForgotten(t *testing.T) {
+	s := besiege(t, Limits{})
+	const many = 200
+	for range many {
+		c := s.dial()
+		defer c.Close() // nothing is ever sent, as by a peer that is gone without a word
+	}
+	s.mustPost()
+	s.bounded(many+20, many*(20<<10))
+	s.over() // HeaderTimeout and a quarter later
+}
+
+func TestHugeHeaderIsRefused(t *testing.T) {
+	heads := []string{"GET /" + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 1<<20)}
+	s := besiege(t, Limits{}) // it counts the memory that is taken from here on
+	for _, head := range heads {
+		c := s.dial()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.WriteString(c, head) // it is cut off
+		}()
+		answer := make([]byte, 64)
+		n, _ := io.ReadAtLeast(c, answer, 12)
+		if got := string(answer[:n]); n > 0 && !strings.HasPrefix(got, "HTTP/1.1 4") {
+			t.Errorf("got %q", got)
+		}
+		c.Close()
+		<-done
+		s.bounded(20, 4<<20)
+	}
+	s.mustPost()
+	s.over()
+}
+
+func TestEndlessLineOfAStreamIsRefused(t *testing.T) {
+	s := besiege(t, Limits{})
+	const many = 8
+	var wg sync.WaitGroup
+	for range many {
+		c := s.dial()
+		wg.Go(func() {
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+			_, _ = io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost: a\r\n"+isNDJSON+"\r\nTransfer-Encoding: chunked\r\n\r\n")
+			go func() {
+				chunk := fmt.Sprintf("%x\r\n%s\r\n", 32<<10, strings.Repeat(" x", 16<<10))
+				for {
+					if _, err := io.WriteString(c, chunk); err != nil {
+						return
+					}
+				}
+			}()
+			all, _ := io.ReadAll(c)
+			if !bytes.Contains(all, []byte("too_large")) {
+				t.Errorf("got %.300q", all)
+			}
+		})
+	}
+	s.mustPost()
+	s.bounded(many*6+20, many*(1<<20))
+	wg.Wait()
+	s.over()
+}
+
+func TestHTTP2RapidResetCostsLittle(t *testing.T) {
+	s := besiege(t, Limits{})
+	var busy, most atomic.Int64
+	s.group.read = nil
+	s.group.post = func(p score.Post) ([]score.Result, error) {
+		n := busy.Add(1)
+		defer busy.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		return resultsOf(p), nil
+	}
+	c, err := tls.Dial("tcp", s.addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.ConnectionState().NegotiatedProtocol != "h2" {
+		t.Fatal("no HTTP/2")
+	}
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	var b bytes.Buffer
+	b.WriteString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	writeFrame(&b, 4, 0, 0, nil) // SETTINGS
+	// GET, https, /v1/scores and the authority a, by the indexes of HPACK's table.
+	head := append([]byte{0x82, 0x87, 0x04, byte(len("/v1/scores"))}, "/v1/scores\x01\x01a"...)
+	sent := 0
+	for id := uint32(1); id < 100_000; id += 2 {
+		writeFrame(&b, 1, 4|1, id, head)             // HEADERS, the end of them and of the stream
+		writeFrame(&b, 3, 0, id, []byte{0, 0, 0, 8}) // RST_STREAM, CANCEL
+		if b.Len() > 32<<10 {
+			if _, err := c.Write(b.Bytes()); err != nil {
+				break // enough, the frontend says
+			}
+			b.Reset()
+		}
+		sent++
+	}
+	s.mustPost()
+	s.bounded(MaxHTTP2Streams+40, 16<<20)
+	if n := s.api.load.reads.Load(); n > MaxHTTP2Streams {
+		t.Errorf("%d questions are under way of one connection", n)
+	}
+	t.Logf("%d streams were begun and reset before the connection ended", sent)
+	c.Close()
+	s.over()
+}
+
+func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte) {
+	n := len(payload)
+	b.Write([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)})
+	b.Write(payload)
+}
+
+func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
+	s := besiege(t, Limits{})
+	const many = 200
+	for range many {
+		c := s.dial()
+		defer c.Close()
+		_, _ = c.Write([]byte{0x16, 3, 1, 2, 0, 1})
+	}
+	s.mustPost()
+	s.bounded(2*many+20, many*(60<<10))
+	for end := time.Now().Add(front.HandshakeTimeout + 5*time.Second); refusals(s.api, refusedHandshake) < many; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, refusedHandshake), many)
+		}
+	}
+	s.over()
+}
+
+func TestTenThousandIdleConnectionsTakeOnlySoMuch(t *testing.T) {
+	if os.Getenv("LAUREL_CI") != "full" {
+		t.Skip("10,000 connections: with LAUREL_CI=full")
+	}
+	// Both ends of each are in this process.
+	many, limit := 10_000, syscall.Rlimit{}
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 10_000 {
+		t.Skipf("at most %d files may be open", limit.Cur)
+	}
+	many = min(many, int(limit.Cur-200)/2)
+	t.Logf("%d connections", many)
+	s := besiege(t, Limits{})
+	for range many {
+		c := s.dial()
+		defer c.Close()
+		if _, err := io.WriteString(c, rawGet("/v1/scores/"+contest)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 2048)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mustPost()
+	s.bounded(many+20, uint64(many)*(20<<10))
+}

@@ -1,0 +1,238 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+	"laurel/trust"
+)
+
+// from asks a handler as somebody at an address.
+func from(h http.Handler, addr, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.RemoteAddr = addr
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{ReadsPerAddress: 5, PostsPerAddress: 3, Proxies: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}})
+	h := a.Handler()
+	count := func(addr, method, path, body string) (ok int) {
+		for range 40 {
+			w := from(h, addr, method, path, body, isJSON)
+			switch {
+			case w.Code == http.StatusOK:
+				ok++
+			case w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") == "":
+				t.Fatalf("%s %s from %s: got %d %s", method, path, addr, w.Code, w.Body)
+			}
+		}
+		return ok
+	}
+	for _, addr := range []string{"192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1"} {
+		if n := count(addr, "GET", "/v1/scores", ""); n < 10 || n > 15 {
+			t.Errorf("%s: %d questions of 40 were answered; want 10 and a few", addr, n)
+		}
+		if n := count(addr, "POST", "/v1/events", alert("", "")); n < 6 || n > 9 {
+			t.Errorf("%s: %d posts of 40 were taken; want 6 and a few", addr, n)
+		}
+	}
+	for _, addr := range []string{"127.0.0.1:1", "198.51.100.9:1"} {
+		if n := count(addr, "GET", "/v1/scores", ""); n != 40 {
+			t.Errorf("%s: %d questions of 40 were answered", addr, n)
+		}
+	}
+	if n := from(h, "192.0.2.1:1", "GET", "/livez", ""); n.Code != http.StatusOK {
+		t.Errorf("/livez gives %d", n.Code)
+	}
+	if n := refusals(a, refusedAddress); n < 100 {
+		t.Errorf("counted %v", n)
+	}
+}
+
+func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
+	c, a, s := guardedServer(t, Options{})
+	slow := trust.NewBearer()
+	if err := c.group.ChangeAccess(t.Context(), score.AccessChange{At: time.Now().UTC(), By: "test",
+		Grant: &score.Grant{ID: slow.ID, Name: "feed", Role: score.RoleBard, Hash: slow.Hash(), Rate: 20}}); err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for range 60 {
+		switch got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(slow)); got.StatusCode {
+		case http.StatusOK:
+			taken++
+		case http.StatusTooManyRequests:
+		default:
+			t.Fatalf("got %d %s", got.StatusCode, got.body)
+		}
+	}
+	if taken < 20 || taken > 40 || refusals(a, refusedRate) == 0 {
+		t.Errorf("%d of 60 events were taken at once; want some 20", taken)
+	}
+	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusOK {
+		t.Errorf("another bard: got %d", got.StatusCode)
+	}
+	// A stream waits instead, and loses nothing.
+	start := time.Now()
+	got := ask(t, s, "POST", "/v1/events", strings.Repeat(alert("", "")+"\n", 50), isNDJSON, bearer(slow))
+	if n := strings.Count(got.body, score.Applied); n != 50 || time.Since(start) < time.Second {
+		t.Errorf("%d of 50 events of a stream were taken in %s; want all, in two seconds", n, time.Since(start))
+	}
+}
+
+func TestReadsAndWatchersGoElsewhereBeforePostsAreRefused(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{MaxPosts: 10}})
+	s := serve(t, a, a.Handler())
+	status := func(method, path, body string) int {
+		return ask(t, s, method, path, body, isJSON).StatusCode
+	}
+	for _, c := range []struct{ under, read, post int }{{0, 200, 200}, {5, 200, 200}, {6, 503, 200}, {9, 503, 200}, {10, 503, 429}} {
+		a.load.posts.Store(int64(c.under))
+		if got := status("GET", "/v1/scores", ""); got != c.read {
+			t.Errorf("with %d of 10 posts under way a question gets %d; want %d", c.under, got, c.read)
+		}
+		if c.read == 503 {
+			if got := status("GET", "/v1/watch?contest=OG50BC/1", ""); got != 503 {
+				t.Errorf("with %d of 10 posts under way a watcher gets %d", c.under, got)
+			}
+		}
+		if got := status("POST", "/v1/events", alert("", "")); got != c.post {
+			t.Errorf("with %d of 10 posts under way a post gets %d; want %d", c.under, got, c.post)
+		}
+		if got := status("GET", "/metrics", ""); got != 200 {
+			t.Errorf("with %d of 10 posts under way /metrics gives %d", c.under, got)
+		}
+		if got := a.load.posts.Load(); got != int64(c.under) {
+			t.Errorf("%d posts are under way after those; want %d", got, c.under)
+		}
+	}
+}
+
+func TestBodiesTakeOnlySoMuchMemoryTogether(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{MaxPostBytes: 64 << 10}})
+	s := serve(t, a, a.Handler())
+	big := "[" + strings.Repeat(alert("", strings.Repeat("x", 900))+",", 99) + alert("", "") + "]"
+	if got := ask(t, s, "POST", "/v1/events", big, isJSON); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+	if got := ask(t, s, "POST", "/v1/events", "["+strings.Repeat(alert("", strings.Repeat("x", 4000))+",", 3)+alert("", "")+"]", isJSON); got.StatusCode != http.StatusOK {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+	if n := a.load.bytes.Load(); n != 0 {
+		t.Errorf("%d bytes are held after all was answered", n)
+	}
+}
+
+func TestStreamsAreBounded(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{MaxStreams: 2}})
+	s := serve(t, a, a.Handler())
+	a.load.streams.Store(2)
+	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+	a.load.streams.Store(0)
+	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusOK || a.load.streams.Load() != 0 {
+		t.Errorf("got %d, and %d streams are left", got.StatusCode, a.load.streams.Load())
+	}
+}
+
+func TestTokensAreNotLookedAtFromWhereTooManyWereWrong(t *testing.T) {
+	g, a := newFake(t, Options{Private: true})
+	c := newCourt(t, g)
+	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
+	if w.Code != http.StatusUnauthorized {
+		t.Fatalf("in the clear: got %d", w.Code)
+	}
+	p := &port{API: a, name: "client", forwards: true}
+	who := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + trust.NewBearer().Text()}}
+	good := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + c.reader.Text()}}
+	if _, problem := p.identify(t.Context(), good); problem != nil {
+		t.Fatal(problem)
+	}
+	tries := 0
+	for ; tries < 100; tries++ {
+		if _, problem := p.identify(t.Context(), who); problem.Code == score.RateLimited {
+			break
+		}
+	}
+	if tries < wrongTokensBurst || tries > wrongTokensBurst+5 {
+		t.Errorf("%d wrong tokens were looked at; want %d", tries, wrongTokensBurst)
+	}
+	if _, problem := p.identify(t.Context(), good); problem == nil || problem.Code != score.RateLimited {
+		t.Errorf("the right token from there: got %v", problem)
+	}
+	good.peer = overTLS("192.0.2.10")
+	if _, problem := p.identify(t.Context(), good); problem != nil {
+		t.Errorf("from elsewhere: %v", problem)
+	}
+}
+
+func TestFrontendsThatWantToJoinAreSlowedDown(t *testing.T) {
+	_, _, s := guardedServer(t, Options{})
+	body := `{"token":"x","csr":"","member":"f1@x"}`
+	for range enrolmentsBurst {
+		ask(t, s, "POST", "/v1/cluster/enroll", body, isJSON)
+	}
+	if got := ask(t, s, "POST", "/v1/cluster/enroll", body, isJSON); got.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("got %d %s", got.StatusCode, got.body)
+	}
+}
+
+func TestPagesOfTheListAndOfTheGroupMayRead(t *testing.T) {
+	_, a := newFake(t, Options{Origins: []string{"https://Scores.example/"}})
+	s := serve(t, a, a.Handler())
+	for origin, may := range map[string]bool{"https://scores.example": true, "http://127.0.0.1:8002": true, "https://evil.example": false, "http://scores.example": false, "null": false, "": false} {
+		got := ask(t, s, "GET", "/v1/scores", "", "Origin: "+origin)
+		if allowed := got.Header.Get("Access-Control-Allow-Origin"); got.StatusCode != 200 || (allowed == origin && origin != "") != may || allowed == "*" {
+			t.Errorf("%q: got %d and %q", origin, got.StatusCode, allowed)
+		}
+		if !strings.Contains(strings.Join(got.Header.Values("Vary"), ","), "Origin") {
+			t.Errorf("%q: Vary is %q", origin, got.Header.Values("Vary"))
+		}
+	}
+	if got := ask(t, s, "POST", "/v1/cluster/transfer", "", "Origin: https://evil.example"); got.StatusCode != http.StatusForbidden {
+		t.Errorf("a page elsewhere changes the group: got %d", got.StatusCode)
+	}
+	if got := ask(t, s, "POST", "/v1/cluster/transfer", "", "Sec-Fetch-Site: cross-site"); got.StatusCode != http.StatusForbidden {
+		t.Errorf("a page elsewhere changes the group: got %d", got.StatusCode)
+	}
+}
+
+func TestPackedBodyIsRefusedUnopened(t *testing.T) {
+	_, s := start(t)
+	for _, kind := range []string{isJSON, isNDJSON} {
+		got := ask(t, s, "POST", "/v1/events", alert("", ""), kind, "Content-Encoding: gzip")
+		var p score.Problem
+		if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.StatusCode != http.StatusUnsupportedMediaType || p.Field != "Content-Encoding" {
+			t.Errorf("%s: got %d %s", kind, got.StatusCode, got.body)
+		}
+	}
+}
+
+func TestBudgetsOfManyAddressesTakeOnlySoMuchMemory(t *testing.T) {
+	var b budgets[int, int]
+	for i := range 3000 {
+		b.of(i, 1000, func() *int { return new(int) })
+	}
+	if n := len(b.all); n > 1000 {
+		t.Errorf("%d are remembered; want 1000 at most", n)
+	}
+	if fmt.Sprint(len(b.all)) == "0" {
+		t.Error("none is remembered")
+	}
+}
