@@ -81,14 +81,14 @@ var errOtherWords = errors.New("its data is not written as Laurel writes it")
 // appendSignedForm appends what the event's signature must be over. Its data must be as Laurel writes it: the form puts members in order, so that a corrupt
 // master could have the same said in another order, which would be another event to whoever repeats it.
 func appendSignedForm(b []byte, e *event) ([]byte, error) {
-	data, err := score.MarshalData(e.Data)
+	data, err := score.AppendData(b, e.Data)
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(data, e.data) {
+	if !bytes.Equal(data[len(b):], e.data) {
 		return nil, errOtherWords
 	}
-	return score.AppendSignedForm(b, &e.Event, data)
+	return score.AppendForm(data[:len(b)], &e.Event)
 }
 
 // authorize says why an event may not be applied now; nil: it may.

@@ -73,10 +73,8 @@ func (p *port) voucher(access *score.Access, e *score.Event) (reason string, ref
 func (p *port) verified(g *score.Grant, e *score.Event) *score.Problem {
 	b := newBuffer()
 	defer b.free()
-	data, err := score.MarshalData(e.Data)
-	if err == nil {
-		b.b, err = score.AppendSignedForm(b.b[:0], e, data)
-	}
+	var err error
+	b.b, err = score.AppendForm(b.b[:0], e)
 	switch {
 	case err != nil:
 		problem := score.Problemf(score.Unauthorized, "the event cannot have been signed: %s", err)
