@@ -68,7 +68,11 @@ func accessText(b *bytes.Buffer, v score.AccessView) {
 		b.WriteString("\n")
 		t := newTable(b, "AUTHORITY", "ISSUES")
 		for _, a := range v.Authorities {
-			t.row(a.Fingerprint, strconv.FormatBool(a.Issues))
+			issues := "no more"
+			if a.Issues {
+				issues = "now"
+			}
+			t.row(a.Fingerprint, issues)
 		}
 		t.end()
 	}

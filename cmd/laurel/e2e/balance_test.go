@@ -41,7 +41,7 @@ func TestTheWatchersOfAFrontendThatComesBackAreEvenAgainWithin20s(t *testing.T) 
 	victim.kill()
 	c.note(victim.id + " is killed")
 	died := time.Now()
-	c.until("those of "+victim.id+" are elsewhere", awayFor, func(n []int) bool {
+	c.until("those of "+victim.id+" are elsewhere", patience, func(n []int) bool {
 		return time.Since(died) >= resettled && sumOf(n) == 3*crowdEach && above(n) <= tooMuch
 	})
 	c.while(awayFor-time.Since(died), func(n []int) error {
