@@ -144,6 +144,7 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	}
 	leave, problem := p.enter(toPost, who)
 	if problem != nil {
+		r.Pause = restAfterRefusal
 		return dst, 0, problem
 	}
 	defer leave()

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"sync/atomic"
+	"time"
 
 	"laurel/score"
 )
@@ -12,9 +13,13 @@ import (
 const (
 	// MaxReads is how many questions are being answered that are not in memory.
 	MaxReads = 2_048
-	// MaxPosts is how many posts are under way, streams excepted, and MaxPostBytes how large their bodies are together, and those of streams.
-	MaxPosts     = 12_288
+	// MaxPosts is how many posts are under way, streams excepted, and MaxPostBytes how large their bodies are together, and those of streams. More
+	// posts make no more events a second: they wait longer, and come to run all at once, with Raft's heartbeats among them.
+	MaxPosts     = 512
 	MaxPostBytes = 256 << 20
+	// restAfterRefusal is how long a connection is not read after its post was refused for want of room: as long as its client was asked to wait. Where
+	// clients post again at once instead, refusing them would take the processors from the posts that were taken in.
+	restAfterRefusal = time.Second
 	// MaxStreams is how many NDJSON streams are under way. Each has a line and two chunks in memory.
 	MaxStreams = 1_024
 	// StreamsPerAddress bounds those of one address.
