@@ -33,7 +33,6 @@ type flood struct {
 
 // crowd is the lines that are asked the same kind of thing.
 type crowd struct {
-	poll  int
 	idle  []*line // who has rested longest is first: no connection rests so long that it is closed
 	all   []*line
 	due   time.Time
