@@ -1,9 +1,16 @@
 package httpapi
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
+	"net/url"
 	"slices"
 	"testing"
+	"time"
+
+	"laurel/httpapi/front"
+	"laurel/score"
 )
 
 func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
@@ -50,5 +57,23 @@ func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), callerHeader+": f1@lie")
 	if want := []string{noMember + " Bearer " + c.operator.Text()}; !slices.Equal(said, want) {
 		t.Errorf("got %q; want %q", said, want)
+	}
+}
+
+func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
+	g, a := newFake(t, Options{})
+	newCourt(t, g)
+	p := &port{API: a, name: "client", forwards: true}
+	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
+	shown := credentials{peer: &front.Peer{TLS: &tls.ConnectionState{
+		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}}
+	if got := p.memberOf(shown); got != "f4@abc" {
+		t.Fatalf("the certificate is that of %q", got)
+	}
+	if err := g.ChangeAccess(t.Context(), score.AccessChange{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.memberOf(shown); got != "" {
+		t.Errorf("after its removal the certificate is that of %q", got)
 	}
 }
