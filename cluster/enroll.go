@@ -142,6 +142,25 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))
 		p.Field = "id"
 		return p
+	case m.present(raft.ServerID(member)):
+		// Whoever has a join token could else become any member whose name it has heard.
+		p := score.Problemf(score.IDConflict, "the frontend %q is a member and is here; it renews its certificate by itself", memberID(raft.ServerID(member)))
+		p.Field = "id"
+		return p
 	}
 	return nil
+}
+
+// present tells whether a member is this one, or the master's stream to it is open: then it has a certificate.
+func (m *Member) present(id raft.ServerID) bool {
+	if id == m.storage.serverID {
+		return true
+	}
+	l := m.reign.Load()
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams[id] != nil
 }

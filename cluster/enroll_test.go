@@ -323,3 +323,21 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 	}
 	g.settle()
 }
+
+func TestATokenLetsNobodyBeAMemberThatIsHere(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	text := g.token(time.Hour, 1)
+	master := g.master()
+	enroll := func(n *node) error {
+		_, csr := request(t, trust.Options{Member: n.opts.Identity.Member()})
+		_, err := master.member().Enroll(context.Background(), text, csr, n.opts.Identity.Member())
+		return err
+	}
+	for _, n := range g.nodes {
+		refused(t, enroll(n), score.IDConflict)
+	}
+	// One that is away may be so because its certificate is over.
+	away := g.others(master)[0]
+	away.stop()
+	eventually(t, "one that is away gets a certificate", func() error { return enroll(away) })
+}
