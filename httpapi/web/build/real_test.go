@@ -107,7 +107,7 @@ func (s *realSite) Start(i int) {
 		s.t.Fatal(err)
 	}
 	defer log.Close()
-	args := append([]string{"frontend", "--id", f.id, "--data", filepath.Join(s.dir, f.id), "--http", f.http, "--peer", f.peer}, f.entry...)
+	args := append([]string{"frontend", "--insecure", "--id", f.id, "--data", filepath.Join(s.dir, f.id), "--http", f.http, "--peer", f.peer}, f.entry...)
 	f.process = exec.Command(program, args...)
 	f.process.Stdout, f.process.Stderr = log, log
 	if err := f.process.Start(); err != nil {
