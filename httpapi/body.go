@@ -94,13 +94,15 @@ func (p *port) readBody(w http.ResponseWriter, r *http.Request, b *buffer) error
 	// At the end of the body net/http takes the deadline away again. Not supported where there is no connection: nothing to bound then.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.limits.BodyTimeout))
 	b.b = b.b[:0]
+	if !p.holdFor(b, cap(b.b)) { // it may be large from an earlier body
+		return p.bodiesFull()
+	}
 	for {
 		if len(b.b) == cap(b.b) {
 			more := cap(b.b)
-			if !p.hold(more) {
+			if !p.holdFor(b, more) {
 				return p.bodiesFull()
 			}
-			b.of, b.held = &p.load, b.held+more
 			b.b = slices.Grow(b.b, more)
 		}
 		n, err := r.Body.Read(b.b[len(b.b):cap(b.b)])

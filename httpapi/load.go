@@ -120,6 +120,15 @@ func (p *port) hold(n int) bool {
 	return false
 }
 
+// holdFor is hold for a buffer, until it is freed.
+func (p *port) holdFor(b *buffer, n int) bool {
+	if !p.hold(n) {
+		return false
+	}
+	b.of, b.held = &p.load, b.held+n
+	return true
+}
+
 func (p *port) bodiesFull() *score.Problem {
 	return p.refuse(refusedFull, score.Problemf(score.RateLimited, "the bodies of the posts that this frontend has under way have %d bytes; nothing of this one was done; post it again", p.load.bytes.Load()))
 }
