@@ -123,7 +123,7 @@ func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	for more := err == nil; more; {
 		var bucket []byte
 		bucket, _, _, err = in.record()
-		more = bucket != nil
+		more = err == nil && bucket != nil
 	}
 	if err != nil {
 		return false
