@@ -47,6 +47,11 @@ func (s *Subjects) groups() []string {
 	return s.Competitions
 }
 
+// key is the same for those who watch the same.
+func (s *Subjects) key() string {
+	return strings.Join(s.topics(), "\n") + "\n\n" + strings.Join(s.groups(), "\n")
+}
+
 // names tells whether a record is watched by its name; a group that it is in must not count twice.
 func (s *Subjects) names(key string) bool {
 	id, isScore := strings.CutPrefix(key, "scores/")

@@ -259,7 +259,7 @@ func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	case err != nil:
 		return err
 	case e.Body == nil:
-		c.gone = true
+		c.gone = strings.HasPrefix(c.name, "scores/") // a medal table stays
 	case e.Revision > from:
 		c.frames = []*frame{recordFrame(c.name, e)}
 	}
@@ -342,6 +342,7 @@ func byWatcher(changes []*change) iter.Seq2[*Watcher, []*frame] {
 // restart gives those who watch a record that is no more a new snapshot: nothing else tells them that it is gone.
 func (h *Hub) restart(ctx context.Context, changes []*change, cut uint64) error {
 	done := map[*Watcher]struct{}{}
+	frames := map[string]*frame{} // by what is watched: thousands watch the same
 	for _, c := range changes {
 		if !c.gone {
 			continue
@@ -351,11 +352,15 @@ func (h *Hub) restart(ctx context.Context, changes []*change, cut uint64) error 
 				continue
 			}
 			done[w] = struct{}{}
-			body, err := h.snapshot(ctx, w, cut)
-			if err != nil {
-				return err
+			what := w.subjects.key()
+			if frames[what] == nil {
+				body, err := h.snapshot(ctx, w, cut)
+				if err != nil {
+					return err
+				}
+				frames[what] = &frame{name: "snapshot", revision: cut, bytes: encode("snapshot", body)}
 			}
-			w.restart(&frame{name: "snapshot", revision: cut, bytes: encode("snapshot", body)}, cut)
+			w.restart(frames[what], cut)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -259,6 +260,40 @@ func TestWhoWatchesAContestThatIsNoMoreGetsASnapshotWithoutIt(t *testing.T) {
 	again := watch(t, h, Subjects{Contests: []string{"C/1"}}, id)
 	if g := again.mustNext(); g.event != "snapshot" || len(g.data.Scores) != 0 {
 		t.Errorf("who was away meanwhile got %+v", g)
+	}
+}
+
+// lists counts how often a store is asked for its keys.
+type lists struct {
+	*shop
+	asked atomic.Int64
+}
+
+func (l *lists) Keys(ctx context.Context, competition string) ([]string, error) {
+	l.asked.Add(1)
+	return l.shop.Keys(ctx, competition)
+}
+
+func TestThoseWhoWatchTheSameShareOneSnapshotWhenAContestIsNoMore(t *testing.T) {
+	s := &lists{shop: newShop()}
+	began := s.change("C/1", "C/2")
+	h := newHub(t, s)
+	carried(t, h, began)
+	var all []*client
+	for range 50 {
+		c := watch(t, h, Subjects{Competitions: []string{"C"}}, "")
+		c.mustNext()
+		all = append(all, c)
+	}
+	before := s.asked.Load()
+	s.remove("C/1")
+	for _, c := range all {
+		if g := c.mustNext(); g.event != "snapshot" || len(g.data.Scores) != 1 {
+			t.Fatalf("got %+v", g)
+		}
+	}
+	if n := s.asked.Load() - before; n != 1 {
+		t.Errorf("%d snapshots were made for %d watchers of the same; want 1", n, len(all))
 	}
 }
 
