@@ -22,6 +22,7 @@ import (
 	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"laurel/fsm"
+	"laurel/trust"
 )
 
 // identity is who the data of a directory belongs to. The instance is made at random with the directory: under the same id but with
@@ -194,7 +195,7 @@ func loadIdentity(o Options) (identity, error) {
 func (i identity) write(dir string) error {
 	b, err := json.Marshal(i)
 	if err == nil {
-		err = writeDurably(filepath.Join(dir, identityFile), b)
+		err = trust.WriteFile(filepath.Join(dir, identityFile), b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the identity of the member: %w", err)
@@ -210,27 +211,6 @@ func (s *storage) markJoined() error {
 	who := s.identity
 	who.Joined = true
 	return who.write(s.dir)
-}
-
-// writeDurably writes a file that is, after a crash, either the old one or the new one, whole.
-func writeDurably(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	if _, err := f.Write(b); err != nil {
-		f.Close()
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
 }
 
 func syncDir(dir string) error {
@@ -331,7 +311,7 @@ func (s *storage) goOn(from, newest uint64, damaged []string) error {
 
 // markRemoved makes a later start tell what happened.
 func (s *storage) markRemoved() error {
-	return writeDurably(filepath.Join(s.dir, removedFile), []byte("removed "+time.Now().UTC().Format(time.RFC3339)+"\n"))
+	return trust.WriteFile(filepath.Join(s.dir, removedFile), []byte("removed "+time.Now().UTC().Format(time.RFC3339)+"\n"))
 }
 
 func (s *storage) Close() error {
