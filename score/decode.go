@@ -2,9 +2,7 @@ package score
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
 	"time"
@@ -165,114 +163,6 @@ func typeNames() []string {
 		names[i] = string(t)
 	}
 	return names
-}
-
-// jsonProblem turns an error of the JSON decoder into one that a bard can act on. Base is the path of the value that was decoded.
-func jsonProblem(base string, err error) *Problem {
-	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		field, what := fieldPath(base, syntax.JSONPointer), strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
-		switch {
-		case errors.Is(syntax.Err, jsontext.ErrDuplicateName):
-			return fieldProblem(field, "the member is there twice; want it once")
-		case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
-			return fieldProblem(field, "not valid JSON: it ends in the middle, after %d bytes", syntax.ByteOffset)
-		case strings.HasSuffix(what, "after top-level value"):
-			return fieldProblem(field, "not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson", syntax.ByteOffset, what)
-		}
-		return fieldProblem(field, "not valid JSON at byte %d: %s", syntax.ByteOffset, what)
-	}
-	semantic, ok := errors.AsType[*json.SemanticError](err)
-	if !ok {
-		return fieldProblem(base, "%s", err)
-	}
-	field := fieldPath(base, semantic.JSONPointer)
-	switch {
-	case errors.Is(semantic.Err, json.ErrUnknownName):
-		return fieldProblem(field, "unknown member; want only %s", strings.Join(memberNames(semantic.GoType), ", "))
-	case semantic.GoType == reflect.TypeFor[Decimal]() || semantic.GoType == reflect.TypeFor[Totals]():
-		return fieldProblem(field, "%s", semantic.Err)
-	}
-	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
-}
-
-// got says what stood in the place of what was wanted: numbers and strings themselves, where v has them, of others the kind.
-func got(k jsontext.Kind, v jsontext.Value) string {
-	switch {
-	case (k == '"' || k == '0') && len(v) > 0:
-		return "got " + clip(string(v))
-	case k == '"':
-		return "got a string"
-	case k == '0':
-		return "got a number"
-	case k == 't' || k == 'f':
-		return "got " + k.String()
-	case k == 'n':
-		return "got null"
-	case k == '{':
-		return "got an object"
-	case k == '[':
-		return "got an array"
-	}
-	return "missing"
-}
-
-func wanted(t reflect.Type) string {
-	if t == nil {
-		return "another kind of value"
-	}
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "a string"
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Uint64:
-		return "a whole number, 1 or more"
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
-			return "a string in base64"
-		}
-		return "an array"
-	case reflect.Struct:
-		if t == reflect.TypeFor[time.Time]() {
-			return "an RFC 3339 time, such as \"2026-02-09T10:16:40Z\""
-		}
-		return "an object with the members " + strings.Join(memberNames(t), ", ")
-	}
-	return "another kind of value"
-}
-
-// memberNames are the names that a struct's fields have in JSON.
-func memberNames(t reflect.Type) (names []string) {
-	for f := range t.Fields() {
-		if f.Anonymous {
-			names = append(names, memberNames(f.Type)...)
-			continue
-		}
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}
-
-// maxField bounds the path in a Problem: a bard decides how deep its JSON goes.
-const maxField = 200
-
-// fieldPath writes a JSON pointer as the path of a field: data.result.GAU.
-func fieldPath(base string, p jsontext.Pointer) string {
-	path := base
-	for name := range p.Tokens() {
-		if len(path) > maxField {
-			return path + "..."
-		}
-		if path != "" {
-			path += "."
-		}
-		path += clip(name)
-	}
-	return path
 }
 
 // Bounds of the strings in an event, in bytes.
