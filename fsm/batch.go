@@ -32,6 +32,7 @@ type batch struct {
 	piece   []byte // what is left of the last piece
 	pieces  int    // the size of the last piece
 	scratch []byte // for a value while it is made
+	terms   []term // of a contest while they are compared
 
 	recording bool
 	undo      []func() error
@@ -175,7 +176,7 @@ func (b *batch) contest(id string) (*score.Contest, error) {
 		if err := json.Unmarshal(v, c); err != nil {
 			return nil, err
 		}
-		b.m.memory.contests[id] = c
+		b.m.memory.contests[id], b.m.memory.indexed[id] = c, termsOf(nil, c)
 	}
 	if b.recording && !b.saved[c] {
 		mine := c.Clone()
@@ -251,6 +252,9 @@ func (b *batch) table(competition string) (*score.MedalTable, error) {
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
 		c, ok := b.m.memory.contests[id]
+		if err := b.reindex(id, c); err != nil {
+			return err
+		}
 		if !ok {
 			if err := b.delete(contestBucket, []byte(id)); err != nil {
 				return err
@@ -274,7 +278,11 @@ func (b *batch) flush(applied uint64) error {
 	if err := b.flushTotals(); err != nil {
 		return err
 	}
-	if err := b.put(metaBucket, appliedKey, binary.BigEndian.AppendUint64(nil, applied)); err != nil {
+	upTo := binary.BigEndian.AppendUint64(nil, applied)
+	if err := b.put(indexBucket, indexedKey, upTo); err != nil {
+		return err
+	}
+	if err := b.put(metaBucket, appliedKey, upTo); err != nil {
 		return err
 	}
 	return b.put(metaBucket, revisionKey, binary.BigEndian.AppendUint64(nil, b.revision))

@@ -54,6 +54,8 @@ type memory struct {
 	contests map[string]*score.Contest
 	tables   map[string]*score.MedalTable
 	sources  map[string]*source
+	// indexed is what the index has of each contest in contests.
+	indexed map[string][]term
 }
 
 // The bounds of the maps of memory; a full one is emptied, which costs a few decodings. A source may have a window of ids with it.
@@ -63,7 +65,7 @@ const (
 )
 
 func newMemory() memory {
-	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}}
+	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}, map[string][]term{}}
 }
 
 // The buckets of the database. Keys that have parts join them with a zero byte, which no part can hold; numbers in keys are 8 bytes,
@@ -83,10 +85,11 @@ var (
 	auditBucket    = []byte("audit")    // number -> score.Audit
 )
 
-// buckets are in the order of their names. Those of laterBuckets a database of the first version does not have.
+// buckets are those of the state, which is what snapshots have, in the order of their names.
 var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, sourceBucket, splitBucket, timelineBucket}
 
-var laterBuckets = [][]byte{accessBucket, auditBucket}
+// indexBucket is derived from the state: index.go.
+var indexBucket = []byte("index")
 
 var (
 	appliedKey  = []byte("applied")
@@ -320,6 +323,7 @@ func (m *Machine) read() (*bolt.Tx, error) {
 func (m *memory) trim() {
 	if len(m.contests) > remembered {
 		clear(m.contests)
+		clear(m.indexed)
 	}
 	if len(m.tables) > remembered {
 		clear(m.tables)

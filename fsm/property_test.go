@@ -33,6 +33,7 @@ func TestAnyHistoryComesToThePlainFold(t *testing.T) {
 			"restore": h.restore,
 			"rebuild": h.rebuild,
 			"replay":  h.replay,
+			"older":   h.older,
 		})
 		h.check(rt)
 	})
@@ -120,11 +121,12 @@ func (h *randomHistory) body(t *rapid.T) string {
 	case "define":
 		id := pick("defined", match, race)
 		if id == match {
-			return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stones"%s%s,"competitors":[{"code":"A","organisation":%q},{"code":"B"}%s]}`, id,
-				maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
+			return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":%q%s%s,"competitors":[{"code":"A","organisation":%q},{"code":"B"}%s]}`, id,
+				pick("sport", "stones", "race"), maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
 		}
 		return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"race"%s%s%s%s}`, id, pick("sort", `,"sort":"asc"`, `,"sort":"asc"`, `,"sort":"desc"`),
-			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","organisation":"OZ"},{"code":"D"}]`))
+			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","organisation":"OZ"},{"code":"D"}]`,
+				`,"competitors":[{"code":"A","organisation":"OX"},{"code":"B"}]`))
 	case "competition":
 		return fmt.Sprintf(`"type":"competition.define","contest_id":"G","data":{%s}`, pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`))
 	case "award":
