@@ -14,39 +14,36 @@ type ids interface {
 	from(id []byte) ([]byte, error)
 }
 
-// anyContest is every contest.
-type anyContest struct{ c *bolt.Cursor }
-
-func (e anyContest) from(id []byte) ([]byte, error) {
-	k, _ := e.c.Seek(id)
-	return k, nil
-}
-
-// posted are the contests of one term.
-type posted struct {
+// walk are the ids that stand in a bucket behind the same beginning of their keys.
+type walk struct {
 	c      *bolt.Cursor
 	before []byte
-	at     []byte // the id where the cursor stands; nil: at none yet
+	at     []byte // the id where the cursor stands; nil: it has not begun
 	end    bool
 }
 
-func newPosted(index *bolt.Bucket, t term) *posted {
-	return &posted{c: index.Cursor(), before: t.before()}
-}
-
-func (p *posted) from(id []byte) ([]byte, error) {
-	if p.end || p.at != nil && bytes.Compare(p.at, id) >= 0 {
-		return p.at, nil
+func (w *walk) from(id []byte) ([]byte, error) {
+	if w.end || w.at != nil && bytes.Compare(w.at, id) >= 0 {
+		return w.at, nil
 	}
-	k, sealed := p.c.Seek(append(p.before[:len(p.before):len(p.before)], id...))
-	if p.end = !bytes.HasPrefix(k, p.before); p.end {
-		p.at = nil
+	var k, sealed []byte
+	if w.at != nil {
+		// Nearly always the one asked for is the next.
+		k, sealed = w.c.Next()
+	}
+	if w.at == nil || w.has(k) && bytes.Compare(k[len(w.before):], id) < 0 {
+		k, sealed = w.c.Seek(append(w.before[:len(w.before):len(w.before)], id...))
+	}
+	if !w.has(k) {
+		w.at, w.end = nil, true
 		return nil, nil
 	}
-	p.at = k[len(p.before):]
+	w.at = k[len(w.before):]
 	_, err := unseal(k, sealed)
-	return p.at, err
+	return w.at, err
 }
+
+func (w *walk) has(k []byte) bool { return k != nil && bytes.HasPrefix(k, w.before) }
 
 // either are the contests of the one or the other.
 type either [2]ids
@@ -70,10 +67,10 @@ type joint struct {
 	within []byte
 }
 
-func (a joint) from(id []byte) ([]byte, error) {
-	for agree, i := 0, 0; agree < len(a.of); i = (i + 1) % len(a.of) {
-		at, err := a.of[i].from(id)
-		if !bytes.HasPrefix(at, a.within) || at == nil || err != nil {
+func (j joint) from(id []byte) ([]byte, error) {
+	for agree, i := 0, 0; agree < len(j.of); i = (i + 1) % len(j.of) {
+		at, err := j.of[i].from(id)
+		if at == nil || !bytes.HasPrefix(at, j.within) || err != nil {
 			return nil, err
 		}
 		if agree++; !bytes.Equal(at, id) {
@@ -85,22 +82,24 @@ func (a joint) from(id []byte) ([]byte, error) {
 
 // find is what a filter chooses.
 func (v *View) find(f score.Filter) joint {
-	index := v.tx.Bucket(indexBucket)
-	a := joint{}
+	posted := func(kind byte, value string) ids {
+		return &walk{c: v.tx.Bucket(indexBucket).Cursor(), before: term{kind, value}.before()}
+	}
+	j := joint{}
 	if f.Competition != "" {
-		a.within = []byte(f.Competition + "/")
+		j.within = []byte(f.Competition + "/")
 	}
 	if f.Sport != "" {
-		a.of = append(a.of, newPosted(index, term{bySport, f.Sport}))
+		j.of = append(j.of, posted(bySport, f.Sport))
 	}
 	if f.Status != "" {
-		a.of = append(a.of, newPosted(index, term{byStatus, f.Status}))
+		j.of = append(j.of, posted(byStatus, f.Status))
 	}
 	if f.Competitor != "" {
-		a.of = append(a.of, either{newPosted(index, term{byName, f.Competitor}), newPosted(index, term{byMark, f.Competitor})})
+		j.of = append(j.of, either{posted(byName, f.Competitor), posted(byMark, f.Competitor)})
 	}
-	if len(a.of) == 0 {
-		a.of = append(a.of, anyContest{v.tx.Bucket(contestBucket).Cursor()})
+	if len(j.of) == 0 {
+		j.of = append(j.of, &walk{c: v.tx.Bucket(contestBucket).Cursor()})
 	}
-	return a
+	return j
 }

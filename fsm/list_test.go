@@ -220,6 +220,25 @@ func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
 	found(1)
 }
 
+func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
+	m := newMachine(t)
+	const about = `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`
+	for _, id := range []string{"G/1", "G/2"} {
+		desk(t, m, "d"+id, "contest.define", id, about)
+	}
+	wantLists(t, m)
+	void(t, m, "v", "G/1", "dG/1")
+	wantLists(t, m)
+	void(t, m, "w", "G/1", "v")
+	wantLists(t, m)
+	// Gone and back before the transaction ends.
+	apply(t, m, score.Post{Events: []score.Event{
+		decode(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
+		decode(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
+	}})
+	wantLists(t, m)
+}
+
 func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
 	m := newMachine(t)
 	for i := range 9 {
