@@ -33,6 +33,7 @@ type batch struct {
 	pieces  int    // the size of the last piece
 	scratch []byte // for a value while it is made
 	terms   []term // of a contest while they are compared
+	posted  *bolt.Cursor
 
 	recording bool
 	undo      []func() error

@@ -59,12 +59,12 @@ func distinct(list []term) []term {
 
 // before is how the keys of all contests of the term begin.
 func (t term) before() []byte {
-	k := make([]byte, 0, len(t.value)+2+maxPosted)
+	k := make([]byte, 0, len(t.value)+2+usualID)
 	return append(append(append(k, t.kind), t.value...), 0)
 }
 
-// maxPosted is room for most contests' ids.
-const maxPosted = 64
+// usualID is room for most contests' ids.
+const usualID = 46
 
 func (t term) posting(contestID string) []byte { return append(t.before(), contestID...) }
 
@@ -107,11 +107,15 @@ func (b *batch) reindex(id string, c *score.Contest) error {
 
 // post lets the contest be found by a competitor who has a mark in it.
 func (s *marks) post(competitor string) error {
+	b := s.b
+	if b.posted == nil {
+		b.posted = b.bucket(indexBucket).Cursor()
+	}
 	k := term{byMark, competitor}.posting(s.contest.ID)
-	if s.b.bucket(indexBucket).Get(k) != nil { // from another split
+	if found, _ := b.posted.Seek(k); bytes.Equal(found, k) { // from another split
 		return nil
 	}
-	return s.b.put(indexBucket, k, nil)
+	return b.put(indexBucket, k, nil)
 }
 
 // unpost takes that back when the competitor's last mark is gone.
