@@ -103,7 +103,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	match, race := pick("match", "G/m1", "G/m2"), pick("race", "G/r1", "G/r2")
 	any := pick("contest", "G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none")
 	code := pick("competitor", "A", "B", "C", "D")
-	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
+	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "define", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
 	case "play":
 		return fmt.Sprintf(`"type":"score.play","contest_id":%q,"data":{"competitor":%q,"delta":%d%s%s%s}`, match, code, number("delta", -1, 3),
 			pick("period", "", `,"period":"P1"`, `,"period":"SO"`), maybe(`,"stats_delta":{"fouls":0.5}`), pick("result", "", "", "", fmt.Sprintf(`,"result":{%q:%d}`, code, number("total", 0, 4))))
@@ -114,7 +114,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 		if number("irm", 0, 5) == 0 {
 			value = `"irm":"DNF"`
 		}
-		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s}`, race, code, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`))
+		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s}`, race, code, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`)+pick("reason", "", "", "", `,"reason":"jury"`))
 	case "status":
 		return fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{%s}`, any, pick("status", `"schedule_status":"RUNNING"`, `"schedule_status":"RUNNING","period":"P1"`,
 			`"schedule_status":"FINISHED"`, `"schedule_status":"CANCELLED"`, `"schedule_status":"SCHEDULED"`, `"result_status":"OFFICIAL"`, `"result_status":"LIVE","clock":"3:00"`))

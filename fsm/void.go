@@ -184,8 +184,8 @@ func (b *batch) foldAgain(h *history, e *event, revision uint64) (*score.Problem
 			return dependent(s, p), nil
 		}
 	}
-	if p := f.keepsMarks(before); p != nil {
-		return p, nil
+	if p, err := b.keepsMarks(f, before); p != nil || err != nil {
+		return p, err
 	}
 	if p, err := b.keepsAwards(f, e.Competition()); p != nil || err != nil {
 		return p, err

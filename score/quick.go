@@ -87,6 +87,8 @@ func (q *quick) mark(d *ResultSet) bool {
 			return q.text(&d.Category)
 		case "organisation":
 			return q.text(&d.Organisation)
+		case "reason":
+			return q.text(&d.Reason)
 		}
 		return q.remark(name, &d.Remark)
 	})
