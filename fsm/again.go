@@ -65,7 +65,7 @@ func (noMarks) Set(string, score.Mark) (total int) { return 0 }
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
 // keepsMarks refuses a void that would take the ground from under marks that stay: another kind, other splits, another direction, or a
-// list that no longer has a competitor with a mark. (What the void does to marks it does not do to their list.)
+// list that no longer has a competitor with a mark. A void changes either the list or a mark, so the marks there are now are those that stay.
 func (b *batch) keepsMarks(f *again, before *score.Contest) (*score.Problem, error) {
 	if before == nil || before.Split == "" {
 		return nil, nil

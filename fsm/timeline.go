@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -89,6 +90,27 @@ func eachStored(timeline *bolt.Bucket, contestID string, after uint64, f func(l 
 	})
 }
 
+// latestStored calls f for the events of a contest's timeline, the latest first, until f answers false.
+func latestStored(timeline *bolt.Bucket, contestID string, f func(l line) (bool, error)) error {
+	c := timeline.Cursor()
+	k, v := c.Seek(numbered(math.MaxUint64, contestID))
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for p := prefix(contestID); k != nil && bytes.HasPrefix(k, p); k, v = c.Prev() {
+		l, err := lineOf(k, v)
+		if err != nil {
+			return err
+		}
+		if more, err := f(l); !more || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // eachStanding calls f for the events of a competition that are not voided, contest by contest, until f answers false.
 func eachStanding(timeline *bolt.Bucket, competition string, f func(l line) (bool, error)) error {
 	more := true
@@ -110,17 +132,24 @@ func eachStanding(timeline *bolt.Bucket, competition string, f func(l line) (boo
 func eachWithin(timeline *bolt.Bucket, p, from []byte, f func(l line) (bool, error)) error {
 	c := timeline.Cursor()
 	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
-		wire, err := unseal(k, v)
+		l, err := lineOf(k, v)
 		if err != nil {
 			return err
 		}
-		if len(k) < 8 {
-			return errSeal
-		}
-		more, err := f(line{binary.BigEndian.Uint64(k[len(k)-8:]), wire})
-		if !more || err != nil {
+		if more, err := f(l); !more || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func lineOf(k, sealed []byte) (line, error) {
+	wire, err := unseal(k, sealed)
+	if err == nil && len(k) < 8 {
+		err = errSeal
+	}
+	if err != nil {
+		return line{}, err
+	}
+	return line{binary.BigEndian.Uint64(k[len(k)-8:]), wire}, nil
 }
