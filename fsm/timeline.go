@@ -93,7 +93,8 @@ func eachStored(timeline *bolt.Bucket, contestID string, after uint64, f func(l 
 // latestStored calls f for the events of a contest's timeline, the latest first, until f answers false.
 func latestStored(timeline *bolt.Bucket, contestID string, f func(l line) (bool, error)) error {
 	c := timeline.Cursor()
-	k, v := c.Seek(numbered(math.MaxUint64, contestID))
+	k, _ := c.Seek(numbered(math.MaxUint64, contestID))
+	var v []byte
 	if k == nil {
 		k, v = c.Last()
 	} else {

@@ -234,7 +234,7 @@ func (b *batch) lastMark(contestID string, at markAt, h *history) (last *score.R
 		chained[s.revision] = true
 	}
 	err = latestStored(b.bucket(timelineBucket), contestID, func(l line) (bool, error) {
-		if !l.is(score.TypeResultSet) || !bytes.HasPrefix(l.field(9), begins) {
+		if !bytes.HasPrefix(l.field(9), begins) { // which only a mark's data can have
 			return true, nil
 		}
 		s, err := l.read()
