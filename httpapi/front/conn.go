@@ -49,6 +49,8 @@ type conn struct {
 	handed    bool
 	// The deadlines that are set. They are made longer than they need be, so that not every request has to set them anew.
 	readBy, writeBy time.Time
+	// welcome is when the client may come again, if it was asked to wait.
+	welcome time.Time
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -140,6 +142,7 @@ func (c *conn) answer(size int) bool {
 	if post && !c.flush() {
 		return false
 	}
+	c.request.Early = !c.welcome.IsZero() && time.Now().Before(c.welcome)
 	before := len(c.out)
 	out, ok := c.server.hot.Answer(c.ctx, c.out, &c.request)
 	if !ok {
@@ -153,6 +156,10 @@ func (c *conn) answer(size int) bool {
 	if len(out) == before || c.request.last {
 		c.flush()
 		return false
+	}
+	c.welcome = time.Time{}
+	if c.request.Wait > 0 {
+		c.welcome = time.Now().Add(c.request.Wait)
 	}
 	if c.request.Pause > 0 {
 		return c.flush() && c.pause(c.request.Pause)
