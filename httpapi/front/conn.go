@@ -64,6 +64,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) closeIdle() {
 	if c.state.CompareAndSwap(idle, closed) {
 		c.Conn.Close()
+		c.cancel()
 	}
 }
 
@@ -167,11 +168,15 @@ func (c *conn) answer(size int) bool {
 	return len(out) < maxAnswers || c.flush()
 }
 
-// pause waits before the next request is read. False: the server is closed.
+// pause waits before the next request is read. False: the server is closed or shut down, which does not wait for those who are made to wait.
 func (c *conn) pause(d time.Duration) bool {
+	c.state.Store(idle)
+	if c.server.closing.Load() {
+		return false
+	}
 	select {
 	case <-time.After(d):
-		return true
+		return c.state.CompareAndSwap(idle, busy)
 	case <-c.ctx.Done():
 		return false
 	}
