@@ -32,7 +32,7 @@ func overloadCommand(o *options) *cobra.Command {
 		Long: `Posts are due at --factors times the capacity, whatever was answered, over --connections connections, once alone and once beside --read-rate reads/s. Before each the
 capacity is found anew, because it falls while the store fills: --peaks connections, each posting one event after another. A post for which no connection is free when it is due counts as offered, and as
 nothing else. Goodput is what was acked within --deadline of when it was due. Refused posts go again when the next one is due on that connection, without
-the second that Retry-After asks for: the clients are rude. In the end the store's last_seq of every source must be the number of acked events.
+the time that Retry-After asks for: the clients are rude. In the end the store's last_seq of every source must be the number of acked events.
 
 With --pin the servers share all cores but the last, and the generator has that one: else it would take from them what it measures.`,
 		Args: cobra.NoArgs,
