@@ -8,9 +8,9 @@ import (
 	"laurel/score"
 )
 
-// Where more is posted than can be taken in, most of the work would be refusing: a client that posts again at once is refused thousands of times, and each
-// time takes from the processors what a post that was taken in needs. So the connection of a refused post rests: it is not read, and its client is asked to
-// wait that long. Those that rest come back one after the other.
+// Where more is posted than can be taken in, thousands of clients post again as soon as they were refused. Each wakes a goroutine, and where so many wake at
+// once each waits long, Raft's heartbeats among them, until the master is lost. So the connection of a refused post rests: it is not read, and its client
+// is asked to wait that long. Those that rest come back one after the other.
 const (
 	// restAfterRefusal is the shortest rest, and maxRest the longest.
 	restAfterRefusal = time.Second
