@@ -35,6 +35,8 @@ type batch struct {
 	terms   []term // of a contest while they are compared
 	posted  *bolt.Cursor
 
+	run run
+
 	recording bool
 	undo      []func() error
 	saved     map[any]bool // what undo has a copy of
@@ -51,8 +53,8 @@ func (b *batch) bucket(name []byte) *bolt.Bucket {
 	bucket, ok := b.buckets[string(name)]
 	if !ok {
 		bucket = b.tx.Bucket(name)
-		if k := string(name); k == string(timelineBucket) || k == string(seqBucket) {
-			// These two grow at the end of each contest's and source's keys: full pages make them half as large.
+		if k := string(name); k == string(timelineBucket) || k == string(seqBucket) || k == string(signatureBucket) {
+			// These grow at the end of each contest's and source's keys, or of all: full pages make them half as large.
 			bucket.FillPercent = 0.9
 		}
 		b.buckets[string(name)] = bucket
@@ -159,6 +161,7 @@ func (b *batch) rollback() error {
 		}
 	}
 	b.revision = b.revBefore
+	b.dropRun()
 	return nil
 }
 

@@ -96,7 +96,7 @@ func openTrusted(path string) (*bolt.DB, error) {
 }
 
 // laterBuckets are those that a database of the first version does not have, by the version that added them.
-var laterBuckets = [][][]byte{{accessBucket, auditBucket}, {indexBucket}}
+var laterBuckets = [][][]byte{{accessBucket, auditBucket}, {indexBucket, signatureBucket}}
 
 // bucketsOf are the buckets of a database in the order of their names; of the later ones it has the first so many.
 func bucketsOf(later int) [][]byte {

@@ -215,5 +215,9 @@ func (b *batch) say(s *source, e *event, digest [digestSize]byte) error {
 	if err := b.put(seqBucket, numbered(e.Seq, s.name), b.scratch); err != nil {
 		return err
 	}
-	return b.putTimeline(b.revision, &stored{event: *e, target: e.voids})
+	place, err := b.place(e)
+	if err != nil {
+		return err
+	}
+	return b.putTimeline(b.revision, &stored{event: *e, target: e.voids, place: place})
 }

@@ -83,10 +83,12 @@ var (
 	splitBucket    = []byte("splits")   // contest_id, split -> number of marks
 	accessBucket   = []byte("access")   // kind, id -> who may do what: access.go
 	auditBucket    = []byte("audit")    // number -> score.Audit
+
+	signatureBucket = []byte("signatures") // revision of the first event -> signatures: runs.go
 )
 
 // buckets are those of the state, which is what snapshots have, in the order of their names.
-var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, sourceBucket, splitBucket, timelineBucket}
+var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, signatureBucket, sourceBucket, splitBucket, timelineBucket}
 
 // indexBucket is derived from the state: index.go.
 var indexBucket = []byte("index")
@@ -156,6 +158,10 @@ func (m *Machine) Store() string { return *m.store.Load() }
 
 // Access is who may do what, as of everything applied: when Apply returns what came of a change, it has the change. It does not change.
 func (m *Machine) Access() *score.Access { return m.access.Load() }
+
+// Verifier is what checks signatures here. Whoever checks events on their way to the log does it with this one, which then need not check anew
+// what was signed, but only that each event is part of it.
+func (m *Machine) Verifier() *score.Verifier { return m.verifier }
 
 // CacheMode is the mode that the group is set to.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
@@ -356,7 +362,11 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 	b.m.checkSignatures(b.access, command.posts)
 	outcome := make([][]score.Result, len(command.posts))
 	for i, p := range command.posts {
+		b.run.kept = len(p.events) > 1
 		if outcome[i], err = b.post(p); err != nil {
+			return nil, err
+		}
+		if err := b.endRun(); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/go-json-experiment/json"
@@ -83,12 +84,17 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 // Timeline are the events of a contest behind the revision after, at most limit (1 or more), and the revision to go on behind (0 at
 // the end).
 func (v *View) Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
+	runs := runReader{bucket: v.tx.Bucket(signatureBucket)}
 	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(l line) (bool, error) {
 		if n := len(list); n > 0 && n >= limit {
 			next = list[n-1].Revision
 			return false, nil
 		}
 		s, err := l.read()
+		if err == nil && s.place > 0 {
+			s.Signature, err = runs.signature(s.revision+1-s.place, s.place)
+			s.Signature = bytes.Clone(s.Signature)
+		}
 		if err != nil {
 			return false, err
 		}
