@@ -107,6 +107,8 @@ type Options struct {
 	Private bool
 	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
 	Origins []string
+	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
+	Verifier *score.Verifier
 	// TLS has Front speak it, too; nil: only HTTP in the clear.
 	TLS *tls.Config
 }
@@ -128,7 +130,7 @@ type API struct {
 	load     load
 	late     atomic.Bool // whoever is to run here waits long
 	awaited  chan struct{}
-	verifier score.Verifier
+	verifier *score.Verifier
 
 	sameOrigin *http.CrossOriginProtection
 
@@ -141,7 +143,7 @@ type API struct {
 // New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
 func New(g Group, o Options) *API {
 	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()},
-		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited)}
+		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited), verifier: o.Verifier}
 	a.sameOrigin = a.ownOrigins()
 	a.trust, _ = g.(Trust)
 	a.rates = newRates(a.limits)
@@ -150,6 +152,9 @@ func New(g Group, o Options) *API {
 	}
 	if a.gatherer == nil {
 		a.gatherer = prometheus.NewRegistry()
+	}
+	if a.verifier == nil {
+		a.verifier = new(score.Verifier)
 	}
 	a.metrics = newMetrics(o.Registerer)
 	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))

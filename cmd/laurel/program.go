@@ -62,6 +62,7 @@ func startFrontend(addr string, o cluster.Options, t *trusting, public httpapi.O
 	}
 	started.Store(member)
 	public.Secure, public.Logger, public.Registerer, public.Gatherer = o.Identity != nil, o.Logger, registry, registry
+	public.Verifier = member.Verifier()
 	api := httpapi.New(group{member}, public)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), questions(api))
 	f := &frontend{member: member, api: api, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
