@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"laurel/score"
 )
 
@@ -64,6 +66,29 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 	}
 }
 
+// wantRuns fails unless there are runs of so many signatures.
+func wantRuns(t *testing.T, m *Machine, want ...int) {
+	t.Helper()
+	var got []int
+	for r := range records(t, snapshotOf(t, m)) {
+		if r.bucket != string(signatureBucket) {
+			continue
+		}
+		n := 0
+		for rest := []byte(r.value); len(rest) > 0; n++ {
+			_, size := protowire.ConsumeBytes(rest)
+			if size < 0 {
+				t.Fatalf("the run %x is damaged", r.key)
+			}
+			rest = rest[size:]
+		}
+		got = append(got, n)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("there are runs of %d signatures, want %d", got, want)
+	}
+}
+
 func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
 	for _, tree := range []int{1, 2, 7, 100, 256} {
 		t.Run(fmt.Sprint("tree of ", tree), func(t *testing.T) {
@@ -78,6 +103,7 @@ func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
 				}
 			}
 			wantSigned(t, m, events)
+			wantRuns(t, m, 256, 43, 256, 143) // 1, 299, 1 and 399
 			restored := newMachine(t)
 			if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)
