@@ -2,10 +2,12 @@ package watch
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/score/ranking"
 )
 
 // shop is a store of counters: contest C/n has as its score how often it was changed, and each change is an event of its timeline.
@@ -25,11 +28,12 @@ type shop struct {
 	mu       sync.Mutex
 	revision uint64
 	changed  map[string][]uint64 // the revisions of a contest's events
+	races    map[string]*race
 	broken   bool
 }
 
 func newShop() *shop {
-	s := &shop{feed: cache.NewFeed(), changed: map[string][]uint64{}}
+	s := &shop{feed: cache.NewFeed(), changed: map[string][]uint64{}, races: map[string]*race{}}
 	s.feed.Tell(nil, true, 0)
 	return s
 }
@@ -112,6 +116,9 @@ func (s *shop) Keys(_ context.Context, competition string) (keys []string, err e
 type got struct {
 	event, id string
 	data      struct {
+		told
+		Leaderboards []told `json:"leaderboards"`
+
 		Contest  string `json:"contest_id"`
 		Result   int    `json:"result"`
 		Revision uint64 `json:"revision"`
@@ -152,16 +159,19 @@ func watch(t *testing.T, h *Hub, s Subjects, lastID string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return watchOn(t, h, s, lastID, conn, server)
+}
+
+// watchOn begins a stream over a connection, of which the second end is the hub's.
+func watchOn(t *testing.T, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
+	t.Helper()
 	w, first, err := h.Begin(context.Background(), s, lastID, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.Write(first); err != nil {
-		t.Fatal(err)
-	}
 	h.Start(w, server)
 	t.Cleanup(func() { conn.Close() })
-	return &client{t: t, conn: conn, r: bufio.NewReader(conn), w: w}
+	return &client{t: t, conn: conn, r: bufio.NewReader(io.MultiReader(bytes.NewReader(first), conn)), w: w}
 }
 
 // next is the next event that is no heartbeat.
@@ -182,6 +192,7 @@ func (c *client) next() (g got, err error) {
 			if err := json.Unmarshal([]byte(value), &g.data); err != nil {
 				return g, err
 			}
+			g.data.told.Contest, g.data.told.Revision = g.data.Contest, g.data.Revision
 		case "":
 			if g.event != "heartbeat" {
 				return g, nil
@@ -366,6 +377,10 @@ func (e *elsewhere) Record(ctx context.Context, key string) (*cache.Entry, error
 
 func (e *elsewhere) Events(ctx context.Context, id string, after uint64, limit int) ([]Event, error) {
 	return e.same.Events(ctx, id, after, limit)
+}
+
+func (e *elsewhere) Board(ctx context.Context, w *Window) (ranking.Page, uint64, error) {
+	return e.same.Board(ctx, w)
 }
 
 func TestAnIDOfAnotherStoreGetsASnapshot(t *testing.T) {
