@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -249,15 +250,21 @@ func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
 
 // BenchmarkBoard is what a question about a leaderboard costs here, beside finding the rows.
 func BenchmarkBoard(b *testing.B) {
-	_, a := newFake(b, Options{})
-	for name, query := range map[string]string{"around-1": "around=7&limit=1", "around-5": "around=7&limit=5"} {
-		b.Run(name, func(b *testing.B) {
+	g, a := newFake(b, Options{})
+	for i := range 100_000 {
+		g.boards.splits["finish"].Set(score.Mark{Competitor: strconv.Itoa(1000 + i), Value: score.Points(int64(7919 * i % 100_003)), Category: "M"})
+	}
+	for _, limit := range []string{"1", "10"} {
+		b.Run(limit, func(b *testing.B) {
 			h, r := hotOf(a, boardPath)
-			r.Query = []byte(query)
-			dst := make([]byte, 0, 64<<10)
+			dst, n := make([]byte, 0, 64<<10), 0
 			b.ReportAllocs()
 			for b.Loop() {
-				h.Answer(b.Context(), dst, r)
+				n = (n + 7919) % 100_000
+				r.Query = append(strconv.AppendInt(append(r.Query[:0], "around="...), int64(1000+n), 10), "&limit="+limit...)
+				if _, ok := h.Answer(b.Context(), dst, r); !ok {
+					b.Fatal("not answered")
+				}
 			}
 		})
 	}

@@ -21,6 +21,8 @@ const (
 const (
 	// answerLimit is how long a question waits for this frontend's own answer before it tries another way. A lease ends long before.
 	answerLimit = time.Second
+	// boardLimit is how long the master waits for a leaderboard that is not in memory yet; there is nobody else to ask.
+	boardLimit = 5 * time.Second
 	// consentLimit is how long a caller who consents to an old answer waits for a true one to begin. One master may follow another in less.
 	consentLimit = 300 * time.Millisecond
 	// turnPause is how often a question looks whether a frontend that has just become the master has its own lease.
@@ -106,7 +108,11 @@ func rest(ctx context.Context, pause time.Duration) error {
 
 // here is the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased where the master must be asked.
 func (p *port) here(ctx context.Context, q *question) (*reply, error) {
-	limited, cancel := context.WithTimeout(ctx, q.patience())
+	patience := q.patience()
+	if q.board != nil && !q.consent.given && p.group.Master() {
+		patience = boardLimit
+	}
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	e, how, err := p.answer(limited, q)
 	switch {
@@ -211,6 +217,8 @@ func (p *port) stale(ctx context.Context, q *question, why *score.Problem) (*rep
 func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age time.Duration, known bool, err error) {
 	e = new(cache.Entry)
 	if b := q.board; b != nil {
+		ctx, cancel := context.WithTimeout(ctx, boardLimit)
+		defer cancel()
 		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Question)
 		e.Body, e.Revision, err = b.body(&page, revision, err)
 		return e, age, known, err
