@@ -31,7 +31,7 @@ const (
 	// boardRows is how many rows are kept in memory. A row takes about 150 bytes.
 	boardRows = 4_000_000
 	// boardCost is what a board without rows counts as.
-	boardCost = 16
+	boardCost = 64
 	// boardsMade is how many boards are made at once. Others wait for their turn.
 	boardsMade = 2
 )
