@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { keysOn, switchKeys } from './keys'
 
 const keys: [string, string][] = [
-  ['/', 'find a contest'], ['j', 'next line'], ['k', 'line before'], ['Enter', 'open the line'], ['m', 'medals'], ['s', 'scores'], ['c', 'cluster'], ['?', 'this help'],
+  ['/', 'find a contest'], ['b', 'find on a board'], ['j', 'next line'], ['k', 'line before'], ['Enter', 'open the line'], ['m', 'medals'], ['s', 'scores'], ['c', 'cluster'], ['?', 'this help'],
 ]
 
 export function Help({ open, close }: { open: boolean; close: () => void }) {
