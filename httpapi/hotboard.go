@@ -35,7 +35,7 @@ func (p *port) hotBoard(dst []byte, r *front.Request) (out []byte, status int) {
 	return append(dst, b.b...), http.StatusOK
 }
 
-// parse reads a question in its plainest form: no escapes, each parameter once, and nothing that would be refused. False: it is not plain.
+// parse reads a question in its plainest form: no escapes, each parameter once, nothing that would be refused, and no long page. False: it is not plain.
 func (b *board) parse(contest, query []byte) bool {
 	if bytes.IndexByte(query, '%') >= 0 || bytes.IndexByte(query, '+') >= 0 || bytes.IndexByte(query, ';') >= 0 {
 		return false
@@ -59,8 +59,8 @@ func (b *board) parse(contest, query []byte) bool {
 			b.Around, field = string(value), 4
 		case "limit":
 			n, err := strconv.Atoi(string(value))
-			if err != nil || n < 1 || n > MaxPage {
-				return false
+			if err != nil || n < 1 || n > DefaultPage {
+				return false // a longer page takes a place among the questions that are not answered from memory
 			}
 			b.Limit, field = n, 8
 		case "after":
