@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +13,10 @@ import (
 const (
 	// boardPause is how long a contest's boards rest when what has changed of them has been told: a race brings more marks than anybody can read.
 	boardPause = 500 * time.Millisecond
-	// boardFetches is how many windows of a contest are fetched at once.
-	boardFetches = 8
+	// boardPortion is how many windows are looked at together, and boardPace the time from one portion to the next: thousands that change at once must not
+	// stand between a score and those who watch it.
+	boardPortion = 16
+	boardPace    = 2 * time.Millisecond
 	// maxWindowRows bounds the rows of all windows that are watched here, each window counted once, however many watch it, and as windowCost rows more
 	// than it has.
 	maxWindowRows = 500_000
@@ -161,17 +164,39 @@ func (h *Hub) turns(b *board) {
 
 // boardTurn looks at windows and tells those who watch them what has changed. False: of some it could not be known.
 func (h *Hub) boardTurn(windows []*window) bool {
-	ctx, cancel := context.WithTimeout(h.ctx, fetchLimit)
-	defer cancel()
-	var group errgroup.Group
-	group.SetLimit(boardFetches)
-	for _, win := range windows {
-		group.Go(func() error {
-			_, err := h.look(ctx, win, true)
-			return err
-		})
+	known := true
+	for portion := range slices.Chunk(windows, boardPortion) {
+		h.pace()
+		ctx, cancel := context.WithTimeout(h.ctx, fetchLimit)
+		var group errgroup.Group
+		for _, win := range portion {
+			group.Go(func() error {
+				_, err := h.look(ctx, win, true)
+				return err
+			})
+		}
+		known = group.Wait() == nil && known
+		cancel()
 	}
-	return group.Wait() == nil
+	return known
+}
+
+// pace waits until the next portion of windows may be looked at, of whatever contest.
+func (h *Hub) pace() {
+	h.mu.Lock()
+	now := time.Now()
+	at := h.paced
+	if at.Before(now) {
+		at = now
+	}
+	h.paced = at.Add(boardPace)
+	h.mu.Unlock()
+	if wait := at.Sub(now); wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-h.ctx.Done():
+		}
+	}
 }
 
 // tellBoard lets those who watch a window know that there is something new.

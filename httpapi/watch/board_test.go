@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"laurel/cache"
 	"laurel/score"
@@ -72,69 +68,6 @@ func TestAWindowIsToldWholeAndThenWhatChangedOfIt(t *testing.T) {
 	if g := v.until(t, c, "11", "12", "F3"); len(g.data.Rows) != 0 || g.data.Total != 5 {
 		t.Errorf("got %+v; want the total alone", g.data)
 	}
-}
-
-func TestAStreamOf126MarksASecondIsTwoMessagesASecondAndEndsWithTheExactWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		s.mark("C/1", "0", 100_000)
-		window := Window{ContestID: "C/1", Limit: 10}
-		s.compare(window)
-		h := newHub(t, s)
-		here, there := net.Pipe()
-		c, v := watchOn(t, h, Subjects{Boards: []Window{window}}, "", here, there), new(screen)
-		v.begin(t, c)
-		messages, over := 0, make(chan struct{})
-		go func() {
-			defer close(over)
-			for {
-				g, err := c.next()
-				if err != nil {
-					return
-				}
-				messages++
-				v.take(t, g.data.told, false)
-			}
-		}()
-		last := uint64(0)
-		for i := range 1260 {
-			last = s.mark("C/1", fmt.Sprint(i), 50_000-rand.N(40_000))
-			time.Sleep(10 * time.Second / 1260)
-		}
-		time.Sleep(2 * boardPause)
-		c.conn.Close()
-		<-over
-		if messages < 15 || messages > 22 {
-			t.Errorf("%d messages came in 10 s, want about 2 a second", messages)
-		}
-		if got, want := v.answer(), s.races["C/1"].answers[window][last]; got != want {
-			t.Errorf("at the end the window is\n%s\nwant\n%s", got, want)
-		}
-	})
-}
-
-func TestTheFirstChangeIsToldAtOnceAndTheNextWhenTheBoardHasRested(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		s.mark("C/1", "11", 100)
-		h := newHub(t, s)
-		time.Sleep(time.Minute)
-		here, there := net.Pipe()
-		c, v := watchOn(t, h, Subjects{Boards: []Window{{ContestID: "C/1", Limit: 3}}}, "", here, there), new(screen)
-		v.begin(t, c)
-		for i, want := range []time.Duration{0, boardPause, 2 * boardPause} {
-			began := time.Now()
-			if i == 2 {
-				time.Sleep(2 * boardPause) // it has rested
-				began, want = time.Now(), 0
-			}
-			s.mark("C/1", "12", 90-i)
-			v.until(t, c, "12", "11")
-			if took := time.Since(began); took != want {
-				t.Errorf("change %d was told after %s, want %s", i+1, took, want)
-			}
-		}
-	})
 }
 
 func TestAWatcherAroundARunnerFollowsHimAsHeIsOvertaken(t *testing.T) {
@@ -233,6 +166,21 @@ func TestASlowWatcherGetsTheWholeWindowAndThenDifferencesAgain(t *testing.T) {
 	if g := v.until(t, c, "11", "14", "12", "13"); len(g.data.Rows) != 0 || g.data.Total != 6 {
 		t.Errorf("got %+v; want no row, for none has changed", g.data)
 	}
+}
+
+func TestAWindowThatChangesWhileItsWatcherIsWrittenToIsWrittenNext(t *testing.T) {
+	s := newShop()
+	s.mark("C/1", "11", 100)
+	h := newHub(t, s)
+	window := Window{ContestID: "C/1", Limit: 4}
+	c, v := watchBoard(t, h, window, "")
+	letGo := c.hold()
+	turned(t, h, window, s.mark("C/1", "12", 90))
+	if !c.w.written() {
+		t.Fatal("after the write there is nothing more")
+	}
+	letGo()
+	v.until(t, c, "12", "11")
 }
 
 func TestWhoBeginsBetweenTwoTurnsHasTheLatestAndHoldsNobodyToIt(t *testing.T) {
@@ -348,21 +296,33 @@ func TestAfterANewMasterEachWindowIsLookedAtAgain(t *testing.T) {
 	s.mark("C/1", "11", 100)
 	h := newHub(t, s)
 	c, v := watchBoard(t, h, Window{ContestID: "C/1", Limit: 5}, "")
-	s.setBroken(true)
-	s.mark("C/1", "12", 90)
-	h.stirBoards([]string{"leaderboard/C/1"}, false)
 	s.mu.Lock()
-	s.races["C/1"].board.Set(score.Mark{Competitor: "13", Value: 1}) // of this nobody here is told
+	s.races["C/1"].board.Set(score.Mark{Competitor: "12", Value: 1}) // of this nobody here is told
 	s.revision++
 	s.races["C/1"].revision = s.revision
-	revision := s.revision
+	s.feed.Tell(nil, true, s.revision)
 	s.mu.Unlock()
-	s.feed.Tell(nil, true, revision)
+	v.until(t, c, "12", "11")
+}
+
+func TestWhatTheFrontendCouldNotAnswerIsLookedAtAgain(t *testing.T) {
+	s := newShop()
+	s.mark("C/1", "11", 100)
+	h := newHub(t, s)
+	window := Window{ContestID: "C/1", Limit: 5}
+	c, v := watchBoard(t, h, window, "")
+	s.setBroken(true)
+	s.mark("C/1", "12", 90)
+	waitFor(t, "it was looked at in vain", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.looks.Load() > h.windows[window].shown.Load().at && h.boards["C/1"].turning
+	})
 	if _, _, err := h.Begin(context.Background(), Subjects{Boards: []Window{{ContestID: "C/1", Limit: 7}}}, "", ""); !errors.Is(err, errAway) {
 		t.Errorf("a stream began: %v", err)
 	}
 	s.setBroken(false)
-	v.until(t, c, "13", "12", "11")
+	v.until(t, c, "12", "11")
 }
 
 func TestASplitThatIsNotThereIsRefused(t *testing.T) {
@@ -407,120 +367,4 @@ func TestTheRowsOfAllWindowsAreBoundedAndGivenBack(t *testing.T) {
 	if h.Count() != 0 || len(h.windows)+len(h.boards)+h.rows != 0 {
 		t.Errorf("left are %d watchers, %d windows, %d boards, %d rows", h.Count(), len(h.windows), len(h.boards), h.rows)
 	}
-}
-
-// polled is a shop in pull mode of which the feed tells nothing.
-type polled struct{ *shop }
-
-func (polled) Ordered() bool { return false }
-
-func TestInPullModeAWindowIsLookedAtAlsoWhenNothingIsToldOfIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newShop()
-		s.mark("C/1", "11", 100)
-		h := newHub(t, polled{s})
-		here, there := net.Pipe()
-		c, v := watchOn(t, h, Subjects{Boards: []Window{{ContestID: "C/1", Around: "12", Limit: 5}}}, "", here, there), new(screen)
-		if g := v.begin(t, c); g.id != "shop-pull" {
-			t.Errorf("the id is %q", g.id)
-		}
-		time.Sleep(time.Second)
-		s.mu.Lock()
-		s.races["C/1"].board.Set(score.Mark{Competitor: "12", Value: 1})
-		s.mu.Unlock()
-		v.until(t, c, "12", "11")
-	})
-}
-
-// Whoever watches a window, whenever it came, however slow it is and wherever it goes on, sees at each revision that it is told what GET says at that
-// revision, and in the end the last.
-func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
-	s := newShop()
-	s.mark("C/1", "1", 1)
-	windows := []Window{{ContestID: "C/1", Limit: 5}, {ContestID: "C/1", Category: "F", Limit: 3}, {ContestID: "C/1", Around: "7", Limit: 4},
-		{ContestID: "C/1", Around: "F8", Category: "F", Limit: 100}}
-	for _, w := range windows {
-		s.compare(w)
-	}
-	other := newShop()
-	hubs := []*Hub{newHub(t, s), newHub(t, &elsewhere{other, s})}
-	done := make(chan struct{})
-	var watchers sync.WaitGroup
-	for n := range 16 {
-		watchers.Go(func() { followBoard(t, hubs, s, windows[n%len(windows)], done) })
-	}
-	for range 800 {
-		code := fmt.Sprint(rand.N(40))
-		if rand.N(2) == 0 {
-			code = "F" + code
-		}
-		if rand.N(4) == 0 {
-			s.unmark("C/1", code)
-		} else {
-			s.mark("C/1", code, rand.N(60), fmt.Sprint(rand.N(40)), rand.N(60))
-		}
-		other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
-		time.Sleep(time.Millisecond) // 1,000 marks a second, for a few turns of the boards
-	}
-	close(done)
-	watchers.Wait()
-}
-
-// followBoard watches a window until it is final, leaving now and then, and reading slowly now and then.
-func followBoard(t *testing.T, hubs []*Hub, s *shop, w Window, done <-chan struct{}) {
-	lastID := ""
-	for round := 0; ; round++ {
-		c, v := watch(t, hubs[rand.N(len(hubs))], Subjects{Boards: []Window{w}}, lastID), new(screen)
-		revision := uint64(0)
-		check := func(m told) {
-			s.mu.Lock()
-			want, known := s.races["C/1"].answers[w][m.Revision]
-			s.mu.Unlock()
-			if got := v.answer(); !known || got != want {
-				t.Errorf("at revision %d %+v is\n%s\nwant\n%s", m.Revision, w, got, want)
-			}
-			if m.Revision < revision {
-				t.Errorf("revision %d came after %d", m.Revision, revision)
-			}
-			revision = m.Revision
-		}
-		g := v.begin(t, c)
-		if g.event == "snapshot" {
-			check(g.data.Leaderboards[0])
-		} else {
-			check(g.data.told)
-		}
-		for range rand.N(3) {
-			select {
-			case <-done:
-				final := s.final(w)
-				for v.answer() != final {
-					g := c.mustNext()
-					v.take(t, g.data.told, false)
-					check(g.data.told)
-				}
-				c.conn.Close()
-				return
-			default:
-			}
-			if rand.N(4) == 0 {
-				time.AfterFunc(rand.N(2*boardPause), c.hold())
-			}
-			g := c.mustNext()
-			v.take(t, g.data.told, false)
-			check(g.data.told)
-			lastID = g.id
-		}
-		c.conn.Close()
-		if t.Failed() {
-			return
-		}
-	}
-}
-
-// final is what GET says of a window now.
-func (s *shop) final(w Window) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.races["C/1"].answers[w][s.races["C/1"].revision]
 }

@@ -55,6 +55,7 @@ type Hub struct {
 	boards   map[string]*board // by contest
 	windows  map[Window]*window
 	rows     int // of all windows
+	paced    time.Time
 	count    atomic.Int64
 	looks    atomic.Uint64 // a clock of the looks at windows
 	turn     int           // at which the next watcher is put

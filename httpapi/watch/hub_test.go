@@ -41,27 +41,25 @@ func newShop() *shop {
 // change changes contests and lets the feed know.
 func (s *shop) change(ids ...string) uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock() // the feed is told in the order of revisions
 	var names []string
 	for _, id := range ids {
 		s.revision++
 		s.changed[id] = append(s.changed[id], s.revision)
 		names = append(names, cache.ScoreKey(id), cache.TimelineTag(id))
 	}
-	revision := s.revision
-	s.mu.Unlock()
-	s.feed.Tell(names, false, revision)
-	return revision
+	s.feed.Tell(names, false, s.revision)
+	return s.revision
 }
 
 // remove undoes a contest's definition.
 func (s *shop) remove(id string) uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.revision++
-	revision := s.revision
 	delete(s.changed, id)
-	s.mu.Unlock()
-	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, revision)
-	return revision
+	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
+	return s.revision
 }
 
 var errAway = errors.New("away")
@@ -135,7 +133,7 @@ type got struct {
 
 // client is the other end of a stream.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 	w    *Watcher
@@ -144,7 +142,7 @@ type client struct {
 const patient = 20 * time.Second
 
 // watch begins a stream over a real connection.
-func watch(t *testing.T, h *Hub, s Subjects, lastID string) *client {
+func watch(t testing.TB, h *Hub, s Subjects, lastID string) *client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -163,7 +161,7 @@ func watch(t *testing.T, h *Hub, s Subjects, lastID string) *client {
 }
 
 // watchOn begins a stream over a connection, of which the second end is the hub's.
-func watchOn(t *testing.T, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
+func watchOn(t testing.TB, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
 	t.Helper()
 	w, first, err := h.Begin(context.Background(), s, lastID, "")
 	if err != nil {
@@ -429,12 +427,12 @@ func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 }
 
 // carried waits until the hub has carried a revision. Who begins before gets it in the snapshot, and once more.
-func carried(t *testing.T, h *Hub, revision uint64) {
+func carried(t testing.TB, h *Hub, revision uint64) {
 	t.Helper()
 	waitFor(t, "it is carried", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.cut >= revision })
 }
 
-func waitFor(t *testing.T, what string, there func() bool) {
+func waitFor(t testing.TB, what string, there func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patient); !there(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

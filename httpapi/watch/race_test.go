@@ -23,14 +23,14 @@ type race struct {
 // mark sets the marks of some competitors at once, as pairs of a code and seconds, and lets the feed know. Those whose code begins with F are women.
 func (s *shop) mark(id string, marks ...any) uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.revision++
-	revision := s.revision
 	r := s.races[id]
 	if r == nil {
 		r = &race{board: ranking.New(true), answers: map[Window]map[uint64]string{}}
 		s.races[id] = r
 	}
-	r.revision = revision
+	r.revision = s.revision
 	for i := 0; i < len(marks); i += 2 {
 		code := marks[i].(string)
 		m := score.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
@@ -40,32 +40,29 @@ func (s *shop) mark(id string, marks ...any) uint64 {
 		r.board.Set(m)
 	}
 	r.remember()
-	s.mu.Unlock()
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, revision)
-	return revision
+	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
+	return s.revision
 }
 
 // unmark takes a competitor's mark away.
 func (s *shop) unmark(id, code string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.revision++
-	revision := s.revision
 	r := s.races[id]
-	r.revision = revision
+	r.revision = s.revision
 	r.board.Remove(code)
 	r.remember()
-	s.mu.Unlock()
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, revision)
+	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
 }
 
 // scrap undoes a race's definition.
 func (s *shop) scrap(id string) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.revision++
-	revision := s.revision
 	delete(s.races, id)
-	s.mu.Unlock()
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, revision)
+	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
 }
 
 // compare has the shop remember what GET says of a window from now on.
