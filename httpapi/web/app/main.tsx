@@ -82,6 +82,7 @@ function linked(l: Link) {
     announcer.say('link', 'Connected again.')
   }
   if (!isStale(was, Date.now()) && isStale(l, Date.now())) announcer.say('link', 'No frontend can be reached; the scores may be old.')
+  if (l.phase === 'live' && was.phase !== 'live') page.board?.stir()
   if (l.phase !== was.phase || l.frontend !== was.frontend) draw('live')
 }
 
@@ -189,6 +190,7 @@ window.addEventListener('hashchange', () => {
 })
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return
+  page.board?.stir()
   pending = 'resync'
   paint()
 })

@@ -27,6 +27,7 @@ export function MedalTable({ medals: m, names, corrected, most }: { medals: Meda
       <table class="medals">
         <caption>
           <h2>Medals</h2> <span class="sub">{m.name || m.competition}</span>
+          {corrected.size > 0 && <> <CorrectedBadge /></>}
         </caption>
         <thead>
           <tr>

@@ -163,6 +163,7 @@ export class Stream {
     let heard = false
     let openedAt = 0
     let caughtUp = false
+    let boardTold = false
     source.onopen = () => {
       openedAt = Date.now()
       // A stream that goes on where another was may have nothing to say but heartbeats.
@@ -178,8 +179,10 @@ export class Stream {
         if (source !== this.current && source !== this.next) return
         heard = true
         if (e.lastEventId) this.reached({ id: e.lastEventId, of })
-        const manner: Manner = caughtUp || Date.now() - openedAt > catchUpMS ? 'live' : 'resync'
+        // What a stream tells first of its board is the whole, and how it was; from then on it tells what happens.
+        const manner: Manner = (name === 'leaderboard' ? boardTold : caughtUp || Date.now() - openedAt > catchUpMS) ? 'live' : 'resync'
         if (name === 'heartbeat' || name === 'snapshot') caughtUp = true
+        if (name === 'leaderboard' || name === 'snapshot') boardTold = true
         const data = JSON.parse(e.data)
         // A frontend with too many watchers sends a new one on to another; only that one's heartbeat tells.
         if (name === 'heartbeat') this.directory.worked((id = (data as Heartbeat).frontend || id))
