@@ -162,9 +162,9 @@ func (h *Hub) turns(b *board) {
 	}
 }
 
-// boardTurn looks at windows and tells those who watch them what has changed. False: of some it could not be known.
+// boardTurn looks at windows and tells those who watch them what has changed. False: this frontend could not tell of some, and was not asked for the
+// rest, for each question may take a while then.
 func (h *Hub) boardTurn(windows []*window) bool {
-	known := true
 	for portion := range slices.Chunk(windows, boardPortion) {
 		h.pace()
 		ctx, cancel := context.WithTimeout(h.ctx, fetchLimit)
@@ -175,10 +175,13 @@ func (h *Hub) boardTurn(windows []*window) bool {
 				return err
 			})
 		}
-		known = group.Wait() == nil && known
+		err := group.Wait()
 		cancel()
+		if err != nil {
+			return false
+		}
 	}
-	return known
+	return true
 }
 
 // pace waits until the next portion of windows may be looked at, of whatever contest.

@@ -338,6 +338,20 @@ func TestASplitThatIsNotThereIsRefused(t *testing.T) {
 	}
 }
 
+func TestASplitThatIsNoMoreIsAnEmptyWindow(t *testing.T) {
+	s := newShop()
+	s.mark("C/1", "11", 100)
+	h := newHub(t, s)
+	c, v := watchBoard(t, h, Window{ContestID: "C/1", Split: "finish", Limit: 5}, "")
+	s.mu.Lock()
+	s.races["C/1"].split = "marathon"
+	s.mu.Unlock()
+	s.mark("C/1", "12", 90)
+	if g := v.until(t, c); g.data.Total != 0 {
+		t.Errorf("got %+v", g.data)
+	}
+}
+
 func TestTheRowsOfAllWindowsAreBoundedAndGivenBack(t *testing.T) {
 	s := newShop()
 	s.mark("C/1", "11", 100)

@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 type race struct {
 	board    *ranking.Board
 	revision uint64
+	split    string // "finish" if it has another
 	answers  map[Window]map[uint64]string // what GET says at a revision, of the windows that a test wants to compare
 }
 
@@ -106,10 +108,10 @@ func (s *shop) Board(_ context.Context, w *Window) (ranking.Page, uint64, error)
 	switch {
 	case s.broken:
 		return ranking.Page{}, 0, errAway
-	case w.Split != "" && w.Split != "finish":
-		return ranking.Page{}, 0, score.Problemf(score.InvalidEvent, "there is no such split")
 	case r == nil:
 		return ranking.Page{}, s.revision, nil
+	case w.Split != "" && w.Split != cmp.Or(r.split, "finish"):
+		return ranking.Page{}, r.revision, score.Problemf(score.InvalidEvent, "there is no such split")
 	}
 	return r.page(w), r.revision, nil
 }
