@@ -18,7 +18,7 @@ import (
 type race struct {
 	board    *ranking.Board
 	revision uint64
-	split    string // "finish" if it has another
+	split    string                       // "finish" if it has another
 	answers  map[Window]map[uint64]string // what GET says at a revision, of the windows that a test wants to compare
 }
 
