@@ -4,7 +4,7 @@ import { query, type Sight } from './route'
 import type { Manner } from './store'
 
 /** The window that the stream carries: the first ten, or those around somebody, in these sizes. */
-const topRows = 10
+export const topRows = 10
 const reaches = [11, 41, 99]
 const partRows = 50
 /** How often what no stream tells is asked for, while it changes. */

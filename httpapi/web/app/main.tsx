@@ -32,10 +32,7 @@ function paint() {
   rendering.flashes = pending === 'live'
   pending = null
   document.title = titleOf(page)
-  const at = document.activeElement?.closest('[data-row]')?.getAttribute('href')
   render(<App {...page} />, root)
-  // A line that moves loses the focus.
-  if (at && document.activeElement === document.body) document.querySelector<HTMLElement>(`[data-row][href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true })
 }
 
 const store = new Store((manner, contest, before) => {

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { rowKey, type Corrections } from './corrections'
 import { digitsOf, grouped, isOver, mark, words } from './format'
-import { newsMS, type Item, type Leaderboard } from './leaderboard'
+import { newsMS, topRows, type Item, type Leaderboard } from './leaderboard'
 import type { BoardRow, Contest } from './model'
 import { CorrectedBadge, rendering, settle, Sprig } from './parts'
 import { toContest, type Sight } from './route'
@@ -242,14 +242,14 @@ function nothing(board: Leaderboard): string {
 }
 
 function More({ board, sight, total }: { board: Leaderboard; sight: Sight; total: number }) {
-  const shown = board.order.length
+  const shown = board.loaded ? board.order.length : topRows
   if (board.scrolling) {
     const top = () => document.querySelector('.rows.open')?.scrollTo(0, 0)
     return <p class="more"><button type="button" onClick={top}>To the top</button> <button type="button" onClick={() => board.fewer()}>Show fewer</button></p>
   }
-  if (shown >= total || !board.loaded) return null
+  if (shown >= total || board.failed) return null
   if (!sight.around) return <p class="more"><button type="button" onClick={() => board.more()}>Show more of {grouped(total)}</button></p>
-  return board.widest || !shown ? null : <p class="more"><button type="button" onClick={() => board.wider()}>Show more around</button></p>
+  return board.widest || board.missing ? null : <p class="more"><button type="button" onClick={() => board.wider()}>Show more around</button></p>
 }
 
 /** Ranking is a ranked contest's board: the first ten or those around somebody, as they change, and the rest when it is asked for. */
@@ -257,7 +257,7 @@ export function Ranking({ contest: c, board, splits, corrections }: { contest: C
   const sight = board.sight
   useEffect(() => void board.probe(splits), [splits.join('\n'), c.revision])
   const total = board.loaded ? board.total : (c.total ?? 0)
-  const tools = total > 10 || sight.around || sight.category
+  const tools = total > topRows || sight.around || sight.category
   return (
     <div class="card standing">
       <div class="standing-head">

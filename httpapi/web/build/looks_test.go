@@ -191,6 +191,7 @@ func TestScreenshotsForTheDocumentation(t *testing.T) {
 			l.dark = dark
 			b := newTab(t, l, nil).open(s.URL(0)).live()
 			shoot(b, dir, "scores", name+"-"+scheme, "#/", views[0].drawn)
+			shoot(b, dir, "board", name+"-"+scheme, views[2].hash+"?around=Statix", `document.querySelector('.ranking .followed')`)
 			shoot(b, dir, "cluster", name+"-"+scheme, "#/cluster", `/\d/.test(document.querySelectorAll('.figures dd')[4]?.textContent)`)
 			b.open(during.URL(0)).live()
 			shoot(b, dir, "contest", name+"-"+scheme, views[1].hash, `document.querySelector('.timeline del')`)
