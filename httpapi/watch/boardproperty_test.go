@@ -20,10 +20,10 @@ func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
 	}
 	other := newShop()
 	hubs := []*Hub{newHub(t, s), newHub(t, &elsewhere{other, s})}
-	done := make(chan struct{})
+	done, over := make(chan struct{}), make(chan struct{})
 	var watchers sync.WaitGroup
 	for n := range 16 {
-		watchers.Go(func() { followBoard(t, hubs, s, windows[n%len(windows)], done) })
+		watchers.Go(func() { followBoard(t, hubs, s, windows[n%len(windows)], done, over) })
 	}
 	for range 800 {
 		code := fmt.Sprint(rand.N(40))
@@ -39,11 +39,15 @@ func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
 		time.Sleep(time.Millisecond) // 1,000 marks a second, for a few turns of the boards
 	}
 	close(done)
+	// This changes the totals of all windows, so that who waits for a change now is not left waiting.
+	s.mark("C/1", "F-last", 1000)
+	other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
+	close(over)
 	watchers.Wait()
 }
 
 // followBoard watches a window until it is final, leaving now and then, and reading slowly now and then.
-func followBoard(t *testing.T, hubs []*Hub, s *shop, w Window, done <-chan struct{}) {
+func followBoard(t *testing.T, hubs []*Hub, s *shop, w Window, done, over <-chan struct{}) {
 	lastID := ""
 	for round := 0; ; round++ {
 		c, v := watch(t, hubs[rand.N(len(hubs))], Subjects{Boards: []Window{w}}, lastID), new(screen)
@@ -69,6 +73,7 @@ func followBoard(t *testing.T, hubs []*Hub, s *shop, w Window, done <-chan struc
 		for range rand.N(3) {
 			select {
 			case <-done:
+				<-over
 				final := s.final(w)
 				for v.answer() != final {
 					g := c.mustNext()
