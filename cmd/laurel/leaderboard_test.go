@@ -18,17 +18,34 @@ const (
 )
 
 func aMark(competitor string, mark int) string {
-	return fmt.Sprintf(`{"type":"result.set","contest_id":"OG50BC/ATH-M-MAR","data":{"competitor":"%s","split":"10km","mark":%d}}`, competitor, mark)
+	return fmt.Sprintf(`{"id":"mark-%[1]s","type":"result.set","contest_id":"OG50BC/ATH-M-MAR","data":{"competitor":"%[1]s","split":"10km","mark":%[2]d}}`, competitor, mark)
 }
 
-func leaderboard(t *testing.T, f *frontend, query string) (*http.Response, score.Leaderboard) {
+// leaderboard asks again where the frontend says that it will know later: on a busy machine a master is lost now and then.
+func leaderboard(t *testing.T, f *frontend, query string) (res *http.Response, l score.Leaderboard) {
 	t.Helper()
-	res, body := request(t, "GET", f.url+"/v1/leaderboard/"+aRace+query, "")
-	var l score.Leaderboard
-	if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: got %d %s (%v)", f.url, res.StatusCode, body, err)
-	}
+	eventually(t, func() error {
+		var body string
+		if res, body = request(t, "GET", f.url+"/v1/leaderboard/"+aRace+query, ""); res.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s: %s", f.url, body)
+		}
+		if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: got %d %s (%v)", f.url, res.StatusCode, body, err)
+		}
+		return nil
+	})
 	return res, l
+}
+
+// postMark posts a mark, which has an id, until its outcome is known.
+func postMark(t *testing.T, f *frontend, competitor string, mark int) {
+	t.Helper()
+	eventually(t, func() error {
+		if res, body := request(t, "POST", f.url+"/v1/events", aMark(competitor, mark)); res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%d %s", res.StatusCode, body)
+		}
+		return nil
+	})
 }
 
 func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T) {
@@ -37,7 +54,7 @@ func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T
 	before := map[string]string{}
 	for i := range 30 {
 		who := fmt.Sprint(100 + i)
-		post(t, all[i%3], aMark(who, 2000-i))
+		postMark(t, all[i%3], who, 2000-i)
 		for _, f := range all {
 			res, l := leaderboard(t, f, "?around="+who+"&limit=1")
 			if len(l.Rows) != 1 || l.Rows[0].Competitor != who || l.Rows[0].Rank != 1 || l.Total != i+1 {
@@ -81,7 +98,7 @@ func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
 			t.Errorf("%s: got %d %s", f.url, res.StatusCode, body)
 		}
 	}
-	post(t, all[1], aMark("8", 1999))
+	postMark(t, all[1], "8", 1999)
 	for _, f := range all {
 		eventually(t, func() error {
 			if _, l := leaderboard(t, f, ""); len(l.Rows) != 2 || l.Rows[0].Competitor != "8" {
