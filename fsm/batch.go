@@ -27,6 +27,7 @@ type batch struct {
 	sources  map[string]bool
 	totals   map[string]*int // of marks, by key in the splits bucket
 	access   *score.Access
+	moves    moves
 
 	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.
 	piece   []byte // what is left of the last piece
@@ -45,7 +46,8 @@ type batch struct {
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
 	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
-		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load()}
+		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load(),
+		moves: moves{contests: map[string]bool{}}}
 }
 
 // bucket opens a bucket when it is first asked for: bbolt writes every open one at the end.
@@ -149,6 +151,7 @@ func (b *batch) remember(bucket, k []byte) {
 
 func (b *batch) beginUndo() {
 	b.recording, b.undo, b.saved, b.revBefore = true, nil, map[any]bool{}, b.revision
+	b.moves.before = len(b.moves.marks)
 }
 
 func (b *batch) endUndo() { b.recording, b.undo, b.saved = false, nil, nil }
@@ -162,6 +165,7 @@ func (b *batch) rollback() error {
 	}
 	b.revision = b.revBefore
 	b.dropRun()
+	b.moves.marks = b.moves.marks[:b.moves.before]
 	return nil
 }
 

@@ -152,6 +152,7 @@ func (b *batch) event(e *event) (score.Result, error) {
 	}
 	b.revision++
 	b.m.changes.contest(e.ContestID)
+	b.moves.touch(e)
 	if err := b.say(s, e, digest); err != nil {
 		return score.Result{}, err
 	}

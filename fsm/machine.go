@@ -40,6 +40,7 @@ type Machine struct {
 	access   atomic.Pointer[score.Access]
 	verifier *score.Verifier
 	more     reached
+	boards   *boards
 }
 
 const (
@@ -103,7 +104,7 @@ var (
 // Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
 // away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier)}
+	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier), boards: newBoards()}
 	db, err := openDatabase(m.path(), log)
 	if err != nil {
 		return nil, err
@@ -179,12 +180,15 @@ func (m *Machine) Close() error {
 		return errors.Join(err, m.db.Close())
 	}
 	m.failed = errClosed
+	m.boards.close(errClosed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return closeDatabase(m.path(), m.db)
 }
 
 var errClosed = errors.New("the state machine is closed")
+
+var errReplacing error = score.Problemf(score.NotReady, "this frontend is putting another state in the place of its own; ask again")
 
 // Discard throws the database away, as if the machine had been opened in an empty directory; because says why.
 func (m *Machine) Discard(because string) error {
@@ -198,6 +202,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	if m.failed != nil {
 		return m.failed
 	}
+	m.boards.close(errReplacing)
 	m.rollback()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -212,6 +217,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	if err := m.loadCounters(); err != nil {
 		return m.fail(err)
 	}
+	m.boards.open()
 	m.more.tell()
 	return nil
 }
@@ -230,6 +236,7 @@ func (m *Machine) fail(err error) error {
 	m.rollback()
 	if m.failed == nil {
 		m.failed = err
+		m.boards.close(err)
 		if m.onFail != nil {
 			m.onFail(err)
 		}
@@ -267,6 +274,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
 	}
+	m.moveBoards(b)
 	m.access.Store(b.access)
 	m.revision.Store(b.revision)
 	m.applied.Store(last)

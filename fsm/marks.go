@@ -74,6 +74,7 @@ func (s *marks) Set(split string, m score.Mark) (total int) {
 	}
 	s.try(s.b.put(boardBucket, boardKey(id, split, least, m), nil))
 	s.try(s.putMark(split, m))
+	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: m})
 	return total
 }
 
@@ -96,6 +97,7 @@ func (s *marks) remove(split, competitor string) {
 	s.try(s.b.delete(markBucket, key(id, split, competitor)))
 	s.try(s.unpost(competitor))
 	s.b.setTotal(key(id, split), s.total(split)-1)
+	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: old, away: true})
 }
 
 func (s *marks) total(split string) int {

@@ -28,6 +28,8 @@ func TestAnyHistoryComesToThePlainFold(t *testing.T) {
 			"post 5":  h.post,
 			"post 6":  h.post,
 			"look":    h.check,
+			"ask":     h.askBoards,
+			"bound":   h.boundBoards,
 			"restart": h.restart,
 			"kill":    h.kill,
 			"restore": h.restore,
@@ -54,7 +56,7 @@ func newHistory(t *rapid.T, root string) *randomHistory {
 	h.m = open(t, h.dir)
 	if rapid.Bool().Draw(t, "begins with contests that run") {
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
-			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D"))))
+			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
 			h.commit(t, one(h.seal(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
 		}
 	}
@@ -110,11 +112,12 @@ func (h *randomHistory) body(t *rapid.T) string {
 	case "set":
 		return fmt.Sprintf(`"type":"score.set","contest_id":%q,"data":{"result":{%q:%d}%s%s}`, match, code, number("total", 0, 9), maybe(`,"reason":"jury"`), maybe(`,"period":"P2"`))
 	case "mark":
+		runner := pick("runner", "A", "B", "C", "D", "E", "F", "G", "H")
 		value := fmt.Sprintf(`"mark":%d.5`, number("mark", 1, 6))
 		if number("irm", 0, 5) == 0 {
 			value = `"irm":"DNF"`
 		}
-		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s}`, race, code, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`)+pick("reason", "", "", "", `,"reason":"jury"`))
+		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s%s%s}`, race, runner, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`), pick("category", "", `,"category":"F"`, `,"category":"M"`), pick("reason", "", "", "", `,"reason":"jury"`))
 	case "status":
 		return fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{%s}`, any, pick("status", `"schedule_status":"RUNNING"`, `"schedule_status":"RUNNING","period":"P1"`,
 			`"schedule_status":"FINISHED"`, `"schedule_status":"CANCELLED"`, `"schedule_status":"SCHEDULED"`, `"result_status":"OFFICIAL"`, `"result_status":"LIVE","clock":"3:00"`))
@@ -125,7 +128,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 				pick("sport", "stones", "race"), maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
 		}
 		return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"race"%s%s%s%s}`, id, pick("sort", `,"sort":"asc"`, `,"sort":"asc"`, `,"sort":"desc"`),
-			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","organisation":"OZ"},{"code":"D"}]`,
+			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","name":"Obelix","organisation":"OZ"},{"code":"D"},{"code":"E"},{"code":"F"},{"code":"G"},{"code":"H"}]`,
 				`,"competitors":[{"code":"A","organisation":"OX"},{"code":"B"}]`))
 	case "competition":
 		return fmt.Sprintf(`"type":"competition.define","contest_id":"G","data":{%s}`, pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`))

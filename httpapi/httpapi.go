@@ -20,6 +20,7 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/watch"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
@@ -60,11 +61,18 @@ type Group interface {
 	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
 	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
 	Answer(ctx context.Context, key, tag string, ask Ask) (e *cache.Entry, how string, err error)
+	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
+	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
+	Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error)
+	// BoardNow is Board where there is nothing to wait for. False: ask Board.
+	BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool)
 	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
 	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
 	// false if nobody can tell.
 	Stale(f func(Records) error) (age time.Duration, known bool, err error)
+	// StaleBoard is Stale for a question about a leaderboard.
+	StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
 	// Store is the name of the store; "" while it is not known here.
 	Store() string
 	// Feed tells what readers here may see anew. This package is its one taker.

@@ -100,9 +100,15 @@ func narrow(ask httpapi.Ask) cluster.Ask {
 
 // questions are what the members poll each other for.
 func questions(api *httpapi.API) cluster.Questions {
-	return func(key string) (cluster.Ask, error) {
-		ask, err := api.Question(key)
-		return narrow(ask), err
+	return func(key string) (cluster.Question, error) {
+		q, err := api.Question(key)
+		switch {
+		case err != nil:
+			return cluster.Question{}, err
+		case q.Board != nil:
+			return cluster.Question{Board: (*cluster.BoardQuestion)(q.Board)}, nil
+		}
+		return cluster.Question{Ask: narrow(q.Ask)}, nil
 	}
 }
 
