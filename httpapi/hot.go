@@ -23,8 +23,8 @@ type hotRoute struct {
 	name, path string // a path that ends with a slash is the beginning of paths
 	single     bool   // one segment follows the path
 	handle     hotHandler
-	// read answers at once from memory, or not at all: then the handler for net/http does. Its status is 0 for not.
-	read    func(dst []byte, r *front.Request) (out []byte, status int)
+	// read answers from memory, at once or after a moment, or not at all: then the handler for net/http does. Its status is 0 for not.
+	read    func(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int)
 	metrics requestMetrics
 }
 
@@ -50,7 +50,7 @@ func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte,
 	}
 	start := time.Now()
 	if route.read != nil {
-		out, status := route.read(dst, r)
+		out, status := route.read(ctx, dst, r)
 		if status == 0 {
 			return h.adapter.answer(ctx, dst, r)
 		}

@@ -2,37 +2,62 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
+	"laurel/cache"
 	"laurel/httpapi/front"
 	"laurel/score"
 	"laurel/score/ranking"
 )
 
-// hotBoard appends the answer to a plain question about a leaderboard if that can be made and given now, and tells its status; 0 if not.
-func (p *port) hotBoard(dst []byte, r *front.Request) (out []byte, status int) {
+// hotBoard appends the answer to a plain question about a leaderboard if that can be made here, and tells its status; 0 if not.
+func (p *port) hotBoard(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int) {
 	var q board
 	if !p.plainRead(r) || !q.parse(r.Path[len("/v1/leaderboard/"):], r.Query) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
 	page, revision, ok := p.group.BoardNow(q.contest, &q.Question)
+	how, answered := cache.Hit, &p.metrics.reads.hit
 	if !ok {
-		return dst, 0
+		if page, revision, how, answered = p.boardSoon(ctx, &q); answered == nil {
+			return dst, 0
+		}
 	}
-	p.metrics.reads.hit.Add(1)
+	answered.Add(1)
 	if p.late.Load() {
 		r.Pause = restAfterHit
 	}
 	tag := q.tagOf(p.group.Store(), revision)
 	if len(r.IfNoneMatch) > 0 && matches([]string{string(r.IfNoneMatch)}, tag) {
-		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, revision, tag)), http.StatusNotModified
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, revision, tag, how)), http.StatusNotModified
 	}
 	b := newBuffer()
 	defer b.free()
 	b.b = append(page.AppendJSON(b.b[:0]), '\n')
-	dst = r.AppendEnd(p.appendHitHead(dst, http.StatusOK, len(b.b), revision, tag))
+	dst = r.AppendEnd(p.appendHitHead(dst, http.StatusOK, len(b.b), revision, tag, how))
 	return append(dst, b.b...), http.StatusOK
+}
+
+// boardSoon waits for a board that cannot be given at once: while marks come in, nearly every other has to wait a moment until what it shows is released. No counter:
+// there is no answer here, and whoever asks in the other way is told why.
+func (p *port) boardSoon(ctx context.Context, q *board) (page ranking.Page, revision uint64, how string, answered *atomic.Uint64) {
+	if !p.group.Leased() || p.strained() || !begin(&p.load.reads, p.limits.MaxReads) {
+		return page, 0, "", nil
+	}
+	defer p.endRead()
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	page, revision, how, err := p.group.Board(ctx, q.contest, &q.Question)
+	switch {
+	case err != nil:
+		return page, 0, "", nil
+	case how == cache.Hit:
+		return page, revision, how, &p.metrics.reads.hit
+	}
+	return page, revision, how, &p.metrics.reads.wait
 }
 
 // parse reads a question in its plainest form: no escapes, each parameter once, nothing that would be refused, and no long page. False: it is not plain.

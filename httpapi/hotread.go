@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 // hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
 // allocates nothing, and asks for one thing only that may change: the answer itself.
-func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
+func (p *port) hotRead(_ context.Context, dst []byte, r *front.Request) (out []byte, status int) {
 	if len(r.Query) > 0 || !p.plainRead(r) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
@@ -29,7 +30,7 @@ func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
 		m = p.memo(e)
 	}
 	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.ETag || matches([]string{string(r.IfNoneMatch)}, m.ETag)) {
-		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.ETag)), http.StatusNotModified
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.ETag, cache.Hit)), http.StatusNotModified
 	}
 	dst = r.AppendEnd(append(dst, m.Head...))
 	return append(dst, e.Body...), http.StatusOK
@@ -52,14 +53,14 @@ func plainAccept(accept []byte) bool {
 // memo makes what all hits of an answer have in common.
 func (p *port) memo(e *cache.Entry) *cache.Memo {
 	tag := tagOf(e)
-	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag)}
+	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag, cache.Hit)}
 	e.Memo.Store(m)
 	return m
 }
 
-// appendHitHead appends the head that sendReply gives a hit, but for what AppendEnd adds. Fields come in the order of their names, as net/http
+// appendHitHead appends the head that sendReply gives an answer from memory, but for what AppendEnd adds. Fields come in the order of their names, as net/http
 // writes them.
-func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, tag string) []byte {
+func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, tag, how string) []byte {
 	dst = front.AppendStatus(dst, status)
 	if p.origins == nil {
 		dst = append(dst, "Access-Control-Allow-Origin: *\r\n"...)
@@ -72,7 +73,8 @@ func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, ta
 	}
 	dst = append(dst, "Etag: "...)
 	dst = append(dst, tag...)
-	dst = append(dst, "\r\nLaurel-Cache: "+cache.Hit+"\r\nLaurel-Frontend: "...)
+	dst = append(dst, "\r\nLaurel-Cache: "...)
+	dst = append(append(dst, how...), "\r\nLaurel-Frontend: "...)
 	dst = append(dst, p.id[0]...)
 	dst = append(dst, "\r\nLaurel-Mode: "+string(score.Push)+"\r\nLaurel-Revision: "...)
 	dst = strconv.AppendUint(dst, revision, 10)
