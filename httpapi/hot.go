@@ -142,12 +142,15 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	if problem != nil {
 		return dst, 0, problem
 	}
-	leave, problem := p.enter(toPost, who)
+	_, problem = p.enter(toPost, who)
+	if problem == nil {
+		problem = p.beginPost()
+	}
 	if problem != nil {
 		r.Pause = restAfterRefusal
 		return dst, 0, problem
 	}
-	defer leave()
+	defer p.endPost()
 	b := newBuffer()
 	defer b.free()
 	var err error

@@ -14,7 +14,8 @@ const (
 	// MaxReads is how many questions are being answered that are not in memory.
 	MaxReads = 2_048
 	// MaxPosts is how many posts are under way, streams excepted, and MaxPostBytes how large their bodies are together, and those of streams. More
-	// posts make no more events a second: they wait longer, and come to run all at once, with Raft's heartbeats among them.
+	// posts make no more events a second: they wait longer, and come to run all at once, with Raft's heartbeats among them. A post is under way when its
+	// body is here: whoever sends bodies slowly, and may be nobody who may post, would else keep everybody from posting.
 	MaxPosts     = 512
 	MaxPostBytes = 256 << 20
 	// restAfterRefusal is how long a connection is not read after its post was refused for want of room: as long as its client was asked to wait. Where
@@ -45,9 +46,6 @@ func (p *port) enter(n need, who *caller) (leave func(), refused *score.Problem)
 	case toPost:
 		if who.grant == nil && !p.rates.post(who.peer) {
 			return nil, p.refuse(refusedAddress, score.Problemf(score.RateLimited, "more than %d posts a second come from this address without a token; nothing of this one was done; post many events as %s", p.limits.PostsPerAddress, typeNDJSON))
-		}
-		if refused = p.beginPost(); refused == nil {
-			return p.endPost, nil
 		}
 	}
 	return func() {}, refused
