@@ -170,7 +170,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 	const places = 8
 	s := besiege(t, Limits{MaxPosts: places})
-	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[", isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
+	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 2*smallBody), isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
 		for range places {
 			c := s.dial()
 			defer c.Close()
@@ -180,6 +180,16 @@ func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 	s.eventually("streams are under way", func() bool { return s.api.load.streams.Load() == places })
 	s.eventually("bodies are being read", func() bool { return s.api.load.bytes.Load() > 0 })
 	s.mustPost()
+	s.api.load.bytes.Add(MaxPostBytes) // as if large bodies came slowly
+	s.mustPost()
+	res, err := http.Get("http://" + s.addr + "/v1/scores")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("a question beside large bodies gets %s", res.Status)
+	}
 	if n := s.api.load.posts.Load(); n != 0 {
 		t.Errorf("%d posts are under way without a body", n)
 	}

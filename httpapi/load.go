@@ -7,7 +7,7 @@ import (
 	"laurel/score"
 )
 
-// What a frontend has under way for clients at once. Where posts fill half of their bounds, questions that are not answered from memory, and new
+// What a frontend has under way for clients at once. Where posts fill half of their places, questions that are not answered from memory, and new
 // watchers, are sent elsewhere: so posts, which nobody else can take over, are the last to be refused. The other members have a port of their
 // own.
 const (
@@ -63,9 +63,9 @@ func begin(n *atomic.Int64, most int) bool {
 	return false
 }
 
-// strained tells whether posts need what there is.
+// strained tells whether posts need what there is. How large the bodies are says nothing of that: they may come slowly, from anybody.
 func (p *port) strained() bool {
-	return p.load.posts.Load() > int64(p.limits.MaxPosts)/2 || p.load.bytes.Load() > int64(p.limits.MaxPostBytes)/2 || p.late.Load()
+	return p.load.posts.Load() > int64(p.limits.MaxPosts)/2 || p.late.Load()
 }
 
 // beginRead takes a place for a question that is not answered from memory; end gives it back.
