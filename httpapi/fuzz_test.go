@@ -61,7 +61,7 @@ func FuzzHeaders(f *testing.F) {
 			r.Header.Set(name, value)
 		}
 		w := httptest.NewRecorder()
-		if h.ServeHTTP(w, r); w.Code == 200 || w.Code == 304 {
+		if h.ServeHTTP(w, r); w.Code == 200 || w.Code == 304 || w.Code == 503 { // a machine that is busy sheds questions
 			return
 		}
 		var p score.Problem
