@@ -6,7 +6,8 @@
 // stand around it, in package cluster. What it guarantees, and why, is in docs/design.md.
 //
 // Read message.go for what the two sides say, master.go, lease.go and handover.go for the master's side, session.go and frontend.go for
-// the frontend's, read.go and load.go for how a question is answered, and records.go for where the answers are. pull.go and schedule.go are the
+// the frontend's, read.go and load.go for how a question is answered, fresh.go for answers that are not kept, and
+// records.go for where the others are. pull.go and schedule.go are the
 // other mode.
 //
 // A clock reading is a time.Duration since some moment of the machine, by a clock that also counts while the machine is suspended. Two

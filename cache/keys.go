@@ -15,6 +15,9 @@ func MedalsKey(competition string) string { return "medals/" + competition }
 // TimelineTag makes the pages of a contest's timeline stale.
 func TimelineTag(contestID string) string { return "timeline/" + contestID }
 
+// BoardTag makes what was said of a contest's leaderboard stale.
+func BoardTag(contestID string) string { return "leaderboard/" + contestID }
+
 // ListTag makes the lists of a competition's contests stale; those of all competitions for "".
 func ListTag(competition string) string {
 	if competition == "" {

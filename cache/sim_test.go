@@ -54,6 +54,7 @@ type simPlan struct {
 	bound  bool    // the frontends' records are bounded; what goes is then not the same each time, for hashes are not
 	coups  bool    // the rare case in which nothing but a master's own acks tells of a lease, over and over
 	always bool    // no change of members, no handing over, no pull: only what breaks
+	direct bool    // all answers are direct ones
 }
 
 type world struct {
@@ -78,10 +79,14 @@ type world struct {
 }
 
 // simCounts tell that something was checked at all.
-type simCounts struct{ reads, acks, loads, waits, lists, own, members, handed, resumed, pulls, masters int }
+type simCounts struct {
+	reads, acks, loads, waits, lists, own, members, handed, resumed, pulls, masters int
+	direct, directWaits, directAgain                                                int // again: for the session had ended
+}
 
 func (c *simCounts) add(o simCounts) {
 	c.reads, c.acks, c.loads, c.waits, c.lists, c.own = c.reads+o.reads, c.acks+o.acks, c.loads+o.loads, c.waits+o.waits, c.lists+o.lists, c.own+o.own
+	c.direct, c.directWaits, c.directAgain = c.direct+o.direct, c.directWaits+o.directWaits, c.directAgain+o.directAgain
 	c.members, c.handed, c.resumed, c.pulls, c.masters = c.members+o.members, c.handed+o.handed, c.resumed+o.resumed, c.pulls+o.pulls, c.masters+o.masters
 }
 
@@ -213,6 +218,10 @@ func (w *world) clients() {
 		n.run(n.gen, n.write)
 	default:
 		answer, seen := w.rand.IntN(simKeys+simLists), w.seen
+		if w.direct || w.chance(0.2) {
+			n.run(n.gen, func() { n.ask(answer, seen, 0) })
+			break
+		}
 		n.run(n.gen, func() { n.read(answer, seen, 0) })
 	}
 	if w.chance(0.05) {

@@ -30,7 +30,8 @@ func shorter(d time.Duration) time.Duration { return d - time.Duration(float64(d
 // Break switches one rule of the protocol off, so that a test sees that its checker would notice. It is for tests alone; zero breaks nothing.
 type Break uint16
 
-// The rules of the push protocol (docs/design.md). BreakMachine is broken by who runs a master: this package has no state machine.
+// The rules of the push protocol (docs/design.md). BreakMachine and BreakOrder are broken by who asks: this package has no state machine, and no
+// moment passes in it.
 const (
 	BreakAcks    Break = 1 << iota // release before the acks
 	BreakWait                      // a new master waits for no older lease
@@ -42,6 +43,7 @@ const (
 	BreakSilent                    // drop a silent frontend from the set at once
 	BreakFloor                     // load without waiting for the state machine
 	BreakMachine                   // the master reads its state machine
+	BreakOrder                     // a direct answer: look at P first, and at the lease after
 )
 
 func (b Break) has(rule Break) bool { return b&rule != 0 }

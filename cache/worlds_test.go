@@ -53,6 +53,9 @@ func TestNoWorldGivesAStaleAnswer(t *testing.T) {
 		"hand-overs":                sum.handed > 2*worlds,
 		"hand-overs that came back": sum.resumed > 2*worlds,
 		"times of pull":             sum.pulls > worlds,
+		"direct answers":            sum.direct > 50*worlds,
+		"direct ones that waited":   sum.directWaits > 10*worlds,
+		"direct ones begun anew":    sum.directAgain > worlds/10,
 	} {
 		if !often {
 			t.Errorf("too few %s: %+v", what, sum)
@@ -89,20 +92,25 @@ func TestTheCheckerMissesEachRuleThatIsSwitchedOff(t *testing.T) {
 		name   string
 		rule   Break
 		worlds int
+		direct bool
 	}{
-		{"release before the acks", BreakAcks, 100},
-		{"a new master waits for no older lease", BreakWait, 1000},
-		{"a deposed master forgets its own acks", BreakOwnAcks, 500},
-		{"answer without a look at the lease", BreakCheck, 100},
-		{"count a lease from the arrival of its grant", BreakAnchor, 3000},
-		{"keep the records across epochs", BreakEpoch, 1000},
-		{"answer above what is released", BreakGate, 100},
-		{"drop a silent frontend at once", BreakSilent, 1000},
-		{"load without waiting for the state machine", BreakFloor, 100},
-		{"the master reads its state machine", BreakMachine, 100},
+		{"release before the acks", BreakAcks, 100, false},
+		{"a new master waits for no older lease", BreakWait, 1000, false},
+		{"a deposed master forgets its own acks", BreakOwnAcks, 500, false},
+		{"answer without a look at the lease", BreakCheck, 100, false},
+		{"count a lease from the arrival of its grant", BreakAnchor, 3000, false},
+		{"keep the records across epochs", BreakEpoch, 1000, false},
+		{"answer above what is released", BreakGate, 100, false},
+		{"drop a silent frontend at once", BreakSilent, 1000, false},
+		{"load without waiting for the state machine", BreakFloor, 100, false},
+		{"the master reads its state machine", BreakMachine, 100, false},
+		{"a direct answer without a look at the lease", BreakCheck, 100, true},
+		{"a direct answer above what is released", BreakGate, 100, true},
+		{"a direct answer without waiting for the state machine", BreakFloor, 100, true},
+		{"a direct answer that looks at P first and at the lease after", BreakOrder, 1000, true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			found, _ := explore(t, one.worlds, simPlan{span: 4000, rules: one.rule, coups: one.rule == BreakOwnAcks})
+			found, _ := explore(t, one.worlds, simPlan{span: 4000, rules: one.rule, coups: one.rule == BreakOwnAcks, direct: one.direct})
 			if found == "" {
 				t.Errorf("nothing was found in %d worlds", one.worlds)
 			}

@@ -25,6 +25,7 @@ type connection struct {
 	read   *messages
 	cancel context.CancelCauseFunc
 	ctx    context.Context
+	known  windows // what this stream has told
 }
 
 func (c *connection) close() {
@@ -51,7 +52,7 @@ var (
 func (s *watch) connect(base string) (*connection, error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	slow := time.AfterFunc(s.c.o.AttemptTimeout+watchBegin, func() { cancel(errTooSlow) })
-	conn := &connection{url: base, ctx: ctx, cancel: cancel}
+	conn := &connection{url: base, ctx: ctx, cancel: cancel, known: windows{}}
 	resp, err := s.request(ctx, conn)
 	if !slow.Stop() && err == nil {
 		resp.Body.Close()
@@ -178,7 +179,7 @@ func (s *watch) listen(conn *connection) (string, error) {
 			}
 			continue
 		}
-		u, ok, err := s.update(m)
+		u, ok, err := s.update(conn, m)
 		if err != nil {
 			return conn.url, s.lost(conn, err)
 		}
@@ -257,7 +258,7 @@ func (s *watch) goHome(conn *connection, m message) *connection {
 }
 
 // update reads a message. One that is not known, or that tells nothing new, is none; that is no error.
-func (s *watch) update(m message) (u Update, ok bool, err error) {
+func (s *watch) update(conn *connection, m message) (u Update, ok bool, err error) {
 	u.Kind = UpdateKind(m.event)
 	switch u.Kind {
 	case UpdateSnapshot:
@@ -266,8 +267,11 @@ func (s *watch) update(m message) (u Update, ok bool, err error) {
 			Scores   []score.Record        `json:"scores"`
 			Medals   []score.Medals        `json:"medals"`
 			Timeline []score.TimelineEvent `json:"timeline"`
+			Windows  []windowEvent         `json:"leaderboards"`
 		}
-		err = json.Unmarshal(m.data, &all)
+		if err = json.Unmarshal(m.data, &all); err == nil {
+			u.Leaderboards, err = conn.known.takeAll(all.Windows)
+		}
 		u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
 		if err == nil {
 			u.Anew = s.seen.of(all.Store)
@@ -283,6 +287,8 @@ func (s *watch) update(m message) (u Update, ok bool, err error) {
 	case UpdateTimeline:
 		u.Timeline = make([]score.TimelineEvent, 1)
 		err = json.Unmarshal(m.data, &u.Timeline[0])
+	case UpdateLeaderboard:
+		u.Leaderboards, err = conn.known.takeOne(m.data)
 	case UpdateHeartbeat:
 		err = json.Unmarshal(m.data, &u.Beat)
 		s.c.freshenLate()

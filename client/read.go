@@ -99,6 +99,34 @@ func (c *Client) Timeline(ctx context.Context, contestID string, p Page) (Timeli
 	return t, err
 }
 
+// BoardPart chooses a part of a leaderboard. The zero value is its beginning, at the split that the contest shows.
+type BoardPart struct {
+	Page            // After does not go with Around
+	Split    string // "": the one that the contest shows
+	Category string // "": all
+	Around   string // a competitor to have in the middle
+}
+
+// Leaderboard asks for a part of the leaderboard of a ranked contest. The problem is score.NotFound where there is none, or no mark of the competitor
+// that should be in the middle.
+func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
+	var l score.Leaderboard
+	err := c.get(ctx, LeaderboardPath(contestID), LeaderboardQuery(p), &l)
+	return l, err
+}
+
+// LeaderboardPath is the path of a contest's leaderboard, for Get.
+func LeaderboardPath(contestID string) string { return idPath("/v1/leaderboard", contestID) }
+
+// LeaderboardQuery is the query of a part of a leaderboard, for Get.
+func LeaderboardQuery(p BoardPart) url.Values {
+	q := p.query()
+	set(q, "split", p.Split)
+	set(q, "category", p.Category)
+	set(q, "around", p.Around)
+	return q
+}
+
 // Medals asks for the medal table of a competition.
 func (c *Client) Medals(ctx context.Context, competition string) (score.Medals, error) {
 	var m score.Medals

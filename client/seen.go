@@ -12,6 +12,7 @@ type seen struct {
 	scores    map[string]uint64
 	medals    map[string]uint64
 	timelines map[string]uint64
+	windows   map[string]uint64
 	some      bool
 }
 
@@ -19,7 +20,7 @@ type seen struct {
 func (s *seen) of(store string) (anew bool) {
 	anew = s.some && store != s.store
 	if !s.some || anew {
-		s.scores, s.medals, s.timelines = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+		s.scores, s.medals, s.timelines, s.windows = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
 	}
 	s.store, s.some = store, true
 	return anew
@@ -40,5 +41,6 @@ func (s *seen) news(u *Update) bool {
 	u.Scores = slices.DeleteFunc(u.Scores, func(r score.Record) bool { return !newer(s.scores, r.ContestID, r.Revision) })
 	u.Medals = slices.DeleteFunc(u.Medals, func(m score.Medals) bool { return !newer(s.medals, m.Competition, m.Revision) })
 	u.Timeline = slices.DeleteFunc(u.Timeline, func(e score.TimelineEvent) bool { return !newer(s.timelines, e.ContestID, e.Revision) })
-	return len(u.Scores)+len(u.Medals)+len(u.Timeline) > 0
+	u.Leaderboards = slices.DeleteFunc(u.Leaderboards, func(w Window) bool { return !newer(s.windows, w.ContestID, w.Revision) })
+	return len(u.Scores)+len(u.Medals)+len(u.Timeline)+len(u.Leaderboards) > 0
 }

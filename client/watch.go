@@ -18,12 +18,19 @@ type Watching struct {
 	Competitions []string // all their contests, and their medal tables
 	Medals       []string // competitions
 	Timelines    []string // contests, every event of theirs
-	Home         string   // the id of the frontend to be at, as far as it can be; "": the client's home
+	Leaderboards []string // ranked contests, at most ten
+	// Part is the part of each leaderboard. Without a limit it has ten rows; it cannot have more than a hundred, and After does not count.
+	Part BoardPart
+	Home string // the id of the frontend to be at, as far as it can be; "": the client's home
 }
 
 func (w Watching) query() url.Values {
 	q := url.Values{}
-	for name, list := range map[string][]string{"contest": w.Contests, "competition": w.Competitions, "medals": w.Medals, "timeline": w.Timelines} {
+	if len(w.Leaderboards) > 0 {
+		w.Part.After = ""
+		q = LeaderboardQuery(w.Part)
+	}
+	for name, list := range map[string][]string{"contest": w.Contests, "competition": w.Competitions, "medals": w.Medals, "timeline": w.Timelines, "leaderboard": w.Leaderboards} {
 		if len(list) > 0 {
 			q[name] = list
 		}
@@ -36,7 +43,7 @@ type UpdateKind string
 
 // Kinds of updates.
 const (
-	// UpdateSnapshot: Scores, Medals and Timeline have all that is watched. One that comes after a connection was lost has what is new.
+	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched. One that comes after a connection was lost has what is new.
 	UpdateSnapshot UpdateKind = "snapshot"
 	// UpdateScore: Scores has one contest that has changed, whole.
 	UpdateScore UpdateKind = "score"
@@ -44,6 +51,8 @@ const (
 	UpdateMedals UpdateKind = "medals"
 	// UpdateTimeline: Timeline has one new event.
 	UpdateTimeline UpdateKind = "timeline"
+	// UpdateLeaderboard: Leaderboards has one part of a leaderboard in which something has changed, whole.
+	UpdateLeaderboard UpdateKind = "leaderboard"
 	// UpdateHeartbeat: all is well, and Beat tells how the frontend stands. It comes every few seconds.
 	UpdateHeartbeat UpdateKind = "heartbeat"
 	// UpdateConnected: from now on what comes is from Frontend.
@@ -58,6 +67,8 @@ type Update struct {
 	Scores   []score.Record
 	Medals   []score.Medals
 	Timeline []score.TimelineEvent
+	// Leaderboards are told at most about twice a second each.
+	Leaderboards []Window
 	// Anew, of a snapshot: it is of another store than what came before, which is void.
 	Anew bool
 	Beat Beat
@@ -92,7 +103,7 @@ const (
 // Watch tells what is watched and all that changes of it, until ctx ends, the caller breaks off, or the frontends refuse it, which is the last
 // item's error, a *score.Problem. When a connection is lost it goes on at another frontend, where the last one ended: no change is left
 // out, none comes twice, and a record never goes back to a lower revision. A caller that takes its time is told the latest of each
-// record, not all that was between; of timelines it is told every event.
+// record and leaderboard, not all that was between; of timelines it is told every event.
 //
 // When a home comes back, the frontend that has taken in its watchers sends them there.
 func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Update, error] {

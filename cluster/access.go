@@ -13,6 +13,9 @@ import (
 // Access is who may do what, as far as this member has applied the log. It does not change; ask again for what it is now.
 func (m *Member) Access() *score.Access { return m.machine.Access() }
 
+// Verifier is what checks signatures here, for whoever takes events in.
+func (m *Member) Verifier() *score.Verifier { return m.machine.Verifier() }
+
 // ChangeAccess makes one change of who may do what, and returns when it is committed and applied here. Every frontend refuses what it
 // forbids from its place in the log on: posts that the master takes after ChangeAccess has returned come behind it. What followers decide
 // by themselves, before a post or without one, they decide anew when they have applied it, normally within 50 ms. Without a time in it

@@ -17,6 +17,7 @@ import (
 	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 const (
@@ -35,7 +36,21 @@ const (
 )
 
 // Questions finds what to ask the state for a key. The error is a *score.Problem.
-type Questions func(key string) (Ask, error)
+type Questions func(key string) (Question, error)
+
+// Question is how the answer to a key is made: by Ask from a view of the state, or, where that is nil, by Board from a leaderboard.
+type Question struct {
+	Ask   Ask
+	Board *BoardQuestion
+}
+
+// BoardQuestion asks for a part of a leaderboard. Body makes the answer of what comes of it: nil if there is no such thing, and the revision that last
+// changed it.
+type BoardQuestion struct {
+	Contest string
+	ranking.Question
+	Body func(p *ranking.Page, revision uint64, problem error) (body []byte, last uint64, err error)
+}
 
 // pulled are the answers of a member in pull mode. It asks the master again for each as often as the schedule says.
 type pulled struct {
@@ -316,35 +331,66 @@ func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer
 	if err := m.confirm.wait(ctx); err != nil {
 		return nil, err
 	}
-	answers := make([]pollAnswer, len(items))
-	view := uint64(0)
-	err := m.machine.View(func(v *fsm.View) error {
-		view = v.Revision()
-		for i := range items {
-			if err := m.answerItem(v, items[i], &answers[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	answers, view, err := m.answerItems(ctx, items)
 	if err != nil {
 		return nil, err
 	}
 	return answers, lead.awaitReleased(ctx, view)
 }
 
-func (m *Member) answerItem(v *fsm.View, item pollItem, a *pollAnswer) error {
-	ask, err := m.questions(item.Key)
-	if err == nil {
-		a.Body, a.Revision, err = ask(v)
+// answerItems answers from the state here. Nothing in the answers is later than view.
+func (m *Member) answerItems(ctx context.Context, items []pollItem) (answers []pollAnswer, view uint64, err error) {
+	answers = make([]pollAnswer, len(items))
+	questions := make([]Question, len(items))
+	for i := range items {
+		if questions[i], err = m.questions(items[i].Key); answers[i].fails(&err) {
+			questions[i] = Question{}
+		}
+		if err != nil {
+			return nil, 0, err
+		}
 	}
-	var problem *score.Problem
-	if errors.As(err, &problem) {
-		a.Problem = problem
+	err = m.machine.View(func(v *fsm.View) error {
+		for i := range items {
+			if ask := questions[i].Ask; ask != nil {
+				body, revision, err := ask(v)
+				if err := answers[i].answer(body, revision, err, items[i].Sum); err != nil {
+					return err
+				}
+			}
+		}
 		return nil
+	})
+	for i := range items {
+		// Not within the view: a board may have to be made, and what makes it waits for views to end.
+		if q := questions[i].Board; q != nil && err == nil {
+			page, revision, problem := m.machine.Board(ctx, q.Contest, &q.Question)
+			var body []byte
+			body, revision, problem = q.Body(&page, revision, problem)
+			err = answers[i].answer(body, revision, problem, items[i].Sum)
+		}
 	}
-	if err == nil && item.Sum != nil && slices.Equal(item.Sum, sumOf(a.Body)) {
-		a.Same, a.Body = true, nil
+	return answers, m.machine.Revision(), err
+}
+
+// fails takes an error in, if it is a problem of the question.
+func (a *pollAnswer) fails(err *error) bool {
+	var problem *score.Problem
+	if !errors.As(*err, &problem) {
+		return false
 	}
-	return err
+	a.Problem, *err = problem, nil
+	return true
+}
+
+func (a *pollAnswer) answer(body []byte, revision uint64, err error, held []byte) error {
+	switch {
+	case a.fails(&err) || err != nil:
+		return err
+	case held != nil && slices.Equal(held, sumOf(body)):
+		a.Same, a.Revision = true, revision
+	default:
+		a.Body, a.Revision = body, revision
+	}
+	return nil
 }

@@ -208,6 +208,9 @@ func (l *leadership) push() {
 	for _, competition := range c.Tables {
 		name(cache.MedalsKey(competition))
 	}
+	for _, id := range c.Boards {
+		stale = append(stale, cache.BoardTag(id))
+	}
 	l.update(func(now time.Duration) {
 		l.follow(now)
 		l.master.Push(records, stale, c.To, now)

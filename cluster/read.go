@@ -7,6 +7,7 @@ import (
 	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // Ask makes an answer from a state: the body, nil if there is none, and the revision that last changed it.
@@ -48,6 +49,35 @@ func (m *Member) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.E
 		})
 		return body, revision, view, err
 	})
+}
+
+// Board answers q from a leaderboard, made from this member's own state, and how that came about. Revision is that of the last change of what it says.
+// It is linearizable, also where the error is a *score.Problem. cache.ErrNotLeased says that this member may not answer now; the master may.
+func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error) {
+	how, err = m.frontend.Fresh(ctx, m.machine, func() (uint64, error) {
+		var err error
+		p, revision, err = m.machine.Board(ctx, contestID, q)
+		return revision, err
+	})
+	return p, revision, how, err
+}
+
+// BoardNow is Board if there is nothing to wait for. False: ask Board.
+func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool) {
+	look, ok := m.frontend.Look()
+	if !ok || m.machine.Revision() < look.Floor() {
+		return p, 0, false
+	}
+	p, revision, ok = m.machine.BoardNow(contestID, q)
+	return p, revision, ok && look.Shows(revision)
+}
+
+// StaleBoard is Stale for a leaderboard.
+func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
+	before := m.machine.Revision() // the board has that at least
+	p, revision, err = m.machine.Board(ctx, contestID, q)
+	age, known = m.frontend.Age(before)
+	return p, revision, age, known, err
 }
 
 // Stale answers from this member's own state, whatever became of the others meanwhile, and tells since when that may be behind: for how long this

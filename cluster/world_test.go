@@ -277,9 +277,9 @@ func (w *world) start(n *worldNode) bool {
 		return false
 	}
 	m.Member = member
-	member.ServeForwarded(w.handler(m), func(key string) (Ask, error) {
+	member.ServeForwarded(w.handler(m), func(key string) (Question, error) {
 		_, ask, err := questions(key)
-		return ask, err
+		return Question{Ask: ask}, err
 	})
 	n.now.Store(m)
 	w.log.addf("%s is up", n.id)

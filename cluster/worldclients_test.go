@@ -181,9 +181,36 @@ func (r *record) reader(index int) {
 			r.pull(m, contest, key)
 		case rnd.IntN(20) == 0 && r.w.plan.rules == 0:
 			r.stale(m, contest, key)
+		case contest >= 0 && rnd.IntN(4) == 0:
+			r.direct(m, contest)
 		default:
 			r.read(m, contest, key, rnd.IntN(3) == 0)
 		}
+	}
+}
+
+// direct has an answer made that is not kept, as those about leaderboards are.
+func (r *record) direct(m *worldMember, contest int) {
+	s := sight{by: m.node.id, contest: contest, floor: r.known.Load()}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	how, err := m.frontend.Fresh(ctx, m.machine, func() (uint64, error) {
+		err := m.machine.View(func(v *fsm.View) error {
+			rec, _, err := v.Contest(contestID(contest))
+			s.shown = rec.Revision
+			return err
+		})
+		return s.shown, err
+	})
+	switch {
+	case m.dead.Load():
+	case errors.Is(err, cache.ErrNotLeased):
+		r.count("not leased")
+	case err != nil:
+		r.count("failed: " + err.Error())
+	default:
+		s.at, s.how = r.now(), "direct: "+how
+		r.note(s)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -187,7 +188,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = db.Update(func(tx *bolt.Tx) error {
-				for _, name := range laterBuckets {
+				for _, name := range slices.Concat(laterBuckets...) {
 					if err := tx.DeleteBucket(name); err != nil {
 						return err
 					}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 
 	"laurel/score"
@@ -64,10 +65,10 @@ func (noMarks) Set(string, score.Mark) (total int) { return 0 }
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
 // keepsMarks refuses a void that would take the ground from under marks that stay: another kind, other splits, another direction, or a
-// list that no longer has a competitor with a mark.
-func (f *again) keepsMarks(before *score.Contest) *score.Problem {
+// list that no longer has a competitor with a mark. A void changes either the list or a mark, so the marks there are now are those that stay.
+func (b *batch) keepsMarks(f *again, before *score.Contest) (*score.Problem, error) {
 	if before == nil || before.Split == "" {
-		return nil
+		return nil, nil
 	}
 	refuse := func(what string) *score.Problem {
 		p := score.Problemf(score.StatusConflict, "the contest has marks, and without the event %s; void the marks first", what)
@@ -76,13 +77,17 @@ func (f *again) keepsMarks(before *score.Contest) *score.Problem {
 	}
 	switch c := f.contest; {
 	case c == nil:
-		return refuse("it would not be defined")
+		return refuse("it would not be defined"), nil
 	case c.About.Kind != before.About.Kind, c.About.LeastIsBest() != before.About.LeastIsBest(), !slices.Equal(c.About.AllSplits(), before.About.AllSplits()):
-		return refuse("its kind, splits or direction would be others")
-	case len(c.Competitors) > 0 && !sameCodes(c.Competitors, before.Competitors):
-		return refuse("its competitors would be others")
+		return refuse("its kind, splits or direction would be others"), nil
+	case !sameCodes(c.Competitors, before.Competitors):
+		m := &marks{b: b, contest: c}
+		if stray := c.Stray(m); stray != "" {
+			return refuse(fmt.Sprintf("%q, who has one, would not be on its list", stray)), m.err
+		}
+		return nil, m.err
 	}
-	return nil
+	return nil, nil
 }
 
 func sameCodes(a, b []score.Competitor) bool {

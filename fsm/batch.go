@@ -27,11 +27,16 @@ type batch struct {
 	sources  map[string]bool
 	totals   map[string]*int // of marks, by key in the splits bucket
 	access   *score.Access
+	moves    moves
 
 	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.
 	piece   []byte // what is left of the last piece
 	pieces  int    // the size of the last piece
 	scratch []byte // for a value while it is made
+	terms   []term // of a contest while they are compared
+	posted  *bolt.Cursor
+
+	run run
 
 	recording bool
 	undo      []func() error
@@ -41,7 +46,8 @@ type batch struct {
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
 	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
-		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load()}
+		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load(),
+		moves: moves{contests: map[string]bool{}}}
 }
 
 // bucket opens a bucket when it is first asked for: bbolt writes every open one at the end.
@@ -49,8 +55,8 @@ func (b *batch) bucket(name []byte) *bolt.Bucket {
 	bucket, ok := b.buckets[string(name)]
 	if !ok {
 		bucket = b.tx.Bucket(name)
-		if k := string(name); k == string(timelineBucket) || k == string(seqBucket) {
-			// These two grow at the end of each contest's and source's keys: full pages make them half as large.
+		if k := string(name); k == string(timelineBucket) || k == string(seqBucket) || k == string(signatureBucket) {
+			// These grow at the end of each contest's and source's keys, or of all: full pages make them half as large.
 			bucket.FillPercent = 0.9
 		}
 		b.buckets[string(name)] = bucket
@@ -145,6 +151,7 @@ func (b *batch) remember(bucket, k []byte) {
 
 func (b *batch) beginUndo() {
 	b.recording, b.undo, b.saved, b.revBefore = true, nil, map[any]bool{}, b.revision
+	b.moves.before = len(b.moves.marks)
 }
 
 func (b *batch) endUndo() { b.recording, b.undo, b.saved = false, nil, nil }
@@ -157,6 +164,8 @@ func (b *batch) rollback() error {
 		}
 	}
 	b.revision = b.revBefore
+	b.dropRun()
+	b.moves.marks = b.moves.marks[:b.moves.before]
 	return nil
 }
 
@@ -175,7 +184,7 @@ func (b *batch) contest(id string) (*score.Contest, error) {
 		if err := json.Unmarshal(v, c); err != nil {
 			return nil, err
 		}
-		b.m.memory.contests[id] = c
+		b.m.memory.contests[id], b.m.memory.indexed[id] = c, termsOf(nil, c)
 	}
 	if b.recording && !b.saved[c] {
 		mine := c.Clone()
@@ -251,6 +260,9 @@ func (b *batch) table(competition string) (*score.MedalTable, error) {
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
 		c, ok := b.m.memory.contests[id]
+		if err := b.reindex(id, c); err != nil {
+			return err
+		}
 		if !ok {
 			if err := b.delete(contestBucket, []byte(id)); err != nil {
 				return err
@@ -274,7 +286,11 @@ func (b *batch) flush(applied uint64) error {
 	if err := b.flushTotals(); err != nil {
 		return err
 	}
-	if err := b.put(metaBucket, appliedKey, binary.BigEndian.AppendUint64(nil, applied)); err != nil {
+	upTo := binary.BigEndian.AppendUint64(nil, applied)
+	if err := b.put(indexBucket, indexedKey, upTo); err != nil {
+		return err
+	}
+	if err := b.put(metaBucket, appliedKey, upTo); err != nil {
 		return err
 	}
 	return b.put(metaBucket, revisionKey, binary.BigEndian.AppendUint64(nil, b.revision))

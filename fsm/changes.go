@@ -11,6 +11,7 @@ import (
 type changes struct {
 	contests map[string]bool
 	tables   map[string]bool
+	boards   map[string]bool // contests
 	mode     bool
 	wake     chan struct{} // gets a value when something has changed
 }
@@ -27,6 +28,12 @@ func (c *changes) contest(id string) {
 func (c *changes) table(competition string) {
 	if c != nil {
 		c.tables[competition] = true
+	}
+}
+
+func (c *changes) board(contestID string) {
+	if c != nil {
+		c.boards[contestID] = true
 	}
 }
 
@@ -51,7 +58,7 @@ func (c *changes) tell() {
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	m.changes = &changes{contests: map[string]bool{}, tables: map[string]bool{}, wake: make(chan struct{}, 1)}
+	m.changes = &changes{contests: map[string]bool{}, tables: map[string]bool{}, boards: map[string]bool{}, wake: make(chan struct{}, 1)}
 	return m.revision.Load(), m.changes.wake
 }
 
@@ -60,6 +67,7 @@ type Changes struct {
 	To       uint64
 	Contests []string // the ids of contests whose record or timeline changed
 	Tables   []string // the competitions whose medal table changed
+	Boards   []string // the ids of contests whose leaderboard changed
 	// Records and MedalTables are the new values of those that were wanted, as far as they are at hand. They belong to the caller.
 	Records     []*score.Contest
 	MedalTables []*score.MedalTable
@@ -85,7 +93,11 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 			taken.MedalTables = append(taken.MedalTables, t.Clone())
 		}
 	}
+	for id := range m.changes.boards {
+		taken.Boards = append(taken.Boards, id)
+	}
 	clear(m.changes.contests)
+	clear(m.changes.boards)
 	clear(m.changes.tables)
 	m.changes.mode = false
 	return taken

@@ -84,7 +84,7 @@ func openTrusted(path string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	if err := addLaterBuckets(db); err != nil {
+	if err := bringUpToDate(db); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
 	}
@@ -95,33 +95,56 @@ func openTrusted(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-// firstBuckets are the buckets of a database that the first version wrote.
-func firstBuckets() [][]byte {
-	return slices.DeleteFunc(slices.Clone(buckets), func(name []byte) bool {
-		return slices.ContainsFunc(laterBuckets, func(later []byte) bool { return bytes.Equal(name, later) })
+// laterBuckets are those that a database of the first version does not have, by the version that added them.
+var laterBuckets = [][][]byte{{accessBucket, auditBucket}, {indexBucket, signatureBucket}}
+
+// bucketsOf are the buckets of a database in the order of their names; of the later ones it has the first so many.
+func bucketsOf(later int) [][]byte {
+	list := append(slices.Clone(buckets), indexBucket)
+	slices.SortFunc(list, bytes.Compare)
+	missing := slices.Concat(laterBuckets[later:]...)
+	return slices.DeleteFunc(list, func(name []byte) bool {
+		return slices.ContainsFunc(missing, func(m []byte) bool { return bytes.Equal(name, m) })
 	})
 }
 
-// addLaterBuckets makes a database of the first version one of this.
-func addLaterBuckets(db *bolt.DB) error {
-	missing := false
-	err := db.View(func(tx *bolt.Tx) error {
-		for _, name := range laterBuckets {
+// knownBuckets tells whether a version there has been has made a database with these buckets.
+func knownBuckets(found [][]byte) bool {
+	for later := range len(laterBuckets) + 1 {
+		if slices.EqualFunc(found, bucketsOf(later), bytes.Equal) {
+			return true
+		}
+	}
+	return false
+}
+
+// bringUpToDate makes a database of an older version one of this. An older version that is put in the place of this one for a while does not
+// keep up the index.
+func bringUpToDate(db *bolt.DB) error {
+	missing, current := false, false
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		for _, name := range buckets {
 			missing = missing || tx.Bucket(name) == nil
 		}
-		return nil
-	})
-	if err != nil || !missing {
+		current, err = indexIsCurrent(tx)
 		return err
-	}
-	return db.Update(func(tx *bolt.Tx) error {
-		for _, name := range laterBuckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
 	})
+	if err == nil && missing {
+		err = db.Update(createMissing)
+	}
+	if err == nil && !current {
+		err = buildIndex(db)
+	}
+	return err
+}
+
+func createMissing(tx *bolt.Tx) error {
+	for _, name := range bucketsOf(len(laterBuckets)) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // distrust tells why the file at path cannot be used; "" if it can.
@@ -191,15 +214,7 @@ func createDatabase(path string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucket(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := db.Update(createMissing); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}

@@ -16,6 +16,8 @@
 //	again.go     what is left of a contest without it
 //	marks.go     the marks of ranked contests, in order
 //	view.go      reading
+//	index.go     by what contests are found
+//	find.go      finding those that a filter chooses
 //	snapshot.go  writing the state out and reading it in
 //	database.go  opening the file, or doing without it
 //	raft.go      the same as a hashicorp/raft FSM

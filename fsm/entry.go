@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,12 +16,16 @@ import (
 //	entry  { repeated post = 1; cache_mode = 2; store = 3; access_change = 4 }
 //	post   { mode = 1; repeated event = 2 }
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10;
-//	         key = 13; signature = 14; token = 15 }
+//	         key = 13; signature = 14; token = 15; shared signature = 16 }
 //
 // with the event's data, and an access change (access.go), as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
 // must stop: to skip it would make its state differ from the others'.
 // An entry has posts, or a cache mode, 1 for push and 2 for pull, or the store's name, of which the first counts, or one access change.
-const entryVersion = 1
+// Version 2 has shared signatures (shared.go), which only an entry is written with that has some.
+const (
+	entryVersion  = 1
+	sharedVersion = 2
+)
 
 const (
 	givenID   = 1
@@ -38,7 +43,11 @@ func EncodeEntry(posts []EncodedPost) []byte {
 	for _, p := range posts {
 		size += len(p.wire) + 8
 	}
-	b := append(make([]byte, 0, size), entryVersion)
+	version := byte(entryVersion)
+	if slices.ContainsFunc(posts, func(p EncodedPost) bool { return p.shared }) {
+		version = sharedVersion
+	}
+	b := append(make([]byte, 0, size), version)
 	for _, p := range posts {
 		b = protowire.AppendTag(b, 1, protowire.BytesType)
 		b = protowire.AppendBytes(b, p.wire)
@@ -70,7 +79,8 @@ func EncodeStore(name string) []byte {
 
 // EncodedPost is a post in the form it has in the log. It is made where the post arrives, and travels and is gathered as it is.
 type EncodedPost struct {
-	wire []byte
+	wire   []byte
+	shared bool // events share their signatures
 	// Events counts the events of the post.
 	Events int
 	// Repeatable: each event has a seq, so that the whole post may be posted again, however much later, without counting twice. An id is
@@ -90,8 +100,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	b := make([]byte, 0, 256*len(p.Events)+8)
 	b = protowire.AppendTag(b, 1, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(p.Mode))
-	var scratch []byte
-	repeatable := true
+	var scratch, before []byte
+	repeatable, shared := true, false
 	for i := range p.Events {
 		e := &p.Events[i]
 		if err := checkForm(e); err != nil {
@@ -105,11 +115,13 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		repeatable = repeatable && e.Seq != 0
-		scratch = appendEvent(scratch[:0], e, data)
+		alike := false
+		scratch, alike = appendSignature(appendUnsigned(scratch[:0], e, data), before, e.Signature)
+		before, shared = e.Signature, shared || alike
 		b = protowire.AppendTag(b, 2, protowire.BytesType)
 		b = protowire.AppendBytes(b, scratch)
 	}
-	return EncodedPost{b, len(p.Events), repeatable}, nil
+	return EncodedPost{b, shared, len(p.Events), repeatable}, nil
 }
 
 // Bytes is the post on its way to another frontend; ParsePost reads it.
@@ -148,50 +160,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 			latest = e.Time
 		}
 	}
-	return EncodedPost{wire: wire, Events: len(decoded.events)}, latest, nil
-}
-
-func appendEvent(b []byte, e *score.Event, data []byte) []byte {
-	text := func(n protowire.Number, s string) {
-		b = protowire.AppendTag(b, n, protowire.BytesType)
-		b = protowire.AppendString(b, s)
-	}
-	number := func(n protowire.Number, v uint64) {
-		if v != 0 {
-			b = protowire.AppendTag(b, n, protowire.VarintType)
-			b = protowire.AppendVarint(b, v)
-		}
-	}
-	text(1, e.ID)
-	text(2, e.Source)
-	number(3, e.Seq)
-	text(4, string(e.Type))
-	_, offset := e.Time.Zone()
-	number(5, protowire.EncodeZigZag(e.Time.Unix()))
-	number(6, uint64(e.Time.Nanosecond()))
-	number(7, protowire.EncodeZigZag(int64(offset)))
-	text(8, e.ContestID)
-	b = protowire.AppendTag(b, 9, protowire.BytesType)
-	b = protowire.AppendBytes(b, data)
-	given := uint64(0)
-	if e.IDGiven {
-		given |= givenID
-	}
-	if e.TimeGiven {
-		given |= givenTime
-	}
-	number(10, given)
-	if e.Key != "" {
-		text(13, e.Key)
-	}
-	if len(e.Signature) > 0 {
-		b = protowire.AppendTag(b, 14, protowire.BytesType)
-		b = protowire.AppendBytes(b, e.Signature)
-	}
-	if e.Token != "" {
-		text(15, e.Token)
-	}
-	return b
+	return EncodedPost{wire: wire, shared: decoded.shared, Events: len(decoded.events)}, latest, nil
 }
 
 // leastEvent is less than an event's bytes: an event without anything in it must not take memory.
@@ -200,38 +169,15 @@ const leastEvent = 16
 type post struct {
 	mode   score.Mode
 	events []event
-}
-
-// event is an event whose data is still JSON: a duplicate is answered without reading it, a timeline shown without.
-type event struct {
-	score.Event
-	data []byte
-	// voids is the revision of the event that an event.void strikes out. It is found when the void is applied.
-	voids uint64
-	// checked is what came of looking at its signature; nil while nobody has.
-	checked *checked
+	shared bool // events share their signatures
 }
 
 // The fields of each message that hold numbers, as bits; the others hold bytes.
 const (
 	entryNumbers = 1 << 2
 	postNumbers  = 1 << 1
-	eventNumbers = 1<<3 | 1<<5 | 1<<6 | 1<<7 | 1<<10 | 1<<12
+	eventNumbers = 1<<3 | 1<<5 | 1<<6 | 1<<7 | 1<<10 | 1<<12 | 1<<17
 )
-
-// read reads the event's data. An error means that this version cannot apply it.
-func (e *event) read() (err error) {
-	if len(e.data) == 0 || e.data[0] != '{' {
-		return errEntry
-	}
-	if e.Data, err = score.UnmarshalData(e.Type, e.data); err != nil {
-		return err
-	}
-	if play, ok := e.Data.(*score.ScorePlay); ok && play.Delta == nil {
-		return errEntry
-	}
-	return nil
-}
 
 // fields calls f for each field of a message; f answers false for one that it does not know.
 func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {
@@ -269,7 +215,7 @@ type says struct {
 
 // decodeEntry reads an entry. Its posts share b's memory.
 func decodeEntry(b []byte) (e says, err error) {
-	if len(b) == 0 || b[0] != entryVersion {
+	if len(b) == 0 || b[0] != entryVersion && b[0] != sharedVersion {
 		return e, errEntry
 	}
 	err = fields(b[1:], entryNumbers, func(n protowire.Number, number uint64, wire []byte) bool {
@@ -310,13 +256,14 @@ func decodePost(wire []byte) (post, error) {
 		return p, err
 	}
 	p.events = make([]event, 0, min(events, len(wire)/leastEvent))
+	var s signatures
 	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case 1:
 			p.mode = score.Mode(number)
 			return number <= uint64(score.UntilRefused)
 		case 2:
-			e, err := decodeEvent(bytes, nil)
+			e, err := s.decodeEvent(bytes)
 			p.events = append(p.events, e)
 			return err == nil
 		}
@@ -325,63 +272,6 @@ func decodePost(wire []byte) (post, error) {
 	if err == nil && len(p.events) == 0 {
 		err = errEntry
 	}
+	p.shared = s.shared
 	return p, err
-}
-
-// decodeEvent reads an event, whose data and signature share b's memory; further is asked about fields that are not the log's.
-func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes []byte) bool) (event, error) {
-	var e event
-	var seconds, offset int64
-	var nanos uint64
-	err := fields(b, eventNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
-		switch n {
-		case 1:
-			e.ID = string(bytes)
-		case 2:
-			e.Source = string(bytes)
-		case 3:
-			e.Seq = number
-		case 4:
-			e.Type = score.Type(bytes)
-		case 5:
-			seconds = protowire.DecodeZigZag(number)
-		case 6:
-			nanos = number
-		case 7:
-			offset = protowire.DecodeZigZag(number)
-		case 8:
-			e.ContestID = string(bytes)
-		case 9:
-			e.data = bytes
-		case 10:
-			e.IDGiven, e.TimeGiven = number&givenID != 0, number&givenTime != 0
-			return number <= givenID|givenTime
-		case 13:
-			e.Key = string(bytes)
-		case 14:
-			e.Signature = bytes
-		case 15:
-			e.Token = string(bytes)
-		default:
-			return further != nil && further(n, number, bytes)
-		}
-		return true
-	})
-	const day = 24 * 60 * 60
-	if err != nil || nanos >= 1e9 || offset <= -day || offset >= day {
-		return e, errEntry
-	}
-	e.Time = time.Unix(seconds, int64(nanos)).In(zone(int(offset)))
-	if checkForm(&e.Event) != nil {
-		return e, errEntry
-	}
-	return e, nil
-}
-
-// zone avoids an allocation for the two offsets that nearly all times have.
-func zone(offset int) *time.Location {
-	if offset == 0 {
-		return time.UTC
-	}
-	return time.FixedZone("", offset)
 }

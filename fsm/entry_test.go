@@ -94,7 +94,7 @@ func TestAForwardedPostThatCouldNotBeAppliedIsRefused(t *testing.T) {
 
 func TestAnEntryOfAnotherVersionIsNotRead(t *testing.T) {
 	entry := entryOf(t, one(decode(t, alert, 1, 1, "one")))
-	for _, version := range []byte{0, 2, 255} {
+	for _, version := range []byte{0, 3, 255} {
 		if _, err := decodeEntry(append([]byte{version}, entry[1:]...)); err == nil || !strings.Contains(err.Error(), "newer version") {
 			t.Errorf("version %d: %v", version, err)
 		}

@@ -152,6 +152,7 @@ func (b *batch) event(e *event) (score.Result, error) {
 	}
 	b.revision++
 	b.m.changes.contest(e.ContestID)
+	b.moves.touch(e)
 	if err := b.say(s, e, digest); err != nil {
 		return score.Result{}, err
 	}
@@ -215,5 +216,9 @@ func (b *batch) say(s *source, e *event, digest [digestSize]byte) error {
 	if err := b.put(seqBucket, numbered(e.Seq, s.name), b.scratch); err != nil {
 		return err
 	}
-	return b.putTimeline(b.revision, &stored{event: *e, target: e.voids})
+	place, err := b.place(e)
+	if err != nil {
+		return err
+	}
+	return b.putTimeline(b.revision, &stored{event: *e, target: e.voids, place: place})
 }

@@ -40,6 +40,7 @@ type Machine struct {
 	access   atomic.Pointer[score.Access]
 	verifier *score.Verifier
 	more     reached
+	boards   *boards
 }
 
 const (
@@ -54,6 +55,8 @@ type memory struct {
 	contests map[string]*score.Contest
 	tables   map[string]*score.MedalTable
 	sources  map[string]*source
+	// indexed is what the index has of each contest in contests.
+	indexed map[string][]term
 }
 
 // The bounds of the maps of memory; a full one is emptied, which costs a few decodings. A source may have a window of ids with it.
@@ -63,7 +66,7 @@ const (
 )
 
 func newMemory() memory {
-	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}}
+	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}, map[string][]term{}}
 }
 
 // The buckets of the database. Keys that have parts join them with a zero byte, which no part can hold; numbers in keys are 8 bytes,
@@ -81,12 +84,15 @@ var (
 	splitBucket    = []byte("splits")   // contest_id, split -> number of marks
 	accessBucket   = []byte("access")   // kind, id -> who may do what: access.go
 	auditBucket    = []byte("audit")    // number -> score.Audit
+
+	signatureBucket = []byte("signatures") // revision of the first event -> signatures: runs.go
 )
 
-// buckets are in the order of their names. Those of laterBuckets a database of the first version does not have.
-var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, sourceBucket, splitBucket, timelineBucket}
+// buckets are those of the state, which is what snapshots have, in the order of their names.
+var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, signatureBucket, sourceBucket, splitBucket, timelineBucket}
 
-var laterBuckets = [][]byte{accessBucket, auditBucket}
+// indexBucket is derived from the state: index.go.
+var indexBucket = []byte("index")
 
 var (
 	appliedKey  = []byte("applied")
@@ -98,7 +104,7 @@ var (
 // Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
 // away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier)}
+	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier), boards: newBoards()}
 	db, err := openDatabase(m.path(), log)
 	if err != nil {
 		return nil, err
@@ -154,6 +160,10 @@ func (m *Machine) Store() string { return *m.store.Load() }
 // Access is who may do what, as of everything applied: when Apply returns what came of a change, it has the change. It does not change.
 func (m *Machine) Access() *score.Access { return m.access.Load() }
 
+// Verifier is what checks signatures here. Whoever checks events on their way to the log does it with this one, which then need not check anew
+// what was signed, but only that each event is part of it.
+func (m *Machine) Verifier() *score.Verifier { return m.verifier }
+
 // CacheMode is the mode that the group is set to.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
 
@@ -170,12 +180,15 @@ func (m *Machine) Close() error {
 		return errors.Join(err, m.db.Close())
 	}
 	m.failed = errClosed
+	m.boards.close(errClosed)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return closeDatabase(m.path(), m.db)
 }
 
 var errClosed = errors.New("the state machine is closed")
+
+var errReplacing error = score.Problemf(score.NotReady, "this frontend is putting another state in the place of its own; ask again")
 
 // Discard throws the database away, as if the machine had been opened in an empty directory; because says why.
 func (m *Machine) Discard(because string) error {
@@ -189,6 +202,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	if m.failed != nil {
 		return m.failed
 	}
+	m.boards.close(errReplacing)
 	m.rollback()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,6 +217,7 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	if err := m.loadCounters(); err != nil {
 		return m.fail(err)
 	}
+	m.boards.open()
 	m.more.tell()
 	return nil
 }
@@ -221,6 +236,7 @@ func (m *Machine) fail(err error) error {
 	m.rollback()
 	if m.failed == nil {
 		m.failed = err
+		m.boards.close(err)
 		if m.onFail != nil {
 			m.onFail(err)
 		}
@@ -258,6 +274,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
 	}
+	m.moveBoards(b)
 	m.access.Store(b.access)
 	m.revision.Store(b.revision)
 	m.applied.Store(last)
@@ -320,6 +337,7 @@ func (m *Machine) read() (*bolt.Tx, error) {
 func (m *memory) trim() {
 	if len(m.contests) > remembered {
 		clear(m.contests)
+		clear(m.indexed)
 	}
 	if len(m.tables) > remembered {
 		clear(m.tables)
@@ -352,7 +370,11 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 	b.m.checkSignatures(b.access, command.posts)
 	outcome := make([][]score.Result, len(command.posts))
 	for i, p := range command.posts {
+		b.run.kept = len(p.events) > 1
 		if outcome[i], err = b.post(p); err != nil {
+			return nil, err
+		}
+		if err := b.endRun(); err != nil {
 			return nil, err
 		}
 	}

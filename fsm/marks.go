@@ -70,9 +70,11 @@ func (s *marks) Set(split string, m score.Mark) (total int) {
 	} else {
 		total++
 		s.b.setTotal(key(id, split), total)
+		s.try(s.post(m.Competitor))
 	}
 	s.try(s.b.put(boardBucket, boardKey(id, split, least, m), nil))
 	s.try(s.putMark(split, m))
+	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: m})
 	return total
 }
 
@@ -93,7 +95,9 @@ func (s *marks) remove(split, competitor string) {
 	id := s.contest.ID
 	s.try(s.b.delete(boardBucket, boardKey(id, split, s.contest.About.LeastIsBest(), old)))
 	s.try(s.b.delete(markBucket, key(id, split, competitor)))
+	s.try(s.unpost(competitor))
 	s.b.setTotal(key(id, split), s.total(split)-1)
+	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: old, away: true})
 }
 
 func (s *marks) total(split string) int {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"slices"
 )
 
 // bbolt trusts its file. On a damaged page it panics, on a goroutine of its own too, or goes round in a circle until the memory is full.
@@ -68,7 +67,7 @@ func checkPages(path string) error {
 		}
 		return p.elements(value[bucketSize:], o, sealed)
 	})
-	if err == nil && !slices.EqualFunc(found, buckets, bytes.Equal) && !slices.EqualFunc(found, firstBuckets(), bytes.Equal) {
+	if err == nil && !knownBuckets(found) {
 		err = fmt.Errorf("it has the buckets %q", found)
 	}
 	return err

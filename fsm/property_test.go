@@ -28,11 +28,14 @@ func TestAnyHistoryComesToThePlainFold(t *testing.T) {
 			"post 5":  h.post,
 			"post 6":  h.post,
 			"look":    h.check,
+			"ask":     h.askBoards,
+			"bound":   h.boundBoards,
 			"restart": h.restart,
 			"kill":    h.kill,
 			"restore": h.restore,
 			"rebuild": h.rebuild,
 			"replay":  h.replay,
+			"older":   h.older,
 		})
 		h.check(rt)
 	})
@@ -53,7 +56,7 @@ func newHistory(t *rapid.T, root string) *randomHistory {
 	h.m = open(t, h.dir)
 	if rapid.Bool().Draw(t, "begins with contests that run") {
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
-			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D"))))
+			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
 			h.commit(t, one(h.seal(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
 		}
 	}
@@ -102,29 +105,31 @@ func (h *randomHistory) body(t *rapid.T) string {
 	match, race := pick("match", "G/m1", "G/m2"), pick("race", "G/r1", "G/r2")
 	any := pick("contest", "G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none")
 	code := pick("competitor", "A", "B", "C", "D")
-	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
+	switch pick("type", "play", "play", "play", "set", "mark", "mark", "mark", "status", "status", "define", "define", "competition", "award", "award", "revoke", "void", "void", "void", "void", "alert") {
 	case "play":
 		return fmt.Sprintf(`"type":"score.play","contest_id":%q,"data":{"competitor":%q,"delta":%d%s%s%s}`, match, code, number("delta", -1, 3),
 			pick("period", "", `,"period":"P1"`, `,"period":"SO"`), maybe(`,"stats_delta":{"fouls":0.5}`), pick("result", "", "", "", fmt.Sprintf(`,"result":{%q:%d}`, code, number("total", 0, 4))))
 	case "set":
 		return fmt.Sprintf(`"type":"score.set","contest_id":%q,"data":{"result":{%q:%d}%s%s}`, match, code, number("total", 0, 9), maybe(`,"reason":"jury"`), maybe(`,"period":"P2"`))
 	case "mark":
+		runner := pick("runner", "A", "B", "C", "D", "E", "F", "G", "H")
 		value := fmt.Sprintf(`"mark":%d.5`, number("mark", 1, 6))
 		if number("irm", 0, 5) == 0 {
 			value = `"irm":"DNF"`
 		}
-		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s}`, race, code, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`))
+		return fmt.Sprintf(`"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":%q,%s%s%s%s}`, race, runner, pick("split", "a", "b", "b", "finish"), value, maybe(`,"organisation":"OX"`), pick("category", "", `,"category":"F"`, `,"category":"M"`), pick("reason", "", "", "", `,"reason":"jury"`))
 	case "status":
 		return fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{%s}`, any, pick("status", `"schedule_status":"RUNNING"`, `"schedule_status":"RUNNING","period":"P1"`,
 			`"schedule_status":"FINISHED"`, `"schedule_status":"CANCELLED"`, `"schedule_status":"SCHEDULED"`, `"result_status":"OFFICIAL"`, `"result_status":"LIVE","clock":"3:00"`))
 	case "define":
 		id := pick("defined", match, race)
 		if id == match {
-			return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stones"%s%s,"competitors":[{"code":"A","organisation":%q},{"code":"B"}%s]}`, id,
-				maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
+			return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":%q%s%s,"competitors":[{"code":"A","organisation":%q},{"code":"B"}%s]}`, id,
+				pick("sport", "stones", "race"), maybe(`,"competition_name":"Stone Games"`), maybe(`,"tiebreak_periods":["SO"]`), pick("organisation", "OA", "OB", "OY"), maybe(`,{"code":"C"}`))
 		}
 		return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"race"%s%s%s%s}`, id, pick("sort", `,"sort":"asc"`, `,"sort":"asc"`, `,"sort":"desc"`),
-			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","organisation":"OZ"},{"code":"D"}]`))
+			pick("splits", `,"splits":["a","b"]`, `,"splits":["a","b"]`, ""), maybe(`,"competition_name":"Menhir Games"`), pick("list", "", `,"competitors":[{"code":"A"},{"code":"B"},{"code":"C","name":"Obelix","organisation":"OZ"},{"code":"D"},{"code":"E"},{"code":"F"},{"code":"G"},{"code":"H"}]`,
+				`,"competitors":[{"code":"A","organisation":"OX"},{"code":"B"}]`))
 	case "competition":
 		return fmt.Sprintf(`"type":"competition.define","contest_id":"G","data":{%s}`, pick("names", `"name":"The Games"`, `"name":"Games","neutral":["ON"]`, `"neutral":["OA"]`))
 	case "award":

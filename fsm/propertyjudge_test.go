@@ -71,6 +71,8 @@ func (h *randomHistory) check(t *rapid.T) {
 	if !slices.Equal(want, got) {
 		t.Fatalf("the state is\n%s\nthe plain fold is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	wantLists(t, h.m)
+	h.checkBoards(t, f)
 	voided := h.plain.voided()
 	err := h.m.View(func(v *View) error {
 		if v.Revision() != uint64(len(h.plain.events)) || h.m.Revision() != v.Revision() {

@@ -53,7 +53,7 @@ func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
 	good := entryOf(t, one(decode(t, alert, 1, 1, "one")))
 	unknown := bytes.Replace(entryOf(t, one(decode(t, alert, 3, 3, "three"))), []byte("alert"), []byte("alarm"), 1)
 	for name, bad := range map[string][]byte{
-		"empty": nil, "garbage": []byte("\x01garbage"), "newer version": append([]byte{2}, good[1:]...), "truncated": good[:len(good)-1], "unknown type": unknown,
+		"empty": nil, "garbage": []byte("\x01garbage"), "newer version": append([]byte{3}, good[1:]...), "truncated": good[:len(good)-1], "unknown type": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, m, fatal := newRaft(t)

@@ -274,17 +274,17 @@ func TestTheTimelineShowsWhoVouchesForEachEvent(t *testing.T) {
 	}
 }
 
-func TestSignedEntriesKeepTheFormatOfVersion1(t *testing.T) {
+func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
 	events := signEvents(t, 1, []score.Event{signedAlert(1, "bard/a", 1, "rain"), signedAlert(1, "bard/a", 2, "hail")})
 	token := signedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
-	entry := golden(t, "entry-signed-v1.hex", entryOf(t, score.Post{Events: events}, one(token)))
+	entry := golden(t, "entry-signed-v2.hex", entryOf(t, score.Post{Events: events}, one(token)))
 	m := guarded(t)
 	outcome, err := m.Apply([]Entry{{m.Applied() + 1, entry}}, m.Applied()+1)
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {
 		t.Errorf("got %+v, %v", outcome, err)
 	}
-	golden(t, "snapshot-signed-v1.hex", snapshotOf(t, m))
+	golden(t, "snapshot-signed-v2.hex", snapshotOf(t, m))
 }
 
 // What came of an event does not depend on how many processors look at signatures.

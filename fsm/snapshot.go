@@ -150,6 +150,10 @@ func buildDatabase(path string, r io.Reader) (err error) {
 			return err
 		}
 	}
+	// Opening it would build the index too, but readers would have to wait for that.
+	if err := buildIndex(db); err != nil {
+		return err
+	}
 	// What is read when it is opened must be readable before it takes the old one's place.
 	return db.View(func(tx *bolt.Tx) error {
 		_, err := loadAccess(tx.Bucket(accessBucket))

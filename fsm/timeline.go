@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -10,17 +11,21 @@ import (
 	"laurel/score"
 )
 
-// stored is an event in the timeline. voidedBy is the id of the event that voids it, target the revision that this one voids.
-// They are fields 11 and 12 of the event's message.
+// stored is an event in the timeline. voidedBy is the id of the event that voids it, target the revision that this one voids, place that of its
+// signature in a run (runs.go), 0 if it is not in one. They are fields 11, 12 and 17 of the event's message.
 type stored struct {
 	event
 	voidedBy string
 	target   uint64
+	place    uint64
 	revision uint64
 }
 
 func (b *batch) putTimeline(revision uint64, s *stored) error {
-	wire := appendEvent(b.scratch[:0], &s.Event, s.data)
+	wire := appendUnsigned(b.scratch[:0], &s.Event, s.data)
+	if s.place == 0 {
+		wire, _ = appendSignature(wire, nil, s.Signature)
+	}
 	if s.voidedBy != "" {
 		wire = protowire.AppendTag(wire, 11, protowire.BytesType)
 		wire = protowire.AppendString(wire, s.voidedBy)
@@ -28,6 +33,10 @@ func (b *batch) putTimeline(revision uint64, s *stored) error {
 	if s.target != 0 {
 		wire = protowire.AppendTag(wire, 12, protowire.VarintType)
 		wire = protowire.AppendVarint(wire, s.target)
+	}
+	if s.place != 0 {
+		wire = protowire.AppendTag(wire, 17, protowire.VarintType)
+		wire = protowire.AppendVarint(wire, s.place)
 	}
 	b.scratch = wire
 	return b.put(timelineBucket, numbered(revision, s.ContestID), wire)
@@ -61,7 +70,7 @@ func (l line) field(want protowire.Number) []byte {
 
 func (l line) is(t score.Type) bool { return string(l.field(4)) == string(t) }
 
-// read reads the whole event; the copy outlives the transaction.
+// read reads the event, but for a signature that is in a run; the copy outlives the transaction.
 func (l line) read() (stored, error) {
 	s := stored{revision: l.revision}
 	var err error
@@ -71,6 +80,9 @@ func (l line) read() (stored, error) {
 			s.voidedBy = string(b)
 		case 12:
 			s.target = number
+		case 17:
+			s.place = number
+			return number > 0 && number <= l.revision
 		default:
 			return false
 		}
@@ -87,6 +99,28 @@ func eachStored(timeline *bolt.Bucket, contestID string, after uint64, f func(l 
 		}
 		return f(l)
 	})
+}
+
+// latestStored calls f for the events of a contest's timeline, the latest first, until f answers false.
+func latestStored(timeline *bolt.Bucket, contestID string, f func(l line) (bool, error)) error {
+	c := timeline.Cursor()
+	k, _ := c.Seek(numbered(math.MaxUint64, contestID))
+	var v []byte
+	if k == nil {
+		k, v = c.Last()
+	} else {
+		k, v = c.Prev()
+	}
+	for p := prefix(contestID); k != nil && bytes.HasPrefix(k, p); k, v = c.Prev() {
+		l, err := lineOf(k, v)
+		if err != nil {
+			return err
+		}
+		if more, err := f(l); !more || err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eachStanding calls f for the events of a competition that are not voided, contest by contest, until f answers false.
@@ -110,17 +144,24 @@ func eachStanding(timeline *bolt.Bucket, competition string, f func(l line) (boo
 func eachWithin(timeline *bolt.Bucket, p, from []byte, f func(l line) (bool, error)) error {
 	c := timeline.Cursor()
 	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, p); k, v = c.Next() {
-		wire, err := unseal(k, v)
+		l, err := lineOf(k, v)
 		if err != nil {
 			return err
 		}
-		if len(k) < 8 {
-			return errSeal
-		}
-		more, err := f(line{binary.BigEndian.Uint64(k[len(k)-8:]), wire})
-		if !more || err != nil {
+		if more, err := f(l); !more || err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func lineOf(k, sealed []byte) (line, error) {
+	wire, err := unseal(k, sealed)
+	if err == nil && len(k) < 8 {
+		err = errSeal
+	}
+	if err != nil {
+		return line{}, err
+	}
+	return line{binary.BigEndian.Uint64(k[len(k)-8:]), wire}, nil
 }

@@ -54,58 +54,47 @@ func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 }
 
 // Contests are the contests that f chooses, by id, from the first id behind after: at most limit (1 or more), and the id to go on behind
-// ("" at the end).
+// ("" at the end). What changes meanwhile moves no other contest from one page to another.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	c := v.tx.Bucket(contestBucket).Cursor()
-	within := []byte(f.Competition)
-	if len(within) > 0 {
-		within = append(within, '/')
-	}
-	from := within
+	found := v.find(f)
+	from := found.within
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}
-	for k, sealed := c.Seek(from); k != nil && bytes.HasPrefix(k, within); k, sealed = c.Next() {
-		value, err := unseal(k, sealed)
-		if err != nil {
-			return nil, "", err
-		}
-		var contest score.Contest
-		if err := json.Unmarshal(value, &contest); err != nil {
-			return nil, "", err
-		}
-		if !v.chosen(f, &contest) {
-			continue
+	for {
+		id, err := found.from(from)
+		if id == nil || err != nil {
+			return list, "", err
 		}
 		if n := len(list); n > 0 && n >= limit {
 			return list, list[n-1].ContestID, nil
 		}
-		list = append(list, contest.Record())
+		rec, ok, err := v.Contest(string(id))
+		if err == nil && !ok {
+			err = errSeal
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, rec)
+		from = append(append(from[:0:0], id...), 0)
 	}
-	return list, "", nil
-}
-
-func (v *View) chosen(f score.Filter, c *score.Contest) bool {
-	if f.Matches(c) {
-		return true
-	}
-	if f.Competitor == "" || c.About.Kind != score.Ranked {
-		return false
-	}
-	others := f
-	others.Competitor = ""
-	return others.Matches(c) && hasMark(v.tx, c, f.Competitor)
 }
 
 // Timeline are the events of a contest behind the revision after, at most limit (1 or more), and the revision to go on behind (0 at
 // the end).
 func (v *View) Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
+	runs := runReader{bucket: v.tx.Bucket(signatureBucket)}
 	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(l line) (bool, error) {
 		if n := len(list); n > 0 && n >= limit {
 			next = list[n-1].Revision
 			return false, nil
 		}
 		s, err := l.read()
+		if err == nil && s.place > 0 {
+			s.Signature, err = runs.signature(s.revision+1-s.place, s.place)
+			s.Signature = bytes.Clone(s.Signature)
+		}
 		if err != nil {
 			return false, err
 		}

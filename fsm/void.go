@@ -2,9 +2,8 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
-
-	"github.com/go-json-experiment/json"
 
 	"laurel/score"
 )
@@ -13,16 +12,20 @@ import (
 // accepted after it stays, whatever totals or statuses it found then; if it cannot stand at all without the voided event, the void
 // is refused and says which. A void can itself be voided: then what it struck out counts again.
 func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Problem, error) {
-	target, p, err := b.findTarget(e, d.Voids)
-	if p != nil || err != nil {
-		return p, err
-	}
-	// The void is put into the timeline by say, after this; here it takes part as one more event at the end.
-	own := stored{event: *e, revision: revision, target: target.revision}
-	h, err := b.loadHistory(e.ContestID, own, target)
+	h, named, err := b.survey(e.ContestID, d.Voids)
 	if err != nil {
 		return nil, err
 	}
+	target, p := choose(e, d.Voids, named)
+	if p != nil {
+		return p, nil
+	}
+	if err := b.touch(h, target); err != nil {
+		return nil, err
+	}
+	// The void is put into the timeline by say, after this; here it takes part as one more event at the end.
+	h.events = append(h.events, &stored{event: *e, revision: revision, target: target.revision})
+	h.voidedBy = standing(h.events)
 	if p, err = b.foldAgain(h, e, revision); p != nil || err != nil {
 		return p, err
 	}
@@ -42,24 +45,43 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Prob
 	return nil, b.nameAgain(e, changed, revision)
 }
 
-// findTarget finds the event with the given id in the contest's timeline: the source's own if there is one, else the only one.
-func (b *batch) findTarget(e *event, id string) (target stored, p *score.Problem, err error) {
-	var found []stored
-	err = eachStored(b.bucket(timelineBucket), e.ContestID, 0, func(l line) (bool, error) {
-		if string(l.field(1)) != id {
+// history is what of a contest's timeline a void can touch: everything but the marks of a ranked contest, which are too many to be
+// folded again; of these only the one that stands or falls with the void.
+type history struct {
+	events   []*stored
+	voidedBy map[uint64]string // id of the void, by revision of the voided event
+	// marks are the (split, competitor) pairs to be set again.
+	marks []markAt
+}
+
+type markAt struct{ split, competitor string }
+
+// survey reads a contest's timeline once: for all but the marks, and for the events with the given id.
+func (b *batch) survey(contestID, id string) (h *history, named []*stored, err error) {
+	h = &history{}
+	err = eachStored(b.bucket(timelineBucket), contestID, 0, func(l line) (bool, error) {
+		mark, meant := l.is(score.TypeResultSet), string(l.field(1)) == id
+		if mark && !meant {
 			return true, nil
 		}
 		s, err := l.read()
-		found = append(found, s)
+		if meant {
+			named = append(named, &s)
+		}
+		if !mark {
+			h.events = append(h.events, &s)
+		}
 		return true, err
 	})
-	if err != nil {
-		return target, nil, err
-	}
-	if own := slices.DeleteFunc(slices.Clone(found), func(s stored) bool { return s.Source != e.Source }); len(own) > 0 {
+	return h, named, err
+}
+
+// choose tells which of the events with an id is meant: the source's own if there is one, one that stands before one that does not.
+func choose(e *event, id string, found []*stored) (target *stored, p *score.Problem) {
+	if own := slices.DeleteFunc(slices.Clone(found), func(s *stored) bool { return s.Source != e.Source }); len(own) > 0 {
 		found = own
 	}
-	if standing := slices.DeleteFunc(slices.Clone(found), func(s stored) bool { return s.voidedBy != "" }); len(standing) > 0 {
+	if standing := slices.DeleteFunc(slices.Clone(found), func(s *stored) bool { return s.voidedBy != "" }); len(standing) > 0 {
 		found = standing
 	}
 	switch {
@@ -70,59 +92,32 @@ func (b *batch) findTarget(e *event, id string) (target stored, p *score.Problem
 	case found[0].voidedBy != "":
 		p = score.Problemf(score.StatusConflict, "the event %q is voided already, by %q", id, found[0].voidedBy)
 	default:
-		return found[0], nil, nil
+		return found[0], nil
 	}
 	p.Field = "data.voids"
-	return target, p, nil
+	return nil, p
 }
 
-// history is what of a contest's timeline a void can touch: everything but the marks of a ranked contest, which are too many to be
-// folded again; of these only the ones that stand or fall with the void.
-type history struct {
-	events   []*stored
-	voidedBy map[uint64]string // id of the void, by revision of the voided event
-	// marks are the (split, competitor) pairs to be set again.
-	marks []markAt
-}
-
-type markAt struct{ split, competitor string }
-
-func (b *batch) loadHistory(contestID string, own, target stored) (*history, error) {
-	h := &history{}
-	// The chain of events that change their standing: the target, what it voids, what that voids ...
-	chain := map[uint64]bool{target.revision: true}
-	for s := target; s.target != 0; {
-		chain[s.target] = true
-		next, err := b.loadStored(contestID, s.target)
+// touch adds the mark whose standing changes with the target's: the target, or what the void that is the target voids, and so on.
+func (b *batch) touch(h *history, target *stored) error {
+	for target.target != 0 {
+		next, err := b.loadStored(target.ContestID, target.target)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s = next
+		target = &next
 	}
-	err := eachStored(b.bucket(timelineBucket), contestID, 0, func(l line) (bool, error) {
-		if l.is(score.TypeResultSet) && !chain[l.revision] {
-			return true, nil
-		}
-		s, err := l.read()
-		if err != nil {
-			return false, err
-		}
-		h.events = append(h.events, &s)
-		if s.Type != score.TypeResultSet {
-			return true, nil
-		}
-		d, err := s.result()
-		if err == nil {
-			h.marks = append(h.marks, markAt{d.Split, d.Competitor})
-		}
-		return true, err
-	})
+	if target.Type != score.TypeResultSet {
+		return nil
+	}
+	d, err := target.result()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	h.events = append(h.events, &own)
-	h.voidedBy = standing(h.events)
-	return h, nil
+	h.marks = append(h.marks, markAt{d.Split, d.Competitor})
+	at, _ := slices.BinarySearchFunc(h.events, target.revision, func(s *stored, revision uint64) int { return cmp.Compare(s.revision, revision) })
+	h.events = slices.Insert(h.events, at, target)
+	return nil
 }
 
 func (b *batch) loadStored(contestID string, revision uint64) (stored, error) {
@@ -184,8 +179,8 @@ func (b *batch) foldAgain(h *history, e *event, revision uint64) (*score.Problem
 			return dependent(s, p), nil
 		}
 	}
-	if p := f.keepsMarks(before); p != nil {
-		return p, nil
+	if p, err := b.keepsMarks(f, before); p != nil || err != nil {
+		return p, err
 	}
 	if p, err := b.keepsAwards(f, e.Competition()); p != nil || err != nil {
 		return p, err
@@ -229,16 +224,17 @@ func (b *batch) markAgain(c *score.Contest, h *history) error {
 
 // lastMark is the last result.set that stands for a competitor at a split; nil if none does.
 func (b *batch) lastMark(contestID string, at markAt, h *history) (last *score.ResultSet, err error) {
-	quoted, err := json.Marshal(at.competitor)
+	begins, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
 	if err != nil {
 		return nil, err
 	}
+	begins = begins[:len(begins)-1] // a mark or an irm follows
 	chained := map[uint64]bool{}
 	for _, s := range h.events {
 		chained[s.revision] = true
 	}
-	err = eachStored(b.bucket(timelineBucket), contestID, 0, func(l line) (bool, error) {
-		if !bytes.Contains(l.wire, quoted) || !l.is(score.TypeResultSet) {
+	err = latestStored(b.bucket(timelineBucket), contestID, func(l line) (bool, error) {
+		if !bytes.HasPrefix(l.field(9), begins) { // which only a mark's data can have
 			return true, nil
 		}
 		s, err := l.read()
@@ -256,7 +252,7 @@ func (b *batch) lastMark(contestID string, at markAt, h *history) (last *score.R
 		if err == nil && d.Split == at.split && d.Competitor == at.competitor {
 			last = d
 		}
-		return true, err
+		return last == nil, err
 	})
 	return last, err
 }

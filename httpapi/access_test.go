@@ -123,7 +123,7 @@ func TestEveryRouteNamesWhoMayCallIt(t *testing.T) {
 func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	var log logBuffer
 	r := prometheus.NewRegistry()
-	g := &fakeGroup{id: "f1", records: games()}
+	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	a := New(g, Options{Registerer: r, Gatherer: r, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	c := newCourt(t, g)
 	s := serve(t, a, a.Handler())

@@ -39,6 +39,7 @@ type fakeGroup struct {
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	ready     error
 	records   *fakeRecords
+	boards    *fakeBoards
 	access    atomic.Pointer[score.Access]
 
 	mu      sync.Mutex
@@ -288,7 +289,7 @@ func games() *fakeRecords {
 
 // newFake is a group that is its own master, and an API for it.
 func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
-	g := &fakeGroup{id: "f1", records: games()}
+	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	if o.Registerer == nil {
 		r := prometheus.NewRegistry()
 		o.Registerer, o.Gatherer = r, r

@@ -115,7 +115,9 @@ func (p *port) appendHotProblem(dst []byte, r *front.Request, problem *score.Pro
 	dst = append(dst, p.id[0]...)
 	dst = append(dst, "\r\n"...)
 	if passes(problem.Status) {
-		dst = append(dst, "Retry-After: "+retryAfter+"\r\n"...)
+		dst = append(dst, "Retry-After: "...)
+		dst = append(dst, retryAfter(r.Wait)...)
+		dst = append(dst, "\r\n"...)
 	}
 	if problem.Status == http.StatusUnauthorized {
 		dst = append(dst, "Www-Authenticate: "+authenticate+"\r\n"...)
@@ -138,19 +140,18 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	if len(r.Authorization) > 0 {
 		c.authorization = []string{string(r.Authorization)}
 	}
+	if problem := p.beginHotPost(r); problem != nil {
+		return dst, 0, problem
+	}
+	defer p.endPost()
 	who, problem := p.admit(ctx, toPost, c, string(r.Query))
 	if problem != nil {
 		return dst, 0, problem
 	}
-	_, problem = p.enter(toPost, who)
-	if problem == nil {
-		problem = p.beginPost()
-	}
-	if problem != nil {
+	if problem := p.allowPost(who); problem != nil {
 		r.Pause = restAfterRefusal
 		return dst, 0, problem
 	}
-	defer p.endPost()
 	b := newBuffer()
 	defer b.free()
 	var err error

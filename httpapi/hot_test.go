@@ -77,7 +77,7 @@ func serveFront(t testing.TB, a *API) string {
 }
 
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
-	w := &way{group: &fakeGroup{id: "f1", records: games()}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
+	w := &way{group: &fakeGroup{id: "f1", records: games(), boards: raced()}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
 	o := Options{Registerer: w.registry, Gatherer: w.registry, Limits: Limits{MaxBodyBytes: 3000},
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range tune {

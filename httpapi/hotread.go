@@ -13,7 +13,7 @@ import (
 // hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
 // allocates nothing, and asks for one thing only that may change: the answer itself.
 func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
-	if len(r.Query) > 0 || len(r.Accept) > 0 && !plainAccept(r.Accept) || p.private || p.origins != nil && len(r.Origin) > 0 || !p.rates.read(r.Peer) {
+	if len(r.Query) > 0 || !p.plainRead(r) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
 	e := p.group.Hit(r.Path[len("/v1/"):])
@@ -29,10 +29,15 @@ func (p *port) hotRead(dst []byte, r *front.Request) (out []byte, status int) {
 		m = p.memo(e)
 	}
 	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.ETag || matches([]string{string(r.IfNoneMatch)}, m.ETag)) {
-		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, e, m.ETag)), http.StatusNotModified
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.ETag)), http.StatusNotModified
 	}
 	dst = r.AppendEnd(append(dst, m.Head...))
 	return append(dst, e.Body...), http.StatusOK
+}
+
+// plainRead tells whether a question is answered in JSON to whoever asks.
+func (p *port) plainRead(r *front.Request) bool {
+	return (len(r.Accept) == 0 || plainAccept(r.Accept)) && !p.private && (p.origins == nil || len(r.Origin) == 0)
 }
 
 // plainAccept tells whether an Accept asks for JSON, or for anything. What takes longer to find out is not plain.
@@ -47,14 +52,14 @@ func plainAccept(accept []byte) bool {
 // memo makes what all hits of an answer have in common.
 func (p *port) memo(e *cache.Entry) *cache.Memo {
 	tag := tagOf(e)
-	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, e, tag)}
+	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag)}
 	e.Memo.Store(m)
 	return m
 }
 
 // appendHitHead appends the head that sendReply gives a hit, but for what AppendEnd adds. Fields come in the order of their names, as net/http
 // writes them.
-func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string) []byte {
+func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, tag string) []byte {
 	dst = front.AppendStatus(dst, status)
 	if p.origins == nil {
 		dst = append(dst, "Access-Control-Allow-Origin: *\r\n"...)
@@ -62,7 +67,7 @@ func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string)
 	dst = append(dst, "Cache-Control: no-cache\r\n"...)
 	if status == http.StatusOK {
 		dst = append(dst, "Content-Length: "...)
-		dst = strconv.AppendInt(dst, int64(len(e.Body)), 10)
+		dst = strconv.AppendInt(dst, int64(length), 10)
 		dst = append(dst, "\r\nContent-Type: "+typeJSON+"\r\n"...)
 	}
 	dst = append(dst, "Etag: "...)
@@ -70,7 +75,7 @@ func (p *port) appendHitHead(dst []byte, status int, e *cache.Entry, tag string)
 	dst = append(dst, "\r\nLaurel-Cache: "+cache.Hit+"\r\nLaurel-Frontend: "...)
 	dst = append(dst, p.id[0]...)
 	dst = append(dst, "\r\nLaurel-Mode: "+string(score.Push)+"\r\nLaurel-Revision: "...)
-	dst = strconv.AppendUint(dst, e.Revision, 10)
+	dst = strconv.AppendUint(dst, revision, 10)
 	dst = append(dst, "\r\nVary: Accept\r\n"...)
 	if p.origins != nil {
 		dst = append(dst, "Vary: Origin\r\n"...)
@@ -92,5 +97,5 @@ func (p *port) hotReads() []hotRoute {
 		all = append(all, hotRoute{name: http.MethodGet, path: one.path, single: strings.HasSuffix(one.route, "/{competition}"), read: p.hotRead,
 			metrics: p.metrics.request(p.name, one.route, http.MethodGet)})
 	}
-	return all
+	return append(all, hotRoute{name: http.MethodGet, path: "/v1/leaderboard/", read: p.hotBoard, metrics: p.metrics.request(p.name, "/v1/leaderboard/{contest:.+}", http.MethodGet)})
 }

@@ -19,6 +19,7 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/front"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 func rawGet(path string, fields ...string) string {
@@ -35,6 +36,20 @@ func questions() (all []twin) {
 		path + "?", path + "?max_stale=30s", path + "?max_stale=soon", path + "?x", "/v1/scores;x", "/v1/frontends", "/livez"} {
 		twice(path, rawGet(path))
 		twice(path+" as text", rawGet(path, "Accept: text/plain"))
+	}
+	for _, query := range []string{"", "?limit=2", "?split=10%20km&limit=2", "?split=10+km", "?split=finish&category=M", "?around=7&limit=3", "?around=7&limit=3&category=W", "?around=x",
+		"?after=8000,31&limit=1", "?after=,99", "?after=x", "?after=8000,31&around=7", "?limit=0", "?limit=1001", "?limit=2&limit=2", "?limit=", "?split=none", "?x=y", "?split=&", "?&limit=2",
+		"?around=7&max_stale=5s", "?limit=2;split=finish", "?limit=+2", "?around=" + strings.Repeat("x", 600)} {
+		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
+		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
+	}
+	boardTag := (&board{contest: race, Question: ranking.Question{Limit: 2}}).tagOf("fake", 290)
+	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
+		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
+		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))
+	}
+	for _, path := range []string{"/v1/leaderboard/OG50BC/NO", "/v1/leaderboard/", "/v1/leaderboard", "/v1/leaderboard/OG50BC//MAR", "/v1/leaderboard/OG50BC%2FMAR"} {
+		twice(path, rawGet(path))
 	}
 	for _, accept := range []string{"*/*", "application/json", "text/*", "TEXT/PLAIN", "text/html, */*;q=0.8", "application/json, text/plain", "application/json, text/plain;q=0.5",
 		"text/plain;q=0", "text/plain;q=x", "image/png", ";;,,", ""} {
@@ -75,12 +90,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 		"pull": func(g *fakeGroup) {
 			g.mode = score.Pull
 			g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
-				path, query, _ := strings.Cut(key, "?")
-				q, err := questionOf(path, query)
-				if err != nil {
-					return nil, "", 0, err
-				}
-				body, revision, err := q.ask(g.records)
+				body, revision, err := g.answered(key)
 				return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 1500 * time.Millisecond, err
 			}
 		},

@@ -20,6 +20,7 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/watch"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
@@ -60,11 +61,18 @@ type Group interface {
 	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
 	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
 	Answer(ctx context.Context, key, tag string, ask Ask) (e *cache.Entry, how string, err error)
+	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
+	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
+	Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error)
+	// BoardNow is Board where there is nothing to wait for. False: ask Board.
+	BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool)
 	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
 	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
 	// false if nobody can tell.
 	Stale(f func(Records) error) (age time.Duration, known bool, err error)
+	// StaleBoard is Stale for a question about a leaderboard.
+	StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
 	// Store is the name of the store; "" while it is not known here.
 	Store() string
 	// Feed tells what readers here may see anew. This package is its one taker.
@@ -107,6 +115,8 @@ type Options struct {
 	Private bool
 	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
 	Origins []string
+	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
+	Verifier *score.Verifier
 	// TLS has Front speak it, too; nil: only HTTP in the clear.
 	TLS *tls.Config
 }
@@ -128,7 +138,7 @@ type API struct {
 	load     load
 	late     atomic.Bool // whoever is to run here waits long
 	awaited  chan struct{}
-	verifier score.Verifier
+	verifier *score.Verifier
 
 	sameOrigin *http.CrossOriginProtection
 
@@ -141,7 +151,7 @@ type API struct {
 // New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
 func New(g Group, o Options) *API {
 	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()},
-		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited)}
+		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited), verifier: o.Verifier}
 	a.sameOrigin = a.ownOrigins()
 	a.trust, _ = g.(Trust)
 	a.rates = newRates(a.limits)
@@ -150,6 +160,9 @@ func New(g Group, o Options) *API {
 	}
 	if a.gatherer == nil {
 		a.gatherer = prometheus.NewRegistry()
+	}
+	if a.verifier == nil {
+		a.verifier = new(score.Verifier)
 	}
 	a.metrics = newMetrics(o.Registerer)
 	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))

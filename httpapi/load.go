@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"sync/atomic"
-	"time"
 
 	"laurel/score"
 )
@@ -18,9 +17,6 @@ const (
 	// body is here: whoever sends bodies slowly, and may be nobody who may post, would else keep everybody from posting.
 	MaxPosts     = 512
 	MaxPostBytes = 256 << 20
-	// restAfterRefusal is how long a connection is not read after its post was refused for want of room: as long as its client was asked to wait. Where
-	// clients post again at once instead, refusing them would take the processors from the posts that were taken in.
-	restAfterRefusal = time.Second
 	// MaxStreams is how many NDJSON streams are under way. Each has a line and two chunks in memory.
 	MaxStreams = 1_024
 	// StreamsPerAddress bounds those of one address.
@@ -28,7 +24,10 @@ const (
 )
 
 // load is what is under way.
-type load struct{ reads, posts, streams, bytes atomic.Int64 }
+type load struct {
+	reads, posts, streams, bytes atomic.Int64
+	rests                        rests
+}
 
 // enter takes a request in, if its caller may make it now and there is room for it. Leave must be called when it is answered.
 func (p *port) enter(n need, who *caller) (leave func(), refused *score.Problem) {
@@ -44,11 +43,19 @@ func (p *port) enter(n need, who *caller) (leave func(), refused *score.Problem)
 			return p.endRead, nil
 		}
 	case toPost:
-		if who.grant == nil && !p.rates.post(who.peer) {
-			return nil, p.refuse(refusedAddress, score.Problemf(score.RateLimited, "more than %d posts a second come from this address without a token; nothing of this one was done; post many events as %s", p.limits.PostsPerAddress, typeNDJSON))
+		if refused = p.allowPost(who); refused != nil {
+			return nil, refused
 		}
 	}
 	return func() {}, refused
+}
+
+// allowPost takes a post from what its address may make.
+func (p *port) allowPost(who *caller) *score.Problem {
+	if who.grant == nil && !p.rates.post(who.peer) {
+		return p.refuse(refusedAddress, score.Problemf(score.RateLimited, "more than %d posts a second come from this address without a token; nothing of this one was done; post many events as %s", p.limits.PostsPerAddress, typeNDJSON))
+	}
+	return nil
 }
 
 func (p *port) endRead() { p.load.reads.Add(-1) }

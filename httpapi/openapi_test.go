@@ -110,7 +110,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	doc := openAPI(t)
 	for name, v := range map[string]any{
 		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Placed{}, "TimelineEvent": score.TimelineEvent{},
-		"Medals": score.Medals{}, "MedalRow": score.MedalRow{}, "Bard": score.Bard{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
+		"Medals": score.Medals{}, "MedalRow": score.MedalRow{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": scorePage{}, "TimelinePage": timelinePage{},
 		"CompetitionDefine": score.CompetitionDefine{}, "ContestDefine": score.ContestDefine{}, "ContestStatus": score.ContestStatus{}, "ScorePlay": score.ScorePlay{},
 		"ScoreSet": score.ScoreSet{}, "ResultSet": score.ResultSet{}, "MedalAward": score.MedalAward{}, "MedalRevoke": score.MedalRevoke{},

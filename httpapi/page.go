@@ -29,6 +29,8 @@ Scores
   curl {url}/v1/timeline/OG50BC/CUR-M-GPA-01
   curl {url}/v1/medals/OG50BC
   curl {url}/v1/medals/OG50BC/GAU
+  curl '{url}/v1/leaderboard/OG50BC/ATH-M-MAR?split=finish&limit=20'
+  curl '{url}/v1/leaderboard/OG50BC/ATH-M-MAR?around=2888&limit=5'
 What this frontend last knew, up to a minute old, rather than nothing:
   curl '{url}/v1/medals/OG50BC?max_stale=60s'
 As aligned tables:

@@ -3,14 +3,17 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
 )
 
-// retryAfter is the Retry-After of every 429 and 503, in seconds: what can pass by itself passes that fast.
-const retryAfter = "1"
+// retryAfter is the Retry-After of a 429 or 503, in seconds. What can pass by itself passes within one, unless the client is asked to wait longer.
+func retryAfter(wait time.Duration) string {
+	return strconv.Itoa(max(1, int(wait.Seconds())))
+}
 
 // authenticate is the WWW-Authenticate of every 401.
 const authenticate = `Bearer realm="laurel"`
@@ -26,7 +29,7 @@ func writeProblem(w http.ResponseWriter, p *score.Problem) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if passes(p.Status) {
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", retryAfter(0))
 	}
 	if p.Status == http.StatusUnauthorized {
 		h.Set("Www-Authenticate", authenticate)

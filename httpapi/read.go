@@ -21,6 +21,8 @@ const (
 const (
 	// answerLimit is how long a question waits for this frontend's own answer before it tries another way. A lease ends long before.
 	answerLimit = time.Second
+	// boardLimit is how long the master waits for a leaderboard that is not in memory yet; there is nobody else to ask.
+	boardLimit = 5 * time.Second
 	// consentLimit is how long a caller who consents to an old answer waits for a true one to begin. One master may follow another in less.
 	consentLimit = 300 * time.Millisecond
 	// turnPause is how often a question looks whether a frontend that has just become the master has its own lease.
@@ -59,6 +61,9 @@ func (p *port) read(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	p.metrics.reads.count(a)
+	if q.board != nil && a.entry.Memo.Load() == nil {
+		a.entry.Memo.Store(&cache.Memo{ETag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
+	}
 	return sendReply(w, r, &q, a)
 }
 
@@ -87,7 +92,7 @@ func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*repl
 				return nil, err
 			}
 		default:
-			return p.stale(q, problem)
+			return p.stale(r.Context(), q, problem)
 		}
 	}
 }
@@ -103,12 +108,13 @@ func rest(ctx context.Context, pause time.Duration) error {
 
 // here is the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased where the master must be asked.
 func (p *port) here(ctx context.Context, q *question) (*reply, error) {
-	if e := p.group.Hit([]byte(q.key)); e != nil {
-		return &reply{entry: e, how: cache.Hit, mode: score.Push}, nil
+	patience := q.patience()
+	if q.board != nil && !q.consent.given && p.group.Master() {
+		patience = boardLimit
 	}
-	limited, cancel := context.WithTimeout(ctx, q.patience())
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	e, how, err := p.group.Answer(limited, q.key, q.tag, q.ask)
+	e, how, err := p.answer(limited, q)
 	switch {
 	case err == nil:
 		return &reply{entry: e, how: how, mode: score.Push}, nil
@@ -128,6 +134,17 @@ func (p *port) here(ctx context.Context, q *question) (*reply, error) {
 		return nil, err
 	}
 	return &reply{entry: e, how: how, mode: score.Pull, age: age, aged: true}, nil
+}
+
+// answer is the answer from this frontend's memory or state. The error is cache.ErrNotLeased where it may not give one now.
+func (p *port) answer(ctx context.Context, q *question) (e *cache.Entry, how string, err error) {
+	if q.board != nil {
+		return p.board(ctx, q.board)
+	}
+	if e := p.group.Hit([]byte(q.key)); e != nil {
+		return e, cache.Hit, nil
+	}
+	return p.group.Answer(ctx, q.key, q.tag, q.ask)
 }
 
 // patience is how long the question waits for one way to a true answer before it tries the next.
@@ -181,15 +198,11 @@ func (p *port) notMaster() error {
 }
 
 // stale answers from this frontend's own state if the caller consents to what that is. Why tells why there is no better answer.
-func (p *port) stale(q *question, why *score.Problem) (*reply, error) {
+func (p *port) stale(ctx context.Context, q *question, why *score.Problem) (*reply, error) {
 	if !q.consent.given {
 		return nil, why
 	}
-	e := new(cache.Entry)
-	age, known, err := p.group.Stale(func(v Records) (err error) {
-		e.Body, e.Revision, err = q.ask(v)
-		return err
-	})
+	e, age, known, err := p.staleEntry(ctx, q)
 	switch {
 	case err != nil:
 		return nil, err
@@ -199,6 +212,22 @@ func (p *port) stale(q *question, why *score.Problem) (*reply, error) {
 		return nil, score.Problemf(score.NotReady, "%s; how old the scores here are is not known, and they are not given with a bound on their age", why.Detail)
 	}
 	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale allows", why.Detail, ageOf(age))
+}
+
+func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age time.Duration, known bool, err error) {
+	e = new(cache.Entry)
+	if b := q.board; b != nil {
+		ctx, cancel := context.WithTimeout(ctx, boardLimit)
+		defer cancel()
+		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Question)
+		e.Body, e.Revision, err = b.body(&page, revision, err)
+		return e, age, known, err
+	}
+	age, known, err = p.group.Stale(func(v Records) (err error) {
+		e.Body, e.Revision, err = q.ask(v)
+		return err
+	})
+	return e, age, known, err
 }
 
 // sendReply writes the answer, or 304 where the client has it. Where there is no such thing the problem says so, with the same words about how that

@@ -46,10 +46,12 @@ func TestQuestionHasOneKeyHoweverItIsPut(t *testing.T) {
 		"timeline/" + contest + "?limit=07&after=010": {"timeline/" + contest + "?after=10&limit=7", cache.TimelineTag(contest)},
 		"scores":                         {"scores", cache.AnyTag},
 		"scores?limit=100&after=&sport=": {"scores", cache.AnyTag},
-		"scores?sport=a+b&competition=OG&max_stale=":   {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
-		"scores?sport=a%20b&competition=OG":            {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
-		"scores?competition=OG/X&limit=5&max_stale=10": {"scores?competition=OG%2FX&limit=5", cache.ListTag("OG")},
-		"bards/bard/cacofonix":                         {"bards/bard/cacofonix", cache.AnyTag},
+		"scores?sport=a+b&competition=OG&max_stale=":                {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
+		"scores?sport=a%20b&competition=OG":                         {"scores?competition=OG&sport=a+b", cache.ListTag("OG")},
+		"scores?competition=OG/X&limit=5&max_stale=10":              {"scores?competition=OG%2FX&limit=5", cache.ListTag("OG")},
+		"bards/bard/cacofonix":                                      {"bards/bard/cacofonix", cache.AnyTag},
+		"leaderboard/" + race + "?limit=100&split=&after=":          {"leaderboard/" + race, cache.BoardTag(race)},
+		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race + "?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
 	} {
 		path, query, _ := strings.Cut(path, "?")
 		if q, err := questionOf(path, query); err != nil || q.key != want.key || q.tag != want.tag {
@@ -61,6 +63,7 @@ func TestQuestionHasOneKeyHoweverItIsPut(t *testing.T) {
 func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 	g, a := newFake(t, Options{})
 	for _, c := range []struct{ path, query string }{
+		{"leaderboard/" + race, ""}, {"leaderboard/" + race, "split=10%20km&limit=2&after=1900,2888&category=M"}, {"leaderboard/" + race, "around=99&limit=3"}, {"leaderboard/OG50BC/NO", ""},
 		{"scores/" + contest, ""}, {"scores/OG50BC/NO", ""}, {"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""}, {"medals/OG50BC/GAU", ""},
 		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"}, {"bards/bard/cacofonix", ""},
 	} {
@@ -68,18 +71,21 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(c, err)
 		}
-		ask, err := a.Question(q.key)
-		if err != nil {
-			t.Errorf("%q: %v", q.key, err)
-			continue
+		var want []byte
+		var r1 uint64
+		if b := q.board; b != nil {
+			p, revision, problem := g.boards.page(b.contest, &b.Question)
+			want, r1, _ = b.body(&p, revision, problem)
+		} else {
+			want, r1, _ = q.ask(g.records)
 		}
-		want, r1, _ := q.ask(g.records)
-		if got, r2, _ := ask(g.records); string(got) != string(want) || r1 != r2 || (got == nil) != (want == nil) {
-			t.Errorf("%q: got %s; want %s", q.key, got, want)
+		if got, r2, err := g.answered(q.key); err != nil || string(got) != string(want) || r1 != r2 || (got == nil) != (want == nil) {
+			t.Errorf("%q: got %s (%v); want %s", q.key, got, err, want)
 		}
 	}
 	var p *score.Problem
-	for _, key := range []string{"", "scores/", "scores/%zz", "scores?limit=0", "metrics", "v1/scores", "medals", "scores/a b", "bards/", "scores?sport=" + strings.Repeat("x", 600), "timeline/\x00"} {
+	for _, key := range []string{"", "scores/", "scores/%zz", "scores?limit=0", "metrics", "v1/scores", "medals", "scores/a b", "bards/", "scores?sport=" + strings.Repeat("x", 600), "timeline/\x00",
+		"leaderboard/", "leaderboard/A/1?limit=1001", "leaderboard/A/1?after=1,a&around=b", "leaderboard/A/1?around=" + strings.Repeat("x", 600)} {
 		if _, err := a.Question(key); !errors.As(err, &p) {
 			t.Errorf("%q: got %v; want a problem", key, err)
 		}
@@ -305,23 +311,19 @@ func TestEveryAnswerIsCountedByHowItCameAbout(t *testing.T) {
 }
 
 func FuzzQuestions(f *testing.F) {
-	for _, key := range []string{"scores/" + contest, "scores?limit=5&sport=a", "medals/OG50BC/a%3Fb", "timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s"} {
+	for _, key := range []string{"scores/" + contest, "scores?limit=5&sport=a", "medals/OG50BC/a%3Fb", "timeline/A/1?after=3", "bards/b", "%", "scores?max_stale=1s", "leaderboard/" + race, "leaderboard/" + race + "?around=7&limit=2"} {
 		f.Add(key)
 	}
 	g, a := newFake(f, Options{})
 	h := a.Handler()
 	f.Fuzz(func(t *testing.T, key string) {
 		var p *score.Problem
-		ask, err := a.Question(key)
+		body, _, err := g.answered(key)
 		switch {
 		case err != nil && !errors.As(err, &p):
 			t.Fatalf("%q: %v", key, err)
 		case err != nil:
 			return
-		}
-		body, _, err := ask(g.records)
-		if err != nil {
-			t.Fatalf("%q: %v", key, err)
 		}
 		// A key that is a path behind /v1/ and nothing more is answered on that path with the same bytes.
 		r := httptest.NewRequest("GET", "/v1/scores", nil)

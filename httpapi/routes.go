@@ -40,6 +40,7 @@ func (p *port) routes() []route {
 		{"/v1/scores/{contest:.+}", get(toRead, p.read)},
 		{"/v1/scores", get(toRead, p.read)},
 		{"/v1/timeline/{contest:.+}", get(toRead, p.read)},
+		{"/v1/leaderboard/{contest:.+}", get(toRead, p.read)},
 		{"/v1/medals/{competition}", get(toRead, p.read)},
 		{"/v1/medals/{competition}/{organisation:.+}", get(toRead, p.read)},
 		{"/v1/bards/{source:.+}", get(toRead, p.read)},

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"laurel/cache"
@@ -19,6 +21,12 @@ import (
 const (
 	// maxSubjects bounds what one stream names.
 	maxSubjects = 100
+	// maxBoards bounds those of them that are leaderboards.
+	maxBoards = 10
+	// maxWindow bounds the rows of each.
+	maxWindow = 100
+	// windowRows are those of one without a limit.
+	windowRows = 10
 	// beginLimit bounds the time until a stream has begun, and beginPause how often a frontend that cannot answer is asked again within it.
 	beginLimit = 3 * time.Second
 	beginPause = 20 * time.Millisecond
@@ -28,21 +36,23 @@ const (
 	retrySpread = 1500 * time.Millisecond
 )
 
-// watchParameters are those of a stream; the first four may be given many times.
-var watchSubjects = []string{"contest", "competition", "medals", "timeline"}
+// watchSubjects are the parameters of a stream that may be given many times, and watchParameters the others.
+var (
+	watchSubjects   = []string{"contest", "competition", "medals", "timeline", "leaderboard"}
+	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
+)
 
 func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
 	if q, err = url.ParseQuery(query); err != nil {
 		return s, nil, score.Problemf(score.InvalidEvent, "the parameters of the URL cannot be read: %s", err)
 	}
-	known := append(slices.Clone(watchSubjects), "last_event_id", "home", "moved")
 	count := 0
 	for name, values := range q {
-		if !slices.Contains(known, name) {
-			return s, nil, fieldProblem(printable(name), "unknown parameter; want one of contest, competition, medals, timeline, last_event_id, home")
+		if slices.Contains(watchParameters, name) {
+			continue
 		}
 		if !slices.Contains(watchSubjects, name) {
-			continue
+			return s, nil, fieldProblem(printable(name), "unknown parameter; want one of %s", strings.Join(append(watchSubjects, watchParameters[:6]...), ", "))
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
@@ -60,7 +70,38 @@ func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
 	}
 	s.Contests, s.Competitions, s.Medals, s.Timelines = slices.Compact(s.Contests), slices.Compact(s.Competitions), slices.Compact(s.Medals), slices.Compact(s.Timelines)
 	s.Everything = count == 0
-	return s, q, nil
+	s.Boards, err = windowsOf(q)
+	return s, q, err
+}
+
+// windowsOf are the windows of leaderboards that are to be watched: of each board that is named the same part.
+func windowsOf(q url.Values) (list []watch.Window, err error) {
+	boards := slices.Clone(q["leaderboard"])
+	slices.Sort(boards)
+	if boards = slices.Compact(boards); len(boards) > maxBoards {
+		return nil, fieldProblem("leaderboard", "%d leaderboards are named; want at most %d in one stream", len(boards), maxBoards)
+	}
+	for _, name := range []string{"split", "category", "around", "limit"} {
+		switch values := q[name]; {
+		case len(values) == 0:
+		case len(boards) == 0:
+			return nil, fieldProblem(name, "given without a leaderboard, of which it chooses a part")
+		case len(values) > 1:
+			return nil, fieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
+		case len(values[0]) > maxFilter:
+			return nil, fieldProblem(name, "got %d bytes; nothing has a name of more than %d", len(values[0]), maxFilter)
+		}
+	}
+	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: windowRows}
+	if given := q.Get("limit"); given != "" {
+		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
+			return nil, fieldProblem("limit", "got %s; want 1 to %d rows of each leaderboard", quoted(given), maxWindow)
+		}
+	}
+	for _, w.ContestID = range boards {
+		list = append(list, w)
+	}
+	return list, nil
 }
 
 // watchStream answers with a stream of server-sent events that never ends.

@@ -135,6 +135,8 @@ func watchProblem(err error) error {
 		return err
 	case errors.Is(err, watch.ErrFull):
 		return score.Problemf(score.NotReady, "this frontend has %d watchers, and takes no more; watch another one, GET /v1/frontends lists them", watch.MaxWatchers)
+	case errors.Is(err, watch.ErrWindows):
+		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another one, with a lower limit, or what others watch, too", err)
 	case errors.Is(err, watch.ErrTooMuch):
 		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, cache.ErrNotLeased):

@@ -137,6 +137,7 @@ func (d *ResultSet) check(c *check) {
 	}
 	c.text("data.category", d.Category, maxCode, optional)
 	c.text("data.organisation", d.Organisation, maxCode, optional)
+	c.text("data.reason", d.Reason, maxText, optional)
 	c.text("data.comment", d.Comment, maxText, optional)
 }
 

@@ -87,7 +87,7 @@ func (c *Contest) Fold(e *Event, marks Marks, f Folding) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
 	case *ContestDefine:
-		p = c.define(d)
+		p = c.define(d, marks)
 	case *ContestStatus:
 		p = c.move(d, f)
 	case *ScorePlay:
@@ -105,7 +105,7 @@ func (c *Contest) Fold(e *Event, marks Marks, f Folding) *Problem {
 	return p
 }
 
-func (c *Contest) define(d *ContestDefine) *Problem {
+func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	if c.About.Kind != "" && c.About.Kind != d.Kind {
 		return conflict("data.kind", "the contest is %s already, and that cannot change", c.About.Kind)
 	}
@@ -124,15 +124,24 @@ func (c *Contest) define(d *ContestDefine) *Problem {
 		}
 		list = append(list, n)
 	}
+	keeps := len(c.Competitors) > 0
 	for i := range c.Competitors {
 		old := &c.Competitors[i]
-		if old.Scored && !slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
+		if slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
+			continue
+		}
+		if keeps = false; old.Scored {
 			return conflict("data.competitors", "%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
 	}
-	c.About = *d
-	c.About.Competitors = nil
-	c.Competitors = list
+	next := Contest{About: *d, Competitors: list}
+	if c.Split != "" && !keeps {
+		if code := next.Stray(marks); code != "" {
+			return conflict("data.competitors", "%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
+		}
+	}
+	next.About.Competitors = nil
+	c.About, c.Competitors = next.About, next.Competitors
 	return nil
 }
 
@@ -164,7 +173,7 @@ func (c *Contest) move(d *ContestStatus, f Folding) *Problem {
 func (c *Contest) open() *Problem {
 	switch {
 	case c.WasOfficial && c.About.Kind == Ranked:
-		return conflict("", "the contest is OFFICIAL: marks change only by an event.void")
+		return conflict("", "the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	case c.WasOfficial:
 		return conflict("", "the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
 	case c.ScheduleStatus == Cancelled:

@@ -173,6 +173,7 @@ type ResultSet struct {
 	IRM          string   `json:"irm,omitzero"`
 	Category     string   `json:"category,omitzero"`
 	Organisation string   `json:"organisation,omitzero"`
+	Reason       string   `json:"reason,omitzero"` // with one it is taken at any time
 	Remark
 }
 

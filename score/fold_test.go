@@ -53,7 +53,7 @@ func someData(t *rapid.T, kind string) score.Data {
 	case "set":
 		return &score.ScoreSet{Result: totals.Draw(t, "result"), Period: periods.Draw(t, "period"), Reason: some("jury")}
 	case "own", "other":
-		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"), IRM: some("DNF", "DSQ", "", "", ""), Category: some("F")}
+		d := &score.ResultSet{Competitor: codes.Draw(t, "competitor"), Split: splitNames.Draw(t, "split"), IRM: some("DNF", "DSQ", "", "", ""), Category: some("F"), Reason: some("", "", "", "jury")}
 		if d.IRM == "" {
 			mark := decimals.Draw(t, "mark")
 			d.Mark = &mark

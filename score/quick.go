@@ -1,6 +1,7 @@
 package score
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 	"time"
@@ -87,6 +88,8 @@ func (q *quick) mark(d *ResultSet) bool {
 			return q.text(&d.Category)
 		case "organisation":
 			return q.text(&d.Organisation)
+		case "reason":
+			return q.text(&d.Reason)
 		}
 		return q.remark(name, &d.Remark)
 	})
@@ -271,12 +274,20 @@ func (q *quick) time(to *time.Time) bool {
 }
 
 func (q *quick) base64(to *[]byte) bool {
-	var s string
-	if !q.text(&s) || len(s) > 2*MaxSignature {
+	if !q.next('"') {
 		return false
 	}
+	n := bytes.IndexByte(q.b[q.at:min(len(q.b), q.at+2*MaxSignature)], '"')
+	if n < 0 {
+		return false
+	}
+	text := q.b[q.at : q.at+n]
+	q.at += n + 1
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		return false // which the decoder steps over
+	}
 	var err error
-	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, MaxSignature), q.b[q.at-1-len(s):q.at-1])
+	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(n)), text)
 	return err == nil && len(*to) > 0
 }
 

@@ -13,6 +13,7 @@ var quickSeeds = []string{
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00-04:00","contest_id":"A/1","data":{"competitor":"GAU","delta":-0.5,"period":"H1","action":"GOAL","clock":"19'","athlete":"Astérix","result":{"GAU":1,"ROM":0},"stats_delta":{"corners":1},"comment":"x"}}`,
 	`{"contest_id":"A/1","data":{"category":"M","competitor":"W20","mark":8.875,"organisation":"GAU","split":"5k"},"type":"result.set"}`,
+	`{"contest_id":"A/1","data":{"competitor":"W20","irm":"DSQ","reason":"magic potion","split":"5k"},"type":"result.set"}`,
 	` { "type" : "contest.status" , "contest_id" : "A/1" , "data" : { "schedule_status" : "RUNNING" , "result_status" : "LIVE" , "period" : "" , "clock" : "1" } } `,
 	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}},{"type":"alert","contest_id":"A","data":{"text":"\"}"}}]`,
 	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}}x`,
@@ -91,13 +92,13 @@ func compareData(t *testing.T, b []byte) {
 }
 
 func TestQuickReadingTakesWhatItIsFor(t *testing.T) {
-	for _, text := range quickSeeds[:4] {
+	for _, text := range quickSeeds[:5] {
 		if _, _, ok := (&quick{[]byte(text), text, 0}).event(); !ok {
 			t.Errorf("%s was left to the general decoder", text)
 		}
 	}
-	if quickArray([]byte(quickSeeds[4])) == nil {
-		t.Errorf("%s was left to the general decoder", quickSeeds[4])
+	if quickArray([]byte(quickSeeds[5])) == nil {
+		t.Errorf("%s was left to the general decoder", quickSeeds[5])
 	}
 }
 

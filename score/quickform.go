@@ -30,6 +30,7 @@ func quickForm(b []byte, d Data) (_ []byte, ok bool) {
 			w.decimal("mark", *d.Mark)
 		}
 		w.given("organisation", d.Organisation)
+		w.given("reason", d.Reason)
 		w.text("split", d.Split)
 	case *ContestStatus:
 		if d == nil {

@@ -48,6 +48,7 @@ func appendQuick(b []byte, d Data) (_ []byte, ok bool) {
 		w.given("irm", d.IRM)
 		w.given("category", d.Category)
 		w.given("organisation", d.Organisation)
+		w.given("reason", d.Reason)
 		w.given("comment", d.Comment)
 	case *ContestStatus:
 		if d == nil {

@@ -40,7 +40,7 @@ func TestQuickWritingAgrees(t *testing.T) {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
 				compareWritten(t, &ScorePlay{Competitor: text, Delta: d, Period: text, Action: text, Clock: text, Athlete: text, Result: result, StatsDelta: result, Remark: Remark{text}})
-				compareWritten(t, &ResultSet{Competitor: text, Split: text, Mark: d, IRM: text, Category: text, Organisation: text, Remark: Remark{text}})
+				compareWritten(t, &ResultSet{Competitor: text, Split: text, Mark: d, IRM: text, Category: text, Organisation: text, Reason: text, Remark: Remark{text}})
 			}
 		}
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text, Remark: Remark{text}})

@@ -73,7 +73,8 @@ func (c *Contest) mark(d *ResultSet, marks Marks, f Folding) *Problem {
 	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}
-	if f == Anew {
+	// As with a score.set, a jury may disqualify whom it likes after the contest is OFFICIAL.
+	if f == Anew && d.Reason == "" {
 		if p := c.open(); p != nil {
 			return p
 		}
@@ -114,6 +115,27 @@ func (c *Contest) mayLead(m Mark) bool {
 
 // valued tells whether there is a mark among those that First gave, and not only IRMs.
 func valued(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
+
+// Stray finds a competitor who has a mark but no place on the contest's list; "" if there is none. Without a list everybody has a place.
+func (c *Contest) Stray(marks Marks) (competitor string) {
+	if len(c.Competitors) == 0 {
+		return ""
+	}
+	listed := make(map[string]bool, len(c.Competitors))
+	for i := range c.Competitors {
+		listed[c.Competitors[i].Code] = true
+	}
+	for _, split := range c.About.AllSplits() {
+		// Of more marks than there are places one has none.
+		first, _ := marks.First(split, len(listed)+1)
+		for _, m := range first {
+			if !listed[m.Competitor] {
+				return m.Competitor
+			}
+		}
+	}
+	return ""
+}
 
 // AsMark is the mark that d sets.
 func (d *ResultSet) AsMark() Mark {

@@ -149,10 +149,53 @@ func TestMarksAreTakenFromTheFirstRunningUntilCancelledOrOfficial(t *testing.T) 
 	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
 	f.do(score.TypeResultSet, mark)
 	f.do(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by an event.void")
+	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	f = running(t, race)
 	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
 	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
+}
+
+func TestAMarkWithAReasonIsTakenAtAnyTime(t *testing.T) {
+	f := define(t, race)
+	f.do(score.TypeResultSet, `{"competitor":"a","split":"finish","irm":"DNS","reason":"overslept"}`)
+	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.mark("b", "finish", "130")
+	f.mark("c", "finish", "131")
+	f.mark("d", "finish", "131")
+	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	f.shows("b 130 0 1", "c 131 0 2", "d 131 0 2", "a - 0 0 DNS")
+	if w := f.c.Record().Winner; w != "b" {
+		t.Errorf("the winner is %q", w)
+	}
+	f.do(score.TypeResultSet, `{"competitor":"b","split":"finish","irm":"DSQ","reason":"magic potion"}`)
+	f.do(score.TypeResultSet, `{"competitor":"d","split":"finish","mark":132,"reason":"the photograph"}`)
+	f.shows("c 131 0 1", "d 132 0 2", "a - 0 0 DNS", "b - 0 0 DSQ")
+	if w := f.c.Record().Winner; w != "c" {
+		t.Errorf("the winner is %q", w)
+	}
+	f.refused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent, "data.split", "")
+	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.do(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
+}
+
+func TestAListKeepsThoseWhoHaveAMark(t *testing.T) {
+	const about = `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["5k","finish"],"competitors":[%s]}`
+	f := running(t, fmt.Sprintf(about, `{"code":"a"},{"code":"b"},{"code":"c"}`))
+	f.mark("a", "finish", "1")
+	f.mark("b", "5k", "2")
+	missing := func(list, who string) {
+		t.Helper()
+		f.refused(score.TypeContestDefine, fmt.Sprintf(about, list), score.StatusConflict, "data.competitors", fmt.Sprintf("%q is missing from the list but has a mark", who))
+	}
+	missing(`{"code":"b"},{"code":"c"}`, "a")
+	missing(`{"code":"a"},{"code":"c"},{"code":"d"}`, "b")
+	f.do(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"d"},{"code":"b"},{"code":"a"}`))
+	// Without a list everybody may run, and a new list must have all who have.
+	f.do(score.TypeContestDefine, fmt.Sprintf(about, ``))
+	f.mark("e", "5k", "3")
+	missing(`{"code":"a"},{"code":"b"}`, "e")
+	missing(`{"code":"a"},{"code":"e"},{"code":"f"},{"code":"g"}`, "b")
+	f.do(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"a"},{"code":"b"},{"code":"e"}`))
 }
 
 func TestARaceIsWonAtItsLastSplitOnceFinished(t *testing.T) {

@@ -80,11 +80,14 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [
 	}
 	tree := treeOf(leaves)
 	head := ed25519.Sign(private, treeMessage(len(forms), tree.root()))
+	all := make([]byte, 0, len(forms)*(signatureHead+(len(tree)-1)*sha256.Size))
 	for i := range forms {
-		s := append(make([]byte, 0, signatureHead+len(tree)*sha256.Size), head...)
-		s = binary.BigEndian.AppendUint16(s, uint16(len(forms)))
-		s = binary.BigEndian.AppendUint16(s, uint16(i))
-		signatures = append(signatures, tree.appendPath(s, i))
+		from := len(all)
+		all = append(all, head...)
+		all = binary.BigEndian.AppendUint16(all, uint16(len(forms)))
+		all = binary.BigEndian.AppendUint16(all, uint16(i))
+		all = tree.appendPath(all, i)
+		signatures = append(signatures, all[from:len(all):len(all)])
 	}
 	return signatures
 }

@@ -1,6 +1,6 @@
 // Package clienttest is a group of frontends in memory, for tests of programs that use package client: it keeps the promises about
 // posts (order, exactly once, refusals by the rules of package score) and breaks down where a test tells it to.
-// It has none of the rest: no disk, no Raft, no leaderboards.
+// It has none of the rest: no disk, no Raft.
 package clienttest
 
 import (
@@ -45,6 +45,7 @@ type Group struct {
 	medals   map[string]map[string]*award // by competition and award
 	sources  map[string]*source
 	contests map[string]*score.Contest
+	marks    map[string]*marks // by contest
 	keys     []score.KeyView
 }
 
@@ -76,7 +77,7 @@ type entry struct {
 
 // NewGroup starts n frontends, f1, f2 and so on, on loopback ports.
 func NewGroup(n int) *Group {
-	g := &Group{sources: map[string]*source{}, contests: map[string]*score.Contest{}, medals: map[string]map[string]*award{}, changed: make(chan struct{})}
+	g := &Group{sources: map[string]*source{}, contests: map[string]*score.Contest{}, marks: map[string]*marks{}, medals: map[string]map[string]*award{}, changed: make(chan struct{})}
 	for i := range n {
 		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, streams: map[*stream]bool{}}
 		f.seen = score.Frontend{Master: i == 0, Voter: true, State: score.Serving}
@@ -193,7 +194,7 @@ func (g *Group) post(events []score.Event, mode score.Mode) (results []score.Res
 // copy shares nothing with g that apply changes.
 func (g *Group) copy() *Group {
 	c := &Group{accepted: slices.Clone(g.accepted), sources: map[string]*source{}, contests: map[string]*score.Contest{},
-		medals: map[string]map[string]*award{}, changed: make(chan struct{})}
+		marks: map[string]*marks{}, medals: map[string]map[string]*award{}, changed: make(chan struct{})}
 	for name, s := range g.sources {
 		d := &source{last: s.last, id: s.id, seqs: map[uint64]entry{}, ids: map[string]entry{}}
 		for k, v := range s.seqs {
@@ -206,6 +207,9 @@ func (g *Group) copy() *Group {
 	}
 	for id, contest := range g.contests {
 		c.contests[id] = contest.Clone()
+	}
+	for id, list := range g.marks {
+		c.marks[id] = list.copy()
 	}
 	return c
 }
@@ -257,7 +261,7 @@ func (g *Group) apply(e *score.Event) score.Result {
 	return score.Result{ID: e.ID, Seq: e.Seq, Revision: n.revision, Status: score.Applied}
 }
 
-// fold changes the contest that a head_to_head event is about; other events change nothing that this package shows.
+// fold changes the contest that an event is about; other events change nothing that this package shows.
 func (g *Group) fold(e *score.Event, revision uint64) *score.Problem {
 	c := g.contests[e.ContestID]
 	switch d := e.Data.(type) {
@@ -272,12 +276,17 @@ func (g *Group) fold(e *score.Event, revision uint64) *score.Problem {
 		if c == nil {
 			return score.Problemf(score.NotFound, "there is no contest %q; define it first", e.ContestID)
 		}
+	case *score.ResultSet:
+		if c == nil {
+			return nil // a mark of a contest that nobody asks for
+		}
 	default:
 		return nil
 	}
-	if p := c.Fold(e, nil, score.Anew); p != nil {
+	if p := c.Fold(e, g.marksOf(c), score.Anew); p != nil {
 		return p
 	}
+	g.marks[e.ContestID].least = c.About.LeastIsBest()
 	c.Revision = revision
 	g.contests[e.ContestID] = c
 	return nil

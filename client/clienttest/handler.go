@@ -21,6 +21,7 @@ func (g *Group) handler(f *Frontend) http.Handler {
 	mux.HandleFunc("GET /v1/keys", g.keyList)
 	mux.HandleFunc("GET /v1/keys/{id}", g.key)
 	mux.HandleFunc("GET /v1/medals/{competition}", g.medalTable)
+	mux.HandleFunc("GET /v1/leaderboard/{contest...}", g.leaderboard)
 	mux.HandleFunc("GET /v1/watch", f.watch)
 	mux.HandleFunc("GET /v1/scores", g.scores)
 	mux.HandleFunc("GET /v1/scores/{contest...}", g.score)

@@ -30,7 +30,7 @@ const idPrefix = "test-"
 // heartbeat is how often a stream says something.
 const heartbeat = 100 * time.Millisecond
 
-// watch streams what is watched: contests, medal tables and timelines.
+// watch streams what is watched: contests, medal tables, timelines and windows of leaderboards.
 func (f *Frontend) watch(w http.ResponseWriter, r *http.Request) {
 	g, q := f.group, r.URL.Query()
 	g.mu.Lock()
@@ -58,12 +58,13 @@ func (f *Frontend) watch(w http.ResponseWriter, r *http.Request) {
 	}
 	out([]byte("retry: 20\n\n"))
 	since, resumes := parseID(r.Header.Get("Last-Event-ID"))
+	said := map[string]told{}
 	tick := time.NewTicker(heartbeat)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		g.mu.Lock()
 		changed := g.changed
-		b, revision := g.since(q, since, first && !resumes)
+		b, revision := g.since(q, since, first && !resumes, said)
 		g.mu.Unlock()
 		since = revision
 		out(b)
@@ -99,9 +100,9 @@ func event(name string, data any) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, b)
 }
 
-// since is what has changed behind a revision, and the revision up to which that is; g.mu is held.
-func (g *Group) since(q url.Values, after uint64, snapshot bool) ([]byte, uint64) {
-	everything := !q.Has("contest") && !q.Has("competition") && !q.Has("medals") && !q.Has("timeline")
+// since is what has changed behind a revision, or, of windows, what the stream has not said; and the revision up to which that is. g.mu is held.
+func (g *Group) since(q url.Values, after uint64, snapshot bool, said map[string]told) ([]byte, uint64) {
+	everything := !q.Has("contest") && !q.Has("competition") && !q.Has("medals") && !q.Has("timeline") && !q.Has("leaderboard")
 	watches := func(kind, id string) bool {
 		return everything || slices.Contains(q[kind], id) || slices.Contains(q["competition"], score.CompetitionOf(id))
 	}
@@ -122,10 +123,11 @@ func (g *Group) since(q url.Values, after uint64, snapshot bool) ([]byte, uint64
 			timeline = append(timeline, score.TimelineEvent{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Data: data, Revision: revision})
 		}
 	}
+	windows := g.windows(q, said)
 	revision := uint64(len(g.accepted))
 	var b []byte
 	if snapshot {
-		b = event("snapshot", map[string]any{"revision": revision, "scores": scores, "medals": medals, "timeline": timeline})
+		b = event("snapshot", map[string]any{"revision": revision, "scores": scores, "medals": medals, "timeline": timeline, "leaderboards": windows})
 	} else {
 		for _, r := range scores {
 			b = append(b, event("score", r)...)
@@ -135,6 +137,9 @@ func (g *Group) since(q url.Values, after uint64, snapshot bool) ([]byte, uint64
 		}
 		for _, e := range timeline {
 			b = append(b, event("timeline", e)...)
+		}
+		for _, w := range windows {
+			b = append(b, event("leaderboard", w)...)
 		}
 	}
 	if len(b) > 0 {

@@ -58,7 +58,8 @@ func newMarkCommand() *cobra.Command {
 	v := newVerb("mark CONTEST", "Record a competitor's mark at a split",
 		`  bard mark OG50BC/MAR --competitor 2888 --split half --mark 71.05
   bard mark OG50BC/MAR --competitor 2888 --split finish --mark 148.3 --category F --organisation GAU
-  bard mark OG50BC/MAR --competitor 17 --split finish --irm DNF`,
+  bard mark OG50BC/MAR --competitor 17 --split finish --irm DNF
+  bard mark OG50BC/MAR --competitor 2888 --split finish --irm DSQ --reason "magic potion"`,
 		score.TypeResultSet, d, &d.Remark)
 	flags := v.Flags()
 	flags.StringVar(&d.Competitor, "competitor", "", "whose mark it is, by code (required)")
@@ -67,6 +68,7 @@ func newMarkCommand() *cobra.Command {
 	flags.StringVar(&d.IRM, "irm", "", "why there is none: DNF, DNS or DSQ")
 	flags.StringVar(&d.Category, "category", "", "the competitor's category")
 	flags.StringVar(&d.Organisation, "organisation", "", "the competitor's organisation")
+	flags.StringVar(&d.Reason, "reason", "", "why; required once the contest is OFFICIAL")
 	return v.done()
 }
 

@@ -84,7 +84,7 @@ func command() *cobra.Command {
 	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_GAMES"), "the folder that has marathon/events.ndjson.gz (also LAUREL_GAMES; left out: ../shared/data beside the repository)")
 	root.AddCommand(posts, stream, memory, all, bareCommand(), hubCommand())
 	root.AddCommand(readCommands(o)...)
-	root.AddCommand(trustCommand(o), overloadCommand(o))
+	root.AddCommand(trustCommand(o), overloadCommand(o), boardsCommand(o))
 	return root
 }
 

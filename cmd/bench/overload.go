@@ -29,10 +29,10 @@ func overloadCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "overload",
 		Short: "What is left of the goodput where several times more is posted than the frontends can take",
-		Long: `First the capacity is found: --peaks connections, each posting one event after another. Then posts are due at --factors times that rate, whatever was answered,
-over --connections connections, once alone and once beside --read-rate reads/s. A post for which no connection is free when it is due counts as offered, and as
+		Long: `Posts are due at --factors times the capacity, whatever was answered, over --connections connections, once alone and once beside --read-rate reads/s. Before each the
+capacity is found anew, because it falls while the store fills: --peaks connections, each posting one event after another. A post for which no connection is free when it is due counts as offered, and as
 nothing else. Goodput is what was acked within --deadline of when it was due. Refused posts go again when the next one is due on that connection, without
-the second that Retry-After asks for: the clients are rude. In the end the store's last_seq of every source must be the number of acked events.
+the time that Retry-After asks for: the clients are rude. In the end the store's last_seq of every source must be the number of acked events.
 
 With --pin the servers share all cores but the last, and the generator has that one: else it would take from them what it measures.`,
 		Args: cobra.NoArgs,
@@ -41,7 +41,7 @@ With --pin the servers share all cores but the last, and the generator has that 
 				return err
 			}
 			o.systems = []string{laurelName}
-			steps := time.Duration(len(v.peaks) + 2*len(v.factors))
+			steps := time.Duration((len(v.peaks) + 1) * 2 * len(v.factors))
 			return o.bounded(c, 2*steps*(o.settle+o.warmup+o.duration+floodPatience)+time.Minute, func(b *bench, ctx context.Context) error { return b.overload(ctx, v) })
 		},
 	}
@@ -106,46 +106,52 @@ func (b *bench) overload(ctx context.Context, v *overload) error {
 			return err
 		}
 	}
-	steps, peak, err := b.overloadSteps(ctx, g, v)
+	steps, err := b.overloadSteps(ctx, g, v)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.out, "\n%s\n\nCapacity: %s events/s\n\n%s\n%s", machine, thousands(peak), overloadTable(steps, peak), overloadVerdict(steps, peak))
+	fmt.Fprintf(b.out, "\n%s\n\n%s\n%s", machine, overloadTable(steps), overloadVerdict(steps))
 	return nil
 }
 
-// overloadSteps finds the capacity and offers more.
-func (b *bench) overloadSteps(ctx context.Context, g *frontends, v *overload) (steps []*step, peak float64, err error) {
+// overloadSteps finds the capacity and offers more, for each factor anew.
+func (b *bench) overloadSteps(ctx context.Context, g *frontends, v *overload) (steps []*step, err error) {
 	f, err := newFlood(v.deadline)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	defer f.close()
 	posts, reads, err := v.seat(ctx, g, f)
 	if err != nil {
-		return nil, 0, err
-	}
-	for _, n := range v.peaks {
-		s, err := b.overloadStep(ctx, g, f, fmt.Sprintf("%d in turn", n), posts, reads, func(s span) { posts.inTurn(n, s); reads.offer(0, s) })
-		if err != nil {
-			return nil, 0, err
-		}
-		steps, peak = append(steps, s), max(peak, s.goodput())
+		return nil, err
 	}
 	for _, beside := range []float64{0, v.readRate}[:min(2, 1+int(v.readRate))] {
 		for _, x := range v.factors {
+			var found []*step
+			peak := 0.0
+			for _, n := range v.peaks {
+				s, err := b.overloadStep(ctx, g, f, fmt.Sprintf("%d in turn", n), posts, reads, func(s span) { posts.inTurn(n, s); reads.offer(0, s) })
+				if err != nil {
+					return nil, err
+				}
+				found, peak = append(found, s), max(peak, s.goodput())
+			}
 			name := strconv.FormatFloat(x, 'g', 3, 64) + "x"
 			if beside > 0 {
 				name += " beside reads"
 			}
 			s, err := b.overloadStep(ctx, g, f, name, posts, reads, func(s span) { posts.offer(x*peak, s); reads.offer(beside, s) })
 			if err != nil {
-				return nil, 0, err
+				return nil, err
 			}
-			steps = append(steps, s)
+			found = append(found, s)
+			for _, s := range found {
+				s.peak = peak
+			}
+			steps = append(steps, found...)
 		}
 	}
-	return steps, peak, v.verify(ctx, g, posts)
+	return steps, v.verify(ctx, g, posts)
 }
 
 func (b *bench) overloadStep(ctx context.Context, g *frontends, f *flood, name string, posts, reads *crowd, begin func(span)) (*step, error) {

@@ -75,16 +75,16 @@ func TestAFloodThatFindsNoConnectionFreeOffersAllTheSame(t *testing.T) {
 func TestOverloadTellsWhatWasNotKept(t *testing.T) {
 	now := time.Now()
 	s := span{now, now.Add(time.Second)}
-	bad := &step{name: "5x", posts: newTally(s), reads: newTally(s), took: time.Second, epochs: 1}
+	bad := &step{name: "5x", posts: newTally(s), reads: newTally(s), took: time.Second, epochs: 1, peak: 100}
 	bad.posts.offered, bad.posts.good, bad.posts.bare = 500, 79, 2
-	good := &step{name: "1x", posts: newTally(s), reads: newTally(s), took: time.Second}
+	good := &step{name: "1x", posts: newTally(s), reads: newTally(s), took: time.Second, peak: 100}
 	good.posts.offered, good.posts.good = 100, 81
-	got := overloadVerdict([]*step{good, bad}, 100)
+	got := overloadVerdict([]*step{good, bad})
 	want := "1x: kept\n5x: goodput is 79 % of the peak; 1 masters were elected; 2 were refused without Retry-After\n"
 	if got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
-	if table := overloadTable([]*step{good, bad}, 100); strings.Count(table, "\n") != 4 {
+	if table := overloadTable([]*step{good, bad}); strings.Count(table, "\n") != 4 {
 		t.Errorf("got %s", table)
 	}
 }
@@ -92,16 +92,19 @@ func TestOverloadTellsWhatWasNotKept(t *testing.T) {
 func TestThreeRealFrontendsLoseNothingInAnOverload(t *testing.T) {
 	b, g := realFrontends(t)
 	v := &overload{connections: 60, readers: 20, factors: []float64{2}, peaks: []int{4}, readRate: 500, deadline: 2 * time.Second, to: toAll}
-	steps, peak, err := b.overloadSteps(t.Context(), g, v)
-	if err != nil || len(steps) != 3 || peak == 0 {
-		t.Fatalf("%d steps, %.0f events/s: %v", len(steps), peak, err)
+	steps, err := b.overloadSteps(t.Context(), g, v)
+	if err != nil || len(steps) != 4 {
+		t.Fatalf("%d steps: %v", len(steps), err)
 	}
-	for _, s := range steps[1:] {
+	for _, s := range steps {
+		if s.peak <= 0 || s.name == "4 in turn" && s.peak != s.goodput() {
+			t.Errorf("got %s at a peak of %.0f events/s", s, s.peak)
+		}
 		if s.posts.good == 0 || s.posts.lost != 0 || s.posts.bare+s.reads.bare != 0 {
 			t.Errorf("got %s", s)
 		}
 	}
-	if r := steps[2].reads; r.good == 0 {
+	if r := steps[3].reads; r.good == 0 {
 		t.Errorf("no read was answered: %+v", r)
 	}
 }

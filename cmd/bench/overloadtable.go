@@ -13,7 +13,8 @@ type step struct {
 	posts, reads *tally
 	took         time.Duration
 	cores        cores
-	epochs       uint64 // masters that came to serve meanwhile
+	epochs       uint64  // masters that came to serve meanwhile
+	peak         float64 // goodput at the capacity that was found before
 }
 
 func (s *step) goodput() float64 { return float64(s.posts.good) / s.took.Seconds() }
@@ -28,16 +29,16 @@ func (s *step) worst() float64 {
 }
 
 func (s *step) String() string {
-	return strings.Join(slices.Delete(s.row(1), 4, 5), "  ") // the peak is not known yet
+	return strings.Join(slices.Delete(s.row(), 4, 5), "  ") // the peak is not known yet
 }
 
 var overloadHead = []string{"load", "offered/s", "no connection free/s", "**goodput/s**", "of the peak", "worst second", "429/s", "503/s", "without Retry-After", "late/s", "never answered",
 	"p50 ms", "p99 ms", "reads offered/s", "answered in time/s", "503/s", "late/s", "masters elected", coresHead, "goodput a server-core-second", "generator late by ms"}
 
-func (s *step) row(peak float64) []string {
+func (s *step) row() []string {
 	per := func(n int) string { return thousands(float64(n) / s.took.Seconds()) }
 	p, r := s.posts, s.reads
-	row := []string{s.name, per(p.offered), per(p.offered - p.sent), "**" + thousands(s.goodput()) + "**", fmt.Sprintf("%.2f", s.goodput()/peak), thousands(s.worst()),
+	row := []string{s.name, per(p.offered), per(p.offered - p.sent), "**" + thousands(s.goodput()) + "**", fmt.Sprintf("%.2f", s.goodput()/s.peak), thousands(s.worst()),
 		per(p.refused[429]), per(p.refused[503]), fmt.Sprint(p.bare + r.bare), per(p.late), fmt.Sprint(p.lost), micros(p.hist.ValueAtQuantile(50)), micros(p.hist.ValueAtQuantile(99))}
 	if r.offered > 0 {
 		row = append(row, per(r.offered), per(r.good), per(r.refused[503]), per(r.late))
@@ -49,21 +50,21 @@ func (s *step) row(peak float64) []string {
 
 func micros(n int64) string { return millis(time.Duration(n) * time.Microsecond) }
 
-func overloadTable(steps []*step, peak float64) string {
+func overloadTable(steps []*step) string {
 	var rows [][]string
 	for _, s := range steps {
-		rows = append(rows, s.row(peak))
+		rows = append(rows, s.row())
 	}
 	return markdown(overloadHead, rows)
 }
 
 // overloadVerdict tells which steps keep what is promised of an overload.
-func overloadVerdict(steps []*step, peak float64) string {
+func overloadVerdict(steps []*step) string {
 	var b strings.Builder
 	for _, s := range steps {
 		var broken []string
-		if s.goodput() < 0.8*peak && float64(s.posts.offered) >= 0.95*peak*s.took.Seconds() {
-			broken = append(broken, fmt.Sprintf("goodput is %.0f %% of the peak", 100*s.goodput()/peak))
+		if s.goodput() < 0.8*s.peak && float64(s.posts.offered) >= 0.95*s.peak*s.took.Seconds() {
+			broken = append(broken, fmt.Sprintf("goodput is %.0f %% of the peak", 100*s.goodput()/s.peak))
 		}
 		if s.epochs > 0 {
 			broken = append(broken, fmt.Sprintf("%d masters were elected", s.epochs))

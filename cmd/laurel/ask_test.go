@@ -48,26 +48,29 @@ func refuses(status int, code, detail string) http.HandlerFunc {
 
 func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 	for typed, want := range map[string]string{
-		"scores":                                           "GET /v1/scores text/plain",
-		"scores OG50BC/CUR-M-GPA-01":                       "GET /v1/scores/OG50BC/CUR-M-GPA-01 text/plain",
-		"scores OG50BC/CUR-M-GPA-01 --json":                "GET /v1/scores/OG50BC/CUR-M-GPA-01 application/json",
-		"scores --competition A --limit 5":                 "GET /v1/scores?competition=A&limit=5 text/plain",
-		"scores --sport s --status RUNNING":                "GET /v1/scores?sport=s&status=RUNNING text/plain",
-		"scores --competitor GAU --after x":                "GET /v1/scores?after=x&competitor=GAU text/plain",
-		"medals OG50BC":                                    "GET /v1/medals/OG50BC text/plain",
-		"medals OG50BC Britain/of?old":                     "GET /v1/medals/OG50BC/Britain%2Fof%3Fold text/plain",
-		"access":                                           "GET /v1/access text/plain",
-		"access --json":                                    "GET /v1/access application/json",
-		"audit --after 12 --limit 5":                       "GET /v1/audit?after=12&limit=5 text/plain",
-		"access revoke 1f0c":                               "DELETE /v1/access/grants/1f0c application/json",
-		"cluster status":                                   "GET /v1/cluster text/plain",
-		"cluster leave f3":                                 "DELETE /v1/cluster/members/f3 application/json",
-		"cluster leave f3 --force":                         "DELETE /v1/cluster/members/f3?force=true application/json",
-		"cluster transfer":                                 `POST /v1/cluster/transfer application/json {"to":""}`,
-		"cluster mode pull":                                `PUT /v1/cluster/cache application/json {"mode":"pull"}`,
-		"cluster mode push":                                `PUT /v1/cluster/cache application/json {"mode":"push"}`,
-		"cluster transfer f2":                              `POST /v1/cluster/transfer application/json {"to":"f2"}`,
-		"cluster join --id f4 --peer p:1 --url http://h:2": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
+		"scores":                                      "GET /v1/scores text/plain",
+		"scores OG50BC/CUR-M-GPA-01":                  "GET /v1/scores/OG50BC/CUR-M-GPA-01 text/plain",
+		"scores OG50BC/CUR-M-GPA-01 --json":           "GET /v1/scores/OG50BC/CUR-M-GPA-01 application/json",
+		"scores --competition A --limit 5":            "GET /v1/scores?competition=A&limit=5 text/plain",
+		"scores --sport s --status RUNNING":           "GET /v1/scores?sport=s&status=RUNNING text/plain",
+		"scores --competitor GAU --after x":           "GET /v1/scores?after=x&competitor=GAU text/plain",
+		"medals OG50BC":                               "GET /v1/medals/OG50BC text/plain",
+		"medals OG50BC Britain/of?old":                "GET /v1/medals/OG50BC/Britain%2Fof%3Fold text/plain",
+		"leaderboard OG50BC/MAR":                      "GET /v1/leaderboard/OG50BC/MAR text/plain",
+		"leaderboard OG50BC/MAR --json --around 2888": "GET /v1/leaderboard/OG50BC/MAR?around=2888 application/json",
+		"leaderboard A/1 --split 10km --category W --limit 5 --after 1.5,7": "GET /v1/leaderboard/A/1?after=1.5%2C7&category=W&limit=5&split=10km text/plain",
+		"access":                     "GET /v1/access text/plain",
+		"access --json":              "GET /v1/access application/json",
+		"audit --after 12 --limit 5": "GET /v1/audit?after=12&limit=5 text/plain",
+		"access revoke 1f0c":         "DELETE /v1/access/grants/1f0c application/json",
+		"cluster status":             "GET /v1/cluster text/plain",
+		"cluster leave f3":           "DELETE /v1/cluster/members/f3 application/json",
+		"cluster leave f3 --force":   "DELETE /v1/cluster/members/f3?force=true application/json",
+		"cluster transfer":           `POST /v1/cluster/transfer application/json {"to":""}`,
+		"cluster mode pull":          `PUT /v1/cluster/cache application/json {"mode":"pull"}`,
+		"cluster mode push":          `PUT /v1/cluster/cache application/json {"mode":"push"}`,
+		"cluster transfer f2":        `POST /v1/cluster/transfer application/json {"to":"f2"}`,
+		"cluster join --id f4 --peer p:1 --url http://h:2":               `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2 --voter=false": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":false,"instance":""}`,
 	} {
 		t.Run(typed, func(t *testing.T) {
@@ -84,7 +87,7 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 
 func TestWrongUsageAsksNothing(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
-	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
+	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard", "leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
 		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}

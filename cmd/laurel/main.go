@@ -30,6 +30,6 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be r
   laurel cluster status`,
 		Version: command.Version(),
 	}
-	c.AddCommand(newFrontendCommand(), newDemoCommand(), newScoresCommand(), newMedalsCommand(), newVerifyCommand(), newWatchCommand(), newClientCommand(), newClusterCommand(), newStopCommand(), newUpCommand(), newAccessCommand(), newAuditCommand())
+	c.AddCommand(newFrontendCommand(), newDemoCommand(), newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newVerifyCommand(), newWatchCommand(), newClientCommand(), newClusterCommand(), newStopCommand(), newUpCommand(), newAccessCommand(), newAuditCommand())
 	return c
 }

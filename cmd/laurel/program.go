@@ -62,6 +62,7 @@ func startFrontend(addr string, o cluster.Options, t *trusting, public httpapi.O
 	}
 	started.Store(member)
 	public.Secure, public.Logger, public.Registerer, public.Gatherer = o.Identity != nil, o.Logger, registry, registry
+	public.Verifier = member.Verifier()
 	api := httpapi.New(group{member}, public)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), questions(api))
 	f := &frontend{member: member, api: api, server: api.Front(), served: make(chan error, 1), url: o.URL, log: o.Logger}
@@ -99,9 +100,15 @@ func narrow(ask httpapi.Ask) cluster.Ask {
 
 // questions are what the members poll each other for.
 func questions(api *httpapi.API) cluster.Questions {
-	return func(key string) (cluster.Ask, error) {
-		ask, err := api.Question(key)
-		return narrow(ask), err
+	return func(key string) (cluster.Question, error) {
+		q, err := api.Question(key)
+		switch {
+		case err != nil:
+			return cluster.Question{}, err
+		case q.Board != nil:
+			return cluster.Question{Board: (*cluster.BoardQuestion)(q.Board)}, nil
+		}
+		return cluster.Question{Ask: narrow(q.Ask)}, nil
 	}
 }
 

@@ -133,7 +133,7 @@ func TestWhatIsPushedIsWhatWouldBeLoadedByteForByte(t *testing.T) {
 			}
 			var loaded []byte
 			if _, _, err := (group{all[0].member}).Stale(func(v httpapi.Records) (err error) {
-				loaded, _, err = ask(v)
+				loaded, _, err = ask.Ask(v)
 				return err
 			}); err != nil {
 				t.Fatal(err)

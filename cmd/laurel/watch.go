@@ -16,7 +16,7 @@ func newWatchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [CONTEST...]",
 		Short: "Show scores and medals as they change",
-		Long: `Shows contests, medal tables and timelines, and every change of them, until Ctrl-C: on a terminal as a table in which what has changed
+		Long: `Shows contests, medal tables, timelines and parts of leaderboards, and every change of them, until Ctrl-C: on a terminal as a table in which what has changed
 stands out for a moment; elsewhere as one line for each change, with what happens to the connection on standard error.
 
 Without a contest or a flag that chooses, it shows everything. When the frontend dies it goes on at another, and goes home when the first
@@ -24,7 +24,8 @@ is back; no change is left out. It gives up only if no frontend is reached at th
 		Example: `  laurel watch
   laurel watch OG50BC/CUR-M-GPA-01 --timeline OG50BC/CUR-M-GPA-01
   laurel watch --competition OG50BC
-  laurel watch --medals OG50BC --json | jq .data.rows`,
+  laurel watch --medals OG50BC --json | jq .data.rows
+  laurel watch --leaderboard OG50BC/ATH-M-MAR --split 10km --around 2888 --limit 7`,
 	}
 	var w client.Watching
 	var asJSON bool
@@ -32,12 +33,20 @@ is back; no change is left out. It gives up only if no frontend is reached at th
 	flags.StringSliceVar(&w.Competitions, "competition", nil, "all contests and the medal table of this `COMPETITION`; may be repeated")
 	flags.StringSliceVar(&w.Medals, "medals", nil, "the medal table of this `COMPETITION`; may be repeated")
 	flags.StringSliceVar(&w.Timelines, "timeline", nil, "every event of this `CONTEST`; may be repeated")
+	flags.StringSliceVar(&w.Leaderboards, "leaderboard", nil, "a part of the leaderboard of this `CONTEST`; may be repeated")
+	flags.StringVar(&w.Part.Split, "split", "", "of the leaderboards; without it the one that the contest shows")
+	flags.StringVar(&w.Part.Category, "category", "", "of the leaderboards: only marks of this category, with ranks within it")
+	flags.StringVar(&w.Part.Around, "around", "", "of the leaderboards: the `competitor` to have in the middle; without it the first rows are shown")
+	flags.IntVar(&w.Part.Limit, "limit", 0, "of the leaderboards: how many rows; 0 leaves it to the frontend")
 	flags.StringVar(&w.Home, "home", "", "the `ID` of the frontend to be at; left out, the one with the least load")
 	flags.BoolVar(&asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
-	command.NoVariables(flags, "competition", "medals", "timeline", "home", "json")
+	command.NoVariables(flags, "competition", "medals", "timeline", "leaderboard", "split", "category", "around", "limit", "home", "json")
 	to := command.AddRequest(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		w.Contests = args
+		if len(w.Leaderboards) == 0 && w.Part != (client.BoardPart{}) {
+			return command.Usagef("--split, --category, --around and --limit choose a part of a leaderboard; name it with --leaderboard")
+		}
 		c, err := to.Client()
 		if err != nil {
 			return err

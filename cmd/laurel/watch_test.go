@@ -109,6 +109,39 @@ func TestWatchAsksForWhatIsTyped(t *testing.T) {
 	}
 }
 
+func TestWatchFollowsAPartOfALeaderboard(t *testing.T) {
+	g, c := openGames(t, 1)
+	race := func(events ...score.Event) {
+		t.Helper()
+		for i := range events {
+			events[i].ContestID = aRace
+		}
+		if _, err := c.Post(t.Context(), events); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mark := func(competitor string, seconds int64) score.Event {
+		d := score.Points(seconds)
+		return score.Event{Type: score.TypeResultSet, Data: &score.ResultSet{Competitor: competitor, Split: "10km", Mark: &d, Category: "W"}}
+	}
+	race(score.Event{Type: score.TypeContestDefine, Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME", Splits: []string{"10km", "finish"}}},
+		score.Event{Type: score.TypeContestStatus, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+		mark("7", 2000), mark("8", 2100), mark("9", 2200))
+	w := start(t, "watch", "--leaderboard", aRace, "--split", "10km", "--category", "W", "--around", "9", "--limit", "2", "--to", g.Frontends[0].URL)
+	w.out.says(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
+	race(mark("9", 2050))
+	w.out.says(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
+	w.end()
+	<-w.code
+	want := "GET f1 /v1/watch?around=9&category=W&home=f1&leaderboard=OG50BC%2FATH-M-MAR&limit=2&split=10km"
+	if got := g.Requests(); !slices.Contains(got, want) {
+		t.Errorf("asked %q; want %q", got, want)
+	}
+	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != command.ExitUsage || !strings.Contains(errs, "--leaderboard") {
+		t.Errorf("without a leaderboard the exit code is %d, stderr %q", code, errs)
+	}
+}
+
 func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()

@@ -49,6 +49,8 @@ type conn struct {
 	handed    bool
 	// The deadlines that are set. They are made longer than they need be, so that not every request has to set them anew.
 	readBy, writeBy time.Time
+	// welcome is when the client may come again, if it was asked to wait.
+	welcome time.Time
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -62,6 +64,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) closeIdle() {
 	if c.state.CompareAndSwap(idle, closed) {
 		c.Conn.Close()
+		c.cancel()
 	}
 }
 
@@ -140,6 +143,7 @@ func (c *conn) answer(size int) bool {
 	if post && !c.flush() {
 		return false
 	}
+	c.request.Early = !c.welcome.IsZero() && time.Now().Before(c.welcome)
 	before := len(c.out)
 	out, ok := c.server.hot.Answer(c.ctx, c.out, &c.request)
 	if !ok {
@@ -154,17 +158,25 @@ func (c *conn) answer(size int) bool {
 		c.flush()
 		return false
 	}
+	c.welcome = time.Time{}
+	if c.request.Wait > 0 {
+		c.welcome = time.Now().Add(c.request.Wait)
+	}
 	if c.request.Pause > 0 {
 		return c.flush() && c.pause(c.request.Pause)
 	}
 	return len(out) < maxAnswers || c.flush()
 }
 
-// pause waits before the next request is read. False: the server is closed.
+// pause waits before the next request is read. False: the server is closed or shut down, which does not wait for those who are made to wait.
 func (c *conn) pause(d time.Duration) bool {
+	c.state.Store(idle)
+	if c.server.closing.Load() {
+		return false
+	}
 	select {
 	case <-time.After(d):
-		return true
+		return c.state.CompareAndSwap(idle, busy)
 	case <-c.ctx.Done():
 		return false
 	}

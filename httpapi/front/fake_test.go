@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// fake answers POST /echo with the body, and GET /hot; POST /wait waits. What net/http answers has the field By.
+// fake answers POST /echo with the body, and GET /hot; POST /wait waits, and POST /busy asks its client to wait. What net/http answers has the field By.
 type fake struct {
 	begun, release chan struct{}
 	log            safeBuffer
@@ -31,6 +31,12 @@ func (f *fake) Answer(ctx context.Context, dst []byte, r *Request) ([]byte, bool
 		body = []byte("hot")
 	case r.Method == "GET" && path == "/large":
 		body = bytes.Repeat([]byte("x"), 100<<10)
+	case path == "/busy":
+		body = []byte("in time")
+		if r.Early {
+			body = []byte("early")
+		}
+		r.Pause, r.Wait = 1500*time.Millisecond, 2*time.Second
 	case path == "/panic":
 		panic("on purpose")
 	case path == "/gone":

@@ -19,6 +19,10 @@ type Request struct {
 	Peer *Peer
 	// Pause may be set by the Handler: for so long the connection is not read after the answer. Who asks too much is slowed down by it.
 	Pause time.Duration
+	// Wait may be set by the Handler: for so long its answer asks the client to wait, which may be longer than Pause.
+	Wait time.Duration
+	// Early tells that the client was asked to wait by the answer before, and did not.
+	Early bool
 
 	length  int
 	seen    uint

@@ -15,53 +15,6 @@ import (
 	"laurel/cache"
 )
 
-// Subjects are what a watcher watches. Everything is all contests and medal tables.
-type Subjects struct {
-	Contests     []string
-	Competitions []string // all their contests and their medal tables
-	Medals       []string // competitions
-	Timelines    []string // contests
-	Everything   bool
-}
-
-// topics are the names of records and timelines that are watched by their names.
-func (s *Subjects) topics() []string {
-	var names []string
-	for _, id := range s.Contests {
-		names = append(names, cache.ScoreKey(id))
-	}
-	for _, competition := range s.Medals {
-		names = append(names, cache.MedalsKey(competition))
-	}
-	for _, id := range s.Timelines {
-		names = append(names, cache.TimelineTag(id))
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-func (s *Subjects) groups() []string {
-	if s.Everything {
-		return []string{""}
-	}
-	return s.Competitions
-}
-
-// key is the same for those who watch the same.
-func (s *Subjects) key() string {
-	return strings.Join(s.topics(), "\n") + "\n\n" + strings.Join(s.groups(), "\n")
-}
-
-// names tells whether a record is watched by its name; a group that it is in must not count twice.
-func (s *Subjects) names(key string) bool {
-	id, isScore := strings.CutPrefix(key, "scores/")
-	if isScore {
-		return slices.Contains(s.Contests, id)
-	}
-	competition, isMedals := strings.CutPrefix(key, "medals/")
-	return isMedals && slices.Contains(s.Medals, competition)
-}
-
 // maxSnapshot bounds the records of a watcher's beginning.
 const maxSnapshot = 10_000
 
@@ -72,7 +25,8 @@ var ErrTooMuch = fmt.Errorf("more than %d records", maxSnapshot)
 const catchUp = 2 * time.Second
 
 // Begin begins a stream: from now on the watcher misses nothing. It gives what is to be sent first: all that is watched, or, where lastID says what
-// the watcher has already, what has changed since. Start or End must follow. Errors are the store's, ErrFull and ErrTooMuch.
+// the watcher has already, what has changed since. Start or End must follow. Errors are the store's, ErrFull,
+// ErrWindows and ErrTooMuch.
 func (h *Hub) Begin(ctx context.Context, s Subjects, lastID, home string) (w *Watcher, first []byte, err error) {
 	if h.count.Add(1) > MaxWatchers {
 		h.count.Add(-1)
@@ -83,7 +37,10 @@ func (h *Hub) Begin(ctx context.Context, s Subjects, lastID, home string) (w *Wa
 		resumes = h.awaitCut(ctx, since.events)
 	}
 	w = &Watcher{Home: home, subjects: s, id: h.id, queued: true}
-	h.join(w)
+	if err := h.join(w); err != nil {
+		h.count.Add(-1)
+		return nil, nil, err
+	}
 	defer func() {
 		if err != nil {
 			h.End(w)
@@ -129,9 +86,12 @@ func (h *Hub) awaitCut(ctx context.Context, revision uint64) bool {
 }
 
 // join makes w a watcher. What it has from its beginning must be at least all that is on its way now to those who watched before.
-func (h *Hub) join(w *Watcher) {
+func (h *Hub) join(w *Watcher) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.joinBoards(w); err != nil {
+		return err
+	}
 	h.turn = (h.turn + 1) % beatTurns
 	w.turn, w.begun, w.has, w.sent, w.cut = h.turn, h.carrying, h.carrying, h.carrying, h.carrying
 	w.writers = h.writers
@@ -150,6 +110,7 @@ func (h *Hub) join(w *Watcher) {
 		}
 		h.groups[group][w] = struct{}{}
 	}
+	return nil
 }
 
 // End forgets a watcher. It may be called again.
@@ -170,6 +131,7 @@ func (h *Hub) End(w *Watcher) {
 			}
 		}
 	}
+	h.endBoards(w)
 	for _, group := range w.subjects.groups() {
 		delete(h.groups[group], w)
 		if len(h.groups[group]) == 0 {
@@ -230,11 +192,15 @@ func (h *Hub) fresh(ctx context.Context, w *Watcher) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	first := append(encode("snapshot", body), "id: "...)
+	windows, err := h.beginBoards(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	first := append(closeSnapshot(encodeOpen("snapshot", body), windows), "id: "...)
 	return append(h.id(first, mark{w.begun, w.begun}), "\n\n"...), nil
 }
 
-// snapshot is everything that w watches: records at least, and events exactly, as of the revision.
+// snapshot is everything that w watches but windows, which closeSnapshot appends: records at least, and events exactly, as of the revision.
 func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) ([]byte, error) {
 	keys, entries, err := h.records(ctx, w)
 	if err != nil {
@@ -268,7 +234,6 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) ([]byte
 		b.Write(bytes.Join(part.list, []byte(",")))
 		b.WriteByte(']')
 	}
-	b.WriteByte('}')
 	return b.Bytes(), nil
 }
 
@@ -296,6 +261,13 @@ func (h *Hub) since(ctx context.Context, w *Watcher, had mark) ([]byte, error) {
 		}
 	}
 	slices.SortStableFunc(frames, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
+	windows, err := h.beginBoards(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range windows {
+		frames = append(frames, s.whole)
+	}
 	b := make([]byte, 0, 1024)
 	for i, f := range frames {
 		b = append(b, f.bytes...)

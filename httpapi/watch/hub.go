@@ -17,31 +17,6 @@ import (
 	"laurel/score"
 )
 
-// Event is one event of a timeline, as JSON.
-type Event struct {
-	Revision uint64
-	Body     []byte
-}
-
-// Store is what the hub needs of the frontend. What it gives is what anybody may see at the time; an error says that this frontend cannot tell now.
-type Store interface {
-	// ID names the store: revisions of two stores have nothing in common.
-	ID() string
-	// Record is the answer to a record's key; its Body is nil if there is no such record.
-	Record(ctx context.Context, key string) (*cache.Entry, error)
-	// Events are a contest's events behind a revision, in order. There are more if they reach limit.
-	Events(ctx context.Context, contestID string, after uint64, limit int) ([]Event, error)
-	// Keys are the keys of a competition's records, or of all for "".
-	Keys(ctx context.Context, competition string) ([]string, error)
-	// Ordered tells whether Record and Events have everything up to the feed's revision. In pull mode each answer has its own age: then an id
-	// cannot say what its watcher has.
-	Ordered() bool
-	// Feed tells what has changed. The hub is its one taker.
-	Feed() *cache.Feed
-	// Beat is the data of a heartbeat; nil while this frontend cannot tell what is true. Then there is none, and watchers go elsewhere.
-	Beat(revision uint64) []byte
-}
-
 const (
 	// MaxWatchers is how many a hub takes.
 	MaxWatchers = 12_000
@@ -77,8 +52,13 @@ type Hub struct {
 	topics   map[string]*topic
 	groups   map[string]map[*Watcher]struct{} // of a competition, or of everything: ""
 	watchers [beatTurns]map[*Watcher]struct{}
+	boards   map[string]*board // by contest
+	windows  map[Window]*window
+	rows     int // of all windows
+	paced    time.Time
 	count    atomic.Int64
-	turn     int // at which the next watcher is put
+	looks    atomic.Uint64 // a clock of the looks at windows
+	turn     int           // at which the next watcher is put
 }
 
 // topic is a record or a timeline that somebody watches by its name.
@@ -88,7 +68,8 @@ type topic struct {
 
 // New makes a hub; Close ends it.
 func New(s Store, writers int) *Hub {
-	h := &Hub{store: s, moved: make(chan struct{}), topics: map[string]*topic{}, groups: map[string]map[*Watcher]struct{}{}}
+	h := &Hub{store: s, moved: make(chan struct{}), topics: map[string]*topic{}, groups: map[string]map[*Watcher]struct{}{},
+		boards: map[string]*board{}, windows: map[Window]*window{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for i := range h.watchers {
 		h.watchers[i] = map[*Watcher]struct{}{}
@@ -132,6 +113,7 @@ func (h *Hub) run() {
 		case <-retry.C:
 		}
 		c := feed.Take()
+		h.stirBoards(c.Names, c.All)
 		c.Names, c.All, c.Revision = append(c.Names, left.Names...), c.All || left.All, max(c.Revision, left.Revision)
 		left = cache.Changed{}
 		if err := h.carry(c); err != nil {
@@ -358,7 +340,7 @@ func (h *Hub) restart(ctx context.Context, changes []*change, cut uint64) error 
 				if err != nil {
 					return err
 				}
-				frames[what] = &frame{name: "snapshot", revision: cut, bytes: encode("snapshot", body)}
+				frames[what] = &frame{name: "snapshot", open: true, revision: cut, bytes: encodeOpen("snapshot", body)}
 			}
 			w.restart(frames[what], cut)
 		}
@@ -375,6 +357,10 @@ func (h *Hub) beat() {
 		case <-h.ctx.Done():
 			return
 		case <-tick.C:
+		}
+		if turn == 0 && !h.store.Ordered() {
+			// An answer that nobody asks for is not polled for ever, and that there is none of a board may not be polled at all.
+			h.stirBoards(nil, true)
 		}
 		h.mu.Lock()
 		cut := h.cut

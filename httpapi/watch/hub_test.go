@@ -2,10 +2,12 @@ package watch
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"strconv"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/score/ranking"
 )
 
 // shop is a store of counters: contest C/n has as its score how often it was changed, and each change is an event of its timeline.
@@ -25,11 +28,12 @@ type shop struct {
 	mu       sync.Mutex
 	revision uint64
 	changed  map[string][]uint64 // the revisions of a contest's events
+	races    map[string]*race
 	broken   bool
 }
 
 func newShop() *shop {
-	s := &shop{feed: cache.NewFeed(), changed: map[string][]uint64{}}
+	s := &shop{feed: cache.NewFeed(), changed: map[string][]uint64{}, races: map[string]*race{}}
 	s.feed.Tell(nil, true, 0)
 	return s
 }
@@ -37,27 +41,25 @@ func newShop() *shop {
 // change changes contests and lets the feed know.
 func (s *shop) change(ids ...string) uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock() // the feed is told in the order of revisions
 	var names []string
 	for _, id := range ids {
 		s.revision++
 		s.changed[id] = append(s.changed[id], s.revision)
 		names = append(names, cache.ScoreKey(id), cache.TimelineTag(id))
 	}
-	revision := s.revision
-	s.mu.Unlock()
-	s.feed.Tell(names, false, revision)
-	return revision
+	s.feed.Tell(names, false, s.revision)
+	return s.revision
 }
 
 // remove undoes a contest's definition.
 func (s *shop) remove(id string) uint64 {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.revision++
-	revision := s.revision
 	delete(s.changed, id)
-	s.mu.Unlock()
-	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, revision)
-	return revision
+	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
+	return s.revision
 }
 
 var errAway = errors.New("away")
@@ -112,6 +114,9 @@ func (s *shop) Keys(_ context.Context, competition string) (keys []string, err e
 type got struct {
 	event, id string
 	data      struct {
+		told
+		Leaderboards []told `json:"leaderboards"`
+
 		Contest  string `json:"contest_id"`
 		Result   int    `json:"result"`
 		Revision uint64 `json:"revision"`
@@ -128,7 +133,7 @@ type got struct {
 
 // client is the other end of a stream.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 	w    *Watcher
@@ -137,7 +142,7 @@ type client struct {
 const patient = 20 * time.Second
 
 // watch begins a stream over a real connection.
-func watch(t *testing.T, h *Hub, s Subjects, lastID string) *client {
+func watch(t testing.TB, h *Hub, s Subjects, lastID string) *client {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -152,16 +157,19 @@ func watch(t *testing.T, h *Hub, s Subjects, lastID string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return watchOn(t, h, s, lastID, conn, server)
+}
+
+// watchOn begins a stream over a connection, of which the second end is the hub's.
+func watchOn(t testing.TB, h *Hub, s Subjects, lastID string, conn, server net.Conn) *client {
+	t.Helper()
 	w, first, err := h.Begin(context.Background(), s, lastID, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := server.Write(first); err != nil {
-		t.Fatal(err)
-	}
 	h.Start(w, server)
 	t.Cleanup(func() { conn.Close() })
-	return &client{t: t, conn: conn, r: bufio.NewReader(conn), w: w}
+	return &client{t: t, conn: conn, r: bufio.NewReader(io.MultiReader(bytes.NewReader(first), conn)), w: w}
 }
 
 // next is the next event that is no heartbeat.
@@ -182,6 +190,7 @@ func (c *client) next() (g got, err error) {
 			if err := json.Unmarshal([]byte(value), &g.data); err != nil {
 				return g, err
 			}
+			g.data.told.Contest, g.data.told.Revision = g.data.Contest, g.data.Revision
 		case "":
 			if g.event != "heartbeat" {
 				return g, nil
@@ -368,6 +377,10 @@ func (e *elsewhere) Events(ctx context.Context, id string, after uint64, limit i
 	return e.same.Events(ctx, id, after, limit)
 }
 
+func (e *elsewhere) Board(ctx context.Context, w *Window) (ranking.Page, uint64, error) {
+	return e.same.Board(ctx, w)
+}
+
 func TestAnIDOfAnotherStoreGetsASnapshot(t *testing.T) {
 	s := newShop()
 	s.change("C/1")
@@ -414,12 +427,12 @@ func TestASlowWatcherGetsTheLatestRecordAndEveryEventOfATimeline(t *testing.T) {
 }
 
 // carried waits until the hub has carried a revision. Who begins before gets it in the snapshot, and once more.
-func carried(t *testing.T, h *Hub, revision uint64) {
+func carried(t testing.TB, h *Hub, revision uint64) {
 	t.Helper()
 	waitFor(t, "it is carried", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return h.cut >= revision })
 }
 
-func waitFor(t *testing.T, what string, there func() bool) {
+func waitFor(t testing.TB, what string, there func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patient); !there(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

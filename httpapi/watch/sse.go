@@ -10,19 +10,23 @@ import (
 type frame struct {
 	name     string // a newer frame of the same name takes its place
 	kept     bool   // but not this one's: each event of a timeline is sent
+	open     bool   // it is a snapshot that lacks the watcher's windows and its end
 	revision uint64
 	bytes    []byte
 }
 
 // encode makes the lines of an event. The data is JSON, so it has no line break but the one at its end.
 func encode(event string, data []byte) []byte {
-	data = bytes.TrimRight(data, "\n")
+	return append(encodeOpen(event, bytes.TrimRight(data, "\n")), '\n')
+}
+
+// encodeOpen is encode without the end of the line.
+func encodeOpen(event string, data []byte) []byte {
 	b := make([]byte, 0, len(event)+len(data)+len("event: \ndata: \n"))
 	b = append(b, "event: "...)
 	b = append(b, event...)
 	b = append(b, "\ndata: "...)
-	b = append(b, data...)
-	return append(b, '\n')
+	return append(b, data...)
 }
 
 // mark is what a watcher has: every record as of one revision, and every event of its timelines up to another. The two are the same but in the

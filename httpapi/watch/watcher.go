@@ -33,6 +33,8 @@ type Watcher struct {
 	pending []*frame
 	index   map[string]int // of the pending frames that can be replaced, once they are many
 	kept    int
+	boards  []seen
+	stirred bool   // there may be something new of boards
 	has     uint64 // frames up to here are no news to it: they are in its beginning, or in a later snapshot
 	sent    uint64 // it has everything up to here
 	cut     uint64 // and with what is pending up to here
@@ -117,13 +119,13 @@ func (w *Watcher) find(name string) int {
 // reachLocked notes that with what is pending the watcher has everything up to cut, and hands it to its writer.
 func (w *Watcher) reachLocked(cut uint64) {
 	w.cut = max(w.cut, cut)
-	if !w.queued && !w.closed && len(w.pending) > 0 {
+	if !w.queued && !w.closed && (len(w.pending) > 0 || w.stirred) {
 		w.queued = true
 		w.writers.queue(w)
 	}
 }
 
-// take appends what is pending to b, in the order of revisions, with the id behind it. False: the watcher is closed.
+// take appends what is pending to b, in the order of revisions, then what is new of boards, with the id behind it. False: the watcher is closed.
 func (w *Watcher) take(b []byte) ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -131,8 +133,12 @@ func (w *Watcher) take(b []byte) ([]byte, bool) {
 		return b, false
 	}
 	slices.SortStableFunc(w.pending, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
+	w.boardsLocked()
 	for i, f := range w.pending {
 		b = append(b, f.bytes...)
+		if f.open {
+			b = w.closeSnapshotLocked(b)
+		}
 		switch {
 		case i == len(w.pending)-1:
 			b = append(w.id(append(b, "id: "...), mark{w.cut, w.cut}), '\n')
@@ -154,7 +160,7 @@ func (w *Watcher) take(b []byte) ([]byte, bool) {
 func (w *Watcher) written() (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queued = len(w.pending) > 0 && !w.closed
+	w.queued = (len(w.pending) > 0 || w.stirred) && !w.closed
 	return w.queued
 }
 

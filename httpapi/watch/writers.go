@@ -90,7 +90,10 @@ func (r *writers) run(ctx context.Context) {
 
 // write writes as much as the connection takes at once. What is left a goroutine brings it.
 func (r *writers) write(w *Watcher, b []byte) {
-	n, err := writeNow(w, b)
+	n, err := 0, error(nil)
+	if len(b) > 0 { // of a board there may be nothing new to this watcher
+		n, err = writeNow(w, b)
+	}
 	switch {
 	case err != nil:
 		w.close()

@@ -24,6 +24,7 @@ const (
 type Board struct {
 	scores   map[string]*entry
 	medals   map[string]score.Medals
+	windows  map[string]*window
 	timeline []score.TimelineEvent // the last ones
 
 	connected bool
@@ -44,7 +45,7 @@ type entry struct {
 // Take takes an update in.
 func (b *Board) Take(u client.Update, now time.Time) {
 	if b.scores == nil || u.Anew {
-		b.scores, b.medals, b.timeline, b.revision = map[string]*entry{}, map[string]score.Medals{}, nil, 0
+		b.scores, b.medals, b.windows, b.timeline, b.revision = map[string]*entry{}, map[string]score.Medals{}, map[string]*window{}, nil, 0
 	}
 	switch u.Kind {
 	case client.UpdateConnected:
@@ -66,6 +67,10 @@ func (b *Board) Take(u client.Update, now time.Time) {
 	for _, m := range u.Medals {
 		b.medals[m.Competition] = m
 		b.revision = max(b.revision, m.Revision)
+	}
+	for _, w := range u.Leaderboards {
+		b.windows[w.ContestID] = b.windows[w.ContestID].next(w, now)
+		b.revision = max(b.revision, w.Revision)
 	}
 	for _, e := range u.Timeline {
 		b.timeline = append(b.timeline, e)
@@ -111,14 +116,22 @@ func (b *Board) Lines(width, height int, now time.Time) []string {
 	room := height - 1
 	events := b.eventLines(width, min(room/4, len(b.timeline)))
 	room -= len(events)
-	medals := b.medalLines(width, room/3)
-	if len(b.scores) == 0 {
-		medals = b.medalLines(width, room)
-	}
+	windows := b.windowLines(width, part(room, 2, len(b.scores)+len(b.medals) == 0), now)
+	room -= len(windows)
+	medals := b.medalLines(width, part(room, 3, len(b.scores) == 0))
 	room -= len(medals)
+	lines = append(lines, windows...)
 	lines = append(lines, b.scoreLines(width, room, now)...)
 	lines = append(lines, medals...)
 	return append(lines, events...)
+}
+
+// part is the nth part of the room, or all of it for what is alone.
+func part(room, n int, alone bool) int {
+	if alone {
+		return room
+	}
+	return room / n
 }
 
 // live are the statuses of contests that come first.

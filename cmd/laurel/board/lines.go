@@ -38,6 +38,9 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 		for _, m := range u.Medals {
 			fmt.Fprintln(&text, plain(medals(m)))
 		}
+		for i := range u.Leaderboards {
+			fmt.Fprintln(&text, plain(placed(&u.Leaderboards[i])))
+		}
 		for _, e := range u.Timeline {
 			fmt.Fprintln(&text, event(&e))
 		}
@@ -63,7 +66,7 @@ type line struct {
 }
 
 // PrintJSON writes a line of JSON for each change, heartbeat and change of connection: {"event":"score","data":{..}}, with the data as the frontend
-// sends it. It returns when the watch ends.
+// sends it, but a part of a leaderboard whole. It returns when the watch ends.
 func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {
@@ -83,6 +86,9 @@ func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 		}
 		for _, m := range u.Medals {
 			lines = append(lines, line{"medals", m})
+		}
+		for _, w := range u.Leaderboards {
+			lines = append(lines, line{"leaderboard", w})
 		}
 		for _, e := range u.Timeline {
 			lines = append(lines, line{"timeline", e})

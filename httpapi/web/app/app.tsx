@@ -3,6 +3,7 @@ import { Cluster } from './cluster'
 import { ContestView } from './contest'
 import { headline } from './format'
 import { Help } from './help'
+import type { Leaderboard } from './leaderboard'
 import { MedalTable } from './medals'
 import type { Link, Medals } from './model'
 import { Sprig } from './parts'
@@ -19,6 +20,8 @@ export interface Page {
   linkNow(): Link
   route: Route
   timeline: Timeline | null
+  /** Of a ranked contest that is looked at. */
+  board: Leaderboard | null
   find: string
   helping: boolean
   onFind(s: string): void
@@ -48,7 +51,7 @@ function View(p: Page) {
   switch (route.view) {
     case 'contest': {
       const contest = p.store.scores.get(route.id)
-      if (contest && p.timeline) return <ContestView key={route.id} contest={contest} timeline={p.timeline} />
+      if (contest && p.timeline) return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
       return <><h1>No such contest</h1><p class="empty">Nothing is known of {route.id}. If it is announced, it appears here.</p></>
     }
     case 'medals': {
@@ -56,7 +59,7 @@ function View(p: Page) {
       return (
         <>
           <h1>Medals</h1>
-          <div class="narrow">{tables.map((m) => <MedalTable key={m.competition} medals={m} names={names} />)}</div>
+          <div class="narrow">{tables.map((m) => <MedalTable key={m.competition} medals={m} names={names} corrected={p.store.corrected.organisations(m.competition)} />)}</div>
           {!tables.length && <p class="empty">There is no medal table yet.</p>}
         </>
       )
@@ -64,7 +67,7 @@ function View(p: Page) {
     case 'cluster':
       return <Cluster directory={p.directory} frontend={p.link.frontend} />
   }
-  return <><h1 class="hidden">Live scores</h1><Scores contests={[...p.store.scores.values()]} medals={latestFirst(p.store)} names={names} find={p.find} onFind={p.onFind} /></>
+  return <><h1 class="hidden">Live scores</h1><Scores contests={[...p.store.scores.values()]} medals={latestFirst(p.store)} corrected={p.store.corrected} names={names} find={p.find} onFind={p.onFind} /></>
 }
 
 export function App(p: Page) {

@@ -1,9 +1,12 @@
 import { useState } from 'preact/hooks'
+import { isCorrected, type Corrections } from './corrections'
 import { clockOf, dayOf, digitsOf, headline, inBoardOrder, isLive, isOver, kindOf, mark, periodsOf, result, signed, statusWord, words } from './format'
+import type { Leaderboard } from './leaderboard'
 import type { Contest, Placed, TimelineEvent } from './model'
-import { Badges, Heads, Sprig, State, Value } from './parts'
+import { Badges, CorrectedBadge, Heads, Sprig, State, Value } from './parts'
+import { Ranking } from './ranking'
 import { toScores } from './route'
-import { corrected, type Timeline } from './timeline'
+import type { Timeline } from './timeline'
 
 function Side({ contest: c, side: p }: { contest: Contest; side: Placed }) {
   return (
@@ -59,49 +62,6 @@ function LineScore({ contest: c }: { contest: Contest }) {
   )
 }
 
-function gap(c: Contest, first: Placed | undefined, p: Placed, digits: number): string {
-  if (p.result == null || first?.result == null || p === first || p.result === first.result) return ''
-  const by = Math.round((p.result - first.result) * 1000) / 1000
-  return by > 0 ? '+' + mark(c, by, digits) : mark(c, by, digits)
-}
-
-function Ranking({ contest: c }: { contest: Contest }) {
-  const total = c.total ?? c.competitors.length
-  const digits = digitsOf(c)
-  return (
-    <div class="card">
-      <table class="ranking">
-        <caption>
-          <h2>{isOver(c) ? 'Result' : 'Standing'}</h2>{' '}
-          <span class="sub">{[c.split && `at ${c.split}`, total > c.competitors.length && `first ${c.competitors.length} of ${total}`].filter(Boolean).join(', ')}</span>
-        </caption>
-        <thead>
-          <tr>
-            <th scope="col" class="rank"><abbr title="Rank">#</abbr></th>
-            <th scope="col">Name</th>
-            <th scope="col" class="n">{c.unit && c.result_type !== 'TIME' ? c.unit : words((c.result_type ?? 'result').toLowerCase())}</th>
-            <th scope="col" class="n gap">Gap</th>
-          </tr>
-        </thead>
-        <tbody>
-          {c.competitors.map((p) => (
-            <tr key={p.code} class={p.code === c.winner ? 'winner' : undefined}>
-              <td class="rank">{p.rank || ''}</td>
-              <th scope="row">
-                <span class="name">{p.name || p.code}</span> {p.organisation && p.organisation !== p.code && <span class="org">{p.organisation}</span>}
-                {p.code === c.winner && <> <Sprig label="winner" /></>}
-              </th>
-              <td class="n total"><Value of={p.irm ?? p.result}>{result(c, p, digits)}</Value></td>
-              <td class="n gap">{gap(c, c.competitors[0], p, digits)}</td>
-            </tr>
-          ))}
-          {!c.competitors.length && <tr><td colSpan={4} class="empty">No competitor yet.</td></tr>}
-        </tbody>
-      </table>
-    </div>
-  )
-}
-
 const totals = (r: Record<string, number> | undefined) => (r ? Object.entries(r).map(([code, n]) => `${code} ${n}`).join(', ') : '')
 
 /** What an event says, in a few words, and the number that it brings. */
@@ -112,7 +72,7 @@ function told(c: Contest, e: TimelineEvent): [what: string, number: string] {
     case 'score.play':
       return [[name(d.competitor), d.action && words(d.action.toLowerCase()), d.athlete].filter(Boolean).join(' \u00b7 '), d.delta ? signed(d.delta) : '']
     case 'score.set':
-      return [`Score set: ${totals(d.result)}${d.reason ? ` (${d.reason})` : ''}`, '']
+      return [`Score set: ${totals(d.result)}`, '']
     case 'result.set':
       return [[name(d.competitor), d.split && words(d.split)].filter(Boolean).join(' \u00b7 '), d.irm || mark(c, d.mark, digitsOf(c))]
     case 'contest.status':
@@ -120,9 +80,9 @@ function told(c: Contest, e: TimelineEvent): [what: string, number: string] {
     case 'medal.award':
       return [`${words(d.medal.toLowerCase())} for ${d.competitor ? name(d.competitor) + ', ' : ''}${d.organisation}`, '']
     case 'medal.revoke':
-      return [`Medal taken back: ${d.reason}`, '']
+      return ['Medal taken back', '']
     case 'event.void':
-      return [`Correction: ${d.reason}`, '']
+      return ['Struck out', '']
     case 'contest.define':
       return ['Announced', '']
     case 'alert':
@@ -133,11 +93,23 @@ function told(c: Contest, e: TimelineEvent): [what: string, number: string] {
 
 const firstEvents = 40
 
+/** Said is what an event says, struck out if it did not stand, and the word and the reason where it is part of a correction. */
+function Said({ what, struck, right, comment }: { what: string; struck?: string; right?: string; comment?: string }) {
+  const why = struck ?? right
+  return (
+    <>
+      {struck === undefined ? what : <del><span class="hidden">voided: </span>{what}</del>}
+      {why !== undefined && <> <CorrectedBadge /> <span class="why">{why}</span></>}
+      {comment && <span class="why">{comment}</span>}
+    </>
+  )
+}
+
 function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline }) {
   const [most, more] = useState(firstEvents)
   const events = [...timeline.events].reverse()
   const sides = inBoardOrder(c)
-  const why = new Map(events.filter((e) => e.type === 'event.void').map((e) => [e.id, e.data.reason as string]))
+  const { struck, rights } = timeline.corrections
   return (
     <div class="card">
       <table class="timeline">
@@ -146,16 +118,14 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
         <tbody>
           {events.slice(0, most).map((e) => {
             const [what, number] = told(c, e)
+            const gone = e.voided_by && !struck.has(e.revision) ? '' : struck.get(e.revision)
             const after = e.type === 'score.play' && e.data.result ? sides.map((p) => (e.data.result as Record<string, number>)[p.code]).filter((n) => n != null).join(':') : ''
             return (
-              <tr key={e.revision} class={[e.type.replace('.', '-'), e.voided_by && 'voided'].filter(Boolean).join(' ')} data-row tabIndex={-1}>
+              <tr key={e.revision} class={[e.type.replace('.', '-'), gone !== undefined && 'voided'].filter(Boolean).join(' ')} data-row tabIndex={-1}>
                 <td class="when"><time dateTime={e.time}>{e.data.clock || clockOf(e.time)}</time> <span class="at">{e.type === 'score.play' ? e.data.period : ''}</span></td>
-                <td>
-                  {e.voided_by ? <><del><span class="hidden">voided: </span>{what}</del> <span class="why">{why.get(e.voided_by)}</span></> : what}
-                  {e.data.comment && <span class="why">{e.data.comment}</span>}
-                </td>
-                <td class="n">{e.voided_by ? <del>{number}</del> : number}</td>
-                <td class="n after">{e.voided_by ? <del>{after}</del> : after}</td>
+                <td><Said what={what} struck={gone} right={rights.get(e.revision)} comment={e.data.comment} /></td>
+                <td class="n">{gone !== undefined ? <del>{number}</del> : number}</td>
+                <td class="n after">{gone !== undefined ? <del>{after}</del> : after}</td>
               </tr>
             )
           })}
@@ -167,20 +137,24 @@ function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline
   )
 }
 
-export function ContestView({ contest: c, timeline }: { contest: Contest; timeline: Timeline }) {
+/** The contest's splits, in order, as it was last described. */
+const splitsOf = (t: Timeline): string[] => t.events.findLast((e) => e.type === 'contest.define' && !e.voided_by)?.data.splits ?? []
+
+export function ContestView({ contest: c, timeline, board }: { contest: Contest; timeline: Timeline; board: Leaderboard | null }) {
   const duel = c.kind !== 'ranked' && c.competitors.length === 2
+  const corrections: Corrections = timeline.corrections
   return (
     <article>
       <p class="crumb"><a href={toScores}>Scores</a> <span aria-hidden="true">/</span> {kindOf(c)}</p>
       <div class="headline">
         <h1>{headline(c)}</h1>
-        <Badges contest={c} corrected={corrected(timeline.events)} />
+        <Badges contest={c} corrected={isCorrected(corrections)} />
         {!duel && <span class="now"><State contest={c} /></span>}
       </div>
       <p class="facts">{[c.venue, c.start_time && `${dayOf(c.start_time)}, ${clockOf(c.start_time)}`].filter(Boolean).join(' \u00b7 ')}</p>
       {duel && <Board contest={c} />}
       <div class="columns even">
-        <div>{c.kind === 'ranked' || !c.competitors.length ? <Ranking contest={c} /> : <LineScore contest={c} />}</div>
+        <div>{board ? <Ranking contest={c} board={board} splits={splitsOf(timeline)} corrections={corrections} /> : <LineScore contest={c} />}</div>
         <div><Events key={c.contest_id} contest={c} timeline={timeline} /></div>
       </div>
     </article>

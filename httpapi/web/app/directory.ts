@@ -104,8 +104,9 @@ export class Directory {
         if (answer.ok) return await answer.json()
         last = new Error(`${id || url} says ${answer.status}`)
         if (answer.status === 404) throw new Missing(path)
+        if (answer.status === 400) throw new Refused(path)
       } catch (e) {
-        if (e instanceof Missing) throw e
+        if (e instanceof Missing || e instanceof Refused) throw e
         last = e
       }
     }
@@ -115,3 +116,6 @@ export class Directory {
 
 /** Missing says that a frontend answered, and that there is no such thing. */
 export class Missing extends Error {}
+
+/** Refused says that a frontend answered, and that there can be no such thing. */
+export class Refused extends Error {}

@@ -39,10 +39,12 @@ function duration(value: number, unit: string, digits: number): string {
 const fractionOf = (n: number) => String(n).split('.')[1]?.length ?? 0
 
 /** How many digits after the point the marks of a ranking need, so that they stand under each other. */
-export function digitsOf(c: Contest): number {
+export function digitsOf(c: Contest, marks: (number | null)[] = c.competitors.map((p) => p.result)): number {
   const factor = c.unit === 'min' && c.result_type === 'TIME' ? 60 : 1
-  return Math.max(0, ...c.competitors.map((p) => (p.result == null ? 0 : fractionOf(Math.round(p.result * factor * 1000) / 1000))))
+  return Math.max(0, ...marks.map((m) => (m == null ? 0 : fractionOf(Math.round(m * factor * 1000) / 1000))))
 }
+
+export const grouped = (n: number) => n.toLocaleString('en')
 
 export function mark(c: Contest, value: number, digits = 0): string {
   if (c.result_type === 'TIME' && (c.unit === 's' || c.unit === 'min') && value >= 0) return duration(value, c.unit, digits)

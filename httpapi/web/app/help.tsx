@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { keysOn, switchKeys } from './keys'
 
 const keys: [string, string][] = [
-  ['/', 'find a contest'], ['j', 'next line'], ['k', 'line before'], ['Enter', 'open the line'], ['m', 'medals'], ['s', 'scores'], ['c', 'cluster'], ['?', 'this help'],
+  ['/', 'find a contest'], ['b', 'find on a board'], ['j', 'next line'], ['k', 'line before'], ['Enter', 'open the line'], ['m', 'medals'], ['s', 'scores'], ['c', 'cluster'], ['?', 'this help'],
 ]
 
 export function Help({ open, close }: { open: boolean; close: () => void }) {
@@ -20,7 +20,7 @@ export function Help({ open, close }: { open: boolean; close: () => void }) {
         <input type="checkbox" checked={on} onChange={(e) => { switchKeys(e.currentTarget.checked); setOn(e.currentTarget.checked) }} /> Single keys do something
       </label>
       <h2>Words</h2>
-      <p>UNOFFICIAL may still change; OFFICIAL is final; CORRECTED tells that something reported did not stand: the timeline shows what, struck out.</p>
+      <p>UNOFFICIAL may still change; OFFICIAL is final; CORRECTED tells that something reported did not stand, or was set right with a reason: the timeline shows what.</p>
       <form method="dialog"><button>Close</button></form>
     </dialog>
   )

@@ -19,6 +19,7 @@ export function switchKeys(on: boolean) {
 
 export interface Actions {
   find(): void
+  bib(): void
   medals(): void
   scores(): void
   cluster(): void
@@ -44,7 +45,7 @@ export function listen(actions: Actions) {
     }
     if (!keysOn() || document.querySelector('dialog[open]')) return
     const acts: Record<string, () => void> = {
-      '/': actions.find, j: () => step(1), k: () => step(-1), m: actions.medals, s: actions.scores, c: actions.cluster, '?': actions.help,
+      '/': actions.find, b: actions.bib, j: () => step(1), k: () => step(-1), m: actions.medals, s: actions.scores, c: actions.cluster, '?': actions.help,
     }
     const act = acts[e.key]
     if (!act) return

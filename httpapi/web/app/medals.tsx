@@ -1,13 +1,14 @@
 import type { MedalRow, Medals } from './model'
-import { Value } from './parts'
+import { CorrectedBadge, Value } from './parts'
 import { toMedals } from './route'
 
-function Row({ row, name }: { row: MedalRow; name: string }) {
+function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) {
   return (
     <tr>
       <td class="rank">{row.rank ? (row.rank_equal ? '=' : '') + row.rank : ''}</td>
       <th scope="row">
         <span class="org">{row.organisation}</span> {name !== row.organisation && <span class="name">{name}</span>}
+        {why !== undefined && <> <CorrectedBadge why={why} /></>}
       </th>
       {([row.gold, row.silver, row.bronze, row.total] as const).map((n, i) => (
         <td key={i} class={i === 3 ? 'n total' : 'n'}>
@@ -18,7 +19,7 @@ function Row({ row, name }: { row: MedalRow; name: string }) {
   )
 }
 
-export function MedalTable({ medals: m, names, most }: { medals: Medals; names: Map<string, string>; most?: number }) {
+export function MedalTable({ medals: m, names, corrected, most }: { medals: Medals; names: Map<string, string>; corrected: Map<string, string>; most?: number }) {
   const rows = most ? m.rows.slice(0, most) : m.rows
   const name = (r: MedalRow) => names.get(r.organisation) ?? r.organisation
   return (
@@ -26,6 +27,7 @@ export function MedalTable({ medals: m, names, most }: { medals: Medals; names: 
       <table class="medals">
         <caption>
           <h2>Medals</h2> <span class="sub">{m.name || m.competition}</span>
+          {corrected.size > 0 && <> <CorrectedBadge /></>}
         </caption>
         <thead>
           <tr>
@@ -41,13 +43,13 @@ export function MedalTable({ medals: m, names, most }: { medals: Medals; names: 
           </tr>
         </thead>
         <tbody>
-          {rows.map((r) => <Row key={r.organisation} row={r} name={name(r)} />)}
+          {rows.map((r) => <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />)}
           {!rows.length && <tr><td colSpan={6} class="empty">No medal has been awarded yet.</td></tr>}
         </tbody>
         {m.outside.length > 0 && !most && (
           <tbody class="outside">
             <tr><th colSpan={6} scope="rowgroup">Outside the ranking</th></tr>
-            {m.outside.map((r) => <Row key={r.organisation} row={r} name={name(r)} />)}
+            {m.outside.map((r) => <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />)}
           </tbody>
         )}
       </table>

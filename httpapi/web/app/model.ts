@@ -37,8 +37,6 @@ export interface Contest {
   winner: string
   revision: number
   updated_at: string
-  /** Given by servers that know it: something in the contest was corrected. The page finds out by itself where it has the timeline. */
-  corrected?: boolean
 }
 
 export interface MedalRow {
@@ -71,6 +69,41 @@ export interface TimelineEvent {
   voided_by?: string
 }
 
+/** A competitor's place on a board. Who has an IRM has no mark, no rank and no difference. */
+export interface BoardRow {
+  competitor: string
+  name?: string
+  organisation?: string
+  category?: string
+  mark: number | null
+  irm?: string
+  rank?: number
+  rank_equal: boolean
+  diff: number | null
+}
+
+/** A part of a ranked contest's board, as it is asked for. */
+export interface BoardPage {
+  contest_id: string
+  split: string
+  category?: string
+  total: number
+  rows: BoardRow[]
+  next: string
+}
+
+/** The window of a board that a stream carries: who is in it, and of those the ones that the stream has not told of yet. */
+export interface BoardEvent {
+  contest_id: string
+  split: string
+  category?: string
+  around?: string
+  total: number
+  revision: number
+  order: string[]
+  rows: BoardRow[]
+}
+
 export interface Frontend {
   id: string
   url: string
@@ -99,6 +132,7 @@ export interface Snapshot {
   store?: string
   scores?: Contest[]
   medals?: Medals[]
+  leaderboards?: BoardEvent[]
 }
 
 export interface Heartbeat {
@@ -140,4 +174,6 @@ export interface Link {
   /** Nothing could be reached: every frontend was tried since anything was heard. */
   exhausted: boolean
   behind: number
+  /** The board that the stream carries beside the rest, as its question; '': none. */
+  board: string
 }

@@ -19,14 +19,17 @@ export function Value({ of, children, class: name = '' }: { of: unknown; childre
 }
 
 /** A line that moves would flash again if it still had the class. */
-const settle = (e: AnimationEvent) => (e.currentTarget as HTMLElement).classList.remove('flash-a', 'flash-b')
+export const settle = (e: AnimationEvent) => (e.currentTarget as HTMLElement).classList.remove('flash-a', 'flash-b')
+
+/** The word that something reported did not stand, with why, where that is known. */
+export const CorrectedBadge = ({ why }: { why?: string }) => <span class="badge corrected" title={why || undefined}>CORRECTED</span>
 
 export function Badges({ contest: c, corrected }: { contest: Contest; corrected?: boolean }) {
   const word = resultWord(c)
   return (
     <>
       {word && <span class={'badge ' + word.toLowerCase()}>{word.replace(/_/g, ' ')}</span>}
-      {(corrected || c.corrected) && <span class="badge corrected">CORRECTED</span>}
+      {corrected && <CorrectedBadge />}
     </>
   )
 }

@@ -1,5 +1,6 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
+import type { Corrected } from './corrections'
 import { clockOf, dayOf, headline, isLive, isOver, kindOf, matches, result } from './format'
 import type { Contest, Medals } from './model'
 import { MedalTable } from './medals'
@@ -12,9 +13,9 @@ function shown(c: Contest) {
 }
 
 /** A line is drawn again only when its record is another one. */
-class Line extends Component<{ contest: Contest }> {
-  shouldComponentUpdate(next: { contest: Contest }) {
-    return next.contest !== this.props.contest
+class Line extends Component<{ contest: Contest; corrected: boolean }> {
+  shouldComponentUpdate(next: { contest: Contest; corrected: boolean }) {
+    return next.contest !== this.props.contest || next.corrected !== this.props.corrected
   }
 
   render() {
@@ -45,7 +46,7 @@ class Line extends Component<{ contest: Contest }> {
         <td class="when">
           {!isLive(c) && !isOver(c) && c.start_time ? <time dateTime={c.start_time}><span class="day">{dayOf(c.start_time)}</span> {clockOf(c.start_time)}</time> : null}
           {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
-          <Badges contest={c} />
+          <Badges contest={c} corrected={this.props.corrected} />
         </td>
       </tr>
     )
@@ -54,7 +55,7 @@ class Line extends Component<{ contest: Contest }> {
 
 const page = 50
 
-function Section({ title, contests }: { title: string; contests: Contest[] }) {
+function Section({ title, contests, corrected }: { title: string; contests: Contest[]; corrected: Corrected }) {
   const [most, more] = useState(page)
   if (!contests.length) return null
   return (
@@ -62,7 +63,7 @@ function Section({ title, contests }: { title: string; contests: Contest[] }) {
       <table class="contests">
         <caption><h2>{title}</h2> <span class="sub">{contests.length}</span></caption>
         <Heads of={['Contest', 'Score', 'State']} />
-        <tbody>{contests.slice(0, most).map((c) => <Line key={c.contest_id} contest={c} />)}</tbody>
+        <tbody>{contests.slice(0, most).map((c) => <Line key={c.contest_id} contest={c} corrected={corrected.contest(c.contest_id)} />)}</tbody>
       </table>
       {contests.length > most && <p class="more"><button type="button" onClick={() => more(most + 4 * page)}>Show more of {contests.length}</button></p>}
     </div>
@@ -72,7 +73,16 @@ function Section({ title, contests }: { title: string; contests: Contest[] }) {
 const time = (c: Contest) => c.start_time || '9999'
 const byStart = (a: Contest, b: Contest) => time(a).localeCompare(time(b)) || a.contest_id.localeCompare(b.contest_id)
 
-export function Scores({ contests, medals, names, find, onFind }: { contests: Contest[]; medals: Medals[]; names: Map<string, string>; find: string; onFind: (s: string) => void }) {
+interface Shown {
+  contests: Contest[]
+  medals: Medals[]
+  corrected: Corrected
+  names: Map<string, string>
+  find: string
+  onFind(s: string): void
+}
+
+export function Scores({ contests, medals, corrected, names, find, onFind }: Shown) {
   const found = contests.filter((c) => matches(c, find))
   return (
     <div class="columns">
@@ -81,12 +91,12 @@ export function Scores({ contests, medals, names, find, onFind }: { contests: Co
           <label for="find" class="hidden">Find a contest</label>
           <input id="find" type="search" placeholder="Find a contest, team or sport" autocomplete="off" value={find} onInput={(e) => onFind(e.currentTarget.value)} />
         </search>
-        <Section title="Live" contests={found.filter(isLive).sort(byStart)} />
-        <Section title="Next" contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)} />
-        <Section title="Finished" contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)} />
+        <Section title="Live" contests={found.filter(isLive).sort(byStart)} corrected={corrected} />
+        <Section title="Next" contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)} corrected={corrected} />
+        <Section title="Finished" contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)} corrected={corrected} />
         {!found.length && <p class="empty">{find ? `Nothing is called ${find} here.` : 'No contest has been announced yet. They appear here by themselves.'}</p>}
       </div>
-      <div>{medals.map((m) => <MedalTable key={m.competition} medals={m} names={names} most={10} />)}</div>
+      <div>{medals.map((m) => <MedalTable key={m.competition} medals={m} names={names} corrected={corrected.organisations(m.competition)} most={10} />)}</div>
     </div>
   )
 }

@@ -1,3 +1,4 @@
+import { Corrected } from './corrections'
 import type { Contest, Heartbeat, Medals, Served, Snapshot } from './model'
 
 /** How a change came: live changes flash and are spoken, those of a resync only appear. */
@@ -7,6 +8,7 @@ export type Manner = 'live' | 'resync'
 export class Store {
   scores = new Map<string, Contest>()
   medals = new Map<string, Medals>()
+  corrected = new Corrected()
   revision = 0
   private name = ''
 
@@ -47,12 +49,18 @@ export class Store {
     return { revision: this.revision, store: this.name, scores: [...this.scores.values()], medals: [...this.medals.values()] }
   }
 
+  /** The competitions that the page knows. */
+  competitions(): string[] {
+    return [...new Set([...this.medals.keys(), ...[...this.scores.values()].map((c) => c.competition)])]
+  }
+
   /** A demo that was started again has the same address and low revisions: what is known of the old store is not newer, but of no use. */
   private belongs(name: string | undefined) {
     if (!name || name === this.name) return
     if (this.name) {
       this.scores.clear()
       this.medals.clear()
+      this.corrected.clear()
       this.revision = 0
       this.changed('resync')
     }
@@ -71,6 +79,7 @@ export class Store {
     const given = { ...m, rows: m.rows ?? [], outside: m.outside ?? [], revision: m.revision ?? revision }
     const known = this.medals.get(m.competition)
     if (known && known.revision! >= given.revision) return false
+    if (known) this.corrected.table(known, given)
     this.medals.set(m.competition, given)
     this.reached(given.revision)
     return true

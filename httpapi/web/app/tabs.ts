@@ -1,11 +1,12 @@
 import type { Link, Snapshot } from './model'
-import { silentMS, Stream, type Message } from './stream'
+import { silentMS, Stream, type Message, type Place } from './stream'
 
 type Word =
   | { say: 'message'; message: Message }
   | { say: 'link'; link: Link }
   | { say: 'hello' } // a tab is new, or was not looked at for a while: it asks for everything
-  | { say: 'all'; all: Snapshot; link: Link; lastID: string }
+  | { say: 'all'; all: Snapshot; link: Link; places: Place[] }
+  | { say: 'watch'; board: string; instead: string } // a tab looks at this board now, and no more at the other
 
 const lockName = 'laurel-stream'
 /** After this long without a word from the tab with the stream, one that is looked at takes the stream over: a hidden tab may be frozen. */
@@ -24,6 +25,7 @@ export class Tabs {
   private heard = Date.now()
   private channel: BroadcastChannel | null = null
   private release = () => {}
+  private board = ''
 
   constructor(private stream: Stream, private hears: Hears) {}
 
@@ -31,6 +33,7 @@ export class Tabs {
     // Without secure context (plain http from another machine) there are no locks: then each tab has its own stream.
     if (!navigator.locks || !window.BroadcastChannel) {
       this.leading = true
+      this.stream.watch(this.board)
       this.stream.start()
     } else {
       this.channel = new BroadcastChannel('laurel')
@@ -45,6 +48,21 @@ export class Tabs {
     // A page that was left may be kept with its lock, for a way back; the others need not wait for it.
     window.addEventListener('pagehide', () => this.release())
     window.addEventListener('online', () => this.leading && this.stream.wake())
+  }
+
+  /**
+   * Watch has the stream carry a board. It carries one: that of the tab that said so last. A tab whose board it is not asks for it by itself, and says so
+   * again when it is seen, or when the stream has room.
+   */
+  watch(board: string) {
+    const instead = this.board
+    this.board = board
+    if (this.leading) this.turn(board, instead)
+    else this.tell({ say: 'watch', board, instead })
+  }
+
+  private turn(board: string, instead: string) {
+    if (board || this.stream.board === instead) this.stream.watch(board)
   }
 
   /** Message and link are called by the stream, in the tab that has it. */
@@ -65,6 +83,7 @@ export class Tabs {
   private seen() {
     if (this.leading) this.stream.wake()
     else this.tell({ say: 'hello' })
+    if (this.board) this.watch(this.board)
   }
 
   /** Queue waits for the lock; holding it means having the stream, until the tab is closed or another takes it away. */
@@ -78,6 +97,7 @@ export class Tabs {
 
   private lead(): Promise<void> {
     this.leading = true
+    this.stream.watch(this.board)
     this.stream.start()
     return new Promise((resolve) => {
       this.release = () => {
@@ -102,22 +122,27 @@ export class Tabs {
 
   private hear(w: Word) {
     if (w.say === 'hello') {
-      if (this.leading) this.tell({ say: 'all', all: this.hears.everything(), link: this.stream.link, lastID: this.stream.lastID })
+      if (this.leading) this.tell({ say: 'all', all: this.hears.everything(), link: this.stream.link, places: this.stream.places() })
+      return
+    }
+    if (w.say === 'watch') {
+      if (this.leading) this.turn(w.board, w.instead)
       return
     }
     // Two tabs can both believe to lead for a moment; neither then learns from the other.
     if (this.leading) return
     this.heard = Date.now()
     if (w.say === 'message') {
-      this.stream.lastID = w.message.id
+      this.stream.reached(w.message.at)
       this.hears.message(w.message)
       return
     }
     this.stream.link = w.link
     if (w.say === 'all') {
-      this.stream.lastID = w.lastID
+      w.places.forEach((at) => this.stream.reached(at))
       this.hears.all(w.all)
     }
     this.hears.link(w.link)
+    if (this.board && w.link.phase === 'live' && !w.link.board && document.visibilityState === 'visible') this.watch(this.board)
   }
 }

@@ -1,3 +1,4 @@
+import { correctionsOf } from './corrections'
 import { Missing, type Directory } from './directory'
 import type { TimelineEvent } from './model'
 
@@ -5,6 +6,10 @@ const pageSize = 500
 const mostPages = 4
 /** A crowd that sees a goal should not ask in the same millisecond. */
 const spreadMS = 250
+/** A marathon has more events than a page should keep: of these only the first ones, the latest, and what was corrected. */
+const mostEvents = 5_000
+const keptOfThem = 3_000
+const firstOfThem = 200
 
 /** Timeline keeps the events of the contest that is looked at. The stream tells that there is more; the events are asked for. */
 export class Timeline {
@@ -12,6 +17,7 @@ export class Timeline {
   /** Events between the first ones and the latest were left out: there are too many. */
   gap = false
   loaded = false
+  corrections = correctionsOf([])
   private reached = 0
   private busy = false
   private again = false
@@ -78,22 +84,31 @@ export class Timeline {
     return answer.next !== ''
   }
 
-  /** Strike strikes out what later events void: those are asked for alone, and the ones before them are not told again. */
+  /**
+   * Strike strikes out what later events void: those are asked for alone, and the ones before them are not told again. Of a void that is not among the
+   * events only the one that it voids tells.
+   */
   private strike() {
+    const voids = new Set<string>()
     const standing = new Map<string, string>()
     for (const e of [...this.events].reverse()) {
-      if (e.type === 'event.void' && !standing.has(e.id)) standing.set(e.data.voids, e.id)
+      if (e.type !== 'event.void') continue
+      voids.add(e.id)
+      if (!standing.has(e.id)) standing.set(e.data.voids, e.id)
     }
-    for (const e of this.events) e.voided_by = standing.get(e.id)
+    for (const e of this.events) {
+      const told = e.voided_by && !voids.has(e.voided_by) && !standing.has(e.voided_by) ? e.voided_by : undefined
+      e.voided_by = standing.get(e.id) ?? told
+    }
+    this.corrections = correctionsOf(this.events)
+    if (this.events.length > mostEvents) this.prune()
   }
-}
 
-/** Corrected: what was reported of the contest did not stand, or was set anew after it was official. */
-export function corrected(events: TimelineEvent[]): boolean {
-  let official = false
-  return events.some((e) => {
-    if (e.type === 'contest.status' && e.data.result_status && !e.voided_by) official = e.data.result_status === 'OFFICIAL' || official
-    if (e.voided_by && e.type !== 'event.void') return true
-    return official && (e.type === 'score.set' || e.type === 'result.set') && Boolean(e.data.reason)
-  })
+  private prune() {
+    const { struck, rights } = this.corrections
+    const latest = this.events.length - keptOfThem
+    const kept = this.events.filter((e, i) => i < firstOfThem || i >= latest || struck.has(e.revision) || rights.has(e.revision))
+    this.events = kept.length > mostEvents ? kept.slice(-mostEvents) : kept
+    this.gap = true
+  }
 }

@@ -21,6 +21,7 @@ var views = []struct{ name, hash, drawn string }{
 	{"scores", "#/", `document.querySelector('.contests')`},
 	{"contest", "#/contest/OG50BC/BOA-M-SFNL-02", `document.querySelectorAll('.timeline tbody tr').length > 5`},
 	{"race", "#/contest/OG50BC/MAR-X-FNL", `document.querySelectorAll('.timeline tbody tr').length > 5`},
+	{"followed", "#/contest/OG50BC/MEN-X-FNL?around=Statix", `document.querySelector('.ranking .followed')`},
 	{"medals", "#/medals", `document.querySelector('.medals')`},
 	{"cluster", "#/cluster", `document.querySelectorAll('.cluster tbody tr').length === 3`},
 }
@@ -85,7 +86,7 @@ func TestEverythingInATableHasACaption(t *testing.T) {
 	s := newSite(t, 1)
 	s.Post(games(t, 0, midGames)...)
 	b := newTab(t, desktop, nil).open(s.URL(0)).live()
-	for _, v := range views[:4] {
+	for _, v := range views[:5] {
 		show(b, v.hash, v.drawn)
 		if n := eval[int](b, `[...document.querySelectorAll('table')].filter((t) => !t.caption?.innerText.trim() || !t.querySelector('th[scope]')).length`); n != 0 {
 			t.Errorf("%s: %d tables without a caption or headings", v.name, n)
@@ -190,6 +191,7 @@ func TestScreenshotsForTheDocumentation(t *testing.T) {
 			l.dark = dark
 			b := newTab(t, l, nil).open(s.URL(0)).live()
 			shoot(b, dir, "scores", name+"-"+scheme, "#/", views[0].drawn)
+			shoot(b, dir, "board", name+"-"+scheme, views[2].hash+"?around=Statix", `document.querySelector('.ranking .followed')`)
 			shoot(b, dir, "cluster", name+"-"+scheme, "#/cluster", `/\d/.test(document.querySelectorAll('.figures dd')[4]?.textContent)`)
 			b.open(during.URL(0)).live()
 			shoot(b, dir, "contest", name+"-"+scheme, views[1].hash, `document.querySelector('.timeline del')`)

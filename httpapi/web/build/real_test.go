@@ -55,20 +55,19 @@ func newSite(t testing.TB, size int) site {
 	return s
 }
 
-// laurelProgram is built once for all tests.
-var laurelProgram = sync.OnceValues(func() (string, error) {
+// programs is the directory of laurel and bard, which are built once for all tests.
+var programs = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "laurel-web-")
 	if err != nil {
 		return "", err
 	}
 	removeProgram = func() { _ = os.RemoveAll(dir) }
-	path := filepath.Join(dir, "laurel")
-	build := exec.Command("go", "build", "-o", path, "./cmd/laurel")
+	build := exec.Command("go", "build", "-o", dir, "./cmd/laurel", "./cmd/bard")
 	build.Dir = "../../.."
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build ./cmd/laurel: %w\n%s", err, out)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return path, nil
+	return dir, nil
 })
 
 var removeProgram = func() {}
@@ -97,7 +96,7 @@ func (s *realSite) Kill(i int) {
 
 func (s *realSite) Start(i int) {
 	s.t.Helper()
-	program, err := laurelProgram()
+	dir, err := programs()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -108,7 +107,7 @@ func (s *realSite) Start(i int) {
 	}
 	defer log.Close()
 	args := append([]string{"frontend", "--insecure", "--id", f.id, "--data", filepath.Join(s.dir, f.id), "--http", f.http, "--peer", f.peer}, f.entry...)
-	f.process = exec.Command(program, args...)
+	f.process = exec.Command(filepath.Join(dir, "laurel"), args...)
 	f.process.Stdout, f.process.Stderr = log, log
 	if err := f.process.Start(); err != nil {
 		s.t.Fatal(err)

@@ -76,6 +76,11 @@ func newFakeSite(t testing.TB, size int) *fakeSite {
 		for i := range size {
 			s.Kill(i)
 		}
+		eventually(t, "the streams have ended", func() bool {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return len(s.watchers) == 0
+		})
 		if err := m.Close(); err != nil {
 			t.Error(err)
 		}
@@ -243,6 +248,7 @@ func (f *fakeFront) handler() http.Handler {
 	mux.Handle("GET "+web.AssetsPath, web.Assets())
 	mux.HandleFunc("GET /v1/watch", f.watch)
 	mux.HandleFunc("GET /v1/frontends", func(w http.ResponseWriter, r *http.Request) { say(w, f.site.frontends()) })
+	mux.HandleFunc("GET /v1/leaderboard/{contest...}", f.leaderboard)
 	mux.HandleFunc("GET /v1/timeline/{contest...}", func(w http.ResponseWriter, r *http.Request) {
 		after, _ := strconv.ParseUint(r.FormValue("after"), 10, 64)
 		_ = f.site.machine.View(func(v *fsm.View) error {
@@ -310,6 +316,7 @@ type eventStream struct {
 	front *fakeFront
 	query url.Values
 	told  uint64
+	board fakeBoard
 	err   error
 }
 
@@ -340,15 +347,16 @@ func (o *eventStream) begin() {
 		o.told = last
 		o.changes()
 	} else {
-		d := o.front.site.data(o.front)
+		d := o.data()
 		o.told = d.Revision
 		o.send("snapshot", map[string]any{"revision": d.Revision, "store": d.Store, "scores": d.Scores, "medals": d.Medals, "timeline": []score.TimelineEvent{}})
 	}
+	o.leaderboard()
 	o.heartbeat()
 }
 
 func (o *eventStream) changes() {
-	d := o.front.site.data(o.front)
+	d := o.data()
 	since := o.told
 	o.told = d.Revision
 	for _, r := range d.Scores {
@@ -361,6 +369,7 @@ func (o *eventStream) changes() {
 			o.send("medals", m)
 		}
 	}
+	o.leaderboard()
 	o.home()
 }
 

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+const (
+	aRace       = "OG50BC/ATH-M-MAR"
+	aRaceDefine = `{"type":"contest.define","contest_id":"OG50BC/ATH-M-MAR","data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["10km","finish"]}}`
+	aRaceStatus = `{"type":"contest.status","contest_id":"OG50BC/ATH-M-MAR","data":{"schedule_status":"RUNNING","result_status":"LIVE"}}`
+)
+
+func aMark(competitor string, mark int) string {
+	return fmt.Sprintf(`{"id":"mark-%[1]s","type":"result.set","contest_id":"OG50BC/ATH-M-MAR","data":{"competitor":"%[1]s","split":"10km","mark":%[2]d}}`, competitor, mark)
+}
+
+// leaderboard asks again where the frontend says that it will know later: on a busy machine a master is lost now and then.
+func leaderboard(t *testing.T, f *frontend, query string) (res *http.Response, l score.Leaderboard) {
+	t.Helper()
+	eventually(t, func() error {
+		var body string
+		if res, body = request(t, "GET", f.url+"/v1/leaderboard/"+aRace+query, ""); res.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s: %s", f.url, body)
+		}
+		if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: got %d %s (%v)", f.url, res.StatusCode, body, err)
+		}
+		return nil
+	})
+	return res, l
+}
+
+// postMark posts a mark, which has an id, until its outcome is known.
+func postMark(t *testing.T, f *frontend, competitor string, mark int) {
+	t.Helper()
+	eventually(t, func() error {
+		if res, body := request(t, "POST", f.url+"/v1/events", aMark(competitor, mark)); res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%d %s", res.StatusCode, body)
+		}
+		return nil
+	})
+}
+
+func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T) {
+	all := startGroup(t, 3)
+	post(t, all[0], aRaceDefine, aRaceStatus)
+	before := map[string]string{}
+	for i := range 30 {
+		who := fmt.Sprint(100 + i)
+		postMark(t, all[i%3], who, 2000-i)
+		for _, f := range all {
+			res, l := leaderboard(t, f, "?around="+who+"&limit=1")
+			if len(l.Rows) != 1 || l.Rows[0].Competitor != who || l.Rows[0].Rank != 1 || l.Total != i+1 {
+				t.Fatalf("%s: got %+v after mark %d", f.url, l, i+1)
+			}
+			tag := res.Header.Get("ETag")
+			if tag == before[f.url] {
+				t.Errorf("%s: the tag is that of the board before mark %d", f.url, i+1)
+			}
+			before[f.url] = tag
+		}
+	}
+	post(t, all[0], aDefine) // another contest
+	path := "/v1/leaderboard/" + aRace + "?around=129&limit=1"
+	for _, f := range all {
+		for from, tag := range before {
+			if res, body := request(t, "GET", f.url+path, "", "If-None-Match: "+tag); res.StatusCode != http.StatusNotModified {
+				t.Errorf("%s did not know the tag of %s: got %d %s", f.url, from, res.StatusCode, body)
+			}
+		}
+	}
+}
+
+func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
+	all := startGroup(t, 3)
+	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
+	if res, body := request(t, "PUT", all[0].url+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+		t.Fatal(res.StatusCode, body)
+	}
+	for _, f := range all {
+		eventually(t, func() error {
+			if res, _ := leaderboard(t, f, ""); res.Header.Get("Laurel-Mode") != "pull" || res.Header.Get("Age") == "" {
+				return fmt.Errorf("%s: got %v", f.url, res.Header)
+			}
+			return nil
+		})
+		if res, body := request(t, "GET", f.url+"/v1/leaderboard/"+aRace+"?split=half", ""); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "10km") {
+			t.Errorf("%s: got %d %s", f.url, res.StatusCode, body)
+		}
+		if res, body := request(t, "GET", f.url+"/v1/leaderboard/"+aRace+"?around=8", ""); res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: got %d %s", f.url, res.StatusCode, body)
+		}
+	}
+	postMark(t, all[1], "8", 1999)
+	for _, f := range all {
+		eventually(t, func() error {
+			if _, l := leaderboard(t, f, ""); len(l.Rows) != 2 || l.Rows[0].Competitor != "8" {
+				return fmt.Errorf("%s does not have the mark: %+v", f.url, l)
+			}
+			return nil
+		})
+	}
+}
+
+func TestLeaderboardOfAFrontendThatIsCutOffNeedsConsent(t *testing.T) {
+	all := startGroup(t, 3)
+	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
+	last := all[2]
+	leaderboard(t, last, "")
+	for _, f := range all[:2] {
+		cutOff(f)
+	}
+	eventually(t, func() error { return leased(last, false) })
+	path := last.url + "/v1/leaderboard/" + aRace
+	if res, body := request(t, "GET", path, ""); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("without consent: got %d %v %s", res.StatusCode, res.Header, body)
+	}
+	if res, l := leaderboard(t, last, "?max_stale=60s"); res.Header.Get("Laurel-Cache") != "stale" || res.Header.Get("Age") == "" || l.Total != 1 {
+		t.Errorf("got %v %+v", res.Header, l)
+	}
+}

@@ -1,0 +1,117 @@
+package fsm
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// askBoard asks again while too many boards are being made.
+func askBoard(m *Machine, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, err error) {
+	deadline := time.Now().Add(time.Minute)
+	for {
+		p, revision, err = m.Board(context.Background(), contestID, q)
+		if problemCode(err) != score.NotReady || time.Now().After(deadline) {
+			return p, revision, err
+		}
+		runtime.Gosched()
+	}
+}
+
+// boardOf is a page of a leaderboard, which must be there.
+func boardOf(t tester, m *Machine, contestID string, q *ranking.Question) ranking.Page {
+	t.Helper()
+	p, revision, err := askBoard(m, contestID, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if revision == 0 || revision > m.Revision() {
+		t.Fatalf("the board of %s is of revision %d; the machine's is %d", contestID, revision, m.Revision())
+	}
+	return p
+}
+
+// The source has some runners many times and its official places leave gaps, so order and equals are compared, not places.
+func TestTheMarathonsBoardIsAsItsTruthSays(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(dataDir(t), "marathon", "truth.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Leaderboards map[string][]place `json:"leaderboards"`
+	}
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	m := newMachine(t)
+	sing(t, m, readStream(t, "marathon", all), 500)
+	for id, places := range want.Leaderboards {
+		last := map[string]place{}
+		categories := map[string]bool{"": true}
+		for _, p := range places {
+			last[p.Competitor] = p
+			categories[p.Category] = true
+		}
+		for category := range categories {
+			compareBoard(t, m, id, category, last)
+		}
+	}
+}
+
+type place struct {
+	Competitor    string        `json:"competitor"`
+	Mark          score.Decimal `json:"mark"`
+	Place         int           `json:"place"`
+	Category      string        `json:"category"`
+	CategoryPlace int           `json:"category_place"`
+}
+
+func compareBoard(t *testing.T, m *Machine, id, category string, last map[string]place) {
+	q := ranking.Question{Category: category, Limit: 1000}
+	var rows []ranking.Row
+	for {
+		p := boardOf(t, m, id, &q)
+		rows = append(rows, p.Rows...)
+		if q.After = p.Next; q.After == (ranking.Cursor{}) {
+			break
+		}
+	}
+	n, before := 0, 0
+	for i, row := range rows {
+		truth, known := last[row.Competitor]
+		if !known || truth.Mark != row.Mark || truth.Category != row.Category {
+			t.Errorf("%s %s: row %d is %+v; the truth is %+v", id, category, i, row, truth)
+			return
+		}
+		official := truth.Place
+		if category != "" {
+			official = truth.CategoryPlace
+		}
+		equal := i > 0 && rows[i-1].Mark == row.Mark
+		if want := i + 1; !equal && row.Rank != want || equal && row.Rank != rows[i-1].Rank {
+			t.Errorf("%s %s: row %d has the rank %d", id, category, i, row.Rank)
+		}
+		if official < before && !equal {
+			t.Errorf("%s %s: %s is behind place %d and has %d", id, category, row.Competitor, before, official)
+		}
+		before = max(official, before)
+		n++
+	}
+	want := 0
+	for _, p := range last {
+		if category == "" || p.Category == category {
+			want++
+		}
+	}
+	if n != want || n == 0 {
+		t.Errorf("%s %q has %d rows; the truth has %d", id, category, n, want)
+	}
+}

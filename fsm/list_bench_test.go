@@ -1,0 +1,118 @@
+package fsm
+
+import (
+	"fmt"
+	"testing"
+
+	"laurel/score"
+)
+
+// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions: matches between 2,000 teams in 40 sports, of which one in
+// a hundred is RUNNING, and one in ten a race without a list of its competitors, each with a mark by 10 of 5,000 runners.
+func BenchmarkList(b *testing.B) {
+	m := open(b, b.TempDir())
+	defer m.Close()
+	manyContests(b, m, 100_000)
+	b.Run("building the index", func(b *testing.B) { benchmarkBuilding(b, m) })
+	for _, q := range []struct {
+		name string
+		f    score.Filter
+	}{
+		{"all", score.Filter{}},
+		{"competition", score.Filter{Competition: "C042"}},
+		{"sport", score.Filter{Sport: "sport-07"}},
+		{"running", score.Filter{Status: score.Running}},
+		{"team", score.Filter{Competitor: "T0042"}},
+		{"runner", score.Filter{Competitor: "R0042"}},
+		{"running in a sport", score.Filter{Sport: "sport-11", Status: score.Running}},
+		{"running in a competition", score.Filter{Competition: "C042", Status: score.Running}},
+		{"finished of a team", score.Filter{Status: score.Finished, Competitor: "T0042"}},
+		{"nobody", score.Filter{Competitor: "nobody"}},
+	} {
+		middle := "C050/0500"
+		if q.f.Competition != "" {
+			middle = q.f.Competition + "/0500"
+		}
+		for page, after := range map[string]string{"first": "", "middle": middle} {
+			for how, find := range map[string]func(*View, score.Filter, string, int) ([]score.Record, string, error){"scan": scan, "index": (*View).Contests} {
+				b.Run(q.name+"/"+page+"/"+how, func(b *testing.B) { benchmarkList(b, m, q.f, after, find) })
+			}
+		}
+	}
+}
+
+func benchmarkBuilding(b *testing.B, m *Machine) {
+	began := cpuTime(b)
+	for b.Loop() {
+		if err := buildIndex(m.db); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64((cpuTime(b)-began).Milliseconds())/float64(b.N), "cpu-ms/op")
+	err := m.View(func(v *View) error {
+		b.ReportMetric(float64(v.tx.Bucket(indexBucket).Stats().KeyN), "postings")
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find func(*View, score.Filter, string, int) ([]score.Record, string, error)) {
+	rows := 0
+	for b.Loop() {
+		err := m.View(func(v *View) error {
+			list, _, err := find(v, f, after, 100)
+			rows = len(list)
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(rows), "rows")
+}
+
+func manyContests(t tester, m *Machine, n int) {
+	var events []score.Event
+	say := func(text string, args ...any) {
+		e, p := score.Decode(fmt.Appendf(nil, text, args...))
+		if p != nil {
+			t.Fatal(p)
+		}
+		e.Source, e.Seq, e.Time = "bard", uint64(m.Revision())+uint64(len(events))+1, noon
+		e.ID = fmt.Sprint(e.Seq)
+		if events = append(events, e); len(events) == 1000 {
+			apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+			events = events[:0]
+		}
+	}
+	for i := range n {
+		id := fmt.Sprintf("C%03d/%04d", i/1000, i%1000)
+		status := `"schedule_status":"RUNNING"`
+		race := i%10 == 7
+		if race {
+			say(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"sport-%02d","title":"A race of many","splits":["half","finish"]}}`, id, i*7%40)
+		} else {
+			a := i * 31 % 2000
+			b := (a + 1 + i%1999) % 2000
+			say(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"sport-%02d","title":"A match of two","competitors":[{"code":"T%04d","name":"The first team"},{"code":"T%04d","name":"The second team"}]}}`,
+				id, i*7%40, a, b)
+		}
+		say(`{"type":"contest.status","contest_id":%q,"data":{%s}}`, id, status)
+		if race {
+			for k := range 10 {
+				say(`{"type":"result.set","contest_id":%q,"data":{"competitor":"R%04d","split":"half","mark":%d}}`, id, (i+k*499)%5000, k)
+			}
+		}
+		if i%100 != 13 {
+			say(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`, id)
+		}
+	}
+	if len(events) > 0 {
+		apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+	}
+	if err := m.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}

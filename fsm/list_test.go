@@ -1,0 +1,268 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	bolt "go.etcd.io/bbolt"
+	"pgregory.net/rapid"
+
+	"laurel/score"
+)
+
+// scan is a list without an index: every contest of the competition is looked at.
+func scan(v *View, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
+	c := v.tx.Bucket(contestBucket).Cursor()
+	within := ""
+	if f.Competition != "" {
+		within = f.Competition + "/"
+	}
+	for k, sealed := c.Seek([]byte(max(within, after+"\x00"))); bytes.HasPrefix(k, []byte(within)) && k != nil; k, sealed = c.Next() {
+		value, err := unseal(k, sealed)
+		if err != nil {
+			return nil, "", err
+		}
+		var contest score.Contest
+		if err := json.Unmarshal(value, &contest); err != nil {
+			return nil, "", err
+		}
+		others := f
+		others.Competitor = ""
+		marked := f.Competitor != "" && contest.About.Kind == score.Ranked && hasMark(v.tx, &contest, f.Competitor)
+		if !f.Matches(&contest) && !(marked && others.Matches(&contest)) {
+			continue
+		}
+		if n := len(list); n > 0 && n >= limit {
+			return list, list[n-1].ContestID, nil
+		}
+		list = append(list, contest.Record())
+	}
+	return list, "", nil
+}
+
+// wantLists asks for every combination of filters, page by page, and looks whether the index has what it must have and nothing else.
+func wantLists(t tester, m *Machine) {
+	t.Helper()
+	err := m.View(func(v *View) error {
+		for _, f := range filters([]string{"", "G", "H"}, []string{"", "stones", "race", "none"}, []string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
+			[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"}) {
+			for _, limit := range []int{1, 2, 100} {
+				wantPages(t, v, f, limit)
+			}
+		}
+		if got, want := postings(t, v.tx), postingsAnew(t, v.tx); !slices.Equal(got, want) {
+			t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func filters(competitions, sports, statuses, competitors []string) (list []score.Filter) {
+	for _, competition := range competitions {
+		for _, sport := range sports {
+			for _, status := range statuses {
+				for _, competitor := range competitors {
+					list = append(list, score.Filter{Competition: competition, Sport: sport, Status: status, Competitor: competitor})
+				}
+			}
+		}
+	}
+	return list
+}
+
+func wantPages(t tester, v *View, f score.Filter, limit int) {
+	t.Helper()
+	for after := ""; ; {
+		got, next, err := v.Contests(f, after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, wantNext, err := scan(v, f, after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := idsOf(got), idsOf(want); !slices.Equal(a, b) || next != wantNext {
+			t.Fatalf("%+v behind %q, %d at most: got %q, next %q; a scan finds %q, next %q", f, after, limit, a, next, b, wantNext)
+		}
+		if after = next; after == "" {
+			return
+		}
+	}
+}
+
+func idsOf(list []score.Record) (ids []string) {
+	for _, r := range list {
+		ids = append(ids, r.ContestID)
+	}
+	return ids
+}
+
+func postings(t tester, tx *bolt.Tx) (list []string) {
+	err := tx.Bucket(indexBucket).ForEach(func(k, v []byte) error {
+		if _, err := unseal(k, v); err != nil {
+			return err
+		}
+		if !bytes.Equal(k, indexedKey) {
+			list = append(list, string(k))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// postingsAnew is what the index must have, found out from contests and marks.
+func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
+	err := tx.Bucket(contestBucket).ForEach(func(k, sealed []byte) error {
+		c := new(score.Contest)
+		value, err := unseal(k, sealed)
+		if err == nil {
+			err = json.Unmarshal(value, c)
+		}
+		for _, p := range termsOf(nil, c) {
+			list = append(list, string(p.posting(string(k))))
+		}
+		return err
+	})
+	if err == nil {
+		err = tx.Bucket(markBucket).ForEach(func(k, _ []byte) error {
+			parts := strings.Split(string(k), "\x00")
+			list = append(list, string(term{byMark, parts[2]}.posting(parts[0])))
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// downgrade makes a closed database what an older version left: one that never had an index, or one whose index was left behind.
+func downgrade(t tester, m *Machine, never bool) {
+	t.Helper()
+	db, err := bolt.Open(m.path(), 0o600, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		if never {
+			return tx.DeleteBucket(indexBucket)
+		}
+		index := tx.Bucket(indexBucket)
+		k, _ := index.Cursor().Last()
+		if err := index.Delete(bytes.Clone(k)); err != nil {
+			return err
+		}
+		astray := term{bySport, "none"}.posting("G/none")
+		if err := index.Put(astray, seal(astray, nil)); err != nil {
+			return err
+		}
+		return index.Put(indexedKey, seal(indexedKey, make([]byte, 8)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closeDatabase(m.path(), db); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// older goes on with the database as an older version would have left it.
+func (h *randomHistory) older(t *rapid.T) {
+	if h.m.Applied() == 0 {
+		t.Skip("nothing has been applied")
+	}
+	before := snapshotOf(t, h.m)
+	if err := h.m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	downgrade(t, h.m, rapid.Bool().Draw(t, "never had an index"))
+	h.m = h.reopen(t, h.dir)
+	h.same(t, before)
+	wantLists(t, h.m)
+}
+
+func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
+	m := newMachine(t)
+	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	found := func(want int) {
+		t.Helper()
+		wantLists(t, m)
+		err := m.View(func(v *View) error {
+			list, _, err := v.Contests(score.Filter{Competitor: "A"}, "", 10)
+			if len(list) != want {
+				t.Errorf("A is in %d contests, want %d", len(list), want)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk(t, m, "m1", "result.set", "G/r", `{"competitor":"A","split":"5k","mark":10}`)
+	desk(t, m, "m2", "result.set", "G/r", `{"competitor":"A","split":"finish","mark":20}`)
+	void(t, m, "v1", "G/r", "m1")
+	found(1)
+	void(t, m, "v2", "G/r", "m2")
+	found(0)
+	void(t, m, "w1", "G/r", "v1")
+	found(1)
+}
+
+func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
+	m := newMachine(t)
+	const about = `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`
+	for _, id := range []string{"G/1", "G/2"} {
+		desk(t, m, "d"+id, "contest.define", id, about)
+	}
+	wantLists(t, m)
+	void(t, m, "v", "G/1", "dG/1")
+	wantLists(t, m)
+	void(t, m, "w", "G/1", "v")
+	wantLists(t, m)
+	// Gone and back before the transaction ends.
+	apply(t, m, score.Post{Events: []score.Event{
+		decode(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
+		decode(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
+	}})
+	wantLists(t, m)
+}
+
+func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
+	m := newMachine(t)
+	for i := range 9 {
+		desk(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	}
+	f := score.Filter{Sport: "stones", Competitor: "A"}
+	page := func(after string) (ids []string, next string) {
+		t.Helper()
+		err := m.View(func(v *View) error {
+			list, n, err := v.Contests(f, after, 3)
+			ids, next = idsOf(list), n
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ids, next
+	}
+	_, next := page("")
+	// The contest that the cursor stands on is gone, one before it comes, one behind it goes.
+	void(t, m, "v", "G/2", "d2")
+	desk(t, m, "new", "contest.define", "G/0a", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	desk(t, m, "other", "contest.define", "G/4", `{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
+	if ids, next := page(next); fmt.Sprint(ids) != "[G/3 G/5 G/6]" || next != "G/6" {
+		t.Errorf("got %v, next %q", ids, next)
+	}
+}

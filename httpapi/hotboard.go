@@ -1,0 +1,79 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+
+	"laurel/httpapi/front"
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// hotBoard appends the answer to a plain question about a leaderboard if that can be made and given now, and tells its status; 0 if not.
+func (p *port) hotBoard(dst []byte, r *front.Request) (out []byte, status int) {
+	var q board
+	if !p.plainRead(r) || !q.parse(r.Path[len("/v1/leaderboard/"):], r.Query) || !p.rates.read(r.Peer) {
+		return dst, 0
+	}
+	page, revision, ok := p.group.BoardNow(q.contest, &q.Question)
+	if !ok {
+		return dst, 0
+	}
+	p.metrics.reads.hit.Add(1)
+	if p.late.Load() {
+		r.Pause = restAfterHit
+	}
+	tag := q.tagOf(p.group.Store(), revision)
+	if len(r.IfNoneMatch) > 0 && matches([]string{string(r.IfNoneMatch)}, tag) {
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, revision, tag)), http.StatusNotModified
+	}
+	b := newBuffer()
+	defer b.free()
+	b.b = append(page.AppendJSON(b.b[:0]), '\n')
+	dst = r.AppendEnd(p.appendHitHead(dst, http.StatusOK, len(b.b), revision, tag))
+	return append(dst, b.b...), http.StatusOK
+}
+
+// parse reads a question in its plainest form: no escapes, each parameter once, nothing that would be refused, and no long page. False: it is not plain.
+func (b *board) parse(contest, query []byte) bool {
+	if bytes.IndexByte(query, '%') >= 0 || bytes.IndexByte(query, '+') >= 0 || bytes.IndexByte(query, ';') >= 0 {
+		return false
+	}
+	b.contest, b.Limit = string(contest), DefaultPage
+	seen := 0
+	for len(query) > 0 {
+		var one []byte
+		one, query, _ = bytes.Cut(query, []byte("&"))
+		name, value, _ := bytes.Cut(one, []byte("="))
+		if len(value) == 0 || len(value) > maxFilter {
+			return false
+		}
+		field := 0
+		switch string(name) {
+		case "split":
+			b.Split, field = string(value), 1
+		case "category":
+			b.Category, field = string(value), 2
+		case "around":
+			b.Around, field = string(value), 4
+		case "limit":
+			n, err := strconv.Atoi(string(value))
+			if err != nil || n < 1 || n > DefaultPage {
+				return false // a longer page takes a place among the questions that are not answered from memory
+			}
+			b.Limit, field = n, 8
+		case "after":
+			c, err := ranking.ParseCursor(string(value))
+			if err != nil {
+				return false
+			}
+			b.After, field = c, 16
+		}
+		if field == 0 || seen&field != 0 {
+			return false
+		}
+		seen |= field
+	}
+	return seen&(4|16) != 4|16 && score.ValidPath(b.contest)
+}

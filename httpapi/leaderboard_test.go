@@ -1,0 +1,271 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/cache"
+	"laurel/score"
+)
+
+const boardPath = "/v1/leaderboard/" + race
+
+func askBoard(t *testing.T, a *got) (l score.Leaderboard) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), &l, json.RejectUnknownMembers(true)); err != nil || a.StatusCode != 200 {
+		t.Fatalf("got %d %s (%v)", a.StatusCode, a.body, err)
+	}
+	return l
+}
+
+// order is a board in a few words: the competitors with their ranks.
+func order(l *score.Leaderboard) string {
+	var all []string
+	for i := range l.Rows {
+		r := &l.Rows[i]
+		all = append(all, placeText(r)+" "+r.Competitor)
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
+	_, s := start(t)
+	a := ask(t, s, "GET", boardPath, "")
+	l := askBoard(t, a)
+	if again, err := written(&l); err != nil || string(again) != a.body {
+		t.Errorf("got %s, which score.Leaderboard writes as %s (%v)", a.body, again, err)
+	}
+	if got := order(&l); got != "=1 2888, =1 31, =3 42, =3 7, - 99" || l.ContestID != race || l.Split != "finish" || l.Total != 5 || l.Next != "" {
+		t.Errorf("got %s of %+v", got, l)
+	}
+	for name, value := range map[string]string{"Laurel-Revision": "290", "Laurel-Frontend": "f1", "Laurel-Cache": "hit", "Laurel-Mode": "push", "Cache-Control": "no-cache",
+		"Vary": "Accept", "Content-Type": "application/json", "Age": ""} {
+		if got := a.Header.Get(name); got != value {
+			t.Errorf("%s is %q; want %q", name, got, value)
+		}
+	}
+}
+
+func TestLeaderboardGivesThePartThatIsAskedFor(t *testing.T) {
+	_, s := start(t)
+	for query, want := range map[string]string{
+		"?limit=2":                        "=1 2888, =1 31",
+		"?split=10+km&limit=3":            "1 2888, 2 31, 3 7",
+		"?split=10%20km&around=7&limit=2": "3 7, 4 42",
+		"?around=42&limit=3":              "=1 31, =3 42, =3 7",
+		"?around=99&limit=2":              "=3 7, - 99",
+		"?category=W":                     "1 31, 2 42",
+		"?category=nobody":                "",
+		"?after=8000,2888&limit=2":        "=1 31, =3 42",
+	} {
+		if l := askBoard(t, ask(t, s, "GET", boardPath+query, "")); order(&l) != want {
+			t.Errorf("%s: got %s; want %s", query, order(&l), want)
+		}
+	}
+}
+
+func TestPagesOfALeaderboardAddUpToTheWhole(t *testing.T) {
+	_, s := start(t)
+	var all []string
+	for next, more := "", true; more; more = next != "" {
+		l := askBoard(t, ask(t, s, "GET", boardPath+"?limit=1&after="+next, ""))
+		all = append(all, order(&l))
+		next = l.Next
+	}
+	if got := strings.Join(all, ", "); got != "=1 2888, =1 31, =3 42, =3 7, - 99" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *testing.T) {
+	_, s := start(t)
+	for query, want := range map[string]struct{ field, words string }{
+		"?split=half":                          {"split", "10 km, finish"},
+		"?limit=0":                             {"limit", "1 to 1000"},
+		"?limit=1001":                          {"limit", "1 to 1000"},
+		"?after=x":                             {"after", "as next"},
+		"?after=" + strings.Repeat("1", 2000):  {"after", "as next"},
+		"?after=1,a&around=b":                  {"around", "one of them"},
+		"?around=" + strings.Repeat("x", 600):  {"around", "512"},
+		"?category=" + strings.Repeat("x", 99): {"", ""},
+		"?round=7":                             {"round", "around"},
+		"?limit=1&limit=2":                     {"limit", "once"},
+	} {
+		a := ask(t, s, "GET", boardPath+query, "")
+		if want.field == "" {
+			askBoard(t, a)
+			continue
+		}
+		if p := a.problem(t); p.Status != 400 || p.Field != want.field || !strings.Contains(p.Detail, want.words) {
+			t.Errorf("%s: got %+v", query, p)
+		}
+	}
+	for path, words := range map[string]string{"/v1/leaderboard/OG50BC/NO": "not defined", boardPath + "?around=1": "has no mark", "/v1/leaderboard/a%20b": "ranked"} {
+		a := ask(t, s, "GET", path, "")
+		if p := a.problem(t); p.Code != score.NotFound || !strings.Contains(p.Detail, words) {
+			t.Errorf("%s: got %+v", path, p)
+		}
+		if a.Header.Get("Laurel-Mode") == "" && !strings.Contains(path, "%20") {
+			t.Errorf("%s: got %v; want how it is known", path, a.Header)
+		}
+	}
+}
+
+func TestLeaderboardAsATableLinesUp(t *testing.T) {
+	_, s := start(t)
+	for query, want := range map[string]string{
+		"?limit=3": `OG50BC/MAR  finish
+
+RANK  COMPETITOR  NAME          ORG  CATEGORY  MARK  DIFF
+=1    2888        Obelix  [31m  GAU  M         8000  0
+=1    31                        GAU  W         8000  0
+=3    42                        GAU  W         8010  10
+
+3 of 5
+
+more: ?after=8010,42
+`,
+		"?around=99&limit=1": `OG50BC/MAR  finish
+
+RANK  COMPETITOR  MARK
+-     99          DNF
+
+1 of 5
+`,
+		"?split=10+km&category=nobody": `OG50BC/MAR  10 km  nobody
+
+RANK  COMPETITOR  NAME  ORG  CATEGORY  MARK  DIFF
+
+0 of 0
+`,
+	} {
+		a := ask(t, s, "GET", boardPath+query, "", "Accept: text/plain")
+		if a.body != want || a.Header.Get("Content-Type") != typeText {
+			t.Errorf("%s: got\n%s\nwant\n%s", query, a.body, want)
+		}
+	}
+}
+
+func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
+	g, s := start(t)
+	tags := map[string]string{}
+	for _, path := range []string{boardPath, boardPath + "?limit=2", boardPath + "?split=10+km", boardPath + "?category=M", boardPath + "?around=7", boardPath + "?after=8000,31"} {
+		tag := ask(t, s, "GET", path, "").Header.Get("ETag")
+		if other, twice := tags[tag]; twice {
+			t.Errorf("%s and %s have the same tag", path, other)
+		}
+		tags[tag] = path
+		g.records.revision++ // another contest changes
+		if a := ask(t, s, "GET", path, "", "If-None-Match: "+tag); a.StatusCode != http.StatusNotModified || a.body != "" || a.Header.Get("ETag") != tag {
+			t.Errorf("%s: got %d %q %v", path, a.StatusCode, a.body, a.Header)
+		}
+		if a := ask(t, s, "GET", path, "", "If-None-Match: "+tag, "Accept: text/plain"); a.StatusCode != 200 {
+			t.Errorf("%s: the table has the tag of the JSON", path)
+		}
+	}
+	g.boards.revision++
+	for tag, path := range tags {
+		if a := ask(t, s, "GET", path, "", "If-None-Match: "+tag); a.StatusCode != 200 {
+			t.Errorf("%s: got %d after a change", path, a.StatusCode)
+		}
+	}
+}
+
+func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
+	g, s := start(t)
+	tag := ask(t, s, "GET", boardPath, "").Header.Get("ETag")
+	g.age = 2 * time.Second
+	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
+		body, revision, err := g.answered(key)
+		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, g.age, err
+	}
+	for _, c := range []struct {
+		mode score.CacheMode
+		path string
+		how  string
+	}{{score.Push, boardPath + "?max_stale=30s", "stale"}, {score.Pull, boardPath, "hit"}} {
+		g.elsewhere, g.mode = true, c.mode
+		a := ask(t, s, "GET", c.path, "")
+		if l := askBoard(t, a); l.Total != 5 || a.Header.Get("ETag") != tag || a.Header.Get("Age") != "2" || a.Header.Get("Laurel-Cache") != c.how {
+			t.Errorf("%s: got %v; want the tag %s", c.path, a.Header, tag)
+		}
+	}
+}
+
+func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
+	g, s := start(t)
+	g.elsewhere, g.forward = true, func(w http.ResponseWriter, r *http.Request) error {
+		writeBody(w, typeJSON, []byte(r.URL.RequestURI()))
+		return nil
+	}
+	if a := ask(t, s, "GET", boardPath+"?around=7", ""); a.body != boardPath+"?around=7" || a.Header.Get("Laurel-Cache") != "forward" {
+		t.Errorf("got %s %v", a.body, a.Header)
+	}
+	g.forward = nil
+	if p := ask(t, s, "GET", boardPath, "").problem(t); p.Code != score.NoMaster {
+		t.Errorf("without a master: %+v", p)
+	}
+	g.age = time.Minute
+	if p := ask(t, s, "GET", boardPath+"?max_stale=30s", "").problem(t); p.Code != score.NotReady {
+		t.Errorf("older than allowed: %+v", p)
+	}
+}
+
+// What cannot be given at once goes by the adapter, and the connection stays.
+func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
+	g, a := newFake(t, Options{})
+	url, handed := frontOf(t, a)
+	g.read = func(context.Context) error { return nil }
+	res, err := http.Get(url + boardPath + "?limit=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 200 || handed.Load() != 0 {
+		t.Errorf("got %d, %d requests by net/http", res.StatusCode, handed.Load())
+	}
+}
+
+func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
+	g, a := newFake(t, Options{Private: true})
+	newCourt(t, g)
+	url, _ := frontOf(t, a)
+	for _, path := range []string{boardPath, "/v1/scores/" + contest} {
+		res, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: got %d", path, res.StatusCode)
+		}
+	}
+}
+
+// BenchmarkBoard is what a question about a leaderboard costs here, beside finding the rows.
+func BenchmarkBoard(b *testing.B) {
+	g, a := newFake(b, Options{})
+	for i := range 100_000 {
+		g.boards.splits["finish"].Set(score.Mark{Competitor: strconv.Itoa(1000 + i), Value: score.Points(int64(7919 * i % 100_003)), Category: "M"})
+	}
+	for _, limit := range []string{"1", "10"} {
+		b.Run(limit, func(b *testing.B) {
+			h, r := hotOf(a, boardPath)
+			dst, n := make([]byte, 0, 64<<10), 0
+			b.ReportAllocs()
+			for b.Loop() {
+				n = (n + 7919) % 100_000
+				r.Query = append(strconv.AppendInt(append(r.Query[:0], "around="...), int64(1000+n), 10), "&limit="+limit...)
+				if _, ok := h.Answer(b.Context(), dst, r); !ok {
+					b.Fatal("not answered")
+				}
+			}
+		})
+	}
+}
