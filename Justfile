@@ -29,6 +29,10 @@ fuzz time="1m":
 long:
     LAUREL_LONG=1 go test -count=1 -timeout 30m -v -run Killed ./cmd/laurel/e2e
 
+# a secure group attacked in every way, with all connections
+attacks:
+    LAUREL_LONG=1 go test -count=1 -timeout 30m -v -run AttackedGroup ./cmd/laurel/e2e
+
 # histories of real processes under every fault, checked for linearizability: 20 runs of a minute
 histories runs="20" seed="1":
     LAUREL_LONG=1 LAUREL_RUNS={{runs}} LAUREL_SEED={{seed}} go test -count=1 -timeout 60m -v -run EveryHistory ./cmd/laurel/e2e

@@ -5,10 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // told is a transport that notes what it is told.
@@ -60,15 +64,56 @@ func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
 		t.Errorf("got %+v, %v, told %q", view, err, heard.Load())
 	}
 	c.Close()
-	stranger, err := New([]string{s.URL}, Options{Token: "secret", Timeout: 200e6})
+	stranger, err := New([]string{s.URL}, Options{Token: "another", Timeout: 200e6})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stranger.Close()
-	heard.Store("")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := stranger.Access(ctx); err == nil || heard.Load() != "" {
+	if _, err := stranger.Access(ctx); err == nil || heard.Load() == "Bearer another" {
 		t.Errorf("one who does not trust it got %v, and told it %q", err, heard.Load())
+	}
+}
+
+func TestCertificateThatIsNotTrustedIsToldOnceAndTheClientGoesOn(t *testing.T) {
+	said := `{"mode":"push","epoch":1,"master":"f1","frontends":[{"id":"f1","url":"%s","state":"serving"}]}`
+	var secure, plain *httptest.Server
+	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, said, plain.URL)
+	})
+	secure, plain = httptest.NewUnstartedServer(answers), httptest.NewServer(answers)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it is the one that is refused
+	secure.StartTLS()
+	defer secure.Close()
+	defer plain.Close()
+	var told, failed atomic.Int64
+	c, err := New([]string{secure.URL, plain.URL}, Options{Refresh: time.Millisecond, Notify: func(n Notice) {
+		switch {
+		case n.Kind == NoticeUntrusted && n.Frontend == secure.URL:
+			told.Add(1)
+		case n.Kind == NoticeFailed:
+			failed.Add(1)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 5 {
+		if _, err := c.Frontends(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.refresh(t.Context())
+		c.frontends.mu.Lock()
+		for i := range c.frontends.known { // as if it were tried again after a while
+			c.frontends.known[i].failed = time.Time{}
+		}
+		c.frontends.home, c.frontends.current = secure.URL, ""
+		c.frontends.mu.Unlock()
+	}
+	if told.Load() != 1 || failed.Load() != 0 {
+		t.Errorf("it was told %d times, and %d other failures; want once, and none", told.Load(), failed.Load())
 	}
 }

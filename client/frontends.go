@@ -2,6 +2,7 @@ package client
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -40,7 +41,8 @@ type frontend struct {
 	watchers int
 	reads    int // a second
 
-	failed time.Time // zero: it has not failed since it last answered
+	failed    time.Time // zero: it has not failed since it last answered
+	untrusted bool      // it was told that its certificate is not trusted
 }
 
 func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, error) {
@@ -183,18 +185,28 @@ func (f *frontends) recovered(url string) {
 
 func (f *frontends) recoveredLocked(url string) {
 	if k := f.find(url); k != nil {
-		k.failed = time.Time{}
+		k.failed, k.untrusted = time.Time{}, false
 	}
 }
 
 // broke notes that an attempt came to nothing.
 func (f *frontends) broke(url string, err error) {
+	n := Notice{Kind: NoticeFailed, Frontend: url, Err: err}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		n.Kind = NoticeUntrusted
+	}
 	f.mu.Lock()
+	said := false
 	if k := f.find(url); k != nil {
 		k.failed = time.Now()
+		said = k.untrusted && n.Kind == NoticeUntrusted
+		k.untrusted = n.Kind == NoticeUntrusted
 	}
 	f.mu.Unlock()
-	f.notify(Notice{Kind: NoticeFailed, Frontend: url, Err: err})
+	if !said { // that does not change by itself: once is enough
+		f.notify(n)
+	}
 }
 
 func (f *frontends) urls() []string {
@@ -241,7 +253,7 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 			return
 		}
 		if i := slices.IndexFunc(old, func(o frontend) bool { return o.url == k.url }); i >= 0 {
-			k.failed = old[i].failed
+			k.failed, k.untrusted = old[i].failed, old[i].untrusted
 		}
 		f.known = append(f.known, k)
 	}

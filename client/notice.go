@@ -16,6 +16,9 @@ const (
 	NoticeHome NoticeKind = "chose a home"
 	// NoticeFailed: an attempt at Frontend came to nothing, for Err; the next may be at another.
 	NoticeFailed NoticeKind = "attempt failed"
+	// NoticeUntrusted: Frontend shows a certificate that Options.TLS does not trust, for Err, so the client does without it. Of each frontend it is told
+	// once, and again only after it has failed otherwise.
+	NoticeUntrusted NoticeKind = "certificate not trusted"
 	// NoticeFailover: calls are answered by Frontend now, no longer by From.
 	NoticeFailover NoticeKind = "failed over"
 	// NoticeWentHome: calls, or a watch, are with the home again: Frontend; before that, with From.

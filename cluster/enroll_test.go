@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -205,6 +206,63 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	if has := n.opts.Identity.Keys(); len(has) > 0 {
 		t.Errorf("one without a vote holds keys: %v", has)
 	}
+}
+
+// Three lives of a certificate pass in a few seconds, while each member is posted to without a pause.
+func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	g.holdKeys()
+	epoch := g.master().member().Frontends().Epoch
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	posted := make([]atomic.Uint64, len(g.nodes))
+	var bards sync.WaitGroup
+	for i, n := range g.nodes {
+		bards.Go(func() {
+			for ctx.Err() == nil {
+				mustPost(t, n, alerts(fmt.Sprintf("bard/%d", i), posted[i].Load()+1, 1))
+				posted[i].Add(1)
+			}
+		})
+	}
+	for range 5 {
+		last := g.almanac.now().Add(trust.MemberLife) // when the certificates of now are over, all of them
+		g.almanac.advance(trust.MemberLife*2/3 + time.Hour)
+		for _, n := range g.nodes {
+			eventually(t, n.opts.ID+" renews", func() error {
+				if now := n.opts.Identity.Expires(); !now.After(last) {
+					return fmt.Errorf("it still has the one until %s", now)
+				}
+				return nil
+			})
+		}
+		// Those of the life before are over when the next are two thirds through: no connection may go on with one.
+		for _, n := range g.nodes {
+			eventually(t, n.opts.ID+" lets go of connections whose certificates are over", func() error {
+				if n.member().port.review() {
+					return errors.New("some are left")
+				}
+				return nil
+			})
+		}
+		for i := range posted {
+			before := posted[i].Load()
+			eventually(t, "posts go on", func() error {
+				if posted[i].Load() < before+5 {
+					return fmt.Errorf("bard %d stands at %d after %d", i, posted[i].Load(), before)
+				}
+				return nil
+			})
+		}
+	}
+	stop()
+	bards.Wait()
+	all := uint64(0)
+	for i := range posted {
+		all += posted[i].Load()
+	}
+	g.agree(all) // none is lost, none is counted twice
+	t.Logf("%d posts; epoch %d, before %d", all, g.master().member().Frontends().Epoch, epoch)
 }
 
 func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {

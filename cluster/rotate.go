@@ -67,7 +67,7 @@ func (m *Member) FinishRotation(ctx context.Context, by string) error {
 		return score.Problemf(score.StatusConflict, "no rotation is under way; begin one with laurel cluster ca rotate")
 	}
 	if late := m.uncertified(m.issuing()); len(late) > 0 {
-		return score.Problemf(score.StatusConflict, "not all members have a certificate by the new authority, and could not come back without one: %s. They renew within seconds while they run; one that does not come back is taken out with laurel cluster leave",
+		return score.Problemf(score.StatusConflict, "not ready yet: %s. Without a certificate by the new authority, and voters without its key, they could not come back. While they run that takes some seconds, so try again in a few; one that is down has to be started, or taken out with laurel cluster leave",
 			strings.Join(late, ", "))
 	}
 	for _, der := range list[:len(list)-1] {

@@ -63,6 +63,9 @@ type buffer struct {
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 2<<10)} }}
 
+// smallBody is what a body may take beside MaxPostBytes: so those who send large ones slowly keep nobody from posting an event.
+const smallBody = 4 << 10
+
 // maxPooled keeps a few large bodies from holding their memory for ever.
 const maxPooled = 64 << 10
 
@@ -94,13 +97,13 @@ func (p *port) readBody(w http.ResponseWriter, r *http.Request, b *buffer) error
 	// At the end of the body net/http takes the deadline away again. Not supported where there is no connection: nothing to bound then.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(p.limits.BodyTimeout))
 	b.b = b.b[:0]
-	if !p.holdFor(b, cap(b.b)) { // it may be large from an earlier body
-		return p.bodiesFull()
+	if cap(b.b) > smallBody && !p.holdFor(b, cap(b.b)) { // it is large from an earlier body
+		b.b = make([]byte, 0, smallBody)
 	}
 	for {
 		if len(b.b) == cap(b.b) {
 			more := cap(b.b)
-			if !p.holdFor(b, more) {
+			if 2*more > smallBody && !p.holdFor(b, more) {
 				return p.bodiesFull()
 			}
 			b.b = slices.Grow(b.b, more)

@@ -71,8 +71,11 @@ func (p *port) join(w http.ResponseWriter, r *http.Request) error {
 	if !score.ValidPath(m.ID) {
 		return fieldProblem("id", "got %s; want letters, digits and ._~-", quoted(m.ID))
 	}
-	if m.Peer == "" {
+	switch {
+	case m.Peer == "":
 		return fieldProblem("peer", "missing; want the host:port where the other members reach it")
+	case !isAddress(m.Peer): // or it could be taken in, and the trail could not say so
+		return fieldProblem("peer", "got %s; want the host:port where the other members reach it", quoted(m.Peer))
 	}
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fieldProblem("url", "got %s; want where clients reach it, such as http://127.0.0.1:8001", quoted(m.URL))
@@ -88,6 +91,12 @@ func (p *port) join(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return p.sayFrontends(w, r)
+}
+
+// isAddress tells whether s may be an address: plain characters, and not many.
+func isAddress(s string) bool {
+	const longest = 255 + len(":65535") // of a host's name, and a port
+	return len(s) <= longest && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
 // mayJoin says why the caller may not say this of a member. A member may only speak of itself.

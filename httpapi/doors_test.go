@@ -114,6 +114,15 @@ func (s *siege) bounded(goroutines int, bytes uint64) {
 	}
 }
 
+func (s *siege) eventually(what string, is func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatalf("it does not come about that %s", what)
+		}
+	}
+}
+
 // over waits until what the attack took has been given back.
 func (s *siege) over() {
 	s.t.Helper()
@@ -156,6 +165,34 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	s.mustPost()
 	wg.Wait()
 	s.over()
+}
+
+func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
+	const places = 8
+	s := besiege(t, Limits{MaxPosts: places})
+	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 2*smallBody), isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
+		for range places {
+			c := s.dial()
+			defer c.Close()
+			_, _ = io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost: a\r\n"+head)
+		}
+	}
+	s.eventually("streams are under way", func() bool { return s.api.load.streams.Load() == places })
+	s.eventually("bodies are being read", func() bool { return s.api.load.bytes.Load() > 0 })
+	s.mustPost()
+	s.api.load.bytes.Add(MaxPostBytes) // as if large bodies came slowly
+	s.mustPost()
+	res, err := http.Get("http://" + s.addr + "/v1/scores")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("a question beside large bodies gets %s", res.Status)
+	}
+	if n := s.api.load.posts.Load(); n != 0 {
+		t.Errorf("%d posts are under way without a body", n)
+	}
 }
 
 func TestHalfOpenConnectionsAreForgotten(t *testing.T) {
@@ -276,6 +313,39 @@ func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte
 	n := len(payload)
 	b.Write([]byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags, byte(stream >> 24), byte(stream >> 16), byte(stream >> 8), byte(stream)})
 	b.Write(payload)
+}
+
+func TestHandshakesThatWaitForTheirClientsKeepNobodyOut(t *testing.T) {
+	s := besiege(t, Limits{})
+	const many = 4 * front.MaxHandshakes
+	hello := clientHello(t)
+	for range many {
+		c := s.dial()
+		defer c.Close()
+		_, _ = c.Write(hello) // the next word is the client's
+	}
+	start := time.Now()
+	s.mustPost()
+	if took := time.Since(start); took > front.HandshakeTimeout*4/5 {
+		t.Errorf("a post took %s, until handshakes that wait were cut off", took)
+	}
+}
+
+// clientHello is how a client of TLS begins.
+func clientHello(t testing.TB) []byte {
+	t.Helper()
+	a, b := net.Pipe()
+	defer b.Close()
+	go func() {
+		_ = tls.Client(a, &tls.Config{InsecureSkipVerify: true}).Handshake() // nobody answers
+		a.Close()
+	}()
+	hello := make([]byte, 16<<10)
+	n, err := b.Read(hello) // it is written at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hello[:n]
 }
 
 func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {

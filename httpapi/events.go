@@ -42,6 +42,10 @@ func (p *port) postEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := p.readBody(w, r, b); err != nil {
 		return err
 	}
+	if problem := p.beginPost(); problem != nil {
+		return problem
+	}
+	defer p.endPost()
 	if b.b, err = p.postJSON(r.Context(), callerOf(r), b.b[:0], b.b); err != nil {
 		return err
 	}

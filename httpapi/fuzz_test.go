@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"errors"
 	"net/http/httptest"
 	"testing"
 
@@ -12,12 +13,13 @@ import (
 
 // FuzzBodies: whatever is posted wherever, the answer is either a success or a whole problem, and what is refused has changed nothing.
 func FuzzBodies(f *testing.F) {
-	paths := []string{"/v1/events", "/v1/cluster/members", "/v1/cluster/transfer"}
+	paths := []string{"/v1/events", "/v1/cluster/members", "/v1/cluster/transfer", "/v1/access/grants"}
 	for i := range paths {
 		f.Add(uint8(i), []byte(alert("a", "")))
 		f.Add(uint8(i), []byte("["+alert("a", "")+","+alert("b", "refuse")+"]"))
 		f.Add(uint8(i), []byte(`{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004","voter":false,"instance":"x"}`))
 		f.Add(uint8(i), []byte(`{"to":"f2"}`))
+		f.Add(uint8(i), []byte(`{"name":"bard/a","role":"bard","competitions":["OG50BC"],"types":["alert"],"rate":5,"expires":"2050-01-01T00:00:00Z"}`))
 		for _, c := range bad {
 			if len(c.body) < 1000 {
 				f.Add(uint8(i), []byte(c.body))
@@ -43,6 +45,54 @@ func FuzzBodies(f *testing.F) {
 		}
 		if len(g.posted) != 0 || len(g.members) != 0 {
 			t.Fatalf("refused with %s, yet the group got %v %v", w.Body, g.posted, g.members)
+		}
+	})
+}
+
+// FuzzHeaders: whatever a caller's headers say, a question gets an answer or a whole problem.
+func FuzzHeaders(f *testing.F) {
+	f.Add("text/html;q=0.5, text/plain", `W/"7-x", "a"`, "max-stale=5, no-cache", "Bearer laurel-token-1.a.b", "https://a.example")
+	f.Add("*/*;q=", `"`, `max-stale="`, "Basic YTpi", "null")
+	_, a := newFake(f, Options{})
+	h := a.Handler()
+	f.Fuzz(func(t *testing.T, accept, none, control, authorization, origin string) {
+		r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
+		for name, value := range map[string]string{"Accept": accept, "If-None-Match": none, "Cache-Control": control, "Authorization": authorization, "Origin": origin} {
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code == 200 || w.Code == 304 || w.Code == 503 { // a machine that is busy sheds questions
+			return
+		}
+		var p score.Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Detail == "" || w.Code >= 500 {
+			t.Fatalf("got %d %s (%v)", w.Code, w.Body, err)
+		}
+	})
+}
+
+// FuzzWatch: whatever is asked to be watched, and since when, there is a stream or a whole problem.
+func FuzzWatch(f *testing.F) {
+	f.Add("contest="+contest+"&timeline=OG50BC/1", "fake-7")
+	f.Add("competition=OG50BC&medals=OG50BC&home=f2", "fake-18446744073709551615-3")
+	f.Add("contest=%zz&last_event_id=x.1&last_event_id=", ".")
+	_, a := newFake(f, Options{})
+	f.Fuzz(func(t *testing.T, query, lastID string) {
+		subjects, q, err := subjectsOf(query)
+		if err == nil {
+			one, first, failed := a.hub.Begin(t.Context(), subjects, lastID, q.Get("home"))
+			if failed == nil {
+				a.hub.End(one)
+				if !bytes.HasSuffix(first, []byte("\n\n")) && len(first) > 0 {
+					t.Errorf("a stream begins with half an event: %q", first)
+				}
+				return
+			}
+			err = watchProblem(failed)
+		}
+		var p *score.Problem
+		if !errors.As(err, &p) || p.Detail == "" {
+			t.Errorf("got %v", err)
 		}
 	})
 }

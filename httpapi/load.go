@@ -6,14 +6,15 @@ import (
 	"laurel/score"
 )
 
-// What a frontend has under way for clients at once. Where posts fill half of their bounds, questions that are not answered from memory, and new
+// What a frontend has under way for clients at once. Where posts fill half of their places, questions that are not answered from memory, and new
 // watchers, are sent elsewhere: so posts, which nobody else can take over, are the last to be refused. The other members have a port of their
 // own.
 const (
 	// MaxReads is how many questions are being answered that are not in memory.
 	MaxReads = 2_048
 	// MaxPosts is how many posts are under way, streams excepted, and MaxPostBytes how large their bodies are together, and those of streams. More
-	// posts make no more events a second: they wait longer, and come to run all at once, with Raft's heartbeats among them.
+	// posts make no more events a second: they wait longer, and come to run all at once, with Raft's heartbeats among them. A post is under way when its
+	// body is here: whoever sends bodies slowly, and may be nobody who may post, would else keep everybody from posting.
 	MaxPosts     = 512
 	MaxPostBytes = 256 << 20
 	// MaxStreams is how many NDJSON streams are under way. Each has a line and two chunks in memory.
@@ -45,9 +46,6 @@ func (p *port) enter(n need, who *caller) (leave func(), refused *score.Problem)
 		if refused = p.allowPost(who); refused != nil {
 			return nil, refused
 		}
-		if refused = p.beginPost(); refused == nil {
-			return p.endPost, nil
-		}
 	}
 	return func() {}, refused
 }
@@ -72,9 +70,9 @@ func begin(n *atomic.Int64, most int) bool {
 	return false
 }
 
-// strained tells whether posts need what there is.
+// strained tells whether posts need what there is. How large the bodies are says nothing of that: they may come slowly, from anybody.
 func (p *port) strained() bool {
-	return p.load.posts.Load() > int64(p.limits.MaxPosts)/2 || p.load.bytes.Load() > int64(p.limits.MaxPostBytes)/2 || p.late.Load()
+	return p.load.posts.Load() > int64(p.limits.MaxPosts)/2 || p.late.Load()
 }
 
 // beginRead takes a place for a question that is not answered from memory; end gives it back.

@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,11 +27,13 @@ type To struct {
 	keyFile string // "": nothing is signed
 	token   string // or @ and the file that it is in; "": none
 	caFile  string // "": what this machine trusts
+
+	errOut func() io.Writer
 }
 
 // AddTo gives cmd the flags --to and --patience.
 func AddTo(cmd *cobra.Command, patience time.Duration, meaning string) *To {
-	to := &To{}
+	to := &To{errOut: cmd.ErrOrStderr}
 	cmd.Flags().StringSliceVar(&to.URLs, "to", []string{DefaultURL}, "`URL` of a frontend, or several with commas between; the others of the group are found from it")
 	Variable(cmd.Flags(), "to", "LAUREL_URL")
 	cmd.Flags().DurationVar(&to.Patience, "patience", patience, meaning)
@@ -45,7 +49,7 @@ func AddRequest(cmd *cobra.Command) *To {
 
 // Options are those of a client for the flags.
 func (t *To) Options() (o client.Options, err error) {
-	o.Timeout = t.Patience
+	o.Timeout, o.Notify = t.Patience, t.notices()
 	if o.Key, err = t.Key(); err != nil {
 		return o, err
 	}
@@ -56,6 +60,19 @@ func (t *To) Options() (o client.Options, err error) {
 		return o, Usagef("--ca: %w", err)
 	}
 	return o, nil
+}
+
+// notices says, once, what is to be done about frontends whose certificates are not trusted; the client goes on with the others.
+func (t *To) notices() func(client.Notice) {
+	var once sync.Once
+	return func(n client.Notice) {
+		if n.Kind != client.NoticeUntrusted {
+			return
+		}
+		once.Do(func() {
+			fmt.Fprintf(t.errOut(), "%s shows a certificate that is not trusted here, and is left out: name those to trust with --ca FILE or LAUREL_CA; laurel cluster ca prints a group's (%v)\n", n.Frontend, n.Err)
+		})
+	}
 }
 
 // bearer is the token. An error does not tell it.

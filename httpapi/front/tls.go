@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"slices"
 	"time"
 )
@@ -10,8 +11,9 @@ import (
 const (
 	// HandshakeTimeout bounds a TLS handshake, the time that it waits for its turn included.
 	HandshakeTimeout = 5 * time.Second
-	// MaxHandshakes is how many are under way at once. One that waits costs little; one under way costs processor time and memory.
-	MaxHandshakes = 512
+	// MaxHandshakes is how many are worked at at once. It is small, so that what else there is to do, for the other members above all, need not stand behind
+	// many of them. One that waits for its client is not among them: else those who begin and fall silent would keep everybody out.
+	MaxHandshakes = 64
 )
 
 // tlsHandshake is the first byte that a client sends who wants TLS. No method of HTTP begins with it.
@@ -65,14 +67,14 @@ func (c *conn) shakeHands() bool {
 	h := c.server.secure
 	ctx, cancel := context.WithTimeout(c.ctx, HandshakeTimeout)
 	defer cancel()
-	select {
-	case h.places <- struct{}{}:
-	case <-ctx.Done():
+	turn := &turn{Conn: &unread{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])}, places: h.places, over: ctx.Done()}
+	if !turn.take() {
 		return false
 	}
-	defer func() { <-h.places }()
-	secure := tls.Server(&unread{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])}, h.config)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	secure := tls.Server(turn, h.config)
+	err := secure.HandshakeContext(ctx)
+	turn.end()
+	if err != nil {
 		h.failed(err)
 		return false
 	}
@@ -86,4 +88,47 @@ func (c *conn) shakeHands() bool {
 		c.server.handed.give(secure)
 	}
 	return false
+}
+
+// turn is a connection whose handshake has one of the places while it is worked at, and none while it waits for its client.
+type turn struct {
+	net.Conn
+	places chan struct{} // nil after the handshake
+	over   <-chan struct{}
+	has    bool
+}
+
+// take waits for a place. False: the time for the handshake is over.
+func (t *turn) take() bool {
+	select {
+	case t.places <- struct{}{}:
+		t.has = true
+	case <-t.over:
+	}
+	return t.has
+}
+
+func (t *turn) leave() {
+	if t.has {
+		t.has = false
+		<-t.places
+	}
+}
+
+// end makes it a connection like others.
+func (t *turn) end() {
+	t.leave()
+	t.places = nil
+}
+
+func (t *turn) Read(p []byte) (int, error) {
+	if t.places == nil {
+		return t.Conn.Read(p)
+	}
+	t.leave()
+	n, err := t.Conn.Read(p)
+	if err == nil && !t.take() {
+		err = context.DeadlineExceeded
+	}
+	return n, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +20,15 @@ import (
 type secureGroup struct {
 	*group
 	operator string
+	all      []string // what is in the environment of all
 	secrets  []string // that no log may tell
 	posted   int
 }
 
-func newSecureGroup(t testing.TB, n int) *secureGroup {
+// newSecureGroup starts a group of n frontends. env is added to the environment of all.
+func newSecureGroup(t testing.TB, n int, env ...string) *secureGroup {
 	t.Helper()
-	g := &secureGroup{group: &group{t: t, dir: t.TempDir(), logs: logs(t)}}
+	g := &secureGroup{group: &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}, all: env}
 	first := g.addSecure()
 	first.start().waitReady()
 	eventually(t, "there is an operator", func() error {
@@ -87,7 +90,7 @@ func (g *secureGroup) joinToken(uses int) {
 		g.t.Fatal(err)
 	}
 	g.secret(made.Token)
-	g.env = []string{"LAUREL_JOIN_TOKEN=" + made.Token}
+	g.env = append(slices.Clone(g.all), "LAUREL_JOIN_TOKEN="+made.Token)
 }
 
 // post posts an event by the token.
