@@ -13,7 +13,7 @@ const (
 	HandshakeTimeout = 5 * time.Second
 	// MaxHandshakes is how many are worked at at once. It is small, so that what else there is to do, for the other members above all, need not stand behind
 	// many of them. One that waits for its client is not among them: else those who begin and fall silent would keep everybody out.
-	MaxHandshakes = 64
+	MaxHandshakes = 8
 )
 
 // tlsHandshake is the first byte that a client sends who wants TLS. No method of HTTP begins with it.
