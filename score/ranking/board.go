@@ -54,10 +54,7 @@ func (b *Board) Len() int { return len(b.rows) }
 // Set puts m in the place of the competitor's mark, if there is one.
 func (b *Board) Set(m score.Mark) {
 	b.Remove(m.Competitor)
-	r := &row{strings.Clone(m.Competitor), m.Value, b.trait(m)}
-	if m.IRM != "" {
-		r.value = 0
-	}
+	r := b.row(m)
 	b.rows[r.competitor] = r
 	b.all.insert(r)
 	if r.category == "" {
