@@ -109,7 +109,19 @@ func (m *Machine) makeBoard(one *board, how *building) {
 	m.boards.making <- struct{}{}
 	defer func() { <-m.boards.making }()
 	marks, err := m.readMarks(one, how)
+	if marks != nil && marks.Len() > largeBoard {
+		m.unload()
+	}
 	m.boards.finish(one, how, marks, err)
+}
+
+// largeBoard is one for which so much of the database was read that the process should let go of it.
+const largeBoard = 10_000
+
+func (m *Machine) unload() {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	unload(m.db)
 }
 
 // gather begins to gather what changes. The direction cannot change any more without the board's being dropped.

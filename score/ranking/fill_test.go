@@ -2,6 +2,7 @@ package ranking
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -38,5 +39,29 @@ func TestALargeBoardMadeAtOnceIsAsOneThatGrew(t *testing.T) {
 	}
 	if o.len() != at {
 		t.Errorf("%d items; want %d", o.len(), at)
+	}
+	shrink(t, o)
+}
+
+// shrink takes away nearly all, so that leaves and inner nodes are joined.
+func shrink(t *testing.T, o *order[int]) {
+	var stay []int
+	o.from(0, func(x int) bool { stay = append(stay, x); return true })
+	random := rand.New(rand.NewPCG(1, 1))
+	for len(stay) > 10 {
+		var next []int
+		for _, x := range stay {
+			if random.IntN(3) > 0 {
+				next = append(next, x)
+			} else if !o.remove(x) {
+				t.Fatalf("%d is not there", x)
+			}
+		}
+		stay = next
+		for i, x := range stay {
+			if o.index(x) != i || o.at(i) != x {
+				t.Fatalf("of %d, item %d is %d, its index %d; want %d", len(stay), i, o.at(i), o.index(x), x)
+			}
+		}
 	}
 }
