@@ -28,12 +28,10 @@ type boards struct {
 }
 
 const (
-	// boardRows is how many rows are kept in memory. A row takes about 150 bytes.
+	// boardRows is how many rows are kept in memory. A row takes about 120 bytes (BenchmarkMemory in score/ranking).
 	boardRows = 4_000_000
 	// boardCost is what a board without rows counts as.
 	boardCost = 64
-	// boardsMade is how many boards are made at once. Others wait for their turn.
-	boardsMade = 2
 )
 
 // ranked is what is kept of a ranked contest.

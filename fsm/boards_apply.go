@@ -22,12 +22,12 @@ type move struct {
 
 // touch notes that an event has changed something about its contest.
 func (v *moves) touch(e *event) {
+	anew := v.contests[e.ContestID]
 	switch e.Data.(type) {
 	case *score.ContestDefine, *score.EventVoid:
-		v.contests[e.ContestID] = true
-	default:
-		v.contests[e.ContestID] = v.contests[e.ContestID]
+		anew = true
 	}
+	v.contests[e.ContestID] = anew
 }
 
 // moveBoards brings the boards up to date with the batch, before the revision tells of it.

@@ -25,6 +25,9 @@ type building struct {
 	gathered map[string]*score.Mark // by competitor; nil for one that was taken away
 }
 
+// boardsMade is how many boards are made at once. Others wait for their turn.
+const boardsMade = 2
+
 var errDropped = errors.New("the board is not wanted any more")
 
 // keepBoard begins to make the board that is not in memory, if it can be.
@@ -106,7 +109,19 @@ func (m *Machine) makeBoard(one *board, how *building) {
 	m.boards.making <- struct{}{}
 	defer func() { <-m.boards.making }()
 	marks, err := m.readMarks(one, how)
+	if marks != nil && marks.Len() > largeBoard {
+		m.unload()
+	}
 	m.boards.finish(one, how, marks, err)
+}
+
+// largeBoard is one for which so much of the database was read that the process should let go of it.
+const largeBoard = 10_000
+
+func (m *Machine) unload() {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	unload(m.db)
 }
 
 // gather begins to gather what changes. The direction cannot change any more without the board's being dropped.
@@ -118,7 +133,7 @@ func (b *boards) gather(one *board, how *building) (least bool) {
 }
 
 func (m *Machine) readMarks(one *board, how *building) (*ranking.Board, error) {
-	marks := ranking.New(m.boards.gather(one, how))
+	least := m.boards.gather(one, how)
 	tx, err := m.read()
 	if err != nil {
 		return nil, err
@@ -129,11 +144,14 @@ func (m *Machine) readMarks(one *board, how *building) (*ranking.Board, error) {
 	if err != nil {
 		return nil, err
 	}
+	n := 0
 	if len(total) == 8 {
-		if err := m.boards.reserve(one, int(binary.BigEndian.Uint64(total))); err != nil {
+		n = int(binary.BigEndian.Uint64(total))
+		if err := m.boards.reserve(one, n); err != nil {
 			return nil, err
 		}
 	}
+	marks := ranking.NewFiller(least, n)
 	c := tx.Bucket(markBucket).Cursor()
 	for k, sealed := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, sealed = c.Next() {
 		if how.dropped.Load() {
@@ -147,9 +165,9 @@ func (m *Machine) readMarks(one *board, how *building) (*ranking.Board, error) {
 		if err := json.Unmarshal(v, &mark); err != nil {
 			return nil, err
 		}
-		marks.Set(mark)
+		marks.Add(mark)
 	}
-	return marks, nil
+	return marks.Board(), nil
 }
 
 // finish puts a board that was made into its place.

@@ -92,6 +92,7 @@ func openTrusted(path string) (*bolt.DB, error) {
 		db.Close()
 		return nil, err
 	}
+	unload(db)
 	return db, nil
 }
 

@@ -51,7 +51,7 @@ func TestEveryPageOfABoardIsThatOfAPlainSort(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		least := seed%2 == 0
-		board, marks := New(least), map[string]score.Mark{}
+		board, marks := begin(random, least)
 		for range 40 {
 			for range random.IntN(60) {
 				change(random, board, marks)
@@ -65,20 +65,39 @@ func TestEveryPageOfABoardIsThatOfAPlainSort(t *testing.T) {
 	}
 }
 
-func change(random *rand.Rand, board *Board, marks map[string]score.Mark) {
+// begin makes a board of some marks at once.
+func begin(random *rand.Rand, least bool) (*Board, map[string]score.Mark) {
+	marks, f := map[string]score.Mark{}, NewFiller(least, 0)
+	for range random.IntN(2) * random.IntN(5000) {
+		m := some(random)
+		if _, there := marks[m.Competitor]; !there {
+			marks[m.Competitor] = m
+		}
+		f.Add(m)
+	}
+	return f.Board(), marks
+}
+
+// some is a mark, or an IRM.
+func some(random *rand.Rand) score.Mark {
 	m := score.Mark{Competitor: fmt.Sprint(random.IntN(1 + random.IntN(2000))), Category: []string{"", "F", "M"}[random.IntN(3)], Organisation: []string{"", "GAU"}[random.IntN(2)]}
-	switch random.IntN(10) {
-	case 0, 1:
+	if random.IntN(9) == 0 {
+		m.IRM = []string{"DNF", "DNS", "DSQ"}[random.IntN(3)]
+	} else {
+		m.Value = score.Decimal(random.IntN(300) - 20)
+	}
+	return m
+}
+
+func change(random *rand.Rand, board *Board, marks map[string]score.Mark) {
+	m := some(random)
+	if random.IntN(5) == 0 {
 		_, there := marks[m.Competitor]
 		delete(marks, m.Competitor)
 		if board.Remove(m.Competitor) != there {
 			panic("Remove says something else than there was")
 		}
 		return
-	case 2:
-		m.IRM = []string{"DNF", "DNS", "DSQ"}[random.IntN(3)]
-	default:
-		m.Value = score.Decimal(random.IntN(300) - 20)
 	}
 	marks[m.Competitor] = m
 	board.Set(m)
