@@ -22,12 +22,9 @@ type move struct {
 
 // touch notes that an event has changed something about its contest.
 func (v *moves) touch(e *event) {
-	anew := v.contests[e.ContestID]
-	switch e.Data.(type) {
-	case *score.ContestDefine, *score.EventVoid:
-		anew = true
-	}
-	v.contests[e.ContestID] = anew
+	_, defines := e.Data.(*score.ContestDefine)
+	_, voids := e.Data.(*score.EventVoid)
+	v.contests[e.ContestID] = v.contests[e.ContestID] || defines || voids
 }
 
 // moveBoards brings the boards up to date with the batch, before the revision tells of it.

@@ -15,8 +15,10 @@ import (
 type chunk struct {
 	events []score.Event
 	bytes  int
-	// end tells why nothing follows: io.EOF where the stream is over, a *refusal for a line that is no event, else reading failed.
-	end error
+	// end tells why nothing follows: io.EOF where the stream is over, a *refusal for a line that is no event, a problem for one that nobody vouches
+	// for, which is the stranger, else reading failed.
+	end      error
+	stranger *score.Event
 }
 
 func (c *chunk) hasRoomFor(d *chunk) bool {
@@ -28,7 +30,7 @@ func (c *chunk) add(d *chunk) {
 		*c = *d
 		return
 	}
-	c.events, c.bytes, c.end = append(c.events, d.events...), c.bytes+d.bytes, d.end
+	c.events, c.bytes, c.end, c.stranger = append(c.events, d.events...), c.bytes+d.bytes, d.end, d.stranger
 }
 
 // refusal is a line that is no event.

@@ -29,18 +29,21 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	ahead := readAhead(w, r.Body, p.limits.StreamIdle)
+	ahead := readAhead(w, r.Body, p.limits.StreamIdle, func(c *chunk) { p.vouch(r.Context(), who, c) })
 	defer ahead.stop()
 	answers := &answerStream{w: w, ahead: ahead, idle: p.limits.StreamIdle}
 	defer answers.free()
 	posted := 0
 	for {
 		c := ahead.next()
-		n, refused, err := p.postChunk(r.Context(), who, c.events, posted, answers)
+		n, refused, err := p.postChunk(r.Context(), c.events, posted, answers)
 		if err != nil || refused {
 			return err
 		}
 		posted += n
+		if c.stranger != nil {
+			return p.breakOff(answers, c.stranger, posted, c.end)
+		}
 		switch c.end {
 		case nil:
 		case io.EOF:
@@ -53,12 +56,18 @@ func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
+// vouch leaves of a chunk what somebody vouches for. It looks at the signatures of what comes while that which came before is being posted.
+func (p *port) vouch(ctx context.Context, who *caller, c *chunk) {
+	if good, refused := p.vouched(ctx, who, c.events); refused != nil {
+		c.stranger, c.events, c.end = &c.events[good], c.events[:good], refused
+	}
+}
+
 // postChunk posts the events of a stream that have come, as fast as those may who vouch for them. It tells how many it has answered, and whether the
 // stream is over because one was not taken.
-func (p *port) postChunk(ctx context.Context, who *caller, events []score.Event, before int, answers *answerStream) (done int, over bool, err error) {
-	good, stranger := p.vouched(ctx, who, events)
-	for done < good {
-		budget, n := p.paced(events[done:good])
+func (p *port) postChunk(ctx context.Context, events []score.Event, before int, answers *answerStream) (done int, over bool, err error) {
+	for done < len(events) {
+		budget, n := p.paced(events[done:])
 		if budget != nil {
 			if err := budget.WaitN(ctx, n); err != nil {
 				return done, false, err // the client is gone
@@ -80,9 +89,6 @@ func (p *port) postChunk(ctx context.Context, who *caller, events []score.Event,
 			return done, refused, err
 		}
 		done += len(results)
-	}
-	if stranger != nil {
-		return done, true, p.breakOff(answers, &events[good], before+good, stranger)
 	}
 	return done, false, nil
 }
@@ -163,13 +169,17 @@ type ahead struct {
 	stopped bool
 }
 
-func readAhead(w http.ResponseWriter, body io.Reader, idle time.Duration) *ahead {
+// readAhead reads from body. Each chunk is looked through before it is handed on.
+func readAhead(w http.ResponseWriter, body io.Reader, idle time.Duration, look func(*chunk)) *ahead {
 	b := &idleBody{body: body, rc: http.NewResponseController(w), idle: idle}
 	a := &ahead{in: newEventReader(b), body: b, done: make(chan struct{})}
 	a.changed.L = &a.mu
 	go func() {
 		defer close(a.done)
-		for a.gather(a.in.next()) {
+		for more := true; more; {
+			c := a.in.next()
+			look(&c)
+			more = a.gather(c)
 		}
 	}()
 	return a
