@@ -94,7 +94,7 @@ func (b *bench) boards(ctx context.Context, of *boardsOptions) error {
 		return err
 	}
 	defer r.server.stop()
-	for _, step := range []func(context.Context) error{r.fill, r.read, r.restarts} {
+	for _, step := range []func(context.Context) error{r.fill, r.first, r.read, r.restarts} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -106,10 +106,6 @@ func (b *bench) boards(ctx context.Context, of *boardsOptions) error {
 // fill gives every player a mark, here and there.
 func (r *boardsRun) fill(ctx context.Context) (err error) {
 	if r.order, err = r.group.order(ctx); err != nil {
-		return err
-	}
-	before, err := memoryOf(r.group.processes[0])
-	if err != nil {
 		return err
 	}
 	m := newMarks(newRun(), 0, r.players, r.contest, time.Now())
@@ -128,22 +124,36 @@ func (r *boardsRun) fill(ctx context.Context) (err error) {
 		return err
 	}
 	r.table.marks[0] = float64(r.players) / time.Since(began).Seconds()
+	r.table.players = r.players
 	if err := r.group.processes[0].await(ctx, func(ctx context.Context) error { return r.group.all(ctx, m.seq) }); err != nil {
 		return err
 	}
-	after, err := memoryOf(r.group.processes[0])
-	if err != nil {
-		return err
-	}
-	r.table.players, r.table.memory = r.players, after
-	r.table.row[0] = float64(after.anon-before.anon) * 1024 / float64(r.players)
 	if r.table.marks[1], err = r.server.everyPlayer(ctx); err != nil {
 		return err
 	}
 	dataset, err := r.server.dataset(ctx)
-	r.table.row[1] = float64(dataset) / float64(r.players)
+	r.table.row = float64(dataset) / float64(r.players)
 	fmt.Fprintf(r.out, "filled: laurel %s marks/s, redis %s marks/s\n%s\n", thousands(r.table.marks[0]), thousands(r.table.marks[1]), coresHead)
 	return err
+}
+
+// first asks each frontend for the board for the first time.
+func (r *boardsRun) first(ctx context.Context) error {
+	for i, url := range r.group.urls {
+		began := time.Now()
+		if err := r.group.processes[i].await(ctx, func(ctx context.Context) error { return answersItself(ctx, url, r.path()) }); err != nil {
+			return err
+		}
+		r.table.first = max(r.table.first, time.Since(began))
+	}
+	var err error
+	r.table.memory, err = memoryOf(r.group.processes[0])
+	return err
+}
+
+// path asks for one player.
+func (r *boardsRun) path() string {
+	return "/v1/leaderboard/" + r.contest + "?split=" + boardSplit + "&limit=1&around=" + player(0)
 }
 
 // read asks all, in turn, in each round.
@@ -264,8 +274,7 @@ func (r *boardsRun) restarts(ctx context.Context) error {
 			return err
 		}
 		r.group.processes[i] = p
-		path := "/v1/leaderboard/" + r.contest + "?split=" + boardSplit + "&limit=1&around=" + player(0)
-		if err := p.await(ctx, func(ctx context.Context) error { return answersItself(ctx, r.group.urls[i], path) }); err != nil {
+		if err := p.await(ctx, func(ctx context.Context) error { return answersItself(ctx, r.group.urls[i], r.path()) }); err != nil {
 			return err
 		}
 		r.table.starts[at] = time.Since(began)

@@ -62,6 +62,9 @@ func TestABoardIsFilledAndAskedBesideRedisAndIsThereAfterAKill(t *testing.T) {
 	if err := r.fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.first(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []boardsRow{{true, askRank, laurelFollower}, {false, askAround, laurelMaster}, {true, askAround, redisName}, {false, askRank, redisName}} {
 		m, err := r.readCell(t.Context(), row)
 		if err != nil || m.perSecond <= 0 || m.p99 < m.p50 || row.writes != (m.beside > 0) {
