@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -103,6 +104,9 @@ func (t *turn) take() bool {
 	select {
 	case t.places <- struct{}{}:
 		t.has = true
+		// Who leaves a place wakes the next, which Go runs at once in what is left of the same time slice, and so on: without this a row of handshakes
+		// goes before all else that is ready to run, and Raft's heartbeats, which need several turns, come too late.
+		runtime.Gosched()
 	case <-t.over:
 	}
 	return t.has
