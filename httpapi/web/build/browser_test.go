@@ -204,12 +204,19 @@ func (b *tab) until(what, expression string) {
 
 func (b *tab) untilWithin(d time.Duration, what, expression string) {
 	b.t.Helper()
+	if !b.sees(d, expression) {
+		b.t.Fatalf("%s is not seen within %s. The page says:\n%s", what, d, eval[string](b, "document.body.innerText"))
+	}
+}
+
+func (b *tab) sees(d time.Duration, expression string) bool {
+	b.t.Helper()
 	for deadline := time.Now().Add(d); ; time.Sleep(30 * time.Millisecond) { // a look, not a wait for something to be done
 		if eval[bool](b, "Boolean("+expression+")") {
-			return
+			return true
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("%s is not seen within %s. The page says:\n%s", what, d, eval[string](b, "document.body.innerText"))
+			return false
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -28,11 +30,16 @@ func TestAChangeIsSeenWhereItHappensAndFlashesOnce(t *testing.T) {
 	b := newTab(t, desktop, nil)
 	b.before(countFlashes)
 	b.open(s.URL(0)).live()
-	s.Post(play(match, "GAU", 2))
-	b.until("Gaul's 2 in the list", inList(match, 1)+` === '2'`)
+	// What is drawn together with a resync does not flash: on a busy machine a change may have to be followed by another.
+	plays := 0
+	for more := true; more && plays < 5; more = !b.sees(4*time.Second, `window.flashes > 0`) {
+		s.Post(play(match, "GAU", 2))
+		plays++
+		b.until("Gaul's points in the list", fmt.Sprintf(`%s === '%d'`, inList(match, 1), 2*plays))
+	}
 	b.until("one flash", `window.flashes === 1`)
 	b.until("the end of the flash", `!document.querySelector('.flash-a, .flash-b')`)
-	b.until("the sentence for who listens", `document.getElementById('said').textContent.includes('Gaul 2, Rome 0')`)
+	b.until("the sentence for who listens", fmt.Sprintf(`document.getElementById('said').textContent.includes('Gaul %d, Rome 0')`, 2*plays))
 	if n := eval[int](b, `window.flashes`); n != 1 {
 		t.Errorf("%d flashes for one change", n)
 	}
