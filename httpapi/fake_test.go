@@ -26,10 +26,10 @@ import (
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
 type fakeGroup struct {
 	id        string
-	elsewhere bool // another is the master, and the only one with a lease
-	unleased  bool // there is no lease here, though this is the master
-	keeps     bool // answers stay in memory once made
-	mode      score.CacheMode
+	elsewhere bool         // another is the master, and the only one with a lease
+	unleased  bool         // there is no lease here, though this is the master
+	keeps     bool         // answers stay in memory once made
+	mode      atomic.Value // score.CacheMode; push if there is none. The hub reads it whenever it likes
 	post      func(score.Post) ([]score.Result, error)
 	read      func(context.Context) error // what Answer fails with; nil for none
 	pull      func(key string) (e *cache.Entry, how string, age time.Duration, err error)
@@ -91,7 +91,7 @@ func (g *fakeGroup) events() []score.Event {
 	return slices.Clone(g.posted)
 }
 
-func (g *fakeGroup) leased() bool { return !g.elsewhere && !g.unleased && g.mode != score.Pull }
+func (g *fakeGroup) leased() bool { return !g.elsewhere && !g.unleased && g.CacheMode() != score.Pull }
 
 func (g *fakeGroup) Leased() bool { return g.leased() }
 
@@ -142,7 +142,10 @@ func (g *fakeGroup) Stale(f func(Records) error) (time.Duration, bool, error) {
 	return g.age, !g.unknown, f(g.records)
 }
 
-func (g *fakeGroup) CacheMode() score.CacheMode { return cmp.Or(g.mode, score.Push) }
+func (g *fakeGroup) CacheMode() score.CacheMode {
+	mode, _ := g.mode.Load().(score.CacheMode)
+	return cmp.Or(mode, score.Push)
+}
 
 func (g *fakeGroup) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	return g.note("mode " + string(mode))

@@ -88,7 +88,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 	states := map[string]func(g *fakeGroup){
 		"with a lease": func(g *fakeGroup) { g.keeps = true },
 		"pull": func(g *fakeGroup) {
-			g.mode = score.Pull
+			g.mode.Store(score.Pull)
 			g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 				body, revision, err := g.answered(key)
 				return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 1500 * time.Millisecond, err

@@ -190,7 +190,8 @@ func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
 		path string
 		how  string
 	}{{score.Push, boardPath + "?max_stale=30s", "stale"}, {score.Pull, boardPath, "hit"}} {
-		g.elsewhere, g.mode = true, c.mode
+		g.elsewhere = true
+		g.mode.Store(c.mode)
 		a := ask(t, s, "GET", c.path, "")
 		if l := askBoard(t, a); l.Total != 5 || a.Header.Get("ETag") != tag || a.Header.Get("Age") != "2" || a.Header.Get("Laurel-Cache") != c.how {
 			t.Errorf("%s: got %v; want the tag %s", c.path, a.Header, tag)

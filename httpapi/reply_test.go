@@ -94,7 +94,8 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 
 func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
 	g, s := start(t)
-	g.mode, g.elsewhere = score.Pull, true
+	g.elsewhere = true
+	g.mode.Store(score.Pull)
 	for _, c := range []struct {
 		age       time.Duration
 		how, want string
@@ -110,7 +111,8 @@ func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
 			t.Errorf("%v: got %v", c, h)
 		}
 	}
-	g.mode, g.elsewhere = score.Push, false
+	g.elsewhere = false
+	g.mode.Store(score.Push)
 	if a := ask(t, s, "GET", "/v1/scores/"+contest, ""); a.Header.Values("Age") != nil {
 		t.Errorf("in push mode: got %v", a.Header)
 	}
@@ -118,7 +120,7 @@ func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
 
 func TestProblemOfAPullIsAnswered(t *testing.T) {
 	g, s := start(t)
-	g.mode = score.Pull
+	g.mode.Store(score.Pull)
 	g.pull = func(string) (*cache.Entry, string, time.Duration, error) {
 		return &cache.Entry{Revision: 9}, cache.Hit, 2 * time.Second, nil
 	}
@@ -241,7 +243,8 @@ func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
 	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.StatusCode != 200 || a.Header.Get("Laurel-Cache") != "forward" {
 		t.Errorf("got %d %v", a.StatusCode, a.Header)
 	}
-	g.mode, g.elsewhere = score.Pull, false
+	g.elsewhere = false
+	g.mode.Store(score.Pull)
 	g.waits = hang
 	if a := ask(t, s, "GET", "/v1/scores?max_stale", ""); a.Header.Get("Laurel-Cache") != "stale" {
 		t.Errorf("in pull mode: got %d %v", a.StatusCode, a.Header)
@@ -294,10 +297,11 @@ func TestEveryAnswerIsCountedByHowItCameAbout(t *testing.T) {
 	ask(t, s, "GET", path, "")
 	ask(t, s, "GET", path, "")
 	ask(t, s, "GET", "/v1/scores?limit=0", "") // not a question
-	g.mode = score.Pull
+	g.mode.Store(score.Pull)
 	g.pull = func(string) (*cache.Entry, string, time.Duration, error) { return &cache.Entry{}, cache.Hit, 0, nil }
 	ask(t, s, "GET", path, "")
-	g.mode, g.elsewhere = score.Push, true
+	g.elsewhere = true
+	g.mode.Store(score.Push)
 	ask(t, s, "GET", path, "")
 	ask(t, s, "GET", path+"?max_stale", "")
 	g.forward = func(w http.ResponseWriter, r *http.Request) error { return nil }

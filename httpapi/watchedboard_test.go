@@ -96,7 +96,8 @@ func TestTheTotalWithoutACompetitorIsOfAMomentWhenThereWasNoMarkOfHis(t *testing
 }
 
 func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
-	g := &fakeGroup{id: "f1", records: games(), boards: raced(), mode: score.Pull}
+	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+	g.mode.Store(score.Pull)
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 		body, revision, err := g.answered(key)
 		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 0, err
