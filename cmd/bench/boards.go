@@ -191,8 +191,9 @@ func (r *boardsRun) readCell(ctx context.Context, row boardsRow) (m measurement,
 	ctx, cancel := r.cell(ctx)
 	defer cancel()
 	if row.writes {
-		list, lastSeq, err := r.markers(ctx, row.target)
-		if err != nil {
+		var list []writer
+		var lastSeq func(context.Context, string) (uint64, error)
+		if list, lastSeq, err = r.markers(ctx, row.target); err != nil {
 			return m, err
 		}
 		defer closeAll(list)
