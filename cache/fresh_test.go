@@ -104,11 +104,12 @@ func TestADirectAnswerThatWaitsBeginsAnewWhenItsSessionEnds(t *testing.T) {
 		c = h.fresh(ctx, m)
 		synctest.Wait()
 		m.revision.Store(20)
-		h.f.mu.Lock() // there is no moment without a lease
-		h.f.session.Load().end()
-		h.f.start(h.link, &Start{20, 20})
-		h.f.grant(h.f.session.Load(), &Grant{At: h.now, Remaining: time.Minute}, h.now)
-		h.f.mu.Unlock()
+		// The next session is there with its lease before the old one ends: a Look takes no lock, and one without a lease is another test's.
+		old, start := h.f.session.Load(), &Start{20, 20}
+		next := newSession(h.f.rules, h.link.epoch, start, newRecords(h.f.most, start.At), h.f.feed)
+		h.f.grant(next, &Grant{At: h.now, Remaining: time.Minute}, h.now)
+		h.f.session.Store(next)
+		old.end()
 		h.want(c, "20", Wait, nil)
 		if n := m.calls.Load(); n != 3 {
 			t.Errorf("it was made %d times in all; want 3", n)
