@@ -15,7 +15,9 @@ import (
 // totalTries is how often the total is looked at again when a board changes between the look for a competitor and the look for the total.
 const totalTries = 3
 
-// Board is what a window shows. Where its competitor has no mark, the total is of the moment when there was none.
+// Board is what a window shows, and at which revision that changed last. Where its competitor has no mark, the total is of the moment when there was none,
+// but that in pull mode it may be of a later check. Then the revision is the earlier one: whoever had the later would take the competitor's mark, which
+// came with it, for something he had been told already.
 func (s watched) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint64, error) {
 	around := board{contest: w.ContestID, Question: ranking.Question{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}}
 	all := around
@@ -33,7 +35,7 @@ func (s watched) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint
 			return ranking.Page{}, 0, err
 		case at == revision || try == totalTries:
 			page.Rows = nil
-			return page, at, nil
+			return page, min(revision, at), nil
 		}
 	}
 }

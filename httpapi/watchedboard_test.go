@@ -95,6 +95,31 @@ func TestTheTotalWithoutACompetitorIsOfAMomentWhenThereWasNoMarkOfHis(t *testing
 	}
 }
 
+func TestAWindowWithoutItsCompetitorIsNoNewerThanTheCheckThatDidNotFindHim(t *testing.T) {
+	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+	g.mode.Store(score.Pull)
+	var before cache.Entry // what is held of the window around him, until it is checked again
+	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
+		body, revision, err := g.answered(key)
+		e := &cache.Entry{Body: body, Revision: revision}
+		switch {
+		case !strings.Contains(key, "around="):
+		case before.Revision == 0:
+			before = *e
+			g.boards.revision++
+			g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
+		default:
+			e = &before
+		}
+		return e, cache.Hit, 0, err
+	}
+	s := watched{&port{API: &API{group: g}}}
+	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
+	if err != nil || len(p.Rows) != 0 || revision != 290 {
+		t.Errorf("got %+v at %d, %v; want no rows at 290, before his mark", p, revision, err)
+	}
+}
+
 func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	g.mode.Store(score.Pull)
