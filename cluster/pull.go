@@ -362,7 +362,7 @@ func (m *Member) answerItems(ctx context.Context, items []pollItem) (answers []p
 		return nil
 	})
 	for i := range items {
-		// Not within the view: a board may have to be made, and what makes it waits for views to end.
+		// Not within the view: a board may have to be made, and meanwhile the database could not use again the space that the view sees.
 		if q := questions[i].Board; q != nil && err == nil {
 			page, revision, problem := m.machine.Board(ctx, q.Contest, &q.Question)
 			var body []byte

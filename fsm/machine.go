@@ -23,6 +23,8 @@ type Machine struct {
 	log *slog.Logger
 	mu  sync.RWMutex // held for writing while another file takes the place of db
 	db  *bolt.DB
+	// replaced are the databases that db took the place of, and that somebody still reads.
+	replaced sync.WaitGroup
 
 	applying sync.Mutex // guards what follows
 	memory   memory
@@ -180,6 +182,7 @@ func (m *Machine) Close() error {
 	}
 	m.failed = errClosed
 	m.boards.close(errClosed)
+	m.replaced.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return closeDatabase(m.path(), m.db)
@@ -194,7 +197,8 @@ func (m *Machine) Discard(because string) error {
 	return m.replace(func() (*bolt.DB, error) { return replaceDatabase(m.path(), m.log, because) })
 }
 
-// replace closes the database and opens another in its place. It waits for the views and snapshots that are still open.
+// replace opens another database in the place of the present one, which is closed when the views and snapshots of it are: Raft holds a snapshot while it
+// waits for its main goroutine, and that waits for Restore (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
 func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -205,13 +209,16 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	m.rollback()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.db.Close(); err != nil {
-		return m.fail(err)
-	}
 	db, err := open()
 	if err != nil {
 		return m.fail(err)
 	}
+	old := m.db
+	m.replaced.Go(func() {
+		if err := old.Close(); err != nil {
+			m.log.Warn("the database that another took the place of was not closed", "error", err)
+		}
+	})
 	m.db, m.memory = db, newMemory()
 	if err := m.loadCounters(); err != nil {
 		return m.fail(err)

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -62,14 +63,20 @@ func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 
 type persister struct{ *Snapshot }
 
-// Persist writes the snapshot to raft's snapshot store.
+// Persist writes the snapshot to raft's snapshot store, unless the master has sent a later one meanwhile: raft would take this for the newest.
 func (p persister) Persist(sink raft.SnapshotSink) error {
-	if _, err := p.WriteTo(sink); err != nil {
+	_, err := p.WriteTo(sink)
+	if err == nil && p.Past() {
+		err = errPast
+	}
+	if err != nil {
 		sink.Cancel()
 		return fmt.Errorf("write the snapshot %s: %w", sink.ID(), err)
 	}
 	return sink.Close()
 }
+
+var errPast = errors.New("another state was put in the place of this one meanwhile")
 
 // Release lets go of the state.
 func (p persister) Release() { p.Close() }

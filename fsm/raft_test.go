@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -150,6 +151,39 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	if m.Applied() != 1 || m.Revision() != 1 {
 		t.Errorf("applied is %d, revision %d", m.Applied(), m.Revision())
 	}
+}
+
+// Raft takes a snapshot, then asks its main goroutine for the configuration, and that may wait for Restore: were it to wait for the snapshot's release, all
+// three would wait for ever.
+func TestAnotherStateIsRestoredWhileRaftHoldsASnapshotWhichIsNotStoredThen(t *testing.T) {
+	r, m, _ := newRaft(t)
+	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	later := snapshotOf(t, m)
+	r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))))
+	had := snapshotOf(t, m)
+	held, err := r.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored := make(chan error, 1)
+	go func() { restored <- r.Restore(io.NopCloser(bytes.NewReader(later))) }()
+	select {
+	case err := <-restored:
+		if err != nil || m.Revision() != 1 {
+			t.Errorf("revision %d, %v; want what was restored", m.Revision(), err)
+		}
+	case <-time.After(10 * time.Second):
+		held.Release()
+		t.Fatal("restoring waits for the snapshot's release")
+	}
+	store := &sink{limit: 1 << 20}
+	if err := held.Persist(store); !errors.Is(err, errPast) || store.closed || !store.cancelled {
+		t.Errorf("persist: %v, %+v; want it cancelled", err, store)
+	}
+	if !bytes.Equal(store.Bytes(), had) {
+		t.Error("what is held is not what it was")
+	}
+	held.Release()
 }
 
 func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {

@@ -35,7 +35,8 @@ var errSnapshot = errors.New("the snapshot is damaged, or of a newer version of 
 
 // Snapshot is the state at one moment, to be written out while the machine goes on.
 type Snapshot struct {
-	tx *bolt.Tx
+	tx      *bolt.Tx
+	machine *Machine
 }
 
 // Snapshot takes hold of the present state. It costs a read transaction and nothing else; Close must be called.
@@ -44,11 +45,18 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{tx}, nil
+	return &Snapshot{tx, m}, nil
 }
 
 // Close lets go of the state.
 func (s *Snapshot) Close() error { return s.tx.Rollback() }
+
+// Past tells whether another state was put in the place of the one that this is of.
+func (s *Snapshot) Past() bool {
+	s.machine.mu.RLock()
+	defer s.machine.mu.RUnlock()
+	return s.tx.DB() != s.machine.db
+}
 
 // WriteTo writes the snapshot. Records are checked as they are read, so a damaged database makes no snapshot.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
@@ -100,7 +108,7 @@ func (s *summing) write(b []byte) {
 }
 
 // Restore puts the state of a snapshot in the place of the present one. The new file is complete before it takes the old one's place, so
-// an error leaves the machine as it was. Nothing may be applied meanwhile; views go on.
+// an error leaves the machine as it was. Nothing may be applied meanwhile; views and snapshots that are open go on, of the state that they began with.
 func (m *Machine) Restore(r io.Reader) error {
 	building := m.path() + ".new"
 	if err := buildDatabase(building, r); err != nil {
