@@ -81,7 +81,7 @@ func (m *Member) tellCommitted() bool {
 		return true // nothing new, or not from the master that Raft follows now
 	}
 	var entry raft.Log
-	err := m.storage.cachedLog.GetLog(index, &entry)
+	err := m.storage.history.GetLog(index, &entry)
 	switch {
 	case errors.Is(err, raft.ErrLogNotFound):
 		return false

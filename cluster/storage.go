@@ -66,7 +66,7 @@ type storage struct {
 	joined    atomic.Bool           // identity.Joined, as it is now
 	votes     *raftboltdb.BoltStore // Raft's term and vote; its lock is that of the whole directory
 	log       *segmentedLog
-	cachedLog raft.LogStore
+	history   *history
 	stable    raft.StableStore
 	snapshots raft.SnapshotStore
 	existing  bool // there was a member here before
@@ -98,13 +98,17 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 		s.disk.store = o.wrap(s.disk.store)
 	}
 	s.stable = s.disk
-	if s.cachedLog, err = raft.NewLogCache(logCache, s.disk); err != nil {
+	cached, err := raft.NewLogCache(logCache, s.disk)
+	if err != nil {
 		return s, err
 	}
-	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshot, raftLogger(log)); err != nil {
+	s.history = &history{LogStore: cached}
+	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshot, raftLogger(log))
+	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
-	if s.existing, err = raft.HasExistingState(s.cachedLog, s.stable, s.snapshots); err != nil {
+	s.snapshots = &snapshotStore{files, s.history}
+	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
 	}
 	if !s.existing && !o.Bootstrap && len(o.Join) == 0 {
@@ -262,7 +266,21 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 	}
 	if last < newest {
 		// A crash came between a snapshot from the master and Raft's dropping the log before it, to which the next entry would not fit.
-		return clearLog(s.store)
+		if err := clearLog(s.store); err != nil {
+			return err
+		}
+	}
+	return s.goOnBehind()
+}
+
+// goOnBehind lets the log go on behind the newest snapshot that can be used.
+func (s *storage) goOnBehind() error {
+	list, err := s.snapshots.List()
+	if err != nil {
+		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+	}
+	if len(list) > 0 {
+		s.history.goOn(list[0].Index, list[0].Term)
 	}
 	return nil
 }

@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// history is Raft's log as it goes on behind the newest snapshot. Two things that Raft asks of a log can only be told by one that knows of snapshots
+// (hashicorp/raft v1.8.0):
+//
+//   - Before a follower takes entries in, it looks up the one before them (appendEntries). Where its log begins behind a snapshot, and the acks of the first
+//     entries were lost, that is the snapshot's last. Were it unknown, the master would send the snapshot again. The follower would drop those entries, which
+//     may be committed by its own ack, and would ask for the snapshot again and again, for the next entry would still lack the one before it.
+//   - Taking a snapshot from the master empties the log, but Raft goes on counting the entries that were in it (installSnapshot). What the master then sends in
+//     their place it compares with them. They are no more, so they are of no term, and Raft replaces them.
+type history struct {
+	raft.LogStore
+	mu      sync.RWMutex
+	behind  raft.Log // the last entry of the newest snapshot, without what it said; its index is 0 if there is no snapshot
+	emptied uint64   // the last entry that was there when the log was emptied; 0 since others were stored
+}
+
+// goOn lets the log go on behind a snapshot. An older one than that which it knows changes nothing.
+func (h *history) goOn(index, term uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if index > h.behind.Index {
+		h.behind.Index, h.behind.Term = index, term
+	}
+}
+
+// GetLog reads an entry. Of the last one of the newest snapshot, and of what Raft counts although it is gone, there are index and term alone.
+func (h *history) GetLog(index uint64, to *raft.Log) error {
+	err := h.LogStore.GetLog(index, to)
+	if !errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	switch {
+	case index <= 1: // Raft sends the first entry to whoever has nothing without looking up one before it
+		return err
+	case index == h.behind.Index:
+		*to = h.behind
+	case index > h.behind.Index && index <= h.emptied:
+		*to = raft.Log{Index: index}
+	default:
+		return err
+	}
+	return nil
+}
+
+// StoreLog appends one entry.
+func (h *history) StoreLog(e *raft.Log) error { return h.StoreLogs([]*raft.Log{e}) }
+
+// StoreLogs appends entries.
+func (h *history) StoreLogs(e []*raft.Log) error {
+	err := h.LogStore.StoreLogs(e)
+	if err == nil {
+		h.mu.Lock()
+		h.emptied = 0
+		h.mu.Unlock()
+	}
+	return err
+}
+
+// DeleteRange removes entries, as far as they are there.
+func (h *history) DeleteRange(from, to uint64) error {
+	last, err := h.LastIndex()
+	if err != nil || last < from {
+		return err
+	}
+	if err := h.LogStore.DeleteRange(from, to); err != nil {
+		return err
+	}
+	if now, err := h.LastIndex(); err != nil || now > 0 {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.emptied = last
+	return nil
+}
+
+// IsMonotonic says whether the log can have no gaps. Raft looks for it behind the interface.
+func (h *history) IsMonotonic() bool {
+	log, ok := h.LogStore.(raft.MonotonicLogStore)
+	return ok && log.IsMonotonic()
+}
+
+// snapshotStore lets the log go on behind each snapshot that is stored.
+type snapshotStore struct {
+	raft.SnapshotStore
+	log *history
+}
+
+// Create begins a snapshot.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, over raft.Transport) (raft.SnapshotSink, error) {
+	sink, err := s.SnapshotStore.Create(version, index, term, c, at, over)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshotSink{sink, func() { s.log.goOn(index, term) }}, nil
+}
+
+type snapshotSink struct {
+	raft.SnapshotSink
+	stored func()
+}
+
+// Close ends a snapshot that is whole.
+func (s *snapshotSink) Close() error {
+	err := s.SnapshotSink.Close()
+	if err == nil {
+		s.stored()
+	}
+	return err
+}
