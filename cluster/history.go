@@ -14,7 +14,7 @@ import (
 //     entries were lost, that is the snapshot's last. Were it unknown, the master would send the snapshot again. The follower would drop those entries, which
 //     may be committed by its own ack, and would ask for the snapshot again and again, for the next entry would still lack the one before it.
 //   - Taking a snapshot from the master empties the log, but Raft goes on counting the entries that were in it (installSnapshot). What the master then sends in
-//     their place it compares with them. They are no more, so they are of no term, and Raft replaces them.
+//     their place it compares with them. They are no more, so they are of no term, and Raft replaces them. (hashicorp/raft#697 is this for logs with gaps.)
 type history struct {
 	raft.LogStore
 	mu      sync.RWMutex

@@ -63,7 +63,8 @@ func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 
 type persister struct{ *Snapshot }
 
-// Persist writes the snapshot to raft's snapshot store, unless the master has sent a later one meanwhile: raft would take this for the newest.
+// Persist writes the snapshot to raft's snapshot store, unless the master has sent a later one meanwhile: raft would take this for the newest
+// (hashicorp/raft#248).
 func (p persister) Persist(sink raft.SnapshotSink) error {
 	_, err := p.WriteTo(sink)
 	if err == nil && p.Past() {
