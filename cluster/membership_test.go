@@ -383,7 +383,10 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	network.heal()
 	g.settle()
 	goesOn(t, n)
-	if !n.member().storage.joined.Load() {
-		t.Error("it has joined, but does not know it")
-	}
+	eventually(t, "it knows that it has joined", func() error {
+		if !n.member().storage.joined.Load() {
+			return errors.New("it does not")
+		}
+		return nil
+	})
 }
