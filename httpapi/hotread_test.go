@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -172,8 +173,13 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 			if r.IfNoneMatch != nil {
 				status = "304 Not Modified"
 			}
-			if n := testing.AllocsPerRun(100, func() { answer, _ = h.Answer(ctx, dst, r) }); n != 0 {
-				t.Errorf("%s: %v allocations for %s", path, n, status)
+			// What goes on beside it is counted too, so the least of a few counts.
+			least := math.Inf(1)
+			for range 5 {
+				least = min(least, testing.AllocsPerRun(100, func() { answer, _ = h.Answer(ctx, dst, r) }))
+			}
+			if least != 0 {
+				t.Errorf("%s: %v allocations for %s", path, least, status)
 			}
 			if !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+status)) || !bytes.Contains(answer, []byte("Laurel-Cache: hit")) {
 				t.Errorf("%s: got %s", path, answer)

@@ -98,18 +98,18 @@ func TestTheTotalWithoutACompetitorIsOfAMomentWhenThereWasNoMarkOfHis(t *testing
 func TestAWindowWithoutItsCompetitorIsNoNewerThanTheCheckThatDidNotFindHim(t *testing.T) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	g.mode.Store(score.Pull)
-	var before cache.Entry // what is held of the window around him, until it is checked again
+	var before *cache.Entry // what is held of the window around him, until it is checked again
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 		body, revision, err := g.answered(key)
 		e := &cache.Entry{Body: body, Revision: revision}
 		switch {
 		case !strings.Contains(key, "around="):
-		case before.Revision == 0:
-			before = *e
+		case before == nil:
+			before = e
 			g.boards.revision++
 			g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
 		default:
-			e = &before
+			e = before
 		}
 		return e, cache.Hit, 0, err
 	}
