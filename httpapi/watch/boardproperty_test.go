@@ -25,22 +25,27 @@ func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
 	for n := range 16 {
 		watchers.Go(func() { followBoard(t, hubs, s, windows[n%len(windows)], done, over) })
 	}
+	const codes = 40 // and as many with an F before them
 	for range 800 {
-		code := fmt.Sprint(rand.N(40))
+		code := fmt.Sprint(rand.N(codes))
 		if rand.N(2) == 0 {
 			code = "F" + code
 		}
 		if rand.N(4) == 0 {
 			s.unmark("C/1", code)
 		} else {
-			s.mark("C/1", code, rand.N(60), fmt.Sprint(rand.N(40)), rand.N(60))
+			s.mark("C/1", code, rand.N(60), fmt.Sprint(rand.N(codes)), rand.N(60))
 		}
 		other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
 		time.Sleep(time.Millisecond) // 1,000 marks a second, for a few turns of the boards
 	}
 	close(done)
-	// This changes the totals of all windows, so that who waits for a change now is not left waiting.
-	s.mark("C/1", "F-last", 1000)
+	// Now all windows have a total that they never had, so that who waits for a change is not left waiting.
+	var last []any
+	for i := range 2*codes + 1 {
+		last = append(last, fmt.Sprint("F-last", i), 1000)
+	}
+	s.mark("C/1", last...)
 	other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
 	close(over)
 	watchers.Wait()
