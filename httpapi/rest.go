@@ -40,10 +40,16 @@ func (r *rests) begin(now time.Time) time.Duration {
 	return rest
 }
 
+// line tells whether so many rest that they come back one after the other.
+func (r *rests) line(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next.After(now.Add(restAfterRefusal))
+}
+
 // beginHotPost takes a place for a post of the front, or has its connection rest. Nothing else is done for a post that finds no place, not even to find
 // out whose it is.
 func (p *port) beginHotPost(r *front.Request) *score.Problem {
-	// Who posts before the time that it was asked to wait is over would else find the places that those who waited are to have.
 	problem := p.tooEarly(r)
 	if problem == nil {
 		problem = p.beginPost()
@@ -55,8 +61,10 @@ func (p *port) beginHotPost(r *front.Request) *score.Problem {
 	return problem
 }
 
+// tooEarly refuses who posts before the time that it was asked to wait is over, while others post: it would find the places that those who waited are to have.
+// Where it did not wait at all its post came while the connection rested, and there is nobody any more, most likely, who waits for that.
 func (p *port) tooEarly(r *front.Request) *score.Problem {
-	if !r.Early || !p.strained() {
+	if !r.Early || !p.strained() && (p.load.posts.Load() == 0 || !p.load.rests.line(time.Now())) {
 		return nil
 	}
 	return p.refuse(refusedFull, score.Problemf(score.RateLimited, "this frontend has its hands full, and asked to be left alone for longer than this; nothing of this one was done; post it again, after what Retry-After says"))

@@ -32,6 +32,9 @@ func TestThoseWhoRestComeBackOneAfterTheOther(t *testing.T) {
 			t.Fatalf("one rests for %s; want %s at most, however many rest", rest, maxRest)
 		}
 	}
+	if !r.line(now.Add(time.Second)) || r.line(now.Add(maxRest)) {
+		t.Errorf("there is a line after a second: %t, and when all have come back: %t", r.line(now.Add(time.Second)), r.line(now.Add(maxRest)))
+	}
 	if rest := r.begin(now.Add(maxRest)); rest != restAfterRefusal {
 		t.Errorf("when all have come back one rests for %s; want %s", rest, restAfterRefusal)
 	}
@@ -98,6 +101,22 @@ func TestWhoDidNotWaitAsAskedFindsNoPlaceWhilePostsAreMany(t *testing.T) {
 		if res.StatusCode != c.want || (r.Pause > 0) != (c.want == 429) {
 			t.Errorf("with %d of 10 posts under way, early %v: got %d and a rest of %s; want %d", c.under, c.early, res.StatusCode, r.Pause, c.want)
 		}
+	}
+}
+
+func TestWhoDidNotWaitFindsNoPlaceWhileThoseWhoWaitStandInLine(t *testing.T) {
+	h := newHotPosts(t, Options{Limits: Limits{MaxPosts: 10}})
+	if _, res := h.post(t, 1, true); res.StatusCode != http.StatusOK {
+		t.Errorf("without a line: got %d", res.StatusCode)
+	}
+	for range returnsPerSecond {
+		h.post(t, 10, false)
+	}
+	if r, res := h.post(t, 1, true); res.StatusCode != http.StatusTooManyRequests || r.Pause < restAfterRefusal {
+		t.Errorf("early: got %d and a rest of %s", res.StatusCode, r.Pause)
+	}
+	if r, res := h.post(t, 1, false); res.StatusCode != http.StatusOK || r.Pause != 0 {
+		t.Errorf("in time: got %d and a rest of %s", res.StatusCode, r.Pause)
 	}
 }
 
