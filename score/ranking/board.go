@@ -1,7 +1,6 @@
 package ranking
 
 import (
-	"cmp"
 	"strings"
 
 	"laurel/score"
@@ -10,11 +9,11 @@ import (
 // Board is the marks at one split, and of those the marks of each category. A mark takes about 120 bytes, its text included
 // (BenchmarkMemory).
 type Board struct {
-	compare    func(a, b *row) int
-	rows       map[string]*row // by competitor
-	all        *order[*row]
-	categories map[string]*order[*row]
-	traits     map[trait]*trait
+	leastIsBest bool
+	rows        map[string]*row // by competitor
+	all         *order[place]
+	categories  map[string]*order[place]
+	traits      map[trait]*trait
 }
 
 // row is a mark, small, for there may be a million. It does not change.
@@ -27,28 +26,43 @@ type row struct {
 // trait is what many marks have in common. Each is kept once.
 type trait struct{ irm, category, organisation string }
 
+// place is a row where it stands in the order. What the order goes by is beside the row: of those compared on the way down, a million rows are too many
+// to be in the processor's caches.
+type place struct {
+	key score.Decimal // the best has the least
+	*row
+}
+
+// behind is the key of all that have an IRM: they come behind those with a value.
+const behind = score.MaxDecimal + 1
+
+func (b *Board) place(r *row) place {
+	switch {
+	case r.irm != "":
+		return place{behind, r}
+	case b.leastIsBest:
+		return place{r.value, r}
+	}
+	return place{-r.value, r}
+}
+
+// compare goes by the competitor's code last, which makes the order total.
+func compare(a, b place) int {
+	switch {
+	case a.key < b.key:
+		return -1
+	case a.key > b.key:
+		return 1
+	}
+	return strings.Compare(a.competitor, b.competitor)
+}
+
+// foremost is before all others that have its key, for no code is empty.
+var foremost row
+
 // New makes an empty board. The direction tells which end is best.
 func New(leastIsBest bool) *Board {
-	b := &Board{rows: map[string]*row{}, categories: map[string]*order[*row]{}, traits: map[trait]*trait{}}
-	direction := -1
-	if leastIsBest {
-		direction = 1
-	}
-	// Those with a value come first, the best at the top; the competitor's code makes the order total.
-	b.compare = func(a, b *row) int {
-		if (a.irm == "") != (b.irm == "") {
-			if a.irm == "" {
-				return -1
-			}
-			return 1
-		}
-		if a.value != b.value {
-			return direction * cmp.Compare(a.value, b.value)
-		}
-		return strings.Compare(a.competitor, b.competitor)
-	}
-	b.all = newOrder(b.compare)
-	return b
+	return &Board{leastIsBest: leastIsBest, rows: map[string]*row{}, all: newOrder(compare), categories: map[string]*order[place]{}, traits: map[trait]*trait{}}
 }
 
 // Len is the number of marks.
@@ -59,16 +73,17 @@ func (b *Board) Set(m score.Mark) {
 	b.Remove(m.Competitor)
 	r := b.row(m)
 	b.rows[r.competitor] = r
-	b.all.insert(r)
+	at := b.place(r)
+	b.all.insert(at)
 	if r.category == "" {
 		return
 	}
 	category := b.categories[r.category]
 	if category == nil {
-		category = newOrder(b.compare)
+		category = newOrder(compare)
 		b.categories[r.category] = category
 	}
-	category.insert(r)
+	category.insert(at)
 }
 
 func (b *Board) trait(m score.Mark) *trait {
@@ -88,9 +103,10 @@ func (b *Board) Remove(competitor string) bool {
 		return false
 	}
 	delete(b.rows, competitor)
-	b.all.remove(r)
+	at := b.place(r)
+	b.all.remove(at)
 	if category := b.categories[r.category]; category != nil {
-		if category.remove(r); category.len() == 0 {
+		if category.remove(at); category.len() == 0 {
 			delete(b.categories, r.category)
 		}
 	}
@@ -105,7 +121,7 @@ func (b *Board) Page(q *Question) (p Page, ok bool) {
 	o := b.all
 	if q.Category != "" {
 		if o = b.categories[q.Category]; o == nil {
-			o = newOrder(b.compare)
+			o = newOrder(compare)
 		}
 	}
 	first, total := 0, o.len()
@@ -115,10 +131,10 @@ func (b *Board) Page(q *Question) (p Page, ok bool) {
 		if r == nil || q.Category != "" && r.category != q.Category {
 			return p, false
 		}
-		first = max(0, min(o.index(r)-(q.Limit-1)/2, total-q.Limit))
+		first = max(0, min(o.index(b.place(r))-(q.Limit-1)/2, total-q.Limit))
 	case q.After.given:
-		r := q.After.row()
-		if first = o.index(r); first < total && b.compare(o.at(first), r) == 0 {
+		after := b.place(q.After.row())
+		if first = o.index(after); first < total && compare(o.at(first), after) == 0 {
 			first++
 		}
 	}
@@ -131,36 +147,37 @@ func (b *Board) Page(q *Question) (p Page, ok bool) {
 }
 
 // rows are n rows of an order from an index on.
-func rows(o *order[*row], first, n int) []Row {
+func rows(o *order[place], first, n int) []Row {
 	if n <= 0 {
 		return []Row{}
 	}
 	best := o.at(0)
 	list := make([]Row, 0, n)
-	var before *row // the one above in the list
+	i := max(first-1, 0) // the one above the list and the one below it are looked at, too: they may have equals in it
+	var above *row
 	rank := 0
-	o.from(first, func(r *row) bool {
-		if len(list) == n { // one more is looked at, to know whether the last has an equal
-			if last := &list[n-1]; r.equals(before) {
-				last.RankEqual = true
-			}
+	o.from(i, func(p place) bool {
+		equal := above != nil && p.equals(above)
+		if equal && len(list) > 0 {
+			list[len(list)-1].RankEqual = true
+		}
+		if len(list) == n {
 			return false
 		}
-		one := Row{Competitor: r.competitor, IRM: r.irm, Category: r.category, Organisation: r.organisation, Mark: r.value}
-		if r.irm == "" {
-			switch {
-			case before == nil:
-				rank = o.index(&row{value: r.value, trait: new(trait)}) + 1 // no code comes before the empty one
-			case !r.equals(before):
-				rank = first + len(list) + 1
+		if i >= first {
+			one := Row{Competitor: p.competitor, IRM: p.irm, Category: p.category, Organisation: p.organisation, Mark: p.value}
+			if p.irm == "" {
+				switch {
+				case !equal:
+					rank = i + 1
+				case len(list) == 0:
+					rank = o.index(place{p.key, &foremost}) + 1
+				}
+				one.Rank, one.RankEqual, one.Diff = rank, equal, max(p.value-best.value, best.value-p.value)
 			}
-			one.Rank, one.Diff = rank, max(r.value-best.value, best.value-r.value)
-			one.RankEqual = rank <= first+len(list)
-			if one.RankEqual && len(list) > 0 {
-				list[len(list)-1].RankEqual = true
-			}
+			list = append(list, one)
 		}
-		list, before = append(list, one), r
+		i, above = i+1, p.row
 		return true
 	})
 	return list

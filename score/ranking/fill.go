@@ -9,13 +9,13 @@ import (
 
 // Filler makes a board of many marks at once, in a fraction of the time that setting each takes.
 type Filler struct {
-	board *Board
-	rows  []*row
+	board  *Board
+	places []place
 }
 
 // NewFiller begins a board of about n marks. The direction tells which end is best.
 func NewFiller(leastIsBest bool, n int) *Filler {
-	f := &Filler{New(leastIsBest), make([]*row, 0, n)}
+	f := &Filler{New(leastIsBest), make([]place, 0, n)}
 	f.board.rows = make(map[string]*row, n)
 	return f
 }
@@ -27,22 +27,22 @@ func (f *Filler) Add(m score.Mark) {
 	}
 	r := f.board.row(m)
 	f.board.rows[r.competitor] = r
-	f.rows = append(f.rows, r)
+	f.places = append(f.places, f.board.place(r))
 }
 
 // Board is the board of all that was added. The Filler is of no use any more.
 func (f *Filler) Board() *Board {
 	b := f.board
-	slices.SortFunc(f.rows, b.compare)
-	b.all = filled(b.compare, f.rows)
-	of := map[string][]*row{}
-	for _, r := range f.rows {
-		if r.category != "" {
-			of[r.category] = append(of[r.category], r)
+	slices.SortFunc(f.places, compare)
+	b.all = filled(compare, f.places)
+	of := map[string][]place{}
+	for _, p := range f.places {
+		if p.category != "" {
+			of[p.category] = append(of[p.category], p)
 		}
 	}
-	for category, rows := range of {
-		b.categories[category] = filled(b.compare, rows)
+	for category, places := range of {
+		b.categories[category] = filled(compare, places)
 	}
 	return b
 }

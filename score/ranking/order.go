@@ -1,7 +1,5 @@
 package ranking
 
-import "sort"
-
 const (
 	most  = 64       // items of a leaf, and children of an inner node; a full one is divided in halves
 	least = most / 4 // one that has fewer is joined to its neighbour, if both fit into one
@@ -40,7 +38,15 @@ func (n *node[T]) count() int {
 
 // find is the index of the first of a node's items that is not before x.
 func (o *order[T]) find(n *node[T], x T) int {
-	return sort.Search(len(n.items), func(i int) bool { return o.compare(n.items[i], x) >= 0 })
+	i, end := 0, len(n.items)
+	for i < end {
+		if middle := (i + end) / 2; o.compare(n.items[middle], x) < 0 {
+			i = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return i
 }
 
 // child is the one that has x, or would have it.
