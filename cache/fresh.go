@@ -39,6 +39,13 @@ func (l Look) Floor() uint64 {
 // Shows tells whether an answer that last changed at a revision may be given.
 func (l Look) Shows(revision uint64) bool { return l.session.visible(revision) }
 
+// Await waits until an answer that was made after the look, and last changed at a revision, may be given. False: the session ended first, or ctx, and it
+// has to be made anew.
+func (l Look) Await(ctx context.Context, revision uint64) bool {
+	_, err := l.await(ctx, revision)
+	return err == nil && l.Shows(revision)
+}
+
 // over tells whether the session has ended.
 func (l Look) over() bool { return l.session.ctx.Err() != nil }
 

@@ -151,3 +151,44 @@ func TestALookAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations; shown as it should be: %t", n, shown)
 	}
 }
+
+func TestAnAnswerThatIsMadeIsGivenAtItsReleaseUnlessItsSessionEnds(t *testing.T) {
+	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
+		await := func(ctx context.Context) <-chan bool {
+			l, ok := h.f.Look()
+			if !ok || l.Shows(11) {
+				t.Fatal("there is nothing to wait for")
+			}
+			c := make(chan bool, 1)
+			go func() { c <- l.Await(ctx, 11) }()
+			synctest.Wait()
+			return c
+		}
+		over, cancel := context.WithCancel(ctx)
+		given := await(over)
+		cancel()
+		if <-given {
+			t.Error("it was given although nobody waits any more")
+		}
+		given = await(ctx)
+		select {
+		case <-given:
+			t.Fatal("it did not wait for the release")
+		default:
+		}
+		h.say(&Push{From: 10, To: 11, Released: 11})
+		if !<-given {
+			t.Error("it is released, but was not given")
+		}
+	})
+	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
+		l, _ := h.f.Look()
+		c := make(chan bool, 1)
+		go func() { c <- l.Await(ctx, 11) }()
+		synctest.Wait()
+		h.say(&Hello{Epoch: 3})
+		if <-c {
+			t.Error("it was given although its session ended before its release")
+		}
+	})
+}

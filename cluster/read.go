@@ -62,14 +62,20 @@ func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Questio
 	return p, revision, how, err
 }
 
-// BoardNow is Board if there is nothing to wait for. False: ask Board.
-func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool) {
+// BoardNow is Board if there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may be
+// given then. Else, and where soon is nil, ask Board.
+func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
 	look, ok := m.frontend.Look()
 	if !ok || m.machine.Revision() < look.Floor() {
-		return p, 0, false
+		return p, 0, false, nil
 	}
-	p, revision, ok = m.machine.BoardNow(contestID, q)
-	return p, revision, ok && look.Shows(revision)
+	if p, revision, ok = m.machine.BoardNow(contestID, q); !ok {
+		return p, 0, false, nil
+	}
+	if !look.Shows(revision) {
+		return p, revision, false, func(ctx context.Context) bool { return look.Await(ctx, revision) }
+	}
+	return p, revision, true, nil
 }
 
 // StaleBoard is Stale for a leaderboard.

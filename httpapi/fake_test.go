@@ -40,6 +40,7 @@ type fakeGroup struct {
 	ready     error
 	records   *fakeRecords
 	boards    *fakeBoards
+	board     func() // Board was called; nil: nobody wants to know
 	access    atomic.Pointer[score.Access]
 
 	mu      sync.Mutex

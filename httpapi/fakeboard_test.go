@@ -17,6 +17,7 @@ const race = "OG50BC/MAR"
 type fakeBoards struct {
 	revision uint64
 	splits   map[string]*ranking.Board
+	soon     func(context.Context) bool // what BoardNow gives; nil: there is nothing to wait for
 }
 
 // raced is a board at two splits: two share the first rank, and one did not finish.
@@ -64,16 +65,19 @@ func (g *fakeGroup) Board(ctx context.Context, contestID string, q *ranking.Ques
 			return p, 0, "", err
 		}
 	}
+	if g.board != nil {
+		g.board()
+	}
 	p, revision, err = g.boards.page(contestID, q)
 	return p, revision, cache.Hit, err
 }
 
-func (g *fakeGroup) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool) {
+func (g *fakeGroup) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
 	if !g.leased() || g.read != nil {
-		return p, 0, false
+		return p, 0, false, nil
 	}
 	p, revision, err := g.boards.page(contestID, q)
-	return p, revision, err == nil
+	return p, revision, err == nil && g.boards.soon == nil, g.boards.soon
 }
 
 func (g *fakeGroup) StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {

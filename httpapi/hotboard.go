@@ -19,9 +19,13 @@ func (p *port) hotBoard(ctx context.Context, dst []byte, r *front.Request) (out 
 	if !p.plainRead(r) || !q.parse(r.Path[len("/v1/leaderboard/"):], r.Query) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
-	page, revision, ok := p.group.BoardNow(q.contest, &q.Question)
+	page, revision, ok, soon := p.group.BoardNow(q.contest, &q.Question)
 	how, answered := cache.Hit, &p.metrics.reads.hit
-	if !ok {
+	switch {
+	case ok:
+	case soon != nil && p.awaitBoard(ctx, soon):
+		how, answered = cache.Wait, &p.metrics.reads.wait
+	default:
 		if page, revision, how, answered = p.boardSoon(ctx, &q); answered == nil {
 			return dst, 0
 		}
@@ -41,18 +45,26 @@ func (p *port) hotBoard(ctx context.Context, dst []byte, r *front.Request) (out 
 	return append(dst, b.b...), http.StatusOK
 }
 
-// boardSoon waits for a board that cannot be given at once: while marks come in, nearly every other has to wait a moment until what it shows is released. No counter:
-// there is no answer here, and whoever asks in the other way is told why.
-func (p *port) boardSoon(ctx context.Context, q *board) (page ranking.Page, revision uint64, how string, answered *atomic.Uint64) {
-	if !p.group.Leased() || p.strained() || !begin(&p.load.reads, p.limits.MaxReads) {
-		return page, 0, "", nil
+// awaitBoard waits for a page that is made already: while marks come in, nearly every other has to wait a moment until what it shows is released.
+func (p *port) awaitBoard(ctx context.Context, soon func(context.Context) bool) bool {
+	if p.strained() || !begin(&p.load.reads, p.limits.MaxReads) {
+		return false
 	}
 	defer p.endRead()
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	page, revision, how, err := p.group.Board(ctx, q.contest, &q.Question)
+	return soon(ctx)
+}
+
+// boardSoon waits for a board that cannot be made at once. No counter: there is no answer here, and whoever asks in the other way is told why.
+func (p *port) boardSoon(ctx context.Context, q *board) (page ranking.Page, revision uint64, how string, answered *atomic.Uint64) {
+	made := p.group.Leased() && p.awaitBoard(ctx, func(ctx context.Context) bool {
+		var err error
+		page, revision, how, err = p.group.Board(ctx, q.contest, &q.Question)
+		return err == nil
+	})
 	switch {
-	case err != nil:
+	case !made:
 		return page, 0, "", nil
 	case how == cache.Hit:
 		return page, revision, how, &p.metrics.reads.hit

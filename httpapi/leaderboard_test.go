@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"strconv"
@@ -230,6 +231,31 @@ func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
 	defer res.Body.Close()
 	if res.StatusCode != 200 || handed.Load() != 0 {
 		t.Errorf("got %d, %d requests by net/http", res.StatusCode, handed.Load())
+	}
+}
+
+func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
+	for _, released := range []bool{true, false} {
+		g, a := newFake(t, Options{})
+		h, r := hotOf(a, boardPath)
+		h.Answer(t.Context(), nil, r) // the first is counted by its route
+		waited, anew := 0, 0
+		g.boards.soon = func(context.Context) bool { waited++; return released }
+		g.board = func() { anew++ }
+		answer, ok := h.Answer(t.Context(), nil, r)
+		how := "Laurel-Cache: wait"
+		if !released {
+			how = "Laurel-Cache: hit" // made anew, of what has been released since
+		}
+		if !ok || !bytes.Contains(answer, []byte(how)) || !bytes.Contains(answer, []byte(`"2888"`)) {
+			t.Errorf("released %t: got %s, %t", released, answer, ok)
+		}
+		if want := map[bool]int{true: 0, false: 1}[released]; waited != 1 || anew != want {
+			t.Errorf("released %t: it waited %d times and was made anew %d times; want 1 and %d", released, waited, anew, want)
+		}
+		if got := a.load.reads.Load(); got != 0 {
+			t.Errorf("%d places of questions are still taken", got)
+		}
 	}
 }
 
