@@ -6,7 +6,7 @@ import (
 	"laurel/score"
 )
 
-// Board is the marks at one split, and of those the marks of each category. A mark takes about 120 bytes, its text included
+// Board is the marks at one split, and of those the marks of each category. A mark takes about 140 bytes, its text included
 // (BenchmarkMemory).
 type Board struct {
 	leastIsBest bool
