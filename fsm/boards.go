@@ -28,7 +28,7 @@ type boards struct {
 }
 
 const (
-	// boardRows is how many rows are kept in memory. A row takes about 140 bytes (BenchmarkMemory in score/ranking).
+	// boardRows is how many rows are kept in memory. A row takes about 130 bytes (BenchmarkMemory in score/ranking).
 	boardRows = 4_000_000
 	// boardCost is what a board without rows counts as.
 	boardCost = 64

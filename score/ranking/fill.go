@@ -11,54 +11,59 @@ import (
 type Filler struct {
 	board  *Board
 	places []place
+	text   strings.Builder // of competitors' codes
 }
+
+// textChunk is how many bytes of codes are kept in one piece of memory.
+const textChunk = 16 << 10
 
 // NewFiller begins a board of about n marks. The direction tells which end is best.
 func NewFiller(leastIsBest bool, n int) *Filler {
-	f := &Filler{New(leastIsBest), make([]place, 0, n)}
-	f.board.rows = make(map[string]*row, n)
+	f := &Filler{board: New(leastIsBest), places: make([]place, 0, n)}
+	f.board.numbers = make(map[string]uint32, n)
 	return f
 }
 
 // Add adds a mark. Of two of one competitor the first counts.
 func (f *Filler) Add(m score.Mark) {
-	if f.board.rows[m.Competitor] != nil {
+	if _, there := f.board.numbers[m.Competitor]; there {
 		return
 	}
-	r := f.board.row(m)
-	f.board.rows[r.competitor] = r
-	f.places = append(f.places, f.board.place(r))
+	f.places = append(f.places, f.board.place(f.board.add(f.keep(m.Competitor), m)))
+}
+
+// keep copies a code to where many are. What a strings.Builder has given does not change when more is written.
+func (f *Filler) keep(code string) string {
+	if f.text.Cap()-f.text.Len() < len(code) {
+		f.text = strings.Builder{}
+		f.text.Grow(max(textChunk, len(code)))
+	}
+	from := f.text.Len()
+	f.text.WriteString(code)
+	return f.text.String()[from:]
 }
 
 // Board is the board of all that was added. The Filler is of no use any more.
 func (f *Filler) Board() *Board {
 	b := f.board
-	slices.SortFunc(f.places, compare)
-	b.all = filled(compare, f.places)
+	slices.SortFunc(f.places, func(x, y place) int { return b.side(x, y.key, b.row(y.number).competitor) })
+	b.all = filled(f.places)
 	of := map[string][]place{}
 	for _, p := range f.places {
-		if p.category != "" {
-			of[p.category] = append(of[p.category], p)
+		if category := b.traitOf(p.number).category; category != "" {
+			of[category] = append(of[category], p)
 		}
 	}
 	for category, places := range of {
-		b.categories[category] = filled(compare, places)
+		b.categories[category] = filled(places)
 	}
 	return b
 }
 
-func (b *Board) row(m score.Mark) *row {
-	r := &row{strings.Clone(m.Competitor), m.Value, b.trait(m)}
-	if m.IRM != "" {
-		r.value = 0
-	}
-	return r
-}
-
 // filled is the order of items that are in order. Its nodes have room to spare, so that the next insertions do not divide them.
-func filled[T any](compare func(a, b T) int, items []T) *order[T] {
+func filled[T any](items []T) *order[T] {
 	const full = most * 3 / 4
-	o := newOrder(compare)
+	o := newOrder[T]()
 	var level []*node[T]
 	for part := range slices.Chunk(items, full) {
 		level = append(level, &node[T]{items: slices.Clone(part)})

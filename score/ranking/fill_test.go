@@ -6,39 +6,42 @@ import (
 	"testing"
 )
 
+// at is the place of an item.
+func at(x int) func(int) int { return func(item int) int { return cmp.Compare(item, x) } }
+
 func TestALargeBoardMadeAtOnceIsAsOneThatGrew(t *testing.T) {
 	const n = 50_000 // nodes on three levels
 	var items []int
 	for i := range n {
 		items = append(items, 2*i)
 	}
-	o := filled(cmp.Compare[int], items)
+	o := filled(items)
 	for i := range n {
-		if o.at(i) != 2*i || o.index(2*i) != i || o.index(2*i+1) != i+1 {
-			t.Fatalf("item %d is %d, its index %d", i, o.at(i), o.index(2*i))
+		if o.at(i) != 2*i || o.index(at(2*i)) != i || o.index(at(2*i+1)) != i+1 {
+			t.Fatalf("item %d is %d, its index %d", i, o.at(i), o.index(at(2*i)))
 		}
 	}
 	for i := range n {
-		if i%3 == 0 && !o.remove(2*i) {
+		if i%3 == 0 && !o.remove(at(2*i)) {
 			t.Fatalf("%d is not there", 2*i)
 		}
-		o.insert(2*i + 1)
+		o.insert(at(2*i+1), 2*i+1)
 	}
-	at := 0
+	before := 0
 	for i := range n {
 		if i%3 != 0 {
-			if o.at(at) != 2*i {
-				t.Fatalf("item %d is %d; want %d", at, o.at(at), 2*i)
+			if o.at(before) != 2*i {
+				t.Fatalf("item %d is %d; want %d", before, o.at(before), 2*i)
 			}
-			at++
+			before++
 		}
-		if o.index(2*i+1) != at {
-			t.Fatalf("the index of %d is %d; want %d", 2*i+1, o.index(2*i+1), at)
+		if o.index(at(2*i+1)) != before {
+			t.Fatalf("the index of %d is %d; want %d", 2*i+1, o.index(at(2*i+1)), before)
 		}
-		at++
+		before++
 	}
-	if o.len() != at {
-		t.Errorf("%d items; want %d", o.len(), at)
+	if o.len() != before {
+		t.Errorf("%d items; want %d", o.len(), before)
 	}
 	shrink(t, o)
 }
@@ -53,14 +56,14 @@ func shrink(t *testing.T, o *order[int]) {
 		for _, x := range stay {
 			if random.IntN(3) > 0 {
 				next = append(next, x)
-			} else if !o.remove(x) {
+			} else if !o.remove(at(x)) {
 				t.Fatalf("%d is not there", x)
 			}
 		}
 		stay = next
 		for i, x := range stay {
-			if o.index(x) != i || o.at(i) != x {
-				t.Fatalf("of %d, item %d is %d, its index %d; want %d", len(stay), i, o.at(i), o.index(x), x)
+			if o.index(at(x)) != i || o.at(i) != x {
+				t.Fatalf("of %d, item %d is %d, its index %d; want %d", len(stay), i, o.at(i), o.index(at(x)), x)
 			}
 		}
 	}

@@ -6,11 +6,8 @@ const (
 )
 
 // order is a B-tree that knows how many items each of its parts has, so that an item's index is found on the way down to it. Items are in its leaves
-// alone. No two items are equal by compare.
-type order[T any] struct {
-	compare func(a, b T) int
-	root    *node[T]
-}
+// alone. A place in it is given by a function that tells whether an item stands before it, less than 0, there, 0, or behind; no two items stand at one place.
+type order[T any] struct{ root *node[T] }
 
 // node is a leaf, which has items, or an inner node, which has children, and beside each its first item and how many it has.
 type node[T any] struct {
@@ -19,9 +16,7 @@ type node[T any] struct {
 	counts   []int
 }
 
-func newOrder[T any](compare func(a, b T) int) *order[T] {
-	return &order[T]{compare: compare, root: &node[T]{}}
-}
+func newOrder[T any]() *order[T] { return &order[T]{&node[T]{}} }
 
 func (n *node[T]) leaf() bool { return n.children == nil }
 
@@ -36,11 +31,11 @@ func (n *node[T]) count() int {
 	return sum
 }
 
-// find is the index of the first of a node's items that is not before x.
-func (o *order[T]) find(n *node[T], x T) int {
+// find is the index of the first of a node's items that is not before a place.
+func (n *node[T]) find(place func(T) int) int {
 	i, end := 0, len(n.items)
 	for i < end {
-		if middle := (i + end) / 2; o.compare(n.items[middle], x) < 0 {
+		if middle := (i + end) / 2; place(n.items[middle]) < 0 {
 			i = middle + 1
 		} else {
 			end = middle
@@ -49,10 +44,15 @@ func (o *order[T]) find(n *node[T], x T) int {
 	return i
 }
 
-// child is the one that has x, or would have it.
-func (o *order[T]) child(n *node[T], x T) int {
-	i := o.find(n, x)
-	if i < len(n.items) && o.compare(n.items[i], x) == 0 {
+// there tells whether an item stands at the place for which find gave i.
+func (n *node[T]) there(i int, place func(T) int) bool {
+	return i < len(n.items) && place(n.items[i]) == 0
+}
+
+// child is the one that has what stands at a place, or would have it.
+func (n *node[T]) child(place func(T) int) int {
+	i := n.find(place)
+	if n.there(i, place) {
 		return i
 	}
 	return max(i-1, 0)
@@ -60,22 +60,22 @@ func (o *order[T]) child(n *node[T], x T) int {
 
 func (o *order[T]) len() int { return o.root.count() }
 
-// insert puts x, which must not be there, into its place.
-func (o *order[T]) insert(x T) {
-	if right := o.insertIn(o.root, x); right != nil {
+// insert puts x at a place where nothing stands.
+func (o *order[T]) insert(place func(T) int, x T) {
+	if right := o.root.insert(place, x); right != nil {
 		left := o.root
 		o.root = &node[T]{items: []T{left.items[0], right.items[0]}, children: []*node[T]{left, right}, counts: []int{left.count(), right.count()}}
 	}
 }
 
-// insertIn gives the right half of n if it had to be divided.
-func (o *order[T]) insertIn(n *node[T], x T) (right *node[T]) {
+// insert gives the right half of n if it had to be divided.
+func (n *node[T]) insert(place func(T) int, x T) (right *node[T]) {
 	if n.leaf() {
-		n.items = insertAt(n.items, o.find(n, x), x)
+		n.items = insertAt(n.items, n.find(place), x)
 		return n.divide()
 	}
-	i := o.child(n, x)
-	beside := o.insertIn(n.children[i], x)
+	i := n.child(place)
+	beside := n.children[i].insert(place, x)
 	n.measure(i)
 	if beside == nil {
 		return nil
@@ -123,26 +123,26 @@ func halves[E any](list []E, at int) (left, right []E) {
 	return append(make([]E, 0, at+at/2), list[:at]...), append(make([]E, 0, at+at/2), list[at:]...)
 }
 
-// remove takes x away. False: it was not there.
-func (o *order[T]) remove(x T) bool {
-	there := o.removeFrom(o.root, x)
+// remove takes away what stands at a place. False: there was nothing.
+func (o *order[T]) remove(place func(T) int) bool {
+	there := o.root.remove(place)
 	for len(o.root.children) == 1 {
 		o.root = o.root.children[0]
 	}
 	return there
 }
 
-func (o *order[T]) removeFrom(n *node[T], x T) bool {
+func (n *node[T]) remove(place func(T) int) bool {
 	if n.leaf() {
-		i := o.find(n, x)
-		if i == len(n.items) || o.compare(n.items[i], x) != 0 {
+		i := n.find(place)
+		if !n.there(i, place) {
 			return false
 		}
 		n.items = removeAt(n.items, i)
 		return true
 	}
-	i := o.child(n, x)
-	if !o.removeFrom(n.children[i], x) {
+	i := n.child(place)
+	if !n.children[i].remove(place) {
 		return false
 	}
 	switch c := n.children[i]; {
@@ -182,17 +182,17 @@ func (n *node[T]) join(i int) bool {
 	return true
 }
 
-// index is how many items come before x, which need not be there.
-func (o *order[T]) index(x T) int {
+// index is how many items come before a place.
+func (o *order[T]) index(place func(T) int) int {
 	before, n := 0, o.root
 	for !n.leaf() {
-		i := o.child(n, x)
+		i := n.child(place)
 		for _, c := range n.counts[:i] {
 			before += c
 		}
 		n = n.children[i]
 	}
-	return before + o.find(n, x)
+	return before + n.find(place)
 }
 
 // at is the item at an index that there is.

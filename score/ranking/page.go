@@ -76,14 +76,6 @@ func (c Cursor) String() string {
 	return c.value.String() + "," + c.competitor
 }
 
-func (c Cursor) row() *row {
-	r := &row{competitor: c.competitor, value: c.value, trait: new(trait)}
-	if c.irm {
-		r.irm = "-" // which one does not matter to the order
-	}
-	return r
-}
-
 // cursor is the row's place.
 func (r *Row) cursor() Cursor {
 	return Cursor{competitor: r.Competitor, value: r.Mark, irm: r.IRM != "", given: true}
