@@ -464,8 +464,9 @@ func TestAWatcherThatReadsNothingHoldsNobodyUp(t *testing.T) {
 
 func TestWhileTheFrontendCannotAnswerNothingIsSentAndAfterwardsNothingIsMissing(t *testing.T) {
 	s := newShop()
-	s.change("C/1")
+	began := s.change("C/1")
 	h := newHub(t, s)
+	carried(t, h, began)
 	c := watch(t, h, Subjects{Timelines: []string{"C/1"}}, "")
 	c.mustNext()
 	s.setBroken(true)
