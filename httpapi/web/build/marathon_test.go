@@ -56,6 +56,7 @@ func TestTheMarathonIsShownWhileItIsSungAndAfterwards(t *testing.T) {
 	around, _ := finish.Page(&ranking.Question{Limit: 11, Around: bib})
 	phoned.until("who was waited for, and the neighbours", order+` === '`+codes(around.Rows)+`' && `+ranks+` === '`+places(around.Rows)+`'`)
 	women, _ := finish.Page(&ranking.Question{Limit: 10, Category: "F"})
+	b.until("the choice of a category, which the page learns from the marks that it hears of", `document.querySelector('.category select option[value="F"]')`)
 	b.do(`{ const s = document.querySelector('.category select'); s.value = 'F'; s.dispatchEvent(new Event('change', { bubbles: true })) }`)
 	b.until("the women", order+` === '`+codes(women.Rows)+`' && `+ranks+` === '`+places(women.Rows)+`'`)
 	b.do(`document.getElementById('bib').focus()`)
