@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"laurel/score"
 )
@@ -35,7 +36,8 @@ func heap() uint64 {
 	return s.HeapAlloc
 }
 
-// BenchmarkMemory measures what a row takes, with a category and without one, its text included, and how long it takes to make a board of a million.
+// BenchmarkMemory measures what a row takes, with a category and without one, its text included, how long it takes to make a board of a million, and to collect
+// garbage beside it.
 func BenchmarkMemory(b *testing.B) {
 	list := million()
 	for _, with := range []string{"category", "no category"} {
@@ -49,6 +51,10 @@ func BenchmarkMemory(b *testing.B) {
 				before := heap()
 				board := fill(list)
 				b.ReportMetric(float64(heap()-before)/float64(board.Len()), "B/row")
+				began := time.Now()
+				runtime.GC()
+				b.ReportMetric(time.Since(began).Seconds()*1000, "ms/collection")
+				runtime.KeepAlive(board)
 			}
 		})
 	}
