@@ -94,7 +94,7 @@ type Member struct {
 
 	frontend  *cache.Frontend
 	commits   *commits
-	calls     chan<- raft.RPC // takes what Raft is to hear besides what the others say
+	inbound   *inbound
 	pulled    *pulled
 	questions Questions
 	load      atomic.Pointer[func() score.Load]
@@ -248,7 +248,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.calls = over.calls
+	m.inbound = over.inbound
 	over.open(r)
 	return r, nil
 }
