@@ -63,6 +63,8 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 // soon makes snapshots that are installed: one that was away for a moment has missed more than the log still has.
 const soon = "LAUREL_SNAPSHOT_ENTRIES=32"
 
+const soonEntries = 32
+
 // newPlacedGroup is a group of three, each at its site if there are any, and the place of a fourth.
 func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}

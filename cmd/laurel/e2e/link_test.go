@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime"
 	"strings"
@@ -209,46 +210,37 @@ func (w *network) fast(i, j int) {
 	}
 }
 
-// fatten stores events whose snapshot has about as many megabytes, and returns their number.
-func (f *frontend) fatten(t testing.TB, megabytes int) (events uint64) {
+// fatten gives so many competitors of a contest a mark each, and returns the number of events. A
+// snapshot has about 300 bytes of each.
+func (f *frontend) fatten(t testing.TB, marks int) (events uint64) {
 	t.Helper()
-	const (
-		contest  = "BULK/OPEN"
-		marks    = 900 // of one array
-		alerts   = 100
-		textSize = 1000
-		perMB    = 1.0
-	)
-	text := strings.Repeat("x", textSize)
-	post := func(list []string) {
-		t.Helper()
-		a, err := ask("POST", f.url+"/v1/events", "["+strings.Join(list, ",")+"]", "Content-Type", "application/json")
-		if err != nil || a.status != 200 {
-			t.Fatalf("filling the store: %d %.300s, %v", a.status, a.body, err)
-		}
-	}
+	const inOneArray = 1000
 	event := func(kind, data string) string {
 		events++
-		return fmt.Sprintf(`{"id":"bulk-%d","source":"bard/bulk","seq":%d,"type":%q,"contest_id":%q,"data":%s}`, events, events, kind, contest, data)
+		return fmt.Sprintf(`{"id":"bulk-%d","source":"bard/bulk","seq":%d,"type":%q,"contest_id":%q,"data":%s}`,
+			events, events, kind, bulk, data)
 	}
-	post([]string{event("contest.define", `{"kind":"ranked","sport":"e-sport","title":"Open","result_type":"POINTS","sort":"desc"}`),
-		event("contest.status", `{"schedule_status":"RUNNING","result_status":"LIVE"}`)})
-	for array := range int(float64(megabytes) * perMB) {
-		var list []string
-		for i := range marks {
-			list = append(list, event("result.set", fmt.Sprintf(`{"competitor":"c%08d","split":"finish","mark":%d}`, array*marks+i, (array*marks+i)*7919%1_000_003)))
+	list := []string{
+		event("contest.define", `{"kind":"ranked","sport":"e-sport","title":"Open","result_type":"POINTS","sort":"desc"}`),
+		event("contest.status", `{"schedule_status":"RUNNING","result_status":"LIVE"}`),
+	}
+	for i := range marks {
+		list = append(list, event("result.set", fmt.Sprintf(`{"competitor":"c%08d","split":"finish","mark":%d}`, i, i*7919%1_000_003)))
+		if len(list) == inOneArray || i == marks-1 {
+			if a := post(t, f, "["+strings.Join(list, ",")+"]"); a.status != http.StatusOK {
+				t.Fatalf("filling the store: %d %.300s", a.status, a.body)
+			}
+			list = list[:0]
 		}
-		for range alerts {
-			list = append(list, event("alert", fmt.Sprintf(`{"text":%q}`, text)))
-		}
-		post(list)
 	}
 	return events
 }
 
+// bulk is the contest that makes snapshots large.
+const bulk = "BULK/OPEN"
+
 // What frontends log at the level DEBUG about snapshots.
 const (
-	compactedLog      = "raft: compacting logs"
 	sentSnapshot      = "raft: installing snapshot on"
 	brokenSnapshot    = "raft: failed to install snapshot"
 	installedSnapshot = "raft: Installed remote snapshot"

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,11 +33,11 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	g := newPlacedGroup(t, w, soon, "LAUREL_LOG_LEVEL=DEBUG")
 	g.frontends = g.frontends[:members]
 	const (
-		megabytes = 12
-		begun     = 1 << 20 // bytes that the receiver has when the master is lost
-		perSecond = 1 << 20
+		marks     = 15_000  // 4.5 MB
+		perSecond = 1 << 20 // bytes: more than four seconds for a snapshot
+		begun     = 1 << 19 // bytes that have come when the master is lost
 	)
-	revision := g.frontends[0].fatten(t, megabytes)
+	revision := g.frontends[0].fatten(t, marks)
 	for _, loss := range []struct {
 		what string
 		lose func(f *frontend, i int)
@@ -76,7 +76,7 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 			t.Fatalf("%s %s while it sends a snapshot to %s: no other master within %v: %v", old.id, loss.what, late.id, electing, err)
 		}
 		t.Logf("%s %s: %s has another master after %v", old.id, loss.what, third.id, time.Since(lost).Round(time.Millisecond))
-		event := fmt.Sprintf(`{"id":"without-%d","type":"alert","contest_id":"BULK/OPEN","data":{"text":"the master is gone"}}`, revision)
+		event := fmt.Sprintf(`{"id":"without-%d","type":"alert","contest_id":%q,"data":{"text":"the master is gone"}}`, revision, bulk)
 		eventually(t, third.id+" takes an event", func() error {
 			a, err := ask("POST", third.url+"/v1/events", event, "Content-Type", "application/json")
 			if err == nil && a.status != http.StatusOK {
@@ -95,20 +95,28 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	}
 }
 
-// compactPast posts events until f has taken a snapshot and no longer has the log entries up to
-// the given revision. It returns the number of events.
+// compactPast posts events until f has dropped the log entries up to the given revision from its
+// log, in favour of a snapshot. It returns the number of events.
 func (f *frontend) compactPast(t testing.TB, revision uint64) (events uint64) {
 	t.Helper()
-	was := f.count(t, compactedLog)
-	// The first compaction may keep what the frontend that is away needs next; the second has
-	// begun after it.
+	const enough = 3 * soonEntries // more than the log keeps
+	before := -1
 	eventually(t, f.id+" compacts its log", func() error {
 		for range 8 {
-			apply(t, f, fmt.Sprintf(`{"id":"past-%d-%d","type":"alert","contest_id":"BULK/OPEN","data":{"text":"x"}}`, revision, events))
+			apply(t, f, fmt.Sprintf(`{"id":"past-%d-%d","type":"alert","contest_id":%q,"data":{"text":"x"}}`, revision, events, bulk))
 			events++
 		}
-		if n := f.count(t, compactedLog) - was; n < 2 || events < 100 {
-			return errors.New(strconv.Itoa(n) + " times")
+		if events < enough {
+			return errors.New("too few events")
+		}
+		said := f.said(t)
+		if before < 0 {
+			before = len(said)
+		}
+		// A snapshot that was begun before has too few of the events.
+		_, after, begun := strings.Cut(said[before:], "raft: starting snapshot up to")
+		if !begun || !strings.Contains(after, "raft: compacting logs") {
+			return errors.New("no snapshot")
 		}
 		return nil
 	})
