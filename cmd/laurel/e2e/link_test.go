@@ -227,9 +227,7 @@ func (f *frontend) fatten(t testing.TB, marks int) (events uint64) {
 	for i := range marks {
 		list = append(list, event("result.set", fmt.Sprintf(`{"competitor":"c%08d","split":"finish","mark":%d}`, i, i*7919%1_000_003)))
 		if len(list) == inOneArray || i == marks-1 {
-			if a := post(t, f, "["+strings.Join(list, ",")+"]"); a.status != http.StatusOK {
-				t.Fatalf("filling the store: %d %.300s", a.status, a.body)
-			}
+			f.applyAgain(t, "["+strings.Join(list, ",")+"]")
 			list = list[:0]
 		}
 	}
@@ -239,15 +237,29 @@ func (f *frontend) fatten(t testing.TB, marks int) (events uint64) {
 // bulk is the contest that makes snapshots large.
 const bulk = "BULK/OPEN"
 
-// What frontends log at the level DEBUG about snapshots.
-const (
-	sentSnapshot      = "raft: installing snapshot on"
-	brokenSnapshot    = "raft: failed to install snapshot"
-	installedSnapshot = "raft: Installed remote snapshot"
-)
+// installedSnapshot is what a frontend logs at the level DEBUG when it has a snapshot from another.
+const installedSnapshot = "raft: Installed remote snapshot"
 
 // count returns how often the present run of f has logged a message.
 func (f *frontend) count(t testing.TB, message string) int {
 	t.Helper()
 	return strings.Count(f.said(t), message)
+}
+
+// applyAgain posts events, which must have an id or a source and a seq, until they are acked. A
+// busy machine may make the group elect another master meanwhile.
+func (f *frontend) applyAgain(t testing.TB, body string) (p posted) {
+	t.Helper()
+	eventually(t, "events are acked", func() error {
+		a, err := ask("POST", f.url+"/v1/events", body, "Content-Type", "application/json")
+		switch {
+		case err != nil || a.status >= http.StatusInternalServerError:
+			return errors.Join(err, fmt.Errorf("%d %.300s", a.status, a.body))
+		case a.status != http.StatusOK:
+			t.Fatalf("posting to %s: %d %.300s\nthe events: %.300s", f.id, a.status, a.body, body)
+		}
+		p = decode[posted](t, a)
+		return nil
+	})
+	return p
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -47,11 +46,12 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 		{"is cut off", func(_ *frontend, i int) { w.isolate(i, members) }, func(_ *frontend, i int) { w.reunite(i, members) }},
 		{"dies", func(f *frontend, _ int) { f.kill() }, func(f *frontend, _ int) { f.start() }},
 	} {
-		old, late := g.master(), g.follower()
+		late := g.follower()
+		late.kill()
+		revision += g.compactPast(revision)
+		old := g.master()
 		from, to := slices.Index(g.frontends, old), slices.Index(g.frontends, late)
 		third := g.frontends[members-from-to]
-		late.kill()
-		revision += old.compactPast(t, revision)
 		w.slow(from, to, perSecond, 2*time.Millisecond)
 		before := w.lines[from][to].bytes()
 		late.start()
@@ -77,13 +77,7 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 		}
 		t.Logf("%s %s: %s has another master after %v", old.id, loss.what, third.id, time.Since(lost).Round(time.Millisecond))
 		event := fmt.Sprintf(`{"id":"without-%d","type":"alert","contest_id":%q,"data":{"text":"the master is gone"}}`, revision, bulk)
-		eventually(t, third.id+" takes an event", func() error {
-			a, err := ask("POST", third.url+"/v1/events", event, "Content-Type", "application/json")
-			if err == nil && a.status != http.StatusOK {
-				err = fmt.Errorf("%d %s", a.status, a.body)
-			}
-			return err
-		})
+		third.applyAgain(t, event)
 		revision++
 		t.Logf("an event was acked after %v", time.Since(lost).Round(time.Millisecond))
 		loss.back(old, from)
@@ -95,28 +89,31 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	}
 }
 
-// compactPast posts events until f has dropped the log entries up to the given revision from its
-// log, in favour of a snapshot. It returns the number of events.
-func (f *frontend) compactPast(t testing.TB, revision uint64) (events uint64) {
-	t.Helper()
+// compactPast posts events until every running frontend has dropped the log entries up to the
+// given revision, in favour of a snapshot. It returns the number of events.
+func (g *group) compactPast(revision uint64) (events uint64) {
+	g.t.Helper()
 	const enough = 3 * soonEntries // more than the log keeps
-	before := -1
-	eventually(t, f.id+" compacts its log", func() error {
+	list := g.running()
+	before := make([]int, len(list)) // what each had logged when there were enough events
+	eventually(g.t, "the logs are compacted", func() error {
 		for range 8 {
-			apply(t, f, fmt.Sprintf(`{"id":"past-%d-%d","type":"alert","contest_id":%q,"data":{"text":"x"}}`, revision, events, bulk))
+			list[0].applyAgain(g.t, fmt.Sprintf(`{"id":"past-%d-%d","type":"alert","contest_id":%q,"data":{"text":"x"}}`, revision, events, bulk))
 			events++
 		}
 		if events < enough {
 			return errors.New("too few events")
 		}
-		said := f.said(t)
-		if before < 0 {
-			before = len(said)
-		}
-		// A snapshot that was begun before has too few of the events.
-		_, after, begun := strings.Cut(said[before:], "raft: starting snapshot up to")
-		if !begun || !strings.Contains(after, "raft: compacting logs") {
-			return errors.New("no snapshot")
+		for i, f := range list {
+			said := f.said(g.t)
+			if before[i] == 0 {
+				before[i] = len(said)
+			}
+			// A snapshot that was begun before has too few of the events.
+			_, after, begun := strings.Cut(said[before[i]:], "raft: starting snapshot up to")
+			if !begun || !strings.Contains(after, "raft: compacting logs") {
+				return fmt.Errorf("%s has no snapshot", f.id)
+			}
 		}
 		return nil
 	})
