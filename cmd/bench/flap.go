@@ -40,16 +40,21 @@ func flapCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "flap",
 		Short: "What a follower that stops and continues again and again costs a post",
-		Long: `One poster posts one event after another to the master: first with all frontends quiet, for --duration after --warmup; then, for --flapping each, while one
-follower is stopped and continued with SIGSTOP and SIGCONT in a pattern. The first second of a pattern does not count: the master needs it to see what the
-follower does. Compare two versions with --laurel.`,
+		Long: `One poster posts one event after another to the master: first with all frontends quiet,
+for --duration after --warmup; then, for --flapping each, while one follower is stopped and
+continued with SIGSTOP and SIGCONT in a pattern. The first second of a pattern does not count: the
+master needs it to see what the follower does. Compare two versions with --laurel.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if of.flapping < 2*flapStart || of.flapping > time.Minute || of.pause < 0 || of.pause > time.Second {
-				return fmt.Errorf("--flapping %s, --pause %s: want %s to 1m, and 0 to 1s", of.flapping, of.pause, 2*flapStart)
+				return fmt.Errorf("--flapping %s, --pause %s: want %s to 1m, and 0 to 1s",
+					of.flapping, of.pause, 2*flapStart)
 			}
-			round := time.Duration(1+len(flappings))*(o.settle+of.flapping+time.Minute) + o.warmup + o.duration
-			return within(c, o, time.Duration(o.rounds)*round, func(b *bench, ctx context.Context) error { return b.flap(ctx, of) })
+			phases := time.Duration(1 + len(flappings))
+			round := phases*(o.settle+of.flapping+time.Minute) + o.warmup + o.duration
+			return within(c, o, time.Duration(o.rounds)*round, func(b *bench, ctx context.Context) error {
+				return b.flap(ctx, of)
+			})
 		},
 	}
 	c.Flags().DurationVar(&of.flapping, "flapping", 10*time.Second, "how long each pattern goes on")
@@ -101,12 +106,15 @@ func (b *bench) flapRound(ctx context.Context, round int, of *flapOptions, t *fl
 
 // flapCell measures posts to the master while a follower flaps, and returns when the group is whole
 // again.
-func (b *bench) flapCell(ctx context.Context, g *frontends, f flapping, of *flapOptions) (flapFigures, error) {
+func (b *bench) flapCell(
+	ctx context.Context, g *frontends, f flapping, of *flapOptions,
+) (flapFigures, error) {
 	from, until := time.Now().Add(b.warmup), time.Now().Add(b.warmup+b.duration)
 	if f.pauses > 0 {
 		from, until = time.Now().Add(flapStart), time.Now().Add(of.flapping)
 	}
-	ctx, cancel := context.WithDeadlineCause(ctx, until.Add(time.Minute), errors.New("no end a minute after it was due"))
+	ctx, cancel := context.WithDeadlineCause(ctx, until.Add(time.Minute),
+		errors.New("no end a minute after it was due"))
 	defer cancel()
 	master, err := g.leader(ctx)
 	if err != nil {
@@ -167,7 +175,9 @@ func (f flapping) flap(ctx context.Context, p *process) {
 
 // postPaced has w write one event after another until a time, with a pause before each, and meters
 // what is acked after from.
-func postPaced(ctx context.Context, w writer, from, until time.Time, pause time.Duration) (*meter, error) {
+func postPaced(
+	ctx context.Context, w writer, from, until time.Time, pause time.Duration,
+) (*meter, error) {
 	// An event that is acked late counts, too.
 	m := newMeter(from, until.Add(time.Hour))
 	for time.Now().Before(until) {

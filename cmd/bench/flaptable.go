@@ -14,7 +14,9 @@ type flapFigures struct {
 }
 
 func newFlapFigures(m *meter) flapFigures {
-	at := func(q float64) time.Duration { return time.Duration(m.hist.ValueAtQuantile(q)) * time.Microsecond }
+	at := func(q float64) time.Duration {
+		return time.Duration(m.hist.ValueAtQuantile(q)) * time.Microsecond
+	}
 	return flapFigures{
 		posts: m.hist.TotalCount(), p50: at(50), p90: at(90), p99: at(99),
 		mean: time.Duration(m.hist.Mean() * float64(time.Microsecond)),
@@ -56,7 +58,8 @@ func (t *flapTable) markdown() string {
 		for _, c := range columns {
 			row = append(row, millis(time.Duration(median(rounds, c.of))))
 		}
-		rows = append(rows, append(row, ratio(rounds, t.rounds[flapping{}], flapP90), strconv.FormatUint(elections, 10)))
+		compared := ratio(rounds, t.rounds[flapping{}], flapP90)
+		rows = append(rows, append(row, compared, strconv.FormatUint(elections, 10)))
 	}
 	return markdown(head, rows)
 }

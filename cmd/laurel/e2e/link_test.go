@@ -198,7 +198,8 @@ func (w *network) slow(i, j int, rate float64, delay time.Duration) {
 	w.t.Helper()
 	for _, way := range [][2]int{{i, j}, {j, i}} {
 		w.lines[way[0]][way[1]].setPace(rate, delay)
-		w.ip(w.sites[way[0]], fmt.Sprintf("route replace %s/32 dev %s src %s", siteAddr(way[1]), tunDevice, siteAddr(way[0])))
+		w.ip(w.sites[way[0]], fmt.Sprintf("route replace %s/32 dev %s src %s",
+			siteAddr(way[1]), tunDevice, siteAddr(way[0])))
 	}
 }
 
@@ -221,11 +222,13 @@ func (f *frontend) fatten(t testing.TB, marks int) (events uint64) {
 			events, events, kind, bulk, data)
 	}
 	list := []string{
-		event("contest.define", `{"kind":"ranked","sport":"e-sport","title":"Open","result_type":"POINTS","sort":"desc"}`),
+		event("contest.define",
+			`{"kind":"ranked","sport":"e-sport","title":"Open","result_type":"POINTS","sort":"desc"}`),
 		event("contest.status", `{"schedule_status":"RUNNING","result_status":"LIVE"}`),
 	}
 	for i := range marks {
-		list = append(list, event("result.set", fmt.Sprintf(`{"competitor":"c%08d","split":"finish","mark":%d}`, i, i*7919%1_000_003)))
+		list = append(list, event("result.set", fmt.Sprintf(
+			`{"competitor":"c%08d","split":"finish","mark":%d}`, i, i*7919%1_000_003)))
 		if len(list) == inOneArray || i == marks-1 {
 			f.applyAgain(t, "["+strings.Join(list, ",")+"]")
 			list = list[:0]
