@@ -28,6 +28,10 @@ type Master struct {
 	pushed   uint64
 	released uint64
 	held     map[string]struct{} // the keys of records that some frontend has asked for
+
+	awaited  []waiting     // revisions that a majority of the voters has acked, not released, the oldest first
+	charged  time.Duration // up to when delays of writes are charged
+	withheld []Withheld    // not told yet
 }
 
 // maxHeld bounds what a master remembers of its frontends' caches. At the bound it forgets all: records are then named when they change, and held
@@ -50,6 +54,8 @@ type member struct {
 	leaving  bool          // gets no new lease: it is to be removed
 	gone     bool          // it is in the configuration no more
 	retired  bool
+	blocks   bool // the oldest revision that a majority has acked waits for it
+	conduct  conduct
 }
 
 type waiting struct {
@@ -60,6 +66,7 @@ type waiting struct {
 type round struct {
 	number uint64
 	sent   time.Duration
+	agreed time.Duration // when a majority of the voters had acked it; 0 for not yet
 	acked  map[string]bool
 }
 
@@ -164,6 +171,7 @@ func (m *Master) Lost(id string, stream uint64, now time.Duration) {
 
 func (one *member) lose() {
 	one.stream, one.welcome, one.started, one.recalled, one.pushed, one.waits = 0, false, false, false, 0, nil
+	one.conduct.round = 0
 }
 
 // Receive takes in a message of a member. After an error its stream must be closed. One of a stream that is lost has no effect. Now must have been read

@@ -30,6 +30,7 @@ func (l *leadership) update(step func(now time.Duration)) {
 	defer l.mu.Unlock()
 	step(l.of.clock())
 	l.deliver()
+	l.tellWithheld()
 	l.serve()
 	l.moved.tell()
 }
