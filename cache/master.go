@@ -11,6 +11,7 @@ import (
 type Master struct {
 	rules   Break
 	timings Timings
+	id      string
 	epoch   uint64
 	members map[string]*member
 	outbox  []Out
@@ -83,10 +84,10 @@ type Out struct {
 	Message Message
 }
 
-// NewMaster begins an epoch, which is the Raft term in which the master was elected. It serves once Ready was called and the older leases are
+// NewMaster begins an epoch of the member that id names. The epoch is the Raft term in which it was elected. It serves once Ready was called and the older leases are
 // over. Granting tells whether the group is in push mode.
-func NewMaster(epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
-	m := &Master{rules: rules, timings: t, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
+func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
+	m := &Master{rules: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
 	m.SetMembers(members, 0)
 	return m
 }
@@ -156,7 +157,7 @@ func (m *Master) Opened(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil {
 		one.lose()
 		one.stream = stream
-		m.send(one, &Hello{m.epoch, m.timings.Lease})
+		m.send(one, &Hello{m.epoch, m.timings.Lease, m.id})
 		m.release(now)
 	}
 }

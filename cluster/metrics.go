@@ -23,6 +23,7 @@ type metrics struct {
 	streamsLost prometheus.Counter
 	peerRefused *prometheus.CounterVec
 	withheld    *prometheus.CounterVec
+	hello       *helloRefusals
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -60,7 +61,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Times that a frontend made writes wait for so long that this master withheld its next lease for a while, by member."}, []string{"member"})
 	m.peerRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_peer_refused_total",
 		Help: "Connections and requests on the port for members that were refused, or given up because the other end was not who was meant, by reason."}, []string{"reason"})
-	r.MustRegister(m.withheld, m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	m.hello = newHelloRefusals()
+	r.MustRegister(m.hello.count, m.withheld, m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 

@@ -63,6 +63,7 @@ func (l *leadership) deliverOwn(o cache.Out) {
 	now := l.of.clock()
 	switch {
 	case err != nil:
+		l.of.refuseHello(err)
 		l.master.Lost(o.Member, o.Stream, now) // a later master has spoken
 	case answer != nil:
 		l.master.Receive(o.Member, o.Stream, answer, now)
