@@ -79,6 +79,47 @@ func TestAShortStallNowAndThenCostsNoPenalty(t *testing.T) {
 	}
 }
 
+func TestAMemberThatIsAlwaysALittleSlowerCostsNoPenalty(t *testing.T) {
+	g := serving(t)
+	for range 300 {
+		g.stall(simTimings.Beat - time.Millisecond)
+		g.wantLeased("c", true)
+	}
+	if list := g.master.Withheld(); len(list) > 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestWritesThatWaitAtTheSameTimeAreOneDelay(t *testing.T) {
+	g := serving(t)
+	g.silent["c"] = true
+	for range simTimings.Tau/time.Millisecond - 1 {
+		g.push("scores/x")
+		g.pass(time.Millisecond)
+	}
+	g.silent["c"] = false
+	g.pump()
+	g.wantReleased(g.master.pushed)
+	if list := g.master.Withheld(); len(list) > 0 {
+		t.Errorf("%+v", list)
+	}
+}
+
+func TestAMemberWithoutALeaseIsNotChargedForAnothersDelay(t *testing.T) {
+	ids := []string{"a", "b", "c", "d", "e"}
+	g := newGroup(t, ids...)
+	g.elect("a", voters(ids...)...)
+	g.master.Ready(10, g.now)
+	g.pass(3 * simTimings.Beat)
+	g.silent["e"] = true
+	g.pass(hung)
+	g.wantLeased("e", false)
+	g.stall(hung)
+	if list := g.master.Withheld(); len(list) != 1 || list[0].Member != "c" {
+		t.Errorf("%+v; want c alone", list)
+	}
+}
+
 func TestALeaseIsWithheldAlsoAcrossTheLossOfAStream(t *testing.T) {
 	g := serving(t)
 	g.stall(hung)
@@ -115,6 +156,23 @@ func TestALateAckBeginsTheRowAnew(t *testing.T) {
 		g.wantLeased("c", false)
 	}
 	g.pass((firstRow + 1) * simTimings.Beat)
+	g.wantLeased("c", true)
+}
+
+func TestAnAckIsAsTimelyAsThoseOfTheOthers(t *testing.T) {
+	g := serving(t)
+	for range 3 {
+		g.stall(hung)
+		g.withoutLease()
+	}
+	g.stall(hung)
+	for range 6 * firstRow {
+		g.silent["b"], g.silent["c"] = true, true
+		g.pass(simTimings.Beat + 5*time.Millisecond)
+		g.silent["b"], g.silent["c"] = false, false
+		g.pass(5 * time.Millisecond)
+	}
+	g.pass(2 * simTimings.Beat)
 	g.wantLeased("c", true)
 }
 
