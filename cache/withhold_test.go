@@ -44,7 +44,7 @@ func TestPenaltiesDoubleForAMemberThatDelaysWritesAgainAndAgain(t *testing.T) {
 
 func TestAMinuteWithoutADelayEndsThePenalties(t *testing.T) {
 	g := serving(t)
-	for range 10 {
+	for range 40 {
 		g.stall(hung)
 		g.withoutLease()
 	}
@@ -168,7 +168,7 @@ func TestAnAckIsAsTimelyAsThoseOfTheOthers(t *testing.T) {
 	g.stall(hung)
 	for range 6 * firstRow {
 		g.silent["b"], g.silent["c"] = true, true
-		g.pass(simTimings.Beat + 5*time.Millisecond)
+		g.pass(2*simTimings.Beat + 5*time.Millisecond)
 		g.silent["b"], g.silent["c"] = false, false
 		g.pass(5 * time.Millisecond)
 	}
