@@ -14,24 +14,6 @@ import (
 	"laurel/cache"
 )
 
-// helloRefusals returns how many Hellos the node has refused for a reason.
-func (n *node) helloRefusals(reason string) float64 {
-	n.t.Helper()
-	families, err := n.registry.Gather()
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if labels := m.GetLabel(); f.GetName() == "laurel_hello_refused_total" && labels[0].GetValue() == reason {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	n.t.Fatalf("no metric for %s", reason)
-	return 0
-}
-
 func (n *node) serverID() string { return string(n.member().storage.serverID) }
 
 // stranger is somebody who opens streams to a frontend as only the master does. In a secure group it has the
@@ -112,13 +94,13 @@ func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
 		{"in the master's name", helloOtherPeer, cache.Hello{Epoch: to.member().Epoch(), Master: master.serverID()}},
 		{"of the last epoch", helloStale, cache.Hello{Epoch: to.member().Epoch() - 1, Master: with.serverID()}},
 	} {
-		before := to.helloRefusals(one.reason)
+		before := to.metric("laurel_hello_refused_total", one.reason)
 		one.hello.Lease = lease
 		if answers := (stranger{t, to, with}).says(lie(&one.hello)); len(answers) > 0 {
 			t.Errorf("a hello %s: %+v", one.name, answers[0])
 		}
 		eventually(t, "the refusal is counted", func() error {
-			if after := to.helloRefusals(one.reason); after <= before {
+			if after := to.metric("laurel_hello_refused_total", one.reason); after <= before {
 				return fmt.Errorf("a hello %s: %v refusals for the reason %s", one.name, after, one.reason)
 			}
 			return nil
@@ -179,7 +161,7 @@ func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
 		t.Fatalf("got %v, want %v", err, cache.ErrTwoMasters)
 	}
 	m.refuseHello(err)
-	if n := to.helloRefusals(helloTwoMasters); n != 1 {
+	if n := to.metric("laurel_hello_refused_total", helloTwoMasters); n != 1 {
 		t.Errorf("%v are counted", n)
 	}
 	showsWhatIsAcked(t, g, to, 2)
