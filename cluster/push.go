@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -63,7 +64,9 @@ func (l *leadership) deliverOwn(o cache.Out) {
 	now := l.of.clock()
 	switch {
 	case err != nil:
-		l.of.refuseHello(err)
+		if errors.Is(err, cache.ErrTwoMasters) {
+			l.of.refuseHello(err)
+		}
 		l.master.Lost(o.Member, o.Stream, now) // a later master has spoken
 	case answer != nil:
 		l.master.Receive(o.Member, o.Stream, answer, now)
