@@ -345,7 +345,7 @@ func (m *Member) release() error {
 	}
 	m.running.Wait()
 	if m.machine != nil {
-		errs = append(errs, m.machine.Close())
+		errs = append(errs, m.closeMachine())
 	}
 	if m.storage != nil {
 		errs = append(errs, m.storage.Close())

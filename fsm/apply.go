@@ -58,7 +58,7 @@ func (m *Machine) begin() (*batch, error) {
 	}
 	tx, err := m.db.Begin(true)
 	if err != nil {
-		return nil, fmt.Errorf("begin a transaction in %s: %w", m.path(), err)
+		return nil, &DiskError{m.path(), fmt.Errorf("begin a transaction: %w", err)}
 	}
 	m.open = m.newBatch(tx)
 	m.later = time.AfterFunc(commitDelay, func() { m.Commit() })
@@ -82,7 +82,7 @@ func (m *Machine) commit() error {
 		return m.fail(err)
 	}
 	if err := m.open.tx.Commit(); err != nil {
-		return m.fail(fmt.Errorf("write %s: %w", m.path(), err))
+		return m.fail(&DiskError{m.path(), err})
 	}
 	m.open = nil
 	m.memory.trim()

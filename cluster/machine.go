@@ -1,0 +1,18 @@
+package cluster
+
+import (
+	"errors"
+
+	"laurel/fsm"
+)
+
+// closeMachine closes the state machine. A disk that did not take the database is a *StorageError, as it
+// is everywhere else: the database is rebuilt at the next start, but the disk should be looked at before.
+func (m *Member) closeMachine() error {
+	err := m.machine.Close()
+	var disk *fsm.DiskError
+	if errors.As(err, &disk) {
+		return &StorageError{m.opts.Dir, err}
+	}
+	return err
+}
