@@ -16,3 +16,14 @@ func (m *Member) closeMachine() error {
 	}
 	return err
 }
+
+// failApply ends the member, because its state machine cannot go on. An entry that it cannot read is
+// not the disk's fault, and looking at the disk would not help.
+func (m *Member) failApply(err error) {
+	var entry *fsm.EntryError
+	if errors.As(err, &entry) {
+		m.end(err)
+		return
+	}
+	m.fail(err)
+}

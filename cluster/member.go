@@ -243,7 +243,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
-	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.fail), s.history, s.stable, s.snapshots, over)
+	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.failApply), s.history, s.stable, s.snapshots, over)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}

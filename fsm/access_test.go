@@ -216,7 +216,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	mustChange(t, old, score.AccessChange{Guard: true})
 }
 
-func TestAChangeThatIsNotOneWholeThingStopsTheMachine(t *testing.T) {
+func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	entry := func(text string) []byte {
 		return protowire.AppendString(protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType), text)
 	}
@@ -237,7 +237,21 @@ func TestAChangeThatIsNotOneWholeThingStopsTheMachine(t *testing.T) {
 		"no JSON":         entry(good[:len(good)-1]),
 		"null":            entry(`null`),
 		"too large":       entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", maxAccessChange) + `"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			before := state(t, m)
+			wantRefused(t, m, bad)
+			if m.Access().Guarded || state(t, m) != before {
+				t.Error("something of it was applied")
+			}
+			mustChange(t, m, score.AccessChange{Guard: true})
+		})
+	}
+	// No version writes these, and what came of the change would be told of the post.
+	for name, bad := range map[string][]byte{
 		"twice":           append(entry(good), entry(good)[1:]...),
+		"twice, once bad": append(entry(good[1:]), entry(good)[1:]...),
 		"beside a post":   append(entry(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
 		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), entry(good)[1:]...),
 		"beside a name":   append(entry(good), EncodeStore("x")[1:]...),

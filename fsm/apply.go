@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +19,9 @@ type Entry struct {
 // Apply applies entries. They must come in the order of the log, up to the index last, with nothing missing but entries that are not
 // commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order. A
 // change of access has one result, as a post of one event would: applied, or the problem that refused it.
-// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the disk failed, or an
-// entry is of a version that this one does not know. The frontend must then stop.
+// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the database failed, or
+// this version cannot read an entry, which is an *EntryError. The frontend must then stop. What an entry
+// says is never an error: what breaks a rule is refused (entry.go).
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -36,7 +38,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 			continue
 		}
 		if outcome[i], err = b.entry(e); err != nil {
-			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
+			return nil, m.fail(notApplied(e.Index, err))
 		}
 	}
 	m.moveBoards(b)
@@ -49,6 +51,14 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		return outcome, m.commit()
 	}
 	return outcome, nil
+}
+
+// notApplied says of an error which entry it kept from being applied, and whether that is the entry's fault.
+func notApplied(index uint64, err error) error {
+	if errors.Is(err, errEntry) {
+		return &EntryError{index, err}
+	}
+	return fmt.Errorf("log entry %d: %w", index, err)
 }
 
 // begin is the open transaction, begun if there is none. m.applying must be held.
@@ -127,6 +137,9 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 		if err := b.setStore(command.store); err != nil {
 			return nil, err
 		}
+	}
+	if command.refused != nil {
+		return [][]score.Result{{{Problem: command.refused}}}, nil
 	}
 	if command.access != nil {
 		result, err := b.changeAccess(command.access)
