@@ -67,11 +67,27 @@ func (e *Event) ReadData(data []byte) *Problem {
 // Decode puts totals in order, so that others are wrong.
 func (e *Event) CheckData() *Problem {
 	c := check{}
-	switch d := e.Data.(type) {
+	switch d := e.Data.(type) { // nearly all events, which are called directly so that c stays on the stack
 	case *ScorePlay:
 		c.ordered("data.result", d.Result)
 		c.ordered("data.stats_delta", d.StatsDelta)
-	case *ScoreSet:
+		if c.p == nil {
+			d.check(&c)
+		}
+		return c.p
+	case *ResultSet:
+		d.check(&c)
+		return c.p
+	case *ContestStatus:
+		d.check(&c)
+		return c.p
+	}
+	return e.checkRarer()
+}
+
+func (e *Event) checkRarer() *Problem {
+	c := check{}
+	if d, ok := e.Data.(*ScoreSet); ok {
 		c.ordered("data.result", d.Result)
 	}
 	if c.p == nil {
