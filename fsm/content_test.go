@@ -2,13 +2,13 @@ package fsm
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
