@@ -40,17 +40,36 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		if outcome[i], err = b.entry(e); err != nil {
 			return nil, m.fail(notApplied(e.Index, err))
 		}
+		// After a start Raft brings all of the log at once. In one transaction each event would cost
+		// the more the more there are before it: bbolt moves what it has of a page to put in a key.
+		if b.large() && i < len(entries)-1 {
+			m.reach(b, e.Index)
+			if err := m.commit(); err != nil {
+				return nil, err
+			}
+			if b, err = m.begin(); err != nil {
+				return nil, m.fail(err)
+			}
+		}
 	}
-	m.moveBoards(b)
-	m.access.Store(b.access)
-	m.revision.Store(b.revision)
-	m.applied.Store(last)
-	m.more.tell()
-	m.changes.tell()
-	if b.revision-b.began >= commitEvents {
+	m.reach(b, last)
+	if b.large() {
 		return outcome, m.commit()
 	}
 	return outcome, nil
+}
+
+// large reports whether the transaction has as many events as one should have.
+func (b *batch) large() bool { return b.revision-b.began >= commitEvents }
+
+// reach makes known that everything up to a log entry has been applied. m.applying must be held.
+func (m *Machine) reach(b *batch, index uint64) {
+	m.moveBoards(b)
+	m.access.Store(b.access)
+	m.revision.Store(b.revision)
+	m.applied.Store(index)
+	m.more.tell()
+	m.changes.tell()
 }
 
 // notApplied says of an error which entry it kept from being applied, and whether that is the entry's fault.
