@@ -244,7 +244,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
-	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.fail), s.history, s.stable, s.snapshots, over)
+	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.failApply), s.history, s.stable, s.snapshots, over)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
@@ -361,7 +361,7 @@ func (m *Member) release() error {
 	}
 	m.running.Wait()
 	if m.machine != nil {
-		errs = append(errs, m.machine.Close())
+		errs = append(errs, m.closeMachine())
 	}
 	if m.storage != nil {
 		errs = append(errs, m.storage.Close())
