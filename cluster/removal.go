@@ -30,7 +30,7 @@ import (
 // With two other voters or more, no single member can bring a removal about by a lie. With one
 // other voter, in a group of two, its word decides: it would be the majority of what is left. A
 // member that leads believes nobody. A member that slept while most voters of its configuration
-// were replaced is told by too few; it waits, does not campaign, and logs what it hears.
+// were replaced is told by too few. It gets no vote and no lease, and logs what it hears.
 
 // listing is what a member's committed configuration says of the member that asks.
 type listing struct {
