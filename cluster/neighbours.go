@@ -105,6 +105,7 @@ type neighbours struct {
 	heard   map[raft.ServerID]heard
 	place   *place // this member's own, as a master last said; nil if none has
 	absent  map[raft.ServerID]absence
+	over    sync.Once       // see wasRemoved
 	doubted []raft.ServerID // see doubt
 }
 

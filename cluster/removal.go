@@ -150,8 +150,11 @@ func (n *neighbours) doubt(v verdict, words string) {
 		"by", words, "say", len(v.by), "want", v.asked/2+1, "voters", v.asked)
 }
 
-// wasRemoved ends this member and notes in its directory who said that it was removed.
-func (m *Member) wasRemoved(by string) {
+// wasRemoved ends this member and notes in its directory who said that it was removed. It may be
+// called again.
+func (m *Member) wasRemoved(by string) { m.neighbour.over.Do(func() { m.stopRemoved(by) }) }
+
+func (m *Member) stopRemoved(by string) {
 	m.log.Error("this frontend was removed from its group and stops", "by", by)
 	if err := m.storage.markRemoved(by); err != nil {
 		m.log.Warn("could not note the removal in the data directory", "error", err)

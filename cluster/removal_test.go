@@ -362,6 +362,12 @@ func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	third.stop()
+	eventually(t, "nobody sends it the entry that removed it", func() error {
+		if master.member().raft.State() == raft.Leader {
+			return errors.New("the master leads still")
+		}
+		return nil
+	})
 	var log lockedBuffer
 	gone.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	gone.start()
