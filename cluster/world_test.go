@@ -41,6 +41,17 @@ type worldPlan struct {
 	// secure members have certificates.
 	secure bool
 	fates  []fate // of which one is chosen each time
+	// tcp: connections that were cut go on late, and packets are lost with this probability. See worldwire_test.go.
+	tcp  bool
+	loss float64
+	// lively is how long a majority may be without a leader although its members reach each other; 0 is without end.
+	lively time.Duration
+	// idle has readers and bards do less, so that a long world takes no longer.
+	idle float64
+	// large makes the state large, so that a snapshot goes out in pieces.
+	large bool
+	// script is what happens instead of fates. Nobody posts or reads but the script.
+	script func(*world)
 }
 
 type world struct {
@@ -64,6 +75,7 @@ type world struct {
 	quiet    atomic.Bool // nothing bad happens any more
 	over     atomic.Bool // readers and bards end
 	record   *record
+	ledger   *ledger
 	problems *worldLog
 }
 
@@ -73,6 +85,7 @@ type worldNode struct {
 	id    string
 	opts  Options
 	log   *raft.InmemStore
+	votes map[uint64]string // the candidate of each term; see ledger
 	clock func() time.Duration
 	rate  float64
 	now   atomic.Pointer[worldMember]
@@ -116,6 +129,8 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 		w.log, w.problems = &worldLog{began: w.began}, &worldLog{began: w.began}
 		w.record = newRecord(w)
 		w.log.count = w.record.count
+		w.ledger = newLedger(w)
+		w.net.wire.late, w.net.wire.loss = plan.tcp, plan.loss
 		w.live()
 	})
 	return w
@@ -154,6 +169,11 @@ func (w *world) live() {
 		if !w.start(n) || !w.mustJoin(n, true) {
 			return
 		}
+	}
+	w.record.readers.Go(w.ledger.watch)
+	if w.plan.script != nil {
+		w.plan.script(w)
+		return
 	}
 	if !w.record.begin() {
 		return
@@ -202,7 +222,7 @@ func (w *world) newNode() *worldNode {
 	defer w.mu.Unlock()
 	w.named++
 	id := fmt.Sprintf("f%d", w.named)
-	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), rate: 0.995 + 0.01*w.rand.Float64()}
+	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), votes: map[uint64]string{}, rate: 0.995 + 0.01*w.rand.Float64()}
 	offset := time.Duration(w.rand.Int64N(int64(time.Hour)))
 	n.clock = func() time.Duration { return offset + time.Duration(n.rate*float64(time.Since(w.began))) }
 	n.opts = Options{ID: id, Dir: filepath.Join(w.dir, id), Peer: id + ":9000", URL: "http://" + id + ":8000",
