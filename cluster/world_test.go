@@ -46,12 +46,11 @@ type worldPlan struct {
 	loss float64
 	// lively is how long a majority may be without a leader although its members reach each other; 0 is without end.
 	lively time.Duration
-	// idle has readers and bards do less, so that a long world takes no longer.
+	// idle is by how much readers and bards pause longer, so that a long world is not much more work; 0 is as if it were 1. Members take snapshots more often then.
 	idle float64
-	// large makes the state large, so that a snapshot goes out in pieces.
-	large bool
-	// script is what happens instead of fates. Nobody posts or reads but the script.
+	// script is what happens instead of fates. Nobody posts or reads but the script. node changes a member's options, if it is not nil.
 	script func(*world)
+	node   func(*worldNode)
 }
 
 type world struct {
@@ -125,16 +124,27 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		w = &world{t: t, seed: seed, plan: plan, rand: r, net: newWorldNet(rand.New(rand.NewPCG(seed, 2))), dir: dir, began: time.Now(),
 			waiting: make(chan struct{}, 1), members: make(chan struct{}, 1)}
-		w.net.slow, w.net.rare = plan.slow, plan.rare
 		w.log, w.problems = &worldLog{began: w.began}, &worldLog{began: w.began}
 		w.record = newRecord(w)
 		w.log.count = w.record.count
 		w.ledger = newLedger(w)
-		w.net.wire.late, w.net.wire.loss = plan.tcp, plan.loss
 		w.live()
+		w.addWireCounts()
 	})
 	return w
 }
+
+// addWireCounts adds what the network has counted to what the record has.
+func (w *world) addWireCounts() {
+	w.record.mu.Lock()
+	defer w.record.mu.Unlock()
+	for what, n := range w.net.wire.counted() {
+		w.record.counts[what] += n
+	}
+}
+
+// pauses stretches a pause of a reader or a bard.
+func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.idle) }
 
 // onlyRaftForgets tells whether all that did not end waits within Raft for what never comes: a hand-over whose follower was lost while its master stepped
 // down (hashicorp/raft#696), or what was asked of Raft at the moment of its shutdown (see Member.await). Both were found here, and are not ours to mend.
@@ -178,6 +188,7 @@ func (w *world) live() {
 	if !w.record.begin() {
 		return
 	}
+	w.net.worsen(w.plan)
 	for end := w.began.Add(w.plan.span); time.Now().Before(end) && w.problems.tail(1) == ""; {
 		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.every)))
 		w.plan.fates[w.rand.IntN(len(w.plan.fates))](w)
@@ -235,6 +246,9 @@ func (w *world) newNode() *worldNode {
 				return a
 			}})}),
 		dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, rules: w.plan.rules}
+	if w.plan.idle > 0 {
+		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
+	}
 	if w.plan.brisk {
 		n.opts.tune = func(c *raft.Config) {
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
@@ -242,6 +256,9 @@ func (w *world) newNode() *worldNode {
 	}
 	if w.plan.secure {
 		n.opts.Identity = w.identity(n)
+	}
+	if w.plan.node != nil {
+		w.plan.node(n)
 	}
 	w.nodes = append(w.nodes, n)
 	return n

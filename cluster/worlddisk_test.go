@@ -76,7 +76,7 @@ func (s *mortal) DeleteRange(from, to uint64) error {
 	}
 	last, err := s.LastIndex()
 	switch {
-	case err != nil || to < first || from > last:
+	case err != nil || last == 0 || to < first || from > last:
 		return err
 	case from > first && to < last:
 		return errors.New("only suffix or prefix ranges may be deleted from log")

@@ -225,21 +225,20 @@ func (l *ledger) lookAtLeader(m *worldMember, s *watched, term uint64) {
 	s.complete = l.highest
 }
 
-// lookForLeader checks that a majority of members that run and reach each other has had a leader
-// within the plan's limit.
+// lookForLeader checks that there has been a leader within the plan's limit, if a majority of the
+// members runs and reaches each other. The leader may be none of these: one that does not reach a
+// majority steps down.
 func (l *ledger) lookForLeader() {
 	nodes := l.w.list()
 	up := make([]*worldMember, len(nodes))
-	leader := 0
+	leads := false
 	for i, n := range nodes {
 		m := n.now.Load()
 		if m == nil || m.dead.Load() || l.w.net.isPaused(n.id) {
 			continue
 		}
 		up[i] = m
-		if m.raft.State() == raft.Leader {
-			leader |= 1 << i
-		}
+		leads = leads || m.raft.State() == raft.Leader
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -247,7 +246,7 @@ func (l *ledger) lookForLeader() {
 		if bits.OnesCount(uint(set)) <= len(nodes)/2 {
 			continue
 		}
-		if set&leader != 0 || !l.w.connected(nodes, up, set) {
+		if leads || !l.w.connected(nodes, up, set) {
 			delete(l.wellFrom, set)
 			continue
 		}

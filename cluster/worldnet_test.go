@@ -33,6 +33,13 @@ func newWorldNet(r *rand.Rand) *worldNet {
 		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01, wire: newWire()}
 }
 
+// worsen makes the network as bad as a plan has it.
+func (n *worldNet) worsen(p worldPlan) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow, n.rare, n.wire.late, n.wire.loss = p.slow, p.rare, p.tcp, p.loss
+}
+
 // delay is that of one piece. n.mu must be held.
 func (n *worldNet) delay() time.Duration {
 	if n.rand.Float64() < n.rare {
