@@ -110,8 +110,11 @@ func (d *disk) Set(k, v []byte) error {
 	return d.write("write Raft's vote", func() error { return d.store.Set(k, v) })
 }
 
-// SetUint64 stores a number of Raft's: its term.
+// SetUint64 stores a number of Raft's: its term. It ends the member if the term would go down.
 func (d *disk) SetUint64(k []byte, v uint64) error {
+	if err := checkStable(d.store, k, v); err != nil {
+		d.stop(err)
+	}
 	return d.write("write Raft's term", func() error { return d.store.SetUint64(k, v) })
 }
 

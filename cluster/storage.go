@@ -52,6 +52,7 @@ const (
 	snapshotDir  = "snapshots" // hashicorp/raft names it
 	keepSnapshot = 2
 	termKey      = "CurrentTerm" // hashicorp/raft names it
+	voteTermKey  = "LastVoteTerm"
 	// logCache is the number of entries kept in memory for followers that are a little behind. With entries of at most maxEntryBytes it
 	// bounds the memory.
 	logCache = 128
@@ -68,7 +69,7 @@ type storage struct {
 	log       *segmentedLog
 	history   *history
 	stable    raft.StableStore
-	snapshots raft.SnapshotStore
+	snapshots *snapshotStore
 	existing  bool // there was a member here before
 }
 
@@ -102,12 +103,15 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err != nil {
 		return s, err
 	}
-	s.history = &history{LogStore: cached}
+	s.history = &history{LogStore: cached, stop: s.disk.stop}
 	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshot, raftLogger(log))
+	if err == nil {
+		err = removeUnfinished(filepath.Join(o.Dir, snapshotDir))
+	}
 	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
-	s.snapshots = &snapshotStore{files, s.history}
+	s.snapshots = &snapshotStore{files: files, dir: filepath.Join(o.Dir, snapshotDir), log: s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
 	}
@@ -235,6 +239,7 @@ func (s *storage) openMachine(log *slog.Logger) (*fsm.Machine, error) {
 		m.Close()
 		return nil, err
 	}
+	s.history.progress = m.Applied
 	return m, nil
 }
 
@@ -280,6 +285,7 @@ func (s *storage) goOnBehind() error {
 		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
 	}
 	if len(list) > 0 {
+		s.history.stored(list[0].Index, list[0].Term)
 		s.history.goOn(list[0].Index, list[0].Term)
 	}
 	return nil
@@ -320,7 +326,7 @@ func (s *storage) goOn(from, newest uint64, damaged []string) error {
 	for _, id := range damaged {
 		path := filepath.Join(s.dir, snapshotDir, id)
 		// Raft ignores names that end so.
-		if err := os.Rename(path, path+".damaged.tmp"); err != nil {
+		if err := os.Rename(path, path+setAside); err != nil {
 			return fmt.Errorf("set a damaged snapshot aside: %w", err)
 		}
 	}
