@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,6 +187,9 @@ func (w *world) live() {
 		return
 	}
 	if !w.record.begin() {
+		return
+	}
+	if w.plan.lively > 0 && !w.mustAgree() {
 		return
 	}
 	w.net.worsen(w.plan)
@@ -396,6 +400,20 @@ func (w *world) mustJoin(n *worldNode, voter bool) bool {
 		time.Sleep(20 * time.Millisecond)
 	}
 	w.problemf("%s could not join", n.id)
+	return false
+}
+
+// mustAgree waits until all logs end alike. A voter that has not heard yet that another is one refuses to vote for it.
+func (w *world) mustAgree() bool {
+	for range 1000 {
+		up := w.up()
+		last := up[0].raft.LastIndex()
+		if !slices.ContainsFunc(up, func(m *worldMember) bool { return m.raft.LastIndex() != last }) {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	w.problemf("the logs do not become equal")
 	return false
 }
 

@@ -231,7 +231,7 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 				m.Transfer(context.Background(), "f3")
 			}
 			return x.Master()
-		}) {
+		}) || !s.mustAgree() {
 			return
 		}
 		s.part("f1", "f2")
@@ -333,6 +333,7 @@ func TestALateSnapshotTakesNothingBack(t *testing.T) {
 			return
 		}
 		first := s.master()
+		time.Sleep(2 * time.Second)
 		held.Load().release()
 		if !s.until("the late snapshot has arrived", func() bool { return s.net.wire.counted()[countSnapshotLate] > 0 }) {
 			return
@@ -400,7 +401,7 @@ const electionLimit = 5 * time.Second
 // laggard crashes a follower, has the others post until it needs a snapshot, and starts it again.
 // snapshot is called with each InstallSnapshot that is sent to it then.
 func (s *script) laggard(posts, events int, snapshot func(*worldConn)) (*worldNode, bool) {
-	if !s.until("there is a master", func() bool { return s.master() != nil }) {
+	if !s.until("there is a master", func() bool { return s.master() != nil }) || !s.mustAgree() {
 		return nil, false
 	}
 	late := s.others(s.master().node)[0]
