@@ -100,7 +100,7 @@ func (m *Member) tellCommitted() bool {
 		Term:      epoch, PrevLogEntry: last.index, PrevLogTerm: last.term, LeaderCommitIndex: last.index,
 	}
 	select {
-	case m.calls <- raft.RPC{Command: said, RespChan: answer}:
+	case m.inbound.calls <- raft.RPC{Command: said, RespChan: answer}:
 	case <-m.stopped:
 		return true
 	}

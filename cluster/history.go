@@ -17,7 +17,7 @@ import (
 //     their place it compares with them. They are no more, so they are of no term, and Raft replaces them. (hashicorp/raft#697 is this for logs with gaps.)
 type history struct {
 	raft.LogStore
-	stop func(error) // ends the member and does not return
+	contradicted func(error) // ends the member and does not return
 
 	mu      sync.RWMutex
 	behind  raft.Log // the last entry of the newest snapshot, without what it said; its index is 0 if there is no snapshot
@@ -110,7 +110,7 @@ func (h *history) DeleteRange(from, to uint64) error {
 		return err
 	}
 	if err := h.mayRemove(from, to, last); err != nil {
-		h.stop(contradiction{err})
+		h.contradicted(err)
 	}
 	if err := h.LogStore.DeleteRange(from, to); err != nil {
 		return err

@@ -94,7 +94,7 @@ type Member struct {
 
 	frontend  *cache.Frontend
 	commits   *commits
-	calls     chan<- raft.RPC // takes what Raft is to hear besides what the others say
+	inbound   *inbound
 	pulled    *pulled
 	questions Questions
 	load      atomic.Pointer[func() score.Load]
@@ -248,7 +248,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.calls = over.calls
+	m.inbound = over.inbound
 	over.open(r)
 	return r, nil
 }
@@ -307,19 +307,14 @@ func (m *Member) ID() string { return m.opts.ID }
 // Peer is the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
 
-// Ended tells once why the member cannot go on: ErrRemoved, a *StorageError, or that the group does not take it in. The program must then end.
+// Ended tells once why the member cannot go on: ErrRemoved, a *StorageError, a *ContradictionError, or that the group does not take it in.
+// The program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
 func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 
 // fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
-func (m *Member) fail(err error) {
-	if isContradiction(err) {
-		m.end(&ContradictionError{m.opts.Dir, err})
-		return
-	}
-	m.end(&StorageError{m.opts.Dir, err})
-}
+func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
 
 // joined notes that this member is in its group.
 func (m *Member) joined() {

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/hashicorp/raft"
@@ -39,15 +38,6 @@ func (r removal) check() error {
 	return nil
 }
 
-// contradiction is an error that says that the data of this member contradict what it told
-// others, or what it is told to do with them. Only the operator can tell which is right.
-type contradiction struct{ error }
-
-func (c contradiction) Unwrap() error { return c.error }
-
-// isContradiction reports whether err is or wraps a contradiction.
-func isContradiction(err error) bool { return errors.As(err, new(contradiction)) }
-
 // monotonicTerms are the numbers of Raft's stable store that never go down: what a member has
 // promised with a higher one it must not forget.
 var monotonicTerms = map[string]string{termKey: "term", voteTermKey: "term of its last vote"}
@@ -63,5 +53,5 @@ func checkStable(store raft.StableStore, key []byte, value uint64) error {
 	if err != nil || before <= value { // there is none yet, or the write will fail likewise
 		return nil
 	}
-	return contradiction{fmt.Errorf("raft is to store %d as its %s, but that is %d already", value, what, before)}
+	return fmt.Errorf("raft is to store %d as its %s, but that is %d already", value, what, before)
 }
