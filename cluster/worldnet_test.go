@@ -314,6 +314,7 @@ type worldPiece struct {
 	sent  time.Time
 	frame byte // see worldwire_test.go
 	begun bool // a part was read
+	free  bool // it was sent before the pipe was held
 }
 
 // newWorldPipe makes a direction of a connection. n.mu must be held.
@@ -429,7 +430,7 @@ func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
 	if !p.deadline.IsZero() && !now.Before(p.deadline) {
 		return 0, next, os.ErrDeadlineExceeded
 	}
-	for next.held == nil && !p.held && n < len(b) && len(p.pieces) > 0 && !p.pieces[0].at.After(now) {
+	for next.held == nil && n < len(b) && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && !p.pieces[0].at.After(now) {
 		first := &p.pieces[0]
 		if first.end != nil {
 			if n == 0 {
@@ -452,7 +453,7 @@ func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
 	if !p.resetAt.IsZero() && (next.until.IsZero() || p.resetAt.Before(next.until)) {
 		next.until = p.resetAt
 	}
-	if next.held == nil && !p.held && len(p.pieces) > 0 && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
+	if next.held == nil && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
 		next.until = p.pieces[0].at
 	}
 	return n, next, nil

@@ -12,8 +12,21 @@ import (
 
 var usualFates = []fate{cutOneWay, cutOneWay, isolate, isolate, pause, loseConnections, loseConnections, crash, crash, handOver, coup, coup, switchMode, comeOrGo, comeOrGo}
 
-// planOf are the usual worlds: some with elections that are over before a lease is, some with a bad network, some with one overthrow after another.
+// planOf returns the plan of a seed: three worlds of ten are of the kinds in worldlong_test.go.
 func planOf(seed uint64) worldPlan {
+	switch seed % 10 {
+	case 2:
+		return longPlanOf(seed / 10 * 2)
+	case 8:
+		return longPlanOf(seed/10*2 + 1)
+	case 5:
+		return votePlan()
+	}
+	return usualPlanOf(seed)
+}
+
+// usualPlanOf are the usual worlds: some with elections that are over before a lease is, some with a bad network, some with one overthrow after another.
+func usualPlanOf(seed uint64) worldPlan {
 	p := worldPlan{span: 5 * time.Second, every: 250 * time.Millisecond, slow: 150 * time.Millisecond, rare: 0.01, brisk: seed%3 == 0, fates: usualFates}
 	switch seed % 10 {
 	case 4, 9:
@@ -88,6 +101,16 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 			t.Errorf("too few of %q: %d in %d worlds; want %d", what, sum[what], worlds, often*worlds)
 		}
 	}
+	// So must each kind of fault that the plans ask for have happened.
+	for _, what := range []string{
+		countOvertaken, countSlowPiece, countLost, countLateAfterCut, countAfterClose, countCallAfterClose, countSnapshotLate, countSnapshotWhole,
+		countSnapshotPieces, countSnapshotBroken, countSenderHung, countSenderVanished, countLateVote, countLongCuts, countLongAway, countSlowLinks,
+		countLeaders, countDeposed, countStates,
+	} {
+		if sum[what] == 0 {
+			t.Errorf("no %q in %d worlds", what, worlds)
+		}
+	}
 }
 
 func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
@@ -97,7 +120,7 @@ func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
 	}
 	sum := map[string]int{}
 	for seed := range uint64(worlds) {
-		p := planOf(seed)
+		p := usualPlanOf(seed)
 		p.secure = true
 		w := runWorld(t, seed, p)
 		if why := w.failure(); why != "" {
@@ -139,7 +162,7 @@ func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			for seed := range uint64(one.worlds) {
-				p := planOf(seed)
+				p := usualPlanOf(seed)
 				if p.rules = one.rule; one.change != nil {
 					one.change(&p)
 				}

@@ -202,12 +202,14 @@ type transit struct {
 	late     bool
 }
 
-// hold lets nothing arrive until release.
+// hold lets nothing arrive of what is sent from now on, until release.
 func (p *worldPipe) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = true
-	p.wake()
+	for i := range p.pieces {
+		p.pieces[i].free = true
+	}
 }
 
 func (p *worldPipe) release() {
@@ -217,15 +219,11 @@ func (p *worldPipe) release() {
 	p.wake()
 }
 
-// stall lets nothing that was not delivered yet arrive for a while.
+// stall lets nothing arrive for a while of what is sent from now on.
 func (p *worldPipe) stall(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.busy = time.Now().Add(d)
-	for i := range p.pieces {
-		p.pieces[i].at = later(p.pieces[i].at, p.busy)
-	}
-	p.wake()
 }
 
 func later(a, b time.Time) time.Time {
