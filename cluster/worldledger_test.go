@@ -146,7 +146,9 @@ func (l *ledger) watch() {
 func (l *ledger) look(m *worldMember) {
 	term := m.raft.CurrentTerm()
 	leads := m.raft.State() == raft.Leader && m.raft.CurrentTerm() == term
+	installing := m.installing()
 	applied := m.machine.Applied()
+	installing = installing || m.installing()
 	if m.dead.Load() {
 		return // it may have applied what only seemed to be stored
 	}
@@ -157,7 +159,9 @@ func (l *ledger) look(m *worldMember) {
 		s = &watched{}
 		l.members[m] = s
 	}
-	l.lookAtApplied(m, s, term, applied)
+	if !installing { // else the log may still have what the snapshot replaces
+		l.lookAtApplied(m, s, term, applied)
+	}
 	switch {
 	case leads && s.leads != term:
 		if was, there := l.leaders[term]; there && was != m.node.id {
@@ -173,6 +177,11 @@ func (l *ledger) look(m *worldMember) {
 	if leads {
 		l.lookAtLeader(m, s, term)
 	}
+}
+
+// installing reports whether Raft has a snapshot of the master to install.
+func (m *worldMember) installing() bool {
+	return m.storage.snapshots.has(func(*received) bool { return true }) != nil
 }
 
 func (l *ledger) lookAtApplied(m *worldMember, s *watched, term, applied uint64) {
