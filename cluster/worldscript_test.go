@@ -226,12 +226,7 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 		}
 	}, func(s *script) {
 		a, b, x := s.member("f1"), s.member("f2"), s.member("f3")
-		if !s.post(3) || !s.until("x is the master", func() bool {
-			if m := s.master(); m != nil && m != x {
-				m.Transfer(context.Background(), "f3")
-			}
-			return x.Master()
-		}) || !s.mustAgree() {
+		if !s.post(3) || !s.transfer(x) || !s.mustAgree() {
 			return
 		}
 		s.part("f1", "f2")
@@ -470,5 +465,109 @@ func (s *script) mustElect(lost *worldNode) {
 		}
 		m := s.master()
 		return m != nil && m.node != lost
+	})
+}
+
+// A is the master of a term, cut off with a member that has no vote. That takes entries of A which
+// are never committed. The next master's entries then reach A before anything else of that master
+// does, and A applies them before it knows that it is deposed. Up to there the log is committed, A
+// tells the other; but the other has entries of the old term there.
+func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
+	runScript(t, func(n *worldNode) {
+		if n.id != "f2" {
+			return
+		}
+		n.opts.tune = func(c *raft.Config) {
+			// Its timers are late, as those of a process that was paused, and so is its goroutine that is told of the deposition.
+			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 30*time.Second, 30*time.Second, 30*time.Second
+			c.NotifyCh = delayed(n.w, c.NotifyCh, 3*time.Millisecond)
+		}
+	}, func(s *script) {
+		fourth := s.newNode()
+		fourth.opts.Nonvoter = true
+		if !s.start(fourth) || !s.mustJoin(fourth, false) {
+			return
+		}
+		a, novote := s.member("f2"), fourth.now.Load()
+		if !s.transfer(a) || !s.post(5) || !s.mustAgree() {
+			return
+		}
+		for _, other := range []string{"f1", "f3"} {
+			s.part("f2", other)
+			s.part("f4", other)
+		}
+		before := a.raft.LastIndex()
+		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
+		defer cancel()
+		var lost sync.WaitGroup
+		lost.Go(func() { a.Post(ctx, alerts("bard/lost", 1, 3)) })
+		for range 8 { // each is an entry
+			lost.Go(func() { a.SetCacheMode(ctx, score.Push) })
+		}
+		lost.Wait()
+		if !s.until("the member without a vote has what is not committed", func() bool { return novote.raft.LastIndex() > before+6 }) {
+			return
+		}
+		var c *worldMember
+		if !s.until("there is another master", func() bool {
+			for _, id := range []string{"f1", "f3"} {
+				if m := s.member(id); m.Master() {
+					c = m
+				}
+			}
+			return c != nil
+		}) {
+			return
+		}
+		for seq := range uint64(2) {
+			if !s.until("the other master acks", func() bool { return s.postTo(c, alerts("bard/next", seq+1, 1)) }) {
+				return
+			}
+		}
+		s.net.wire.observe(func(conn *worldConn, frame byte, b []byte) {
+			if conn.link == (link{c.node.id, "f2"}) && frame == callAppendEntries+1 && isHeartbeat(b) {
+				conn.far.in.hold()
+			}
+		})
+		s.rejoin("f2", c.node.id)
+		if !s.until("the old master has applied what the other one acked", func() bool { return a.machine.Revision() == c.machine.Revision() }) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+		s.releaseAll()
+		for _, other := range []string{"f1", "f3"} {
+			if other != c.node.id {
+				s.rejoin("f2", other)
+			}
+			s.rejoin("f4", other)
+		}
+	})
+}
+
+// delayed returns a channel whose false comes out of to later.
+func delayed(w *world, to chan<- bool, by time.Duration) chan<- bool {
+	from := make(chan bool, cap(to))
+	w.record.readers.Go(func() {
+		for !w.over.Load() {
+			select {
+			case is := <-from:
+				if !is {
+					time.Sleep(by)
+				}
+				to <- is
+			case <-time.After(time.Second):
+			}
+		}
+	})
+	return from
+}
+
+// transfer makes a member the master.
+func (s *script) transfer(to *worldMember) bool {
+	return s.until(to.node.id+" is the master", func() bool {
+		if m := s.master(); m != nil && m != to {
+			m.Transfer(context.Background(), to.node.id)
+		}
+		return to.Master()
 	})
 }
