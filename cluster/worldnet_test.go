@@ -321,7 +321,7 @@ type worldPiece struct {
 func newWorldPipe(n *worldNet, l link) *worldPipe {
 	p := &worldPipe{net: n, link: l}
 	p.rto = leastRTO + time.Duration(n.rand.Int64N(int64(leastRTO/2)))
-	n.wire.open[p] = struct{}{}
+	n.wire.remember(p)
 	return p
 }
 

@@ -98,6 +98,12 @@ func (s *wireState) counted() map[string]int {
 	return maps.Clone(s.counts)
 }
 
+func (s *wireState) remember(p *worldPipe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[p] = struct{}{}
+}
+
 func (s *wireState) forget(p *worldPipe) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
