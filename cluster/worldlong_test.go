@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -11,30 +12,42 @@ import (
 
 // Fates of long worlds.
 var (
-	longFates = []fate{cutLong, cutLong, isolateLong, crashLong, crashLong, loseConnections, loseConnections, crash, handOver, pause, slowLink,
-		delaySnapshot, delaySnapshot, delayVote}
-	snapshotFates = []fate{crashLong, crashLong, crashLong, isolateLong, slowLink, slowLink, delaySnapshot, loseSender, loseSender, hangSender, loseReceiver, loseConnections}
-	voteFates     = []fate{isolate, isolate, cutOneWay, cutOneWay, cutOneWay, delayVote, crash}
+	longFates = []fate{
+		cutLong, cutLong, isolateLong, crashLong, crashLong, loseConnections, loseConnections,
+		crash, handOver, pause, slowLink, delaySnapshot, delaySnapshot, delayVote,
+	}
+	snapshotFates = []fate{
+		crashLong, crashLong, crashLong, isolateLong, slowLink, slowLink, delaySnapshot, loseSender,
+		loseSender, hangSender, loseReceiver, loseConnections,
+	}
+	lateFates = []fate{crashFollower, crashFollower, delaySnapshot}
+	voteFates = []fate{isolate, isolate, cutOneWay, cutOneWay, cutOneWay, delayVote, crash}
 )
 
-// longPlanOf is the plan of a long world.
+// longPlanOf returns the plan of a long world.
 func longPlanOf(seed uint64) worldPlan {
-	p := worldPlan{span: 40 * time.Second, every: 1500 * time.Millisecond, slow: 150 * time.Millisecond, rare: 0.01, tcp: true, loss: 0.0005, idle: 8,
-		fates: longFates}
-	switch seed % 3 {
+	p := worldPlan{
+		span: 40 * time.Second, every: 1500 * time.Millisecond, slow: 150 * time.Millisecond,
+		rare: 0.01, tcp: true, loss: 0.0005, idle: 8, fates: longFates, lively: livelyLimit,
+	}
+	switch seed % 4 {
 	case 0:
-		p.fates = append(p.fates[:len(p.fates):len(p.fates)], comeOrGo, comeOrGo)
+		p.fates = append(slices.Clone(p.fates), comeOrGo, comeOrGo)
+		p.lively = 0
 	case 1:
-		p.fates, p.small, p.lively = snapshotFates, true, livelyLimit
-	case 2:
-		p.lively = livelyLimit
+		p.fates, p.small = snapshotFates, true
+	case 2: // the master stays, and so does the term in which a late snapshot is believed
+		p.fates, p.small, p.rare, p.loss = lateFates, true, 0, 0
 	}
 	return p
 }
 
 // votePlan is the plan of worlds on a bad network in which one election follows another.
 func votePlan() worldPlan {
-	return worldPlan{span: 15 * time.Second, every: 300 * time.Millisecond, slow: 300 * time.Millisecond, rare: 0.2, tcp: true, idle: 4, small: true, fates: voteFates}
+	return worldPlan{
+		span: 15 * time.Second, every: 300 * time.Millisecond, slow: 300 * time.Millisecond, rare: 0.2,
+		tcp: true, idle: 4, small: true, fates: voteFates,
+	}
 }
 
 // livelyLimit is after how long without a leader a majority is stuck. Calls on connections that
@@ -97,6 +110,15 @@ func crashLong(w *world) {
 	}
 	d, silent := w.between(2*time.Second, 7*time.Second), w.rand.IntN(2) == 0
 	w.task(func() { w.crashFor(one, silent, d) })
+}
+
+func crashFollower(w *world) {
+	one := w.someone()
+	if one == nil || one == w.master() || len(w.up()) < len(w.list()) {
+		return
+	}
+	d := w.between(3*time.Second, 7*time.Second)
+	w.task(func() { w.crashFor(one, false, d) })
 }
 
 // slowLink lets one member send to another no faster than a snapshot takes some seconds.
