@@ -35,7 +35,7 @@ type ledger struct {
 	highest  uint64 // of applied
 	leaders  map[uint64]string
 	members  map[*worldMember]*watched
-	wellFrom map[int]time.Time // since when a majority, as a bit set of w.nodes, has no leader without need
+	wellFrom map[int]time.Time // since when a majority, a bit set of w.nodes, lacks a leader
 }
 
 const lookPause = 2 * time.Millisecond
@@ -50,8 +50,10 @@ type storedEntry struct {
 
 type appliedEntry struct {
 	term, digest uint64
-	known        uint64 // the term of the member that applied it first: it was committed in this term or before
-	by           string
+	// known is the term of the member that applied it first: it was committed in this term or
+	// before.
+	known uint64
+	by    string
 }
 
 // watched is what ledger knows of one process.
@@ -62,7 +64,8 @@ type watched struct {
 }
 
 func newLedger(w *world) *ledger {
-	return &ledger{w: w, seed: maphash.MakeSeed(), entries: map[position]storedEntry{}, applied: map[uint64]appliedEntry{},
+	return &ledger{w: w, seed: maphash.MakeSeed(),
+		entries: map[position]storedEntry{}, applied: map[uint64]appliedEntry{},
 		leaders: map[uint64]string{}, members: map[*worldMember]*watched{}, wellFrom: map[int]time.Time{}}
 }
 
@@ -97,7 +100,8 @@ func (l *ledger) stored(n *worldNode, list []*raft.Log) {
 		case was.digest != one.digest:
 			l.wrong("%s stores another entry %d of term %d than %s", n.id, e.Index, e.Term, was.by)
 		case was.previous != 0 && previous != 0 && was.previous != previous:
-			l.wrong("%s has an entry of term %d before entry %d of term %d, and %s one of term %d", n.id, previous, e.Index, e.Term, was.by, was.previous)
+			l.wrong("%s has an entry of term %d before entry %d of term %d, and %s one of term %d",
+				n.id, previous, e.Index, e.Term, was.by, was.previous)
 		}
 		if !there || was.previous == 0 {
 			l.entries[at] = one
@@ -113,7 +117,8 @@ func (l *ledger) shortened(m *worldMember, from, to uint64) {
 		return
 	}
 	if applied := m.machine.Applied(); from <= applied && !m.dead.Load() {
-		l.wrong("%s removes the entries %d to %d from the end of its log, and has applied them up to %d", m.node.id, from, to, applied)
+		l.wrong("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
+			m.node.id, from, to, applied)
 	}
 }
 
@@ -206,7 +211,8 @@ func (l *ledger) lookAtApplied(m *worldMember, s *watched, term, applied uint64)
 			l.applied[i] = one
 			l.highest = max(l.highest, i)
 		case was.term != one.term || was.digest != one.digest:
-			l.wrong("%s has applied entry %d of term %d, and %s another one of term %d", one.by, i, one.term, was.by, was.term)
+			l.wrong("%s has applied entry %d of term %d, and %s another one of term %d",
+				one.by, i, one.term, was.by, was.term)
 		}
 	}
 	s.applied = applied
@@ -221,14 +227,16 @@ func (l *ledger) lookAtLeader(m *worldMember, s *watched, term uint64) {
 	for i := max(s.complete+1, first); i <= l.highest; i++ {
 		one, there := l.applied[i]
 		if !there || one.known >= term {
-			continue // committed in this term, perhaps, or in a later one, of which this leader may know nothing
+			continue // committed in this term, or in a later one, of which this leader may know nothing
 		}
 		switch err := m.node.log.GetLog(i, &e); {
 		case err != nil && first == 0 && i <= m.raft.LastIndex(): // it stands in a snapshot
 		case err != nil:
-			l.wrong("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d", m.node.id, term, i, one.by, one.known)
+			l.wrong("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d",
+				m.node.id, term, i, one.by, one.known)
 		case e.Term != one.term || l.digest(&e) != one.digest:
-			l.wrong("%s is the leader of term %d and has another entry %d than %s had applied in term %d", m.node.id, term, i, one.by, one.known)
+			l.wrong("%s is the leader of term %d and has another entry %d than %s had applied in term %d",
+				m.node.id, term, i, one.by, one.known)
 		}
 	}
 	s.complete = l.highest
@@ -263,7 +271,8 @@ func (l *ledger) lookForLeader() {
 		if !there {
 			l.wellFrom[set] = time.Now()
 		} else if lasted := time.Since(from); lasted > l.w.plan.lively {
-			l.wrong("the majority %b of %d members has had no leader for %v, although its members reach each other", set, len(nodes), lasted)
+			l.wrong("the majority %b of %d has had no leader for %v, and its members reach each other",
+				set, len(nodes), lasted)
 			delete(l.wellFrom, set)
 		}
 	}
@@ -305,7 +314,8 @@ func (w *world) sameStates(list []*worldMember) (why string) {
 		case i == 0:
 			first = b
 		case !bytes.Equal(first.Bytes(), b.Bytes()):
-			return fmt.Sprintf("%s and %s have different states, of %d and %d bytes", list[0].node.id, m.node.id, first.Len(), b.Len())
+			return fmt.Sprintf("%s and %s have different states, of %d and %d bytes",
+				list[0].node.id, m.node.id, first.Len(), b.Len())
 		}
 	}
 	w.record.mu.Lock()

@@ -48,11 +48,12 @@ func runScript(t *testing.T, node func(*worldNode), play func(*script)) *world {
 // until waits for a condition and reports whether it came within a minute, and the world is not
 // broken.
 func (s *script) until(what string, is func() bool) bool {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end) && s.problems.tail(1) == ""; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end) && s.problems.tail(1) == ""; {
 		if is() {
 			s.log.addf("script: %s", what)
 			return true
 		}
+		time.Sleep(time.Millisecond)
 	}
 	s.problemf("script: waited in vain until %s", what)
 	return false
@@ -270,7 +271,9 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 		}
 		term := a.raft.CurrentTerm()
 		s.rejoin("f2", "f3")
-		if !s.until("b is elected by x", func() bool { return b.raft.State() == raft.Leader && b.raft.CurrentTerm() > term }) {
+		if !s.until("b is elected by x", func() bool {
+			return b.raft.State() == raft.Leader && b.raft.CurrentTerm() > term
+		}) {
 			return
 		}
 		s.rejoin("f1", "f2")
@@ -330,7 +333,9 @@ func TestALateSnapshotTakesNothingBack(t *testing.T) {
 		first := s.master()
 		time.Sleep(2 * time.Second)
 		held.Load().release()
-		if !s.until("the late snapshot has arrived", func() bool { return s.net.wire.counted()[countSnapshotLate] > 0 }) {
+		if !s.until("the late snapshot has arrived", func() bool {
+			return s.net.wire.counted()[countSnapshotLate] > 0
+		}) {
 			return
 		}
 		time.Sleep(time.Second)
@@ -443,11 +448,15 @@ func TestACandidateThatInstallsASnapshotDoesNotKeepItsLeader(t *testing.T) {
 			}
 		})
 		from, receiver := s.member(snapshot.link.from), late.now.Load()
-		if !s.post(3) || !s.until("the follower is a candidate", func() bool { return receiver.raft.State() == raft.Candidate }) {
+		if !s.post(3) || !s.until("the follower is a candidate", func() bool {
+			return receiver.raft.State() == raft.Candidate
+		}) {
 			return
 		}
 		s.net.setRate(snapshot.link, 0)
-		if !s.until("the snapshot is installed", func() bool { return receiver.machine.Applied() > 0 && !snapshot.underWay() }) {
+		if !s.until("the snapshot is installed", func() bool {
+			return receiver.machine.Applied() > 0 && !snapshot.underWay()
+		}) {
 			return
 		}
 		s.crash(from.node, true)
@@ -478,8 +487,10 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			return
 		}
 		n.opts.tune = func(c *raft.Config) {
-			// Its timers are late, as those of a process that was paused, and so is its goroutine that is told of the deposition.
-			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 30*time.Second, 30*time.Second, 30*time.Second
+			// Its timers are late, as those of a process that was paused, and so is the goroutine
+			// that is told of its deposition.
+			late := 30 * time.Second
+			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = late, late, late
 			c.NotifyCh = delayed(n.w, c.NotifyCh, 3*time.Millisecond)
 		}
 	}, func(s *script) {
@@ -505,7 +516,9 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			lost.Go(func() { a.SetCacheMode(ctx, score.Push) })
 		}
 		lost.Wait()
-		if !s.until("the member without a vote has what is not committed", func() bool { return novote.raft.LastIndex() > before+6 }) {
+		if !s.until("the member without a vote has what is not committed", func() bool {
+			return novote.raft.LastIndex() > before+6
+		}) {
 			return
 		}
 		var c *worldMember
@@ -520,7 +533,9 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			return
 		}
 		for seq := range uint64(2) {
-			if !s.until("the other master acks", func() bool { return s.postTo(c, alerts("bard/next", seq+1, 1)) }) {
+			if !s.until("the other master acks", func() bool {
+				return s.postTo(c, alerts("bard/next", seq+1, 1))
+			}) {
 				return
 			}
 		}
@@ -530,7 +545,9 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			}
 		})
 		s.rejoin("f2", c.node.id)
-		if !s.until("the old master has applied what the other one acked", func() bool { return a.machine.Revision() == c.machine.Revision() }) {
+		if !s.until("the old master has applied what the other one acked", func() bool {
+			return a.machine.Revision() == c.machine.Revision()
+		}) {
 			return
 		}
 		time.Sleep(100 * time.Millisecond)

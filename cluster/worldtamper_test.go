@@ -32,11 +32,11 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 			store := &mortal{InmemStore: other.node.log, of: other, rand: s.rand}
 			store.SetUint64([]byte(termKey), 1)
 		}},
-		{"another entry of the same index and term", "stores another entry 1000 of term 7", func(s *script, master, other *worldMember) {
+		{"another entry", "stores another entry 1000", func(s *script, master, other *worldMember) {
 			s.ledger.stored(master.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("a")}})
 			s.ledger.stored(other.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("b")}})
 		}},
-		{"another entry before it", "before entry 1001 of term 7", func(s *script, master, other *worldMember) {
+		{"another entry before it", "before entry 1001", func(s *script, master, other *worldMember) {
 			s.ledger.stored(master.node, []*raft.Log{{Index: 1000, Term: 6}, {Index: 1001, Term: 7}})
 			s.ledger.stored(other.node, []*raft.Log{{Index: 1000, Term: 5}, {Index: 1001, Term: 7}})
 		}},
@@ -71,10 +71,10 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 			s.ledger.applied[s.ledger.highest] = was
 			s.ledger.members[master].complete = 0
 		}},
-		{"an event that was acked and is not there", "was acked as revision", func(s *script, _, _ *worldMember) {
+		{"a lost event", "was acked as revision", func(s *script, _, _ *worldMember) {
 			s.acks[2] = "bard/nobody-1"
 		}},
-		{"an ack that nobody can have", "was acked, and the members agree on", func(s *script, _, _ *worldMember) {
+		{"a lost revision", "and the members agree on", func(s *script, _, _ *worldMember) {
 			s.record.tell(1 << 30)
 		}},
 		{"different states", "have different states", func(s *script, _, other *worldMember) {

@@ -22,10 +22,13 @@ import (
 // happened. A fault that a plan asks for and that the counts do not show was not injected.
 
 const (
-	leastRTO       = 200 * time.Millisecond
-	pieceBytes     = 16 << 10
-	keepaliveIdle  = 15 * time.Second                 // until the first probe, to which a restarted host answers with a reset
-	keepaliveLimit = keepaliveIdle + 9*15*time.Second // until a host that answers no probe is given up
+	leastRTO   = 200 * time.Millisecond
+	pieceBytes = 16 << 10
+
+	// keepaliveIdle is until the first probe, to which a restarted host answers with a reset;
+	// keepaliveLimit is until a host that answers no probe is given up.
+	keepaliveIdle  = 15 * time.Second
+	keepaliveLimit = keepaliveIdle + 9*15*time.Second
 )
 
 // Calls of hashicorp/raft, by the byte that begins them on a connection. A frame is a call plus
@@ -81,8 +84,8 @@ type wireState struct {
 
 func newWire() wire {
 	return wire{since: map[link]time.Time{}, rates: map[link]float64{}, wireState: &wireState{
-		open: map[*worldPipe]struct{}{}, halfOpen: map[*worldPipe]struct{}{}, newest: map[link]time.Time{},
-		heard: map[string]time.Time{}, counts: map[string]int{},
+		open: map[*worldPipe]struct{}{}, halfOpen: map[*worldPipe]struct{}{},
+		newest: map[link]time.Time{}, heard: map[string]time.Time{}, counts: map[string]int{},
 	}}
 }
 
@@ -257,7 +260,8 @@ func (p *worldPipe) sendInPieces(b []byte, frame byte) {
 	}
 }
 
-// lost returns by how much a piece is late because its packet was lost, mostly 0. n.mu must be held.
+// lost returns by how much a piece is late because its packet was lost, mostly 0. n.mu must be
+// held.
 func (n *worldNet) lost(p *worldPipe) time.Duration {
 	if n.wire.loss == 0 || n.rand.Float64() >= n.wire.loss {
 		return 0
