@@ -91,7 +91,7 @@ func (s *mortal) Set(k, v []byte) error {
 	if s.of.dead.Load() {
 		return nil
 	}
-	if string(k) == "LastVoteCand" { // hashicorp/raft names it, and stores its term before
+	if string(k) == voteCandidateKey && len(v) > 0 { // its term was stored before
 		term, err := s.GetUint64([]byte("LastVoteTerm"))
 		if err != nil {
 			return err

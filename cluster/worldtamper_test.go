@@ -25,8 +25,8 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 		{"two votes", "votes in term 9 for", func(s *script, _, other *worldMember) {
 			store := &mortal{InmemStore: other.node.log, of: other, rand: s.rand}
 			store.SetUint64([]byte(voteTermKey), 9)
-			store.Set([]byte("LastVoteCand"), []byte("f1"))
-			store.Set([]byte("LastVoteCand"), []byte("f2"))
+			store.Set([]byte(voteCandidateKey), []byte("f1"))
+			store.Set([]byte(voteCandidateKey), []byte("f2"))
 		}},
 		{"a term that goes back", "goes back", func(s *script, _, other *worldMember) {
 			store := &mortal{InmemStore: other.node.log, of: other, rand: s.rand}
