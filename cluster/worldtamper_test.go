@@ -78,7 +78,7 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 			s.record.tell(1 << 30)
 		}},
 		{"different states", "have different states", func(s *script, _, other *worldMember) {
-			if _, err := other.machine.Apply(nil, other.machine.Applied()+1); err != nil {
+			if _, err := other.machine.Apply(nil, other.machine.Applied()+1000); err != nil {
 				s.problemf("%v", err)
 			}
 		}},
