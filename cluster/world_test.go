@@ -72,6 +72,7 @@ type world struct {
 	waiting  chan struct{} // one call of synctest.Wait at a time
 	members  chan struct{} // one change of the members at a time
 	tasks    sync.WaitGroup
+	onFrames atomic.Bool // a fate waits for a frame
 	quiet    atomic.Bool // nothing bad happens any more
 	over     atomic.Bool // readers and bards end
 	record   *record

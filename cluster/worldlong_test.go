@@ -17,10 +17,10 @@ var (
 		crash, handOver, pause, slowLink, delaySnapshot, delaySnapshot, delayVote,
 	}
 	snapshotFates = []fate{
-		crashLong, crashLong, crashLong, isolateLong, slowLink, slowLink, delaySnapshot, loseSender,
-		loseSender, hangSender, loseReceiver, loseConnections,
+		crashLong, crashLong, crashLong, isolateLong, slowLink, loseSender, loseSender, hangSender,
+		hangSender, loseReceiver, loseConnections,
 	}
-	lateFates = []fate{crashFollower, crashFollower, delaySnapshot}
+	lateFates = []fate{crashFollower, delaySnapshot}
 	voteFates = []fate{isolate, isolate, cutOneWay, cutOneWay, cutOneWay, delayVote, crash}
 )
 
@@ -30,11 +30,11 @@ func longPlanOf(seed uint64) worldPlan {
 		span: 40 * time.Second, every: 1500 * time.Millisecond, slow: 150 * time.Millisecond,
 		rare: 0.01, tcp: true, loss: 0.0005, idle: 8, fates: longFates, lively: livelyLimit,
 	}
-	switch seed % 4 {
+	switch seed % 5 {
 	case 0:
 		p.fates = append(slices.Clone(p.fates), comeOrGo, comeOrGo)
 		p.lively = 0
-	case 1:
+	case 1, 3:
 		p.fates, p.small = snapshotFates, true
 	case 2: // the master stays, and so does the term in which a late snapshot is believed
 		p.fates, p.small, p.rare, p.loss = lateFates, true, 0, 0
@@ -145,8 +145,11 @@ func (n *worldNet) setRate(l link, rate float64) {
 	n.wire.rates[l] = rate
 }
 
-// onFrame has f called with the next frame of a kind. Only one such wait is under way.
+// onFrame has f called with the next frame of a kind, unless the world waits for one already.
 func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
+	if !w.onFrames.CompareAndSwap(false, true) {
+		return
+	}
 	var done atomic.Bool
 	w.net.wire.observe(func(c *worldConn, what byte, b []byte) {
 		if what == frame && done.CompareAndSwap(false, true) {
@@ -158,6 +161,7 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		done.Store(true)
+		w.onFrames.Store(false)
 	})
 }
 
@@ -203,7 +207,7 @@ func (w *world) member(id string) *worldMember {
 }
 
 func loseSender(w *world) {
-	d, silent := w.between(2*time.Second, 20*time.Second), w.rand.IntN(3) > 0
+	d, silent := w.between(2*time.Second, 20*time.Second), w.rand.IntN(4) > 0
 	w.inSnapshot(func(from, to string) {
 		if m := w.member(from); m != nil {
 			w.log.addf("%s is lost for %v while it sends a snapshot to %s, silent %v", from, d, to, silent)
