@@ -205,7 +205,7 @@ func (r *snapshotReceiver) install(got *received, request *raft.InstallSnapshotR
 // installSnapshot), and a candidate forgets no leader: if the sender is lost then, this member
 // votes for nobody for as long. A heartbeat makes a follower of it, whose leader times out.
 func (r *snapshotReceiver) follow(request *raft.InstallSnapshotRequest) error {
-	answer, err := r.ask(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: request.RPCHeader, Term: request.Term, Leader: request.Leader}})
+	answer, err := r.ask(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: request.RPCHeader, Term: request.Term}})
 	if err != nil {
 		return err
 	}

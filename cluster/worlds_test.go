@@ -45,16 +45,16 @@ func number(name string, or int) int {
 	return or
 }
 
-// howManyWorlds is 60, 300 in .ci/run and 3,000 with LAUREL_LONG=1. LAUREL_WORLDS is another number, and LAUREL_SEED the first seed.
+// howManyWorlds is 60, 300 in .ci/run, 10 with -short, and 3,000 with LAUREL_LONG=1. LAUREL_WORLDS is another number, and LAUREL_SEED the first seed.
 func howManyWorlds() int {
 	worlds := 60
 	switch {
 	case os.Getenv("LAUREL_LONG") != "":
 		worlds = 3000
-	case os.Getenv("LAUREL_CI") == "full":
-		worlds = 300
 	case testing.Short():
 		worlds = 10
+	case os.Getenv("LAUREL_CI") == "full":
+		worlds = 300
 	}
 	return number("LAUREL_WORLDS", worlds)
 }
