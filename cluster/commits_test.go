@@ -28,6 +28,14 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 		n.start()
 	}
 	g.settle()
+	for _, n := range g.nodes {
+		eventually(t, n.opts.ID+" has a lease", func() error {
+			if !n.member().Leased() {
+				return errors.New("it has none")
+			}
+			return nil
+		})
+	}
 	for i := range 20 {
 		results, err := mustPost(t, g.master(), alerts("bard/a", uint64(i+1), 1)), error(nil)
 		if err != nil {
