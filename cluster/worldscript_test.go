@@ -105,12 +105,8 @@ func (s *script) postTo(m *worldMember, p score.Post) bool {
 
 // settle waits until the members agree, and looks for each acked event.
 func (s *script) settle() {
-	for range s.list() {
-		for _, n := range s.list() {
-			if n.now.Load() == nil {
-				s.restart(n)
-			}
-		}
+	for _, n := range s.list() {
+		s.restart(n)
 	}
 	all := s.record.settled()
 	if all == nil {
