@@ -99,7 +99,6 @@ type worldMember struct {
 	*Member
 	node *worldNode
 	dead atomic.Bool // it has crashed: what it still says nobody hears
-	lost atomic.Bool // of its log what it wrote after that
 }
 
 // worldDir is on a disk in memory if there is one.
@@ -383,11 +382,9 @@ func (w *world) crash(n *worldNode, silent bool) bool {
 	if err := m.Close(); err != nil {
 		w.problemf("close %s: %v", n.id, err)
 	}
-	if m.lost.Load() {
-		// It may have applied what it only took for written, and a process that is dead applies nothing. So its database is one that cannot be trusted.
-		if err := os.Remove(filepath.Join(m.opts.Dir, "state.db.mark")); err != nil {
-			w.problemf("%s: %v", n.id, err)
-		}
+	// A process that is killed leaves no mark that its database is whole.
+	if err := os.Remove(filepath.Join(m.opts.Dir, "state.db.mark")); err != nil {
+		w.problemf("%s: %v", n.id, err)
 	}
 	n.now.Store(nil)
 	return true

@@ -34,7 +34,6 @@ func (s *mortal) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}
 func (s *mortal) StoreLogs(l []*raft.Log) error {
 	s.wait()
 	if s.of.dead.Load() {
-		s.of.lost.Store(true)
 		return nil
 	}
 	if err := s.follows(l); err != nil {
