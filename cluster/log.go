@@ -17,7 +17,8 @@ import (
 
 // segmentSize is how large a file of the log grows, in bytes; each is as large from the start. Every change of files costs a few writes that the
 // next entry waits for, and a disk must have room for one file more than the log fills.
-const segmentSize = 8 << 20
+// It is a variable so that a test can have many files.
+var segmentSize = 8 << 20
 
 // remedy is what to do about data that cannot be used.
 const remedy = "leave the group, empty the directory and join anew"

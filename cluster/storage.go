@@ -52,6 +52,7 @@ const (
 	snapshotDir  = "snapshots" // hashicorp/raft names it
 	keepSnapshot = 2
 	termKey      = "CurrentTerm" // hashicorp/raft names it
+	voteTermKey  = "LastVoteTerm"
 	// logCache is the number of entries kept in memory for followers that are a little behind. With entries of at most maxEntryBytes it
 	// bounds the memory.
 	logCache = 128
@@ -107,9 +108,19 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
+	if err := syncDir(o.Dir); err != nil { // the store has made its directory
+		return s, s.ofTheDisk(err)
+	}
 	s.snapshots = &snapshotStore{files, s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
+	}
+	if s.existing && o.Bootstrap {
+		cut, err := s.bootstrapWasCut()
+		if err != nil {
+			return s, fmt.Errorf("read what %s holds: %w", o.Dir, err)
+		}
+		s.existing = !cut
 	}
 	if !s.existing && !o.Bootstrap && len(o.Join) == 0 {
 		return s, &EmptyError{o.Dir}
@@ -144,8 +155,8 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 	}
 	// With half of what it told the others, a voter could let a master be elected that lacks what was acked. Raft stores a term before the
 	// first entry, and the log is made before that.
-	term, err := s.votes.GetUint64([]byte(termKey))
-	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+	term, err := stored(s.votes, termKey)
+	if err != nil {
 		return fmt.Errorf("read the term in %s: %w", s.dir, err)
 	}
 	dir := filepath.Join(s.dir, logDir)
@@ -159,6 +170,15 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 		return cmp.Or(err, fmt.Errorf("%s, which belongs to the log in %s, is missing; %s", voteFile, s.dir, remedy))
 	}
 	return syncDir(s.dir)
+}
+
+// stored returns a number of Raft's, 0 if it is not stored.
+func stored(votes *raftboltdb.BoltStore, key string) (uint64, error) {
+	n, err := votes.GetUint64([]byte(key))
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // ofTheDisk makes an error one of the disk if room, or another disk, is all that it takes.
