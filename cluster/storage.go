@@ -74,7 +74,7 @@ type storage struct {
 }
 
 func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s *storage, err error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, removedFile)); err == nil {
@@ -111,7 +111,7 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err := syncDir(o.Dir); err != nil { // the store has made its directory
 		return s, s.ofTheDisk(err)
 	}
-	s.snapshots = &snapshotStore{files, s.history}
+	s.snapshots = &snapshotStore{syncedSnapshots{files, filepath.Join(o.Dir, snapshotDir)}, s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
 	}
@@ -243,6 +243,32 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes a directory that a power loss does not take away. The directory may be there
+// already and not be on the disk yet, so its parent is synced always, where that may be read.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	parents := []string{filepath.Dir(dir)}
+	for parent := parents[0]; parent != filepath.Dir(parent); {
+		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		parent = filepath.Dir(parent)
+		parents = append(parents, parent)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // openMachine opens the state machine and brings it at least to the newest snapshot, from where the log goes on.
