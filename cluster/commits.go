@@ -20,21 +20,27 @@ const (
 	commitTries = 40
 )
 
-// commits is the newest that the master of an epoch said to be committed.
+// commits is the newest entry that the master of an epoch said to be committed. A master that is deposed may have applied an entry of the next
+// term while its streams still live. So it names the entry by its term as well, and a follower takes it for its own entry of that index only if that is
+// of the same term.
 type commits struct {
 	wake chan struct{}
 
-	mu           sync.Mutex
-	epoch, index uint64
+	mu    sync.Mutex
+	epoch uint64
+	last  committed
 }
+
+// committed names a committed entry of the log.
+type committed struct{ index, term uint64 }
 
 func newCommits() *commits { return &commits{wake: make(chan struct{}, 1)} }
 
-// hear notes that the log is committed up to index, an entry of that epoch.
-func (c *commits) hear(epoch, index uint64) {
+// hear notes that the log is committed up to an entry, as the master of an epoch says.
+func (c *commits) hear(epoch uint64, last committed) {
 	c.mu.Lock()
-	if epoch > c.epoch || epoch == c.epoch && index > c.index {
-		c.epoch, c.index = epoch, index
+	if epoch > c.epoch || epoch == c.epoch && last.index > c.last.index {
+		c.epoch, c.last = epoch, last
 	}
 	c.mu.Unlock()
 	select {
@@ -43,10 +49,10 @@ func (c *commits) hear(epoch, index uint64) {
 	}
 }
 
-func (c *commits) newest() (epoch, index uint64) {
+func (c *commits) newest() (epoch uint64, last committed) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.epoch, c.index
+	return c.epoch, c.last
 }
 
 // tellCommits hands what is heard to Raft for as long as the member is open.
@@ -75,26 +81,26 @@ func (m *Member) tellCommits() {
 
 // tellCommitted tells Raft the newest that was heard. False: the entry is not here yet.
 func (m *Member) tellCommitted() bool {
-	epoch, index := m.commits.newest()
+	epoch, last := m.commits.newest()
 	address, leader := m.raft.LeaderWithID()
-	if index <= m.raft.CommitIndex() || m.raft.CurrentTerm() != epoch || leader == "" || leader == m.storage.serverID {
+	if last.index <= m.raft.CommitIndex() || m.raft.CurrentTerm() != epoch || leader == "" || leader == m.storage.serverID {
 		return true // nothing new, or not from the master that Raft follows now
 	}
 	var entry raft.Log
-	err := m.storage.history.GetLog(index, &entry)
+	err := m.storage.history.GetLog(last.index, &entry)
 	switch {
 	case errors.Is(err, raft.ErrLogNotFound):
 		return false
-	case err != nil || entry.Term != epoch:
-		return true
+	case err != nil || entry.Term != last.term:
+		return true // another entry, which this member must not take for committed
 	}
 	answer := make(chan raft.RPCResponse, 1)
 	said := &raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: m.transport.EncodePeer(leader, address)},
-		Term:      epoch, PrevLogEntry: index, PrevLogTerm: epoch, LeaderCommitIndex: index,
+		Term:      epoch, PrevLogEntry: last.index, PrevLogTerm: last.term, LeaderCommitIndex: last.index,
 	}
 	select {
-	case m.calls <- raft.RPC{Command: said, RespChan: answer}:
+	case m.inbound.calls <- raft.RPC{Command: said, RespChan: answer}:
 	case <-m.stopped:
 		return true
 	}

@@ -111,19 +111,7 @@ type termAnswer struct {
 	Term   uint64        `json:"term"`
 }
 
-func (m *Member) voters() []raft.Server {
-	config := m.raft.GetConfiguration()
-	if config.Error() != nil {
-		return nil
-	}
-	var voters []raft.Server
-	for _, s := range config.Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters = append(voters, s)
-		}
-	}
-	return voters
-}
+func (m *Member) voters() []raft.Server { return votersOf(m.raft) }
 
 // masterReady tells whether this member as master can answer: by its lease, or in pull mode by proving that it is the master.
 func (m *Member) masterReady(ctx context.Context) error {

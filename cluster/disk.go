@@ -33,6 +33,7 @@ type apart struct {
 // from the disk, so that Raft does nothing more with a log that may lack its last entry.
 type disk struct {
 	store
+	dir     string
 	metrics *metrics
 	fatal   func(error)
 	limit   time.Duration
@@ -46,7 +47,7 @@ type disk struct {
 type write struct{ ticks int }
 
 func newDisk(s store, o Options, m *metrics, fatal func(error)) *disk {
-	return &disk{store: s, metrics: m, fatal: fatal, limit: time.Duration(float64(hangs) * o.TimeScale), halt: make(chan struct{}), writes: map[*write]struct{}{}}
+	return &disk{store: s, dir: o.Dir, metrics: m, fatal: fatal, limit: time.Duration(float64(hangs) * o.TimeScale), halt: make(chan struct{}), writes: map[*write]struct{}{}}
 }
 
 // release lets the goroutines go that wait after an error.
@@ -110,8 +111,11 @@ func (d *disk) Set(k, v []byte) error {
 	return d.write("write Raft's vote", func() error { return d.store.Set(k, v) })
 }
 
-// SetUint64 stores a number of Raft's: its term.
+// SetUint64 stores a number of Raft's: its term. It ends the member if the term would go down.
 func (d *disk) SetUint64(k []byte, v uint64) error {
+	if err := checkStable(d.store, k, v); err != nil {
+		d.stop(&ContradictionError{d.dir, err})
+	}
 	return d.write("write Raft's term", func() error { return d.store.SetUint64(k, v) })
 }
 

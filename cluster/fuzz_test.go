@@ -34,8 +34,8 @@ func FuzzHello(f *testing.F) {
 
 // FuzzCommitted: what a follower is told of the log is read as it was written, or not at all.
 func FuzzCommitted(f *testing.F) {
-	f.Add(appendCommitted(nil, 0))
-	f.Add(appendCommitted(nil, 1<<63))
+	f.Add(appendCommitted(nil, committed{}))
+	f.Add(appendCommitted(nil, committed{1 << 63, 7}))
 	f.Add([]byte{2, kindCommitted, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		body, err := readFrame(bufio.NewReader(bytes.NewReader(b)))
@@ -45,13 +45,13 @@ func FuzzCommitted(f *testing.F) {
 		if len(body) == 0 || len(body) > len(b) {
 			t.Fatalf("%d bytes were read of %d", len(body), len(b))
 		}
-		index, is := parseCommitted(body)
+		last, is := parseCommitted(body)
 		if !is {
 			return
 		}
-		again, err := readFrame(bufio.NewReader(bytes.NewReader(appendCommitted(nil, index))))
-		if got, is := parseCommitted(again); err != nil || !is || got != index {
-			t.Errorf("%d became %d: %v", index, got, err)
+		again, err := readFrame(bufio.NewReader(bytes.NewReader(appendCommitted(nil, last))))
+		if got, is := parseCommitted(again); err != nil || !is || got != last {
+			t.Errorf("%v became %v: %v", last, got, err)
 		}
 	})
 }

@@ -392,3 +392,21 @@ func voters(m *Member) (ids []string) {
 	}
 	return ids
 }
+
+// metric returns a counter of the node's member that has one label.
+func metric(t testing.TB, n *node, name, label string) float64 {
+	t.Helper()
+	families, err := n.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if labels := m.GetLabel(); f.GetName() == name && len(labels) == 1 && labels[0].GetValue() == label {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("there is no metric %s for %s", name, label)
+	return 0
+}

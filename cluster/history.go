@@ -17,9 +17,16 @@ import (
 //     their place it compares with them. They are no more, so they are of no term, and Raft replaces them. (hashicorp/raft#697 is this for logs with gaps.)
 type history struct {
 	raft.LogStore
+	contradicted func(error) // ends the member and does not return
+
 	mu      sync.RWMutex
 	behind  raft.Log // the last entry of the newest snapshot, without what it said; its index is 0 if there is no snapshot
 	emptied uint64   // the last entry that was there when the log was emptied; 0 since others were stored
+	newest  raft.Log // the last entry of the newest snapshot that is stored, which may not be restored yet
+	// progress returns the index of the last entry applied, and applied is the highest of them: restoring
+	// a snapshot sets the state machine back.
+	progress func() uint64
+	applied  uint64
 }
 
 // goOn lets the log go on behind a snapshot. An older one than that which it knows changes nothing.
@@ -29,6 +36,36 @@ func (h *history) goOn(index, term uint64) {
 	if index > h.behind.Index {
 		h.behind.Index, h.behind.Term = index, term
 	}
+}
+
+// stored notes that a snapshot is on the disk.
+func (h *history) stored(index, term uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if index > h.newest.Index {
+		h.newest.Index, h.newest.Term = index, term
+	}
+}
+
+// noteApplied notes how far the state machine has come, before it is set back.
+func (h *history) noteApplied() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.progress != nil {
+		h.applied = max(h.applied, h.progress())
+	}
+}
+
+// begins returns the index of the first entry that the log has or would have next: it goes on
+// behind the newest snapshot if it is empty.
+func (h *history) begins() uint64 {
+	first, err := h.LogStore.FirstIndex()
+	if err == nil && first > 0 {
+		return first
+	}
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.behind.Index + 1
 }
 
 // GetLog reads an entry. Of the last one of the newest snapshot, and of what Raft counts although it is gone, there are index and term alone.
@@ -66,11 +103,14 @@ func (h *history) StoreLogs(e []*raft.Log) error {
 	return err
 }
 
-// DeleteRange removes entries, as far as they are there.
+// DeleteRange removes entries, as far as they are there. It ends the member if one of them was applied and is in no snapshot.
 func (h *history) DeleteRange(from, to uint64) error {
 	last, err := h.LastIndex()
 	if err != nil || last < from {
 		return err
+	}
+	if err := h.mayRemove(from, to, last); err != nil {
+		h.contradicted(err)
 	}
 	if err := h.LogStore.DeleteRange(from, to); err != nil {
 		return err
@@ -84,37 +124,23 @@ func (h *history) DeleteRange(from, to uint64) error {
 	return nil
 }
 
+func (h *history) mayRemove(from, to, last uint64) error {
+	first, err := h.FirstIndex()
+	if err != nil {
+		return err
+	}
+	h.noteApplied()
+	h.mu.RLock()
+	r := removal{from: from, to: to, first: first, last: last, applied: h.applied}
+	r.snapshot.index, r.snapshot.term = h.newest.Index, h.newest.Term
+	h.mu.RUnlock()
+	var e raft.Log
+	r.inLog = r.snapshot.index >= first && h.LogStore.GetLog(r.snapshot.index, &e) == nil && e.Term == r.snapshot.term
+	return r.check()
+}
+
 // IsMonotonic says whether the log can have no gaps. Raft looks for it behind the interface.
 func (h *history) IsMonotonic() bool {
 	log, ok := h.LogStore.(raft.MonotonicLogStore)
 	return ok && log.IsMonotonic()
-}
-
-// snapshotStore lets the log go on behind each snapshot that is stored.
-type snapshotStore struct {
-	raft.SnapshotStore
-	log *history
-}
-
-// Create begins a snapshot.
-func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, over raft.Transport) (raft.SnapshotSink, error) {
-	sink, err := s.SnapshotStore.Create(version, index, term, c, at, over)
-	if err != nil {
-		return nil, err
-	}
-	return &snapshotSink{sink, func() { s.log.goOn(index, term) }}, nil
-}
-
-type snapshotSink struct {
-	raft.SnapshotSink
-	stored func()
-}
-
-// Close ends a snapshot that is whole.
-func (s *snapshotSink) Close() error {
-	err := s.SnapshotSink.Close()
-	if err == nil {
-		s.stored()
-	}
-	return err
 }

@@ -35,30 +35,52 @@ type leadership struct {
 }
 
 // leadAsElected begins a leadership when Raft elects this member and ends it when Raft says so. It never blocks Raft, whose main loop
-// waits for the channel to be read.
+// waits for the channel to be read. What Raft says may be old when it is read, so it is only the reason to look: a leadership lasts for as long as
+// Raft leads in its epoch, and there is one in each epoch.
 func (m *Member) leadAsElected(elected <-chan bool) {
-	end := func() {}
+	epoch, end := uint64(0), func() {}
 	defer func() { end() }()
 	for {
 		select {
 		case <-m.ctx.Done():
 			return
-		case leads := <-elected:
-			end()
-			end = func() {}
-			if leads {
-				end = m.takeOver()
-			}
+		case <-elected:
+		}
+		now := ledEpoch(m.raft)
+		if now == epoch {
+			continue
+		}
+		end()
+		epoch, end = now, func() {}
+		if now > 0 {
+			end = m.takeOver(now)
 		}
 	}
 }
 
-// takeOver begins a leadership; end ends it.
-func (m *Member) takeOver() (end func()) {
-	epoch := m.raft.CurrentTerm()
+// ledEpoch returns the term in which r leads, 0 if it does not. A term never comes back, so r was leader in the term that it is in before
+// and after.
+func ledEpoch(r interface {
+	CurrentTerm() uint64
+	State() raft.RaftState
+}) uint64 {
+	for {
+		before := r.CurrentTerm()
+		if r.State() != raft.Leader {
+			return 0
+		}
+		if r.CurrentTerm() == before {
+			return before
+		}
+	}
+}
+
+// takeOver begins the leadership of an epoch; end ends it.
+func (m *Member) takeOver(epoch uint64) (end func()) {
 	config := m.raft.GetConfiguration()
-	if config.Error() != nil || m.raft.State() != raft.Leader {
-		return func() {} // it is over already, and Raft will say so
+	if config.Error() != nil {
+		m.log.Error("the leadership cannot begin: the configuration of the group cannot be read", "epoch", epoch, "error", config.Error())
+		return func() {}
 	}
 	l := &leadership{of: m, epoch: epoch, streams: map[raft.ServerID]*stream{}, keeping: map[raft.ServerID]context.CancelFunc{},
 		config: config.Configuration()}

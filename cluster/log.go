@@ -46,7 +46,7 @@ func openLog(dir string, log *slog.Logger) (*segmentedLog, error) {
 	}
 	index.Close() // raft-wal leaves it open
 	if errors.Is(err, wal.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the log in %s is damaged (%w); %s", dir, err, remedy)
+		return nil, contradiction(filepath.Dir(dir), "the log in %s is damaged (%w)", dir, err)
 	}
 	return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 }
@@ -58,7 +58,7 @@ func notForgotten(dir string) error {
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
 	if err == nil && len(files) > 0 {
-		err = fmt.Errorf("the log in %s lacks its %s; %s", dir, metadb.FileName, remedy)
+		err = contradiction(filepath.Dir(dir), "the log in %s lacks its %s", dir, metadb.FileName)
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func (l *segmentedLog) GetLog(index uint64, to *raft.Log) error {
 		err = fmt.Errorf("%w: there is entry %d in its place", wal.ErrCorrupt, to.Index)
 	}
 	if errors.Is(err, wal.ErrCorrupt) {
-		return fmt.Errorf("entry %d of the log is damaged (%w); %s", index, err, remedy)
+		return fmt.Errorf("entry %d of the log is damaged (%w)", index, err)
 	}
 	return err // Raft compares it with its own
 }

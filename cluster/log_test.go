@@ -189,7 +189,7 @@ func TestADamagedEntryOfTheLogIsNotHandedOut(t *testing.T) {
 			patch(t, segmentFile(dir, 1, 0), int64(segmentSize/perFile/2), 0xff) // within entry 1
 			l = mustOpenLog(t, dir)
 			err := l.GetLog(1, new(raft.Log))
-			if !errors.Is(err, wal.ErrCorrupt) || !strings.Contains(err.Error(), remedy) {
+			if !errors.Is(err, wal.ErrCorrupt) {
 				t.Errorf("the damaged entry gives %v", err)
 			}
 			if err := l.GetLog(2, new(raft.Log)); err != nil {

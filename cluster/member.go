@@ -94,7 +94,7 @@ type Member struct {
 
 	frontend  *cache.Frontend
 	commits   *commits
-	calls     chan<- raft.RPC // takes what Raft is to hear besides what the others say
+	inbound   *inbound
 	pulled    *pulled
 	questions Questions
 	load      atomic.Pointer[func() score.Load]
@@ -188,13 +188,13 @@ func (m *Member) start() (err error) {
 	m.run(m.storage.watch)
 	// It must be there before Raft is: its acks count from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.rules)
+	m.neighbour = newNeighbours(m)
 	elected := make(chan bool, 16)
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
 	}
 	m.port.secure.begin()
 	m.masters = watchMaster(m.raft)
-	m.neighbour = newNeighbours(m)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
 	m.pulled = newPulled(m)
@@ -220,7 +220,7 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 	}
 	done := make(chan opened, 1)
 	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
+		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
 	})
 	go func() {
 		r, err := m.openRaft(config)
@@ -235,7 +235,8 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 }
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
-	s, over := m.storage, newTransport(m.ctx, m.transport)
+	s, over := m.storage, transport{m.transport, m.newInbound()}
+	m.run(func() { over.serve(m.transport.Consumer()) })
 	if m.opts.Bootstrap && !s.existing {
 		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
 		if err := s.bootstrap(first); err != nil {
@@ -247,8 +248,22 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.calls = over.calls
+	m.inbound = over.inbound
+	over.open(r)
 	return r, nil
+}
+
+// newInbound makes what stands between the transport and Raft.
+func (m *Member) newInbound() *inbound {
+	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
+		reported: m.neighbour.reported, run: m.run}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.storage.serverID),
+		Addr: m.transport.EncodePeer(m.storage.serverID, m.transport.LocalAddr())}
+	in.beats = newHeartbeats(header, in.pass)
+	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
+	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied,
+		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, metrics: m.metrics, log: m.log}
+	return in
 }
 
 func (m *Member) run(f func()) {
@@ -292,13 +307,14 @@ func (m *Member) ID() string { return m.opts.ID }
 // Peer is the address on which the other members reach this one.
 func (m *Member) Peer() string { return m.opts.Peer }
 
-// Ended tells once why the member cannot go on: ErrRemoved, a *StorageError, or that the group does not take it in. The program must then end.
+// Ended tells once why the member cannot go on: ErrRemoved, a *StorageError, a *ContradictionError, or that the group does not take it in.
+// The program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
 func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 
-// fail ends the member: what it learns can no longer be made durable.
-func (m *Member) fail(err error) { m.end(&StorageError{m.opts.Dir, err}) }
+// fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
+func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
 
 // joined notes that this member is in its group.
 func (m *Member) joined() {

@@ -22,6 +22,9 @@ type metrics struct {
 	waits       *prometheus.CounterVec
 	streamsLost prometheus.Counter
 	peerRefused *prometheus.CounterVec
+	raftRefused *prometheus.CounterVec
+
+	snapshotsReceived *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -57,7 +60,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Entries released at this master, by what they waited for: the acks of the frontends, or the lease of one that was silent."}, []string{"waited"})
 	m.peerRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_peer_refused_total",
 		Help: "Connections and requests on the port for members that were refused, or given up because the other end was not who was meant, by reason."}, []string{"reason"})
-	r.MustRegister(m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	m.raftRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_raft_refused_total",
+		Help: "Messages of other members' Rafts that were refused, by reason."}, []string{"reason"})
+	m.snapshotsReceived = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_snapshots_received_total",
+		Help: "Snapshots that a master sent to this frontend, by outcome: installed, known, failed."}, []string{"outcome"})
+	r.MustRegister(m.raftRefused, m.snapshotsReceived, m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 

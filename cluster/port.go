@@ -280,7 +280,10 @@ func (p *port) layer(conns chan net.Conn) *layer {
 	return l
 }
 
-func (p *port) raftLayer() raft.StreamLayer { return p.layer(p.raft) }
+// raftLayer is the layer of Raft. Silence is how long a message that has begun may make no progress.
+func (p *port) raftLayer(silence time.Duration) raft.StreamLayer {
+	return messageLayer{p.layer(p.raft), silence}
+}
 
 // Accept waits for a connection.
 func (l *layer) Accept() (net.Conn, error) {

@@ -65,7 +65,7 @@ func (t *powerTrace) read(r io.Reader) error {
 	return nil
 }
 
-const unfinished = " <unfinished ...>"
+const unfinishedCall = " <unfinished ...>"
 
 func (t *powerTrace) line(line string) error {
 	thread, rest, _ := strings.Cut(line, " ")
@@ -87,7 +87,7 @@ func (t *powerTrace) line(line string) error {
 	if !ok {
 		return errors.New("there is no call")
 	}
-	if text, ok := strings.CutSuffix(text, unfinished); ok {
+	if text, ok := strings.CutSuffix(text, unfinishedCall); ok {
 		t.begun[thread] = begunCall{at, name, text}
 		if name == "close" {
 			t.closed(text)
@@ -267,6 +267,19 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 			parent.move(s, name, newName)
 			return nil
 		})
+	case "linkat":
+		to, err := t.path(args[2], args[3])
+		if err != nil {
+			return err
+		}
+		_, parent, newName, ok := t.disk.find(to)
+		return t.named(args[0], args[1], func(in, _ *powerInode, _ string) error {
+			if !ok || in == nil {
+				return errors.New("only a link within the disk is known")
+			}
+			parent.put(s, newName, in)
+			return nil
+		})
 	case "close":
 	default:
 		if f != nil || t.onDisk(args) {
@@ -370,7 +383,10 @@ func (t *powerTrace) carriedOut(c begunCall) (value int, err error) {
 			return -1, err
 		}
 		return t.written(f, c.name, args, b)
-	case "openat", "mkdirat", "unlinkat", "renameat", "renameat2":
+	case "openat", "mkdirat", "unlinkat", "renameat", "renameat2", "linkat":
+		if c.name == "linkat" {
+			args = args[2:]
+		}
 		path, err := t.path(args[0], args[1])
 		if err != nil {
 			return -1, err

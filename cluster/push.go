@@ -163,7 +163,7 @@ func (m *Member) behind() int {
 // push brings what has changed into the caches: the new values of the records that are held somewhere, and the names of the others.
 func (l *leadership) push() {
 	m := l.of
-	applied := m.machine.Applied()
+	hint := m.appliedEntry()
 	guarded := m.Access().Guarded
 	held := func(key string) bool {
 		if guarded {
@@ -215,11 +215,24 @@ func (l *leadership) push() {
 		l.follow(now)
 		l.master.Push(records, stale, c.To, now)
 		// Who loads what changed need not wait for Raft to tell it; a list is always loaded.
-		frame := appendCommitted(nil, applied)
+		if hint.index == 0 {
+			return
+		}
+		frame := appendCommitted(nil, hint)
 		for _, s := range l.streams {
 			s.queue(frame)
 		}
 	})
+}
+
+// appliedEntry returns the last entry that the state machine has applied. Its index is 0 if the log does not have the entry any more.
+func (m *Member) appliedEntry() committed {
+	var e raft.Log
+	index := m.machine.Applied()
+	if index == 0 || m.storage.history.GetLog(index, &e) != nil {
+		return committed{}
+	}
+	return committed{index, e.Term}
 }
 
 // unvouched names what a push gives values of. In a guarded store a frontend shows only what its own state machine made of signed events, so that a

@@ -111,19 +111,7 @@ func (n *node) serveTLS() {
 
 // refusals are how many the node has counted for a reason.
 func (n *node) refusals(reason string) float64 {
-	families, err := n.registry.Gather()
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if labels := m.GetLabel(); f.GetName() == "laurel_peer_refused_total" && labels[0].GetValue() == reason {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	n.t.Fatalf("no metric for %s", reason)
-	return 0
+	return metric(n.t, n, "laurel_peer_refused_total", reason)
 }
 
 // knock dials the node's peer port over TLS and asks who is there; the error says how it was turned away.

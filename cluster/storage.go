@@ -69,7 +69,7 @@ type storage struct {
 	log       *segmentedLog
 	history   *history
 	stable    raft.StableStore
-	snapshots raft.SnapshotStore
+	snapshots *snapshotStore
 	existing  bool // there was a member here before
 }
 
@@ -103,15 +103,19 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err != nil {
 		return s, err
 	}
-	s.history = &history{LogStore: cached}
+	s.history = &history{LogStore: cached, contradicted: func(err error) { s.disk.stop(&ContradictionError{o.Dir, err}) }}
 	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, keepSnapshot, raftLogger(log))
+	if err == nil {
+		err = removeUnfinished(filepath.Join(o.Dir, snapshotDir))
+	}
 	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
 	if err := syncDir(o.Dir); err != nil { // the store has made its directory
 		return s, s.ofTheDisk(err)
 	}
-	s.snapshots = &snapshotStore{syncedSnapshots{files, filepath.Join(o.Dir, snapshotDir)}, s.history}
+	snapshots := filepath.Join(o.Dir, snapshotDir)
+	s.snapshots = &snapshotStore{files: syncedSnapshots{files, snapshots}, dir: snapshots, log: s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
 	}
@@ -129,6 +133,9 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 }
 
 func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
+	if err := makeVoteFile(filepath.Join(s.dir, voteFile)); err != nil {
+		return s.ofTheDisk(fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
+	}
 	s.votes, err = raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(s.dir, voteFile),
 		BoltOptions: &bbolt.Options{
@@ -151,7 +158,7 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 		return fmt.Errorf("read %s in %s: %w", voteFile, s.dir, err)
 	}
 	if old > 0 {
-		return fmt.Errorf("%s in %s has a log in it, which an older version wrote; %s", voteFile, s.dir, remedy)
+		return contradiction(s.dir, "%s has a log in it, which an older version wrote", voteFile)
 	}
 	// With half of what it told the others, a voter could let a master be elected that lacks what was acked. Raft stores a term before the
 	// first entry, and the log is made before that.
@@ -161,13 +168,13 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 	}
 	dir := filepath.Join(s.dir, logDir)
 	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); err != nil && term > 0 {
-		return fmt.Errorf("the log that belongs to %s in %s is missing (%w); %s", voteFile, s.dir, err, remedy)
+		return contradiction(s.dir, "the log that belongs to %s is missing (%w)", voteFile, err)
 	}
 	if s.log, err = openLog(dir, log); err != nil {
 		return s.ofTheDisk(err)
 	}
 	if last, err := s.log.LastIndex(); err != nil || last > 0 && term == 0 {
-		return cmp.Or(err, fmt.Errorf("%s, which belongs to the log in %s, is missing; %s", voteFile, s.dir, remedy))
+		return cmp.Or(err, contradiction(s.dir, "%s, which belongs to the log, is missing", voteFile))
 	}
 	return syncDir(s.dir)
 }
@@ -181,10 +188,14 @@ func stored(votes *raftboltdb.BoltStore, key string) (uint64, error) {
 	return n, err
 }
 
-// ofTheDisk makes an error one of the disk if room, or another disk, is all that it takes.
+// ofTheDisk makes an error one of the disk if room, or another disk, is all that it takes, and a
+// contradiction if what is on the disk cannot be read any more.
 func (s *storage) ofTheDisk(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO):
 		return &StorageError{s.dir, err}
+	case errors.Is(err, bbolterrors.ErrInvalid) || errors.Is(err, bbolterrors.ErrChecksum) || errors.Is(err, bbolterrors.ErrVersionMismatch):
+		return &ContradictionError{s.dir, err} // the vote is damaged
 	}
 	return err
 }
@@ -208,7 +219,7 @@ func loadIdentity(o Options) (identity, error) {
 	}
 	var who identity
 	if err := json.Unmarshal(b, &who); err != nil || who.Instance == "" {
-		return who, fmt.Errorf("%s is damaged; %s", path, remedy)
+		return who, contradiction(o.Dir, "%s is damaged", path)
 	}
 	if who.ID != o.ID {
 		return who, fmt.Errorf("the data in %s belongs to the frontend %q, not to %q", o.Dir, who.ID, o.ID)
@@ -281,6 +292,7 @@ func (s *storage) openMachine(log *slog.Logger) (*fsm.Machine, error) {
 		m.Close()
 		return nil, err
 	}
+	s.history.progress = m.Applied
 	return m, nil
 }
 
@@ -299,7 +311,7 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 	}
 	if m.Applied() > max(newest, last) {
 		if s.existing {
-			return fmt.Errorf("the log in %s ends at entry %d, but entry %d was applied: its end is damaged; %s", s.dir, last, m.Applied(), remedy)
+			return contradiction(s.dir, "the log ends at entry %d, but entry %d was applied: its end is damaged", last, m.Applied())
 		}
 		if err := m.Discard("it is ahead of the log"); err != nil {
 			return err
@@ -326,6 +338,7 @@ func (s *storage) goOnBehind() error {
 		return fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
 	}
 	if len(list) > 0 {
+		s.history.stored(list[0].Index, list[0].Term)
 		s.history.goOn(list[0].Index, list[0].Term)
 	}
 	return nil
@@ -359,14 +372,14 @@ func (s *storage) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
 func (s *storage) goOn(from, newest uint64, damaged []string) error {
 	for i := from + 1; i <= newest; i++ {
 		if err := s.store.GetLog(i, new(raft.Log)); err != nil {
-			return fmt.Errorf("the snapshots %s in %s are damaged, and the log lacks entry %d to do without; %s",
-				strings.Join(damaged, ", "), s.dir, i, remedy)
+			return contradiction(s.dir, "the snapshots %s are damaged, and the log lacks entry %d to do without",
+				strings.Join(damaged, ", "), i)
 		}
 	}
 	for _, id := range damaged {
 		path := filepath.Join(s.dir, snapshotDir, id)
 		// Raft ignores names that end so.
-		if err := os.Rename(path, path+".damaged.tmp"); err != nil {
+		if err := os.Rename(path, path+setAside); err != nil {
 			return fmt.Errorf("set a damaged snapshot aside: %w", err)
 		}
 	}

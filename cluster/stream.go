@@ -149,8 +149,8 @@ func (m *Member) serveStream(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if index, is := parseCommitted(body); is {
-			m.commits.hear(epoch, index)
+		if last, is := parseCommitted(body); is {
+			m.commits.hear(epoch, last)
 			continue
 		}
 		msg, err := parseMessage(body)

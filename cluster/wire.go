@@ -149,18 +149,19 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	return body, nil
 }
 
-// appendCommitted appends a frame that says up to where the log is committed.
-func appendCommitted(b []byte, index uint64) []byte {
-	body := protowire.AppendVarint([]byte{kindCommitted}, index)
+// appendCommitted appends a frame that names the entry up to which the log is committed.
+func appendCommitted(b []byte, last committed) []byte {
+	body := numbers([]byte{kindCommitted}, last.index, last.term)
 	return append(protowire.AppendVarint(b, uint64(len(body))), body...)
 }
 
-func parseCommitted(body []byte) (index uint64, is bool) {
+func parseCommitted(body []byte) (last committed, is bool) {
 	if body[0] != kindCommitted {
-		return 0, false
+		return last, false
 	}
-	index, size := protowire.ConsumeVarint(body[1:])
-	return index, size == len(body)-1
+	f := frame{b: body[1:]}
+	last.index, last.term = f.number(), f.number()
+	return last, !f.bad && len(f.b) == 0
 }
 
 // frame is the rest of a frame while it is parsed. Bad stays set.

@@ -200,10 +200,10 @@ func replaceDatabase(path string, log *slog.Logger, because string) (*bolt.DB, e
 	if err != nil {
 		return nil, err
 	}
-	if err := db.Close(); err != nil {
-		return nil, err
+	if err := placeDatabase(building, path); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
-	return swapDatabase(building, path)
+	return db, nil
 }
 
 // createDatabase makes an empty file with all buckets.
@@ -222,15 +222,15 @@ func createDatabase(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-// swapDatabase puts a finished, closed file in the place of path and opens it.
-func swapDatabase(building, path string) (*bolt.DB, error) {
+// placeDatabase puts a file that was just made, and that is open, in the place of the one at path.
+func placeDatabase(building, path string) error {
 	if err := writeMark(path, "opening "+bootID()); err != nil {
-		return nil, err
+		return err
 	}
 	if err := os.Rename(building, path); err != nil {
-		return nil, err
+		return fmt.Errorf("put another database in the place of %s: %w", path, err)
 	}
-	return openTrusted(path)
+	return writeMark(path, "open "+bootID())
 }
 
 func closeDatabase(path string, db *bolt.DB) error {

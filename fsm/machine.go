@@ -42,6 +42,7 @@ type Machine struct {
 	verifier *score.Verifier
 	more     reached
 	boards   *boards
+	prepared atomic.Uint64 // counts the files that Prepare makes
 }
 
 const (
@@ -106,6 +107,9 @@ var (
 // away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
 	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier), boards: newBoards()}
+	if err := removeLeftovers(m.path()); err != nil {
+		return nil, err
+	}
 	db, err := openDatabase(m.path(), log)
 	if err != nil {
 		return nil, err

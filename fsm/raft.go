@@ -82,8 +82,13 @@ var errPast = errors.New("another state was put in the place of this one meanwhi
 // Release lets go of the state.
 func (p persister) Release() { p.Close() }
 
-// Restore puts a snapshot that the master sent in the place of the state.
+// Restore puts a snapshot that the master sent in the place of the state. Where the snapshot's reader
+// has a Prepared, which is a method Prepared() *Prepared that does not return nil, that is installed
+// and nothing is read.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
+	if p := preparedBehind(in); p != nil {
+		return r.machine.Install(p)
+	}
 	return r.machine.Restore(in)
 }

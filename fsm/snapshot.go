@@ -9,7 +9,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
-	"os"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
@@ -107,32 +106,25 @@ func (s *summing) write(b []byte) {
 	s.sum.Write(b)
 }
 
-// Restore puts the state of a snapshot in the place of the present one. The new file is complete before it takes the old one's place, so
-// an error leaves the machine as it was. Nothing may be applied meanwhile; views and snapshots that are open go on, of the state that they began with.
-func (m *Machine) Restore(r io.Reader) error {
-	building := m.path() + ".new"
-	if err := buildDatabase(building, r); err != nil {
-		return err
-	}
-	return m.replace(func() (*bolt.DB, error) { return swapDatabase(building, m.path()) })
-}
-
 // restoreStep is how many bytes of records go into one transaction: what a restore keeps in memory.
 const restoreStep = 4 << 20
 
 // recordOverhead is about what a record costs in memory beside its key and value.
 const recordOverhead = 200
 
-func buildDatabase(path string, r io.Reader) (err error) {
+// buildDatabase makes the database of a snapshot at path, and leaves it open.
+func buildDatabase(path string, r io.Reader) (*bolt.DB, error) {
 	db, err := createDatabase(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() {
-		if err = errors.Join(err, db.Close()); err != nil {
-			os.Remove(path)
-		}
-	}()
+	if err := fillDatabase(db, r); err != nil {
+		return nil, errors.Join(err, dropDatabase(db, path))
+	}
+	return db, nil
+}
+
+func fillDatabase(db *bolt.DB, r io.Reader) error {
 	in := newSnapshotReader(r)
 	if err := in.header(); err != nil {
 		return err

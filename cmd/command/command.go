@@ -17,15 +17,25 @@ import (
 	"laurel/client"
 )
 
-// Exit codes.
+// Exit codes. Those from ExitDisk on are a frontend's: see FrontendExitCodes.
 const (
-	ExitDone        = 0
-	ExitFailed      = 1 // refused, or failed
-	ExitUsage       = 2 // wrong usage
-	ExitUnreachable = 3 // no frontend could be reached
-	ExitDisk        = 4 // of a frontend: its disk failed
-	ExitRemoved     = 5 // of a frontend: it was removed from the group
+	ExitDone          = 0
+	ExitFailed        = 1 // refused, or failed
+	ExitUsage         = 2 // wrong usage
+	ExitUnreachable   = 3 // no frontend could be reached
+	ExitDisk          = 4 // the disk failed, is full or hangs
+	ExitRemoved       = 5 // the frontend was removed from the group
+	ExitContradiction = 6 // the data directory contradicts the group
 )
+
+// FrontendExitCodes is what a frontend's help says of its exit codes.
+const FrontendExitCodes = `Exit codes: 0 it was told to stop, and all is well; 1 refused or failed; 2 wrong usage;
+  4  the disk failed, is full or hangs: nothing acked is lost; start the frontend again when the disk is well;
+  5  the frontend was removed from its group: start it again only with an empty data directory, as a new member;
+  6  the data directory contradicts what the group has committed: take the frontend out of the group, empty the
+     directory and join anew. What it still has may be a copy that was rolled back, or a part that was lost.
+A service manager may start a frontend again after 1 and 4, and must not after 5 and 6 (systemd:
+RestartPreventExitStatus=5 6).`
 
 // ExitError ends the program with a code of its own.
 type ExitError struct {

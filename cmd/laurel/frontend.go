@@ -34,7 +34,9 @@ DATA/operator.token; with it, laurel cluster token makes tokens for others to jo
 that, authenticates nobody, and takes loopback addresses only.
 
 SIGTERM hands leadership over, if this frontend is the master, and stops. That is no leave: the frontend stays a member of the group, and
-the group counts on it to come back. To take it out for good: laurel cluster leave ID.`,
+the group counts on it to come back. To take it out for good: laurel cluster leave ID.
+
+` + command.FrontendExitCodes,
 		Example: `  laurel frontend --id f1 --data f1 --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   LAUREL_JOIN_TOKEN=$(laurel cluster token --token @f1/operator.token) \
     laurel frontend --id f2 --data f2 --http 127.0.0.1:8002 --peer 127.0.0.1:9002 --join https://127.0.0.1:8001
@@ -118,15 +120,20 @@ func networks(list string) (all []netip.Prefix, err error) {
 	return all, nil
 }
 
+// frontendError gives err the exit code of its kind. Where it joins several kinds, the one that forbids
+// another start decides.
 func frontendError(err error) error {
 	var storage *cluster.StorageError
+	var contradiction *cluster.ContradictionError
 	var empty *cluster.EmptyError
 	var exit *command.ExitError
 	switch {
-	case errors.As(err, &storage):
-		return &command.ExitError{Code: command.ExitDisk, Err: err}
+	case errors.As(err, &contradiction):
+		return &command.ExitError{Code: command.ExitContradiction, Err: err}
 	case errors.Is(err, cluster.ErrRemoved):
 		return &command.ExitError{Code: command.ExitRemoved, Err: err}
+	case errors.As(err, &storage):
+		return &command.ExitError{Code: command.ExitDisk, Err: err}
 	case errors.As(err, &empty):
 		return command.Usagef("%s", err)
 	case errors.As(err, &exit):

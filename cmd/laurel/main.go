@@ -22,8 +22,8 @@ counting one twice.
 
 A flag that is not typed is taken from the environment variable that its help names.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached; of a frontend also 4, its disk failed, and
-5, it was removed from the group.`,
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached; of a frontend also 4, its disk failed,
+5, it was removed from the group, and 6, its data directory contradicts the group: see laurel frontend --help.`,
 		Example: `  laurel demo
   laurel frontend --id f1 --data /var/lib/laurel --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   laurel scores --competition OG50BC

@@ -1,0 +1,338 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// peer is another member as far as Raft sees it: the test speaks for it.
+type peer struct {
+	id    raft.ServerID
+	addr  raft.ServerAddress
+	over  *raft.NetworkTransport
+	votes chan raft.RPC // requests for its vote, which the test answers
+}
+
+func newPeer(t *testing.T, addr string, id raft.ServerID) *peer {
+	t.Helper()
+	var p *port
+	eventually(t, "listen at the address of "+string(id), func() (err error) {
+		p, err = listenPort(addr, id, nil, nil, nil)
+		return err
+	})
+	f := &peer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
+	f.over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: p.raftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: raftLogger(testLog(t)),
+	})
+	t.Cleanup(func() { f.over.Close(); p.Close() })
+	go func() {
+		for call := range f.over.Consumer() {
+			switch request := call.Command.(type) {
+			case *raft.RequestPreVoteRequest:
+				call.Respond(&raft.RequestPreVoteResponse{RPCHeader: f.header(), Term: request.Term, Granted: true}, nil)
+			case *raft.RequestVoteRequest:
+				f.votes <- call
+			default:
+				call.Respond(nil, errors.New("this peer does nothing else"))
+			}
+		}
+	}()
+	return f
+}
+
+func (f *peer) header() raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(f.id), Addr: []byte(f.addr)}
+}
+
+// beat sends a heartbeat of the leader of a term to a member and returns the answer.
+func (f *peer) beat(t *testing.T, m *Member, term uint64) (answer raft.AppendEntriesResponse) {
+	t.Helper()
+	to := m.storage.serverID
+	request := &raft.AppendEntriesRequest{RPCHeader: f.header(), Term: term, Leader: []byte(f.addr)}
+	if err := f.over.AppendEntries(to, receiver(to, raft.ServerAddress(m.Peer())), request, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
+	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 10 })
+	a := g.master()
+	mustPost(t, a, alerts("bard/a", 1, 3))
+	g.agree(3)
+	others := g.others(a)
+	x, b := others[0], others[1]
+	xID, bID := x.member().storage.serverID, b.member().storage.serverID
+	xAddr, bAddr := x.opts.Peer, b.opts.Peer
+	x.stop()
+	b.stop()
+	m := a.member()
+	fx, fb := newPeer(t, xAddr, xID), newPeer(t, bAddr, bID)
+	vote := <-fx.votes // m stands for election. x votes for it, but the answer is late.
+	old := m.raft.CurrentTerm()
+	// Meanwhile x votes for b in the next term. The first that m hears of b is a heartbeat.
+	if answer := fb.beat(t, m, old+1); !answer.Success {
+		t.Fatalf("the heartbeat of term %d was answered %+v", old+1, answer)
+	}
+	vote.Respond(&raft.RequestVoteResponse{RPCHeader: fx.header(), Term: old, Granted: true}, nil)
+	// A second heartbeat is answered after the main goroutine has counted the vote, if it would.
+	for range 20 {
+		fb.beat(t, m, old+1)
+		if m.raft.State() == raft.Leader {
+			t.Fatalf("it is the leader of term %d, in which b was elected", m.raft.CurrentTerm())
+		}
+	}
+	eventually(t, "it follows b", func() error {
+		if _, leader := m.raft.LeaderWithID(); leader != bID || m.raft.CurrentTerm() != old+1 {
+			return errors.New("it does not")
+		}
+		fb.beat(t, m, old+1)
+		return nil
+	})
+}
+
+// voteDelay holds back what is answered to the next request for a vote on the connections of one
+// node.
+type voteDelay struct {
+	mu       sync.Mutex
+	armed    bool
+	held     bool
+	released chan struct{}
+}
+
+func (d *voteDelay) arm() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed = true
+}
+
+func (d *voteDelay) holds() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.held {
+		return errors.New("no vote is held back")
+	}
+	return nil
+}
+
+// delayedConn is a connection of a node to another one.
+type delayedConn struct {
+	net.Conn
+	delay   *voteDelay
+	greeted bool // the first bytes, which say what it carries, were written
+	raft    bool
+	mu      sync.Mutex
+	holds   bool
+}
+
+const rpcRequestVote = 1 // the first byte of a request for a vote; hashicorp/raft names it
+
+func (c *delayedConn) Write(b []byte) (int, error) {
+	if !c.greeted {
+		c.greeted, c.raft = true, len(b) > 0 && b[0] == carriesRaft
+		return c.Conn.Write(b)
+	}
+	c.delay.mu.Lock()
+	if c.raft && c.delay.armed && !c.delay.held && len(b) > 0 && b[0] == rpcRequestVote {
+		c.delay.held = true
+		c.mu.Lock()
+		c.holds = true
+		c.mu.Unlock()
+	}
+	c.delay.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
+func (c *delayedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	holds := c.holds
+	c.mu.Unlock()
+	if holds {
+		<-c.delay.released
+	}
+	return n, err
+}
+
+// The order of messages of hashicorp/raft#695: a's vote of term n is late, b is elected in n+1,
+// and the first that a hears of it is a heartbeat.
+func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
+	w := newNetwork(t)
+	d := &voteDelay{released: make(chan struct{})}
+	var mu sync.Mutex // guards what follows
+	var dialed []net.Conn
+	mute := false
+	g := newGroup(t, 3, w.between, func(o *Options) {
+		o.TimeScale = 2
+		dial := o.dial
+		switch o.ID {
+		case "f3": // the others reach it; after a while it reaches nobody
+			o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if mute {
+					return nil, errors.New("no way out")
+				}
+				c, err := dial(ctx, network, addr)
+				if err == nil {
+					dialed = append(dialed, c)
+				}
+				return c, err
+			}
+		case "f1":
+			o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := dial(ctx, network, addr)
+				if err != nil {
+					return nil, err
+				}
+				return &delayedConn{Conn: c, delay: d}, nil
+			}
+			o.tune = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
+		}
+	})
+	a, b, x := g.nodes[0], g.nodes[1], g.nodes[2]
+	mustPost(t, a, alerts("bard/0", 1, 3))
+	g.agree(3)
+	eventually(t, "x is the master", func() error {
+		if x.member().Master() {
+			return nil
+		}
+		g.master().member().Transfer(context.Background(), x.opts.ID)
+		return errors.New("it is not")
+	})
+	w.apart(a, b)
+	w.apart(a, x)
+	w.apart(b, x)
+	mu.Lock()
+	mute = true
+	for _, c := range dialed {
+		c.Close()
+	}
+	mu.Unlock()
+	eventually(t, "x leads no more", func() error {
+		if x.member().raft.State() == raft.Leader {
+			return errors.New("it does")
+		}
+		return nil
+	})
+	d.arm()
+	w.mend(a, x)
+	w.mend(x, a)
+	eventually(t, "x votes for a, and the answer is late", d.holds)
+	// x's answer is on its way when x has stored its vote.
+	voted := a.member().Epoch()
+	eventually(t, "x has voted", func() error {
+		if x.member().Epoch() < voted {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	w.mend(b, x)
+	w.mend(x, b)
+	eventually(t, "b is the master", func() error {
+		if !b.member().Master() {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	epoch := b.member().Epoch()
+	fb := newPeer(t, "127.0.0.1:0", b.member().storage.serverID)
+	fb.addr = raft.ServerAddress(b.opts.Peer)
+	fb.beat(t, a.member(), epoch)
+	close(d.released)
+	var both sync.WaitGroup
+	for _, one := range []struct {
+		n      *node
+		source string
+	}{{a, "bard/A"}, {b, "bard/B"}} {
+		both.Go(func() {
+			for i := range uint64(3) {
+				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				one.n.member().Post(ctx, alerts(one.source, i+1, 1)) // a reaches no master: that it fails is right
+				cancel()
+			}
+		})
+	}
+	both.Wait()
+	if s := a.member().raft.State(); s == raft.Leader && a.member().Epoch() == epoch {
+		t.Errorf("%s and %s are both leader of term %d", a.opts.ID, b.opts.ID, epoch)
+	}
+	w.heal()
+	mu.Lock()
+	mute = false
+	mu.Unlock()
+	for _, source := range []string{"bard/A", "bard/B"} {
+		mustPost(t, g.master(), alerts(source, 1, 3))
+	}
+	g.agree(9)
+	want := timeline(t, a.member())
+	for _, n := range g.nodes {
+		got := timeline(t, n.member())
+		for id := range want {
+			if got[id] != 1 {
+				t.Errorf("%s has event %s %d times", n.opts.ID, id, got[id])
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s has %d events, %s has %d", n.opts.ID, len(got), a.opts.ID, len(want))
+		}
+	}
+}
+
+func TestAHeartbeatThatChangesNothingIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
+	calls := make(chan raft.RPC)
+	var direct []uint64
+	h := newHeartbeats(raft.RPCHeader{ID: []byte("f2")}, func(call raft.RPC) {
+		direct = append(direct, call.Command.(*raft.AppendEntriesRequest).Term)
+	})
+	h.follow = func() (uint64, raft.ServerID, uint64) { return 5, "f1", 17 }
+	beat := func(term uint64, from string) *raft.RPCResponse {
+		answers := make(chan raft.RPCResponse, 1)
+		h.handle(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}, RespChan: answers})
+		select {
+		case a := <-answers:
+			return &a
+		default:
+			return nil
+		}
+	}
+	for range 3 {
+		answer := beat(5, "f1")
+		if answer == nil {
+			t.Fatal("it waits for Raft")
+		}
+		got := answer.Response.(*raft.AppendEntriesResponse)
+		if answer.Error != nil || !got.Success || got.Term != 5 || got.LastLog != 17 || string(got.ID) != "f2" {
+			t.Errorf("it was answered %+v, %v", got, answer.Error)
+		}
+	}
+	for _, c := range []struct {
+		term uint64
+		from string
+	}{{6, "f1"}, {4, "f1"}, {5, "f3"}, {5, ""}} {
+		if answer := beat(c.term, c.from); answer != nil {
+			t.Errorf("the heartbeat of term %d from %q was answered without Raft: %+v", c.term, c.from, answer.Response)
+		}
+	}
+	if len(direct) != 4 {
+		t.Errorf("Raft got the heartbeats of the terms %v; want 4 of them", direct)
+	}
+	h.pass = func(call raft.RPC) { calls <- call }
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go h.run(ctx)
+	if got := (<-calls).Command.(*raft.AppendEntriesRequest); got.Term != 5 {
+		t.Errorf("Raft got a copy of term %d", got.Term)
+	}
+	select {
+	case <-h.latest:
+		t.Error("there is more than one copy")
+	default:
+	}
+}

@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Reasons of laurel_raft_refused_total.
+const (
+	reasonTerm          = "term"          // see maxTermStep
+	reasonEntries       = "entries"       // they do not follow on each other
+	reasonConfiguration = "configuration" // it cannot be decoded
+)
+
+// inbound takes what other members' Rafts send before this member's Raft does. hashicorp/raft
+// takes in whatever the network brings, in whatever order; inbound passes on only what can be
+// true and cannot undo what this member has told others. docs/decisions names each fault of
+// hashicorp/raft that it guards against.
+type inbound struct {
+	ctx       context.Context
+	calls     chan raft.RPC // what Raft's main goroutine reads
+	beats     *heartbeats
+	snapshots *snapshotReceiver
+	reported  func(r *raft.Raft, atLeast uint64) bool
+	refusals  *refusals
+	run       func(func()) // runs a function on a goroutine that the member waits for
+
+	opened chan struct{} // closed when raft is set
+	raft   *raft.Raft
+}
+
+// open lets calls in: r exists.
+func (in *inbound) open(r *raft.Raft) {
+	in.raft = r
+	close(in.opened)
+}
+
+// serve takes the calls of from until the context ends.
+func (in *inbound) serve(from <-chan raft.RPC) {
+	select {
+	case <-in.opened:
+	case <-in.ctx.Done():
+		return
+	}
+	in.run(func() { in.beats.run(in.ctx) })
+	for {
+		select {
+		case call := <-from:
+			in.take(call)
+		case <-in.ctx.Done():
+			return
+		}
+	}
+}
+
+// take passes on a call, or answers it.
+func (in *inbound) take(call raft.RPC) {
+	if err := in.check(call.Command); err != nil {
+		call.Respond(nil, err)
+		return
+	}
+	if request, ok := call.Command.(*raft.InstallSnapshotRequest); ok {
+		in.run(func() { in.snapshots.receive(call, request) })
+		return
+	}
+	in.pass(call)
+}
+
+// pass gives a call to Raft's main goroutine.
+func (in *inbound) pass(call raft.RPC) {
+	select {
+	case in.calls <- call:
+	case <-in.ctx.Done():
+		call.Respond(nil, raft.ErrRaftShutdown)
+	}
+}
+
+// heartbeat takes a heartbeat on the goroutine of its connection.
+func (in *inbound) heartbeat(call raft.RPC) {
+	select {
+	case <-in.opened:
+	case <-in.ctx.Done():
+		call.Respond(nil, raft.ErrRaftShutdown)
+		return
+	}
+	if err := in.check(call.Command); err != nil {
+		call.Respond(nil, err)
+		return
+	}
+	in.beats.handle(call)
+}
+
+// check returns an error if Raft must not see a request.
+func (in *inbound) check(command any) error {
+	if err := in.believe(termOf(command)); err != nil {
+		return err
+	}
+	if err := checkEntries(command); err != nil {
+		return in.refusals.note(reasonEntries, err)
+	}
+	if err := checkConfigurations(command); err != nil {
+		return in.refusals.note(reasonConfiguration, err)
+	}
+	return nil
+}
+
+// believe returns an error if a term, of a request or of an answer, cannot be believed.
+func (in *inbound) believe(term uint64) error {
+	own := in.raft.CurrentTerm()
+	err := checkTerm(term, own, func(atLeast uint64) bool { return in.reported(in.raft, atLeast) })
+	if err != nil {
+		return in.refusals.note(reasonTerm, err)
+	}
+	return nil
+}
+
+// checkEntries returns an error if the entries of a request do not follow on the one that it
+// names as the one before them, as all that a leader sends do.
+func checkEntries(command any) error {
+	request, ok := command.(*raft.AppendEntriesRequest)
+	if !ok {
+		return nil
+	}
+	for i, e := range request.Entries {
+		if e == nil || e.Index != request.PrevLogEntry+1+uint64(i) {
+			return fmt.Errorf("the entry %d places behind entry %d is another one", i+1, request.PrevLogEntry)
+		}
+	}
+	return nil
+}
+
+// checkConfigurations returns an error if a request has a configuration that cannot be
+// decoded: Raft would panic.
+func checkConfigurations(command any) error {
+	switch c := command.(type) {
+	case *raft.AppendEntriesRequest:
+		for _, e := range c.Entries {
+			switch e.Type {
+			case raft.LogConfiguration:
+				if _, err := decodeConfiguration(e.Data); err != nil {
+					return fmt.Errorf("entry %d: %w", e.Index, err)
+				}
+			case raft.LogAddPeerDeprecated, raft.LogRemovePeerDeprecated:
+				return fmt.Errorf("entry %d: a change of members in the form of an old version of Raft", e.Index)
+			}
+		}
+	case *raft.InstallSnapshotRequest:
+		if c.SnapshotVersion != raft.SnapshotVersionMax {
+			return fmt.Errorf("a snapshot of version %d; want %d", c.SnapshotVersion, raft.SnapshotVersionMax)
+		}
+		if _, err := decodeConfiguration(c.Configuration); err != nil {
+			return fmt.Errorf("the snapshot at entry %d: %w", c.LastLogIndex, err)
+		}
+	}
+	return nil
+}
+
+// decodeConfiguration is raft.DecodeConfiguration with an error in the place of a panic.
+func decodeConfiguration(b []byte) (c raft.Configuration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the configuration of the group is damaged: %v", p)
+		}
+	}()
+	return raft.DecodeConfiguration(b), nil
+}
+
+// refusals counts what inbound refuses, and logs each reason at most once in refusalPause.
+type refusals struct {
+	metrics *metrics
+	log     *slog.Logger
+	mu      sync.Mutex
+	logged  map[string]time.Time
+}
+
+func newRefusals(m *metrics, log *slog.Logger) *refusals {
+	for _, reason := range []string{reasonTerm, reasonEntries, reasonConfiguration} {
+		m.raftRefused.WithLabelValues(reason) // shown from the beginning
+	}
+	return &refusals{metrics: m, log: log, logged: map[string]time.Time{}}
+}
+
+// note counts a refusal and returns its error.
+func (r *refusals) note(reason string, err error) error {
+	r.metrics.raftRefused.WithLabelValues(reason).Inc()
+	now := time.Now()
+	r.mu.Lock()
+	last, before := r.logged[reason]
+	quiet := before && now.Sub(last) < refusalPause
+	if !quiet {
+		r.logged[reason] = now
+	}
+	r.mu.Unlock()
+	if !quiet {
+		r.log.Warn("refused a message of another member's Raft", "reason", reason, "error", err)
+	}
+	return err
+}

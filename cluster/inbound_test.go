@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"bytes"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// hashicorp/raft panics where it decodes a configuration, and takes entries for what they say.
+func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
+	g := newGroup(t, 3)
+	n := g.others(g.master())[0]
+	m := n.member()
+	liar := newPeer(t, "127.0.0.1:0", "x@x")
+	to, at := m.storage.serverID, receiver(m.storage.serverID, raft.ServerAddress(m.Peer()))
+	last, term := entries(m), m.Epoch()
+	entry := func(index uint64, kind raft.LogType, data string) *raft.Log {
+		return &raft.Log{Index: index, Term: term, Type: kind, Data: []byte(data)}
+	}
+	for what, list := range map[string][]*raft.Log{
+		"a configuration that is none":    {entry(last+1, raft.LogConfiguration, "\xff\xff\xff")},
+		"a change of members of old":      {entry(last+1, raft.LogAddPeerDeprecated, "x")},
+		"no entry":                        {nil},
+		"an entry behind a gap":           {entry(last+2, raft.LogNoop, "")},
+		"two entries of the same index":   {entry(last+1, raft.LogNoop, ""), entry(last+1, raft.LogNoop, "")},
+		"an entry of the index 0":         {entry(0, raft.LogNoop, "")},
+		"a later entry before an earlier": {entry(last+2, raft.LogNoop, ""), entry(last+1, raft.LogNoop, "")},
+	} {
+		request := &raft.AppendEntriesRequest{RPCHeader: liar.header(), Term: term, PrevLogEntry: last, PrevLogTerm: term, Entries: list}
+		if err := liar.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse)); err == nil {
+			t.Errorf("%s was answered", what)
+		}
+	}
+	body := "not a state"
+	for what, change := range map[string]func(*raft.InstallSnapshotRequest){
+		"a configuration that is none": func(r *raft.InstallSnapshotRequest) { r.Configuration = []byte("\xff\xff") },
+		"an unknown version":           func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 7 },
+		"an old version":               func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 0 },
+		"a state that is none":         func(*raft.InstallSnapshotRequest) {},
+		"a body that is cut off":       func(r *raft.InstallSnapshotRequest) { r.Size-- },
+	} {
+		request := &raft.InstallSnapshotRequest{RPCHeader: liar.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: last + 100,
+			LastLogTerm: term, Configuration: raft.EncodeConfiguration(raft.Configuration{}), ConfigurationIndex: 1, Size: int64(len(body))}
+		change(request)
+		var answer raft.InstallSnapshotResponse
+		err := liar.over.InstallSnapshot(to, at, request, &answer, io.LimitReader(bytes.NewReader([]byte(body)), request.Size))
+		if err == nil && answer.Success {
+			t.Errorf("a snapshot with %s was taken", what)
+		}
+	}
+	mustPost(t, n, alerts("bard/a", 1, 3))
+	g.agree(3)
+}

@@ -1,0 +1,321 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// rpcInstallSnapshot is the first byte of a snapshot; hashicorp/raft names it.
+const rpcInstallSnapshot = 2
+
+// snapshotFault stands on the connections between the nodes and meets the first snapshot that
+// is sent after arm. Passed bytes of it go through at once.
+//
+// Without late, the rest never comes: the sender's machine has lost its power or hangs, and
+// nobody tells the receiver. With late, the rest comes after release, also when the sender has
+// given the connection up, as what a kernel has in its buffer does.
+type snapshotFault struct {
+	passed int
+	late   bool
+
+	mu       sync.Mutex
+	armed    bool
+	conn     *faultyConn // with the snapshot
+	released chan struct{}
+	done     chan struct{} // closed when the late snapshot was answered, or its connection ended
+}
+
+func newSnapshotFault() *snapshotFault {
+	return &snapshotFault{released: make(chan struct{}), done: make(chan struct{})}
+}
+
+func (f *snapshotFault) between(o *Options) {
+	o.TimeScale = 1
+	o.SnapshotEntries = 16
+	o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &faultyConn{Conn: c, fault: f}, nil
+	}
+}
+
+func (f *snapshotFault) arm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed = true
+}
+
+func (f *snapshotFault) met() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conn == nil {
+		return errors.New("no snapshot was sent")
+	}
+	return nil
+}
+
+// faultyConn is one connection between nodes.
+type faultyConn struct {
+	net.Conn
+	fault   *snapshotFault
+	greeted bool
+	raft    bool
+	holds   bool
+	rest    bytes.Buffer
+	given   sync.Once // up
+}
+
+func (c *faultyConn) Write(b []byte) (int, error) {
+	f := c.fault
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !c.greeted {
+		c.greeted, c.raft = true, len(b) > 0 && b[0] == carriesRaft
+		return c.Conn.Write(b)
+	}
+	if c.raft && f.armed && f.conn == nil && len(b) > 0 && b[0] == rpcInstallSnapshot {
+		f.conn, c.holds = c, true
+		if n := min(len(b), f.passed); n > 0 {
+			c.Conn.Write(b[:n])
+			c.rest.Write(b[n:])
+			return len(b), nil
+		}
+	}
+	if c.holds {
+		return c.rest.Write(b)
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *faultyConn) Close() error {
+	f := c.fault
+	f.mu.Lock()
+	holds := c.holds
+	f.mu.Unlock()
+	if !holds {
+		return c.Conn.Close()
+	}
+	c.Conn.SetReadDeadline(time.Now()) // who waits for the answer is let go
+	if f.late {
+		c.given.Do(func() { go c.deliver() })
+	}
+	return nil
+}
+
+// deliver sends the rest when it is time, and waits until it was answered.
+func (c *faultyConn) deliver() {
+	f := c.fault
+	<-f.released
+	f.mu.Lock()
+	rest := c.rest.Bytes()
+	f.mu.Unlock()
+	c.Conn.SetDeadline(time.Now().Add(patient))
+	c.Conn.Write(rest)
+	c.Conn.Read(make([]byte, 1))
+	c.Conn.Close()
+	close(f.done)
+}
+
+// behind is a group of which one member needs a snapshot: it was stopped while the others went
+// on. It returns the group, the stopped member, another follower, and the next seq to post.
+func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
+	t.Helper()
+	g = newGroup(t, 3, f.between)
+	eventually(t, "f1 is the master", func() error {
+		if g.nodes[0].member().Master() {
+			return nil
+		}
+		g.master().member().Transfer(context.Background(), "f1")
+		return errors.New("it is not")
+	})
+	late, other = g.nodes[1], g.nodes[2]
+	late.stop()
+	seq = 1
+	eventually(t, "the master's log begins behind what the late one has", func() error {
+		mustPost(t, g.nodes[0], alerts("bard/a", seq, 20))
+		seq += 20
+		first, err := g.nodes[0].member().storage.log.FirstIndex()
+		if err == nil && first < 40 {
+			err = fmt.Errorf("it begins at entry %d", first)
+		}
+		return err
+	})
+	f.arm()
+	late.start()
+	return g, late, other, seq
+}
+
+func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
+	f := newSnapshotFault()
+	f.late = true
+	g, late, other, seq := behind(t, f)
+	master := g.master()
+	eventually(t, "a snapshot is on its way", f.met)
+	eventually(t, "the late one has caught up by another snapshot", func() error {
+		if got := late.member().machine.Revision(); got < seq-1 {
+			return fmt.Errorf("it has revision %d of %d", got, seq-1)
+		}
+		return nil
+	})
+	// What is acked from now on is on the disks of two: the master's and that of the late one.
+	other.stop()
+	mustPost(t, master, alerts("bard/a", seq, 5))
+	seq += 5
+	m := late.member()
+	eventually(t, "the late one has it", func() error {
+		if m.machine.Revision() < seq-1 {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	before := entries(m)
+	close(f.released)
+	<-f.done
+	if last, err := m.storage.log.LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
+		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
+	}
+	if got := metric(t, late, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
+		t.Errorf("%v snapshots were known; want the late one", got)
+	}
+	// The master is lost for good. One of the two that are left had acked all.
+	master.stop()
+	late.stop()
+	late.start()
+	other.start()
+	g.nodes = []*node{late, other}
+	eventually(t, "the two answer", func() error { return g.master().member().Ready(context.Background()) })
+	if revision, err := read(context.Background(), g.master().member()); err != nil || revision != seq-1 {
+		t.Errorf("%d events were acked as applied, and the revision is %d, %v", seq-1, revision, err)
+	}
+}
+
+func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
+	f := newSnapshotFault()
+	f.passed = 4 << 10 // the call itself and some of the body
+	g, late, other, seq := behind(t, f)
+	master := g.master()
+	eventually(t, "a snapshot is on its way", f.met)
+	m := late.member()
+	eventually(t, "it is being received", func() error {
+		r := m.inbound.snapshots
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.current == nil {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	master.stop() // the connection with the snapshot stays open, and silent
+	g.nodes = []*node{late, other}
+	epoch := other.member().Epoch()
+	mustPost(t, g.master(), alerts("bard/a", seq, 1))
+	if got := g.master().member().Epoch(); got > epoch+10 {
+		t.Errorf("it took the terms from %d to %d", epoch, got)
+	}
+	g.agree(seq)
+	// A reception without progress ends by itself and leaves nothing behind.
+	eventually(t, "the snapshot that never came is given up", func() error {
+		left, err := filepath.Glob(filepath.Join(late.opts.Dir, snapshotDir, "*"+unfinished))
+		if err == nil && len(left) > 0 {
+			err = fmt.Errorf("there is %v", left)
+		}
+		return err
+	})
+}
+
+// sendSnapshot has a peer send a snapshot to a member, as the master of a term.
+func sendSnapshot(t *testing.T, from *peer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
+	t.Helper()
+	id := to.storage.serverID
+	config := to.raft.GetConfiguration().Configuration()
+	var answer raft.InstallSnapshotResponse
+	err := from.over.InstallSnapshot(id, receiver(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{
+		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
+		Configuration: raft.EncodeConfiguration(config), ConfigurationIndex: 1, Size: size,
+	}, &answer, body)
+	return answer, err
+}
+
+func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	g.agree(3)
+	n := g.others(g.master())[0]
+	m := n.member()
+	var state bytes.Buffer
+	s, err := m.machine.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WriteTo(&state)
+	s.Close()
+	for _, other := range g.others(n) {
+		other.stop() // the test is the master from now on
+	}
+	from := newPeer(t, "127.0.0.1:0", "f9@x")
+	term := m.Epoch() + 5
+	index := entries(m) + 10
+	still, writer := io.Pipe()
+	defer writer.Close()
+	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
+	go writer.Write(state.Bytes()[:10])
+	r := m.inbound.snapshots
+	eventually(t, "the first is being received", func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.current == nil {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
+		t.Error("one of an earlier term was taken")
+	}
+	answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len()))
+	if err != nil || !answer.Success {
+		t.Fatalf("the other one: %+v, %v", answer, err)
+	}
+	if first, last := m.storage.history.begins(), m.machine.Revision(); first != index+1 || last != 3 {
+		t.Errorf("the log goes on at %d and the revision is %d; want %d and 3", first, last, index+1)
+	}
+	// The same again, late: the log is behind it.
+	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
+		t.Errorf("the same again: %+v, %v", answer, err)
+	}
+	if got := metric(t, n, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
+		t.Errorf("%v were known; want 1", got)
+	}
+}
+
+func TestWhatACrashLeftOfASnapshotIsRemoved(t *testing.T) {
+	n := newNode(t, "f1", func(o *Options) { o.Bootstrap = true })
+	n.start()
+	n.stop()
+	left := filepath.Join(n.opts.Dir, snapshotDir, "1-2-3"+unfinished)
+	damaged := filepath.Join(n.opts.Dir, snapshotDir, "1-2-4"+setAside)
+	for _, dir := range []string{left, damaged} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.start()
+	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the unfinished snapshot is still there: %v", err)
+	}
+	if _, err := os.Stat(damaged); err != nil {
+		t.Errorf("a damaged snapshot, which was set aside, is gone: %v", err)
+	}
+}

@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+func TestATermFarAheadIsBelievedOnlyIfAMajorityReportsIt(t *testing.T) {
+	nobody := func(uint64) bool { return false }
+	all := func(uint64) bool { return true }
+	for _, c := range []struct {
+		term, own uint64
+		reported  func(uint64) bool
+		believed  bool
+	}{
+		{5, 5, nobody, true},
+		{4, 5, nobody, true},
+		{5 + maxTermStep, 5, nobody, true},
+		{6 + maxTermStep, 5, nobody, false},
+		{math.MaxUint64, 5, nobody, false},
+		{math.MaxUint64, 0, nobody, true},
+		{6 + maxTermStep, 5, all, true},
+	} {
+		if err := checkTerm(c.term, c.own, c.reported); (err == nil) != c.believed {
+			t.Errorf("the term %d at a member in %d: %v; want believed %v", c.term, c.own, err, c.believed)
+		}
+	}
+}
+
+func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
+	g := newGroup(t, 3)
+	stranger := newPeer(t, "127.0.0.1:0", "x@x")
+	n := g.others(g.master())[0]
+	m := n.member()
+	to, at := m.storage.serverID, receiver(m.storage.serverID, raft.ServerAddress(m.Peer()))
+	const huge = math.MaxUint64 - 1
+	header := stranger.header()
+	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, Leader: header.Addr}, new(raft.AppendEntriesResponse)); err == nil {
+		t.Error("a heartbeat was answered")
+	}
+	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}, new(raft.AppendEntriesResponse)); err == nil {
+		t.Error("entries were answered")
+	}
+	if err := stranger.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
+		t.Error("a request for a vote was answered")
+	}
+	if err := stranger.over.RequestPreVote(to, at, &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}, new(raft.RequestPreVoteResponse)); err == nil {
+		t.Error("a request for a pre-vote was answered")
+	}
+	if got := m.Epoch(); got > maxTermStep {
+		t.Errorf("the term is %d now", got)
+	}
+	if got := metric(t, n, "laurel_raft_refused_total", reasonTerm); got != 4 {
+		t.Errorf("%v messages were counted as refused; want 4", got)
+	}
+	mustPost(t, n, alerts("bard/a", 1, 3))
+	g.agree(3)
+}
+
+// An answer has a term, too, and hashicorp/raft takes it over.
+func TestAnAnswerCannotUseUpTheTerms(t *testing.T) {
+	g := newGroup(t, 3)
+	m := g.master().member()
+	liar := newPeer(t, "127.0.0.1:0", "x@x")
+	over := transport{m.transport, m.inbound}
+	go func() {
+		for call := range liar.votes {
+			call.Respond(&raft.RequestVoteResponse{RPCHeader: liar.header(), Term: math.MaxUint64, Granted: true}, nil)
+		}
+	}()
+	var answer raft.RequestVoteResponse
+	err := over.RequestVote("x@x", liar.addr, &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: m.Epoch()}, &answer)
+	if err == nil || answer.Term != 0 {
+		t.Errorf("the answer was %+v, %v; want an error and no term", answer, err)
+	}
+}
+
+func TestTheTermOfTheMembersIsBelievedByOneThatWasAwayForLong(t *testing.T) {
+	g := newGroup(t, 3)
+	late := g.others(g.master())[0]
+	late.stop()
+	// The others have gone through more elections than a member believes in without asking.
+	for _, n := range g.running() {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		if n == late {
+			continue
+		}
+		raiseTerm(t, n, 3*maxTermStep)
+		n.start()
+	}
+	mustPost(t, g.master(), alerts("bard/a", 1, 1))
+	late.start()
+	eventually(t, "the late one answers", func() error { return late.member().Ready(context.Background()) })
+	g.agree(1)
+}
+
+// raiseTerm sets the term in the directory of a node that is stopped.
+func raiseTerm(t *testing.T, n *node, term uint64) {
+	t.Helper()
+	store, err := raftboltdb.NewBoltStore(filepath.Join(n.opts.Dir, voteFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.SetUint64([]byte(termKey), term), store.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMemberEndsRatherThanForgetsATermOrAVote(t *testing.T) {
+	for _, key := range []string{termKey, voteTermKey} {
+		t.Run(key, func(t *testing.T) {
+			g := newGroup(t, 3)
+			n := g.others(g.master())[0]
+			stable := n.member().storage.stable
+			if err := stable.SetUint64([]byte(key), 50); err != nil {
+				t.Fatal(err)
+			}
+			go stable.SetUint64([]byte(key), 49) // it does not return
+			contradicts(t, n)
+		})
+	}
+}
+
+// contradicts waits until a node's member ends because its data contradict what it is told.
+func contradicts(t *testing.T, n *node) {
+	t.Helper()
+	why := ended(t, n)
+	var e *ContradictionError
+	if !errors.As(why, &e) || e.Dir != n.opts.Dir {
+		t.Errorf("%s ended with %v", n.opts.ID, why)
+	}
+}

@@ -1,0 +1,201 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/hashicorp/raft"
+)
+
+// filesOf returns the names in a machine's directory.
+func filesOf(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range list {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+// wantOnlyDatabase checks that nothing lies beside the database and its mark.
+func wantOnlyDatabase(t *testing.T, dir string) {
+	t.Helper()
+	names := slices.DeleteFunc(filesOf(t, dir), func(name string) bool { return name == "state.db" || name == "state.db.mark" })
+	if len(names) > 0 {
+		t.Errorf("there are %q beside the database", names)
+	}
+}
+
+// held is a reader that stops in the middle until it is let go.
+type held struct {
+	r           io.Reader
+	begun, open chan struct{}
+}
+
+func hold(b []byte) *held {
+	h := &held{begun: make(chan struct{}), open: make(chan struct{})}
+	h.r = io.MultiReader(bytes.NewReader(b[:len(b)/2]), h, bytes.NewReader(b[len(b)/2:]))
+	return h
+}
+
+func (h *held) Read([]byte) (int, error) {
+	close(h.begun)
+	<-h.open
+	return 0, io.EOF
+}
+
+func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
+	snapshot := lived(t, t.TempDir(), nil)
+	m := newMachine(t)
+	applied(t, m, alert, 1, 1, "one")
+	slow := hold(snapshot)
+	type result struct {
+		p   *Prepared
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		p, err := m.Prepare(slow.r)
+		done <- result{p, err}
+	}()
+	<-slow.begun
+	applied(t, m, alert, 2, 2, "two")
+	if err := m.View(func(v *View) error {
+		if v.Revision() != 2 {
+			t.Errorf("the view's revision is %d", v.Revision())
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	other, err := m.Prepare(bytes.NewReader(snapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(slow.open)
+	r := <-done
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	applied(t, m, alert, 3, 3, "three")
+	if m.Revision() != 3 {
+		t.Errorf("the revision is %d before anything is installed", m.Revision())
+	}
+	if err := other.Discard(); err != nil {
+		t.Error(err)
+	}
+	if err := m.Install(r.p); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(snapshotOf(t, m), snapshot) {
+		t.Error("what was installed is another state than the snapshot's")
+	}
+	wantOnlyDatabase(t, m.dir)
+	for _, p := range []*Prepared{r.p, other} {
+		if err := errors.Join(m.Install(p), p.Discard()); !errors.Is(err, errSpent) {
+			t.Errorf("a prepared state was used twice: %v", err)
+		}
+	}
+	if !bytes.Equal(snapshotOf(t, m), snapshot) {
+		t.Error("using a prepared state twice changed the state")
+	}
+	applied(t, m, `{"id":"n","source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"it goes on"}}`)
+	after := snapshotOf(t, m)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantTrusted(t, m.dir, after)
+}
+
+func TestInstallLeavesNothingBehindWhereItFails(t *testing.T) {
+	snapshot := lived(t, t.TempDir(), nil)
+	m := open(t, t.TempDir())
+	p, err := m.Prepare(bytes.NewReader(snapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Install(p); !errors.Is(err, errClosed) {
+		t.Errorf("a closed machine installed a state: %v", err)
+	}
+	wantOnlyDatabase(t, m.dir)
+}
+
+func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[odd]")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	snapshot := lived(t, dir, nil)
+	for _, name := range []string{"state.db.restore-1", "state.db.restore-77"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantTrusted(t, dir, snapshot)
+	wantOnlyDatabase(t, dir)
+}
+
+// snapshotFile is a snapshot's reader as the snapshot store gives it: with the state prepared, or not.
+type snapshotFile struct {
+	io.ReadCloser
+	prepared *Prepared
+}
+
+func (s snapshotFile) Prepared() *Prepared { return s.prepared }
+
+// wrapped is one of Raft's readers around it.
+type wrapped struct{ io.ReadCloser }
+
+func (w wrapped) WrappedReadCloser() io.ReadCloser { return w.ReadCloser }
+
+var _ raft.ReadCloserWrapper = wrapped{}
+
+func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
+	snapshot := lived(t, t.TempDir(), nil)
+	unreadable := io.NopCloser(errReader{errors.New("it was read")})
+	for _, depth := range []int{0, 1, 2} {
+		r, m, _ := newRaft(t)
+		p, err := m.Prepare(bytes.NewReader(snapshot))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in io.ReadCloser = snapshotFile{unreadable, p}
+		for range depth {
+			in = wrapped{in}
+		}
+		if err := r.Restore(in); err != nil {
+			t.Fatalf("behind %d readers: %v", depth, err)
+		}
+		if !bytes.Equal(snapshotOf(t, m), snapshot) {
+			t.Errorf("behind %d readers: the state is another", depth)
+		}
+	}
+}
+
+func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
+	snapshot := lived(t, t.TempDir(), nil)
+	for name, in := range map[string]io.ReadCloser{
+		"plain":   io.NopCloser(bytes.NewReader(snapshot)),
+		"wrapped": wrapped{io.NopCloser(bytes.NewReader(snapshot))},
+		"nil":     wrapped{snapshotFile{io.NopCloser(bytes.NewReader(snapshot)), nil}},
+	} {
+		r, m, _ := newRaft(t)
+		if err := r.Restore(in); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !bytes.Equal(snapshotOf(t, m), snapshot) {
+			t.Errorf("%s: the state is another", name)
+		}
+	}
+}
