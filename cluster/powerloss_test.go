@@ -60,6 +60,11 @@ func TestPowerLoss(t *testing.T) {
 		t.Fatalf("replay the log of the recording in %s: %v", dir, err)
 	}
 	t.Logf("recorded %d operations, %d marks, %d entries, %d acknowledged events", r.disk.last, len(r.marks), len(reference.log), len(reference.acked))
+	for _, id := range []string{"f1", "f2", "f3"} {
+		if err := r.checkNames(id); err != nil {
+			t.Error(err)
+		}
+	}
 	first, count := 0, powerCuts
 	if os.Getenv("LAUREL_CI") == "full" {
 		count = powerCutsFull
@@ -170,9 +175,10 @@ func settlePhase(dir string, phase int) error {
 
 // powerRecording is what the phases did, and what their members said beside.
 type powerRecording struct {
-	disk  *powerDisk
-	trace *powerTrace
-	marks []powerMark
+	disk   *powerDisk
+	trace  *powerTrace
+	marks  []powerMark
+	begins []int // of the phases
 }
 
 func newPowerRecording(dir string) *powerRecording {
@@ -195,6 +201,7 @@ func (r *powerRecording) readPhases(dir string, count int) error {
 		if err != nil {
 			return err
 		}
+		r.begins = append(r.begins, r.disk.last)
 		err = r.trace.read(f)
 		f.Close()
 		if err != nil {
@@ -331,16 +338,21 @@ func (ref *powerReference) check(r *powerRecording, n int, temp string) error {
 	defer os.RemoveAll(temp)
 	random := rand.New(rand.NewPCG(uint64(n), 0))
 	cut := &powerCut{rand: random, fixed: -1}
-	if random.IntN(2) == 0 { // right behind something that a member relies on
-		cut.at = r.marks[random.IntN(len(r.marks))].at + 1
-	} else {
-		cut.at = 1 + random.IntN(r.disk.last)
-	}
 	switch random.IntN(10) {
 	case 0, 1:
 		cut.fixed = lossAll
 	case 2:
 		cut.fixed = lossNone
+	}
+	switch opened := r.opened(); {
+	case n < len(opened): // a member has just read its log
+		cut.at, cut.fixed = opened[n]+1, lossAll
+	case n%8 == 0: // the members start
+		cut.at = r.begins[random.IntN(len(r.begins))] + random.IntN(500)
+	case n%2 == 0: // anywhere
+		cut.at = 1 + random.IntN(r.disk.last)
+	default: // right behind something that a member relies on
+		cut.at = r.marks[random.IntN(len(r.marks))].at + 1
 	}
 	if err := cut.write(r.disk.root, temp); err != nil {
 		return err
@@ -367,6 +379,39 @@ func (ref *powerReference) check(r *powerRecording, n int, temp string) error {
 		if a.at < cut.at && disks < 2 {
 			return fmt.Errorf("at %d: the acknowledged event %s is on %d disks", cut.at, a.ID, disks)
 		}
+	}
+	return nil
+}
+
+// opened returns when members have opened their logs.
+func (r *powerRecording) opened() (at []int) {
+	for _, m := range r.marks {
+		if m.Kind == markOpened {
+			at = append(at, m.at)
+		}
+	}
+	return at
+}
+
+// checkNames checks that all files and directories of a member are on the disk under their names
+// before Raft stores anything.
+func (r *powerRecording) checkNames(id string) error {
+	for _, m := range r.marks {
+		if m.Member != id || m.Kind != markSetting && m.Kind != markStoring {
+			continue
+		}
+		disk := &powerCut{at: m.at, fixed: lossAll}
+		in := disk.names(r.disk.root)[id]
+		if in == nil {
+			return fmt.Errorf("the directory of %s is not on the disk when it stores something", id)
+		}
+		names := disk.names(in)
+		for _, name := range []string{identityFile, voteFile, logDir, snapshotDir} {
+			if names[name] == nil {
+				return fmt.Errorf("%s has no %s on the disk when it stores something", id, name)
+			}
+		}
+		break
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,7 @@ type marker struct {
 	mu    sync.Mutex
 	file  *os.File
 	calls atomic.Int64
+	kill  atomic.Pointer[string] // the directory of the log whose next write ends the process
 }
 
 func (m *marker) mark(p powerMark) {
@@ -90,11 +92,35 @@ func (m *marker) mark(p powerMark) {
 	}
 }
 
+// killWithin ends the process when the next write of a log is in the file and not yet synced.
+func killWithin(dir string) {
+	read := func() (all []byte) {
+		files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+		for _, f := range files {
+			b, failed := os.ReadFile(f)
+			all, err = append(all, b...), errors.Join(err, failed)
+		}
+		if err != nil {
+			return nil
+		}
+		return all
+	}
+	before := read()
+	go func() {
+		for after := read(); ; after = read() {
+			if after != nil && !bytes.Equal(after, before) {
+				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}
+	}()
+}
+
 // marked is a store that marks what it is asked to do before and after.
 type marked struct {
 	store
 	*marker
 	member string
+	log    string // its directory
 }
 
 func (m *marked) around(before powerMark, after string, f func() error) error {
@@ -115,6 +141,9 @@ func (m *marked) StoreLogs(l []*raft.Log) error {
 	p := powerMark{Kind: markStoring}
 	for _, e := range l {
 		p.Entries = append(p.Entries, entryOf(e))
+	}
+	if dir := m.kill.Load(); dir != nil && *dir == m.log && m.kill.CompareAndSwap(dir, nil) {
+		killWithin(*dir)
 	}
 	return m.around(p, markStored, func() error { return m.store.StoreLogs(l) })
 }
@@ -205,8 +234,8 @@ func runPowerPhase(t *testing.T, dir string) {
 		if i := len(r.nodes) - 1; i < len(state.Peers) {
 			n.opts.Peer = state.Peers[i]
 		}
-		id := n.opts.ID
-		n.opts.wrap = func(s store) store { return (&marked{s, r.marker, id}).opened() }
+		id, log := n.opts.ID, filepath.Join(n.opts.Dir, logDir)
+		n.opts.wrap = func(s store) store { return (&marked{s, r.marker, id, log}).opened() }
 	}
 	for _, n := range r.nodes {
 		n.start()
@@ -223,7 +252,7 @@ func runPowerPhase(t *testing.T, dir string) {
 		r.restarts()
 	}
 	if phase < powerKills {
-		r.killItself()
+		r.killItself(phase)
 	}
 	master := r.master()
 	revision := master.member().machine.Revision()
@@ -325,27 +354,26 @@ func (r *powerRun) restarts() {
 	r.posts(4)
 }
 
-// killItself ends the process in the middle of posts that come to several members at a time.
-func (r *powerRun) killItself() {
+// killItself ends the process in the middle of posts that come to all members at a time, when a
+// write of one of them is not on the disk yet.
+func (r *powerRun) killItself(member int) {
 	r.stage("it is to be killed")
-	posts := make([]score.Post, 30)
-	for i := range posts {
-		posts[i] = alerts(fmt.Sprintf("bard/killed-%d-%d", r.seq, i), 1, 1)
-	}
+	r.posts(2)
 	r.keep()
-	var done atomic.Int64
+	log := filepath.Join(r.nodes[member].opts.Dir, logDir)
 	var all sync.WaitGroup
-	for i, p := range posts {
+	for i, n := range r.nodes {
 		all.Go(func() {
-			results, err := r.nodes[i%3].member().Post(context.Background(), p)
-			if err == nil {
-				r.acked(results)
-			}
-			if done.Add(1) == int64(len(posts)/2) {
-				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			for seq := uint64(1); ; seq++ {
+				results, err := n.member().Post(context.Background(), alerts(fmt.Sprintf("bard/killed-%d-%d", r.seq, i), seq, 1))
+				if err == nil {
+					r.acked(results)
+				}
+				if seq == 3 {
+					r.marker.kill.Store(&log)
+				}
 			}
 		})
 	}
 	all.Wait()
-	r.t.Fatal(errors.New("it lives"))
 }
