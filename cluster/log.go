@@ -38,6 +38,12 @@ func openLog(dir string, log *slog.Logger) (*segmentedLog, error) {
 	if err := notForgotten(dir); err != nil {
 		return nil, err
 	}
+	list := filepath.Join(dir, metadb.FileName)
+	if _, err := os.Stat(list); err == nil {
+		if err := errors.Join(syncFile(list), syncDir(dir)); err != nil {
+			return nil, err
+		}
+	}
 	f := newFiler(dir)
 	index := &segmentIndex{filer: f}
 	w, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithSegmentFiler(f), wal.WithMetaStore(index), wal.WithLogger(raftLogger(log)))

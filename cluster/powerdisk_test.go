@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,6 +27,7 @@ type powerInode struct {
 	changes []powerChange
 	syncs   []span
 	names   map[string]*powerInode // of a directory, as the running system sees it
+	gone    map[string]*powerInode // what had a name before
 }
 
 // span is the begin and the end of an operation. A system call that a kill has interrupted ends
@@ -78,14 +77,22 @@ func (p *powerInode) put(s span, name string, in *powerInode) {
 }
 
 func (p *powerInode) remove(s span, name string) {
-	delete(p.names, name)
+	p.forget(name)
 	p.changes = append(p.changes, powerChange{span: s, removed: name})
+}
+
+func (p *powerInode) forget(name string) {
+	if p.gone == nil {
+		p.gone = map[string]*powerInode{}
+	}
+	p.gone[name] = p.names[name]
+	delete(p.names, name)
 }
 
 // move is a rename within a directory.
 func (p *powerInode) move(s span, from, to string) {
 	in := p.names[from]
-	delete(p.names, from)
+	p.forget(from)
 	p.names[to] = in
 	p.changes = append(p.changes, powerChange{span: s, removed: from, named: to, newInode: in})
 }
@@ -120,6 +127,7 @@ const (
 	lossPrefix              // those up to some moment, the last one torn
 	lossPages               // each page of a file is of some moment of its own
 	lossSectors             // each sector
+	lossOnePage             // one page of a file is as it was at some moment, the rest is on the disk
 	lossKinds
 )
 
@@ -142,7 +150,7 @@ func (c *powerCut) names(p *powerInode) map[string]*powerInode {
 	certain, open := p.parts(c.at)
 	kept := open
 	switch c.loss() {
-	case lossNone:
+	case lossNone, lossOnePage:
 	case lossAll:
 		kept = nil
 	case lossPages, lossSectors: // any of them: not every file system keeps their order
@@ -208,6 +216,8 @@ func (c *powerCut) content(p *powerInode) []byte {
 		return c.versions(b, open, pageBytes)
 	case lossSectors:
 		return c.versions(b, open, sectorBytes)
+	case lossOnePage:
+		return c.onePage(b, open)
 	}
 	for i := range open {
 		b = open[i].apply(b)
@@ -237,6 +247,29 @@ func (c *powerCut) versions(b []byte, open []powerChange, unit int) []byte {
 		}
 	}
 	return out
+}
+
+// onePage returns a file of which one page that was written is as it was at some moment before.
+func (c *powerCut) onePage(b []byte, open []powerChange) []byte {
+	some := c.rand.IntN(len(open))
+	var before []byte
+	for i := range open {
+		if i == some {
+			before = slices.Clone(b)
+		}
+		b = open[i].apply(b)
+	}
+	at := int(open[some].at) / pageBytes * pageBytes
+	if pages := len(open[some].data) / pageBytes; pages > 0 {
+		at += c.rand.IntN(pages) * pageBytes
+	}
+	for i := at; i < min(at+pageBytes, len(b)); i++ {
+		b[i] = 0
+		if i < len(before) {
+			b[i] = before[i]
+		}
+	}
+	return b
 }
 
 // powerBoot names this boot of the machine, on which the members were recorded.
@@ -279,37 +312,31 @@ func (c *powerCut) write(p *powerInode, to string) error {
 // have gone unseen.
 func (d *powerDisk) compare(ignored string) error {
 	all := &powerCut{at: d.last + 1, fixed: lossNone}
-	seen := 0
-	var count func(p *powerInode)
-	count = func(p *powerInode) {
-		for _, in := range p.names {
-			seen++
-			if in.dir {
-				count(in)
-			}
-		}
-	}
-	count(d.root)
-	err := filepath.WalkDir(d.root.path, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || path == d.root.path {
+	var look func(p *powerInode, path string) error
+	look = func(p *powerInode, path string) error {
+		there, err := os.ReadDir(path)
+		if err != nil {
 			return err
 		}
-		seen--
-		in, _, _, _ := d.find(path)
-		if in == nil || in.dir != e.IsDir() {
-			return fmt.Errorf("%s was made unseen", path)
+		for _, e := range there {
+			if p.names[e.Name()] == nil {
+				return fmt.Errorf("%s/%s was made unseen", path, e.Name())
+			}
 		}
-		if e.IsDir() || e.Name() == ignored {
-			return nil
+		for name, in := range p.names {
+			path := filepath.Join(path, name)
+			if in.dir {
+				err = look(in, path)
+			} else if has, failed := os.ReadFile(path); failed != nil {
+				err = failed
+			} else if name != ignored && !bytes.Equal(has, all.content(in)) {
+				err = fmt.Errorf("%s has %d bytes, and %d other ones were recorded", path, len(has), len(all.content(in)))
+			}
+			if err != nil {
+				return err
+			}
 		}
-		has, err := os.ReadFile(path)
-		if err == nil && string(has) != string(all.content(in)) {
-			err = fmt.Errorf("%s has %d bytes, and %d other ones were recorded", path, len(has), len(all.content(in)))
-		}
-		return err
-	})
-	if err == nil && seen != 0 {
-		err = errors.New("a file was removed unseen")
+		return nil
 	}
-	return err
+	return look(d.root, d.root.path)
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -59,7 +62,7 @@ func TestPowerLoss(t *testing.T) {
 	if err != nil {
 		t.Fatalf("replay the log of the recording in %s: %v", dir, err)
 	}
-	t.Logf("recorded %d operations, %d marks, %d entries, %d acknowledged events", r.disk.last, len(r.marks), len(reference.log), len(reference.acked))
+	t.Logf("recorded %d operations on %d kinds of files, %d marks, %d entries, %d acknowledged events", r.disk.last, len(r.kinds), len(r.marks), len(reference.log), len(reference.acked))
 	for _, id := range []string{"f1", "f2", "f3"} {
 		if err := r.checkNames(id); err != nil {
 			t.Error(err)
@@ -139,13 +142,13 @@ func recordPower(t *testing.T) (dir string) {
 	if err := errors.Join(os.Mkdir(members, 0o700), os.Mkdir(temp, 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	for phase := range powerPhases {
+	for phase := range len(powerKillList) + 1 {
 		args := []string{"-f", "--seccomp-bpf", "-qq", "-xx", "-s", strconv.Itoa(16 << 20), "-e", "signal=none", "-e", "trace=" + tracedCalls,
 			"-o", phaseFile(dir, phase), os.Args[0], "-test.run=^TestPowerLoss$", "-test.timeout=5m"}
 		run := exec.CommandContext(t.Context(), strace, args...)
 		run.Env = append(os.Environ(), powerDirEnv+"="+members, powerStateEnv+"="+filepath.Join(dir, "state"), powerPhaseEnv+"="+strconv.Itoa(phase), "TMPDIR="+temp, "LAUREL_CI=")
 		out, err := run.CombinedOutput()
-		if killed := phase < powerKills; killed && strings.Contains(string(out), "FAIL") || !killed && err != nil {
+		if killed := phase < len(powerKillList); killed && strings.Contains(string(out), "FAIL") || !killed && err != nil {
 			t.Fatalf("phase %d: %v\n%s", phase, err, out)
 		}
 		if err := settlePhase(dir, phase); err != nil {
@@ -179,6 +182,8 @@ type powerRecording struct {
 	trace  *powerTrace
 	marks  []powerMark
 	begins []int // of the phases
+	kinds  []string
+	syncs  map[string][][]int // when fsyncs began: by kind of file, then by file
 }
 
 func newPowerRecording(dir string) *powerRecording {
@@ -215,12 +220,35 @@ func (r *powerRecording) readPhases(dir string, count int) error {
 // explain every byte of them.
 func readPower(dir string, live bool) (*powerRecording, error) {
 	r := newPowerRecording(dir)
-	err := r.readPhases(dir, powerPhases)
+	err := r.readPhases(dir, len(powerKillList)+1)
 	if err == nil && live {
 		err = r.disk.compare(powerMarks)
 	}
+	r.syncs = map[string][][]int{}
+	seen := map[*powerInode]bool{}
+	var look func(p *powerInode)
+	look = func(p *powerInode) {
+		for _, c := range p.changes {
+			if in := c.newInode; in != nil && !seen[in] {
+				seen[in] = true
+				look(in)
+			}
+		}
+		var begins []int
+		for _, s := range p.syncs {
+			begins = append(begins, s.begin)
+		}
+		if kind := digits.ReplaceAllString(filepath.Base(p.path), "0"); len(begins) > 0 {
+			r.syncs[kind] = append(r.syncs[kind], begins)
+		}
+	}
+	look(r.disk.root)
+	r.kinds = slices.Sorted(maps.Keys(r.syncs))
 	return r, err
 }
+
+// digits are what distinguishes the names of files of one kind.
+var digits = regexp.MustCompile("[0-9a-f]*[0-9]+[0-9a-f]*")
 
 // powerReference is what the disks are compared with: the log that was committed in the end, and
 // the state after each entry.
@@ -347,9 +375,13 @@ func (ref *powerReference) check(r *powerRecording, n int, temp string) error {
 	switch opened := r.opened(); {
 	case n < len(opened): // a member has just read its log
 		cut.at, cut.fixed = opened[n]+1, lossAll
-	case n%8 == 0: // the members start
+	case n%4 == 0: // while a file waits for the disk, each kind of files as often as the others
+		kind := r.syncs[r.kinds[random.IntN(len(r.kinds))]]
+		syncs := kind[random.IntN(len(kind))]
+		cut.at = syncs[random.IntN(2)*random.IntN(len(syncs))] + 1 // half of them the first time
+	case n%8 == 1: // the members start
 		cut.at = r.begins[random.IntN(len(r.begins))] + random.IntN(500)
-	case n%2 == 0: // anywhere
+	case n%4 == 2: // anywhere
 		cut.at = 1 + random.IntN(r.disk.last)
 	default: // right behind something that a member relies on
 		cut.at = r.marks[random.IntN(len(r.marks))].at + 1
@@ -386,7 +418,7 @@ func (ref *powerReference) check(r *powerRecording, n int, temp string) error {
 // opened returns when members have opened their logs.
 func (r *powerRecording) opened() (at []int) {
 	for _, m := range r.marks {
-		if m.Kind == markOpened {
+		if m.Kind == markOpened || m.Kind == markHolds && m.Key == voteTermKey {
 			at = append(at, m.at)
 		}
 	}
@@ -394,8 +426,16 @@ func (r *powerRecording) opened() (at []int) {
 }
 
 // checkNames checks that all files and directories of a member are on the disk under their names
-// before Raft stores anything.
+// before Raft stores anything, and that the vote's file got its name when it was whole.
 func (r *powerRecording) checkNames(id string) error {
+	for _, c := range r.disk.root.names[id].changes {
+		if c.named != voteFile {
+			continue
+		}
+		if certain, open := c.newInode.parts(c.begin); len(certain) == 0 || len(open) > 0 {
+			return fmt.Errorf("%s of %s has its name and is not whole on the disk", voteFile, id)
+		}
+	}
 	for _, m := range r.marks {
 		if m.Member != id || m.Kind != markSetting && m.Kind != markStoring {
 			continue
@@ -478,6 +518,8 @@ func newPowerPromise(marks []powerMark, cut int, member string) *powerPromise {
 			for i := m.From; i <= m.To; i++ {
 				delete(p.possible, i)
 			}
+		case markHolds:
+			p.values[m.Key] = [][]byte{m.Value}
 		case markSetting:
 			begun[m.Call] = m
 			p.values[m.Key] = append(p.values[m.Key], m.Value)

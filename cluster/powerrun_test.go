@@ -27,8 +27,6 @@ const (
 	powerPhaseEnv = "LAUREL_POWER_PHASE"
 
 	powerMarks   = "marks"
-	powerPhases  = 4
-	powerKills   = 3 // so many phases end with a kill
 	powerSegment = 16 << 10
 	powerEntries = 12 // between snapshots
 )
@@ -49,6 +47,7 @@ type powerMark struct {
 
 const (
 	markOpened   = "opened"   // the log holds these entries, all of which the member may acknowledge
+	markHolds    = "holds"    // the stable store has this value when it is opened
 	markStoring  = "storing"  // entries
 	markStored   = "stored"   //
 	markRemoving = "removing" // entries
@@ -77,7 +76,7 @@ type marker struct {
 	mu    sync.Mutex
 	file  *os.File
 	calls atomic.Int64
-	kill  atomic.Pointer[string] // the directory of the log whose next write ends the process
+	kill  atomic.Pointer[powerKill]
 }
 
 func (m *marker) mark(p powerMark) {
@@ -92,13 +91,32 @@ func (m *marker) mark(p powerMark) {
 	}
 }
 
-// killWithin ends the process when the next write of a log is in the file and not yet synced.
-func killWithin(dir string) {
+// powerKill is a write within which the process ends: when it is in a file and not synced yet.
+type powerKill struct {
+	after string // the mark that tells that the write is done
+	files string // a pattern, in the directory of a member
+	bytes int    // of each file that are looked at; the databases end each write with one of these
+}
+
+// powerKillList are the writes within which the phases end.
+var powerKillList = []powerKill{
+	{markStored, "wal/*.wal", powerSegment},
+	{markSet, voteFile, 2 * pageBytes},
+	{markRemoved, "wal/wal-meta.db", 2 * pageBytes},
+	{markStored, "wal/*.wal", powerSegment},
+}
+
+// within ends the process in the next write of its kind.
+func (m *marker) within(after, dir string) {
+	kill := m.kill.Load()
+	if kill == nil || kill.after != after || !m.kill.CompareAndSwap(kill, nil) {
+		return
+	}
 	read := func() (all []byte) {
-		files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+		files, err := filepath.Glob(filepath.Join(dir, kill.files))
 		for _, f := range files {
 			b, failed := os.ReadFile(f)
-			all, err = append(all, b...), errors.Join(err, failed)
+			all, err = append(all, b[:min(len(b), kill.bytes)]...), errors.Join(err, failed)
 		}
 		if err != nil {
 			return nil
@@ -120,12 +138,13 @@ type marked struct {
 	store
 	*marker
 	member string
-	log    string // its directory
+	dir    string
 }
 
 func (m *marked) around(before powerMark, after string, f func() error) error {
 	before.Member, before.Call = m.member, m.calls.Add(1)
 	m.mark(before)
+	m.within(after, m.dir)
 	err := f()
 	if err == nil {
 		m.mark(powerMark{Kind: after, Member: m.member, Call: before.Call})
@@ -141,9 +160,6 @@ func (m *marked) StoreLogs(l []*raft.Log) error {
 	p := powerMark{Kind: markStoring}
 	for _, e := range l {
 		p.Entries = append(p.Entries, entryOf(e))
-	}
-	if dir := m.kill.Load(); dir != nil && *dir == m.log && m.kill.CompareAndSwap(dir, nil) {
-		killWithin(*dir)
 	}
 	return m.around(p, markStored, func() error { return m.store.StoreLogs(l) })
 }
@@ -172,6 +188,17 @@ func (m *marked) opened() *marked {
 	}
 	p.Entries = list
 	m.mark(p)
+	for _, key := range []string{termKey, voteTermKey, "LastVoteCand"} {
+		value, err := m.Get([]byte(key))
+		if err == nil && key != "LastVoteCand" {
+			var n uint64
+			n, err = m.GetUint64([]byte(key))
+			value = fmt.Append(nil, n)
+		}
+		if err == nil {
+			m.mark(powerMark{Kind: markHolds, Member: m.member, Key: key, Value: value})
+		}
+	}
 	return m
 }
 
@@ -234,8 +261,8 @@ func runPowerPhase(t *testing.T, dir string) {
 		if i := len(r.nodes) - 1; i < len(state.Peers) {
 			n.opts.Peer = state.Peers[i]
 		}
-		id, log := n.opts.ID, filepath.Join(n.opts.Dir, logDir)
-		n.opts.wrap = func(s store) store { return (&marked{s, r.marker, id, log}).opened() }
+		id, dir := n.opts.ID, n.opts.Dir
+		n.opts.wrap = func(s store) store { return (&marked{s, r.marker, id, dir}).opened() }
 	}
 	for _, n := range r.nodes {
 		n.start()
@@ -244,15 +271,15 @@ func runPowerPhase(t *testing.T, dir string) {
 	switch phase {
 	case 0:
 		r.grow()
-	case 1, 2:
+	case 1, 2, 3:
 		r.stage("after a kill")
 		r.posts(3 * powerEntries)
 	default:
 		r.posts(10)
 		r.restarts()
 	}
-	if phase < powerKills {
-		r.killItself(phase)
+	if phase < len(powerKillList) {
+		r.killItself(powerKillList[phase])
 	}
 	master := r.master()
 	revision := master.member().machine.Revision()
@@ -354,13 +381,12 @@ func (r *powerRun) restarts() {
 	r.posts(4)
 }
 
-// killItself ends the process in the middle of posts that come to all members at a time, when a
-// write of one of them is not on the disk yet.
-func (r *powerRun) killItself(member int) {
+// killItself ends the process in a write, in the middle of posts that come to all members at a
+// time. A change of the master makes the members vote.
+func (r *powerRun) killItself(kill powerKill) {
 	r.stage("it is to be killed")
 	r.posts(2)
 	r.keep()
-	log := filepath.Join(r.nodes[member].opts.Dir, logDir)
 	var all sync.WaitGroup
 	for i, n := range r.nodes {
 		all.Go(func() {
@@ -369,8 +395,9 @@ func (r *powerRun) killItself(member int) {
 				if err == nil {
 					r.acked(results)
 				}
-				if seq == 3 {
-					r.marker.kill.Store(&log)
+				if seq == 3 && i == 0 {
+					r.marker.kill.Store(&kill)
+					all.Go(func() { r.master().member().HandOver(context.Background()) })
 				}
 			}
 		})

@@ -65,8 +65,6 @@ func (t *powerTrace) read(r io.Reader) error {
 	return nil
 }
 
-const unfinishedCall = " <unfinished ...>"
-
 func (t *powerTrace) line(line string) error {
 	thread, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimLeft(rest, " ")
@@ -79,15 +77,23 @@ func (t *powerTrace) line(line string) error {
 		if !ok {
 			return errors.New("a call that did not begin is resumed")
 		}
-		delete(t.begun, thread)
 		_, tail, _ := strings.Cut(resumed, "resumed>")
+		if strings.HasSuffix(tail, " = ?") { // the process was killed within it
+			return nil
+		}
+		delete(t.begun, thread)
 		return t.ended(span{c.begin, at}, c.name, c.text+tail)
 	}
 	name, text, ok := strings.Cut(rest, "(")
 	if !ok {
 		return errors.New("there is no call")
 	}
-	if text, ok := strings.CutSuffix(text, unfinishedCall); ok {
+	text, began := strings.CutSuffix(text, " <unfinished ...>")
+	text, killed := strings.CutSuffix(text, " <detached ...>")
+	if body, dead := strings.CutSuffix(text, " = ?"); dead {
+		text, killed = strings.TrimSuffix(strings.TrimRight(body, " "), ")"), true
+	}
+	if began || killed {
 		t.begun[thread] = begunCall{at, name, text}
 		if name == "close" {
 			t.closed(text)
@@ -323,11 +329,16 @@ func (t *powerTrace) open(s span, args []string, fd int) error {
 	if !ok {
 		return nil
 	}
-	if in == nil {
+	if in == nil && !strings.Contains(args[2], "O_CREAT") { // it was removed since this call began
+		in = parent.gone[name]
+	} else if in == nil {
 		in = &powerInode{path: path}
 		parent.put(s, name, in)
 	} else if strings.Contains(args[2], "O_TRUNC") {
 		in.changes = append(in.changes, powerChange{span: s, resize: true})
+	}
+	if in == nil {
+		return errors.New("there is no such file")
 	}
 	t.files[fd] = &openFile{in: in, append: strings.Contains(args[2], "O_APPEND"), marks: name == t.marks}
 	return nil

@@ -111,10 +111,10 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
-	if err := syncDir(o.Dir); err != nil { // the store has made its directory
+	snapshots := filepath.Join(o.Dir, snapshotDir)
+	if err := errors.Join(syncDir(o.Dir), syncDir(snapshots)); err != nil { // the store may just have made it
 		return s, s.ofTheDisk(err)
 	}
-	snapshots := filepath.Join(o.Dir, snapshotDir)
 	s.snapshots = &snapshotStore{files: syncedSnapshots{files, snapshots}, dir: snapshots, log: s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
@@ -135,6 +135,9 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 	if err := makeVoteFile(filepath.Join(s.dir, voteFile)); err != nil {
 		return s.ofTheDisk(fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
+	}
+	if err := syncFile(filepath.Join(s.dir, voteFile)); err != nil {
+		return s.ofTheDisk(err)
 	}
 	s.votes, err = raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(s.dir, voteFile),
@@ -246,6 +249,17 @@ func (s *storage) markJoined() error {
 	who := s.identity
 	who.Joined = true
 	return who.write(s.dir)
+}
+
+// syncFile syncs a file before its content is trusted. A killed process can leave in it what only
+// the kernel has. Whoever acts on that, and so lets others rely on it, must not lose it with the
+// machine's power.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("sync a file before it is read: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func syncDir(dir string) error {
