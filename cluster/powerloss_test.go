@@ -64,7 +64,7 @@ func TestPowerLoss(t *testing.T) {
 	}
 	t.Logf("recorded %d operations on %d kinds of files, %d marks, %d entries, %d acknowledged events", r.disk.last, len(r.kinds), len(r.marks), len(reference.log), len(reference.acked))
 	for _, id := range []string{"f1", "f2", "f3"} {
-		if err := r.checkNames(id); err != nil {
+		if err := errors.Join(r.checkNames(id), r.checkSynced(id)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -452,6 +452,33 @@ func (r *powerRecording) checkNames(id string) error {
 			}
 		}
 		break
+	}
+	return nil
+}
+
+// checkSynced checks that in each phase a member syncs what the one before may have left to the
+// kernel, before it stores anything itself: from then on it may have acknowledged what it read.
+func (r *powerRecording) checkSynced(id string) error {
+	root := r.disk.root.names[id]
+	log := root.names[logDir]
+	var files []span // syncs of the log's files
+	for _, c := range log.changes {
+		if c.newInode != nil && strings.HasSuffix(c.named, ".wal") {
+			files = append(files, c.newInode.syncs...)
+		}
+	}
+	for phase, begin := range r.begins[1:] {
+		first := slices.IndexFunc(r.marks, func(m powerMark) bool {
+			return m.at > begin && m.Member == id && (m.Kind == markStoring || m.Kind == markSetting)
+		})
+		for what, syncs := range map[string][]span{
+			"its vote": root.names[voteFile].syncs, "the list of its log's files": log.names["wal-meta.db"].syncs, "its log's last file": files,
+			"its log's directory": log.syncs, "its snapshots' directory": root.names[snapshotDir].syncs, "its directory": root.syncs,
+		} {
+			if !slices.ContainsFunc(syncs, func(s span) bool { return s.begin > begin && s.end < r.marks[first].at }) {
+				return fmt.Errorf("%s has not synced %s when it first stores something in phase %d", id, what, phase+1)
+			}
+		}
 	}
 	return nil
 }

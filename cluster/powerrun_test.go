@@ -1,10 +1,10 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"sync"
@@ -112,21 +112,29 @@ func (m *marker) within(after, dir string) {
 	if kill == nil || kill.after != after || !m.kill.CompareAndSwap(kill, nil) {
 		return
 	}
-	read := func() (all []byte) {
-		files, err := filepath.Glob(filepath.Join(dir, kill.files))
-		for _, f := range files {
-			b, failed := os.ReadFile(f)
-			all, err = append(all, b[:min(len(b), kill.bytes)]...), errors.Join(err, failed)
-		}
-		if err != nil {
-			return nil
-		}
-		return all
+	// Reading files that are open already makes no call that is recorded, so it is quick.
+	paths, err := filepath.Glob(filepath.Join(dir, kill.files))
+	var files []*os.File
+	for _, path := range paths {
+		f, failed := os.Open(path)
+		files, err = append(files, f), errors.Join(err, failed)
 	}
-	before := read()
+	if err != nil {
+		panic(err)
+	}
+	b := make([]byte, kill.bytes)
+	sum := func() uint32 {
+		sum := uint32(0)
+		for _, f := range files {
+			n, _ := f.ReadAt(b, 0)
+			sum = crc32.Update(sum, castagnoli, b[:n])
+		}
+		return sum
+	}
+	before := sum()
 	go func() {
-		for after := read(); ; after = read() {
-			if after != nil && !bytes.Equal(after, before) {
+		for {
+			if sum() != before {
 				syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			}
 		}
@@ -144,7 +152,9 @@ type marked struct {
 func (m *marked) around(before powerMark, after string, f func() error) error {
 	before.Member, before.Call = m.member, m.calls.Add(1)
 	m.mark(before)
-	m.within(after, m.dir)
+	if after != markRemoved {
+		m.within(after, m.dir)
+	}
 	err := f()
 	if err == nil {
 		m.mark(powerMark{Kind: after, Member: m.member, Call: before.Call})
@@ -166,7 +176,21 @@ func (m *marked) StoreLogs(l []*raft.Log) error {
 
 func (m *marked) DeleteRange(from, to uint64) error {
 	p := powerMark{Kind: markRemoving, From: from, To: to}
+	if m.dropsFile(to) {
+		m.within(markRemoved, m.dir)
+	}
 	return m.around(p, markRemoved, func() error { return m.store.DeleteRange(from, to) })
+}
+
+// dropsFile reports whether the oldest file of the log goes if the entries up to an index do.
+func (m *marked) dropsFile(to uint64) bool {
+	files, err := filepath.Glob(filepath.Join(m.dir, logDir, "*.wal"))
+	if err != nil || len(files) < 2 {
+		return false
+	}
+	base := uint64(0)
+	_, err = fmt.Sscanf(filepath.Base(files[1]), "%d-", &base) // Glob sorts
+	return err == nil && base <= to+1
 }
 
 func (m *marked) Set(k, v []byte) error {

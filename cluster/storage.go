@@ -136,9 +136,7 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 	if err := makeVoteFile(filepath.Join(s.dir, voteFile)); err != nil {
 		return s.ofTheDisk(fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
 	}
-	if err := syncFile(filepath.Join(s.dir, voteFile)); err != nil {
-		return s.ofTheDisk(err)
-	}
+	// New commits a transaction, and with it what a killed process may have left to the kernel.
 	s.votes, err = raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(s.dir, voteFile),
 		BoltOptions: &bbolt.Options{
