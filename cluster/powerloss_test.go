@@ -48,6 +48,9 @@ func TestPowerLoss(t *testing.T) {
 		runPowerPhase(t, dir)
 		return
 	}
+	if testing.Short() {
+		t.Skip("it runs processes")
+	}
 	defer func(was int) { segmentSize = was }(segmentSize)
 	segmentSize = powerSegment
 	dir, live := os.Getenv(powerTraceEnv), false

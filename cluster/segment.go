@@ -67,7 +67,7 @@ func (f *filer) secureTail(path string) error {
 		return err
 	}
 	defer file.Close()
-	if err := errors.Join(file.Sync(), syncDir(f.dir)); err != nil {
+	if err := file.Sync(); err != nil { // openLog has synced the directory
 		return fmt.Errorf("sync the last file of the log: %w", err)
 	}
 	b, err := io.ReadAll(file)
