@@ -9,7 +9,7 @@ import (
 func leaseFor(t *testing.T, f *Frontend, until, now time.Duration) *Link {
 	t.Helper()
 	l := f.Open(false)
-	for _, m := range []Message{&Hello{Epoch: 1, Lease: 200 * time.Millisecond}, &Start{At: 10, Released: 10}, &Grant{At: now, Remaining: longer(until - now)}} {
+	for _, m := range []Message{&Hello{Epoch: 1, Lease: time.Minute}, &Start{At: 10, Released: 10}, &Grant{At: now, Remaining: longer(until - now)}} {
 		if _, err := l.Receive(m, 1); err != nil {
 			t.Fatal(err)
 		}

@@ -21,8 +21,9 @@ type Frontend struct {
 
 	mu   sync.Mutex
 	link *Link // the stream that counts; nil for none
-	// epoch is the highest that was met. latest are the acks of the newest epoch that had any, older those before it.
+	// epoch is the highest that was met, and master the member whose it is. latest are the acks of the newest epoch that had any, older those before it.
 	epoch         uint64
+	master        string
 	latest, older acks
 	past          past
 }
@@ -44,6 +45,7 @@ type Link struct {
 	frontend *Frontend
 	own      bool
 	epoch    uint64
+	lease    time.Duration // no grant is for longer
 }
 
 // Open begins a stream. Own is for the stream within the master's own process.
@@ -60,7 +62,7 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 	defer f.mu.Unlock()
 	now := f.clock()
 	if hello, ok := m.(*Hello); ok {
-		return f.hello(l, hello.Epoch, now)
+		return f.hello(l, hello, term, now)
 	}
 	if f.link != l {
 		return nil, ErrStale
@@ -97,24 +99,13 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		s.release(m.Released)
 		return nil, nil
 	case *Grant:
+		if err := l.check(m, now); err != nil {
+			return nil, err
+		}
 		f.grant(s, m, now)
 		return nil, nil
 	}
 	return nil, fmt.Errorf("a master does not send %T", m)
-}
-
-// hello begins a stream if its epoch is not behind. Everything held is dropped before the answer.
-func (f *Frontend) hello(l *Link, epoch uint64, now time.Duration) (Message, error) {
-	if epoch < f.epoch || epoch == 0 {
-		return nil, fmt.Errorf("%w: this frontend is in epoch %d, the stream in %d", ErrStale, f.epoch, epoch)
-	}
-	f.drop()
-	f.epoch, f.link, l.epoch = epoch, l, epoch
-	before := f.latest
-	if before.epoch == epoch {
-		before = f.older
-	}
-	return &Welcome{Age: now - before.at, None: before.none}, nil
 }
 
 // drop ends the session. A lease ends with it, and so do its answers.

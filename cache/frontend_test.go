@@ -37,7 +37,7 @@ func (h *hand) say(list ...Message) (last Message) {
 // lease begins a session at revision 10 with a lease of a hundred seconds.
 func (h *hand) lease() *hand {
 	h.t.Helper()
-	h.say(&Hello{Epoch: 3}, &Start{10, 10}, &Grant{At: h.now, Remaining: 100 * time.Second})
+	h.say(&Hello{Epoch: 3, Lease: 100 * time.Second}, &Start{10, 10}, &Grant{At: h.now, Remaining: 100 * time.Second})
 	h.wantLease(true)
 	return h
 }

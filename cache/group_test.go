@@ -32,7 +32,7 @@ func newGroup(t *testing.T, ids ...string) *group {
 // elect makes a new master, which everybody but the silent is connected to.
 func (g *group) elect(own string, members ...Member) {
 	g.term++
-	g.master = NewMaster(g.term, members, simTimings, true, 0)
+	g.master = NewMaster(own, g.term, members, simTimings, true, 0)
 	g.links, g.unread = map[string]*Link{}, map[string][]Out{}
 	for _, one := range members {
 		g.connect(one.ID, one.ID == own)

@@ -30,8 +30,11 @@ func (m *Master) acked(one *member, a *Ack, now time.Duration) {
 		return
 	}
 	m.hold(a.Held)
-	if a.Round != 0 && one.voter {
-		m.count(one, a.Round)
+	if a.Round != 0 {
+		m.heed(one, a.Round, now)
+		if one.voter {
+			m.count(one, a.Round, now)
+		}
 	}
 	if !one.started {
 		return
@@ -43,6 +46,7 @@ func (m *Master) acked(one *member, a *Ack, now time.Duration) {
 			done++
 		}
 		one.waits = one.waits[done:]
+		m.reach(now)
 	}
 	m.release(now)
 	if a.Round != 0 || !one.holds(now) {
@@ -51,7 +55,7 @@ func (m *Master) acked(one *member, a *Ack, now time.Duration) {
 }
 
 // count notes an ack of a round. One that a majority of the voters acked gives the master its lease.
-func (m *Master) count(one *member, number uint64) {
+func (m *Master) count(one *member, number uint64, now time.Duration) {
 	for i := range m.rounds {
 		r := &m.rounds[i]
 		if r.number != number {
@@ -69,15 +73,21 @@ func (m *Master) count(one *member, number uint64) {
 		}
 		if agree*2 > voters {
 			m.end = max(m.end, r.sent+m.timings.Lease)
+			if r.agreed == 0 {
+				r.agreed = now
+			}
 		}
 	}
 }
 
-// grant gives a lease for an ack: never for longer than the master's own, and to none that is behind what is released or slow to ack.
+// grant gives a lease for an ack: never for longer than the master's own, and to none that is behind what is
+// released, slow to ack, or has yet to show that it does not make writes wait again.
 func (m *Master) grant(one *member, a *Ack, now time.Duration) {
 	left := shorter(m.end - now)
 	switch {
 	case !m.serving, !m.granting, m.handing.under, one.leaving, one.recalled, left <= 0:
+		return
+	case one.conduct.need > 0:
 		return
 	case one.pushed < m.released, len(one.waits) > 0 && now-one.waits[0].at > m.timings.Tau:
 		return
@@ -100,15 +110,15 @@ func (m *Master) release(now time.Duration) {
 			to = min(to, one.pushed)
 		}
 	}
-	if to <= m.released {
-		return
+	if to > m.released {
+		m.released = to
+		m.each(func(one *member) {
+			if one.started {
+				m.send(one, &Release{to})
+			}
+		})
 	}
-	m.released = to
-	m.each(func(one *member) {
-		if one.started {
-			m.send(one, &Release{to})
-		}
-	})
+	m.account(now)
 }
 
 // forgives is a rule broken on purpose.

@@ -11,6 +11,7 @@ import (
 type Master struct {
 	rules   Break
 	timings Timings
+	id      string
 	epoch   uint64
 	members map[string]*member
 	outbox  []Out
@@ -28,6 +29,10 @@ type Master struct {
 	pushed   uint64
 	released uint64
 	held     map[string]struct{} // the keys of records that some frontend has asked for
+
+	awaited  []waiting     // revisions that a majority of the voters has acked, not released, the oldest first
+	charged  time.Duration // up to when delays of writes are charged
+	withheld []Withheld    // not told yet
 }
 
 // maxHeld bounds what a master remembers of its frontends' caches. At the bound it forgets all: records are then named when they change, and held
@@ -50,6 +55,8 @@ type member struct {
 	leaving  bool          // gets no new lease: it is to be removed
 	gone     bool          // it is in the configuration no more
 	retired  bool
+	blocks   bool // the oldest revision that a majority has acked waits for it
+	conduct  conduct
 }
 
 type waiting struct {
@@ -60,6 +67,7 @@ type waiting struct {
 type round struct {
 	number uint64
 	sent   time.Duration
+	agreed time.Duration // when a majority of the voters had acked it; 0 for not yet
 	acked  map[string]bool
 }
 
@@ -76,10 +84,10 @@ type Out struct {
 	Message Message
 }
 
-// NewMaster begins an epoch, which is the Raft term in which the master was elected. It serves once Ready was called and the older leases are
+// NewMaster begins an epoch of the member that id names. The epoch is the Raft term in which it was elected. It serves once Ready was called and the older leases are
 // over. Granting tells whether the group is in push mode.
-func NewMaster(epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
-	m := &Master{rules: rules, timings: t, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
+func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
+	m := &Master{rules: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
 	m.SetMembers(members, 0)
 	return m
 }
@@ -149,7 +157,7 @@ func (m *Master) Opened(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil {
 		one.lose()
 		one.stream = stream
-		m.send(one, &Hello{m.epoch, m.timings.Lease})
+		m.send(one, &Hello{m.epoch, m.timings.Lease, m.id})
 		m.release(now)
 	}
 }
@@ -164,6 +172,7 @@ func (m *Master) Lost(id string, stream uint64, now time.Duration) {
 
 func (one *member) lose() {
 	one.stream, one.welcome, one.started, one.recalled, one.pushed, one.waits = 0, false, false, false, 0, nil
+	one.conduct.round = 0
 }
 
 // Receive takes in a message of a member. After an error its stream must be closed. One of a stream that is lost has no effect. Now must have been read

@@ -84,7 +84,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			start := time.Hour
-			m := NewMaster(5, voters("a", "b", "c"), simTimings, true, 0)
+			m := NewMaster("a", 5, voters("a", "b", "c"), simTimings, true, 0)
 			for id, age := range one.ages {
 				m.Opened(id, 1, start)
 				m.Receive(id, 1, &Welcome{Age: age}, start)
@@ -109,7 +109,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 }
 
 func TestNothingIsReleasedBeforeTheMasterServes(t *testing.T) {
-	m := NewMaster(5, voters("a"), simTimings, true, 0)
+	m := NewMaster("a", 5, voters("a"), simTimings, true, 0)
 	m.Opened("a", 1, 0)
 	m.Ready(10, 0)
 	if got := m.Released(); got != 0 {
@@ -245,7 +245,7 @@ func TestEqualInputsGiveEqualMessages(t *testing.T) {
 	run := func() (all []Out) {
 		g := newGroup(t, "a", "b", "c", "d", "e")
 		g.elect("a", voters("a", "b", "c", "d", "e")...)
-		m := NewMaster(9, voters("e", "d", "c", "b", "a"), simTimings, true, 0)
+		m := NewMaster("e", 9, voters("e", "d", "c", "b", "a"), simTimings, true, 0)
 		for i, id := range []string{"c", "a", "e", "b", "d"} {
 			m.Opened(id, uint64(i+1), 0)
 			m.Receive(id, uint64(i+1), &Welcome{Age: time.Hour}, 0)

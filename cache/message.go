@@ -7,10 +7,11 @@ type Message interface{ message() }
 
 // From the master to a frontend.
 type (
-	// Hello begins a stream. Lease is the master's: only with the same timings everywhere can a lease be known to be over.
+	// Hello begins a stream of Master, a server id. Lease is the master's: only with the same timings everywhere can a lease be known to be over.
 	Hello struct {
-		Epoch uint64
-		Lease time.Duration
+		Epoch  uint64
+		Lease  time.Duration
+		Master string
 	}
 	// Beat is a numbered heartbeat.
 	Beat struct {

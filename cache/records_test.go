@@ -225,7 +225,7 @@ func BenchmarkHit(b *testing.B) {
 	start := time.Now()
 	f := NewFrontend(1<<30, func() time.Duration { return time.Since(start) }, 0)
 	l := f.Open(false)
-	for _, m := range []Message{&Hello{Epoch: 3}, &Start{10, 10}, &Grant{At: 0, Remaining: h.now}} {
+	for _, m := range []Message{&Hello{Epoch: 3, Lease: h.now}, &Start{10, 10}, &Grant{At: 0, Remaining: h.now}} {
 		if _, err := l.Receive(m, 3); err != nil {
 			b.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func (n *node) takeOver(barrier int) {
 	}
 	n.w.counts.masters++
 	r := &reign{n: n, barrier: barrier, confAt: n.confAt, conf: n.config(), conns: make([]*conn, len(n.w.nodes))}
-	r.master = NewMaster(uint64(n.term), r.members(), simTimings, true, n.w.rules)
+	r.master = NewMaster(n.name, uint64(n.term), r.members(), simTimings, true, n.w.rules)
 	n.reign = r
 	r.own = n.frontend.Open(true)
 	r.streams = 1

@@ -28,6 +28,14 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 		n.start()
 	}
 	g.settle()
+	for _, n := range g.nodes {
+		eventually(t, n.opts.ID+" has a lease", func() error {
+			if !n.member().Leased() {
+				return errors.New("it has none")
+			}
+			return nil
+		})
+	}
 	for i := range 20 {
 		results, err := mustPost(t, g.master(), alerts("bard/a", uint64(i+1), 1)), error(nil)
 		if err != nil {
@@ -44,81 +52,131 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 	}
 }
 
-// What a master that is deposed says to be committed may be an entry of the next term. A follower
-// that has another entry there must not take that for committed.
-func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
-	w := newNetwork(t)
+// deposed is a group whose master was cut off with an entry that is not committed, and another
+// member that is the master since and has committed events behind it.
+type deposed struct {
+	*group
+	network *network
+	old     *node // the one that is cut off
+	now     *node // the master
+	tail    uint64
+	heal    func() // ends the cut
+}
+
+func newDeposed(t *testing.T) *deposed {
+	t.Helper()
+	d := &deposed{network: newNetwork(t)}
 	patience := false
-	g := newGroup(t, 3, w.between, func(o *Options) {
+	d.group = newGroup(t, 3, d.network.between, func(o *Options) {
 		o.tune = func(c *raft.Config) {
 			if patience { // it does not see by itself that it is cut off
 				c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patient, patient, patient
 			}
 		}
 	})
-	old := g.nodes[0]
-	old.stop()
+	d.old = d.nodes[0]
+	d.old.stop()
 	patience = true
-	old.start()
+	d.old.start()
 	eventually(t, "it is the master", func() error {
-		if old.member().Master() {
+		if d.old.member().Master() {
 			return nil
 		}
-		g.master().member().Transfer(context.Background(), old.opts.ID)
+		d.master().member().Transfer(context.Background(), d.old.opts.ID)
 		return errors.New("it is not")
 	})
-	mustPost(t, old, alerts("bard/a", 1, 3))
-	g.agree(3)
-	others := g.others(old)
-	w.apart(old, others[0])
-	w.apart(old, others[1])
-	m := old.member()
-	committed1 := entries(m)
+	mustPost(t, d.old, alerts("bard/a", 1, 3))
+	d.agree(3)
+	others := d.others(d.old)
+	d.network.apart(d.old, others[0])
+	d.network.apart(d.old, others[1])
+	m := d.old.member()
+	before := entries(m)
 	posting, stop := context.WithCancel(context.Background())
-	defer stop()
+	t.Cleanup(stop)
 	posted := make(chan struct{})
 	go func() {
 		defer close(posted)
-		m.Post(posting, alerts("bard/lost", 1, 3))
+		lost := alerts("bard/lost", 1, 1)
+		lost.Events[0].Seq = 0 // it is not posted again when its outcome is unknown
+		m.Post(posting, lost)
 	}()
+	d.heal = func() {
+		stop()
+		<-posted
+		d.network.heal()
+	}
 	eventually(t, "the master that is cut off has an entry that is not committed", func() error {
-		if entries(m) == committed1 {
+		if entries(m) == before {
 			return errors.New("it has not")
 		}
 		return nil
 	})
-	tail := entries(m)
-	var c *node
+	d.tail = entries(m)
 	eventually(t, "there is another master", func() error {
 		for _, n := range others {
 			if n.member().Master() {
-				c = n
+				d.now = n
 				return nil
 			}
 		}
 		return errors.New("there is none")
 	})
-	results := mustPost(t, c, alerts("bard/b", 1, 3))
-	hint := c.member().appliedEntry()
-	if hint.term != c.member().Epoch() || hint.index < tail {
-		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", c.member().Epoch(), hint, tail)
+	mustPost(t, d.now, alerts("bard/b", 1, 3))
+	return d
+}
+
+// ends heals the network and checks that the old master took nothing for committed that was not.
+func (d *deposed) ends(t *testing.T) {
+	t.Helper()
+	m := d.old.member()
+	if got := m.raft.CommitIndex(); got >= d.tail {
+		t.Errorf("entry %d, which was never committed, is taken for committed: the commit index is %d", d.tail, got)
 	}
-	// The old master stands for a follower of its term: it has another entry at tail, and hears
-	// on a stream of its own epoch what the later master applied there.
-	epoch := m.Epoch()
-	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, storage: m.storage, commits: newCommits(), inbound: m.inbound, transport: m.transport}
-	follower.storage = &storage{serverID: "another", history: m.storage.history}
-	follower.commits.hear(epoch, committed{tail, hint.term})
-	for !follower.tellCommitted() {
-	}
-	if got := m.raft.CommitIndex(); got >= tail {
-		t.Errorf("entry %d of term %d is taken for committed; committed there is one of term %d", tail, epoch, hint.term)
-	}
-	stop() // so that it is not posted again
-	<-posted
-	w.heal()
-	g.agree(results[len(results)-1].Revision)
+	d.heal()
+	d.agree(6)
 	if got := timeline(t, m); got["bard/lost-1"] != 0 {
 		t.Error("an event that was never committed is applied")
 	}
+}
+
+// What a master that is deposed says to be committed may be an entry of the next term. A follower
+// that has another entry there must not take that for committed.
+func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
+	d := newDeposed(t)
+	hint := d.now.member().appliedEntry()
+	if hint.term != d.now.member().Epoch() || hint.index < d.tail {
+		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
+	}
+	// The old master stands for a follower of its term: it has another entry at tail, and hears
+	// on a stream of its own epoch what the later master applied there.
+	m := d.old.member()
+	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, commits: newCommits(), inbound: m.inbound, transport: m.transport,
+		storage: &storage{serverID: "another", history: m.storage.history}}
+	follower.commits.hear(m.Epoch(), committed{d.tail, hint.term})
+	for !follower.tellCommitted() {
+	}
+	d.ends(t)
+}
+
+// A leader whose goroutine stood still sends what it has had to send, with what is committed by now.
+func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
+	d := newDeposed(t)
+	m, master := d.old.member(), d.now.member()
+	var before raft.Log
+	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
+		t.Fatal(err)
+	}
+	leader := newPeer(t, "127.0.0.1:0", master.storage.serverID)
+	leader.addr = raft.ServerAddress(master.Peer())
+	to := m.storage.serverID
+	var answer raft.AppendEntriesResponse
+	if err := leader.over.AppendEntries(to, receiver(to, raft.ServerAddress(m.Peer())), &raft.AppendEntriesRequest{RPCHeader: leader.header(), Term: master.Epoch(),
+		PrevLogEntry: before.Index, PrevLogTerm: before.Term, LeaderCommitIndex: master.raft.CommitIndex()}, &answer); err != nil || !answer.Success {
+		t.Fatalf("the request was answered %+v, %v", answer, err)
+	}
+	if master.raft.CommitIndex() < d.tail {
+		t.Fatal("the master has not committed so much")
+	}
+	d.ends(t)
 }

@@ -116,6 +116,12 @@ func (d *disk) SetUint64(k []byte, v uint64) error {
 	if err := checkStable(d.store, k, v); err != nil {
 		d.stop(&ContradictionError{d.dir, err})
 	}
+	if string(k) == voteTermKey {
+		// Raft writes the term of a vote and then its candidate. A crash in between must not
+		// leave the candidate of an older vote, who would get this one without a look at its log
+		// (hashicorp/raft#661).
+		d.write("write Raft's vote", func() error { return d.store.Set([]byte(voteCandidateKey), nil) })
+	}
 	return d.write("write Raft's term", func() error { return d.store.SetUint64(k, v) })
 }
 

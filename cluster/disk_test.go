@@ -170,3 +170,58 @@ func TestAfterAnErrorTheDiskAnswersNothing(t *testing.T) {
 		t.Error("the write came back")
 	}
 }
+
+// stableCuts is a stable store that a crash can cut off.
+type stableCuts struct {
+	store
+	left int // writes that are done before the crash
+}
+
+func (s *stableCuts) cut() bool { s.left--; return s.left < 0 }
+
+func (s *stableCuts) Set(k, v []byte) error {
+	if s.cut() {
+		return nil
+	}
+	return s.store.Set(k, v)
+}
+
+func (s *stableCuts) SetUint64(k []byte, v uint64) error {
+	if s.cut() {
+		return nil
+	}
+	return s.store.SetUint64(k, v)
+}
+
+// Raft stores the term of a vote and then its candidate (hashicorp/raft#661).
+func TestACrashWithinAVoteLeavesNoOlderCandidate(t *testing.T) {
+	for left := range 4 {
+		o := Options{ID: "f1", Dir: t.TempDir(), Bootstrap: true, TimeScale: 1, Logger: testLog(t)}
+		s, err := openStorage(o, o.Logger, newMetrics(nil), func(err error) { t.Error(err) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		vote := func(term uint64, candidate string) {
+			s.disk.SetUint64([]byte(voteTermKey), term)
+			s.disk.Set([]byte(voteCandidateKey), []byte(candidate))
+		}
+		vote(4, "old")
+		s.disk.store = &stableCuts{s.disk.store, left}
+		vote(5, "new")
+		term, err := s.votes.GetUint64([]byte(voteTermKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		candidate, err := s.votes.Get([]byte(voteCandidateKey))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if term == 5 && string(candidate) == "old" {
+			t.Errorf("cut off after %d writes, the vote of term 5 is for the candidate of term 4", left)
+		}
+		if left == 3 && (term != 5 || string(candidate) != "new") {
+			t.Errorf("the vote is for %q in term %d", candidate, term)
+		}
+		s.Close()
+	}
+}

@@ -106,7 +106,7 @@ func (h *history) StoreLogs(e []*raft.Log) error {
 // DeleteRange removes entries, as far as they are there. It ends the member if one of them was applied and is in no snapshot.
 func (h *history) DeleteRange(from, to uint64) error {
 	last, err := h.LastIndex()
-	if err != nil || last < from {
+	if err != nil || last < from || last == 0 {
 		return err
 	}
 	if err := h.mayRemove(from, to, last); err != nil {

@@ -162,3 +162,17 @@ func TestWhatTheLogIsToldOfSnapshotsOutlivesARestart(t *testing.T) {
 		}
 	}
 }
+
+func TestALogThatIsEmptiedAgainStillCountsWhatWasInIt(t *testing.T) {
+	f := newFollower(t, 5, 8, 1)
+	h := f.storage.history
+	for range 2 {
+		if err := h.DeleteRange(6, 8); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var e raft.Log
+	if err := h.GetLog(7, &e); err != nil || e.Index != 7 || e.Term != 0 {
+		t.Errorf("entry 7, which Raft still counts, is %+v, %v; want no term", e, err)
+	}
+}

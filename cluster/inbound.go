@@ -13,8 +13,9 @@ import (
 // Reasons of laurel_raft_refused_total.
 const (
 	reasonTerm          = "term"          // see maxTermStep
-	reasonEntries       = "entries"       // they do not follow on each other
+	reasonEntries       = "entries"       // they do not follow on each other, or are of no known type
 	reasonConfiguration = "configuration" // it cannot be decoded
+	reasonTransfer      = "transfer"      // it is told to stand for election by another than its leader
 )
 
 // inbound takes what other members' Rafts send before this member's Raft does. hashicorp/raft
@@ -64,11 +65,23 @@ func (in *inbound) take(call raft.RPC) {
 		call.Respond(nil, err)
 		return
 	}
-	if request, ok := call.Command.(*raft.InstallSnapshotRequest); ok {
+	switch request := call.Command.(type) {
+	case *raft.InstallSnapshotRequest:
 		in.run(func() { in.snapshots.receive(call, request) })
 		return
+	case *raft.AppendEntriesRequest:
+		boundCommit(request)
 	}
 	in.pass(call)
+}
+
+// boundCommit lets a request commit no more than it proves. Raft commits up to the leader's
+// commit index or the end of its own log, whichever comes first (v1.8.0, appendEntries). But
+// only up to its own last entry does a request prove that the two logs are the same; behind it
+// this member may have entries of an older term, which were never committed.
+func boundCommit(request *raft.AppendEntriesRequest) {
+	proven := request.PrevLogEntry + uint64(len(request.Entries))
+	request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
 }
 
 // pass gives a call to Raft's main goroutine.
@@ -100,8 +113,16 @@ func (in *inbound) check(command any) error {
 	if err := in.believe(termOf(command)); err != nil {
 		return err
 	}
+	if err := checkTerms(command); err != nil {
+		return in.refusals.note(reasonTerm, err)
+	}
 	if err := checkEntries(command); err != nil {
 		return in.refusals.note(reasonEntries, err)
+	}
+	if request, ok := command.(*raft.TimeoutNowRequest); ok {
+		if err := in.checkTransfer(request); err != nil {
+			return in.refusals.note(reasonTransfer, err)
+		}
 	}
 	if err := checkConfigurations(command); err != nil {
 		return in.refusals.note(reasonConfiguration, err)
@@ -119,8 +140,49 @@ func (in *inbound) believe(term uint64) error {
 	return nil
 }
 
+// checkTransfer returns an error unless the leader that this member follows asks it to take
+// over. Raft looks neither at the sender nor at a term: whoever asked could depose the master,
+// and the election that begins skips the pre-vote.
+func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
+	_, leader, _ := following(in.raft)
+	if leader == "" || leader != raft.ServerID(request.ID) {
+		return fmt.Errorf("%q asks this member to stand for election, and is not the leader that it follows, %q", request.ID, leader)
+	}
+	return nil
+}
+
+// checkTerms returns an error if an entry that a request has or names is of a later term than the
+// request. A voter compares logs by their last terms: whoever had such an entry would win every
+// election.
+func checkTerms(command any) error {
+	term := termOf(command)
+	var last uint64 // the latest term of an entry that may be
+	var of uint64   // that of the last entry
+	switch c := command.(type) {
+	case *raft.AppendEntriesRequest:
+		last, of = term, c.PrevLogTerm
+		for _, e := range c.Entries {
+			if e == nil || e.Term < of {
+				return fmt.Errorf("the terms of the entries behind entry %d go down", c.PrevLogEntry)
+			}
+			of = e.Term
+		}
+	case *raft.RequestVoteRequest:
+		last, of = term-1, c.LastLogTerm
+	case *raft.RequestPreVoteRequest:
+		last, of = term-1, c.LastLogTerm
+	case *raft.InstallSnapshotRequest:
+		last, of = term, c.LastLogTerm
+	}
+	if of > last {
+		return fmt.Errorf("a request of the term %d names an entry of the term %d", term, of)
+	}
+	return nil
+}
+
 // checkEntries returns an error if the entries of a request do not follow on the one that it
-// names as the one before them, as all that a leader sends do.
+// names as the one before them, as all that a leader sends do, or are of a type that Raft does
+// not know: it would panic when they are committed.
 func checkEntries(command any) error {
 	request, ok := command.(*raft.AppendEntriesRequest)
 	if !ok {
@@ -129,6 +191,11 @@ func checkEntries(command any) error {
 	for i, e := range request.Entries {
 		if e == nil || e.Index != request.PrevLogEntry+1+uint64(i) {
 			return fmt.Errorf("the entry %d places behind entry %d is another one", i+1, request.PrevLogEntry)
+		}
+		switch e.Type {
+		case raft.LogCommand, raft.LogNoop, raft.LogBarrier, raft.LogConfiguration:
+		default:
+			return fmt.Errorf("entry %d is of the type %d, which is unknown or of an old version of Raft", e.Index, e.Type)
 		}
 	}
 	return nil
@@ -140,13 +207,11 @@ func checkConfigurations(command any) error {
 	switch c := command.(type) {
 	case *raft.AppendEntriesRequest:
 		for _, e := range c.Entries {
-			switch e.Type {
-			case raft.LogConfiguration:
-				if _, err := decodeConfiguration(e.Data); err != nil {
-					return fmt.Errorf("entry %d: %w", e.Index, err)
-				}
-			case raft.LogAddPeerDeprecated, raft.LogRemovePeerDeprecated:
-				return fmt.Errorf("entry %d: a change of members in the form of an old version of Raft", e.Index)
+			if e.Type != raft.LogConfiguration {
+				continue
+			}
+			if _, err := decodeConfiguration(e.Data); err != nil {
+				return fmt.Errorf("entry %d: %w", e.Index, err)
 			}
 		}
 	case *raft.InstallSnapshotRequest:
@@ -179,7 +244,7 @@ type refusals struct {
 }
 
 func newRefusals(m *metrics, log *slog.Logger) *refusals {
-	for _, reason := range []string{reasonTerm, reasonEntries, reasonConfiguration} {
+	for _, reason := range []string{reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer} {
 		m.raftRefused.WithLabelValues(reason) // shown from the beginning
 	}
 	return &refusals{metrics: m, log: log, logged: map[string]time.Time{}}

@@ -20,8 +20,11 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 		return &raft.Log{Index: index, Term: term, Type: kind, Data: []byte(data)}
 	}
 	for what, list := range map[string][]*raft.Log{
-		"a configuration that is none":    {entry(last+1, raft.LogConfiguration, "\xff\xff\xff")},
-		"a change of members of old":      {entry(last+1, raft.LogAddPeerDeprecated, "x")},
+		"a configuration that is none":                    {entry(last+1, raft.LogConfiguration, "\xff\xff\xff")},
+		"a change of members of old":                      {entry(last+1, raft.LogAddPeerDeprecated, "x")},
+		"an entry of an unknown type":                     {entry(last+1, 77, "")},
+		"an entry of a later term":                        {{Index: last + 1, Term: term + 1, Type: raft.LogNoop}},
+		"an entry of an earlier term than the one before": {{Index: last + 1, Term: term - 1, Type: raft.LogNoop}},
 		"no entry":                        {nil},
 		"an entry behind a gap":           {entry(last+2, raft.LogNoop, "")},
 		"two entries of the same index":   {entry(last+1, raft.LogNoop, ""), entry(last+1, raft.LogNoop, "")},
@@ -50,6 +53,30 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 			t.Errorf("a snapshot with %s was taken", what)
 		}
 	}
+	if err := liar.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: term + 1, LastLogIndex: last, LastLogTerm: term + 1,
+		LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
+		t.Error("a request for a vote was answered whose log ends in its own term")
+	}
 	mustPost(t, n, alerts("bard/a", 1, 3))
 	g.agree(3)
+}
+
+func TestOnlyTheLeaderThatAMemberFollowsMakesItStandForElection(t *testing.T) {
+	g := newGroup(t, 3)
+	liar := newPeer(t, "127.0.0.1:0", "x@x")
+	epoch := g.master().member().Epoch()
+	for _, n := range g.nodes {
+		id := n.member().storage.serverID
+		at := receiver(id, raft.ServerAddress(n.member().Peer()))
+		if err := liar.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: liar.header()}, new(raft.TimeoutNowResponse)); err == nil {
+			t.Errorf("%s stands for election for anybody", n.opts.ID)
+		}
+		if got := metric(t, n, "laurel_raft_refused_total", reasonTransfer); got != 1 {
+			t.Errorf("%s counts %v refusals", n.opts.ID, got)
+		}
+	}
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	if got := g.master().member().Epoch(); got != epoch {
+		t.Errorf("the epoch was %d and is %d", epoch, got)
+	}
 }

@@ -3,6 +3,8 @@ package cluster
 import (
 	"net"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // messageLayer is the stream layer of Raft. On a connection that it accepts a request is read,
@@ -21,6 +23,28 @@ func (l messageLayer) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &messageConn{Conn: c, silence: l.silence}, nil
+}
+
+// Dial connects to another member. What is sent must make progress as well: the transport's own
+// deadline grows with the size of a snapshot.
+func (l messageLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	c, err := l.layer.Dial(to, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return &requestConn{Conn: c, silence: l.silence}, nil
+}
+
+// requestConn is a dialed connection.
+type requestConn struct {
+	net.Conn
+	silence time.Duration
+}
+
+// Write waits for no longer than silence for the other end to take what is written.
+func (c *requestConn) Write(b []byte) (int, error) {
+	c.Conn.SetWriteDeadline(time.Now().Add(c.silence))
+	return c.Conn.Write(b)
 }
 
 // messageConn is an accepted connection. It is read and written by one goroutine at a time.

@@ -50,3 +50,18 @@ func TestAMessageThatHasBegunMustMakeProgress(t *testing.T) {
 		}
 	})
 }
+
+func TestAMessageThatNobodyTakesIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		c := &requestConn{Conn: near, silence: time.Second}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(time.Hour)) // as the transport does for a large snapshot
+		go far.Read(make([]byte, 1))
+		began := time.Now()
+		if _, err := c.Write([]byte{1, 2}); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("it ended after %v with %v", time.Since(began), err)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"time"
@@ -30,6 +31,7 @@ func (l *leadership) update(step func(now time.Duration)) {
 	defer l.mu.Unlock()
 	step(l.of.clock())
 	l.deliver()
+	l.tellWithheld()
 	l.serve()
 	l.moved.tell()
 }
@@ -62,6 +64,9 @@ func (l *leadership) deliverOwn(o cache.Out) {
 	now := l.of.clock()
 	switch {
 	case err != nil:
+		if errors.Is(err, cache.ErrTwoMasters) {
+			l.of.refuseHello(err)
+		}
 		l.master.Lost(o.Member, o.Stream, now) // a later master has spoken
 	case answer != nil:
 		l.master.Receive(o.Member, o.Stream, answer, now)

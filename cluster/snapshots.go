@@ -163,6 +163,9 @@ func (r *snapshotReceiver) spool(one *reception, body io.Reader, request *raft.I
 	if err == nil && spooled.n != request.Size {
 		err = io.ErrUnexpectedEOF
 	}
+	if one.ctx.Err() != nil {
+		return got, errSuperseded
+	}
 	if err != nil {
 		return got, fmt.Errorf("receive it, %d of %d bytes: %w", spooled.n, request.Size, err)
 	}

@@ -53,6 +53,8 @@ const (
 	keepSnapshot = 2
 	termKey      = "CurrentTerm" // hashicorp/raft names it
 	voteTermKey  = "LastVoteTerm"
+	// voteCandidateKey has whom the last vote was for; it is empty while a vote is being stored.
+	voteCandidateKey = "LastVoteCand"
 	// logCache is the number of entries kept in memory for followers that are a little behind. With entries of at most maxEntryBytes it
 	// bounds the memory.
 	logCache = 128

@@ -129,12 +129,13 @@ func (l *leadership) runStream(ctx context.Context, id raft.ServerID) error {
 	}
 }
 
-// serveStream is the frontend's end: it takes in what a master says and answers.
+// serveStream is the frontend's end of a stream: it takes in what the master says, and answers. Nothing is
+// believed before a Hello was taken.
 func (m *Member) serveStream(conn net.Conn) {
 	defer conn.Close()
 	link := m.frontend.Open(false)
 	defer link.Close()
-	epoch := uint64(0)
+	epoch := uint64(0) // of the Hello that was taken
 	r, answers := bufio.NewReaderSize(conn, 16<<10), []byte(nil)
 	for {
 		if r.Buffered() == 0 && len(answers) > 0 {
@@ -149,7 +150,7 @@ func (m *Member) serveStream(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if last, is := parseCommitted(body); is {
+		if last, is := parseCommitted(body); is && epoch != 0 {
 			m.commits.hear(epoch, last)
 			continue
 		}
@@ -157,23 +158,28 @@ func (m *Member) serveStream(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		hello, ok := msg.(*cache.Hello)
-		if ok {
-			epoch = hello.Epoch
-		}
-		if ok && hello.Lease != m.timings().Lease {
-			m.log.Error("the master's --time-scale is not the one here; without the same everywhere this frontend answers nothing by itself", "lease_there", hello.Lease, "lease_here", m.timings().Lease)
-			return
+		hello, begins := msg.(*cache.Hello)
+		if begins {
+			err = m.admitHello(conn, hello)
 		}
 		if push, ok := msg.(*cache.Push); ok && len(push.Records) > 0 && m.Access().Guarded {
 			msg = unvouched(push)
 		}
-		answer, err := link.Receive(msg, m.raft.CurrentTerm())
-		if err != nil {
+		var answer cache.Message
+		if err == nil {
+			answer, err = link.Receive(msg, m.raft.CurrentTerm())
+		}
+		switch {
+		case err != nil && begins:
+			m.refuseHello(err)
+			return
+		case err != nil:
 			if !errors.Is(err, cache.ErrStale) {
 				m.log.Warn("a stream from a master was given up", "error", err)
 			}
 			return
+		case begins:
+			epoch = hello.Epoch
 		}
 		if answer != nil {
 			answers = appendMessage(answers, answer)

@@ -18,7 +18,7 @@ import (
 // the type's fields, and lists as a count and the items. Both ends are of one version: the first frame says which.
 
 const (
-	wireVersion = 2
+	wireVersion = 3
 	// maxFrame bounds a message. A push is the largest: it has a record for each contest that changed while the last was on its way.
 	maxFrame = 64 << 20
 	// frameStep is how much memory a frame takes before that much of it has come.
@@ -53,7 +53,7 @@ func appendMessage(b []byte, m cache.Message) []byte {
 func appendBody(b []byte, m cache.Message) []byte {
 	switch m := m.(type) {
 	case *cache.Hello:
-		return numbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease))
+		return protowire.AppendString(numbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease)), m.Master)
 	case *cache.Beat:
 		return numbers(append(b, kindBeat), m.Round, m.Released)
 	case *cache.Start:
@@ -236,7 +236,7 @@ func (f *frame) message(kind byte) cache.Message {
 		if f.number() != wireVersion {
 			return nil
 		}
-		return &cache.Hello{Epoch: f.number(), Lease: f.duration()}
+		return &cache.Hello{Epoch: f.number(), Lease: f.duration(), Master: string(f.bytes())}
 	case kindBeat:
 		return &cache.Beat{Round: f.number(), Released: f.number()}
 	case kindStart:

@@ -15,7 +15,7 @@ import (
 // messages are one of each kind.
 func messages() []cache.Message {
 	return []cache.Message{
-		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond},
+		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond, Master: "f1@gergovia"},
 		&cache.Beat{Round: 300, Released: 8123},
 		&cache.Start{At: 8124, Released: 8123},
 		&cache.Push{From: 8124, To: 8130, Released: 8124, Stale: []string{"timeline/G/1", "list/G"},
@@ -50,7 +50,7 @@ func TestAMessageIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
-	hello := appendMessage(nil, &cache.Hello{Epoch: 7})
+	hello := appendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
 	other := bytes.Clone(hello)
 	other[2] = wireVersion + 1
 	for name, b := range map[string][]byte{

@@ -11,7 +11,11 @@ import (
 )
 
 // Raft is the machine as hashicorp/raft wants it. Its methods are called by one goroutine of raft, but for Persist.
-type Raft struct{ machine *Machine }
+type Raft struct {
+	machine *Machine
+	// passed is the index of the last entry that raft has passed on. After a restart the machine is ahead of it for a while.
+	passed uint64
+}
 
 // NewRaft makes m raft's. Applying cannot fail and go on: the next entry would be applied to a state that the other frontends do not have. So
 // the first error is given to fatal, once and without waiting, and from then on nothing is applied. The process must end.
@@ -19,7 +23,7 @@ func NewRaft(m *Machine, fatal func(error)) *Raft {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	m.onFail = fatal
-	return &Raft{m}
+	return &Raft{machine: m}
 }
 
 // Outcome is what raft's future answers: the results of each post of the entry, in order. Skipped entries have none.
@@ -39,7 +43,8 @@ func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 			at = append(at, i)
 		}
 	}
-	outcomes, err := r.machine.Apply(entries, logs[len(logs)-1].Index)
+	r.passed = logs[len(logs)-1].Index
+	outcomes, err := r.machine.Apply(entries, r.passed)
 	if err != nil {
 		for i := range answers {
 			answers[i] = err
@@ -52,8 +57,14 @@ func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 	return answers
 }
 
+// errAhead is returned instead of a snapshot that would have entries behind the index that raft gives it.
+var errAhead = errors.New("the state is ahead of what raft has applied since the start; a snapshot is taken later")
+
 // Snapshot takes hold of the state; raft then calls Persist while entries go on being applied.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
+	if r.machine.Applied() > r.passed {
+		return nil, errAhead
+	}
 	s, err := r.machine.Snapshot()
 	if err != nil {
 		return nil, err
@@ -87,8 +98,12 @@ func (p persister) Release() { p.Close() }
 // and nothing is read.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
+	var err error
 	if p := preparedBehind(in); p != nil {
-		return r.machine.Install(p)
+		err = r.machine.Install(p)
+	} else {
+		err = r.machine.Restore(in)
 	}
-	return r.machine.Restore(in)
+	r.passed = r.machine.Applied()
+	return err
 }

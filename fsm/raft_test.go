@@ -202,3 +202,26 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 		t.Errorf("it is not fatal: %v", *fatal)
 	}
 }
+
+// Raft gives a snapshot the index of the last entry that it has passed on. After a restart the
+// machine has later ones.
+func TestNoSnapshotIsTakenOfAStateThatIsAheadOfWhatRaftHasApplied(t *testing.T) {
+	_, m, _ := newRaft(t)
+	entries := []*raft.Log{
+		command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))),
+		command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))),
+	}
+	NewRaft(m, func(error) {}).ApplyBatch(entries)
+	r := NewRaft(m, func(error) {}) // as after a restart
+	r.ApplyBatch(entries[:1])
+	if s, err := r.Snapshot(); err == nil {
+		s.Release()
+		t.Error("a snapshot at entry 1 was taken of a state that has entry 2")
+	}
+	r.ApplyBatch(entries[1:])
+	s, err := r.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Release()
+}

@@ -18,7 +18,9 @@ seen as soon as R rises. (Where a broken rule lets the others answer more, a ste
 
 Raft is abstract: an election takes one step, the winner has all that was committed, its barrier is that same step. Entries that were in the log but not
 committed count as written by the next master. A commit needs a majority that has not voted since. A load may find any committed
-revision not below its floor, so how far a state machine lags needs no variable.
+revision not below its floor, so how far a state machine lags needs no variable. A frontend here may take a Hello before its Raft knows of the term. The code
+takes it only from the member that its Raft follows in that term, so what the code can do is a part of what is searched. Two masters of one term are not
+here: the code refuses the second one.
 
 Time is a tick for all at once; L is 1 or 2 ticks and any number of steps fit between two. Drift is not here: with clocks off by at most rho, and both
 sides shortening by rho, a lease ends at its holder no later than in the master's count, and the holder may stop reading earlier here as well.

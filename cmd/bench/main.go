@@ -1,5 +1,5 @@
 // Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through three members of etcd: writes (posts, stream, memory,
-// pushcost), reads (fresh, reads, spectators), watching (watchers), and writes and reads while members are killed, paused and handed over (failover, handover, hang).
+// pushcost), reads (fresh, reads, spectators), watching (watchers), and writes and reads while members are killed, paused and handed over (failover, handover, hang, flap).
 // It is a module of its own, so that the client of etcd stays out of Laurel's. It runs on Linux:
 //
 //	go run -C cmd/bench . posts
@@ -84,7 +84,7 @@ func command() *cobra.Command {
 	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_GAMES"), "the folder that has marathon/events.ndjson.gz (also LAUREL_GAMES; left out: ../shared/data beside the repository)")
 	root.AddCommand(posts, stream, memory, all, bareCommand(), hubCommand())
 	root.AddCommand(readCommands(o)...)
-	root.AddCommand(trustCommand(o), overloadCommand(o), boardsCommand(o))
+	root.AddCommand(trustCommand(o), overloadCommand(o), boardsCommand(o), flapCommand(o))
 	return root
 }
 

@@ -66,6 +66,7 @@ func again(t *testing.T) error {
 type network struct {
 	t     testing.TB
 	sites []*exec.Cmd // processes that do nothing but hold a namespace
+	lines [][]*line   // from and to each place, for the slow links; nil before lay
 }
 
 const bridge = "laurel0"
@@ -144,10 +145,22 @@ func (w *network) enter(at *exec.Cmd) []string {
 }
 
 // cut loses all packets from one place to another, in silence: they go to an address that nobody has.
-func (w *network) cut(from, to int) { w.neighbour(from, to, nobody) }
+func (w *network) cut(from, to int) {
+	w.t.Helper()
+	w.neighbour(from, to, nobody)
+	if w.lines != nil {
+		w.lines[from][to].setCut(true)
+	}
+}
 
 // join ends a cut.
-func (w *network) join(from, to int) { w.neighbour(from, to, siteMAC(to)) }
+func (w *network) join(from, to int) {
+	w.t.Helper()
+	w.neighbour(from, to, siteMAC(to))
+	if w.lines != nil {
+		w.lines[from][to].setCut(false)
+	}
+}
 
 // isolate cuts a place off from all others of the first n.
 func (w *network) isolate(i, n int) {
@@ -155,6 +168,15 @@ func (w *network) isolate(i, n int) {
 	for j := range n {
 		w.cut(i, j)
 		w.cut(j, i)
+	}
+}
+
+// reunite ends what isolate began.
+func (w *network) reunite(i, n int) {
+	w.t.Helper()
+	for j := range n {
+		w.join(i, j)
+		w.join(j, i)
 	}
 }
 

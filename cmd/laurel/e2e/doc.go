@@ -8,6 +8,8 @@
 // them is skipped where they are missing. Cuts need a network of the test's own, which root can make, and users where the system lets them
 // (cut_test.go). LAUREL_CI=full makes every such skip a failure.
 //
-// LAUREL_LONG=1 lets the killing go on for minutes, and makes a history a minute long. LAUREL_RUNS says how many histories there are, and
+// A slow link is carried by the test itself, between TUN devices in such networks (link_test.go).
+//
+// LAUREL_LONG=1 lets the killing go on for minutes, and makes a history a minute long, with large snapshots. LAUREL_RUNS says how many histories there are, and
 // LAUREL_SEED which seed is the first; each logs a line for the table in docs.
 package e2e

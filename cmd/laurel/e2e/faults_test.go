@@ -29,7 +29,8 @@ type nemesis struct {
 	undo    map[kindOfFault]remedy // of what is under way
 	joiner  *frontend              // the fourth, from its start to its end
 	joined  int
-	removed bool // the joiner is to leave
+	removed bool          // the joiner is to leave
+	slowFor time.Duration // how long links were slow, in all
 	asking  sync.WaitGroup
 }
 
@@ -38,6 +39,7 @@ type kindOfFault int
 const (
 	ofProcess kindOfFault = iota
 	ofNetwork
+	ofLink
 	ofMode
 	ofMembers
 	ofMaster
@@ -104,9 +106,10 @@ func (n *nemesis) rage(d time.Duration) {
 
 // strike does the next thing, if nothing of its kind is under way.
 func (n *nemesis) strike() {
-	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(10)]
+	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofLink, ofLink,
+		ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(12)]
 	lasts := n.between(shortest, longest)
-	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil {
+	if _, busy := n.undo[kind]; busy || kind == ofNetwork && n.cuts == nil || kind == ofLink && !n.slows() {
 		return
 	}
 	master, victim := n.master(), n.rand.IntN(members)
@@ -124,6 +127,8 @@ func (n *nemesis) strike() {
 		what, undo = n.process(n.g.frontends[victim], who)
 	case ofNetwork:
 		what, undo = n.cut(victim, who)
+	case ofLink:
+		what, undo = n.slow(victim, who)
 	case ofMode:
 		what, undo = "pull", func() { n.mode(score.Push, patient) }
 		n.mode(score.Pull, once)
@@ -211,6 +216,30 @@ func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 		for _, w := range ways {
 			n.cuts.join(w.from, w.to)
 		}
+	}
+}
+
+// slows reports whether links can be slow.
+func (n *nemesis) slows() bool { return n.cuts != nil && n.cuts.lines != nil }
+
+// How slow a slow link is: from a bad mobile connection to a bad office. A large snapshot takes
+// longer than any link is slow, so that it is under way at both paces.
+const (
+	leastRate = 100 << 10 // bytes per second
+	mostRate  = 4 << 20
+	leastLag  = time.Millisecond
+	mostLag   = 40 * time.Millisecond
+)
+
+// slow limits the link between a frontend and another.
+func (n *nemesis) slow(victim int, who string) (what string, undo func()) {
+	other := (victim + 1 + n.rand.IntN(members-1)) % members
+	rate := float64(leastRate + n.rand.IntN(mostRate-leastRate))
+	n.cuts.slow(victim, other, rate, n.between(leastLag, mostLag))
+	began := time.Now()
+	return "slow link of " + who, func() {
+		n.cuts.fast(victim, other)
+		n.slowFor += time.Since(began)
 	}
 }
 

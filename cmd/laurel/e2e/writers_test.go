@@ -88,8 +88,8 @@ func setUp(t testing.TB, f *frontend, h *history) {
 	t.Helper()
 	event := func(thing string, v verb, id, kind, contest, data string) {
 		call := h.now()
-		p := apply(t, f, fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data))
-		h.acked(call, request{thing: thing, verb: v, event: id, how: "setup"}, p.Revision)
+		p := f.applyAgain(t, fmt.Sprintf(`{"id":%q,"type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data))
+		h.acked(call, request{thing: thing, verb: v, event: id, how: "setup"}, p.Results[0].Revision)
 	}
 	for i := range meets {
 		for j := range contestsOfMeet {
