@@ -57,7 +57,7 @@ func TestPowerLoss(t *testing.T) {
 	if dir == "" {
 		dir, live = recordPower(t), true
 	}
-	r, err := readPower(dir, live)
+	r, err := readPower(dir)
 	if err != nil {
 		t.Fatalf("read the recording in %s: %v", dir, err)
 	}
@@ -147,7 +147,7 @@ func recordPower(t *testing.T) (dir string) {
 	}
 	for phase := range len(powerKillList) + 1 {
 		args := []string{"-f", "--seccomp-bpf", "-qq", "-xx", "-s", strconv.Itoa(16 << 20), "-e", "signal=none", "-e", "trace=" + tracedCalls,
-			"-o", phaseFile(dir, phase), os.Args[0], "-test.run=^TestPowerLoss$", "-test.timeout=5m"}
+			"-o", phaseFile(dir, phase), os.Args[0], "-test.run=^TestPowerLoss$", "-test.timeout=2m"}
 		run := exec.CommandContext(t.Context(), strace, args...)
 		run.Env = append(os.Environ(), powerDirEnv+"="+members, powerStateEnv+"="+filepath.Join(dir, "state"), powerPhaseEnv+"="+strconv.Itoa(phase), "TMPDIR="+temp, "LAUREL_CI=")
 		out, err := run.CombinedOutput()
@@ -161,13 +161,21 @@ func recordPower(t *testing.T) (dir string) {
 	return dir
 }
 
-// settlePhase completes the recording of a phase that has just ended.
+// settlePhase completes the recording of a phase that has just ended. It must explain every byte
+// of the directories.
 func settlePhase(dir string, phase int) error {
 	r := newPowerRecording(dir)
 	if err := r.readPhases(dir, phase+1); err != nil {
 		return err
 	}
 	lines, err := r.trace.settle()
+	for _, line := range lines {
+		r.disk.last++
+		err = errors.Join(err, r.trace.line(line))
+	}
+	if err == nil {
+		err = r.disk.compare(powerMarks)
+	}
 	if err != nil || len(lines) == 0 {
 		return err
 	}
@@ -219,14 +227,10 @@ func (r *powerRecording) readPhases(dir string, count int) error {
 	return nil
 }
 
-// readPower reads a recording. If its directories are as the last phase has left them, it must
-// explain every byte of them.
-func readPower(dir string, live bool) (*powerRecording, error) {
+// readPower reads a recording.
+func readPower(dir string) (*powerRecording, error) {
 	r := newPowerRecording(dir)
 	err := r.readPhases(dir, len(powerKillList)+1)
-	if err == nil && live {
-		err = r.disk.compare(powerMarks)
-	}
 	r.syncs = map[string][][]int{}
 	seen := map[*powerInode]bool{}
 	var look func(p *powerInode)

@@ -28,7 +28,8 @@ const (
 
 	powerMarks   = "marks"
 	powerSegment = 16 << 10
-	powerEntries = 12 // between snapshots
+	powerPosts   = 500 // at most, by each member, while it waits for a write to end the process in
+	powerEntries = 12  // between snapshots
 )
 
 // powerMark says, within the recording, what a member has begun, or may rely on from then on.
@@ -106,11 +107,12 @@ var powerKillList = []powerKill{
 	{markStored, "wal/*.wal", powerSegment},
 }
 
-// within ends the process in the next write of its kind.
-func (m *marker) within(after, dir string) {
+// within ends the process in the next write of its kind. The write may go to a file that is made
+// only now, or end first: whoever makes it must call the function returned when it has ended.
+func (m *marker) within(after, dir string) (ended func()) {
 	kill := m.kill.Load()
 	if kill == nil || kill.after != after || !m.kill.CompareAndSwap(kill, nil) {
-		return
+		return func() {}
 	}
 	// Reading files that are open already makes no call that is recorded, so it is quick.
 	paths, err := filepath.Glob(filepath.Join(dir, kill.files))
@@ -132,13 +134,15 @@ func (m *marker) within(after, dir string) {
 		return sum
 	}
 	before := sum()
+	die := func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	go func() {
 		for {
 			if sum() != before {
-				syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				die()
 			}
 		}
 	}()
+	return die
 }
 
 // marked is a store that marks what it is asked to do before and after.
@@ -152,10 +156,12 @@ type marked struct {
 func (m *marked) around(before powerMark, after string, f func() error) error {
 	before.Member, before.Call = m.member, m.calls.Add(1)
 	m.mark(before)
-	if after != markRemoved {
-		m.within(after, m.dir)
+	ended := func() {}
+	if after != markRemoved || m.dropsFile(before.To) {
+		ended = m.within(after, m.dir)
 	}
 	err := f()
+	ended()
 	if err == nil {
 		m.mark(powerMark{Kind: after, Member: m.member, Call: before.Call})
 	}
@@ -176,9 +182,6 @@ func (m *marked) StoreLogs(l []*raft.Log) error {
 
 func (m *marked) DeleteRange(from, to uint64) error {
 	p := powerMark{Kind: markRemoving, From: from, To: to}
-	if m.dropsFile(to) {
-		m.within(markRemoved, m.dir)
-	}
 	return m.around(p, markRemoved, func() error { return m.store.DeleteRange(from, to) })
 }
 
@@ -414,7 +417,7 @@ func (r *powerRun) killItself(kill powerKill) {
 	var all sync.WaitGroup
 	for i, n := range r.nodes {
 		all.Go(func() {
-			for seq := uint64(1); ; seq++ {
+			for seq := uint64(1); seq <= powerPosts; seq++ {
 				results, err := n.member().Post(context.Background(), alerts(fmt.Sprintf("bard/killed-%d-%d", r.seq, i), seq, 1))
 				if err == nil {
 					r.acked(results)
@@ -427,4 +430,5 @@ func (r *powerRun) killItself(kill powerKill) {
 		})
 	}
 	all.Wait()
+	syscall.Kill(os.Getpid(), syscall.SIGKILL) // no such write came
 }

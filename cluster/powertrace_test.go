@@ -65,6 +65,9 @@ func (t *powerTrace) read(r io.Reader) error {
 	return nil
 }
 
+// killedResult, or a question mark, is the result of a call within which the process was killed.
+const killedResult = " = -1 (errno "
+
 func (t *powerTrace) line(line string) error {
 	thread, rest, _ := strings.Cut(line, " ")
 	rest = strings.TrimLeft(rest, " ")
@@ -78,7 +81,7 @@ func (t *powerTrace) line(line string) error {
 			return errors.New("a call that did not begin is resumed")
 		}
 		_, tail, _ := strings.Cut(resumed, "resumed>")
-		if strings.HasSuffix(tail, " = ?") { // the process was killed within it
+		if strings.HasSuffix(tail, " = ?") || strings.Contains(tail, killedResult) {
 			return nil
 		}
 		delete(t.begun, thread)
@@ -90,7 +93,7 @@ func (t *powerTrace) line(line string) error {
 	}
 	text, began := strings.CutSuffix(text, " <unfinished ...>")
 	text, killed := strings.CutSuffix(text, " <detached ...>")
-	if body, dead := strings.CutSuffix(text, " = ?"); dead {
+	if body, _, dead := strings.Cut(strings.Replace(text, killedResult, " = ?", 1), " = ?"); dead {
 		text, killed = strings.TrimSuffix(strings.TrimRight(body, " "), ")"), true
 	}
 	if began || killed {
