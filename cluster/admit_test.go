@@ -61,7 +61,7 @@ func lie(h *cache.Hello) (frames []byte) {
 	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
 		frames = appendMessage(frames, m)
 	}
-	return appendCommitted(frames, math.MaxUint64)
+	return appendCommitted(frames, committed{math.MaxUint64, math.MaxUint64})
 }
 
 // showsWhatIsAcked checks that a frontend answers from memory what was acked last.
@@ -121,14 +121,14 @@ func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
 	for name, frames := range map[string][]byte{
 		"a stream that is refused":          lie(liar),
 		"a stream without a hello":          lie(liar)[len(appendMessage(nil, liar)):],
-		"a hint before the master's hello":  appendMessage(appendCommitted(nil, 1<<40), master),
+		"a hint before the master's hello":  appendMessage(appendCommitted(nil, committed{1 << 40, 1}), master),
 		"a grant before the master's hello": appendMessage(appendMessage(nil, &cache.Grant{}), master),
 	} {
 		if answers := (stranger{t, to, nil}).says(frames); len(answers) > 0 {
 			t.Errorf("%s: %+v", name, answers[0])
 		}
-		if epoch, index := to.member().commits.newest(); index >= 1<<40 {
-			t.Errorf("%s: it believes in entry %d of epoch %d", name, index, epoch)
+		if epoch, last := to.member().commits.newest(); last.index >= 1<<40 {
+			t.Errorf("%s: it believes in entry %d of epoch %d", name, last.index, epoch)
 		}
 	}
 	showsWhatIsAcked(t, g, to, 2)

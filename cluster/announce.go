@@ -16,25 +16,34 @@ import (
 	"laurel/score"
 )
 
-const announcePause = 300 * time.Millisecond
+const (
+	announcePause = 300 * time.Millisecond
+	refusedPause  = 5 * time.Second // after a refusal for good
+)
 
 // announce asks for a place in the group whenever this member does not have it: at its present peer address, and with a vote if it is to
 // have one. A change of the master may undo what was not committed yet, so it never ends. A refusal that asking again cannot change ends
-// the member.
+// a member that has never been in the group. One that has does not take that from whoever answers it; see learnRemoval.
 func (m *Member) announce() {
 	me := score.NewMember{ID: m.opts.ID, Peer: m.opts.Peer, URL: m.opts.URL, Voter: !m.opts.Nonvoter, Instance: m.storage.Instance}
 	said := ""
 	for {
+		pause := announcePause
 		if !m.placed() {
 			err := m.askForPlace(me)
 			switch {
 			case err == nil:
 				m.neighbour.askNow()
-			case final(err):
-				// If it was removed, a master says so.
-				m.neighbour.askAll()
+			case final(err) && !m.storage.joined.Load():
 				m.end(fmt.Errorf("the group does not take this frontend in: %w", err))
 				return
+			case final(err):
+				m.neighbour.askNow() // if it was removed, the voters say so
+				pause = refusedPause
+				if err.Error() != said {
+					said = err.Error()
+					m.log.Warn("the group does not take this frontend in, which was a member of it; it goes on asking", "error", err)
+				}
 			case err.Error() != said:
 				said = err.Error()
 				m.log.Info("waiting for the group to take this frontend in", "error", err)
@@ -43,7 +52,7 @@ func (m *Member) announce() {
 		select {
 		case <-m.ctx.Done():
 			return
-		case <-time.After(m.scaled(announcePause)):
+		case <-time.After(m.scaled(pause)):
 		}
 	}
 }

@@ -17,6 +17,9 @@
 //	forward.go     letting the master answer an HTTP request
 //	membership.go  join and leave
 //	transfer.go    making another member the master
-//	announce.go    a member that makes itself known, and learns of its removal
+//	announce.go    a member that makes itself known
+//	roster.go      the newest committed configuration
+//	removal.go     who is believed that says that this member was removed
+//	contradiction.go  a data directory that the member must not go on with
 //	neighbours.go  what the members know of each other
 package cluster

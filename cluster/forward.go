@@ -205,14 +205,11 @@ func (m *Member) callPeer(ctx context.Context, addr, method, path string, body i
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		if said := resp.Header.Get(removedHeader); said != "" {
-			m.toldRemoved(said, addr)
-		}
 		p := new(score.Problem)
 		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), p); err != nil || p.Code == "" {
-			return fmt.Errorf("the member at %s answered %s", addr, resp.Status)
+			return readRemoved(resp.Header, fmt.Errorf("the member at %s answered %s", addr, resp.Status))
 		}
-		return p
+		return readRemoved(resp.Header, p)
 	}
 	if into == nil {
 		_, err = io.Copy(io.Discard, resp.Body)

@@ -57,6 +57,7 @@ type node struct {
 	server   *httptest.Server
 	registry *prometheus.Registry // of the member that was started last
 	current  atomic.Pointer[Member]
+	liar     *liar // answers the other members in the node's place, if it is set before the start
 }
 
 func newNode(t *testing.T, id string, change ...func(*Options)) *node {
@@ -117,7 +118,11 @@ func (n *node) start() *Member {
 		return err
 	})
 	n.opts.Peer = m.Peer()
-	m.ServeForwarded(n.handler(false), nil)
+	if n.liar != nil {
+		m.port.serve(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
+	} else {
+		m.ServeForwarded(n.handler(false), nil)
+	}
 	n.current.Store(m)
 	return m
 }

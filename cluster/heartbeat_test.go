@@ -54,7 +54,7 @@ func (f *peer) header() raft.RPCHeader {
 func (f *peer) beat(t *testing.T, m *Member, term uint64) (answer raft.AppendEntriesResponse) {
 	t.Helper()
 	to := m.storage.serverID
-	request := &raft.AppendEntriesRequest{RPCHeader: f.header(), Term: term, Leader: []byte(f.addr)}
+	request := &raft.AppendEntriesRequest{RPCHeader: f.header(), Term: term}
 	if err := f.over.AppendEntries(to, receiver(to, raft.ServerAddress(m.Peer())), request, &answer); err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,7 @@ func (h *history) mayRemove(from, to, last uint64) error {
 	}
 	h.noteApplied()
 	h.mu.RLock()
-	r := removal{from: from, to: to, first: first, last: last, applied: h.applied}
+	r := truncation{from: from, to: to, first: first, last: last, applied: h.applied}
 	r.snapshot.index, r.snapshot.term = h.newest.Index, h.newest.Term
 	h.mu.RUnlock()
 	var e raft.Log

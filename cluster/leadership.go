@@ -155,7 +155,6 @@ func (l *leadership) serve() {
 	m.metrics.epochs.Inc()
 	m.log.Info("this frontend is the master", "epoch", l.epoch, "revision", m.machine.Revision())
 	m.masters.tell()
-	go m.joined() // it writes to the disk
 }
 
 // committed notes that the latest configuration is committed.

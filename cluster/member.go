@@ -105,6 +105,7 @@ type Member struct {
 	lead      atomic.Pointer[leadership] // since that serves
 	masters   *masterWatch
 	neighbour *neighbours
+	roster    *roster
 	changing  turn // one change of the membership at a time
 
 	ctx     context.Context // ends with Close
@@ -244,7 +245,12 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
-	r, err := raft.NewRaft(config, fsm.NewRaft(m.machine, m.fail), s.history, s.stable, s.snapshots, over)
+	m.roster = &roster{self: config.LocalID, note: m.joined}
+	if err := m.roster.takeNewest(s.snapshots); err != nil {
+		return nil, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+	}
+	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.snapshots}
+	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, over)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
@@ -316,9 +322,9 @@ func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 // fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
 func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
 
-// joined notes that this member is in its group.
-func (m *Member) joined() {
-	if err := m.storage.markJoined(); err != nil {
+// joined notes that this member is in the committed configuration of the entry at index.
+func (m *Member) joined(index uint64) {
+	if err := m.storage.markJoined(index); err != nil {
 		m.fail(err)
 	}
 }
@@ -361,7 +367,7 @@ func (m *Member) release() error {
 	}
 	m.running.Wait()
 	if m.machine != nil {
-		errs = append(errs, m.machine.Close())
+		errs = append(errs, m.closeMachine())
 	}
 	if m.storage != nil {
 		errs = append(errs, m.storage.Close())

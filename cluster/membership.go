@@ -303,7 +303,8 @@ func dialFailed(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// statusOf asks the frontend at a peer address who it is and how far it has come.
+// statusOf asks the frontend at a peer address who it is and how far it has come. With an error the status is empty, but that
+// of a *removedAnswer has Member and Roster.
 func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
 	defer cancel()
@@ -318,12 +319,17 @@ func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) 
 		}
 	}})
 	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.storage.serverID)), nil, &s)
+	var removed *removedAnswer
 	switch {
+	case errors.As(err, &removed):
+		// It says no more to one that was removed; who it is its certificate says.
+		s = peerStatus{Member: by, Roster: &listing{Index: removed.index}}
 	case err != nil:
+		s = peerStatus{}
 	case s.Member == "":
-		err = fmt.Errorf("it does not say who it is")
+		s, err = peerStatus{}, fmt.Errorf("it does not say who it is")
 	case m.opts.Identity != nil && s.Member != by:
-		err = fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
+		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
 }

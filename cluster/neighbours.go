@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -39,6 +38,8 @@ type peerStatus struct {
 	Keys     []string `json:"keys,omitzero"`
 	// Asker is the place of the member that asks; only a master says it.
 	Asker *place `json:"asker,omitzero"`
+	// Roster says whether the member that asks is in the group; see learnRemoval.
+	Roster *listing `json:"roster,omitzero"`
 }
 
 // place is what a member has in the group's committed configuration: nothing, before it has joined and after it was removed.
@@ -65,8 +66,12 @@ func (m *Member) status(from string) peerStatus {
 	}
 	lead := m.leads()
 	s.Leads = lead != nil
-	if lead != nil && from != "" {
-		s.Asker = m.placeOf(lead, raft.ServerID(from))
+	if from != "" {
+		l := m.listing(raft.ServerID(from))
+		s.Roster = &l
+		if lead != nil {
+			s.Asker = m.placeOf(lead, raft.ServerID(from))
+		}
 	}
 	return s
 }
@@ -94,11 +99,14 @@ func (m *Member) servers() []raft.Server {
 
 // neighbours keeps what the other members last said.
 type neighbours struct {
-	member *Member
-	ask    chan struct{}
-	mu     sync.Mutex
-	heard  map[raft.ServerID]heard
-	place  *place // this member's own, as a master last said; nil if none has
+	member  *Member
+	ask     chan struct{}
+	mu      sync.Mutex
+	heard   map[raft.ServerID]heard
+	place   *place // this member's own, as a master last said; nil if none has
+	absent  map[raft.ServerID]absence
+	over    sync.Once       // see wasRemoved
+	doubted []raft.ServerID // see doubt
 }
 
 type heard struct {
@@ -107,7 +115,7 @@ type heard struct {
 }
 
 func newNeighbours(m *Member) *neighbours {
-	return &neighbours{member: m, ask: make(chan struct{}, 1), heard: map[raft.ServerID]heard{}}
+	return &neighbours{member: m, ask: make(chan struct{}, 1), heard: map[raft.ServerID]heard{}, absent: map[raft.ServerID]absence{}}
 }
 
 func (n *neighbours) askNow() {
@@ -142,37 +150,31 @@ func (n *neighbours) askAll() {
 		}
 		asked.Go(func() {
 			status, err := m.statusOf(ctx, string(s.Address))
-			if err != nil || status.Member != s.ID {
+			if status.Member != s.ID {
+				return
+			}
+			n.notes(s.ID, status.Roster)
+			if err != nil {
 				return
 			}
 			n.mu.Lock()
 			n.heard[s.ID] = heard{status, time.Now()}
 			n.mu.Unlock()
 			if status.Leads && status.Asker != nil && status.Term >= m.raft.CurrentTerm() {
-				n.learnPlace(*status.Asker, memberID(s.ID))
+				n.learnPlace(*status.Asker)
 			}
 		})
 	}
 	asked.Wait()
+	m.learnRemoval()
 }
 
-func (n *neighbours) learnPlace(p place, master string) {
+// learnPlace keeps a master's word for this member's place. It only makes this member ask for
+// another one; see announce.
+func (n *neighbours) learnPlace(p place) {
 	n.mu.Lock()
 	n.place = &p
 	n.mu.Unlock()
-	switch {
-	case p != (place{}):
-		n.member.joined()
-	case n.member.storage.joined.Load():
-		n.member.wasRemoved(master)
-	}
-}
-
-// toldRemoved takes in that the master at addr says that this member was removed. Where it cannot show its certificate that is all it is told.
-func (m *Member) toldRemoved(epoch, addr string) {
-	if n, err := strconv.ParseUint(epoch, 10, 64); err == nil && n >= m.raft.CurrentTerm() && m.opts.Identity != nil {
-		m.neighbour.learnPlace(place{}, addr)
-	}
 }
 
 // ownPlace is nil if no master has said it yet.
@@ -180,15 +182,6 @@ func (n *neighbours) ownPlace() *place {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.place
-}
-
-// wasRemoved stops this member: it is in the group no more.
-func (m *Member) wasRemoved(master string) {
-	m.log.Error("this frontend was removed from its group and stops", "master", master)
-	if err := m.storage.markRemoved(); err != nil {
-		m.log.Warn("could not note the removal in the data directory", "error", err)
-	}
-	m.end(ErrRemoved)
 }
 
 func (n *neighbours) last(id raft.ServerID) (heard, bool) {

@@ -2,56 +2,196 @@ package cluster
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/score"
 )
 
-// removal is what Raft asks its log to remove, and what must not go with it. Raft removes
-// entries for three reasons: they are the end of the log, and the master has others in their
-// place; a snapshot of this member has them; a snapshot of the master takes the place of all.
-// None of them may remove an entry that was applied and is in no snapshot.
-type removal struct {
-	from, to    uint64
-	first, last uint64 // of the log
-	applied     uint64 // index of the last entry ever applied here
-	// snapshot is the last entry of the newest snapshot, and inLog reports whether the log has
-	// that very entry.
-	snapshot struct{ index, term uint64 }
-	inLog    bool
+// A member that was removed must stop, and must not start again with its data. A member that was
+// not must not be talked into it, because the removal is noted in its directory for good. So a
+// member believes that it was removed in two cases only:
+//
+//   - Its own log says so: a committed entry took it out of the configuration, no later one put
+//     it back, and no master counts on it any more.
+//   - A majority of the other voters of its own latest configuration say so: their committed
+//     configurations lack it, at an index behind the last one that had it.
+//
+// The master stops replicating to a member when it appends the entry that removes it, so most
+// removed members have to ask. Each member asks the others for their status all the time, and
+// counts the answers by the server id that the certificate proves. Where members do not
+// authenticate each other, it is the id that they claim.
+//
+// With two other voters or more, no single member can bring a removal about by a lie. With one
+// other voter, in a group of two, its word decides: it would be the majority of what is left. A
+// member that leads believes nobody. A member that slept while most voters of its configuration
+// were replaced is told by too few. It gets no vote and no lease, and logs what it hears.
+
+// listing is what a member's committed configuration says of the member that asks.
+type listing struct {
+	Index  uint64 `json:"index"`  // of the configuration
+	Listed bool   `json:"listed"` // the asker is in it, or in a later one that is not committed yet
 }
 
-// check returns an error if the removal contradicts what this member has told others.
-func (r removal) check() error {
-	applied := min(r.to, r.applied)
+func (m *Member) listing(id raft.ServerID) listing {
+	index, in := m.roster.lists(id)
+	if !in {
+		// A voter that has just started may not have applied all that is committed. But the entry
+		// that took a member in is in the logs of a majority.
+		in = slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return s.ID == id })
+	}
+	return listing{index, in}
+}
+
+// absence is a member's word that this one is not in the group.
+type absence struct {
+	index uint64
+	at    time.Time
+}
+
+// notes keeps what a member has said of this one's place.
+func (n *neighbours) notes(by raft.ServerID, l *listing) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	switch {
-	case r.from > r.first && r.to < r.last:
-		return fmt.Errorf("entries %d to %d are to be removed from the middle of the log, which has %d to %d", r.from, r.to, r.first, r.last)
-	case r.from > r.first && applied >= r.from:
-		return fmt.Errorf("entries %d to %d are to be removed from the end of the log, but those up to %d are applied", r.from, r.to, applied)
-	case r.from <= r.first && applied >= r.from && r.snapshot.index < applied:
-		return fmt.Errorf("entries %d to %d are to be removed from the log, but those up to %d are applied and the newest snapshot ends at %d",
-			r.from, r.to, applied, r.snapshot.index)
-	case r.from <= r.first && r.to >= r.last && r.inLog && r.snapshot.index < r.last:
-		return fmt.Errorf("entries %d to %d are to be removed for a snapshot that ends at entry %d, but the log goes on behind that very entry",
-			r.from, r.to, r.snapshot.index)
+	case l == nil:
+	case l.Listed:
+		delete(n.absent, by)
+	default:
+		n.absent[by] = absence{l.Index, time.Now()}
 	}
-	return nil
 }
 
-// monotonicTerms are the numbers of Raft's stable store that never go down: what a member has
-// promised with a higher one it must not forget.
-var monotonicTerms = map[string]string{termKey: "term", voteTermKey: "term of its last vote"}
+// absences returns the indexes of the configurations that lack this member, by whose they are, as
+// far as that was said a moment ago.
+func (n *neighbours) absences() map[raft.ServerID]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	said := map[raft.ServerID]uint64{}
+	for by, a := range n.absent {
+		if time.Since(a.at) < n.member.scaled(silence) {
+			said[by] = a.index
+		}
+	}
+	return said
+}
 
-// checkStable returns an error if value is lower than what store has under a key that must not
-// go down. hashicorp/raft writes them from more than one goroutine (hashicorp/raft#695).
-func checkStable(store raft.StableStore, key []byte, value uint64) error {
-	what, monotonic := monotonicTerms[string(key)]
-	if !monotonic {
-		return nil
+// verdict is what the answers of the voters say together.
+type verdict struct {
+	by      []raft.ServerID // the voters that say that the member was removed, in order
+	asked   int             // the other voters of its configuration
+	removed bool
+}
+
+// judge counts the voters of servers, but for self, whose committed configurations lack self at an
+// index higher than joined, at which self was last known to be in one.
+func judge(servers []raft.Server, self raft.ServerID, joined uint64, said map[raft.ServerID]uint64) verdict {
+	var v verdict
+	for _, s := range servers {
+		if s.ID == self || s.Suffrage != raft.Voter {
+			continue
+		}
+		v.asked++
+		if index, says := said[s.ID]; says && index > joined {
+			v.by = append(v.by, s.ID)
+		}
 	}
-	before, err := store.GetUint64(key)
-	if err != nil || before <= value { // there is none yet, or the write will fail likewise
-		return nil
+	slices.Sort(v.by)
+	v.removed = len(v.by)*2 > v.asked
+	return v
+}
+
+// learnRemoval ends this member if it was removed from its group.
+func (m *Member) learnRemoval() {
+	if m.raft.State() == raft.Leader || !m.storage.joined.Load() {
+		return
 	}
-	return fmt.Errorf("raft is to store %d as its %s, but that is %d already", value, what, before)
+	servers, self := m.servers(), m.storage.serverID
+	in := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == self })
+	if index := m.roster.leftAt(); index > 0 && !in {
+		// While a master sends entries, one that takes this member in again may follow.
+		if master, _ := m.raft.LeaderWithID(); master == "" {
+			m.wasRemoved(fmt.Sprintf("entry %d of its log", index))
+			return
+		}
+	}
+	said := m.neighbour.absences()
+	v := judge(servers, self, m.storage.joinedAt.Load(), said)
+	var words []string
+	for _, id := range v.by {
+		words = append(words, fmt.Sprintf("%s (configuration of entry %d)", memberID(id), said[id]))
+	}
+	if v.removed {
+		m.wasRemoved(strings.Join(words, ", "))
+		return
+	}
+	m.neighbour.doubt(v, strings.Join(words, ", "))
+}
+
+// doubt logs that some voters say that this member was removed, and too few to believe it. It
+// logs that again only when they are others.
+func (n *neighbours) doubt(v verdict, words string) {
+	if len(v.by) == 0 {
+		return
+	}
+	n.mu.Lock()
+	same := slices.Equal(n.doubted, v.by)
+	n.doubted = v.by
+	n.mu.Unlock()
+	if same {
+		return
+	}
+	n.member.log.Warn("some voters say that this frontend was removed, too few to believe it; if an operator removed it, stop it and delete its data directory",
+		"by", words, "say", len(v.by), "want", v.asked/2+1, "voters", v.asked)
+}
+
+// wasRemoved ends this member and notes in its directory who said that it was removed. It may be
+// called again.
+func (m *Member) wasRemoved(by string) { m.neighbour.over.Do(func() { m.stopRemoved(by) }) }
+
+func (m *Member) stopRemoved(by string) {
+	m.log.Error("this frontend was removed from its group and stops", "by", by)
+	if err := m.storage.markRemoved(by); err != nil {
+		m.log.Warn("could not note the removal in the data directory", "error", err)
+	}
+	m.end(ErrRemoved)
+}
+
+// removedHeader is on the answer to a member that was removed, whose certificate opens nothing
+// else: the index of the committed configuration that lacks it.
+const removedHeader = "Laurel-Removed"
+
+// removedAnswer is the error of a call that was answered with removedHeader.
+type removedAnswer struct {
+	index uint64
+	err   error
+}
+
+func (e *removedAnswer) Error() string { return e.err.Error() }
+func (e *removedAnswer) Unwrap() error { return e.err }
+
+// readRemoved returns err, which an answer stands for, together with what its removedHeader says.
+func readRemoved(h http.Header, err error) error {
+	if index, bad := strconv.ParseUint(h.Get(removedHeader), 10, 64); bad == nil {
+		return &removedAnswer{index, err}
+	}
+	return err
+}
+
+// tellRemoved answers a member that was removed. What it says is this member's own committed
+// configuration, so every voter can say it.
+func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request, peer raft.ServerID) {
+	w.Header().Set("Connection", "close")
+	l := m.listing(peer)
+	if l.Listed {
+		m.writePeerProblem(w, r, notMaster()) // the removal is not committed yet
+		return
+	}
+	w.Header().Set(removedHeader, strconv.FormatUint(l.Index, 10))
+	m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(peer)))
 }

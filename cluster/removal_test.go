@@ -1,71 +1,424 @@
 package cluster
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
+
+	"laurel/score"
 )
 
-func TestNoEntryThatWasAppliedIsRemovedFromTheLogUnlessASnapshotHasIt(t *testing.T) {
-	for _, c := range []struct {
-		what               string
-		from, to           uint64
-		applied            uint64
-		snapshot, ofTerm   uint64
-		inLog, contradicts bool
-	}{
-		{what: "the end, which another master has otherwise", from: 15, to: 20, applied: 14},
-		{what: "the end, applied", from: 15, to: 20, applied: 15, contradicts: true},
-		{what: "the end, applied, with a snapshot of it", from: 15, to: 20, applied: 17, snapshot: 17, contradicts: true},
-		{what: "the beginning, with a snapshot", from: 10, to: 14, applied: 20, snapshot: 14},
-		{what: "the beginning, without a snapshot", from: 10, to: 14, applied: 20, contradicts: true},
-		{what: "the beginning, with a snapshot of less", from: 10, to: 14, applied: 20, snapshot: 13, contradicts: true},
-		{what: "the beginning, not applied", from: 10, to: 14, applied: 9},
-		{what: "all, for a snapshot of the master", from: 10, to: 20, applied: 12, snapshot: 30},
-		{what: "all, for a snapshot that another history led to", from: 10, to: 20, applied: 12, snapshot: 15},
-		{what: "all, for a snapshot of less than is applied", from: 10, to: 20, applied: 20, snapshot: 15, contradicts: true},
-		{what: "all, for a snapshot whose last entry the log has", from: 10, to: 20, applied: 15, snapshot: 15, inLog: true, contradicts: true},
-		{what: "all, for a snapshot that ends where the log does", from: 10, to: 20, applied: 20, snapshot: 20, inLog: true},
-		{what: "all, of which nothing was applied, for another master's entries", from: 10, to: 20, applied: 9},
-		{what: "the middle", from: 12, to: 14, contradicts: true},
-	} {
-		r := removal{from: c.from, to: c.to, first: 10, last: 20, applied: c.applied, inLog: c.inLog}
-		r.snapshot.index = c.snapshot
-		if err := r.check(); (err != nil) != c.contradicts {
-			t.Errorf("%s: %v; want refused %v", c.what, err, c.contradicts)
+// liar answers the calls of the other members with what says that they were removed.
+type liar struct {
+	lies     atomic.Bool // else it is honest
+	byHeader bool        // says it as one says it to a member whose certificate is refused
+	mu       sync.Mutex
+	told     map[string]int // how often, by server id
+}
+
+func (l *liar) over(m *Member, honest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !l.lies.Load() {
+			honest.ServeHTTP(w, r)
+			return
+		}
+		if from := r.FormValue("from"); from != "" {
+			l.mu.Lock()
+			l.told[from]++
+			l.mu.Unlock()
+		}
+		if l.byHeader {
+			w.Header().Set(removedHeader, fmt.Sprint(uint64(math.MaxUint64)))
+			m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "you were removed from the group"))
+			return
+		}
+		if r.URL.Path != "/peer/v1/status" {
+			m.writePeerProblem(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
+			return
+		}
+		s := m.status("")
+		s.Leads, s.Term, s.Asker, s.Master = true, math.MaxUint64, &place{}, m.opts.Peer
+		s.Roster = &listing{Index: math.MaxUint64}
+		json.MarshalWrite(w, s)
+	})
+}
+
+// liesTo waits until the liar has told each of the nodes often that it was removed.
+func (l *liar) liesTo(t *testing.T, nodes []*node) {
+	t.Helper()
+	l.lies.Store(true)
+	for _, n := range nodes {
+		id := string(n.member().storage.serverID)
+		eventually(t, n.opts.ID+" hears the lie", func() error {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.told[id] < 8 {
+				return fmt.Errorf("it heard it %d times", l.told[id])
+			}
+			return nil
+		})
+	}
+}
+
+// staysIn checks that the node goes on, is not marked as removed, and takes a post.
+func staysIn(t *testing.T, n *node, source string) {
+	t.Helper()
+	goesOn(t, n)
+	if _, err := os.Stat(filepath.Join(n.opts.Dir, removedFile)); err == nil {
+		t.Errorf("%s is marked as removed", n.opts.ID)
+	}
+	mustPost(t, n, alerts(source, 1, 1))
+}
+
+// kindOfGroup makes a group, and more nodes for it, where members authenticate each other, or not.
+type kindOfGroup struct {
+	name   string
+	secure bool
+}
+
+var kindsOfGroup = []kindOfGroup{{"insecure", false}, {"secure", true}}
+
+// make makes a group of size voters that is not started. add makes the next node.
+func (k kindOfGroup) make(t *testing.T, size int) (g *group, add func(...func(*Options)) *node) {
+	g = &group{t: t}
+	add = g.add
+	if k.secure {
+		s := &secureGroup{group: g}
+		add = s.addSecure
+	}
+	for range size {
+		add()
+	}
+	return g, add
+}
+
+func (g *group) start() {
+	g.t.Helper()
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+}
+
+func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
+	for _, kind := range kindsOfGroup {
+		for _, voter := range []bool{true, false} {
+			for _, byHeader := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/voter %t/by header %t", kind.name, voter, byHeader), func(t *testing.T) {
+					size := 2
+					if !voter {
+						size = 3
+					}
+					g, add := kind.make(t, size)
+					n := add(func(o *Options) { o.Nonvoter = !voter })
+					n.liar = &liar{byHeader: byHeader, told: map[string]int{}}
+					g.start()
+					honest := g.others(n)
+					n.liar.liesTo(t, honest)
+					n.stop()
+					for i, h := range honest {
+						staysIn(t, h, fmt.Sprintf("bard/%d", i))
+					}
+				})
+			}
 		}
 	}
 }
 
-func TestAMemberEndsRatherThanDropsTheEndOfTheLogThatItHasApplied(t *testing.T) {
-	g := newGroup(t, 3)
-	mustPost(t, g.master(), alerts("bard/a", 1, 3))
-	g.agree(3)
-	n := g.others(g.master())[0]
-	m := n.member()
-	go m.storage.history.DeleteRange(m.machine.Applied(), entries(m)) // it does not return
-	contradicts(t, n)
-	n.start() // nothing was removed
-	g.settle()
-	mustPost(t, n, alerts("bard/a", 4, 1))
-	g.agree(4)
+func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
+	for _, kind := range kindsOfGroup {
+		for _, byHeader := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/by header %t", kind.name, byHeader), func(t *testing.T) {
+				g, add := kind.make(t, 1)
+				g.start()
+				joiner := add(func(o *Options) { o.Nonvoter = true })
+				joiner.opts.Join = []string{"http://127.0.0.1:1"} // the test asks for it
+				joiner.liar = &liar{byHeader: byHeader, told: map[string]int{}}
+				joiner.liar.lies.Store(true)
+				joiner.start()
+				master := g.nodes[0]
+				asks := joiner.asNew()
+				asks.Voter = false
+				err := master.member().Join(context.Background(), asks)
+				if byHeader {
+					refused(t, err, score.NotReady)
+				}
+				joiner.stop()
+				staysIn(t, master, "bard/a")
+			})
+		}
+	}
 }
 
-func TestAMemberEndsRatherThanDropsItsLogForASnapshotOfLess(t *testing.T) {
-	g := newGroup(t, 3)
-	mustPost(t, g.master(), alerts("bard/a", 1, 3))
-	g.agree(3)
+func TestALeaderBelievesNobodyThatItWasRemoved(t *testing.T) {
+	g, _ := kindsOfGroup[0].make(t, 3)
+	for _, n := range g.nodes {
+		n.liar = &liar{told: map[string]int{}}
+	}
+	g.start()
+	master := g.master()
+	for _, n := range g.others(master) {
+		n.liar.liesTo(t, []*node{master})
+	}
+	staysIn(t, master, "bard/a")
+}
+
+func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
+	for _, kind := range kindsOfGroup {
+		for _, size := range []int{2, 3} {
+			for _, asleep := range []bool{false, true} {
+				if asleep && size == 2 {
+					continue // there is no master without the other one
+				}
+				t.Run(fmt.Sprintf("%s/of %d/asleep %t", kind.name, size, asleep), func(t *testing.T) {
+					g, _ := kind.make(t, size)
+					g.start()
+					master := g.master()
+					gone := g.others(master)[0]
+					eventually(t, "it knows that it has joined as a voter", func() error {
+						newest, _ := master.member().roster.lists("")
+						if index, in := gone.member().roster.lists(gone.member().storage.serverID); !in || index < newest {
+							return errors.New("it does not")
+						}
+						return nil
+					})
+					if asleep {
+						gone.stop()
+					}
+					if err := master.member().Leave(context.Background(), gone.opts.ID, true); err != nil {
+						t.Fatal(err)
+					}
+					if asleep {
+						gone.start()
+					}
+					if why := ended(t, gone); why != ErrRemoved {
+						t.Errorf("it ended with %v", why)
+					}
+					mark, err := os.ReadFile(filepath.Join(gone.opts.Dir, removedFile))
+					if err != nil || !strings.Contains(string(mark), "entry ") {
+						t.Errorf("the mark is %q, %v; want the entry that removed it", mark, err)
+					}
+					for range 2 {
+						if _, err := Start(gone.again()); !errors.Is(err, ErrRemoved) {
+							t.Errorf("started again, it got %v", err)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// From its own log alone: the others are gone, and nobody answers.
+func TestAMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
+	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
 	m := n.member()
-	applied := m.machine.Applied()
-	var e raft.Log
-	if err := m.storage.history.GetLog(applied-1, &e); err != nil {
+	self := m.storage.serverID
+	for _, other := range g.others(n) {
+		eventually(t, "it has applied all", func() error {
+			if m.raft.AppliedIndex() < other.member().raft.LastIndex() {
+				return errors.New("it has not")
+			}
+			return nil
+		})
+		other.stop()
+	}
+	var servers []raft.Server
+	for _, s := range m.servers() {
+		if s.ID != self {
+			servers = append(servers, s)
+		}
+	}
+	removal := &raft.Log{Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{Servers: servers})}
+	appendAs(t, m, servers[0], removal)
+	if why := ended(t, n); why != ErrRemoved {
+		t.Errorf("it ended with %v", why)
+	}
+	mark, err := os.ReadFile(filepath.Join(n.opts.Dir, removedFile))
+	if want := fmt.Sprintf("entry %d of its log", removal.Index); err != nil || !strings.Contains(string(mark), want) {
+		t.Errorf("the mark is %q, %v; want %q", mark, err, want)
+	}
+}
+
+// appendAs hands m's Raft a committed entry in the name of the leader of the next term.
+func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
+	t.Helper()
+	eventually(t, "the entry is taken", func() error {
+		var last raft.Log
+		at := m.raft.LastIndex()
+		if err := m.storage.history.GetLog(at, &last); err != nil {
+			return err
+		}
+		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
+		answer := make(chan raft.RPCResponse, 1)
+		m.inbound.calls <- raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
+			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.ID), Addr: m.transport.EncodePeer(leader.ID, leader.Address)},
+			Term:      entry.Term, PrevLogEntry: last.Index, PrevLogTerm: last.Term, Entries: []*raft.Log{entry}, LeaderCommitIndex: entry.Index,
+		}}
+		said := <-answer
+		if a, ok := said.Response.(*raft.AppendEntriesResponse); said.Error != nil || !ok || !a.Success {
+			return fmt.Errorf("it answered %+v, %v", said.Response, said.Error)
+		}
+		return nil
+	})
+}
+
+func TestOnlyAMajorityOfTheOtherVotersIsBelieved(t *testing.T) {
+	server := func(id string, s raft.ServerSuffrage) raft.Server {
+		return raft.Server{ID: raft.ServerID(id), Suffrage: s}
+	}
+	configuration := func(voters string, more ...raft.Server) (list []raft.Server) {
+		for _, id := range strings.Fields(voters) {
+			list = append(list, server(id, raft.Voter))
+		}
+		return append(list, more...)
+	}
+	reader := server("me", raft.Nonvoter)
+	for _, c := range []struct {
+		what    string
+		servers []raft.Server
+		said    map[raft.ServerID]uint64
+		removed bool
+	}{
+		{"nobody is left", configuration("me"), map[raft.ServerID]uint64{"x": 9}, false},
+		{"there is no configuration", nil, map[raft.ServerID]uint64{"x": 9}, false},
+		{"the other one of two", configuration("me a"), map[raft.ServerID]uint64{"a": 9}, true},
+		{"one of two others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9}, false},
+		{"both others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 8}, true},
+		{"one of them has not applied where this one joined", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 7}, false},
+		{"one of them and a stranger", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "x": 9}, false},
+		{"one of them and one without a vote", configuration("me a b", server("n", raft.Nonvoter)), map[raft.ServerID]uint64{"a": 9, "n": 9}, false},
+		{"one of them and itself", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "me": 9}, false},
+		{"two of three others", configuration("me a b c"), map[raft.ServerID]uint64{"a": 9, "b": 9}, true},
+		{"two of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9}, false},
+		{"three of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9, "d": 9}, true},
+		{"the only voter, to one without a vote", configuration("a", reader), map[raft.ServerID]uint64{"a": 9}, true},
+		{"one of two voters, to one without a vote", configuration("a b", reader), map[raft.ServerID]uint64{"a": 9}, false},
+	} {
+		if v := judge(c.servers, "me", 7, c.said); v.removed != c.removed {
+			t.Errorf("%s: removed is %t; want %t (%+v)", c.what, v.removed, c.removed, v)
+		}
+	}
+}
+
+func TestTheRosterKeepsTheNewestCommittedConfiguration(t *testing.T) {
+	config := func(ids ...raft.ServerID) (c raft.Configuration) {
+		for _, id := range ids {
+			c.Servers = append(c.Servers, raft.Server{ID: id})
+		}
+		return c
+	}
+	var noted []uint64
+	r := &roster{self: "me", note: func(index uint64) { noted = append(noted, index) }}
+	for _, step := range []struct {
+		index uint64
+		c     raft.Configuration
+		left  uint64
+	}{
+		{1, config("a"), 0}, // before it joined
+		{3, config("a", "me"), 0},
+		{2, config("a"), 0}, // an older one
+		{5, config("a", "b", "me"), 0},
+		{6, config("a", "b"), 6},
+		{7, config("a"), 6},
+		{9, config("a", "me"), 0},
+	} {
+		r.take(step.index, step.c)
+		if left := r.leftAt(); left != step.left {
+			t.Errorf("after entry %d it left at %d; want %d", step.index, left, step.left)
+		}
+	}
+	if want := []uint64{3, 5, 9}; !slices.Equal(noted, want) {
+		t.Errorf("it was in the configurations of %v; want %v", noted, want)
+	}
+}
+
+func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	gone, third := g.others(master)[0], g.others(master)[1]
+	eventually(t, "it knows that it has joined", func() error {
+		if !gone.member().storage.joined.Load() {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	gone.stop()
+	if err := master.member().Leave(context.Background(), gone.opts.ID, false); err != nil {
 		t.Fatal(err)
 	}
-	m.storage.history.stored(e.Index, e.Term)
-	go m.storage.history.DeleteRange(1, entries(m))
-	contradicts(t, n)
-	n.start()
-	g.settle()
-	g.agree(3)
+	third.stop()
+	eventually(t, "nobody sends it the entry that removed it", func() error {
+		if master.member().raft.State() == raft.Leader {
+			return errors.New("the master leads still")
+		}
+		return nil
+	})
+	var log lockedBuffer
+	gone.opts.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	gone.start()
+	eventually(t, "it logs what it hears", func() error {
+		if text := log.tail(1 << 20); !strings.Contains(text, "too few to believe it") || !strings.Contains(text, master.opts.ID+" (configuration of entry ") {
+			return errors.New(text)
+		}
+		return nil
+	})
+	goesOn(t, gone)
+	third.start()
+	if why := ended(t, gone); why != ErrRemoved {
+		t.Errorf("it ended with %v", why)
+	}
+}
+
+func TestTheRosterComesWithASnapshot(t *testing.T) {
+	often := func(o *Options) { o.SnapshotEntries = 5 }
+	g := newGroup(t, 3, often)
+	late := g.others(g.master())[0]
+	had := entries(late.member())
+	late.stop()
+	f4 := g.add(often)
+	f4.start()
+	eventually(t, "f4 has a vote", func() error {
+		if !slices.Contains(voters(g.master().member()), "f4") {
+			return errors.New("it has none")
+		}
+		return nil
+	})
+	id := f4.member().storage.serverID
+	snapshots(t, g.master(), "bard/a", 2)
+	eventually(t, "the master has dropped what the follower lacks", func() error {
+		first, err := g.master().member().storage.log.FirstIndex()
+		if err == nil && first <= had+20 {
+			mustPost(t, g.master(), alerts(fmt.Sprintf("bard/%d", first), 1, 1))
+			err = fmt.Errorf("its log begins at %d", first)
+		}
+		return err
+	})
+	late.start()
+	eventually(t, "f4 is on its roster", func() error {
+		if _, in := late.member().roster.lists(id); !in {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	if _, in := late.start().roster.lists(id); !in {
+		t.Error("after a start without the others, f4 is on its roster no more")
+	}
 }

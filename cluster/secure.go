@@ -304,9 +304,6 @@ func PeerOf(ctx context.Context) string {
 	return string(id)
 }
 
-// removedHeader is on the answer of a master to one who was removed: the epoch in which it says so.
-const removedHeader = "Laurel-Removed"
-
 // onlyMembers answers those who were removed with nothing but that.
 func (m *Member) onlyMembers(h http.Handler) http.Handler {
 	if m.port.secure == nil {
@@ -324,16 +321,4 @@ func (m *Member) onlyMembers(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 		}
 	})
-}
-
-func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request, peer raft.ServerID) {
-	w.Header().Set("Connection", "close")
-	p := notMaster() // nobody but the master can say so for certain
-	if lead := m.leads(); lead != nil {
-		if _, in := lead.member(peer); !in {
-			w.Header().Set(removedHeader, fmt.Sprint(lead.epoch))
-			p = score.Problemf(score.Forbidden, "%q was removed from the group", memberID(peer))
-		}
-	}
-	m.writePeerProblem(w, r, p)
 }

@@ -183,25 +183,49 @@ func (r *snapshotReceiver) install(got *received, request *raft.InstallSnapshotR
 	if r.has(request) {
 		return snapshotKnown, nil
 	}
+	if err := r.follow(request); err != nil {
+		return snapshotFailed, err
+	}
 	r.store.log.noteApplied()
 	r.store.hand(got)
 	defer r.store.hand(nil)
-	answered := make(chan raft.RPCResponse, 1)
-	r.pass(raft.RPC{Command: request, Reader: strings.NewReader(""), RespChan: answered})
-	var answer raft.RPCResponse
-	select {
-	case answer = <-answered:
-	case <-r.stopped: // Raft may answer nothing any more, and touches nothing any more
-		return snapshotFailed, raft.ErrRaftShutdown
-	}
-	if answer.Error != nil {
-		return snapshotFailed, answer.Error
+	answer, err := r.ask(raft.RPC{Command: request, Reader: strings.NewReader("")})
+	if err != nil {
+		return snapshotFailed, err
 	}
 	if response, ok := answer.Response.(*raft.InstallSnapshotResponse); !ok || !response.Success {
 		return snapshotFailed, errors.New("raft did not take it")
 	}
 	r.store.log.goOn(got.meta.Index, got.meta.Term)
 	return snapshotInstalled, nil
+}
+
+// follow has Raft take a heartbeat of the snapshot's sender first. A candidate that installs a
+// snapshot takes the sender for its leader, but stays a candidate (hashicorp/raft v1.8.0,
+// installSnapshot), and a candidate forgets no leader: if the sender is lost then, this member
+// votes for nobody for as long. A heartbeat makes a follower of it, whose leader times out.
+func (r *snapshotReceiver) follow(request *raft.InstallSnapshotRequest) error {
+	answer, err := r.ask(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: request.RPCHeader, Term: request.Term}})
+	if err != nil {
+		return err
+	}
+	if response, ok := answer.Response.(*raft.AppendEntriesResponse); !ok || !response.Success {
+		return errors.New("its sender is not the leader any more")
+	}
+	return nil
+}
+
+// ask gives a call to Raft's main goroutine and returns the answer.
+func (r *snapshotReceiver) ask(call raft.RPC) (raft.RPCResponse, error) {
+	answered := make(chan raft.RPCResponse, 1)
+	call.RespChan = answered
+	r.pass(call)
+	select {
+	case answer := <-answered:
+		return answer, answer.Error
+	case <-r.stopped: // Raft may answer nothing any more, and touches nothing any more
+		return raft.RPCResponse{}, raft.ErrRaftShutdown
+	}
 }
 
 // superseding is a reader that ends when another snapshot takes the place of the one it reads.

@@ -33,6 +33,8 @@ type identity struct {
 	// Joined: the member has been in a committed configuration of its group. Whoever is in none after that was removed; before, it is still
 	// on its way in, and what it has heard of its place may be undone by a change of the master.
 	Joined bool `json:"joined,omitzero"`
+	// JoinedAt is the index of the newest committed configuration that is known to have the member in it.
+	JoinedAt uint64 `json:"joined_at,omitzero"`
 }
 
 // serverID is the member's name in Raft's configuration, from which membership is read; it is stored nowhere else.
@@ -67,6 +69,7 @@ type storage struct {
 	dir       string
 	serverID  raft.ServerID
 	joined    atomic.Bool           // identity.Joined, as it is now
+	joinedAt  atomic.Uint64         // identity.JoinedAt, as it is now
 	votes     *raftboltdb.BoltStore // Raft's term and vote; its lock is that of the whole directory
 	log       *segmentedLog
 	history   *history
@@ -79,8 +82,8 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err := makeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(o.Dir, removedFile)); err == nil {
-		return nil, fmt.Errorf("%w; to join anew as another member, start with an empty data directory instead of %s", ErrRemoved, o.Dir)
+	if mark, err := os.ReadFile(filepath.Join(o.Dir, removedFile)); err == nil {
+		return nil, fmt.Errorf("%w (%s); to join anew as another member, start with an empty data directory instead of %s", ErrRemoved, strings.TrimSpace(string(mark)), o.Dir)
 	}
 	who, err := loadIdentity(o)
 	if err != nil {
@@ -88,6 +91,7 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	}
 	s = &storage{identity: who, dir: o.Dir, serverID: who.serverID()}
 	s.joined.Store(who.Joined)
+	s.joinedAt.Store(who.JoinedAt)
 	if err := s.openLogAndVotes(log); err != nil {
 		return nil, err
 	}
@@ -241,14 +245,20 @@ func (i identity) write(dir string) error {
 	return nil
 }
 
-// markJoined makes it known to all later starts that the member has been in the group.
-func (s *storage) markJoined() error {
-	if s.joined.Swap(true) {
+// markJoined makes it known to all later starts that the member is in the committed configuration
+// of the entry at index. It is called by one goroutine at a time.
+func (s *storage) markJoined(index uint64) error {
+	if s.joined.Load() && index <= s.joinedAt.Load() {
 		return nil
 	}
 	who := s.identity
-	who.Joined = true
-	return who.write(s.dir)
+	who.Joined, who.JoinedAt = true, index
+	if err := who.write(s.dir); err != nil {
+		return err
+	}
+	s.joinedAt.Store(index)
+	s.joined.Store(true)
+	return nil
 }
 
 // syncFile syncs a file before its content is trusted. A killed process can leave in it what only
@@ -400,9 +410,10 @@ func (s *storage) goOn(from, newest uint64, damaged []string) error {
 	return nil
 }
 
-// markRemoved makes a later start tell what happened.
-func (s *storage) markRemoved() error {
-	return trust.WriteFile(filepath.Join(s.dir, removedFile), []byte("removed "+time.Now().UTC().Format(time.RFC3339)+"\n"))
+// markRemoved makes a later start tell what happened, and by which entries of the log that is known.
+func (s *storage) markRemoved(by string) error {
+	text := fmt.Sprintf("removed %s, by %s\n", time.Now().UTC().Format(time.RFC3339), by)
+	return trust.WriteFile(filepath.Join(s.dir, removedFile), []byte(text))
 }
 
 func (s *storage) Close() error {

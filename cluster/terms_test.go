@@ -41,7 +41,7 @@ func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 	to, at := m.storage.serverID, receiver(m.storage.serverID, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
 	header := stranger.header()
-	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, Leader: header.Addr}, new(raft.AppendEntriesResponse)); err == nil {
+	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}, new(raft.AppendEntriesResponse)); err == nil {
 		t.Error("a heartbeat was answered")
 	}
 	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}, new(raft.AppendEntriesResponse)); err == nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -41,6 +42,16 @@ type worldPlan struct {
 	// secure members have certificates.
 	secure bool
 	fates  []fate // of which one is chosen each time
+	// tcp: connections that were cut go on late, and packets are lost with this probability. See worldwire_test.go.
+	tcp  bool
+	loss float64
+	// lively is how long a majority may be without a leader although its members reach each other; 0 is without end.
+	lively time.Duration
+	// idle is by how much readers and bards pause longer, so that a long world is not much more work; 0 is as if it were 1. Members take snapshots more often then.
+	idle float64
+	// script is what happens instead of fates. Nobody posts or reads but the script. node changes a member's options, if it is not nil.
+	script func(*world)
+	node   func(*worldNode)
 }
 
 type world struct {
@@ -61,9 +72,11 @@ type world struct {
 	waiting  chan struct{} // one call of synctest.Wait at a time
 	members  chan struct{} // one change of the members at a time
 	tasks    sync.WaitGroup
+	onFrames atomic.Bool // a fate waits for a frame
 	quiet    atomic.Bool // nothing bad happens any more
 	over     atomic.Bool // readers and bards end
 	record   *record
+	ledger   *ledger
 	problems *worldLog
 }
 
@@ -73,6 +86,7 @@ type worldNode struct {
 	id    string
 	opts  Options
 	log   *raft.InmemStore
+	votes map[uint64]string // the candidate of each term; see ledger
 	clock func() time.Duration
 	rate  float64
 	now   atomic.Pointer[worldMember]
@@ -112,14 +126,27 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		w = &world{t: t, seed: seed, plan: plan, rand: r, net: newWorldNet(rand.New(rand.NewPCG(seed, 2))), dir: dir, began: time.Now(),
 			waiting: make(chan struct{}, 1), members: make(chan struct{}, 1)}
-		w.net.slow, w.net.rare = plan.slow, plan.rare
 		w.log, w.problems = &worldLog{began: w.began}, &worldLog{began: w.began}
 		w.record = newRecord(w)
 		w.log.count = w.record.count
+		w.ledger = newLedger(w)
 		w.live()
+		w.addWireCounts()
 	})
 	return w
 }
+
+// addWireCounts adds what the network has counted to what the record has.
+func (w *world) addWireCounts() {
+	w.record.mu.Lock()
+	defer w.record.mu.Unlock()
+	for what, n := range w.net.wire.counted() {
+		w.record.counts[what] += n
+	}
+}
+
+// pauses stretches a pause of a reader or a bard.
+func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.idle) }
 
 // onlyRaftForgets tells whether all that did not end waits within Raft for what never comes: a hand-over whose follower was lost while its master stepped
 // down (hashicorp/raft#696), or what was asked of Raft at the moment of its shutdown (see Member.await). Both were found here, and are not ours to mend.
@@ -155,9 +182,18 @@ func (w *world) live() {
 			return
 		}
 	}
+	w.record.readers.Go(w.ledger.watch)
+	if w.plan.script != nil {
+		w.plan.script(w)
+		return
+	}
 	if !w.record.begin() {
 		return
 	}
+	if w.plan.lively > 0 && !w.mustAgree() {
+		return
+	}
+	w.net.worsen(w.plan)
 	for end := w.began.Add(w.plan.span); time.Now().Before(end) && w.problems.tail(1) == ""; {
 		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.every)))
 		w.plan.fates[w.rand.IntN(len(w.plan.fates))](w)
@@ -202,7 +238,7 @@ func (w *world) newNode() *worldNode {
 	defer w.mu.Unlock()
 	w.named++
 	id := fmt.Sprintf("f%d", w.named)
-	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), rate: 0.995 + 0.01*w.rand.Float64()}
+	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), votes: map[uint64]string{}, rate: 0.995 + 0.01*w.rand.Float64()}
 	offset := time.Duration(w.rand.Int64N(int64(time.Hour)))
 	n.clock = func() time.Duration { return offset + time.Duration(n.rate*float64(time.Since(w.began))) }
 	n.opts = Options{ID: id, Dir: filepath.Join(w.dir, id), Peer: id + ":9000", URL: "http://" + id + ":8000",
@@ -215,6 +251,9 @@ func (w *world) newNode() *worldNode {
 				return a
 			}})}),
 		dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, rules: w.plan.rules}
+	if w.plan.idle > 0 {
+		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
+	}
 	if w.plan.brisk {
 		n.opts.tune = func(c *raft.Config) {
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
@@ -222,6 +261,9 @@ func (w *world) newNode() *worldNode {
 	}
 	if w.plan.secure {
 		n.opts.Identity = w.identity(n)
+	}
+	if w.plan.node != nil {
+		w.plan.node(n)
 	}
 	w.nodes = append(w.nodes, n)
 	return n
@@ -359,6 +401,20 @@ func (w *world) mustJoin(n *worldNode, voter bool) bool {
 		time.Sleep(20 * time.Millisecond)
 	}
 	w.problemf("%s could not join", n.id)
+	return false
+}
+
+// mustAgree waits until all logs end alike. A voter that has not heard yet that another is one refuses to vote for it.
+func (w *world) mustAgree() bool {
+	for range 1000 {
+		up := w.up()
+		last := up[0].raft.LastIndex()
+		if !slices.ContainsFunc(up, func(m *worldMember) bool { return m.raft.LastIndex() != last }) {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	w.problemf("the logs do not become equal")
 	return false
 }
 

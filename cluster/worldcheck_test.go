@@ -142,17 +142,22 @@ func (r *record) settled() *truth {
 		}
 		why = ""
 		first := truthOf(m)
+		var same []*worldMember
 		for _, s := range m.servers() {
 			for _, other := range r.w.up() {
 				if other.storage.serverID != s.ID {
 					continue
 				}
+				same = append(same, other)
 				if other.machine.Revision() != first.revision {
 					why = fmt.Sprintf("%s has revision %d of %d", other.node.id, other.machine.Revision(), first.revision)
 				} else if there := truthOf(other); !slices.Equal(there.of[0], first.of[0]) || there.revision == first.revision && len(there.contests) != len(first.contests) {
 					why = fmt.Sprintf("%s has another timeline", other.node.id)
 				}
 			}
+		}
+		if why == "" {
+			why = r.w.sameStates(same)
 		}
 		if why == "" {
 			return first

@@ -69,7 +69,7 @@ func (r *record) bard(number int) {
 		if !r.post(rnd, e) {
 			return
 		}
-		time.Sleep(time.Duration(rnd.ExpFloat64() * float64(25*time.Millisecond)))
+		time.Sleep(time.Duration(rnd.ExpFloat64() * r.w.plan.pauses(25*time.Millisecond)))
 	}
 }
 
@@ -162,7 +162,7 @@ func shownBy(body []byte) uint64 {
 func (r *record) reader(index int) {
 	rnd := rand.New(rand.NewPCG(r.w.seed, 200+uint64(index)))
 	for !r.w.over.Load() {
-		time.Sleep(time.Duration(rnd.ExpFloat64() * float64(4*time.Millisecond)))
+		time.Sleep(time.Duration(rnd.ExpFloat64() * r.w.plan.pauses(4*time.Millisecond)))
 		m := r.able(rnd)
 		if m == nil {
 			continue

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -130,23 +131,27 @@ func crash(w *world) {
 	}
 	d := w.between(0, 1500*time.Millisecond)
 	silent := w.rand.IntN(2) == 0
-	w.task(func() {
-		if !w.crash(one.node, silent) {
-			return
+	w.task(func() { w.crashFor(one, silent, d) })
+}
+
+// crashFor ends a process and starts it again after a while.
+func (w *world) crashFor(one *worldMember, silent bool, d time.Duration) {
+	if !w.crash(one.node, silent) {
+		return
+	}
+	w.record.count("crashes")
+	w.lasts(d)
+	w.restart(one.node)
+}
+
+// restart starts a node again, unless it has left or runs.
+func (w *world) restart(n *worldNode) {
+	if slices.Contains(w.list(), n) && n.busy.CompareAndSwap(false, true) {
+		if n.now.Load() == nil {
+			w.start(n)
 		}
-		w.record.count("crashes")
-		w.lasts(d)
-		w.mu.Lock()
-		there := false
-		for _, n := range w.nodes {
-			there = there || n == one.node
-		}
-		w.mu.Unlock()
-		if there && one.node.busy.CompareAndSwap(false, true) {
-			w.start(one.node)
-			one.node.busy.Store(false)
-		}
-	})
+		n.busy.Store(false)
+	}
 }
 
 func handOver(w *world) {

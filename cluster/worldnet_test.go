@@ -25,11 +25,19 @@ type worldNet struct {
 	changed chan struct{}           // closed when something was mended
 	slow    time.Duration           // how long a rare delay lasts
 	rare    float64                 // how often there is one
+	wire    wire                    // how connections carry on; see worldwire_test.go
 }
 
 func newWorldNet(r *rand.Rand) *worldNet {
 	return &worldNet{rand: r, ports: map[string]*worldPort{}, cuts: map[link]int{}, paused: map[string]int{}, conns: map[*worldConn]struct{}{},
-		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01}
+		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01, wire: newWire()}
+}
+
+// worsen makes the network as bad as a plan has it.
+func (n *worldNet) worsen(p worldPlan) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow, n.rare, n.wire.late, n.wire.loss = p.slow, p.rare, p.tcp, p.loss
 }
 
 // delay is that of one piece. n.mu must be held.
@@ -56,10 +64,29 @@ func (n *worldNet) change(f func()) {
 	n.changed = make(chan struct{})
 }
 
-func (n *worldNet) cut(from, to string)  { n.change(func() { n.cuts[link{from, to}]++ }) }
-func (n *worldNet) mend(from, to string) { n.change(func() { n.cuts[link{from, to}]-- }) }
-func (n *worldNet) pause(host string)    { n.change(func() { n.paused[host]++ }) }
-func (n *worldNet) resume(host string)   { n.change(func() { n.paused[host]-- }) }
+func (n *worldNet) cut(from, to string) {
+	n.change(func() {
+		l := link{from, to}
+		if n.cuts[l]++; n.cuts[l] == 1 {
+			n.wire.since[l] = time.Now()
+		}
+	})
+}
+func (n *worldNet) mend(from, to string) {
+	n.change(func() {
+		l := link{from, to}
+		if n.cuts[l]--; n.cuts[l] == 0 {
+			n.retransmitLate(l)
+		}
+	})
+}
+func (n *worldNet) pause(host string) {
+	n.change(func() {
+		n.paused[host]++
+		n.countUnsent(host, "snapshots whose sender hung")
+	})
+}
+func (n *worldNet) resume(host string) { n.change(func() { n.paused[host]-- }) }
 
 func (n *worldNet) isPaused(host string) bool {
 	n.mu.Lock()
@@ -75,6 +102,9 @@ func (n *worldNet) lose(f func(link) bool) { n.breakConns(f, syscall.ECONNRESET)
 
 // vanish breaks the connections of a host. The other ends are told nothing.
 func (n *worldNet) vanish(host string) {
+	n.mu.Lock()
+	n.countUnsent(host, "snapshots whose sender vanished")
+	n.mu.Unlock()
 	n.breakConns(func(l link) bool { return l.from == host }, errGone)
 }
 
@@ -91,6 +121,8 @@ func (n *worldNet) breakConns(f func(link) bool, why error) {
 		for _, end := range []*worldConn{c, c.far} {
 			if why != errGone || f(end.link) {
 				end.in.fail(why)
+			} else {
+				n.leaveHalfOpen(end)
 			}
 		}
 		n.forget(c)
@@ -126,6 +158,7 @@ func (n *worldNet) listen(_, addr string) (net.Listener, error) {
 	}
 	p := &worldPort{net: n, addr: address(addr), queue: make(chan net.Conn, 256), closed: make(chan struct{})}
 	n.ports[addr] = p
+	n.resetHalfOpen(hostOf(addr))
 	return p, nil
 }
 
@@ -178,11 +211,14 @@ func (n *worldNet) dialFrom(from string) dialer {
 		near, far := &worldConn{net: n, link: link{from, to}}, &worldConn{net: n, link: link{to, from}}
 		near.in, far.in = newWorldPipe(n, far.link), newWorldPipe(n, near.link)
 		near.far, far.far = far, near
+		near.dialed = true
 		select {
 		case p.queue <- far:
 			n.conns[near] = struct{}{}
 			return near, nil
 		default:
+			n.wire.forget(near.in)
+			n.wire.forget(far.in)
 			return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 		}
 	}
@@ -223,6 +259,7 @@ type worldConn struct {
 	link link // from here to there
 	in   *worldPipe
 	far  *worldConn
+	spoken
 }
 
 func (c *worldConn) Read(b []byte) (int, error) { return c.in.read(b) }
@@ -233,7 +270,7 @@ func (c *worldConn) Write(b []byte) (int, error) {
 	if failed != nil {
 		return 0, syscall.EPIPE
 	}
-	return c.far.in.write(b)
+	return c.far.in.write(b, c.recognize(b))
 }
 
 // Close ends the connection here; the other end hears of it behind all that was sent.
@@ -266,16 +303,27 @@ type worldPipe struct {
 	failed   error // of reading and writing, from now on
 	deadline time.Time
 	changed  chan struct{} // nil while nobody waits
+	transit
 }
 
 // worldPiece is what one write has sent, or the end.
 type worldPiece struct {
-	at   time.Time
-	data []byte
-	end  error
+	at    time.Time
+	data  []byte
+	end   error
+	sent  time.Time
+	frame byte // see worldwire_test.go
+	begun bool // a part was read
+	free  bool // it was sent before the pipe was held
 }
 
-func newWorldPipe(n *worldNet, l link) *worldPipe { return &worldPipe{net: n, link: l} }
+// newWorldPipe makes a direction of a connection. n.mu must be held.
+func newWorldPipe(n *worldNet, l link) *worldPipe {
+	p := &worldPipe{net: n, link: l}
+	p.rto = leastRTO + time.Duration(n.rand.Int64N(int64(leastRTO/2)))
+	n.wire.remember(p)
+	return p
+}
 
 // wake lets a reader look again. p.mu must be held.
 func (p *worldPipe) wake() {
@@ -289,12 +337,14 @@ func (p *worldPipe) fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failed == nil {
+		p.unfinished()
 		p.failed, p.pieces = err, nil
+		p.net.wire.forget(p)
 	}
 	p.wake()
 }
 
-func (p *worldPipe) write(b []byte) (int, error) {
+func (p *worldPipe) write(b []byte, frame byte) (int, error) {
 	p.mu.Lock()
 	failed := p.failed
 	p.mu.Unlock()
@@ -305,21 +355,27 @@ func (p *worldPipe) write(b []byte) (int, error) {
 	default:
 		return 0, syscall.EPIPE
 	}
-	p.send(worldPiece{data: append([]byte(nil), b...)})
+	p.sendInPieces(b, frame)
 	return len(b), nil
 }
 
 func (p *worldPipe) end(err error) { p.send(worldPiece{end: err}) }
 
 func (p *worldPipe) send(piece worldPiece) {
+	piece.sent = time.Now()
 	p.net.mu.Lock()
-	piece.at = time.Now().Add(p.net.delay())
+	delay := p.net.delay() + p.net.lost(p)
+	rate := p.net.wire.rates[p.link]
 	p.net.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failed != nil {
 		return
 	}
+	if piece.end != nil && p.ended.IsZero() {
+		p.ended = piece.sent
+	}
+	piece.at = p.serialize(len(piece.data), rate).Add(delay)
 	if n := len(p.pieces); n > 0 && p.pieces[n-1].at.After(piece.at) {
 		piece.at = p.pieces[n-1].at
 	}
@@ -368,17 +424,22 @@ func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
 	if p.failed != nil {
 		return 0, next, p.failed
 	}
+	if !p.resetAt.IsZero() && !now.Before(p.resetAt) {
+		return 0, next, syscall.ECONNRESET
+	}
 	if !p.deadline.IsZero() && !now.Before(p.deadline) {
 		return 0, next, os.ErrDeadlineExceeded
 	}
-	for next.held == nil && n < len(b) && len(p.pieces) > 0 && !p.pieces[0].at.After(now) {
+	for next.held == nil && n < len(b) && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && !p.pieces[0].at.After(now) {
 		first := &p.pieces[0]
 		if first.end != nil {
 			if n == 0 {
 				err = first.end
+				p.net.wire.forget(p)
 			}
 			return n, next, err
 		}
+		p.arrives(first)
 		size := copy(b[n:], first.data)
 		n += size
 		if first.data = first.data[size:]; len(first.data) == 0 {
@@ -389,7 +450,10 @@ func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
 		p.changed = make(chan struct{})
 	}
 	next.changed, next.until = p.changed, p.deadline
-	if next.held == nil && len(p.pieces) > 0 && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
+	if !p.resetAt.IsZero() && (next.until.IsZero() || p.resetAt.Before(next.until)) {
+		next.until = p.resetAt
+	}
+	if next.held == nil && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
 		next.until = p.pieces[0].at
 	}
 	return n, next, nil

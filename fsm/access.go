@@ -49,25 +49,25 @@ func EncodeAccessChange(c score.AccessChange) ([]byte, error) {
 	if n := c.Things(); n != 1 {
 		return nil, fmt.Errorf("the change of access does %d things; want one", n)
 	}
-	if _, err := decodeAccessChange(text); err != nil {
-		return nil, fmt.Errorf("the change of access cannot be read again, or has more than %d bytes", maxAccessChange)
+	if _, p := decodeAccessChange(text); p != nil {
+		return nil, fmt.Errorf("the change of access cannot be read again: %w", p)
 	}
 	b := protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType)
 	return protowire.AppendBytes(b, text), nil
 }
 
-// decodeAccessChange reads a change strictly: a newer version's, of which this one would miss something, must stop the machine.
-func decodeAccessChange(text []byte) (*score.AccessChange, error) {
+// decodeAccessChange reads a change strictly. What it refuses every version refuses (entry.go).
+func decodeAccessChange(text []byte) (*score.AccessChange, *score.Problem) {
 	if len(text) > maxAccessChange {
-		return nil, errEntry
+		return nil, score.Problemf(score.TooLarge, "the change of access has %d bytes; the most is %d", len(text), maxAccessChange)
 	}
 	c := new(score.AccessChange)
 	if err := json.Unmarshal(text, c, json.RejectUnknownMembers(true)); err != nil {
-		return nil, errEntry
+		return nil, score.Problemf(score.InvalidEvent, "the change of access is none")
 	}
 	canonical, err := json.Marshal(c)
 	if err != nil || c.Things() != 1 || !bytes.Equal(canonical, text) {
-		return nil, errEntry
+		return nil, score.Problemf(score.InvalidEvent, "the change of access is not one thing, or not written as Laurel writes it")
 	}
 	return c, nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +159,10 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	kill(t, m, dir)
 	crashed := open(t, dir)
 	defer crashed.Close()
+	wantAccess(t, crashed, score.NewAccess())
+	if err := crashed.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
+		t.Fatal(err)
+	}
 	wantAccess(t, crashed, want)
 	if err := crashed.Discard("the test says so"); err != nil {
 		t.Fatal(err)
@@ -175,52 +178,45 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 
 // A store that the version before this one wrote has no buckets for access.
 func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
-	for _, state := range []string{"clean", "open"} {
-		t.Run(state, func(t *testing.T) {
-			m := newMachine(t)
-			applied(t, m, alert, 1, 1, "old")
-			path := m.path()
-			if err := m.Close(); err != nil {
-				t.Fatal(err)
-			}
-			db, err := bolt.Open(path, 0o600, options())
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = db.Update(func(tx *bolt.Tx) error {
-				for _, name := range slices.Concat(laterBuckets...) {
-					if err := tx.DeleteBucket(name); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := closeDatabase(path, db); err != nil {
-				t.Fatal(err)
-			}
-			if state == "open" {
-				mark(t, m.dir, "open "+bootID())
-			}
-			var d diary
-			old, err := Open(m.dir, d.logger())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer old.Close()
-			if old.Revision() != 1 || d.Len() > 0 {
-				t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
-			}
-			wantAccess(t, old, score.NewAccess())
-			applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
-			mustChange(t, old, score.AccessChange{Guard: true})
-		})
+	m := newMachine(t)
+	applied(t, m, alert, 1, 1, "old")
+	path := m.path()
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
 	}
+	db, err := bolt.Open(path, 0o600, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{accessBucket, auditBucket, indexBucket, signatureBucket} {
+			if err := tx.DeleteBucket(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closeDatabase(path, db); err != nil {
+		t.Fatal(err)
+	}
+	var d diary
+	old, err := Open(m.dir, d.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if old.Revision() != 1 || d.Len() > 0 {
+		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
+	}
+	wantAccess(t, old, score.NewAccess())
+	applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
+	mustChange(t, old, score.AccessChange{Guard: true})
 }
 
-func TestAChangeThatIsNotOneWholeThingStopsTheMachine(t *testing.T) {
+func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	entry := func(text string) []byte {
 		return protowire.AppendString(protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType), text)
 	}
@@ -241,7 +237,21 @@ func TestAChangeThatIsNotOneWholeThingStopsTheMachine(t *testing.T) {
 		"no JSON":         entry(good[:len(good)-1]),
 		"null":            entry(`null`),
 		"too large":       entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", maxAccessChange) + `"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			before := state(t, m)
+			wantRefused(t, m, bad)
+			if m.Access().Guarded || state(t, m) != before {
+				t.Error("something of it was applied")
+			}
+			mustChange(t, m, score.AccessChange{Guard: true})
+		})
+	}
+	// No version writes these, and what came of the change would be told of the post.
+	for name, bad := range map[string][]byte{
 		"twice":           append(entry(good), entry(good)[1:]...),
+		"twice, once bad": append(entry(good[1:]), entry(good)[1:]...),
 		"beside a post":   append(entry(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
 		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), entry(good)[1:]...),
 		"beside a name":   append(entry(good), EncodeStore("x")[1:]...),

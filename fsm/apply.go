@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,8 +19,9 @@ type Entry struct {
 // Apply applies entries. They must come in the order of the log, up to the index last, with nothing missing but entries that are not
 // commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order. A
 // change of access has one result, as a post of one event would: applied, or the problem that refused it.
-// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the disk failed, or an
-// entry is of a version that this one does not know. The frontend must then stop.
+// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the database failed, or
+// this version cannot read an entry, which is an *EntryError. The frontend must then stop. What an entry
+// says is never an error: what breaks a rule is refused (entry.go).
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -36,19 +38,46 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 			continue
 		}
 		if outcome[i], err = b.entry(e); err != nil {
-			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
+			return nil, m.fail(notApplied(e.Index, err))
+		}
+		// After a start Raft brings all of the log at once. In one transaction each event would cost
+		// the more the more there are before it: bbolt moves what it has of a page to put in a key.
+		if b.large() && i < len(entries)-1 {
+			m.reach(b, e.Index)
+			if err := m.commit(); err != nil {
+				return nil, err
+			}
+			if b, err = m.begin(); err != nil {
+				return nil, m.fail(err)
+			}
 		}
 	}
-	m.moveBoards(b)
-	m.access.Store(b.access)
-	m.revision.Store(b.revision)
-	m.applied.Store(last)
-	m.more.tell()
-	m.changes.tell()
-	if b.revision-b.began >= commitEvents {
+	m.reach(b, last)
+	if b.large() {
 		return outcome, m.commit()
 	}
 	return outcome, nil
+}
+
+// large reports whether the transaction has as many events as one should have.
+func (b *batch) large() bool { return b.revision-b.began >= commitEvents }
+
+// reach makes known that everything up to a log entry has been applied. m.applying must be held.
+func (m *Machine) reach(b *batch, index uint64) {
+	m.moveBoards(b)
+	m.access.Store(b.access)
+	m.revision.Store(b.revision)
+	m.applied.Store(index)
+	m.more.tell()
+	m.changes.tell()
+}
+
+// notApplied says of an error which entry it kept from being applied, and whether that is the entry's fault.
+func notApplied(index uint64, err error) error {
+	if errors.Is(err, errEntry) {
+		return &EntryError{index, err}
+	}
+	return fmt.Errorf("log entry %d: %w", index, err)
 }
 
 // begin is the open transaction, begun if there is none. m.applying must be held.
@@ -58,7 +87,7 @@ func (m *Machine) begin() (*batch, error) {
 	}
 	tx, err := m.db.Begin(true)
 	if err != nil {
-		return nil, fmt.Errorf("begin a transaction in %s: %w", m.path(), err)
+		return nil, &DiskError{m.path(), fmt.Errorf("begin a transaction: %w", err)}
 	}
 	m.open = m.newBatch(tx)
 	m.later = time.AfterFunc(commitDelay, func() { m.Commit() })
@@ -82,7 +111,7 @@ func (m *Machine) commit() error {
 		return m.fail(err)
 	}
 	if err := m.open.tx.Commit(); err != nil {
-		return m.fail(fmt.Errorf("write %s: %w", m.path(), err))
+		return m.fail(&DiskError{m.path(), err})
 	}
 	m.open = nil
 	m.memory.trim()
@@ -127,6 +156,9 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 		if err := b.setStore(command.store); err != nil {
 			return nil, err
 		}
+	}
+	if command.refused != nil {
+		return [][]score.Result{{{Problem: command.refused}}}, nil
 	}
 	if command.access != nil {
 		result, err := b.changeAccess(command.access)

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,36 +17,71 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The database is written without waiting for the disk. A crash of the process leaves it whole, because what was written is the
-// kernel's. A crash of the machine may leave anything. A mark beside the file tells the two apart:
+// The database is a copy of what snapshot and log have, so nothing waits for it: it is written without a
+// sync. A crash of the machine may leave anything in it, and so may a disk that fails to take what the
+// kernel writes back later. So a file is trusted only after Close has seen it synced. A mark beside
+// it says so:
 //
-//	opening BOOT     it is being opened; if that is what is found, opening it crashed
-//	open BOOT        it is in use, since the machine's boot BOOT
-//	clean CHECKSUM   it was closed and is on the disk, with this checksum
+//	clean CHECKSUM
 //
-// It is trusted if it was closed with the checksum it has, or if it was in use in this same boot of the machine and all its records are
-// sound. Otherwise it is thrown away: snapshot and log have everything.
-
-// bootIDPath has a random id of each boot, on Linux. Without one a file that was not closed is never trusted.
-const bootIDPath = "/proc/sys/kernel/random/boot_id"
-
-func bootID() string {
-	b, err := os.ReadFile(bootIDPath)
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
+// The mark exists only while the database is closed. Opening removes it, and makes that durable,
+// before the first write; so a mark never stands beside a file that was written after it. Close syncs
+// the file, then writes the mark, with the checksum of the whole file: a crash between the two leaves a
+// sound file that is not trusted, and a file that was replaced, or lost a page since, has another
+// checksum. Whatever is not trusted is thrown away and rebuilt from snapshot and log.
 
 func markPath(path string) string { return path + ".mark" }
 
-func writeMark(path, text string) error {
-	err := os.WriteFile(markPath(path), []byte(text+"\n"), 0o600)
+// writeMark makes it durable that the file at path was closed and has the checksum.
+func writeMark(path, checksum string) (err error) {
+	f, err := os.OpenFile(markPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("write the mark of the database: %w", err)
+		return err
+	}
+	_, err = f.WriteString("clean " + checksum + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// removeMark makes it durable that the file at path is in use.
+func removeMark(path string) error {
+	err := os.Remove(markPath(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // but an earlier removal may not be durable yet
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return &DiskError{path, fmt.Errorf("remove its mark: %w", err)}
 	}
 	return nil
 }
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// DiskError reports that the database could not be written. The state is not lost, for snapshot and log
+// have it: the file is not trusted any more, and the next Open begins anew.
+type DiskError struct {
+	Path string
+	Err  error
+}
+
+func (e *DiskError) Error() string { return fmt.Sprintf("write the database %s: %v", e.Path, e.Err) }
+
+// Unwrap returns the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
 
 // mapSize is 16 GiB, and half a GiB where addresses have 32 bits.
 const mapSize = 1 << (29 + 5*(^uint(0)>>63))
@@ -66,20 +101,22 @@ func options() *bolt.Options {
 
 // openDatabase opens the file at path, or makes a new one if there is none or it cannot be trusted.
 func openDatabase(path string, log *slog.Logger) (*bolt.DB, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return replaceDatabase(path, log, "")
+	because := ""
+	_, missing := os.Stat(path)
+	if missing == nil {
+		because = distrust(path)
 	}
-	if because := distrust(path); because != "" {
+	if err := removeMark(path); err != nil {
+		return nil, err
+	}
+	if missing != nil || because != "" {
 		return replaceDatabase(path, log, because)
 	}
 	return openTrusted(path)
 }
 
-// openTrusted opens a file that is there. Until it is open its mark tells not to trust it.
+// openTrusted opens a file that is there.
 func openTrusted(path string) (*bolt.DB, error) {
-	if err := writeMark(path, "opening "+bootID()); err != nil {
-		return nil, err
-	}
 	db, err := bolt.Open(path, 0o600, options())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -88,35 +125,8 @@ func openTrusted(path string) (*bolt.DB, error) {
 		db.Close()
 		return nil, fmt.Errorf("bring %s up to date: %w", path, err)
 	}
-	if err := writeMark(path, "open "+bootID()); err != nil {
-		db.Close()
-		return nil, err
-	}
 	unload(db)
 	return db, nil
-}
-
-// laterBuckets are those that a database of the first version does not have, by the version that added them.
-var laterBuckets = [][][]byte{{accessBucket, auditBucket}, {indexBucket, signatureBucket}}
-
-// bucketsOf are the buckets of a database in the order of their names; of the later ones it has the first so many.
-func bucketsOf(later int) [][]byte {
-	list := append(slices.Clone(buckets), indexBucket)
-	slices.SortFunc(list, bytes.Compare)
-	missing := slices.Concat(laterBuckets[later:]...)
-	return slices.DeleteFunc(list, func(name []byte) bool {
-		return slices.ContainsFunc(missing, func(m []byte) bool { return bytes.Equal(name, m) })
-	})
-}
-
-// knownBuckets tells whether a version there has been has made a database with these buckets.
-func knownBuckets(found [][]byte) bool {
-	for later := range len(laterBuckets) + 1 {
-		if slices.EqualFunc(found, bucketsOf(later), bytes.Equal) {
-			return true
-		}
-	}
-	return false
 }
 
 // bringUpToDate makes a database of an older version one of this. An older version that is put in the place of this one for a while does not
@@ -140,7 +150,7 @@ func bringUpToDate(db *bolt.DB) error {
 }
 
 func createMissing(tx *bolt.Tx) error {
-	for _, name := range bucketsOf(len(laterBuckets)) {
+	for _, name := range append(slices.Clone(buckets), indexBucket) {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
@@ -148,31 +158,25 @@ func createMissing(tx *bolt.Tx) error {
 	return nil
 }
 
-// distrust tells why the file at path cannot be used; "" if it can.
+// distrust returns why the file at path cannot be used, "" if it can.
 func distrust(path string) string {
 	mark, err := os.ReadFile(markPath(path))
-	if err != nil {
-		return "it has no mark that tells how it was left"
+	if errors.Is(err, fs.ErrNotExist) {
+		return "it was not closed, so what it has may not be what was written"
 	}
-	state, value, _ := strings.Cut(strings.TrimSpace(string(mark)), " ")
-	switch state {
-	case "clean":
-		sum, err := checksum(path)
-		if err != nil {
-			return fmt.Sprintf("it cannot be read: %v", err)
-		}
-		if sum != value {
-			return "it is not as it was when it was closed"
-		}
-	case "open":
-		if value == "" || value != bootID() {
-			return "the machine was started anew while it was in use, and it is written without waiting for the disk"
-		}
-		if err := checkPages(path); err != nil {
-			return fmt.Sprintf("it is damaged: %v", err)
-		}
-	default:
-		return "opening it failed the last time"
+	if err != nil {
+		return fmt.Sprintf("its mark cannot be read: %v", err)
+	}
+	want, clean := strings.CutPrefix(strings.TrimSpace(string(mark)), "clean ")
+	if !clean {
+		return "its mark does not say that it was closed"
+	}
+	sum, err := checksum(path)
+	if err != nil {
+		return fmt.Sprintf("it cannot be read: %v", err)
+	}
+	if sum != want {
+		return "it is not as it was when it was closed"
 	}
 	return ""
 }
@@ -193,7 +197,7 @@ func checksum(path string) (string, error) {
 // replaceDatabase makes a new file at path. Because tells why the old one goes; "" if there was none.
 func replaceDatabase(path string, log *slog.Logger, because string) (*bolt.DB, error) {
 	if because != "" {
-		log.Warn("the database is thrown away and built anew from snapshot and log", "file", path, "because", because)
+		log.Warn("the database is thrown away and rebuilt from snapshot and log", "file", path, "because", because)
 	}
 	building := path + ".new"
 	db, err := createDatabase(building)
@@ -222,30 +226,31 @@ func createDatabase(path string) (*bolt.DB, error) {
 	return db, nil
 }
 
-// placeDatabase puts a file that was just made, and that is open, in the place of the one at path.
+// placeDatabase puts a file that was just made, and that is open, in the place of the one at path, which
+// has no mark.
 func placeDatabase(building, path string) error {
-	if err := writeMark(path, "opening "+bootID()); err != nil {
-		return err
-	}
 	if err := os.Rename(building, path); err != nil {
 		return fmt.Errorf("put another database in the place of %s: %w", path, err)
 	}
-	return writeMark(path, "open "+bootID())
+	return nil
 }
 
+// closeDatabase brings the database to the disk and closes it. Where the disk fails it has no mark, and
+// the error is a *DiskError.
 func closeDatabase(path string, db *bolt.DB) error {
-	if err := db.Sync(); err != nil {
-		db.Close()
-		return fmt.Errorf("write %s to the disk: %w", path, err)
-	}
-	if err := db.Close(); err != nil {
-		return err
+	err := db.Sync()
+	if err = errors.Join(err, db.Close()); err != nil {
+		return &DiskError{path, err}
 	}
 	sum, err := checksum(path)
-	if err != nil {
-		return err
+	if err == nil {
+		err = writeMark(path, sum)
 	}
-	return writeMark(path, "clean "+sum)
+	if err != nil {
+		// Were the mark to survive this, it would still be true: the file was synced.
+		return &DiskError{path, errors.Join(fmt.Errorf("mark it as closed: %w", err), os.RemoveAll(markPath(path)))}
+	}
+	return nil
 }
 
 // counter is a number of the meta bucket, 0 if it is not there yet.

@@ -18,10 +18,25 @@ import (
 //	event  { id = 1; source = 2; seq = 3; type = 4; seconds = 5; nanos = 6; offset = 7; contest_id = 8; data = 9; given = 10;
 //	         key = 13; signature = 14; token = 15; shared signature = 16 }
 //
-// with the event's data, and an access change (access.go), as canonical JSON. testdata/format freezes it. A reader that meets a version or a field that it does not know
-// must stop: to skip it would make its state differ from the others'.
+// with the event's data, and an access change (access.go), as canonical JSON. testdata/format freezes it.
 // An entry has posts, or a cache mode, 1 for push and 2 for pull, or the store's name, of which the first counts, or one access change.
 // Version 2 has shared signatures (shared.go), which only an entry is written with that has some.
+//
+// An entry that this version of Laurel cannot read ends the frontend, for to skip it would make its
+// state differ from the others': one of a version that it does not know, one with a field, or a value of
+// a mode, that it does not know, and one that is no message at all. No version skips any of these.
+//
+// What a message says, its content, never does. An event or an access change that breaks a rule, whatever
+// it has in its fields and whatever its JSON is, is refused, and the log goes on. So the rules of content
+// are part of the format, and belong to the version byte:
+//
+//	What one version of Laurel refuses by its content, all versions refuse alike, under the same
+//	version byte.
+//
+// A type of event, a member of its data or of an access change, or a wider bound that is added later
+// must be refused in entries of versions 1 and 2 for ever, and is written only in entries of a later
+// version, which the frontends of today stop at. The same goes for the encoder where its output decides:
+// a signed event and an access change must be written as this encoder writes them.
 const (
 	entryVersion  = 1
 	sharedVersion = 2
@@ -36,6 +51,20 @@ const (
 const maxVouched = 64
 
 var errEntry = errors.New("the log entry is damaged, or of a newer version of laurel")
+
+// EntryError reports that the log has an entry that this version cannot read. Nothing is wrong with the
+// disk, and the entry is the same at every frontend.
+type EntryError struct {
+	Index uint64
+	Err   error
+}
+
+func (e *EntryError) Error() string {
+	return fmt.Sprintf("log entry %d cannot be applied: %v; run the version of laurel here that the other frontends run", e.Index, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *EntryError) Unwrap() error { return e.Err }
 
 // EncodeEntry writes posts as one entry of the log.
 func EncodeEntry(posts []EncodedPost) []byte {
@@ -104,8 +133,8 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	repeatable, shared := true, false
 	for i := range p.Events {
 		e := &p.Events[i]
-		if err := checkForm(e); err != nil {
-			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
+		if p := formOf(e); p != nil {
+			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, p)
 		}
 		if e.Data == nil {
 			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
@@ -127,7 +156,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 // Bytes is the post on its way to another frontend; ParsePost reads it.
 func (p EncodedPost) Bytes() []byte { return p.wire }
 
-// checkForm checks what the state machine relies on in every event of the log: keys can be made of it, and its time is one of JSON's.
+// checkForm checks what is relied on in every event that is read again from the database.
 func checkForm(e *score.Event) error {
 	switch year := e.Time.Year(); {
 	case e.ID == "":
@@ -144,16 +173,24 @@ func checkForm(e *score.Event) error {
 	return nil
 }
 
-// ParsePost checks what another frontend encoded, and tells the latest time that one of its events gives. That frontend may be newer than
-// this one: what this one could not apply must not come into the log.
+// ParsePost checks what another frontend encoded, and tells the latest time that one of its events
+// gives. That frontend may be newer than this one, or corrupt: only what score.Decode would have taken
+// comes into the log.
 func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	decoded, err := decodePost(wire)
 	if err != nil {
 		return EncodedPost{}, time.Time{}, err
 	}
+	switch n := len(decoded.events); {
+	case n == 0:
+		return EncodedPost{}, time.Time{}, errors.New("a post without events")
+	case n > score.MaxArray && decoded.mode == score.AllOrNone:
+		return EncodedPost{}, time.Time{}, fmt.Errorf("a post of %d events, all or none; the most is %d", n, score.MaxArray)
+	}
+	var scratch []byte
 	for i := range decoded.events {
 		e := &decoded.events[i]
-		if err := e.read(); err != nil {
+		if scratch, err = e.inspect(scratch[:0]); err != nil {
 			return EncodedPost{}, time.Time{}, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		if e.Time.After(latest) {
@@ -209,8 +246,10 @@ func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, 
 type says struct {
 	posts  []post
 	mode   score.CacheMode     // "" if it sets none
-	store  string              // "" if it gives none
+	store  string              // "" if it gives none, or one that is too long
 	access *score.AccessChange // nil if it makes none
+	// refused says why the access change of the entry cannot be read; nil if it can, or there is none.
+	refused *score.Problem
 }
 
 // decodeEntry reads an entry. Its posts share b's memory.
@@ -228,19 +267,20 @@ func decodeEntry(b []byte) (e says, err error) {
 			return e.mode != ""
 		}
 		if n == 3 {
-			e.store = string(wire)
-			return len(wire) > 0 && len(wire) <= maxStore
+			if len(wire) <= maxStore {
+				e.store = string(wire)
+			}
+			return true
 		}
-		if n == 4 && e.access == nil {
-			var err error
-			e.access, err = decodeAccessChange(wire)
-			return err == nil
+		if n == 4 && e.access == nil && e.refused == nil {
+			e.access, e.refused = decodeAccessChange(wire)
+			return true
 		}
 		p, err := decodePost(wire)
 		e.posts = append(e.posts, p)
 		return n == 1 && err == nil
 	})
-	if e.access != nil && (len(e.posts) > 0 || e.mode != "" || e.store != "") {
+	if (e.access != nil || e.refused != nil) && (len(e.posts) > 0 || e.mode != "" || e.store != "") {
 		return e, errEntry // what came of the change would be told of the post
 	}
 	return e, err
@@ -269,9 +309,6 @@ func decodePost(wire []byte) (post, error) {
 		}
 		return false
 	})
-	if err == nil && len(p.events) == 0 {
-		err = errEntry
-	}
 	p.shared = s.shared
 	return p, err
 }

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -16,20 +17,61 @@ type event struct {
 	voids uint64
 	// checked is what came of looking at its signature; nil while nobody has.
 	checked *checked
+	// malformed is the field that has a value no writer gives it, though the message can be read; "" if
+	// there is none.
+	malformed string
 }
 
-// read reads the event's data. An error means that this version cannot apply it.
-func (e *event) read() (err error) {
-	if len(e.data) == 0 || e.data[0] != '{' {
-		return errEntry
+// form returns what is wrong with the event but for its data: it is asked before anything is looked up
+// under the event's names, for keys are made of them.
+func (e *event) form() *score.Problem {
+	if e.malformed != "" {
+		return malformed(e.malformed, "is none that an event can have")
 	}
-	if e.Data, err = score.UnmarshalData(e.Type, e.data); err != nil {
-		return err
+	return formOf(&e.Event)
+}
+
+func formOf(e *score.Event) *score.Problem {
+	if len(e.Key) > maxVouched || len(e.Token) > maxVouched || len(e.Signature) > score.MaxSignature {
+		return malformed("signature", "the key, the token or the signature is too long")
 	}
-	if play, ok := e.Data.(*score.ScorePlay); ok && play.Delta == nil {
-		return errEntry
+	return e.CheckForm()
+}
+
+func malformed(field, format string, args ...any) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, format, args...)
+	p.Field = field
+	return p
+}
+
+// read reads the event's data, if that was not done before, and returns why that is none. Whether the data
+// follows the rules CheckData tells, which is asked last: a stranger hears only that it may not post.
+func (e *event) read() *score.Problem {
+	if e.Data != nil {
+		return nil
 	}
-	return nil
+	return e.ReadData(e.data)
+}
+
+// inspect checks all that can be checked of the event without the state. It uses scratch, and gives it back.
+func (e *event) inspect(scratch []byte) ([]byte, error) {
+	if p := e.form(); p != nil {
+		return scratch, p
+	}
+	if p := e.read(); p != nil {
+		return scratch, p
+	}
+	if p := e.CheckData(); p != nil {
+		return scratch, p
+	}
+	if p := e.CheckSigned(); p != nil {
+		return scratch, p
+	}
+	scratch, err := score.AppendData(scratch, e.Data)
+	if err == nil && !bytes.Equal(scratch, e.data) {
+		err = errOtherWords
+	}
+	return scratch, err
 }
 
 // appendEvent appends an event that stands alone.
@@ -78,7 +120,8 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	return b
 }
 
-// decodeEvent reads an event, whose data and signature share b's memory; further is asked about fields that are not the log's.
+// decodeEvent reads an event and does not judge what it says: form and read do. Its data and signature
+// share b's memory; further is asked about fields that are not the log's.
 func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes []byte) bool) (event, error) {
 	var e event
 	var seconds, offset int64
@@ -117,14 +160,16 @@ func decodeEvent(b []byte, further func(n protowire.Number, number uint64, bytes
 		}
 		return true
 	})
+	if err != nil {
+		return e, err
+	}
 	const day = 24 * 60 * 60
-	if err != nil || nanos >= 1e9 || offset <= -day || offset >= day {
-		return e, errEntry
+	// Beyond these bounds a year has no meaning, or depends on who counts.
+	if seconds < -1e12 || seconds > 1e12 || nanos >= 1e9 || offset <= -day || offset >= day {
+		e.malformed = "time"
+		return e, nil
 	}
 	e.Time = time.Unix(seconds, int64(nanos)).In(zone(int(offset)))
-	if checkForm(&e.Event) != nil {
-		return e, errEntry
-	}
 	return e, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -113,6 +112,9 @@ func (b *batch) said(source string, seq uint64) (said, error) {
 
 // event applies one event, unless it was applied before or its identity or the present state refuses it.
 func (b *batch) event(e *event) (score.Result, error) {
+	if p := e.form(); p != nil {
+		return refusal(e, p), nil
+	}
 	s, err := b.source(e.Source)
 	if err != nil {
 		return score.Result{}, err
@@ -133,18 +135,14 @@ func (b *batch) event(e *event) (score.Result, error) {
 		p = score.Problemf(score.IDConflict, "seq %d of %s is another event already (id %q, revision %d); a correction is a new event with the next seq (%d)",
 			repeat, s.name, first.id, first.revision, s.last+1)
 	}
-	refused, err := b.authorize(e)
-	if err != nil {
-		return score.Result{}, fmt.Errorf("event %q of %s: %w", e.ID, e.Source, err)
+	if p = cmp.Or(b.authorize(e), p); p != nil {
+		return refusal(e, p), nil
 	}
-	if p = cmp.Or(refused, p); p != nil {
-		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, nil
+	if p := e.read(); p != nil { // signed data was read when its signature was looked at
+		return refusal(e, p), nil
 	}
-	if e.Data == nil { // else it was read when its signature was looked at
-		err = e.read()
-	}
-	if err != nil {
-		return score.Result{}, fmt.Errorf("event %q of %s: %w", e.ID, e.Source, err)
+	if p := e.CheckData(); p != nil {
+		return refusal(e, p), nil
 	}
 	e.Seq = s.last + 1
 	if p, err := b.effect(e, b.revision+1); p != nil || err != nil {
@@ -157,6 +155,15 @@ func (b *batch) event(e *event) (score.Result, error) {
 		return score.Result{}, err
 	}
 	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}, nil
+}
+
+// refusal is the result of an event that is not applied.
+func refusal(e *event, p *score.Problem) score.Result {
+	r := score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
+	if p.Field == "id" {
+		r.ID = "" // what is no id may not even be text
+	}
+	return r
 }
 
 // identify tells the seq under which the source has said something with this identity before; 0 if it has not.

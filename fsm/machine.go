@@ -177,7 +177,8 @@ func (m *Machine) keepMode(mode score.CacheMode) {
 	m.mode.Store(&mode)
 }
 
-// Close waits for the readers, writes the database to the disk and closes it. The machine cannot be used after.
+// Close waits for the readers, brings the database to the disk and closes it. The machine cannot be used
+// after. A *DiskError says that the disk failed: then the next Open does not trust the database.
 func (m *Machine) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()

@@ -15,6 +15,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/errgroup"
 
+	bolt "go.etcd.io/bbolt"
+
 	"laurel/score"
 )
 
@@ -370,5 +372,44 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// After a start Raft brings all of the log at once.
+func TestManyEntriesAtOnceAreCommittedInParts(t *testing.T) {
+	m, whole := newMachine(t), newMachine(t)
+	var entries []Entry
+	for i := range 3 * commitEvents / 500 {
+		var events []score.Event
+		for j := range 500 {
+			events = append(events, decode(t, alert, i*500+j+1, i*500+j+1, "rain"))
+		}
+		entries = append(entries, Entry{uint64(i) + 1, entryOf(t, score.Post{Events: events, Mode: score.UntilRefused})})
+	}
+	last := uint64(len(entries))
+	transactions := func() (n int) {
+		m.db.View(func(tx *bolt.Tx) error { n = tx.ID(); return nil })
+		return n
+	}
+	before := transactions()
+	outcome, err := m.Apply(entries, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, o := range outcome {
+		if len(o) != 1 || len(o[0]) != 500 || o[0][499].Revision != uint64(i+1)*500 {
+			t.Fatalf("entry %d came to %d results", i+1, len(o))
+		}
+	}
+	if n := transactions() - before; n < 2 {
+		t.Errorf("there were %d transactions for %d events", n, 500*len(entries))
+	}
+	for _, e := range entries {
+		if _, err := whole.Apply([]Entry{e}, e.Index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Applied() != last || !bytes.Equal(snapshotOf(t, m), snapshotOf(t, whole)) {
+		t.Errorf("applied is %d, or the state is another", m.Applied())
 	}
 }

@@ -107,3 +107,21 @@ func (r *Raft) Restore(in io.ReadCloser) error {
 	r.passed = r.machine.Applied()
 	return err
 }
+
+// restorable is implemented by a snapshot's reader whose state was prepared already.
+type restorable interface{ Prepared() *Prepared }
+
+// preparedBehind returns what was prepared of the snapshot that in reads, nil if nothing was. Raft
+// puts readers of its own around the one of the snapshot store.
+func preparedBehind(in io.ReadCloser) *Prepared {
+	for {
+		if r, ok := in.(restorable); ok {
+			return r.Prepared()
+		}
+		w, ok := in.(raft.ReadCloserWrapper)
+		if !ok {
+			return nil
+		}
+		in = w.WrappedReadCloser()
+	}
+}

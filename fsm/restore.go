@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hashicorp/raft"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -114,22 +113,4 @@ func removeLeftovers(path string) error {
 		}
 	}
 	return nil
-}
-
-// restorable is implemented by a snapshot's reader whose state was prepared already.
-type restorable interface{ Prepared() *Prepared }
-
-// preparedBehind returns what was prepared of the snapshot that in reads, nil if nothing was. Raft
-// puts readers of its own around the one of the snapshot store.
-func preparedBehind(in io.ReadCloser) *Prepared {
-	for {
-		if r, ok := in.(restorable); ok {
-			return r.Prepared()
-		}
-		w, ok := in.(raft.ReadCloserWrapper)
-		if !ok {
-			return nil
-		}
-		in = w.WrappedReadCloser()
-	}
 }

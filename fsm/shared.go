@@ -78,17 +78,19 @@ type signatures struct {
 	before []byte // that of the last event
 	whole  []byte // that of the event being read, if it comes as a difference
 	shared bool   // some event had only a difference
+	broken bool   // the event being read has a difference that is none, or two
 	piece  []byte // memory for many
 }
 
 // decodeEvent reads the next event of the post.
 func (s *signatures) decodeEvent(b []byte) (event, error) {
-	s.whole = nil
+	s.whole, s.broken = nil, false
 	e, err := decodeEvent(b, s.field)
+	if s.broken || s.whole != nil && e.Signature != nil {
+		// The next may differ from nothing: what no writer wrote has no signature.
+		e.malformed, e.Signature, s.whole = "signature", nil, nil
+	}
 	if s.whole != nil {
-		if e.Signature != nil {
-			return e, errEntry
-		}
 		e.Signature = s.whole
 	}
 	s.before = e.Signature
@@ -97,14 +99,17 @@ func (s *signatures) decodeEvent(b []byte) (event, error) {
 
 // field reads one that is not the log's.
 func (s *signatures) field(n protowire.Number, _ uint64, difference []byte) (ok bool) {
-	if n != 16 || s.whole != nil {
+	if n != 16 {
 		return false
+	}
+	if s.broken = s.broken || s.whole != nil; s.broken {
+		return true
 	}
 	if cap(s.piece)-len(s.piece) < score.MaxSignature {
 		s.piece = make([]byte, 0, 32*score.MaxSignature)
 	}
 	from := len(s.piece)
 	s.piece, ok = appendWhole(s.piece, s.before, difference)
-	s.whole, s.shared = s.piece[from:len(s.piece):len(s.piece)], true
-	return ok
+	s.whole, s.shared, s.broken = s.piece[from:len(s.piece):len(s.piece)], true, !ok
+	return true
 }

@@ -14,10 +14,7 @@ import (
 // an entry's are looked at before it is applied, on as many processors as there are.
 
 // checked is what came of looking at an event's signature.
-type checked struct {
-	problem *score.Problem
-	err     error // the event cannot be read
-}
+type checked struct{ problem *score.Problem }
 
 // fewSignatures are checked sooner by one goroutine than by several.
 const fewSignatures = 16
@@ -63,15 +60,15 @@ func (m *Machine) checkSignatures(access *score.Access, posts []post) {
 
 // check tells whether an event's signature is of the key, over what the timeline would show. It uses scratch, and gives it back.
 func (m *Machine) check(e *event, public, scratch []byte) (checked, []byte) {
-	if err := e.read(); err != nil {
-		return checked{err: err}, scratch
+	if p := e.read(); p != nil {
+		return checked{score.Unsignable(&e.Event, p)}, scratch
 	}
 	form, err := appendSignedForm(scratch[:0], e)
 	switch {
 	case err != nil:
-		return checked{problem: score.Unsignable(&e.Event, err)}, scratch
+		return checked{score.Unsignable(&e.Event, err)}, scratch
 	case !m.verifier.Verify(public, form, e.Signature):
-		return checked{problem: score.WrongSignature(&e.Event, form)}, form
+		return checked{score.WrongSignature(&e.Event, form)}, form
 	}
 	return checked{}, form
 }
@@ -92,18 +89,10 @@ func appendSignedForm(b []byte, e *event) ([]byte, error) {
 }
 
 // authorize says why an event may not be applied now; nil: it may.
-func (b *batch) authorize(e *event) (refused *score.Problem, err error) {
+func (b *batch) authorize(e *event) (refused *score.Problem) {
 	if e.Key == "" {
-		return b.access.Authorize(&e.Event, nil), nil
+		return b.access.Authorize(&e.Event, nil)
 	}
 	e.Token = "" // the signature says who it is, and what a frontend says besides nobody can check
-	return b.access.Authorize(&e.Event, func(*score.Grant) *score.Problem { return e.checked.problem }), e.readable()
-}
-
-// readable is why the event cannot be read, if somebody tried in order to look at its signature.
-func (e *event) readable() error {
-	if e.checked == nil {
-		return nil
-	}
-	return e.checked.err
+	return b.access.Authorize(&e.Event, func(*score.Grant) *score.Problem { return e.checked.problem })
 }

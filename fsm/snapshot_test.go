@@ -65,7 +65,7 @@ func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
 		if !bytes.Equal(snapshotOf(t, m), before) {
 			t.Fatalf("%s changed the state", what)
 		}
-		if list, _ := filepath.Glob(m.path() + ".*"); len(list) != 1 || list[0] != markPath(m.path()) {
+		if list, _ := filepath.Glob(m.path() + ".*"); len(list) > 0 {
 			t.Fatalf("%s left its file behind: %q", what, list)
 		}
 	}

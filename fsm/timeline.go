@@ -88,7 +88,10 @@ func (l line) read() (stored, error) {
 		}
 		return true
 	})
-	return s, err
+	if err != nil || s.malformed != "" || checkForm(&s.Event) != nil {
+		return s, errSeal
+	}
+	return s, nil
 }
 
 // eachStored calls f for the events of a contest's timeline behind after, in order, until f answers false.

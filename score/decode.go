@@ -193,6 +193,9 @@ func (c *check) fail(field, format string, args ...any) {
 
 // text checks a string of at most limit bytes without control characters; what may be a text (maxText) may have lines and tabs.
 func (c *check) text(field, s string, limit int, need bool) {
+	if plainText(s, limit, need) {
+		return
+	}
 	switch {
 	case c.p != nil:
 	case s == "" && need:
@@ -208,6 +211,19 @@ func (c *check) text(field, s string, limit int, need bool) {
 			c.fail(field, "has the control character %U; want plain text", r)
 		}
 	}
+}
+
+// plainText reports at once that nothing is wrong with what nearly every text is: printable ASCII.
+func plainText(s string, limit int, need bool) bool {
+	if len(s) > limit || s == "" && need {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // path checks segments of [A-Za-z0-9._~-]+ joined by /: what stands in a URL as it is.
@@ -291,6 +307,8 @@ func (c *check) names(field string, list []string, limit int) {
 
 func (c *check) totals(field string, t Totals, limit int) {
 	for _, n := range t {
-		c.text(field+"."+clip(n.Code), n.Code, limit, required)
+		if !plainText(n.Code, limit, required) { // or the field's name would be made for nothing
+			c.text(field+"."+clip(n.Code), n.Code, limit, required)
+		}
 	}
 }

@@ -29,13 +29,16 @@ const (
 )
 
 // FrontendExitCodes is what a frontend's help says of its exit codes.
-const FrontendExitCodes = `Exit codes: 0 it was told to stop, and all is well; 1 refused or failed; 2 wrong usage;
-  4  the disk failed, is full or hangs: nothing acked is lost; start the frontend again when the disk is well;
-  5  the frontend was removed from its group: start it again only with an empty data directory, as a new member;
-  6  the data directory contradicts what the group has committed: take the frontend out of the group, empty the
-     directory and join anew. What it still has may be a copy that was rolled back, or a part that was lost.
-A service manager may start a frontend again after 1 and 4, and must not after 5 and 6 (systemd:
-RestartPreventExitStatus=5 6).`
+const FrontendExitCodes = `Exit codes:
+  0  it was told to stop, and did;
+  1  it was refused, or failed in another way than these;
+  2  wrong usage;
+  4  the disk failed, is full or hangs: nothing acked is lost; start it again when the disk is well;
+  5  it was removed from its group: it can come back only as a new member, with an empty data directory;
+  6  its data directory contradicts what the group has committed: something is missing, damaged or rolled
+     back. Take it out of the group, empty the directory and let it join anew.
+A service manager may start it again after 1 and 4, and must not after 5 and 6; systemd:
+RestartPreventExitStatus=5 6.`
 
 // ExitError ends the program with a code of its own.
 type ExitError struct {

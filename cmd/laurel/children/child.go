@@ -91,8 +91,12 @@ func (c *child) keep() {
 			return
 		case <-c.done:
 		}
-		if c.cmd.ProcessState.ExitCode() == command.ExitRemoved {
+		switch c.cmd.ProcessState.ExitCode() {
+		case command.ExitRemoved:
 			o.Notice(Notice{Frontend: c.frontend(), What: Left})
+			return
+		case command.ExitContradiction:
+			o.Notice(Notice{Frontend: c.frontend(), What: Unfit, Tail: c.tail()})
 			return
 		}
 		n := Notice{Frontend: c.frontend(), What: Died, How: c.how()}

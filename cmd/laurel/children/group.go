@@ -72,9 +72,10 @@ type Notice struct {
 type What uint8
 
 const (
-	Died What = iota // and will be started again
-	Back             // started again, and ready
-	Left             // removed from the group by somebody; it is not started again
+	Died  What = iota // and will be started again
+	Back              // started again, and ready
+	Left              // removed from the group by somebody; it is not started again
+	Unfit             // its data directory contradicts the group; it is not started again
 )
 
 // Group is a number of frontends that run. It is safe for concurrent use.

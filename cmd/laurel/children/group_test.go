@@ -54,6 +54,7 @@ func TestMain(m *testing.M) {
 func playFrontend() {
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("/removed", func(http.ResponseWriter, *http.Request) { os.Exit(command.ExitRemoved) })
+	http.HandleFunc("/unfit", func(http.ResponseWriter, *http.Request) { os.Exit(command.ExitContradiction) })
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(os.Getenv(address), nil))
 	os.Exit(1)
 }
@@ -207,18 +208,22 @@ func TestAnotherGroupDoesNotTakeThePortsOfAFrontendThatIsDown(t *testing.T) {
 	}
 }
 
-func TestAFrontendThatWasRemovedFromItsGroupStaysAway(t *testing.T) {
-	g, notices := startTest(t, Options{})
-	f := g.Frontends()[1]
-	answers(t.Context(), f.URL()+"/removed")
-	if n := next(t, notices); n.What != Left || n.Frontend.ID != "f2" {
-		t.Errorf("got %+v; want that f2 has left", n)
-	}
-	g.Close()
-	select {
-	case n := <-notices:
-		t.Errorf("then came %+v", n)
-	default:
+func TestAFrontendThatWasRemovedOrContradictsItsGroupStaysAway(t *testing.T) {
+	for path, want := range map[string]What{"/removed": Left, "/unfit": Unfit} {
+		t.Run(path, func(t *testing.T) {
+			g, notices := startTest(t, Options{})
+			f := g.Frontends()[1]
+			answers(t.Context(), f.URL()+path)
+			if n := next(t, notices); n.What != want || n.Frontend.ID != "f2" {
+				t.Errorf("got %+v; want %d of f2", n, want)
+			}
+			g.Close()
+			select {
+			case n := <-notices:
+				t.Errorf("then came %+v", n)
+			default:
+			}
+		})
 	}
 }
 

@@ -74,6 +74,9 @@ func (t *ticker) notice(n children.Notice) {
 		t.say("%s", t.in(green, fmt.Sprintf("  ** %s is back, with the data it had, as pid %d", f.ID, f.PID)))
 	case children.Left:
 		t.say("%s", t.in(red, fmt.Sprintf("  ** %s was removed from the group and has ended; it stays away", f.ID)))
+	case children.Unfit:
+		t.say("%s", t.in(red, fmt.Sprintf("  ** the data of %s contradict the group; it has ended and stays away", f.ID)))
+		t.say("     the end of %s:\n%s", f.Log, n.Tail)
 	}
 }
 

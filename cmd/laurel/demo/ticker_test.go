@@ -104,7 +104,7 @@ func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
 	out.kill = nil
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
-	for _, what := range []children.What{children.Died, children.Back, children.Left} {
+	for _, what := range []children.What{children.Died, children.Back, children.Left, children.Unfit} {
 		out.notice(children.Notice{Frontend: three[2], What: what, How: "signal: segmentation fault", Again: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -189,7 +190,7 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		damage.do(t, file, size)
 		file.Close()
 		f.start().waitReady()
-		if !regexp.MustCompile(`(?i)rebuil`).MatchString(f.said(t)) {
+		if !regexp.MustCompile(`thrown away and rebuilt`).MatchString(f.said(t)) {
 			t.Errorf("%s does not say that it rebuilds its database", f.id)
 		}
 		g.expectRevision(sum(all))
@@ -202,5 +203,24 @@ func write(t testing.TB, file *os.File, at int64, b []byte) {
 	t.Helper()
 	if _, err := file.WriteAt(b, at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestAFrontendWhoseDirectoryContradictsTheGroupSaysWhatToDo(t *testing.T) {
+	slow(t)
+	g := newGroup(t, 1)
+	f := g.frontends[0]
+	apply(t, f, define)
+	f.terminate()
+	if err := os.Remove(filepath.Join(f.data, "raft.db")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if code := f.start().exit(t); code != 6 {
+			t.Errorf("without its vote it ended with exit code %d; want 6", code)
+		}
+		if said := f.said(t); !strings.Contains(said, "leave the group, empty the directory and join anew") || !strings.Contains(said, f.data) {
+			t.Errorf("it does not say what to do, and with which directory: %s", said)
+		}
 	}
 }

@@ -191,8 +191,8 @@ func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
 	gone.entry = nil
 	gone.start()
 	master := g.frontends[0].mustMaster()
-	if code := gone.exit(t); code != 5 && code != 1 {
-		t.Errorf("started again, it ended with exit code %d; want 5 or 1\n%s", code, gone.said(t))
+	if code := gone.exit(t); code != 5 || !strings.Contains(gone.said(t), "entry ") || !strings.Contains(gone.said(t), "empty data directory") {
+		t.Errorf("started again, it ended with exit code %d; want 5, the entry that removed it, and what to do\n%s", code, gone.said(t))
 	}
 	if now := g.frontends[0].mustMaster(); now != master {
 		t.Errorf("the master was %s and is %s after a removed frontend was started again", master, now)

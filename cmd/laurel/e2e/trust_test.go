@@ -201,8 +201,8 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 	if err := os.Remove(filepath.Join(last.data, "removed")); err != nil {
 		t.Fatal(err)
 	}
-	if code := last.start().exit(t); code != 5 && code != 1 {
-		t.Errorf("exit code %d; want 5 or 1\n%s", code, last.said(t))
+	if code := last.start().exit(t); code != 5 {
+		t.Errorf("exit code %d; want 5\n%s", code, last.said(t))
 	}
 	g.post(stays)
 	eventually(t, "the refusal is counted", func() error {

@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/fsm"
+	"laurel/score"
+)
+
+// poisoned is an entry with an event that no key of the database has room for, past every check.
+func poisoned(t *testing.T) (post fsm.EncodedPost) {
+	t.Helper()
+	p := score.Post{Events: []score.Event{{ID: "p", Source: "bard/p", Seq: 1, Type: score.TypeMedalAward, Time: alerts("bard/p", 1, 1).Events[0].Time,
+		ContestID: "OG50BC/final", Data: &score.MedalAward{AwardID: strings.Repeat("x", 33_000), Medal: score.Gold, Organisation: "GAU"}}}}
+	encoded, err := fsm.EncodePost(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := fsm.ParsePost(encoded.Bytes()); err == nil {
+		t.Fatal("the poison may come from another frontend")
+	}
+	return encoded
+}
+
+func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
+	poison, master := poisoned(t), g.master()
+	// As another member's post it does not come into the log.
+	last := master.member().raft.LastIndex()
+	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
+	var answers []answer
+	err := g.others(master)[0].member().callPeer(t.Context(), master.member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
+	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
+		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())
+	}
+	future := g.master().member().raft.Apply(fsm.EncodeEntry([]fsm.EncodedPost{poison}), enqueue)
+	if err := future.Error(); err != nil {
+		t.Fatal(err)
+	}
+	outcome, ok := future.Response().(fsm.Outcome)
+	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 || outcome[0][0].Problem == nil || outcome[0][0].Problem.Field != "data.award_id" {
+		t.Errorf("got %+v; want it refused for its award_id", future.Response())
+	}
+	mustPost(t, g.nodes[1], alerts("bard/a", 4, 1))
+	g.agree(4)
+	for _, n := range g.nodes {
+		n.stop()
+	}
+	for _, n := range g.nodes {
+		n.start()
+	}
+	g.settle()
+	mustPost(t, g.nodes[2], alerts("bard/a", 5, 1))
+	g.agree(5)
+}
+
+// An entry of a newer version is nothing that a better disk would help with.
+func TestAnEntryThatCannotBeReadIsNoStorageError(t *testing.T) {
+	g := newGroup(t, 1)
+	n := g.nodes[0]
+	mustPost(t, n, alerts("bard/a", 1, 1))
+	newer := protowire.AppendVarint([]byte{200}, 1)
+	n.member().raft.Apply(newer, enqueue)
+	var why error
+	eventually(t, "it ends", func() error {
+		select {
+		case why = <-n.member().Ended():
+			return nil
+		default:
+			return errors.New("it goes on")
+		}
+	})
+	var entry *fsm.EntryError
+	var storage *StorageError
+	if !errors.As(why, &entry) || errors.As(why, &storage) || !strings.Contains(why.Error(), "log entry ") {
+		t.Errorf("it ended with %v", why)
+	}
+	if err := n.current.Swap(nil).Close(); errors.As(err, &storage) {
+		t.Errorf("closing told %v", err)
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"laurel/cluster"
+	"laurel/cmd/command"
+)
+
+func TestAFrontendEndsWithTheExitCodeOfWhatHappened(t *testing.T) {
+	storage := &cluster.StorageError{Dir: "d", Err: io.ErrShortWrite}
+	contradiction := &cluster.ContradictionError{Dir: "d", Err: errors.New("the term would go down")}
+	other := errors.New("some error")
+	for what, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"a disk that failed":                       {storage, 4},
+		"a start on a disk that failed":            {fmt.Errorf("start: %w", storage), 4},
+		"a database that could not be closed":      {errors.Join(nil, errors.Join(other, fmt.Errorf("close: %w", storage))), 4},
+		"a removal":                                {cluster.ErrRemoved, 5},
+		"a start after a removal":                  {fmt.Errorf("%w; start with another directory", cluster.ErrRemoved), 5},
+		"a removal, and a close that failed":       {errors.Join(cluster.ErrRemoved, storage), 5},
+		"a contradiction":                          {contradiction, 6},
+		"a contradiction, and a close that failed": {errors.Join(storage, contradiction), 6},
+		"a directory where there is nothing":       {&cluster.EmptyError{Dir: "d"}, 2},
+		"a port that is taken":                     {other, 1},
+		"a code of its own":                        {&command.ExitError{Code: 3, Err: other}, 3},
+	} {
+		var exit *command.ExitError
+		got := 1
+		if err := frontendError(c.err); errors.As(err, &exit) {
+			got = exit.Code
+		} else if err == nil {
+			got = 0
+		}
+		if got != c.want {
+			t.Errorf("%s: exit code %d; want %d", what, got, c.want)
+		}
+	}
+	if err := frontendError(nil); err != nil {
+		t.Errorf("an orderly end is %v", err)
+	}
+}
+
+func TestTheHelpOfAFrontendExplainsItsExitCodes(t *testing.T) {
+	var out bytes.Buffer
+	root := newLaurelCommand()
+	root.SetArgs([]string{"frontend", "--help"})
+	root.SetOut(&out)
+	if code := command.Run(t.Context(), root); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	for _, code := range []int{command.ExitDisk, command.ExitRemoved, command.ExitContradiction} {
+		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
+			t.Errorf("the help does not explain exit code %d:\n%s", code, &out)
+		}
+	}
+}
