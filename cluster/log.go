@@ -17,7 +17,8 @@ import (
 
 // segmentSize is how large a file of the log grows, in bytes; each is as large from the start. Every change of files costs a few writes that the
 // next entry waits for, and a disk must have room for one file more than the log fills.
-const segmentSize = 8 << 20
+// It is a variable so that a test can have many files.
+var segmentSize = 8 << 20
 
 // remedy is what to do about data that cannot be used.
 const remedy = "leave the group, empty the directory and join anew"
@@ -36,6 +37,12 @@ func openLog(dir string, log *slog.Logger) (*segmentedLog, error) {
 	}
 	if err := notForgotten(dir); err != nil {
 		return nil, err
+	}
+	list := filepath.Join(dir, metadb.FileName)
+	if _, err := os.Stat(list); err == nil {
+		if err := errors.Join(syncFile(list), syncDir(dir)); err != nil {
+			return nil, err
+		}
 	}
 	f := newFiler(dir)
 	index := &segmentIndex{filer: f}

@@ -132,7 +132,7 @@ func TestTheLogGoesOnAfterACrashWhileAFileEnded(t *testing.T) {
 			}
 			last := uint64(perFile)
 			if torn {
-				patch(t, segmentFile(dir, 1, 0), segmentSize-segmentSize/perFile/2, 0, 0, 0, 0)
+				patch(t, segmentFile(dir, 1, 0), int64(segmentSize-segmentSize/perFile/2), 0, 0, 0, 0)
 				last--
 			}
 			for range 2 {
@@ -186,7 +186,7 @@ func TestADamagedEntryOfTheLogIsNotHandedOut(t *testing.T) {
 			l := mustOpenLog(t, dir)
 			appendTo(t, l, 1, last)
 			l.Close()
-			patch(t, segmentFile(dir, 1, 0), segmentSize/perFile/2, 0xff) // within entry 1
+			patch(t, segmentFile(dir, 1, 0), int64(segmentSize/perFile/2), 0xff) // within entry 1
 			l = mustOpenLog(t, dir)
 			err := l.GetLog(1, new(raft.Log))
 			if !errors.Is(err, wal.ErrCorrupt) {

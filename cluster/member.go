@@ -240,7 +240,7 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	m.run(func() { over.serve(m.transport.Consumer()) })
 	if m.opts.Bootstrap && !s.existing {
 		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
-		if err := raft.BootstrapCluster(config, s.history, s.stable, s.snapshots, over, first); err != nil {
+		if err := s.bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)

@@ -8,6 +8,8 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,10 +24,11 @@ import (
 // no longer needs, and the error that raft-wal forgets.
 type filer struct {
 	*segment.Filer
+	dir    string
 	failed atomic.Pointer[error] // the last file that could not be made
 }
 
-func newFiler(dir string) *filer { return &filer{Filer: segment.NewFiler(dir, walfs.New())} }
+func newFiler(dir string) *filer { return &filer{Filer: segment.NewFiler(dir, walfs.New()), dir: dir} }
 
 func (f *filer) fail(err error) error {
 	if err != nil {
@@ -44,13 +47,34 @@ func (f *filer) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 	return &tail{filer: f, info: info, w: w}, nil
 }
 
-// RecoverTail opens the last file, up to the last write that is whole.
+// RecoverTail opens the last file, up to the last write that is whole. A killed process can leave
+// writes that only the kernel has, and this member acknowledges what it reads here, so the file is
+// synced first, and checked for damage that raft-wal takes for a torn write.
 func (f *filer) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
+	if err := f.secureTail(filepath.Join(f.dir, segment.FileName(info))); err != nil {
+		return nil, err
+	}
 	w, err := f.Filer.RecoverTail(info)
 	if err != nil {
 		return nil, err
 	}
 	return &tail{filer: f, info: info, w: w}, nil
+}
+
+func (f *filer) secureTail(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := file.Sync(); err != nil { // openLog has synced the directory
+		return fmt.Errorf("sync the last file of the log: %w", err)
+	}
+	b, err := io.ReadAll(file)
+	if err != nil {
+		return fmt.Errorf("read the last file of the log: %w", err)
+	}
+	return lostCommit(b)
 }
 
 // Open opens a full file.
@@ -239,7 +263,7 @@ func (f *filer) copy(from types.SegmentWriter, to types.SegmentInfo) (types.Segm
 		return to, err
 	}
 	var entries []types.LogEntry
-	to.SizeLimit = segmentSize
+	to.SizeLimit = uint32(segmentSize)
 	for i := to.MinIndex; i <= from.LastIndex(); i++ {
 		b, err := from.GetLog(i)
 		if err != nil {

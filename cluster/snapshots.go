@@ -276,7 +276,7 @@ func (got *received) discard() {
 // snapshotStore is where Raft keeps its snapshots. It lets the log go on behind each that is
 // stored, and gives Raft what snapshotReceiver has received.
 type snapshotStore struct {
-	files *raft.FileSnapshotStore
+	files syncedSnapshots
 	dir   string // of the files
 	log   *history
 

@@ -79,7 +79,7 @@ type storage struct {
 }
 
 func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s *storage, err error) {
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w", err)
 	}
 	if mark, err := os.ReadFile(filepath.Join(o.Dir, removedFile)); err == nil {
@@ -117,9 +117,20 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if err != nil {
 		return s, fmt.Errorf("open the snapshots in %s: %w", o.Dir, err)
 	}
-	s.snapshots = &snapshotStore{files: files, dir: filepath.Join(o.Dir, snapshotDir), log: s.history}
+	snapshots := filepath.Join(o.Dir, snapshotDir)
+	if err := errors.Join(syncDir(o.Dir), syncDir(snapshots)); err != nil { // the store may just have made it
+		return s, s.ofTheDisk(err)
+	}
+	s.snapshots = &snapshotStore{files: syncedSnapshots{files, snapshots}, dir: snapshots, log: s.history}
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
+	}
+	if s.existing && o.Bootstrap {
+		cut, err := s.bootstrapWasCut()
+		if err != nil {
+			return s, fmt.Errorf("read what %s holds: %w", o.Dir, err)
+		}
+		s.existing = !cut
 	}
 	if !s.existing && !o.Bootstrap && len(o.Join) == 0 {
 		return s, &EmptyError{o.Dir}
@@ -128,6 +139,10 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 }
 
 func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
+	if err := makeVoteFile(filepath.Join(s.dir, voteFile)); err != nil {
+		return s.ofTheDisk(fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
+	}
+	// New commits a transaction, and with it what a killed process may have left to the kernel.
 	s.votes, err = raftboltdb.New(raftboltdb.Options{
 		Path: filepath.Join(s.dir, voteFile),
 		BoltOptions: &bbolt.Options{
@@ -154,8 +169,8 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 	}
 	// With half of what it told the others, a voter could let a master be elected that lacks what was acked. Raft stores a term before the
 	// first entry, and the log is made before that.
-	term, err := s.votes.GetUint64([]byte(termKey))
-	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
+	term, err := stored(s.votes, termKey)
+	if err != nil {
 		return fmt.Errorf("read the term in %s: %w", s.dir, err)
 	}
 	dir := filepath.Join(s.dir, logDir)
@@ -169,6 +184,15 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 		return cmp.Or(err, contradiction(s.dir, "%s, which belongs to the log, is missing", voteFile))
 	}
 	return syncDir(s.dir)
+}
+
+// stored returns a number of Raft's, 0 if it is not stored.
+func stored(votes *raftboltdb.BoltStore, key string) (uint64, error) {
+	n, err := votes.GetUint64([]byte(key))
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, nil
+	}
+	return n, err
 }
 
 // ofTheDisk makes an error one of the disk if room, or another disk, is all that it takes, and a
@@ -237,12 +261,49 @@ func (s *storage) markJoined(index uint64) error {
 	return nil
 }
 
+// syncFile syncs a file before its content is trusted. A killed process can leave in it what only
+// the kernel has. Whoever acts on that, and so lets others rely on it, must not lose it with the
+// machine's power.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("sync a file before it is read: %w", err)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// makeDir makes a directory that a power loss does not take away. The directory may be there
+// already and not be on the disk yet, so its parent is synced always, where that may be read.
+func makeDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	parents := []string{filepath.Dir(dir)}
+	for parent := parents[0]; parent != filepath.Dir(parent); {
+		if _, err := os.Stat(parent); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		parent = filepath.Dir(parent)
+		parents = append(parents, parent)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, parent := range parents {
+		if err := syncDir(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return nil
 }
 
 // openMachine opens the state machine and brings it at least to the newest snapshot, from where the log goes on.
