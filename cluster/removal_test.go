@@ -65,7 +65,7 @@ func (l *liar) liesTo(t *testing.T, nodes []*node) {
 		eventually(t, n.opts.ID+" hears the lie", func() error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
-			if l.told[id] < 8 {
+			if l.told[id] < 3 {
 				return fmt.Errorf("it heard it %d times", l.told[id])
 			}
 			return nil
