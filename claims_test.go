@@ -1,0 +1,53 @@
+package laurel
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	namedTest   = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9]+\b`)
+	definedTest = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z][A-Za-z0-9]+)\(`)
+)
+
+// The documents name the test that holds a claim. A test that is renamed must be renamed there too.
+func TestEveryTestThatTheDocumentsNameExists(t *testing.T) {
+	defined, named := map[string]bool{}, map[string]string{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		isTest, isDoc := strings.HasSuffix(path, "_test.go"), filepath.Ext(path) == ".md"
+		if !isTest && !isDoc {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, match := range definedTest.FindAllSubmatch(b, -1) {
+			defined[string(match[1])] = isTest
+		}
+		if isDoc {
+			for _, name := range namedTest.FindAllString(string(b), -1) {
+				named[name] = path
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(named) < 20 {
+		t.Errorf("the documents name %d tests", len(named))
+	}
+	for name, path := range named {
+		if !defined[name] {
+			t.Errorf("%s names %s, which does not exist", path, name)
+		}
+	}
+}
