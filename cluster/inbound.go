@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/fsm"
 )
 
 // Reasons of laurel_raft_refused_total.
@@ -17,6 +20,11 @@ const (
 	reasonConfiguration = "configuration" // it cannot be decoded
 	reasonTransfer      = "transfer"      // it is told to stand for election by another than its leader
 )
+
+// maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than
+// 64 MiB and then cannot read its file any more. An entry is one post of at most fsm.MaxPost, or
+// several that are small.
+const maxLogEntry = 2 * fsm.MaxPost
 
 // inbound takes what other members' Rafts send before this member's Raft does. hashicorp/raft
 // takes in whatever the network brings, in whatever order; inbound passes on only what can be
@@ -29,6 +37,7 @@ type inbound struct {
 	snapshots *snapshotReceiver
 	reported  func(r *raft.Raft, atLeast uint64) bool
 	refusals  *refusals
+	steps     pauses
 	run       func(func()) // runs a function on a goroutine that the member waits for
 
 	opened chan struct{} // closed when raft is set
@@ -111,6 +120,7 @@ func (in *inbound) heartbeat(call raft.RPC) {
 // check returns an error if Raft must not see a request.
 func (in *inbound) check(command any) error {
 	if err := in.believe(termOf(command)); err != nil {
+		in.approach(command)
 		return err
 	}
 	if err := checkTerms(command); err != nil {
@@ -138,6 +148,52 @@ func (in *inbound) believe(term uint64) error {
 		return in.refusals.note(reasonTerm, err)
 	}
 	return nil
+}
+
+// approach raises this member's term by one step if a voter of its configuration asks for a vote in
+// a term that cannot be believed. A member whose term is really that high refuses all lower ones,
+// and would never be heard again. One step in each approachPause uses up no terms, and makes the
+// two meet. Raft takes the step as a request for a vote with an empty log, which it refuses.
+func (in *inbound) approach(command any) {
+	var voter raft.ServerID
+	switch c := command.(type) {
+	case *raft.RequestVoteRequest:
+		voter = raft.ServerID(c.ID)
+	case *raft.RequestPreVoteRequest:
+		voter = raft.ServerID(c.ID)
+	}
+	own, last := in.raft.CurrentTerm(), in.raft.LastIndex()
+	known := slices.ContainsFunc(votersOf(in.raft), func(s raft.Server) bool { return s.ID == voter })
+	if !known || last == 0 || !in.steps.begin(time.Now()) {
+		return
+	}
+	step := &raft.RequestVoteRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(voter)},
+		Term:      own + maxTermStep, LeadershipTransfer: true, // so that it is heard while there is a leader
+	}
+	in.run(func() { in.pass(raft.RPC{Command: step, RespChan: make(chan raft.RPCResponse, 1)}) })
+}
+
+// approachPause is the shortest time between two steps towards a term that is far ahead, at a time
+// scale of 1: each costs an election.
+const approachPause = 10 * electionTimeout
+
+// pauses lets something begin once in a while.
+type pauses struct {
+	every time.Duration
+	mu    sync.Mutex
+	last  time.Time
+}
+
+// begin reports whether it is time, and counts the next pause from now if it is.
+func (p *pauses) begin(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.last.IsZero() && now.Sub(p.last) < p.every {
+		return false
+	}
+	p.last = now
+	return true
 }
 
 // checkTransfer returns an error unless the leader that this member follows asks it to take
@@ -191,6 +247,12 @@ func checkEntries(command any) error {
 	for i, e := range request.Entries {
 		if e == nil || e.Index != request.PrevLogEntry+1+uint64(i) {
 			return fmt.Errorf("the entry %d places behind entry %d is another one", i+1, request.PrevLogEntry)
+		}
+		if len(e.Data)+len(e.Extensions) > maxLogEntry {
+			return fmt.Errorf("entry %d has %d bytes; the most is %d", e.Index, len(e.Data)+len(e.Extensions), maxLogEntry)
+		}
+		if _, err := e.AppendedAt.MarshalBinary(); err != nil {
+			return fmt.Errorf("entry %d has a time that the log cannot keep: %w", e.Index, err)
 		}
 		switch e.Type {
 		case raft.LogCommand, raft.LogNoop, raft.LogBarrier, raft.LogConfiguration:

@@ -262,12 +262,12 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 // newInbound makes what stands between the transport and Raft.
 func (m *Member) newInbound() *inbound {
 	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
-		reported: m.neighbour.reported, run: m.run}
+		reported: m.neighbour.reported, run: m.run, steps: pauses{every: m.scaled(approachPause)}}
 	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.storage.serverID),
 		Addr: m.transport.EncodePeer(m.storage.serverID, m.transport.LocalAddr())}
 	in.beats = newHeartbeats(header, in.pass)
 	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied,
+	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
 		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, metrics: m.metrics, log: m.log}
 	return in
 }

@@ -36,15 +36,16 @@ var errSuperseded = errors.New("another snapshot is received in its place")
 
 // snapshotReceiver receives the snapshots that a master sends.
 type snapshotReceiver struct {
-	store   *snapshotStore
-	header  raft.RPCHeader // of the answers
-	prepare func(io.Reader) (*fsm.Prepared, error)
-	applied func() uint64
-	term    func() uint64
-	pass    func(raft.RPC)  // gives a call to Raft's main goroutine
-	stopped <-chan struct{} // closed when Raft has stopped
-	metrics *metrics
-	log     *slog.Logger
+	store    *snapshotStore
+	header   raft.RPCHeader // of the answers
+	prepare  func(io.Reader) (*fsm.Prepared, error)
+	applied  func() uint64
+	revision func() uint64
+	term     func() uint64
+	pass     func(raft.RPC)  // gives a call to Raft's main goroutine
+	stopped  <-chan struct{} // closed when Raft has stopped
+	metrics  *metrics
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	current *reception
@@ -169,6 +170,10 @@ func (r *snapshotReceiver) spool(one *reception, body io.Reader, request *raft.I
 	if err != nil {
 		return got, fmt.Errorf("receive it, %d of %d bytes: %w", spooled.n, request.Size, err)
 	}
+	// It may be of an earlier one: the entries between say nothing to the state machine.
+	if got.prepared.Applied > request.LastLogIndex {
+		return got, fmt.Errorf("its state is of entry %d, and it says that it is of entry %d", got.prepared.Applied, request.LastLogIndex)
+	}
 	if err := r.store.sync(got.meta.ID); err != nil {
 		return got, fmt.Errorf("write it to the disk: %w", err)
 	}
@@ -182,6 +187,10 @@ func (r *snapshotReceiver) install(got *received, request *raft.InstallSnapshotR
 	defer r.installing.Unlock()
 	if r.has(request) {
 		return snapshotKnown, nil
+	}
+	// A later state has all that was applied here.
+	if here := r.revision(); got.prepared.Revision < here {
+		return snapshotFailed, fmt.Errorf("it goes back from revision %d to %d", here, got.prepared.Revision)
 	}
 	if err := r.follow(request); err != nil {
 		return snapshotFailed, err

@@ -9,7 +9,7 @@ import (
 // maxTermStep is how far ahead of its own term a member believes another's. Raft stores each
 // higher term that it meets and never goes back, so one message could use up all terms. An
 // election takes at least electionTimeout: to be this far behind, a member must have slept
-// through hours of elections without end.
+// through hours of elections without end. See inbound.approach for members that are.
 const maxTermStep = 1 << 16
 
 // checkTerm returns an error if term is so far ahead of own that it cannot be believed. A

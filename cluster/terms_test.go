@@ -138,3 +138,21 @@ func contradicts(t *testing.T, n *node) {
 		t.Errorf("%s ended with %v", n.opts.ID, why)
 	}
 }
+
+// A voter that was talked into a term that the others do not believe refuses their lower one. They
+// must meet again, or a second loss would leave no majority.
+func TestAVoterWhoseTermIsFarAheadIsHeardAgain(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.master(), alerts("bard/a", 1, 1))
+	g.agree(1)
+	far := g.others(g.master())[0]
+	far.stop()
+	raiseTerm(t, far, 2*maxTermStep)
+	far.start()
+	// The others go on meanwhile. One of them is lost: the far one is needed now.
+	master := g.master()
+	mustPost(t, master, alerts("bard/a", 2, 1))
+	master.stop()
+	mustPost(t, far, alerts("bard/a", 3, 1))
+	g.agree(3)
+}

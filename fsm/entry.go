@@ -47,6 +47,10 @@ const (
 	givenTime = 2
 )
 
+// MaxPost bounds a post that comes from another frontend, in bytes. A client's request has a quarter of it at most
+// (httpapi.MaxBodyBytes).
+const MaxPost = 16 << 20
+
 // maxVouched bounds the ids of keys and tokens in events, in bytes.
 const maxVouched = 64
 
@@ -177,6 +181,17 @@ func checkForm(e *score.Event) error {
 // gives. That frontend may be newer than this one, or corrupt: only what score.Decode would have taken
 // comes into the log.
 func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
+	if len(wire) > MaxPost {
+		return EncodedPost{}, time.Time{}, fmt.Errorf("a post of %d bytes; the most is %d", len(wire), MaxPost)
+	}
+	events := 0
+	err = fields(wire, postNumbers, func(protowire.Number, uint64, []byte) bool { events++; return true })
+	if err == nil && events > 1+len(wire)/leastEvent {
+		err = errors.New("a post of events that say nothing") // each would take memory before it is refused
+	}
+	if err != nil {
+		return EncodedPost{}, time.Time{}, err
+	}
 	decoded, err := decodePost(wire)
 	if err != nil {
 		return EncodedPost{}, time.Time{}, err

@@ -18,7 +18,8 @@ const restoreSuffix = ".restore-"
 // Prepared is a complete database, built from a snapshot beside the one that a machine uses.
 // Its owner calls Install or Discard, once.
 type Prepared struct {
-	path string
+	path              string
+	Applied, Revision uint64 // of the state
 
 	mu sync.Mutex
 	db *bolt.DB // nil once it is installed or discarded
@@ -36,7 +37,12 @@ func (m *Machine) Prepare(r io.Reader) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{path: path, db: db}, nil
+	// What is read when it is opened must be readable before it takes the old one's place.
+	read := &Machine{db: db}
+	if err := read.loadCounters(); err != nil {
+		return nil, errors.Join(err, dropDatabase(db, path))
+	}
+	return &Prepared{path: path, db: db, Applied: read.Applied(), Revision: read.Revision()}, nil
 }
 
 // take returns the database, which is the caller's from then on.

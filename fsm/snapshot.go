@@ -154,11 +154,7 @@ func fillDatabase(db *bolt.DB, r io.Reader) error {
 	if err := buildIndex(db); err != nil {
 		return err
 	}
-	// What is read when it is opened must be readable before it takes the old one's place.
-	return db.View(func(tx *bolt.Tx) error {
-		_, err := loadAccess(tx.Bucket(accessBucket))
-		return err
-	})
+	return nil
 }
 
 // snapshotReader reads a snapshot that may be anything: lengths are bounded, and memory is taken only for bytes that have come.
