@@ -26,7 +26,6 @@ func TestAMemberThatHasVotedIsNotBootstrapped(t *testing.T) {
 	for name, spoil := range map[string]func(s *storage) error{
 		"it voted":              func(s *storage) error { return s.stable.SetUint64([]byte(voteTermKey), 1) },
 		"it is of a later term": func(s *storage) error { return s.stable.SetUint64([]byte(termKey), 2) },
-		"it was in a group":     func(s *storage) error { return s.markJoined(1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, "f1", func(o *Options) { o.Bootstrap = true })

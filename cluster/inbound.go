@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -71,7 +72,7 @@ func (in *inbound) serve(from <-chan raft.RPC) {
 // take passes on a call, or answers it.
 func (in *inbound) take(call raft.RPC) {
 	if err := in.check(call.Command); err != nil {
-		call.Respond(nil, err)
+		in.run(func() { refuse(call, err) })
 		return
 	}
 	switch request := call.Command.(type) {
@@ -82,6 +83,15 @@ func (in *inbound) take(call raft.RPC) {
 		boundCommit(request)
 	}
 	in.pass(call)
+}
+
+// refuse answers a call with an error. The body of a snapshot is read first, or what is left of it
+// would be taken for the next call.
+func refuse(call raft.RPC, err error) {
+	if call.Reader != nil {
+		io.Copy(io.Discard, call.Reader)
+	}
+	call.Respond(nil, err)
 }
 
 // boundCommit lets a request commit no more than it proves. Raft commits up to the leader's
@@ -122,6 +132,9 @@ func (in *inbound) check(command any) error {
 	if err := in.believe(termOf(command)); err != nil {
 		in.approach(command)
 		return err
+	}
+	if term := termOf(command); term > 0 && term < in.raft.CurrentTerm() {
+		return nil // Raft answers it with its own term, and takes nothing of it in
 	}
 	if err := checkTerms(command); err != nil {
 		return in.refusals.note(reasonTerm, err)

@@ -268,7 +268,8 @@ func (m *Member) newInbound() *inbound {
 	in.beats = newHeartbeats(header, in.pass)
 	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
 	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
-		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, metrics: m.metrics, log: m.log}
+		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, fail: m.fail,
+		metrics: m.metrics, log: m.log}
 	return in
 }
 

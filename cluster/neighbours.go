@@ -99,14 +99,14 @@ func (m *Member) servers() []raft.Server {
 
 // neighbours keeps what the other members last said.
 type neighbours struct {
-	member  *Member
-	ask     chan struct{}
-	mu      sync.Mutex
-	heard   map[raft.ServerID]heard
-	place   *place // this member's own, as a master last said; nil if none has
-	absent  map[raft.ServerID]absence
-	over    sync.Once       // see wasRemoved
-	doubted []raft.ServerID // see doubt
+	member             *Member
+	ask                chan struct{}
+	mu                 sync.Mutex
+	heard              map[raft.ServerID]heard
+	place              *place // this member's own, as a master last said; nil if none has
+	absent             map[raft.ServerID]absence
+	over               sync.Once       // see wasRemoved
+	doubted, doubtSaid []raft.ServerID // see doubt
 }
 
 type heard struct {
@@ -115,7 +115,7 @@ type heard struct {
 }
 
 func newNeighbours(m *Member) *neighbours {
-	return &neighbours{member: m, ask: make(chan struct{}, 1), heard: map[raft.ServerID]heard{}, absent: map[raft.ServerID]absence{}}
+	return &neighbours{member: m, ask: make(chan struct{}, 1), heard: map[raft.ServerID]heard{}, absent: map[raft.ServerID]absence{}, listed: time.Now()}
 }
 
 func (n *neighbours) askNow() {

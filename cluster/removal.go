@@ -18,7 +18,7 @@ import (
 // member believes that it was removed in two cases only:
 //
 //   - Its own log says so: a committed entry took it out of the configuration, no later one put
-//     it back, and no master counts on it any more.
+//     it back, and for a moment neither a master nor another member counts on it.
 //   - A majority of the other voters of its own latest configuration say so: their committed
 //     configurations lack it, at an index behind the last one that had it.
 //
@@ -62,9 +62,17 @@ func (n *neighbours) notes(by raft.ServerID, l *listing) {
 	case l == nil:
 	case l.Listed:
 		delete(n.absent, by)
+		n.listed = time.Now()
 	default:
 		n.absent[by] = absence{l.Index, time.Now()}
 	}
+}
+
+// unlisted reports whether no member has said for a moment that this one is in the group.
+func (n *neighbours) unlisted() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.listed) > n.member.scaled(silence)
 }
 
 // absences returns the indexes of the configurations that lack this member, by whose they are, as
@@ -113,15 +121,16 @@ func (m *Member) learnRemoval() {
 	}
 	servers, self := m.servers(), m.storage.serverID
 	in := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == self })
-	if index := m.roster.leftAt(); index > 0 && !in {
-		// While a master sends entries, one that takes this member in again may follow.
+	said := m.neighbour.absences()
+	v := judge(servers, self, m.storage.joinedAt.Load(), said)
+	if index := m.roster.leftAt(); index > 0 && !in && m.neighbour.unlisted() {
+		// The log may end between the entry that took this member out and one that takes it in
+		// again. While a master sends entries, more may come.
 		if master, _ := m.raft.LeaderWithID(); master == "" {
 			m.wasRemoved(fmt.Sprintf("entry %d of its log", index))
 			return
 		}
 	}
-	said := m.neighbour.absences()
-	v := judge(servers, self, m.storage.joinedAt.Load(), said)
 	var words []string
 	for _, id := range v.by {
 		words = append(words, fmt.Sprintf("%s (configuration of entry %d)", memberID(id), said[id]))
@@ -133,17 +142,21 @@ func (m *Member) learnRemoval() {
 	m.neighbour.doubt(v, strings.Join(words, ", "))
 }
 
-// doubt logs that some voters say that this member was removed, and too few to believe it. It
-// logs that again only when they are others.
+// doubt logs that some voters have said twice that this member was removed, and too few to believe
+// it. It logs that again only when they are others.
 func (n *neighbours) doubt(v verdict, words string) {
 	if len(v.by) == 0 {
 		return
 	}
 	n.mu.Lock()
-	same := slices.Equal(n.doubted, v.by)
+	again := slices.Equal(n.doubted, v.by)
 	n.doubted = v.by
+	said := again && !slices.Equal(n.doubtSaid, v.by)
+	if said {
+		n.doubtSaid = v.by
+	}
 	n.mu.Unlock()
-	if same {
+	if !said { // a removal that was committed a moment ago is not known to all yet
 		return
 	}
 	n.member.log.Warn("some voters say that this frontend was removed, too few to believe it; if an operator removed it, stop it and delete its data directory",

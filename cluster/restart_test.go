@@ -113,7 +113,7 @@ func TestAStateThatIsAheadOfTheLogIsDiscarded(t *testing.T) {
 	mustPost(t, n, alerts("bard/a", 1, 10))
 	n.stop()
 	if err := errors.Join(os.Remove(filepath.Join(n.opts.Dir, voteFile)), os.RemoveAll(filepath.Join(n.opts.Dir, logDir)),
-		os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir))); err != nil {
+		os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir)), os.Remove(filepath.Join(n.opts.Dir, identityFile))); err != nil {
 		t.Fatal(err)
 	}
 	m := n.start()

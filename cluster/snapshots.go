@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -44,6 +45,7 @@ type snapshotReceiver struct {
 	term     func() uint64
 	pass     func(raft.RPC)  // gives a call to Raft's main goroutine
 	stopped  <-chan struct{} // closed when Raft has stopped
+	fail     func(error)     // ends the member
 	metrics  *metrics
 	log      *slog.Logger
 
@@ -70,6 +72,9 @@ func (r *snapshotReceiver) receive(call raft.RPC, request *raft.InstallSnapshotR
 	r.metrics.snapshotsReceived.WithLabelValues(outcome).Inc()
 	term := max(r.term(), request.Term)
 	answer := &raft.InstallSnapshotResponse{RPCHeader: r.header, Term: term, Success: err == nil && term == request.Term}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+		r.fail(fmt.Errorf("receive a snapshot of the master: %w", err)) // the master would send it again and again
+	}
 	if err != nil {
 		r.log.Warn("a snapshot of the master was not installed", "index", request.LastLogIndex, "snapshot_term", request.LastLogTerm,
 			"size", request.Size, "error", err)

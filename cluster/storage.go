@@ -125,6 +125,9 @@ func openStorage(o Options, log *slog.Logger, m *metrics, fatal func(error)) (s 
 	if s.existing, err = raft.HasExistingState(s.history, s.stable, s.snapshots); err != nil {
 		return s, fmt.Errorf("read the log in %s: %w", o.Dir, err)
 	}
+	if err := s.checkPlace(); err != nil {
+		return s, err
+	}
 	if s.existing && o.Bootstrap {
 		cut, err := s.bootstrapWasCut()
 		if err != nil {
@@ -143,16 +146,21 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 		return s.ofTheDisk(fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
 	}
 	// New commits a transaction, and with it what a killed process may have left to the kernel.
-	s.votes, err = raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(s.dir, voteFile),
-		BoltOptions: &bbolt.Options{
-			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-		},
-	})
-	if errors.Is(err, bbolterrors.ErrTimeout) {
-		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
+	damaged := checkVoteFile(filepath.Join(s.dir, voteFile))
+	if damaged == nil {
+		s.votes, err = raftboltdb.New(raftboltdb.Options{
+			Path: filepath.Join(s.dir, voteFile),
+			BoltOptions: &bbolt.Options{
+				Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+			},
+		})
 	}
-	if err != nil {
+	switch {
+	case damaged != nil:
+		return contradiction(s.dir, "%s: %w", voteFile, damaged)
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
+	case err != nil:
 		return s.ofTheDisk(fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
 	}
 	defer func() {
@@ -160,6 +168,9 @@ func (s *storage) openLogAndVotes(log *slog.Logger) (err error) {
 			s.Close()
 		}
 	}()
+	if err := removeNew(s.dir); err != nil {
+		return fmt.Errorf("remove what a crash left in %s: %w", s.dir, err)
+	}
 	old, err := s.votes.LastIndex()
 	if err != nil {
 		return fmt.Errorf("read %s in %s: %w", voteFile, s.dir, err)
@@ -218,6 +229,9 @@ func loadIdentity(o Options) (identity, error) {
 	path := filepath.Join(o.Dir, identityFile)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := checkIdentity(o.Dir); err != nil {
+			return identity{}, err
+		}
 		who := identity{ID: o.ID, Instance: strings.ToLower(rand.Text()[:12])}
 		return who, who.write(o.Dir)
 	}
@@ -310,7 +324,7 @@ func makeDir(dir string) error {
 func (s *storage) openMachine(log *slog.Logger) (*fsm.Machine, error) {
 	m, err := fsm.Open(s.dir, log)
 	if err != nil {
-		return nil, err
+		return nil, s.ofTheState(err)
 	}
 	if err := s.catchUp(m, log); err != nil {
 		m.Close()
@@ -329,6 +343,9 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 	if len(list) > 0 {
 		newest = list[0].Index
 	}
+	if err := s.checkLog(newest); err != nil {
+		return err
+	}
 	last, err := s.store.LastIndex()
 	if err != nil {
 		return err
@@ -346,11 +363,12 @@ func (s *storage) catchUp(m *fsm.Machine, log *slog.Logger) error {
 			return err
 		}
 	}
-	if last < newest {
-		// A crash came between a snapshot from the master and Raft's dropping the log before it, to which the next entry would not fit.
-		if err := clearLog(s.store); err != nil {
-			return err
-		}
+	drop, err := s.superseded(list)
+	if err == nil && drop {
+		err = clearLog(s.store)
+	}
+	if err != nil {
+		return err
 	}
 	return s.goOnBehind()
 }
@@ -375,6 +393,9 @@ func (s *storage) restoreNewest(m *fsm.Machine, list []*raft.SnapshotMeta, newes
 		if err == nil {
 			log.Info("restored the state from a snapshot", "snapshot", meta.ID, "index", meta.Index, "revision", m.Revision())
 			return s.goOn(meta.Index, newest, damaged)
+		}
+		if full := (*StorageError)(nil); errors.As(s.ofTheState(err), &full) {
+			return full // no fault of the snapshot
 		}
 		log.Error("a snapshot cannot be used", "snapshot", meta.ID, "error", err)
 		damaged = append(damaged, meta.ID)

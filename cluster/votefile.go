@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,4 +41,39 @@ func makeVoteFile(path string) error {
 		}
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// The layout of bbolt's first two pages (format 2), in the byte order of the machine: behind a
+// page's header stand a magic number, ..., the number of pages, the transaction, a checksum.
+const (
+	boltHeader   = 16
+	boltMagic    = 0xED0CDAED
+	boltPageSize = boltHeader + 8
+	boltPages    = boltHeader + 40
+	boltMeta     = boltHeader + 64
+)
+
+// checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the file to
+// memory, and what is not there ends the process when it is read.
+func checkVoteFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for at := range int64(2) {
+		var b [boltMeta]byte
+		if _, err := f.ReadAt(b[:], at*int64(os.Getpagesize())); err != nil || binary.NativeEndian.Uint32(b[boltHeader:]) != boltMagic {
+			continue // bbolt says what is wrong
+		}
+		pages, size := binary.NativeEndian.Uint64(b[boltPages:]), uint64(binary.NativeEndian.Uint32(b[boltPageSize:]))
+		if size > 0 && pages > uint64(info.Size())/size {
+			return fmt.Errorf("it has %d bytes, and says that it has %d pages of %d", info.Size(), pages, size)
+		}
+	}
+	return nil
 }
