@@ -105,6 +105,7 @@ type neighbours struct {
 	heard              map[raft.ServerID]heard
 	place              *place // this member's own, as a master last said; nil if none has
 	absent             map[raft.ServerID]absence
+	listed             time.Time       // when a member last said that this one is in the group, or the start
 	over               sync.Once       // see wasRemoved
 	doubted, doubtSaid []raft.ServerID // see doubt
 }
