@@ -255,13 +255,7 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	g.agree(3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	var state bytes.Buffer
-	s, err := m.machine.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WriteTo(&state)
-	s.Close()
+	state := bytes.NewBuffer(stateOf(t, m))
 	for _, other := range g.others(n) {
 		other.stop() // the test is the master from now on
 	}
@@ -317,5 +311,56 @@ func TestWhatACrashLeftOfASnapshotIsRemoved(t *testing.T) {
 	}
 	if _, err := os.Stat(damaged); err != nil {
 		t.Errorf("a damaged snapshot, which was set aside, is gone: %v", err)
+	}
+}
+
+// stateOf returns a snapshot of a member's state.
+func stateOf(t *testing.T, m *Member) []byte {
+	t.Helper()
+	s, err := m.machine.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var b bytes.Buffer
+	if _, err := s.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A snapshot is of what is committed, so its state has all that was applied here, and nothing of
+// what is behind its own last entry.
+func TestASnapshotThatCannotBeTrueIsNotInstalled(t *testing.T) {
+	g := newGroup(t, 3)
+	mustPost(t, g.master(), alerts("bard/a", 1, 3))
+	g.agree(3)
+	n := g.others(g.master())[0]
+	m := n.member()
+	early := stateOf(t, m)
+	mustPost(t, g.master(), alerts("bard/a", 4, 3))
+	g.agree(6)
+	late := stateOf(t, m)
+	for _, other := range g.others(n) {
+		other.stop() // the test is the master from now on
+	}
+	from := newPeer(t, "127.0.0.1:0", "f9@x")
+	term, last := m.Epoch()+5, entries(m)
+	for what, c := range map[string]struct {
+		index uint64
+		state []byte
+	}{
+		"that goes back":              {last + 10, early},
+		"of less than its state says": {m.machine.Applied() - 1, late},
+		"that is cut off":             {last + 10, late[:len(late)-1]},
+	} {
+		size := int64(len(c.state))
+		answer, err := sendSnapshot(t, from, m, term, c.index, term, bytes.NewReader(c.state), size)
+		if err == nil && answer.Success {
+			t.Errorf("a snapshot %s was installed: %+v", what, answer)
+		}
+		if got := m.machine.Revision(); got != 6 {
+			t.Fatalf("after a snapshot %s the revision is %d", what, got)
+		}
 	}
 }

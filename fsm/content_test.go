@@ -317,3 +317,15 @@ func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
 	}
 	applied(t, m, alert, 1, 1, "it goes on")
 }
+
+// raft-wal writes an entry of more than 64 MiB, and then cannot read its file any more.
+func TestAPostThatIsTooLargeForTheLogIsRefused(t *testing.T) {
+	large := bytes.Repeat([]byte{0}, MaxPost+1)
+	if _, _, err := ParsePost(large); err == nil || !strings.Contains(err.Error(), "the most is") {
+		t.Errorf("a post of %d bytes: %v", len(large), err)
+	}
+	empty := bytes.Repeat([]byte{2<<3 | 2, 0}, 1<<20) // each would take memory before it is refused
+	if _, _, err := ParsePost(empty); err == nil {
+		t.Error("a post of events without anything in them was taken")
+	}
+}

@@ -2,7 +2,9 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -197,5 +199,24 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 		if !bytes.Equal(snapshotOf(t, m), snapshot) {
 			t.Errorf("%s: the state is another", name)
 		}
+	}
+}
+
+// What is read when a database is opened must be readable before it takes another one's place.
+func TestASnapshotWhoseCountersCannotBeReadIsNotPrepared(t *testing.T) {
+	for _, key := range [][]byte{appliedKey, revisionKey} {
+		b := append([]byte(snapshotMagic), snapshotVersion)
+		for _, part := range [][]byte{metaBucket, key, []byte("bad")} {
+			b = append(b, byte(len(part)))
+			b = append(b, part...)
+		}
+		b = append(b, 0, 1)
+		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+		m := newMachine(t)
+		if p, err := m.Prepare(bytes.NewReader(b)); err == nil {
+			p.Discard()
+			t.Errorf("a snapshot with 3 bytes for %s was prepared", key)
+		}
+		wantOnlyDatabase(t, m.dir)
 	}
 }
