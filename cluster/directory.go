@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"laurel/fsm"
 )
@@ -51,11 +52,13 @@ func (s *storage) checkPlace() error {
 	if need := max(s.JoinedAt, 1); last < need {
 		return contradiction(s.dir, "log and snapshots end at entry %d, and this frontend had entry %d", last, need)
 	}
-	term, err := stored(s.votes, termKey)
-	if err == nil && term == 0 {
-		err = contradiction(s.dir, "%s has no term", voteFile)
+	switch term, err := s.stable.GetUint64([]byte(termKey)); {
+	case err != nil && err.Error() != raftboltdb.ErrKeyNotFound.Error(): // hashicorp/raft compares the text, too
+		return fmt.Errorf("read the term in %s: %w", s.dir, err)
+	case term == 0:
+		return contradiction(s.dir, "%s has no term", voteFile)
 	}
-	return err
+	return nil
 }
 
 // checkLog returns a contradiction if entries are missing between the newest snapshot, which ends at

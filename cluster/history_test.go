@@ -176,3 +176,33 @@ func TestALogThatIsEmptiedAgainStillCountsWhatWasInIt(t *testing.T) {
 		t.Errorf("entry 7, which Raft still counts, is %+v, %v; want no term", e, err)
 	}
 }
+
+// A snapshot of the master is stored before it is restored. Until then the log does not go on behind it.
+func TestALogGoesOnBehindASnapshotOnlyWhenItsStateIsThere(t *testing.T) {
+	f := newFollower(t, 0, 0, 1)
+	store := f.storage.snapshots
+	sink, err := store.files.Create(raft.SnapshotVersionMax, 5, 1, f.members, 1, f.master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := &received{meta: raft.SnapshotMeta{ID: sink.ID(), Index: 5, Term: 1}, sink: sink}
+	store.hand(got)
+	mine, err := store.Create(raft.SnapshotVersionMax, 5, 1, f.members, 1, f.master)
+	if err == nil {
+		err = mine.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e raft.Log
+	if err := f.storage.history.GetLog(5, &e); err != raft.ErrLogNotFound {
+		t.Errorf("entry 5 is %+v, %v, and the state of the snapshot is not there", e, err)
+	}
+	f.storage.history.goOn(5, 1)
+	if err := f.storage.history.GetLog(5, &e); err != nil || e.Term != 1 {
+		t.Errorf("entry 5 is %+v, %v; the log goes on behind it", e, err)
+	}
+	if _, err := mine.Write([]byte{1}); err == nil {
+		t.Error("a snapshot that was received could be written to")
+	}
+}
