@@ -23,7 +23,7 @@ const (
 
 // announce asks for a place in the group whenever this member does not have it: at its present peer address, and with a vote if it is to
 // have one. A change of the master may undo what was not committed yet, so it never ends. A refusal that asking again cannot change ends
-// a member that has never been in the group. One that has does not take that from whoever answers it; see learnRemoval.
+// a member that has never been in the group. One that has does not believe that of any one answer; see learnRemoval.
 func (m *Member) announce() {
 	me := score.NewMember{ID: m.opts.ID, Peer: m.opts.Peer, URL: m.opts.URL, Voter: !m.opts.Nonvoter, Instance: m.storage.Instance}
 	said := ""

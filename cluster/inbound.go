@@ -210,7 +210,7 @@ func (p *pauses) begin(now time.Time) bool {
 }
 
 // checkTransfer returns an error unless the leader that this member follows asks it to take
-// over. Raft looks neither at the sender nor at a term: whoever asked could depose the master,
+// over. Raft looks neither at the sender nor at a term: any sender could depose the master,
 // and the election that begins skips the pre-vote.
 func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
 	_, leader, _ := following(in.raft)
@@ -221,7 +221,7 @@ func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
 }
 
 // checkTerms returns an error if an entry that a request has or names is of a later term than the
-// request. A voter compares logs by their last terms: whoever had such an entry would win every
+// request. A voter compares logs by their last terms: a candidate with such an entry would win every
 // election.
 func checkTerms(command any) error {
 	term := termOf(command)

@@ -20,7 +20,7 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 		return &raft.Log{Index: index, Term: term, Type: kind, Data: []byte(data)}
 	}
 	for what, list := range map[string][]*raft.Log{
-		"a configuration that is none":                    {entry(last+1, raft.LogConfiguration, "\xff\xff\xff")},
+		"an invalid configuration":                        {entry(last+1, raft.LogConfiguration, "\xff\xff\xff")},
 		"a change of members of old":                      {entry(last+1, raft.LogAddPeerDeprecated, "x")},
 		"an entry of an unknown type":                     {entry(last+1, 77, "")},
 		"an entry of a later term":                        {{Index: last + 1, Term: term + 1, Type: raft.LogNoop}},
@@ -38,11 +38,11 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 	}
 	body := "not a state"
 	for what, change := range map[string]func(*raft.InstallSnapshotRequest){
-		"a configuration that is none": func(r *raft.InstallSnapshotRequest) { r.Configuration = []byte("\xff\xff") },
-		"an unknown version":           func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 7 },
-		"an old version":               func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 0 },
-		"a state that is none":         func(*raft.InstallSnapshotRequest) {},
-		"a body that is cut off":       func(r *raft.InstallSnapshotRequest) { r.Size-- },
+		"an invalid configuration": func(r *raft.InstallSnapshotRequest) { r.Configuration = []byte("\xff\xff") },
+		"an unknown version":       func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 7 },
+		"an old version":           func(r *raft.InstallSnapshotRequest) { r.SnapshotVersion = 0 },
+		"an invalid state":         func(*raft.InstallSnapshotRequest) {},
+		"a body that is cut off":   func(r *raft.InstallSnapshotRequest) { r.Size-- },
 	} {
 		request := &raft.InstallSnapshotRequest{RPCHeader: liar.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: last + 100,
 			LastLogTerm: term, Configuration: raft.EncodeConfiguration(raft.Configuration{}), ConfigurationIndex: 1, Size: int64(len(body))}

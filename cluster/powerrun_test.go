@@ -108,7 +108,7 @@ var powerKillList = []powerKill{
 }
 
 // within ends the process in the next write of its kind. The write may go to a file that is made
-// only now, or end first: whoever makes it must call the function returned when it has ended.
+// only now, or end first: its maker must call the function returned when it has ended.
 func (m *marker) within(after, dir string) (ended func()) {
 	kill := m.kill.Load()
 	if kill == nil || kill.after != after || !m.kill.CompareAndSwap(kill, nil) {

@@ -276,7 +276,7 @@ func (s *storage) markJoined(index uint64) error {
 }
 
 // syncFile syncs a file before its content is trusted. A killed process can leave in it what only
-// the kernel has. Whoever acts on that, and so lets others rely on it, must not lose it with the
+// the kernel has. A member that acts on that lets others rely on it, so it must not be lost with the
 // machine's power.
 func syncFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -44,7 +44,7 @@ func malformed(field, format string, args ...any) *score.Problem {
 	return p
 }
 
-// read reads the event's data, if that was not done before, and returns why that is none. Whether the data
+// read reads the event's data, if that was not done before, and returns why it is invalid. Whether the data
 // follows the rules CheckData tells, which is asked last: a stranger hears only that it may not post.
 func (e *event) read() *score.Problem {
 	if e.Data != nil {

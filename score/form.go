@@ -4,7 +4,7 @@ import "time"
 
 // An event in a log was decoded by another process, which may be corrupt. What follows are Decode's
 // checks for an event that is complete: they decide by the event alone, so that they come to the same on
-// every machine, and whoever keeps events can rely on the bounds of all strings and lists in them.
+// every machine, and a reader of stored events can rely on the bounds of all strings and lists in them.
 
 // The seconds since 1970 at which the years 0, 1 and 10000 begin.
 const (
@@ -37,7 +37,7 @@ func writable(t time.Time) bool {
 	return utc >= year1 && utc < year10000 && local >= year0 && local < year10000 && offset%60 == 0 && !t.IsZero()
 }
 
-// ReadData reads the canonical data of e into e.Data. It returns nil, or why that is none; the rules that
+// ReadData reads the canonical data of e into e.Data. It returns nil, or why it is invalid; the rules that
 // data has to follow are CheckData's.
 func (e *Event) ReadData(data []byte) *Problem {
 	if len(data) > MaxEventBytes {
