@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -314,6 +315,12 @@ func (w *world) start(n *worldNode) bool {
 		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
 	}
 	member, err := Start(opts)
+	if errors.Is(err, ErrRemoved) && n.left.Load() {
+		// It crashed after it had noted its removal, and before it had ended by itself.
+		w.log.addf("%s does not start: %v", n.id, err)
+		w.retire(n)
+		return false
+	}
 	if err != nil {
 		w.problemf("start %s: %v", n.id, err)
 		return false
