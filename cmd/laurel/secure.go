@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"laurel/cluster"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/trust"
 )
 
@@ -42,7 +42,7 @@ func (t *trusting) prepare(ctx context.Context, http string, o *cluster.Options)
 		return t.checkInsecure(http, secure, o)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, logAndVotes)); err == nil && !secure {
-		return command.Usagef("the data in %s are of a group without certificates; start it with --insecure, or begin a new group with an empty directory", o.Dir)
+		return cli.Usagef("the data in %s are of a group without certificates; start it with --insecure, or begin a new group with an empty directory", o.Dir)
 	}
 	if !secure && !o.Bootstrap && len(o.Join) == 0 {
 		return &cluster.EmptyError{Dir: o.Dir}
@@ -71,11 +71,11 @@ func (t *trusting) identity(ctx context.Context, who trust.Options, o *cluster.O
 		}
 		return i, err
 	case t.joinToken == "":
-		return nil, command.Usagef("to join a group a frontend needs a --join-token, which an operator makes with laurel cluster token")
+		return nil, cli.Usagef("to join a group a frontend needs a --join-token, which an operator makes with laurel cluster token")
 	}
 	token, err := trust.ParseJoinToken(t.joinToken)
 	if err != nil {
-		return nil, command.Usagef("--join-token: %w", err)
+		return nil, cli.Usagef("--join-token: %w", err)
 	}
 	return enroll(ctx, who, token, o)
 }
@@ -113,11 +113,11 @@ func enroll(ctx context.Context, who trust.Options, token trust.JoinToken, o *cl
 // checkInsecure lets nobody but this machine reach a frontend that trusts everybody.
 func (t *trusting) checkInsecure(http string, secure bool, o *cluster.Options) error {
 	if secure {
-		return command.Usagef("the data in %s are of a group with certificates; start it without --insecure", o.Dir)
+		return cli.Usagef("the data in %s are of a group with certificates; start it without --insecure", o.Dir)
 	}
 	for flag, addr := range map[string]string{"--http": http, "--peer": o.Peer} {
 		if !loopback(addr) {
-			return command.Usagef("%s is %s: with --insecure anybody who reaches it can post, join and take frontends out, so only addresses of the loopback are allowed, such as 127.0.0.1", flag, addr)
+			return cli.Usagef("%s is %s: with --insecure anybody who reaches it can post, join and take frontends out, so only addresses of the loopback are allowed, such as 127.0.0.1", flag, addr)
 		}
 	}
 	o.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend may post, join, and change the group. For tests and first steps only")
@@ -168,7 +168,7 @@ func (t *trusting) serves(i *trust.Identity, removed func(member string) bool, l
 	var files *trust.Files
 	switch {
 	case (t.cert == "") != (t.key == ""):
-		return nil, command.Usagef("--tls-cert and --tls-key go together")
+		return nil, cli.Usagef("--tls-cert and --tls-key go together")
 	case t.cert != "":
 		var err error
 		files, err = trust.OpenFiles(t.cert, t.key, func(err error) {

@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"bytes"
@@ -14,13 +14,13 @@ import (
 )
 
 // program is laurel with a command sing that has flags of each sort and ends with err, and a command cluster status.
-func program(err error) (root *cobra.Command, got *To, id *string) {
+func program(err error) (root *cobra.Command, got *Target, id *string) {
 	root = &cobra.Command{Use: "laurel"}
 	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return err }}
-	got = AddRequest(sing)
+	got = AddRequestTarget(sing)
 	id = sing.Flags().String("event-id", "", "id")
 	sing.Flags().String("typed", "", "typed")
-	NoVariables(sing.Flags(), "typed")
+	NoEnvironment(sing.Flags(), "typed")
 	if err := sing.MarkFlagRequired("event-id"); err != nil {
 		panic(err)
 	}
@@ -46,7 +46,7 @@ func TestExitCodeTellsWhatWentWrong(t *testing.T) {
 		want int
 		says string
 	}{
-		"done":                         {nil, []string{"sing", "f", "--event-id", "x"}, ExitDone, ""},
+		"done":                         {nil, []string{"sing", "f", "--event-id", "x"}, ExitOK, ""},
 		"refused":                      {score.Problemf(score.SeqGap, "got 7"), []string{"sing", "f", "--event-id", "x"}, ExitFailed, "laurel: seq_gap: got 7\n"},
 		"usage found by the command":   {Usagef("no such speed"), []string{"sing", "f", "--event-id", "x"}, ExitUsage, "Run 'laurel sing --help' for usage."},
 		"unreachable":                  {&client.UnreachableError{Err: errors.New("refused")}, []string{"sing", "f", "--event-id", "x"}, ExitUnreachable, ""},
@@ -56,8 +56,8 @@ func TestExitCodeTellsWhatWentWrong(t *testing.T) {
 		"unknown flag":                 {nil, []string{"sing", "f", "--loud"}, ExitUsage, "--loud"},
 		"unknown command":              {nil, []string{"dance"}, ExitUsage, `unknown command "dance"`},
 		"unknown command of a command": {nil, []string{"cluster", "dance"}, ExitUsage, `unknown command "dance"`},
-		"no command":                   {nil, nil, ExitDone, ""},
-		"help":                         {nil, []string{"cluster", "status", "--help"}, ExitDone, ""},
+		"no command":                   {nil, nil, ExitOK, ""},
+		"help":                         {nil, []string{"cluster", "status", "--help"}, ExitOK, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, _, _ := program(c.err)
@@ -75,7 +75,7 @@ func TestFlagsComeFromTheEnvironmentUnlessTyped(t *testing.T) {
 	t.Setenv("LAUREL_PATIENCE", "")
 	t.Setenv("LAUREL_TYPED", "never")
 	root, to, id := program(nil)
-	if code, _, errs := run(root, "sing", "f"); code != ExitDone {
+	if code, _, errs := run(root, "sing", "f"); code != ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	if strings.Join(to.URLs, " ") != "http://a:1 http://b:2" || *id != "from-environment" || to.Patience != client.DefaultTimeout {
@@ -117,7 +117,7 @@ func TestHelpNamesTheVariableOfEachFlagOnce(t *testing.T) {
 }
 
 func TestNonsenseAddressIsWrongUsage(t *testing.T) {
-	for _, to := range []To{{URLs: []string{"ftp://x"}, Patience: 1}, {URLs: nil, Patience: 1}, {URLs: []string{DefaultURL}}} {
+	for _, to := range []Target{{URLs: []string{"ftp://x"}, Patience: 1}, {URLs: nil, Patience: 1}, {URLs: []string{DefaultURL}}} {
 		_, err := to.Client()
 		if e, ok := errors.AsType[*ExitError](err); !ok || e.Code != ExitUsage {
 			t.Errorf("%+v: got %v; want wrong usage", to, err)

@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"crypto/ed25519"
@@ -19,13 +19,13 @@ const (
 	publicBlock  = "PUBLIC KEY"
 )
 
-// AddKey gives cmd the flag --key, with which To's clients sign what they post.
-func (t *To) AddKey(cmd *cobra.Command) {
+// AddKey gives cmd the flag --key, with which Target's clients sign what they post.
+func (t *Target) AddKey(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.keyFile, "key", "", "sign what is posted with the private key in `FILE`; bard key new makes one")
 }
 
 // Key is the private key that --key names; nil if it names none.
-func (t *To) Key() (ed25519.PrivateKey, error) {
+func (t *Target) Key() (ed25519.PrivateKey, error) {
 	if t.keyFile == "" {
 		return nil, nil
 	}
@@ -110,8 +110,10 @@ func readPEM(file string) (*pem.Block, error) {
 	return block, nil
 }
 
-// PublicText is a public key as people pass it on, and as it is registered.
-func PublicText(public ed25519.PublicKey) string { return base64.StdEncoding.EncodeToString(public) }
+// FormatPublicKey is a public key as people pass it on, and as it is registered.
+func FormatPublicKey(public ed25519.PublicKey) string {
+	return base64.StdEncoding.EncodeToString(public)
+}
 
 // ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or one with the private key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {

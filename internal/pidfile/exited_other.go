@@ -1,6 +1,6 @@
 //go:build !linux
 
-package rundir
+package pidfile
 
 import "os"
 

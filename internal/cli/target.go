@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"crypto/tls"
@@ -19,8 +19,8 @@ import (
 // DefaultURL is where a command looks for a frontend that is not told otherwise.
 const DefaultURL = "http://127.0.0.1:8001"
 
-// To is whom a command talks to, and how long it tries: its flags --to and --patience.
-type To struct {
+// Target is whom a command talks to, and how long it tries: its flags --to and --patience.
+type Target struct {
 	URLs     []string
 	Patience time.Duration
 
@@ -31,24 +31,24 @@ type To struct {
 	errOut func() io.Writer
 }
 
-// AddTo gives cmd the flags --to and --patience.
-func AddTo(cmd *cobra.Command, patience time.Duration, meaning string) *To {
-	to := &To{errOut: cmd.ErrOrStderr}
+// AddTarget gives cmd the flags --to and --patience.
+func AddTarget(cmd *cobra.Command, patience time.Duration, meaning string) *Target {
+	to := &Target{errOut: cmd.ErrOrStderr}
 	cmd.Flags().StringSliceVar(&to.URLs, "to", []string{DefaultURL}, "`URL` of a frontend, or several with commas between; the others of the group are found from it")
-	Variable(cmd.Flags(), "to", "LAUREL_URL")
+	SetVariable(cmd.Flags(), "to", "LAUREL_URL")
 	cmd.Flags().DurationVar(&to.Patience, "patience", patience, meaning)
 	cmd.Flags().StringVar(&to.token, "token", "", "`TOKEN` that says who you are, or @FILE with it; others can see a command line, so better set the variable")
 	cmd.Flags().StringVar(&to.caFile, "ca", "", "`FILE` with the certificates to trust, in PEM, where this machine does not; laurel cluster ca prints a group's")
 	return to
 }
 
-// AddRequest gives the flags --to and --patience to a command that makes one request.
-func AddRequest(cmd *cobra.Command) *To {
-	return AddTo(cmd, client.DefaultTimeout, "how long to try, at one frontend after the other, until one answers")
+// AddRequestTarget gives the flags --to and --patience to a command that makes one request.
+func AddRequestTarget(cmd *cobra.Command) *Target {
+	return AddTarget(cmd, client.DefaultTimeout, "how long to try, at one frontend after the other, until one answers")
 }
 
 // Options are those of a client for the flags.
-func (t *To) Options() (o client.Options, err error) {
+func (t *Target) Options() (o client.Options, err error) {
 	o.Timeout, o.Notify = t.Patience, t.notices()
 	if o.Key, err = t.Key(); err != nil {
 		return o, err
@@ -63,7 +63,7 @@ func (t *To) Options() (o client.Options, err error) {
 }
 
 // notices says, once, what is to be done about frontends whose certificates are not trusted; the client goes on with the others.
-func (t *To) notices() func(client.Notice) {
+func (t *Target) notices() func(client.Notice) {
 	var once sync.Once
 	return func(n client.Notice) {
 		if n.Kind != client.NoticeUntrusted {
@@ -76,7 +76,7 @@ func (t *To) notices() func(client.Notice) {
 }
 
 // bearer is the token. An error does not tell it.
-func (t *To) bearer() (string, error) {
+func (t *Target) bearer() (string, error) {
 	text := t.token
 	if file, ok := strings.CutPrefix(text, "@"); ok {
 		b, err := os.ReadFile(file)
@@ -93,7 +93,7 @@ func (t *To) bearer() (string, error) {
 }
 
 // roots trusts the certificates of --ca and no others; nil without it.
-func (t *To) roots() (*tls.Config, error) {
+func (t *Target) roots() (*tls.Config, error) {
 	if t.caFile == "" {
 		return nil, nil
 	}
@@ -109,7 +109,7 @@ func (t *To) roots() (*tls.Config, error) {
 }
 
 // Client makes a client for the flags; it is to be closed.
-func (t *To) Client() (*client.Client, error) {
+func (t *Target) Client() (*client.Client, error) {
 	if t.Patience <= 0 {
 		return nil, Usagef("--patience is %s; want more than 0, such as 10s", t.Patience)
 	}

@@ -1,5 +1,5 @@
-// Package board shows a watch to people: as a table that changes on a terminal, or as lines.
-package board
+// Package watchui shows a watch to people: as a table that changes on a terminal, or as lines.
+package watchui
 
 import (
 	"cmp"

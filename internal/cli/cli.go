@@ -1,6 +1,6 @@
-// Package command is what laurel and bard have in common as commands: flags that the environment can set, exit codes, and where the
+// Package cli is what laurel and bard have in common as commands: flags that the environment can set, exit codes, and where the
 // frontends are.
-package command
+package cli
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 
 // Exit codes. Those from ExitDisk on are a frontend's: see FrontendExitCodes.
 const (
-	ExitDone          = 0
+	ExitOK            = 0
 	ExitFailed        = 1 // refused, or failed
 	ExitUsage         = 2 // wrong usage
 	ExitUnreachable   = 3 // no frontend could be reached
@@ -70,7 +70,7 @@ func Run(ctx context.Context, root *cobra.Command) int {
 	prepare(root, &running)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
-		return ExitDone
+		return ExitOK
 	}
 	code := exitCode(err)
 	if !running && code == ExitFailed {

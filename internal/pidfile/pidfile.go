@@ -1,9 +1,9 @@
-// Package rundir is how the commands find the processes that run here: by pid files in a run directory.
+// Package pidfile is how the commands find the processes that run here: by pid files in a run directory.
 //
 // A process has a lock on its pid file for as long as it lives, however it ends. Whoever wants to signal it asks the kernel who has
 // that lock, and signals that process and no other: a number in a file may long belong to somebody else, the holder of a lock cannot.
 // A time of start beside the number would be a weaker proof, and not every system tells it.
-package rundir
+package pidfile
 
 import (
 	"cmp"
@@ -35,11 +35,11 @@ type Entry struct {
 
 func (e Entry) String() string { return fmt.Sprintf("%s %s (pid %d)", e.Kind, e.ID, e.PID) }
 
-// variable is read here and not only by package command, for completion, which does not come that far.
+// variable is read here and not only by package cli, for completion, which does not come that far.
 const variable = "LAUREL_RUN_DIR"
 
 // Default is the run directory of this user, where nobody has named another.
-func Default() string {
+func DefaultDir() string {
 	// After a change of user the variable may name a directory that is not there, or is another's; a service has none at all.
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && check(dir) == nil {
 		return filepath.Join(dir, "laurel")
@@ -48,20 +48,20 @@ func Default() string {
 }
 
 // Flag is a command's --run-dir.
-type Flag struct{ typed string }
+type DirFlag struct{ typed string }
 
-// AddFlag gives a command the flag --run-dir.
-func AddFlag(c *cobra.Command) *Flag {
-	f := &Flag{}
+// AddDirFlag gives a command the flag --run-dir.
+func AddDirFlag(c *cobra.Command) *DirFlag {
+	f := &DirFlag{}
 	c.Flags().StringVar(&f.typed, "run-dir", "", "`DIR` of the pid files of what runs here (default $XDG_RUNTIME_DIR/laurel, or else laurel-UID in the temporary directory)")
 	return f
 }
 
 // Dir is the directory that was named, or the default; absolute. Named tells which.
-func (f *Flag) Dir() (dir string, named bool) {
+func (f *DirFlag) Dir() (dir string, named bool) {
 	dir = cmp.Or(f.typed, os.Getenv(variable))
 	if dir == "" {
-		return Default(), false
+		return DefaultDir(), false
 	}
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
@@ -71,7 +71,7 @@ func (f *Flag) Dir() (dir string, named bool) {
 
 // Enter is Register for a process that goes on without a pid file where it cannot have one: warn is told why. Leave is to be called at
 // the end.
-func Enter(dir string, e Entry, warn func(error)) (leave func()) {
+func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
 	r, err := Register(dir, e)
 	if err == nil {
 		return r.Close

@@ -1,4 +1,4 @@
-package command
+package cli
 
 import (
 	"fmt"
@@ -15,12 +15,12 @@ const (
 )
 
 // Variable names the environment variable of a flag. Without it that is LAUREL_ and the flag's name: --time-scale is LAUREL_TIME_SCALE.
-func Variable(flags *pflag.FlagSet, flag, name string) {
+func SetVariable(flags *pflag.FlagSet, flag, name string) {
 	annotate(flags.Lookup(flag), variable, name)
 }
 
-// NoVariables keeps the environment out of flags that say what is posted: an id left over from a frontend's settings must not become an event's.
-func NoVariables(flags *pflag.FlagSet, names ...string) {
+// NoEnvironment keeps the environment out of flags that say what is posted: an id left over from a frontend's settings must not become an event's.
+func NoEnvironment(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		annotate(flags.Lookup(name), fromTyped, "")
 	}

@@ -1,5 +1,5 @@
-// Package crowd simulates spectators: many clients in one process that read scores as people do, and tell how they were served.
-package crowd
+// Package spectators simulates spectators: many clients in one process that read scores as people do, and tell how they were served.
+package spectators
 
 import (
 	"context"
