@@ -8,7 +8,7 @@ import (
 
 	"laurel/httpapi/front"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // anybody is the name of who shows neither a token nor a certificate, in the trail of an open store.
@@ -110,7 +110,7 @@ func (p *port) grantOf(ctx context.Context, authorization []string) (g *score.Gr
 		return nil, refusedMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := trust.ParseBearer(text)
+	token, err := pki.ParseBearer(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, refusedMalformed
 	}
@@ -167,7 +167,7 @@ func (p *port) memberOf(c credentials) string {
 	case !p.forwards || c.peer == nil || c.peer.TLS == nil || len(c.peer.TLS.VerifiedChains) == 0:
 		return ""
 	}
-	name, err := trust.MemberOf(c.peer.TLS.PeerCertificates[0])
+	name, err := pki.MemberOf(c.peer.TLS.PeerCertificates[0])
 	if _, removed := p.group.Access().Removed[name]; err != nil || removed {
 		return "" // its certificate may have weeks left
 	}
