@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -16,8 +16,8 @@ const anybody = "anybody"
 
 // caller is who makes a request, as far as this frontend has found out.
 type caller struct {
-	peer  *front.Peer  // nil at the peer port
-	grant *score.Grant // of the token that came with the request; nil: none
+	peer  *fastpath.Peer // nil at the peer port
+	grant *score.Grant   // of the token that came with the request; nil: none
 	// member is the name, id@instance, in the certificate of a member; anyMember at the peer port, where only members are; "": none.
 	member string
 	open   bool // the store is open: everybody may do everything
@@ -45,7 +45,7 @@ func (c *caller) covers(r score.Role) bool {
 
 // credentials are what a request says of who makes it.
 type credentials struct {
-	peer *front.Peer
+	peer *fastpath.Peer
 	// authorization is the fields of that name; more than one is refused.
 	authorization []string
 	// forwardedFor is, at the peer port, what the frontend that forwarded the request found out: the name of a member, or "-" for none. It is "" where
@@ -61,7 +61,7 @@ const noMember = "-"
 func (p *port) credentials(r *http.Request) credentials {
 	c := credentials{authorization: r.Header["Authorization"]}
 	if p.forwards {
-		c.peer = front.PeerOf(r)
+		c.peer = fastpath.PeerOf(r)
 	} else {
 		c.forwardedFor = r.Header.Get(callerHeader)
 	}
