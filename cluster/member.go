@@ -17,7 +17,7 @@ import (
 	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // Options say who a member is and where it lives.
@@ -39,7 +39,7 @@ type Options struct {
 	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0 means the default.
 	SnapshotEntries uint64
 	// Identity is the member's certificate; its name must be that of ServerID. nil: the members do not authenticate each other.
-	Identity *trust.Identity
+	Identity *pki.Identity
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"laurel/internal/cli"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
@@ -35,7 +35,7 @@ func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
 }
 
 func TestTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
-	token := trust.NewBearer()
+	token := pki.NewBearer()
 	file := filepath.Join(t.TempDir(), "operator.token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
 		t.Fatal(err)

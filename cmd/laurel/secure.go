@@ -16,7 +16,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/internal/cli"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // trusting is what the flags say of how a frontend is to be trusted, and whom it trusts.
@@ -52,20 +52,20 @@ func (t *trusting) prepare(ctx context.Context, http string, o *cluster.Options)
 		return err
 	}
 	o.Guarded = true
-	o.Identity, err = t.identity(ctx, trust.Options{Dir: dir, Member: member, Hosts: hosts(http, o)}, o)
+	o.Identity, err = t.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: hosts(http, o)}, o)
 	return err
 }
 
 // identity is the one in the directory; or the first of a new group; or one that the group gives for a token.
-func (t *trusting) identity(ctx context.Context, who trust.Options, o *cluster.Options) (*trust.Identity, error) {
-	i, err := trust.Open(who)
+func (t *trusting) identity(ctx context.Context, who pki.Options, o *cluster.Options) (*pki.Identity, error) {
+	i, err := pki.Open(who)
 	switch {
 	case err == nil && !(i.Expired() && t.joinToken != ""):
 		return i, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && o.Bootstrap:
-		i, err := trust.Found(who)
+		i, err := pki.Found(who)
 		if err == nil {
 			o.Logger.Info("made the group's certificate authority; only this directory has its key, until other voters have joined", "dir", who.Dir, "authority", i.IssuedBy())
 		}
@@ -73,7 +73,7 @@ func (t *trusting) identity(ctx context.Context, who trust.Options, o *cluster.O
 	case t.joinToken == "":
 		return nil, cli.Usagef("to join a group a frontend needs a --join-token, which an operator makes with laurel cluster token")
 	}
-	token, err := trust.ParseJoinToken(t.joinToken)
+	token, err := pki.ParseJoinToken(t.joinToken)
 	if err != nil {
 		return nil, cli.Usagef("--join-token: %w", err)
 	}
@@ -81,19 +81,19 @@ func (t *trusting) identity(ctx context.Context, who trust.Options, o *cluster.O
 }
 
 // enroll asks one frontend of the group after the other for a certificate, until one gives it or refuses.
-func enroll(ctx context.Context, who trust.Options, token trust.JoinToken, o *cluster.Options) (*trust.Identity, error) {
+func enroll(ctx context.Context, who pki.Options, token pki.JoinToken, o *cluster.Options) (*pki.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrollWithin)
 	defer cancel()
 	said := ""
 	for {
 		var last error
 		for _, url := range o.Join {
-			key, issued, err := trust.Enroll(ctx, url, token, who)
+			key, issued, err := pki.Enroll(ctx, url, token, who)
 			if err == nil {
 				o.Logger.Info("the group has given this frontend a certificate", "member", who.Member)
-				return trust.Adopt(who, key, issued)
+				return pki.Adopt(who, key, issued)
 			}
-			if e := (*trust.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
+			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
 				return nil, err
 			}
 			last = err
@@ -164,14 +164,14 @@ func afterScheme(url string) string {
 }
 
 // serves is how the frontend speaks TLS with clients; nil: it does not. removed tells whether a member was removed.
-func (t *trusting) serves(i *trust.Identity, removed func(member string) bool, log *slog.Logger) (*tls.Config, error) {
-	var files *trust.Files
+func (t *trusting) serves(i *pki.Identity, removed func(member string) bool, log *slog.Logger) (*tls.Config, error) {
+	var files *pki.Files
 	switch {
 	case (t.cert == "") != (t.key == ""):
 		return nil, cli.Usagef("--tls-cert and --tls-key go together")
 	case t.cert != "":
 		var err error
-		files, err = trust.OpenFiles(t.cert, t.key, func(err error) {
+		files, err = pki.OpenFiles(t.cert, t.key, func(err error) {
 			log.Error("the certificate for clients could not be read again; the old one stays in use", "error", err)
 		})
 		if err != nil {
@@ -180,7 +180,7 @@ func (t *trusting) serves(i *trust.Identity, removed func(member string) bool, l
 	}
 	switch {
 	case i != nil:
-		return i.Serves(trust.Public{Files: files, Out: removed}), nil
+		return i.Serves(pki.Public{Files: files, Out: removed}), nil
 	case files != nil:
 		return files.Serves(), nil
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // DefaultURL is where a command looks for a frontend that is not told otherwise.
@@ -88,7 +88,7 @@ func (t *Target) bearer() (string, error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return "", nil
 	}
-	_, err := trust.ParseBearer(text)
+	_, err := pki.ParseBearer(text)
 	return text, err
 }
 

@@ -1,4 +1,4 @@
-// Package trust has the keys and certificates by which the members of a group know each other.
+// Package pki has the keys and certificates by which the members of a group know each other.
 //
 //	authority.go    the group's certificate authority, which issues certificates to members
 //	certificate.go  what a member's certificate says, and checking one
@@ -11,4 +11,4 @@
 //
 // A member is named by its server id, id@instance, as in Raft's configuration. The package knows nothing of the group: who is a member of it
 // at present is not its question.
-package trust
+package pki

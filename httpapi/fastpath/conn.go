@@ -1,4 +1,4 @@
-package front
+package fastpath
 
 import (
 	"context"
@@ -73,7 +73,7 @@ func (c *conn) serve() {
 		if err := recover(); err != nil && err != http.ErrAbortHandler {
 			stack := make([]byte, 64<<10)
 			stack = stack[:runtime.Stack(stack, false)]
-			c.server.logf("front: panic serving %v: %v\n%s", c.RemoteAddr(), err, stack)
+			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, stack)
 			c.flush() // what was answered before
 		}
 		c.end()

@@ -1,10 +1,10 @@
-// Package front is a fast way in before net/http, for the few requests that come most. It reads a connection itself for as long as each
+// Package fastpath is a fast way in before net/http, for the few requests that come most. It reads a connection itself for as long as each
 // request on it arrives whole, is written in the plainest form of HTTP/1.1, and is one that a Handler takes. At the first that
 // is not, it hands the connection with every unread byte to net/http, for the rest of its life. So it never refuses anything: what is odd,
 // slow, large or wrong is judged by net/http alone.
 //
 // Read parse.go for what it understands, conn.go for the life of a connection.
-package front
+package fastpath
 
 import (
 	"context"
@@ -78,7 +78,7 @@ func (s *Server) Serve(l net.Listener) error {
 		default:
 			// As net/http does: too many open files, for one, will pass.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.logf("front: accept error: %v; retrying in %v", err, pause)
+			s.logf("fastpath: accept error: %v; retrying in %v", err, pause)
 			time.Sleep(pause)
 		}
 	}

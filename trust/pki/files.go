@@ -1,4 +1,4 @@
-package trust
+package pki
 
 import (
 	"crypto/ecdsa"
