@@ -17,13 +17,13 @@ import (
 	"laurel/cluster"
 	"laurel/fsm"
 	"laurel/httpapi"
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 // frontend is a whole frontend: a member of the group, and the HTTP port that speaks for it.
 type frontend struct {
 	member *cluster.Member
-	server *front.Server
+	server *fastpath.Server
 	api    *httpapi.API
 	served chan error
 	url    string
