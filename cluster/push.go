@@ -38,7 +38,7 @@ func (l *leadership) update(step func(now time.Duration)) {
 
 // deliver sends the messages in the master's outbox. Those to this member itself are answered at once. l.mu must be held.
 func (l *leadership) deliver() {
-	own := string(l.of.storage.serverID)
+	own := string(l.of.self)
 	var last cache.Message // a push goes to many, and is encoded once
 	var frame []byte
 	for out := l.master.Outbox(); len(out) > 0; out = l.master.Outbox() {
@@ -117,7 +117,7 @@ func (l *leadership) keepStreams() {
 	there := map[raft.ServerID]bool{}
 	for _, s := range l.config.Servers {
 		there[s.ID] = true
-		if s.ID == l.of.storage.serverID || l.keeping[s.ID] != nil {
+		if s.ID == l.of.self || l.keeping[s.ID] != nil {
 			continue
 		}
 		ctx, cancel := context.WithCancel(l.ctx)

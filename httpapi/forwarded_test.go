@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
@@ -65,7 +65,7 @@ func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
 	newCourt(t, g)
 	p := &port{API: a, name: "client", forwards: true}
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
-	shown := credentials{peer: &front.Peer{TLS: &tls.ConnectionState{
+	shown := credentials{peer: &fastpath.Peer{TLS: &tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}}
 	if got := p.memberOf(shown); got != "f4@abc" {
 		t.Fatalf("the certificate is that of %q", got)

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
 	"laurel/cmd/laurel/standing"
-	"laurel/cmd/rundir"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
 )
 
 // maxUp bounds a group on one machine: more frontends than this survive nothing that fewer do not.
@@ -45,14 +45,14 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 	flags.StringVar(&o.Dir, "data", "", "`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
 	flags.DurationVar(&patience, "patience", 30*time.Second, "how long to wait until all are ready")
 	// LAUREL_DATA is a frontend's directory.
-	command.NoVariables(flags, "frontends", "data", "patience")
-	run := rundir.AddFlag(c)
+	cli.NoEnvironment(flags, "frontends", "data", "patience")
+	run := pidfile.AddDirFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if flags.Changed("frontends") && (o.Size < 1 || o.Size > maxUp) {
-			return command.Usagef("--frontends is %d; want 1 to %d", o.Size, maxUp)
+			return cli.Usagef("--frontends is %d; want 1 to %d", o.Size, maxUp)
 		}
 		if patience <= 0 {
-			return command.Usagef("--patience is %s; want more than 0, such as 30s", patience)
+			return cli.Usagef("--patience is %s; want more than 0, such as 30s", patience)
 		}
 		if err := place(&o, run); err != nil {
 			return err
@@ -69,7 +69,7 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 }
 
 // place finds the program and the directories. The frontends run elsewhere, so all paths are absolute.
-func place(o *standing.Options, run *rundir.Flag) (err error) {
+func place(o *standing.Options, run *pidfile.DirFlag) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("this very program is to run as a frontend, but cannot be found: %w", err)
 	}
@@ -92,7 +92,7 @@ func defaultData() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", errors.Join(command.Usagef("where should the data be? Name a directory with --data"), err)
+		return "", errors.Join(cli.Usagef("where should the data be? Name a directory with --data"), err)
 	}
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
@@ -109,7 +109,7 @@ func plainEnvironment() (env []string) {
 
 // stopCommand is how processes of a run directory are stopped, as somebody types it in another terminal.
 func stopCommand(runDir, args string) string {
-	if runDir != rundir.Default() {
+	if runDir != pidfile.DefaultDir() {
 		args += " --run-dir " + runDir
 	}
 	return typed() + " stop " + args
@@ -121,7 +121,7 @@ func upCommand(o standing.Options) string {
 	if dir, err := defaultData(); err != nil || dir != o.Dir {
 		line += " --data " + o.Dir
 	}
-	if o.RunDir != rundir.Default() {
+	if o.RunDir != pidfile.DefaultDir() {
 		line += " --run-dir " + o.RunDir
 	}
 	return line

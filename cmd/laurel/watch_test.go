@@ -12,7 +12,7 @@ import (
 
 	"laurel/client"
 	"laurel/client/clienttest"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
 )
@@ -32,7 +32,7 @@ func start(t *testing.T, args ...string) *running {
 	c.SetArgs(args)
 	c.SetOut(&r.out)
 	c.SetErr(&r.errs)
-	go func() { r.code <- command.Run(ctx, c) }()
+	go func() { r.code <- cli.Run(ctx, c) }()
 	t.Cleanup(cancel)
 	return r
 }
@@ -89,8 +89,8 @@ func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
 	w.out.says(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
 	w.errs.says(t, "(home f1)")
 	w.end()
-	if code := <-w.code; code != command.ExitDone {
-		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), command.ExitDone)
+	if code := <-w.code; code != cli.ExitOK {
+		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), cli.ExitOK)
 	}
 	if n := strings.Count(w.out.String(), "\n"); n != 3 {
 		t.Errorf("got %q; want three lines", w.out.String())
@@ -138,7 +138,7 @@ func TestWatchFollowsAPartOfALeaderboard(t *testing.T) {
 	if got := g.Requests(); !slices.Contains(got, want) {
 		t.Errorf("asked %q; want %q", got, want)
 	}
-	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != command.ExitUsage || !strings.Contains(errs, "--leaderboard") {
+	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
 		t.Errorf("without a leaderboard the exit code is %d, stderr %q", code, errs)
 	}
 }
@@ -147,8 +147,8 @@ func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()
 	code, _, errs, _ := run(t, says(""), "watch", "--to", s.URL, "--patience", "300ms")
-	if code != command.ExitUnreachable || !strings.Contains(errs, s.URL) {
-		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, command.ExitUnreachable)
+	if code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
 
@@ -161,7 +161,7 @@ func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
 	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " + strings.Join(g.URLs(), ",")))
 	c.SetOut(&out)
 	c.SetErr(errs)
-	if code := command.Run(t.Context(), c); code != command.ExitDone {
+	if code := cli.Run(t.Context(), c); code != cli.ExitOK {
 		t.Fatalf("exit code %d, stderr %q", code, errs.String())
 	}
 	for _, want := range []string{"10 spectators, contests running: 1", "1 s  ", "failed 0, older than seen before 0", "streams opened 10, lost 0", "served by", "f1", "f2", "all"} {
@@ -174,7 +174,7 @@ func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
 
 func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
 	for _, typed := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
-		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
+		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}
 	}

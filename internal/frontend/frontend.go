@@ -16,8 +16,8 @@ import (
 
 	"laurel/cluster"
 	"laurel/httpapi"
-	"laurel/httpapi/front"
-	"laurel/trust"
+	"laurel/httpapi/fastpath"
+	"laurel/trust/pki"
 )
 
 // Options describe a frontend.
@@ -31,7 +31,7 @@ type Options struct {
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority issued.
 	// It may be nil.
-	Certificate *trust.Files
+	Certificate *pki.Files
 }
 
 const (
@@ -44,7 +44,7 @@ const (
 type Frontend struct {
 	member *cluster.Member
 	api    *httpapi.API
-	server *front.Server
+	server *fastpath.Server
 	served chan error // gets the error with which the server ended
 	addr   string
 	url    string
@@ -109,10 +109,10 @@ func Start(o Options) (*Frontend, error) {
 }
 
 // clientTLS returns the TLS configuration of the HTTP port, nil for none.
-func clientTLS(i *trust.Identity, files *trust.Files, removed func(member string) bool) *tls.Config {
+func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.Serves(trust.Public{Files: files, Out: removed})
+		return i.Serves(pki.Public{Files: files, Out: removed})
 	case files != nil:
 		return files.Serves()
 	}

@@ -11,7 +11,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // operatorFile, in the data directory of the frontend that founded a group, holds the token of the
@@ -81,18 +81,18 @@ func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
 }
 
 // operatorToken reads the token in a file, or makes one and writes it there.
-func operatorToken(path string) (trust.Bearer, error) {
+func operatorToken(path string) (pki.Bearer, error) {
 	text, err := os.ReadFile(path)
 	if err == nil {
-		token, err := trust.ParseBearer(string(text))
+		token, err := pki.ParseBearer(string(text))
 		if err != nil {
 			return token, fmt.Errorf("%s is damaged: %w; delete it and start again", path, err)
 		}
 		return token, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return trust.Bearer{}, err
+		return pki.Bearer{}, err
 	}
-	token := trust.NewBearer()
-	return token, trust.WriteFile(path, []byte(token.Text()+"\n"))
+	token := pki.NewBearer()
+	return token, pki.WriteFile(path, []byte(token.Text()+"\n"))
 }

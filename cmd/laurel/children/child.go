@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"time"
 
-	"laurel/cmd/command"
 	"laurel/cmd/laurel/local"
+	"laurel/internal/cli"
 )
 
 // child is a frontend and its present process.
@@ -92,10 +92,10 @@ func (c *child) keep() {
 		case <-c.done:
 		}
 		switch c.cmd.ProcessState.ExitCode() {
-		case command.ExitRemoved:
+		case cli.ExitRemoved:
 			o.Notice(Notice{Frontend: c.frontend(), What: Left})
 			return
-		case command.ExitContradiction:
+		case cli.ExitContradiction:
 			o.Notice(Notice{Frontend: c.frontend(), What: Unfit, Tail: c.tail()})
 			return
 		}

@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"laurel/cmd/command"
 	"laurel/cmd/laurel/local"
+	"laurel/internal/cli"
 )
 
 // The test's own binary plays the parts of the frontends, and of a parent that is killed.
@@ -53,8 +53,8 @@ func TestMain(m *testing.M) {
 
 func playFrontend() {
 	http.HandleFunc("/readyz", func(http.ResponseWriter, *http.Request) {})
-	http.HandleFunc("/removed", func(http.ResponseWriter, *http.Request) { os.Exit(command.ExitRemoved) })
-	http.HandleFunc("/unfit", func(http.ResponseWriter, *http.Request) { os.Exit(command.ExitContradiction) })
+	http.HandleFunc("/removed", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitRemoved) })
+	http.HandleFunc("/unfit", func(http.ResponseWriter, *http.Request) { os.Exit(cli.ExitContradiction) })
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(os.Getenv(address), nil))
 	os.Exit(1)
 }

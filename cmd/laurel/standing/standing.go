@@ -18,7 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"laurel/cmd/rundir"
+	"laurel/internal/pidfile"
 )
 
 // Options say which group.
@@ -128,13 +128,13 @@ func (g *Group) Log(f *Frontend) string { return filepath.Join(g.o.Dir, f.ID+".l
 
 // find looks which frontends run, by their pid files.
 func (g *Group) find() error {
-	list, err := rundir.List(g.o.RunDir)
+	list, err := pidfile.List(g.o.RunDir)
 	if err != nil {
 		return err
 	}
-	defer rundir.CloseAll(list)
+	defer pidfile.CloseAll(list)
 	for _, p := range list {
-		if i := slices.IndexFunc(g.Frontends, func(f *Frontend) bool { return p.Kind == rundir.Frontend && p.Data == g.data(f) }); i >= 0 {
+		if i := slices.IndexFunc(g.Frontends, func(f *Frontend) bool { return p.Kind == pidfile.Frontend && p.Data == g.data(f) }); i >= 0 {
 			g.Frontends[i].PID, g.Frontends[i].State = p.PID, Running
 		}
 	}
@@ -149,7 +149,7 @@ func Up(ctx context.Context, o Options) (*Group, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the group: %w", err)
 	}
-	unlock, err := rundir.Lock(filepath.Join(o.Dir, lockFile))
+	unlock, err := pidfile.Lock(filepath.Join(o.Dir, lockFile))
 	if err != nil {
 		return nil, fmt.Errorf("another laurel up is at work in %s: %w", o.Dir, err)
 	}

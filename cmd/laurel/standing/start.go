@@ -14,8 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/cmd/command"
 	"laurel/cmd/laurel/local"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -96,7 +96,7 @@ func (g *Group) await(ctx context.Context, f *Frontend, ended <-chan *os.Process
 		select {
 		case state := <-ended:
 			f.PID, f.State = 0, Down
-			if state.ExitCode() == command.ExitRemoved {
+			if state.ExitCode() == cli.ExitRemoved {
 				f.State = Removed
 				return nil
 			}
