@@ -107,7 +107,7 @@ type keysAnswer struct {
 // fetchKeys gets a voter the keys that it has not.
 func (m *Member) fetchKeys(ctx context.Context) error {
 	i := m.opts.Identity
-	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.storage.serverID) {
+	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.self) {
 		return nil
 	}
 	master, _ := m.masters.now()
@@ -278,7 +278,7 @@ func (m *Member) heldByMajority(authority string) bool {
 	holders := 0
 	for _, v := range voters {
 		h, fresh := m.neighbour.last(v.ID)
-		if v.ID == m.storage.serverID || fresh && slices.Contains(h.Keys, authority) {
+		if v.ID == m.self || fresh && slices.Contains(h.Keys, authority) {
 			holders++
 		}
 	}

@@ -153,7 +153,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 
 // present tells whether a member is this one, or the master's stream to it is open: then it has a certificate.
 func (m *Member) present(id raft.ServerID) bool {
-	if id == m.storage.serverID {
+	if id == m.self {
 		return true
 	}
 	l := m.reign.Load()

@@ -83,7 +83,7 @@ func (m *Member) FinishRotation(ctx context.Context, by string) error {
 func (m *Member) uncertified(authority string) (ids []string) {
 	for _, s := range m.servers() {
 		said, fresh := m.neighbour.last(s.ID)
-		if s.ID == m.storage.serverID {
+		if s.ID == m.self {
 			said, fresh = heard{peerStatus: m.status("")}, true
 		}
 		holds := !m.votes(s.ID) || slices.Contains(said.Keys, authority)

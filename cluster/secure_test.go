@@ -153,7 +153,7 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
-	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().storage.serverID))); err != nil {
+	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
 	}
 
@@ -259,7 +259,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		return nil
 	})
 	down.stop()
-	id := leaver.member().storage.serverID
+	id := leaver.member().self
 	identity := leaver.opts.Identity
 
 	// A connection of the leaver's that is open already.
@@ -295,7 +295,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write(hello(carries, master.member().storage.serverID))
+		c.Write(hello(carries, master.member().self))
 		c.SetReadDeadline(time.Now().Add(patient))
 		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 			t.Errorf("%c: it is let in: %v", carries, err)

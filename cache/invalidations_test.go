@@ -12,11 +12,11 @@ func TestTheFeedTellsOfWhatWasPushedBeforeTheSessionWhenItMayBeSeen(t *testing.T
 		t.Run(name, func(t *testing.T) {
 			h := newHand(t)
 			h.say(&Hello{Epoch: 3}, &Start{At: 12, Released: 10})
-			if c := h.f.Feed().Take(); !c.All || c.Revision != 10 {
+			if c := h.f.Invalidations().Take(); !c.All || c.Revision != 10 {
 				t.Fatalf("the session began, and the feed told %+v; want everything as of 10", c)
 			}
 			h.say(release)
-			if c := h.f.Feed().Take(); !c.All || c.Revision != 12 {
+			if c := h.f.Invalidations().Take(); !c.All || c.Revision != 12 {
 				t.Errorf("what was pushed before may be seen now, and the feed told %+v; want everything as of 12", c)
 			}
 		})
@@ -26,22 +26,22 @@ func TestTheFeedTellsOfWhatWasPushedBeforeTheSessionWhenItMayBeSeen(t *testing.T
 func TestTheFeedTellsNamesWhenTheyMayBeSeenAndOnce(t *testing.T) {
 	h := newHand(t)
 	h.say(&Hello{Epoch: 3}, &Start{At: 10, Released: 10})
-	h.f.Feed().Take()
+	h.f.Invalidations().Take()
 	h.say(&Push{From: 10, To: 11, Stale: []string{"a"}, Records: []Record{{Key: "b", Revision: 11}}}, &Push{From: 11, To: 12, Stale: []string{"c"}})
-	if c := h.f.Feed().Take(); len(c.Names) > 0 || c.All || c.Revision != 10 {
+	if c := h.f.Invalidations().Take(); len(c.Names) > 0 || c.All || c.Revision != 10 {
 		t.Errorf("nothing may be seen yet, and the feed told %+v", c)
 	}
 	h.say(&Release{11})
-	c := h.f.Feed().Take()
+	c := h.f.Invalidations().Take()
 	slices.Sort(c.Names)
 	if !slices.Equal(c.Names, []string{"a", "b"}) || c.All || c.Revision != 11 {
 		t.Errorf("11 may be seen, and the feed told %+v", c)
 	}
 	h.say(&Release{12})
-	if c := h.f.Feed().Take(); !slices.Equal(c.Names, []string{"c"}) || c.All || c.Revision != 12 {
+	if c := h.f.Invalidations().Take(); !slices.Equal(c.Names, []string{"c"}) || c.All || c.Revision != 12 {
 		t.Errorf("12 may be seen, and the feed told %+v", c)
 	}
-	if c := h.f.Feed().Take(); len(c.Names) > 0 || c.All {
+	if c := h.f.Invalidations().Take(); len(c.Names) > 0 || c.All {
 		t.Errorf("the feed told %+v again", c)
 	}
 }

@@ -26,7 +26,7 @@ func (h *hand) fresh(ctx context.Context, m *machine) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.how, a.err = h.f.Fresh(ctx, m, func() (uint64, error) {
+		a.how, a.err = h.f.Direct(ctx, m, func() (uint64, error) {
 			m.calls.Add(1)
 			revision := m.revision.Load()
 			a.body = string(bodyOf(revision))
@@ -104,7 +104,7 @@ func TestADirectAnswerThatWaitsBeginsAnewWhenItsSessionEnds(t *testing.T) {
 		c = h.fresh(ctx, m)
 		synctest.Wait()
 		m.revision.Store(20)
-		// The next session is there with its lease before the old one ends: a Look takes no lock, and one without a lease is another test's.
+		// The next session is there with its lease before the old one ends: a LeaseCheck takes no lock, and one without a lease is another test's.
 		old, start := h.f.session.Load(), &Start{20, 20}
 		next := newSession(h.f.rules, h.link.epoch, start, newRecords(h.f.most, start.At), h.f.feed)
 		h.f.grant(next, &Grant{At: h.now, Remaining: time.Minute}, h.now)
@@ -122,7 +122,7 @@ func TestADirectAnswerIsNotGivenWithoutALease(t *testing.T) {
 		h.now += 101 * time.Second
 		m := at(10)
 		h.want(h.fresh(ctx, m), "", "", ErrNotLeased)
-		if _, ok := h.f.Look(); ok || m.calls.Load() > 0 {
+		if _, ok := h.f.CheckLease(); ok || m.calls.Load() > 0 {
 			t.Error("there was a look without a lease")
 		}
 	})
@@ -145,8 +145,8 @@ func TestALookAllocatesNothing(t *testing.T) {
 	h := newHand(t).lease()
 	shown := true
 	if n := testing.AllocsPerRun(100, func() {
-		l, ok := h.f.Look()
-		shown = shown && ok && l.Floor() == 10 && l.Shows(10) && !l.Shows(11)
+		l, ok := h.f.CheckLease()
+		shown = shown && ok && l.Floor() == 10 && l.Visible(10) && !l.Visible(11)
 	}); n != 0 || !shown {
 		t.Errorf("%v allocations; shown as it should be: %t", n, shown)
 	}
@@ -155,8 +155,8 @@ func TestALookAllocatesNothing(t *testing.T) {
 func TestAnAnswerThatIsMadeIsGivenAtItsReleaseUnlessItsSessionEnds(t *testing.T) {
 	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
 		await := func(ctx context.Context) <-chan bool {
-			l, ok := h.f.Look()
-			if !ok || l.Shows(11) {
+			l, ok := h.f.CheckLease()
+			if !ok || l.Visible(11) {
 				t.Fatal("there is nothing to wait for")
 			}
 			c := make(chan bool, 1)
@@ -182,7 +182,7 @@ func TestAnAnswerThatIsMadeIsGivenAtItsReleaseUnlessItsSessionEnds(t *testing.T)
 		}
 	})
 	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		l, _ := h.f.Look()
+		l, _ := h.f.CheckLease()
 		c := make(chan bool, 1)
 		go func() { c <- l.Await(ctx, 11) }()
 		synctest.Wait()

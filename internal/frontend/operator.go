@@ -1,4 +1,4 @@
-package main
+package frontend
 
 import (
 	"context"
@@ -14,30 +14,32 @@ import (
 	"laurel/trust/pki"
 )
 
-// operatorFile, in the data directory of the frontend that founded a group, has the token of its first operator.
+// operatorFile, in the data directory of the frontend that founded a group, holds the token of the
+// group's first operator.
 const operatorFile = "operator.token"
 
 const operatorPoll = 100 * time.Millisecond
 
-// firstOperator gives a new group an operator, once this frontend is its master, and leaves the token in the data directory. A group
-// that has ever had one is left alone.
-func (f *frontend) firstOperator(ctx context.Context, dir string) {
+// makeFirstOperator gives a new group an operator once this frontend is its master, and leaves the
+// token in the data directory. It does nothing in a group that has ever had an operator.
+func (f *Frontend) makeFirstOperator(ctx context.Context) {
 	tick := time.NewTicker(operatorPoll)
 	defer tick.Stop()
-	said := ""
+	logged := ""
 	for {
 		if f.member.Master() {
 			if hasOperator(f.member.Access()) {
 				return
 			}
-			err := makeOperator(ctx, f.member, dir)
+			err := makeOperator(ctx, f.member, f.dir)
 			if err == nil {
-				f.log.Info("made the group's first operator; laurel's commands take the token with --token @FILE or LAUREL_TOKEN", "token_in", filepath.Join(dir, operatorFile))
+				f.log.Info("made the group's first operator; pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
+					"file", filepath.Join(f.dir, operatorFile))
 				return
 			}
-			if s := err.Error(); s != said && ctx.Err() == nil {
-				said = s
-				f.log.Warn("the group has no operator yet", "error", err)
+			if s := err.Error(); s != logged && ctx.Err() == nil {
+				logged = s
+				f.log.Warn("could not make the group's first operator; trying again", "err", err)
 			}
 		}
 		select {
@@ -57,17 +59,28 @@ func hasOperator(a *score.Access) bool {
 	return false
 }
 
-// makeOperator writes the token first: what nobody could read would be of no use, and after a crash the same token is proposed again.
+// makeOperator writes the token to the disk before it proposes the grant: a grant whose token was
+// lost would be useless, and after a crash the same token is proposed again.
 func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
 	token, err := operatorToken(filepath.Join(dir, operatorFile))
 	if err != nil {
 		return err
 	}
 	now := time.Now().UTC()
-	return m.ChangeAccess(ctx, score.AccessChange{At: now, By: m.ID(),
-		Grant: &score.Grant{ID: token.ID, Name: "operator", Role: score.RoleOperator, Hash: token.Hash(), Created: now}})
+	return m.ChangeAccess(ctx, score.AccessChange{
+		At: now,
+		By: m.ID(),
+		Grant: &score.Grant{
+			ID:      token.ID,
+			Name:    "operator",
+			Role:    score.RoleOperator,
+			Hash:    token.Hash(),
+			Created: now,
+		},
+	})
 }
 
+// operatorToken reads the token in a file, or makes one and writes it there.
 func operatorToken(path string) (pki.Bearer, error) {
 	text, err := os.ReadFile(path)
 	if err == nil {

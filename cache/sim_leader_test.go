@@ -2,7 +2,7 @@ package cache
 
 import "time"
 
-var simTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, Tau: 40 * time.Millisecond}
+var simTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, AckTimeout: 40 * time.Millisecond}
 
 // reign is a node's time as master, and what package cluster does around a Master.
 type reign struct {
@@ -32,7 +32,7 @@ func (n *node) takeOver(barrier int) {
 	n.reign = r
 	r.own = n.frontend.Open(true)
 	r.streams = 1
-	r.update(func(now time.Duration) { r.master.Opened(n.name, 1, now) })
+	r.update(func(now time.Duration) { r.master.StreamOpened(n.name, 1, now) })
 	r.keepStreams()
 	r.tick()
 }
@@ -80,7 +80,7 @@ func (r *reign) update(step func(now time.Duration)) {
 	}
 }
 
-func (r *reign) deliver(o Out) {
+func (r *reign) deliver(o Outgoing) {
 	if o.Member != r.n.name {
 		for i, n := range r.n.w.nodes {
 			if c := r.conns[i]; n.name == o.Member && c != nil && c.number == o.Stream {
@@ -92,7 +92,7 @@ func (r *reign) deliver(o Out) {
 	answer, err := r.own.Receive(o.Message, uint64(r.n.term))
 	switch {
 	case err != nil:
-		r.master.Lost(o.Member, o.Stream, r.n.clock())
+		r.master.StreamLost(o.Member, o.Stream, r.n.clock())
 	case answer != nil:
 		r.master.Receive(o.Member, o.Stream, answer, r.n.clock())
 	}
@@ -150,7 +150,7 @@ func (r *reign) dial(i int, to *node) {
 	c.down = pipe{from: r.n.id, to: i, take: c.toFrontend}
 	c.up = pipe{from: i, to: r.n.id, take: c.toMaster}
 	r.conns[i] = c
-	r.update(func(now time.Duration) { r.master.Opened(to.name, c.number, now) })
+	r.update(func(now time.Duration) { r.master.StreamOpened(to.name, c.number, now) })
 }
 
 // applied brings what the state machine has applied to the master, a little later and many revisions at once.
@@ -312,7 +312,7 @@ func (c *conn) fail() {
 	w.at(late(), func() {
 		r.n.run(gen, func() {
 			c.lost = true
-			r.update(func(now time.Duration) { r.master.Lost(c.to.name, c.number, now) })
+			r.update(func(now time.Duration) { r.master.StreamLost(c.to.name, c.number, now) })
 			if i := c.to.id; r.conns[i] == c {
 				r.conns[i] = nil
 				r.n.after(w.rand.Float64()*30, r.keepStreams)

@@ -34,7 +34,7 @@ func (r *reign) switchMode() {
 // handOver retires, and then transfers leadership or does not.
 func (r *reign) handOver() {
 	w := r.n.w
-	r.update(func(now time.Duration) { r.master.HandOver(now) })
+	r.update(func(now time.Duration) { r.master.BeginHandOver(now) })
 	limit := w.now + w.rand.Float64()*300
 	var poll func()
 	poll = func() {
@@ -62,7 +62,7 @@ func (r *reign) handOver() {
 
 func (r *reign) resume() {
 	r.n.w.counts.resumed++
-	r.update(func(now time.Duration) { r.master.Resume(now) })
+	r.update(func(now time.Duration) { r.master.CancelHandOver(now) })
 }
 
 // changeMembers adds, promotes or removes one member, if that may be done now.
@@ -90,14 +90,14 @@ func (r *reign) changeMembers() {
 }
 
 func (r *reign) dismiss(who *node, next config, limit float64) {
-	r.update(func(now time.Duration) { r.master.Dismiss(who.name, now) })
+	r.update(func(now time.Duration) { r.master.BeginRemoval(who.name, now) })
 	var poll func()
 	poll = func() {
 		switch {
 		case r.over:
-		case r.master.Dismissed(who.name, r.n.clock()) && r.propose(next):
+		case r.master.Removable(who.name, r.n.clock()) && r.propose(next):
 		case r.n.w.now > limit:
-			r.master.Keep(who.name)
+			r.master.CancelRemoval(who.name)
 		default:
 			r.n.after(1, poll)
 		}
@@ -110,7 +110,7 @@ func (r *reign) propose(next config) bool {
 	n := r.n
 	known := r.confAt == n.confAt && n.commit >= n.confAt && n.commit >= r.barrier
 	one := bits.OnesCount(next.voters^r.conf.voters) <= 1 && bits.OnesCount(next.members^r.conf.members) <= 1
-	if r.over || n.role != leads || !known || !one || !r.master.Settled(n.clock()) {
+	if r.over || n.role != leads || !known || !one || !r.master.CanChangeVoters(n.clock()) {
 		return false
 	}
 	n.propose(logEntry{conf: &next})

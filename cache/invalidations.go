@@ -4,7 +4,7 @@ import "sync"
 
 // Feed tells which answers readers may see anew. It keeps names and not values, so its memory is bounded by what there is, however slow
 // whoever takes from it. Its methods are safe for concurrent use.
-type Feed struct {
+type Invalidations struct {
 	wake chan struct{}
 
 	mu       sync.Mutex
@@ -13,8 +13,8 @@ type Feed struct {
 	revision uint64
 }
 
-// Changed is what a Feed gives.
-type Changed struct {
+// Invalidated is what a Feed gives.
+type Invalidated struct {
 	// Names are keys of records and tags. All says that anything may have changed: there was a time without a session.
 	Names []string
 	All   bool
@@ -22,17 +22,19 @@ type Changed struct {
 	Revision uint64
 }
 
-// NewFeed makes a feed of which nothing is known yet.
-func NewFeed() *Feed { return &Feed{wake: make(chan struct{}, 1), names: map[string]struct{}{}} }
+// NewInvalidations makes a feed of which nothing is known yet.
+func NewInvalidations() *Invalidations {
+	return &Invalidations{wake: make(chan struct{}, 1), names: map[string]struct{}{}}
+}
 
 // Wake gets a value when there is something to take.
-func (f *Feed) Wake() <-chan struct{} { return f.wake }
+func (f *Invalidations) Wake() <-chan struct{} { return f.wake }
 
 // Take is what has changed since the last call.
-func (f *Feed) Take() Changed {
+func (f *Invalidations) Take() Invalidated {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := Changed{All: f.all, Revision: f.revision, Names: make([]string, 0, len(f.names))}
+	c := Invalidated{All: f.all, Revision: f.revision, Names: make([]string, 0, len(f.names))}
 	for name := range f.names {
 		c.Names = append(c.Names, name)
 	}
@@ -42,7 +44,7 @@ func (f *Feed) Take() Changed {
 }
 
 // Tell notes that names may have changed.
-func (f *Feed) Tell(names []string, all bool, revision uint64) {
+func (f *Invalidations) Add(names []string, all bool, revision uint64) {
 	f.mu.Lock()
 	for _, name := range names {
 		f.names[name] = struct{}{}
@@ -76,7 +78,7 @@ func (p *Push) names() []string {
 func (s *session) feedReleased(revision uint64) {
 	done := 0
 	for done < len(s.unseen) && s.unseen[done].to <= revision {
-		s.feed.Tell(s.unseen[done].names, s.unseen[done].all, s.unseen[done].to)
+		s.feed.Add(s.unseen[done].names, s.unseen[done].all, s.unseen[done].to)
 		done++
 	}
 	s.unseen = s.unseen[done:]

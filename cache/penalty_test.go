@@ -62,7 +62,7 @@ func TestAStallThatDelaysNoWriteCostsNoPenalty(t *testing.T) {
 		g.pass(2 * simTimings.Beat)
 		g.wantLeased("c", true)
 	}
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -70,11 +70,11 @@ func TestAStallThatDelaysNoWriteCostsNoPenalty(t *testing.T) {
 func TestAShortStallNowAndThenCostsNoPenalty(t *testing.T) {
 	g := serving(t)
 	for range 30 {
-		g.stall(simTimings.Tau - time.Millisecond)
+		g.stall(simTimings.AckTimeout - time.Millisecond)
 		g.pass(2 * time.Second)
 		g.wantLeased("c", true)
 	}
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -85,7 +85,7 @@ func TestAMemberThatIsAlwaysALittleSlowerCostsNoPenalty(t *testing.T) {
 		g.stall(simTimings.Beat - time.Millisecond)
 		g.wantLeased("c", true)
 	}
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -93,14 +93,14 @@ func TestAMemberThatIsAlwaysALittleSlowerCostsNoPenalty(t *testing.T) {
 func TestWritesThatWaitAtTheSameTimeAreOneDelay(t *testing.T) {
 	g := serving(t)
 	g.silent["c"] = true
-	for range simTimings.Tau/time.Millisecond - 1 {
+	for range simTimings.AckTimeout/time.Millisecond - 1 {
 		g.push("scores/x")
 		g.pass(time.Millisecond)
 	}
 	g.silent["c"] = false
 	g.pump()
 	g.wantReleased(g.master.pushed)
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -115,7 +115,7 @@ func TestAMemberWithoutALeaseIsNotChargedForAnothersDelay(t *testing.T) {
 	g.pass(hung)
 	g.wantLeased("e", false)
 	g.stall(hung)
-	if list := g.master.Withheld(); len(list) != 1 || list[0].Member != "c" {
+	if list := g.master.NewPenalties(); len(list) != 1 || list[0].Member != "c" {
 		t.Errorf("%+v; want c alone", list)
 	}
 }
@@ -126,7 +126,7 @@ func TestALeaseIsWithheldAlsoAcrossTheLossOfAStream(t *testing.T) {
 	g.withoutLease()
 	g.silent["c"] = true
 	g.push("scores/x")
-	g.master.Lost("c", g.master.members["c"].stream, g.now) // the write waits for the lease all the same
+	g.master.StreamLost("c", g.master.members["c"].stream, g.now) // the write waits for the lease all the same
 	g.pass(hung)
 	g.links["c"].Close()
 	g.silent["c"] = false
@@ -206,7 +206,7 @@ func TestNobodyIsChargedForWhatAMajorityIsSlowAt(t *testing.T) {
 			g.wantLeased(id, true)
 		}
 	}
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -221,7 +221,7 @@ func TestThePauseOfAMasterIsNoOtherMembersFault(t *testing.T) {
 		g.pass(50 * time.Millisecond)
 		g.wantReleased(to)
 	}
-	if list := g.master.Withheld(); len(list) > 0 {
+	if list := g.master.NewPenalties(); len(list) > 0 {
 		t.Errorf("%+v", list)
 	}
 }
@@ -229,21 +229,21 @@ func TestThePauseOfAMasterIsNoOtherMembersFault(t *testing.T) {
 func TestAWithheldLeaseIsTold(t *testing.T) {
 	g := serving(t)
 	g.stall(hung)
-	list := g.master.Withheld()
+	list := g.master.NewPenalties()
 	if len(list) != 1 || list[0].Member != "c" || list[0].Rounds != firstRow {
 		t.Fatalf("%+v; want c, and %d rounds", list, firstRow)
 	}
-	if owed := list[0].Owed; owed < simTimings.Lease-simTimings.Beat || owed > longest+5*time.Millisecond {
+	if owed := list[0].Debt; owed < simTimings.Lease-simTimings.Beat || owed > longest+5*time.Millisecond {
 		t.Errorf("it owes %v; want the rest of its lease", owed)
 	}
-	if again := g.master.Withheld(); len(again) > 0 {
+	if again := g.master.NewPenalties(); len(again) > 0 {
 		t.Errorf("it was told twice: %+v", again)
 	}
-	if n := g.master.Withholding(); n != 1 {
+	if n := g.master.Penalized(); n != 1 {
 		t.Errorf("the leases of %d members are withheld; want 1", n)
 	}
 	g.withoutLease()
-	if n := g.master.Withholding(); n != 0 {
+	if n := g.master.Penalized(); n != 0 {
 		t.Errorf("the leases of %d members are withheld; want none", n)
 	}
 }
@@ -270,21 +270,21 @@ func TestAMemberWhoseLeaseIsWithheldKeepsNobodyWaiting(t *testing.T) {
 	}
 	g.stall(hung)
 	g.silent["c"] = true
-	g.master.Dismiss("c", g.now)
-	if !g.master.Dismissed("c", g.now) {
+	g.master.BeginRemoval("c", g.now)
+	if !g.master.Removable("c", g.now) {
 		t.Error("it is not dismissed")
 	}
-	g.master.Keep("c")
-	g.master.HandOver(g.now)
+	g.master.CancelRemoval("c")
+	g.master.BeginHandOver(g.now)
 	g.pump()
 	if !g.master.HandedOver() {
 		t.Error("the mastership is not handed over")
 	}
-	g.master.Resume(g.now)
+	g.master.CancelHandOver(g.now)
 	g.silent["c"] = false
 	g.master.SetGranting(false, g.now)
 	g.pump()
-	if !g.master.Calm(g.now) {
+	if !g.master.NoLeases(g.now) {
 		t.Error("a lease stands in pull mode")
 	}
 	g.master.SetGranting(true, g.now)

@@ -19,38 +19,38 @@ import "context"
 // released every later master has, for it was committed. So an answer that can be given is given; only one that has to wait begins anew, as nobody
 // tells an ended session of a release. Another session is never mixed in: its P may be less, and speaks of another lease.
 
-// Look is the beginning of a direct answer: there was a lease.
-type Look struct{ session *session }
+// LeaseCheck is the beginning of a direct answer: there was a lease.
+type LeaseCheck struct{ session *session }
 
-// Look looks at the lease. False: this frontend may not answer now. It takes no lock and allocates nothing.
-func (f *Frontend) Look() (l Look, ok bool) {
+// LeaseCheck looks at the lease. False: this frontend may not answer now. It takes no lock and allocates nothing.
+func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
 	s := f.session.Load()
-	return Look{s}, s != nil && s.leased(f.clock())
+	return LeaseCheck{s}, s != nil && s.leased(f.clock())
 }
 
 // Floor is what the state machine here must have applied before the answer is made.
-func (l Look) Floor() uint64 {
-	if l.session.rules.has(BreakFloor) {
+func (l LeaseCheck) Floor() uint64 {
+	if l.session.rules.has(MutationIgnoreFloor) {
 		return 0
 	}
 	return l.session.pushed.Load()
 }
 
 // Shows tells whether an answer that last changed at a revision may be given.
-func (l Look) Shows(revision uint64) bool { return l.session.visible(revision) }
+func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(revision) }
 
 // Await waits until an answer that was made after the look, and last changed at a revision, may be given. False: the session ended first, or ctx, and it
 // has to be made anew.
-func (l Look) Await(ctx context.Context, revision uint64) bool {
+func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
 	_, err := l.await(ctx, revision)
-	return err == nil && l.Shows(revision)
+	return err == nil && l.Visible(revision)
 }
 
 // over tells whether the session has ended.
-func (l Look) over() bool { return l.session.ctx.Err() != nil }
+func (l LeaseCheck) over() bool { return l.session.ctx.Err() != nil }
 
-// Applied is how far a state machine is.
-type Applied interface {
+// StateMachine is how far a state machine is.
+type StateMachine interface {
 	Revision() uint64
 	// Await waits until a revision is applied. The error is ctx's cause.
 	Await(ctx context.Context, revision uint64) error
@@ -59,9 +59,9 @@ type Applied interface {
 // Fresh has a direct answer made, and returns when it may be given, and whether it waited for anything: Hit or Wait. From makes it from a state machine as
 // it is then, and tells at which revision the answer, or the error in its place, changed last; that is the state's own where nobody knows. It is called again
 // if the session ends meanwhile. The error is ErrNotLeased, ctx's cause, or from's, which is as true as an answer.
-func (f *Frontend) Fresh(ctx context.Context, machine Applied, from func() (revision uint64, err error)) (how string, err error) {
+func (f *Frontend) Direct(ctx context.Context, machine StateMachine, from func() (revision uint64, err error)) (how string, err error) {
 	for how = Hit; ; how = Wait {
-		l, ok := f.Look()
+		l, ok := f.CheckLease()
 		if !ok {
 			return "", ErrNotLeased
 		}
@@ -76,16 +76,16 @@ func (f *Frontend) Fresh(ctx context.Context, machine Applied, from func() (revi
 		switch {
 		case cause != nil:
 			return "", cause
-		case l.Shows(revision) && waited:
+		case l.Visible(revision) && waited:
 			return Wait, err
-		case l.Shows(revision):
+		case l.Visible(revision):
 			return how, err
 		}
 	}
 }
 
 // await waits until a revision may be shown, or the session is over.
-func (l Look) await(ctx context.Context, revision uint64) (waited bool, err error) {
+func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
 	for next := l.session.next(revision); next != nil && !l.over(); next = l.session.next(revision) {
 		waited = true
 		select {

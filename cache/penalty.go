@@ -33,23 +33,23 @@ type conduct struct {
 }
 
 // Withheld says that a member's next lease is withheld.
-type Withheld struct {
+type Penalty struct {
 	Member string
-	// Owed is the time for which writes waited for the member lately.
-	Owed time.Duration
+	// Debt is the time for which writes waited for the member lately.
+	Debt time.Duration
 	// Rounds is the number of rounds that the member must ack in time, in a row.
 	Rounds int
 }
 
 // Withheld returns the penalties that have begun since it was last called.
-func (m *Master) Withheld() []Withheld {
+func (m *Master) NewPenalties() []Penalty {
 	list := m.withheld
 	m.withheld = nil
 	return list
 }
 
 // Withholding returns the number of members whose leases are withheld now.
-func (m *Master) Withholding() (count int) {
+func (m *Master) Penalized() (count int) {
 	for _, one := range m.members {
 		if one.conduct.need > 0 {
 			count++
@@ -118,14 +118,14 @@ func (m *Master) account(now time.Duration) {
 func (m *Master) charge(one *member, delay time.Duration) {
 	c := &one.conduct
 	c.debt, c.row = min(c.debt+delay, mostDebt*m.timings.Beat), 0
-	if c.need > 0 || c.debt <= m.timings.Tau {
+	if c.need > 0 || c.debt <= m.timings.AckTimeout {
 		return
 	}
 	c.need = min(firstRow<<c.penalties, longestRow)
 	if c.need < longestRow {
 		c.penalties++
 	}
-	m.withheld = append(m.withheld, Withheld{one.id, c.debt, c.need})
+	m.withheld = append(m.withheld, Penalty{one.id, c.debt, c.need})
 }
 
 // heed counts an ack of a round in the row, if it is timely: it comes at most a beat after a majority of the
