@@ -39,7 +39,7 @@ var layout = map[string]rule{
 	"cluster":   {ours: []string{"score", "fsm", "cache", "trust"}},
 	"httpapi":   {ours: []string{"score", "cache", "trust"}, never: []string{raft}},
 	"client":    {ours: []string{"score", "trust"}, never: []string{raft}},
-	"cmd":       {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal"}},
+	"cmd":       {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
 	"internal": {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
 }
