@@ -30,7 +30,7 @@ func shorter(d time.Duration) time.Duration { return d - time.Duration(float64(d
 // Mutation switches one rule of the protocol off, so that a test sees that its checker would notice. It is for tests alone; zero breaks nothing.
 type Mutation uint16
 
-// The rules of the push protocol (docs/design.md). MutationReadStateMachine and MutationFloorBeforeLease are broken by who asks: this package has no state machine, and no
+// The rules of the push protocol (docs/architecture.md). MutationReadStateMachine and MutationFloorBeforeLease are broken by who asks: this package has no state machine, and no
 // moment passes in it.
 const (
 	MutationReleaseBeforeAcks Mutation = 1 << iota // release before the acks
