@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // A member renews its certificate when two thirds of its life are over, or when the group has another authority: it asks the master. Every
@@ -71,7 +71,7 @@ func (m *Member) certify(c *certified) {
 			m.log.Info("the certificates are not as they should be yet", "error", err)
 		}
 	}
-	if left := i.Expires().Sub(now); left < trust.WarnBefore && now.Sub(c.warned) >= warnPause {
+	if left := i.Expires().Sub(now); left < pki.WarnBefore && now.Sub(c.warned) >= warnPause {
 		c.warned = now
 		m.log.Warn("this frontend's certificate ends soon and could not be renewed: it asks the master for another; is there one that it can reach?",
 			"expires", i.Expires(), "left", left.Round(time.Second))
@@ -107,7 +107,7 @@ type keysAnswer struct {
 // fetchKeys gets a voter the keys that it has not.
 func (m *Member) fetchKeys(ctx context.Context) error {
 	i := m.opts.Identity
-	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.storage.serverID) {
+	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.self) {
 		return nil
 	}
 	master, _ := m.masters.now()
@@ -119,7 +119,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
-		a, err := trust.ParseAuthority(text)
+		a, err := pki.ParseAuthority(text)
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	err := m.renewAtMaster(ctx, late)
 	// A voter can help itself where there is no master: all may have been down for long.
-	if err != nil && i.Expires().Sub(i.Now()) < trust.WarnBefore && i.Authority(i.IssuedBy()) != nil {
+	if err != nil && i.Expires().Sub(i.Now()) < pki.WarnBefore && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
 	if err != nil {
@@ -195,7 +195,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	issued := new(trust.Issued)
+	issued := new(pki.Issued)
 	if m.leads() != nil {
 		issued, err = m.issue(csr, i.Member())
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
@@ -237,7 +237,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue gives a member a certificate for its request. The error is a *score.Problem.
-func (m *Member) issue(csr []byte, member string) (*trust.Issued, error) {
+func (m *Member) issue(csr []byte, member string) (*pki.Issued, error) {
 	a := m.issuer()
 	if a == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet")
@@ -254,13 +254,13 @@ func (m *Member) issue(csr []byte, member string) (*trust.Issued, error) {
 }
 
 // issuer is the newest authority that a majority of the voters can go on with, should this master be lost; nil if it holds no key.
-func (m *Member) issuer() *trust.Authority {
+func (m *Member) issuer() *pki.Authority {
 	i := m.opts.Identity
 	list := m.machine.Access().Authorities
 	if len(list) == 0 {
 		return i.Authority(i.IssuedBy())
 	}
-	var oldest *trust.Authority
+	var oldest *pki.Authority
 	for _, der := range slices.Backward(list) {
 		a := i.Authority(score.Fingerprint(der))
 		if a == nil {
@@ -278,7 +278,7 @@ func (m *Member) heldByMajority(authority string) bool {
 	holders := 0
 	for _, v := range voters {
 		h, fresh := m.neighbour.last(v.ID)
-		if v.ID == m.storage.serverID || fresh && slices.Contains(h.Keys, authority) {
+		if v.ID == m.self || fresh && slices.Contains(h.Keys, authority) {
 			holders++
 		}
 	}

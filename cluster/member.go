@@ -17,7 +17,7 @@ import (
 	"laurel/cache"
 	"laurel/fsm"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // Options say who a member is and where it lives.
@@ -39,7 +39,7 @@ type Options struct {
 	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0 means the default.
 	SnapshotEntries uint64
 	// Identity is the member's certificate; its name must be that of ServerID. nil: the members do not authenticate each other.
-	Identity *trust.Identity
+	Identity *pki.Identity
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -51,7 +51,7 @@ type Options struct {
 	clock  func() time.Duration
 	tune   func(*raft.Config)
 	round  time.Duration // instead of roundLimit
-	rules  cache.Break
+	rules  cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -84,6 +84,7 @@ type Member struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	self      raft.ServerID
 	storage   *storage
 	machine   *fsm.Machine
 	raft      *raft.Raft
@@ -175,14 +176,14 @@ func (m *Member) start() (err error) {
 	if err != nil {
 		return err
 	}
-	m.storage = storage
-	if i := m.opts.Identity; i != nil && i.Member() != string(storage.serverID) {
-		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, storage.serverID)
+	m.storage, m.self = storage, storage.serverID
+	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.storage.serverID, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
+	if m.port, err = listenPort(m.opts.Peer, m.self, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
@@ -263,8 +264,8 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 func (m *Member) newInbound() *inbound {
 	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
 		reported: m.neighbour.reported, run: m.run, steps: pauses{every: m.scaled(approachPause)}}
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.storage.serverID),
-		Addr: m.transport.EncodePeer(m.storage.serverID, m.transport.LocalAddr())}
+	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.self),
+		Addr: m.transport.EncodePeer(m.self, m.transport.LocalAddr())}
 	in.beats = newHeartbeats(header, in.pass)
 	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
 	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
@@ -289,7 +290,7 @@ func (m *Member) timings() cache.Timings { return cache.DefaultTimings.Scaled(m.
 
 func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = m.storage.serverID
+	c.LocalID = m.self
 	timeout := m.scaled(electionTimeout)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 	c.CommitTimeout = m.scaled(commitTimeout)

@@ -150,7 +150,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 		return notMaster()
 	}
 	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
+	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -194,7 +194,7 @@ func (m *Member) Leave(ctx context.Context, id string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if leaver.ID == m.storage.serverID {
+	if leaver.ID == m.self {
 		return m.leaveMyself(ctx, id)
 	}
 	m.log.Info("a frontend has left the group", "frontend", id)
@@ -229,7 +229,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if p := m.mayLeave(ctx, leaver, stay, force); p != nil {
 		return nil, p
 	}
-	if leaver.ID == m.storage.serverID {
+	if leaver.ID == m.self {
 		return leaver, nil
 	}
 	lead := m.leads()
@@ -245,7 +245,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	lead.dismiss(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
+		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.review()
 	return leaver, err
@@ -263,7 +263,7 @@ func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.
 		return score.Problemf(score.StatusConflict, "without %q only %q would be left: no second copy of the data, and nobody to take over when it fails; use --force if that is what you want", memberID(leaver.ID), memberID(stay[0].ID))
 	}
 	answer := len(m.answering(ctx, stay))
-	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.storage.serverID }) {
+	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.self }) {
 		answer++
 	}
 	if answer*2 <= len(stay) {
@@ -318,7 +318,7 @@ func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) 
 			by = c.peer
 		}
 	}})
-	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.storage.serverID)), nil, &s)
+	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.self)), nil, &s)
 	var removed *removedAnswer
 	switch {
 	case errors.As(err, &removed):

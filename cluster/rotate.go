@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // A rotation gives the group another authority in two steps. Between them both are trusted, and the members renew their certificates by
@@ -38,7 +38,7 @@ func (m *Member) RotateAuthority(ctx context.Context, by string) error {
 	if before == nil {
 		return score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
 	}
-	next, err := trust.NewAuthority(before, i.Now())
+	next, err := pki.NewAuthority(before, i.Now())
 	if err != nil {
 		return score.Problemf(score.NotReady, "no authority could be made: %v", err)
 	}
@@ -83,7 +83,7 @@ func (m *Member) FinishRotation(ctx context.Context, by string) error {
 func (m *Member) uncertified(authority string) (ids []string) {
 	for _, s := range m.servers() {
 		said, fresh := m.neighbour.last(s.ID)
-		if s.ID == m.storage.serverID {
+		if s.ID == m.self {
 			said, fresh = heard{peerStatus: m.status("")}, true
 		}
 		holds := !m.votes(s.ID) || slices.Contains(said.Keys, authority)

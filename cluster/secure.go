@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // In a secure group members know each other by their certificates. Whoever dials checks that it reached the member that it meant. Whoever is
@@ -50,7 +50,7 @@ var errRemovedPeer = errors.New("the member was removed from the group")
 
 // secure guards a port. All methods may be called on nil, where nobody authenticates.
 type secure struct {
-	identity *trust.Identity
+	identity *pki.Identity
 	answers  *tls.Config
 	metric   *prometheus.CounterVec
 	log      *slog.Logger
@@ -73,7 +73,7 @@ func (m *Member) newSecure() *secure {
 	if m.opts.Identity == nil {
 		return nil
 	}
-	for _, reason := range []string{trust.NoCertificate, trust.WrongAuthority, trust.Expired, trust.NoMember, trust.OtherMember, reasonRemoved, reasonHandshake, reasonCrowded} {
+	for _, reason := range []string{pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NoMember, pki.OtherMember, reasonRemoved, reasonHandshake, reasonCrowded} {
 		m.metrics.peerRefused.WithLabelValues(reason) // shown from the beginning
 	}
 	return &secure{identity: m.opts.Identity, answers: m.opts.Identity.Answers(), metric: m.metrics.peerRefused, log: m.log, servers: m.servers,
@@ -138,7 +138,7 @@ func (s *secure) ask(ctx context.Context, c *conn, to raft.ServerID) error {
 	defer cancel()
 	t := tls.Client(c.raw, s.identity.Asks(string(to)))
 	if err := t.HandshakeContext(ctx); err != nil {
-		if r := (*trust.Refusal)(nil); errors.As(err, &r) {
+		if r := (*pki.Refusal)(nil); errors.As(err, &r) {
 			s.refused(r.Reason, c.raw.RemoteAddr(), err)
 		}
 		return fmt.Errorf("the handshake failed: %w", err)
@@ -162,7 +162,7 @@ func (s *secure) answer(ctx context.Context, c *conn, limit time.Time) error {
 	t := tls.Server(c.raw, s.answers)
 	if err := t.HandshakeContext(ctx); err != nil {
 		reason := reasonHandshake
-		if r := (*trust.Refusal)(nil); errors.As(err, &r) {
+		if r := (*pki.Refusal)(nil); errors.As(err, &r) {
 			reason = r.Reason
 		}
 		s.refused(reason, c.raw.RemoteAddr(), err)
@@ -254,7 +254,7 @@ func (p *port) review() (more bool) {
 				continue
 			}
 			reason = reasonHandshake
-			if r := (*trust.Refusal)(nil); errors.As(err, &r) {
+			if r := (*pki.Refusal)(nil); errors.As(err, &r) {
 				reason = r.Reason
 			}
 		}

@@ -17,13 +17,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // court is a guarded group and those who have something to do with it.
 type court struct {
 	group                                   *fakeGroup
-	operator, bard, reader, revoked, lapsed trust.Bearer
+	operator, bard, reader, revoked, lapsed pki.Bearer
 	private                                 ed25519.PrivateKey // of the key of bard/assurancetourix
 	other                                   ed25519.PrivateKey // of a key that is registered, too
 	stranger                                ed25519.PrivateKey // of one that is not
@@ -38,11 +38,11 @@ func keyFor(name string) ed25519.PrivateKey {
 func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
 
 // courtBard is the token of bard/cacofonix, the same in every court.
-var courtBard = trust.NewBearer()
+var courtBard = pki.NewBearer()
 
 func newCourt(t testing.TB, g *fakeGroup) *court {
 	t.Helper()
-	c := &court{group: g, operator: trust.NewBearer(), bard: courtBard, reader: trust.NewBearer(), revoked: trust.NewBearer(), lapsed: trust.NewBearer(),
+	c := &court{group: g, operator: pki.NewBearer(), bard: courtBard, reader: pki.NewBearer(), revoked: pki.NewBearer(), lapsed: pki.NewBearer(),
 		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
 	now := time.Now().UTC()
 	for _, change := range []score.AccessChange{
@@ -64,7 +64,7 @@ func newCourt(t testing.TB, g *fakeGroup) *court {
 	return c
 }
 
-func bearer(b trust.Bearer) string { return "Authorization: Bearer " + b.Text() }
+func bearer(b pki.Bearer) string { return "Authorization: Bearer " + b.Text() }
 
 // guardedServer is a court at a real connection.
 func guardedServer(t testing.TB, o Options) (*court, *API, *httptest.Server) {
@@ -129,7 +129,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
 	wrong.Secret = c.bard.Secret
-	unknown := trust.NewBearer()
+	unknown := pki.NewBearer()
 	for _, one := range []struct {
 		name, header, reason string
 	}{
@@ -176,7 +176,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
-	for _, b := range []trust.Bearer{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
+	for _, b := range []pki.Bearer{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
 		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
 			t.Error("a secret is in the log or the metrics")
 		}
@@ -232,7 +232,7 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 		wrongType := strings.ReplaceAll(strings.ReplaceAll(good, `"type":"alert"`, `"type":"contest.status"`), `"data":{"text":"clack"}`, `"data":{"period":"END1"}`)
 		for _, one := range []struct {
 			name, body string
-			token      *trust.Bearer
+			token      *pki.Bearer
 			status     int
 			reason     string
 		}{
@@ -316,7 +316,7 @@ func TestStreamEndsAtTheFirstEventThatNobodyVouchesFor(t *testing.T) {
 
 func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
 	g, s := start(t)
-	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(trust.NewBearer())}} {
+	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearer())}} {
 		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
 			t.Errorf("%v: got %d %s", headers, got.StatusCode, got.body)
 		}

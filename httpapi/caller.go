@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // anybody is the name of who shows neither a token nor a certificate, in the trail of an open store.
@@ -16,8 +16,8 @@ const anybody = "anybody"
 
 // caller is who makes a request, as far as this frontend has found out.
 type caller struct {
-	peer  *front.Peer  // nil at the peer port
-	grant *score.Grant // of the token that came with the request; nil: none
+	peer  *fastpath.Peer // nil at the peer port
+	grant *score.Grant   // of the token that came with the request; nil: none
 	// member is the name, id@instance, in the certificate of a member; anyMember at the peer port, where only members are; "": none.
 	member string
 	open   bool // the store is open: everybody may do everything
@@ -45,7 +45,7 @@ func (c *caller) covers(r score.Role) bool {
 
 // credentials are what a request says of who makes it.
 type credentials struct {
-	peer *front.Peer
+	peer *fastpath.Peer
 	// authorization is the fields of that name; more than one is refused.
 	authorization []string
 	// forwardedFor is, at the peer port, what the frontend that forwarded the request found out: the name of a member, or "-" for none. It is "" where
@@ -53,17 +53,19 @@ type credentials struct {
 	forwardedFor string
 }
 
-// callerHeader carries forwardedFor. Only members can reach the port on which it is believed.
-const callerHeader = "Laurel-Caller"
+// CallerHeader carries forwardedFor on the peer port, the only one on which it is believed. A
+// member whose request arrives without it asks for itself: whoever serves ForwardedHandler then
+// sets it to the member of the connection's certificate.
+const CallerHeader = "Laurel-Caller"
 
 const noMember = "-"
 
 func (p *port) credentials(r *http.Request) credentials {
 	c := credentials{authorization: r.Header["Authorization"]}
 	if p.forwards {
-		c.peer = front.PeerOf(r)
+		c.peer = fastpath.PeerOf(r)
 	} else {
-		c.forwardedFor = r.Header.Get(callerHeader)
+		c.forwardedFor = r.Header.Get(CallerHeader)
 	}
 	return c
 }
@@ -110,7 +112,7 @@ func (p *port) grantOf(ctx context.Context, authorization []string) (g *score.Gr
 		return nil, refusedMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := trust.ParseBearer(text)
+	token, err := pki.ParseBearer(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, refusedMalformed
 	}
@@ -167,7 +169,7 @@ func (p *port) memberOf(c credentials) string {
 	case !p.forwards || c.peer == nil || c.peer.TLS == nil || len(c.peer.TLS.VerifiedChains) == 0:
 		return ""
 	}
-	name, err := trust.MemberOf(c.peer.TLS.PeerCertificates[0])
+	name, err := pki.MemberOf(c.peer.TLS.PeerCertificates[0])
 	if _, removed := p.group.Access().Removed[name]; err != nil || removed {
 		return "" // its certificate may have weeks left
 	}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // Trust is what a group whose members have certificates can do besides. Its methods work at the master only, but for AuthorityPEM; their errors are
@@ -17,7 +17,7 @@ type Trust interface {
 	// NewJoinToken makes a token by which frontends join, and gives its text.
 	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
 	// Enroll issues the first certificate of a frontend that has one. Member is id@instance.
-	Enroll(ctx context.Context, token string, csr []byte, member string) (*trust.Issued, error)
+	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error)
 	// RotateAuthority makes an authority that issues all certificates from now on; FinishRotation has only that one trusted.
 	RotateAuthority(ctx context.Context, by string) error
 	FinishRotation(ctx context.Context, by string) error
@@ -62,7 +62,7 @@ func (p *port) enroll(w http.ResponseWriter, r *http.Request) error {
 	if p.trust == nil {
 		return withoutCertificates()
 	}
-	var asked trust.Enrollment
+	var asked pki.Enrollment
 	if err := p.decodeBody(w, r, &asked, required); err != nil {
 		return err
 	}

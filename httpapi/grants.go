@@ -12,7 +12,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // access is who may do what.
@@ -98,7 +98,7 @@ func (p *port) newGrant(w http.ResponseWriter, r *http.Request) error {
 	}
 	g := score.Grant{Name: asked.Name, Role: asked.Role, Public: asked.Public, Competitions: asked.Competitions, Types: asked.Types,
 		Rate: asked.Rate, Expires: asked.Expires.UTC(), Created: now}
-	token := trust.NewBearer()
+	token := pki.NewBearer()
 	answer := score.Granted{ID: token.ID}
 	if len(g.Public) > 0 {
 		answer.ID = score.KeyID(g.Public)

@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"laurel/cache"
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
 // hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
 // allocates nothing, and asks for one thing only that may change: the answer itself.
-func (p *port) hotRead(_ context.Context, dst []byte, r *front.Request) (out []byte, status int) {
+func (p *port) hotRead(_ context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	if len(r.Query) > 0 || !p.plainRead(r) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
@@ -37,7 +37,7 @@ func (p *port) hotRead(_ context.Context, dst []byte, r *front.Request) (out []b
 }
 
 // plainRead tells whether a question is answered in JSON to whoever asks.
-func (p *port) plainRead(r *front.Request) bool {
+func (p *port) plainRead(r *fastpath.Request) bool {
 	return (len(r.Accept) == 0 || plainAccept(r.Accept)) && !p.private && (p.origins == nil || len(r.Origin) == 0)
 }
 
@@ -61,7 +61,7 @@ func (p *port) memo(e *cache.Entry) *cache.Memo {
 // appendHitHead appends the head that sendReply gives an answer from memory, but for what AppendEnd adds. Fields come in the order of their names, as net/http
 // writes them.
 func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, tag, how string) []byte {
-	dst = front.AppendStatus(dst, status)
+	dst = fastpath.AppendStatus(dst, status)
 	if p.origins == nil {
 		dst = append(dst, "Access-Control-Allow-Origin: *\r\n"...)
 	}

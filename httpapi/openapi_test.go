@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 func openAPI(t *testing.T) map[string]any {
@@ -115,7 +115,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"CompetitionDefine": score.CompetitionDefine{}, "ContestDefine": score.ContestDefine{}, "ContestStatus": score.ContestStatus{}, "ScorePlay": score.ScorePlay{},
 		"ScoreSet": score.ScoreSet{}, "ResultSet": score.ResultSet{}, "MedalAward": score.MedalAward{}, "MedalRevoke": score.MedalRevoke{},
 		"Access": score.AccessView{}, "Grant": score.Grant{}, "JoinToken": score.JoinTokenView{}, "Authority": score.AuthorityView{}, "NewGrant": score.NewGrant{},
-		"Granted": score.Granted{}, "NewJoinToken": score.NewJoinToken{}, "JoinTokenMade": score.JoinTokenMade{}, "Enrollment": trust.Enrollment{}, "Issued": trust.Issued{},
+		"Granted": score.Granted{}, "NewJoinToken": score.NewJoinToken{}, "JoinTokenMade": score.JoinTokenMade{}, "Enrollment": pki.Enrollment{}, "Issued": pki.Issued{},
 		"AuditPage": score.AuditPage{}, "Audit": score.Audit{}, "KeyPage": keyPage{}, "Key": score.KeyView{},
 		"EventVoid": score.EventVoid{}, "Alert": score.Alert{},
 	} {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -38,8 +38,8 @@ Exit code 1 tells that something is false.`,
 	v := verification{}
 	keys := c.Flags().StringArray("key", nil, "trust this `PUBLIC` key, in base64 or in a file, and only those that are given so")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
-	command.NoVariables(c.Flags(), "key", "summary")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(c.Flags(), "key", "summary")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		cl, err := to.Client()
 		if err != nil {
@@ -59,9 +59,9 @@ Exit code 1 tells that something is false.`,
 func trusted(ctx context.Context, c *client.Client, given []string) (map[string]score.KeyView, error) {
 	keys := map[string]score.KeyView{}
 	for _, text := range given {
-		public, err := command.ReadPublicKey(text)
+		public, err := cli.ReadPublicKey(text)
 		if err != nil {
-			return nil, command.Usagef("--key: %w", err)
+			return nil, cli.Usagef("--key: %w", err)
 		}
 		id := score.KeyID(public)
 		keys[id] = score.KeyView{ID: id, Public: public}

@@ -32,7 +32,7 @@ type change struct {
 }
 
 // dispatch fetches what has changed and queues it for its watchers.
-func (h *Hub) dispatch(c cache.Changed) error {
+func (h *Hub) dispatch(c cache.Invalidated) error {
 	ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
 	defer cancel()
 	if c.All {
@@ -130,7 +130,7 @@ func competitionOf(key string) (competition string, isRecord bool) {
 }
 
 // fetch sets the frames of a change: what is newer than from. It leaves out events after to,
-// because the feed will name their timeline again.
+// because their timeline will be invalidated again.
 func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
 	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
 		return h.eachEvent(ctx, contest, from, to, func(e Event) {

@@ -16,7 +16,7 @@ import (
 // fakeStore is a store of counters: the score of contest C/n is the number of its changes,
 // and each change is an event of its timeline. Leaderboards are apart from that.
 type fakeStore struct {
-	feed *cache.Feed
+	invalidations *cache.Invalidations
 
 	mu          sync.Mutex
 	revision    uint64
@@ -36,22 +36,22 @@ type fakeBoard struct {
 var errUnavailable = errors.New("unavailable")
 
 func newFakeStore() *fakeStore {
-	s := &fakeStore{feed: cache.NewFeed(), changed: map[string][]uint64{}, boards: map[string]*fakeBoard{}}
-	s.feed.Tell(nil, true, 0)
+	s := &fakeStore{invalidations: cache.NewInvalidations(), changed: map[string][]uint64{}, boards: map[string]*fakeBoard{}}
+	s.invalidations.Add(nil, true, 0)
 	return s
 }
 
 // change changes contests and returns the last revision.
 func (s *fakeStore) change(ids ...string) uint64 {
 	s.mu.Lock()
-	defer s.mu.Unlock() // after the feed is told, so that it learns of revisions in order
+	defer s.mu.Unlock() // after the invalidation, so that revisions are in order
 	var names []string
 	for _, id := range ids {
 		s.revision++
 		s.changed[id] = append(s.changed[id], s.revision)
 		names = append(names, cache.ScoreKey(id), cache.TimelineTag(id))
 	}
-	s.feed.Tell(names, false, s.revision)
+	s.invalidations.Add(names, false, s.revision)
 	return s.revision
 }
 
@@ -61,7 +61,7 @@ func (s *fakeStore) remove(id string) uint64 {
 	defer s.mu.Unlock()
 	s.revision++
 	delete(s.changed, id)
-	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
+	s.invalidations.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
 	return s.revision
 }
 
@@ -71,10 +71,10 @@ func (s *fakeStore) setUnavailable(unavailable bool) {
 	s.unavailable = unavailable
 }
 
-func (s *fakeStore) ID() string              { return "fake" }
-func (s *fakeStore) Ordered() bool           { return true }
-func (s *fakeStore) Feed() *cache.Feed       { return s.feed }
-func (s *fakeStore) Heartbeat(uint64) []byte { return []byte(`{}`) }
+func (s *fakeStore) ID() string                          { return "fake" }
+func (s *fakeStore) Ordered() bool                       { return true }
+func (s *fakeStore) Invalidations() *cache.Invalidations { return s.invalidations }
+func (s *fakeStore) Heartbeat(uint64) []byte             { return []byte(`{}`) }
 
 func (s *fakeStore) Record(_ context.Context, key string) (*cache.Entry, error) {
 	s.mu.Lock()
@@ -169,14 +169,14 @@ func (s *fakeStore) removeBoard(id string) {
 	s.boardChanged(id)
 }
 
-// boardChanged tells the feed of a changed leaderboard. s.mu must be held.
+// boardChanged invalidates a changed leaderboard. s.mu must be held.
 func (s *fakeStore) boardChanged(id string) uint64 {
 	s.revision++
 	if b := s.boards[id]; b != nil {
 		b.revision = s.revision
 		b.recordAnswers()
 	}
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
+	s.invalidations.Add([]string{cache.BoardTag(id)}, false, s.revision)
 	return s.revision
 }
 
@@ -226,7 +226,7 @@ func (b *fakeBoard) page(w *Window) ranking.Page {
 	return p
 }
 
-// otherFrontend is a frontend with a feed of its own and the state of another store.
+// otherFrontend is a frontend with invalidations of its own and the state of another store.
 type otherFrontend struct {
 	*fakeStore
 	state *fakeStore

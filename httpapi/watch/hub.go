@@ -92,25 +92,25 @@ func (h *Hub) Close() {
 	}
 }
 
-// run dispatches the feed's changes until the hub is closed.
+// run dispatches invalidations until the hub is closed.
 func (h *Hub) run() {
-	feed := h.store.Feed()
-	var failed cache.Changed // changes that could not be dispatched yet
+	invalidations := h.store.Invalidations()
+	var failed cache.Invalidated // changes that could not be dispatched yet
 	retry := time.NewTimer(time.Hour)
 	retry.Stop()
 	for {
 		select {
 		case <-h.ctx.Done():
 			return
-		case <-feed.Wake():
+		case <-invalidations.Wake():
 		case <-retry.C:
 		}
-		c := feed.Take()
+		c := invalidations.Take()
 		h.markBoardsDirty(c.Names, c.All)
 		c.Names = append(c.Names, failed.Names...)
 		c.All = c.All || failed.All
 		c.Revision = max(c.Revision, failed.Revision)
-		failed = cache.Changed{}
+		failed = cache.Invalidated{}
 		if err := h.dispatch(c); err != nil {
 			failed = c
 			retry.Reset(retryDelay)

@@ -148,7 +148,7 @@ func TestStreamResumesAtAnotherHubWithoutGapOrDuplicate(t *testing.T) {
 	take(c, s.change("C/1"))
 	c.conn.Close()
 	missed := s.change("C/1", "C/1")
-	other.feed.Tell(nil, true, missed)
+	other.invalidations.Add(nil, true, missed)
 	d := watch(t, next, subjects, id)
 	take(d, missed)
 	for revision := uint64(1); revision <= missed; revision++ {
@@ -229,7 +229,7 @@ func TestNothingIsMissingAfterTheStoreWasUnavailable(t *testing.T) {
 	c.mustNext()
 	s.setUnavailable(true)
 	first, second := s.change("C/1"), s.change("C/1")
-	s.feed.Tell(nil, true, second) // a new session
+	s.invalidations.Add(nil, true, second) // a new session
 	_, _, err := h.Subscribe(context.Background(), Subjects{Contests: []string{"C/1"}}, "", "")
 	if !errors.Is(err, errUnavailable) {
 		t.Errorf("got %v, want errUnavailable", err)

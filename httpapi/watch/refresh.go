@@ -23,7 +23,7 @@ const (
 	// windowCost. A window counts once, however many watch it.
 	maxWindowRows = 500_000
 	windowCost    = 10
-	// boardPrefix begins the feed's name of a contest's leaderboards.
+	// boardPrefix begins the tag of a contest's leaderboards.
 	boardPrefix = "leaderboard/"
 )
 

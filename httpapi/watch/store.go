@@ -29,12 +29,12 @@ type Store interface {
 	// page has no rows if there is no such leaderboard or its competitor has no mark
 	// yet. The error for a split that the contest does not have is a *score.Problem.
 	Board(ctx context.Context, w *Window) (p ranking.Page, revision uint64, err error)
-	// Ordered reports whether Record and Events include everything up to the feed's
-	// revision. They do not in pull mode, where each answer has its own age, so that an
+	// Ordered reports whether Record and Events include everything up to the last
+	// invalidation's revision. In pull mode they do not: each answer has its own age, so an
 	// event id cannot state what its watcher has received.
 	Ordered() bool
-	// Feed returns the feed of changes. The hub is its only consumer.
-	Feed() *cache.Feed
+	// Invalidations returns the queue of changed names. The hub is its only consumer.
+	Invalidations() *cache.Invalidations
 	// Heartbeat returns the data of a heartbeat, or nil while this frontend does not
 	// know the current state. Without heartbeats watchers move to another frontend.
 	Heartbeat(revision uint64) []byte

@@ -169,7 +169,7 @@ func TestResumedStreamGetsEachFullWindowFromAnyFrontend(t *testing.T) {
 	id := v.begin(t, c).id
 	c.conn.Close()
 	last := s.setMarks("C/1", "13", 90)
-	other.feed.Tell(nil, true, last)
+	other.invalidations.Add(nil, true, last)
 	d := watch(t, next, subjects, id)
 	if e := v.begin(t, d); e.event != "leaderboard" || e.id == "" { // the score has not changed
 		t.Errorf("it begins with %+v", e)
@@ -248,10 +248,10 @@ func TestEachWindowIsRefreshedAfterANewMaster(t *testing.T) {
 	h := newHub(t, s)
 	c, v := watchWindow(t, h, Window{ContestID: "C/1", Limit: 5}, "")
 	s.mu.Lock()
-	s.boards["C/1"].rows.Set(score.Mark{Competitor: "12", Value: 1}) // the feed does not name it
+	s.boards["C/1"].rows.Set(score.Mark{Competitor: "12", Value: 1}) // without an invalidation
 	s.revision++
 	s.boards["C/1"].revision = s.revision
-	s.feed.Tell(nil, true, s.revision)
+	s.invalidations.Add(nil, true, s.revision)
 	s.mu.Unlock()
 	v.until(t, c, "12", "11")
 }

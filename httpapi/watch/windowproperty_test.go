@@ -39,7 +39,7 @@ func testAssembledWindows(t *testing.T) {
 	}
 	const codes = 40 // and as many that begin with F
 	changed := []string{cache.BoardTag("C/1")}
-	for range 4000 {
+	for range 15_000 {
 		code := fmt.Sprint(rand.N(codes))
 		if rand.N(2) == 0 {
 			code = "F" + code
@@ -49,7 +49,7 @@ func testAssembledWindows(t *testing.T) {
 		} else {
 			s.setMarks("C/1", code, rand.N(60), fmt.Sprint(rand.N(codes)), rand.N(60))
 		}
-		other.feed.Tell(changed, false, 0)
+		other.invalidations.Add(changed, false, 0)
 		time.Sleep(time.Millisecond)
 	}
 	close(stop)
@@ -60,7 +60,7 @@ func testAssembledWindows(t *testing.T) {
 		last = append(last, fmt.Sprint("F-last", i), 1000)
 	}
 	s.setMarks("C/1", last...)
-	other.feed.Tell(changed, false, 0)
+	other.invalidations.Add(changed, false, 0)
 	close(final)
 	watchers.Wait()
 }
@@ -102,7 +102,7 @@ func followWindow(t *testing.T, hubs []*Hub, s *fakeStore, w Window, stop, final
 			default:
 			}
 			if rand.N(4) == 0 {
-				time.AfterFunc(rand.N(2*refreshPause), c.holdWrites())
+				time.AfterFunc(rand.N(6*refreshPause), c.holdWrites())
 			}
 			e := c.mustNext()
 			v.apply(t, e.data.leaderboard, false)

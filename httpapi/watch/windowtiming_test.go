@@ -72,7 +72,7 @@ type pullStore struct{ *fakeStore }
 
 func (pullStore) Ordered() bool { return false }
 
-func TestInPullModeAWindowIsRefreshedThoughTheFeedDoesNotNameIt(t *testing.T) {
+func TestInPullModeAWindowIsRefreshedWithoutAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newFakeStore()
 		s.setMarks("C/1", "11", 100)
