@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/watch"
 	"laurel/score"
 )
@@ -85,7 +86,7 @@ func keys(query string) (question, error) {
 		return question{}, err
 	}
 	competition := q.Get("competition")
-	ask := func(v Records) ([]byte, uint64, error) {
+	ask := func(v queries.View) ([]byte, uint64, error) {
 		list := []string{}
 		if competition != "" {
 			list = append(list, cache.MedalsKey(competition))
@@ -102,7 +103,7 @@ func keys(query string) (question, error) {
 			}
 		}
 		slices.Sort(list)
-		body, err := written(slices.Compact(list))
+		body, err := queries.Encode(slices.Compact(list))
 		return body, v.Revision(), err
 	}
 	return question{key: keyOf("keys", q), tag: cache.ListTag(competition), ask: ask, missing: func() *score.Problem {
