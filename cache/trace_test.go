@@ -196,7 +196,7 @@ func (tr *trace) run(command []string) {
 	case "lose":
 		n := node()
 		tr.log(n.id, tr.masterID+" loses the stream to %s")
-		tr.master.Lost(n.id, n.stream, tr.now)
+		tr.master.StreamLost(n.id, n.stream, tr.now)
 		n.stream = 0
 	case "connect":
 		tr.connect(node())
@@ -211,10 +211,10 @@ func (tr *trace) run(command []string) {
 		tr.remove(node())
 	case "handover":
 		tr.handed = false
-		tr.master.HandOver(tr.now)
+		tr.master.BeginHandOver(tr.now)
 	case "resume":
 		tr.handed = false
-		tr.master.Resume(tr.now)
+		tr.master.CancelHandOver(tr.now)
 	case "mode":
 		tr.master.SetGranting(argument(1) == "push", tr.now)
 	default:
@@ -289,7 +289,7 @@ func (tr *trace) connect(n *traceNode) {
 	tr.streams++
 	n.stream, n.lastDown, n.lastUp = tr.streams, 0, 0
 	n.link = n.frontend.Open(n.id == tr.masterID)
-	tr.master.Opened(n.id, n.stream, tr.now)
+	tr.master.StreamOpened(n.id, n.stream, tr.now)
 }
 
 // write commits an event, which the master applies at once.
@@ -328,9 +328,9 @@ func (tr *trace) kill(n *traceNode) {
 
 // remove takes a member's lease and waits until that is over before it changes the members.
 func (tr *trace) remove(n *traceNode) {
-	tr.master.Dismiss(n.id, tr.now)
+	tr.master.BeginRemoval(n.id, tr.now)
 	tr.settle()
-	for !tr.master.Dismissed(n.id, tr.now) {
+	for !tr.master.Removable(n.id, tr.now) {
 		tr.now += time.Millisecond
 		tr.settle()
 	}
@@ -423,9 +423,9 @@ func (tr *trace) report() {
 		tr.released = r
 		tr.log(tr.masterID, fmt.Sprintf("%%s releases revision %d", r))
 	}
-	for _, w := range m.Withheld() {
+	for _, w := range m.NewPenalties() {
 		tr.log(w.Member, fmt.Sprintf("%s withholds the next lease of %%s for %d rounds: writes waited %v for it",
-			tr.masterID, w.Rounds, w.Owed))
+			tr.masterID, w.Rounds, w.Debt))
 	}
 	if !tr.handed && m.HandedOver() {
 		tr.handed = true
@@ -502,7 +502,7 @@ func (tr *trace) describe(m Message) string {
 	case *Hello:
 		return fmt.Sprintf("Hello epoch=%d lease=%v master=%s", m.Epoch, m.Lease, m.Master)
 	case *Welcome:
-		if m.None {
+		if m.NoLease {
 			return fmt.Sprintf("Welcome age=%v none", m.Age)
 		}
 		return fmt.Sprintf("Welcome age=%v", m.Age)

@@ -51,7 +51,7 @@ type Options struct {
 	clock  func() time.Duration
 	tune   func(*raft.Config)
 	round  time.Duration // instead of roundLimit
-	rules  cache.Break
+	rules  cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's

@@ -150,7 +150,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 		return notMaster()
 	}
 	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
+	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -245,7 +245,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	lead.dismiss(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
+		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.review()
 	return leaver, err

@@ -256,7 +256,7 @@ func (p *pulled) take(key string, answer *pollAnswer, sent time.Duration) {
 		a.entry, a.sum = answer.entry(), sumOf(answer.Body)
 		p.count("changed")
 		name, _, _ := strings.Cut(key, "?")
-		p.of.frontend.Feed().Tell([]string{name}, false, 0)
+		p.of.frontend.Invalidations().Add([]string{name}, false, 0)
 	default:
 		p.count("same")
 	}

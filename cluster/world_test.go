@@ -33,7 +33,7 @@ import (
 // worldPlan says what kind of world it is.
 type worldPlan struct {
 	span  time.Duration
-	rules cache.Break
+	rules cache.Mutation
 	every time.Duration // about the time between two misfortunes
 	slow  time.Duration // see worldNet
 	rare  float64

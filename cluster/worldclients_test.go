@@ -194,7 +194,7 @@ func (r *record) direct(m *worldMember, contest int) {
 	s := sight{by: m.node.id, contest: contest, floor: r.known.Load()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	how, err := m.frontend.Fresh(ctx, m.machine, func() (uint64, error) {
+	how, err := m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
 		err := m.machine.View(func(v *fsm.View) error {
 			rec, _, err := v.Contest(contestID(contest))
 			s.shown = rec.Revision
@@ -225,7 +225,7 @@ func (r *record) read(m *worldMember, contest int, key string, hit bool) {
 		s.how, s.shown = "hit at once", shownBy(e.Body)
 	} else {
 		tag, ask, _ := questions(key)
-		if r.w.plan.rules&cache.BreakMachine != 0 && m.Master() {
+		if r.w.plan.rules&cache.MutationReadStateMachine != 0 && m.Master() {
 			m.machine.View(func(v *fsm.View) error {
 				body, _, err := ask(v)
 				s.how, s.shown = "machine", shownBy(body)

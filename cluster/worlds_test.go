@@ -145,20 +145,20 @@ func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
 	coups := func(p *worldPlan) { p.small, p.fates, p.every = true, []fate{coup}, 800*time.Millisecond }
 	for _, one := range []struct {
 		name   string
-		rule   cache.Break
+		rule   cache.Mutation
 		worlds int
 		change func(*worldPlan)
 	}{
-		{"release before the acks", cache.BreakAcks, 20, nil},
-		{"a new master waits for no older lease", cache.BreakWait, 30, coups},
-		{"a deposed master forgets its own acks", cache.BreakOwnAcks, 30, coups},
-		{"answer without a look at the lease", cache.BreakCheck, 20, nil},
-		{"count a lease from the arrival of its grant", cache.BreakAnchor, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
-		{"keep the records across epochs", cache.BreakEpoch, 50, nil},
-		{"answer above what is released", cache.BreakGate, 50, nil},
-		{"drop a silent frontend at once", cache.BreakSilent, 100, func(p *worldPlan) { p.fates = rough }},
-		{"load without waiting for the state machine", cache.BreakFloor, 20, nil},
-		{"the master reads its state machine", cache.BreakMachine, 50, nil},
+		{"release before the acks", cache.MutationReleaseBeforeAcks, 20, nil},
+		{"a new master waits for no older lease", cache.MutationSkipLeaseWait, 30, coups},
+		{"a deposed master forgets its own acks", cache.MutationForgetOwnAcks, 30, coups},
+		{"answer without a look at the lease", cache.MutationSkipLeaseCheck, 20, nil},
+		{"count a lease from the arrival of its grant", cache.MutationLeaseFromGrant, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
+		{"keep the records across epochs", cache.MutationKeepRecords, 50, nil},
+		{"answer above what is released", cache.MutationIgnoreRelease, 50, nil},
+		{"drop a silent frontend at once", cache.MutationDropSilent, 100, func(p *worldPlan) { p.fates = rough }},
+		{"load without waiting for the state machine", cache.MutationIgnoreFloor, 20, nil},
+		{"the master reads its state machine", cache.MutationReadStateMachine, 50, nil},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			for seed := range uint64(one.worlds) {

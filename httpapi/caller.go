@@ -53,8 +53,10 @@ type credentials struct {
 	forwardedFor string
 }
 
-// callerHeader carries forwardedFor. Only members can reach the port on which it is believed.
-const callerHeader = "Laurel-Caller"
+// CallerHeader carries forwardedFor on the peer port, the only one on which it is believed. A
+// member whose request arrives without it asks for itself: whoever serves ForwardedHandler then
+// sets it to the member of the connection's certificate.
+const CallerHeader = "Laurel-Caller"
 
 const noMember = "-"
 
@@ -63,7 +65,7 @@ func (p *port) credentials(r *http.Request) credentials {
 	if p.forwards {
 		c.peer = fastpath.PeerOf(r)
 	} else {
-		c.forwardedFor = r.Header.Get(callerHeader)
+		c.forwardedFor = r.Header.Get(CallerHeader)
 	}
 	return c
 }

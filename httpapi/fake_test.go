@@ -44,7 +44,7 @@ type fakeGroup struct {
 	access    atomic.Pointer[score.Access]
 
 	mu      sync.Mutex
-	feed    *cache.Feed
+	feed    *cache.Invalidations
 	posted  []score.Event
 	posts   int
 	members []string // what was done to the membership and the settings
@@ -161,11 +161,11 @@ func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
 
 func (g *fakeGroup) Store() string { return "fake" }
 
-func (g *fakeGroup) Feed() *cache.Feed {
+func (g *fakeGroup) Invalidations() *cache.Invalidations {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.feed == nil {
-		g.feed = cache.NewFeed()
+		g.feed = cache.NewInvalidations()
 	}
 	return g.feed
 }

@@ -77,7 +77,7 @@ type Group interface {
 	// Store is the name of the store; "" while it is not known here.
 	Store() string
 	// Feed tells what readers here may see anew. This package is its one taker.
-	Feed() *cache.Feed
+	Invalidations() *cache.Invalidations
 	// Epoch is the Raft term.
 	Epoch() uint64
 	// Carry tells the others how many watch here and how many reads a second are answered.

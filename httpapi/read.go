@@ -189,7 +189,7 @@ func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
 	if who := callerOf(r); who != nil && who.member != "" {
 		member = who.member
 	}
-	r.Header.Set(callerHeader, member) // whatever the client said there
+	r.Header.Set(CallerHeader, member) // whatever the client said there
 	return p.group.Forward(w, r)
 }
 

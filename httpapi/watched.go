@@ -22,7 +22,7 @@ func (s watched) ID() string { return s.group.Store() }
 
 func (s watched) Ordered() bool { return s.group.CacheMode() == score.Push }
 
-func (s watched) Feed() *cache.Feed { return s.group.Feed() }
+func (s watched) Invalidations() *cache.Invalidations { return s.group.Invalidations() }
 
 // answer asks a question of this frontend alone: it is not forwarded, for who watches must have one and the same state under all that it is told.
 func (s watched) answer(ctx context.Context, path string, parameters url.Values) (*cache.Entry, error) {

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -46,7 +44,7 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 				return err
 			}
 			defer leave()
-			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, runDir, f, first) }
+			o.Program, o.Env, o.RunDir = program, plainEnvironment(), runDir
 			o.Kill = func(id string) string { return stopCommand(runDir, "frontend --id "+id+" --signal KILL") }
 			o.Out = cmd.OutOrStdout()
 			// A terminal that is closed, or a reader that has gone (laurel demo | head), ends the demo as Ctrl-C does.
@@ -61,19 +59,6 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 	cli.NoEnvironment(c.Flags(), "speed", "seed", "quiet")
 	run = pidfile.AddDirFlag(c)
 	return c
-}
-
-// demoFrontend is how a frontend of the demo is started.
-func demoFrontend(program, runDir string, f, first children.Frontend) *exec.Cmd {
-	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir, "--insecure"}
-	if f.ID == first.ID {
-		args = append(args, "--bootstrap")
-	} else {
-		args = append(args, "--join", first.URL())
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Env = plainEnvironment()
-	return cmd
 }
 
 // enterDemo makes the demo known in a run directory, in which its frontends will be too: the usual one, unless frontends run there

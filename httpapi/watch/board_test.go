@@ -217,7 +217,7 @@ func TestWhoComesBackGetsEachWindowWholeAtAnyFrontend(t *testing.T) {
 	id := v.begin(t, c).id
 	c.conn.Close()
 	last := s.mark("C/1", "13", 90)
-	other.feed.Tell(nil, true, last)
+	other.feed.Add(nil, true, last)
 	d := watch(t, next, subjects, id)
 	if g := v.begin(t, d); g.event != "leaderboard" || g.id == "" { // the score has not changed, and is not told
 		t.Errorf("it begins with %+v", g)
@@ -300,7 +300,7 @@ func TestAfterANewMasterEachWindowIsLookedAtAgain(t *testing.T) {
 	s.races["C/1"].board.Set(score.Mark{Competitor: "12", Value: 1}) // of this nobody here is told
 	s.revision++
 	s.races["C/1"].revision = s.revision
-	s.feed.Tell(nil, true, s.revision)
+	s.feed.Add(nil, true, s.revision)
 	s.mu.Unlock()
 	v.until(t, c, "12", "11")
 }

@@ -36,7 +36,7 @@ func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
 		} else {
 			s.mark("C/1", code, rand.N(60), fmt.Sprint(rand.N(codes)), rand.N(60))
 		}
-		other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
+		other.feed.Add([]string{"leaderboard/C/1"}, false, 0)
 		time.Sleep(time.Millisecond) // 1,000 marks a second, for a few turns of the boards
 	}
 	close(done)
@@ -46,7 +46,7 @@ func TestWindowsPutTogetherAreTheAnswersOfTheirRevisions(t *testing.T) {
 		last = append(last, fmt.Sprint("F-last", i), 1000)
 	}
 	s.mark("C/1", last...)
-	other.feed.Tell([]string{"leaderboard/C/1"}, false, 0)
+	other.feed.Add([]string{"leaderboard/C/1"}, false, 0)
 	close(over)
 	watchers.Wait()
 }

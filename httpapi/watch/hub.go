@@ -101,8 +101,8 @@ func (h *Hub) Close() {
 
 // run carries changes until the hub is closed.
 func (h *Hub) run() {
-	feed := h.store.Feed()
-	var left cache.Changed // what could not be carried yet
+	feed := h.store.Invalidations()
+	var left cache.Invalidated // what could not be carried yet
 	retry := time.NewTimer(time.Hour)
 	retry.Stop()
 	for {
@@ -115,7 +115,7 @@ func (h *Hub) run() {
 		c := feed.Take()
 		h.stirBoards(c.Names, c.All)
 		c.Names, c.All, c.Revision = append(c.Names, left.Names...), c.All || left.All, max(c.Revision, left.Revision)
-		left = cache.Changed{}
+		left = cache.Invalidated{}
 		if err := h.carry(c); err != nil {
 			left = c
 			retry.Reset(again)
@@ -132,7 +132,7 @@ type change struct {
 }
 
 // carry fetches what has changed and leaves it with those who watch it.
-func (h *Hub) carry(c cache.Changed) error {
+func (h *Hub) carry(c cache.Invalidated) error {
 	ctx, cancel := context.WithTimeout(h.ctx, fetchLimit)
 	defer cancel()
 	if c.All {

@@ -23,7 +23,7 @@ import (
 
 // shop is a store of counters: contest C/n has as its score how often it was changed, and each change is an event of its timeline.
 type shop struct {
-	feed *cache.Feed
+	feed *cache.Invalidations
 
 	mu       sync.Mutex
 	revision uint64
@@ -33,8 +33,8 @@ type shop struct {
 }
 
 func newShop() *shop {
-	s := &shop{feed: cache.NewFeed(), changed: map[string][]uint64{}, races: map[string]*race{}}
-	s.feed.Tell(nil, true, 0)
+	s := &shop{feed: cache.NewInvalidations(), changed: map[string][]uint64{}, races: map[string]*race{}}
+	s.feed.Add(nil, true, 0)
 	return s
 }
 
@@ -48,7 +48,7 @@ func (s *shop) change(ids ...string) uint64 {
 		s.changed[id] = append(s.changed[id], s.revision)
 		names = append(names, cache.ScoreKey(id), cache.TimelineTag(id))
 	}
-	s.feed.Tell(names, false, s.revision)
+	s.feed.Add(names, false, s.revision)
 	return s.revision
 }
 
@@ -58,17 +58,17 @@ func (s *shop) remove(id string) uint64 {
 	defer s.mu.Unlock()
 	s.revision++
 	delete(s.changed, id)
-	s.feed.Tell([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
+	s.feed.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
 	return s.revision
 }
 
 var errAway = errors.New("away")
 
-func (s *shop) ID() string            { return "shop" }
-func (s *shop) Ordered() bool         { return true }
-func (s *shop) Feed() *cache.Feed     { return s.feed }
-func (s *shop) Beat(uint64) []byte    { return []byte(`{}`) }
-func (s *shop) setBroken(broken bool) { s.mu.Lock(); s.broken = broken; s.mu.Unlock() }
+func (s *shop) ID() string                          { return "shop" }
+func (s *shop) Ordered() bool                       { return true }
+func (s *shop) Invalidations() *cache.Invalidations { return s.feed }
+func (s *shop) Beat(uint64) []byte                  { return []byte(`{}`) }
+func (s *shop) setBroken(broken bool)               { s.mu.Lock(); s.broken = broken; s.mu.Unlock() }
 
 func (s *shop) Record(_ context.Context, key string) (*cache.Entry, error) {
 	s.mu.Lock()
@@ -353,7 +353,7 @@ func TestAStreamGoesOnAtAnotherHubWithoutAGapOrADouble(t *testing.T) {
 	take(c, s.change("C/1"))
 	c.conn.Close()
 	missed := s.change("C/1", "C/1")
-	other.feed.Tell(nil, true, missed)
+	other.feed.Add(nil, true, missed)
 	d := watch(t, next, subjects, id)
 	take(d, missed)
 	for revision := uint64(1); revision <= missed; revision++ {
@@ -471,7 +471,7 @@ func TestWhileTheFrontendCannotAnswerNothingIsSentAndAfterwardsNothingIsMissing(
 	c.mustNext()
 	s.setBroken(true)
 	first, second := s.change("C/1"), s.change("C/1")
-	s.feed.Tell(nil, true, second) // a new session
+	s.feed.Add(nil, true, second) // a new session
 	if _, _, err := h.Begin(context.Background(), Subjects{Contests: []string{"C/1"}}, "", ""); !errors.Is(err, errAway) {
 		t.Errorf("a stream began: %v", err)
 	}

@@ -42,7 +42,7 @@ func (s *shop) mark(id string, marks ...any) uint64 {
 		r.board.Set(m)
 	}
 	r.remember()
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
+	s.feed.Add([]string{cache.BoardTag(id)}, false, s.revision)
 	return s.revision
 }
 
@@ -55,7 +55,7 @@ func (s *shop) unmark(id, code string) {
 	r.revision = s.revision
 	r.board.Remove(code)
 	r.remember()
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
+	s.feed.Add([]string{cache.BoardTag(id)}, false, s.revision)
 }
 
 // scrap undoes a race's definition.
@@ -64,7 +64,7 @@ func (s *shop) scrap(id string) {
 	defer s.mu.Unlock()
 	s.revision++
 	delete(s.races, id)
-	s.feed.Tell([]string{cache.BoardTag(id)}, false, s.revision)
+	s.feed.Add([]string{cache.BoardTag(id)}, false, s.revision)
 }
 
 // compare has the shop remember what GET says of a window from now on.

@@ -30,7 +30,7 @@ type Store interface {
 	// cannot say what its watcher has.
 	Ordered() bool
 	// Feed tells what has changed. The hub is its one taker.
-	Feed() *cache.Feed
+	Invalidations() *cache.Invalidations
 	// Beat is the data of a heartbeat; nil while this frontend cannot tell what is true. Then there is none, and watchers go elsewhere.
 	Beat(revision uint64) []byte
 }

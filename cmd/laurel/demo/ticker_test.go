@@ -9,8 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/games"
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -104,8 +104,8 @@ func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
 	out.kill = nil
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
-	for _, what := range []children.What{children.Died, children.Back, children.Left, children.Unfit} {
-		out.notice(children.Notice{Frontend: three[2], What: what, How: "signal: segmentation fault", Again: 30 * time.Second})
+	for _, what := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
+		out.notice(localgroup.Notice{Frontend: three[2], Kind: what, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)
 	out.newMaster("f3", false, 1234*time.Millisecond)
