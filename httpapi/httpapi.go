@@ -21,6 +21,8 @@ import (
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
@@ -35,7 +37,7 @@ type Records interface {
 	Medals(competition string) (t *score.MedalTable, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)
 	// Audit lists the trail of changes of who may do what, and of the group, in order. After and next are numbers of lines, next 0 at the end.
-	Audit(after uint64, limit int) (list []score.Audit, next uint64, err error)
+	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)
 }
 
 // Ask makes the answer to a question from a view of the store: the body, nil if there is no such thing, and the revision that last changed
@@ -92,9 +94,9 @@ type Group interface {
 	Frontends() score.Frontends
 
 	// Access is who may do what, as far as this frontend has applied the log. It does not change.
-	Access() *score.Access
+	Access() *access.State
 	// ChangeAccess, SetCacheMode, Join, Leave and Transfer work at the master only.
-	ChangeAccess(ctx context.Context, c score.AccessChange) error
+	ChangeAccess(ctx context.Context, c access.Change) error
 	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 	Join(ctx context.Context, m score.NewMember) error
 	Leave(ctx context.Context, id string, force bool) error
@@ -117,7 +119,7 @@ type Options struct {
 	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
 	Origins []string
 	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
-	Verifier *score.Verifier
+	Verifier *signing.Verifier
 	// TLS has Front speak it, too; nil: only HTTP in the clear.
 	TLS *tls.Config
 }
@@ -139,7 +141,7 @@ type API struct {
 	load     load
 	late     atomic.Bool // whoever is to run here waits long
 	awaited  chan struct{}
-	verifier *score.Verifier
+	verifier *signing.Verifier
 
 	sameOrigin *http.CrossOriginProtection
 
@@ -163,7 +165,7 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	if a.verifier == nil {
-		a.verifier = new(score.Verifier)
+		a.verifier = new(signing.Verifier)
 	}
 	a.metrics = newMetrics(o.Registerer)
 	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))

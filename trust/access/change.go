@@ -210,7 +210,7 @@ func (g *Grant) rights() string {
 func (s *State) revoke(id string) (summary string, refused *score.Problem) {
 	if t := s.JoinTokens[id]; t != nil {
 		s.JoinTokens = with(s.JoinTokens, id, nil)
-		return fmt.Sprintf("revoked the join token %s, which had %d uses left", id, t.Uses), nil
+		return fmt.Sprintf("took back the join token %s, which had %d uses left", id, t.Uses), nil
 	}
 	g := s.Grants[id]
 	switch {
@@ -315,7 +315,7 @@ func (s *State) dropAuthority(fingerprint string) (summary string, refused *scor
 		return "", score.Problemf(score.StatusConflict, "it is the only authority, which all members need; add another first")
 	}
 	s.Authorities = slices.Delete(slices.Clone(s.Authorities), i, i+1)
-	return fmt.Sprintf("no longer trusts the authority %s", fingerprint), nil
+	return fmt.Sprintf("trusts the authority %s no more", fingerprint), nil
 }
 
 // removeMember records the removal of a member. Above MaxRemoved it drops the oldest entry, whose

@@ -37,13 +37,13 @@ type provenTree struct {
 // maxHeight is the number of nodes from a leaf of the largest tree to its root.
 const maxHeight = 9
 
-// path is the nodes from a leaf towards the root.
-type path struct {
+// pathNodes is the nodes from a leaf towards the root.
+type pathNodes struct {
 	nodes [maxHeight]hash
 	n     int
 }
 
-func (p *path) top() *hash { return &p.nodes[p.n-1] }
+func (p *pathNodes) top() *hash { return &p.nodes[p.n-1] }
 
 // Verify reports whether signature is the signature of form by the key.
 func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
@@ -57,7 +57,7 @@ func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool
 		return valid
 	}
 	t := &provenTree{make([]hash, countNodes(s.Size)), make([]bool, countNodes(s.Size))}
-	var p path
+	var p pathNodes
 	t.verifyPath(leaf, &s, &p)
 	if !ed25519.Verify(public, treeMessage(s.Size, p.top()), s.Ed25519) {
 		return false
@@ -75,7 +75,7 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	if t == nil {
 		return false, false
 	}
-	var p path
+	var p pathNodes
 	if valid = t.verifyPath(leaf, s, &p); valid {
 		t.add(&p, s)
 	}
@@ -105,7 +105,7 @@ func (v *Verifier) store(key *treeKey, t *provenTree) {
 // verifyPath computes the nodes from a leaf towards the root by the audit path. It stops at the first
 // known node and reports whether that node and the rest of the audit path agree with the tree. If no
 // node is known, it returns false, and p ends with the root, which the caller verifies.
-func (t *provenTree) verifyPath(leaf hash, s *score.Signature, p *path) (valid bool) {
+func (t *provenTree) verifyPath(leaf hash, s *score.Signature, p *pathNodes) (valid bool) {
 	p.nodes[0], p.n = leaf, 1
 	rest := s.Path
 	for pos := (nodePos{width: s.Size, index: s.Index}); ; pos = pos.parent() {
@@ -139,7 +139,7 @@ func (t *provenTree) agrees(pos nodePos, rest []byte) bool {
 }
 
 // add adds the nodes of a valid path and their siblings to the known ones.
-func (t *provenTree) add(p *path, s *score.Signature) {
+func (t *provenTree) add(p *pathNodes, s *score.Signature) {
 	rest := s.Path
 	pos := nodePos{width: s.Size, index: s.Index}
 	for i := range p.n {
