@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/trust/access"
@@ -158,7 +159,7 @@ func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
 	if m.Access().Grants[grantTo(1, "").Grant.ID] == nil {
 		t.Error("ChangeAccess has returned, and the grant is not there")
 	}
-	_, _, err := m.Stale(func(v *fsm.View) error {
+	_, _, err := m.Stale(func(v queries.View) error {
 		list, next, err := v.Audit(0, 10)
 		if len(list) != 1 || next != 0 || list[0].By != "getafix" || time.Since(list[0].At) > time.Minute {
 			t.Errorf("the trail is %+v, %d", list, next)

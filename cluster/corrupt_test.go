@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/trust/access"
@@ -61,12 +62,12 @@ func (s *singer) plays(delta string) score.Post {
 
 // theFinal is the record as a member shows it.
 func theFinal(ctx context.Context, m *Member) ([]byte, error) {
-	e, _, err := m.Answer(ctx, cache.ScoreKey("OG50BC/final"), "", func(v *fsm.View) ([]byte, uint64, error) {
+	e, _, err := m.Answer(ctx, cache.ScoreKey("OG50BC/final"), "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/final")
 		if err != nil || !ok {
 			return nil, 0, err
 		}
-		body, err := Answer(rec)
+		body, err := queries.Encode(rec)
 		return body, rec.Revision, err
 	})
 	if err != nil {

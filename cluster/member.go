@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -97,7 +98,7 @@ type Member struct {
 	commits   *commits
 	inbound   *inbound
 	pulled    *pulled
-	questions Questions
+	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
 	handing   atomic.Int32 // calls of handOver under way
 	refused   atomic.Int64 // since when Raft has refused entries for a handing over that there is not; see wedged
@@ -333,7 +334,7 @@ func (m *Member) joined(index uint64) {
 
 // ServeForwarded is what answers requests that other members forward to this one, and what finds the question for a key. It must be called once,
 // before anybody asks.
-func (m *Member) ServeForwarded(h http.Handler, q Questions) {
+func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
 	m.port.serve(m.peerHandler(h), m.log)
 }

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
-	"laurel/score/ranking"
 )
 
 const (
@@ -34,23 +34,6 @@ const (
 	// pollLimit bounds one poll at a time scale of 1.
 	pollLimit = time.Second
 )
-
-// Questions finds what to ask the state for a key. The error is a *score.Problem.
-type Questions func(key string) (Question, error)
-
-// Question is how the answer to a key is made: by Ask from a view of the state, or, where that is nil, by Board from a leaderboard.
-type Question struct {
-	Ask   Ask
-	Board *BoardQuestion
-}
-
-// BoardQuestion asks for a part of a leaderboard. Body makes the answer of what comes of it: nil if there is no such thing, and the revision that last
-// changed it.
-type BoardQuestion struct {
-	Contest string
-	ranking.Question
-	Body func(p *ranking.Page, revision uint64, problem error) (body []byte, last uint64, err error)
-}
 
 // pulled are the answers of a member in pull mode. It asks the master again for each as often as the schedule says.
 type pulled struct {
@@ -100,13 +83,10 @@ func (m *Member) Pull(ctx context.Context, key string) (e *cache.Entry, how stri
 		return nil, "", 0, context.Cause(ctx)
 	}
 	if e, age := p.get(key, m.clock()); e != nil {
-		return e, Forwarded, age, nil
+		return e, cache.Forward, age, nil
 	}
 	return nil, "", 0, noMaster()
 }
-
-// Forwarded is the Laurel-Cache of an answer that the master was asked for.
-const Forwarded = "forward"
 
 func (p *pulled) get(key string, now time.Duration) (*cache.Entry, time.Duration) {
 	p.mu.RLock()
@@ -341,10 +321,10 @@ func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer
 // answerItems answers from the state here. Nothing in the answers is later than view.
 func (m *Member) answerItems(ctx context.Context, items []pollItem) (answers []pollAnswer, view uint64, err error) {
 	answers = make([]pollAnswer, len(items))
-	questions := make([]Question, len(items))
+	questions := make([]queries.Question, len(items))
 	for i := range items {
 		if questions[i], err = m.questions(items[i].Key); answers[i].fails(&err) {
-			questions[i] = Question{}
+			questions[i] = queries.Question{}
 		}
 		if err != nil {
 			return nil, 0, err

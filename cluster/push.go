@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -184,7 +184,7 @@ func (l *leadership) push() {
 	var records []cache.Record
 	given := map[string]bool{}
 	give := func(key string, revision uint64, value any) {
-		if body, err := Answer(value); err == nil {
+		if body, err := queries.Encode(value); err == nil {
 			records = append(records, cache.Record{Key: key, Revision: revision, Body: body})
 			given[key] = true
 		}
@@ -249,12 +249,6 @@ func unvouched(p *cache.Push) *cache.Push {
 		named.Stale = append(named.Stale, p.Records[i].Key)
 	}
 	return &named
-}
-
-// Answer is a value as the answer to a request: what a push carries must be, byte for byte, what a load makes.
-func Answer(value any) ([]byte, error) {
-	body, err := json.Marshal(value)
-	return append(body, '\n'), err
 }
 
 // awaitReleased waits until everybody may see a revision that was committed in this epoch.

@@ -5,13 +5,11 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/score/ranking"
 )
-
-// Ask makes an answer from a state: the body, nil if there is none, and the revision that last changed it.
-type Ask func(v *fsm.View) (body []byte, revision uint64, err error)
 
 // Store is the name of the store; "" until this member has heard of it.
 func (m *Member) Store() string { return m.machine.Store() }
@@ -34,7 +32,7 @@ func (m *Member) Hit(key []byte) *cache.Entry { return m.frontend.Hit(key) }
 
 // Answer is the answer to key, from memory, or else made by ask from this member's own state, and how it came about. It is linearizable.
 // cache.ErrNotLeased says that this member may not answer now; the master may.
-func (m *Member) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+func (m *Member) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	return m.frontend.Answer(ctx, key, tag, func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
 		if err = m.machine.Await(ctx, floor); err != nil {
 			return nil, 0, 0, err
@@ -88,7 +86,7 @@ func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Qu
 
 // Stale answers from this member's own state, whatever became of the others meanwhile, and tells since when that may be behind: for how long this
 // member has not been told that it is up to date. Known is false if it never was since it started.
-func (m *Member) Stale(f func(*fsm.View) error) (age time.Duration, known bool, err error) {
+func (m *Member) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
 	err = m.machine.View(func(v *fsm.View) error {
 		revision = v.Revision()

@@ -95,7 +95,7 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 	// A checker that sees nothing finds nothing: each of the ways must have been gone often.
 	for what, often := range map[string]int{
 		score.Applied: 100, score.Duplicate: 1, cache.Hit: 500, cache.Wait: 10, cache.Load: 200, "hit at once": 200, "not leased": 100,
-		"reads that waited": 50, "direct: " + cache.Hit: 20, "direct: " + cache.Wait: 5, "pull: hit": 10, "pull: " + Forwarded: 1, answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
+		"reads that waited": 50, "direct: " + cache.Hit: 20, "direct: " + cache.Wait: 5, "pull: hit": 10, "pull: " + cache.Forward: 1, answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
 	} {
 		if sum[what] < often*worlds || sum[what] == 0 {
 			t.Errorf("too few of %q: %d in %d worlds; want %d", what, sum[what], worlds, often*worlds)

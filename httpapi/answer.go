@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 )
 
 func writeBody(w http.ResponseWriter, contentType string, body []byte) {
@@ -59,7 +60,7 @@ func say(w http.ResponseWriter, r *http.Request, value any, text func(*bytes.Buf
 		writeBody(w, typeText, b.Bytes())
 		return nil
 	}
-	body, err := written(value)
+	body, err := queries.Encode(value)
 	if err != nil {
 		return err
 	}

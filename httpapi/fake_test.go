@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -106,7 +107,7 @@ func (g *fakeGroup) Hit(key []byte) *cache.Entry {
 	return g.kept[string(key)]
 }
 
-func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	if !g.leased() {
 		return nil, "", cache.ErrNotLeased
 	}
@@ -140,7 +141,7 @@ func (g *fakeGroup) Pull(ctx context.Context, key string) (*cache.Entry, string,
 	return g.pull(key)
 }
 
-func (g *fakeGroup) Stale(f func(Records) error) (time.Duration, bool, error) {
+func (g *fakeGroup) Stale(f func(queries.View) error) (time.Duration, bool, error) {
 	return g.age, !g.unknown, f(g.records)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"laurel/cache/queries"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -154,7 +155,7 @@ func (p *port) audit(w http.ResponseWriter, r *http.Request) error {
 	var list []access.AuditEntry
 	var next uint64
 	// This is the master, so nothing is behind; and what another has committed meanwhile is not yet part of any trail.
-	_, _, err = p.group.Stale(func(v Records) (err error) {
+	_, _, err = p.group.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err
 	})

@@ -18,31 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
-
-// Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
-type Records interface {
-	// Revision is that of the last event in the view.
-	Revision() uint64
-	Contest(id string) (rec score.Record, ok bool, err error)
-	// Contests lists by contest id. After and next are contest ids, next "" at the end.
-	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
-	// Timeline lists a contest's events in order. After and next are revisions, next 0 at the end.
-	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
-	Medals(competition string) (t *score.MedalTable, ok bool, err error)
-	Bard(source string) (b score.Bard, ok bool, err error)
-	// Audit lists the trail of changes of who may do what, and of the group, in order. After and next are numbers of lines, next 0 at the end.
-	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)
-}
-
-// Ask makes the answer to a question from a view of the store: the body, nil if there is no such thing, and the revision that last changed
-// it. It takes nothing but the view.
-type Ask func(Records) (body []byte, revision uint64, err error)
 
 // Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
 // *score.Problem where a client can do something about them.
@@ -62,7 +44,7 @@ type Group interface {
 	Hit(key []byte) *cache.Entry
 	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
 	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
-	Answer(ctx context.Context, key, tag string, ask Ask) (e *cache.Entry, how string, err error)
+	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
 	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
 	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
 	Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error)
@@ -73,7 +55,7 @@ type Group interface {
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
 	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
 	// false if nobody can tell.
-	Stale(f func(Records) error) (age time.Duration, known bool, err error)
+	Stale(f func(queries.View) error) (age time.Duration, known bool, err error)
 	// StaleBoard is Stale for a question about a leaderboard.
 	StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
 	// Store is the name of the store; "" while it is not known here.

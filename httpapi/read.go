@@ -9,13 +9,8 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
-)
-
-// Values of Laurel-Cache beside those of package cache: how an answer came about.
-const (
-	cacheForward = "forward" // the master was asked
-	cacheStale   = "stale"   // from this frontend's own state, which may be behind
 )
 
 const (
@@ -74,7 +69,7 @@ func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*repl
 		a, err := p.here(r.Context(), q)
 		elsewhere := errors.Is(err, cache.ErrNotLeased)
 		if elsewhere {
-			w.Header().Set("Laurel-Cache", cacheForward)
+			w.Header().Set("Laurel-Cache", cache.Forward)
 			if err = p.forwardQuestion(w, r, q); err == nil {
 				return nil, nil
 			}
@@ -207,7 +202,7 @@ func (p *port) stale(ctx context.Context, q *question, why *score.Problem) (*rep
 	case err != nil:
 		return nil, err
 	case q.consent.allows(age, known):
-		return &reply{entry: e, how: cacheStale, mode: p.group.CacheMode(), age: age, aged: known}, nil
+		return &reply{entry: e, how: cache.Stale, mode: p.group.CacheMode(), age: age, aged: known}, nil
 	case !known:
 		return nil, score.Problemf(score.NotReady, "%s; how old the scores here are is not known, and they are not given with a bound on their age", why.Detail)
 	}
@@ -223,7 +218,7 @@ func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age
 		e.Body, e.Revision, err = b.body(&page, revision, err)
 		return e, age, known, err
 	}
-	age, known, err = p.group.Stale(func(v Records) (err error) {
+	age, known, err = p.group.Stale(func(v queries.View) (err error) {
 		e.Body, e.Revision, err = q.ask(v)
 		return err
 	})

@@ -91,8 +91,8 @@ func Start(o Options) (*Frontend, error) {
 	started.Store(member)
 	o.API.Secure, o.API.Verifier = secure, member.Verifier()
 	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
-	api := httpapi.New(group{member}, o.API)
-	member.ServeForwarded(byMember(api.ForwardedHandler()), questions(api))
+	api := httpapi.New(member, o.API)
+	member.ServeForwarded(byMember(api.ForwardedHandler()), api.Question)
 	f := &Frontend{
 		member: member,
 		api:    api,
