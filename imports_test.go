@@ -38,10 +38,10 @@ var layout = map[string]rule{
 	"cache/queries": {ours: []string{"score"}, strict: true, others: []string{json}},
 	"fsm":           {ours: []string{"score"}},
 	"trust/pki":     {strict: true},
-	"cluster":       {ours: []string{"score", "fsm", "cache", "trust"}},
-	"httpapi":       {ours: []string{"score", "cache", "trust"}, never: []string{raft}},
-	"client":        {ours: []string{"score", "trust"}, never: []string{raft}},
-	"cmd":           {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal"}},
+	"cluster":       {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
+	"httpapi":       {ours: []string{"score", "cache", "trust", "internal"}, never: []string{raft}},
+	"client":        {ours: []string{"score", "trust", "internal"}, never: []string{raft}},
+	"cmd":           {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.
 	"internal": {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "internal"}},
 }

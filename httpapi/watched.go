@@ -120,7 +120,7 @@ type beatData struct {
 	Store    string          `json:"store"`
 }
 
-func (s watched) Beat(revision uint64) []byte {
+func (s watched) Heartbeat(revision uint64) []byte {
 	if s.Ordered() && !s.group.Leased() {
 		return nil
 	}
@@ -136,9 +136,9 @@ func watchProblem(err error) error {
 		return err
 	case errors.Is(err, watch.ErrFull):
 		return score.Problemf(score.NotReady, "this frontend has %d watchers, and takes no more; watch another one, GET /v1/frontends lists them", watch.MaxWatchers)
-	case errors.Is(err, watch.ErrWindows):
+	case errors.Is(err, watch.ErrTooManyRows):
 		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another one, with a lower limit, or what others watch, too", err)
-	case errors.Is(err, watch.ErrTooMuch):
+	case errors.Is(err, watch.ErrTooManyRecords):
 		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, cache.ErrNotLeased):
 		return score.Problemf(score.NotReady, "this frontend is not up to date with the master now; watch another one, or this one again in a second")

@@ -29,7 +29,7 @@ It says what to try: kill a frontend, the master too, and see that its clients m
 with its data after 5 seconds, and that its clients come home. Ctrl-C ends it and leaves nothing behind.`,
 		Example: `  laurel demo
   laurel demo --speed 10
-  laurel demo --quiet --seed 7`,
+  laurel demo --quiet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !(o.Speed > 0) {
@@ -54,9 +54,8 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 		},
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "how fast the bard sings; 1 is a few events a second, 2 twice that")
-	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung, only what happens to frontends and clients")
-	cli.NoEnvironment(c.Flags(), "speed", "seed", "quiet")
+	cli.NoEnvironment(c.Flags(), "speed", "quiet")
 	run = pidfile.AddDirFlag(c)
 	return c
 }

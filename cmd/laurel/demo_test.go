@@ -89,7 +89,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Options{Speed: 20, Seed: 50, Out: out, Program: os.Args[0], RunDir: runDir,
+		ended <- demo.Run(ctx, demo.Options{Speed: 20, Out: out, Program: os.Args[0], RunDir: runDir,
 			Env: append(plainEnvironment(), asLaurel+"=1")})
 	}()
 

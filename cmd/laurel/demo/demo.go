@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/cmd/laurel/games"
 	"laurel/internal/localgroup"
 	"laurel/score"
 )
@@ -22,8 +21,6 @@ import (
 type Options struct {
 	// Speed is how fast the bard sings: 1 is a few events a second, 2 twice that.
 	Speed float64
-	// Seed chooses the Games.
-	Seed uint64
 	// Quiet leaves out what is sung.
 	Quiet bool
 	// Program, Env and RunDir are those of the frontends: see localgroup.Options.
@@ -134,10 +131,10 @@ const agreeEvery = 25
 
 // sing sings the Games, one event after the other, until ctx ends.
 func (d *demo) sing(ctx context.Context) {
-	composer := games.New(d.o.Seed)
+	games := newPlaylist()
 	competition := ""
 	for n := 1; ; n++ {
-		e, pause := composer.Next()
+		e, pause := games.next()
 		if !sleep(ctx, time.Duration(float64(pause)/d.o.Speed)) {
 			return
 		}

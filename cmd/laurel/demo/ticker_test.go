@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"laurel/cmd/laurel/games"
 	"laurel/internal/localgroup"
 	"laurel/score"
 )
@@ -47,11 +46,11 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 // tickGames prints the first n events of the Games, with records that are folded from them.
 func tickGames(t *testing.T, out *ticker, n int) {
 	t.Helper()
-	composer := games.New(50)
+	games := newPlaylist()
 	contests := map[string]*score.Contest{}
 	kept := map[string]*marks{}
 	for i := range n {
-		e, _ := composer.Next()
+		e, _ := games.next()
 		c := contests[e.ContestID]
 		if _, ok := e.Data.(*score.ContestDefine); ok && c == nil {
 			c = score.NewContest(e.ContestID)

@@ -2,7 +2,7 @@
 
 package watch
 
-// writeNow leaves all writing to goroutines that may wait.
+// writeNow writes nothing: goroutines that may block do all the writing.
 func writeNow(*Watcher, []byte) (n int, err error) {
 	return 0, nil
 }
