@@ -34,6 +34,7 @@ type rule struct {
 var layout = map[string]rule{
 	"score":         {strict: true, others: []string{json}},
 	"cache":         {strict: true},
+	"cache/pull":    {ours: []string{"cache"}, strict: true},
 	"cache/queries": {ours: []string{"score"}, strict: true, others: []string{json}},
 	"fsm":           {ours: []string{"score"}},
 	"trust/pki":     {strict: true},
