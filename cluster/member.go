@@ -97,7 +97,7 @@ type Member struct {
 	frontend  *cache.Frontend
 	commits   *commits
 	inbound   *inbound
-	pulled    *pulled
+	puller    *puller
 	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
 	handing   atomic.Int32 // calls of handOver under way
@@ -200,12 +200,12 @@ func (m *Member) start() (err error) {
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
-	m.pulled = newPulled(m)
+	m.puller = newPuller(m)
 	m.metrics.observe(m)
 	m.port.serveStreams(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
-	m.run(m.pulled.run)
+	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {

@@ -56,8 +56,8 @@ func (p *port) read(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	p.metrics.reads.count(a)
-	if q.board != nil && a.entry.Memo.Load() == nil {
-		a.entry.Memo.Store(&cache.Memo{ETag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
+	if q.board != nil && memoOf(a.entry) == nil {
+		a.entry.Memo.Store(&memo{etag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
 	}
 	return sendReply(w, r, &q, a)
 }

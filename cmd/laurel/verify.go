@@ -14,6 +14,8 @@ import (
 	"laurel/internal/cli"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 func newVerifyCommand() *cobra.Command {
@@ -56,15 +58,15 @@ Exit code 1 tells that something is false.`,
 }
 
 // trusted are the keys that count, by id: those given, or else those that the frontends know.
-func trusted(ctx context.Context, c *client.Client, given []string) (map[string]score.KeyView, error) {
-	keys := map[string]score.KeyView{}
+func trusted(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
+	keys := map[string]access.KeyView{}
 	for _, text := range given {
 		public, err := cli.ReadPublicKey(text)
 		if err != nil {
 			return nil, cli.Usagef("--key: %w", err)
 		}
 		id := score.KeyID(public)
-		keys[id] = score.KeyView{ID: id, Public: public}
+		keys[id] = access.KeyView{ID: id, Public: public}
 	}
 	if len(given) > 0 {
 		return keys, nil
@@ -85,11 +87,11 @@ func trusted(ctx context.Context, c *client.Client, given []string) (map[string]
 // verification checks one timeline.
 type verification struct {
 	contest string
-	keys    map[string]score.KeyView
+	keys    map[string]access.KeyView
 	given   bool // the keys are not the frontends'
 	summary bool
 
-	verifier score.Verifier
+	verifier signing.Verifier
 	last     map[string]uint64 // the seq of each source's last signed event
 
 	verified, byToken, unsigned, wrong int
@@ -181,11 +183,15 @@ func (v *verification) judge(e *score.TimelineEvent) (said string, err error) {
 	return said, nil
 }
 
-// shownForm is what must have been signed for the timeline to show e.
+// shownForm returns the form that must have been signed for the timeline to show e.
 func shownForm(e *score.TimelineEvent) ([]byte, error) {
-	data := e.Data.Clone()
-	if err := data.Canonicalize(); err != nil {
-		return nil, fmt.Errorf("its data is no JSON: %w", err)
-	}
-	return score.AppendSignedForm(nil, &score.Event{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Key: e.Key}, data)
+	return signing.FormOf(&score.Event{
+		ID:        e.ID,
+		Source:    e.Source,
+		Seq:       e.Seq,
+		Type:      e.Type,
+		Time:      e.Time,
+		ContestID: e.ContestID,
+		Key:       e.Key,
+	}, e.Data)
 }

@@ -1,4 +1,4 @@
-package cache
+package pull
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func TestScheduleNeverExceedsItsBudget(t *testing.T) {
 		for i := range w.changes {
 			w.changes[i] = 0.2
 		}
-		perTick := budget * PollTick.Seconds()
+		perTick := budget * Tick.Seconds()
 		burst := perTick + max(1, perTick)
 		// The largest excess over the budget of any span that ends now.
 		excess, worst, total := 0.0, 0.0, 0
@@ -61,7 +61,7 @@ func TestScheduleBudgetHoldsAcrossAPauseAndIrregularTicks(t *testing.T) {
 }
 
 func TestScheduleChecksEveryRecordWithinTheFloor(t *testing.T) {
-	w := newPollWorld(1000, PollBudget, 3)
+	w := newPollWorld(1000, Budget, 3)
 	for i := range w.changes {
 		w.changes[i] = 2 * w.random.Float64()
 	}
@@ -80,14 +80,14 @@ func TestScheduleChecksEveryRecordWithinTheFloor(t *testing.T) {
 	for i := range last {
 		longest = max(longest, w.now-last[i])
 	}
-	t.Logf("1,000 records, %v checks/s: longest time between two checks of a record %v", PollBudget, longest)
-	if longest > PollFloor {
-		t.Errorf("a record was not checked for %v, floor is %v", longest, PollFloor)
+	t.Logf("1,000 records, %v checks/s: longest time between two checks of a record %v", Budget, longest)
+	if longest > MaxInterval {
+		t.Errorf("a record was not checked for %v, floor is %v", longest, MaxInterval)
 	}
 }
 
 func TestScheduleWithTooManyRecordsStillChecksAllAndFavoursTheHot(t *testing.T) {
-	w := newPollWorld(10_000, PollBudget, 4)
+	w := newPollWorld(10_000, Budget, 4)
 	w.reads[77], w.changes[77] = 500, 1
 	seen := w.counts(80 * time.Second)
 	if len(seen) != 10_000 {
@@ -99,7 +99,7 @@ func TestScheduleWithTooManyRecordsStillChecksAllAndFavoursTheHot(t *testing.T) 
 }
 
 func TestScheduleNeverChecksOneRecordTwiceInATick(t *testing.T) {
-	w := newPollWorld(3, PollBudget, 5)
+	w := newPollWorld(3, Budget, 5)
 	w.reads[0], w.reads[1], w.reads[2] = 1000, 1, 0
 	w.changes[0] = 50
 	total := 0
@@ -123,7 +123,7 @@ func TestScheduleNoticesAHotRecordWithinASecond(t *testing.T) {
 	for _, changes := range []float64{0, 1} {
 		worst := math.MaxInt
 		for seed := range uint64(10) {
-			w := newPollWorld(1001, PollBudget, seed)
+			w := newPollWorld(1001, Budget, seed)
 			for i := range w.reads {
 				w.reads[i], w.changes[i] = 2*w.random.Float64(), 0.1*w.random.Float64()
 			}
@@ -142,7 +142,7 @@ func TestScheduleNoticesAHotRecordWithinASecond(t *testing.T) {
 }
 
 func TestScheduleForgetsAHotRecordSlowly(t *testing.T) {
-	w := newPollWorld(1001, PollBudget, 6)
+	w := newPollWorld(1001, Budget, 6)
 	for i := range w.reads {
 		w.reads[i], w.changes[i] = 1, 0.05
 	}
@@ -191,17 +191,17 @@ func TestScheduleRatesFollowTheSquareRoot(t *testing.T) {
 func TestScheduleSharesOutWhatTheClampsLeave(t *testing.T) {
 	weights := []float64{1000, 4, 2, 1, 0}
 	const floor, ceiling, budget = 0.5, 20.0, 27.5
-	scale := pollScale(weights, floor, ceiling, budget)
+	scale := rateScale(weights, floor, ceiling, budget)
 	want := []float64{20, 4, 2, 1, 0.5}
 	for i, w := range weights {
 		if got := min(max(scale*w, floor), ceiling); math.Abs(got-want[i]) > 1e-4 {
 			t.Errorf("weight %v: rate %v, want %v", w, got, want[i])
 		}
 	}
-	if scale := pollScale([]float64{0, 0}, floor, ceiling, budget); scale != 0 {
+	if scale := rateScale([]float64{0, 0}, floor, ceiling, budget); scale != 0 {
 		t.Errorf("scale %v without any weight, want 0", scale)
 	}
-	if scale := pollScale([]float64{1, 2}, floor, ceiling, 1e6); scale < 19.99 {
+	if scale := rateScale([]float64{1, 2}, floor, ceiling, 1e6); scale < 19.99 {
 		t.Errorf("scale %v with more budget than the ceiling takes, want 20", scale)
 	}
 }
@@ -215,7 +215,7 @@ func TestScheduleEstimatesChangesFasterThanItsChecks(t *testing.T) {
 		for now := time.Duration(0); now < 1000*time.Second; {
 			// Irregular checks, half a second apart on average.
 			span := random.Float64()
-			now += pollSeconds(span)
+			now += seconds(span)
 			s.Checked("a", random.Float64() < -math.Expm1(-rate*span), now)
 			if now > 100*time.Second {
 				sum, n = sum+it.changeRate(), n+1
@@ -227,27 +227,27 @@ func TestScheduleEstimatesChangesFasterThanItsChecks(t *testing.T) {
 			t.Errorf("%v changes/s: estimated %.3f on average", rate, mean)
 		}
 	}
-	it := &PollItem{}
-	if it.changeRate() != pollPriorChanges {
-		t.Errorf("a new record is believed to change %v times a second, want %v", it.changeRate(), pollPriorChanges)
+	it := &Item{}
+	if it.changeRate() != priorChanges {
+		t.Errorf("a new record is believed to change %v times a second, want %v", it.changeRate(), priorChanges)
 	}
 }
 
 func TestScheduleServesClearlyFewerStaleReadsThanAFixedOne(t *testing.T) {
-	known := func(w *pollWorld) func(*PollItem) float64 {
-		return func(it *PollItem) float64 { i := w.place[it.key]; return math.Sqrt(w.reads[i] * w.changes[i]) }
+	known := func(w *pollWorld) func(*Item) float64 {
+		return func(it *Item) float64 { i := w.place[it.key]; return math.Sqrt(w.reads[i] * w.changes[i]) }
 	}
 	share := make(map[string]float64)
 	for _, rule := range []struct {
 		name   string
-		weight func(*pollWorld) func(*PollItem) float64
+		weight func(*pollWorld) func(*Item) float64
 	}{
-		{"fixed", pollPlain(func(*PollItem) float64 { return 1 })},
-		{"proportional to reads", pollPlain(func(it *PollItem) float64 { return it.readRate })},
-		{"square root", pollPlain(pollRootWeight)},
+		{"fixed", ignoringWorld(func(*Item) float64 { return 1 })},
+		{"proportional to reads", ignoringWorld(func(it *Item) float64 { return it.readRate })},
+		{"square root", ignoringWorld(squareRootWeight)},
 		{"square root, true rates known", known},
 	} {
-		stale, checks := pollZipf(PollBudget, rule.weight)
+		stale, checks := zipfReads(Budget, rule.weight)
 		share[rule.name] = stale
 		t.Logf("%-30s %5.2f %% of reads stale, %.1f checks/s", rule.name, 100*stale, checks)
 	}
@@ -263,8 +263,8 @@ func TestScheduleServesClearlyFewerStaleReadsThanAFixedOne(t *testing.T) {
 func TestScheduleServesFewerStaleReadsTheMoreItMayCheck(t *testing.T) {
 	before := 1.0
 	for _, budget := range []float64{50, 100, 200, 400, 800} {
-		stale, checks := pollZipf(budget, pollPlain(pollRootWeight))
-		fixed, _ := pollZipf(budget, pollPlain(func(*PollItem) float64 { return 1 }))
+		stale, checks := zipfReads(budget, ignoringWorld(squareRootWeight))
+		fixed, _ := zipfReads(budget, ignoringWorld(func(*Item) float64 { return 1 }))
 		t.Logf("budget %4.0f checks/s (%6.1f used): %5.2f %% of reads stale, fixed %5.2f %%", budget, checks, 100*stale, 100*fixed)
 		if stale > 0.9*before || stale > 0.7*fixed {
 			t.Errorf("budget %v: %.4f of reads stale; half the budget %.4f, fixed %.4f", budget, stale, before, fixed)
@@ -286,8 +286,8 @@ func TestScheduleGivesTheSameAnswersToTheSameCalls(t *testing.T) {
 }
 
 func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
-	s := NewSchedule(PollBudget)
-	var gone *PollItem
+	s := NewSchedule(Budget)
+	var gone *Item
 	for i := range 100_000 {
 		gone = s.Add(fmt.Sprint(i), 0)
 		if i >= 100 {
@@ -306,7 +306,7 @@ func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
 	s.Remove("99999")
 	gone.Read()
 	s.Checked("99999", true, time.Second)
-	for now := time.Duration(0); now < 30*time.Second; now += PollTick {
+	for now := time.Duration(0); now < 30*time.Second; now += Tick {
 		if slices.Contains(s.Due(now), "99999") {
 			t.Fatal("a removed record was handed out")
 		}
@@ -320,7 +320,7 @@ func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
 }
 
 func TestScheduleCountsReadsOfManyReadersWithoutALock(t *testing.T) {
-	w := newPollWorld(10, PollBudget, 13)
+	w := newPollWorld(10, Budget, 13)
 	done := make(chan struct{})
 	for range 4 {
 		go func() {
@@ -346,15 +346,15 @@ func TestScheduleCountsReadsOfManyReadersWithoutALock(t *testing.T) {
 func BenchmarkScheduleSecond(b *testing.B) {
 	for _, records := range []int{1000, 10_000} {
 		b.Run(fmt.Sprint(records), func(b *testing.B) {
-			w := newPollWorld(records, PollBudget, 14)
+			w := newPollWorld(records, Budget, 14)
 			w.shuffle(2000)
 			b.ReportAllocs()
 			for b.Loop() {
 				for range 20 {
 					for i, it := range w.items {
-						it.reads.Add(uint64(w.reads[i] * PollTick.Seconds()))
+						it.reads.Add(uint64(w.reads[i] * Tick.Seconds()))
 					}
-					w.now += PollTick
+					w.now += Tick
 					for _, key := range w.schedule.Due(w.now) {
 						w.schedule.Checked(key, true, w.now)
 					}

@@ -1,4 +1,4 @@
-package cache
+package pull
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ type pollWorld struct {
 	now      time.Duration
 	keys     []string
 	place    map[string]int
-	items    []*PollItem
+	items    []*Item
 	reads    []float64 // reads a second
 	changes  []float64 // changes a second
 	stale    []bool    // changed since the last check
@@ -42,12 +42,12 @@ func newPollWorld(records int, budget float64, seed uint64) *pollWorld {
 	return w
 }
 
-// tick passes PollTick: reads and changes in the order of their times, drawn
+// tick passes Tick: reads and changes in the order of their times, drawn
 // from the running sum of all their rates, then the checks that are due.
 func (w *pollWorld) tick(sums []float64) []string {
-	w.now += PollTick
+	w.now += Tick
 	all := sums[len(sums)-1]
-	for left := PollTick.Seconds(); all > 0; {
+	for left := Tick.Seconds(); all > 0; {
 		if left -= w.random.ExpFloat64() / all; left < 0 {
 			break
 		}
@@ -113,11 +113,11 @@ func (w *pollWorld) shuffle(total float64) {
 // rate is how often the schedule means to check a record, in checks a second.
 func (w *pollWorld) rate(i int) float64 { return w.schedule.byKey[w.keys[i]].rate }
 
-// pollZipf returns the share of stale reads and the checks a second under
+// zipfReads returns the share of stale reads and the checks a second under
 // Zipf(1.1) reads of 1,000 records, shuffled every 30 s. Each record has a
 // change rate of its own (log-normal around one in 50 s); the popular ones
 // change more, by the square root of their popularity.
-func pollZipf(budget float64, weight func(*pollWorld) func(*PollItem) float64) (stale, checks float64) {
+func zipfReads(budget float64, weight func(*pollWorld) func(*Item) float64) (stale, checks float64) {
 	const reads, warm = 2000.0, 30 * time.Second
 	w := newPollWorld(1000, budget, 11)
 	w.schedule.weight = weight(w)
@@ -138,7 +138,7 @@ func pollZipf(budget float64, weight func(*pollWorld) func(*PollItem) float64) (
 	return float64(w.staleCount) / float64(w.readCount), float64(w.checkCount) / (w.now - warm).Seconds()
 }
 
-// pollPlain is a rule for weights that needs no knowledge of the world.
-func pollPlain(rule func(*PollItem) float64) func(*pollWorld) func(*PollItem) float64 {
-	return func(*pollWorld) func(*PollItem) float64 { return rule }
+// ignoringWorld is a rule for weights that needs no knowledge of the world.
+func ignoringWorld(rule func(*Item) float64) func(*pollWorld) func(*Item) float64 {
+	return func(*pollWorld) func(*Item) float64 { return rule }
 }
