@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"laurel/fsm"
+	"laurel/fsm/entry"
 )
 
 // Reasons of laurel_raft_refused_total.
@@ -23,9 +23,9 @@ const (
 )
 
 // maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than
-// 64 MiB and then cannot read its file any more. An entry is one post of at most fsm.MaxPost, or
+// 64 MiB and then cannot read its file any more. An entry is one post of at most entry.MaxPost, or
 // several that are small.
-const maxLogEntry = 2 * fsm.MaxPost
+const maxLogEntry = 2 * entry.MaxPost
 
 // inbound takes what other members' Rafts send before this member's Raft does. hashicorp/raft
 // takes in whatever the network brings, in whatever order; inbound passes on only what can be

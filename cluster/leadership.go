@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -87,7 +87,7 @@ func (m *Member) takeOver(epoch uint64) (end func()) {
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
 	l.master = cache.NewMaster(string(m.self), epoch, pushMembers(l.config), m.timings(), true, m.opts.rules)
 	l.own = m.frontend.Open(true)
-	l.update(func(now time.Duration) { l.master.Opened(string(m.self), ownStream, now) })
+	l.update(func(now time.Duration) { l.master.StreamOpened(string(m.self), ownStream, now) })
 	l.keepStreams()
 	m.reign.Store(l)
 	m.run(l.run)
@@ -127,7 +127,7 @@ func (l *leadership) run() {
 	}
 	revision, changed := m.machine.Track()
 	if m.machine.Store() == "" {
-		m.raft.Apply(fsm.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
+		m.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
 	}
 	l.guard()
 	l.update(func(now time.Duration) {

@@ -12,13 +12,14 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
-// Access control is part of the state. Package score defines what a change does; this file stores the
+// Access control is part of the state. Package access defines what a change does; this file stores the
 // result. The Access bucket holds
 //
-//	grant, id      score.Grant
-//	join, id       score.JoinToken
+//	grant, id      access.Grant
+//	join, id       access.JoinToken
 //	removed, id    the time at which the member with that server id was removed, as JSON
 //	authorities    the certificates as a JSON array, DER in base64
 //	guarded        nothing; the key exists in a guarded store
@@ -38,8 +39,8 @@ var (
 const maxAudit = 10_000
 
 // changeAccess applies a change of access control, or refuses it.
-func (b *batch) changeAccess(c *score.AccessChange) (score.Result, error) {
-	next, what, p := b.access.Change(c)
+func (b *batch) changeAccess(c *access.Change) (score.Result, error) {
+	next, what, p := b.access.Apply(c)
 	if p != nil {
 		return score.Result{Problem: p}, nil
 	}
@@ -50,11 +51,11 @@ func (b *batch) changeAccess(c *score.AccessChange) (score.Result, error) {
 	if what == "" {
 		return score.Result{Status: score.Applied}, nil
 	}
-	return score.Result{Status: score.Applied}, b.audit(score.Audit{At: c.At, By: c.By, What: what})
+	return score.Result{Status: score.Applied}, b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
 }
 
 // putAccess writes the differences between two states of access control.
-func (b *batch) putAccess(before, after *score.Access) error {
+func (b *batch) putAccess(before, after *access.State) error {
 	if after.Guarded && !before.Guarded {
 		if err := b.put(database.Access, guardedKey, nil); err != nil {
 			return err
@@ -95,7 +96,7 @@ func putDifferences[V comparable](b *batch, kind string, before, after map[strin
 }
 
 // audit appends a line to the audit trail and deletes the oldest one if there are too many.
-func (b *batch) audit(line score.Audit) error {
+func (b *batch) audit(line access.AuditEntry) error {
 	line.Number = 1
 	if last, _ := b.bucket(database.Audit).Cursor().Last(); len(last) == 8 {
 		line.Number = binary.BigEndian.Uint64(last) + 1
@@ -110,8 +111,8 @@ func (b *batch) audit(line score.Audit) error {
 }
 
 // loadAccess reads access control from the Access bucket.
-func loadAccess(bucket *bolt.Bucket) (*score.Access, error) {
-	a := score.NewAccess()
+func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
+	a := access.NewState()
 	err := bucket.ForEach(func(k, sealed []byte) error {
 		value, err := database.Unseal(k, sealed)
 		if err != nil {
@@ -125,11 +126,11 @@ func loadAccess(bucket *bolt.Bucket) (*score.Access, error) {
 		case string(authoritiesKey):
 			return json.Unmarshal(value, &a.Authorities)
 		case grantKind:
-			g := new(score.Grant)
+			g := new(access.Grant)
 			a.Grants[string(id)] = g
 			return json.Unmarshal(value, g)
 		case joinKind:
-			t := new(score.JoinToken)
+			t := new(access.JoinToken)
 			a.JoinTokens[string(id)] = t
 			return json.Unmarshal(value, t)
 		case removedKind:

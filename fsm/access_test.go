@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,7 +13,10 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 var accessDay = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
@@ -27,17 +28,17 @@ func testKey(n byte) ed25519.PrivateKey {
 }
 
 // keyGrant lets the holder of testKey(n) post as name.
-func keyGrant(n byte, name string) *score.Grant {
+func keyGrant(n byte, name string) *access.Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
-	return &score.Grant{ID: score.KeyID(public), Name: name, Role: score.RoleBard, Public: public, Created: accessDay}
+	return &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public, Created: accessDay}
 }
 
-func tokenGrant(id, name string, role score.Role) *score.Grant {
+func tokenGrant(id, name string, role access.Role) *access.Grant {
 	hash := sha256.Sum256([]byte(id))
-	return &score.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
+	return &access.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
 }
 
-func changeEntry(t tester, c score.AccessChange) []byte {
+func changeEntry(t tester, c access.Change) []byte {
 	t.Helper()
 	if c.At.IsZero() {
 		c.At = accessDay
@@ -45,7 +46,7 @@ func changeEntry(t tester, c score.AccessChange) []byte {
 	if c.By == "" {
 		c.By = "getafix"
 	}
-	b, err := EncodeAccessChange(c)
+	b, err := entry.EncodeAccessChange(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func changeEntry(t tester, c score.AccessChange) []byte {
 }
 
 // changed applies one change of access and answers why it was refused; nil: it was not.
-func changed(t tester, m *Machine, c score.AccessChange) *score.Problem {
+func changed(t tester, m *Machine, c access.Change) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
 	outcome, err := m.Apply([]Entry{{index, changeEntry(t, c)}}, index)
@@ -70,7 +71,7 @@ func changed(t tester, m *Machine, c score.AccessChange) *score.Problem {
 	return r.Problem
 }
 
-func mustChange(t tester, m *Machine, changes ...score.AccessChange) {
+func mustChange(t tester, m *Machine, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
 		if p := changed(t, m, c); p != nil {
@@ -80,13 +81,13 @@ func mustChange(t tester, m *Machine, changes ...score.AccessChange) {
 }
 
 // allChanges are one change of each kind, which go through in this order.
-func allChanges() []score.AccessChange {
+func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
 	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
-	join := &score.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
-	list := []score.AccessChange{
-		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", score.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", score.RoleBard)}, {Revoke: "feed"},
-		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: score.Fingerprint([]byte("der 1"))},
+	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
+	list := []access.Change{
+		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", access.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", access.RoleBard)}, {Revoke: "feed"},
+		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
 	for i := range list {
@@ -103,13 +104,13 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	all = golden(t, "entries-access-v1.hex", all)
 	m := newMachine(t)
 	for i, c := range allChanges() {
-		entry, n := protowire.ConsumeBytes(all)
+		data, n := protowire.ConsumeBytes(all)
 		all = all[max(n, 0):]
-		e, err := decodeEntry(entry)
-		if err != nil || !reflect.DeepEqual(*e.access, c) {
-			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.access, c, err)
+		e, err := entry.Decode(data)
+		if err != nil || !reflect.DeepEqual(*e.Access, c) {
+			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.Access, c, err)
 		}
-		if _, err := m.Apply([]Entry{{m.Applied() + 1, entry}}, m.Applied()+1); err != nil {
+		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +135,7 @@ func wantAllChanged(t *testing.T, m *Machine) {
 	}
 }
 
-func wantAccess(t *testing.T, m *Machine, want *score.Access) {
+func wantAccess(t *testing.T, m *Machine, want *access.State) {
 	t.Helper()
 	if got := m.Access(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the access is\n%+v, want\n%+v", got, want)
@@ -147,7 +148,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	want := m.Access()
 	wantAllChanged(t, m)
 	restored := newMachine(t)
-	mustChange(t, restored, score.AccessChange{Note: "another state"})
+	mustChange(t, restored, access.Change{Note: "another state"})
 	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	kill(t, m, dir)
 	crashed := open(t, dir)
 	defer crashed.Close()
-	wantAccess(t, crashed, score.NewAccess())
+	wantAccess(t, crashed, access.NewState())
 	if err := crashed.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	if err := crashed.Discard("the test says so"); err != nil {
 		t.Fatal(err)
 	}
-	wantAccess(t, crashed, score.NewAccess())
+	wantAccess(t, crashed, access.NewState())
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -184,12 +185,12 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bolt.Open(path, 0o600, options())
+	db, err := database.Open(path, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{accessBucket, auditBucket, indexBucket, signatureBucket} {
+		for _, name := range [][]byte{database.Access, database.Audit, database.Index, database.Signatures} {
 			if err := tx.DeleteBucket(name); err != nil {
 				return err
 			}
@@ -199,7 +200,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closeDatabase(path, db); err != nil {
+	if err := database.Close(path, db); err != nil {
 		t.Fatal(err)
 	}
 	var d diary
@@ -211,32 +212,32 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if old.Revision() != 1 || d.Len() > 0 {
 		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
 	}
-	wantAccess(t, old, score.NewAccess())
+	wantAccess(t, old, access.NewState())
 	applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
-	mustChange(t, old, score.AccessChange{Guard: true})
+	mustChange(t, old, access.Change{Guard: true})
 }
 
 func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
-	entry := func(text string) []byte {
-		return protowire.AppendString(protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType), text)
+	rawChange := func(text string) []byte {
+		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
 	}
 	good := `{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true}`
-	if _, err := decodeEntry(entry(good)); err != nil {
+	if _, err := entry.Decode(rawChange(good)); err != nil {
 		t.Fatalf("the good one: %v", err)
 	}
 	for name, bad := range map[string][]byte{
-		"nothing":         entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix"}`),
-		"two things":      entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
-		"unknown member":  entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
-		"unknown, beside": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
-		"unknown, deep":   entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
-		"spaces":          entry(strings.ReplaceAll(good, ",", ", ")),
-		"other order":     entry(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
-		"said as nothing": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
-		"other time":      entry(strings.ReplaceAll(good, "00Z", "00.0Z")),
-		"no JSON":         entry(good[:len(good)-1]),
-		"null":            entry(`null`),
-		"too large":       entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", maxAccessChange) + `"}`),
+		"nothing":         rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix"}`),
+		"two things":      rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
+		"unknown member":  rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
+		"unknown, beside": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
+		"unknown, deep":   rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
+		"spaces":          rawChange(strings.ReplaceAll(good, ",", ", ")),
+		"other order":     rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
+		"said as nothing": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
+		"no JSON":         rawChange(good[:len(good)-1]),
+		"null":            rawChange(`null`),
+		"too large":       rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", (128<<10)) + `"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -245,16 +246,16 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 			if m.Access().Guarded || state(t, m) != before {
 				t.Error("something of it was applied")
 			}
-			mustChange(t, m, score.AccessChange{Guard: true})
+			mustChange(t, m, access.Change{Guard: true})
 		})
 	}
 	// No version writes these, and what came of the change would be told of the post.
 	for name, bad := range map[string][]byte{
-		"twice":           append(entry(good), entry(good)[1:]...),
-		"twice, once bad": append(entry(good[1:]), entry(good)[1:]...),
-		"beside a post":   append(entry(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
-		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), entry(good)[1:]...),
-		"beside a name":   append(entry(good), EncodeStore("x")[1:]...),
+		"twice":           append(rawChange(good), rawChange(good)[1:]...),
+		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
+		"beside a post":   append(rawChange(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
+		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
+		"beside a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -266,9 +267,9 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []score.AccessChange{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
-		{At: accessDay, By: "x", AddAuthority: make([]byte, maxAccessChange)}} {
-		if _, err := EncodeAccessChange(c); err == nil {
+	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
+		{At: accessDay, By: "x", AddAuthority: make([]byte, (128 << 10))}} {
+		if _, err := entry.EncodeAccessChange(c); err == nil {
 			t.Errorf("%+v was encoded", c)
 		}
 	}
@@ -278,7 +279,7 @@ func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := state(t, m)
-	for _, c := range []score.AccessChange{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", score.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
+	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
 		if p := changed(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)
 		}
@@ -291,8 +292,8 @@ func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
 func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	mustChange(t, m, score.AccessChange{Guard: true}) // nothing new
-	audit := func(after uint64, limit int) (list []score.Audit, next uint64) {
+	mustChange(t, m, access.Change{Guard: true}) // nothing new
+	audit := func(after uint64, limit int) (list []access.AuditEntry, next uint64) {
 		t.Helper()
 		err := m.View(func(v *View) (err error) {
 			list, next, err = v.Audit(after, limit)
@@ -322,7 +323,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 		var entries []Entry
 		for range 500 {
 			first++
-			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, score.AccessChange{Note: fmt.Sprint("note ", first)})})
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, access.Change{Note: fmt.Sprint("note ", first)})})
 		}
 		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
 			t.Fatal(err)
@@ -338,7 +339,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	m := newMachine(t)
 	before := m.Access()
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	if len(before.Grants) != 0 || len(m.Access().Grants) != 1 {
 		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
 	}
@@ -347,7 +348,7 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	}
 	// An entry that stops the machine takes back what came with it.
 	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, changeEntry(t, score.AccessChange{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	_, err := m.Apply([]Entry{{index, changeEntry(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
 		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
 	}
@@ -355,11 +356,10 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 
 func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
 	m := newMachine(t)
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
-		body := bad[:len(bad)-4]
-		binary.BigEndian.PutUint32(bad[len(body):], crc32.Checksum(body, castagnoli))
+		fixChecksum(bad)
 		other := newMachine(t)
 		applied(t, other, alert, 1, 1, "mine")
 		if err := other.Restore(bytes.NewReader(bad)); err == nil {

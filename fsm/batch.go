@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory
@@ -28,7 +29,7 @@ type batch struct {
 	tables       map[string]bool // the competitions of changed medal tables
 	sources      map[string]bool // the names of changed sources
 	totals       map[string]*int // numbers of marks, by key in the Splits bucket
-	access       *score.Access
+	access       *access.State
 	boardUpdates leaderboard.Updates
 
 	// Values must live until the transaction ends. They are cut from large blocks, so that the garbage

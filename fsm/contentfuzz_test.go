@@ -6,7 +6,9 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/entry"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // FuzzApplyNeverFails: what ParsePost lets pass is applied or refused by its place in the log, and so is
@@ -36,15 +38,15 @@ func FuzzApplyNeverFails(f *testing.F) {
 		f.Add(encodePost(f, score.Post{Events: events}).Bytes())
 	}
 	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{signedAlert(1, "bard/a", 1, "one"), signedAlert(1, "bard/a", 2, "two")})}).Bytes())
-	before := [][]byte{entryOf(f, score.Post{Events: events}), changeEntry(f, score.AccessChange{Grant: keyGrant(1, "bard/a")})}
+	before := [][]byte{entryOf(f, score.Post{Events: events}), changeEntry(f, access.Change{Grant: keyGrant(1, "bard/a")})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return
 		}
-		_, _, refused := ParsePost(b)
+		_, _, refused := entry.ParsePost(b)
 		var entries []Entry
 		add := func(data []byte) {
-			if _, err := decodeEntry(data); err == nil {
+			if _, err := entry.Decode(data); err == nil {
 				entries = append(entries, Entry{uint64(len(entries)) + 1, data})
 			} else if refused == nil {
 				t.Fatalf("what ParsePost lets pass cannot be read in the log: %v", err)
@@ -52,10 +54,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		}
 		add(before[0])
 		add(before[1])
-		post := append(protowire.AppendTag([]byte{sharedVersion}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
+		post := append(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
 		add(post)
-		if _, err := decodeEntry(append([]byte{sharedVersion}, b...)); err == nil {
-			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{sharedVersion}, b...)})
+		if _, err := entry.Decode(append([]byte{2}, b...)); err == nil {
+			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{2}, b...)})
 		}
 		add(post)
 		last := uint64(len(entries))

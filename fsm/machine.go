@@ -16,6 +16,8 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Machine is the state machine with its database. One goroutine applies entries. Any number of goroutines
@@ -45,8 +47,8 @@ type Machine struct {
 	revision atomic.Uint64
 	mode     atomic.Pointer[score.CacheMode]
 	store    atomic.Pointer[string]
-	access   atomic.Pointer[score.Access]
-	verifier *score.Verifier
+	access   atomic.Pointer[access.State]
+	verifier *signing.Verifier
 	progress progress
 	boards   *leaderboard.Boards
 	prepared atomic.Uint64 // counts the calls of Prepare
@@ -103,7 +105,7 @@ func (c *recordCache) trim() {
 // database that cannot be trusted is deleted, and the reason is logged. Applied then returns 0, and the
 // caller must restore a snapshot or replay the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(score.Verifier)}
+	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
 	m.boards = leaderboard.New(m.readMarks)
 	if err := database.RemoveUnfinished(m.path()); err != nil {
 		return nil, err
@@ -171,12 +173,12 @@ func (m *Machine) Store() string { return *m.store.Load() }
 
 // Access returns the access control that results from everything applied. A change is included as soon as
 // Apply has returned its outcome. The value is immutable.
-func (m *Machine) Access() *score.Access { return m.access.Load() }
+func (m *Machine) Access() *access.State { return m.access.Load() }
 
 // Verifier returns the machine's signature verifier. Code that checks events before they enter the log
 // should use it, because it remembers the trees that it has verified. Applying the events then only has
 // to check that each is part of a verified tree.
-func (m *Machine) Verifier() *score.Verifier { return m.verifier }
+func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode returns the cache mode of the group.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }

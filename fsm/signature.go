@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Every state machine verifies every signature, so that a master that forges or alters an event finds no
@@ -17,7 +19,7 @@ import (
 const minParallel = 16
 
 // checkSignatures verifies the signatures of an entry's events, except those by keys that may not post.
-func (m *Machine) checkSignatures(access *score.Access, posts [][]event) {
+func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	type signed struct {
 		event  *event
 		public []byte
@@ -59,14 +61,14 @@ func (m *Machine) checkSignatures(access *score.Access, posts [][]event) {
 // would show. It uses scratch and returns it for reuse.
 func (m *Machine) checkSignature(e *event, public, scratch []byte) (*score.Problem, []byte) {
 	if p := e.ParseData(); p != nil {
-		return score.Unsignable(&e.Event.Event, p), scratch
+		return signing.Unsignable(&e.Event.Event, p), scratch
 	}
 	form, err := e.AppendSignedForm(scratch[:0])
 	switch {
 	case err != nil:
-		return score.Unsignable(&e.Event.Event, err), scratch
+		return signing.Unsignable(&e.Event.Event, err), scratch
 	case !m.verifier.Verify(public, form, e.Signature):
-		return score.WrongSignature(&e.Event.Event, form), form
+		return signing.WrongSignature(&e.Event.Event, form), form
 	}
 	return nil, form
 }
@@ -80,9 +82,9 @@ func (b *batch) authorize(e *event) *score.Problem {
 	}
 	// The signature identifies the sender. A token that a frontend adds to it cannot be checked.
 	e.Token = ""
-	return b.access.Authorize(&e.Event.Event, func(*score.Grant) *score.Problem {
+	return b.access.Authorize(&e.Event.Event, func(*access.Grant) *score.Problem {
 		if !e.checked {
-			return score.Unsignable(&e.Event.Event, errNotVerified)
+			return signing.Unsignable(&e.Event.Event, errNotVerified)
 		}
 		return e.signatureProblem
 	})

@@ -11,6 +11,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/index"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // View is one consistent state of the store, for reading. It is valid only while the function runs that it
@@ -145,14 +146,14 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 
 // Audit returns the lines of the audit trail with numbers greater than after, at most limit (1 or more).
 // next is the value of after for the next page; 0 if there is none. The store keeps the last 10,000 lines.
-func (v *View) Audit(after uint64, limit int) (list []score.Audit, next uint64, err error) {
+func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {
 	c := v.tx.Bucket(database.Audit).Cursor()
 	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {
 		value, err := database.Unseal(k, sealed)
 		if err != nil {
 			return nil, 0, err
 		}
-		var line score.Audit
+		var line access.AuditEntry
 		if err := json.Unmarshal(value, &line); err != nil {
 			return nil, 0, err
 		}

@@ -23,7 +23,7 @@ var (
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing
 	Splits     = []byte("splits")     // contest_id, split -> number of marks
 	Access     = []byte("access")     // kind, id -> access control
-	Audit      = []byte("audit")      // number -> score.Audit
+	Audit      = []byte("audit")      // number -> access.AuditEntry
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
 )
 

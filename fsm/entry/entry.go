@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // A log entry is a version byte followed by a message in the protobuf wire format:
@@ -116,12 +117,12 @@ func EncodeStore(name string) []byte {
 
 // EncodeAccessChange encodes a change of access control as a log entry. The change must do exactly one
 // thing. Whether the state allows it is decided when it is applied.
-func EncodeAccessChange(c score.AccessChange) ([]byte, error) {
+func EncodeAccessChange(c access.Change) ([]byte, error) {
 	text, err := json.Marshal(&c)
 	if err != nil {
 		return nil, fmt.Errorf("encode the access change: %w", err)
 	}
-	if n := c.Things(); n != 1 {
+	if n := c.Actions(); n != 1 {
 		return nil, fmt.Errorf("the access change does %d things; want 1", n)
 	}
 	if _, p := decodeAccessChange(text); p != nil {
@@ -132,16 +133,16 @@ func EncodeAccessChange(c score.AccessChange) ([]byte, error) {
 }
 
 // decodeAccessChange decodes a change strictly. Every version refuses what it refuses (see above).
-func decodeAccessChange(text []byte) (*score.AccessChange, *score.Problem) {
+func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	if len(text) > maxAccessChange {
 		return nil, score.Problemf(score.TooLarge, "the access change has %d bytes; the limit is %d", len(text), maxAccessChange)
 	}
-	c := new(score.AccessChange)
+	c := new(access.Change)
 	if err := json.Unmarshal(text, c, json.RejectUnknownMembers(true)); err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "the access change is not valid JSON for this version")
 	}
 	canonical, err := json.Marshal(c)
-	if err != nil || c.Things() != 1 || !bytes.Equal(canonical, text) {
+	if err != nil || c.Actions() != 1 || !bytes.Equal(canonical, text) {
 		return nil, score.Problemf(score.InvalidEvent, "the access change does not do exactly one thing, or is not canonical JSON")
 	}
 	return c, nil
@@ -150,9 +151,9 @@ func decodeAccessChange(text []byte) (*score.AccessChange, *score.Problem) {
 // Command is the decoded content of a log entry.
 type Command struct {
 	Posts     []Post
-	CacheMode score.CacheMode     // "" if the entry does not set the mode
-	Store     string              // "" if the entry does not name the store, or the name is too long
-	Access    *score.AccessChange // nil if the entry does not change access control
+	CacheMode score.CacheMode // "" if the entry does not set the mode
+	Store     string          // "" if the entry does not name the store, or the name is too long
+	Access    *access.Change  // nil if the entry does not change access control
 	// Refused is the reason why the access change of the entry is invalid, or nil.
 	Refused *score.Problem
 }

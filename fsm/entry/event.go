@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // The field numbers of an event.
@@ -121,7 +122,7 @@ func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return score.AppendForm(data[:len(b)], &e.Event)
+	return signing.AppendForm(data[:len(b)], &e.Event)
 }
 
 // appendUnsigned appends the fields of an event except its signature.

@@ -1,6 +1,10 @@
 package ranking
 
-import "laurel/score"
+import (
+	"fmt"
+
+	"laurel/score"
+)
 
 // NotRankedError reports that a contest has no leaderboard because it is not ranked. It unwraps to a
 // *score.Problem.
@@ -9,9 +13,12 @@ type NotRankedError struct {
 	Kind      string // of the contest
 }
 
+// Reason returns a sentence for a client.
+func (e *NotRankedError) Reason() string {
+	return fmt.Sprintf("the contest %q is %s and has no leaderboard", e.ContestID, e.Kind)
+}
+
 func (e *NotRankedError) Error() string { return e.Unwrap().Error() }
 
 // Unwrap returns the problem for a client.
-func (e *NotRankedError) Unwrap() error {
-	return score.Problemf(score.NotFound, "the contest %q is %s and has no leaderboard", e.ContestID, e.Kind)
-}
+func (e *NotRankedError) Unwrap() error { return score.Problemf(score.NotFound, "%s", e.Reason()) }
