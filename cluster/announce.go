@@ -95,7 +95,7 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		if master == "" || master == m.opts.Peer {
 			continue
 		}
-		if last = m.callPeer(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil || final(last) {
+		if last = m.port.Call(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil || final(last) {
 			return last
 		}
 	}

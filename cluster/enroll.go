@@ -136,7 +136,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 		return memberID(s.ID) == memberID(raft.ServerID(member)) && string(s.ID) != member
 	}
 	switch {
-	case m.port.secure.removed(raft.ServerID(member)):
+	case m.auth.Removed(raft.ServerID(member)):
 		return score.Problemf(score.Forbidden, "%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(m.servers(), taken):
 		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))

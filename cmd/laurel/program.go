@@ -15,6 +15,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cluster"
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/httpapi"
 	"laurel/httpapi/front"
@@ -74,7 +75,7 @@ func startFrontend(addr string, o cluster.Options, t *trusting, public httpapi.O
 func byMember(h http.Handler) http.Handler {
 	const caller = "Laurel-Caller" // of httpapi
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := cluster.PeerOf(r.Context()); by != "" && r.Header.Get(caller) == "" {
+		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(caller) == "" {
 			r.Header.Set(caller, by)
 		}
 		h.ServeHTTP(w, r)

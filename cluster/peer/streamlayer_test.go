@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ func TestAMessageThatHasBegunMustMakeProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		c := &messageConn{Conn: near, silence: time.Second}
+		c := &acceptedConn{Conn: near, stallTimeout: time.Second}
 		defer c.Close()
 		b := make([]byte, 8)
 		read := func() error { _, err := c.Read(b); return err }
@@ -55,7 +55,7 @@ func TestAMessageThatNobodyTakesIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		c := &requestConn{Conn: near, silence: time.Second}
+		c := &dialedConn{Conn: near, stallTimeout: time.Second}
 		defer c.Close()
 		c.SetDeadline(time.Now().Add(time.Hour)) // as the transport does for a large snapshot
 		go far.Read(make([]byte, 1))
