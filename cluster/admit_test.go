@@ -15,7 +15,7 @@ import (
 	"laurel/cluster/peer"
 )
 
-func (n *node) serverID() string { return string(n.member().storage.serverID) }
+func (n *node) serverID() string { return string(n.member().self) }
 
 // stranger is somebody who opens streams to a frontend as only the master does. In a secure group it has the
 // certificate of another member.
@@ -28,7 +28,7 @@ type stranger struct {
 // says opens a stream and sends frames, and returns what the frontend answers before it hangs up.
 func (s stranger) says(frames []byte) (answers []cache.Message) {
 	s.t.Helper()
-	addr, id := s.to.member().Peer(), s.to.member().storage.serverID
+	addr, id := s.to.member().Peer(), s.to.member().self
 	var c net.Conn
 	var err error
 	if s.with == nil {

@@ -70,7 +70,7 @@ func (m *Member) placed() bool {
 	has := m.neighbour.ownPlace()
 	if has == nil || m.leads() != nil {
 		for _, s := range m.servers() {
-			if s.ID == m.storage.serverID {
+			if s.ID == m.self {
 				has = &place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
 			}
 		}

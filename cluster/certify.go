@@ -15,7 +15,8 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 // A member renews its certificate when two thirds of its life are over, or when the group has another authority: it asks the master. Every
@@ -72,7 +73,7 @@ func (m *Member) certify(c *certified) {
 			m.log.Info("the certificates are not as they should be yet", "error", err)
 		}
 	}
-	if left := i.Expires().Sub(now); left < trust.WarnBefore && now.Sub(c.warned) >= warnPause {
+	if left := i.Expires().Sub(now); left < pki.WarnBefore && now.Sub(c.warned) >= warnPause {
 		c.warned = now
 		m.log.Warn("this frontend's certificate ends soon and could not be renewed: it asks the master for another; is there one that it can reach?",
 			"expires", i.Expires(), "left", left.Round(time.Second))
@@ -82,7 +83,7 @@ func (m *Member) certify(c *certified) {
 // issuing is the fingerprint of the authority that the group's certificates should be by.
 func (m *Member) issuing() string {
 	if list := m.machine.Access().Authorities; len(list) > 0 {
-		return score.Fingerprint(list[len(list)-1])
+		return access.Fingerprint(list[len(list)-1])
 	}
 	return m.opts.Identity.IssuedBy()
 }
@@ -97,7 +98,7 @@ func (m *Member) addFirstAuthority(ctx context.Context) error {
 	if a == nil {
 		return errors.New("the store names no authority, and the key of this frontend's is not here")
 	}
-	return m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
+	return m.ChangeAccess(ctx, access.Change{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
 }
 
 // keysAnswer has authorities with their private keys, for a voter.
@@ -108,7 +109,7 @@ type keysAnswer struct {
 // fetchKeys gets a voter the keys that it has not.
 func (m *Member) fetchKeys(ctx context.Context) error {
 	i := m.opts.Identity
-	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.storage.serverID) {
+	if i.Authority(m.issuing()) != nil || m.leads() != nil || !m.votes(m.self) {
 		return nil
 	}
 	master, _ := m.masters.now()
@@ -120,7 +121,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
-		a, err := trust.ParseAuthority(text)
+		a, err := pki.ParseAuthority(text)
 		if err != nil {
 			return err
 		}
@@ -151,7 +152,7 @@ func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
 	}
 	var answer keysAnswer
 	for _, der := range m.machine.Access().Authorities {
-		if a := m.opts.Identity.Authority(score.Fingerprint(der)); a != nil {
+		if a := m.opts.Identity.Authority(access.Fingerprint(der)); a != nil {
 			text, err := a.Encode()
 			if err != nil {
 				return err
@@ -181,7 +182,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	err := m.renewAtMaster(ctx, late)
 	// A voter can help itself where there is no master: all may have been down for long.
-	if err != nil && i.Expires().Sub(i.Now()) < trust.WarnBefore && i.Authority(i.IssuedBy()) != nil {
+	if err != nil && i.Expires().Sub(i.Now()) < pki.WarnBefore && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
 	if err != nil {
@@ -196,7 +197,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	issued := new(trust.Issued)
+	issued := new(pki.Issued)
 	if m.leads() != nil {
 		issued, err = m.issue(csr, i.Member())
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
@@ -207,7 +208,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	if len(issued.Chain) > 0 && score.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
+	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
 		return errors.New("the master does not issue by the new authority yet")
 	}
 	if err := i.Install(key, issued); err != nil {
@@ -238,7 +239,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue gives a member a certificate for its request. The error is a *score.Problem.
-func (m *Member) issue(csr []byte, member string) (*trust.Issued, error) {
+func (m *Member) issue(csr []byte, member string) (*pki.Issued, error) {
 	a := m.issuer()
 	if a == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet")
@@ -255,15 +256,15 @@ func (m *Member) issue(csr []byte, member string) (*trust.Issued, error) {
 }
 
 // issuer is the newest authority that a majority of the voters can go on with, should this master be lost; nil if it holds no key.
-func (m *Member) issuer() *trust.Authority {
+func (m *Member) issuer() *pki.Authority {
 	i := m.opts.Identity
 	list := m.machine.Access().Authorities
 	if len(list) == 0 {
 		return i.Authority(i.IssuedBy())
 	}
-	var oldest *trust.Authority
+	var oldest *pki.Authority
 	for _, der := range slices.Backward(list) {
-		a := i.Authority(score.Fingerprint(der))
+		a := i.Authority(access.Fingerprint(der))
 		if a == nil {
 			continue
 		}
@@ -279,7 +280,7 @@ func (m *Member) heldByMajority(authority string) bool {
 	holders := 0
 	for _, v := range voters {
 		h, fresh := m.neighbour.last(v.ID)
-		if v.ID == m.storage.serverID || fresh && slices.Contains(h.Keys, authority) {
+		if v.ID == m.self || fresh && slices.Contains(h.Keys, authority) {
 			holders++
 		}
 	}

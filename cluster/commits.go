@@ -83,7 +83,7 @@ func (m *Member) tellCommits() {
 func (m *Member) tellCommitted() bool {
 	epoch, last := m.commits.newest()
 	address, leader := m.raft.LeaderWithID()
-	if last.index <= m.raft.CommitIndex() || m.raft.CurrentTerm() != epoch || leader == "" || leader == m.storage.serverID {
+	if last.index <= m.raft.CommitIndex() || m.raft.CurrentTerm() != epoch || leader == "" || leader == m.self {
 		return true // nothing new, or not from the master that Raft follows now
 	}
 	var entry raft.Log

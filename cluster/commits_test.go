@@ -153,7 +153,7 @@ func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) 
 	// on a stream of its own epoch what the later master applied there.
 	m := d.old.member()
 	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, commits: newCommits(), transport: m.transport,
-		storage: &storage{serverID: "another", history: m.storage.history}}
+		self: "another", storage: m.storage}
 	follower.commits.hear(m.Epoch(), committed{d.tail, hint.term})
 	for !follower.tellCommitted() {
 	}
@@ -168,9 +168,9 @@ func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
 	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
-	leader := newFakePeer(t, "127.0.0.1:0", master.storage.serverID)
+	leader := newFakePeer(t, "127.0.0.1:0", master.self)
 	leader.addr = raft.ServerAddress(master.Peer())
-	to := m.storage.serverID
+	to := m.self
 	var answer raft.AppendEntriesResponse
 	if err := leader.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), &raft.AppendEntriesRequest{RPCHeader: leader.header(), Term: master.Epoch(),
 		PrevLogEntry: before.Index, PrevLogTerm: before.Term, LeaderCommitIndex: master.raft.CommitIndex()}, &answer); err != nil || !answer.Success {

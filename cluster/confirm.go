@@ -82,7 +82,7 @@ func (m *Member) confirmRound() error {
 	defer cancel()
 	answers := make(chan bool, len(voters))
 	for _, v := range voters {
-		if v.ID == m.storage.serverID {
+		if v.ID == m.self {
 			answers <- true
 			continue
 		}

@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 // Bounds of join tokens.
@@ -63,8 +64,8 @@ func (m *Member) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 		return "", notMaster()
 	}
 	i := m.opts.Identity
-	token := trust.NewJoinToken(m.issuing())
-	change := score.AccessChange{At: i.Now().UTC(), By: by, JoinToken: &score.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
+	token := pki.NewJoinToken(m.issuing())
+	change := access.Change{At: i.Now().UTC(), By: by, JoinToken: &access.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
 	if err := m.ChangeAccess(ctx, change); err != nil {
 		return "", err
 	}
@@ -78,14 +79,14 @@ func errToken() *score.Problem {
 
 // Enroll gives a frontend that joins its first certificate, for its request csr (DER), and uses the token up once. member is id@instance. Only the
 // master can; the error is a *score.Problem.
-func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*trust.Issued, error) {
+func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error) {
 	if p := m.secureOnly(); p != nil {
 		return nil, p
 	}
 	if m.leads() == nil {
 		return nil, notMaster()
 	}
-	t, err := trust.ParseJoinToken(token)
+	t, err := pki.ParseJoinToken(token)
 	if err != nil {
 		return nil, score.Problemf(score.Unauthorized, "%v", err)
 	}
@@ -99,19 +100,18 @@ func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member st
 	if m.issuer() == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
 	}
-	if err := m.ChangeAccess(ctx, score.AccessChange{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
 		return nil, err
 	}
 	return m.issue(csr, member)
 }
 
-func (m *Member) checkToken(t trust.JoinToken) *score.Problem {
-	access := m.machine.Access()
-	known := access.JoinTokens[t.ID]
+func (m *Member) checkToken(t pki.JoinToken) *score.Problem {
+	known := m.machine.Access().JoinTokens[t.ID]
 	if known == nil {
-		known = &score.JoinToken{Hash: make([]byte, 32)} // it takes as long
+		known = &access.JoinToken{Hash: make([]byte, 32)} // it takes as long
 	}
-	same := score.SameSecret(t.Secret, known.Hash)
+	same := access.SecretMatches(t.Secret, known.Hash)
 	if !same || known.Uses < 1 || !m.opts.Identity.Now().Before(known.Expires) || !m.opts.Identity.Trusts(t.Fingerprint) {
 		return errToken()
 	}
@@ -120,7 +120,7 @@ func (m *Member) checkToken(t trust.JoinToken) *score.Problem {
 
 // checkJoiner says why a frontend could not be taken in, before its token is used.
 func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
-	named, err := trust.ParseRequest(csr)
+	named, err := pki.ParseRequest(csr)
 	if err == nil && named != member {
 		err = fmt.Errorf("the request is for %q, but %q asks", named, member)
 	}
@@ -153,7 +153,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 
 // present tells whether a member is this one, or the master's stream to it is open: then it has a certificate.
 func (m *Member) present(id raft.ServerID) bool {
-	if id == m.storage.serverID {
+	if id == m.self {
 		return true
 	}
 	l := m.reign.Load()

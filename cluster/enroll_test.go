@@ -17,18 +17,19 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 // newcomer is a frontend that has no certificate yet.
-func (g *secureGroup) newcomer() (n *node, who trust.Options) {
+func (g *secureGroup) newcomer() (n *node, who pki.Options) {
 	n = newNode(g.t, fmt.Sprintf("f%d", len(g.nodes)+1))
 	return n, g.options(&n.opts)
 }
 
-func request(t *testing.T, who trust.Options) (*ecdsa.PrivateKey, []byte) {
+func request(t *testing.T, who pki.Options) (*ecdsa.PrivateKey, []byte) {
 	t.Helper()
-	key, csr, err := trust.NewRequest(who.Member, who.Hosts)
+	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +49,13 @@ func (g *secureGroup) token(ttl time.Duration, uses int) string {
 func (g *secureGroup) serveEnrollment(n *node) {
 	inner := n.server.Config.Handler
 	n.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != trust.EnrollPath {
+		if r.URL.Path != pki.EnrollPath {
 			inner.ServeHTTP(w, r)
 			return
 		}
-		var e trust.Enrollment
+		var e pki.Enrollment
 		err := json.UnmarshalRead(r.Body, &e)
-		var issued *trust.Issued
+		var issued *pki.Issued
 		if err == nil {
 			issued, err = n.member().Enroll(r.Context(), e.Token, e.CSR, e.Member)
 		}
@@ -72,16 +73,16 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	f1 := g.nodes[0]
 	g.serveEnrollment(f1)
 	text := g.token(time.Hour, 1)
-	token, err := trust.ParseJoinToken(text)
+	token, err := pki.ParseJoinToken(text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n, who := g.newcomer()
-	key, issued, err := trust.Enroll(context.Background(), f1.server.URL, token, who)
+	key, issued, err := pki.Enroll(context.Background(), f1.server.URL, token, who)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.opts.Identity, err = trust.Adopt(who, key, issued); err != nil {
+	if n.opts.Identity, err = pki.Adopt(who, key, issued); err != nil {
 		t.Fatal(err)
 	}
 	n.opts.Join = []string{f1.server.URL}
@@ -92,8 +93,8 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 
 	// The token is used up.
 	_, who = g.newcomer()
-	_, _, err = trust.Enroll(context.Background(), f1.server.URL, token, who)
-	if e := (*trust.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() {
+	_, _, err = pki.Enroll(context.Background(), f1.server.URL, token, who)
+	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() {
 		t.Errorf("the token works again: %v", err)
 	} else if strings.Contains(err.Error(), token.Secret) {
 		t.Errorf("the error tells the secret: %v", err)
@@ -101,7 +102,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	// A token of another group does not reach this one.
 	other := token
 	other.Fingerprint = strings.Repeat("0", 64)
-	if _, _, err = trust.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "does not belong to the group") {
+	if _, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "does not belong to the group") {
 		t.Errorf("another group's token: %v", err)
 	}
 }
@@ -121,14 +122,14 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 	refused(t, enroll(over, who.Member), score.Unauthorized)
 
 	good := g.token(time.Hour, 5)
-	parsed, err := trust.ParseJoinToken(good)
+	parsed, err := pki.ParseJoinToken(good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged := trust.NewJoinToken(parsed.Fingerprint)
+	forged := pki.NewJoinToken(parsed.Fingerprint)
 	forged.ID = parsed.ID
 	refused(t, enroll(forged.Text(), who.Member), score.Unauthorized)
-	refused(t, enroll(trust.NewJoinToken(parsed.Fingerprint).Text(), who.Member), score.Unauthorized)
+	refused(t, enroll(pki.NewJoinToken(parsed.Fingerprint).Text(), who.Member), score.Unauthorized)
 	refused(t, enroll("laurel-join-1.x", who.Member), score.Unauthorized)
 	refused(t, enroll(good, "f9@other"), score.InvalidEvent)
 	refused(t, enroll(good, m.opts.Identity.Member()), score.InvalidEvent)
@@ -140,7 +141,7 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 	_, err = m.Enroll(ctx, good, theirs, taken.Member)
 	refused(t, err, score.IDConflict)
 
-	if err := m.ChangeAccess(ctx, score.AccessChange{By: "operator", Revoke: parsed.ID}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{By: "operator", Revoke: parsed.ID}); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, enroll(good, who.Member), score.Unauthorized)
@@ -159,7 +160,7 @@ func TestOneUseIsOneMember(t *testing.T) {
 	var in sync.WaitGroup
 	let := make(chan string, 8)
 	for i := range cap(let) {
-		who := trust.Options{Member: fmt.Sprintf("g%d@x", i)}
+		who := pki.Options{Member: fmt.Sprintf("g%d@x", i)}
 		_, csr := request(t, who)
 		in.Go(func() {
 			if _, err := m.Enroll(context.Background(), text, csr, who.Member); err == nil {
@@ -182,7 +183,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	for _, n := range g.nodes {
 		first = append(first, n.opts.Identity.Expires())
 	}
-	g.almanac.advance(trust.MemberLife*2/3 + time.Hour)
+	g.almanac.advance(pki.MemberLife*2/3 + time.Hour)
 	for i, n := range g.nodes {
 		eventually(t, n.opts.ID+" renews", func() error {
 			if now := n.opts.Identity.Expires(); !now.After(first[i]) {
@@ -192,7 +193,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 		})
 	}
 	// All connections are made anew with the certificates that are good then.
-	g.almanac.advance(trust.MemberLife * 2 / 3)
+	g.almanac.advance(pki.MemberLife * 2 / 3)
 	for _, n := range g.nodes {
 		n.member().port.Recheck()
 	}
@@ -226,8 +227,8 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 		})
 	}
 	for range 5 {
-		last := g.almanac.now().Add(trust.MemberLife) // when the certificates of now are over, all of them
-		g.almanac.advance(trust.MemberLife*2/3 + time.Hour)
+		last := g.almanac.now().Add(pki.MemberLife) // when the certificates of now are over, all of them
+		g.almanac.advance(pki.MemberLife*2/3 + time.Hour)
 		for _, n := range g.nodes {
 			eventually(t, n.opts.ID+" renews", func() error {
 				if now := n.opts.Identity.Expires(); !now.After(last) {
@@ -272,7 +273,7 @@ func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {
 	for _, n := range g.nodes {
 		n.stop()
 	}
-	g.almanac.advance(2 * trust.MemberLife)
+	g.almanac.advance(2 * pki.MemberLife)
 	for _, n := range g.nodes {
 		n.start()
 	}
@@ -372,7 +373,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 	}
 	c := thief.Asks("")
 	c.VerifyConnection = nil
-	g.expectRefusal(g.nodes[0], trust.WrongAuthority, c)
+	g.expectRefusal(g.nodes[0], pki.WrongAuthority, c)
 	for _, n := range g.nodes {
 		n.stop()
 	}
@@ -387,7 +388,7 @@ func TestATokenLetsNobodyBeAMemberThatIsHere(t *testing.T) {
 	text := g.token(time.Hour, 1)
 	master := g.master()
 	enroll := func(n *node) error {
-		_, csr := request(t, trust.Options{Member: n.opts.Identity.Member()})
+		_, csr := request(t, pki.Options{Member: n.opts.Identity.Member()})
 		_, err := master.member().Enroll(context.Background(), text, csr, n.opts.Identity.Member())
 		return err
 	}

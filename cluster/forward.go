@@ -145,7 +145,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	own("POST /peer/v1/posts", m.takeForwarded)
 	own("POST /peer/v1/poll", m.takePoll)
 	own("GET /peer/v1/term", func(w http.ResponseWriter, _ *http.Request) error {
-		return json.MarshalWrite(w, termAnswer{m.storage.serverID, m.raft.CurrentTerm()})
+		return json.MarshalWrite(w, termAnswer{m.self, m.raft.CurrentTerm()})
 	})
 	own("GET /peer/v1/status", func(w http.ResponseWriter, r *http.Request) error {
 		from := peer.FromContext(r.Context())

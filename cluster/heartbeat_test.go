@@ -54,7 +54,7 @@ func (f *fakePeer) header() raft.RPCHeader {
 // beat sends a heartbeat of the leader of a term to a member and returns the answer.
 func (f *fakePeer) beat(t *testing.T, m *Member, term uint64) (answer raft.AppendEntriesResponse) {
 	t.Helper()
-	to := m.storage.serverID
+	to := m.self
 	request := &raft.AppendEntriesRequest{RPCHeader: f.header(), Term: term}
 	if err := f.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), request, &answer); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	g.agree(3)
 	others := g.others(a)
 	x, b := others[0], others[1]
-	xID, bID := x.member().storage.serverID, b.member().storage.serverID
+	xID, bID := x.member().self, b.member().self
 	xAddr, bAddr := x.opts.Peer, b.opts.Peer
 	x.stop()
 	b.stop()
@@ -242,7 +242,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 		return nil
 	})
 	epoch := b.member().Epoch()
-	fb := newFakePeer(t, "127.0.0.1:0", b.member().storage.serverID)
+	fb := newFakePeer(t, "127.0.0.1:0", b.member().self)
 	fb.addr = raft.ServerAddress(b.opts.Peer)
 	fb.beat(t, a.member(), epoch)
 	close(d.released)

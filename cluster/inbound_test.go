@@ -15,7 +15,7 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 	n := g.others(g.master())[0]
 	m := n.member()
 	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
-	to, at := m.storage.serverID, peer.Address(m.storage.serverID, raft.ServerAddress(m.Peer()))
+	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	last, term := entries(m), m.Epoch()
 	entry := func(index uint64, kind raft.LogType, data string) *raft.Log {
 		return &raft.Log{Index: index, Term: term, Type: kind, Data: []byte(data)}
@@ -67,7 +67,7 @@ func TestOnlyTheLeaderThatAMemberFollowsMakesItStandForElection(t *testing.T) {
 	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
 	epoch := g.master().member().Epoch()
 	for _, n := range g.nodes {
-		id := n.member().storage.serverID
+		id := n.member().self
 		at := peer.Address(id, raft.ServerAddress(n.member().Peer()))
 		if err := liar.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: liar.header()}, new(raft.TimeoutNowResponse)); err == nil {
 			t.Errorf("%s stands for election for anybody", n.opts.ID)

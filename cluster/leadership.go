@@ -85,9 +85,9 @@ func (m *Member) takeOver(epoch uint64) (end func()) {
 	l := &leadership{of: m, epoch: epoch, streams: map[raft.ServerID]*stream{}, keeping: map[raft.ServerID]context.CancelFunc{},
 		config: config.Configuration()}
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
-	l.master = cache.NewMaster(string(m.storage.serverID), epoch, pushMembers(l.config), m.timings(), true, m.opts.rules)
+	l.master = cache.NewMaster(string(m.self), epoch, pushMembers(l.config), m.timings(), true, m.opts.rules)
 	l.own = m.frontend.Open(true)
-	l.update(func(now time.Duration) { l.master.Opened(string(m.storage.serverID), ownStream, now) })
+	l.update(func(now time.Duration) { l.master.StreamOpened(string(m.self), ownStream, now) })
 	l.keepStreams()
 	m.reign.Store(l)
 	m.run(l.run)

@@ -15,10 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // Options say who a member is and where it lives.
@@ -40,7 +41,7 @@ type Options struct {
 	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0 means the default.
 	SnapshotEntries uint64
 	// Identity is the member's certificate; its name must be that of ServerID. nil: the members do not authenticate each other.
-	Identity *trust.Identity
+	Identity *pki.Identity
 
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -52,7 +53,7 @@ type Options struct {
 	clock  func() time.Duration
 	tune   func(*raft.Config)
 	round  time.Duration // instead of roundLimit
-	rules  cache.Break
+	rules  cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -91,6 +92,7 @@ type Member struct {
 	log     *slog.Logger
 	metrics *metrics
 
+	self      raft.ServerID
 	storage   *storage
 	machine   *fsm.Machine
 	raft      *raft.Raft
@@ -103,8 +105,8 @@ type Member struct {
 
 	frontend  *cache.Frontend
 	commits   *commits
-	pulled    *pulled
-	questions Questions
+	puller    *puller
+	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
 	handing   atomic.Int32 // calls of handOver under way
 	refused   atomic.Int64 // since when Raft has refused entries for a handing over that there is not; see wedged
@@ -183,9 +185,9 @@ func (m *Member) start() (err error) {
 	if err != nil {
 		return err
 	}
-	m.storage = storage
-	if i := m.opts.Identity; i != nil && i.Member() != string(storage.serverID) {
-		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, storage.serverID)
+	m.storage, m.self = storage, storage.serverID
+	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
+		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, m.self)
 	}
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
@@ -194,7 +196,7 @@ func (m *Member) start() (err error) {
 		m.auth = peer.NewAuthenticator(peer.AuthConfig{Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
 			Refused: m.metrics.peerRefused, Logger: m.log})
 	}
-	m.port, err = peer.Listen(peer.Config{Address: m.opts.Peer, ServerID: m.storage.serverID, Auth: m.auth, Dial: m.opts.dial, Listen: m.opts.listen})
+	m.port, err = peer.Listen(peer.Config{Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.dial, Listen: m.opts.listen})
 	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
@@ -211,12 +213,12 @@ func (m *Member) start() (err error) {
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
-	m.pulled = newPulled(m)
+	m.puller = newPuller(m)
 	m.metrics.observe(m)
 	m.port.HandlePush(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
-	m.run(m.pulled.run)
+	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {
@@ -233,7 +235,7 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 		error
 	}
 	done := make(chan opened, 1)
-	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.storage.serverID, Timeout: m.scaled(transportLimit),
+	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.self, Timeout: m.scaled(transportLimit),
 		ApproachPause: m.scaled(approachPause), MaxEntry: maxLogEntry, TermReported: m.neighbour.reported, Go: m.run,
 		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: raftLogger(m.log)})
 	m.receiver = &snapshotReceiver{store: m.storage.snapshots, header: m.transport.Header(), prepare: m.machine.Prepare, applied: m.machine.Applied,
@@ -290,7 +292,7 @@ func (m *Member) timings() cache.Timings { return cache.DefaultTimings.Scaled(m.
 
 func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = m.storage.serverID
+	c.LocalID = m.self
 	timeout := m.scaled(electionTimeout)
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 	c.CommitTimeout = m.scaled(commitTimeout)
@@ -333,7 +335,7 @@ func (m *Member) joined(index uint64) {
 
 // ServeForwarded is what answers requests that other members forward to this one, and what finds the question for a key. It must be called once,
 // before anybody asks.
-func (m *Member) ServeForwarded(h http.Handler, q Questions) {
+func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
 	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }

@@ -16,6 +16,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Membership is Raft's configuration and nothing else: whoever is in it is a member, at the peer address that stands there. Where clients
@@ -151,7 +152,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 		return notMaster()
 	}
 	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
+	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -195,7 +196,7 @@ func (m *Member) Leave(ctx context.Context, id string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if leaver.ID == m.storage.serverID {
+	if leaver.ID == m.self {
 		return m.leaveMyself(ctx, id)
 	}
 	m.log.Info("a frontend has left the group", "frontend", id)
@@ -230,7 +231,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if p := m.mayLeave(ctx, leaver, stay, force); p != nil {
 		return nil, p
 	}
-	if leaver.ID == m.storage.serverID {
+	if leaver.ID == m.self {
 		return leaver, nil
 	}
 	lead := m.leads()
@@ -239,14 +240,14 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	}
 	if m.opts.Identity != nil {
 		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
-		if err := m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
+		if err := m.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
 			return nil, err
 		}
 	}
 	lead.dismiss(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
+		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.Recheck()
 	return leaver, err
@@ -264,7 +265,7 @@ func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.
 		return score.Problemf(score.StatusConflict, "without %q only %q would be left: no second copy of the data, and nobody to take over when it fails; use --force if that is what you want", memberID(leaver.ID), memberID(stay[0].ID))
 	}
 	answer := len(m.answering(ctx, stay))
-	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.storage.serverID }) {
+	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.self }) {
 		answer++
 	}
 	if answer*2 <= len(stay) {
@@ -311,7 +312,7 @@ func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) 
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
 		by = peer.FromConn(g.Conn)
 	}})
-	err := m.port.Call(ctx, addr, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.storage.serverID)), nil, &s)
+	err := m.port.Call(ctx, addr, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.self)), nil, &s)
 	var removed *peer.RemovedError
 	switch {
 	case errors.As(err, &removed):

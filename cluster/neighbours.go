@@ -52,7 +52,7 @@ type place struct {
 // status answers another member; from is that member's server id, "" if it is not known.
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
-	s := peerStatus{Member: m.storage.serverID, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
+	s := peerStatus{Member: m.self, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
 		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
 	state := m.frontend.State()
 	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
@@ -160,7 +160,7 @@ func (n *neighbours) askAll() {
 	defer cancel()
 	var asked sync.WaitGroup
 	for _, s := range m.servers() {
-		if s.ID == m.storage.serverID {
+		if s.ID == m.self {
 			continue
 		}
 		asked.Go(func() {
@@ -229,7 +229,7 @@ func (m *Member) Frontends() score.Frontends {
 		if e.Master {
 			f.Master = id
 		}
-		if s.ID == m.storage.serverID {
+		if s.ID == m.self {
 			m.status("").show(&e)
 		} else if h, fresh := m.neighbour.last(s.ID); fresh {
 			h.show(&e)

@@ -1,12 +1,11 @@
 package cluster
 
 import (
+	"laurel/trust/access"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"laurel/score"
 )
 
 const (
@@ -22,7 +21,7 @@ func (m *Member) recheckLoop() {
 	tick := time.NewTicker(m.scaled(recheckEvery))
 	defer tick.Stop()
 	var servers []raft.Server
-	var access *score.Access
+	var access *access.State
 	last := time.Now()
 	for {
 		select {

@@ -119,7 +119,7 @@ func (m *Member) learnRemoval() {
 	if m.raft.State() == raft.Leader || !m.storage.joined.Load() {
 		return
 	}
-	servers, self := m.servers(), m.storage.serverID
+	servers, self := m.servers(), m.self
 	in := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == self })
 	said := m.neighbour.absences()
 	v := judge(servers, self, m.storage.joinedAt.Load(), said)

@@ -61,7 +61,7 @@ func (l *liar) liesTo(t *testing.T, nodes []*node) {
 	t.Helper()
 	l.lies.Store(true)
 	for _, n := range nodes {
-		id := string(n.member().storage.serverID)
+		id := string(n.member().self)
 		eventually(t, n.opts.ID+" hears the lie", func() error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -190,7 +190,7 @@ func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
 					gone := g.others(master)[0]
 					eventually(t, "it knows that it has joined as a voter", func() error {
 						newest, _ := master.member().roster.lists("")
-						if index, in := gone.member().roster.lists(gone.member().storage.serverID); !in || index < newest {
+						if index, in := gone.member().roster.lists(gone.member().self); !in || index < newest {
 							return errors.New("it does not")
 						}
 						return nil
@@ -227,7 +227,7 @@ func TestAMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
 	m := n.member()
-	self := m.storage.serverID
+	self := m.self
 	for _, other := range g.others(n) {
 		eventually(t, "it has applied all", func() error {
 			if m.raft.AppliedIndex() < other.member().raft.LastIndex() {
@@ -398,7 +398,7 @@ func TestTheRosterComesWithASnapshot(t *testing.T) {
 		}
 		return nil
 	})
-	id := f4.member().storage.serverID
+	id := f4.member().self
 	snapshots(t, g.master(), "bard/a", 2)
 	eventually(t, "the master has dropped what the follower lacks", func() error {
 		first, err := g.master().member().storage.log.FirstIndex()

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"laurel/cluster/peer"
-	"laurel/trust"
+	"laurel/trust/pki"
 )
 
 // almanac is the calendar by which the certificates of a group are judged.
@@ -42,13 +42,13 @@ func newSecureGroup(t *testing.T, size int) *secureGroup {
 	return g
 }
 
-func (g *secureGroup) founder() *trust.Identity { return g.nodes[0].opts.Identity }
+func (g *secureGroup) founder() *pki.Identity { return g.nodes[0].opts.Identity }
 
 // addSecure makes the next node, with its certificate, without starting it.
 func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 	g.t.Helper()
 	n := g.add(append(change, func(o *Options) {
-		var founder *trust.Identity
+		var founder *pki.Identity
 		if len(g.nodes) > 0 {
 			founder = g.founder()
 		}
@@ -61,7 +61,7 @@ func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 	return n
 }
 
-func (g *secureGroup) options(o *Options) trust.Options {
+func (g *secureGroup) options(o *Options) pki.Options {
 	g.t.Helper()
 	who, err := holder(o, g.almanac.now)
 	if err != nil {
@@ -71,26 +71,26 @@ func (g *secureGroup) options(o *Options) trust.Options {
 }
 
 // holder is whose the identity of a member is.
-func holder(o *Options, now func() time.Time) (trust.Options, error) {
+func holder(o *Options, now func() time.Time) (pki.Options, error) {
 	member, err := ServerID(o.Dir, o.ID)
-	return trust.Options{Dir: filepath.Join(o.Dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}, Now: now}, err
+	return pki.Options{Dir: filepath.Join(o.Dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}, Now: now}, err
 }
 
 // certificate makes the identity of a member: that of a founder, or one by the founder's authority.
-func certificate(o *Options, founder *trust.Identity, now func() time.Time) (*trust.Identity, error) {
+func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.Identity, error) {
 	who, err := holder(o, now)
 	switch {
 	case err != nil:
 		return nil, err
 	case founder == nil:
-		return trust.Found(who)
+		return pki.Found(who)
 	}
 	return adopt(who, founder.Authority(founder.IssuedBy()))
 }
 
 // adopt makes an identity by an authority.
-func adopt(who trust.Options, a *trust.Authority) (*trust.Identity, error) {
-	key, csr, err := trust.NewRequest(who.Member, who.Hosts)
+func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
+	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func adopt(who trust.Options, a *trust.Authority) (*trust.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return trust.Adopt(who, key, issued)
+	return pki.Adopt(who, key, issued)
 }
 
 // serveTLS has the node's server for clients speak TLS with the node's certificate.
@@ -154,15 +154,15 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
-	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().storage.serverID))); err != nil {
+	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
 	}
 
 	none := f2.opts.Identity.Asks("")
 	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
-	g.expectRefusal(f1, trust.NoCertificate, none)
+	g.expectRefusal(f1, pki.NoCertificate, none)
 
-	other, err := trust.NewAuthority(nil, g.almanac.now())
+	other, err := pki.NewAuthority(nil, g.almanac.now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,21 +174,21 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	}
 	c := stranger.Asks("")
 	c.VerifyConnection = nil // it would turn away first
-	g.expectRefusal(f1, trust.WrongAuthority, c)
+	g.expectRefusal(f1, pki.WrongAuthority, c)
 
 	old := f2.opts.Identity.Asks("")
-	key, csr, err := trust.NewRequest(who.Member, nil)
+	key, csr, err := pki.NewRequest(who.Member, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.almanac.now().Add(-trust.MemberLife-time.Hour))
+	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.almanac.now().Add(-pki.MemberLife-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	old.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &tls.Certificate{Certificate: append([][]byte{past.Certificate}, past.Chain...), PrivateKey: key}, nil
 	}
-	g.expectRefusal(f1, trust.Expired, old)
+	g.expectRefusal(f1, pki.Expired, old)
 
 	weak := f2.opts.Identity.Asks("")
 	weak.MinVersion, weak.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
@@ -237,7 +237,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		}
 	}()
 	eventually(t, "f1 notices", func() error {
-		if f1.refusals(trust.OtherMember) == 0 {
+		if f1.refusals(pki.OtherMember) == 0 {
 			return fmt.Errorf("nothing counted")
 		}
 		return nil
@@ -260,7 +260,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		return nil
 	})
 	down.stop()
-	id := leaver.member().storage.serverID
+	id := leaver.member().self
 	identity := leaver.opts.Identity
 
 	// A connection of the leaver's that is open already.
@@ -296,7 +296,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write(peer.Preamble(carries, master.member().storage.serverID))
+		c.Write(peer.Preamble(carries, master.member().self))
 		c.SetReadDeadline(time.Now().Add(patient))
 		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 			t.Errorf("%c: it is let in: %v", carries, err)

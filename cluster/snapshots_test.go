@@ -240,7 +240,7 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 // sendSnapshot has a peer send a snapshot to a member, as the master of a term.
 func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
-	id := to.storage.serverID
+	id := to.self
 	config := to.raft.GetConfiguration().Configuration()
 	var answer raft.InstallSnapshotResponse
 	err := from.over.InstallSnapshot(id, peer.Address(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{

@@ -17,7 +17,7 @@ func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
 	m := n.member()
-	to, at := m.storage.serverID, peer.Address(m.storage.serverID, raft.ServerAddress(m.Peer()))
+	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
 	header := stranger.header()
 	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}, new(raft.AppendEntriesResponse)); err == nil {

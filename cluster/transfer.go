@@ -29,7 +29,7 @@ func (m *Member) Transfer(ctx context.Context, to string) error {
 		return nil
 	}
 	others := slices.DeleteFunc(m.voters(), func(v raft.Server) bool {
-		return v.ID == m.storage.serverID || to != "" && memberID(v.ID) != to
+		return v.ID == m.self || to != "" && memberID(v.ID) != to
 	})
 	switch {
 	case len(others) == 0 && to != "":
@@ -128,7 +128,7 @@ func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Se
 	var all []progress
 	var asked sync.WaitGroup
 	for _, s := range servers {
-		if s.ID == m.storage.serverID {
+		if s.ID == m.self {
 			continue
 		}
 		asked.Go(func() {

@@ -22,7 +22,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
-	"laurel/trust"
+	"laurel/cache/queries"
+	"laurel/trust/pki"
 )
 
 // A world is a group of members as they are, over hashicorp/raft as it is, in virtual time and on a network in memory, to which all happens that may:
@@ -33,7 +34,7 @@ import (
 // worldPlan says what kind of world it is.
 type worldPlan struct {
 	span  time.Duration
-	rules cache.Break
+	rules cache.Mutation
 	every time.Duration // about the time between two misfortunes
 	slow  time.Duration // see worldNet
 	rare  float64
@@ -68,7 +69,7 @@ type world struct {
 	mu      sync.Mutex
 	nodes   []*worldNode // those that are to run
 	named   int
-	founder *trust.Identity
+	founder *pki.Identity
 
 	waiting  chan struct{} // one call of synctest.Wait at a time
 	members  chan struct{} // one change of the members at a time
@@ -270,7 +271,7 @@ func (w *world) newNode() *worldNode {
 }
 
 // identity is the first node's, or by its authority. w.mu must be held.
-func (w *world) identity(n *worldNode) *trust.Identity {
+func (w *world) identity(n *worldNode) *pki.Identity {
 	i, err := certificate(&n.opts, w.founder, time.Now)
 	if err != nil {
 		w.t.Fatal(err)
@@ -326,9 +327,9 @@ func (w *world) start(n *worldNode) bool {
 		return false
 	}
 	m.Member = member
-	member.ServeForwarded(w.handler(m), func(key string) (Question, error) {
+	member.ServeForwarded(w.handler(m), func(key string) (queries.Question, error) {
 		_, ask, err := questions(key)
-		return Question{Ask: ask}, err
+		return queries.Question{Ask: ask}, err
 	})
 	n.now.Store(m)
 	w.log.addf("%s is up", n.id)

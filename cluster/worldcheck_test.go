@@ -145,7 +145,7 @@ func (r *record) settled() *truth {
 		var same []*worldMember
 		for _, s := range m.servers() {
 			for _, other := range r.w.up() {
-				if other.storage.serverID != s.ID {
+				if other.self != s.ID {
 					continue
 				}
 				same = append(same, other)

@@ -268,7 +268,7 @@ func coup(w *world) {
 		again := w.apart(cutOff.node.id)
 		mend()
 		if m.ctx.Err() == nil {
-			m.await(m.ctx, m.raft.LeadershipTransferToServer(heir.storage.serverID, raft.ServerAddress(heir.Peer())))
+			m.await(m.ctx, m.raft.LeadershipTransferToServer(heir.self, raft.ServerAddress(heir.Peer())))
 		}
 		w.lasts(400 * time.Millisecond)
 		again()

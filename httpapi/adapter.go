@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 // adapter lets a handler for net/http answer a request of the front, so that a connection whose questions are not in memory, for a moment or
@@ -18,7 +18,7 @@ type adapter struct {
 
 // answer appends the handler's whole answer to dst. False: the answer is too long to be held, and nothing was appended; a request that changes
 // nothing may then be repeated.
-func (a *adapter) answer(ctx context.Context, dst []byte, r *front.Request) ([]byte, bool) {
+func (a *adapter) answer(ctx context.Context, dst []byte, r *fastpath.Request) ([]byte, bool) {
 	rec := &recording{header: http.Header{}}
 	// A reverse proxy whose answer breaks off panics, as net/http wants it, only for those who seem to be net/http. The front takes that too.
 	ctx = context.WithValue(ctx, http.ServerContextKey, a.server)
@@ -30,7 +30,7 @@ func (a *adapter) answer(ctx context.Context, dst []byte, r *front.Request) ([]b
 }
 
 // requestOf is a GET of the front as net/http has it.
-func requestOf(r *front.Request) *http.Request {
+func requestOf(r *fastpath.Request) *http.Request {
 	h := http.Header{}
 	for _, field := range [...]struct {
 		name  string
@@ -75,14 +75,14 @@ func (rec *recording) Write(b []byte) (int, error) {
 var connectionFields = map[string]bool{"Date": true, "Connection": true, "Transfer-Encoding": true}
 
 // append appends nothing where nobody has been answered, for nobody waits.
-func (rec *recording) append(dst []byte, r *front.Request) []byte {
+func (rec *recording) append(dst []byte, r *fastpath.Request) []byte {
 	if rec.status == 0 {
 		return dst
 	}
 	if rec.status != http.StatusNotModified && rec.header.Get("Content-Length") == "" {
 		rec.header.Set("Content-Length", decimalOf(uint64(len(rec.body))))
 	}
-	head := bytes.NewBuffer(front.AppendStatus(dst, rec.status))
+	head := bytes.NewBuffer(fastpath.AppendStatus(dst, rec.status))
 	_ = rec.header.WriteSubset(head, connectionFields) // a buffer takes everything
 	return append(r.AppendEnd(head.Bytes()), rec.body...)
 }

@@ -10,15 +10,15 @@ import (
 	"testing"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 // overTLS is somebody at an address whose connection nobody listens to.
-func overTLS(addr string) *front.Peer {
+func overTLS(addr string) *fastpath.Peer {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.RemoteAddr = addr + ":1"
 	r.TLS = &tls.ConnectionState{}
-	return front.PeerOf(r)
+	return fastpath.PeerOf(r)
 }
 
 // secureCrowd is a group that watchers watch, over HTTP/2.

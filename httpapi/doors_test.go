@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
@@ -317,7 +317,7 @@ func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte
 
 func TestHandshakesThatWaitForTheirClientsKeepNobodyOut(t *testing.T) {
 	s := besiege(t, Limits{})
-	const many = 4 * front.MaxHandshakes
+	const many = 4 * fastpath.MaxHandshakes
 	hello := clientHello(t)
 	for range many {
 		c := s.dial()
@@ -326,7 +326,7 @@ func TestHandshakesThatWaitForTheirClientsKeepNobodyOut(t *testing.T) {
 	}
 	start := time.Now()
 	s.mustPost()
-	if took := time.Since(start); took > front.HandshakeTimeout*4/5 {
+	if took := time.Since(start); took > fastpath.HandshakeTimeout*4/5 {
 		t.Errorf("a post took %s, until handshakes that wait were cut off", took)
 	}
 }
@@ -358,7 +358,7 @@ func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(2*many+20, many*(60<<10))
-	for end := time.Now().Add(front.HandshakeTimeout + 5*time.Second); refusals(s.api, refusedHandshake) < many; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(fastpath.HandshakeTimeout + 5*time.Second); refusals(s.api, refusedHandshake) < many; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, refusedHandshake), many)
 		}

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
@@ -16,7 +16,7 @@ import (
 var errNotHot = errors.New("not hot")
 
 // hotHandler appends a whole answer to dst and tells its status; or says why not, and has appended nothing.
-type hotHandler func(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int, err error)
+type hotHandler func(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int, err error)
 
 // hotRoute is a route that has a way past net/http. A request on that way, or not, gets the same answer. It has one of handle and read.
 type hotRoute struct {
@@ -24,7 +24,7 @@ type hotRoute struct {
 	single     bool   // one segment follows the path
 	handle     hotHandler
 	// read answers from memory, at once or after a moment, or not at all: then the handler for net/http does. Its status is 0 for not.
-	read    func(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int)
+	read    func(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int)
 	metrics requestMetrics
 }
 
@@ -43,7 +43,7 @@ func (p *port) hot(s *http.Server) *hot {
 }
 
 // Answer does for the front what method.ServeHTTP does for net/http.
-func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte, bool) {
+func (h *hot) Answer(ctx context.Context, dst []byte, r *fastpath.Request) ([]byte, bool) {
 	route := h.find(r)
 	if route == nil {
 		return dst, false
@@ -71,14 +71,14 @@ func (h *hot) Answer(ctx context.Context, dst []byte, r *front.Request) ([]byte,
 }
 
 // done counts and logs a request.
-func (h *hot) done(ctx context.Context, route *hotRoute, r *front.Request, status int, took time.Duration, err error) {
+func (h *hot) done(ctx context.Context, route *hotRoute, r *fastpath.Request, status int, took time.Duration, err error) {
 	route.metrics.done(status, took, false)
 	if h.port.logs(ctx) {
 		h.port.logRequest(ctx, r.Method, string(r.Path), status, took, err)
 	}
 }
 
-func (h *hot) find(r *front.Request) *hotRoute {
+func (h *hot) find(r *fastpath.Request) *hotRoute {
 	for i := range h.routes {
 		if route := &h.routes[i]; r.Method == route.name && route.leads(r.Path) {
 			return route
@@ -97,7 +97,7 @@ func (route *hotRoute) leads(path []byte) bool {
 }
 
 // fail appends err as a problem. Nothing is appended where nobody waits for it.
-func (h *hot) fail(ctx context.Context, dst []byte, r *front.Request, err error) ([]byte, int) {
+func (h *hot) fail(ctx context.Context, dst []byte, r *fastpath.Request, err error) ([]byte, int) {
 	problem := h.port.problem(ctx, r.Method, string(r.Path), err)
 	if problem == nil {
 		return dst, statusGone
@@ -106,9 +106,9 @@ func (h *hot) fail(ctx context.Context, dst []byte, r *front.Request, err error)
 }
 
 // appendHotProblem is writeProblem for the front. Fields come in the order of their names, as net/http writes them.
-func (p *port) appendHotProblem(dst []byte, r *front.Request, problem *score.Problem) []byte {
+func (p *port) appendHotProblem(dst []byte, r *fastpath.Request, problem *score.Problem) []byte {
 	body := append(appendProblem(nil, problem), '\n')
-	dst = front.AppendStatus(dst, problem.Status)
+	dst = fastpath.AppendStatus(dst, problem.Status)
 	dst = append(dst, "Cache-Control: no-store\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	dst = append(dst, "\r\nContent-Type: "+typeProblem+"\r\nLaurel-Frontend: "...)
@@ -127,7 +127,7 @@ func (p *port) appendHotProblem(dst []byte, r *front.Request, problem *score.Pro
 }
 
 // hotEvents is postEvents for one event or an array, in a body that is there already.
-func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]byte, int, error) {
+func (p *port) hotEvents(ctx context.Context, dst []byte, r *fastpath.Request) ([]byte, int, error) {
 	switch string(r.ContentType) {
 	case typeJSON, typeJSON + "; charset=utf-8":
 	default:
@@ -158,7 +158,7 @@ func (p *port) hotEvents(ctx context.Context, dst []byte, r *front.Request) ([]b
 	if b.b, err = p.postJSON(ctx, who, b.b[:0], r.Body); err != nil {
 		return dst, 0, err
 	}
-	dst = front.AppendStatus(dst, http.StatusOK)
+	dst = fastpath.AppendStatus(dst, http.StatusOK)
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(b.b)), 10)
 	dst = append(dst, "\r\nContent-Type: "+typeJSON+"\r\nLaurel-Frontend: "...)

@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 
 	"laurel/cache"
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 	"laurel/score/ranking"
 )
 
 // hotBoard appends the answer to a plain question about a leaderboard if that can be made here, and tells its status; 0 if not.
-func (p *port) hotBoard(ctx context.Context, dst []byte, r *front.Request) (out []byte, status int) {
+func (p *port) hotBoard(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	var q board
 	if !p.plainRead(r) || !q.parse(r.Path[len("/v1/leaderboard/"):], r.Query) || !p.rates.read(r.Peer) {
 		return dst, 0

@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"laurel/cache"
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
 // hotRead appends the answer to a question if that is in memory and may be given now, and tells its status; 0 if not. It takes no lock and
 // allocates nothing, and asks for one thing only that may change: the answer itself.
-func (p *port) hotRead(_ context.Context, dst []byte, r *front.Request) (out []byte, status int) {
+func (p *port) hotRead(_ context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	if len(r.Query) > 0 || !p.plainRead(r) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
@@ -25,19 +25,19 @@ func (p *port) hotRead(_ context.Context, dst []byte, r *front.Request) (out []b
 	if p.late.Load() {
 		r.Pause = restAfterHit
 	}
-	m := e.Memo.Load()
-	if m == nil || m.Head == nil {
-		m = p.memo(e)
+	m := memoOf(e)
+	if m == nil || m.head == nil {
+		m = p.newMemo(e)
 	}
-	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.ETag || matches([]string{string(r.IfNoneMatch)}, m.ETag)) {
-		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.ETag, cache.Hit)), http.StatusNotModified
+	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.etag || matches([]string{string(r.IfNoneMatch)}, m.etag)) {
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.etag, cache.Hit)), http.StatusNotModified
 	}
-	dst = r.AppendEnd(append(dst, m.Head...))
+	dst = r.AppendEnd(append(dst, m.head...))
 	return append(dst, e.Body...), http.StatusOK
 }
 
 // plainRead tells whether a question is answered in JSON to whoever asks.
-func (p *port) plainRead(r *front.Request) bool {
+func (p *port) plainRead(r *fastpath.Request) bool {
 	return (len(r.Accept) == 0 || plainAccept(r.Accept)) && !p.private && (p.origins == nil || len(r.Origin) == 0)
 }
 
@@ -50,10 +50,10 @@ func plainAccept(accept []byte) bool {
 	return false
 }
 
-// memo makes what all hits of an answer have in common.
-func (p *port) memo(e *cache.Entry) *cache.Memo {
+// newMemo stores and returns what all hits of an answer have in common.
+func (p *port) newMemo(e *cache.Entry) *memo {
 	tag := tagOf(e)
-	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag, cache.Hit)}
+	m := &memo{etag: tag, head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag, cache.Hit)}
 	e.Memo.Store(m)
 	return m
 }
@@ -61,7 +61,7 @@ func (p *port) memo(e *cache.Entry) *cache.Memo {
 // appendHitHead appends the head that sendReply gives an answer from memory, but for what AppendEnd adds. Fields come in the order of their names, as net/http
 // writes them.
 func (p *port) appendHitHead(dst []byte, status, length int, revision uint64, tag, how string) []byte {
-	dst = front.AppendStatus(dst, status)
+	dst = fastpath.AppendStatus(dst, status)
 	if p.origins == nil {
 		dst = append(dst, "Access-Control-Allow-Origin: *\r\n"...)
 	}

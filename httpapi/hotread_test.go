@@ -18,7 +18,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/cache"
-	"laurel/httpapi/front"
+	"laurel/cache/queries"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -76,7 +77,7 @@ func questions() (all []twin) {
 	return all
 }
 
-func bodyOf(v Records, key string) []byte {
+func bodyOf(v queries.View, key string) []byte {
 	q, err := questionOf(key, "")
 	if err != nil {
 		panic(err)
@@ -151,9 +152,9 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 }
 
 // hotOf is the way past net/http of an API, and the request that a client makes there.
-func hotOf(a *API, path string) (*hot, *front.Request) {
+func hotOf(a *API, path string) (*hot, *fastpath.Request) {
 	p := &port{API: a, name: "client", forwards: true}
-	return p.hot(a.Server(newRouter(p))), &front.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
+	return p.hot(a.Server(newRouter(p))), &fastpath.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
 }
 
 func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
@@ -204,7 +205,7 @@ func frontOf(t testing.TB, a *API) (url string, handed *atomic.Int32) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := front.New(s, hot, time.Minute)
+	f := fastpath.New(s, hot, time.Minute)
 	go f.Serve(l)
 	t.Cleanup(func() { f.Close() })
 	return "http://" + l.Addr().String(), handed

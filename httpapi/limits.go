@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 // What a client may take of a frontend. The defaults of Limits, and what Server sets for every connection.
@@ -91,7 +91,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 		MaxHeaderBytes:    MaxHeaderBytes,
 		ReadHeaderTimeout: HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
-		ConnContext:       front.ConnContext,
+		ConnContext:       fastpath.ConnContext,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          MaxHTTP2Streams,
 			MaxReceiveBufferPerConnection: 1 << 20,
@@ -104,10 +104,10 @@ func (a *API) Server(h http.Handler) *http.Server {
 }
 
 // Front is Server with Handler, and the fast way in before it: what is asked most is answered past net/http, and looks the same.
-func (a *API) Front() *front.Server {
+func (a *API) Front() *fastpath.Server {
 	p := &port{API: a, name: "client", forwards: true}
 	s := a.Server(newRouter(p))
-	f := front.New(s, p.hot(s), a.limits.AnswerTimeout)
+	f := fastpath.New(s, p.hot(s), a.limits.AnswerTimeout)
 	if a.tls != nil {
 		f.TLS(a.tls, func(err error) {
 			a.metrics.refused.WithLabelValues(refusedHandshake).Inc()
@@ -119,8 +119,8 @@ func (a *API) Front() *front.Server {
 
 // Limited is l with at most MaxConnections, and of one address with ConnectionsPerAddress. More of one address are closed at once; more of all wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	each := front.Each{Most: a.limits.ConnectionsPerAddress, Exempt: a.limits.exempt, Refused: func(addr netip.Addr) {
+	each := fastpath.Each{Most: a.limits.ConnectionsPerAddress, Exempt: a.limits.exempt, Refused: func(addr netip.Addr) {
 		a.metrics.refused.WithLabelValues(refusedCrowded).Inc()
 	}}
-	return front.Limit(each.Limit(l), MaxConnections)
+	return fastpath.Limit(each.Limit(l), MaxConnections)
 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 // frontText tells people with curl what there is.
@@ -13,7 +13,7 @@ func frontText(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-cache")
 	scheme := "http://"
-	if front.PeerOf(r).TLS != nil {
+	if fastpath.PeerOf(r).TLS != nil {
 		scheme = "https://"
 	}
 	writeBody(w, typeText, []byte(strings.ReplaceAll(pageText, "{url}", scheme+plain(r.Host))))

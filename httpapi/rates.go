@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"laurel/httpapi/front"
-	"laurel/score"
+	"laurel/httpapi/fastpath"
+	"laurel/trust/access"
 )
 
 const (
@@ -105,11 +105,11 @@ func (l *Limits) exempt(a netip.Addr) bool {
 }
 
 // address is the budget of a peer's address; nil if it has none.
-func (r *rates) address(p *front.Peer) *addressBudget {
+func (r *rates) address(p *fastpath.Peer) *addressBudget {
 	if p == nil || r.limits.exempt(p.Addr) {
 		return nil
 	}
-	at := front.Place(p.Addr)
+	at := fastpath.Place(p.Addr)
 	bytes := at.As16()
 	return r.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
 		// Twice as many may come at once as in a second.
@@ -119,19 +119,19 @@ func (r *rates) address(p *front.Peer) *addressBudget {
 }
 
 // read takes a question from the budget of its address. False: there is none left.
-func (r *rates) read(p *front.Peer) bool {
+func (r *rates) read(p *fastpath.Peer) bool {
 	b := r.address(p)
 	return b == nil || b.reads.Allow()
 }
 
 // post takes a post from the budget of its address.
-func (r *rates) post(p *front.Peer) bool {
+func (r *rates) post(p *fastpath.Peer) bool {
 	b := r.address(p)
 	return b == nil || b.posts.Allow()
 }
 
 // streams counts those of an address; nil where they are not bounded.
-func (r *rates) streams(p *front.Peer) *atomic.Int64 {
+func (r *rates) streams(p *fastpath.Peer) *atomic.Int64 {
 	if b := r.address(p); b != nil {
 		return &b.streams
 	}
@@ -139,20 +139,20 @@ func (r *rates) streams(p *front.Peer) *atomic.Int64 {
 }
 
 // strike notes that a token was wrong.
-func (r *rates) strike(p *front.Peer) {
+func (r *rates) strike(p *fastpath.Peer) {
 	if b := r.address(p); b != nil {
 		b.wrong.Allow()
 	}
 }
 
 // strikes tells whether too many tokens were wrong.
-func (r *rates) strikes(p *front.Peer) bool {
+func (r *rates) strikes(p *fastpath.Peer) bool {
 	b := r.address(p)
 	return b != nil && b.wrong.Tokens() < 1
 }
 
 // events is the budget of events of a grant.
-func (r *rates) events(g *score.Grant) *rate.Limiter {
+func (r *rates) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate
 	if perSecond <= 0 {
 		perSecond = float64(r.limits.EventsPerCaller)

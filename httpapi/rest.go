@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 	"laurel/score"
 )
 
@@ -49,7 +49,7 @@ func (r *rests) line(now time.Time) bool {
 
 // beginHotPost takes a place for a post of the front, or has its connection rest. Nothing else is done for a post that finds no place, not even to find
 // out whose it is.
-func (p *port) beginHotPost(r *front.Request) *score.Problem {
+func (p *port) beginHotPost(r *fastpath.Request) *score.Problem {
 	problem := p.tooEarly(r)
 	if problem == nil {
 		problem = p.beginPost()
@@ -63,7 +63,7 @@ func (p *port) beginHotPost(r *front.Request) *score.Problem {
 
 // tooEarly refuses who posts before the time that it was asked to wait is over, while others post: it would find the places that those who waited are to have.
 // Where it did not wait at all its post came while the connection rested, and there is nobody any more, most likely, who waits for that.
-func (p *port) tooEarly(r *front.Request) *score.Problem {
+func (p *port) tooEarly(r *fastpath.Request) *score.Problem {
 	if !r.Early || !p.strained() && (p.load.posts.Load() == 0 || !p.load.rests.line(time.Now())) {
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"laurel/httpapi/front"
+	"laurel/httpapi/fastpath"
 )
 
 func TestThoseWhoRestComeBackOneAfterTheOther(t *testing.T) {
@@ -51,11 +51,11 @@ func newHotPosts(t *testing.T, o Options) hotPosts {
 	return hotPosts{a, (&port{API: a, name: "client", forwards: true}).hot(a.Server(a.Handler()))}
 }
 
-func (h hotPosts) post(t *testing.T, under int, early bool) (r *front.Request, res *http.Response) {
+func (h hotPosts) post(t *testing.T, under int, early bool) (r *fastpath.Request, res *http.Response) {
 	t.Helper()
 	h.api.load.posts.Store(int64(under))
-	r = &front.Request{Method: http.MethodPost, Path: []byte("/v1/events"), ContentType: []byte(typeJSON), Body: []byte(alert("", "")), Early: early,
-		Authorization: []byte("Bearer of ill tidings"), Peer: &front.Peer{Addr: netip.MustParseAddr("127.0.0.1")}}
+	r = &fastpath.Request{Method: http.MethodPost, Path: []byte("/v1/events"), ContentType: []byte(typeJSON), Body: []byte(alert("", "")), Early: early,
+		Authorization: []byte("Bearer of ill tidings"), Peer: &fastpath.Peer{Addr: netip.MustParseAddr("127.0.0.1")}}
 	out, _ := h.hot.Answer(t.Context(), nil, r)
 	if got := h.api.load.posts.Load(); got != int64(under) {
 		t.Errorf("%d posts are under way after one more of %d was answered", got, under)

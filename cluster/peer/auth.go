@@ -17,7 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/score"
-	"laurel/trust"
+	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 const (
@@ -49,9 +50,9 @@ var (
 
 // AuthConfig configures an Authenticator. Servers and Access are called by any goroutine.
 type AuthConfig struct {
-	Identity *trust.Identity
+	Identity *pki.Identity
 	Servers  func() []raft.Server // the latest configuration; first called after Open
-	Access   func() *score.Access // the applied access control
+	Access   func() *access.State // the applied access control
 	Refused  *prometheus.CounterVec
 	Logger   *slog.Logger
 }
@@ -60,7 +61,7 @@ type AuthConfig struct {
 // dialing member checks that it reached the member that it meant. The accepting member takes the
 // certificate of any member that was not removed: it may have been down while others joined, and
 // could learn of them from nobody else. Only removals are final, and they are in the store; see
-// score.Access.
+// access.State.
 //
 // All methods may be called on nil, which authenticates nobody, and by any goroutine.
 type Authenticator struct {
@@ -69,7 +70,7 @@ type Authenticator struct {
 	opened chan struct{} // closed by Open
 
 	mu      sync.Mutex
-	trusted *score.Access // the access control whose authorities are trusted
+	trusted *access.State // the access control whose authorities are trusted
 	pending *list.List    // of *conn
 	logged  map[string]refusalLog
 }
@@ -83,7 +84,7 @@ type refusalLog struct {
 // NewAuthenticator returns an Authenticator that admits nobody before Open.
 func NewAuthenticator(c AuthConfig) *Authenticator {
 	for _, reason := range []string{
-		trust.NoCertificate, trust.WrongAuthority, trust.Expired, trust.NoMember, trust.OtherMember,
+		pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NoMember, pki.OtherMember,
 		reasonRemoved, reasonHandshake, reasonCrowded,
 	} {
 		c.Refused.WithLabelValues(reason) // exported from the start
@@ -207,7 +208,7 @@ func (a *Authenticator) setPeer(c *conn, t *tls.Conn) error {
 
 // refusalReason returns the reason under which an error of a certificate is counted.
 func refusalReason(err error) string {
-	if r := (*trust.Refusal)(nil); errors.As(err, &r) {
+	if r := (*pki.Refusal)(nil); errors.As(err, &r) {
 		return r.Reason
 	}
 	return reasonHandshake

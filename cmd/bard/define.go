@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -66,7 +66,7 @@ func newDefineContestCommand() *cobra.Command {
 		}
 		var err error
 		if d.StartTime, err = time.Parse(time.RFC3339, *start); err != nil {
-			return command.Usagef("--start-time is %q; want RFC 3339, such as 2026-02-09T10:00:00Z", *start)
+			return cli.Usagef("--start-time is %q; want RFC 3339, such as 2026-02-09T10:00:00Z", *start)
 		}
 		return nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -32,9 +32,9 @@ the bard's name until an operator revokes the key.`,
 		Args: cobra.NoArgs,
 	}
 	out := c.Flags().String("out", "bard.key", "the new `FILE`")
-	command.NoVariables(c.Flags(), "out")
+	cli.NoEnvironment(c.Flags(), "out")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		key, err := command.NewPrivateKey(*out)
+		key, err := cli.NewPrivateKey(*out)
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func newKeyShowCommand() *cobra.Command {
 		Example: `  bard key show cacofonix.key`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			public, err := command.ReadPublicKey(args[0])
+			public, err := cli.ReadPublicKey(args[0])
 			if err != nil {
 				return err
 			}
@@ -62,7 +62,7 @@ func newKeyShowCommand() *cobra.Command {
 
 // showKey prints the public key alone, for other commands to take, and beside it for people what to do with it.
 func showKey(cmd *cobra.Command, file string, public ed25519.PublicKey) error {
-	text := command.PublicText(public)
+	text := cli.FormatPublicKey(public)
 	fmt.Fprintf(cmd.ErrOrStderr(), `The public key of %s, with the id %s. An operator registers it under the name of the bard, which is the source of its
 events or the beginning of it:
   laurel access grant bard/NAME --role bard --key %s

@@ -11,8 +11,9 @@ import (
 	"testing"
 
 	"laurel/client/clienttest"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // alone runs the program without a group.
@@ -23,7 +24,7 @@ func alone(t *testing.T, args ...string) (code int, out, errs string) {
 	c.SetArgs(args)
 	c.SetOut(&o)
 	c.SetErr(&e)
-	code = command.Run(t.Context(), c)
+	code = cli.Run(t.Context(), c)
 	return code, o.String(), e.String()
 }
 
@@ -32,15 +33,15 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "bard.key")
 	code, out, errs := alone(t, "key", "new", "--out", file)
-	if code != command.ExitDone {
+	if code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	key, err := command.ReadPrivateKey(file)
+	key, err := cli.ReadPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	public = key.Public().(ed25519.PublicKey)
-	if out != command.PublicText(public)+"\n" || !strings.Contains(errs, score.KeyID(public)) || !strings.Contains(errs, "laurel access grant bard/NAME --role bard --key "+command.PublicText(public)) {
+	if out != cli.FormatPublicKey(public)+"\n" || !strings.Contains(errs, score.KeyID(public)) || !strings.Contains(errs, "laurel access grant bard/NAME --role bard --key "+cli.FormatPublicKey(public)) {
 		t.Errorf("stdout %q, stderr %q", out, errs)
 	}
 	return file, public
@@ -53,9 +54,9 @@ func checkVouched(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n
 	if len(events) != n {
 		t.Fatalf("%d events; want %d", len(events), n)
 	}
-	var v score.Verifier
+	var v signing.Verifier
 	for i := range events {
-		form, err := score.SignedForm(&events[i])
+		form, err := signing.Form(&events[i])
 		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
 			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
 		}
@@ -68,7 +69,7 @@ func TestANewKeyIsForItsOwnersEyesAndNeverOverwritten(t *testing.T) {
 	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if code, _, errs := alone(t, "key", "new", "--out", file); code != command.ExitFailed || !strings.Contains(errs, "is there already") {
+	if code, _, errs := alone(t, "key", "new", "--out", file); code != cli.ExitFailed || !strings.Contains(errs, "is there already") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	if runtime.GOOS == "windows" {
@@ -77,7 +78,7 @@ func TestANewKeyIsForItsOwnersEyesAndNeverOverwritten(t *testing.T) {
 	if err := os.Chmod(file, 0o604); err != nil {
 		t.Fatal(err)
 	}
-	if code, _, errs := alone(t, "alert", "A", "--text", "x", "--key", file); code != command.ExitUsage || !strings.Contains(errs, "chmod 600") {
+	if code, _, errs := alone(t, "alert", "A", "--text", "x", "--key", file); code != cli.ExitUsage || !strings.Contains(errs, "chmod 600") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
@@ -85,11 +86,11 @@ func TestANewKeyIsForItsOwnersEyesAndNeverOverwritten(t *testing.T) {
 func TestAKeyIsShownWithoutItsSecret(t *testing.T) {
 	file, public := newKey(t)
 	code, out, errs := alone(t, "key", "show", file)
-	if code != command.ExitDone || out != command.PublicText(public)+"\n" {
+	if code != cli.ExitOK || out != cli.FormatPublicKey(public)+"\n" {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 	for _, wrong := range []string{"nowhere", os.Args[0]} {
-		if code, _, _ := alone(t, "key", "show", wrong); code != command.ExitFailed {
+		if code, _, _ := alone(t, "key", "show", wrong); code != cli.ExitFailed {
 			t.Errorf("%s: exit code %d", wrong, code)
 		}
 	}
@@ -100,12 +101,12 @@ func TestAVerbSignsUnderTheNameOfItsKey(t *testing.T) {
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != command.ExitDone {
+		if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
 	t.Setenv("LAUREL_KEY", file)
-	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--source", "bard/cacofonix/2"); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--source", "bard/cacofonix/2"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	checkVouched(t, g, public, 3)
@@ -117,7 +118,7 @@ func TestAVerbSignsUnderTheNameOfItsKey(t *testing.T) {
 func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
 	g := group(t, 1)
 	file, _ := newKey(t)
-	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != command.ExitFailed || !strings.Contains(errs, "is not registered") {
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, "is not registered") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
@@ -126,7 +127,7 @@ func TestASongIsSignedAndGoesOnWhereItBrokeOff(t *testing.T) {
 	g := group(t, 1)
 	file, public := newKey(t)
 	for _, n := range []int{700, 2000} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != command.ExitDone {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 		checkVouched(t, g, public, n)
@@ -143,7 +144,7 @@ func TestASongWithoutSourcesIsSignedUnderTheNameOfTheKeyAndIsAllDuplicatesTheSec
 		song += fmt.Sprintf(`{"type":"alert","time":"2026-02-09T10:00:%02dZ","contest_id":"OG50BC","data":{"text":"line %d"}}`+"\n", i, i)
 	}
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-", "--key", file); code != command.ExitDone {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-", "--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
@@ -157,18 +158,18 @@ func TestASignedSongIsSungByAnybodyAsItIs(t *testing.T) {
 	g, other := group(t, 1), group(t, 1)
 	file, public := newKey(t)
 	second, _ := newKey(t)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-", "--key", file); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-", "--key", file); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	song := ""
 	for _, e := range g.Accepted() {
-		form, err := score.SignedForm(&e)
+		form, err := signing.Form(&e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		song += string(score.WithSignature(form, e.Signature)) + "\n"
+		song += string(signing.EventJSON(form, e.Signature)) + "\n"
 	}
-	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	checkVouched(t, other, public, 10)
@@ -183,7 +184,7 @@ func TestALineThatCannotBeSignedIsNamed(t *testing.T) {
 		"line 1, event c: invalid_event: data.text":     `{"id":"c","source":"bard/c","seq":1,"time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{}}`,
 		"is not registered, so the events have no sour": `{"id":"d","time":"2026-02-09T10:00:00Z","type":"alert","contest_id":"A","data":{"text":"x"}}`,
 	} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(line), "sing", "-", "--key", file); code != command.ExitFailed || !strings.Contains(errs, want) {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(line), "sing", "-", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("exit code %d: %s; want %s", code, errs, want)
 		}
 	}

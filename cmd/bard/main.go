@@ -6,11 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func main() {
-	os.Exit(command.Main(newBardCommand()))
+	os.Exit(cli.Main(newBardCommand()))
 }
 
 func newBardCommand() *cobra.Command {
@@ -31,7 +31,7 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be r
   bard play OG50BC/CUR-1 --competitor GAU --delta 2
   bard status OG50BC/CUR-1 --schedule-status FINISHED --result-status OFFICIAL
   bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU`,
-		Version: command.Version(),
+		Version: cli.Version(),
 	}
 	c.AddCommand(newSingCommand(), newDefineCommand(), newStatusCommand(), newPlayCommand(), newSetCommand(), newMarkCommand(),
 		newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand(), newKeyCommand())

@@ -17,8 +17,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
-	"laurel/cmd/rundir"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -54,13 +55,13 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 	c.Flags().Var(&s.speed, "speed", "how many times faster than the events' own time, or max")
 	c.Flags().StringVar(&s.source, "source", "", "the source of events that name none; left out, it is made from the first of them")
 	c.Flags().StringVar(&id, "id", "", "a `NAME` for laurel stop bard --id (default the name of the file)")
-	command.NoVariables(c.Flags(), "source", "id")
-	run := rundir.AddFlag(c)
-	to := command.AddTo(c, client.DefaultPatience, "how long to go on without any ack, from one frontend to the next")
+	cli.NoEnvironment(c.Flags(), "source", "id")
+	run := pidfile.AddDirFlag(c)
+	to := cli.AddTarget(c, client.DefaultPatience, "how long to go on without any ack, from one frontend to the next")
 	to.AddKey(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.source != "" && !score.ValidPath(s.source) {
-			return command.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
+			return cli.Usagef("--source is %q; want letters, digits and ._~- in segments joined by /", s.source)
 		}
 		in, size, err := open(cmd, args[0])
 		if err != nil {
@@ -68,7 +69,7 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 		}
 		defer in.Close()
 		runDir, _ := run.Dir()
-		leave := rundir.Enter(runDir, rundir.Entry{Kind: rundir.Bard, ID: cmp.Or(id, nameOf(args[0]))}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) })
+		leave := pidfile.RegisterOrWarn(runDir, pidfile.Entry{Kind: pidfile.Bard, ID: cmp.Or(id, nameOf(args[0]))}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) })
 		defer leave()
 		client, err := to.Client()
 		if err != nil {
@@ -283,8 +284,8 @@ func (s *singer) summary() string {
 		return d.Round(time.Microsecond)
 	}
 	return fmt.Sprintf("events %s, duplicates %s, passed over (acked before) %s\n%s events/s in %s; latency p50 %s, p99 %s\nretries %d, failovers %d\n",
-		thousands(s.answered), thousands(s.duplicates), thousands(s.passed),
-		thousands(uint64(float64(s.answered)/max(s.took.Seconds(), 1e-9))), round(s.took), round(s.latencies.quantile(0.5)), round(s.latencies.quantile(0.99)),
+		textfmt.Thousands(s.answered), textfmt.Thousands(s.duplicates), textfmt.Thousands(s.passed),
+		textfmt.Thousands(uint64(float64(s.answered)/max(s.took.Seconds(), 1e-9))), round(s.took), round(s.latencies.quantile(0.5)), round(s.latencies.quantile(0.99)),
 		s.stats.Retries, s.stats.Failovers)
 }
 

@@ -9,14 +9,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"laurel/client/clienttest"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -35,7 +34,7 @@ func bard(ctx context.Context, g *clienttest.Group, in io.Reader, args ...string
 	c.SetIn(in)
 	c.SetOut(&o)
 	c.SetErr(&e)
-	code = command.Run(ctx, c)
+	code = cli.Run(ctx, c)
 	return code, o.String(), e.String()
 }
 
@@ -82,7 +81,7 @@ func TestSongIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 			g := group(t, 3)
 			g.Break(every(450, fault))
 			code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(2000)), "sing", "-")
-			if code != command.ExitDone {
+			if code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", code, errs)
 			}
 			wantAccepted(t, g, 2000)
@@ -107,13 +106,13 @@ func TestSongGoesOnAfterTheLastAckedSeq(t *testing.T) {
 		}
 		return clienttest.None
 	})
-	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != command.ExitFailed || !strings.Contains(errs, "interrupted") {
+	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != cli.ExitFailed || !strings.Contains(errs, "interrupted") {
 		t.Fatalf("exit code %d, stderr %q; want it interrupted", code, errs)
 	}
 	g.Break(nil)
 	acked := len(g.Accepted())
 	code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(1000)), "sing", "-")
-	if code != command.ExitDone {
+	if code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	wantAccepted(t, g, 1000)
@@ -135,7 +134,7 @@ func TestRefusedEventIsNamedByLineAndID(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := group(t, 1)
 			code, out, errs := bard(t.Context(), g, strings.NewReader(c.song), "sing", "-")
-			if code != command.ExitFailed || !strings.Contains(errs, c.want) {
+			if code != cli.ExitFailed || !strings.Contains(errs, c.want) {
 				t.Errorf("exit code %d, stderr %q; want %q", code, errs, c.want)
 			}
 			if !strings.HasPrefix(out, "events 2, ") {
@@ -162,12 +161,12 @@ func TestCompressedFileIsSung(t *testing.T) {
 			g := group(t, 1)
 			code, _, errs := bard(t.Context(), g, nil, "sing", file)
 			if name == "torn" {
-				if code != command.ExitFailed || !strings.Contains(errs, "unexpected EOF") {
+				if code != cli.ExitFailed || !strings.Contains(errs, "unexpected EOF") {
 					t.Errorf("exit code %d, stderr %q; want it to say that the file is torn", code, errs)
 				}
 				return
 			}
-			if code != command.ExitDone {
+			if code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", code, errs)
 			}
 			wantAccepted(t, g, 100)
@@ -194,7 +193,7 @@ func TestSongWithoutSourcesIsAllDuplicatesTheSecondTime(t *testing.T) {
 		g := group(t, 1)
 		for time, want := range []string{"events 3,000, duplicates 0,", "events 3,000, duplicates 3,000,"} {
 			code, out, errs := bard(t.Context(), g, strings.NewReader(anonymous(n)), args...)
-			if code != command.ExitDone || !strings.HasPrefix(out, want) {
+			if code != cli.ExitOK || !strings.HasPrefix(out, want) {
 				t.Fatalf("%q, time %d: exit code %d, stderr %q, the summary is %q; want %q", args, time, code, errs, out, want)
 			}
 		}
@@ -208,15 +207,15 @@ func TestSongWithoutSourcesIsAllDuplicatesTheSecondTime(t *testing.T) {
 func TestOtherSongThatBeginsAlikeIsRefusedNotPassedOver(t *testing.T) {
 	g := group(t, 1)
 	song := anonymous(3)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	other := strings.ReplaceAll(song, "line 2", "another line")
 	code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-")
-	if code != command.ExitFailed || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "--source") {
+	if code != cli.ExitFailed || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "--source") {
 		t.Errorf("exit code %d, stderr %q; want line 2 refused, and --source named", code, errs)
 	}
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-", "--source", "feed/other"); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-", "--source", "feed/other"); code != cli.ExitOK {
 		t.Errorf("with a source of its own: exit code %d: %s", code, errs)
 	}
 }
@@ -226,7 +225,7 @@ func TestEventsWithASourceAndNoSeqAreKnownByTheirIDs(t *testing.T) {
 	song := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
 	song = strings.ReplaceAll(song, `"data":{"source":"bard/cacofonix",`, `"data":{`)
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != command.ExitDone {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
@@ -244,7 +243,7 @@ func TestSongOfManySourcesGoesOnInEach(t *testing.T) {
 	half := song.String()[:song.Len()/3]
 	half = half[:strings.LastIndexByte(half, '\n')+1]
 	for _, s := range []string{half, song.String(), song.String()} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(s), "sing", "-"); code != command.ExitDone {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(s), "sing", "-"); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
@@ -257,15 +256,15 @@ func TestSongThatNobodyTakesEndsWhenPatienceDoes(t *testing.T) {
 	t.Run("nobody there", func(t *testing.T) {
 		g := group(t, 1)
 		g.Frontends[0].Stop()
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != command.ExitUnreachable {
-			t.Errorf("exit code %d, stderr %q; want %d", code, errs, command.ExitUnreachable)
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitUnreachable {
+			t.Errorf("exit code %d, stderr %q; want %d", code, errs, cli.ExitUnreachable)
 		}
 	})
 	t.Run("no master", func(t *testing.T) {
 		g := group(t, 2)
 		g.Break(every(1, clienttest.Unavailable))
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != command.ExitFailed || !strings.Contains(errs, "no_master") {
-			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, command.ExitFailed)
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
+			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, cli.ExitFailed)
 		}
 	})
 }
@@ -298,7 +297,7 @@ func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
 
 func TestSongIsSungAtASpeed(t *testing.T) {
 	g := group(t, 1)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	wantAccepted(t, g, 500)
@@ -308,12 +307,12 @@ func TestWrongUsageOfSing(t *testing.T) {
 	g := group(t, 1)
 	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"}, {"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
 		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(""), args...); code != command.ExitUsage {
-			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, command.ExitUsage)
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(""), args...); code != cli.ExitUsage {
+			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, cli.ExitUsage)
 		}
 	}
 	for _, file := range []string{t.TempDir(), filepath.Join(t.TempDir(), "absent")} {
-		if code, _, errs := bard(t.Context(), g, nil, "sing", file); code != command.ExitFailed || !strings.Contains(errs, file) {
+		if code, _, errs := bard(t.Context(), g, nil, "sing", file); code != cli.ExitFailed || !strings.Contains(errs, file) {
 			t.Errorf("bard sing %s: exit code %d, stderr %q; want the file named", file, code, errs)
 		}
 	}
@@ -342,16 +341,6 @@ func TestBarFitsTheTerminal(t *testing.T) {
 		}
 	}
 	if got, want := bar(0.5, "x", 31), "[==========          ]  50 %  x"; got != want {
-		t.Errorf("got %q; want %q", got, want)
-	}
-}
-
-func TestThousandsAreGrouped(t *testing.T) {
-	var got []string
-	for _, n := range []uint64{0, 999, 1000, 12_345, 1_234_567} {
-		got = append(got, thousands(n))
-	}
-	if want := []string{"0", "999", "1,000", "12,345", "1,234,567"}; !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -19,7 +19,7 @@ type verb struct {
 	remark *score.Remark
 	time   string
 	json   bool
-	to     *command.To
+	to     *cli.Target
 }
 
 // newVerb makes the command of an event type. The caller gives it the flags of data, by the names that the members have in the interface with - for _.
@@ -49,8 +49,8 @@ func (v *verb) done() *cobra.Command {
 	flags.BoolVar(&v.json, "json", false, "print the result as JSON")
 	var own []string
 	flags.VisitAll(func(f *pflag.Flag) { own = append(own, f.Name) })
-	command.NoVariables(flags, own...)
-	v.to = command.AddRequest(v.Command)
+	cli.NoEnvironment(flags, own...)
+	v.to = cli.AddRequestTarget(v.Command)
 	v.to.AddKey(v.Command)
 	return v.Command
 }
@@ -60,7 +60,7 @@ func (v *verb) post(cmd *cobra.Command, about string) error {
 	if v.time != "" {
 		t, err := time.Parse(time.RFC3339, v.time)
 		if err != nil {
-			return command.Usagef("--time is %q; want RFC 3339, such as 2026-02-09T10:16:40Z", v.time)
+			return cli.Usagef("--time is %q; want RFC 3339, such as 2026-02-09T10:16:40Z", v.time)
 		}
 		v.event.Time = t
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -38,12 +38,12 @@ func TestEachTypeOfEventHasAVerb(t *testing.T) {
 				{"define", "contest", "A/2", "--kind", "head_to_head", "--sport", "curling", "--competitor", "GAU", "--competitor", "ROM"},
 				{"status", "A/2", "--schedule-status", "RUNNING"},
 			} {
-				if code, _, errs := bard(t.Context(), g, nil, setup...); code != command.ExitDone {
+				if code, _, errs := bard(t.Context(), g, nil, setup...); code != cli.ExitOK {
 					t.Fatalf("exit code %d: %s", code, errs)
 				}
 			}
 			code, out, errs := bard(t.Context(), g, nil, append(c.args, "--id", "e1", "--source", "jury", "--time", "2026-02-09T10:16:40Z")...)
-			if code != command.ExitDone || out != "applied at revision 3, id e1\n" {
+			if code != cli.ExitOK || out != "applied at revision 3, id e1\n" {
 				t.Fatalf("exit code %d, stdout %q, stderr %q", code, out, errs)
 			}
 			e := g.Accepted()[2]
@@ -63,7 +63,7 @@ func TestEventPostedAgainUnderItsIDIsADuplicate(t *testing.T) {
 	for _, want := range []string{"applied", "duplicate"} {
 		code, out, errs := bard(t.Context(), g, nil, "alert", "A/1", "--text", "boar", "--id", "e1", "--json")
 		var r score.Result
-		if err := json.Unmarshal([]byte(out), &r); code != command.ExitDone || err != nil || r.Status != want || r.Revision != 1 {
+		if err := json.Unmarshal([]byte(out), &r); code != cli.ExitOK || err != nil || r.Status != want || r.Revision != 1 {
 			t.Errorf("exit code %d, stdout %q, stderr %q; want %s", code, out, errs, want)
 		}
 	}
@@ -78,7 +78,7 @@ func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
 		"not_found: there is no ":      {"set", "A/1", "--result", "GAU=1"},
 		"invalid_event: source: a seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
 	} {
-		if code, _, errs := bard(t.Context(), g, nil, args...); code != command.ExitFailed || !strings.Contains(errs, want) {
+		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %q", args, code, errs, want)
 		}
 	}
@@ -88,8 +88,8 @@ func TestFlagsThatSayNothingAreWrongUsage(t *testing.T) {
 	g := group(t, 1)
 	for _, args := range [][]string{{"play", "A/1", "--delta", "two"}, {"play", "A/1", "--result", "GAU"}, {"set", "A/1", "--result", "GAU=1,GAU=2"}, {"set", "A/1", "--result", "=1"},
 		{"alert", "A/1", "--time", "noon"}, {"define", "contest", "A/1", "--start-time", "noon"}, {"define", "contest", "A/1", "--competitor", "GAU,nom=x"}, {"define", "game", "A"}, {"play"}} {
-		if code, _, errs := bard(t.Context(), g, nil, args...); code != command.ExitUsage {
-			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, command.ExitUsage)
+		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitUsage {
+			t.Errorf("bard %q: exit code %d, stderr %q; want %d", args, code, errs, cli.ExitUsage)
 		}
 	}
 	if got := len(g.Accepted()); got != 0 {
@@ -101,7 +101,7 @@ func TestEnvironmentDoesNotSpeakForTheBard(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1") // a frontend's
 	t.Setenv("LAUREL_COMMENT", "from elsewhere")
 	g := group(t, 1)
-	if code, _, errs := bard(t.Context(), g, nil, "alert", "A/1", "--text", "boar"); code != command.ExitDone {
+	if code, _, errs := bard(t.Context(), g, nil, "alert", "A/1", "--text", "boar"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	if e := g.Accepted()[0]; e.ID == "f1" || e.Data.(*score.Alert).Comment != "" {

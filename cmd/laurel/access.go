@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 func newAccessCommand() *cobra.Command {
@@ -44,7 +45,7 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access grant obelix --role operator`,
 	}
-	var g score.NewGrant
+	var g access.GrantRequest
 	var role, key, expires string
 	var types []string
 	flags := c.Flags()
@@ -54,24 +55,24 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 	flags.StringSliceVar(&types, "type", nil, "only events of this type; may be given more than once (default any)")
 	flags.Float64Var(&g.Rate, "rate", 0, "most events a second, at each frontend; 0 is as many as the frontend takes of anybody")
 	flags.StringVar(&expires, "expires", "", "`WHEN` it is over: a time such as 2026-12-31T00:00:00Z, or from now, such as 720h (default never)")
-	command.NoVariables(flags, "role", "key", "competition", "type", "rate", "expires")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		g.Name, g.Role = args[0], score.Role(role)
+		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
 			g.Types = append(g.Types, score.Type(t))
 		}
 		if role == "" {
-			return command.Usagef("--role is missing; want reader, bard or operator")
+			return cli.Usagef("--role is missing; want reader, bard or operator")
 		}
 		var err error
 		if key != "" {
-			if g.Public, err = command.ReadPublicKey(key); err != nil {
-				return command.Usagef("--key: %w", err)
+			if g.Public, err = cli.ReadPublicKey(key); err != nil {
+				return cli.Usagef("--key: %w", err)
 			}
 		}
 		if g.Expires, err = momentIn(expires); err != nil {
-			return command.Usagef("--expires: %w", err)
+			return cli.Usagef("--expires: %w", err)
 		}
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			made, err := c.Grant(ctx, g)
@@ -115,7 +116,7 @@ gets a right again.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	to := command.AddRequest(c)
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			for _, id := range args {
@@ -144,7 +145,7 @@ scores.`,
 	flags := c.Flags()
 	flags.IntVar(&page.Limit, "limit", 0, "how many lines at most; 0 leaves it to the frontend")
 	flags.StringVar(&page.After, "after", "", "go on after the line of this `number`")
-	command.NoVariables(flags, "limit", "after")
+	cli.NoEnvironment(flags, "limit", "after")
 	ask := addAsk(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error { return ask.print(cmd, "/v1/audit", client.PageQuery(page)) }
 	return c

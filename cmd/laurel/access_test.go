@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"laurel/cmd/command"
-	"laurel/trust"
+	"laurel/internal/cli"
+	"laurel/trust/pki"
 )
 
 func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
@@ -20,7 +20,7 @@ func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
 		"access grant bard/a --role bard --key " + public:                                                        `{"name":"bard/a","role":"bard","public":"` + public + `"}`,
 	} {
 		code, out, errs, asked := run(t, says(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(typed)...)
-		if want := "POST /v1/access/grants application/json " + want; code != command.ExitDone || len(asked) != 1 || asked[0] != want {
+		if want := "POST /v1/access/grants application/json " + want; code != cli.ExitOK || len(asked) != 1 || asked[0] != want {
 			t.Errorf("%s: exit code %d (%s), asked %q; want %q", typed, code, errs, asked, want)
 		}
 		if out != "laurel-token-1.x\n" {
@@ -28,14 +28,14 @@ func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
 		}
 	}
 	for _, typed := range []string{"access grant x", "access grant --role bard", "access grant x --role bard --expires yesterday", "access grant x --role bard --key nonsense"} {
-		if code, _, errs, asked := run(t, says(`{"id":"1"}`), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
+		if code, _, errs, asked := run(t, says(`{"id":"1"}`), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
 			t.Errorf("%s: exit code %d (%s), asked %q", typed, code, errs, asked)
 		}
 	}
 }
 
 func TestTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
-	token := trust.NewBearer()
+	token := pki.NewBearer()
 	file := filepath.Join(t.TempDir(), "operator.token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -48,16 +48,16 @@ func TestTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
 	for _, args := range [][]string{{"access", "--token", token.Text()}, {"access", "--token", "@" + file}, {"access"}} {
 		t.Setenv("LAUREL_TOKEN", token.Text())
 		heard = ""
-		if code, _, errs, _ := run(t, listen, args...); code != command.ExitDone || heard != "Bearer "+token.Text() {
+		if code, _, errs, _ := run(t, listen, args...); code != cli.ExitOK || heard != "Bearer "+token.Text() {
 			t.Errorf("%q: exit code %d (%s), told %q", args, code, errs, heard)
 		}
 	}
 	t.Setenv("LAUREL_TOKEN", "")
 	wrong := token.Text()[:30]
-	if code, _, errs, asked := run(t, listen, "access", "--token", wrong); code != command.ExitUsage || len(asked) > 0 || strings.Contains(errs, wrong) {
+	if code, _, errs, asked := run(t, listen, "access", "--token", wrong); code != cli.ExitUsage || len(asked) > 0 || strings.Contains(errs, wrong) {
 		t.Errorf("exit code %d, %q, asked %q", code, errs, asked)
 	}
-	if code, _, errs, _ := run(t, listen, "access", "--ca", file); code != command.ExitUsage || !strings.Contains(errs, "no certificate") {
+	if code, _, errs, _ := run(t, listen, "access", "--ca", file); code != cli.ExitUsage || !strings.Contains(errs, "no certificate") {
 		t.Errorf("exit code %d, %q", code, errs)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 // run runs laurel against a frontend that answers with answer, and tells what that was asked.
@@ -31,7 +31,7 @@ func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, 
 	c.SetArgs(args)
 	c.SetOut(&o)
 	c.SetErr(&e)
-	code = command.Run(t.Context(), c)
+	code = cli.Run(t.Context(), c)
 	return code, o.String(), e.String(), asked
 }
 
@@ -75,7 +75,7 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 	} {
 		t.Run(typed, func(t *testing.T) {
 			code, out, errs, asked := run(t, says("{}"), strings.Fields(typed)...)
-			if code != command.ExitDone || len(asked) != 1 || asked[0] != want {
+			if code != cli.ExitOK || len(asked) != 1 || asked[0] != want {
 				t.Errorf("exit code %d, asked %q, stderr %q; want %q", code, asked, errs, want)
 			}
 			if out == "" || out[len(out)-1] != '\n' {
@@ -88,7 +88,7 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 func TestWrongUsageAsksNothing(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
 	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard", "leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
-		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
+		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}
 	}
@@ -97,7 +97,7 @@ func TestWrongUsageAsksNothing(t *testing.T) {
 func TestLeaveThatEndangersTheGroupWarnsAndNamesForce(t *testing.T) {
 	answer := refuses(409, "status_conflict", "without f2 a single loss stops the group")
 	code, _, errs, asked := run(t, answer, "cluster", "leave", "f2", "f3")
-	if code != command.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not taken out: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
+	if code != cli.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not taken out: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	if len(asked) != 1 {
@@ -110,7 +110,7 @@ func TestLeaveThatEndangersTheGroupWarnsAndNamesForce(t *testing.T) {
 
 func TestRefusalIsShownAsTheFrontendSaysIt(t *testing.T) {
 	code, _, errs, _ := run(t, refuses(404, "not_found", `there is no contest "A/1"`), "scores", "A/1")
-	if code != command.ExitFailed || errs != "laurel: not_found: there is no contest \"A/1\"\n" {
+	if code != cli.ExitFailed || errs != "laurel: not_found: there is no contest \"A/1\"\n" {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 }
@@ -118,18 +118,18 @@ func TestRefusalIsShownAsTheFrontendSaysIt(t *testing.T) {
 func TestNobodyThereHasAnExitCodeOfItsOwn(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	if code, _, errs, _ := run(t, says(""), "scores", "--to", s.URL, "--patience", "100ms"); code != command.ExitUnreachable || !strings.Contains(errs, s.URL) {
-		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, command.ExitUnreachable)
+	if code, _, errs, _ := run(t, says(""), "scores", "--to", s.URL, "--patience", "100ms"); code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
 
 func TestModeIsShownAsTheGroupHasIt(t *testing.T) {
 	s := httptest.NewServer(says(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
 	defer s.Close()
-	if code, out, errs, _ := run(t, says(""), "cluster", "mode", "--to", s.URL); code != command.ExitDone || out != "pull\n" {
+	if code, out, errs, _ := run(t, says(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK || out != "pull\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
-	if code, out, _, _ := run(t, says("{}"), "cluster", "mode", "push"); code != command.ExitDone || out != "push\n" {
+	if code, out, _, _ := run(t, says("{}"), "cluster", "mode", "push"); code != cli.ExitOK || out != "push\n" {
 		t.Errorf("exit code %d, stdout %q", code, out)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func newTokenCommand() *cobra.Command {
@@ -27,8 +27,8 @@ Pass it on as what it is: whoever has it can make a frontend of the group.`,
 	var uses int
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it can be used")
 	c.Flags().IntVar(&uses, "uses", 1, "how many frontends it lets in")
-	command.NoVariables(c.Flags(), "ttl", "uses")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(c.Flags(), "ttl", "uses")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			token, err := c.NewJoinToken(ctx, ttl, uses)
@@ -56,7 +56,7 @@ certificate. It is refused while a member has none by the new authority.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"rotate", "finish"},
 	}
-	to := command.AddRequest(c)
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			out := cmd.OutOrStdout()

@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
-	"laurel/cmd/laurel/crowd"
-	"laurel/cmd/rundir"
+	"laurel/cmd/laurel/spectators"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
 )
 
 func newClientCommand() *cobra.Command {
@@ -27,7 +27,7 @@ older than what the same spectator had seen before, which in push mode is none.`
   laurel client --count 100 --rate 20 --zipf 1.2 --to http://127.0.0.1:8001,http://127.0.0.1:8002`,
 		Args: cobra.NoArgs,
 	}
-	var o crowd.Options
+	var o spectators.Options
 	var verbose bool
 	var id string
 	flags := c.Flags()
@@ -41,9 +41,9 @@ older than what the same spectator had seen before, which in push mode is none.`
 	flags.Uint64Var(&o.Seed, "seed", 1, "the same seed makes the same choices")
 	flags.BoolVar(&verbose, "verbose", false, "print on standard error what each client does by itself: where it goes, and why")
 	flags.StringVar(&id, "id", "client", "name of this crowd, for laurel stop client --id")
-	run := rundir.AddFlag(c)
-	command.NoVariables(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed", "verbose")
-	to := command.AddRequest(c)
+	run := pidfile.AddDirFlag(c)
+	cli.NoEnvironment(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed", "verbose")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkCrowd(&o); err != nil {
 			return err
@@ -59,7 +59,7 @@ older than what the same spectator had seen before, which in push mode is none.`
 		}
 		o.Token, o.TLS = known.Token, known.TLS
 		runDir, _ := run.Dir()
-		leave := rundir.Enter(runDir, rundir.Entry{Kind: rundir.Client, ID: id}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "laurel:", err) })
+		leave := pidfile.RegisterOrWarn(runDir, pidfile.Entry{Kind: pidfile.Client, ID: id}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "laurel:", err) })
 		defer leave()
 		o.URLs, o.Patience, o.Out = to.URLs, to.Patience, cmd.OutOrStdout()
 		if verbose {
@@ -67,24 +67,24 @@ older than what the same spectator had seen before, which in push mode is none.`
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s spectator %d: %s\n", time.Now().Format("15:04:05.000"), i, n)
 			}
 		}
-		return crowd.Run(cmd.Context(), o)
+		return spectators.Run(cmd.Context(), o)
 	}
 	return c
 }
 
 // checkCrowd says which of the flags is out of bounds.
-func checkCrowd(o *crowd.Options) error {
+func checkCrowd(o *spectators.Options) error {
 	switch {
 	case o.Count < 1:
-		return command.Usagef("--count is %d; want 1 or more", o.Count)
+		return cli.Usagef("--count is %d; want 1 or more", o.Count)
 	case !(o.Rate >= 0 && o.Rate <= 1e6) || o.Rate == 0 && !o.Watch:
-		return command.Usagef("--rate is %v; want a number above 0, or 0 with --watch", o.Rate)
+		return cli.Usagef("--rate is %v; want a number above 0, or 0 with --watch", o.Rate)
 	case !(o.ScoreShare >= 0 && o.ScoreShare <= 1):
-		return command.Usagef("--scores is %v; want a part from 0 to 1, such as 0.8", o.ScoreShare)
+		return cli.Usagef("--scores is %v; want a part from 0 to 1, such as 0.8", o.ScoreShare)
 	case o.Zipf != 0 && !(o.Zipf > 1 && o.Zipf <= 100):
-		return command.Usagef("--zipf is %v; want an exponent above 1, such as 1.1, or 0", o.Zipf)
+		return cli.Usagef("--zipf is %v; want an exponent above 1, such as 1.1, or 0", o.Zipf)
 	case o.Duration < 0:
-		return command.Usagef("--duration is %s; want 0 or more", o.Duration)
+		return cli.Usagef("--duration is %s; want 0 or more", o.Duration)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -43,7 +43,7 @@ Without a lease (-) a frontend asks the master for each answer. In pull mode nob
 }
 
 // change does something to the group.
-func change(cmd *cobra.Command, to *command.To, f func(context.Context, *client.Client) error) error {
+func change(cmd *cobra.Command, to *cli.Target, f func(context.Context, *client.Client) error) error {
 	c, err := to.Client()
 	if err != nil {
 		return err
@@ -70,12 +70,12 @@ What is said about the frontend is never taken from the environment.`,
 	flags.StringVar(&m.Peer, "peer", "", "`HOST:PORT` at which the other members reach it")
 	flags.StringVar(&m.URL, "url", "", "`URL` at which clients reach it")
 	flags.BoolVar(&m.Voter, "voter", true, "whether it votes; one that does not answers reads all the same, and does not slow posts down")
-	command.NoVariables(flags, "id", "peer", "url", "voter")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(flags, "id", "peer", "url", "voter")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		for _, need := range []struct{ flag, value string }{{"id", m.ID}, {"peer", m.Peer}, {"url", m.URL}} {
 			if need.value == "" {
-				return command.Usagef("--%s is missing; a member has an id, a peer address and a URL", need.flag)
+				return cli.Usagef("--%s is missing; a member has an id, a peer address and a URL", need.flag)
 			}
 		}
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
@@ -105,8 +105,8 @@ refuses and says why; --force takes it out all the same.`,
 	}
 	var force bool
 	c.Flags().BoolVar(&force, "force", false, "take it out even where that endangers the group")
-	command.NoVariables(c.Flags(), "force")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(c.Flags(), "force")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			for _, id := range args {
@@ -146,7 +146,7 @@ rules any more.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{string(score.Push), string(score.Pull)},
 	}
-	to := command.AddRequest(c)
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
 			if len(args) == 1 {
@@ -177,7 +177,7 @@ func newTransferCommand() *cobra.Command {
   laurel cluster transfer f2`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	to := command.AddRequest(c)
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		target := ""
 		if len(args) == 1 {

@@ -5,22 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
-	"laurel/cmd/rundir"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
 )
 
 func newDemoCommand() *cobra.Command {
 	var o demo.Options
-	var run *rundir.Flag
+	var run *pidfile.DirFlag
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run three frontends, a bard and clients here, until Ctrl-C",
@@ -31,11 +29,11 @@ It says what to try: kill a frontend, the master too, and see that its clients m
 with its data after 5 seconds, and that its clients come home. Ctrl-C ends it and leaves nothing behind.`,
 		Example: `  laurel demo
   laurel demo --speed 10
-  laurel demo --quiet --seed 7`,
+  laurel demo --quiet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !(o.Speed > 0) {
-				return command.Usagef("--speed is %v; want a number above 0, such as 1 or 0.5", o.Speed)
+				return cli.Usagef("--speed is %v; want a number above 0, such as 1 or 0.5", o.Speed)
 			}
 			program, err := os.Executable()
 			if err != nil {
@@ -46,7 +44,7 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 				return err
 			}
 			defer leave()
-			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, runDir, f, first) }
+			o.Program, o.Env, o.RunDir = program, plainEnvironment(), runDir
 			o.Kill = func(id string) string { return stopCommand(runDir, "frontend --id "+id+" --signal KILL") }
 			o.Out = cmd.OutOrStdout()
 			// A terminal that is closed, or a reader that has gone (laurel demo | head), ends the demo as Ctrl-C does.
@@ -56,29 +54,15 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 		},
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "how fast the bard sings; 1 is a few events a second, 2 twice that")
-	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung, only what happens to frontends and clients")
-	command.NoVariables(c.Flags(), "speed", "seed", "quiet")
-	run = rundir.AddFlag(c)
+	cli.NoEnvironment(c.Flags(), "speed", "quiet")
+	run = pidfile.AddDirFlag(c)
 	return c
-}
-
-// demoFrontend is how a frontend of the demo is started.
-func demoFrontend(program, runDir string, f, first children.Frontend) *exec.Cmd {
-	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir, "--insecure"}
-	if f.ID == first.ID {
-		args = append(args, "--bootstrap")
-	} else {
-		args = append(args, "--join", first.URL())
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Env = plainEnvironment()
-	return cmd
 }
 
 // enterDemo makes the demo known in a run directory, in which its frontends will be too: the usual one, unless frontends run there
 // already, which have the same ids and are not to be mistaken for the demo's.
-func enterDemo(stderr io.Writer, run *rundir.Flag) (dir string, leave func(), err error) {
+func enterDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave func(), err error) {
 	dir, named := run.Dir()
 	remove := func() {}
 	if !named && occupied(dir) {
@@ -88,11 +72,11 @@ func enterDemo(stderr io.Writer, run *rundir.Flag) (dir string, leave func(), er
 		remove = func() { os.Remove(dir) }
 	}
 	warn := func(err error) { fmt.Fprintln(stderr, "laurel:", err) }
-	leaveEntry := rundir.Enter(dir, rundir.Entry{Kind: rundir.Demo, ID: "demo"}, warn)
+	leaveEntry := pidfile.RegisterOrWarn(dir, pidfile.Entry{Kind: pidfile.Demo, ID: "demo"}, warn)
 	return dir, func() {
 		// Frontends that were killed have left pid files; to list is to clear them away.
-		if list, err := rundir.List(dir); err == nil {
-			rundir.CloseAll(list)
+		if list, err := pidfile.List(dir); err == nil {
+			pidfile.CloseAll(list)
 		}
 		leaveEntry()
 		remove()
@@ -101,8 +85,8 @@ func enterDemo(stderr io.Writer, run *rundir.Flag) (dir string, leave func(), er
 
 // occupied tells whether frontends run in a run directory, or it cannot be used.
 func occupied(dir string) bool {
-	list, err := rundir.List(dir)
-	defer rundir.CloseAll(list)
+	list, err := pidfile.List(dir)
+	defer pidfile.CloseAll(list)
 	return err != nil && !errors.Is(err, errors.ErrUnsupported) ||
-		slices.ContainsFunc(list, func(p *rundir.Process) bool { return p.Kind == rundir.Frontend || p.Kind == rundir.Demo })
+		slices.ContainsFunc(list, func(p *pidfile.Process) bool { return p.Kind == pidfile.Frontend || p.Kind == pidfile.Demo })
 }

@@ -17,10 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"laurel/cmd/command"
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
-	"laurel/cmd/rundir"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
 )
 
 // asLaurel makes the test's own binary play the laurel command, for processes of their own. It does not begin with LAUREL_, which
@@ -29,7 +28,7 @@ const asLaurel = "TEST_AS_LAUREL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asLaurel) != "" {
-		os.Exit(command.Main(newLaurelCommand()))
+		os.Exit(cli.Main(newLaurelCommand()))
 	}
 	os.Exit(m.Run())
 }
@@ -90,11 +89,8 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Options{Speed: 20, Seed: 50, Out: out, Frontend: func(f, first children.Frontend) *exec.Cmd {
-			cmd := demoFrontend(os.Args[0], runDir, f, first)
-			cmd.Env = append(cmd.Env, asLaurel+"=1")
-			return cmd
-		}})
+		ended <- demo.Run(ctx, demo.Options{Speed: 20, Out: out, Program: os.Args[0], RunDir: runDir,
+			Env: append(plainEnvironment(), asLaurel+"=1")})
 	}()
 
 	_, said := out.await(t, `The Games of 50 BC are open`, 0)
@@ -156,7 +152,7 @@ func kill(t *testing.T, pid string, out *output) {
 func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *testing.T) {
 	temp := t.TempDir()
 	cmd, out := laurel(temp, "demo", "--speed", "0")
-	if err := cmd.Run(); cmd.ProcessState.ExitCode() != command.ExitUsage {
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != cli.ExitUsage {
 		t.Errorf("--speed 0: %v\n%s", err, out)
 	}
 	if runtime.GOOS == "windows" {
@@ -265,14 +261,14 @@ func TestTheFrontendsOfAKilledDemoEndOrAreFoundByStop(t *testing.T) {
 func nothingRuns(t *testing.T, temp string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
-		list, err := rundir.List(filepath.Join(temp, "run"))
+		list, err := pidfile.List(filepath.Join(temp, "run"))
 		late := time.Now().After(deadline)
 		for _, p := range list {
 			if late {
 				_ = p.Signal(syscall.SIGKILL) // nothing may outlive a test
 			}
 		}
-		rundir.CloseAll(list)
+		pidfile.CloseAll(list)
 		switch {
 		case err == nil && len(list) == 0:
 			return

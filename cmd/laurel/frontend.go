@@ -11,9 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
-	"laurel/cmd/command"
-	"laurel/cmd/rundir"
 	"laurel/httpapi"
+	"laurel/internal/cli"
+	"laurel/internal/frontend"
+	"laurel/internal/pidfile"
 )
 
 func newFrontendCommand() *cobra.Command {
@@ -21,7 +22,7 @@ func newFrontendCommand() *cobra.Command {
 	var t trusting
 	var public httpapi.Options
 	var addr string
-	var run *rundir.Flag
+	var run *pidfile.DirFlag
 	level := slog.LevelInfo
 	c := &cobra.Command{
 		Use:   "frontend",
@@ -36,7 +37,7 @@ that, authenticates nobody, and takes loopback addresses only.
 SIGTERM hands leadership over, if this frontend is the master, and stops. That is no leave: the frontend stays a member of the group, and
 the group counts on it to come back. To take it out for good: laurel cluster leave ID.
 
-` + command.FrontendExitCodes,
+` + cli.FrontendExitCodes,
 		Example: `  laurel frontend --id f1 --data f1 --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   LAUREL_JOIN_TOKEN=$(laurel cluster token --token @f1/operator.token) \
     laurel frontend --id f2 --data f2 --http 127.0.0.1:8002 --peer 127.0.0.1:9002 --join https://127.0.0.1:8001
@@ -44,15 +45,15 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.ID == "" || o.Dir == "" {
-				return command.Usagef("a frontend needs an --id and a --data directory")
+				return cli.Usagef("a frontend needs an --id and a --data directory")
 			}
 			if o.TimeScale < 0.1 || o.TimeScale > 100 {
-				return command.Usagef("--time-scale is %g; want 0.1 to 100", o.TimeScale)
+				return cli.Usagef("--time-scale is %g; want 0.1 to 100", o.TimeScale)
 			}
 			o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			// Before the start, which can take its time: it must be possible to stop that as well.
 			runDir, _ := run.Dir()
-			leave := rundir.Enter(runDir, frontendEntry(o.ID, o.Dir), func(err error) { o.Logger.Warn("there is no pid file", "error", err) })
+			leave := pidfile.RegisterOrWarn(runDir, frontendEntry(o.ID, o.Dir), func(err error) { o.Logger.Warn("there is no pid file", "error", err) })
 			defer leave()
 			return frontendError(runFrontend(cmd.Context(), addr, o, &t, public))
 		},
@@ -80,27 +81,25 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
 	flags.TextVar(&level, "log-level", level, "least level that is logged: DEBUG, INFO, WARN or ERROR")
 	flags.Uint64Var(&o.SnapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
 	flags.MarkHidden("snapshot-entries")
-	run = rundir.AddFlag(c)
+	run = pidfile.AddDirFlag(c)
 	c.MarkFlagsMutuallyExclusive("bootstrap", "join")
 	return c
 }
 
 // runFrontend runs a frontend until ctx ends or it cannot go on.
-func runFrontend(ctx context.Context, addr string, o cluster.Options, t *trusting, public httpapi.Options) error {
+func runFrontend(ctx context.Context, addr string, o cluster.Options, t *trusting, api httpapi.Options) error {
 	if err := t.prepare(ctx, addr, &o); err != nil {
 		return err
 	}
-	founds := o.Bootstrap && o.Identity != nil
-	f, err := startFrontend(addr, o, t, public)
+	certificate, err := t.clientCertificate(o.Logger)
 	if err != nil {
 		return err
 	}
-	if founds {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go f.firstOperator(ctx, o.Dir)
+	f, err := frontend.Start(frontend.Options{HTTP: addr, Member: o, API: api, Certificate: certificate})
+	if err != nil {
+		return err
 	}
-	return f.run(ctx)
+	return f.Run(ctx)
 }
 
 // networks reads networks with commas between; an address is one by itself.
@@ -126,16 +125,16 @@ func frontendError(err error) error {
 	var storage *cluster.StorageError
 	var contradiction *cluster.ContradictionError
 	var empty *cluster.EmptyError
-	var exit *command.ExitError
+	var exit *cli.ExitError
 	switch {
 	case errors.As(err, &contradiction):
-		return &command.ExitError{Code: command.ExitContradiction, Err: err}
+		return &cli.ExitError{Code: cli.ExitContradiction, Err: err}
 	case errors.Is(err, cluster.ErrRemoved):
-		return &command.ExitError{Code: command.ExitRemoved, Err: err}
+		return &cli.ExitError{Code: cli.ExitRemoved, Err: err}
 	case errors.As(err, &storage):
-		return &command.ExitError{Code: command.ExitDisk, Err: err}
+		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case errors.As(err, &empty):
-		return command.Usagef("%s", err)
+		return cli.Usagef("%s", err)
 	case errors.As(err, &exit):
 		return err
 	case err != nil:

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"laurel/cluster"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func TestAFrontendEndsWithTheExitCodeOfWhatHappened(t *testing.T) {
@@ -30,9 +30,9 @@ func TestAFrontendEndsWithTheExitCodeOfWhatHappened(t *testing.T) {
 		"a contradiction, and a close that failed": {errors.Join(storage, contradiction), 6},
 		"a directory where there is nothing":       {&cluster.EmptyError{Dir: "d"}, 2},
 		"a port that is taken":                     {other, 1},
-		"a code of its own":                        {&command.ExitError{Code: 3, Err: other}, 3},
+		"a code of its own":                        {&cli.ExitError{Code: 3, Err: other}, 3},
 	} {
-		var exit *command.ExitError
+		var exit *cli.ExitError
 		got := 1
 		if err := frontendError(c.err); errors.As(err, &exit) {
 			got = exit.Code
@@ -53,10 +53,10 @@ func TestTheHelpOfAFrontendExplainsItsExitCodes(t *testing.T) {
 	root := newLaurelCommand()
 	root.SetArgs([]string{"frontend", "--help"})
 	root.SetOut(&out)
-	if code := command.Run(t.Context(), root); code != 0 {
+	if code := cli.Run(t.Context(), root); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	for _, code := range []int{command.ExitDisk, command.ExitRemoved, command.ExitContradiction} {
+	for _, code := range []int{cli.ExitDisk, cli.ExitRemoved, cli.ExitContradiction} {
 		if !strings.Contains(out.String(), fmt.Sprintf("\n  %d  ", code)) {
 			t.Errorf("the help does not explain exit code %d:\n%s", code, &out)
 		}

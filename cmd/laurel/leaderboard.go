@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func newLeaderboardCommand() *cobra.Command {
@@ -23,11 +23,11 @@ func newLeaderboardCommand() *cobra.Command {
 	flags.IntVar(&p.Limit, "limit", 0, "how many at most; 0 leaves it to the frontend")
 	flags.StringVar(&p.After, "after", "", "go on after the `next` of an earlier page")
 	flags.StringVar(&p.Around, "around", "", "the `competitor` to have in the middle")
-	command.NoVariables(flags, "split", "category", "limit", "after", "around")
+	cli.NoEnvironment(flags, "split", "category", "limit", "after", "around")
 	ask := addAsk(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if p.After != "" && p.Around != "" {
-			return command.Usagef("--after does not go with --around: each says where the page begins")
+			return cli.Usagef("--after does not go with --around: each says where the page begins")
 		}
 		return ask.print(cmd, client.LeaderboardPath(args[0]), client.LeaderboardQuery(p))
 	}

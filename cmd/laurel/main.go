@@ -6,11 +6,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func main() {
-	os.Exit(command.Main(newLaurelCommand()))
+	os.Exit(cli.Main(newLaurelCommand()))
 }
 
 func newLaurelCommand() *cobra.Command {
@@ -28,7 +28,7 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be r
   laurel frontend --id f1 --data /var/lib/laurel --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   laurel scores --competition OG50BC
   laurel cluster status`,
-		Version: command.Version(),
+		Version: cli.Version(),
 	}
 	c.AddCommand(newFrontendCommand(), newDemoCommand(), newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newVerifyCommand(), newWatchCommand(), newClientCommand(), newClusterCommand(), newStopCommand(), newUpCommand(), newAccessCommand(), newAuditCommand())
 	return c

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
 )
 
@@ -30,7 +30,7 @@ func newScoresCommand() *cobra.Command {
 	flags.IntVar(&page.Limit, "limit", 0, "how many at most; 0 leaves it to the frontend")
 	flags.StringVar(&page.After, "after", "", "go on after the `next` of an earlier list")
 	list := []string{"competition", "sport", "status", "competitor", "limit", "after"}
-	command.NoVariables(flags, list...)
+	cli.NoEnvironment(flags, list...)
 	ask := addAsk(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -38,7 +38,7 @@ func newScoresCommand() *cobra.Command {
 		}
 		for _, name := range list {
 			if flags.Changed(name) {
-				return command.Usagef("--%s chooses from the list; it does not go with one contest", name)
+				return cli.Usagef("--%s chooses from the list; it does not go with one contest", name)
 			}
 		}
 		return ask.print(cmd, client.ScorePath(args[0]), nil)
@@ -48,15 +48,15 @@ func newScoresCommand() *cobra.Command {
 
 // ask is a question whose answer is printed as it comes.
 type ask struct {
-	to   *command.To
+	to   *cli.Target
 	json bool
 }
 
 // addAsk gives c the flags of a question.
 func addAsk(c *cobra.Command) *ask {
-	a := &ask{to: command.AddRequest(c)}
+	a := &ask{to: cli.AddRequestTarget(c)}
 	c.Flags().BoolVar(&a.json, "json", false, "print the frontend's JSON instead of a table")
-	command.NoVariables(c.Flags(), "json")
+	cli.NoEnvironment(c.Flags(), "json")
 	return a
 }
 

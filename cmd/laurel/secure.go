@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,8 +14,8 @@ import (
 	"time"
 
 	"laurel/cluster"
-	"laurel/cmd/command"
-	"laurel/trust"
+	"laurel/internal/cli"
+	"laurel/trust/pki"
 )
 
 // trusting is what the flags say of how a frontend is to be trusted, and whom it trusts.
@@ -42,7 +41,7 @@ func (t *trusting) prepare(ctx context.Context, http string, o *cluster.Options)
 		return t.checkInsecure(http, secure, o)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, logAndVotes)); err == nil && !secure {
-		return command.Usagef("the data in %s are of a group without certificates; start it with --insecure, or begin a new group with an empty directory", o.Dir)
+		return cli.Usagef("the data in %s are of a group without certificates; start it with --insecure, or begin a new group with an empty directory", o.Dir)
 	}
 	if !secure && !o.Bootstrap && len(o.Join) == 0 {
 		return &cluster.EmptyError{Dir: o.Dir}
@@ -52,48 +51,48 @@ func (t *trusting) prepare(ctx context.Context, http string, o *cluster.Options)
 		return err
 	}
 	o.Guarded = true
-	o.Identity, err = t.identity(ctx, trust.Options{Dir: dir, Member: member, Hosts: hosts(http, o)}, o)
+	o.Identity, err = t.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: hosts(http, o)}, o)
 	return err
 }
 
 // identity is the one in the directory; or the first of a new group; or one that the group gives for a token.
-func (t *trusting) identity(ctx context.Context, who trust.Options, o *cluster.Options) (*trust.Identity, error) {
-	i, err := trust.Open(who)
+func (t *trusting) identity(ctx context.Context, who pki.Options, o *cluster.Options) (*pki.Identity, error) {
+	i, err := pki.Open(who)
 	switch {
 	case err == nil && !(i.Expired() && t.joinToken != ""):
 		return i, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && o.Bootstrap:
-		i, err := trust.Found(who)
+		i, err := pki.Found(who)
 		if err == nil {
 			o.Logger.Info("made the group's certificate authority; only this directory has its key, until other voters have joined", "dir", who.Dir, "authority", i.IssuedBy())
 		}
 		return i, err
 	case t.joinToken == "":
-		return nil, command.Usagef("to join a group a frontend needs a --join-token, which an operator makes with laurel cluster token")
+		return nil, cli.Usagef("to join a group a frontend needs a --join-token, which an operator makes with laurel cluster token")
 	}
-	token, err := trust.ParseJoinToken(t.joinToken)
+	token, err := pki.ParseJoinToken(t.joinToken)
 	if err != nil {
-		return nil, command.Usagef("--join-token: %w", err)
+		return nil, cli.Usagef("--join-token: %w", err)
 	}
 	return enroll(ctx, who, token, o)
 }
 
 // enroll asks one frontend of the group after the other for a certificate, until one gives it or refuses.
-func enroll(ctx context.Context, who trust.Options, token trust.JoinToken, o *cluster.Options) (*trust.Identity, error) {
+func enroll(ctx context.Context, who pki.Options, token pki.JoinToken, o *cluster.Options) (*pki.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrollWithin)
 	defer cancel()
 	said := ""
 	for {
 		var last error
 		for _, url := range o.Join {
-			key, issued, err := trust.Enroll(ctx, url, token, who)
+			key, issued, err := pki.Enroll(ctx, url, token, who)
 			if err == nil {
 				o.Logger.Info("the group has given this frontend a certificate", "member", who.Member)
-				return trust.Adopt(who, key, issued)
+				return pki.Adopt(who, key, issued)
 			}
-			if e := (*trust.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
+			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
 				return nil, err
 			}
 			last = err
@@ -113,11 +112,11 @@ func enroll(ctx context.Context, who trust.Options, token trust.JoinToken, o *cl
 // checkInsecure lets nobody but this machine reach a frontend that trusts everybody.
 func (t *trusting) checkInsecure(http string, secure bool, o *cluster.Options) error {
 	if secure {
-		return command.Usagef("the data in %s are of a group with certificates; start it without --insecure", o.Dir)
+		return cli.Usagef("the data in %s are of a group with certificates; start it without --insecure", o.Dir)
 	}
 	for flag, addr := range map[string]string{"--http": http, "--peer": o.Peer} {
 		if !loopback(addr) {
-			return command.Usagef("%s is %s: with --insecure anybody who reaches it can post, join and take frontends out, so only addresses of the loopback are allowed, such as 127.0.0.1", flag, addr)
+			return cli.Usagef("%s is %s: with --insecure anybody who reaches it can post, join and take frontends out, so only addresses of the loopback are allowed, such as 127.0.0.1", flag, addr)
 		}
 	}
 	o.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend may post, join, and change the group. For tests and first steps only")
@@ -163,26 +162,15 @@ func afterScheme(url string) string {
 	return rest
 }
 
-// serves is how the frontend speaks TLS with clients; nil: it does not. removed tells whether a member was removed.
-func (t *trusting) serves(i *trust.Identity, removed func(member string) bool, log *slog.Logger) (*tls.Config, error) {
-	var files *trust.Files
+// clientCertificate returns the certificate that --tls-cert and --tls-key name; nil if they name none.
+func (t *trusting) clientCertificate(log *slog.Logger) (*pki.Files, error) {
 	switch {
 	case (t.cert == "") != (t.key == ""):
-		return nil, command.Usagef("--tls-cert and --tls-key go together")
-	case t.cert != "":
-		var err error
-		files, err = trust.OpenFiles(t.cert, t.key, func(err error) {
-			log.Error("the certificate for clients could not be read again; the old one stays in use", "error", err)
-		})
-		if err != nil {
-			return nil, err
-		}
+		return nil, cli.Usagef("--tls-cert and --tls-key go together")
+	case t.cert == "":
+		return nil, nil
 	}
-	switch {
-	case i != nil:
-		return i.Serves(trust.Public{Files: files, Out: removed}), nil
-	case files != nil:
-		return files.Serves(), nil
-	}
-	return nil, nil
+	return pki.OpenFiles(t.cert, t.key, func(err error) {
+		log.Error("could not read the certificate for clients again; the old one stays in use", "err", err)
+	})
 }

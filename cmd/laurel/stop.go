@@ -15,13 +15,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/command"
-	"laurel/cmd/rundir"
+	"laurel/internal/cli"
+	"laurel/internal/pidfile"
 )
 
 const all = "all"
 
-var stoppable = []string{rundir.Frontend, rundir.Bard, rundir.Client, rundir.Demo, all}
+var stoppable = []string{pidfile.Frontend, pidfile.Bard, pidfile.Client, pidfile.Demo, all}
 
 func newStopCommand() *cobra.Command {
 	var s stopRequest
@@ -52,14 +52,14 @@ Exit codes: 0 all that were meant have ended; 1 there were none, or some still r
 	flags.VarP(&s.signal, "signal", "s", "name or number of the signal: TERM, KILL, INT, STOP, CONT ...")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait until they have ended")
 	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait")
-	command.NoVariables(flags, "id", "signal", "timeout", "no-wait")
+	cli.NoEnvironment(flags, "id", "signal", "timeout", "no-wait")
 	s.signal = signalFlag(syscall.SIGTERM)
 	flags.Lookup("signal").DefValue = "TERM"
-	s.run = rundir.AddFlag(c)
+	s.run = pidfile.AddDirFlag(c)
 	_ = c.RegisterFlagCompletionFunc("id", s.completeID) // fails only if there is no such flag
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.timeout <= 0 {
-			return command.Usagef("--timeout is %s; want more than 0, such as 10s", s.timeout)
+			return cli.Usagef("--timeout is %s; want more than 0, such as 10s", s.timeout)
 		}
 		s.kind = args[0]
 		return s.stop(cmd)
@@ -74,16 +74,16 @@ type stopRequest struct {
 	signal  signalFlag
 	timeout time.Duration
 	noWait  bool
-	run     *rundir.Flag
+	run     *pidfile.DirFlag
 }
 
 func (s *stopRequest) stop(cmd *cobra.Command) error {
 	dir, _ := s.run.Dir()
-	list, err := rundir.List(dir)
+	list, err := pidfile.List(dir)
 	if err != nil {
 		return err
 	}
-	defer rundir.CloseAll(list)
+	defer pidfile.CloseAll(list)
 	meant, err := s.choose(list)
 	if err != nil {
 		return err
@@ -92,9 +92,9 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 		return s.send(cmd.OutOrStdout(), meant)
 	}
 	// A demo starts again what dies before it, and ends its own in order.
-	var demos, others []*rundir.Process
+	var demos, others []*pidfile.Process
 	for _, p := range meant {
-		if p.Kind == rundir.Demo {
+		if p.Kind == pidfile.Demo {
 			demos = append(demos, p)
 		} else {
 			others = append(others, p)
@@ -104,8 +104,8 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 }
 
 // choose finds the processes that are meant. Where that is not clear it finds none.
-func (s *stopRequest) choose(list []*rundir.Process) (meant []*rundir.Process, err error) {
-	kind := slices.DeleteFunc(slices.Clone(list), func(p *rundir.Process) bool { return s.kind != all && p.Kind != s.kind })
+func (s *stopRequest) choose(list []*pidfile.Process) (meant []*pidfile.Process, err error) {
+	kind := slices.DeleteFunc(slices.Clone(list), func(p *pidfile.Process) bool { return s.kind != all && p.Kind != s.kind })
 	if len(s.ids) == 0 && len(kind) == 0 {
 		return nil, s.nothing(s.noun(), list)
 	}
@@ -127,7 +127,7 @@ func (s *stopRequest) choose(list []*rundir.Process) (meant []*rundir.Process, e
 }
 
 // named are the processes with an id or, where there are none, with a number.
-func named(list []*rundir.Process, id string) (found []*rundir.Process) {
+func named(list []*pidfile.Process, id string) (found []*pidfile.Process) {
 	for _, p := range list {
 		if p.ID == id {
 			found = append(found, p)
@@ -152,7 +152,7 @@ func (s *stopRequest) noun() string {
 }
 
 // nothing is the error that what was meant is not there; it says what is.
-func (s *stopRequest) nothing(what string, list []*rundir.Process) error {
+func (s *stopRequest) nothing(what string, list []*pidfile.Process) error {
 	dir, _ := s.run.Dir()
 	there := "nothing runs"
 	if len(list) > 0 {
@@ -161,7 +161,7 @@ func (s *stopRequest) nothing(what string, list []*rundir.Process) error {
 	return fmt.Errorf("no %s runs here, by the pid files in %s; %s", what, dir, there)
 }
 
-func names(list []*rundir.Process) string {
+func names(list []*pidfile.Process) string {
 	var names []string
 	for _, p := range list {
 		names = append(names, p.String())
@@ -170,7 +170,7 @@ func names(list []*rundir.Process) string {
 }
 
 // send sends the signal and leaves it at that.
-func (s *stopRequest) send(out io.Writer, list []*rundir.Process) error {
+func (s *stopRequest) send(out io.Writer, list []*pidfile.Process) error {
 	var failed error
 	for _, p := range list {
 		switch err := p.Signal(syscall.Signal(s.signal)); {
@@ -188,7 +188,7 @@ func (s *stopRequest) send(out io.Writer, list []*rundir.Process) error {
 }
 
 // end sends the signal to all and waits until they have ended.
-func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*rundir.Process) error {
+func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Process) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("it still runs after %s; to end it at once: --signal KILL", s.timeout))
 	defer cancel()
 	begun := time.Now()
@@ -215,11 +215,11 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*rundir.Pro
 // completeID completes ids of what runs.
 func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	dir, _ := s.run.Dir()
-	list, err := rundir.List(dir)
+	list, err := pidfile.List(dir)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
-	defer rundir.CloseAll(list)
+	defer pidfile.CloseAll(list)
 	var ids []cobra.Completion
 	for _, p := range list {
 		if len(args) == 0 || args[0] == all || args[0] == p.Kind {
@@ -230,9 +230,9 @@ func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]c
 }
 
 // frontendEntry is what a frontend's pid file says.
-func frontendEntry(id, data string) rundir.Entry {
+func frontendEntry(id, data string) pidfile.Entry {
 	if dir, err := filepath.Abs(data); err == nil {
 		data = dir
 	}
-	return rundir.Entry{Kind: rundir.Frontend, ID: id, Data: data}
+	return pidfile.Entry{Kind: pidfile.Frontend, ID: id, Data: data}
 }

@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"testing"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 )
 
 func TestSignalsAreKnownByNameAndByNumber(t *testing.T) {
@@ -33,7 +33,7 @@ func TestStopThatFindsNothingFailsAndSaysWhereItLooked(t *testing.T) {
 	} {
 		t.Setenv("LAUREL_ID", "f1") // a frontend's setting must not choose what is stopped
 		code, _, errs, _ := run(t, says(""), append(strings.Fields(typed), "--run-dir", dir)...)
-		if code != command.ExitFailed || !strings.Contains(errs, want) || !strings.Contains(errs, dir) {
+		if code != cli.ExitFailed || !strings.Contains(errs, want) || !strings.Contains(errs, dir) {
 			t.Errorf("laurel %s: exit code %d, stderr %q; want %q and the directory", typed, code, errs, want)
 		}
 	}
@@ -43,7 +43,7 @@ func TestStopAndUpRefuseWrongUsage(t *testing.T) {
 	dir := t.TempDir()
 	for _, typed := range []string{"stop", "stop everything", "stop all bard", "stop all --signal NOTHING", "stop all --timeout 0", "up --frontends 0", "up --frontends 10", "up f1", "up --patience 0"} {
 		args := append(strings.Fields(typed), "--run-dir", dir)
-		if code, _, errs, _ := run(t, says(""), args...); code != command.ExitUsage {
+		if code, _, errs, _ := run(t, says(""), args...); code != cli.ExitUsage {
 			t.Errorf("laurel %s: exit code %d, stderr %q; want wrong usage", typed, code, errs)
 		}
 	}

@@ -14,8 +14,10 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"laurel/cmd/command"
+	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 func keyOf(name string) (ed25519.PrivateKey, ed25519.PublicKey) {
@@ -34,7 +36,7 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 		events[i] = score.Event{ID: fmt.Sprintf("c-%d", i+1), Source: "bard/cacofonix", Seq: uint64(i + 1), Type: score.TypeScorePlay, ContestID: "A/1",
 			Time: time.Date(2026, 2, 9, 10, 0, i, 5e8, time.FixedZone("", 3600)), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta, Result: score.Totals{{Code: "ROM"}, {Code: "GAU", Value: delta}}}}
 	}
-	if err := score.Sign(private, events); err != nil {
+	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
 	var list []score.TimelineEvent
@@ -54,10 +56,10 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 		var body any
 		switch r.URL.Path {
 		case "/v1/keys":
-			keys := []score.KeyView{}
+			keys := []access.KeyView{}
 			for _, name := range bards {
 				_, public := keyOf(name)
-				keys = append(keys, score.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public, Revoked: name == "old"})
+				keys = append(keys, access.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public, Revoked: name == "old"})
 			}
 			body = map[string]any{"keys": keys}
 		case "/v1/timeline/A/1":
@@ -88,7 +90,7 @@ func TestVerifyTellsWhoSaidEachEvent(t *testing.T) {
 	}
 	events[4].Token = "feed-1"
 	code, out, errs, _ := run(t, frontendShows(t, events, "cacofonix"), "verify", "A/1")
-	if code != command.ExitDone {
+	if code != cli.ExitOK {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	for _, want := range []string{"verified by bard/cacofonix " + events[0].Key, "(voided by c-5)", "by token feed-1", "unsigned\n", "5 events: 3 verified, 1 by token, 1 unsigned, 0 FALSE\n"} {
@@ -132,7 +134,7 @@ func TestVerifyFindsWhateverIsFalse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			events := c.falsify(shown(t, 5))
 			code, out, errs, _ := run(t, frontendShows(t, events, "cacofonix"), "verify", "A/1", "--summary")
-			if code != command.ExitFailed || !strings.Contains(out, "FALSE: ") || !strings.Contains(out, c.says) || !strings.Contains(out, " 1 FALSE\n") || !strings.Contains(errs, "1 events of A/1") {
+			if code != cli.ExitFailed || !strings.Contains(out, "FALSE: ") || !strings.Contains(out, c.says) || !strings.Contains(out, " 1 FALSE\n") || !strings.Contains(errs, "1 events of A/1") {
 				t.Errorf("exit code %d: %s%s", code, out, errs)
 			}
 			if strings.Contains(out, "verified by") {
@@ -146,11 +148,11 @@ func TestVerifyTakesNoKeysOfTheFrontendsWhereSomeAreGiven(t *testing.T) {
 	_, mine := keyOf("cacofonix")
 	_, other := keyOf("other")
 	file := filepath.Join(t.TempDir(), "bard.key")
-	key, err := command.NewPrivateKey(file)
+	key, err := cli.NewPrivateKey(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if public, err := command.ReadPublicKey(file); err != nil || !public.Equal(key.Public()) {
+	if public, err := cli.ReadPublicKey(file); err != nil || !public.Equal(key.Public()) {
 		t.Error(public, err)
 	}
 	for _, c := range []struct {
@@ -158,12 +160,12 @@ func TestVerifyTakesNoKeysOfTheFrontendsWhereSomeAreGiven(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{command.PublicText(mine)}, command.ExitDone, "verified by " + score.KeyID(mine)},
-		{[]string{command.PublicText(other), command.PublicText(mine)}, command.ExitDone, "verified by " + score.KeyID(mine)},
-		{[]string{command.PublicText(other)}, command.ExitFailed, "not among those given"},
-		{[]string{file}, command.ExitFailed, "not among those given"},
-		{[]string{os.DevNull}, command.ExitUsage, ""},
-		{[]string{"AAAA"}, command.ExitUsage, ""},
+		{[]string{cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " + score.KeyID(mine)},
+		{[]string{cli.FormatPublicKey(other), cli.FormatPublicKey(mine)}, cli.ExitOK, "verified by " + score.KeyID(mine)},
+		{[]string{cli.FormatPublicKey(other)}, cli.ExitFailed, "not among those given"},
+		{[]string{file}, cli.ExitFailed, "not among those given"},
+		{[]string{os.DevNull}, cli.ExitUsage, ""},
+		{[]string{"AAAA"}, cli.ExitUsage, ""},
 	} {
 		args := []string{"verify", "A/1"}
 		for _, k := range c.keys {
@@ -180,7 +182,7 @@ func TestVerifySaysThatAKeyWasRevoked(t *testing.T) {
 	private, _ := keyOf("old")
 	delta := score.Points(1)
 	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1", Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
-	if err := score.Sign(private, events); err != nil {
+	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
 	data, err := score.MarshalData(events[0].Data)
@@ -189,7 +191,7 @@ func TestVerifySaysThatAKeyWasRevoked(t *testing.T) {
 	}
 	e := events[0]
 	list := []score.TimelineEvent{{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Data: data, Revision: 1, Key: e.Key, Signature: e.Signature}}
-	if code, out, errs, _ := run(t, frontendShows(t, list, "old"), "verify", "A/1"); code != command.ExitDone || !strings.Contains(out, "(revoked since)") {
+	if code, out, errs, _ := run(t, frontendShows(t, list, "old"), "verify", "A/1"); code != cli.ExitOK || !strings.Contains(out, "(revoked since)") {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }

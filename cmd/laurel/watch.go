@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/cmd/command"
-	"laurel/cmd/laurel/board"
+	"laurel/cmd/laurel/watchui"
+	"laurel/internal/cli"
 )
 
 func newWatchCommand() *cobra.Command {
@@ -40,12 +40,12 @@ is back; no change is left out. It gives up only if no frontend is reached at th
 	flags.IntVar(&w.Part.Limit, "limit", 0, "of the leaderboards: how many rows; 0 leaves it to the frontend")
 	flags.StringVar(&w.Home, "home", "", "the `ID` of the frontend to be at; left out, the one with the least load")
 	flags.BoolVar(&asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
-	command.NoVariables(flags, "competition", "medals", "timeline", "leaderboard", "split", "category", "around", "limit", "home", "json")
-	to := command.AddRequest(c)
+	cli.NoEnvironment(flags, "competition", "medals", "timeline", "leaderboard", "split", "category", "around", "limit", "home", "json")
+	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		w.Contests = args
 		if len(w.Leaderboards) == 0 && w.Part != (client.BoardPart{}) {
-			return command.Usagef("--split, --category, --around and --limit choose a part of a leaderboard; name it with --leaderboard")
+			return cli.Usagef("--split, --category, --around and --limit choose a part of a leaderboard; name it with --leaderboard")
 		}
 		c, err := to.Client()
 		if err != nil {
@@ -54,18 +54,18 @@ is back; no change is left out. It gives up only if no frontend is reached at th
 		defer c.Close()
 		updates := reached(cmd.Context(), to, c.Watch(cmd.Context(), w))
 		if asJSON {
-			return board.PrintJSON(cmd.OutOrStdout(), updates)
+			return watchui.PrintJSON(cmd.OutOrStdout(), updates)
 		}
-		if f, ok := board.Terminal(cmd.OutOrStdout()); ok {
-			return board.Show(f, updates)
+		if f, ok := watchui.Terminal(cmd.OutOrStdout()); ok {
+			return watchui.Show(f, updates)
 		}
-		return board.Print(cmd.OutOrStdout(), cmd.ErrOrStderr(), updates)
+		return watchui.Print(cmd.OutOrStdout(), cmd.ErrOrStderr(), updates)
 	}
 	return c
 }
 
 // reached ends a watch that has not reached any frontend for as long as the patience. Once it has, it goes on whatever happens.
-func reached(ctx context.Context, to *command.To, updates iter.Seq2[client.Update, error]) iter.Seq2[client.Update, error] {
+func reached(ctx context.Context, to *cli.Target, updates iter.Seq2[client.Update, error]) iter.Seq2[client.Update, error] {
 	return func(yield func(client.Update, error) bool) {
 		begun, ever := time.Now(), false
 		for u, err := range updates {

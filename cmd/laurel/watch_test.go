@@ -12,7 +12,8 @@ import (
 
 	"laurel/client"
 	"laurel/client/clienttest"
-	"laurel/cmd/command"
+	"laurel/internal/cli"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
@@ -31,7 +32,7 @@ func start(t *testing.T, args ...string) *running {
 	c.SetArgs(args)
 	c.SetOut(&r.out)
 	c.SetErr(&r.errs)
-	go func() { r.code <- command.Run(ctx, c) }()
+	go func() { r.code <- cli.Run(ctx, c) }()
 	t.Cleanup(cancel)
 	return r
 }
@@ -88,8 +89,8 @@ func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
 	w.out.says(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
 	w.errs.says(t, "(home f1)")
 	w.end()
-	if code := <-w.code; code != command.ExitDone {
-		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), command.ExitDone)
+	if code := <-w.code; code != cli.ExitOK {
+		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), cli.ExitOK)
 	}
 	if n := strings.Count(w.out.String(), "\n"); n != 3 {
 		t.Errorf("got %q; want three lines", w.out.String())
@@ -137,7 +138,7 @@ func TestWatchFollowsAPartOfALeaderboard(t *testing.T) {
 	if got := g.Requests(); !slices.Contains(got, want) {
 		t.Errorf("asked %q; want %q", got, want)
 	}
-	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != command.ExitUsage || !strings.Contains(errs, "--leaderboard") {
+	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
 		t.Errorf("without a leaderboard the exit code is %d, stderr %q", code, errs)
 	}
 }
@@ -146,8 +147,8 @@ func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()
 	code, _, errs, _ := run(t, says(""), "watch", "--to", s.URL, "--patience", "300ms")
-	if code != command.ExitUnreachable || !strings.Contains(errs, s.URL) {
-		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, command.ExitUnreachable)
+	if code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
+		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
 
@@ -160,7 +161,7 @@ func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
 	c.SetArgs(strings.Fields("client --count 10 --rate 50 --duration 1500ms --watch --verbose --to " + strings.Join(g.URLs(), ",")))
 	c.SetOut(&out)
 	c.SetErr(errs)
-	if code := command.Run(t.Context(), c); code != command.ExitDone {
+	if code := cli.Run(t.Context(), c); code != cli.ExitOK {
 		t.Fatalf("exit code %d, stderr %q", code, errs.String())
 	}
 	for _, want := range []string{"10 spectators, contests running: 1", "1 s  ", "failed 0, older than seen before 0", "streams opened 10, lost 0", "served by", "f1", "f2", "all"} {
@@ -173,24 +174,24 @@ func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
 
 func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
 	for _, typed := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
-		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != command.ExitUsage || len(asked) > 0 {
+		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
 			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
 		}
 	}
 }
 
 func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
-	c, err := client.New([]string{all[0].url}, client.Options{Home: "f3"})
+	c, err := client.New([]string{all[0].URL}, client.Options{Home: "f3"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	eventually(t, func() error {
+	testgroup.Eventually(t, func() error {
 		group, err := c.Frontends(t.Context())
 		for _, f := range group.Frontends {
-			if f.ID == "f3" && f.URL == all[2].url && f.State == score.Serving {
+			if f.ID == "f3" && f.URL == all[2].URL && f.State == score.Serving {
 				return nil
 			}
 		}
@@ -220,8 +221,8 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 		}
 		switch u.Kind {
 		case client.UpdateConnected:
-			if connected++; connected == 1 && u.Frontend != all[2].url {
-				t.Errorf("connected to %s; want the home, %s", u.Frontend, all[2].url)
+			if connected++; connected == 1 && u.Frontend != all[2].URL {
+				t.Errorf("connected to %s; want the home, %s", u.Frontend, all[2].URL)
 			}
 		case client.UpdateLost:
 			lost++
@@ -231,8 +232,7 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 			go func() {
 				for i := range plays {
 					if i == plays/2 {
-						all[2].api.Close() // as the end of its process would
-						cutOff(all[2])
+						all[2].Kill()
 					}
 					e := goal()
 					e.ContestID = aContest

@@ -1,0 +1,239 @@
+package fastpath
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// certificate is one for 127.0.0.1 that only the pool trusts.
+func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+}
+
+// secureServer speaks HTTP and TLS on one port. What net/http answers tells its protocol and whether PeerOf knows of TLS.
+func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.CertPool) {
+	t.Helper()
+	cert, pool := certificate(t)
+	f := &fake{}
+	h := &http.Server{ConnContext: ConnContext, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		how := "in the clear"
+		if p := PeerOf(r); p.TLS != nil && p.Near() {
+			how = "over TLS"
+		}
+		_, _ = io.WriteString(w, r.Proto+" "+how)
+	})}
+	s := New(h, f, time.Minute)
+	inner := &tls.Config{Certificates: []tls.Certificate{cert}}
+	s.TLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }}, failed)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+	return l.Addr().String(), pool
+}
+
+func fetch(t testing.TB, url string, pool *x509.CertPool, http2 bool) string {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: http2}
+	defer transport.CloseIdleConnections()
+	c := http.Client{Transport: transport, Timeout: 10 * time.Second}
+	res, err := c.Get(url)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	return string(b)
+}
+
+func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
+	addr, pool := secureServer(t, nil)
+	for _, c := range []struct {
+		url   string
+		http2 bool
+		want  string
+	}{
+		{"http://" + addr + "/hot", false, "hot"},
+		{"http://" + addr + "/else", false, "HTTP/1.1 in the clear"},
+		{"https://" + addr + "/hot", false, "hot"},
+		{"https://" + addr + "/else", false, "HTTP/1.1 over TLS"},
+		{"https://" + addr + "/hot", true, "HTTP/2.0 over TLS"},
+	} {
+		if got := fetch(t, c.url, pool, c.http2); got != c.want {
+			t.Errorf("%s: got %q; want %q", c.url, got, c.want)
+		}
+	}
+	if conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
+		conn.Close()
+		t.Error("an old TLS was spoken")
+	}
+}
+
+func TestHandshakeThatComesToNothingIsToldAndHoldsNobodyUp(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	addr, pool := secureServer(t, func(err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, err.Error())
+	})
+	begun, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer begun.Close()
+	_, _ = begun.Write([]byte{tlsHandshake, 3, 1, 2, 0}) // and nothing more
+	broken, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	_, _ = io.WriteString(broken, string([]byte{tlsHandshake})+strings.Repeat("no hello", 100))
+	if got := fetch(t, "https://"+addr+"/hot", pool, false); got != "hot" {
+		t.Errorf("got %q meanwhile", got)
+	}
+	_ = begun.SetReadDeadline(time.Now().Add(HandshakeTimeout + 3*time.Second))
+	start := time.Now()
+	for {
+		if _, err := begun.Read(make([]byte, 64)); err != nil {
+			if wait, ok := err.(net.Error); ok && wait.Timeout() {
+				t.Errorf("a handshake may last longer than %s", HandshakeTimeout)
+			}
+			break
+		}
+	}
+	if took := time.Since(start); took > HandshakeTimeout+2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		mu.Lock()
+		n := len(told)
+		mu.Unlock()
+		if n == 2 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("told of %q; want two failures", told)
+		}
+	}
+}
+
+// placed is a connection from an address of the test's choice.
+type placed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (c *placed) RemoteAddr() net.Addr { return c.from }
+
+type placedListener struct {
+	*pipes
+	from atomic.Pointer[net.TCPAddr]
+}
+
+func (l *placedListener) Accept() (net.Conn, error) {
+	c, err := l.pipes.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &placed{c, l.from.Load()}, nil
+}
+
+func TestOneAddressHasOnlySoManyConnections(t *testing.T) {
+	l := &placedListener{pipes: newPipes()}
+	var refused atomic.Int32
+	limited := Each{Most: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Limit(l)
+	accepted := make(chan net.Conn, 16)
+	go func() {
+		for {
+			c, err := limited.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	}()
+	defer limited.Close()
+	dial := func(from string) (taken bool) {
+		addr := netip.MustParseAddrPort(from)
+		l.from.Store(net.TCPAddrFromAddrPort(addr))
+		before := refused.Load()
+		here, there := net.Pipe()
+		l.conns <- there
+		for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			if refused.Load() > before {
+				if _, err := here.Read(make([]byte, 1)); err == nil {
+					t.Error("a connection too many was not closed")
+				}
+				return false
+			}
+			if len(accepted) > 0 {
+				return true
+			}
+		}
+		t.Fatal("nothing happened")
+		return false
+	}
+	take := func(from string) net.Conn {
+		t.Helper()
+		if !dial(from) {
+			t.Fatalf("%s was refused", from)
+		}
+		return <-accepted
+	}
+	first := take("192.0.2.1:1")
+	take("192.0.2.1:2")
+	if dial("192.0.2.1:3") {
+		t.Fatal("a third connection was taken")
+	}
+	take("192.0.2.2:1")
+	take("[2001:db8::1]:1")
+	take("[2001:db8::2]:1")
+	if dial("[2001:db8::3]:1") {
+		t.Fatal("another address of the same network was taken")
+	}
+	for range 5 {
+		take("127.0.0.1:1")
+	}
+	first.Close()
+	first.Close()
+	take("192.0.2.1:4")
+	if dial("192.0.2.1:5") {
+		t.Fatal("one place was given back twice")
+	}
+}

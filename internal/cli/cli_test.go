@@ -1,0 +1,126 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"laurel/client"
+	"laurel/score"
+)
+
+// program is laurel with a command sing that has flags of each sort and ends with err, and a command cluster status.
+func program(err error) (root *cobra.Command, got *Target, id *string) {
+	root = &cobra.Command{Use: "laurel"}
+	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return err }}
+	got = AddRequestTarget(sing)
+	id = sing.Flags().String("event-id", "", "id")
+	sing.Flags().String("typed", "", "typed")
+	NoEnvironment(sing.Flags(), "typed")
+	if err := sing.MarkFlagRequired("event-id"); err != nil {
+		panic(err)
+	}
+	cluster := &cobra.Command{Use: "cluster"}
+	cluster.AddCommand(&cobra.Command{Use: "status", RunE: func(*cobra.Command, []string) error { return err }})
+	root.AddCommand(sing, cluster)
+	return root, got, id
+}
+
+func run(root *cobra.Command, args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	root.SetArgs(args)
+	root.SetOut(&o)
+	root.SetErr(&e)
+	code = Run(context.Background(), root)
+	return code, o.String(), e.String()
+}
+
+func TestExitCodeTellsWhatWentWrong(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		args []string
+		want int
+		says string
+	}{
+		"done":                         {nil, []string{"sing", "f", "--event-id", "x"}, ExitOK, ""},
+		"refused":                      {score.Problemf(score.SeqGap, "got 7"), []string{"sing", "f", "--event-id", "x"}, ExitFailed, "laurel: seq_gap: got 7\n"},
+		"usage found by the command":   {Usagef("no such speed"), []string{"sing", "f", "--event-id", "x"}, ExitUsage, "Run 'laurel sing --help' for usage."},
+		"unreachable":                  {&client.UnreachableError{Err: errors.New("refused")}, []string{"sing", "f", "--event-id", "x"}, ExitUnreachable, ""},
+		"a code of its own":            {&ExitError{ExitRemoved, errors.New("removed")}, []string{"sing", "f", "--event-id", "x"}, ExitRemoved, ""},
+		"missing argument":             {nil, []string{"sing", "--event-id", "x"}, ExitUsage, "accepts 1 arg(s)"},
+		"missing flag":                 {nil, []string{"sing", "f"}, ExitUsage, "event-id"},
+		"unknown flag":                 {nil, []string{"sing", "f", "--loud"}, ExitUsage, "--loud"},
+		"unknown command":              {nil, []string{"dance"}, ExitUsage, `unknown command "dance"`},
+		"unknown command of a command": {nil, []string{"cluster", "dance"}, ExitUsage, `unknown command "dance"`},
+		"no command":                   {nil, nil, ExitOK, ""},
+		"help":                         {nil, []string{"cluster", "status", "--help"}, ExitOK, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, _, _ := program(c.err)
+			code, _, errs := run(root, c.args...)
+			if code != c.want || !strings.Contains(errs, c.says) {
+				t.Errorf("exit code %d, stderr %q; want %d and %q", code, errs, c.want, c.says)
+			}
+		})
+	}
+}
+
+func TestFlagsComeFromTheEnvironmentUnlessTyped(t *testing.T) {
+	t.Setenv("LAUREL_URL", "http://a:1,http://b:2")
+	t.Setenv("LAUREL_EVENT_ID", "from-environment")
+	t.Setenv("LAUREL_PATIENCE", "")
+	t.Setenv("LAUREL_TYPED", "never")
+	root, to, id := program(nil)
+	if code, _, errs := run(root, "sing", "f"); code != ExitOK {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	if strings.Join(to.URLs, " ") != "http://a:1 http://b:2" || *id != "from-environment" || to.Patience != client.DefaultTimeout {
+		t.Errorf("got %+v and id %q", to, *id)
+	}
+	sing, _, err := root.Find([]string{"sing"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := sing.Flags().Lookup("typed").Value.String(); got != "" {
+		t.Errorf("a flag that must be typed became %q", got)
+	}
+	root, to, id = program(nil)
+	run(root, "sing", "f", "--to", "http://c:3", "--event-id", "typed")
+	if strings.Join(to.URLs, " ") != "http://c:3" || *id != "typed" {
+		t.Errorf("typed, got %+v and id %q", to, *id)
+	}
+}
+
+func TestBadVariableIsWrongUsageAndNamed(t *testing.T) {
+	t.Setenv("LAUREL_PATIENCE", "soon")
+	root, _, _ := program(nil)
+	if code, _, errs := run(root, "sing", "f", "--event-id", "x"); code != ExitUsage || !strings.Contains(errs, "LAUREL_PATIENCE") {
+		t.Errorf("exit code %d, stderr %q", code, errs)
+	}
+}
+
+func TestHelpNamesTheVariableOfEachFlagOnce(t *testing.T) {
+	root, _, _ := program(nil)
+	_, out, _ := run(root, "sing", "--help")
+	for _, v := range []string{"[$LAUREL_URL]", "[$LAUREL_PATIENCE]", "[$LAUREL_EVENT_ID]"} {
+		if strings.Count(out, v) != 1 {
+			t.Errorf("help has %s %d times; want once:\n%s", v, strings.Count(out, v), out)
+		}
+	}
+	if strings.Contains(out, "LAUREL_TYPED") {
+		t.Errorf("help names a variable for a flag that has none:\n%s", out)
+	}
+}
+
+func TestNonsenseAddressIsWrongUsage(t *testing.T) {
+	for _, to := range []Target{{URLs: []string{"ftp://x"}, Patience: 1}, {URLs: nil, Patience: 1}, {URLs: []string{DefaultURL}}} {
+		_, err := to.Client()
+		if e, ok := errors.AsType[*ExitError](err); !ok || e.Code != ExitUsage {
+			t.Errorf("%+v: got %v; want wrong usage", to, err)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+)
+
+// Authority is a certificate authority with its private key. It does not change.
+type Authority struct {
+	Certificate *x509.Certificate
+	// cross is the certificate of the same key by the authority before it, with which those that have not heard of this one yet
+	// accept what it issued; nil for the first. before is the certificate of that authority.
+	cross, before *x509.Certificate
+	key           *ecdsa.PrivateKey
+}
+
+// NewAuthority makes an authority. before, if it is not nil, vouches for it: what it issues is accepted by those that trust only before, too.
+func NewAuthority(before *Authority, now time.Time) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template, err := authorityTemplate(now)
+	if err != nil {
+		return nil, err
+	}
+	// Of two authorities it must be plain which is the younger, whatever the clocks of those who made them say.
+	if before != nil && !template.NotBefore.After(before.Certificate.NotBefore) {
+		template.NotBefore = before.Certificate.NotBefore.Add(time.Second)
+	}
+	a := &Authority{key: key}
+	if a.Certificate, err = sign(template, template, key, key); err != nil {
+		return nil, err
+	}
+	if before == nil {
+		return a, nil
+	}
+	if template.SerialNumber, err = serial(); err != nil {
+		return nil, err
+	}
+	template.MaxPathLen, template.MaxPathLenZero = 0, true
+	if template.NotAfter.After(before.Certificate.NotAfter) {
+		template.NotAfter = before.Certificate.NotAfter
+	}
+	a.before = before.Certificate
+	a.cross, err = sign(template, before.Certificate, key, before.key)
+	return a, err
+}
+
+func authorityTemplate(now time.Time) (*x509.Certificate, error) {
+	number, err := serial()
+	if err != nil {
+		return nil, err
+	}
+	return &x509.Certificate{
+		SerialNumber: number,
+		// Two authorities of one group must not have the same name, or chains would be built by trial.
+		Subject:               pkix.Name{CommonName: "laurel authority " + strings.ToLower(rand.Text()[:10])},
+		NotBefore:             now.Add(-backdate),
+		NotAfter:              now.Add(AuthorityLife),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLen:            1, // for the next authority's cross certificate
+	}, nil
+}
+
+func serial() (*big.Int, error) { return rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) }
+
+func sign(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, of.Public(), by)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// Fingerprint names the authority.
+func (a *Authority) Fingerprint() string { return Fingerprint(a.Certificate) }
+
+// Issue gives the member a certificate for what it asks in csr, and the chain that goes with it.
+func (a *Authority) Issue(csr []byte, member string, now time.Time) (*Issued, error) {
+	r, named, err := parseRequest(csr)
+	switch {
+	case err != nil:
+		return nil, err
+	case named != member:
+		return nil, refuse(OtherMember, "the request for a certificate is for %q, but %q asks", named, member)
+	}
+	number, err := serial()
+	if err != nil {
+		return nil, err
+	}
+	c := &x509.Certificate{
+		SerialNumber: number,
+		Subject:      pkix.Name{CommonName: member},
+		NotBefore:    now.Add(-backdate),
+		NotAfter:     now.Add(MemberLife),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		URIs:         r.URIs, DNSNames: r.DNSNames, IPAddresses: r.IPAddresses,
+		BasicConstraintsValid: true,
+	}
+	if c.NotAfter.After(a.Certificate.NotAfter) {
+		c.NotAfter = a.Certificate.NotAfter
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, a.Certificate, r.PublicKey, a.key)
+	if err != nil {
+		return nil, err
+	}
+	return &Issued{Certificate: der, Chain: a.chain()}, nil
+}
+
+// chain is what a member shows besides its own certificate. The authorities themselves are in it for joiners, which know only a fingerprint.
+func (a *Authority) chain() [][]byte {
+	chain := [][]byte{a.Certificate.Raw}
+	if a.cross != nil {
+		chain = append(chain, a.cross.Raw, a.before.Raw)
+	}
+	return chain
+}
+
+// Issued is what a member gets: its certificate, and those that it shows with it, that of the issuer first. All are DER.
+type Issued struct {
+	Certificate []byte   `json:"certificate"`
+	Chain       [][]byte `json:"chain"`
+	Authorities [][]byte `json:"authorities,omitempty"` // all that the group trusts; empty: those of the chain
+}
+
+const (
+	pemCertificate = "CERTIFICATE"
+	pemKey         = "PRIVATE KEY"
+)
+
+// Encode is the authority with its private key in PEM.
+func (a *Authority) Encode() ([]byte, error) {
+	b, err := encodeKey(a.key)
+	if err != nil {
+		return nil, err
+	}
+	return append(b, EncodeCertificates(a.chain())...), nil
+}
+
+// ParseAuthority is the counterpart of Encode.
+func ParseAuthority(text []byte) (*Authority, error) {
+	key, list, err := parsePEM(text)
+	if err != nil {
+		return nil, fmt.Errorf("an authority cannot be read: %w", err)
+	}
+	if key == nil || len(list) != 1 && len(list) != 3 {
+		return nil, errors.New("an authority cannot be read: want a private key and one certificate, or three")
+	}
+	a := &Authority{Certificate: list[0], key: key}
+	if len(list) == 3 {
+		a.cross, a.before = list[1], list[2]
+		if !key.PublicKey.Equal(a.cross.PublicKey) || a.cross.CheckSignatureFrom(a.before) != nil {
+			return nil, errors.New("an authority cannot be read: the authority before it does not vouch for it")
+		}
+	}
+	if !a.Certificate.IsCA || !key.PublicKey.Equal(a.Certificate.PublicKey) {
+		return nil, errors.New("an authority cannot be read: its key and its certificate do not belong together")
+	}
+	return a, nil
+}
+
+// EncodeCertificates writes certificates, DER, in PEM.
+func EncodeCertificates(list [][]byte) []byte {
+	var b []byte
+	for _, der := range list {
+		b = append(b, pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: der})...)
+	}
+	return b
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
+}
+
+// parsePEM reads certificates, and a private key if there is one.
+func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err error) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case pemCertificate:
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, nil, err
+			}
+			list = append(list, c)
+		case pemKey:
+			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, nil, errors.New("its private key is damaged") // what parsing says might quote it
+			}
+			ec, ok := parsed.(*ecdsa.PrivateKey)
+			if !ok {
+				return nil, nil, errors.New("its private key is not an ECDSA key")
+			}
+			key = ec
+		default:
+			return nil, nil, fmt.Errorf("there is a block %q in it", block.Type)
+		}
+	}
+	return key, list, nil
+}
+
+// parseCertificates reads certificates in DER.
+func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
+	parsed := make([]*x509.Certificate, len(list))
+	for i, der := range list {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", i, err)
+		}
+		parsed[i] = c
+	}
+	return parsed, nil
+}
+
+// short names an authority in the name of a file.
+func short(fingerprint string) string {
+	if _, err := hex.DecodeString(fingerprint); err != nil || len(fingerprint) < 16 {
+		return "unknown"
+	}
+	return fingerprint[:16]
+}

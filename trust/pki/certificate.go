@@ -1,0 +1,157 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// How long certificates last.
+const (
+	MemberLife    = 90 * 24 * time.Hour
+	AuthorityLife = 10 * 365 * 24 * time.Hour
+	// WarnBefore is how long before its certificate ends a member says that it could not renew it.
+	WarnBefore = 30 * 24 * time.Hour
+	// backdate is for clocks that are behind the issuer's.
+	backdate = time.Hour
+)
+
+// Refusal says why a certificate is not accepted. Reason is one of the few words of the metric laurel_peer_refused_total.
+type Refusal struct {
+	Reason string
+	Err    error
+}
+
+func (r *Refusal) Error() string { return r.Err.Error() }
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Reasons of a Refusal.
+const (
+	NoCertificate  = "no_certificate"
+	WrongAuthority = "wrong_authority"
+	Expired        = "expired"
+	NoMember       = "no_member"    // the certificate is not a member's
+	OtherMember    = "other_member" // than the one that was meant
+)
+
+func refuse(reason, format string, args ...any) error {
+	return &Refusal{reason, fmt.Errorf(format, args...)}
+}
+
+// nameURI is a member's name as its certificate has it: laurel://member/ID/INSTANCE.
+func nameURI(member string) (*url.URL, error) {
+	id, instance, ok := strings.Cut(member, "@")
+	if !ok || id == "" || instance == "" || strings.ContainsAny(member, "/?#%") {
+		return nil, fmt.Errorf("%q is no member's name; want id@instance", member)
+	}
+	return &url.URL{Scheme: "laurel", Host: "member", Path: "/" + id + "/" + instance}, nil
+}
+
+// MemberOf is the name, id@instance, of the member that a certificate is for. It says nothing of whether the certificate is any good.
+func MemberOf(c *x509.Certificate) (string, error) { return memberOf(c.URIs) }
+
+func memberOf(uris []*url.URL) (string, error) {
+	if len(uris) != 1 || uris[0].Scheme != "laurel" || uris[0].Host != "member" {
+		return "", refuse(NoMember, "the certificate is not a member's")
+	}
+	id, instance, _ := strings.Cut(strings.TrimPrefix(uris[0].Path, "/"), "/")
+	member := id + "@" + instance
+	if u, err := nameURI(member); err != nil || u.String() != uris[0].String() {
+		return "", refuse(NoMember, "the certificate is not a member's: it is for %q", uris[0])
+	}
+	return member, nil
+}
+
+// Fingerprint names a certificate: the SHA-256 of it, in hex.
+func Fingerprint(c *x509.Certificate) string {
+	sum := sha256.Sum256(c.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// verify checks that the chain, a member's certificate first, leads to one of the roots and is in time, and gives the member's name.
+func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err error) {
+	if len(chain) == 0 {
+		return "", refuse(NoCertificate, "no certificate was shown")
+	}
+	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	for _, c := range roots {
+		o.Roots.AddCert(c)
+	}
+	for _, c := range chain[1:] {
+		o.Intermediates.AddCert(c)
+	}
+	_, err = chain[0].Verify(o)
+	var invalid x509.CertificateInvalidError
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "", refuse(Expired, "the certificate, valid from %s to %s, is not in time: the clock says %s",
+			chain[0].NotBefore.Format(time.RFC3339), chain[0].NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	case err != nil:
+		return "", &Refusal{WrongAuthority, err}
+	}
+	// An authority's own certificate is no member's, whatever it is called.
+	if chain[0].IsCA {
+		return "", refuse(NoMember, "the certificate is an authority's, not a member's")
+	}
+	return memberOf(chain[0].URIs)
+}
+
+// NewRequest makes a private key and asks for a certificate for it, for a member that is reached at hosts (names or IP addresses).
+func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byte, err error) {
+	name, err := nameURI(member)
+	if err != nil {
+		return nil, nil, err
+	}
+	if key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return nil, nil, err
+	}
+	r := &x509.CertificateRequest{URIs: []*url.URL{name}}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			if !slices.ContainsFunc(r.IPAddresses, ip.Equal) {
+				r.IPAddresses = append(r.IPAddresses, ip)
+			}
+		} else if h != "" && !slices.Contains(r.DNSNames, h) {
+			r.DNSNames = append(r.DNSNames, h)
+		}
+	}
+	csr, err = x509.CreateCertificateRequest(rand.Reader, r, key)
+	return key, csr, err
+}
+
+// maxHosts bounds the names and addresses in one certificate.
+const maxHosts = 16
+
+// ParseRequest checks a request for a certificate and gives the member that it is for.
+func ParseRequest(csr []byte) (member string, err error) {
+	_, member, err = parseRequest(csr)
+	return member, err
+}
+
+func parseRequest(csr []byte) (*x509.CertificateRequest, string, error) {
+	r, err := x509.ParseCertificateRequest(csr)
+	if err != nil {
+		return nil, "", fmt.Errorf("the request for a certificate cannot be read: %w", err)
+	}
+	if err := r.CheckSignature(); err != nil {
+		return nil, "", fmt.Errorf("the request for a certificate is not signed with the key that it is for: %w", err)
+	}
+	if key, ok := r.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
+		return nil, "", errors.New("the request for a certificate is for another kind of key; want ECDSA on P-256")
+	}
+	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
+		return nil, "", fmt.Errorf("the request for a certificate names %d hosts; want at most %d", len(r.DNSNames)+len(r.IPAddresses), maxHosts)
+	}
+	member, err := memberOf(r.URIs)
+	return r, member, err
+}

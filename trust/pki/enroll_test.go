@@ -1,0 +1,52 @@
+package pki
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
+	w := newWorld(t)
+	token := NewJoinToken(w.first.IssuedBy())
+	told := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		told++
+		var e Enrollment
+		if err := json.NewDecoder(r.Body).Decode(&e); err != nil || e.Token != token.Text() {
+			rw.WriteHeader(http.StatusUnauthorized)
+			json.NewEncoder(rw).Encode(map[string]string{"code": "unauthorized", "detail": "no"})
+			return
+		}
+		issued, err := w.authority().Issue(e.CSR, e.Member, w.at)
+		if err != nil {
+			t.Error(err)
+		}
+		json.NewEncoder(rw).Encode(issued)
+	}))
+	server.TLS = w.first.Serves(Public{})
+	server.StartTLS()
+	defer server.Close()
+	o := w.options("f2@two")
+	key, issued, err := Enroll(context.Background(), server.URL, token, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Adopt(o, key, issued); err != nil {
+		t.Fatal(err)
+	}
+	wrong := token
+	wrong.Fingerprint = strings.Repeat("a", 64)
+	if _, _, err = Enroll(context.Background(), server.URL, wrong, o); !errors.Is(err, errPinned) || told != 1 {
+		t.Errorf("another group's token: %v, told %d times", err, told)
+	}
+	bad := NewJoinToken(w.first.IssuedBy())
+	_, _, err = Enroll(context.Background(), server.URL, bad, o)
+	if e := (*EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() || strings.Contains(err.Error(), bad.Secret) {
+		t.Errorf("a bad token: %v", err)
+	}
+}

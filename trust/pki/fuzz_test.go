@@ -1,0 +1,61 @@
+package pki
+
+import (
+	"crypto/x509"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// FuzzParseRequest: a request for a certificate is read or refused, and what is issued for it is that member's and no authority's. Whoever wants to join sends one.
+func FuzzParseRequest(f *testing.F) {
+	now := time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)
+	authority, err := NewAuthority(nil, now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, hosts := range [][]string{nil, {"127.0.0.1", "::1", "f.example"}} {
+		_, csr, err := NewRequest("f2@two", hosts)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(csr)
+	}
+	f.Fuzz(func(t *testing.T, csr []byte) {
+		member, err := ParseRequest(csr)
+		if err != nil {
+			return
+		}
+		issued, err := authority.Issue(csr, member, now)
+		if err != nil {
+			t.Fatalf("a request of %q is good, and nothing is issued for it: %v", member, err)
+		}
+		leaf, err := x509.ParseCertificate(issued.Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := verify([]*x509.Certificate{leaf}, []*x509.Certificate{authority.Certificate}, now); err != nil || name != member {
+			t.Errorf("the certificate is for %q, asked for was %q: %v", name, member, err)
+		}
+	})
+}
+
+// FuzzMemberOf: a name that is read from a certificate is written as it was, so that no two names are one member.
+func FuzzMemberOf(f *testing.F) {
+	for _, name := range []string{"laurel://member/f1/one", "laurel://member/f1/one?x", "laurel://member/f1%2Fone/two", "laurel://x@member/f1/one", "spiffe://member/f1/one", "laurel:member/f1/one"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		u, err := url.Parse(name)
+		if err != nil {
+			return
+		}
+		member, err := memberOf([]*url.URL{u})
+		if err != nil {
+			return
+		}
+		if again, err := nameURI(member); err != nil || again.String() != u.String() {
+			t.Errorf("%q names %q, which is written %q: %v", name, member, again, err)
+		}
+	})
+}
