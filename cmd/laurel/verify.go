@@ -7,12 +7,12 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"laurel/client"
 	"laurel/internal/cli"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -136,7 +136,7 @@ func (v *verification) page(out io.Writer, events []score.TimelineEvent) error {
 			said += " (voided by " + e.VoidedBy + ")"
 		}
 		if err != nil || !v.summary {
-			fmt.Fprintf(table, "%d\t%s\t%d\t%s\t%s\t%s\n", e.Revision, oneLine(e.Source), e.Seq, oneLine(string(e.Type)), oneLine(e.ID), oneLine(said))
+			fmt.Fprintf(table, "%d\t%s\t%d\t%s\t%s\t%s\n", e.Revision, textfmt.OneLine(e.Source), e.Seq, textfmt.OneLine(string(e.Type)), textfmt.OneLine(e.ID), textfmt.OneLine(said))
 		}
 	}
 	return table.Flush()
@@ -194,14 +194,4 @@ func shownForm(e *score.TimelineEvent) ([]byte, error) {
 		ContestID: e.ContestID,
 		Key:       e.Key,
 	}, e.Data)
-}
-
-// oneLine is s without what a terminal would obey: a frontend that is not trusted wrote it.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
