@@ -15,11 +15,11 @@ import (
 // verb is a command that posts one event: its argument is what the event is about, its flags are the event's data.
 type verb struct {
 	*cobra.Command
-	event  score.Event
+	event   score.Event
 	comment *string
-	time   string
-	json   bool
-	to     *cli.Target
+	time    string
+	json    bool
+	to      *cli.Target
 }
 
 // newVerb makes the command of an event type. The caller gives it the flags of data, by the names that the members have in the interface with - for _.
