@@ -251,7 +251,7 @@ const (
 // Post is what one call brings: events that are applied in order, with nothing of another post in between.
 type Post struct {
 	Events []Event
-	PostMode   PostMode
+	Mode   PostMode
 }
 
 // Status values of a Result.

@@ -43,7 +43,7 @@ const (
 
 // Frontends is the group as one frontend sees it.
 type Frontends struct {
-	PostMode      CacheMode  `json:"mode"`
+	Mode      CacheMode  `json:"mode"`
 	Epoch     uint64     `json:"epoch"`  // the Raft term
 	Master    string     `json:"master"` // "" while there is none
 	Frontends []Frontend `json:"frontends"`
