@@ -30,7 +30,7 @@ func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
 
 // Floor is what the state machine here must have applied before the answer is made.
 func (l LeaseCheck) Floor() uint64 {
-	if l.session.rules.has(MutationIgnoreFloor) {
+	if l.session.mutation.has(MutationIgnoreFloor) {
 		return 0
 	}
 	return l.session.pushed.Load()
@@ -47,7 +47,7 @@ func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
 }
 
 // over tells whether the session has ended.
-func (l LeaseCheck) over() bool { return l.session.ctx.Err() != nil }
+func (l LeaseCheck) ended() bool { return l.session.ctx.Err() != nil }
 
 // StateMachine is how far a state machine is.
 type StateMachine interface {
@@ -86,7 +86,7 @@ func (f *Frontend) Direct(ctx context.Context, machine StateMachine, from func()
 
 // await waits until a revision may be shown, or the session is over.
 func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
-	for next := l.session.next(revision); next != nil && !l.over(); next = l.session.next(revision) {
+	for next := l.session.untilReleased(revision); next != nil && !l.ended(); next = l.session.untilReleased(revision) {
 		waited = true
 		select {
 		case <-next:

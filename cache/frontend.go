@@ -11,33 +11,33 @@ import (
 // Frontend is a frontend's side of the push protocol: what it may answer from memory, and until when. Its methods are safe for concurrent
 // use; reads take no lock.
 type Frontend struct {
-	rules Mutation
-	most  int
+	mutation Mutation
+	maxBytes  int
 	clock func() time.Duration
 
 	session atomic.Pointer[session] // nil before the first Start of a stream
 
-	feed *Invalidations
+	invalidations *Invalidations
 
 	mu   sync.Mutex
 	link *Link // the stream that counts; nil for none
 	// epoch is the highest that was met, and master the member whose it is. latest are the acks of the newest epoch that had any, older those before it.
 	epoch         uint64
 	master        string
-	latest, older acks
-	past          past
+	latest, older epochAcks
+	freshness          freshness
 }
 
 // acks are those of the rounds of one epoch.
-type acks struct {
+type epochAcks struct {
 	epoch uint64
-	at    time.Duration // of the last one
-	none  bool          // no lease stands on them, nor ever will
+	last    time.Duration // of the last one
+	retired  bool          // no lease stands on them, nor ever will
 }
 
 // NewFrontend makes the frontend's side. Most bounds the bytes of the answers that it holds, about. Clock is read at each answer.
 func NewFrontend(most int, clock func() time.Duration, rules Mutation) *Frontend {
-	return &Frontend{rules: rules, most: most, clock: clock, feed: NewInvalidations(), latest: acks{at: clock()}, older: acks{at: clock()}}
+	return &Frontend{mutation: rules, maxBytes: most, clock: clock, invalidations: NewInvalidations(), latest: epochAcks{last: clock()}, older: epochAcks{last: clock()}}
 }
 
 // Link is one stream from a master, as the frontend sees it.
@@ -45,7 +45,7 @@ type Link struct {
 	frontend *Frontend
 	own      bool
 	epoch    uint64
-	lease    time.Duration // no grant is for longer
+	maxLease    time.Duration // no grant is for longer
 }
 
 // Open begins a stream. Own is for the stream within the master's own process.
@@ -72,16 +72,16 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		return f.beat(l, m, term, now)
 	case *Start:
 		f.start(l, m)
-		f.past.pushed(m.At, now)
+		f.freshness.pushed(m.At, now)
 		return f.ack(0, now), nil
 	case *Recall:
 		if s := f.session.Load(); s != nil {
-			s.until.Store(0)
+			s.leaseEnd.Store(0)
 		}
-		f.past.known = min(f.past.known, now) // the master waits for this frontend no more
+		f.freshness.leased = min(f.freshness.leased, now) // the master waits for this frontend no more
 		return &Returned{}, nil
 	case *Retire:
-		f.latest.none = true // the master served before it retired, so the leases of older epochs are over too
+		f.latest.retired = true // the master served before it retired, so the leases of older epochs are over too
 		return &Retired{m.Round}, nil
 	}
 	s := f.session.Load()
@@ -93,13 +93,13 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		if err := s.push(m); err != nil {
 			return nil, err
 		}
-		f.past.pushed(m.To, now)
+		f.freshness.pushed(m.To, now)
 		return f.ack(0, now), nil
 	case *Release:
 		s.release(m.Released)
 		return nil, nil
 	case *Grant:
-		if err := l.check(m, now); err != nil {
+		if err := l.checkGrant(m, now); err != nil {
 			return nil, err
 		}
 		f.grant(s, m, now)
@@ -109,10 +109,10 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 }
 
 // drop ends the session. A lease ends with it, and so do its answers.
-func (f *Frontend) drop() {
+func (f *Frontend) endSession() {
 	if s := f.session.Load(); s != nil {
 		s.end()
-		if !f.rules.has(MutationKeepRecords) {
+		if !f.mutation.has(MutationKeepRecords) {
 			f.session.Store(nil)
 		}
 	}
@@ -124,19 +124,19 @@ func (l *Link) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.link == l {
-		f.drop()
+		f.endSession()
 		f.link = nil
 	}
 }
 
 func (f *Frontend) start(l *Link, m *Start) {
-	r := newRecords(f.most, m.At)
-	if s := f.session.Load(); s != nil && f.rules.has(MutationKeepRecords) {
+	r := newRecords(f.maxBytes, m.At)
+	if s := f.session.Load(); s != nil && f.mutation.has(MutationKeepRecords) {
 		r = s.records
 	}
-	f.drop()
-	f.session.Store(newSession(f.rules, l.epoch, m, r, f.feed))
-	f.feed.Add(nil, true, m.Released)
+	f.endSession()
+	f.session.Store(newSession(f.mutation, l.epoch, m, r, f.invalidations))
+	f.invalidations.Add(nil, true, m.Released)
 }
 
 // beat acks a round, but only as long as this frontend knows of no later term: its ack says that there was no later master yet.
@@ -147,11 +147,11 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 	if term != l.epoch {
 		return f.ack(0, now), nil
 	}
-	if !l.own || !f.rules.has(MutationForgetOwnAcks) {
+	if !l.own || !f.mutation.has(MutationForgetOwnAcks) {
 		if f.latest.epoch != l.epoch {
 			f.older = f.latest
 		}
-		f.latest = acks{epoch: l.epoch, at: now}
+		f.latest = epochAcks{epoch: l.epoch, last: now}
 	}
 	return f.ack(m.Round, now), nil
 }
@@ -159,7 +159,7 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 	a := &Ack{Round: round, At: now}
 	if s := f.session.Load(); s != nil {
-		a.Pushed, a.Held = s.pushed.Load(), s.untold()
+		a.Pushed, a.Held = s.pushed.Load(), s.takeNewlyHeld()
 	}
 	return a
 }
@@ -167,12 +167,12 @@ func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 // grant counts from when the ack was sent, which was before the master granted anything.
 func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	from := m.At
-	if f.rules.has(MutationLeaseFromGrant) {
+	if f.mutation.has(MutationLeaseFromGrant) {
 		from = now
 	}
-	if until := int64(from + shorter(m.Remaining)); until > s.until.Load() {
-		s.until.Store(until)
-		f.past.known = max(f.past.known, time.Duration(until))
+	if until := int64(from + shorter(m.Remaining)); until > s.leaseEnd.Load() {
+		s.leaseEnd.Store(until)
+		f.freshness.leased = max(f.freshness.leased, time.Duration(until))
 	}
 }
 
@@ -183,7 +183,7 @@ func (f *Frontend) Leased() bool {
 }
 
 // Feed tells what readers here may see anew. There is one for each frontend, for one taker.
-func (f *Frontend) Invalidations() *Invalidations { return f.feed }
+func (f *Frontend) Invalidations() *Invalidations { return f.invalidations }
 
 // State is what a frontend says of itself.
 type State struct {
@@ -199,5 +199,5 @@ func (f *Frontend) State() State {
 	if s == nil {
 		return State{}
 	}
-	return State{s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.until.Load())-f.clock()), s.records.size()}
+	return State{s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.leaseEnd.Load())-f.clock()), s.records.size()}
 }

@@ -28,21 +28,21 @@ func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Mes
 	case m.Epoch == f.epoch && m.Master != f.master:
 		return nil, fmt.Errorf("%w: %q and %q of epoch %d", ErrTwoMasters, f.master, m.Master, m.Epoch)
 	}
-	f.drop()
+	f.endSession()
 	f.epoch, f.master, f.link = m.Epoch, m.Master, l
-	l.epoch, l.lease = m.Epoch, m.Lease
+	l.epoch, l.maxLease = m.Epoch, m.Lease
 	before := f.latest
 	if before.epoch == m.Epoch {
 		before = f.older
 	}
-	return &Welcome{Age: now - before.at, NoLease: before.none}, nil
+	return &Welcome{Age: now - before.last, NoLease: before.retired}, nil
 }
 
 // check reports whether a grant is one that an honest master sends: it lasts no longer than the lease that
 // the stream's Hello named, from an ack that this frontend has sent.
-func (l *Link) check(m *Grant, now time.Duration) error {
-	if m.Remaining > l.lease || m.At > now {
-		return fmt.Errorf("%w: it is for %v, where one lasts %v, and counts from %v ago", errGrant, m.Remaining, l.lease, now-m.At)
+func (l *Link) checkGrant(m *Grant, now time.Duration) error {
+	if m.Remaining > l.maxLease || m.At > now {
+		return fmt.Errorf("%w: it is for %v, where one lasts %v, and counts from %v ago", errGrant, m.Remaining, l.maxLease, now-m.At)
 	}
 	return nil
 }

@@ -59,14 +59,14 @@ func (f *Invalidations) Add(names []string, all bool, revision uint64) {
 }
 
 // named is what a push named and readers may not see yet. All stands for what was pushed before the session began, of which nobody knows the names here.
-type named struct {
-	to    uint64
+type pushedNames struct {
+	revision    uint64
 	names []string
 	all   bool
 }
 
 // names are all that a push says to have changed.
-func (p *Push) names() []string {
+func (p *Push) changedNames() []string {
 	names := make([]string, 0, len(p.Records)+len(p.Stale))
 	for i := range p.Records {
 		names = append(names, p.Records[i].Key)
@@ -75,11 +75,11 @@ func (p *Push) names() []string {
 }
 
 // feedReleased tells the feed of the pushes that may be seen now. s.mu must be held.
-func (s *session) feedReleased(revision uint64) {
+func (s *session) invalidateReleased(revision uint64) {
 	done := 0
-	for done < len(s.unseen) && s.unseen[done].to <= revision {
-		s.feed.Add(s.unseen[done].names, s.unseen[done].all, s.unseen[done].to)
+	for done < len(s.unreleased) && s.unreleased[done].revision <= revision {
+		s.invalidations.Add(s.unreleased[done].names, s.unreleased[done].all, s.unreleased[done].revision)
 		done++
 	}
-	s.unseen = s.unseen[done:]
+	s.unreleased = s.unreleased[done:]
 }

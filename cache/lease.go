@@ -4,19 +4,19 @@ import "time"
 
 // beat begins a round.
 func (m *Master) beat(now time.Duration) {
-	m.nextAt = now + m.timings.Beat
+	m.nextBeat = now + m.timings.Beat
 	m.round++
-	m.forgetRounds(now)
+	m.expireRounds(now)
 	m.rounds = append(m.rounds, round{number: m.round, sent: now, acked: map[string]bool{}})
 	m.each(func(one *member) {
-		if one.welcome {
+		if one.welcomed {
 			m.send(one, &Beat{Round: m.round, Released: m.released})
 		}
 	})
 }
 
 // forgetRounds drops those that are too old to give a lease.
-func (m *Master) forgetRounds(now time.Duration) {
+func (m *Master) expireRounds(now time.Duration) {
 	old := 0
 	for old < len(m.rounds) && m.rounds[old].sent+m.timings.Lease <= now {
 		old++
@@ -25,15 +25,15 @@ func (m *Master) forgetRounds(now time.Duration) {
 }
 
 // acked takes in what a frontend has: for the round, for the writes that wait, and for its next lease.
-func (m *Master) acked(one *member, a *Ack, now time.Duration) {
-	if !one.welcome {
+func (m *Master) takeAck(one *member, a *Ack, now time.Duration) {
+	if !one.welcomed {
 		return
 	}
-	m.hold(a.Held)
+	m.noteHeld(a.Held)
 	if a.Round != 0 {
-		m.heed(one, a.Round, now)
+		m.countTimely(one, a.Round, now)
 		if one.voter {
-			m.count(one, a.Round, now)
+			m.countVote(one, a.Round, now)
 		}
 	}
 	if !one.started {
@@ -42,20 +42,20 @@ func (m *Master) acked(one *member, a *Ack, now time.Duration) {
 	if a.Pushed > one.pushed && a.Pushed <= m.pushed {
 		one.pushed = a.Pushed
 		done := 0
-		for done < len(one.waits) && one.waits[done].to <= a.Pushed {
+		for done < len(one.unacked) && one.unacked[done].revision <= a.Pushed {
 			done++
 		}
-		one.waits = one.waits[done:]
-		m.reach(now)
+		one.unacked = one.unacked[done:]
+		m.noteQuorum(now)
 	}
 	m.release(now)
-	if a.Round != 0 || !one.holds(now) {
+	if a.Round != 0 || !one.hasLease(now) {
 		m.grant(one, a, now)
 	}
 }
 
 // count notes an ack of a round. One that a majority of the voters acked gives the master its lease.
-func (m *Master) count(one *member, number uint64, now time.Duration) {
+func (m *Master) countVote(one *member, number uint64, now time.Duration) {
 	for i := range m.rounds {
 		r := &m.rounds[i]
 		if r.number != number {
@@ -72,9 +72,9 @@ func (m *Master) count(one *member, number uint64, now time.Duration) {
 			}
 		}
 		if agree*2 > voters {
-			m.end = max(m.end, r.sent+m.timings.Lease)
-			if r.agreed == 0 {
-				r.agreed = now
+			m.leaseEnd = max(m.leaseEnd, r.sent+m.timings.Lease)
+			if r.quorumAt == 0 {
+				r.quorumAt = now
 			}
 		}
 	}
@@ -83,21 +83,21 @@ func (m *Master) count(one *member, number uint64, now time.Duration) {
 // grant gives a lease for an ack: never for longer than the master's own, and to none that is behind what is
 // released, slow to ack, or has yet to show that it does not make writes wait again.
 func (m *Master) grant(one *member, a *Ack, now time.Duration) {
-	left := shorter(m.end - now)
+	left := shorter(m.leaseEnd - now)
 	switch {
-	case !m.serving, !m.granting, m.handing.under, one.leaving, one.recalled, left <= 0:
+	case !m.serving, !m.granting, m.handover.active, one.removing, one.recalling, left <= 0:
 		return
-	case one.conduct.need > 0:
+	case one.conduct.required > 0:
 		return
-	case one.pushed < m.released, len(one.waits) > 0 && now-one.waits[0].at > m.timings.AckTimeout:
+	case one.pushed < m.released, len(one.unacked) > 0 && now-one.unacked[0].since > m.timings.AckTimeout:
 		return
 	}
-	one.until = max(one.until, now+longer(longer(m.end-now)))
+	one.leaseEnd = max(one.leaseEnd, now+longer(longer(m.leaseEnd-now)))
 	m.send(one, &Grant{At: a.At, Remaining: left})
 }
 
 // holds tells whether writes must wait for the member.
-func (one *member) holds(now time.Duration) bool { return one.until > now }
+func (one *member) hasLease(now time.Duration) bool { return one.leaseEnd > now }
 
 // release lets be seen what every frontend with a lease has.
 func (m *Master) release(now time.Duration) {
@@ -106,7 +106,7 @@ func (m *Master) release(now time.Duration) {
 	}
 	to := m.pushed
 	for _, one := range m.members {
-		if one.holds(now) && !m.forgives(one, now) {
+		if one.hasLease(now) && !m.ignores(one, now) {
 			to = min(to, one.pushed)
 		}
 	}
@@ -118,10 +118,10 @@ func (m *Master) release(now time.Duration) {
 			}
 		})
 	}
-	m.account(now)
+	m.chargeDelays(now)
 }
 
 // forgives is a rule broken on purpose.
-func (m *Master) forgives(one *member, now time.Duration) bool {
-	return m.rules.has(MutationReleaseBeforeAcks) || m.rules.has(MutationDropSilent) && len(one.waits) > 0 && now-one.waits[0].at > m.timings.Beat
+func (m *Master) ignores(one *member, now time.Duration) bool {
+	return m.mutation.has(MutationReleaseBeforeAcks) || m.mutation.has(MutationDropSilent) && len(one.unacked) > 0 && now-one.unacked[0].since > m.timings.Beat
 }

@@ -16,28 +16,28 @@ type load struct {
 	err   error
 
 	floor         uint64 // the least that the state machine must have
-	home, depends *slot
+	home, tagSlot *slot
 }
 
 // loadLimit bounds a load, which many may wait for, whoever began it.
 const loadLimit = 5 * time.Second
 
-func (s *session) run(l *load, from Loader) {
+func (s *session) runLoad(l *load, from Loader) {
 	ctx, cancel := context.WithTimeout(s.ctx, loadLimit)
 	defer cancel()
 	body, revision, view, err := from(ctx, l.floor)
-	s.loaded(l, body, revision, view, err)
+	s.finishLoad(l, body, revision, view, err)
 }
 
 // loaded ends a load.
-func (s *session) loaded(l *load, body []byte, revision, view uint64, err error) {
+func (s *session) finishLoad(l *load, body []byte, revision, view uint64, err error) {
 	r := s.records
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(l.done)
 	l.home.load = nil
 	if l.err = err; err == nil {
-		l.entry = &Entry{Revision: revision, Body: body, view: view, home: l.home, tag: l.depends}
+		l.entry = &Entry{Revision: revision, Body: body, view: view, home: l.home, tag: l.tagSlot}
 		r.put(l.entry)
 	}
 	r.evict() // those who ask for what fails to load leave slots, too

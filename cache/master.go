@@ -9,7 +9,7 @@ import (
 // Master is a master's side of the push protocol in one epoch. It is not safe for concurrent use. Each call takes the present reading of the
 // master's clock; what is to be sent, Outbox gives.
 type Master struct {
-	rules   Mutation
+	mutation   Mutation
 	timings Timings
 	id      string
 	epoch   uint64
@@ -18,21 +18,21 @@ type Master struct {
 
 	round   uint64
 	rounds  []round       // that may still give a lease, the oldest first
-	end     time.Duration // of the master's own lease; 0 for none
-	settled time.Duration // when the leases of the voters before the present ones are over
-	nextAt  time.Duration // of the next beat
+	leaseEnd     time.Duration // of the master's own lease; 0 for none
+	votersSettled time.Duration // when the leases of the voters before the present ones are over
+	nextBeat  time.Duration // of the next beat
 
 	ready    bool // everything committed before this epoch is applied
 	serving  bool // and no older lease stands
 	granting bool
-	handing  handing
+	handover  handover
 	pushed   uint64
 	released uint64
 	held     map[string]struct{} // the keys of records that some frontend has asked for
 
-	awaited  []waiting     // revisions that a majority of the voters has acked, not released, the oldest first
-	charged  time.Duration // up to when delays of writes are charged
-	withheld []Penalty     // not told yet
+	awaited  []pending     // revisions that a majority of the voters has acked, not released, the oldest first
+	chargedUntil  time.Duration // up to when delays of writes are charged
+	newPenalties []Penalty     // not told yet
 }
 
 // maxHeld bounds what a master remembers of its frontends' caches. At the bound it forgets all: records are then named when they change, and held
@@ -44,30 +44,30 @@ type member struct {
 	id       string
 	voter    bool
 	stream   uint64 // the present one, 0 for none
-	welcome  bool   // the stream's Hello was answered
+	welcomed  bool   // the stream's Hello was answered
 	started  bool   // its session has begun
-	answered bool   // to a Hello of this epoch, ever
-	old      time.Duration
+	everWelcomed bool   // to a Hello of this epoch, ever
+	oldLeasesEnd      time.Duration
 	pushed   uint64        // P
-	waits    []waiting     // pushes not acked, the oldest first
-	until    time.Duration // writes wait for it so long, by the master's longer count; 0 if it has no lease
-	recalled bool          // has not answered a Recall
-	leaving  bool          // gets no new lease: it is to be removed
-	gone     bool          // it is in the configuration no more
+	unacked    []pending     // pushes not acked, the oldest first
+	leaseEnd    time.Duration // writes wait for it so long, by the master's longer count; 0 if it has no lease
+	recalling bool          // has not answered a Recall
+	removing  bool          // gets no new lease: it is to be removed
+	removed     bool          // it is in the configuration no more
 	retired  bool
-	blocks   bool // the oldest revision that a majority has acked waits for it
+	blocking   bool // the oldest revision that a majority has acked waits for it
 	conduct  conduct
 }
 
-type waiting struct {
-	to uint64
-	at time.Duration
+type pending struct {
+	revision uint64
+	since time.Duration
 }
 
 type round struct {
 	number uint64
 	sent   time.Duration
-	agreed time.Duration // when a majority of the voters had acked it; 0 for not yet
+	quorumAt time.Duration // when a majority of the voters had acked it; 0 for not yet
 	acked  map[string]bool
 }
 
@@ -87,7 +87,7 @@ type Outgoing struct {
 // NewMaster begins an epoch of the member that id names. The epoch is the Raft term in which it was elected. It serves once Ready was called and the older leases are
 // over. Granting tells whether the group is in push mode.
 func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Mutation) *Master {
-	m := &Master{rules: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
+	m := &Master{mutation: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
 	m.SetMembers(members, 0)
 	return m
 }
@@ -98,8 +98,8 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 	for _, one := range list {
 		if known := m.members[one.ID]; known != nil {
 			moved = moved || known.voter != one.Voter
-			if known.voter = one.Voter; known.gone {
-				known.gone, known.leaving = false, false
+			if known.voter = one.Voter; known.removed {
+				known.removed, known.removing = false, false
 			}
 			continue
 		}
@@ -111,12 +111,12 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 			continue
 		}
 		moved = moved || known.voter
-		known.voter, known.leaving, known.gone = false, true, true
+		known.voter, known.removing, known.removed = false, true, true
 	}
 	if moved {
-		m.settled = max(m.settled, m.end)
+		m.votersSettled = max(m.votersSettled, m.leaseEnd)
 		for _, one := range m.members {
-			m.settled = max(m.settled, one.until)
+			m.votersSettled = max(m.votersSettled, one.leaseEnd)
 		}
 	}
 	m.advance(now)
@@ -125,7 +125,7 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 // Settled tells whether the voters may be changed now. A later master asks a majority of the latest voters for older leases. That has a voter in
 // common with any majority of the voters before their last change, but not of those before the last two: so no lease that the first of the three
 // gave may stand when the second change begins, even if both are committed within the time of a lease.
-func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.settled <= now }
+func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.votersSettled <= now }
 
 // Outbox is what is to be sent now, in order for each stream. It empties the box.
 func (m *Master) Outbox() []Outgoing {
@@ -155,7 +155,7 @@ func (m *Master) each(f func(*member)) {
 // Opened tells that there is a stream to a member. Its number is higher than those before. It takes the place of an older one.
 func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil {
-		one.lose()
+		one.streamLost()
 		one.stream = stream
 		m.send(one, &Hello{m.epoch, m.timings.Lease, m.id})
 		m.release(now)
@@ -165,14 +165,14 @@ func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
 // Lost tells that a stream has ended. Writes wait for the lease of its session as long as it may last.
 func (m *Master) StreamLost(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil && one.stream == stream {
-		one.lose()
+		one.streamLost()
 		m.release(now)
 	}
 }
 
-func (one *member) lose() {
-	one.stream, one.welcome, one.started, one.recalled, one.pushed, one.waits = 0, false, false, false, 0, nil
-	one.conduct.round = 0
+func (one *member) streamLost() {
+	one.stream, one.welcomed, one.started, one.recalling, one.pushed, one.unacked = 0, false, false, false, 0, nil
+	one.conduct.lastRound = 0
 }
 
 // Receive takes in a message of a member. After an error its stream must be closed. One of a stream that is lost has no effect. Now must have been read
@@ -184,15 +184,15 @@ func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duratio
 	}
 	switch msg := msg.(type) {
 	case *Welcome:
-		m.welcomed(one, msg, now)
+		m.takeWelcome(one, msg, now)
 	case *Ack:
-		m.acked(one, msg, now)
+		m.takeAck(one, msg, now)
 	case *Returned:
-		if one.recalled {
-			one.recalled, one.until = false, 0
+		if one.recalling {
+			one.recalling, one.leaseEnd = false, 0
 		}
 	case *Retired:
-		one.retired = one.retired || msg.Round == m.handing.round
+		one.retired = one.retired || msg.Round == m.handover.round
 	default:
 		return fmt.Errorf("a frontend does not send %T", msg)
 	}
@@ -201,17 +201,17 @@ func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duratio
 }
 
 // welcomed notes until when a lease may last that an older master granted on this frontend's acks.
-func (m *Master) welcomed(one *member, w *Welcome, now time.Duration) {
-	if one.welcome {
+func (m *Master) takeWelcome(one *member, w *Welcome, now time.Duration) {
+	if one.welcomed {
 		return
 	}
-	one.welcome, one.answered = true, true
-	one.old = now - shorter(w.Age) + longer(longer(m.timings.Lease))
+	one.welcomed, one.everWelcomed = true, true
+	one.oldLeasesEnd = now - shorter(w.Age) + longer(longer(m.timings.Lease))
 	if w.NoLease {
-		one.old = now
+		one.oldLeasesEnd = now
 	}
 	if m.serving {
-		m.begin(one)
+		m.startSession(one)
 	}
 }
 
@@ -225,20 +225,20 @@ func (m *Master) Ready(revision uint64, now time.Duration) {
 
 // Tick lets time pass. It returns when it wants to be called again, at the latest.
 func (m *Master) Tick(now time.Duration) time.Duration {
-	if now >= m.nextAt && !m.handing.under {
+	if now >= m.nextBeat && !m.handover.active {
 		m.beat(now)
 	}
 	m.advance(now)
-	next := m.nextAt
-	if m.handing.under {
+	next := m.nextBeat
+	if m.handover.active {
 		next = now + m.timings.Beat // there are no rounds meanwhile
 	}
 	for _, one := range m.members {
-		if one.until > now {
-			next = min(next, one.until)
+		if one.leaseEnd > now {
+			next = min(next, one.leaseEnd)
 		}
-		if !m.serving && one.answered && one.old > now {
-			next = min(next, one.old)
+		if !m.serving && one.everWelcomed && one.oldLeasesEnd > now {
+			next = min(next, one.oldLeasesEnd)
 		}
 	}
 	return next
@@ -247,18 +247,18 @@ func (m *Master) Tick(now time.Duration) time.Duration {
 // advance does what has become possible.
 func (m *Master) advance(now time.Duration) {
 	for id, one := range m.members {
-		if one.gone && !one.holds(now) {
+		if one.removed && !one.hasLease(now) {
 			delete(m.members, id)
 		}
 	}
-	m.serve(now)
+	m.maybeServe(now)
 	m.release(now)
-	m.retire(now)
+	m.announceRetirement(now)
 }
 
 // serve begins to serve when no lease of an older master can stand: each stood on the acks of a majority, which has a voter in common
 // with any majority that has answered here.
-func (m *Master) serve(now time.Duration) {
+func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return
 	}
@@ -268,7 +268,7 @@ func (m *Master) serve(now time.Duration) {
 			continue
 		}
 		voters++
-		if one.answered && (one.old <= now || m.rules.has(MutationSkipLeaseWait)) {
+		if one.everWelcomed && (one.oldLeasesEnd <= now || m.mutation.has(MutationSkipLeaseWait)) {
 			free++
 		}
 	}
@@ -277,15 +277,15 @@ func (m *Master) serve(now time.Duration) {
 	}
 	m.serving = true
 	m.each(func(one *member) {
-		if one.welcome {
-			m.begin(one)
+		if one.welcomed {
+			m.startSession(one)
 		}
 	})
 }
 
 // begin begins a session: it starts with all that has been pushed until now, and is pushed what comes.
-func (m *Master) begin(one *member) {
-	one.started, one.pushed, one.waits = true, 0, nil
+func (m *Master) startSession(one *member) {
+	one.started, one.pushed, one.unacked = true, 0, nil
 	m.send(one, &Start{At: m.pushed, Released: m.released})
 }
 
@@ -298,7 +298,7 @@ func (m *Master) Push(records []Record, stale []string, to uint64, now time.Dura
 	m.pushed = to
 	m.each(func(one *member) {
 		if one.started && m.granting {
-			one.waits = append(one.waits, waiting{to, now})
+			one.unacked = append(one.unacked, pending{to, now})
 			m.send(one, p)
 		}
 	})
@@ -311,7 +311,7 @@ func (m *Master) Held(key string) bool {
 	return ok
 }
 
-func (m *Master) hold(keys []string) {
+func (m *Master) noteHeld(keys []string) {
 	for _, key := range keys {
 		if len(m.held) >= maxHeld {
 			clear(m.held)
@@ -343,7 +343,7 @@ func (m *Master) SetGranting(on bool, now time.Duration) {
 		case !on:
 			m.recall(one)
 		case one.started:
-			m.begin(one) // it has been told nothing since
+			m.startSession(one) // it has been told nothing since
 		}
 	})
 	m.advance(now)
@@ -352,7 +352,7 @@ func (m *Master) SetGranting(on bool, now time.Duration) {
 // Calm tells whether no frontend has a lease.
 func (m *Master) NoLeases(now time.Duration) bool {
 	for _, one := range m.members {
-		if one.holds(now) {
+		if one.hasLease(now) {
 			return false
 		}
 	}
@@ -362,7 +362,7 @@ func (m *Master) NoLeases(now time.Duration) bool {
 // Behind is the most pushes that one member has not acked.
 func (m *Master) MaxUnacked() (most int) {
 	for _, one := range m.members {
-		most = max(most, len(one.waits))
+		most = max(most, len(one.unacked))
 	}
 	return most
 }

@@ -15,21 +15,21 @@ import "time"
 // firstRow rounds, and each further one for twice as many as the last, up to longestRow, until all is paid
 // back. Withholding a lease is always safe: a member without one forwards its reads to the master.
 const (
-	firstRow   = 5   // 100 ms at a time scale of 1
-	longestRow = 250 // 5 s
+	firstStreak   = 5   // 100 ms at a time scale of 1
+	maxStreak = 250 // 5 s
 	// payback is the fraction of its time for which a member may delay writes for ever without a penalty.
 	payback = 32
 	// mostDebt bounds, in beats, what a member can owe: it is paid back within a minute.
-	mostDebt = 94
+	maxDebt = 94
 )
 
 // conduct is what the master remembers of a member beyond its streams. A new master knows nothing.
 type conduct struct {
 	debt      time.Duration // for which writes waited for the member alone, less what it has paid back
 	penalties int           // since it last owed nothing
-	need      int           // timely acks in a row before the next lease; 0 if leases are granted
-	row       int           // timely acks in a row, so far
-	round     uint64        // the last round acked on the present stream; 0 for none
+	required      int           // timely acks in a row before the next lease; 0 if leases are granted
+	streak       int           // timely acks in a row, so far
+	lastRound     uint64        // the last round acked on the present stream; 0 for none
 }
 
 // Withheld says that a member's next lease is withheld.
@@ -43,15 +43,15 @@ type Penalty struct {
 
 // Withheld returns the penalties that have begun since it was last called.
 func (m *Master) NewPenalties() []Penalty {
-	list := m.withheld
-	m.withheld = nil
+	list := m.newPenalties
+	m.newPenalties = nil
 	return list
 }
 
 // Withholding returns the number of members whose leases are withheld now.
 func (m *Master) Penalized() (count int) {
 	for _, one := range m.members {
-		if one.conduct.need > 0 {
+		if one.conduct.required > 0 {
 			count++
 		}
 	}
@@ -59,24 +59,24 @@ func (m *Master) Penalized() (count int) {
 }
 
 // reach notes the revisions that a majority of the voters has acked. From then on their release is late.
-func (m *Master) reach(now time.Duration) {
+func (m *Master) noteQuorum(now time.Duration) {
 	to := uint64(0)
 	for _, one := range m.members {
-		if one.voter && one.pushed > to && m.reached(one.pushed) {
+		if one.voter && one.pushed > to && m.quorumHas(one.pushed) {
 			to = one.pushed
 		}
 	}
 	last := m.released
 	if n := len(m.awaited); n > 0 {
-		last = m.awaited[n-1].to
+		last = m.awaited[n-1].revision
 	}
 	if to > last && to <= m.pushed {
-		m.awaited = append(m.awaited, waiting{to, now})
+		m.awaited = append(m.awaited, pending{to, now})
 	}
 }
 
 // reached reports whether a majority of the voters has acked a revision.
-func (m *Master) reached(revision uint64) bool {
+func (m *Master) quorumHas(revision uint64) bool {
 	voters, have := 0, 0
 	for _, one := range m.members {
 		if one.voter {
@@ -91,17 +91,17 @@ func (m *Master) reached(revision uint64) bool {
 
 // account charges the members for which the oldest revision was awaited, once it is released, and notes
 // those for which the next one is.
-func (m *Master) account(now time.Duration) {
+func (m *Master) chargeDelays(now time.Duration) {
 	done := 0
-	for done < len(m.awaited) && m.awaited[done].to <= m.released {
+	for done < len(m.awaited) && m.awaited[done].revision <= m.released {
 		done++
 	}
 	if done > 0 {
 		// Revisions that were awaited at the same time are one delay.
-		if delay := now - max(m.awaited[0].at, m.charged); delay > m.timings.Beat {
-			m.charged = now
+		if delay := now - max(m.awaited[0].since, m.chargedUntil); delay > m.timings.Beat {
+			m.chargedUntil = now
 			m.each(func(one *member) {
-				if one.blocks {
+				if one.blocking {
 					m.charge(one, delay)
 				}
 			})
@@ -109,7 +109,7 @@ func (m *Master) account(now time.Duration) {
 		m.awaited = m.awaited[done:]
 	}
 	for _, one := range m.members {
-		one.blocks = len(m.awaited) > 0 && one.holds(now) && one.pushed < m.awaited[0].to
+		one.blocking = len(m.awaited) > 0 && one.hasLease(now) && one.pushed < m.awaited[0].revision
 	}
 }
 
@@ -117,36 +117,36 @@ func (m *Master) account(now time.Duration) {
 // it is the only one.
 func (m *Master) charge(one *member, delay time.Duration) {
 	c := &one.conduct
-	c.debt, c.row = min(c.debt+delay, mostDebt*m.timings.Beat), 0
-	if c.need > 0 || c.debt <= m.timings.AckTimeout {
+	c.debt, c.streak = min(c.debt+delay, maxDebt*m.timings.Beat), 0
+	if c.required > 0 || c.debt <= m.timings.AckTimeout {
 		return
 	}
-	c.need = min(firstRow<<c.penalties, longestRow)
-	if c.need < longestRow {
+	c.required = min(firstStreak<<c.penalties, maxStreak)
+	if c.required < maxStreak {
 		c.penalties++
 	}
-	m.withheld = append(m.withheld, Penalty{one.id, c.debt, c.need})
+	m.newPenalties = append(m.newPenalties, Penalty{one.id, c.debt, c.required})
 }
 
 // heed counts an ack of a round in the row, if it is timely: it comes at most a beat after a majority of the
 // voters has acked the round, and is that of the round after the last.
-func (m *Master) heed(one *member, number uint64, now time.Duration) {
+func (m *Master) countTimely(one *member, number uint64, now time.Duration) {
 	c := &one.conduct
 	timely := false
 	for i := range m.rounds {
 		if r := &m.rounds[i]; r.number == number {
-			timely = r.agreed == 0 || now-r.agreed <= m.timings.Beat
+			timely = r.quorumAt == 0 || now-r.quorumAt <= m.timings.Beat
 		}
 	}
-	if !timely || number != c.round+1 {
-		c.row = 0
+	if !timely || number != c.lastRound+1 {
+		c.streak = 0
 	}
-	c.round = number
+	c.lastRound = number
 	if !timely {
 		return
 	}
-	if c.row++; c.row >= c.need {
-		c.need = 0
+	if c.streak++; c.streak >= c.required {
+		c.required = 0
 	}
 	if c.debt -= min(c.debt, m.timings.Beat/payback); c.debt == 0 {
 		c.penalties = 0

@@ -32,8 +32,8 @@ func (f *Frontend) Hit(key []byte) *Entry {
 	if e == nil || !s.visible(e.Revision) {
 		return nil
 	}
-	if !home.used.Load() {
-		home.used.Store(true)
+	if !home.recentlyUsed.Load() {
+		home.recentlyUsed.Store(true)
 	}
 	return e
 }
@@ -41,7 +41,7 @@ func (f *Frontend) Hit(key []byte) *Entry {
 // Answer is the answer to key, from the records, or loaded, as soon as it may be seen, and how it came about. An answer that is made of many
 // records is stale when its tag is named; tag is "" for one that is pushed under its own key. The error is ErrNotLeased, from's, or ctx's cause.
 func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e *Entry, how string, err error) {
-	r := reading{frontend: f, key: key, tag: tag, begin: func(s *session, l *load) { go s.run(l, from) }}
+	r := pendingRead{frontend: f, key: key, tag: tag, startLoad: func(s *session, l *load) { go s.runLoad(l, from) }}
 	for {
 		done, err := r.step()
 		switch {
@@ -60,10 +60,10 @@ func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e 
 }
 
 // reading is one question on its way to its answer. It never blocks, so that a simulation can run it in the time of its own world.
-type reading struct {
+type pendingRead struct {
 	frontend *Frontend
 	key, tag string
-	begin    func(*session, *load) // runs a load
+	startLoad    func(*session, *load) // runs a load
 
 	session  *session
 	question question
@@ -73,7 +73,7 @@ type reading struct {
 }
 
 // step goes as far as it can. The lease is looked at first, once for each session; all that comes after is at least as new as that look.
-func (r *reading) step() (done bool, err error) {
+func (r *pendingRead) step() (done bool, err error) {
 	for {
 		if r.session != nil && r.session.ctx.Err() != nil {
 			r.session = nil // there is another, or no lease any more
@@ -83,23 +83,23 @@ func (r *reading) step() (done bool, err error) {
 			if s == nil || !s.leased(r.frontend.clock()) {
 				return false, ErrNotLeased
 			}
-			r.session, r.question, r.entry, r.how = s, s.ask(r.key, r.tag), nil, Hit
+			r.session, r.question, r.entry, r.how = s, s.newQuestion(r.key, r.tag), nil, Hit
 		}
-		if err := r.seek(); err == nil || r.session.ctx.Err() == nil {
+		if err := r.find(); err == nil || r.session.ctx.Err() == nil {
 			return err == nil && r.wake == nil, err
 		}
 	}
 }
 
 // seek looks for the answer and for its release. It leaves what to wait for in wake.
-func (r *reading) seek() error {
+func (r *pendingRead) find() error {
 	if r.entry == nil {
-		e, begun, err := r.session.seek(&r.question)
+		e, begun, err := r.session.find(&r.question)
 		if err != nil {
 			return err
 		}
 		if begun {
-			r.begin(r.session, r.question.load)
+			r.startLoad(r.session, r.question.load)
 		}
 		if r.question.load != nil {
 			r.how = Load
@@ -110,7 +110,7 @@ func (r *reading) seek() error {
 		}
 		r.entry = e
 	}
-	if r.wake = r.session.next(r.entry.Revision); r.wake != nil && r.how == Hit {
+	if r.wake = r.session.untilReleased(r.entry.Revision); r.wake != nil && r.how == Hit {
 		r.how = Wait
 	}
 	return nil

@@ -23,19 +23,19 @@ type Entry struct {
 // slot is the place of a key: of an answer, of a tag, or of both.
 type slot struct {
 	key   string
-	named atomic.Uint64 // the last revision that changed it, as far as was told here; dead once the slot is evicted
+	changed atomic.Uint64 // the last revision that changed it, as far as was told here; dead once the slot is evicted
 	entry atomic.Pointer[Entry]
-	used  atomic.Bool // since the last sweep
+	recentlyUsed  atomic.Bool // since the last sweep
 	load  *load       // under way; guarded by records.mu
 }
 
 // dead is later than every revision: what depends on an evicted tag is stale, for nobody tells it any more.
-const dead = math.MaxUint64
+const evicted = math.MaxUint64
 
 // current is the slot's answer if nothing has been named since that would change it.
 func (s *slot) current() *Entry {
 	e := s.entry.Load()
-	if e == nil || e.view < e.tag.named.Load() {
+	if e == nil || e.view < e.tag.changed.Load() {
 		return nil
 	}
 	return e
@@ -53,14 +53,14 @@ type records struct {
 	shards [shards]atomic.Pointer[map[string]*slot]
 
 	mu    sync.Mutex // guards all changes
-	told  uint64     // the revision up to which changes have been named here
+	upTo  uint64     // the revision up to which changes have been named here
 	bytes int
-	most  int
+	maxBytes  int
 	sweep int // the shard at which the next sweep goes on
 }
 
 func newRecords(most int, told uint64) *records {
-	r := &records{seed: maphash.MakeSeed(), most: most, told: told}
+	r := &records{seed: maphash.MakeSeed(), maxBytes: most, upTo: told}
 	empty := map[string]*slot{}
 	for i := range r.shards {
 		r.shards[i].Store(&empty)
@@ -78,7 +78,7 @@ func (r *records) find(key []byte) *slot {
 }
 
 // slot is the place of key, made if there is none. r.mu must be held.
-func (r *records) slot(key string) *slot {
+func (r *records) slotFor(key string) *slot {
 	shard := r.shard(key)
 	old := *shard.Load()
 	if s := old[key]; s != nil {
@@ -86,7 +86,7 @@ func (r *records) slot(key string) *slot {
 	}
 	// Nobody knows here when it was last named: an answer from before now, which a load may still bring, is not for who asks now.
 	s := &slot{key: key}
-	s.named.Store(r.told)
+	s.changed.Store(r.upTo)
 	grown := make(map[string]*slot, len(old)+1)
 	for k, v := range old {
 		grown[k] = v
@@ -100,7 +100,7 @@ func (r *records) slot(key string) *slot {
 // put makes e its slot's answer unless that has a newer one, or has been evicted. r.mu must be held.
 func (r *records) put(e *Entry) {
 	old := e.home.entry.Load()
-	if e.home.named.Load() == dead || old != nil && old.view > e.view {
+	if e.home.changed.Load() == evicted || old != nil && old.view > e.view {
 		return
 	}
 	if old != nil {
@@ -112,40 +112,40 @@ func (r *records) put(e *Entry) {
 
 // take takes in what a push says. The new answer goes in before its slot is named, so that whoever sees the name
 // finds the answer.
-func (r *records) take(p *Push) {
+func (r *records) apply(p *Push) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = p.To
+	r.upTo = p.To
 	for i := range p.Records {
 		rec := &p.Records[i]
-		s := r.slot(rec.Key)
+		s := r.slotFor(rec.Key)
 		r.put(&Entry{Revision: rec.Revision, Body: rec.Body, view: max(p.To, rec.Revision), home: s, tag: s})
-		name(s, rec.Revision)
+		markChanged(s, rec.Revision)
 	}
 	if s := (*r.shard(AnyTag).Load())[AnyTag]; s != nil {
-		name(s, p.To)
+		markChanged(s, p.To)
 	}
 	for _, tag := range p.Stale {
 		if s := (*r.shard(tag).Load())[tag]; s != nil {
-			name(s, p.To)
+			markChanged(s, p.To)
 		}
 	}
 	r.evict()
 }
 
-func name(s *slot, revision uint64) {
-	if s.named.Load() < revision {
-		s.named.Store(revision)
+func markChanged(s *slot, revision uint64) {
+	if s.changed.Load() < revision {
+		s.changed.Store(revision)
 	}
 }
 
 // evict makes room: what nobody asked for since the last sweep goes. r.mu must be held.
 func (r *records) evict() {
-	if r.bytes <= r.most {
+	if r.bytes <= r.maxBytes {
 		return
 	}
 	for range 3 * shards { // the first turn takes the marks away, the second those of the tags that the first has left behind
-		if r.bytes <= r.most-r.most/8 {
+		if r.bytes <= r.maxBytes-r.maxBytes/8 {
 			return
 		}
 		r.sweepShard(&r.shards[r.sweep])
@@ -160,9 +160,9 @@ func (r *records) sweepShard(shard *atomic.Pointer[map[string]*slot]) {
 	kept := make(map[string]*slot)
 	for k, s := range *shard.Load() {
 		e := s.entry.Load()
-		if s.load != nil || s.used.Swap(false) {
+		if s.load != nil || s.recentlyUsed.Swap(false) {
 			if e != nil && e.tag != s { // else nothing would ever go
-				e.tag.used.Store(true) // it lives no longer than what it depends on
+				e.tag.recentlyUsed.Store(true) // it lives no longer than what it depends on
 			}
 			kept[k] = s
 			continue
@@ -174,7 +174,7 @@ func (r *records) sweepShard(shard *atomic.Pointer[map[string]*slot]) {
 
 // forget makes all that is made from a slot stale.
 func (r *records) forget(s *slot) {
-	s.named.Store(dead)
+	s.changed.Store(evicted)
 	r.bytes -= len(s.key) + entryOverhead
 	if e := s.entry.Load(); e != nil {
 		r.bytes -= len(e.Body)
