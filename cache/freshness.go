@@ -5,49 +5,53 @@ import (
 	"time"
 )
 
-// freshness tells until when a state of the store had everything that anybody could have been told. A state machine may be far behind what is pushed to
-// its frontend: just after a push, because followers learn late that an entry is committed, and for long while it catches up.
+// freshness records, per revision, the latest time at which a state at that revision was known to
+// be complete: to have everything that anybody could have been told. A state machine may be behind
+// what was pushed to its frontend: for a moment after each push, because followers learn late that
+// an entry is committed, and for long while it catches up.
 type freshness struct {
-	leased     time.Duration // the latest end of a lease so far: until then this frontend had everything; 0 for none
-	gaps     []gap        // by revision
-	forgotten uint64        // of states before this revision nothing is remembered
+	leased    time.Duration // the latest end of a lease so far; 0 for none. Until then all was here
+	gaps      []gap         // by revision
+	forgotten uint64        // nothing is remembered of states before this revision
 }
 
-// lack says that a state before a revision had everything until then; 0 for never.
+// gap records that a state before revision was complete until completeUntil; 0 for never.
 type gap struct {
-	revision uint64
-	completeUntil    time.Duration
+	revision      uint64
+	completeUntil time.Duration
 }
 
-// maxLacks bounds what is remembered: about a second under the highest load.
+// maxGaps bounds what is remembered: about a second under the highest load.
 const maxGaps = 4096
 
-// pushed notes that a revision has come, before which nobody could have been told of it.
-func (p *freshness) pushed(revision uint64, now time.Duration) {
-	if n := len(p.gaps); n > 0 && revision <= p.gaps[n-1].revision {
+// pushed notes that a revision was pushed at now. Nobody could have been told of it before.
+func (f *freshness) pushed(revision uint64, now time.Duration) {
+	if n := len(f.gaps); n > 0 && revision <= f.gaps[n-1].revision {
 		return
 	}
-	if len(p.gaps) == maxGaps {
+	if len(f.gaps) == maxGaps {
 		half := maxGaps / 2
-		p.forgotten = p.gaps[half-1].revision
-		p.gaps = append(p.gaps[:0:0], p.gaps[half:]...)
+		f.forgotten = f.gaps[half-1].revision
+		f.gaps = append(f.gaps[:0:0], f.gaps[half:]...)
 	}
-	p.gaps = append(p.gaps, gap{revision, min(now, p.leased)})
+	f.gaps = append(f.gaps, gap{revision, min(now, f.leased)})
 }
 
-// had is until when a state had everything; 0 for unknown.
-func (p *freshness) completeUntil(revision uint64) time.Duration {
-	if revision < p.forgotten {
+// completeUntil returns until when a state at revision was complete; 0 if that is not known.
+func (f *freshness) completeUntil(revision uint64) time.Duration {
+	if revision < f.forgotten {
 		return 0
 	}
-	if i := sort.Search(len(p.gaps), func(i int) bool { return p.gaps[i].revision > revision }); i < len(p.gaps) {
-		return p.gaps[i].completeUntil
+	i := sort.Search(len(f.gaps), func(i int) bool { return f.gaps[i].revision > revision })
+	if i < len(f.gaps) {
+		return f.gaps[i].completeUntil
 	}
-	return p.leased
+	return f.leased
 }
 
-// Age is for how long a state of the store at a revision has not been sure to have everything that anybody was told: since the end of this frontend's
-// last lease, or since more was pushed than the state has. Known is false if that cannot be told.
+// Age returns for how long a state of the store at revision may have been incomplete: since the
+// last lease of this frontend ended, or since more was pushed than the state has. Known is false
+// if the age cannot be determined.
 func (f *Frontend) Age(revision uint64) (age time.Duration, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,36 +8,45 @@ import (
 	"time"
 )
 
-// Frontend is a frontend's side of the push protocol: what it may answer from memory, and until when. Its methods are safe for concurrent
-// use; reads take no lock.
+// Frontend is a frontend's side of the push protocol. It knows what the frontend may answer from
+// memory, and until when. Its methods are safe for concurrent use; reads take no lock.
 type Frontend struct {
 	mutation Mutation
-	maxBytes  int
-	clock func() time.Duration
+	maxBytes int
+	clock    func() time.Duration
 
 	session atomic.Pointer[session] // nil before the first Start of a stream
 
 	invalidations *Invalidations
 
-	mu   sync.Mutex
-	link *Link // the stream that counts; nil for none
-	// epoch is the highest that was met, and master the member whose it is. latest are the acks of the newest epoch that had any, older those before it.
-	epoch         uint64
-	master        string
+	mu     sync.Mutex
+	link   *Link  // the current stream; nil for none
+	epoch  uint64 // the highest that was seen
+	master string // the member whose epoch that is
+	// latest are the acks of the newest epoch that had any, older those of the one before.
 	latest, older epochAcks
-	freshness          freshness
+	freshness     freshness
 }
 
-// acks are those of the rounds of one epoch.
+// epochAcks are the acks that this frontend gave to the rounds of one epoch.
 type epochAcks struct {
-	epoch uint64
-	last    time.Duration // of the last one
-	retired  bool          // no lease stands on them, nor ever will
+	epoch   uint64
+	last    time.Duration // when the last one was sent
+	retired bool          // no lease stands on them, nor ever will
 }
 
-// NewFrontend makes the frontend's side. Most bounds the bytes of the answers that it holds, about. Clock is read at each answer.
-func NewFrontend(most int, clock func() time.Duration, rules Mutation) *Frontend {
-	return &Frontend{mutation: rules, maxBytes: most, clock: clock, invalidations: NewInvalidations(), latest: epochAcks{last: clock()}, older: epochAcks{last: clock()}}
+// NewFrontend returns a frontend's side of the protocol. maxBytes bounds the memory of the answers
+// that it holds, about. clock is read at each answer.
+func NewFrontend(maxBytes int, clock func() time.Duration, mutation Mutation) *Frontend {
+	started := epochAcks{last: clock()}
+	return &Frontend{
+		mutation:      mutation,
+		maxBytes:      maxBytes,
+		clock:         clock,
+		invalidations: NewInvalidations(),
+		latest:        started,
+		older:         started,
+	}
 }
 
 // Link is one stream from a master, as the frontend sees it.
@@ -45,17 +54,18 @@ type Link struct {
 	frontend *Frontend
 	own      bool
 	epoch    uint64
-	maxLease    time.Duration // no grant is for longer
+	maxLease time.Duration // no grant is for longer
 }
 
-// Open begins a stream. Own is for the stream within the master's own process.
+// Open begins a stream. own is true for the stream within the master's own process.
 func (f *Frontend) Open(own bool) *Link { return &Link{frontend: f, own: own} }
 
-// ErrStale is the end of a stream of a master that has been followed by another, or by a newer stream of its own.
-var ErrStale = errors.New("a newer master has spoken")
+// ErrStale is the error of a stream that has been replaced: by that of a later master, or by a
+// newer one of the same master.
+var ErrStale = errors.New("the stream has been replaced by a newer one")
 
-// Receive takes in a message and gives the answer to it, nil for none. Term is Raft's, read after the message came. After an error the stream
-// must be closed.
+// Receive takes in a message and returns the answer to it, nil for none. term is Raft's, read after
+// the message came. After an error the stream must be closed.
 func (l *Link) Receive(m Message, term uint64) (Message, error) {
 	f := l.frontend
 	f.mu.Lock()
@@ -78,10 +88,12 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		if s := f.session.Load(); s != nil {
 			s.leaseEnd.Store(0)
 		}
-		f.freshness.leased = min(f.freshness.leased, now) // the master waits for this frontend no more
+		// From now on the master does not wait for this frontend.
+		f.freshness.leased = min(f.freshness.leased, now)
 		return &Returned{}, nil
 	case *Retire:
-		f.latest.retired = true // the master served before it retired, so the leases of older epochs are over too
+		// The master served before it retired, so the leases of older epochs are over too.
+		f.latest.retired = true
 		return &Retired{m.Round}, nil
 	}
 	s := f.session.Load()
@@ -105,10 +117,10 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		f.grant(s, m, now)
 		return nil, nil
 	}
-	return nil, fmt.Errorf("a master does not send %T", m)
+	return nil, fmt.Errorf("the master sent %T, which only frontends send", m)
 }
 
-// drop ends the session. A lease ends with it, and so do its answers.
+// endSession ends the session, its lease and its answers.
 func (f *Frontend) endSession() {
 	if s := f.session.Load(); s != nil {
 		s.end()
@@ -118,7 +130,7 @@ func (f *Frontend) endSession() {
 	}
 }
 
-// Close ends the stream: its session is over.
+// Close ends the stream and its session.
 func (l *Link) Close() {
 	f := l.frontend
 	f.mu.Lock()
@@ -139,7 +151,8 @@ func (f *Frontend) start(l *Link, m *Start) {
 	f.invalidations.Add(nil, true, m.Released)
 }
 
-// beat acks a round, but only as long as this frontend knows of no later term: its ack says that there was no later master yet.
+// beat acks a round, but only while this frontend knows of no later term: the ack promises that
+// there was no later master yet.
 func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Message, error) {
 	if s := f.session.Load(); s != nil && s.epoch == l.epoch {
 		s.release(m.Released)
@@ -164,40 +177,47 @@ func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 	return a
 }
 
-// grant counts from when the ack was sent, which was before the master granted anything.
+// grant extends the lease. It counts from when the ack was sent, which was before the master
+// granted anything.
 func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	from := m.At
 	if f.mutation.has(MutationLeaseFromGrant) {
 		from = now
 	}
-	if until := int64(from + shorter(m.Remaining)); until > s.leaseEnd.Load() {
-		s.leaseEnd.Store(until)
-		f.freshness.leased = max(f.freshness.leased, time.Duration(until))
+	if end := from + shorter(m.Remaining); int64(end) > s.leaseEnd.Load() {
+		s.leaseEnd.Store(int64(end))
+		f.freshness.leased = max(f.freshness.leased, end)
 	}
 }
 
-// Leased tells whether this frontend may answer from memory now.
+// Leased reports whether this frontend may answer from memory now.
 func (f *Frontend) Leased() bool {
 	s := f.session.Load()
 	return s != nil && s.leased(f.clock())
 }
 
-// Feed tells what readers here may see anew. There is one for each frontend, for one taker.
+// Invalidations returns what collects the names of changed answers. There is one per frontend, and
+// it has one consumer.
 func (f *Frontend) Invalidations() *Invalidations { return f.invalidations }
 
-// State is what a frontend says of itself.
+// State is the state of a frontend, for metrics and status pages.
 type State struct {
 	Pushed   uint64        // P
 	Released uint64        // R
-	Lease    time.Duration // what is left of it; 0 without one
-	Bytes    int           // of the answers held, about
+	Lease    time.Duration // what is left of it; 0 for no lease
+	Bytes    int           // memory of the answers held, about
 }
 
-// State is the frontend's present state.
+// State returns the present state of the frontend.
 func (f *Frontend) State() State {
 	s := f.session.Load()
 	if s == nil {
 		return State{}
 	}
-	return State{s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.leaseEnd.Load())-f.clock()), s.records.size()}
+	return State{
+		Pushed:   s.pushed.Load(),
+		Released: s.released.Load(),
+		Lease:    max(0, time.Duration(s.leaseEnd.Load())-f.clock()),
+		Bytes:    s.records.size(),
+	}
 }

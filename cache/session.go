@@ -9,27 +9,28 @@ import (
 	"time"
 )
 
-// session is what a frontend holds of one master, from a Start to the loss of the stream: the answers, how far they are pushed (P) and
-// released (R), and the lease. Readers use it without a lock; it changes only while the Frontend's lock is held.
+// session is what a frontend holds of one master, from a Start to the loss of the stream: the
+// records, how far they are pushed (P) and released (R), and the lease. Readers use it without a
+// lock. It changes only while the Frontend's lock is held.
 type session struct {
-	mutation    Mutation
+	mutation Mutation
 	epoch    uint64
 	records  *records
 	pushed   atomic.Uint64
 	released atomic.Uint64
-	leaseEnd    atomic.Int64    // the end of the lease by this frontend's clock; 0 for none
-	ctx      context.Context // ends with it: whoever waits asks anew
+	leaseEnd atomic.Int64    // by this frontend's clock; 0 for no lease
+	ctx      context.Context // ends with the session; whoever waits then starts over
 	cancel   context.CancelFunc
 
-	mu      sync.Mutex
-	nextRelease chan struct{} // closed at the next release; nil while nobody waits
-	newlyHeld    []string      // keys of records loaded, which the master has not been told yet
-	invalidations    *Invalidations
-	unreleased  []pushedNames // not released yet, the oldest first
+	mu            sync.Mutex
+	nextRelease   chan struct{} // closed at the next release; nil while nobody waits
+	newlyHeld     []string      // keys of records that were loaded since the last ack
+	invalidations *Invalidations
+	unreleased    []pushedNames // the oldest first
 }
 
-func newSession(rules Mutation, epoch uint64, start *Start, r *records, feed *Invalidations) *session {
-	s := &session{mutation: rules, epoch: epoch, records: r, invalidations: feed}
+func newSession(mutation Mutation, epoch uint64, start *Start, r *records, i *Invalidations) *session {
+	s := &session{mutation: mutation, epoch: epoch, records: r, invalidations: i}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pushed.Store(start.At)
 	s.released.Store(min(start.At, start.Released))
@@ -39,6 +40,7 @@ func newSession(rules Mutation, epoch uint64, start *Start, r *records, feed *In
 	return s
 }
 
+// leased reports whether there is a lease at now.
 func (s *session) leased(now time.Duration) bool {
 	return now < time.Duration(s.leaseEnd.Load()) || s.mutation.has(MutationSkipLeaseCheck)
 }
@@ -53,7 +55,7 @@ var errGap = errors.New("the master's pushes have a gap")
 // push takes in one push.
 func (s *session) push(p *Push) error {
 	if p.From != s.pushed.Load() || p.To < p.From {
-		return fmt.Errorf("%w: they go on at %d, and %d is what is here", errGap, p.From, s.pushed.Load())
+		return fmt.Errorf("%w: one continues at revision %d, and this frontend has %d", errGap, p.From, s.pushed.Load())
 	}
 	s.records.apply(p)
 	s.pushed.Store(p.To)
@@ -65,7 +67,8 @@ func (s *session) push(p *Push) error {
 	return nil
 }
 
-// release lets readers see up to revision. That may be more than is pushed here only while there is no lease.
+// release lets readers see changes up to revision. That may be more than was pushed here only
+// while there is no lease.
 func (s *session) release(revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,12 +83,12 @@ func (s *session) release(revision uint64) {
 	}
 }
 
-// visible tells whether readers may see what changed last at revision.
+// visible reports whether readers may see an answer that changed last at revision.
 func (s *session) visible(revision uint64) bool {
 	return revision <= s.released.Load() || s.mutation.has(MutationIgnoreRelease)
 }
 
-// next is closed when more may be seen than now; nil if revision may be seen already.
+// untilReleased returns a channel that is closed at the next release; nil if revision is visible.
 func (s *session) untilReleased(revision uint64) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,7 +101,7 @@ func (s *session) untilReleased(revision uint64) <-chan struct{} {
 	return s.nextRelease
 }
 
-// untold are the keys of the records loaded since it was last asked.
+// takeNewlyHeld returns the keys of the records that were loaded since the last call.
 func (s *session) takeNewlyHeld() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,15 +110,15 @@ func (s *session) takeNewlyHeld() []string {
 	return held
 }
 
-// question asks for one answer. Each asker has its own.
+// question is one reader's question for one answer.
 type question struct {
-	home    *slot // where the answer is
-	tagSlot *slot // whose naming makes it stale
-	minView    uint64
-	load    *load // waited for
+	home    *slot  // the place of the answer
+	tagSlot *slot  // of the tag that makes the answer stale
+	minView uint64 // an answer from an older view is too old for this reader
+	load    *load  // waited for; nil for none
 }
 
-// ask begins a question. What is named after this need not be in its answer.
+// newQuestion begins a question. Changes that are pushed after this need not be in its answer.
 func (s *session) newQuestion(key, tag string) question {
 	r := s.records
 	r.mu.Lock()
@@ -133,7 +136,8 @@ func (s *session) newQuestion(key, tag string) question {
 	return q
 }
 
-// seek gives the answer, or else the load to wait for, which the caller must run if begun says that it is new.
+// find returns the answer to a question; or it sets q.load, which the reader must wait for. begun
+// is true if that load is new, and the caller must run it.
 func (s *session) find(q *question) (e *Entry, begun bool, err error) {
 	if l := q.load; l != nil {
 		if l.err != nil {
@@ -150,7 +154,8 @@ func (s *session) find(q *question) (e *Entry, begun bool, err error) {
 		return e, false, nil
 	}
 	if q.home.load == nil {
-		// No change up to here is told again, and each later one names a slot that is there already: so the floor is read under the lock.
+		// The floor is read under the lock. The changes up to it will not be named again, so the
+		// load must have them; later ones will mark the slot, which exists by now.
 		l := &load{done: make(chan struct{}), floor: r.upTo, home: q.home, tagSlot: q.tagSlot}
 		if s.mutation.has(MutationIgnoreFloor) {
 			l.floor = 0
