@@ -14,6 +14,8 @@ import (
 	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // singer is a bard with a key.
@@ -31,8 +33,8 @@ func newSinger(t *testing.T, master *node, source string) *singer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := &score.Grant{ID: score.KeyID(public), Name: source, Role: score.RoleBard, Public: public}
-	if err := master.member().ChangeAccess(context.Background(), score.AccessChange{By: "operator", Grant: grant}); err != nil {
+	grant := &access.Grant{ID: score.KeyID(public), Name: source, Role: access.RoleBard, Public: public}
+	if err := master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant}); err != nil {
 		t.Fatal(err)
 	}
 	return &singer{t: t, private: private, source: source}
@@ -44,7 +46,7 @@ func (s *singer) sings(kind score.Type, data score.Data) score.Post {
 	s.seq++
 	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{ID: fmt.Sprintf("%s-%d", s.source, s.seq), IDGiven: true, Source: s.source, Seq: s.seq,
 		Type: kind, Time: time.Date(2026, 2, 9, 10, 0, int(s.seq), 0, time.UTC), TimeGiven: true, ContestID: "OG50BC/final", Data: data}}}
-	if err := score.Sign(s.private, p.Events); err != nil {
+	if err := signing.Sign(s.private, p.Events); err != nil {
 		s.t.Fatal(err)
 	}
 	return p

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Membership is Raft's configuration and nothing else: whoever is in it is a member, at the peer address that stands there. Where clients
@@ -238,7 +239,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	}
 	if m.opts.Identity != nil {
 		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
-		if err := m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
+		if err := m.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
 			return nil, err
 		}
 	}

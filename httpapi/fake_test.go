@@ -22,6 +22,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
@@ -42,7 +43,7 @@ type fakeGroup struct {
 	records   *fakeRecords
 	boards    *fakeBoards
 	board     func() // Board was called; nil: nobody wants to know
-	access    atomic.Pointer[score.Access]
+	access    atomic.Pointer[access.State]
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -212,7 +213,7 @@ type fakeRecords struct {
 	events   []score.TimelineEvent
 	medals   map[string]*score.MedalTable
 	bards    map[string]score.Bard
-	trail    []score.Audit
+	trail    []access.AuditEntry
 }
 
 func (v *fakeRecords) Revision() uint64 { return v.revision }

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"laurel/httpapi/fastpath"
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
@@ -70,7 +70,7 @@ func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
 	if got := p.memberOf(shown); got != "f4@abc" {
 		t.Fatalf("the certificate is that of %q", got)
 	}
-	if err := g.ChangeAccess(t.Context(), score.AccessChange{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
+	if err := g.ChangeAccess(t.Context(), access.Change{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.memberOf(shown); got != "" {

@@ -22,6 +22,8 @@ import (
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
@@ -74,9 +76,9 @@ type Group interface {
 	Frontends() score.Frontends
 
 	// Access is who may do what, as far as this frontend has applied the log. It does not change.
-	Access() *score.Access
+	Access() *access.State
 	// ChangeAccess, SetCacheMode, Join, Leave and Transfer work at the master only.
-	ChangeAccess(ctx context.Context, c score.AccessChange) error
+	ChangeAccess(ctx context.Context, c access.Change) error
 	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 	Join(ctx context.Context, m score.NewMember) error
 	Leave(ctx context.Context, id string, force bool) error
@@ -99,7 +101,7 @@ type Options struct {
 	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
 	Origins []string
 	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
-	Verifier *score.Verifier
+	Verifier *signing.Verifier
 	// TLS has Front speak it, too; nil: only HTTP in the clear.
 	TLS *tls.Config
 }
@@ -121,7 +123,7 @@ type API struct {
 	load     load
 	late     atomic.Bool // whoever is to run here waits long
 	awaited  chan struct{}
-	verifier *score.Verifier
+	verifier *signing.Verifier
 
 	sameOrigin *http.CrossOriginProtection
 
@@ -145,7 +147,7 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	if a.verifier == nil {
-		a.verifier = new(score.Verifier)
+		a.verifier = new(signing.Verifier)
 	}
 	a.metrics = newMetrics(o.Registerer)
 	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))

@@ -181,19 +181,6 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	}
 }
 
-// periodsOf lists a contest's periods in the order in which its competitors have them.
-func periodsOf(rec *score.Record) []string {
-	var periods []string
-	for _, c := range rec.Competitors {
-		for _, t := range c.Periods {
-			if !slices.Contains(periods, t.Code) {
-				periods = append(periods, t.Code)
-			}
-		}
-	}
-	return periods
-}
-
 func rankText(rank int) string {
 	if rank == 0 {
 		return "-"

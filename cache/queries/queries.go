@@ -10,6 +10,7 @@ import (
 
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/trust/access"
 )
 
 // View is one consistent view of the store. What it hands out is valid until the call that it
@@ -27,7 +28,7 @@ type View interface {
 	Bard(source string) (b score.Bard, ok bool, err error)
 	// Audit lists the audit trail in order. after and next are numbers of lines; next is 0 at
 	// the end.
-	Audit(after uint64, limit int) (list []score.Audit, next uint64, err error)
+	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)
 }
 
 // Ask makes the answer to a question from a view of the store. It returns the body, nil if there

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"laurel/cluster"
-	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -50,9 +50,9 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 	}
 }
 
-func hasOperator(a *score.Access) bool {
+func hasOperator(a *access.State) bool {
 	for _, g := range a.Grants {
-		if g.Role == score.RoleOperator {
+		if g.Role == access.RoleOperator {
 			return true
 		}
 	}
@@ -67,13 +67,13 @@ func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
 		return err
 	}
 	now := time.Now().UTC()
-	return m.ChangeAccess(ctx, score.AccessChange{
+	return m.ChangeAccess(ctx, access.Change{
 		At: now,
 		By: m.ID(),
-		Grant: &score.Grant{
+		Grant: &access.Grant{
 			ID:      token.ID,
 			Name:    "operator",
-			Role:    score.RoleOperator,
+			Role:    access.RoleOperator,
 			Hash:    token.Hash(),
 			Created: now,
 		},

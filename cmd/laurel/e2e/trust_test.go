@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 // secureGroup is a group whose members have certificates. Its first operator's token is known.
@@ -85,7 +85,7 @@ func (g *secureGroup) must(f *frontend, method, path, body string) (a answer) {
 // joinToken has the frontends that are started from now on join with a new token.
 func (g *secureGroup) joinToken(uses int) {
 	g.t.Helper()
-	var made score.JoinTokenMade
+	var made access.JoinTokenResponse
 	if err := json.Unmarshal([]byte(g.must(g.running()[0], "POST", "/v1/cluster/tokens", fmt.Sprintf(`{"uses":%d}`, uses)).body), &made); err != nil {
 		g.t.Fatal(err)
 	}

@@ -24,52 +24,52 @@ func match(id string, revision uint64, points int64, status string) score.Record
 		Competitors: []score.Placed{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
 }
 
-func board(updates ...client.Update) *Board {
-	b := &Board{}
+func viewOf(updates ...client.Update) *view {
+	v := &view{}
 	for _, u := range updates {
-		b.Take(u, now)
+		v.apply(u, now)
 	}
-	return b
+	return v
 }
 
 func connected() client.Update {
 	return client.Update{Kind: client.UpdateConnected, Frontend: "http://f2:8001", Home: "f1"}
 }
 
-func TestStatusSaysWhereTheWatchIs(t *testing.T) {
-	b := board()
+func TestTheStatusDescribesTheConnection(t *testing.T) {
+	v := viewOf()
 	is := func(want string, at time.Time) {
 		t.Helper()
-		if got := b.Status(at); got != want {
+		if got := v.status(at); got != want {
 			t.Errorf("got %q; want %q", got, want)
 		}
 	}
 	is("connecting", now)
-	b.Take(connected(), now)
+	v.apply(connected(), now)
 	is("live via f2:8001 (home f1), revision 0", now)
-	b.Take(client.Update{Kind: client.UpdateHeartbeat, Beat: client.Beat{Revision: 8123, Epoch: 7, Mode: score.Push, Frontend: "f2"}}, now)
+	v.apply(client.Update{Kind: client.UpdateHeartbeat, Beat: client.Beat{Revision: 8123, Epoch: 7, Mode: score.Push, Frontend: "f2"}}, now)
 	is("live via f2 (home f1), push, revision 8123, epoch 7", now)
-	b.Take(client.Update{Kind: client.UpdateLost, Frontend: "http://f2:8001", Err: errors.New("f2 is gone"), Wait: 2500 * time.Millisecond}, now)
+	v.apply(client.Update{Kind: client.UpdateLost, Frontend: "http://f2:8001", Err: errors.New("f2 is gone"), Wait: 2500 * time.Millisecond}, now)
 	is("reconnecting in 3 s (f2 is gone)", now)
 	is("reconnecting in 1 s (f2 is gone)", now.Add(2*time.Second))
 	is("reconnecting in 0 s (f2 is gone)", now.Add(time.Minute))
-	b.Take(client.Update{Kind: client.UpdateConnected, Frontend: "http://f1:8001", Home: "f1", AtHome: true}, now)
+	v.apply(client.Update{Kind: client.UpdateConnected, Frontend: "http://f1:8001", Home: "f1", AtHome: true}, now)
 	is("live via f1:8001 (home), revision 8123", now)
 }
 
-func TestWhatChangedStandsOutForAMoment(t *testing.T) {
-	b := board(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}})
-	b.Take(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/2", 3, 2, "RUNNING")}}, now)
-	lines := b.Lines(100, 24, now.Add(time.Second))
+func TestAChangeIsHighlightedForAMoment(t *testing.T) {
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}})
+	v.apply(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/2", 3, 2, "RUNNING")}}, now)
+	lines := v.lines(100, 24, now.Add(time.Second))
 	if strings.Contains(lines[3], "\x1b") || !strings.HasPrefix(lines[4], "\x1b[7mA/2") || !strings.Contains(lines[4], "GAU 2, ROM 0") {
-		t.Errorf("got %q; want the second contest alone to stand out", lines)
+		t.Errorf("got %q; want the second contest alone to be highlighted", lines)
 	}
-	if lines := b.Lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") {
-		t.Errorf("got %q; want nothing to stand out any more", lines)
+	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") {
+		t.Errorf("got %q; want no highlight any more", lines)
 	}
 }
 
-func TestBoardFitsEveryTerminal(t *testing.T) {
+func TestTheViewFitsEveryTerminal(t *testing.T) {
 	u := client.Update{Kind: client.UpdateSnapshot}
 	for i := range 60 {
 		u.Scores = append(u.Scores, match(fmt.Sprintf("OG50BC/CUR-M-GPA-%02d", i), uint64(i), 3, "RUNNING"))
@@ -84,10 +84,10 @@ func TestBoardFitsEveryTerminal(t *testing.T) {
 	for i := range 40 {
 		u.Timeline = append(u.Timeline, score.TimelineEvent{ContestID: "A/1", Type: "alert", Data: []byte(`{"text":"` + strings.Repeat("x", i*10) + `"}`)})
 	}
-	b := board(connected(), u)
+	v := viewOf(connected(), u)
 	for width := 0; width < 200; width += 19 {
 		for height := 0; height < 90; height += 4 {
-			lines := b.Lines(width, height, now.Add(time.Hour))
+			lines := v.lines(width, height, now.Add(time.Hour))
 			if len(lines) > height {
 				t.Fatalf("%d lines on a terminal of %d×%d", len(lines), width, height)
 			}
@@ -98,7 +98,7 @@ func TestBoardFitsEveryTerminal(t *testing.T) {
 			}
 		}
 	}
-	text := strings.Join(b.Lines(120, 30, now.Add(time.Hour)), "\n")
+	text := strings.Join(v.lines(120, 30, now.Add(time.Hour)), "\n")
 	for _, want := range []string{"live via", "and 4", "more", "GOLD", "alert"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got\n%s\nwant %q in it", text, want)
@@ -106,11 +106,11 @@ func TestBoardFitsEveryTerminal(t *testing.T) {
 	}
 }
 
-func TestWhatGoesOnComesFirst(t *testing.T) {
-	b := board(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),
+func TestLiveContestsComeFirst(t *testing.T) {
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),
 		match("A/3", 3, 0, "RUNNING"), match("A/2", 4, 0, "RUNNING")}})
 	var got []string
-	for _, e := range b.ordered() {
+	for _, e := range v.sorted() {
 		got = append(got, e.ContestID)
 	}
 	if want := []string{"A/2", "A/3", "A/4", "A/1"}; !slices.Equal(got, want) {
@@ -118,24 +118,24 @@ func TestWhatGoesOnComesFirst(t *testing.T) {
 	}
 }
 
-func TestNamesCannotCommandTheTerminal(t *testing.T) {
+func TestNamesCannotControlTheTerminal(t *testing.T) {
 	r := match("A/1", 1, 0, "RUNNING")
 	r.Title, r.Clock = "Gaul\x1b[2J\x07", "1\r\n2\u202e"
-	b := board(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}})
-	if text := strings.Join(b.Lines(100, 20, now.Add(time.Hour)), "\n"); strings.ContainsAny(text, "\x1b\x07\r\u202e") {
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}})
+	if text := strings.Join(v.lines(100, 20, now.Add(time.Hour)), "\n"); strings.ContainsAny(text, "\x1b\x07\r\u202e") {
 		t.Errorf("got %q", text)
 	}
 }
 
-func TestSnapshotOfAnotherStoreClearsTheBoard(t *testing.T) {
-	b := board(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 100, 0, "RUNNING")}},
+func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 100, 0, "RUNNING")}},
 		client.Update{Kind: client.UpdateSnapshot, Anew: true, Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
-	if len(b.scores) != 1 || b.revision != 1 {
-		t.Errorf("got %v at revision %d", b.scores, b.revision)
+	if len(v.scores) != 1 || v.revision != 1 {
+		t.Errorf("got %v at revision %d", v.scores, v.revision)
 	}
 }
 
-func TestResultsReadAsPeopleWriteThem(t *testing.T) {
+func TestResultsAreFormattedForPeople(t *testing.T) {
 	points := func(n int64) *score.Decimal { d := score.Points(n); return &d }
 	total := 30
 	mark, err := score.ParseDecimal("7503.25")
@@ -149,14 +149,14 @@ func TestResultsReadAsPeopleWriteThem(t *testing.T) {
 			{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
 		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Placed{{Code: "7"}}},
 	} {
-		if got := Result(&r); got != want {
+		if got := result(&r); got != want {
 			t.Errorf("got %q; want %q", got, want)
 		}
 	}
 }
 
-// telling is a watch that tells these and then ends with err.
-func telling(err error, updates ...client.Update) iter.Seq2[client.Update, error] {
+// updatesThen is a watch that reports updates and then ends with err.
+func updatesThen(err error, updates ...client.Update) iter.Seq2[client.Update, error] {
 	return func(yield func(client.Update, error) bool) {
 		for _, u := range updates {
 			if !yield(u, nil) {
@@ -169,7 +169,7 @@ func telling(err error, updates ...client.Update) iter.Seq2[client.Update, error
 	}
 }
 
-func TestPipedWatchIsALineForEachChange(t *testing.T) {
+func TestPrintWritesALineForEachChange(t *testing.T) {
 	var out, notes bytes.Buffer
 	refused := errors.New("refused")
 	medals := score.Medals{Competition: "A", Revision: 5, Rows: []score.MedalRow{{Organisation: "GAU", Gold: 2, Silver: 1}}}
@@ -177,7 +177,7 @@ func TestPipedWatchIsALineForEachChange(t *testing.T) {
 		{Kind: client.UpdateMedals, Medals: []score.Medals{medals}},
 		{Kind: client.UpdateTimeline, Timeline: []score.TimelineEvent{{Revision: 6, ContestID: "A/1", Type: "alert", Time: now, Data: []byte(`{"text":"hail"}`)}}},
 		{Kind: client.UpdateLost, Err: errors.New("gone"), Wait: time.Second}}
-	if err := Print(&out, &notes, telling(refused, updates...)); err != refused {
+	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {
 		t.Errorf("got %v; want what ended the watch", err)
 	}
 	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  10:00:00  A/1  alert  {\"text\":\"hail\"}\n"
@@ -188,7 +188,7 @@ func TestPipedWatchIsALineForEachChange(t *testing.T) {
 		t.Errorf("notes are %q", &notes)
 	}
 	out.Reset()
-	if err := PrintJSON(&out, telling(nil, updates...)); err != nil {
+	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -218,7 +218,7 @@ func (o *terminal) String() string {
 	return o.b.String()
 }
 
-func TestScreenFollowsTheSizeOfTheTerminalAndLeavesItAsItWas(t *testing.T) {
+func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 	var out terminal
 	var mu sync.Mutex
 	width := 120
@@ -237,8 +237,12 @@ func TestScreenFollowsTheSizeOfTheTerminalAndLeavesItAsItWas(t *testing.T) {
 	}()
 	shows := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); !strings.Contains(out.String(), what); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.After(10 * time.Second); !strings.Contains(out.String(), what); {
+			select {
+			case <-tick.C:
+			case <-deadline:
 				t.Fatalf("got %q; want %q", out.String(), what)
 			}
 		}
@@ -253,7 +257,7 @@ func TestScreenFollowsTheSizeOfTheTerminalAndLeavesItAsItWas(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	if got := out.String(); !strings.HasPrefix(got, enter) || !strings.HasSuffix(got, leave) {
+	if got := out.String(); !strings.HasPrefix(got, enterScreen) || !strings.HasSuffix(got, leaveScreen) {
 		t.Errorf("got %q; want it between entering and leaving", got)
 	}
 }

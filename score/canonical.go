@@ -1,5 +1,51 @@
 package score
 
+import (
+	"bytes"
+	"errors"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+var errNotCanonical = errors.New("the data is not in canonical form")
+
+// AppendCanonical appends d as JSON in the canonical form of RFC 8785. An error means that d cannot be
+// written, or holds a number that not every JSON reader keeps.
+func AppendCanonical(b []byte, d Data) ([]byte, error) {
+	if quick, ok := quickForm(b, d); ok {
+		return quick, nil
+	}
+	data, err := MarshalData(d)
+	if err != nil {
+		return b, err
+	}
+	data, err = Canonicalize(data)
+	return append(b, data...), err
+}
+
+// Canonicalize returns a JSON object with its members in the order of RFC 8785. It is an error if
+// anything but the order of the members is not in the canonical form, so that data in another
+// spelling is not taken for the same.
+func Canonicalize(data []byte) ([]byte, error) {
+	ordered, canonical := jsontext.Value(bytes.Clone(data)), jsontext.Value(bytes.Clone(data))
+	err := ordered.Canonicalize(
+		jsontext.CanonicalizeRawInts(false),
+		jsontext.CanonicalizeRawFloats(false),
+		jsontext.PreserveRawStrings(true),
+	)
+	if err == nil {
+		err = canonical.Canonicalize()
+	}
+	if err != nil {
+		return nil, err
+	}
+	// White space is removed from both.
+	if !bytes.Equal(ordered, canonical) || len(canonical) != len(data) || canonical[0] != '{' {
+		return nil, errNotCanonical
+	}
+	return canonical, nil
+}
+
 // quickForm appends the data of what nearly every event is with its members in the order of the signed form, as the sorter would put them; false if that is
 // not for a quick writer.
 func quickForm(b []byte, d Data) (_ []byte, ok bool) {

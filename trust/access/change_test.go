@@ -1,4 +1,4 @@
-package score
+package access
 
 import (
 	"crypto/ed25519"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"laurel/score"
 )
 
 var accessDay = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
@@ -24,7 +26,7 @@ func testKey(n byte) ed25519.PrivateKey {
 // keyGrant lets the holder of testKey(n) post as name.
 func keyGrant(n byte, name string) *Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
-	return &Grant{ID: KeyID(public), Name: name, Role: RoleBard, Public: public, Created: accessDay}
+	return &Grant{ID: score.KeyID(public), Name: name, Role: RoleBard, Public: public, Created: accessDay}
 }
 
 func tokenGrant(id, name string, role Role) *Grant {
@@ -36,15 +38,15 @@ func joinToken(id string, uses int) *JoinToken {
 	return &JoinToken{ID: id, Hash: make([]byte, sha256.Size), Uses: uses, Expires: accessDay.Add(time.Hour)}
 }
 
-// accessTest goes from one Access to the next.
+// accessTest goes from one State to the next.
 type accessTest struct {
 	t *testing.T
-	*Access
+	*State
 }
 
-func newAccessTest(t *testing.T) *accessTest { return &accessTest{t, NewAccess()} }
+func newAccessTest(t *testing.T) *accessTest { return &accessTest{t, NewState()} }
 
-func (a *accessTest) stamp(c AccessChange) *AccessChange {
+func (a *accessTest) stamp(c Change) *Change {
 	if c.At.IsZero() {
 		c.At = accessDay
 	}
@@ -54,25 +56,25 @@ func (a *accessTest) stamp(c AccessChange) *AccessChange {
 	return &c
 }
 
-func (a *accessTest) change(c AccessChange) (what string) {
+func (a *accessTest) change(c Change) (what string) {
 	a.t.Helper()
-	next, what, p := a.Access.Change(a.stamp(c))
+	next, what, p := a.State.Apply(a.stamp(c))
 	if p != nil {
 		a.t.Fatal(p)
 	}
-	a.Access = next
+	a.State = next
 	return what
 }
 
 // refuses expects a refusal that leaves everything as it was.
-func (a *accessTest) refuses(code Code, words string, c AccessChange) {
+func (a *accessTest) refuses(code score.Code, words string, c Change) {
 	a.t.Helper()
-	before := text(a.t, a.Access)
-	next, _, p := a.Access.Change(a.stamp(c))
+	before := text(a.t, a.State)
+	next, _, p := a.State.Apply(a.stamp(c))
 	if p == nil || p.Code != code || !strings.Contains(p.Error(), words) || next != nil {
 		a.t.Errorf("got %v, want %s with %q", p, code, words)
 	}
-	if text(a.t, a.Access) != before {
+	if text(a.t, a.State) != before {
 		a.t.Error("the refusal changed something")
 	}
 }
@@ -88,12 +90,12 @@ func text(t *testing.T, v any) string {
 func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
 	a := newAccessTest(t)
 	first, second := []byte("first"), []byte("second")
-	for _, c := range []AccessChange{
+	for _, c := range []Change{
 		{Guard: true}, {Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
 		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"}, {AddAuthority: first}, {AddAuthority: second},
 		{DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
 	} {
-		was, before := a.Access, text(t, a.Access)
+		was, before := a.State, text(t, a.State)
 		if what := a.change(c); what == "" {
 			t.Errorf("%+v left no line in the trail", c)
 		}
@@ -102,9 +104,9 @@ func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
 		}
 	}
 	if !a.Guarded || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
-		t.Errorf("it came to %s", text(t, a.Access))
+		t.Errorf("it came to %s", text(t, a.State))
 	}
-	if what := a.change(AccessChange{Guard: true}); what != "" {
+	if what := a.change(Change{Guard: true}); what != "" {
 		t.Errorf("guarding a guarded store is nothing new, but the trail says %q", what)
 	}
 }
@@ -121,19 +123,19 @@ func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
 		"a SHA-256 has 32":         func(g *Grant) { g.Public, g.Hash = nil, []byte("x") },
 		"grant.competitions.1":     func(g *Grant) { g.Competitions = []string{"A", "A/1"} },
 		"grant.competitions":       func(g *Grant) { g.Competitions = []string{"A", "A"} },
-		"grant.types":              func(g *Grant) { g.Types = make([]Type, 300) },
+		"grant.types":              func(g *Grant) { g.Types = make([]score.Type, 300) },
 		"grant.rate":               func(g *Grant) { g.Rate = -1 },
 		"a new grant cannot be re": func(g *Grant) { g.Revoked = true },
 	} {
 		g := keyGrant(1, "bard/a")
 		spoil(g)
-		a.refuses(InvalidEvent, words, AccessChange{Grant: g})
+		a.refuses(score.InvalidEvent, words, Change{Grant: g})
 	}
 	long := tokenGrant(strings.Repeat("x", 65), "bard/a", RoleBard)
-	a.refuses(InvalidEvent, "grant.id", AccessChange{Grant: long})
-	a.refuses(InvalidEvent, "by", AccessChange{By: "a\nb", Note: "x"})
-	a.refuses(InvalidEvent, "note", AccessChange{Note: strings.Repeat("x", maxNote+1)})
-	if _, _, p := a.Access.Change(&AccessChange{By: "a", Note: "x"}); p == nil || p.Field != "at" {
+	a.refuses(score.InvalidEvent, "grant.id", Change{Grant: long})
+	a.refuses(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
+	a.refuses(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
+	if _, _, p := a.State.Apply(&Change{By: "a", Note: "x"}); p == nil || p.Field != "at" {
 		t.Errorf("a change without a time: %v", p)
 	}
 }
@@ -141,61 +143,61 @@ func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
 func TestARevokedGrantStaysRevoked(t *testing.T) {
 	a := newAccessTest(t)
 	g := keyGrant(1, "bard/a")
-	a.change(AccessChange{Grant: g})
-	a.change(AccessChange{Revoke: g.ID})
+	a.change(Change{Grant: g})
+	a.change(Change{Revoke: g.ID})
 	if !a.Grants[g.ID].Revoked || g.Revoked {
 		t.Error("it is not revoked, or the one that was given is")
 	}
-	a.refuses(StatusConflict, "revoked", AccessChange{Grant: keyGrant(1, "bard/a")})
-	a.refuses(StatusConflict, "revoked already", AccessChange{Revoke: g.ID})
-	a.refuses(NotFound, "no grant", AccessChange{Revoke: "nobody"})
+	a.refuses(score.StatusConflict, "revoked", Change{Grant: keyGrant(1, "bard/a")})
+	a.refuses(score.StatusConflict, "is already revoked", Change{Revoke: g.ID})
+	a.refuses(score.NotFound, "no grant", Change{Revoke: "nobody"})
 }
 
 func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
 	a := newAccessTest(t)
 	g := keyGrant(1, "bard/a")
-	a.change(AccessChange{Grant: g})
+	a.change(Change{Grant: g})
 	wider := *g
 	wider.Competitions = []string{"OG50BC"}
-	if what := a.change(AccessChange{Grant: &wider}); !strings.Contains(what, "for OG50BC") || len(a.Grants) != 1 {
+	if what := a.change(Change{Grant: &wider}); !strings.Contains(what, "for OG50BC") || len(a.Grants) != 1 {
 		t.Errorf("the trail says %q", what)
 	}
 	other := tokenGrant(g.ID, "bard/a", RoleBard)
-	a.refuses(IDConflict, "taken", AccessChange{Grant: other})
-	a.change(AccessChange{JoinToken: joinToken("j", 1)})
-	a.refuses(IDConflict, "taken", AccessChange{Grant: tokenGrant("j", "bard/b", RoleBard)})
-	a.refuses(IDConflict, "taken", AccessChange{JoinToken: joinToken(g.ID, 1)})
+	a.refuses(score.IDConflict, "taken", Change{Grant: other})
+	a.change(Change{JoinToken: joinToken("j", 1)})
+	a.refuses(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
+	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
 }
 
 func TestTheLastOperatorStaysOne(t *testing.T) {
 	a := newAccessTest(t)
-	a.change(AccessChange{Grant: tokenGrant("one", "getafix", RoleOperator)})
-	a.refuses(StatusConflict, "only operator", AccessChange{Revoke: "one"})
-	a.refuses(StatusConflict, "only operator", AccessChange{Grant: tokenGrant("one", "getafix", RoleBard)})
-	a.change(AccessChange{Grant: tokenGrant("two", "vitalstatistix", RoleOperator)})
-	a.change(AccessChange{Revoke: "one"})
-	a.refuses(StatusConflict, "only operator", AccessChange{Revoke: "two"})
+	a.change(Change{Grant: tokenGrant("one", "getafix", RoleOperator)})
+	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "one"})
+	a.refuses(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
+	a.change(Change{Grant: tokenGrant("two", "vitalstatistix", RoleOperator)})
+	a.change(Change{Revoke: "one"})
+	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "two"})
 }
 
 func TestAJoinTokenIsGoodForItsUsesAndItsTime(t *testing.T) {
 	a := newAccessTest(t)
-	a.change(AccessChange{JoinToken: joinToken("j", 2)})
-	a.refuses(IDConflict, "taken", AccessChange{JoinToken: joinToken("j", 5)})
-	a.change(AccessChange{UseJoinToken: "j"})
+	a.change(Change{JoinToken: joinToken("j", 2)})
+	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken("j", 5)})
+	a.change(Change{UseJoinToken: "j"})
 	late := accessDay.Add(time.Hour + time.Second)
-	a.refuses(Unauthorized, "is over", AccessChange{UseJoinToken: "j", At: late})
-	a.change(AccessChange{UseJoinToken: "j"})
-	a.refuses(Unauthorized, "used up", AccessChange{UseJoinToken: "j"})
-	a.refuses(Unauthorized, "no join token", AccessChange{UseJoinToken: "k"})
-	a.change(AccessChange{JoinToken: joinToken("k", 1)})
-	a.change(AccessChange{Revoke: "k"})
-	a.refuses(Unauthorized, "no join token", AccessChange{UseJoinToken: "k"})
+	a.refuses(score.Unauthorized, "expired at", Change{UseJoinToken: "j", At: late})
+	a.change(Change{UseJoinToken: "j"})
+	a.refuses(score.Unauthorized, "used up", Change{UseJoinToken: "j"})
+	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
+	a.change(Change{JoinToken: joinToken("k", 1)})
+	a.change(Change{Revoke: "k"})
+	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
 	for words, spoil := range map[string]func(j *JoinToken){
 		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 }, "hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
 	} {
 		j := joinToken("l", 1)
 		spoil(j)
-		a.refuses(InvalidEvent, words, AccessChange{JoinToken: j})
+		a.refuses(score.InvalidEvent, words, Change{JoinToken: j})
 	}
 }
 
@@ -205,31 +207,31 @@ func TestTheStoreKeepsABoundedNumberOfEach(t *testing.T) {
 		g := tokenGrant(fmt.Sprint("g", i), "bard/a", RoleBard)
 		a.Grants[g.ID] = g
 	}
-	a.refuses(TooLarge, "10000 grants", AccessChange{Grant: tokenGrant("more", "bard/a", RoleBard)})
-	a.change(AccessChange{Grant: tokenGrant("g7", "bard/b", RoleBard)})
+	a.refuses(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
+	a.change(Change{Grant: tokenGrant("g7", "bard/b", RoleBard)})
 	for i := range MaxJoinTokens {
 		a.JoinTokens[fmt.Sprint("j", i)] = joinToken(fmt.Sprint("j", i), 1)
 	}
-	a.refuses(TooLarge, "1000 join tokens", AccessChange{JoinToken: joinToken("more", 1)})
-	a.change(AccessChange{UseJoinToken: "j3"}) // what is used up makes room
-	a.change(AccessChange{JoinToken: joinToken("more", 1)})
+	a.refuses(score.TooLarge, "1000 valid join tokens", Change{JoinToken: joinToken("more", 1)})
+	a.change(Change{UseJoinToken: "j3"}) // what is used up makes room
+	a.change(Change{JoinToken: joinToken("more", 1)})
 	later := joinToken("later", 1)
 	later.Expires = accessDay.Add(3 * time.Hour)
-	a.change(AccessChange{At: accessDay.Add(2 * time.Hour), JoinToken: later})
+	a.change(Change{At: accessDay.Add(2 * time.Hour), JoinToken: later})
 	if len(a.JoinTokens) != 1 {
 		t.Errorf("%d join tokens are left; all but one were over", len(a.JoinTokens))
 	}
 	for i := range MaxAuthorities {
-		a.change(AccessChange{AddAuthority: []byte{byte(i)}})
+		a.change(Change{AddAuthority: []byte{byte(i)}})
 	}
-	a.refuses(TooLarge, "4 authorities", AccessChange{AddAuthority: []byte("more")})
-	a.refuses(IDConflict, "trusted already", AccessChange{AddAuthority: []byte{0}})
-	a.refuses(NotFound, "fingerprint", AccessChange{DropAuthority: "00"})
+	a.refuses(score.TooLarge, "4 authorities", Change{AddAuthority: []byte("more")})
+	a.refuses(score.IDConflict, "already trusted", Change{AddAuthority: []byte{0}})
+	a.refuses(score.NotFound, "fingerprint", Change{DropAuthority: "00"})
 	for i := range MaxAuthorities - 1 {
-		a.change(AccessChange{DropAuthority: Fingerprint([]byte{byte(i)})})
+		a.change(Change{DropAuthority: Fingerprint([]byte{byte(i)})})
 	}
-	a.refuses(StatusConflict, "the only authority", AccessChange{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
-	a.refuses(TooLarge, "certificate", AccessChange{AddAuthority: make([]byte, maxAuthority+1)})
+	a.refuses(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
+	a.refuses(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
 }
 
 func TestTheTrailHasNoSecrets(t *testing.T) {
@@ -237,7 +239,7 @@ func TestTheTrailHasNoSecrets(t *testing.T) {
 	g, j := tokenGrant("desk", "desk", RoleOperator), joinToken("j", 1)
 	g.Hash, j.Hash = []byte("SECRETSECRETSECRETSECRETSECRETXY"), []byte("SECRETSECRETSECRETSECRETSECRETXY")
 	hex := fmt.Sprintf("%x", g.Hash)
-	for _, c := range []AccessChange{{Grant: g}, {Grant: g}, {JoinToken: j}, {UseJoinToken: "j"}, {Revoke: "j"}} {
+	for _, c := range []Change{{Grant: g}, {Grant: g}, {JoinToken: j}, {UseJoinToken: "j"}, {Revoke: "j"}} {
 		if what := a.change(c); strings.Contains(what, "SECRET") || strings.Contains(what, hex[:8]) || strings.Contains(what, "U0VDUk") {
 			t.Errorf("the trail says %q", what)
 		}
@@ -247,30 +249,30 @@ func TestTheTrailHasNoSecrets(t *testing.T) {
 func TestARemovedMemberIsRememberedForAsLongAsItsCertificateLasts(t *testing.T) {
 	a := newAccessTest(t)
 	for i := range MaxRemoved + 1 {
-		a.change(AccessChange{At: accessDay.Add(time.Duration(i) * time.Second), RemoveMember: fmt.Sprint("f", i, "@x")})
+		a.change(Change{At: accessDay.Add(time.Duration(i) * time.Second), RemoveMember: fmt.Sprint("f", i, "@x")})
 	}
 	if _, first := a.Removed["f0@x"]; first || len(a.Removed) != MaxRemoved {
 		t.Errorf("%d are remembered, the first %t", len(a.Removed), first)
 	}
-	a.change(AccessChange{At: accessDay.Add(RemovedFor), RemoveMember: "late@x"})
+	a.change(Change{At: accessDay.Add(removedRetention), RemoveMember: "late@x"})
 	if _, last := a.Removed["f1000@x"]; !last {
 		t.Error("one whose certificate may last is forgotten")
 	}
-	a.change(AccessChange{At: accessDay.Add(RemovedFor + time.Hour), RemoveMember: "later@x"})
+	a.change(Change{At: accessDay.Add(removedRetention + time.Hour), RemoveMember: "later@x"})
 	if len(a.Removed) != 2 {
 		t.Errorf("%d are remembered, of which all but 2 are over", len(a.Removed))
 	}
-	a.refuses(InvalidEvent, "remove_member", AccessChange{RemoveMember: strings.Repeat("x", 200)})
+	a.refuses(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
 }
 
 // A field that Things does not count could be set beside another, and would be ignored without a word.
 func TestEveryKindOfChangeIsCounted(t *testing.T) {
-	c := reflect.New(reflect.TypeFor[AccessChange]()).Elem()
+	c := reflect.New(reflect.TypeFor[Change]()).Elem()
 	for i, f := range slices.Collect(c.Type().Fields()) {
 		if f.Name == "At" || f.Name == "By" {
 			continue
 		}
-		one := AccessChange{}
+		one := Change{}
 		v := reflect.ValueOf(&one).Elem().Field(i)
 		switch v.Kind() {
 		case reflect.Bool:
@@ -282,11 +284,11 @@ func TestEveryKindOfChangeIsCounted(t *testing.T) {
 		case reflect.Pointer:
 			v.Set(reflect.New(v.Type().Elem()))
 		}
-		if one.Things() != 1 {
-			t.Errorf("%s alone counts as %d", f.Name, one.Things())
+		if one.Actions() != 1 {
+			t.Errorf("%s alone counts as %d", f.Name, one.Actions())
 		}
 	}
-	if n := (&AccessChange{Guard: true, Note: "x"}).Things(); n != 2 {
+	if n := (&Change{Guard: true, Note: "x"}).Actions(); n != 2 {
 		t.Errorf("two things count as %d", n)
 	}
 }

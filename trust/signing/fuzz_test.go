@@ -1,4 +1,4 @@
-package score_test
+package signing_test
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // FuzzVerify alters one thing in a signed event and expects it to be refused, by one who has seen the tree and by one who has not.
@@ -21,7 +22,7 @@ func FuzzVerify(f *testing.F) {
 		size = 1 + abs(size)%score.MaxTree
 		index = abs(index) % size
 		events := signed(t, private, size)
-		knowing := new(score.Verifier)
+		knowing := new(signing.Verifier)
 		for i := range events {
 			if !knowing.Verify(public, formOf(t, &events[i]), events[i].Signature) {
 				t.Fatalf("event %d of %d is refused", i, size)
@@ -33,7 +34,7 @@ func FuzzVerify(f *testing.F) {
 			altered = signature
 		}
 		altered[abs(at)%len(altered)] ^= bits
-		if new(score.Verifier).Verify(public, form, signature) != (bits == 0) || knowing.Verify(public, form, signature) != (bits == 0) {
+		if new(signing.Verifier).Verify(public, form, signature) != (bits == 0) || knowing.Verify(public, form, signature) != (bits == 0) {
 			t.Fatalf("event %d of %d, altered by %x at %d: judged wrongly", index, size, bits, at)
 		}
 	})
@@ -48,7 +49,7 @@ func FuzzSignature(f *testing.F) {
 	for i := range events {
 		f.Add(events[i].Signature)
 	}
-	v := new(score.Verifier)
+	v := new(signing.Verifier)
 	f.Fuzz(func(t *testing.T, signature []byte) {
 		good := slices.ContainsFunc(events, func(e score.Event) bool { return bytes.Equal(e.Signature, signature) })
 		right := 0
@@ -65,8 +66,8 @@ func FuzzSignature(f *testing.F) {
 
 // FuzzSignedForm compares the signed form of whatever Decode accepts with that of a library for RFC 8785.
 func FuzzSignedForm(f *testing.F) {
-	for _, seed := range seeds {
-		f.Add([]byte(seed))
+	for _, line := range games(f) {
+		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		events, _, p := score.DecodeArray(b)
@@ -76,7 +77,7 @@ func FuzzSignedForm(f *testing.F) {
 		for i := range events {
 			e := &events[i]
 			e.Key = "0123456789abcdef"
-			form, err := score.SignedForm(e)
+			form, err := signing.Form(e)
 			if err != nil {
 				continue
 			}
@@ -87,27 +88,26 @@ func FuzzSignedForm(f *testing.F) {
 	})
 }
 
-func FuzzAppendSignedForm(f *testing.F) {
-	for _, seed := range seeds {
-		f.Add([]byte(seed))
+func FuzzFormOf(f *testing.F) {
+	for _, line := range games(f) {
+		f.Add(line)
 	}
 	e := someEvents(f, 1)[0]
 	e.Key = "k"
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, _ = score.AppendSignedForm(nil, &e, data) // it must not panic
+		_, _ = signing.FormOf(&e, data) // must not panic
 	})
 }
 
-func BenchmarkSignedForm(b *testing.B) {
+func BenchmarkFormOf(b *testing.B) {
 	e := signed(b, keyOf("a"), 1)[0]
 	data, err := score.MarshalData(e.Data)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		if buf, err = score.AppendSignedForm(buf[:0], &e, data); err != nil {
+		if _, err = signing.FormOf(&e, data); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -119,7 +119,7 @@ func BenchmarkAppendForm(b *testing.B) {
 	var err error
 	b.ReportAllocs()
 	for b.Loop() {
-		if buf, err = score.AppendForm(buf[:0], &e); err != nil {
+		if buf, err = signing.AppendForm(buf[:0], &e); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -131,7 +131,7 @@ func BenchmarkSign(b *testing.B) {
 			events, private := someEvents(b, n), keyOf("a")
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := score.Sign(private, events); err != nil {
+				if err := signing.Sign(private, events); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -149,9 +149,9 @@ func BenchmarkVerify(b *testing.B) {
 			var form []byte
 			b.ReportAllocs()
 			for b.Loop() {
-				v := new(score.Verifier)
+				v := new(signing.Verifier)
 				for i := range events {
-					form, _ = score.AppendForm(form[:0], &events[i])
+					form, _ = signing.AppendForm(form[:0], &events[i])
 					if !v.Verify(public, form, events[i].Signature) {
 						b.Fatal("refused")
 					}

@@ -1,4 +1,4 @@
-package score_test
+package signing_test
 
 import (
 	"bytes"
@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // keyOf makes a key that is the same every time.
@@ -46,7 +46,7 @@ func someEvents(t testing.TB, n int) []score.Event {
 func signed(t testing.TB, private ed25519.PrivateKey, n int) []score.Event {
 	t.Helper()
 	events := someEvents(t, n)
-	if err := score.Sign(private, events); err != nil {
+	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -54,7 +54,7 @@ func signed(t testing.TB, private ed25519.PrivateKey, n int) []score.Event {
 
 func formOf(t testing.TB, e *score.Event) []byte {
 	t.Helper()
-	form, err := score.SignedForm(e)
+	form, err := signing.Form(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,29 +97,26 @@ func canonicalOf(t testing.TB, e *score.Event) []byte {
 	return v
 }
 
-func TestTheSignedFormOfEveryEventOfTheRealStreamsIsThatOfRFC8785(t *testing.T) {
-	found, err := filepath.Glob(filepath.Join(dataDir(t), "*", "*.ndjson.gz"))
-	if err != nil || len(found) == 0 {
-		t.Skip("no streams")
+// games returns the lines of the Games in the tree, one event each.
+func games(t testing.TB) [][]byte {
+	t.Helper()
+	b, err := os.ReadFile("../../testdata/games/og50bc.ndjson")
+	if err != nil {
+		t.Fatal(err)
 	}
-	every := 50
-	if os.Getenv("LAUREL_CI") == "full" {
-		every = 1
-	}
-	for _, path := range found {
-		lines(t, path, func(number int, line []byte) {
-			if number > 200 && number%every != 0 {
-				return
-			}
-			e, p := score.Decode(line)
-			if p != nil || e.Seq == 0 {
-				return
-			}
-			e.Key = "0123456789abcdef"
-			if form, want := formOf(t, &e), canonicalOf(t, &e); !bytes.Equal(form, want) {
-				t.Fatalf("%s, line %d:\ngot  %s\nwant %s", path, number, form, want)
-			}
-		})
+	return bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+}
+
+func TestTheFormOfEveryEventOfTheGamesIsThatOfRFC8785(t *testing.T) {
+	for i, line := range games(t) {
+		e, p := score.Decode(line)
+		if p != nil {
+			t.Fatal(p)
+		}
+		e.Source, e.Seq, e.Key = "bard/og50bc", uint64(i+1), "0123456789abcdef"
+		if form, want := formOf(t, &e), canonicalOf(t, &e); !bytes.Equal(form, want) {
+			t.Fatalf("line %d:\ngot  %s\nwant %s", i+1, form, want)
+		}
 	}
 }
 
@@ -137,9 +134,8 @@ func TestDataInAnotherSpellingHasNoSignedForm(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "k"
 	for _, data := range []string{``, ` {}`, `{} `, `{"a": 1}`, `{"a":1 }`, `{"a":1,"a":2}`, `{"b":1,"a":2,"b":1}`, `{"a":1,}`, `{,"a":1}`, `{"a"}`, `{"a":}`, `{"a":[1,]}`, `{"a":[1,,2]}`,
-		`{"a":[1 ,2]}`, `{"a":{"b": 1}}`, `{"a":{"b":1,"b":1}}`, `[]`, `1`, `"a"`, `{"a":1}}`, `{"a":1`, `{"a`, `{"a\`, `{"a":"`, `{"a":9007199254740993}`, "{\"a\":\"\n\"}", `{"a":1:2}`,
-		`{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`} {
-		if form, err := score.AppendSignedForm(nil, &e, []byte(data)); err == nil {
+		`{"a":[1 ,2]}`, `{"a":{"b": 1}}`, `{"a":{"b":1,"b":1}}`, `[]`, `1`, `"a"`, `{"a":1}}`, `{"a":1`, `{"a`, `{"a\`, `{"a":"`, `{"a":9007199254740993}`, "{\"a\":\"\n\"}", `{"a":1:2}`, `{"a":1.0}`, `{"a":1e0}`, `{"a":-0}`, `{"a":"\u0041"}`, `{"a":"\/"}`} {
+		if form, err := signing.FormOf(&e, []byte(data)); err == nil {
 			t.Errorf("%s gave %s", data, form)
 		}
 	}
@@ -155,11 +151,11 @@ func TestWhatIsSignedIsComplete(t *testing.T) {
 	} {
 		events := someEvents(t, 3)
 		spoil(&events[1])
-		if err := score.Sign(keyOf("a"), events); err == nil || !strings.Contains(err.Error(), what) {
+		if err := signing.Sign(keyOf("a"), events); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("without a good %s: %v", what, err)
 		}
 	}
-	if err := score.Sign(keyOf("a")[:10], someEvents(t, 1)); err == nil {
+	if err := signing.Sign(keyOf("a")[:10], someEvents(t, 1)); err == nil {
 		t.Error("a short key signed")
 	}
 }
@@ -168,13 +164,13 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 	private := keyOf("a")
 	for _, n := range []int{1, 2, 3, 5, 64, 100, 256, 257, 600} {
 		events := signed(t, private, n)
-		forwards, backwards := new(score.Verifier), new(score.Verifier)
+		forwards, backwards := new(signing.Verifier), new(signing.Verifier)
 		for i := range events {
 			j := len(events) - 1 - i
 			if e := &events[i]; !forwards.Verify(publicOf(private), formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d is refused", i, n)
 			}
-			if e := &events[i]; !new(score.Verifier).Verify(publicOf(private), formOf(t, e), e.Signature) {
+			if e := &events[i]; !new(signing.Verifier).Verify(publicOf(private), formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d is refused by one who knows no other", i, n)
 			}
 			if e := &events[j]; !backwards.Verify(publicOf(private), formOf(t, e), e.Signature) {
@@ -185,10 +181,10 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 }
 
 // eachVerifier gives f one verifier that knows nothing, and one that has found all the events good.
-func eachVerifier(t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *score.Verifier)) {
-	t.Run("first sight", func(t *testing.T) { f(t, new(score.Verifier)) })
+func eachVerifier(t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *signing.Verifier)) {
+	t.Run("first sight", func(t *testing.T) { f(t, new(signing.Verifier)) })
 	t.Run("known tree", func(t *testing.T) {
-		v := new(score.Verifier)
+		v := new(signing.Verifier)
 		for i := range events {
 			if !v.Verify(public, formOf(t, &events[i]), events[i].Signature) {
 				t.Fatalf("event %d is refused", i)
@@ -201,7 +197,7 @@ func eachVerifier(t *testing.T, public ed25519.PublicKey, events []score.Event, 
 func TestEveryAlteredByteIsRefused(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 5)
-	eachVerifier(t, publicOf(private), events, func(t *testing.T, v *score.Verifier) {
+	eachVerifier(t, publicOf(private), events, func(t *testing.T, v *signing.Verifier) {
 		for i := range events {
 			form, signature := formOf(t, &events[i]), events[i].Signature
 			for at := range form {
@@ -236,10 +232,10 @@ func TestSwappedSignaturesAreRefused(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 7)
 	others := someEvents(t, 7)[2:]
-	if err := score.Sign(private, others); err != nil {
+	if err := signing.Sign(private, others); err != nil {
 		t.Fatal(err)
 	}
-	eachVerifier(t, publicOf(private), append(slices.Clone(events), others...), func(t *testing.T, v *score.Verifier) {
+	eachVerifier(t, publicOf(private), append(slices.Clone(events), others...), func(t *testing.T, v *signing.Verifier) {
 		for i := range events {
 			for j := range events {
 				if i != j && v.Verify(publicOf(private), formOf(t, &events[i]), events[j].Signature) {
@@ -257,7 +253,7 @@ func TestSwappedSignaturesAreRefused(t *testing.T) {
 
 func TestTheSignatureOfAnotherKeyIsRefused(t *testing.T) {
 	events := signed(t, keyOf("a"), 4)
-	eachVerifier(t, publicOf(keyOf("a")), events, func(t *testing.T, v *score.Verifier) {
+	eachVerifier(t, publicOf(keyOf("a")), events, func(t *testing.T, v *signing.Verifier) {
 		for i := range events {
 			e := &events[i]
 			if v.Verify(publicOf(keyOf("b")), formOf(t, e), e.Signature) || v.Verify(nil, formOf(t, e), e.Signature) {
@@ -270,10 +266,10 @@ func TestTheSignatureOfAnotherKeyIsRefused(t *testing.T) {
 func TestATreeThatWasForgottenIsVerifiedAnew(t *testing.T) {
 	private := keyOf("a")
 	first := signed(t, private, 2)
-	v := new(score.Verifier)
+	v := new(signing.Verifier)
 	events := someEvents(t, 600)
 	for i := range events {
-		if err := score.Sign(private, events[i:i+1]); err != nil {
+		if err := signing.Sign(private, events[i:i+1]); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -297,7 +293,7 @@ func TestATreeThatWasForgottenIsVerifiedAnew(t *testing.T) {
 func written(t testing.TB, events []score.Event) (all [][]byte) {
 	t.Helper()
 	for i := range events {
-		all = append(all, score.WithSignature(formOf(t, &events[i]), events[i].Signature))
+		all = append(all, signing.EventJSON(formOf(t, &events[i]), events[i].Signature))
 	}
 	return all
 }
@@ -306,7 +302,7 @@ func TestASignedEventIsPostedAsItsFormWithTheSignature(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 300)
 	written := written(t, events)
-	v := new(score.Verifier)
+	v := new(signing.Verifier)
 	for i := range written {
 		e, p := score.Decode(written[i])
 		if p != nil {
@@ -377,5 +373,19 @@ func TestAProblemSaysWhatASignedEventLacks(t *testing.T) {
 	}
 	if _, p := score.Decode([]byte(good)); p != nil {
 		t.Error(p)
+	}
+}
+
+func TestTheProblemOfAWrongSignatureQuotesTheForm(t *testing.T) {
+	e := signed(t, keyOf("a"), 1)[0]
+	form := formOf(t, &e)
+	if p := signing.WrongSignature(&e, form); !strings.Contains(p.Detail, string(form[:200])) || p.Field != "signature" {
+		t.Errorf("got %+v", p)
+	}
+	e.Data = &score.Alert{Text: strings.Repeat("é", 2000)}
+	form = formOf(t, &e)
+	p := signing.WrongSignature(&e, form)
+	if len(p.Detail) > 500 || strings.ContainsRune(p.Detail, '\ufffd') || !strings.HasSuffix(p.Detail, "...") {
+		t.Errorf("of a long event: %d bytes: %s", len(p.Detail), p.Detail)
 	}
 }

@@ -15,36 +15,36 @@ func row(competitor string, rank int, mark int64) score.LeaderboardRow {
 	return score.LeaderboardRow{Competitor: competitor, Rank: rank, Mark: &m, Diff: &d}
 }
 
-func standing(revision uint64, rows ...score.LeaderboardRow) client.Window {
+func windowOf(revision uint64, rows ...score.LeaderboardRow) client.Window {
 	return client.Window{ContestID: "OG/MAR", Split: "finish", Total: 900, Revision: revision, Rows: rows}
 }
 
-func TestLeaderboardShowsWhoMovedForAMoment(t *testing.T) {
+func TestAMoveInALeaderboardIsHighlightedForAMoment(t *testing.T) {
 	name := row("7", 2, 8100)
 	name.Name = "Obelix\x1b[2J"
 	dnf := score.LeaderboardRow{Competitor: "99", IRM: "DNF"}
-	b := board(connected(), client.Update{Kind: client.UpdateSnapshot, Leaderboards: []client.Window{standing(3, row("2888", 1, 8000), name, dnf)}})
-	lines := b.Lines(100, 24, now)
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Leaderboards: []client.Window{windowOf(3, row("2888", 1, 8000), name, dnf)}})
+	lines := v.lines(100, 24, now)
 	for i, want := range []string{"live via", "", "OG/MAR at finish, of 900", "RANK  COMPETITOR  NAME        ORG  MARK  DIFF", "1     2888                         8000  0", "2     7           Obelix [2J       8100  100",
 		"      99                           DNF"} {
 		if !strings.HasPrefix(lines[i], want) {
 			t.Errorf("line %d is %q, want %q", i, lines[i], want)
 		}
 	}
-	b.Take(client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{standing(4, row("2888", 1, 8000), row("31", 2, 8050), row("7", 3, 8100))}}, now)
-	lines = b.Lines(100, 24, now.Add(time.Second))
+	v.apply(client.Update{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{windowOf(4, row("2888", 1, 8000), row("31", 2, 8050), row("7", 3, 8100))}}, now)
+	lines = v.lines(100, 24, now.Add(time.Second))
 	if strings.Contains(lines[4], "\x1b") || !strings.HasPrefix(lines[5], "\x1b[7m2     31") || !strings.HasPrefix(lines[6], "\x1b[7m3     7") {
-		t.Errorf("got %q; want the one who is new and the one who fell back to stand out", lines)
+		t.Errorf("got %q; want the new one and the one that fell back highlighted", lines)
 	}
-	if lines := b.Lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") || !strings.Contains(lines[0], "revision 4") {
-		t.Errorf("got %q; want nothing to stand out any more", lines)
+	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") || !strings.Contains(lines[0], "revision 4") {
+		t.Errorf("got %q; want no highlight any more", lines)
 	}
 }
 
 func TestLeaderboardsFitEveryTerminal(t *testing.T) {
 	u := client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 3, "RUNNING")}, Medals: []score.Medals{{Competition: "A", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 1}}}}}
 	for _, id := range []string{"OG/MAR", "OG/RACE-2"} {
-		w := standing(2)
+		w := windowOf(2)
 		w.ContestID, w.Category, w.Around = id, "W", "2888"
 		for i := range 60 {
 			w.Rows = append(w.Rows, row(strings.Repeat("x", i), i+1, 8000+int64(i)))
@@ -52,10 +52,10 @@ func TestLeaderboardsFitEveryTerminal(t *testing.T) {
 		u.Leaderboards = append(u.Leaderboards, w)
 	}
 	for _, some := range []client.Update{u, {Kind: client.UpdateSnapshot, Leaderboards: u.Leaderboards}} {
-		b := board(connected(), some)
+		v := viewOf(connected(), some)
 		for width := 0; width < 200; width += 19 {
 			for height := range 60 {
-				lines := b.Lines(width, height, now.Add(time.Hour))
+				lines := v.lines(width, height, now.Add(time.Hour))
 				if len(lines) > height {
 					t.Fatalf("%d lines on a terminal of %d×%d", len(lines), width, height)
 				}
@@ -67,7 +67,7 @@ func TestLeaderboardsFitEveryTerminal(t *testing.T) {
 			}
 		}
 	}
-	text := strings.Join(board(u).Lines(120, 40, now.Add(time.Hour)), "\n")
+	text := strings.Join(viewOf(u).lines(120, 40, now.Add(time.Hour)), "\n")
 	for _, want := range []string{"OG/MAR at finish, W, around 2888, of 900", "DIFF", "A/1", "GOLD"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got\n%s\nwant %q in it", text, want)
@@ -75,19 +75,19 @@ func TestLeaderboardsFitEveryTerminal(t *testing.T) {
 	}
 }
 
-func TestPipedLeaderboardIsALineForEachChange(t *testing.T) {
+func TestPrintWritesALineForEachChangeOfALeaderboard(t *testing.T) {
 	equal := row("31", 2, 8001)
 	equal.RankEqual = true
-	updates := []client.Update{{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{standing(9, row("2888", 1, 8000), equal, score.LeaderboardRow{Competitor: "99", IRM: "DNF"})}}}
+	updates := []client.Update{{Kind: client.UpdateLeaderboard, Leaderboards: []client.Window{windowOf(9, row("2888", 1, 8000), equal, score.LeaderboardRow{Competitor: "99", IRM: "DNF"})}}}
 	var out, notes bytes.Buffer
-	if err := Print(&out, &notes, telling(nil, updates...)); err != nil {
+	if err := Print(&out, &notes, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)
 	}
 	if want := "9  OG/MAR  leaderboard  1 2888 8000, =2 31 8001, 99 DNF, of 900\n"; out.String() != want {
 		t.Errorf("got %q, want %q", &out, want)
 	}
 	out.Reset()
-	if err := PrintJSON(&out, telling(nil, updates...)); err != nil {
+	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
 		t.Fatal(err)
 	}
 	if want := `{"event":"leaderboard","data":{"contest_id":"OG/MAR","split":"finish","total":900,"revision":9,"rows":[{"competitor":"2888","mark":8000,`; !strings.HasPrefix(out.String(), want) {

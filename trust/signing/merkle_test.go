@@ -1,9 +1,11 @@
-package score
+package signing
 
 import (
 	"bytes"
 	"encoding/hex"
 	"testing"
+
+	"laurel/score"
 )
 
 // The leaves and the roots of the trees of the first n of them, as the tests of certificate transparency have them.
@@ -28,9 +30,9 @@ func TestTreesHaveTheRootsOfRFC6962(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		leaf, _ := leafOf(nil, form)
+		leaf, _ := leafHash(nil, form)
 		leaves = append(leaves, leaf)
-		if got := hex.EncodeToString(treeOf(leaves).root()[:]); got != transparencyRoots[i] {
+		if got := hex.EncodeToString(newTree(leaves).root()[:]); got != transparencyRoots[i] {
 			t.Errorf("of %d leaves: %s; want %s", i+1, got, transparencyRoots[i])
 		}
 	}
@@ -43,7 +45,7 @@ func recursiveRoot(leaves []hash) hash {
 	}
 	k := splitOf(len(leaves))
 	left, right := recursiveRoot(leaves[:k]), recursiveRoot(leaves[k:])
-	return nodeOf(&left, &right)
+	return nodeHash(&left, &right)
 }
 
 // recursivePath is PATH of RFC 6962, 2.1.1.
@@ -70,13 +72,13 @@ func splitOf(n int) int {
 }
 
 func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
-	leaves := make([]hash, MaxTree)
+	leaves := make([]hash, score.MaxTree)
 	for i := range leaves {
-		leaves[i], _ = leafOf(nil, []byte{byte(i)})
+		leaves[i], _ = leafHash(nil, []byte{byte(i)})
 	}
 	sizes := []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 33, 100, 127, 129, 255, 256}
 	for _, size := range sizes {
-		tree := treeOf(leaves[:size])
+		tree := newTree(leaves[:size])
 		if *tree.root() != recursiveRoot(leaves[:size]) {
 			t.Errorf("the root of %d leaves is another", size)
 		}
@@ -85,10 +87,10 @@ func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
 			if !bytes.Equal(path, recursivePath(i, leaves[:size])) {
 				t.Errorf("the path of leaf %d of %d is another", i, size)
 			}
-			proven := &provenTree{make([]hash, nodesIn(size)), make([]bool, nodesIn(size))}
-			var w way
-			proven.climb(leaves[i], &treeSignature{size: size, index: i, path: path}, &w)
-			if *w.top() != *tree.root() {
+			proven := &provenTree{make([]hash, countNodes(size)), make([]bool, countNodes(size))}
+			var up pathNodes
+			proven.verifyPath(leaves[i], &score.Signature{Size: size, Index: i, Path: path}, &up)
+			if *up.top() != *tree.root() {
 				t.Errorf("the path of leaf %d of %d leads elsewhere", i, size)
 			}
 		}
