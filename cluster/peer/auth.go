@@ -84,13 +84,13 @@ type refusalLog struct {
 // NewAuthenticator returns an Authenticator that admits nobody before Open.
 func NewAuthenticator(c AuthConfig) *Authenticator {
 	for _, reason := range []string{
-		pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NoMember, pki.OtherMember,
+		pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember,
 		reasonRemoved, reasonHandshake, reasonCrowded,
 	} {
 		c.Refused.WithLabelValues(reason) // exported from the start
 	}
 	return &Authenticator{
-		AuthConfig: c, server: c.Identity.Answers(), opened: make(chan struct{}),
+		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
 		pending: list.New(), logged: map[string]refusalLog{},
 	}
 }
@@ -115,7 +115,7 @@ func (a *Authenticator) UpdateTrust() {
 	if trusted == access || len(access.Authorities) == 0 {
 		return
 	}
-	if err := a.Identity.Trust(access.Authorities); err != nil {
+	if err := a.Identity.SetTrusted(access.Authorities); err != nil {
 		a.Logger.Warn("could not store the authorities that the group trusts", "err", err)
 	}
 }
@@ -162,7 +162,7 @@ func (a *Authenticator) clientHandshake(ctx context.Context, c *conn, to raft.Se
 	a.UpdateTrust()
 	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
 	defer cancel()
-	t := tls.Client(c.raw, a.Identity.Asks(string(to)))
+	t := tls.Client(c.raw, a.Identity.PeerClientConfig(string(to)))
 	if err := t.HandshakeContext(ctx); err != nil {
 		// Network errors are frequent and harmless here, so only refused certificates count.
 		if reason := refusalReason(err); reason != reasonHandshake {
@@ -208,7 +208,7 @@ func (a *Authenticator) setPeer(c *conn, t *tls.Conn) error {
 
 // refusalReason returns the reason under which an error of a certificate is counted.
 func refusalReason(err error) string {
-	if r := (*pki.Refusal)(nil); errors.As(err, &r) {
+	if r := (*pki.CertificateError)(nil); errors.As(err, &r) {
 		return r.Reason
 	}
 	return reasonHandshake
