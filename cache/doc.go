@@ -3,7 +3,7 @@
 // releases revisions, and the frontend's, which takes them in and answers from memory while its lease lasts.
 //
 // Everything here is logic: messages, readings of a clock and Raft's term come in, messages go out. Streams, timers and Raft itself
-// stand around it, in package cluster. What it guarantees, and why, is in docs/design.md.
+// stand around it, in package cluster. What it guarantees, and why, is in docs/architecture.md.
 //
 // Read message.go for what the two sides say, master.go, lease.go and handover.go for the master's side, session.go and frontend.go for
 // the frontend's, read.go and load.go for how a question is answered, fresh.go for answers that are not kept, and

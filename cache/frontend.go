@@ -11,13 +11,13 @@ import (
 // Frontend is a frontend's side of the push protocol: what it may answer from memory, and until when. Its methods are safe for concurrent
 // use; reads take no lock.
 type Frontend struct {
-	rules Break
+	rules Mutation
 	most  int
 	clock func() time.Duration
 
 	session atomic.Pointer[session] // nil before the first Start of a stream
 
-	feed *Feed
+	feed *Invalidations
 
 	mu   sync.Mutex
 	link *Link // the stream that counts; nil for none
@@ -36,8 +36,8 @@ type acks struct {
 }
 
 // NewFrontend makes the frontend's side. Most bounds the bytes of the answers that it holds, about. Clock is read at each answer.
-func NewFrontend(most int, clock func() time.Duration, rules Break) *Frontend {
-	return &Frontend{rules: rules, most: most, clock: clock, feed: NewFeed(), latest: acks{at: clock()}, older: acks{at: clock()}}
+func NewFrontend(most int, clock func() time.Duration, rules Mutation) *Frontend {
+	return &Frontend{rules: rules, most: most, clock: clock, feed: NewInvalidations(), latest: acks{at: clock()}, older: acks{at: clock()}}
 }
 
 // Link is one stream from a master, as the frontend sees it.
@@ -112,7 +112,7 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 func (f *Frontend) drop() {
 	if s := f.session.Load(); s != nil {
 		s.end()
-		if !f.rules.has(BreakEpoch) {
+		if !f.rules.has(MutationKeepRecords) {
 			f.session.Store(nil)
 		}
 	}
@@ -131,12 +131,12 @@ func (l *Link) Close() {
 
 func (f *Frontend) start(l *Link, m *Start) {
 	r := newRecords(f.most, m.At)
-	if s := f.session.Load(); s != nil && f.rules.has(BreakEpoch) {
+	if s := f.session.Load(); s != nil && f.rules.has(MutationKeepRecords) {
 		r = s.records
 	}
 	f.drop()
 	f.session.Store(newSession(f.rules, l.epoch, m, r, f.feed))
-	f.feed.Tell(nil, true, m.Released)
+	f.feed.Add(nil, true, m.Released)
 }
 
 // beat acks a round, but only as long as this frontend knows of no later term: its ack says that there was no later master yet.
@@ -147,7 +147,7 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 	if term != l.epoch {
 		return f.ack(0, now), nil
 	}
-	if !l.own || !f.rules.has(BreakOwnAcks) {
+	if !l.own || !f.rules.has(MutationForgetOwnAcks) {
 		if f.latest.epoch != l.epoch {
 			f.older = f.latest
 		}
@@ -167,7 +167,7 @@ func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 // grant counts from when the ack was sent, which was before the master granted anything.
 func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	from := m.At
-	if f.rules.has(BreakAnchor) {
+	if f.rules.has(MutationLeaseFromGrant) {
 		from = now
 	}
 	if until := int64(from + shorter(m.Remaining)); until > s.until.Load() {
@@ -183,7 +183,7 @@ func (f *Frontend) Leased() bool {
 }
 
 // Feed tells what readers here may see anew. There is one for each frontend, for one taker.
-func (f *Frontend) Feed() *Feed { return f.feed }
+func (f *Frontend) Invalidations() *Invalidations { return f.feed }
 
 // State is what a frontend says of itself.
 type State struct {

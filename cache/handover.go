@@ -11,7 +11,7 @@ type handing struct {
 }
 
 // HandOver begins to hand over. Writes go on.
-func (m *Master) HandOver(now time.Duration) {
+func (m *Master) BeginHandOver(now time.Duration) {
 	if m.handing.under {
 		return
 	}
@@ -22,7 +22,7 @@ func (m *Master) HandOver(now time.Duration) {
 
 // retire tells the voters that all leases are over, once they are. A master that never served has none, but older ones may stand.
 func (m *Master) retire(now time.Duration) {
-	if !m.handing.under || m.handing.told || !m.serving || !m.Calm(now) {
+	if !m.handing.under || m.handing.told || !m.serving || !m.NoLeases(now) {
 		return
 	}
 	m.handing.told, m.handing.round = true, m.round
@@ -50,14 +50,14 @@ func (m *Master) HandedOver() bool {
 }
 
 // Resume takes HandOver back: leadership stayed here. New rounds give new leases.
-func (m *Master) Resume(now time.Duration) {
+func (m *Master) CancelHandOver(now time.Duration) {
 	m.handing = handing{}
 	m.rounds, m.end = nil, 0
 	m.nextAt = now
 }
 
 // Dismiss takes a member's lease for good, before it is removed from the group. Dismissed tells when it is over.
-func (m *Master) Dismiss(id string, now time.Duration) {
+func (m *Master) BeginRemoval(id string, now time.Duration) {
 	if one := m.members[id]; one != nil {
 		one.leaving = true
 		m.recall(one)
@@ -66,13 +66,13 @@ func (m *Master) Dismiss(id string, now time.Duration) {
 }
 
 // Dismissed tells whether a member has no lease and will get none.
-func (m *Master) Dismissed(id string, now time.Duration) bool {
+func (m *Master) Removable(id string, now time.Duration) bool {
 	one := m.members[id]
 	return one == nil || one.leaving && !one.holds(now)
 }
 
 // Keep takes Dismiss back: the member stays in the group.
-func (m *Master) Keep(id string) {
+func (m *Master) CancelRemoval(id string) {
 	if one := m.members[id]; one != nil {
 		one.leaving = false
 	}

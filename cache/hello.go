@@ -35,7 +35,7 @@ func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Mes
 	if before.epoch == m.Epoch {
 		before = f.older
 	}
-	return &Welcome{Age: now - before.at, None: before.none}, nil
+	return &Welcome{Age: now - before.at, NoLease: before.none}, nil
 }
 
 // check reports whether a grant is one that an honest master sends: it lasts no longer than the lease that

@@ -89,7 +89,7 @@ func (m *Master) grant(one *member, a *Ack, now time.Duration) {
 		return
 	case one.conduct.need > 0:
 		return
-	case one.pushed < m.released, len(one.waits) > 0 && now-one.waits[0].at > m.timings.Tau:
+	case one.pushed < m.released, len(one.waits) > 0 && now-one.waits[0].at > m.timings.AckTimeout:
 		return
 	}
 	one.until = max(one.until, now+longer(longer(m.end-now)))
@@ -123,5 +123,5 @@ func (m *Master) release(now time.Duration) {
 
 // forgives is a rule broken on purpose.
 func (m *Master) forgives(one *member, now time.Duration) bool {
-	return m.rules.has(BreakAcks) || m.rules.has(BreakSilent) && len(one.waits) > 0 && now-one.waits[0].at > m.timings.Beat
+	return m.rules.has(MutationReleaseBeforeAcks) || m.rules.has(MutationDropSilent) && len(one.waits) > 0 && now-one.waits[0].at > m.timings.Beat
 }

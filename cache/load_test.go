@@ -190,7 +190,7 @@ func TestWhoWaitsGoesOnInTheNextSession(t *testing.T) {
 		m := at(12)
 		h.f.mu.Lock() // the session ends and the next begins while nobody looks
 		s := h.f.session.Load()
-		next := newSession(0, 3, &Start{12, 12}, newRecords(1<<20, 12), NewFeed())
+		next := newSession(0, 3, &Start{12, 12}, newRecords(1<<20, 12), NewInvalidations())
 		next.until.Store(int64(h.now + time.Hour))
 		h.f.mu.Unlock()
 		c := h.ask(ctx, "k", "", m)

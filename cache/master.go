@@ -9,12 +9,12 @@ import (
 // Master is a master's side of the push protocol in one epoch. It is not safe for concurrent use. Each call takes the present reading of the
 // master's clock; what is to be sent, Outbox gives.
 type Master struct {
-	rules   Break
+	rules   Mutation
 	timings Timings
 	id      string
 	epoch   uint64
 	members map[string]*member
-	outbox  []Out
+	outbox  []Outgoing
 
 	round   uint64
 	rounds  []round       // that may still give a lease, the oldest first
@@ -32,7 +32,7 @@ type Master struct {
 
 	awaited  []waiting     // revisions that a majority of the voters has acked, not released, the oldest first
 	charged  time.Duration // up to when delays of writes are charged
-	withheld []Withheld    // not told yet
+	withheld []Penalty     // not told yet
 }
 
 // maxHeld bounds what a master remembers of its frontends' caches. At the bound it forgets all: records are then named when they change, and held
@@ -78,7 +78,7 @@ type Member struct {
 }
 
 // Out is a message and the stream that it goes to.
-type Out struct {
+type Outgoing struct {
 	Member  string
 	Stream  uint64
 	Message Message
@@ -86,7 +86,7 @@ type Out struct {
 
 // NewMaster begins an epoch of the member that id names. The epoch is the Raft term in which it was elected. It serves once Ready was called and the older leases are
 // over. Granting tells whether the group is in push mode.
-func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Break) *Master {
+func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Mutation) *Master {
 	m := &Master{rules: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
 	m.SetMembers(members, 0)
 	return m
@@ -125,10 +125,10 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 // Settled tells whether the voters may be changed now. A later master asks a majority of the latest voters for older leases. That has a voter in
 // common with any majority of the voters before their last change, but not of those before the last two: so no lease that the first of the three
 // gave may stand when the second change begins, even if both are committed within the time of a lease.
-func (m *Master) Settled(now time.Duration) bool { return m.serving && m.settled <= now }
+func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.settled <= now }
 
 // Outbox is what is to be sent now, in order for each stream. It empties the box.
-func (m *Master) Outbox() []Out {
+func (m *Master) Outbox() []Outgoing {
 	out := m.outbox
 	m.outbox = nil
 	return out
@@ -136,7 +136,7 @@ func (m *Master) Outbox() []Out {
 
 func (m *Master) send(to *member, msg Message) {
 	if to.stream != 0 {
-		m.outbox = append(m.outbox, Out{to.id, to.stream, msg})
+		m.outbox = append(m.outbox, Outgoing{to.id, to.stream, msg})
 	}
 }
 
@@ -153,7 +153,7 @@ func (m *Master) each(f func(*member)) {
 }
 
 // Opened tells that there is a stream to a member. Its number is higher than those before. It takes the place of an older one.
-func (m *Master) Opened(id string, stream uint64, now time.Duration) {
+func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil {
 		one.lose()
 		one.stream = stream
@@ -163,7 +163,7 @@ func (m *Master) Opened(id string, stream uint64, now time.Duration) {
 }
 
 // Lost tells that a stream has ended. Writes wait for the lease of its session as long as it may last.
-func (m *Master) Lost(id string, stream uint64, now time.Duration) {
+func (m *Master) StreamLost(id string, stream uint64, now time.Duration) {
 	if one := m.members[id]; one != nil && one.stream == stream {
 		one.lose()
 		m.release(now)
@@ -207,7 +207,7 @@ func (m *Master) welcomed(one *member, w *Welcome, now time.Duration) {
 	}
 	one.welcome, one.answered = true, true
 	one.old = now - shorter(w.Age) + longer(longer(m.timings.Lease))
-	if w.None {
+	if w.NoLease {
 		one.old = now
 	}
 	if m.serving {
@@ -268,7 +268,7 @@ func (m *Master) serve(now time.Duration) {
 			continue
 		}
 		voters++
-		if one.answered && (one.old <= now || m.rules.has(BreakWait)) {
+		if one.answered && (one.old <= now || m.rules.has(MutationSkipLeaseWait)) {
 			free++
 		}
 	}
@@ -350,7 +350,7 @@ func (m *Master) SetGranting(on bool, now time.Duration) {
 }
 
 // Calm tells whether no frontend has a lease.
-func (m *Master) Calm(now time.Duration) bool {
+func (m *Master) NoLeases(now time.Duration) bool {
 	for _, one := range m.members {
 		if one.holds(now) {
 			return false
@@ -360,7 +360,7 @@ func (m *Master) Calm(now time.Duration) bool {
 }
 
 // Behind is the most pushes that one member has not acked.
-func (m *Master) Behind() (most int) {
+func (m *Master) MaxUnacked() (most int) {
 	for _, one := range m.members {
 		most = max(most, len(one.waits))
 	}

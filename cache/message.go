@@ -52,7 +52,7 @@ type (
 		// Age is how long ago the frontend last acked a round of an older epoch, or how long it has been running if it never did.
 		Age time.Duration
 		// None says that no lease can stand on an older ack of this frontend: the older master has retired.
-		None bool
+		NoLease bool
 	}
 	// Ack says what the frontend has. Round is that of the beat which it acks, 0 for none.
 	Ack struct {

@@ -5,11 +5,13 @@ import (
 	"errors"
 )
 
-// How an answer came about: the values of Laurel-Cache that a frontend with a lease gives.
+// How an answer was found: the values of the header Laurel-Cache.
 const (
-	Hit  = "hit"  // it was here
-	Wait = "wait" // it was here, and waited until it was released
-	Load = "load" // made from the state machine here
+	Hit     = "hit"     // it was in memory
+	Wait    = "wait"    // it was in memory, and waited until it was released
+	Load    = "load"    // it was made from this frontend's state machine
+	Forward = "forward" // the master was asked
+	Stale   = "stale"   // it was made from this frontend's state machine, which may be behind
 )
 
 // ErrNotLeased: this frontend may not answer from its memory now.

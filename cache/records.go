@@ -11,18 +11,13 @@ import (
 type Entry struct {
 	Revision uint64 // of the event that last changed it; for an answer made of many records that of the view it was made from
 	Body     []byte // nil: there is no such record
-	// Memo is what the answering side derives from Body once, for all who ask. Setting it twice to the same is harmless.
-	Memo atomic.Pointer[Memo]
+	// Memo holds what the caller derives from the answer once, for all later readers. All its
+	// values are of one type, which is the caller's. Two readers may both store it.
+	Memo atomic.Value
 
 	view uint64 // the answer is what this revision of the store gives
 	home *slot
 	tag  *slot // whose naming makes the answer stale; home for one that is pushed
-}
-
-// Memo holds the parts of an HTTP answer that follow from the body.
-type Memo struct {
-	ETag string
-	Head []byte
 }
 
 // slot is the place of a key: of an answer, of a tag, or of both.

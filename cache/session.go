@@ -12,7 +12,7 @@ import (
 // session is what a frontend holds of one master, from a Start to the loss of the stream: the answers, how far they are pushed (P) and
 // released (R), and the lease. Readers use it without a lock; it changes only while the Frontend's lock is held.
 type session struct {
-	rules    Break
+	rules    Mutation
 	epoch    uint64
 	records  *records
 	pushed   atomic.Uint64
@@ -24,11 +24,11 @@ type session struct {
 	mu      sync.Mutex
 	waiting chan struct{} // closed at the next release; nil while nobody waits
 	held    []string      // keys of records loaded, which the master has not been told yet
-	feed    *Feed
+	feed    *Invalidations
 	unseen  []named // not released yet, the oldest first
 }
 
-func newSession(rules Break, epoch uint64, start *Start, r *records, feed *Feed) *session {
+func newSession(rules Mutation, epoch uint64, start *Start, r *records, feed *Invalidations) *session {
 	s := &session{rules: rules, epoch: epoch, records: r, feed: feed}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pushed.Store(start.At)
@@ -40,7 +40,7 @@ func newSession(rules Break, epoch uint64, start *Start, r *records, feed *Feed)
 }
 
 func (s *session) leased(now time.Duration) bool {
-	return now < time.Duration(s.until.Load()) || s.rules.has(BreakCheck)
+	return now < time.Duration(s.until.Load()) || s.rules.has(MutationSkipLeaseCheck)
 }
 
 func (s *session) end() {
@@ -82,7 +82,7 @@ func (s *session) release(revision uint64) {
 
 // visible tells whether readers may see what changed last at revision.
 func (s *session) visible(revision uint64) bool {
-	return revision <= s.released.Load() || s.rules.has(BreakGate)
+	return revision <= s.released.Load() || s.rules.has(MutationIgnoreRelease)
 }
 
 // next is closed when more may be seen than now; nil if revision may be seen already.
@@ -127,7 +127,7 @@ func (s *session) ask(key, tag string) question {
 	}
 	q.home.used.Store(true)
 	q.depends.used.Store(true)
-	if !s.rules.has(BreakFloor) {
+	if !s.rules.has(MutationIgnoreFloor) {
 		q.need = q.depends.named.Load()
 	}
 	return q
@@ -152,7 +152,7 @@ func (s *session) seek(q *question) (e *Entry, begun bool, err error) {
 	if q.home.load == nil {
 		// No change up to here is told again, and each later one names a slot that is there already: so the floor is read under the lock.
 		l := &load{done: make(chan struct{}), floor: r.told, home: q.home, depends: q.depends}
-		if s.rules.has(BreakFloor) {
+		if s.rules.has(MutationIgnoreFloor) {
 			l.floor = 0
 		}
 		q.home.load, begun = l, true

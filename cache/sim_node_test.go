@@ -145,7 +145,7 @@ func valueOf(e *Entry) uint64 {
 
 // read asks until there is an answer, or for some attempts while there is no lease.
 func (n *node) read(answer int, seen uint64, attempt int) {
-	if r := n.reign; n.w.rules.has(BreakMachine) && r != nil && r.master.Serving() {
+	if r := n.reign; n.w.rules.has(MutationReadStateMachine) && r != nil && r.master.Serving() {
 		n.w.returned(n, answer, n.value(answer), seen, Hit)
 		return
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -81,7 +82,7 @@ func (m *Member) certify(c *certified) {
 // issuing is the fingerprint of the authority that the group's certificates should be by.
 func (m *Member) issuing() string {
 	if list := m.machine.Access().Authorities; len(list) > 0 {
-		return score.Fingerprint(list[len(list)-1])
+		return access.Fingerprint(list[len(list)-1])
 	}
 	return m.opts.Identity.IssuedBy()
 }
@@ -96,7 +97,7 @@ func (m *Member) addFirstAuthority(ctx context.Context) error {
 	if a == nil {
 		return errors.New("the store names no authority, and the key of this frontend's is not here")
 	}
-	return m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
+	return m.ChangeAccess(ctx, access.Change{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
 }
 
 // keysAnswer has authorities with their private keys, for a voter.
@@ -150,7 +151,7 @@ func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
 	}
 	var answer keysAnswer
 	for _, der := range m.machine.Access().Authorities {
-		if a := m.opts.Identity.Authority(score.Fingerprint(der)); a != nil {
+		if a := m.opts.Identity.Authority(access.Fingerprint(der)); a != nil {
 			text, err := a.Encode()
 			if err != nil {
 				return err
@@ -206,7 +207,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	if len(issued.Chain) > 0 && score.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
+	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
 		return errors.New("the master does not issue by the new authority yet")
 	}
 	if err := i.Install(key, issued); err != nil {
@@ -262,7 +263,7 @@ func (m *Member) issuer() *pki.Authority {
 	}
 	var oldest *pki.Authority
 	for _, der := range slices.Backward(list) {
-		a := i.Authority(score.Fingerprint(der))
+		a := i.Authority(access.Fingerprint(der))
 		if a == nil {
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -64,7 +65,7 @@ func (m *Member) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 	}
 	i := m.opts.Identity
 	token := pki.NewJoinToken(m.issuing())
-	change := score.AccessChange{At: i.Now().UTC(), By: by, JoinToken: &score.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
+	change := access.Change{At: i.Now().UTC(), By: by, JoinToken: &access.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
 	if err := m.ChangeAccess(ctx, change); err != nil {
 		return "", err
 	}
@@ -99,19 +100,18 @@ func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member st
 	if m.issuer() == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
 	}
-	if err := m.ChangeAccess(ctx, score.AccessChange{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
 		return nil, err
 	}
 	return m.issue(csr, member)
 }
 
 func (m *Member) checkToken(t pki.JoinToken) *score.Problem {
-	access := m.machine.Access()
-	known := access.JoinTokens[t.ID]
+	known := m.machine.Access().JoinTokens[t.ID]
 	if known == nil {
-		known = &score.JoinToken{Hash: make([]byte, 32)} // it takes as long
+		known = &access.JoinToken{Hash: make([]byte, 32)} // it takes as long
 	}
-	same := score.SameSecret(t.Secret, known.Hash)
+	same := access.SecretMatches(t.Secret, known.Hash)
 	if !same || known.Uses < 1 || !m.opts.Identity.Now().Before(known.Expires) || !m.opts.Identity.Trusts(t.Fingerprint) {
 		return errToken()
 	}

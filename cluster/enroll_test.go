@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -140,7 +141,7 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 	_, err = m.Enroll(ctx, good, theirs, taken.Member)
 	refused(t, err, score.IDConflict)
 
-	if err := m.ChangeAccess(ctx, score.AccessChange{By: "operator", Revoke: parsed.ID}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{By: "operator", Revoke: parsed.ID}); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, enroll(good, who.Member), score.Unauthorized)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -51,7 +52,7 @@ type Options struct {
 	clock  func() time.Duration
 	tune   func(*raft.Config)
 	round  time.Duration // instead of roundLimit
-	rules  cache.Break
+	rules  cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -96,8 +97,8 @@ type Member struct {
 	frontend  *cache.Frontend
 	commits   *commits
 	inbound   *inbound
-	pulled    *pulled
-	questions Questions
+	puller    *puller
+	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
 	handing   atomic.Int32 // calls of handOver under way
 	refused   atomic.Int64 // since when Raft has refused entries for a handing over that there is not; see wedged
@@ -199,12 +200,12 @@ func (m *Member) start() (err error) {
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
-	m.pulled = newPulled(m)
+	m.puller = newPuller(m)
 	m.metrics.observe(m)
 	m.port.serveStreams(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
-	m.run(m.pulled.run)
+	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {
@@ -333,7 +334,7 @@ func (m *Member) joined(index uint64) {
 
 // ServeForwarded is what answers requests that other members forward to this one, and what finds the question for a key. It must be called once,
 // before anybody asks.
-func (m *Member) ServeForwarded(h http.Handler, q Questions) {
+func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
 	m.port.serve(m.peerHandler(h), m.log)
 }

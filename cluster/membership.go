@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Membership is Raft's configuration and nothing else: whoever is in it is a member, at the peer address that stands there. Where clients
@@ -150,7 +151,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 		return notMaster()
 	}
 	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.Settled) {
+	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -238,14 +239,14 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	}
 	if m.opts.Identity != nil {
 		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
-		if err := m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
+		if err := m.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
 			return nil, err
 		}
 	}
 	lead.dismiss(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.Keep(string(leaver.ID)) })
+		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.review()
 	return leaver, err

@@ -204,7 +204,7 @@ func (m *Member) propose(batch []*item) {
 func (m *Member) released(took time.Duration) {
 	m.metrics.release.Observe(took.Seconds())
 	waited := "acks"
-	if took > m.timings().Tau {
+	if took > m.timings().AckTimeout {
 		waited = "lease"
 	}
 	m.metrics.waits.WithLabelValues(waited).Inc()

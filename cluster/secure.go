@@ -17,12 +17,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
 // In a secure group members know each other by their certificates. Whoever dials checks that it reached the member that it meant. Whoever is
 // dialed takes any member's certificate but that of one who was removed: it may have been asleep while others joined, and could not learn of
-// them from anybody else. Only removals are final, and they are in the store; see score.Access.
+// them from anybody else. Only removals are final, and they are in the store; see access.State.
 
 const (
 	// maxHandshakes bounds the connections that have not said yet whose they are. The oldest goes when one more comes: a member has said so
@@ -55,11 +56,11 @@ type secure struct {
 	metric   *prometheus.CounterVec
 	log      *slog.Logger
 	servers  func() []raft.Server
-	access   func() *score.Access
+	access   func() *access.State
 	ready    chan struct{} // closed when servers may be called
 
 	mu      sync.Mutex
-	known   *score.Access // whose authorities are trusted
+	known   *access.State // whose authorities are trusted
 	pending *list.List    // of *conn
 	said    map[string]saidRefusal
 }
@@ -269,7 +270,7 @@ func (m *Member) keepReviewing() {
 	tick := time.NewTicker(m.scaled(reviewEvery))
 	defer tick.Stop()
 	var servers []raft.Server
-	var access *score.Access
+	var access *access.State
 	last := time.Now()
 	for {
 		select {

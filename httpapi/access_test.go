@@ -17,7 +17,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
+	"laurel/trust/signing"
 )
 
 // court is a guarded group and those who have something to do with it.
@@ -45,16 +47,16 @@ func newCourt(t testing.TB, g *fakeGroup) *court {
 	c := &court{group: g, operator: pki.NewBearer(), bard: courtBard, reader: pki.NewBearer(), revoked: pki.NewBearer(), lapsed: pki.NewBearer(),
 		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
 	now := time.Now().UTC()
-	for _, change := range []score.AccessChange{
+	for _, change := range []access.Change{
 		{Guard: true},
-		{Grant: &score.Grant{ID: c.operator.ID, Name: "caesar", Role: score.RoleOperator, Hash: c.operator.Hash()}},
-		{Grant: &score.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: score.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
-		{Grant: &score.Grant{ID: c.reader.ID, Name: "spectator", Role: score.RoleReader, Hash: c.reader.Hash()}},
-		{Grant: &score.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: score.RoleBard, Hash: c.revoked.Hash()}},
+		{Grant: &access.Grant{ID: c.operator.ID, Name: "caesar", Role: access.RoleOperator, Hash: c.operator.Hash()}},
+		{Grant: &access.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: access.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
+		{Grant: &access.Grant{ID: c.reader.ID, Name: "spectator", Role: access.RoleReader, Hash: c.reader.Hash()}},
+		{Grant: &access.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: access.RoleBard, Hash: c.revoked.Hash()}},
 		{Revoke: c.revoked.ID},
-		{Grant: &score.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: score.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
-		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: score.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
-		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: score.RoleBard, Public: publicOf(c.other)}},
+		{Grant: &access.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: access.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
+		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: access.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
+		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: access.RoleBard, Public: publicOf(c.other)}},
 	} {
 		change.At, change.By = now, "test"
 		if err := g.ChangeAccess(t.Context(), change); err != nil {
@@ -206,7 +208,7 @@ func song(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text 
 	t.Helper()
 	e := []score.Event{{ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(source, "/", "-"), seq), Source: source, Seq: seq, Type: score.TypeAlert, Time: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
 		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: text}, TimeGiven: true, IDGiven: true}}
-	if err := score.Sign(key, e); err != nil {
+	if err := signing.Sign(key, e); err != nil {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(&e[0])

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -36,7 +37,7 @@ func withoutCertificates() *score.Problem {
 
 // newJoinToken makes a token by which frontends join, and shows it, once.
 func (p *port) newJoinToken(w http.ResponseWriter, r *http.Request) error {
-	asked := score.NewJoinToken{Uses: 1}
+	asked := access.JoinTokenRequest{Uses: 1}
 	if err := p.decodeBody(w, r, &asked, optional); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (p *port) newJoinToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return say(w, r, score.JoinTokenMade{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
+	return say(w, r, access.JoinTokenResponse{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
 }
 
 // enroll gives a frontend that has a join token its certificate.

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -76,7 +77,7 @@ func questions() (all []twin) {
 	return all
 }
 
-func bodyOf(v Records, key string) []byte {
+func bodyOf(v queries.View, key string) []byte {
 	q, err := questionOf(key, "")
 	if err != nil {
 		panic(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -67,8 +68,8 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
 	slow := pki.NewBearer()
-	if err := c.group.ChangeAccess(t.Context(), score.AccessChange{At: time.Now().UTC(), By: "test",
-		Grant: &score.Grant{ID: slow.ID, Name: "feed", Role: score.RoleBard, Hash: slow.Hash(), Rate: 20}}); err != nil {
+	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",
+		Grant: &access.Grant{ID: slow.ID, Name: "feed", Role: access.RoleBard, Hash: slow.Hash(), Rate: 20}}); err != nil {
 		t.Fatal(err)
 	}
 	taken := 0

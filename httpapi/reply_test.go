@@ -99,7 +99,7 @@ func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
 	for _, c := range []struct {
 		age       time.Duration
 		how, want string
-	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond, cacheForward, "2"}} {
+	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond, cache.Forward, "2"}} {
 		g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 			if key != cache.ScoreKey(contest) {
 				t.Errorf("asked for %s", key)

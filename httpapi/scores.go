@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -55,12 +56,12 @@ func listScores(query string) (question, error) {
 	return question{
 		key: keyOf("scores", chosen),
 		tag: cache.ListTag(score.CompetitionOf(f.Competition)),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
 			if err != nil {
 				return nil, 0, err
 			}
-			body, err := written(scorePage{list, next})
+			body, err := queries.Encode(scorePage{list, next})
 			return body, v.Revision(), err
 		},
 		text:    forPeople(scoresText),
@@ -69,7 +70,7 @@ func listScores(query string) (question, error) {
 }
 
 // contestPages are all contests that pass a filter, in pages. An error is the last.
-func contestPages(v Records, f score.Filter) iter.Seq2[[]score.Record, error] {
+func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
 	return func(yield func([]score.Record, error) bool) {
 		for after := ""; ; {
 			list, next, err := v.Contests(f, after, MaxPage)
@@ -94,12 +95,12 @@ func oneScore(id, query string) (question, error) {
 	}
 	return question{
 		key: cache.ScoreKey(id),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			rec, ok, err := v.Contest(id)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
 			}
-			body, err := written(rec)
+			body, err := queries.Encode(rec)
 			return body, rec.Revision, err
 		},
 		missing: missing,

@@ -81,7 +81,7 @@ func CompetitionOf(contestID string) string {
 
 // Data is what an event of one type says: one of the structs below.
 type Data interface {
-	check(c *check)
+	check(c *Checker)
 }
 
 // Remark is allowed in the data of every event.

@@ -24,7 +24,7 @@ func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	if !ok {
 		return
 	}
-	sorted, err := appendSorted(nil, data)
+	sorted, err := Canonicalize(data)
 	if dataErr != nil || err != nil || !bytes.Equal(quick, sorted) {
 		t.Fatalf("the form of %+v is quickly %s, else %s %v %v", d, quick, sorted, dataErr, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Fault is what goes wrong with a request or an event.
@@ -46,7 +47,7 @@ type Group struct {
 	sources  map[string]*source
 	contests map[string]*score.Contest
 	marks    map[string]*marks // by contest
-	keys     []score.KeyView
+	keys     []access.KeyView
 }
 
 // Frontend is one of the group.

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -31,7 +29,7 @@ It says what to try: kill a frontend, the master too, and see that its clients m
 with its data after 5 seconds, and that its clients come home. Ctrl-C ends it and leaves nothing behind.`,
 		Example: `  laurel demo
   laurel demo --speed 10
-  laurel demo --quiet --seed 7`,
+  laurel demo --quiet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !(o.Speed > 0) {
@@ -46,7 +44,7 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 				return err
 			}
 			defer leave()
-			o.Frontend = func(f, first children.Frontend) *exec.Cmd { return demoFrontend(program, runDir, f, first) }
+			o.Program, o.Env, o.RunDir = program, plainEnvironment(), runDir
 			o.Kill = func(id string) string { return stopCommand(runDir, "frontend --id "+id+" --signal KILL") }
 			o.Out = cmd.OutOrStdout()
 			// A terminal that is closed, or a reader that has gone (laurel demo | head), ends the demo as Ctrl-C does.
@@ -56,24 +54,10 @@ with its data after 5 seconds, and that its clients come home. Ctrl-C ends it an
 		},
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "how fast the bard sings; 1 is a few events a second, 2 twice that")
-	c.Flags().Uint64Var(&o.Seed, "seed", 50, "which Games: the same seed brings the same events")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "do not print what is sung, only what happens to frontends and clients")
-	cli.NoEnvironment(c.Flags(), "speed", "seed", "quiet")
+	cli.NoEnvironment(c.Flags(), "speed", "quiet")
 	run = pidfile.AddDirFlag(c)
 	return c
-}
-
-// demoFrontend is how a frontend of the demo is started.
-func demoFrontend(program, runDir string, f, first children.Frontend) *exec.Cmd {
-	args := []string{"frontend", "--id", f.ID, "--data", f.Data, "--http", f.HTTP, "--peer", f.Peer, "--run-dir", runDir, "--insecure"}
-	if f.ID == first.ID {
-		args = append(args, "--bootstrap")
-	} else {
-		args = append(args, "--join", first.URL())
-	}
-	cmd := exec.Command(program, args...)
-	cmd.Env = plainEnvironment()
-	return cmd
 }
 
 // enterDemo makes the demo known in a run directory, in which its frontends will be too: the usual one, unless frontends run there

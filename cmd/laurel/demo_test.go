@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"laurel/cmd/laurel/children"
 	"laurel/cmd/laurel/demo"
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -90,11 +89,8 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Options{Speed: 20, Seed: 50, Out: out, Frontend: func(f, first children.Frontend) *exec.Cmd {
-			cmd := demoFrontend(os.Args[0], runDir, f, first)
-			cmd.Env = append(cmd.Env, asLaurel+"=1")
-			return cmd
-		}})
+		ended <- demo.Run(ctx, demo.Options{Speed: 20, Out: out, Program: os.Args[0], RunDir: runDir,
+			Env: append(plainEnvironment(), asLaurel+"=1")})
 	}()
 
 	_, said := out.await(t, `The Games of 50 BC are open`, 0)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -163,26 +162,15 @@ func afterScheme(url string) string {
 	return rest
 }
 
-// serves is how the frontend speaks TLS with clients; nil: it does not. removed tells whether a member was removed.
-func (t *trusting) serves(i *pki.Identity, removed func(member string) bool, log *slog.Logger) (*tls.Config, error) {
-	var files *pki.Files
+// clientCertificate returns the certificate that --tls-cert and --tls-key name; nil if they name none.
+func (t *trusting) clientCertificate(log *slog.Logger) (*pki.Files, error) {
 	switch {
 	case (t.cert == "") != (t.key == ""):
 		return nil, cli.Usagef("--tls-cert and --tls-key go together")
-	case t.cert != "":
-		var err error
-		files, err = pki.OpenFiles(t.cert, t.key, func(err error) {
-			log.Error("the certificate for clients could not be read again; the old one stays in use", "error", err)
-		})
-		if err != nil {
-			return nil, err
-		}
+	case t.cert == "":
+		return nil, nil
 	}
-	switch {
-	case i != nil:
-		return i.Serves(pki.Public{Files: files, Out: removed}), nil
-	case files != nil:
-		return files.Serves(), nil
-	}
-	return nil, nil
+	return pki.OpenFiles(t.cert, t.key, func(err error) {
+		log.Error("could not read the certificate for clients again; the old one stays in use", "err", err)
+	})
 }

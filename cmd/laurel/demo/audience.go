@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/cmd/laurel/children"
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -47,7 +47,7 @@ type spectator struct {
 	since time.Time // when last began to serve it
 }
 
-func newAudience(frontends []children.Frontend) *audience {
+func newAudience(frontends []localgroup.Frontend) *audience {
 	a := &audience{ids: map[string]string{}, changed: make(chan struct{}, 1), journeys: map[string]*journey{}}
 	for _, f := range frontends {
 		a.urls = append(a.urls, f.URL())

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/cmd/laurel/children"
+	"laurel/internal/localgroup"
 )
 
-var three = []children.Frontend{
+var three = []localgroup.Frontend{
 	{ID: "f1", HTTP: "127.0.0.1:8001", PID: 4194301},
 	{ID: "f2", HTTP: "127.0.0.1:8002", PID: 4194302},
 	{ID: "f3", HTTP: "127.0.0.1:8003", PID: 4194303},

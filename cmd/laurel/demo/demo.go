@@ -9,13 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 
 	"laurel/client"
-	"laurel/cmd/laurel/children"
-	"laurel/cmd/laurel/games"
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -23,12 +21,12 @@ import (
 type Options struct {
 	// Speed is how fast the bard sings: 1 is a few events a second, 2 twice that.
 	Speed float64
-	// Seed chooses the Games.
-	Seed uint64
 	// Quiet leaves out what is sung.
 	Quiet bool
-	// Frontend starts one, as children.Options say.
-	Frontend func(f, first children.Frontend) *exec.Cmd
+	// Program, Env and RunDir are those of the frontends: see localgroup.Options.
+	Program string
+	Env     []string
+	RunDir  string
 	// Kill is the command, as it is typed, that kills the frontend with an id; nil: by its number.
 	Kill func(id string) string
 	// Out is where everything is told: with colours if it is a terminal.
@@ -45,7 +43,7 @@ func Run(ctx context.Context, o Options) error {
 type demo struct {
 	o        Options
 	out      *ticker
-	group    *children.Group
+	group    *localgroup.Group
 	client   *client.Client
 	audience *audience
 	seqs     map[string]uint64 // of each source, the last that is durable
@@ -77,10 +75,10 @@ func (d *demo) run(ctx context.Context) error {
 // runIn has all its files in dir. When it returns, no frontend runs any more.
 func (d *demo) runIn(ctx context.Context, dir string) error {
 	d.out.say("Starting three frontends ...")
-	notices := make(chan children.Notice, 16)
-	group, err := children.Start(ctx, children.Options{
-		Dir: dir, Size: frontends, Command: d.o.Frontend, RestartAfter: awayFor,
-		Notice: func(n children.Notice) {
+	notices := make(chan localgroup.Notice, 16)
+	group, err := localgroup.Start(ctx, localgroup.Options{
+		Dir: dir, Size: frontends, Program: d.o.Program, Env: d.o.Env, RunDir: d.o.RunDir, RestartAfter: awayFor,
+		Notify: func(n localgroup.Notice) {
 			select {
 			case notices <- n:
 			case <-ctx.Done():
@@ -133,10 +131,10 @@ const agreeEvery = 25
 
 // sing sings the Games, one event after the other, until ctx ends.
 func (d *demo) sing(ctx context.Context) {
-	composer := games.New(d.o.Seed)
+	games := newPlaylist()
 	competition := ""
 	for n := 1; ; n++ {
-		e, pause := composer.Next()
+		e, pause := games.next()
 		if !sleep(ctx, time.Duration(float64(pause)/d.o.Speed)) {
 			return
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/client"
-	"laurel/cmd/laurel/games"
 	"laurel/score"
 )
 
@@ -62,9 +61,9 @@ func newTestDemo(t *testing.T, s *scripted) (*demo, *bytes.Buffer) {
 func TestAnEventIsSungUnderOneSeqUntilItIsDurable(t *testing.T) {
 	s := &scripted{answers: []*score.Problem{score.Problemf(score.NoMaster, "not now"), score.Problemf(score.RateLimited, "slowly"), nil, nil}}
 	d, _ := newTestDemo(t, s)
-	composer := games.New(1)
-	first, _ := composer.Next()
-	second, _ := composer.Next()
+	games := newPlaylist()
+	first, _ := games.next()
+	second, _ := games.next()
 	for _, e := range []score.Event{first, second} {
 		if _, ok := d.post(t.Context(), &e); !ok {
 			t.Errorf("%s was given up", e.ID)
@@ -82,10 +81,10 @@ func TestAnEventIsSungUnderOneSeqUntilItIsDurable(t *testing.T) {
 func TestAfterARefusalTheSongGoesOnWhereTheStoreSays(t *testing.T) {
 	s := &scripted{lastSeq: 7, answers: []*score.Problem{nil, score.Problemf(score.IDConflict, "somebody has used it"), nil}}
 	d, said := newTestDemo(t, s)
-	composer := games.New(1)
+	games := newPlaylist()
 	var accepted []bool
 	for len(accepted) < 3 {
-		e, _ := composer.Next()
+		e, _ := games.next()
 		e.Source = "bard/cacofonix"
 		_, ok := d.post(t.Context(), &e)
 		accepted = append(accepted, ok)

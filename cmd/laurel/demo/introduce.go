@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"strings"
 
-	"laurel/cmd/laurel/children"
+	"laurel/internal/localgroup"
 )
 
 // introduce says what there is and what to try.
-func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
+func (t *ticker) introduce(frontends []localgroup.Frontend, master, dir string) {
 	var b strings.Builder
 	t.ids = nil
 	leader, other := frontends[0], frontends[1%len(frontends)]
@@ -38,7 +38,7 @@ func (t *ticker) introduce(frontends []children.Frontend, master, dir string) {
 }
 
 // questions are commands that ask, each another frontend.
-func questions(frontends []children.Frontend) (list []string) {
+func questions(frontends []localgroup.Frontend) (list []string) {
 	for i, ask := range []string{
 		"curl -H 'Accept: text/plain' %s/v1/scores",
 		"curl -H 'Accept: text/plain' %s/v1/medals/OG50BC",
@@ -55,7 +55,7 @@ func questions(frontends []children.Frontend) (list []string) {
 }
 
 // killing is the command that kills a frontend.
-func (t *ticker) killing(f children.Frontend) string {
+func (t *ticker) killing(f localgroup.Frontend) string {
 	if t.kill == nil {
 		return fmt.Sprintf("kill -9 %d", f.PID)
 	}

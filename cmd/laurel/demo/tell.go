@@ -4,11 +4,11 @@ import (
 	"context"
 	"time"
 
-	"laurel/cmd/laurel/children"
+	"laurel/internal/localgroup"
 )
 
 // tellFrontends tells what happens to the frontends, and who is the master then, until ctx ends.
-func (d *demo) tellFrontends(ctx context.Context, notices <-chan children.Notice) {
+func (d *demo) tellFrontends(ctx context.Context, notices <-chan localgroup.Notice) {
 	ask := time.NewTicker(20 * time.Millisecond)
 	defer ask.Stop()
 	down := map[string]bool{}
@@ -19,7 +19,7 @@ func (d *demo) tellFrontends(ctx context.Context, notices <-chan children.Notice
 			return
 		case n := <-notices:
 			d.out.notice(n)
-			if down[n.Frontend.ID] = n.What != children.Back; !down[n.Frontend.ID] {
+			if down[n.Frontend.ID] = n.Kind != localgroup.Restarted; !down[n.Frontend.ID] {
 				d.audience.back(n.Frontend.ID, time.Now())
 				continue
 			}

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/term"
 
-	"laurel/cmd/laurel/children"
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -62,21 +62,21 @@ func (t *ticker) warn(format string, args ...any) {
 }
 
 // notice tells what has happened to a frontend.
-func (t *ticker) notice(n children.Notice) {
+func (t *ticker) notice(n localgroup.Notice) {
 	f := n.Frontend
-	switch n.What {
-	case children.Died:
-		t.say("%s", t.in(red, fmt.Sprintf("  ** %s (pid %d) ended: %s; starts again in %.0f s", f.ID, f.PID, n.How, n.Again.Seconds())))
-		if n.Tail != "" {
-			t.say("     it had just been started; the end of %s:\n%s", f.Log, n.Tail)
+	switch n.Kind {
+	case localgroup.Died:
+		t.say("%s", t.in(red, fmt.Sprintf("  ** %s (pid %d) ended: %s; starts again in %.0f s", f.ID, f.PID, n.Reason, n.RestartIn.Seconds())))
+		if n.LogTail != "" {
+			t.say("     it had just been started; the end of %s:\n%s", f.Log, n.LogTail)
 		}
-	case children.Back:
+	case localgroup.Restarted:
 		t.say("%s", t.in(green, fmt.Sprintf("  ** %s is back, with the data it had, as pid %d", f.ID, f.PID)))
-	case children.Left:
+	case localgroup.Left:
 		t.say("%s", t.in(red, fmt.Sprintf("  ** %s was removed from the group and has ended; it stays away", f.ID)))
-	case children.Unfit:
+	case localgroup.Contradicted:
 		t.say("%s", t.in(red, fmt.Sprintf("  ** the data of %s contradict the group; it has ended and stays away", f.ID)))
-		t.say("     the end of %s:\n%s", f.Log, n.Tail)
+		t.say("     the end of %s:\n%s", f.Log, n.LogTail)
 	}
 }
 

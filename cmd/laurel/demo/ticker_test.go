@@ -9,8 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"laurel/cmd/laurel/children"
-	"laurel/cmd/laurel/games"
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -47,11 +46,11 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 // tickGames prints the first n events of the Games, with records that are folded from them.
 func tickGames(t *testing.T, out *ticker, n int) {
 	t.Helper()
-	composer := games.New(50)
+	games := newPlaylist()
 	contests := map[string]*score.Contest{}
 	kept := map[string]*marks{}
 	for i := range n {
-		e, _ := composer.Next()
+		e, _ := games.next()
 		c := contests[e.ContestID]
 		if _, ok := e.Data.(*score.ContestDefine); ok && c == nil {
 			c = score.NewContest(e.ContestID)
@@ -104,8 +103,8 @@ func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
 	out.kill = nil
 	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
-	for _, what := range []children.What{children.Died, children.Back, children.Left, children.Unfit} {
-		out.notice(children.Notice{Frontend: three[2], What: what, How: "signal: segmentation fault", Again: 30 * time.Second})
+	for _, what := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
+		out.notice(localgroup.Notice{Frontend: three[2], Kind: what, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)
 	out.newMaster("f3", false, 1234*time.Millisecond)

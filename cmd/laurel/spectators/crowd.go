@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/internal/textfmt"
 )
 
 // Options say who comes and what they do.
@@ -59,7 +60,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := p.read(ctx, host); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "%s spectators, %s\n", thousands(o.Count), p)
+	fmt.Fprintf(o.Out, "%s spectators, %s\n", textfmt.Thousands(o.Count), p)
 
 	if o.Duration > 0 {
 		var cancel context.CancelFunc

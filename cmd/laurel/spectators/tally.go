@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -111,10 +112,10 @@ func (t *tally) progress(now time.Time) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	seconds := max(now.Sub(t.at).Seconds(), 1e-3)
-	s := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d", now.Sub(t.begun).Seconds(), thousands(int(float64(t.recent.n)/seconds)),
+	s := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d", now.Sub(t.begun).Seconds(), textfmt.Thousands(int(float64(t.recent.n)/seconds)),
 		short(t.recent.quantile(0.5)), short(t.recent.quantile(0.99)), t.failedReads(), t.failovers, t.home)
 	if t.streams > 0 {
-		s += fmt.Sprintf("  streams lost %d  updates/s %s", t.lost, thousands(int(float64(t.updates-t.toldThen)/seconds)))
+		s += fmt.Sprintf("  streams lost %d  updates/s %s", t.lost, textfmt.Thousands(int(float64(t.updates-t.toldThen)/seconds)))
 	}
 	t.recent, t.toldThen, t.at = histogram{}, t.updates, now
 	return s
@@ -126,14 +127,14 @@ func (t *tally) report(now time.Time) string {
 	defer t.mu.Unlock()
 	var b strings.Builder
 	seconds := now.Sub(t.begun).Seconds()
-	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n", thousands(t.all.n), seconds, thousands(int(float64(t.all.n)/max(seconds, 1e-3))),
+	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n", textfmt.Thousands(t.all.n), seconds, textfmt.Thousands(int(float64(t.all.n)/max(seconds, 1e-3))),
 		t.failedReads(), t.older)
 	for _, kind := range slices.Sorted(maps.Keys(t.errors)) {
 		fmt.Fprintf(&b, "  failed with %s: %d\n", kind, t.errors[kind])
 	}
 	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n", t.failovers, t.home, t.failures)
 	if t.streams > 0 {
-		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n", thousands(t.streams), t.lost, t.moved, thousands(t.updates))
+		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n", textfmt.Thousands(t.streams), t.lost, t.moved, textfmt.Thousands(t.updates))
 	}
 	if t.all.n == 0 {
 		return b.String()
@@ -141,7 +142,7 @@ func (t *tally) report(now time.Time) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "served by\treads\tshare\tp50\tp99\tmax\t")
 	row := func(name string, h *histogram) {
-		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, thousands(h.n), 100*float64(h.n)/float64(t.all.n), short(h.quantile(0.5)), short(h.quantile(0.99)), short(h.most))
+		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.n), 100*float64(h.n)/float64(t.all.n), short(h.quantile(0.5)), short(h.quantile(0.99)), short(h.most))
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.by)) {
 		row(name, t.by[name])
@@ -191,13 +192,4 @@ func short(d time.Duration) string {
 		return d.Round(100 * time.Microsecond).String()
 	}
 	return d.Round(time.Microsecond).String()
-}
-
-// thousands writes a count with commas.
-func thousands(n int) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
