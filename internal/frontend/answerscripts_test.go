@@ -1,4 +1,4 @@
-package main
+package frontend
 
 import (
 	"crypto/ed25519"
@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // rawRequest is a request as it goes over the connection.
@@ -403,7 +404,7 @@ func signedAlert(id string) string {
 
 func signedJSON(e *score.Event) string {
 	events := []score.Event{*e}
-	if err := score.Sign(worldKey(), events); err != nil {
+	if err := signing.Sign(worldKey(), events); err != nil {
 		panic(err)
 	}
 	b, err := json.Marshal(&events[0])

@@ -1,20 +1,23 @@
-package main
+package frontend
 
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"laurel/cluster"
 	"laurel/httpapi"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -59,40 +62,73 @@ func worldKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-func startWorldFrontend(t *testing.T, n int, o cluster.Options, public httpapi.Options) *frontend {
+func startWorldFrontend(t *testing.T, n int, o cluster.Options, public httpapi.Options) (f *Frontend, kill func()) {
 	t.Helper()
 	o.ID, o.Peer, o.Logger = fmt.Sprintf("f%d", n), "127.0.0.1:0", slog.New(slog.DiscardHandler)
 	if o.Dir == "" {
 		o.Dir = t.TempDir()
 	}
-	f, err := startFrontend("127.0.0.1:0", o, new(trusting), public)
+	f, err := Start(Options{HTTP: "127.0.0.1:0", Member: o, API: public})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cutOff(f) })
+	kill = sync.OnceFunc(func() { _ = f.Kill() })
+	t.Cleanup(kill)
 	eventually(t, func() error { return f.member.Ready(t.Context()) })
-	return f
+	return f, kill
 }
 
-func sow(t *testing.T, f *frontend, header ...string) {
+// sow posts what every world has been told. A token is taken in the clear on this machine.
+func sow(t *testing.T, f *Frontend, authorization string) {
 	t.Helper()
-	body := "[" + strings.Join(seed, ",") + "]"
-	_, addr, _ := strings.Cut(f.url, "://") // a token is taken in the clear on this machine
-	if res, answer := request(t, "POST", "http://"+addr+"/v1/events", body, header...); res.StatusCode != http.StatusOK {
+	body := strings.NewReader("[" + strings.Join(seed, ",") + "]")
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+f.addr+"/v1/events", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if answer, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
 		t.Fatalf("%d %s", res.StatusCode, answer)
 	}
 }
 
+// eventually polls until f returns nil.
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for err := f(); err != nil; err = f() {
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func leased(f *Frontend, want bool) error {
+	if f.member.Leased() != want {
+		return fmt.Errorf("%s: want a lease: %t", f.url, want)
+	}
+	return nil
+}
+
 func startOpenWorld(t *testing.T, fast bool) *answerWorld {
-	f := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
+	f, _ := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
 	eventually(t, func() error { return leased(f, true) })
-	sow(t, f)
+	sow(t, f, "")
 	return serveWorld(t, f, fast)
 }
 
 func startPullWorld(t *testing.T, fast bool) *answerWorld {
-	f := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
-	sow(t, f)
+	f, _ := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
+	sow(t, f, "")
 	if err := f.member.SetCacheMode(t.Context(), score.Pull); err != nil {
 		t.Fatal(err)
 	}
@@ -108,13 +144,13 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity, err := pki.Found(pki.Options{Dir: filepath.Join(dir, trustDir), Member: member, Hosts: []string{"127.0.0.1"}})
+	identity, err := pki.Found(pki.Options{Dir: filepath.Join(dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o := cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
 	public := httpapi.Options{Private: true, Origins: []string{"https://scores.example"}, Limits: httpapi.Limits{MaxBodyBytes: 20_000}}
-	f := startWorldFrontend(t, 1, o, public)
+	f, _ := startWorldFrontend(t, 1, o, public)
 	eventually(t, func() error { return leased(f, true) })
 	eventually(t, func() error {
 		if len(f.member.Access().View().Authorities) == 0 {
@@ -123,36 +159,36 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 		return nil
 	})
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	grant := func(name string, g score.Grant) score.AccessChange {
+	grant := func(name string, g access.Grant) access.Change {
 		token := worldTokens[name]
 		g.ID, g.Hash, g.Created = token.ID, token.Hash(), start
-		return score.AccessChange{Grant: &g}
+		return access.Change{Grant: &g}
 	}
 	public25519 := worldKey().Public().(ed25519.PublicKey)
-	for _, change := range []score.AccessChange{
-		grant("operator", score.Grant{Name: "caesar", Role: score.RoleOperator}),
-		grant("bard", score.Grant{Name: "bard/cacofonix", Role: score.RoleBard, Competitions: []string{"OG50BC"}}),
-		grant("reader", score.Grant{Name: "spectator", Role: score.RoleReader}),
-		grant("revoked", score.Grant{Name: "bard/fired", Role: score.RoleBard}),
-		grant("expired", score.Grant{Name: "bard/old", Role: score.RoleBard, Expires: start.Add(time.Hour)}),
-		grant("slow", score.Grant{Name: "bard/slow", Role: score.RoleBard, Rate: 0.001}),
+	for _, change := range []access.Change{
+		grant("operator", access.Grant{Name: "caesar", Role: access.RoleOperator}),
+		grant("bard", access.Grant{Name: "bard/cacofonix", Role: access.RoleBard, Competitions: []string{"OG50BC"}}),
+		grant("reader", access.Grant{Name: "spectator", Role: access.RoleReader}),
+		grant("revoked", access.Grant{Name: "bard/fired", Role: access.RoleBard}),
+		grant("expired", access.Grant{Name: "bard/old", Role: access.RoleBard, Expires: start.Add(time.Hour)}),
+		grant("slow", access.Grant{Name: "bard/slow", Role: access.RoleBard, Rate: 0.001}),
 		{Revoke: worldTokens["revoked"].ID},
-		{Grant: &score.Grant{ID: score.KeyID(public25519), Name: "bard/assurancetourix", Role: score.RoleBard, Public: public25519, Types: []score.Type{score.TypeAlert}, Created: start}},
+		{Grant: &access.Grant{ID: score.KeyID(public25519), Name: "bard/assurancetourix", Role: access.RoleBard, Public: public25519, Types: []score.Type{score.TypeAlert}, Created: start}},
 	} {
 		change.At, change.By = start, "caesar"
 		if err := f.member.ChangeAccess(t.Context(), change); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sow(t, f, "Authorization: Bearer "+worldTokens["operator"].Text())
+	sow(t, f, "Bearer "+worldTokens["operator"].Text())
 	return serveWorld(t, f, fast)
 }
 
 // startLostWorld is the second of two frontends whose master is gone.
 func startLostWorld(t *testing.T, fast bool) *answerWorld {
-	first := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
-	sow(t, first)
-	f := startWorldFrontend(t, 2, cluster.Options{Join: []string{first.url}}, httpapi.Options{})
+	first, kill := startWorldFrontend(t, 1, cluster.Options{Bootstrap: true}, httpapi.Options{})
+	sow(t, first, "")
+	f, _ := startWorldFrontend(t, 2, cluster.Options{Join: []string{first.url}}, httpapi.Options{})
 	eventually(t, func() error { return leased(f, true) })
 	eventually(t, func() error {
 		for _, m := range f.member.Frontends().Frontends {
@@ -162,7 +198,7 @@ func startLostWorld(t *testing.T, fast bool) *answerWorld {
 		}
 		return fmt.Errorf("f2 is behind: %+v", f.member.Frontends())
 	})
-	cutOff(first)
+	kill()
 	eventually(t, func() error { return leased(f, false) })
 	eventually(t, func() error {
 		if f.member.Frontends().Master != "" {
