@@ -33,7 +33,7 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 	if s.with == nil {
 		c, err = net.Dial("tcp", addr)
 	} else {
-		c, err = tls.Dial("tcp", addr, s.with.opts.Identity.Asks(string(id)))
+		c, err = tls.Dial("tcp", addr, s.with.opts.Identity.PeerClientConfig(string(id)))
 	}
 	if err != nil {
 		s.t.Fatal(err)

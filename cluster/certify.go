@@ -72,7 +72,7 @@ func (m *Member) certify(c *certified) {
 			m.log.Info("the certificates are not as they should be yet", "error", err)
 		}
 	}
-	if left := i.Expires().Sub(now); left < pki.WarnBefore && now.Sub(c.warned) >= warnPause {
+	if left := i.Expires().Sub(now); left < pki.RenewWarning && now.Sub(c.warned) >= warnPause {
 		c.warned = now
 		m.log.Warn("this frontend's certificate ends soon and could not be renewed: it asks the master for another; is there one that it can reach?",
 			"expires", i.Expires(), "left", left.Round(time.Second))
@@ -127,7 +127,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		if !i.Trusts(a.Fingerprint()) || i.Authority(a.Fingerprint()) != nil {
 			continue
 		}
-		if err := i.Hold(a); err != nil {
+		if err := i.AddKey(a); err != nil {
 			return err
 		}
 		m.log.Info("this voter has the key of the authority now", "authority", a.Fingerprint())
@@ -169,7 +169,7 @@ func (m *Member) dropKeys() error {
 	if len(list) == 0 {
 		return nil
 	}
-	return m.opts.Identity.ForgetBefore(list)
+	return m.opts.Identity.DeleteKeysBefore(list)
 }
 
 // renew gets this member a new certificate if it is time.
@@ -181,7 +181,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	err := m.renewAtMaster(ctx, late)
 	// A voter can help itself where there is no master: all may have been down for long.
-	if err != nil && i.Expires().Sub(i.Now()) < pki.WarnBefore && i.Authority(i.IssuedBy()) != nil {
+	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
 	if err != nil {
@@ -196,7 +196,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	issued := new(pki.Issued)
+	issued := new(pki.IssuedCertificate)
 	if m.leads() != nil {
 		issued, err = m.issue(csr, i.Member())
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
@@ -238,7 +238,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue gives a member a certificate for its request. The error is a *score.Problem.
-func (m *Member) issue(csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) issue(csr []byte, member string) (*pki.IssuedCertificate, error) {
 	a := m.issuer()
 	if a == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet")

@@ -79,7 +79,7 @@ func errToken() *score.Problem {
 
 // Enroll gives a frontend that joins its first certificate, for its request csr (DER), and uses the token up once. member is id@instance. Only the
 // master can; the error is a *score.Problem.
-func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := m.secureOnly(); p != nil {
 		return nil, p
 	}

@@ -53,9 +53,9 @@ func (g *secureGroup) serveEnrollment(n *node) {
 			inner.ServeHTTP(w, r)
 			return
 		}
-		var e pki.Enrollment
+		var e pki.EnrollRequest
 		err := json.UnmarshalRead(r.Body, &e)
-		var issued *pki.Issued
+		var issued *pki.IssuedCertificate
 		if err == nil {
 			issued, err = n.member().Enroll(r.Context(), e.Token, e.CSR, e.Member)
 		}
@@ -82,7 +82,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.opts.Identity, err = pki.Adopt(who, key, issued); err != nil {
+	if n.opts.Identity, err = pki.NewIdentity(who, key, issued); err != nil {
 		t.Fatal(err)
 	}
 	n.opts.Join = []string{f1.server.URL}
@@ -94,7 +94,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	// The token is used up.
 	_, who = g.newcomer()
 	_, _, err = pki.Enroll(context.Background(), f1.server.URL, token, who)
-	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() {
+	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() {
 		t.Errorf("the token works again: %v", err)
 	} else if strings.Contains(err.Error(), token.Secret) {
 		t.Errorf("the error tells the secret: %v", err)
@@ -371,7 +371,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	c := thief.Asks("")
+	c := thief.PeerClientConfig("")
 	c.VerifyConnection = nil
 	g.expectRefusal(g.nodes[0], pki.WrongAuthority, c)
 	for _, n := range g.nodes {

@@ -74,10 +74,10 @@ func (m *Member) newSecure() *secure {
 	if m.opts.Identity == nil {
 		return nil
 	}
-	for _, reason := range []string{pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NoMember, pki.OtherMember, reasonRemoved, reasonHandshake, reasonCrowded} {
+	for _, reason := range []string{pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember, reasonRemoved, reasonHandshake, reasonCrowded} {
 		m.metrics.peerRefused.WithLabelValues(reason) // shown from the beginning
 	}
-	return &secure{identity: m.opts.Identity, answers: m.opts.Identity.Answers(), metric: m.metrics.peerRefused, log: m.log, servers: m.servers,
+	return &secure{identity: m.opts.Identity, answers: m.opts.Identity.PeerServerConfig(), metric: m.metrics.peerRefused, log: m.log, servers: m.servers,
 		access: m.machine.Access, ready: make(chan struct{}), pending: list.New(), said: map[string]saidRefusal{}}
 }
 
@@ -98,7 +98,7 @@ func (s *secure) learn() {
 	if known == now || len(now.Authorities) == 0 {
 		return
 	}
-	if err := s.identity.Trust(now.Authorities); err != nil {
+	if err := s.identity.SetTrusted(now.Authorities); err != nil {
 		s.log.Warn("could not note whom the group trusts", "error", err)
 	}
 }
@@ -137,9 +137,9 @@ func (s *secure) ask(ctx context.Context, c *conn, to raft.ServerID) error {
 	s.learn()
 	ctx, cancel := context.WithTimeout(ctx, helloLimit)
 	defer cancel()
-	t := tls.Client(c.raw, s.identity.Asks(string(to)))
+	t := tls.Client(c.raw, s.identity.PeerClientConfig(string(to)))
 	if err := t.HandshakeContext(ctx); err != nil {
-		if r := (*pki.Refusal)(nil); errors.As(err, &r) {
+		if r := (*pki.CertificateError)(nil); errors.As(err, &r) {
 			s.refused(r.Reason, c.raw.RemoteAddr(), err)
 		}
 		return fmt.Errorf("the handshake failed: %w", err)
@@ -163,7 +163,7 @@ func (s *secure) answer(ctx context.Context, c *conn, limit time.Time) error {
 	t := tls.Server(c.raw, s.answers)
 	if err := t.HandshakeContext(ctx); err != nil {
 		reason := reasonHandshake
-		if r := (*pki.Refusal)(nil); errors.As(err, &r) {
+		if r := (*pki.CertificateError)(nil); errors.As(err, &r) {
 			reason = r.Reason
 		}
 		s.refused(reason, c.raw.RemoteAddr(), err)
@@ -255,7 +255,7 @@ func (p *port) review() (more bool) {
 				continue
 			}
 			reason = reasonHandshake
-			if r := (*pki.Refusal)(nil); errors.As(err, &r) {
+			if r := (*pki.CertificateError)(nil); errors.As(err, &r) {
 				reason = r.Reason
 			}
 		}

@@ -82,7 +82,7 @@ func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.
 	case err != nil:
 		return nil, err
 	case founder == nil:
-		return pki.Found(who)
+		return pki.Bootstrap(who)
 	}
 	return adopt(who, founder.Authority(founder.IssuedBy()))
 }
@@ -97,7 +97,7 @@ func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pki.Adopt(who, key, issued)
+	return pki.NewIdentity(who, key, issued)
 }
 
 // serveTLS has the node's server for clients speak TLS with the node's certificate.
@@ -153,11 +153,11 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
-	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().self))); err != nil {
+	if err := knock(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
 	}
 
-	none := f2.opts.Identity.Asks("")
+	none := f2.opts.Identity.PeerClientConfig("")
 	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
 	g.expectRefusal(f1, pki.NoCertificate, none)
 
@@ -171,11 +171,11 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := stranger.Asks("")
+	c := stranger.PeerClientConfig("")
 	c.VerifyConnection = nil // it would turn away first
 	g.expectRefusal(f1, pki.WrongAuthority, c)
 
-	old := f2.opts.Identity.Asks("")
+	old := f2.opts.Identity.PeerClientConfig("")
 	key, csr, err := pki.NewRequest(who.Member, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -189,7 +189,7 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	}
 	g.expectRefusal(f1, pki.Expired, old)
 
-	weak := f2.opts.Identity.Asks("")
+	weak := f2.opts.Identity.PeerClientConfig("")
 	weak.MinVersion, weak.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	g.expectRefusal(f1, reasonHandshake, weak)
 
@@ -221,7 +221,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		t.Fatalf("f3 with the certificate of f2: %v", err)
 	}
 	// Somebody with it at f3's address: the others hang up on it.
-	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.Answers())
+	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.PeerServerConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		}
 	}()
 	eventually(t, "f1 notices", func() error {
-		if f1.refusals(pki.OtherMember) == 0 {
+		if f1.refusals(pki.WrongMember) == 0 {
 			return fmt.Errorf("nothing counted")
 		}
 		return nil
@@ -263,7 +263,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	identity := leaver.opts.Identity
 
 	// A connection of the leaver's that is open already.
-	open, err := tls.Dial("tcp", stays.member().Peer(), identity.Asks(""))
+	open, err := tls.Dial("tcp", stays.member().Peer(), identity.PeerClientConfig(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,11 +277,11 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	if err := master.member().Leave(context.Background(), leaver.opts.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := knock(master, identity.Asks("")); err == nil || !strings.Contains(err.Error(), "403") {
+	if err := knock(master, identity.PeerClientConfig("")); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("the master lets it in: %v", err)
 	}
 	eventually(t, "the others have it out, too", func() error {
-		if err := knock(stays, identity.Asks("")); err == nil {
+		if err := knock(stays, identity.PeerClientConfig("")); err == nil {
 			return fmt.Errorf("it is let in")
 		}
 		return nil
@@ -291,7 +291,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Errorf("the open connection goes on: %v", err)
 	}
 	for _, carries := range []byte{carriesRaft, carriesPush} {
-		c, err := tls.Dial("tcp", master.member().Peer(), identity.Asks(""))
+		c, err := tls.Dial("tcp", master.member().Peer(), identity.PeerClientConfig(""))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -220,7 +220,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 const leastEvent = 16
 
 type post struct {
-	mode   score.Mode
+	mode   score.PostMode
 	events []event
 	shared bool // events share their signatures
 }
@@ -316,7 +316,7 @@ func decodePost(wire []byte) (post, error) {
 	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case 1:
-			p.mode = score.Mode(number)
+			p.mode = score.PostMode(number)
 			return number <= uint64(score.UntilRefused)
 		case 2:
 			e, err := s.decodeEvent(bytes)

@@ -112,9 +112,9 @@ func Start(o Options) (*Frontend, error) {
 func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.Serves(pki.Public{Files: files, Out: removed})
+		return i.PublicConfig(pki.PublicOptions{Files: files, Removed: removed})
 	case files != nil:
-		return files.Serves()
+		return files.Config()
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	list := slices.Clone(m.splits[split])
 	slices.SortFunc(list, func(a, b score.Mark) int {
 		value := cmp.Compare(b.Value, a.Value)
-		if m.contest.About.LeastIsBest() {
+		if m.contest.Definition.LowerIsBetter() {
 			value = -value
 		}
 		return cmp.Or(cmp.Compare(a.IRM, b.IRM), value, cmp.Compare(a.Competitor, b.Competitor))
@@ -59,7 +59,7 @@ func tickGames(t *testing.T, out *ticker, n int) {
 		var record *score.Record
 		if c != nil {
 			// Again: nothing is voided here, so the totals that an event gives may differ.
-			if p := c.Fold(&e, kept[e.ContestID], score.Again); p != nil {
+			if p := c.Fold(&e, kept[e.ContestID], score.Replay); p != nil {
 				t.Fatalf("%s: %v", e.ID, p)
 			}
 			r := c.Record()
