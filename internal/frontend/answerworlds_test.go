@@ -46,14 +46,14 @@ var seed = []string{
 }
 
 // The tokens of a guarded world. Only their ids stand in the golden files.
-var worldTokens = map[string]pki.Bearer{
+var worldTokens = map[string]pki.BearerToken{
 	"operator": worldToken(1), "bard": worldToken(2), "reader": worldToken(3), "revoked": worldToken(4),
 	"expired": worldToken(5), "slow": worldToken(6), "unknown": worldToken(7),
 }
 
-func worldToken(n int) pki.Bearer {
+func worldToken(n int) pki.BearerToken {
 	secret := sha256.Sum256(fmt.Append(nil, "token ", n))
-	return pki.Bearer{ID: fmt.Sprintf("%016x", n), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
+	return pki.BearerToken{ID: fmt.Sprintf("%016x", n), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
 }
 
 // worldKey is the key of the bard that signs.
@@ -144,7 +144,7 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity, err := pki.Found(pki.Options{Dir: filepath.Join(dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}})
+	identity, err := pki.Bootstrap(pki.Options{Dir: filepath.Join(dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
