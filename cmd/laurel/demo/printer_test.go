@@ -43,8 +43,8 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	return list[:min(n, len(list))], len(list)
 }
 
-// tickGames prints the first n events of the Games, with records that are folded from them.
-func tickGames(t *testing.T, out *ticker, n int) {
+// printGames prints the first n events of the Games with the contests that result from them.
+func printGames(t *testing.T, out *printer, n int) {
 	t.Helper()
 	games := newPlaylist()
 	contests := map[string]*score.Contest{}
@@ -69,6 +69,30 @@ func tickGames(t *testing.T, out *ticker, n int) {
 	}
 }
 
+// TestEveryTypeOfEventIsDescribed fails for a new type of event that the printer does not know.
+func TestEveryTypeOfEventIsDescribed(t *testing.T) {
+	p := newPrinter(&bytes.Buffer{})
+	zero := score.Decimal(0)
+	record := &score.Record{Kind: score.HeadToHead, Title: "GAU vs ROM"}
+	data := map[score.Type]score.Data{
+		score.TypeCompetitionDefine: &score.CompetitionDefine{Name: "Games"},
+		score.TypeContestDefine:     &score.ContestDefine{Kind: score.Ranked},
+		score.TypeContestStatus:     &score.ContestStatus{ScheduleStatus: score.Running},
+		score.TypeScorePlay:         &score.ScorePlay{},
+		score.TypeScoreSet:          &score.ScoreSet{Reason: "jury"},
+		score.TypeResultSet:         &score.ResultSet{Mark: &zero},
+		score.TypeMedalAward:        &score.MedalAward{Medal: score.Gold},
+		score.TypeMedalRevoke:       &score.MedalRevoke{},
+		score.TypeEventVoid:         &score.EventVoid{},
+		score.TypeAlert:             &score.Alert{Text: "rain"},
+	}
+	for _, typ := range score.Types {
+		if p.eventText(&score.Event{Type: typ, Data: data[typ]}, record) == "" {
+			t.Errorf("eventText describes no %s; add it there and here", typ)
+		}
+	}
+}
+
 func checkLines(t *testing.T, b []byte) {
 	t.Helper()
 	for line := range strings.Lines(string(b)) {
@@ -82,9 +106,9 @@ func checkLines(t *testing.T, b []byte) {
 	}
 }
 
-func TestWhatIsSungFitsIntoEightyPlainColumns(t *testing.T) {
+func TestEventsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	var b bytes.Buffer
-	tickGames(t, newTicker(&b), 3000)
+	printGames(t, newPrinter(&b), 3000)
 	checkLines(t, b.Bytes())
 	if n := bytes.Count(b.Bytes(), []byte("\n")); n < 1000 {
 		t.Errorf("3000 events have %d lines; want a third at least", n)
@@ -94,27 +118,27 @@ func TestWhatIsSungFitsIntoEightyPlainColumns(t *testing.T) {
 	}
 }
 
-func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
+func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	var b bytes.Buffer
-	out := newTicker(&b)
-	out.kill = func(id string) string {
+	out := newPrinter(&b)
+	out.killCommand = func(id string) string {
 		return "go run ./cmd/laurel stop frontend --id " + id + " --signal KILL --run-dir /tmp/laurel-run-1234567890"
 	}
-	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
-	out.kill = nil
-	out.introduce(three, "f2", "/tmp/laurel-demo-1234567890")
-	for _, what := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
-		out.notice(localgroup.Notice{Frontend: three[2], Kind: what, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
+	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
+	out.killCommand = nil
+	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
+	for _, kind := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
+		out.notice(localgroup.Notice{Frontend: three[2], Kind: kind, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
 	}
 	out.newMaster("f1", true, 0)
 	out.newMaster("f3", false, 1234*time.Millisecond)
 	out.newMaster("f3", false, time.Millisecond)
 	for _, homeward := range []bool{true, false} {
-		for _, arrived := range []int{29, 30} {
-			out.journey(outcome{frontend: "f1", homeward: homeward, of: 30, arrived: arrived, to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
+		for _, moved := range []int{29, 30} {
+			out.move(moveResult{frontend: "f1", homeward: homeward, clients: 30, moved: moved, to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
 		}
 	}
-	out.seats(seats{at: map[string]int{"f1": 10, "f3": 10}, looking: 10})
+	out.distribution(distribution{at: map[string]int{"f1": 10, "f3": 10}, looking: 10})
 	const id = "OG50BC/CUR-X-SFNL-01"
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1", "f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
@@ -133,10 +157,10 @@ func TestWhatIsSaidAboutFrontendsFitsIntoEightyPlainColumns(t *testing.T) {
 	}
 }
 
-func TestColoursChangeNoWord(t *testing.T) {
+func TestColoursChangeNoText(t *testing.T) {
 	var plain, coloured bytes.Buffer
-	tickGames(t, newTicker(&plain), 500)
-	tickGames(t, &ticker{w: &coloured, colour: true}, 500)
+	printGames(t, newPrinter(&plain), 500)
+	printGames(t, &printer{w: &coloured, colour: true}, 500)
 	stripped := coloured.String()
 	for {
 		before, after, ok := strings.Cut(stripped, "\x1b[")
@@ -154,7 +178,7 @@ func TestColoursChangeNoWord(t *testing.T) {
 	}
 }
 
-func TestMarksAreWrittenAsPeopleDo(t *testing.T) {
+func TestMarksAreFormattedForPeople(t *testing.T) {
 	for _, c := range []struct {
 		value            string
 		resultType, unit string
@@ -176,13 +200,13 @@ func TestMarksAreWrittenAsPeopleDo(t *testing.T) {
 	}
 }
 
-func TestALongCommandIsFoldedIntoLinesThatAShellTakes(t *testing.T) {
+func TestALongCommandIsFoldedIntoLinesForAShell(t *testing.T) {
 	for n := range 60 { // a word is never broken
-		typed := "laurel stop frontend --id f2 --signal KILL --run-dir /" + strings.Repeat("x", n)
-		folded := fold(typed)
+		command := "laurel stop frontend --id f2 --signal KILL --run-dir /" + strings.Repeat("x", n)
+		folded := foldCommand(command)
 		checkLines(t, []byte("  "+folded+"\n"))
-		if got := strings.Join(strings.Fields(strings.ReplaceAll(folded, "\\\n", " ")), " "); got != typed {
-			t.Errorf("%q is folded into %q, which is %q", typed, folded, got)
+		if got := strings.Join(strings.Fields(strings.ReplaceAll(folded, "\\\n", " ")), " "); got != command {
+			t.Errorf("%q is folded into %q, which is %q", command, folded, got)
 		}
 	}
 }

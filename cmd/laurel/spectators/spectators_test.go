@@ -18,7 +18,7 @@ import (
 	"laurel/score"
 )
 
-// games starts frontends with contests, of which the last does not run.
+// games starts frontends with contests, all but the last of which are running.
 func games(t *testing.T, frontends, contests int) *clienttest.Group {
 	t.Helper()
 	g := clienttest.NewGroup(frontends)
@@ -62,7 +62,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func TestSpectatorsReadAsOftenAndAsMixedAsTheyAreTold(t *testing.T) {
+func TestSpectatorsReadAtTheRateAndInTheMixOfTheOptions(t *testing.T) {
 	g := games(t, 3, 5)
 	var out buffer
 	before := len(g.Requests())
@@ -86,7 +86,7 @@ func TestSpectatorsReadAsOftenAndAsMixedAsTheyAreTold(t *testing.T) {
 		}
 		by[f[1]]++
 		if f[2] == "/v1/scores/OG50BC/4" {
-			t.Error("a contest that does not run was asked for")
+			t.Error("a contest that is not running was read")
 		}
 	}
 	total := n["score"] + n["medals"] + n["list"]
@@ -116,7 +116,7 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		done <- Run(ctx, Options{URLs: g.URLs(), Count: 30, Rate: 20, ScoreShare: 1, Watch: true, Patience: 5 * time.Second, Out: &out,
-			Notes: func(int, client.Notice) {
+			Notify: func(int, client.Notice) {
 				if killed.Load() {
 					notes.Add(1)
 				}
@@ -124,8 +124,12 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	}()
 	wait := func(what string, holds func() bool) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
-			if time.Now().After(deadline) {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.After(20 * time.Second); !holds(); {
+			select {
+			case <-tick.C:
+			case <-deadline:
 				t.Fatalf("not within 20 s: %s; got\n%s", what, out.String())
 			}
 		}
@@ -153,27 +157,27 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	}
 }
 
-func TestAnswersThatGoBackAreCounted(t *testing.T) {
+func TestOlderAnswersAreCounted(t *testing.T) {
 	g := games(t, 1, 2)
-	tl := newTally(time.Now())
-	p := &programme{contests: []string{"OG50BC/0"}}
-	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, tl, http.DefaultTransport)
+	st := newStats(time.Now())
+	p := &contestList{contests: []string{"OG50BC/0"}}
+	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, st, http.DefaultTransport)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.client.Close()
-	s.ask(t.Context(), time.Now())
-	if got := s.read["OG50BC/0"]; got != 2 || tl.older != 0 || tl.by["f1"] == nil {
-		t.Fatalf("revision %d, %d older, by %v; want revision 2 of f1", got, tl.older, tl.by)
+	s.read(t.Context(), time.Now())
+	if got := s.seen["OG50BC/0"]; got != 2 || st.older != 0 || st.byFrontend["f1"] == nil {
+		t.Fatalf("revision %d, %d older, by %v; want revision 2 of f1", got, st.older, st.byFrontend)
 	}
-	s.read["OG50BC/0"] = 3
-	s.ask(t.Context(), time.Now())
-	if tl.older != 1 {
-		t.Errorf("%d answers were older; want 1", tl.older)
+	s.seen["OG50BC/0"] = 3
+	s.read(t.Context(), time.Now())
+	if st.older != 1 {
+		t.Errorf("%d answers were older; want 1", st.older)
 	}
 }
 
-func TestNobodyComesToAnEmptyHouse(t *testing.T) {
+func TestAStoreWithoutContestsIsAnError(t *testing.T) {
 	g := clienttest.NewGroup(1)
 	defer g.Close()
 	if err := Run(t.Context(), Options{URLs: g.URLs(), Count: 1, Rate: 1, Out: &buffer{}}); err == nil || !strings.Contains(err.Error(), "no contest") {
@@ -181,7 +185,7 @@ func TestNobodyComesToAnEmptyHouse(t *testing.T) {
 	}
 }
 
-func TestQuantilesAreTrueToAFewPercent(t *testing.T) {
+func TestQuantilesAreExactToAFewPercent(t *testing.T) {
 	var h histogram
 	for i := range 10_000 {
 		h.add(time.Duration(i+1) * 10 * time.Microsecond)
@@ -200,7 +204,7 @@ func TestQuantilesAreTrueToAFewPercent(t *testing.T) {
 }
 
 func TestZipfPrefersTheFirst(t *testing.T) {
-	p := &programme{zipf: 1.5}
+	p := &contestList{zipf: 1.5}
 	for i := range 100 {
 		p.contests = append(p.contests, fmt.Sprint("A/", i))
 	}
