@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -260,10 +261,10 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	}
 	m.metrics.forwarded.Add(float64(len(batch)))
 	var answers []answer
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
 		var p *score.Problem
 		switch {
-		case dialFailed(err):
+		case peer.DialFailed(err):
 			return nil, errNoMaster
 		case !errors.As(err, &p):
 			return nil, errUnknown

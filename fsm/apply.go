@@ -203,7 +203,7 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 
 // applyPost applies the events of one post. A refused event is a result. An error means that the machine
 // failed.
-func (b *batch) applyPost(events []event, mode score.Mode) ([]score.Result, error) {
+func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, error) {
 	results := make([]score.Result, 0, len(events))
 	atomic := mode == score.AllOrNone && len(events) > 1
 	if atomic {
@@ -234,7 +234,7 @@ func (b *batch) applyPost(events []event, mode score.Mode) ([]score.Result, erro
 // applyEvent applies one event. The event is a duplicate if it was applied before. It is refused if it is
 // invalid, or if its identity, access control or the present state does not allow it.
 func (b *batch) applyEvent(e *event) (score.Result, error) {
-	if p := e.CheckForm(); p != nil {
+	if p := e.CheckEnvelope(); p != nil {
 		return refusal(e, p), nil
 	}
 	s, err := b.source(e.Source)

@@ -19,7 +19,7 @@ import (
 // that of the last event that changed the contest, also with a *score.Problem; nothing in the page is
 // newer. An error that is not a *score.Problem is the machine's own, or the cause of the context's end.
 func (m *Machine) Board(
-	ctx context.Context, contestID string, q *ranking.Question,
+	ctx context.Context, contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, err error) {
 	for {
 		a := m.boards.Ask(contestID, q)
@@ -37,7 +37,7 @@ func (m *Machine) Board(
 
 // BoardNow returns what Board would return if the board is in memory. If ok is false, Board returns the
 // page or the error.
-func (m *Machine) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
@@ -145,7 +145,7 @@ func (m *Machine) updateBoards(b *batch) {
 			return nil, false // the event was an alert, or was rolled back
 		}
 		c = m.cache.contests[id]
-		if c == nil || c.About.Kind == score.Ranked {
+		if c == nil || c.Definition.Kind == score.Ranked {
 			m.changes.board(id)
 		}
 		return c, true

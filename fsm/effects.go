@@ -51,7 +51,7 @@ func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 		c = score.NewContest(e.ContestID)
 	}
 	m := &contestMarks{b: b, contest: c}
-	p := c.Fold(&e.Event.Event, m, score.Anew)
+	p := c.Fold(&e.Event.Event, m, score.Live)
 	if p != nil || m.err != nil {
 		return p, m.err
 	}
@@ -84,10 +84,10 @@ func (b *batch) updateMedalTable(e *event, revision uint64) error {
 	}
 	changed := t.Revision == 0
 	for _, o := range list {
-		changed = t.Know(o) || changed
+		changed = t.AddOrganisation(o) || changed
 	}
-	if defines && define.CompetitionName != "" && t.ContestsSay != define.CompetitionName {
-		t.ContestsSay, changed = define.CompetitionName, true
+	if defines && define.CompetitionName != "" && t.NameByContests != define.CompetitionName {
+		t.NameByContests, changed = define.CompetitionName, true
 	}
 	if changed {
 		b.tableChanged(t, e, revision)
@@ -135,7 +135,7 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 	if err != nil {
 		return nil, err
 	}
-	t.Count(d.Organisation, d.Medal, 1)
+	t.AddMedals(d.Organisation, d.Medal, 1)
 	b.tableChanged(t, e, revision)
 	a = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
 	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
@@ -172,7 +172,7 @@ func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.
 	if err != nil {
 		return nil, err
 	}
-	t.Count(a.Organisation, a.Medal, -1)
+	t.AddMedals(a.Organisation, a.Medal, -1)
 	b.tableChanged(t, e, revision)
 	a.Revoked = true
 	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)

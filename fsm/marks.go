@@ -62,7 +62,7 @@ func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
 
 // Set replaces the competitor's mark at the split and returns the number of marks there.
 func (s *contestMarks) Set(split string, m score.Mark) (total int) {
-	id, lowIsBest := s.contest.ID, s.contest.About.LeastIsBest()
+	id, lowIsBest := s.contest.ID, s.contest.Definition.LowerIsBetter()
 	old, replaces := s.find(split, m.Competitor)
 	total = s.total(split)
 	if s.err != nil {
@@ -96,7 +96,7 @@ func (s *contestMarks) remove(split, competitor string) {
 		return
 	}
 	id := s.contest.ID
-	s.keepError(s.b.delete(database.Boards, boardKey(id, split, s.contest.About.LeastIsBest(), old)))
+	s.keepError(s.b.delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
 	s.keepError(s.b.delete(database.Marks, database.Key(id, split, competitor)))
 	s.keepError(s.removePosting(competitor))
 	s.b.setTotal(database.Key(id, split), s.total(split)-1)
@@ -153,7 +153,7 @@ func (s *contestMarks) removePosting(competitor string) error {
 
 // hasMark reports whether a competitor has a mark at any split of a ranked contest.
 func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
-	for _, split := range c.About.AllSplits() {
+	for _, split := range c.Definition.AllSplits() {
 		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
 			return true
 		}

@@ -51,7 +51,7 @@ func (r *replayer) apply(s *storedEvent) *score.Problem {
 		}
 		r.contest = score.NewContest(r.contestID)
 	}
-	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Again)
+	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
 }
 
 // noMarks ignores marks during a replay; replayMarks sets them afterwards.
@@ -96,7 +96,7 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 		r.contest.Revision, r.contest.UpdatedAt = revision, e.Time
 	}
 	b.putContest(e.ContestID, r.contest)
-	if r.contest == nil || r.contest.About.Kind != score.Ranked {
+	if r.contest == nil || r.contest.Definition.Kind != score.Ranked {
 		return nil, nil
 	}
 	return nil, b.replayMarks(r.contest, h)
@@ -127,15 +127,15 @@ func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, 
 	if c == nil {
 		return refuse("it would not be defined"), nil
 	}
-	if c.About.Kind != before.About.Kind || c.About.LeastIsBest() != before.About.LeastIsBest() ||
-		!slices.Equal(c.About.AllSplits(), before.About.AllSplits()) {
+	if c.Definition.Kind != before.Definition.Kind || c.Definition.LowerIsBetter() != before.Definition.LowerIsBetter() ||
+		!slices.Equal(c.Definition.AllSplits(), before.Definition.AllSplits()) {
 		return refuse("its kind, splits or direction would change"), nil
 	}
 	if sameCodes(c.Competitors, before.Competitors) {
 		return nil, nil
 	}
 	m := &contestMarks{b: b, contest: c}
-	if stray := c.Stray(m); stray != "" {
+	if stray := c.Unlisted(m); stray != "" {
 		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", stray)), m.err
 	}
 	return nil, m.err
@@ -183,10 +183,10 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 			return err
 		}
 		if existed && !before.Revoked {
-			t.Count(before.Organisation, before.Medal, -1)
+			t.AddMedals(before.Organisation, before.Medal, -1)
 		}
 		if exists && !after.Revoked {
-			t.Count(after.Organisation, after.Medal, 1)
+			t.AddMedals(after.Organisation, after.Medal, 1)
 		}
 		b.tableChanged(t, e, revision)
 		k := database.Key(e.Competition(), id)
@@ -231,7 +231,7 @@ func (b *batch) replayMarks(c *score.Contest, h *history) error {
 		}
 		m.Set(at.split, last.AsMark())
 	}
-	c.Rank(m)
+	c.UpdateLeaders(m)
 	return m.err
 }
 
@@ -319,16 +319,16 @@ func (b *batch) refreshMedalTable(e *event, changed []*storedEvent, revision uin
 	}
 	before := t.Clone()
 	for _, o := range named {
-		t.Know(o)
+		t.AddOrganisation(o)
 	}
 	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return orphans[c.Organisation] })
 	if len(t.Counts) == 0 {
 		t.Counts = nil // as in a table that never had any
 	}
 	if rename {
-		t.ContestsSay = name
+		t.NameByContests = name
 	}
-	if t.ContestsSay != before.ContestsSay || !slices.Equal(t.Counts, before.Counts) {
+	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
 		b.tableChanged(t, e, revision)
 	}
 	return nil

@@ -209,7 +209,7 @@ func rawEntry(e *score.Event, data string) []byte {
 func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
 	m := guarded(t)
 	e := signedAlert(1, "bard/a", 1, "")
-	e.Data = &score.Alert{Text: "rain", Remark: score.Remark{Comment: "heavy"}}
+	e.Data = &score.Alert{Text: "rain", Comment: "heavy"}
 	e = signEvents(t, 1, []score.Event{e})[0]
 	play := e
 	for _, data := range []string{`{"comment":"heavy","text":"rain"}`, `{"text":"rain", "comment":"heavy"}`, `{"text":"rain","comment":"\u0068eavy"}`, `{"text":"rain"}`} {

@@ -136,7 +136,7 @@ func standing(rec *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-func resultText(c *score.Placed) string {
+func resultText(c *score.Standing) string {
 	switch {
 	case c.IRM != "":
 		return c.IRM
@@ -154,7 +154,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
-	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Placed) bool { return c.Tiebreak != 0 })
+	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })
 	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, periods...)
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")
@@ -179,19 +179,6 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}
-}
-
-// periodsOf lists a contest's periods in the order in which its competitors have them.
-func periodsOf(rec *score.Record) []string {
-	var periods []string
-	for _, c := range rec.Competitors {
-		for _, t := range c.Periods {
-			if !slices.Contains(periods, t.Code) {
-				periods = append(periods, t.Code)
-			}
-		}
-	}
-	return periods
 }
 
 func rankText(rank int) string {

@@ -53,9 +53,9 @@ type Event struct {
 	invalid string
 }
 
-// CheckForm reports what is wrong with the event apart from its data. It must be called before anything
+// CheckEnvelope reports what is wrong with the event apart from its data. It must be called before anything
 // is looked up under the event's names, because database keys are made of them.
-func (e *Event) CheckForm() *score.Problem {
+func (e *Event) CheckEnvelope() *score.Problem {
 	if e.invalid != "" {
 		return invalidField(e.invalid, "is out of range")
 	}
@@ -66,7 +66,7 @@ func checkForm(e *score.Event) *score.Problem {
 	if len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature {
 		return invalidField("signature", "the key, the token or the signature is too long")
 	}
-	return e.CheckForm()
+	return e.CheckEnvelope()
 }
 
 func invalidField(field, format string, args ...any) *score.Problem {
@@ -88,7 +88,7 @@ func (e *Event) ParseData() *score.Problem {
 // check checks everything about the event that can be checked without the state. It uses scratch and
 // returns it for reuse.
 func (e *Event) check(scratch []byte) ([]byte, error) {
-	if p := e.CheckForm(); p != nil {
+	if p := e.CheckEnvelope(); p != nil {
 		return scratch, p
 	}
 	if p := e.ParseData(); p != nil {
@@ -97,7 +97,7 @@ func (e *Event) check(scratch []byte) ([]byte, error) {
 	if p := e.CheckData(); p != nil {
 		return scratch, p
 	}
-	if p := e.CheckSigned(); p != nil {
+	if p := e.CheckSignature(); p != nil {
 		return scratch, p
 	}
 	return e.appendCanonical(scratch)
@@ -165,7 +165,7 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	return b
 }
 
-// decodeEvent decodes an event without judging its content, which CheckForm and ParseData do. JSON and
+// decodeEvent decodes an event without judging its content, which CheckEnvelope and ParseData do. JSON and
 // Signature alias b. extra is called for fields that not every event may have; it may be nil.
 func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes []byte) bool) (Event, error) {
 	var e Event

@@ -111,7 +111,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 
 // Post is a decoded post.
 type Post struct {
-	Mode      score.Mode
+	Mode      score.PostMode
 	Events    []Event
 	hasDeltas bool
 }
@@ -129,7 +129,7 @@ func decodePost(wire []byte) (Post, error) {
 	err = eachField(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case fieldPostMode:
-			p.Mode = score.Mode(number)
+			p.Mode = score.PostMode(number)
 			return number <= uint64(score.UntilRefused)
 		case fieldPostEvent:
 			e, err := d.decode(bytes)

@@ -39,7 +39,7 @@ const (
 // Terms appends the terms of a contest, without those of its marks.
 func Terms(list []Term, c *score.Contest) []Term {
 	list = append(list,
-		Term{kindSport, c.About.Sport},
+		Term{kindSport, c.Definition.Sport},
 		Term{kindStatus, c.ScheduleStatus},
 		Term{kindStatus, c.ResultStatus},
 	)

@@ -47,8 +47,8 @@ func (b *Boards) Load(c *score.Contest, split string) (a Answer) {
 		a.Err = b.unavailable
 		return a
 	}
-	if c.About.Kind != score.Ranked {
-		a.Revision, a.Err = c.Revision, &ranking.NotRankedError{ContestID: c.ID, Kind: c.About.Kind}
+	if c.Definition.Kind != score.Ranked {
+		a.Revision, a.Err = c.Revision, &ranking.NotRankedError{ContestID: c.ID, Kind: c.Definition.Kind}
 		return a
 	}
 	r := b.contests[c.ID]
@@ -90,12 +90,12 @@ func (b *Boards) run(board *board, build *Build) {
 
 func (b *Boards) read(board *board, build *Build) (*ranking.Board, error) {
 	lowIsBest := b.collect(board, build)
-	marks := ranking.NewFiller(lowIsBest, 0)
+	marks := ranking.NewBuilder(lowIsBest, 0)
 	begin := func(total int) error {
 		if err := b.reserve(board, total); err != nil {
 			return err
 		}
-		marks = ranking.NewFiller(lowIsBest, total)
+		marks = ranking.NewBuilder(lowIsBest, total)
 		return nil
 	}
 	add := func(m score.Mark) error {

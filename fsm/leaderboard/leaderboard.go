@@ -83,7 +83,7 @@ type Answer struct {
 var ErrNotLoaded = errors.New("the leaderboard is not in memory")
 
 // Ask answers a question about a contest.
-func (b *Boards) Ask(contestID string, q *ranking.Question) (a Answer) {
+func (b *Boards) Ask(contestID string, q *ranking.Query) (a Answer) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.unavailable != nil {
@@ -132,7 +132,7 @@ func (c *contest) split(asked string) (string, *score.Problem) {
 	return "", p
 }
 
-func (b *board) page(q *ranking.Question) (ranking.Page, *score.Problem) {
+func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
 	c := b.contest
 	p, ok := b.marks.Page(q)
 	if !ok {
@@ -172,7 +172,7 @@ func (c *contest) setMetadata(of *score.Contest, redefined bool) {
 	if !redefined {
 		return
 	}
-	c.lowIsBest, c.splits = of.About.LeastIsBest(), of.About.AllSplits()
+	c.lowIsBest, c.splits = of.Definition.LowerIsBetter(), of.Definition.AllSplits()
 	c.entrants = nil
 	if len(of.Competitors) > 0 {
 		c.entrants = make(map[string]score.Entrant, len(of.Competitors))

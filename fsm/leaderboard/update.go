@@ -70,8 +70,8 @@ func (b *Boards) setMetadata(id string, c *score.Contest, redefined bool) {
 	if r == nil {
 		return
 	}
-	if c == nil || c.About.Kind != score.Ranked || c.About.LeastIsBest() != r.lowIsBest ||
-		!slices.Equal(c.About.AllSplits(), r.splits) {
+	if c == nil || c.Definition.Kind != score.Ranked || c.Definition.LowerIsBetter() != r.lowIsBest ||
+		!slices.Equal(c.Definition.AllSplits(), r.splits) {
 		b.dropContest(r)
 		return
 	}
