@@ -44,12 +44,20 @@ func (r *replayer) apply(s *storedEvent) *score.Problem {
 		a.Revoked = true
 		r.awards[d.AwardID] = a
 		return nil
-	}
-	if _, defines := s.Data.(*score.ContestDefine); r.contest == nil {
-		if !defines {
-			return undefined(r.contestID)
+	case *score.ContestDefine:
+		if r.contest == nil {
+			r.contest = score.NewContest(r.contestID)
 		}
-		r.contest = score.NewContest(r.contestID)
+		return r.fold(s)
+	case *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return r.fold(s)
+	}
+	return unhandled(s.Type)
+}
+
+func (r *replayer) fold(s *storedEvent) *score.Problem {
+	if r.contest == nil {
+		return undefined(r.contestID)
 	}
 	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
 }
