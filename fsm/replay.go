@@ -112,8 +112,8 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 
 // dependent returns the problem of a void without whose target an event s cannot be replayed.
 func dependent(s *storedEvent, p *score.Problem) *score.Problem {
-	q := score.Problemf(score.StatusConflict,
-		"the event %q (%s, revision %d) depends on it: %s; void that event first", s.ID, s.Type, s.revision, p.Detail)
+	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
+		s.ID, s.Type, s.revision, p.Detail)
 	q.Field = "data.voids"
 	return q
 }
