@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/internal/hclogger"
 )
 
 // peer is another member as far as Raft sees it: the test speaks for it.
@@ -28,7 +30,7 @@ func newPeer(t *testing.T, addr string, id raft.ServerID) *peer {
 	})
 	f := &peer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
 	f.over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: p.raftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: raftLogger(testLog(t)),
+		Stream: p.raftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: hclogger.New(testLog(t)),
 	})
 	t.Cleanup(func() { f.over.Close(); p.Close() })
 	go func() {

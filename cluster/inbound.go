@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/snapshots"
+
 	"laurel/fsm"
 )
 
@@ -35,7 +37,7 @@ type inbound struct {
 	ctx       context.Context
 	calls     chan raft.RPC // what Raft's main goroutine reads
 	beats     *heartbeats
-	snapshots *snapshotReceiver
+	snapshots *snapshots.Receiver
 	reported  func(r *raft.Raft, atLeast uint64) bool
 	refusals  *refusals
 	steps     pauses
@@ -77,7 +79,7 @@ func (in *inbound) take(call raft.RPC) {
 	}
 	switch request := call.Command.(type) {
 	case *raft.InstallSnapshotRequest:
-		in.run(func() { in.snapshots.receive(call, request) })
+		in.run(func() { in.snapshots.Receive(call, request) })
 		return
 	case *raft.AppendEntriesRequest:
 		boundCommit(request)
@@ -285,7 +287,7 @@ func checkConfigurations(command any) error {
 			if e.Type != raft.LogConfiguration {
 				continue
 			}
-			if _, err := decodeConfiguration(e.Data); err != nil {
+			if _, err := snapshots.DecodeConfiguration(e.Data); err != nil {
 				return fmt.Errorf("entry %d: %w", e.Index, err)
 			}
 		}
@@ -293,21 +295,11 @@ func checkConfigurations(command any) error {
 		if c.SnapshotVersion != raft.SnapshotVersionMax {
 			return fmt.Errorf("a snapshot of version %d; want %d", c.SnapshotVersion, raft.SnapshotVersionMax)
 		}
-		if _, err := decodeConfiguration(c.Configuration); err != nil {
+		if _, err := snapshots.DecodeConfiguration(c.Configuration); err != nil {
 			return fmt.Errorf("the snapshot at entry %d: %w", c.LastLogIndex, err)
 		}
 	}
 	return nil
-}
-
-// decodeConfiguration is raft.DecodeConfiguration with an error in the place of a panic.
-func decodeConfiguration(b []byte) (c raft.Configuration, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the configuration of the group is damaged: %v", p)
-		}
-	}()
-	return raft.DecodeConfiguration(b), nil
 }
 
 // refusals counts what inbound refuses, and logs each reason at most once in refusalPause.

@@ -12,7 +12,7 @@ func (m *Member) closeMachine() error {
 	err := m.machine.Close()
 	var disk *fsm.DiskError
 	if errors.As(err, &disk) {
-		return &StorageError{m.opts.Dir, err}
+		return &StorageError{Dir: m.opts.Dir, Err: err}
 	}
 	return err
 }

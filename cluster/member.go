@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/raftlog"
+	"laurel/cluster/snapshots"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/trust/pki"
@@ -45,13 +48,14 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial   dialer
-	listen listener
-	wrap   func(store) store
-	clock  func() time.Duration
-	tune   func(*raft.Config)
-	round  time.Duration // instead of roundLimit
-	rules  cache.Break
+	dial        dialer
+	listen      listener
+	wrap        func(raftlog.Backend) raftlog.Backend
+	segmentSize int
+	clock       func() time.Duration
+	tune        func(*raft.Config)
+	round       time.Duration // instead of roundLimit
+	rules       cache.Break
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -85,7 +89,7 @@ type Member struct {
 	metrics *metrics
 
 	self      raft.ServerID
-	storage   *storage
+	storage   *raftlog.Store
 	machine   *fsm.Machine
 	raft      *raft.Raft
 	transport *raft.NetworkTransport
@@ -116,22 +120,6 @@ type Member struct {
 	ended   chan error
 	once    sync.Once
 }
-
-// StorageError is what Ended tells when the disk under the data directory fails, is full or hangs. Nothing that was acked is lost: start the
-// frontend again when the disk is well.
-type StorageError struct {
-	Dir string
-	Err error
-}
-
-func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage under %s failed: %v; nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
-}
-
-func (e *StorageError) Unwrap() error { return e.Err }
-
-// ErrRemoved is what Ended tells when the member was removed from its group.
-var ErrRemoved = errors.New("this frontend was removed from its group")
 
 // Start opens the data directory and takes part in the group. It returns before there is a master. Close must be called.
 func Start(opts Options) (*Member, error) {
@@ -172,22 +160,21 @@ func (o *Options) check() error {
 }
 
 func (m *Member) start() (err error) {
-	storage, err := openStorage(m.opts, m.log, m.metrics, m.fail)
-	if err != nil {
+	if m.storage, err = raftlog.Open(m.storeOptions()); err != nil {
 		return err
 	}
-	m.storage, m.self = storage, storage.serverID
+	m.self = m.storage.ServerID()
 	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
 		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, m.self)
 	}
-	if m.machine, err = m.storage.openMachine(m.log); err != nil {
+	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
 	}
 	if m.port, err = listenPort(m.opts.Peer, m.self, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.watch)
+	m.run(m.storage.Watch)
 	// It must be there before Raft is: its acks count from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.rules)
 	m.neighbour = newNeighbours(m)
@@ -214,6 +201,21 @@ func (m *Member) start() (err error) {
 	return nil
 }
 
+func (m *Member) storeOptions() raftlog.Options {
+	return raftlog.Options{
+		Dir:          m.opts.Dir,
+		ID:           m.opts.ID,
+		Bootstrap:    m.opts.Bootstrap,
+		Join:         len(m.opts.Join) > 0,
+		StallTimeout: m.scaled(raftlog.DefaultStallTimeout),
+		SegmentSize:  m.opts.segmentSize,
+		Logger:       m.log,
+		Fatal:        m.fail,
+		ObserveWrite: func(d time.Duration) { m.metrics.diskWrite.Observe(d.Seconds()) },
+		Wrap:         m.opts.wrap,
+	}
+}
+
 // startRaft opens Raft, which writes to the disk. If that fails or hangs Raft does not come back, but the member has ended.
 func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 	type opened struct {
@@ -222,7 +224,7 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 	}
 	done := make(chan opened, 1)
 	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
+		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: hclogger.New(m.log),
 	})
 	go func() {
 		r, err := m.openRaft(config)
@@ -239,19 +241,19 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	s, over := m.storage, transport{m.transport, m.newInbound()}
 	m.run(func() { over.serve(m.transport.Consumer()) })
-	if m.opts.Bootstrap && !s.existing {
+	if m.opts.Bootstrap && !s.Existing() {
 		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
-		if err := s.bootstrap(first); err != nil {
+		if err := s.Bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
 	m.roster = &roster{self: config.LocalID, note: m.joined}
-	if err := m.roster.takeNewest(s.snapshots); err != nil {
-		return nil, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+	if err := m.roster.takeNewest(s.Snapshots()); err != nil {
+		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.snapshots}
-	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, over)
+	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.Snapshots()}
+	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), over)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
@@ -268,9 +270,17 @@ func (m *Member) newInbound() *inbound {
 		Addr: m.transport.EncodePeer(m.self, m.transport.LocalAddr())}
 	in.beats = newHeartbeats(header, in.pass)
 	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
-		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, fail: m.fail,
-		metrics: m.metrics, log: m.log}
+	in.snapshots = snapshots.NewReceiver(snapshots.ReceiverOptions{
+		Store:   m.storage.Snapshots(),
+		Machine: m.machine,
+		Header:  header,
+		Term:    func() uint64 { return in.raft.CurrentTerm() },
+		Pass:    in.pass,
+		Stopped: m.stopped,
+		Fail:    m.fail,
+		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
+		Logger:  m.log,
+	})
 	return in
 }
 
@@ -302,7 +312,7 @@ func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	// The machine's own database says how far it has come; it has restored the newest snapshot itself if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = raftLogger(m.log)
+	c.Logger = hclogger.New(m.log)
 	if m.opts.tune != nil {
 		m.opts.tune(c)
 	}
@@ -322,11 +332,11 @@ func (m *Member) Ended() <-chan error { return m.ended }
 func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 
 // fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
-func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
+func (m *Member) fail(err error) { m.end(raftlog.Failure(m.opts.Dir, err)) }
 
 // joined notes that this member is in the committed configuration of the entry at index.
 func (m *Member) joined(index uint64) {
-	if err := m.storage.markJoined(index); err != nil {
+	if err := m.storage.MarkJoined(index); err != nil {
 		m.fail(err)
 	}
 }
@@ -346,7 +356,7 @@ func (m *Member) Close() error {
 	m.port.finish(m.scaled(finishLimit))
 	m.cancel()
 	stopping := m.raft.Shutdown()
-	m.storage.disk.release()
+	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
 	m.masters.close()
@@ -365,7 +375,7 @@ func (m *Member) release() error {
 		m.transport.CloseStreams()
 	}
 	if m.storage != nil {
-		m.storage.release()
+		m.storage.Release()
 	}
 	m.running.Wait()
 	if m.machine != nil {

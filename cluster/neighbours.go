@@ -52,7 +52,7 @@ type place struct {
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.self, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
+		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.Joined()}
 	state := m.frontend.State()
 	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
 	if load := m.load.Load(); load != nil {

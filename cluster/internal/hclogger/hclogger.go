@@ -1,4 +1,5 @@
-package cluster
+// Package hclogger lets libraries of HashiCorp, which log with hclog, log to log/slog.
+package hclogger
 
 import (
 	"context"
@@ -8,8 +9,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// raftLogger gives hashicorp/raft, which logs with hclog, a logger that writes to log.
-func raftLogger(log *slog.Logger) hclog.Logger {
+// New returns a logger for hashicorp/raft and raft-wal that writes to log.
+func New(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Output: io.Discard, Level: hclog.Debug})
 	l.RegisterSink(sink{log})
 	return l
@@ -17,7 +18,8 @@ func raftLogger(log *slog.Logger) hclog.Logger {
 
 type sink struct{ log *slog.Logger }
 
-// Accept passes one line on. Raft tells of every heartbeat that fails and every vote; only what an operator may have to act on is above debug.
+// Accept writes one line. Raft logs every vote and every failed heartbeat, so each level is
+// lowered: only what an operator may have to act on stays above debug.
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch level {

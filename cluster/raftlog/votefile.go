@@ -1,4 +1,4 @@
-package cluster
+package raftlog
 
 import (
 	"encoding/binary"
@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"laurel/cluster/internal/durable"
 )
 
-// makeVoteFile makes an empty database for Raft's term and vote if there is none. A database that
-// bbolt makes in its place can be left by a crash in a form that bbolt does not open again. So it
-// is made under another name and gets its own when it is on the disk. Linking, unlike renaming,
-// does not replace a file that another frontend has made meanwhile.
+// makeVoteFile makes an empty database for Raft's term and vote if there is none. If bbolt made it in
+// its final place, a crash could leave a file that bbolt does not open again. So it is made under
+// another name and renamed when it is on the disk. Linking, unlike renaming, does not replace a
+// file that another frontend has made meanwhile.
 func makeVoteFile(path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -40,11 +42,12 @@ func makeVoteFile(path string) error {
 			return err
 		}
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
-// The layout of bbolt's first two pages (format 2), in the byte order of the machine: behind a
-// page's header stand a magic number, ..., the number of pages, the transaction, a checksum.
+// The layout of bbolt's first two pages (format 2), in the byte order of the machine: after the
+// header of a page come a magic number, the page size, the number of pages, the transaction, a
+// checksum and other fields.
 const (
 	boltHeader   = 16
 	boltMagic    = 0xED0CDAED
@@ -54,7 +57,7 @@ const (
 )
 
 // checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the file to
-// memory, and what is not there ends the process when it is read.
+// memory, and reading a part that is missing would crash the process.
 func checkVoteFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -67,12 +70,14 @@ func checkVoteFile(path string) error {
 	}
 	for at := range int64(2) {
 		var b [boltMeta]byte
-		if _, err := f.ReadAt(b[:], at*int64(os.Getpagesize())); err != nil || binary.NativeEndian.Uint32(b[boltHeader:]) != boltMagic {
-			continue // bbolt says what is wrong
+		_, err := f.ReadAt(b[:], at*int64(os.Getpagesize()))
+		if err != nil || binary.NativeEndian.Uint32(b[boltHeader:]) != boltMagic {
+			continue // bbolt reports what is wrong
 		}
-		pages, size := binary.NativeEndian.Uint64(b[boltPages:]), uint64(binary.NativeEndian.Uint32(b[boltPageSize:]))
+		pages := binary.NativeEndian.Uint64(b[boltPages:])
+		size := uint64(binary.NativeEndian.Uint32(b[boltPageSize:]))
 		if size > 0 && pages > uint64(info.Size())/size {
-			return fmt.Errorf("it has %d bytes, and says that it has %d pages of %d", info.Size(), pages, size)
+			return fmt.Errorf("it has %d bytes, but its header counts %d pages of %d bytes", info.Size(), pages, size)
 		}
 	}
 	return nil
