@@ -129,7 +129,7 @@ func TestAWelcomeTellsOfTheLastAckOfAnOlderEpoch(t *testing.T) {
 		t.Helper()
 		h.link = h.f.Open(false)
 		m, err := h.link.Receive(&Hello{Epoch: epoch}, epoch)
-		if w, ok := m.(*Welcome); err != nil || !ok || w.Age != age || w.None != none {
+		if w, ok := m.(*Welcome); err != nil || !ok || w.Age != age || w.NoLease != none {
 			t.Errorf("epoch %d: %+v, %v; want age %v, none %v", epoch, m, err, age, none)
 		}
 	}

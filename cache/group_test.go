@@ -16,7 +16,7 @@ type group struct {
 	all    map[string]*Frontend
 	links  map[string]*Link
 	stream uint64
-	unread map[string][]Out
+	unread map[string][]Outgoing
 	silent map[string]bool
 }
 
@@ -33,7 +33,7 @@ func newGroup(t *testing.T, ids ...string) *group {
 func (g *group) elect(own string, members ...Member) {
 	g.term++
 	g.master = NewMaster(own, g.term, members, simTimings, true, 0)
-	g.links, g.unread = map[string]*Link{}, map[string][]Out{}
+	g.links, g.unread = map[string]*Link{}, map[string][]Outgoing{}
 	for _, one := range members {
 		g.connect(one.ID, one.ID == own)
 	}
@@ -44,7 +44,7 @@ func (g *group) connect(id string, own bool) {
 	g.stream++
 	g.links[id] = g.all[id].Open(own)
 	g.unread[id] = nil
-	g.master.Opened(id, g.stream, g.now)
+	g.master.StreamOpened(id, g.stream, g.now)
 }
 
 func voters(ids ...string) (list []Member) {

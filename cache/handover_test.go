@@ -7,7 +7,7 @@ import (
 
 func TestAfterAHandOverTheNextMasterServesAtOnce(t *testing.T) {
 	g := serving(t)
-	g.master.HandOver(g.now)
+	g.master.BeginHandOver(g.now)
 	if g.master.HandedOver() {
 		t.Error("handed over before anybody knows")
 	}
@@ -28,7 +28,7 @@ func TestAfterAHandOverTheNextMasterServesAtOnce(t *testing.T) {
 func TestAHandOverWaitsForTheLeaseOfAFrontendThatHangs(t *testing.T) {
 	g := serving(t)
 	g.silent["c"] = true
-	g.master.HandOver(g.now)
+	g.master.BeginHandOver(g.now)
 	g.pass(simTimings.Lease / 2)
 	if g.master.HandedOver() {
 		t.Fatal("handed over while c has a lease")
@@ -39,10 +39,10 @@ func TestAHandOverWaitsForTheLeaseOfAFrontendThatHangs(t *testing.T) {
 
 func TestAfterAResumeTheNextMasterWaitsAgain(t *testing.T) {
 	g := serving(t)
-	g.master.HandOver(g.now)
+	g.master.BeginHandOver(g.now)
 	g.pass(5 * simTimings.Beat)
 	g.wantLeased("b", false)
-	g.master.Resume(g.now)
+	g.master.CancelHandOver(g.now)
 	g.pass(2 * simTimings.Beat)
 	g.wantLeased("b", true)
 	g.wantReleased(g.push("scores/x"))
@@ -56,7 +56,7 @@ func TestAfterAResumeTheNextMasterWaitsAgain(t *testing.T) {
 func TestAMasterThatNeverServedPromisesNothing(t *testing.T) {
 	g := serving(t)
 	g.elect("b", voters("a", "b", "c")...)
-	g.master.HandOver(g.now) // the leases of the master before stand
+	g.master.BeginHandOver(g.now) // the leases of the master before stand
 	g.pass(simTimings.Lease / 2)
 	if g.master.HandedOver() {
 		t.Error("it says that no lease stands")
@@ -66,21 +66,21 @@ func TestAMasterThatNeverServedPromisesNothing(t *testing.T) {
 func TestAnAckOfARoundBeforeTheRetirementGivesNoLease(t *testing.T) {
 	g := serving(t)
 	old := g.master.round
-	g.master.HandOver(g.now)
+	g.master.BeginHandOver(g.now)
 	g.pump()
-	g.master.Resume(g.now)
+	g.master.CancelHandOver(g.now)
 	for _, id := range []string{"a", "b", "c"} {
 		g.receive(id, g.master.members[id].stream, &Ack{Round: old, Pushed: 10, At: g.now})
 	}
 	g.pump()
-	if !g.master.Calm(g.now) {
+	if !g.master.NoLeases(g.now) {
 		t.Error("a round that no lease was ever to stand on gave one")
 	}
 }
 
 func TestAMasterThatHandsOverAsksForNoTimeThatIsPast(t *testing.T) {
 	g := serving(t)
-	g.master.HandOver(g.now)
+	g.master.BeginHandOver(g.now)
 	g.pump()
 	g.now += time.Second
 	if next := g.master.Tick(g.now); next <= g.now {

@@ -36,7 +36,7 @@ func TestASilentFrontendDelaysAWriteByTauAndALeaseAtMost(t *testing.T) {
 	g.silent["c"] = true
 	to := g.push("scores/x")
 	took := g.passUntil("release", time.Second, func() bool { return g.master.Released() == to })
-	if most := simTimings.Tau + longest + simTimings.Beat; took > most {
+	if most := simTimings.AckTimeout + longest + simTimings.Beat; took > most {
 		t.Errorf("it took %v, want at most %v", took, most)
 	}
 	g.wantLeased("c", false)
@@ -54,7 +54,7 @@ func TestAFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
 		g.pass(time.Millisecond)
 		g.receive("c", stream, &Ack{Round: g.master.round, Pushed: to - 1, At: g.now})
 	}
-	if least, most := simTimings.Tau, simTimings.Tau+longest+simTimings.Beat; took < least || took > most {
+	if least, most := simTimings.AckTimeout, simTimings.AckTimeout+longest+simTimings.Beat; took < least || took > most {
 		t.Errorf("it took %v, want between %v and %v", took, least, most)
 	}
 }
@@ -62,7 +62,7 @@ func TestAFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
 func TestALostStreamKeepsWritesWaitingForTheRestOfItsLease(t *testing.T) {
 	g := serving(t)
 	g.silent["c"] = true
-	g.master.Lost("c", g.master.members["c"].stream, g.now)
+	g.master.StreamLost("c", g.master.members["c"].stream, g.now)
 	to := g.push("scores/x")
 	g.wantReleased(to - 1)
 	g.passUntil("release", longest, func() bool { return g.master.Released() == to })
@@ -86,7 +86,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 			start := time.Hour
 			m := NewMaster("a", 5, voters("a", "b", "c"), simTimings, true, 0)
 			for id, age := range one.ages {
-				m.Opened(id, 1, start)
+				m.StreamOpened(id, 1, start)
 				m.Receive(id, 1, &Welcome{Age: age}, start)
 			}
 			m.Ready(10, start)
@@ -110,7 +110,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 
 func TestNothingIsReleasedBeforeTheMasterServes(t *testing.T) {
 	m := NewMaster("a", 5, voters("a"), simTimings, true, 0)
-	m.Opened("a", 1, 0)
+	m.StreamOpened("a", 1, 0)
 	m.Ready(10, 0)
 	if got := m.Released(); got != 0 {
 		t.Errorf("released %d while older leases may stand", got)
@@ -152,25 +152,25 @@ func TestAMemberThatLeftKeepsWritesWaitingUntilItsLeaseIsOver(t *testing.T) {
 
 func TestADismissedMemberGivesItsLeaseBackAndGetsNone(t *testing.T) {
 	g := serving(t)
-	g.master.Dismiss("c", g.now)
-	if g.master.Dismissed("c", g.now) {
+	g.master.BeginRemoval("c", g.now)
+	if g.master.Removable("c", g.now) {
 		t.Error("it is dismissed before it answered")
 	}
 	g.pump()
 	g.wantLeased("c", false)
-	if !g.master.Dismissed("c", g.now) {
+	if !g.master.Removable("c", g.now) {
 		t.Error("it is not dismissed")
 	}
 	g.pass(3 * simTimings.Beat)
 	g.wantLeased("c", false)
-	g.master.Keep("c")
+	g.master.CancelRemoval("c")
 	g.pass(2 * simTimings.Beat)
 	g.wantLeased("c", true)
 }
 
 func TestAMemberThatComesBackGetsLeasesAgain(t *testing.T) {
 	g := serving(t)
-	g.master.Dismiss("c", g.now)
+	g.master.BeginRemoval("c", g.now)
 	g.silent["c"] = true // its Recall is not answered: it is gone, and not forgotten yet
 	g.master.SetMembers(voters("a", "b"), g.now)
 	g.master.SetMembers(voters("a", "b", "c"), g.now)
@@ -181,19 +181,19 @@ func TestAMemberThatComesBackGetsLeasesAgain(t *testing.T) {
 
 func TestVotersAreNotChangedTwiceWhileALeaseOfTheFirstStands(t *testing.T) {
 	g := serving(t)
-	if !g.master.Settled(g.now) {
+	if !g.master.CanChangeVoters(g.now) {
 		t.Error("the first change must wait for nothing")
 	}
 	g.all["d"] = NewFrontend(1<<20, func() time.Duration { return g.now }, 0)
 	g.master.SetMembers(append(voters("a", "b", "c"), Member{"d", false}), g.now)
-	if !g.master.Settled(g.now) {
+	if !g.master.CanChangeVoters(g.now) {
 		t.Error("a member without a vote changes no majority")
 	}
 	g.master.SetMembers(voters("a", "b", "c", "d"), g.now)
-	if g.master.Settled(g.now) {
+	if g.master.CanChangeVoters(g.now) {
 		t.Error("leases on majorities of three stand")
 	}
-	g.passUntil("settling", longest, func() bool { return g.master.Settled(g.now) })
+	g.passUntil("settling", longest, func() bool { return g.master.CanChangeVoters(g.now) })
 }
 
 func TestPullTakesTheLeasesAndPushGivesThemBack(t *testing.T) {
@@ -203,12 +203,12 @@ func TestPullTakesTheLeasesAndPushGivesThemBack(t *testing.T) {
 	g.pump()
 	g.wantLeased("a", false)
 	g.wantLeased("b", false)
-	if g.master.Calm(g.now) {
+	if g.master.NoLeases(g.now) {
 		t.Error("calm while c has a lease")
 	}
 	g.silent["c"] = false
 	g.pump()
-	if !g.master.Calm(g.now) {
+	if !g.master.NoLeases(g.now) {
 		t.Error("not calm when all leases are back")
 	}
 	g.wantReleased(g.push("scores/x")) // nobody is waited for
@@ -242,12 +242,12 @@ func TestNoLeaseIsGrantedBetweenARecallAndItsAnswer(t *testing.T) {
 }
 
 func TestEqualInputsGiveEqualMessages(t *testing.T) {
-	run := func() (all []Out) {
+	run := func() (all []Outgoing) {
 		g := newGroup(t, "a", "b", "c", "d", "e")
 		g.elect("a", voters("a", "b", "c", "d", "e")...)
 		m := NewMaster("e", 9, voters("e", "d", "c", "b", "a"), simTimings, true, 0)
 		for i, id := range []string{"c", "a", "e", "b", "d"} {
-			m.Opened(id, uint64(i+1), 0)
+			m.StreamOpened(id, uint64(i+1), 0)
 			m.Receive(id, uint64(i+1), &Welcome{Age: time.Hour}, 0)
 		}
 		m.Ready(3, 0)
@@ -256,7 +256,7 @@ func TestEqualInputsGiveEqualMessages(t *testing.T) {
 			m.Receive(id, uint64(i+1), &Ack{Round: 1, Pushed: 3}, 1)
 		}
 		m.Push([]Record{{"scores/x", 4, nil}}, []string{"list/y"}, 4, 2)
-		m.HandOver(3)
+		m.BeginHandOver(3)
 		return m.Outbox()
 	}
 	if a, b := run(), run(); len(a) < 20 || !reflect.DeepEqual(a, b) {

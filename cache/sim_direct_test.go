@@ -2,11 +2,11 @@ package cache
 
 // ask has a direct answer made. A moment passes between any two steps of it, for the process may be stopped anywhere.
 func (n *node) ask(answer int, seen uint64, attempt int) {
-	if n.w.rules.has(BreakOrder) {
+	if n.w.rules.has(MutationFloorBeforeLease) {
 		n.askBackwards(answer, seen, attempt)
 		return
 	}
-	l, ok := n.frontend.Look()
+	l, ok := n.frontend.CheckLease()
 	if !ok {
 		n.askAgain(answer, attempt)
 		return
@@ -16,14 +16,14 @@ func (n *node) ask(answer int, seen uint64, attempt int) {
 
 // askBackwards breaks the rule of the order.
 func (n *node) askBackwards(answer int, seen uint64, attempt int) {
-	l, _ := n.frontend.Look()
+	l, _ := n.frontend.CheckLease()
 	if l.session == nil {
 		n.askAgain(answer, attempt)
 		return
 	}
 	floor := l.Floor()
 	n.moment(func() {
-		l, ok := n.frontend.Look()
+		l, ok := n.frontend.CheckLease()
 		if !ok {
 			n.askAgain(answer, attempt)
 			return
@@ -48,7 +48,7 @@ func (n *node) moment(f func()) {
 }
 
 // make makes the answer as soon as the state machine is where it must be.
-func (n *node) make(l Look, floor uint64, answer int, seen uint64, attempt int) {
+func (n *node) make(l LeaseCheck, floor uint64, answer int, seen uint64, attempt int) {
 	if n.revision < floor {
 		n.w.counts.directWaits++
 		n.after(2, func() { n.make(l, floor, answer, seen, attempt) })
@@ -59,12 +59,12 @@ func (n *node) make(l Look, floor uint64, answer int, seen uint64, attempt int) 
 }
 
 // give gives the answer as soon as it may be seen.
-func (n *node) give(l Look, value uint64, answer int, seen uint64, attempt int) {
+func (n *node) give(l LeaseCheck, value uint64, answer int, seen uint64, attempt int) {
 	switch {
-	case l.Shows(value):
+	case l.Visible(value):
 		n.w.counts.direct++
 		n.w.returned(n, answer, value, seen, "direct")
-	case l.over():
+	case l.ended():
 		n.w.counts.directAgain++
 		n.ask(answer, seen, attempt)
 	default:

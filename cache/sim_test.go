@@ -48,7 +48,7 @@ func (q *simQueue) Pop() any {
 
 // simPlan is what may happen in a world.
 type simPlan struct {
-	rules  Break
+	rules  Mutation
 	span   float64 // ms
 	quiet  bool    // no faults
 	bound  bool    // the frontends' records are bounded; what goes is then not the same each time, for hashes are not

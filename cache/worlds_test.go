@@ -90,27 +90,27 @@ func TestTheCheckerMissesEachRuleThatIsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {
 		name   string
-		rule   Break
+		rule   Mutation
 		worlds int
 		direct bool
 	}{
-		{"release before the acks", BreakAcks, 100, false},
-		{"a new master waits for no older lease", BreakWait, 1000, false},
-		{"a deposed master forgets its own acks", BreakOwnAcks, 500, false},
-		{"answer without a look at the lease", BreakCheck, 100, false},
-		{"count a lease from the arrival of its grant", BreakAnchor, 3000, false},
-		{"keep the records across epochs", BreakEpoch, 1000, false},
-		{"answer above what is released", BreakGate, 100, false},
-		{"drop a silent frontend at once", BreakSilent, 1000, false},
-		{"load without waiting for the state machine", BreakFloor, 100, false},
-		{"the master reads its state machine", BreakMachine, 100, false},
-		{"a direct answer without a look at the lease", BreakCheck, 100, true},
-		{"a direct answer above what is released", BreakGate, 100, true},
-		{"a direct answer without waiting for the state machine", BreakFloor, 100, true},
-		{"a direct answer that looks at P first and at the lease after", BreakOrder, 1000, true},
+		{"release before the acks", MutationReleaseBeforeAcks, 100, false},
+		{"a new master waits for no older lease", MutationSkipLeaseWait, 1000, false},
+		{"a deposed master forgets its own acks", MutationForgetOwnAcks, 500, false},
+		{"answer without a look at the lease", MutationSkipLeaseCheck, 100, false},
+		{"count a lease from the arrival of its grant", MutationLeaseFromGrant, 3000, false},
+		{"keep the records across epochs", MutationKeepRecords, 1000, false},
+		{"answer above what is released", MutationIgnoreRelease, 100, false},
+		{"drop a silent frontend at once", MutationDropSilent, 1000, false},
+		{"load without waiting for the state machine", MutationIgnoreFloor, 100, false},
+		{"the master reads its state machine", MutationReadStateMachine, 100, false},
+		{"a direct answer without a look at the lease", MutationSkipLeaseCheck, 100, true},
+		{"a direct answer above what is released", MutationIgnoreRelease, 100, true},
+		{"a direct answer without waiting for the state machine", MutationIgnoreFloor, 100, true},
+		{"a direct answer that looks at P first and at the lease after", MutationFloorBeforeLease, 1000, true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			found, _ := explore(t, one.worlds, simPlan{span: 4000, rules: one.rule, coups: one.rule == BreakOwnAcks, direct: one.direct})
+			found, _ := explore(t, one.worlds, simPlan{span: 4000, rules: one.rule, coups: one.rule == MutationForgetOwnAcks, direct: one.direct})
 			if found == "" {
 				t.Errorf("nothing was found in %d worlds", one.worlds)
 			}

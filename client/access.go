@@ -8,19 +8,19 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Access asks who may do what.
-func (c *Client) Access(ctx context.Context) (score.AccessView, error) {
-	var v score.AccessView
+func (c *Client) Access(ctx context.Context) (access.View, error) {
+	var v access.View
 	err := c.get(ctx, "/v1/access", nil, &v)
 	return v, err
 }
 
 // Grant gives a right to the holder of a key or, where none is named, of a token, whose text is in the answer and nowhere else ever after.
-func (c *Client) Grant(ctx context.Context, g score.NewGrant) (score.Granted, error) {
-	var made score.Granted
+func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (access.GrantResponse, error) {
+	var made access.GrantResponse
 	body, err := json.Marshal(g)
 	if err != nil {
 		return made, err
@@ -43,8 +43,8 @@ func (c *Client) Revoke(ctx context.Context, id string) error {
 }
 
 // Audit asks for a page of the trail of what was changed in the group and in who may do what.
-func (c *Client) Audit(ctx context.Context, p Page) (score.AuditPage, error) {
-	var page score.AuditPage
+func (c *Client) Audit(ctx context.Context, p Page) (access.AuditPage, error) {
+	var page access.AuditPage
 	err := c.get(ctx, "/v1/audit", p.query(), &page)
 	return page, err
 }

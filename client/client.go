@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"laurel/score"
 )
 
 // Defaults of Options.
@@ -138,6 +140,20 @@ func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // NewID makes an id for an event, one that nobody else has.
 func NewID() string { return strings.ToLower(rand.Text()) }
+
+// maxID is the length of the longest id that Laurel accepts, in bytes.
+const maxID = 128
+
+// defaultID returns the id of an event that has none. An event that has a source and a seq gets the
+// same id each time, so that a program that was restarted can post it again.
+func defaultID(e *score.Event) string {
+	if e.Source != "" && e.Seq > 0 {
+		if id := fmt.Sprintf("%s#%d", e.Source, e.Seq); len(id) <= maxID {
+			return id
+		}
+	}
+	return NewID()
+}
 
 var errTooSlow = errors.New("took too long to answer")
 

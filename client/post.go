@@ -22,7 +22,7 @@ func (c *Client) Post(ctx context.Context, events []score.Event) ([]score.Result
 	}
 	for i := range events {
 		if events[i].ID == "" {
-			events[i].ID = NewID()
+			events[i].ID = defaultID(&events[i])
 		}
 	}
 	if len(c.o.Key) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // A client with a key signs what it posts. What is signed is complete: so an event that has no time gets the present one here, and one without a seq
@@ -24,7 +25,7 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 		if err != nil {
 			return nil, err
 		}
-		if err := score.Sign(c.o.Key, events); err != nil {
+		if err := signing.Sign(c.o.Key, events); err != nil {
 			return nil, err
 		}
 		results, err := c.postAll(ctx, events)
@@ -158,13 +159,13 @@ func (g *signer) sign(lines []Line) {
 			forms = append(forms, lines[i].JSON)
 		}
 	}
-	signatures, err := score.SignForms(g.private, forms)
+	signatures, err := signing.SignForms(g.private, forms)
 	if err != nil {
 		return // of a key that New has refused
 	}
 	for i := range lines {
 		if l := &lines[i]; l.form {
-			l.JSON, l.form = score.WithSignature(l.JSON, signatures[0]), false
+			l.JSON, l.form = signing.EventJSON(l.JSON, signatures[0]), false
 			signatures = signatures[1:]
 		}
 	}
@@ -180,7 +181,7 @@ func (s *Stream) prepare(l *Line) error {
 	signed := *e
 	signed.Key = s.signer.id
 	var err error
-	if l.JSON, err = score.SignedForm(&signed); err != nil {
+	if l.JSON, err = signing.Form(&signed); err != nil {
 		return fmt.Errorf("event %q cannot be signed: %w", e.ID, err)
 	}
 	l.form = true

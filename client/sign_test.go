@@ -14,6 +14,7 @@ import (
 	"laurel/client"
 	"laurel/client/clienttest"
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 func privateKey() ed25519.PrivateKey {
@@ -30,10 +31,10 @@ func alertOf(text string) score.Event {
 func checkSigned(t *testing.T, events []score.Event) (trees int) {
 	t.Helper()
 	public := privateKey().Public().(ed25519.PublicKey)
-	var v score.Verifier
+	var v signing.Verifier
 	seen := map[string]bool{}
 	for i := range events {
-		form, err := score.SignedForm(&events[i])
+		form, err := signing.Form(&events[i])
 		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
 			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
 		}

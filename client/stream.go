@@ -139,7 +139,7 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 // Where the client has a key the event is signed, for which it needs a source and a seq; without a time it is given the present one.
 func (s *Stream) Send(e *score.Event) error {
 	if e.ID == "" {
-		e.ID = NewID()
+		e.ID = defaultID(e)
 	}
 	if s.signer != nil && e.Time.IsZero() {
 		e.Time = time.Now().UTC()

@@ -8,12 +8,12 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 // NewJoinToken makes a token with which frontends may join the group, as often as uses says and for as long as ttl says.
 func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
-	body, err := json.Marshal(score.NewJoinToken{TTL: ttl.String(), Uses: uses})
+	body, err := json.Marshal(access.JoinTokenRequest{TTL: ttl.String(), Uses: uses})
 	if err != nil {
 		return "", err
 	}
@@ -21,7 +21,7 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 	if err != nil {
 		return "", err
 	}
-	var made score.JoinTokenMade
+	var made access.JoinTokenResponse
 	if err := json.Unmarshal(a.body, &made); err != nil || made.Token == "" {
 		return "", fmt.Errorf("the frontend answered without a token")
 	}

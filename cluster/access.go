@@ -8,13 +8,15 @@ import (
 
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Access is who may do what, as far as this member has applied the log. It does not change; ask again for what it is now.
-func (m *Member) Access() *score.Access { return m.machine.Access() }
+func (m *Member) Access() *access.State { return m.machine.Access() }
 
 // Verifier is what checks signatures here, for whoever takes events in.
-func (m *Member) Verifier() *score.Verifier { return m.machine.Verifier() }
+func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
 
 // ChangeAccess makes one change of who may do what, and returns when it is committed and applied here. Every frontend refuses what it
 // forbids from its place in the log on: posts that the master takes after ChangeAccess has returned come behind it. What followers decide
@@ -23,7 +25,7 @@ func (m *Member) Verifier() *score.Verifier { return m.machine.Verifier() }
 //
 // Only the master can. The error is a *score.Problem: no_master elsewhere, why the state machine refuses, or outcome_unknown; then see
 // the audit trail.
-func (m *Member) ChangeAccess(ctx context.Context, change score.AccessChange) error {
+func (m *Member) ChangeAccess(ctx context.Context, change access.Change) error {
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
 	}
@@ -41,7 +43,7 @@ func (m *Member) ChangeAccess(ctx context.Context, change score.AccessChange) er
 }
 
 // checkAccessChange checks what a state machine cannot, because other versions of it might see it otherwise.
-func checkAccessChange(c *score.AccessChange) *score.Problem {
+func checkAccessChange(c *access.Change) *score.Problem {
 	if c.Grant != nil {
 		for _, t := range c.Grant.Types {
 			if !slices.Contains(score.Types, t) {
@@ -85,7 +87,7 @@ func (m *Member) unguarded() bool { return m.opts.Guarded && !m.machine.Access()
 func (l *leadership) guard() {
 	m := l.of
 	for m.unguarded() && l.ctx.Err() == nil {
-		entry, err := fsm.EncodeAccessChange(score.AccessChange{At: time.Now().UTC(), By: m.opts.ID, Guard: true})
+		entry, err := fsm.EncodeAccessChange(access.Change{At: time.Now().UTC(), By: m.opts.ID, Guard: true})
 		if err == nil {
 			err = m.commitAccess(l.ctx, entry)
 		}

@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 func bardKey(n byte) ed25519.PrivateKey {
@@ -19,9 +22,9 @@ func bardKey(n byte) ed25519.PrivateKey {
 }
 
 // grantTo lets the holder of bardKey(n) post as name.
-func grantTo(n byte, name string) score.AccessChange {
+func grantTo(n byte, name string) access.Change {
 	public := bardKey(n).Public().(ed25519.PublicKey)
-	return score.AccessChange{By: "getafix", Grant: &score.Grant{ID: score.KeyID(public), Name: name, Role: score.RoleBard, Public: public}}
+	return access.Change{By: "getafix", Grant: &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public}}
 }
 
 func guardedGroup(o *Options) { o.Guarded = true }
@@ -33,14 +36,14 @@ func signedBy(t *testing.T, n byte, source string, first uint64, count int) scor
 	for i := range p.Events {
 		p.Events[i].Time, p.Events[i].TimeGiven = time.Now().UTC(), true
 	}
-	if err := score.Sign(bardKey(n), p.Events); err != nil {
+	if err := signing.Sign(bardKey(n), p.Events); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 // mustAllow makes changes of access at the master, wherever that is.
-func mustAllow(t *testing.T, g *group, changes ...score.AccessChange) {
+func mustAllow(t *testing.T, g *group, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
 		eventually(t, "change the access", func() error {
@@ -136,7 +139,7 @@ func TestARevocationHoldsForEveryPostAfterIt(t *testing.T) {
 	g := newGroup(t, 3, guardedGroup)
 	mustAllow(t, g, grantTo(1, "bard/a"))
 	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
-	mustAllow(t, g, score.AccessChange{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
+	mustAllow(t, g, access.Change{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
 	for _, n := range g.nodes {
 		wantRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
 	}
@@ -156,7 +159,7 @@ func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
 	if m.Access().Grants[grantTo(1, "").Grant.ID] == nil {
 		t.Error("ChangeAccess has returned, and the grant is not there")
 	}
-	_, _, err := m.Stale(func(v *fsm.View) error {
+	_, _, err := m.Stale(func(v queries.View) error {
 		list, next, err := v.Audit(0, 10)
 		if len(list) != 1 || next != 0 || list[0].By != "getafix" || time.Since(list[0].At) > time.Minute {
 			t.Errorf("the trail is %+v, %d", list, next)
@@ -166,10 +169,10 @@ func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix", Revoke: "nobody"}), score.NotFound)
-	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix"}), score.InvalidEvent)
-	refused(t, m.ChangeAccess(ctx, score.AccessChange{Note: "by nobody"}), score.InvalidEvent)
-	refused(t, m.ChangeAccess(ctx, score.AccessChange{By: "getafix", AddAuthority: []byte("no certificate")}), score.InvalidEvent)
+	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix", Revoke: "nobody"}), score.NotFound)
+	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix"}), score.InvalidEvent)
+	refused(t, m.ChangeAccess(ctx, access.Change{Note: "by nobody"}), score.InvalidEvent)
+	refused(t, m.ChangeAccess(ctx, access.Change{By: "getafix", AddAuthority: []byte("no certificate")}), score.InvalidEvent)
 	odd := grantTo(2, "bard/b")
 	odd.Grant.Types = []score.Type{"score.invent"}
 	refused(t, m.ChangeAccess(ctx, odd), score.InvalidEvent)

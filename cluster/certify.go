@@ -13,7 +13,9 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -71,7 +73,7 @@ func (m *Member) certify(c *certified) {
 			m.log.Info("the certificates are not as they should be yet", "error", err)
 		}
 	}
-	if left := i.Expires().Sub(now); left < pki.WarnBefore && now.Sub(c.warned) >= warnPause {
+	if left := i.Expires().Sub(now); left < pki.RenewWarning && now.Sub(c.warned) >= warnPause {
 		c.warned = now
 		m.log.Warn("this frontend's certificate ends soon and could not be renewed: it asks the master for another; is there one that it can reach?",
 			"expires", i.Expires(), "left", left.Round(time.Second))
@@ -81,7 +83,7 @@ func (m *Member) certify(c *certified) {
 // issuing is the fingerprint of the authority that the group's certificates should be by.
 func (m *Member) issuing() string {
 	if list := m.machine.Access().Authorities; len(list) > 0 {
-		return score.Fingerprint(list[len(list)-1])
+		return access.Fingerprint(list[len(list)-1])
 	}
 	return m.opts.Identity.IssuedBy()
 }
@@ -96,7 +98,7 @@ func (m *Member) addFirstAuthority(ctx context.Context) error {
 	if a == nil {
 		return errors.New("the store names no authority, and the key of this frontend's is not here")
 	}
-	return m.ChangeAccess(ctx, score.AccessChange{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
+	return m.ChangeAccess(ctx, access.Change{By: m.opts.ID, AddAuthority: a.Certificate.Raw})
 }
 
 // keysAnswer has authorities with their private keys, for a voter.
@@ -115,7 +117,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		return noMaster()
 	}
 	var answer keysAnswer
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
@@ -126,7 +128,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		if !i.Trusts(a.Fingerprint()) || i.Authority(a.Fingerprint()) != nil {
 			continue
 		}
-		if err := i.Hold(a); err != nil {
+		if err := i.AddKey(a); err != nil {
 			return err
 		}
 		m.log.Info("this voter has the key of the authority now", "authority", a.Fingerprint())
@@ -141,7 +143,7 @@ func (m *Member) votes(id raft.ServerID) bool {
 
 // takeVoter gives a voter the keys.
 func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
-	lead, id := m.leads(), raft.ServerID(PeerOf(r.Context()))
+	lead, id := m.leads(), raft.ServerID(peer.FromContext(r.Context()))
 	if lead == nil {
 		return notMaster()
 	}
@@ -150,7 +152,7 @@ func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
 	}
 	var answer keysAnswer
 	for _, der := range m.machine.Access().Authorities {
-		if a := m.opts.Identity.Authority(score.Fingerprint(der)); a != nil {
+		if a := m.opts.Identity.Authority(access.Fingerprint(der)); a != nil {
 			text, err := a.Encode()
 			if err != nil {
 				return err
@@ -168,7 +170,7 @@ func (m *Member) dropKeys() error {
 	if len(list) == 0 {
 		return nil
 	}
-	return m.opts.Identity.ForgetBefore(list)
+	return m.opts.Identity.DeleteKeysBefore(list)
 }
 
 // renew gets this member a new certificate if it is time.
@@ -180,7 +182,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	err := m.renewAtMaster(ctx, late)
 	// A voter can help itself where there is no master: all may have been down for long.
-	if err != nil && i.Expires().Sub(i.Now()) < pki.WarnBefore && i.Authority(i.IssuedBy()) != nil {
+	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
 	if err != nil {
@@ -195,18 +197,18 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	issued := new(pki.Issued)
+	issued := new(pki.IssuedCertificate)
 	if m.leads() != nil {
 		issued, err = m.issue(csr, i.Member())
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
 		err = noMaster()
 	} else {
-		err = m.callPeer(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
+		err = m.port.Call(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
 	}
 	if err != nil {
 		return err
 	}
-	if len(issued.Chain) > 0 && score.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
+	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !late {
 		return errors.New("the master does not issue by the new authority yet")
 	}
 	if err := i.Install(key, issued); err != nil {
@@ -225,7 +227,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	peer := PeerOf(r.Context())
+	peer := peer.FromContext(r.Context())
 	if peer == "" {
 		return score.Problemf(score.Forbidden, "this group has no certificates")
 	}
@@ -237,7 +239,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue gives a member a certificate for its request. The error is a *score.Problem.
-func (m *Member) issue(csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) issue(csr []byte, member string) (*pki.IssuedCertificate, error) {
 	a := m.issuer()
 	if a == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet")
@@ -262,7 +264,7 @@ func (m *Member) issuer() *pki.Authority {
 	}
 	var oldest *pki.Authority
 	for _, der := range slices.Backward(list) {
-		a := i.Authority(score.Fingerprint(der))
+		a := i.Authority(access.Fingerprint(der))
 		if a == nil {
 			continue
 		}

@@ -11,8 +11,11 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // singer is a bard with a key.
@@ -30,8 +33,8 @@ func newSinger(t *testing.T, master *node, source string) *singer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grant := &score.Grant{ID: score.KeyID(public), Name: source, Role: score.RoleBard, Public: public}
-	if err := master.member().ChangeAccess(context.Background(), score.AccessChange{By: "operator", Grant: grant}); err != nil {
+	grant := &access.Grant{ID: score.KeyID(public), Name: source, Role: access.RoleBard, Public: public}
+	if err := master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant}); err != nil {
 		t.Fatal(err)
 	}
 	return &singer{t: t, private: private, source: source}
@@ -43,7 +46,7 @@ func (s *singer) sings(kind score.Type, data score.Data) score.Post {
 	s.seq++
 	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{ID: fmt.Sprintf("%s-%d", s.source, s.seq), IDGiven: true, Source: s.source, Seq: s.seq,
 		Type: kind, Time: time.Date(2026, 2, 9, 10, 0, int(s.seq), 0, time.UTC), TimeGiven: true, ContestID: "OG50BC/final", Data: data}}}
-	if err := score.Sign(s.private, p.Events); err != nil {
+	if err := signing.Sign(s.private, p.Events); err != nil {
 		s.t.Fatal(err)
 	}
 	return p
@@ -59,12 +62,12 @@ func (s *singer) plays(delta string) score.Post {
 
 // theFinal is the record as a member shows it.
 func theFinal(ctx context.Context, m *Member) ([]byte, error) {
-	e, _, err := m.Answer(ctx, cache.ScoreKey("OG50BC/final"), "", func(v *fsm.View) ([]byte, uint64, error) {
+	e, _, err := m.Answer(ctx, cache.ScoreKey("OG50BC/final"), "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/final")
 		if err != nil || !ok {
 			return nil, 0, err
 		}
-		body, err := Answer(rec)
+		body, err := queries.Encode(rec)
 		return body, rec.Revision, err
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"laurel/cluster/raftlog"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -65,7 +66,7 @@ func (m *Member) NewJoinToken(ctx context.Context, by string, ttl time.Duration,
 	}
 	i := m.opts.Identity
 	token := pki.NewJoinToken(m.issuing())
-	change := score.AccessChange{At: i.Now().UTC(), By: by, JoinToken: &score.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
+	change := access.Change{At: i.Now().UTC(), By: by, JoinToken: &access.JoinToken{ID: token.ID, Hash: token.Hash(), Expires: i.Now().Add(ttl).UTC(), Uses: uses}}
 	if err := m.ChangeAccess(ctx, change); err != nil {
 		return "", err
 	}
@@ -79,7 +80,7 @@ func errToken() *score.Problem {
 
 // Enroll gives a frontend that joins its first certificate, for its request csr (DER), and uses the token up once. member is id@instance. Only the
 // master can; the error is a *score.Problem.
-func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := m.secureOnly(); p != nil {
 		return nil, p
 	}
@@ -100,19 +101,18 @@ func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member st
 	if m.issuer() == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
 	}
-	if err := m.ChangeAccess(ctx, score.AccessChange{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{At: m.opts.Identity.Now().UTC(), By: member, UseJoinToken: t.ID}); err != nil {
 		return nil, err
 	}
 	return m.issue(csr, member)
 }
 
 func (m *Member) checkToken(t pki.JoinToken) *score.Problem {
-	access := m.machine.Access()
-	known := access.JoinTokens[t.ID]
+	known := m.machine.Access().JoinTokens[t.ID]
 	if known == nil {
-		known = &score.JoinToken{Hash: make([]byte, 32)} // it takes as long
+		known = &access.JoinToken{Hash: make([]byte, 32)} // it takes as long
 	}
-	same := score.SameSecret(t.Secret, known.Hash)
+	same := access.SecretMatches(t.Secret, known.Hash)
 	if !same || known.Uses < 1 || !m.opts.Identity.Now().Before(known.Expires) || !m.opts.Identity.Trusts(t.Fingerprint) {
 		return errToken()
 	}
@@ -137,7 +137,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 		return memberID(s.ID) == memberID(raft.ServerID(member)) && string(s.ID) != member
 	}
 	switch {
-	case m.port.secure.removed(raft.ServerID(member)):
+	case m.auth.Removed(raft.ServerID(member)):
 		return score.Problemf(score.Forbidden, "%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(m.servers(), taken):
 		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -119,7 +120,7 @@ func (n *node) start() *Member {
 	})
 	n.opts.Peer = m.Peer()
 	if n.liar != nil {
-		m.port.serve(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
+		m.port.HandleHTTP(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
 	} else {
 		m.ServeForwarded(n.handler(false), nil)
 	}
@@ -195,7 +196,7 @@ func (n *node) handler(forwards bool) http.Handler {
 
 // read asks a member for the revision, linearizably. One that may not answer says that it is not the master, as httpapi's port for members would.
 func read(ctx context.Context, m *Member) (revision uint64, err error) {
-	e, _, err := m.Answer(ctx, "revision", cache.AnyTag, func(v *fsm.View) ([]byte, uint64, error) {
+	e, _, err := m.Answer(ctx, "revision", cache.AnyTag, func(v queries.View) ([]byte, uint64, error) {
 		return fmt.Append(nil, v.Revision()), v.Revision(), nil
 	})
 	if errors.Is(err, cache.ErrNotLeased) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"laurel/cache"
-	"laurel/fsm"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -28,12 +28,12 @@ func aPlay(seq uint64) score.Post {
 
 // theRecord reads the contest's record at a member.
 func theRecord(m *Member) (*cache.Entry, error) {
-	e, _, err := m.Answer(context.Background(), cache.ScoreKey("OG50BC/hang"), "", func(v *fsm.View) ([]byte, uint64, error) {
+	e, _, err := m.Answer(context.Background(), cache.ScoreKey("OG50BC/hang"), "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/hang")
 		if err != nil || !ok {
 			return nil, 0, err
 		}
-		body, err := Answer(rec)
+		body, err := queries.Encode(rec)
 		return body, rec.Revision, err
 	})
 	return e, err

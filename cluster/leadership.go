@@ -87,7 +87,7 @@ func (m *Member) takeOver(epoch uint64) (end func()) {
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
 	l.master = cache.NewMaster(string(m.self), epoch, pushMembers(l.config), m.timings(), true, m.opts.rules)
 	l.own = m.frontend.Open(true)
-	l.update(func(now time.Duration) { l.master.Opened(string(m.self), ownStream, now) })
+	l.update(func(now time.Duration) { l.master.StreamOpened(string(m.self), ownStream, now) })
 	l.keepStreams()
 	m.reign.Store(l)
 	m.run(l.run)

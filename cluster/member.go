@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/snapshots"
 	"laurel/fsm"
@@ -48,14 +50,14 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial        dialer
-	listen      listener
+	dial        peer.Dialer
+	listen      peer.Listener
 	wrap        func(raftlog.Backend) raftlog.Backend
 	segmentSize int
 	clock       func() time.Duration
 	tune        func(*raft.Config)
 	round       time.Duration // instead of roundLimit
-	rules       cache.Break
+	rules       cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -66,7 +68,13 @@ const (
 	electionTimeout = 150 * time.Millisecond
 	commitTimeout   = 20 * time.Millisecond // followers learn that an entry is committed within one to two of these
 	transportLimit  = 5 * time.Second       // one message of Raft
+	// approachPause is the shortest time between two steps towards a term that is far ahead: each costs an election.
+	approachPause = 10 * electionTimeout
 )
+
+// maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB and then cannot read its file any more. An
+// entry is one post of at most fsm.MaxPost, or several small ones.
+const maxLogEntry = 2 * fsm.MaxPost
 
 // answersBytes bounds the memory of the answers that a member holds, about.
 const answersBytes = 64 << 20
@@ -92,16 +100,16 @@ type Member struct {
 	storage   *raftlog.Store
 	machine   *fsm.Machine
 	raft      *raft.Raft
-	transport *raft.NetworkTransport
-	port      *port
+	transport *peer.Transport
+	port      *peer.Port
+	auth      *peer.Authenticator
 	gatherer  *gatherer
 	confirm   confirmer
 
 	frontend  *cache.Frontend
 	commits   *commits
-	inbound   *inbound
-	pulled    *pulled
-	questions Questions
+	puller    *puller
+	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
 	handing   atomic.Int32 // calls of handOver under way
 	refused   atomic.Int64 // since when Raft has refused entries for a handing over that there is not; see wedged
@@ -170,7 +178,12 @@ func (m *Member) start() (err error) {
 	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.self, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
+	if m.opts.Identity != nil {
+		m.auth = peer.NewAuthenticator(peer.AuthConfig{Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
+			Refused: m.metrics.peerRefused, Logger: m.log})
+	}
+	m.port, err = peer.Listen(peer.Config{Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.dial, Listen: m.opts.listen})
+	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
@@ -182,20 +195,20 @@ func (m *Member) start() (err error) {
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
 	}
-	m.port.secure.begin()
+	m.auth.Open()
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
-	m.pulled = newPulled(m)
+	m.puller = newPuller(m)
 	m.metrics.observe(m)
-	m.port.serveStreams(m.serveStream)
+	m.port.HandlePush(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
-	m.run(m.pulled.run)
+	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {
-		m.run(m.keepReviewing)
+		m.run(m.recheckLoop)
 		m.run(m.keepCertified)
 	}
 	return nil
@@ -223,9 +236,9 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 		error
 	}
 	done := make(chan opened, 1)
-	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: hclogger.New(m.log),
-	})
+	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.self, Timeout: m.scaled(transportLimit),
+		ApproachPause: m.scaled(approachPause), MaxEntry: maxLogEntry, TermReported: m.neighbour.reported, Go: m.run,
+		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: hclogger.New(m.log)})
 	go func() {
 		r, err := m.openRaft(config)
 		done <- opened{r, err}
@@ -239,10 +252,22 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 }
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
-	s, over := m.storage, transport{m.transport, m.newInbound()}
-	m.run(func() { over.serve(m.transport.Consumer()) })
+	s := m.storage
+	var r *raft.Raft // before a snapshot is received
+	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
+		Store:   m.storage.Snapshots(),
+		Machine: m.machine,
+		Header:  m.transport.Header(),
+		Term:    func() uint64 { return r.CurrentTerm() },
+		Pass:    m.transport.Deliver,
+		Stopped: m.stopped,
+		Fail:    m.fail,
+		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
+		Logger:  m.log,
+	})
+	m.run(func() { m.transport.Serve(receiver.Receive) })
 	if m.opts.Bootstrap && !s.Existing() {
-		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}}}
 		if err := s.Bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
@@ -253,35 +278,12 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
 	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.Snapshots()}
-	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), over)
+	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.inbound = over.inbound
-	over.open(r)
+	m.transport.Open(r)
 	return r, nil
-}
-
-// newInbound makes what stands between the transport and Raft.
-func (m *Member) newInbound() *inbound {
-	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
-		reported: m.neighbour.reported, run: m.run, steps: pauses{every: m.scaled(approachPause)}}
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.self),
-		Addr: m.transport.EncodePeer(m.self, m.transport.LocalAddr())}
-	in.beats = newHeartbeats(header, in.pass)
-	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	in.snapshots = snapshots.NewReceiver(snapshots.ReceiverOptions{
-		Store:   m.storage.Snapshots(),
-		Machine: m.machine,
-		Header:  header,
-		Term:    func() uint64 { return in.raft.CurrentTerm() },
-		Pass:    in.pass,
-		Stopped: m.stopped,
-		Fail:    m.fail,
-		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
-		Logger:  m.log,
-	})
-	return in
 }
 
 func (m *Member) run(f func()) {
@@ -343,9 +345,9 @@ func (m *Member) joined(index uint64) {
 
 // ServeForwarded is what answers requests that other members forward to this one, and what finds the question for a key. It must be called once,
 // before anybody asks.
-func (m *Member) ServeForwarded(h http.Handler, q Questions) {
+func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
-	m.port.serve(m.peerHandler(h), m.log)
+	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
 // Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver
@@ -353,7 +355,7 @@ func (m *Member) ServeForwarded(h http.Handler, q Questions) {
 func (m *Member) Close() error {
 	m.gatherer.close()
 	m.gatherer.drain(m.scaled(drainLimit))
-	m.port.finish(m.scaled(finishLimit))
+	m.port.Shutdown(m.scaled(finishLimit))
 	m.cancel()
 	stopping := m.raft.Shutdown()
 	m.storage.Release()

@@ -33,7 +33,7 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 		return changeProblem("mode", err)
 	}
 	lead.update(lead.follow)
-	if mode == score.Pull && !lead.until(ctx, 2*m.timings().Lease, lead.master.Calm) {
+	if mode == score.Pull && !lead.until(ctx, 2*m.timings().Lease, lead.master.NoLeases) {
 		return score.Problemf(score.OutcomeUnknown, "the mode is set, but not all leases are back yet; see laurel cluster status")
 	}
 	m.log.Info("the cache mode is set", "mode", mode)

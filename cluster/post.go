@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -204,7 +205,7 @@ func (m *Member) propose(batch []*item) {
 func (m *Member) released(took time.Duration) {
 	m.metrics.release.Observe(took.Seconds())
 	waited := "acks"
-	if took > m.timings().Tau {
+	if took > m.timings().AckTimeout {
 		waited = "lease"
 	}
 	m.metrics.waits.WithLabelValues(waited).Inc()
@@ -259,10 +260,10 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 	}
 	m.metrics.forwarded.Add(float64(len(batch)))
 	var answers []answer
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers); err != nil {
 		var p *score.Problem
 		switch {
-		case dialFailed(err):
+		case peer.DialFailed(err):
 			return nil, errNoMaster
 		case !errors.As(err, &p):
 			return nil, errUnknown

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -59,7 +59,7 @@ func (l *leadership) deliver() {
 	}
 }
 
-func (l *leadership) deliverOwn(o cache.Out) {
+func (l *leadership) deliverOwn(o cache.Outgoing) {
 	answer, err := l.own.Receive(o.Message, l.of.raft.CurrentTerm())
 	now := l.of.clock()
 	switch {
@@ -67,7 +67,7 @@ func (l *leadership) deliverOwn(o cache.Out) {
 		if errors.Is(err, cache.ErrTwoMasters) {
 			l.of.refuseHello(err)
 		}
-		l.master.Lost(o.Member, o.Stream, now) // a later master has spoken
+		l.master.StreamLost(o.Member, o.Stream, now) // a later master has spoken
 	case answer != nil:
 		l.master.Receive(o.Member, o.Stream, answer, now)
 	}
@@ -139,7 +139,7 @@ func (l *leadership) open(id raft.ServerID, conn net.Conn) *stream {
 		l.number++
 		s = newStream(ownStream+l.number, conn, l.of.scaled(streamSilence))
 		l.streams[id] = s
-		l.master.Opened(string(id), s.number, now)
+		l.master.StreamOpened(string(id), s.number, now)
 	})
 	return s
 }
@@ -149,7 +149,7 @@ func (l *leadership) lost(id raft.ServerID, s *stream) {
 		if l.streams[id] == s {
 			delete(l.streams, id)
 		}
-		l.master.Lost(string(id), s.number, now)
+		l.master.StreamLost(string(id), s.number, now)
 	})
 	l.of.metrics.streamsLost.Inc()
 }
@@ -162,7 +162,7 @@ func (m *Member) behind() int {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.master.Behind()
+	return l.master.MaxUnacked()
 }
 
 // push brings what has changed into the caches: the new values of the records that are held somewhere, and the names of the others.
@@ -184,7 +184,7 @@ func (l *leadership) push() {
 	var records []cache.Record
 	given := map[string]bool{}
 	give := func(key string, revision uint64, value any) {
-		if body, err := Answer(value); err == nil {
+		if body, err := queries.Encode(value); err == nil {
 			records = append(records, cache.Record{Key: key, Revision: revision, Body: body})
 			given[key] = true
 		}
@@ -251,12 +251,6 @@ func unvouched(p *cache.Push) *cache.Push {
 	return &named
 }
 
-// Answer is a value as the answer to a request: what a push carries must be, byte for byte, what a load makes.
-func Answer(value any) ([]byte, error) {
-	body, err := json.Marshal(value)
-	return append(body, '\n'), err
-}
-
 // awaitReleased waits until everybody may see a revision that was committed in this epoch.
 func (l *leadership) awaitReleased(ctx context.Context, revision uint64) error {
 	for {
@@ -279,19 +273,19 @@ func (l *leadership) awaitReleased(ctx context.Context, revision uint64) error {
 
 // dismiss takes a member's lease, so that it answers nothing as a member when it is none any more. It waits no longer than a lease can last.
 func (l *leadership) dismiss(ctx context.Context, id raft.ServerID) {
-	l.update(func(now time.Duration) { l.master.Dismiss(string(id), now) })
-	l.until(ctx, 2*l.of.timings().Lease, func(now time.Duration) bool { return l.master.Dismissed(string(id), now) })
+	l.update(func(now time.Duration) { l.master.BeginRemoval(string(id), now) })
+	l.until(ctx, 2*l.of.timings().Lease, func(now time.Duration) bool { return l.master.Removable(string(id), now) })
 }
 
 // retire takes all leases back and tells the voters, so that the next master need not wait for any to run out. It waits no longer than a
 // lease can last; if that is not enough, the next master waits instead.
 func (l *leadership) retire(ctx context.Context) {
-	l.update(func(now time.Duration) { l.master.HandOver(now) })
+	l.update(func(now time.Duration) { l.master.BeginHandOver(now) })
 	l.until(ctx, 2*l.of.timings().Lease, func(time.Duration) bool { return l.master.HandedOver() })
 }
 
 // resume goes on as master after a retire.
-func (l *leadership) resume() { l.update(func(now time.Duration) { l.master.Resume(now) }) }
+func (l *leadership) resume() { l.update(func(now time.Duration) { l.master.CancelHandOver(now) }) }
 
 // until waits for a state of the push protocol, for at most limit; it tells whether it came.
 func (l *leadership) until(ctx context.Context, limit time.Duration, reached func(now time.Duration) bool) bool {

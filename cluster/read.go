@@ -5,19 +5,17 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 	"laurel/score/ranking"
 )
 
-// Ask makes an answer from a state: the body, nil if there is none, and the revision that last changed it.
-type Ask func(v *fsm.View) (body []byte, revision uint64, err error)
-
 // Store is the name of the store; "" until this member has heard of it.
 func (m *Member) Store() string { return m.machine.Store() }
 
 // Feed tells what readers here may see anew. There is one taker.
-func (m *Member) Feed() *cache.Feed { return m.frontend.Feed() }
+func (m *Member) Invalidations() *cache.Invalidations { return m.frontend.Invalidations() }
 
 // Epoch is the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
@@ -34,7 +32,7 @@ func (m *Member) Hit(key []byte) *cache.Entry { return m.frontend.Hit(key) }
 
 // Answer is the answer to key, from memory, or else made by ask from this member's own state, and how it came about. It is linearizable.
 // cache.ErrNotLeased says that this member may not answer now; the master may.
-func (m *Member) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+func (m *Member) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	return m.frontend.Answer(ctx, key, tag, func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
 		if err = m.machine.Await(ctx, floor); err != nil {
 			return nil, 0, 0, err
@@ -53,8 +51,8 @@ func (m *Member) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.E
 
 // Board answers q from a leaderboard, made from this member's own state, and how that came about. Revision is that of the last change of what it says.
 // It is linearizable, also where the error is a *score.Problem. cache.ErrNotLeased says that this member may not answer now; the master may.
-func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error) {
-	how, err = m.frontend.Fresh(ctx, m.machine, func() (uint64, error) {
+func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
+	how, err = m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
 		var err error
 		p, revision, err = m.machine.Board(ctx, contestID, q)
 		return revision, err
@@ -64,22 +62,22 @@ func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Questio
 
 // BoardNow is Board if there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may be
 // given then. Else, and where soon is nil, ask Board.
-func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
-	look, ok := m.frontend.Look()
+func (m *Member) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
+	look, ok := m.frontend.CheckLease()
 	if !ok || m.machine.Revision() < look.Floor() {
 		return p, 0, false, nil
 	}
 	if p, revision, ok = m.machine.BoardNow(contestID, q); !ok {
 		return p, 0, false, nil
 	}
-	if !look.Shows(revision) {
+	if !look.Visible(revision) {
 		return p, revision, false, func(ctx context.Context) bool { return look.Await(ctx, revision) }
 	}
 	return p, revision, true, nil
 }
 
 // StaleBoard is Stale for a leaderboard.
-func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
+func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
 	before := m.machine.Revision() // the board has that at least
 	p, revision, err = m.machine.Board(ctx, contestID, q)
 	age, known = m.frontend.Age(before)
@@ -88,7 +86,7 @@ func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Qu
 
 // Stale answers from this member's own state, whatever became of the others meanwhile, and tells since when that may be behind: for how long this
 // member has not been told that it is up to date. Known is false if it never was since it started.
-func (m *Member) Stale(f func(*fsm.View) error) (age time.Duration, known bool, err error) {
+func (m *Member) Stale(f func(queries.View) error) (age time.Duration, known bool, err error) {
 	revision := uint64(0)
 	err = m.machine.View(func(v *fsm.View) error {
 		revision = v.Revision()

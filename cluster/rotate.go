@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -17,7 +18,7 @@ func (m *Member) AuthorityPEM() []byte {
 	if !m.Secure() {
 		return nil
 	}
-	m.port.secure.learn()
+	m.auth.UpdateTrust()
 	return m.opts.Identity.PEM()
 }
 
@@ -34,7 +35,7 @@ func (m *Member) RotateAuthority(ctx context.Context, by string) error {
 	if len(list) != 1 {
 		return score.Problemf(score.StatusConflict, "the group trusts %d authorities: a rotation is under way, or the group has just begun; see laurel cluster ca finish", len(list))
 	}
-	before := i.Authority(score.Fingerprint(list[0]))
+	before := i.Authority(access.Fingerprint(list[0]))
 	if before == nil {
 		return score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; ask again in a second")
 	}
@@ -43,10 +44,10 @@ func (m *Member) RotateAuthority(ctx context.Context, by string) error {
 		return score.Problemf(score.NotReady, "no authority could be made: %v", err)
 	}
 	// The key is here before anybody trusts it.
-	if err := i.Hold(next); err != nil {
+	if err := i.AddKey(next); err != nil {
 		return score.Problemf(score.NotReady, "the new authority could not be kept: %v", err)
 	}
-	if err := m.ChangeAccess(ctx, score.AccessChange{At: i.Now().UTC(), By: by, AddAuthority: next.Certificate.Raw}); err != nil {
+	if err := m.ChangeAccess(ctx, access.Change{At: i.Now().UTC(), By: by, AddAuthority: next.Certificate.Raw}); err != nil {
 		return err
 	}
 	m.log.Info("the group has a new authority; its members renew their certificates", "authority", next.Fingerprint())
@@ -71,7 +72,7 @@ func (m *Member) FinishRotation(ctx context.Context, by string) error {
 			strings.Join(late, ", "))
 	}
 	for _, der := range list[:len(list)-1] {
-		if err := m.ChangeAccess(ctx, score.AccessChange{At: m.opts.Identity.Now().UTC(), By: by, DropAuthority: score.Fingerprint(der)}); err != nil {
+		if err := m.ChangeAccess(ctx, access.Change{At: m.opts.Identity.Now().UTC(), By: by, DropAuthority: access.Fingerprint(der)}); err != nil {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func appendBody(b []byte, m cache.Message) []byte {
 		return numbers(append(b, kindRetire), m.Round)
 	case *cache.Welcome:
 		none := uint64(0)
-		if m.None {
+		if m.NoLease {
 			none = 1
 		}
 		return numbers(append(b, kindWelcome), uint64(m.Age), none)
@@ -254,7 +254,7 @@ func (f *frame) message(kind byte) cache.Message {
 	case kindWelcome:
 		w := &cache.Welcome{Age: f.duration()}
 		none := f.number()
-		w.None, f.bad = none == 1, f.bad || none > 1
+		w.NoLease, f.bad = none == 1, f.bad || none > 1
 		return w
 	case kindAck:
 		return &cache.Ack{Round: f.number(), Pushed: f.number(), At: f.duration(), Held: f.texts()}

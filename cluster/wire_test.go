@@ -25,7 +25,7 @@ func messages() []cache.Message {
 		&cache.Grant{At: time.Hour, Remaining: 150 * time.Millisecond},
 		&cache.Recall{},
 		&cache.Retire{Round: 301},
-		&cache.Welcome{Age: time.Minute, None: true},
+		&cache.Welcome{Age: time.Minute, NoLease: true},
 		&cache.Ack{Round: 301, Pushed: 8130, At: time.Hour, Held: []string{"scores/G/1"}},
 		&cache.Returned{},
 		&cache.Retired{Round: 301},

@@ -6,11 +6,11 @@ import "github.com/hashicorp/raft"
 // l.mu must be held.
 func (l *leadership) tellWithheld() {
 	m := l.of
-	for _, w := range l.master.Withheld() {
+	for _, w := range l.master.NewPenalties() {
 		id := memberID(raft.ServerID(w.Member))
 		m.metrics.withheld.WithLabelValues(id).Inc()
 		m.log.Warn("a frontend made writes wait, and gets its next lease only after it has answered in time for a while",
-			"member", id, "delayed", w.Owed, "rounds", w.Rounds)
+			"member", id, "delayed", w.Debt, "rounds", w.Rounds)
 	}
 }
 
@@ -22,5 +22,5 @@ func (m *Member) withholding() int {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.master.Withholding()
+	return l.master.Penalized()
 }

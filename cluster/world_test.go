@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/cluster/raftlog"
 	"laurel/trust/pki"
 )
@@ -34,7 +35,7 @@ import (
 // worldPlan says what kind of world it is.
 type worldPlan struct {
 	span  time.Duration
-	rules cache.Break
+	rules cache.Mutation
 	every time.Duration // about the time between two misfortunes
 	slow  time.Duration // see worldNet
 	rare  float64
@@ -327,9 +328,9 @@ func (w *world) start(n *worldNode) bool {
 		return false
 	}
 	m.Member = member
-	member.ServeForwarded(w.handler(m), func(key string) (Question, error) {
+	member.ServeForwarded(w.handler(m), func(key string) (queries.Question, error) {
 		_, ask, err := questions(key)
-		return Question{Ask: ask}, err
+		return queries.Question{Ask: ask}, err
 	})
 	n.now.Store(m)
 	w.log.addf("%s is up", n.id)

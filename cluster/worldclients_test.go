@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -110,30 +111,30 @@ func (r *record) post(rnd *rand.Rand, e score.Event) bool {
 	return false
 }
 
-func askContest(i int) Ask {
-	return func(v *fsm.View) ([]byte, uint64, error) {
+func askContest(i int) queries.Ask {
+	return func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest(contestID(i))
 		if err != nil || !ok {
 			return nil, 0, err
 		}
-		body, err := Answer(rec)
+		body, err := queries.Encode(rec)
 		return body, rec.Revision, err
 	}
 }
 
-func askTimeline(i int) Ask {
-	return func(v *fsm.View) ([]byte, uint64, error) {
+func askTimeline(i int) queries.Ask {
+	return func(v queries.View) ([]byte, uint64, error) {
 		rec, _, err := v.Contest(contestID(i))
 		return fmt.Appendf(nil, `{"revision":%d}`, rec.Revision), v.Revision(), err
 	}
 }
 
-func askAll(v *fsm.View) ([]byte, uint64, error) {
+func askAll(v queries.View) ([]byte, uint64, error) {
 	return fmt.Appendf(nil, `{"revision":%d}`, v.Revision()), v.Revision(), nil
 }
 
 // questions finds the question of the keys that readers ask.
-func questions(key string) (tag string, ask Ask, err error) {
+func questions(key string) (tag string, ask queries.Ask, err error) {
 	if key == "all" {
 		return cache.AnyTag, askAll, nil
 	}
@@ -194,7 +195,7 @@ func (r *record) direct(m *worldMember, contest int) {
 	s := sight{by: m.node.id, contest: contest, floor: r.known.Load()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	how, err := m.frontend.Fresh(ctx, m.machine, func() (uint64, error) {
+	how, err := m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
 		err := m.machine.View(func(v *fsm.View) error {
 			rec, _, err := v.Contest(contestID(contest))
 			s.shown = rec.Revision
@@ -225,7 +226,7 @@ func (r *record) read(m *worldMember, contest int, key string, hit bool) {
 		s.how, s.shown = "hit at once", shownBy(e.Body)
 	} else {
 		tag, ask, _ := questions(key)
-		if r.w.plan.rules&cache.BreakMachine != 0 && m.Master() {
+		if r.w.plan.rules&cache.MutationReadStateMachine != 0 && m.Master() {
 			m.machine.View(func(v *fsm.View) error {
 				body, _, err := ask(v)
 				s.how, s.shown = "machine", shownBy(body)
@@ -277,7 +278,7 @@ func (r *record) pull(m *worldMember, contest int, key string) {
 func (r *record) stale(m *worldMember, contest int, key string) {
 	_, ask, _ := questions(key)
 	var shown uint64
-	age, known, err := m.Stale(func(v *fsm.View) error {
+	age, known, err := m.Stale(func(v queries.View) error {
 		body, _, err := ask(v)
 		shown = shownBy(body)
 		return err

@@ -95,7 +95,7 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 	// A checker that sees nothing finds nothing: each of the ways must have been gone often.
 	for what, often := range map[string]int{
 		score.Applied: 100, score.Duplicate: 1, cache.Hit: 500, cache.Wait: 10, cache.Load: 200, "hit at once": 200, "not leased": 100,
-		"reads that waited": 50, "direct: " + cache.Hit: 20, "direct: " + cache.Wait: 5, "pull: hit": 10, "pull: " + Forwarded: 1, answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
+		"reads that waited": 50, "direct: " + cache.Hit: 20, "direct: " + cache.Wait: 5, "pull: hit": 10, "pull: " + cache.Forward: 1, answeredStale: 20, "crashes": 1, "snapshots installed": 0, "masters": 3, "members that left": 0,
 	} {
 		if sum[what] < often*worlds || sum[what] == 0 {
 			t.Errorf("too few of %q: %d in %d worlds; want %d", what, sum[what], worlds, often*worlds)
@@ -145,20 +145,20 @@ func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
 	coups := func(p *worldPlan) { p.small, p.fates, p.every = true, []fate{coup}, 800*time.Millisecond }
 	for _, one := range []struct {
 		name   string
-		rule   cache.Break
+		rule   cache.Mutation
 		worlds int
 		change func(*worldPlan)
 	}{
-		{"release before the acks", cache.BreakAcks, 20, nil},
-		{"a new master waits for no older lease", cache.BreakWait, 30, coups},
-		{"a deposed master forgets its own acks", cache.BreakOwnAcks, 30, coups},
-		{"answer without a look at the lease", cache.BreakCheck, 20, nil},
-		{"count a lease from the arrival of its grant", cache.BreakAnchor, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
-		{"keep the records across epochs", cache.BreakEpoch, 50, nil},
-		{"answer above what is released", cache.BreakGate, 50, nil},
-		{"drop a silent frontend at once", cache.BreakSilent, 100, func(p *worldPlan) { p.fates = rough }},
-		{"load without waiting for the state machine", cache.BreakFloor, 20, nil},
-		{"the master reads its state machine", cache.BreakMachine, 50, nil},
+		{"release before the acks", cache.MutationReleaseBeforeAcks, 20, nil},
+		{"a new master waits for no older lease", cache.MutationSkipLeaseWait, 30, coups},
+		{"a deposed master forgets its own acks", cache.MutationForgetOwnAcks, 30, coups},
+		{"answer without a look at the lease", cache.MutationSkipLeaseCheck, 20, nil},
+		{"count a lease from the arrival of its grant", cache.MutationLeaseFromGrant, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
+		{"keep the records across epochs", cache.MutationKeepRecords, 50, nil},
+		{"answer above what is released", cache.MutationIgnoreRelease, 50, nil},
+		{"drop a silent frontend at once", cache.MutationDropSilent, 100, func(p *worldPlan) { p.fates = rough }},
+		{"load without waiting for the state machine", cache.MutationIgnoreFloor, 20, nil},
+		{"the master reads its state machine", cache.MutationReadStateMachine, 50, nil},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			for seed := range uint64(one.worlds) {

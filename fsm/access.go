@@ -12,12 +12,13 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Who may do what is part of the state: what a change comes to are score's rules, here it is kept. The access bucket holds
 //
-//	grant, id      score.Grant
-//	join, id       score.JoinToken
+//	grant, id      access.Grant
+//	join, id       access.JoinToken
 //	removed, id    when the member with that server id was taken out, as JSON
 //	authorities    the certificates, DER in base64, as a JSON array
 //	guarded        nothing; it is there in a guarded store
@@ -41,12 +42,12 @@ const maxAccessChange = 128 << 10
 
 // EncodeAccessChange writes a change of who may do what as an entry of the log. It must do exactly one thing. Whether the state allows it is
 // told when it is applied.
-func EncodeAccessChange(c score.AccessChange) ([]byte, error) {
+func EncodeAccessChange(c access.Change) ([]byte, error) {
 	text, err := json.Marshal(&c)
 	if err != nil {
 		return nil, fmt.Errorf("the change of access cannot be written: %w", err)
 	}
-	if n := c.Things(); n != 1 {
+	if n := c.Actions(); n != 1 {
 		return nil, fmt.Errorf("the change of access does %d things; want one", n)
 	}
 	if _, p := decodeAccessChange(text); p != nil {
@@ -57,24 +58,24 @@ func EncodeAccessChange(c score.AccessChange) ([]byte, error) {
 }
 
 // decodeAccessChange reads a change strictly. What it refuses every version refuses (entry.go).
-func decodeAccessChange(text []byte) (*score.AccessChange, *score.Problem) {
+func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	if len(text) > maxAccessChange {
 		return nil, score.Problemf(score.TooLarge, "the change of access has %d bytes; the most is %d", len(text), maxAccessChange)
 	}
-	c := new(score.AccessChange)
+	c := new(access.Change)
 	if err := json.Unmarshal(text, c, json.RejectUnknownMembers(true)); err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "the change of access is none")
 	}
 	canonical, err := json.Marshal(c)
-	if err != nil || c.Things() != 1 || !bytes.Equal(canonical, text) {
+	if err != nil || c.Actions() != 1 || !bytes.Equal(canonical, text) {
 		return nil, score.Problemf(score.InvalidEvent, "the change of access is not one thing, or not written as Laurel writes it")
 	}
 	return c, nil
 }
 
 // changeAccess applies a change of who may do what, or refuses it.
-func (b *batch) changeAccess(c *score.AccessChange) (score.Result, error) {
-	next, what, p := b.access.Change(c)
+func (b *batch) changeAccess(c *access.Change) (score.Result, error) {
+	next, what, p := b.access.Apply(c)
 	if p != nil {
 		return score.Result{Problem: p}, nil
 	}
@@ -85,11 +86,11 @@ func (b *batch) changeAccess(c *score.AccessChange) (score.Result, error) {
 	if what == "" {
 		return score.Result{Status: score.Applied}, nil
 	}
-	return score.Result{Status: score.Applied}, b.audit(score.Audit{At: c.At, By: c.By, What: what})
+	return score.Result{Status: score.Applied}, b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
 }
 
 // keepAccess writes what is another.
-func (b *batch) keepAccess(was, is *score.Access) error {
+func (b *batch) keepAccess(was, is *access.State) error {
 	if is.Guarded && !was.Guarded {
 		if err := b.put(accessBucket, guardedKey, nil); err != nil {
 			return err
@@ -129,7 +130,7 @@ func keepEach[V comparable](b *batch, kind string, was, is map[string]V) error {
 }
 
 // audit writes the next line of the trail, and drops the oldest when it is long.
-func (b *batch) audit(line score.Audit) error {
+func (b *batch) audit(line access.AuditEntry) error {
 	line.Number = 1
 	if last, _ := b.bucket(auditBucket).Cursor().Last(); len(last) == 8 {
 		line.Number = binary.BigEndian.Uint64(last) + 1
@@ -143,8 +144,8 @@ func (b *batch) audit(line score.Audit) error {
 }
 
 // loadAccess reads who may do what.
-func loadAccess(bucket *bolt.Bucket) (*score.Access, error) {
-	a := score.NewAccess()
+func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
+	a := access.NewState()
 	err := bucket.ForEach(func(k, sealed []byte) error {
 		value, err := unseal(k, sealed)
 		if err != nil {
@@ -158,11 +159,11 @@ func loadAccess(bucket *bolt.Bucket) (*score.Access, error) {
 		case string(authoritiesKey):
 			return json.Unmarshal(value, &a.Authorities)
 		case grantKind:
-			g := new(score.Grant)
+			g := new(access.Grant)
 			a.Grants[string(id)] = g
 			return json.Unmarshal(value, g)
 		case joinKind:
-			t := new(score.JoinToken)
+			t := new(access.JoinToken)
 			a.JoinTokens[string(id)] = t
 			return json.Unmarshal(value, t)
 		case removedKind:

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 var accessDay = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
@@ -27,17 +28,17 @@ func testKey(n byte) ed25519.PrivateKey {
 }
 
 // keyGrant lets the holder of testKey(n) post as name.
-func keyGrant(n byte, name string) *score.Grant {
+func keyGrant(n byte, name string) *access.Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
-	return &score.Grant{ID: score.KeyID(public), Name: name, Role: score.RoleBard, Public: public, Created: accessDay}
+	return &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public, Created: accessDay}
 }
 
-func tokenGrant(id, name string, role score.Role) *score.Grant {
+func tokenGrant(id, name string, role access.Role) *access.Grant {
 	hash := sha256.Sum256([]byte(id))
-	return &score.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
+	return &access.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
 }
 
-func changeEntry(t tester, c score.AccessChange) []byte {
+func changeEntry(t tester, c access.Change) []byte {
 	t.Helper()
 	if c.At.IsZero() {
 		c.At = accessDay
@@ -53,7 +54,7 @@ func changeEntry(t tester, c score.AccessChange) []byte {
 }
 
 // changed applies one change of access and answers why it was refused; nil: it was not.
-func changed(t tester, m *Machine, c score.AccessChange) *score.Problem {
+func changed(t tester, m *Machine, c access.Change) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
 	outcome, err := m.Apply([]Entry{{index, changeEntry(t, c)}}, index)
@@ -70,7 +71,7 @@ func changed(t tester, m *Machine, c score.AccessChange) *score.Problem {
 	return r.Problem
 }
 
-func mustChange(t tester, m *Machine, changes ...score.AccessChange) {
+func mustChange(t tester, m *Machine, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
 		if p := changed(t, m, c); p != nil {
@@ -80,13 +81,13 @@ func mustChange(t tester, m *Machine, changes ...score.AccessChange) {
 }
 
 // allChanges are one change of each kind, which go through in this order.
-func allChanges() []score.AccessChange {
+func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
 	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
-	join := &score.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
-	list := []score.AccessChange{
-		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", score.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", score.RoleBard)}, {Revoke: "feed"},
-		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: score.Fingerprint([]byte("der 1"))},
+	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
+	list := []access.Change{
+		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", access.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", access.RoleBard)}, {Revoke: "feed"},
+		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
 	for i := range list {
@@ -134,7 +135,7 @@ func wantAllChanged(t *testing.T, m *Machine) {
 	}
 }
 
-func wantAccess(t *testing.T, m *Machine, want *score.Access) {
+func wantAccess(t *testing.T, m *Machine, want *access.State) {
 	t.Helper()
 	if got := m.Access(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the access is\n%+v, want\n%+v", got, want)
@@ -147,7 +148,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	want := m.Access()
 	wantAllChanged(t, m)
 	restored := newMachine(t)
-	mustChange(t, restored, score.AccessChange{Note: "another state"})
+	mustChange(t, restored, access.Change{Note: "another state"})
 	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +160,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	kill(t, m, dir)
 	crashed := open(t, dir)
 	defer crashed.Close()
-	wantAccess(t, crashed, score.NewAccess())
+	wantAccess(t, crashed, access.NewState())
 	if err := crashed.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +168,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	if err := crashed.Discard("the test says so"); err != nil {
 		t.Fatal(err)
 	}
-	wantAccess(t, crashed, score.NewAccess())
+	wantAccess(t, crashed, access.NewState())
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -211,9 +212,9 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if old.Revision() != 1 || d.Len() > 0 {
 		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
 	}
-	wantAccess(t, old, score.NewAccess())
+	wantAccess(t, old, access.NewState())
 	applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
-	mustChange(t, old, score.AccessChange{Guard: true})
+	mustChange(t, old, access.Change{Guard: true})
 }
 
 func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
@@ -245,7 +246,7 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 			if m.Access().Guarded || state(t, m) != before {
 				t.Error("something of it was applied")
 			}
-			mustChange(t, m, score.AccessChange{Guard: true})
+			mustChange(t, m, access.Change{Guard: true})
 		})
 	}
 	// No version writes these, and what came of the change would be told of the post.
@@ -266,7 +267,7 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []score.AccessChange{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
+	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
 		{At: accessDay, By: "x", AddAuthority: make([]byte, maxAccessChange)}} {
 		if _, err := EncodeAccessChange(c); err == nil {
 			t.Errorf("%+v was encoded", c)
@@ -278,7 +279,7 @@ func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := state(t, m)
-	for _, c := range []score.AccessChange{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", score.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
+	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
 		if p := changed(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)
 		}
@@ -291,8 +292,8 @@ func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
 func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	mustChange(t, m, score.AccessChange{Guard: true}) // nothing new
-	audit := func(after uint64, limit int) (list []score.Audit, next uint64) {
+	mustChange(t, m, access.Change{Guard: true}) // nothing new
+	audit := func(after uint64, limit int) (list []access.AuditEntry, next uint64) {
 		t.Helper()
 		err := m.View(func(v *View) (err error) {
 			list, next, err = v.Audit(after, limit)
@@ -322,7 +323,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 		var entries []Entry
 		for range 500 {
 			first++
-			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, score.AccessChange{Note: fmt.Sprint("note ", first)})})
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, access.Change{Note: fmt.Sprint("note ", first)})})
 		}
 		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
 			t.Fatal(err)
@@ -338,7 +339,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	m := newMachine(t)
 	before := m.Access()
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	if len(before.Grants) != 0 || len(m.Access().Grants) != 1 {
 		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
 	}
@@ -347,7 +348,7 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	}
 	// An entry that stops the machine takes back what came with it.
 	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, changeEntry(t, score.AccessChange{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	_, err := m.Apply([]Entry{{index, changeEntry(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
 		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
 	}
@@ -355,7 +356,7 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 
 func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
 	m := newMachine(t)
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
 		body := bad[:len(bad)-4]

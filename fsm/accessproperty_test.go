@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Whoever is let in and shut out, whatever is signed, altered, repeated, crashed and replayed: what is applied is what somebody vouched for who
@@ -17,7 +18,7 @@ import (
 func TestNothingIsAppliedThatNobodyMightPostAtItsPlaceInTheLog(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &accessHistory{randomHistory: &randomHistory{root: root}, holds: map[string]*score.Grant{}}
+		h := &accessHistory{randomHistory: &randomHistory{root: root}, holds: map[string]*access.Grant{}}
 		h.dir = h.newDir(rt)
 		h.m = open(rt, h.dir)
 		defer func() { h.end() }()
@@ -45,7 +46,7 @@ func TestNothingIsAppliedThatNobodyMightPostAtItsPlaceInTheLog(t *testing.T) {
 type accessHistory struct {
 	*randomHistory
 	guarded bool
-	holds   map[string]*score.Grant // by id
+	holds   map[string]*access.Grant // by id
 	notes   int
 	said    []vouched // all that was ever posted
 }
@@ -57,16 +58,16 @@ type vouched struct {
 }
 
 func (h *accessHistory) change(t *rapid.T) {
-	c := score.AccessChange{By: "getafix", At: accessDay.Add(noise(t))}
+	c := access.Change{By: "getafix", At: accessDay.Add(noise(t))}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	id := rapid.SampledFrom([]string{keyGrant(who, "").ID, fmt.Sprint("token-", who)}).Draw(t, "id")
 	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "guard", "join", "use", "authority", "drop", "remove", "note"}).Draw(t, "change") {
 	case "grant":
-		c.Grant = tokenGrant(id, fmt.Sprint("bard/", who), score.RoleBard)
+		c.Grant = tokenGrant(id, fmt.Sprint("bard/", who), access.RoleBard)
 		if id == keyGrant(who, "").ID {
 			c.Grant = keyGrant(who, c.Grant.Name)
 		}
-		c.Grant.Role = rapid.SampledFrom([]score.Role{score.RoleBard, score.RoleBard, score.RoleReader, score.RoleOperator}).Draw(t, "role")
+		c.Grant.Role = rapid.SampledFrom([]access.Role{access.RoleBard, access.RoleBard, access.RoleReader, access.RoleOperator}).Draw(t, "role")
 		if rapid.IntRange(0, 2).Draw(t, "bounded") == 0 {
 			c.Grant.Competitions = []string{"G"}
 		}
@@ -78,13 +79,13 @@ func (h *accessHistory) change(t *rapid.T) {
 	case "guard":
 		c.Guard = true
 	case "join":
-		c.JoinToken = &score.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who), Expires: accessDay.Add(noise(t) + 1)}
+		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who), Expires: accessDay.Add(noise(t) + 1)}
 	case "use":
 		c.UseJoinToken = fmt.Sprint("j", who)
 	case "authority":
 		c.AddAuthority = []byte{who}
 	case "drop":
-		c.DropAuthority = score.Fingerprint([]byte{who})
+		c.DropAuthority = access.Fingerprint([]byte{who})
 	case "remove":
 		c.RemoveMember = fmt.Sprintf("f%d@x", who)
 	case "note":
@@ -180,7 +181,7 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) vouched {
 
 // may is whether v may be applied now, in the test's own words.
 func (h *accessHistory) may(v vouched) bool {
-	var g *score.Grant
+	var g *access.Grant
 	switch {
 	case v.Key != "":
 		if g = h.holds[v.Key]; !v.genuine || g != nil && g.Public == nil {
@@ -195,10 +196,10 @@ func (h *accessHistory) may(v vouched) bool {
 	default:
 		return !h.guarded
 	}
-	if g == nil || g.Revoked || g.Role == score.RoleReader {
+	if g == nil || g.Revoked || g.Role == access.RoleReader {
 		return false
 	}
-	if g.Role == score.RoleOperator {
+	if g.Role == access.RoleOperator {
 		return true
 	}
 	speaks := v.Source == g.Name || len(v.Source) > len(g.Name) && v.Source[:len(g.Name)+1] == g.Name+"/"
@@ -210,7 +211,7 @@ func (h *accessHistory) post(t *rapid.T) {
 	posts := make([]score.Post, rapid.IntRange(1, 3).Draw(t, "posts"))
 	drawn := make([][]vouched, len(posts))
 	for i := range posts {
-		posts[i].Mode = rapid.SampledFrom([]score.Mode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
 		for range rapid.SampledFrom([]int{1, 1, 2, 4, 20}).Draw(t, "events") {
 			v := h.event(t, ahead)
 			drawn[i], posts[i].Events = append(drawn[i], v), append(posts[i].Events, v.Event)
@@ -229,7 +230,7 @@ func (h *accessHistory) post(t *rapid.T) {
 }
 
 // judge says what must have come of each event of a post.
-func (h *accessHistory) judge(t *rapid.T, mode score.Mode, events []vouched, results []score.Result) {
+func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []vouched, results []score.Result) {
 	before, whole := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
 	if last := results[len(results)-1]; whole && last.Problem != nil {
 		// An array that is refused has one result. What came before it was taken back.

@@ -54,7 +54,7 @@ func (f *again) fold(s *stored) *score.Problem {
 		}
 		f.contest = score.NewContest(f.contestID)
 	}
-	return f.contest.Fold(&s.Event, noMarks{}, score.Again)
+	return f.contest.Fold(&s.Event, noMarks{}, score.Replay)
 }
 
 // noMarks forgets the marks that are folded again: markAgain finds out what they come to.
@@ -78,11 +78,11 @@ func (b *batch) keepsMarks(f *again, before *score.Contest) (*score.Problem, err
 	switch c := f.contest; {
 	case c == nil:
 		return refuse("it would not be defined"), nil
-	case c.About.Kind != before.About.Kind, c.About.LeastIsBest() != before.About.LeastIsBest(), !slices.Equal(c.About.AllSplits(), before.About.AllSplits()):
+	case c.Definition.Kind != before.Definition.Kind, c.Definition.LowerIsBetter() != before.Definition.LowerIsBetter(), !slices.Equal(c.Definition.AllSplits(), before.Definition.AllSplits()):
 		return refuse("its kind, splits or direction would be others"), nil
 	case !sameCodes(c.Competitors, before.Competitors):
 		m := &marks{b: b, contest: c}
-		if stray := c.Stray(m); stray != "" {
+		if stray := c.Unlisted(m); stray != "" {
 			return refuse(fmt.Sprintf("%q, who has one, would not be on its list", stray)), m.err
 		}
 		return nil, m.err
@@ -130,10 +130,10 @@ func (b *batch) replaceAwards(h *history, f *again, e *event, revision uint64) e
 			return err
 		}
 		if had && !old.Revoked {
-			t.Count(old.Organisation, old.Medal, -1)
+			t.AddMedals(old.Organisation, old.Medal, -1)
 		}
 		if has && !now.Revoked {
-			t.Count(now.Organisation, now.Medal, 1)
+			t.AddMedals(now.Organisation, now.Medal, 1)
 		}
 		b.changedTable(t, e, revision)
 		k := key(e.Competition(), id)
@@ -225,16 +225,16 @@ func (b *batch) nameAgain(e *event, changed []*stored, revision uint64) error {
 	}
 	before := t.Clone()
 	for _, o := range asked {
-		t.Know(o)
+		t.AddOrganisation(o)
 	}
 	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return lost[c.Organisation] })
 	if len(t.Counts) == 0 {
 		t.Counts = nil // as in a table that never had one
 	}
 	if rename {
-		t.ContestsSay = name
+		t.NameByContests = name
 	}
-	if t.ContestsSay != before.ContestsSay || !slices.Equal(t.Counts, before.Counts) {
+	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
 		b.changedTable(t, e, revision)
 	}
 	return nil

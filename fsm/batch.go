@@ -11,6 +11,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory until flush writes each once.
@@ -26,7 +27,7 @@ type batch struct {
 	tables   map[string]bool
 	sources  map[string]bool
 	totals   map[string]*int // of marks, by key in the splits bucket
-	access   *score.Access
+	access   *access.State
 	moves    moves
 
 	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.

@@ -62,7 +62,7 @@ func newBoards() *boards {
 // Board answers q from the board of a ranked contest, with at least everything that Revision told before. It tells the revision of the last event
 // that changed the contest, also beside a *score.Problem; nothing that it answers is newer. A board that is not in memory it waits for. Errors that
 // are no *score.Problem are the machine's own, or the cause of ctx's end.
-func (m *Machine) Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, err error) {
+func (m *Machine) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, err error) {
 	for {
 		a := m.boards.ask(contestID, q)
 		if a.err == errNotKept {
@@ -83,7 +83,7 @@ func (m *Machine) Board(ctx context.Context, contestID string, q *ranking.Questi
 }
 
 // BoardNow is Board where that need not wait. False: ask Board, which has the page, or what is wrong.
-func (m *Machine) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool) {
+func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool) {
 	a := m.boards.ask(contestID, q)
 	return a.page, a.revision, a.err == nil && a.wait == nil
 }
@@ -98,7 +98,7 @@ type boardAnswer struct {
 
 var errNotKept = errors.New("the board is not in memory")
 
-func (b *boards) ask(contestID string, q *ranking.Question) (a boardAnswer) {
+func (b *boards) ask(contestID string, q *ranking.Query) (a boardAnswer) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.shut != nil {
@@ -146,7 +146,7 @@ func (c *ranked) split(asked string) (string, *score.Problem) {
 	return "", p
 }
 
-func (c *ranked) page(of *board, q *ranking.Question) (ranking.Page, *score.Problem) {
+func (c *ranked) page(of *board, q *ranking.Query) (ranking.Page, *score.Problem) {
 	p, ok := of.marks.Page(q)
 	if !ok {
 		within := ""
@@ -183,7 +183,7 @@ func (c *ranked) describe(of *score.Contest, anew bool) {
 	if !anew {
 		return
 	}
-	c.least, c.splits = of.About.LeastIsBest(), of.About.AllSplits()
+	c.least, c.splits = of.Definition.LowerIsBetter(), of.Definition.AllSplits()
 	c.entrants = nil
 	if len(of.Competitors) > 0 {
 		c.entrants = make(map[string]score.Entrant, len(of.Competitors))

@@ -37,7 +37,7 @@ func (m *Machine) moveBoards(b *batch) {
 			continue // an alert, or taken back
 		}
 		c := m.memory.contests[id]
-		if c == nil || c.About.Kind == score.Ranked {
+		if c == nil || c.Definition.Kind == score.Ranked {
 			m.changes.board(id)
 		}
 		m.boards.describe(id, c, anew)
@@ -57,7 +57,7 @@ func (b *boards) describe(id string, c *score.Contest, anew bool) {
 	if r == nil {
 		return
 	}
-	if c == nil || c.About.Kind != score.Ranked || c.About.LeastIsBest() != r.least || !slices.Equal(c.About.AllSplits(), r.splits) {
+	if c == nil || c.Definition.Kind != score.Ranked || c.Definition.LowerIsBetter() != r.least || !slices.Equal(c.Definition.AllSplits(), r.splits) {
 		b.dropContest(r)
 		return
 	}

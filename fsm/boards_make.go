@@ -42,9 +42,9 @@ func (m *Machine) keepBoard(contestID, split string) (a boardAnswer) {
 	case c == nil:
 		a.revision, a.err = m.revision.Load(), score.Problemf(score.NotFound, "the contest %q is not defined", clip(contestID))
 		return a
-	case c.About.Kind != score.Ranked:
+	case c.Definition.Kind != score.Ranked:
 		a.revision = c.Revision
-		a.err = score.Problemf(score.NotFound, "the contest %q is %s and has no leaderboard; GET /v1/scores/%s has its score", contestID, c.About.Kind, contestID)
+		a.err = score.Problemf(score.NotFound, "the contest %q is %s and has no leaderboard; GET /v1/scores/%s has its score", contestID, c.Definition.Kind, contestID)
 		return a
 	}
 	b := m.boards
@@ -151,7 +151,7 @@ func (m *Machine) readMarks(one *board, how *building) (*ranking.Board, error) {
 			return nil, err
 		}
 	}
-	marks := ranking.NewFiller(least, n)
+	marks := ranking.NewBuilder(least, n)
 	c := tx.Bucket(markBucket).Cursor()
 	for k, sealed := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, sealed = c.Next() {
 		if how.dropped.Load() {

@@ -123,7 +123,7 @@ func list(n int, format string) string {
 }
 
 // postOf is the message of a post with the events.
-func postOf(mode score.Mode, events ...[]byte) []byte {
+func postOf(mode score.PostMode, events ...[]byte) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(mode))
 	for _, e := range events {
 		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), e)

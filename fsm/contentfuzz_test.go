@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // FuzzApplyNeverFails: what ParsePost lets pass is applied or refused by its place in the log, and so is
@@ -36,7 +37,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 		f.Add(encodePost(f, score.Post{Events: events}).Bytes())
 	}
 	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{signedAlert(1, "bard/a", 1, "one"), signedAlert(1, "bard/a", 2, "two")})}).Bytes())
-	before := [][]byte{entryOf(f, score.Post{Events: events}), changeEntry(f, score.AccessChange{Grant: keyGrant(1, "bard/a")})}
+	before := [][]byte{entryOf(f, score.Post{Events: events}), changeEntry(f, access.Change{Grant: keyGrant(1, "bard/a")})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return

@@ -45,7 +45,7 @@ func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 		c = score.NewContest(e.ContestID)
 	}
 	m := &marks{b: b, contest: c}
-	p := c.Fold(&e.Event, m, score.Anew)
+	p := c.Fold(&e.Event, m, score.Live)
 	if p != nil || m.err != nil {
 		return p, m.err
 	}
@@ -77,10 +77,10 @@ func (b *batch) introduce(e *event, revision uint64) error {
 	}
 	news := t.Revision == 0
 	for _, o := range list {
-		news = t.Know(o) || news
+		news = t.AddOrganisation(o) || news
 	}
-	if defines && define.CompetitionName != "" && t.ContestsSay != define.CompetitionName {
-		t.ContestsSay, news = define.CompetitionName, true
+	if defines && define.CompetitionName != "" && t.NameByContests != define.CompetitionName {
+		t.NameByContests, news = define.CompetitionName, true
 	}
 	if news {
 		b.changedTable(t, e, revision)
@@ -124,7 +124,7 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 	if err != nil {
 		return nil, err
 	}
-	t.Count(d.Organisation, d.Medal, 1)
+	t.AddMedals(d.Organisation, d.Medal, 1)
 	b.changedTable(t, e, revision)
 	return nil, b.putJSON(awardBucket, key(e.Competition(), d.AwardID), &award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation})
 }
@@ -155,7 +155,7 @@ func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.
 	if err != nil {
 		return nil, err
 	}
-	t.Count(a.Organisation, a.Medal, -1)
+	t.AddMedals(a.Organisation, a.Medal, -1)
 	b.changedTable(t, e, revision)
 	a.Revoked = true
 	return nil, b.putJSON(awardBucket, key(e.Competition(), d.AwardID), &a)

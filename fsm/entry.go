@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // An entry of the log is a version byte, then in the protobuf wire format
@@ -219,7 +220,7 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 const leastEvent = 16
 
 type post struct {
-	mode   score.Mode
+	mode   score.PostMode
 	events []event
 	shared bool // events share their signatures
 }
@@ -260,9 +261,9 @@ func fields(b []byte, numbers uint64, f func(n protowire.Number, number uint64, 
 // says is what an entry of the log says.
 type says struct {
 	posts  []post
-	mode   score.CacheMode     // "" if it sets none
-	store  string              // "" if it gives none, or one that is too long
-	access *score.AccessChange // nil if it makes none
+	mode   score.CacheMode // "" if it sets none
+	store  string          // "" if it gives none, or one that is too long
+	access *access.Change  // nil if it makes none
 	// refused says why the access change of the entry cannot be read; nil if it can, or there is none.
 	refused *score.Problem
 }
@@ -315,7 +316,7 @@ func decodePost(wire []byte) (post, error) {
 	err := fields(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {
 		case 1:
-			p.mode = score.Mode(number)
+			p.mode = score.PostMode(number)
 			return number <= uint64(score.UntilRefused)
 		case 2:
 			e, err := s.decodeEvent(bytes)

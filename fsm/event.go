@@ -35,7 +35,7 @@ func formOf(e *score.Event) *score.Problem {
 	if len(e.Key) > maxVouched || len(e.Token) > maxVouched || len(e.Signature) > score.MaxSignature {
 		return malformed("signature", "the key, the token or the signature is too long")
 	}
-	return e.CheckForm()
+	return e.CheckEnvelope()
 }
 
 func malformed(field, format string, args ...any) *score.Problem {
@@ -64,7 +64,7 @@ func (e *event) inspect(scratch []byte) ([]byte, error) {
 	if p := e.CheckData(); p != nil {
 		return scratch, p
 	}
-	if p := e.CheckSigned(); p != nil {
+	if p := e.CheckSignature(); p != nil {
 		return scratch, p
 	}
 	scratch, err := score.AppendData(scratch, e.Data)

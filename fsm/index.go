@@ -36,7 +36,7 @@ const (
 
 // termsOf appends what a contest is found by, but for its marks.
 func termsOf(list []term, c *score.Contest) []term {
-	list = append(list, term{bySport, c.About.Sport}, term{byStatus, c.ScheduleStatus}, term{byStatus, c.ResultStatus})
+	list = append(list, term{bySport, c.Definition.Sport}, term{byStatus, c.ScheduleStatus}, term{byStatus, c.ResultStatus})
 	for i := range c.Competitors {
 		list = append(list, term{byName, c.Competitors[i].Code}, term{byName, c.Competitors[i].Organisation})
 	}

@@ -32,7 +32,7 @@ func scan(v *View, f score.Filter, after string, limit int) (list []score.Record
 		}
 		others := f
 		others.Competitor = ""
-		marked := f.Competitor != "" && contest.About.Kind == score.Ranked && hasMark(v.tx, &contest, f.Competitor)
+		marked := f.Competitor != "" && contest.Definition.Kind == score.Ranked && hasMark(v.tx, &contest, f.Competitor)
 		if !f.Matches(&contest) && !(marked && others.Matches(&contest)) {
 			continue
 		}

@@ -12,6 +12,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Machine is the state machine with its database. One goroutine applies; any number may read through View at the same time.
@@ -38,8 +40,8 @@ type Machine struct {
 	revision atomic.Uint64
 	mode     atomic.Pointer[score.CacheMode]
 	store    atomic.Pointer[string]
-	access   atomic.Pointer[score.Access]
-	verifier *score.Verifier
+	access   atomic.Pointer[access.State]
+	verifier *signing.Verifier
 	more     reached
 	boards   *boards
 	prepared atomic.Uint64 // counts the files that Prepare makes
@@ -85,7 +87,7 @@ var (
 	boardBucket    = []byte("boards")   // contest_id, split, place in the order -> nothing
 	splitBucket    = []byte("splits")   // contest_id, split -> number of marks
 	accessBucket   = []byte("access")   // kind, id -> who may do what: access.go
-	auditBucket    = []byte("audit")    // number -> score.Audit
+	auditBucket    = []byte("audit")    // number -> access.AuditEntry
 
 	signatureBucket = []byte("signatures") // revision of the first event -> signatures: runs.go
 )
@@ -106,7 +108,7 @@ var (
 // Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
 // away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(score.Verifier), boards: newBoards()}
+	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(signing.Verifier), boards: newBoards()}
 	if err := removeLeftovers(m.path()); err != nil {
 		return nil, err
 	}
@@ -163,11 +165,11 @@ func (m *Machine) Revision() uint64 { return m.revision.Load() }
 func (m *Machine) Store() string { return *m.store.Load() }
 
 // Access is who may do what, as of everything applied: when Apply returns what came of a change, it has the change. It does not change.
-func (m *Machine) Access() *score.Access { return m.access.Load() }
+func (m *Machine) Access() *access.State { return m.access.Load() }
 
 // Verifier is what checks signatures here. Whoever checks events on their way to the log does it with this one, which then need not check anew
 // what was signed, but only that each event is part of it.
-func (m *Machine) Verifier() *score.Verifier { return m.verifier }
+func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode is the mode that the group is set to.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }

@@ -59,7 +59,7 @@ func (s *marks) find(split, competitor string) (m score.Mark, ok bool) {
 
 // Set puts m in the place of the competitor's mark at the split, and gives the number of all marks there.
 func (s *marks) Set(split string, m score.Mark) (total int) {
-	id, least := s.contest.ID, s.contest.About.LeastIsBest()
+	id, least := s.contest.ID, s.contest.Definition.LowerIsBetter()
 	old, replaces := s.find(split, m.Competitor)
 	total = s.total(split)
 	if s.err != nil {
@@ -93,7 +93,7 @@ func (s *marks) remove(split, competitor string) {
 		return
 	}
 	id := s.contest.ID
-	s.try(s.b.delete(boardBucket, boardKey(id, split, s.contest.About.LeastIsBest(), old)))
+	s.try(s.b.delete(boardBucket, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
 	s.try(s.b.delete(markBucket, key(id, split, competitor)))
 	s.try(s.unpost(competitor))
 	s.b.setTotal(key(id, split), s.total(split)-1)
@@ -160,7 +160,7 @@ func (s *marks) First(split string, n int) (first []score.Mark, total int) {
 
 // hasMark tells whether a competitor has a mark in a ranked contest, at any of its splits.
 func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
-	for _, split := range c.About.AllSplits() {
+	for _, split := range c.Definition.AllSplits() {
 		if tx.Bucket(markBucket).Get(key(c.ID, split, competitor)) != nil {
 			return true
 		}

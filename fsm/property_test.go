@@ -180,7 +180,7 @@ func (h *randomHistory) post(t *rapid.T) {
 	ahead := map[string]int{}
 	posts := make([]score.Post, rapid.IntRange(1, 2).Draw(t, "posts"))
 	for i := range posts {
-		posts[i].Mode = rapid.SampledFrom([]score.Mode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
 		for range rapid.SampledFrom([]int{1, 1, 2, 3, 4}).Draw(t, "events") {
 			posts[i].Events = append(posts[i].Events, h.event(t, ahead))
 		}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // rains are n signed alerts of bard/a from a seq on, in trees of so many.
@@ -58,8 +59,8 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 			if l.Key == "" {
 				continue
 			}
-			form, err := score.AppendSignedForm(nil, &score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
-			if err != nil || !new(score.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
+			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
+			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
 				t.Fatalf("in pages of %d, event %d (%s) cannot be checked: %v", page, i, l.ID, err)
 			}
 		}

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // Every state machine looks at every signature: a master that makes up an event, or alters one, finds no frontend that shows it. What a
@@ -20,7 +22,7 @@ type checked struct{ problem *score.Problem }
 const fewSignatures = 16
 
 // checkSignatures looks at the signatures of an entry's events, but for those by keys that nobody may post with.
-func (m *Machine) checkSignatures(access *score.Access, posts []post) {
+func (m *Machine) checkSignatures(access *access.State, posts []post) {
 	type signed struct {
 		event  *event
 		public []byte
@@ -61,14 +63,14 @@ func (m *Machine) checkSignatures(access *score.Access, posts []post) {
 // check tells whether an event's signature is of the key, over what the timeline would show. It uses scratch, and gives it back.
 func (m *Machine) check(e *event, public, scratch []byte) (checked, []byte) {
 	if p := e.read(); p != nil {
-		return checked{score.Unsignable(&e.Event, p)}, scratch
+		return checked{signing.Unsignable(&e.Event, p)}, scratch
 	}
 	form, err := appendSignedForm(scratch[:0], e)
 	switch {
 	case err != nil:
-		return checked{score.Unsignable(&e.Event, err)}, scratch
+		return checked{signing.Unsignable(&e.Event, err)}, scratch
 	case !m.verifier.Verify(public, form, e.Signature):
-		return checked{score.WrongSignature(&e.Event, form)}, form
+		return checked{signing.WrongSignature(&e.Event, form)}, form
 	}
 	return checked{}, form
 }
@@ -85,7 +87,7 @@ func appendSignedForm(b []byte, e *event) ([]byte, error) {
 	if !bytes.Equal(data[len(b):], e.data) {
 		return nil, errOtherWords
 	}
-	return score.AppendForm(data[:len(b)], &e.Event)
+	return signing.AppendForm(data[:len(b)], &e.Event)
 }
 
 // authorize says why an event may not be applied now; nil: it may.
@@ -94,5 +96,5 @@ func (b *batch) authorize(e *event) (refused *score.Problem) {
 		return b.access.Authorize(&e.Event, nil)
 	}
 	e.Token = "" // the signature says who it is, and what a frontend says besides nobody can check
-	return b.access.Authorize(&e.Event, func(*score.Grant) *score.Problem { return e.checked.problem })
+	return b.access.Authorize(&e.Event, func(*access.Grant) *score.Problem { return e.checked.problem })
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // BenchmarkApplySigned measures what signatures cost: the marathon, in entries of 512 events, signed by trees of several sizes; 0 is
@@ -15,8 +17,8 @@ import (
 func BenchmarkApplySigned(b *testing.B) {
 	const source, at = "bard/bench", 512
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	grant := score.AccessChange{At: time.Unix(1, 0).UTC(), By: "bench", Grant: &score.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
-		Name: source, Role: score.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
+	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench", Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
+		Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
 	first, err := EncodeAccessChange(grant)
 	if err != nil {
 		b.Fatal(err)
@@ -31,7 +33,7 @@ func BenchmarkApplySigned(b *testing.B) {
 			if tree == 0 {
 				break
 			}
-			if err := score.Sign(private, part); err != nil {
+			if err := signing.Sign(private, part); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // signedAlert is an alert as a bard gives it, which testKey(n) has yet to sign.
@@ -21,7 +23,7 @@ func signedAlert(n byte, source string, seq uint64, text string) score.Event {
 
 func signEvents(t tester, n byte, events []score.Event) []score.Event {
 	t.Helper()
-	if err := score.Sign(testKey(n), events); err != nil {
+	if err := signing.Sign(testKey(n), events); err != nil {
 		t.Fatal(err)
 	}
 	return events
@@ -37,8 +39,8 @@ func signedOne(t tester, n byte, source string, seq uint64, text string) score.E
 func guarded(t testing.TB) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	mustChange(t, m, score.AccessChange{Guard: true}, score.AccessChange{Grant: keyGrant(1, "bard/a")}, score.AccessChange{Grant: keyGrant(2, "bard/b")},
-		score.AccessChange{Grant: tokenGrant("feed", "bard/f", score.RoleBard)})
+	mustChange(t, m, access.Change{Guard: true}, access.Change{Grant: keyGrant(1, "bard/a")}, access.Change{Grant: keyGrant(2, "bard/b")},
+		access.Change{Grant: tokenGrant("feed", "bard/f", access.RoleBard)})
 	return m
 }
 
@@ -107,7 +109,7 @@ func TestASignedEventThatWasAlteredIsRefusedInAnOpenStoreToo(t *testing.T) {
 	m := newMachine(t)
 	good := signedOne(t, 1, "bard/a", 1, "rain")
 	wantCame(t, m, good, string(score.Unauthorized)) // nobody knows the key
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(1, "bard/a")})
+	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	bad := good
 	bad.Data = &score.Alert{Text: "sun"}
 	wantCame(t, m, bad, string(score.Unauthorized))
@@ -121,11 +123,11 @@ func TestARevocationHoldsFromItsPlaceInTheLogOn(t *testing.T) {
 	var log []Entry
 	add := func(b []byte) { log = append(log, Entry{uint64(len(log)) + 1, b}) }
 	event := func(seq uint64) []byte { return entryOf(t, one(signedOne(t, 1, "bard/a", seq, "rain"))) }
-	add(changeEntry(t, score.AccessChange{Guard: true}))
+	add(changeEntry(t, access.Change{Guard: true}))
 	add(event(1))
-	add(changeEntry(t, score.AccessChange{Grant: keyGrant(1, "bard/a")}))
+	add(changeEntry(t, access.Change{Grant: keyGrant(1, "bard/a")}))
 	add(event(1))
-	add(changeEntry(t, score.AccessChange{Revoke: keyGrant(1, "").ID}))
+	add(changeEntry(t, access.Change{Revoke: keyGrant(1, "").ID}))
 	add(event(2))
 	add(event(1)) // says nothing new
 	for _, atOnce := range []int{1, 3, len(log)} {
@@ -160,7 +162,7 @@ func TestTheSameSaidAgainIsADuplicateWhoeverVouchesForIt(t *testing.T) {
 	}
 	wantCame(t, m, alone, score.Duplicate)
 	// The key was lost. What the bard has not heard of it signs again with the next one.
-	mustChange(t, m, score.AccessChange{Grant: keyGrant(3, "bard/a")}, score.AccessChange{Revoke: keyGrant(1, "").ID})
+	mustChange(t, m, access.Change{Grant: keyGrant(3, "bard/a")}, access.Change{Revoke: keyGrant(1, "").ID})
 	wantCame(t, m, signedOne(t, 3, "bard/a", 1, "rain"), score.Duplicate)
 	wantCame(t, m, signedOne(t, 3, "bard/a", 2, "hail"), score.Applied)
 	unsigned := events[0]
@@ -206,7 +208,7 @@ func rawEntry(e *score.Event, data string) []byte {
 func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
 	m := guarded(t)
 	e := signedAlert(1, "bard/a", 1, "")
-	e.Data = &score.Alert{Text: "rain", Remark: score.Remark{Comment: "heavy"}}
+	e.Data = &score.Alert{Text: "rain", Comment: "heavy"}
 	e = signEvents(t, 1, []score.Event{e})[0]
 	play := e
 	for _, data := range []string{`{"comment":"heavy","text":"rain"}`, `{"text":"rain", "comment":"heavy"}`, `{"text":"rain","comment":"\u0068eavy"}`, `{"text":"rain"}`} {
@@ -252,8 +254,8 @@ func TestTheTimelineShowsWhoVouchesForEachEvent(t *testing.T) {
 		}
 		for _, at := range []int{0, 2} {
 			l := list[at]
-			form, err := score.AppendSignedForm(nil, &score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
-			if err != nil || !new(score.Verifier).Verify(restored.Access().Grants[l.Key].Public, form, l.Signature) {
+			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
+			if err != nil || !new(signing.Verifier).Verify(restored.Access().Grants[l.Key].Public, form, l.Signature) {
 				t.Errorf("event %d cannot be checked: %+v, %v", at, l, err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // View is one consistent state of the store, for reading. It is valid while the function runs that it was given to.
@@ -127,14 +128,14 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 
 // Audit is the trail of who changed what, behind the line number after, at most limit (1 or more) lines, and the number to go on behind (0
 // at the end). The store keeps the last 10,000.
-func (v *View) Audit(after uint64, limit int) (list []score.Audit, next uint64, err error) {
+func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {
 	c := v.tx.Bucket(auditBucket).Cursor()
 	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {
 		value, err := unseal(k, sealed)
 		if err != nil {
 			return nil, 0, err
 		}
-		var line score.Audit
+		var line access.AuditEntry
 		if err := json.Unmarshal(value, &line); err != nil {
 			return nil, 0, err
 		}

@@ -198,7 +198,7 @@ func (b *batch) foldAgain(h *history, e *event, revision uint64) (*score.Problem
 		f.contest.Revision, f.contest.UpdatedAt = revision, e.Time
 	}
 	b.putContest(e.ContestID, f.contest)
-	if f.contest == nil || f.contest.About.Kind != score.Ranked {
+	if f.contest == nil || f.contest.Definition.Kind != score.Ranked {
 		return nil, nil
 	}
 	return nil, b.markAgain(f.contest, h)
@@ -218,7 +218,7 @@ func (b *batch) markAgain(c *score.Contest, h *history) error {
 		}
 		m.Set(at.split, last.AsMark())
 	}
-	c.Rank(m)
+	c.UpdateLeaders(m)
 	return m.err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // need is what a caller must be for one method of one path. Each route names it (routes.go); without one it answers nobody.
@@ -103,10 +104,10 @@ func (p *port) public(n need) bool {
 
 // suffices says why the caller may not do what needs n.
 func (p *port) suffices(n need, who *caller) *score.Problem {
-	role := score.RoleOperator
+	role := access.RoleOperator
 	switch n {
 	case toMeasure, toRead, toWatch:
-		role = score.RoleReader
+		role = access.RoleReader
 	case toPost:
 		return nil
 	case toJoin:

@@ -17,13 +17,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
+	"laurel/trust/signing"
 )
 
 // court is a guarded group and those who have something to do with it.
 type court struct {
 	group                                   *fakeGroup
-	operator, bard, reader, revoked, lapsed pki.Bearer
+	operator, bard, reader, revoked, lapsed pki.BearerToken
 	private                                 ed25519.PrivateKey // of the key of bard/assurancetourix
 	other                                   ed25519.PrivateKey // of a key that is registered, too
 	stranger                                ed25519.PrivateKey // of one that is not
@@ -38,23 +40,23 @@ func keyFor(name string) ed25519.PrivateKey {
 func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
 
 // courtBard is the token of bard/cacofonix, the same in every court.
-var courtBard = pki.NewBearer()
+var courtBard = pki.NewBearerToken()
 
 func newCourt(t testing.TB, g *fakeGroup) *court {
 	t.Helper()
-	c := &court{group: g, operator: pki.NewBearer(), bard: courtBard, reader: pki.NewBearer(), revoked: pki.NewBearer(), lapsed: pki.NewBearer(),
+	c := &court{group: g, operator: pki.NewBearerToken(), bard: courtBard, reader: pki.NewBearerToken(), revoked: pki.NewBearerToken(), lapsed: pki.NewBearerToken(),
 		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
 	now := time.Now().UTC()
-	for _, change := range []score.AccessChange{
+	for _, change := range []access.Change{
 		{Guard: true},
-		{Grant: &score.Grant{ID: c.operator.ID, Name: "caesar", Role: score.RoleOperator, Hash: c.operator.Hash()}},
-		{Grant: &score.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: score.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
-		{Grant: &score.Grant{ID: c.reader.ID, Name: "spectator", Role: score.RoleReader, Hash: c.reader.Hash()}},
-		{Grant: &score.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: score.RoleBard, Hash: c.revoked.Hash()}},
+		{Grant: &access.Grant{ID: c.operator.ID, Name: "caesar", Role: access.RoleOperator, Hash: c.operator.Hash()}},
+		{Grant: &access.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: access.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
+		{Grant: &access.Grant{ID: c.reader.ID, Name: "spectator", Role: access.RoleReader, Hash: c.reader.Hash()}},
+		{Grant: &access.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: access.RoleBard, Hash: c.revoked.Hash()}},
 		{Revoke: c.revoked.ID},
-		{Grant: &score.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: score.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
-		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: score.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
-		{Grant: &score.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: score.RoleBard, Public: publicOf(c.other)}},
+		{Grant: &access.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: access.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
+		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: access.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
+		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: access.RoleBard, Public: publicOf(c.other)}},
 	} {
 		change.At, change.By = now, "test"
 		if err := g.ChangeAccess(t.Context(), change); err != nil {
@@ -64,7 +66,7 @@ func newCourt(t testing.TB, g *fakeGroup) *court {
 	return c
 }
 
-func bearer(b pki.Bearer) string { return "Authorization: Bearer " + b.Text() }
+func bearer(b pki.BearerToken) string { return "Authorization: Bearer " + b.Text() }
 
 // guardedServer is a court at a real connection.
 func guardedServer(t testing.TB, o Options) (*court, *API, *httptest.Server) {
@@ -129,7 +131,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
 	wrong.Secret = c.bard.Secret
-	unknown := pki.NewBearer()
+	unknown := pki.NewBearerToken()
 	for _, one := range []struct {
 		name, header, reason string
 	}{
@@ -176,7 +178,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
-	for _, b := range []pki.Bearer{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
+	for _, b := range []pki.BearerToken{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
 		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
 			t.Error("a secret is in the log or the metrics")
 		}
@@ -206,7 +208,7 @@ func song(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text 
 	t.Helper()
 	e := []score.Event{{ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(source, "/", "-"), seq), Source: source, Seq: seq, Type: score.TypeAlert, Time: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
 		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: text}, TimeGiven: true, IDGiven: true}}
-	if err := score.Sign(key, e); err != nil {
+	if err := signing.Sign(key, e); err != nil {
 		t.Fatal(err)
 	}
 	b, err := json.Marshal(&e[0])
@@ -232,7 +234,7 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 		wrongType := strings.ReplaceAll(strings.ReplaceAll(good, `"type":"alert"`, `"type":"contest.status"`), `"data":{"text":"clack"}`, `"data":{"period":"END1"}`)
 		for _, one := range []struct {
 			name, body string
-			token      *pki.Bearer
+			token      *pki.BearerToken
 			status     int
 			reason     string
 		}{
@@ -316,7 +318,7 @@ func TestStreamEndsAtTheFirstEventThatNobodyVouchesFor(t *testing.T) {
 
 func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
 	g, s := start(t)
-	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearer())}} {
+	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearerToken())}} {
 		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
 			t.Errorf("%v: got %d %s", headers, got.StatusCode, got.body)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 )
 
 func writeBody(w http.ResponseWriter, contentType string, body []byte) {
@@ -28,12 +29,24 @@ func etag(body []byte) string {
 
 // tagOf is the tag of an answer in JSON, made once.
 func tagOf(e *cache.Entry) string {
-	m := e.Memo.Load()
+	m := memoOf(e)
 	if m == nil {
-		m = &cache.Memo{ETag: etag(e.Body)}
+		m = &memo{etag: etag(e.Body)}
 		e.Memo.Store(m)
 	}
-	return m.ETag
+	return m.etag
+}
+
+// memo is the Memo of a cache entry: the parts of an HTTP response that follow from it.
+type memo struct {
+	etag string
+	head []byte // nil until the answer is first given by the fast path
+}
+
+// memoOf returns the memo of an entry, or nil if there is none yet.
+func memoOf(e *cache.Entry) *memo {
+	m, _ := e.Memo.Load().(*memo)
+	return m
 }
 
 // matches tells whether one of the lists of an If-None-Match names tag. It compares weakly, as RFC 9110 has it for this header.
@@ -59,7 +72,7 @@ func say(w http.ResponseWriter, r *http.Request, value any, text func(*bytes.Buf
 		writeBody(w, typeText, b.Bytes())
 		return nil
 	}
-	body, err := written(value)
+	body, err := queries.Encode(value)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -20,7 +21,7 @@ func bard(source, query string) (question, error) {
 	return question{
 		key: "bards/" + source,
 		tag: cache.AnyTag,
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			known, ok, err := v.Bard(source)
 			if err != nil {
 				return nil, 0, err
@@ -28,7 +29,7 @@ func bard(source, query string) (question, error) {
 			if !ok {
 				known = score.Bard{Source: source}
 			}
-			body, err := written(known)
+			body, err := queries.Encode(known)
 			return body, v.Revision(), err
 		},
 		text:    forPeople(bardText),

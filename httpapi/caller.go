@@ -8,6 +8,7 @@ import (
 
 	"laurel/httpapi/fastpath"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -17,7 +18,7 @@ const anybody = "anybody"
 // caller is who makes a request, as far as this frontend has found out.
 type caller struct {
 	peer  *fastpath.Peer // nil at the peer port
-	grant *score.Grant   // of the token that came with the request; nil: none
+	grant *access.Grant  // of the token that came with the request; nil: none
 	// member is the name, id@instance, in the certificate of a member; anyMember at the peer port, where only members are; "": none.
 	member string
 	open   bool // the store is open: everybody may do everything
@@ -39,8 +40,8 @@ func (c *caller) name() string {
 }
 
 // covers tells whether the caller may do what a role may.
-func (c *caller) covers(r score.Role) bool {
-	return c.open || c.grant != nil && c.grant.Role.Covers(r) || r == score.RoleReader && c.member != ""
+func (c *caller) covers(r access.Role) bool {
+	return c.open || c.grant != nil && c.grant.Role.Covers(r) || r == access.RoleReader && c.member != ""
 }
 
 // credentials are what a request says of who makes it.
@@ -53,8 +54,10 @@ type credentials struct {
 	forwardedFor string
 }
 
-// callerHeader carries forwardedFor. Only members can reach the port on which it is believed.
-const callerHeader = "Laurel-Caller"
+// CallerHeader carries forwardedFor on the peer port, the only one on which it is believed. A
+// member whose request arrives without it asks for itself: whoever serves ForwardedHandler then
+// sets it to the member of the connection's certificate.
+const CallerHeader = "Laurel-Caller"
 
 const noMember = "-"
 
@@ -63,7 +66,7 @@ func (p *port) credentials(r *http.Request) credentials {
 	if p.forwards {
 		c.peer = fastpath.PeerOf(r)
 	} else {
-		c.forwardedFor = r.Header.Get(callerHeader)
+		c.forwardedFor = r.Header.Get(CallerHeader)
 	}
 	return c
 }
@@ -105,19 +108,19 @@ var tokenProblems = map[string]string{
 }
 
 // grantOf is the grant whose token an Authorization has, or the reason why there is none.
-func (p *port) grantOf(ctx context.Context, authorization []string) (g *score.Grant, reason string) {
+func (p *port) grantOf(ctx context.Context, authorization []string) (g *access.Grant, reason string) {
 	if len(authorization) != 1 {
 		return nil, refusedMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := pki.ParseBearer(text)
+	token, err := pki.ParseBearerToken(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, refusedMalformed
 	}
 	g = p.awaitGrant(ctx, token.ID)
 	switch {
 	// A key has no hash, so nobody can show a token with its id.
-	case g == nil || !score.SameSecret(token.Secret, g.Hash):
+	case g == nil || !access.SecretMatches(token.Secret, g.Hash):
 		return nil, refusedUnknown
 	case g.Revoked:
 		return nil, refusedRevoked
@@ -127,7 +130,7 @@ func (p *port) grantOf(ctx context.Context, authorization []string) (g *score.Gr
 	return g, ""
 }
 
-func expired(g *score.Grant) bool { return !g.Expires.IsZero() && time.Now().After(g.Expires) }
+func expired(g *access.Grant) bool { return !g.Expires.IsZero() && time.Now().After(g.Expires) }
 
 const (
 	// grantLimit is how long a grant is waited for that is not known here. A frontend hears of a new one some 20 to 40 ms after the master.
@@ -138,7 +141,7 @@ const (
 )
 
 // awaitGrant is the grant of that id; nil if there is none.
-func (p *port) awaitGrant(ctx context.Context, id string) *score.Grant {
+func (p *port) awaitGrant(ctx context.Context, id string) *access.Grant {
 	g := p.group.Access().Grants[id]
 	if g != nil || p.group.Master() {
 		return g

@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // frontends is the group as this frontend sees it; it asks nobody.
@@ -101,7 +102,7 @@ func isAddress(s string) bool {
 
 // mayJoin says why the caller may not say this of a member. A member may only speak of itself.
 func mayJoin(who *caller, m score.NewMember) *score.Problem {
-	if who.covers(score.RoleOperator) || who.member == anyMember {
+	if who.covers(access.RoleOperator) || who.member == anyMember {
 		return nil
 	}
 	id, instance, _ := strings.Cut(who.member, "@")
@@ -114,7 +115,7 @@ func mayJoin(who *caller, m score.NewMember) *score.Problem {
 // note puts what is done to the group into the trail.
 func (p *port) note(r *http.Request, format string, args ...any) error {
 	note := fmt.Sprintf(format, args...)
-	return p.group.ChangeAccess(r.Context(), score.AccessChange{At: time.Now().UTC(), By: callerOf(r).name(), Note: note[:min(len(note), maxNote)]})
+	return p.group.ChangeAccess(r.Context(), access.Change{At: time.Now().UTC(), By: callerOf(r).name(), Note: note[:min(len(note), maxNote)]})
 }
 
 // maxNote is less than what the store takes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -17,7 +18,7 @@ type Trust interface {
 	// NewJoinToken makes a token by which frontends join, and gives its text.
 	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
 	// Enroll issues the first certificate of a frontend that has one. Member is id@instance.
-	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error)
+	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error)
 	// RotateAuthority makes an authority that issues all certificates from now on; FinishRotation has only that one trusted.
 	RotateAuthority(ctx context.Context, by string) error
 	FinishRotation(ctx context.Context, by string) error
@@ -36,7 +37,7 @@ func withoutCertificates() *score.Problem {
 
 // newJoinToken makes a token by which frontends join, and shows it, once.
 func (p *port) newJoinToken(w http.ResponseWriter, r *http.Request) error {
-	asked := score.NewJoinToken{Uses: 1}
+	asked := access.JoinTokenRequest{Uses: 1}
 	if err := p.decodeBody(w, r, &asked, optional); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func (p *port) newJoinToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return say(w, r, score.JoinTokenMade{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
+	return say(w, r, access.JoinTokenResponse{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
 }
 
 // enroll gives a frontend that has a join token its certificate.
@@ -62,7 +63,7 @@ func (p *port) enroll(w http.ResponseWriter, r *http.Request) error {
 	if p.trust == nil {
 		return withoutCertificates()
 	}
-	var asked pki.Enrollment
+	var asked pki.EnrollRequest
 	if err := p.decodeBody(w, r, &asked, required); err != nil {
 		return err
 	}

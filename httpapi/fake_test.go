@@ -20,7 +20,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
@@ -41,10 +43,10 @@ type fakeGroup struct {
 	records   *fakeRecords
 	boards    *fakeBoards
 	board     func() // Board was called; nil: nobody wants to know
-	access    atomic.Pointer[score.Access]
+	access    atomic.Pointer[access.State]
 
 	mu      sync.Mutex
-	feed    *cache.Feed
+	feed    *cache.Invalidations
 	posted  []score.Event
 	posts   int
 	members []string // what was done to the membership and the settings
@@ -105,7 +107,7 @@ func (g *fakeGroup) Hit(key []byte) *cache.Entry {
 	return g.kept[string(key)]
 }
 
-func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask Ask) (*cache.Entry, string, error) {
+func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	if !g.leased() {
 		return nil, "", cache.ErrNotLeased
 	}
@@ -139,7 +141,7 @@ func (g *fakeGroup) Pull(ctx context.Context, key string) (*cache.Entry, string,
 	return g.pull(key)
 }
 
-func (g *fakeGroup) Stale(f func(Records) error) (time.Duration, bool, error) {
+func (g *fakeGroup) Stale(f func(queries.View) error) (time.Duration, bool, error) {
 	return g.age, !g.unknown, f(g.records)
 }
 
@@ -161,11 +163,11 @@ func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
 
 func (g *fakeGroup) Store() string { return "fake" }
 
-func (g *fakeGroup) Feed() *cache.Feed {
+func (g *fakeGroup) Invalidations() *cache.Invalidations {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.feed == nil {
-		g.feed = cache.NewFeed()
+		g.feed = cache.NewInvalidations()
 	}
 	return g.feed
 }
@@ -211,7 +213,7 @@ type fakeRecords struct {
 	events   []score.TimelineEvent
 	medals   map[string]*score.MedalTable
 	bards    map[string]score.Bard
-	trail    []score.Audit
+	trail    []access.AuditEntry
 }
 
 func (v *fakeRecords) Revision() uint64 { return v.revision }
@@ -273,7 +275,7 @@ func games() *fakeRecords {
 	v.contests = []score.Record{
 		{ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM",
 			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END2", UpdatedAt: day, Revision: 8123,
-			Competitors: []score.Placed{
+			Competitors: []score.Standing{
 				{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: decimal(2), Periods: score.Totals{{Code: "END1", Value: score.Points(2)}}, Rank: 1, SortOrder: 1},
 				{Code: "ROM", Name: "Rome\t\x1b[31m", Organisation: "ROM", Result: decimal(0), Rank: 2, SortOrder: 2}}},
 		{ContestID: "OG50BC/CUR-M-GPA-02", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "EGY vs BRI", ScheduleStatus: "SCHEDULED", Revision: 12},

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"laurel/httpapi/fastpath"
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
@@ -23,14 +23,14 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 		headers            []string
 		status             int
 	}{
-		"transfer by nobody":           {"POST", "/v1/cluster/transfer", "", []string{callerHeader + ": -"}, 401},
+		"transfer by nobody":           {"POST", "/v1/cluster/transfer", "", []string{CallerHeader + ": -"}, 401},
 		"transfer by a member":         {"POST", "/v1/cluster/transfer", "", nil, 401},
-		"transfer by an operator":      {"POST", "/v1/cluster/transfer", "", []string{callerHeader + ": -", bearer(c.operator)}, 200},
+		"transfer by an operator":      {"POST", "/v1/cluster/transfer", "", []string{CallerHeader + ": -", bearer(c.operator)}, 200},
 		"join by itself":               {"POST", "/v1/cluster/members", member, []string{isJSON}, 200},
-		"join by its certificate":      {"POST", "/v1/cluster/members", member, []string{isJSON, callerHeader + ": f4@abc"}, 200},
-		"join by another's":            {"POST", "/v1/cluster/members", member, []string{isJSON, callerHeader + ": f5@abc"}, 403},
-		"join by nobody":               {"POST", "/v1/cluster/members", member, []string{isJSON, callerHeader + ": -"}, 401},
-		"a question that was let pass": {"GET", "/v1/scores", "", []string{callerHeader + ": -"}, 200},
+		"join by its certificate":      {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": f4@abc"}, 200},
+		"join by another's":            {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": f5@abc"}, 403},
+		"join by nobody":               {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": -"}, 401},
+		"a question that was let pass": {"GET", "/v1/scores", "", []string{CallerHeader + ": -"}, 200},
 	} {
 		if got := ask(t, s, one.method, one.path, one.body, one.headers...); got.StatusCode != one.status {
 			t.Errorf("%s: got %d %s; want %d", name, got.StatusCode, got.body, one.status)
@@ -38,7 +38,7 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 	}
 	// At the port for clients nobody is believed.
 	client := serve(t, a, a.Handler())
-	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, callerHeader+": f4@abc"); got.StatusCode != 401 {
+	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, CallerHeader+": f4@abc"); got.StatusCode != 401 {
 		t.Errorf("a client that says it is a member: got %d", got.StatusCode)
 	}
 }
@@ -49,12 +49,12 @@ func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	g.elsewhere = true
 	var said []string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
-		said = append(said, r.Header.Get(callerHeader)+" "+r.Header.Get("Authorization"))
+		said = append(said, r.Header.Get(CallerHeader)+" "+r.Header.Get("Authorization"))
 		writeBody(w, typeJSON, []byte("{}\n"))
 		return nil
 	}
 	s := serve(t, a, a.Handler())
-	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), callerHeader+": f1@lie")
+	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), CallerHeader+": f1@lie")
 	if want := []string{noMember + " Bearer " + c.operator.Text()}; !slices.Equal(said, want) {
 		t.Errorf("got %q; want %q", said, want)
 	}
@@ -70,7 +70,7 @@ func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
 	if got := p.memberOf(shown); got != "f4@abc" {
 		t.Fatalf("the certificate is that of %q", got)
 	}
-	if err := g.ChangeAccess(t.Context(), score.AccessChange{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
+	if err := g.ChangeAccess(t.Context(), access.Change{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := p.memberOf(shown); got != "" {

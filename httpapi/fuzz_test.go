@@ -80,9 +80,9 @@ func FuzzWatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, lastID string) {
 		subjects, q, err := subjectsOf(query)
 		if err == nil {
-			one, first, failed := a.hub.Begin(t.Context(), subjects, lastID, q.Get("home"))
+			one, first, failed := a.hub.Subscribe(t.Context(), subjects, lastID, q.Get("home"))
 			if failed == nil {
-				a.hub.End(one)
+				a.hub.Remove(one)
 				if !bytes.HasSuffix(first, []byte("\n\n")) && len(first) > 0 {
 					t.Errorf("a stream begins with half an event: %q", first)
 				}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"laurel/cache/queries"
 	"laurel/score"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -28,7 +30,7 @@ func (p *port) sayAccess(w http.ResponseWriter, r *http.Request) error {
 	return say(w, r, view, func(b *bytes.Buffer) { accessText(b, view) })
 }
 
-func accessText(b *bytes.Buffer, v score.AccessView) {
+func accessText(b *bytes.Buffer, v access.View) {
 	if v.Guarded {
 		b.WriteString("events must be signed, or come with a token\n\n")
 	} else {
@@ -88,7 +90,7 @@ func momentOf(t time.Time) string {
 
 // newGrant gives a right. Where no key is named it makes a token and shows it, once.
 func (p *port) newGrant(w http.ResponseWriter, r *http.Request) error {
-	var asked score.NewGrant
+	var asked access.GrantRequest
 	if err := p.decodeBody(w, r, &asked, required); err != nil {
 		return err
 	}
@@ -96,17 +98,17 @@ func (p *port) newGrant(w http.ResponseWriter, r *http.Request) error {
 	if !asked.Expires.IsZero() && asked.Expires.Before(now) {
 		return fieldProblem("expires", "%s has passed; want a time to come, or none", momentOf(asked.Expires))
 	}
-	g := score.Grant{Name: asked.Name, Role: asked.Role, Public: asked.Public, Competitions: asked.Competitions, Types: asked.Types,
+	g := access.Grant{Name: asked.Name, Role: asked.Role, Public: asked.Public, Competitions: asked.Competitions, Types: asked.Types,
 		Rate: asked.Rate, Expires: asked.Expires.UTC(), Created: now}
-	token := pki.NewBearer()
-	answer := score.Granted{ID: token.ID}
+	token := pki.NewBearerToken()
+	answer := access.GrantResponse{ID: token.ID}
 	if len(g.Public) > 0 {
 		answer.ID = score.KeyID(g.Public)
 	} else {
 		g.Hash, answer.Token = token.Hash(), token.Text()
 	}
 	g.ID = answer.ID
-	if err := p.changeAccess(r, score.AccessChange{Grant: &g}); err != nil {
+	if err := p.changeAccess(r, access.Change{Grant: &g}); err != nil {
 		return err
 	}
 	return say(w, r, answer, func(b *bytes.Buffer) {
@@ -118,7 +120,7 @@ func (p *port) newGrant(w http.ResponseWriter, r *http.Request) error {
 }
 
 // changeAccess has the change made in the name of the caller.
-func (p *port) changeAccess(r *http.Request, c score.AccessChange) error {
+func (p *port) changeAccess(r *http.Request, c access.Change) error {
 	c.At, c.By = time.Now().UTC(), callerOf(r).name()
 	return p.group.ChangeAccess(r.Context(), c)
 }
@@ -128,7 +130,7 @@ func (p *port) revoke(w http.ResponseWriter, r *http.Request) error {
 	if err := knownOnly(r); err != nil {
 		return err
 	}
-	if err := p.changeAccess(r, score.AccessChange{Revoke: mux.Vars(r)["id"]}); err != nil {
+	if err := p.changeAccess(r, access.Change{Revoke: mux.Vars(r)["id"]}); err != nil {
 		return err
 	}
 	return p.sayAccess(w, r)
@@ -150,19 +152,19 @@ func (p *port) audit(w http.ResponseWriter, r *http.Request) error {
 			return fieldProblem("after", "got %s; want the number of a line", quoted(given))
 		}
 	}
-	var list []score.Audit
+	var list []access.AuditEntry
 	var next uint64
 	// This is the master, so nothing is behind; and what another has committed meanwhile is not yet part of any trail.
-	_, _, err = p.group.Stale(func(v Records) (err error) {
+	_, _, err = p.group.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	page := score.AuditPage{Audit: list}
+	page := access.AuditPage{Audit: list}
 	if page.Audit == nil {
-		page.Audit = []score.Audit{}
+		page.Audit = []access.AuditEntry{}
 	}
 	if next > 0 {
 		page.Next = decimalOf(next)
@@ -181,7 +183,7 @@ func (p *port) audit(w http.ResponseWriter, r *http.Request) error {
 
 // keyPage is the answer to a question for all keys.
 type keyPage struct {
-	Keys []score.KeyView `json:"keys"`
+	Keys []access.KeyView `json:"keys"`
 }
 
 // keyList is the public keys of the bards, by which anybody can check what they signed. A new one is here a moment after the master has it.
@@ -202,10 +204,10 @@ func (p *port) oneKey(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return score.Problemf(score.NotFound, "there is no key %s; GET /v1/keys lists them", quoted(id))
 	}
-	return say(w, r, key, func(b *bytes.Buffer) { keysText(b, []score.KeyView{key}) })
+	return say(w, r, key, func(b *bytes.Buffer) { keysText(b, []access.KeyView{key}) })
 }
 
-func keysText(b *bytes.Buffer, keys []score.KeyView) {
+func keysText(b *bytes.Buffer, keys []access.KeyView) {
 	t := newTable(b, "ID", "NAME", "PUBLIC", "STATE")
 	for _, k := range keys {
 		state := "good"

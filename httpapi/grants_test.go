@@ -9,12 +9,13 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 func TestOperatorGivesAndTakesRights(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
 	got := ask(t, s, "POST", "/v1/access/grants", `{"name":"bard/new","role":"bard","competitions":["OG50BC"]}`, isJSON, bearer(c.operator))
-	var made score.Granted
+	var made access.GrantResponse
 	if err := json.Unmarshal([]byte(got.body), &made); err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("got %d %s (%v)", got.StatusCode, got.body, err)
 	}
@@ -51,7 +52,7 @@ func TestKeysAreShownToWhoeverWantsToCheckASignature(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	id := score.KeyID(publicOf(c.private))
 	list, one := ask(t, s, "GET", "/v1/keys", ""), ask(t, s, "GET", "/v1/keys/"+id, "")
-	var key score.KeyView
+	var key access.KeyView
 	if err := json.Unmarshal([]byte(one.body), &key); err != nil || string(key.Public) != string(publicOf(c.private)) || key.Name != "bard/assurancetourix" {
 		t.Errorf("got %d %s (%v)", one.StatusCode, one.body, err)
 	}
@@ -81,7 +82,7 @@ func TestTrailNamesWhoChangedTheGroupAndItsRights(t *testing.T) {
 		t.Fatalf("got %d %s", got.StatusCode, got.body)
 	}
 	got := ask(t, s, "GET", "/v1/audit?after=9", "", bearer(c.operator))
-	var page score.AuditPage
+	var page access.AuditPage
 	if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Audit) != 5 {
 		t.Fatalf("got %s (%v)", got.body, err)
 	}

@@ -162,7 +162,7 @@ func (a *API) sendHome() {
 			return
 		case <-tick.C:
 		}
-		going := a.hub.Going()
+		going := a.hub.Departing()
 		guests := a.hub.Guests(a.group.ID())
 		if len(guests) == 0 {
 			clear(h) // the balance need not be looked up

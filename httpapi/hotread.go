@@ -25,14 +25,14 @@ func (p *port) hotRead(_ context.Context, dst []byte, r *fastpath.Request) (out 
 	if p.late.Load() {
 		r.Pause = restAfterHit
 	}
-	m := e.Memo.Load()
-	if m == nil || m.Head == nil {
-		m = p.memo(e)
+	m := memoOf(e)
+	if m == nil || m.head == nil {
+		m = p.newMemo(e)
 	}
-	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.ETag || matches([]string{string(r.IfNoneMatch)}, m.ETag)) {
-		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.ETag, cache.Hit)), http.StatusNotModified
+	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.etag || matches([]string{string(r.IfNoneMatch)}, m.etag)) {
+		return r.AppendEnd(p.appendHitHead(dst, http.StatusNotModified, 0, e.Revision, m.etag, cache.Hit)), http.StatusNotModified
 	}
-	dst = r.AppendEnd(append(dst, m.Head...))
+	dst = r.AppendEnd(append(dst, m.head...))
 	return append(dst, e.Body...), http.StatusOK
 }
 
@@ -50,10 +50,10 @@ func plainAccept(accept []byte) bool {
 	return false
 }
 
-// memo makes what all hits of an answer have in common.
-func (p *port) memo(e *cache.Entry) *cache.Memo {
+// newMemo stores and returns what all hits of an answer have in common.
+func (p *port) newMemo(e *cache.Entry) *memo {
 	tag := tagOf(e)
-	m := &cache.Memo{ETag: tag, Head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag, cache.Hit)}
+	m := &memo{etag: tag, head: p.appendHitHead(nil, http.StatusOK, len(e.Body), e.Revision, tag, cache.Hit)}
 	e.Memo.Store(m)
 	return m
 }

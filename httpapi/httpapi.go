@@ -18,29 +18,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
-
-// Records is one consistent view of the store. What it hands out is valid until the call that it was given to returns.
-type Records interface {
-	// Revision is that of the last event in the view.
-	Revision() uint64
-	Contest(id string) (rec score.Record, ok bool, err error)
-	// Contests lists by contest id. After and next are contest ids, next "" at the end.
-	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
-	// Timeline lists a contest's events in order. After and next are revisions, next 0 at the end.
-	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
-	Medals(competition string) (t *score.MedalTable, ok bool, err error)
-	Bard(source string) (b score.Bard, ok bool, err error)
-	// Audit lists the trail of changes of who may do what, and of the group, in order. After and next are numbers of lines, next 0 at the end.
-	Audit(after uint64, limit int) (list []score.Audit, next uint64, err error)
-}
-
-// Ask makes the answer to a question from a view of the store: the body, nil if there is no such thing, and the revision that last changed
-// it. It takes nothing but the view.
-type Ask func(Records) (body []byte, revision uint64, err error)
 
 // Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
 // *score.Problem where a client can do something about them.
@@ -60,24 +44,24 @@ type Group interface {
 	Hit(key []byte) *cache.Entry
 	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
 	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
-	Answer(ctx context.Context, key, tag string, ask Ask) (e *cache.Entry, how string, err error)
+	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
 	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
 	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
-	Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error)
+	Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error)
 	// BoardNow is Board where there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may
 	// be given then. Else, and where soon is nil, ask Board.
-	BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool)
+	BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool)
 	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
 	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
 	// false if nobody can tell.
-	Stale(f func(Records) error) (age time.Duration, known bool, err error)
+	Stale(f func(queries.View) error) (age time.Duration, known bool, err error)
 	// StaleBoard is Stale for a question about a leaderboard.
-	StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
+	StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
 	// Store is the name of the store; "" while it is not known here.
 	Store() string
 	// Feed tells what readers here may see anew. This package is its one taker.
-	Feed() *cache.Feed
+	Invalidations() *cache.Invalidations
 	// Epoch is the Raft term.
 	Epoch() uint64
 	// Carry tells the others how many watch here and how many reads a second are answered.
@@ -92,9 +76,9 @@ type Group interface {
 	Frontends() score.Frontends
 
 	// Access is who may do what, as far as this frontend has applied the log. It does not change.
-	Access() *score.Access
+	Access() *access.State
 	// ChangeAccess, SetCacheMode, Join, Leave and Transfer work at the master only.
-	ChangeAccess(ctx context.Context, c score.AccessChange) error
+	ChangeAccess(ctx context.Context, c access.Change) error
 	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 	Join(ctx context.Context, m score.NewMember) error
 	Leave(ctx context.Context, id string, force bool) error
@@ -117,7 +101,7 @@ type Options struct {
 	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
 	Origins []string
 	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
-	Verifier *score.Verifier
+	Verifier *signing.Verifier
 	// TLS has Front speak it, too; nil: only HTTP in the clear.
 	TLS *tls.Config
 }
@@ -139,7 +123,7 @@ type API struct {
 	load     load
 	late     atomic.Bool // whoever is to run here waits long
 	awaited  chan struct{}
-	verifier *score.Verifier
+	verifier *signing.Verifier
 
 	sameOrigin *http.CrossOriginProtection
 
@@ -163,7 +147,7 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	if a.verifier == nil {
-		a.verifier = new(score.Verifier)
+		a.verifier = new(signing.Verifier)
 	}
 	a.metrics = newMetrics(o.Registerer)
 	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))

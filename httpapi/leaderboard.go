@@ -17,7 +17,7 @@ import (
 // board is a question about a leaderboard. Its answer is made for whoever asks and not kept: no two ask the same.
 type board struct {
 	contest string
-	ranking.Question
+	ranking.Query
 	why *score.Problem // of an answer that there is none; nil while it is not known
 }
 
@@ -99,7 +99,7 @@ func (b *board) missing() *score.Problem {
 
 // board answers a question about a leaderboard from this frontend's own state, by the rules of an answer from memory.
 func (p *port) board(ctx context.Context, b *board) (*cache.Entry, string, error) {
-	page, revision, how, err := p.group.Board(ctx, b.contest, &b.Question)
+	page, revision, how, err := p.group.Board(ctx, b.contest, &b.Query)
 	e := new(cache.Entry)
 	if e.Body, e.Revision, err = b.body(&page, revision, err); err != nil {
 		return nil, "", err

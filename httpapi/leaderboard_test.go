@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -39,7 +40,7 @@ func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	_, s := start(t)
 	a := ask(t, s, "GET", boardPath, "")
 	l := askBoard(t, a)
-	if again, err := written(&l); err != nil || string(again) != a.body {
+	if again, err := queries.Encode(&l); err != nil || string(again) != a.body {
 		t.Errorf("got %s, which score.Leaderboard writes as %s (%v)", a.body, again, err)
 	}
 	if got := order(&l); got != "=1 2888, =1 31, =3 42, =3 7, - 99" || l.ContestID != race || l.Split != "finish" || l.Total != 5 || l.Next != "" {

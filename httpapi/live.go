@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/web"
 	"laurel/score"
 )
@@ -52,7 +53,7 @@ func (p *port) paint(r *http.Request) (web.Data, error) {
 	case r.Context().Err() != nil:
 		return web.Data{}, err
 	default:
-		_, _, err = p.group.Stale(func(v Records) (err error) {
+		_, _, err = p.group.Stale(func(v queries.View) (err error) {
 			entry.Body, entry.Revision, err = q.ask(v)
 			return err
 		})
@@ -78,7 +79,7 @@ func page() question {
 	}}
 }
 
-func askPage(v Records) ([]byte, uint64, error) {
+func askPage(v queries.View) ([]byte, uint64, error) {
 	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []score.Medals{}}
 	for list, err := range contestPages(v, score.Filter{}) {
 		if err != nil {
@@ -103,7 +104,7 @@ func askPage(v Records) ([]byte, uint64, error) {
 			data.Medals = append(data.Medals, table.Medals())
 		}
 	}
-	body, err := written(data)
+	body, err := queries.Encode(data)
 	return body, v.Revision(), err
 }
 

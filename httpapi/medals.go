@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -23,12 +24,12 @@ func medalTable(competition, query string) (question, error) {
 	}
 	return question{
 		key: cache.MedalsKey(competition),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
 			}
-			body, err := written(t.Medals())
+			body, err := queries.Encode(t.Medals())
 			return body, t.Revision, err
 		},
 		missing: missing,
@@ -53,7 +54,7 @@ func medalRow(competition, organisation, query string) (question, error) {
 		// An organisation may have any signs in it, a question mark among them.
 		key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
 		tag: cache.MedalsKey(competition),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
@@ -62,7 +63,7 @@ func medalRow(competition, organisation, query string) (question, error) {
 			if !ok {
 				return nil, v.Revision(), nil
 			}
-			body, err := written(row)
+			body, err := queries.Encode(row)
 			return body, t.Revision, err
 		},
 		missing: missing,

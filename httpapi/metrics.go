@@ -71,8 +71,8 @@ func (m *metrics) watch(r prometheus.Registerer, h *watch.Hub) {
 type readCounters struct{ hit, wait, load, forward, stale, refused, pulled atomic.Uint64 }
 
 func (c *readCounters) register(r prometheus.Registerer) {
-	for answered, n := range map[string]*atomic.Uint64{cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cacheForward: &c.forward,
-		cacheStale: &c.stale, "refused": &c.refused, "pulled": &c.pulled} {
+	for answered, n := range map[string]*atomic.Uint64{cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cache.Forward: &c.forward,
+		cache.Stale: &c.stale, "refused": &c.refused, "pulled": &c.pulled} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "laurel_reads_total",
 			Help: "Questions about scores, by how they were answered: from memory at once (hit) or once released (wait), from this frontend's state (load), " +
 				"by the master (forward), from memory in pull mode (pulled), from old state with the caller's consent (stale), or not (refused). " +
@@ -99,9 +99,9 @@ func (c *readCounters) count(a *reply) {
 		c.wait.Add(1)
 	case a.how == cache.Load:
 		c.load.Add(1)
-	case a.how == cacheForward:
+	case a.how == cache.Forward:
 		c.forward.Add(1)
-	case a.how == cacheStale:
+	case a.how == cache.Stale:
 		c.stale.Add(1)
 	}
 }

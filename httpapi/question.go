@@ -7,8 +7,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache/queries"
 	"laurel/score"
-	"laurel/score/ranking"
 )
 
 // question is what a request asks of the store. It has been checked.
@@ -18,39 +18,25 @@ type question struct {
 	key string
 	// tag names what makes the answer stale; "" for a record that is pushed under its key.
 	tag     string
-	ask     Ask
+	ask     queries.Ask
 	board   *board                                   // what is asked of a leaderboard; nil for another question
 	missing func() *score.Problem                    // says that there is no such thing
 	text    func(b *bytes.Buffer, json []byte) error // writes the answer for people
 	consent consent
 }
 
-// Question is how the answer to a key is made: by Ask from a view of the store, or, where that is nil, by Board from a leaderboard.
-type Question struct {
-	Ask   Ask
-	Board *BoardQuestion
-}
-
-// BoardQuestion asks for a part of a leaderboard. Body makes the answer of what comes of it: nil if there is no such thing, and the revision that last
-// changed it.
-type BoardQuestion struct {
-	Contest string
-	ranking.Question
-	Body func(p *ranking.Page, revision uint64, problem error) (body []byte, last uint64, err error)
-}
-
 // Question is what to ask the store for a key, as another frontend polls it. The error is a *score.Problem.
-func (a *API) Question(key string) (Question, error) {
+func (a *API) Question(key string) (queries.Question, error) {
 	escaped, query, _ := strings.Cut(key, "?")
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
-		return Question{}, score.Problemf(score.InvalidEvent, "there is no answer under the key %s", quoted(key))
+		return queries.Question{}, score.Problemf(score.InvalidEvent, "there is no answer under the key %s", quoted(key))
 	}
 	q, err := questionOf(path, query)
 	if b := q.board; b != nil {
-		return Question{Board: &BoardQuestion{b.contest, b.Question, b.body}}, err
+		return queries.Question{Board: &queries.Board{Contest: b.contest, Query: b.Query, Body: b.body}}, err
 	}
-	return Question{Ask: q.ask}, err
+	return queries.Question{Ask: q.ask}, err
 }
 
 // questionOf reads a question from a path behind /v1/ and the parameters. The error is a *score.Problem.
@@ -99,12 +85,6 @@ func keyOf(path string, q url.Values) string {
 		return path
 	}
 	return path + "?" + q.Encode()
-}
-
-// written is a value as the body of an answer. A push carries the same bytes.
-func written(value any) ([]byte, error) {
-	body, err := json.Marshal(value)
-	return append(body, '\n'), err
 }
 
 // forPeople writes an answer in JSON with the function given.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/fastpath"
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 const (
@@ -152,7 +152,7 @@ func (r *rates) strikes(p *fastpath.Peer) bool {
 }
 
 // events is the budget of events of a grant.
-func (r *rates) events(g *score.Grant) *rate.Limiter {
+func (r *rates) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate
 	if perSecond <= 0 {
 		perSecond = float64(r.limits.EventsPerCaller)

@@ -9,13 +9,8 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
-)
-
-// Values of Laurel-Cache beside those of package cache: how an answer came about.
-const (
-	cacheForward = "forward" // the master was asked
-	cacheStale   = "stale"   // from this frontend's own state, which may be behind
 )
 
 const (
@@ -61,8 +56,8 @@ func (p *port) read(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	p.metrics.reads.count(a)
-	if q.board != nil && a.entry.Memo.Load() == nil {
-		a.entry.Memo.Store(&cache.Memo{ETag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
+	if q.board != nil && memoOf(a.entry) == nil {
+		a.entry.Memo.Store(&memo{etag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
 	}
 	return sendReply(w, r, &q, a)
 }
@@ -74,7 +69,7 @@ func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*repl
 		a, err := p.here(r.Context(), q)
 		elsewhere := errors.Is(err, cache.ErrNotLeased)
 		if elsewhere {
-			w.Header().Set("Laurel-Cache", cacheForward)
+			w.Header().Set("Laurel-Cache", cache.Forward)
 			if err = p.forwardQuestion(w, r, q); err == nil {
 				return nil, nil
 			}
@@ -189,7 +184,7 @@ func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
 	if who := callerOf(r); who != nil && who.member != "" {
 		member = who.member
 	}
-	r.Header.Set(callerHeader, member) // whatever the client said there
+	r.Header.Set(CallerHeader, member) // whatever the client said there
 	return p.group.Forward(w, r)
 }
 
@@ -207,7 +202,7 @@ func (p *port) stale(ctx context.Context, q *question, why *score.Problem) (*rep
 	case err != nil:
 		return nil, err
 	case q.consent.allows(age, known):
-		return &reply{entry: e, how: cacheStale, mode: p.group.CacheMode(), age: age, aged: known}, nil
+		return &reply{entry: e, how: cache.Stale, mode: p.group.CacheMode(), age: age, aged: known}, nil
 	case !known:
 		return nil, score.Problemf(score.NotReady, "%s; how old the scores here are is not known, and they are not given with a bound on their age", why.Detail)
 	}
@@ -219,11 +214,11 @@ func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age
 	if b := q.board; b != nil {
 		ctx, cancel := context.WithTimeout(ctx, boardLimit)
 		defer cancel()
-		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Question)
+		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Query)
 		e.Body, e.Revision, err = b.body(&page, revision, err)
 		return e, age, known, err
 	}
-	age, known, err = p.group.Stale(func(v Records) (err error) {
+	age, known, err = p.group.Stale(func(v queries.View) (err error) {
 		e.Body, e.Revision, err = q.ask(v)
 		return err
 	})

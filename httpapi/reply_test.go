@@ -74,7 +74,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		var want []byte
 		var r1 uint64
 		if b := q.board; b != nil {
-			p, revision, problem := g.boards.page(b.contest, &b.Question)
+			p, revision, problem := g.boards.page(b.contest, &b.Query)
 			want, r1, _ = b.body(&p, revision, problem)
 		} else {
 			want, r1, _ = q.ask(g.records)
@@ -99,7 +99,7 @@ func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
 	for _, c := range []struct {
 		age       time.Duration
 		how, want string
-	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond, cacheForward, "2"}} {
+	}{{0, cache.Hit, "0"}, {time.Millisecond, cache.Hit, "1"}, {time.Second, cache.Hit, "1"}, {1001 * time.Millisecond, cache.Forward, "2"}} {
 		g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 			if key != cache.ScoreKey(contest) {
 				t.Errorf("asked for %s", key)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -55,12 +56,12 @@ func listScores(query string) (question, error) {
 	return question{
 		key: keyOf("scores", chosen),
 		tag: cache.ListTag(score.CompetitionOf(f.Competition)),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
 			if err != nil {
 				return nil, 0, err
 			}
-			body, err := written(scorePage{list, next})
+			body, err := queries.Encode(scorePage{list, next})
 			return body, v.Revision(), err
 		},
 		text:    forPeople(scoresText),
@@ -69,7 +70,7 @@ func listScores(query string) (question, error) {
 }
 
 // contestPages are all contests that pass a filter, in pages. An error is the last.
-func contestPages(v Records, f score.Filter) iter.Seq2[[]score.Record, error] {
+func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
 	return func(yield func([]score.Record, error) bool) {
 		for after := ""; ; {
 			list, next, err := v.Contests(f, after, MaxPage)
@@ -94,12 +95,12 @@ func oneScore(id, query string) (question, error) {
 	}
 	return question{
 		key: cache.ScoreKey(id),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			rec, ok, err := v.Contest(id)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
 			}
-			body, err := written(rec)
+			body, err := queries.Encode(rec)
 			return body, rec.Revision, err
 		},
 		missing: missing,
@@ -135,7 +136,7 @@ func standing(rec *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-func resultText(c *score.Placed) string {
+func resultText(c *score.Standing) string {
 	switch {
 	case c.IRM != "":
 		return c.IRM
@@ -153,7 +154,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
-	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Placed) bool { return c.Tiebreak != 0 })
+	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })
 	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, periods...)
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")
@@ -178,19 +179,6 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}
-}
-
-// periodsOf lists a contest's periods in the order in which its competitors have them.
-func periodsOf(rec *score.Record) []string {
-	var periods []string
-	for _, c := range rec.Competitors {
-		for _, t := range c.Periods {
-			if !slices.Contains(periods, t.Code) {
-				periods = append(periods, t.Code)
-			}
-		}
-	}
-	return periods
 }
 
 func rankText(rank int) string {

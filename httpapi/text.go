@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
+
+	"laurel/internal/textfmt"
 )
 
 const typeText = "text/plain; charset=utf-8"
@@ -61,15 +62,8 @@ func (t table) row(cells ...string) {
 // end writes the table out. A buffer takes everything.
 func (t table) end() { _ = t.w.Flush() }
 
-// plain is s on one line and without what a terminal would obey.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
-}
+// plain returns s on one line, without anything that a terminal would obey.
+func plain(s string) string { return textfmt.OneLine(s) }
 
 // joinWords joins those that are not empty.
 func joinWords(separator string, words ...string) string {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/score"
 )
 
@@ -48,7 +49,7 @@ func timeline(id, query string) (question, error) {
 	return question{
 		key: keyOf("timeline/"+id, chosen),
 		tag: cache.TimelineTag(id),
-		ask: func(v Records) ([]byte, uint64, error) {
+		ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
 			if err != nil || len(list) == 0 && after == 0 {
 				return nil, v.Revision(), err
@@ -57,7 +58,7 @@ func timeline(id, query string) (question, error) {
 			if next != 0 {
 				page.Next = strconv.FormatUint(next, 10)
 			}
-			body, err := written(page)
+			body, err := queries.Encode(page)
 			return body, v.Revision(), err
 		},
 		missing: missing,

@@ -7,6 +7,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // vouched finds out for which of the events, from the first on, somebody vouches who may post them: it gives their number, and what is wrong with the
@@ -33,27 +35,27 @@ func (p *port) vouched(ctx context.Context, who *caller, events []score.Event) (
 }
 
 // guardedStore is what an event must satisfy for which neither a key nor a token speaks.
-var guardedStore = &score.Access{Guarded: true}
+var guardedStore = &access.State{Guarded: true}
 
 // voucher says why e may not be posted.
-func (p *port) voucher(access *score.Access, e *score.Event) (reason string, refused *score.Problem) {
-	grant := access.Grants[e.Token]
+func (p *port) voucher(state *access.State, e *score.Event) (reason string, refused *score.Problem) {
+	grant := state.Grants[e.Token]
 	if e.Key != "" {
-		grant = access.Grants[e.Key]
+		grant = state.Grants[e.Key]
 	}
 	switch {
 	case e.Key == "" && e.Token == "":
 		if p.guarded() {
-			access = guardedStore
+			state = guardedStore
 		}
-		return refusedUnvouched, access.Authorize(e, nil)
+		return refusedUnvouched, state.Authorize(e, nil)
 	case grant != nil && expired(grant):
 		refused = score.Problemf(score.Unauthorized, "the right of %q to post has expired; an operator can give it anew", grant.Name)
 		refused.ID = e.ID
 		return refusedExpired, refused
 	}
 	reason = refusedEvent
-	refused = access.Authorize(e, func(g *score.Grant) *score.Problem {
+	refused = state.Authorize(e, func(g *access.Grant) *score.Problem {
 		problem := p.verified(g, e)
 		if problem != nil {
 			reason = refusedSignature
@@ -70,18 +72,18 @@ func (p *port) voucher(access *score.Access, e *score.Event) (reason string, ref
 }
 
 // verified says what is wrong with the signature of e, if it is not by the key of g.
-func (p *port) verified(g *score.Grant, e *score.Event) *score.Problem {
+func (p *port) verified(g *access.Grant, e *score.Event) *score.Problem {
 	b := newBuffer()
 	defer b.free()
 	var err error
-	b.b, err = score.AppendForm(b.b[:0], e)
+	b.b, err = signing.AppendForm(b.b[:0], e)
 	switch {
 	case err != nil:
 		problem := score.Problemf(score.Unauthorized, "the event cannot have been signed: %s", err)
 		problem.ID = e.ID
 		return problem
 	case !p.verifier.Verify(g.Public, b.b, e.Signature):
-		return score.WrongSignature(e, b.b)
+		return signing.WrongSignature(e, b.b)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
 	}
 	s.Contests, s.Competitions, s.Medals, s.Timelines = slices.Compact(s.Contests), slices.Compact(s.Competitions), slices.Compact(s.Medals), slices.Compact(s.Timelines)
 	s.Everything = count == 0
-	s.Boards, err = windowsOf(q)
+	s.Windows, err = windowsOf(q)
 	return s, q, err
 }
 
@@ -130,16 +130,16 @@ func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
 	first = append(fmt.Appendf(nil, "retry: %d\n\n", (retryLeast+rand.N(retrySpread)).Milliseconds()), first...)
 	conn, err := p.streamConn(w, r, first)
 	if err != nil {
-		p.hub.End(one)
+		p.hub.Remove(one)
 		return err
 	}
 	if res, ok := w.(*response); ok {
 		res.status, res.stream = http.StatusOK, true
 	}
-	p.hub.Start(one, conn)
+	p.hub.Attach(one, conn)
 	if answer, ok := conn.(*answerConn); ok {
 		answer.await(r.Context())
-		p.hub.End(one)
+		p.hub.Remove(one)
 	}
 	return nil
 }
@@ -153,7 +153,7 @@ func (p *port) beginWatch(ctx context.Context, s watch.Subjects, lastID, home st
 		if p.group.Store() != "" {
 			var one *watch.Watcher
 			var first []byte
-			if one, first, err = p.hub.Begin(ctx, s, lastID, home); err == nil {
+			if one, first, err = p.hub.Subscribe(ctx, s, lastID, home); err == nil {
 				return one, first, nil
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/cache"
+	"laurel/cache/queries"
 	"laurel/httpapi/watch"
 	"laurel/score"
 )
@@ -22,7 +23,7 @@ func (s watched) ID() string { return s.group.Store() }
 
 func (s watched) Ordered() bool { return s.group.CacheMode() == score.Push }
 
-func (s watched) Feed() *cache.Feed { return s.group.Feed() }
+func (s watched) Invalidations() *cache.Invalidations { return s.group.Invalidations() }
 
 // answer asks a question of this frontend alone: it is not forwarded, for who watches must have one and the same state under all that it is told.
 func (s watched) answer(ctx context.Context, path string, parameters url.Values) (*cache.Entry, error) {
@@ -85,7 +86,7 @@ func keys(query string) (question, error) {
 		return question{}, err
 	}
 	competition := q.Get("competition")
-	ask := func(v Records) ([]byte, uint64, error) {
+	ask := func(v queries.View) ([]byte, uint64, error) {
 		list := []string{}
 		if competition != "" {
 			list = append(list, cache.MedalsKey(competition))
@@ -102,7 +103,7 @@ func keys(query string) (question, error) {
 			}
 		}
 		slices.Sort(list)
-		body, err := written(slices.Compact(list))
+		body, err := queries.Encode(slices.Compact(list))
 		return body, v.Revision(), err
 	}
 	return question{key: keyOf("keys", q), tag: cache.ListTag(competition), ask: ask, missing: func() *score.Problem {
@@ -119,7 +120,7 @@ type beatData struct {
 	Store    string          `json:"store"`
 }
 
-func (s watched) Beat(revision uint64) []byte {
+func (s watched) Heartbeat(revision uint64) []byte {
 	if s.Ordered() && !s.group.Leased() {
 		return nil
 	}
@@ -135,9 +136,9 @@ func watchProblem(err error) error {
 		return err
 	case errors.Is(err, watch.ErrFull):
 		return score.Problemf(score.NotReady, "this frontend has %d watchers, and takes no more; watch another one, GET /v1/frontends lists them", watch.MaxWatchers)
-	case errors.Is(err, watch.ErrWindows):
+	case errors.Is(err, watch.ErrTooManyRows):
 		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another one, with a lower limit, or what others watch, too", err)
-	case errors.Is(err, watch.ErrTooMuch):
+	case errors.Is(err, watch.ErrTooManyRecords):
 		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, cache.ErrNotLeased):
 		return score.Problemf(score.NotReady, "this frontend is not up to date with the master now; watch another one, or this one again in a second")

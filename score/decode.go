@@ -62,35 +62,35 @@ func decode(b []byte) (Event, *Problem) {
 // event checks what w has. Data is nil if it has not been read yet.
 func (w *envelope) event(data Data) (Event, *Problem) {
 	e := Event{ID: w.ID, Source: w.Source, Type: w.Type, ContestID: w.ContestID, IDGiven: w.ID != "", TimeGiven: w.Time != nil}
-	c := check{}
+	c := Checker{}
 	if w.Seq != nil {
 		e.Seq = *w.Seq
 		if e.Seq < 1 || e.Seq > maxSeq {
-			c.fail("seq", "got %d; seq counts a source's events 1, 2, 3 ... up to %d", e.Seq, uint64(maxSeq))
+			c.Fail("seq", "got %d; seq counts a source's events 1, 2, 3 ... up to %d", e.Seq, uint64(maxSeq))
 		}
 		if e.Source == "" {
-			c.fail("source", "a seq without a source counts nothing; name the source, or leave seq out")
+			c.Fail("source", "a seq without a source counts nothing; name the source, or leave seq out")
 		}
 	}
-	c.text("id", e.ID, maxID, optional)
+	c.Text("id", e.ID, MaxID, optional)
 	if e.Source != "" {
-		c.path("source", e.Source, maxID)
+		c.Path("source", e.Source, MaxID)
 	}
 	if w.Time != nil {
 		e.Time = *w.Time
-		c.time("time", e.Time)
+		c.Time("time", e.Time)
 	}
 	if w.Key != "" || w.Signature != nil {
 		e.Key, e.Signature = w.Key, w.Signature
 		w.checkSigned(&c)
 	}
-	if c.path("contest_id", e.ContestID, maxContestID); c.p != nil {
-		return e, c.p
+	if c.Path("contest_id", e.ContestID, MaxContestID); c.Problem != nil {
+		return e, c.Problem
 	}
 	mk, ok := newData[w.Type]
 	if !ok {
-		c.oneOf("type", string(w.Type), required, typeNames())
-		return e, c.p
+		c.OneOf("type", string(w.Type), required, typeNames())
+		return e, c.Problem
 	}
 	if e.Data = data; data == nil {
 		e.Data = mk()
@@ -98,34 +98,34 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 			return e, p
 		}
 	}
-	if e.Data.check(&c); c.p == nil {
-		checkEnvelope(&e, &c)
+	if e.Data.check(&c); c.Problem == nil {
+		checkConsistency(&e, &c)
 	}
-	return e, c.p
+	return e, c.Problem
 }
 
 // checkSigned checks what can be said of a signature without the key, and that the bard gave all of what it signed.
-func (w *envelope) checkSigned(c *check) {
+func (w *envelope) checkSigned(c *Checker) {
 	const all = "a signed event has an id, a source, a seq and a time of the bard's own, for they are part of what is signed"
 	switch {
 	case w.Key == "":
-		c.fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
+		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)
 	case !isKeyID(w.Key):
-		c.fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
+		c.Fail("key", "got %q; want the id of a key, %d hexadecimal digits in lower case", clip(w.Key), keyDigits)
 	case len(w.Signature) == 0:
-		c.fail("signature", "missing beside the key; want it in base64, or neither of the two")
+		c.Fail("signature", "missing beside the key; want it in base64, or neither of the two")
 	case w.ID == "":
-		c.fail("id", "missing; %s", all)
+		c.Fail("id", "missing; %s", all)
 	case w.Source == "":
-		c.fail("source", "missing; %s", all)
+		c.Fail("source", "missing; %s", all)
 	case w.Seq == nil:
-		c.fail("seq", "missing; %s", all)
+		c.Fail("seq", "missing; %s", all)
 	case w.Time == nil:
-		c.fail("time", "missing; %s", all)
+		c.Fail("time", "missing; %s", all)
 	}
-	if c.p == nil {
-		if _, err := parseSignature(w.Signature); err != nil {
-			c.fail("signature", "%s", err)
+	if c.Problem == nil {
+		if _, err := ParseSignature(w.Signature); err != nil {
+			c.Fail("signature", "%s", err)
 		}
 	}
 }
@@ -140,19 +140,19 @@ func (w *envelope) readData(d Data) *Problem {
 	return nil
 }
 
-// checkEnvelope checks what concerns the data and the rest of the event together.
-func checkEnvelope(e *Event, c *check) {
+// checkConsistency checks what concerns the data and the rest of the event together.
+func checkConsistency(e *Event, c *Checker) {
 	switch d := e.Data.(type) {
 	case *CompetitionDefine:
 		if strings.Contains(e.ContestID, "/") {
-			c.fail("contest_id", "got %q; a competition.define is about the competition alone, here %q", e.ContestID, e.Competition())
+			c.Fail("contest_id", "got %q; a competition.define is about the competition alone, here %q", e.ContestID, e.Competition())
 		}
 	case *ContestDefine:
 		if e.ContestID == e.Competition() {
-			c.fail("contest_id", "got %q; a contest's id has the competition and at least one more segment: %q", e.ContestID, e.ContestID+"/1")
+			c.Fail("contest_id", "got %q; a contest's id has the competition and at least one more segment: %q", e.ContestID, e.ContestID+"/1")
 		}
 		if d.Competition != "" && d.Competition != e.Competition() {
-			c.fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
+			c.Fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
 		}
 	}
 }
@@ -167,8 +167,8 @@ func typeNames() []string {
 
 // Bounds of the strings in an event, in bytes.
 const (
-	maxID        = 128
-	maxContestID = 256
+	MaxID        = 128
+	MaxContestID = 256
 	maxCode      = 128
 	maxPeriod    = 32
 	maxName      = 512
@@ -183,32 +183,32 @@ const (
 )
 
 // check gathers the first thing wrong with an event.
-type check struct{ p *Problem }
+type Checker struct{ Problem *Problem }
 
-func (c *check) fail(field, format string, args ...any) {
-	if c.p == nil {
-		c.p = fieldProblem(field, format, args...)
+func (c *Checker) Fail(field, format string, args ...any) {
+	if c.Problem == nil {
+		c.Problem = fieldProblem(field, format, args...)
 	}
 }
 
 // text checks a string of at most limit bytes without control characters; what may be a text (maxText) may have lines and tabs.
-func (c *check) text(field, s string, limit int, need bool) {
+func (c *Checker) Text(field, s string, limit int, need bool) {
 	if plainText(s, limit, need) {
 		return
 	}
 	switch {
-	case c.p != nil:
+	case c.Problem != nil:
 	case s == "" && need:
-		c.fail(field, "missing; want a string")
+		c.Fail(field, "missing; want a string")
 	case len(s) > limit:
-		c.fail(field, "has %d bytes; the most is %d", len(s), limit)
+		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
 	case !utf8.ValidString(s):
-		c.fail(field, "is not UTF-8")
+		c.Fail(field, "is not UTF-8")
 	}
 	for _, r := range s {
 		// Only what is read as a text has lines: a name with one would break tables and terminals.
 		if unicode.IsControl(r) && (limit < maxText || r != '\n' && r != '\t') {
-			c.fail(field, "has the control character %U; want plain text", r)
+			c.Fail(field, "has the control character %U; want plain text", r)
 		}
 	}
 }
@@ -227,24 +227,24 @@ func plainText(s string, limit int, need bool) bool {
 }
 
 // path checks segments of [A-Za-z0-9._~-]+ joined by /: what stands in a URL as it is.
-func (c *check) path(field, s string, limit int) {
+func (c *Checker) Path(field, s string, limit int) {
 	if s == "" {
-		c.fail(field, "missing; want segments of letters, digits and ._~- joined by /")
+		c.Fail(field, "missing; want segments of letters, digits and ._~- joined by /")
 		return
 	}
 	if len(s) > limit {
-		c.fail(field, "has %d bytes; the most is %d", len(s), limit)
+		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
 		return
 	}
 	for segment := range strings.SplitSeq(s, "/") {
-		if !plainSegment(segment) {
-			c.fail(field, "got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
+		if !ValidSegment(segment) {
+			c.Fail(field, "got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
 			return
 		}
 	}
 }
 
-func plainSegment(s string) bool {
+func ValidSegment(s string) bool {
 	if s == "" || s == "." || s == ".." {
 		return false
 	}
@@ -261,19 +261,19 @@ func plainSegment(s string) bool {
 
 // ValidPath tells whether s can be a contest's id or a source.
 func ValidPath(s string) bool {
-	c := check{}
-	c.path("", s, maxContestID)
-	return c.p == nil
+	c := Checker{}
+	c.Path("", s, MaxContestID)
+	return c.Problem == nil
 }
 
-func (c *check) time(field string, t time.Time) {
+func (c *Checker) Time(field string, t time.Time) {
 	// The zero time would count as left out, and a year that only another zone has cannot be written in UTC.
 	if y := t.UTC().Year(); y < 1 || y > 9999 || t.IsZero() {
-		c.fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
+		c.Fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
 	}
 }
 
-func (c *check) oneOf(field, s string, need bool, values []string) {
+func (c *Checker) OneOf(field, s string, need bool, values []string) {
 	if s == "" && !need {
 		return
 	}
@@ -283,32 +283,32 @@ func (c *check) oneOf(field, s string, need bool, values []string) {
 		}
 	}
 	if s == "" {
-		c.fail(field, "missing; want one of %s", strings.Join(values, ", "))
+		c.Fail(field, "missing; want one of %s", strings.Join(values, ", "))
 		return
 	}
-	c.fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
+	c.Fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
 }
 
 // names checks a list of distinct, short strings.
-func (c *check) names(field string, list []string, limit int) {
+func (c *Checker) Names(field string, list []string, limit int) {
 	if len(list) > maxList {
-		c.fail(field, "has %d members; the most is %d", len(list), maxList)
+		c.Fail(field, "has %d members; the most is %d", len(list), maxList)
 		return
 	}
 	seen := make(map[string]bool, len(list))
 	for i, s := range list {
-		c.text(fmt.Sprintf("%s.%d", field, i), s, limit, required)
+		c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, required)
 		if seen[s] {
-			c.fail(field, "has %q twice", clip(s))
+			c.Fail(field, "has %q twice", clip(s))
 		}
 		seen[s] = true
 	}
 }
 
-func (c *check) totals(field string, t Totals, limit int) {
+func (c *Checker) totals(field string, t Totals, limit int) {
 	for _, n := range t {
 		if !plainText(n.Code, limit, required) { // or the field's name would be made for nothing
-			c.text(field+"."+clip(n.Code), n.Code, limit, required)
+			c.Text(field+"."+clip(n.Code), n.Code, limit, required)
 		}
 	}
 }

@@ -13,19 +13,19 @@ const (
 	year10000 = 253402300800
 )
 
-// CheckForm returns what is wrong with the id, source, seq, time and contest_id of e; nil if nothing is.
-func (e *Event) CheckForm() *Problem {
-	c := check{}
-	c.text("id", e.ID, maxID, required)
-	c.path("source", e.Source, maxID)
+// CheckEnvelope returns what is wrong with the id, source, seq, time and contest_id of e; nil if nothing is.
+func (e *Event) CheckEnvelope() *Problem {
+	c := Checker{}
+	c.Text("id", e.ID, MaxID, required)
+	c.Path("source", e.Source, MaxID)
 	if e.Seq > maxSeq {
-		c.fail("seq", "got %d; the most is %d", e.Seq, uint64(maxSeq))
+		c.Fail("seq", "got %d; the most is %d", e.Seq, uint64(maxSeq))
 	}
 	if !writable(e.Time) {
-		c.fail("time", "is none that RFC 3339 can write, in the years 1 to 9999 in UTC")
+		c.Fail("time", "is none that RFC 3339 can write, in the years 1 to 9999 in UTC")
 	}
-	c.path("contest_id", e.ContestID, maxContestID)
-	return c.p
+	c.Path("contest_id", e.ContestID, MaxContestID)
+	return c.Problem
 }
 
 // writable reports whether JSON can hold t as it is: its year is one of 1 to 9999 in UTC and one of 0 to
@@ -50,9 +50,9 @@ func (e *Event) ReadData(data []byte) *Problem {
 	if d == nil {
 		mk, ok := newData[e.Type]
 		if !ok {
-			c := check{}
-			c.oneOf("type", string(e.Type), required, typeNames())
-			return c.p
+			c := Checker{}
+			c.OneOf("type", string(e.Type), required, typeNames())
+			return c.Problem
 		}
 		d = mk()
 		if p := (&envelope{Data: data}).readData(d); p != nil {
@@ -66,55 +66,55 @@ func (e *Event) ReadData(data []byte) *Problem {
 // CheckData returns what Decode would find wrong with e.Data, which has been read; nil if nothing is.
 // Decode puts totals in order, so that others are wrong.
 func (e *Event) CheckData() *Problem {
-	c := check{}
+	c := Checker{}
 	switch d := e.Data.(type) { // nearly all events, which are called directly so that c stays on the stack
 	case *ScorePlay:
 		c.ordered("data.result", d.Result)
 		c.ordered("data.stats_delta", d.StatsDelta)
-		if c.p == nil {
+		if c.Problem == nil {
 			d.check(&c)
 		}
-		return c.p
+		return c.Problem
 	case *ResultSet:
 		d.check(&c)
-		return c.p
+		return c.Problem
 	case *ContestStatus:
 		d.check(&c)
-		return c.p
+		return c.Problem
 	}
 	return e.checkRarer()
 }
 
 func (e *Event) checkRarer() *Problem {
-	c := check{}
+	c := Checker{}
 	if d, ok := e.Data.(*ScoreSet); ok {
 		c.ordered("data.result", d.Result)
 	}
-	if c.p == nil {
+	if c.Problem == nil {
 		e.Data.check(&c)
 	}
-	if c.p == nil {
-		checkEnvelope(e, &c)
+	if c.Problem == nil {
+		checkConsistency(e, &c)
 	}
-	return c.p
+	return c.Problem
 }
 
-func (c *check) ordered(field string, t Totals) {
+func (c *Checker) ordered(field string, t Totals) {
 	for i := 1; i < len(t); i++ {
 		if t[i-1].Code >= t[i].Code {
-			c.fail(field, "is not in the order of its names")
+			c.Fail(field, "is not in the order of its names")
 			return
 		}
 	}
 }
 
-// CheckSigned returns what can be said against the key and the signature of e without the key; nil if
+// CheckSignature returns what can be said against the key and the signature of e without the key; nil if
 // there is nothing, or e has neither.
-func (e *Event) CheckSigned() *Problem {
+func (e *Event) CheckSignature() *Problem {
 	if e.Key == "" && len(e.Signature) == 0 {
 		return nil
 	}
-	c, w := check{}, envelope{Source: e.Source, Key: e.Key, Signature: e.Signature}
+	c, w := Checker{}, envelope{Source: e.Source, Key: e.Key, Signature: e.Signature}
 	if e.IDGiven {
 		w.ID = e.ID
 	}
@@ -125,5 +125,5 @@ func (e *Event) CheckSigned() *Problem {
 		w.Time = &e.Time
 	}
 	w.checkSigned(&c)
-	return c.p
+	return c.Problem
 }

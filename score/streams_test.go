@@ -2,12 +2,14 @@ package score_test
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
 )
@@ -47,6 +49,38 @@ func lines(t testing.TB, path string, f func(number int, line []byte)) {
 	}
 	if err := scanner.Err(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestCanonicalDataOfTheRealStreamsIsThatOfRFC8785(t *testing.T) {
+	found, err := filepath.Glob(filepath.Join(dataDir(t), "*", "*.ndjson.gz"))
+	if err != nil || len(found) == 0 {
+		t.Skip("no streams")
+	}
+	every := 50
+	if os.Getenv("LAUREL_CI") == "full" {
+		every = 1
+	}
+	for _, path := range found {
+		lines(t, path, func(number int, line []byte) {
+			if number > 200 && number%every != 0 {
+				return
+			}
+			e, p := score.Decode(line)
+			if p != nil {
+				return
+			}
+			want, err := score.MarshalData(e.Data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := (*jsontext.Value)(&want).Canonicalize(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := score.AppendCanonical(nil, e.Data); err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%s, line %d:\ngot  %s %v\nwant %s", path, number, got, err, want)
+			}
+		})
 	}
 }
 
@@ -114,7 +148,7 @@ func compareContests(t *testing.T, s *plain, want *truth) {
 			continue
 		}
 		r := c.Record()
-		of := map[string]score.Placed{}
+		of := map[string]score.Standing{}
 		for _, p := range r.Competitors {
 			of[p.Code] = p
 		}

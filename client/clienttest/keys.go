@@ -5,13 +5,14 @@ import (
 	"net/http"
 
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // Register lists a public key under a bard's name. Signatures are kept and not checked.
 func (g *Group) Register(name string, public ed25519.PublicKey) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.keys = append(g.keys, score.KeyView{ID: score.KeyID(public), Name: name, Public: public})
+	g.keys = append(g.keys, access.KeyView{ID: score.KeyID(public), Name: name, Public: public})
 }
 
 func (g *Group) keyList(w http.ResponseWriter, _ *http.Request) {

@@ -89,7 +89,7 @@ func checkNoData(dir string) error {
 func (i identity) write(dir string) error {
 	b, err := json.Marshal(i)
 	if err == nil {
-		err = pki.WriteFile(filepath.Join(dir, identityFile), b)
+		err = pki.WritePrivateFile(filepath.Join(dir, identityFile), b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the identity of the member: %w", err)
@@ -129,7 +129,7 @@ func (s *Store) MarkJoined(index uint64) error {
 // Open returns ErrRemoved with that text.
 func (s *Store) MarkRemoved(by string) error {
 	text := fmt.Sprintf("removed %s, by %s\n", time.Now().UTC().Format(time.RFC3339), by)
-	return pki.WriteFile(filepath.Join(s.dir, removedFile), []byte(text))
+	return pki.WritePrivateFile(filepath.Join(s.dir, removedFile), []byte(text))
 }
 
 // checkRemoved returns ErrRemoved if the member of the directory was removed.

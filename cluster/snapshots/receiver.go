@@ -152,10 +152,7 @@ func (r *Receiver) end(one *reception) {
 // spool writes the body to the directory of the snapshots, waits for the disk, and builds its state
 // beside the state machine.
 func (r *Receiver) spool(one *reception, body io.Reader, request *raft.InstallSnapshotRequest) (got *received, err error) {
-	configuration, err := DecodeConfiguration(request.Configuration)
-	if err != nil {
-		return nil, err
-	}
+	configuration := raft.DecodeConfiguration(request.Configuration) // peer has checked that it can be decoded
 	got = &received{meta: raft.SnapshotMeta{
 		Version:            raft.SnapshotVersionMax,
 		Index:              request.LastLogIndex,
@@ -310,14 +307,3 @@ type noPeers struct{ raft.Transport }
 
 // EncodePeer returns the address.
 func (noPeers) EncodePeer(_ raft.ServerID, a raft.ServerAddress) []byte { return []byte(a) }
-
-// DecodeConfiguration decodes a configuration from the network. Unlike raft.DecodeConfiguration it
-// does not panic.
-func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the configuration of the group is damaged: %v", p)
-		}
-	}()
-	return raft.DecodeConfiguration(b), nil
-}

@@ -13,6 +13,7 @@ import (
 	"laurel/client/clienttest"
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/signing"
 )
 
 // alone runs the program without a group.
@@ -53,9 +54,9 @@ func checkVouched(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n
 	if len(events) != n {
 		t.Fatalf("%d events; want %d", len(events), n)
 	}
-	var v score.Verifier
+	var v signing.Verifier
 	for i := range events {
-		form, err := score.SignedForm(&events[i])
+		form, err := signing.Form(&events[i])
 		if err != nil || events[i].Key != score.KeyID(public) || !v.Verify(public, form, events[i].Signature) {
 			t.Fatalf("event %d is not signed: %+v, %v", i, events[i], err)
 		}
@@ -162,11 +163,11 @@ func TestASignedSongIsSungByAnybodyAsItIs(t *testing.T) {
 	}
 	song := ""
 	for _, e := range g.Accepted() {
-		form, err := score.SignedForm(&e)
+		form, err := signing.Form(&e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		song += string(score.WithSignature(form, e.Signature)) + "\n"
+		song += string(signing.EventJSON(form, e.Signature)) + "\n"
 	}
 	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)

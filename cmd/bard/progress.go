@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"laurel/internal/textfmt"
 )
 
 const (
@@ -75,7 +77,7 @@ func (p *progress) show(s state) {
 	defer p.mu.Unlock()
 	now := time.Now()
 	rate := float64(s.answered-p.shown) / now.Sub(p.at).Seconds()
-	text := fmt.Sprintf("%s events, %s/s", thousands(s.answered), thousands(uint64(rate)))
+	text := fmt.Sprintf("%s events, %s/s", textfmt.Thousands(s.answered), textfmt.Thousands(uint64(rate)))
 	if p.terminal < 0 {
 		if s.part >= 0 {
 			text += fmt.Sprintf(", %.0f %% of the file", 100*s.part)
@@ -120,13 +122,4 @@ func (p *progress) wipe() {
 		fmt.Fprint(p.out, "\r\x1b[K")
 		p.drawn = false
 	}
-}
-
-// thousands writes n with commas between groups of three digits.
-func thousands(n uint64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -19,6 +19,7 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -283,8 +284,8 @@ func (s *singer) summary() string {
 		return d.Round(time.Microsecond)
 	}
 	return fmt.Sprintf("events %s, duplicates %s, passed over (acked before) %s\n%s events/s in %s; latency p50 %s, p99 %s\nretries %d, failovers %d\n",
-		thousands(s.answered), thousands(s.duplicates), thousands(s.passed),
-		thousands(uint64(float64(s.answered)/max(s.took.Seconds(), 1e-9))), round(s.took), round(s.latencies.quantile(0.5)), round(s.latencies.quantile(0.99)),
+		textfmt.Thousands(s.answered), textfmt.Thousands(s.duplicates), textfmt.Thousands(s.passed),
+		textfmt.Thousands(uint64(float64(s.answered)/max(s.took.Seconds(), 1e-9))), round(s.took), round(s.latencies.quantile(0.5)), round(s.latencies.quantile(0.99)),
 		s.stats.Retries, s.stats.Failovers)
 }
 

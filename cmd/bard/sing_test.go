@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -342,16 +341,6 @@ func TestBarFitsTheTerminal(t *testing.T) {
 		}
 	}
 	if got, want := bar(0.5, "x", 31), "[==========          ]  50 %  x"; got != want {
-		t.Errorf("got %q; want %q", got, want)
-	}
-}
-
-func TestThousandsAreGrouped(t *testing.T) {
-	var got []string
-	for _, n := range []uint64{0, 999, 1000, 12_345, 1_234_567} {
-		got = append(got, thousands(n))
-	}
-	if want := []string{"0", "999", "1,000", "12,345", "1,234,567"}; !slices.Equal(got, want) {
 		t.Errorf("got %q; want %q", got, want)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 // startSecure is startFrontends for a group whose members know each other by certificates. Its operator's token comes with it.
@@ -34,10 +34,10 @@ func startSecure(ctx context.Context, program, dir string, args []string) (g *fr
 		if i == 0 {
 			flags = append(flags, "--bootstrap")
 		} else {
-			var made score.JoinTokenMade
+			var made access.JoinTokenResponse
 			// The operator's token is in its file a moment before the group knows it.
 			if err := g.processes[0].await(ctx, func(ctx context.Context) error {
-				return operate(ctx, g.urls[0]+"/v1/cluster/tokens", operator, score.NewJoinToken{}, &made)
+				return operate(ctx, g.urls[0]+"/v1/cluster/tokens", operator, access.JoinTokenRequest{}, &made)
 			}); err != nil {
 				return nil, "", err
 			}

@@ -15,6 +15,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 // voucher is a poster who signs, where the row says so.
@@ -61,7 +63,7 @@ func (v *voucher) register(ctx context.Context, url, operator string) error {
 		return err
 	}
 	v.key, v.id = private, score.KeyID(public)
-	return operate(ctx, url+"/v1/access/grants", operator, score.NewGrant{Name: v.plays.source, Role: score.RoleBard, Public: public}, nil)
+	return operate(ctx, url+"/v1/access/grants", operator, access.GrantRequest{Name: v.plays.source, Role: access.RoleBard, Public: public}, nil)
 }
 
 // operate posts what only an operator may; answer may be nil.
@@ -124,16 +126,16 @@ func (v *voucher) sign(events []score.Event) ([][]byte, error) {
 	for i := range events {
 		events[i].Key = v.id
 		var err error
-		if forms[i], err = score.SignedForm(&events[i]); err != nil {
+		if forms[i], err = signing.Form(&events[i]); err != nil {
 			return nil, err
 		}
 	}
-	signatures, err := score.SignForms(v.key, forms)
+	signatures, err := signing.SignForms(v.key, forms)
 	if err != nil {
 		return nil, err
 	}
 	for i := range forms {
-		forms[i] = score.WithSignature(forms[i], signatures[i])
+		forms[i] = signing.EventJSON(forms[i], signatures[i])
 	}
 	return forms, nil
 }

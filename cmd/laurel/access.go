@@ -10,6 +10,7 @@ import (
 	"laurel/client"
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 func newAccessCommand() *cobra.Command {
@@ -44,7 +45,7 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access grant obelix --role operator`,
 	}
-	var g score.NewGrant
+	var g access.GrantRequest
 	var role, key, expires string
 	var types []string
 	flags := c.Flags()
@@ -57,7 +58,7 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		g.Name, g.Role = args[0], score.Role(role)
+		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
 			g.Types = append(g.Types, score.Type(t))
 		}

@@ -13,6 +13,7 @@ import (
 	"laurel/cluster"
 	"laurel/httpapi"
 	"laurel/internal/cli"
+	"laurel/internal/frontend"
 	"laurel/internal/pidfile"
 )
 
@@ -86,21 +87,19 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
 }
 
 // runFrontend runs a frontend until ctx ends or it cannot go on.
-func runFrontend(ctx context.Context, addr string, o cluster.Options, t *trusting, public httpapi.Options) error {
+func runFrontend(ctx context.Context, addr string, o cluster.Options, t *trusting, api httpapi.Options) error {
 	if err := t.prepare(ctx, addr, &o); err != nil {
 		return err
 	}
-	founds := o.Bootstrap && o.Identity != nil
-	f, err := startFrontend(addr, o, t, public)
+	certificate, err := t.clientCertificate(o.Logger)
 	if err != nil {
 		return err
 	}
-	if founds {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go f.firstOperator(ctx, o.Dir)
+	f, err := frontend.Start(frontend.Options{HTTP: addr, Member: o, API: api, Certificate: certificate})
+	if err != nil {
+		return err
 	}
-	return f.run(ctx)
+	return f.Run(ctx)
 }
 
 // networks reads networks with commas between; an address is one by itself.
@@ -135,7 +134,7 @@ func frontendError(err error) error {
 	case errors.As(err, &storage):
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case errors.As(err, &empty):
-		return cli.Usagef("%s", err)
+		return cli.Usagef("%s; begin a new group with --bootstrap, or join one with --join URL", err)
 	case errors.As(err, &exit):
 		return err
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
@@ -22,15 +23,15 @@ func aMark(competitor string, mark int) string {
 }
 
 // leaderboard asks again where the frontend says that it will know later: on a busy machine a master is lost now and then.
-func leaderboard(t *testing.T, f *frontend, query string) (res *http.Response, l score.Leaderboard) {
+func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.Response, l score.Leaderboard) {
 	t.Helper()
-	eventually(t, func() error {
+	testgroup.Eventually(t, func() error {
 		var body string
-		if res, body = request(t, "GET", f.url+"/v1/leaderboard/"+aRace+query, ""); res.StatusCode == http.StatusServiceUnavailable {
-			return fmt.Errorf("%s: %s", f.url, body)
+		if res, body = request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+query, ""); res.StatusCode == http.StatusServiceUnavailable {
+			return fmt.Errorf("%s: %s", f.URL, body)
 		}
 		if err := json.Unmarshal([]byte(body), &l); err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: got %d %s (%v)", f.url, res.StatusCode, body, err)
+			t.Fatalf("%s: got %d %s (%v)", f.URL, res.StatusCode, body, err)
 		}
 		return nil
 	})
@@ -38,10 +39,10 @@ func leaderboard(t *testing.T, f *frontend, query string) (res *http.Response, l
 }
 
 // postMark posts a mark, which has an id, until its outcome is known.
-func postMark(t *testing.T, f *frontend, competitor string, mark int) {
+func postMark(t *testing.T, f *testgroup.Frontend, competitor string, mark int) {
 	t.Helper()
-	eventually(t, func() error {
-		if res, body := request(t, "POST", f.url+"/v1/events", aMark(competitor, mark)); res.StatusCode != http.StatusOK {
+	testgroup.Eventually(t, func() error {
+		if res, body := request(t, "POST", f.URL+"/v1/events", aMark(competitor, mark)); res.StatusCode != http.StatusOK {
 			return fmt.Errorf("%d %s", res.StatusCode, body)
 		}
 		return nil
@@ -49,7 +50,7 @@ func postMark(t *testing.T, f *frontend, competitor string, mark int) {
 }
 
 func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus)
 	before := map[string]string{}
 	for i := range 30 {
@@ -58,51 +59,51 @@ func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T
 		for _, f := range all {
 			res, l := leaderboard(t, f, "?around="+who+"&limit=1")
 			if len(l.Rows) != 1 || l.Rows[0].Competitor != who || l.Rows[0].Rank != 1 || l.Total != i+1 {
-				t.Fatalf("%s: got %+v after mark %d", f.url, l, i+1)
+				t.Fatalf("%s: got %+v after mark %d", f.URL, l, i+1)
 			}
 			tag := res.Header.Get("ETag")
-			if tag == before[f.url] {
-				t.Errorf("%s: the tag is that of the board before mark %d", f.url, i+1)
+			if tag == before[f.URL] {
+				t.Errorf("%s: the tag is that of the board before mark %d", f.URL, i+1)
 			}
-			before[f.url] = tag
+			before[f.URL] = tag
 		}
 	}
 	post(t, all[0], aDefine) // another contest
 	path := "/v1/leaderboard/" + aRace + "?around=129&limit=1"
 	for _, f := range all {
 		for from, tag := range before {
-			if res, body := request(t, "GET", f.url+path, "", "If-None-Match: "+tag); res.StatusCode != http.StatusNotModified {
-				t.Errorf("%s did not know the tag of %s: got %d %s", f.url, from, res.StatusCode, body)
+			if res, body := request(t, "GET", f.URL+path, "", "If-None-Match: "+tag); res.StatusCode != http.StatusNotModified {
+				t.Errorf("%s did not know the tag of %s: got %d %s", f.URL, from, res.StatusCode, body)
 			}
 		}
 	}
 }
 
 func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
-	if res, body := request(t, "PUT", all[0].url+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	for _, f := range all {
-		eventually(t, func() error {
+		testgroup.Eventually(t, func() error {
 			if res, _ := leaderboard(t, f, ""); res.Header.Get("Laurel-Mode") != "pull" || res.Header.Get("Age") == "" {
-				return fmt.Errorf("%s: got %v", f.url, res.Header)
+				return fmt.Errorf("%s: got %v", f.URL, res.Header)
 			}
 			return nil
 		})
-		if res, body := request(t, "GET", f.url+"/v1/leaderboard/"+aRace+"?split=half", ""); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "10km") {
-			t.Errorf("%s: got %d %s", f.url, res.StatusCode, body)
+		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?split=half", ""); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "10km") {
+			t.Errorf("%s: got %d %s", f.URL, res.StatusCode, body)
 		}
-		if res, body := request(t, "GET", f.url+"/v1/leaderboard/"+aRace+"?around=8", ""); res.StatusCode != http.StatusNotFound {
-			t.Errorf("%s: got %d %s", f.url, res.StatusCode, body)
+		if res, body := request(t, "GET", f.URL+"/v1/leaderboard/"+aRace+"?around=8", ""); res.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: got %d %s", f.URL, res.StatusCode, body)
 		}
 	}
 	postMark(t, all[1], "8", 1999)
 	for _, f := range all {
-		eventually(t, func() error {
+		testgroup.Eventually(t, func() error {
 			if _, l := leaderboard(t, f, ""); len(l.Rows) != 2 || l.Rows[0].Competitor != "8" {
-				return fmt.Errorf("%s does not have the mark: %+v", f.url, l)
+				return fmt.Errorf("%s does not have the mark: %+v", f.URL, l)
 			}
 			return nil
 		})
@@ -110,15 +111,15 @@ func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
 }
 
 func TestLeaderboardOfAFrontendThatIsCutOffNeedsConsent(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
 	last := all[2]
 	leaderboard(t, last, "")
 	for _, f := range all[:2] {
-		cutOff(f)
+		f.Kill()
 	}
-	eventually(t, func() error { return leased(last, false) })
-	path := last.url + "/v1/leaderboard/" + aRace
+	testgroup.Eventually(t, func() error { return leased(last, false) })
+	path := last.URL + "/v1/leaderboard/" + aRace
 	if res, body := request(t, "GET", path, ""); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
 		t.Errorf("without consent: got %d %v %s", res.StatusCode, res.Header, body)
 	}

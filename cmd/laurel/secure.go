@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,7 +64,7 @@ func (t *trusting) identity(ctx context.Context, who pki.Options, o *cluster.Opt
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && o.Bootstrap:
-		i, err := pki.Found(who)
+		i, err := pki.Bootstrap(who)
 		if err == nil {
 			o.Logger.Info("made the group's certificate authority; only this directory has its key, until other voters have joined", "dir", who.Dir, "authority", i.IssuedBy())
 		}
@@ -91,9 +90,9 @@ func enroll(ctx context.Context, who pki.Options, token pki.JoinToken, o *cluste
 			key, issued, err := pki.Enroll(ctx, url, token, who)
 			if err == nil {
 				o.Logger.Info("the group has given this frontend a certificate", "member", who.Member)
-				return pki.Adopt(who, key, issued)
+				return pki.NewIdentity(who, key, issued)
 			}
-			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
+			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Temporary() {
 				return nil, err
 			}
 			last = err
@@ -163,26 +162,15 @@ func afterScheme(url string) string {
 	return rest
 }
 
-// serves is how the frontend speaks TLS with clients; nil: it does not. removed tells whether a member was removed.
-func (t *trusting) serves(i *pki.Identity, removed func(member string) bool, log *slog.Logger) (*tls.Config, error) {
-	var files *pki.Files
+// clientCertificate returns the certificate that --tls-cert and --tls-key name; nil if they name none.
+func (t *trusting) clientCertificate(log *slog.Logger) (*pki.Files, error) {
 	switch {
 	case (t.cert == "") != (t.key == ""):
 		return nil, cli.Usagef("--tls-cert and --tls-key go together")
-	case t.cert != "":
-		var err error
-		files, err = pki.OpenFiles(t.cert, t.key, func(err error) {
-			log.Error("the certificate for clients could not be read again; the old one stays in use", "error", err)
-		})
-		if err != nil {
-			return nil, err
-		}
+	case t.cert == "":
+		return nil, nil
 	}
-	switch {
-	case i != nil:
-		return i.Serves(pki.Public{Files: files, Out: removed}), nil
-	case files != nil:
-		return files.Serves(), nil
-	}
-	return nil, nil
+	return pki.OpenFiles(t.cert, t.key, func(err error) {
+		log.Error("could not read the certificate for clients again; the old one stays in use", "err", err)
+	})
 }

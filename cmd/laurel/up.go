@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"laurel/cmd/laurel/standing"
 	"laurel/internal/cli"
+	"laurel/internal/localgroup"
 	"laurel/internal/pidfile"
 )
 
@@ -22,7 +21,7 @@ import (
 const maxUp = 9
 
 func newUpCommand() *cobra.Command {
-	var o standing.Options
+	var o localgroup.Options
 	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "up",
@@ -57,9 +56,8 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 		if err := place(&o, run); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeoutCause(cmd.Context(), patience, fmt.Errorf("not within %s", patience))
-		defer cancel()
-		g, err := standing.Up(ctx, o)
+		o.Lifetime, o.StartWithin = localgroup.Detached, patience
+		g, err := localgroup.Start(cmd.Context(), o)
 		if g != nil {
 			tellUp(cmd.OutOrStdout(), g, o)
 		}
@@ -69,7 +67,7 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 }
 
 // place finds the program and the directories. The frontends run elsewhere, so all paths are absolute.
-func place(o *standing.Options, run *pidfile.DirFlag) (err error) {
+func place(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("this very program is to run as a frontend, but cannot be found: %w", err)
 	}
@@ -82,7 +80,7 @@ func place(o *standing.Options, run *pidfile.DirFlag) (err error) {
 		return err
 	}
 	o.RunDir, _ = run.Dir()
-	o.Env = plainEnvironment()
+	o.Env = environmentWithoutLaurel()
 	return nil
 }
 
@@ -97,8 +95,8 @@ func defaultData() (string, error) {
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// plainEnvironment is this process's environment without settings of Laurel: a developer's own are not meant for other frontends.
-func plainEnvironment() (env []string) {
+// environmentWithoutLaurel is this process's environment without settings of Laurel: a developer's own are not meant for other frontends.
+func environmentWithoutLaurel() (env []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") {
 			env = append(env, v)
@@ -116,7 +114,7 @@ func stopCommand(runDir, args string) string {
 }
 
 // upCommand is how the group is made whole again.
-func upCommand(o standing.Options) string {
+func upCommand(o localgroup.Options) string {
 	line := typed() + " up"
 	if dir, err := defaultData(); err != nil || dir != o.Dir {
 		line += " --data " + o.Dir
@@ -135,24 +133,25 @@ func typed() string {
 	return os.Args[0]
 }
 
-func tellUp(w io.Writer, g *standing.Group, o standing.Options) {
-	var first *standing.Frontend
-	for _, f := range g.Frontends {
+func tellUp(w io.Writer, g *localgroup.Group, o localgroup.Options) {
+	var first *localgroup.Frontend
+	list := g.Frontends()
+	for _, f := range list {
 		what := "does not run"
 		switch f.State {
-		case standing.Running:
+		case localgroup.Running:
 			what = fmt.Sprintf("pid %d, was up already", f.PID)
-		case standing.Started:
+		case localgroup.Started:
 			what = fmt.Sprintf("pid %d, started", f.PID)
-		case standing.Removed:
+		case localgroup.Removed:
 			what = "was taken out of the group, and stays away"
 		}
 		if first == nil && f.PID != 0 {
-			first = f
+			first = &f
 		}
 		fmt.Fprintf(w, "%s  %s  %s\n", f.ID, f.URL(), what)
 	}
-	if slices.IndexFunc(g.Frontends, func(f *standing.Frontend) bool { return f.State != standing.Running }) < 0 {
+	if !slices.ContainsFunc(list, func(f localgroup.Frontend) bool { return f.State != localgroup.Running }) {
 		fmt.Fprintln(w, "The group was up already; nothing was started.")
 	}
 	fmt.Fprintf(w, "Data and logs: %s\n", o.Dir)

@@ -7,13 +7,15 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"laurel/client"
 	"laurel/internal/cli"
+	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 func newVerifyCommand() *cobra.Command {
@@ -56,15 +58,15 @@ Exit code 1 tells that something is false.`,
 }
 
 // trusted are the keys that count, by id: those given, or else those that the frontends know.
-func trusted(ctx context.Context, c *client.Client, given []string) (map[string]score.KeyView, error) {
-	keys := map[string]score.KeyView{}
+func trusted(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
+	keys := map[string]access.KeyView{}
 	for _, text := range given {
 		public, err := cli.ReadPublicKey(text)
 		if err != nil {
 			return nil, cli.Usagef("--key: %w", err)
 		}
 		id := score.KeyID(public)
-		keys[id] = score.KeyView{ID: id, Public: public}
+		keys[id] = access.KeyView{ID: id, Public: public}
 	}
 	if len(given) > 0 {
 		return keys, nil
@@ -85,11 +87,11 @@ func trusted(ctx context.Context, c *client.Client, given []string) (map[string]
 // verification checks one timeline.
 type verification struct {
 	contest string
-	keys    map[string]score.KeyView
+	keys    map[string]access.KeyView
 	given   bool // the keys are not the frontends'
 	summary bool
 
-	verifier score.Verifier
+	verifier signing.Verifier
 	last     map[string]uint64 // the seq of each source's last signed event
 
 	verified, byToken, unsigned, wrong int
@@ -134,7 +136,7 @@ func (v *verification) page(out io.Writer, events []score.TimelineEvent) error {
 			said += " (voided by " + e.VoidedBy + ")"
 		}
 		if err != nil || !v.summary {
-			fmt.Fprintf(table, "%d\t%s\t%d\t%s\t%s\t%s\n", e.Revision, oneLine(e.Source), e.Seq, oneLine(string(e.Type)), oneLine(e.ID), oneLine(said))
+			fmt.Fprintf(table, "%d\t%s\t%d\t%s\t%s\t%s\n", e.Revision, textfmt.OneLine(e.Source), e.Seq, textfmt.OneLine(string(e.Type)), textfmt.OneLine(e.ID), textfmt.OneLine(said))
 		}
 	}
 	return table.Flush()
@@ -181,21 +183,15 @@ func (v *verification) judge(e *score.TimelineEvent) (said string, err error) {
 	return said, nil
 }
 
-// shownForm is what must have been signed for the timeline to show e.
+// shownForm returns the form that must have been signed for the timeline to show e.
 func shownForm(e *score.TimelineEvent) ([]byte, error) {
-	data := e.Data.Clone()
-	if err := data.Canonicalize(); err != nil {
-		return nil, fmt.Errorf("its data is no JSON: %w", err)
-	}
-	return score.AppendSignedForm(nil, &score.Event{ID: e.ID, Source: e.Source, Seq: e.Seq, Type: e.Type, Time: e.Time, ContestID: e.ContestID, Key: e.Key}, data)
-}
-
-// oneLine is s without what a terminal would obey: a frontend that is not trusted wrote it.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
+	return signing.FormOf(&score.Event{
+		ID:        e.ID,
+		Source:    e.Source,
+		Seq:       e.Seq,
+		Type:      e.Type,
+		Time:      e.Time,
+		ContestID: e.ContestID,
+		Key:       e.Key,
+	}, e.Data)
 }

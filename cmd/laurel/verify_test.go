@@ -16,6 +16,8 @@ import (
 
 	"laurel/internal/cli"
 	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
 func keyOf(name string) (ed25519.PrivateKey, ed25519.PublicKey) {
@@ -34,7 +36,7 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 		events[i] = score.Event{ID: fmt.Sprintf("c-%d", i+1), Source: "bard/cacofonix", Seq: uint64(i + 1), Type: score.TypeScorePlay, ContestID: "A/1",
 			Time: time.Date(2026, 2, 9, 10, 0, i, 5e8, time.FixedZone("", 3600)), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta, Result: score.Totals{{Code: "ROM"}, {Code: "GAU", Value: delta}}}}
 	}
-	if err := score.Sign(private, events); err != nil {
+	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
 	var list []score.TimelineEvent
@@ -54,10 +56,10 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 		var body any
 		switch r.URL.Path {
 		case "/v1/keys":
-			keys := []score.KeyView{}
+			keys := []access.KeyView{}
 			for _, name := range bards {
 				_, public := keyOf(name)
-				keys = append(keys, score.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public, Revoked: name == "old"})
+				keys = append(keys, access.KeyView{ID: score.KeyID(public), Name: "bard/" + name, Public: public, Revoked: name == "old"})
 			}
 			body = map[string]any{"keys": keys}
 		case "/v1/timeline/A/1":
@@ -180,7 +182,7 @@ func TestVerifySaysThatAKeyWasRevoked(t *testing.T) {
 	private, _ := keyOf("old")
 	delta := score.Points(1)
 	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1", Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}
-	if err := score.Sign(private, events); err != nil {
+	if err := signing.Sign(private, events); err != nil {
 		t.Fatal(err)
 	}
 	data, err := score.MarshalData(events[0].Data)

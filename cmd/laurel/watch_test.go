@@ -13,6 +13,7 @@ import (
 	"laurel/client"
 	"laurel/client/clienttest"
 	"laurel/internal/cli"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
@@ -180,17 +181,17 @@ func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
 }
 
 func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
-	c, err := client.New([]string{all[0].url}, client.Options{Home: "f3"})
+	c, err := client.New([]string{all[0].URL}, client.Options{Home: "f3"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	eventually(t, func() error {
+	testgroup.Eventually(t, func() error {
 		group, err := c.Frontends(t.Context())
 		for _, f := range group.Frontends {
-			if f.ID == "f3" && f.URL == all[2].url && f.State == score.Serving {
+			if f.ID == "f3" && f.URL == all[2].URL && f.State == score.Serving {
 				return nil
 			}
 		}
@@ -220,8 +221,8 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 		}
 		switch u.Kind {
 		case client.UpdateConnected:
-			if connected++; connected == 1 && u.Frontend != all[2].url {
-				t.Errorf("connected to %s; want the home, %s", u.Frontend, all[2].url)
+			if connected++; connected == 1 && u.Frontend != all[2].URL {
+				t.Errorf("connected to %s; want the home, %s", u.Frontend, all[2].URL)
 			}
 		case client.UpdateLost:
 			lost++
@@ -231,8 +232,7 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 			go func() {
 				for i := range plays {
 					if i == plays/2 {
-						all[2].api.Close() // as the end of its process would
-						cutOff(all[2])
+						all[2].Kill()
 					}
 					e := goal()
 					e.ContestID = aContest

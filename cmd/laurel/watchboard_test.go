@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"laurel/client"
+	"laurel/internal/testgroup"
 )
 
 // following is a window as one who watches it at one frontend has it.
@@ -15,9 +16,9 @@ type following struct {
 	now client.Window
 }
 
-func follow(t *testing.T, f *frontend, around string) *following {
+func follow(t *testing.T, f *testgroup.Frontend, around string) *following {
 	t.Helper()
-	c, err := client.New([]string{f.url}, client.Options{})
+	c, err := client.New([]string{f.URL}, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func follow(t *testing.T, f *frontend, around string) *following {
 // shows waits until the window has these competitors.
 func (v *following) shows(t *testing.T, codes ...string) {
 	t.Helper()
-	eventually(t, func() error {
+	testgroup.Eventually(t, func() error {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		var got []string
@@ -56,7 +57,7 @@ func (v *following) shows(t *testing.T, codes ...string) {
 }
 
 func TestWhoWatchesARunnerAtAnyFrontendFollowsHimInEitherMode(t *testing.T) {
-	all := startGroup(t, 3)
+	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("1", 2001), aMark("2", 2002))
 	var watchers []*following
 	for _, f := range all {
@@ -70,7 +71,7 @@ func TestWhoWatchesARunnerAtAnyFrontendFollowsHimInEitherMode(t *testing.T) {
 	for _, v := range watchers {
 		v.shows(t, "4", "7", "1")
 	}
-	if res, body := request(t, "PUT", all[0].url+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
+	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
 		t.Fatal(res.StatusCode, body)
 	}
 	post(t, all[0], aMark("5", 1992))

@@ -10,27 +10,30 @@ import (
 	"time"
 )
 
-// BenchmarkScoreBesideWindows tells how long it takes until a watcher of a score has read a change, while 126 marks a second move runners on a board of
-// 100,000, and as many watchers as it says each watch the neighbours of a runner of their own. Each mark changes the ranks in all windows behind it.
+// BenchmarkScoreBesideWindows measures the time until a watcher of a score has read a
+// change, while 126 marks a second move competitors on a leaderboard of 100,000 and many
+// watchers each watch the neighbours of another competitor. Each mark changes the ranks in
+// all windows below it.
 func BenchmarkScoreBesideWindows(b *testing.B) {
 	for _, windows := range []int{0, 1000, 5000} {
-		b.Run(fmt.Sprint("windows=", windows), func(b *testing.B) { scoreBeside(b, windows) })
+		b.Run(fmt.Sprint("windows=", windows), func(b *testing.B) { benchmarkScore(b, windows) })
 	}
 }
 
-func scoreBeside(b *testing.B, windows int) {
-	s := newShop()
-	const runners = 100_000
-	field := make([]any, 0, 2*runners)
-	for i := range runners {
-		field = append(field, fmt.Sprint(i), rand.N(20_000))
+func benchmarkScore(b *testing.B, windows int) {
+	s := newFakeStore()
+	const competitors = 100_000
+	marks := make([]any, 0, 2*competitors)
+	for i := range competitors {
+		marks = append(marks, fmt.Sprint(i), rand.N(20_000))
 	}
-	s.mark("C/1", field...)
+	s.setMarks("C/1", marks...)
 	h := New(s, 2)
 	defer h.Close()
 	var events atomic.Int64
 	for i := range windows {
-		c := watch(b, h, Subjects{Boards: []Window{{ContestID: "C/1", Around: fmt.Sprint(i * (runners / windows)), Limit: 10}}}, "")
+		window := Window{ContestID: "C/1", Around: fmt.Sprint(i * (competitors / windows)), Limit: 10}
+		c := watch(b, h, Subjects{Windows: []Window{window}}, "")
 		go func() {
 			for line, err := c.r.ReadSlice('\n'); err == nil; line, err = c.r.ReadSlice('\n') {
 				if bytes.HasPrefix(line, []byte("event: leaderboard")) {
@@ -39,44 +42,45 @@ func scoreBeside(b *testing.B, windows int) {
 			}
 		}()
 	}
-	carried(b, h, s.change("C/2"))
+	awaitDelivered(b, h, s.change("C/2"))
 	c := watch(b, h, Subjects{Contests: []string{"C/2"}}, "")
 	if _, err := c.next(); err != nil {
 		b.Fatal(err)
 	}
-	over := make(chan struct{})
-	defer close(over)
+	stop := make(chan struct{})
+	defer close(stop)
 	go func() {
 		for tick := time.NewTicker(time.Second / 126); ; {
 			select {
 			case <-tick.C:
-				s.mark("C/1", fmt.Sprint(rand.N(runners)), rand.N(2_000))
-			case <-over:
+				s.setMarks("C/1", fmt.Sprint(rand.N(competitors)), rand.N(2_000))
+			case <-stop:
 				return
 			}
 		}
 	}()
-	var took []time.Duration
-	first, began := events.Load(), time.Now()
+	var latencies []time.Duration
+	firstEvents, began := events.Load(), time.Now()
 	for b.Loop() {
-		time.Sleep(10*time.Millisecond + rand.N(20*time.Millisecond))
+		<-time.After(10*time.Millisecond + rand.N(20*time.Millisecond))
 		began := time.Now()
 		at := s.change("C/2")
 		for {
-			g, err := c.next()
+			e, err := c.next()
 			if err != nil {
 				b.Fatal(err)
 			}
-			if g.data.Revision >= at {
+			if e.data.Revision >= at {
 				break
 			}
 		}
-		took = append(took, time.Since(began))
+		latencies = append(latencies, time.Since(began))
 	}
 	if windows > 0 {
-		b.ReportMetric(float64(events.Load()-first)/time.Since(began).Seconds()/float64(windows), "events/s/window")
+		perWindow := float64(events.Load()-firstEvents) / time.Since(began).Seconds() / float64(windows)
+		b.ReportMetric(perWindow, "events/s/window")
 	}
-	slices.Sort(took)
-	b.ReportMetric(took[len(took)/2].Seconds()*1000, "p50-ms")
-	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "p99-ms")
+	slices.Sort(latencies)
+	b.ReportMetric(latencies[len(latencies)/2].Seconds()*1000, "p50-ms")
+	b.ReportMetric(latencies[len(latencies)*99/100].Seconds()*1000, "p99-ms")
 }

@@ -1,9 +1,15 @@
-// Package watch carries what has changed to those who watch: server-sent events, to thousands of connections from a few goroutines.
+// Package watch sends changes to watchers as server-sent events: thousands of connections,
+// served by a few goroutines.
 //
-// The frontend's feed names what readers may see anew. For each name that somebody watches the hub fetches the answer once, encodes it
-// once, and leaves it with every watcher of it. A watcher keeps the newest for each name, so one that reads slowly gets the latest and not the
-// backlog; only timelines are kept event by event. Writers then write to whoever has something, without waiting for anybody: what a connection
-// does not take at once, a goroutine of its own brings it, with a deadline.
+// The frontend's cache invalidates the names of records, timelines and leaderboards that have
+// changed. For each name that somebody watches, the [Hub] fetches the answer once, encodes it
+// once and queues the frame for every [Watcher] of the name. A watcher's queue keeps only the
+// newest frame of a record, so a slow reader gets the latest state rather than a backlog;
+// timeline events are never dropped. Writers write without blocking; whatever a connection
+// does not accept at once is written by a goroutine of its own, with a deadline.
 //
-// Read hub.go for the way of a change, watcher.go for what one connection has coming, writer.go for the writing.
+// Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and is
+// sent as the difference to the previous version.
+//
+// Start reading at Hub.dispatch, then Watcher.appendPending.
 package watch

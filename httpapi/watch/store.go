@@ -7,30 +7,35 @@ import (
 	"laurel/score/ranking"
 )
 
-// Event is one event of a timeline, as JSON.
+// Event is an event of a timeline, encoded as JSON.
 type Event struct {
 	Revision uint64
 	Body     []byte
 }
 
-// Store is what the hub needs of the frontend. What it gives is what anybody may see at the time; an error says that this frontend cannot tell now.
+// Store is the part of a frontend that the hub reads. Its answers are what any client may
+// see at that moment. An error means that the frontend cannot answer now.
 type Store interface {
-	// ID names the store: revisions of two stores have nothing in common.
+	// ID identifies the store. Revisions of different stores are unrelated.
 	ID() string
-	// Record is the answer to a record's key; its Body is nil if there is no such record.
+	// Record returns the record with the given key. Body is nil if there is none.
 	Record(ctx context.Context, key string) (*cache.Entry, error)
-	// Events are a contest's events behind a revision, in order. There are more if they reach limit.
+	// Events returns at most limit of a contest's events after a revision, in order. If
+	// it returns fewer than limit, there are no more.
 	Events(ctx context.Context, contestID string, after uint64, limit int) ([]Event, error)
-	// Keys are the keys of a competition's records, or of all for "".
+	// Keys returns the keys of a competition's records, or of all records for "".
 	Keys(ctx context.Context, competition string) ([]string, error)
-	// Board is what a window shows, and the revision that last changed it. Where there is no such board, or no mark yet of the competitor that it is
-	// around, it has no rows. A split that the contest does not have is a *score.Problem.
+	// Board returns the rows of a window and the revision that last changed them. The
+	// page has no rows if there is no such leaderboard or its competitor has no mark
+	// yet. The error for a split that the contest does not have is a *score.Problem.
 	Board(ctx context.Context, w *Window) (p ranking.Page, revision uint64, err error)
-	// Ordered tells whether Record and Events have everything up to the feed's revision. In pull mode each answer has its own age: then an id
-	// cannot say what its watcher has.
+	// Ordered reports whether Record and Events include everything up to the last
+	// invalidation's revision. In pull mode they do not: each answer has its own age, so an
+	// event id cannot state what its watcher has received.
 	Ordered() bool
-	// Feed tells what has changed. The hub is its one taker.
-	Feed() *cache.Feed
-	// Beat is the data of a heartbeat; nil while this frontend cannot tell what is true. Then there is none, and watchers go elsewhere.
-	Beat(revision uint64) []byte
+	// Invalidations returns the queue of changed names. The hub is its only consumer.
+	Invalidations() *cache.Invalidations
+	// Heartbeat returns the data of a heartbeat, or nil while this frontend does not
+	// know the current state. Without heartbeats watchers move to another frontend.
+	Heartbeat(revision uint64) []byte
 }

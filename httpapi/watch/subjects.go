@@ -7,17 +7,17 @@ import (
 	"laurel/cache"
 )
 
-// Subjects are what a watcher watches. Everything is all contests and medal tables.
+// Subjects is what a stream watches.
 type Subjects struct {
 	Contests     []string
 	Competitions []string // all their contests and their medal tables
 	Medals       []string // competitions
 	Timelines    []string // contests
-	Boards       []Window
-	Everything   bool
+	Windows      []Window
+	Everything   bool // all contests and medal tables
 }
 
-// topics are the names of records and timelines that are watched by their names.
+// topics returns the names of the records and timelines that are watched one by one.
 func (s *Subjects) topics() []string {
 	var names []string
 	for _, id := range s.Contests {
@@ -33,6 +33,7 @@ func (s *Subjects) topics() []string {
 	return slices.Compact(names)
 }
 
+// groups returns the competitions all of whose records are watched; "" stands for all.
 func (s *Subjects) groups() []string {
 	if s.Everything {
 		return []string{""}
@@ -40,13 +41,14 @@ func (s *Subjects) groups() []string {
 	return s.Competitions
 }
 
-// key is the same for those who watch the same.
-func (s *Subjects) key() string {
+// snapshotKey returns a string that is equal for subjects whose open snapshots are equal.
+func (s *Subjects) snapshotKey() string {
 	return strings.Join(s.topics(), "\n") + "\n\n" + strings.Join(s.groups(), "\n")
 }
 
-// names tells whether a record is watched by its name; a group that it is in must not count twice.
-func (s *Subjects) names(key string) bool {
+// hasRecord reports whether topics has the record with the given key. Such a record must
+// not be delivered again because its competition is watched, too.
+func (s *Subjects) hasRecord(key string) bool {
 	id, isScore := strings.CutPrefix(key, "scores/")
 	if isScore {
 		return slices.Contains(s.Contests, id)

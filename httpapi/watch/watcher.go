@@ -10,130 +10,134 @@ import (
 )
 
 const (
-	// maxKept is how many events of timelines may wait for one watcher. Past it the connection ends; the watcher comes back with its id and reads the
+	// maxPendingEvents bounds the timeline events that are pending for one watcher. Beyond
+	// it the connection is closed; the client reconnects with its event id and gets the
 	// rest from the store.
-	maxKept = 4096
-	// slowWrite is how long a connection may take what it did not take at once.
-	slowWrite = 10 * time.Second
+	maxPendingEvents = 4096
+	// indexThreshold is the number of pending frames above which they are found by an index.
+	indexThreshold = 16
 )
 
-// Watcher is one connection, and what it has coming. Nothing of it waits for the connection.
+// Watcher is one stream with the frames that are pending for it. No method waits for the
+// connection.
 type Watcher struct {
-	Home     string // the frontend that its client calls home; "" if it told none
+	Home string // the frontend that the client returns to; "" if it named none
+
 	subjects Subjects
-	id       func(b []byte, m mark) []byte
+	appendID func(b []byte, p position) []byte
 	writers  *writers
-	turn     int
-	sentHome time.Time // when it was last told to go home; zero: never. Guarded by Hub.mu
-	begun    uint64    // it has everything up to here from its beginning
+	slot     int       // of the hub's heartbeats
+	start    uint64    // the stream's beginning includes everything up to this revision
+	sentHome time.Time // when it was last sent home, or zero; guarded by Hub.mu
 
 	mu      sync.Mutex
 	conn    net.Conn
-	raw     syscall.RawConn // nil where the connection has no descriptor to write to
+	raw     syscall.RawConn // nil if the connection has no file descriptor to write to
 	pending []*frame
-	index   map[string]int // of the pending frames that can be replaced, once they are many
-	kept    int
-	boards  []seen
-	stirred bool   // there may be something new of boards
-	has     uint64 // frames up to here are no news to it: they are in its beginning, or in a later snapshot
-	sent    uint64 // it has everything up to here
-	cut     uint64 // and with what is pending up to here
-	queued  bool   // a writer has it, or it is written to; or it has not begun
+	index   map[string]int // position in pending by frame key, if there are many
+	events  int            // pending timeline events
+	windows []watchedWindow
+	dirty   bool   // a window may have changed
+	known   uint64 // frames up to this revision are in the beginning or a later snapshot
+	sent    uint64 // everything up to this revision has been sent
+	upTo    uint64 // everything up to this revision has been sent or is pending
+	queued  bool   // a writer has it or will take it, or the stream is not attached yet
 	closed  bool
 }
 
-// leave takes in the frames of a batch, with which the watcher has everything up to cut. False: it is closed, for it was too slow.
-func (w *Watcher) leave(frames []*frame, cut uint64) bool {
+// deliver adds the frames of a dispatch, with which the watcher has everything up to the
+// revision. It reports false if the watcher is closed.
+func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, f := range frames {
-		if f.revision > w.has {
+		if f.revision > w.known {
 			w.addLocked(f)
 		}
 	}
-	w.reachLocked(cut)
+	w.enqueueLocked(revision)
 	return !w.closed
 }
 
-// restart makes a snapshot all that the watcher has coming. Frames up to its revision are in it.
-func (w *Watcher) restart(f *frame, cut uint64) {
+// reset replaces everything that is pending by a snapshot of the revision.
+func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.pending)
-	w.pending, w.index, w.kept, w.has = w.pending[:0], nil, 0, cut
-	w.addLocked(f)
-	w.reachLocked(cut)
+	w.pending, w.index, w.events, w.known = w.pending[:0], nil, 0, revision
+	w.addLocked(snapshot)
+	w.enqueueLocked(revision)
 }
 
-// tell gives the watcher what is no change.
-func (w *Watcher) tell(f *frame, cut uint64) {
+// send adds a frame that is not a change of the store.
+func (w *Watcher) send(f *frame, delivered uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.addLocked(f)
-	w.reachLocked(cut)
+	w.enqueueLocked(delivered)
 }
 
-// manyPending is from how many pending frames on they are found by an index.
-const manyPending = 16
-
-// addLocked makes a frame pending, in the place of an older one of its name.
+// addLocked adds a pending frame. It replaces an older frame with the same key.
 func (w *Watcher) addLocked(f *frame) {
 	if w.closed {
 		return
 	}
-	if f.kept {
-		if w.kept++; w.kept > maxKept {
+	if f.keep {
+		if w.events++; w.events > maxPendingEvents {
 			w.closeLocked()
 			return
 		}
 		w.pending = append(w.pending, f)
 		return
 	}
-	if i := w.find(f.name); i >= 0 {
+	if i := w.find(f.key); i >= 0 {
 		w.pending[i] = f
 		return
 	}
 	w.pending = append(w.pending, f)
 	if w.index != nil {
-		w.index[f.name] = len(w.pending) - 1
-	} else if len(w.pending) > manyPending {
-		w.index = make(map[string]int, 4*manyPending)
+		w.index[f.key] = len(w.pending) - 1
+	} else if len(w.pending) > indexThreshold {
+		w.index = make(map[string]int, 4*indexThreshold)
 		for i, p := range w.pending {
-			if !p.kept {
-				w.index[p.name] = i
+			if !p.keep {
+				w.index[p.key] = i
 			}
 		}
 	}
 }
 
-func (w *Watcher) find(name string) int {
+// find returns the position of the pending frame with a key, or -1.
+func (w *Watcher) find(key string) int {
 	if w.index != nil {
-		if i, ok := w.index[name]; ok {
+		if i, ok := w.index[key]; ok {
 			return i
 		}
 		return -1
 	}
-	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.kept && p.name == name })
+	return slices.IndexFunc(w.pending, func(p *frame) bool { return !p.keep && p.key == key })
 }
 
-// reachLocked notes that with what is pending the watcher has everything up to cut, and hands it to its writer.
-func (w *Watcher) reachLocked(cut uint64) {
-	w.cut = max(w.cut, cut)
-	if !w.queued && !w.closed && (len(w.pending) > 0 || w.stirred) {
+// enqueueLocked notes that everything up to the revision is pending, and queues the watcher
+// for writing.
+func (w *Watcher) enqueueLocked(revision uint64) {
+	w.upTo = max(w.upTo, revision)
+	if !w.queued && !w.closed && (len(w.pending) > 0 || w.dirty) {
 		w.queued = true
-		w.writers.queue(w)
+		w.writers.enqueue(w)
 	}
 }
 
-// take appends what is pending to b, in the order of revisions, then what is new of boards, with the id behind it. False: the watcher is closed.
-func (w *Watcher) take(b []byte) ([]byte, bool) {
+// appendPending appends the pending frames to b in the order of their revisions, then the
+// windows that have changed, then the event id. It reports false if the watcher is closed.
+func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return b, false
 	}
 	slices.SortStableFunc(w.pending, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
-	w.boardsLocked()
+	w.addWindowsLocked()
 	for i, f := range w.pending {
 		b = append(b, f.bytes...)
 		if f.open {
@@ -141,27 +145,34 @@ func (w *Watcher) take(b []byte) ([]byte, bool) {
 		}
 		switch {
 		case i == len(w.pending)-1:
-			b = append(w.id(append(b, "id: "...), mark{w.cut, w.cut}), '\n')
-		case f.kept:
-			b = append(w.id(append(b, "id: "...), mark{w.sent, f.revision}), '\n')
+			b = append(w.appendID(append(b, "id: "...), position{w.upTo, w.upTo}), '\n')
+		case f.keep:
+			b = append(w.appendID(append(b, "id: "...), position{w.sent, f.revision}), '\n')
 		}
 		b = append(b, '\n')
 	}
-	w.sent = w.cut
+	w.sent = w.upTo
 	clear(w.pending)
-	w.pending, w.index, w.kept = w.pending[:0], nil, 0
-	if cap(w.pending) > 4*manyPending {
+	w.pending, w.index, w.events = w.pending[:0], nil, 0
+	if cap(w.pending) > 4*indexThreshold {
 		w.pending = nil
 	}
 	return b, true
 }
 
-// written ends a write. It tells whether there is more already.
-func (w *Watcher) written() (more bool) {
+// writeDone ends a write and reports whether more has become pending. If so, the caller
+// must enqueue the watcher again.
+func (w *Watcher) writeDone() (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.queued = (len(w.pending) > 0 || w.stirred) && !w.closed
+	w.queued = (len(w.pending) > 0 || w.dirty) && !w.closed
 	return w.queued
+}
+
+func (w *Watcher) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closeLocked()
 }
 
 func (w *Watcher) closeLocked() {
@@ -171,10 +182,4 @@ func (w *Watcher) closeLocked() {
 			w.conn.Close()
 		}
 	}
-}
-
-func (w *Watcher) close() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.closeLocked()
 }

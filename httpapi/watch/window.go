@@ -16,127 +16,132 @@ import (
 // Window is a part of a leaderboard: its first rows, or those around a competitor.
 type Window struct {
 	ContestID string
-	Split     string // "": the one that the contest shows
-	Category  string // "": all
-	Around    string // a competitor; "": none
+	Split     string // "" for the one that the contest shows
+	Category  string // "" for all
+	Around    string // a competitor, or ""
 	Limit     int    // rows
 }
 
 // window is a Window that somebody watches.
 type window struct {
 	Window
-	watchers map[*Watcher]struct{} // Hub.mu guards it
+	watchers watcherSet // guarded by Hub.mu
+	latest   atomic.Pointer[windowVersion]
 
-	looking chan struct{} // who fetches holds its one place
-	looked  uint64        // when the last fetch began that came to something, on the clock Hub.looks; guarded by looking
-	base    *shown        // what the last turn told; guarded by looking
-	shown   atomic.Pointer[shown]
+	fetching  chan struct{}  // a mutex that can be waited for with a context
+	fetchedAt uint64         // Hub.clock when the last successful fetch began; guarded by fetching
+	announced *windowVersion // the version that watchers were last notified of; guarded by fetching
 }
 
-// shown is a window as it was at one moment. It does not change.
+// windowVersion is the content of a window at one moment. It is immutable.
 //
-// What a stream is told about a window stands on what it was told before, so a difference is good only for a stream whose last word was that very
-// state: base. Everybody else gets the whole: who has just begun, or comes back with an id, which says nothing about windows; and who was slow, for
-// the difference that waited for it is not to be had any more, and would leave out what the one before it said.
-type shown struct {
-	at       uint64 // on the clock Hub.looks; no two have the same
-	from     uint64 // at of the state that changed is the difference to; 0: none
+// A diff applies only to a stream that last received the version it was computed against.
+// All other streams get the full window: new and resumed ones, because an event id does not
+// state what was received of windows, and slow ones, because they have missed a diff.
+type windowVersion struct {
+	id       uint64 // a unique time on Hub.clock
+	base     uint64 // id of the version that diff is relative to; 0 if there is none
 	page     ranking.Page
 	revision uint64
-	whole    *frame
-	changed  *frame
+	full     *frame
+	diff     *frame
 }
 
 func newWindow(w Window) *window {
-	return &window{Window: w, watchers: map[*Watcher]struct{}{}, looking: make(chan struct{}, 1)}
+	return &window{Window: w, watchers: watcherSet{}, fetching: make(chan struct{}, 1)}
 }
 
-// look brings a window up to date: what it shows was so at some moment after the call. Many who come at once need two fetches at most, one that was
-// under way and one that begins after they all have come.
-func (h *Hub) look(ctx context.Context, win *window, turn bool) (*shown, error) {
-	came := h.looks.Add(1)
+// refresh returns a version of the window that was current at some moment after the call.
+// Concurrent calls share fetches: any number of them need two at most, the one under way
+// and the one that begins after all of them have called. With announce, refresh notifies
+// the window's watchers of a new version.
+func (h *Hub) refresh(ctx context.Context, win *window, announce bool) (*windowVersion, error) {
+	called := h.clock.Add(1)
 	select {
-	case win.looking <- struct{}{}:
+	case win.fetching <- struct{}{}:
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	defer func() { <-win.looking }()
-	now := win.shown.Load()
-	if now == nil || win.looked < came {
-		began := h.looks.Add(1)
+	defer func() { <-win.fetching }()
+	latest := win.latest.Load()
+	if latest == nil || win.fetchedAt < called {
+		began := h.clock.Add(1)
 		page, revision, err := h.store.Board(ctx, &win.Window)
-		if problem, is := errors.AsType[*score.Problem](err); turn && is && problem.Code == score.InvalidEvent {
-			err = nil // the split is no more
+		problem, ok := errors.AsType[*score.Problem](err)
+		if announce && ok && problem.Code == score.InvalidEvent {
+			err = nil // the contest no longer has the split: the window becomes empty
 		}
 		if err != nil {
 			return nil, err
 		}
-		win.looked = began
-		if now == nil || !same(&now.page, &page) {
-			now = win.show(page, revision, h.looks.Add(1))
+		win.fetchedAt = began
+		if latest == nil || !samePage(&latest.page, &page) {
+			latest = win.publish(page, revision, h.clock.Add(1))
 		}
 	}
-	if turn && now != win.base {
-		h.tellBoard(win)
-		win.base = now
+	if announce && latest != win.announced {
+		h.notifyWatchers(win)
+		win.announced = latest
 	}
-	return now, nil
+	return latest, nil
 }
 
-func same(a, b *ranking.Page) bool {
+func samePage(a, b *ranking.Page) bool {
 	return a.Split == b.Split && a.Total == b.Total && slices.Equal(a.Rows, b.Rows)
 }
 
-// show makes a page what the window shows.
-func (win *window) show(page ranking.Page, revision, at uint64) *shown {
-	s := &shown{at: at, page: page, revision: revision}
-	s.whole = &frame{bytes: encode("leaderboard", win.encode(s, page.Rows))}
-	if win.base == nil {
-		win.base, s.changed = s, s.whole
+// publish makes a page the window's latest version. The caller holds win.fetching.
+func (win *window) publish(page ranking.Page, revision, id uint64) *windowVersion {
+	v := &windowVersion{id: id, page: page, revision: revision}
+	v.full = &frame{bytes: encode("leaderboard", win.encode(v, page.Rows))}
+	if win.announced == nil {
+		win.announced, v.diff = v, v.full
 	} else {
-		s.from = win.base.at
-		s.changed = &frame{bytes: encode("leaderboard", win.encode(s, news(win.base.page.Rows, page.Rows)))}
+		v.base = win.announced.id
+		rows := changedRows(win.announced.page.Rows, page.Rows)
+		v.diff = &frame{bytes: encode("leaderboard", win.encode(v, rows))}
 	}
-	win.shown.Store(s)
-	return s
+	win.latest.Store(v)
+	return v
 }
 
-// news are the rows that were not there before, or not so.
-func news(before, now []ranking.Row) (list []ranking.Row) {
+// changedRows returns the rows of after that are new or different from those of before.
+func changedRows(before, after []ranking.Row) (list []ranking.Row) {
 	known := make(map[string]int, len(before))
 	for i := range before {
 		known[before[i].Competitor] = i
 	}
-	for _, r := range now {
-		if i, there := known[r.Competitor]; !there || before[i] != r {
+	for _, r := range after {
+		if i, ok := known[r.Competitor]; !ok || before[i] != r {
 			list = append(list, r)
 		}
 	}
 	return list
 }
 
-func (win *window) encode(s *shown, rows []ranking.Row) []byte {
-	b := make([]byte, 0, 256+16*len(s.page.Rows)+192*len(rows))
+// encode returns the data of an event: the order of all rows of a version, and some rows.
+func (win *window) encode(v *windowVersion, rows []ranking.Row) []byte {
+	b := make([]byte, 0, 256+16*len(v.page.Rows)+192*len(rows))
 	text := func(name, value string) {
 		b = append(b, name...)
-		b, _ = jsontext.AppendQuote(b, value) // what is not UTF-8 of it is replaced
+		b, _ = jsontext.AppendQuote(b, value) // invalid UTF-8 is replaced
 	}
 	text(`{"contest_id":`, win.ContestID)
-	text(`,"split":`, s.page.Split)
+	text(`,"split":`, v.page.Split)
 	if win.Category != "" {
 		text(`,"category":`, win.Category)
 	}
 	if win.Around != "" {
 		text(`,"around":`, win.Around)
 	}
-	b = strconv.AppendInt(append(b, `,"total":`...), int64(s.page.Total), 10)
-	b = strconv.AppendUint(append(b, `,"revision":`...), s.revision, 10)
+	b = strconv.AppendInt(append(b, `,"total":`...), int64(v.page.Total), 10)
+	b = strconv.AppendUint(append(b, `,"revision":`...), v.revision, 10)
 	b = append(b, `,"order":[`...)
-	for i := range s.page.Rows {
+	for i := range v.page.Rows {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		text("", s.page.Rows[i].Competitor)
+		text("", v.page.Rows[i].Competitor)
 	}
 	b = append(b, `],"rows":[`...)
 	for i := range rows {
@@ -148,8 +153,8 @@ func (win *window) encode(s *shown, rows []ranking.Row) []byte {
 	return append(b, "]}"...)
 }
 
-// body is the whole window, as a snapshot has it.
-func (s *shown) body() []byte {
+// body returns the full window as a snapshot includes it.
+func (v *windowVersion) body() []byte {
 	const head = "event: leaderboard\ndata: "
-	return s.whole.bytes[len(head) : len(s.whole.bytes)-1]
+	return v.full.bytes[len(head) : len(v.full.bytes)-1]
 }

@@ -7,113 +7,123 @@ import (
 	"time"
 )
 
-// turn is how many watchers a writer takes at once: few, so that all writers end at about the same time, whatever else their processors have to do.
-const turn = 16
+const (
+	// writerBatch is the number of watchers that a writer takes at once. It is small so
+	// that all writers finish at about the same time.
+	writerBatch = 16
+	// slowWriteTimeout bounds the write of what a connection did not accept at once.
+	slowWriteTimeout = 10 * time.Second
+	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
+	// above which it is not kept.
+	writeBuffer    = 64 << 10
+	maxWriteBuffer = 1 << 20
+)
 
-// writers write to one watcher after the other, to each without waiting. They take them from one queue.
+// writers is a queue of watchers with pending frames, shared by several goroutines that
+// write to one watcher after the other without blocking.
 type writers struct {
-	gone func(*Watcher)
-	wake chan struct{}
+	remove func(*Watcher) // called when a watcher is closed
+	wakeup chan struct{}
 
 	mu    sync.Mutex
-	ready []*Watcher
-	first int // of ready that no writer has taken
+	queue []*Watcher
+	taken int // leading entries of queue that a writer has taken
 }
 
-func newWriters(gone func(*Watcher)) *writers {
-	return &writers{gone: gone, wake: make(chan struct{}, 1)}
+func newWriters(remove func(*Watcher)) *writers {
+	return &writers{remove: remove, wakeup: make(chan struct{}, 1)}
 }
 
-// queue has a watcher written to. It must not be queued already.
-func (r *writers) queue(w *Watcher) {
+// enqueue adds a watcher, which must not be in the queue.
+func (r *writers) enqueue(w *Watcher) {
 	r.mu.Lock()
-	r.ready = append(r.ready, w)
+	r.queue = append(r.queue, w)
 	r.mu.Unlock()
-	r.rouse()
+	r.wake()
 }
 
-// rouse lets a writer know that there is something to do.
-func (r *writers) rouse() {
+// wake wakes a writer.
+func (r *writers) wake() {
 	select {
-	case r.wake <- struct{}{}:
+	case r.wakeup <- struct{}{}:
 	default:
 	}
 }
 
-// take takes some watchers out of the queue. If it leaves some, another writer is roused.
-func (r *writers) take(some []*Watcher) []*Watcher {
+// dequeue replaces batch by watchers from the queue. It wakes another writer if it leaves
+// some.
+func (r *writers) dequeue(batch []*Watcher) []*Watcher {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := min(turn, len(r.ready)-r.first)
-	part := r.ready[r.first : r.first+n]
-	some = append(some[:0], part...)
+	n := min(writerBatch, len(r.queue)-r.taken)
+	part := r.queue[r.taken : r.taken+n]
+	batch = append(batch[:0], part...)
 	clear(part)
-	r.first += n
-	if r.first < len(r.ready) {
-		r.rouse()
+	r.taken += n
+	if r.taken < len(r.queue) {
+		r.wake()
 	}
-	if 2*r.first >= len(r.ready) { // the part that is taken must not grow
-		r.ready, r.first = slices.Delete(r.ready, 0, r.first), 0
+	if 2*r.taken >= len(r.queue) { // bounds the taken part of the queue
+		r.queue, r.taken = slices.Delete(r.queue, 0, r.taken), 0
 	}
-	return some
+	return batch
 }
 
-// run is one writer.
+// run writes to watchers until ctx ends.
 func (r *writers) run(ctx context.Context) {
-	some := make([]*Watcher, 0, turn)
-	buffer := make([]byte, 0, 64<<10)
+	batch := make([]*Watcher, 0, writerBatch)
+	buffer := make([]byte, 0, writeBuffer)
 	for {
-		if some = r.take(some); len(some) == 0 {
+		if batch = r.dequeue(batch); len(batch) == 0 {
 			select {
 			case <-ctx.Done():
 				return
-			case <-r.wake:
+			case <-r.wakeup:
 			}
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		for i, w := range some {
-			some[i] = nil
+		for i, w := range batch {
+			batch[i] = nil
 			var open bool
-			if buffer, open = w.take(buffer[:0]); open {
+			if buffer, open = w.appendPending(buffer[:0]); open {
 				r.write(w, buffer)
 			} else {
-				r.gone(w)
+				r.remove(w)
 			}
 		}
-		if cap(buffer) > 1<<20 {
-			buffer = make([]byte, 0, 64<<10)
+		if cap(buffer) > maxWriteBuffer {
+			buffer = make([]byte, 0, writeBuffer)
 		}
 	}
 }
 
-// write writes as much as the connection takes at once. What is left a goroutine brings it.
+// write writes as much as the connection accepts at once. A goroutine writes the rest.
 func (r *writers) write(w *Watcher, b []byte) {
 	n, err := 0, error(nil)
-	if len(b) > 0 { // of a board there may be nothing new to this watcher
+	if len(b) > 0 { // a window that changed may be back at what the watcher has
 		n, err = writeNow(w, b)
 	}
 	switch {
 	case err != nil:
-		w.close()
-		r.gone(w)
+		r.remove(w)
 	case n < len(b):
 		rest := append([]byte(nil), b[n:]...)
-		go r.bring(w, rest)
-	case w.written():
-		r.queue(w)
+		go r.writeBlocking(w, rest)
+	case w.writeDone():
+		r.enqueue(w)
 	}
 }
 
-func (r *writers) bring(w *Watcher, rest []byte) {
-	w.conn.SetWriteDeadline(time.Now().Add(slowWrite))
-	if _, err := w.conn.Write(rest); err != nil {
-		w.close()
-		r.gone(w)
+// writeBlocking writes to a connection that does not accept everything at once.
+func (r *writers) writeBlocking(w *Watcher, b []byte) {
+	w.conn.SetWriteDeadline(time.Now().Add(slowWriteTimeout))
+	if _, err := w.conn.Write(b); err != nil {
+		r.remove(w)
 		return
 	}
-	if w.written() {
-		r.queue(w)
+	if w.writeDone() {
+		r.enqueue(w)
 	}
 }

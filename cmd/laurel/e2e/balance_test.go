@@ -38,7 +38,7 @@ func TestTheWatchersOfAFrontendThatComesBackAreEvenAgainWithin20s(t *testing.T) 
 	c.until("all watch, and evenly", patience, func(n []int) bool { return sumOf(n) == 3*crowdEach && spread(n) <= nearly })
 
 	victim := g.frontends[1]
-	victim.kill()
+	victim.Kill()
 	c.note(victim.id + " is killed")
 	died := time.Now()
 	c.until("those of "+victim.id+" are elsewhere", patience, func(n []int) bool {
@@ -105,7 +105,7 @@ func (c *counts) look() (n []int) {
 	fmt.Fprintf(&c.table, "%7.2f s", time.Since(c.began).Seconds())
 	for _, f := range c.g.frontends {
 		m, err := f.member(f.id)
-		if f.ended() || err != nil {
+		if f.Ended() || err != nil {
 			c.table.WriteString("     -")
 			continue
 		}

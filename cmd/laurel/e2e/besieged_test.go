@@ -22,6 +22,7 @@ import (
 
 	laurel "laurel/client"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
 // siege is a secure group that is attacked, with a bard and two readers at each frontend.
@@ -87,7 +88,7 @@ func (s *siege) addBard(i int) {
 		t.Fatal(err)
 	}
 	b := &besiegedBard{source: "bard/siege-" + strconv.Itoa(i), contest: "OG50BC/SIEGE-" + strconv.Itoa(i)}
-	grant, err := json.Marshal(score.NewGrant{Name: b.source, Role: score.RoleBard, Public: public})
+	grant, err := json.Marshal(access.GrantRequest{Name: b.source, Role: access.RoleBard, Public: public})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func (f *frontend) smallDisk(t testing.TB, megabytes int) {
 	}
 	t.Cleanup(func() {
 		if f.process != nil {
-			f.kill()
+			f.Kill()
 		}
 		if err := syscall.Unmount(f.data, 0); err != nil {
 			t.Errorf("unmounting %s: %v", f.data, err)
@@ -165,12 +165,12 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 			_, _ = rand.Read(noise) // never fails
 			write(t, file, 2*page, noise)
 		}},
-		{"it is empty, after SIGKILL", (*frontend).kill, func(t testing.TB, file *os.File, size int64) {
+		{"it is empty, after SIGKILL", (*frontend).Kill, func(t testing.TB, file *os.File, size int64) {
 			if err := file.Truncate(0); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"its first pages are noise, after SIGKILL", (*frontend).kill, func(t testing.TB, file *os.File, size int64) {
+		{"its first pages are noise, after SIGKILL", (*frontend).Kill, func(t testing.TB, file *os.File, size int64) {
 			noise := make([]byte, 2*page)
 			_, _ = rand.Read(noise) // never fails
 			write(t, file, 0, noise)

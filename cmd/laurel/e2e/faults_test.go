@@ -155,7 +155,7 @@ func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
 		return "", nil
 	}
 	if n.rand.IntN(2) == 0 {
-		f.kill()
+		f.Kill()
 		return "kill " + who, func() { f.start() }
 	}
 	f.signal(n.g.t, syscall.SIGSTOP)
@@ -164,10 +164,10 @@ func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
 
 // died tells of a frontend that ended and was not killed, which none may.
 func (n *nemesis) died(f *frontend) bool {
-	if !f.ended() {
+	if !f.Ended() {
 		return false
 	}
-	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.cmd.ProcessState.ExitCode(), lastLines(f.said(n.g.t)))
+	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.State().ExitCode(), lastLines(f.said(n.g.t)))
 	f.start()
 	return true
 }
@@ -245,7 +245,7 @@ func (n *nemesis) slow(victim int, who string) (what string, undo func()) {
 
 // member starts a fourth frontend, and has it taken out again.
 func (n *nemesis) member() (what string, undo func()) {
-	if n.joiner != nil && !n.joiner.ended() {
+	if n.joiner != nil && !n.joiner.Ended() {
 		n.leave()
 		return "", nil
 	}
@@ -354,13 +354,13 @@ func (n *nemesis) heal() {
 	}
 	if n.joiner != nil && n.removed {
 		eventually(g.t, n.joiner.id+" leaves", func() error {
-			if n.joiner.ended() {
+			if n.joiner.Ended() {
 				return nil
 			}
 			a, err := ask("DELETE", g.frontends[0].url+"/v1/cluster/members/"+n.joiner.id, "")
 			return fmt.Errorf("it runs still; the group says %d %s, %v", a.status, a.body, err)
 		})
-		if code := n.joiner.cmd.ProcessState.ExitCode(); code != 5 {
+		if code := n.joiner.State().ExitCode(); code != 5 {
 			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.said(g.t)))
 		}
 	} else if n.joiner != nil {

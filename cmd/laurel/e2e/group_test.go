@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
@@ -79,7 +80,7 @@ func (f *frontend) move(http, peer string) {
 
 func (f *frontend) start() *frontend {
 	f.group.t.Helper()
-	args := append([]string{"frontend", "--id", f.id, "--data", f.data, "--http", f.http, "--peer", f.peer}, f.entry...)
+	args := localgroup.Frontend{ID: f.id, Dir: f.data, HTTP: f.http, Peer: f.peer}.Args(f.entry...)
 	if !f.secure {
 		args = append(args, "--insecure")
 	}
@@ -92,8 +93,8 @@ func (f *frontend) waitReady() {
 	t := f.group.t
 	t.Helper()
 	eventually(t, f.id+" is ready", func() error {
-		if f.ended() {
-			t.Fatalf("%s ended with exit code %d while it was awaited", f.id, f.cmd.ProcessState.ExitCode())
+		if f.Ended() {
+			t.Fatalf("%s ended with exit code %d while it was awaited", f.id, f.State().ExitCode())
 		}
 		a, err := ask("GET", f.url+"/readyz", "")
 		if err == nil && a.status != http.StatusOK {
@@ -147,7 +148,7 @@ func (f *frontend) member(id string) (score.Frontend, error) {
 func (g *group) running() []*frontend {
 	var list []*frontend
 	for _, f := range g.frontends {
-		if f.process != nil && !f.ended() {
+		if f.process != nil && !f.Ended() {
 			list = append(list, f)
 		}
 	}

@@ -30,11 +30,11 @@ func (s *singers) unfinished() (list []int) {
 	t.Helper()
 	for i, b := range s.bards {
 		switch {
-		case !b.ended():
+		case !b.Ended():
 		case b.killed():
 			s.bards[i] = s.g.singOne(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
-		case b.cmd.ProcessState.ExitCode() != 0:
-			t.Fatalf("%s gave up with exit code %d:\n%s", b.name, b.cmd.ProcessState.ExitCode(), b.said(t))
+		case b.State().ExitCode() != 0:
+			t.Fatalf("%s gave up with exit code %d:\n%s", b.Name, b.State().ExitCode(), b.said(t))
 		default:
 			continue
 		}
@@ -48,7 +48,7 @@ func (s *singers) killOne() {
 	if len(list) == 0 {
 		return
 	}
-	s.bards[list[rand.N(len(list))]].kill()
+	s.bards[list[rand.N(len(list))]].Kill()
 	s.killed++
 	s.unfinished()
 }
@@ -83,13 +83,13 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 			} else {
 				others++
 			}
-			victim.kill()
+			victim.Kill()
 			victim.start().waitReady()
 		case <-bardFall.C:
 			s.killOne()
 		case <-overdue:
 			for _, b := range s.bards {
-				t.Logf("%s ended: %v", b.name, b.ended())
+				t.Logf("%s ended: %v", b.Name, b.Ended())
 			}
 			t.Fatal("the bards do not get to the end")
 		}

@@ -125,7 +125,7 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 	apply(t, g.frontends[0], running)
 	// Not the first: it was started with --bootstrap and has nobody to announce itself to.
 	mover := g.frontends[1]
-	for _, stop := range []func(*frontend){(*frontend).terminate, (*frontend).kill} {
+	for _, stop := range []func(*frontend){(*frontend).terminate, (*frontend).Kill} {
 		was := mover.revision(t)
 		stop(mover)
 		apply(t, g.frontends[0], play(fmt.Sprintf("while-away-%d", was), 1))
@@ -231,7 +231,7 @@ func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
 		t.Errorf("a transfer to a nonvoter: %v; want exit code 1", o)
 	}
 	// It is not needed for a majority.
-	reader.kill()
+	reader.Kill()
 	apply(t, g.frontends[0], play("without-it", 1))
 	g.expectGaul(4)
 }

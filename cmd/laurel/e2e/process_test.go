@@ -13,41 +13,32 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"laurel/internal/localgroup"
 )
 
-// process is one running program. Its output is appended to a log of its name, which outlives it and is printed if the test fails.
+// process is one running program. Its log outlives it and is printed if the test fails.
 type process struct {
-	name string
-	cmd  *exec.Cmd
-	log  string // path
-	from int64  // where in the log this run begins
-	done chan struct{}
+	*localgroup.Process
+	from int64 // where in the log this run begins
 }
 
-// start runs a program until it ends by itself or the test does. Runs of the same name in one directory share a log.
+// start runs a program until it ends by itself or the test does. Runs of the same name in one directory
+// share a log.
 func start(t testing.TB, dir, name string, env []string, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: name, cmd: exec.Command(path, args...), log: filepath.Join(dir, name+".log"), done: make(chan struct{})}
-	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
+	p := &process{}
+	log := filepath.Join(dir, name+".log")
+	if info, err := os.Stat(log); err == nil {
+		p.from = info.Size()
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(cleanEnv(), env...)
+	var err error
+	if p.Process, err = localgroup.StartProcess(name, log, cmd, localgroup.Child); err != nil {
 		t.Fatal(err)
 	}
-	defer out.Close()
-	if p.from, err = out.Seek(0, 2); err != nil {
-		t.Fatal(err)
-	}
-	p.cmd.Env = append(cleanEnv(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = out, out
-	// Nothing may outlive a test that crashes or is killed.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", name, err)
-	}
-	go func() {
-		defer close(p.done)
-		_ = p.cmd.Wait() // what it says is in ProcessState
-	}()
-	t.Cleanup(p.kill)
+	t.Cleanup(p.Kill)
 	return p
 }
 
@@ -63,36 +54,21 @@ func cleanEnv() []string {
 	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"))
 }
 
-// kill is SIGKILL, and returns when the process is gone.
-func (p *process) kill() {
-	p.strike()
-	<-p.done
-}
-
-// strike is SIGKILL without waiting, so that several can be hit at once.
+// strike kills the process without waiting, so that several can be killed at once.
 func (p *process) strike() {
-	_ = p.cmd.Process.Kill() // an error says that it has ended already
+	_ = p.Signal(os.Kill) // an error means that it has ended already
 }
 
 func (p *process) signal(t testing.TB, s os.Signal) {
 	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatalf("sending %v to %s: %v", s, p.name, err)
+	if err := p.Signal(s); err != nil {
+		t.Fatalf("send %v to %s: %v", s, p.Name, err)
 	}
 }
 
-func (p *process) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// killed tells whether SIGKILL ended the process.
+// killed reports whether SIGKILL ended the process.
 func (p *process) killed() bool {
-	s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	s, ok := p.State().Sys().(syscall.WaitStatus)
 	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
 }
 
@@ -100,17 +76,17 @@ func (p *process) killed() bool {
 func (p *process) exit(t testing.TB) int {
 	t.Helper()
 	select {
-	case <-p.done:
+	case <-p.Done():
 	case <-time.After(patience):
-		t.Fatalf("%s still runs after %v; it should have ended", p.name, patience)
+		t.Fatalf("%s still runs after %v; it should have ended", p.Name, patience)
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.State().ExitCode()
 }
 
 // said is what the present run of the process has logged.
 func (p *process) said(t testing.TB) string {
 	t.Helper()
-	b, err := os.ReadFile(p.log)
+	b, err := os.ReadFile(p.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +169,7 @@ func must(t testing.TB, name string, args ...string) string {
 
 // memory is what the kernel counts for the process, in MiB: all resident, and that part of it which is no file's.
 func (p *process) memory() string {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/status")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
 	if err != nil {
 		return err.Error()
 	}

@@ -141,7 +141,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 		f.strike()
 	}
 	for _, f := range g.frontends {
-		f.kill()
+		f.Kill()
 	}
 	for _, f := range g.frontends {
 		if first := f.firstEntry(t); first <= 1 {
@@ -194,7 +194,7 @@ func TestAFrontendThatMissedMoreThanTheLogHoldsCatchesUpBySnapshot(t *testing.T)
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	late := g.follower()
-	late.kill()
+	late.Kill()
 	sungAll(t, g.sing(all, atFullSpeed))
 	late.start().waitReady()
 	g.expectRevision(sum(all))

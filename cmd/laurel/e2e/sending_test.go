@@ -54,12 +54,12 @@ func TestAMasterLostWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 		},
 		{
 			"dies",
-			func(f *frontend, _ int) { f.kill() },
+			func(f *frontend, _ int) { f.Kill() },
 			func(f *frontend, _ int) { f.start() },
 		},
 	} {
 		late := g.follower()
-		late.kill()
+		late.Kill()
 		revision += g.compactPast(revision)
 		old := g.master()
 		from, to := slices.Index(g.frontends, old), slices.Index(g.frontends, late)

@@ -37,12 +37,12 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 	victim := g.master()
 
 	o := stop(t, env, 0, "frontend", "--id", victim.id, "--signal", "KILL")
-	if !strings.Contains(o.out, fmt.Sprintf("frontend %s (pid %d)", victim.id, victim.cmd.Process.Pid)) {
+	if !strings.Contains(o.out, fmt.Sprintf("frontend %s (pid %d)", victim.id, victim.PID())) {
 		t.Errorf("it does not say what it stopped: %v", o)
 	}
-	<-victim.done
+	<-victim.Done()
 	if !victim.killed() {
-		t.Errorf("%s was not killed: %v", victim.id, victim.cmd.ProcessState)
+		t.Errorf("%s was not killed: %v", victim.id, victim.State())
 	}
 	if o := stop(t, env, 1, "frontend", "--id", victim.id); !strings.Contains(o.err, "no frontend "+victim.id+" runs") {
 		t.Errorf("it does not say that %s is not there: %v", victim.id, o)
@@ -55,7 +55,7 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 	}
 	stop(t, env, 0, "all")
 	for _, f := range g.frontends {
-		<-f.done
+		<-f.Done()
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("when all have stopped, the run directory is still there: %v", err)
@@ -80,7 +80,7 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	slow(t)
 	dir, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
-	f.kill()
+	f.Kill()
 	files, err := filepath.Glob(filepath.Join(dir, "frontend-f1-*.pid"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("a killed frontend has left %v (%v)", files, err)
@@ -90,14 +90,14 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lie := strings.Replace(string(b), strconv.Itoa(f.cmd.Process.Pid), strconv.Itoa(innocent.cmd.Process.Pid), 1)
+	lie := strings.Replace(string(b), strconv.Itoa(f.PID()), strconv.Itoa(innocent.PID()), 1)
 	if err := os.WriteFile(files[0], []byte(lie), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	stop(t, env, 1, "frontend", "--id", "f1", "--signal", "KILL")
-	stop(t, env, 1, "frontend", "--id", strconv.Itoa(innocent.cmd.Process.Pid))
-	if innocent.ended() {
-		t.Errorf("the innocent process was hit: %v", innocent.cmd.ProcessState)
+	stop(t, env, 1, "frontend", "--id", strconv.Itoa(innocent.PID()))
+	if innocent.Ended() {
+		t.Errorf("the innocent process was hit: %v", innocent.State())
 	}
 }
 
@@ -118,7 +118,7 @@ func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
 		b := start(t, g.logs, name, []string{env}, program(t, "bard"), args...)
 		eventually(t, name+" is found", func() error {
 			o := commandEnv(t, []string{env}, "laurel", "stop", "bard", "--signal", "0")
-			if !strings.Contains(o.out, fmt.Sprintf("(pid %d)", b.cmd.Process.Pid)) {
+			if !strings.Contains(o.out, fmt.Sprintf("(pid %d)", b.PID())) {
 				return fmt.Errorf("%v", o)
 			}
 			return nil
@@ -127,14 +127,14 @@ func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
 	}
 	first, second, third := sing("first"), sing("second"), sing("third", "--id", "cacofonix")
 
-	if o := stop(t, env, 1, "bard", "--id", "saga"); !strings.Contains(o.err, "nothing was done") || first.ended() || second.ended() {
+	if o := stop(t, env, 1, "bard", "--id", "saga"); !strings.Contains(o.err, "nothing was done") || first.Ended() || second.Ended() {
 		t.Errorf("of two bards called saga, one was stopped: %v", o)
 	}
 	stop(t, env, 0, "bard", "--id", "cacofonix")
 	third.exit(t)
-	stop(t, env, 0, "bard", "--id", strconv.Itoa(first.cmd.Process.Pid))
+	stop(t, env, 0, "bard", "--id", strconv.Itoa(first.PID()))
 	first.exit(t)
-	if second.ended() {
+	if second.Ended() {
 		t.Error("the second bard was stopped with the first")
 	}
 	stop(t, env, 0, "bard", "--signal", "KILL")

@@ -27,7 +27,7 @@ func sungAll(t testing.TB, bards []*process) {
 	t.Helper()
 	for _, b := range bards {
 		if code := b.exit(t); code != 0 {
-			t.Fatalf("%s ended with exit code %d:\n%s", b.name, code, b.said(t))
+			t.Fatalf("%s ended with exit code %d:\n%s", b.Name, code, b.said(t))
 		}
 	}
 }

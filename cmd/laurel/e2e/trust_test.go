@@ -13,7 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"laurel/score"
+	"laurel/trust/access"
 )
 
 // secureGroup is a group whose members have certificates. Its first operator's token is known.
@@ -85,7 +85,7 @@ func (g *secureGroup) must(f *frontend, method, path, body string) (a answer) {
 // joinToken has the frontends that are started from now on join with a new token.
 func (g *secureGroup) joinToken(uses int) {
 	g.t.Helper()
-	var made score.JoinTokenMade
+	var made access.JoinTokenResponse
 	if err := json.Unmarshal([]byte(g.must(g.running()[0], "POST", "/v1/cluster/tokens", fmt.Sprintf(`{"uses":%d}`, uses)).body), &made); err != nil {
 		g.t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 		f.holdKey()
 		g.post(f)
 	}
-	founder.kill()
+	founder.Kill()
 	g.master()
 	g.post(g.frontends[1])
 
@@ -248,7 +248,7 @@ func TestAuthorityIsRotatedWhilePostsGoOn(t *testing.T) {
 		})
 	}
 	for _, f := range g.frontends {
-		f.kill()
+		f.Kill()
 	}
 	for _, f := range g.frontends {
 		f.start()
@@ -279,13 +279,13 @@ func TestAnInsecureFrontendStaysOnItsMachine(t *testing.T) {
 	if said := f.said(t); strings.Count(said, "INSECURE") != 1 {
 		t.Errorf("it says %d times that it is insecure", strings.Count(said, "INSECURE"))
 	}
-	f.kill()
+	f.Kill()
 	f.secure = true
 	if code := f.start().exit(t); code != 2 || !strings.Contains(f.said(t), "--insecure") {
 		t.Errorf("insecure data started as a secure group's: exit code %d\n%s", code, f.said(t))
 	}
 	s := newSecureGroup(t, 1).frontends[0]
-	s.kill()
+	s.Kill()
 	s.secure = false
 	if code := s.start().exit(t); code != 2 || !strings.Contains(s.said(t), "without --insecure") {
 		t.Errorf("secure data started with --insecure: exit code %d\n%s", code, s.said(t))

@@ -67,7 +67,7 @@ func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) 
 	} {
 		v := victim()
 		t.Logf("%s is killed; the master is %s; %d events are in", v.id, g.master().id, b.count())
-		v.kill()
+		v.Kill()
 		b.more(whileAway)
 		v.start().waitReady()
 		b.more(whileAllThere)

@@ -4,9 +4,9 @@ package watchui
 
 import "os"
 
-// Here a terminal tells nothing: a new size is seen when the board is drawn the next time.
-var watched []os.Signal
+// terminalSignals is empty: a new size of the terminal is seen at the next drawing.
+var terminalSignals []os.Signal
 
-func suspends(os.Signal) bool { return false }
+func isSuspend(os.Signal) bool { return false }
 
 func suspend() {}

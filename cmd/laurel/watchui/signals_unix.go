@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// watched are the signals that concern a screen: its terminal has another size, or the shell wants it back for a while.
-var watched = []os.Signal{syscall.SIGWINCH, syscall.SIGTSTP}
+// terminalSignals is sent when the terminal has another size, and when the user suspends the program.
+var terminalSignals = []os.Signal{syscall.SIGWINCH, syscall.SIGTSTP}
 
-func suspends(s os.Signal) bool { return s == syscall.SIGTSTP }
+func isSuspend(s os.Signal) bool { return s == syscall.SIGTSTP }
 
-// suspend stops this process until the shell says fg.
+// suspend stops this process until the shell continues it.
 func suspend() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }

@@ -1,9 +1,9 @@
 import { headline, isLive, isOver, result, statusWord } from './format'
 import type { Contest } from './model'
 
-/** However much happens, somebody who listens hears one message in this time. */
-const everyMS = 4_000
-const most = 3
+/** The shortest time between two announcements, however much happens. */
+const intervalMS = 4_000
+const maxSentences = 3
 
 function sentence(c: Contest, before: Contest | undefined): string {
   const name = c.title || headline(c)
@@ -14,13 +14,19 @@ function sentence(c: Contest, before: Contest | undefined): string {
   }
   if (before && !isLive(before) && isLive(c)) return `${name} has begun.`
   const score = (r: Contest) => r.competitors.map((p) => p.code + result(r, p)).join()
-  if (before && score(before) === score(c) && before.result_status !== c.result_status) return `${name}: ${c.result_status.toLowerCase()}.`
+  if (before && score(before) === score(c) && before.result_status !== c.result_status)
+    return `${name}: ${c.result_status.toLowerCase()}.`
   if (before && score(before) === score(c)) return ''
   const places = c.kind === 'ranked' ? c.competitors.slice(0, 1) : c.competitors.slice(0, 2)
-  return places.length ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + c.period : ''}.` : ''
+  return places.length
+    ? `${name}: ${c.kind === 'ranked' ? 'leader ' : ''}${places.map(side).join(', ')}${c.period ? ', ' + c.period : ''}.`
+    : ''
 }
 
-/** Announcer speaks through the page's one live region: the latest sentence about each thing, a few at a time. */
+/**
+ * Announcer writes to the page's live region: the latest sentence about each subject, a
+ * few at a time.
+ */
 export class Announcer {
   private waiting = new Map<string, { text: string; before?: Contest }>()
   private timer = 0
@@ -29,7 +35,7 @@ export class Announcer {
   constructor(private region: HTMLElement) {}
 
   contest(c: Contest, before: Contest | undefined) {
-    // Several changes of one contest become one sentence, from what was last said to what is.
+    // Several changes of a contest become one sentence, relative to the last announced state.
     const first = this.waiting.has(c.contest_id) ? this.waiting.get(c.contest_id)!.before : before
     const text = sentence(c, first)
     if (text) this.put(c.contest_id, text, first)
@@ -43,7 +49,11 @@ export class Announcer {
     if (document.hidden) return
     this.waiting.delete(key)
     this.waiting.set(key, { text, before })
-    if (!this.timer) this.timer = window.setTimeout(() => this.speak(), Math.max(300, this.spokeAt + everyMS - Date.now()))
+    if (!this.timer)
+      this.timer = window.setTimeout(
+        () => this.speak(),
+        Math.max(300, this.spokeAt + intervalMS - Date.now()),
+      )
   }
 
   private speak() {
@@ -51,7 +61,7 @@ export class Announcer {
     this.spokeAt = Date.now()
     const all = [...this.waiting.values()].map((w) => w.text)
     this.waiting.clear()
-    const more = all.length - most
-    this.region.textContent = all.slice(-most).join(' ') + (more > 0 ? ` And ${more} more.` : '')
+    const more = all.length - maxSentences
+    this.region.textContent = all.slice(-maxSentences).join(' ') + (more > 0 ? ` And ${more} more.` : '')
   }
 }

@@ -5,22 +5,22 @@ import { headline } from './format'
 import { Help } from './help'
 import type { Leaderboard } from './leaderboard'
 import { MedalTable } from './medals'
-import type { Link, Medals } from './model'
+import type { StreamStatus, Medals } from './model'
 import { Sprig } from './parts'
 import { toCluster, toMedals, toScores, type Route } from './route'
 import { Scores } from './scores'
 import type { Store } from './store'
-import { Strip } from './strip'
+import { StatusBar } from './statusbar'
 import type { Timeline } from './timeline'
 
 export interface Page {
   store: Store
   directory: Directory
-  link: Link
-  linkNow(): Link
+  status: StreamStatus
+  currentStatus(): StreamStatus
   route: Route
   timeline: Timeline | null
-  /** Of a ranked contest that is looked at. */
+  /** The leaderboard of the open contest, if it is ranked. */
   board: Leaderboard | null
   find: string
   helping: boolean
@@ -28,20 +28,28 @@ export interface Page {
   onHelp(open: boolean): void
 }
 
-/** An organisation's name, where a team of that code has one. */
+/** Names of organisations, taken from teams whose code is the organisation's. */
 function organisations(store: Store): Map<string, string> {
   const names = new Map<string, string>()
   for (const c of store.scores.values()) {
-    for (const p of c.competitors) if (p.name && p.name !== p.code && p.code === p.organisation) names.set(p.code, p.name)
+    for (const p of c.competitors)
+      if (p.name && p.name !== p.code && p.code === p.organisation) names.set(p.code, p.name)
   }
   return names
 }
 
-const latestFirst = (store: Store): Medals[] => [...store.medals.values()].sort((a, b) => b.revision! - a.revision!)
+const latestFirst = (store: Store): Medals[] =>
+  [...store.medals.values()].sort((a, b) => b.revision! - a.revision!)
 
 export function titleOf(p: Page): string {
   const contest = p.route.view === 'contest' && p.store.scores.get(p.route.id)
-  const name = contest ? headline(contest) : p.route.view === 'medals' ? 'Medals' : p.route.view === 'cluster' ? 'Cluster' : 'Live scores'
+  const name = contest
+    ? headline(contest)
+    : p.route.view === 'medals'
+      ? 'Medals'
+      : p.route.view === 'cluster'
+        ? 'Cluster'
+        : 'Live scores'
   return `${name} \u2013 Laurel`
 }
 
@@ -51,42 +59,92 @@ function View(p: Page) {
   switch (route.view) {
     case 'contest': {
       const contest = p.store.scores.get(route.id)
-      if (contest && p.timeline) return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
-      return <><h1>No such contest</h1><p class="empty">Nothing is known of {route.id}. If it is announced, it appears here.</p></>
+      if (contest && p.timeline)
+        return <ContestView key={route.id} contest={contest} timeline={p.timeline} board={p.board} />
+      return (
+        <>
+          <h1>No such contest</h1>
+          <p class="empty">There is no contest {route.id}. If it is announced, it appears here.</p>
+        </>
+      )
     }
     case 'medals': {
-      const tables = latestFirst(p.store).filter((m) => !route.competition || m.competition === route.competition)
+      const tables = latestFirst(p.store).filter(
+        (m) => !route.competition || m.competition === route.competition,
+      )
       return (
         <>
           <h1>Medals</h1>
-          <div class="narrow">{tables.map((m) => <MedalTable key={m.competition} medals={m} names={names} corrected={p.store.corrected.organisations(m.competition)} />)}</div>
+          <div class="narrow">
+            {tables.map((m) => (
+              <MedalTable
+                key={m.competition}
+                medals={m}
+                names={names}
+                corrected={p.store.corrected.organisations(m.competition)}
+              />
+            ))}
+          </div>
           {!tables.length && <p class="empty">There is no medal table yet.</p>}
         </>
       )
     }
     case 'cluster':
-      return <Cluster directory={p.directory} frontend={p.link.frontend} />
+      return <Cluster directory={p.directory} frontend={p.status.frontend} />
   }
-  return <><h1 class="hidden">Live scores</h1><Scores contests={[...p.store.scores.values()]} medals={latestFirst(p.store)} corrected={p.store.corrected} names={names} find={p.find} onFind={p.onFind} /></>
+  return (
+    <>
+      <h1 class="hidden">Live scores</h1>
+      <Scores
+        contests={[...p.store.scores.values()]}
+        medals={latestFirst(p.store)}
+        corrected={p.store.corrected}
+        names={names}
+        find={p.find}
+        onFind={p.onFind}
+      />
+    </>
+  )
 }
 
 export function App(p: Page) {
   const view = p.route.view
-  const here = (is: boolean) => (is ? 'page' : undefined)
+  const current = (is: boolean) => (is ? 'page' : undefined)
   return (
     <>
-      <a class="skip" href="#main" onClick={(e) => { e.preventDefault(); document.getElementById('main')?.focus() }}>To the scores</a>
+      <a
+        class="skip"
+        href="#main"
+        onClick={(e) => {
+          e.preventDefault()
+          document.getElementById('main')?.focus()
+        }}
+      >
+        To the scores
+      </a>
       <header>
-        <a class="brand" href={toScores}><Sprig /> Laurel</a>
+        <a class="brand" href={toScores}>
+          <Sprig /> Laurel
+        </a>
         <nav aria-label="Laurel">
-          <a href={toScores} aria-current={here(view === 'scores' || view === 'contest')}>Scores</a>
-          <a href={toMedals('')} aria-current={here(view === 'medals')}>Medals</a>
-          <a href={toCluster} aria-current={here(view === 'cluster')}>Cluster</a>
+          <a href={toScores} aria-current={current(view === 'scores' || view === 'contest')}>
+            Scores
+          </a>
+          <a href={toMedals('')} aria-current={current(view === 'medals')}>
+            Medals
+          </a>
+          <a href={toCluster} aria-current={current(view === 'cluster')}>
+            Cluster
+          </a>
         </nav>
-        <button type="button" class="help" aria-label="Help" onClick={() => p.onHelp(true)}>?</button>
+        <button type="button" class="help" aria-label="Help" onClick={() => p.onHelp(true)}>
+          ?
+        </button>
       </header>
-      <main id="main" tabIndex={-1}><View {...p} /></main>
-      <Strip link={p.linkNow} revision={p.store.revision} />
+      <main id="main" tabIndex={-1}>
+        <View {...p} />
+      </main>
+      <StatusBar status={p.currentStatus} revision={p.store.revision} />
       <Help open={p.helping} close={() => p.onHelp(false)} />
     </>
   )

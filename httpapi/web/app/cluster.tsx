@@ -1,44 +1,44 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Directory } from './directory'
-import { hereOf } from './format'
+import { localTime } from './format'
 import type { Frontend, Frontends } from './model'
 import { Value } from './parts'
 
-const everyMS = 2_000
+const pollMS = 2_000
 
-/** How many events a second came in between two looks. */
+/** Events per second between two polls. */
 function rate(before: { at: number; revision: number } | null, at: number, revision: number): string {
   if (!before || at <= before.at) return '\u2013'
   const perSecond = (Math.max(0, revision - before.revision) * 1000) / (at - before.at)
   return perSecond.toFixed(perSecond < 10 ? 1 : 0)
 }
 
-const top = (g: Frontends) => Math.max(0, ...g.frontends.map((f) => f.revision))
+const highestRevision = (g: Frontends) => Math.max(0, ...g.frontends.map((f) => f.revision))
 
 export function Cluster({ directory, frontend }: { directory: Directory; frontend: string }) {
   const [group, setGroup] = useState<Frontends>(directory.group)
-  const [seen, setSeen] = useState({ at: 0, failed: false, rate: '\u2013' })
+  const [lastPoll, setLastPoll] = useState({ at: 0, failed: false, rate: '\u2013' })
   const before = useRef<{ at: number; revision: number } | null>(null)
   const serving = useRef(frontend)
   serving.current = frontend
   useEffect(() => {
     let over = false
-    const look = async () => {
+    const poll = async () => {
       if (document.hidden) return
       try {
-        const g = await directory.ask<Frontends>('/v1/frontends', serving.current)
+        const g = await directory.fetchJSON<Frontends>('/v1/frontends', serving.current)
         if (over) return
-        directory.take(g)
+        directory.update(g)
         const at = Date.now()
-        setSeen({ at, failed: false, rate: rate(before.current, at, top(g)) })
-        before.current = { at, revision: top(g) }
+        setLastPoll({ at, failed: false, rate: rate(before.current, at, highestRevision(g)) })
+        before.current = { at, revision: highestRevision(g) }
         setGroup({ ...g, frontends: [...g.frontends].sort((a, b) => (a.id < b.id ? -1 : 1)) })
       } catch {
-        if (!over) setSeen((s) => ({ ...s, failed: true }))
+        if (!over) setLastPoll((s) => ({ ...s, failed: true }))
       }
     }
-    void look()
-    const timer = setInterval(look, everyMS)
+    void poll()
+    const timer = setInterval(poll, pollMS)
     return () => {
       over = true
       clearInterval(timer)
@@ -48,47 +48,104 @@ export function Cluster({ directory, frontend }: { directory: Directory; fronten
     <>
       <h1>Cluster</h1>
       <dl class="figures">
-        <div><dt>Mode</dt><dd><Value of={group.mode}>{group.mode || '\u2013'}</Value></dd></div>
-        <div><dt>Epoch</dt><dd><Value of={group.epoch}>{group.epoch}</Value></dd></div>
-        <div><dt>Master</dt><dd><Value of={group.master}>{group.master || 'none'}</Value></dd></div>
-        <div><dt>Revision</dt><dd>{top(group)}</dd></div>
-        <div><dt>Events a second</dt><dd>{seen.rate}</dd></div>
-        <div><dt>Watchers</dt><dd>{group.frontends.reduce((n, f) => n + f.watchers, 0)}</dd></div>
+        <div>
+          <dt>Mode</dt>
+          <dd>
+            <Value of={group.mode}>{group.mode || '\u2013'}</Value>
+          </dd>
+        </div>
+        <div>
+          <dt>Epoch</dt>
+          <dd>
+            <Value of={group.epoch}>{group.epoch}</Value>
+          </dd>
+        </div>
+        <div>
+          <dt>Master</dt>
+          <dd>
+            <Value of={group.master}>{group.master || 'none'}</Value>
+          </dd>
+        </div>
+        <div>
+          <dt>Revision</dt>
+          <dd>{highestRevision(group)}</dd>
+        </div>
+        <div>
+          <dt>Events a second</dt>
+          <dd>{lastPoll.rate}</dd>
+        </div>
+        <div>
+          <dt>Watchers</dt>
+          <dd>{group.frontends.reduce((n, f) => n + f.watchers, 0)}</dd>
+        </div>
       </dl>
-      {seen.failed && <p class="warning">No frontend answers; this is what was known {seen.at ? 'at ' + hereOf(seen.at) : 'when the page was loaded'}.</p>}
+      {lastPoll.failed && (
+        <p class="warning">
+          No frontend answers; this is what was known{' '}
+          {lastPoll.at ? 'at ' + localTime(lastPoll.at) : 'when the page was loaded'}.
+        </p>
+      )}
       <div class="card scroll" tabIndex={0} role="region" aria-label="Frontends">
         <table class="cluster">
-          <caption><h2>Frontends</h2> <span class="sub">as {frontend || 'a frontend'} sees them</span></caption>
+          <caption>
+            <h2>Frontends</h2> <span class="sub">as {frontend || 'a frontend'} sees them</span>
+          </caption>
           <thead>
             <tr>
-              <th scope="col">Frontend</th><th scope="col">Role</th><th scope="col">State</th>
-              <th scope="col" class="n"><abbr title="Pushed: its cache has every change up to this revision">P</abbr></th>
-              <th scope="col" class="n"><abbr title="Released: what its readers may see">R</abbr></th>
-              <th scope="col" class="n">Lease</th><th scope="col" class="n">Revision</th><th scope="col" class="n"><abbr title="Revisions behind the highest">Behind</abbr></th><th scope="col">Load</th>
+              <th scope="col">Frontend</th>
+              <th scope="col">Role</th>
+              <th scope="col">State</th>
+              <th scope="col" class="n">
+                <abbr title="Pushed: its cache has every change up to this revision">P</abbr>
+              </th>
+              <th scope="col" class="n">
+                <abbr title="Released: what its readers may see">R</abbr>
+              </th>
+              <th scope="col" class="n">
+                Lease
+              </th>
+              <th scope="col" class="n">
+                Revision
+              </th>
+              <th scope="col" class="n">
+                <abbr title="Revisions behind the highest">Behind</abbr>
+              </th>
+              <th scope="col">Load</th>
             </tr>
           </thead>
-          <tbody>{group.frontends.map((f) => <Member key={f.id} f={f} group={group} />)}</tbody>
+          <tbody>
+            {group.frontends.map((f) => (
+              <Member key={f.id} f={f} group={group} />
+            ))}
+          </tbody>
         </table>
       </div>
-      <p class="note">P is pushed: a frontend's cache has every change up to it. R is released: everybody may see it. R is never above P where there is a lease. Load is streams that are watched.</p>
+      <p class="note">
+        P is pushed: a frontend's cache has every change up to it. R is released: everybody may see it. R is
+        never above P where there is a lease. Load is streams that are watched.
+      </p>
     </>
   )
 }
 
 function Member({ f, group }: { f: Frontend; group: Frontends }) {
-  const gone = f.state === 'unreachable'
+  const unreachable = f.state === 'unreachable'
   const busiest = Math.max(1, ...group.frontends.map((m) => m.watchers))
   return (
-    <tr class={gone ? 'gone' : undefined} data-row tabIndex={-1}>
+    <tr class={unreachable ? 'gone' : undefined} data-row tabIndex={-1}>
       <th scope="row">{f.url ? <a href={f.url + '/'}>{f.id}</a> : f.id}</th>
       <td>{f.master ? <span class="badge official">MASTER</span> : f.voter ? 'voter' : 'non-voter'}</td>
-      <td><span class={'dot ' + f.state} aria-hidden="true" /> {f.state}</td>
+      <td>
+        <span class={'dot ' + f.state} aria-hidden="true" /> {f.state}
+      </td>
       <td class="n">{f.pushed || '\u2013'}</td>
       <td class="n">{f.released || '\u2013'}</td>
       <td class="n">{f.leased ? `${f.lease_ms} ms` : 'none'}</td>
-      <td class="n">{gone ? '\u2013' : f.revision}</td>
-      <td class="n">{gone ? '\u2013' : top(group) - f.revision}</td>
-      <td class="load"><meter min={0} max={busiest} value={f.watchers} aria-label={`${f.watchers} watchers`} /> {f.watchers}</td>
+      <td class="n">{unreachable ? '\u2013' : f.revision}</td>
+      <td class="n">{unreachable ? '\u2013' : highestRevision(group) - f.revision}</td>
+      <td class="load">
+        <meter min={0} max={busiest} value={f.watchers} aria-label={`${f.watchers} watchers`} /> {f.watchers}
+      </td>
     </tr>
   )
 }

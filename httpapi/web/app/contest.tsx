@@ -1,28 +1,49 @@
 import { useState } from 'preact/hooks'
 import { isCorrected, type Corrections } from './corrections'
-import { clockOf, dayOf, digitsOf, headline, inBoardOrder, isLive, isOver, kindOf, mark, periodsOf, result, signed, statusWord, words } from './format'
+import {
+  venueTime,
+  venueDate,
+  digitsOf,
+  headline,
+  sidesInOrder,
+  isLive,
+  isOver,
+  kindOf,
+  mark,
+  periodsOf,
+  result,
+  signed,
+  statusWord,
+  words,
+} from './format'
 import type { Leaderboard } from './leaderboard'
-import type { Contest, Placed, TimelineEvent } from './model'
-import { Badges, CorrectedBadge, Heads, Sprig, State, Value } from './parts'
+import type { Contest, Competitor, TimelineEvent } from './model'
+import { Badges, CorrectedBadge, HiddenHeader, Sprig, State, Value } from './parts'
 import { Ranking } from './ranking'
 import { toScores } from './route'
 import type { Timeline } from './timeline'
 
-function Side({ contest: c, side: p }: { contest: Contest; side: Placed }) {
+function Side({ contest: c, side: p }: { contest: Contest; side: Competitor }) {
   return (
     <div class={p.code === c.winner ? 'board-side winner' : 'board-side'}>
-      <span class="board-name">{p.name || p.code} {p.code === c.winner && <Sprig label="winner" />}</span>
-      <Value of={p.result} class="board-score">{isLive(c) || isOver(c) ? result(c, p) : '\u2013'}</Value>
+      <span class="board-name">
+        {p.name || p.code} {p.code === c.winner && <Sprig label="winner" />}
+      </span>
+      <Value of={p.result} class="board-score">
+        {isLive(c) || isOver(c) ? result(c, p) : '\u2013'}
+      </Value>
     </div>
   )
 }
 
 function Board({ contest: c }: { contest: Contest }) {
-  const sides = inBoardOrder(c)
+  const sides = sidesInOrder(c)
   return (
     <div class={isLive(c) ? 'board live' : 'board'}>
       <Side contest={c} side={sides[0]!} />
-      <div class="board-between"><State contest={c} /></div>
+      <div class="board-between">
+        <State contest={c} />
+      </div>
       <Side contest={c} side={sides[1]!} />
     </div>
   )
@@ -31,29 +52,58 @@ function Board({ contest: c }: { contest: Contest }) {
 function LineScore({ contest: c }: { contest: Contest }) {
   const periods = periodsOf(c)
   const tiebreak = c.competitors.some((p) => p.tiebreak)
-  const sides = inBoardOrder(c)
+  const sides = sidesInOrder(c)
   return (
-    <div class="card scroll" tabIndex={periods.length > 4 ? 0 : undefined} role={periods.length > 4 ? 'region' : undefined} aria-label={periods.length > 4 ? 'Line score' : undefined}>
+    <div
+      class="card scroll"
+      tabIndex={periods.length > 4 ? 0 : undefined}
+      role={periods.length > 4 ? 'region' : undefined}
+      aria-label={periods.length > 4 ? 'Line score' : undefined}
+    >
       <table class="line">
-        <caption><h2>Line score</h2> {c.unit && <span class="sub">{c.unit}</span>}</caption>
+        <caption>
+          <h2>Line score</h2> {c.unit && <span class="sub">{c.unit}</span>}
+        </caption>
         <thead>
           <tr>
             <th scope="col">Team</th>
-            {periods.map((name) => <th key={name} scope="col" class={name === c.period && isLive(c) ? 'n now' : 'n'}>{name}</th>)}
-            {tiebreak && <th scope="col" class="n">Tie-break</th>}
-            <th scope="col" class="n total">Total</th>
+            {periods.map((name) => (
+              <th key={name} scope="col" class={name === c.period && isLive(c) ? 'n now' : 'n'}>
+                {name}
+              </th>
+            ))}
+            {tiebreak && (
+              <th scope="col" class="n">
+                Tie-break
+              </th>
+            )}
+            <th scope="col" class="n total">
+              Total
+            </th>
           </tr>
         </thead>
         <tbody>
           {sides.map((p) => (
             <tr key={p.code} class={p.code === c.winner ? 'winner' : undefined}>
-              <th scope="row"><abbr title={p.name}>{p.code}</abbr></th>
+              <th scope="row">
+                <abbr title={p.name}>{p.code}</abbr>
+              </th>
               {periods.map((name) => {
                 const v = p.periods?.[name]
-                return <td key={name} class="n"><Value of={v}>{v == null ? '\u2013' : mark(c, v)}</Value></td>
+                return (
+                  <td key={name} class="n">
+                    <Value of={v}>{v == null ? '\u2013' : mark(c, v)}</Value>
+                  </td>
+                )
               })}
-              {tiebreak && <td class="n"><Value of={p.tiebreak}>{p.tiebreak}</Value></td>}
-              <td class="n total"><Value of={p.result}>{result(c, p)}</Value></td>
+              {tiebreak && (
+                <td class="n">
+                  <Value of={p.tiebreak}>{p.tiebreak}</Value>
+                </td>
+              )}
+              <td class="n total">
+                <Value of={p.result}>{result(c, p)}</Value>
+              </td>
             </tr>
           ))}
         </tbody>
@@ -62,27 +112,52 @@ function LineScore({ contest: c }: { contest: Contest }) {
   )
 }
 
-const totals = (r: Record<string, number> | undefined) => (r ? Object.entries(r).map(([code, n]) => `${code} ${n}`).join(', ') : '')
+const totals = (r: Record<string, number> | undefined) =>
+  r
+    ? Object.entries(r)
+        .map(([code, n]) => `${code} ${n}`)
+        .join(', ')
+    : ''
 
-/** What an event says, in a few words, and the number that it brings. */
-function told(c: Contest, e: TimelineEvent): [what: string, number: string] {
+/** describe returns an event in a few words, with its points or mark. */
+function describe(c: Contest, e: TimelineEvent): [what: string, number: string] {
   const d = e.data
   const name = (code: string) => c.competitors.find((p) => p.code === code)?.name || code
   switch (e.type) {
     case 'score.play':
-      return [[name(d.competitor), d.action && words(d.action.toLowerCase()), d.athlete].filter(Boolean).join(' \u00b7 '), d.delta ? signed(d.delta) : '']
+      return [
+        [name(d.competitor), d.action && words(d.action.toLowerCase()), d.athlete]
+          .filter(Boolean)
+          .join(' \u00b7 '),
+        d.delta ? signed(d.delta) : '',
+      ]
     case 'score.set':
       return [`Score set: ${totals(d.result)}`, '']
     case 'result.set':
-      return [[name(d.competitor), d.split && words(d.split)].filter(Boolean).join(' \u00b7 '), d.irm || mark(c, d.mark, digitsOf(c))]
+      return [
+        [name(d.competitor), d.split && words(d.split)].filter(Boolean).join(' \u00b7 '),
+        d.irm || mark(c, d.mark, digitsOf(c)),
+      ]
     case 'contest.status':
-      return [[d.schedule_status && statusWord({ ...c, ...d }), d.result_status && d.result_status !== 'LIVE' && words(d.result_status.toLowerCase()), d.period].filter(Boolean).join(' \u00b7 '), '']
+      return [
+        [
+          d.schedule_status && statusWord({ ...c, ...d }),
+          d.result_status && d.result_status !== 'LIVE' && words(d.result_status.toLowerCase()),
+          d.period,
+        ]
+          .filter(Boolean)
+          .join(' \u00b7 '),
+        '',
+      ]
     case 'medal.award':
-      return [`${words(d.medal.toLowerCase())} for ${d.competitor ? name(d.competitor) + ', ' : ''}${d.organisation}`, '']
+      return [
+        `${words(d.medal.toLowerCase())} for ${d.competitor ? name(d.competitor) + ', ' : ''}${d.organisation}`,
+        '',
+      ]
     case 'medal.revoke':
-      return ['Medal taken back', '']
+      return ['Medal revoked', '']
     case 'event.void':
-      return ['Struck out', '']
+      return ['Event voided', '']
     case 'contest.define':
       return ['Announced', '']
     case 'alert':
@@ -91,71 +166,161 @@ function told(c: Contest, e: TimelineEvent): [what: string, number: string] {
   return [words(e.type.replace('.', ' ')), '']
 }
 
-const firstEvents = 40
+const initialEvents = 40
 
-/** Said is what an event says, struck out if it did not stand, and the word and the reason where it is part of a correction. */
-function Said({ what, struck, right, comment }: { what: string; struck?: string; right?: string; comment?: string }) {
-  const why = struck ?? right
+/**
+ * EventText shows what an event reports: struck through if it was retracted, with the
+ * reason if it is part of a correction.
+ */
+function EventText({
+  what,
+  retracted,
+  correction,
+  comment,
+}: {
+  what: string
+  retracted?: string
+  correction?: string
+  comment?: string
+}) {
+  const why = retracted ?? correction
   return (
     <>
-      {struck === undefined ? what : <del><span class="hidden">voided: </span>{what}</del>}
-      {why !== undefined && <> <CorrectedBadge /> <span class="why">{why}</span></>}
+      {retracted === undefined ? (
+        what
+      ) : (
+        <del>
+          <span class="hidden">voided: </span>
+          {what}
+        </del>
+      )}
+      {why !== undefined && (
+        <>
+          {' '}
+          <CorrectedBadge /> <span class="why">{why}</span>
+        </>
+      )}
       {comment && <span class="why">{comment}</span>}
     </>
   )
 }
 
 function Events({ contest: c, timeline }: { contest: Contest; timeline: Timeline }) {
-  const [most, more] = useState(firstEvents)
+  const [limit, setLimit] = useState(initialEvents)
   const events = [...timeline.events].reverse()
-  const sides = inBoardOrder(c)
-  const { struck, rights } = timeline.corrections
+  const sides = sidesInOrder(c)
+  const { retracted, correcting } = timeline.corrections
   return (
     <div class="card">
       <table class="timeline">
-        <caption><h2>Timeline</h2> <span class="sub">{timeline.gap ? 'the first and the latest' : 'latest first'}</span></caption>
-        <Heads of={['When', 'What', 'Points or mark', 'Score after']} />
+        <caption>
+          <h2>Timeline</h2>{' '}
+          <span class="sub">{timeline.gap ? 'the first and the latest' : 'latest first'}</span>
+        </caption>
+        <HiddenHeader of={['When', 'What', 'Points or mark', 'Score after']} />
         <tbody>
-          {events.slice(0, most).map((e) => {
-            const [what, number] = told(c, e)
-            const gone = e.voided_by && !struck.has(e.revision) ? '' : struck.get(e.revision)
-            const after = e.type === 'score.play' && e.data.result ? sides.map((p) => (e.data.result as Record<string, number>)[p.code]).filter((n) => n != null).join(':') : ''
+          {events.slice(0, limit).map((e) => {
+            const [what, number] = describe(c, e)
+            const retraction = e.voided_by && !retracted.has(e.revision) ? '' : retracted.get(e.revision)
+            const after =
+              e.type === 'score.play' && e.data.result
+                ? sides
+                    .map((p) => (e.data.result as Record<string, number>)[p.code])
+                    .filter((n) => n != null)
+                    .join(':')
+                : ''
             return (
-              <tr key={e.revision} class={[e.type.replace('.', '-'), gone !== undefined && 'voided'].filter(Boolean).join(' ')} data-row tabIndex={-1}>
-                <td class="when"><time dateTime={e.time}>{e.data.clock || clockOf(e.time)}</time> <span class="at">{e.type === 'score.play' ? e.data.period : ''}</span></td>
-                <td><Said what={what} struck={gone} right={rights.get(e.revision)} comment={e.data.comment} /></td>
-                <td class="n">{gone !== undefined ? <del>{number}</del> : number}</td>
-                <td class="n after">{gone !== undefined ? <del>{after}</del> : after}</td>
+              <tr
+                key={e.revision}
+                class={[e.type.replace('.', '-'), retraction !== undefined && 'voided']
+                  .filter(Boolean)
+                  .join(' ')}
+                data-row
+                tabIndex={-1}
+              >
+                <td class="when">
+                  <time dateTime={e.time}>{e.data.clock || venueTime(e.time)}</time>{' '}
+                  <span class="at">{e.type === 'score.play' ? e.data.period : ''}</span>
+                </td>
+                <td>
+                  <EventText
+                    what={what}
+                    retracted={retraction}
+                    correction={correcting.get(e.revision)}
+                    comment={e.data.comment}
+                  />
+                </td>
+                <td class="n">{retraction !== undefined ? <del>{number}</del> : number}</td>
+                <td class="n after">{retraction !== undefined ? <del>{after}</del> : after}</td>
               </tr>
             )
           })}
-          {!events.length && <tr><td colSpan={4} class="empty">{timeline.loaded ? 'Nothing has been reported yet.' : 'Loading what happened.'}</td></tr>}
+          {!events.length && (
+            <tr>
+              <td colSpan={4} class="empty">
+                {timeline.loaded ? 'Nothing has been reported yet.' : 'Loading events.'}
+              </td>
+            </tr>
+          )}
         </tbody>
       </table>
-      {events.length > most && <p class="more"><button type="button" onClick={() => more(most + 200)}>Show earlier</button></p>}
+      {events.length > limit && (
+        <p class="more">
+          <button type="button" onClick={() => setLimit(limit + 200)}>
+            Show earlier
+          </button>
+        </p>
+      )}
     </div>
   )
 }
 
-/** The contest's splits, in order, as it was last described. */
-const splitsOf = (t: Timeline): string[] => t.events.findLast((e) => e.type === 'contest.define' && !e.voided_by)?.data.splits ?? []
+/** The splits of the contest's latest definition, in order. */
+const splitsOf = (t: Timeline): string[] =>
+  t.events.findLast((e) => e.type === 'contest.define' && !e.voided_by)?.data.splits ?? []
 
-export function ContestView({ contest: c, timeline, board }: { contest: Contest; timeline: Timeline; board: Leaderboard | null }) {
+export function ContestView({
+  contest: c,
+  timeline,
+  board,
+}: {
+  contest: Contest
+  timeline: Timeline
+  board: Leaderboard | null
+}) {
   const duel = c.kind !== 'ranked' && c.competitors.length === 2
   const corrections: Corrections = timeline.corrections
   return (
     <article>
-      <p class="crumb"><a href={toScores}>Scores</a> <span aria-hidden="true">/</span> {kindOf(c)}</p>
+      <p class="crumb">
+        <a href={toScores}>Scores</a> <span aria-hidden="true">/</span> {kindOf(c)}
+      </p>
       <div class="headline">
         <h1>{headline(c)}</h1>
         <Badges contest={c} corrected={isCorrected(corrections)} />
-        {!duel && <span class="now"><State contest={c} /></span>}
+        {!duel && (
+          <span class="now">
+            <State contest={c} />
+          </span>
+        )}
       </div>
-      <p class="facts">{[c.venue, c.start_time && `${dayOf(c.start_time)}, ${clockOf(c.start_time)}`].filter(Boolean).join(' \u00b7 ')}</p>
+      <p class="facts">
+        {[c.venue, c.start_time && `${venueDate(c.start_time)}, ${venueTime(c.start_time)}`]
+          .filter(Boolean)
+          .join(' \u00b7 ')}
+      </p>
       {duel && <Board contest={c} />}
       <div class="columns even">
-        <div>{board ? <Ranking contest={c} board={board} splits={splitsOf(timeline)} corrections={corrections} /> : <LineScore contest={c} />}</div>
-        <div><Events key={c.contest_id} contest={c} timeline={timeline} /></div>
+        <div>
+          {board ? (
+            <Ranking contest={c} board={board} splits={splitsOf(timeline)} corrections={corrections} />
+          ) : (
+            <LineScore contest={c} />
+          )}
+        </div>
+        <div>
+          <Events key={c.contest_id} contest={c} timeline={timeline} />
+        </div>
       </div>
     </article>
   )

@@ -1,39 +1,54 @@
 import type { MedalRow, Medals, TimelineEvent } from './model'
 
-/** Corrections are what of a contest's timeline did not stand, and why; '' where the reason is not known. */
+/**
+ * Corrections holds the corrected parts of a timeline with the reasons; '' where the
+ * reason is not known.
+ */
 export interface Corrections {
-  /** Events that did not stand, and those that set something right, by revision. */
-  struck: Map<number, string>
-  rights: Map<number, string>
-  /** Marks that changed by it, by rowKey; and organisations whose medals did. */
+  /** Events that were voided or revoked, and events that correct something, by revision. */
+  retracted: Map<number, string>
+  correcting: Map<number, string>
+  /** Corrected marks by rowKey, and organisations with corrected medals. */
   marks: Map<string, string>
   organisations: Map<string, string>
 }
 
 export const rowKey = (split: string, competitor: string) => split + '\n' + competitor
 
-export const isCorrected = (c: Corrections) => c.struck.size + c.rights.size > 0
+export const isCorrected = (c: Corrections) => c.retracted.size + c.correcting.size > 0
 
-/** CorrectionsOf reads events in the order of their revisions, with voided_by as it stands now. */
+/**
+ * correctionsOf derives the corrections from events in the order of their revisions, with
+ * current voided_by.
+ */
 export function correctionsOf(events: TimelineEvent[]): Corrections {
-  const c: Corrections = { struck: new Map(), rights: new Map(), marks: new Map(), organisations: new Map() }
-  const why = new Map(events.filter((e) => e.type === 'event.void').map((e) => [e.id, e.data.reason as string]))
+  const c: Corrections = {
+    retracted: new Map(),
+    correcting: new Map(),
+    marks: new Map(),
+    organisations: new Map(),
+  }
+  const why = new Map(
+    events.filter((e) => e.type === 'event.void').map((e) => [e.id, e.data.reason as string]),
+  )
   const awards = new Map<string, TimelineEvent>()
   let begun = false
   for (const e of events) {
     const d = e.data
-    const struck = e.voided_by ? (why.get(e.voided_by) ?? '') : undefined
+    const retracted = e.voided_by ? (why.get(e.voided_by) ?? '') : undefined
     if (e.type === 'medal.award') awards.set(d.award_id, e)
     const award = e.type === 'medal.revoke' ? awards.get(d.award_id) : undefined
-    if (struck !== undefined && e.type !== 'event.void') c.struck.set(e.revision, struck)
-    else if (struck !== undefined) continue
-    else if (e.type === 'event.void') c.rights.set(e.revision, d.reason)
+    if (retracted !== undefined && e.type !== 'event.void') c.retracted.set(e.revision, retracted)
+    else if (retracted !== undefined) continue
+    else if (e.type === 'event.void') c.correcting.set(e.revision, d.reason)
     else if (e.type === 'medal.revoke') {
-      c.rights.set(e.revision, d.reason)
-      if (award) c.struck.set(award.revision, d.reason)
-    } else if (d.reason && (e.type === 'result.set' || (e.type === 'score.set' && begun))) c.rights.set(e.revision, d.reason)
-    else if (e.type === 'contest.status') begun ||= Boolean(d.schedule_status && !/SCHEDULED|POSTPONED|READY/.test(d.schedule_status))
-    const reason = c.rights.get(e.revision) ?? struck
+      c.correcting.set(e.revision, d.reason)
+      if (award) c.retracted.set(award.revision, d.reason)
+    } else if (d.reason && (e.type === 'result.set' || (e.type === 'score.set' && begun)))
+      c.correcting.set(e.revision, d.reason)
+    else if (e.type === 'contest.status')
+      begun ||= Boolean(d.schedule_status && !/SCHEDULED|POSTPONED|READY/.test(d.schedule_status))
+    const reason = c.correcting.get(e.revision) ?? retracted
     if (reason === undefined) continue
     if (e.type === 'result.set') c.marks.set(rowKey(d.split, d.competitor), reason)
     const organisation = e.type === 'medal.award' ? d.organisation : award?.data.organisation
@@ -42,7 +57,10 @@ export function correctionsOf(events: TimelineEvent[]): Corrections {
   return c
 }
 
-/** Corrected remembers what this page saw to be corrected: in the timelines that were open, and in medal tables that took something back. */
+/**
+ * Corrected remembers the corrections that this page has seen: in the timelines that were
+ * open, and in medal tables that lost a medal.
+ */
 export class Corrected {
   private contests = new Map<string, Corrections>()
   private tables = new Map<string, Set<string>>()
@@ -57,7 +75,10 @@ export class Corrected {
     else this.contests.delete(contest)
   }
 
-  /** Table compares a medal table with what it was. Medals only become fewer where one is taken back. */
+  /**
+   * table compares a medal table with its previous state: a count falls only if a medal
+   * was revoked.
+   */
   table(before: Medals, now: Medals) {
     const all = (m: Medals) => [...m.rows, ...m.outside]
     const rows = new Map(all(now).map((r) => [r.organisation, r]))
@@ -73,7 +94,10 @@ export class Corrected {
     return this.contests.has(id)
   }
 
-  /** The organisations of a competition whose medals were corrected, and why. */
+  /**
+   * organisations returns the organisations of a competition with corrected medals, and
+   * the reasons.
+   */
   organisations(competition: string): Map<string, string> {
     const all = new Map([...(this.tables.get(competition) ?? [])].map((o) => [o, '']))
     for (const [id, c] of this.contests) {

@@ -1,21 +1,31 @@
-import type { Contest, Placed } from './model'
+import type { Contest, Competitor } from './model'
 
 const statusWords: Record<string, string> = {
-  UNSCHEDULED: 'Not scheduled', SCHEDULED: 'Scheduled', GETTING_READY: 'Getting ready', RUNNING: 'Live', SCHEDULED_BREAK: 'Break',
-  DELAYED: 'Delayed', INTERRUPTED: 'Interrupted', POSTPONED: 'Postponed', RESCHEDULED: 'Rescheduled', CANCELLED: 'Cancelled', FINISHED: 'Finished',
+  UNSCHEDULED: 'Not scheduled',
+  SCHEDULED: 'Scheduled',
+  GETTING_READY: 'Getting ready',
+  RUNNING: 'Live',
+  SCHEDULED_BREAK: 'Break',
+  DELAYED: 'Delayed',
+  INTERRUPTED: 'Interrupted',
+  POSTPONED: 'Postponed',
+  RESCHEDULED: 'Rescheduled',
+  CANCELLED: 'Cancelled',
+  FINISHED: 'Finished',
 }
 
-export const isLive = (c: Contest) => ['RUNNING', 'SCHEDULED_BREAK', 'INTERRUPTED'].includes(c.schedule_status)
+export const isLive = (c: Contest) =>
+  ['RUNNING', 'SCHEDULED_BREAK', 'INTERRUPTED'].includes(c.schedule_status)
 export const isOver = (c: Contest) => c.schedule_status === 'FINISHED' || c.schedule_status === 'CANCELLED'
 
 export const statusWord = (c: Contest) => statusWords[c.schedule_status] ?? c.schedule_status
 
-/** Result status, where it says more than the schedule does. */
+/** The result status, if it adds to the schedule status. */
 export function resultWord(c: Contest): string {
   return ['START_LIST', 'LIVE', ''].includes(c.result_status) ? '' : c.result_status
 }
 
-/** Stone-curling is written as people do: Stone curling. */
+/** words formats an identifier such as stone-curling as Stone curling. */
 export function words(s: string): string {
   const w = s.replace(/[-_]+/g, ' ')
   return w.charAt(0).toUpperCase() + w.slice(1)
@@ -23,14 +33,15 @@ export function words(s: string): string {
 
 const minus = (s: string) => s.replace(/^-/, '\u2212')
 
-/** A time of a race: the interface has it as a decimal number of its unit. */
+/** duration formats a time, which the API gives as a decimal number of its unit. */
 function duration(value: number, unit: string, digits: number): string {
   const thousandths = Math.round(value * (unit === 'min' ? 60_000 : 1000))
   const h = Math.floor(thousandths / 3_600_000)
   const m = Math.floor(thousandths / 60_000) % 60
   const s = Math.floor(thousandths / 1000) % 60
   const rest = thousandths % 1000
-  const fraction = rest || digits ? '.' + String(rest).padStart(3, '0').replace(/0+$/, '').padEnd(digits, '0') : ''
+  const fraction =
+    rest || digits ? '.' + String(rest).padStart(3, '0').replace(/0+$/, '').padEnd(digits, '0') : ''
   const two = (n: number) => String(n).padStart(2, '0')
   if (h) return `${h}:${two(m)}:${two(s)}${fraction}`
   return m ? `${m}:${two(s)}${fraction}` : `${s}${fraction}`
@@ -38,7 +49,7 @@ function duration(value: number, unit: string, digits: number): string {
 
 const fractionOf = (n: number) => String(n).split('.')[1]?.length ?? 0
 
-/** How many digits after the point the marks of a ranking need, so that they stand under each other. */
+/** digitsOf returns the decimals with which the marks of a ranking align. */
 export function digitsOf(c: Contest, marks: (number | null)[] = c.competitors.map((p) => p.result)): number {
   const factor = c.unit === 'min' && c.result_type === 'TIME' ? 60 : 1
   return Math.max(0, ...marks.map((m) => (m == null ? 0 : fractionOf(Math.round(m * factor * 1000) / 1000))))
@@ -47,57 +58,107 @@ export function digitsOf(c: Contest, marks: (number | null)[] = c.competitors.ma
 export const grouped = (n: number) => n.toLocaleString('en')
 
 export function mark(c: Contest, value: number, digits = 0): string {
-  if (c.result_type === 'TIME' && (c.unit === 's' || c.unit === 'min') && value >= 0) return duration(value, c.unit, digits)
+  if (c.result_type === 'TIME' && (c.unit === 's' || c.unit === 'min') && value >= 0)
+    return duration(value, c.unit, digits)
   return minus(value.toFixed(Math.max(digits, fractionOf(value))))
 }
 
-export function result(c: Contest, p: Placed, digits = 0): string {
+export function result(c: Contest, p: Competitor, digits = 0): string {
   if (p.irm) return p.irm
   return p.result == null ? '\u2013' : mark(c, p.result, digits)
 }
 
 export const signed = (n: number) => (n > 0 ? '+' + n : minus(String(n)))
 
-/** The venue's own time of day, as the event has it. */
-export const clockOf = (time: string) => time.slice(11, 16)
+/** venueTime returns the time of day at the venue, which the timestamp has. */
+export const venueTime = (time: string) => time.slice(11, 16)
 
-export function dayOf(time: string): string {
+export function venueDate(time: string): string {
   const [y, m, d] = time.slice(0, 10).split('-')
-  const month = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][Number(m) - 1] ?? m
+  const month =
+    ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'][Number(m) - 1] ?? m
   return `${Number(d)} ${month} ${Number(y)}`
 }
 
-/** The reader's own time of day. */
-export function hereOf(ms: number): string {
+/** localTime returns the time of day of the reader. */
+export function localTime(ms: number): string {
   const d = new Date(ms)
   return String(d.getHours()).padStart(2, '0') + ':' + String(d.getMinutes()).padStart(2, '0')
 }
 
-/** The phase comes before the event, for the end is cut off on a small screen. */
-export const kindOf = (c: Contest) => [words(c.sport), c.phase && c.phase.charAt(0).toUpperCase() + c.phase.slice(1), c.event, c.group].filter((s, i, all) => s && all.indexOf(s) === i).join(' \u00b7 ')
+/** kindOf puts the phase before the event, because small screens cut off the end. */
+export const kindOf = (c: Contest) =>
+  [words(c.sport), c.phase && c.phase.charAt(0).toUpperCase() + c.phase.slice(1), c.event, c.group]
+    .filter((s, i, all) => s && all.indexOf(s) === i)
+    .join(' \u00b7 ')
 
-/** The sides do not change places with the lead: they stand as the title has them. */
-export function inBoardOrder(c: Contest): Placed[] {
-  const at = (p: Placed) => Math.min(...[p.code, p.name].map((s) => (s ? c.title.indexOf(s) : -1)).map((i) => (i < 0 ? 1e6 : i)))
+/**
+ * sidesInOrder returns the sides in the order of the title, so that they do not swap when
+ * the lead changes.
+ */
+export function sidesInOrder(c: Contest): Competitor[] {
+  const at = (p: Competitor) =>
+    Math.min(...[p.code, p.name].map((s) => (s ? c.title.indexOf(s) : -1)).map((i) => (i < 0 ? 1e6 : i)))
   return [...c.competitors].sort((a, b) => at(a) - at(b) || (a.code < b.code ? -1 : 1))
 }
 
-/** Nobody needs the title where it only names the two sides that stand below it. */
+/** headline leaves out a title that only names the two sides. */
 export function headline(c: Contest): string {
   const title = c.title || c.contest_id
-  return / vs?\.? /.test(title) && c.competitors.length > 1 ? inBoardOrder(c).map((p) => p.name || p.code).join(' \u2013 ') : title
+  return / vs?\.? /.test(title) && c.competitors.length > 1
+    ? sidesInOrder(c)
+        .map((p) => p.name || p.code)
+        .join(' \u2013 ')
+    : title
 }
 
 export function matches(c: Contest, find: string): boolean {
   if (!find) return true
-  const text = [c.contest_id, c.title, c.sport, c.event, c.phase, c.venue, ...c.competitors.flatMap((p) => [p.code, p.name, p.organisation])]
-    .join(' ').toLowerCase().replace(/-/g, ' ')
-  return find.toLowerCase().split(/\s+/).every((w) => text.includes(w))
+  const text = [
+    c.contest_id,
+    c.title,
+    c.sport,
+    c.event,
+    c.phase,
+    c.venue,
+    ...c.competitors.flatMap((p) => [p.code, p.name, p.organisation]),
+  ]
+    .join(' ')
+    .toLowerCase()
+    .replace(/-/g, ' ')
+  return find
+    .toLowerCase()
+    .split(/\s+/)
+    .every((w) => text.includes(w))
 }
 
-/** Periods in the order in which they were played, the tie-break's last. */
+/** splitPeriod splits the number off the end of a period's name. */
+function splitPeriod(name: string): [stem: string, number: number] {
+  const stem = name.replace(/[0-9]+$/, '')
+  return [stem, Number(name.slice(stem.length))]
+}
+
+/**
+ * periodsOf returns the names of the periods in the order of play. Each competitor lists
+ * only the periods in which it scored, so periods that differ in their number are sorted
+ * by it (END2 before END10), and other periods by where competitors have them. periods.go
+ * does the same.
+ */
 export function periodsOf(c: Contest): string[] {
-  const list: string[] = []
-  for (const p of c.competitors) for (const name of Object.keys(p.periods ?? {})) if (!list.includes(name)) list.push(name)
-  return list
+  const lists = c.competitors.map((p) => Object.keys(p.periods ?? {})).sort((a, b) => b.length - a.length)
+  const stems = new Map<string, number>() // the latest place at which a competitor has its first period
+  for (const list of lists) {
+    const own = list.map((name) => splitPeriod(name)[0])
+    for (const stem of own) stems.set(stem, Math.max(stems.get(stem) ?? 0, own.indexOf(stem)))
+  }
+  const order = [...stems.keys()]
+  return [...new Set(lists.flat())].sort((a, b) => {
+    const [stemA, numberA] = splitPeriod(a)
+    const [stemB, numberB] = splitPeriod(b)
+    return (
+      stems.get(stemA)! - stems.get(stemB)! ||
+      order.indexOf(stemA) - order.indexOf(stemB) ||
+      numberA - numberB
+    )
+  })
 }

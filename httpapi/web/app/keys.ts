@@ -1,6 +1,6 @@
 const offKey = 'laurel.keys'
 
-export const keysOn = () => {
+export const keysEnabled = () => {
   try {
     return localStorage.getItem(offKey) !== 'off'
   } catch {
@@ -8,12 +8,15 @@ export const keysOn = () => {
   }
 }
 
-/** Single letters can be in the way of who speaks to the browser, so they can be switched off. */
-export function switchKeys(on: boolean) {
+/**
+ * setKeysEnabled turns single-key shortcuts off, which interfere with speech input, or on
+ * again.
+ */
+export function setKeysEnabled(on: boolean) {
   try {
     localStorage.setItem(offKey, on ? 'on' : 'off')
   } catch {
-    // Then they are on.
+    // storage is disabled: the keys stay on
   }
 }
 
@@ -43,9 +46,16 @@ export function listen(actions: Actions) {
       if (e.key === 'Escape') at.blur()
       return
     }
-    if (!keysOn() || document.querySelector('dialog[open]')) return
+    if (!keysEnabled() || document.querySelector('dialog[open]')) return
     const acts: Record<string, () => void> = {
-      '/': actions.find, b: actions.bib, j: () => step(1), k: () => step(-1), m: actions.medals, s: actions.scores, c: actions.cluster, '?': actions.help,
+      '/': actions.find,
+      b: actions.bib,
+      j: () => step(1),
+      k: () => step(-1),
+      m: actions.medals,
+      s: actions.scores,
+      c: actions.cluster,
+      '?': actions.help,
     }
     const act = acts[e.key]
     if (!act) return

@@ -1,4 +1,4 @@
-// Where the page begins: it takes over what the server painted, and keeps it true.
+// The entry point of the page: it takes over the page that the server rendered and keeps it up to date.
 
 import { render } from 'preact'
 import { Announcer } from './announce'
@@ -6,12 +6,12 @@ import { App, titleOf, type Page } from './app'
 import { Directory } from './directory'
 import { listen } from './keys'
 import { Leaderboard } from './leaderboard'
-import type { BoardEvent, BoardRow, Link, Served } from './model'
+import type { BoardEvent, BoardRow, StreamStatus, Served } from './model'
 import { rendering } from './parts'
 import { route, toCluster, toMedals, toScores, type Route } from './route'
-import { Store, type Manner } from './store'
+import { Store, type ChangeKind } from './store'
 import { Stream, type Message } from './stream'
-import { isStale } from './strip'
+import { isStale } from './statusbar'
 import { Tabs } from './tabs'
 import { Timeline } from './timeline'
 
@@ -20,97 +20,119 @@ const root = document.getElementById('app')!
 const announcer = new Announcer(document.getElementById('said')!)
 const directory = new Directory(served.frontends, served.frontend)
 
-/** What waits to be drawn; a resync among it keeps the whole from flashing. */
-let pending: Manner | null = null
+/** The pending render; if it includes a resync, nothing flashes. */
+let pending: ChangeKind | null = null
 
-function draw(manner: Manner) {
-  if (pending === null && !document.hidden) requestAnimationFrame(paint)
-  pending = pending === 'resync' ? 'resync' : manner
+function scheduleRender(kind: ChangeKind) {
+  if (pending === null && !document.hidden) requestAnimationFrame(renderPage)
+  pending = pending === 'resync' ? 'resync' : kind
 }
 
-function paint() {
-  rendering.flashes = pending === 'live'
+function renderPage() {
+  rendering.flash = pending === 'live'
   pending = null
   document.title = titleOf(page)
   render(<App {...page} />, root)
 }
 
-const store = new Store((manner, contest, before) => {
-  look()
-  draw(manner)
+const store = new Store((kind, contest, before) => {
+  openBoard()
+  scheduleRender(kind)
   if (!contest) return
   const open = page.route.view === 'contest' ? page.route.id : ''
   if (contest.contest_id === open) {
     page.timeline?.refresh(contest.revision)
-    page.board?.stir()
+    page.board?.scheduleRefresh()
   }
-  if (manner === 'live' && (!open || contest.contest_id === open)) announcer.contest(contest, before)
+  if (kind === 'live' && (!open || contest.contest_id === open)) announcer.contest(contest, before)
 })
 
-const link: Link = {
-  phase: 'connecting', frontend: served.frontend, url: location.origin, home: directory.home, mode: served.frontends.mode, epoch: served.frontends.epoch,
-  revision: served.revision, heard: Math.min(served.served_at, Date.now()), retryAt: 0, exhausted: false, behind: 0, board: '',
+const status: StreamStatus = {
+  phase: 'connecting',
+  frontend: served.frontend,
+  url: location.origin,
+  home: directory.home,
+  mode: served.frontends.mode,
+  epoch: served.frontends.epoch,
+  revision: served.revision,
+  heard: Math.min(served.served_at, Date.now()),
+  retryAt: 0,
+  exhausted: false,
+  behind: 0,
+  board: '',
 }
 
 const page: Page = {
-  store, directory, link, linkNow: () => page.link, route: route(location.hash), timeline: null, board: null, find: '', helping: false,
+  store,
+  directory,
+  status,
+  currentStatus: () => page.status,
+  route: route(location.hash),
+  timeline: null,
+  board: null,
+  find: '',
+  helping: false,
   onFind(s) {
     page.find = s
-    draw('resync')
+    scheduleRender('resync')
   },
   onHelp(open) {
     page.helping = open
-    draw('resync')
+    scheduleRender('resync')
   },
 }
 
 let lost = false
 
-function linked(l: Link) {
-  const was = page.link
-  page.link = l
-  if (page.board) page.board.carried = l.board
+function onStatus(l: StreamStatus) {
+  const was = page.status
+  page.status = l
+  if (page.board) page.board.streamed = l.board
   if (was.phase === 'live' && l.phase !== 'live') {
     lost = true
-    announcer.say('link', 'The connection is lost; connecting again.')
+    announcer.say('link', 'Connection lost; reconnecting.')
   }
   if (lost && l.phase === 'live') {
     lost = false
-    announcer.say('link', 'Connected again.')
+    announcer.say('link', 'Reconnected.')
   }
-  if (!isStale(was, Date.now()) && isStale(l, Date.now())) announcer.say('link', 'No frontend can be reached; the scores may be old.')
-  if (l.phase === 'live' && was.phase !== 'live') page.board?.stir()
-  if (l.phase !== was.phase || l.frontend !== was.frontend) draw('live')
+  if (!isStale(was, Date.now()) && isStale(l, Date.now()))
+    announcer.say('link', 'No frontend can be reached; the scores may be out of date.')
+  if (l.phase === 'live' && was.phase !== 'live') page.board?.scheduleRefresh()
+  if (l.phase !== was.phase || l.frontend !== was.frontend) scheduleRender('live')
 }
 
-let lookedAt = served.revision
+let refreshedAt = served.revision
 
-/** The stream does not tell of an event that changes no score, such as an alert: a heartbeat with a higher revision makes the page look. */
+/**
+ * The stream sends nothing for an event that changes no score, such as an alert, so a
+ * heartbeat with a higher revision triggers a refresh.
+ */
 function heartbeat(m: Message) {
   const before = store.revision
   store.heartbeat(m.data)
-  if (m.data.revision > lookedAt) {
-    lookedAt = m.data.revision
+  if (m.data.revision > refreshedAt) {
+    refreshedAt = m.data.revision
     page.timeline?.refresh(m.data.revision)
-    page.board?.stir()
+    page.board?.scheduleRefresh()
   }
-  if (store.revision !== before) draw('live')
+  if (store.revision !== before) scheduleRender('live')
 }
 
 function message(m: Message) {
   switch (m.name) {
     case 'snapshot':
       store.snapshot(m.data)
-      for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.event(e, 'resync')
+      for (const e of (m.data.leaderboards ?? []) as BoardEvent[]) page.board?.onEvent(e, 'resync')
       return
     case 'score':
-      return store.score(m.data, m.manner)
+      return store.score(m.data, m.kind)
     case 'medals':
-      return store.table(m.data, m.manner)
+      return store.table(m.data, m.kind)
     case 'timeline':
       return page.timeline?.add(m.data)
     case 'leaderboard':
-      return page.board?.event(m.data, m.manner)
+      return page.board?.onEvent(m.data, m.kind)
     case 'heartbeat':
       return heartbeat(m)
   }
@@ -120,46 +142,67 @@ function navigate() {
   const before = page.route
   page.route = route(location.hash)
   const now = page.route
-  if (now.view === 'contest' && sameContest(before, now) && page.timeline) return page.board?.show(now.sight)
+  if (now.view === 'contest' && sameContest(before, now) && page.timeline)
+    return page.board?.show(now.selection)
   page.timeline?.close()
   page.board?.close()
   page.timeline = page.board = null
-  readUpTo = 0
+  processedRevision = 0
   if (now.view !== 'contest') return
-  const timeline = new Timeline(now.id, directory, () => page.link.frontend, () => happened(timeline))
+  const timeline = new Timeline(
+    now.id,
+    directory,
+    () => page.status.frontend,
+    () => onTimeline(timeline),
+  )
   page.timeline = timeline
   timeline.refresh(store.scores.get(now.id)?.revision ?? 0, true)
-  look()
+  openBoard()
 }
 
-/** Look begins the board of the contest that is looked at, once it is known to be a ranked one. */
-function look() {
+/** openBoard opens the leaderboard of the open contest, once the contest is known to be ranked. */
+function openBoard() {
   const now = page.route
-  if (now.view !== 'contest' || !page.timeline || page.board || store.scores.get(now.id)?.kind !== 'ranked') return
-  page.board = new Leaderboard(now.id, directory, () => page.link.frontend, (board) => tabs.watch(board), ranked)
-  page.board.carried = page.link.board
-  page.board.show(now.sight)
+  if (now.view !== 'contest' || !page.timeline || page.board || store.scores.get(now.id)?.kind !== 'ranked')
+    return
+  page.board = new Leaderboard(
+    now.id,
+    directory,
+    () => page.status.frontend,
+    (board) => tabs.watch(board),
+    onBoard,
+  )
+  page.board.streamed = page.status.board
+  page.board.show(now.selection)
 }
 
-/** Ranked: the board has changed; who is followed has another place. */
-function ranked(manner: Manner, followed?: BoardRow) {
-  if (followed) announcer.say('followed', `${followed.name || followed.competitor}: ${followed.rank ? 'rank ' + followed.rank : followed.irm}.`)
-  draw(manner)
+/** onBoard renders a changed board and announces a new rank of the followed competitor. */
+function onBoard(kind: ChangeKind, followed?: BoardRow) {
+  if (followed)
+    announcer.say(
+      'followed',
+      `${followed.name || followed.competitor}: ${followed.rank ? 'rank ' + followed.rank : followed.irm}.`,
+    )
+  scheduleRender(kind)
 }
 
-/** What of the timeline has been looked through for corrections and marks. */
-let readUpTo = 0
+/** The last revision of the timeline that was searched for corrections and marks. */
+let processedRevision = 0
 
-function happened(t: Timeline) {
+function onTimeline(t: Timeline) {
   if (t !== page.timeline) return
-  const begins = readUpTo === 0
-  const fresh = t.events.filter((e) => e.revision > readUpTo)
-  readUpTo = t.events.at(-1)?.revision ?? 0
-  page.board?.learn(fresh.filter((e) => e.type === 'result.set' && !e.voided_by).map((e) => e.data as { split: string; category?: string }))
+  const begins = processedRevision === 0
+  const fresh = t.events.filter((e) => e.revision > processedRevision)
+  processedRevision = t.events.at(-1)?.revision ?? 0
+  page.board?.learnMarks(
+    fresh
+      .filter((e) => e.type === 'result.set' && !e.voided_by)
+      .map((e) => e.data as { split: string; category?: string }),
+  )
   store.corrected.timeline(t.contestID, t.corrections)
-  const why = fresh.map((e) => t.corrections.rights.get(e.revision)).findLast((w) => w !== undefined)
+  const why = fresh.map((e) => t.corrections.correcting.get(e.revision)).findLast((w) => w !== undefined)
   if (!begins && why !== undefined) announcer.say('corrected', `Corrected: ${why}.`)
-  draw('live')
+  scheduleRender('live')
 }
 
 const go = (hash: string) => (location.hash = hash)
@@ -169,36 +212,56 @@ function find() {
     go(toScores)
     navigate()
   }
-  paint()
+  renderPage()
   document.getElementById('find')?.focus()
 }
 
-const sameContest = (was: Route, now: Route) => was.view === 'contest' && now.view === 'contest' && was.id === now.id
+const sameContest = (was: Route, now: Route) =>
+  was.view === 'contest' && now.view === 'contest' && was.id === now.id
 
 window.addEventListener('hashchange', () => {
   const was = page.route
   navigate()
   pending = 'resync'
-  paint()
+  renderPage()
   if (sameContest(was, page.route)) return
   window.scrollTo(0, 0)
-  // Who opened a line with the keyboard goes on in what it opened.
-  if (document.activeElement === document.body) document.getElementById('main')?.focus({ preventScroll: true })
+  // A line that was opened with the keyboard moves the focus to what it opened.
+  if (document.activeElement === document.body)
+    document.getElementById('main')?.focus({ preventScroll: true })
 })
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) return
-  page.board?.stir()
+  page.board?.scheduleRefresh()
   pending = 'resync'
-  paint()
+  renderPage()
 })
-listen({ find, bib: () => document.getElementById('bib')?.focus(), medals: () => go(toMedals('')), scores: () => go(toScores), cluster: () => go(toCluster), help: () => page.onHelp(true) })
+listen({
+  find,
+  bib: () => document.getElementById('bib')?.focus(),
+  medals: () => go(toMedals('')),
+  scores: () => go(toScores),
+  cluster: () => go(toCluster),
+  help: () => page.onHelp(true),
+})
 
-const stream = new Stream(link, directory, () => store.competitions(), (m) => tabs.message(m), (l) => tabs.link(l))
-stream.reached({ id: served.last_event_id ?? '', of: '' })
-const tabs = new Tabs(stream, { message, link: linked, all: (s) => store.snapshot(s), everything: () => store.all() })
+const stream = new Stream(
+  status,
+  directory,
+  () => store.competitions(),
+  (m) => tabs.message(m),
+  (l) => tabs.status(l),
+)
+stream.setPosition({ id: served.last_event_id ?? '', competitions: '' })
+const tabs = new Tabs(stream, {
+  message,
+  status: onStatus,
+  snapshot: (s) => store.snapshot(s),
+  all: () => store.all(),
+})
 
 store.served(served)
 navigate()
 root.textContent = ''
-paint()
+renderPage()
 tabs.start()

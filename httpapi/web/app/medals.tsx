@@ -7,8 +7,14 @@ function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) 
     <tr>
       <td class="rank">{row.rank ? (row.rank_equal ? '=' : '') + row.rank : ''}</td>
       <th scope="row">
-        <span class="org">{row.organisation}</span> {name !== row.organisation && <span class="name">{name}</span>}
-        {why !== undefined && <> <CorrectedBadge why={why} /></>}
+        <span class="org">{row.organisation}</span>{' '}
+        {name !== row.organisation && <span class="name">{name}</span>}
+        {why !== undefined && (
+          <>
+            {' '}
+            <CorrectedBadge why={why} />
+          </>
+        )}
       </th>
       {([row.gold, row.silver, row.bronze, row.total] as const).map((n, i) => (
         <td key={i} class={i === 3 ? 'n total' : 'n'}>
@@ -19,7 +25,17 @@ function Row({ row, name, why }: { row: MedalRow; name: string; why?: string }) 
   )
 }
 
-export function MedalTable({ medals: m, names, corrected, most }: { medals: Medals; names: Map<string, string>; corrected: Map<string, string>; most?: number }) {
+export function MedalTable({
+  medals: m,
+  names,
+  corrected,
+  most,
+}: {
+  medals: Medals
+  names: Map<string, string>
+  corrected: Map<string, string>
+  most?: number
+}) {
   const rows = most ? m.rows.slice(0, most) : m.rows
   const name = (r: MedalRow) => names.get(r.organisation) ?? r.organisation
   return (
@@ -27,11 +43,18 @@ export function MedalTable({ medals: m, names, corrected, most }: { medals: Meda
       <table class="medals">
         <caption>
           <h2>Medals</h2> <span class="sub">{m.name || m.competition}</span>
-          {corrected.size > 0 && <> <CorrectedBadge /></>}
+          {corrected.size > 0 && (
+            <>
+              {' '}
+              <CorrectedBadge />
+            </>
+          )}
         </caption>
         <thead>
           <tr>
-            <th scope="col" class="rank"><abbr title="Rank">#</abbr></th>
+            <th scope="col" class="rank">
+              <abbr title="Rank">#</abbr>
+            </th>
             <th scope="col">Team</th>
             {['Gold', 'Silver', 'Bronze'].map((medal) => (
               <th key={medal} scope="col" class="n">
@@ -39,21 +62,41 @@ export function MedalTable({ medals: m, names, corrected, most }: { medals: Meda
                 <span class="hidden">{medal}</span>
               </th>
             ))}
-            <th scope="col" class="n">Total</th>
+            <th scope="col" class="n">
+              Total
+            </th>
           </tr>
         </thead>
         <tbody>
-          {rows.map((r) => <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />)}
-          {!rows.length && <tr><td colSpan={6} class="empty">No medal has been awarded yet.</td></tr>}
+          {rows.map((r) => (
+            <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />
+          ))}
+          {!rows.length && (
+            <tr>
+              <td colSpan={6} class="empty">
+                No medal has been awarded yet.
+              </td>
+            </tr>
+          )}
         </tbody>
         {m.outside.length > 0 && !most && (
           <tbody class="outside">
-            <tr><th colSpan={6} scope="rowgroup">Outside the ranking</th></tr>
-            {m.outside.map((r) => <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />)}
+            <tr>
+              <th colSpan={6} scope="rowgroup">
+                Outside the ranking
+              </th>
+            </tr>
+            {m.outside.map((r) => (
+              <Row key={r.organisation} row={r} name={name(r)} why={corrected.get(r.organisation)} />
+            ))}
           </tbody>
         )}
       </table>
-      {most && m.rows.length + m.outside.length > rows.length && <p class="more"><a href={toMedals(m.competition)}>The whole medal table</a></p>}
+      {most && m.rows.length + m.outside.length > rows.length && (
+        <p class="more">
+          <a href={toMedals(m.competition)}>The whole medal table</a>
+        </p>
+      )}
     </div>
   )
 }

@@ -1,6 +1,6 @@
-// The shapes of Laurel's interface, as the page reads them.
+// The types of Laurel's API, as far as the page reads them.
 
-export interface Placed {
+export interface Competitor {
   code: string
   name: string
   organisation: string
@@ -32,7 +32,7 @@ export interface Contest {
   clock: string
   start_time?: string
   split?: string
-  competitors: Placed[]
+  competitors: Competitor[]
   total?: number
   winner: string
   revision: number
@@ -69,7 +69,7 @@ export interface TimelineEvent {
   voided_by?: string
 }
 
-/** A competitor's place on a board. Who has an IRM has no mark, no rank and no difference. */
+/** A row of a leaderboard. A competitor with an IRM has no mark, rank or difference. */
 export interface BoardRow {
   competitor: string
   name?: string
@@ -82,7 +82,7 @@ export interface BoardRow {
   diff: number | null
 }
 
-/** A part of a ranked contest's board, as it is asked for. */
+/** The answer of GET /v1/leaderboard. */
 export interface BoardPage {
   contest_id: string
   split: string
@@ -92,7 +92,10 @@ export interface BoardPage {
   next: string
 }
 
-/** The window of a board that a stream carries: who is in it, and of those the ones that the stream has not told of yet. */
+/**
+ * A window of a leaderboard in a stream: the order of its competitors and the rows that
+ * are new or changed.
+ */
 export interface BoardEvent {
   contest_id: string
   split: string
@@ -128,7 +131,7 @@ export interface Frontends {
 
 export interface Snapshot {
   revision: number
-  /** Names the store, so that another one at the same address is not taken for an older state of this one. */
+  /** Identifies the store: another store at the same address is not an older state of this one. */
   store?: string
   scores?: Contest[]
   medals?: Medals[]
@@ -145,7 +148,7 @@ export interface Heartbeat {
   age_ms?: number
 }
 
-/** What the page was served with: web.Data. */
+/** The data that the page was served with: web.Data. */
 export interface Served {
   scores: Contest[] | null
   medals: Medals[] | null
@@ -157,23 +160,26 @@ export interface Served {
   served_at: number
 }
 
-/** Where the stream stands. It travels between tabs, so it is plain data; times are milliseconds since 1970. */
-export interface Link {
+/**
+ * The state of the stream. It is sent between tabs, so it is plain data. Times are
+ * milliseconds since 1970.
+ */
+export interface StreamStatus {
   phase: 'connecting' | 'live' | 'waiting'
-  /** The frontend that serves, or is being tried. */
+  /** The frontend that serves the stream or is being tried. */
   frontend: string
   url: string
   home: string
   mode: string
   epoch: number
   revision: number
-  /** When anything was heard last; 0: never. */
+  /** When the last message arrived; 0 for never. */
   heard: number
-  /** While waiting: when the next attempt is. */
+  /** While waiting: the time of the next attempt. */
   retryAt: number
-  /** Nothing could be reached: every frontend was tried since anything was heard. */
+  /** Every frontend has failed since the last message. */
   exhausted: boolean
   behind: number
-  /** The board that the stream carries beside the rest, as its question; '': none. */
+  /** The query of the window that the stream carries; '' for none. */
   board: string
 }

@@ -3,26 +3,46 @@ import { useRef } from 'preact/hooks'
 import { isLive, resultWord, statusWord } from './format'
 import type { Contest } from './model'
 
-/** Set while a render shows only live changes: a resync must not flash. */
-export const rendering = { flashes: false }
+/** flash is set while a render shows only live changes: a resync must not flash. */
+export const rendering = { flash: false }
 
-/** Value shows something that changes, and flashes once when it does. Two names of one animation, taken in turns, start it anew. */
-export function Value({ of, children, class: name = '' }: { of: unknown; children: ComponentChildren; class?: string }) {
+/**
+ * Value shows a value and flashes once when it changes. Alternating two names of one
+ * animation restarts it.
+ */
+export function Value({
+  of,
+  children,
+  class: name = '',
+}: {
+  of: unknown
+  children: ComponentChildren
+  class?: string
+}) {
   const seen = useRef(of)
   const flashes = useRef(0)
   if (seen.current !== of) {
     seen.current = of
-    flashes.current = rendering.flashes ? flashes.current + 1 : 0
+    flashes.current = rendering.flash ? flashes.current + 1 : 0
   }
   const flash = flashes.current ? (flashes.current % 2 ? ' flash-a' : ' flash-b') : ''
-  return <span class={'value ' + name + flash} onAnimationEnd={settle}>{children}</span>
+  return (
+    <span class={'value ' + name + flash} onAnimationEnd={clearFlash}>
+      {children}
+    </span>
+  )
 }
 
-/** A line that moves would flash again if it still had the class. */
-export const settle = (e: AnimationEvent) => (e.currentTarget as HTMLElement).classList.remove('flash-a', 'flash-b')
+/** clearFlash removes the class, because a line that moves would flash again. */
+export const clearFlash = (e: AnimationEvent) =>
+  (e.currentTarget as HTMLElement).classList.remove('flash-a', 'flash-b')
 
-/** The word that something reported did not stand, with why, where that is known. */
-export const CorrectedBadge = ({ why }: { why?: string }) => <span class="badge corrected" title={why || undefined}>CORRECTED</span>
+/** CorrectedBadge marks a correction, with the reason if it is known. */
+export const CorrectedBadge = ({ why }: { why?: string }) => (
+  <span class="badge corrected" title={why || undefined}>
+    CORRECTED
+  </span>
+)
 
 export function Badges({ contest: c, corrected }: { contest: Contest; corrected?: boolean }) {
   const word = resultWord(c)
@@ -39,22 +59,56 @@ export function State({ contest: c }: { contest: Contest }) {
   return (
     <>
       <span class={isLive(c) ? 'state live' : 'state'}>{statusWord(c)}</span>
-      {at && <Value of={at} class="at">{at}</Value>}
+      {at && (
+        <Value of={at} class="at">
+          {at}
+        </Value>
+      )}
     </>
   )
 }
 
-/** The headings of a table that needs none to be seen. */
-export function Heads({ of }: { of: string[] }) {
-  return <thead class="bare"><tr>{of.map((name) => <th key={name} scope="col"><span class="hidden">{name}</span></th>)}</tr></thead>
+/** HiddenHeader is a table header for screen readers only. */
+export function HiddenHeader({ of }: { of: string[] }) {
+  return (
+    <thead class="bare">
+      <tr>
+        {of.map((name) => (
+          <th key={name} scope="col">
+            <span class="hidden">{name}</span>
+          </th>
+        ))}
+      </tr>
+    </thead>
+  )
 }
 
-/** A sprig of laurel: whoever won wears it. */
+/** Sprig is the icon of the page and of winners. */
 export function Sprig({ label }: { label?: string }) {
   return (
-    <svg class="sprig" viewBox="0 0 24 24" width="18" height="18" role={label ? 'img' : undefined} aria-label={label} aria-hidden={label ? undefined : 'true'}>
-      <path d="M3 21C9 18 15 12 20 4" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linecap="round" />
-      {['M8 17c-4 1-5-2-5-5 3 0 6 2 5 5z', 'M12.500 13c-4 .5-5-3-4.500-6 3 .5 5.500 3 4.500 6z', 'M10 16.500c1 3.500 4.500 3.500 7 2-1.500-2.500-4.500-4-7-2z', 'M14.500 11.500c2 3 5 2.500 7 .5-2-2-5-2.500-7-.5z', 'M16.500 8.500c-3-1-3-4-1.500-6.500 2 1.500 3 4 1.500 6.500z'].map((d) => (
+    <svg
+      class="sprig"
+      viewBox="0 0 24 24"
+      width="18"
+      height="18"
+      role={label ? 'img' : undefined}
+      aria-label={label}
+      aria-hidden={label ? undefined : 'true'}
+    >
+      <path
+        d="M3 21C9 18 15 12 20 4"
+        fill="none"
+        stroke="currentColor"
+        stroke-width="1.5"
+        stroke-linecap="round"
+      />
+      {[
+        'M8 17c-4 1-5-2-5-5 3 0 6 2 5 5z',
+        'M12.500 13c-4 .5-5-3-4.500-6 3 .5 5.500 3 4.500 6z',
+        'M10 16.500c1 3.500 4.500 3.500 7 2-1.500-2.500-4.500-4-7-2z',
+        'M14.500 11.500c2 3 5 2.500 7 .5-2-2-5-2.500-7-.5z',
+        'M16.500 8.500c-3-1-3-4-1.500-6.500 2 1.500 3 4 1.500 6.500z',
+      ].map((d) => (
         <path key={d} d={d} fill="currentColor" />
       ))}
     </svg>

@@ -1,16 +1,23 @@
-/** What of a ranked contest's board is looked at. '' is the split that the contest shows, all categories, the top. */
-export interface Sight {
+/**
+ * The selected part of a leaderboard. '' stands for the contest's current split, all
+ * categories, the top.
+ */
+export interface Selection {
   split: string
   category: string
   around: string
 }
 
-export const topSight: Sight = { split: '', category: '', around: '' }
+export const defaultSelection: Selection = { split: '', category: '', around: '' }
 
-export type Route = { view: 'scores' } | { view: 'contest'; id: string; sight: Sight } | { view: 'medals'; competition: string } | { view: 'cluster' }
+export type Route =
+  | { view: 'scores' }
+  | { view: 'contest'; id: string; selection: Selection }
+  | { view: 'medals'; competition: string }
+  | { view: 'cluster' }
 
-/** Nothing has a longer name, and no frontend takes one. */
-const mostPart = 128
+/** The longest name that frontends accept. */
+const maxName = 128
 
 const encoded = (id: string) => id.split('/').map(encodeURIComponent).join('/')
 
@@ -18,15 +25,15 @@ export const toScores = '#/'
 export const toCluster = '#/cluster'
 export const toMedals = (competition: string) => '#/medals' + (competition && '/' + encoded(competition))
 
-/** Query is the part of a sight that is not what everybody sees first. */
-export function query(s: Partial<Sight>): URLSearchParams {
+/** query returns the parameters of a selection that differ from the default. */
+export function query(s: Partial<Selection>): URLSearchParams {
   const q = new URLSearchParams()
   for (const name of ['split', 'category', 'around'] as const) if (s[name]) q.set(name, s[name])
   return q
 }
 
-export function toContest(id: string, sight: Partial<Sight> = topSight): string {
-  const q = query(sight)
+export function toContest(id: string, selection: Partial<Selection> = defaultSelection): string {
+  const q = query(selection)
   return '#/contest/' + encoded(id) + (q.size ? '?' + q : '')
 }
 
@@ -37,11 +44,16 @@ export function route(hash: string): Route {
   try {
     id = rest.map(decodeURIComponent).join('/')
   } catch {
-    // A hand-made address with a stray % is taken as it stands.
+    // a hand-made address with a stray % is used as it is
   }
   const q = new URLSearchParams(search)
-  const part = (name: string) => (q.get(name) ?? '').slice(0, mostPart)
-  if (view === 'contest' && id) return { view, id, sight: { split: part('split'), category: part('category'), around: part('around') } }
+  const part = (name: string) => (q.get(name) ?? '').slice(0, maxName)
+  if (view === 'contest' && id)
+    return {
+      view,
+      id,
+      selection: { split: part('split'), category: part('category'), around: part('around') },
+    }
   if (view === 'medals') return { view, competition: id }
   if (view === 'cluster') return { view }
   return { view: 'scores' }

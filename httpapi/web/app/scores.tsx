@@ -1,18 +1,18 @@
 import { Component } from 'preact'
 import { useState } from 'preact/hooks'
 import type { Corrected } from './corrections'
-import { clockOf, dayOf, headline, isLive, isOver, kindOf, matches, result } from './format'
+import { venueTime, venueDate, headline, isLive, isOver, kindOf, matches, result } from './format'
 import type { Contest, Medals } from './model'
 import { MedalTable } from './medals'
-import { Badges, Heads, Sprig, State, Value } from './parts'
+import { Badges, HiddenHeader, Sprig, State, Value } from './parts'
 import { toContest } from './route'
 
-/** Who is shown in a line of the list: both sides, or those who lead. */
-function shown(c: Contest) {
+/** listed returns the competitors in a line of the list: both sides, or the leaders. */
+function listed(c: Contest) {
   return c.kind === 'ranked' ? c.competitors.filter((p) => p.rank).slice(0, 3) : c.competitors.slice(0, 4)
 }
 
-/** A line is drawn again only when its record is another one. */
+/** Line is rendered again only when its record has changed. */
 class Line extends Component<{ contest: Contest; corrected: boolean }> {
   shouldComponentUpdate(next: { contest: Contest; corrected: boolean }) {
     return next.contest !== this.props.contest || next.corrected !== this.props.corrected
@@ -20,7 +20,7 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
 
   render() {
     const c = this.props.contest
-    const sides = shown(c)
+    const sides = listed(c)
     return (
       <tr class={isLive(c) ? 'live' : undefined}>
         <th scope="row">
@@ -39,12 +39,23 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
         <td class="score">
           {sides.map((p) => (
             <span key={p.code} class={p.code === c.winner ? 'side winner' : 'side'}>
-              {isLive(c) || isOver(c) ? <Value of={result(c, p) + p.tiebreak}>{result(c, p)}{p.tiebreak ? <small> ({p.tiebreak})</small> : null}</Value> : ''}
+              {isLive(c) || isOver(c) ? (
+                <Value of={result(c, p) + p.tiebreak}>
+                  {result(c, p)}
+                  {p.tiebreak ? <small> ({p.tiebreak})</small> : null}
+                </Value>
+              ) : (
+                ''
+              )}
             </span>
           ))}
         </td>
         <td class="when">
-          {!isLive(c) && !isOver(c) && c.start_time ? <time dateTime={c.start_time}><span class="day">{dayOf(c.start_time)}</span> {clockOf(c.start_time)}</time> : null}
+          {!isLive(c) && !isOver(c) && c.start_time ? (
+            <time dateTime={c.start_time}>
+              <span class="day">{venueDate(c.start_time)}</span> {venueTime(c.start_time)}
+            </time>
+          ) : null}
           {(isLive(c) || isOver(c) || c.schedule_status !== 'SCHEDULED') && <State contest={c} />}
           <Badges contest={c} corrected={this.props.corrected} />
         </td>
@@ -53,27 +64,48 @@ class Line extends Component<{ contest: Contest; corrected: boolean }> {
   }
 }
 
-const page = 50
+const pageSize = 50
 
-function Section({ title, contests, corrected }: { title: string; contests: Contest[]; corrected: Corrected }) {
-  const [most, more] = useState(page)
+function Section({
+  title,
+  contests,
+  corrected,
+}: {
+  title: string
+  contests: Contest[]
+  corrected: Corrected
+}) {
+  const [limit, setLimit] = useState(pageSize)
   if (!contests.length) return null
   return (
     <div class="card">
       <table class="contests">
-        <caption><h2>{title}</h2> <span class="sub">{contests.length}</span></caption>
-        <Heads of={['Contest', 'Score', 'State']} />
-        <tbody>{contests.slice(0, most).map((c) => <Line key={c.contest_id} contest={c} corrected={corrected.contest(c.contest_id)} />)}</tbody>
+        <caption>
+          <h2>{title}</h2> <span class="sub">{contests.length}</span>
+        </caption>
+        <HiddenHeader of={['Contest', 'Score', 'State']} />
+        <tbody>
+          {contests.slice(0, limit).map((c) => (
+            <Line key={c.contest_id} contest={c} corrected={corrected.contest(c.contest_id)} />
+          ))}
+        </tbody>
       </table>
-      {contests.length > most && <p class="more"><button type="button" onClick={() => more(most + 4 * page)}>Show more of {contests.length}</button></p>}
+      {contests.length > limit && (
+        <p class="more">
+          <button type="button" onClick={() => setLimit(limit + 4 * pageSize)}>
+            Show more of {contests.length}
+          </button>
+        </p>
+      )}
     </div>
   )
 }
 
 const time = (c: Contest) => c.start_time || '9999'
-const byStart = (a: Contest, b: Contest) => time(a).localeCompare(time(b)) || a.contest_id.localeCompare(b.contest_id)
+const byStart = (a: Contest, b: Contest) =>
+  time(a).localeCompare(time(b)) || a.contest_id.localeCompare(b.contest_id)
 
-interface Shown {
+interface ScoresProps {
   contests: Contest[]
   medals: Medals[]
   corrected: Corrected
@@ -82,21 +114,54 @@ interface Shown {
   onFind(s: string): void
 }
 
-export function Scores({ contests, medals, corrected, names, find, onFind }: Shown) {
+export function Scores({ contests, medals, corrected, names, find, onFind }: ScoresProps) {
   const found = contests.filter((c) => matches(c, find))
   return (
     <div class="columns">
       <div>
         <search>
-          <label for="find" class="hidden">Find a contest</label>
-          <input id="find" type="search" placeholder="Find a contest, team or sport" autocomplete="off" value={find} onInput={(e) => onFind(e.currentTarget.value)} />
+          <label for="find" class="hidden">
+            Find a contest
+          </label>
+          <input
+            id="find"
+            type="search"
+            placeholder="Find a contest, team or sport"
+            autocomplete="off"
+            value={find}
+            onInput={(e) => onFind(e.currentTarget.value)}
+          />
         </search>
         <Section title="Live" contests={found.filter(isLive).sort(byStart)} corrected={corrected} />
-        <Section title="Next" contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)} corrected={corrected} />
-        <Section title="Finished" contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)} corrected={corrected} />
-        {!found.length && <p class="empty">{find ? `Nothing is called ${find} here.` : 'No contest has been announced yet. They appear here by themselves.'}</p>}
+        <Section
+          title="Next"
+          contests={found.filter((c) => !isLive(c) && !isOver(c)).sort(byStart)}
+          corrected={corrected}
+        />
+        <Section
+          title="Finished"
+          contests={found.filter(isOver).sort((a, b) => b.revision - a.revision)}
+          corrected={corrected}
+        />
+        {!found.length && (
+          <p class="empty">
+            {find
+              ? `Nothing is called ${find} here.`
+              : 'No contest has been announced yet. They appear here by themselves.'}
+          </p>
+        )}
       </div>
-      <div>{medals.map((m) => <MedalTable key={m.competition} medals={m} names={names} corrected={corrected.organisations(m.competition)} most={10} />)}</div>
+      <div>
+        {medals.map((m) => (
+          <MedalTable
+            key={m.competition}
+            medals={m}
+            names={names}
+            corrected={corrected.organisations(m.competition)}
+            most={10}
+          />
+        ))}
+      </div>
     </div>
   )
 }

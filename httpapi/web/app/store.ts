@@ -1,10 +1,13 @@
 import { Corrected } from './corrections'
 import type { Contest, Heartbeat, Medals, Served, Snapshot } from './model'
 
-/** How a change came: live changes flash and are spoken, those of a resync only appear. */
-export type Manner = 'live' | 'resync'
+/** How a change arrived: live changes flash and are announced, those of a resync are not. */
+export type ChangeKind = 'live' | 'resync'
 
-/** Store is what the page knows. A record is never replaced by one of a lower revision, whichever stream or tab that came from. */
+/**
+ * Store holds the records. It never replaces a record by one of a lower revision, from
+ * whatever stream or tab.
+ */
 export class Store {
   scores = new Map<string, Contest>()
   medals = new Map<string, Medals>()
@@ -12,50 +15,59 @@ export class Store {
   revision = 0
   private name = ''
 
-  constructor(private changed: (manner: Manner, contest?: Contest, before?: Contest) => void) {}
+  constructor(private changed: (kind: ChangeKind, contest?: Contest, before?: Contest) => void) {}
 
   served(s: Served) {
     this.name = s.store ?? ''
-    this.take({ revision: s.revision, scores: s.scores ?? [], medals: s.medals ?? [] })
+    this.merge({ revision: s.revision, scores: s.scores ?? [], medals: s.medals ?? [] })
   }
 
   snapshot(s: Snapshot) {
-    this.belongs(s.store)
-    this.take(s)
+    this.checkStore(s.store)
+    this.merge(s)
   }
 
-  private take(s: Snapshot) {
+  private merge(s: Snapshot) {
     for (const r of s.scores ?? []) this.put(r)
     for (const m of s.medals ?? []) this.putMedals(m, s.revision)
-    this.reached(s.revision)
+    this.advance(s.revision)
     this.changed('resync')
   }
 
-  score(r: Contest, manner: Manner) {
+  score(r: Contest, kind: ChangeKind) {
     const before = this.scores.get(r.contest_id)
-    if (this.put(r)) this.changed(manner, r, before)
+    if (this.put(r)) this.changed(kind, r, before)
   }
 
-  table(m: Medals, manner: Manner) {
-    if (this.putMedals(m, this.revision)) this.changed(manner)
+  table(m: Medals, kind: ChangeKind) {
+    if (this.putMedals(m, this.revision)) this.changed(kind)
   }
 
   heartbeat(h: Heartbeat) {
-    this.belongs(h.store)
-    this.reached(h.revision)
+    this.checkStore(h.store)
+    this.advance(h.revision)
   }
 
   all(): Snapshot {
-    return { revision: this.revision, store: this.name, scores: [...this.scores.values()], medals: [...this.medals.values()] }
+    return {
+      revision: this.revision,
+      store: this.name,
+      scores: [...this.scores.values()],
+      medals: [...this.medals.values()],
+    }
   }
 
-  /** The competitions that the page knows. */
+  /** competitions returns the known competitions. */
   competitions(): string[] {
     return [...new Set([...this.medals.keys(), ...[...this.scores.values()].map((c) => c.competition)])]
   }
 
-  /** A demo that was started again has the same address and low revisions: what is known of the old store is not newer, but of no use. */
-  private belongs(name: string | undefined) {
+  /**
+   * checkStore forgets everything when the store has another name. A demo that was
+   * restarted has the same address and low revisions, so the old records would look
+   * newer.
+   */
+  private checkStore(name: string | undefined) {
     if (!name || name === this.name) return
     if (this.name) {
       this.scores.clear()
@@ -71,7 +83,7 @@ export class Store {
     const known = this.scores.get(r.contest_id)
     if (known && known.revision >= r.revision) return false
     this.scores.set(r.contest_id, r)
-    this.reached(r.revision)
+    this.advance(r.revision)
     return true
   }
 
@@ -81,11 +93,11 @@ export class Store {
     if (known && known.revision! >= given.revision) return false
     if (known) this.corrected.table(known, given)
     this.medals.set(m.competition, given)
-    this.reached(given.revision)
+    this.advance(given.revision)
     return true
   }
 
-  private reached(revision: number) {
+  private advance(revision: number) {
     if (revision > this.revision) this.revision = revision
   }
 }

@@ -1,77 +1,87 @@
 import type { Directory } from './directory'
-import type { Frontends, Heartbeat, Link } from './model'
-import type { Manner } from './store'
+import type { Frontends, Heartbeat, StreamStatus } from './model'
+import type { ChangeKind } from './store'
 
-/** A message of the stream, as it goes to the store and to other tabs. */
+/** A message of the stream, as it is passed to the store and to other tabs. */
 export interface Message {
   name: 'snapshot' | 'score' | 'medals' | 'timeline' | 'leaderboard' | 'heartbeat'
   data: any
-  at: Place
-  manner: Manner
+  position: Position
+  kind: ChangeKind
 }
 
-/** Place is where a stream can be gone on with: the id that came last, and of what it is. */
-export interface Place {
+/** Position is where a stream can be resumed: the last event id, and what the stream covered. */
+export interface Position {
   id: string
-  /** The competitions that the stream was of, one a line; '': everything. */
-  of: string
+  /** The competitions that the stream covered, one a line; '' for everything. */
+  competitions: string
 }
 
 const names = ['snapshot', 'score', 'medals', 'timeline', 'leaderboard', 'heartbeat'] as const
 
-/** A stream that carries a board has to name what else it carries, and may name 100 things. */
-const mostNamed = 90
-/** After a stream with a board failed before its first word, streams do without for this long: the board may be why. */
-const plainMS = 10_000
+/** A stream with a window must name its other subjects, of which a frontend accepts 100. */
+const maxSubjects = 90
+/**
+ * After a stream with a window failed before its first message, streams omit the window
+ * for this long: it may be the reason.
+ */
+const noBoardMS = 10_000
 
-/** A heartbeat comes every 5 s; a stream without a word for this long is dead. */
-export const silentMS = 12_000
-/** A frontend that has just lost its master takes its time, up to 3 s, before it answers. */
+/** Heartbeats come every 5 s. A stream that is silent for this long is dead. */
+export const silenceMS = 12_000
+/** A frontend that has just lost its master may take 3 s to answer. */
 const connectMS = 5_000
-/** A stream to move to has this long to say something; if nothing happens that is a heartbeat. */
+/** A second stream must send something, at least a heartbeat, within this time. */
 const moveMS = 8_000
-/** What comes between a resumed stream's first word and its first heartbeat is catching up; without a heartbeat, this long. */
+/**
+ * Messages before a resumed stream's first heartbeat are catch-up; without a heartbeat,
+ * those within this time.
+ */
 const catchUpMS = 1_500
 const firstBackoffMS = 500
-const longestBackoffMS = 15_000
+const maxBackoffMS = 15_000
 const refreshMS = 60_000
 
 /**
- * Stream keeps one EventSource open, to some frontend, for as long as it is not stopped. EventSource's own way of reconnecting knows one
- * address and no jitter, so the first error closes it and Stream decides. A page that goes to another frontend opens a new
- * EventSource, which can set no header: it says where it was with last_event_id.
+ * Stream keeps one EventSource open to some frontend until it is stopped. EventSource
+ * reconnects to one address only and without jitter, so Stream closes it at the first
+ * error and chooses the next frontend. A new EventSource cannot set headers, so it
+ * resumes with the parameter last_event_id.
  */
 export class Stream {
-  /** Where a stream of everything goes on, and where the latest does. What one of a few competitions had says nothing of the others. */
-  private whole: Place = { id: '', of: '' }
-  private last: Place = { id: '', of: '' }
-  /** The question for the board that is wanted. */
+  /**
+   * Where to resume a stream of everything, and where to resume the latest one, which may
+   * have covered only some competitions.
+   */
+  private whole: Position = { id: '', competitions: '' }
+  private last: Position = { id: '', competitions: '' }
+  /** The query of the window that is wanted. */
   board = ''
-  private plainUntil = 0
+  private noBoardUntil = 0
   private current: EventSource | null = null
   private next: EventSource | null = null
   private nextTo = ''
   private timer = 0
-  private refresher = 0
+  private refreshTimer = 0
   private attempts = 0
   private lostAt = 0
   private running = false
 
   constructor(
-    public link: Link,
+    public status: StreamStatus,
     private directory: Directory,
     private competitions: () => string[],
     private deliver: (m: Message) => void,
-    private linked: (link: Link) => void,
+    private onStatus: (status: StreamStatus) => void,
   ) {}
 
   start() {
     if (this.running) return
     this.running = true
     this.lostAt = Date.now()
-    this.directory.recall()
-    this.refresher = window.setInterval(() => this.link.phase === 'live' && this.refresh(), refreshMS)
-    // A newcomer goes where the fewest are, so it first asks how many are where.
+    this.directory.loadHome()
+    this.refreshTimer = window.setInterval(() => this.status.phase === 'live' && this.refresh(), refreshMS)
+    // A new client goes to the frontend with the fewest watchers, so it first asks for their numbers.
     if (this.directory.home) this.connect()
     else void this.refresh().then(() => this.running && !this.current && this.connect())
   }
@@ -79,114 +89,130 @@ export class Stream {
   stop() {
     this.running = false
     clearTimeout(this.timer)
-    clearInterval(this.refresher)
+    clearInterval(this.refreshTimer)
     this.current?.close()
     this.next?.close()
     this.current = this.next = null
     this.nextTo = ''
   }
 
-  /** Wake is called when the tab is seen again, or the network is back: what was silent meanwhile is opened anew, at once. */
+  /**
+   * wake reopens a silent stream at once. It is called when the tab becomes visible or
+   * the network returns.
+   */
   wake() {
     if (!this.running) return
-    if (this.link.phase === 'live' && Date.now() - this.link.heard < silentMS / 2) return
+    if (this.status.phase === 'live' && Date.now() - this.status.heard < silenceMS / 2) return
     this.current?.close()
     this.current = null
     this.attempts = 0
     this.connect()
   }
 
-  /** Reached says what the page has, here or by another tab's stream. */
-  reached(at: Place) {
+  /** setPosition records what the page has received, by this stream or another tab's. */
+  setPosition(at: Position) {
     this.last = at
-    if (!at.of) this.whole = at
+    if (!at.competitions) this.whole = at
   }
 
-  places(): Place[] {
+  positions(): Position[] {
     return [this.whole, this.last]
   }
 
-  /** Watch has the stream carry a board, the one that its question names and no other; '' is none. */
+  /** watch has the stream carry the window of a query, or none for ''. */
   watch(board: string) {
     this.board = board
-    this.turn()
+    this.switchBoard()
   }
 
-  /** Turn opens a stream with the board that is wanted beside the one that goes on. */
-  private turn() {
-    if (this.next || this.link.phase !== 'live' || this.link.board === this.board || this.link.board === this.wanted()) return
-    this.openBeside(this.link.frontend, () => {})
+  /** switchBoard opens a second stream with the wanted window if the current one lacks it. */
+  private switchBoard() {
+    if (
+      this.next ||
+      this.status.phase !== 'live' ||
+      this.status.board === this.board ||
+      this.status.board === this.boardToOpen()
+    )
+      return
+    this.openSecond(this.status.frontend, () => {})
   }
 
-  /** Wanted is the board that a stream opened now would carry. */
-  private wanted(): string {
-    if (!this.board || Date.now() < this.plainUntil) return ''
+  /** boardToOpen returns the query of the window that a new stream would carry. */
+  private boardToOpen(): string {
+    if (!this.board || Date.now() < this.noBoardUntil) return ''
     const named = this.competitions().length
-    return named > 0 && named <= mostNamed ? this.board : ''
+    return named > 0 && named <= maxSubjects ? this.board : ''
   }
 
   private async refresh() {
     try {
-      this.directory.take(await this.directory.ask<Frontends>('/v1/frontends', this.link.frontend))
+      this.directory.update(await this.directory.fetchJSON<Frontends>('/v1/frontends', this.status.frontend))
     } catch {
-      // The list that there is stays; the attempts go on with it.
+      // keep the old list
     }
   }
 
-  private say(change: Partial<Link>) {
-    this.link = { ...this.link, home: this.directory.home, ...change }
-    this.linked(this.link)
+  private setStatus(change: Partial<StreamStatus>) {
+    this.status = { ...this.status, home: this.directory.home, ...change }
+    this.onStatus(this.status)
   }
 
   private connect() {
     clearTimeout(this.timer)
-    const id = this.directory.order()[0] ?? ''
-    this.say({ phase: 'connecting', frontend: id, url: this.directory.urlOf(id), retryAt: 0 })
+    const id = this.directory.candidates()[0] ?? ''
+    this.setStatus({ phase: 'connecting', frontend: id, url: this.directory.urlOf(id), retryAt: 0 })
     this.current = this.open(id, () => {})
-    this.timer = window.setTimeout(() => this.lost(id), connectMS)
+    this.timer = window.setTimeout(() => this.onLost(id), connectMS)
   }
 
-  private address(id: string, board: string, of: string): string {
+  private address(id: string, board: string, competitions: string): string {
     const query = new URLSearchParams(board)
-    if (board) for (const competition of of.split('\n')) query.append('competition', competition)
+    if (board) for (const competition of competitions.split('\n')) query.append('competition', competition)
     if (this.directory.home) query.set('home', this.directory.home)
-    const from = this.last.of === of ? this.last : this.whole
+    const from = this.last.competitions === competitions ? this.last : this.whole
     if (from.id) query.set('last_event_id', from.id)
     return `${this.directory.urlOf(id)}/v1/watch${query.size ? '?' : ''}${query}`
   }
 
-  /** Open opens a stream. It replaces the current one with its first word; before that, an error only calls failed. */
+  /**
+   * open opens a stream, which replaces the current one with its first message. Before
+   * that, an error only calls failed.
+   */
   private open(id: string, failed: () => void): EventSource {
-    const board = this.wanted()
-    const of = board ? this.competitions().sort().join('\n') : ''
-    const source = new EventSource(this.address(id, board, of))
+    const board = this.boardToOpen()
+    const competitions = board ? this.competitions().sort().join('\n') : ''
+    const source = new EventSource(this.address(id, board, competitions))
     let heard = false
     let openedAt = 0
     let caughtUp = false
-    let boardTold = false
+    let boardReceived = false
     source.onopen = () => {
       openedAt = Date.now()
-      // A stream that goes on where another was may have nothing to say but heartbeats.
-      if (source === this.current) this.hear(source, id, board)
+      // A resumed stream may have nothing to send but heartbeats.
+      if (source === this.current) this.onMessage(source, id, board)
     }
     source.onerror = () => {
-      if (board && !heard) this.plainUntil = Date.now() + plainMS
-      if (source === this.current) this.lost(id)
+      if (board && !heard) this.noBoardUntil = Date.now() + noBoardMS
+      if (source === this.current) this.onLost(id)
       else failed()
     }
     for (const name of names) {
       source.addEventListener(name, (e: MessageEvent) => {
         if (source !== this.current && source !== this.next) return
         heard = true
-        if (e.lastEventId) this.reached({ id: e.lastEventId, of })
-        // What a stream tells first of its board is the whole, and how it was; from then on it tells what happens.
-        const manner: Manner = (name === 'leaderboard' ? boardTold : caughtUp || Date.now() - openedAt > catchUpMS) ? 'live' : 'resync'
+        if (e.lastEventId) this.setPosition({ id: e.lastEventId, competitions })
+        // The first message about a window is its state; later ones are changes.
+        const kind: ChangeKind = (
+          name === 'leaderboard' ? boardReceived : caughtUp || Date.now() - openedAt > catchUpMS
+        )
+          ? 'live'
+          : 'resync'
         if (name === 'heartbeat' || name === 'snapshot') caughtUp = true
-        if (name === 'leaderboard' || name === 'snapshot') boardTold = true
+        if (name === 'leaderboard' || name === 'snapshot') boardReceived = true
         const data = JSON.parse(e.data)
-        // A frontend with too many watchers sends a new one on to another; only that one's heartbeat tells.
-        if (name === 'heartbeat') this.directory.worked((id = (data as Heartbeat).frontend || id))
-        this.hear(source, id, board, { name, data, at: this.last, manner })
+        // A frontend with too many watchers redirects new ones; the heartbeat names the frontend that serves.
+        if (name === 'heartbeat') this.directory.markReachable((id = (data as Heartbeat).frontend || id))
+        this.onMessage(source, id, board, { name, data, position: this.last, kind })
       })
     }
     source.addEventListener('home', (e: MessageEvent) => {
@@ -195,46 +221,62 @@ export class Stream {
     return source
   }
 
-  private hear(source: EventSource, id: string, board: string, m?: Message) {
-    if (source === this.next) this.arrive(source)
+  private onMessage(source: EventSource, id: string, board: string, m?: Message) {
+    if (source === this.next) this.promote(source)
     this.attempts = 0
-    const change: Partial<Link> = { phase: 'live', frontend: id, url: this.directory.urlOf(id), heard: Date.now(), exhausted: false, retryAt: 0, board }
+    const change: Partial<StreamStatus> = {
+      phase: 'live',
+      frontend: id,
+      url: this.directory.urlOf(id),
+      heard: Date.now(),
+      exhausted: false,
+      retryAt: 0,
+      board,
+    }
     if (m?.name === 'heartbeat') {
       const h = m.data as Heartbeat
       Object.assign(change, { epoch: h.epoch, mode: h.mode, behind: h.age_ms ?? 0 })
     }
     clearTimeout(this.timer)
-    this.timer = window.setTimeout(() => this.lost(id), silentMS)
+    this.timer = window.setTimeout(() => this.onLost(id), silenceMS)
     if (m) this.deliver(m)
-    this.say(change)
-    this.turn()
+    this.setStatus(change)
+    this.switchBoard()
   }
 
-  private lost(id: string) {
+  private onLost(id: string) {
     if (!this.running) return
     clearTimeout(this.timer)
     this.current?.close()
     this.next?.close()
     this.current = this.next = null
     this.nextTo = ''
-    if (this.link.phase === 'live') this.lostAt = Date.now()
-    this.directory.fail(id)
-    const wait = Math.random() * Math.min(longestBackoffMS, firstBackoffMS * 2 ** this.attempts++)
-    this.say({ phase: 'waiting', board: '', retryAt: Date.now() + wait, exhausted: this.directory.exhausted(this.lostAt) })
+    if (this.status.phase === 'live') this.lostAt = Date.now()
+    this.directory.markFailed(id)
+    const wait = Math.random() * Math.min(maxBackoffMS, firstBackoffMS * 2 ** this.attempts++)
+    this.setStatus({
+      phase: 'waiting',
+      board: '',
+      retryAt: Date.now() + wait,
+      exhausted: this.directory.exhausted(this.lostAt),
+    })
     this.timer = window.setTimeout(() => this.connect(), wait)
     if (this.attempts > 1) void this.refresh()
   }
 
-  /** GoHome opens a stream to the home beside the current one, which goes on until the new one has said something. It is told once, so a failure is tried again. */
+  /**
+   * goHome opens a second stream to the home and keeps the current one until the second
+   * has sent something. The home event comes once, so goHome retries.
+   */
   private goHome(home: { id: string; url: string }) {
-    this.directory.learn(home.id, home.url)
-    if (home.id === this.nextTo || home.id === this.link.frontend || this.link.phase !== 'live') return
+    this.directory.add(home.id, home.url)
+    if (home.id === this.nextTo || home.id === this.status.frontend || this.status.phase !== 'live') return
     this.next?.close()
-    this.openBeside(home.id, () => setTimeout(() => this.goHome(home), longestBackoffMS * (1 + Math.random())))
+    this.openSecond(home.id, () => setTimeout(() => this.goHome(home), maxBackoffMS * (1 + Math.random())))
   }
 
-  /** OpenBeside opens a stream that takes the current one's place, if it says something in time. */
-  private openBeside(id: string, failed: () => void) {
+  /** openSecond opens a stream that replaces the current one if it sends something in time. */
+  private openSecond(id: string, failed: () => void) {
     const abandon = () => {
       if (this.next !== source) return
       source.close()
@@ -248,7 +290,7 @@ export class Stream {
     setTimeout(abandon, moveMS)
   }
 
-  private arrive(source: EventSource) {
+  private promote(source: EventSource) {
     this.current?.close()
     this.current = source
     this.next = null

@@ -1,25 +1,31 @@
-import type { Link, Snapshot } from './model'
-import { silentMS, Stream, type Message, type Place } from './stream'
+import type { StreamStatus, Snapshot } from './model'
+import { silenceMS, Stream, type Message, type Position } from './stream'
 
-type Word =
-  | { say: 'message'; message: Message }
-  | { say: 'link'; link: Link }
-  | { say: 'hello' } // a tab is new, or was not looked at for a while: it asks for everything
-  | { say: 'all'; all: Snapshot; link: Link; places: Place[] }
-  | { say: 'watch'; board: string; instead: string } // a tab looks at this board now, and no more at the other
+type TabMessage =
+  | { kind: 'message'; message: Message }
+  | { kind: 'status'; status: StreamStatus }
+  | { kind: 'hello' } // a tab is new or visible again: it asks for everything
+  | { kind: 'all'; all: Snapshot; status: StreamStatus; positions: Position[] }
+  | { kind: 'watch'; board: string; previous: string } // a tab shows this board now, instead of the previous one
 
 const lockName = 'laurel-stream'
-/** After this long without a word from the tab with the stream, one that is looked at takes the stream over: a hidden tab may be frozen. */
-const patienceMS = silentMS + 3_000
+/**
+ * A visible tab takes the stream over after this long without a message from the leader,
+ * which may be frozen.
+ */
+const leaderTimeoutMS = silenceMS + 3_000
 
-export interface Hears {
+export interface TabListener {
   message(m: Message): void
-  link(l: Link): void
-  all(s: Snapshot): void
-  everything(): Snapshot
+  status(l: StreamStatus): void
+  snapshot(s: Snapshot): void
+  all(): Snapshot
 }
 
-/** Tabs has one tab of a browser hold the stream and the others hear of it from that one. */
+/**
+ * Tabs has one tab of a browser, the leader, hold the stream and forward its messages to
+ * the others.
+ */
 export class Tabs {
   private leading = false
   private heard = Date.now()
@@ -27,71 +33,79 @@ export class Tabs {
   private release = () => {}
   private board = ''
 
-  constructor(private stream: Stream, private hears: Hears) {}
+  constructor(
+    private stream: Stream,
+    private listener: TabListener,
+  ) {}
 
   start() {
-    // Without secure context (plain http from another machine) there are no locks: then each tab has its own stream.
+    // Without a secure context (plain HTTP from another machine) there are no locks: each tab has its own stream.
     if (!navigator.locks || !window.BroadcastChannel) {
       this.leading = true
       this.stream.watch(this.board)
       this.stream.start()
     } else {
       this.channel = new BroadcastChannel('laurel')
-      this.channel.onmessage = (e) => this.hear(e.data as Word)
-      void this.queue()
-      this.tell({ say: 'hello' })
-      setInterval(() => this.suspect(), 3_000)
+      this.channel.onmessage = (e) => this.onPost(e.data as TabMessage)
+      void this.acquireLock()
+      this.post({ kind: 'hello' })
+      setInterval(() => this.checkLeader(), 3_000)
     }
-    const seen = () => document.visibilityState === 'visible' && this.seen()
-    document.addEventListener('visibilitychange', seen)
-    window.addEventListener('pageshow', (e) => e.persisted && this.seen())
-    // A page that was left may be kept with its lock, for a way back; the others need not wait for it.
+    const visible = () => document.visibilityState === 'visible' && this.onVisible()
+    document.addEventListener('visibilitychange', visible)
+    window.addEventListener('pageshow', (e) => e.persisted && this.onVisible())
+    // The browser may keep a page that was left, with its lock; the others must not wait for it.
     window.addEventListener('pagehide', () => this.release())
     window.addEventListener('online', () => this.leading && this.stream.wake())
   }
 
   /**
-   * Watch has the stream carry a board. It carries one: that of the tab that said so last. A tab whose board it is not asks for it by itself, and says so
-   * again when it is seen, or when the stream has room.
+   * watch has the stream carry a window. It carries one: that of the tab that called
+   * last. Another tab polls its own window, and calls again when it becomes visible or
+   * the stream carries none.
    */
   watch(board: string) {
-    const instead = this.board
+    const previous = this.board
     this.board = board
-    if (this.leading) this.turn(board, instead)
-    else this.tell({ say: 'watch', board, instead })
+    if (this.leading) this.setBoard(board, previous)
+    else this.post({ kind: 'watch', board, previous })
   }
 
-  private turn(board: string, instead: string) {
-    if (board || this.stream.board === instead) this.stream.watch(board)
+  private setBoard(board: string, previous: string) {
+    if (board || this.stream.board === previous) this.stream.watch(board)
   }
 
-  /** Message and link are called by the stream, in the tab that has it. */
+  /** message and status are called by the stream, in the leading tab. */
   message(m: Message) {
-    this.hears.message(m)
-    this.tell({ say: 'message', message: m })
+    this.listener.message(m)
+    this.post({ kind: 'message', message: m })
   }
 
-  link(l: Link) {
-    this.hears.link(l)
-    this.tell({ say: 'link', link: l })
+  status(l: StreamStatus) {
+    this.listener.status(l)
+    this.post({ kind: 'status', status: l })
   }
 
-  private tell(w: Word) {
-    this.channel?.postMessage(w)
+  private post(m: TabMessage) {
+    this.channel?.postMessage(m)
   }
 
-  private seen() {
+  private onVisible() {
     if (this.leading) this.stream.wake()
-    else this.tell({ say: 'hello' })
+    else this.post({ kind: 'hello' })
     if (this.board) this.watch(this.board)
   }
 
-  /** Queue waits for the lock; holding it means having the stream, until the tab is closed or another takes it away. */
-  private async queue(): Promise<void> {
+  /**
+   * acquireLock waits for the lock, whose holder leads until its tab is closed or another
+   * tab steals it.
+   */
+  private async acquireLock(): Promise<void> {
     for (;;) {
       await navigator.locks.request(lockName, () => this.lead()).catch(() => this.follow())
-      // Whoever waits gets the lock first; a page that is kept asks again when it is shown.
-      if (document.visibilityState !== 'visible') await new Promise((seen) => document.addEventListener('visibilitychange', seen, { once: true }))
+      // Another waiting tab gets the lock first; a hidden page asks again when it is shown.
+      if (document.visibilityState !== 'visible')
+        await new Promise((shown) => document.addEventListener('visibilitychange', shown, { once: true }))
     }
   }
 
@@ -107,42 +121,50 @@ export class Tabs {
     })
   }
 
-  /** Follow is what is left to a tab that did not seem to live: it goes on as a listener. */
+  /** follow makes a tab that lost the lock a listener. */
   private follow() {
     this.leading = false
     this.heard = Date.now()
     this.stream.stop()
   }
 
-  private suspect() {
-    if (this.leading || document.visibilityState !== 'visible' || Date.now() - this.heard < patienceMS) return
+  private checkLeader() {
+    if (this.leading || document.visibilityState !== 'visible' || Date.now() - this.heard < leaderTimeoutMS)
+      return
     this.heard = Date.now()
     navigator.locks.request(lockName, { steal: true }, () => this.lead()).catch(() => this.follow())
   }
 
-  private hear(w: Word) {
-    if (w.say === 'hello') {
-      if (this.leading) this.tell({ say: 'all', all: this.hears.everything(), link: this.stream.link, places: this.stream.places() })
+  private onPost(m: TabMessage) {
+    if (m.kind === 'hello') {
+      if (this.leading)
+        this.post({
+          kind: 'all',
+          all: this.listener.all(),
+          status: this.stream.status,
+          positions: this.stream.positions(),
+        })
       return
     }
-    if (w.say === 'watch') {
-      if (this.leading) this.turn(w.board, w.instead)
+    if (m.kind === 'watch') {
+      if (this.leading) this.setBoard(m.board, m.previous)
       return
     }
-    // Two tabs can both believe to lead for a moment; neither then learns from the other.
+    // For a moment two tabs can believe that they lead; they ignore each other.
     if (this.leading) return
     this.heard = Date.now()
-    if (w.say === 'message') {
-      this.stream.reached(w.message.at)
-      this.hears.message(w.message)
+    if (m.kind === 'message') {
+      this.stream.setPosition(m.message.position)
+      this.listener.message(m.message)
       return
     }
-    this.stream.link = w.link
-    if (w.say === 'all') {
-      w.places.forEach((at) => this.stream.reached(at))
-      this.hears.all(w.all)
+    this.stream.status = m.status
+    if (m.kind === 'all') {
+      m.positions.forEach((at) => this.stream.setPosition(at))
+      this.listener.snapshot(m.all)
     }
-    this.hears.link(w.link)
-    if (this.board && w.link.phase === 'live' && !w.link.board && document.visibilityState === 'visible') this.watch(this.board)
+    this.listener.status(m.status)
+    if (this.board && m.status.phase === 'live' && !m.status.board && document.visibilityState === 'visible')
+      this.watch(this.board)
   }
 }

@@ -1,0 +1,114 @@
+package cache
+
+import "context"
+
+// A direct answer is made for one question and not kept, because no two readers ask the same and
+// it is cheap to make. It is as linearizable as one from memory. The steps, in this order:
+//
+//  1. Check the lease. At that moment everything that anybody had been told was at most R, and
+//     R <= P here, because no revision is released before every frontend with a lease has it.
+//  2. Read P. It only grows, so it still is at least all that anybody had been told at the check.
+//  3. Wait until the state machine has applied P. So the answer that it makes now has all that.
+//  4. Take the revision r at which the answer changed last, and wait until r <= R. So the answer
+//     shows nobody what a reader elsewhere, who asks later, would not be shown. What the state
+//     machine has beyond R does not matter, because it changed nothing of this answer.
+//
+// The answer therefore was true at a moment not before the check, and everybody may see it. If P
+// were read before the lease is checked, pushes could come in between and be released, and the
+// lease could be granted anew: the check would vouch for a later P than the one waited for.
+//
+// All steps use one session. If it ends after the check, what was read of it still holds: its P is
+// no less than at the check, and every later master has what its R released, because that was
+// committed. So an answer that may be given is given. Only an answer that has to wait starts over,
+// because an ended session learns of no release. Sessions are never mixed: the P of another may be
+// less, and belongs to another lease.
+
+// LeaseCheck is the first step of a direct answer: at that moment this frontend had a lease.
+type LeaseCheck struct{ session *session }
+
+// CheckLease checks the lease. It returns false if this frontend may not answer now. It takes no
+// lock and allocates nothing.
+func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
+	s := f.session.Load()
+	return LeaseCheck{s}, s != nil && s.leased(f.clock())
+}
+
+// Floor returns the revision that the state machine must have applied before the answer is made.
+func (l LeaseCheck) Floor() uint64 {
+	if l.session.mutation.has(MutationIgnoreFloor) {
+		return 0
+	}
+	return l.session.pushed.Load()
+}
+
+// Visible reports whether an answer that last changed at revision may be given.
+func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(revision) }
+
+// Await waits until an answer that was made after the check, and last changed at revision, may be
+// given. It returns false if the session or ctx ended first; then the answer must be made anew.
+func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
+	_, err := l.await(ctx, revision)
+	return err == nil && l.Visible(revision)
+}
+
+// ended reports whether the session has ended.
+func (l LeaseCheck) ended() bool { return l.session.ctx.Err() != nil }
+
+// StateMachine is what a direct answer needs to know of this frontend's state machine.
+type StateMachine interface {
+	// Revision returns the last revision that is applied.
+	Revision() uint64
+	// Await waits until a revision is applied. The error is ctx's cause.
+	Await(ctx context.Context, revision uint64) error
+}
+
+// Direct makes an answer with from, and returns when it may be given. How is Wait if it waited for
+// anything, else Hit.
+//
+// from makes the answer from the present state of machine. It returns the revision at which the
+// answer, or the error in its place, changed last; if that is not known, the revision of the state.
+// Direct calls it again if the session ends meanwhile. The error is ErrNotLeased, ctx's cause, or
+// that of from, which is as true as an answer.
+func (f *Frontend) Direct(
+	ctx context.Context, machine StateMachine, from func() (revision uint64, err error),
+) (how string, err error) {
+	for how = Hit; ; how = Wait {
+		l, ok := f.CheckLease()
+		if !ok {
+			return "", ErrNotLeased
+		}
+		if floor := l.Floor(); machine.Revision() < floor {
+			how = Wait
+			if err := machine.Await(ctx, floor); err != nil {
+				return "", err
+			}
+		}
+		revision, err := from()
+		waited, cause := l.await(ctx, revision)
+		switch {
+		case cause != nil:
+			return "", cause
+		case l.Visible(revision) && waited:
+			return Wait, err
+		case l.Visible(revision):
+			return how, err
+		}
+	}
+}
+
+// await waits until a revision is visible or the session has ended.
+func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
+	for {
+		next := l.session.untilReleased(revision)
+		if next == nil || l.ended() {
+			return waited, nil
+		}
+		waited = true
+		select {
+		case <-next:
+		case <-l.session.ctx.Done():
+		case <-ctx.Done():
+			return true, context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/internal/testgroup"
+	"laurel/score"
+)
+
+// leased returns an error unless the lease of f is as wanted.
+func leased(f *testgroup.Frontend, want bool) error {
+	if got := f.Member().Leased(); got != want {
+		return fmt.Errorf("%s: leased: %t; want %t", f.ID, got, want)
+	}
+	return nil
+}
+
+func request(t *testing.T, method, url, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for _, h := range header {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(b)
+}
+
+func post(t *testing.T, f *testgroup.Frontend, events ...string) {
+	t.Helper()
+	for _, e := range events {
+		if res, body := request(t, "POST", f.URL+"/v1/events", e); res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s", e, res.StatusCode, body)
+		}
+	}
+}
+
+const (
+	aContest = "OG50BC/CUR-M-GPA-01"
+	aDefine  = `{"type":"contest.define","contest_id":"OG50BC/CUR-M-GPA-01","data":{"kind":"head_to_head","sport":"stone-curling","title":"Gaul \u003c Rome & Égypte","competitors":[{"code":"GAU","organisation":"GAU"},{"code":"ROM","organisation":"ROM"}]}}`
+	aStatus  = `{"type":"contest.status","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"RUNNING","result_status":"LIVE"}}`
+	aPlay    = `{"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":0.5,"period":"END1"}}`
+	anAward  = `{"type":"medal.award","contest_id":"OG50BC/CUR-M-GPA-01","data":{"award_id":"%s","medal":"GOLD","organisation":"GAU"}}`
+)
+
+func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
+	all := testgroup.Start(t, 3).Frontends
+	post(t, all[0], aDefine, aStatus)
+	ways := map[string]int{}
+	for i := range 30 {
+		post(t, all[i%3], aPlay)
+		for _, f := range all {
+			res, body := request(t, "GET", f.URL+"/v1/scores/"+aContest, "")
+			var rec score.Record
+			if err := json.Unmarshal([]byte(body), &rec); err != nil {
+				t.Fatal(err, body)
+			}
+			if got, want := rec.Competitors[0].Result.String(), fmt.Sprintf("%g", float64(i+1)/2); got != want || res.Header.Get("Laurel-Mode") != "push" {
+				t.Fatalf("%s: got %s after %d plays; want %s; %v", f.URL, got, i+1, want, res.Header)
+			}
+			ways[res.Header.Get("Laurel-Cache")]++
+		}
+	}
+	if ways["hit"] < 45 {
+		t.Errorf("got %v of 90 answers; want most as hits", ways)
+	}
+}
+
+func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
+	all := testgroup.Start(t, 3).Frontends
+	post(t, all[0], aDefine, aStatus)
+	path := "/v1/scores/" + aContest
+	request(t, "GET", all[1].URL+path, "")
+	run := func(args ...string) string {
+		t.Helper()
+		var out bytes.Buffer
+		c := newLaurelCommand()
+		c.SetArgs(append(args, "--to", all[2].URL))
+		c.SetOut(&out)
+		if err := c.ExecuteContext(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	if got := run("cluster", "mode"); got != "push\n" {
+		t.Errorf("got %q", got)
+	}
+	if got := run("cluster", "mode", "pull"); got != "pull\n" {
+		t.Errorf("got %q", got)
+	}
+	for _, f := range all {
+		testgroup.Eventually(t, func() error { return leased(f, false) })
+		testgroup.Eventually(t, func() error {
+			if f.Member().CacheMode() != score.Pull {
+				return fmt.Errorf("%s does not know the mode", f.URL)
+			}
+			return nil
+		})
+		request(t, "GET", f.URL+path, "")
+		res, body := request(t, "GET", f.URL+path, "")
+		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Mode") != "pull" || h.Get("Age") == "" || h.Get("Laurel-Cache") != "hit" {
+			t.Errorf("%s: got %d %v %s", f.URL, res.StatusCode, h, body)
+		}
+		if res, body := request(t, "GET", f.URL+"/v1/scores/OG50BC/NO", ""); res.StatusCode != 404 || res.Header.Get("Age") == "" {
+			t.Errorf("%s: got %d %v %s", f.URL, res.StatusCode, res.Header, body)
+		}
+		for _, path := range []string{"/v1/scores?competition=OG50BC&limit=5", "/v1/timeline/" + aContest, "/v1/bards/x", "/v1/medals/OG50BC/GAU"} {
+			if res, body := request(t, "GET", f.URL+path, "", "Accept: text/plain"); res.StatusCode != 200 || res.Header.Get("Laurel-Mode") != "pull" {
+				t.Errorf("%s%s: got %d %v %s", f.URL, path, res.StatusCode, res.Header, body)
+			}
+		}
+	}
+	post(t, all[1], aPlay)
+	for _, f := range all {
+		testgroup.Eventually(t, func() error {
+			if _, body := request(t, "GET", f.URL+path, ""); !strings.Contains(body, `"result":0.5`) {
+				return fmt.Errorf("%s does not see the play: %s", f.URL, body)
+			}
+			return nil
+		})
+	}
+	if got := run("cluster", "mode", "push"); got != "push\n" {
+		t.Errorf("got %q", got)
+	}
+	for _, f := range all {
+		testgroup.Eventually(t, func() error { return leased(f, true) })
+		if res, _ := request(t, "GET", f.URL+path, ""); res.Header.Get("Laurel-Mode") != "push" || res.Header.Get("Age") != "" {
+			t.Errorf("%s: got %v", f.URL, res.Header)
+		}
+	}
+	testgroup.Eventually(t, func() error { // the one that is asked hears from the others
+		if got := run("cluster", "status"); !strings.HasPrefix(got, "mode push, epoch ") || strings.Count(got, " ms ") != 3 {
+			return fmt.Errorf("got %s", got)
+		}
+		return nil
+	})
+}
+
+func TestFrontendThatIsCutOffGivesOnlyWhatTheCallerConsentsTo(t *testing.T) {
+	all := testgroup.Start(t, 3).Frontends
+	post(t, all[0], aDefine, aStatus, aPlay)
+	last := all[2]
+	path := last.URL + "/v1/scores/" + aContest
+	request(t, "GET", path, "")
+	testgroup.Eventually(t, func() error { // its database follows what was pushed
+		for _, m := range last.Member().Frontends().Frontends {
+			if m.URL == last.URL && m.Revision == 3 {
+				return nil
+			}
+		}
+		return fmt.Errorf("the database of %s is behind", last.URL)
+	})
+	for _, f := range all[:2] {
+		f.Kill()
+	}
+	testgroup.Eventually(t, func() error { return leased(last, false) })
+	if res, body := request(t, "GET", path, ""); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("without consent: got %d %v %s", res.StatusCode, res.Header, body)
+	}
+	for _, c := range []struct{ query, header string }{{"?max_stale=60s", ""}, {"", "max-stale=60"}, {"?max_stale", ""}} {
+		res, body := request(t, "GET", path+c.query, "", "Cache-Control: "+c.header)
+		if h := res.Header; res.StatusCode != 200 || h.Get("Laurel-Cache") != "stale" || h.Get("Age") == "" || !strings.Contains(body, `"result":0.5`) {
+			t.Errorf("%v: got %d %v %s", c, res.StatusCode, h, body)
+		}
+	}
+	if res, _ := request(t, "GET", path+"?max_stale=1ms", ""); res.StatusCode != 503 {
+		t.Errorf("older than the caller wants: got %d", res.StatusCode)
+	}
+}

@@ -1,0 +1,124 @@
+package watchui
+
+import (
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"laurel/client"
+)
+
+const (
+	// enterScreen switches to the alternate screen, hides the cursor and stops wrapping of lines: a terminal
+	// that became narrower shows clipped lines until the next drawing.
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+	// minDrawInterval is the shortest time between two drawings.
+	minDrawInterval = 100 * time.Millisecond
+	// redrawInterval is the time between drawings without a change: highlights end, a countdown goes on.
+	redrawInterval = 500 * time.Millisecond
+)
+
+// Terminal returns the terminal that out is, if it is one.
+func Terminal(out io.Writer) (f *os.File, ok bool) {
+	f, ok = out.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Show draws the watch on a terminal until the watch ends, and restores the terminal.
+func Show(out *os.File, updates iter.Seq2[client.Update, error]) error {
+	signals := make(chan os.Signal, 4)
+	if len(terminalSignals) > 0 { // Notify without signals would catch all of them
+		signal.Notify(signals, terminalSignals...)
+		defer signal.Stop(signals)
+	}
+	s := &screen{out: out, size: func() (int, int) {
+		width, height, err := term.GetSize(int(out.Fd()))
+		if err != nil {
+			return 80, 24
+		}
+		return width, height
+	}}
+	return s.run(signals, updates)
+}
+
+// screen is a terminal that shows a view.
+type screen struct {
+	out  io.Writer
+	size func() (width, height int)
+
+	mu   sync.Mutex
+	view view
+}
+
+func (s *screen) run(signals <-chan os.Signal, updates iter.Seq2[client.Update, error]) error {
+	io.WriteString(s.out, enterScreen)
+	defer io.WriteString(s.out, leaveScreen)
+	changed, done := make(chan struct{}, 1), make(chan error, 1)
+	go func() { done <- s.applyAll(updates, changed) }()
+	redraw := time.NewTicker(redrawInterval)
+	defer redraw.Stop()
+	pause := time.NewTimer(0) // expires when the next drawing is allowed
+	defer pause.Stop()
+	due, allowed := true, false
+	for {
+		select {
+		case <-changed:
+			due = true
+		case <-redraw.C:
+			due = true
+		case <-pause.C:
+			allowed = true
+		case sig := <-signals:
+			if isSuspend(sig) {
+				io.WriteString(s.out, leaveScreen)
+				suspend()
+				io.WriteString(s.out, enterScreen)
+			}
+			due, allowed = true, true
+		case err := <-done:
+			return err
+		}
+		if due && allowed {
+			if err := s.draw(); err != nil {
+				return err
+			}
+			due, allowed = false, false
+			pause.Reset(minDrawInterval)
+		}
+	}
+}
+
+// applyAll applies the updates to the view and reports each on changed.
+func (s *screen) applyAll(updates iter.Seq2[client.Update, error], changed chan<- struct{}) error {
+	for u, err := range updates {
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.view.apply(u, time.Now())
+		s.mu.Unlock()
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// draw writes the whole screen at once over the old one, so that it does not flicker.
+func (s *screen) draw() error {
+	width, height := s.size()
+	s.mu.Lock()
+	lines := s.view.lines(width, height, time.Now())
+	s.mu.Unlock()
+	_, err := fmt.Fprintf(s.out, "\x1b[?2026h\x1b[H%s\x1b[K\x1b[J\x1b[?2026l", strings.Join(lines, "\x1b[K\r\n"))
+	return err
+}

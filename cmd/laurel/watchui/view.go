@@ -1,0 +1,231 @@
+// Package watchui shows a watch to people: as a table on a terminal that is redrawn when something changes,
+// as one line of text for each change, or as lines of JSON.
+//
+// A view holds what the watch has reported so far; [Show] draws it, [Print] and [PrintJSON] write changes.
+package watchui
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"laurel/client"
+	"laurel/internal/textfmt"
+	"laurel/score"
+)
+
+const (
+	// highlightFor is how long a row that has changed is highlighted.
+	highlightFor = 1500 * time.Millisecond
+	// maxEvents is the number of timeline events that a view keeps.
+	maxEvents = 100
+)
+
+// view is what a watch has reported so far. The zero value is a view before the first update. It is not
+// safe for concurrent use.
+type view struct {
+	scores   map[string]*contest
+	medals   map[string]score.Medals
+	windows  map[string]*window
+	timeline []score.TimelineEvent // the latest ones
+
+	connected bool
+	url       string
+	home      string // id
+	atHome    bool
+	beat      client.Beat // the last one of this connection; without a Frontend there was none yet
+	revision  uint64
+	err       error // why the connection was lost
+	retryAt   time.Time
+}
+
+type contest struct {
+	score.Record
+	changed time.Time // zero: not since it was first seen
+}
+
+// apply adds an update.
+func (v *view) apply(u client.Update, now time.Time) {
+	if v.scores == nil || u.Anew {
+		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]score.Medals{}, map[string]*window{}
+		v.timeline, v.revision = nil, 0
+	}
+	switch u.Kind {
+	case client.UpdateConnected:
+		v.connected, v.url, v.home, v.atHome = true, u.Frontend, u.Home, u.AtHome
+		v.beat, v.err = client.Beat{}, nil
+	case client.UpdateLost:
+		v.connected, v.err, v.retryAt, v.url = false, u.Err, now.Add(u.Wait), u.Frontend
+	case client.UpdateHeartbeat:
+		v.beat = u.Beat
+		v.revision = max(v.revision, u.Beat.Revision)
+	}
+	for _, r := range u.Scores {
+		c := &contest{Record: r}
+		if v.scores[r.ContestID] != nil || u.Kind == client.UpdateScore {
+			c.changed = now
+		}
+		v.scores[r.ContestID] = c
+		v.revision = max(v.revision, r.Revision)
+	}
+	for _, m := range u.Medals {
+		v.medals[m.Competition] = m
+		v.revision = max(v.revision, m.Revision)
+	}
+	for _, w := range u.Leaderboards {
+		v.windows[w.ContestID] = v.windows[w.ContestID].replaced(w, now)
+		v.revision = max(v.revision, w.Revision)
+	}
+	for _, e := range u.Timeline {
+		v.timeline = append(v.timeline, e)
+		v.revision = max(v.revision, e.Revision)
+	}
+	v.timeline = v.timeline[max(0, len(v.timeline)-maxEvents):]
+}
+
+// status describes the connection in one line.
+func (v *view) status(now time.Time) string {
+	if !v.connected {
+		if v.err == nil {
+			return "connecting"
+		}
+		wait := max(v.retryAt.Sub(now), 0)
+		seconds := int((wait + time.Second - 1) / time.Second)
+		return textfmt.OneLine(fmt.Sprintf("reconnecting in %d s (%v)", seconds, v.err))
+	}
+	s := "live via " + cmp.Or(v.beat.Frontend, strings.TrimPrefix(v.url, "http://"))
+	if v.home != "" {
+		if v.atHome {
+			s += " (home)"
+		} else {
+			s += " (home " + v.home + ")"
+		}
+	}
+	if v.beat.Mode != "" {
+		s += ", " + string(v.beat.Mode)
+	}
+	s += fmt.Sprintf(", revision %d", v.revision)
+	if v.beat.Epoch > 0 {
+		s += fmt.Sprintf(", epoch %d", v.beat.Epoch)
+	}
+	return textfmt.OneLine(s)
+}
+
+// lines draws the view: at most height lines of at most width characters. Highlighted lines contain escape
+// sequences besides.
+func (v *view) lines(width, height int, now time.Time) []string {
+	if width <= 0 || height <= 0 {
+		return nil
+	}
+	lines := []string{textfmt.Clip(v.status(now), width)}
+	room := height - 1
+	events := v.eventLines(width, min(room/4, len(v.timeline)))
+	room -= len(events)
+	windows := v.windowLines(width, share(room, 2, len(v.scores)+len(v.medals) == 0), now)
+	room -= len(windows)
+	medals := v.medalLines(width, share(room, 3, len(v.scores) == 0))
+	room -= len(medals)
+	lines = append(lines, windows...)
+	lines = append(lines, v.scoreLines(width, room, now)...)
+	lines = append(lines, medals...)
+	return append(lines, events...)
+}
+
+// share returns the nth part of the room, or all of it for what is shown alone.
+func share(room, n int, alone bool) int {
+	if alone {
+		return room
+	}
+	return room / n
+}
+
+// live is the schedule statuses of the contests that are shown first.
+var live = []string{"RUNNING", "INTERRUPTED", "SCHEDULED_BREAK", "GETTING_READY"}
+
+// sorted returns the contests in the order in which they are shown: live ones by status and id, then the
+// others, the latest change first.
+func (v *view) sorted() []*contest {
+	list := slices.Collect(maps.Values(v.scores))
+	order := func(c *contest) int {
+		if i := slices.Index(live, c.ScheduleStatus); i >= 0 {
+			return i
+		}
+		return len(live)
+	}
+	slices.SortFunc(list, func(x, y *contest) int {
+		if c := cmp.Compare(order(x), order(y)); c != 0 {
+			return c
+		}
+		if order(x) == len(live) {
+			if c := cmp.Compare(y.Revision, x.Revision); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(x.ContestID, y.ContestID)
+	})
+	return list
+}
+
+func (v *view) scoreLines(width, room int, now time.Time) []string {
+	list := v.sorted()
+	if len(list) == 0 || room < 3 {
+		return nil
+	}
+	more := len(list) - (room - 2) // without a blank line and the headings
+	if more > 0 {
+		more++ // for the line that tells how many are left out
+		list = list[:len(list)-more]
+	} else {
+		more = 0
+	}
+	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
+	for _, c := range list {
+		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
+	}
+	lines := append([]string{""}, t.Lines(width)...)
+	for i, c := range list {
+		lines[i+2] = highlight(lines[i+2], c.changed, now)
+	}
+	if more > 0 {
+		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
+	}
+	return lines
+}
+
+// highlight inverts a line whose content has just changed.
+func highlight(line string, changed, now time.Time) string {
+	if now.Sub(changed) >= highlightFor {
+		return line
+	}
+	return "\x1b[7m" + line + "\x1b[0m"
+}
+
+func (v *view) medalLines(width, room int) (lines []string) {
+	for _, competition := range slices.Sorted(maps.Keys(v.medals)) {
+		m := v.medals[competition]
+		if len(m.Rows) == 0 || room-len(lines) < 3 {
+			continue
+		}
+		t := textfmt.NewTable(cmp.Or(m.Name, competition), "GOLD", "SILVER", "BRONZE", "TOTAL")
+		for _, r := range m.Rows[:min(len(m.Rows), room-len(lines)-2)] {
+			t.Row(fmt.Sprintf("%d %s", r.Rank, r.Organisation),
+				fmt.Sprint(r.Gold), fmt.Sprint(r.Silver), fmt.Sprint(r.Bronze), fmt.Sprint(r.Total))
+		}
+		lines = append(append(lines, ""), t.Lines(width)...)
+	}
+	return lines
+}
+
+func (v *view) eventLines(width, n int) (lines []string) {
+	if n == 0 {
+		return nil
+	}
+	lines = append(lines, "")
+	for _, e := range v.timeline[len(v.timeline)-n:] {
+		lines = append(lines, textfmt.Clip(eventLine(&e), width))
+	}
+	return lines
+}

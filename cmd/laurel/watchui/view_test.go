@@ -1,0 +1,263 @@
+package watchui
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/score"
+)
+
+var now = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
+
+func match(id string, revision uint64, points int64, status string) score.Record {
+	gaul, rome := score.Points(points), score.Points(0)
+	return score.Record{ContestID: id, Kind: score.HeadToHead, Title: "Gaul – Rome", ScheduleStatus: status, Period: "END1", Revision: revision,
+		Competitors: []score.Standing{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
+}
+
+func viewOf(updates ...client.Update) *view {
+	v := &view{}
+	for _, u := range updates {
+		v.apply(u, now)
+	}
+	return v
+}
+
+func connected() client.Update {
+	return client.Update{Kind: client.UpdateConnected, Frontend: "http://f2:8001", Home: "f1"}
+}
+
+func TestTheStatusDescribesTheConnection(t *testing.T) {
+	v := viewOf()
+	is := func(want string, at time.Time) {
+		t.Helper()
+		if got := v.status(at); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+	is("connecting", now)
+	v.apply(connected(), now)
+	is("live via f2:8001 (home f1), revision 0", now)
+	v.apply(client.Update{Kind: client.UpdateHeartbeat, Beat: client.Beat{Revision: 8123, Epoch: 7, Mode: score.Push, Frontend: "f2"}}, now)
+	is("live via f2 (home f1), push, revision 8123, epoch 7", now)
+	v.apply(client.Update{Kind: client.UpdateLost, Frontend: "http://f2:8001", Err: errors.New("f2 is gone"), Wait: 2500 * time.Millisecond}, now)
+	is("reconnecting in 3 s (f2 is gone)", now)
+	is("reconnecting in 1 s (f2 is gone)", now.Add(2*time.Second))
+	is("reconnecting in 0 s (f2 is gone)", now.Add(time.Minute))
+	v.apply(client.Update{Kind: client.UpdateConnected, Frontend: "http://f1:8001", Home: "f1", AtHome: true}, now)
+	is("live via f1:8001 (home), revision 8123", now)
+}
+
+func TestAChangeIsHighlightedForAMoment(t *testing.T) {
+	v := viewOf(connected(), client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "RUNNING"), match("A/2", 2, 0, "RUNNING")}})
+	v.apply(client.Update{Kind: client.UpdateScore, Scores: []score.Record{match("A/2", 3, 2, "RUNNING")}}, now)
+	lines := v.lines(100, 24, now.Add(time.Second))
+	if strings.Contains(lines[3], "\x1b") || !strings.HasPrefix(lines[4], "\x1b[7mA/2") || !strings.Contains(lines[4], "GAU 2, ROM 0") {
+		t.Errorf("got %q; want the second contest alone to be highlighted", lines)
+	}
+	if lines := v.lines(100, 24, now.Add(2*time.Second)); strings.Contains(strings.Join(lines, ""), "\x1b") {
+		t.Errorf("got %q; want no highlight any more", lines)
+	}
+}
+
+func TestTheViewFitsEveryTerminal(t *testing.T) {
+	u := client.Update{Kind: client.UpdateSnapshot}
+	for i := range 60 {
+		u.Scores = append(u.Scores, match(fmt.Sprintf("OG50BC/CUR-M-GPA-%02d", i), uint64(i), 3, "RUNNING"))
+	}
+	for _, competition := range []string{"A", "B", "C"} {
+		m := score.Medals{Competition: competition}
+		for i := range 12 {
+			m.Rows = append(m.Rows, score.MedalRow{Organisation: fmt.Sprint("O", i), Gold: 1, Total: 1, Rank: 1})
+		}
+		u.Medals = append(u.Medals, m)
+	}
+	for i := range 40 {
+		u.Timeline = append(u.Timeline, score.TimelineEvent{ContestID: "A/1", Type: "alert", Data: []byte(`{"text":"` + strings.Repeat("x", i*10) + `"}`)})
+	}
+	v := viewOf(connected(), u)
+	for width := 0; width < 200; width += 19 {
+		for height := 0; height < 90; height += 4 {
+			lines := v.lines(width, height, now.Add(time.Hour))
+			if len(lines) > height {
+				t.Fatalf("%d lines on a terminal of %d×%d", len(lines), width, height)
+			}
+			for _, l := range lines {
+				if n := len([]rune(l)); n > width {
+					t.Fatalf("%q has %d columns on a terminal of %d×%d", l, n, width, height)
+				}
+			}
+		}
+	}
+	text := strings.Join(v.lines(120, 30, now.Add(time.Hour)), "\n")
+	for _, want := range []string{"live via", "and 4", "more", "GOLD", "alert"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q in it", text, want)
+		}
+	}
+}
+
+func TestLiveContestsComeFirst(t *testing.T) {
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 0, "SCHEDULED"), match("A/4", 9, 0, "FINISHED"),
+		match("A/3", 3, 0, "RUNNING"), match("A/2", 4, 0, "RUNNING")}})
+	var got []string
+	for _, e := range v.sorted() {
+		got = append(got, e.ContestID)
+	}
+	if want := []string{"A/2", "A/3", "A/4", "A/1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q; want %q", got, want)
+	}
+}
+
+func TestNamesCannotControlTheTerminal(t *testing.T) {
+	r := match("A/1", 1, 0, "RUNNING")
+	r.Title, r.Clock = "Gaul\x1b[2J\x07", "1\r\n2\u202e"
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{r}})
+	if text := strings.Join(v.lines(100, 20, now.Add(time.Hour)), "\n"); strings.ContainsAny(text, "\x1b\x07\r\u202e") {
+		t.Errorf("got %q", text)
+	}
+}
+
+func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
+	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 100, 0, "RUNNING")}},
+		client.Update{Kind: client.UpdateSnapshot, Anew: true, Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
+	if len(v.scores) != 1 || v.revision != 1 {
+		t.Errorf("got %v at revision %d", v.scores, v.revision)
+	}
+}
+
+func TestResultsAreFormattedForPeople(t *testing.T) {
+	points := func(n int64) *score.Decimal { d := score.Points(n); return &d }
+	total := 30
+	mark, err := score.ParseDecimal("7503.25")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := score.Points(59)
+	for want, r := range map[string]score.Record{
+		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead, Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)}, {Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
+		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total, Competitors: []score.Standing{{Code: "7", Result: &mark},
+			{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
+		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
+	} {
+		if got := result(&r); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
+}
+
+// updatesThen is a watch that reports updates and then ends with err.
+func updatesThen(err error, updates ...client.Update) iter.Seq2[client.Update, error] {
+	return func(yield func(client.Update, error) bool) {
+		for _, u := range updates {
+			if !yield(u, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(client.Update{}, err)
+		}
+	}
+}
+
+func TestPrintWritesALineForEachChange(t *testing.T) {
+	var out, notes bytes.Buffer
+	refused := errors.New("refused")
+	medals := score.Medals{Competition: "A", Revision: 5, Rows: []score.MedalRow{{Organisation: "GAU", Gold: 2, Silver: 1}}}
+	updates := []client.Update{connected(), {Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 3, 2, "RUNNING")}}, {Kind: client.UpdateHeartbeat},
+		{Kind: client.UpdateMedals, Medals: []score.Medals{medals}},
+		{Kind: client.UpdateTimeline, Timeline: []score.TimelineEvent{{Revision: 6, ContestID: "A/1", Type: "alert", Time: now, Data: []byte(`{"text":"hail"}`)}}},
+		{Kind: client.UpdateLost, Err: errors.New("gone"), Wait: time.Second}}
+	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {
+		t.Errorf("got %v; want what ended the watch", err)
+	}
+	want := "3  A/1  GAU 2, ROM 0  RUNNING  END1\n5  A  medals  GAU 2/1/0\n6  10:00:00  A/1  alert  {\"text\":\"hail\"}\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", &out, want)
+	}
+	if notes.String() != "live via f2:8001 (home f1), revision 0\nreconnecting in 1 s (gone)\n" {
+		t.Errorf("notes are %q", &notes)
+	}
+	out.Reset()
+	if err := PrintJSON(&out, updatesThen(nil, updates...)); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	for i, prefix := range []string{`{"event":"connected","data":{"at_home":false,"home":"f1","url":"http://f2:8001"}}`, `{"event":"score","data":{"contest_id":"A/1",`,
+		`{"event":"heartbeat","data":{"revision":0,`, `{"event":"medals","data":{"competition":"A",`, `{"event":"timeline","data":{"id":"",`, `{"event":"lost","data":{"error":"gone",`} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], prefix) {
+			t.Errorf("line %d of %q; want %s", i, lines, prefix)
+		}
+	}
+}
+
+// terminal keeps what is written to it.
+type terminal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *terminal) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *terminal) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
+	var out terminal
+	var mu sync.Mutex
+	width := 120
+	s := &screen{out: &out, size: func() (int, int) {
+		mu.Lock()
+		defer mu.Unlock()
+		return width, 24
+	}}
+	end, signals, done := make(chan struct{}), make(chan os.Signal), make(chan error)
+	go func() {
+		done <- s.run(signals, func(yield func(client.Update, error) bool) {
+			yield(connected(), nil)
+			yield(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("OG50BC/CUR-M-GPA-01", 3, 2, "RUNNING")}}, nil)
+			<-end
+		})
+	}()
+	shows := func(what string) {
+		t.Helper()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.After(10 * time.Second); !strings.Contains(out.String(), what); {
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatalf("got %q; want %q", out.String(), what)
+			}
+		}
+	}
+	shows("OG50BC/CUR-M-GPA-01  Gaul – Rome  GAU 2, ROM 0  END1           RUNNING")
+	mu.Lock()
+	width = 30
+	mu.Unlock()
+	signals <- os.Interrupt // as good as any that does not suspend
+	shows("live via f2:8001 (home f1), r…")
+	close(end)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.HasPrefix(got, enterScreen) || !strings.HasSuffix(got, leaveScreen) {
+		t.Errorf("got %q; want it between entering and leaving", got)
+	}
+}

@@ -1,0 +1,238 @@
+package watch
+
+import (
+	"context"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"laurel/cache"
+	"laurel/score"
+)
+
+const (
+	// maxFetches bounds the answers that one dispatch fetches at once.
+	maxFetches = 16
+	// fetchTimeout bounds the time for one dispatch.
+	fetchTimeout = 5 * time.Second
+	// eventPage is the number of timeline events that are fetched at once.
+	eventPage = 500
+)
+
+// change is a changed name that somebody watches, with the frames to send.
+type change struct {
+	name     string
+	watchers []*Watcher
+	frames   []*frame
+	removed  bool // the record no longer exists
+}
+
+// dispatch fetches what has changed and queues it for its watchers.
+func (h *Hub) dispatch(c cache.Invalidated) error {
+	ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
+	defer cancel()
+	if c.All {
+		names, err := h.watchedNames(ctx)
+		if err != nil {
+			return err
+		}
+		c.Names = append(c.Names, names...)
+	}
+	slices.Sort(c.Names)
+	h.mu.Lock()
+	from := h.delivered
+	h.dispatching = max(h.dispatching, c.Revision)
+	var changes []*change
+	for _, name := range slices.Compact(c.Names) {
+		if list := h.watchersOf(name); len(list) > 0 {
+			changes = append(changes, &change{name: name, watchers: list})
+		}
+	}
+	h.mu.Unlock()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxFetches)
+	to := c.Revision
+	if !h.store.Ordered() {
+		to = math.MaxUint64
+	}
+	for _, one := range changes {
+		group.Go(func() error { return h.fetch(ctx, one, from, to) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := h.resetWatchers(ctx, changes, c.Revision); err != nil {
+		return err
+	}
+	h.deliver(changes, c.Revision)
+	return nil
+}
+
+// watchedNames returns all names that somebody may watch.
+func (h *Hub) watchedNames(ctx context.Context) ([]string, error) {
+	h.mu.Lock()
+	var names, competitions []string
+	for name := range h.topics {
+		names = append(names, name)
+	}
+	for competition, watchers := range h.groups {
+		if len(watchers) > 0 {
+			competitions = append(competitions, competition)
+		}
+	}
+	h.mu.Unlock()
+	if slices.Contains(competitions, "") {
+		competitions = []string{""}
+	}
+	for _, competition := range competitions {
+		keys, err := h.store.Keys(ctx, competition)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, keys...)
+	}
+	return names, nil
+}
+
+// watchersOf returns the watchers of a name, each once. h.mu must be held.
+func (h *Hub) watchersOf(name string) (list []*Watcher) {
+	for w := range h.topics[name] {
+		list = append(list, w)
+	}
+	competition, isRecord := competitionOf(name)
+	if !isRecord {
+		return list
+	}
+	for _, group := range []string{competition, ""} {
+		for w := range h.groups[group] {
+			if !w.subjects.hasRecord(name) {
+				list = append(list, w)
+			}
+		}
+	}
+	return list
+}
+
+// competitionOf returns the competition that the record with the given key belongs to.
+func competitionOf(key string) (competition string, isRecord bool) {
+	kind, rest, _ := strings.Cut(key, "/")
+	switch kind {
+	case "scores":
+		return score.CompetitionOf(rest), true
+	case "medals":
+		return rest, true
+	}
+	return "", false
+}
+
+// fetch sets the frames of a change: what is newer than from. It leaves out events after to,
+// because their timeline will be invalidated again.
+func (h *Hub) fetch(ctx context.Context, c *change, from, to uint64) error {
+	if contest, ok := strings.CutPrefix(c.name, "timeline/"); ok {
+		return h.eachEvent(ctx, contest, from, to, func(e Event) {
+			c.frames = append(c.frames, eventFrame(e))
+		})
+	}
+	e, err := h.store.Record(ctx, c.name)
+	switch {
+	case err != nil:
+		return err
+	case e.Body == nil:
+		c.removed = strings.HasPrefix(c.name, "scores/") // medal tables are never removed
+	case e.Revision > from:
+		c.frames = []*frame{recordFrame(c.name, e)}
+	}
+	return nil
+}
+
+// eachEvent calls f for the events of a contest after revision from, up to revision to.
+func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f func(Event)) error {
+	for {
+		list, err := h.store.Events(ctx, contest, from, eventPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			if e.Revision > to {
+				return nil
+			}
+			from = e.Revision
+			f(e)
+		}
+		if len(list) < eventPage {
+			return nil
+		}
+	}
+}
+
+// deliver queues the frames of a dispatch. Each watcher gets all of its frames at once: if
+// a write came between them, its event id would claim frames that are still missing.
+func (h *Hub) deliver(changes []*change, revision uint64) {
+	for w, frames := range byWatcher(changes) {
+		if !w.deliver(frames, revision) {
+			h.Remove(w)
+		}
+	}
+	h.mu.Lock()
+	h.delivered = max(h.delivered, revision)
+	close(h.advanced)
+	h.advanced = make(chan struct{})
+	h.mu.Unlock()
+}
+
+// byWatcher iterates over the watchers of changes, with all frames for each.
+func byWatcher(changes []*change) iter.Seq2[*Watcher, []*frame] {
+	return func(yield func(*Watcher, []*frame) bool) {
+		if len(changes) == 1 {
+			for _, w := range changes[0].watchers {
+				if !yield(w, changes[0].frames) {
+					return
+				}
+			}
+			return
+		}
+		frames := map[*Watcher][]*frame{}
+		for _, c := range changes {
+			for _, w := range c.watchers {
+				frames[w] = append(frames[w], c.frames...)
+			}
+		}
+		for w, list := range frames {
+			if !yield(w, list) {
+				return
+			}
+		}
+	}
+}
+
+// resetWatchers queues a new snapshot for the watchers of a removed record: no other event
+// tells them that it is gone.
+func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uint64) error {
+	done := watcherSet{}
+	snapshots := map[string]*frame{} // by subjects: thousands may watch the same
+	for _, c := range changes {
+		if !c.removed {
+			continue
+		}
+		for _, w := range c.watchers {
+			if _, is := done[w]; is {
+				continue
+			}
+			done[w] = struct{}{}
+			key := w.subjects.snapshotKey()
+			if snapshots[key] == nil {
+				body, err := h.snapshot(ctx, w, revision)
+				if err != nil {
+					return err
+				}
+				snapshots[key] = snapshotFrame(body, revision)
+			}
+			w.reset(snapshots[key], revision)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package watch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"laurel/cache"
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// fakeStore is a store of counters: the score of contest C/n is the number of its changes,
+// and each change is an event of its timeline. Leaderboards are apart from that.
+type fakeStore struct {
+	invalidations *cache.Invalidations
+
+	mu          sync.Mutex
+	revision    uint64
+	changed     map[string][]uint64 // revisions of the events, by contest
+	boards      map[string]*fakeBoard
+	unavailable bool
+}
+
+// fakeBoard is the leaderboard of a contest.
+type fakeBoard struct {
+	rows     *ranking.Board
+	revision uint64
+	split    string                       // "finish" if empty
+	answers  map[Window]map[uint64]string // what GET answers at each revision
+}
+
+var errUnavailable = errors.New("unavailable")
+
+func newFakeStore() *fakeStore {
+	s := &fakeStore{invalidations: cache.NewInvalidations(), changed: map[string][]uint64{}, boards: map[string]*fakeBoard{}}
+	s.invalidations.Add(nil, true, 0)
+	return s
+}
+
+// change changes contests and returns the last revision.
+func (s *fakeStore) change(ids ...string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock() // after the invalidation, so that revisions are in order
+	var names []string
+	for _, id := range ids {
+		s.revision++
+		s.changed[id] = append(s.changed[id], s.revision)
+		names = append(names, cache.ScoreKey(id), cache.TimelineTag(id))
+	}
+	s.invalidations.Add(names, false, s.revision)
+	return s.revision
+}
+
+// remove removes a contest.
+func (s *fakeStore) remove(id string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.revision++
+	delete(s.changed, id)
+	s.invalidations.Add([]string{cache.ScoreKey(id), cache.TimelineTag(id)}, false, s.revision)
+	return s.revision
+}
+
+func (s *fakeStore) setUnavailable(unavailable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unavailable = unavailable
+}
+
+func (s *fakeStore) ID() string                          { return "fake" }
+func (s *fakeStore) Ordered() bool                       { return true }
+func (s *fakeStore) Invalidations() *cache.Invalidations { return s.invalidations }
+func (s *fakeStore) Heartbeat(uint64) []byte             { return []byte(`{}`) }
+
+func (s *fakeStore) Record(_ context.Context, key string) (*cache.Entry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unavailable {
+		return nil, errUnavailable
+	}
+	id, isScore := strings.CutPrefix(key, "scores/")
+	list := s.changed[id]
+	if !isScore || len(list) == 0 {
+		return &cache.Entry{}, nil
+	}
+	at := list[len(list)-1]
+	body := fmt.Appendf(nil, "{\"contest_id\":%q,\"result\":%d,\"revision\":%d}\n", id, len(list), at)
+	return &cache.Entry{Revision: at, Body: body}, nil
+}
+
+func (s *fakeStore) Events(_ context.Context, id string, after uint64, limit int) (list []Event, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unavailable {
+		return nil, errUnavailable
+	}
+	for _, at := range s.changed[id] {
+		if at > after && len(list) < limit {
+			list = append(list, Event{at, fmt.Appendf(nil, `{"contest_id":%q,"revision":%d}`, id, at)})
+		}
+	}
+	return list, nil
+}
+
+func (s *fakeStore) Keys(_ context.Context, competition string) (keys []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.changed {
+		if competition == "" || strings.HasPrefix(id, competition+"/") {
+			keys = append(keys, cache.ScoreKey(id))
+		}
+	}
+	return keys, nil
+}
+
+func (s *fakeStore) Board(_ context.Context, w *Window) (ranking.Page, uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.boards[w.ContestID]
+	switch {
+	case s.unavailable:
+		return ranking.Page{}, 0, errUnavailable
+	case b == nil:
+		return ranking.Page{}, s.revision, nil
+	case w.Split != "" && w.Split != cmp.Or(b.split, "finish"):
+		return ranking.Page{}, b.revision, score.Problemf(score.InvalidEvent, "no such split")
+	}
+	return b.page(w), b.revision, nil
+}
+
+// setMarks sets marks at one revision, given as pairs of a code and seconds. Competitors
+// whose code begins with F are in category F.
+func (s *fakeStore) setMarks(id string, marks ...any) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.boards[id]
+	if b == nil {
+		b = &fakeBoard{rows: ranking.New(true), answers: map[Window]map[uint64]string{}}
+		s.boards[id] = b
+	}
+	for i := 0; i < len(marks); i += 2 {
+		code := marks[i].(string)
+		m := score.Mark{Competitor: code, Value: score.Points(int64(marks[i+1].(int)))}
+		if strings.HasPrefix(code, "F") {
+			m.Category = "F"
+		}
+		b.rows.Set(m)
+	}
+	return s.boardChanged(id)
+}
+
+// removeMark removes a competitor's mark.
+func (s *fakeStore) removeMark(id, code string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boards[id].rows.Remove(code)
+	s.boardChanged(id)
+}
+
+// removeBoard removes a leaderboard.
+func (s *fakeStore) removeBoard(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.boards, id)
+	s.boardChanged(id)
+}
+
+// boardChanged invalidates a changed leaderboard. s.mu must be held.
+func (s *fakeStore) boardChanged(id string) uint64 {
+	s.revision++
+	if b := s.boards[id]; b != nil {
+		b.revision = s.revision
+		b.recordAnswers()
+	}
+	s.invalidations.Add([]string{cache.BoardTag(id)}, false, s.revision)
+	return s.revision
+}
+
+// recordAnswers has the store record what GET answers for a window from now on.
+func (s *fakeStore) recordAnswers(w Window) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.boards[w.ContestID].answers[w] = map[uint64]string{}
+	s.boards[w.ContestID].recordAnswers()
+}
+
+// answerAt returns what GET answers for a window at a revision, if it is recorded.
+func (s *fakeStore) answerAt(w Window, revision uint64) (answer string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answer, ok = s.boards[w.ContestID].answers[w][revision]
+	return answer, ok
+}
+
+// lastAnswer returns what GET answers for a recorded window now.
+func (s *fakeStore) lastAnswer(w Window) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.boards[w.ContestID]
+	return b.answers[w][b.revision]
+}
+
+func (b *fakeBoard) recordAnswers() {
+	for w, answers := range b.answers {
+		p := b.page(&w)
+		answer := fmt.Appendf(nil, "%d", p.Total)
+		for i := range p.Rows {
+			answer = p.Rows[i].AppendJSON(append(answer, '\n'))
+		}
+		answers[b.revision] = string(answer)
+	}
+}
+
+func (b *fakeBoard) page(w *Window) ranking.Page {
+	q := ranking.Query{Split: "finish", Category: w.Category, Around: w.Around, Limit: w.Limit}
+	p, ok := b.rows.Page(&q)
+	if !ok {
+		q.Around = ""
+		p, _ = b.rows.Page(&q)
+		p.Rows = nil
+	}
+	return p
+}
+
+// otherFrontend is a frontend with invalidations of its own and the state of another store.
+type otherFrontend struct {
+	*fakeStore
+	state *fakeStore
+}
+
+func (o *otherFrontend) Record(ctx context.Context, key string) (*cache.Entry, error) {
+	return o.state.Record(ctx, key)
+}
+
+func (o *otherFrontend) Events(ctx context.Context, id string, after uint64, limit int) ([]Event, error) {
+	return o.state.Events(ctx, id, after, limit)
+}
+
+func (o *otherFrontend) Board(ctx context.Context, w *Window) (ranking.Page, uint64, error) {
+	return o.state.Board(ctx, w)
+}

@@ -1,0 +1,22 @@
+package frontend
+
+import (
+	"laurel/cache/queries"
+	"laurel/cluster"
+	"laurel/httpapi"
+)
+
+// LoadForTest returns the answer to a path under /v1/ that m would load from its database.
+func LoadForTest(m *cluster.Member, path string) (body []byte, err error) {
+	api := httpapi.New(m, httpapi.Options{})
+	defer api.Close()
+	q, err := api.Question(path)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = m.Stale(func(v queries.View) (err error) {
+		body, _, err = q.Ask(v)
+		return err
+	})
+	return body, err
+}

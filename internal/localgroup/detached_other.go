@@ -1,0 +1,7 @@
+//go:build !unix
+
+package localgroup
+
+import "syscall"
+
+func detachedAttributes() *syscall.SysProcAttr { return nil }

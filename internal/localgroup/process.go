@@ -1,0 +1,171 @@
+package localgroup
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Lifetime is how long a process lives.
+type Lifetime uint8
+
+const (
+	// Child processes end with this process. On Linux the kernel kills them when this process dies.
+	Child Lifetime = iota
+	// Detached processes outlive this process and its terminal.
+	Detached
+)
+
+// Process is a running program whose output is appended to a log.
+type Process struct {
+	Name string
+	Log  string // path
+
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// StartProcess starts cmd and appends its output to the file log. It sets the output and the attributes of
+// cmd.
+func StartProcess(name, log string, cmd *exec.Cmd, lifetime Lifetime) (*Process, error) {
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	if lifetime == Detached {
+		cmd.SysProcAttr = detachedAttributes()
+		err = cmd.Start()
+	} else {
+		cmd.SysProcAttr = childAttributes()
+		err = startChild(cmd)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		_ = cmd.Wait() // the result is in cmd.ProcessState
+	}()
+	return p, nil
+}
+
+type startRequest struct {
+	cmd    *exec.Cmd
+	result chan error
+}
+
+// starter returns the queue of a goroutine that starts all children from one operating system thread and
+// never ends. Linux kills a child that asked for it when the thread that started it ends, not the process.
+var starter = sync.OnceValue(func() chan<- startRequest {
+	requests := make(chan startRequest)
+	go func() {
+		runtime.LockOSThread()
+		for r := range requests {
+			r.result <- r.cmd.Start()
+		}
+	}()
+	return requests
+})
+
+func startChild(cmd *exec.Cmd) error {
+	r := startRequest{cmd, make(chan error)}
+	starter() <- r
+	return <-r.result
+}
+
+// PID returns the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Ended reports whether the process has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// State returns how the process ended. It is valid after Done is closed.
+func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
+
+// Signal sends a signal to the process.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// Kill kills the process and returns when it has ended.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Kill() // an error means that it has ended already
+	<-p.done
+}
+
+// Stop asks the process to end, kills it if it does not within the given time, and returns when it has
+// ended.
+func (p *Process) Stop(within time.Duration) {
+	if p.Signal(syscall.SIGTERM) != nil {
+		p.Kill() // it has ended already, or there is no SIGTERM here
+		return
+	}
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	select {
+	case <-p.done:
+	case <-deadline.C:
+		p.Kill()
+	}
+}
+
+// LogTail returns the last lines of the log.
+func (p *Process) LogTail() string { return logTail(p.Log) }
+
+// logTail returns the last lines of a log, few enough for a terminal. For a log that cannot be read it
+// returns the reason.
+func logTail(path string) string {
+	const maxBytes, maxLines = 8 << 10, 12
+	f, err := os.Open(path)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > maxBytes {
+		_, _ = f.Seek(-maxBytes, io.SeekEnd) // if this fails, the beginning is shown
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxBytes))
+	if err != nil {
+		return err.Error()
+	}
+	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(lines[max(0, len(lines)-maxLines):], []byte("\n")))
+}
+
+// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil, errEnded or the cause
+// of ctx.
+func poll(ctx context.Context, done <-chan struct{}, ready func(context.Context) error) error {
+	const interval = 50 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if ready(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-done:
+			return errEnded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,109 @@
+// Package textfmt formats text for people: single lines that are safe for a terminal, tables of a limited
+// width, and numbers.
+package textfmt
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// OneLine replaces everything in s that would make a terminal do something, such as escape sequences, line
+// breaks and changes of the writing direction, by spaces. Names come from anybody.
+func OneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// Clip returns OneLine of s, shortened to at most width characters. The last one tells that it was
+// shortened.
+func Clip(s string, width int) string {
+	s = OneLine(s)
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	runes := []rune(s)
+	if width <= 1 {
+		return string(runes[:max(width, 0)])
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// Thousands formats n with commas between groups of three digits.
+func Thousands[N ~int | ~int64 | ~uint64](n N) string {
+	s := strconv.FormatUint(uint64(max(n, 0)), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Table aligns cells under their headings.
+type Table struct {
+	columns [][]string
+}
+
+// NewTable returns a table with the given headings.
+func NewTable(headings ...string) *Table {
+	t := &Table{columns: make([][]string, len(headings))}
+	t.Row(headings...)
+	return t
+}
+
+// Row appends a row. It has as many cells as there are headings.
+func (t *Table) Row(cells ...string) {
+	for i, c := range cells {
+		t.columns[i] = append(t.columns[i], OneLine(c))
+	}
+}
+
+const (
+	gap            = 2 // spaces between two columns
+	minColumnWidth = 4 // narrower columns are not clipped
+)
+
+// Lines returns the rows as lines of at most width characters. If the table is wider, the widest columns
+// are clipped. Width 0 is unlimited.
+func (t *Table) Lines(width int) []string {
+	widths := make([]int, len(t.columns))
+	total := -gap
+	for i, column := range t.columns {
+		for _, c := range column {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+		total += widths[i] + gap
+	}
+	if width <= 0 {
+		width = total
+	}
+	for ; total > width; total-- {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= minColumnWidth {
+			break
+		}
+		widths[widest]--
+	}
+	lines := make([]string, len(t.columns[0]))
+	for row := range lines {
+		var b strings.Builder
+		for i, column := range t.columns {
+			cell := Clip(column[row], widths[i])
+			b.WriteString(cell)
+			if i < len(t.columns)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+gap))
+			}
+		}
+		lines[row] = Clip(strings.TrimRight(b.String(), " "), width)
+	}
+	return lines
+}

@@ -1,0 +1,150 @@
+package access
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"laurel/score"
+)
+
+// Role is a set of permissions. Each role includes those before it in Roles.
+type Role string
+
+const (
+	RoleReader   Role = "reader"   // read from a private group
+	RoleBard     Role = "bard"     // post events
+	RoleOperator Role = "operator" // change the members and the access control of the group
+)
+
+// Roles lists all roles, the weakest first.
+var Roles = []Role{RoleReader, RoleBard, RoleOperator}
+
+// Covers reports whether r includes the permissions of least.
+func (r Role) Covers(least Role) bool {
+	return slices.Index(Roles, r) >= slices.Index(Roles, least) && slices.Contains(Roles, least)
+}
+
+// Grant gives a role to the holder of a private key, who signs events, or of a token.
+type Grant struct {
+	ID   string `json:"id"`   // score.KeyID of a key; random for a token
+	Name string `json:"name"` // the holder, and the source of its events: bard/cacofonix, or bard/cacofonix/2 below it
+	Role Role   `json:"role"`
+	// Public is the Ed25519 key that verifies the holder's signatures, Hash the SHA-256 of the
+	// token's secret. A grant has one of them.
+	Public []byte `json:"public,omitzero"`
+	Hash   []byte `json:"hash,omitzero"`
+	// Competitions and Types limit the events that a bard may post, if they are not empty.
+	Competitions []string     `json:"competitions,omitzero"`
+	Types        []score.Type `json:"types,omitzero"`
+	Rate         float64      `json:"rate,omitzero"` // events per second and frontend; 0 means the frontend's limit
+	Expires      time.Time    `json:"expires,omitzero"`
+	Created      time.Time    `json:"created,omitzero"`
+	Revoked      bool         `json:"revoked,omitzero"`
+}
+
+// CoversSource reports whether the holder may post events of the source.
+func (g *Grant) CoversSource(source string) bool {
+	rest, ok := strings.CutPrefix(source, g.Name)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// CheckEvent returns why the holder may not post e, or nil. It does not compare Expires with a clock;
+// the frontend that accepts the post does.
+func (g *Grant) CheckEvent(e *score.Event) *score.Problem {
+	var p *score.Problem
+	switch {
+	case g.Revoked:
+		p = score.Problemf(score.Unauthorized, "the %s %q of %q was revoked", g.kind(), g.ID, g.Name)
+	case !g.Role.Covers(RoleBard):
+		p = score.Problemf(score.Forbidden, "%q may read but not post; an operator can give it the role bard", g.Name)
+	case g.Role.Covers(RoleOperator):
+	case !g.CoversSource(e.Source):
+		p = score.Problemf(score.Forbidden, "%q may post as %s or below it, not as %q", g.Name, g.Name, e.Source)
+		p.Field = "source"
+	case len(g.Competitions) > 0 && !slices.Contains(g.Competitions, e.Competition()):
+		p = score.Problemf(score.Forbidden, "%q may post about %s, not about %q",
+			g.Name, strings.Join(g.Competitions, ", "), e.Competition())
+		p.Field = "contest_id"
+	case len(g.Types) > 0 && !slices.Contains(g.Types, e.Type):
+		p = score.Problemf(score.Forbidden, "%q may not post %s events", g.Name, e.Type)
+		p.Field = "type"
+	}
+	if p != nil {
+		p.ID = e.ID
+	}
+	return p
+}
+
+func (g *Grant) kind() string {
+	if len(g.Public) > 0 {
+		return "key"
+	}
+	return "token"
+}
+
+// JoinToken admits frontends to the group. The secret is stored as its hash.
+type JoinToken struct {
+	ID      string    `json:"id"`
+	Hash    []byte    `json:"hash"`
+	Expires time.Time `json:"expires"` // the master compares it with its clock before it proposes a use
+	Uses    int       `json:"uses"`    // left
+}
+
+// SecretMatches reports whether hash is the hash of secret, in constant time.
+func SecretMatches(secret string, hash []byte) bool {
+	sum := sha256.Sum256([]byte(secret))
+	return subtle.ConstantTimeCompare(sum[:], hash) == 1
+}
+
+// Change is one change of the access control state, as an entry of the log holds it. Apart from At and
+// By exactly one field is set. Note is for changes of the group, which only leave a line in the audit
+// trail.
+type Change struct {
+	At time.Time `json:"at"` // by the master's clock
+	By string    `json:"by"` // the name of the operator's grant, or the frontend that acts by itself
+
+	Guard        bool       `json:"guard,omitzero"`          // from now on events need a signature or a token
+	Grant        *Grant     `json:"grant,omitzero"`          // added, or replaces the one with its id
+	Revoke       string     `json:"revoke,omitzero"`         // id of a grant or of a join token
+	JoinToken    *JoinToken `json:"join_token,omitzero"`     // added
+	UseJoinToken string     `json:"use_join_token,omitzero"` // id; refused if no uses are left
+	// AddAuthority is the certificate (DER) of an authority to trust. The last one added issues.
+	AddAuthority  []byte `json:"add_authority,omitzero"`
+	DropAuthority string `json:"drop_authority,omitzero"` // fingerprint of an authority to trust no longer
+	// RemoveMember is the server id (id@instance) of a member that is about to be removed from the
+	// group. Once it is not in the configuration, its certificate is refused.
+	RemoveMember string `json:"remove_member,omitzero"`
+	Note         string `json:"note,omitzero"` // an operator's change of the group
+}
+
+// AuditEntry is one line of the audit trail of changes.
+type AuditEntry struct {
+	Number uint64    `json:"number"`
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
+	What   string    `json:"what"` // without secrets and hashes
+}
+
+// State is the access control state as of one position of the log. It is immutable.
+type State struct {
+	Guarded     bool              // events need a signature or a token
+	Grants      map[string]*Grant // by id
+	JoinTokens  map[string]*JoinToken
+	Authorities [][]byte // trusted certificates, DER; the last one issues
+	// Removed holds the server ids of removed members with the time of their removal. Entries are
+	// dropped after removedRetention.
+	Removed map[string]time.Time
+}
+
+// removedRetention is how long a removed member is remembered: longer than its certificate is valid.
+const removedRetention = 100 * 24 * time.Hour
+
+// Fingerprint returns the fingerprint of an authority: the SHA-256 of its certificate, in hexadecimal.
+func Fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,347 @@
+package access
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"laurel/score"
+)
+
+// Limits of what the store keeps. Grants are never deleted, because their keys verify old signatures.
+const (
+	MaxGrants      = 10_000
+	MaxJoinTokens  = 1_000
+	MaxAuthorities = 4
+	MaxRemoved     = 1_000
+)
+
+const (
+	maxID        = 64
+	maxServerID  = 2*maxID + 1
+	maxNote      = 1024
+	maxAuthority = 8 << 10 // bytes of a certificate
+	maxUses      = 1_000_000
+	maxRate      = 1_000_000 // events per second
+	hashSize     = 32
+	keySize      = 32
+)
+
+const (
+	required = true
+	optional = false
+)
+
+// NewState returns the state of an open store: everybody may post.
+func NewState() *State {
+	return &State{Grants: map[string]*Grant{}, JoinTokens: map[string]*JoinToken{}, Removed: map[string]time.Time{}}
+}
+
+// Actions returns the number of actions of the change, which must be 1.
+func (c *Change) Actions() int {
+	n := 0
+	for _, set := range [...]bool{
+		c.Guard, c.Grant != nil, c.Revoke != "",
+		c.JoinToken != nil, c.UseJoinToken != "",
+		len(c.AddAuthority) > 0, c.DropAuthority != "",
+		c.RemoveMember != "", c.Note != "",
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// Apply returns the state after c and a line for the audit trail, which is empty if c changes nothing.
+// If c is refused, s remains the state.
+//
+// The result must be the same in every version and on every machine. So Apply reads no clock, parses no
+// certificates, and accepts unknown event types; the proposer of a change checks those.
+func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Problem) {
+	if p := c.checkOrigin(); p != nil {
+		return nil, "", p
+	}
+	after := *s
+	switch {
+	case c.Guard:
+		if !s.Guarded {
+			summary = "events must be signed, or come with a token, from now on"
+		}
+		after.Guarded = true
+	case c.Grant != nil:
+		summary, refused = after.grant(c.Grant)
+	case c.Revoke != "":
+		summary, refused = after.revoke(c.Revoke)
+	case c.JoinToken != nil:
+		summary, refused = after.addJoinToken(c.JoinToken, c.At)
+	case c.UseJoinToken != "":
+		summary, refused = after.useJoinToken(c.UseJoinToken, c.At)
+	case len(c.AddAuthority) > 0:
+		summary, refused = after.addAuthority(c.AddAuthority)
+	case c.DropAuthority != "":
+		summary, refused = after.dropAuthority(c.DropAuthority)
+	case c.RemoveMember != "":
+		summary = after.removeMember(c.RemoveMember, c.At)
+	default:
+		summary = c.Note
+	}
+	if refused != nil {
+		return nil, "", refused
+	}
+	return &after, summary, nil
+}
+
+func (c *Change) checkOrigin() *score.Problem {
+	k := score.Checker{}
+	k.Text("by", c.By, score.MaxID, required)
+	k.Time("at", c.At)
+	k.Text("note", c.Note, maxNote, optional)
+	k.Text("remove_member", c.RemoveMember, maxServerID, optional)
+	return k.Problem
+}
+
+// grant adds g or replaces the grant with its id. A revoked key stays revoked, because others than its
+// owner may know it.
+func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
+	if p := g.check(); p != nil {
+		return "", p
+	}
+	old := s.Grants[g.ID]
+	switch {
+	case old == nil && len(s.Grants) >= MaxGrants:
+		return "", score.Problemf(score.TooLarge, "the store has %d grants, which is the most; change an existing one", len(s.Grants))
+	case s.JoinTokens[g.ID] != nil:
+		return "", idTaken("grant.id", g.ID, "a join token")
+	case old != nil && old.Revoked:
+		p := score.Problemf(score.StatusConflict, "the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name)
+		p.Field = "grant.id"
+		return "", p
+	case old != nil && !bytes.Equal(old.Public, g.Public):
+		return "", idTaken("grant.id", g.ID, "the "+old.kind()+" of "+old.Name)
+	case old != nil && g.Role != RoleOperator && s.onlyOperator(old):
+		return "", lastOperator(old)
+	}
+	s.Grants = with(s.Grants, g.ID, g)
+	if old != nil {
+		return fmt.Sprintf("the %s %s was %s; now it is %s", g.kind(), g.ID, old.rights(), g.rights()), nil
+	}
+	return fmt.Sprintf("new %s %s for %s", g.kind(), g.ID, g.rights()), nil
+}
+
+func idTaken(field, id, by string) *score.Problem {
+	p := score.Problemf(score.IDConflict, "the id %q is taken by %s; choose another", id, by)
+	p.Field = field
+	return p
+}
+
+func (g *Grant) check() *score.Problem {
+	k := score.Checker{}
+	checkID(&k, "grant.id", g.ID)
+	k.Path("grant.name", g.Name, score.MaxID)
+	if !slices.Contains(Roles, g.Role) {
+		k.Fail("grant.role", "got %.40q; want one of %s, %s, %s", string(g.Role), RoleReader, RoleBard, RoleOperator)
+	}
+	switch {
+	case len(g.Public) > 0 && len(g.Hash) > 0, len(g.Public) == 0 && len(g.Hash) == 0:
+		k.Fail("grant", "has both a key and a token, or neither; want one of them")
+	case len(g.Public) > 0 && len(g.Public) != keySize:
+		k.Fail("grant.public", "has %d bytes; an Ed25519 key has %d", len(g.Public), keySize)
+	case len(g.Hash) > 0 && len(g.Hash) != hashSize:
+		k.Fail("grant.hash", "has %d bytes; a SHA-256 has %d", len(g.Hash), hashSize)
+	case len(g.Public) > 0 && g.ID != score.KeyID(g.Public):
+		k.Fail("grant.id", "got %.40q; the id of this key is %q", g.ID, score.KeyID(g.Public))
+	}
+	k.Names("grant.competitions", g.Competitions, score.MaxContestID)
+	for i, c := range g.Competitions {
+		if !score.ValidSegment(c) {
+			k.Fail(fmt.Sprintf("grant.competitions.%d", i), "got %.40q; want a competition, the first segment of its contests' ids", c)
+		}
+	}
+	types := make([]string, len(g.Types))
+	for i, t := range g.Types {
+		types[i] = string(t)
+	}
+	k.Names("grant.types", types, maxID)
+	if !(g.Rate >= 0 && g.Rate <= maxRate) || math.Signbit(g.Rate) {
+		k.Fail("grant.rate", "got %v; want 0 to %d events a second", g.Rate, maxRate)
+	}
+	if g.Revoked {
+		k.Fail("grant.revoked", "a new grant cannot be revoked; revoke it by its id")
+	}
+	return k.Problem
+}
+
+// checkID checks an id that is used in URLs.
+func checkID(k *score.Checker, field, id string) {
+	if len(id) > maxID || !score.ValidSegment(id) {
+		k.Fail(field, "got %.40q; want 1 to %d letters, digits and ._~-", id, maxID)
+	}
+}
+
+// rights describes what a grant permits, for the audit trail.
+func (g *Grant) rights() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, %s", g.Name, g.Role)
+	if len(g.Competitions) > 0 {
+		fmt.Fprintf(&b, ", for %s", strings.Join(g.Competitions, " "))
+	}
+	if len(g.Types) > 0 {
+		b.WriteString(", of")
+		for _, t := range g.Types {
+			b.WriteString(" " + string(t))
+		}
+	}
+	if g.Rate > 0 {
+		fmt.Fprintf(&b, ", %v a second", g.Rate)
+	}
+	if !g.Expires.IsZero() {
+		fmt.Fprintf(&b, ", until %s", g.Expires.UTC().Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+// revoke revokes the grant, or deletes the join token, with the id.
+func (s *State) revoke(id string) (summary string, refused *score.Problem) {
+	if t := s.JoinTokens[id]; t != nil {
+		s.JoinTokens = with(s.JoinTokens, id, nil)
+		return fmt.Sprintf("took back the join token %s, which had %d uses left", id, t.Uses), nil
+	}
+	g := s.Grants[id]
+	switch {
+	case g == nil:
+		return "", score.Problemf(score.NotFound, "there is no grant and no join token %.40q", id)
+	case g.Revoked:
+		return "", score.Problemf(score.StatusConflict, "the %s %q of %q is already revoked", g.kind(), id, g.Name)
+	case s.onlyOperator(g):
+		return "", lastOperator(g)
+	}
+	revoked := *g
+	revoked.Revoked = true
+	s.Grants = with(s.Grants, id, &revoked)
+	return fmt.Sprintf("revoked the %s %s of %s", g.kind(), id, g.rights()), nil
+}
+
+// onlyOperator reports whether g is the only grant with the role operator that is not revoked.
+func (s *State) onlyOperator(g *Grant) bool {
+	if g.Role != RoleOperator {
+		return false
+	}
+	for _, other := range s.Grants {
+		if other.ID != g.ID && other.Role == RoleOperator && !other.Revoked {
+			return false
+		}
+	}
+	return true
+}
+
+func lastOperator(g *Grant) *score.Problem {
+	return score.Problemf(score.StatusConflict,
+		"%q is the only operator's %s; make another operator first, or nobody can change anything any more", g.ID, g.kind())
+}
+
+// addJoinToken adds t and deletes the tokens that have expired by the master's clock, or have no uses
+// left.
+func (s *State) addJoinToken(t *JoinToken, now time.Time) (summary string, refused *score.Problem) {
+	k := score.Checker{}
+	checkID(&k, "join_token.id", t.ID)
+	k.Time("join_token.expires", t.Expires)
+	if t.Uses < 1 || t.Uses > maxUses {
+		k.Fail("join_token.uses", "got %d; want 1 to %d", t.Uses, maxUses)
+	}
+	if len(t.Hash) != hashSize {
+		k.Fail("join_token.hash", "has %d bytes; a SHA-256 has %d", len(t.Hash), hashSize)
+	}
+	if k.Problem != nil {
+		return "", k.Problem
+	}
+	if s.JoinTokens[t.ID] != nil || s.Grants[t.ID] != nil {
+		return "", idTaken("join_token.id", t.ID, "another token")
+	}
+	tokens := with(s.JoinTokens, t.ID, t)
+	maps.DeleteFunc(tokens, func(_ string, old *JoinToken) bool {
+		return old != t && (old.Uses == 0 || now.After(old.Expires))
+	})
+	if len(tokens) > MaxJoinTokens {
+		return "", score.Problemf(score.TooLarge,
+			"the store has %d valid join tokens, which is the most; revoke one, or wait until one expires", MaxJoinTokens)
+	}
+	s.JoinTokens = tokens
+	return fmt.Sprintf("new join token %s for %d frontends, until %s", t.ID, t.Uses, t.Expires.UTC().Format(time.RFC3339)), nil
+}
+
+func (s *State) useJoinToken(id string, now time.Time) (summary string, refused *score.Problem) {
+	t := s.JoinTokens[id]
+	switch {
+	case t == nil:
+		return "", score.Problemf(score.Unauthorized, "the join token %.40q is unknown or revoked; make a new one", id)
+	case t.Uses == 0:
+		return "", score.Problemf(score.Unauthorized, "the join token %q is used up; make a new one", id)
+	case now.After(t.Expires):
+		return "", score.Problemf(score.Unauthorized, "the join token %q expired at %s; make a new one",
+			id, t.Expires.UTC().Format(time.RFC3339))
+	}
+	used := *t
+	used.Uses--
+	s.JoinTokens = with(s.JoinTokens, id, &used)
+	return fmt.Sprintf("used the join token %s, which has %d uses left", id, used.Uses), nil
+}
+
+func (s *State) addAuthority(der []byte) (summary string, refused *score.Problem) {
+	known := slices.ContainsFunc(s.Authorities, func(old []byte) bool { return bytes.Equal(old, der) })
+	switch {
+	case len(der) > maxAuthority:
+		return "", score.Problemf(score.TooLarge, "the certificate has %d bytes; the most is %d", len(der), maxAuthority)
+	case known:
+		return "", score.Problemf(score.IDConflict, "the authority %s is already trusted", Fingerprint(der))
+	case len(s.Authorities) >= MaxAuthorities:
+		return "", score.Problemf(score.TooLarge, "the store trusts %d authorities, which is the most; drop one first", MaxAuthorities)
+	}
+	s.Authorities = append(slices.Clone(s.Authorities), der)
+	return fmt.Sprintf("trusts the authority %s, which issues from now on", Fingerprint(der)), nil
+}
+
+func (s *State) dropAuthority(fingerprint string) (summary string, refused *score.Problem) {
+	i := slices.IndexFunc(s.Authorities, func(der []byte) bool { return Fingerprint(der) == fingerprint })
+	switch {
+	case i < 0:
+		return "", score.Problemf(score.NotFound, "no trusted authority has the fingerprint %.40q", fingerprint)
+	case len(s.Authorities) == 1:
+		return "", score.Problemf(score.StatusConflict, "it is the only authority, which all members need; add another first")
+	}
+	s.Authorities = slices.Delete(slices.Clone(s.Authorities), i, i+1)
+	return fmt.Sprintf("trusts the authority %s no more", fingerprint), nil
+}
+
+// removeMember records the removal of a member. Above MaxRemoved it drops the oldest entry, whose
+// certificate is the most likely to have expired.
+func (s *State) removeMember(id string, now time.Time) (summary string) {
+	removed := maps.Clone(s.Removed)
+	if removed == nil {
+		removed = map[string]time.Time{}
+	}
+	removed[id] = now
+	maps.DeleteFunc(removed, func(_ string, at time.Time) bool { return now.Sub(at) > removedRetention })
+	if len(removed) > MaxRemoved {
+		delete(removed, slices.MinFunc(slices.Collect(maps.Keys(removed)), func(x, y string) int {
+			return cmp.Or(removed[x].Compare(removed[y]), cmp.Compare(x, y))
+		}))
+	}
+	s.Removed = removed
+	return fmt.Sprintf("removes the member %s, whose certificate is refused once it is out of the group", id)
+}
+
+// with returns a copy of m with v under id, or without id if v is nil. Readers may still use m.
+func with[V any](m map[string]*V, id string, v *V) map[string]*V {
+	next := make(map[string]*V, len(m)+1)
+	maps.Copy(next, m)
+	if next[id] = v; v == nil {
+		delete(next, id)
+	}
+	return next
+}
