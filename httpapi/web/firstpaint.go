@@ -11,14 +11,15 @@ import (
 	"laurel/score"
 )
 
-// mostLines is how many contests of a section, and rows of a medal table, are painted; the script shows as many at first.
+// maxLines bounds the contests of a section and maxRows the rows of a medal table that are
+// rendered. The script shows as many at first.
 const (
-	mostLines = 50
-	mostRows  = 10
+	maxLines = 50
+	maxRows  = 10
 )
 
-// paint is what page.html is made from.
-type paint struct {
+// pageData is the data of the template page.html.
+type pageData struct {
 	*Data
 	Served   template.JS
 	Sections []section
@@ -32,13 +33,13 @@ type section struct {
 	contests []*score.Record
 }
 
-// line is a contest in the list, as app/scores.tsx draws it.
+// line is a contest in the list. app/scores.tsx renders it alike.
 type line struct {
 	URL, Kind, Headline string
 	Live                bool
 	Ranked              bool
 	Sides               []side
-	Day, Clock          string // when it starts, for one that has not
+	Day, Clock          string // of the start, before the contest begins
 	State, At           string
 	Badges              []badge
 }
@@ -56,7 +57,7 @@ type table struct {
 	Title   string
 	Rows    []medalRow
 	Outside []medalRow
-	More    string // the address of the whole table, if this is not it
+	More    string // URL of the whole table, or "" if this is the whole table
 }
 
 type medalRow struct {
@@ -64,14 +65,14 @@ type medalRow struct {
 	Name string
 }
 
-// Asset is the address of a file in dist.
-func (p *paint) Asset(name string) string { return assetURL(name) }
+// Asset returns the URL of a file in dist. The template calls it.
+func (p *pageData) Asset(name string) string { return assetURL(name) }
 
-func firstPaint(d *Data, painted []section, served template.JS) *paint {
-	return &paint{Data: d, Served: served, Sections: painted, Tables: tables(d.Medals, organisations(d.Scores))}
+func firstPaint(d *Data, shown []section, served template.JS) *pageData {
+	return &pageData{Data: d, Served: served, Sections: shown, Tables: tables(d.Medals, organisations(d.Scores))}
 }
 
-// sections lists the contests as people look for them: those that go on, those to come, the latest that are over.
+// sections returns the contests that are live, the next ones and the latest finished ones.
 func sections(all []score.Record) []section {
 	var live, next, over []*score.Record
 	for i := range all {
@@ -85,8 +86,8 @@ func sections(all []score.Record) []section {
 		}
 	}
 	byStart := func(a, b *score.Record) int {
-		none := cmp.Compare(btoi(a.StartTime.IsZero()), btoi(b.StartTime.IsZero()))
-		return cmp.Or(none, a.StartTime.Compare(b.StartTime), cmp.Compare(a.ContestID, b.ContestID))
+		unscheduled := cmp.Compare(btoi(a.StartTime.IsZero()), btoi(b.StartTime.IsZero()))
+		return cmp.Or(unscheduled, a.StartTime.Compare(b.StartTime), cmp.Compare(a.ContestID, b.ContestID))
 	}
 	slices.SortFunc(live, byStart)
 	slices.SortFunc(next, byStart)
@@ -99,7 +100,8 @@ func sections(all []score.Record) []section {
 		if len(s.contests) == 0 {
 			continue
 		}
-		sec := section{Title: s.title, Total: len(s.contests), contests: s.contests[:min(len(s.contests), mostLines)]}
+		shown := s.contests[:min(len(s.contests), maxLines)]
+		sec := section{Title: s.title, Total: len(s.contests), contests: shown}
 		for _, r := range sec.contests {
 			sec.Lines = append(sec.Lines, lineOf(r))
 		}
@@ -124,7 +126,13 @@ func isOver(r *score.Record) bool {
 }
 
 func lineOf(r *score.Record) line {
-	l := line{URL: fragment("#/contest/", r.ContestID), Kind: kindOf(r), Headline: cmp.Or(r.Title, r.ContestID), Live: isLive(r), Ranked: r.Kind == score.Ranked}
+	l := line{
+		URL:      fragment("#/contest/", r.ContestID),
+		Kind:     kindOf(r),
+		Headline: cmp.Or(r.Title, r.ContestID),
+		Live:     isLive(r),
+		Ranked:   r.Kind == score.Ranked,
+	}
 	begun := isLive(r) || isOver(r)
 	for i := range r.Competitors {
 		c := &r.Competitors[i]
@@ -141,7 +149,8 @@ func lineOf(r *score.Record) line {
 		l.Sides = append(l.Sides, s)
 	}
 	if !begun && !r.StartTime.IsZero() {
-		l.Day, l.Clock = r.StartTime.Format("2 Jan ")+strconv.Itoa(r.StartTime.Year()), r.StartTime.Format("15:04")
+		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
+		l.Clock = r.StartTime.Format("15:04")
 	}
 	if begun || r.ScheduleStatus != "SCHEDULED" {
 		l.State = cmp.Or(statusWords[r.ScheduleStatus], r.ScheduleStatus)
@@ -155,7 +164,8 @@ func lineOf(r *score.Record) line {
 	return l
 }
 
-// organisations has an organisation's name where a team of that code has one.
+// organisations returns the names of organisations, taken from teams whose code is the
+// organisation's.
 func organisations(all []score.Record) map[string]string {
 	names := make(map[string]string)
 	for i := range all {
@@ -174,10 +184,10 @@ func tables(all []score.Medals, names map[string]string) []table {
 	var list []table
 	for _, m := range all {
 		t := table{Title: cmp.Or(m.Name, m.Competition)}
-		for _, r := range m.Rows[:min(len(m.Rows), mostRows)] {
+		for _, r := range m.Rows[:min(len(m.Rows), maxRows)] {
 			t.Rows = append(t.Rows, medalRow{r, names[r.Organisation]})
 		}
-		if len(m.Rows) > mostRows || len(m.Outside) > 0 {
+		if len(m.Rows) > maxRows || len(m.Outside) > 0 {
 			t.More = fragment("#/medals/", m.Competition)
 		}
 		list = append(list, t)
@@ -185,7 +195,7 @@ func tables(all []score.Medals, names map[string]string) []table {
 	return list
 }
 
-// fragment is an address within the page. Each segment is escaped as the script does it.
+// fragment returns a URL within the page. Each segment is escaped as in app/route.ts.
 func fragment(view, id string) string {
 	segments := strings.Split(id, "/")
 	for i, s := range segments {

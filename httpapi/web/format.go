@@ -10,11 +10,21 @@ import (
 	"laurel/score"
 )
 
-// These say what app/format.ts says; a test of the browser compares the page before and after the script.
+// The functions of this file format like app/format.ts. A browser test compares the page
+// before and after the script has run.
 
 var statusWords = map[string]string{
-	"UNSCHEDULED": "Not scheduled", "SCHEDULED": "Scheduled", "GETTING_READY": "Getting ready", "RUNNING": "Live", "SCHEDULED_BREAK": "Break",
-	"DELAYED": "Delayed", "INTERRUPTED": "Interrupted", "POSTPONED": "Postponed", "RESCHEDULED": "Rescheduled", "CANCELLED": "Cancelled", "FINISHED": "Finished",
+	"UNSCHEDULED":     "Not scheduled",
+	"SCHEDULED":       "Scheduled",
+	"GETTING_READY":   "Getting ready",
+	"RUNNING":         "Live",
+	"SCHEDULED_BREAK": "Break",
+	"DELAYED":         "Delayed",
+	"INTERRUPTED":     "Interrupted",
+	"POSTPONED":       "Postponed",
+	"RESCHEDULED":     "Rescheduled",
+	"CANCELLED":       "Cancelled",
+	"FINISHED":        "Finished",
 }
 
 func kindOf(r *score.Record) string {
@@ -27,7 +37,7 @@ func kindOf(r *score.Record) string {
 	return strings.Join(parts, " \u00b7 ")
 }
 
-// words writes stone-curling as people do: Stone curling.
+// words formats an identifier such as stone-curling as Stone curling.
 func words(s string) string {
 	return capital(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '-' || r == '_' }), " "))
 }
@@ -54,7 +64,7 @@ func resultOf(r *score.Record, c *score.Placed) string {
 	return strings.Replace(c.Result.String(), "-", "\u2212", 1)
 }
 
-// duration writes thousandths of a second as people read a race's time.
+// duration formats thousandths of a second as h:mm:ss.
 func duration(thousandths int64) string {
 	h, m, s := thousandths/3_600_000, thousandths/60_000%60, thousandths/1000%60
 	fraction := ""
