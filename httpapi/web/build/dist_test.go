@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestWhatIsEmbeddedIsMadeFromTheSources(t *testing.T) {
+func TestDistIsBuiltFromTheSources(t *testing.T) {
 	files, err := bundle("..")
 	if err != nil {
 		t.Fatal(err)
@@ -21,17 +21,17 @@ func TestWhatIsEmbeddedIsMadeFromTheSources(t *testing.T) {
 	}
 	for _, e := range committed {
 		if files[e.Name()] == nil {
-			t.Errorf("dist/%s is made from nothing; delete it", e.Name())
+			t.Errorf("dist/%s has no source; delete it", e.Name())
 		}
 	}
 	for name, want := range files {
 		if got, err := os.ReadFile(filepath.Join("../dist", name)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("dist/%s is not what the sources make; run go generate ./httpapi/web (%v)", name, err)
+			t.Errorf("dist/%s differs from its sources; run go generate ./httpapi/web (%v)", name, err)
 		}
 	}
 }
 
-func TestTheSourcesFromNPMAreAsPublished(t *testing.T) {
+func TestSourcesFromNPMAreUnchanged(t *testing.T) {
 	sums, err := os.ReadFile("../npm/SHA256SUMS")
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestTheSourcesFromNPMAreAsPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := sha256.Sum256(b); hex.EncodeToString(got[:]) != sum {
-			t.Errorf("npm/%s has been changed; it must be as npm has it", name)
+			t.Errorf("npm/%s differs from the published file", name)
 		}
 	}
 	err = filepath.WalkDir("../npm", func(path string, d os.DirEntry, err error) error {
