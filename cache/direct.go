@@ -2,64 +2,76 @@ package cache
 
 import "context"
 
-// A direct answer is made for one question and not kept: no two ask the same, and it is cheap to make. It is as linearizable as one from memory.
-// What is done, in this order:
+// A direct answer is made for one question and not kept, because no two readers ask the same and
+// it is cheap to make. It is as linearizable as one from memory. The steps, in this order:
 //
-//  1. The lease is looked at. At that moment everything that anybody had been told of was at most R, and R <= P here, because no revision is
-//     released before each frontend that may hold a lease has it.
-//  2. P is read. It only grows, so it still is at least all that anybody had been told at the moment of the look.
-//  3. The state machine here has applied at least P. So the answer that it makes now has all that, whatever else it has.
-//  4. The answer says at which revision r it changed last; it is given when r <= R. So it shows nobody what a reader elsewhere, who asks after it,
-//     would not be shown. What the state machine has beyond R does not matter, for it changed nothing of this answer.
+//  1. Check the lease. At that moment everything that anybody had been told was at most R, and
+//     R <= P here, because no revision is released before every frontend with a lease has it.
+//  2. Read P. It only grows, so it still is at least all that anybody had been told at the check.
+//  3. Wait until the state machine has applied P. So the answer that it makes now has all that.
+//  4. Take the revision r at which the answer changed last, and wait until r <= R. So the answer
+//     shows nobody what a reader elsewhere, who asks later, would not be shown. What the state
+//     machine has beyond R does not matter, because it changed nothing of this answer.
 //
-// The answer therefore was true at a moment not before the look, and everybody may see it. Were P read before the look, pushes could come in
-// between and be released, for the lease would be good again or still: the look would speak of a later P than the one that is waited for.
+// The answer therefore was true at a moment not before the check, and everybody may see it. If P
+// were read before the lease is checked, pushes could come in between and be released, and the
+// lease could be granted anew: the check would vouch for a later P than the one waited for.
 //
-// All of it is about one session, found once. If that ends after the look, what was read of it holds: its P is not less than at the look, and what its R
-// released every later master has, for it was committed. So an answer that can be given is given; only one that has to wait begins anew, as nobody
-// tells an ended session of a release. Another session is never mixed in: its P may be less, and speaks of another lease.
+// All steps use one session. If it ends after the check, what was read of it still holds: its P is
+// no less than at the check, and every later master has what its R released, because that was
+// committed. So an answer that may be given is given. Only an answer that has to wait starts over,
+// because an ended session learns of no release. Sessions are never mixed: the P of another may be
+// less, and belongs to another lease.
 
-// LeaseCheck is the beginning of a direct answer: there was a lease.
+// LeaseCheck is the first step of a direct answer: at that moment this frontend had a lease.
 type LeaseCheck struct{ session *session }
 
-// LeaseCheck looks at the lease. False: this frontend may not answer now. It takes no lock and allocates nothing.
+// CheckLease checks the lease. It returns false if this frontend may not answer now. It takes no
+// lock and allocates nothing.
 func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
 	s := f.session.Load()
 	return LeaseCheck{s}, s != nil && s.leased(f.clock())
 }
 
-// Floor is what the state machine here must have applied before the answer is made.
+// Floor returns the revision that the state machine must have applied before the answer is made.
 func (l LeaseCheck) Floor() uint64 {
-	if l.session.rules.has(MutationIgnoreFloor) {
+	if l.session.mutation.has(MutationIgnoreFloor) {
 		return 0
 	}
 	return l.session.pushed.Load()
 }
 
-// Shows tells whether an answer that last changed at a revision may be given.
+// Visible reports whether an answer that last changed at revision may be given.
 func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(revision) }
 
-// Await waits until an answer that was made after the look, and last changed at a revision, may be given. False: the session ended first, or ctx, and it
-// has to be made anew.
+// Await waits until an answer that was made after the check, and last changed at revision, may be
+// given. It returns false if the session or ctx ended first; then the answer must be made anew.
 func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
 	_, err := l.await(ctx, revision)
 	return err == nil && l.Visible(revision)
 }
 
-// over tells whether the session has ended.
-func (l LeaseCheck) over() bool { return l.session.ctx.Err() != nil }
+// ended reports whether the session has ended.
+func (l LeaseCheck) ended() bool { return l.session.ctx.Err() != nil }
 
-// StateMachine is how far a state machine is.
+// StateMachine is what a direct answer needs to know of this frontend's state machine.
 type StateMachine interface {
+	// Revision returns the last revision that is applied.
 	Revision() uint64
 	// Await waits until a revision is applied. The error is ctx's cause.
 	Await(ctx context.Context, revision uint64) error
 }
 
-// Fresh has a direct answer made, and returns when it may be given, and whether it waited for anything: Hit or Wait. From makes it from a state machine as
-// it is then, and tells at which revision the answer, or the error in its place, changed last; that is the state's own where nobody knows. It is called again
-// if the session ends meanwhile. The error is ErrNotLeased, ctx's cause, or from's, which is as true as an answer.
-func (f *Frontend) Direct(ctx context.Context, machine StateMachine, from func() (revision uint64, err error)) (how string, err error) {
+// Direct makes an answer with from, and returns when it may be given. How is Wait if it waited for
+// anything, else Hit.
+//
+// from makes the answer from the present state of machine. It returns the revision at which the
+// answer, or the error in its place, changed last; if that is not known, the revision of the state.
+// Direct calls it again if the session ends meanwhile. The error is ErrNotLeased, ctx's cause, or
+// that of from, which is as true as an answer.
+func (f *Frontend) Direct(
+	ctx context.Context, machine StateMachine, from func() (revision uint64, err error),
+) (how string, err error) {
 	for how = Hit; ; how = Wait {
 		l, ok := f.CheckLease()
 		if !ok {
@@ -84,9 +96,13 @@ func (f *Frontend) Direct(ctx context.Context, machine StateMachine, from func()
 	}
 }
 
-// await waits until a revision may be shown, or the session is over.
+// await waits until a revision is visible or the session has ended.
 func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
-	for next := l.session.next(revision); next != nil && !l.over(); next = l.session.next(revision) {
+	for {
+		next := l.session.untilReleased(revision)
+		if next == nil || l.ended() {
+			return waited, nil
+		}
 		waited = true
 		select {
 		case <-next:
@@ -95,5 +111,4 @@ func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, er
 			return true, context.Cause(ctx)
 		}
 	}
-	return waited, nil
 }

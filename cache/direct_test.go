@@ -106,7 +106,7 @@ func TestADirectAnswerThatWaitsBeginsAnewWhenItsSessionEnds(t *testing.T) {
 		m.revision.Store(20)
 		// The next session is there with its lease before the old one ends: a LeaseCheck takes no lock, and one without a lease is another test's.
 		old, start := h.f.session.Load(), &Start{20, 20}
-		next := newSession(h.f.rules, h.link.epoch, start, newRecords(h.f.most, start.At), h.f.feed)
+		next := newSession(h.f.mutation, h.link.epoch, start, newRecords(h.f.maxBytes, start.At), h.f.invalidations)
 		h.f.grant(next, &Grant{At: h.now, Remaining: time.Minute}, h.now)
 		h.f.session.Store(next)
 		old.end()

@@ -1,15 +1,16 @@
-// Package cache decides what may be seen. It holds the answers of one frontend with the revision at which each is true, and the two sides
-// of the push protocol, which keeps them true everywhere: the master's, which pushes changes, counts acks, grants leases and
-// releases revisions, and the frontend's, which takes them in and answers from memory while its lease lasts.
+// Package cache decides what readers may see. It implements both sides of the push protocol, which
+// keeps the answers in the memory of every frontend up to date. The master's side, Master, pushes
+// changes to the frontends, counts their acks, grants leases and releases revisions. The
+// frontend's side, Frontend, takes pushes in and answers from memory while its lease lasts.
 //
-// Everything here is logic: messages, readings of a clock and Raft's term come in, messages go out. Streams, timers and Raft itself
-// stand around it, in package cluster. What it guarantees, and why, is in docs/architecture.md.
+// The package is pure logic: messages, clock readings and Raft's term come in, messages go out.
+// Streams, timers and Raft itself are in package cluster. docs/architecture.md explains what the
+// protocol guarantees and why; testdata/protocol has traces of it that a person can read.
 //
-// Read message.go for what the two sides say, master.go, lease.go and handover.go for the master's side, session.go and frontend.go for
-// the frontend's, read.go and load.go for how a question is answered, fresh.go for answers that are not kept, and
-// records.go for where the others are. pull.go and schedule.go are the
-// other mode.
+// Start reading at message.go, which lists what the two sides send each other; then read Master in
+// master.go and Frontend in frontend.go.
 //
-// A clock reading is a time.Duration since some moment of the machine, by a clock that also counts while the machine is suspended. Two
-// frontends' readings are never compared: only durations cross the wire, shortened for clocks that drift.
+// A clock reading is a time.Duration since some moment of the machine, by a clock that also counts
+// while the machine is suspended. Readings of two machines are never compared: only durations cross
+// the wire, and they are shortened to allow for clocks that drift.
 package cache

@@ -5,52 +5,56 @@ import (
 	"time"
 )
 
-// past tells until when a state of the store had everything that anybody could have been told. A state machine may be far behind what is pushed to
-// its frontend: just after a push, because followers learn late that an entry is committed, and for long while it catches up.
-type past struct {
-	known     time.Duration // the latest end of a lease so far: until then this frontend had everything; 0 for none
-	lacks     []lack        // by revision
-	forgotten uint64        // of states before this revision nothing is remembered
+// freshness records, per revision, the latest time at which a state at that revision was known to
+// be complete: to have everything that anybody could have been told. A state machine may be behind
+// what was pushed to its frontend: for a moment after each push, because followers learn late that
+// an entry is committed, and for long while it catches up.
+type freshness struct {
+	leased    time.Duration // the latest end of a lease so far; 0 for none. Until then all was here
+	gaps      []gap         // by revision
+	forgotten uint64        // nothing is remembered of states before this revision
 }
 
-// lack says that a state before a revision had everything until then; 0 for never.
-type lack struct {
-	revision uint64
-	until    time.Duration
+// gap records that a state before revision was complete until completeUntil; 0 for never.
+type gap struct {
+	revision      uint64
+	completeUntil time.Duration
 }
 
-// maxLacks bounds what is remembered: about a second under the highest load.
-const maxLacks = 4096
+// maxGaps bounds what is remembered: about a second under the highest load.
+const maxGaps = 4096
 
-// pushed notes that a revision has come, before which nobody could have been told of it.
-func (p *past) pushed(revision uint64, now time.Duration) {
-	if n := len(p.lacks); n > 0 && revision <= p.lacks[n-1].revision {
+// pushed notes that a revision was pushed at now. Nobody could have been told of it before.
+func (f *freshness) pushed(revision uint64, now time.Duration) {
+	if n := len(f.gaps); n > 0 && revision <= f.gaps[n-1].revision {
 		return
 	}
-	if len(p.lacks) == maxLacks {
-		half := maxLacks / 2
-		p.forgotten = p.lacks[half-1].revision
-		p.lacks = append(p.lacks[:0:0], p.lacks[half:]...)
+	if len(f.gaps) == maxGaps {
+		half := maxGaps / 2
+		f.forgotten = f.gaps[half-1].revision
+		f.gaps = append(f.gaps[:0:0], f.gaps[half:]...)
 	}
-	p.lacks = append(p.lacks, lack{revision, min(now, p.known)})
+	f.gaps = append(f.gaps, gap{revision, min(now, f.leased)})
 }
 
-// had is until when a state had everything; 0 for unknown.
-func (p *past) had(revision uint64) time.Duration {
-	if revision < p.forgotten {
+// completeUntil returns until when a state at revision was complete; 0 if that is not known.
+func (f *freshness) completeUntil(revision uint64) time.Duration {
+	if revision < f.forgotten {
 		return 0
 	}
-	if i := sort.Search(len(p.lacks), func(i int) bool { return p.lacks[i].revision > revision }); i < len(p.lacks) {
-		return p.lacks[i].until
+	i := sort.Search(len(f.gaps), func(i int) bool { return f.gaps[i].revision > revision })
+	if i < len(f.gaps) {
+		return f.gaps[i].completeUntil
 	}
-	return p.known
+	return f.leased
 }
 
-// Age is for how long a state of the store at a revision has not been sure to have everything that anybody was told: since the end of this frontend's
-// last lease, or since more was pushed than the state has. Known is false if that cannot be told.
+// Age returns for how long a state of the store at revision may have been incomplete: since the
+// last lease of this frontend ended, or since more was pushed than the state has. Known is false
+// if the age cannot be determined.
 func (f *Frontend) Age(revision uint64) (age time.Duration, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	until := f.past.had(revision)
+	until := f.freshness.completeUntil(revision)
 	return max(0, f.clock()-until), until != 0
 }

@@ -45,11 +45,11 @@ func TestAStateIsAsOldAsWhatItLacks(t *testing.T) {
 }
 
 func TestOfWhatIsLongPastTheAgeIsNotKnown(t *testing.T) {
-	p := past{known: time.Second}
-	for revision := range uint64(2 * maxLacks) {
+	p := freshness{leased: time.Second}
+	for revision := range uint64(2 * maxGaps) {
 		p.pushed(revision+1, time.Duration(revision))
 	}
-	if len(p.lacks) > maxLacks || p.had(1) != 0 || p.had(2*maxLacks) != time.Second || p.had(2*maxLacks-1) == 0 {
-		t.Errorf("%d are remembered; had %v, %v, %v", len(p.lacks), p.had(1), p.had(2*maxLacks), p.had(2*maxLacks-1))
+	if len(p.gaps) > maxGaps || p.completeUntil(1) != 0 || p.completeUntil(2*maxGaps) != time.Second || p.completeUntil(2*maxGaps-1) == 0 {
+		t.Errorf("%d are remembered; had %v, %v, %v", len(p.gaps), p.completeUntil(1), p.completeUntil(2*maxGaps), p.completeUntil(2*maxGaps-1))
 	}
 }

@@ -8,36 +8,45 @@ import (
 	"time"
 )
 
-// Frontend is a frontend's side of the push protocol: what it may answer from memory, and until when. Its methods are safe for concurrent
-// use; reads take no lock.
+// Frontend is a frontend's side of the push protocol. It knows what the frontend may answer from
+// memory, and until when. Its methods are safe for concurrent use; reads take no lock.
 type Frontend struct {
-	rules Mutation
-	most  int
-	clock func() time.Duration
+	mutation Mutation
+	maxBytes int
+	clock    func() time.Duration
 
 	session atomic.Pointer[session] // nil before the first Start of a stream
 
-	feed *Invalidations
+	invalidations *Invalidations
 
-	mu   sync.Mutex
-	link *Link // the stream that counts; nil for none
-	// epoch is the highest that was met, and master the member whose it is. latest are the acks of the newest epoch that had any, older those before it.
-	epoch         uint64
-	master        string
-	latest, older acks
-	past          past
+	mu     sync.Mutex
+	link   *Link  // the current stream; nil for none
+	epoch  uint64 // the highest that was seen
+	master string // the member whose epoch that is
+	// latest are the acks of the newest epoch that had any, older those of the one before.
+	latest, older epochAcks
+	freshness     freshness
 }
 
-// acks are those of the rounds of one epoch.
-type acks struct {
-	epoch uint64
-	at    time.Duration // of the last one
-	none  bool          // no lease stands on them, nor ever will
+// epochAcks are the acks that this frontend gave to the rounds of one epoch.
+type epochAcks struct {
+	epoch   uint64
+	last    time.Duration // when the last one was sent
+	retired bool          // no lease stands on them, nor ever will
 }
 
-// NewFrontend makes the frontend's side. Most bounds the bytes of the answers that it holds, about. Clock is read at each answer.
-func NewFrontend(most int, clock func() time.Duration, rules Mutation) *Frontend {
-	return &Frontend{rules: rules, most: most, clock: clock, feed: NewInvalidations(), latest: acks{at: clock()}, older: acks{at: clock()}}
+// NewFrontend returns a frontend's side of the protocol. maxBytes bounds the memory of the answers
+// that it holds, about. clock is read at each answer.
+func NewFrontend(maxBytes int, clock func() time.Duration, mutation Mutation) *Frontend {
+	started := epochAcks{last: clock()}
+	return &Frontend{
+		mutation:      mutation,
+		maxBytes:      maxBytes,
+		clock:         clock,
+		invalidations: NewInvalidations(),
+		latest:        started,
+		older:         started,
+	}
 }
 
 // Link is one stream from a master, as the frontend sees it.
@@ -45,17 +54,18 @@ type Link struct {
 	frontend *Frontend
 	own      bool
 	epoch    uint64
-	lease    time.Duration // no grant is for longer
+	maxLease time.Duration // no grant is for longer
 }
 
-// Open begins a stream. Own is for the stream within the master's own process.
+// Open begins a stream. own is true for the stream within the master's own process.
 func (f *Frontend) Open(own bool) *Link { return &Link{frontend: f, own: own} }
 
-// ErrStale is the end of a stream of a master that has been followed by another, or by a newer stream of its own.
-var ErrStale = errors.New("a newer master has spoken")
+// ErrStale is the error of a stream that has been replaced: by that of a later master, or by a
+// newer one of the same master.
+var ErrStale = errors.New("the stream has been replaced by a newer one")
 
-// Receive takes in a message and gives the answer to it, nil for none. Term is Raft's, read after the message came. After an error the stream
-// must be closed.
+// Receive takes in a message and returns the answer to it, nil for none. term is Raft's, read after
+// the message came. After an error the stream must be closed.
 func (l *Link) Receive(m Message, term uint64) (Message, error) {
 	f := l.frontend
 	f.mu.Lock()
@@ -72,16 +82,18 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		return f.beat(l, m, term, now)
 	case *Start:
 		f.start(l, m)
-		f.past.pushed(m.At, now)
+		f.freshness.pushed(m.At, now)
 		return f.ack(0, now), nil
 	case *Recall:
 		if s := f.session.Load(); s != nil {
-			s.until.Store(0)
+			s.leaseEnd.Store(0)
 		}
-		f.past.known = min(f.past.known, now) // the master waits for this frontend no more
+		// From now on the master does not wait for this frontend.
+		f.freshness.leased = min(f.freshness.leased, now)
 		return &Returned{}, nil
 	case *Retire:
-		f.latest.none = true // the master served before it retired, so the leases of older epochs are over too
+		// The master served before it retired, so the leases of older epochs are over too.
+		f.latest.retired = true
 		return &Retired{m.Round}, nil
 	}
 	s := f.session.Load()
@@ -93,53 +105,54 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		if err := s.push(m); err != nil {
 			return nil, err
 		}
-		f.past.pushed(m.To, now)
+		f.freshness.pushed(m.To, now)
 		return f.ack(0, now), nil
 	case *Release:
 		s.release(m.Released)
 		return nil, nil
 	case *Grant:
-		if err := l.check(m, now); err != nil {
+		if err := l.checkGrant(m, now); err != nil {
 			return nil, err
 		}
 		f.grant(s, m, now)
 		return nil, nil
 	}
-	return nil, fmt.Errorf("a master does not send %T", m)
+	return nil, fmt.Errorf("the master sent %T, which only frontends send", m)
 }
 
-// drop ends the session. A lease ends with it, and so do its answers.
-func (f *Frontend) drop() {
+// endSession ends the session, its lease and its answers.
+func (f *Frontend) endSession() {
 	if s := f.session.Load(); s != nil {
 		s.end()
-		if !f.rules.has(MutationKeepRecords) {
+		if !f.mutation.has(MutationKeepRecords) {
 			f.session.Store(nil)
 		}
 	}
 }
 
-// Close ends the stream: its session is over.
+// Close ends the stream and its session.
 func (l *Link) Close() {
 	f := l.frontend
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.link == l {
-		f.drop()
+		f.endSession()
 		f.link = nil
 	}
 }
 
 func (f *Frontend) start(l *Link, m *Start) {
-	r := newRecords(f.most, m.At)
-	if s := f.session.Load(); s != nil && f.rules.has(MutationKeepRecords) {
+	r := newRecords(f.maxBytes, m.At)
+	if s := f.session.Load(); s != nil && f.mutation.has(MutationKeepRecords) {
 		r = s.records
 	}
-	f.drop()
-	f.session.Store(newSession(f.rules, l.epoch, m, r, f.feed))
-	f.feed.Add(nil, true, m.Released)
+	f.endSession()
+	f.session.Store(newSession(f.mutation, l.epoch, m, r, f.invalidations))
+	f.invalidations.Add(nil, true, m.Released)
 }
 
-// beat acks a round, but only as long as this frontend knows of no later term: its ack says that there was no later master yet.
+// beat acks a round, but only while this frontend knows of no later term: the ack promises that
+// there was no later master yet.
 func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Message, error) {
 	if s := f.session.Load(); s != nil && s.epoch == l.epoch {
 		s.release(m.Released)
@@ -147,11 +160,11 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 	if term != l.epoch {
 		return f.ack(0, now), nil
 	}
-	if !l.own || !f.rules.has(MutationForgetOwnAcks) {
+	if !l.own || !f.mutation.has(MutationForgetOwnAcks) {
 		if f.latest.epoch != l.epoch {
 			f.older = f.latest
 		}
-		f.latest = acks{epoch: l.epoch, at: now}
+		f.latest = epochAcks{epoch: l.epoch, last: now}
 	}
 	return f.ack(m.Round, now), nil
 }
@@ -159,45 +172,52 @@ func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Messa
 func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 	a := &Ack{Round: round, At: now}
 	if s := f.session.Load(); s != nil {
-		a.Pushed, a.Held = s.pushed.Load(), s.untold()
+		a.Pushed, a.Held = s.pushed.Load(), s.takeNewlyHeld()
 	}
 	return a
 }
 
-// grant counts from when the ack was sent, which was before the master granted anything.
+// grant extends the lease. It counts from when the ack was sent, which was before the master
+// granted anything.
 func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	from := m.At
-	if f.rules.has(MutationLeaseFromGrant) {
+	if f.mutation.has(MutationLeaseFromGrant) {
 		from = now
 	}
-	if until := int64(from + shorter(m.Remaining)); until > s.until.Load() {
-		s.until.Store(until)
-		f.past.known = max(f.past.known, time.Duration(until))
+	if end := from + shorter(m.Remaining); int64(end) > s.leaseEnd.Load() {
+		s.leaseEnd.Store(int64(end))
+		f.freshness.leased = max(f.freshness.leased, end)
 	}
 }
 
-// Leased tells whether this frontend may answer from memory now.
+// Leased reports whether this frontend may answer from memory now.
 func (f *Frontend) Leased() bool {
 	s := f.session.Load()
 	return s != nil && s.leased(f.clock())
 }
 
-// Feed tells what readers here may see anew. There is one for each frontend, for one taker.
-func (f *Frontend) Invalidations() *Invalidations { return f.feed }
+// Invalidations returns what collects the names of changed answers. There is one per frontend, and
+// it has one consumer.
+func (f *Frontend) Invalidations() *Invalidations { return f.invalidations }
 
-// State is what a frontend says of itself.
+// State is the state of a frontend, for metrics and status pages.
 type State struct {
 	Pushed   uint64        // P
 	Released uint64        // R
-	Lease    time.Duration // what is left of it; 0 without one
-	Bytes    int           // of the answers held, about
+	Lease    time.Duration // what is left of it; 0 for no lease
+	Bytes    int           // memory of the answers held, about
 }
 
-// State is the frontend's present state.
+// State returns the present state of the frontend.
 func (f *Frontend) State() State {
 	s := f.session.Load()
 	if s == nil {
 		return State{}
 	}
-	return State{s.pushed.Load(), s.released.Load(), max(0, time.Duration(s.until.Load())-f.clock()), s.records.size()}
+	return State{
+		Pushed:   s.pushed.Load(),
+		Released: s.released.Load(),
+		Lease:    max(0, time.Duration(s.leaseEnd.Load())-f.clock()),
+		Bytes:    s.records.size(),
+	}
 }

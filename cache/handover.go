@@ -2,86 +2,92 @@ package cache
 
 import "time"
 
-// handing is the state of handing over on purpose. It goes: no more rounds and grants; every lease is back or over, and so is the master's own;
-// the voters hear that no lease stands on their acks, so that the next master need not wait.
-type handing struct {
-	under bool
-	told  bool
-	round uint64
+// handover is the state of a master that hands over on purpose. While it is active the master
+// begins no rounds and grants no leases. Once every lease is returned or over, and with them the
+// master's own, the master announces to the voters that no lease stands on their acks. So the next
+// master need not wait for any.
+type handover struct {
+	active    bool
+	announced bool
+	round     uint64 // the last round before the announcement
 }
 
-// HandOver begins to hand over. Writes go on.
+// BeginHandOver begins to hand over. Writes go on.
 func (m *Master) BeginHandOver(now time.Duration) {
-	if m.handing.under {
+	if m.handover.active {
 		return
 	}
-	m.handing.under = true
+	m.handover.active = true
 	m.each(m.recall)
 	m.advance(now)
 }
 
-// retire tells the voters that all leases are over, once they are. A master that never served has none, but older ones may stand.
-func (m *Master) retire(now time.Duration) {
-	if !m.handing.under || m.handing.told || !m.serving || !m.NoLeases(now) {
+// announceRetirement tells the voters that all leases are over, once they are. A master that never
+// served granted no leases, but those of older epochs may stand, so it announces nothing.
+func (m *Master) announceRetirement(now time.Duration) {
+	if !m.handover.active || m.handover.announced || !m.serving || !m.NoLeases(now) {
 		return
 	}
-	m.handing.told, m.handing.round = true, m.round
-	m.end, m.rounds = 0, nil
-	m.each(func(one *member) {
-		one.retired = false
-		if one.voter && one.welcome {
-			m.send(one, &Retire{m.round})
+	m.handover.announced, m.handover.round = true, m.round
+	m.leaseEnd, m.rounds = 0, nil
+	m.each(func(mb *member) {
+		mb.retired = false
+		if mb.voter && mb.welcomed {
+			m.send(mb, &Retire{m.round})
 		}
 	})
 }
 
-// HandedOver tells whether a majority of the voters knows that no lease stands.
+// HandedOver reports whether a majority of the voters knows that no lease stands.
 func (m *Master) HandedOver() bool {
 	voters, know := 0, 0
-	for _, one := range m.members {
-		if one.voter {
+	for _, mb := range m.members {
+		if mb.voter {
 			voters++
-			if one.retired {
+			if mb.retired {
 				know++
 			}
 		}
 	}
-	return m.handing.told && know*2 > voters
+	return m.handover.announced && know*2 > voters
 }
 
-// Resume takes HandOver back: leadership stayed here. New rounds give new leases.
+// CancelHandOver takes BeginHandOver back: this member stays the master. New rounds grant new
+// leases.
 func (m *Master) CancelHandOver(now time.Duration) {
-	m.handing = handing{}
-	m.rounds, m.end = nil, 0
-	m.nextAt = now
+	m.handover = handover{}
+	m.rounds, m.leaseEnd = nil, 0
+	m.nextBeat = now
 }
 
-// Dismiss takes a member's lease for good, before it is removed from the group. Dismissed tells when it is over.
+// BeginRemoval takes a member's lease for good, before the member is removed from the group.
+// Removable reports when the lease is over.
 func (m *Master) BeginRemoval(id string, now time.Duration) {
-	if one := m.members[id]; one != nil {
-		one.leaving = true
-		m.recall(one)
+	if mb := m.members[id]; mb != nil {
+		mb.removing = true
+		m.recall(mb)
 		m.advance(now)
 	}
 }
 
-// Dismissed tells whether a member has no lease and will get none.
+// Removable reports whether a member has no lease and will get none.
 func (m *Master) Removable(id string, now time.Duration) bool {
-	one := m.members[id]
-	return one == nil || one.leaving && !one.holds(now)
+	mb := m.members[id]
+	return mb == nil || mb.removing && !mb.hasLease(now)
 }
 
-// Keep takes Dismiss back: the member stays in the group.
+// CancelRemoval takes BeginRemoval back: the member stays in the group.
 func (m *Master) CancelRemoval(id string) {
-	if one := m.members[id]; one != nil {
-		one.leaving = false
+	if mb := m.members[id]; mb != nil {
+		mb.removing = false
 	}
 }
 
-// recall asks a lease back. Until the answer there are no new leases: it would be taken for the return of one that was granted after the Recall.
-func (m *Master) recall(one *member) {
-	if one.until > 0 && one.stream != 0 && !one.recalled {
-		one.recalled = true
-		m.send(one, &Recall{})
+// recall asks a member to return its lease. It gets no new one before it has answered: the answer
+// would be taken for the return of a lease that was granted after the Recall.
+func (m *Master) recall(mb *member) {
+	if mb.leaseEnd > 0 && mb.stream != 0 && !mb.recalling {
+		mb.recalling = true
+		m.send(mb, &Recall{})
 	}
 }

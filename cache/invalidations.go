@@ -2,8 +2,10 @@ package cache
 
 import "sync"
 
-// Feed tells which answers readers may see anew. It keeps names and not values, so its memory is bounded by what there is, however slow
-// whoever takes from it. Its methods are safe for concurrent use.
+// Invalidations collects the names of the answers of which readers may see a new value. It has one
+// consumer, which waits for Wake and calls Take. It holds names and not values, so its memory is
+// bounded by the number of names, however slow the consumer is. Its methods are safe for concurrent
+// use.
 type Invalidations struct {
 	wake chan struct{}
 
@@ -13,60 +15,59 @@ type Invalidations struct {
 	revision uint64
 }
 
-// Invalidated is what a Feed gives.
+// Invalidated is what has changed for readers.
 type Invalidated struct {
-	// Names are keys of records and tags. All says that anything may have changed: there was a time without a session.
-	Names []string
-	All   bool
-	// Revision is R.
-	Revision uint64
+	Names    []string // keys of records, and tags
+	All      bool     // anything may have changed: for a while there was no session
+	Revision uint64   // the released revision
 }
 
-// NewInvalidations makes a feed of which nothing is known yet.
+// NewInvalidations returns an empty Invalidations.
 func NewInvalidations() *Invalidations {
 	return &Invalidations{wake: make(chan struct{}, 1), names: map[string]struct{}{}}
 }
 
-// Wake gets a value when there is something to take.
-func (f *Invalidations) Wake() <-chan struct{} { return f.wake }
+// Wake returns a channel that receives a value when there is something to take.
+func (i *Invalidations) Wake() <-chan struct{} { return i.wake }
 
-// Take is what has changed since the last call.
-func (f *Invalidations) Take() Invalidated {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	c := Invalidated{All: f.all, Revision: f.revision, Names: make([]string, 0, len(f.names))}
-	for name := range f.names {
-		c.Names = append(c.Names, name)
+// Take returns what has changed since the last call.
+func (i *Invalidations) Take() Invalidated {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	taken := Invalidated{All: i.all, Revision: i.revision, Names: make([]string, 0, len(i.names))}
+	for name := range i.names {
+		taken.Names = append(taken.Names, name)
 	}
-	clear(f.names)
-	f.all = false
-	return c
+	clear(i.names)
+	i.all = false
+	return taken
 }
 
-// Tell notes that names may have changed.
-func (f *Invalidations) Add(names []string, all bool, revision uint64) {
-	f.mu.Lock()
+// Add notes that names, or all answers, may have changed.
+func (i *Invalidations) Add(names []string, all bool, revision uint64) {
+	i.mu.Lock()
 	for _, name := range names {
-		f.names[name] = struct{}{}
+		i.names[name] = struct{}{}
 	}
-	f.all = f.all || all
-	f.revision = max(f.revision, revision)
-	f.mu.Unlock()
+	i.all = i.all || all
+	i.revision = max(i.revision, revision)
+	i.mu.Unlock()
 	select {
-	case f.wake <- struct{}{}:
+	case i.wake <- struct{}{}:
 	default:
 	}
 }
 
-// named is what a push named and readers may not see yet. All stands for what was pushed before the session began, of which nobody knows the names here.
-type named struct {
-	to    uint64
-	names []string
-	all   bool
+// pushedNames are the names of a push that is not released yet. All stands for what was pushed
+// before the session began, whose names are not known here.
+type pushedNames struct {
+	revision uint64
+	names    []string
+	all      bool
 }
 
-// names are all that a push says to have changed.
-func (p *Push) names() []string {
+// changedNames returns the names of all that the push changes.
+func (p *Push) changedNames() []string {
 	names := make([]string, 0, len(p.Records)+len(p.Stale))
 	for i := range p.Records {
 		names = append(names, p.Records[i].Key)
@@ -74,12 +75,15 @@ func (p *Push) names() []string {
 	return append(names, p.Stale...)
 }
 
-// feedReleased tells the feed of the pushes that may be seen now. s.mu must be held.
-func (s *session) feedReleased(revision uint64) {
+// invalidateReleased passes on the names of the pushes that are released by now. s.mu must be held.
+func (s *session) invalidateReleased(revision uint64) {
 	done := 0
-	for done < len(s.unseen) && s.unseen[done].to <= revision {
-		s.feed.Add(s.unseen[done].names, s.unseen[done].all, s.unseen[done].to)
+	for _, p := range s.unreleased {
+		if p.revision > revision {
+			break
+		}
+		s.invalidations.Add(p.names, p.all, p.revision)
 		done++
 	}
-	s.unseen = s.unseen[done:]
+	s.unreleased = s.unreleased[done:]
 }

@@ -1,24 +1,26 @@
 package cache
 
-// Keys of answers are their paths in the interface behind /v1/, so that a request finds its answer by a part of itself. A record's key is also the tag
-// of what is made from that record alone.
+// The key of an answer is its URL path behind /v1/, so a request finds its answer by a part of
+// itself, without allocating. A record's key is also the tag of the answers that are made from that
+// record alone.
 
-// AnyTag makes answers stale with every event.
+// AnyTag is the tag of answers that every event makes stale.
 const AnyTag = "*"
 
-// ScoreKey is the key of a contest's record.
+// ScoreKey returns the key of a contest's record.
 func ScoreKey(contestID string) string { return "scores/" + contestID }
 
-// MedalsKey is the key of a competition's medal table.
+// MedalsKey returns the key of a competition's medal table.
 func MedalsKey(competition string) string { return "medals/" + competition }
 
-// TimelineTag makes the pages of a contest's timeline stale.
+// TimelineTag returns the tag of the pages of a contest's timeline.
 func TimelineTag(contestID string) string { return "timeline/" + contestID }
 
-// BoardTag makes what was said of a contest's leaderboard stale.
+// BoardTag returns the tag of the answers about a contest's leaderboard.
 func BoardTag(contestID string) string { return "leaderboard/" + contestID }
 
-// ListTag makes the lists of a competition's contests stale; those of all competitions for "".
+// ListTag returns the tag of the lists of a competition's contests; for "", of the lists of all
+// contests.
 func ListTag(competition string) string {
 	if competition == "" {
 		return AnyTag

@@ -4,19 +4,19 @@ import "time"
 
 // beat begins a round.
 func (m *Master) beat(now time.Duration) {
-	m.nextAt = now + m.timings.Beat
+	m.nextBeat = now + m.timings.Beat
 	m.round++
-	m.forgetRounds(now)
+	m.expireRounds(now)
 	m.rounds = append(m.rounds, round{number: m.round, sent: now, acked: map[string]bool{}})
-	m.each(func(one *member) {
-		if one.welcome {
-			m.send(one, &Beat{Round: m.round, Released: m.released})
+	m.each(func(mb *member) {
+		if mb.welcomed {
+			m.send(mb, &Beat{Round: m.round, Released: m.released})
 		}
 	})
 }
 
-// forgetRounds drops those that are too old to give a lease.
-func (m *Master) forgetRounds(now time.Duration) {
+// expireRounds drops the rounds that are too old to give a lease.
+func (m *Master) expireRounds(now time.Duration) {
 	old := 0
 	for old < len(m.rounds) && m.rounds[old].sent+m.timings.Lease <= now {
 		old++
@@ -24,104 +24,116 @@ func (m *Master) forgetRounds(now time.Duration) {
 	m.rounds = append(m.rounds[:0:0], m.rounds[old:]...)
 }
 
-// acked takes in what a frontend has: for the round, for the writes that wait, and for its next lease.
-func (m *Master) acked(one *member, a *Ack, now time.Duration) {
-	if !one.welcome {
+// takeAck takes in an ack: it counts for the round, for the writes that wait, and for the member's
+// next lease.
+func (m *Master) takeAck(mb *member, a *Ack, now time.Duration) {
+	if !mb.welcomed {
 		return
 	}
-	m.hold(a.Held)
+	m.noteHeld(a.Held)
 	if a.Round != 0 {
-		m.heed(one, a.Round, now)
-		if one.voter {
-			m.count(one, a.Round, now)
+		m.countTimely(mb, a.Round, now)
+		if mb.voter {
+			m.countVote(mb, a.Round, now)
 		}
 	}
-	if !one.started {
+	if !mb.started {
 		return
 	}
-	if a.Pushed > one.pushed && a.Pushed <= m.pushed {
-		one.pushed = a.Pushed
+	if a.Pushed > mb.pushed && a.Pushed <= m.pushed {
+		mb.pushed = a.Pushed
 		done := 0
-		for done < len(one.waits) && one.waits[done].to <= a.Pushed {
+		for done < len(mb.unacked) && mb.unacked[done].revision <= a.Pushed {
 			done++
 		}
-		one.waits = one.waits[done:]
-		m.reach(now)
+		mb.unacked = mb.unacked[done:]
+		m.noteQuorum(now)
 	}
 	m.release(now)
-	if a.Round != 0 || !one.holds(now) {
-		m.grant(one, a, now)
+	if a.Round != 0 || !mb.hasLease(now) {
+		m.grant(mb, a, now)
 	}
 }
 
-// count notes an ack of a round. One that a majority of the voters acked gives the master its lease.
-func (m *Master) count(one *member, number uint64, now time.Duration) {
+// countVote notes a voter's ack of a round. A round that a majority of the voters has acked gives
+// the master its own lease.
+func (m *Master) countVote(mb *member, number uint64, now time.Duration) {
 	for i := range m.rounds {
 		r := &m.rounds[i]
 		if r.number != number {
 			continue
 		}
-		r.acked[one.id] = true
-		voters, agree := 0, 0
+		r.acked[mb.id] = true
+		voters, acked := 0, 0
 		for id, other := range m.members {
 			if other.voter {
 				voters++
 				if r.acked[id] {
-					agree++
+					acked++
 				}
 			}
 		}
-		if agree*2 > voters {
-			m.end = max(m.end, r.sent+m.timings.Lease)
-			if r.agreed == 0 {
-				r.agreed = now
+		if acked*2 > voters {
+			m.leaseEnd = max(m.leaseEnd, r.sent+m.timings.Lease)
+			if r.quorumAt == 0 {
+				r.quorumAt = now
 			}
 		}
 	}
 }
 
-// grant gives a lease for an ack: never for longer than the master's own, and to none that is behind what is
-// released, slow to ack, or has yet to show that it does not make writes wait again.
-func (m *Master) grant(one *member, a *Ack, now time.Duration) {
-	left := shorter(m.end - now)
+// grant answers an ack with a lease that lasts no longer than the master's own. A member gets none
+// if it lacks what is released, is slow to ack, or has yet to show that it does not delay writes
+// again (see penalty.go).
+func (m *Master) grant(mb *member, a *Ack, now time.Duration) {
+	left := shorter(m.leaseEnd - now)
 	switch {
-	case !m.serving, !m.granting, m.handing.under, one.leaving, one.recalled, left <= 0:
+	case !m.serving, !m.granting, m.handover.active, mb.removing, mb.recalling, left <= 0:
 		return
-	case one.conduct.need > 0:
+	case mb.conduct.required > 0:
 		return
-	case one.pushed < m.released, len(one.waits) > 0 && now-one.waits[0].at > m.timings.AckTimeout:
+	case mb.pushed < m.released, mb.oldestUnacked(now) > m.timings.AckTimeout:
 		return
 	}
-	one.until = max(one.until, now+longer(longer(m.end-now)))
-	m.send(one, &Grant{At: a.At, Remaining: left})
+	mb.leaseEnd = max(mb.leaseEnd, now+longer(longer(m.leaseEnd-now)))
+	m.send(mb, &Grant{At: a.At, Remaining: left})
 }
 
-// holds tells whether writes must wait for the member.
-func (one *member) holds(now time.Duration) bool { return one.until > now }
+// hasLease reports whether the member may hold a lease, so that writes must wait for it.
+func (mb *member) hasLease(now time.Duration) bool { return mb.leaseEnd > now }
 
-// release lets be seen what every frontend with a lease has.
+// oldestUnacked returns for how long the member has not acked a push; 0 if it has acked all.
+func (mb *member) oldestUnacked(now time.Duration) time.Duration {
+	if len(mb.unacked) == 0 {
+		return 0
+	}
+	return now - mb.unacked[0].since
+}
+
+// release releases the revisions that every member with a lease has acked.
 func (m *Master) release(now time.Duration) {
 	if !m.serving {
 		return
 	}
 	to := m.pushed
-	for _, one := range m.members {
-		if one.holds(now) && !m.forgives(one, now) {
-			to = min(to, one.pushed)
+	for _, mb := range m.members {
+		if mb.hasLease(now) && !m.ignores(mb, now) {
+			to = min(to, mb.pushed)
 		}
 	}
 	if to > m.released {
 		m.released = to
-		m.each(func(one *member) {
-			if one.started {
-				m.send(one, &Release{to})
+		m.each(func(mb *member) {
+			if mb.started {
+				m.send(mb, &Release{to})
 			}
 		})
 	}
-	m.account(now)
+	m.chargeDelays(now)
 }
 
-// forgives is a rule broken on purpose.
-func (m *Master) forgives(one *member, now time.Duration) bool {
-	return m.rules.has(MutationReleaseBeforeAcks) || m.rules.has(MutationDropSilent) && len(one.waits) > 0 && now-one.waits[0].at > m.timings.Beat
+// ignores reports whether a Mutation makes the master release without a member's ack.
+func (m *Master) ignores(mb *member, now time.Duration) bool {
+	return m.mutation.has(MutationReleaseBeforeAcks) ||
+		m.mutation.has(MutationDropSilent) && mb.oldestUnacked(now) > m.timings.Beat
 }

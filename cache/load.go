@@ -5,40 +5,41 @@ import (
 	"time"
 )
 
-// Loader makes an answer from this frontend's state machine, as soon as that has applied at least the revision floor. The view is the
-// revision of the state that it was made from, revision that of the last change of the answer, and body the answer, nil if there is none.
+// Loader makes an answer from this frontend's state machine, as soon as that has applied at least
+// the revision floor. It returns the answer, nil if there is none, the revision at which the answer
+// changed last, and view, the revision of the state that the answer was made from.
 type Loader func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error)
 
-// load is a question on its way to the state machine. Many ask together. Entry and err are set before done is closed.
+// load is an answer that is being made from the state machine. Many readers may wait for it. entry
+// and err are set before done is closed.
 type load struct {
 	done  chan struct{}
 	entry *Entry
 	err   error
 
-	floor         uint64 // the least that the state machine must have
-	home, depends *slot
+	floor         uint64 // the revision that the state machine must have applied
+	home, tagSlot *slot
 }
 
-// loadLimit bounds a load, which many may wait for, whoever began it.
+// loadLimit bounds a load, whoever began it, because many may wait for it.
 const loadLimit = 5 * time.Second
 
-func (s *session) run(l *load, from Loader) {
+func (s *session) runLoad(l *load, from Loader) {
 	ctx, cancel := context.WithTimeout(s.ctx, loadLimit)
 	defer cancel()
 	body, revision, view, err := from(ctx, l.floor)
-	s.loaded(l, body, revision, view, err)
+	s.finishLoad(l, body, revision, view, err)
 }
 
-// loaded ends a load.
-func (s *session) loaded(l *load, body []byte, revision, view uint64, err error) {
+func (s *session) finishLoad(l *load, body []byte, revision, view uint64, err error) {
 	r := s.records
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer close(l.done)
 	l.home.load = nil
 	if l.err = err; err == nil {
-		l.entry = &Entry{Revision: revision, Body: body, view: view, home: l.home, tag: l.depends}
+		l.entry = &Entry{Revision: revision, Body: body, view: view, home: l.home, tag: l.tagSlot}
 		r.put(l.entry)
 	}
-	r.evict() // those who ask for what fails to load leave slots, too
+	r.evict() // also after an error: loads that fail leave slots behind
 }

@@ -119,9 +119,9 @@ func TestWhoAsksAfterATagWasEvictedJoinsNoOlderLoad(t *testing.T) {
 		synctest.Wait()
 		r := h.f.session.Load().records
 		r.mu.Lock()
-		r.most = 0
+		r.maxBytes = 0
 		r.evict()
-		r.most = 1 << 20
+		r.maxBytes = 1 << 20
 		r.mu.Unlock()
 		if r.find([]byte("tag")) != nil {
 			t.Fatal("the tag is not evicted")
@@ -191,7 +191,7 @@ func TestWhoWaitsGoesOnInTheNextSession(t *testing.T) {
 		h.f.mu.Lock() // the session ends and the next begins while nobody looks
 		s := h.f.session.Load()
 		next := newSession(0, 3, &Start{12, 12}, newRecords(1<<20, 12), NewInvalidations())
-		next.until.Store(int64(h.now + time.Hour))
+		next.leaseEnd.Store(int64(h.now + time.Hour))
 		h.f.mu.Unlock()
 		c := h.ask(ctx, "k", "", m)
 		synctest.Wait()

@@ -2,73 +2,81 @@ package cache
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
 
-// Master is a master's side of the push protocol in one epoch. It is not safe for concurrent use. Each call takes the present reading of the
-// master's clock; what is to be sent, Outbox gives.
+// Master is a master's side of the push protocol in one epoch. Each call takes the present reading
+// of the master's clock; afterwards Outbox returns what is to be sent. It is not safe for
+// concurrent use.
+//
+// The methods are spread over four files: the streams, sessions and pushes are here; rounds, acks,
+// leases and releases in lease.go; penalties for members that delay writes in penalty.go; and
+// handing over and removing members in handover.go.
 type Master struct {
-	rules   Mutation
-	timings Timings
-	id      string
-	epoch   uint64
-	members map[string]*member
-	outbox  []Outgoing
+	mutation Mutation
+	timings  Timings
+	id       string
+	epoch    uint64
+	members  map[string]*member
+	outbox   []Outgoing
 
-	round   uint64
-	rounds  []round       // that may still give a lease, the oldest first
-	end     time.Duration // of the master's own lease; 0 for none
-	settled time.Duration // when the leases of the voters before the present ones are over
-	nextAt  time.Duration // of the next beat
+	round         uint64
+	rounds        []round       // those that may still give a lease, the oldest first
+	leaseEnd      time.Duration // of the master's own lease; 0 for none
+	votersSettled time.Duration // when the leases from before the last change of voters are over
+	nextBeat      time.Duration
 
 	ready    bool // everything committed before this epoch is applied
 	serving  bool // and no older lease stands
 	granting bool
-	handing  handing
+	handover handover
 	pushed   uint64
 	released uint64
 	held     map[string]struct{} // the keys of records that some frontend has asked for
 
-	awaited  []waiting     // revisions that a majority of the voters has acked, not released, the oldest first
-	charged  time.Duration // up to when delays of writes are charged
-	withheld []Penalty     // not told yet
+	awaited      []pending     // not released, but acked by a majority of the voters; the oldest first
+	chargedUntil time.Duration // delays of writes are charged up to here
+	newPenalties []Penalty     // since the last call of NewPenalties
 }
 
-// maxHeld bounds what a master remembers of its frontends' caches. At the bound it forgets all: records are then named when they change, and held
-// again when somebody asks for them.
+// maxHeld bounds what a master remembers of its frontends' records. At the bound it forgets all:
+// records are then named when they change, and held again when somebody asks for them.
 const maxHeld = 1 << 16
 
 // member is a member of the group, voter or not, in the latest configuration.
 type member struct {
-	id       string
-	voter    bool
-	stream   uint64 // the present one, 0 for none
-	welcome  bool   // the stream's Hello was answered
-	started  bool   // its session has begun
-	answered bool   // to a Hello of this epoch, ever
-	old      time.Duration
-	pushed   uint64        // P
-	waits    []waiting     // pushes not acked, the oldest first
-	until    time.Duration // writes wait for it so long, by the master's longer count; 0 if it has no lease
-	recalled bool          // has not answered a Recall
-	leaving  bool          // gets no new lease: it is to be removed
-	gone     bool          // it is in the configuration no more
-	retired  bool
-	blocks   bool // the oldest revision that a majority has acked waits for it
-	conduct  conduct
+	id           string
+	voter        bool
+	stream       uint64 // the present stream; 0 for none
+	welcomed     bool   // the stream's Hello was answered
+	started      bool   // its session has begun
+	everWelcomed bool   // it has answered a Hello of this epoch
+	// oldLeasesEnd is when no lease of an older epoch can stand on this member's acks any more.
+	oldLeasesEnd time.Duration
+	pushed       uint64        // P
+	unacked      []pending     // pushes, the oldest first
+	leaseEnd     time.Duration // writes wait for it until then, by the master's count; 0 for no lease
+	recalling    bool          // it has not answered a Recall
+	removing     bool          // it gets no new lease, because it is to be removed
+	removed      bool          // it is not in the configuration any more
+	retired      bool          // it has answered the last Retire
+	blocking     bool          // the oldest of the awaited revisions waits for it
+	conduct      conduct
 }
 
-type waiting struct {
-	to uint64
-	at time.Duration
+// pending is a revision that waits since a moment.
+type pending struct {
+	revision uint64
+	since    time.Duration
 }
 
 type round struct {
-	number uint64
-	sent   time.Duration
-	agreed time.Duration // when a majority of the voters had acked it; 0 for not yet
-	acked  map[string]bool
+	number   uint64
+	sent     time.Duration
+	quorumAt time.Duration // when a majority of the voters had acked it; 0 for not yet
+	acked    map[string]bool
 }
 
 // Member names a member of the latest configuration.
@@ -77,57 +85,71 @@ type Member struct {
 	Voter bool
 }
 
-// Out is a message and the stream that it goes to.
+// Outgoing is a message and the stream that it goes to.
 type Outgoing struct {
 	Member  string
 	Stream  uint64
 	Message Message
 }
 
-// NewMaster begins an epoch of the member that id names. The epoch is the Raft term in which it was elected. It serves once Ready was called and the older leases are
-// over. Granting tells whether the group is in push mode.
-func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, rules Mutation) *Master {
-	m := &Master{rules: rules, timings: t, id: id, epoch: epoch, members: map[string]*member{}, granting: granting, held: map[string]struct{}{}}
+// NewMaster begins an epoch, which is the Raft term in which the member id was elected. The master
+// serves once Ready was called and the leases of older epochs are over. granting is true if the
+// group is in push mode.
+func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, mutation Mutation) *Master {
+	m := &Master{
+		mutation: mutation,
+		timings:  t,
+		id:       id,
+		epoch:    epoch,
+		members:  map[string]*member{},
+		granting: granting,
+		held:     map[string]struct{}{},
+	}
 	m.SetMembers(members, 0)
 	return m
 }
 
-// SetMembers tells the latest configuration. One that is not in it any more is forgotten, but not before its lease is over.
+// SetMembers sets the latest configuration. A member that is not in it any more is forgotten, but
+// not before its lease is over.
 func (m *Master) SetMembers(list []Member, now time.Duration) {
-	moved := false
-	for _, one := range list {
-		if known := m.members[one.ID]; known != nil {
-			moved = moved || known.voter != one.Voter
-			if known.voter = one.Voter; known.gone {
-				known.gone, known.leaving = false, false
-			}
+	votersChanged := false
+	for _, entry := range list {
+		mb := m.members[entry.ID]
+		if mb == nil {
+			votersChanged = votersChanged || entry.Voter
+			m.members[entry.ID] = &member{id: entry.ID, voter: entry.Voter}
 			continue
 		}
-		moved = moved || one.Voter
-		m.members[one.ID] = &member{id: one.ID, voter: one.Voter}
+		votersChanged = votersChanged || mb.voter != entry.Voter
+		mb.voter = entry.Voter
+		if mb.removed {
+			mb.removed, mb.removing = false, false
+		}
 	}
-	for id, known := range m.members {
-		if slices.ContainsFunc(list, func(one Member) bool { return one.ID == id }) {
+	for id, mb := range m.members {
+		if slices.ContainsFunc(list, func(entry Member) bool { return entry.ID == id }) {
 			continue
 		}
-		moved = moved || known.voter
-		known.voter, known.leaving, known.gone = false, true, true
+		votersChanged = votersChanged || mb.voter
+		mb.voter, mb.removing, mb.removed = false, true, true
 	}
-	if moved {
-		m.settled = max(m.settled, m.end)
-		for _, one := range m.members {
-			m.settled = max(m.settled, one.until)
+	if votersChanged {
+		m.votersSettled = max(m.votersSettled, m.leaseEnd)
+		for _, mb := range m.members {
+			m.votersSettled = max(m.votersSettled, mb.leaseEnd)
 		}
 	}
 	m.advance(now)
 }
 
-// Settled tells whether the voters may be changed now. A later master asks a majority of the latest voters for older leases. That has a voter in
-// common with any majority of the voters before their last change, but not of those before the last two: so no lease that the first of the three
-// gave may stand when the second change begins, even if both are committed within the time of a lease.
-func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.settled <= now }
+// CanChangeVoters reports whether the voters may be changed now. A later master asks a majority of
+// the latest voters for older leases. That majority has a voter in common with any majority of the
+// voters before their last change, but not of those before the last two changes. So no lease that
+// stands on the first of the three sets of voters may be left when the second change begins, even
+// if both are committed within the time of a lease.
+func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.votersSettled <= now }
 
-// Outbox is what is to be sent now, in order for each stream. It empties the box.
+// Outbox returns what is to be sent now, in order for each stream, and empties the outbox.
 func (m *Master) Outbox() []Outgoing {
 	out := m.outbox
 	m.outbox = nil
@@ -142,80 +164,80 @@ func (m *Master) send(to *member, msg Message) {
 
 // each calls f for the members in the order of their ids, so that equal inputs give equal messages.
 func (m *Master) each(f func(*member)) {
-	ids := make([]string, 0, len(m.members))
-	for id := range m.members {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(m.members)) {
 		f(m.members[id])
 	}
 }
 
-// Opened tells that there is a stream to a member. Its number is higher than those before. It takes the place of an older one.
+// StreamOpened notes a new stream to a member, which replaces an older one. Its number is higher
+// than those before.
 func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
-	if one := m.members[id]; one != nil {
-		one.lose()
-		one.stream = stream
-		m.send(one, &Hello{m.epoch, m.timings.Lease, m.id})
+	if mb := m.members[id]; mb != nil {
+		mb.streamLost()
+		mb.stream = stream
+		m.send(mb, &Hello{m.epoch, m.timings.Lease, m.id})
 		m.release(now)
 	}
 }
 
-// Lost tells that a stream has ended. Writes wait for the lease of its session as long as it may last.
+// StreamLost notes that a stream has ended. Writes wait for the lease of its session for as long as
+// that may last.
 func (m *Master) StreamLost(id string, stream uint64, now time.Duration) {
-	if one := m.members[id]; one != nil && one.stream == stream {
-		one.lose()
+	if mb := m.members[id]; mb != nil && mb.stream == stream {
+		mb.streamLost()
 		m.release(now)
 	}
 }
 
-func (one *member) lose() {
-	one.stream, one.welcome, one.started, one.recalled, one.pushed, one.waits = 0, false, false, false, 0, nil
-	one.conduct.round = 0
+func (mb *member) streamLost() {
+	mb.stream, mb.welcomed, mb.started, mb.recalling = 0, false, false, false
+	mb.pushed, mb.unacked = 0, nil
+	mb.conduct.lastRound = 0
 }
 
-// Receive takes in a message of a member. After an error its stream must be closed. One of a stream that is lost has no effect. Now must have been read
-// after the message came: leases are counted from it.
+// Receive takes in a message of a member. After an error its stream must be closed. A message of a
+// stream that is lost has no effect. now must have been read after the message came, because leases
+// are counted from it.
 func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duration) error {
-	one := m.members[id]
-	if one == nil || one.stream != stream {
+	mb := m.members[id]
+	if mb == nil || mb.stream != stream {
 		return nil
 	}
 	switch msg := msg.(type) {
 	case *Welcome:
-		m.welcomed(one, msg, now)
+		m.takeWelcome(mb, msg, now)
 	case *Ack:
-		m.acked(one, msg, now)
+		m.takeAck(mb, msg, now)
 	case *Returned:
-		if one.recalled {
-			one.recalled, one.until = false, 0
+		if mb.recalling {
+			mb.recalling, mb.leaseEnd = false, 0
 		}
 	case *Retired:
-		one.retired = one.retired || msg.Round == m.handing.round
+		mb.retired = mb.retired || msg.Round == m.handover.round
 	default:
-		return fmt.Errorf("a frontend does not send %T", msg)
+		return fmt.Errorf("a frontend sent %T, which only masters send", msg)
 	}
 	m.advance(now)
 	return nil
 }
 
-// welcomed notes until when a lease may last that an older master granted on this frontend's acks.
-func (m *Master) welcomed(one *member, w *Welcome, now time.Duration) {
-	if one.welcome {
+// takeWelcome notes until when a lease may last that an older master granted on the acks of this
+// member.
+func (m *Master) takeWelcome(mb *member, w *Welcome, now time.Duration) {
+	if mb.welcomed {
 		return
 	}
-	one.welcome, one.answered = true, true
-	one.old = now - shorter(w.Age) + longer(longer(m.timings.Lease))
+	mb.welcomed, mb.everWelcomed = true, true
+	mb.oldLeasesEnd = now - shorter(w.Age) + longer(longer(m.timings.Lease))
 	if w.NoLease {
-		one.old = now
+		mb.oldLeasesEnd = now
 	}
 	if m.serving {
-		m.begin(one)
+		m.startSession(mb)
 	}
 }
 
-// Ready tells that everything committed before this epoch is applied here, up to a revision.
+// Ready notes that everything committed before this epoch, up to a revision, is applied here.
 func (m *Master) Ready(revision uint64, now time.Duration) {
 	if !m.ready {
 		m.ready, m.pushed, m.released = true, revision, revision
@@ -223,22 +245,22 @@ func (m *Master) Ready(revision uint64, now time.Duration) {
 	}
 }
 
-// Tick lets time pass. It returns when it wants to be called again, at the latest.
+// Tick lets time pass. It returns the latest time at which it must be called again.
 func (m *Master) Tick(now time.Duration) time.Duration {
-	if now >= m.nextAt && !m.handing.under {
+	if now >= m.nextBeat && !m.handover.active {
 		m.beat(now)
 	}
 	m.advance(now)
-	next := m.nextAt
-	if m.handing.under {
+	next := m.nextBeat
+	if m.handover.active {
 		next = now + m.timings.Beat // there are no rounds meanwhile
 	}
-	for _, one := range m.members {
-		if one.until > now {
-			next = min(next, one.until)
+	for _, mb := range m.members {
+		if mb.leaseEnd > now {
+			next = min(next, mb.leaseEnd)
 		}
-		if !m.serving && one.answered && one.old > now {
-			next = min(next, one.old)
+		if !m.serving && mb.everWelcomed && mb.oldLeasesEnd > now {
+			next = min(next, mb.oldLeasesEnd)
 		}
 	}
 	return next
@@ -246,29 +268,29 @@ func (m *Master) Tick(now time.Duration) time.Duration {
 
 // advance does what has become possible.
 func (m *Master) advance(now time.Duration) {
-	for id, one := range m.members {
-		if one.gone && !one.holds(now) {
+	for id, mb := range m.members {
+		if mb.removed && !mb.hasLease(now) {
 			delete(m.members, id)
 		}
 	}
-	m.serve(now)
+	m.maybeServe(now)
 	m.release(now)
-	m.retire(now)
+	m.announceRetirement(now)
 }
 
-// serve begins to serve when no lease of an older master can stand: each stood on the acks of a majority, which has a voter in common
-// with any majority that has answered here.
-func (m *Master) serve(now time.Duration) {
+// maybeServe begins to serve once no lease of an older master can stand. Each stood on the acks of
+// a majority, which has a voter in common with any majority that has answered here.
+func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return
 	}
 	voters, free := 0, 0
-	for _, one := range m.members {
-		if !one.voter {
+	for _, mb := range m.members {
+		if !mb.voter {
 			continue
 		}
 		voters++
-		if one.answered && (one.old <= now || m.rules.has(MutationSkipLeaseWait)) {
+		if mb.everWelcomed && (mb.oldLeasesEnd <= now || m.mutation.has(MutationSkipLeaseWait)) {
 			free++
 		}
 	}
@@ -276,42 +298,44 @@ func (m *Master) serve(now time.Duration) {
 		return
 	}
 	m.serving = true
-	m.each(func(one *member) {
-		if one.welcome {
-			m.begin(one)
+	m.each(func(mb *member) {
+		if mb.welcomed {
+			m.startSession(mb)
 		}
 	})
 }
 
-// begin begins a session: it starts with all that has been pushed until now, and is pushed what comes.
-func (m *Master) begin(one *member) {
-	one.started, one.pushed, one.waits = true, 0, nil
-	m.send(one, &Start{At: m.pushed, Released: m.released})
+// startSession begins a member's session at all that has been pushed so far.
+func (m *Master) startSession(mb *member) {
+	mb.started, mb.pushed, mb.unacked = true, 0, nil
+	m.send(mb, &Start{At: m.pushed, Released: m.released})
 }
 
-// Push takes in the changes of the revisions that follow on those pushed, up to to. In pull mode there is nothing to push them to.
+// Push takes in the changes of the revisions after those already pushed, up to to. In pull mode
+// they are sent to nobody.
 func (m *Master) Push(records []Record, stale []string, to uint64, now time.Duration) {
 	if !m.ready || to <= m.pushed {
 		return
 	}
 	p := &Push{From: m.pushed, To: to, Records: records, Stale: stale, Released: m.released}
 	m.pushed = to
-	m.each(func(one *member) {
-		if one.started && m.granting {
-			one.waits = append(one.waits, waiting{to, now})
-			m.send(one, p)
+	m.each(func(mb *member) {
+		if mb.started && m.granting {
+			mb.unacked = append(mb.unacked, pending{to, now})
+			m.send(mb, p)
 		}
 	})
 	m.release(now)
 }
 
-// Held tells whether some frontend has asked for a record in this epoch. Its new values are to be pushed; of others it is enough to name them.
+// Held reports whether some frontend has asked for a record in this epoch. The new values of such
+// records are to be pushed; of others it is enough to push the names.
 func (m *Master) Held(key string) bool {
 	_, ok := m.held[key]
 	return ok
 }
 
-func (m *Master) hold(keys []string) {
+func (m *Master) noteHeld(keys []string) {
 	for _, key := range keys {
 		if len(m.held) >= maxHeld {
 			clear(m.held)
@@ -320,8 +344,9 @@ func (m *Master) hold(keys []string) {
 	}
 }
 
-// Released is R: what readers may see, and bards may be told. It is 0 until the master serves: what Ready brought may have events of this epoch,
-// and while an older lease stands a frontend may still answer without them.
+// Released returns R: the revision up to which readers may see changes and bards may be acked. It
+// is 0 until the master serves: the state at Ready may have events of this epoch, and while an
+// older lease stands some frontend may still answer without them.
 func (m *Master) Released() uint64 {
 	if !m.serving {
 		return 0
@@ -329,40 +354,42 @@ func (m *Master) Released() uint64 {
 	return m.released
 }
 
-// Serving tells whether older leases are over and everything committed before is here.
+// Serving reports whether all leases of older epochs are over and everything committed before this
+// epoch is applied.
 func (m *Master) Serving() bool { return m.serving }
 
-// SetGranting switches between push, which grants leases, and pull, which does not. Calm tells when the leases are back.
+// SetGranting switches between push mode, in which the master grants leases, and pull mode, in
+// which it does not. NoLeases reports when all leases are back.
 func (m *Master) SetGranting(on bool, now time.Duration) {
 	if on == m.granting {
 		return
 	}
 	m.granting = on
-	m.each(func(one *member) {
+	m.each(func(mb *member) {
 		switch {
 		case !on:
-			m.recall(one)
-		case one.started:
-			m.begin(one) // it has been told nothing since
+			m.recall(mb)
+		case mb.started:
+			m.startSession(mb) // it was pushed nothing meanwhile
 		}
 	})
 	m.advance(now)
 }
 
-// Calm tells whether no frontend has a lease.
+// NoLeases reports whether no frontend has a lease.
 func (m *Master) NoLeases(now time.Duration) bool {
-	for _, one := range m.members {
-		if one.holds(now) {
+	for _, mb := range m.members {
+		if mb.hasLease(now) {
 			return false
 		}
 	}
 	return true
 }
 
-// Behind is the most pushes that one member has not acked.
+// MaxUnacked returns the largest number of pushes that one member has not acked.
 func (m *Master) MaxUnacked() (most int) {
-	for _, one := range m.members {
-		most = max(most, len(one.waits))
+	for _, mb := range m.members {
+		most = max(most, len(mb.unacked))
 	}
 	return most
 }

@@ -2,23 +2,25 @@ package cache
 
 import "time"
 
-// Message is what the two sides say to each other on one stream, in order. A stream belongs to one master in one epoch and one frontend.
+// Message is what the two sides of the protocol send each other on one stream, in order. A stream
+// belongs to one master in one epoch and one frontend.
 type Message interface{ message() }
 
-// From the master to a frontend.
+// Messages from the master to a frontend.
 type (
-	// Hello begins a stream of Master, a server id. Lease is the master's: only with the same timings everywhere can a lease be known to be over.
+	// Hello opens a stream of Master, which is a member's id. Lease is the length of the master's
+	// leases: only if all members have the same timings can a lease be known to be over.
 	Hello struct {
 		Epoch  uint64
 		Lease  time.Duration
 		Master string
 	}
-	// Beat is a numbered heartbeat.
+	// Beat is a heartbeat. It begins the round that it names.
 	Beat struct {
 		Round    uint64
 		Released uint64
 	}
-	// Start begins a session: the records held so far are dropped, and all changes behind At will be pushed.
+	// Start begins a session: the frontend drops its records, and is pushed all changes after At.
 	Start struct {
 		At       uint64
 		Released uint64
@@ -26,40 +28,45 @@ type (
 	// Push has every change of the revisions From+1 to To.
 	Push struct {
 		From, To uint64
-		// Records are those that changed and that some frontend holds, with their new values.
+		// Records are the changed records that some frontend holds, with their new values.
 		Records []Record
-		// Stale are the keys of the other records that changed, and the tags of the answers that changed with them.
+		// Stale are the keys of the other changed records, and the tags of the answers that
+		// changed with them.
 		Stale    []string
 		Released uint64
 	}
-	// Release says how far changes may be seen.
+	// Release lets readers see the changes up to Released.
 	Release struct{ Released uint64 }
-	// Grant lets the frontend answer for Remaining from the moment At at which it sent the ack, by its own clock.
+	// Grant is a lease: the frontend may answer for Remaining, counted from At, the moment at
+	// which it sent the ack, by its own clock.
 	Grant struct {
 		At        time.Duration
 		Remaining time.Duration
 	}
-	// Recall asks the lease back.
+	// Recall asks the frontend to return its lease.
 	Recall struct{}
-	// Retire says that no lease stands on any round up to this one, nor ever will.
+	// Retire announces that no lease stands on any round up to Round, nor ever will.
 	Retire struct{ Round uint64 }
 )
 
-// From a frontend to the master.
+// Messages from a frontend to the master.
 type (
 	// Welcome answers a Hello.
 	Welcome struct {
-		// Age is how long ago the frontend last acked a round of an older epoch, or how long it has been running if it never did.
+		// Age is the time since the frontend last acked a round of an older epoch, or since it
+		// started if it never did.
 		Age time.Duration
-		// None says that no lease can stand on an older ack of this frontend: the older master has retired.
+		// NoLease is true if no lease can stand on an older ack of this frontend, because the
+		// older master has retired.
 		NoLease bool
 	}
-	// Ack says what the frontend has. Round is that of the beat which it acks, 0 for none.
+	// Ack reports what the frontend has.
 	Ack struct {
-		Round  uint64
+		Round  uint64 // of the Beat that this acks; 0 for none
 		Pushed uint64
-		At     time.Duration // by the frontend's clock; the grant says it again
-		// Held are the keys of records that were loaded here since the last ack: from now on their new values are wanted.
+		At     time.Duration // when it was sent, by the frontend's clock; the Grant repeats it
+		// Held are the keys of the records that were loaded here since the last ack. From now on
+		// the frontend wants to be pushed their new values.
 		Held []string
 	}
 	// Returned answers a Recall: the lease is over.

@@ -50,7 +50,7 @@ func TestAMinuteWithoutADelayEndsThePenalties(t *testing.T) {
 	}
 	g.pass(time.Minute + 2*time.Second)
 	g.stall(hung)
-	g.wantRows("after a minute", g.withoutLease(), firstRow)
+	g.wantRows("after a minute", g.withoutLease(), firstStreak)
 }
 
 func TestAStallThatDelaysNoWriteCostsNoPenalty(t *testing.T) {
@@ -132,7 +132,7 @@ func TestALeaseIsWithheldAlsoAcrossTheLossOfAStream(t *testing.T) {
 	g.silent["c"] = false
 	g.connect("c", false)
 	took := g.passUntil("c's next lease", time.Minute, func() bool { return g.leased("c") })
-	g.wantRows("after the second stall", took, 2*firstRow)
+	g.wantRows("after the second stall", took, 2*firstStreak)
 
 	g.stall(hung)
 	g.links["c"].Close()
@@ -141,21 +141,21 @@ func TestALeaseIsWithheldAlsoAcrossTheLossOfAStream(t *testing.T) {
 	g.links["c"].Close()
 	g.connect("c", false) // acks on another stream are not in a row with these
 	took = g.passUntil("c's next lease", time.Minute, func() bool { return g.leased("c") })
-	g.wantRows("after the third stall", took, 4*firstRow)
+	g.wantRows("after the third stall", took, 4*firstStreak)
 }
 
 func TestALateAckBeginsTheRowAnew(t *testing.T) {
 	g := serving(t)
 	g.stall(hung)
 	for range 20 {
-		g.pass((firstRow - 3) * simTimings.Beat)
+		g.pass((firstStreak - 3) * simTimings.Beat)
 		g.silent["c"] = true
 		g.pass(2*simTimings.Beat + time.Millisecond)
 		g.silent["c"] = false
 		g.pump()
 		g.wantLeased("c", false)
 	}
-	g.pass((firstRow + 1) * simTimings.Beat)
+	g.pass((firstStreak + 1) * simTimings.Beat)
 	g.wantLeased("c", true)
 }
 
@@ -166,7 +166,7 @@ func TestAnAckIsAsTimelyAsThoseOfTheOthers(t *testing.T) {
 		g.withoutLease()
 	}
 	g.stall(hung)
-	for range 6 * firstRow {
+	for range 6 * firstStreak {
 		g.silent["b"], g.silent["c"] = true, true
 		g.pass(2*simTimings.Beat + 5*time.Millisecond)
 		g.silent["b"], g.silent["c"] = false, false
@@ -230,8 +230,8 @@ func TestAWithheldLeaseIsTold(t *testing.T) {
 	g := serving(t)
 	g.stall(hung)
 	list := g.master.NewPenalties()
-	if len(list) != 1 || list[0].Member != "c" || list[0].Rounds != firstRow {
-		t.Fatalf("%+v; want c, and %d rounds", list, firstRow)
+	if len(list) != 1 || list[0].Member != "c" || list[0].Rounds != firstStreak {
+		t.Fatalf("%+v; want c, and %d rounds", list, firstStreak)
 	}
 	if owed := list[0].Debt; owed < simTimings.Lease-simTimings.Beat || owed > longest+5*time.Millisecond {
 		t.Errorf("it owes %v; want the rest of its lease", owed)

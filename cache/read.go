@@ -14,11 +14,12 @@ const (
 	Stale   = "stale"   // it was made from this frontend's state machine, which may be behind
 )
 
-// ErrNotLeased: this frontend may not answer from its memory now.
+// ErrNotLeased is returned where this frontend has no lease, and so may not answer from memory.
 var ErrNotLeased = errors.New("no lease")
 
-// Hit is the answer to key if it is here and may be given now; else nil. It takes no lock and allocates nothing. The lease is looked at first,
-// the answer after: what it gives was true at the moment of the look, or when a push came in between.
+// Hit returns the answer to key if it is in memory and may be given now, else nil. It takes no lock
+// and allocates nothing. It checks the lease before it looks for the answer, so the answer was true
+// at the moment of the check or at a push after it.
 func (f *Frontend) Hit(key []byte) *Entry {
 	s := f.session.Load()
 	if s == nil || !s.leased(f.clock()) {
@@ -32,16 +33,19 @@ func (f *Frontend) Hit(key []byte) *Entry {
 	if e == nil || !s.visible(e.Revision) {
 		return nil
 	}
-	if !home.used.Load() {
-		home.used.Store(true)
+	if !home.recentlyUsed.Load() {
+		home.recentlyUsed.Store(true)
 	}
 	return e
 }
 
-// Answer is the answer to key, from the records, or loaded, as soon as it may be seen, and how it came about. An answer that is made of many
-// records is stale when its tag is named; tag is "" for one that is pushed under its own key. The error is ErrNotLeased, from's, or ctx's cause.
+// Answer returns the answer to key, from memory or loaded with from, as soon as readers may see it,
+// and how it was found: Hit, Wait or Load. An answer that is made of many records has a tag, whose
+// change makes it stale; a record has none, because it is pushed under its key. The error is
+// ErrNotLeased, that of from, or ctx's cause.
 func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e *Entry, how string, err error) {
-	r := reading{frontend: f, key: key, tag: tag, begin: func(s *session, l *load) { go s.run(l, from) }}
+	startLoad := func(s *session, l *load) { go s.runLoad(l, from) }
+	r := pendingRead{frontend: f, key: key, tag: tag, startLoad: startLoad}
 	for {
 		done, err := r.step()
 		switch {
@@ -59,47 +63,49 @@ func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e 
 	}
 }
 
-// reading is one question on its way to its answer. It never blocks, so that a simulation can run it in the time of its own world.
-type reading struct {
-	frontend *Frontend
-	key, tag string
-	begin    func(*session, *load) // runs a load
+// pendingRead is a read on its way to its answer. It never blocks, so a simulation can run it in
+// virtual time.
+type pendingRead struct {
+	frontend  *Frontend
+	key, tag  string
+	startLoad func(*session, *load)
 
 	session  *session
 	question question
 	entry    *Entry
 	how      string
-	wake     <-chan struct{} // closed when step may go further, unless the session ends first
+	wake     <-chan struct{} // closed when step can go on; the session may end first
 }
 
-// step goes as far as it can. The lease is looked at first, once for each session; all that comes after is at least as new as that look.
-func (r *reading) step() (done bool, err error) {
+// step goes as far as it can. It checks the lease first, once per session; all that follows is at
+// least as new as that check.
+func (r *pendingRead) step() (done bool, err error) {
 	for {
 		if r.session != nil && r.session.ctx.Err() != nil {
-			r.session = nil // there is another, or no lease any more
+			r.session = nil // there is another one, or no lease any more
 		}
 		if r.session == nil {
 			s := r.frontend.session.Load()
 			if s == nil || !s.leased(r.frontend.clock()) {
 				return false, ErrNotLeased
 			}
-			r.session, r.question, r.entry, r.how = s, s.ask(r.key, r.tag), nil, Hit
+			r.session, r.question, r.entry, r.how = s, s.newQuestion(r.key, r.tag), nil, Hit
 		}
-		if err := r.seek(); err == nil || r.session.ctx.Err() == nil {
+		if err := r.find(); err == nil || r.session.ctx.Err() == nil {
 			return err == nil && r.wake == nil, err
 		}
 	}
 }
 
-// seek looks for the answer and for its release. It leaves what to wait for in wake.
-func (r *reading) seek() error {
+// find looks for the answer, and then for its release. It leaves what to wait for in wake.
+func (r *pendingRead) find() error {
 	if r.entry == nil {
-		e, begun, err := r.session.seek(&r.question)
+		e, begun, err := r.session.find(&r.question)
 		if err != nil {
 			return err
 		}
 		if begun {
-			r.begin(r.session, r.question.load)
+			r.startLoad(r.session, r.question.load)
 		}
 		if r.question.load != nil {
 			r.how = Load
@@ -110,7 +116,7 @@ func (r *reading) seek() error {
 		}
 		r.entry = e
 	}
-	if r.wake = r.session.next(r.entry.Revision); r.wake != nil && r.how == Hit {
+	if r.wake = r.session.untilReleased(r.entry.Revision); r.wake != nil && r.how == Hit {
 		r.how = Wait
 	}
 	return nil

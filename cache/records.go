@@ -9,33 +9,36 @@ import (
 
 // Entry is an answer, ready to be sent. It does not change.
 type Entry struct {
-	Revision uint64 // of the event that last changed it; for an answer made of many records that of the view it was made from
+	// Revision is that of the event that last changed the answer; for an answer that is made of
+	// many records, that of the view it was made from.
+	Revision uint64
 	Body     []byte // nil: there is no such record
 	// Memo holds what the caller derives from the answer once, for all later readers. All its
 	// values are of one type, which is the caller's. Two readers may both store it.
 	Memo atomic.Value
 
-	view uint64 // the answer is what this revision of the store gives
+	view uint64 // the answer is true at this revision of the store
 	home *slot
-	tag  *slot // whose naming makes the answer stale; home for one that is pushed
+	tag  *slot // whose change makes the answer stale; home for an answer that is pushed
 }
 
-// slot is the place of a key: of an answer, of a tag, or of both.
+// slot is the place of a key in the records: of an answer, of a tag, or of both.
 type slot struct {
-	key   string
-	named atomic.Uint64 // the last revision that changed it, as far as was told here; dead once the slot is evicted
-	entry atomic.Pointer[Entry]
-	used  atomic.Bool // since the last sweep
-	load  *load       // under way; guarded by records.mu
+	key          string
+	changed      atomic.Uint64 // the last known revision that changed it; evicted after its eviction
+	entry        atomic.Pointer[Entry]
+	recentlyUsed atomic.Bool // since the last sweep
+	load         *load       // under way; guarded by records.mu
 }
 
-// dead is later than every revision: what depends on an evicted tag is stale, for nobody tells it any more.
-const dead = math.MaxUint64
+// evicted is later than every revision, so whatever depends on an evicted tag is stale: its later
+// changes are not noted.
+const evicted = math.MaxUint64
 
-// current is the slot's answer if nothing has been named since that would change it.
+// current returns the slot's answer, or nil if it has none or that is stale.
 func (s *slot) current() *Entry {
 	e := s.entry.Load()
-	if e == nil || e.view < e.tag.named.Load() {
+	if e == nil || e.view < e.tag.changed.Load() {
 		return nil
 	}
 	return e
@@ -43,24 +46,25 @@ func (s *slot) current() *Entry {
 
 const shards = 1024
 
-// entryOverhead is about what an entry takes beside its key and body: slot, entry, memo and place in the map.
+// entryOverhead is about the memory of an entry beside its key and body: slot, entry, memo and
+// place in the map.
 const entryOverhead = 512
 
-// records are the answers of one session. A look-up takes no lock: each shard's map is replaced, never changed. Shards are many, so
-// replacing one copies little.
+// records are the answers of one session. A look-up takes no lock: the map of each shard is
+// replaced, never changed. There are many shards, so replacing one copies little.
 type records struct {
 	seed   maphash.Seed
 	shards [shards]atomic.Pointer[map[string]*slot]
 
-	mu    sync.Mutex // guards all changes
-	told  uint64     // the revision up to which changes have been named here
-	bytes int
-	most  int
-	sweep int // the shard at which the next sweep goes on
+	mu       sync.Mutex // guards all changes
+	upTo     uint64     // the revision up to which changes have been noted here
+	bytes    int
+	maxBytes int
+	sweep    int // the shard at which the next sweep continues
 }
 
-func newRecords(most int, told uint64) *records {
-	r := &records{seed: maphash.MakeSeed(), most: most, told: told}
+func newRecords(maxBytes int, upTo uint64) *records {
+	r := &records{seed: maphash.MakeSeed(), maxBytes: maxBytes, upTo: upTo}
 	empty := map[string]*slot{}
 	for i := range r.shards {
 		r.shards[i].Store(&empty)
@@ -72,21 +76,22 @@ func (r *records) shard(key string) *atomic.Pointer[map[string]*slot] {
 	return &r.shards[maphash.String(r.seed, key)%shards]
 }
 
-// find allocates nothing and takes no lock.
+// find returns the slot of key, or nil. It allocates nothing and takes no lock.
 func (r *records) find(key []byte) *slot {
 	return (*r.shards[maphash.Bytes(r.seed, key)%shards].Load())[string(key)]
 }
 
-// slot is the place of key, made if there is none. r.mu must be held.
-func (r *records) slot(key string) *slot {
+// slotFor returns the slot of key, and makes it if there is none. r.mu must be held.
+func (r *records) slotFor(key string) *slot {
 	shard := r.shard(key)
 	old := *shard.Load()
 	if s := old[key]; s != nil {
 		return s
 	}
-	// Nobody knows here when it was last named: an answer from before now, which a load may still bring, is not for who asks now.
+	// When the key last changed is not known here. So an answer from before now, which a load may
+	// still bring, is too old for whoever asks now.
 	s := &slot{key: key}
-	s.named.Store(r.told)
+	s.changed.Store(r.upTo)
 	grown := make(map[string]*slot, len(old)+1)
 	for k, v := range old {
 		grown[k] = v
@@ -97,10 +102,11 @@ func (r *records) slot(key string) *slot {
 	return s
 }
 
-// put makes e its slot's answer unless that has a newer one, or has been evicted. r.mu must be held.
+// put makes e the answer of its slot, unless the slot has a newer one or was evicted. r.mu must be
+// held.
 func (r *records) put(e *Entry) {
 	old := e.home.entry.Load()
-	if e.home.named.Load() == dead || old != nil && old.view > e.view {
+	if e.home.changed.Load() == evicted || old != nil && old.view > e.view {
 		return
 	}
 	if old != nil {
@@ -110,42 +116,44 @@ func (r *records) put(e *Entry) {
 	e.home.entry.Store(e)
 }
 
-// take takes in what a push says. The new answer goes in before its slot is named, so that whoever sees the name
-// finds the answer.
-func (r *records) take(p *Push) {
+// apply takes in a push. A new answer goes in before its slot is marked as changed, so whoever sees
+// the mark finds the answer.
+func (r *records) apply(p *Push) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = p.To
+	r.upTo = p.To
 	for i := range p.Records {
 		rec := &p.Records[i]
-		s := r.slot(rec.Key)
+		s := r.slotFor(rec.Key)
 		r.put(&Entry{Revision: rec.Revision, Body: rec.Body, view: max(p.To, rec.Revision), home: s, tag: s})
-		name(s, rec.Revision)
+		s.markChanged(rec.Revision)
 	}
 	if s := (*r.shard(AnyTag).Load())[AnyTag]; s != nil {
-		name(s, p.To)
+		s.markChanged(p.To)
 	}
 	for _, tag := range p.Stale {
 		if s := (*r.shard(tag).Load())[tag]; s != nil {
-			name(s, p.To)
+			s.markChanged(p.To)
 		}
 	}
 	r.evict()
 }
 
-func name(s *slot, revision uint64) {
-	if s.named.Load() < revision {
-		s.named.Store(revision)
+func (s *slot) markChanged(revision uint64) {
+	if s.changed.Load() < revision {
+		s.changed.Store(revision)
 	}
 }
 
-// evict makes room: what nobody asked for since the last sweep goes. r.mu must be held.
+// evict makes room: it drops what nobody asked for since the last sweep. r.mu must be held.
 func (r *records) evict() {
-	if r.bytes <= r.most {
+	if r.bytes <= r.maxBytes {
 		return
 	}
-	for range 3 * shards { // the first turn takes the marks away, the second those of the tags that the first has left behind
-		if r.bytes <= r.most-r.most/8 {
+	// The first pass clears the marks of recent use; the second clears those that the first has set
+	// on tags; so the third finds everything unmarked.
+	for range 3 * shards {
+		if r.bytes <= r.maxBytes-r.maxBytes/8 {
 			return
 		}
 		r.sweepShard(&r.shards[r.sweep])
@@ -159,29 +167,30 @@ func (r *records) sweepShard(shard *atomic.Pointer[map[string]*slot]) {
 	}
 	kept := make(map[string]*slot)
 	for k, s := range *shard.Load() {
-		e := s.entry.Load()
-		if s.load != nil || s.used.Swap(false) {
-			if e != nil && e.tag != s { // else nothing would ever go
-				e.tag.used.Store(true) // it lives no longer than what it depends on
-			}
-			kept[k] = s
+		if s.load == nil && !s.recentlyUsed.Swap(false) {
+			r.forget(s)
 			continue
 		}
-		r.forget(s)
+		// An answer lives no longer than its tag, so the tag is kept too. A slot that is its own
+		// tag must not mark itself, or it would never be dropped.
+		if e := s.entry.Load(); e != nil && e.tag != s {
+			e.tag.recentlyUsed.Store(true)
+		}
+		kept[k] = s
 	}
 	shard.Store(&kept)
 }
 
-// forget makes all that is made from a slot stale.
+// forget makes all answers that depend on a slot stale.
 func (r *records) forget(s *slot) {
-	s.named.Store(dead)
+	s.changed.Store(evicted)
 	r.bytes -= len(s.key) + entryOverhead
 	if e := s.entry.Load(); e != nil {
 		r.bytes -= len(e.Body)
 	}
 }
 
-// size is the number of bytes held, about.
+// size returns the number of bytes held, about.
 func (r *records) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,9 +12,9 @@ import (
 
 // loadNow puts an answer in as a load of a moment does.
 func loadNow(s *session, key, tag, body string, view uint64) {
-	q := s.ask(key, tag)
-	if _, begun, _ := s.seek(&q); begun {
-		s.loaded(q.load, []byte(body), view, view, nil)
+	q := s.newQuestion(key, tag)
+	if _, begun, _ := s.find(&q); begun {
+		s.finishLoad(q.load, []byte(body), view, view, nil)
 	}
 }
 
@@ -33,7 +33,7 @@ func (h *hand) wantHit(key, body string) {
 
 func TestRecordsKeepToTheirBound(t *testing.T) {
 	h := newHand(t)
-	h.f.most = 100 << 10
+	h.f.maxBytes = 100 << 10
 	h.lease()
 	revision := uint64(10)
 	for i := range 3000 {
@@ -47,8 +47,8 @@ func TestRecordsKeepToTheirBound(t *testing.T) {
 			revision++
 			h.say(&Push{From: revision - 1, To: revision, Records: []Record{{key, revision, make([]byte, i%2000)}}, Stale: []string{"tag3"}, Released: revision})
 		}
-		if got := h.f.State().Bytes; got > h.f.most {
-			t.Fatalf("%d bytes after %d answers, want at most %d", got, i+1, h.f.most)
+		if got := h.f.State().Bytes; got > h.f.maxBytes {
+			t.Fatalf("%d bytes after %d answers, want at most %d", got, i+1, h.f.maxBytes)
 		}
 	}
 	// The count is that of what is there.
@@ -61,14 +61,14 @@ func TestRecordsKeepToTheirBound(t *testing.T) {
 			}
 		}
 	}
-	if count != r.size() || count < h.f.most/2 {
+	if count != r.size() || count < h.f.maxBytes/2 {
 		t.Errorf("%d bytes are there, %d were counted", count, r.size())
 	}
 }
 
 func TestWhatIsAskedForStays(t *testing.T) {
 	h := newHand(t)
-	h.f.most = 20 << 10
+	h.f.maxBytes = 20 << 10
 	h.lease()
 	loadNow(h.session(), "hot", "tag", "v", 10)
 	misses := 0
@@ -93,7 +93,7 @@ func TestAnEvictedTagMakesWhatDependsOnItStale(t *testing.T) {
 	h.wantHit("list", "old")
 	r := h.session().records
 	r.mu.Lock()
-	r.find([]byte("tag")).used.Store(false)
+	r.find([]byte("tag")).recentlyUsed.Store(false)
 	r.sweepShard(r.shard("tag"))
 	r.mu.Unlock()
 	if r.find([]byte("tag")) != nil {
@@ -119,12 +119,12 @@ func TestANamedTagMakesWhatDependsOnItStale(t *testing.T) {
 func TestAnOlderAnswerNeverTakesTheNewersPlace(t *testing.T) {
 	h := newHand(t).lease()
 	s := h.session()
-	q := s.ask("k", "")
-	if _, begun, _ := s.seek(&q); !begun {
+	q := s.newQuestion("k", "")
+	if _, begun, _ := s.find(&q); !begun {
 		t.Fatal("no load")
 	}
 	h.say(&Push{From: 10, To: 12, Records: []Record{{"k", 12, []byte("12")}}, Released: 12})
-	s.loaded(q.load, []byte("10"), 10, 10, nil) // a load that comes late
+	s.finishLoad(q.load, []byte("10"), 10, 10, nil) // a load that comes late
 	h.wantHit("k", "12")
 
 	loadNow(s, "ahead", "", "14", 14) // a load from a state machine that runs ahead
@@ -135,15 +135,15 @@ func TestAnOlderAnswerNeverTakesTheNewersPlace(t *testing.T) {
 func TestAPushUnderWhatWasEvictedIsNotKept(t *testing.T) {
 	h := newHand(t).lease()
 	s := h.session()
-	q := s.ask("k", "")
-	s.seek(&q)
+	q := s.newQuestion("k", "")
+	s.find(&q)
 	r := s.records
 	r.mu.Lock()
 	q.home.load = nil
-	q.home.used.Store(false)
+	q.home.recentlyUsed.Store(false)
 	r.sweepShard(r.shard("k"))
 	r.mu.Unlock()
-	s.loaded(q.load, []byte("10"), 10, 10, nil)
+	s.finishLoad(q.load, []byte("10"), 10, 10, nil)
 	h.wantHit("k", "")
 	if q.home.entry.Load() != nil {
 		t.Error("an evicted slot has an answer")
@@ -153,7 +153,7 @@ func TestAPushUnderWhatWasEvictedIsNotKept(t *testing.T) {
 // Readers, pushes, loads and evictions go on together: no reader gets less than what was acked before it looked.
 func TestReadersNeedNoLock(t *testing.T) {
 	h := newHand(t)
-	h.f.most = 20 << 10
+	h.f.maxBytes = 20 << 10
 	h.lease()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()

@@ -9,42 +9,44 @@ import (
 	"time"
 )
 
-// session is what a frontend holds of one master, from a Start to the loss of the stream: the answers, how far they are pushed (P) and
-// released (R), and the lease. Readers use it without a lock; it changes only while the Frontend's lock is held.
+// session is what a frontend holds of one master, from a Start to the loss of the stream: the
+// records, how far they are pushed (P) and released (R), and the lease. Readers use it without a
+// lock. It changes only while the Frontend's lock is held.
 type session struct {
-	rules    Mutation
+	mutation Mutation
 	epoch    uint64
 	records  *records
 	pushed   atomic.Uint64
 	released atomic.Uint64
-	until    atomic.Int64    // the end of the lease by this frontend's clock; 0 for none
-	ctx      context.Context // ends with it: whoever waits asks anew
+	leaseEnd atomic.Int64    // by this frontend's clock; 0 for no lease
+	ctx      context.Context // ends with the session; whoever waits then starts over
 	cancel   context.CancelFunc
 
-	mu      sync.Mutex
-	waiting chan struct{} // closed at the next release; nil while nobody waits
-	held    []string      // keys of records loaded, which the master has not been told yet
-	feed    *Invalidations
-	unseen  []named // not released yet, the oldest first
+	mu            sync.Mutex
+	nextRelease   chan struct{} // closed at the next release; nil while nobody waits
+	newlyHeld     []string      // keys of records that were loaded since the last ack
+	invalidations *Invalidations
+	unreleased    []pushedNames // the oldest first
 }
 
-func newSession(rules Mutation, epoch uint64, start *Start, r *records, feed *Invalidations) *session {
-	s := &session{rules: rules, epoch: epoch, records: r, feed: feed}
+func newSession(mutation Mutation, epoch uint64, start *Start, r *records, i *Invalidations) *session {
+	s := &session{mutation: mutation, epoch: epoch, records: r, invalidations: i}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.pushed.Store(start.At)
 	s.released.Store(min(start.At, start.Released))
 	if start.At > start.Released {
-		s.unseen = []named{{to: start.At, all: true}}
+		s.unreleased = []pushedNames{{revision: start.At, all: true}}
 	}
 	return s
 }
 
+// leased reports whether there is a lease at now.
 func (s *session) leased(now time.Duration) bool {
-	return now < time.Duration(s.until.Load()) || s.rules.has(MutationSkipLeaseCheck)
+	return now < time.Duration(s.leaseEnd.Load()) || s.mutation.has(MutationSkipLeaseCheck)
 }
 
 func (s *session) end() {
-	s.until.Store(0)
+	s.leaseEnd.Store(0)
 	s.cancel()
 }
 
@@ -53,19 +55,20 @@ var errGap = errors.New("the master's pushes have a gap")
 // push takes in one push.
 func (s *session) push(p *Push) error {
 	if p.From != s.pushed.Load() || p.To < p.From {
-		return fmt.Errorf("%w: they go on at %d, and %d is what is here", errGap, p.From, s.pushed.Load())
+		return fmt.Errorf("%w: one continues at revision %d, and this frontend has %d", errGap, p.From, s.pushed.Load())
 	}
-	s.records.take(p)
+	s.records.apply(p)
 	s.pushed.Store(p.To)
 	s.mu.Lock()
-	s.unseen = append(s.unseen, named{to: p.To, names: p.names()})
-	s.feedReleased(s.released.Load())
+	s.unreleased = append(s.unreleased, pushedNames{revision: p.To, names: p.changedNames()})
+	s.invalidateReleased(s.released.Load())
 	s.mu.Unlock()
 	s.release(p.Released)
 	return nil
 }
 
-// release lets readers see up to revision. That may be more than is pushed here only while there is no lease.
+// release lets readers see changes up to revision. That may be more than was pushed here only
+// while there is no lease.
 func (s *session) release(revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,73 +76,74 @@ func (s *session) release(revision uint64) {
 		return
 	}
 	s.released.Store(revision)
-	s.feedReleased(revision)
-	if s.waiting != nil {
-		close(s.waiting)
-		s.waiting = nil
+	s.invalidateReleased(revision)
+	if s.nextRelease != nil {
+		close(s.nextRelease)
+		s.nextRelease = nil
 	}
 }
 
-// visible tells whether readers may see what changed last at revision.
+// visible reports whether readers may see an answer that changed last at revision.
 func (s *session) visible(revision uint64) bool {
-	return revision <= s.released.Load() || s.rules.has(MutationIgnoreRelease)
+	return revision <= s.released.Load() || s.mutation.has(MutationIgnoreRelease)
 }
 
-// next is closed when more may be seen than now; nil if revision may be seen already.
-func (s *session) next(revision uint64) <-chan struct{} {
+// untilReleased returns a channel that is closed at the next release; nil if revision is visible.
+func (s *session) untilReleased(revision uint64) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.visible(revision) {
 		return nil
 	}
-	if s.waiting == nil {
-		s.waiting = make(chan struct{})
+	if s.nextRelease == nil {
+		s.nextRelease = make(chan struct{})
 	}
-	return s.waiting
+	return s.nextRelease
 }
 
-// untold are the keys of the records loaded since it was last asked.
-func (s *session) untold() []string {
+// takeNewlyHeld returns the keys of the records that were loaded since the last call.
+func (s *session) takeNewlyHeld() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := s.held
-	s.held = nil
+	held := s.newlyHeld
+	s.newlyHeld = nil
 	return held
 }
 
-// question asks for one answer. Each asker has its own.
+// question is one reader's question for one answer.
 type question struct {
-	home    *slot // where the answer is
-	depends *slot // whose naming makes it stale
-	need    uint64
-	load    *load // waited for
+	home    *slot  // the place of the answer
+	tagSlot *slot  // of the tag that makes the answer stale
+	minView uint64 // an answer from an older view is too old for this reader
+	load    *load  // waited for; nil for none
 }
 
-// ask begins a question. What is named after this need not be in its answer.
-func (s *session) ask(key, tag string) question {
+// newQuestion begins a question. Changes that are pushed after this need not be in its answer.
+func (s *session) newQuestion(key, tag string) question {
 	r := s.records
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	q := question{home: r.slot(key)}
-	q.depends = q.home
+	q := question{home: r.slotFor(key)}
+	q.tagSlot = q.home
 	if tag != "" {
-		q.depends = r.slot(tag)
+		q.tagSlot = r.slotFor(tag)
 	}
-	q.home.used.Store(true)
-	q.depends.used.Store(true)
-	if !s.rules.has(MutationIgnoreFloor) {
-		q.need = q.depends.named.Load()
+	q.home.recentlyUsed.Store(true)
+	q.tagSlot.recentlyUsed.Store(true)
+	if !s.mutation.has(MutationIgnoreFloor) {
+		q.minView = q.tagSlot.changed.Load()
 	}
 	return q
 }
 
-// seek gives the answer, or else the load to wait for, which the caller must run if begun says that it is new.
-func (s *session) seek(q *question) (e *Entry, begun bool, err error) {
+// find returns the answer to a question; or it sets q.load, which the reader must wait for. begun
+// is true if that load is new, and the caller must run it.
+func (s *session) find(q *question) (e *Entry, begun bool, err error) {
 	if l := q.load; l != nil {
 		if l.err != nil {
 			return nil, false, l.err
 		}
-		if l.entry.view >= q.need {
+		if l.entry.view >= q.minView {
 			return l.entry, false, nil
 		}
 	}
@@ -150,15 +154,16 @@ func (s *session) seek(q *question) (e *Entry, begun bool, err error) {
 		return e, false, nil
 	}
 	if q.home.load == nil {
-		// No change up to here is told again, and each later one names a slot that is there already: so the floor is read under the lock.
-		l := &load{done: make(chan struct{}), floor: r.told, home: q.home, depends: q.depends}
-		if s.rules.has(MutationIgnoreFloor) {
+		// The floor is read under the lock. The changes up to it will not be named again, so the
+		// load must have them; later ones will mark the slot, which exists by now.
+		l := &load{done: make(chan struct{}), floor: r.upTo, home: q.home, tagSlot: q.tagSlot}
+		if s.mutation.has(MutationIgnoreFloor) {
 			l.floor = 0
 		}
 		q.home.load, begun = l, true
-		if q.depends == q.home {
+		if q.tagSlot == q.home {
 			s.mu.Lock()
-			s.held = append(s.held, q.home.key)
+			s.newlyHeld = append(s.newlyHeld, q.home.key)
 			s.mu.Unlock()
 		}
 	}

@@ -64,7 +64,7 @@ func (n *node) give(l LeaseCheck, value uint64, answer int, seen uint64, attempt
 	case l.Visible(value):
 		n.w.counts.direct++
 		n.w.returned(n, answer, value, seen, "direct")
-	case l.over():
+	case l.ended():
 		n.w.counts.directAgain++
 		n.ask(answer, seen, attempt)
 	default:

@@ -154,12 +154,12 @@ func (n *node) read(answer int, seen uint64, attempt int) {
 		n.w.returned(n, answer, valueOf(e), seen, Hit)
 		return
 	}
-	r := &reading{frontend: n.frontend, key: key, tag: tag}
-	r.begin = func(s *session, l *load) { n.load(answer, s, l, 0) }
+	r := &pendingRead{frontend: n.frontend, key: key, tag: tag}
+	r.startLoad = func(s *session, l *load) { n.load(answer, s, l, 0) }
 	n.advance(r, answer, seen, attempt)
 }
 
-func (n *node) advance(r *reading, answer int, seen uint64, attempt int) {
+func (n *node) advance(r *pendingRead, answer int, seen uint64, attempt int) {
 	done, err := r.step()
 	switch {
 	case err != nil:
@@ -173,7 +173,7 @@ func (n *node) advance(r *reading, answer int, seen uint64, attempt int) {
 	}
 }
 
-func (n *node) wait(r *reading, f func()) {
+func (n *node) wait(r *pendingRead, f func()) {
 	n.after(0.2+n.w.rand.Float64(), func() {
 		select {
 		case <-r.wake:
@@ -195,9 +195,9 @@ func (n *node) load(answer int, s *session, l *load, attempt int) {
 		if answer >= simKeys {
 			revision = view
 		}
-		n.after(n.w.rand.ExpFloat64()*2, func() { s.loaded(l, bodyOf(value), revision, view, nil) })
+		n.after(n.w.rand.ExpFloat64()*2, func() { s.finishLoad(l, bodyOf(value), revision, view, nil) })
 	case attempt > 2000:
-		s.loaded(l, nil, 0, 0, fmt.Errorf("revision %d is not applied here", l.floor))
+		s.finishLoad(l, nil, 0, 0, fmt.Errorf("revision %d is not applied here", l.floor))
 	default:
 		n.after(1, func() { n.load(answer, s, l, attempt+1) })
 	}

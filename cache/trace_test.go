@@ -458,11 +458,11 @@ func (tr *trace) observe(n *traceNode) {
 // read asks a frontend for the record. It returns what happens, and whether the frontend made
 // the answer from its state machine.
 func (tr *trace) read(n *traceNode) (answer string, loaded bool) {
-	r := reading{frontend: n.frontend, key: traceKey}
-	r.begin = func(s *session, l *load) {
+	r := pendingRead{frontend: n.frontend, key: traceKey}
+	r.startLoad = func(s *session, l *load) {
 		loaded = true
 		value := tr.writes[len(tr.writes)-1]
-		s.loaded(l, strconv.AppendUint(nil, value, 10), value, tr.revision, nil)
+		s.finishLoad(l, strconv.AppendUint(nil, value, 10), value, tr.revision, nil)
 	}
 	done, err := r.step()
 	if err == nil && !done && r.entry == nil {

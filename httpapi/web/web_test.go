@@ -42,7 +42,7 @@ var match = score.Record{
 	Period:         "END2",
 	StartTime:      time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
 	Revision:       12,
-	Competitors: []score.Placed{
+	Competitors: []score.Standing{
 		{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: points(2), Rank: 1, SortOrder: 1},
 		{Code: "ROM", Name: "Rome", Organisation: "ROM", Result: points(0), Rank: 2, SortOrder: 2},
 	},
@@ -72,7 +72,7 @@ func TestTextOfBardsIsEscaped(t *testing.T) {
 	evil := match
 	const markup = `</script><script>alert(1)</script><img src=x onerror=alert(1)>`
 	evil.Title, evil.Event, evil.Period, evil.ContestID = markup, markup, markup, "OG50BC/~a"
-	evil.Competitors = []score.Placed{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
+	evil.Competitors = []score.Standing{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
 	d := Data{
 		Scores:   []score.Record{evil},
 		Medals:   []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}},
@@ -201,7 +201,7 @@ func TestTimesAreFormatted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Placed{Result: &d}); got != c.want {
+		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
 		}
 	}

@@ -79,13 +79,18 @@ func TestPageLeavesASilentFrontend(t *testing.T) {
 	}
 }
 
-// mutable has window.mute drop all further events of the streams that are open.
+// mutable has window.mute drop all further events of the frontend that serves the stream.
 const mutable = `{
-	let generation = 0
-	window.mute = () => { generation++ }
+	let latest = '', muted = ''
+	window.mute = () => { muted = latest }
 	window.EventSource = class extends EventSource {
-		generation = generation
-		addEventListener(name, f) { super.addEventListener(name, (e) => { if (this.generation === generation) f(e) }) }
+		constructor(url) {
+			super(url)
+			latest = this.origin = new URL(url, location.href).origin
+		}
+		addEventListener(name, f) {
+			super.addEventListener(name, (e) => { if (this.origin !== muted) f(e) })
+		}
 	}
 }`
 

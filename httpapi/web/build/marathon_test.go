@@ -29,7 +29,7 @@ func TestMarathonIsShownDuringTheRaceAndAfterwards(t *testing.T) {
 	}
 	events, finish := readMarathon(t)
 	s := newSite(t, 3)
-	top, ok := finish.Page(&ranking.Question{Limit: halfway})
+	top, ok := finish.Page(&ranking.Query{Limit: halfway})
 	if !ok || len(top.Rows) < halfway {
 		t.Fatalf("got %d rows at the finish, want %d", len(top.Rows), halfway)
 	}
@@ -44,9 +44,9 @@ func TestMarathonIsShownDuringTheRaceAndAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("the first ten at the finish", showsRows(top.Rows[:10]))
-	around, _ := finish.Page(&ranking.Question{Limit: 11, Around: bib})
+	around, _ := finish.Page(&ranking.Query{Limit: 11, Around: bib})
 	onPhone.until("the followed competitor and the neighbours", showsRows(around.Rows))
-	women, _ := finish.Page(&ranking.Question{Limit: 10, Category: "F"})
+	women, _ := finish.Page(&ranking.Query{Limit: 10, Category: "F"})
 	// By URL: the page learns the categories from the marks that it receives, and at this
 	// speed those may all be of one category.
 	b.do(`location.replace('#/contest/` + marathon + `?category=F')`)
