@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 func (n *node) serverID() string { return string(n.member().self) }
@@ -33,14 +34,14 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 	if s.with == nil {
 		c, err = net.Dial("tcp", addr)
 	} else {
-		c, err = tls.Dial("tcp", addr, s.with.opts.Identity.Asks(string(id)))
+		c, err = tls.Dial("tcp", addr, s.with.opts.Identity.PeerClientConfig(string(id)))
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patient))
-	if _, err := c.Write(append(hello(carriesPush, id), frames...)); err != nil {
+	if _, err := c.Write(append(peer.Preamble(peer.ProtocolPush, id), frames...)); err != nil {
 		s.t.Fatal(err)
 	}
 	r := bufio.NewReader(c)

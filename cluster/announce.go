@@ -95,7 +95,7 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		if master == "" || master == m.opts.Peer {
 			continue
 		}
-		if last = m.callPeer(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil || final(last) {
+		if last = m.port.Call(ctx, master, http.MethodPost, "/v1/cluster/members", bytes.NewReader(body), nil); last == nil || final(last) {
 			return last
 		}
 	}
@@ -111,7 +111,7 @@ func (m *Member) postJoin(ctx context.Context, url string, body []byte) error {
 	caller := http.DefaultClient
 	if i := m.opts.Identity; i != nil {
 		// Its own certificate is what lets it in, and it says nothing to one who has none.
-		transport := &http.Transport{TLSClientConfig: i.Asks("")}
+		transport := &http.Transport{TLSClientConfig: i.PeerClientConfig("")}
 		defer transport.CloseIdleConnections()
 		caller = &http.Client{Transport: transport}
 		if rest, plain := strings.CutPrefix(url, "http://"); plain {

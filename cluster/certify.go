@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -72,7 +73,7 @@ func (m *Member) certify(c *certified) {
 			m.log.Info("the certificates are not as they should be yet", "error", err)
 		}
 	}
-	if left := i.Expires().Sub(now); left < pki.WarnBefore && now.Sub(c.warned) >= warnPause {
+	if left := i.Expires().Sub(now); left < pki.RenewWarning && now.Sub(c.warned) >= warnPause {
 		c.warned = now
 		m.log.Warn("this frontend's certificate ends soon and could not be renewed: it asks the master for another; is there one that it can reach?",
 			"expires", i.Expires(), "left", left.Round(time.Second))
@@ -116,7 +117,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		return noMaster()
 	}
 	var answer keysAnswer
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
@@ -127,7 +128,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		if !i.Trusts(a.Fingerprint()) || i.Authority(a.Fingerprint()) != nil {
 			continue
 		}
-		if err := i.Hold(a); err != nil {
+		if err := i.AddKey(a); err != nil {
 			return err
 		}
 		m.log.Info("this voter has the key of the authority now", "authority", a.Fingerprint())
@@ -142,7 +143,7 @@ func (m *Member) votes(id raft.ServerID) bool {
 
 // takeVoter gives a voter the keys.
 func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
-	lead, id := m.leads(), raft.ServerID(PeerOf(r.Context()))
+	lead, id := m.leads(), raft.ServerID(peer.FromContext(r.Context()))
 	if lead == nil {
 		return notMaster()
 	}
@@ -169,7 +170,7 @@ func (m *Member) dropKeys() error {
 	if len(list) == 0 {
 		return nil
 	}
-	return m.opts.Identity.ForgetBefore(list)
+	return m.opts.Identity.DeleteKeysBefore(list)
 }
 
 // renew gets this member a new certificate if it is time.
@@ -181,7 +182,7 @@ func (m *Member) renew(ctx context.Context) error {
 	}
 	err := m.renewAtMaster(ctx, late)
 	// A voter can help itself where there is no master: all may have been down for long.
-	if err != nil && i.Expires().Sub(i.Now()) < pki.WarnBefore && i.Authority(i.IssuedBy()) != nil {
+	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
 	if err != nil {
@@ -196,13 +197,13 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	if err != nil {
 		return err
 	}
-	issued := new(pki.Issued)
+	issued := new(pki.IssuedCertificate)
 	if m.leads() != nil {
 		issued, err = m.issue(csr, i.Member())
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
 		err = noMaster()
 	} else {
-		err = m.callPeer(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
+		err = m.port.Call(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
 	}
 	if err != nil {
 		return err
@@ -226,7 +227,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	peer := PeerOf(r.Context())
+	peer := peer.FromContext(r.Context())
 	if peer == "" {
 		return score.Problemf(score.Forbidden, "this group has no certificates")
 	}
@@ -238,7 +239,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 }
 
 // issue gives a member a certificate for its request. The error is a *score.Problem.
-func (m *Member) issue(csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) issue(csr []byte, member string) (*pki.IssuedCertificate, error) {
 	a := m.issuer()
 	if a == nil {
 		return nil, score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet")

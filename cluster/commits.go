@@ -99,11 +99,7 @@ func (m *Member) tellCommitted() bool {
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: m.transport.EncodePeer(leader, address)},
 		Term:      epoch, PrevLogEntry: last.index, PrevLogTerm: last.term, LeaderCommitIndex: last.index,
 	}
-	select {
-	case m.inbound.calls <- raft.RPC{Command: said, RespChan: answer}:
-	case <-m.stopped:
-		return true
-	}
+	m.transport.Deliver(raft.RPC{Command: said, RespChan: answer})
 	select {
 	case <-answer:
 	case <-m.stopped:

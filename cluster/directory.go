@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
-	"laurel/fsm"
+	"laurel/fsm/database"
 )
 
 // A data directory is believed only as a whole. Its parts are synced in an order in which no crash
@@ -119,7 +119,7 @@ func removeNew(dir string) error {
 
 // ofTheState makes an error of opening the state machine one of the disk, if it is.
 func (s *storage) ofTheState(err error) error {
-	var disk *fsm.DiskError
+	var disk *database.DiskError
 	if errors.As(err, &disk) {
 		return &StorageError{s.dir, err}
 	}

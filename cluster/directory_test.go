@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"laurel/fsm"
+	"laurel/fsm/database"
 )
 
 // newKept is a node that was a member of a group by itself and is stopped. With snapshots its log
@@ -133,7 +133,7 @@ func TestADiskThatIsFullAtTheStartIsNoDamage(t *testing.T) {
 	for _, err := range []error{
 		fmt.Errorf("make it: %w", syscall.ENOSPC),
 		&os.PathError{Op: "write", Path: "state.db", Err: syscall.EIO},
-		&fsm.DiskError{Path: "state.db", Err: errors.New("sync failed")},
+		&database.DiskError{Path: "state.db", Err: errors.New("sync failed")},
 	} {
 		var disk *StorageError
 		if got := s.ofTheState(err); !errors.As(got, &disk) {

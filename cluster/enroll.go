@@ -79,7 +79,7 @@ func errToken() *score.Problem {
 
 // Enroll gives a frontend that joins its first certificate, for its request csr (DER), and uses the token up once. member is id@instance. Only the
 // master can; the error is a *score.Problem.
-func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error) {
+func (m *Member) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := m.secureOnly(); p != nil {
 		return nil, p
 	}
@@ -136,7 +136,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 		return memberID(s.ID) == memberID(raft.ServerID(member)) && string(s.ID) != member
 	}
 	switch {
-	case m.port.secure.removed(raft.ServerID(member)):
+	case m.auth.Removed(raft.ServerID(member)):
 		return score.Problemf(score.Forbidden, "%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(m.servers(), taken):
 		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))

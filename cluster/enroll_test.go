@@ -53,9 +53,9 @@ func (g *secureGroup) serveEnrollment(n *node) {
 			inner.ServeHTTP(w, r)
 			return
 		}
-		var e pki.Enrollment
+		var e pki.EnrollRequest
 		err := json.UnmarshalRead(r.Body, &e)
-		var issued *pki.Issued
+		var issued *pki.IssuedCertificate
 		if err == nil {
 			issued, err = n.member().Enroll(r.Context(), e.Token, e.CSR, e.Member)
 		}
@@ -82,7 +82,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.opts.Identity, err = pki.Adopt(who, key, issued); err != nil {
+	if n.opts.Identity, err = pki.NewIdentity(who, key, issued); err != nil {
 		t.Fatal(err)
 	}
 	n.opts.Join = []string{f1.server.URL}
@@ -94,7 +94,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	// The token is used up.
 	_, who = g.newcomer()
 	_, _, err = pki.Enroll(context.Background(), f1.server.URL, token, who)
-	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() {
+	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() {
 		t.Errorf("the token works again: %v", err)
 	} else if strings.Contains(err.Error(), token.Secret) {
 		t.Errorf("the error tells the secret: %v", err)
@@ -195,14 +195,14 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	// All connections are made anew with the certificates that are good then.
 	g.almanac.advance(pki.MemberLife * 2 / 3)
 	for _, n := range g.nodes {
-		n.member().port.review()
+		n.member().port.Recheck()
 	}
 	g.settle()
 	mustPost(t, g.nodes[1], alerts("bard/a", 1, 3))
 	g.agree(3)
 	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
-	err := n.member().callPeer(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
+	err := n.member().port.Call(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
 	refused(t, err, score.Forbidden)
 	if has := n.opts.Identity.Keys(); len(has) > 0 {
 		t.Errorf("one without a vote holds keys: %v", has)
@@ -240,7 +240,7 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 		// Those of the life before are over when the next are two thirds through: no connection may go on with one.
 		for _, n := range g.nodes {
 			eventually(t, n.opts.ID+" lets go of connections whose certificates are over", func() error {
-				if n.member().port.review() {
+				if n.member().port.Recheck() {
 					return errors.New("some are left")
 				}
 				return nil
@@ -371,7 +371,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	c := thief.Asks("")
+	c := thief.PeerClientConfig("")
 	c.VerifyConnection = nil
 	g.expectRefusal(g.nodes[0], pki.WrongAuthority, c)
 	for _, n := range g.nodes {

@@ -16,7 +16,9 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/peer"
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -46,8 +48,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial   dialer
-	listen listener
+	dial   peer.Dialer
+	listen peer.Listener
 	wrap   func(store) store
 	clock  func() time.Duration
 	tune   func(*raft.Config)
@@ -63,7 +65,13 @@ const (
 	electionTimeout = 150 * time.Millisecond
 	commitTimeout   = 20 * time.Millisecond // followers learn that an entry is committed within one to two of these
 	transportLimit  = 5 * time.Second       // one message of Raft
+	// approachPause is the shortest time between two steps towards a term that is far ahead: each costs an election.
+	approachPause = 10 * electionTimeout
 )
+
+// maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB and then cannot read its file any more. An
+// entry is one post of at most entry.MaxPost, or several small ones.
+const maxLogEntry = 2 * entry.MaxPost
 
 // answersBytes bounds the memory of the answers that a member holds, about.
 const answersBytes = 64 << 20
@@ -89,14 +97,15 @@ type Member struct {
 	storage   *storage
 	machine   *fsm.Machine
 	raft      *raft.Raft
-	transport *raft.NetworkTransport
-	port      *port
+	transport *peer.Transport
+	port      *peer.Port
+	auth      *peer.Authenticator
+	receiver  *snapshotReceiver
 	gatherer  *gatherer
 	confirm   confirmer
 
 	frontend  *cache.Frontend
 	commits   *commits
-	inbound   *inbound
 	puller    *puller
 	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
@@ -184,7 +193,12 @@ func (m *Member) start() (err error) {
 	if m.machine, err = m.storage.openMachine(m.log); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.self, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
+	if m.opts.Identity != nil {
+		m.auth = peer.NewAuthenticator(peer.AuthConfig{Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
+			Refused: m.metrics.peerRefused, Logger: m.log})
+	}
+	m.port, err = peer.Listen(peer.Config{Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.dial, Listen: m.opts.listen})
+	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
@@ -196,20 +210,20 @@ func (m *Member) start() (err error) {
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
 	}
-	m.port.secure.begin()
+	m.auth.Open()
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
 	m.puller = newPuller(m)
 	m.metrics.observe(m)
-	m.port.serveStreams(m.serveStream)
+	m.port.HandlePush(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
 	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {
-		m.run(m.keepReviewing)
+		m.run(m.recheckLoop)
 		m.run(m.keepCertified)
 	}
 	return nil
@@ -222,9 +236,11 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 		error
 	}
 	done := make(chan opened, 1)
-	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
-	})
+	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.self, Timeout: m.scaled(transportLimit),
+		ApproachPause: m.scaled(approachPause), MaxEntry: maxLogEntry, TermReported: m.neighbour.reported, Go: m.run,
+		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: raftLogger(m.log)})
+	m.receiver = &snapshotReceiver{store: m.storage.snapshots, header: m.transport.Header(), prepare: m.machine.Prepare, applied: m.machine.Applied,
+		revision: m.machine.Revision, pass: m.transport.Deliver, stopped: m.stopped, fail: m.fail, metrics: m.metrics, log: m.log}
 	go func() {
 		r, err := m.openRaft(config)
 		done <- opened{r, err}
@@ -238,10 +254,10 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 }
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
-	s, over := m.storage, transport{m.transport, m.newInbound()}
-	m.run(func() { over.serve(m.transport.Consumer()) })
+	s := m.storage
+	m.run(func() { m.transport.Serve(m.receiver.receive) })
 	if m.opts.Bootstrap && !s.existing {
-		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}}}
 		if err := s.bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
@@ -252,27 +268,13 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 		return nil, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
 	}
 	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.snapshots}
-	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, over)
+	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, m.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.inbound = over.inbound
-	over.open(r)
+	m.receiver.term = r.CurrentTerm
+	m.transport.Open(r)
 	return r, nil
-}
-
-// newInbound makes what stands between the transport and Raft.
-func (m *Member) newInbound() *inbound {
-	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
-		reported: m.neighbour.reported, run: m.run, steps: pauses{every: m.scaled(approachPause)}}
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.self),
-		Addr: m.transport.EncodePeer(m.self, m.transport.LocalAddr())}
-	in.beats = newHeartbeats(header, in.pass)
-	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
-		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, fail: m.fail,
-		metrics: m.metrics, log: m.log}
-	return in
 }
 
 func (m *Member) run(f func()) {
@@ -336,7 +338,7 @@ func (m *Member) joined(index uint64) {
 // before anybody asks.
 func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
-	m.port.serve(m.peerHandler(h), m.log)
+	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
 // Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver
@@ -344,7 +346,7 @@ func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 func (m *Member) Close() error {
 	m.gatherer.close()
 	m.gatherer.drain(m.scaled(drainLimit))
-	m.port.finish(m.scaled(finishLimit))
+	m.port.Shutdown(m.scaled(finishLimit))
 	m.cancel()
 	stopping := m.raft.Shutdown()
 	m.storage.disk.release()

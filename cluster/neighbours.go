@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -95,6 +96,19 @@ func (m *Member) servers() []raft.Server {
 		return nil
 	}
 	return config.Configuration().Servers
+}
+
+// reported reports whether a majority of the voters of r's configuration last said that their
+// term is at least so high. What a voter said long ago does not count.
+func (n *neighbours) reported(r *raft.Raft, atLeast uint64) bool {
+	voters := peer.Voters(r)
+	agree := 0
+	for _, v := range voters {
+		if said, fresh := n.last(v.ID); fresh && said.Term >= atLeast {
+			agree++
+		}
+	}
+	return agree*2 > len(voters)
 }
 
 // neighbours keeps what the other members last said.

@@ -160,7 +160,7 @@ func (m *Member) pollMaster(ctx context.Context, items []pollItem) (answers []po
 	if err != nil {
 		return nil, err
 	}
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/poll", bytes.NewReader(body), &answers); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/poll", bytes.NewReader(body), &answers); err != nil {
 		return nil, noMaster()
 	}
 	return answers, nil
@@ -242,7 +242,7 @@ func (m *Member) answerItems(ctx context.Context, items []pollItem) (answers []p
 	for i := range items {
 		// Not within the view: a board may have to be made, and meanwhile the database could not use again the space that the view sees.
 		if q := questions[i].Board; q != nil && err == nil {
-			page, revision, problem := m.machine.Board(ctx, q.Contest, &q.Question)
+			page, revision, problem := m.machine.Board(ctx, q.Contest, &q.Query)
 			var body []byte
 			body, revision, problem = q.Body(&page, revision, problem)
 			err = answers[i].answer(body, revision, problem, items[i].Sum)

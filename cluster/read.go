@@ -51,7 +51,7 @@ func (m *Member) Answer(ctx context.Context, key, tag string, ask queries.Ask) (
 
 // Board answers q from a leaderboard, made from this member's own state, and how that came about. Revision is that of the last change of what it says.
 // It is linearizable, also where the error is a *score.Problem. cache.ErrNotLeased says that this member may not answer now; the master may.
-func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error) {
+func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
 	how, err = m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
 		var err error
 		p, revision, err = m.machine.Board(ctx, contestID, q)
@@ -62,7 +62,7 @@ func (m *Member) Board(ctx context.Context, contestID string, q *ranking.Questio
 
 // BoardNow is Board if there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may be
 // given then. Else, and where soon is nil, ask Board.
-func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
+func (m *Member) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
 	look, ok := m.frontend.CheckLease()
 	if !ok || m.machine.Revision() < look.Floor() {
 		return p, 0, false, nil
@@ -77,7 +77,7 @@ func (m *Member) BoardNow(contestID string, q *ranking.Question) (p ranking.Page
 }
 
 // StaleBoard is Stale for a leaderboard.
-func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
+func (m *Member) StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
 	before := m.machine.Revision() // the board has that at least
 	p, revision, err = m.machine.Board(ctx, contestID, q)
 	age, known = m.frontend.Age(before)

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -175,36 +175,15 @@ func (m *Member) stopRemoved(by string) {
 	m.end(ErrRemoved)
 }
 
-// removedHeader is on the answer to a member that was removed, whose certificate opens nothing
-// else: the index of the committed configuration that lacks it.
-const removedHeader = "Laurel-Removed"
-
-// removedAnswer is the error of a call that was answered with removedHeader.
-type removedAnswer struct {
-	index uint64
-	err   error
-}
-
-func (e *removedAnswer) Error() string { return e.err.Error() }
-func (e *removedAnswer) Unwrap() error { return e.err }
-
-// readRemoved returns err, which an answer stands for, together with what its removedHeader says.
-func readRemoved(h http.Header, err error) error {
-	if index, bad := strconv.ParseUint(h.Get(removedHeader), 10, 64); bad == nil {
-		return &removedAnswer{index, err}
-	}
-	return err
-}
-
 // tellRemoved answers a member that was removed. What it says is this member's own committed
 // configuration, so every voter can say it.
-func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request, peer raft.ServerID) {
+func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request) {
+	id := raft.ServerID(peer.FromContext(r.Context()))
 	w.Header().Set("Connection", "close")
-	l := m.listing(peer)
+	l := m.listing(id)
 	if l.Listed {
-		m.writePeerProblem(w, r, notMaster()) // the removal is not committed yet
+		peer.WriteProblem(w, notMaster()) // the removal is not committed yet
 		return
 	}
-	w.Header().Set(removedHeader, strconv.FormatUint(l.Index, 10))
-	m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(peer)))
+	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(id)))
 }

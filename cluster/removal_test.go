@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -41,12 +42,11 @@ func (l *liar) over(m *Member, honest http.Handler) http.Handler {
 			l.mu.Unlock()
 		}
 		if l.byHeader {
-			w.Header().Set(removedHeader, fmt.Sprint(uint64(math.MaxUint64)))
-			m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "you were removed from the group"))
+			peer.WriteRemoved(w, math.MaxUint64, score.Problemf(score.Forbidden, "you were removed from the group"))
 			return
 		}
 		if r.URL.Path != "/peer/v1/status" {
-			m.writePeerProblem(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
+			m.writePeerError(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
 			return
 		}
 		s := m.status("")
@@ -265,10 +265,10 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 		}
 		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
 		answer := make(chan raft.RPCResponse, 1)
-		m.inbound.calls <- raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
+		m.transport.Deliver(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
 			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.ID), Addr: m.transport.EncodePeer(leader.ID, leader.Address)},
 			Term:      entry.Term, PrevLogEntry: last.Index, PrevLogTerm: last.Term, Entries: []*raft.Log{entry}, LeaderCommitIndex: entry.Index,
-		}}
+		}})
 		said := <-answer
 		if a, ok := said.Response.(*raft.AppendEntriesResponse); said.Error != nil || !ok || !a.Success {
 			return fmt.Errorf("it answered %+v, %v", said.Response, said.Error)

@@ -18,7 +18,7 @@ func (m *Member) AuthorityPEM() []byte {
 	if !m.Secure() {
 		return nil
 	}
-	m.port.secure.learn()
+	m.auth.UpdateTrust()
 	return m.opts.Identity.PEM()
 }
 
@@ -44,7 +44,7 @@ func (m *Member) RotateAuthority(ctx context.Context, by string) error {
 		return score.Problemf(score.NotReady, "no authority could be made: %v", err)
 	}
 	// The key is here before anybody trusts it.
-	if err := i.Hold(next); err != nil {
+	if err := i.AddKey(next); err != nil {
 		return score.Problemf(score.NotReady, "the new authority could not be kept: %v", err)
 	}
 	if err := m.ChangeAccess(ctx, access.Change{At: i.Now().UTC(), By: by, AddAuthority: next.Certificate.Raw}); err != nil {

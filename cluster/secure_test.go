@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cluster/peer"
 	"laurel/trust/pki"
 )
 
@@ -82,7 +83,7 @@ func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.
 	case err != nil:
 		return nil, err
 	case founder == nil:
-		return pki.Found(who)
+		return pki.Bootstrap(who)
 	}
 	return adopt(who, founder.Authority(founder.IssuedBy()))
 }
@@ -97,7 +98,7 @@ func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pki.Adopt(who, key, issued)
+	return pki.NewIdentity(who, key, issued)
 }
 
 // serveTLS has the node's server for clients speak TLS with the node's certificate.
@@ -153,11 +154,11 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
-	if err := knock(f1, f2.opts.Identity.Asks(string(f1.member().self))); err != nil {
+	if err := knock(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
 	}
 
-	none := f2.opts.Identity.Asks("")
+	none := f2.opts.Identity.PeerClientConfig("")
 	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
 	g.expectRefusal(f1, pki.NoCertificate, none)
 
@@ -171,11 +172,11 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := stranger.Asks("")
+	c := stranger.PeerClientConfig("")
 	c.VerifyConnection = nil // it would turn away first
 	g.expectRefusal(f1, pki.WrongAuthority, c)
 
-	old := f2.opts.Identity.Asks("")
+	old := f2.opts.Identity.PeerClientConfig("")
 	key, csr, err := pki.NewRequest(who.Member, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -189,19 +190,19 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	}
 	g.expectRefusal(f1, pki.Expired, old)
 
-	weak := f2.opts.Identity.Asks("")
+	weak := f2.opts.Identity.PeerClientConfig("")
 	weak.MinVersion, weak.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	g.expectRefusal(f1, reasonHandshake, weak)
+	g.expectRefusal(f1, "handshake", weak)
 
 	plain, err := net.Dial("tcp", f1.member().Peer())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	before := f1.refusals(reasonHandshake)
+	before := f1.refusals("handshake")
 	fmt.Fprintf(plain, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
 	eventually(t, "plain text is refused", func() error {
-		if f1.refusals(reasonHandshake) == before {
+		if f1.refusals("handshake") == before {
 			return fmt.Errorf("not counted")
 		}
 		return nil
@@ -221,7 +222,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		t.Fatalf("f3 with the certificate of f2: %v", err)
 	}
 	// Somebody with it at f3's address: the others hang up on it.
-	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.Answers())
+	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.PeerServerConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +237,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		}
 	}()
 	eventually(t, "f1 notices", func() error {
-		if f1.refusals(pki.OtherMember) == 0 {
+		if f1.refusals(pki.WrongMember) == 0 {
 			return fmt.Errorf("nothing counted")
 		}
 		return nil
@@ -263,7 +264,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	identity := leaver.opts.Identity
 
 	// A connection of the leaver's that is open already.
-	open, err := tls.Dial("tcp", stays.member().Peer(), identity.Asks(""))
+	open, err := tls.Dial("tcp", stays.member().Peer(), identity.PeerClientConfig(""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,11 +278,11 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	if err := master.member().Leave(context.Background(), leaver.opts.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := knock(master, identity.Asks("")); err == nil || !strings.Contains(err.Error(), "403") {
+	if err := knock(master, identity.PeerClientConfig("")); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("the master lets it in: %v", err)
 	}
 	eventually(t, "the others have it out, too", func() error {
-		if err := knock(stays, identity.Asks("")); err == nil {
+		if err := knock(stays, identity.PeerClientConfig("")); err == nil {
 			return fmt.Errorf("it is let in")
 		}
 		return nil
@@ -290,12 +291,12 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	if _, err := open.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("the open connection goes on: %v", err)
 	}
-	for _, carries := range []byte{carriesRaft, carriesPush} {
-		c, err := tls.Dial("tcp", master.member().Peer(), identity.Asks(""))
+	for _, carries := range []byte{peer.ProtocolRaft, peer.ProtocolPush} {
+		c, err := tls.Dial("tcp", master.member().Peer(), identity.PeerClientConfig(""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write(hello(carries, master.member().self))
+		c.Write(peer.Preamble(carries, master.member().self))
 		c.SetReadDeadline(time.Now().Add(patient))
 		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 			t.Errorf("%c: it is let in: %v", carries, err)
@@ -311,7 +312,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Error("the leaver does not learn of it")
 	}
 	leaver.stop()
-	if master.refusals(reasonRemoved) == 0 {
+	if master.refusals("removed") == 0 {
 		t.Error("no refusal is counted")
 	}
 
@@ -329,7 +330,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Error("the one that was down does not learn of it")
 	}
 	down.stop()
-	if m := master.member(); !m.port.secure.removed(id) {
+	if m := master.member(); !m.auth.Removed(id) {
 		t.Errorf("%s is forgotten", id)
 	}
 }
@@ -365,7 +366,7 @@ func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
 func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
-	for range 3 * maxHandshakes {
+	for range 3 * peer.MaxHandshakes {
 		c, err := net.Dial("tcp", f1.member().Peer())
 		if err != nil {
 			t.Fatal(err)
@@ -376,16 +377,13 @@ func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 	f2 := g.addSecure()
 	f2.start()
 	g.settle()
-	if took := time.Since(start); took > helloLimit*4/5 {
+	if took := time.Since(start); took > peer.HandshakeTimeout*4/5 {
 		t.Errorf("joining took %s beside half-open connections", took)
 	}
-	if f1.refusals(reasonCrowded) < maxHandshakes {
-		t.Errorf("only %v were closed", f1.refusals(reasonCrowded))
+	if f1.refusals("crowded") < peer.MaxHandshakes {
+		t.Errorf("only %v were closed", f1.refusals("crowded"))
 	}
-	s := f1.member().port.secure
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pending.Len() > maxHandshakes {
-		t.Errorf("%d wait for a handshake", s.pending.Len())
+	if n := f1.member().auth.Pending(); n > peer.MaxHandshakes {
+		t.Errorf("%d connections wait for a handshake", n)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/fsm"
 )
 
@@ -142,7 +143,7 @@ func (r *snapshotReceiver) end(one *reception) {
 // spool writes the body to the snapshots' directory and waits for the disk, and makes the
 // state of it beside the state machine.
 func (r *snapshotReceiver) spool(one *reception, body io.Reader, request *raft.InstallSnapshotRequest) (got *received, err error) {
-	config, err := decodeConfiguration(request.Configuration)
+	config, err := peer.DecodeConfiguration(request.Configuration)
 	if err != nil {
 		return nil, err
 	}

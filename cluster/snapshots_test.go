@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"laurel/cluster/peer"
 	"net"
 	"os"
 	"path/filepath"
@@ -83,7 +84,7 @@ func (c *faultyConn) Write(b []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !c.greeted {
-		c.greeted, c.raft = true, len(b) > 0 && b[0] == carriesRaft
+		c.greeted, c.raft = true, len(b) > 0 && b[0] == peer.ProtocolRaft
 		return c.Conn.Write(b)
 	}
 	if c.raft && f.armed && f.conn == nil && len(b) > 0 && b[0] == rpcInstallSnapshot {
@@ -210,7 +211,7 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 	eventually(t, "a snapshot is on its way", f.met)
 	m := late.member()
 	eventually(t, "it is being received", func() error {
-		r := m.inbound.snapshots
+		r := m.receiver
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.current == nil {
@@ -237,12 +238,12 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 }
 
 // sendSnapshot has a peer send a snapshot to a member, as the master of a term.
-func sendSnapshot(t *testing.T, from *peer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
+func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
 	id := to.self
 	config := to.raft.GetConfiguration().Configuration()
 	var answer raft.InstallSnapshotResponse
-	err := from.over.InstallSnapshot(id, receiver(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{
+	err := from.over.InstallSnapshot(id, peer.Address(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{
 		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
 		Configuration: raft.EncodeConfiguration(config), ConfigurationIndex: 1, Size: size,
 	}, &answer, body)
@@ -259,14 +260,14 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	for _, other := range g.others(n) {
 		other.stop() // the test is the master from now on
 	}
-	from := newPeer(t, "127.0.0.1:0", "f9@x")
+	from := newFakePeer(t, "127.0.0.1:0", "f9@x")
 	term := m.Epoch() + 5
 	index := entries(m) + 10
 	still, writer := io.Pipe()
 	defer writer.Close()
 	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
 	go writer.Write(state.Bytes()[:10])
-	r := m.inbound.snapshots
+	r := m.receiver
 	eventually(t, "the first is being received", func() error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -344,7 +345,7 @@ func TestASnapshotThatCannotBeTrueIsNotInstalled(t *testing.T) {
 	for _, other := range g.others(n) {
 		other.stop() // the test is the master from now on
 	}
-	from := newPeer(t, "127.0.0.1:0", "f9@x")
+	from := newFakePeer(t, "127.0.0.1:0", "f9@x")
 	term, last := m.Epoch()+5, entries(m)
 	for what, c := range map[string]struct {
 		index uint64

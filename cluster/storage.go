@@ -251,7 +251,7 @@ func loadIdentity(o Options) (identity, error) {
 func (i identity) write(dir string) error {
 	b, err := json.Marshal(i)
 	if err == nil {
-		err = pki.WriteFile(filepath.Join(dir, identityFile), b)
+		err = pki.WritePrivateFile(filepath.Join(dir, identityFile), b)
 	}
 	if err != nil {
 		return fmt.Errorf("write the identity of the member: %w", err)
@@ -434,7 +434,7 @@ func (s *storage) goOn(from, newest uint64, damaged []string) error {
 // markRemoved makes a later start tell what happened, and by which entries of the log that is known.
 func (s *storage) markRemoved(by string) error {
 	text := fmt.Sprintf("removed %s, by %s\n", time.Now().UTC().Format(time.RFC3339), by)
-	return pki.WriteFile(filepath.Join(s.dir, removedFile), []byte(text))
+	return pki.WritePrivateFile(filepath.Join(s.dir, removedFile), []byte(text))
 }
 
 func (s *storage) Close() error {

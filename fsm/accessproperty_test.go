@@ -93,9 +93,9 @@ func (h *accessHistory) change(t *rapid.T) {
 		c.Note = fmt.Sprint("note ", h.notes)
 	}
 	index := h.m.Applied() + 1
-	entry := Entry{index, changeEntry(t, c)}
-	h.log = append(h.log, entry)
-	outcome, err := h.m.Apply([]Entry{entry}, index)
+	next := Entry{index, changeEntry(t, c)}
+	h.log = append(h.log, next)
+	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,16 +211,16 @@ func (h *accessHistory) post(t *rapid.T) {
 	posts := make([]score.Post, rapid.IntRange(1, 3).Draw(t, "posts"))
 	drawn := make([][]vouched, len(posts))
 	for i := range posts {
-		posts[i].Mode = rapid.SampledFrom([]score.Mode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
+		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
 		for range rapid.SampledFrom([]int{1, 1, 2, 4, 20}).Draw(t, "events") {
 			v := h.event(t, ahead)
 			drawn[i], posts[i].Events = append(drawn[i], v), append(posts[i].Events, v.Event)
 		}
 	}
 	index := h.m.Applied() + 1
-	entry := Entry{index, entryOf(t, posts...)}
-	h.log = append(h.log, entry)
-	outcome, err := h.m.Apply([]Entry{entry}, index)
+	next := Entry{index, entryOf(t, posts...)}
+	h.log = append(h.log, next)
+	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func (h *accessHistory) post(t *rapid.T) {
 }
 
 // judge says what must have come of each event of a post.
-func (h *accessHistory) judge(t *rapid.T, mode score.Mode, events []vouched, results []score.Result) {
+func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []vouched, results []score.Result) {
 	before, whole := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
 	if last := results[len(results)-1]; whole && last.Problem != nil {
 		// An array that is refused has one result. What came before it was taken back.

@@ -15,7 +15,7 @@ import (
 )
 
 // askBoard asks again while too many boards are being made.
-func askBoard(m *Machine, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, err error) {
+func askBoard(m *Machine, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, err error) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		p, revision, err = m.Board(context.Background(), contestID, q)
@@ -27,7 +27,7 @@ func askBoard(m *Machine, contestID string, q *ranking.Question) (p ranking.Page
 }
 
 // boardOf is a page of a leaderboard, which must be there.
-func boardOf(t tester, m *Machine, contestID string, q *ranking.Question) ranking.Page {
+func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) ranking.Page {
 	t.Helper()
 	p, revision, err := askBoard(m, contestID, q)
 	if err != nil {
@@ -75,7 +75,7 @@ type place struct {
 }
 
 func compareBoard(t *testing.T, m *Machine, id, category string, last map[string]place) {
-	q := ranking.Question{Category: category, Limit: 1000}
+	q := ranking.Query{Category: category, Limit: 1000}
 	var rows []ranking.Row
 	for {
 		p := boardOf(t, m, id, &q)

@@ -25,7 +25,7 @@ func BenchmarkMillion(b *testing.B) {
 		race(b, m, "G/r", "")
 		applyMarks(b, m, marks/2, 0)
 		report(b, "apply-us/mark", marks/2*time.Second, func() { applyMarks(b, m, marks/2, marks/2) })
-		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Question{Limit: 10}) })
+		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10}) })
 		report(b, "apply-kept-us/mark", 100_000*time.Second, func() { applyMarks(b, m, 100_000, 0) })
 		snapshot := snapshotOf(b, m)
 		if err := m.Close(); err != nil {
@@ -40,7 +40,7 @@ func BenchmarkMillion(b *testing.B) {
 		snapshot = nil
 		runtime.GC()
 		before := heapBytes()
-		report(b, "first-answer-restored-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Question{Limit: 10, Around: "77"}) })
+		report(b, "first-answer-restored-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10, Around: "77"}) })
 		runtime.GC()
 		b.ReportMetric((heapBytes()-before)/marks, "B/row")
 		m.Close()
@@ -65,11 +65,11 @@ func BenchmarkMillionOpen(b *testing.B) {
 		var m *Machine
 		report(b, "open-s", time.Second, func() { m = open(b, dir) })
 		b.ReportMetric(resident(b, "VmRSS"), "MiB-open")
-		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Question{Limit: 10}) })
+		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10}) })
 		b.ReportMetric(resident(b, "VmRSS"), "MiB")
 		b.ReportMetric(resident(b, "RssAnon"), "MiB-anon")
 		b.ReportMetric(resident(b, "VmHWM"), "MiB-peak")
-		if _, _, err := m.Board(context.Background(), "G/r", &ranking.Question{Limit: 1, Around: "4711"}); err != nil {
+		if _, _, err := m.Board(context.Background(), "G/r", &ranking.Query{Limit: 1, Around: "4711"}); err != nil {
 			b.Fatal(err)
 		}
 		m.Close()

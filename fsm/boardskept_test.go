@@ -24,7 +24,7 @@ func finishes(t tester, m *Machine, id, competitor string, mark int) score.Resul
 // leaders are the competitors of a board's first page with their ranks.
 func leaders(t tester, m *Machine, id string) string {
 	var list []string
-	for _, row := range boardOf(t, m, id, &ranking.Question{Limit: 100}).Rows {
+	for _, row := range boardOf(t, m, id, &ranking.Query{Limit: 100}).Rows {
 		list = append(list, fmt.Sprint(row.Rank, row.Competitor))
 	}
 	return strings.Join(list, " ")
@@ -49,7 +49,7 @@ func TestABoardTurnsRoundWithItsContest(t *testing.T) {
 	finishes(t, m, "G/r", "A", 10)
 	finishes(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1B 2A")
-	if p := boardOf(t, m, "G/r", &ranking.Question{Limit: 1, Around: "A"}); len(p.Rows) != 1 || p.Rows[0].Name != "Asterix" {
+	if p := boardOf(t, m, "G/r", &ranking.Query{Limit: 1, Around: "A"}); len(p.Rows) != 1 || p.Rows[0].Name != "Asterix" {
 		t.Errorf("around A: %+v; the contest lists him as Asterix", p.Rows)
 	}
 }
@@ -68,13 +68,14 @@ func TestABoardIsThatOfTheStateThatWasPutInPlace(t *testing.T) {
 	if err := m.Discard("the test says so"); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := m.Board(context.Background(), "G/r", &ranking.Question{Limit: 1})
+	_, _, err := m.Board(context.Background(), "G/r", &ranking.Query{Limit: 1})
 	wantProblem(t, err, score.NotFound, `"G/r" is not defined`)
 }
 
 func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 	m := newMachine(t)
-	m.boards.most = 5 * boardCost
+	const maxRows = 5 * 64
+	m.boards.SetMaxRows(maxRows)
 	for i := range 8 {
 		id := fmt.Sprint("G/r", i)
 		race(t, m, id, "")
@@ -82,29 +83,29 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 			finishes(t, m, id, fmt.Sprint(j), j)
 		}
 	}
-	kept := func(id string) bool { _, _, ok := m.BoardNow(id, &ranking.Question{Limit: 1}); return ok }
+	kept := func(id string) bool { _, _, ok := m.BoardNow(id, &ranking.Query{Limit: 1}); return ok }
 	for range 3 {
 		for i := range 8 {
 			id := fmt.Sprint("G/r", i)
-			if p := boardOf(t, m, id, &ranking.Question{Limit: 1}); p.Total != 10 || p.Rows[0].Competitor != "9" {
+			if p := boardOf(t, m, id, &ranking.Query{Limit: 1}); p.Total != 10 || p.Rows[0].Competitor != "9" {
 				t.Errorf("%s: %+v", id, p)
 			}
 			if !kept("G/r0") || !kept(id) {
 				t.Errorf("after %s was asked for, it is not in memory, or what was asked for all the time is not", id)
 			}
 		}
-		if m.boards.rows > m.boards.most || kept("G/r1") {
-			t.Errorf("%d rows are in memory, of which %d may be", m.boards.rows, m.boards.most)
+		if m.boards.Rows() > maxRows || kept("G/r1") {
+			t.Errorf("%d rows are in memory, of which %d may be", m.boards.Rows(), maxRows)
 		}
 	}
 	// A board that grows beyond all bounds by itself goes too, and does not come back.
-	for j := range m.boards.most + 1 {
+	for j := range maxRows + 1 {
 		finishes(t, m, "G/r0", fmt.Sprint("x", j), j)
 	}
-	_, _, err := m.Board(context.Background(), "G/r0", &ranking.Question{Limit: 1})
-	wantProblem(t, err, score.TooLarge, "a frontend keeps boards of at most 320")
-	if m.boards.rows > m.boards.most {
-		t.Errorf("%d rows are in memory", m.boards.rows)
+	_, _, err := m.Board(context.Background(), "G/r0", &ranking.Query{Limit: 1})
+	wantProblem(t, err, score.TooLarge, "a frontend keeps leaderboards of at most 320")
+	if m.boards.Rows() > maxRows {
+		t.Errorf("%d rows are in memory", m.boards.Rows())
 	}
 }
 
@@ -114,15 +115,15 @@ func TestABoardThatCannotBeShownSaysWhy(t *testing.T) {
 	race(t, m, "G/r", `,"splits":["half","end"]`)
 	for _, c := range []struct {
 		contest string
-		q       ranking.Question
+		q       ranking.Query
 		code    score.Code
 		words   string
 	}{
-		{"G/none", ranking.Question{}, score.NotFound, `the contest "G/none" is not defined`},
-		{"G/m", ranking.Question{}, score.NotFound, "GET /v1/scores/G/m"},
-		{"G/r", ranking.Question{Split: "finish"}, score.InvalidEvent, "want one of half, end"},
-		{"G/r", ranking.Question{Around: "A"}, score.NotFound, `"A" has no mark at end of the contest "G/r"`},
-		{"G/r", ranking.Question{Around: "A", Category: "F"}, score.NotFound, "in the category F"},
+		{"G/none", ranking.Query{}, score.NotFound, `the contest "G/none" is not defined`},
+		{"G/m", ranking.Query{}, score.NotFound, "is head_to_head and has no leaderboard"},
+		{"G/r", ranking.Query{Split: "finish"}, score.InvalidEvent, "want one of half, end"},
+		{"G/r", ranking.Query{Around: "A"}, score.NotFound, `"A" has no mark at end of the contest "G/r"`},
+		{"G/r", ranking.Query{Around: "A", Category: "F"}, score.NotFound, "in the category F"},
 	} {
 		for range 2 { // made for it, and from memory
 			_, revision, err := m.Board(context.Background(), c.contest, &c.q)
@@ -135,7 +136,7 @@ func TestABoardThatCannotBeShownSaysWhy(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := m.Board(context.Background(), "G/r", &ranking.Question{}); err == nil {
+	if _, _, err := m.Board(context.Background(), "G/r", &ranking.Query{}); err == nil {
 		t.Error("a closed machine has a board")
 	}
 }

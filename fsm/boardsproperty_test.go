@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -23,7 +24,7 @@ func (h *randomHistory) askBoards(t *rapid.T) {
 	gone, end := context.WithCancel(context.Background())
 	end()
 	for range rapid.IntRange(1, 4).Draw(t, "questions") {
-		q := ranking.Question{Split: rapid.SampledFrom(raceSplits).Draw(t, "split"), Limit: 3}
+		q := ranking.Query{Split: rapid.SampledFrom(raceSplits).Draw(t, "split"), Limit: 3}
 		_, _, err := h.m.Board(gone, rapid.SampledFrom(races).Draw(t, "race"), &q)
 		if p := (*score.Problem)(nil); err != nil && !errors.As(err, &p) && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
@@ -33,9 +34,7 @@ func (h *randomHistory) askBoards(t *rapid.T) {
 
 // boundBoards lets the machine keep fewer rows in memory, or more.
 func (h *randomHistory) boundBoards(t *rapid.T) {
-	h.m.boards.mu.Lock()
-	defer h.m.boards.mu.Unlock()
-	h.m.boards.most = rapid.SampledFrom([]int{2 * boardCost, 4 * boardCost, boardRows}).Draw(t, "rows in memory")
+	h.m.boards.SetMaxRows(rapid.SampledFrom([]int{2 * 64, 4 * 64, leaderboard.DefaultMaxRows}).Draw(t, "rows in memory"))
 }
 
 // checkBoards compares every board with a plain sort of the marks that stand.
@@ -43,16 +42,16 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *folded) {
 	for _, id := range races {
 		c := f.contests[id]
 		if c == nil {
-			if _, revision, err := askBoard(h.m, id, &ranking.Question{Limit: 1}); problemCode(err) != score.NotFound || revision > h.m.Revision() {
+			if _, revision, err := askBoard(h.m, id, &ranking.Query{Limit: 1}); problemCode(err) != score.NotFound || revision > h.m.Revision() {
 				t.Fatalf("the board of %s, which is not defined, is of revision %d and says %v", id, revision, err)
 			}
 			continue
 		}
 		for _, split := range raceSplits {
-			q := ranking.Question{Split: split, Limit: 1}
+			q := ranking.Query{Split: split, Limit: 1}
 			p, revision, err := askBoard(h.m, id, &q)
-			shown := cmp.Or(split, c.Split, c.About.FinalSplit())
-			if !slices.Contains(c.About.AllSplits(), shown) {
+			shown := cmp.Or(split, c.Split, c.Definition.FinalSplit())
+			if !slices.Contains(c.Definition.AllSplits(), shown) {
 				if problemCode(err) != score.InvalidEvent {
 					t.Fatalf("%s has no split %q; its board says %v", id, split, err)
 				}
@@ -62,14 +61,14 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *folded) {
 				t.Fatalf("the board of %s at %q is of %q, revision %d (%v); want %q, revision %d", id, split, p.Split, revision, err, shown, c.Revision)
 			}
 			for _, category := range categories {
-				h.checkPages(t, id, ranking.Question{Split: split, Category: category}, plainRows(c, f.marks[id].all(shown), category))
+				h.checkPages(t, id, ranking.Query{Split: split, Category: category}, plainRows(c, f.marks[id].all(shown), category))
 			}
 		}
 	}
 }
 
 // checkPages cuts a board anywhere, and looks around somebody.
-func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Question, want []ranking.Row) {
+func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []ranking.Row) {
 	q.Limit = rapid.IntRange(1, 4).Draw(t, "rows of a page")
 	var got []ranking.Row
 	for ask := q; ; {
@@ -111,7 +110,7 @@ func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []ra
 		}
 		if m.IRM == "" {
 			row.Mark = m.Value
-			if row.Diff = m.Value - marks[0].Value; !c.About.LeastIsBest() {
+			if row.Diff = m.Value - marks[0].Value; !c.Definition.LowerIsBetter() {
 				row.Diff = -row.Diff
 			}
 			row.RankEqual = i > 0 && ranks[i-1] == ranks[i] || i+1 < len(ranks) && ranks[i+1] == ranks[i]

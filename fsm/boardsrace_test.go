@@ -19,7 +19,7 @@ import (
 // observed is what a reader was told, and the machine's revision before it asked.
 type observed struct {
 	contest  string
-	question ranking.Question
+	question ranking.Query
 	page     ranking.Page
 	floor    uint64
 	revision uint64
@@ -29,7 +29,7 @@ type observed struct {
 // be what the timeline up to its revision says, and nobody may be told less than Revision told before.
 func TestReadersOfBoardsSeeEachRevisionAsItWas(t *testing.T) {
 	m := newMachine(t)
-	m.boards.most = 3*boardCost + 40 // both boards do not fit
+	m.boards.SetMaxRows(3*64 + 40) // both boards do not fit
 	w := &marking{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
 		w.post(t, score.UntilRefused, decode(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
@@ -77,7 +77,7 @@ func readBoards(m *Machine, random *rand.Rand, done chan struct{}) (seen []obser
 		}
 		o := observed{contest: races[random.IntN(2)], floor: m.Revision()}
 		q := &o.question
-		*q = ranking.Question{Category: categories[random.IntN(3)], Limit: 1 + random.IntN(20)}
+		*q = ranking.Query{Category: categories[random.IntN(3)], Limit: 1 + random.IntN(20)}
 		switch random.IntN(3) {
 		case 0:
 			q.After = after
@@ -113,7 +113,7 @@ type marking struct {
 	plain  plain
 }
 
-func (w *marking) post(t *testing.T, mode score.Mode, events ...score.Event) {
+func (w *marking) post(t *testing.T, mode score.PostMode, events ...score.Event) {
 	for i, r := range apply(t, w.m, score.Post{Mode: mode, Events: events})[0] {
 		if r.Status == score.Applied {
 			w.plain.accept(t, events[i], r)
@@ -141,7 +141,7 @@ func (w *marking) some(t *testing.T) {
 				id, w.random.IntN(60), what, categories[1+w.random.IntN(2)]))
 		}
 	}
-	w.post(t, []score.Mode{score.AllOrNone, score.UntilRefused}[w.random.IntN(2)], events...)
+	w.post(t, []score.PostMode{score.AllOrNone, score.UntilRefused}[w.random.IntN(2)], events...)
 }
 
 // judge compares a page with what the events up to its revision say.
@@ -168,7 +168,7 @@ func (w *marking) judge(t *testing.T, o *observed) {
 }
 
 // cut are the rows of a descending board that a question asks for.
-func cut(t *testing.T, rows []ranking.Row, q *ranking.Question) []ranking.Row {
+func cut(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if mark, competitor, given := strings.Cut(q.After.String(), ","); given {
 		value, err := score.ParseDecimal(cmp.Or(mark, "0"))

@@ -158,7 +158,7 @@ func (s *plain) fold() (*folded, *score.Problem) {
 		}
 	}
 	for id, c := range f.contests {
-		c.Rank(f.marks[id])
+		c.UpdateLeaders(f.marks[id])
 		for _, a := range s.events {
 			switch a.Type {
 			case score.TypeCompetitionDefine, score.TypeMedalAward, score.TypeMedalRevoke, score.TypeAlert:
@@ -179,7 +179,7 @@ func (f *folded) event(e *score.Event) *score.Problem {
 		f.tables[e.Competition()] = table
 	}
 	for _, o := range organisations(e.Data) {
-		table.Know(o)
+		table.AddOrganisation(o)
 	}
 	switch d := e.Data.(type) {
 	case *score.Alert:
@@ -193,7 +193,7 @@ func (f *folded) event(e *score.Event) *score.Problem {
 			return score.Problemf(score.IDConflict, "%q is awarded twice", d.AwardID)
 		}
 		f.awards[k] = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
-		table.Count(d.Organisation, d.Medal, 1)
+		table.AddMedals(d.Organisation, d.Medal, 1)
 		return nil
 	case *score.MedalRevoke:
 		k := e.Competition() + "\x00" + d.AwardID
@@ -201,7 +201,7 @@ func (f *folded) event(e *score.Event) *score.Problem {
 		if !ok || a.Revoked || a.ContestID != e.ContestID {
 			return score.Problemf(score.NotFound, "%q is not awarded", d.AwardID)
 		}
-		table.Count(a.Organisation, a.Medal, -1)
+		table.AddMedals(a.Organisation, a.Medal, -1)
 		a.Revoked = true
 		f.awards[k] = a
 		return nil
@@ -211,14 +211,14 @@ func (f *folded) event(e *score.Event) *score.Problem {
 			f.marks[e.ContestID] = &plainMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
 		}
 		if d.CompetitionName != "" {
-			table.ContestsSay = d.CompetitionName
+			table.NameByContests = d.CompetitionName
 		}
 	}
 	c := f.contests[e.ContestID]
 	if c == nil {
 		return score.Problemf(score.NotFound, "%s is not defined", e.ContestID)
 	}
-	return c.Fold(e, f.marks[e.ContestID], score.Again)
+	return c.Fold(e, f.marks[e.ContestID], score.Replay)
 }
 
 // plainMarks keeps marks by split and competitor, and sorts them whenever it is asked.
@@ -245,7 +245,7 @@ func (m *plainMarks) all(split string) (list []score.Mark) {
 	}
 	slices.SortFunc(list, func(a, b score.Mark) int {
 		value := cmp.Compare(a.Value, b.Value)
-		if !m.contest.About.LeastIsBest() {
+		if !m.contest.Definition.LowerIsBetter() {
 			value = -value
 		}
 		return cmp.Or(cmp.Compare(len(a.IRM), len(b.IRM)), value, strings.Compare(a.Competitor, b.Competitor))
@@ -281,7 +281,7 @@ func (f *folded) lines(t tester) (lines []string) {
 		line("awards", k, a)
 	}
 	for competition, table := range f.tables {
-		if table.Name != "" || table.ContestsSay != "" || len(table.Neutral)+len(table.Counts) > 0 {
+		if table.Name != "" || table.NameByContests != "" || len(table.Neutral)+len(table.Counts) > 0 {
 			line("medals", competition, withoutRevision(*table))
 		}
 	}
@@ -297,7 +297,7 @@ func withoutRevision(table score.MedalTable) score.MedalTable {
 // linesOf writes the same lines from what a machine has stored.
 func linesOf(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
-	for r := range records(t, snapshotOf(t, m)) {
+	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
 		case "contests", "marks", "awards":
 		case "medals":
@@ -306,7 +306,7 @@ func linesOf(t tester, m *Machine) (lines []string) {
 				t.Fatal(err)
 			}
 			table = withoutRevision(table)
-			if table.Name == "" && table.ContestsSay == "" && len(table.Neutral)+len(table.Counts) == 0 {
+			if table.Name == "" && table.NameByContests == "" && len(table.Neutral)+len(table.Counts) == 0 {
 				continue // known by an event that was voided; of the table nothing is left
 			}
 			b, err := json.Marshal(table)

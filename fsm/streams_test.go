@@ -139,7 +139,7 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 			t.Errorf("%s: schedule_status is %q, truth %q", id, r.ScheduleStatus, w.ScheduleStatus)
 			continue
 		}
-		of := map[string]score.Placed{}
+		of := map[string]score.Standing{}
 		for _, p := range r.Competitors {
 			of[p.Code] = p
 		}

@@ -25,7 +25,7 @@ import (
 // court is a guarded group and those who have something to do with it.
 type court struct {
 	group                                   *fakeGroup
-	operator, bard, reader, revoked, lapsed pki.Bearer
+	operator, bard, reader, revoked, lapsed pki.BearerToken
 	private                                 ed25519.PrivateKey // of the key of bard/assurancetourix
 	other                                   ed25519.PrivateKey // of a key that is registered, too
 	stranger                                ed25519.PrivateKey // of one that is not
@@ -40,11 +40,11 @@ func keyFor(name string) ed25519.PrivateKey {
 func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
 
 // courtBard is the token of bard/cacofonix, the same in every court.
-var courtBard = pki.NewBearer()
+var courtBard = pki.NewBearerToken()
 
 func newCourt(t testing.TB, g *fakeGroup) *court {
 	t.Helper()
-	c := &court{group: g, operator: pki.NewBearer(), bard: courtBard, reader: pki.NewBearer(), revoked: pki.NewBearer(), lapsed: pki.NewBearer(),
+	c := &court{group: g, operator: pki.NewBearerToken(), bard: courtBard, reader: pki.NewBearerToken(), revoked: pki.NewBearerToken(), lapsed: pki.NewBearerToken(),
 		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
 	now := time.Now().UTC()
 	for _, change := range []access.Change{
@@ -66,7 +66,7 @@ func newCourt(t testing.TB, g *fakeGroup) *court {
 	return c
 }
 
-func bearer(b pki.Bearer) string { return "Authorization: Bearer " + b.Text() }
+func bearer(b pki.BearerToken) string { return "Authorization: Bearer " + b.Text() }
 
 // guardedServer is a court at a real connection.
 func guardedServer(t testing.TB, o Options) (*court, *API, *httptest.Server) {
@@ -131,7 +131,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
 	wrong.Secret = c.bard.Secret
-	unknown := pki.NewBearer()
+	unknown := pki.NewBearerToken()
 	for _, one := range []struct {
 		name, header, reason string
 	}{
@@ -178,7 +178,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
-	for _, b := range []pki.Bearer{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
+	for _, b := range []pki.BearerToken{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
 		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
 			t.Error("a secret is in the log or the metrics")
 		}
@@ -234,7 +234,7 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 		wrongType := strings.ReplaceAll(strings.ReplaceAll(good, `"type":"alert"`, `"type":"contest.status"`), `"data":{"text":"clack"}`, `"data":{"period":"END1"}`)
 		for _, one := range []struct {
 			name, body string
-			token      *pki.Bearer
+			token      *pki.BearerToken
 			status     int
 			reason     string
 		}{
@@ -318,7 +318,7 @@ func TestStreamEndsAtTheFirstEventThatNobodyVouchesFor(t *testing.T) {
 
 func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
 	g, s := start(t)
-	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearer())}} {
+	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearerToken())}} {
 		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
 			t.Errorf("%v: got %d %s", headers, got.StatusCode, got.body)
 		}

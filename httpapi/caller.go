@@ -113,7 +113,7 @@ func (p *port) grantOf(ctx context.Context, authorization []string) (g *access.G
 		return nil, refusedMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := pki.ParseBearer(text)
+	token, err := pki.ParseBearerToken(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, refusedMalformed
 	}

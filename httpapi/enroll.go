@@ -18,7 +18,7 @@ type Trust interface {
 	// NewJoinToken makes a token by which frontends join, and gives its text.
 	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
 	// Enroll issues the first certificate of a frontend that has one. Member is id@instance.
-	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.Issued, error)
+	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error)
 	// RotateAuthority makes an authority that issues all certificates from now on; FinishRotation has only that one trusted.
 	RotateAuthority(ctx context.Context, by string) error
 	FinishRotation(ctx context.Context, by string) error
@@ -63,7 +63,7 @@ func (p *port) enroll(w http.ResponseWriter, r *http.Request) error {
 	if p.trust == nil {
 		return withoutCertificates()
 	}
-	var asked pki.Enrollment
+	var asked pki.EnrollRequest
 	if err := p.decodeBody(w, r, &asked, required); err != nil {
 		return err
 	}

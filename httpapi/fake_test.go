@@ -275,7 +275,7 @@ func games() *fakeRecords {
 	v.contests = []score.Record{
 		{ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM",
 			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END2", UpdatedAt: day, Revision: 8123,
-			Competitors: []score.Placed{
+			Competitors: []score.Standing{
 				{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: decimal(2), Periods: score.Totals{{Code: "END1", Value: score.Points(2)}}, Rank: 1, SortOrder: 1},
 				{Code: "ROM", Name: "Rome\t\x1b[31m", Organisation: "ROM", Result: decimal(0), Rank: 2, SortOrder: 2}}},
 		{ContestID: "OG50BC/CUR-M-GPA-02", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "EGY vs BRI", ScheduleStatus: "SCHEDULED", Revision: 12},

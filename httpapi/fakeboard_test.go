@@ -32,7 +32,7 @@ func raced() *fakeBoards {
 	return b
 }
 
-func (b *fakeBoards) page(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, err error) {
+func (b *fakeBoards) page(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, err error) {
 	split := cmp.Or(q.Split, "finish")
 	switch marks := b.splits[split]; {
 	case contestID != race:
@@ -56,7 +56,7 @@ func (b *fakeBoards) page(contestID string, q *ranking.Question) (p ranking.Page
 	}
 }
 
-func (g *fakeGroup) Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error) {
+func (g *fakeGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
 	if !g.leased() {
 		return p, 0, "", cache.ErrNotLeased
 	}
@@ -72,7 +72,7 @@ func (g *fakeGroup) Board(ctx context.Context, contestID string, q *ranking.Ques
 	return p, revision, cache.Hit, err
 }
 
-func (g *fakeGroup) BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
+func (g *fakeGroup) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
 	if !g.leased() || g.read != nil {
 		return p, 0, false, nil
 	}
@@ -80,7 +80,7 @@ func (g *fakeGroup) BoardNow(contestID string, q *ranking.Question) (p ranking.P
 	return p, revision, err == nil && g.boards.soon == nil, g.boards.soon
 }
 
-func (g *fakeGroup) StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
+func (g *fakeGroup) StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error) {
 	p, revision, err = g.boards.page(contestID, q)
 	return p, revision, g.age, !g.unknown, err
 }
@@ -92,7 +92,7 @@ func (g *fakeGroup) answered(key string) (body []byte, revision uint64, err erro
 	case err != nil:
 		return nil, 0, err
 	case q.Board != nil:
-		p, revision, problem := g.boards.page(q.Board.Contest, &q.Board.Question)
+		p, revision, problem := g.boards.page(q.Board.Contest, &q.Board.Query)
 		return q.Board.Body(&p, revision, problem)
 	case q.Ask != nil:
 		return q.Ask(g.records)

@@ -100,7 +100,7 @@ func (p *port) newGrant(w http.ResponseWriter, r *http.Request) error {
 	}
 	g := access.Grant{Name: asked.Name, Role: asked.Role, Public: asked.Public, Competitions: asked.Competitions, Types: asked.Types,
 		Rate: asked.Rate, Expires: asked.Expires.UTC(), Created: now}
-	token := pki.NewBearer()
+	token := pki.NewBearerToken()
 	answer := access.GrantResponse{ID: token.ID}
 	if len(g.Public) > 0 {
 		answer.ID = score.KeyID(g.Public)

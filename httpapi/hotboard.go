@@ -19,7 +19,7 @@ func (p *port) hotBoard(ctx context.Context, dst []byte, r *fastpath.Request) (o
 	if !p.plainRead(r) || !q.parse(r.Path[len("/v1/leaderboard/"):], r.Query) || !p.rates.read(r.Peer) {
 		return dst, 0
 	}
-	page, revision, ok, soon := p.group.BoardNow(q.contest, &q.Question)
+	page, revision, ok, soon := p.group.BoardNow(q.contest, &q.Query)
 	how, answered := cache.Hit, &p.metrics.reads.hit
 	switch {
 	case ok:
@@ -60,7 +60,7 @@ func (p *port) awaitBoard(ctx context.Context, soon func(context.Context) bool) 
 func (p *port) boardSoon(ctx context.Context, q *board) (page ranking.Page, revision uint64, how string, answered *atomic.Uint64) {
 	made := p.group.Leased() && p.awaitBoard(ctx, func(ctx context.Context) bool {
 		var err error
-		page, revision, how, err = p.group.Board(ctx, q.contest, &q.Question)
+		page, revision, how, err = p.group.Board(ctx, q.contest, &q.Query)
 		return err == nil
 	})
 	switch {

@@ -45,7 +45,7 @@ func questions() (all []twin) {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
 		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
 	}
-	boardTag := (&board{contest: race, Question: ranking.Question{Limit: 2}}).tagOf("fake", 290)
+	boardTag := (&board{contest: race, Query: ranking.Query{Limit: 2}}).tagOf("fake", 290)
 	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
 		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
 		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))

@@ -47,17 +47,17 @@ type Group interface {
 	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
 	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
 	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
-	Board(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error)
+	Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error)
 	// BoardNow is Board where there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may
 	// be given then. Else, and where soon is nil, ask Board.
-	BoardNow(contestID string, q *ranking.Question) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool)
+	BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool)
 	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
 	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
 	// false if nobody can tell.
 	Stale(f func(queries.View) error) (age time.Duration, known bool, err error)
 	// StaleBoard is Stale for a question about a leaderboard.
-	StaleBoard(ctx context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
+	StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
 	// Store is the name of the store; "" while it is not known here.
 	Store() string
 	// Feed tells what readers here may see anew. This package is its one taker.

@@ -17,7 +17,7 @@ import (
 // board is a question about a leaderboard. Its answer is made for whoever asks and not kept: no two ask the same.
 type board struct {
 	contest string
-	ranking.Question
+	ranking.Query
 	why *score.Problem // of an answer that there is none; nil while it is not known
 }
 
@@ -76,7 +76,11 @@ func (b *board) key() string {
 // body is the answer to a question, nil where it is that there is no such board, or nobody of that name on it.
 func (b *board) body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
 	var problem *score.Problem
+	var unranked *ranking.NotRankedError
 	switch {
+	case errors.As(err, &unranked):
+		b.why = score.Problemf(score.NotFound, "%s; GET /v1/scores/%s has its score", unranked.Reason(), unranked.ContestID)
+		return nil, revision, nil
 	case errors.As(err, &problem) && problem.Code == score.NotFound:
 		b.why = problem
 		return nil, revision, nil
@@ -99,7 +103,7 @@ func (b *board) missing() *score.Problem {
 
 // board answers a question about a leaderboard from this frontend's own state, by the rules of an answer from memory.
 func (p *port) board(ctx context.Context, b *board) (*cache.Entry, string, error) {
-	page, revision, how, err := p.group.Board(ctx, b.contest, &b.Question)
+	page, revision, how, err := p.group.Board(ctx, b.contest, &b.Query)
 	e := new(cache.Entry)
 	if e.Body, e.Revision, err = b.body(&page, revision, err); err != nil {
 		return nil, "", err

@@ -67,7 +67,7 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
-	slow := pki.NewBearer()
+	slow := pki.NewBearerToken()
 	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",
 		Grant: &access.Grant{ID: slow.ID, Name: "feed", Role: access.RoleBard, Hash: slow.Hash(), Rate: 20}}); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestTokensAreNotLookedAtFromWhereTooManyWereWrong(t *testing.T) {
 		t.Fatalf("in the clear: got %d", w.Code)
 	}
 	p := &port{API: a, name: "client", forwards: true}
-	who := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + pki.NewBearer().Text()}}
+	who := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + pki.NewBearerToken().Text()}}
 	good := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + c.reader.Text()}}
 	if _, problem := p.identify(t.Context(), good); problem != nil {
 		t.Fatal(problem)

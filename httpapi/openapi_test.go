@@ -110,13 +110,13 @@ func TestOpenAPIReferencesLeadSomewhere(t *testing.T) {
 func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	doc := openAPI(t)
 	for name, v := range map[string]any{
-		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Placed{}, "TimelineEvent": score.TimelineEvent{},
+		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
 		"Medals": score.Medals{}, "MedalRow": score.MedalRow{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": scorePage{}, "TimelinePage": timelinePage{},
 		"CompetitionDefine": score.CompetitionDefine{}, "ContestDefine": score.ContestDefine{}, "ContestStatus": score.ContestStatus{}, "ScorePlay": score.ScorePlay{},
 		"ScoreSet": score.ScoreSet{}, "ResultSet": score.ResultSet{}, "MedalAward": score.MedalAward{}, "MedalRevoke": score.MedalRevoke{},
 		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{}, "Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
-		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": pki.Enrollment{}, "Issued": pki.Issued{},
+		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": pki.EnrollRequest{}, "Issued": pki.IssuedCertificate{},
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": keyPage{}, "Key": access.KeyView{},
 		"EventVoid": score.EventVoid{}, "Alert": score.Alert{},
 	} {

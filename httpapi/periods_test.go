@@ -21,7 +21,7 @@ func TestPeriodsAreInTheOrderOfPlay(t *testing.T) {
 	} {
 		rec := &score.Record{}
 		for list := range strings.SplitSeq(test.competitors, "|") {
-			var c score.Placed
+			var c score.Standing
 			for _, code := range strings.Fields(list) {
 				c.Periods = append(c.Periods, score.Total{Code: code})
 			}

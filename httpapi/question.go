@@ -34,7 +34,7 @@ func (a *API) Question(key string) (queries.Question, error) {
 	}
 	q, err := questionOf(path, query)
 	if b := q.board; b != nil {
-		return queries.Question{Board: &queries.Board{Contest: b.contest, Question: b.Question, Body: b.body}}, err
+		return queries.Question{Board: &queries.Board{Contest: b.contest, Query: b.Query, Body: b.body}}, err
 	}
 	return queries.Question{Ask: q.ask}, err
 }

@@ -214,7 +214,7 @@ func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age
 	if b := q.board; b != nil {
 		ctx, cancel := context.WithTimeout(ctx, boardLimit)
 		defer cancel()
-		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Question)
+		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Query)
 		e.Body, e.Revision, err = b.body(&page, revision, err)
 		return e, age, known, err
 	}

@@ -74,7 +74,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		var want []byte
 		var r1 uint64
 		if b := q.board; b != nil {
-			p, revision, problem := g.boards.page(b.contest, &b.Question)
+			p, revision, problem := g.boards.page(b.contest, &b.Query)
 			want, r1, _ = b.body(&p, revision, problem)
 		} else {
 			want, r1, _ = q.ask(g.records)

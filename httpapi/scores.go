@@ -136,7 +136,7 @@ func standing(rec *score.Record) string {
 	return strings.Join(parts, ", ")
 }
 
-func resultText(c *score.Placed) string {
+func resultText(c *score.Standing) string {
 	switch {
 	case c.IRM != "":
 		return c.IRM
@@ -154,7 +154,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
-	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Placed) bool { return c.Tiebreak != 0 })
+	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })
 	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, periods...)
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")

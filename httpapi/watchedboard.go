@@ -19,7 +19,7 @@ const totalTries = 3
 // but that in pull mode it may be of a later check. Then the revision is the earlier one: whoever had the later would take the competitor's mark, which
 // came with it, for something he had been told already.
 func (s watched) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint64, error) {
-	around := board{contest: w.ContestID, Question: ranking.Question{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}}
+	around := board{contest: w.ContestID, Query: ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}}
 	all := around
 	all.Around, all.Limit = "", 1
 	for try := 1; ; try++ {
@@ -49,7 +49,7 @@ func absent(err error) bool {
 func (s watched) page(ctx context.Context, b *board) (ranking.Page, uint64, error) {
 	limited, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	page, revision, _, err := s.group.Board(limited, b.contest, &b.Question)
+	page, revision, _, err := s.group.Board(limited, b.contest, &b.Query)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		return page, 0, cache.ErrNotLeased

@@ -26,7 +26,7 @@ func newRace(t *testing.T) (*fakeGroup, string) {
 
 func TestLeaderboardsAreWatchedAsGETGivesTheirRows(t *testing.T) {
 	g, url := newRace(t)
-	page, _, err := g.boards.page(race, &ranking.Question{Around: "31", Category: "W", Limit: 3})
+	page, _, err := g.boards.page(race, &ranking.Query{Around: "31", Category: "W", Limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ type jumping struct {
 	looks int
 }
 
-func (g *jumping) Board(_ context.Context, contestID string, q *ranking.Question) (p ranking.Page, revision uint64, how string, err error) {
+func (g *jumping) Board(_ context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
 	if g.looks++; g.looks == 2 {
 		g.boards.revision++
 		g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
@@ -130,7 +130,7 @@ func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
 	s := watched{&port{API: &API{group: g}}}
 	for _, w := range []watch.Window{{ContestID: race, Limit: 10}, {ContestID: race, Split: "10 km", Category: "M", Around: "7", Limit: 1}} {
 		p, revision, err := s.Board(context.Background(), &w)
-		q := ranking.Question{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}
+		q := ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}
 		want, at, _ := g.boards.page(race, &q)
 		want.Next = ranking.Cursor{}
 		if got, wants := string(p.AppendJSON(nil)), string(want.AppendJSON(nil)); err != nil || revision != at || got != wants {

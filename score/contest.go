@@ -13,7 +13,7 @@ import (
 type Contest struct {
 	ID string `json:"id"`
 	// About is the last contest.define, without its competitors.
-	About          ContestDefine `json:"about"`
+	Definition     ContestDefine `json:"about"`
 	ScheduleStatus string        `json:"schedule,omitzero"`
 	ResultStatus   string        `json:"status,omitzero"`
 	Period         string        `json:"period,omitzero"`
@@ -62,28 +62,28 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// LeastIsBest tells in which direction the contest ranks: by its sort, else by whether it is about time.
-func (d *ContestDefine) LeastIsBest() bool {
+// LowerIsBetter tells in which direction the contest ranks: by its sort, else by whether it is about time.
+func (d *ContestDefine) LowerIsBetter() bool {
 	if d.Sort != "" {
 		return d.Sort == "asc"
 	}
 	return d.ResultType == "TIME"
 }
 
-// Folding says under which rules an event is folded.
-type Folding uint8
+// FoldMode says under which rules an event is folded.
+type FoldMode uint8
 
 const (
-	// Anew: the event is new; every rule holds.
-	Anew Folding = iota
-	// Again: the event was accepted before, and another has been voided since. What it found then (totals, statuses) may have
+	// Live: the event is new; every rule holds.
+	Live FoldMode = iota
+	// Replay: the event was accepted before, and another has been voided since. What it found then (totals, statuses) may have
 	// changed; only what it cannot be without (the contest, its competitor) is still asked for.
-	Again
+	Replay
 )
 
 // Fold changes c by one event of its own: define, status, play, set, mark. Refused, it has changed nothing. Events of other types
 // change no contest. The Revision is the store's to set afterwards.
-func (c *Contest) Fold(e *Event, marks Marks, f Folding) *Problem {
+func (c *Contest) Fold(e *Event, marks Marks, f FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
 	case *ContestDefine:
@@ -106,13 +106,13 @@ func (c *Contest) Fold(e *Event, marks Marks, f Folding) *Problem {
 }
 
 func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
-	if c.About.Kind != "" && c.About.Kind != d.Kind {
-		return conflict("data.kind", "the contest is %s already, and that cannot change", c.About.Kind)
+	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
+		return conflict("data.kind", "the contest is %s already, and that cannot change", c.Definition.Kind)
 	}
-	if c.Split != "" && !slices.Equal(c.About.AllSplits(), d.AllSplits()) {
-		return conflict("data.splits", "the splits are %s already, and there are marks; they cannot change", strings.Join(c.About.AllSplits(), ", "))
+	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
+		return conflict("data.splits", "the splits are %s already, and there are marks; they cannot change", strings.Join(c.Definition.AllSplits(), ", "))
 	}
-	if c.Split != "" && c.About.LeastIsBest() != d.LeastIsBest() {
+	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
 		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
 	}
 	var list []Competitor
@@ -134,19 +134,19 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 			return conflict("data.competitors", "%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
 	}
-	next := Contest{About: *d, Competitors: list}
+	next := Contest{Definition: *d, Competitors: list}
 	if c.Split != "" && !keeps {
-		if code := next.Stray(marks); code != "" {
+		if code := next.Unlisted(marks); code != "" {
 			return conflict("data.competitors", "%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
 		}
 	}
-	next.About.Competitors = nil
-	c.About, c.Competitors = next.About, next.Competitors
+	next.Definition.Competitors = nil
+	c.Definition, c.Competitors = next.Definition, next.Competitors
 	return nil
 }
 
-func (c *Contest) move(d *ContestStatus, f Folding) *Problem {
-	if f == Anew && c.Started {
+func (c *Contest) move(d *ContestStatus, f FoldMode) *Problem {
+	if f == Live && c.Started {
 		switch d.ScheduleStatus {
 		case "UNSCHEDULED", "SCHEDULED":
 			return conflict("data.schedule_status", "the contest has been RUNNING and cannot be %s again; void the event that started it, or use RESCHEDULED", d.ScheduleStatus)
@@ -172,7 +172,7 @@ func (c *Contest) move(d *ContestStatus, f Folding) *Problem {
 // open tells whether plays and marks are taken now, and if not, why.
 func (c *Contest) open() *Problem {
 	switch {
-	case c.WasOfficial && c.About.Kind == Ranked:
+	case c.WasOfficial && c.Definition.Kind == Ranked:
 		return conflict("", "the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	case c.WasOfficial:
 		return conflict("", "the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
@@ -185,11 +185,11 @@ func (c *Contest) open() *Problem {
 }
 
 func (c *Contest) kind(want, instead string) *Problem {
-	if c.About.Kind == "" {
+	if c.Definition.Kind == "" {
 		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
 	}
-	if c.About.Kind != want {
-		return conflict("type", "the contest is %s; use %s", c.About.Kind, instead)
+	if c.Definition.Kind != want {
+		return conflict("type", "the contest is %s; use %s", c.Definition.Kind, instead)
 	}
 	return nil
 }
@@ -214,11 +214,11 @@ func (c *Contest) stranger(field, code string) *Problem {
 	return fieldProblem(field, "%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
 }
 
-func (c *Contest) play(d *ScorePlay, f Folding) *Problem {
+func (c *Contest) play(d *ScorePlay, f FoldMode) *Problem {
 	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
-	if f == Anew {
+	if f == Live {
 		if p := c.open(); p != nil {
 			return p
 		}
@@ -231,16 +231,16 @@ func (c *Contest) play(d *ScorePlay, f Folding) *Problem {
 	if period == "" {
 		period = c.Period
 	}
-	tiebreak := slices.Contains(c.About.TiebreakPeriods, period)
+	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
 	was := who.Result
 	if tiebreak {
 		was = who.Tiebreak
 	}
-	total, ok := was.Plus(*d.Delta)
+	total, ok := was.Add(*d.Delta)
 	if !ok {
 		return fieldProblem("data.delta", "%s and %s are more than a score can hold (%s)", was, *d.Delta, MaxDecimal)
 	}
-	if f == Anew {
+	if f == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, total, tiebreak); p != nil {
 			return p
 		}
@@ -283,7 +283,7 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	sum := slices.Clone(t)
 	for _, n := range delta {
 		old, _ := sum.Get(n.Code)
-		total, ok := old.Plus(n.Value)
+		total, ok := old.Add(n.Value)
 		if !ok {
 			return nil, fieldProblem(field, "%q would be more than a number can hold (%s)", clip(n.Code), MaxDecimal)
 		}
@@ -317,17 +317,17 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 	return nil
 }
 
-func (c *Contest) set(d *ScoreSet, f Folding) *Problem {
+func (c *Contest) set(d *ScoreSet, f FoldMode) *Problem {
 	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
 	// With a reason totals may be set at any time: a walk-over has no RUNNING, and a jury may correct what is OFFICIAL.
-	if f == Anew && d.Reason == "" {
+	if f == Live && d.Reason == "" {
 		if p := c.open(); p != nil {
 			return p
 		}
 	}
-	tiebreak := slices.Contains(c.About.TiebreakPeriods, d.Period)
+	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, d.Period)
 	competitors := slices.Clone(c.Competitors)
 	for _, n := range d.Result {
 		i := slices.IndexFunc(competitors, func(w Competitor) bool { return w.Code == n.Code })

@@ -42,7 +42,7 @@ func state(t rapid.TB, c *score.Contest, m *memMarks) string {
 	return mustMarshal(t, c) + "\n" + mustMarshal(t, m.all())
 }
 
-func (f *folder) fold(typ score.Type, data string, how score.Folding) *score.Problem {
+func (f *folder) fold(typ score.Type, data string, how score.FoldMode) *score.Problem {
 	f.t.Helper()
 	e := event(f.t, fmt.Sprintf(`{"type":%q,"contest_id":%q,"time":"2026-02-09T10:16:40Z","data":%s}`, typ, f.c.ID, data))
 	return f.c.Fold(e, f.m, how)
@@ -50,7 +50,7 @@ func (f *folder) fold(typ score.Type, data string, how score.Folding) *score.Pro
 
 func (f *folder) do(typ score.Type, data string) {
 	f.t.Helper()
-	if p := f.fold(typ, data, score.Anew); p != nil {
+	if p := f.fold(typ, data, score.Live); p != nil {
 		f.t.Fatalf("%s %s: %v", typ, data, p)
 	}
 }
@@ -58,7 +58,7 @@ func (f *folder) do(typ score.Type, data string) {
 func (f *folder) refused(typ score.Type, data string, code score.Code, field, detail string) {
 	f.t.Helper()
 	before := f.state()
-	p := f.fold(typ, data, score.Anew)
+	p := f.fold(typ, data, score.Live)
 	switch {
 	case p == nil:
 		f.t.Errorf("%s %s was taken; want %s", typ, data, code)
@@ -361,19 +361,19 @@ func TestFoldingAgainAsksOnlyForWhatTheEventCannotBeWithout(t *testing.T) {
 		{score.TypeScoreSet, `{"result":{"ROM":5}}`},
 		{score.TypeContestStatus, `{"schedule_status":"SCHEDULED"}`},
 	} {
-		if p := f.fold(e.typ, e.data, score.Again); p != nil {
+		if p := f.fold(e.typ, e.data, score.Replay); p != nil {
 			t.Errorf("%s %s: %v", e.typ, e.data, p)
 		}
 	}
 	f.shows("ROM 5 0 1", "GAU 2 0 2")
-	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Again); p == nil || p.Field != "data.competitor" {
+	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil || p.Field != "data.competitor" {
 		t.Errorf("a stranger: %v", p)
 	}
-	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Again); p == nil || p.Code != score.StatusConflict {
+	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil || p.Code != score.StatusConflict {
 		t.Errorf("a mark in a match: %v", p)
 	}
 	undefined := &folder{t, score.NewContest("OG50BC/X/2"), nil}
-	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Again); p == nil || !strings.Contains(p.Detail, "not defined; post a contest.define first") {
+	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Replay); p == nil || !strings.Contains(p.Detail, "not defined; post a contest.define first") {
 		t.Errorf("without a definition: %v", p)
 	}
 }

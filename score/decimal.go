@@ -83,7 +83,7 @@ func clip(s string) string {
 }
 
 // Plus adds; ok is false if the sum is beyond MaxDecimal.
-func (d Decimal) Plus(e Decimal) (sum Decimal, ok bool) {
+func (d Decimal) Add(e Decimal) (sum Decimal, ok bool) {
 	sum = d + e
 	return sum, sum <= MaxDecimal && sum >= -MaxDecimal
 }

@@ -78,19 +78,19 @@ func TestDecimalWritesWhatItReadsWithoutTrailingZeros(t *testing.T) {
 func TestDecimalAddsExactlyAndTellsWhenTheSumIsTooLarge(t *testing.T) {
 	tenth, sum := score.Decimal(100), score.Decimal(0)
 	for range 10 {
-		sum, _ = sum.Plus(tenth)
+		sum, _ = sum.Add(tenth)
 	}
 	if sum != score.Points(1) {
 		t.Errorf("ten times 0.1 is %s", sum)
 	}
 	for _, edge := range []score.Decimal{score.MaxDecimal, -score.MaxDecimal} {
-		if _, ok := edge.Plus(0); !ok {
+		if _, ok := edge.Add(0); !ok {
 			t.Errorf("%s itself is refused", edge)
 		}
-		if _, ok := edge.Plus(edge / score.MaxDecimal); ok {
+		if _, ok := edge.Add(edge / score.MaxDecimal); ok {
 			t.Errorf("a sum beyond %s is taken", edge)
 		}
-		if _, ok := edge.Plus(edge); ok {
+		if _, ok := edge.Add(edge); ok {
 			t.Errorf("twice %s is taken", edge)
 		}
 	}

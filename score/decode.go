@@ -99,7 +99,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 		}
 	}
 	if e.Data.check(&c); c.Problem == nil {
-		checkEnvelope(&e, &c)
+		checkConsistency(&e, &c)
 	}
 	return e, c.Problem
 }
@@ -140,8 +140,8 @@ func (w *envelope) readData(d Data) *Problem {
 	return nil
 }
 
-// checkEnvelope checks what concerns the data and the rest of the event together.
-func checkEnvelope(e *Event, c *Checker) {
+// checkConsistency checks what concerns the data and the rest of the event together.
+func checkConsistency(e *Event, c *Checker) {
 	switch d := e.Data.(type) {
 	case *CompetitionDefine:
 		if strings.Contains(e.ContestID, "/") {

@@ -84,16 +84,11 @@ type Data interface {
 	check(c *Checker)
 }
 
-// Remark is allowed in the data of every event.
-type Remark struct {
-	Comment string `json:"comment,omitzero"`
-}
-
 // CompetitionDefine names a competition. Neutral organisations stay outside the ranking of the medal table.
 type CompetitionDefine struct {
 	Name    string   `json:"name,omitzero"`
 	Neutral []string `json:"neutral,omitzero"`
-	Remark
+	Comment string   `json:"comment,omitzero"`
 }
 
 // ContestDefine makes a contest or describes it anew; its results stay.
@@ -117,7 +112,7 @@ type ContestDefine struct {
 	Splits          []string  `json:"splits,omitzero"`
 	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero"`
 	Competitors     []Entrant `json:"competitors,omitzero"`
-	Remark
+	Comment         string    `json:"comment,omitzero"`
 }
 
 // Kinds of contest.
@@ -141,7 +136,7 @@ type ContestStatus struct {
 	ResultStatus   string `json:"result_status,omitzero"`
 	Period         string `json:"period,omitzero"`
 	Clock          string `json:"clock,omitzero"`
-	Remark
+	Comment        string `json:"comment,omitzero"`
 }
 
 // ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break period. Result, where given, must be the totals after.
@@ -154,15 +149,15 @@ type ScorePlay struct {
 	Athlete    string   `json:"athlete,omitzero"`
 	Result     Totals   `json:"result,omitzero"`
 	StatsDelta Totals   `json:"stats_delta,omitzero"`
-	Remark
+	Comment    string   `json:"comment,omitzero"`
 }
 
 // ScoreSet sets totals.
 type ScoreSet struct {
-	Result Totals `json:"result"`
-	Period string `json:"period,omitzero"`
-	Reason string `json:"reason,omitzero"`
-	Remark
+	Result  Totals `json:"result"`
+	Period  string `json:"period,omitzero"`
+	Reason  string `json:"reason,omitzero"`
+	Comment string `json:"comment,omitzero"`
 }
 
 // ResultSet records a mark, or why there is none (IRM: DNF, DNS, DSQ), at a split of a ranked contest.
@@ -174,7 +169,7 @@ type ResultSet struct {
 	Category     string   `json:"category,omitzero"`
 	Organisation string   `json:"organisation,omitzero"`
 	Reason       string   `json:"reason,omitzero"` // with one it is taken at any time
-	Remark
+	Comment      string   `json:"comment,omitzero"`
 }
 
 // MedalAward awards a medal; the award's id is unique in its competition.
@@ -185,27 +180,27 @@ type MedalAward struct {
 	Competitor   string `json:"competitor,omitzero"`
 	Sport        string `json:"sport,omitzero"`
 	Event        string `json:"event,omitzero"`
-	Remark
+	Comment      string `json:"comment,omitzero"`
 }
 
 // MedalRevoke takes an award back.
 type MedalRevoke struct {
 	AwardID string `json:"award_id"`
 	Reason  string `json:"reason"`
-	Remark
+	Comment string `json:"comment,omitzero"`
 }
 
 // EventVoid makes the event whose id is Voids as if it had never been.
 type EventVoid struct {
-	Voids  string `json:"voids"`
-	Reason string `json:"reason"`
-	Remark
+	Voids   string `json:"voids"`
+	Reason  string `json:"reason"`
+	Comment string `json:"comment,omitzero"`
 }
 
 // Alert is a line in the timeline.
 type Alert struct {
-	Text string `json:"text"`
-	Remark
+	Text    string `json:"text"`
+	Comment string `json:"comment,omitzero"`
 }
 
 // MarshalData is the canonical JSON of d: members in the order of the struct, no white space. Two events say the same if and only
@@ -243,12 +238,12 @@ type UnknownTypeError struct{ Type Type }
 
 func (e *UnknownTypeError) Error() string { return "unknown event type " + string(e.Type) }
 
-// Mode says what becomes of a Post of several events when one of them is refused.
-type Mode uint8
+// PostMode says what becomes of a Post of several events when one of them is refused.
+type PostMode uint8
 
 const (
 	// AllOrNone applies either all events of the post or none.
-	AllOrNone Mode = iota
+	AllOrNone PostMode = iota
 	// UntilRefused applies the events in order and stops at the first that is refused.
 	UntilRefused
 )
@@ -256,7 +251,7 @@ const (
 // Post is what one call brings: events that are applied in order, with nothing of another post in between.
 type Post struct {
 	Events []Event
-	Mode   Mode
+	Mode   PostMode
 }
 
 // Status values of a Result.

@@ -111,7 +111,7 @@ func TestWhateverIsFoldedARefusalChangesNothingAndFoldingAgainGivesTheSame(t *te
 			e := &score.Event{Type: typeOf(d), ContestID: c.ID, Time: at.Add(time.Duration(i) * time.Second), Data: d}
 			before, said := state(t, c, m), mustMarshal(t, d)
 			clone, copied := c.Clone(), mustMarshal(t, c)
-			p := c.Fold(e, m, score.Anew)
+			p := c.Fold(e, m, score.Live)
 			after := state(t, c, m)
 			if p != nil && after != before {
 				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", said, p, before, after)
@@ -133,7 +133,7 @@ func TestWhateverIsFoldedARefusalChangesNothingAndFoldingAgainGivesTheSame(t *te
 		again := score.NewContest(c.ID)
 		marks := &memMarks{contest: again}
 		for _, e := range accepted {
-			if p := again.Fold(e, marks, score.Again); p != nil {
+			if p := again.Fold(e, marks, score.Replay); p != nil {
 				t.Fatalf("%s was accepted, and refused when folded again: %v", mustMarshal(t, e.Data), p)
 			}
 		}
@@ -165,7 +165,7 @@ func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 		t.Fatalf("read back, it shows\n%s\nand not\n%s", b, a)
 	}
 	anew := c.Clone()
-	anew.Rank(m)
+	anew.UpdateLeaders(m)
 	if ranked := mustMarshal(t, anew); ranked != stored {
 		t.Fatalf("ranked from all marks it is\n%s\nand was\n%s", ranked, stored)
 	}

@@ -13,8 +13,8 @@ const (
 	year10000 = 253402300800
 )
 
-// CheckForm returns what is wrong with the id, source, seq, time and contest_id of e; nil if nothing is.
-func (e *Event) CheckForm() *Problem {
+// CheckEnvelope returns what is wrong with the id, source, seq, time and contest_id of e; nil if nothing is.
+func (e *Event) CheckEnvelope() *Problem {
 	c := Checker{}
 	c.Text("id", e.ID, MaxID, required)
 	c.Path("source", e.Source, MaxID)
@@ -94,7 +94,7 @@ func (e *Event) checkRarer() *Problem {
 		e.Data.check(&c)
 	}
 	if c.Problem == nil {
-		checkEnvelope(e, &c)
+		checkConsistency(e, &c)
 	}
 	return c.Problem
 }
@@ -108,9 +108,9 @@ func (c *Checker) ordered(field string, t Totals) {
 	}
 }
 
-// CheckSigned returns what can be said against the key and the signature of e without the key; nil if
+// CheckSignature returns what can be said against the key and the signature of e without the key; nil if
 // there is nothing, or e has neither.
-func (e *Event) CheckSigned() *Problem {
+func (e *Event) CheckSignature() *Problem {
 	if e.Key == "" && len(e.Signature) == 0 {
 		return nil
 	}

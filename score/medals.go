@@ -12,9 +12,9 @@ import (
 type MedalTable struct {
 	Competition string `json:"competition"`
 	Name        string `json:"name,omitzero"`
-	// ContestsSay is the competition_name that the last contest.define gave; it names the competition until a competition.define does.
-	ContestsSay string   `json:"contests_say,omitzero"`
-	Neutral     []string `json:"neutral,omitzero"`
+	// NameByContests is the competition_name that the last contest.define gave; it names the competition until a competition.define does.
+	NameByContests string   `json:"contests_say,omitzero"`
+	Neutral        []string `json:"neutral,omitzero"`
 	// Counts has every organisation that the competition knows, by code, those without a medal included.
 	Counts    []MedalCount `json:"counts,omitzero"`
 	Revision  uint64       `json:"rev"`
@@ -43,7 +43,7 @@ func (t *MedalTable) Define(d *CompetitionDefine) {
 		t.Name, t.Neutral = d.Name, d.Neutral
 	}
 	for _, o := range t.Neutral {
-		t.Know(o)
+		t.AddOrganisation(o)
 	}
 }
 
@@ -52,7 +52,7 @@ func (t *MedalTable) find(organisation string) (int, bool) {
 }
 
 // Know adds an organisation without medals; it tells whether it was new.
-func (t *MedalTable) Know(organisation string) bool {
+func (t *MedalTable) AddOrganisation(organisation string) bool {
 	if organisation == "" {
 		return false
 	}
@@ -64,8 +64,8 @@ func (t *MedalTable) Know(organisation string) bool {
 }
 
 // Count adds n medals, or takes them off where n is negative.
-func (t *MedalTable) Count(organisation, medal string, n int) {
-	t.Know(organisation)
+func (t *MedalTable) AddMedals(organisation, medal string, n int) {
+	t.AddOrganisation(organisation)
 	i, _ := t.find(organisation)
 	switch c := &t.Counts[i]; medal {
 	case Gold:
@@ -100,7 +100,7 @@ type Medals struct {
 
 // Medals derives what readers see: gold, then silver, then bronze decide; equals share a rank and come by code.
 func (t *MedalTable) Medals() Medals {
-	m := Medals{Competition: t.Competition, Name: cmp.Or(t.Name, t.ContestsSay), Rows: []MedalRow{}, Outside: []MedalRow{}, Revision: t.Revision, UpdatedAt: t.UpdatedAt}
+	m := Medals{Competition: t.Competition, Name: cmp.Or(t.Name, t.NameByContests), Rows: []MedalRow{}, Outside: []MedalRow{}, Revision: t.Revision, UpdatedAt: t.UpdatedAt}
 	for _, c := range t.Counts {
 		row := MedalRow{Organisation: c.Organisation, Gold: c.Gold, Silver: c.Silver, Bronze: c.Bronze, Total: c.Gold + c.Silver + c.Bronze}
 		switch {

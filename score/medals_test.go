@@ -20,10 +20,10 @@ func table(t *testing.T, text string) *score.MedalTable {
 		if _, err := fmt.Sscan(line, &o, &gold, &silver, &bronze); err != nil {
 			t.Fatal(err)
 		}
-		table.Know(o)
-		table.Count(o, score.Gold, gold)
-		table.Count(o, score.Silver, silver)
-		table.Count(o, score.Bronze, bronze)
+		table.AddOrganisation(o)
+		table.AddMedals(o, score.Gold, gold)
+		table.AddMedals(o, score.Silver, silver)
+		table.AddMedals(o, score.Bronze, bronze)
 	}
 	return table
 }
@@ -72,7 +72,7 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 
 func TestAKnownOrganisationWithoutMedalsHasZerosAndAnUnknownOneNoRow(t *testing.T) {
 	table := table(t, "GAU 1 0 0")
-	if !table.Know("ROM") || table.Know("ROM") || table.Know("") {
+	if !table.AddOrganisation("ROM") || table.AddOrganisation("ROM") || table.AddOrganisation("") {
 		t.Error("Know does not tell what is new")
 	}
 	if row, ok := table.Row("ROM"); !ok || row != (score.MedalRow{Organisation: "ROM"}) {
@@ -88,8 +88,8 @@ func TestAKnownOrganisationWithoutMedalsHasZerosAndAnUnknownOneNoRow(t *testing.
 
 func TestARevokedMedalIsTakenOffAgain(t *testing.T) {
 	table := table(t, "GAU 1 0 0, ROM 0 0 1")
-	table.Count("ROM", score.Bronze, -1)
-	table.Count("GAU", score.Bronze, 1)
+	table.AddMedals("ROM", score.Bronze, -1)
+	table.AddMedals("GAU", score.Bronze, 1)
 	if rows := ranked(table.Medals().Rows); rows != "1 GAU" {
 		t.Errorf("the table is %s", rows)
 	}
@@ -108,8 +108,8 @@ func TestAnEmptyMedalTableIsTwoEmptyLists(t *testing.T) {
 func TestACloneOfAMedalTableStaysAsItIs(t *testing.T) {
 	original := table(t, "GAU 1 0 0, ROM 0 1 0")
 	clone := original.Clone()
-	original.Count("GAU", score.Gold, 5)
-	original.Count("BRI", score.Gold, 1)
+	original.AddMedals("GAU", score.Gold, 5)
+	original.AddMedals("BRI", score.Gold, 1)
 	original.Define(&score.CompetitionDefine{Neutral: []string{"GAU"}})
 	if rows := ranked(clone.Medals().Rows); rows != "1 GAU, 2 ROM" || clone.Counts[0].Gold != 1 {
 		t.Errorf("the clone is %s", rows)

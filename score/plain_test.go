@@ -36,14 +36,14 @@ func (s *plain) apply(e *score.Event) *score.Problem {
 		t := s.table(e.Competition())
 		t.Name, t.Neutral = d.Name, d.Neutral
 	case *score.MedalAward:
-		s.table(e.Competition()).Count(d.Organisation, d.Medal, 1)
+		s.table(e.Competition()).AddMedals(d.Organisation, d.Medal, 1)
 		s.awards[d.AwardID] = *d
 	case *score.MedalRevoke:
 		a, ok := s.awards[d.AwardID]
 		if !ok {
 			return score.Problemf(score.NotFound, "no award %q", d.AwardID)
 		}
-		s.table(e.Competition()).Count(a.Organisation, a.Medal, -1)
+		s.table(e.Competition()).AddMedals(a.Organisation, a.Medal, -1)
 		delete(s.awards, d.AwardID)
 	case *score.Alert:
 	default:
@@ -55,7 +55,7 @@ func (s *plain) apply(e *score.Event) *score.Problem {
 			c = score.NewContest(e.ContestID)
 			s.marks[e.ContestID] = &memMarks{contest: c}
 		}
-		if p := c.Fold(e, s.marks[e.ContestID], score.Anew); p != nil {
+		if p := c.Fold(e, s.marks[e.ContestID], score.Live); p != nil {
 			return p
 		}
 		s.contests[e.ContestID] = c
@@ -81,7 +81,7 @@ func (m *memMarks) order(a, b *score.Mark) int {
 		return cmp.Compare(len(a.IRM), len(b.IRM))
 	}
 	better := cmp.Compare(a.Value, b.Value)
-	if !m.contest.About.LeastIsBest() {
+	if !m.contest.Definition.LowerIsBetter() {
 		better = -better
 	}
 	return cmp.Or(better, cmp.Compare(a.Competitor, b.Competitor))

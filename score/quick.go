@@ -68,7 +68,7 @@ func (q *quick) play(d *ScorePlay) bool {
 		case "stats_delta":
 			return q.totals(&d.StatsDelta)
 		}
-		return q.remark(name, &d.Remark)
+		return name == "comment" && q.text(&d.Comment)
 	})
 }
 
@@ -91,7 +91,7 @@ func (q *quick) mark(d *ResultSet) bool {
 		case "reason":
 			return q.text(&d.Reason)
 		}
-		return q.remark(name, &d.Remark)
+		return name == "comment" && q.text(&d.Comment)
 	})
 }
 
@@ -107,11 +107,9 @@ func (q *quick) status(d *ContestStatus) bool {
 		case "clock":
 			return q.text(&d.Clock)
 		}
-		return q.remark(name, &d.Remark)
+		return name == "comment" && q.text(&d.Comment)
 	})
 }
-
-func (q *quick) remark(name string, r *Remark) bool { return name == "comment" && q.text(&r.Comment) }
 
 // event reads an event. Its data is read at the end, because its type may stand behind it.
 func (q *quick) event() (w envelope, d Data, ok bool) {

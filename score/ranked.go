@@ -69,12 +69,12 @@ func (d *ContestDefine) AllSplits() []string {
 	return d.Splits
 }
 
-func (c *Contest) mark(d *ResultSet, marks Marks, f Folding) *Problem {
+func (c *Contest) mark(d *ResultSet, marks Marks, f FoldMode) *Problem {
 	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}
 	// As with a score.set, a jury may disqualify whom it likes after the contest is OFFICIAL.
-	if f == Anew && d.Reason == "" {
+	if f == Live && d.Reason == "" {
 		if p := c.open(); p != nil {
 			return p
 		}
@@ -82,7 +82,7 @@ func (c *Contest) mark(d *ResultSet, marks Marks, f Folding) *Problem {
 	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
 		return c.stranger("data.competitor", d.Competitor)
 	}
-	splits := c.About.AllSplits()
+	splits := c.Definition.AllSplits()
 	at, reached := slices.Index(splits, d.Split), slices.Index(splits, c.Split)
 	if at < 0 {
 		return fieldProblem("data.split", "got %q; want one of %s", clip(d.Split), strings.Join(splits, ", "))
@@ -91,7 +91,7 @@ func (c *Contest) mark(d *ResultSet, marks Marks, f Folding) *Problem {
 	total := marks.Set(d.Split, m)
 	switch {
 	case m.IRM != "" || !valued(c.Leaders) || at > reached:
-		c.Rank(marks)
+		c.UpdateLeaders(marks)
 	case at == reached:
 		c.Total = total
 		if c.mayLead(m) {
@@ -107,7 +107,7 @@ func (c *Contest) mayLead(m Mark) bool {
 		return true
 	}
 	last := c.Leaders[leaders-1]
-	if last.IRM != "" || m.Value == last.Value || (m.Value < last.Value) == c.About.LeastIsBest() {
+	if last.IRM != "" || m.Value == last.Value || (m.Value < last.Value) == c.Definition.LowerIsBetter() {
 		return true
 	}
 	return slices.ContainsFunc(c.Leaders, func(l Mark) bool { return l.Competitor == m.Competitor })
@@ -117,7 +117,7 @@ func (c *Contest) mayLead(m Mark) bool {
 func valued(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
 
 // Stray finds a competitor who has a mark but no place on the contest's list; "" if there is none. Without a list everybody has a place.
-func (c *Contest) Stray(marks Marks) (competitor string) {
+func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
 	}
@@ -125,7 +125,7 @@ func (c *Contest) Stray(marks Marks) (competitor string) {
 	for i := range c.Competitors {
 		listed[c.Competitors[i].Code] = true
 	}
-	for _, split := range c.About.AllSplits() {
+	for _, split := range c.Definition.AllSplits() {
 		// Of more marks than there are places one has none.
 		first, _ := marks.First(split, len(listed)+1)
 		for _, m := range first {
@@ -148,9 +148,9 @@ func (d *ResultSet) AsMark() Mark {
 
 // Rank finds the leaders anew from all marks. A split that has only IRMs does not count as reached while another has a mark: who is
 // known not to finish says nothing about where the others are.
-func (c *Contest) Rank(marks Marks) {
+func (c *Contest) UpdateLeaders(marks Marks) {
 	c.Split, c.Leaders, c.Total = "", nil, 0
-	for _, split := range slices.Backward(c.About.AllSplits()) {
+	for _, split := range slices.Backward(c.Definition.AllSplits()) {
 		first, total := marks.First(split, leaders)
 		if total > 0 && (c.Split == "" || valued(first)) {
 			c.Split, c.Leaders, c.Total = split, first, total

@@ -8,35 +8,35 @@ import (
 
 // Record is a contest as readers see it: api.md's answer, with everything derived.
 type Record struct {
-	ContestID      string    `json:"contest_id"`
-	Competition    string    `json:"competition"`
-	Sport          string    `json:"sport"`
-	Kind           string    `json:"kind"`
-	Title          string    `json:"title"`
-	Discipline     string    `json:"discipline,omitzero"`
-	Event          string    `json:"event,omitzero"`
-	Phase          string    `json:"phase,omitzero"`
-	Group          string    `json:"group,omitzero"`
-	Gender         string    `json:"gender,omitzero"`
-	Venue          string    `json:"venue,omitzero"`
-	MedalEvent     int       `json:"medal_event,omitzero"`
-	ResultType     string    `json:"result_type,omitzero"`
-	Unit           string    `json:"unit,omitzero"`
-	ScheduleStatus string    `json:"schedule_status"`
-	ResultStatus   string    `json:"result_status"`
-	Period         string    `json:"period"`
-	Clock          string    `json:"clock"`
-	StartTime      time.Time `json:"start_time,omitzero"`
-	Split          string    `json:"split,omitzero"` // of a ranked contest: the one its competitors are ranked at
-	Competitors    []Placed  `json:"competitors"`
-	Total          *int      `json:"total,omitzero"` // of a ranked contest: all that have a mark there, or are listed
-	Winner         string    `json:"winner"`
-	Revision       uint64    `json:"revision"`
-	UpdatedAt      time.Time `json:"updated_at"`
+	ContestID      string     `json:"contest_id"`
+	Competition    string     `json:"competition"`
+	Sport          string     `json:"sport"`
+	Kind           string     `json:"kind"`
+	Title          string     `json:"title"`
+	Discipline     string     `json:"discipline,omitzero"`
+	Event          string     `json:"event,omitzero"`
+	Phase          string     `json:"phase,omitzero"`
+	Group          string     `json:"group,omitzero"`
+	Gender         string     `json:"gender,omitzero"`
+	Venue          string     `json:"venue,omitzero"`
+	MedalEvent     int        `json:"medal_event,omitzero"`
+	ResultType     string     `json:"result_type,omitzero"`
+	Unit           string     `json:"unit,omitzero"`
+	ScheduleStatus string     `json:"schedule_status"`
+	ResultStatus   string     `json:"result_status"`
+	Period         string     `json:"period"`
+	Clock          string     `json:"clock"`
+	StartTime      time.Time  `json:"start_time,omitzero"`
+	Split          string     `json:"split,omitzero"` // of a ranked contest: the one its competitors are ranked at
+	Competitors    []Standing `json:"competitors"`
+	Total          *int       `json:"total,omitzero"` // of a ranked contest: all that have a mark there, or are listed
+	Winner         string     `json:"winner"`
+	Revision       uint64     `json:"revision"`
+	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-// Placed is a competitor in its place. Rank is 0 for one without a result. Periods and Stats belong to head_to_head contests.
-type Placed struct {
+// Standing is a competitor in its place. Rank is 0 for one without a result. Periods and Stats belong to head_to_head contests.
+type Standing struct {
 	Code         string   `json:"code"`
 	Name         string   `json:"name"`
 	Organisation string   `json:"organisation"`
@@ -51,7 +51,7 @@ type Placed struct {
 
 // Record derives what readers see of c.
 func (c *Contest) Record() Record {
-	a := &c.About
+	a := &c.Definition
 	r := Record{
 		ContestID: c.ID, Competition: CompetitionOf(c.ID), Sport: a.Sport, Kind: a.Kind, Title: a.Title, Discipline: a.Discipline, Event: a.Event,
 		Phase: a.Phase, Group: a.Group, Gender: a.Gender, Venue: a.Venue, MedalEvent: a.MedalEvent, ResultType: a.ResultType, Unit: a.Unit,
@@ -73,8 +73,8 @@ func (c *Contest) Record() Record {
 }
 
 // scoredPlaces orders the competitors of a head_to_head contest by result, then by tie-break.
-func (c *Contest) scoredPlaces() []Placed {
-	least := c.About.LeastIsBest()
+func (c *Contest) scoredPlaces() []Standing {
+	least := c.Definition.LowerIsBetter()
 	better := func(a, b Decimal) int {
 		if least {
 			return cmp.Compare(a, b)
@@ -97,26 +97,26 @@ func (c *Contest) scoredPlaces() []Placed {
 	slices.SortStableFunc(list, func(a, b *Competitor) int {
 		return cmp.Or(order(a, b), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
 	})
-	places := make([]Placed, len(list))
+	places := make([]Standing, len(list))
 	for i, w := range list {
 		rank := i + 1
 		if i > 0 && order(list[i-1], w) == 0 {
 			rank = places[i-1].Rank
 		}
 		result := w.Result
-		places[i] = Placed{Code: w.Code, Name: w.Name, Organisation: w.Organisation, Result: &result, Periods: w.Periods, Tiebreak: w.Tiebreak,
+		places[i] = Standing{Code: w.Code, Name: w.Name, Organisation: w.Organisation, Result: &result, Periods: w.Periods, Tiebreak: w.Tiebreak,
 			Stats: w.Stats, Rank: rank, SortOrder: i + 1}
 	}
 	return places
 }
 
 // rankedPlaces are the leaders with their ranks, then, while fewer than ten have a mark, the others of the start list.
-func (c *Contest) rankedPlaces() []Placed {
-	places := make([]Placed, 0, leaders)
+func (c *Contest) rankedPlaces() []Standing {
+	places := make([]Standing, 0, leaders)
 	marked := make(map[string]bool, leaders)
 	ranks := Ranks(c.Leaders)
 	for i, m := range c.Leaders {
-		p := Placed{Code: m.Competitor, Name: m.Competitor, Organisation: m.Organisation, IRM: m.IRM, Rank: ranks[i], SortOrder: i + 1}
+		p := Standing{Code: m.Competitor, Name: m.Competitor, Organisation: m.Organisation, IRM: m.IRM, Rank: ranks[i], SortOrder: i + 1}
 		if m.IRM == "" {
 			p.Result = &m.Value
 		}
@@ -130,7 +130,7 @@ func (c *Contest) rankedPlaces() []Placed {
 	slices.SortStableFunc(waiting, func(a, b Competitor) int { return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code)) })
 	for _, w := range waiting {
 		if len(places) < leaders && !marked[w.Code] {
-			places = append(places, Placed{Code: w.Code, Name: w.Name, Organisation: w.Organisation, SortOrder: len(places) + 1})
+			places = append(places, Standing{Code: w.Code, Name: w.Name, Organisation: w.Organisation, SortOrder: len(places) + 1})
 		}
 	}
 	return places
@@ -162,7 +162,7 @@ type Filter struct {
 // Matches tells whether f chooses c. Whether a competitor has a mark in a ranked contest without a list it cannot see; the store adds that.
 func (f Filter) Matches(c *Contest) bool {
 	return (f.Competition == "" || CompetitionOf(c.ID) == f.Competition) &&
-		(f.Sport == "" || c.About.Sport == f.Sport) &&
+		(f.Sport == "" || c.Definition.Sport == f.Sport) &&
 		(f.Status == "" || c.ScheduleStatus == f.Status || c.ResultStatus == f.Status) &&
 		(f.Competitor == "" || slices.ContainsFunc(c.Competitors, func(w Competitor) bool { return w.Code == f.Competitor || w.Organisation == f.Competitor }) ||
 			slices.ContainsFunc(c.Leaders, func(m Mark) bool { return m.Competitor == f.Competitor || m.Organisation == f.Competitor }))

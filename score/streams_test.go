@@ -148,7 +148,7 @@ func compareContests(t *testing.T, s *plain, want *truth) {
 			continue
 		}
 		r := c.Record()
-		of := map[string]score.Placed{}
+		of := map[string]score.Standing{}
 		for _, p := range r.Competitors {
 			of[p.Code] = p
 		}

@@ -46,7 +46,7 @@ type Question struct {
 // Board asks for a part of a leaderboard.
 type Board struct {
 	Contest string
-	ranking.Question
+	ranking.Query
 	// Body makes the answer from the page, or from the problem in its place. It returns a nil
 	// body if there is no such thing, and the revision that last changed the answer.
 	Body func(p *ranking.Page, revision uint64, problem error) (body []byte, last uint64, err error)

@@ -41,7 +41,7 @@ func (m *marks) board(split string) *ranking.Board {
 }
 
 func (m *marks) First(split string, n int) (first []score.Mark, total int) {
-	p, _ := m.board(split).Page(&ranking.Question{Limit: n})
+	p, _ := m.board(split).Page(&ranking.Query{Limit: n})
 	for _, r := range p.Rows {
 		first = append(first, m.splits[split][r.Competitor])
 	}
@@ -52,7 +52,7 @@ func (m *marks) First(split string, n int) (first []score.Mark, total int) {
 func (g *Group) marksOf(c *score.Contest) *marks {
 	m := g.marks[c.ID]
 	if m == nil {
-		m = &marks{least: c.About.LeastIsBest(), splits: map[string]map[string]score.Mark{}}
+		m = &marks{least: c.Definition.LowerIsBetter(), splits: map[string]map[string]score.Mark{}}
 		g.marks[c.ID] = m
 	}
 	return m
@@ -60,7 +60,7 @@ func (g *Group) marksOf(c *score.Contest) *marks {
 
 func (g *Group) leaderboard(w http.ResponseWriter, r *http.Request) {
 	id, asked := r.PathValue("contest"), r.URL.Query()
-	q := ranking.Question{Category: asked.Get("category"), Around: asked.Get("around"), Limit: 100}
+	q := ranking.Query{Category: asked.Get("category"), Around: asked.Get("around"), Limit: 100}
 	if n, err := strconv.Atoi(asked.Get("limit")); err == nil {
 		q.Limit = n
 	}
@@ -72,11 +72,11 @@ func (g *Group) leaderboard(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c := g.contests[id]
-	if c == nil || c.About.Kind != score.Ranked {
+	if c == nil || c.Definition.Kind != score.Ranked {
 		problem(w, score.Problemf(score.NotFound, "there is no leaderboard of a contest %q", id))
 		return
 	}
-	q.Split = cmp.Or(asked.Get("split"), c.Split, c.About.FinalSplit())
+	q.Split = cmp.Or(asked.Get("split"), c.Split, c.Definition.FinalSplit())
 	page, ok := g.marksOf(c).board(q.Split).Page(&q)
 	if !ok {
 		problem(w, score.Problemf(score.NotFound, "%q has no mark at %s", q.Around, q.Split))

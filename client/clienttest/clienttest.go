@@ -169,7 +169,7 @@ func (g *Group) goesWrong(f *Frontend, r *http.Request, e *score.Event) Fault {
 }
 
 // post applies events in order, all or none or until one is refused.
-func (g *Group) post(events []score.Event, mode score.Mode) (results []score.Result) {
+func (g *Group) post(events []score.Event, mode score.PostMode) (results []score.Result) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if mode == score.AllOrNone && len(events) > 1 {
@@ -284,10 +284,10 @@ func (g *Group) fold(e *score.Event, revision uint64) *score.Problem {
 	default:
 		return nil
 	}
-	if p := c.Fold(e, g.marksOf(c), score.Anew); p != nil {
+	if p := c.Fold(e, g.marksOf(c), score.Live); p != nil {
 		return p
 	}
-	g.marks[e.ContestID].least = c.About.LeastIsBest()
+	g.marks[e.ContestID].least = c.Definition.LowerIsBetter()
 	c.Revision = revision
 	g.contests[e.ContestID] = c
 	return nil

@@ -24,7 +24,7 @@ func (g *Group) award(contest string, d *score.MedalAward, revision uint64) {
 func (g *Group) table(competition string) score.Medals {
 	t := score.MedalTable{Competition: competition}
 	for _, a := range g.medals[competition] {
-		t.Know(a.Organisation)
+		t.AddOrganisation(a.Organisation)
 		for i := range t.Counts {
 			c := &t.Counts[i]
 			switch {

@@ -22,14 +22,14 @@ type told struct {
 
 // window is what of a leaderboard is to be said to a stream, and whether that is anything; g.mu is held.
 func (g *Group) window(q url.Values, id string, said map[string]told) (map[string]any, bool) {
-	asked := ranking.Question{Category: q.Get("category"), Around: q.Get("around"), Limit: 10}
+	asked := ranking.Query{Category: q.Get("category"), Around: q.Get("around"), Limit: 10}
 	if n, err := strconv.Atoi(q.Get("limit")); err == nil {
 		asked.Limit = n
 	}
 	var page ranking.Page
 	revision := uint64(len(g.accepted))
-	if c := g.contests[id]; c != nil && c.About.Kind == score.Ranked {
-		asked.Split = cmp.Or(q.Get("split"), c.Split, c.About.FinalSplit())
+	if c := g.contests[id]; c != nil && c.Definition.Kind == score.Ranked {
+		asked.Split = cmp.Or(q.Get("split"), c.Split, c.Definition.FinalSplit())
 		board, there := g.marksOf(c).board(asked.Split), false
 		if page, there = board.Page(&asked); !there {
 			asked.Around = ""

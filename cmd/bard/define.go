@@ -20,7 +20,7 @@ func newDefineCompetitionCommand() *cobra.Command {
 	v := newVerb("competition COMPETITION", "Name a competition",
 		`  bard define competition OG50BC --name "Games of 50 BC"
   bard define competition OG50BC --name "Games of 50 BC" --neutral PIR,AMA`,
-		score.TypeCompetitionDefine, d, &d.Remark)
+		score.TypeCompetitionDefine, d, &d.Comment)
 	v.Flags().StringVar(&d.Name, "name", "", "its name")
 	v.Flags().StringSliceVar(&d.Neutral, "neutral", nil, "organisations that stay outside the medal ranking")
 	return v.done()
@@ -33,7 +33,7 @@ func newDefineContestCommand() *cobra.Command {
       --competitor GAU,name=Gaul,organisation=GAU,type=T --competitor ROM,name=Rome,organisation=ROM,type=T
   bard define contest OG50BC/FTB-9 --kind head_to_head --sport football --tiebreak-periods PSO --competitor GAU --competitor EGY
   bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,half,finish`,
-		score.TypeContestDefine, d, &d.Remark)
+		score.TypeContestDefine, d, &d.Comment)
 	flags := v.Flags()
 	flags.StringVar(&d.Kind, "kind", "", "head_to_head or ranked (required)")
 	flags.StringVar(&d.Sport, "sport", "", "the sport (required)")

@@ -15,15 +15,15 @@ import (
 // verb is a command that posts one event: its argument is what the event is about, its flags are the event's data.
 type verb struct {
 	*cobra.Command
-	event  score.Event
-	remark *score.Remark
-	time   string
-	json   bool
-	to     *cli.Target
+	event   score.Event
+	comment *string
+	time    string
+	json    bool
+	to      *cli.Target
 }
 
 // newVerb makes the command of an event type. The caller gives it the flags of data, by the names that the members have in the interface with - for _.
-func newVerb(use, short, example string, t score.Type, data score.Data, remark *score.Remark) *verb {
+func newVerb(use, short, example string, t score.Type, data score.Data, comment *string) *verb {
 	v := &verb{event: score.Event{Type: t, Data: data}}
 	v.Command = &cobra.Command{
 		Use:     use,
@@ -34,14 +34,14 @@ func newVerb(use, short, example string, t score.Type, data score.Data, remark *
 		RunE:    func(cmd *cobra.Command, args []string) error { return v.post(cmd, args[0]) },
 	}
 	v.Flags().SortFlags = false
-	v.remark = remark
+	v.comment = comment
 	return v
 }
 
 // done completes the command, behind the flags of its data.
 func (v *verb) done() *cobra.Command {
 	flags := v.Flags()
-	flags.StringVar(&v.remark.Comment, "comment", "", "a remark")
+	flags.StringVar(v.comment, "comment", "", "a remark")
 	flags.StringVar(&v.event.ID, "id", "", "the event's id, to post it again without counting twice; left out, one is made")
 	flags.StringVar(&v.event.Source, "source", "", "the feed that reports; left out, it is the name of the key or the token")
 	flags.Uint64Var(&v.event.Seq, "seq", 0, "the event's number in its source; left out, it is the next")

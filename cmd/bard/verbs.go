@@ -12,7 +12,7 @@ func newStatusCommand() *cobra.Command {
 		`  bard status OG50BC/CUR-1 --schedule-status RUNNING --result-status LIVE --period END1
   bard status OG50BC/CUR-1 --period END2 --clock 14:30
   bard status OG50BC/CUR-1 --schedule-status FINISHED --result-status OFFICIAL`,
-		score.TypeContestStatus, d, &d.Remark)
+		score.TypeContestStatus, d, &d.Comment)
 	flags := v.Flags()
 	flags.StringVar(&d.ScheduleStatus, "schedule-status", "", "where it stands: SCHEDULED, GETTING_READY, RUNNING, SCHEDULED_BREAK, FINISHED ...")
 	flags.StringVar(&d.ResultStatus, "result-status", "", "what its results are: START_LIST, LIVE, UNOFFICIAL, OFFICIAL ...")
@@ -27,7 +27,7 @@ func newPlayCommand() *cobra.Command {
 		`  bard play OG50BC/CUR-1 --competitor GAU --delta 2
   bard play OG50BC/CUR-1 --competitor GAU --delta 2 --period END1 --action END --result GAU=2,ROM=0
   bard play OG50BC/CRI-3 --competitor ROM --delta 4 --athlete "Marcus Brutus" --stats-delta runs=4,balls=1`,
-		score.TypeScorePlay, d, &d.Remark)
+		score.TypeScorePlay, d, &d.Comment)
 	flags := v.Flags()
 	flags.StringVar(&d.Competitor, "competitor", "", "who scores, by code (required)")
 	flags.Var(decimalFlag{&d.Delta}, "delta", "how much is added, 0 included (required)")
@@ -45,7 +45,7 @@ func newSetCommand() *cobra.Command {
 	v := newVerb("set CONTEST", "Set totals",
 		`  bard set OG50BC/CUR-1 --result GAU=3,ROM=2
   bard set OG50BC/CUR-1 --result GAU=4 --reason "the jury measured again"`,
-		score.TypeScoreSet, d, &d.Remark)
+		score.TypeScoreSet, d, &d.Comment)
 	flags := v.Flags()
 	flags.Var(totalsFlag{&d.Result}, "result", "the totals (required)")
 	flags.StringVar(&d.Period, "period", "", "the period that the difference is counted to")
@@ -60,7 +60,7 @@ func newMarkCommand() *cobra.Command {
   bard mark OG50BC/MAR --competitor 2888 --split finish --mark 148.3 --category F --organisation GAU
   bard mark OG50BC/MAR --competitor 17 --split finish --irm DNF
   bard mark OG50BC/MAR --competitor 2888 --split finish --irm DSQ --reason "magic potion"`,
-		score.TypeResultSet, d, &d.Remark)
+		score.TypeResultSet, d, &d.Comment)
 	flags := v.Flags()
 	flags.StringVar(&d.Competitor, "competitor", "", "whose mark it is, by code (required)")
 	flags.StringVar(&d.Split, "split", "", "where it was taken (required)")
@@ -77,7 +77,7 @@ func newAwardCommand() *cobra.Command {
 	v := newVerb("award CONTEST", "Award a medal",
 		`  bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU
   bard award OG50BC/MAR --award-id OG50BC/MAR#BRONZE --medal BRONZE --organisation EGY --competitor "Edifis" --sport athletics`,
-		score.TypeMedalAward, d, &d.Remark)
+		score.TypeMedalAward, d, &d.Comment)
 	flags := v.Flags()
 	flags.StringVar(&d.AwardID, "award-id", "", "the award's id, unique in the competition (required)")
 	flags.StringVar(&d.Medal, "medal", "", "GOLD, SILVER or BRONZE (required)")
@@ -92,7 +92,7 @@ func newRevokeCommand() *cobra.Command {
 	d := &score.MedalRevoke{}
 	v := newVerb("revoke CONTEST", "Take a medal back",
 		`  bard revoke OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --reason "magic potion"`,
-		score.TypeMedalRevoke, d, &d.Remark)
+		score.TypeMedalRevoke, d, &d.Comment)
 	v.Flags().StringVar(&d.AwardID, "award-id", "", "the award's id (required)")
 	v.Flags().StringVar(&d.Reason, "reason", "", "why (required)")
 	return v.done()
@@ -102,7 +102,7 @@ func newVoidCommand() *cobra.Command {
 	d := &score.EventVoid{}
 	v := newVerb("void CONTEST", "Make an event as if it had never been",
 		`  bard void OG50BC/CUR-1 --voids b1-000110 --reason "the stone was touched"`,
-		score.TypeEventVoid, d, &d.Remark)
+		score.TypeEventVoid, d, &d.Comment)
 	v.Flags().StringVar(&d.Voids, "voids", "", "the id of the event to void (required)")
 	v.Flags().StringVar(&d.Reason, "reason", "", "why (required)")
 	return v.done()
@@ -112,7 +112,7 @@ func newAlertCommand() *cobra.Command {
 	d := &score.Alert{}
 	v := newVerb("alert CONTEST", "Put a line into the timeline",
 		`  bard alert OG50BC/CUR-1 --text "play is held up: wild boar on the ice"`,
-		score.TypeAlert, d, &d.Remark)
+		score.TypeAlert, d, &d.Comment)
 	v.Flags().StringVar(&d.Text, "text", "", "the line (required)")
 	return v.done()
 }

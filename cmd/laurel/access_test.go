@@ -35,7 +35,7 @@ func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
 }
 
 func TestTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
-	token := pki.NewBearer()
+	token := pki.NewBearerToken()
 	file := filepath.Join(t.TempDir(), "operator.token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ older than what the same spectator had seen before, which in push mode is none.`
 		defer leave()
 		o.URLs, o.Patience, o.Out = to.URLs, to.Patience, cmd.OutOrStdout()
 		if verbose {
-			o.Notes = func(i int, n client.Notice) {
+			o.Notify = func(i int, n client.Notice) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s spectator %d: %s\n", time.Now().Format("15:04:05.000"), i, n)
 			}
 		}

@@ -22,8 +22,8 @@ import (
 	"laurel/internal/pidfile"
 )
 
-// asLaurel makes the test's own binary play the laurel command, for processes of their own. It does not begin with LAUREL_, which
-// a demo would keep from its frontends: they would run the tests instead.
+// asLaurel is a variable that makes the test binary run as the laurel command. It does not begin with
+// LAUREL_, as the demo does not pass such variables on to its frontends.
 const asLaurel = "TEST_AS_LAUREL"
 
 func TestMain(m *testing.M) {
@@ -33,14 +33,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long a test waits for what must come.
+// patience bounds every wait.
 const patience = 60 * time.Second
 
-// output is what a demo has said so far.
+// output collects the output of a program.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
-	// grown has room for one word: that there is more.
+	// grown has room for one value: that there is more.
 	grown chan struct{}
 }
 
@@ -60,7 +60,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// await waits until the demo has said what the pattern matches, behind the first n bytes, and gives the pattern's first group and the end of the match.
+// await waits until the output after the first n bytes matches the pattern. It returns the first group and
+// the end of the match.
 func (o *output) await(t *testing.T, pattern string, n int) (group string, end int) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -76,38 +77,38 @@ func (o *output) await(t *testing.T, pattern string, n int) (group string, end i
 		select {
 		case <-o.grown:
 		case <-deadline:
-			t.Fatalf("the demo has not said %q; it said:\n%s", pattern, o)
+			t.Fatalf("the output does not match %q:\n%s", pattern, o)
 		}
 	}
 }
 
 func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	temp, runDir := t.TempDir(), t.TempDir()
-	t.Setenv("TMPDIR", temp)
 	out := &output{grown: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Options{Speed: 20, Out: out, Program: os.Args[0], RunDir: runDir,
-			Env: append(plainEnvironment(), asLaurel+"=1")})
+		ended <- demo.Run(ctx, demo.Options{Speed: 20, RestartAfter: 500 * time.Millisecond, TempDir: temp, Out: out, Program: os.Args[0], RunDir: runDir,
+			Env: append(environmentWithoutLaurel(), asLaurel+"=1")})
 	}()
 
-	_, said := out.await(t, `The Games of 50 BC are open`, 0)
+	_, end := out.await(t, `The Games of 50 BC are open`, 0)
 	urls := regexp.MustCompile(`(?m)^  f\d  (http://\S+)`).FindAllStringSubmatch(out.String(), -1)
 	if len(urls) != 3 {
 		t.Fatalf("the demo names %d frontends:\n%s", len(urls), out)
 	}
 	for i := range urls {
 		id := fmt.Sprintf("f%d", i+1)
-		_, said = out.await(t, `= f1 f2 f3 answer alike`, said)
+		_, end = out.await(t, `= f1 f2 f3 answer alike`, end)
 		pid, _ := out.await(t, `(?m)^  `+id+`  http\S+  pid (\d+)`, 0)
 		kill(t, pid, out)
-		_, said = out.await(t, `\*\* `+id+` \(pid `+pid+`\) ended: signal: killed`, said)
-		_, said = out.await(t, `\*\* f\d is (?:still )?the master`, said)
-		_, said = out.await(t, `\*\* `+id+` is back, with the data it had`, said)
+		_, end = out.await(t, `\*\* `+id+` \(pid `+pid+`\) ended: signal: killed`, end)
+		_, end = out.await(t, `\*\* f\d is (?:still )?the master`, end)
+		_, end = out.await(t, `\*\* `+id+` is back with its data`, end)
 	}
-	out.await(t, `= f1 f2 f3 answer alike, byte for byte`, said)
+	out.await(t, `= f1 f2 f3 answer alike, byte for byte`, end)
 	out.await(t, `Medals of the Games of 50 BC`, 0)
 
 	cancel()
@@ -129,7 +130,7 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	}
 	for _, bad := range []string{"another answer", "refused", "no answer from f1 f2 f3"} {
 		if strings.Contains(out.String(), bad) {
-			t.Errorf("the demo said %q:\n%s", bad, out)
+			t.Errorf("the demo printed %q:\n%s", bad, out)
 		}
 	}
 }
@@ -145,11 +146,12 @@ func kill(t *testing.T, pid string, out *output) {
 		t.Fatal(err)
 	}
 	if err := p.Kill(); err != nil {
-		t.Fatalf("killing %d: %v; the demo said:\n%s", n, err, out)
+		t.Fatalf("killing %d: %v; the demo printed:\n%s", n, err, out)
 	}
 }
 
-func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *testing.T) {
+func TestTheDemoEndsWithSuccessOnASignalAndRefusesSpeedZero(t *testing.T) {
+	t.Parallel()
 	temp := t.TempDir()
 	cmd, out := laurel(temp, "demo", "--speed", "0")
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != cli.ExitUsage {
@@ -169,7 +171,7 @@ func TestTheDemoCommandEndsWithSuccessOnASignalAndRefusesASpeedOfNothing(t *test
 	}
 }
 
-// laurel is the command with a temporary directory of its own, in which the pid files are too.
+// laurel returns a laurel command with a temporary directory of its own, also for the pid files.
 func laurel(temp string, args ...string) (*exec.Cmd, *output) {
 	out := &output{grown: make(chan struct{}, 1)}
 	cmd := exec.Command(os.Args[0], args...)
@@ -178,7 +180,7 @@ func laurel(temp string, args ...string) (*exec.Cmd, *output) {
 	return cmd, out
 }
 
-// launch starts a command that ends with the test if it has not before.
+// launch starts a command, which ends with the test at the latest.
 func launch(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Start(); err != nil {
@@ -188,7 +190,7 @@ func launch(t *testing.T, cmd *exec.Cmd) {
 		if cmd.ProcessState != nil {
 			return
 		}
-		// A demo takes its frontends along, if it may.
+		// On SIGINT a demo stops its frontends.
 		_ = cmd.Process.Signal(os.Interrupt)
 		overdue := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 		defer overdue.Stop()
@@ -196,7 +198,8 @@ func launch(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-func TestDemoTellsThatClientsMovedAndCameHome(t *testing.T) {
+func TestTheDemoPrintsThatClientsMovedAndCameHome(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || runtime.GOOS == "windows" {
 		t.Skip("real processes take too long under -short, and elsewhere than on Unix cannot be killed by name")
 	}
@@ -204,25 +207,25 @@ func TestDemoTellsThatClientsMovedAndCameHome(t *testing.T) {
 	cmd, out := laurel(temp, "demo", "--quiet")
 	launch(t, cmd)
 	const allHome = `clients  f1 10  f2 10  f3 10\n`
-	_, said := out.await(t, allHome, 0)
+	_, end := out.await(t, allHome, 0)
 
-	// The command that the demo names first, as a shell takes it.
+	// The first command that the demo prints, as a shell reads it.
 	typed, _ := out.await(t, `(?m)^  \S.*?( stop frontend (?:.*\\\n)*.*)\n`, 0)
 	killing, killed := laurel(temp, strings.Fields(strings.ReplaceAll(typed, "\\\n", " "))...)
 	if err := killing.Run(); err != nil {
 		t.Fatalf("laurel%s: %v\n%s", typed, err, killed)
 	}
-	id, said := out.await(t, `\*\* (f\d) \(pid \d+\) ended: signal: killed; starts again in 5 s\n`, said)
+	id, end := out.await(t, `\*\* (f\d) \(pid \d+\) ended: signal: killed; restarts in 5 s\n`, end)
 	if !strings.Contains(typed, "--id "+id+" ") {
 		t.Errorf("laurel%s has killed %s", typed, id)
 	}
-	_, said = out.await(t, `\*\* 10 clients moved from `+id+` to f\d(?: and f\d)? in \d+\.\d s\n`, said)
-	_, said = out.await(t, `clients .*`+id+` 0\b.*\n`, said)
-	_, said = out.await(t, `\*\* `+id+` is back`, said)
-	_, said = out.await(t, `\*\* 10 clients came home to `+id+` in \d+\.\d s\n`, said)
-	out.await(t, allHome, said)
+	_, end = out.await(t, `\*\* 10 clients moved from `+id+` to f\d(?: and f\d)? in \d+\.\d s\n`, end)
+	_, end = out.await(t, `clients .*`+id+` 0\b.*\n`, end)
+	_, end = out.await(t, `\*\* `+id+` is back`, end)
+	_, end = out.await(t, `\*\* 10 clients came home to `+id+` in \d+\.\d s\n`, end)
+	out.await(t, allHome, end)
 	if strings.ContainsRune(out.String(), '\x1b') {
-		t.Errorf("there are colours where nobody has a terminal:\n%s", out)
+		t.Errorf("there are colours without a terminal:\n%s", out)
 	}
 
 	stopping, stopped := laurel(temp, "stop", "demo")
@@ -239,6 +242,7 @@ func TestDemoTellsThatClientsMovedAndCameHome(t *testing.T) {
 }
 
 func TestTheFrontendsOfAKilledDemoEndOrAreFoundByStop(t *testing.T) {
+	t.Parallel()
 	if testing.Short() || runtime.GOOS == "windows" {
 		t.Skip("real processes take too long under -short, and elsewhere than on Unix cannot be found")
 	}
@@ -257,15 +261,17 @@ func TestTheFrontendsOfAKilledDemoEndOrAreFoundByStop(t *testing.T) {
 	nothingRuns(t, temp)
 }
 
-// nothingRuns waits until no process is found in the run directory.
+// nothingRuns waits until no process is registered in the run directory.
 func nothingRuns(t *testing.T, temp string) {
 	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for deadline := time.Now().Add(patience); ; {
 		list, err := pidfile.List(filepath.Join(temp, "run"))
 		late := time.Now().After(deadline)
 		for _, p := range list {
 			if late {
-				_ = p.Signal(syscall.SIGKILL) // nothing may outlive a test
+				_ = p.Signal(syscall.SIGKILL) // no process may outlive a test
 			}
 		}
 		pidfile.CloseAll(list)
@@ -273,8 +279,8 @@ func nothingRuns(t *testing.T, temp string) {
 		case err == nil && len(list) == 0:
 			return
 		case late:
-			t.Fatalf("there still run %v (%v)", list, err)
+			t.Fatalf("still running: %v (%v)", list, err)
 		}
-		runtime.Gosched()
+		<-tick.C
 	}
 }

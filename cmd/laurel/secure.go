@@ -64,7 +64,7 @@ func (t *trusting) identity(ctx context.Context, who pki.Options, o *cluster.Opt
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	case err != nil && o.Bootstrap:
-		i, err := pki.Found(who)
+		i, err := pki.Bootstrap(who)
 		if err == nil {
 			o.Logger.Info("made the group's certificate authority; only this directory has its key, until other voters have joined", "dir", who.Dir, "authority", i.IssuedBy())
 		}
@@ -90,9 +90,9 @@ func enroll(ctx context.Context, who pki.Options, token pki.JoinToken, o *cluste
 			key, issued, err := pki.Enroll(ctx, url, token, who)
 			if err == nil {
 				o.Logger.Info("the group has given this frontend a certificate", "member", who.Member)
-				return pki.Adopt(who, key, issued)
+				return pki.NewIdentity(who, key, issued)
 			}
-			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Later() {
+			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Temporary() {
 				return nil, err
 			}
 			last = err

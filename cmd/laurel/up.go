@@ -80,7 +80,7 @@ func place(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 		return err
 	}
 	o.RunDir, _ = run.Dir()
-	o.Env = plainEnvironment()
+	o.Env = environmentWithoutLaurel()
 	return nil
 }
 
@@ -95,8 +95,8 @@ func defaultData() (string, error) {
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// plainEnvironment is this process's environment without settings of Laurel: a developer's own are not meant for other frontends.
-func plainEnvironment() (env []string) {
+// environmentWithoutLaurel is this process's environment without settings of Laurel: a developer's own are not meant for other frontends.
+func environmentWithoutLaurel() (env []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") {
 			env = append(env, v)

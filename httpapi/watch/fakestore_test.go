@@ -216,7 +216,7 @@ func (b *fakeBoard) recordAnswers() {
 }
 
 func (b *fakeBoard) page(w *Window) ranking.Page {
-	q := ranking.Question{Split: "finish", Category: w.Category, Around: w.Around, Limit: w.Limit}
+	q := ranking.Query{Split: "finish", Category: w.Category, Around: w.Around, Limit: w.Limit}
 	p, ok := b.rows.Page(&q)
 	if !ok {
 		q.Around = ""

@@ -33,7 +33,7 @@ func points(n int64) *score.Decimal {
 var match = score.Record{
 	ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM", Phase: "Semi-final",
 	ScheduleStatus: "RUNNING", ResultStatus: "LIVE", Period: "END2", StartTime: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC), Revision: 12,
-	Competitors: []score.Placed{
+	Competitors: []score.Standing{
 		{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: points(2), Rank: 1, SortOrder: 1},
 		{Code: "ROM", Name: "Rome", Organisation: "ROM", Result: points(0), Rank: 2, SortOrder: 2},
 	},
@@ -58,7 +58,7 @@ func TestWhatABardWroteIsTextAndNothingElse(t *testing.T) {
 	evil := match
 	const markup = `</script><script>alert(1)</script><img src=x onerror=alert(1)>`
 	evil.Title, evil.Event, evil.Period, evil.ContestID = markup, markup, markup, "OG50BC/~a"
-	evil.Competitors = []score.Placed{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
+	evil.Competitors = []score.Standing{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
 	d := Data{Scores: []score.Record{evil}, Medals: []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}}, Frontend: markup}
 	html := paintOf(t, d)
 	if n := strings.Count(html, "<script"); n != 2 {
@@ -172,7 +172,7 @@ func TestTimesOfRacesAreReadAsTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Placed{Result: &d}); got != c.want {
+		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s is %q, want %q", c.mark, c.unit, got, c.want)
 		}
 	}

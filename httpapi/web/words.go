@@ -40,7 +40,7 @@ func capital(s string) string {
 	return string(unicode.ToUpper(first)) + s[size:]
 }
 
-func resultOf(r *score.Record, c *score.Placed) string {
+func resultOf(r *score.Record, c *score.Standing) string {
 	switch {
 	case c.IRM != "":
 		return c.IRM

@@ -88,7 +88,7 @@ func (t *Target) bearer() (string, error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return "", nil
 	}
-	_, err := pki.ParseBearer(text)
+	_, err := pki.ParseBearerToken(text)
 	return text, err
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"laurel/cluster"
+	"laurel/cluster/peer"
 	"laurel/httpapi"
 	"laurel/httpapi/fastpath"
 	"laurel/trust/pki"
@@ -112,9 +113,9 @@ func Start(o Options) (*Frontend, error) {
 func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.Serves(pki.Public{Files: files, Out: removed})
+		return i.PublicConfig(pki.PublicOptions{Files: files, Removed: removed})
 	case files != nil:
-		return files.Serves()
+		return files.Config()
 	}
 	return nil
 }
@@ -123,7 +124,7 @@ func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bo
 // member makes for itself.
 func byMember(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := cluster.PeerOf(r.Context()); by != "" && r.Header.Get(httpapi.CallerHeader) == "" {
+		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(httpapi.CallerHeader) == "" {
 			r.Header.Set(httpapi.CallerHeader, by)
 		}
 		h.ServeHTTP(w, r)

@@ -81,18 +81,18 @@ func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
 }
 
 // operatorToken reads the token in a file, or makes one and writes it there.
-func operatorToken(path string) (pki.Bearer, error) {
+func operatorToken(path string) (pki.BearerToken, error) {
 	text, err := os.ReadFile(path)
 	if err == nil {
-		token, err := pki.ParseBearer(string(text))
+		token, err := pki.ParseBearerToken(string(text))
 		if err != nil {
 			return token, fmt.Errorf("%s is damaged: %w; delete it and start again", path, err)
 		}
 		return token, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return pki.Bearer{}, err
+		return pki.BearerToken{}, err
 	}
-	token := pki.NewBearer()
-	return token, pki.WriteFile(path, []byte(token.Text()+"\n"))
+	token := pki.NewBearerToken()
+	return token, pki.WritePrivateFile(path, []byte(token.Text()+"\n"))
 }

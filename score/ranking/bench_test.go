@@ -22,7 +22,7 @@ func million() []score.Mark {
 }
 
 func fill(list []score.Mark) *Board {
-	f := NewFiller(true, len(list))
+	f := NewBuilder(true, len(list))
 	for _, m := range list {
 		f.Add(m)
 	}
@@ -76,7 +76,7 @@ func BenchmarkBoard(b *testing.B) {
 		b.Run("around/"+strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, ok := board.Page(&Question{Limit: n, Around: list[random.IntN(len(list))].Competitor}); !ok {
+				if _, ok := board.Page(&Query{Limit: n, Around: list[random.IntN(len(list))].Competitor}); !ok {
 					b.Fatal("there is no such row")
 				}
 			}
@@ -85,7 +85,7 @@ func BenchmarkBoard(b *testing.B) {
 	b.Run("first/10", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			board.Page(&Question{Limit: 10})
+			board.Page(&Query{Limit: 10})
 		}
 	})
 }

@@ -12,15 +12,15 @@ import (
 // There may be a million, in a process that makes much garbage. So rows are known by numbers and lie in few large pieces of memory: what holds no pointers
 // the garbage collector does not look through.
 type Board struct {
-	leastIsBest bool
-	numbers     map[string]uint32 // of rows, by competitor
-	rows        []*[piece]row
-	used        uint32   // numbers from here on were never given
-	free        []uint32 // those given back
-	all         *order[place]
-	categories  map[string]*order[place]
-	traits      []trait
-	traitOfMark map[trait]uint32
+	lowerIsBetter bool
+	numbers       map[string]uint32 // of rows, by competitor
+	rows          []*[piece]row
+	used          uint32   // numbers from here on were never given
+	free          []uint32 // those given back
+	all           *order[place]
+	categories    map[string]*order[place]
+	traits        []trait
+	traitOfMark   map[trait]uint32
 }
 
 // piece is how many rows lie together.
@@ -47,8 +47,8 @@ type place struct {
 const behind = score.MaxDecimal + 1
 
 // New makes an empty board. The direction tells which end is best.
-func New(leastIsBest bool) *Board {
-	return &Board{leastIsBest: leastIsBest, numbers: map[string]uint32{}, all: newOrder[place](), categories: map[string]*order[place]{}, traitOfMark: map[trait]uint32{}}
+func New(lowerIsBetter bool) *Board {
+	return &Board{lowerIsBetter: lowerIsBetter, numbers: map[string]uint32{}, all: newOrder[place](), categories: map[string]*order[place]{}, traitOfMark: map[trait]uint32{}}
 }
 
 func (b *Board) row(number uint32) *row { return &b.rows[number/piece][number%piece] }
@@ -59,7 +59,7 @@ func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 	switch {
 	case irm:
 		return behind
-	case b.leastIsBest:
+	case b.lowerIsBetter:
 		return value
 	}
 	return -value
@@ -179,7 +179,7 @@ func (b *Board) Remove(competitor string) bool {
 }
 
 // Page answers q. False: the competitor around whom it asks has no mark here, or none in the category.
-func (b *Board) Page(q *Question) (p Page, ok bool) {
+func (b *Board) Page(q *Query) (p Page, ok bool) {
 	o := b.all
 	if q.Category != "" {
 		if o = b.categories[q.Category]; o == nil {

@@ -67,7 +67,7 @@ func TestEveryPageOfABoardIsThatOfAPlainSort(t *testing.T) {
 
 // begin makes a board of some marks at once.
 func begin(random *rand.Rand, least bool) (*Board, map[string]score.Mark) {
-	marks, f := map[string]score.Mark{}, NewFiller(least, 0)
+	marks, f := map[string]score.Mark{}, NewBuilder(least, 0)
 	for range random.IntN(2) * random.IntN(5000) {
 		m := some(random)
 		if _, there := marks[m.Competitor]; !there {
@@ -105,7 +105,7 @@ func change(random *rand.Rand, board *Board, marks map[string]score.Mark) {
 
 func check(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
 	t.Helper()
-	q := Question{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}
+	q := Query{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}
 	var got []Row
 	for {
 		p, ok := board.Page(&q)
@@ -129,7 +129,7 @@ func check(t *testing.T, random *rand.Rand, board *Board, want []Row, category s
 		return
 	}
 	at := random.IntN(len(want))
-	p, ok := board.Page(&Question{Category: category, Limit: q.Limit, Around: want[at].Competitor})
+	p, ok := board.Page(&Query{Category: category, Limit: q.Limit, Around: want[at].Competitor})
 	first := max(0, min(at-(q.Limit-1)/2, len(want)-q.Limit))
 	if around := want[first:min(first+q.Limit, len(want))]; !ok || !slices.Equal(p.Rows, around) {
 		t.Errorf("%d around %s:\n%v, %v\nwant\n%v", q.Limit, want[at].Competitor, p.Rows, ok, around)

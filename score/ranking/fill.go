@@ -7,8 +7,8 @@ import (
 	"laurel/score"
 )
 
-// Filler makes a board of many marks at once, in a fraction of the time that setting each takes.
-type Filler struct {
+// Builder makes a board of many marks at once, in a fraction of the time that setting each takes.
+type Builder struct {
 	board  *Board
 	places []place
 	text   strings.Builder // of competitors' codes
@@ -17,15 +17,15 @@ type Filler struct {
 // textChunk is how many bytes of codes are kept in one piece of memory.
 const textChunk = 16 << 10
 
-// NewFiller begins a board of about n marks. The direction tells which end is best.
-func NewFiller(leastIsBest bool, n int) *Filler {
-	f := &Filler{board: New(leastIsBest), places: make([]place, 0, n)}
+// NewBuilder begins a board of about n marks. The direction tells which end is best.
+func NewBuilder(lowerIsBetter bool, n int) *Builder {
+	f := &Builder{board: New(lowerIsBetter), places: make([]place, 0, n)}
 	f.board.numbers = make(map[string]uint32, n)
 	return f
 }
 
 // Add adds a mark. Of two of one competitor the first counts.
-func (f *Filler) Add(m score.Mark) {
+func (f *Builder) Add(m score.Mark) {
 	if _, there := f.board.numbers[m.Competitor]; there {
 		return
 	}
@@ -33,7 +33,7 @@ func (f *Filler) Add(m score.Mark) {
 }
 
 // keep copies a code to where many are. What a strings.Builder has given does not change when more is written.
-func (f *Filler) keep(code string) string {
+func (f *Builder) keep(code string) string {
 	if f.text.Cap()-f.text.Len() < len(code) {
 		f.text = strings.Builder{}
 		f.text.Grow(max(textChunk, len(code)))
@@ -43,8 +43,8 @@ func (f *Filler) keep(code string) string {
 	return f.text.String()[from:]
 }
 
-// Board is the board of all that was added. The Filler is of no use any more.
-func (f *Filler) Board() *Board {
+// Board is the board of all that was added. The Builder is of no use any more.
+func (f *Builder) Board() *Board {
 	b := f.board
 	slices.SortFunc(f.places, func(x, y place) int { return b.side(x, y.key, b.row(y.number).competitor) })
 	b.all = filled(f.places)

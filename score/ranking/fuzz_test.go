@@ -16,6 +16,6 @@ func FuzzParseCursor(f *testing.F) {
 		if again, err := ParseCursor(c.String()); err != nil || again != c {
 			t.Errorf("%q is %+v, which is written %q and reads %+v, %v", s, c, c.String(), again, err)
 		}
-		board.Page(&Question{Limit: 1, After: c})
+		board.Page(&Query{Limit: 1, After: c})
 	})
 }

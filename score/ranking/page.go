@@ -7,8 +7,8 @@ import (
 	"laurel/score"
 )
 
-// Question asks for a part of a board.
-type Question struct {
+// Query asks for a part of a board.
+type Query struct {
 	Split    string // "": the one that the contest shows
 	Category string // "": all
 	Limit    int    // rows, at least 1

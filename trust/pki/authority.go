@@ -89,13 +89,13 @@ func sign(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) (*x509.C
 func (a *Authority) Fingerprint() string { return Fingerprint(a.Certificate) }
 
 // Issue gives the member a certificate for what it asks in csr, and the chain that goes with it.
-func (a *Authority) Issue(csr []byte, member string, now time.Time) (*Issued, error) {
+func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCertificate, error) {
 	r, named, err := parseRequest(csr)
 	switch {
 	case err != nil:
 		return nil, err
 	case named != member:
-		return nil, refuse(OtherMember, "the request for a certificate is for %q, but %q asks", named, member)
+		return nil, refuse(WrongMember, "the request for a certificate is for %q, but %q asks", named, member)
 	}
 	number, err := serial()
 	if err != nil {
@@ -118,7 +118,7 @@ func (a *Authority) Issue(csr []byte, member string, now time.Time) (*Issued, er
 	if err != nil {
 		return nil, err
 	}
-	return &Issued{Certificate: der, Chain: a.chain()}, nil
+	return &IssuedCertificate{Certificate: der, Chain: a.chain()}, nil
 }
 
 // chain is what a member shows besides its own certificate. The authorities themselves are in it for joiners, which know only a fingerprint.
@@ -130,8 +130,8 @@ func (a *Authority) chain() [][]byte {
 	return chain
 }
 
-// Issued is what a member gets: its certificate, and those that it shows with it, that of the issuer first. All are DER.
-type Issued struct {
+// IssuedCertificate is what a member gets: its certificate, and those that it shows with it, that of the issuer first. All are DER.
+type IssuedCertificate struct {
 	Certificate []byte   `json:"certificate"`
 	Chain       [][]byte `json:"chain"`
 	Authorities [][]byte `json:"authorities,omitempty"` // all that the group trusts; empty: those of the chain

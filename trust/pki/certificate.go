@@ -20,32 +20,32 @@ import (
 const (
 	MemberLife    = 90 * 24 * time.Hour
 	AuthorityLife = 10 * 365 * 24 * time.Hour
-	// WarnBefore is how long before its certificate ends a member says that it could not renew it.
-	WarnBefore = 30 * 24 * time.Hour
+	// RenewWarning is how long before its certificate ends a member says that it could not renew it.
+	RenewWarning = 30 * 24 * time.Hour
 	// backdate is for clocks that are behind the issuer's.
 	backdate = time.Hour
 )
 
-// Refusal says why a certificate is not accepted. Reason is one of the few words of the metric laurel_peer_refused_total.
-type Refusal struct {
+// CertificateError says why a certificate is not accepted. Reason is one of the few words of the metric laurel_peer_refused_total.
+type CertificateError struct {
 	Reason string
 	Err    error
 }
 
-func (r *Refusal) Error() string { return r.Err.Error() }
-func (r *Refusal) Unwrap() error { return r.Err }
+func (r *CertificateError) Error() string { return r.Err.Error() }
+func (r *CertificateError) Unwrap() error { return r.Err }
 
-// Reasons of a Refusal.
+// Reasons of a CertificateError.
 const (
 	NoCertificate  = "no_certificate"
 	WrongAuthority = "wrong_authority"
 	Expired        = "expired"
-	NoMember       = "no_member"    // the certificate is not a member's
-	OtherMember    = "other_member" // than the one that was meant
+	NotMember      = "no_member"    // the certificate is not a member's
+	WrongMember    = "other_member" // than the one that was meant
 )
 
 func refuse(reason, format string, args ...any) error {
-	return &Refusal{reason, fmt.Errorf(format, args...)}
+	return &CertificateError{reason, fmt.Errorf(format, args...)}
 }
 
 // nameURI is a member's name as its certificate has it: laurel://member/ID/INSTANCE.
@@ -62,12 +62,12 @@ func MemberOf(c *x509.Certificate) (string, error) { return memberOf(c.URIs) }
 
 func memberOf(uris []*url.URL) (string, error) {
 	if len(uris) != 1 || uris[0].Scheme != "laurel" || uris[0].Host != "member" {
-		return "", refuse(NoMember, "the certificate is not a member's")
+		return "", refuse(NotMember, "the certificate is not a member's")
 	}
 	id, instance, _ := strings.Cut(strings.TrimPrefix(uris[0].Path, "/"), "/")
 	member := id + "@" + instance
 	if u, err := nameURI(member); err != nil || u.String() != uris[0].String() {
-		return "", refuse(NoMember, "the certificate is not a member's: it is for %q", uris[0])
+		return "", refuse(NotMember, "the certificate is not a member's: it is for %q", uris[0])
 	}
 	return member, nil
 }
@@ -97,11 +97,11 @@ func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err
 		return "", refuse(Expired, "the certificate, valid from %s to %s, is not in time: the clock says %s",
 			chain[0].NotBefore.Format(time.RFC3339), chain[0].NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case err != nil:
-		return "", &Refusal{WrongAuthority, err}
+		return "", &CertificateError{WrongAuthority, err}
 	}
 	// An authority's own certificate is no member's, whatever it is called.
 	if chain[0].IsCA {
-		return "", refuse(NoMember, "the certificate is an authority's, not a member's")
+		return "", refuse(NotMember, "the certificate is an authority's, not a member's")
 	}
 	return memberOf(chain[0].URIs)
 }

@@ -19,8 +19,8 @@ import (
 // EnrollPath is where a frontend that joins asks for its certificate.
 const EnrollPath = "/v1/cluster/enroll"
 
-// Enrollment is what it sends there.
-type Enrollment struct {
+// EnrollRequest is what it sends there.
+type EnrollRequest struct {
 	Token  string `json:"token"`
 	CSR    []byte `json:"csr"`
 	Member string `json:"member"` // id@instance
@@ -44,13 +44,13 @@ func (e *EnrollError) Error() string {
 }
 
 // Later tells whether the answer may be another in a moment.
-func (e *EnrollError) Later() bool {
+func (e *EnrollError) Temporary() bool {
 	return e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests || e.Status == http.StatusGatewayTimeout
 }
 
 // Enroll gets a frontend's first certificate, from the frontend at base, which must show a certificate by the authority that the
 // token names: the token tells nobody else.
-func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecdsa.PrivateKey, *Issued, error) {
+func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecdsa.PrivateKey, *IssuedCertificate, error) {
 	target, err := enrollURL(base)
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +63,7 @@ func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecds
 	if o.Now != nil {
 		now = o.Now
 	}
-	body, err := json.Marshal(Enrollment{token.Text(), csr, o.Member})
+	body, err := json.Marshal(EnrollRequest{token.Text(), csr, o.Member})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,7 +95,7 @@ func enrollURL(base string) (string, error) {
 	return u.String(), nil
 }
 
-func postEnrollment(ctx context.Context, target string, body []byte, secure *tls.Config) (*Issued, error) {
+func postEnrollment(ctx context.Context, target string, body []byte, secure *tls.Config) (*IssuedCertificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrollLimit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
@@ -122,7 +122,7 @@ func postEnrollment(ctx context.Context, target string, body []byte, secure *tls
 		}
 		return nil, e
 	}
-	issued := new(Issued)
+	issued := new(IssuedCertificate)
 	if err := json.Unmarshal(answer, issued); err != nil || len(issued.Certificate) == 0 || len(issued.Chain) == 0 {
 		return nil, fmt.Errorf("%s answered without a certificate", target)
 	}
@@ -151,5 +151,5 @@ func (t JoinToken) vouches(chain []*x509.Certificate, now time.Time) error {
 			return err
 		}
 	}
-	return &Refusal{WrongAuthority, errPinned}
+	return &CertificateError{WrongAuthority, errPinned}
 }

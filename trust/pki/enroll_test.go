@@ -16,7 +16,7 @@ func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
 	told := 0
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		told++
-		var e Enrollment
+		var e EnrollRequest
 		if err := json.NewDecoder(r.Body).Decode(&e); err != nil || e.Token != token.Text() {
 			rw.WriteHeader(http.StatusUnauthorized)
 			json.NewEncoder(rw).Encode(map[string]string{"code": "unauthorized", "detail": "no"})
@@ -28,7 +28,7 @@ func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
 		}
 		json.NewEncoder(rw).Encode(issued)
 	}))
-	server.TLS = w.first.Serves(Public{})
+	server.TLS = w.first.PublicConfig(PublicOptions{})
 	server.StartTLS()
 	defer server.Close()
 	o := w.options("f2@two")
@@ -36,7 +36,7 @@ func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Adopt(o, key, issued); err != nil {
+	if _, err := NewIdentity(o, key, issued); err != nil {
 		t.Fatal(err)
 	}
 	wrong := token
@@ -46,7 +46,7 @@ func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
 	}
 	bad := NewJoinToken(w.first.IssuedBy())
 	_, _, err = Enroll(context.Background(), server.URL, bad, o)
-	if e := (*EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Later() || strings.Contains(err.Error(), bad.Secret) {
+	if e := (*EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() || strings.Contains(err.Error(), bad.Secret) {
 		t.Errorf("a bad token: %v", err)
 	}
 }

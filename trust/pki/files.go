@@ -19,7 +19,7 @@ const (
 )
 
 // WriteFile writes a file for its owner alone, durably, and whole or not at all.
-func WriteFile(path string, b []byte) error {
+func WritePrivateFile(path string, b []byte) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".new-*") // for its owner alone
 	if err != nil {
@@ -43,13 +43,13 @@ func WriteFile(path string, b []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func writeMember(dir string, key *ecdsa.PrivateKey, issued *Issued) error {
+func writeMember(dir string, key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
 	b, err := encodeKey(key)
 	if err != nil {
 		return err
 	}
 	b = append(b, EncodeCertificates(append([][]byte{issued.Certificate}, issued.Chain...))...)
-	return WriteFile(filepath.Join(dir, memberFile), b)
+	return WritePrivateFile(filepath.Join(dir, memberFile), b)
 }
 
 func readMember(dir string) (*tls.Certificate, []*x509.Certificate, error) {

@@ -10,7 +10,7 @@ import (
 const ServerName = "member.laurel.internal"
 
 // Answers is how a member takes connections of others: TLS 1.3, with a certificate of a member. That it still is one the caller checks.
-func (i *Identity) Answers() *tls.Config {
+func (i *Identity) PeerServerConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.Certificate(), nil },
@@ -23,7 +23,7 @@ func (i *Identity) Answers() *tls.Config {
 }
 
 // Asks is how a member connects to another: to meant, id@instance, or to any where that is "".
-func (i *Identity) Asks(meant string) *tls.Config {
+func (i *Identity) PeerClientConfig(meant string) *tls.Config {
 	return &tls.Config{
 		MinVersion:           tls.VersionTLS13,
 		ServerName:           ServerName,
@@ -41,7 +41,7 @@ func (i *Identity) check(chain []*x509.Certificate, meant string) error {
 	case err != nil:
 		return err
 	case meant != "" && member != meant:
-		return refuse(OtherMember, "the certificate is for %q, but %q was meant", member, meant)
+		return refuse(WrongMember, "the certificate is for %q, but %q was meant", member, meant)
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func Open(o Options) (*Identity, error) {
 }
 
 // Found makes the identity of the first member of a group, and the group's authority.
-func Found(o Options) (*Identity, error) {
+func Bootstrap(o Options) (*Identity, error) {
 	i, err := o.empty()
 	if err != nil {
 		return nil, err
@@ -89,14 +89,14 @@ func Found(o Options) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := i.Hold(a); err != nil {
+	if err := i.AddKey(a); err != nil {
 		return nil, err
 	}
 	return i, i.renew(a)
 }
 
 // Adopt makes the identity of a member that has got its first certificate, or one in the place of a certificate that is over.
-func Adopt(o Options, key *ecdsa.PrivateKey, issued *Issued) (*Identity, error) {
+func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*Identity, error) {
 	i, err := o.empty()
 	if err != nil {
 		return nil, err
@@ -113,7 +113,7 @@ func Adopt(o Options, key *ecdsa.PrivateKey, issued *Issued) (*Identity, error) 
 	if len(trusted) == 0 {
 		trusted = issued.Chain[:1]
 	}
-	return i, i.Trust(trusted)
+	return i, i.SetTrusted(trusted)
 }
 
 func (o Options) empty() (*Identity, error) {
@@ -137,7 +137,7 @@ func (i *Identity) change(f func(*state)) {
 }
 
 // Install puts a certificate in the place of the present one. The issuer need not be trusted by the group yet.
-func (i *Identity) Install(key *ecdsa.PrivateKey, issued *Issued) error {
+func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
 	leaf, err := x509.ParseCertificate(issued.Certificate)
 	if err != nil {
 		return fmt.Errorf("the new certificate cannot be read: %w", err)
@@ -192,7 +192,7 @@ func (i *Identity) Request() (*ecdsa.PrivateKey, []byte, error) { return NewRequ
 
 // Trust says whom the group trusts, in DER. What this member's own certificate was issued by it trusts besides: it may hear the group's
 // history from the beginning, when others were trusted.
-func (i *Identity) Trust(authorities [][]byte) error {
+func (i *Identity) SetTrusted(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil {
 		return err
@@ -203,18 +203,18 @@ func (i *Identity) Trust(authorities [][]byte) error {
 		return nil
 	}
 	i.change(func(s *state) { s.trusted = list })
-	return WriteFile(filepath.Join(i.dir, authoritiesFile), EncodeCertificates(authorities))
+	return WritePrivateFile(filepath.Join(i.dir, authoritiesFile), EncodeCertificates(authorities))
 }
 
 // Hold keeps an authority with its private key.
-func (i *Identity) Hold(a *Authority) error {
+func (i *Identity) AddKey(a *Authority) error {
 	text, err := a.Encode()
 	if err != nil {
 		return err
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
-	if err := WriteFile(authorityPath(i.dir, a.Fingerprint()), text); err != nil {
+	if err := WritePrivateFile(authorityPath(i.dir, a.Fingerprint()), text); err != nil {
 		return fmt.Errorf("keep the authority's key: %w", err)
 	}
 	i.change(func(s *state) { s.keys[a.Fingerprint()] = a })
@@ -223,7 +223,7 @@ func (i *Identity) Hold(a *Authority) error {
 
 // ForgetBefore deletes the private keys of authorities that are older than all of those named, in DER. One that is younger may not have been
 // named yet.
-func (i *Identity) ForgetBefore(authorities [][]byte) error {
+func (i *Identity) DeleteKeysBefore(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil || len(list) == 0 {
 		return err
@@ -291,7 +291,7 @@ func (i *Identity) Trusts(fingerprint string) bool {
 	return slices.ContainsFunc(i.state.Load().roots(), func(c *x509.Certificate) bool { return Fingerprint(c) == fingerprint })
 }
 
-// Verify gives the name of the member whose certificate comes first in the chain that somebody has shown. The error is a *Refusal. That the
+// Verify gives the name of the member whose certificate comes first in the chain that somebody has shown. The error is a *CertificateError. That the
 // member still is one it does not say.
 func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) {
 	return verify(chain, i.state.Load().roots(), i.now())

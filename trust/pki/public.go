@@ -11,15 +11,15 @@ import (
 )
 
 // Public says how a frontend speaks TLS with its clients.
-type Public struct {
+type PublicOptions struct {
 	// Files has the certificate that clients are shown. nil: the member's own. Other members, who ask for ServerName, are shown that in any case.
 	Files *Files
-	// Out tells of a member whether it was removed from the group. Its certificate is refused then. nil: nobody was.
-	Out func(member string) bool
+	// Removed tells of a member whether it was removed from the group. Its certificate is refused then. nil: nobody was.
+	Removed func(member string) bool
 }
 
 // Serves is how a frontend speaks TLS with its clients: 1.2 or later. Who shows a certificate must be a member.
-func (i *Identity) Serves(p Public) *tls.Config {
+func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
 	var mu sync.Mutex
 	var made *tls.Config
 	var of *state
@@ -38,7 +38,7 @@ func (i *Identity) Serves(p Public) *tls.Config {
 	}
 }
 
-func (i *Identity) serves(p Public, s *state) *tls.Config {
+func (i *Identity) serves(p PublicOptions, s *state) *tls.Config {
 	members := x509.NewCertPool()
 	for _, c := range s.roots() {
 		members.AddCert(c)
@@ -60,7 +60,7 @@ func (i *Identity) serves(p Public, s *state) *tls.Config {
 				return nil
 			}
 			member, err := i.Verify(state.PeerCertificates)
-			if err == nil && p.Out != nil && p.Out(member) {
+			if err == nil && p.Removed != nil && p.Removed(member) {
 				err = refuse("removed", "%q was removed from the group", member)
 			}
 			return err
@@ -133,7 +133,7 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 }
 
 // Serves is how a frontend without an identity speaks TLS with its clients.
-func (f *Files) Serves() *tls.Config {
+func (f *Files) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},

@@ -58,35 +58,35 @@ func ParseJoinToken(text string) (JoinToken, error) {
 	return JoinToken{parts[0], parts[1], parts[2]}, nil
 }
 
-// Bearer is the token of a caller.
-type Bearer struct {
+// BearerToken is the token of a caller.
+type BearerToken struct {
 	ID     string
 	Secret string
 }
 
-// NewBearer makes a caller's token.
-func NewBearer() Bearer { return Bearer{newID(), newSecret()} }
+// NewBearerToken makes a caller's token.
+func NewBearerToken() BearerToken { return BearerToken{newID(), newSecret()} }
 
 // Text is the token as its holder sends it. It contains the secret.
-func (t Bearer) Text() string { return bearerPrefix + t.ID + "." + t.Secret }
+func (t BearerToken) Text() string { return bearerPrefix + t.ID + "." + t.Secret }
 
 // String hides the secret.
-func (t Bearer) String() string { return bearerPrefix + t.ID }
+func (t BearerToken) String() string { return bearerPrefix + t.ID }
 
 // GoString hides the secret, too.
-func (t Bearer) GoString() string { return t.String() }
+func (t BearerToken) GoString() string { return t.String() }
 
 // Hash is what the group keeps of the secret.
-func (t Bearer) Hash() []byte { return hashOf(t.Secret) }
+func (t BearerToken) Hash() []byte { return hashOf(t.Secret) }
 
-// ParseBearer reads a token's text. The error does not tell the text.
-func ParseBearer(text string) (Bearer, error) {
+// ParseBearerToken reads a token's text. The error does not tell the text.
+func ParseBearerToken(text string) (BearerToken, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), bearerPrefix)
 	id, secret, dot := strings.Cut(rest, ".")
 	if !ok || !dot || !isHex(id, idBytes) || !isSecret(secret) {
-		return Bearer{}, errBearer
+		return BearerToken{}, errBearer
 	}
-	return Bearer{id, secret}, nil
+	return BearerToken{id, secret}, nil
 }
 
 func hashOf(secret string) []byte {

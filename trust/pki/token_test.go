@@ -11,17 +11,17 @@ func TestTokensAreReadAsTheyWereWritten(t *testing.T) {
 	if got, err := ParseJoinToken(" " + j.Text() + "\n"); err != nil || got != j {
 		t.Errorf("got %v, %v", got, err)
 	}
-	b := NewBearer()
-	if got, err := ParseBearer(b.Text()); err != nil || got != b {
+	b := NewBearerToken()
+	if got, err := ParseBearerToken(b.Text()); err != nil || got != b {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if NewBearer() == b || NewJoinToken(j.Fingerprint).Secret == j.Secret {
+	if NewBearerToken() == b || NewJoinToken(j.Fingerprint).Secret == j.Secret {
 		t.Error("the same token twice")
 	}
 }
 
 func TestPrintingATokenDoesNotTellItsSecret(t *testing.T) {
-	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearer()
+	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearerToken()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if s := fmt.Sprintf(verb, j); strings.Contains(s, j.Secret) {
 			t.Errorf("%s tells %s", verb, s)
@@ -33,15 +33,15 @@ func TestPrintingATokenDoesNotTellItsSecret(t *testing.T) {
 }
 
 func TestWrongTokensAreRefusedWithoutBeingRepeated(t *testing.T) {
-	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearer()
+	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearerToken()
 	for _, text := range []string{"", "x", j.Text()[1:], j.Text() + "A", j.Text()[:len(j.Text())-1], strings.ToUpper(j.Text()), b.Text(),
 		strings.Replace(j.Text(), ".", "..", 1), strings.Replace(j.Text(), "-1.", "-2.", 1)} {
 		if _, err := ParseJoinToken(text); err == nil || strings.Contains(err.Error(), j.Secret) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"", j.Text(), b.Text() + ".", b.Text() + "A", "Bearer " + b.Text()} {
-		if _, err := ParseBearer(text); err == nil || strings.Contains(err.Error(), b.Secret) {
+	for _, text := range []string{"", j.Text(), b.Text() + ".", b.Text() + "A", "BearerToken " + b.Text()} {
+		if _, err := ParseBearerToken(text); err == nil || strings.Contains(err.Error(), b.Secret) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -49,14 +49,14 @@ func TestWrongTokensAreRefusedWithoutBeingRepeated(t *testing.T) {
 
 func FuzzParseToken(f *testing.F) {
 	f.Add(NewJoinToken(strings.Repeat("0f", 32)).Text())
-	f.Add(NewBearer().Text())
+	f.Add(NewBearerToken().Text())
 	f.Add("laurel-join-1...")
 	f.Add("laurel-token-1..")
 	f.Fuzz(func(t *testing.T, text string) {
 		if j, err := ParseJoinToken(text); err == nil && j.Text() != strings.TrimSpace(text) {
 			t.Errorf("%q is read as %q", text, j.Text())
 		}
-		if b, err := ParseBearer(text); err == nil && b.Text() != strings.TrimSpace(text) {
+		if b, err := ParseBearerToken(text); err == nil && b.Text() != strings.TrimSpace(text) {
 			t.Errorf("%q is read as %q", text, b.Text())
 		}
 	})

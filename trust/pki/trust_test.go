@@ -26,7 +26,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, at: time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)}
 	var err error
-	if w.first, err = Found(w.options("f1@one")); err != nil {
+	if w.first, err = Bootstrap(w.options("f1@one")); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -58,7 +58,7 @@ func (w *world) member(name string, by *Authority) *Identity {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	i, err := Adopt(o, key, issued)
+	i, err := NewIdentity(o, key, issued)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (w *world) chain(i *Identity) (list []*x509.Certificate) {
 
 func (w *world) refused(err error, reason string) {
 	w.t.Helper()
-	var r *Refusal
+	var r *CertificateError
 	if !errors.As(err, &r) || r.Reason != reason {
 		w.t.Errorf("got %v; want a refusal for %s", err, reason)
 	}
@@ -97,7 +97,7 @@ func TestOnlyMembersOfTheGroupAreAccepted(t *testing.T) {
 	_, err = w.first.Verify(w.chain(w.member("f2@two", other)))
 	w.refused(err, WrongAuthority)
 	_, err = w.first.Verify([]*x509.Certificate{w.authority().Certificate})
-	w.refused(err, NoMember)
+	w.refused(err, NotMember)
 
 	w.at = w.at.Add(MemberLife + time.Minute)
 	_, err = w.first.Verify(w.chain(f2))
@@ -201,7 +201,7 @@ func TestTheNextAuthorityIsAcceptedByWhoKnowsOnlyTheOneBefore(t *testing.T) {
 	if next, err = ParseAuthority(text); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.first.Hold(next); err != nil {
+	if err := w.first.AddKey(next); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.first.Renew(next.Fingerprint()); err != nil {
@@ -214,19 +214,19 @@ func TestTheNextAuthorityIsAcceptedByWhoKnowsOnlyTheOneBefore(t *testing.T) {
 		t.Error("the new authority alone accepts certificates by the old one")
 	}
 	both := [][]byte{old.Certificate.Raw, next.Certificate.Raw}
-	if err := w.first.Trust(both); err != nil {
+	if err := w.first.SetTrusted(both); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.first.Verify(w.chain(asleep)); err != nil {
 		t.Errorf("while both are trusted: %v", err)
 	}
-	if err := w.first.ForgetBefore(both); err != nil || len(w.first.Keys()) != 2 {
+	if err := w.first.DeleteKeysBefore(both); err != nil || len(w.first.Keys()) != 2 {
 		t.Errorf("a key was forgotten too early: %v, %v", w.first.Keys(), err)
 	}
-	if err := w.first.Trust(both[1:]); err != nil {
+	if err := w.first.SetTrusted(both[1:]); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.first.ForgetBefore(both[1:]); err != nil || !slices.Equal(w.first.Keys(), []string{next.Fingerprint()}) {
+	if err := w.first.DeleteKeysBefore(both[1:]); err != nil || !slices.Equal(w.first.Keys(), []string{next.Fingerprint()}) {
 		t.Errorf("it holds %v, %v", w.first.Keys(), err)
 	}
 	_, err = w.first.Verify(w.chain(asleep))
@@ -243,7 +243,7 @@ func TestOwnIssuerIsTrustedWhateverTheGroupSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	f2 := w.member("f2@two", w.authority())
-	if err := f2.Trust([][]byte{other.Certificate.Raw}); err != nil { // history, as a joiner hears it
+	if err := f2.SetTrusted([][]byte{other.Certificate.Raw}); err != nil { // history, as a joiner hears it
 		t.Fatal(err)
 	}
 	if _, err := f2.Verify(w.chain(w.first)); err != nil {
@@ -279,26 +279,26 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 func TestHandshakeIsMutual(t *testing.T) {
 	w := newWorld(t)
 	f2, f3 := w.member("f2@two", w.authority()), w.member("f3@three", w.authority())
-	if s, c := handshake(t, w.first.Answers(), f2.Asks("f1@one")); s != nil || c != nil {
+	if s, c := handshake(t, w.first.PeerServerConfig(), f2.PeerClientConfig("f1@one")); s != nil || c != nil {
 		t.Errorf("two members: %v, %v", s, c)
 	}
-	_, c := handshake(t, f3.Answers(), f2.Asks("f1@one"))
-	w.refused(c, OtherMember)
-	bare := f2.Asks("")
+	_, c := handshake(t, f3.PeerServerConfig(), f2.PeerClientConfig("f1@one"))
+	w.refused(c, WrongMember)
+	bare := f2.PeerClientConfig("")
 	bare.GetClientCertificate = nil
-	s, _ := handshake(t, w.first.Answers(), bare)
+	s, _ := handshake(t, w.first.PeerServerConfig(), bare)
 	w.refused(s, NoCertificate)
-	old := f2.Asks("")
+	old := f2.PeerClientConfig("")
 	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
-	if s, _ := handshake(t, w.first.Answers(), old); s == nil {
+	if s, _ := handshake(t, w.first.PeerServerConfig(), old); s == nil {
 		t.Error("TLS 1.2 was taken")
 	}
 	// A stolen certificate without its key.
-	stolen := f2.Asks("")
+	stolen := f2.PeerClientConfig("")
 	stolen.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &tls.Certificate{Certificate: f3.Certificate().Certificate, PrivateKey: f2.Certificate().PrivateKey}, nil
 	}
-	if s, _ := handshake(t, w.first.Answers(), stolen); s == nil {
+	if s, _ := handshake(t, w.first.PeerServerConfig(), stolen); s == nil {
 		t.Error("a certificate was taken without its key")
 	}
 }
@@ -307,7 +307,7 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 	w := newWorld(t)
 	f2 := w.member("f2@two", w.authority())
 	out := false
-	serves := w.first.Serves(Public{Out: func(member string) bool { return out && member == "f2@two" }})
+	serves := w.first.PublicConfig(PublicOptions{Removed: func(member string) bool { return out && member == "f2@two" }})
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(w.first.PEM()) {
 		t.Fatal("the authority's certificate cannot be read")
@@ -317,18 +317,18 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 			t.Errorf("%s: %v, %v", host, s, c)
 		}
 	}
-	if s, c := handshake(t, serves, f2.Asks("")); s != nil || c != nil {
+	if s, c := handshake(t, serves, f2.PeerClientConfig("")); s != nil || c != nil {
 		t.Errorf("a member: %v, %v", s, c)
 	}
 	out = true
-	if s, _ := handshake(t, serves, f2.Asks("")); s == nil {
+	if s, _ := handshake(t, serves, f2.PeerClientConfig("")); s == nil {
 		t.Error("one who was removed was let in")
 	}
 	other, err := NewAuthority(nil, w.at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := w.member("f2@two", other).Asks("")
+	stranger := w.member("f2@two", other).PeerClientConfig("")
 	stranger.VerifyConnection = nil
 	if s, _ := handshake(t, serves, stranger); s == nil {
 		t.Error("a certificate by a stranger was taken")

@@ -10,92 +10,93 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/cmd/laurel/spectators"
 	"laurel/internal/localgroup"
 	"laurel/score"
 )
 
 const (
-	// spectators is how many clients there are: as many at home at each frontend, and half of those watch.
-	spectators = 30
-	// askEvery is how often one of the other half asks, on average.
-	askEvery = 250 * time.Millisecond
+	// audienceSize is the number of clients. Each frontend is the home of a third of them; half of those watch.
+	audienceSize = 30
+	// readsPerSecond is how often one of the other half reads, on average.
+	readsPerSecond = 4
 )
 
-// audience is clients as other people's programs have them. They go elsewhere when their frontend dies, and home when it is back, by
-// themselves: that is package client's doing. Here is only noted where each is served. It is safe for concurrent use.
+// audience is a number of clients that follow the Games. Package client moves them to another frontend when
+// theirs dies, and home when it is back; the audience only records which frontend serves each. It is safe
+// for concurrent use.
 type audience struct {
 	urls []string
 	ids  map[string]string // of the frontends, by their URLs
 
-	// changed has room for one word: that somebody is served elsewhere than before.
+	// changed has room for one value: that a client is served by another frontend than before.
 	changed chan struct{}
 
 	mu          sync.Mutex
 	spectators  []*spectator
-	competition string              // what they follow
-	journeys    map[string]*journey // by the frontend that is left, or come home to
+	competition string           // that they follow
+	moves       map[string]*move // by the frontend that is left or returned to
 }
 
-// spectator is one client. Its audience guards what changes.
+// spectator is one client. The audience's mutex guards what changes.
 type spectator struct {
 	home     string
 	watching bool
 
-	at    string    // who serves it; "": nobody at the moment
-	last  string    // who served it last, which may be now
-	from  string    // who served it before that
-	since time.Time // when last began to serve it
+	at       string    // the frontend that serves it; "": none at the moment
+	last     string    // the last one that served it, which may be at
+	previous string    // the one before that
+	since    time.Time // when last began to serve it
 }
 
 func newAudience(frontends []localgroup.Frontend) *audience {
-	a := &audience{ids: map[string]string{}, changed: make(chan struct{}, 1), journeys: map[string]*journey{}}
+	a := &audience{ids: map[string]string{}, changed: make(chan struct{}, 1), moves: map[string]*move{}}
 	for _, f := range frontends {
 		a.urls = append(a.urls, f.URL())
 		a.ids[f.URL()] = f.ID
 	}
-	for i := range spectators {
-		a.spectators = append(a.spectators, &spectator{home: frontends[i%len(frontends)].ID, watching: i/len(frontends)%2 == 0})
+	n := len(frontends)
+	for i := range audienceSize {
+		a.spectators = append(a.spectators, &spectator{home: frontends[i%n].ID, watching: i/n%2 == 0})
 	}
 	return a
 }
 
-// attend lets the spectators in. They stay until ctx ends, and are gone when leave returns, which ends it for them.
-func (a *audience) attend(ctx context.Context) (leave func(), err error) {
+// start starts the clients. They run until ctx ends or stop is called, which returns when they have ended.
+func (a *audience) start(ctx context.Context) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	transport := client.NewTransport(spectators)
+	transport := client.NewTransport(audienceSize)
 	var all sync.WaitGroup
-	leave = func() {
+	stop = func() {
 		cancel()
 		all.Wait()
 		transport.CloseIdleConnections()
 	}
 	for i, s := range a.spectators {
-		// Each asks its home first, also while it has not heard yet which one that is.
-		home := i % len(a.urls)
-		urls := append(slices.Clone(a.urls[home:]), a.urls[:home]...)
-		c, err := client.New(urls, client.Options{Home: s.home, Transport: transport, Attempted: func(t client.Attempt) { a.attempted(s, t) }})
+		// The ith URL is that of its home, which it asks first before it knows the list of frontends.
+		c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
+			Attempted: func(t client.Attempt) { a.attempted(s, t) }})
 		if err != nil {
-			leave()
+			stop()
 			return nil, err
 		}
 		all.Go(func() {
 			defer c.Close()
+			if !s.watching {
+				a.read(ctx, c, rand.New(rand.NewPCG(1, uint64(i))))
+			}
 			for ctx.Err() == nil {
-				if s.watching {
-					a.watch(ctx, s, c)
-				} else {
-					a.ask(ctx, c)
-				}
+				a.watch(ctx, s, c)
 			}
 		})
 	}
-	return leave, nil
+	return stop, nil
 }
 
-// attempted notes how a question of a spectator went.
+// attempted records the outcome of a read.
 func (a *audience) attempted(s *spectator, t client.Attempt) {
 	switch {
-	case t.Path == "/v1/frontends": // is asked beside the rest, and of whoever there is
+	case t.Path == "/v1/frontends": // is read beside the rest, from any frontend
 	case t.Status == http.StatusOK:
 		a.served(s, t.URL, time.Now())
 	case t.Status == 0 || t.Status >= http.StatusInternalServerError:
@@ -103,10 +104,10 @@ func (a *audience) attempted(s *spectator, t client.Attempt) {
 	}
 }
 
-// watch watches what is sung until other Games begin.
+// watch watches the competition until another one begins.
 func (a *audience) watch(ctx context.Context, s *spectator, c *client.Client) {
-	competition := a.following()
-	var w client.Watching // everything, before there is anything
+	competition := a.followed()
+	var w client.Watching // everything, before there is a competition
 	if competition != "" {
 		w.Competitions = []string{competition}
 	}
@@ -121,43 +122,44 @@ func (a *audience) watch(ctx context.Context, s *spectator, c *client.Client) {
 		case u.Kind == client.UpdateLost && ctx.Err() == nil:
 			a.served(s, "", time.Now())
 		}
-		if a.following() != competition {
+		if a.followed() != competition {
 			return
 		}
 	}
 }
 
-func (a *audience) ask(ctx context.Context, c *client.Client) {
-	if sleep(ctx, time.Duration(2*rand.Float64()*float64(askEvery))) {
-		_, _ = c.Scores(ctx, score.Filter{Competition: a.following()}, client.Page{Limit: 20}) // how that went, Attempted is told
-	}
+// read reads lists of contests until ctx ends. attempted records the outcomes.
+func (a *audience) read(ctx context.Context, c *client.Client, random *rand.Rand) {
+	spectators.AtRandom(ctx, random, readsPerSecond, func(time.Time) {
+		_, _ = c.Scores(ctx, score.Filter{Competition: a.followed()}, client.Page{Limit: 20})
+	})
 }
 
-// follow makes the spectators follow other Games.
+// follow makes the clients follow another competition.
 func (a *audience) follow(competition string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.competition = competition
 }
 
-func (a *audience) following() string {
+func (a *audience) followed() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.competition
 }
 
-// served notes who serves a spectator: the frontend with a URL or, if that is "", nobody at the moment.
-func (a *audience) served(s *spectator, by string, now time.Time) {
+// served records that a client is served by the frontend with a URL, or by none if that is "".
+func (a *audience) served(s *spectator, url string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	at := a.ids[by]
+	at := a.ids[url]
 	if s.at == at {
 		return
 	}
 	if s.at = at; at != "" {
 		s.since = now
 		if at != s.last {
-			s.from, s.last = s.last, at
+			s.previous, s.last = s.last, at
 		}
 	}
 	select {
@@ -166,48 +168,48 @@ func (a *audience) served(s *spectator, by string, now time.Time) {
 	}
 }
 
-// seats is how many spectators each frontend serves, how many look for one that does, and how many are where they belong.
-type seats struct {
+// distribution is how many clients each frontend serves, how many have none, and how many are at home.
+type distribution struct {
 	at      map[string]int
 	looking int
 	atHome  int
 }
 
-func (a *audience) seats() seats {
+func (a *audience) distribution() distribution {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := seats{at: map[string]int{}}
+	d := distribution{at: map[string]int{}}
 	for _, id := range a.ids {
-		s.at[id] = 0
+		d.at[id] = 0
 	}
-	for _, one := range a.spectators {
-		if one.at == "" {
-			s.looking++
+	for _, s := range a.spectators {
+		if s.at == "" {
+			d.looking++
 			continue
 		}
-		s.at[one.at]++
-		if one.at == one.home {
-			s.atHome++
+		d.at[s.at]++
+		if s.at == s.home {
+			d.atHome++
 		}
 	}
-	return s
+	return d
 }
 
-// gist is what of the seats is worth a line when it changes: that all are at home, or which frontends have been left by all. Before that is so, it
-// stays what it was.
-func (s seats) gist(before string) string {
+// summary returns what is worth printing when it changes: that all are at home, or which frontends serve
+// nobody. While clients look for a frontend, and in other states, it is the summary before.
+func (d distribution) summary(before string) string {
 	empty := ""
-	for _, id := range slices.Sorted(maps.Keys(s.at)) {
-		if s.at[id] == 0 {
+	for _, id := range slices.Sorted(maps.Keys(d.at)) {
+		if d.at[id] == 0 {
 			empty += " " + id
 		}
 	}
 	switch {
-	case s.looking > 0:
+	case d.looking > 0:
 		return before
 	case empty != "":
 		return "nobody at" + empty
-	case s.atHome == spectators:
+	case d.atHome == audienceSize:
 		return "all at home"
 	}
 	return before

@@ -18,24 +18,24 @@ var three = []localgroup.Frontend{
 	{ID: "f3", HTTP: "127.0.0.1:8003", PID: 4194303},
 }
 
-// stage is an audience whose clients the test moves about, and what it tells.
-type stage struct {
+// fixture is an audience whose clients the test moves.
+type fixture struct {
 	t *testing.T
 	*audience
 	now time.Time
 	out bytes.Buffer
 }
 
-// newStage has all clients at home.
-func newStage(t *testing.T) *stage {
-	s := &stage{t: t, audience: newAudience(three), now: time.Now()}
+// newFixture has all clients at home.
+func newFixture(t *testing.T) *fixture {
+	s := &fixture{t: t, audience: newAudience(three), now: time.Now()}
 	for _, one := range s.spectators {
 		s.move(one, one.home)
 	}
 	return s
 }
 
-func (s *stage) move(one *spectator, to string) {
+func (s *fixture) move(one *spectator, to string) {
 	url := ""
 	for _, f := range three {
 		if f.ID == to {
@@ -45,8 +45,8 @@ func (s *stage) move(one *spectator, to string) {
 	s.served(one, url, s.now)
 }
 
-// of are the clients whose home is a frontend.
-func (s *stage) of(home string) (list []*spectator) {
+// of returns the clients whose home is a frontend.
+func (s *fixture) of(home string) (list []*spectator) {
 	for _, one := range s.spectators {
 		if one.home == home {
 			list = append(list, one)
@@ -55,60 +55,60 @@ func (s *stage) of(home string) (list []*spectator) {
 	return list
 }
 
-func (s *stage) after(d time.Duration) { s.now = s.now.Add(d) }
+func (s *fixture) after(d time.Duration) { s.now = s.now.Add(d) }
 
-// tells expects what is told now; "" is nothing.
-func (s *stage) tells(want string) {
+// prints checks what is printed now; "" is nothing.
+func (s *fixture) prints(want string) {
 	s.t.Helper()
 	s.out.Reset()
-	out := newTicker(&s.out)
-	for _, o := range s.outcomes(s.now) {
-		out.journey(o)
+	out := newPrinter(&s.out)
+	for _, o := range s.finishedMoves(s.now) {
+		out.move(o)
 	}
 	if got := strings.TrimSpace(s.out.String()); got != want {
-		s.t.Errorf("told: %q; want %q", got, want)
+		s.t.Errorf("printed %q; want %q", got, want)
 	}
 }
 
-func TestClientsThatMoveAndComeHomeAreToldOnceWhenTheLastIsThere(t *testing.T) {
-	s := newStage(t)
-	s.tells("")
-	s.gone("f2", s.now)
+func TestAMoveIsPrintedOnceWhenTheLastClientHasMoved(t *testing.T) {
+	s := newFixture(t)
+	s.prints("")
+	s.frontendDown("f2", s.now)
 	for i, one := range s.of("f2") {
-		s.tells("")
+		s.prints("")
 		s.after(100 * time.Millisecond)
 		s.move(one, "")
 		s.move(one, []string{"f1", "f3"}[i%2])
 	}
-	s.after(time.Second) // until somebody looks
-	s.tells("** 10 clients moved from f2 to f1 and f3 in 1.0 s")
-	s.tells("")
-	if got := s.seats(); got.at["f1"] != 15 || got.at["f2"] != 0 || got.at["f3"] != 15 || got.looking != 0 || got.atHome != 20 {
-		t.Errorf("the seats are %+v", got)
+	s.after(time.Second) // until the next look
+	s.prints("** 10 clients moved from f2 to f1 and f3 in 1.0 s")
+	s.prints("")
+	if got := s.distribution(); got.at["f1"] != 15 || got.at["f2"] != 0 || got.at["f3"] != 15 || got.looking != 0 || got.atHome != 20 {
+		t.Errorf("the distribution is %+v", got)
 	}
 
-	s.back("f2", s.now)
+	s.frontendUp("f2", s.now)
 	for _, one := range s.of("f2") {
-		s.tells("")
+		s.prints("")
 		s.after(500 * time.Millisecond)
 		s.move(one, "f2")
 	}
-	s.tells("** 10 clients came home to f2 in 5.0 s")
-	s.tells("")
+	s.prints("** 10 clients came home to f2 in 5.0 s")
+	s.prints("")
 }
 
-func TestClientsThatLeaveBeforeTheirFrontendIsKnownToHaveGoneAreCounted(t *testing.T) {
-	s := newStage(t)
+func TestClientsThatLeaveBeforeTheNoticeOfADeathAreCounted(t *testing.T) {
+	s := newFixture(t)
 	for _, one := range s.of("f3") {
 		s.move(one, "f1")
 	}
 	s.after(time.Second)
-	s.gone("f3", s.now)
-	s.tells("** 10 clients moved from f3 to f1 at once")
+	s.frontendDown("f3", s.now)
+	s.prints("** 10 clients moved from f3 to f1 at once")
 }
 
-func TestGuestsOfAFrontendMoveWithThoseAtHomeAndThoseWhoWentHomeDoNot(t *testing.T) {
-	s := newStage(t)
+func TestGuestsOfADeadFrontendMoveAndThoseWhoWentHomeBeforeDoNot(t *testing.T) {
+	s := newFixture(t)
 	guests := s.of("f2")
 	for _, one := range guests {
 		s.move(one, "f1")
@@ -117,52 +117,52 @@ func TestGuestsOfAFrontendMoveWithThoseAtHomeAndThoseWhoWentHomeDoNot(t *testing
 	for _, one := range guests[:4] {
 		s.move(one, "f2") // home, just before
 	}
-	s.gone("f1", s.now)
+	s.frontendDown("f1", s.now)
 	for _, one := range slices.Concat(s.of("f1"), guests[4:]) {
-		s.tells("")
+		s.prints("")
 		s.move(one, "f3")
 	}
-	s.tells("** 16 clients moved from f1 to f3 at once")
+	s.prints("** 16 clients moved from f1 to f3 at once")
 }
 
-func TestClientsThatFindNobodyAreToldAfterAWhile(t *testing.T) {
-	s := newStage(t)
-	s.gone("f2", s.now)
+func TestAnUnfinishedMoveIsPrintedAfterAWhile(t *testing.T) {
+	s := newFixture(t)
+	s.frontendDown("f2", s.now)
 	for i, one := range s.of("f2") {
 		s.move(one, "")
 		if i < 3 {
 			s.move(one, "f1")
 		}
 	}
-	s.after(moveWithin - 1)
-	s.tells("")
+	s.after(awayWithin - 1)
+	s.prints("")
 	s.after(1)
-	s.tells("** 3 of 10 clients of f2 are elsewhere after 10 s; the others still look")
-	s.tells("")
+	s.prints("** 3 of 10 clients of f2 are elsewhere after 10 s; the others still look")
+	s.prints("")
 
-	s.back("f2", s.now)
+	s.frontendUp("f2", s.now)
 	s.move(s.of("f2")[0], "f2")
 	s.after(homeWithin)
-	s.tells("** 1 of 10 clients of f2 are home again after 25 s")
+	s.prints("** 1 of 10 clients of f2 are home again after 25 s")
 }
 
-func TestAFrontendThatComesBackBeforeItsClientsHaveMovedIsToldAsTheirHome(t *testing.T) {
-	s := newStage(t)
-	s.gone("f2", s.now)
+func TestAFrontendThatIsBackBeforeItsClientsHaveMovedIsTheirHome(t *testing.T) {
+	s := newFixture(t)
+	s.frontendDown("f2", s.now)
 	for _, one := range s.of("f2") {
 		s.move(one, "")
 	}
-	s.back("f2", s.now)
+	s.frontendUp("f2", s.now)
 	s.after(time.Second)
 	for _, one := range s.of("f2") {
-		s.tells("")
+		s.prints("")
 		s.move(one, "f2")
 	}
-	s.tells("** 10 clients came home to f2 in 1.0 s")
+	s.prints("** 10 clients came home to f2 in 1.0 s")
 }
 
-func TestAClientIsWhereItWasAnsweredLast(t *testing.T) {
-	s := newStage(t)
+func TestAClientIsAtTheFrontendThatAnsweredItLast(t *testing.T) {
+	s := newFixture(t)
 	one := s.spectators[0]
 	for _, c := range []struct {
 		a    client.Attempt
@@ -180,16 +180,16 @@ func TestAClientIsWhereItWasAnsweredLast(t *testing.T) {
 	}
 }
 
-func TestTheSeatsAreWorthALineWhenAllAreHomeOrAFrontendIsEmpty(t *testing.T) {
-	s := newStage(t)
-	told := s.seats().gist("")
-	if told == "" {
+func TestTheDistributionIsPrintedWhenAllAreHomeOrAFrontendIsEmpty(t *testing.T) {
+	s := newFixture(t)
+	printed := s.distribution().summary("")
+	if printed == "" {
 		t.Error("that all are at home is not worth a line")
 	}
 	same := func(why string) {
 		t.Helper()
-		if s.seats().gist(told) != told {
-			t.Errorf("%s; that is not worth a line: %+v", why, s.seats())
+		if s.distribution().summary(printed) != printed {
+			t.Errorf("%s; that is not worth a line: %+v", why, s.distribution())
 		}
 	}
 	all := s.of("f1")
@@ -207,17 +207,17 @@ func TestTheSeatsAreWorthALineWhenAllAreHomeOrAFrontendIsEmpty(t *testing.T) {
 		same("nor all of them")
 		s.move(one, "f2")
 	}
-	empty := s.seats().gist(told)
-	if empty == told {
+	empty := s.distribution().summary(printed)
+	if empty == printed {
 		t.Error("that f1 is empty is not worth a line")
 	}
-	told = empty
+	printed = empty
 	for _, one := range all[1:] {
 		s.move(one, "f1")
 		same("not all are at home yet")
 	}
 	s.move(all[0], "f1")
-	if s.seats().gist(told) == told {
+	if s.distribution().summary(printed) == printed {
 		t.Error("that all are home again is not worth a line")
 	}
 }

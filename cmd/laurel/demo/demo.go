@@ -1,5 +1,8 @@
-// Package demo is what `laurel demo` does: it runs three frontends as processes of their own, sings them the Games for as long as
-// anybody wants to hear them, lets clients follow the Games, and tells a terminal what happens.
+// Package demo implements laurel demo: it runs three frontends as processes, posts the Games of 50 BC
+// without end, runs clients that follow them, and prints to a terminal what happens.
+//
+// Begin reading at demo.go. games.go has the events, audience.go the clients and moves.go how they move
+// from one frontend to another; printer.go formats everything.
 package demo
 
 import (
@@ -17,48 +20,53 @@ import (
 	"laurel/score"
 )
 
-// Options say how a demo goes.
+// Options configure a demo.
 type Options struct {
-	// Speed is how fast the bard sings: 1 is a few events a second, 2 twice that.
+	// Speed is the rate of events: 1 is a few a second, 2 twice as many.
 	Speed float64
-	// Quiet leaves out what is sung.
+	// Quiet leaves out what the events say.
 	Quiet bool
 	// Program, Env and RunDir are those of the frontends: see localgroup.Options.
 	Program string
 	Env     []string
 	RunDir  string
-	// Kill is the command, as it is typed, that kills the frontend with an id; nil: by its number.
-	Kill func(id string) string
-	// Out is where everything is told: with colours if it is a terminal.
+	// RestartAfter is the pause before a frontend that died is restarted. 0: DefaultRestartAfter.
+	RestartAfter time.Duration
+	// TempDir is where the directory of the demo is made. "": that of the system.
+	TempDir string
+	// KillCommand returns a shell command that kills the frontend with an id. nil: kill -9 and its pid.
+	KillCommand func(id string) string
+	// Out is where everything is printed, in colours if it is a terminal.
 	Out io.Writer
 }
 
-// Run runs the demo until ctx ends; that is no error.
+// Run runs the demo until ctx ends, which is no error.
 func Run(ctx context.Context, o Options) error {
-	d := demo{o: o, out: newTicker(o.Out), seqs: make(map[string]uint64)}
+	if o.RestartAfter == 0 {
+		o.RestartAfter = DefaultRestartAfter
+	}
+	d := demo{o: o, out: newPrinter(o.Out), seqs: make(map[string]uint64)}
 	return d.run(ctx)
 }
 
-// demo is three frontends, a bard who sings to them, those who follow it, and what a terminal is told of them.
 type demo struct {
 	o        Options
-	out      *ticker
+	out      *printer
 	group    *localgroup.Group
 	client   *client.Client
 	audience *audience
-	seqs     map[string]uint64 // of each source, the last that is durable
-	master   string            // the last that was told of
+	seqs     map[string]uint64 // the last durable seq of each source
+	master   string            // the last one that was printed
 }
 
-const (
-	// frontends is how many there are: as few as go on after one has died.
-	frontends = 3
-	// awayFor is how long one that has died stays away: long enough to see how the others do without it.
-	awayFor = 5 * time.Second
-)
+// DefaultRestartAfter is long enough to see how the others go on without a frontend.
+const DefaultRestartAfter = 5 * time.Second
+
+// frontends is the least number that survives the death of one.
+const frontends = 3
 
 func (d *demo) run(ctx context.Context) error {
-	dir, err := os.MkdirTemp("", "laurel-demo-")
+	dir, err := os.MkdirTemp(d.o.TempDir, "laurel-demo-")
 	if err != nil {
 		return err
 	}
@@ -67,17 +75,18 @@ func (d *demo) run(ctx context.Context) error {
 		return errors.Join(err, removed)
 	}
 	if err == nil {
-		d.out.say("Done; nothing is left behind.")
+		d.out.println("Done; nothing is left behind.")
 	}
 	return err
 }
 
-// runIn has all its files in dir. When it returns, no frontend runs any more.
+// runIn keeps all files in dir. When it returns, all frontends have ended.
 func (d *demo) runIn(ctx context.Context, dir string) error {
-	d.out.say("Starting three frontends ...")
+	d.out.println("Starting three frontends ...")
 	notices := make(chan localgroup.Notice, 16)
 	group, err := localgroup.Start(ctx, localgroup.Options{
-		Dir: dir, Size: frontends, Program: d.o.Program, Env: d.o.Env, RunDir: d.o.RunDir, RestartAfter: awayFor,
+		Dir: dir, Size: frontends, Program: d.o.Program, Env: d.o.Env, RunDir: d.o.RunDir,
+		RestartAfter: d.o.RestartAfter,
 		Notify: func(n localgroup.Notice) {
 			select {
 			case notices <- n:
@@ -93,7 +102,7 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	}
 	d.group = group
 	defer func() {
-		d.out.say("\nEnding the three frontends ...")
+		d.out.println("\nStopping the three frontends ...")
 		group.Close()
 	}()
 
@@ -109,28 +118,28 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	if now, err := d.client.Frontends(ctx); err == nil {
 		d.master = now.Master
 	}
-	d.out.kill = d.o.Kill
-	d.out.introduce(group.Frontends(), d.master, dir)
+	d.out.killCommand, d.out.restartAfter = d.o.KillCommand, d.o.RestartAfter
+	d.out.intro(group.Frontends(), d.master, dir)
 
 	d.audience = newAudience(group.Frontends())
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { d.tellFrontends(ctx, notices) })
-	beside.Go(func() { d.tellAudience(ctx) })
-	leave, err := d.audience.attend(ctx)
+	var reports sync.WaitGroup
+	defer reports.Wait()
+	reports.Go(func() { d.reportFrontends(ctx, notices) })
+	reports.Go(func() { d.reportAudience(ctx) })
+	stop, err := d.audience.start(ctx)
 	if err != nil {
 		return err
 	}
-	defer leave()
-	d.sing(ctx)
+	defer stop()
+	d.postGames(ctx)
 	return nil
 }
 
-// agreeEvery is after how many events the demo shows that all frontends say the same.
-const agreeEvery = 25
+// compareEvery is the number of events after which the demo compares the answers of all frontends.
+const compareEvery = 25
 
-// sing sings the Games, one event after the other, until ctx ends.
-func (d *demo) sing(ctx context.Context) {
+// postGames posts one event after the other until ctx ends.
+func (d *demo) postGames(ctx context.Context) {
 	games := newPlaylist()
 	competition := ""
 	for n := 1; ; n++ {
@@ -150,16 +159,17 @@ func (d *demo) sing(ctx context.Context) {
 		if !ok || d.o.Quiet {
 			continue
 		}
-		d.tell(ctx, &e, result.Revision)
-		if n%agreeEvery == 0 {
+		d.showEvent(ctx, &e, result.Revision)
+		if n%compareEvery == 0 {
 			d.showAgreement(ctx, e.ContestID)
 		}
 	}
 }
 
-// post posts an event until it is durable. It is false if the event was refused, because somebody else has had a hand in the Games.
+// post posts an event until it is durable. It reports false if the event was refused, because somebody else
+// posts to the demo, too.
 func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
-	for told := false; ctx.Err() == nil; {
+	for warned := false; ctx.Err() == nil; {
 		e.Seq = d.seqs[e.Source] + 1
 		results, err := d.client.Post(ctx, []score.Event{*e})
 		if err == nil {
@@ -168,12 +178,12 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 		}
 		var p *score.Problem
 		if errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Code != score.RateLimited {
-			d.out.warn("%s was refused, and is left out: %s", e.ID, p)
+			d.out.warn("%s was refused and is left out: %s", e.ID, p)
 			d.resume(ctx, e.Source)
 			return score.Result{}, false
 		}
-		if ctx.Err() == nil && !told {
-			told = true
+		if ctx.Err() == nil && !warned {
+			warned = true
 			d.out.warn("The bard waits: %v", err)
 		}
 		sleep(ctx, 200*time.Millisecond)
@@ -181,15 +191,16 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 	return score.Result{}, false
 }
 
-// resume asks the store where a source stands: a refused event has not used its seq, and somebody else may have used it.
+// resume reads the last seq of a source from the store: a refused event has not used its seq, and somebody
+// else may have used it.
 func (d *demo) resume(ctx context.Context, source string) {
 	if b, err := d.client.Bard(ctx, source); err == nil {
 		d.seqs[source] = b.LastSeq
 	}
 }
 
-// tell prints what the store says after an event.
-func (d *demo) tell(ctx context.Context, e *score.Event, revision uint64) {
+// showEvent prints an event with the contest as the store has it afterwards.
+func (d *demo) showEvent(ctx context.Context, e *score.Event, revision uint64) {
 	var contest *score.Record
 	if e.Type != score.TypeCompetitionDefine {
 		r, err := d.client.Score(ctx, e.ContestID)
@@ -210,20 +221,21 @@ func (d *demo) showMedals(ctx context.Context, competition string) {
 	}
 }
 
-// showAgreement asks every frontend for the same contest. Frontends that differ would be a bug of Laurel, and the demo says so.
+// showAgreement reads the same contest from every frontend. A difference would be a bug of Laurel.
 func (d *demo) showAgreement(ctx context.Context, contestID string) {
 	a := d.compare(ctx, contestID)
-	// Somebody may have posted something between two of the questions.
+	// Somebody else may have posted something between two of the reads.
 	for n := 0; n < 3 && len(a.differ) > 0; n++ {
 		a = d.compare(ctx, contestID)
 	}
 	if ctx.Err() == nil {
 		d.out.agreement(contestID, a)
-		d.out.seats(d.audience.seats())
+		d.out.distribution(d.audience.distribution())
 	}
 }
 
-// agreement is which frontends gave the same answer, and at which revision of the contest, which none, and which another one.
+// agreement lists the frontends that gave the same answer, at which revision of the contest, those that
+// gave none, and those that gave another one.
 type agreement struct {
 	revision              string
 	alike, silent, differ []string
@@ -231,14 +243,14 @@ type agreement struct {
 
 func (d *demo) compare(ctx context.Context, contestID string) agreement {
 	var a agreement
-	said := ""
+	first := ""
 	for _, f := range d.group.Frontends() {
 		body, revision, err := fetch(ctx, f.URL()+client.ScorePath(contestID))
 		switch {
 		case err != nil:
 			a.silent = append(a.silent, f.ID)
-		case len(a.alike) == 0 || body == said:
-			said, a.revision = body, revision
+		case len(a.alike) == 0 || body == first:
+			first, a.revision = body, revision
 			a.alike = append(a.alike, f.ID)
 		default:
 			a.differ = append(a.differ, f.ID)
@@ -247,7 +259,7 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 	return a
 }
 
-// fetch asks one frontend, and no other, for a record.
+// fetch reads a record from one frontend, without going on to another.
 func fetch(ctx context.Context, url string) (body, revision string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -262,12 +274,12 @@ func fetch(ctx context.Context, url string) (body, revision string, err error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s says %s", url, resp.Status)
+		err = fmt.Errorf("GET %s: %s", url, resp.Status)
 	}
 	return string(b), resp.Header.Get("Laurel-Revision"), err
 }
 
-// sleep is false if ctx has ended before.
+// sleep reports false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -15,7 +15,7 @@ import (
 	"laurel/score"
 )
 
-// scripted is a frontend that answers posts one after the other as it was told to, with a problem or, where that is nil, with success.
+// scripted is a frontend that answers each post with the next problem, or with success where that is nil.
 type scripted struct {
 	answers []*score.Problem
 	lastSeq uint64
@@ -55,10 +55,10 @@ func newTestDemo(t *testing.T, s *scripted) (*demo, *bytes.Buffer) {
 	}
 	t.Cleanup(c.Close)
 	var b bytes.Buffer
-	return &demo{out: newTicker(&b), client: c, seqs: map[string]uint64{}}, &b
+	return &demo{out: newPrinter(&b), client: c, seqs: map[string]uint64{}}, &b
 }
 
-func TestAnEventIsSungUnderOneSeqUntilItIsDurable(t *testing.T) {
+func TestAnEventIsPostedUnderOneSeqUntilItIsDurable(t *testing.T) {
 	s := &scripted{answers: []*score.Problem{score.Problemf(score.NoMaster, "not now"), score.Problemf(score.RateLimited, "slowly"), nil, nil}}
 	d, _ := newTestDemo(t, s)
 	games := newPlaylist()
@@ -78,9 +78,9 @@ func TestAnEventIsSungUnderOneSeqUntilItIsDurable(t *testing.T) {
 	}
 }
 
-func TestAfterARefusalTheSongGoesOnWhereTheStoreSays(t *testing.T) {
+func TestAfterARefusalThePostsContinueAtTheSeqOfTheStore(t *testing.T) {
 	s := &scripted{lastSeq: 7, answers: []*score.Problem{nil, score.Problemf(score.IDConflict, "somebody has used it"), nil}}
-	d, said := newTestDemo(t, s)
+	d, printed := newTestDemo(t, s)
 	games := newPlaylist()
 	var accepted []bool
 	for len(accepted) < 3 {
@@ -93,9 +93,9 @@ func TestAfterARefusalTheSongGoesOnWhereTheStoreSays(t *testing.T) {
 		t.Errorf("accepted: %v; want the second to be left out", accepted)
 	}
 	if got := s.got[2].Seq; got != 8 {
-		t.Errorf("the song goes on with seq %d; want 8", got)
+		t.Errorf("the posts continue with seq %d; want 8", got)
 	}
-	if !strings.Contains(said.String(), "somebody has used it") {
-		t.Errorf("the demo does not say why:\n%s", said)
+	if !strings.Contains(printed.String(), "somebody has used it") {
+		t.Errorf("the demo does not print why:\n%s", printed)
 	}
 }

@@ -228,7 +228,7 @@ func (want truthOfContest) compare(f *frontend, id string) error {
 		differ("winner", got.Winner, want.Winner)
 	}
 	result, tiebreak := map[string]string{}, map[string]string{}
-	var winner, best score.Placed
+	var winner, best score.Standing
 	for _, c := range got.Competitors {
 		if c.Result != nil {
 			result[c.Code] = c.Result.String()

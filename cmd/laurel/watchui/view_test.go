@@ -21,7 +21,7 @@ var now = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 func match(id string, revision uint64, points int64, status string) score.Record {
 	gaul, rome := score.Points(points), score.Points(0)
 	return score.Record{ContestID: id, Kind: score.HeadToHead, Title: "Gaul – Rome", ScheduleStatus: status, Period: "END1", Revision: revision,
-		Competitors: []score.Placed{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
+		Competitors: []score.Standing{{Code: "GAU", Result: &gaul}, {Code: "ROM", Result: &rome}}}
 }
 
 func viewOf(updates ...client.Update) *view {
@@ -144,10 +144,10 @@ func TestResultsAreFormattedForPeople(t *testing.T) {
 	}
 	second := score.Points(59)
 	for want, r := range map[string]score.Record{
-		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead, Competitors: []score.Placed{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)}, {Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
-		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total, Competitors: []score.Placed{{Code: "7", Result: &mark},
+		"GAU 2 (4), ROM 2 (3)": {Kind: score.HeadToHead, Competitors: []score.Standing{{Code: "GAU", Result: points(2), Tiebreak: score.Points(4)}, {Code: "ROM", Result: points(2), Tiebreak: score.Points(3)}}},
+		"7 2:05:03.25, 9 00:59, 4 DNF, of 30": {Kind: score.Ranked, ResultType: "TIME", Total: &total, Competitors: []score.Standing{{Code: "7", Result: &mark},
 			{Code: "9", Result: &second}, {Code: "4", IRM: "DNF"}, {Code: "5", Result: &mark}}},
-		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Placed{{Code: "7"}}},
+		"": {Kind: score.Ranked, Total: &total, Competitors: []score.Standing{{Code: "7"}}},
 	} {
 		if got := result(&r); got != want {
 			t.Errorf("got %q; want %q", got, want)

@@ -13,10 +13,10 @@ import (
 )
 
 // boardQuestion reads a question about a leaderboard.
-func boardQuestion(q url.Values) (*ranking.Question, error) {
+func boardQuestion(q url.Values) (*ranking.Query, error) {
 	after, err := ranking.ParseCursor(q.Get("after"))
 	limit, _ := strconv.Atoi(q.Get("limit"))
-	return &ranking.Question{Split: q.Get("split"), Category: q.Get("category"), Limit: max(limit, 1), After: after, Around: q.Get("around")}, err
+	return &ranking.Query{Split: q.Get("split"), Category: q.Get("category"), Limit: max(limit, 1), After: after, Around: q.Get("around")}, err
 }
 
 func (f *fakeFront) leaderboard(w http.ResponseWriter, r *http.Request) {

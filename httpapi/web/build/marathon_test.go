@@ -29,7 +29,7 @@ func TestTheMarathonIsShownWhileItIsSungAndAfterwards(t *testing.T) {
 	}
 	file, finish := finishers(t)
 	s := newSite(t, 3)
-	top, ok := finish.Page(&ranking.Question{Limit: halfway})
+	top, ok := finish.Page(&ranking.Query{Limit: halfway})
 	if !ok || len(top.Rows) < halfway {
 		t.Fatalf("%d rows at the finish", len(top.Rows))
 	}
@@ -53,9 +53,9 @@ func TestTheMarathonIsShownWhileItIsSungAndAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.until("the first ten at the finish", order+` === '`+codes(top.Rows[:10])+`' && `+ranks+` === '`+places(top.Rows[:10])+`'`)
-	around, _ := finish.Page(&ranking.Question{Limit: 11, Around: bib})
+	around, _ := finish.Page(&ranking.Query{Limit: 11, Around: bib})
 	phoned.until("who was waited for, and the neighbours", order+` === '`+codes(around.Rows)+`' && `+ranks+` === '`+places(around.Rows)+`'`)
-	women, _ := finish.Page(&ranking.Question{Limit: 10, Category: "F"})
+	women, _ := finish.Page(&ranking.Query{Limit: 10, Category: "F"})
 	// By the address: which categories there are the page learns from the marks that it hears of, and at this speed those may all be of one.
 	b.do(`location.replace('#/contest/' + '` + marathon + `' + '?category=F')`)
 	b.until("the women", order+` === '`+codes(women.Rows)+`' && `+ranks+` === '`+places(women.Rows)+`'`)

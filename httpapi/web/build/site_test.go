@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/httpapi/web"
 	"laurel/score"
 )
@@ -159,12 +160,12 @@ func (s *fakeSite) apply(e score.Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	post, err := fsm.EncodePost(score.Post{Events: []score.Event{e}})
+	post, err := entry.EncodePost(score.Post{Events: []score.Event{e}})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.index++
-	out, err := s.machine.Apply([]fsm.Entry{{Index: s.index, Data: fsm.EncodeEntry([]fsm.EncodedPost{post})}}, s.index)
+	out, err := s.machine.Apply([]fsm.Entry{{Index: s.index, Data: entry.Encode([]entry.EncodedPost{post})}}, s.index)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,0 +1,222 @@
+package spectators
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"laurel/client"
+	"laurel/client/clienttest"
+	"laurel/score"
+)
+
+// games starts frontends with contests, all but the last of which are running.
+func games(t *testing.T, frontends, contests int) *clienttest.Group {
+	t.Helper()
+	g := clienttest.NewGroup(frontends)
+	t.Cleanup(g.Close)
+	c, err := client.New(g.URLs(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for i := range contests {
+		id := fmt.Sprintf("OG50BC/%d", i)
+		status := score.Running
+		if i == contests-1 {
+			status = "SCHEDULED"
+		}
+		_, err := c.Post(t.Context(), []score.Event{
+			{Type: score.TypeContestDefine, ContestID: id, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"}},
+			{Type: score.TypeContestStatus, ContestID: id, Data: &score.ContestStatus{ScheduleStatus: status, ResultStatus: "LIVE"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g
+}
+
+// buffer is safe for concurrent use.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func TestSpectatorsReadAtTheRateAndInTheMixOfTheOptions(t *testing.T) {
+	g := games(t, 3, 5)
+	var out buffer
+	before := len(g.Requests())
+	err := Run(t.Context(), Options{URLs: g.URLs(), Count: 50, Rate: 20, Duration: 2 * time.Second, ScoreShare: 0.8, Patience: time.Second, Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := map[string]int{}
+	by := map[string]int{}
+	for _, r := range g.Requests()[before:] {
+		f := strings.Fields(r)
+		switch {
+		case strings.HasPrefix(f[2], "/v1/scores/"):
+			n["score"]++
+		case strings.HasPrefix(f[2], "/v1/medals/"):
+			n["medals"]++
+		case strings.HasPrefix(f[2], "/v1/scores?competition"):
+			n["list"]++
+		default:
+			continue
+		}
+		by[f[1]]++
+		if f[2] == "/v1/scores/OG50BC/4" {
+			t.Error("a contest that is not running was read")
+		}
+	}
+	total := n["score"] + n["medals"] + n["list"]
+	if total < 1500 || total > 2200 {
+		t.Errorf("%d reads; want about 2,000", total)
+	}
+	if part := float64(n["score"]) / float64(total); part < 0.75 || part > 0.85 || n["medals"] == 0 {
+		t.Errorf("reads are %v; want 80 %% scores", n)
+	}
+	if by["f1"] == 0 || by["f2"] == 0 || by["f3"] == 0 {
+		t.Errorf("served by %v; want all three", by)
+	}
+	text := out.String()
+	for _, want := range []string{`50 spectators, contests running: 4`, `(?m)^ +\d+ s  [\d,]+ reads/s  p50 `, `failed 0, older than seen before 0`, `(?m)^ *f1 +[\d,]+ +[\d.]+ % `, `(?m)^ *all +[\d,]+ +100.0 % `} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("got\n%s\nwant %s", text, want)
+		}
+	}
+}
+
+func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
+	g := games(t, 3, 3)
+	var out buffer
+	var killed atomic.Bool
+	var notes atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- Run(ctx, Options{URLs: g.URLs(), Count: 30, Rate: 20, ScoreShare: 1, Watch: true, Patience: 5 * time.Second, Out: &out,
+			Notify: func(int, client.Notice) {
+				if killed.Load() {
+					notes.Add(1)
+				}
+			}})
+	}()
+	wait := func(what string, holds func() bool) {
+		t.Helper()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for deadline := time.After(20 * time.Second); !holds(); {
+			select {
+			case <-tick.C:
+			case <-deadline:
+				t.Fatalf("not within 20 s: %s; got\n%s", what, out.String())
+			}
+		}
+	}
+	watchers := func(from int) (n int) {
+		for _, f := range g.Frontends[from:] {
+			n += len(f.Watchers())
+		}
+		return n
+	}
+	wait("everybody watches", func() bool { return watchers(0) == 30 && len(g.Frontends[0].Watchers()) > 0 })
+	g.Frontends[0].Stop()
+	killed.Store(true)
+	wait("the others have all watchers", func() bool { return watchers(1) == 30 })
+	wait("the clients tell of it", func() bool { return notes.Load() > 0 })
+	before := len(g.Requests())
+	wait("reads go on", func() bool { return len(g.Requests()) > before+100 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	text := out.String()
+	if !strings.Contains(text, "failed 0, older than seen before 0") || strings.Contains(text, "streams opened 30,") || !regexp.MustCompile(`failovers [1-9]`).MatchString(text) {
+		t.Errorf("got\n%s\nwant no read failed, failovers, and streams opened again", text)
+	}
+}
+
+func TestOlderAnswersAreCounted(t *testing.T) {
+	g := games(t, 1, 2)
+	st := newStats(time.Now())
+	p := &contestList{contests: []string{"OG50BC/0"}}
+	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, st, http.DefaultTransport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.client.Close()
+	s.read(t.Context(), time.Now())
+	if got := s.seen["OG50BC/0"]; got != 2 || st.older != 0 || st.byFrontend["f1"] == nil {
+		t.Fatalf("revision %d, %d older, by %v; want revision 2 of f1", got, st.older, st.byFrontend)
+	}
+	s.seen["OG50BC/0"] = 3
+	s.read(t.Context(), time.Now())
+	if st.older != 1 {
+		t.Errorf("%d answers were older; want 1", st.older)
+	}
+}
+
+func TestAStoreWithoutContestsIsAnError(t *testing.T) {
+	g := clienttest.NewGroup(1)
+	defer g.Close()
+	if err := Run(t.Context(), Options{URLs: g.URLs(), Count: 1, Rate: 1, Out: &buffer{}}); err == nil || !strings.Contains(err.Error(), "no contest") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestQuantilesAreExactToAFewPercent(t *testing.T) {
+	var h histogram
+	for i := range 10_000 {
+		h.add(time.Duration(i+1) * 10 * time.Microsecond)
+	}
+	for q, want := range map[float64]time.Duration{0.5: 50 * time.Millisecond, 0.99: 99 * time.Millisecond, 1: 100 * time.Millisecond} {
+		if got := h.quantile(q); got < want*95/100 || got > want*106/100 {
+			t.Errorf("quantile %v is %s; want %s", q, got, want)
+		}
+	}
+	var empty histogram
+	empty.add(0)
+	empty.add(1 << 62)
+	if empty.quantile(0.1) > 2*time.Microsecond {
+		t.Error(empty.quantile(0.1))
+	}
+}
+
+func TestZipfPrefersTheFirst(t *testing.T) {
+	p := &contestList{zipf: 1.5}
+	for i := range 100 {
+		p.contests = append(p.contests, fmt.Sprint("A/", i))
+	}
+	chance, n := rand.New(rand.NewPCG(1, 1)), 0
+	for range 1000 {
+		if id, competition := p.choose(chance); id == "A/0" {
+			n++
+		} else if competition != "A" {
+			t.Fatal(competition)
+		}
+	}
+	if n < 250 {
+		t.Errorf("the first of 100 was chosen %d times of 1,000; want it much liked", n)
+	}
+}

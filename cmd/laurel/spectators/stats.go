@@ -1,0 +1,161 @@
+package spectators
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"laurel/client"
+	"laurel/internal/textfmt"
+	"laurel/score"
+)
+
+// stats counts how all spectators were served. It is safe for concurrent use.
+type stats struct {
+	began time.Time
+
+	mu         sync.Mutex
+	all        histogram
+	byFrontend map[string]*histogram // by the frontend that answered
+	failures   map[string]int        // reads that failed, by reason
+	older      int                   // answers older than what the same spectator had seen
+	failovers  int                   // reads that continued at another frontend
+	wentHome   int
+	attempts   int // that failed
+
+	streams, lost, redirected, updates int
+
+	// Since the last line of progress:
+	recent       histogram
+	updatesThen  int       // updates at that time
+	progressTime time.Time // of that line
+}
+
+func newStats(now time.Time) *stats {
+	return &stats{began: now, progressTime: now, byFrontend: map[string]*histogram{}, failures: map[string]int{}}
+}
+
+// served counts a read.
+func (s *stats) served(by string, took time.Duration, older bool) {
+	if by == "" {
+		by = "(unnamed)"
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byFrontend[by] == nil {
+		s.byFrontend[by] = &histogram{}
+	}
+	for _, h := range []*histogram{&s.all, &s.recent, s.byFrontend[by]} {
+		h.add(took)
+	}
+	if older {
+		s.older++
+	}
+}
+
+// failed counts a read that failed.
+func (s *stats) failed(err error) {
+	reason := "no answer"
+	if p, ok := errors.AsType[*score.Problem](err); ok {
+		reason = string(p.Code)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures[reason]++
+}
+
+// notice counts what a client did by itself.
+func (s *stats) notice(n client.Notice) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch n.Kind {
+	case client.NoticeFailed:
+		s.attempts++
+	case client.NoticeFailover:
+		s.failovers++
+	case client.NoticeWentHome:
+		s.wentHome++
+	case client.NoticeSent:
+		s.redirected++
+	}
+}
+
+// update counts an update of a stream.
+func (s *stats) update(u client.Update) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch u.Kind {
+	case client.UpdateConnected:
+		s.streams++
+	case client.UpdateLost:
+		s.lost++
+	}
+	s.updates += len(u.Scores) + len(u.Medals) + len(u.Timeline)
+}
+
+func (s *stats) nobodyServed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all.n == 0 && s.streams == 0
+}
+
+func (s *stats) failedReads() (n int) {
+	for _, k := range s.failures {
+		n += k
+	}
+	return n
+}
+
+// progress returns a line about the time since the last call.
+func (s *stats) progress(now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seconds := max(now.Sub(s.progressTime).Seconds(), 1e-3)
+	line := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d",
+		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.n)/seconds)),
+		short(s.recent.quantile(0.5)), short(s.recent.quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
+	if s.streams > 0 {
+		perSecond := int(float64(s.updates-s.updatesThen) / seconds)
+		line += fmt.Sprintf("  streams lost %d  updates/s %s", s.lost, textfmt.Thousands(perSecond))
+	}
+	s.recent, s.updatesThen, s.progressTime = histogram{}, s.updates, now
+	return line
+}
+
+// report returns the result of the whole run.
+func (s *stats) report(now time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	seconds := now.Sub(s.began).Seconds()
+	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n", textfmt.Thousands(s.all.n),
+		seconds, textfmt.Thousands(int(float64(s.all.n)/max(seconds, 1e-3))), s.failedReads(), s.older)
+	for _, reason := range slices.Sorted(maps.Keys(s.failures)) {
+		fmt.Fprintf(&b, "  failed with %s: %d\n", reason, s.failures[reason])
+	}
+	fmt.Fprintf(&b, "failovers %d, went home %d, attempts that failed %d\n", s.failovers, s.wentHome, s.attempts)
+	if s.streams > 0 {
+		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n",
+			textfmt.Thousands(s.streams), s.lost, s.redirected, textfmt.Thousands(s.updates))
+	}
+	if s.all.n == 0 {
+		return b.String()
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "served by\treads\tshare\tp50\tp99\tmax\t")
+	row := func(name string, h *histogram) {
+		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.n),
+			100*float64(h.n)/float64(s.all.n), short(h.quantile(0.5)), short(h.quantile(0.99)), short(h.max))
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.byFrontend)) {
+		row(name, s.byFrontend[name])
+	}
+	row("all", &s.all)
+	w.Flush()
+	return b.String()
+}
