@@ -2,4 +2,4 @@
 
 package cache
 
-const slower = 10
+const raceFactor = 10
