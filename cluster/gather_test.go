@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster/raftlog"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -126,11 +126,11 @@ func gathered(t testing.TB, n *node) (events int) {
 }
 
 // encoded is a post of one event of about a size.
-func encoded(t testing.TB, size int) fsm.EncodedPost {
+func encoded(t testing.TB, size int) entry.EncodedPost {
 	t.Helper()
 	p := alerts("bard/x", 1, 1)
 	p.Events[0].Data.(*score.Alert).Text = strings.Repeat("x", size)
-	e, err := fsm.EncodePost(p)
+	e, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func newHeldGatherer(t *testing.T) (g *gatherer, sent chan []*item, proceed chan
 	return g, sent, proceed
 }
 
-func add(t *testing.T, g *gatherer, e fsm.EncodedPost) *item {
+func add(t *testing.T, g *gatherer, e entry.EncodedPost) *item {
 	t.Helper()
 	it := &item{post: e, done: make(chan outcome, 1)}
 	if err := g.add(it); err != nil {
@@ -193,7 +193,7 @@ func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 	}
 }
 
-func full(g *gatherer, e fsm.EncodedPost) bool {
+func full(g *gatherer, e entry.EncodedPost) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.queue) >= maxQueuedPosts || g.bytes+e.Size() > maxQueuedBytes

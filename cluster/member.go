@@ -21,6 +21,7 @@ import (
 	"laurel/cluster/raftlog"
 	"laurel/cluster/snapshots"
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -73,8 +74,8 @@ const (
 )
 
 // maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB and then cannot read its file any more. An
-// entry is one post of at most fsm.MaxPost, or several small ones.
-const maxLogEntry = 2 * fsm.MaxPost
+// entry is one post of at most entry.MaxPost, or several small ones.
+const maxLogEntry = 2 * entry.MaxPost
 
 // answersBytes bounds the memory of the answers that a member holds, about.
 const answersBytes = 64 << 20

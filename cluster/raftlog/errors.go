@@ -8,7 +8,7 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 	bbolterrors "go.etcd.io/bbolt/errors"
 
-	"laurel/fsm"
+	"laurel/fsm/database"
 )
 
 // ErrRemoved is the error of a member that was removed from its group.
@@ -80,7 +80,7 @@ func Failure(dir string, err error) error {
 // *StorageError if another or an emptier disk is all that it takes, a *ContradictionError if a
 // database is damaged, else err.
 func openFailure(dir string, err error) error {
-	var disk *fsm.DiskError
+	var disk *database.DiskError
 	switch {
 	case errors.As(err, &disk), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
 		return &StorageError{dir, err}

@@ -11,7 +11,7 @@ import (
 
 	wal "github.com/hashicorp/raft-wal"
 
-	"laurel/fsm"
+	"laurel/fsm/database"
 )
 
 func TestFailureTellsContradictionsFromDiskErrors(t *testing.T) {
@@ -36,7 +36,7 @@ func TestFullDiskAtTheStartIsNoDamage(t *testing.T) {
 	for _, err := range []error{
 		fmt.Errorf("make it: %w", syscall.ENOSPC),
 		&os.PathError{Op: "write", Path: "state.db", Err: syscall.EIO},
-		&fsm.DiskError{Path: "state.db", Err: errors.New("sync failed")},
+		&database.DiskError{Path: "state.db", Err: errors.New("sync failed")},
 	} {
 		var disk *StorageError
 		if got := openFailure("d", err); !errors.As(got, &disk) {
