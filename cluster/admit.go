@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 // A frontend shows what the master's stream tells it, so it must know that the other end is the master. Raft
@@ -18,8 +19,10 @@ import (
 // have certificates, only on a connection of that member. Raft hears of a new leader from its first message,
 // which may be a moment behind the Hello; the Hello is held so long.
 const (
-	helloHold = 50 * time.Millisecond // at a time scale of 1
-	helloPoll = time.Millisecond
+	// helloLogPause is the shortest time between two lines of the log about refusals for the same reason.
+	helloLogPause = 10 * time.Second
+	helloHold     = 50 * time.Millisecond // at a time scale of 1
+	helloPoll     = time.Millisecond
 )
 
 // Reasons of laurel_hello_refused_total.
@@ -39,7 +42,7 @@ var (
 
 // admitHello returns nil if a Hello is the master's, as far as this member can know.
 func (m *Member) admitHello(c net.Conn, hello *cache.Hello) error {
-	if peer := peerOf(c); peer != "" && string(peer) != hello.Master {
+	if peer := peer.FromConn(c); peer != "" && string(peer) != hello.Master {
 		return fmt.Errorf("%w: it names %q, and the certificate %q", errOtherPeer, hello.Master, peer)
 	}
 	if lease := m.timings().Lease; hello.Lease != lease {
@@ -76,14 +79,6 @@ func (m *Member) leaderHere() (term uint64, leader raft.ServerID) {
 			return term, leader
 		}
 	}
-}
-
-// peerOf returns the member whose certificate the other end of a connection has shown; "" for none.
-func peerOf(c net.Conn) raft.ServerID {
-	if c, ok := c.(*conn); ok {
-		return c.peer
-	}
-	return ""
 }
 
 // helloRefusals counts and logs the Hellos that are refused.
@@ -125,7 +120,7 @@ func (m *Member) refuseHello(err error) {
 	r.count.WithLabelValues(reason).Inc()
 	r.mu.Lock()
 	last, now := r.said[reason], time.Now()
-	quiet := !last.IsZero() && now.Sub(last) < refusalPause
+	quiet := !last.IsZero() && now.Sub(last) < helloLogPause
 	if !quiet {
 		r.said[reason] = now
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 func (n *node) serverID() string { return string(n.member().self) }
@@ -40,7 +41,7 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(patient))
-	if _, err := c.Write(append(hello(carriesPush, id), frames...)); err != nil {
+	if _, err := c.Write(append(peer.Preamble(peer.ProtocolPush, id), frames...)); err != nil {
 		s.t.Fatal(err)
 	}
 	r := bufio.NewReader(c)

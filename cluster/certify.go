@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -116,7 +117,7 @@ func (m *Member) fetchKeys(ctx context.Context) error {
 		return noMaster()
 	}
 	var answer keysAnswer
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/authority", nil, &answer); err != nil {
 		return fmt.Errorf("get the key of the authority: %w", err)
 	}
 	for _, text := range answer.Authorities {
@@ -142,7 +143,7 @@ func (m *Member) votes(id raft.ServerID) bool {
 
 // takeVoter gives a voter the keys.
 func (m *Member) takeVoter(w http.ResponseWriter, r *http.Request) error {
-	lead, id := m.leads(), raft.ServerID(PeerOf(r.Context()))
+	lead, id := m.leads(), raft.ServerID(peer.FromContext(r.Context()))
 	if lead == nil {
 		return notMaster()
 	}
@@ -202,7 +203,7 @@ func (m *Member) renewAtMaster(ctx context.Context, late bool) error {
 	} else if master, _ := m.masters.now(); master == "" || master == m.opts.Peer {
 		err = noMaster()
 	} else {
-		err = m.callPeer(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
+		err = m.port.Call(ctx, master, http.MethodPost, "/peer/v1/certificate", bytes.NewReader(csr), issued)
 	}
 	if err != nil {
 		return err
@@ -226,7 +227,7 @@ func (m *Member) takeRequest(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	peer := PeerOf(r.Context())
+	peer := peer.FromContext(r.Context())
 	if peer == "" {
 		return score.Problemf(score.Forbidden, "this group has no certificates")
 	}

@@ -87,7 +87,7 @@ func (m *Member) tellCommitted() bool {
 		return true // nothing new, or not from the master that Raft follows now
 	}
 	var entry raft.Log
-	err := m.storage.history.GetLog(last.index, &entry)
+	err := m.storage.Log().GetLog(last.index, &entry)
 	switch {
 	case errors.Is(err, raft.ErrLogNotFound):
 		return false
@@ -99,11 +99,7 @@ func (m *Member) tellCommitted() bool {
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader), Addr: m.transport.EncodePeer(leader, address)},
 		Term:      epoch, PrevLogEntry: last.index, PrevLogTerm: last.term, LeaderCommitIndex: last.index,
 	}
-	select {
-	case m.inbound.calls <- raft.RPC{Command: said, RespChan: answer}:
-	case <-m.stopped:
-		return true
-	}
+	m.transport.Deliver(raft.RPC{Command: said, RespChan: answer})
 	select {
 	case <-answer:
 	case <-m.stopped:

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"laurel/cluster/peer"
 	"testing"
 	"time"
 
@@ -151,7 +152,7 @@ func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) 
 	// The old master stands for a follower of its term: it has another entry at tail, and hears
 	// on a stream of its own epoch what the later master applied there.
 	m := d.old.member()
-	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, commits: newCommits(), inbound: m.inbound, transport: m.transport,
+	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, commits: newCommits(), transport: m.transport,
 		self: "another", storage: m.storage}
 	follower.commits.hear(m.Epoch(), committed{d.tail, hint.term})
 	for !follower.tellCommitted() {
@@ -164,14 +165,14 @@ func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
 	d := newDeposed(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
-	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
+	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
-	leader := newPeer(t, "127.0.0.1:0", master.self)
+	leader := newFakePeer(t, "127.0.0.1:0", master.self)
 	leader.addr = raft.ServerAddress(master.Peer())
 	to := m.self
 	var answer raft.AppendEntriesResponse
-	if err := leader.over.AppendEntries(to, receiver(to, raft.ServerAddress(m.Peer())), &raft.AppendEntriesRequest{RPCHeader: leader.header(), Term: master.Epoch(),
+	if err := leader.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), &raft.AppendEntriesRequest{RPCHeader: leader.header(), Term: master.Epoch(),
 		PrevLogEntry: before.Index, PrevLogTerm: before.Term, LeaderCommitIndex: master.raft.CommitIndex()}, &answer); err != nil || !answer.Success {
 		t.Fatalf("the request was answered %+v, %v", answer, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -87,7 +88,7 @@ func (m *Member) confirmRound() error {
 		}
 		go func() {
 			var a termAnswer
-			err := m.callPeer(ctx, string(v.Address), http.MethodGet, "/peer/v1/term", nil, &a)
+			err := m.port.Call(ctx, string(v.Address), http.MethodGet, "/peer/v1/term", nil, &a)
 			answers <- err == nil && a.Member == v.ID && a.Term == lead.epoch
 		}()
 	}
@@ -111,7 +112,7 @@ type termAnswer struct {
 	Term   uint64        `json:"term"`
 }
 
-func (m *Member) voters() []raft.Server { return votersOf(m.raft) }
+func (m *Member) voters() []raft.Server { return peer.Voters(m.raft) }
 
 // masterReady tells whether this member as master can answer: by its lease, or in pull mode by proving that it is the master.
 func (m *Member) masterReady(ctx context.Context) error {
@@ -139,7 +140,7 @@ func (m *Member) Ready(ctx context.Context) error {
 	if master == "" {
 		return noMaster()
 	}
-	if err := m.callPeer(ctx, master, http.MethodGet, "/peer/v1/ready", nil, nil); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodGet, "/peer/v1/ready", nil, nil); err != nil {
 		return noMaster()
 	}
 	return nil

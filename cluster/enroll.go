@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -29,8 +30,8 @@ func ServerID(dir, id string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the data directory: %w", err)
 	}
-	who, err := loadIdentity(Options{Dir: dir, ID: id})
-	return string(who.serverID()), err
+	server, err := raftlog.LoadServerID(dir, id)
+	return string(server), err
 }
 
 // Secure tells whether the members of this group authenticate each other.
@@ -136,7 +137,7 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 		return memberID(s.ID) == memberID(raft.ServerID(member)) && string(s.ID) != member
 	}
 	switch {
-	case m.port.secure.removed(raft.ServerID(member)):
+	case m.auth.Removed(raft.ServerID(member)):
 		return score.Problemf(score.Forbidden, "%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(m.servers(), taken):
 		p := score.Problemf(score.IDConflict, "the id %q is taken by a frontend with other data; choose another id, or take that one out first (laurel cluster leave)", memberID(raft.ServerID(member)))

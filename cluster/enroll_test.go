@@ -195,14 +195,14 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	// All connections are made anew with the certificates that are good then.
 	g.almanac.advance(pki.MemberLife * 2 / 3)
 	for _, n := range g.nodes {
-		n.member().port.review()
+		n.member().port.Recheck()
 	}
 	g.settle()
 	mustPost(t, g.nodes[1], alerts("bard/a", 1, 3))
 	g.agree(3)
 	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
-	err := n.member().callPeer(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
+	err := n.member().port.Call(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
 	refused(t, err, score.Forbidden)
 	if has := n.opts.Identity.Keys(); len(has) > 0 {
 		t.Errorf("one without a vote holds keys: %v", has)
@@ -240,7 +240,7 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 		// Those of the life before are over when the next are two thirds through: no connection may go on with one.
 		for _, n := range g.nodes {
 			eventually(t, n.opts.ID+" lets go of connections whose certificates are over", func() error {
-				if n.member().port.review() {
+				if n.member().port.Recheck() {
 					return errors.New("some are left")
 				}
 				return nil

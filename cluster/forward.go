@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -24,8 +24,6 @@ const (
 	forwardPause = 5 * time.Millisecond
 	// forwardLimit bounds one attempt to let a master answer.
 	forwardLimit = time.Second
-	// maxPeerAnswer bounds what a member reads of another's answer to one of its own calls.
-	maxPeerAnswer = 64 << 20
 	// maxForwarded bounds the body of a forwarded request; posts do not go this way.
 	maxForwarded = 1 << 20
 )
@@ -100,7 +98,7 @@ func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.Respon
 		cancel()
 	}()
 	proxy := httputil.ReverseProxy{
-		Transport: m.port.client,
+		Transport: m.port,
 		ErrorLog:  slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
@@ -126,7 +124,7 @@ func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.Respon
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	proxy.ServeHTTP(w, out)
-	return failed != nil && !dialFailed(failed) && !errors.Is(failed, errNoMaster), failed
+	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, errNoMaster), failed
 }
 
 func harmless(method string) bool { return method == http.MethodGet || method == http.MethodHead }
@@ -140,7 +138,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	own := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := h(w, r); err != nil {
-				m.writePeerProblem(w, r, err)
+				m.writePeerError(w, r, err)
 			}
 		})
 	}
@@ -150,7 +148,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 		return json.MarshalWrite(w, termAnswer{m.self, m.raft.CurrentTerm()})
 	})
 	own("GET /peer/v1/status", func(w http.ResponseWriter, r *http.Request) error {
-		from := PeerOf(r.Context())
+		from := peer.FromContext(r.Context())
 		if m.opts.Identity == nil {
 			from = r.URL.Query().Get("from")
 		}
@@ -171,49 +169,20 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if m.leads() == nil {
 			w.Header().Set(notMasterHeader, "1")
-			m.writePeerProblem(w, r, notMaster())
+			m.writePeerError(w, r, notMaster())
 			return
 		}
 		forwarded.ServeHTTP(w, r)
 	})
-	return m.onlyMembers(mux)
+	return m.auth.RequireMember(mux, m.tellRemoved)
 }
 
-func (m *Member) writePeerProblem(w http.ResponseWriter, r *http.Request, err error) {
+// writePeerError answers a call of another member with an error.
+func (m *Member) writePeerError(w http.ResponseWriter, r *http.Request, err error) {
 	var p *score.Problem
 	if !errors.As(err, &p) {
-		m.log.Warn("a call from another member failed", "path", r.URL.Path, "error", err)
+		m.log.Warn("a call of another member failed", "path", r.URL.Path, "err", err)
 		p = score.Problemf(score.InvalidEvent, "%s", err)
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	json.MarshalWrite(w, p)
-}
-
-// callPeer calls another member over its peer port. An answer that is a problem is returned as the error.
-func (m *Member) callPeer(ctx context.Context, addr, method, path string, body io.Reader, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
-	if err != nil {
-		return err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := m.port.client.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		p := new(score.Problem)
-		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), p); err != nil || p.Code == "" {
-			return readRemoved(resp.Header, fmt.Errorf("the member at %s answered %s", addr, resp.Status))
-		}
-		return readRemoved(resp.Header, p)
-	}
-	if into == nil {
-		_, err = io.Copy(io.Discard, resp.Body)
-		return err
-	}
-	return json.UnmarshalRead(io.LimitReader(resp.Body, maxPeerAnswer), into)
+	peer.WriteProblem(w, p)
 }

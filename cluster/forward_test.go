@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -86,11 +87,11 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 // pretender is a peer port that answers as a master might; it returns its address.
 func pretender(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
-	p, err := listenPort("127.0.0.1:0", "pretender", nil, nil, nil)
+	p, err := peer.Listen(peer.Config{Address: "127.0.0.1:0", ServerID: "pretender"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.serve(h, slog.New(slog.DiscardHandler))
+	p.HandleHTTP(h, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { p.Close() })
 	return p.Addr().String()
 }
@@ -166,7 +167,7 @@ func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
 	}
 	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
 		var answers []answer
-		err := m.callPeer(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
+		err := m.port.Call(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 		refused(t, err, score.InvalidEvent)
 	}
 	g.agree(0)

@@ -3,34 +3,8 @@ package cluster
 import (
 	"bufio"
 	"bytes"
-	"net"
 	"testing"
-
-	"github.com/hashicorp/raft"
 )
-
-// FuzzHello: the first bytes on a connection name what it carries, and for whom, or it is nobody's.
-func FuzzHello(f *testing.F) {
-	const me = "f1@one"
-	p := &port{serverID: me, raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn)}
-	f.Add([]byte("HGET / HTTP/1.1\r\n"))
-	for _, to := range []raft.ServerID{me, "f2@two", ""} {
-		f.Add(hello(carriesRaft, to))
-		f.Add(append(hello(carriesPush, me), to...))
-	}
-	f.Add([]byte{carriesRaft, 255})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		to, err := p.readHello(bytes.NewReader(b))
-		switch {
-		case err != nil && to != nil:
-			t.Errorf("%q is refused and taken", b)
-		case err == nil && to == p.http && b[0] != carriesHTTP,
-			err == nil && to == p.raft && !bytes.HasPrefix(b, hello(carriesRaft, me)),
-			err == nil && to == p.push && !bytes.HasPrefix(b, hello(carriesPush, me)):
-			t.Errorf("%q is taken for what it is not", b)
-		}
-	})
-}
 
 // FuzzCommitted: what a follower is told of the log is read as it was written, or not at all.
 func FuzzCommitted(f *testing.F) {

@@ -120,7 +120,7 @@ func (n *node) start() *Member {
 	})
 	n.opts.Peer = m.Peer()
 	if n.liar != nil {
-		m.port.serve(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
+		m.port.HandleHTTP(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
 	} else {
 		m.ServeForwarded(n.handler(false), nil)
 	}

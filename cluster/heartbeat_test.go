@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/peer"
 	"net"
 	"sync"
 	"testing"
@@ -11,24 +13,24 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// peer is another member as far as Raft sees it: the test speaks for it.
-type peer struct {
+// fakePeer is another member as far as Raft sees it: the test speaks for it.
+type fakePeer struct {
 	id    raft.ServerID
 	addr  raft.ServerAddress
 	over  *raft.NetworkTransport
 	votes chan raft.RPC // requests for its vote, which the test answers
 }
 
-func newPeer(t *testing.T, addr string, id raft.ServerID) *peer {
+func newFakePeer(t *testing.T, addr string, id raft.ServerID) *fakePeer {
 	t.Helper()
-	var p *port
+	var p *peer.Port
 	eventually(t, "listen at the address of "+string(id), func() (err error) {
-		p, err = listenPort(addr, id, nil, nil, nil)
+		p, err = peer.Listen(peer.Config{Address: addr, ServerID: id})
 		return err
 	})
-	f := &peer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
+	f := &fakePeer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
 	f.over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: p.raftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: raftLogger(testLog(t)),
+		Stream: p.RaftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: hclogger.New(testLog(t)),
 	})
 	t.Cleanup(func() { f.over.Close(); p.Close() })
 	go func() {
@@ -46,16 +48,16 @@ func newPeer(t *testing.T, addr string, id raft.ServerID) *peer {
 	return f
 }
 
-func (f *peer) header() raft.RPCHeader {
+func (f *fakePeer) header() raft.RPCHeader {
 	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(f.id), Addr: []byte(f.addr)}
 }
 
 // beat sends a heartbeat of the leader of a term to a member and returns the answer.
-func (f *peer) beat(t *testing.T, m *Member, term uint64) (answer raft.AppendEntriesResponse) {
+func (f *fakePeer) beat(t *testing.T, m *Member, term uint64) (answer raft.AppendEntriesResponse) {
 	t.Helper()
 	to := m.self
 	request := &raft.AppendEntriesRequest{RPCHeader: f.header(), Term: term}
-	if err := f.over.AppendEntries(to, receiver(to, raft.ServerAddress(m.Peer())), request, &answer); err != nil {
+	if err := f.over.AppendEntries(to, peer.Address(to, raft.ServerAddress(m.Peer())), request, &answer); err != nil {
 		t.Fatal(err)
 	}
 	return answer
@@ -73,7 +75,7 @@ func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	x.stop()
 	b.stop()
 	m := a.member()
-	fx, fb := newPeer(t, xAddr, xID), newPeer(t, bAddr, bID)
+	fx, fb := newFakePeer(t, xAddr, xID), newFakePeer(t, bAddr, bID)
 	vote := <-fx.votes // m stands for election. x votes for it, but the answer is late.
 	old, last := m.raft.CurrentTerm(), entries(m)
 	// Meanwhile x votes for b in the next term. The first that m hears of b is a heartbeat.
@@ -134,7 +136,7 @@ const rpcRequestVote = 1 // the first byte of a request for a vote; hashicorp/ra
 
 func (c *delayedConn) Write(b []byte) (int, error) {
 	if !c.greeted {
-		c.greeted, c.raft = true, len(b) > 0 && b[0] == carriesRaft
+		c.greeted, c.raft = true, len(b) > 0 && b[0] == peer.ProtocolRaft
 		return c.Conn.Write(b)
 	}
 	c.delay.mu.Lock()
@@ -241,7 +243,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 		return nil
 	})
 	epoch := b.member().Epoch()
-	fb := newPeer(t, "127.0.0.1:0", b.member().self)
+	fb := newFakePeer(t, "127.0.0.1:0", b.member().self)
 	fb.addr = raft.ServerAddress(b.opts.Peer)
 	fb.beat(t, a.member(), epoch)
 	close(d.released)
@@ -281,57 +283,5 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("%s has %d events, %s has %d", n.opts.ID, len(got), a.opts.ID, len(want))
 		}
-	}
-}
-
-func TestAHeartbeatThatChangesNothingIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
-	calls := make(chan raft.RPC)
-	var direct []uint64
-	h := newHeartbeats(raft.RPCHeader{ID: []byte("f2")}, func(call raft.RPC) {
-		direct = append(direct, call.Command.(*raft.AppendEntriesRequest).Term)
-	})
-	h.follow = func() (uint64, raft.ServerID, uint64) { return 5, "f1", 17 }
-	beat := func(term uint64, from string) *raft.RPCResponse {
-		answers := make(chan raft.RPCResponse, 1)
-		h.handle(raft.RPC{Command: &raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ID: []byte(from)}, Term: term}, RespChan: answers})
-		select {
-		case a := <-answers:
-			return &a
-		default:
-			return nil
-		}
-	}
-	for range 3 {
-		answer := beat(5, "f1")
-		if answer == nil {
-			t.Fatal("it waits for Raft")
-		}
-		got := answer.Response.(*raft.AppendEntriesResponse)
-		if answer.Error != nil || !got.Success || got.Term != 5 || got.LastLog != 17 || string(got.ID) != "f2" {
-			t.Errorf("it was answered %+v, %v", got, answer.Error)
-		}
-	}
-	for _, c := range []struct {
-		term uint64
-		from string
-	}{{6, "f1"}, {4, "f1"}, {5, "f3"}, {5, ""}} {
-		if answer := beat(c.term, c.from); answer != nil {
-			t.Errorf("the heartbeat of term %d from %q was answered without Raft: %+v", c.term, c.from, answer.Response)
-		}
-	}
-	if len(direct) != 4 {
-		t.Errorf("Raft got the heartbeats of the terms %v; want 4 of them", direct)
-	}
-	h.pass = func(call raft.RPC) { calls <- call }
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go h.run(ctx)
-	if got := (<-calls).Command.(*raft.AppendEntriesRequest); got.Term != 5 {
-		t.Errorf("Raft got a copy of term %d", got.Term)
-	}
-	select {
-	case <-h.latest:
-		t.Error("there is more than one copy")
-	default:
 	}
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"io"
+	"laurel/cluster/peer"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -13,8 +14,8 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 	g := newGroup(t, 3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	liar := newPeer(t, "127.0.0.1:0", "x@x")
-	to, at := m.self, receiver(m.self, raft.ServerAddress(m.Peer()))
+	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	last, term := entries(m), m.Epoch()
 	entry := func(index uint64, kind raft.LogType, data string) *raft.Log {
 		return &raft.Log{Index: index, Term: term, Type: kind, Data: []byte(data)}
@@ -63,15 +64,15 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 
 func TestOnlyTheLeaderThatAMemberFollowsMakesItStandForElection(t *testing.T) {
 	g := newGroup(t, 3)
-	liar := newPeer(t, "127.0.0.1:0", "x@x")
+	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
 	epoch := g.master().member().Epoch()
 	for _, n := range g.nodes {
 		id := n.member().self
-		at := receiver(id, raft.ServerAddress(n.member().Peer()))
+		at := peer.Address(id, raft.ServerAddress(n.member().Peer()))
 		if err := liar.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: liar.header()}, new(raft.TimeoutNowResponse)); err == nil {
 			t.Errorf("%s stands for election for anybody", n.opts.ID)
 		}
-		if got := metric(t, n, "laurel_raft_refused_total", reasonTransfer); got != 1 {
+		if got := metric(t, n, "laurel_raft_refused_total", "transfer"); got != 1 {
 			t.Errorf("%s counts %v refusals", n.opts.ID, got)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -127,7 +127,7 @@ func (l *leadership) run() {
 	}
 	revision, changed := m.machine.Track()
 	if m.machine.Store() == "" {
-		m.raft.Apply(fsm.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
+		m.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
 	}
 	l.guard()
 	l.update(func(now time.Duration) {

@@ -4,15 +4,16 @@ import (
 	"errors"
 
 	"laurel/fsm"
+	"laurel/fsm/database"
 )
 
 // closeMachine closes the state machine. A disk that did not take the database is a *StorageError, as it
 // is everywhere else: the database is rebuilt at the next start, but the disk should be looked at before.
 func (m *Member) closeMachine() error {
 	err := m.machine.Close()
-	var disk *fsm.DiskError
+	var disk *database.DiskError
 	if errors.As(err, &disk) {
-		return &StorageError{m.opts.Dir, err}
+		return &StorageError{Dir: m.opts.Dir, Err: err}
 	}
 	return err
 }

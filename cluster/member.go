@@ -16,7 +16,12 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
+	"laurel/cluster/snapshots"
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/pki"
 )
@@ -46,13 +51,14 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial   dialer
-	listen listener
-	wrap   func(store) store
-	clock  func() time.Duration
-	tune   func(*raft.Config)
-	round  time.Duration // instead of roundLimit
-	rules  cache.Mutation
+	dial        peer.Dialer
+	listen      peer.Listener
+	wrap        func(raftlog.Backend) raftlog.Backend
+	segmentSize int
+	clock       func() time.Duration
+	tune        func(*raft.Config)
+	round       time.Duration // instead of roundLimit
+	rules       cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -63,7 +69,13 @@ const (
 	electionTimeout = 150 * time.Millisecond
 	commitTimeout   = 20 * time.Millisecond // followers learn that an entry is committed within one to two of these
 	transportLimit  = 5 * time.Second       // one message of Raft
+	// approachPause is the shortest time between two steps towards a term that is far ahead: each costs an election.
+	approachPause = 10 * electionTimeout
 )
+
+// maxLogEntry bounds an entry of the log, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB and then cannot read its file any more. An
+// entry is one post of at most entry.MaxPost, or several small ones.
+const maxLogEntry = 2 * entry.MaxPost
 
 // answersBytes bounds the memory of the answers that a member holds, about.
 const answersBytes = 64 << 20
@@ -86,17 +98,17 @@ type Member struct {
 	metrics *metrics
 
 	self      raft.ServerID
-	storage   *storage
+	storage   *raftlog.Store
 	machine   *fsm.Machine
 	raft      *raft.Raft
-	transport *raft.NetworkTransport
-	port      *port
+	transport *peer.Transport
+	port      *peer.Port
+	auth      *peer.Authenticator
 	gatherer  *gatherer
 	confirm   confirmer
 
 	frontend  *cache.Frontend
 	commits   *commits
-	inbound   *inbound
 	puller    *puller
 	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
@@ -117,22 +129,6 @@ type Member struct {
 	ended   chan error
 	once    sync.Once
 }
-
-// StorageError is what Ended tells when the disk under the data directory fails, is full or hangs. Nothing that was acked is lost: start the
-// frontend again when the disk is well.
-type StorageError struct {
-	Dir string
-	Err error
-}
-
-func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage under %s failed: %v; nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
-}
-
-func (e *StorageError) Unwrap() error { return e.Err }
-
-// ErrRemoved is what Ended tells when the member was removed from its group.
-var ErrRemoved = errors.New("this frontend was removed from its group")
 
 // Start opens the data directory and takes part in the group. It returns before there is a master. Close must be called.
 func Start(opts Options) (*Member, error) {
@@ -173,22 +169,26 @@ func (o *Options) check() error {
 }
 
 func (m *Member) start() (err error) {
-	storage, err := openStorage(m.opts, m.log, m.metrics, m.fail)
-	if err != nil {
+	if m.storage, err = raftlog.Open(m.storeOptions()); err != nil {
 		return err
 	}
-	m.storage, m.self = storage, storage.serverID
+	m.self = m.storage.ServerID()
 	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
 		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, m.self)
 	}
-	if m.machine, err = m.storage.openMachine(m.log); err != nil {
+	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
 	}
-	if m.port, err = listenPort(m.opts.Peer, m.self, m.opts.dial, m.opts.listen, m.newSecure()); err != nil {
+	if m.opts.Identity != nil {
+		m.auth = peer.NewAuthenticator(peer.AuthConfig{Identity: m.opts.Identity, Servers: m.servers, Access: m.machine.Access,
+			Refused: m.metrics.peerRefused, Logger: m.log})
+	}
+	m.port, err = peer.Listen(peer.Config{Address: m.opts.Peer, ServerID: m.self, Auth: m.auth, Dial: m.opts.dial, Listen: m.opts.listen})
+	if err != nil {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.watch)
+	m.run(m.storage.Watch)
 	// It must be there before Raft is: its acks count from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.rules)
 	m.neighbour = newNeighbours(m)
@@ -196,23 +196,38 @@ func (m *Member) start() (err error) {
 	if m.raft, err = m.startRaft(m.raftConfig(elected)); err != nil {
 		return err
 	}
-	m.port.secure.begin()
+	m.auth.Open()
 	m.masters = watchMaster(m.raft)
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
 	m.puller = newPuller(m)
 	m.metrics.observe(m)
-	m.port.serveStreams(m.serveStream)
+	m.port.HandlePush(m.serveStream)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
 	m.run(m.puller.run)
 	m.run(m.tellCommits)
 	m.run(m.announce)
 	if m.opts.Identity != nil {
-		m.run(m.keepReviewing)
+		m.run(m.recheckLoop)
 		m.run(m.keepCertified)
 	}
 	return nil
+}
+
+func (m *Member) storeOptions() raftlog.Options {
+	return raftlog.Options{
+		Dir:          m.opts.Dir,
+		ID:           m.opts.ID,
+		Bootstrap:    m.opts.Bootstrap,
+		Join:         len(m.opts.Join) > 0,
+		StallTimeout: m.scaled(raftlog.DefaultStallTimeout),
+		SegmentSize:  m.opts.segmentSize,
+		Logger:       m.log,
+		Fatal:        m.fail,
+		ObserveWrite: func(d time.Duration) { m.metrics.diskWrite.Observe(d.Seconds()) },
+		Wrap:         m.opts.wrap,
+	}
 }
 
 // startRaft opens Raft, which writes to the disk. If that fails or hangs Raft does not come back, but the member has ended.
@@ -222,9 +237,9 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 		error
 	}
 	done := make(chan opened, 1)
-	m.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: m.port.raftLayer(m.scaled(transportLimit)), MaxPool: 4, Timeout: m.scaled(transportLimit), Logger: raftLogger(m.log),
-	})
+	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.self, Timeout: m.scaled(transportLimit),
+		ApproachPause: m.scaled(approachPause), MaxEntry: maxLogEntry, TermReported: m.neighbour.reported, Go: m.run,
+		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: hclogger.New(m.log)})
 	go func() {
 		r, err := m.openRaft(config)
 		done <- opened{r, err}
@@ -238,41 +253,38 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 }
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
-	s, over := m.storage, transport{m.transport, m.newInbound()}
-	m.run(func() { over.serve(m.transport.Consumer()) })
-	if m.opts.Bootstrap && !s.existing {
-		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: over.LocalAddr()}}}
-		if err := s.bootstrap(first); err != nil {
+	s := m.storage
+	var r *raft.Raft // before a snapshot is received
+	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
+		Store:   m.storage.Snapshots(),
+		Machine: m.machine,
+		Header:  m.transport.Header(),
+		Term:    func() uint64 { return r.CurrentTerm() },
+		Pass:    m.transport.Deliver,
+		Stopped: m.stopped,
+		Fail:    m.fail,
+		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
+		Logger:  m.log,
+	})
+	m.run(func() { m.transport.Serve(receiver.Receive) })
+	if m.opts.Bootstrap && !s.Existing() {
+		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}}}
+		if err := s.Bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
 	m.roster = &roster{self: config.LocalID, note: m.joined}
-	if err := m.roster.takeNewest(s.snapshots); err != nil {
-		return nil, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+	if err := m.roster.takeNewest(s.Snapshots()); err != nil {
+		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.snapshots}
-	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, over)
+	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.Snapshots()}
+	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.inbound = over.inbound
-	over.open(r)
+	m.transport.Open(r)
 	return r, nil
-}
-
-// newInbound makes what stands between the transport and Raft.
-func (m *Member) newInbound() *inbound {
-	in := &inbound{ctx: m.ctx, calls: make(chan raft.RPC), opened: make(chan struct{}), refusals: newRefusals(m.metrics, m.log),
-		reported: m.neighbour.reported, run: m.run, steps: pauses{every: m.scaled(approachPause)}}
-	header := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(m.self),
-		Addr: m.transport.EncodePeer(m.self, m.transport.LocalAddr())}
-	in.beats = newHeartbeats(header, in.pass)
-	in.beats.follow = func() (uint64, raft.ServerID, uint64) { return following(in.raft) }
-	in.snapshots = &snapshotReceiver{store: m.storage.snapshots, header: header, prepare: m.machine.Prepare, applied: m.machine.Applied, revision: m.machine.Revision,
-		term: func() uint64 { return in.raft.CurrentTerm() }, pass: in.pass, stopped: m.stopped, fail: m.fail,
-		metrics: m.metrics, log: m.log}
-	return in
 }
 
 func (m *Member) run(f func()) {
@@ -303,7 +315,7 @@ func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	// The machine's own database says how far it has come; it has restored the newest snapshot itself if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = raftLogger(m.log)
+	c.Logger = hclogger.New(m.log)
 	if m.opts.tune != nil {
 		m.opts.tune(c)
 	}
@@ -323,11 +335,11 @@ func (m *Member) Ended() <-chan error { return m.ended }
 func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 
 // fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
-func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
+func (m *Member) fail(err error) { m.end(raftlog.Failure(m.opts.Dir, err)) }
 
 // joined notes that this member is in the committed configuration of the entry at index.
 func (m *Member) joined(index uint64) {
-	if err := m.storage.markJoined(index); err != nil {
+	if err := m.storage.MarkJoined(index); err != nil {
 		m.fail(err)
 	}
 }
@@ -336,7 +348,7 @@ func (m *Member) joined(index uint64) {
 // before anybody asks.
 func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 	m.questions = q
-	m.port.serve(m.peerHandler(h), m.log)
+	m.port.HandleHTTP(m.peerHandler(h), m.log)
 }
 
 // Close takes leave of the others and closes the data directory. It is no leave: the member stays in the group. A master should HandOver
@@ -344,10 +356,10 @@ func (m *Member) ServeForwarded(h http.Handler, q queries.Parse) {
 func (m *Member) Close() error {
 	m.gatherer.close()
 	m.gatherer.drain(m.scaled(drainLimit))
-	m.port.finish(m.scaled(finishLimit))
+	m.port.Shutdown(m.scaled(finishLimit))
 	m.cancel()
 	stopping := m.raft.Shutdown()
-	m.storage.disk.release()
+	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
 	m.masters.close()
@@ -366,7 +378,7 @@ func (m *Member) release() error {
 		m.transport.CloseStreams()
 	}
 	if m.storage != nil {
-		m.storage.release()
+		m.storage.Release()
 	}
 	m.running.Wait()
 	if m.machine != nil {

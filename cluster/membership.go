@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -44,7 +46,7 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 		return p
 	}
 	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != (identity{ID: n.ID, Instance: n.Instance}).serverID() {
+	if memberID(who) != n.ID || n.Instance != "" && who != raftlog.NewServerID(n.ID, n.Instance) {
 		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
 		p.Field = "peer"
 		return p
@@ -92,7 +94,7 @@ func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error)
 		return false, notMaster()
 	}
 	// It may not have heard of its removal.
-	who.Joined = who.Joined || m.port.secure.removed(who.Member)
+	who.Joined = who.Joined || m.auth.Removed(who.Member)
 	known, p := seat(m.servers(), who, n)
 	if p != nil {
 		return false, p
@@ -169,15 +171,15 @@ func changeProblem(what string, err error) error {
 	return score.Problemf(score.OutcomeUnknown, "the change of the %s may or may not be committed (%v); see laurel cluster status", what, err)
 }
 
-func (m *Member) awaitCatchUp(ctx context.Context, peer string) error {
+func (m *Member) awaitCatchUp(ctx context.Context, addr string) error {
 	lead, goal := m.leads(), m.machine.Applied()
 	for lead != nil && lead == m.leads() {
-		status, err := m.statusOf(ctx, peer)
+		status, err := m.statusOf(ctx, addr)
 		switch {
 		case err == nil && status.Applied >= goal:
 			return nil
-		case !slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return string(s.Address) == peer }):
-			return score.Problemf(score.NotFound, "the frontend at %s was taken out of the group again while it was catching up", peer)
+		case !slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return string(s.Address) == addr }):
+			return score.Problemf(score.NotFound, "the frontend at %s was taken out of the group again while it was catching up", addr)
 		}
 		select {
 		case <-time.After(catchUpPause):
@@ -203,7 +205,7 @@ func (m *Member) Leave(ctx context.Context, id string, force bool) error {
 	go func() {
 		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundLimit))
 		defer cancel()
-		m.callPeer(ctx, string(leaver.Address), http.MethodPost, "/peer/v1/removed", nil, nil)
+		m.port.Call(ctx, string(leaver.Address), http.MethodPost, "/peer/v1/removed", nil, nil)
 	}()
 	return nil
 }
@@ -248,7 +250,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if err != nil {
 		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
 	}
-	m.port.review()
+	m.port.Recheck()
 	return leaver, err
 }
 
@@ -283,7 +285,7 @@ func (m *Member) leaveMyself(ctx context.Context, id string) error {
 	for {
 		master, changed := m.masters.now()
 		if master != "" && master != m.opts.Peer {
-			err := m.callPeer(ctx, master, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(id)+"?force=true", nil, nil)
+			err := m.port.Call(ctx, master, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(id)+"?force=true", nil, nil)
 			var p *score.Problem
 			if err == nil || errors.As(err, &p) && p.Code != score.NoMaster {
 				return err
@@ -298,33 +300,25 @@ func (m *Member) leaveMyself(ctx context.Context, id string) error {
 	}
 }
 
-// dialFailed tells that a call never reached the other member.
-func dialFailed(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
-}
-
 // statusOf asks the frontend at a peer address who it is and how far it has come. With an error the status is empty, but that
-// of a *removedAnswer has Member and Roster.
-func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) {
+// of a *peer.RemovedError has Member and Roster.
+func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
 	defer cancel()
 	var s peerStatus
-	if peer == m.opts.Peer {
+	if addr == m.opts.Peer {
 		return m.status(""), nil
 	}
 	var by raft.ServerID
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
-		if c, ok := g.Conn.(*conn); ok {
-			by = c.peer
-		}
+		by = peer.FromConn(g.Conn)
 	}})
-	err := m.callPeer(ctx, peer, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.self)), nil, &s)
-	var removed *removedAnswer
+	err := m.port.Call(ctx, addr, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.self)), nil, &s)
+	var removed *peer.RemovedError
 	switch {
 	case errors.As(err, &removed):
 		// It says no more to one that was removed; who it is its certificate says.
-		s = peerStatus{Member: by, Roster: &listing{Index: removed.index}}
+		s = peerStatus{Member: by, Roster: &listing{Index: removed.Index}}
 	case err != nil:
 		s = peerStatus{}
 	case s.Member == "":
@@ -333,4 +327,10 @@ func (m *Member) statusOf(ctx context.Context, peer string) (peerStatus, error) 
 		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
+}
+
+// memberID returns the id of the member with a server id, id@instance.
+func memberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
 }

@@ -39,7 +39,7 @@ func goesOn(t *testing.T, n *node) {
 
 func (n *node) asNew() score.NewMember {
 	m := n.member()
-	return score.NewMember{ID: m.ID(), Peer: m.Peer(), URL: n.opts.URL, Voter: true, Instance: m.storage.Instance}
+	return score.NewMember{ID: m.ID(), Peer: m.Peer(), URL: n.opts.URL, Voter: true, Instance: m.storage.Instance()}
 }
 
 func TestTheGroupKnowsItsMembers(t *testing.T) {
@@ -260,7 +260,7 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 			gone := g.others(master)[0]
 			// One that is stopped before it has heard of its place may join again: nobody could have counted on it.
 			eventually(t, "it knows that it has joined", func() error {
-				if !gone.member().storage.joined.Load() {
+				if !gone.member().storage.Joined() {
 					return errors.New("it does not")
 				}
 				return nil
@@ -384,7 +384,7 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	g.settle()
 	goesOn(t, n)
 	eventually(t, "it knows that it has joined", func() error {
-		if !n.member().storage.joined.Load() {
+		if !n.member().storage.Joined() {
 			return errors.New("it does not")
 		}
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -52,7 +53,7 @@ type place struct {
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.self, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
+		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.Joined()}
 	state := m.frontend.State()
 	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
 	if load := m.load.Load(); load != nil {
@@ -95,6 +96,19 @@ func (m *Member) servers() []raft.Server {
 		return nil
 	}
 	return config.Configuration().Servers
+}
+
+// reported reports whether a majority of the voters of r's configuration last said that their
+// term is at least so high. What a voter said long ago does not count.
+func (n *neighbours) reported(r *raft.Raft, atLeast uint64) bool {
+	voters := peer.Voters(r)
+	agree := 0
+	for _, v := range voters {
+		if said, fresh := n.last(v.ID); fresh && said.Term >= atLeast {
+			agree++
+		}
+	}
+	return agree*2 > len(voters)
 }
 
 // neighbours keeps what the other members last said.

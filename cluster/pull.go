@@ -160,7 +160,7 @@ func (m *Member) pollMaster(ctx context.Context, items []pollItem) (answers []po
 	if err != nil {
 		return nil, err
 	}
-	if err := m.callPeer(ctx, master, http.MethodPost, "/peer/v1/poll", bytes.NewReader(body), &answers); err != nil {
+	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/poll", bytes.NewReader(body), &answers); err != nil {
 		return nil, noMaster()
 	}
 	return answers, nil

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -116,13 +116,13 @@ func judge(servers []raft.Server, self raft.ServerID, joined uint64, said map[ra
 
 // learnRemoval ends this member if it was removed from its group.
 func (m *Member) learnRemoval() {
-	if m.raft.State() == raft.Leader || !m.storage.joined.Load() {
+	if m.raft.State() == raft.Leader || !m.storage.Joined() {
 		return
 	}
 	servers, self := m.servers(), m.self
 	in := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == self })
 	said := m.neighbour.absences()
-	v := judge(servers, self, m.storage.joinedAt.Load(), said)
+	v := judge(servers, self, m.storage.JoinedAt(), said)
 	if index := m.roster.leftAt(); index > 0 && !in && m.neighbour.unlisted() {
 		// The log may end between the entry that took this member out and one that takes it in
 		// again. While a master sends entries, more may come.
@@ -169,42 +169,21 @@ func (m *Member) wasRemoved(by string) { m.neighbour.over.Do(func() { m.stopRemo
 
 func (m *Member) stopRemoved(by string) {
 	m.log.Error("this frontend was removed from its group and stops", "by", by)
-	if err := m.storage.markRemoved(by); err != nil {
+	if err := m.storage.MarkRemoved(by); err != nil {
 		m.log.Warn("could not note the removal in the data directory", "error", err)
 	}
 	m.end(ErrRemoved)
 }
 
-// removedHeader is on the answer to a member that was removed, whose certificate opens nothing
-// else: the index of the committed configuration that lacks it.
-const removedHeader = "Laurel-Removed"
-
-// removedAnswer is the error of a call that was answered with removedHeader.
-type removedAnswer struct {
-	index uint64
-	err   error
-}
-
-func (e *removedAnswer) Error() string { return e.err.Error() }
-func (e *removedAnswer) Unwrap() error { return e.err }
-
-// readRemoved returns err, which an answer stands for, together with what its removedHeader says.
-func readRemoved(h http.Header, err error) error {
-	if index, bad := strconv.ParseUint(h.Get(removedHeader), 10, 64); bad == nil {
-		return &removedAnswer{index, err}
-	}
-	return err
-}
-
 // tellRemoved answers a member that was removed. What it says is this member's own committed
 // configuration, so every voter can say it.
-func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request, peer raft.ServerID) {
+func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request) {
+	id := raft.ServerID(peer.FromContext(r.Context()))
 	w.Header().Set("Connection", "close")
-	l := m.listing(peer)
+	l := m.listing(id)
 	if l.Listed {
-		m.writePeerProblem(w, r, notMaster()) // the removal is not committed yet
+		peer.WriteProblem(w, notMaster()) // the removal is not committed yet
 		return
 	}
-	w.Header().Set(removedHeader, strconv.FormatUint(l.Index, 10))
-	m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(peer)))
+	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(id)))
 }

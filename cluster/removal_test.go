@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -41,12 +42,11 @@ func (l *liar) over(m *Member, honest http.Handler) http.Handler {
 			l.mu.Unlock()
 		}
 		if l.byHeader {
-			w.Header().Set(removedHeader, fmt.Sprint(uint64(math.MaxUint64)))
-			m.writePeerProblem(w, r, score.Problemf(score.Forbidden, "you were removed from the group"))
+			peer.WriteRemoved(w, math.MaxUint64, score.Problemf(score.Forbidden, "you were removed from the group"))
 			return
 		}
 		if r.URL.Path != "/peer/v1/status" {
-			m.writePeerProblem(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
+			m.writePeerError(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
 			return
 		}
 		s := m.status("")
@@ -260,15 +260,15 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	eventually(t, "the entry is taken", func() error {
 		var last raft.Log
 		at := m.raft.LastIndex()
-		if err := m.storage.history.GetLog(at, &last); err != nil {
+		if err := m.storage.Log().GetLog(at, &last); err != nil {
 			return err
 		}
 		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
 		answer := make(chan raft.RPCResponse, 1)
-		m.inbound.calls <- raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
+		m.transport.Deliver(raft.RPC{RespChan: answer, Command: &raft.AppendEntriesRequest{
 			RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(leader.ID), Addr: m.transport.EncodePeer(leader.ID, leader.Address)},
 			Term:      entry.Term, PrevLogEntry: last.Index, PrevLogTerm: last.Term, Entries: []*raft.Log{entry}, LeaderCommitIndex: entry.Index,
-		}}
+		}})
 		said := <-answer
 		if a, ok := said.Response.(*raft.AppendEntriesResponse); said.Error != nil || !ok || !a.Success {
 			return fmt.Errorf("it answered %+v, %v", said.Response, said.Error)
@@ -352,7 +352,7 @@ func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 	master := g.master()
 	gone, third := g.others(master)[0], g.others(master)[1]
 	eventually(t, "it knows that it has joined", func() error {
-		if !gone.member().storage.joined.Load() {
+		if !gone.member().storage.Joined() {
 			return errors.New("it does not")
 		}
 		return nil
@@ -399,9 +399,9 @@ func TestTheRosterComesWithASnapshot(t *testing.T) {
 		return nil
 	})
 	id := f4.member().self
-	snapshots(t, g.master(), "bard/a", 2)
+	postUntilSnapshots(t, g.master(), "bard/a", 2)
 	eventually(t, "the master has dropped what the follower lacks", func() error {
-		first, err := g.master().member().storage.log.FirstIndex()
+		first, err := g.master().member().storage.Log().FirstIndex()
 		if err == nil && first <= had+20 {
 			mustPost(t, g.master(), alerts(fmt.Sprintf("bard/%d", first), 1, 1))
 			err = fmt.Errorf("its log begins at %d", first)

@@ -18,7 +18,7 @@ func (m *Member) AuthorityPEM() []byte {
 	if !m.Secure() {
 		return nil
 	}
-	m.port.secure.learn()
+	m.auth.UpdateTrust()
 	return m.opts.Identity.PEM()
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cluster/peer"
 	"laurel/trust/pki"
 )
 
@@ -191,17 +192,17 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 
 	weak := f2.opts.Identity.PeerClientConfig("")
 	weak.MinVersion, weak.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
-	g.expectRefusal(f1, reasonHandshake, weak)
+	g.expectRefusal(f1, "handshake", weak)
 
 	plain, err := net.Dial("tcp", f1.member().Peer())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer plain.Close()
-	before := f1.refusals(reasonHandshake)
+	before := f1.refusals("handshake")
 	fmt.Fprintf(plain, "HGET /peer/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
 	eventually(t, "plain text is refused", func() error {
-		if f1.refusals(reasonHandshake) == before {
+		if f1.refusals("handshake") == before {
 			return fmt.Errorf("not counted")
 		}
 		return nil
@@ -253,7 +254,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	down.start()
 	g.settle()
 	eventually(t, "the fourth knows that it is a member", func() error {
-		if !down.member().storage.joined.Load() {
+		if !down.member().storage.Joined() {
 			return fmt.Errorf("it does not")
 		}
 		return nil
@@ -290,12 +291,12 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	if _, err := open.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("the open connection goes on: %v", err)
 	}
-	for _, carries := range []byte{carriesRaft, carriesPush} {
+	for _, carries := range []byte{peer.ProtocolRaft, peer.ProtocolPush} {
 		c, err := tls.Dial("tcp", master.member().Peer(), identity.PeerClientConfig(""))
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Write(hello(carries, master.member().self))
+		c.Write(peer.Preamble(carries, master.member().self))
 		c.SetReadDeadline(time.Now().Add(patient))
 		if _, err := c.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 			t.Errorf("%c: it is let in: %v", carries, err)
@@ -311,7 +312,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Error("the leaver does not learn of it")
 	}
 	leaver.stop()
-	if master.refusals(reasonRemoved) == 0 {
+	if master.refusals("removed") == 0 {
 		t.Error("no refusal is counted")
 	}
 
@@ -329,7 +330,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Error("the one that was down does not learn of it")
 	}
 	down.stop()
-	if m := master.member(); !m.port.secure.removed(id) {
+	if m := master.member(); !m.auth.Removed(id) {
 		t.Errorf("%s is forgotten", id)
 	}
 }
@@ -365,7 +366,7 @@ func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
 func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
-	for range 3 * maxHandshakes {
+	for range 3 * peer.MaxHandshakes {
 		c, err := net.Dial("tcp", f1.member().Peer())
 		if err != nil {
 			t.Fatal(err)
@@ -376,16 +377,13 @@ func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
 	f2 := g.addSecure()
 	f2.start()
 	g.settle()
-	if took := time.Since(start); took > helloLimit*4/5 {
+	if took := time.Since(start); took > peer.HandshakeTimeout*4/5 {
 		t.Errorf("joining took %s beside half-open connections", took)
 	}
-	if f1.refusals(reasonCrowded) < maxHandshakes {
-		t.Errorf("only %v were closed", f1.refusals(reasonCrowded))
+	if f1.refusals("crowded") < peer.MaxHandshakes {
+		t.Errorf("only %v were closed", f1.refusals("crowded"))
 	}
-	s := f1.member().port.secure
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.pending.Len() > maxHandshakes {
-		t.Errorf("%d wait for a handshake", s.pending.Len())
+	if n := f1.member().auth.Pending(); n > peer.MaxHandshakes {
+		t.Errorf("%d connections wait for a handshake", n)
 	}
 }

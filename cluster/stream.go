@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 )
 
 const (
@@ -106,7 +107,7 @@ func (l *leadership) runStream(ctx context.Context, id raft.ServerID) error {
 	defer cancel()
 	dialing, stop := context.WithTimeout(ctx, m.scaled(streamSilence))
 	defer stop()
-	conn, err := m.port.connect(dialing, address, id, hello(carriesPush, id))
+	conn, err := m.port.Dial(dialing, address, id, peer.ProtocolPush)
 	if err != nil {
 		return err
 	}

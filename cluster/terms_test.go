@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"laurel/cluster/peer"
 	"math"
 	"path/filepath"
 	"testing"
@@ -11,34 +12,12 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
-func TestATermFarAheadIsBelievedOnlyIfAMajorityReportsIt(t *testing.T) {
-	nobody := func(uint64) bool { return false }
-	all := func(uint64) bool { return true }
-	for _, c := range []struct {
-		term, own uint64
-		reported  func(uint64) bool
-		believed  bool
-	}{
-		{5, 5, nobody, true},
-		{4, 5, nobody, true},
-		{5 + maxTermStep, 5, nobody, true},
-		{6 + maxTermStep, 5, nobody, false},
-		{math.MaxUint64, 5, nobody, false},
-		{math.MaxUint64, 0, nobody, true},
-		{6 + maxTermStep, 5, all, true},
-	} {
-		if err := checkTerm(c.term, c.own, c.reported); (err == nil) != c.believed {
-			t.Errorf("the term %d at a member in %d: %v; want believed %v", c.term, c.own, err, c.believed)
-		}
-	}
-}
-
 func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 	g := newGroup(t, 3)
-	stranger := newPeer(t, "127.0.0.1:0", "x@x")
+	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
 	m := n.member()
-	to, at := m.self, receiver(m.self, raft.ServerAddress(m.Peer()))
+	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
 	header := stranger.header()
 	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}, new(raft.AppendEntriesResponse)); err == nil {
@@ -53,10 +32,10 @@ func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 	if err := stranger.over.RequestPreVote(to, at, &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}, new(raft.RequestPreVoteResponse)); err == nil {
 		t.Error("a request for a pre-vote was answered")
 	}
-	if got := m.Epoch(); got > maxTermStep {
+	if got := m.Epoch(); got > peer.MaxTermStep {
 		t.Errorf("the term is %d now", got)
 	}
-	if got := metric(t, n, "laurel_raft_refused_total", reasonTerm); got != 4 {
+	if got := metric(t, n, "laurel_raft_refused_total", "term"); got != 4 {
 		t.Errorf("%v messages were counted as refused; want 4", got)
 	}
 	mustPost(t, n, alerts("bard/a", 1, 3))
@@ -67,8 +46,8 @@ func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 func TestAnAnswerCannotUseUpTheTerms(t *testing.T) {
 	g := newGroup(t, 3)
 	m := g.master().member()
-	liar := newPeer(t, "127.0.0.1:0", "x@x")
-	over := transport{m.transport, m.inbound}
+	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	over := m.transport
 	go func() {
 		for call := range liar.votes {
 			call.Respond(&raft.RequestVoteResponse{RPCHeader: liar.header(), Term: math.MaxUint64, Granted: true}, nil)
@@ -93,7 +72,7 @@ func TestTheTermOfTheMembersIsBelievedByOneThatWasAwayForLong(t *testing.T) {
 		if n == late {
 			continue
 		}
-		raiseTerm(t, n, 3*maxTermStep)
+		raiseTerm(t, n, 3*peer.MaxTermStep)
 		n.start()
 	}
 	mustPost(t, g.master(), alerts("bard/a", 1, 1))
@@ -119,7 +98,7 @@ func TestAMemberEndsRatherThanForgetsATermOrAVote(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			g := newGroup(t, 3)
 			n := g.others(g.master())[0]
-			stable := n.member().storage.stable
+			stable := n.member().storage.Stable()
 			if err := stable.SetUint64([]byte(key), 50); err != nil {
 				t.Fatal(err)
 			}
@@ -147,7 +126,7 @@ func TestAVoterWhoseTermIsFarAheadIsHeardAgain(t *testing.T) {
 	g.agree(1)
 	far := g.others(g.master())[0]
 	far.stop()
-	raiseTerm(t, far, 2*maxTermStep)
+	raiseTerm(t, far, 2*peer.MaxTermStep)
 	far.start()
 	// The others go on meanwhile. One of them is lost: the far one is needed now.
 	master := g.master()

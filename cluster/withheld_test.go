@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"laurel/cluster/peer"
 	"net"
 	"net/http"
 	"sync"
@@ -59,7 +60,7 @@ type valveConn struct {
 }
 
 func (c *valveConn) Write(b []byte) (int, error) {
-	c.once.Do(func() { c.stream = b[0] == carriesPush })
+	c.once.Do(func() { c.stream = b[0] == peer.ProtocolPush })
 	return c.Conn.Write(b)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"laurel/cluster/peer"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -139,7 +140,7 @@ func (n *worldNet) forget(c *worldConn) {
 // worldPort is a listener.
 type worldPort struct {
 	net    *worldNet
-	addr   address
+	addr   peer.Addr
 	queue  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
@@ -156,7 +157,7 @@ func (n *worldNet) listen(_, addr string) (net.Listener, error) {
 	if n.ports[addr] != nil {
 		return nil, &net.OpError{Op: "listen", Err: syscall.EADDRINUSE}
 	}
-	p := &worldPort{net: n, addr: address(addr), queue: make(chan net.Conn, 256), closed: make(chan struct{})}
+	p := &worldPort{net: n, addr: peer.Addr(addr), queue: make(chan net.Conn, 256), closed: make(chan struct{})}
 	n.ports[addr] = p
 	n.resetHalfOpen(hostOf(addr))
 	return p, nil
@@ -192,7 +193,7 @@ func (p *worldPort) Close() error {
 func (p *worldPort) Addr() net.Addr { return p.addr }
 
 // dialFrom is the dialer of a host. A connection is there when both directions have let something pass.
-func (n *worldNet) dialFrom(from string) dialer {
+func (n *worldNet) dialFrom(from string) peer.Dialer {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		to := hostOf(addr)
 		ctx, cancel := context.WithTimeout(ctx, dialGivesUp)
@@ -281,8 +282,8 @@ func (c *worldConn) Close() error {
 	return nil
 }
 
-func (c *worldConn) LocalAddr() net.Addr  { return address(c.link.from + ":1") }
-func (c *worldConn) RemoteAddr() net.Addr { return address(c.link.to + ":1") }
+func (c *worldConn) LocalAddr() net.Addr  { return peer.Addr(c.link.from + ":1") }
+func (c *worldConn) RemoteAddr() net.Addr { return peer.Addr(c.link.to + ":1") }
 
 func (c *worldConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
 func (c *worldConn) SetWriteDeadline(t time.Time) error { return nil } // a write never waits

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/binary"
+	"laurel/cluster/peer"
 	"maps"
 	"slices"
 	"sync"
@@ -148,11 +149,11 @@ func (c *worldConn) recognize(b []byte) (frame byte) {
 	case len(b) == 0 || c.body:
 	case c.dialed && c.carries == 0:
 		c.carries = b[0]
-	case c.dialed && c.carries == carriesRaft && b[0] <= callRequestPreVote:
+	case c.dialed && c.carries == peer.ProtocolRaft && b[0] <= callRequestPreVote:
 		frame = b[0] + 1
 		c.calls = append(c.calls, frame)
 		c.body = b[0] == callInstallSnapshot
-	case !c.dialed && c.far.carries == carriesRaft && len(c.far.calls) > 0:
+	case !c.dialed && c.far.carries == peer.ProtocolRaft && len(c.far.calls) > 0:
 		frame = c.far.calls[0] | answerFrame
 		c.far.calls = c.far.calls[1:]
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"laurel/fsm/database"
 )
 
 // failDisk makes every later write and sync of the open file at path fail: its descriptors become
@@ -25,12 +27,12 @@ func failDisk(t *testing.T, path string) {
 		t.Skip(err)
 	}
 	found := 0
-	for _, entry := range list {
-		fd, err := strconv.Atoi(entry.Name())
+	for _, file := range list {
+		fd, err := strconv.Atoi(file.Name())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if name, _ := os.Readlink(filepath.Join("/proc/self/fd", entry.Name())); name != path {
+		if name, _ := os.Readlink(filepath.Join("/proc/self/fd", file.Name())); name != path {
 			continue
 		}
 		found++
@@ -57,24 +59,24 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	}
 	failDisk(t, m.path())
 	err = m.Close()
-	var disk *DiskError
+	var disk *database.DiskError
 	if !errors.As(err, &disk) || disk.Path != m.path() {
 		t.Errorf("closing told %v; want an error of the disk", err)
 	}
 	if now, err := os.ReadFile(m.path()); err != nil || string(now) != string(whole) {
 		t.Fatalf("the file, which looks whole, should be as it was: %v", err)
 	}
-	if _, err := os.Stat(markPath(m.path())); err == nil {
+	if _, err := os.Stat(m.path() + ".mark"); err == nil {
 		t.Error("the database has a mark")
 	}
-	wantThrownAway(t, dir, "was not closed")
+	wantThrownAway(t, dir, "was not closed cleanly")
 }
 
 func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	r, m, fatal := newRaft(t)
 	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
 	failDisk(t, m.path())
-	var disk *DiskError
+	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
 		t.Errorf("committing told %v", err)
 	}
@@ -84,5 +86,5 @@ func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	if err := m.Close(); !errors.As(err, &disk) {
 		t.Errorf("closing told %v", err)
 	}
-	wantThrownAway(t, m.dir, "was not closed")
+	wantThrownAway(t, m.dir, "was not closed cleanly")
 }

@@ -173,7 +173,7 @@ func frontendError(err error) error {
 	case errors.As(err, &storage):
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case errors.As(err, &empty):
-		return cli.Usagef("%s", err)
+		return cli.Usagef("%s; begin a new group with --bootstrap, or join one with --join URL", err)
 	case errors.As(err, &exit):
 		return err
 	case err != nil:

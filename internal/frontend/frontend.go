@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"laurel/cluster"
+	"laurel/cluster/peer"
 	"laurel/httpapi"
 	"laurel/httpapi/fastpath"
 	"laurel/trust/pki"
@@ -123,7 +124,7 @@ func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bo
 // member makes for itself.
 func byMember(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := cluster.PeerOf(r.Context()); by != "" && r.Header.Get(httpapi.CallerHeader) == "" {
+		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(httpapi.CallerHeader) == "" {
 			r.Header.Set(httpapi.CallerHeader, by)
 		}
 		h.ServeHTTP(w, r)

@@ -1,0 +1,341 @@
+package peer
+
+import (
+	"container/list"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/pki"
+)
+
+const (
+	// MaxHandshakes bounds the connections whose handshake or preamble is not complete. One more
+	// closes the oldest: a member completes both within milliseconds, but a stranger that opens
+	// connections to keep others out does not.
+	MaxHandshakes = 128
+	// recheckGrace is how long a connection stays open after its certificate, as it was at the
+	// handshake, is no longer accepted. The member has another one by now, and requests under way
+	// on the connection need not be broken off.
+	recheckGrace = time.Second
+	// logPause is the shortest time between two log lines about refusals for the same reason.
+	logPause = 10 * time.Second
+	// maxLoggedError bounds the text of an error in such a line, which a stranger influences.
+	maxLoggedError = 300
+)
+
+// Reasons of laurel_peer_refused_total, besides those of package trust.
+const (
+	reasonRemoved   = "removed"   // the peer was a member
+	reasonHandshake = "handshake" // the peer does not speak TLS, or went away
+	reasonCrowded   = "crowded"   // see MaxHandshakes
+)
+
+var (
+	errRemoved = errors.New("the member was removed from the group")
+	errCrowded = errors.New("too many connections wait for a handshake")
+)
+
+// AuthConfig configures an Authenticator. Servers and Access are called by any goroutine.
+type AuthConfig struct {
+	Identity *pki.Identity
+	Servers  func() []raft.Server // the latest configuration; first called after Open
+	Access   func() *access.State // the applied access control
+	Refused  *prometheus.CounterVec
+	Logger   *slog.Logger
+}
+
+// Authenticator checks the certificates of connections between members, in both directions. The
+// dialing member checks that it reached the member that it meant. The accepting member takes the
+// certificate of any member that was not removed: it may have been down while others joined, and
+// could learn of them from nobody else. Only removals are final, and they are in the store; see
+// access.State.
+//
+// All methods may be called on nil, which authenticates nobody, and by any goroutine.
+type Authenticator struct {
+	AuthConfig
+	server *tls.Config
+	opened chan struct{} // closed by Open
+
+	mu      sync.Mutex
+	trusted *access.State // the access control whose authorities are trusted
+	pending *list.List    // of *conn
+	logged  map[string]refusalLog
+}
+
+// refusalLog is when a refusal was last logged for a reason, and how many were not logged since.
+type refusalLog struct {
+	at      time.Time
+	skipped int
+}
+
+// NewAuthenticator returns an Authenticator that admits nobody before Open.
+func NewAuthenticator(c AuthConfig) *Authenticator {
+	for _, reason := range []string{
+		pki.NoCertificate, pki.WrongAuthority, pki.Expired, pki.NotMember, pki.WrongMember,
+		reasonRemoved, reasonHandshake, reasonCrowded,
+	} {
+		c.Refused.WithLabelValues(reason) // exported from the start
+	}
+	return &Authenticator{
+		AuthConfig: c, server: c.Identity.PeerServerConfig(), opened: make(chan struct{}),
+		pending: list.New(), logged: map[string]refusalLog{},
+	}
+}
+
+// Open admits other members. Raft knows the configuration by now.
+func (a *Authenticator) Open() {
+	if a != nil {
+		close(a.opened)
+	}
+}
+
+// UpdateTrust makes the identity trust the authorities that the store trusts.
+func (a *Authenticator) UpdateTrust() {
+	if a == nil {
+		return
+	}
+	access := a.Access()
+	a.mu.Lock()
+	trusted := a.trusted
+	a.trusted = access
+	a.mu.Unlock()
+	if trusted == access || len(access.Authorities) == 0 {
+		return
+	}
+	if err := a.Identity.SetTrusted(access.Authorities); err != nil {
+		a.Logger.Warn("could not store the authorities that the group trusts", "err", err)
+	}
+}
+
+// Removed reports whether a server was a member and is not one now, as far as this member knows.
+func (a *Authenticator) Removed(id raft.ServerID) bool {
+	if a == nil {
+		return false
+	}
+	if _, was := a.Access().Removed[string(id)]; !was {
+		return false
+	}
+	return !slices.ContainsFunc(a.Servers(), func(s raft.Server) bool { return s.ID == id })
+}
+
+// Pending returns the number of connections whose handshake or preamble is not complete.
+func (a *Authenticator) Pending() int {
+	if a == nil {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.pending.Len()
+}
+
+// memberAt returns the member at a peer address; "" if none is known.
+func (a *Authenticator) memberAt(addr string) raft.ServerID {
+	if a != nil {
+		for _, s := range a.Servers() {
+			if string(s.Address) == addr {
+				return s.ID
+			}
+		}
+	}
+	return ""
+}
+
+// clientHandshake authenticates this member and the member to, or any member if to is "", on a
+// dialed connection.
+func (a *Authenticator) clientHandshake(ctx context.Context, c *conn, to raft.ServerID) error {
+	if a == nil {
+		return nil
+	}
+	a.UpdateTrust()
+	ctx, cancel := context.WithTimeout(ctx, HandshakeTimeout)
+	defer cancel()
+	t := tls.Client(c.raw, a.Identity.PeerClientConfig(string(to)))
+	if err := t.HandshakeContext(ctx); err != nil {
+		// Network errors are frequent and harmless here, so only refused certificates count.
+		if reason := refusalReason(err); reason != reasonHandshake {
+			a.refuse(reason, c.raw.RemoteAddr(), err)
+		}
+		return fmt.Errorf("TLS handshake: %w", err)
+	}
+	return a.setPeer(c, t)
+}
+
+// serverHandshake authenticates this member and the dialing one on an accepted connection.
+func (a *Authenticator) serverHandshake(ctx context.Context, c *conn, deadline time.Time) error {
+	if a == nil {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	select {
+	case <-a.opened:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	a.UpdateTrust()
+	t := tls.Server(c.raw, a.server)
+	if err := t.HandshakeContext(ctx); err != nil {
+		a.refuse(refusalReason(err), c.raw.RemoteAddr(), err)
+		return err
+	}
+	return a.setPeer(c, t)
+}
+
+// setPeer stores the outcome of a handshake.
+func (a *Authenticator) setPeer(c *conn, t *tls.Conn) error {
+	peer, err := a.Identity.Verify(t.ConnectionState().PeerCertificates)
+	if err != nil {
+		return err
+	}
+	c.port.mu.Lock()
+	defer c.port.mu.Unlock()
+	c.Conn, c.tls, c.peer = t, t, raft.ServerID(peer)
+	return nil
+}
+
+// refusalReason returns the reason under which an error of a certificate is counted.
+func refusalReason(err error) string {
+	if r := (*pki.CertificateError)(nil); errors.As(err, &r) {
+		return r.Reason
+	}
+	return reasonHandshake
+}
+
+// addPending counts a connection as pending until the returned function is called. It closes the
+// oldest one where there are too many.
+func (a *Authenticator) addPending(c *conn) (done func()) {
+	if a == nil {
+		return func() {}
+	}
+	a.mu.Lock()
+	e := a.pending.PushBack(c)
+	var oldest *conn
+	if a.pending.Len() > MaxHandshakes {
+		oldest = a.pending.Remove(a.pending.Front()).(*conn)
+	}
+	a.mu.Unlock()
+	if oldest != nil {
+		a.refuse(reasonCrowded, oldest.raw.RemoteAddr(), errCrowded)
+		oldest.Close()
+	}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.pending.Remove(e)
+	}
+}
+
+// refuse counts a refusal, and logs it unless one was logged for the same reason within logPause.
+func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
+	a.Refused.WithLabelValues(reason).Inc()
+	now := time.Now()
+	a.mu.Lock()
+	last := a.logged[reason]
+	quiet := !last.at.IsZero() && now.Sub(last.at) < logPause
+	if quiet {
+		last.skipped++
+		a.logged[reason] = last
+	} else {
+		a.logged[reason] = refusalLog{at: now}
+	}
+	a.mu.Unlock()
+	if quiet {
+		return
+	}
+	text := err.Error()
+	a.Logger.Warn("refused a connection between members", "reason", reason, "remote", remote,
+		"err", text[:min(len(text), maxLoggedError)], "skipped", last.skipped)
+}
+
+// Recheck closes the connections of members that were removed, and those whose certificates are no
+// longer accepted. It reports whether some of the latter stay open for recheckGrace.
+func (p *Port) Recheck() (pending bool) {
+	if p.auth == nil {
+		return false
+	}
+	p.auth.UpdateTrust()
+	p.mu.Lock()
+	open := make([]*conn, 0, len(p.open))
+	for c := range p.open {
+		if c.tls != nil {
+			open = append(open, c)
+		}
+	}
+	p.mu.Unlock()
+	now := time.Now()
+	for _, c := range open {
+		reason, err := reasonRemoved, errRemoved
+		if !p.auth.Removed(c.peer) {
+			if _, err = p.auth.Identity.Verify(c.tls.ConnectionState().PeerCertificates); err == nil {
+				continue
+			}
+			c.rejectedSince.CompareAndSwap(0, now.UnixNano())
+			if now.UnixNano()-c.rejectedSince.Load() < int64(recheckGrace) {
+				pending = true
+				continue
+			}
+			reason = refusalReason(err)
+		}
+		p.auth.refuse(reason, c.raw.RemoteAddr(), err)
+		c.Close()
+	}
+	return pending
+}
+
+type peerKey struct{}
+
+// withPeer returns ctx with the authenticated peer of a connection.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	if id := FromConn(c); id != "" {
+		return context.WithValue(ctx, peerKey{}, id)
+	}
+	return ctx
+}
+
+// FromContext returns the server id (id@instance) of the member that sent a request on the peer
+// port; "" if the members do not authenticate each other.
+func FromContext(ctx context.Context) string {
+	id, _ := ctx.Value(peerKey{}).(raft.ServerID)
+	return string(id)
+}
+
+// FromConn returns the member that the certificate of the other end names; "" if there is none.
+func FromConn(c net.Conn) raft.ServerID {
+	if c, ok := c.(*conn); ok {
+		return c.peer
+	}
+	return ""
+}
+
+// RequireMember returns a handler that passes on to h the requests of members. Requests of members
+// that were removed go to removed.
+func (a *Authenticator) RequireMember(h http.Handler, removed http.HandlerFunc) http.Handler {
+	if a == nil {
+		return h
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := raft.ServerID(FromContext(r.Context()))
+		switch {
+		case id == "":
+			WriteProblem(w, score.Problemf(score.Unauthorized, "members must present their certificate"))
+		case a.Removed(id):
+			a.refuse(reasonRemoved, Addr(r.RemoteAddr), errRemoved)
+			removed(w, r)
+		default:
+			h.ServeHTTP(w, r)
+		}
+	})
+}

@@ -1,0 +1,91 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// maxAnswer bounds the answer to a call, in bytes.
+const maxAnswer = 64 << 20
+
+// RoundTrip sends an HTTP request to the member at the address that is the request's host.
+func (p *Port) RoundTrip(r *http.Request) (*http.Response, error) { return p.client.RoundTrip(r) }
+
+// Call sends a request to the member at addr and decodes its JSON answer into answer, unless that is
+// nil. A body is JSON. The error is a *score.Problem if the answer is one; it is a *RemovedError
+// around that if the answering member does not know this one as a member.
+func (p *Port) Call(ctx context.Context, addr, method, path string, body io.Reader, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := p.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		problem := new(score.Problem)
+		if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), problem); err != nil || problem.Code == "" {
+			return withRemoved(resp.Header, fmt.Errorf("the member at %s answered %s", addr, resp.Status))
+		}
+		return withRemoved(resp.Header, problem)
+	}
+	if answer == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		return err
+	}
+	return json.UnmarshalRead(io.LimitReader(resp.Body, maxAnswer), answer)
+}
+
+// DialFailed reports whether a call failed before its request was sent.
+func DialFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// WriteProblem answers a call with a problem.
+func WriteProblem(w http.ResponseWriter, p *score.Problem) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	json.MarshalWrite(w, p)
+}
+
+// removedHeader is on the answer to a member that was removed. It has the index of the answering
+// member's committed configuration, which does not have the asking member.
+const removedHeader = "Laurel-Removed"
+
+// RemovedError is the error of a call that WriteRemoved answered.
+type RemovedError struct {
+	Index uint64 // of the answering member's committed configuration
+	Err   error
+}
+
+func (e *RemovedError) Error() string { return e.Err.Error() }
+func (e *RemovedError) Unwrap() error { return e.Err }
+
+// withRemoved returns err, or a *RemovedError if an answer's header has the index of one.
+func withRemoved(h http.Header, err error) error {
+	if index, bad := strconv.ParseUint(h.Get(removedHeader), 10, 64); bad == nil {
+		return &RemovedError{index, err}
+	}
+	return err
+}
+
+// WriteRemoved answers a call of a member that is not in the committed configuration of index.
+func WriteRemoved(w http.ResponseWriter, index uint64, p *score.Problem) {
+	w.Header().Set(removedHeader, strconv.FormatUint(index, 10))
+	WriteProblem(w, p)
+}

@@ -1,0 +1,152 @@
+package peer
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Reasons of laurel_raft_refused_total.
+const (
+	reasonTerm          = "term"          // see MaxTermStep
+	reasonEntries       = "entries"       // they do not follow each other, or are of no known type
+	reasonConfiguration = "configuration" // it cannot be decoded
+	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
+)
+
+// checkTransfer returns an error unless the leader that this member follows asks it to take over.
+// Raft checks neither the sender nor a term: any sender could depose the master, and the election
+// that follows skips the pre-vote.
+func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
+	_, leader, _ := following(in.raft)
+	if leader == "" || leader != raft.ServerID(request.ID) {
+		return fmt.Errorf("%q asks this member to stand for election, but it follows %q", request.ID, leader)
+	}
+	return nil
+}
+
+// checkEntryTerms returns an error if an entry that a request contains or names is of a later term
+// than the request. A voter compares logs by their last terms: a candidate with such an entry would
+// win every election.
+func checkEntryTerms(request any) error {
+	term := termOf(request)
+	var latest uint64 // the latest possible term of an entry
+	var last uint64   // the term of the last entry
+	switch r := request.(type) {
+	case *raft.AppendEntriesRequest:
+		latest, last = term, r.PrevLogTerm
+		for _, e := range r.Entries {
+			if e == nil || e.Term < last {
+				return fmt.Errorf("the terms of the entries after entry %d decrease", r.PrevLogEntry)
+			}
+			last = e.Term
+		}
+	case *raft.RequestVoteRequest:
+		latest, last = term-1, r.LastLogTerm
+	case *raft.RequestPreVoteRequest:
+		latest, last = term-1, r.LastLogTerm
+	case *raft.InstallSnapshotRequest:
+		latest, last = term, r.LastLogTerm
+	}
+	if last > latest {
+		return fmt.Errorf("a request of term %d names an entry of term %d", term, last)
+	}
+	return nil
+}
+
+// checkEntries returns an error unless the entries of a request follow the one that it names as the
+// previous entry, as those of a leader do, and are of types that Raft knows: it panics when an entry
+// of another type is committed.
+func checkEntries(request any, maxEntry int) error {
+	r, ok := request.(*raft.AppendEntriesRequest)
+	if !ok {
+		return nil
+	}
+	for i, e := range r.Entries {
+		if e == nil || e.Index != r.PrevLogEntry+1+uint64(i) {
+			return fmt.Errorf("entry %d of the request does not follow entry %d of the log", i+1, r.PrevLogEntry)
+		}
+		if size := len(e.Data) + len(e.Extensions); size > maxEntry {
+			return fmt.Errorf("entry %d has %d bytes; want at most %d", e.Index, size, maxEntry)
+		}
+		if _, err := e.AppendedAt.MarshalBinary(); err != nil {
+			return fmt.Errorf("entry %d has a time that the log cannot store: %w", e.Index, err)
+		}
+		switch e.Type {
+		case raft.LogCommand, raft.LogNoop, raft.LogBarrier, raft.LogConfiguration:
+		default:
+			return fmt.Errorf("entry %d is of type %d, which is unknown or of an old version of raft", e.Index, e.Type)
+		}
+	}
+	return nil
+}
+
+// checkConfigurations returns an error if a request has a configuration that cannot be decoded: Raft
+// would panic.
+func checkConfigurations(request any) error {
+	switch r := request.(type) {
+	case *raft.AppendEntriesRequest:
+		for _, e := range r.Entries {
+			if e.Type != raft.LogConfiguration {
+				continue
+			}
+			if _, err := DecodeConfiguration(e.Data); err != nil {
+				return fmt.Errorf("entry %d: %w", e.Index, err)
+			}
+		}
+	case *raft.InstallSnapshotRequest:
+		if r.SnapshotVersion != raft.SnapshotVersionMax {
+			return fmt.Errorf("got a snapshot of version %d; want %d", r.SnapshotVersion, raft.SnapshotVersionMax)
+		}
+		if _, err := DecodeConfiguration(r.Configuration); err != nil {
+			return fmt.Errorf("snapshot at entry %d: %w", r.LastLogIndex, err)
+		}
+	}
+	return nil
+}
+
+// DecodeConfiguration is raft.DecodeConfiguration with an error instead of a panic.
+func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the configuration of the group is damaged: %v", p)
+		}
+	}()
+	return raft.DecodeConfiguration(b), nil
+}
+
+// refusals counts the messages that are refused, and logs each reason at most once in logPause.
+type refusals struct {
+	count  *prometheus.CounterVec
+	log    *slog.Logger
+	mu     sync.Mutex
+	logged map[string]time.Time
+}
+
+func newRefusals(count *prometheus.CounterVec, log *slog.Logger) *refusals {
+	for _, reason := range []string{reasonTerm, reasonEntries, reasonConfiguration, reasonTransfer} {
+		count.WithLabelValues(reason) // exported from the start
+	}
+	return &refusals{count: count, log: log, logged: map[string]time.Time{}}
+}
+
+// note counts a refusal and returns its error.
+func (r *refusals) note(reason string, err error) error {
+	r.count.WithLabelValues(reason).Inc()
+	now := time.Now()
+	r.mu.Lock()
+	last, before := r.logged[reason]
+	quiet := before && now.Sub(last) < logPause
+	if !quiet {
+		r.logged[reason] = now
+	}
+	r.mu.Unlock()
+	if !quiet {
+		r.log.Warn("refused a raft message of another member", "reason", reason, "err", err)
+	}
+	return err
+}

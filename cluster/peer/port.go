@@ -1,0 +1,352 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Protocols that a connection can carry. The first byte on a connection names the protocol. In a
+// secure group the TLS handshake comes before it.
+const (
+	ProtocolRaft = 'R'
+	ProtocolHTTP = 'H'
+	ProtocolPush = 'P' // the push protocol of package cache
+)
+
+const (
+	// HandshakeTimeout bounds the TLS handshake and the preamble of a connection.
+	HandshakeTimeout = 5 * time.Second
+
+	httpIdleTimeout  = 2 * time.Minute
+	maxIdleHTTPConns = 64 // idle HTTP connections kept to each other member
+	acceptPause      = 10 * time.Millisecond
+	httpBacklog      = 128 // HTTP connections that wait for HandleHTTP
+)
+
+// Dialer makes a connection; see net.Dialer.DialContext.
+type Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Listener listens for connections; see net.Listen.
+type Listener func(network, addr string) (net.Listener, error)
+
+// Config configures a Port.
+type Config struct {
+	Address  string         // host:port on which the other members reach this one; port 0 lets the system choose
+	ServerID raft.ServerID  // of this member
+	Auth     *Authenticator // nil if members do not authenticate each other
+	Dial     Dialer         // nil means a net.Dialer
+	Listen   Listener       // nil means net.Listen
+}
+
+// Port is the one port between members. All methods are safe for concurrent use.
+type Port struct {
+	listener net.Listener
+	address  Addr
+	serverID raft.ServerID
+	dial     Dialer
+	auth     *Authenticator
+	raft     chan net.Conn
+	http     chan net.Conn
+	push     chan net.Conn
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	server   *http.Server
+	client   *http.Transport
+
+	mu   sync.Mutex
+	open map[*conn]struct{} // nil once the port is closed
+}
+
+// Addr is the address of a peer port, with the host name as it was configured instead of the IP
+// address that the name resolves to today.
+type Addr string
+
+func (a Addr) Network() string { return "tcp" }
+func (a Addr) String() string  { return string(a) }
+
+// Listen opens the port and accepts connections. Close must be called.
+func Listen(c Config) (*Port, error) {
+	host, _, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, err
+	}
+	if c.Listen == nil {
+		c.Listen = net.Listen
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
+	}
+	l, err := c.Listen("tcp", c.Address)
+	if err != nil {
+		return nil, err
+	}
+	_, number, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	p := &Port{
+		listener: l, address: Addr(net.JoinHostPort(host, number)), serverID: c.ServerID, dial: c.Dial, auth: c.Auth,
+		raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn, httpBacklog),
+		open: map[*conn]struct{}{},
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.client = &http.Transport{
+		DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return p.connect(ctx, addr, p.auth.memberAt(addr), []byte{ProtocolHTTP})
+		},
+		MaxIdleConnsPerHost: maxIdleHTTPConns,
+		IdleConnTimeout:     httpIdleTimeout / 2,
+		DisableCompression:  true,
+	}
+	go p.accept()
+	return p, nil
+}
+
+// Addr returns the address on which the other members reach the port.
+func (p *Port) Addr() net.Addr { return p.address }
+
+// conn is a connection that the port closes when it is closed itself.
+type conn struct {
+	net.Conn          // the TLS connection in a secure group, else raw
+	raw      net.Conn // the TCP connection
+	port     *Port
+	// tls and peer are set once by the handshake, before another goroutine has the connection.
+	tls  *tls.Conn
+	peer raft.ServerID
+	// rejectedSince is the time in ns since which the peer's certificate is no longer accepted;
+	// 0 while it is.
+	rejectedSince atomic.Int64
+}
+
+// add registers a connection.
+func (p *Port) add(c net.Conn) (*conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		c.Close()
+		return nil, net.ErrClosed
+	}
+	added := &conn{Conn: c, raw: c, port: p}
+	p.open[added] = struct{}{}
+	return added, nil
+}
+
+// Close closes the connection without the TLS close_notify, which could block on a peer that does
+// not read. Truncation is detected because every message is length-prefixed.
+func (c *conn) Close() error {
+	c.port.mu.Lock()
+	delete(c.port.open, c)
+	c.port.mu.Unlock()
+	return c.raw.Close()
+}
+
+// Dial connects to the member to at addr for a protocol.
+func (p *Port) Dial(ctx context.Context, addr string, to raft.ServerID, protocol byte) (net.Conn, error) {
+	return p.connect(ctx, addr, to, Preamble(protocol, to))
+}
+
+// connect connects to the member to at addr, or to any member there if to is "".
+func (p *Port) connect(ctx context.Context, addr string, to raft.ServerID, preamble []byte) (net.Conn, error) {
+	// net/http goes on dialing after the request that needed the connection has ended.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	dialed, err := p.dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.add(dialed)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.auth.clientHandshake(ctx, c, to); err != nil {
+		c.Close()
+		// The request has not been sent, so DialFailed must report true.
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: Addr(addr), Err: err}
+	}
+	if _, err := c.Write(preamble); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (p *Port) accept() {
+	for {
+		accepted, err := p.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			// For example out of file descriptors: others may be closed soon.
+			time.Sleep(acceptPause)
+			continue
+		}
+		if c, err := p.add(accepted); err == nil {
+			go p.route(c)
+		}
+	}
+}
+
+// route hands a connection to the protocol that it is for.
+func (p *Port) route(c *conn) {
+	to, err := p.greet(c)
+	if err != nil {
+		c.Close()
+		return
+	}
+	c.SetReadDeadline(time.Time{})
+	select {
+	case to <- c:
+	case <-p.ctx.Done():
+		c.Close()
+	}
+}
+
+// greet authenticates the dialing member and reads the preamble. It returns the channel of the
+// connection's protocol.
+func (p *Port) greet(c *conn) (chan net.Conn, error) {
+	defer p.auth.addPending(c)()
+	deadline := time.Now().Add(HandshakeTimeout)
+	if err := p.auth.serverHandshake(p.ctx, c, deadline); err != nil {
+		return nil, err
+	}
+	c.SetReadDeadline(deadline)
+	to, err := p.readPreamble(c)
+	// A removed member may still use HTTP, where it is told that it was removed.
+	if err == nil && to != p.http && p.auth.Removed(c.peer) {
+		p.auth.refuse(reasonRemoved, c.raw.RemoteAddr(), errRemoved)
+		err = errRemoved
+	}
+	return to, err
+}
+
+// Preamble returns the first bytes of a connection that carries Raft or the push protocol. They name
+// the member that the connection is for, and any other member closes it. Raft's messages do not name
+// their receiver: without this, a new member at an address that the configuration still has for
+// another one would be counted as that one.
+func Preamble(protocol byte, to raft.ServerID) []byte {
+	return append([]byte{protocol, byte(len(to))}, to...)
+}
+
+var errPreamble = errors.New("the connection is not for this member")
+
+func (p *Port) readPreamble(r io.Reader) (chan net.Conn, error) {
+	var b [256]byte
+	if _, err := io.ReadFull(r, b[:1]); err != nil {
+		return nil, err
+	}
+	switch b[0] {
+	case ProtocolHTTP:
+		return p.http, nil
+	case ProtocolRaft, ProtocolPush:
+		to := p.raft
+		if b[0] == ProtocolPush {
+			to = p.push
+		}
+		if _, err := io.ReadFull(r, b[:1]); err != nil {
+			return nil, err
+		}
+		id := b[1 : 1+int(b[0])]
+		if _, err := io.ReadFull(r, id); err == nil && raft.ServerID(id) == p.serverID {
+			return to, nil
+		}
+	}
+	return nil, errPreamble
+}
+
+// HandleHTTP serves HTTP requests of other members with h until the port is closed. It may be called
+// once.
+func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
+	p.server = &http.Server{
+		Handler: h, ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	go p.server.Serve(p.layer(p.http))
+}
+
+// HandlePush calls serve with each push stream that a master opens, until the port is closed.
+func (p *Port) HandlePush(serve func(net.Conn)) {
+	go func() {
+		for {
+			select {
+			case c := <-p.push:
+				go serve(c)
+			case <-p.ctx.Done():
+				return
+			}
+		}
+	}()
+}
+
+// Shutdown takes no more HTTP requests and waits for those under way, for at most limit.
+func (p *Port) Shutdown(limit time.Duration) {
+	if p.server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	p.server.Shutdown(ctx)
+}
+
+// Close closes the port and all its connections. It may be called again.
+func (p *Port) Close() error {
+	p.cancel()
+	p.mu.Lock()
+	open := p.open
+	p.open = nil
+	p.mu.Unlock()
+	if open == nil {
+		return nil
+	}
+	err := p.listener.Close()
+	if p.server != nil {
+		p.server.Close()
+	}
+	for c := range open {
+		c.raw.Close()
+	}
+	p.client.CloseIdleConnections()
+	return err
+}
+
+// layer is the listener of one protocol behind the port.
+type layer struct {
+	*Port
+	conns  chan net.Conn
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (p *Port) layer(conns chan net.Conn) *layer {
+	l := &layer{Port: p, conns: conns}
+	l.ctx, l.cancel = context.WithCancel(p.ctx)
+	return l
+}
+
+// Accept waits for a connection.
+func (l *layer) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close stops the layer. It leaves the port open for the other protocols.
+func (l *layer) Close() error {
+	l.cancel()
+	return nil
+}
