@@ -87,7 +87,7 @@ func (m *Member) tellCommitted() bool {
 		return true // nothing new, or not from the master that Raft follows now
 	}
 	var entry raft.Log
-	err := m.storage.history.GetLog(last.index, &entry)
+	err := m.storage.Log().GetLog(last.index, &entry)
 	switch {
 	case errors.Is(err, raft.ErrLogNotFound):
 		return false

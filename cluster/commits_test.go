@@ -165,7 +165,7 @@ func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
 	d := newDeposed(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
-	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
+	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
 	leader := newFakePeer(t, "127.0.0.1:0", master.self)

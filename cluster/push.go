@@ -234,7 +234,7 @@ func (l *leadership) push() {
 func (m *Member) appliedEntry() committed {
 	var e raft.Log
 	index := m.machine.Applied()
-	if index == 0 || m.storage.history.GetLog(index, &e) != nil {
+	if index == 0 || m.storage.Log().GetLog(index, &e) != nil {
 		return committed{}
 	}
 	return committed{index, e.Term}
