@@ -276,7 +276,7 @@ func (o *onlooker) watch(ctx context.Context) {
 		switch {
 		case err != nil:
 			o.blame(fmt.Errorf("the watch ended: %w", err))
-		case u.Anew:
+		case u.NewStore:
 			o.blame(fmt.Errorf("%s says that it is another store", u.Frontend))
 		case u.Kind == laurel.UpdateConnected:
 			o.times++
