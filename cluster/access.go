@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -29,7 +30,7 @@ func (m *Member) ChangeAccess(ctx context.Context, change access.Change) error {
 	if change.At.IsZero() {
 		change.At = time.Now().UTC()
 	}
-	entry, err := fsm.EncodeAccessChange(change)
+	entry, err := entry.EncodeAccessChange(change)
 	if err != nil {
 		return score.Problemf(score.InvalidEvent, "%v", err)
 	}
@@ -87,7 +88,7 @@ func (m *Member) unguarded() bool { return m.opts.Guarded && !m.machine.Access()
 func (l *leadership) guard() {
 	m := l.of
 	for m.unguarded() && l.ctx.Err() == nil {
-		entry, err := fsm.EncodeAccessChange(access.Change{At: time.Now().UTC(), By: m.opts.ID, Guard: true})
+		entry, err := entry.EncodeAccessChange(access.Change{At: time.Now().UTC(), By: m.opts.ID, Guard: true})
 		if err == nil {
 			err = m.commitAccess(l.ctx, entry)
 		}

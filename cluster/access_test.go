@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"laurel/cache/queries"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -117,7 +117,7 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 	for i := range 4 {
 		n := newNode(t, fmt.Sprint("f", i), guardedGroup, func(o *Options) { o.Bootstrap = true })
 		m := n.start()
-		post, err := fsm.EncodePost(alerts("bard/a", 1, 1))
+		post, err := entry.EncodePost(alerts("bard/a", 1, 1))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -147,7 +147,7 @@ func (d *deposed) ends(t *testing.T) {
 func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
 	d := newDeposed(t)
 	master := d.now.member()
-	hint := push.AppliedCommit(master.machine, master.storage.history)
+	hint := push.AppliedCommit(master.machine, master.storage.Log())
 	if hint.Term != d.now.member().Epoch() || hint.Index < d.tail {
 		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
 	}
@@ -168,7 +168,7 @@ func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
 	d := newDeposed(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
-	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
+	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
 	leader := newFakePeer(t, "127.0.0.1:0", master.self)

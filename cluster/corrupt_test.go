@@ -12,7 +12,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -90,11 +90,11 @@ func guardedFinal(t *testing.T) (*group, *singer) {
 // propose is what a corrupt master can do that no honest one does: bring into the log what it likes.
 func propose(t *testing.T, master *node, p score.Post) {
 	t.Helper()
-	encoded, err := fsm.EncodePost(p)
+	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := master.member().raft.Apply(fsm.EncodeEntry([]fsm.EncodedPost{encoded}), time.Second).(raft.Future).Error(); err != nil {
+	if err := master.member().raft.Apply(entry.Encode([]entry.EncodedPost{encoded}), time.Second).(raft.Future).Error(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -29,8 +30,8 @@ func ServerID(dir, id string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the data directory: %w", err)
 	}
-	who, err := loadIdentity(Options{Dir: dir, ID: id})
-	return string(who.serverID()), err
+	server, err := raftlog.LoadServerID(dir, id)
+	return string(server), err
 }
 
 // Secure tells whether the members of this group authenticate each other.

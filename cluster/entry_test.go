@@ -11,19 +11,20 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
 // poisoned is an entry with an event that no key of the database has room for, past every check.
-func poisoned(t *testing.T) (post fsm.EncodedPost) {
+func poisoned(t *testing.T) (post entry.EncodedPost) {
 	t.Helper()
 	p := score.Post{Events: []score.Event{{ID: "p", Source: "bard/p", Seq: 1, Type: score.TypeMedalAward, Time: alerts("bard/p", 1, 1).Events[0].Time,
 		ContestID: "OG50BC/final", Data: &score.MedalAward{AwardID: strings.Repeat("x", 33_000), Medal: score.Gold, Organisation: "GAU"}}}}
-	encoded, err := fsm.EncodePost(p)
+	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := fsm.ParsePost(encoded.Bytes()); err == nil {
+	if _, _, err := entry.ParsePost(encoded.Bytes()); err == nil {
 		t.Fatal("the poison may come from another frontend")
 	}
 	return encoded
@@ -41,7 +42,7 @@ func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
 		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())
 	}
-	future := g.master().member().raft.Apply(fsm.EncodeEntry([]fsm.EncodedPost{poison}), enqueue)
+	future := g.master().member().raft.Apply(entry.Encode([]entry.EncodedPost{poison}), enqueue)
 	if err := future.Error(); err != nil {
 		t.Fatal(err)
 	}

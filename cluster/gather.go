@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -21,7 +21,7 @@ const (
 
 // item is a post on its way.
 type item struct {
-	post fsm.EncodedPost
+	post entry.EncodedPost
 	// forwarded: another member handed it on, so it goes no further. latest is the latest time of its events.
 	forwarded bool
 	latest    time.Time

@@ -11,7 +11,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cluster/push"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -116,7 +116,7 @@ func (l *leadership) run() {
 	}
 	revision, changed := m.machine.Track()
 	if m.machine.Store() == "" {
-		m.raft.Apply(fsm.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
+		m.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
 	}
 	l.guard()
 	mode := m.machine.CacheMode()

@@ -16,6 +16,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -46,7 +47,7 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 		return p
 	}
 	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != (identity{ID: n.ID, Instance: n.Instance}).serverID() {
+	if memberID(who) != n.ID || n.Instance != "" && who != raftlog.NewServerID(n.ID, n.Instance) {
 		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
 		p.Field = "peer"
 		return p
@@ -327,4 +328,10 @@ func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) 
 		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
+}
+
+// memberID returns the id of the member with a server id, id@instance.
+func memberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
 }

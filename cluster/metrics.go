@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cluster/push"
+	"laurel/cluster/snapshots"
 	"laurel/score"
 )
 
@@ -65,7 +66,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Messages of other members' Rafts that were refused, by reason."}, []string{"reason"})
 	m.snapshotsReceived = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_snapshots_received_total",
 		Help: "Snapshots that a master sent to this frontend, by outcome: installed, known, failed."}, []string{"outcome"})
-	for _, outcome := range []string{snapshotInstalled, snapshotKnown, snapshotFailed} {
+	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // shown from the beginning
 	}
 	r.MustRegister(m.raftRefused, m.snapshotsReceived, m.peerRefused, m.waits, m.epochs, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"laurel/cache"
-	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -20,7 +20,7 @@ func (m *Member) CacheMode() score.CacheMode {
 // SetCacheMode switches the group between push and pull, and returns when the old mode is over: in pull no frontend has a lease.
 // Only the master can; the error is a *score.Problem.
 func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	entry, err := fsm.EncodeCacheMode(mode)
+	entry, err := entry.EncodeCacheMode(mode)
 	if err != nil {
 		p := score.Problemf(score.InvalidEvent, "got %q; want %q or %q", mode, score.Push, score.Pull)
 		p.Field = "mode"

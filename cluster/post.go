@@ -16,6 +16,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/fsm"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -48,7 +49,7 @@ var errStopping error = score.Problemf(score.NotReady, "this frontend is stoppin
 // that the lost master did commit then comes back as a duplicate. Only posts whose events all have a seq are repeated when their outcome is
 // unknown; others end with outcome_unknown, and who posted them may repeat them with the same ids.
 func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
-	encoded, err := fsm.EncodePost(p)
+	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		return nil, score.Problemf(score.InvalidEvent, "%v", err)
 	}
@@ -165,12 +166,12 @@ func (m *Member) propose(batch []*item) {
 		deliver(batch, nil, errNoMaster) // elected, but not begun
 		return
 	}
-	posts := make([]fsm.EncodedPost, len(batch))
+	posts := make([]entry.EncodedPost, len(batch))
 	for i, it := range batch {
 		posts[i] = it.post
 	}
 	start := time.Now()
-	future := m.raft.Apply(fsm.EncodeEntry(posts), enqueue)
+	future := m.raft.Apply(entry.Encode(posts), enqueue)
 	err := m.await(context.Background(), future)
 	m.wedged(err)
 	m.metrics.commit.Observe(time.Since(start).Seconds())
@@ -331,7 +332,7 @@ func parseForwarded(body []byte) ([]*item, error) {
 		if n <= 0 || size > uint64(len(body)-n) {
 			return nil, errors.New("the forwarded posts are cut off")
 		}
-		post, latest, err := fsm.ParsePost(body[n : n+int(size)])
+		post, latest, err := entry.ParsePost(body[n : n+int(size)])
 		if err != nil {
 			return nil, fmt.Errorf("forwarded post %d: %w", len(items), err)
 		}

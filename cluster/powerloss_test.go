@@ -23,6 +23,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/raftlog"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -51,8 +52,6 @@ func TestPowerLoss(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs processes")
 	}
-	defer func(was int) { segmentSize = was }(segmentSize)
-	segmentSize = powerSegment
 	dir, live := os.Getenv(powerTraceEnv), false
 	if dir == "" {
 		dir, live = recordPower(t), true
@@ -583,18 +582,23 @@ func (ref *powerReference) open(p *powerPromise, id, dir string) (has uint64, er
 }
 
 func (ref *powerReference) opened(p *powerPromise, id, dir string, fatal func(error)) (has uint64, err error) {
-	o := Options{ID: id, Dir: dir, Peer: "127.0.0.1:0", TimeScale: 1, Bootstrap: id == "f1", Join: []string{"http://127.0.0.1:1"}}
-	powerOptions(&o)
-	log := slog.New(slog.DiscardHandler)
-	s, err := openStorage(o, log, newMetrics(nil), fatal)
+	s, err := raftlog.Open(raftlog.Options{
+		Dir:         dir,
+		ID:          id,
+		Bootstrap:   id == "f1",
+		Join:        true,
+		SegmentSize: powerSegment,
+		Logger:      slog.New(slog.DiscardHandler),
+		Fatal:       fatal,
+	})
 	if err != nil {
 		return 0, fmt.Errorf("it does not open: %w", err)
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := p.checkValues(s); err != nil {
+	if err := p.checkValues(s.Stable()); err != nil {
 		return 0, err
 	}
-	m, err := s.openMachine(log)
+	m, err := s.OpenMachine()
 	if err != nil {
 		return 0, fmt.Errorf("its state does not open: %w", err)
 	}
@@ -603,7 +607,7 @@ func (ref *powerReference) opened(p *powerPromise, id, dir string, fatal func(er
 	if sum, err := stateSum(m); err != nil || sum != ref.states[applied] {
 		return 0, errors.Join(err, fmt.Errorf("its state after entry %d is not that of the log", applied))
 	}
-	list, err := s.snapshots.List()
+	list, err := s.Snapshots().List()
 	if err != nil {
 		return 0, err
 	}
@@ -611,7 +615,7 @@ func (ref *powerReference) opened(p *powerPromise, id, dir string, fatal func(er
 	if len(list) > 0 {
 		has = max(has, list[0].Index)
 	}
-	entries, err := logEntries(s.log)
+	entries, err := logEntries(s.Log())
 	if err != nil {
 		return 0, fmt.Errorf("its log cannot be read: %w", err)
 	}
@@ -642,14 +646,14 @@ func (ref *powerReference) opened(p *powerPromise, id, dir string, fatal func(er
 }
 
 // checkValues compares the term and the vote with those that the member has told.
-func (p *powerPromise) checkValues(s *storage) error {
+func (p *powerPromise) checkValues(stable raft.StableStore) error {
 	for key, want := range p.values {
-		has, err := s.votes.Get([]byte(key))
+		has, err := stable.Get([]byte(key))
 		if err != nil {
 			has = nil
 		}
 		if key != "LastVoteCand" && has != nil {
-			n, err := s.votes.GetUint64([]byte(key))
+			n, err := stable.GetUint64([]byte(key))
 			if err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/raftlog"
 	"laurel/score"
 )
 
@@ -129,7 +130,7 @@ func (m *marker) within(after, dir string) (ended func()) {
 		sum := uint32(0)
 		for _, f := range files {
 			n, _ := f.ReadAt(b, 0)
-			sum = crc32.Update(sum, castagnoli, b[:n])
+			sum = crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), b[:n])
 		}
 		return sum
 	}
@@ -147,7 +148,7 @@ func (m *marker) within(after, dir string) (ended func()) {
 
 // marked is a store that marks what it is asked to do before and after.
 type marked struct {
-	store
+	raftlog.Backend
 	*marker
 	member string
 	dir    string
@@ -168,7 +169,7 @@ func (m *marked) around(before powerMark, after string, f func() error) error {
 	return err
 }
 
-func (m *marked) IsMonotonic() bool { return m.store.(raft.MonotonicLogStore).IsMonotonic() }
+func (m *marked) IsMonotonic() bool { return m.Backend.(raft.MonotonicLogStore).IsMonotonic() }
 
 func (m *marked) StoreLog(l *raft.Log) error { return m.StoreLogs([]*raft.Log{l}) }
 
@@ -177,12 +178,12 @@ func (m *marked) StoreLogs(l []*raft.Log) error {
 	for _, e := range l {
 		p.Entries = append(p.Entries, entryOf(e))
 	}
-	return m.around(p, markStored, func() error { return m.store.StoreLogs(l) })
+	return m.around(p, markStored, func() error { return m.Backend.StoreLogs(l) })
 }
 
 func (m *marked) DeleteRange(from, to uint64) error {
 	p := powerMark{Kind: markRemoving, From: from, To: to}
-	return m.around(p, markRemoved, func() error { return m.store.DeleteRange(from, to) })
+	return m.around(p, markRemoved, func() error { return m.Backend.DeleteRange(from, to) })
 }
 
 // dropsFile reports whether the oldest file of the log goes if the entries up to an index do.
@@ -198,18 +199,18 @@ func (m *marked) dropsFile(to uint64) bool {
 
 func (m *marked) Set(k, v []byte) error {
 	p := powerMark{Kind: markSetting, Key: string(k), Value: v}
-	return m.around(p, markSet, func() error { return m.store.Set(k, v) })
+	return m.around(p, markSet, func() error { return m.Backend.Set(k, v) })
 }
 
 func (m *marked) SetUint64(k []byte, v uint64) error {
 	p := powerMark{Kind: markSetting, Key: string(k), Value: fmt.Append(nil, v)}
-	return m.around(p, markSet, func() error { return m.store.SetUint64(k, v) })
+	return m.around(p, markSet, func() error { return m.Backend.SetUint64(k, v) })
 }
 
 // opened marks what a log holds when it is opened.
 func (m *marked) opened() *marked {
 	p := powerMark{Kind: markOpened, Member: m.member}
-	list, err := logEntries(m.store)
+	list, err := logEntries(m.Backend)
 	if err != nil {
 		panic(err)
 	}
@@ -258,14 +259,14 @@ type powerRun struct {
 	path   string
 }
 
-// powerOptions are a member's, also where its disk is opened after a power loss.
+// powerOptions are the options of each member.
 func powerOptions(o *Options) {
 	o.SnapshotEntries = powerEntries
+	o.segmentSize = powerSegment
 	o.tune = func(c *raft.Config) { c.SnapshotInterval = 100 * time.Millisecond }
 }
 
 func runPowerPhase(t *testing.T, dir string) {
-	segmentSize = powerSegment
 	file, err := os.OpenFile(filepath.Join(dir, powerMarks), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -289,7 +290,7 @@ func runPowerPhase(t *testing.T, dir string) {
 			n.opts.Peer = state.Peers[i]
 		}
 		id, dir := n.opts.ID, n.opts.Dir
-		n.opts.wrap = func(s store) store { return (&marked{s, r.marker, id, dir}).opened() }
+		n.opts.wrap = func(b raftlog.Backend) raftlog.Backend { return (&marked{b, r.marker, id, dir}).opened() }
 	}
 	for _, n := range r.nodes {
 		n.start()
@@ -378,7 +379,7 @@ func (r *powerRun) grow() {
 	behind := r.master().member().raft.LastIndex()
 	eventually(r.t, "the log begins behind what the follower has", func() error {
 		r.posts(powerEntries / 2)
-		first, err := r.master().member().storage.log.FirstIndex()
+		first, err := r.master().member().storage.Log().FirstIndex()
 		if err == nil && first <= behind+1 {
 			err = fmt.Errorf("it begins with entry %d", first)
 		}

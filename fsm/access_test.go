@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,6 +13,8 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -46,7 +46,7 @@ func changeEntry(t tester, c access.Change) []byte {
 	if c.By == "" {
 		c.By = "getafix"
 	}
-	b, err := EncodeAccessChange(c)
+	b, err := entry.EncodeAccessChange(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +104,13 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	all = golden(t, "entries-access-v1.hex", all)
 	m := newMachine(t)
 	for i, c := range allChanges() {
-		entry, n := protowire.ConsumeBytes(all)
+		data, n := protowire.ConsumeBytes(all)
 		all = all[max(n, 0):]
-		e, err := decodeEntry(entry)
-		if err != nil || !reflect.DeepEqual(*e.access, c) {
-			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.access, c, err)
+		e, err := entry.Decode(data)
+		if err != nil || !reflect.DeepEqual(*e.Access, c) {
+			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.Access, c, err)
 		}
-		if _, err := m.Apply([]Entry{{m.Applied() + 1, entry}}, m.Applied()+1); err != nil {
+		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -185,12 +185,12 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := bolt.Open(path, 0o600, options())
+	db, err := database.Open(path, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{accessBucket, auditBucket, indexBucket, signatureBucket} {
+		for _, name := range [][]byte{database.Access, database.Audit, database.Index, database.Signatures} {
 			if err := tx.DeleteBucket(name); err != nil {
 				return err
 			}
@@ -200,7 +200,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closeDatabase(path, db); err != nil {
+	if err := database.Close(path, db); err != nil {
 		t.Fatal(err)
 	}
 	var d diary
@@ -218,26 +218,26 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 }
 
 func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
-	entry := func(text string) []byte {
-		return protowire.AppendString(protowire.AppendTag([]byte{entryVersion}, 4, protowire.BytesType), text)
+	rawChange := func(text string) []byte {
+		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
 	}
 	good := `{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true}`
-	if _, err := decodeEntry(entry(good)); err != nil {
+	if _, err := entry.Decode(rawChange(good)); err != nil {
 		t.Fatalf("the good one: %v", err)
 	}
 	for name, bad := range map[string][]byte{
-		"nothing":         entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix"}`),
-		"two things":      entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
-		"unknown member":  entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
-		"unknown, beside": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
-		"unknown, deep":   entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
-		"spaces":          entry(strings.ReplaceAll(good, ",", ", ")),
-		"other order":     entry(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
-		"said as nothing": entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
-		"other time":      entry(strings.ReplaceAll(good, "00Z", "00.0Z")),
-		"no JSON":         entry(good[:len(good)-1]),
-		"null":            entry(`null`),
-		"too large":       entry(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", maxAccessChange) + `"}`),
+		"nothing":         rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix"}`),
+		"two things":      rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":"x"}`),
+		"unknown member":  rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","crown":"x"}`),
+		"unknown, beside": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"crown":"x"}`),
+		"unknown, deep":   rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
+		"spaces":          rawChange(strings.ReplaceAll(good, ",", ", ")),
+		"other order":     rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
+		"said as nothing": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
+		"no JSON":         rawChange(good[:len(good)-1]),
+		"null":            rawChange(`null`),
+		"too large":       rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", (128<<10)) + `"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -251,11 +251,11 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	}
 	// No version writes these, and what came of the change would be told of the post.
 	for name, bad := range map[string][]byte{
-		"twice":           append(entry(good), entry(good)[1:]...),
-		"twice, once bad": append(entry(good[1:]), entry(good)[1:]...),
-		"beside a post":   append(entry(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
-		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), entry(good)[1:]...),
-		"beside a name":   append(entry(good), EncodeStore("x")[1:]...),
+		"twice":           append(rawChange(good), rawChange(good)[1:]...),
+		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
+		"beside a post":   append(rawChange(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
+		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
+		"beside a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -268,8 +268,8 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 		})
 	}
 	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
-		{At: accessDay, By: "x", AddAuthority: make([]byte, maxAccessChange)}} {
-		if _, err := EncodeAccessChange(c); err == nil {
+		{At: accessDay, By: "x", AddAuthority: make([]byte, (128 << 10))}} {
+		if _, err := entry.EncodeAccessChange(c); err == nil {
 			t.Errorf("%+v was encoded", c)
 		}
 	}
@@ -359,8 +359,7 @@ func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
-		body := bad[:len(bad)-4]
-		binary.BigEndian.PutUint32(bad[len(body):], crc32.Checksum(body, castagnoli))
+		fixChecksum(bad)
 		other := newMachine(t)
 		applied(t, other, alert, 1, 1, "mine")
 		if err := other.Restore(bytes.NewReader(bad)); err == nil {

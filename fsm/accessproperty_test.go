@@ -93,9 +93,9 @@ func (h *accessHistory) change(t *rapid.T) {
 		c.Note = fmt.Sprint("note ", h.notes)
 	}
 	index := h.m.Applied() + 1
-	entry := Entry{index, changeEntry(t, c)}
-	h.log = append(h.log, entry)
-	outcome, err := h.m.Apply([]Entry{entry}, index)
+	next := Entry{index, changeEntry(t, c)}
+	h.log = append(h.log, next)
+	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,9 +218,9 @@ func (h *accessHistory) post(t *rapid.T) {
 		}
 	}
 	index := h.m.Applied() + 1
-	entry := Entry{index, entryOf(t, posts...)}
-	h.log = append(h.log, entry)
-	outcome, err := h.m.Apply([]Entry{entry}, index)
+	next := Entry{index, entryOf(t, posts...)}
+	h.log = append(h.log, next)
+	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,27 +1,48 @@
 package fsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
-// Entry is one command of the log.
+// Entry is one command of the Raft log.
 type Entry struct {
 	Index uint64
-	Data  []byte
+	Data  []byte // as package entry encodes it
 }
 
-// Apply applies entries. They must come in the order of the log, up to the index last, with nothing missing but entries that are not
-// commands. Those applied before are skipped, and have no outcome; of the others it returns for each the results of its posts, in order. A
-// change of access has one result, as a post of one event would: applied, or the problem that refused it.
-// Views see all of it when Apply returns. An error says that the entries are not applied and never can be here: the database failed, or
-// this version cannot read an entry, which is an *EntryError. The frontend must then stop. What an entry
-// says is never an error: what breaks a rule is refused (entry.go).
+// EntryError reports a log entry that this version of Laurel cannot apply. The disk is not at fault, and
+// the entry is the same on every frontend.
+type EntryError struct {
+	Index uint64
+	Err   error
+}
+
+func (e *EntryError) Error() string {
+	return fmt.Sprintf("cannot apply log entry %d: %v; run the version of laurel that the other frontends run",
+		e.Index, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *EntryError) Unwrap() error { return e.Err }
+
+// Apply applies entries. They must be passed in the order of the log, up to the index last, with nothing
+// left out but entries that are not commands. Entries that were applied before are skipped and have a nil
+// outcome. For each of the others Apply returns the results of its posts, in order. A change of access
+// control has one result, like a post of one event: applied, or the problem for which it was refused.
+//
+// Views see everything when Apply returns. An error means that the entries have not been applied and can
+// never be applied here: the database failed, or this version cannot decode an entry (*EntryError). The
+// frontend must then stop. The content of an entry never causes an error; an event that breaks a rule is
+// refused.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -29,7 +50,7 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 	if last <= m.applied.Load() || m.failed != nil {
 		return outcome, m.failed
 	}
-	b, err := m.begin()
+	b, err := m.openBatch()
 	if err != nil {
 		return nil, m.fail(err)
 	}
@@ -37,64 +58,63 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		if e.Index <= m.applied.Load() {
 			continue
 		}
-		if outcome[i], err = b.entry(e); err != nil {
-			return nil, m.fail(notApplied(e.Index, err))
+		if outcome[i], err = b.applyEntry(e); err != nil {
+			return nil, m.fail(entryError(e.Index, err))
 		}
-		// After a start Raft brings all of the log at once. In one transaction each event would cost
-		// the more the more there are before it: bbolt moves what it has of a page to put in a key.
-		if b.large() && i < len(entries)-1 {
-			m.reach(b, e.Index)
+		// After a start Raft passes on the whole log at once. In one transaction every event would cost
+		// more than the one before it, because bbolt moves the contents of a page to insert a key.
+		if b.isFull() && i < len(entries)-1 {
+			m.publish(b, e.Index)
 			if err := m.commit(); err != nil {
 				return nil, err
 			}
-			if b, err = m.begin(); err != nil {
+			if b, err = m.openBatch(); err != nil {
 				return nil, m.fail(err)
 			}
 		}
 	}
-	m.reach(b, last)
-	if b.large() {
+	m.publish(b, last)
+	if b.isFull() {
 		return outcome, m.commit()
 	}
 	return outcome, nil
 }
 
-// large reports whether the transaction has as many events as one should have.
-func (b *batch) large() bool { return b.revision-b.began >= commitEvents }
-
-// reach makes known that everything up to a log entry has been applied. m.applying must be held.
-func (m *Machine) reach(b *batch, index uint64) {
-	m.moveBoards(b)
+// publish makes the effects of everything up to a log entry visible to the methods of Machine. m.applying
+// must be held.
+func (m *Machine) publish(b *batch, index uint64) {
+	m.updateBoards(b)
 	m.access.Store(b.access)
 	m.revision.Store(b.revision)
 	m.applied.Store(index)
-	m.more.tell()
-	m.changes.tell()
+	m.progress.notify()
+	m.changes.notify()
 }
 
-// notApplied says of an error which entry it kept from being applied, and whether that is the entry's fault.
-func notApplied(index uint64, err error) error {
-	if errors.Is(err, errEntry) {
+// entryError adds the index of the entry to an error. It is an *EntryError if the entry is at fault.
+func entryError(index uint64, err error) error {
+	if errors.Is(err, entry.ErrFormat) {
 		return &EntryError{index, err}
 	}
 	return fmt.Errorf("log entry %d: %w", index, err)
 }
 
-// begin is the open transaction, begun if there is none. m.applying must be held.
-func (m *Machine) begin() (*batch, error) {
+// openBatch returns the open transaction and begins one if there is none. m.applying must be held.
+func (m *Machine) openBatch() (*batch, error) {
 	if m.open != nil {
 		return m.open, nil
 	}
 	tx, err := m.db.Begin(true)
 	if err != nil {
-		return nil, &DiskError{m.path(), fmt.Errorf("begin a transaction: %w", err)}
+		return nil, &database.DiskError{Path: m.path(), Err: fmt.Errorf("begin a transaction: %w", err)}
 	}
 	m.open = m.newBatch(tx)
-	m.later = time.AfterFunc(commitDelay, func() { m.Commit() })
+	m.commitTimer = time.AfterFunc(commitDelay, func() { m.Commit() })
 	return m.open, nil
 }
 
-// Commit makes everything applied visible in the database. Views do it by themselves.
+// Commit commits the open transaction, so that everything applied is visible in the database. Views do it
+// by themselves.
 func (m *Machine) Commit() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -106,69 +126,73 @@ func (m *Machine) commit() error {
 	if m.open == nil || m.failed != nil {
 		return m.failed
 	}
-	m.later.Stop()
+	m.commitTimer.Stop()
 	if err := m.open.flush(m.applied.Load()); err != nil {
 		return m.fail(err)
 	}
 	if err := m.open.tx.Commit(); err != nil {
-		return m.fail(&DiskError{m.path(), err})
+		return m.fail(&database.DiskError{Path: m.path(), Err: err})
 	}
 	m.open = nil
-	m.memory.trim()
+	m.cache.trim()
 	return nil
 }
 
-// read begins a transaction that sees everything applied.
-func (m *Machine) read() (*bolt.Tx, error) {
+// beginRead begins a read transaction that sees everything applied.
+func (m *Machine) beginRead() (*bolt.Tx, error) {
 	if err := m.Commit(); err != nil {
 		return nil, err
 	}
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+	m.dbMu.RLock()
+	defer m.dbMu.RUnlock()
 	return m.db.Begin(false)
 }
 
-func (m *memory) trim() {
-	if len(m.contests) > remembered {
-		clear(m.contests)
-		clear(m.indexed)
-	}
-	if len(m.tables) > remembered {
-		clear(m.tables)
-	}
-	if len(m.sources) > rememberedSources {
-		clear(m.sources)
-	}
+// event is a decoded event together with what the batch has found out about it.
+type event struct {
+	*entry.Event
+	// checked reports whether the signature was verified; signatureProblem is the result.
+	checked          bool
+	signatureProblem *score.Problem
+	// voids is the revision of the event that an event.void voids, once it has been applied.
+	voids uint64
 }
 
-// entry applies what one log entry says.
-func (b *batch) entry(e Entry) ([][]score.Result, error) {
-	command, err := decodeEntry(e.Data)
+// applyEntry applies a log entry.
+func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
+	command, err := entry.Decode(e.Data)
 	if err != nil {
 		return nil, err
 	}
-	if command.mode != "" {
-		if err := b.setMode(command.mode); err != nil {
+	if command.CacheMode != "" {
+		if err := b.setCacheMode(command.CacheMode); err != nil {
 			return nil, err
 		}
 	}
-	if command.store != "" {
-		if err := b.setStore(command.store); err != nil {
+	if command.Store != "" {
+		if err := b.setStore(command.Store); err != nil {
 			return nil, err
 		}
 	}
-	if command.refused != nil {
-		return [][]score.Result{{{Problem: command.refused}}}, nil
+	if command.Refused != nil {
+		return [][]score.Result{{{Problem: command.Refused}}}, nil
 	}
-	if command.access != nil {
-		result, err := b.changeAccess(command.access)
+	if command.Access != nil {
+		result, err := b.changeAccess(command.Access)
 		return [][]score.Result{{result}}, err
 	}
-	b.m.checkSignatures(b.access, command.posts)
-	outcome := make([][]score.Result, len(command.posts))
-	for i, p := range command.posts {
-		b.run.kept = len(p.events) > 1
-		if outcome[i], err = b.post(p); err != nil {
+	posts := make([][]event, len(command.Posts))
+	for i := range command.Posts {
+		posts[i] = make([]event, len(command.Posts[i].Events))
+		for j := range posts[i] {
+			posts[i][j].Event = &command.Posts[i].Events[j]
+		}
+	}
+	b.m.checkSignatures(b.access, posts)
+	outcome := make([][]score.Result, len(posts))
+	for i, events := range posts {
+		b.run.enabled = len(events) > 1
+		if outcome[i], err = b.applyPost(events, command.Posts[i].Mode); err != nil {
 			return nil, err
 		}
 		if err := b.endRun(); err != nil {
@@ -178,16 +202,17 @@ func (b *batch) entry(e Entry) ([][]score.Result, error) {
 	return outcome, nil
 }
 
-// post applies the events of one post. Refusals are results; an error is the machine's own.
-func (b *batch) post(p post) ([]score.Result, error) {
-	results := make([]score.Result, 0, len(p.events))
-	atomic := p.mode == score.AllOrNone && len(p.events) > 1
+// applyPost applies the events of one post. A refused event is a result. An error means that the machine
+// failed.
+func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, error) {
+	results := make([]score.Result, 0, len(events))
+	atomic := mode == score.AllOrNone && len(events) > 1
 	if atomic {
 		b.beginUndo()
 		defer b.endUndo()
 	}
-	for i := range p.events {
-		r, err := b.event(&p.events[i])
+	for i := range events {
+		r, err := b.applyEvent(&events[i])
 		if err != nil {
 			return nil, err
 		}
@@ -196,7 +221,7 @@ func (b *batch) post(p post) ([]score.Result, error) {
 			continue
 		}
 		if atomic {
-			if err := b.rollback(); err != nil {
+			if err := b.undo(); err != nil {
 				return nil, err
 			}
 			r.Problem.Index, r.Problem.ID = &i, r.ID
@@ -205,4 +230,72 @@ func (b *batch) post(p post) ([]score.Result, error) {
 		return append(results, r), nil
 	}
 	return results, nil
+}
+
+// applyEvent applies one event. The event is a duplicate if it was applied before. It is refused if it is
+// invalid, or if its identity, access control or the present state does not allow it.
+func (b *batch) applyEvent(e *event) (score.Result, error) {
+	if p := e.CheckEnvelope(); p != nil {
+		return refusal(e, p), nil
+	}
+	s, err := b.source(e.Source)
+	if err != nil {
+		return score.Result{}, err
+	}
+	digest := digestOf(e)
+	repeated, p, err := b.identify(s, e)
+	if err != nil {
+		return score.Result{}, err
+	}
+	if repeated != 0 {
+		first, err := b.seqRecord(s.name, repeated)
+		if err != nil {
+			return score.Result{}, err
+		}
+		if first.digest == digest {
+			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}, nil
+		}
+		p = score.Problemf(score.IDConflict,
+			"seq %d of %s is already another event (id %q, revision %d); "+
+				"post a correction as a new event with the next seq (%d)",
+			repeated, s.name, first.id, first.revision, s.lastSeq+1)
+	}
+	if p = cmp.Or(b.authorize(e), p); p != nil {
+		return refusal(e, p), nil
+	}
+	if p := e.ParseData(); p != nil { // already parsed if the event is signed
+		return refusal(e, p), nil
+	}
+	if p := e.CheckData(); p != nil {
+		return refusal(e, p), nil
+	}
+	e.Seq = s.lastSeq + 1
+	if p, err := b.applyEffect(e, b.revision+1); p != nil || err != nil {
+		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, err
+	}
+	b.revision++
+	b.m.changes.contest(e.ContestID)
+	b.boardUpdates.Touch(e.ContestID, redefines(e.Data))
+	if err := b.recordEvent(s, e, digest); err != nil {
+		return score.Result{}, err
+	}
+	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}, nil
+}
+
+// redefines reports whether an event may change the definition of its contest.
+func redefines(d score.Data) bool {
+	switch d.(type) {
+	case *score.ContestDefine, *score.EventVoid:
+		return true
+	}
+	return false
+}
+
+// refusal returns the result of an event that is not applied.
+func refusal(e *event, p *score.Problem) score.Result {
+	r := score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
+	if p.Field == "id" {
+		r.ID = "" // an invalid id may not even be text
+	}
+	return r
 }

@@ -3,181 +3,159 @@ package fsm
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"hash/crc32"
 	"slices"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
+	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/trust/access"
 )
 
-// batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory until flush writes each once.
-// Everything else is written at once. While undo is not nil, each change leaves behind how to take it back.
+// batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory
+// until flush writes each of them once. Everything else is written at once. While recording is true, every
+// change adds a function to undoLog that reverts it.
 type batch struct {
-	m        *Machine
-	tx       *bolt.Tx
-	buckets  map[string]*bolt.Bucket
-	revision uint64
-	began    uint64 // the revision before it
+	m             *Machine
+	tx            *bolt.Tx
+	buckets       map[string]*bolt.Bucket
+	revision      uint64
+	startRevision uint64 // the revision at the beginning of the transaction
 
-	contests map[string]bool // changed, by id
-	tables   map[string]bool
-	sources  map[string]bool
-	totals   map[string]*int // of marks, by key in the splits bucket
-	access   *access.State
-	moves    moves
+	contests     map[string]bool // the ids of changed contests
+	tables       map[string]bool // the competitions of changed medal tables
+	sources      map[string]bool // the names of changed sources
+	totals       map[string]*int // numbers of marks, by key in the Splits bucket
+	access       *access.State
+	boardUpdates leaderboard.Updates
 
-	// Values live as long as the transaction. They are cut from pieces, so that they are few objects to the garbage collector.
-	piece   []byte // what is left of the last piece
-	pieces  int    // the size of the last piece
-	scratch []byte // for a value while it is made
-	terms   []term // of a contest while they are compared
-	posted  *bolt.Cursor
+	// Values must live until the transaction ends. They are cut from large blocks, so that the garbage
+	// collector has few objects to handle.
+	block     []byte // the rest of the current block
+	blockSize int
+	scratch   []byte       // for encoding a value
+	terms     []index.Term // for comparing the terms of a contest
+	postings  *bolt.Cursor // on the Index bucket
 
-	run run
+	run signatureRun
 
-	recording bool
-	undo      []func() error
-	saved     map[any]bool // what undo has a copy of
-	revBefore uint64
+	recording    bool
+	undoLog      []func() error
+	copied       map[any]bool // values that were copied since beginUndo and may be changed
+	undoRevision uint64       // the revision at beginUndo
 }
 
 func (m *Machine) newBatch(tx *bolt.Tx) *batch {
-	return &batch{m: m, tx: tx, buckets: make(map[string]*bolt.Bucket, len(buckets)), revision: m.revision.Load(), began: m.revision.Load(),
-		contests: map[string]bool{}, tables: map[string]bool{}, sources: map[string]bool{}, totals: map[string]*int{}, access: m.access.Load(),
-		moves: moves{contests: map[string]bool{}}}
+	return &batch{
+		m:             m,
+		tx:            tx,
+		buckets:       map[string]*bolt.Bucket{},
+		revision:      m.revision.Load(),
+		startRevision: m.revision.Load(),
+		contests:      map[string]bool{},
+		tables:        map[string]bool{},
+		sources:       map[string]bool{},
+		totals:        map[string]*int{},
+		access:        m.access.Load(),
+	}
 }
 
-// bucket opens a bucket when it is first asked for: bbolt writes every open one at the end.
+// isFull reports whether the transaction has enough events to be committed.
+func (b *batch) isFull() bool { return b.revision-b.startRevision >= commitEvents }
+
+// bucket returns a bucket. It is opened on first use, because bbolt writes every open bucket at the commit.
 func (b *batch) bucket(name []byte) *bolt.Bucket {
 	bucket, ok := b.buckets[string(name)]
 	if !ok {
 		bucket = b.tx.Bucket(name)
-		if k := string(name); k == string(timelineBucket) || k == string(seqBucket) || k == string(signatureBucket) {
-			// These grow at the end of each contest's and source's keys, or of all: full pages make them half as large.
-			bucket.FillPercent = 0.9
+		for _, appended := range [][]byte{database.Timeline, database.Seqs, database.Signatures} {
+			if bytes.Equal(name, appended) {
+				// Keys are appended, per contest, per source or overall. Full pages make the bucket half as large.
+				bucket.FillPercent = 0.9
+			}
 		}
 		b.buckets[string(name)] = bucket
 	}
 	return bucket
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-var errSeal = errors.New("a record of the database is damaged")
-
-// seal appends a checksum over key and value, so that a damaged record is never taken for a true one.
-func seal(key, value []byte) []byte {
-	return binary.BigEndian.AppendUint32(value, crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value))
+// put seals and writes a copy of value.
+func (b *batch) put(bucket, key, value []byte) error {
+	b.recordUndo(bucket, key)
+	return b.bucket(bucket).Put(key, database.Seal(key, append(b.alloc(len(value)+4), value...)))
 }
 
-func unseal(key, sealed []byte) ([]byte, error) {
-	n := len(sealed) - 4
-	if n < 0 || binary.BigEndian.Uint32(sealed[n:]) != crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, sealed[:n]) {
-		return nil, errSeal
+// alloc returns an empty slice with the capacity n.
+func (b *batch) alloc(n int) []byte {
+	const smallest, largest = 4 << 10, 128 << 10
+	if len(b.block) < n {
+		b.blockSize = min(max(smallest, 2*b.blockSize), largest)
+		b.block = make([]byte, max(n, b.blockSize))
 	}
-	return sealed[:n], nil
-}
-
-// key joins parts with zero bytes.
-func key(parts ...string) []byte {
-	n := len(parts) + 8
-	for _, p := range parts {
-		n += len(p)
-	}
-	k := make([]byte, 0, n)
-	for i, p := range parts {
-		if i > 0 {
-			k = append(k, 0)
-		}
-		k = append(k, p...)
-	}
-	return k
-}
-
-// prefix is the start of all keys that have parts and at least one more.
-func prefix(parts ...string) []byte { return append(key(parts...), 0) }
-
-func numbered(n uint64, parts ...string) []byte {
-	return binary.BigEndian.AppendUint64(prefix(parts...), n)
-}
-
-// get is the value of a key, nil if there is none. It is valid until the transaction ends and is not to be changed.
-func get(bucket *bolt.Bucket, k []byte) ([]byte, error) {
-	v := bucket.Get(k)
-	if v == nil {
-		return nil, nil
-	}
-	return unseal(k, v)
-}
-
-// put seals a copy of value.
-func (b *batch) put(bucket, k, value []byte) error {
-	b.remember(bucket, k)
-	return b.bucket(bucket).Put(k, seal(k, append(b.room(len(value)+4), value...)))
-}
-
-// room is an empty slice for n bytes.
-func (b *batch) room(n int) []byte {
-	const least, most = 4 << 10, 128 << 10
-	if len(b.piece) < n {
-		b.pieces = min(max(least, 2*b.pieces), most)
-		b.piece = make([]byte, max(n, b.pieces))
-	}
-	r := b.piece[:0:n]
-	b.piece = b.piece[n:]
+	r := b.block[:0:n]
+	b.block = b.block[n:]
 	return r
 }
 
-func (b *batch) delete(bucket, k []byte) error {
-	b.remember(bucket, k)
-	return b.bucket(bucket).Delete(k)
+func (b *batch) delete(bucket, key []byte) error {
+	b.recordUndo(bucket, key)
+	return b.bucket(bucket).Delete(key)
 }
 
-func (b *batch) remember(bucket, k []byte) {
+func (b *batch) putJSON(bucket, key []byte, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return b.put(bucket, key, data)
+}
+
+// recordUndo records the value of a key before it changes.
+func (b *batch) recordUndo(bucket, key []byte) {
 	if !b.recording {
 		return
 	}
-	old := bytes.Clone(b.bucket(bucket).Get(k))
-	b.undo = append(b.undo, func() error {
+	old := bytes.Clone(b.bucket(bucket).Get(key))
+	b.undoLog = append(b.undoLog, func() error {
 		if old == nil {
-			return b.bucket(bucket).Delete(k)
+			return b.bucket(bucket).Delete(key)
 		}
-		return b.bucket(bucket).Put(k, old)
+		return b.bucket(bucket).Put(key, old)
 	})
 }
 
+// beginUndo starts to record changes, so that undo can revert them.
 func (b *batch) beginUndo() {
-	b.recording, b.undo, b.saved, b.revBefore = true, nil, map[any]bool{}, b.revision
-	b.moves.before = len(b.moves.marks)
+	b.recording, b.undoLog, b.copied, b.undoRevision = true, nil, map[any]bool{}, b.revision
+	b.boardUpdates.Savepoint()
 }
 
-func (b *batch) endUndo() { b.recording, b.undo, b.saved = false, nil, nil }
+func (b *batch) endUndo() { b.recording, b.undoLog, b.copied = false, nil, nil }
 
-// rollback takes back everything since beginUndo, the last change first.
-func (b *batch) rollback() error {
-	for _, undo := range slices.Backward(b.undo) {
-		if err := undo(); err != nil {
+// undo reverts all changes since beginUndo, the last one first.
+func (b *batch) undo() error {
+	for _, revert := range slices.Backward(b.undoLog) {
+		if err := revert(); err != nil {
 			return err
 		}
 	}
-	b.revision = b.revBefore
-	b.dropRun()
-	b.moves.marks = b.moves.marks[:b.moves.before]
+	b.revision = b.undoRevision
+	b.run.Reset()
+	b.boardUpdates.Rollback()
 	return nil
 }
 
-// contest is the contest to be changed; nil if there is none.
+// contest returns a contest, which the caller may change; nil if it is not defined.
 func (b *batch) contest(id string) (*score.Contest, error) {
-	c, ok := b.m.memory.contests[id]
+	c, ok := b.m.cache.contests[id]
 	if !ok && b.contests[id] {
 		return nil, nil // deleted in this transaction
 	}
 	if !ok {
-		v, err := get(b.bucket(contestBucket), []byte(id))
+		v, err := database.Get(b.bucket(database.Contests), []byte(id))
 		if v == nil || err != nil {
 			return nil, err
 		}
@@ -185,57 +163,57 @@ func (b *batch) contest(id string) (*score.Contest, error) {
 		if err := json.Unmarshal(v, c); err != nil {
 			return nil, err
 		}
-		b.m.memory.contests[id], b.m.memory.indexed[id] = c, termsOf(nil, c)
+		b.m.cache.contests[id], b.m.cache.terms[id] = c, index.Terms(nil, c)
 	}
-	if b.recording && !b.saved[c] {
+	if b.recording && !b.copied[c] {
 		mine := c.Clone()
-		b.saved[mine] = true
-		b.m.memory.contests[id] = mine
-		b.undo = append(b.undo, func() error { b.m.memory.contests[id] = c; return nil })
+		b.copied[mine] = true
+		b.m.cache.contests[id] = mine
+		b.undoLog = append(b.undoLog, func() error { b.m.cache.contests[id] = c; return nil })
 		return mine, nil
 	}
 	return c, nil
 }
 
-// putContest makes c the contest; flush writes it. A nil contest is none.
+// putContest sets a contest, which flush writes. A nil contest is deleted.
 func (b *batch) putContest(id string, c *score.Contest) {
 	if b.recording {
-		old, ok := b.m.memory.contests[id]
-		b.saved[c] = true
-		b.undo = append(b.undo, func() error {
+		old, ok := b.m.cache.contests[id]
+		b.copied[c] = true
+		b.undoLog = append(b.undoLog, func() error {
 			if ok {
-				b.m.memory.contests[id] = old
+				b.m.cache.contests[id] = old
 			} else {
-				delete(b.m.memory.contests, id)
+				delete(b.m.cache.contests, id)
 			}
 			return nil
 		})
 	}
-	b.mark(b.contests, id)
+	b.markChanged(b.contests, id)
 	if c == nil {
-		delete(b.m.memory.contests, id)
+		delete(b.m.cache.contests, id)
 		return
 	}
-	b.m.memory.contests[id] = c
+	b.m.cache.contests[id] = c
 }
 
-// mark notes in one of the sets of the batch that key has changed.
-func (b *batch) mark(set map[string]bool, key string) {
+// markChanged adds key to one of the batch's sets of changed records.
+func (b *batch) markChanged(set map[string]bool, key string) {
 	if set[key] {
 		return
 	}
 	set[key] = true
 	if b.recording {
-		b.undo = append(b.undo, func() error { delete(set, key); return nil })
+		b.undoLog = append(b.undoLog, func() error { delete(set, key); return nil })
 	}
 }
 
-// table is the medal table of a competition, to be changed; a new one if there is none.
+// table returns the medal table of a competition, which the caller may change. It is new if there is none.
 func (b *batch) table(competition string) (*score.MedalTable, error) {
-	t, ok := b.m.memory.tables[competition]
+	t, ok := b.m.cache.tables[competition]
 	if !ok {
 		t = &score.MedalTable{Competition: competition}
-		v, err := get(b.bucket(medalBucket), []byte(competition))
+		v, err := database.Get(b.bucket(database.Medals), []byte(competition))
 		if err != nil {
 			return nil, err
 		}
@@ -244,79 +222,102 @@ func (b *batch) table(competition string) (*score.MedalTable, error) {
 				return nil, err
 			}
 		}
-		b.m.memory.tables[competition] = t
+		b.m.cache.tables[competition] = t
 	}
-	if b.recording && !b.saved[t] {
+	if b.recording && !b.copied[t] {
 		mine := t.Clone()
-		b.saved[mine] = true
-		b.m.memory.tables[competition] = mine
-		b.undo = append(b.undo, func() error { b.m.memory.tables[competition] = t; return nil })
+		b.copied[mine] = true
+		b.m.cache.tables[competition] = mine
+		b.undoLog = append(b.undoLog, func() error { b.m.cache.tables[competition] = t; return nil })
 		return mine, nil
 	}
 	return t, nil
 }
 
-// flush writes what changed in memory, and how far the log has been applied. The order of the maps does not matter: each key is
-// written once, and the file's layout is no part of the state.
+// flush writes what changed in memory, and the index of the last log entry applied. It iterates over maps,
+// but the order does not matter: each key is written once, and the layout of the file is not part of the
+// state.
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
-		c, ok := b.m.memory.contests[id]
-		if err := b.reindex(id, c); err != nil {
+		c, ok := b.m.cache.contests[id]
+		if err := b.updateIndex(id, c); err != nil {
 			return err
 		}
 		if !ok {
-			if err := b.delete(contestBucket, []byte(id)); err != nil {
+			if err := b.delete(database.Contests, []byte(id)); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := b.putJSON(contestBucket, []byte(id), c); err != nil {
+		if err := b.putJSON(database.Contests, []byte(id), c); err != nil {
 			return err
 		}
 	}
 	for competition := range b.tables {
-		if err := b.putJSON(medalBucket, []byte(competition), b.m.memory.tables[competition]); err != nil {
+		if err := b.putJSON(database.Medals, []byte(competition), b.m.cache.tables[competition]); err != nil {
 			return err
 		}
 	}
 	for name := range b.sources {
-		if err := b.put(sourceBucket, []byte(name), b.m.memory.sources[name].encode()); err != nil {
+		if err := b.put(database.Sources, []byte(name), b.m.cache.sources[name].encode()); err != nil {
 			return err
 		}
 	}
 	if err := b.flushTotals(); err != nil {
 		return err
 	}
-	upTo := binary.BigEndian.AppendUint64(nil, applied)
-	if err := b.put(indexBucket, indexedKey, upTo); err != nil {
+	last := binary.BigEndian.AppendUint64(nil, applied)
+	if err := b.put(database.Index, index.AppliedKey, last); err != nil {
 		return err
 	}
-	if err := b.put(metaBucket, appliedKey, upTo); err != nil {
+	if err := b.put(database.Meta, database.AppliedKey, last); err != nil {
 		return err
 	}
-	return b.put(metaBucket, revisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
+	return b.put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
 }
 
-// setStore names the store, if it has no name yet.
+// updateIndex updates the postings of a contest that may have changed. A nil contest has been deleted.
+func (b *batch) updateIndex(id string, c *score.Contest) error {
+	after := b.terms[:0]
+	if c != nil {
+		after = index.Terms(after, c)
+	}
+	b.terms = after
+	before := b.m.cache.terms[id]
+	if slices.Equal(after, before) {
+		return nil
+	}
+	if c == nil {
+		delete(b.m.cache.terms, id)
+	} else {
+		b.m.cache.terms[id] = slices.Clone(after)
+	}
+	removed, added := index.Diff(before, after)
+	for _, t := range removed {
+		if err := b.delete(database.Index, t.Posting(id)); err != nil {
+			return err
+		}
+	}
+	for _, t := range added {
+		if err := b.put(database.Index, t.Posting(id), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setStore names the store unless it already has a name.
 func (b *batch) setStore(name string) error {
 	if b.m.Store() != "" {
 		return nil
 	}
 	b.m.store.Store(&name)
-	return b.put(metaBucket, storeKey, []byte(name))
+	return b.put(database.Meta, database.StoreKey, []byte(name))
 }
 
-// setMode sets the cache mode of the group.
-func (b *batch) setMode(mode score.CacheMode) error {
-	b.m.keepMode(mode)
-	b.m.changes.setting()
-	return b.put(metaBucket, modeKey, []byte(mode))
-}
-
-func (b *batch) putJSON(bucket, k []byte, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return b.put(bucket, k, data)
+// setCacheMode sets the cache mode of the group.
+func (b *batch) setCacheMode(mode score.CacheMode) error {
+	b.m.setMode(mode)
+	b.m.changes.cacheMode()
+	return b.put(database.Meta, database.CacheModeKey, []byte(mode))
 }

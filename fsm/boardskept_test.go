@@ -74,7 +74,8 @@ func TestABoardIsThatOfTheStateThatWasPutInPlace(t *testing.T) {
 
 func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 	m := newMachine(t)
-	m.boards.most = 5 * boardCost
+	const maxRows = 5 * 64
+	m.boards.SetMaxRows(maxRows)
 	for i := range 8 {
 		id := fmt.Sprint("G/r", i)
 		race(t, m, id, "")
@@ -93,18 +94,18 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 				t.Errorf("after %s was asked for, it is not in memory, or what was asked for all the time is not", id)
 			}
 		}
-		if m.boards.rows > m.boards.most || kept("G/r1") {
-			t.Errorf("%d rows are in memory, of which %d may be", m.boards.rows, m.boards.most)
+		if m.boards.Rows() > maxRows || kept("G/r1") {
+			t.Errorf("%d rows are in memory, of which %d may be", m.boards.Rows(), maxRows)
 		}
 	}
 	// A board that grows beyond all bounds by itself goes too, and does not come back.
-	for j := range m.boards.most + 1 {
+	for j := range maxRows + 1 {
 		finishes(t, m, "G/r0", fmt.Sprint("x", j), j)
 	}
 	_, _, err := m.Board(context.Background(), "G/r0", &ranking.Query{Limit: 1})
-	wantProblem(t, err, score.TooLarge, "a frontend keeps boards of at most 320")
-	if m.boards.rows > m.boards.most {
-		t.Errorf("%d rows are in memory", m.boards.rows)
+	wantProblem(t, err, score.TooLarge, "a frontend keeps leaderboards of at most 320")
+	if m.boards.Rows() > maxRows {
+		t.Errorf("%d rows are in memory", m.boards.Rows())
 	}
 }
 
@@ -119,7 +120,7 @@ func TestABoardThatCannotBeShownSaysWhy(t *testing.T) {
 		words   string
 	}{
 		{"G/none", ranking.Query{}, score.NotFound, `the contest "G/none" is not defined`},
-		{"G/m", ranking.Query{}, score.NotFound, "GET /v1/scores/G/m"},
+		{"G/m", ranking.Query{}, score.NotFound, "is head_to_head and has no leaderboard"},
 		{"G/r", ranking.Query{Split: "finish"}, score.InvalidEvent, "want one of half, end"},
 		{"G/r", ranking.Query{Around: "A"}, score.NotFound, `"A" has no mark at end of the contest "G/r"`},
 		{"G/r", ranking.Query{Around: "A", Category: "F"}, score.NotFound, "in the category F"},

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -33,9 +34,7 @@ func (h *randomHistory) askBoards(t *rapid.T) {
 
 // boundBoards lets the machine keep fewer rows in memory, or more.
 func (h *randomHistory) boundBoards(t *rapid.T) {
-	h.m.boards.mu.Lock()
-	defer h.m.boards.mu.Unlock()
-	h.m.boards.most = rapid.SampledFrom([]int{2 * boardCost, 4 * boardCost, boardRows}).Draw(t, "rows in memory")
+	h.m.boards.SetMaxRows(rapid.SampledFrom([]int{2 * 64, 4 * 64, leaderboard.DefaultMaxRows}).Draw(t, "rows in memory"))
 }
 
 // checkBoards compares every board with a plain sort of the marks that stand.

@@ -29,7 +29,7 @@ type observed struct {
 // be what the timeline up to its revision says, and nobody may be told less than Revision told before.
 func TestReadersOfBoardsSeeEachRevisionAsItWas(t *testing.T) {
 	m := newMachine(t)
-	m.boards.most = 3*boardCost + 40 // both boards do not fit
+	m.boards.SetMaxRows(3*64 + 40) // both boards do not fit
 	w := &marking{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
 		w.post(t, score.UntilRefused, decode(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),

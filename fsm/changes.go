@@ -7,17 +7,17 @@ import (
 	"laurel/score"
 )
 
-// changes are the names of what has changed since somebody last asked: as many as there are things, however often they change.
+// changes collects the names of what has changed since Changes was last called. Its size depends on the
+// number of changed records, not on the number of changes. Its methods are called with Machine.applying
+// held, and a nil *changes collects nothing. A change that is undone afterwards stays recorded, which is
+// harmless.
 type changes struct {
 	contests map[string]bool
 	tables   map[string]bool
-	boards   map[string]bool // contests
+	boards   map[string]bool // contest ids
 	mode     bool
-	wake     chan struct{} // gets a value when something has changed
+	wake     chan struct{} // receives a value when something has changed
 }
-
-// The methods are called with Machine.applying held. A nil *changes notes nothing. A change that is taken back afterwards has been noted in
-// vain, which does no harm.
 
 func (c *changes) contest(id string) {
 	if c != nil {
@@ -37,13 +37,13 @@ func (c *changes) board(contestID string) {
 	}
 }
 
-func (c *changes) setting() {
+func (c *changes) cacheMode() {
 	if c != nil {
 		c.mode = true
 	}
 }
 
-func (c *changes) tell() {
+func (c *changes) notify() {
 	if c == nil || len(c.contests)+len(c.tables) == 0 && !c.mode {
 		return
 	}
@@ -53,27 +53,34 @@ func (c *changes) tell() {
 	}
 }
 
-// Track begins to note what changes after the revision that it returns, and forgets what was noted before. The channel gets a value whenever
-// there is something for Changes to take.
+// Track starts to collect what changes after the returned revision, and drops what was collected before.
+// The channel receives a value whenever there is something for Changes to return.
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	m.changes = &changes{contests: map[string]bool{}, tables: map[string]bool{}, boards: map[string]bool{}, wake: make(chan struct{}, 1)}
+	m.changes = &changes{
+		contests: map[string]bool{},
+		tables:   map[string]bool{},
+		boards:   map[string]bool{},
+		wake:     make(chan struct{}, 1),
+	}
 	return m.revision.Load(), m.changes.wake
 }
 
-// Changes is what changed up to a revision.
+// Changes lists what has changed up to a revision.
 type Changes struct {
 	To       uint64
 	Contests []string // the ids of contests whose record or timeline changed
 	Tables   []string // the competitions whose medal table changed
 	Boards   []string // the ids of contests whose leaderboard changed
-	// Records and MedalTables are the new values of those that were wanted, as far as they are at hand. They belong to the caller.
+	// Records and MedalTables are the new values of the changed records that the caller wants, as far as
+	// they are in memory. They belong to the caller.
 	Records     []*score.Contest
 	MedalTables []*score.MedalTable
 }
 
-// Changes takes what has changed since Track or the last call.
+// Changes returns what has changed since Track or the last call. It returns the values of those records
+// for which wantContest or wantTable returns true.
 func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -83,13 +90,13 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	}
 	for id := range m.changes.contests {
 		taken.Contests = append(taken.Contests, id)
-		if c := m.memory.contests[id]; c != nil && wantContest(id) {
+		if c := m.cache.contests[id]; c != nil && wantContest(id) {
 			taken.Records = append(taken.Records, c.Clone())
 		}
 	}
 	for competition := range m.changes.tables {
 		taken.Tables = append(taken.Tables, competition)
-		if t := m.memory.tables[competition]; t != nil && wantTable(competition) {
+		if t := m.cache.tables[competition]; t != nil && wantTable(competition) {
 			taken.MedalTables = append(taken.MedalTables, t.Clone())
 		}
 	}
@@ -103,34 +110,35 @@ func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	return taken
 }
 
-// reached lets callers wait until a revision is applied.
-type reached struct {
-	mu      sync.Mutex
-	waiting chan struct{} // closed when more has been applied; nil while nobody waits
+// progress lets goroutines wait until more entries have been applied.
+type progress struct {
+	mu   sync.Mutex
+	next chan struct{} // closed by notify; nil while nobody waits
 }
 
-func (r *reached) next() <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting == nil {
-		r.waiting = make(chan struct{})
+// wait returns a channel that the next notify closes.
+func (p *progress) wait() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next == nil {
+		p.next = make(chan struct{})
 	}
-	return r.waiting
+	return p.next
 }
 
-func (r *reached) tell() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.waiting != nil {
-		close(r.waiting)
-		r.waiting = nil
+func (p *progress) notify() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next != nil {
+		close(p.next)
+		p.next = nil
 	}
 }
 
-// Await waits until a revision is applied.
+// Await waits until a revision has been applied. It returns the cause of the context's end.
 func (m *Machine) Await(ctx context.Context, revision uint64) error {
 	for m.Revision() < revision {
-		next := m.more.next()
+		next := m.progress.wait()
 		if m.Revision() >= revision {
 			return nil
 		}

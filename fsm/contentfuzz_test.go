@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -42,10 +43,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		if len(b) > fuzzLimit {
 			return
 		}
-		_, _, refused := ParsePost(b)
+		_, _, refused := entry.ParsePost(b)
 		var entries []Entry
 		add := func(data []byte) {
-			if _, err := decodeEntry(data); err == nil {
+			if _, err := entry.Decode(data); err == nil {
 				entries = append(entries, Entry{uint64(len(entries)) + 1, data})
 			} else if refused == nil {
 				t.Fatalf("what ParsePost lets pass cannot be read in the log: %v", err)
@@ -53,10 +54,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		}
 		add(before[0])
 		add(before[1])
-		post := append(protowire.AppendTag([]byte{sharedVersion}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
+		post := append(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), protowire.AppendBytes(nil, b)...)
 		add(post)
-		if _, err := decodeEntry(append([]byte{sharedVersion}, b...)); err == nil {
-			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{sharedVersion}, b...)})
+		if _, err := entry.Decode(append([]byte{2}, b...)); err == nil {
+			entries = append(entries, Entry{uint64(len(entries)) + 1, append([]byte{2}, b...)})
 		}
 		add(post)
 		last := uint64(len(entries))

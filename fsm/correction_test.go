@@ -144,7 +144,7 @@ func TestAListThatGrewCanShrinkAgainWhileTheNewcomersHaveNoMarks(t *testing.T) {
 	refused(t, m, score.InvalidEvent, `"Y" does not compete here`, `{"type":"result.set","contest_id":"G/r","data":{"competitor":"Y","split":"finish","mark":9}}`)
 	void(t, m, "w1", "G/r", "v1")
 	desk(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":9}`)
-	cannotVoid(t, m, score.StatusConflict, `"Y", who has one,`, "G/r", "d2")
+	cannotVoid(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d2")
 	refused(t, m, score.StatusConflict, `"Y" is missing from the list`, `{"type":"contest.define","contest_id":"G/r","data":%s}`, fmt.Sprintf(about, `{"code":"X"}`))
 	void(t, m, "vy", "G/r", "y")
 	void(t, m, "v2", "G/r", "d2")

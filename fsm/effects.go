@@ -1,12 +1,16 @@
 package fsm
 
 import (
+	"fmt"
+
 	"github.com/go-json-experiment/json"
 
+	"laurel/fsm/database"
 	"laurel/score"
 )
 
-// award is a medal of a competition under its award_id. A revoked one stays, so that its id can be awarded again and its end told.
+// award is a medal of a competition under its award_id. A revoked award is kept, so that its id can be
+// awarded again and a second revocation is detected.
 type award struct {
 	ContestID    string `json:"contest"`
 	Medal        string `json:"medal"`
@@ -14,8 +18,9 @@ type award struct {
 	Revoked      bool   `json:"revoked,omitzero"`
 }
 
-// effect changes the state by one event at its revision. Refused, the event has changed nothing.
-func (b *batch) effect(e *event, revision uint64) (*score.Problem, error) {
+// applyEffect changes contests and medals as an event at a revision says. If it returns a problem, nothing
+// has changed. An event type that is not handled here is refused, not recorded without an effect.
+func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
 		return nil, b.defineCompetition(e, d, revision)
@@ -27,10 +32,19 @@ func (b *batch) effect(e *event, revision uint64) (*score.Problem, error) {
 		return b.void(e, d, revision)
 	case *score.Alert:
 		return nil, nil
+	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return b.foldContest(e, revision)
 	}
-	return b.foldContest(e, revision)
+	return unhandled(e.Type), nil
 }
 
+func unhandled(t score.Type) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t)
+	p.Field = "type"
+	return p
+}
+
+// foldContest folds an event into its contest. A contest.define creates the contest.
 func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 	c, err := b.contest(e.ContestID)
 	if err != nil {
@@ -40,22 +54,22 @@ func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 	if c == nil && !defines {
 		return undefined(e.ContestID), nil
 	}
-	made := c == nil
-	if made {
+	created := c == nil
+	if created {
 		c = score.NewContest(e.ContestID)
 	}
-	m := &marks{b: b, contest: c}
-	p := c.Fold(&e.Event, m, score.Live)
+	m := &contestMarks{b: b, contest: c}
+	p := c.Fold(&e.Event.Event, m, score.Live)
 	if p != nil || m.err != nil {
 		return p, m.err
 	}
 	c.Revision = revision
-	if made {
+	if created {
 		b.putContest(e.ContestID, c)
 	} else {
-		b.mark(b.contests, e.ContestID)
+		b.markChanged(b.contests, e.ContestID)
 	}
-	return nil, b.introduce(e, revision)
+	return nil, b.updateMedalTable(e, revision)
 }
 
 func undefined(contestID string) *score.Problem {
@@ -64,8 +78,9 @@ func undefined(contestID string) *score.Problem {
 	return p
 }
 
-// introduce makes the medal table know what an event of the contest names: the competition and organisations.
-func (b *batch) introduce(e *event, revision uint64) error {
+// updateMedalTable adds to the medal table what an event of a contest says about the competition: its
+// organisations and its name.
+func (b *batch) updateMedalTable(e *event, revision uint64) error {
 	list := organisations(e.Data)
 	define, defines := e.Data.(*score.ContestDefine)
 	if len(list) == 0 && !defines {
@@ -75,15 +90,15 @@ func (b *batch) introduce(e *event, revision uint64) error {
 	if err != nil {
 		return err
 	}
-	news := t.Revision == 0
+	changed := t.Revision == 0
 	for _, o := range list {
-		news = t.AddOrganisation(o) || news
+		changed = t.AddOrganisation(o) || changed
 	}
 	if defines && define.CompetitionName != "" && t.NameByContests != define.CompetitionName {
-		t.NameByContests, news = define.CompetitionName, true
+		t.NameByContests, changed = define.CompetitionName, true
 	}
-	if news {
-		b.changedTable(t, e, revision)
+	if changed {
+		b.tableChanged(t, e, revision)
 	}
 	return nil
 }
@@ -94,22 +109,26 @@ func (b *batch) defineCompetition(e *event, d *score.CompetitionDefine, revision
 		return err
 	}
 	t.Define(d)
-	b.changedTable(t, e, revision)
+	b.tableChanged(t, e, revision)
 	return nil
 }
 
-func (b *batch) changedTable(t *score.MedalTable, e *event, revision uint64) {
+// tableChanged records that an event has changed a medal table.
+func (b *batch) tableChanged(t *score.MedalTable, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
 	b.m.changes.table(t.Competition)
-	b.mark(b.tables, t.Competition)
+	b.markChanged(b.tables, t.Competition)
 }
 
 func (b *batch) findAward(competition, id string) (a award, ok bool, err error) {
-	v, err := get(b.bucket(awardBucket), key(competition, id))
+	v, err := database.Get(b.bucket(database.Awards), database.Key(competition, id))
 	if v == nil || err != nil {
 		return award{}, false, err
 	}
-	return a, true, json.Unmarshal(v, &a)
+	if err := json.Unmarshal(v, &a); err != nil {
+		return award{}, false, fmt.Errorf("award %q of %s: %w", id, competition, err)
+	}
+	return a, true, nil
 }
 
 func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Problem, error) {
@@ -117,7 +136,7 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 	if err != nil {
 		return nil, err
 	}
-	if p := mayAward(a, ok, e.ContestID, d.AwardID); p != nil {
+	if p := checkAward(a, ok, e.ContestID, d.AwardID); p != nil {
 		return p, nil
 	}
 	t, err := b.table(e.Competition())
@@ -125,17 +144,23 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 		return nil, err
 	}
 	t.AddMedals(d.Organisation, d.Medal, 1)
-	b.changedTable(t, e, revision)
-	return nil, b.putJSON(awardBucket, key(e.Competition(), d.AwardID), &award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation})
+	b.tableChanged(t, e, revision)
+	a = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
+	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
 }
 
-func mayAward(a award, known bool, contestID, awardID string) *score.Problem {
+// checkAward returns the problem if a contest cannot award a medal under an id. exists reports whether
+// there is an award a under that id.
+func checkAward(a award, exists bool, contestID, awardID string) *score.Problem {
 	var p *score.Problem
 	switch {
-	case known && a.ContestID != contestID:
-		p = score.Problemf(score.IDConflict, "the award %q belongs to the contest %q; choose another award_id", awardID, a.ContestID)
-	case known && !a.Revoked:
-		p = score.Problemf(score.IDConflict, "the award %q is given already (%s to %s); revoke it first, or choose another award_id", awardID, a.Medal, a.Organisation)
+	case exists && a.ContestID != contestID:
+		p = score.Problemf(score.IDConflict, "the award %q belongs to the contest %q; choose another award_id",
+			awardID, a.ContestID)
+	case exists && !a.Revoked:
+		p = score.Problemf(score.IDConflict,
+			"the award %q exists already (%s for %s); revoke it first, or choose another award_id",
+			awardID, a.Medal, a.Organisation)
 	default:
 		return nil
 	}
@@ -148,7 +173,7 @@ func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.
 	if err != nil {
 		return nil, err
 	}
-	if p := mayRevoke(a, ok, e.ContestID, d.AwardID); p != nil {
+	if p := checkRevoke(a, ok, e.ContestID, d.AwardID); p != nil {
 		return p, nil
 	}
 	t, err := b.table(e.Competition())
@@ -156,23 +181,49 @@ func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.
 		return nil, err
 	}
 	t.AddMedals(a.Organisation, a.Medal, -1)
-	b.changedTable(t, e, revision)
+	b.tableChanged(t, e, revision)
 	a.Revoked = true
-	return nil, b.putJSON(awardBucket, key(e.Competition(), d.AwardID), &a)
+	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
 }
 
-func mayRevoke(a award, known bool, contestID, awardID string) *score.Problem {
+// checkRevoke returns the problem if a contest cannot revoke the award a.
+func checkRevoke(a award, exists bool, contestID, awardID string) *score.Problem {
 	var p *score.Problem
 	switch {
-	case !known:
+	case !exists:
 		p = score.Problemf(score.NotFound, "there is no award %q in this competition", awardID)
 	case a.ContestID != contestID:
-		p = score.Problemf(score.NotFound, "the award %q belongs to the contest %q; revoke it there", awardID, a.ContestID)
+		p = score.Problemf(score.NotFound, "the award %q belongs to the contest %q; revoke it there",
+			awardID, a.ContestID)
 	case a.Revoked:
-		p = score.Problemf(score.StatusConflict, "the award %q is revoked already", awardID)
+		p = score.Problemf(score.StatusConflict, "the award %q has already been revoked", awardID)
 	default:
 		return nil
 	}
 	p.Field = "data.award_id"
 	return p
+}
+
+// organisations returns the organisations that an event adds to the medal table.
+func organisations(d score.Data) (list []string) {
+	add := func(o string) {
+		if o != "" {
+			list = append(list, o)
+		}
+	}
+	switch d := d.(type) {
+	case *score.CompetitionDefine:
+		for _, o := range d.Neutral {
+			add(o)
+		}
+	case *score.ContestDefine:
+		for _, entrant := range d.Competitors {
+			add(entrant.Organisation)
+		}
+	case *score.ResultSet:
+		add(d.Organisation)
+	case *score.MedalAward:
+		add(d.Organisation)
+	}
+	return list
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -71,20 +72,20 @@ func goldenPosts(t *testing.T) []score.Post {
 
 func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	posts := goldenPosts(t)
-	entry := golden(t, "entry-v1.hex", entryOf(t, posts...))
-	e, err := decodeEntry(entry)
+	data := golden(t, "entry-v1.hex", entryOf(t, posts...))
+	e, err := entry.Decode(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoded := e.posts
+	decoded := e.Posts
 	if len(decoded) != len(posts) {
 		t.Fatalf("%d posts, want %d", len(decoded), len(posts))
 	}
 	for i, p := range decoded {
-		if p.mode != posts[i].Mode || len(p.events) != len(posts[i].Events) {
+		if p.Mode != posts[i].Mode || len(p.Events) != len(posts[i].Events) {
 			t.Fatalf("post %d is %+v", i, p)
 		}
-		for j, e := range p.events {
+		for j, e := range p.Events {
 			want := posts[i].Events[j]
 			_, offset := e.Time.Zone()
 			_, wantOffset := want.Time.Zone()
@@ -95,26 +96,26 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 		}
 	}
 	const play = `{"competitor":"GAU","delta":2.5,"period":"END1","action":"END","result":{"GAU":2.5,"ROM":0},"stats_delta":{"stones":8},"comment":"by Toutatis"}`
-	if got := string(decoded[0].events[2].data); got != play {
+	if got := string(decoded[0].Events[2].JSON); got != play {
 		t.Errorf("the play's data is\n%s, want\n%s", got, play)
 	}
-	if at := decoded[0].events[1].Time.Format(time.RFC3339Nano); at != "2026-02-09T11:16:40.125+01:00" {
+	if at := decoded[0].Events[1].Time.Format(time.RFC3339Nano); at != "2026-02-09T11:16:40.125+01:00" {
 		t.Errorf("the time is %s", at)
 	}
 }
 
 func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
-	pull, err := EncodeCacheMode(score.Pull)
+	pull, err := entry.EncodeCacheMode(score.Pull)
 	if err != nil {
 		t.Fatal(err)
 	}
-	entry := golden(t, "entry-mode-v1.hex", pull)
+	data := golden(t, "entry-mode-v1.hex", pull)
 	m := newMachine(t)
 	if mode := m.CacheMode(); mode != score.Push {
 		t.Errorf("a new group is in mode %q, want push", mode)
 	}
 	_, changed := m.Track()
-	if _, err := m.Apply([]Entry{{Index: 1, Data: entry}}, 1); err != nil {
+	if _, err := m.Apply([]Entry{{Index: 1, Data: data}}, 1); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -138,7 +139,7 @@ func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 	}
 	for _, name := range []string{"first", "second"} {
 		index := reopened.Applied() + 1
-		if _, err := reopened.Apply([]Entry{{Index: index, Data: golden(t, "entry-store-"+name+"-v1.hex", EncodeStore(name))}}, index); err != nil {
+		if _, err := reopened.Apply([]Entry{{Index: index, Data: golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))}}, index); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +147,7 @@ func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" || restored.Store() != "" {
 		t.Errorf("the store is called %q, want first: %v", copied.Store(), err)
 	}
-	if _, err := EncodeCacheMode("shove"); err == nil {
+	if _, err := entry.EncodeCacheMode("shove"); err == nil {
 		t.Error("an unknown mode was encoded")
 	}
 }

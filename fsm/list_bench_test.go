@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/score"
 )
 
@@ -44,13 +46,13 @@ func BenchmarkList(b *testing.B) {
 func benchmarkBuilding(b *testing.B, m *Machine) {
 	began := cpuTime(b)
 	for b.Loop() {
-		if err := buildIndex(m.db); err != nil {
+		if err := index.Build(m.db); err != nil {
 			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64((cpuTime(b)-began).Milliseconds())/float64(b.N), "cpu-ms/op")
 	err := m.View(func(v *View) error {
-		b.ReportMetric(float64(v.tx.Bucket(indexBucket).Stats().KeyN), "postings")
+		b.ReportMetric(float64(v.tx.Bucket(database.Index).Stats().KeyN), "postings")
 		return nil
 	})
 	if err != nil {

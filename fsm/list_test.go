@@ -11,18 +11,20 @@ import (
 	bolt "go.etcd.io/bbolt"
 	"pgregory.net/rapid"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/score"
 )
 
 // scan is a list without an index: every contest of the competition is looked at.
 func scan(v *View, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	c := v.tx.Bucket(contestBucket).Cursor()
+	c := v.tx.Bucket(database.Contests).Cursor()
 	within := ""
 	if f.Competition != "" {
 		within = f.Competition + "/"
 	}
 	for k, sealed := c.Seek([]byte(max(within, after+"\x00"))); bytes.HasPrefix(k, []byte(within)) && k != nil; k, sealed = c.Next() {
-		value, err := unseal(k, sealed)
+		value, err := database.Unseal(k, sealed)
 		if err != nil {
 			return nil, "", err
 		}
@@ -105,11 +107,11 @@ func idsOf(list []score.Record) (ids []string) {
 }
 
 func postings(t tester, tx *bolt.Tx) (list []string) {
-	err := tx.Bucket(indexBucket).ForEach(func(k, v []byte) error {
-		if _, err := unseal(k, v); err != nil {
+	err := tx.Bucket(database.Index).ForEach(func(k, v []byte) error {
+		if _, err := database.Unseal(k, v); err != nil {
 			return err
 		}
-		if !bytes.Equal(k, indexedKey) {
+		if !bytes.Equal(k, index.AppliedKey) {
 			list = append(list, string(k))
 		}
 		return nil
@@ -122,21 +124,21 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 
 // postingsAnew is what the index must have, found out from contests and marks.
 func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
-	err := tx.Bucket(contestBucket).ForEach(func(k, sealed []byte) error {
+	err := tx.Bucket(database.Contests).ForEach(func(k, sealed []byte) error {
 		c := new(score.Contest)
-		value, err := unseal(k, sealed)
+		value, err := database.Unseal(k, sealed)
 		if err == nil {
 			err = json.Unmarshal(value, c)
 		}
-		for _, p := range termsOf(nil, c) {
-			list = append(list, string(p.posting(string(k))))
+		for _, p := range index.Terms(nil, c) {
+			list = append(list, string(p.Posting(string(k))))
 		}
 		return err
 	})
 	if err == nil {
-		err = tx.Bucket(markBucket).ForEach(func(k, _ []byte) error {
+		err = tx.Bucket(database.Marks).ForEach(func(k, _ []byte) error {
 			parts := strings.Split(string(k), "\x00")
-			list = append(list, string(term{byMark, parts[2]}.posting(parts[0])))
+			list = append(list, string(index.MarkTerm(parts[2]).Posting(parts[0])))
 			return nil
 		})
 	}
@@ -150,29 +152,29 @@ func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
 // downgrade makes a closed database what an older version left: one that never had an index, or one whose index was left behind.
 func downgrade(t tester, m *Machine, never bool) {
 	t.Helper()
-	db, err := bolt.Open(m.path(), 0o600, options())
+	db, err := database.Open(m.path(), quiet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
 		if never {
-			return tx.DeleteBucket(indexBucket)
+			return tx.DeleteBucket(database.Index)
 		}
-		index := tx.Bucket(indexBucket)
-		k, _ := index.Cursor().Last()
-		if err := index.Delete(bytes.Clone(k)); err != nil {
+		bucket := tx.Bucket(database.Index)
+		k, _ := bucket.Cursor().Last()
+		if err := bucket.Delete(bytes.Clone(k)); err != nil {
 			return err
 		}
-		astray := term{bySport, "none"}.posting("G/none")
-		if err := index.Put(astray, seal(astray, nil)); err != nil {
+		astray := index.MarkTerm("none").Posting("G/none")
+		if err := bucket.Put(astray, database.Seal(astray, nil)); err != nil {
 			return err
 		}
-		return index.Put(indexedKey, seal(indexedKey, make([]byte, 8)))
+		return bucket.Put(index.AppliedKey, database.Seal(index.AppliedKey, make([]byte, 8)))
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := closeDatabase(m.path(), db); err != nil {
+	if err := database.Close(m.path(), db); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -3,6 +3,7 @@ package fsm
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -11,113 +12,115 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
+	"laurel/fsm/leaderboard"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
 
-// Machine is the state machine with its database. One goroutine applies; any number may read through View at the same time.
+// Machine is the state machine with its database. One goroutine applies entries. Any number of goroutines
+// may read through View at the same time.
 //
-// Applied entries gather in one open transaction, which is committed when somebody wants to see the state, when it has grown large, or a
-// moment later. A contest that changes a hundred times in between is written once.
+// Applied entries are collected in one open transaction. It is committed when a reader needs the state,
+// when it is large, or after commitDelay. A contest that changes a hundred times in between is written
+// once.
 type Machine struct {
 	dir string
 	log *slog.Logger
-	mu  sync.RWMutex // held for writing while another file takes the place of db
-	db  *bolt.DB
-	// replaced are the databases that db took the place of, and that somebody still reads.
+
+	dbMu sync.RWMutex // held for writing while db is replaced
+	db   *bolt.DB
+	// replaced counts the databases that were replaced and not closed yet, because they are still read.
 	replaced sync.WaitGroup
 
-	applying sync.Mutex // guards what follows
-	memory   memory
-	open     *batch // the transaction that is not committed yet; nil if there is none
-	later    *time.Timer
-	changes  *changes // nil while nobody tracks them
-	failed   error
-	onFail   func(error)
+	applying    sync.Mutex // guards the following fields
+	cache       recordCache
+	open        *batch // the open transaction; nil if there is none
+	commitTimer *time.Timer
+	changes     *changes // nil until Track is called
+	failed      error
+	onFail      func(error)
 
-	applied  atomic.Uint64 // index of the last log entry applied
+	applied  atomic.Uint64 // the index of the last log entry applied
 	revision atomic.Uint64
 	mode     atomic.Pointer[score.CacheMode]
 	store    atomic.Pointer[string]
 	access   atomic.Pointer[access.State]
 	verifier *signing.Verifier
-	more     reached
-	boards   *boards
-	prepared atomic.Uint64 // counts the files that Prepare makes
+	progress progress
+	boards   *leaderboard.Boards
+	prepared atomic.Uint64 // counts the calls of Prepare
 }
 
 const (
-	// commitEvents is how many events a transaction takes at the most, which bounds its memory and the time that committing it takes.
+	// commitEvents is the number of events after which a transaction is committed. It bounds the memory of
+	// the transaction and the duration of the commit.
 	commitEvents = 2048
-	// commitDelay is how long a transaction stays open while nobody looks. A crash of the process costs what is in it, and the log has that.
+	// commitDelay is the time after which a transaction is committed if nobody reads. If the process
+	// crashes, the transaction is lost and replayed from the log.
 	commitDelay = 200 * time.Millisecond
 )
 
-// memory is what applying keeps of the database, so as not to decode a contest again for each of its events.
-type memory struct {
+// recordCache holds decoded records, so that a contest is not decoded again for each of its events.
+type recordCache struct {
 	contests map[string]*score.Contest
 	tables   map[string]*score.MedalTable
-	sources  map[string]*source
-	// indexed is what the index has of each contest in contests.
-	indexed map[string][]term
+	sources  map[string]*sourceState
+	// terms holds the index terms in the database of each contest in contests.
+	terms map[string][]index.Term
 }
 
-// The bounds of the maps of memory; a full one is emptied, which costs a few decodings. A source may have a window of ids with it.
+// The limits of the maps of recordCache. A map over its limit is cleared. Sources have a lower limit
+// because each may hold a window of ids.
 const (
-	remembered        = 2048
-	rememberedSources = 256
+	maxCached        = 2048
+	maxCachedSources = 256
 )
 
-func newMemory() memory {
-	return memory{map[string]*score.Contest{}, map[string]*score.MedalTable{}, map[string]*source{}, map[string][]term{}}
+func newRecordCache() recordCache {
+	return recordCache{
+		contests: map[string]*score.Contest{},
+		tables:   map[string]*score.MedalTable{},
+		sources:  map[string]*sourceState{},
+		terms:    map[string][]index.Term{},
+	}
 }
 
-// The buckets of the database. Keys that have parts join them with a zero byte, which no part can hold; numbers in keys are 8 bytes,
-// most significant first, so that their order is that of the keys. Every value ends with a checksum (seal).
-var (
-	metaBucket     = []byte("meta")     // applied, revision
-	contestBucket  = []byte("contests") // contest_id -> score.Contest
-	timelineBucket = []byte("timeline") // contest_id, revision -> event
-	sourceBucket   = []byte("sources")  // source -> last seq and id
-	seqBucket      = []byte("seqs")     // source, seq -> revision, digest, id
-	medalBucket    = []byte("medals")   // competition -> score.MedalTable
-	awardBucket    = []byte("awards")   // competition, award_id -> award
-	markBucket     = []byte("marks")    // contest_id, split, competitor -> score.Mark
-	boardBucket    = []byte("boards")   // contest_id, split, place in the order -> nothing
-	splitBucket    = []byte("splits")   // contest_id, split -> number of marks
-	accessBucket   = []byte("access")   // kind, id -> who may do what: access.go
-	auditBucket    = []byte("audit")    // number -> access.AuditEntry
+func (c *recordCache) trim() {
+	if len(c.contests) > maxCached {
+		clear(c.contests)
+		clear(c.terms)
+	}
+	if len(c.tables) > maxCached {
+		clear(c.tables)
+	}
+	if len(c.sources) > maxCachedSources {
+		clear(c.sources)
+	}
+}
 
-	signatureBucket = []byte("signatures") // revision of the first event -> signatures: runs.go
-)
-
-// buckets are those of the state, which is what snapshots have, in the order of their names.
-var buckets = [][]byte{accessBucket, auditBucket, awardBucket, boardBucket, contestBucket, markBucket, medalBucket, metaBucket, seqBucket, signatureBucket, sourceBucket, splitBucket, timelineBucket}
-
-// indexBucket is derived from the state: index.go.
-var indexBucket = []byte("index")
-
-var (
-	appliedKey  = []byte("applied")
-	revisionKey = []byte("revision")
-	storeKey    = []byte("store")
-	modeKey     = []byte("mode") // the cache mode; push if there is none
-)
-
-// Open opens the state machine in dir, which must exist and belong to this process alone. A database that cannot be trusted is thrown
-// away, and the log tells why: then Applied is 0 and the caller restores a snapshot or replays the log from its beginning.
+// Open opens the state machine in dir, which must exist and must not be used by another process. A
+// database that cannot be trusted is deleted, and the reason is logged. Applied then returns 0, and the
+// caller must restore a snapshot or replay the log from its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
-	m := &Machine{dir: dir, log: log, memory: newMemory(), verifier: new(signing.Verifier), boards: newBoards()}
-	if err := removeLeftovers(m.path()); err != nil {
+	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
+	m.boards = leaderboard.New(m.readMarks)
+	if err := database.RemoveUnfinished(m.path()); err != nil {
 		return nil, err
 	}
-	db, err := openDatabase(m.path(), log)
+	db, err := database.Open(m.path(), log)
 	if err != nil {
 		return nil, err
 	}
 	m.db = db
-	if err := m.loadCounters(); err != nil {
+	if err := index.Update(db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("update the index of %s: %w", m.path(), err)
+	}
+	database.DropPages(db)
+	if err := m.loadSettings(); err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -126,61 +129,67 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 
 func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
 
-func (m *Machine) loadCounters() error {
+// loadSettings reads what is kept in memory: counters, settings and access control.
+func (m *Machine) loadSettings() error {
 	return m.db.View(func(tx *bolt.Tx) error {
-		applied, err := counter(tx, appliedKey)
+		applied, err := database.Counter(tx, database.AppliedKey)
 		if err != nil {
 			return err
 		}
-		revision, err := counter(tx, revisionKey)
+		revision, err := database.Counter(tx, database.RevisionKey)
 		if err != nil {
 			return err
 		}
-		mode, err := get(tx.Bucket(metaBucket), modeKey)
+		mode, err := database.Get(tx.Bucket(database.Meta), database.CacheModeKey)
 		if err != nil {
 			return err
 		}
-		access, err := loadAccess(tx.Bucket(accessBucket))
+		access, err := loadAccess(tx.Bucket(database.Access))
+		if err != nil {
+			return err
+		}
+		store, err := database.Get(tx.Bucket(database.Meta), database.StoreKey)
 		if err != nil {
 			return err
 		}
 		m.access.Store(access)
-		store, err := get(tx.Bucket(metaBucket), storeKey)
 		m.applied.Store(applied)
 		m.revision.Store(revision)
-		m.keepMode(score.CacheMode(mode))
+		m.setMode(score.CacheMode(mode))
 		name := string(store)
 		m.store.Store(&name)
-		return err
+		return nil
 	})
 }
 
-// Applied is the index of the last log entry applied.
+// Applied returns the index of the last log entry applied.
 func (m *Machine) Applied() uint64 { return m.applied.Load() }
 
-// Revision is the number of events applied.
+// Revision returns the number of events applied.
 func (m *Machine) Revision() uint64 { return m.revision.Load() }
 
-// Store is the name of the store; "" until it has one.
+// Store returns the name of the store; "" if it does not have one yet.
 func (m *Machine) Store() string { return *m.store.Load() }
 
-// Access is who may do what, as of everything applied: when Apply returns what came of a change, it has the change. It does not change.
+// Access returns the access control that results from everything applied. A change is included as soon as
+// Apply has returned its outcome. The value is immutable.
 func (m *Machine) Access() *access.State { return m.access.Load() }
 
-// Verifier is what checks signatures here. Whoever checks events on their way to the log does it with this one, which then need not check anew
-// what was signed, but only that each event is part of it.
+// Verifier returns the machine's signature verifier. Code that checks events before they enter the log
+// should use it, because it remembers the trees that it has verified. Applying the events then only has
+// to check that each is part of a verified tree.
 func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
-// CacheMode is the mode that the group is set to.
+// CacheMode returns the cache mode of the group.
 func (m *Machine) CacheMode() score.CacheMode { return *m.mode.Load() }
 
-func (m *Machine) keepMode(mode score.CacheMode) {
+func (m *Machine) setMode(mode score.CacheMode) {
 	mode = cmp.Or(mode, score.Push)
 	m.mode.Store(&mode)
 }
 
-// Close waits for the readers, brings the database to the disk and closes it. The machine cannot be used
-// after. A *DiskError says that the disk failed: then the next Open does not trust the database.
+// Close waits for the readers, syncs the database and closes it. The machine must not be used afterwards.
+// A *database.DiskError reports that the disk failed. The next Open then does not trust the database.
 func (m *Machine) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -188,34 +197,36 @@ func (m *Machine) Close() error {
 		return errors.Join(err, m.db.Close())
 	}
 	m.failed = errClosed
-	m.boards.close(errClosed)
+	m.boards.Close(errClosed)
 	m.replaced.Wait()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return closeDatabase(m.path(), m.db)
+	m.dbMu.Lock()
+	defer m.dbMu.Unlock()
+	return database.Close(m.path(), m.db)
 }
 
 var errClosed = errors.New("the state machine is closed")
 
-var errReplacing error = score.Problemf(score.NotReady, "this frontend is putting another state in the place of its own; ask again")
+var errReplacing error = score.Problemf(score.NotReady, "this frontend is replacing its state; retry")
 
-// Discard throws the database away, as if the machine had been opened in an empty directory; because says why.
-func (m *Machine) Discard(because string) error {
-	return m.replace(func() (*bolt.DB, error) { return replaceDatabase(m.path(), m.log, because) })
+// Discard deletes the database, as if the machine had been opened in an empty directory. The reason is
+// logged.
+func (m *Machine) Discard(reason string) error {
+	return m.replace(func() (*bolt.DB, error) { return database.Replace(m.path(), m.log, reason) })
 }
 
-// replace opens another database in the place of the present one, which is closed when the views and snapshots of it are: Raft holds a snapshot while it
-// waits for its main goroutine, and that waits for Restore (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
+// replace replaces the database by the one that open returns. The old one is closed when its views and
+// snapshots are. replace does not wait for that, because Raft holds a snapshot while it waits for its main
+// goroutine, which may be waiting for Restore (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
 func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
 	if m.failed != nil {
 		return m.failed
 	}
-	m.boards.close(errReplacing)
+	m.boards.Close(errReplacing)
 	m.rollback()
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.dbMu.Lock()
+	defer m.dbMu.Unlock()
 	db, err := open()
 	if err != nil {
 		return m.fail(err)
@@ -223,33 +234,34 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	old := m.db
 	m.replaced.Go(func() {
 		if err := old.Close(); err != nil {
-			m.log.Warn("the database that another took the place of was not closed", "error", err)
+			m.log.Warn("cannot close the replaced database", "err", err)
 		}
 	})
-	m.db, m.memory = db, newMemory()
-	if err := m.loadCounters(); err != nil {
+	m.db, m.cache = db, newRecordCache()
+	if err := m.loadSettings(); err != nil {
 		return m.fail(err)
 	}
-	m.boards.open()
-	m.more.tell()
+	m.boards.Open()
+	m.progress.notify()
 	return nil
 }
 
-// rollback drops the open transaction. What it had is in the log.
+// rollback drops the open transaction, whose entries are in the log.
 func (m *Machine) rollback() {
 	if m.open != nil {
-		m.later.Stop()
+		m.commitTimer.Stop()
 		m.open.tx.Rollback()
 		m.open = nil
 	}
 }
 
-// fail notes that nothing can be applied any more; the first failure is told to onFail. m.applying must be held.
+// fail stops the machine: nothing can be applied afterwards. The first error is passed to onFail and
+// returned by all later calls. m.applying must be held.
 func (m *Machine) fail(err error) error {
 	m.rollback()
 	if m.failed == nil {
 		m.failed = err
-		m.boards.close(err)
+		m.boards.Close(err)
 		if m.onFail != nil {
 			m.onFail(err)
 		}

@@ -2,9 +2,10 @@ package fsm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
-	"iter"
 	"log/slog"
 	"math"
 	"os"
@@ -17,6 +18,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -51,23 +54,28 @@ func newMachine(t testing.TB) *Machine {
 	return m
 }
 
-func encodePost(t tester, p score.Post) EncodedPost {
+func encodePost(t tester, p score.Post) entry.EncodedPost {
 	t.Helper()
-	encoded, err := EncodePost(p)
+	encoded, err := entry.EncodePost(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return encoded
 }
 
+// encodeEvent encodes an event whose data is any bytes.
+func encodeEvent(e *score.Event, data []byte) []byte {
+	return entry.AppendStored(nil, &entry.Stored{Event: entry.Event{Event: *e, JSON: data}})
+}
+
 // entryOf is one log entry with the given posts.
 func entryOf(t tester, posts ...score.Post) []byte {
 	t.Helper()
-	encoded := make([]EncodedPost, len(posts))
+	encoded := make([]entry.EncodedPost, len(posts))
 	for i, p := range posts {
 		encoded[i] = encodePost(t, p)
 	}
-	return EncodeEntry(encoded)
+	return entry.Encode(encoded)
 }
 
 // apply applies posts as the next log entry and answers the results of each.
@@ -162,11 +170,18 @@ func snapshotOf(t tester, m *Machine) []byte {
 	return b.Bytes()
 }
 
+// fixChecksum sets the checksum at the end of a snapshot.
+func fixChecksum(snapshot []byte) {
+	body := snapshot[:len(snapshot)-4]
+	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+	binary.BigEndian.PutUint32(snapshot[len(body):], sum)
+}
+
 // state is everything in the database but how far the log has been applied.
 func state(t tester, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
-	for r := range records(t, snapshotOf(t, m)) {
+	for _, r := range records(t, snapshotOf(t, m)) {
 		// A database to which nothing has been applied has no revision, which is the revision 0.
 		if r.bucket != "meta" || r.key == "revision" && r.value != strings.Repeat("\x00", 8) {
 			fmt.Fprintf(&b, "%s %q %q\n", r.bucket, r.key, r.value)
@@ -178,22 +193,15 @@ func state(t tester, m *Machine) string {
 type record struct{ bucket, key, value string }
 
 // records reads a snapshot that must be whole.
-func records(t tester, snapshot []byte) iter.Seq[record] {
-	return func(yield func(record) bool) {
-		in := newSnapshotReader(bytes.NewReader(snapshot))
-		if err := in.header(); err != nil {
-			t.Fatal(err)
-		}
-		for {
-			bucket, k, v, err := in.record()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if bucket == nil || !yield(record{string(bucket), string(k), string(v)}) {
-				return
-			}
-		}
+func records(t tester, snapshot []byte) (list []record) {
+	t.Helper()
+	err := database.ReadSnapshot(bytes.NewReader(snapshot), func(r database.Record) {
+		list = append(list, record{r.Bucket, string(r.Key), string(r.Value)})
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return list
 }
 
 // contest is a contest as readers see it, as JSON; "" if there is none.

@@ -7,147 +7,119 @@ import (
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/score"
 )
 
-// marks are the marks of one ranked contest in the database. It implements score.Marks; the first error is kept, and what is asked
-// for after it does not matter.
+// contestMarks are the marks of one ranked contest in the database. It implements score.Marks. Its methods
+// keep the first error in err; what they return after an error is meaningless.
 //
-// The boards bucket holds for each mark a key in the order of the ranking: first those with a value, best first, then those without.
-// Among equals the competitor's code decides, so that the order is total.
-type marks struct {
+// The Boards bucket has a key for each mark, in the order of the ranking: first the marks with a value, the
+// best first, then those without. Equal marks are ordered by the competitor's code, so the order is total.
+type contestMarks struct {
 	b       *batch
 	contest *score.Contest
 	err     error
 }
 
+// The first byte of the order in a key of the Boards bucket.
 const (
-	valued = 0
-	irm    = 1
+	rankedMark   = 0
+	unrankedMark = 1 // a mark with an IRM
 )
 
-func boardKey(contestID, split string, least bool, m score.Mark) []byte {
-	k := append(prefix(contestID, split), valued)
-	place := uint64(m.Value) ^ 1<<63 // two's complement in the order of unsigned numbers
-	if !least {
-		place = ^place
+func boardKey(contestID, split string, lowIsBest bool, m score.Mark) []byte {
+	k := append(database.Prefix(contestID, split), rankedMark)
+	order := uint64(m.Value) ^ 1<<63 // makes signed values sort as unsigned ones
+	if !lowIsBest {
+		order = ^order
 	}
 	if m.IRM != "" {
-		k[len(k)-1], place = irm, 0
+		k[len(k)-1], order = unrankedMark, 0
 	}
-	return append(binary.BigEndian.AppendUint64(k, place), m.Competitor...)
+	return append(binary.BigEndian.AppendUint64(k, order), m.Competitor...)
 }
 
-// try keeps the first error.
-func (s *marks) try(err error) {
+// keepError keeps the first error.
+func (s *contestMarks) keepError(err error) {
 	if s.err == nil {
 		s.err = err
 	}
 }
 
-// find is the competitor's mark at a split.
-func (s *marks) find(split, competitor string) (m score.Mark, ok bool) {
-	v, err := get(s.b.bucket(markBucket), key(s.contest.ID, split, competitor))
+// find returns the competitor's mark at a split.
+func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
+	v, err := database.Get(s.b.bucket(database.Marks), database.Key(s.contest.ID, split, competitor))
 	if v == nil || err != nil {
-		s.try(err)
+		s.keepError(err)
 		return m, false
 	}
 	err = json.Unmarshal(v, &m)
-	s.try(err)
+	s.keepError(err)
 	return m, err == nil
 }
 
-// Set puts m in the place of the competitor's mark at the split, and gives the number of all marks there.
-func (s *marks) Set(split string, m score.Mark) (total int) {
-	id, least := s.contest.ID, s.contest.Definition.LowerIsBetter()
+// Set replaces the competitor's mark at the split and returns the number of marks there.
+func (s *contestMarks) Set(split string, m score.Mark) (total int) {
+	id, lowIsBest := s.contest.ID, s.contest.Definition.LowerIsBetter()
 	old, replaces := s.find(split, m.Competitor)
 	total = s.total(split)
 	if s.err != nil {
 		return 0
 	}
 	if replaces {
-		s.try(s.b.delete(boardBucket, boardKey(id, split, least, old)))
+		s.keepError(s.b.delete(database.Boards, boardKey(id, split, lowIsBest, old)))
 	} else {
 		total++
-		s.b.setTotal(key(id, split), total)
-		s.try(s.post(m.Competitor))
+		s.b.setTotal(database.Key(id, split), total)
+		s.keepError(s.addPosting(m.Competitor))
 	}
-	s.try(s.b.put(boardBucket, boardKey(id, split, least, m), nil))
-	s.try(s.putMark(split, m))
-	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: m})
+	s.keepError(s.b.put(database.Boards, boardKey(id, split, lowIsBest, m), nil))
+	s.keepError(s.putMark(split, m))
+	s.b.boardUpdates.SetMark(id, split, m)
 	return total
 }
 
-func (s *marks) putMark(split string, m score.Mark) error {
+func (s *contestMarks) putMark(split string, m score.Mark) error {
 	var err error
 	if s.b.scratch, err = m.AppendJSON(s.b.scratch[:0]); err != nil {
 		return err
 	}
-	return s.b.put(markBucket, key(s.contest.ID, split, m.Competitor), s.b.scratch)
+	return s.b.put(database.Marks, database.Key(s.contest.ID, split, m.Competitor), s.b.scratch)
 }
 
-// remove takes a mark away, as if it had never been.
-func (s *marks) remove(split, competitor string) {
+// remove removes a mark as if it had never been set.
+func (s *contestMarks) remove(split, competitor string) {
 	old, ok := s.find(split, competitor)
 	if !ok || s.err != nil {
 		return
 	}
 	id := s.contest.ID
-	s.try(s.b.delete(boardBucket, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
-	s.try(s.b.delete(markBucket, key(id, split, competitor)))
-	s.try(s.unpost(competitor))
-	s.b.setTotal(key(id, split), s.total(split)-1)
-	s.b.moves.marks = append(s.b.moves.marks, move{contestID: id, split: split, mark: old, away: true})
+	s.keepError(s.b.delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
+	s.keepError(s.b.delete(database.Marks, database.Key(id, split, competitor)))
+	s.keepError(s.removePosting(competitor))
+	s.b.setTotal(database.Key(id, split), s.total(split)-1)
+	s.b.boardUpdates.RemoveMark(id, split, old)
 }
 
-func (s *marks) total(split string) int {
-	k := key(s.contest.ID, split)
+func (s *contestMarks) total(split string) int {
+	k := database.Key(s.contest.ID, split)
 	if n := s.b.totals[string(k)]; n != nil {
 		return *n
 	}
-	v, err := get(s.b.bucket(splitBucket), k)
-	s.try(err)
+	v, err := database.Get(s.b.bucket(database.Splits), k)
+	s.keepError(err)
 	if len(v) != 8 {
 		return 0
 	}
 	return int(binary.BigEndian.Uint64(v))
 }
 
-// setTotal keeps the number of marks at a split, under its key; flush writes it.
-func (b *batch) setTotal(k []byte, n int) {
-	before := b.totals[string(k)]
-	if before != nil && !b.recording {
-		*before = n
-		return
-	}
-	now := n
-	b.totals[string(k)] = &now
-	if b.recording {
-		b.undo = append(b.undo, func() error { b.totals[string(k)] = before; return nil })
-	}
-}
-
-func (b *batch) flushTotals() error {
-	for k, n := range b.totals {
-		var err error
-		switch {
-		case n == nil: // taken back
-		case *n == 0:
-			err = b.delete(splitBucket, []byte(k))
-		default:
-			err = b.put(splitBucket, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// First gives the n best at the split and the number of all.
-func (s *marks) First(split string, n int) (first []score.Mark, total int) {
-	p := prefix(s.contest.ID, split)
-	c := s.b.bucket(boardBucket).Cursor()
+// First returns the n best marks at the split and the number of all marks there.
+func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
+	p := database.Prefix(s.contest.ID, split)
+	c := s.b.bucket(database.Boards).Cursor()
 	for k, _ := c.Seek(p); k != nil && bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
 		m, ok := s.find(split, string(k[len(p)+1+8:]))
 		if !ok {
@@ -158,12 +130,64 @@ func (s *marks) First(split string, n int) (first []score.Mark, total int) {
 	return first, s.total(split)
 }
 
-// hasMark tells whether a competitor has a mark in a ranked contest, at any of its splits.
+// addPosting makes the contest findable by a competitor who has a mark in it.
+func (s *contestMarks) addPosting(competitor string) error {
+	b := s.b
+	if b.postings == nil {
+		b.postings = b.bucket(database.Index).Cursor()
+	}
+	k := index.MarkTerm(competitor).Posting(s.contest.ID)
+	if found, _ := b.postings.Seek(k); bytes.Equal(found, k) { // added for another split
+		return nil
+	}
+	return b.put(database.Index, k, nil)
+}
+
+// removePosting reverts addPosting if the competitor has no mark left.
+func (s *contestMarks) removePosting(competitor string) error {
+	if hasMark(s.b.tx, s.contest, competitor) {
+		return nil
+	}
+	return s.b.delete(database.Index, index.MarkTerm(competitor).Posting(s.contest.ID))
+}
+
+// hasMark reports whether a competitor has a mark at any split of a ranked contest.
 func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
 	for _, split := range c.Definition.AllSplits() {
-		if tx.Bucket(markBucket).Get(key(c.ID, split, competitor)) != nil {
+		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
 			return true
 		}
 	}
 	return false
+}
+
+// setTotal sets the number of marks at a split, given its key. flushTotals writes it.
+func (b *batch) setTotal(key []byte, n int) {
+	before := b.totals[string(key)]
+	if before != nil && !b.recording {
+		*before = n
+		return
+	}
+	now := n
+	b.totals[string(key)] = &now
+	if b.recording {
+		b.undoLog = append(b.undoLog, func() error { b.totals[string(key)] = before; return nil })
+	}
+}
+
+func (b *batch) flushTotals() error {
+	for k, n := range b.totals {
+		var err error
+		switch {
+		case n == nil: // the change was undone
+		case *n == 0:
+			err = b.delete(database.Splits, []byte(k))
+		default:
+			err = b.put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -297,7 +297,7 @@ func withoutRevision(table score.MedalTable) score.MedalTable {
 // linesOf writes the same lines from what a machine has stored.
 func linesOf(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
-	for r := range records(t, snapshotOf(t, m)) {
+	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {
 		case "contests", "marks", "awards":
 		case "medals":

@@ -56,8 +56,8 @@ func newHistory(t *rapid.T, root string) *randomHistory {
 	h.m = open(t, h.dir)
 	if rapid.Bool().Draw(t, "begins with contests that run") {
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
-			h.commit(t, one(h.seal(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
-			h.commit(t, one(h.seal(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
+			h.commit(t, one(h.envelope(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
+			h.commit(t, one(h.envelope(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
 		}
 	}
 	return h
@@ -76,8 +76,8 @@ func (h *randomHistory) end() {
 	os.RemoveAll(h.dir)
 }
 
-// seal gives an event its envelope: the next seq of its source, or no seq.
-func (h *randomHistory) seal(t tester, source, id, body string) score.Event {
+// envelope gives an event its envelope: the next seq of its source, or no seq.
+func (h *randomHistory) envelope(t tester, source, id, body string) score.Event {
 	seq := len(h.plain.of(source)) + 1
 	if id == "" {
 		id = fmt.Sprintf("%s-%d", source, seq)
@@ -204,9 +204,9 @@ func (h *randomHistory) post(t *rapid.T) {
 
 func (h *randomHistory) commit(t tester, posts ...score.Post) {
 	index := h.m.Applied() + 1
-	entry := Entry{index, entryOf(t, posts...)}
-	h.log = append(h.log, entry)
-	outcome, err := h.m.Apply([]Entry{entry}, index)
+	next := Entry{index, entryOf(t, posts...)}
+	h.log = append(h.log, next)
+	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,17 @@ import (
 	"laurel/score"
 )
 
-// Raft is the machine as hashicorp/raft wants it. Its methods are called by one goroutine of raft, but for Persist.
+// Raft adapts a Machine to raft.BatchingFSM. Raft calls its methods from one goroutine, except Persist.
 type Raft struct {
 	machine *Machine
-	// passed is the index of the last entry that raft has passed on. After a restart the machine is ahead of it for a while.
+	// passed is the index of the last entry that Raft has passed on. After a restart the machine may be
+	// ahead of it.
 	passed uint64
 }
 
-// NewRaft makes m raft's. Applying cannot fail and go on: the next entry would be applied to a state that the other frontends do not have. So
-// the first error is given to fatal, once and without waiting, and from then on nothing is applied. The process must end.
+// NewRaft returns the adapter of m. If applying an entry fails, the machine must not apply the next one,
+// because its state would differ from that of the other frontends. The first error is therefore passed to
+// fatal, once, and nothing is applied afterwards. fatal must not block, and the process must end.
 func NewRaft(m *Machine, fatal func(error)) *Raft {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -26,41 +28,43 @@ func NewRaft(m *Machine, fatal func(error)) *Raft {
 	return &Raft{machine: m}
 }
 
-// Outcome is what raft's future answers: the results of each post of the entry, in order. Skipped entries have none.
+// Outcome is the response of a Raft future: the results of each post of the entry, in order. It is nil for
+// an entry that was skipped because it had been applied before.
 type Outcome [][]score.Result
 
 // Apply applies one entry.
 func (r *Raft) Apply(l *raft.Log) any { return r.ApplyBatch([]*raft.Log{l})[0] }
 
-// ApplyBatch applies many entries. Each answer is an Outcome or an error.
+// ApplyBatch applies entries. Each response is an Outcome or an error.
 func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
-	answers := make([]any, len(logs))
+	responses := make([]any, len(logs))
 	entries := make([]Entry, 0, len(logs))
-	at := make([]int, 0, len(logs))
+	positions := make([]int, 0, len(logs))
 	for i, l := range logs {
 		if l.Type == raft.LogCommand {
 			entries = append(entries, Entry{Index: l.Index, Data: l.Data})
-			at = append(at, i)
+			positions = append(positions, i)
 		}
 	}
 	r.passed = logs[len(logs)-1].Index
 	outcomes, err := r.machine.Apply(entries, r.passed)
 	if err != nil {
-		for i := range answers {
-			answers[i] = err
+		for i := range responses {
+			responses[i] = err
 		}
-		return answers
+		return responses
 	}
 	for i, o := range outcomes {
-		answers[at[i]] = Outcome(o)
+		responses[positions[i]] = Outcome(o)
 	}
-	return answers
+	return responses
 }
 
-// errAhead is returned instead of a snapshot that would have entries behind the index that raft gives it.
-var errAhead = errors.New("the state is ahead of what raft has applied since the start; a snapshot is taken later")
+// errAhead is returned instead of a snapshot that would include entries after the index that Raft assigns
+// to it.
+var errAhead = errors.New("the state is ahead of the entries that raft has passed on since the start; retry later")
 
-// Snapshot takes hold of the state; raft then calls Persist while entries go on being applied.
+// Snapshot returns a snapshot of the state. Raft calls its Persist while further entries are applied.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 	if r.machine.Applied() > r.passed {
 		return nil, errAhead
@@ -74,12 +78,14 @@ func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 
 type persister struct{ *Snapshot }
 
-// Persist writes the snapshot to raft's snapshot store, unless the master has sent a later one meanwhile: raft would take this for the newest
-// (hashicorp/raft#248).
+var errStale = errors.New("the state was replaced while its snapshot was written")
+
+// Persist writes the snapshot to Raft's snapshot store. It fails if a later snapshot of the master has
+// been installed in the meantime, because Raft would take this one for the newest (hashicorp/raft#248).
 func (p persister) Persist(sink raft.SnapshotSink) error {
 	_, err := p.WriteTo(sink)
-	if err == nil && p.Past() {
-		err = errPast
+	if err == nil && p.Stale() {
+		err = errStale
 	}
 	if err != nil {
 		sink.Cancel()
@@ -88,18 +94,15 @@ func (p persister) Persist(sink raft.SnapshotSink) error {
 	return sink.Close()
 }
 
-var errPast = errors.New("another state was put in the place of this one meanwhile")
-
-// Release lets go of the state.
+// Release closes the snapshot.
 func (p persister) Release() { p.Close() }
 
-// Restore puts a snapshot that the master sent in the place of the state. Where the snapshot's reader
-// has a Prepared, which is a method Prepared() *Prepared that does not return nil, that is installed
-// and nothing is read.
+// Restore replaces the state by a snapshot of the master. If the snapshot's reader has a method
+// Prepared() *Prepared that does not return nil, the prepared state is installed and nothing is read.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
 	var err error
-	if p := preparedBehind(in); p != nil {
+	if p := preparedOf(in); p != nil {
 		err = r.machine.Install(p)
 	} else {
 		err = r.machine.Restore(in)
@@ -108,14 +111,14 @@ func (r *Raft) Restore(in io.ReadCloser) error {
 	return err
 }
 
-// restorable is implemented by a snapshot's reader whose state was prepared already.
-type restorable interface{ Prepared() *Prepared }
+// preparedReader is implemented by the reader of a snapshot whose state has been prepared.
+type preparedReader interface{ Prepared() *Prepared }
 
-// preparedBehind returns what was prepared of the snapshot that in reads, nil if nothing was. Raft
-// puts readers of its own around the one of the snapshot store.
-func preparedBehind(in io.ReadCloser) *Prepared {
+// preparedOf returns the prepared state of the snapshot that in reads; nil if there is none. Raft wraps
+// the reader of the snapshot store in readers of its own.
+func preparedOf(in io.ReadCloser) *Prepared {
 	for {
-		if r, ok := in.(restorable); ok {
+		if r, ok := in.(preparedReader); ok {
 			return r.Prepared()
 		}
 		w, ok := in.(raft.ReadCloserWrapper)

@@ -70,8 +70,8 @@ func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
 					t.Errorf("answer %d is %+v, want an error", i, a)
 				}
 			}
-			var entry *EntryError
-			if len(*fatal) != 1 || !errors.As((*fatal)[0], &entry) || entry.Index != 3 {
+			var entryErr *EntryError
+			if len(*fatal) != 1 || !errors.As((*fatal)[0], &entryErr) || entryErr.Index != 3 {
 				t.Errorf("fatal was called %d times: %v; want it to name the entry 3", len(*fatal), *fatal)
 			}
 			if s, err := r.Snapshot(); err == nil {
@@ -182,7 +182,7 @@ func TestAnotherStateIsRestoredWhileRaftHoldsASnapshotWhichIsNotStoredThen(t *te
 		t.Fatal("restoring waits for the snapshot's release")
 	}
 	store := &sink{limit: 1 << 20}
-	if err := held.Persist(store); !errors.Is(err, errPast) || store.closed || !store.cancelled {
+	if err := held.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
 		t.Errorf("persist: %v, %+v; want it cancelled", err, store)
 	}
 	if !bytes.Equal(store.Bytes(), had) {

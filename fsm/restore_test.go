@@ -2,9 +2,7 @@ package fsm
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -12,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/fsm/database"
 )
 
 // filesOf returns the names in a machine's directory.
@@ -21,8 +21,8 @@ func filesOf(t *testing.T, dir string) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, entry := range list {
-		names = append(names, entry.Name())
+	for _, file := range list {
+		names = append(names, file.Name())
 	}
 	return names
 }
@@ -102,7 +102,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	}
 	wantOnlyDatabase(t, m.dir)
 	for _, p := range []*Prepared{r.p, other} {
-		if err := errors.Join(m.Install(p), p.Discard()); !errors.Is(err, errSpent) {
+		if err := errors.Join(m.Install(p), p.Discard()); !errors.Is(err, errUsed) {
 			t.Errorf("a prepared state was used twice: %v", err)
 		}
 	}
@@ -204,14 +204,15 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 
 // What is read when a database is opened must be readable before it takes another one's place.
 func TestASnapshotWhoseCountersCannotBeReadIsNotPrepared(t *testing.T) {
-	for _, key := range [][]byte{appliedKey, revisionKey} {
-		b := append([]byte(snapshotMagic), snapshotVersion)
-		for _, part := range [][]byte{metaBucket, key, []byte("bad")} {
+	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
+		b := []byte("LAURELSN\x01")
+		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {
 			b = append(b, byte(len(part)))
 			b = append(b, part...)
 		}
 		b = append(b, 0, 1)
-		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+		b = append(b, 0, 0, 0, 0)
+		fixChecksum(b)
 		m := newMachine(t)
 		if p, err := m.Prepare(bytes.NewReader(b)); err == nil {
 			p.Discard()

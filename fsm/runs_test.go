@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/fsm/database"
 	"laurel/score"
 	"laurel/trust/signing"
 )
@@ -71,8 +72,8 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 func wantRuns(t *testing.T, m *Machine, want ...int) {
 	t.Helper()
 	var got []int
-	for r := range records(t, snapshotOf(t, m)) {
-		if r.bucket != string(signatureBucket) {
+	for _, r := range records(t, snapshotOf(t, m)) {
+		if r.bucket != string(database.Signatures) {
 			continue
 		}
 		n := 0
@@ -168,29 +169,4 @@ func TestSignedEntriesAndSnapshotsOfVersion1AreStillRead(t *testing.T) {
 	for _, m := range []*Machine{m, restored} {
 		wantSigned(t, m, append(slices.Clone(events), token))
 	}
-}
-
-// FuzzDifference gives any two signatures, and anything for a difference.
-func FuzzDifference(f *testing.F) {
-	events := rains(f, 1, 5, 5)
-	f.Add(events[0].Signature, events[1].Signature, []byte{66, 32, 1})
-	f.Add([]byte(nil), events[4].Signature, []byte{0, 0})
-	f.Add(events[4].Signature, events[4].Signature[:70], []byte{0xff})
-	f.Fuzz(func(t *testing.T, before, signature, difference []byte) {
-		if b, ok := appendWhole(nil, before, difference); ok && len(b) > score.MaxSignature {
-			t.Fatalf("%d bytes came out", len(b))
-		}
-		if len(signature) > score.MaxSignature {
-			return
-		}
-		front, back := likeness(before, signature)
-		b := appendDifference(nil, front, back, signature)
-		fields := b[1:]
-		if b[0] >= 0x80 {
-			fields = b[2:]
-		}
-		if whole, ok := appendWhole(nil, before, fields); !ok || !bytes.Equal(whole, signature) {
-			t.Fatalf("%x behind %x came back as %x", signature, before, whole)
-		}
-	})
 }

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bytes"
 	"errors"
 	"runtime"
 	"sync"
@@ -11,26 +10,24 @@ import (
 	"laurel/trust/signing"
 )
 
-// Every state machine looks at every signature: a master that makes up an event, or alters one, finds no frontend that shows it. What a
-// signature is worth depends on the event and the public key alone, and no entry changes who may do what between its own events. So all of
-// an entry's are looked at before it is applied, on as many processors as there are.
+// Every state machine verifies every signature, so that a master that forges or alters an event finds no
+// frontend that shows it. Whether a signature is valid depends only on the event and the public key, and
+// an entry that contains events does not change access control. All signatures of an entry are therefore
+// verified before it is applied, on all processors.
 
-// checked is what came of looking at an event's signature.
-type checked struct{ problem *score.Problem }
+// minParallel is the number of signatures per goroutine below which more goroutines do not help.
+const minParallel = 16
 
-// fewSignatures are checked sooner by one goroutine than by several.
-const fewSignatures = 16
-
-// checkSignatures looks at the signatures of an entry's events, but for those by keys that nobody may post with.
-func (m *Machine) checkSignatures(access *access.State, posts []post) {
+// checkSignatures verifies the signatures of an entry's events, except those by keys that may not post.
+func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	type signed struct {
 		event  *event
 		public []byte
 	}
 	var list []signed
-	for i := range posts {
-		for j := range posts[i].events {
-			e := &posts[i].events[j]
+	for _, events := range posts {
+		for i := range events {
+			e := &events[i]
 			if e.Key == "" {
 				continue
 			}
@@ -40,61 +37,55 @@ func (m *Machine) checkSignatures(access *access.State, posts []post) {
 		}
 	}
 	check := func(list []signed) {
-		scratch, came := make([]byte, 0, 1024), make([]checked, len(list))
-		for i, s := range list {
-			came[i], scratch = m.check(s.event, s.public, scratch)
-			s.event.checked = &came[i]
+		scratch := make([]byte, 0, 1024)
+		for _, s := range list {
+			s.event.signatureProblem, scratch = m.checkSignature(s.event, s.public, scratch)
+			s.event.checked = true
 		}
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(list)/fewSignatures)
+	workers := min(runtime.GOMAXPROCS(0), len(list)/minParallel)
 	if workers < 2 {
 		check(list)
 		return
 	}
 	var all sync.WaitGroup
 	for i := range workers {
-		// Neighbours have their signature in common, mostly.
+		// Adjacent events are mostly signed in the same tree, so each worker gets a contiguous part.
 		part := list[i*len(list)/workers : (i+1)*len(list)/workers]
 		all.Go(func() { check(part) })
 	}
 	all.Wait()
 }
 
-// check tells whether an event's signature is of the key, over what the timeline would show. It uses scratch, and gives it back.
-func (m *Machine) check(e *event, public, scratch []byte) (checked, []byte) {
-	if p := e.read(); p != nil {
-		return checked{signing.Unsignable(&e.Event, p)}, scratch
+// checkSignature verifies that an event's signature was made with the key over the form that the timeline
+// would show. It uses scratch and returns it for reuse.
+func (m *Machine) checkSignature(e *event, public, scratch []byte) (*score.Problem, []byte) {
+	if p := e.ParseData(); p != nil {
+		return signing.Unsignable(&e.Event.Event, p), scratch
 	}
-	form, err := appendSignedForm(scratch[:0], e)
+	form, err := e.AppendSignedForm(scratch[:0])
 	switch {
 	case err != nil:
-		return checked{signing.Unsignable(&e.Event, err)}, scratch
+		return signing.Unsignable(&e.Event.Event, err), scratch
 	case !m.verifier.Verify(public, form, e.Signature):
-		return checked{signing.WrongSignature(&e.Event, form)}, form
+		return signing.WrongSignature(&e.Event.Event, form), form
 	}
-	return checked{}, form
+	return nil, form
 }
 
-var errOtherWords = errors.New("its data is not written as Laurel writes it")
+var errNotVerified = errors.New("the signature was not verified")
 
-// appendSignedForm appends what the event's signature must be over. Its data must be as Laurel writes it: the form puts members in order, so that a corrupt
-// master could have the same said in another order, which would be another event to whoever repeats it.
-func appendSignedForm(b []byte, e *event) ([]byte, error) {
-	data, err := score.AppendData(b, e.Data)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(data[len(b):], e.data) {
-		return nil, errOtherWords
-	}
-	return signing.AppendForm(data[:len(b)], &e.Event)
-}
-
-// authorize says why an event may not be applied now; nil: it may.
-func (b *batch) authorize(e *event) (refused *score.Problem) {
+// authorize returns the problem if access control does not allow the event now.
+func (b *batch) authorize(e *event) *score.Problem {
 	if e.Key == "" {
-		return b.access.Authorize(&e.Event, nil)
+		return b.access.Authorize(&e.Event.Event, nil)
 	}
-	e.Token = "" // the signature says who it is, and what a frontend says besides nobody can check
-	return b.access.Authorize(&e.Event, func(*access.Grant) *score.Problem { return e.checked.problem })
+	// The signature identifies the sender. A token that a frontend adds to it cannot be checked.
+	e.Token = ""
+	return b.access.Authorize(&e.Event.Event, func(*access.Grant) *score.Problem {
+		if !e.checked {
+			return signing.Unsignable(&e.Event.Event, errNotVerified)
+		}
+		return e.signatureProblem
+	})
 }

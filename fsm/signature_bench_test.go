@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/signing"
@@ -19,7 +20,7 @@ func BenchmarkApplySigned(b *testing.B) {
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench", Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
 		Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
-	first, err := EncodeAccessChange(grant)
+	first, err := entry.EncodeAccessChange(grant)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -201,8 +202,8 @@ func TestAnArrayWithAnEventThatNobodyVouchesForIsRefusedWhole(t *testing.T) {
 // rawEntry is an entry that a corrupt master could write: its event may have any data.
 func rawEntry(e *score.Event, data string) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
-	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), appendEvent(nil, e, []byte(data)))
-	return protowire.AppendBytes(protowire.AppendTag([]byte{entryVersion}, 1, protowire.BytesType), b)
+	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), encodeEvent(e, []byte(data)))
+	return protowire.AppendBytes(protowire.AppendTag([]byte{1}, 1, protowire.BytesType), b)
 }
 
 func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
@@ -219,7 +220,7 @@ func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
 		}
 	}
 	odd := e
-	odd.Time = e.Time.In(zone(30)) // would be printed like UTC
+	odd.Time = e.Time.In(time.FixedZone("", 30)) // would be printed like UTC
 	index := m.Applied() + 1
 	outcome, err := m.Apply([]Entry{{index, rawEntry(&odd, `{"text":"rain","comment":"heavy"}`)}}, index)
 	if err != nil || outcome[0][0][0].Problem == nil {
@@ -270,9 +271,9 @@ func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
 	events := signEvents(t, 1, []score.Event{signedAlert(1, "bard/a", 1, "rain"), signedAlert(1, "bard/a", 2, "hail")})
 	token := signedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
-	entry := golden(t, "entry-signed-v2.hex", entryOf(t, score.Post{Events: events}, one(token)))
+	data := golden(t, "entry-signed-v2.hex", entryOf(t, score.Post{Events: events}, one(token)))
 	m := guarded(t)
-	outcome, err := m.Apply([]Entry{{m.Applied() + 1, entry}}, m.Applied()+1)
+	outcome, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1)
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {
 		t.Errorf("got %+v, %v", outcome, err)
 	}
@@ -290,12 +291,12 @@ func TestSignaturesCheckedSideBySideComeToTheSame(t *testing.T) {
 	}
 	altered := slices.Clone(events)
 	altered[150].Data = &score.Alert{Text: "sun"}
-	entry := entryOf(t, score.Post{Events: altered, Mode: score.UntilRefused}, score.Post{Events: events[140:], Mode: score.UntilRefused})
+	data := entryOf(t, score.Post{Events: altered, Mode: score.UntilRefused}, score.Post{Events: events[140:], Mode: score.UntilRefused})
 	var snapshots [][]byte
 	for _, processors := range []int{1, 2, 5, 64} {
 		m := guarded(t)
 		was := runtime.GOMAXPROCS(processors)
-		outcome, err := m.Apply([]Entry{{5, entry}}, 5)
+		outcome, err := m.Apply([]Entry{{5, data}}, 5)
 		runtime.GOMAXPROCS(was)
 		if err != nil {
 			t.Fatal(err)

@@ -79,7 +79,7 @@ func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
 		try(fmt.Sprintf("a snapshot with byte %d changed", at), bytes.NewReader(spoilt))
 	}
 	newer := bytes.Clone(good)
-	newer[len(snapshotMagic)]++
+	newer[len("LAURELSN")]++
 	try("a snapshot of a newer version", bytes.NewReader(newer))
 	broken := errors.New("the line is broken")
 	try("a snapshot cut off", io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken}))

@@ -3,45 +3,11 @@ package fsm
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"strconv"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"laurel/fsm/database"
+	"laurel/internal/filefault"
 )
-
-// failDisk makes every later write and sync of the open file at path fail: its descriptors become
-// those of a pipe, which has no disk.
-func failDisk(t *testing.T, path string) {
-	t.Helper()
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pipe[0])
-	defer unix.Close(pipe[1])
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	found := 0
-	for _, entry := range list {
-		fd, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name, _ := os.Readlink(filepath.Join("/proc/self/fd", entry.Name())); name != path {
-			continue
-		}
-		found++
-		if err := unix.Dup3(pipe[1], fd, unix.O_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if found == 0 {
-		t.Fatalf("%s is not open", path)
-	}
-}
 
 func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
@@ -55,26 +21,26 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failDisk(t, m.path())
+	filefault.Fail(t, m.path())
 	err = m.Close()
-	var disk *DiskError
+	var disk *database.DiskError
 	if !errors.As(err, &disk) || disk.Path != m.path() {
 		t.Errorf("closing told %v; want an error of the disk", err)
 	}
 	if now, err := os.ReadFile(m.path()); err != nil || string(now) != string(whole) {
 		t.Fatalf("the file, which looks whole, should be as it was: %v", err)
 	}
-	if _, err := os.Stat(markPath(m.path())); err == nil {
+	if _, err := os.Stat(m.path() + ".mark"); err == nil {
 		t.Error("the database has a mark")
 	}
-	wantThrownAway(t, dir, "was not closed")
+	wantThrownAway(t, dir, "was not closed cleanly")
 }
 
 func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	r, m, fatal := newRaft(t)
 	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
-	failDisk(t, m.path())
-	var disk *DiskError
+	filefault.Fail(t, m.path())
+	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
 		t.Errorf("committing told %v", err)
 	}
@@ -84,5 +50,5 @@ func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	if err := m.Close(); !errors.As(err, &disk) {
 		t.Errorf("closing told %v", err)
 	}
-	wantThrownAway(t, m.dir, "was not closed")
+	wantThrownAway(t, m.dir, "was not closed cleanly")
 }

@@ -8,62 +8,66 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	bolt "go.etcd.io/bbolt"
 
+	"laurel/fsm/database"
+	"laurel/fsm/index"
 	"laurel/score"
 	"laurel/trust/access"
 )
 
-// View is one consistent state of the store, for reading. It is valid while the function runs that it was given to.
+// View is one consistent state of the store, for reading. It is valid only while the function runs that it
+// was passed to.
 type View struct {
 	tx       *bolt.Tx
 	revision uint64
 }
 
-// View calls f with the state as it is now. Many views may be open at a time, also while entries are applied; they should be short, because
-// the database cannot use space again that a view still sees.
+// View calls f with the present state. Any number of views may be open at the same time, also while entries
+// are applied. They should be short, because the database cannot reuse space that a view still sees.
 func (m *Machine) View(f func(*View) error) error {
-	tx, err := m.read()
+	tx, err := m.beginRead()
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
 	v := &View{tx: tx}
-	if v.revision, err = counter(tx, revisionKey); err != nil {
+	if v.revision, err = database.Counter(tx, database.RevisionKey); err != nil {
 		return err
 	}
 	return f(v)
 }
 
-// Revision is the number of events in the view.
+// Revision returns the number of events in the view.
 func (v *View) Revision() uint64 { return v.revision }
 
-// read decodes the JSON record under a key; ok is false if there is none.
-func read(tx *bolt.Tx, bucket, k []byte, into any) (ok bool, err error) {
-	value, err := get(tx.Bucket(bucket), k)
+// readJSON decodes the record of a key into a value. ok is false if there is none.
+func readJSON(tx *bolt.Tx, bucket, key []byte, into any) (ok bool, err error) {
+	value, err := database.Get(tx.Bucket(bucket), key)
 	if value == nil || err != nil {
 		return false, err
 	}
 	return true, json.Unmarshal(value, into)
 }
 
-// Contest is one contest as readers see it.
+// Contest returns the record of a contest. ok is false if it is not defined.
 func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 	var c score.Contest
-	if ok, err = read(v.tx, contestBucket, []byte(id), &c); !ok || err != nil {
+	if ok, err = readJSON(v.tx, database.Contests, []byte(id), &c); !ok || err != nil {
 		return rec, false, err
 	}
 	return c.Record(), true, nil
 }
 
-// Contests are the contests that f chooses, by id, from the first id behind after: at most limit (1 or more), and the id to go on behind
-// ("" at the end). What changes meanwhile moves no other contest from one page to another.
+// Contests returns the records of the contests that match f and whose ids are greater than after, sorted by
+// id, at most limit (1 or more). next is the value of after for the next page; "" if there is none. Changes
+// between two calls do not move other contests from one page to another.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	found := v.find(f)
-	from := found.within
+	matches := index.Find(v.tx, f)
+	from := matches.Prefix()
 	if after != "" && after+"\x00" > string(from) {
 		from = []byte(after + "\x00")
 	}
 	for {
-		id, err := found.from(from)
+		id, err := matches.Seek(from)
 		if id == nil || err != nil {
 			return list, "", err
 		}
@@ -72,7 +76,7 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 		}
 		rec, ok, err := v.Contest(string(id))
 		if err == nil && !ok {
-			err = errSeal
+			err = database.ErrDamaged
 		}
 		if err != nil {
 			return nil, "", err
@@ -82,40 +86,54 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 	}
 }
 
-// Timeline are the events of a contest behind the revision after, at most limit (1 or more), and the revision to go on behind (0 at
-// the end).
-func (v *View) Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
-	runs := runReader{bucket: v.tx.Bucket(signatureBucket)}
-	err = eachStored(v.tx.Bucket(timelineBucket), contestID, after, func(l line) (bool, error) {
+// Timeline returns the events of a contest with revisions greater than after, in order, at most limit (1 or
+// more). next is the value of after for the next page; 0 if there is none.
+func (v *View) Timeline(
+	contestID string, after uint64, limit int,
+) (list []score.TimelineEvent, next uint64, err error) {
+	runs := runReader{bucket: v.tx.Bucket(database.Signatures)}
+	err = scanContest(v.tx.Bucket(database.Timeline), contestID, after, func(r timelineRow) (bool, error) {
 		if n := len(list); n > 0 && n >= limit {
 			next = list[n-1].Revision
 			return false, nil
 		}
-		s, err := l.read()
-		if err == nil && s.place > 0 {
-			s.Signature, err = runs.signature(s.revision+1-s.place, s.place)
+		s, err := r.decode()
+		if err == nil && s.SignaturePlace > 0 {
+			s.Signature, err = runs.signature(s.revision+1-s.SignaturePlace, s.SignaturePlace)
 			s.Signature = bytes.Clone(s.Signature)
 		}
 		if err != nil {
 			return false, err
 		}
-		list = append(list, score.TimelineEvent{ID: s.ID, Source: s.Source, Seq: s.Seq, Type: s.Type, Time: s.Time, ContestID: s.ContestID,
-			Data: jsontext.Value(s.data), Revision: s.revision, VoidedBy: s.voidedBy, Key: s.Key, Signature: s.Signature, Token: s.Token})
+		list = append(list, score.TimelineEvent{
+			ID:        s.ID,
+			Source:    s.Source,
+			Seq:       s.Seq,
+			Type:      s.Type,
+			Time:      s.Time,
+			ContestID: s.ContestID,
+			Data:      jsontext.Value(s.JSON),
+			Revision:  s.revision,
+			VoidedBy:  s.VoidedBy,
+			Key:       s.Key,
+			Signature: s.Signature,
+			Token:     s.Token,
+		})
 		return true, nil
 	})
 	return list, next, err
 }
 
-// Medals is the medal table of a competition; ok is false if nothing is known of it.
+// Medals returns the medal table of a competition. ok is false if there is none.
 func (v *View) Medals(competition string) (t *score.MedalTable, ok bool, err error) {
 	t = new(score.MedalTable)
-	ok, err = read(v.tx, medalBucket, []byte(competition), t)
+	ok, err = readJSON(v.tx, database.Medals, []byte(competition), t)
 	return t, ok, err
 }
 
-// Bard is what the store knows of a source; ok is false if it has posted nothing.
+// Bard returns what the store knows of a source. ok is false if the source has not posted anything.
 func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
-	value, err := get(v.tx.Bucket(sourceBucket), []byte(name))
+	value, err := database.Get(v.tx.Bucket(database.Sources), []byte(name))
 	if value == nil || err != nil {
 		return b, false, err
 	}
@@ -123,15 +141,15 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	if err != nil {
 		return b, false, err
 	}
-	return score.Bard{Source: name, LastSeq: s.last, LastID: s.lastID}, true, nil
+	return score.Bard{Source: name, LastSeq: s.lastSeq, LastID: s.lastID}, true, nil
 }
 
-// Audit is the trail of who changed what, behind the line number after, at most limit (1 or more) lines, and the number to go on behind (0
-// at the end). The store keeps the last 10,000.
+// Audit returns the lines of the audit trail with numbers greater than after, at most limit (1 or more).
+// next is the value of after for the next page; 0 if there is none. The store keeps the last 10,000 lines.
 func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {
-	c := v.tx.Bucket(auditBucket).Cursor()
+	c := v.tx.Bucket(database.Audit).Cursor()
 	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {
-		value, err := unseal(k, sealed)
+		value, err := database.Unseal(k, sealed)
 		if err != nil {
 			return nil, 0, err
 		}

@@ -269,7 +269,7 @@ func TestMarksHoldTheDefineThatTheyStandOn(t *testing.T) {
 	desk(t, m, "d4", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
 	void(t, m, "w1", "G/r", "v1")
 	wantResult(t, m, "G/r", "Y", "10")
-	cannotVoid(t, m, score.StatusConflict, `"Y", who has one,`, "G/r", "d4")
+	cannotVoid(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d4")
 }
 
 func TestAMarkWhoseContestIsGoneCannotComeBack(t *testing.T) {

@@ -76,7 +76,11 @@ func (b *board) key() string {
 // body is the answer to a question, nil where it is that there is no such board, or nobody of that name on it.
 func (b *board) body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
 	var problem *score.Problem
+	var unranked *ranking.NotRankedError
 	switch {
+	case errors.As(err, &unranked):
+		b.why = score.Problemf(score.NotFound, "%s; GET /v1/scores/%s has its score", unranked.Reason(), unranked.ContestID)
+		return nil, revision, nil
 	case errors.As(err, &problem) && problem.Code == score.NotFound:
 		b.why = problem
 		return nil, revision, nil

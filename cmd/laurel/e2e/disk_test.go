@@ -190,7 +190,7 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		damage.do(t, file, size)
 		file.Close()
 		f.start().waitReady()
-		if !regexp.MustCompile(`thrown away and rebuilt`).MatchString(f.said(t)) {
+		if !regexp.MustCompile(`will be rebuilt`).MatchString(f.said(t)) {
 			t.Errorf("%s does not say that it rebuilds its database", f.id)
 		}
 		g.expectRevision(sum(all))

@@ -1,0 +1,271 @@
+package database
+
+import (
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The database can be rebuilt from the newest snapshot and the log, so nothing waits for it to reach the
+// disk: it is written without fsync. After a power failure, or if the disk fails to write the kernel's
+// pages back later, the file may contain anything. It is therefore trusted only after Close has synced
+// it. A marker file beside the database records that:
+//
+//	clean CHECKSUM
+//
+// The marker exists only while the database is closed. Open removes it durably before the first write,
+// so a marker never stands beside a file that was written later. Close syncs the database and then
+// writes the marker with a checksum of the whole file. A crash between the two leaves an intact file that
+// is not trusted. A file that was replaced or lost a page after Close has a different checksum. A file
+// that is not trusted is deleted and rebuilt from snapshot and log.
+
+func markerPath(path string) string { return path + ".mark" }
+
+// writeMarker durably records that the file at path is closed and has the checksum.
+func writeMarker(path, checksum string) (err error) {
+	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("clean " + checksum + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// removeMarker durably records that the file at path is in use.
+func removeMarker(path string) error {
+	err := os.Remove(markerPath(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // an earlier removal may not be durable yet
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return &DiskError{path, fmt.Errorf("remove its marker: %w", err)}
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// DiskError reports that the database could not be written. The state is not lost, because snapshot and
+// log have it. The file is no longer trusted, and the next Open creates a new one.
+type DiskError struct {
+	Path string
+	Err  error
+}
+
+func (e *DiskError) Error() string { return fmt.Sprintf("write the database %s: %v", e.Path, e.Err) }
+
+// Unwrap returns the cause.
+func (e *DiskError) Unwrap() error { return e.Err }
+
+// mapSize is 16 GiB, or half a GiB where addresses have 32 bits.
+const mapSize = 1 << (29 + 5*(^uint(0)>>63))
+
+func options() *bolt.Options {
+	return &bolt.Options{
+		Timeout:        time.Second, // for bbolt's file lock; without it a second process would wait for ever
+		NoSync:         true,
+		NoGrowSync:     true,
+		NoFreelistSync: true,
+		FreelistType:   bolt.FreelistMapType,
+		// Growing the memory map waits for all readers, and a snapshot may read for a long time. The map is
+		// therefore large from the start. It takes address space, not memory.
+		InitialMmapSize: mapSize,
+	}
+}
+
+// Open opens the file at path. If there is none or it cannot be trusted, Open creates a new, empty one
+// and logs why. The caller must bring the Index bucket up to date, which older versions did not maintain.
+func Open(path string, log *slog.Logger) (*bolt.DB, error) {
+	reason := ""
+	_, missing := os.Stat(path)
+	if missing == nil {
+		reason = distrust(path)
+	}
+	if err := removeMarker(path); err != nil {
+		return nil, err
+	}
+	if missing != nil || reason != "" {
+		return Replace(path, log, reason)
+	}
+	db, err := bolt.Open(path, 0o600, options())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := createMissing(db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("create missing buckets in %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// createMissing creates the buckets of the state that the file of an older version does not have.
+func createMissing(db *bolt.DB) error {
+	missing := false
+	err := db.View(func(tx *bolt.Tx) error {
+		for _, name := range stateBuckets {
+			missing = missing || tx.Bucket(name) == nil
+		}
+		return nil
+	})
+	if err == nil && missing {
+		err = db.Update(createBuckets)
+	}
+	return err
+}
+
+func createBuckets(tx *bolt.Tx) error {
+	for _, name := range append(slices.Clone(stateBuckets), Index) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// distrust returns the reason why the file at path cannot be used; "" if it can.
+func distrust(path string) string {
+	marker, err := os.ReadFile(markerPath(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "it was not closed cleanly"
+	}
+	if err != nil {
+		return fmt.Sprintf("its marker cannot be read: %v", err)
+	}
+	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), "clean ")
+	if !clean {
+		return "its marker is invalid"
+	}
+	sum, err := checksum(path)
+	if err != nil {
+		return fmt.Sprintf("it cannot be read: %v", err)
+	}
+	if sum != want {
+		return "it has changed since it was closed"
+	}
+	return ""
+}
+
+func checksum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := crc32.New(castagnoli)
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%08x", h.Sum32()), nil
+}
+
+// Replace creates a new, empty file at path. It logs the reason for deleting the old one; "" means that
+// there was none.
+func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
+	if reason != "" {
+		log.Warn("deleting the database; it will be rebuilt from snapshot and log", "file", path, "reason", reason)
+	}
+	building := path + ".new"
+	db, err := create(building)
+	if err != nil {
+		return nil, err
+	}
+	if err := Install(building, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// create creates a file with empty buckets.
+func create(path string) (*bolt.DB, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	db, err := bolt.Open(path, 0o600, options())
+	if err != nil {
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	if err := db.Update(createBuckets); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("create %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// Install renames a new, open file to path, where it replaces a file that has no marker.
+func Install(building, path string) error {
+	if err := os.Rename(building, path); err != nil {
+		return fmt.Errorf("replace the database %s: %w", path, err)
+	}
+	return nil
+}
+
+// Close syncs the database and closes it. If the disk fails, the file has no marker and the error is a
+// *DiskError.
+func Close(path string, db *bolt.DB) error {
+	err := db.Sync()
+	if err = errors.Join(err, db.Close()); err != nil {
+		return &DiskError{path, err}
+	}
+	sum, err := checksum(path)
+	if err == nil {
+		err = writeMarker(path, sum)
+	}
+	if err != nil {
+		// If the marker survived this, it would still be true: the file was synced.
+		err = errors.Join(fmt.Errorf("write its marker: %w", err), os.RemoveAll(markerPath(path)))
+		return &DiskError{path, err}
+	}
+	return nil
+}
+
+// Drop closes a database and deletes its file.
+func Drop(path string, db *bolt.DB) error { return errors.Join(db.Close(), os.Remove(path)) }
+
+// unfinishedSuffix and a number end the names of files that are being restored from a snapshot.
+const unfinishedSuffix = ".restore-"
+
+// UnfinishedPath returns the path of the nth file that is restored beside the database at path.
+func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
+
+// RemoveUnfinished removes the files that an earlier process was restoring beside the database at path.
+func RemoveUnfinished(path string) error {
+	dir := filepath.Dir(path)
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range list {
+		if !strings.HasPrefix(entry.Name(), filepath.Base(path)+unfinishedSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
+			return fmt.Errorf("remove an unfinished database: %w", err)
+		}
+	}
+	return nil
+}

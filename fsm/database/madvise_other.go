@@ -1,0 +1,8 @@
+//go:build !linux
+
+package database
+
+import bolt "go.etcd.io/bbolt"
+
+// DropPages does nothing: only Linux is supported.
+func DropPages(*bolt.DB) {}

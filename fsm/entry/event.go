@@ -1,0 +1,341 @@
+package entry
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/score"
+	"laurel/trust/signing"
+)
+
+// The field numbers of an event.
+const (
+	fieldID             = 1
+	fieldSource         = 2
+	fieldSeq            = 3
+	fieldType           = 4
+	fieldSeconds        = 5
+	fieldNanos          = 6
+	fieldOffset         = 7
+	fieldContestID      = 8
+	fieldData           = 9
+	fieldGiven          = 10
+	fieldVoidedBy       = 11 // of a stored event
+	fieldVoids          = 12 // of a stored event
+	fieldKey            = 13
+	fieldSignature      = 14
+	fieldToken          = 15
+	fieldSignatureDelta = 16
+	fieldSignaturePlace = 17 // of a stored event
+)
+
+// The bits of fieldGiven.
+const (
+	givenID   = 1
+	givenTime = 2
+)
+
+// maxKeyID bounds the ids of keys and tokens in events, in bytes.
+const maxKeyID = 64
+
+// Event is a decoded event whose data may still be JSON. Duplicates are answered and timelines are shown
+// without parsing the data.
+type Event struct {
+	score.Event
+	// JSON is the event's data. Data is nil until ParseData has been called.
+	JSON []byte
+	// invalid names the field that has a value which no encoder writes although the message can be
+	// parsed; "" if there is none.
+	invalid string
+}
+
+// CheckEnvelope reports what is wrong with the event apart from its data. It must be called before anything
+// is looked up under the event's names, because database keys are made of them.
+func (e *Event) CheckEnvelope() *score.Problem {
+	if e.invalid != "" {
+		return invalidField(e.invalid, "is out of range")
+	}
+	return checkForm(&e.Event)
+}
+
+func checkForm(e *score.Event) *score.Problem {
+	if len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature {
+		return invalidField("signature", "the key, the token or the signature is too long")
+	}
+	return e.CheckEnvelope()
+}
+
+func invalidField(field, format string, args ...any) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, format, args...)
+	p.Field = field
+	return p
+}
+
+// ParseData parses JSON into Data unless that has been done, and reports why JSON is invalid. Whether
+// the data follows the rules is checked by CheckData, after the sender has been authorized: an
+// unauthorized sender is told only that it is not authorized.
+func (e *Event) ParseData() *score.Problem {
+	if e.Data != nil {
+		return nil
+	}
+	return e.ReadData(e.JSON)
+}
+
+// check checks everything about the event that can be checked without the state. It uses scratch and
+// returns it for reuse.
+func (e *Event) check(scratch []byte) ([]byte, error) {
+	if p := e.CheckEnvelope(); p != nil {
+		return scratch, p
+	}
+	if p := e.ParseData(); p != nil {
+		return scratch, p
+	}
+	if p := e.CheckData(); p != nil {
+		return scratch, p
+	}
+	if p := e.CheckSignature(); p != nil {
+		return scratch, p
+	}
+	return e.appendCanonical(scratch)
+}
+
+var errNotCanonical = errors.New("its data is not canonical JSON")
+
+// appendCanonical appends the canonical form of Data and fails if JSON is different.
+func (e *Event) appendCanonical(b []byte) ([]byte, error) {
+	data, err := score.AppendData(b, e.Data)
+	if err == nil && !bytes.Equal(data[len(b):], e.JSON) {
+		err = errNotCanonical
+	}
+	return data, err
+}
+
+// AppendSignedForm appends the form that the event's signature must cover. It fails if the event's data
+// is not canonical JSON: the signed form sorts members, so a corrupt master could otherwise reorder them
+// and thereby make another event for a bard that repeats it. ParseData must have been called.
+func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
+	data, err := e.appendCanonical(b)
+	if err != nil {
+		return nil, err
+	}
+	return signing.AppendForm(data[:len(b)], &e.Event)
+}
+
+// appendUnsigned appends the fields of an event except its signature.
+func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
+	text := func(n protowire.Number, s string) {
+		b = protowire.AppendTag(b, n, protowire.BytesType)
+		b = protowire.AppendString(b, s)
+	}
+	number := func(n protowire.Number, v uint64) {
+		if v != 0 {
+			b = protowire.AppendTag(b, n, protowire.VarintType)
+			b = protowire.AppendVarint(b, v)
+		}
+	}
+	text(fieldID, e.ID)
+	text(fieldSource, e.Source)
+	number(fieldSeq, e.Seq)
+	text(fieldType, string(e.Type))
+	_, offset := e.Time.Zone()
+	number(fieldSeconds, protowire.EncodeZigZag(e.Time.Unix()))
+	number(fieldNanos, uint64(e.Time.Nanosecond()))
+	number(fieldOffset, protowire.EncodeZigZag(int64(offset)))
+	text(fieldContestID, e.ContestID)
+	b = protowire.AppendTag(b, fieldData, protowire.BytesType)
+	b = protowire.AppendBytes(b, data)
+	given := uint64(0)
+	if e.IDGiven {
+		given |= givenID
+	}
+	if e.TimeGiven {
+		given |= givenTime
+	}
+	number(fieldGiven, given)
+	if e.Key != "" {
+		text(fieldKey, e.Key)
+	}
+	if e.Token != "" {
+		text(fieldToken, e.Token)
+	}
+	return b
+}
+
+// decodeEvent decodes an event without judging its content, which CheckEnvelope and ParseData do. JSON and
+// Signature alias b. extra is called for fields that not every event may have; it may be nil.
+func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes []byte) bool) (Event, error) {
+	var e Event
+	var seconds, offset int64
+	var nanos uint64
+	err := eachField(b, eventNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+		switch n {
+		case fieldID:
+			e.ID = string(bytes)
+		case fieldSource:
+			e.Source = string(bytes)
+		case fieldSeq:
+			e.Seq = number
+		case fieldType:
+			e.Type = score.Type(bytes)
+		case fieldSeconds:
+			seconds = protowire.DecodeZigZag(number)
+		case fieldNanos:
+			nanos = number
+		case fieldOffset:
+			offset = protowire.DecodeZigZag(number)
+		case fieldContestID:
+			e.ContestID = string(bytes)
+		case fieldData:
+			e.JSON = bytes
+		case fieldGiven:
+			e.IDGiven, e.TimeGiven = number&givenID != 0, number&givenTime != 0
+			return number <= givenID|givenTime
+		case fieldKey:
+			e.Key = string(bytes)
+		case fieldSignature:
+			e.Signature = bytes
+		case fieldToken:
+			e.Token = string(bytes)
+		default:
+			return extra != nil && extra(n, number, bytes)
+		}
+		return true
+	})
+	if err != nil {
+		return e, err
+	}
+	const day = 24 * 60 * 60
+	// Outside these bounds time.Time has no meaningful year.
+	if seconds < -1e12 || seconds > 1e12 || nanos >= 1e9 || offset <= -day || offset >= day {
+		e.invalid = "time"
+		return e, nil
+	}
+	e.Time = time.Unix(seconds, int64(nanos)).In(zone(int(offset)))
+	return e, nil
+}
+
+// zone returns the location with an offset from UTC in seconds. It does not allocate for UTC, which most
+// times have.
+func zone(offset int) *time.Location {
+	if offset == 0 {
+		return time.UTC
+	}
+	return time.FixedZone("", offset)
+}
+
+// Stored is an event as the timeline stores it.
+type Stored struct {
+	Event
+	// VoidedBy is the id of the event that voids this one; "" if none does.
+	VoidedBy string
+	// Voids is the revision of the event that this one voids; 0 if it is not a void.
+	Voids uint64
+	// SignaturePlace is the place of the event's signature in a Run, counted from 1; 0 if Signature
+	// holds it.
+	SignaturePlace uint64
+}
+
+// AppendStored appends an event as the timeline stores it.
+func AppendStored(b []byte, s *Stored) []byte {
+	b = appendUnsigned(b, &s.Event.Event, s.JSON)
+	if s.SignaturePlace == 0 {
+		b, _ = appendSignature(b, nil, s.Signature)
+	}
+	if s.VoidedBy != "" {
+		b = protowire.AppendTag(b, fieldVoidedBy, protowire.BytesType)
+		b = protowire.AppendString(b, s.VoidedBy)
+	}
+	if s.Voids != 0 {
+		b = protowire.AppendTag(b, fieldVoids, protowire.VarintType)
+		b = protowire.AppendVarint(b, s.Voids)
+	}
+	if s.SignaturePlace != 0 {
+		b = protowire.AppendTag(b, fieldSignaturePlace, protowire.VarintType)
+		b = protowire.AppendVarint(b, s.SignaturePlace)
+	}
+	return b
+}
+
+// DecodeStored decodes an event that AppendStored encoded. JSON and Signature alias b.
+func DecodeStored(b []byte) (Stored, error) {
+	var s Stored
+	var err error
+	s.Event, err = decodeEvent(b, func(n protowire.Number, number uint64, bytes []byte) bool {
+		switch n {
+		case fieldVoidedBy:
+			s.VoidedBy = string(bytes)
+		case fieldVoids:
+			s.Voids = number
+		case fieldSignaturePlace:
+			s.SignaturePlace = number
+			return number > 0
+		default:
+			return false
+		}
+		return true
+	})
+	if err != nil {
+		return s, err
+	}
+	if s.invalid != "" {
+		return s, fmt.Errorf("the %s is out of range", s.invalid)
+	}
+	return s, checkStored(&s.Event.Event)
+}
+
+// checkStored checks what readers of stored events rely on.
+func checkStored(e *score.Event) error {
+	switch year := e.Time.Year(); {
+	case e.ID == "":
+		return errors.New("the id is missing")
+	case !score.ValidPath(e.Source):
+		return fmt.Errorf("invalid source %q", e.Source)
+	case !score.ValidPath(e.ContestID):
+		return fmt.Errorf("invalid contest_id %q", e.ContestID)
+	case year < 0 || year > 9999:
+		return errors.New("the time is out of range")
+	case len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature:
+		return errors.New("the key, the token or the signature is too long")
+	}
+	return nil
+}
+
+// Wire is an encoded stored event. Its methods read single fields, so that a search through a timeline
+// need not decode every event.
+type Wire []byte
+
+// ID returns the event's id.
+func (w Wire) ID() []byte { return w.field(fieldID) }
+
+// Is reports whether the event is of the type.
+func (w Wire) Is(t score.Type) bool { return string(w.field(fieldType)) == string(t) }
+
+// JSON returns the event's data.
+func (w Wire) JSON() []byte { return w.field(fieldData) }
+
+// IsVoided reports whether another event voids the event.
+func (w Wire) IsVoided() bool { return len(w.field(fieldVoidedBy)) > 0 }
+
+// field returns the content of a field that holds bytes; nil if the event does not have it.
+func (w Wire) field(want protowire.Number) []byte {
+	for b := []byte(w); len(b) > 0; {
+		n, t, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return nil
+		}
+		b = b[size:]
+		if n == want {
+			content, _ := protowire.ConsumeBytes(b)
+			return content
+		}
+		if size = protowire.ConsumeFieldValue(n, t, b); size < 0 {
+			return nil
+		}
+		b = b[size:]
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package entry
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"reflect"
+	"testing"
+	"time"
+
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
+)
+
+// maxFuzzInput bounds the inputs: larger ones take time and find nothing else.
+const maxFuzzInput = 1 << 14
+
+// signedAlerts returns n alerts that are signed in one tree.
+func signedAlerts(t testing.TB, n int) []score.Event {
+	t.Helper()
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	var events []score.Event
+	for i := range n {
+		e := alert(uint64(i) + 1)
+		e.TimeGiven, e.Key = true, score.KeyID(key.Public().(ed25519.PublicKey))
+		events = append(events, e)
+	}
+	if err := signing.Sign(key, events); err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// FuzzDecode checks that an entry that can be decoded can be encoded, and decoded again to the same.
+func FuzzDecode(f *testing.F) {
+	f.Add(Encode([]EncodedPost{encodePost(f, alert(1), alert(2)), encodePost(f, alert(3))}))
+	f.Add(Encode([]EncodedPost{encodePost(f, signedAlerts(f, 2)...)}))
+	f.Add([]byte{version1})
+	f.Add([]byte{version1, fieldCacheMode << 3, 2})
+	at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
+	for _, c := range []access.Change{
+		{At: at, By: "getafix", Guard: true},
+		{At: at, By: "getafix", Revoke: "feed"},
+		{At: at, By: "getafix", AddAuthority: []byte("der")},
+	} {
+		encoded, err := EncodeAccessChange(c)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(encoded)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > maxFuzzInput {
+			return
+		}
+		command, err := Decode(b)
+		if err != nil {
+			return
+		}
+		for _, p := range command.Posts {
+			for i := range p.Events {
+				checkRoundTrip(t, &p.Events[i])
+			}
+		}
+		if command.Access == nil {
+			return
+		}
+		encoded, err := EncodeAccessChange(*command.Access)
+		if err != nil {
+			t.Fatalf("%+v was decoded and cannot be encoded: %v", command.Access, err)
+		}
+		if again, err := Decode(encoded); err != nil || !reflect.DeepEqual(again.Access, command.Access) {
+			t.Fatalf("%+v became %+v: %v", command.Access, again.Access, err)
+		}
+	})
+}
+
+func checkRoundTrip(t *testing.T, e *Event) {
+	encoded, _ := appendSignature(appendUnsigned(nil, &e.Event, e.JSON), nil, e.Signature)
+	again, err := decodeEvent(encoded, nil)
+	if err != nil {
+		t.Fatalf("%+v was decoded and encoded, and cannot be decoded again: %v", e, err)
+	}
+	if again.ID != e.ID || again.Seq != e.Seq || !again.Time.Equal(e.Time) || again.ContestID != e.ContestID ||
+		again.Key != e.Key || again.Token != e.Token || !bytes.Equal(again.Signature, e.Signature) ||
+		!bytes.Equal(again.JSON, e.JSON) {
+		t.Fatalf("%+v became %+v", e, again)
+	}
+}
+
+// FuzzDelta checks that a delta between any two signatures restores the second one, and that any bytes can
+// be given as a delta.
+func FuzzDelta(f *testing.F) {
+	events := signedAlerts(f, 5)
+	f.Add(events[0].Signature, events[1].Signature, []byte{66, 32, 1})
+	f.Add([]byte(nil), events[4].Signature, []byte{0, 0})
+	f.Add(events[4].Signature, events[4].Signature[:70], []byte{0xff})
+	f.Fuzz(func(t *testing.T, previous, signature, delta []byte) {
+		if b, ok := appendFull(nil, previous, delta); ok && len(b) > score.MaxSignature {
+			t.Fatalf("the restored signature has %d bytes", len(b))
+		}
+		if len(signature) > score.MaxSignature {
+			return
+		}
+		front, back := commonAffixes(previous, signature)
+		b := appendDelta(nil, front, back, signature)
+		content := b[1:]
+		if b[0] >= 0x80 { // the length has two bytes
+			content = b[2:]
+		}
+		if full, ok := appendFull(nil, previous, content); !ok || !bytes.Equal(full, signature) {
+			t.Fatalf("%x after %x was restored as %x", signature, previous, full)
+		}
+	})
+}

@@ -1,0 +1,144 @@
+package entry
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"laurel/score"
+)
+
+// MaxPost bounds a post that another frontend forwards, in bytes. A client's request is at most a
+// quarter of it (httpapi.MaxBodyBytes).
+const MaxPost = 16 << 20
+
+// minEvent is less than the size of any valid event. It bounds the memory that a post of empty events
+// can take.
+const minEvent = 16
+
+// EncodedPost is a post in the form that it has in the log. It is encoded where the post arrives, and
+// forwarded and batched without being decoded.
+type EncodedPost struct {
+	wire      []byte
+	hasDeltas bool // some events have signature deltas
+	// Events is the number of events in the post.
+	Events int
+	// Repeatable reports whether every event has a seq, so that the whole post can be posted again at
+	// any later time without being applied twice. An id is not enough for that: a source may post a
+	// thousand other events in between. Repeatable is not transmitted.
+	Repeatable bool
+}
+
+// Size returns the number of bytes that the post takes in an entry.
+func (p EncodedPost) Size() int { return len(p.wire) }
+
+// Bytes returns the post as it is forwarded to another frontend. ParsePost parses it.
+func (p EncodedPost) Bytes() []byte { return p.wire }
+
+// EncodePost encodes a post. Its events must have been decoded by package score and must have an id, a
+// source and a time. EncodePost fails for a post that could not be decoded again, since every frontend
+// has to apply what is in the log.
+func EncodePost(p score.Post) (EncodedPost, error) {
+	if len(p.Events) == 0 {
+		return EncodedPost{}, errors.New("a post without events")
+	}
+	b := make([]byte, 0, 256*len(p.Events)+8)
+	b = protowire.AppendTag(b, fieldPostMode, protowire.VarintType)
+	b = protowire.AppendVarint(b, uint64(p.Mode))
+	var scratch, previous []byte
+	repeatable, hasDeltas := true, false
+	for i := range p.Events {
+		e := &p.Events[i]
+		if p := checkForm(e); p != nil {
+			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, p)
+		}
+		if e.Data == nil {
+			return EncodedPost{}, fmt.Errorf("event %q: it has no data", e.ID)
+		}
+		data, err := score.MarshalData(e.Data)
+		if err != nil {
+			return EncodedPost{}, fmt.Errorf("event %q: %w", e.ID, err)
+		}
+		repeatable = repeatable && e.Seq != 0
+		delta := false
+		scratch, delta = appendSignature(appendUnsigned(scratch[:0], e, data), previous, e.Signature)
+		previous, hasDeltas = e.Signature, hasDeltas || delta
+		b = protowire.AppendTag(b, fieldPostEvent, protowire.BytesType)
+		b = protowire.AppendBytes(b, scratch)
+	}
+	return EncodedPost{b, hasDeltas, len(p.Events), repeatable}, nil
+}
+
+// ParsePost checks a post that another frontend encoded, and returns it with the latest time among its
+// events. That frontend may run a newer version or be corrupt: ParsePost accepts only what score.Decode
+// would have accepted, so that nothing else gets into the log.
+func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
+	if len(wire) > MaxPost {
+		return EncodedPost{}, time.Time{}, fmt.Errorf("a post of %d bytes; the limit is %d", len(wire), MaxPost)
+	}
+	events := 0
+	err = eachField(wire, postNumbers, func(protowire.Number, uint64, []byte) bool { events++; return true })
+	if err == nil && events > 1+len(wire)/minEvent {
+		err = errors.New("a post of empty events") // refused before memory is allocated for them
+	}
+	if err != nil {
+		return EncodedPost{}, time.Time{}, err
+	}
+	decoded, err := decodePost(wire)
+	if err != nil {
+		return EncodedPost{}, time.Time{}, err
+	}
+	switch n := len(decoded.Events); {
+	case n == 0:
+		return EncodedPost{}, time.Time{}, errors.New("a post without events")
+	case n > score.MaxArray && decoded.Mode == score.AllOrNone:
+		err := fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
+		return EncodedPost{}, time.Time{}, err
+	}
+	var scratch []byte
+	for i := range decoded.Events {
+		e := &decoded.Events[i]
+		if scratch, err = e.check(scratch[:0]); err != nil {
+			return EncodedPost{}, time.Time{}, fmt.Errorf("event %q: %w", e.ID, err)
+		}
+		if e.Time.After(latest) {
+			latest = e.Time
+		}
+	}
+	return EncodedPost{wire: wire, hasDeltas: decoded.hasDeltas, Events: len(decoded.Events)}, latest, nil
+}
+
+// Post is a decoded post.
+type Post struct {
+	Mode      score.PostMode
+	Events    []Event
+	hasDeltas bool
+}
+
+// decodePost decodes a post. Its events alias wire.
+func decodePost(wire []byte) (Post, error) {
+	var p Post
+	events := 0 // counted first, because growing a slice of these large structs would copy them
+	err := eachField(wire, postNumbers, func(protowire.Number, uint64, []byte) bool { events++; return true })
+	if err != nil {
+		return p, err
+	}
+	p.Events = make([]Event, 0, min(events, len(wire)/minEvent))
+	var d eventDecoder
+	err = eachField(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
+		switch n {
+		case fieldPostMode:
+			p.Mode = score.PostMode(number)
+			return number <= uint64(score.UntilRefused)
+		case fieldPostEvent:
+			e, err := d.decode(bytes)
+			p.Events = append(p.Events, e)
+			return err == nil
+		}
+		return false
+	})
+	p.hasDeltas = d.hasDeltas
+	return p, err
+}

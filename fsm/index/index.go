@@ -1,0 +1,219 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/fsm/database"
+	"laurel/score"
+)
+
+// A posting is a key without a value, for one contest and one term that the contest can be found by:
+//
+//	kind, value, contest_id
+//
+// The contests of a term are therefore sorted by id. The index is derived from contests and marks and is
+// not part of the state: it is not in snapshots, and it is built again if it is missing or if a version
+// of Laurel that does not know it has applied entries.
+
+// Term is one property that contests can be found by.
+type Term struct {
+	kind  byte
+	value string
+}
+
+// The kinds of terms, which are part of the keys. The terms of a contest and those of its marks have
+// different kinds, because removing one must not remove the other.
+const (
+	kindSport  = 's'
+	kindStatus = 't' // the schedule status or the result status
+	kindName   = 'n' // the code or organisation of a listed competitor, or the organisation of a leader
+	kindMark   = 'm' // the code of a competitor who has a mark
+)
+
+// Terms appends the terms of a contest, without those of its marks.
+func Terms(list []Term, c *score.Contest) []Term {
+	list = append(list,
+		Term{kindSport, c.Definition.Sport},
+		Term{kindStatus, c.ScheduleStatus},
+		Term{kindStatus, c.ResultStatus},
+	)
+	for i := range c.Competitors {
+		list = append(list, Term{kindName, c.Competitors[i].Code}, Term{kindName, c.Competitors[i].Organisation})
+	}
+	for i := range c.Leaders {
+		list = append(list, Term{kindName, c.Leaders[i].Organisation})
+	}
+	return list
+}
+
+// MarkTerm returns the term of a competitor who has a mark.
+func MarkTerm(competitor string) Term { return Term{kindMark, competitor} }
+
+func (t Term) compare(u Term) int {
+	return cmp.Or(cmp.Compare(t.kind, u.kind), cmp.Compare(t.value, u.value))
+}
+
+// Diff returns the terms that are only in before and those that are only in after, each once and sorted.
+func Diff(before, after []Term) (removed, added []Term) {
+	before, after = distinct(before), distinct(after)
+	return missing(before, after), missing(after, before)
+}
+
+// missing returns the terms of list that are not in the sorted list of.
+func missing(list, of []Term) (only []Term) {
+	for _, t := range list {
+		if _, found := slices.BinarySearchFunc(of, t, Term.compare); !found {
+			only = append(only, t)
+		}
+	}
+	return only
+}
+
+// distinct returns a sorted copy of list without duplicates.
+func distinct(list []Term) []Term {
+	list = slices.Clone(list)
+	slices.SortFunc(list, Term.compare)
+	return slices.Compact(list)
+}
+
+// prefix returns the beginning of the keys of the term's postings.
+func (t Term) prefix() []byte {
+	k := make([]byte, 0, len(t.value)+2+usualID)
+	return append(append(append(k, t.kind), t.value...), 0)
+}
+
+// usualID is room for the id of most contests.
+const usualID = 46
+
+// Posting returns the key of the term's posting for a contest.
+func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
+
+// AppliedKey is the key in the Index bucket of the last log entry whose changes the postings include. No
+// kind of term is a zero byte.
+var AppliedKey = []byte("\x00applied")
+
+// Update builds the index unless it is up to date with the database.
+func Update(db *bolt.DB) error {
+	var current bool
+	err := db.View(func(tx *bolt.Tx) (err error) {
+		current, err = isCurrent(tx)
+		return err
+	})
+	if err != nil || current {
+		return err
+	}
+	return Build(db)
+}
+
+func isCurrent(tx *bolt.Tx) (bool, error) {
+	applied, err := database.Counter(tx, database.AppliedKey)
+	if err != nil {
+		return false, err
+	}
+	index := tx.Bucket(database.Index)
+	if index == nil {
+		return false, nil
+	}
+	v, err := database.Get(index, AppliedKey)
+	if err != nil {
+		return false, err
+	}
+	if v == nil {
+		return applied == 0, nil
+	}
+	return len(v) == 8 && binary.BigEndian.Uint64(v) == applied, nil
+}
+
+// Build replaces the index by one built from all contests and marks.
+func Build(db *bolt.DB) error {
+	err := db.Update(func(tx *bolt.Tx) error {
+		if tx.Bucket(database.Index) != nil {
+			if err := tx.DeleteBucket(database.Index); err != nil {
+				return err
+			}
+		}
+		_, err := tx.CreateBucket(database.Index)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := postEach(db, database.Contests, postContest); err != nil {
+		return err
+	}
+	if err := postEach(db, database.Marks, postMark); err != nil {
+		return err
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		applied, err := database.Counter(tx, database.AppliedKey)
+		if err != nil {
+			return err
+		}
+		sealed := database.Seal(AppliedKey, binary.BigEndian.AppendUint64(nil, applied))
+		return tx.Bucket(database.Index).Put(AppliedKey, sealed)
+	})
+}
+
+// postFunc writes the postings of one record and returns the memory that they take until the commit.
+type postFunc func(index *bolt.Bucket, k, v []byte) (size int, err error)
+
+// postEach calls post for each record of a bucket, in transactions of a bounded size.
+func postEach(db *bolt.DB, bucket []byte, post postFunc) error {
+	for next := []byte{0}; next != nil; {
+		err := db.Update(func(tx *bolt.Tx) error {
+			index, c := tx.Bucket(database.Index), tx.Bucket(bucket).Cursor()
+			k, sealed := c.Seek(next)
+			for size := 0; k != nil && size < database.StepBytes; k, sealed = c.Next() {
+				v, err := database.Unseal(k, sealed)
+				if err != nil {
+					return err
+				}
+				n, err := post(index, k, v)
+				if err != nil {
+					return err
+				}
+				size += n
+			}
+			next = bytes.Clone(k)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func postContest(index *bolt.Bucket, k, v []byte) (size int, err error) {
+	c := new(score.Contest)
+	if err := json.Unmarshal(v, c); err != nil {
+		return 0, err
+	}
+	for _, t := range distinct(Terms(nil, c)) {
+		p := t.Posting(string(k))
+		size += database.RecordOverhead + len(p)
+		if err := index.Put(p, database.Seal(p, nil)); err != nil {
+			return 0, err
+		}
+	}
+	return size, nil
+}
+
+func postMark(index *bolt.Bucket, k, _ []byte) (size int, err error) {
+	id, rest, _ := bytes.Cut(k, []byte{0})
+	_, competitor, ok := bytes.Cut(rest, []byte{0})
+	if !ok {
+		return 0, database.ErrDamaged
+	}
+	p := MarkTerm(string(competitor)).Posting(string(id))
+	if index.Get(p) != nil { // written for another split
+		return 0, nil
+	}
+	return database.RecordOverhead + len(p), index.Put(p, database.Seal(p, nil))
+}

@@ -1,0 +1,263 @@
+package leaderboard
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+// Boards are the leaderboards in memory. Its methods may be called concurrently, except that Load must not
+// run at the same time as Apply.
+type Boards struct {
+	readMarks MarkReader
+
+	mu          sync.RWMutex
+	contests    map[string]*contest // by id; each has at least one board
+	rows        int                 // approximate total of all boards
+	maxRows     int
+	unavailable error         // the reason why questions are not answered; nil if they are
+	uses        atomic.Uint64 // counts questions, to find the least recently used board
+	building    chan struct{} // limits concurrent builds
+}
+
+// MarkReader reads the marks of a split as of one state of the database that is not older than the call.
+// It calls begin with their number, then add for each, and stops at the first error of theirs.
+type MarkReader func(contestID, split string, begin func(total int) error, add func(score.Mark) error) error
+
+const (
+	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130 bytes
+	// (BenchmarkMemory in score/ranking).
+	DefaultMaxRows = 4_000_000
+	// boardCost is the number of rows that a board without rows counts as.
+	boardCost = 64
+)
+
+// contest is a ranked contest with a board in memory.
+type contest struct {
+	id        string
+	lowIsBest bool
+	splits    []string
+	current   string // the split that the contest's record shows
+	entrants  map[string]score.Entrant
+	revision  uint64
+	boards    map[string]*board // by split
+}
+
+// board holds the marks at one split.
+type board struct {
+	contest *contest
+	split   string
+	marks   *ranking.Board // nil while the board is being built
+	cost    int            // what Boards.rows includes for it
+	used    atomic.Uint64  // Boards.uses at the last question
+	build   *Build         // nil once the board has been built
+}
+
+// New returns an empty Boards, which reads marks with read.
+func New(read MarkReader) *Boards {
+	return &Boards{
+		readMarks: read,
+		maxRows:   DefaultMaxRows,
+		contests:  map[string]*contest{},
+		building:  make(chan struct{}, maxBuilds),
+	}
+}
+
+// Answer is the answer to a question: a page, an error, or a build to wait for before asking again.
+// Revision is the revision of the last event that changed the contest. It is also set if Err is a
+// *score.Problem.
+type Answer struct {
+	Page     ranking.Page
+	Revision uint64
+	Err      error
+	Build    *Build
+}
+
+// ErrNotLoaded reports that the board is not in memory. Load starts to build it.
+var ErrNotLoaded = errors.New("the leaderboard is not in memory")
+
+// Ask answers a question about a contest.
+func (b *Boards) Ask(contestID string, q *ranking.Query) (a Answer) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.unavailable != nil {
+		a.Err = b.unavailable
+		return a
+	}
+	c := b.contests[contestID]
+	if c == nil {
+		a.Err = ErrNotLoaded
+		return a
+	}
+	a.Revision = c.revision
+	split, p := c.split(q.Split)
+	if p != nil {
+		a.Err = p
+		return a
+	}
+	switch board := c.boards[split]; {
+	case board == nil:
+		a.Err = ErrNotLoaded
+	case board.marks == nil:
+		a.Build = board.build
+	default:
+		board.used.Store(b.uses.Add(1))
+		var p *score.Problem
+		if a.Page, p = board.page(q); p != nil {
+			a.Err = p
+		}
+	}
+	return a
+}
+
+// split returns the split that a question asks for; "" asks for the one that the contest's record shows.
+func (c *contest) split(asked string) (string, *score.Problem) {
+	if asked == "" {
+		return cmp.Or(c.current, c.splits[len(c.splits)-1]), nil
+	}
+	for _, s := range c.splits {
+		if s == asked {
+			return s, nil
+		}
+	}
+	p := score.Problemf(score.InvalidEvent, "the contest %q has no split %q; want one of %s",
+		c.id, clip(asked), strings.Join(c.splits, ", "))
+	p.Field = "split"
+	return "", p
+}
+
+func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
+	c := b.contest
+	p, ok := b.marks.Page(q)
+	if !ok {
+		category := ""
+		if q.Category != "" {
+			category = " in the category " + clip(q.Category)
+		}
+		return p, score.Problemf(score.NotFound, "%q has no mark at %s of the contest %q%s",
+			clip(q.Around), b.split, c.id, category)
+	}
+	p.ContestID, p.Split = c.id, b.split
+	if len(c.entrants) == 0 {
+		return p, nil
+	}
+	for i := range p.Rows {
+		row := &p.Rows[i]
+		if e, listed := c.entrants[row.Competitor]; listed {
+			row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)
+		}
+	}
+	return p, nil
+}
+
+// clip shortens a string that a client sent, for an error message.
+func clip(s string) string {
+	const limit = 64
+	if len(s) > limit {
+		return strings.ToValidUTF8(s[:limit], "") + "..."
+	}
+	return s
+}
+
+// setMetadata updates everything about the contest but its marks. redefined reports that the definition
+// may have changed.
+func (c *contest) setMetadata(of *score.Contest, redefined bool) {
+	c.current, c.revision = of.Split, of.Revision
+	if !redefined {
+		return
+	}
+	c.lowIsBest, c.splits = of.Definition.LowerIsBetter(), of.Definition.AllSplits()
+	c.entrants = nil
+	if len(of.Competitors) > 0 {
+		c.entrants = make(map[string]score.Entrant, len(of.Competitors))
+	}
+	for i := range of.Competitors {
+		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Entrant
+	}
+}
+
+// addCost records that a board has a number of rows.
+func (b *Boards) addCost(board *board, rows int) {
+	cost := boardCost + len(board.contest.entrants) + rows
+	b.rows += cost - board.cost
+	board.cost = cost
+}
+
+// evict drops the least recently used boards if there are too many rows, and some more than necessary,
+// because finding them is expensive if they are small. Boards that are being built are kept, and so is
+// keep.
+func (b *Boards) evict(keep *board) {
+	if b.rows <= b.maxRows {
+		return
+	}
+	var list []*board
+	for _, c := range b.contests {
+		for _, board := range c.boards {
+			if board.build == nil && board != keep {
+				list = append(list, board)
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b *board) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for _, board := range list {
+		if b.drop(board); b.rows <= b.maxRows-b.maxRows/16 {
+			return
+		}
+	}
+}
+
+// drop removes a board. Callers that wait for its build ask again.
+func (b *Boards) drop(board *board) {
+	c := board.contest
+	if delete(c.boards, board.split); len(c.boards) == 0 {
+		delete(b.contests, c.id)
+	}
+	b.rows -= board.cost
+	if build := board.build; build != nil {
+		build.cancelled.Store(true)
+		close(build.done)
+	}
+}
+
+func (b *Boards) dropContest(c *contest) {
+	for _, board := range c.boards {
+		b.drop(board)
+	}
+}
+
+// Close drops all boards. Until Open is called, every question gets err.
+func (b *Boards) Close(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unavailable = err
+	for _, c := range b.contests {
+		b.dropContest(c)
+	}
+}
+
+// Open makes Boards answer questions again after Close.
+func (b *Boards) Open() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unavailable = nil
+}
+
+// SetMaxRows changes the number of rows that are kept in memory from the next change on.
+func (b *Boards) SetMaxRows(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.maxRows = n
+}
+
+// Rows returns the approximate number of rows in memory.
+func (b *Boards) Rows() int {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.rows
+}

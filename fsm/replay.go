@@ -1,0 +1,343 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"laurel/fsm/database"
+	"laurel/score"
+)
+
+// replayer computes the state of one contest from its events. It does not compute marks.
+type replayer struct {
+	contestID  string
+	contest    *score.Contest // nil until it is defined
+	awards     map[string]award
+	awardIDs   []string                 // the keys of awards in the order of their first event
+	definition *score.CompetitionDefine // the last competition.define
+}
+
+// apply applies one event. Its data must have been parsed.
+func (r *replayer) apply(s *storedEvent) *score.Problem {
+	switch d := s.Data.(type) {
+	case *score.Alert:
+		return nil
+	case *score.CompetitionDefine:
+		r.definition = d
+		return nil
+	case *score.MedalAward:
+		a, ok := r.awards[d.AwardID]
+		if p := checkAward(a, ok, r.contestID, d.AwardID); p != nil {
+			return p
+		}
+		if !ok {
+			r.awardIDs = append(r.awardIDs, d.AwardID)
+		}
+		r.awards[d.AwardID] = award{ContestID: r.contestID, Medal: d.Medal, Organisation: d.Organisation}
+		return nil
+	case *score.MedalRevoke:
+		a, ok := r.awards[d.AwardID]
+		if p := checkRevoke(a, ok, r.contestID, d.AwardID); p != nil {
+			return p
+		}
+		a.Revoked = true
+		r.awards[d.AwardID] = a
+		return nil
+	case *score.ContestDefine:
+		if r.contest == nil {
+			r.contest = score.NewContest(r.contestID)
+		}
+		return r.fold(s)
+	case *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return r.fold(s)
+	}
+	return unhandled(s.Type)
+}
+
+func (r *replayer) fold(s *storedEvent) *score.Problem {
+	if r.contest == nil {
+		return undefined(r.contestID)
+	}
+	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
+}
+
+// noMarks ignores marks during a replay; replayMarks sets them afterwards.
+type noMarks struct{}
+
+func (noMarks) Set(string, score.Mark) (total int) { return 0 }
+
+func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
+
+// replay changes the state to what the events of the history that are not voided make of it. If it returns
+// a problem, nothing has changed.
+func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, error) {
+	before, err := b.contest(e.ContestID)
+	if err != nil {
+		return nil, err
+	}
+	r := &replayer{contestID: e.ContestID, awards: map[string]award{}}
+	for _, s := range h.replayOrder() {
+		if s.Data, err = score.UnmarshalData(s.Type, s.JSON); err != nil {
+			return nil, err
+		}
+		if p := r.apply(s); p != nil {
+			return dependent(s, p), nil
+		}
+	}
+	if p, err := b.checkMarks(r, before); p != nil || err != nil {
+		return p, err
+	}
+	if p, err := b.checkAwards(r, e.Competition()); p != nil || err != nil {
+		return p, err
+	}
+	if err := b.replaceAwards(h, r, e, revision); err != nil {
+		return nil, err
+	}
+	if err := b.redefineCompetition(r, e, revision); err != nil {
+		return nil, err
+	}
+	if before == nil && r.contest == nil {
+		return nil, nil
+	}
+	if r.contest != nil {
+		r.contest.Revision, r.contest.UpdatedAt = revision, e.Time
+	}
+	b.putContest(e.ContestID, r.contest)
+	if r.contest == nil || r.contest.Definition.Kind != score.Ranked {
+		return nil, nil
+	}
+	return nil, b.replayMarks(r.contest, h)
+}
+
+// dependent returns the problem of a void without whose target an event s cannot be replayed.
+func dependent(s *storedEvent, p *score.Problem) *score.Problem {
+	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
+		s.ID, s.Type, s.revision, p.Detail)
+	q.Field = "data.voids"
+	return q
+}
+
+// checkMarks refuses a void that would invalidate marks that stay: one that changes the kind, the splits or
+// the direction, or removes a competitor who has a mark from the list. A void changes either the list or a
+// mark, so the present marks are those that stay.
+func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, error) {
+	if before == nil || before.Split == "" {
+		return nil, nil
+	}
+	refuse := func(what string) *score.Problem {
+		p := score.Problemf(score.StatusConflict,
+			"the contest has marks, and without the event %s; void the marks first", what)
+		p.Field = "data.voids"
+		return p
+	}
+	c := r.contest
+	if c == nil {
+		return refuse("it would not be defined"), nil
+	}
+	if c.Definition.Kind != before.Definition.Kind || c.Definition.LowerIsBetter() != before.Definition.LowerIsBetter() ||
+		!slices.Equal(c.Definition.AllSplits(), before.Definition.AllSplits()) {
+		return refuse("its kind, splits or direction would change"), nil
+	}
+	if sameCodes(c.Competitors, before.Competitors) {
+		return nil, nil
+	}
+	m := &contestMarks{b: b, contest: c}
+	if stray := c.Unlisted(m); stray != "" {
+		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", stray)), m.err
+	}
+	return nil, m.err
+}
+
+func sameCodes(a, b []score.Competitor) bool {
+	return slices.EqualFunc(a, b, func(x, y score.Competitor) bool { return x.Code == y.Code })
+}
+
+// checkAwards refuses a void that would restore an award whose id another contest uses now.
+func (b *batch) checkAwards(r *replayer, competition string) (*score.Problem, error) {
+	for _, id := range r.awardIDs {
+		present, exists, err := b.findAward(competition, id)
+		if err != nil {
+			return nil, err
+		}
+		if exists && present.ContestID != r.contestID {
+			p := score.Problemf(score.IDConflict,
+				"this would restore the award %q, which now belongs to the contest %q; void it there first",
+				id, present.ContestID)
+			p.Field = "data.voids"
+			return p, nil
+		}
+	}
+	return nil, nil
+}
+
+// replaceAwards replaces the awards of the contest by the replayed ones.
+func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64) error {
+	ids, err := h.awardIDs()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		before, existed, err := b.findAward(e.Competition(), id)
+		if err != nil {
+			return err
+		}
+		after, exists := r.awards[id]
+		if existed == exists && before == after || existed && before.ContestID != r.contestID {
+			continue
+		}
+		t, err := b.table(e.Competition())
+		if err != nil {
+			return err
+		}
+		if existed && !before.Revoked {
+			t.AddMedals(before.Organisation, before.Medal, -1)
+		}
+		if exists && !after.Revoked {
+			t.AddMedals(after.Organisation, after.Medal, 1)
+		}
+		b.tableChanged(t, e, revision)
+		k := database.Key(e.Competition(), id)
+		if exists {
+			err = b.putJSON(database.Awards, k, &after)
+		} else {
+			err = b.delete(database.Awards, k)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// redefineCompetition defines the competition by the last competition.define that is not voided.
+func (b *batch) redefineCompetition(r *replayer, e *event, revision uint64) error {
+	if e.ContestID != e.Competition() {
+		return nil
+	}
+	t, err := b.table(e.Competition())
+	if err != nil || r.definition == nil && t.Name == "" && len(t.Neutral) == 0 {
+		return err
+	}
+	t.Define(r.definition)
+	b.tableChanged(t, e, revision)
+	return nil
+}
+
+// replayMarks sets the marks of a replayed contest. All marks stay, except those that the void affects:
+// there the last one that is not voided counts.
+func (b *batch) replayMarks(c *score.Contest, h *history) error {
+	m := &contestMarks{b: b, contest: c}
+	for _, at := range h.marks {
+		last, err := b.lastMark(c.ID, at, h)
+		if err != nil {
+			return err
+		}
+		if last == nil {
+			m.remove(at.split, at.competitor)
+			continue
+		}
+		m.Set(at.split, last.AsMark())
+	}
+	c.UpdateLeaders(m)
+	return m.err
+}
+
+// lastMark returns the last result.set of a competitor at a split that is not voided; nil if there is none.
+func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.ResultSet, err error) {
+	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
+	if err != nil {
+		return nil, err
+	}
+	prefix = prefix[:len(prefix)-1] // a mark or an IRM follows
+	replayed := map[uint64]bool{}
+	for _, s := range h.events {
+		replayed[s.revision] = true
+	}
+	scan := func(r timelineRow) (bool, error) {
+		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
+			return true, nil
+		}
+		s, err := r.decode()
+		if err != nil {
+			return false, err
+		}
+		voided := s.VoidedBy != ""
+		if replayed[s.revision] {
+			voided = h.voidedBy[s.revision] != ""
+		}
+		if voided {
+			return true, nil
+		}
+		d, err := s.resultSet()
+		if err == nil && d.Split == at.split && d.Competitor == at.competitor {
+			last = d
+		}
+		return last == nil, err
+	}
+	err = scanContestBackward(b.bucket(database.Timeline), contestID, scan)
+	return last, err
+}
+
+// refreshMedalTable updates what the medal table has besides medals: the organisations, and the name that
+// the contests give the competition. changed are the events that were voided or restored, as the timeline
+// has them now.
+func (b *batch) refreshMedalTable(e *event, changed []*storedEvent, revision uint64) error {
+	var named []string           // the organisations of the changed events
+	orphans := map[string]bool{} // those of them that no event names
+	rename := false
+	for _, s := range changed {
+		d, err := score.UnmarshalData(s.Type, s.JSON)
+		if err != nil {
+			return err
+		}
+		for _, o := range organisations(d) {
+			named, orphans[o] = append(named, o), true
+		}
+		c, ok := d.(*score.ContestDefine)
+		rename = rename || ok && c.CompetitionName != ""
+	}
+	name, nameRevision := "", uint64(0)
+	scan := func(r timelineRow) (bool, error) {
+		if len(orphans) == 0 && (!rename || !r.Is(score.TypeContestDefine)) {
+			return rename, nil
+		}
+		s, err := r.decode()
+		if err != nil {
+			return false, err
+		}
+		d, err := score.UnmarshalData(s.Type, s.JSON)
+		if err != nil {
+			return false, err
+		}
+		for _, o := range organisations(d) {
+			delete(orphans, o)
+		}
+		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.revision > nameRevision {
+			name, nameRevision = c.CompetitionName, s.revision
+		}
+		return true, nil
+	}
+	if err := scanCompetition(b.bucket(database.Timeline), e.Competition(), scan); err != nil {
+		return err
+	}
+	t, err := b.table(e.Competition())
+	if err != nil {
+		return err
+	}
+	before := t.Clone()
+	for _, o := range named {
+		t.AddOrganisation(o)
+	}
+	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return orphans[c.Organisation] })
+	if len(t.Counts) == 0 {
+		t.Counts = nil // as in a table that never had any
+	}
+	if rename {
+		t.NameByContests = name
+	}
+	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
+		b.tableChanged(t, e, revision)
+	}
+	return nil
+}
