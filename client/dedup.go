@@ -13,7 +13,7 @@ type dedup struct {
 	medals    map[string]uint64
 	timelines map[string]uint64
 	windows   map[string]uint64
-	started      bool
+	started   bool
 }
 
 // of takes the name of the store in that a snapshot is of. It tells whether it is another than before: then revisions begin anew.

@@ -21,16 +21,16 @@ type frontends struct {
 	given  []string
 	notify func(Notice)
 
-	mu         sync.Mutex
-	known      []frontend // the given ones first
-	homeID     string     // which frontend is home; "" until it is chosen
-	home       string     // its URL; "" while nobody names it
-	choseHome     bool       // the home was chosen here, not by the caller
-	visitedHome       bool       // a call was answered there
-	current    string     // where the last call went well
-	learned    bool
-	due        time.Time // when the list is to be asked for again
-	refreshing bool
+	mu          sync.Mutex
+	known       []frontend // the given ones first
+	homeID      string     // which frontend is home; "" until it is chosen
+	home        string     // its URL; "" while nobody names it
+	choseHome   bool       // the home was chosen here, not by the caller
+	visitedHome bool       // a call was answered there
+	current     string     // where the last call went well
+	learned     bool
+	due         time.Time // when the list is to be asked for again
+	refreshing  bool
 }
 
 type frontend struct {

@@ -92,7 +92,7 @@ type signer struct {
 	id      string
 
 	// Under the stream's lock:
-	ready    sync.Cond // there is something to sign, or nothing any more
+	ready   sync.Cond // there is something to sign, or nothing any more
 	pending []Line    // their JSON is the signed form; that of others goes out as it is
 	count   int       // the pending, and those being signed
 	bytes   int

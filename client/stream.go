@@ -87,7 +87,7 @@ type Stream struct {
 	done   chan struct{} // closed when the stream has ended
 
 	mu       sync.Mutex
-	room     sync.Cond // the queue got shorter, or the stream ended
+	room     sync.Cond     // the queue got shorter, or the stream ended
 	queue    []pendingLine // unanswered; the first sent of them went out on the present connection
 	sent     int
 	bytes    int

@@ -31,7 +31,7 @@ type streamConn struct {
 	stall *time.Timer // runs while an answer is due, or the end of the response; ends the conversation
 
 	// Under the stream's lock:
-	ended  bool // the request has come to its end
+	ended   bool // the request has come to its end
 	answers int
 }
 

@@ -71,7 +71,7 @@ type Update struct {
 	Leaderboards []Window
 	// Anew, of a snapshot: it is of another store than what came before, which is void.
 	NewStore bool
-	Beat Beat
+	Beat     Beat
 	// Frontend is the URL of the frontend that this is from or about. AtHome tells whether it is the watch's home, whose id is Home where it is known.
 	Frontend string
 	Home     string
@@ -117,16 +117,16 @@ func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, er
 
 // watch is a Watch that is going on. It runs in its caller's goroutine.
 type watch struct {
-	c     *Client
-	options     WatchOptions
-	ctx   context.Context
-	yield func(Update, error) bool
-	brokenOff  bool // the caller has broken off
+	c         *Client
+	options   WatchOptions
+	ctx       context.Context
+	yield     func(Update, error) bool
+	brokenOff bool // the caller has broken off
 
-	dedup    dedup
+	dedup   dedup
 	lastID  string
 	retry   time.Duration        // what the server asked for
-	lastURL      string               // where the last stream was
+	lastURL string               // where the last stream was
 	refused map[string]time.Time // until when frontends want to be left alone
 }
 

@@ -18,14 +18,14 @@ import (
 
 // connection is one stream of a watch.
 type watchConn struct {
-	url    string // of the frontend
-	from   string // which frontend sent the watch there; "": none did
+	url     string // of the frontend
+	from    string // which frontend sent the watch there; "": none did
 	adoptAs string // its id, if it is to be the client's home from now on
-	body   io.ReadCloser
-	events   *messages
-	cancel context.CancelCauseFunc
-	ctx    context.Context
-	known  windows // what this stream has told
+	body    io.ReadCloser
+	events  *messages
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+	known   windows // what this stream has told
 }
 
 func (c *watchConn) close() {
