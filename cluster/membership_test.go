@@ -71,6 +71,35 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 	})
 }
 
+func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	lost := g.others(master)[0]
+	id := lost.member().self
+	polled := func() heard {
+		h, _ := master.member().neighbour.last(id)
+		return h
+	}
+	eventually(t, "the master knows it", func() error {
+		if polled().at.IsZero() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	lost.stop()
+	eventually(t, "a connection is refused", func() error {
+		if !polled().refused {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	for _, e := range master.member().Frontends().Frontends {
+		if e.ID == lost.opts.ID && e.State != score.Unreachable {
+			t.Errorf("it is %s", e.State)
+		}
+	}
+}
+
 func TestJoiningAgainIsHarmless(t *testing.T) {
 	g := newGroup(t, 3)
 	m := g.master().member()
