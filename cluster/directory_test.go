@@ -5,12 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
-
-	"github.com/hashicorp/raft"
-
-	"laurel/fsm/database"
 )
 
 // newKept is a node that was a member of a group by itself and is stopped. With snapshots its log
@@ -28,7 +23,7 @@ func newKept(t *testing.T, snapshots bool) *node {
 	eventually(t, "the log is long enough", func() error {
 		mustPost(t, n, alerts("bard/a", seq, 1))
 		seq++
-		first, err := n.member().storage.log.FirstIndex()
+		first, err := n.member().storage.Log().FirstIndex()
 		if snapshots && first < 5 {
 			return fmt.Errorf("it begins at %d", first)
 		}
@@ -94,50 +89,5 @@ func TestADirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 				t.Errorf("without %s it starts with %v", c.what, err)
 			}
 		})
-	}
-}
-
-// Raft drops the log when it has installed a snapshot of the master. A crash can come before that.
-func TestALogThatASnapshotTookThePlaceOfIsDroppedAtTheStart(t *testing.T) {
-	for _, c := range []struct {
-		what           string
-		index, term    uint64
-		firstAfterward uint64 // 0: the log is empty
-	}{
-		{"the log ends before it", 100, 9, 0},
-		{"the log has another entry there", 4, 9, 0},
-		{"the log has it", 4, 2, 1},
-	} {
-		f := newFollower(t, 0, 8, 2)
-		s := f.storage
-		sink, err := s.snapshots.Create(raft.SnapshotVersionMax, c.index, c.term, f.members, 1, f.master)
-		if err == nil {
-			err = sink.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		list, err := s.snapshots.List()
-		if err != nil {
-			t.Fatal(err)
-		}
-		drop, err := s.superseded(list)
-		if err != nil || drop != (c.firstAfterward == 0) {
-			t.Errorf("%s: it is dropped: %v, %v", c.what, drop, err)
-		}
-	}
-}
-
-func TestADiskThatIsFullAtTheStartIsNoDamage(t *testing.T) {
-	s := &storage{dir: "here"}
-	for _, err := range []error{
-		fmt.Errorf("make it: %w", syscall.ENOSPC),
-		&os.PathError{Op: "write", Path: "state.db", Err: syscall.EIO},
-		&database.DiskError{Path: "state.db", Err: errors.New("sync failed")},
-	} {
-		var disk *StorageError
-		if got := s.ofTheState(err); !errors.As(got, &disk) {
-			t.Errorf("%v became %v", err, got)
-		}
 	}
 }

@@ -11,17 +11,18 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
 
 	"laurel/score"
 )
 
-// snapshots waits until the node's member has written count snapshots in all, and posts until then.
-func snapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
+// postUntilSnapshots waits until the node's member has written count snapshots in all, and posts until then.
+func postUntilSnapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
 	t.Helper()
 	eventually(t, "snapshots are written", func() error {
 		mustPost(t, n, alerts(source, posted+1, 1))
 		posted++
-		list, err := n.member().storage.snapshots.List()
+		list, err := n.member().storage.Snapshots().List()
 		if err == nil && len(list) < count {
 			err = fmt.Errorf("there are %d", len(list))
 		}
@@ -75,7 +76,7 @@ func TestAStateThatIsLostIsBuiltAnewFromTheLog(t *testing.T) {
 func TestAStateThatIsLostIsBuiltAnewFromTheSnapshotAndTheLogBehindIt(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
-	revision := snapshots(t, n, "bard/a", 1)
+	revision := postUntilSnapshots(t, n, "bard/a", 1)
 	n.stop()
 	loseState(t, n)
 	m := n.start()
@@ -91,7 +92,7 @@ func TestAStateThatIsLostIsBuiltAnewFromTheSnapshotAndTheLogBehindIt(t *testing.
 
 func TestAMemberThatJoinsLateCatchesUpFromASnapshot(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
-	revision := snapshots(t, g.nodes[0], "bard/a", 2)
+	revision := postUntilSnapshots(t, g.nodes[0], "bard/a", 2)
 	late := g.add(func(o *Options) { o.SnapshotEntries = 5 })
 	m := late.start()
 	g.settle()
@@ -149,7 +150,7 @@ func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustPost(t, n, alerts("bard/a", 11, 5))
-			list, err := n.member().storage.snapshots.List()
+			list, err := n.member().storage.Snapshots().List()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,16 +172,16 @@ func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
 func TestADamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
-	snapshots(t, n, "bard/a", 2)
+	postUntilSnapshots(t, n, "bard/a", 2)
 	m := n.member()
 	eventually(t, "the log is shortened", func() error {
-		if first, err := m.storage.log.FirstIndex(); err != nil || first == 1 {
+		if first, err := m.storage.Log().FirstIndex(); err != nil || first == 1 {
 			return fmt.Errorf("it begins at %d: %v", first, err)
 		}
 		return nil
 	})
 	n.stop()
-	list, err := m.storage.snapshots.List()
+	list, err := m.storage.Snapshots().List()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,14 +224,14 @@ func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testin
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	g.agree(3)
 	late := g.others(g.master())[0]
-	had, err := late.member().storage.log.LastIndex()
+	had, err := late.member().storage.Log().LastIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
 	late.stop()
-	revision := 3 + snapshots(t, g.master(), "bard/b", 2)
+	revision := 3 + postUntilSnapshots(t, g.master(), "bard/b", 2)
 	eventually(t, "the master has dropped what the follower lacks", func() error {
-		first, err := g.master().member().storage.log.FirstIndex()
+		first, err := g.master().member().storage.Log().FirstIndex()
 		if err == nil && first <= had+1 {
 			err = fmt.Errorf("its log begins at %d", first)
 		}
@@ -241,7 +242,7 @@ func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testin
 		g.settle()
 		mustPost(t, late, alerts("bard/c", i, 1))
 		g.agree(revision + i)
-		if first, err := late.member().storage.log.FirstIndex(); err != nil || first <= had+1 {
+		if first, err := late.member().storage.Log().FirstIndex(); err != nil || first <= had+1 {
 			t.Errorf("its log begins at %d, %v, and ended at %d before", first, err, had)
 		}
 		late.stop()
@@ -270,12 +271,16 @@ func TestALogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
 // shortenLog removes the newest entries of a member that is stopped.
 func shortenLog(t *testing.T, n *node, by uint64) {
 	t.Helper()
-	l := mustOpenLog(t, filepath.Join(n.opts.Dir, logDir))
+	dir := filepath.Join(n.opts.Dir, logDir)
+	l, err := wal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	last, err := l.LastIndex()
 	if err == nil {
-		err = errors.Join(l.DeleteRange(last+1-by, last), l.Close())
+		err = l.DeleteRange(last+1-by, last)
 	}
-	if err != nil {
+	if err := errors.Join(err, l.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

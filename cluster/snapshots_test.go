@@ -6,15 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"laurel/cluster/peer"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/cluster/snapshots"
 )
 
 // rpcInstallSnapshot is the first byte of a snapshot; hashicorp/raft names it.
@@ -148,7 +149,7 @@ func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq ui
 	eventually(t, "the master's log begins behind what the late one has", func() error {
 		mustPost(t, g.nodes[0], alerts("bard/a", seq, 20))
 		seq += 20
-		first, err := g.nodes[0].member().storage.log.FirstIndex()
+		first, err := g.nodes[0].member().storage.Log().FirstIndex()
 		if err == nil && first < 40 {
 			err = fmt.Errorf("it begins at entry %d", first)
 		}
@@ -185,10 +186,10 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 	before := entries(m)
 	close(f.released)
 	<-f.done
-	if last, err := m.storage.log.LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
+	if last, err := m.storage.Log().LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
 		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
 	}
-	if got := metric(t, late, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
+	if got := metric(t, late, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
 		t.Errorf("%v snapshots were known; want the late one", got)
 	}
 	// The master is lost for good. One of the two that are left had acked all.
@@ -203,22 +204,22 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 	}
 }
 
+// receiving returns an error unless a node has an unfinished snapshot.
+func receiving(n *node) error {
+	list, err := filepath.Glob(filepath.Join(n.opts.Dir, snapshotDir, "*"+unfinished))
+	if err == nil && len(list) == 0 {
+		err = errors.New("no snapshot is being received")
+	}
+	return err
+}
+
 func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 	f := newSnapshotFault()
 	f.passed = 4 << 10 // the call itself and some of the body
 	g, late, other, seq := behind(t, f)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
-	m := late.member()
-	eventually(t, "it is being received", func() error {
-		r := m.receiver
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.current == nil {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	eventually(t, "it is being received", func() error { return receiving(late) })
 	master.stop() // the connection with the snapshot stays open, and silent
 	g.nodes = []*node{late, other}
 	epoch := other.member().Epoch()
@@ -229,11 +230,10 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 	g.agree(seq)
 	// A reception without progress ends by itself and leaves nothing behind.
 	eventually(t, "the snapshot that never came is given up", func() error {
-		left, err := filepath.Glob(filepath.Join(late.opts.Dir, snapshotDir, "*"+unfinished))
-		if err == nil && len(left) > 0 {
-			err = fmt.Errorf("there is %v", left)
+		if receiving(late) == nil {
+			return errors.New("its unfinished file exists")
 		}
-		return err
+		return nil
 	})
 }
 
@@ -267,15 +267,7 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	defer writer.Close()
 	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
 	go writer.Write(state.Bytes()[:10])
-	r := m.receiver
-	eventually(t, "the first is being received", func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.current == nil {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	eventually(t, "the first is being received", func() error { return receiving(n) })
 	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
 		t.Error("one of an earlier term was taken")
 	}
@@ -283,35 +275,15 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	if err != nil || !answer.Success {
 		t.Fatalf("the other one: %+v, %v", answer, err)
 	}
-	if first, last := m.storage.history.begins(), m.machine.Revision(); first != index+1 || last != 3 {
+	if first, last := m.storage.Log().Start(), m.machine.Revision(); first != index+1 || last != 3 {
 		t.Errorf("the log goes on at %d and the revision is %d; want %d and 3", first, last, index+1)
 	}
 	// The same again, late: the log is behind it.
 	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
 		t.Errorf("the same again: %+v, %v", answer, err)
 	}
-	if got := metric(t, n, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
+	if got := metric(t, n, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
 		t.Errorf("%v were known; want 1", got)
-	}
-}
-
-func TestWhatACrashLeftOfASnapshotIsRemoved(t *testing.T) {
-	n := newNode(t, "f1", func(o *Options) { o.Bootstrap = true })
-	n.start()
-	n.stop()
-	left := filepath.Join(n.opts.Dir, snapshotDir, "1-2-3"+unfinished)
-	damaged := filepath.Join(n.opts.Dir, snapshotDir, "1-2-4"+setAside)
-	for _, dir := range []string{left, damaged} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n.start()
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the unfinished snapshot is still there: %v", err)
-	}
-	if _, err := os.Stat(damaged); err != nil {
-		t.Errorf("a damaged snapshot, which was set aside, is gone: %v", err)
 	}
 }
 

@@ -98,7 +98,7 @@ func TestAMemberEndsRatherThanForgetsATermOrAVote(t *testing.T) {
 		t.Run(key, func(t *testing.T) {
 			g := newGroup(t, 3)
 			n := g.others(g.master())[0]
-			stable := n.member().storage.stable
+			stable := n.member().storage.Stable()
 			if err := stable.SetUint64([]byte(key), 50); err != nil {
 				t.Fatal(err)
 			}

@@ -27,7 +27,8 @@ type EntryError struct {
 }
 
 func (e *EntryError) Error() string {
-	return fmt.Sprintf("cannot apply log entry %d: %v; run the version of laurel that the other frontends run", e.Index, e.Err)
+	return fmt.Sprintf("cannot apply log entry %d: %v; run the version of laurel that the other frontends run",
+		e.Index, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -255,7 +256,8 @@ func (b *batch) applyEvent(e *event) (score.Result, error) {
 			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}, nil
 		}
 		p = score.Problemf(score.IDConflict,
-			"seq %d of %s is already another event (id %q, revision %d); post a correction as a new event with the next seq (%d)",
+			"seq %d of %s is already another event (id %q, revision %d); "+
+				"post a correction as a new event with the next seq (%d)",
 			repeated, s.name, first.id, first.revision, s.lastSeq+1)
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {

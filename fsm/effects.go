@@ -19,7 +19,7 @@ type award struct {
 }
 
 // applyEffect changes contests and medals as an event at a revision says. If it returns a problem, nothing
-// has changed.
+// has changed. An event type that is not handled here is refused, not recorded without an effect.
 func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
@@ -32,8 +32,16 @@ func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 		return b.void(e, d, revision)
 	case *score.Alert:
 		return nil, nil
+	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return b.foldContest(e, revision)
 	}
-	return b.foldContest(e, revision)
+	return unhandled(e.Type), nil
+}
+
+func unhandled(t score.Type) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t)
+	p.Field = "type"
+	return p
 }
 
 // foldContest folds an event into its contest. A contest.define creates the contest.

@@ -44,12 +44,20 @@ func (r *replayer) apply(s *storedEvent) *score.Problem {
 		a.Revoked = true
 		r.awards[d.AwardID] = a
 		return nil
-	}
-	if _, defines := s.Data.(*score.ContestDefine); r.contest == nil {
-		if !defines {
-			return undefined(r.contestID)
+	case *score.ContestDefine:
+		if r.contest == nil {
+			r.contest = score.NewContest(r.contestID)
 		}
-		r.contest = score.NewContest(r.contestID)
+		return r.fold(s)
+	case *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return r.fold(s)
+	}
+	return unhandled(s.Type)
+}
+
+func (r *replayer) fold(s *storedEvent) *score.Problem {
+	if r.contest == nil {
+		return undefined(r.contestID)
 	}
 	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
 }
@@ -104,8 +112,8 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 
 // dependent returns the problem of a void without whose target an event s cannot be replayed.
 func dependent(s *storedEvent, p *score.Problem) *score.Problem {
-	q := score.Problemf(score.StatusConflict,
-		"the event %q (%s, revision %d) depends on it: %s; void that event first", s.ID, s.Type, s.revision, p.Detail)
+	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
+		s.ID, s.Type, s.revision, p.Detail)
 	q.Field = "data.voids"
 	return q
 }
