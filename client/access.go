@@ -26,7 +26,7 @@ func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (access.Grant
 		return made, err
 	}
 	// To ask twice for a token would leave one that nobody has.
-	a, _, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/access/grants", body: body, once: len(g.Public) == 0})
+	a, _, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/access/grants", body: body, nonIdempotent: len(g.Public) == 0})
 	if err != nil {
 		return made, err
 	}

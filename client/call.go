@@ -27,22 +27,22 @@ type call struct {
 	accept string // "": JSON
 	body   []byte // JSON; nil: none
 	// once: the call has no identity, so it is not sent again after an attempt that may have had its effect.
-	once bool
+	nonIdempotent bool
 }
 
 // answer is what a frontend said, whatever it was.
-type answer struct {
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
 // maxAnswer bounds the body of an answer: a thousand contests with a thousand competitors each are less.
-const maxAnswer = 256 << 20
+const maxResponse = 256 << 20
 
 // do tries a call at one frontend after the other until one of them answers it or the deadline is there.
 // unsure tells that an earlier attempt may have had its effect.
-func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err error) {
+func (c *Client) do(ctx context.Context, r call) (a response, unsure bool, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -54,12 +54,12 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 		a, last = c.attempt(attempt, url, r)
 		stop()
 		if last == nil && !transient(a.status) {
-			c.frontends.worked(url)
-			c.freshen(false)
+			c.frontends.markOK(url)
+			c.refreshInBackground(false)
 			return a, unsure, a.problem()
 		}
 		if parent.Err() != nil {
-			return answer{}, unsure, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
+			return response{}, unsure, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
 		}
 		if last == nil {
 			errors.As(a.problem(), &problem)
@@ -68,10 +68,10 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 		unsure = unsure || mayHaveArrived(last)
 		busy := a.status == http.StatusTooManyRequests
 		if !busy {
-			c.frontends.broke(url, last)
-			c.freshen(true)
+			c.frontends.markFailed(url, last)
+			c.refreshInBackground(true)
 		}
-		if (busy || n >= c.frontends.count()) && !(r.once && unsure) {
+		if (busy || n >= c.frontends.count()) && !(r.nonIdempotent && unsure) {
 			pause := backoff(round)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
 				pause = max(pause, a.retryAfter())
@@ -79,17 +79,17 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 			sleep(ctx, pause)
 			n, round = 0, round+1
 		}
-		if ctx.Err() != nil || r.once && unsure {
-			return answer{}, unsure, c.gaveUp(r, unsure, problem, last)
+		if ctx.Err() != nil || r.nonIdempotent && unsure {
+			return response{}, unsure, c.finalError(r, unsure, problem, last)
 		}
 	}
 }
 
 // gaveUp says why a call ends without an answer.
-func (c *Client) gaveUp(r call, unsure bool, p *score.Problem, last error) error {
+func (c *Client) finalError(r call, unsure bool, p *score.Problem, last error) error {
 	if unsure && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
 		advice := "the same again, with the same identity, finds out and counts once"
-		if r.once {
+		if r.nonIdempotent {
 			advice = "look what became of it before doing it again"
 		}
 		return score.Problemf(score.OutcomeUnknown, "%s %s may have been done or not (%v); %s", r.method, r.path, last, advice)
@@ -101,21 +101,21 @@ func (c *Client) gaveUp(r call, unsure bool, p *score.Problem, last error) error
 }
 
 // attempt sends a call to one frontend. An error means that there was no whole answer.
-func (c *Client) attempt(ctx context.Context, base string, r call) (answer, error) {
+func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
 	c.o.Attempted(Attempt{URL: base, Frontend: a.header.Get("Laurel-Frontend"), Method: r.method, Path: r.path, Status: a.status, Took: time.Since(begun), Err: err})
 	return a, err
 }
 
-func (c *Client) send(ctx context.Context, base string, r call) (answer, error) {
+func (c *Client) send(ctx context.Context, base string, r call) (response, error) {
 	var body io.Reader
 	if r.body != nil {
 		body = bytes.NewReader(r.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target(base, r.path, r.query), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(base, r.path, r.query), body)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
 	if r.body != nil {
@@ -123,17 +123,17 @@ func (c *Client) send(ctx context.Context, base string, r call) (answer, error) 
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, because(ctx, base, err)
+		return response{}, annotate(ctx, base, err)
 	}
-	a, err := answerOf(resp, maxAnswer)
+	a, err := readResponse(resp, maxResponse)
 	if err != nil {
-		return answer{}, because(ctx, base, err)
+		return response{}, annotate(ctx, base, err)
 	}
 	return a, nil
 }
 
 // target is the URL of a request to a frontend.
-func target(base, path string, q url.Values) string {
+func requestURL(base, path string, q url.Values) string {
 	if len(q) == 0 {
 		return base + path
 	}
@@ -141,17 +141,17 @@ func target(base, path string, q url.Values) string {
 }
 
 // answerOf reads at most limit bytes of a response's body, and closes it.
-func answerOf(resp *http.Response, limit int64) (answer, error) {
+func readResponse(resp *http.Response, limit int64) (response, error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return answer{resp.StatusCode, resp.Header, b}, nil
+	return response{resp.StatusCode, resp.Header, b}, nil
 }
 
 // because says at which frontend an attempt failed and why, in words that a person at a terminal understands.
-func because(ctx context.Context, base string, err error) error {
+func annotate(ctx context.Context, base string, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errTooSlow
 	}
@@ -183,7 +183,7 @@ func mayHaveArrived(err error) bool {
 }
 
 // problem is nil for an answer that is none.
-func (a answer) problem() error {
+func (a response) problem() error {
 	if a.status < 400 {
 		return nil
 	}
@@ -198,7 +198,7 @@ func (a answer) problem() error {
 }
 
 // retryAfter is how long whoever answered wants to be left alone.
-func (a answer) retryAfter() time.Duration {
+func (a response) retryAfter() time.Duration {
 	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 	if err != nil {
 		return 0

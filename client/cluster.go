@@ -46,7 +46,7 @@ func (c *Client) Transfer(ctx context.Context, to string) error {
 		return err
 	}
 	// To any other, twice, might lead back to the first.
-	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/transfer", body: body, once: to == ""})
+	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/transfer", body: body, nonIdempotent: to == ""})
 	return err
 }
 

@@ -153,7 +153,7 @@ func ExampleClient_Watch() {
 	}
 
 	// What is there already comes first; then all that changes, whatever happens to the frontends, until the loop or ctx ends.
-	for u, err := range c.Watch(ctx, client.Watching{Contests: []string{"OG50BC/CUR-1"}}) {
+	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{"OG50BC/CUR-1"}}) {
 		if err != nil {
 			log.Fatal(err) // refused for good
 		}

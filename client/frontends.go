@@ -21,16 +21,16 @@ type frontends struct {
 	given  []string
 	notify func(Notice)
 
-	mu         sync.Mutex
-	known      []frontend // the given ones first
-	homeID     string     // which frontend is home; "" until it is chosen
-	home       string     // its URL; "" while nobody names it
-	chosen     bool       // the home was chosen here, not by the caller
-	been       bool       // a call was answered there
-	current    string     // where the last call went well
-	learned    bool
-	due        time.Time // when the list is to be asked for again
-	refreshing bool
+	mu          sync.Mutex
+	known       []frontend // the given ones first
+	homeID      string     // which frontend is home; "" until it is chosen
+	home        string     // its URL; "" while nobody names it
+	choseHome   bool       // the home was chosen here, not by the caller
+	visitedHome bool       // a call was answered there
+	current     string     // where the last call went well
+	learned     bool
+	due         time.Time // when the list is to be asked for again
+	refreshing  bool
 }
 
 type frontend struct {
@@ -136,13 +136,13 @@ func (f *frontends) best(of []frontend) frontend {
 // numbers are a moment old and the same for all clients, which would otherwise all go to the same one. Reads come and go from one second to
 // the next; only when one frontend has many more than another do they say something.
 func leastLoaded(list []frontend) frontend {
-	list = upTo(list, func(k frontend) int { return k.watchers }, func(least int) int { return least + least/10 + 50 })
-	list = upTo(list, func(k frontend) int { return k.reads }, func(least int) int { return 2*least + 100 })
+	list = withLoadUpTo(list, func(k frontend) int { return k.watchers }, func(least int) int { return least + least/10 + 50 })
+	list = withLoadUpTo(list, func(k frontend) int { return k.reads }, func(least int) int { return 2*least + 100 })
 	return list[mathrand.N(len(list))]
 }
 
 // upTo are those whose load is at most what bound makes of the least.
-func upTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
+func withLoadUpTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
 	most := bound(load(slices.MinFunc(list, func(a, b frontend) int { return cmp.Compare(load(a), load(b)) })))
 	for _, k := range list {
 		if load(k) <= most {
@@ -161,11 +161,11 @@ func (f *frontends) find(url string) *frontend {
 }
 
 // worked notes that a call was answered.
-func (f *frontends) worked(url string) {
+func (f *frontends) markOK(url string) {
 	f.mu.Lock()
-	from, home, been := f.current, f.home, f.been
-	f.current, f.been = url, been || url == home
-	f.recoveredLocked(url)
+	from, home, been := f.current, f.home, f.visitedHome
+	f.current, f.visitedHome = url, been || url == home
+	f.clearFailure(url)
 	f.mu.Unlock()
 	switch {
 	case from == "" || from == url || url == home && !been:
@@ -177,20 +177,20 @@ func (f *frontends) worked(url string) {
 }
 
 // recovered notes that a frontend answers again.
-func (f *frontends) recovered(url string) {
+func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.recoveredLocked(url)
+	f.clearFailure(url)
 }
 
-func (f *frontends) recoveredLocked(url string) {
+func (f *frontends) clearFailure(url string) {
 	if k := f.find(url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}
 }
 
 // broke notes that an attempt came to nothing.
-func (f *frontends) broke(url string, err error) {
+func (f *frontends) markFailed(url string, err error) {
 	n := Notice{Kind: NoticeFailed, Frontend: url, Err: err}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
@@ -276,7 +276,7 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	f.learned = true
 	// Clients that lost the same frontend at the same moment must not all ask, and go home, at the same moment again.
 	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
-	chosen := f.findHome(g)
+	chosen := f.updateHome(g)
 	f.mu.Unlock()
 	if chosen != "" {
 		f.notify(Notice{Kind: NoticeHome, Frontend: chosen})
@@ -284,7 +284,7 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 }
 
 // findHome brings the home up to date with the list, and returns its URL if another was chosen.
-func (f *frontends) findHome(g score.Frontends) (chosen string) {
+func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	member := false
 	var serving []frontend
 	for _, m := range g.Frontends {
@@ -306,17 +306,17 @@ func (f *frontends) findHome(g score.Frontends) (chosen string) {
 		return ""
 	}
 	k := leastLoaded(serving)
-	f.homeID, f.home, f.chosen, f.been = k.id, k.url, true, false
+	f.homeID, f.home, f.choseHome, f.visitedHome = k.id, k.url, true, false
 	return k.url
 }
 
 // mayAdopt gives the id of a frontend that from has sent a stream on to, if that may be the client's home instead of from: the client has chosen
 // from by itself, and more have done so than was known.
-func (f *frontends) mayAdopt(from, url string) (id string, ok bool) {
+func (f *frontends) adoptable(from, url string) (id string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := f.find(url)
-	if !f.chosen || f.home != from || k == nil || k.id == "" {
+	if !f.choseHome || f.home != from || k == nil || k.id == "" {
 		return "", false
 	}
 	return k.id, true
@@ -325,7 +325,7 @@ func (f *frontends) mayAdopt(from, url string) (id string, ok bool) {
 // adopt makes another frontend the home.
 func (f *frontends) adopt(id, url string) {
 	f.mu.Lock()
-	f.homeID, f.home, f.been = id, url, false
+	f.homeID, f.home, f.visitedHome = id, url, false
 	f.mu.Unlock()
 	f.notify(Notice{Kind: NoticeHome, Frontend: url})
 }

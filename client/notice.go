@@ -30,7 +30,7 @@ const (
 	// NoticeRefused: Frontend takes no watch now, for Err, and wants to be left alone for Wait.
 	NoticeRefused NoticeKind = "watch refused"
 	// NoticeSent: From has sent a watch on to Frontend, because it is busy or because Frontend is the watch's home.
-	NoticeSent NoticeKind = "watch sent on"
+	NoticeRedirected NoticeKind = "watch sent on"
 )
 
 // Notice is one thing that a client did by itself, for a log. Members that do not belong to its kind are zero.

@@ -12,10 +12,10 @@ import (
 )
 
 // homeAgain is how long a home that has failed is left alone before it is asked whether it is back, unless the list is asked for more often.
-const homeAgain = time.Second
+const homeRetry = time.Second
 
 // stale tells, once, that the list should be asked for again: it is old, or now it must be.
-func (f *frontends) stale(now bool) bool {
+func (f *frontends) beginRefresh(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refreshing || !now && time.Now().Before(f.due) {
@@ -25,7 +25,7 @@ func (f *frontends) stale(now bool) bool {
 	return true
 }
 
-func (f *frontends) refreshed() {
+func (f *frontends) endRefresh() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refreshing = false
@@ -33,12 +33,12 @@ func (f *frontends) refreshed() {
 
 // toAsk are the frontends in the order in which to ask them for the list. A home that has failed a while ago comes first: its answer is how the
 // client learns that it is back.
-func (f *frontends) toAsk(refresh time.Duration) []string {
+func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	first := f.pick()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []string
-	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeAgain) {
+	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeRetry) {
 		list = append(list, k.url)
 	}
 	list = append(list, first)
@@ -63,31 +63,31 @@ func serves(list score.Frontends, url string) bool {
 }
 
 // freshen asks for the list of frontends in the background, if it is old or now it must be.
-func (c *Client) freshen(now bool) {
-	if c.ctx.Err() != nil || !c.frontends.stale(now) {
+func (c *Client) refreshInBackground(now bool) {
+	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
 		return
 	}
 	c.refreshes.Go(func() {
-		defer c.frontends.refreshed()
+		defer c.frontends.endRefresh()
 		c.refresh(c.ctx)
 	})
 }
 
 // watchRefresh is how much older the list may get beside a watch, which needs it only when it loses its connection.
-const watchRefresh = time.Minute
+const watchRefreshDelay = time.Minute
 
-func (c *Client) freshenLate() {
+func (c *Client) refreshIfOld() {
 	c.frontends.mu.Lock()
-	late := time.Since(c.frontends.due) > watchRefresh
+	late := time.Since(c.frontends.due) > watchRefreshDelay
 	c.frontends.mu.Unlock()
 	if late {
-		c.freshen(false)
+		c.refreshInBackground(false)
 	}
 }
 
 // refresh asks for the list, at one frontend after the other. One round and no more: the next call asks again.
 func (c *Client) refresh(ctx context.Context) {
-	for _, url := range c.frontends.toAsk(c.o.Refresh) {
+	for _, url := range c.frontends.refreshOrder(c.o.Refresh) {
 		attempt, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
 		a, err := c.attempt(attempt, url, call{method: http.MethodGet, path: "/v1/frontends"})
 		cancel()
@@ -95,7 +95,7 @@ func (c *Client) refresh(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			c.frontends.broke(url, err)
+			c.frontends.markFailed(url, err)
 			continue
 		}
 		var g score.Frontends
@@ -103,7 +103,7 @@ func (c *Client) refresh(ctx context.Context) {
 			continue
 		}
 		if serves(g, url) {
-			c.frontends.recovered(url)
+			c.frontends.markRecovered(url)
 		}
 		c.frontends.learn(g, c.o.Refresh)
 		return

@@ -16,7 +16,7 @@ import (
 // the next of its source.
 
 // numberings is how often a post is numbered anew because another poster of the source was faster.
-const numberings = 5
+const maxNumberings = 5
 
 // postSigned is Post with a key.
 func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.Result, error) {
@@ -29,7 +29,7 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 			return nil, err
 		}
 		results, err := c.postAll(ctx, events)
-		if len(made) == 0 || n == numberings || !isTaken(err) {
+		if len(made) == 0 || n == maxNumberings || !seqTaken(err) {
 			return results, err
 		}
 		// Nothing was applied, so the numbers that were made are free to change.
@@ -40,7 +40,7 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 }
 
 // isTaken tells whether a post was refused because a seq is not the next any more.
-func isTaken(err error) bool {
+func seqTaken(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
 	return ok && (p.Code == score.SeqGap || p.Code == score.IDConflict)
 }
@@ -84,7 +84,7 @@ func (c *Client) lastSeq(ctx context.Context, source string) (uint64, error) {
 
 // enough is how many unanswered events keep a frontend busy: while there are so many, those that come wait until a whole tree of them is there, for the
 // frontends have as much work with the signature of one event as with that of 256.
-const enough = 512
+const busyEvents = 512
 
 // signer signs the events of a stream ahead of the connection, as many at once as there are.
 type signer struct {
@@ -92,7 +92,7 @@ type signer struct {
 	id      string
 
 	// Under the stream's lock:
-	ripe    sync.Cond // there is something to sign, or nothing any more
+	ready   sync.Cond // there is something to sign, or nothing any more
 	pending []Line    // their JSON is the signed form; that of others goes out as it is
 	count   int       // the pending, and those being signed
 	bytes   int
@@ -101,21 +101,21 @@ type signer struct {
 // newSigner begins the signing of a stream.
 func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 	g := &signer{private: private, id: score.KeyID(private.Public().(ed25519.PublicKey))}
-	g.ripe.L = &s.mu
+	g.ready.L = &s.mu
 	go g.run(s)
 	return g
 }
 
 // isRipe tells whether it is time to sign what is there. The stream is locked.
-func (g *signer) isRipe(s *Stream) bool {
+func (g *signer) isReady(s *Stream) bool {
 	return s.err != nil || s.closed && g.count == 0 ||
-		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(enough, (s.o.Window+1)/2))
+		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(busyEvents, (s.o.Window+1)/2))
 }
 
 // awaken is called whenever it may have become time. The stream is locked.
-func (g *signer) awaken(s *Stream) {
-	if g != nil && g.isRipe(s) {
-		g.ripe.Signal()
+func (g *signer) wake(s *Stream) {
+	if g != nil && g.isReady(s) {
+		g.ready.Signal()
 	}
 }
 
@@ -123,8 +123,8 @@ func (g *signer) awaken(s *Stream) {
 func (g *signer) run(s *Stream) {
 	for {
 		s.mu.Lock()
-		for !g.isRipe(s) {
-			g.ripe.Wait()
+		for !g.isReady(s) {
+			g.ready.Wait()
 		}
 		if s.err != nil || g.count == 0 {
 			s.mu.Unlock()
@@ -144,11 +144,11 @@ func (g *signer) run(s *Stream) {
 		g.bytes -= size
 		if s.err == nil {
 			for _, l := range lines {
-				s.push(l)
+				s.enqueue(l)
 			}
 		}
 		s.mu.Unlock()
-		s.poke()
+		s.notifyWriter()
 	}
 }
 

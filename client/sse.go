@@ -52,8 +52,8 @@ func (m *messages) next() (message, error) {
 		case "data":
 			some = true
 			m.data = append(append(m.data, value...), '\n')
-			if len(m.data) > maxAnswer {
-				return message{}, fmt.Errorf("sent an event of more than %d bytes", maxAnswer)
+			if len(m.data) > maxResponse {
+				return message{}, fmt.Errorf("sent an event of more than %d bytes", maxResponse)
 			}
 		case "id":
 			m.id = string(value)
@@ -76,8 +76,8 @@ func (m *messages) readLine() ([]byte, error) {
 			return bytes.TrimSuffix(bytes.TrimSuffix(m.line, []byte("\n")), []byte("\r")), nil
 		case err != bufio.ErrBufferFull:
 			return nil, err
-		case len(m.line) > maxAnswer:
-			return nil, fmt.Errorf("sent a line of more than %d bytes", maxAnswer)
+		case len(m.line) > maxResponse:
+			return nil, fmt.Errorf("sent a line of more than %d bytes", maxResponse)
 		}
 	}
 }

@@ -87,8 +87,8 @@ type Stream struct {
 	done   chan struct{} // closed when the stream has ended
 
 	mu       sync.Mutex
-	room     sync.Cond // the queue got shorter, or the stream ended
-	queue    []waiting // unanswered; the first sent of them went out on the present connection
+	room     sync.Cond     // the queue got shorter, or the stream ended
+	queue    []pendingLine // unanswered; the first sent of them went out on the present connection
 	sent     int
 	bytes    int
 	closed   bool
@@ -98,9 +98,9 @@ type Stream struct {
 	signer   *signer // nil: nothing is signed
 }
 
-type waiting struct {
+type pendingLine struct {
 	Line
-	first time.Time // zero: not sent yet
+	firstSent time.Time // zero: not sent yet
 }
 
 // StreamStats counts what went wrong so far.
@@ -171,22 +171,22 @@ func (s *Stream) SendLine(l Line) error {
 		g.pending = append(g.pending, l)
 		g.count++
 		g.bytes += len(l.JSON)
-		g.awaken(s)
+		g.wake(s)
 		s.mu.Unlock()
 		return nil
 	}
-	s.push(l)
+	s.enqueue(l)
 	s.mu.Unlock()
-	s.poke()
+	s.notifyWriter()
 	return nil
 }
 
 // push puts a line at the end of the queue. The stream is locked.
-func (s *Stream) push(l Line) {
+func (s *Stream) enqueue(l Line) {
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
 	}
-	s.queue = append(s.queue, waiting{Line: l})
+	s.queue = append(s.queue, pendingLine{Line: l})
 	s.bytes += len(l.JSON)
 }
 
@@ -199,7 +199,7 @@ func (s *Stream) unqueued() (n, bytes int) {
 }
 
 // over tells whether nothing more will come into the queue. The stream is locked.
-func (s *Stream) over() bool {
+func (s *Stream) noMore() bool {
 	n, _ := s.unqueued()
 	return s.closed && n == 0
 }
@@ -220,9 +220,9 @@ func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
-	s.signer.awaken(s)
+	s.signer.wake(s)
 	s.mu.Unlock()
-	s.poke()
+	s.notifyWriter()
 	<-s.done
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,7 +236,7 @@ func (s *Stream) Stats() StreamStats {
 	return s.stats
 }
 
-func (s *Stream) poke() {
+func (s *Stream) notifyWriter() {
 	select {
 	case s.more <- struct{}{}:
 	default:
@@ -255,17 +255,17 @@ func (s *Stream) run() {
 		}
 		at = url
 		before := s.lastProgress()
-		err := s.converse(url)
+		err := s.postOver(url)
 		if err == nil {
 			failures, at = 0, ""
 			continue
 		}
 		if isRefusal(err) || s.ctx.Err() != nil {
-			s.end(err)
+			s.finish(err)
 			return
 		}
-		s.c.frontends.broke(url, err)
-		s.c.freshen(true)
+		s.c.frontends.markFailed(url, err)
+		s.c.refreshInBackground(true)
 		s.count(func(n *StreamStats) { n.Retries++ })
 		s.o.Trouble(url, err)
 		if s.lastProgress() != before {
@@ -273,7 +273,7 @@ func (s *Stream) run() {
 		}
 		failures++
 		if quiet := time.Since(s.lastProgress()); quiet >= s.o.Patience {
-			s.end(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
+			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
 		if n := s.c.frontends.count(); failures >= n || isBusy(err) {
@@ -286,10 +286,10 @@ func (s *Stream) run() {
 func (s *Stream) waitForWork() bool {
 	for {
 		s.mu.Lock()
-		n, over := len(s.queue), s.over()
+		n, over := len(s.queue), s.noMore()
 		s.mu.Unlock()
 		if s.ctx.Err() != nil {
-			s.end(context.Cause(s.ctx))
+			s.finish(context.Cause(s.ctx))
 			return false
 		}
 		if n > 0 {
@@ -305,7 +305,7 @@ func (s *Stream) waitForWork() bool {
 	}
 }
 
-func (s *Stream) end(err error) {
+func (s *Stream) finish(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cause := context.Cause(s.ctx); cause != nil {
@@ -314,7 +314,7 @@ func (s *Stream) end(err error) {
 	s.err = err
 	s.queue, s.bytes, s.sent = nil, 0, 0
 	s.room.Broadcast()
-	s.signer.awaken(s)
+	s.signer.wake(s)
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {

@@ -47,6 +47,6 @@ func (c *Client) rotate(ctx context.Context, finish bool) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/authority", body: body, once: true})
+	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/authority", body: body, nonIdempotent: true})
 	return err
 }

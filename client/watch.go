@@ -13,7 +13,7 @@ import (
 )
 
 // Watching is what a watch is about. Without any subject it is everything: all contests and all medal tables.
-type Watching struct {
+type WatchOptions struct {
 	Contests     []string
 	Competitions []string // all their contests, and their medal tables
 	Medals       []string // competitions
@@ -24,7 +24,7 @@ type Watching struct {
 	Home string // the id of the frontend to be at, as far as it can be; "": the client's home
 }
 
-func (w Watching) query() url.Values {
+func (w WatchOptions) query() url.Values {
 	q := url.Values{}
 	if len(w.Leaderboards) > 0 {
 		w.Part.After = ""
@@ -70,8 +70,8 @@ type Update struct {
 	// Leaderboards are told at most about twice a second each.
 	Leaderboards []Window
 	// Anew, of a snapshot: it is of another store than what came before, which is void.
-	Anew bool
-	Beat Beat
+	NewStore bool
+	Beat     Beat
 	// Frontend is the URL of the frontend that this is from or about. AtHome tells whether it is the watch's home, whose id is Home where it is known.
 	Frontend string
 	Home     string
@@ -97,7 +97,7 @@ const (
 	// retryDefault is the first bound of the wait before connecting again, where the server has not asked for one.
 	retryDefault = 500 * time.Millisecond
 	// retryMost is the bound that it grows to.
-	retryMost = 10 * time.Second
+	retryMax = 10 * time.Second
 )
 
 // Watch tells what is watched and all that changes of it, until ctx ends, the caller breaks off, or the frontends refuse it, which is the last
@@ -106,27 +106,27 @@ const (
 // record and leaderboard, not all that was between; of timelines it is told every event.
 //
 // When a home comes back, the frontend that has taken in its watchers sends them there.
-func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Update, error] {
+func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		s := &watch{c: c, w: w, ctx: ctx, yield: yield, refused: map[string]time.Time{}, retry: retryDefault}
+		s := &watch{c: c, options: w, ctx: ctx, yield: yield, refused: map[string]time.Time{}, retry: retryDefault}
 		s.run()
 	}
 }
 
 // watch is a Watch that is going on. It runs in its caller's goroutine.
 type watch struct {
-	c     *Client
-	w     Watching
-	ctx   context.Context
-	yield func(Update, error) bool
-	over  bool // the caller has broken off
+	c         *Client
+	options   WatchOptions
+	ctx       context.Context
+	yield     func(Update, error) bool
+	brokenOff bool // the caller has broken off
 
-	seen    seen
+	dedup   dedup
 	lastID  string
 	retry   time.Duration        // what the server asked for
-	at      string               // where the last stream was
+	lastURL string               // where the last stream was
 	refused map[string]time.Time // until when frontends want to be left alone
 }
 
@@ -136,7 +136,7 @@ func (s *watch) run() {
 	}
 	var last error
 	for round, tries := 0, 0; !s.ended(); {
-		url := s.next()
+		url := s.pickFrontend()
 		if url != "" {
 			conn, err := s.connect(url)
 			if err == nil {
@@ -144,9 +144,9 @@ func (s *watch) run() {
 				round, tries = 0, s.c.frontends.count()
 			} else {
 				last, tries = err, tries+1
-				s.failed(url, err)
+				s.connectFailed(url, err)
 			}
-			if final(last) && !s.ended() {
+			if isFinal(last) && !s.ended() {
 				s.yield(Update{}, last)
 				return
 			}
@@ -158,26 +158,26 @@ func (s *watch) run() {
 	}
 }
 
-func (s *watch) ended() bool { return s.over || s.ctx.Err() != nil }
+func (s *watch) ended() bool { return s.brokenOff || s.ctx.Err() != nil }
 
 // tell hands an update to the caller. It tells whether the caller wants more.
-func (s *watch) tell(u Update) bool {
+func (s *watch) yieldUpdate(u Update) bool {
 	if s.ctx.Err() != nil {
 		return false
 	}
-	s.over = s.over || !s.yield(u, nil)
-	return !s.over
+	s.brokenOff = s.brokenOff || !s.yield(u, nil)
+	return !s.brokenOff
 }
 
 // next is where to try next; "" while all frontends have refused and none wants to be asked again yet.
-func (s *watch) next() string {
+func (s *watch) pickFrontend() string {
 	now := time.Now()
-	_, home := s.c.frontends.homeOf(s.w.Home)
+	_, home := s.c.frontends.homeOf(s.options.Home)
 	return s.c.frontends.pickExcept(home, func(url string) bool { return now.Before(s.refused[url]) })
 }
 
 // failed notes that a frontend gave no stream.
-func (s *watch) failed(url string, err error) {
+func (s *watch) connectFailed(url string, err error) {
 	if s.ended() {
 		return
 	}
@@ -186,9 +186,9 @@ func (s *watch) failed(url string, err error) {
 		s.refused[r.url] = time.Now().Add(max(r.after, s.retry))
 		s.c.o.Notify(Notice{Kind: NoticeRefused, Frontend: r.url, Err: r.err, Wait: r.after})
 	} else {
-		s.c.frontends.broke(url, err)
+		s.c.frontends.markFailed(url, err)
 	}
-	s.c.freshen(true)
+	s.c.refreshInBackground(true)
 }
 
 // wait waits before connecting again: a random part of a bound that grows from what the server asked for. All of it is random, so that thousands who
@@ -197,21 +197,21 @@ func (s *watch) wait(url string, round int, err error) {
 	if s.ended() {
 		return
 	}
-	bound := max(s.retry, min(s.retry<<min(round, 16), retryMost))
+	bound := max(s.retry, min(s.retry<<min(round, 16), retryMax))
 	d := mathrand.N(bound)
 	if url == "" {
-		d += s.untilWelcome()
+		d += s.untilRetry()
 	}
-	s.c.o.Notify(Notice{Kind: NoticeLost, Frontend: s.at, Err: err, Wait: d})
-	home, _ := s.c.frontends.homeOf(s.w.Home)
-	if s.tell(Update{Kind: UpdateLost, Frontend: s.at, Home: home, Err: err, Wait: d}) {
+	s.c.o.Notify(Notice{Kind: NoticeLost, Frontend: s.lastURL, Err: err, Wait: d})
+	home, _ := s.c.frontends.homeOf(s.options.Home)
+	if s.yieldUpdate(Update{Kind: UpdateLost, Frontend: s.lastURL, Home: home, Err: err, Wait: d}) {
 		sleep(s.ctx, d)
 	}
 }
 
 // untilWelcome is how long it is until the first frontend is to be asked again.
-func (s *watch) untilWelcome() time.Duration {
-	least := retryMost
+func (s *watch) untilRetry() time.Duration {
+	least := retryMax
 	for _, until := range s.refused {
 		if d := time.Until(until); d < least {
 			least = max(d, 0)
@@ -221,7 +221,7 @@ func (s *watch) untilWelcome() time.Duration {
 }
 
 // final tells whether no frontend would say anything else.
-func final(err error) bool {
+func isFinal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
 	return ok && !transient(p.Status) && p.Status != http.StatusRequestTimeout
 }

@@ -7,29 +7,29 @@ import (
 )
 
 // seen is up to which revision the caller of a watch has what it watches: nothing goes back, and no event comes twice.
-type seen struct {
+type dedup struct {
 	store     string
 	scores    map[string]uint64
 	medals    map[string]uint64
 	timelines map[string]uint64
 	windows   map[string]uint64
-	some      bool
+	started   bool
 }
 
 // of takes the name of the store in that a snapshot is of. It tells whether it is another than before: then revisions begin anew.
-func (s *seen) of(store string) (anew bool) {
-	anew = s.some && store != s.store
-	if !s.some || anew {
+func (s *dedup) setStore(store string) (anew bool) {
+	anew = s.started && store != s.store
+	if !s.started || anew {
 		s.scores, s.medals, s.timelines, s.windows = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
 	}
-	s.store, s.some = store, true
+	s.store, s.started = store, true
 	return anew
 }
 
 // news takes out of u what the caller has already, and notes the rest as told. It tells whether there is any.
-func (s *seen) news(u *Update) bool {
-	if !s.some {
-		s.of("")
+func (s *dedup) filter(u *Update) bool {
+	if !s.started {
+		s.setStore("")
 	}
 	newer := func(m map[string]uint64, name string, revision uint64) bool {
 		if have, told := m[name]; told && revision <= have {

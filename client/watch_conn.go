@@ -17,18 +17,18 @@ import (
 )
 
 // connection is one stream of a watch.
-type connection struct {
-	url    string // of the frontend
-	from   string // which frontend sent the watch there; "": none did
-	adopts string // its id, if it is to be the client's home from now on
-	body   io.ReadCloser
-	read   *messages
-	cancel context.CancelCauseFunc
-	ctx    context.Context
-	known  windows // what this stream has told
+type watchConn struct {
+	url     string // of the frontend
+	from    string // which frontend sent the watch there; "": none did
+	adoptAs string // its id, if it is to be the client's home from now on
+	body    io.ReadCloser
+	events  *messages
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+	known   windows // what this stream has told
 }
 
-func (c *connection) close() {
+func (c *watchConn) close() {
 	c.cancel(nil)
 	c.body.Close()
 }
@@ -49,11 +49,11 @@ var (
 )
 
 // connect asks a frontend for a stream, and goes where it sends the watch.
-func (s *watch) connect(base string) (*connection, error) {
+func (s *watch) connect(base string) (*watchConn, error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	slow := time.AfterFunc(s.c.o.AttemptTimeout+watchBegin, func() { cancel(errTooSlow) })
-	conn := &connection{url: base, ctx: ctx, cancel: cancel, known: windows{}}
-	resp, err := s.request(ctx, conn)
+	conn := &watchConn{url: base, ctx: ctx, cancel: cancel, known: windows{}}
+	resp, err := s.open(ctx, conn)
 	if !slow.Stop() && err == nil {
 		resp.Body.Close()
 		err = errTooSlow
@@ -71,18 +71,18 @@ func (s *watch) connect(base string) (*connection, error) {
 	conn.body = resp.Body
 	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
 	quiet.Stop()
-	conn.read = newMessages(&pulse{resp.Body, quiet})
-	conn.read.id, conn.read.retry = s.lastID, s.retry
+	conn.events = newMessages(&silenceReader{resp.Body, quiet})
+	conn.events.id, conn.events.retry = s.lastID, s.retry
 	return conn, nil
 }
 
 // request sends the request of a stream, and once more if it is sent on to another frontend.
-func (s *watch) request(ctx context.Context, conn *connection) (*http.Response, error) {
-	q := s.w.query()
-	if home, _ := s.c.frontends.homeOf(s.w.Home); home != "" {
+func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, error) {
+	q := s.options.query()
+	if home, _ := s.c.frontends.homeOf(s.options.Home); home != "" {
 		q.Set("home", home)
 	}
-	at := target(conn.url, "/v1/watch", q)
+	at := requestURL(conn.url, "/v1/watch", q)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 		if err != nil {
@@ -98,21 +98,21 @@ func (s *watch) request(ctx context.Context, conn *connection) (*http.Response, 
 		}
 		if resp.StatusCode == http.StatusTemporaryRedirect && conn.from == "" {
 			resp.Body.Close()
-			to, base, err := sentTo(resp)
+			to, base, err := redirectTarget(resp)
 			if err != nil {
 				return nil, err
 			}
-			conn.from, conn.url, at = conn.url, base, s.settle(conn.url, base, to, conn)
+			conn.from, conn.url, at = conn.url, base, s.adoptTarget(conn.url, base, to, conn)
 			continue
 		}
-		return resp, s.judge(conn, resp)
+		return resp, s.checkResponse(conn, resp)
 	}
 }
 
 // settle lets a client that has never been in the home that it chose, and is sent on from there, make its home where it is sent.
-func (s *watch) settle(from, to string, target *url.URL, conn *connection) string {
-	if id, ok := s.c.frontends.mayAdopt(from, to); ok && s.at == "" && s.w.Home == "" {
-		conn.adopts = id
+func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
+	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
+		conn.adoptAs = id
 		q := target.Query()
 		q.Set("home", id)
 		target.RawQuery = q.Encode()
@@ -121,7 +121,7 @@ func (s *watch) settle(from, to string, target *url.URL, conn *connection) strin
 }
 
 // sentTo is where a frontend sends a watch: the whole URL, and the frontend's.
-func sentTo(resp *http.Response) (to *url.URL, base string, err error) {
+func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	to, err = resp.Location()
 	if err != nil {
 		return nil, "", fmt.Errorf("sent the watch on, but not whereto: %w", err)
@@ -135,7 +135,7 @@ func sentTo(resp *http.Response) (to *url.URL, base string, err error) {
 }
 
 // judge closes a response that is no stream and says why.
-func (s *watch) judge(conn *connection, resp *http.Response) error {
+func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
 			resp.Body.Close()
@@ -143,7 +143,7 @@ func (s *watch) judge(conn *connection, resp *http.Response) error {
 		}
 		return nil
 	}
-	a, err := answerOf(resp, maxResult)
+	a, err := readResponse(resp, maxResult)
 	if err != nil {
 		return err
 	}
@@ -158,22 +158,22 @@ func (s *watch) judge(conn *connection, resp *http.Response) error {
 }
 
 // listen tells the caller what comes, until the stream ends; it returns where that was, and why. When it is sent home it changes over.
-func (s *watch) listen(conn *connection) (string, error) {
+func (s *watch) listen(conn *watchConn) (string, error) {
 	defer func() { conn.close() }()
-	if !s.begin(conn) {
+	if !s.connected(conn) {
 		return conn.url, nil
 	}
 	for {
-		m, err := conn.read.next()
-		s.retry = max(conn.read.retry, time.Millisecond)
+		m, err := conn.events.next()
+		s.retry = max(conn.events.retry, time.Millisecond)
 		if err != nil {
-			return conn.url, s.lost(conn, err)
+			return conn.url, s.lostError(conn, err)
 		}
 		if m.event == "home" {
 			if home := s.goHome(conn, m); home != nil {
 				conn.close()
 				conn = home
-				if !s.begin(conn) {
+				if !s.connected(conn) {
 					return conn.url, nil
 				}
 			}
@@ -181,42 +181,42 @@ func (s *watch) listen(conn *connection) (string, error) {
 		}
 		u, ok, err := s.update(conn, m)
 		if err != nil {
-			return conn.url, s.lost(conn, err)
+			return conn.url, s.lostError(conn, err)
 		}
-		s.lastID = conn.read.id
-		if u.Frontend = conn.url; ok && !s.tell(u) {
+		s.lastID = conn.events.id
+		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
 			return conn.url, nil
 		}
 	}
 }
 
 // begin says that a connection is there.
-func (s *watch) begin(conn *connection) bool {
-	if conn.adopts != "" {
-		s.c.frontends.adopt(conn.adopts, conn.url)
+func (s *watch) connected(conn *watchConn) bool {
+	if conn.adoptAs != "" {
+		s.c.frontends.adopt(conn.adoptAs, conn.url)
 	}
-	id, home := s.c.frontends.homeOf(s.w.Home)
+	id, home := s.c.frontends.homeOf(s.options.Home)
 	atHome := conn.url == home
-	s.c.frontends.recovered(conn.url)
+	s.c.frontends.markRecovered(conn.url)
 	delete(s.refused, conn.url)
 	if conn.from != "" {
-		s.c.o.Notify(Notice{Kind: NoticeSent, Frontend: conn.url, From: conn.from})
+		s.c.o.Notify(Notice{Kind: NoticeRedirected, Frontend: conn.url, From: conn.from})
 	}
 	kind := NoticeConnected
-	if atHome && s.at != "" && s.at != conn.url {
+	if atHome && s.lastURL != "" && s.lastURL != conn.url {
 		kind = NoticeWentHome
 	}
-	s.c.o.Notify(Notice{Kind: kind, Frontend: conn.url, From: s.at})
-	s.at = conn.url
-	return s.tell(Update{Kind: UpdateConnected, Frontend: conn.url, Home: id, AtHome: atHome})
+	s.c.o.Notify(Notice{Kind: kind, Frontend: conn.url, From: s.lastURL})
+	s.lastURL = conn.url
+	return s.yieldUpdate(Update{Kind: UpdateConnected, Frontend: conn.url, Home: id, AtHome: atHome})
 }
 
 // lost says why a stream is over, unless the caller ended it.
-func (s *watch) lost(conn *connection, err error) error {
+func (s *watch) lostError(conn *watchConn, err error) error {
 	if s.ended() {
 		return nil
 	}
-	s.c.freshen(true)
+	s.c.refreshInBackground(true)
 	cause := context.Cause(conn.ctx)
 	if cause == nil && errors.Is(err, io.EOF) {
 		// It stops, or it has ended this stream alone; to ask it again costs next to nothing.
@@ -226,12 +226,12 @@ func (s *watch) lost(conn *connection, err error) error {
 		err = cause
 	}
 	err = fmt.Errorf("%s: %w", conn.url, err)
-	s.c.frontends.broke(conn.url, err)
+	s.c.frontends.markFailed(conn.url, err)
 	return err
 }
 
 // goHome connects to the home that a frontend sends the watch to. Only when that has worked the present connection may end.
-func (s *watch) goHome(conn *connection, m message) *connection {
+func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
@@ -245,7 +245,7 @@ func (s *watch) goHome(conn *connection, m message) *connection {
 	}
 	home, err := s.connect(base)
 	if err != nil {
-		s.failed(base, err)
+		s.connectFailed(base, err)
 		return nil
 	}
 	if home.url != base {
@@ -258,7 +258,7 @@ func (s *watch) goHome(conn *connection, m message) *connection {
 }
 
 // update reads a message. One that is not known, or that tells nothing new, is none; that is no error.
-func (s *watch) update(conn *connection, m message) (u Update, ok bool, err error) {
+func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error) {
 	u.Kind = UpdateKind(m.event)
 	switch u.Kind {
 	case UpdateSnapshot:
@@ -274,8 +274,8 @@ func (s *watch) update(conn *connection, m message) (u Update, ok bool, err erro
 		}
 		u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
 		if err == nil {
-			u.Anew = s.seen.of(all.Store)
-			s.seen.news(&u)
+			u.NewStore = s.dedup.setStore(all.Store)
+			s.dedup.filter(&u)
 		}
 		return u, err == nil, s.unreadable(m, err)
 	case UpdateScore:
@@ -291,12 +291,12 @@ func (s *watch) update(conn *connection, m message) (u Update, ok bool, err erro
 		u.Leaderboards, err = conn.known.takeOne(m.data)
 	case UpdateHeartbeat:
 		err = json.Unmarshal(m.data, &u.Beat)
-		s.c.freshenLate()
+		s.c.refreshIfOld()
 		return u, err == nil, s.unreadable(m, err)
 	default:
 		return u, false, nil
 	}
-	return u, err == nil && s.seen.news(&u), s.unreadable(m, err)
+	return u, err == nil && s.dedup.filter(&u), s.unreadable(m, err)
 }
 
 func (s *watch) unreadable(m message, err error) error {
@@ -307,14 +307,14 @@ func (s *watch) unreadable(m message, err error) error {
 }
 
 // pulse reads under a timer that runs only while a read waits.
-type pulse struct {
+type silenceReader struct {
 	r     io.Reader
-	quiet *time.Timer
+	timer *time.Timer
 }
 
-func (p *pulse) Read(b []byte) (int, error) {
-	p.quiet.Reset(silence)
+func (p *silenceReader) Read(b []byte) (int, error) {
+	p.timer.Reset(silence)
 	n, err := p.r.Read(b)
-	p.quiet.Stop()
+	p.timer.Stop()
 	return n, err
 }
