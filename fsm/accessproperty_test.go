@@ -20,7 +20,7 @@ func TestNothingIsAppliedThatNobodyMightPostAtItsPlaceInTheLog(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &accessHistory{randomHistory: &randomHistory{root: root}, holds: map[string]*access.Grant{}}
 		h.dir = h.newDir(rt)
-		h.m = open(rt, h.dir)
+		h.m = openMachine(rt, h.dir)
 		defer func() { h.end() }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"change 1": h.change,
@@ -48,17 +48,17 @@ type accessHistory struct {
 	guarded bool
 	holds   map[string]*access.Grant // by id
 	notes   int
-	said    []vouched // all that was ever posted
+	said    []drawnEvent // all that was ever posted
 }
 
 // vouched is an event, and what the test knows of how it was made.
-type vouched struct {
+type drawnEvent struct {
 	score.Event
 	genuine bool // the signature is the key's, over this
 }
 
 func (h *accessHistory) change(t *rapid.T) {
-	c := access.Change{By: "getafix", At: accessDay.Add(noise(t))}
+	c := access.Change{By: "getafix", At: accessDay.Add(drawDuration(t))}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	id := rapid.SampledFrom([]string{keyGrant(who, "").ID, fmt.Sprint("token-", who)}).Draw(t, "id")
 	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "guard", "join", "use", "authority", "drop", "remove", "note"}).Draw(t, "change") {
@@ -79,7 +79,7 @@ func (h *accessHistory) change(t *rapid.T) {
 	case "guard":
 		c.Guard = true
 	case "join":
-		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who), Expires: accessDay.Add(noise(t) + 1)}
+		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who), Expires: accessDay.Add(drawDuration(t) + 1)}
 	case "use":
 		c.UseJoinToken = fmt.Sprint("j", who)
 	case "authority":
@@ -93,7 +93,7 @@ func (h *accessHistory) change(t *rapid.T) {
 		c.Note = fmt.Sprint("note ", h.notes)
 	}
 	index := h.m.Applied() + 1
-	next := Entry{index, changeEntry(t, c)}
+	next := Entry{index, encodeChange(t, c)}
 	h.log = append(h.log, next)
 	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
@@ -120,7 +120,7 @@ func (h *accessHistory) change(t *rapid.T) {
 }
 
 // event draws an event and how somebody vouches for it.
-func (h *accessHistory) event(t *rapid.T, ahead map[string]int) vouched {
+func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "again", "gap", "other"}).Draw(t, "kind")
 	if kind == "again" && len(h.said) > 0 {
 		return rapid.SampledFrom(h.said).Draw(t, "again")
@@ -136,7 +136,7 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) vouched {
 	default:
 		ahead[source]++
 	}
-	e := signedAlert(who, source, uint64(seq), rapid.SampledFrom([]string{"rain", "hail"}).Draw(t, "text"))
+	e := unsignedAlert(who, source, uint64(seq), rapid.SampledFrom([]string{"rain", "hail"}).Draw(t, "text"))
 	e.ContestID = rapid.SampledFrom([]string{"G/1", "G/2", "X/1"}).Draw(t, "contest")
 	if rapid.IntRange(0, 5).Draw(t, "define") == 0 {
 		e.Type, e.ContestID, e.Data = score.TypeCompetitionDefine, e.Competition(), &score.CompetitionDefine{Name: "Games"}
@@ -144,16 +144,16 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) vouched {
 	return h.vouch(t, e, who)
 }
 
-func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) vouched {
+func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
 	// It is signed with others, so that the signature has a path.
 	tree := make([]score.Event, rapid.SampledFrom([]int{1, 2, 5}).Draw(t, "tree"))
 	for i := range tree {
-		tree[i] = signedAlert(who, e.Source, e.Seq+uint64(i), "beside")
+		tree[i] = unsignedAlert(who, e.Source, e.Seq+uint64(i), "beside")
 	}
 	at := rapid.IntRange(0, len(tree)-1).Draw(t, "at")
 	tree[at] = e
 	signEvents(t, who, tree)
-	v := vouched{tree[at], true}
+	v := drawnEvent{tree[at], true}
 	switch rapid.SampledFrom([]string{"signed", "signed", "signed", "signed", "signed", "token", "token", "nobody", "altered", "swapped", "spoilt", "borrowed", "keyless", "key for token", "filled in"}).Draw(t, "vouched by") {
 	case "token":
 		v.Key, v.Signature, v.Token, v.genuine = "", nil, fmt.Sprint("token-", who), false
@@ -162,7 +162,7 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) vouched {
 	case "altered":
 		v.ContestID, v.genuine = v.ContestID+"/altered", false
 	case "swapped":
-		v.Signature, v.genuine = signedOne(t, who, v.Source, v.Seq, "another").Signature, false
+		v.Signature, v.genuine = signedAlert(t, who, v.Source, v.Seq, "another").Signature, false
 	case "spoilt":
 		v.Signature = bytes.Clone(v.Signature)
 		v.Signature[rapid.IntRange(0, len(v.Signature)-1).Draw(t, "byte")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
@@ -180,7 +180,7 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) vouched {
 }
 
 // may is whether v may be applied now, in the test's own words.
-func (h *accessHistory) may(v vouched) bool {
+func (h *accessHistory) may(v drawnEvent) bool {
 	var g *access.Grant
 	switch {
 	case v.Key != "":
@@ -209,7 +209,7 @@ func (h *accessHistory) may(v vouched) bool {
 func (h *accessHistory) post(t *rapid.T) {
 	ahead := map[string]int{}
 	posts := make([]score.Post, rapid.IntRange(1, 3).Draw(t, "posts"))
-	drawn := make([][]vouched, len(posts))
+	drawn := make([][]drawnEvent, len(posts))
 	for i := range posts {
 		posts[i].Mode = rapid.SampledFrom([]score.PostMode{score.AllOrNone, score.UntilRefused}).Draw(t, "mode")
 		for range rapid.SampledFrom([]int{1, 1, 2, 4, 20}).Draw(t, "events") {
@@ -218,7 +218,7 @@ func (h *accessHistory) post(t *rapid.T) {
 		}
 	}
 	index := h.m.Applied() + 1
-	next := Entry{index, entryOf(t, posts...)}
+	next := Entry{index, encodeEntry(t, posts...)}
 	h.log = append(h.log, next)
 	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
@@ -230,7 +230,7 @@ func (h *accessHistory) post(t *rapid.T) {
 }
 
 // judge says what must have come of each event of a post.
-func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []vouched, results []score.Result) {
+func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEvent, results []score.Result) {
 	before, whole := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
 	if last := results[len(results)-1]; whole && last.Problem != nil {
 		// An array that is refused has one result. What came before it was taken back.
@@ -319,7 +319,7 @@ func (h *accessHistory) check(t *rapid.T) {
 
 // elsewhere gives the whole log to another machine, in other portions.
 func (h *accessHistory) elsewhere(t *rapid.T) {
-	m := open(t, h.newDir(t))
+	m := openMachine(t, h.newDir(t))
 	defer m.Close()
 	h.feed(t, m, h.log)
 	if !bytes.Equal(snapshotOf(t, m), snapshotOf(t, h.m)) {
@@ -328,6 +328,6 @@ func (h *accessHistory) elsewhere(t *rapid.T) {
 }
 
 // noise is some time within two hours: join tokens are over after a while.
-func noise(t *rapid.T) time.Duration {
+func drawDuration(t *rapid.T) time.Duration {
 	return time.Duration(rapid.IntRange(0, 7200).Draw(t, "seconds")) * time.Second
 }

@@ -52,7 +52,7 @@ func TestTheMarathonsBoardIsAsItsTruthSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := newMachine(t)
-	sing(t, m, readStream(t, "marathon", all), 500)
+	applyAll(t, m, readStream(t, "marathon", noLimit), 500)
 	for id, places := range want.Leaderboards {
 		last := map[string]place{}
 		categories := map[string]bool{"": true}

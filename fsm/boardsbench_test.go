@@ -21,8 +21,8 @@ func BenchmarkMillion(b *testing.B) {
 	const marks = 1_000_000
 	for b.Loop() {
 		dir := b.TempDir()
-		m := open(b, dir)
-		race(b, m, "G/r", "")
+		m := openMachine(b, dir)
+		startRace(b, m, "G/r", "")
 		applyMarks(b, m, marks/2, 0)
 		report(b, "apply-us/mark", marks/2*time.Second, func() { applyMarks(b, m, marks/2, marks/2) })
 		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10}) })
@@ -31,7 +31,7 @@ func BenchmarkMillion(b *testing.B) {
 		if err := m.Close(); err != nil {
 			b.Fatal(err)
 		}
-		report(b, "open-closed-s", time.Second, func() { m = open(b, dir) })
+		report(b, "open-closed-s", time.Second, func() { m = openMachine(b, dir) })
 		report(b, "restore-s", time.Second, func() {
 			if err := m.Restore(bytes.NewReader(snapshot)); err != nil {
 				b.Fatal(err)
@@ -55,15 +55,15 @@ func BenchmarkMillionOpen(b *testing.B) {
 		b.Skip("set LAUREL_MILLION")
 	}
 	if _, err := os.Stat(dir); err != nil {
-		m := func() *Machine { os.Mkdir(dir, 0o700); return open(b, dir) }()
-		race(b, m, "G/r", "")
+		m := func() *Machine { os.Mkdir(dir, 0o700); return openMachine(b, dir) }()
+		startRace(b, m, "G/r", "")
 		applyMarks(b, m, 1_000_000, 0)
 		m.Close()
 		b.Skip("made it")
 	}
 	for b.Loop() {
 		var m *Machine
-		report(b, "open-s", time.Second, func() { m = open(b, dir) })
+		report(b, "open-s", time.Second, func() { m = openMachine(b, dir) })
 		b.ReportMetric(resident(b, "VmRSS"), "MiB-open")
 		report(b, "first-answer-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10}) })
 		b.ReportMetric(resident(b, "VmRSS"), "MiB")
@@ -86,7 +86,7 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 					Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1
 		}
-		for _, r := range apply(b, m, score.Post{Events: events, Mode: score.UntilRefused})[0] {
+		for _, r := range applyPosts(b, m, score.Post{Events: events, Mode: score.UntilRefused})[0] {
 			if r.Problem != nil {
 				b.Fatal(r.Problem)
 			}

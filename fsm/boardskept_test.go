@@ -12,17 +12,17 @@ import (
 )
 
 // race defines a ranked contest and lets it run.
-func race(t tester, m *Machine, id, more string) {
-	applied(t, m, `{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones"%s}}`, id, more)
-	applied(t, m, `{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id)
+func startRace(t tester, m *Machine, id, more string) {
+	mustApply(t, m, `{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones"%s}}`, id, more)
+	mustApply(t, m, `{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id)
 }
 
-func finishes(t tester, m *Machine, id, competitor string, mark int) score.Result {
-	return applied(t, m, `{"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":"finish","mark":%d}}`, id, competitor, mark)
+func setMark(t tester, m *Machine, id, competitor string, mark int) score.Result {
+	return mustApply(t, m, `{"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":"finish","mark":%d}}`, id, competitor, mark)
 }
 
 // leaders are the competitors of a board's first page with their ranks.
-func leaders(t tester, m *Machine, id string) string {
+func leadersOf(t tester, m *Machine, id string) string {
 	var list []string
 	for _, row := range boardOf(t, m, id, &ranking.Query{Limit: 100}).Rows {
 		list = append(list, fmt.Sprint(row.Rank, row.Competitor))
@@ -32,22 +32,22 @@ func leaders(t tester, m *Machine, id string) string {
 
 func wantLeaders(t *testing.T, m *Machine, id, want string) {
 	t.Helper()
-	if got := leaders(t, m, id); got != want {
+	if got := leadersOf(t, m, id); got != want {
 		t.Errorf("the board of %s is %q; want %q", id, got, want)
 	}
 }
 
 func TestABoardTurnsRoundWithItsContest(t *testing.T) {
 	m := newMachine(t)
-	race(t, m, "G/r", `,"sort":"asc"`)
-	first, second := finishes(t, m, "G/r", "A", 10), finishes(t, m, "G/r", "B", 20)
+	startRace(t, m, "G/r", `,"sort":"asc"`)
+	first, second := setMark(t, m, "G/r", "A", 10), setMark(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1A 2B")
-	void(t, m, "v1", "G/r", first.ID)
-	void(t, m, "v2", "G/r", second.ID)
+	mustVoid(t, m, "v1", "G/r", first.ID)
+	mustVoid(t, m, "v2", "G/r", second.ID)
 	wantLeaders(t, m, "G/r", "")
-	applied(t, m, `{"type":"contest.define","contest_id":"G/r","data":{"kind":"ranked","sport":"stones","sort":"desc","competitors":[{"code":"A","name":"Asterix"},{"code":"B"}]}}`)
-	finishes(t, m, "G/r", "A", 10)
-	finishes(t, m, "G/r", "B", 20)
+	mustApply(t, m, `{"type":"contest.define","contest_id":"G/r","data":{"kind":"ranked","sport":"stones","sort":"desc","competitors":[{"code":"A","name":"Asterix"},{"code":"B"}]}}`)
+	setMark(t, m, "G/r", "A", 10)
+	setMark(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1B 2A")
 	if p := boardOf(t, m, "G/r", &ranking.Query{Limit: 1, Around: "A"}); len(p.Rows) != 1 || p.Rows[0].Name != "Asterix" {
 		t.Errorf("around A: %+v; the contest lists him as Asterix", p.Rows)
@@ -56,10 +56,10 @@ func TestABoardTurnsRoundWithItsContest(t *testing.T) {
 
 func TestABoardIsThatOfTheStateThatWasPutInPlace(t *testing.T) {
 	m := newMachine(t)
-	race(t, m, "G/r", "")
-	finishes(t, m, "G/r", "A", 10)
+	startRace(t, m, "G/r", "")
+	setMark(t, m, "G/r", "A", 10)
 	past := snapshotOf(t, m)
-	finishes(t, m, "G/r", "B", 20)
+	setMark(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1B 2A")
 	if err := m.Restore(bytes.NewReader(past)); err != nil {
 		t.Fatal(err)
@@ -78,9 +78,9 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 	m.boards.SetMaxRows(maxRows)
 	for i := range 8 {
 		id := fmt.Sprint("G/r", i)
-		race(t, m, id, "")
+		startRace(t, m, id, "")
 		for j := range 10 {
-			finishes(t, m, id, fmt.Sprint(j), j)
+			setMark(t, m, id, fmt.Sprint(j), j)
 		}
 	}
 	kept := func(id string) bool { _, _, ok := m.BoardNow(id, &ranking.Query{Limit: 1}); return ok }
@@ -100,7 +100,7 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 	}
 	// A board that grows beyond all bounds by itself goes too, and does not come back.
 	for j := range maxRows + 1 {
-		finishes(t, m, "G/r0", fmt.Sprint("x", j), j)
+		setMark(t, m, "G/r0", fmt.Sprint("x", j), j)
 	}
 	_, _, err := m.Board(context.Background(), "G/r0", &ranking.Query{Limit: 1})
 	wantProblem(t, err, score.TooLarge, "a frontend keeps leaderboards of at most 320")
@@ -111,8 +111,8 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 
 func TestABoardThatCannotBeShownSaysWhy(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, `{"type":"contest.define","contest_id":"G/m","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}}`)
-	race(t, m, "G/r", `,"splits":["half","end"]`)
+	mustApply(t, m, `{"type":"contest.define","contest_id":"G/m","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}}`)
+	startRace(t, m, "G/r", `,"splits":["half","end"]`)
 	for _, c := range []struct {
 		contest string
 		q       ranking.Query

@@ -38,7 +38,7 @@ func (h *randomHistory) boundBoards(t *rapid.T) {
 }
 
 // checkBoards compares every board with a plain sort of the marks that stand.
-func (h *randomHistory) checkBoards(t *rapid.T, f *folded) {
+func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 	for _, id := range races {
 		c := f.contests[id]
 		if c == nil {

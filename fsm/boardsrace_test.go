@@ -30,10 +30,10 @@ type observed struct {
 func TestReadersOfBoardsSeeEachRevisionAsItWas(t *testing.T) {
 	m := newMachine(t)
 	m.boards.SetMaxRows(3*64 + 40) // both boards do not fit
-	w := &marking{m: m, random: rand.New(rand.NewPCG(1, 2))}
+	w := &markWriter{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
-		w.post(t, score.UntilRefused, decode(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
-			decode(t, `{"source":"s","type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id))
+		w.post(t, score.UntilRefused, decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
+			decodeEvent(t, `{"source":"s","type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id))
 	}
 	done := make(chan struct{})
 	seen := make([][]observed, 4)
@@ -107,14 +107,14 @@ func readBoards(m *Machine, random *rand.Rand, done chan struct{}) (seen []obser
 }
 
 // marking posts marks, and keeps what was applied.
-type marking struct {
+type markWriter struct {
 	m      *Machine
 	random *rand.Rand
-	plain  plain
+	plain  referenceStore
 }
 
-func (w *marking) post(t *testing.T, mode score.PostMode, events ...score.Event) {
-	for i, r := range apply(t, w.m, score.Post{Mode: mode, Events: events})[0] {
+func (w *markWriter) post(t *testing.T, mode score.PostMode, events ...score.Event) {
+	for i, r := range applyPosts(t, w.m, score.Post{Mode: mode, Events: events})[0] {
 		if r.Status == score.Applied {
 			w.plain.accept(t, events[i], r)
 		}
@@ -122,22 +122,22 @@ func (w *marking) post(t *testing.T, mode score.PostMode, events ...score.Event)
 }
 
 // some posts a few marks and voids, now and then with one among them that is refused.
-func (w *marking) some(t *testing.T) {
+func (w *markWriter) some(t *testing.T) {
 	var events []score.Event
 	for range 1 + w.random.IntN(5) {
 		id := races[w.random.IntN(2)]
 		switch n := w.random.IntN(40); {
 		case n == 0:
-			events = append(events, decode(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
+			events = append(events, decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
 		case n < 8 && len(w.plain.events) > 10:
 			e := w.plain.events[4+w.random.IntN(len(w.plain.events)-4)]
-			events = append(events, decode(t, `{"source":"s","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
+			events = append(events, decodeEvent(t, `{"source":"s","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
 		default:
 			what := fmt.Sprintf(`"mark":%d`, w.random.IntN(30))
 			if n < 12 {
 				what = `"irm":"DNF"`
 			}
-			events = append(events, decode(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
+			events = append(events, decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
 				id, w.random.IntN(60), what, categories[1+w.random.IntN(2)]))
 		}
 	}
@@ -145,15 +145,15 @@ func (w *marking) some(t *testing.T) {
 }
 
 // judge compares a page with what the events up to its revision say.
-func (w *marking) judge(t *testing.T, o *observed) {
+func (w *markWriter) judge(t *testing.T, o *observed) {
 	t.Helper()
 	for _, e := range w.plain.events[o.revision:max(o.revision, o.floor)] {
 		if e.ContestID == o.contest {
 			t.Fatalf("a page of %s is of revision %d; it was asked for after revision %d", o.contest, o.revision, o.floor)
 		}
 	}
-	past := plain{w.plain.events[:o.revision]}
-	voided, marks := past.voided(), plainMarks{contest: &score.Contest{}, of: map[[2]string]score.Mark{}}
+	past := referenceStore{w.plain.events[:o.revision]}
+	voided, marks := past.voided(), referenceMarks{contest: &score.Contest{}, of: map[[2]string]score.Mark{}}
 	for _, e := range past.events {
 		if d, ok := e.Data.(*score.ResultSet); ok && e.ContestID == o.contest && voided[e] == nil {
 			marks.of[[2]string{d.Split, d.Competitor}] = d.AsMark()

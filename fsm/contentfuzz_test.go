@@ -15,13 +15,13 @@ import (
 // any entry whose messages can be read, whatever they say. Two machines come to the same, also where one
 // of them is given the entries at once and goes on from a snapshot.
 func FuzzApplyNeverFails(f *testing.F) {
-	for _, bad := range badContents(f) {
+	for _, bad := range invalidEvents(f) {
 		if len(bad.wire) < fuzzLimit {
-			f.Add(postOf(score.UntilRefused, bad.wire))
+			f.Add(encodeRawPost(score.UntilRefused, bad.wire))
 		}
 	}
 	for _, c := range allChanges() {
-		f.Add(changeEntry(f, c)[1:])
+		f.Add(encodeChange(f, c)[1:])
 	}
 	contest := []string{
 		`{"id":"d","source":"s","seq":1,"type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"x","splits":["a","b"]}}`,
@@ -34,11 +34,11 @@ func FuzzApplyNeverFails(f *testing.F) {
 	}
 	var events []score.Event
 	for _, text := range contest {
-		events = append(events, decode(f, text))
+		events = append(events, decodeEvent(f, text))
 		f.Add(encodePost(f, score.Post{Events: events}).Bytes())
 	}
-	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{signedAlert(1, "bard/a", 1, "one"), signedAlert(1, "bard/a", 2, "two")})}).Bytes())
-	before := [][]byte{entryOf(f, score.Post{Events: events}), changeEntry(f, access.Change{Grant: keyGrant(1, "bard/a")})}
+	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two")})}).Bytes())
+	before := [][]byte{encodeEntry(f, score.Post{Events: events}), encodeChange(f, access.Change{Grant: keyGrant(1, "bard/a")})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return
@@ -61,7 +61,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 		}
 		add(post)
 		last := uint64(len(entries))
-		one, other := open(t, t.TempDir()), open(t, t.TempDir())
+		one, other := openMachine(t, t.TempDir()), openMachine(t, t.TempDir())
 		defer one.Close()
 		defer other.Close()
 		for _, e := range entries {

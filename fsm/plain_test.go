@@ -13,7 +13,7 @@ import (
 
 // plain is the plainest store there can be: a list of the events that were accepted. What they come to is folded from nothing each time,
 // in memory, from those that are not voided.
-type plain struct {
+type referenceStore struct {
 	events []*acceptedEvent
 }
 
@@ -24,13 +24,13 @@ type acceptedEvent struct {
 }
 
 // identity says what the store must answer to an event because of its identity alone.
-type identity struct {
+type expectedIdentity struct {
 	repeats *acceptedEvent // it was said before
 	other   bool           // another was said under this identity
 	gap     uint64         // the seq that is expected instead
 }
 
-func (s *plain) of(source string) (list []*acceptedEvent) {
+func (s *referenceStore) of(source string) (list []*acceptedEvent) {
 	for _, a := range s.events {
 		if a.Source == source {
 			list = append(list, a)
@@ -39,14 +39,14 @@ func (s *plain) of(source string) (list []*acceptedEvent) {
 	return list
 }
 
-func (s *plain) identify(t tester, e score.Event) identity {
+func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
 	said := s.of(e.Source)
 	var first *acceptedEvent
 	switch n := uint64(len(said)); {
 	case e.Seq > n+1:
-		return identity{gap: n + 1}
+		return expectedIdentity{gap: n + 1}
 	case e.Seq == n+1:
-		return identity{}
+		return expectedIdentity{}
 	case e.Seq > 0:
 		first = said[e.Seq-1]
 	default:
@@ -58,15 +58,15 @@ func (s *plain) identify(t tester, e score.Event) identity {
 	}
 	switch {
 	case first == nil:
-		return identity{}
-	case saidBy(t, first.Event) == saidBy(t, e):
-		return identity{repeats: first}
+		return expectedIdentity{}
+	case contentOf(t, first.Event) == contentOf(t, e):
+		return expectedIdentity{repeats: first}
 	}
-	return identity{other: true}
+	return expectedIdentity{other: true}
 }
 
 // saidBy is everything that the bard said.
-func saidBy(t tester, e score.Event) string {
+func contentOf(t tester, e score.Event) string {
 	data, err := score.MarshalData(e.Data)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func saidBy(t tester, e score.Event) string {
 }
 
 // target is the event that a void is about: the source's own one of that id if there is one, one that stands before one that does not.
-func (s *plain) target(void score.Event) (found []*acceptedEvent) {
+func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	voided := s.voided()
 	var own, standing []*acceptedEvent
 	for _, a := range s.events {
@@ -109,7 +109,7 @@ func (s *plain) target(void score.Event) (found []*acceptedEvent) {
 }
 
 // voided tells which event voids which: a void that is itself voided does nothing.
-func (s *plain) voided() map[*acceptedEvent]*acceptedEvent {
+func (s *referenceStore) voided() map[*acceptedEvent]*acceptedEvent {
 	by := map[*acceptedEvent]*acceptedEvent{}
 	for _, a := range slices.Backward(s.events) {
 		if a.target != nil && by[a] == nil {
@@ -119,7 +119,7 @@ func (s *plain) voided() map[*acceptedEvent]*acceptedEvent {
 	return by
 }
 
-func (s *plain) accept(t tester, e score.Event, r score.Result) {
+func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	a := &acceptedEvent{Event: e, revision: r.Revision}
 	a.Seq = uint64(len(s.of(e.Source))) + 1
 	if e.Type == score.TypeEventVoid {
@@ -136,15 +136,15 @@ func (s *plain) accept(t tester, e score.Event, r score.Result) {
 }
 
 // folded is what all events together come to.
-type folded struct {
+type referenceState struct {
 	contests map[string]*score.Contest
-	marks    map[string]*plainMarks
+	marks    map[string]*referenceMarks
 	tables   map[string]*score.MedalTable
 	awards   map[string]award
 }
 
-func (s *plain) fold() (*folded, *score.Problem) {
-	f := &folded{map[string]*score.Contest{}, map[string]*plainMarks{}, map[string]*score.MedalTable{}, map[string]award{}}
+func (s *referenceStore) fold() (*referenceState, *score.Problem) {
+	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{}, map[string]award{}}
 	voided := s.voided()
 	// A mark is judged by what the contest has become, so marks come last.
 	for _, marks := range []bool{false, true} {
@@ -172,7 +172,7 @@ func (s *plain) fold() (*folded, *score.Problem) {
 	return f, nil
 }
 
-func (f *folded) event(e *score.Event) *score.Problem {
+func (f *referenceState) event(e *score.Event) *score.Problem {
 	table := f.tables[e.Competition()]
 	if table == nil {
 		table = &score.MedalTable{Competition: e.Competition()}
@@ -208,7 +208,7 @@ func (f *folded) event(e *score.Event) *score.Problem {
 	case *score.ContestDefine:
 		if f.contests[e.ContestID] == nil {
 			f.contests[e.ContestID] = score.NewContest(e.ContestID)
-			f.marks[e.ContestID] = &plainMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
+			f.marks[e.ContestID] = &referenceMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
 		}
 		if d.CompetitionName != "" {
 			table.NameByContests = d.CompetitionName
@@ -222,22 +222,22 @@ func (f *folded) event(e *score.Event) *score.Problem {
 }
 
 // plainMarks keeps marks by split and competitor, and sorts them whenever it is asked.
-type plainMarks struct {
+type referenceMarks struct {
 	contest *score.Contest
 	of      map[[2]string]score.Mark
 }
 
-func (m *plainMarks) Set(split string, mark score.Mark) (total int) {
+func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
 	m.of[[2]string{split, mark.Competitor}] = mark
 	return len(m.all(split))
 }
 
-func (m *plainMarks) First(split string, n int) (first []score.Mark, total int) {
+func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
 	list := m.all(split)
 	return list[:min(n, len(list))], len(list)
 }
 
-func (m *plainMarks) all(split string) (list []score.Mark) {
+func (m *referenceMarks) all(split string) (list []score.Mark) {
 	for k, mark := range m.of {
 		if k[0] == split {
 			list = append(list, mark)
@@ -254,7 +254,7 @@ func (m *plainMarks) all(split string) (list []score.Mark) {
 }
 
 // lines writes down everything that the events come to and that the state machine keeps, a line for each thing.
-func (f *folded) lines(t tester) (lines []string) {
+func (f *referenceState) lines(t tester) (lines []string) {
 	line := func(kind, key string, v any) {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -295,7 +295,7 @@ func withoutRevision(table score.MedalTable) score.MedalTable {
 }
 
 // linesOf writes the same lines from what a machine has stored.
-func linesOf(t tester, m *Machine) (lines []string) {
+func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
 	for _, r := range records(t, snapshotOf(t, m)) {
 		switch r.bucket {

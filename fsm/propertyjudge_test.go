@@ -55,7 +55,7 @@ func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
 	if len(found) != 1 || h.plain.voided()[found[0]] != nil {
 		return
 	}
-	with := plain{append(slices.Clone(h.plain.events), &acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
+	with := referenceStore{append(slices.Clone(h.plain.events), &acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
 	if _, impossible := with.fold(); impossible == nil && !strings.Contains(p.Detail, "has marks") {
 		t.Fatalf("the void of %q was refused (%s), but the rest can stand", found[0].ID, p)
 	}
@@ -67,7 +67,7 @@ func (h *randomHistory) check(t *rapid.T) {
 	if p != nil {
 		t.Fatalf("what was accepted cannot stand: %v", p)
 	}
-	want, got := f.lines(t), linesOf(t, h.m)
+	want, got := f.lines(t), machineLines(t, h.m)
 	if !slices.Equal(want, got) {
 		t.Fatalf("the state is\n%s\nthe plain fold is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -20,8 +20,8 @@ const entriesBehind = 8192
 func BenchmarkRebuild(b *testing.B) {
 	const marks = 1_000_000
 	file := filepath.Join(b.TempDir(), "snapshot")
-	m := open(b, b.TempDir())
-	race(b, m, "G/r", "")
+	m := openMachine(b, b.TempDir())
+	startRace(b, m, "G/r", "")
 	applyMarks(b, m, marks, 0)
 	first := m.Applied()
 	if err := os.WriteFile(file, snapshotOf(b, m), 0o600); err != nil {
@@ -31,7 +31,7 @@ func BenchmarkRebuild(b *testing.B) {
 	for _, size := range []int{1, 16, 64} {
 		var log []Entry
 		for i := range entriesBehind {
-			log = append(log, Entry{first + 1 + uint64(i), entryOf(b, moreMarks(i*size, size))})
+			log = append(log, Entry{first + 1 + uint64(i), encodeEntry(b, moreMarks(i*size, size))})
 		}
 		b.Run(fmt.Sprintf("entry=%d", size), func(b *testing.B) {
 			for b.Loop() {
@@ -42,7 +42,7 @@ func BenchmarkRebuild(b *testing.B) {
 }
 
 func rebuild(b *testing.B, snapshot string, log []Entry) {
-	m := open(b, b.TempDir())
+	m := openMachine(b, b.TempDir())
 	cpu := cpuTime(b)
 	report(b, "restore-s", 1e9, func() {
 		in, err := os.Open(snapshot)

@@ -14,11 +14,11 @@ import (
 )
 
 // rains are n signed alerts of bard/a from a seq on, in trees of so many.
-func rains(t tester, from uint64, n, tree int) []score.Event {
+func signedAlerts(t tester, from uint64, n, tree int) []score.Event {
 	t.Helper()
 	var events []score.Event
 	for seq := range uint64(n) {
-		events = append(events, signedAlert(1, "bard/a", from+seq, fmt.Sprint("rain ", from+seq)))
+		events = append(events, unsignedAlert(1, "bard/a", from+seq, fmt.Sprint("rain ", from+seq)))
 	}
 	for part := range slices.Chunk(events, tree) {
 		signEvents(t, 1, part)
@@ -94,11 +94,11 @@ func wantRuns(t *testing.T, m *Machine, want ...int) {
 func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
 	for _, tree := range []int{1, 2, 7, 100, 256} {
 		t.Run(fmt.Sprint("tree of ", tree), func(t *testing.T) {
-			m := guarded(t)
-			events := rains(t, 1, 700, tree)
+			m := guardedMachine(t)
+			events := signedAlerts(t, 1, 700, tree)
 			// Cut without regard to the trees, and one event alone.
 			for _, part := range [][]score.Event{events[:1], events[1:300], events[300:301], events[301:]} {
-				for _, r := range apply(t, m, score.Post{Events: part, Mode: score.UntilRefused})[0] {
+				for _, r := range applyPosts(t, m, score.Post{Events: part, Mode: score.UntilRefused})[0] {
 					if r.Problem != nil {
 						t.Fatal(r.Problem)
 					}
@@ -117,33 +117,33 @@ func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
 
 // What is refused, unsigned or a duplicate lies between the events of a run, and voids write some of them again.
 func TestRunsHaveTheSignaturesOfWhatWasAppliedAndNothingElse(t *testing.T) {
-	m := guarded(t)
-	events := rains(t, 1, 40, 8)
+	m := guardedMachine(t)
+	events := signedAlerts(t, 1, 40, 8)
 	mustPosted := func(p score.Post) {
 		t.Helper()
-		for _, r := range apply(t, m, p)[0] {
+		for _, r := range applyPosts(t, m, p)[0] {
 			if r.Problem != nil {
 				t.Fatal(r.Problem)
 			}
 		}
 	}
-	token := signedAlert(1, "bard/f", 1, "hail")
+	token := unsignedAlert(1, "bard/f", 1, "hail")
 	token.Key, token.Token = "", "feed"
 	mustPosted(score.Post{Events: slices.Concat(events[:5], []score.Event{token}, events[5:10]), Mode: score.UntilRefused})
 	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused}) // begins with what is there
 	forged := slices.Clone(events[15:25])
 	forged[6].Data = &score.Alert{Text: "sun"}
-	before := state(t, m)
-	if r := apply(t, m, score.Post{Events: forged})[0]; r[0].Problem == nil || state(t, m) != before {
+	before := stateOf(t, m)
+	if r := applyPosts(t, m, score.Post{Events: forged})[0]; r[0].Problem == nil || stateOf(t, m) != before {
 		t.Fatalf("all or none came to %+v", r)
 	}
-	if r := apply(t, m, score.Post{Events: forged, Mode: score.UntilRefused})[0]; len(r) != 7 || r[6].Problem == nil {
+	if r := applyPosts(t, m, score.Post{Events: forged, Mode: score.UntilRefused})[0]; len(r) != 7 || r[6].Problem == nil {
 		t.Fatalf("until refused came to %+v", r)
 	}
 	mustPosted(score.Post{Events: events[21:39]})
-	void := signedAlert(1, "bard/a", 40, "")
+	void := unsignedAlert(1, "bard/a", 40, "")
 	void.Type, void.Data = score.TypeEventVoid, &score.EventVoid{Voids: events[30].ID, Reason: "sun"}
-	next := signedAlert(1, "bard/a", 41, "late")
+	next := unsignedAlert(1, "bard/a", 41, "late")
 	last := signEvents(t, 1, []score.Event{void, next})
 	mustPosted(score.Post{Events: last})
 	wantSigned(t, m, slices.Concat(events[:5], []score.Event{token}, events[5:39], last))
@@ -154,7 +154,7 @@ func TestRunsHaveTheSignaturesOfWhatWasAppliedAndNothingElse(t *testing.T) {
 
 // A database of the version before has every signature beside its event.
 func TestSignedEntriesAndSnapshotsOfVersion1AreStillRead(t *testing.T) {
-	m := guarded(t)
+	m := guardedMachine(t)
 	outcome, err := m.Apply([]Entry{{m.Applied() + 1, old(t, "entry-signed-v1.hex")}}, m.Applied()+1)
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {
 		t.Fatalf("got %+v, %v", outcome, err)
@@ -163,8 +163,8 @@ func TestSignedEntriesAndSnapshotsOfVersion1AreStillRead(t *testing.T) {
 	if err := restored.Restore(bytes.NewReader(old(t, "snapshot-signed-v1.hex"))); err != nil {
 		t.Fatal(err)
 	}
-	events := signEvents(t, 1, []score.Event{signedAlert(1, "bard/a", 1, "rain"), signedAlert(1, "bard/a", 2, "hail")})
-	token := signedAlert(1, "bard/f", 1, "snow")
+	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"), unsignedAlert(1, "bard/a", 2, "hail")})
+	token := unsignedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
 	for _, m := range []*Machine{m, restored} {
 		wantSigned(t, m, append(slices.Clone(events), token))
