@@ -142,7 +142,7 @@ func wantAccess(t *testing.T, m *Machine, want *access.State) {
 	}
 }
 
-func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
+func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	want := m.Access()
@@ -178,7 +178,7 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 }
 
 // A store that the version before this one wrote has no buckets for access.
-func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
+func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "old")
 	path := m.path()
@@ -217,7 +217,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	mustChange(t, old, access.Change{Guard: true})
 }
 
-func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
+func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 	rawChange := func(text string) []byte {
 		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
 	}
@@ -275,7 +275,7 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
+func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := stateOf(t, m)
@@ -289,7 +289,7 @@ func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
 	}
 }
 
-func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
+func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	mustChange(t, m, access.Change{Guard: true}) // nothing new
@@ -336,7 +336,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 	}
 }
 
-func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
+func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 	m := newMachine(t)
 	before := m.Access()
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
@@ -354,7 +354,7 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	}
 }
 
-func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
+func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {

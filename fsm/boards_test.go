@@ -40,7 +40,7 @@ func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) ranking.P
 }
 
 // The source has some runners many times and its official places leave gaps, so order and equals are compared, not places.
-func TestTheMarathonsBoardIsAsItsTruthSays(t *testing.T) {
+func TestTheMarathonsBoardMatchesItsRecordedResults(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(dataDir(t), "marathon", "truth.json"))
 	if err != nil {
 		t.Fatal(err)

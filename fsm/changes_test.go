@@ -17,7 +17,7 @@ const (
 	goldMedal = `{"id":"m","type":"medal.award","contest_id":"OG/MEN","data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU"}}`
 )
 
-func TestChangesNameWhatChangedOnceHoweverOften(t *testing.T) {
+func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 	m := newMachine(t)
 	mustApply(t, m, "%s", defineRun)
 	from, changed := m.Track()
@@ -63,7 +63,7 @@ func TestTheValuesOfChangesBelongToTheCaller(t *testing.T) {
 	}
 }
 
-func TestARevisionIsAwaitedUntilItIsApplied(t *testing.T) {
+func TestAwaitReturnsWhenTheRevisionIsApplied(t *testing.T) {
 	m := newMachine(t)
 	reached := make(chan error, 1)
 	go func() { reached <- m.Await(context.Background(), 2) }()
@@ -84,7 +84,7 @@ func TestARevisionIsAwaitedUntilItIsApplied(t *testing.T) {
 	}
 }
 
-func TestASnapshotThatIsInstalledWakesWhoAwaitsARevision(t *testing.T) {
+func TestInstallingASnapshotWakesAwait(t *testing.T) {
 	from, to := newMachine(t), newMachine(t)
 	mustApply(t, from, "%s", defineRun)
 	mustApply(t, from, "%s", startRun)

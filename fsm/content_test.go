@@ -137,7 +137,7 @@ func encodeRawEntry(post []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), post)
 }
 
-func TestWhatBreaksARuleIsNotTakenFromAnotherFrontend(t *testing.T) {
+func TestAForwardedPostThatBreaksARuleIsRefused(t *testing.T) {
 	for name, bad := range invalidEvents(t) {
 		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, bad.wire)); err == nil {
 			t.Errorf("%s: the post was taken", name)
@@ -158,7 +158,7 @@ func TestWhatBreaksARuleIsNotTakenFromAnotherFrontend(t *testing.T) {
 	}
 }
 
-func TestASignedEventOfAnotherFrontendHasAllThatIsSigned(t *testing.T) {
+func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")
 	for name, spoil := range map[string]func(e *score.Event){
 		"no key":           func(e *score.Event) { e.Key = "" },
@@ -185,7 +185,7 @@ func TestASignedEventOfAnotherFrontendHasAllThatIsSigned(t *testing.T) {
 }
 
 // A master that is corrupt puts into the log what it likes. No frontend ends by it, and all decide alike.
-func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
+func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	with, alike, without := newMachine(t), newMachine(t), newMachine(t)
 	index := uint64(0)
 	feed := func(data []byte, all ...*Machine) (r []score.Result) {
@@ -305,7 +305,7 @@ func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 	}
 }
 
-func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
+func TestEmptyEntriesChangeNothing(t *testing.T) {
 	m := newMachine(t)
 	before := m.Store()
 	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1}, encodeRawEntry(encodeRawPost(score.AllOrNone))} {

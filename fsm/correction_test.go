@@ -57,7 +57,7 @@ func runRace(t *testing.T, m *Machine) {
 	wantPlaces(t, m, "G/r", "X 10 1, Y 11 2, Z 11 2; X")
 }
 
-func TestAWinningGoalThatIsVoidedAfterTheEndTakesTheWinWithIt(t *testing.T) {
+func TestVoidingTheWinningGoalAfterTheEndRemovesTheWin(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1}`)
@@ -75,7 +75,7 @@ func TestAWinningGoalThatIsVoidedAfterTheEndTakesTheWinWithIt(t *testing.T) {
 	wantVoided(t, m, "G/1", "g1:v1 v3:w3")
 }
 
-func TestADoubledMarkThatIsVoidedGivesTheFirstBackWithItsRank(t *testing.T) {
+func TestVoidingASecondMarkRestoresTheFirstWithItsRank(t *testing.T) {
 	m := newMachine(t)
 	runRace(t, m)
 	mustPost(t, m, "z2", "result.set", "G/r", `{"competitor":"Z","split":"finish","mark":9}`)
@@ -119,7 +119,7 @@ func TestADisqualifiedWinnerLosesRankAndWin(t *testing.T) {
 	}
 }
 
-func TestACorrectionStandsWithoutTheStatusThatItWasMadeAfter(t *testing.T) {
+func TestACorrectionSurvivesVoidingTheStatusBeforeIt(t *testing.T) {
 	m := newMachine(t)
 	runRace(t, m)
 	mustPost(t, m, "official", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
@@ -133,7 +133,7 @@ func TestACorrectionStandsWithoutTheStatusThatItWasMadeAfter(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, `"end"`, "G/r", "d")
 }
 
-func TestAListThatGrewCanShrinkAgainWhileTheNewcomersHaveNoMarks(t *testing.T) {
+func TestAnExtendedListCanBeVoidedWhileTheNewCompetitorsHaveNoMarks(t *testing.T) {
 	m := newMachine(t)
 	const about = `{"kind":"ranked","sport":"race","sort":"asc","competitors":[%s]}`
 	mustPost(t, m, "d1", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"}`))

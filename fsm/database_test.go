@@ -73,7 +73,7 @@ func wantTrusted(t testing.TB, dir string, snapshot []byte) {
 	}
 }
 
-func TestADatabaseThatWasClosedIsTrustedEvenAfterACrashOfTheMachine(t *testing.T) {
+func TestAClosedDatabaseIsTrusted(t *testing.T) {
 	dir := t.TempDir()
 	snapshot := populate(t, dir, nil)
 	wantTrusted(t, dir, snapshot)
@@ -82,7 +82,7 @@ func TestADatabaseThatWasClosedIsTrustedEvenAfterACrashOfTheMachine(t *testing.T
 
 // A database in use has no mark: what a crash leaves of it, of the process as of the machine, is not
 // trusted, whatever came before.
-func TestADatabaseThatWasNotClosedIsThrownAway(t *testing.T) {
+func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 	single := func(t *testing.T, m *Machine) {
 		mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
 	}
@@ -108,7 +108,7 @@ func TestADatabaseThatWasNotClosedIsThrownAway(t *testing.T) {
 	}
 }
 
-func TestDiscardBeginsAnewAndSaysWhy(t *testing.T) {
+func TestDiscardDeletesTheDatabaseAndLogsTheReason(t *testing.T) {
 	dir := t.TempDir()
 	var d logBuffer
 	m, err := Open(dir, d.logger())
@@ -129,7 +129,7 @@ func TestDiscardBeginsAnewAndSaysWhy(t *testing.T) {
 	wantTrusted(t, dir, func() []byte { n := newMachine(t); mustApply(t, n, alert, 1, 1, "one"); return snapshotOf(t, n) }())
 }
 
-func TestAMachineThatIsClosedSaysSo(t *testing.T) {
+func TestAClosedMachineReturnsErrors(t *testing.T) {
 	m := openMachine(t, t.TempDir())
 	if err := m.Close(); err != nil {
 		t.Fatal(err)

@@ -104,7 +104,7 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	}
 }
 
-func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
+func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	pull, err := entry.EncodeCacheMode(score.Pull)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ func wantDuplicate(t *testing.T, r, first score.Result) {
 	}
 }
 
-func TestASeqSaidAgainIsADuplicateWithItsFirstRevision(t *testing.T) {
+func TestARepeatedSeqIsADuplicateWithItsFirstRevision(t *testing.T) {
 	m := newMachine(t)
 	first := mustApply(t, m, alert, 1, 1, "one")
 	mustApply(t, m, alert, 2, 2, "two")
@@ -50,7 +50,7 @@ func TestAnotherEventUnderASeqIsRefused(t *testing.T) {
 	}
 }
 
-func TestASeqThatLeavesAGapIsToldTheOneExpected(t *testing.T) {
+func TestASeqGapIsRefusedWithTheExpectedSeq(t *testing.T) {
 	m := newMachine(t)
 	if p := mustRefuse(t, m, score.SeqGap, "next is 1, not 2", alert, 2, 2, "two"); p.ExpectedSeq != 1 || p.Field != "seq" {
 		t.Errorf("expected_seq is %d, field %q", p.ExpectedSeq, p.Field)
@@ -62,13 +62,13 @@ func TestASeqThatLeavesAGapIsToldTheOneExpected(t *testing.T) {
 	mustApply(t, m, alert, 2, 2, "two")
 }
 
-func TestAnEventThatTheStateRefusedTakesNoSeq(t *testing.T) {
+func TestARefusedEventDoesNotUseItsSeq(t *testing.T) {
 	m := newMachine(t)
 	mustRefuse(t, m, score.NotFound, "not defined", `{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
 	mustApply(t, m, alert, 1, 1, "one")
 }
 
-func TestSourcesCountApart(t *testing.T) {
+func TestSourcesHaveSeparateSeqs(t *testing.T) {
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "one")
 	r := mustApply(t, m, `{"id":"e1","source":"bard/b","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`)
@@ -77,7 +77,7 @@ func TestSourcesCountApart(t *testing.T) {
 	}
 }
 
-func TestATimeThatTheBardDidNotGiveIsNoPartOfTheIdentity(t *testing.T) {
+func TestATimeThatAFrontendFilledInIsNotPartOfTheIdentity(t *testing.T) {
 	m := newMachine(t)
 	e := decodeEvent(t, alert, 1, 1, "one")
 	first := applyPosts(t, m, singlePost(e))[0][0]
@@ -93,7 +93,7 @@ func TestAGivenTimeIsTheSameInstantInAnyZone(t *testing.T) {
 	mustRefuse(t, m, score.IDConflict, "", timed, "2026-02-09T12:00:00.6Z")
 }
 
-func TestAHandMadeEventIsKnownAgainByTheIDItWasGiven(t *testing.T) {
+func TestAnEventWithoutASeqIsRecognizedByItsID(t *testing.T) {
 	m := newMachine(t)
 	const mine = `{"id":"mine","type":"alert","contest_id":"G","data":{"text":%q}}`
 	first := mustApply(t, m, mine, "hello")
@@ -105,20 +105,20 @@ func TestAHandMadeEventIsKnownAgainByTheIDItWasGiven(t *testing.T) {
 	}
 }
 
-func TestAnIDMadeByAFrontendProtectsItsOwnRetry(t *testing.T) {
+func TestAnIDMadeByAFrontendDetectsItsOwnRetry(t *testing.T) {
 	m := newMachine(t)
 	e := decodeEvent(t, `{"type":"alert","contest_id":"G","data":{"text":"hello"}}`)
 	first := applyPosts(t, m, singlePost(e))[0][0]
 	wantDuplicate(t, applyPosts(t, m, singlePost(e))[0][0], first)
 }
 
-func TestAnEventWithASeqIsKnownAgainWithoutItByItsID(t *testing.T) {
+func TestAnEventWithASeqIsRecognizedByItsIDWithoutTheSeq(t *testing.T) {
 	m := newMachine(t)
 	first := mustApply(t, m, alert, 1, 1, "one")
 	wantDuplicate(t, postEvent(t, m, `{"id":"e1","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"one"}}`), first)
 }
 
-func TestTheLast1024IDsOfASourceProtectAgainstDoubles(t *testing.T) {
+func TestTheLast1024IDsOfASourceDetectDuplicates(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			dir := t.TempDir()
@@ -160,7 +160,7 @@ func TestTheLast1024IDsOfASourceProtectAgainstDoubles(t *testing.T) {
 	}
 }
 
-func TestAnArrayIsAppliedWholeOrNotAtAll(t *testing.T) {
+func TestAnArrayIsAppliedAsAWholeOrNotAtAll(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	play := func(seq, delta int) score.Event {
@@ -201,7 +201,7 @@ func TestAStreamIsAppliedUpToTheFirstRefused(t *testing.T) {
 }
 
 // The posts of an entry do not share their fate.
-func TestAPostThatIsRefusedLeavesItsNeighboursAlone(t *testing.T) {
+func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 	m := newMachine(t)
 	r := applyPosts(t, m,
 		singlePost(decodeEvent(t, alert, 1, 1, "one")),

@@ -194,7 +194,7 @@ func (h *randomHistory) older(t *rapid.T) {
 	wantLists(t, h.m)
 }
 
-func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
+func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
@@ -222,7 +222,7 @@ func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
 	found(1)
 }
 
-func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
+func TestARestoredContestIsFoundAgain(t *testing.T) {
 	m := newMachine(t)
 	const about = `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`
 	for _, id := range []string{"G/1", "G/2"} {
@@ -241,7 +241,7 @@ func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
 	wantLists(t, m)
 }
 
-func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
+func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	m := newMachine(t)
 	for i := range 9 {
 		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)

@@ -243,7 +243,7 @@ func copyFiles(t tester, m *Machine, to string) {
 	}
 }
 
-func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing.T) {
+func TestViewsAreConsistentWhileEntriesAreAppliedAndSnapshotsRestored(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 600)
 	applyAll(t, m, events[:200], 10)
@@ -288,7 +288,7 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 	}
 }
 
-func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
+func TestPagesOfContestsContinueAfterTheLastOne(t *testing.T) {
 	m := newMachine(t)
 	for _, id := range []string{"G/a", "G/a/1", "G/b", "G-2/a", "H/a"} {
 		mustPost(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
@@ -323,7 +323,7 @@ func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
 	}
 }
 
-func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
+func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 	m := newMachine(t)
 	for i := range 5 {
 		mustApply(t, m, alert, i+1, i+1, "hello")
@@ -384,7 +384,7 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 }
 
 // After a start Raft brings all of the log at once.
-func TestManyEntriesAtOnceAreCommittedInParts(t *testing.T) {
+func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
 	m, whole := newMachine(t), newMachine(t)
 	var entries []Entry
 	for i := range 3 * commitEvents / 500 {

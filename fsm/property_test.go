@@ -15,7 +15,7 @@ import (
 
 // Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is what the events that were accepted and not
 // voided come to when they are folded from nothing.
-func TestAnyHistoryComesToThePlainFold(t *testing.T) {
+func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt, root)

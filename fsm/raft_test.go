@@ -51,7 +51,7 @@ func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
 	}
 }
 
-func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
+func TestAnEntryThatCannotBeDecodedStopsTheMachineOnce(t *testing.T) {
 	good := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
 	unknown := protowire.AppendVarint(protowire.AppendTag(bytes.Clone(good), 9, protowire.VarintType), 1)
 	for name, bad := range map[string][]byte{
@@ -160,7 +160,7 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 
 // Raft takes a snapshot, then asks its main goroutine for the configuration, and that may wait for Restore: were it to wait for the snapshot's release, all
 // three would wait for ever.
-func TestAnotherStateIsRestoredWhileRaftHoldsASnapshotWhichIsNotStoredThen(t *testing.T) {
+func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	r, m, _ := newRaft(t)
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	later := snapshotOf(t, m)
@@ -210,7 +210,7 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 
 // Raft gives a snapshot the index of the last entry that it has passed on. After a restart the
 // machine has later ones.
-func TestNoSnapshotIsTakenOfAStateThatIsAheadOfWhatRaftHasApplied(t *testing.T) {
+func TestNoSnapshotIsTakenWhileTheStateIsAheadOfRaft(t *testing.T) {
 	_, m, _ := newRaft(t)
 	entries := []*raft.Log{
 		command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))),

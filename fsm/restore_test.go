@@ -54,7 +54,7 @@ func (h *blockingReader) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
+func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
 	snapshot := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "one")
@@ -117,7 +117,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	wantTrusted(t, m.dir, after)
 }
 
-func TestInstallLeavesNothingBehindWhereItFails(t *testing.T) {
+func TestAFailedInstallLeavesNothingBehind(t *testing.T) {
 	snapshot := populate(t, t.TempDir(), nil)
 	m := openMachine(t, t.TempDir())
 	p, err := m.Prepare(bytes.NewReader(snapshot))
@@ -163,7 +163,7 @@ func (w wrapped) WrappedReadCloser() io.ReadCloser { return w.ReadCloser }
 
 var _ raft.ReadCloserWrapper = wrapped{}
 
-func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
+func TestRaftInstallsAPreparedStateWithoutReading(t *testing.T) {
 	snapshot := populate(t, t.TempDir(), nil)
 	unreadable := io.NopCloser(errReader{errors.New("it was read")})
 	for _, depth := range []int{0, 1, 2} {
@@ -203,7 +203,7 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 }
 
 // What is read when a database is opened must be readable before it takes another one's place.
-func TestASnapshotWhoseCountersCannotBeReadIsNotPrepared(t *testing.T) {
+func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
 	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
 		b := []byte("LAURELSN\x01")
 		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {

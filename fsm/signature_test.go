@@ -62,7 +62,7 @@ func wantOutcome(t testing.TB, m *Machine, e score.Event, want string) {
 	}
 }
 
-func TestNobodyPostsIntoAGuardedStoreWhatNobodyVouchesFor(t *testing.T) {
+func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 	m := guardedMachine(t)
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
 	before := stateOf(t, m)
@@ -106,7 +106,7 @@ func TestNobodyPostsIntoAGuardedStoreWhatNobodyVouchesFor(t *testing.T) {
 	wantOutcome(t, m, token, score.Applied)
 }
 
-func TestASignedEventThatWasAlteredIsRefusedInAnOpenStoreToo(t *testing.T) {
+func TestAnAlteredSignedEventIsRefusedInAnUnguardedStoreToo(t *testing.T) {
 	m := newMachine(t)
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
 	wantOutcome(t, m, good, string(score.Unauthorized)) // nobody knows the key
@@ -120,7 +120,7 @@ func TestASignedEventThatWasAlteredIsRefusedInAnOpenStoreToo(t *testing.T) {
 	wantOutcome(t, m, unsigned, score.Applied)
 }
 
-func TestARevocationHoldsFromItsPlaceInTheLogOn(t *testing.T) {
+func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 	var log []Entry
 	add := func(b []byte) { log = append(log, Entry{uint64(len(log)) + 1, b}) }
 	event := func(seq uint64) []byte { return encodeEntry(t, singlePost(signedAlert(t, 1, "bard/a", seq, "rain"))) }
@@ -153,7 +153,7 @@ func TestARevocationHoldsFromItsPlaceInTheLogOn(t *testing.T) {
 	}
 }
 
-func TestTheSameSaidAgainIsADuplicateWhoeverVouchesForIt(t *testing.T) {
+func TestARepeatedEventIsADuplicateWhateverItsSignature(t *testing.T) {
 	m := guardedMachine(t)
 	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"), unsignedAlert(1, "bard/a", 2, "hail")})
 	wantOutcome(t, m, events[0], score.Applied)
@@ -171,7 +171,7 @@ func TestTheSameSaidAgainIsADuplicateWhoeverVouchesForIt(t *testing.T) {
 	wantOutcome(t, m, unsigned, score.Duplicate)
 }
 
-func TestAStrangerHearsNothingButThatHeMayNot(t *testing.T) {
+func TestAnUnauthorizedSenderLearnsOnlyThat(t *testing.T) {
 	m := guardedMachine(t)
 	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 	for seq, text := range map[uint64]string{1: "sun", 2: "sun", 7: "sun"} {
@@ -184,7 +184,7 @@ func TestAStrangerHearsNothingButThatHeMayNot(t *testing.T) {
 	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 7, "sun"), string(score.SeqGap))
 }
 
-func TestAnArrayWithAnEventThatNobodyVouchesForIsRefusedWhole(t *testing.T) {
+func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 	m := guardedMachine(t)
 	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two"), unsignedAlert(1, "bard/a", 3, "three")})
 	events[1].Data = &score.Alert{Text: "altered"}
@@ -206,7 +206,7 @@ func encodeRawEvent(e *score.Event, data string) []byte {
 	return protowire.AppendBytes(protowire.AppendTag([]byte{1}, 1, protowire.BytesType), b)
 }
 
-func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
+func TestAMasterCannotRewriteSignedData(t *testing.T) {
 	m := guardedMachine(t)
 	e := unsignedAlert(1, "bard/a", 1, "")
 	e.Data = &score.Alert{Text: "rain", Comment: "heavy"}
@@ -230,7 +230,7 @@ func TestAMasterCannotSayWhatABardSignedInOtherWords(t *testing.T) {
 }
 
 // The timeline has all that it takes to check each event, also once it is voided.
-func TestTheTimelineShowsWhoVouchesForEachEvent(t *testing.T) {
+func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	m := guardedMachine(t)
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")
 	signed.Token = "feed" // some frontend says so; the signature says who it was
@@ -281,7 +281,7 @@ func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
 }
 
 // What came of an event does not depend on how many processors look at signatures.
-func TestSignaturesCheckedSideBySideComeToTheSame(t *testing.T) {
+func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 	var events []score.Event
 	for seq := range uint64(200) {
 		events = append(events, unsignedAlert(1, "bard/a", seq+1, "rain"))

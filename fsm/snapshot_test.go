@@ -13,7 +13,7 @@ import (
 	"laurel/score"
 )
 
-func TestMachinesFedTheSameLogHaveEqualSnapshots(t *testing.T) {
+func TestEqualLogsGiveEqualSnapshots(t *testing.T) {
 	events := slices.Concat(readStream(t, "worldcup2026", noLimit), readStream(t, "curling", noLimit), readStream(t, "tokyo2020para", noLimit), readStream(t, "marathon", 3000))
 	var log []Entry
 	for chunk := range slices.Chunk(events, 37) {
@@ -52,7 +52,7 @@ func TestMachinesFedTheSameLogHaveEqualSnapshots(t *testing.T) {
 	}
 }
 
-func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
+func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	good := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "mine")
@@ -100,7 +100,7 @@ type errReader struct{ error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
 // A snapshot may be written to a slow disk or network; the frontend goes on meanwhile.
-func TestEntriesAreAppliedWhileASnapshotIsWrittenSlowly(t *testing.T) {
+func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 3000)
 	applyAll(t, m, events[:1000], 100)
@@ -157,7 +157,7 @@ func (g *blockingWriter) Write(b []byte) (int, error) {
 	return g.Buffer.Write(b)
 }
 
-func TestASnapshotThatCannotBeWrittenSaysWhy(t *testing.T) {
+func TestWritingASnapshotReturnsTheError(t *testing.T) {
 	m := newMachine(t)
 	applyAll(t, m, longAlerts(t, 500), 100)
 	s, err := m.Snapshot()

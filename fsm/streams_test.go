@@ -104,7 +104,7 @@ type truth struct {
 	} `json:"leaderboards"`
 }
 
-func TestRealStreamsComeOutAsTheirTruthSays(t *testing.T) {
+func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
 	for _, name := range streams {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dataDir(t), name, "truth.json"))

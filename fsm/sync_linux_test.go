@@ -36,7 +36,7 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	wantDeleted(t, dir, "was not closed cleanly")
 }
 
-func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
+func TestADatabaseThatCannotBeWrittenStopsTheMachine(t *testing.T) {
 	r, m, fatal := newRaft(t)
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	filefault.Fail(t, m.path())

@@ -65,7 +65,7 @@ func medalRows(t *testing.T, m *Machine) (list []score.MedalRow) {
 	return list
 }
 
-func TestVoidingAGoalTakesItOffAndKeepsWhatCameAfter(t *testing.T) {
+func TestVoidingAGoalSubtractsItAndKeepsLaterEvents(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":1}}`)
@@ -80,7 +80,7 @@ func TestVoidingAGoalTakesItOffAndKeepsWhatCameAfter(t *testing.T) {
 	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2}}`)
 }
 
-func TestVoidingAScoreSetBringsBackTheTotalsBefore(t *testing.T) {
+func TestVoidingAScoreSetRestoresTheTotals(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
@@ -117,7 +117,7 @@ func TestAPlayOfAnOfficialContestCanStillBeVoided(t *testing.T) {
 	wantResult(t, m, "G/1", "A", "0")
 }
 
-func TestADefineThatOthersStandOnCannotBeVoided(t *testing.T) {
+func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	wantVoidRefused(t, m, score.StatusConflict, `"run" (contest.status, revision 2)`, "G/1", "define")
@@ -143,7 +143,7 @@ func TestADefineThatOthersStandOnCannotBeVoided(t *testing.T) {
 	wantResult(t, m, "G/1", "C", "2")
 }
 
-func TestAVoidedDefineLeavesTheMedalTableAsIfItHadNeverBeen(t *testing.T) {
+func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d1", "contest.define", "G/1", `{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
 	mustPost(t, m, "d2", "contest.define", "G/2", `{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
@@ -171,7 +171,7 @@ func TestAVoidedDefineLeavesTheMedalTableAsIfItHadNeverBeen(t *testing.T) {
 	}
 }
 
-func TestVoidingACompetitionDefineBringsBackTheOneBefore(t *testing.T) {
+func TestVoidingACompetitionDefineRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "c1", "competition.define", "G", `{"name":"One","neutral":["ON"]}`)
 	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two"}`)
@@ -223,7 +223,7 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 	gold("OB", 0)
 }
 
-func TestVoidingAMarkBringsBackTheOneBefore(t *testing.T) {
+func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
@@ -253,7 +253,7 @@ func TestVoidingAMarkBringsBackTheOneBefore(t *testing.T) {
 	wantResult(t, m, "G/r", "Y", "9")
 }
 
-func TestMarksHoldTheDefineThatTheyStandOn(t *testing.T) {
+func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d1", "contest.define", "G/r", `{"kind":"ranked","sport":"race","competitors":[{"code":"X"}]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
@@ -272,7 +272,7 @@ func TestMarksHoldTheDefineThatTheyStandOn(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d4")
 }
 
-func TestAMarkWhoseContestIsGoneCannotComeBack(t *testing.T) {
+func TestAMarkCannotBeRestoredWithoutItsContest(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race"}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
@@ -285,7 +285,7 @@ func TestAMarkWhoseContestIsGoneCannotComeBack(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, `"m"`, "G/r", "v2")
 }
 
-func TestAVoidOfAVoidLetsTheEventCountAgain(t *testing.T) {
+func TestVoidingAVoidRestoresTheEvent(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
@@ -309,7 +309,7 @@ func TestAVoidOfAVoidLetsTheEventCountAgain(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, `voided already, by "v3"`, "G/1", "v2")
 }
 
-func TestAVoidMustNameOneStandingEventOfItsContest(t *testing.T) {
+func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
@@ -329,7 +329,7 @@ func TestAVoidMustNameOneStandingEventOfItsContest(t *testing.T) {
 	wantResult(t, m, "G/1", "A", "0")
 }
 
-func TestAVoidThatIsSaidAgainIsADuplicate(t *testing.T) {
+func TestARepeatedVoidIsADuplicate(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)

@@ -37,7 +37,7 @@ func wantLeaders(t *testing.T, m *Machine, id, want string) {
 	}
 }
 
-func TestABoardTurnsRoundWithItsContest(t *testing.T) {
+func TestABoardIsReversedWithItsContest(t *testing.T) {
 	m := newMachine(t)
 	startRace(t, m, "G/r", `,"sort":"asc"`)
 	first, second := setMark(t, m, "G/r", "A", 10), setMark(t, m, "G/r", "B", 20)
@@ -54,7 +54,7 @@ func TestABoardTurnsRoundWithItsContest(t *testing.T) {
 	}
 }
 
-func TestABoardIsThatOfTheStateThatWasPutInPlace(t *testing.T) {
+func TestABoardShowsTheRestoredState(t *testing.T) {
 	m := newMachine(t)
 	startRace(t, m, "G/r", "")
 	setMark(t, m, "G/r", "A", 10)
@@ -72,7 +72,7 @@ func TestABoardIsThatOfTheStateThatWasPutInPlace(t *testing.T) {
 	wantProblem(t, err, score.NotFound, `"G/r" is not defined`)
 }
 
-func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
+func TestUnusedBoardsAreDroppedWhenThereAreTooManyRows(t *testing.T) {
 	m := newMachine(t)
 	const maxRows = 5 * 64
 	m.boards.SetMaxRows(maxRows)
@@ -109,7 +109,7 @@ func TestBoardsThatNobodyAsksForGoWhenThereAreTooManyRows(t *testing.T) {
 	}
 }
 
-func TestABoardThatCannotBeShownSaysWhy(t *testing.T) {
+func TestAMissingBoardIsExplained(t *testing.T) {
 	m := newMachine(t)
 	mustApply(t, m, `{"type":"contest.define","contest_id":"G/m","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}}`)
 	startRace(t, m, "G/r", `,"splits":["half","end"]`)

@@ -27,7 +27,7 @@ type observed struct {
 
 // Boards are made, dropped and made anew all the time here, while marks come in, are voided and taken back, and the state is restored. Each page must
 // be what the timeline up to its revision says, and nobody may be told less than Revision told before.
-func TestReadersOfBoardsSeeEachRevisionAsItWas(t *testing.T) {
+func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	m := newMachine(t)
 	m.boards.SetMaxRows(3*64 + 40) // both boards do not fit
 	w := &markWriter{m: m, random: rand.New(rand.NewPCG(1, 2))}

@@ -91,7 +91,7 @@ func wantRuns(t *testing.T, m *Machine, want ...int) {
 	}
 }
 
-func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
+func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 	for _, tree := range []int{1, 2, 7, 100, 256} {
 		t.Run(fmt.Sprint("tree of ", tree), func(t *testing.T) {
 			m := guardedMachine(t)
@@ -116,7 +116,7 @@ func TestEachEventOfManyThatWerePostedTogetherCanBeCheckedAlone(t *testing.T) {
 }
 
 // What is refused, unsigned or a duplicate lies between the events of a run, and voids write some of them again.
-func TestRunsHaveTheSignaturesOfWhatWasAppliedAndNothingElse(t *testing.T) {
+func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	m := guardedMachine(t)
 	events := signedAlerts(t, 1, 40, 8)
 	mustPosted := func(p score.Post) {
@@ -153,7 +153,7 @@ func TestRunsHaveTheSignaturesOfWhatWasAppliedAndNothingElse(t *testing.T) {
 }
 
 // A database of the version before has every signature beside its event.
-func TestSignedEntriesAndSnapshotsOfVersion1AreStillRead(t *testing.T) {
+func TestSignedEntriesAndSnapshotsOfVersion1AreReadable(t *testing.T) {
 	m := guardedMachine(t)
 	outcome, err := m.Apply([]Entry{{m.Applied() + 1, old(t, "entry-signed-v1.hex")}}, m.Applied()+1)
 	if err != nil || outcome[0][0][1].Revision != 2 || outcome[0][1][0].Revision != 3 {

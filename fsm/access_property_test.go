@@ -15,7 +15,7 @@ import (
 
 // Whoever is let in and shut out, whatever is signed, altered, repeated, crashed and replayed: what is applied is what somebody vouched for who
 // might at its place in the log, and equal logs come to equal databases.
-func TestNothingIsAppliedThatNobodyMightPostAtItsPlaceInTheLog(t *testing.T) {
+func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &accessHistory{randomHistory: &randomHistory{root: root}, holds: map[string]*access.Grant{}}
