@@ -68,7 +68,8 @@ func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, and make a new key if somebody may have read it", file, info.Mode().Perm())
+		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, "+
+			"and make a new key if somebody may have read it", file, info.Mode().Perm())
 	}
 	block, err := readPEM(file)
 	if err != nil {

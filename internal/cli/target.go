@@ -43,13 +43,14 @@ func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string)
 	flags.StringVar(&to.token, "token", "",
 		"`TOKEN` to authenticate with, or @FILE; prefer the variable: other users can see a command line")
 	flags.StringVar(&to.caFile, "ca", "",
-		"`FILE` with certificates to trust, in PEM, instead of those of this machine; laurel cluster ca prints a group's")
+		"`FILE` with certificates to trust, in PEM, instead of this machine's; laurel cluster ca prints a group's")
 	return to
 }
 
 // AddRequestTarget is AddTarget for a command that makes one request.
 func AddRequestTarget(cmd *cobra.Command) *Target {
-	return AddTarget(cmd, client.DefaultTimeout, "how long to try the frontends, one after the other, until one answers")
+	return AddTarget(cmd, client.DefaultTimeout,
+		"how long to try the frontends, one after the other, until one answers")
 }
 
 // Options returns the options of a client for the flags.
@@ -76,7 +77,8 @@ func (t *Target) notices() func(client.Notice) {
 			return
 		}
 		once.Do(func() {
-			fmt.Fprintf(t.errOut(), "%s is ignored: its certificate is not trusted (%v); set --ca FILE or LAUREL_CA; laurel cluster ca prints a group's certificates\n", n.Frontend, n.Err)
+			fmt.Fprintf(t.errOut(), "%s is ignored: its certificate is not trusted (%v); "+
+				"set --ca FILE or LAUREL_CA; laurel cluster ca prints a group's certificates\n", n.Frontend, n.Err)
 		})
 	}
 }

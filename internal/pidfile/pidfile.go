@@ -106,10 +106,12 @@ func check(dir string) error {
 		return fmt.Errorf("%s is not a directory; remove it, or choose another with --run-dir", dir)
 	}
 	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
-		return fmt.Errorf("the run directory %s belongs to user %d, not to user %d; run this command as that user, or choose another directory with --run-dir", dir, owner, os.Geteuid())
+		return fmt.Errorf("the run directory %s belongs to user %d, not to user %d; run this command as that user, "+
+			"or choose another directory with --run-dir", dir, owner, os.Geteuid())
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("other users can write into the run directory %s (mode %o); chmod 700 it, or choose another with --run-dir", dir, mode)
+		return fmt.Errorf("other users can write into the run directory %s (mode %o); chmod 700 it, "+
+			"or choose another with --run-dir", dir, mode)
 	}
 	return nil
 }

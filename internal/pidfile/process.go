@@ -38,7 +38,9 @@ func List(dir string) (list []*Process, err error) {
 		return nil, fmt.Errorf("read the run directory: %w", err)
 	}
 	for _, f := range files {
-		if _, isOwn := own.Load(f.Name()); isOwn || !f.Type().IsRegular() || strings.HasPrefix(f.Name(), ".") || filepath.Ext(f.Name()) != suffix {
+		name := f.Name()
+		_, isOwn := own.Load(name)
+		if isOwn || !f.Type().IsRegular() || strings.HasPrefix(name, ".") || filepath.Ext(name) != suffix {
 			continue
 		}
 		p, err := open(filepath.Join(dir, f.Name()))
