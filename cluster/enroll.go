@@ -152,16 +152,11 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 	return nil
 }
 
-// present tells whether a member is this one, or the master's stream to it is open: then it has a certificate.
+// present reports whether a member is this one, or has a stream of this master: then it has a certificate.
 func (m *Member) present(id raft.ServerID) bool {
 	if id == m.self {
 		return true
 	}
 	l := m.reign.Load()
-	if l == nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.streams[id] != nil
+	return l != nil && l.push.Connected(id)
 }

@@ -18,6 +18,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/cluster/internal/hclogger"
 	"laurel/cluster/peer"
+	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/snapshots"
 	"laurel/fsm"
@@ -108,7 +109,7 @@ type Member struct {
 	confirm   confirmer
 
 	frontend  *cache.Frontend
-	commits   *commits
+	pushes    *push.Receiver
 	puller    *puller
 	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
@@ -142,7 +143,7 @@ func Start(opts Options) (*Member, error) {
 	if opts.clock == nil {
 		opts.clock = clock
 	}
-	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, commits: newCommits(), changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
 	if err := m.start(); err != nil {
 		var storage *StorageError
 		if errors.As(err, &storage) {
@@ -202,11 +203,12 @@ func (m *Member) start() (err error) {
 	m.confirm.round = m.confirmRound
 	m.puller = newPuller(m)
 	m.metrics.observe(m)
-	m.port.HandlePush(m.serveStream)
+	m.pushes = push.NewReceiver(m.ctx, m.pushConfig())
+	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
 	m.run(m.puller.run)
-	m.run(m.tellCommits)
+	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(m.announce)
 	if m.opts.Identity != nil {
 		m.run(m.recheckLoop)
@@ -300,6 +302,11 @@ func (m *Member) scaled(d time.Duration) time.Duration {
 }
 
 func (m *Member) timings() cache.Timings { return cache.DefaultTimings.Scaled(m.opts.TimeScale) }
+
+func (m *Member) pushConfig() push.Config {
+	return push.Config{Self: m.self, Raft: m.raft, Log: m.storage.Log(), Machine: m.machine, Frontend: m.frontend, Port: m.port, Transport: m.transport,
+		Clock: m.clock, Timings: m.timings(), Mutation: m.opts.rules, Scale: m.scaled, Go: m.run, Stopped: m.stopped, Metrics: m.metrics.push, Logger: m.log}
+}
 
 func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()

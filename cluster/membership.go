@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/score"
@@ -152,8 +153,8 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if lead == nil {
 		return notMaster()
 	}
-	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
+	lead.push.UpdateConfiguration()
+	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -245,10 +246,10 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 			return nil, err
 		}
 	}
-	lead.dismiss(ctx, leaver.ID)
+	lead.push.Revoke(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
+		lead.push.Update(func(master *cache.Master, _ time.Duration) { master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.Recheck()
 	return leaver, err

@@ -29,7 +29,7 @@ it reaches no frontend within --patience at the start.`,
   laurel watch --medals OG50BC --json | jq .data.rows
   laurel watch --leaderboard OG50BC/ATH-M-MAR --split 10km --around 2888 --limit 7`,
 	}
-	var w client.Watching
+	var w client.WatchOptions
 	var asJSON bool
 	flags := c.Flags()
 	flags.StringSliceVar(&w.Competitions, "competition", nil,

@@ -13,6 +13,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cluster/peer"
+	"laurel/cluster/push"
 )
 
 func (n *node) serverID() string { return string(n.member().self) }
@@ -46,7 +47,7 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 	}
 	r := bufio.NewReader(c)
 	for {
-		m, err := readMessage(r)
+		m, err := push.ReadMessage(r)
 		if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
 			s.t.Error("the frontend does not hang up")
 		}
@@ -60,9 +61,9 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 // lie is a stream that gives the frontend a lease of an hour.
 func lie(h *cache.Hello) (frames []byte) {
 	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
-		frames = appendMessage(frames, m)
+		frames = push.AppendMessage(frames, m)
 	}
-	return appendCommitted(frames, committed{math.MaxUint64, math.MaxUint64})
+	return push.AppendCommit(frames, push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
 }
 
 // showsWhatIsAcked checks that a frontend answers from memory what was acked last.
@@ -89,11 +90,11 @@ func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
 		name, reason string
 		hello        cache.Hello
 	}{
-		{"of an epoch without end", helloNotLeader, cache.Hello{Epoch: math.MaxUint64, Master: with.serverID()}},
-		{"of the next epoch", helloNotLeader, cache.Hello{Epoch: to.member().Epoch() + 1, Master: with.serverID()}},
-		{"of this epoch", helloNotLeader, cache.Hello{Epoch: to.member().Epoch(), Master: with.serverID()}},
-		{"in the master's name", helloOtherPeer, cache.Hello{Epoch: to.member().Epoch(), Master: master.serverID()}},
-		{"of the last epoch", helloStale, cache.Hello{Epoch: to.member().Epoch() - 1, Master: with.serverID()}},
+		{"of an epoch without end", "not_leader", cache.Hello{Epoch: math.MaxUint64, Master: with.serverID()}},
+		{"of the next epoch", "not_leader", cache.Hello{Epoch: to.member().Epoch() + 1, Master: with.serverID()}},
+		{"of this epoch", "not_leader", cache.Hello{Epoch: to.member().Epoch(), Master: with.serverID()}},
+		{"in the master's name", "other_peer", cache.Hello{Epoch: to.member().Epoch(), Master: master.serverID()}},
+		{"of the last epoch", "stale", cache.Hello{Epoch: to.member().Epoch() - 1, Master: with.serverID()}},
 	} {
 		before := to.metric("laurel_hello_refused_total", one.reason)
 		one.hello.Lease = lease
@@ -121,15 +122,15 @@ func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
 	master := &cache.Hello{Epoch: to.member().Epoch(), Master: g.master().serverID(), Lease: liar.Lease}
 	for name, frames := range map[string][]byte{
 		"a stream that is refused":          lie(liar),
-		"a stream without a hello":          lie(liar)[len(appendMessage(nil, liar)):],
-		"a hint before the master's hello":  appendMessage(appendCommitted(nil, committed{1 << 40, 1}), master),
-		"a grant before the master's hello": appendMessage(appendMessage(nil, &cache.Grant{}), master),
+		"a stream without a hello":          lie(liar)[len(push.AppendMessage(nil, liar)):],
+		"a hint before the master's hello":  push.AppendMessage(push.AppendCommit(nil, push.Commit{Index: 1 << 40, Term: 1}), master),
+		"a grant before the master's hello": push.AppendMessage(push.AppendMessage(nil, &cache.Grant{}), master),
 	} {
 		if answers := (stranger{t, to, nil}).says(frames); len(answers) > 0 {
 			t.Errorf("%s: %+v", name, answers[0])
 		}
-		if epoch, last := to.member().commits.newest(); last.index >= 1<<40 {
-			t.Errorf("%s: it believes in entry %d of epoch %d", name, last.index, epoch)
+		if epoch, last := to.member().pushes.Hints.Newest(); last.Index >= 1<<40 {
+			t.Errorf("%s: it believes in entry %d of epoch %d", name, last.Index, epoch)
 		}
 	}
 	showsWhatIsAcked(t, g, to, 2)
@@ -143,7 +144,7 @@ func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
 		next, other := others[0], others[1].member()
 		h := &cache.Hello{Epoch: other.Epoch() + 1, Master: next.serverID(), Lease: other.timings().Lease}
 		admitted := make(chan error)
-		go func() { admitted <- other.admitHello(nil, h) }()
+		go func() { admitted <- other.pushes.Admit(nil, h) }()
 		if err := g.master().member().Transfer(t.Context(), next.opts.ID); err != nil {
 			t.Log(err)
 		}
@@ -161,8 +162,8 @@ func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
 	if !errors.Is(err, cache.ErrTwoMasters) {
 		t.Fatalf("got %v, want %v", err, cache.ErrTwoMasters)
 	}
-	m.refuseHello(err)
-	if n := to.metric("laurel_hello_refused_total", helloTwoMasters); n != 1 {
+	m.pushes.Refuse(err)
+	if n := to.metric("laurel_hello_refused_total", "two_masters"); n != 1 {
 		t.Errorf("%v are counted", n)
 	}
 	showsWhatIsAcked(t, g, to, 2)

@@ -1,4 +1,4 @@
-package cluster
+package push
 
 import (
 	"bufio"
@@ -35,22 +35,22 @@ func messages() []cache.Message {
 func TestAMessageIsReadAsItWasWritten(t *testing.T) {
 	var stream []byte
 	for _, m := range messages() {
-		stream = appendMessage(stream, m)
+		stream = AppendMessage(stream, m)
 	}
 	r := bufio.NewReader(bytes.NewReader(stream))
 	for _, want := range messages() {
-		got, err := readMessage(r)
+		got, err := ReadMessage(r)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v: %v", got, want, err)
 		}
 	}
-	if _, err := readMessage(r); !errors.Is(err, io.EOF) {
+	if _, err := ReadMessage(r); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last came %v", err)
 	}
 }
 
 func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
-	hello := appendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
+	hello := AppendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
 	other := bytes.Clone(hello)
 	other[2] = wireVersion + 1
 	for name, b := range map[string][]byte{
@@ -62,12 +62,12 @@ func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
 		"larger than allowed":    {0xff, 0xff, 0xff, 0xff, 0x7f},
 		"that lies about a list": append([]byte{8}, kindAck, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f),
 	} {
-		if m, err := readMessage(bufio.NewReader(bytes.NewReader(b))); !errors.Is(err, errFrame) {
+		if m, err := ReadMessage(bufio.NewReader(bytes.NewReader(b))); !errors.Is(err, errFrame) {
 			t.Errorf("a frame %s was read as %+v: %v", name, m, err)
 		}
 	}
 	for cut := 1; cut < len(hello); cut++ {
-		if _, err := readMessage(bufio.NewReader(bytes.NewReader(hello[:cut]))); err == nil {
+		if _, err := ReadMessage(bufio.NewReader(bytes.NewReader(hello[:cut]))); err == nil {
 			t.Errorf("a frame cut after %d bytes was read", cut)
 		}
 	}
@@ -76,14 +76,14 @@ func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
 // FuzzReadMessage: a frame is read or refused, takes no more memory than it has bytes, and what is read is written as it was.
 func FuzzReadMessage(f *testing.F) {
 	for _, m := range messages() {
-		f.Add(appendMessage(nil, m))
+		f.Add(AppendMessage(nil, m))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := readMessage(bufio.NewReader(bytes.NewReader(b)))
+		m, err := ReadMessage(bufio.NewReader(bytes.NewReader(b)))
 		if err != nil {
 			return
 		}
-		again, err := readMessage(bufio.NewReader(bytes.NewReader(appendMessage(nil, m))))
+		again, err := ReadMessage(bufio.NewReader(bytes.NewReader(AppendMessage(nil, m))))
 		if err != nil || !reflect.DeepEqual(again, m) {
 			t.Errorf("%+v became %+v: %v", m, again, err)
 		}

@@ -1,4 +1,4 @@
-package cluster
+package push
 
 import (
 	"bufio"
@@ -14,14 +14,16 @@ import (
 	"laurel/cache"
 )
 
-// A message of the push protocol is a frame: its length as a varint, a byte for its kind, then its numbers as varints in the order of
-// the type's fields, and lists as a count and the items. Both ends are of one version: the first frame says which.
+// A message is a frame: its length as a varint, a byte for its kind, then its numbers as varints in
+// the order of the type's fields, and lists as a count and the items. Both ends must have the same
+// version, which the first frame has.
 
 const (
 	wireVersion = 3
-	// maxFrame bounds a message. A push is the largest: it has a record for each contest that changed while the last was on its way.
+	// maxFrame bounds a message, in bytes. A push is the largest: it has a record for each contest
+	// that changed since the previous push.
 	maxFrame = 64 << 20
-	// frameStep is how much memory a frame takes before that much of it has come.
+	// frameStep is the memory that a frame takes before as much of it has arrived.
 	frameStep = 64 << 10
 )
 
@@ -38,13 +40,13 @@ const (
 	kindAck
 	kindReturned
 	kindRetired
-	kindCommitted // is for Raft: see commits.go
+	kindCommit // for Raft; see CommitHints
 )
 
-var errFrame = errors.New("the frame is damaged, or of another version of laurel")
+var errFrame = errors.New("the frame is damaged, or of another version of Laurel")
 
-// appendMessage appends m as a frame.
-func appendMessage(b []byte, m cache.Message) []byte {
+// AppendMessage appends the frame of m to b.
+func AppendMessage(b []byte, m cache.Message) []byte {
 	body := appendBody(nil, m)
 	b = protowire.AppendVarint(b, uint64(len(body)))
 	return append(b, body...)
@@ -53,46 +55,46 @@ func appendMessage(b []byte, m cache.Message) []byte {
 func appendBody(b []byte, m cache.Message) []byte {
 	switch m := m.(type) {
 	case *cache.Hello:
-		return protowire.AppendString(numbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease)), m.Master)
+		return protowire.AppendString(appendNumbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease)), m.Master)
 	case *cache.Beat:
-		return numbers(append(b, kindBeat), m.Round, m.Released)
+		return appendNumbers(append(b, kindBeat), m.Round, m.Released)
 	case *cache.Start:
-		return numbers(append(b, kindStart), m.At, m.Released)
+		return appendNumbers(append(b, kindStart), m.At, m.Released)
 	case *cache.Push:
 		return appendPush(append(b, kindPush), m)
 	case *cache.Release:
-		return numbers(append(b, kindRelease), m.Released)
+		return appendNumbers(append(b, kindRelease), m.Released)
 	case *cache.Grant:
-		return numbers(append(b, kindGrant), uint64(m.At), uint64(m.Remaining))
+		return appendNumbers(append(b, kindGrant), uint64(m.At), uint64(m.Remaining))
 	case *cache.Recall:
 		return append(b, kindRecall)
 	case *cache.Retire:
-		return numbers(append(b, kindRetire), m.Round)
+		return appendNumbers(append(b, kindRetire), m.Round)
 	case *cache.Welcome:
 		none := uint64(0)
 		if m.NoLease {
 			none = 1
 		}
-		return numbers(append(b, kindWelcome), uint64(m.Age), none)
+		return appendNumbers(append(b, kindWelcome), uint64(m.Age), none)
 	case *cache.Ack:
-		b = numbers(append(b, kindAck), m.Round, m.Pushed, uint64(m.At))
-		return texts(b, m.Held)
+		b = appendNumbers(append(b, kindAck), m.Round, m.Pushed, uint64(m.At))
+		return appendStrings(b, m.Held)
 	case *cache.Returned:
 		return append(b, kindReturned)
 	case *cache.Retired:
-		return numbers(append(b, kindRetired), m.Round)
+		return appendNumbers(append(b, kindRetired), m.Round)
 	}
-	panic(fmt.Sprintf("no frame is defined for %T", m)) // a message type without a frame: a mistake of the program, not of its input
+	panic(fmt.Sprintf("push: message type %T has no frame", m)) // a bug, not bad input
 }
 
-func numbers(b []byte, list ...uint64) []byte {
+func appendNumbers(b []byte, list ...uint64) []byte {
 	for _, n := range list {
 		b = protowire.AppendVarint(b, n)
 	}
 	return b
 }
 
-func texts(b []byte, list []string) []byte {
+func appendStrings(b []byte, list []string) []byte {
 	b = protowire.AppendVarint(b, uint64(len(list)))
 	for _, s := range list {
 		b = protowire.AppendString(b, s)
@@ -106,18 +108,18 @@ func appendPush(b []byte, p *cache.Push) []byte {
 		size += len(p.Records[i].Key) + len(p.Records[i].Body) + 24
 	}
 	b = append(make([]byte, 0, len(b)+size), b...)
-	b = numbers(b, p.From, p.To, p.Released, uint64(len(p.Records)))
+	b = appendNumbers(b, p.From, p.To, p.Released, uint64(len(p.Records)))
 	for i := range p.Records {
 		r := &p.Records[i]
 		b = protowire.AppendString(b, r.Key)
 		b = protowire.AppendVarint(b, r.Revision)
 		b = protowire.AppendBytes(b, r.Body)
 	}
-	return texts(b, p.Stale)
+	return appendStrings(b, p.Stale)
 }
 
-// readMessage reads a frame that must be a message of the push protocol.
-func readMessage(r *bufio.Reader) (cache.Message, error) {
+// ReadMessage reads a frame, which must be that of a message of package cache.
+func ReadMessage(r *bufio.Reader) (cache.Message, error) {
 	body, err := readFrame(r)
 	if err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func readMessage(r *bufio.Reader) (cache.Message, error) {
 	return parseMessage(body)
 }
 
-// readFrame reads a frame; it has a byte at least.
+// readFrame reads the body of a frame, which has at least one byte.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	size, err := binary.ReadUvarint(r)
 	if err != nil {
@@ -134,7 +136,7 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	if size == 0 || size > maxFrame {
 		return nil, errFrame
 	}
-	// A length that is a lie must not take memory.
+	// A false length must not take memory.
 	body := make([]byte, min(size, frameStep))
 	if _, err := io.ReadFull(r, body); err != nil {
 		return nil, err
@@ -149,22 +151,22 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	return body, nil
 }
 
-// appendCommitted appends a frame that names the entry up to which the log is committed.
-func appendCommitted(b []byte, last committed) []byte {
-	body := numbers([]byte{kindCommitted}, last.index, last.term)
+// AppendCommit appends the frame of a hint to b.
+func AppendCommit(b []byte, c Commit) []byte {
+	body := appendNumbers([]byte{kindCommit}, c.Index, c.Term)
 	return append(protowire.AppendVarint(b, uint64(len(body))), body...)
 }
 
-func parseCommitted(body []byte) (last committed, is bool) {
-	if body[0] != kindCommitted {
-		return last, false
+func parseCommit(body []byte) (c Commit, ok bool) {
+	if body[0] != kindCommit {
+		return c, false
 	}
 	f := frame{b: body[1:]}
-	last.index, last.term = f.number(), f.number()
-	return last, !f.bad && len(f.b) == 0
+	c.Index, c.Term = f.number(), f.number()
+	return c, !f.bad && len(f.b) == 0
 }
 
-// frame is the rest of a frame while it is parsed. Bad stays set.
+// frame is the unparsed rest of a frame. bad is set at the first error and stays set.
 type frame struct {
 	b   []byte
 	bad bool
@@ -188,7 +190,7 @@ func (f *frame) duration() time.Duration {
 	return time.Duration(n)
 }
 
-// bytes shares the frame's memory.
+// bytes returns memory of the frame.
 func (f *frame) bytes() []byte {
 	b, size := protowire.ConsumeBytes(f.b)
 	if size < 0 {
@@ -199,7 +201,8 @@ func (f *frame) bytes() []byte {
 	return b[:len(b):len(b)]
 }
 
-// count is the length of a list whose items take at least least bytes each, so that a lie about it takes no memory.
+// count returns the length of a list whose items take at least least bytes each. It refuses a
+// length that the rest of the frame cannot have, so that a false one takes no memory.
 func (f *frame) count(least int) int {
 	n := f.number()
 	if n > uint64(len(f.b)/least) {
@@ -209,7 +212,7 @@ func (f *frame) count(least int) int {
 	return int(n)
 }
 
-func (f *frame) texts() []string {
+func (f *frame) strings() []string {
 	n := f.count(1)
 	if n == 0 {
 		return nil
@@ -257,7 +260,7 @@ func (f *frame) message(kind byte) cache.Message {
 		w.NoLease, f.bad = none == 1, f.bad || none > 1
 		return w
 	case kindAck:
-		return &cache.Ack{Round: f.number(), Pushed: f.number(), At: f.duration(), Held: f.texts()}
+		return &cache.Ack{Round: f.number(), Pushed: f.number(), At: f.duration(), Held: f.strings()}
 	case kindReturned:
 		return &cache.Returned{}
 	case kindRetired:
@@ -273,9 +276,9 @@ func (f *frame) push() *cache.Push {
 		r := &p.Records[i]
 		r.Key, r.Revision = string(f.bytes()), f.number()
 		if body := f.bytes(); len(body) > 0 {
-			r.Body = bytes.Clone(body) // it outlives the frame
+			r.Body = bytes.Clone(body) // the record outlives the frame
 		}
 	}
-	p.Stale = f.texts()
+	p.Stale = f.strings()
 	return p
 }
