@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-func wantAll(string) bool { return true }
-func wantNone(string) bool  { return false }
+func wantAll(string) bool  { return true }
+func wantNone(string) bool { return false }
 
 const (
 	defineRun = `{"id":"d","type":"contest.define","contest_id":"OG/RUN","data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"],"competitors":[{"code":"A","organisation":"GAU"}]}}`
