@@ -13,7 +13,7 @@ import (
 )
 
 func TestEachTypeOfEventHasAVerb(t *testing.T) {
-	for typ, c := range map[score.Type]struct {
+	cases := map[score.Type]struct {
 		args []string
 		want string
 	}{
@@ -31,7 +31,13 @@ func TestEachTypeOfEventHasAVerb(t *testing.T) {
 		score.TypeMedalRevoke: {[]string{"revoke", "A/1", "--award-id", "A/1#G", "--reason", "potion"}, `{"award_id":"A/1#G","reason":"potion"}`},
 		score.TypeEventVoid:   {[]string{"void", "A/1", "--voids", "b1-1", "--reason", "touched"}, `{"voids":"b1-1","reason":"touched"}`},
 		score.TypeAlert:       {[]string{"alert", "A/1", "--text", "boar"}, `{"text":"boar"}`},
-	} {
+	}
+	for _, typ := range score.Types {
+		c, ok := cases[typ]
+		if !ok {
+			t.Errorf("this test has no command that posts a %s event", typ)
+			continue
+		}
 		t.Run(string(typ), func(t *testing.T) {
 			g := group(t, 1)
 			for _, setup := range [][]string{
@@ -76,7 +82,7 @@ func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
 		"invalid_event: data.delta: ":  {"play", "A/1", "--competitor", "GAU"},
 		"invalid_event: contest_id: ":  {"alert", "", "--text", "boar"},
 		"not_found: there is no ":      {"set", "A/1", "--result", "GAU=1"},
-		"invalid_event: source: a seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
+		"invalid_event: source: missing beside seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
 	} {
 		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %q", args, code, errs, want)
