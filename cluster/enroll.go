@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -29,8 +30,8 @@ func ServerID(dir, id string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the data directory: %w", err)
 	}
-	who, err := loadIdentity(Options{Dir: dir, ID: id})
-	return string(who.serverID()), err
+	server, err := raftlog.LoadServerID(dir, id)
+	return string(server), err
 }
 
 // Secure tells whether the members of this group authenticate each other.
@@ -151,16 +152,11 @@ func (m *Member) checkJoiner(csr []byte, member string) *score.Problem {
 	return nil
 }
 
-// present tells whether a member is this one, or the master's stream to it is open: then it has a certificate.
+// present reports whether a member is this one, or has a stream of this master: then it has a certificate.
 func (m *Member) present(id raft.ServerID) bool {
 	if id == m.self {
 		return true
 	}
 	l := m.reign.Load()
-	if l == nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.streams[id] != nil
+	return l != nil && l.push.Connected(id)
 }

@@ -14,7 +14,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cache"
 	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -45,7 +47,7 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 		return p
 	}
 	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != (identity{ID: n.ID, Instance: n.Instance}).serverID() {
+	if memberID(who) != n.ID || n.Instance != "" && who != raftlog.NewServerID(n.ID, n.Instance) {
 		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
 		p.Field = "peer"
 		return p
@@ -151,8 +153,8 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if lead == nil {
 		return notMaster()
 	}
-	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
+	lead.push.UpdateConfiguration()
+	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
 		return notMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
@@ -244,10 +246,10 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 			return nil, err
 		}
 	}
-	lead.dismiss(ctx, leaver.ID)
+	lead.push.Revoke(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
+		lead.push.Update(func(master *cache.Master, _ time.Duration) { master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.Recheck()
 	return leaver, err
@@ -326,4 +328,10 @@ func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) 
 		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
+}
+
+// memberID returns the id of the member with a server id, id@instance.
+func memberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
 }

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -53,7 +55,7 @@ type place struct {
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.self, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
+		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.Joined()}
 	state := m.frontend.State()
 	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
 	if load := m.load.Load(); load != nil {
@@ -127,6 +129,8 @@ type neighbours struct {
 type heard struct {
 	peerStatus
 	at time.Time
+	// refused is true if a connection to the member was refused since: no process listens there.
+	refused bool
 }
 
 func newNeighbours(m *Member) *neighbours {
@@ -165,6 +169,9 @@ func (n *neighbours) askAll() {
 		}
 		asked.Go(func() {
 			status, err := m.statusOf(ctx, string(s.Address))
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				n.connectionRefused(s.ID)
+			}
 			if status.Member != s.ID {
 				return
 			}
@@ -173,7 +180,7 @@ func (n *neighbours) askAll() {
 				return
 			}
 			n.mu.Lock()
-			n.heard[s.ID] = heard{status, time.Now()}
+			n.heard[s.ID] = heard{peerStatus: status, at: time.Now()}
 			n.mu.Unlock()
 			if status.Leads && status.Asker != nil && status.Term >= m.raft.CurrentTerm() {
 				n.learnPlace(*status.Asker)
@@ -197,6 +204,17 @@ func (n *neighbours) ownPlace() *place {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.place
+}
+
+// connectionRefused records that no process listens at a member's address. It is unreachable at once,
+// without waiting for silence to pass.
+func (n *neighbours) connectionRefused(id raft.ServerID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h, ok := n.heard[id]; ok {
+		h.refused = true
+		n.heard[id] = h
+	}
 }
 
 func (n *neighbours) last(id raft.ServerID) (heard, bool) {
@@ -231,7 +249,7 @@ func (m *Member) Frontends() score.Frontends {
 		}
 		if s.ID == m.self {
 			m.status("").show(&e)
-		} else if h, fresh := m.neighbour.last(s.ID); fresh {
+		} else if h, fresh := m.neighbour.last(s.ID); fresh && !h.refused {
 			h.show(&e)
 		} else {
 			e.URL, e.Revision = h.URL, h.Revision

@@ -190,10 +190,10 @@ func (m *Member) propose(batch []*item) {
 		return
 	}
 	start = time.Now()
-	err = reign.awaitReleased(m.ctx, m.seen(applied))
+	released := reign.push.AwaitReleased(m.ctx, m.seen(applied))
 	m.released(time.Since(start))
-	if err != nil {
-		deliver(batch, nil, err)
+	if !released {
+		deliver(batch, nil, errUnknown)
 		return
 	}
 	for i, it := range batch {

@@ -213,7 +213,10 @@ func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer
 	if err != nil {
 		return nil, err
 	}
-	return answers, lead.awaitReleased(ctx, view)
+	if !lead.push.AwaitReleased(ctx, view) {
+		return nil, errUnknown
+	}
+	return answers, nil
 }
 
 // answerItems answers from the state here. Nothing in the answers is later than view.

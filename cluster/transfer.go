@@ -71,8 +71,8 @@ func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
 		return err
 	}
 	if reign := m.reign.Load(); reign != nil {
-		reign.retire(ctx)
-		defer reign.resume() // without effect where another is the master now
+		reign.push.BeginHandOver(ctx)
+		defer reign.push.CancelHandOver() // without effect where another is the master now
 	}
 	m.handing.Add(1)
 	defer m.handing.Add(-1)

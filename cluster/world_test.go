@@ -23,6 +23,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/raftlog"
 	"laurel/trust/pki"
 )
 
@@ -312,7 +313,7 @@ func (w *world) start(n *worldNode) bool {
 	m := &worldMember{node: n}
 	opts := n.opts
 	opts.Metrics = prometheus.NewRegistry()
-	opts.wrap = func(store) store {
+	opts.wrap = func(raftlog.Backend) raftlog.Backend {
 		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
 	}
 	member, err := Start(opts)

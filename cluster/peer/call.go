@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
 
 	"laurel/score"
 )
@@ -88,4 +90,11 @@ func withRemoved(h http.Header, err error) error {
 func WriteRemoved(w http.ResponseWriter, index uint64, p *score.Problem) {
 	w.Header().Set(removedHeader, strconv.FormatUint(index, 10))
 	WriteProblem(w, p)
+}
+
+// MemberID returns the id of a member without the instance of its data directory: the id by which
+// people know it.
+func MemberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
 }

@@ -80,7 +80,7 @@ func (s *stats) notice(n client.Notice) {
 		s.failovers++
 	case client.NoticeWentHome:
 		s.wentHome++
-	case client.NoticeSent:
+	case client.NoticeRedirected:
 		s.redirected++
 	}
 }
