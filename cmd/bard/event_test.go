@@ -12,7 +12,7 @@ import (
 	"laurel/score"
 )
 
-func TestEachTypeOfEventHasAVerb(t *testing.T) {
+func TestEveryTypeOfEventHasACommand(t *testing.T) {
 	cases := map[score.Type]struct {
 		args []string
 		want string
@@ -35,7 +35,7 @@ func TestEachTypeOfEventHasAVerb(t *testing.T) {
 	for _, typ := range score.Types {
 		c, ok := cases[typ]
 		if !ok {
-			t.Errorf("this test has no command that posts a %s event", typ)
+			t.Errorf("there is no command for %s; add one in events.go, and a case here", typ)
 			continue
 		}
 		t.Run(string(typ), func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestEventPostedAgainUnderItsIDIsADuplicate(t *testing.T) {
 	}
 }
 
-func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
+func TestARefusedEventIsReportedWithItsReason(t *testing.T) {
 	g := group(t, 1)
 	for want, args := range map[string][]string{
 		"invalid_event: data.medal: ":               {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
@@ -90,7 +90,7 @@ func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
 	}
 }
 
-func TestFlagsThatSayNothingAreWrongUsage(t *testing.T) {
+func TestInvalidFlagsAreWrongUsage(t *testing.T) {
 	g := group(t, 1)
 	for _, args := range [][]string{{"play", "A/1", "--delta", "two"}, {"play", "A/1", "--result", "GAU"}, {"set", "A/1", "--result", "GAU=1,GAU=2"}, {"set", "A/1", "--result", "=1"},
 		{"alert", "A/1", "--time", "noon"}, {"define", "contest", "A/1", "--start-time", "noon"}, {"define", "contest", "A/1", "--competitor", "GAU,nom=x"}, {"define", "game", "A"}, {"play"}} {
@@ -103,7 +103,7 @@ func TestFlagsThatSayNothingAreWrongUsage(t *testing.T) {
 	}
 }
 
-func TestEnvironmentDoesNotSpeakForTheBard(t *testing.T) {
+func TestTheEnvironmentDoesNotChangeAnEvent(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1") // a frontend's
 	t.Setenv("LAUREL_COMMENT", "from elsewhere")
 	g := group(t, 1)
