@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestADirectoryWhoseVoteOrIdentityIsDamagedContradictsTheGroup(t *testing.T) {
+func TestDamagedVoteOrIdentityContradictsTheGroup(t *testing.T) {
 	for _, name := range []string{voteFile, identityFile} {
 		t.Run(name, func(t *testing.T) {
 			n := newGroup(t, 1).nodes[0]
@@ -21,19 +21,19 @@ func TestADirectoryWhoseVoteOrIdentityIsDamagedContradictsTheGroup(t *testing.T)
 			if err := os.WriteFile(path, []byte(strings.Repeat("x", size)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			expectContradiction(t, n)
+			checkContradiction(t, n)
 		})
 	}
 }
 
-// expectContradiction starts the node twice, which its data directory must forbid.
-func expectContradiction(t *testing.T, n *node) {
+// checkContradiction checks that a node cannot start because of its data directory, twice.
+func checkContradiction(t *testing.T, n *node) {
 	t.Helper()
 	for range 2 {
 		_, err := Start(n.again())
 		var c *ContradictionError
 		if !errors.As(err, &c) || c.Dir != n.opts.Dir || !strings.Contains(err.Error(), "join anew") {
-			t.Fatalf("got %T %v; want a contradiction of %s and its remedy", err, err, n.opts.Dir)
+			t.Fatalf("got %T %v; want a contradiction of %s with a remedy", err, err, n.opts.Dir)
 		}
 	}
 }

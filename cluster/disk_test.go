@@ -9,7 +9,8 @@ import (
 
 var errFull = syscall.ENOSPC
 
-func storageError(t *testing.T, n *node) {
+// checkStorageError checks that a node's member ends with a storage error.
+func checkStorageError(t *testing.T, n *node) {
 	t.Helper()
 	why := ended(t, n)
 	var e *StorageError
@@ -18,7 +19,7 @@ func storageError(t *testing.T, n *node) {
 	}
 }
 
-func TestADiskThatFailsEndsTheMemberAndNothingAckedIsLost(t *testing.T) {
+func TestFailingDiskEndsTheMemberAndLosesNothingAcked(t *testing.T) {
 	for _, at := range []string{"master", "follower"} {
 		t.Run("at the "+at, func(t *testing.T) {
 			gates := map[string]*gate{}
@@ -46,7 +47,7 @@ func TestADiskThatFailsEndsTheMemberAndNothingAckedIsLost(t *testing.T) {
 				bad = g.others(bad)[0]
 			}
 			gates[bad.opts.ID].fail(errFull)
-			storageError(t, bad)
+			checkStorageError(t, bad)
 			mustPost(t, g.master(), alerts("bard/meanwhile", 1, 1))
 			gates[bad.opts.ID].fail(nil)
 			bad.start()
@@ -58,7 +59,7 @@ func TestADiskThatFailsEndsTheMemberAndNothingAckedIsLost(t *testing.T) {
 	}
 }
 
-func TestADiskThatFailsAtTheStartStopsIt(t *testing.T) {
+func TestFailingDiskStopsTheStart(t *testing.T) {
 	var g gate
 	g.fail(errFull)
 	n := newNode(t, "f1", g.behind, func(o *Options) { o.Bootstrap = true })
@@ -68,7 +69,7 @@ func TestADiskThatFailsAtTheStartStopsIt(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	g.fail(nil)
-	eventually(t, "it starts when there is room", func() error {
+	eventually(t, "it starts when the disk has room", func() error {
 		m, err := Start(n.again())
 		if err == nil {
 			m.ServeForwarded(n.handler(false), nil)
@@ -78,7 +79,7 @@ func TestADiskThatFailsAtTheStartStopsIt(t *testing.T) {
 	})
 }
 
-func TestAWriteThatHangsEndsTheMember(t *testing.T) {
+func TestStalledWriteEndsTheMember(t *testing.T) {
 	var slow gate
 	g := newGroup(t, 1, slow.behind, func(o *Options) { o.TimeScale = 0.2 })
 	n := g.nodes[0]
@@ -91,7 +92,7 @@ func TestAWriteThatHangsEndsTheMember(t *testing.T) {
 		case why = <-n.member().Ended():
 			return nil
 		default:
-			return errors.New("it goes on")
+			return errors.New("it is running")
 		}
 	})
 	var e *StorageError

@@ -18,15 +18,15 @@ import (
 	"laurel/cluster/snapshots"
 )
 
-// rpcInstallSnapshot is the first byte of a snapshot; hashicorp/raft names it.
+// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft names it.
 const rpcInstallSnapshot = 2
 
-// snapshotFault stands on the connections between the nodes and meets the first snapshot that
-// is sent after arm. Passed bytes of it go through at once.
+// snapshotFault holds back the first snapshot that is sent between the nodes after arm. The first
+// passed bytes of it arrive at once.
 //
-// Without late, the rest never comes: the sender's machine has lost its power or hangs, and
-// nobody tells the receiver. With late, the rest comes after release, also when the sender has
-// given the connection up, as what a kernel has in its buffer does.
+// Without late, the rest never arrives: the sender's machine has lost its power or hangs, and the
+// receiver is not told. With late, the rest arrives after released is closed, even if the sender
+// has closed the connection, like data in the buffer of a kernel.
 type snapshotFault struct {
 	passed int
 	late   bool
@@ -35,14 +35,15 @@ type snapshotFault struct {
 	armed    bool
 	conn     *faultyConn // with the snapshot
 	released chan struct{}
-	done     chan struct{} // closed when the late snapshot was answered, or its connection ended
+	done     chan struct{} // closed when the late snapshot was answered or its connection ended
 }
 
 func newSnapshotFault() *snapshotFault {
 	return &snapshotFault{released: make(chan struct{}), done: make(chan struct{})}
 }
 
-func (f *snapshotFault) between(o *Options) {
+// install puts the fault on the connections of a node.
+func (f *snapshotFault) install(o *Options) {
 	o.TimeScale = 1
 	o.SnapshotEntries = 16
 	o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -60,6 +61,7 @@ func (f *snapshotFault) arm() {
 	f.armed = true
 }
 
+// met returns an error unless a snapshot was held back.
 func (f *snapshotFault) met() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -77,7 +79,7 @@ type faultyConn struct {
 	raft    bool
 	holds   bool
 	rest    bytes.Buffer
-	given   sync.Once // up
+	closed  sync.Once
 }
 
 func (c *faultyConn) Write(b []byte) (int, error) {
@@ -110,14 +112,14 @@ func (c *faultyConn) Close() error {
 	if !holds {
 		return c.Conn.Close()
 	}
-	c.Conn.SetReadDeadline(time.Now()) // who waits for the answer is let go
+	c.Conn.SetReadDeadline(time.Now()) // the sender stops waiting for the answer
 	if f.late {
-		c.given.Do(func() { go c.deliver() })
+		c.closed.Do(func() { go c.deliver() })
 	}
 	return nil
 }
 
-// deliver sends the rest when it is time, and waits until it was answered.
+// deliver sends the rest when it is released, and waits for the answer.
 func (c *faultyConn) deliver() {
 	f := c.fault
 	<-f.released
@@ -131,11 +133,12 @@ func (c *faultyConn) deliver() {
 	close(f.done)
 }
 
-// behind is a group of which one member needs a snapshot: it was stopped while the others went
-// on. It returns the group, the stopped member, another follower, and the next seq to post.
-func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
+// newGroupWithALateMember forms a group of which one follower needs a snapshot, because it was
+// stopped while the others went on. It returns the group, that follower, the other follower, and the
+// next seq to post.
+func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
 	t.Helper()
-	g = newGroup(t, 3, f.between)
+	g = newGroup(t, 3, f.install)
 	eventually(t, "f1 is the master", func() error {
 		if g.nodes[0].member().Master() {
 			return nil
@@ -146,7 +149,7 @@ func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq ui
 	late, other = g.nodes[1], g.nodes[2]
 	late.stop()
 	seq = 1
-	eventually(t, "the master's log begins behind what the late one has", func() error {
+	eventually(t, "the master's log begins after the entries that the late one has", func() error {
 		mustPost(t, g.nodes[0], alerts("bard/a", seq, 20))
 		seq += 20
 		first, err := g.nodes[0].member().storage.Log().FirstIndex()
@@ -160,10 +163,10 @@ func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq ui
 	return g, late, other, seq
 }
 
-func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
+func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	f := newSnapshotFault()
 	f.late = true
-	g, late, other, seq := behind(t, f)
+	g, late, other, seq := newGroupWithALateMember(t, f)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
 	eventually(t, "the late one has caught up by another snapshot", func() error {
@@ -172,7 +175,7 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 		}
 		return nil
 	})
-	// What is acked from now on is on the disks of two: the master's and that of the late one.
+	// Events acked from now on are on two disks: the master's and that of the late one.
 	other.stop()
 	mustPost(t, master, alerts("bard/a", seq, 5))
 	seq += 5
@@ -190,9 +193,9 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
 	}
 	if got := metric(t, late, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
-		t.Errorf("%v snapshots were known; want the late one", got)
+		t.Errorf("%v snapshots were known; want 1", got)
 	}
-	// The master is lost for good. One of the two that are left had acked all.
+	// The master is lost for good. One of the two others had acked everything.
 	master.stop()
 	late.stop()
 	late.start()
@@ -200,7 +203,7 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 	g.nodes = []*node{late, other}
 	eventually(t, "the two answer", func() error { return g.master().member().Ready(context.Background()) })
 	if revision, err := read(context.Background(), g.master().member()); err != nil || revision != seq-1 {
-		t.Errorf("%d events were acked as applied, and the revision is %d, %v", seq-1, revision, err)
+		t.Errorf("%d events were acked, and the revision is %d, %v", seq-1, revision, err)
 	}
 }
 
@@ -213,10 +216,10 @@ func receiving(n *node) error {
 	return err
 }
 
-func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
+func TestMasterLostWhileSendingASnapshotCostsOneElection(t *testing.T) {
 	f := newSnapshotFault()
 	f.passed = 4 << 10 // the call itself and some of the body
-	g, late, other, seq := behind(t, f)
+	g, late, other, seq := newGroupWithALateMember(t, f)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
 	eventually(t, "it is being received", func() error { return receiving(late) })
@@ -225,11 +228,11 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 	epoch := other.member().Epoch()
 	mustPost(t, g.master(), alerts("bard/a", seq, 1))
 	if got := g.master().member().Epoch(); got > epoch+10 {
-		t.Errorf("it took the terms from %d to %d", epoch, got)
+		t.Errorf("the election took the terms from %d to %d", epoch, got)
 	}
 	g.agree(seq)
 	// A reception without progress ends by itself and leaves nothing behind.
-	eventually(t, "the snapshot that never came is given up", func() error {
+	eventually(t, "the incomplete snapshot is given up", func() error {
 		if receiving(late) == nil {
 			return errors.New("its unfinished file exists")
 		}
@@ -237,7 +240,7 @@ func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
 	})
 }
 
-// sendSnapshot has a peer send a snapshot to a member, as the master of a term.
+// sendSnapshot sends a snapshot to a member as the master of a term.
 func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
 	id := to.self
@@ -250,7 +253,7 @@ func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm 
 	return answer, err
 }
 
-func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
+func TestSnapshotReplacesAStalledOne(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -269,21 +272,21 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	go writer.Write(state.Bytes()[:10])
 	eventually(t, "the first is being received", func() error { return receiving(n) })
 	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
-		t.Error("one of an earlier term was taken")
+		t.Error("a snapshot of an earlier term was installed")
 	}
 	answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len()))
 	if err != nil || !answer.Success {
-		t.Fatalf("the other one: %+v, %v", answer, err)
+		t.Fatalf("the other snapshot: %+v, %v", answer, err)
 	}
 	if first, last := m.storage.Log().Start(), m.machine.Revision(); first != index+1 || last != 3 {
-		t.Errorf("the log goes on at %d and the revision is %d; want %d and 3", first, last, index+1)
+		t.Errorf("the log continues at %d and the revision is %d; want %d and 3", first, last, index+1)
 	}
-	// The same again, late: the log is behind it.
+	// The same snapshot arrives again, late: the log begins after it.
 	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
-		t.Errorf("the same again: %+v, %v", answer, err)
+		t.Errorf("the same snapshot again: %+v, %v", answer, err)
 	}
 	if got := metric(t, n, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
-		t.Errorf("%v were known; want 1", got)
+		t.Errorf("%v snapshots were known; want 1", got)
 	}
 }
 
@@ -302,9 +305,9 @@ func stateOf(t *testing.T, m *Member) []byte {
 	return b.Bytes()
 }
 
-// A snapshot is of what is committed, so its state has all that was applied here, and nothing of
-// what is behind its own last entry.
-func TestASnapshotThatCannotBeTrueIsNotInstalled(t *testing.T) {
+// A snapshot is of committed entries, so its state has everything that was applied here, and nothing
+// after its own last entry.
+func TestImpossibleSnapshotIsNotInstalled(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)

@@ -6,21 +6,21 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func TestAMemberEndsRatherThanDropsTheEndOfTheLogThatItHasApplied(t *testing.T) {
+func TestMemberEndsRatherThanDropAppliedEntries(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	go m.storage.Log().DeleteRange(m.machine.Applied(), entries(m)) // it does not return
-	contradicts(t, n)
+	go m.storage.Log().DeleteRange(m.machine.Applied(), entries(m)) // does not return
+	checkEndsByContradiction(t, n)
 	n.start() // nothing was removed
 	g.settle()
 	mustPost(t, n, alerts("bard/a", 4, 1))
 	g.agree(4)
 }
 
-func TestAMemberEndsRatherThanDropsItsLogForASnapshotOfLess(t *testing.T) {
+func TestMemberEndsRatherThanReplaceItsLogByAnOlderSnapshot(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -33,7 +33,7 @@ func TestAMemberEndsRatherThanDropsItsLogForASnapshotOfLess(t *testing.T) {
 	}
 	m.storage.Log().SnapshotStored(e.Index, e.Term)
 	go m.storage.Log().DeleteRange(1, entries(m))
-	contradicts(t, n)
+	checkEndsByContradiction(t, n)
 	n.start()
 	g.settle()
 	g.agree(3)

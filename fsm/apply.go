@@ -191,11 +191,11 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	b.m.checkSignatures(b.access, posts)
 	outcome := make([][]score.Result, len(posts))
 	for i, events := range posts {
-		b.run.enabled = len(events) > 1
+		b.timeline.BeginPost(len(events))
 		if outcome[i], err = b.applyPost(events, command.Posts[i].Mode); err != nil {
 			return nil, err
 		}
-		if err := b.endRun(); err != nil {
+		if err := b.timeline.EndPost(); err != nil {
 			return nil, err
 		}
 	}

@@ -30,8 +30,8 @@ type StorageError struct {
 }
 
 func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage under %s failed: %v; nothing acked is lost, start this frontend again when the disk is well and has room",
-		e.Dir, e.Err)
+	return fmt.Sprintf("the storage under %s failed: %v; "+
+		"nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
 }
 
 // Unwrap returns the error of the disk.

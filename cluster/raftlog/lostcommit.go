@@ -37,8 +37,8 @@ func lostCommit(b []byte) error {
 		sum := binary.LittleEndian.Uint32(b[at+4:])
 		for _, start := range starts[max(0, len(starts)-maxCommitStarts):] {
 			if start < at && crc32.Checksum(b[start:at], castagnoli) == sum {
-				return fmt.Errorf("%w: the frame at byte %d of the last file cannot be read, and a complete write ends at byte %d after it",
-					types.ErrCorrupt, stop, at)
+				return fmt.Errorf("%w: the frame at byte %d of the last file cannot be read, "+
+					"and a complete write ends at byte %d after it", types.ErrCorrupt, stop, at)
 			}
 		}
 		starts = append(starts, at+frameHeaderBytes)

@@ -80,8 +80,8 @@ func (s *Store) catchUp(m *fsm.Machine) error {
 	}
 	if m.Applied() > max(newest, last) {
 		if s.existing {
-			return contradiction(s.dir, "the log ends at entry %d, but entry %d was applied: the end of the log is damaged",
-				last, m.Applied())
+			return contradiction(s.dir, "the log ends at entry %d, but entry %d was applied: "+
+				"the end of the log is damaged", last, m.Applied())
 		}
 		if err := m.Discard("it is ahead of the log"); err != nil {
 			return err
@@ -110,7 +110,8 @@ func (s *Store) checkLog(newest uint64) error {
 		return err
 	}
 	if first > newest+1 {
-		return contradiction(s.dir, "the log begins at entry %d, and no readable snapshot goes beyond entry %d", first, newest)
+		return contradiction(s.dir, "the log begins at entry %d, and no readable snapshot goes beyond entry %d",
+			first, newest)
 	}
 	last, err := s.backend.LastIndex()
 	if err != nil {
@@ -194,7 +195,7 @@ func (s *Store) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
 func (s *Store) setAside(damaged []string, from, newest uint64) error {
 	for i := from + 1; i <= newest; i++ {
 		if err := s.backend.GetLog(i, new(raft.Log)); err != nil {
-			return contradiction(s.dir, "the snapshots %s are damaged, and the log lacks entry %d, which could replace them",
+			return contradiction(s.dir, "the snapshots %s are damaged, and the log lacks entry %d to replace them",
 				strings.Join(damaged, ", "), i)
 		}
 	}

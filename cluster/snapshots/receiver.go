@@ -81,7 +81,11 @@ func (r *Receiver) Receive(call raft.RPC, request *raft.InstallSnapshotRequest) 
 	io.Copy(io.Discard, call.Reader)
 	r.opts.Count(outcome)
 	term := max(r.opts.Term(), request.Term)
-	response := &raft.InstallSnapshotResponse{RPCHeader: r.opts.Header, Term: term, Success: err == nil && term == request.Term}
+	response := &raft.InstallSnapshotResponse{
+		RPCHeader: r.opts.Header,
+		Term:      term,
+		Success:   err == nil && term == request.Term,
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
 		r.opts.Fail(fmt.Errorf("receive a snapshot of the master: %w", err)) // the master would send it again and again
 	}
@@ -152,7 +156,8 @@ func (r *Receiver) end(one *reception) {
 // spool writes the body to the directory of the snapshots, waits for the disk, and builds its state
 // beside the state machine.
 func (r *Receiver) spool(one *reception, body io.Reader, request *raft.InstallSnapshotRequest) (got *received, err error) {
-	configuration := raft.DecodeConfiguration(request.Configuration) // peer has checked that it can be decoded
+	// The peer port has checked that the configuration can be decoded.
+	configuration := raft.DecodeConfiguration(request.Configuration)
 	got = &received{meta: raft.SnapshotMeta{
 		Version:            raft.SnapshotVersionMax,
 		Index:              request.LastLogIndex,

@@ -28,7 +28,7 @@ func bundle(dir string) (map[string][]byte, error) {
 		},
 		Outdir: "dist",
 		Bundle: true,
-		// Resolve Preact in npm even if app/node_modules exists, which a type check needs.
+		// The types of Preact are beside its code: see paths in app/tsconfig.json.
 		Alias: map[string]string{
 			"preact":             npm("preact/dist/preact.mjs"),
 			"preact/hooks":       npm("preact/hooks/dist/hooks.mjs"),

@@ -15,33 +15,34 @@ import (
 )
 
 const (
-	// maxWrite is how much JSON goes out in one write, and so in one chunk of the request.
+	// maxWrite bounds the JSON in one write, and so in one chunk of the request.
 	maxWrite = 64 << 10
-	// maxResult bounds one line of the answer.
+	// maxResult bounds one line of the response.
 	maxResult = 64 << 10
-	// idle is after what time without an event the request is ended, so that no frontend has to cut it off; the next event begins another.
-	idle = 10 * time.Second
+	// idleLimit is the time without an event after which the request is ended, before a frontend
+	// would cut it off. The next event begins another request.
+	idleLimit = 10 * time.Second
 )
 
-// conversation is one streaming post at one frontend: events go up while their results come down.
-type conversation struct {
+// streamConn is one streaming request to one frontend: it sends events while it reads their results.
+type streamConn struct {
 	s     *Stream
 	url   string
 	body  *io.PipeWriter
-	stall *time.Timer // runs while an answer is due, or the end of the response; ends the conversation
+	stall *time.Timer // runs while an answer or the end of the response is due; cancels the request
 
 	// Under the stream's lock:
-	ending  bool // the request has come to its end
+	ended   bool // the request has been sent to its end
 	answers int
 }
 
-// converse posts what is in the queue, and what comes into it, to one frontend. It returns nil when the request has come to its end with
-// everything in it answered.
-func (s *Stream) converse(url string) error {
+// postOver posts the events of the queue, and those that come into it, to one frontend. It returns nil
+// when the request has ended and everything in it is answered.
+func (s *Stream) postOver(url string) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
-	v := &conversation{s: s, url: url, body: w}
+	v := &streamConn{s: s, url: url, body: w}
 	v.stall = time.AfterFunc(s.c.o.AttemptTimeout, func() { cancel(errTooSlow) })
 	defer v.stall.Stop()
 	s.mu.Lock()
@@ -64,17 +65,17 @@ func (s *Stream) converse(url string) error {
 }
 
 // write sends events as they come, as many in one write as there are.
-func (v *conversation) write(ctx context.Context) {
+func (v *streamConn) write(ctx context.Context) {
 	defer v.body.Close()
-	quiet := time.NewTimer(idle)
+	quiet := time.NewTimer(idleLimit)
 	defer quiet.Stop()
 	buf := make([]byte, 0, maxWrite)
 	for {
-		if buf = v.take(buf[:0]); len(buf) > 0 {
+		if buf = v.fill(buf[:0]); len(buf) > 0 {
 			if _, err := v.body.Write(buf); err != nil {
 				return
 			}
-			quiet.Reset(idle)
+			quiet.Reset(idleLimit)
 			continue
 		}
 		if v.mayEnd(false) {
@@ -86,27 +87,28 @@ func (v *conversation) write(ctx context.Context) {
 			if v.mayEnd(true) {
 				return
 			}
-			quiet.Reset(idle)
+			quiet.Reset(idleLimit)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// mayEnd tells whether the request can end: nothing will follow, or nothing has come for long and nothing waits for an answer.
-func (v *conversation) mayEnd(quiet bool) bool {
+// mayEnd reports whether the request can end: no event will follow, or quiet is true and none waits for
+// an answer.
+func (v *streamConn) mayEnd(quiet bool) bool {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.ending = s.sent == len(s.queue) && (s.over() || quiet && s.sent == 0)
-	if v.ending {
+	v.ended = s.sent == len(s.queue) && (s.noMore() || quiet && s.sent == 0)
+	if v.ended {
 		v.stall.Reset(s.c.o.AttemptTimeout)
 	}
-	return v.ending
+	return v.ended
 }
 
-// take moves as many events as fit from the queue's unsent part into buf.
-func (v *conversation) take(buf []byte) []byte {
+// fill appends as many unsent events of the queue as fit to buf.
+func (v *streamConn) fill(buf []byte) []byte {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +121,8 @@ func (v *conversation) take(buf []byte) []byte {
 		if len(buf) > 0 && len(buf)+len(e.JSON)+1 > maxWrite {
 			break
 		}
-		if e.first.IsZero() {
-			e.first = now
+		if e.firstSent.IsZero() {
+			e.firstSent = now
 		}
 		buf = append(append(buf, e.JSON...), '\n')
 		s.sent++
@@ -128,8 +130,8 @@ func (v *conversation) take(buf []byte) []byte {
 	return buf
 }
 
-// read posts the body and takes in the results.
-func (v *conversation) read(ctx context.Context, body io.Reader) error {
+// read sends the request with the body, and takes in the results.
+func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url+"/v1/events", body)
 	if err != nil {
 		return err
@@ -141,18 +143,18 @@ func (v *conversation) read(ctx context.Context, body io.Reader) error {
 		return withoutURL(err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return v.whole(resp)
+		return v.wholeResponse(resp)
 	}
 	defer resp.Body.Close()
 	lines := bufio.NewReaderSize(resp.Body, maxResult)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil {
-			return v.closing(err)
+			return v.endOfResponse(err)
 		}
 		var r score.Result
 		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("answered a line that cannot be read: %w", err)
+			return fmt.Errorf("sent an invalid line: %w", err)
 		}
 		if err := v.answered(r); err != nil {
 			return err
@@ -160,9 +162,10 @@ func (v *conversation) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// whole is for an answer to the request as a whole instead of to its events: a 503, or that the caller may not post.
-func (v *conversation) whole(resp *http.Response) error {
-	a, err := answerOf(resp, maxResult)
+// wholeResponse returns the error of a response to the request as a whole instead of to its events, such
+// as a 503 or a 403.
+func (v *streamConn) wholeResponse(resp *http.Response) error {
+	a, err := readResponse(resp, maxResult)
 	if err != nil {
 		return err
 	}
@@ -176,51 +179,52 @@ func (v *conversation) whole(resp *http.Response) error {
 	return err
 }
 
-// answered takes one result in: it belongs to the first event that has none.
-func (v *conversation) answered(r score.Result) error {
+// answered takes in one result, which belongs to the first unanswered event.
+func (v *streamConn) answered(r score.Result) error {
 	if r.Problem != nil && transient(r.Problem.Status) {
 		return r.Problem
 	}
 	s := v.s
 	s.mu.Lock()
-	var e waiting
+	var e pendingLine
 	if s.sent > 0 {
 		e = s.queue[0]
 	}
-	if !e.answers(r) {
+	if !e.answeredBy(r) {
 		s.mu.Unlock()
 		if r.Problem != nil {
-			return fmt.Errorf("broke the stream off: %v", r.Problem)
+			return fmt.Errorf("broke off the stream: %v", r.Problem)
 		}
-		return fmt.Errorf("answered for event %q; the next answer is due to %q", r.ID, e.ID)
+		return fmt.Errorf("sent a result for event %q; the next one should be for %q", r.ID, e.ID)
 	}
 	now := time.Now()
-	s.queue[0] = waiting{}
+	s.queue[0] = pendingLine{}
 	s.queue = s.queue[1:]
 	s.sent--
 	s.bytes -= len(e.JSON)
 	s.progress = now
 	v.answers++
-	if s.sent > 0 || v.ending {
+	if s.sent > 0 || v.ended {
 		v.stall.Reset(s.c.o.AttemptTimeout)
 	} else {
 		v.stall.Stop()
 	}
 	s.room.Broadcast()
-	s.signer.awaken(s)
+	s.signer.wake(s)
 	s.mu.Unlock()
-	s.c.frontends.worked(v.url)
-	s.c.freshen(false)
-	s.o.Answered(Answer{Line: e.Line, Result: r, Took: now.Sub(e.first)})
+	s.c.frontends.markOK(v.url)
+	s.c.refreshInBackground(false)
+	s.o.Answered(Answer{Line: e.Line, Result: r, Took: now.Sub(e.firstSent)})
 	if r.Problem != nil {
 		return &RefusedError{e.Line, r.Problem}
 	}
 	return nil
 }
 
-// answers tells whether r is about e. A line that is no event is refused without an id; but so is a stream that broke off or was silent for too
-// long, which is nobody's fault: then the line is good, and is to be sent again.
-func (e *waiting) answers(r score.Result) bool {
+// answeredBy reports whether r is the result of e. The refusal of a line that is not an event has no id.
+// But neither has that of a stream that broke off or was silent for too long: then the line is valid,
+// and must be sent again.
+func (e *pendingLine) answeredBy(r score.Result) bool {
 	switch {
 	case e.JSON == nil:
 		return false
@@ -233,19 +237,19 @@ func (e *waiting) answers(r score.Result) bool {
 	return p != nil
 }
 
-// closing judges the end of a response: it is in order if nothing is left unanswered.
-func (v *conversation) closing(err error) error {
+// endOfResponse returns the error of the end of a response, nil if nothing is left unanswered.
+func (v *streamConn) endOfResponse(err error) error {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return fmt.Errorf("answered a line of more than %d bytes", maxResult)
+		return fmt.Errorf("sent a line of more than %d bytes", maxResult)
 	case err != io.EOF:
 		return fmt.Errorf("the connection broke with %d events unanswered: %w", s.sent, err)
 	case s.sent > 0:
 		return fmt.Errorf("ended the stream with %d events unanswered", s.sent)
-	case v.answers == 0 && !v.ending:
+	case v.answers == 0 && !v.ended:
 		return errors.New("ended the stream before it began")
 	}
 	return nil

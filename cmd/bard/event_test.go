@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-func TestEachTypeOfEventHasAVerb(t *testing.T) {
-	for typ, c := range map[score.Type]struct {
+func TestEveryTypeOfEventHasACommand(t *testing.T) {
+	cases := map[score.Type]struct {
 		args []string
 		want string
 	}{
@@ -31,7 +31,13 @@ func TestEachTypeOfEventHasAVerb(t *testing.T) {
 		score.TypeMedalRevoke: {[]string{"revoke", "A/1", "--award-id", "A/1#G", "--reason", "potion"}, `{"award_id":"A/1#G","reason":"potion"}`},
 		score.TypeEventVoid:   {[]string{"void", "A/1", "--voids", "b1-1", "--reason", "touched"}, `{"voids":"b1-1","reason":"touched"}`},
 		score.TypeAlert:       {[]string{"alert", "A/1", "--text", "boar"}, `{"text":"boar"}`},
-	} {
+	}
+	for _, typ := range score.Types {
+		c, ok := cases[typ]
+		if !ok {
+			t.Errorf("there is no command for %s; add one in events.go, and a case here", typ)
+			continue
+		}
 		t.Run(string(typ), func(t *testing.T) {
 			g := group(t, 1)
 			for _, setup := range [][]string{
@@ -69,14 +75,14 @@ func TestEventPostedAgainUnderItsIDIsADuplicate(t *testing.T) {
 	}
 }
 
-func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
+func TestARefusedEventIsReportedWithItsReason(t *testing.T) {
 	g := group(t, 1)
 	for want, args := range map[string][]string{
-		"invalid_event: data.medal: ":  {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
-		"invalid_event: data.delta: ":  {"play", "A/1", "--competitor", "GAU"},
-		"invalid_event: contest_id: ":  {"alert", "", "--text", "boar"},
-		"not_found: there is no ":      {"set", "A/1", "--result", "GAU=1"},
-		"invalid_event: source: a seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
+		"invalid_event: data.medal: ":               {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
+		"invalid_event: data.delta: ":               {"play", "A/1", "--competitor", "GAU"},
+		"invalid_event: contest_id: ":               {"alert", "", "--text", "boar"},
+		"not_found: there is no ":                   {"set", "A/1", "--result", "GAU=1"},
+		"invalid_event: source: missing beside seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
 	} {
 		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %q", args, code, errs, want)
@@ -84,7 +90,7 @@ func TestRefusedEventIsSaidWithItsReason(t *testing.T) {
 	}
 }
 
-func TestFlagsThatSayNothingAreWrongUsage(t *testing.T) {
+func TestInvalidFlagsAreWrongUsage(t *testing.T) {
 	g := group(t, 1)
 	for _, args := range [][]string{{"play", "A/1", "--delta", "two"}, {"play", "A/1", "--result", "GAU"}, {"set", "A/1", "--result", "GAU=1,GAU=2"}, {"set", "A/1", "--result", "=1"},
 		{"alert", "A/1", "--time", "noon"}, {"define", "contest", "A/1", "--start-time", "noon"}, {"define", "contest", "A/1", "--competitor", "GAU,nom=x"}, {"define", "game", "A"}, {"play"}} {
@@ -97,7 +103,7 @@ func TestFlagsThatSayNothingAreWrongUsage(t *testing.T) {
 	}
 }
 
-func TestEnvironmentDoesNotSpeakForTheBard(t *testing.T) {
+func TestTheEnvironmentDoesNotChangeAnEvent(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1") // a frontend's
 	t.Setenv("LAUREL_COMMENT", "from elsewhere")
 	g := group(t, 1)
