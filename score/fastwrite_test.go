@@ -20,7 +20,7 @@ func compareWritten(t *testing.T, d Data) {
 // compareForm checks that a quick writer and the sorter give one form.
 func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	t.Helper()
-	quick, ok := quickForm(nil, d)
+	quick, ok := writeFast(nil, d, true)
 	if !ok {
 		return
 	}
@@ -30,7 +30,7 @@ func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	}
 }
 
-func TestQuickWritingAgrees(t *testing.T) {
+func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	zero, some := Decimal(0), Decimal(-1250)
 	many := make(Totals, 20)
 	for i := range many {
@@ -51,8 +51,8 @@ func TestQuickWritingAgrees(t *testing.T) {
 	compareWritten(t, (*ContestStatus)(nil))
 }
 
-func FuzzQuickWrite(f *testing.F) {
-	for _, text := range quickSeeds {
+func FuzzFastWrite(f *testing.F) {
+	for _, text := range fastSeeds {
 		f.Add([]byte(text), "GAU", int64(5))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, text string, n int64) {
@@ -67,7 +67,7 @@ func FuzzQuickWrite(f *testing.F) {
 }
 
 func BenchmarkMarshalData(b *testing.B) {
-	e, p := Decode([]byte(quickSeeds[1]))
+	e, p := Decode([]byte(fastSeeds[1]))
 	if p != nil {
 		b.Fatal(p)
 	}
@@ -79,16 +79,16 @@ func BenchmarkMarshalData(b *testing.B) {
 	}
 }
 
-func TestWhatNearlyEveryEventIsHasAQuickForm(t *testing.T) {
-	for _, text := range quickSeeds[:4] {
+func TestFastWriterWritesPlainEvents(t *testing.T) {
+	for _, text := range fastSeeds[:4] {
 		e, p := Decode([]byte(text))
 		if p != nil {
 			t.Fatal(p)
 		}
-		if _, ok := quickForm(nil, e.Data); !ok {
+		if _, ok := writeFast(nil, e.Data, true); !ok {
 			t.Errorf("%s was left to the sorter", text)
 		}
-		if _, ok := appendQuick(nil, e.Data); !ok {
+		if _, ok := writeFast(nil, e.Data, false); !ok {
 			t.Errorf("%s was left to the general writer", text)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// quickSeeds are what a quick reader knows, and what it must leave alone though it looks alike.
-var quickSeeds = []string{
+// fastSeeds are what a quick reader knows, and what it must leave alone though it looks alike.
+var fastSeeds = []string{
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00-04:00","contest_id":"A/1","data":{"competitor":"GAU","delta":-0.5,"period":"H1","action":"GOAL","clock":"19'","athlete":"Astérix","result":{"GAU":1,"ROM":0},"stats_delta":{"corners":1},"comment":"x"}}`,
 	`{"contest_id":"A/1","data":{"category":"M","competitor":"W20","mark":8.875,"organisation":"GAU","split":"5k"},"type":"result.set"}`,
@@ -43,17 +43,17 @@ var quickSeeds = []string{
 	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,
 }
 
-// FuzzQuick compares quick reading with general decoding: where the quick reader has an outcome, it is the general one.
-func FuzzQuick(f *testing.F) {
-	for _, seed := range quickSeeds {
+// FuzzFastRead compares quick reading with general decoding: where the quick reader has an outcome, it is the general one.
+func FuzzFastRead(f *testing.F) {
+	for _, seed := range fastSeeds {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		compareEvent(t, b)
-		if events := quickArray(b); events != nil {
-			general, p := decodeArray(b)
+		if events := fastArray(b); events != nil {
+			general, p := decodeArrayGeneral(b)
 			if p != nil || !reflect.DeepEqual(events, general) {
-				t.Fatalf("%q is quickly %+v, else %+v, %v", b, events, general, p)
+				t.Fatalf("%q is read fast as %+v, else %+v, %v", b, events, general, p)
 			}
 		}
 		compareData(t, b)
@@ -62,14 +62,14 @@ func FuzzQuick(f *testing.F) {
 
 func compareEvent(t *testing.T, b []byte) {
 	t.Helper()
-	w, d, ok := (&quick{b, string(b), 0}).event()
+	w, d, ok := (&fastReader{b, string(b), 0}).event()
 	if !ok {
 		return
 	}
 	e, p := w.event(d)
-	general, q := decode(b)
+	general, q := decodeGeneral(b)
 	if !reflect.DeepEqual(p, q) || p == nil && !reflect.DeepEqual(e, general) {
-		t.Fatalf("%q is quickly %+v %v, else %+v %v", b, e, p, general, q)
+		t.Fatalf("%q is read fast as %+v %v, else %+v %v", b, e, p, general, q)
 	}
 	canonical, err := MarshalData(e.Data)
 	if err != nil {
@@ -81,39 +81,40 @@ func compareEvent(t *testing.T, b []byte) {
 func compareData(t *testing.T, b []byte) {
 	t.Helper()
 	for _, kind := range Types {
-		d := quickData(kind, b)
+		of := dataTypeOf(kind)
+		d := of.read(b, "")
 		if d == nil {
 			continue
 		}
-		if general, err := unmarshalData(kind, b); err != nil || !reflect.DeepEqual(d, general) {
-			t.Fatalf("%q is quickly %+v, else %+v, %v", b, d, general, err)
+		if general, err := unmarshalGeneral(of, b); err != nil || !reflect.DeepEqual(d, general) {
+			t.Fatalf("%q is read fast as %+v, else %+v, %v", b, d, general, err)
 		}
 	}
 }
 
-func TestQuickReadingTakesWhatItIsFor(t *testing.T) {
-	for _, text := range quickSeeds[:5] {
-		if _, _, ok := (&quick{[]byte(text), text, 0}).event(); !ok {
+func TestFastReaderReadsPlainEvents(t *testing.T) {
+	for _, text := range fastSeeds[:5] {
+		if _, _, ok := (&fastReader{[]byte(text), text, 0}).event(); !ok {
 			t.Errorf("%s was left to the general decoder", text)
 		}
 	}
-	if quickArray([]byte(quickSeeds[5])) == nil {
-		t.Errorf("%s was left to the general decoder", quickSeeds[5])
+	if fastArray([]byte(fastSeeds[5])) == nil {
+		t.Errorf("%s was left to the general decoder", fastSeeds[5])
 	}
 }
 
 // An event that is cut off or altered anywhere is read alike by both.
-func TestQuickReadingAgreesOnDamagedEvents(t *testing.T) {
-	for _, text := range quickSeeds {
+func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
+	for _, text := range fastSeeds {
 		for i := range len(text) {
 			for _, other := range []string{"", `"`, `\`, "{", "}", ",", " ", "0", "-", ".", "x", "\x80"} {
 				damaged := text[:i] + other + text[i+1:]
 				compareEvent(t, []byte(damaged))
 				compareEvent(t, []byte(text[:i]+other))
 				if strings.HasPrefix(text, "[") {
-					if events := quickArray([]byte(damaged)); events != nil {
-						if general, p := decodeArray([]byte(damaged)); p != nil || !reflect.DeepEqual(events, general) {
-							t.Fatalf("%q is quickly %+v, else %+v, %v", damaged, events, general, p)
+					if events := fastArray([]byte(damaged)); events != nil {
+						if general, p := decodeArrayGeneral([]byte(damaged)); p != nil || !reflect.DeepEqual(events, general) {
+							t.Fatalf("%q is read fast as %+v, else %+v, %v", damaged, events, general, p)
 						}
 					}
 				}

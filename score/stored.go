@@ -37,8 +37,8 @@ func writable(t time.Time) bool {
 	return utc >= year1 && utc < year10000 && local >= year0 && local < year10000 && offset%60 == 0 && !t.IsZero()
 }
 
-// ReadData reads the canonical data of e into e.Data. It returns nil, or why it is invalid; the rules that
-// data has to follow are CheckData's.
+// ReadData reads stored data into e.Data. It returns nil, or why the data is invalid. CheckData checks
+// the rules of the type.
 func (e *Event) ReadData(data []byte) *Problem {
 	if len(data) > MaxEventBytes {
 		return fieldProblem("data", "has %d bytes; the most is %d", len(data), MaxEventBytes)
@@ -46,66 +46,25 @@ func (e *Event) ReadData(data []byte) *Problem {
 	if len(data) == 0 || data[0] != '{' {
 		return fieldProblem("data", "is no JSON object")
 	}
-	d := quickData(e.Type, data)
-	if d == nil {
-		mk, ok := newData[e.Type]
-		if !ok {
-			c := Checker{}
-			c.OneOf("type", string(e.Type), required, typeNames())
-			return c.Problem
-		}
-		d = mk()
-		if p := (&envelope{Data: data}).readData(d); p != nil {
-			return p
+	if of := dataTypeOf(e.Type); of != nil {
+		if e.Data = of.read(data, ""); e.Data != nil {
+			return nil
 		}
 	}
-	e.Data = d
-	return nil
+	var p *Problem
+	e.Data, p = readData(e.Type, data)
+	return p
 }
 
-// CheckData returns what Decode would find wrong with e.Data, which has been read; nil if nothing is.
-// Decode puts totals in order, so that others are wrong.
+// CheckData returns what Decode would find wrong with e.Data, or nil. Decode sorts totals, so totals in
+// another order are wrong too.
 func (e *Event) CheckData() *Problem {
+	if p := e.Data.kind().check(e.Data, true); p != nil {
+		return p
+	}
 	c := Checker{}
-	switch d := e.Data.(type) { // nearly all events, which are called directly so that c stays on the stack
-	case *ScorePlay:
-		c.ordered("data.result", d.Result)
-		c.ordered("data.stats_delta", d.StatsDelta)
-		if c.Problem == nil {
-			d.check(&c)
-		}
-		return c.Problem
-	case *ResultSet:
-		d.check(&c)
-		return c.Problem
-	case *ContestStatus:
-		d.check(&c)
-		return c.Problem
-	}
-	return e.checkRarer()
-}
-
-func (e *Event) checkRarer() *Problem {
-	c := Checker{}
-	if d, ok := e.Data.(*ScoreSet); ok {
-		c.ordered("data.result", d.Result)
-	}
-	if c.Problem == nil {
-		e.Data.check(&c)
-	}
-	if c.Problem == nil {
-		checkConsistency(e, &c)
-	}
+	e.checkContestID(&c)
 	return c.Problem
-}
-
-func (c *Checker) ordered(field string, t Totals) {
-	for i := 1; i < len(t); i++ {
-		if t[i-1].Code >= t[i].Code {
-			c.Fail(field, "is not in the order of its names")
-			return
-		}
-	}
 }
 
 // CheckSignature returns what can be said against the key and the signature of e without the key; nil if
@@ -124,6 +83,6 @@ func (e *Event) CheckSignature() *Problem {
 	if e.TimeGiven {
 		w.Time = &e.Time
 	}
-	w.checkSigned(&c)
+	w.checkSignature(&c)
 	return c.Problem
 }
