@@ -78,11 +78,11 @@ func TestEventPostedAgainUnderItsIDIsADuplicate(t *testing.T) {
 func TestARefusedEventIsReportedWithItsReason(t *testing.T) {
 	g := group(t, 1)
 	for want, args := range map[string][]string{
-		"invalid_event: data.medal: ":  {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
-		"invalid_event: data.delta: ":  {"play", "A/1", "--competitor", "GAU"},
-		"invalid_event: contest_id: ":  {"alert", "", "--text", "boar"},
-		"not_found: there is no ":      {"set", "A/1", "--result", "GAU=1"},
-		"invalid_event: source: a seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
+		"invalid_event: data.medal: ":               {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
+		"invalid_event: data.delta: ":               {"play", "A/1", "--competitor", "GAU"},
+		"invalid_event: contest_id: ":               {"alert", "", "--text", "boar"},
+		"not_found: there is no ":                   {"set", "A/1", "--result", "GAU=1"},
+		"invalid_event: source: missing beside seq": {"alert", "A/1", "--text", "boar", "--seq", "5"},
 	} {
 		if code, _, errs := bard(t.Context(), g, nil, args...); code != cli.ExitFailed || !strings.Contains(errs, want) {
 			t.Errorf("bard %q: exit code %d, stderr %q; want %q", args, code, errs, want)
