@@ -12,6 +12,7 @@ import (
 )
 
 func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	var posters sync.WaitGroup
 	for _, n := range g.nodes {
@@ -32,6 +33,7 @@ func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
 }
 
 func TestAReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID+" has a lease", func() error {
@@ -51,6 +53,7 @@ func TestAReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
 }
 
 func TestAllMembersAreReady(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID, func() error { return n.member().Ready(context.Background()) })
@@ -58,6 +61,7 @@ func TestAllMembersAreReady(t *testing.T) {
 }
 
 func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
+	t.Parallel()
 	began := make(chan struct{}, 10)
 	proceed := make(chan error)
 	c := confirmer{round: func() error {
@@ -165,6 +169,7 @@ func mustNotAnswer(t *testing.T, old *node) {
 }
 
 func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -180,6 +185,7 @@ func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
 }
 
 func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -191,6 +197,7 @@ func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
 }
 
 func TestADeposedMasterThatIsHeardButHearsNothingNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -230,6 +237,7 @@ func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
 }
 
 func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
