@@ -16,8 +16,9 @@ const waitingTests = 8
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
-		p.Value.Set(strconv.Itoa(max(waitingTests, runtime.GOMAXPROCS(0))))
+	cpus := runtime.GOMAXPROCS(0)
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(cpus) && !raceDetector {
+		p.Value.Set(strconv.Itoa(max(waitingTests, cpus)))
 	}
 	os.Exit(m.Run())
 }
