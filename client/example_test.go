@@ -188,7 +188,7 @@ func ExampleOptions_notify() {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch {
-		case a.Key == slog.TimeKey || a.Key == "error":
+		case a.Key == slog.TimeKey || a.Key == "err":
 			return slog.Attr{}
 		case a.Value.Kind() == slog.KindString:
 			a.Value = slog.StringValue(byName(a.Value.String()))

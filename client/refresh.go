@@ -11,10 +11,12 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// homeAgain is how long a home that has failed is left alone before it is asked whether it is back, unless the list is asked for more often.
+// homeRetry is the time after which a home that has failed is asked for the list again, unless the list
+// is refreshed more often.
 const homeRetry = time.Second
 
-// stale tells, once, that the list should be asked for again: it is old, or now it must be.
+// beginRefresh reports whether the caller should refresh the list: it is old, or now is true, and no
+// other refresh is under way. endRefresh must be called afterwards.
 func (f *frontends) beginRefresh(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -31,8 +33,8 @@ func (f *frontends) endRefresh() {
 	f.refreshing = false
 }
 
-// toAsk are the frontends in the order in which to ask them for the list. A home that has failed a while ago comes first: its answer is how the
-// client learns that it is back.
+// refreshOrder returns the frontends in the order in which to ask them for the list. A home that has
+// failed a while ago comes first: its response is how the client learns that it is back.
 func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	first := f.pick()
 	f.mu.Lock()
@@ -52,7 +54,7 @@ func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	return list
 }
 
-// serves tells whether a list says of the frontend with this URL that it serves.
+// serves reports whether a list calls the frontend with this URL serving.
 func serves(list score.Frontends, url string) bool {
 	for _, m := range list.Frontends {
 		if u, err := baseURL(m.URL); err == nil && u == url {
@@ -62,7 +64,7 @@ func serves(list score.Frontends, url string) bool {
 	return false
 }
 
-// freshen asks for the list of frontends in the background, if it is old or now it must be.
+// refreshInBackground refreshes the list of frontends in the background, if it is old or now is true.
 func (c *Client) refreshInBackground(now bool) {
 	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
 		return
@@ -73,7 +75,8 @@ func (c *Client) refreshInBackground(now bool) {
 	})
 }
 
-// watchRefresh is how much older the list may get beside a watch, which needs it only when it loses its connection.
+// watchRefreshDelay is how much older the list may get during a watch, which needs it only when its
+// connection is lost.
 const watchRefreshDelay = time.Minute
 
 func (c *Client) refreshIfOld() {
@@ -85,7 +88,8 @@ func (c *Client) refreshIfOld() {
 	}
 }
 
-// refresh asks for the list, at one frontend after the other. One round and no more: the next call asks again.
+// refresh requests the list from one frontend after the other, until one has answered. It makes one
+// round only; the next call refreshes again.
 func (c *Client) refresh(ctx context.Context) {
 	for _, url := range c.frontends.refreshOrder(c.o.Refresh) {
 		attempt, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
@@ -110,7 +114,7 @@ func (c *Client) refresh(ctx context.Context) {
 	}
 }
 
-// Frontends asks for the group as one of its frontends sees it.
+// Frontends returns the group as one of its frontends sees it.
 func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
 	var seen score.Frontends
 	if err := c.get(ctx, "/v1/frontends", nil, &seen); err != nil {
@@ -120,7 +124,7 @@ func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
 	return seen, nil
 }
 
-// Home is the id of the frontend that the client calls its home; "" while it has none.
+// Home returns the id of the client's home; "" while it has none.
 func (c *Client) Home() string {
 	id, _ := c.frontends.homeOf("")
 	return id

@@ -15,28 +15,29 @@ import (
 )
 
 const (
-	// maxWrite is how much JSON goes out in one write, and so in one chunk of the request.
+	// maxWrite bounds the JSON in one write, and so in one chunk of the request.
 	maxWrite = 64 << 10
-	// maxResult bounds one line of the answer.
+	// maxResult bounds one line of the response.
 	maxResult = 64 << 10
-	// idle is after what time without an event the request is ended, so that no frontend has to cut it off; the next event begins another.
+	// idleLimit is the time without an event after which the request is ended, before a frontend
+	// would cut it off. The next event begins another request.
 	idleLimit = 10 * time.Second
 )
 
-// conversation is one streaming post at one frontend: events go up while their results come down.
+// streamConn is one streaming request to one frontend: it sends events while it reads their results.
 type streamConn struct {
 	s     *Stream
 	url   string
 	body  *io.PipeWriter
-	stall *time.Timer // runs while an answer is due, or the end of the response; ends the conversation
+	stall *time.Timer // runs while an answer or the end of the response is due; cancels the request
 
 	// Under the stream's lock:
-	ended   bool // the request has come to its end
+	ended   bool // the request has been sent to its end
 	answers int
 }
 
-// converse posts what is in the queue, and what comes into it, to one frontend. It returns nil when the request has come to its end with
-// everything in it answered.
+// postOver posts the events of the queue, and those that come into it, to one frontend. It returns nil
+// when the request has ended and everything in it is answered.
 func (s *Stream) postOver(url string) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
@@ -93,7 +94,8 @@ func (v *streamConn) write(ctx context.Context) {
 	}
 }
 
-// mayEnd tells whether the request can end: nothing will follow, or nothing has come for long and nothing waits for an answer.
+// mayEnd reports whether the request can end: no event will follow, or quiet is true and none waits for
+// an answer.
 func (v *streamConn) mayEnd(quiet bool) bool {
 	s := v.s
 	s.mu.Lock()
@@ -105,7 +107,7 @@ func (v *streamConn) mayEnd(quiet bool) bool {
 	return v.ended
 }
 
-// take moves as many events as fit from the queue's unsent part into buf.
+// fill appends as many unsent events of the queue as fit to buf.
 func (v *streamConn) fill(buf []byte) []byte {
 	s := v.s
 	s.mu.Lock()
@@ -128,7 +130,7 @@ func (v *streamConn) fill(buf []byte) []byte {
 	return buf
 }
 
-// read posts the body and takes in the results.
+// read sends the request with the body, and takes in the results.
 func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url+"/v1/events", body)
 	if err != nil {
@@ -152,7 +154,7 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 		}
 		var r score.Result
 		if err := json.Unmarshal(line, &r); err != nil {
-			return fmt.Errorf("answered a line that cannot be read: %w", err)
+			return fmt.Errorf("sent an invalid line: %w", err)
 		}
 		if err := v.answered(r); err != nil {
 			return err
@@ -160,7 +162,8 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// whole is for an answer to the request as a whole instead of to its events: a 503, or that the caller may not post.
+// wholeResponse returns the error of a response to the request as a whole instead of to its events, such
+// as a 503 or a 403.
 func (v *streamConn) wholeResponse(resp *http.Response) error {
 	a, err := readResponse(resp, maxResult)
 	if err != nil {
@@ -176,7 +179,7 @@ func (v *streamConn) wholeResponse(resp *http.Response) error {
 	return err
 }
 
-// answered takes one result in: it belongs to the first event that has none.
+// answered takes in one result, which belongs to the first unanswered event.
 func (v *streamConn) answered(r score.Result) error {
 	if r.Problem != nil && transient(r.Problem.Status) {
 		return r.Problem
@@ -190,9 +193,9 @@ func (v *streamConn) answered(r score.Result) error {
 	if !e.answeredBy(r) {
 		s.mu.Unlock()
 		if r.Problem != nil {
-			return fmt.Errorf("broke the stream off: %v", r.Problem)
+			return fmt.Errorf("broke off the stream: %v", r.Problem)
 		}
-		return fmt.Errorf("answered for event %q; the next answer is due to %q", r.ID, e.ID)
+		return fmt.Errorf("sent a result for event %q; the next one should be for %q", r.ID, e.ID)
 	}
 	now := time.Now()
 	s.queue[0] = pendingLine{}
@@ -218,8 +221,9 @@ func (v *streamConn) answered(r score.Result) error {
 	return nil
 }
 
-// answers tells whether r is about e. A line that is no event is refused without an id; but so is a stream that broke off or was silent for too
-// long, which is nobody's fault: then the line is good, and is to be sent again.
+// answeredBy reports whether r is the result of e. The refusal of a line that is not an event has no id.
+// But neither has that of a stream that broke off or was silent for too long: then the line is valid,
+// and must be sent again.
 func (e *pendingLine) answeredBy(r score.Result) bool {
 	switch {
 	case e.JSON == nil:
@@ -233,14 +237,14 @@ func (e *pendingLine) answeredBy(r score.Result) bool {
 	return p != nil
 }
 
-// closing judges the end of a response: it is in order if nothing is left unanswered.
+// endOfResponse returns the error of the end of a response, nil if nothing is left unanswered.
 func (v *streamConn) endOfResponse(err error) error {
 	s := v.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return fmt.Errorf("answered a line of more than %d bytes", maxResult)
+		return fmt.Errorf("sent a line of more than %d bytes", maxResult)
 	case err != io.EOF:
 		return fmt.Errorf("the connection broke with %d events unanswered: %w", s.sent, err)
 	case s.sent > 0:

@@ -16,16 +16,16 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// connection is one stream of a watch.
+// watchConn is one stream of a watch.
 type watchConn struct {
 	url     string // of the frontend
-	from    string // which frontend sent the watch there; "": none did
-	adoptAs string // its id, if it is to be the client's home from now on
+	from    string // the frontend that sent the watch there; "" for none
+	adoptAs string // the frontend's id, if it is to become the client's home
 	body    io.ReadCloser
 	events  *messages
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
-	known   windows // what this stream has told
+	known   windows // what this stream has sent
 }
 
 func (c *watchConn) close() {
@@ -33,7 +33,7 @@ func (c *watchConn) close() {
 	c.body.Close()
 }
 
-// refusal: a frontend has no place for a stream now.
+// refusal is the error of a frontend that has no place for a stream now.
 type refusal struct {
 	url   string
 	after time.Duration
@@ -44,11 +44,11 @@ func (r *refusal) Error() string { return r.err.Error() }
 func (r *refusal) Unwrap() error { return r.err }
 
 var (
-	errSilent = fmt.Errorf("said nothing for %s", silence)
+	errSilent = fmt.Errorf("sent nothing for %s", silence)
 	errEnded  = errors.New("ended the stream")
 )
 
-// connect asks a frontend for a stream, and goes where it sends the watch.
+// connect opens a stream at a frontend, or at the one to which that redirects the watch.
 func (s *watch) connect(base string) (*watchConn, error) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	slow := time.AfterFunc(s.c.o.AttemptTimeout+watchBegin, func() { cancel(errTooSlow) })
@@ -76,7 +76,7 @@ func (s *watch) connect(base string) (*watchConn, error) {
 	return conn, nil
 }
 
-// request sends the request of a stream, and once more if it is sent on to another frontend.
+// open sends the request for a stream. It follows one redirect to another frontend.
 func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, error) {
 	q := s.options.query()
 	if home, _ := s.c.frontends.homeOf(s.options.Home); home != "" {
@@ -109,7 +109,8 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	}
 }
 
-// settle lets a client that has never been in the home that it chose, and is sent on from there, make its home where it is sent.
+// adoptTarget returns the URL to which a watch is redirected. If the client has not used the home that
+// it chose, and the home redirects the watch, the client makes the target its home.
 func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
 	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
 		conn.adoptAs = id
@@ -120,26 +121,26 @@ func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) s
 	return target.String()
 }
 
-// sentTo is where a frontend sends a watch: the whole URL, and the frontend's.
+// redirectTarget returns the URL to which a frontend redirects a watch, and that of the frontend there.
 func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	to, err = resp.Location()
 	if err != nil {
-		return nil, "", fmt.Errorf("sent the watch on, but not whereto: %w", err)
+		return nil, "", fmt.Errorf("redirected the watch without a valid location: %w", err)
 	}
 	path, ok := strings.CutSuffix(to.Path, "/v1/watch")
 	if !ok {
-		return nil, "", fmt.Errorf("sent the watch on to %s, which is no frontend", to.Redacted())
+		return nil, "", fmt.Errorf("redirected the watch to %s, which is no frontend", to.Redacted())
 	}
 	base, err = baseURL((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
 	return to, base, err
 }
 
-// judge closes a response that is no stream and says why.
+// checkResponse returns an error, and closes the response, unless that is a stream.
 func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	if resp.StatusCode == http.StatusOK {
 		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
 			resp.Body.Close()
-			return fmt.Errorf("answered with %q; want a stream of events", resp.Header.Get("Content-Type"))
+			return fmt.Errorf("answered with the type %q; want a stream of events", resp.Header.Get("Content-Type"))
 		}
 		return nil
 	}
@@ -157,7 +158,8 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	return err
 }
 
-// listen tells the caller what comes, until the stream ends; it returns where that was, and why. When it is sent home it changes over.
+// listen passes what comes to the caller until the stream ends. It returns the frontend where that was,
+// and the error. When the frontend sends the watch home, listen continues on a new stream there.
 func (s *watch) listen(conn *watchConn) (string, error) {
 	defer func() { conn.close() }()
 	if !s.connected(conn) {
@@ -190,7 +192,8 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 	}
 }
 
-// begin says that a connection is there.
+// connected reports a new connection to the caller and to Notify. It reports whether the caller wants
+// more.
 func (s *watch) connected(conn *watchConn) bool {
 	if conn.adoptAs != "" {
 		s.c.frontends.adopt(conn.adoptAs, conn.url)
@@ -211,7 +214,7 @@ func (s *watch) connected(conn *watchConn) bool {
 	return s.yieldUpdate(Update{Kind: UpdateConnected, Frontend: conn.url, Home: id, AtHome: atHome})
 }
 
-// lost says why a stream is over, unless the caller ended it.
+// lostError returns why a stream is over; nil if the caller ended it.
 func (s *watch) lostError(conn *watchConn, err error) error {
 	if s.ended() {
 		return nil
@@ -219,7 +222,7 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	s.c.refreshInBackground(true)
 	cause := context.Cause(conn.ctx)
 	if cause == nil && errors.Is(err, io.EOF) {
-		// It stops, or it has ended this stream alone; to ask it again costs next to nothing.
+		// The frontend stops, or it has ended only this stream. It costs little to try it again.
 		return fmt.Errorf("%s: %w", conn.url, errEnded)
 	}
 	if cause != nil {
@@ -230,7 +233,8 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	return err
 }
 
-// goHome connects to the home that a frontend sends the watch to. Only when that has worked the present connection may end.
+// goHome connects to the home to which a frontend sends the watch. The present connection is kept until
+// that has succeeded.
 func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 	var to struct {
 		URL string `json:"url"`
@@ -249,7 +253,7 @@ func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 		return nil
 	}
 	if home.url != base {
-		// It is home again, but has no place now; that will be said again.
+		// The home has no place now. The frontend will send the watch there again.
 		home.close()
 		return nil
 	}
@@ -257,7 +261,8 @@ func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 	return home
 }
 
-// update reads a message. One that is not known, or that tells nothing new, is none; that is no error.
+// update decodes a message. ok is false for an unknown message and for one with nothing new, which is no
+// error.
 func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error) {
 	u.Kind = UpdateKind(m.event)
 	switch u.Kind {
@@ -277,7 +282,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 			u.NewStore = s.dedup.setStore(all.Store)
 			s.dedup.filter(&u)
 		}
-		return u, err == nil, s.unreadable(m, err)
+		return u, err == nil, s.invalid(m, err)
 	case UpdateScore:
 		u.Scores = make([]score.Record, 1)
 		err = json.Unmarshal(m.data, &u.Scores[0])
@@ -292,21 +297,22 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 	case UpdateHeartbeat:
 		err = json.Unmarshal(m.data, &u.Beat)
 		s.c.refreshIfOld()
-		return u, err == nil, s.unreadable(m, err)
+		return u, err == nil, s.invalid(m, err)
 	default:
 		return u, false, nil
 	}
-	return u, err == nil && s.dedup.filter(&u), s.unreadable(m, err)
+	ok = err == nil && s.dedup.filter(&u)
+	return u, ok, s.invalid(m, err)
 }
 
-func (s *watch) unreadable(m message, err error) error {
+func (s *watch) invalid(m message, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("sent an event %q that cannot be read: %w", m.event, err)
+	return fmt.Errorf("sent an invalid event %q: %w", m.event, err)
 }
 
-// pulse reads under a timer that runs only while a read waits.
+// silenceReader is a reader with a timer that runs only while a read waits.
 type silenceReader struct {
 	r     io.Reader
 	timer *time.Timer

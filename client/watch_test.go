@@ -174,7 +174,7 @@ func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 		t.Errorf("the stream was lost %d times; want once, and no gap on the way home", n)
 	}
 	eventually(t, "f2 is rid of its guest", func() bool { return len(g.Frontends[1].Watchers()) == 0 })
-	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch sent on f1") || !slices.Contains(got, "went home f1") {
+	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch redirected f1") || !slices.Contains(got, "went home f1") {
 		t.Errorf("notices are %q", got)
 	}
 }

@@ -75,7 +75,7 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 			}
 			if u.Kind == client.UpdateLost {
 				// Four heartbeats, all of them sent while the first was looked at, then nothing.
-				if took := time.Since(begun); took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "said nothing for 12s") {
+				if took := time.Since(begun); took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
 					t.Errorf("lost after %s: %v", took, u.Err)
 				}
 				if u.Wait >= 100*time.Millisecond {

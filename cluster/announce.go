@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -90,7 +91,7 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		return err
 	}
 	known, _ := m.masters.now()
-	last := error(noMaster())
+	last := error(peer.NoMaster())
 	for _, master := range append(m.neighbour.masters(), known) {
 		if master == "" || master == m.opts.Peer {
 			continue

@@ -182,14 +182,6 @@ func (m *Member) leads() *leadership {
 // Master tells whether this member believes to be the master. Only Read proves it.
 func (m *Member) Master() bool { return m.leads() != nil }
 
-func noMaster() *score.Problem {
-	return score.Problemf(score.NoMaster, "the group has no master that this frontend can reach; ask again in a second, or another frontend")
-}
-
-func notMaster() *score.Problem {
-	return score.Problemf(score.NoMaster, "this frontend is not the master any more; ask again")
-}
-
 // await waits for what Raft has promised, until ctx ends or the member is closed. When it is shut down Raft forgets the entries that its
 // state machine has not taken yet, so their futures are never answered.
 func (m *Member) await(ctx context.Context, f raft.Future) error {

@@ -16,6 +16,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/enroll"
 	"laurel/cluster/internal/hclogger"
 	"laurel/cluster/peer"
 	"laurel/cluster/push"
@@ -105,6 +106,7 @@ type Member struct {
 	transport *peer.Transport
 	port      *peer.Port
 	auth      *peer.Authenticator
+	issuer    *enroll.Issuer
 	gatherer  *gatherer
 	confirm   confirmer
 
@@ -202,6 +204,7 @@ func (m *Member) start() (err error) {
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
 	m.puller = newPuller(m)
+	m.issuer = enroll.NewIssuer(m.enrollConfig())
 	m.metrics.observe(m)
 	m.pushes = push.NewReceiver(m.ctx, m.pushConfig())
 	m.port.HandlePush(m.pushes.Serve)
@@ -212,7 +215,8 @@ func (m *Member) start() (err error) {
 	m.run(m.announce)
 	if m.opts.Identity != nil {
 		m.run(m.recheckLoop)
-		m.run(m.keepCertified)
+		renewer := enroll.NewRenewer(m.enrollConfig(), m.issuer, m.scaled(enroll.RenewTimeout))
+		m.run(func() { renewer.Run(m.ctx) })
 	}
 	return nil
 }

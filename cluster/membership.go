@@ -92,7 +92,7 @@ func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error)
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leads() == nil {
-		return false, notMaster()
+		return false, peer.NotMaster()
 	}
 	// It may not have heard of its removal.
 	who.Joined = who.Joined || m.auth.Removed(who.Member)
@@ -151,11 +151,11 @@ func (m *Member) change(f func() raft.IndexFuture) error {
 func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	lead := m.leads()
 	if lead == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	lead.push.UpdateConfiguration()
 	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
 		return changeProblem("membership", err)
@@ -167,7 +167,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 // changeProblem says what became of a change of the group for which Raft gives an error.
 func changeProblem(what string, err error) error {
 	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	return score.Problemf(score.OutcomeUnknown, "the change of the %s may or may not be committed (%v); see laurel cluster status", what, err)
 }
@@ -188,7 +188,7 @@ func (m *Member) awaitCatchUp(ctx context.Context, addr string) error {
 			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up (%d of %d log entries); ask again for its vote", status.Applied, goal)
 		}
 	}
-	return notMaster()
+	return peer.NotMaster()
 }
 
 // Leave takes a member out of the group and tells it to stop. What leaves the group without a second copy, or without a majority that
@@ -216,7 +216,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leads() == nil {
-		return nil, notMaster()
+		return nil, peer.NotMaster()
 	}
 	var stay []raft.Server
 	for _, s := range m.servers() {
@@ -238,7 +238,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	}
 	lead := m.leads()
 	if lead == nil {
-		return nil, notMaster()
+		return nil, peer.NotMaster()
 	}
 	if m.opts.Identity != nil {
 		// Before: should this master be lost, nobody is left who is out of the group but can still come in.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cluster/peer"
 	"laurel/fsm/entry"
 	"laurel/score"
 )
@@ -28,7 +29,7 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	}
 	lead := m.leads()
 	if lead == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if err := m.await(ctx, m.raft.Apply(entry, enqueue)); err != nil {
 		return changeProblem("mode", err)

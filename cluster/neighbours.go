@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -36,9 +37,7 @@ type peerStatus struct {
 	LeaseMS  int64         `json:"lease_ms"` // what is left of the lease, 0 without one
 	Load     score.Load    `json:"load"`
 	Joined   bool          `json:"joined"` // it has been a member of its group, and may have been removed since
-	// IssuedBy is the fingerprint of the authority that its certificate is by, and Keys are those of the authorities whose keys it holds.
-	IssuedBy string   `json:"issued_by,omitzero"`
-	Keys     []string `json:"keys,omitzero"`
+	enroll.Certificates
 	// Asker is the place of the member that asks; only a master says it.
 	Asker *place `json:"asker,omitzero"`
 	// Roster says whether the member that asks is in the group; see learnRemoval.
@@ -64,9 +63,7 @@ func (m *Member) status(from string) peerStatus {
 	if addr == "" {
 		s.State = score.Starting
 	}
-	if i := m.opts.Identity; i != nil {
-		s.IssuedBy, s.Keys = i.IssuedBy(), i.Keys()
-	}
+	s.Certificates = enroll.CertificatesOf(m.opts.Identity)
 	lead := m.leads()
 	s.Leads = lead != nil
 	if from != "" {

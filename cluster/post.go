@@ -295,7 +295,7 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 // takeForwarded is the master's side of forwardPosts. With an error, nothing has been proposed.
 func (m *Member) takeForwarded(w http.ResponseWriter, r *http.Request) error {
 	if m.raft.State() != raft.Leader {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosts))
 	if err != nil {

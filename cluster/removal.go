@@ -182,7 +182,7 @@ func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
 	l := m.listing(id)
 	if l.Listed {
-		peer.WriteProblem(w, notMaster()) // the removal is not committed yet
+		peer.WriteProblem(w, peer.NotMaster()) // the removal is not committed yet
 		return
 	}
 	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(id)))

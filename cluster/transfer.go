@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -23,7 +24,7 @@ func (m *Member) Transfer(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
 	defer cancel()
 	if m.leads() == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if to == m.opts.ID {
 		return nil

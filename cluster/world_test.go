@@ -23,6 +23,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/peer"
 	"laurel/cluster/raftlog"
 	"laurel/trust/pki"
 )
@@ -427,7 +428,7 @@ func (w *world) mustAgree() bool {
 func (w *world) join(n *worldNode, voter bool) error {
 	m := w.master()
 	if m == nil {
-		return noMaster()
+		return peer.NoMaster()
 	}
 	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()

@@ -38,7 +38,7 @@ func tokenGrant(id, name string, role access.Role) *access.Grant {
 	return &access.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
 }
 
-func changeEntry(t tester, c access.Change) []byte {
+func encodeChange(t tester, c access.Change) []byte {
 	t.Helper()
 	if c.At.IsZero() {
 		c.At = accessDay
@@ -54,10 +54,10 @@ func changeEntry(t tester, c access.Change) []byte {
 }
 
 // changed applies one change of access and answers why it was refused; nil: it was not.
-func changed(t tester, m *Machine, c access.Change) *score.Problem {
+func applyChange(t tester, m *Machine, c access.Change) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
-	outcome, err := m.Apply([]Entry{{index, changeEntry(t, c)}}, index)
+	outcome, err := m.Apply([]Entry{{index, encodeChange(t, c)}}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func changed(t tester, m *Machine, c access.Change) *score.Problem {
 func mustChange(t tester, m *Machine, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
-		if p := changed(t, m, c); p != nil {
+		if p := applyChange(t, m, c); p != nil {
 			t.Fatal(p)
 		}
 	}
@@ -99,7 +99,7 @@ func allChanges() []access.Change {
 func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	var all []byte
 	for _, c := range allChanges() {
-		all = protowire.AppendBytes(all, changeEntry(t, c))
+		all = protowire.AppendBytes(all, encodeChange(t, c))
 	}
 	all = golden(t, "entries-access-v1.hex", all)
 	m := newMachine(t)
@@ -142,7 +142,7 @@ func wantAccess(t *testing.T, m *Machine, want *access.State) {
 	}
 }
 
-func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
+func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	want := m.Access()
@@ -157,8 +157,8 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	kill(t, m, dir)
-	crashed := open(t, dir)
+	copyFiles(t, m, dir)
+	crashed := openMachine(t, dir)
 	defer crashed.Close()
 	wantAccess(t, crashed, access.NewState())
 	if err := crashed.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
@@ -172,20 +172,20 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened := open(t, m.dir)
+	reopened := openMachine(t, m.dir)
 	defer reopened.Close()
 	wantAccess(t, reopened, want)
 }
 
 // A store that the version before this one wrote has no buckets for access.
-func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
+func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "old")
+	mustApply(t, m, alert, 1, 1, "old")
 	path := m.path()
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := database.Open(path, quiet())
+	db, err := database.Open(path, discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err := database.Close(path, db); err != nil {
 		t.Fatal(err)
 	}
-	var d diary
+	var d logBuffer
 	old, err := Open(m.dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
@@ -213,11 +213,11 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
 	}
 	wantAccess(t, old, access.NewState())
-	applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
+	mustApply(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
 	mustChange(t, old, access.Change{Guard: true})
 }
 
-func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
+func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 	rawChange := func(text string) []byte {
 		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
 	}
@@ -241,9 +241,9 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			before := state(t, m)
+			before := stateOf(t, m)
 			wantRefused(t, m, bad)
-			if m.Access().Guarded || state(t, m) != before {
+			if m.Access().Guarded || stateOf(t, m) != before {
 				t.Error("something of it was applied")
 			}
 			mustChange(t, m, access.Change{Guard: true})
@@ -253,8 +253,8 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	for name, bad := range map[string][]byte{
 		"twice":           append(rawChange(good), rawChange(good)[1:]...),
 		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
-		"beside a post":   append(rawChange(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
-		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
+		"beside a post":   append(rawChange(good), encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))[1:]...),
+		"after a post":    append(encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
 		"beside a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -275,21 +275,21 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 	}
 }
 
-func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
+func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	before := state(t, m)
+	before := stateOf(t, m)
 	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
-		if p := changed(t, m, c); p == nil || p.Detail == "" {
+		if p := applyChange(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)
 		}
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Error("something changed")
 	}
 }
 
-func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
+func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	mustChange(t, m, access.Change{Guard: true}) // nothing new
@@ -323,7 +323,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 		var entries []Entry
 		for range 500 {
 			first++
-			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, access.Change{Note: fmt.Sprint("note ", first)})})
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, encodeChange(t, access.Change{Note: fmt.Sprint("note ", first)})})
 		}
 		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
 			t.Fatal(err)
@@ -336,7 +336,7 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 	}
 }
 
-func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
+func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 	m := newMachine(t)
 	before := m.Access()
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
@@ -348,23 +348,23 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 	}
 	// An entry that stops the machine takes back what came with it.
 	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, changeEntry(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
 		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
 	}
 }
 
-func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
+func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
 		fixChecksum(bad)
 		other := newMachine(t)
-		applied(t, other, alert, 1, 1, "mine")
+		mustApply(t, other, alert, 1, 1, "mine")
 		if err := other.Restore(bytes.NewReader(bad)); err == nil {
 			t.Errorf("a snapshot with %q for %q was taken", damaged, old)
 		}
-		applied(t, other, alert, 2, 2, "still mine")
+		mustApply(t, other, alert, 2, 2, "still mine")
 	}
 }

@@ -16,20 +16,20 @@ import (
 )
 
 // badContent is an event that no frontend makes: what its message says breaks a rule, though it can be read.
-type badContent struct {
+type invalidEvent struct {
 	wire  []byte
 	field string // of the problem
 }
 
 // badContents are the kinds that there are, by what is wrong.
-func badContents(t tester) map[string]badContent {
+func invalidEvents(t tester) map[string]invalidEvent {
 	t.Helper()
-	good := decode(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain","data":{"text":"x"}}`)
-	all := map[string]badContent{}
+	good := decodeEvent(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain","data":{"text":"x"}}`)
+	all := map[string]invalidEvent{}
 	say := func(name, field string, typ score.Type, data string) {
 		e := good
 		e.Type = typ
-		all[name] = badContent{encodeEvent(&e, []byte(data)), field}
+		all[name] = invalidEvent{encodeEvent(&e, []byte(data)), field}
 	}
 	say("award_id of 33,000 bytes", "data.award_id", score.TypeMedalAward, `{"award_id":"`+strings.Repeat("x", 33_000)+`","medal":"GOLD","organisation":"GAU"}`)
 	say("zero byte in award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"a\u0000b","medal":"GOLD","organisation":"GAU"}`)
@@ -65,7 +65,7 @@ func badContents(t tester) map[string]badContent {
 	odd := func(name, field string, spoil func(e *score.Event)) {
 		e := good
 		spoil(&e)
-		all[name] = badContent{encodeEvent(&e, []byte(`{"text":"x"}`)), field}
+		all[name] = invalidEvent{encodeEvent(&e, []byte(`{"text":"x"}`)), field}
 	}
 	odd("no id", "id", func(e *score.Event) { e.ID = "" })
 	odd("zero byte in id", "id", func(e *score.Event) { e.ID = "a\x00b" })
@@ -91,7 +91,7 @@ func badContents(t tester) map[string]badContent {
 	odd("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, score.MaxSignature+1) })
 	wire := encodeEvent(&good, []byte(`{"text":"x"}`))
 	number := func(name string, field protowire.Number, n uint64) {
-		all[name] = badContent{protowire.AppendVarint(protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType), n), "time"}
+		all[name] = invalidEvent{protowire.AppendVarint(protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType), n), "time"}
 	}
 	number("seconds without end", 5, 1<<64-1)
 	number("seconds long ago", 5, 1<<64-2)
@@ -101,7 +101,7 @@ func badContents(t tester) map[string]badContent {
 		for _, d := range differences {
 			wire = protowire.AppendBytes(protowire.AppendTag(bytes.Clone(wire), 16, protowire.BytesType), d)
 		}
-		all[name] = badContent{wire, "signature"}
+		all[name] = invalidEvent{wire, "signature"}
 	}
 	difference("difference from nothing", wire, []byte{9, 0})
 	difference("difference cut off", wire, []byte{0x80})
@@ -124,7 +124,7 @@ func list(n int, format string) string {
 }
 
 // postOf is the message of a post with the events.
-func postOf(mode score.PostMode, events ...[]byte) []byte {
+func encodeRawPost(mode score.PostMode, events ...[]byte) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(mode))
 	for _, e := range events {
 		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), e)
@@ -133,33 +133,33 @@ func postOf(mode score.PostMode, events ...[]byte) []byte {
 }
 
 // rawEntryOf is an entry with the post, past ParsePost.
-func rawEntryOf(post []byte) []byte {
+func encodeRawEntry(post []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), post)
 }
 
-func TestWhatBreaksARuleIsNotTakenFromAnotherFrontend(t *testing.T) {
-	for name, bad := range badContents(t) {
-		if _, _, err := entry.ParsePost(postOf(score.AllOrNone, bad.wire)); err == nil {
+func TestAForwardedPostThatBreaksARuleIsRefused(t *testing.T) {
+	for name, bad := range invalidEvents(t) {
+		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, bad.wire)); err == nil {
 			t.Errorf("%s: the post was taken", name)
 		}
 	}
-	good := encodePost(t, one(decode(t, alert, 1, 1, "one"))).Bytes()
+	good := encodePost(t, singlePost(decodeEvent(t, alert, 1, 1, "one"))).Bytes()
 	if _, _, err := entry.ParsePost(good); err != nil {
 		t.Errorf("a good post was refused: %v", err)
 	}
-	first := decode(t, alert, 1, 1, "one")
+	first := decodeEvent(t, alert, 1, 1, "one")
 	event := encodeEvent(&first, []byte(`{"text":"x"}`))
 	many := slices.Repeat([][]byte{event}, score.MaxArray+1)
-	if _, _, err := entry.ParsePost(postOf(score.AllOrNone, many...)); err == nil {
+	if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, many...)); err == nil {
 		t.Error("a post of too many events, all or none, was taken")
 	}
-	if _, _, err := entry.ParsePost(postOf(score.UntilRefused, many...)); err != nil {
+	if _, _, err := entry.ParsePost(encodeRawPost(score.UntilRefused, many...)); err != nil {
 		t.Errorf("a long post, event by event, was refused: %v", err)
 	}
 }
 
-func TestASignedEventOfAnotherFrontendHasAllThatIsSigned(t *testing.T) {
-	signed := signedOne(t, 1, "bard/a", 1, "rain")
+func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
+	signed := signedAlert(t, 1, "bard/a", 1, "rain")
 	for name, spoil := range map[string]func(e *score.Event){
 		"no key":           func(e *score.Event) { e.Key = "" },
 		"key that is none": func(e *score.Event) { e.Key = "key" },
@@ -171,21 +171,21 @@ func TestASignedEventOfAnotherFrontendHasAllThatIsSigned(t *testing.T) {
 	} {
 		e := signed
 		spoil(&e)
-		if _, _, err := entry.ParsePost(postOf(score.AllOrNone, encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
+		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
 			t.Errorf("%s: the post was taken", name)
 		}
 	}
-	if _, _, err := entry.ParsePost(encodePost(t, one(signed)).Bytes()); err != nil {
+	if _, _, err := entry.ParsePost(encodePost(t, singlePost(signed)).Bytes()); err != nil {
 		t.Errorf("a signed event was refused: %v", err)
 	}
 	other := encodeEvent(&signed, []byte(`{"text":"\u0072ain"}`))
-	if _, _, err := entry.ParsePost(postOf(score.AllOrNone, other)); err == nil {
+	if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, other)); err == nil {
 		t.Error("data in other words was taken")
 	}
 }
 
 // A master that is corrupt puts into the log what it likes. No frontend ends by it, and all decide alike.
-func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
+func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	with, alike, without := newMachine(t), newMachine(t), newMachine(t)
 	index := uint64(0)
 	feed := func(data []byte, all ...*Machine) (r []score.Result) {
@@ -202,23 +202,23 @@ func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
 		}
 		return r
 	}
-	define := decode(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
-	feed(entryOf(t, one(define)), with, alike, without)
+	define := decodeEvent(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	feed(encodeEntry(t, singlePost(define)), with, alike, without)
 	seq := 0
 	next := func() []byte {
 		seq++
-		e := decode(t, alert, seq, seq, "good")
+		e := decodeEvent(t, alert, seq, seq, "good")
 		return encodeEvent(&e, []byte(`{"text":"good"}`))
 	}
 	names := []string{}
-	for name := range badContents(t) {
+	for name := range invalidEvents(t) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	all := badContents(t)
+	all := invalidEvents(t)
 	for _, name := range names {
 		bad := all[name]
-		r := feed(rawEntryOf(postOf(score.AllOrNone, bad.wire)), with, alike)
+		r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, bad.wire)), with, alike)
 		if len(r) != 1 || r[0].Problem == nil || r[0].Revision != 0 || r[0].Problem.Field != bad.field {
 			t.Errorf("%s: got %+v; want it refused for its %q", name, r, bad.field)
 		}
@@ -227,21 +227,21 @@ func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
 		}
 		// Among good ones it takes them with it, or stands alone.
 		first := next()
-		if r := feed(rawEntryOf(postOf(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 || r[0].Problem == nil || *r[0].Problem.Index != 1 {
+		if r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 || r[0].Problem == nil || *r[0].Problem.Index != 1 {
 			t.Errorf("%s, behind a good one: got %+v", name, r)
 		}
-		data := rawEntryOf(postOf(score.UntilRefused, first, bad.wire))
+		data := encodeRawEntry(encodeRawPost(score.UntilRefused, first, bad.wire))
 		if r := feed(data, with, alike); len(r) != 2 || r[0].Status != score.Applied || r[1].Problem == nil {
 			t.Errorf("%s, after a good one: got %+v", name, r)
 		}
-		feed(rawEntryOf(postOf(score.UntilRefused, first)), without)
+		feed(encodeRawEntry(encodeRawPost(score.UntilRefused, first)), without)
 	}
 	want := snapshotOf(t, with)
 	if !bytes.Equal(snapshotOf(t, alike), want) {
 		t.Error("two machines came to different states")
 	}
 	// Only how far the log was applied tells them apart.
-	feed(entryOf(t, one(decode(t, alert, seq+1, seq+1, "the end"))), with, alike, without)
+	feed(encodeEntry(t, singlePost(decodeEvent(t, alert, seq+1, seq+1, "the end"))), with, alike, without)
 	if !bytes.Equal(snapshotOf(t, with), snapshotOf(t, without)) {
 		t.Error("what was refused left something behind")
 	}
@@ -253,25 +253,25 @@ func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
 
 // The data of what is signed is read before anything is applied. A key does not make bad data fatal.
 func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
-	m := guarded(t)
-	before := state(t, m)
+	m := guardedMachine(t)
+	before := stateOf(t, m)
 	for _, data := range []string{`{"text":`, `7`, ``, `{"text":"x","loud":1}`, `{"text":""}`} {
-		e := signedOne(t, 1, "bard/a", 1, "rain")
-		if p := wantRefused(t, m, rawEntry(&e, data)); p.Code != score.Unauthorized {
+		e := signedAlert(t, 1, "bard/a", 1, "rain")
+		if p := wantRefused(t, m, encodeRawEvent(&e, data)); p.Code != score.Unauthorized {
 			t.Errorf("%s: got %v", data, p)
 		}
 	}
 	// The bard itself signed what no frontend would have taken.
-	e := signedAlert(1, "bard/a", 1, "")
+	e := unsignedAlert(1, "bard/a", 1, "")
 	e.Data = &score.Alert{Text: "a\x00b"}
 	e = signEvents(t, 1, []score.Event{e})[0]
-	if p := wantRefused(t, m, rawEntry(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent || p.Field != "data.text" {
+	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent || p.Field != "data.text" {
 		t.Errorf("got %v", p)
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Error("something was applied")
 	}
-	wantCame(t, m, signedOne(t, 1, "bard/a", 1, "rain"), score.Applied)
+	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 }
 
 // wantRefused applies an entry of one event, or of a change, and returns why it was refused.
@@ -293,22 +293,22 @@ func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 
 // A version that knows the type writes it in entries of a version that this one does not know.
 func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
-	m := guarded(t)
-	e := signedOne(t, 1, "bard/a", 1, "rain")
+	m := guardedMachine(t)
+	e := signedAlert(t, 1, "bard/a", 1, "rain")
 	e.Type = "score.invent"
-	if p := wantRefused(t, m, rawEntry(&e, `{"text":"rain"}`)); p.Code != score.Unauthorized {
+	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"rain"}`)); p.Code != score.Unauthorized {
 		t.Errorf("got %v", p)
 	}
 	open := newMachine(t)
-	if p := wantRefused(t, open, rawEntry(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent", Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
+	if p := wantRefused(t, open, encodeRawEvent(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent", Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
 		t.Errorf("got %v", p)
 	}
 }
 
-func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
+func TestEmptyEntriesChangeNothing(t *testing.T) {
 	m := newMachine(t)
 	before := m.Store()
-	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1}, rawEntryOf(postOf(score.AllOrNone))} {
+	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1}, encodeRawEntry(encodeRawPost(score.AllOrNone))} {
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
 		}
@@ -316,5 +316,5 @@ func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
 	if m.Store() != before || m.Revision() != 0 {
 		t.Errorf("the store is %q, the revision %d", m.Store(), m.Revision())
 	}
-	applied(t, m, alert, 1, 1, "it goes on")
+	mustApply(t, m, alert, 1, 1, "it goes on")
 }

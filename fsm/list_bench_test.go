@@ -12,7 +12,7 @@ import (
 // BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions: matches between 2,000 teams in 40 sports, of which one in
 // a hundred is RUNNING, and one in ten a race without a list of its competitors, each with a mark by 10 of 5,000 runners.
 func BenchmarkList(b *testing.B) {
-	m := open(b, b.TempDir())
+	m := openMachine(b, b.TempDir())
 	defer m.Close()
 	manyContests(b, m, 100_000)
 	b.Run("building the index", func(b *testing.B) { benchmarkBuilding(b, m) })
@@ -85,7 +85,7 @@ func manyContests(t tester, m *Machine, n int) {
 		e.Source, e.Seq, e.Time = "bard", uint64(m.Revision())+uint64(len(events))+1, noon
 		e.ID = fmt.Sprint(e.Seq)
 		if events = append(events, e); len(events) == 1000 {
-			apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+			applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})
 			events = events[:0]
 		}
 	}
@@ -112,7 +112,7 @@ func manyContests(t tester, m *Machine, n int) {
 		}
 	}
 	if len(events) > 0 {
-		apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+		applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})
 	}
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)

@@ -152,7 +152,7 @@ func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
 // downgrade makes a closed database what an older version left: one that never had an index, or one whose index was left behind.
 func downgrade(t tester, m *Machine, never bool) {
 	t.Helper()
-	db, err := database.Open(m.path(), quiet())
+	db, err := database.Open(m.path(), discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,10 +194,10 @@ func (h *randomHistory) older(t *rapid.T) {
 	wantLists(t, h.m)
 }
 
-func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
+func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	found := func(want int) {
 		t.Helper()
 		wantLists(t, m)
@@ -212,39 +212,39 @@ func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	desk(t, m, "m1", "result.set", "G/r", `{"competitor":"A","split":"5k","mark":10}`)
-	desk(t, m, "m2", "result.set", "G/r", `{"competitor":"A","split":"finish","mark":20}`)
-	void(t, m, "v1", "G/r", "m1")
+	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"A","split":"5k","mark":10}`)
+	mustPost(t, m, "m2", "result.set", "G/r", `{"competitor":"A","split":"finish","mark":20}`)
+	mustVoid(t, m, "v1", "G/r", "m1")
 	found(1)
-	void(t, m, "v2", "G/r", "m2")
+	mustVoid(t, m, "v2", "G/r", "m2")
 	found(0)
-	void(t, m, "w1", "G/r", "v1")
+	mustVoid(t, m, "w1", "G/r", "v1")
 	found(1)
 }
 
-func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
+func TestARestoredContestIsFoundAgain(t *testing.T) {
 	m := newMachine(t)
 	const about = `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`
 	for _, id := range []string{"G/1", "G/2"} {
-		desk(t, m, "d"+id, "contest.define", id, about)
+		mustPost(t, m, "d"+id, "contest.define", id, about)
 	}
 	wantLists(t, m)
-	void(t, m, "v", "G/1", "dG/1")
+	mustVoid(t, m, "v", "G/1", "dG/1")
 	wantLists(t, m)
-	void(t, m, "w", "G/1", "v")
+	mustVoid(t, m, "w", "G/1", "v")
 	wantLists(t, m)
 	// Gone and back before the transaction ends.
-	apply(t, m, score.Post{Events: []score.Event{
-		decode(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
-		decode(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
+	applyPosts(t, m, score.Post{Events: []score.Event{
+		decodeEvent(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
+		decodeEvent(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
 	}})
 	wantLists(t, m)
 }
 
-func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
+func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	m := newMachine(t)
 	for i := range 9 {
-		desk(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
 	}
 	f := score.Filter{Sport: "stones", Competitor: "A"}
 	page := func(after string) (ids []string, next string) {
@@ -261,9 +261,9 @@ func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
 	}
 	_, next := page("")
 	// The contest that the cursor stands on is gone, one before it comes, one behind it goes.
-	void(t, m, "v", "G/2", "d2")
-	desk(t, m, "new", "contest.define", "G/0a", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
-	desk(t, m, "other", "contest.define", "G/4", `{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustVoid(t, m, "v", "G/2", "d2")
+	mustPost(t, m, "new", "contest.define", "G/0a", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "other", "contest.define", "G/4", `{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
 	if ids, next := page(next); fmt.Sprint(ids) != "[G/3 G/5 G/6]" || next != "G/6" {
 		t.Errorf("got %v, next %q", ids, next)
 	}

@@ -31,15 +31,15 @@ type tester interface {
 }
 
 // diary keeps what the machine logs.
-type diary struct{ bytes.Buffer }
+type logBuffer struct{ bytes.Buffer }
 
-func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
+func (d *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func discardLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func open(t tester, dir string) *Machine {
+func openMachine(t tester, dir string) *Machine {
 	t.Helper()
-	m, err := Open(dir, quiet())
+	m, err := Open(dir, discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func open(t tester, dir string) *Machine {
 // newMachine is a machine in a directory of its own, closed at the end of the test.
 func newMachine(t testing.TB) *Machine {
 	t.Helper()
-	m := open(t, t.TempDir())
+	m := openMachine(t, t.TempDir())
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -69,7 +69,7 @@ func encodeEvent(e *score.Event, data []byte) []byte {
 }
 
 // entryOf is one log entry with the given posts.
-func entryOf(t tester, posts ...score.Post) []byte {
+func encodeEntry(t tester, posts ...score.Post) []byte {
 	t.Helper()
 	encoded := make([]entry.EncodedPost, len(posts))
 	for i, p := range posts {
@@ -79,10 +79,10 @@ func entryOf(t tester, posts ...score.Post) []byte {
 }
 
 // apply applies posts as the next log entry and answers the results of each.
-func apply(t tester, m *Machine, posts ...score.Post) [][]score.Result {
+func applyPosts(t tester, m *Machine, posts ...score.Post) [][]score.Result {
 	t.Helper()
 	index := m.Applied() + 1
-	outcome, err := m.Apply([]Entry{{index, entryOf(t, posts...)}}, index)
+	outcome, err := m.Apply([]Entry{{index, encodeEntry(t, posts...)}}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func apply(t tester, m *Machine, posts ...score.Post) [][]score.Result {
 }
 
 // decode reads an event as a frontend does, and fills in what the frontend would.
-func decode(t tester, text string, args ...any) score.Event {
+func decodeEvent(t tester, text string, args ...any) score.Event {
 	t.Helper()
 	if len(args) > 0 {
 		text = fmt.Sprintf(text, args...)
@@ -117,18 +117,18 @@ var made int
 
 var noon = mustTime("2026-02-09T12:00:00Z")
 
-func one(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
+func singlePost(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
 
 // postOne applies one event, written as JSON, as an entry of its own.
-func postOne(t tester, m *Machine, text string, args ...any) score.Result {
+func postEvent(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
-	return apply(t, m, one(decode(t, text, args...)))[0][0]
+	return applyPosts(t, m, singlePost(decodeEvent(t, text, args...)))[0][0]
 }
 
 // applied is postOne for an event that must be applied.
-func applied(t tester, m *Machine, text string, args ...any) score.Result {
+func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
-	r := postOne(t, m, text, args...)
+	r := postEvent(t, m, text, args...)
 	if r.Status != score.Applied {
 		t.Fatalf("%s\nwas not applied: %+v %v", fmt.Sprintf(text, args...), r, r.Problem)
 	}
@@ -136,17 +136,17 @@ func applied(t tester, m *Machine, text string, args ...any) score.Result {
 }
 
 // refused is postOne for an event that must be refused with the code, for a reason that has all the words, and that changes nothing.
-func refused(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
+func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
 	t.Helper()
-	before := state(t, m)
-	r := postOne(t, m, text, args...)
+	before := stateOf(t, m)
+	r := postEvent(t, m, text, args...)
 	if r.Problem == nil || r.Problem.Code != code || r.Revision != 0 || r.Status != "" {
 		t.Fatalf("%s\nwant it refused with %s; got %+v %v", fmt.Sprintf(text, args...), code, r, r.Problem)
 	}
 	if !strings.Contains(r.Problem.Detail, words) {
 		t.Fatalf("%s\nthe detail should say %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Fatalf("%s\nwas refused, but changed something", fmt.Sprintf(text, args...))
 	}
 	return r.Problem
@@ -178,7 +178,7 @@ func fixChecksum(snapshot []byte) {
 }
 
 // state is everything in the database but how far the log has been applied.
-func state(t tester, m *Machine) string {
+func stateOf(t tester, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
 	for _, r := range records(t, snapshotOf(t, m)) {
@@ -205,7 +205,7 @@ func records(t tester, snapshot []byte) (list []record) {
 }
 
 // contest is a contest as readers see it, as JSON; "" if there is none.
-func contest(t tester, m *Machine, id string) string {
+func contestJSON(t tester, m *Machine, id string) string {
 	t.Helper()
 	var text string
 	err := m.View(func(v *View) error {
@@ -224,7 +224,7 @@ func contest(t tester, m *Machine, id string) string {
 }
 
 // kill copies the files of a machine that runs to another directory, as a crash of the process would leave them.
-func kill(t tester, m *Machine, to string) {
+func copyFiles(t tester, m *Machine, to string) {
 	t.Helper()
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -243,10 +243,10 @@ func kill(t tester, m *Machine, to string) {
 	}
 }
 
-func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing.T) {
+func TestViewsAreConsistentWhileEntriesAreAppliedAndSnapshotsRestored(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 600)
-	sing(t, m, events[:200], 10)
+	applyAll(t, m, events[:200], 10)
 	early := snapshotOf(t, m)
 	done := make(chan struct{})
 	var viewers errgroup.Group
@@ -276,7 +276,7 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 		})
 	}
 	for range 3 {
-		sing(t, m, events[200:], 10)
+		applyAll(t, m, events[200:], 10)
 		if err := m.Restore(bytes.NewReader(early)); err != nil {
 			t.Error(err)
 			break
@@ -288,10 +288,10 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 	}
 }
 
-func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
+func TestPagesOfContestsContinueAfterTheLastOne(t *testing.T) {
 	m := newMachine(t)
 	for _, id := range []string{"G/a", "G/a/1", "G/b", "G-2/a", "H/a"} {
-		desk(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
+		mustPost(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
 	}
 	for _, c := range []struct {
 		competition string
@@ -323,11 +323,11 @@ func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
 	}
 }
 
-func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
+func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 	m := newMachine(t)
 	for i := range 5 {
-		applied(t, m, alert, i+1, i+1, "hello")
-		desk(t, m, fmt.Sprint("other", i), "alert", "G/1", `{"text":"elsewhere"}`)
+		mustApply(t, m, alert, i+1, i+1, "hello")
+		mustPost(t, m, fmt.Sprint("other", i), "alert", "G/1", `{"text":"elsewhere"}`)
 	}
 	for _, limit := range []int{0, 1, 2, 4, 5, 6} {
 		var seen []uint64
@@ -365,10 +365,10 @@ func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
 
 func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	for i := range 15 {
-		desk(t, m, fmt.Sprint("m", i), "result.set", "G/r", fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
+		mustPost(t, m, fmt.Sprint("m", i), "result.set", "G/r", fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
 	}
 	for code, want := range map[string]int{"X1": 1, "X14": 1, "X15": 0} {
 		if err := m.View(func(v *View) error {
@@ -384,15 +384,15 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 }
 
 // After a start Raft brings all of the log at once.
-func TestManyEntriesAtOnceAreCommittedInParts(t *testing.T) {
+func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
 	m, whole := newMachine(t), newMachine(t)
 	var entries []Entry
 	for i := range 3 * commitEvents / 500 {
 		var events []score.Event
 		for j := range 500 {
-			events = append(events, decode(t, alert, i*500+j+1, i*500+j+1, "rain"))
+			events = append(events, decodeEvent(t, alert, i*500+j+1, i*500+j+1, "rain"))
 		}
-		entries = append(entries, Entry{uint64(i) + 1, entryOf(t, score.Post{Events: events, Mode: score.UntilRefused})})
+		entries = append(entries, Entry{uint64(i) + 1, encodeEntry(t, score.Post{Events: events, Mode: score.UntilRefused})})
 	}
 	last := uint64(len(entries))
 	transactions := func() (n int) {

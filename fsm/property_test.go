@@ -15,7 +15,7 @@ import (
 
 // Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is what the events that were accepted and not
 // voided come to when they are folded from nothing.
-func TestAnyHistoryComesToThePlainFold(t *testing.T) {
+func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt, root)
@@ -46,18 +46,18 @@ type randomHistory struct {
 	root, dir string
 	m         *Machine
 	log       []Entry
-	plain     plain
+	plain     referenceStore
 	posted    []score.Event // all that were ever posted, accepted or not
 }
 
 func newHistory(t *rapid.T, root string) *randomHistory {
 	h := &randomHistory{root: root}
 	h.dir = h.newDir(t)
-	h.m = open(t, h.dir)
+	h.m = openMachine(t, h.dir)
 	if rapid.Bool().Draw(t, "begins with contests that run") {
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
-			h.commit(t, one(h.envelope(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
-			h.commit(t, one(h.envelope(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
+			h.commit(t, singlePost(h.envelope(t, "s1", "", drawDefine(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
+			h.commit(t, singlePost(h.envelope(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
 		}
 	}
 	return h
@@ -82,10 +82,10 @@ func (h *randomHistory) envelope(t tester, source, id, body string) score.Event 
 	if id == "" {
 		id = fmt.Sprintf("%s-%d", source, seq)
 	}
-	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s}`, id, source, seq, body)
+	return decodeEvent(t, `{"id":%q,"source":%q,"seq":%d,%s}`, id, source, seq, body)
 }
 
-func define(t tester, id string, codes ...string) string {
+func drawDefine(t tester, id string, codes ...string) string {
 	var list []string
 	for _, c := range codes {
 		list = append(list, fmt.Sprintf(`{"code":%q,"organisation":"O%s"}`, c, c))
@@ -158,7 +158,7 @@ func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 	switch kind {
 	case "hand":
 		id := rapid.SampledFrom([]string{"", `"id":"mine",`, `"id":"yours",`}).Draw(t, "id")
-		e := decode(t, `{%s"source":%q,%s}`, id, source, h.body(t))
+		e := decodeEvent(t, `{%s"source":%q,%s}`, id, source, h.body(t))
 		ahead[source]++
 		return e
 	case "other":
@@ -172,7 +172,7 @@ func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 		id = "shared"
 	}
 	at := rapid.SampledFrom([]string{"", `"time":"2026-02-09T12:00:01+01:00",`}).Draw(t, "time")
-	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
+	return decodeEvent(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
 }
 
 // post commits an entry of a few posts.
@@ -190,9 +190,9 @@ func (h *randomHistory) post(t *rapid.T) {
 		h.commit(t, posts...)
 		return
 	}
-	before, revisions, accepted := state(t, h.m), h.revisions(t), len(h.plain.events)
+	before, revisions, accepted := stateOf(t, h.m), h.revisions(t), len(h.plain.events)
 	h.commit(t, posts...)
-	if len(h.plain.events) == accepted && state(t, h.m) != before {
+	if len(h.plain.events) == accepted && stateOf(t, h.m) != before {
 		t.Fatal("nothing was accepted, but something changed")
 	}
 	for k, now := range h.revisions(t) {
@@ -204,7 +204,7 @@ func (h *randomHistory) post(t *rapid.T) {
 
 func (h *randomHistory) commit(t tester, posts ...score.Post) {
 	index := h.m.Applied() + 1
-	next := Entry{index, entryOf(t, posts...)}
+	next := Entry{index, encodeEntry(t, posts...)}
 	h.log = append(h.log, next)
 	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
@@ -267,7 +267,7 @@ func (h *randomHistory) restart(t *rapid.T) {
 
 // reopen opens a machine whose database must be good.
 func (h *randomHistory) reopen(t *rapid.T, dir string) *Machine {
-	var d diary
+	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
@@ -281,10 +281,10 @@ func (h *randomHistory) reopen(t *rapid.T, dir string) *Machine {
 // kill goes on with the files as they are while the machine runs, which are not trusted, and replays the log.
 func (h *randomHistory) kill(t *rapid.T) {
 	dir := h.newDir(t)
-	kill(t, h.m, dir)
+	copyFiles(t, h.m, dir)
 	before := snapshotOf(t, h.m)
 	h.end()
-	h.dir, h.m = dir, open(t, dir)
+	h.dir, h.m = dir, openMachine(t, dir)
 	if h.m.Applied() != 0 {
 		t.Fatalf("a database that was not closed was trusted, up to the entry %d", h.m.Applied())
 	}
@@ -296,7 +296,7 @@ func (h *randomHistory) kill(t *rapid.T) {
 func (h *randomHistory) restore(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	dir := h.newDir(t)
-	m := open(t, dir)
+	m := openMachine(t, dir)
 	if rapid.Bool().Draw(t, "onto another state") && len(h.log) > 0 {
 		h.feed(t, m, h.log[:len(h.log)/2])
 	}
@@ -319,7 +319,7 @@ func (h *randomHistory) rebuild(t *rapid.T) {
 		t.Fatalf("a new database has applied %d, revision %d", h.m.Applied(), h.m.Revision())
 	}
 	n := rapid.IntRange(0, len(h.log)).Draw(t, "snapshot at")
-	past := open(t, h.newDir(t))
+	past := openMachine(t, h.newDir(t))
 	h.feed(t, past, h.log[:n])
 	if err := h.m.Restore(bytes.NewReader(snapshotOf(t, past))); err != nil {
 		t.Fatal(err)

@@ -37,28 +37,28 @@ func wantOnlyDatabase(t *testing.T, dir string) {
 }
 
 // held is a reader that stops in the middle until it is let go.
-type held struct {
+type blockingReader struct {
 	r           io.Reader
 	begun, open chan struct{}
 }
 
-func hold(b []byte) *held {
-	h := &held{begun: make(chan struct{}), open: make(chan struct{})}
+func newBlockingReader(b []byte) *blockingReader {
+	h := &blockingReader{begun: make(chan struct{}), open: make(chan struct{})}
 	h.r = io.MultiReader(bytes.NewReader(b[:len(b)/2]), h, bytes.NewReader(b[len(b)/2:]))
 	return h
 }
 
-func (h *held) Read([]byte) (int, error) {
+func (h *blockingReader) Read([]byte) (int, error) {
 	close(h.begun)
 	<-h.open
 	return 0, io.EOF
 }
 
-func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
+func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "one")
-	slow := hold(snapshot)
+	mustApply(t, m, alert, 1, 1, "one")
+	slow := newBlockingReader(snapshot)
 	type result struct {
 		p   *Prepared
 		err error
@@ -69,7 +69,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 		done <- result{p, err}
 	}()
 	<-slow.begun
-	applied(t, m, alert, 2, 2, "two")
+	mustApply(t, m, alert, 2, 2, "two")
 	if err := m.View(func(v *View) error {
 		if v.Revision() != 2 {
 			t.Errorf("the view's revision is %d", v.Revision())
@@ -87,7 +87,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	applied(t, m, alert, 3, 3, "three")
+	mustApply(t, m, alert, 3, 3, "three")
 	if m.Revision() != 3 {
 		t.Errorf("the revision is %d before anything is installed", m.Revision())
 	}
@@ -109,7 +109,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	if !bytes.Equal(snapshotOf(t, m), snapshot) {
 		t.Error("using a prepared state twice changed the state")
 	}
-	applied(t, m, `{"id":"n","source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"it goes on"}}`)
+	mustApply(t, m, `{"id":"n","source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"it goes on"}}`)
 	after := snapshotOf(t, m)
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
@@ -117,9 +117,9 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	wantTrusted(t, m.dir, after)
 }
 
-func TestInstallLeavesNothingBehindWhereItFails(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
-	m := open(t, t.TempDir())
+func TestAFailedInstallLeavesNothingBehind(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
+	m := openMachine(t, t.TempDir())
 	p, err := m.Prepare(bytes.NewReader(snapshot))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	snapshot := lived(t, dir, nil)
+	snapshot := populate(t, dir, nil)
 	for _, name := range []string{"state.db.restore-1", "state.db.restore-77"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
@@ -163,8 +163,8 @@ func (w wrapped) WrappedReadCloser() io.ReadCloser { return w.ReadCloser }
 
 var _ raft.ReadCloserWrapper = wrapped{}
 
-func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
+func TestRaftInstallsAPreparedStateWithoutReading(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
 	unreadable := io.NopCloser(errReader{errors.New("it was read")})
 	for _, depth := range []int{0, 1, 2} {
 		r, m, _ := newRaft(t)
@@ -186,7 +186,7 @@ func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
 }
 
 func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
+	snapshot := populate(t, t.TempDir(), nil)
 	for name, in := range map[string]io.ReadCloser{
 		"plain":   io.NopCloser(bytes.NewReader(snapshot)),
 		"wrapped": wrapped{io.NopCloser(bytes.NewReader(snapshot))},
@@ -203,7 +203,7 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 }
 
 // What is read when a database is opened must be readable before it takes another one's place.
-func TestASnapshotWhoseCountersCannotBeReadIsNotPrepared(t *testing.T) {
+func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
 	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
 		b := []byte("LAURELSN\x01")
 		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {

@@ -55,7 +55,7 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 	scanner := bufio.NewScanner(unzipped)
 	scanner.Buffer(nil, score.MaxEventBytes)
 	for len(events) < limit && scanner.Scan() {
-		events = append(events, decode(t, scanner.Text()))
+		events = append(events, decodeEvent(t, scanner.Text()))
 	}
 	if err := scanner.Err(); err != nil {
 		t.Fatal(err)
@@ -63,14 +63,14 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 	return events
 }
 
-// all is a limit that no stream reaches.
-const all = 1 << 30
+// noLimit is a limit that no stream reaches.
+const noLimit = 1 << 30
 
 // sing applies events in entries of size events each and tells how many were applied.
-func sing(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
+func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
 	t.Helper()
 	for chunk := range slices.Chunk(events, size) {
-		for _, r := range apply(t, m, score.Post{Events: chunk, Mode: score.UntilRefused})[0] {
+		for _, r := range applyPosts(t, m, score.Post{Events: chunk, Mode: score.UntilRefused})[0] {
 			if r.Status != score.Applied {
 				t.Fatalf("event %s: %+v %v", r.ID, r, r.Problem)
 			}
@@ -104,7 +104,7 @@ type truth struct {
 	} `json:"leaderboards"`
 }
 
-func TestRealStreamsComeOutAsTheirTruthSays(t *testing.T) {
+func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
 	for _, name := range streams {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dataDir(t), name, "truth.json"))
@@ -116,8 +116,8 @@ func TestRealStreamsComeOutAsTheirTruthSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := newMachine(t)
-			events := readStream(t, name, all)
-			n := sing(t, m, events, 200)
+			events := readStream(t, name, noLimit)
+			n := applyAll(t, m, events, 200)
 			if n != want.Events || m.Revision() != uint64(n) || n == 0 {
 				t.Errorf("%d events were applied, the revision is %d, the truth says %d", n, m.Revision(), want.Events)
 			}

@@ -11,9 +11,9 @@ import (
 
 func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
-	lived(t, dir, nil)
-	m := open(t, dir)
-	applied(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
+	populate(t, dir, nil)
+	m := openMachine(t, dir)
+	mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,12 +33,12 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	if _, err := os.Stat(m.path() + ".mark"); err == nil {
 		t.Error("the database has a mark")
 	}
-	wantThrownAway(t, dir, "was not closed cleanly")
+	wantDeleted(t, dir, "was not closed cleanly")
 }
 
-func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
+func TestADatabaseThatCannotBeWrittenStopsTheMachine(t *testing.T) {
 	r, m, fatal := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	filefault.Fail(t, m.path())
 	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
@@ -50,5 +50,5 @@ func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	if err := m.Close(); !errors.As(err, &disk) {
 		t.Errorf("closing told %v", err)
 	}
-	wantThrownAway(t, m.dir, "was not closed cleanly")
+	wantDeleted(t, m.dir, "was not closed cleanly")
 }

@@ -98,3 +98,13 @@ func MemberID(s raft.ServerID) string {
 	id, _, _ := strings.Cut(string(s), "@")
 	return id
 }
+
+// NoMaster returns the problem of a request for which no master can be reached.
+func NoMaster() *score.Problem {
+	return score.Problemf(score.NoMaster, "the group has no master that this frontend can reach; retry in a second, or ask another frontend")
+}
+
+// NotMaster returns the problem of a request that only the master can answer, at another member.
+func NotMaster() *score.Problem {
+	return score.Problemf(score.NoMaster, "this frontend is not the master any more; retry")
+}

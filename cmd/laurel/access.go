@@ -17,10 +17,10 @@ func newAccessCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "access",
 		Short: "Show and change the grants of the group",
-		Long: `Shows the grants of the group: the roles of keys and tokens. Only operators can use this. The token of the
-first operator is in the data directory of the frontend that made the group.`,
+		Long: `Shows the grants of the group: the roles of keys and tokens. Only operators can use this.
+The token of the first operator is in the data directory of the frontend that made the group.`,
 		Example: `  laurel access
-  laurel access grant bard/cacofonix --role bard --key "$(bard key show cacofonix.key)" --competition OG50BC
+  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access revoke 1f0c2a9b66d3e481`,
 		Args: cobra.NoArgs,
@@ -35,14 +35,15 @@ func newGrantCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "grant NAME --role ROLE",
 		Short: "Grant a role to the holder of a key or of a new token",
-		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post events. An operator can
-change the group and its grants. Each role includes the ones before it. A bard posts as the source NAME or
-one below it, such as NAME/2.
+		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post
+events. An operator can change the group and its grants. Each role includes the ones before it. A bard
+posts as the source NAME or one below it, such as NAME/2.
 
-With --key, the role is for whoever signs with the private key, and no secret is sent. A second grant to the
-same key replaces the first. Without --key, a token is made and printed once; the group keeps only its hash.`,
+With --key, the role is for whoever signs with the private key, and no secret is sent. A second grant to
+the same key replaces the first. Without --key, a token is made and printed once; the group keeps only
+its hash.`,
 		Args: cobra.ExactArgs(1),
-		Example: `  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC --type score.play --type alert
+		Example: `  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC --type alert
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access grant obelix --role operator`,
 	}
@@ -52,11 +53,13 @@ same key replaces the first. Without --key, a token is made and printed once; th
 	flags := c.Flags()
 	flags.StringVar(&role, "role", "", "reader, bard or operator")
 	flags.StringVar(&key, "key", "", "the `PUBLIC` key of a signer, as bard key prints it, or a file with it")
-	flags.StringSliceVar(&g.Competitions, "competition", nil, "only events of this competition; may be repeated (default any)")
+	flags.StringSliceVar(&g.Competitions, "competition", nil,
+		"only events of this competition; may be repeated (default any)")
 	flags.StringSliceVar(&types, "type", nil, "only events of this type; may be repeated (default any)")
-	flags.Float64Var(&g.Rate, "rate", 0, "largest number of events per second at each frontend; 0 is the frontend's own limit")
+	flags.Float64Var(&g.Rate, "rate", 0,
+		"largest number of events per second at each frontend; 0 is the frontend's own limit")
 	flags.StringVar(&expires, "expires", "",
-		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration from now such as 720h (default never)")
+		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
 	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -86,7 +89,8 @@ same key replaces the first. Without --key, a token is made and printed once; th
 				fmt.Fprintf(out, "%s has the role %s by the key %s\n", g.Name, g.Role, made.ID)
 				return nil
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
+			fmt.Fprintf(cmd.ErrOrStderr(),
+				"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
 			fmt.Fprintln(out, made.Token)
 			return nil
 		})
@@ -104,7 +108,7 @@ func parseExpiry(text string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, fmt.Errorf("got %q; want a time such as 2026-12-31T00:00:00Z, or a duration from now such as 720h", text)
+		return t, fmt.Errorf("got %q; want a time such as 2026-12-31T00:00:00Z, or a duration such as 720h", text)
 	}
 	return t.UTC(), nil
 }
@@ -113,8 +117,8 @@ func newRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke ID...",
 		Short: "Revoke grants or join tokens",
-		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events that were posted before
-stay. A key or token that was revoked can never be granted a role again.`,
+		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events
+that were posted before stay. A key or token that was revoked can never be granted a role again.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
@@ -137,8 +141,8 @@ func newAuditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show the audit trail of changes to the group and its grants",
-		Long: `Shows what operators, and members by themselves, have changed, the oldest change first. The group keeps the
-last 10,000 lines together with the scores.`,
+		Long: `Shows what operators, and members by themselves, have changed, the oldest change first.
+The group keeps the last 10,000 lines together with the scores.`,
 		Example: `  laurel audit
   laurel audit --after 1200 --limit 1000 --json`,
 		Args: cobra.NoArgs,

@@ -15,9 +15,9 @@ func newTokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token",
 		Short: "Make a token with which frontends can join",
-		Long: `Makes and prints a token with which frontends can join the group. It names the group's certificate authority,
-so that a new frontend knows whom to trust, and contains a secret of which the group keeps only a hash. It
-expires after --ttl or --uses uses.
+		Long: `Makes and prints a token with which frontends can join the group. It names the group's
+certificate authority, so that a new frontend knows whom to trust, and contains a secret of which the
+group keeps only a hash. It expires after --ttl or --uses uses.
 
 Keep it secret: whoever has it can make a frontend of the group.`,
 		Example: `  laurel cluster token
@@ -46,14 +46,14 @@ func newAuthorityCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ca [rotate|finish]",
 		Short: "Show or rotate the group's certificate authority",
-		Long: `Without an argument, prints the certificates of the authorities that the group trusts, in PEM. Use them for
---ca, and for other clients.
+		Long: `Without an argument, prints the certificates of the authorities that the group trusts, in
+PEM. Use them for --ca, and for other clients.
 
-rotate makes a new authority. From then on both are trusted, and all members renew their certificates within
-seconds; a member that is down does so when it is back.
+rotate makes a new authority. From then on both are trusted, and all members renew their certificates
+within seconds; a member that is down does so when it is back.
 
-finish ends the trust in the old authority. Join tokens that name it become invalid, and clients need the new
-certificate. It is refused while a member has no certificate of the new authority.`,
+finish ends the trust in the old authority. Join tokens that name it become invalid, and clients need
+the new certificate. It is refused while a member has no certificate of the new authority.`,
 		Example: `  laurel cluster ca > ca.pem
   laurel cluster ca rotate
   laurel cluster ca finish`,
@@ -81,7 +81,8 @@ certificate. It is refused while a member has no certificate of the new authorit
 			if err := c.RotateAuthority(ctx); err != nil {
 				return err
 			}
-			fmt.Fprintln(out, "the group has a new authority; when all members have renewed their certificates, run laurel cluster ca finish")
+			fmt.Fprintln(out, "the group has a new authority; when all members have renewed their certificates, "+
+				"run laurel cluster ca finish")
 			return nil
 		})
 	}

@@ -16,14 +16,14 @@ func newClientCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "client",
 		Short: "Simulate spectators and report how they were served",
-		Long: `Simulates --count spectators, each a client with a home frontend of its own. Each reads --rate times a second
-on average, at random moments (a Poisson process). 80 % of the reads ask for a contest that is running, the
-others for a medal table or a list.
+		Long: `Simulates --count spectators, each a client with a home frontend of its own. Each reads
+--rate times a second on average, at random moments (a Poisson process). 80 % of the reads ask for a
+contest that is running, the others for a medal table or a list.
 
-The command prints a line every second. At the end, after --duration or Ctrl-C, it prints the latency of the
-reads from the moment they were due, by the frontend that answered; how many failed; how often spectators
-went to another frontend and home again; and how many answers were older than what the same spectator had
-seen before, which does not happen in push mode.`,
+The command prints a line every second. At the end, after --duration or Ctrl-C, it prints the latency of
+the reads from the moment they were due, by the frontend that answered; how many failed; how often
+spectators went to another frontend and home again; and how many answers were older than what the same
+spectator had seen before, which does not happen in push mode.`,
 		Example: `  laurel client --count 1000 --rate 1 --duration 60s
   laurel client --count 5000 --rate 0.2 --watch --competition OG50BC
   laurel client --count 100 --rate 20 --zipf 1.2 --to http://127.0.0.1:8001,http://127.0.0.1:8002`,
@@ -44,7 +44,8 @@ seen before, which does not happen in push mode.`,
 	flags.BoolVar(&verbose, "verbose", false, "print on standard error when a client changes its frontend, and why")
 	flags.StringVar(&id, "id", "client", "name for laurel stop client --id")
 	run := pidfile.AddDirFlag(c)
-	cli.NoEnvironment(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed", "verbose")
+	cli.NoEnvironment(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed",
+		"verbose")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkSpectators(&o); err != nil {

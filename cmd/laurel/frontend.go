@@ -33,17 +33,17 @@ func newFrontendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "frontend",
 		Short: "Run a frontend, a member of the group that stores events and answers reads",
-		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it again with the same
-flags to continue: --bootstrap and --join are then ignored, and a new --peer address is made known to the
-group.
+		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it
+again with the same flags to continue: --bootstrap and --join are then ignored, and a new --peer address
+is made known to the group.
 
-The members of a group authenticate each other by certificates, which renew themselves. --bootstrap makes
-the group's certificate authority and writes the token of the first operator to DATA/operator.token. With
-that token, laurel cluster token makes tokens for other frontends to join. --insecure does without
-certificates and authenticates nobody; it allows loopback addresses only.
+The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
+makes the group's certificate authority and writes the token of the first operator to
+DATA/operator.token. With that token, laurel cluster token makes tokens for other frontends to join.
+--insecure does without certificates and authenticates nobody; it allows loopback addresses only.
 
-On SIGTERM the frontend transfers leadership, if it is the master, and stops. It stays a member: the group
-counts on it to come back. To remove it for good, use laurel cluster leave ID.
+On SIGTERM the frontend transfers leadership, if it is the master, and stops. It stays a member: the
+group counts on it to come back. To remove it for good, use laurel cluster leave ID.
 
 ` + cli.FrontendExitCodes,
 		Example: `  laurel frontend --id f1 --data f1 --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
@@ -79,27 +79,32 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.StringVar(&f.http, "http", "127.0.0.1:8001", "host:port for clients")
 	flags.StringVar(&m.Peer, "peer", "127.0.0.1:9001", "host:port at which the other members reach this one")
 	flags.StringVar(&m.URL, "public-url", "",
-		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, and the --http address)")
+		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
+			"and the --http address)")
 	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member")
 	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
 	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,
 		"factor for all failover timeouts, for a slow network; use the same for all members")
 	flags.StringVar(&f.trust.joinToken, "join-token", "",
-		"token to join with, from laurel cluster token; needed only the first time. Prefer the variable: other users can see a command line")
+		"token to join with, from laurel cluster token; needed only the first time. Prefer the variable: "+
+			"other users can see a command line")
 	flags.BoolVar(&f.trust.insecure, "insecure", false,
 		"authenticate nobody and encrypt nothing; for tests and first steps, on loopback addresses only")
 	flags.StringVar(&f.trust.certFile, "tls-cert", "",
-		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes (default a certificate of the group's own authority)")
+		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes "+
+			"(default a certificate of the group's own authority)")
 	flags.StringVar(&f.trust.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
 	flags.BoolVar(&f.api.Private, "private", false, "show scores only to callers with a reader's token")
 	flags.StringSliceVar(&f.api.Origins, "cors-origin", nil,
 		"origins whose web pages may read, such as https://scores.example (default all, unless --private)")
-	flags.Func("proxies", "`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
-		"limits per address do not apply to them, nor to this machine", func(list string) (err error) {
-		f.api.Limits.Proxies, err = parseNetworks(list)
-		return err
-	})
+	flags.Func("proxies",
+		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
+			"limits per address do not apply to them, nor to this machine",
+		func(list string) (err error) {
+			f.api.Limits.Proxies, err = parseNetworks(list)
+			return err
+		})
 	flags.StringVar(&f.debug, "debug", "",
 		"loopback `HOST:PORT` for profiles by pprof, such as 127.0.0.1:6060 (default none)")
 	flags.Uint64Var(&m.SnapshotEntries, "snapshot-entries", 0, "number of log entries between two snapshots")
@@ -113,7 +118,8 @@ func (f *frontendFlags) check() error {
 	case f.member.TimeScale < 0.1 || f.member.TimeScale > 100:
 		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.member.TimeScale)
 	case f.debug != "" && !isLoopback(f.debug):
-		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, and nobody is authenticated", f.debug)
+		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
+			"and nobody is authenticated", f.debug)
 	}
 	return nil
 }
@@ -134,7 +140,8 @@ func (f *frontendFlags) run(ctx context.Context) error {
 		}
 		defer stop()
 	}
-	started, err := frontend.Start(frontend.Options{HTTP: f.http, Member: f.member, API: f.api, Certificate: certificate})
+	options := frontend.Options{HTTP: f.http, Member: f.member, API: f.api, Certificate: certificate}
+	started, err := frontend.Start(options)
 	if err != nil {
 		return err
 	}

@@ -88,7 +88,8 @@ func newScoresCommand() *cobra.Command {
 	flags := c.Flags()
 	flags.StringVar(&f.Competition, "competition", "", "only contests of this competition, such as OG50BC")
 	flags.StringVar(&f.Sport, "sport", "", "only contests of this sport")
-	flags.StringVar(&f.Status, "status", "", "only contests with this schedule or result status, such as RUNNING or OFFICIAL")
+	flags.StringVar(&f.Status, "status", "",
+		"only contests with this schedule or result status, such as RUNNING or OFFICIAL")
 	flags.StringVar(&f.Competitor, "competitor", "", "only contests of this competitor or organisation")
 	flags.IntVar(&page.Limit, "limit", 0, "largest number of contests; 0 is the frontend's default")
 	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")

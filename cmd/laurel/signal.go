@@ -36,7 +36,9 @@ func (f *signalFlag) String() string {
 	return "signal " + strconv.Itoa(int(*f))
 }
 
-var endingSignals = []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGTERM}
+var endingSignals = []syscall.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGTERM,
+}
 
 // ends reports whether a process is expected to end after the signal.
 func (f *signalFlag) ends() bool { return slices.Contains(endingSignals, syscall.Signal(*f)) }

@@ -28,14 +28,15 @@ func newStopCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stop frontend|bard|client|demo|all",
 		Short: "Stop, kill or pause processes of Laurel on this machine",
-		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine, and waits until they
-have ended.
+		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine,
+and waits until they have ended.
 
 The processes are found by their pid files in the run directory. A pid alone is never trusted: only the
 process that holds the lock on the pid file is signalled, so that a stale file does no harm.
 
---id selects processes by id or pid; without it, all of the kind are signalled. If one of the ids does not
-exist, or two processes have it, nothing is done. A paused process (STOP) is continued so that it can end.
+--id selects processes by id or pid; without it, all of the kind are signalled. If one of the ids does
+not exist, or two processes have it, nothing is done. A paused process (STOP) is continued so that it
+can end.
 
 To list what runs without disturbing it: laurel stop all --signal 0.
 
@@ -121,7 +122,8 @@ func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.P
 		case len(found) == 0:
 			return nil, s.notFound(s.noun()+" "+id, list)
 		case len(found) > 1:
-			return nil, fmt.Errorf("nothing was done: there are several: %s; name one by its pid, as in --id %d", names(found), found[0].PID)
+			return nil, fmt.Errorf("nothing was done: there are several: %s; name one by its pid, as in --id %d",
+				names(found), found[0].PID)
 		case !slices.Contains(selected, found[0]):
 			selected = append(selected, found[0])
 		}
@@ -217,7 +219,9 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Pr
 }
 
 // completeID completes the ids of running processes.
-func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (s *stopRequest) completeID(
+	_ *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	dir, _ := s.run.Dir()
 	list, err := pidfile.List(dir)
 	if err != nil {

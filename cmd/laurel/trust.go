@@ -42,7 +42,8 @@ func (t *trustFlags) prepare(ctx context.Context, http string, o *cluster.Option
 		return t.checkInsecure(http, secure, o)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, stableFile)); err == nil && !secure {
-		return cli.Usagef("%s has the data of a group without certificates; start it with --insecure, or make a new group in an empty directory", o.Dir)
+		return cli.Usagef("%s has the data of a group without certificates; start it with --insecure, "+
+			"or make a new group in an empty directory", o.Dir)
 	}
 	if !secure && !o.Bootstrap && len(o.Join) == 0 {
 		return &cluster.EmptyError{Dir: o.Dir}
@@ -68,12 +69,14 @@ func (t *trustFlags) identity(ctx context.Context, p pki.Options, o *cluster.Opt
 	case err != nil && o.Bootstrap:
 		i, err := pki.Bootstrap(p)
 		if err == nil {
-			o.Logger.Info("made the group's certificate authority; this directory has its only key until other voters have joined",
+			o.Logger.Info("made the group's certificate authority; "+
+				"this directory has its only key until other voters have joined",
 				"dir", p.Dir, "authority", i.IssuedBy())
 		}
 		return i, err
 	case t.joinToken == "":
-		return nil, cli.Usagef("to join a group a frontend needs a --join-token; an operator makes one with laurel cluster token")
+		return nil, cli.Usagef("to join a group a frontend needs a --join-token; " +
+			"an operator makes one with laurel cluster token")
 	}
 	token, err := pki.ParseJoinToken(t.joinToken)
 	if err != nil {
@@ -119,10 +122,12 @@ func (t *trustFlags) checkInsecure(http string, secure bool, o *cluster.Options)
 	}
 	for flag, addr := range map[string]string{"--http": http, "--peer": o.Peer} {
 		if !isLoopback(addr) {
-			return cli.Usagef("%s is %s: with --insecure whoever reaches a frontend can post, join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", flag, addr)
+			return cli.Usagef("%s is %s: with --insecure whoever reaches a frontend can post, "+
+				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", flag, addr)
 		}
 	}
-	o.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend can post and change the group; use this for tests and first steps only")
+	o.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend can post and change the group; " +
+		"use this for tests and first steps only")
 	return nil
 }
 

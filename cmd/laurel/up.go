@@ -26,14 +26,16 @@ func newUpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a group of frontends on this machine that outlives the terminal",
-		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their addresses. They run
-until laurel stop, also after you close the terminal. Their data, logs and addresses are kept in --data.
+		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their
+addresses. They run until laurel stop, also after you close the terminal. Their data, logs and addresses
+are kept in --data.
 
-If the group runs already, only what is missing is started: a frontend that was killed comes back with its
-data and its addresses. A greater number of --frontends adds new ones. None is ever removed; for that, use
-laurel cluster leave.
+If the group runs already, only what is missing is started: a frontend that was killed comes back with
+its data and its addresses. A greater number of --frontends adds new ones. None is ever removed; for
+that, use laurel cluster leave.
 
-The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontends, or the next free ones.`,
+The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontends, or the next free
+ones.`,
 		Example: `  laurel up
   laurel stop frontend --id f2 --signal KILL && laurel up
   laurel up --frontends 5 --data /var/tmp/games
@@ -42,7 +44,8 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 	}
 	flags := c.Flags()
 	flags.IntVar(&o.Size, "frontends", 0, "least number of frontends (default 3, or as many as there are)")
-	flags.StringVar(&o.Dir, "data", "", "`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
+	flags.StringVar(&o.Dir, "data", "",
+		"`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
 	flags.DurationVar(&patience, "patience", 30*time.Second, "how long to wait until all are ready")
 	// LAUREL_DATA is the directory of one frontend.
 	cli.NoEnvironment(flags, "frontends", "data", "patience")

@@ -21,17 +21,17 @@ func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify CONTEST",
 		Short: "Check the signatures of a contest's events",
-		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted each event and that
-it was not changed. It prints for each event one of these:
+		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted
+each event and that it was not changed. It prints for each event one of these:
 
   verified by NAME KEY   the holder of the key signed it
   by token GRANT         it came with a token; you have to trust the frontend that accepted it
   unsigned               nobody signed it
   FALSE                  it is not what was signed, its key is unknown, or it appears twice or out of order
 
-The keys are those that the frontends list. If you do not trust the frontends, get the keys from the bards and
-give them with --key: then only these count. A missing event cannot be seen in one contest, but the seq of a
-source has no gaps over all of its contests.
+The keys are those that the frontends list. If you do not trust the frontends, get the keys from the
+bards and give them with --key: then only these count. A missing event cannot be seen in one contest,
+but the seq of a source has no gaps over all of its contests.
 
 Exit code 1 means that something is false.`,
 		Example: `  laurel verify OG50BC/CUR-M-GPA-01
@@ -39,7 +39,8 @@ Exit code 1 means that something is false.`,
 		Args: cobra.ExactArgs(1),
 	}
 	v := verification{}
-	keys := c.Flags().StringArray("key", nil, "trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
+	keys := c.Flags().StringArray("key", nil,
+		"trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
 	cli.NoEnvironment(c.Flags(), "key", "summary")
 	to := cli.AddRequestTarget(c)
