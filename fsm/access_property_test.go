@@ -13,8 +13,8 @@ import (
 	"laurel/trust/access"
 )
 
-// Whoever is let in and shut out, whatever is signed, altered, repeated, crashed and replayed: what is applied is what somebody vouched for who
-// might at its place in the log, and equal logs come to equal databases.
+// Whatever is granted and revoked, signed, altered, repeated, crashed and replayed: exactly those events are
+// applied that are authorized at their place in the log, and equal logs give equal databases.
 func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -42,19 +42,20 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	})
 }
 
-// accessHistory is a randomHistory with a plain idea of who may do what, which it forms from the changes that were applied.
+// accessHistory is a randomHistory with a simple model of access control, built from the changes that were
+// applied.
 type accessHistory struct {
 	*randomHistory
 	guarded bool
 	holds   map[string]*access.Grant // by id
 	notes   int
-	said    []drawnEvent // all that was ever posted
+	posted  []drawnEvent // all events that were ever posted
 }
 
-// vouched is an event, and what the test knows of how it was made.
+// drawnEvent is an event and what the test knows about how it was made.
 type drawnEvent struct {
 	score.Event
-	genuine bool // the signature is the key's, over this
+	genuine bool // the signature is valid
 }
 
 func (h *accessHistory) change(t *rapid.T) {
@@ -105,7 +106,7 @@ func (h *accessHistory) change(t *rapid.T) {
 	switch {
 	case c.Grant != nil:
 		if was := h.holds[c.Grant.ID]; was != nil && was.Revoked {
-			t.Fatalf("the revoked %s was given rights again", c.Grant.ID)
+			t.Fatalf("the revoked %s was granted again", c.Grant.ID)
 		}
 		h.holds[c.Grant.ID] = c.Grant
 	case c.Revoke != "":
@@ -119,11 +120,11 @@ func (h *accessHistory) change(t *rapid.T) {
 	}
 }
 
-// event draws an event and how somebody vouches for it.
+// event draws an event and how it is authorized.
 func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "again", "gap", "other"}).Draw(t, "kind")
-	if kind == "again" && len(h.said) > 0 {
-		return rapid.SampledFrom(h.said).Draw(t, "again")
+	if kind == "again" && len(h.posted) > 0 {
+		return rapid.SampledFrom(h.posted).Draw(t, "again")
 	}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	source := rapid.SampledFrom([]string{fmt.Sprint("bard/", who), fmt.Sprintf("bard/%d/x", who), "bard/1", "bard/12"}).Draw(t, "source")
@@ -145,7 +146,7 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 }
 
 func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
-	// It is signed with others, so that the signature has a path.
+	// The event is signed together with others, so that the signature has a path.
 	tree := make([]score.Event, rapid.SampledFrom([]int{1, 2, 5}).Draw(t, "tree"))
 	for i := range tree {
 		tree[i] = unsignedAlert(who, e.Source, e.Seq+uint64(i), "beside")
@@ -179,7 +180,7 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
 	return v
 }
 
-// may is whether v may be applied now, in the test's own words.
+// may reports whether v is authorized now.
 func (h *accessHistory) may(v drawnEvent) bool {
 	var g *access.Grant
 	switch {
@@ -229,15 +230,15 @@ func (h *accessHistory) post(t *rapid.T) {
 	}
 }
 
-// judge says what must have come of each event of a post.
+// judge checks the results of a post.
 func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEvent, results []score.Result) {
 	before, whole := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
 	if last := results[len(results)-1]; whole && last.Problem != nil {
-		// An array that is refused has one result. What came before it was taken back.
+		// A refused array has one result. The events before the refused one were undone.
 		results = append(make([]score.Result, *last.Problem.Index), last)
 	}
 	for i, v := range events {
-		h.said = append(h.said, v)
+		h.posted = append(h.posted, v)
 		known := h.plain.identify(t, v.Event)
 		want := score.Code("")
 		switch {
@@ -317,17 +318,17 @@ func (h *accessHistory) check(t *rapid.T) {
 	}
 }
 
-// elsewhere gives the whole log to another machine, in other portions.
+// elsewhere applies the whole log to another machine, in other portions.
 func (h *accessHistory) elsewhere(t *rapid.T) {
 	m := openMachine(t, h.newDir(t))
 	defer m.Close()
 	h.feed(t, m, h.log)
 	if !bytes.Equal(snapshotOf(t, m), snapshotOf(t, h.m)) {
-		t.Fatal("the same log came to another database")
+		t.Fatal("equal logs gave different databases")
 	}
 }
 
-// noise is some time within two hours: join tokens are over after a while.
+// drawDuration draws up to two hours; join tokens expire in the meantime.
 func drawDuration(t *rapid.T) time.Duration {
 	return time.Duration(rapid.IntRange(0, 7200).Draw(t, "seconds")) * time.Second
 }

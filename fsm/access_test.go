@@ -27,7 +27,7 @@ func testKey(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// keyGrant lets the holder of testKey(n) post as name.
+// keyGrant returns a grant by which the holder of testKey(n) may post as name.
 func keyGrant(n byte, name string) *access.Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
 	return &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public, Created: accessDay}
@@ -53,7 +53,7 @@ func encodeChange(t tester, c access.Change) []byte {
 	return b
 }
 
-// changed applies one change of access and answers why it was refused; nil: it was not.
+// applyChange applies one access change and returns the problem if it was refused.
 func applyChange(t tester, m *Machine, c access.Change) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
@@ -62,7 +62,7 @@ func applyChange(t tester, m *Machine, c access.Change) *score.Problem {
 		t.Fatal(err)
 	}
 	if len(outcome[0]) != 1 || len(outcome[0][0]) != 1 {
-		t.Fatalf("a change has the outcome %+v; want one result", outcome[0])
+		t.Fatalf("the outcome of a change is %+v; want one result", outcome[0])
 	}
 	r := outcome[0][0][0]
 	if (r.Problem == nil) != (r.Status == score.Applied) {
@@ -80,7 +80,7 @@ func mustChange(t tester, m *Machine, changes ...access.Change) {
 	}
 }
 
-// allChanges are one change of each kind, which go through in this order.
+// allChanges returns one change of each kind. They can be applied in this order.
 func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
 	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
@@ -108,7 +108,7 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 		all = all[max(n, 0):]
 		e, err := entry.Decode(data)
 		if err != nil || !reflect.DeepEqual(*e.Access, c) {
-			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.Access, c, err)
+			t.Fatalf("change %d was decoded as %+v, want %+v: %v", i, e.Access, c, err)
 		}
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
@@ -123,12 +123,12 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	wantAllChanged(t, restored)
 }
 
-// wantAllChanged wants what allChanges come to.
+// wantAllChanged checks that the machine has applied allChanges.
 func wantAllChanged(t *testing.T, m *Machine) {
 	t.Helper()
 	a := m.Access()
 	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 || len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
-		t.Errorf("it has %+v", a)
+		t.Errorf("the access control is %+v", a)
 	}
 	if g := a.Grants[keyGrant(1, "").ID]; g == nil || g.Rate != 2.5 || len(g.Types) != 2 || len(g.Public) != 32 {
 		t.Errorf("the key's grant is %+v", g)
@@ -177,7 +177,7 @@ func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	wantAccess(t, reopened, want)
 }
 
-// A store that the version before this one wrote has no buckets for access.
+// The first version had no buckets for access control.
 func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
 	m := newMachine(t)
 	mustApply(t, m, alert, 1, 1, "old")
@@ -210,10 +210,10 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
 	}
 	defer old.Close()
 	if old.Revision() != 1 || d.Len() > 0 {
-		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
+		t.Errorf("the machine is at revision %d, and logged: %s", old.Revision(), d.String())
 	}
 	wantAccess(t, old, access.NewState())
-	mustApply(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
+	mustApply(t, old, alert, 2, 2, "an unguarded store accepts unsigned events")
 	mustChange(t, old, access.Change{Guard: true})
 }
 
@@ -233,7 +233,7 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 		"unknown, deep":   rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
 		"spaces":          rawChange(strings.ReplaceAll(good, ",", ", ")),
 		"other order":     rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
-		"said as nothing": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"empty member":    rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
 		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
 		"no JSON":         rawChange(good[:len(good)-1]),
 		"null":            rawChange(`null`),
@@ -244,12 +244,12 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 			before := stateOf(t, m)
 			wantRefused(t, m, bad)
 			if m.Access().Guarded || stateOf(t, m) != before {
-				t.Error("something of it was applied")
+				t.Error("a part of it was applied")
 			}
 			mustChange(t, m, access.Change{Guard: true})
 		})
 	}
-	// No version writes these, and what came of the change would be told of the post.
+	// No version writes these: the result of the change would be returned as that of the post.
 	for name, bad := range map[string][]byte{
 		"twice":           append(rawChange(good), rawChange(good)[1:]...),
 		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
@@ -263,7 +263,7 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 				t.Error("it was applied")
 			}
 			if m.Access().Guarded || m.Applied() != 0 {
-				t.Error("something of it was applied")
+				t.Error("a part of it was applied")
 			}
 		})
 	}
@@ -292,7 +292,7 @@ func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	mustChange(t, m, access.Change{Guard: true}) // nothing new
+	mustChange(t, m, access.Change{Guard: true}) // no change
 	audit := func(after uint64, limit int) (list []access.AuditEntry, next uint64) {
 		t.Helper()
 		err := m.View(func(v *View) (err error) {
@@ -344,9 +344,9 @@ func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
 	}
 	if m.open == nil {
-		t.Error("the change was committed to the file at once, which is not needed")
+		t.Error("the change was committed to the file at once, which is unnecessary")
 	}
-	// An entry that stops the machine takes back what came with it.
+	// If an entry stops the machine, the other entries of the call have no effect.
 	index := m.Applied() + 1
 	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
@@ -363,7 +363,7 @@ func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {
 		other := newMachine(t)
 		mustApply(t, other, alert, 1, 1, "mine")
 		if err := other.Restore(bytes.NewReader(bad)); err == nil {
-			t.Errorf("a snapshot with %q for %q was taken", damaged, old)
+			t.Errorf("a snapshot with %q instead of %q was restored", damaged, old)
 		}
 		mustApply(t, other, alert, 2, 2, "still mine")
 	}

@@ -10,8 +10,8 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkApply measures applying real events in entries of several sizes: "play" is football and cricket, few competitors and many
-// contests; "marathon" is one contest with very many marks.
+// BenchmarkApply measures applying real events in entries of several sizes. "play" is football and cricket,
+// with few competitors and many contests. "marathon" is one contest with very many marks.
 func BenchmarkApply(b *testing.B) {
 	plays := append(readStream(b, "worldcup", noLimit), readStream(b, "cricket", noLimit)...)
 	for _, stream := range []struct {
@@ -58,11 +58,11 @@ func benchmarkApply(b *testing.B, entries [][]byte, events int) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	// On a machine that does other work too this is the figure to compare.
+	// Compare this figure on a machine that also does other work.
 	b.ReportMetric(float64(cpu.Microseconds())/float64(events)/float64(b.N), "cpu-us/event")
 }
 
-// cpuTime is what this process has used of the processors, garbage collection included.
+// cpuTime returns the processor time of this process, including garbage collection.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -71,7 +71,7 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkVoid measures voiding one mark of the marathon, which is looked for among all events of its contest.
+// BenchmarkVoid measures voiding one mark of the marathon, which takes a scan of all events of the contest.
 func BenchmarkVoid(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()

@@ -15,8 +15,9 @@ import (
 	"laurel/score/ranking"
 )
 
-// BenchmarkMillion measures a store with a million marks at one split: applying them while the board is in memory and while it is not, opening the
-// database after a close, restoring a snapshot, the first question, which makes the board, and what the process takes after it.
+// BenchmarkMillion measures a store with a million marks at one split: applying marks while the board is in
+// memory and while it is not, opening the closed database, restoring a snapshot, the first question, which
+// builds the board, and the memory that the board takes.
 func BenchmarkMillion(b *testing.B) {
 	const marks = 1_000_000
 	for b.Loop() {
@@ -47,8 +48,8 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
-// BenchmarkMillionOpen opens the database of LAUREL_MILLION, a directory that BenchmarkMillion's machine could have left, asks for its board and tells what
-// the process takes then.
+// BenchmarkMillionOpen opens the database in the directory LAUREL_MILLION, which it creates first if there is
+// none, asks for its board and reports the memory of the process.
 func BenchmarkMillionOpen(b *testing.B) {
 	dir := os.Getenv("LAUREL_MILLION")
 	if dir == "" {
@@ -59,7 +60,7 @@ func BenchmarkMillionOpen(b *testing.B) {
 		startRace(b, m, "G/r", "")
 		applyMarks(b, m, 1_000_000, 0)
 		m.Close()
-		b.Skip("made it")
+		b.Skip("created the database; run the benchmark again")
 	}
 	for b.Loop() {
 		var m *Machine
@@ -94,7 +95,7 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 	}
 }
 
-// report measures f in parts of a unit.
+// report measures the duration of f in a unit.
 func report(b *testing.B, name string, unit time.Duration, f func()) {
 	began := time.Now()
 	f()
@@ -111,7 +112,7 @@ func heapBytes() float64 {
 	return float64(s.HeapAlloc)
 }
 
-// resident is a line of /proc/self/status in MiB.
+// resident returns a line of /proc/self/status in MiB.
 func resident(b *testing.B, name string) float64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"laurel/score/ranking"
 )
 
-// race defines a ranked contest and lets it run.
+// startRace defines a ranked contest and starts it.
 func startRace(t tester, m *Machine, id, more string) {
 	mustApply(t, m, `{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones"%s}}`, id, more)
 	mustApply(t, m, `{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id)
@@ -21,7 +21,7 @@ func setMark(t tester, m *Machine, id, competitor string, mark int) score.Result
 	return mustApply(t, m, `{"type":"result.set","contest_id":%q,"data":{"competitor":%q,"split":"finish","mark":%d}}`, id, competitor, mark)
 }
 
-// leaders are the competitors of a board's first page with their ranks.
+// leadersOf returns the competitors of a board's first page with their ranks.
 func leadersOf(t tester, m *Machine, id string) string {
 	var list []string
 	for _, row := range boardOf(t, m, id, &ranking.Query{Limit: 100}).Rows {
@@ -50,7 +50,7 @@ func TestABoardIsReversedWithItsContest(t *testing.T) {
 	setMark(t, m, "G/r", "B", 20)
 	wantLeaders(t, m, "G/r", "1B 2A")
 	if p := boardOf(t, m, "G/r", &ranking.Query{Limit: 1, Around: "A"}); len(p.Rows) != 1 || p.Rows[0].Name != "Asterix" {
-		t.Errorf("around A: %+v; the contest lists him as Asterix", p.Rows)
+		t.Errorf("around A: %+v; the contest lists A as Asterix", p.Rows)
 	}
 }
 
@@ -91,14 +91,14 @@ func TestUnusedBoardsAreDroppedWhenThereAreTooManyRows(t *testing.T) {
 				t.Errorf("%s: %+v", id, p)
 			}
 			if !kept("G/r0") || !kept(id) {
-				t.Errorf("after %s was asked for, it is not in memory, or what was asked for all the time is not", id)
+				t.Errorf("after a question about %s, its board or the most recently used one is not in memory", id)
 			}
 		}
 		if m.boards.Rows() > maxRows || kept("G/r1") {
-			t.Errorf("%d rows are in memory, of which %d may be", m.boards.Rows(), maxRows)
+			t.Errorf("%d rows are in memory; the limit is %d", m.boards.Rows(), maxRows)
 		}
 	}
-	// A board that grows beyond all bounds by itself goes too, and does not come back.
+	// A board that is over the limit by itself is dropped too, and cannot be loaded again.
 	for j := range maxRows + 1 {
 		setMark(t, m, "G/r0", fmt.Sprint("x", j), j)
 	}
@@ -125,11 +125,11 @@ func TestAMissingBoardIsExplained(t *testing.T) {
 		{"G/r", ranking.Query{Around: "A"}, score.NotFound, `"A" has no mark at end of the contest "G/r"`},
 		{"G/r", ranking.Query{Around: "A", Category: "F"}, score.NotFound, "in the category F"},
 	} {
-		for range 2 { // made for it, and from memory
+		for range 2 { // built for the question, and from memory
 			_, revision, err := m.Board(context.Background(), c.contest, &c.q)
 			wantProblem(t, err, c.code, c.words)
 			if revision == 0 {
-				t.Errorf("%q is of no revision", err)
+				t.Errorf("%q has no revision", err)
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func TestAMissingBoardIsExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := m.Board(context.Background(), "G/r", &ranking.Query{}); err == nil {
-		t.Error("a closed machine has a board")
+		t.Error("a closed machine returned a board")
 	}
 }
 

@@ -19,31 +19,32 @@ var (
 	categories = []string{"", "F", "M"}
 )
 
-// askBoards asks for boards without waiting until they are made, so that what comes next finds some of them in memory, and some being made.
+// askBoards asks for boards without waiting for their builds, so that the next steps find some of them in
+// memory and some being built.
 func (h *randomHistory) askBoards(t *rapid.T) {
-	gone, end := context.WithCancel(context.Background())
-	end()
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
 	for range rapid.IntRange(1, 4).Draw(t, "questions") {
 		q := ranking.Query{Split: rapid.SampledFrom(raceSplits).Draw(t, "split"), Limit: 3}
-		_, _, err := h.m.Board(gone, rapid.SampledFrom(races).Draw(t, "race"), &q)
+		_, _, err := h.m.Board(cancelled, rapid.SampledFrom(races).Draw(t, "race"), &q)
 		if p := (*score.Problem)(nil); err != nil && !errors.As(err, &p) && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
 	}
 }
 
-// boundBoards lets the machine keep fewer rows in memory, or more.
+// boundBoards changes the number of rows that the machine keeps in memory.
 func (h *randomHistory) boundBoards(t *rapid.T) {
 	h.m.boards.SetMaxRows(rapid.SampledFrom([]int{2 * 64, 4 * 64, leaderboard.DefaultMaxRows}).Draw(t, "rows in memory"))
 }
 
-// checkBoards compares every board with a plain sort of the marks that stand.
+// checkBoards compares every board with a plain sort of the marks that are not voided.
 func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 	for _, id := range races {
 		c := f.contests[id]
 		if c == nil {
 			if _, revision, err := askBoard(h.m, id, &ranking.Query{Limit: 1}); problemCode(err) != score.NotFound || revision > h.m.Revision() {
-				t.Fatalf("the board of %s, which is not defined, is of revision %d and says %v", id, revision, err)
+				t.Fatalf("the board of %s, which is not defined, has revision %d and the error %v", id, revision, err)
 			}
 			continue
 		}
@@ -53,12 +54,12 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 			shown := cmp.Or(split, c.Split, c.Definition.FinalSplit())
 			if !slices.Contains(c.Definition.AllSplits(), shown) {
 				if problemCode(err) != score.InvalidEvent {
-					t.Fatalf("%s has no split %q; its board says %v", id, split, err)
+					t.Fatalf("%s has no split %q; the error is %v", id, split, err)
 				}
 				continue
 			}
 			if err != nil || p.Split != shown || revision != c.Revision {
-				t.Fatalf("the board of %s at %q is of %q, revision %d (%v); want %q, revision %d", id, split, p.Split, revision, err, shown, c.Revision)
+				t.Fatalf("the board of %s at %q is that of %q, revision %d (%v); want %q, revision %d", id, split, p.Split, revision, err, shown, c.Revision)
 			}
 			for _, category := range categories {
 				h.checkPages(t, id, ranking.Query{Split: split, Category: category}, plainRows(c, f.marks[id].all(shown), category))
@@ -67,7 +68,7 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 	}
 }
 
-// checkPages cuts a board anywhere, and looks around somebody.
+// checkPages compares a board in pages of any size, and around each competitor.
 func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want []ranking.Row) {
 	q.Limit = rapid.IntRange(1, 4).Draw(t, "rows of a page")
 	var got []ranking.Row
@@ -97,7 +98,7 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 	}
 }
 
-// plainRows are the rows of marks in order.
+// plainRows returns the rows of sorted marks.
 func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []ranking.Row) {
 	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool { return category != "" && m.Category != category })
 	ranks := score.Ranks(marks)

@@ -16,7 +16,7 @@ import (
 	"laurel/score/ranking"
 )
 
-// observed is what a reader was told, and the machine's revision before it asked.
+// observed is what a reader got, and the machine's revision before it asked.
 type observed struct {
 	contest  string
 	question ranking.Query
@@ -25,11 +25,12 @@ type observed struct {
 	revision uint64
 }
 
-// Boards are made, dropped and made anew all the time here, while marks come in, are voided and taken back, and the state is restored. Each page must
-// be what the timeline up to its revision says, and nobody may be told less than Revision told before.
+// Boards are built and dropped all the time here, while marks are set, voided and undone, and the state is
+// restored. Each page must match the timeline up to its revision, and must not be older than Revision was
+// before the question.
 func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	m := newMachine(t)
-	m.boards.SetMaxRows(3*64 + 40) // both boards do not fit
+	m.boards.SetMaxRows(3*64 + 40) // only one of the boards fits
 	w := &markWriter{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
 		w.post(t, score.UntilRefused, decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
@@ -106,7 +107,7 @@ func readBoards(m *Machine, random *rand.Rand, done chan struct{}) (seen []obser
 	}
 }
 
-// marking posts marks, and keeps what was applied.
+// markWriter posts marks and records which were applied.
 type markWriter struct {
 	m      *Machine
 	random *rand.Rand
@@ -121,7 +122,7 @@ func (w *markWriter) post(t *testing.T, mode score.PostMode, events ...score.Eve
 	}
 }
 
-// some posts a few marks and voids, now and then with one among them that is refused.
+// some posts a few marks and voids, sometimes with one among them that is refused.
 func (w *markWriter) some(t *testing.T) {
 	var events []score.Event
 	for range 1 + w.random.IntN(5) {
@@ -144,12 +145,12 @@ func (w *markWriter) some(t *testing.T) {
 	w.post(t, []score.PostMode{score.AllOrNone, score.UntilRefused}[w.random.IntN(2)], events...)
 }
 
-// judge compares a page with what the events up to its revision say.
+// judge compares a page with the events up to its revision.
 func (w *markWriter) judge(t *testing.T, o *observed) {
 	t.Helper()
 	for _, e := range w.plain.events[o.revision:max(o.revision, o.floor)] {
 		if e.ContestID == o.contest {
-			t.Fatalf("a page of %s is of revision %d; it was asked for after revision %d", o.contest, o.revision, o.floor)
+			t.Fatalf("a page of %s has revision %d; the question came after revision %d", o.contest, o.revision, o.floor)
 		}
 	}
 	past := referenceStore{w.plain.events[:o.revision]}
@@ -167,7 +168,7 @@ func (w *markWriter) judge(t *testing.T, o *observed) {
 	}
 }
 
-// cut are the rows of a descending board that a question asks for.
+// cut returns the rows of a descending board that a question asks for.
 func cut(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if mark, competitor, given := strings.Cut(q.After.String(), ","); given {

@@ -30,23 +30,23 @@ func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Fatal("nobody was told")
+		t.Fatal("the channel has no value")
 	}
 	c := m.Changes(wantAll, wantAll)
 	slices.Sort(c.Contests)
 	if c.To != 4 || !slices.Equal(c.Contests, []string{"OG/MEN", "OG/RUN"}) || !slices.Equal(c.Tables, []string{"OG"}) {
 		t.Errorf("got %+v", c)
 	}
-	// An alert changes a timeline and no record.
+	// An alert changes the timeline, but no record.
 	if len(c.Records) != 1 || c.Records[0].ID != "OG/RUN" || c.Records[0].Revision != 2 || len(c.MedalTables) != 1 || c.MedalTables[0].Revision != 4 {
 		t.Errorf("the new values are %+v and %+v", c.Records, c.MedalTables)
 	}
 	if c = m.Changes(wantAll, wantAll); len(c.Contests)+len(c.Tables) != 0 {
-		t.Errorf("what was taken is told again: %+v", c)
+		t.Errorf("changes are returned twice: %+v", c)
 	}
 	mustApply(t, m, `{"id":"b","type":"alert","contest_id":"OG/RUN","data":{"text":"two"}}`)
 	if c = m.Changes(wantNone, wantNone); len(c.Contests) != 1 || len(c.Records) != 0 {
-		t.Errorf("a record that was not wanted was given: %+v", c)
+		t.Errorf("a record that was not wanted was returned: %+v", c)
 	}
 }
 
@@ -70,7 +70,7 @@ func TestAwaitReturnsWhenTheRevisionIsApplied(t *testing.T) {
 	mustApply(t, m, "%s", defineRun)
 	select {
 	case err := <-reached:
-		t.Fatalf("revision 2 was awaited, and came at 1: %v", err)
+		t.Fatalf("waiting for revision 2 ended at revision 1: %v", err)
 	case <-time.After(time.Millisecond):
 	}
 	mustApply(t, m, "%s", startRun)
@@ -80,7 +80,7 @@ func TestAwaitReturnsWhenTheRevisionIsApplied(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := m.Await(ctx, 3); err == nil {
-		t.Error("a revision that never came was reached")
+		t.Error("waiting for a revision that was never applied ended without an error")
 	}
 }
 

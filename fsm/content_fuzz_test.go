@@ -11,9 +11,9 @@ import (
 	"laurel/trust/access"
 )
 
-// FuzzApplyNeverFails: what ParsePost lets pass is applied or refused by its place in the log, and so is
-// any entry whose messages can be read, whatever they say. Two machines come to the same, also where one
-// of them is given the entries at once and goes on from a snapshot.
+// FuzzApplyNeverFails checks that a post that ParsePost accepts, and any entry whose messages can be decoded,
+// is applied or refused, and never makes the machine fail. Two machines get the same state, even if one of
+// them applies the entries at once and after restoring a snapshot.
 func FuzzApplyNeverFails(f *testing.F) {
 	for _, bad := range invalidEvents(f) {
 		if len(bad.wire) < fuzzLimit {
@@ -49,7 +49,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 			if _, err := entry.Decode(data); err == nil {
 				entries = append(entries, Entry{uint64(len(entries)) + 1, data})
 			} else if refused == nil {
-				t.Fatalf("what ParsePost lets pass cannot be read in the log: %v", err)
+				t.Fatalf("ParsePost accepted the post, and Decode cannot decode it: %v", err)
 			}
 		}
 		add(before[0])
@@ -89,7 +89,7 @@ func FuzzApplyNeverFails(f *testing.F) {
 		}
 		snapshot := snapshotOf(t, one)
 		if !bytes.Equal(snapshot, snapshotOf(t, other)) {
-			t.Fatal("two machines came to different states")
+			t.Fatal("two machines have different states")
 		}
 		if err := other.Restore(bytes.NewReader(snapshot)); err != nil {
 			t.Fatalf("the state cannot be restored: %v", err)

@@ -8,7 +8,7 @@ import (
 	"laurel/score"
 )
 
-// wantPlaces compares who is where: code, result and rank of each, then the winner.
+// wantPlaces compares the code, result and rank of each competitor, and the winner.
 func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	r := recordOf(t, m, contest)
@@ -25,7 +25,7 @@ func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	}
 }
 
-// wantVoided compares which event of a timeline is voided by which: "g1:v1", in order.
+// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in order.
 func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	var voided []string
@@ -42,7 +42,7 @@ func wantVoided(t *testing.T, m *Machine, contest, want string) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(voided, " "); got != want {
-		t.Errorf("of %s are voided: %s; want %s", contest, got, want)
+		t.Errorf("in %s the voided events are %s; want %s", contest, got, want)
 	}
 }
 
@@ -83,7 +83,7 @@ func TestVoidingASecondMarkRestoresTheFirstWithItsRank(t *testing.T) {
 	mustVoid(t, m, "v", "G/r", "z2")
 	wantPlaces(t, m, "G/r", "X 10 1, Y 11 2, Z 11 2; X")
 	wantVoided(t, m, "G/r", "z2:v")
-	// The first can be voided before the one that replaced it, and nothing moves.
+	// Voiding the first mark while the second one counts changes no rank.
 	mustVoid(t, m, "w", "G/r", "v")
 	mustVoid(t, m, "v1", "G/r", "z")
 	wantPlaces(t, m, "G/r", "Z 9 1, X 10 2, Y 11 3; Z")
@@ -106,7 +106,7 @@ func TestADisqualifiedWinnerLosesRankAndWin(t *testing.T) {
 			}
 			mustPost(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ"`+reason+`}`)
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-			// His mark does not come back when it is voided, but when the disqualification is.
+			// Voiding the mark does not change the disqualification. Voiding the disqualification restores the mark.
 			mustVoid(t, m, "vx", "G/r", "x")
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
 			mustVoid(t, m, "vz", "G/r", "z")
@@ -129,7 +129,7 @@ func TestACorrectionSurvivesVoidingTheStatusBeforeIt(t *testing.T) {
 	mustPost(t, m, "late", "result.set", "G/r", `{"competitor":"W","split":"finish","mark":12}`)
 	mustVoid(t, m, "v2", "G/r", "run")
 	wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, W 12 3, X DSQ 0; ")
-	// Not so the contest itself.
+	// The definition of the contest cannot be voided.
 	wantVoidRefused(t, m, score.StatusConflict, `"end"`, "G/r", "d")
 }
 

@@ -9,7 +9,8 @@ import (
 	"laurel/score"
 )
 
-// lived makes a database with a bit of everything, of several pages, and calls leave with its machine before it is closed.
+// populate creates a database of several pages with all kinds of records and closes it. It calls leave with
+// the machine before.
 func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 	t.Helper()
 	m := openMachine(t, dir)
@@ -39,22 +40,22 @@ func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte
 	return snapshot
 }
 
-// wantThrownAway opens a database that must not be trusted, and checks that the log says so, once, with the words.
+// wantDeleted opens a database that must not be trusted, and checks that the reason is logged once.
 func wantDeleted(t testing.TB, dir, words string) {
 	t.Helper()
 	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
-		t.Fatalf("a database that cannot be trusted must not keep a frontend from starting: %v", err)
+		t.Fatalf("a database that is not trusted must not keep a frontend from starting: %v", err)
 	}
 	defer m.Close()
 	if m.Applied() != 0 || m.Revision() != 0 {
 		t.Errorf("applied is %d, revision %d; want a new database", m.Applied(), m.Revision())
 	}
 	if text := d.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deleting the database") || !strings.Contains(text, words) {
-		t.Errorf("the log should say once that the database is thrown away because %q; it says\n%s", words, text)
+		t.Errorf("want the reason %q logged once; the log is\n%s", words, text)
 	}
-	mustApply(t, m, alert, 1, 1, "it works")
+	mustApply(t, m, alert, 1, 1, "the machine works")
 }
 
 func wantTrusted(t testing.TB, dir string, snapshot []byte) {
@@ -66,10 +67,10 @@ func wantTrusted(t testing.TB, dir string, snapshot []byte) {
 	}
 	defer m.Close()
 	if d.Len() > 0 {
-		t.Errorf("a good database was not trusted: %s", d.String())
+		t.Errorf("a closed database was not trusted: %s", d.String())
 	}
 	if string(snapshotOf(t, m)) != string(snapshot) {
-		t.Error("the state is another than before")
+		t.Error("the state has changed")
 	}
 }
 
@@ -80,8 +81,7 @@ func TestAClosedDatabaseIsTrusted(t *testing.T) {
 	wantTrusted(t, dir, snapshot)
 }
 
-// A database in use has no mark: what a crash leaves of it, of the process as of the machine, is not
-// trusted, whatever came before.
+// A database in use has no marker. It is not trusted after a crash of the process or of the machine.
 func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 	single := func(t *testing.T, m *Machine) {
 		mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
@@ -99,7 +99,7 @@ func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, killed := t.TempDir(), t.TempDir()
 			populate(t, dir, nil)
-			m := openMachine(t, dir) // which was closed, and has been trusted
+			m := openMachine(t, dir) // closed before, and therefore trusted
 			defer m.Close()
 			use(t, m)
 			copyFiles(t, m, killed)
@@ -120,7 +120,7 @@ func TestDiscardDeletesTheDatabaseAndLogsTheReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	if m.Applied() != 0 || m.Revision() != 0 || !strings.Contains(d.String(), "it is ahead of the log") {
-		t.Errorf("applied is %d, revision %d, the log says %s", m.Applied(), m.Revision(), d.String())
+		t.Errorf("applied is %d, revision %d, the log is %s", m.Applied(), m.Revision(), d.String())
 	}
 	mustApply(t, m, alert, 1, 1, "one")
 	if err := m.Close(); err != nil {
@@ -138,9 +138,9 @@ func TestAClosedMachineReturnsErrors(t *testing.T) {
 		t.Error("a closed machine applied an entry")
 	}
 	if err := m.View(func(*View) error { return nil }); err == nil {
-		t.Error("a closed machine gave a view")
+		t.Error("a closed machine returned a view")
 	}
 	if _, err := m.Snapshot(); err == nil {
-		t.Error("a closed machine gave a snapshot")
+		t.Error("a closed machine returned a snapshot")
 	}
 }

@@ -15,11 +15,11 @@ import (
 	"laurel/score"
 )
 
-// What stands in the log and in snapshots outlives the program that wrote it. The golden files were written by the version in their names;
-// they may only be written anew before that version is released.
-var update = flag.Bool("update", false, "write the golden files in testdata/format anew")
+// Logs and snapshots outlive the program that wrote them. The golden files were written by the version in
+// their names. They may be updated only before that version is released.
+var update = flag.Bool("update", false, "update the golden files in testdata/format")
 
-// golden is the content of a golden file, which must be what is written today.
+// golden returns the content of a golden file, which must be what this version writes.
 func golden(t *testing.T, name string, today []byte) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)
@@ -34,18 +34,18 @@ func golden(t *testing.T, name string, today []byte) []byte {
 	}
 	content := old(t, name)
 	if !bytes.Equal(content, today) {
-		t.Errorf("%s was written otherwise; to write another format takes another version byte, and a reader of both", path)
+		t.Errorf("this version does not write %s; a new format needs a new version byte and a reader for both", path)
 	}
 	return content
 }
 
-// old is the content of a golden file, which may be what is not written any more.
+// old returns the content of a golden file, which may be in a format that is no longer written.
 func old(t *testing.T, name string) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
+		t.Fatalf("%v; write it with go test -update", err)
 	}
 	content, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
 	if err != nil {
@@ -121,7 +121,7 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody was told of the change")
+		t.Error("the channel has no value")
 	}
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
@@ -134,7 +134,7 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	defer reopened.Close()
 	for name, machine := range map[string]*Machine{"restored": restored, "reopened": reopened} {
 		if mode := machine.CacheMode(); mode != score.Pull || machine.Revision() != 0 {
-			t.Errorf("%s it is in mode %q at revision %d, want pull at 0", name, mode, machine.Revision())
+			t.Errorf("%s: the mode is %q at revision %d, want pull at 0", name, mode, machine.Revision())
 		}
 	}
 	for _, name := range []string{"first", "second"} {
@@ -203,7 +203,7 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Said again, the first event is known.
+	// The first event is recognized as a duplicate.
 	wantDuplicate(t, applyPosts(t, restored, goldenPosts(t)[0])[0][0], score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
 	wantVoidRefused(t, restored, score.StatusConflict, `already, by "b1-000004"`, "OG50BC", "hand-1")
 }

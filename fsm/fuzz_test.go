@@ -11,7 +11,7 @@ import (
 	"laurel/score"
 )
 
-// fuzzLimit bounds the inputs: what is larger takes time, and finds nothing else.
+// fuzzLimit bounds the inputs: larger ones take time and find nothing else.
 const fuzzLimit = 1 << 14
 
 // FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has the resulting access control.
@@ -44,7 +44,8 @@ func FuzzApplyEntry(f *testing.F) {
 	})
 }
 
-// FuzzRestore: a snapshot is restored whole, and then gives itself again, or leaves the machine as it was.
+// FuzzRestore checks that a snapshot is restored completely, so that the state has the same snapshot, or not at
+// all.
 func FuzzRestore(f *testing.F) {
 	m := openMachine(f, f.TempDir())
 	f.Add(snapshotOf(f, m))
@@ -61,13 +62,13 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		wantRestored(t, m, b)
-		// With its checksum put right more of it is read.
+		// With a valid checksum more of it is read.
 		b = bytes.Clone(b)
 		fixChecksum(b)
 		if !wantRestored(t, m, b) {
 			return
 		}
-		// Whatever is in it, asking and applying do not panic.
+		// Reading and applying do not panic, whatever the snapshot contains.
 		m.View(func(v *View) error {
 			list, _, _ := v.Contests(score.Filter{Competitor: "A"}, "", 10)
 			for _, r := range list {
@@ -87,27 +88,27 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
-// wantRestored restores b if it is a snapshot, which must then give the same records again.
+// wantRestored restores b if it is a snapshot. The state must then have the same records.
 func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	if err := database.ReadSnapshot(bytes.NewReader(b), func(database.Record) {}); err != nil {
 		return false
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Of the records only some are read: those of who may do what, which decide what is taken from now on, and those by which lists find contests.
+		// Restoring reads only some of the records: those of access control, and those that the index is built from.
 		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks}, func(bucket []byte) bool { return bytes.Contains(b, bucket) })
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {
-			t.Fatalf("the snapshot can be read, and not restored: %v", err)
+			t.Fatalf("the snapshot can be read, but not restored: %v", err)
 		}
 		return false
 	}
 	if got := snapshotOf(t, m); !slices.Equal(records(t, got), records(t, b)) {
-		t.Fatal("what was restored gives other records")
+		t.Fatal("the restored state has other records")
 	}
 	return true
 }
 
-// FuzzParsePost: a post from another frontend is refused, or can be applied here.
+// FuzzParsePost checks that a post from another frontend is refused or can be applied.
 func FuzzParsePost(f *testing.F) {
 	f.Add(encodePost(f, singlePost(decodeEvent(f, alert, 1, 1, "one"))).Bytes())
 	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: []score.Event{
@@ -126,10 +127,10 @@ func FuzzParsePost(f *testing.F) {
 		m := openMachine(t, t.TempDir())
 		defer m.Close()
 		if _, err := m.Apply([]Entry{{1, entry.Encode([]entry.EncodedPost{p})}}, 1); err != nil {
-			t.Fatalf("a post that was taken cannot be applied: %v", err)
+			t.Fatalf("an accepted post cannot be applied: %v", err)
 		}
 		if err := m.Commit(); err != nil {
-			t.Fatalf("what was applied cannot be committed: %v", err)
+			t.Fatalf("an applied post cannot be committed: %v", err)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func TestTheLast1024IDsOfASourceDetectDuplicates(t *testing.T) {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			dir := t.TempDir()
 			m := openMachine(t, dir)
-			again := func() {
+			reopen := func() {
 				if !restarted {
 					return
 				}
@@ -139,20 +139,20 @@ func TestTheLast1024IDsOfASourceDetectDuplicates(t *testing.T) {
 				events = append(events, decodeEvent(t, by, i+1))
 			}
 			results := applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})[0]
-			again()
+			reopen()
 			wantDuplicate(t, postEvent(t, m, by, 1), results[0])
 			mustApply(t, m, by, 1025)
-			again()
+			reopen()
 			wantDuplicate(t, postEvent(t, m, by, 2), results[1])
 			if r := mustApply(t, m, by, 1); r.Seq != 1026 {
-				t.Errorf("the 1025th id from the end is forgotten, so it is new; got %+v", r)
+				t.Errorf("the 1025th id from the end is not recognized, so the event is new; got %+v", r)
 			}
-			// It is now known under its new seq, and outlives the old one.
-			again()
+			// The id is now recognized with its new seq.
+			reopen()
 			for i := range 1023 {
 				mustApply(t, m, by, 2000+i)
 			}
-			again()
+			reopen()
 			if r := postEvent(t, m, by, 1); r.Status != score.Duplicate || r.Seq != 1026 {
 				t.Errorf("got %+v", r)
 			}
@@ -200,7 +200,6 @@ func TestAStreamIsAppliedUpToTheFirstRefused(t *testing.T) {
 	}
 }
 
-// The posts of an entry do not share their fate.
 func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 	m := newMachine(t)
 	r := applyPosts(t, m,
@@ -213,7 +212,7 @@ func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 	}
 }
 
-// begin defines the running match G/1 of A and B.
+// startMatch defines the match G/1 of A and B and starts it.
 func startMatch(t *testing.T, m *Machine) {
 	t.Helper()
 	mustApply(t, m, `{"id":"define","source":"desk","type":"contest.define","contest_id":"G/1","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -23,14 +24,14 @@ import (
 	"laurel/score"
 )
 
-// tester is what tests, benchmarks, fuzzing and properties have in common.
+// tester is implemented by testing.TB and *rapid.T.
 type tester interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// diary keeps what the machine logs.
+// logBuffer holds the log of a machine.
 type logBuffer struct{ bytes.Buffer }
 
 func (d *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
@@ -46,7 +47,7 @@ func openMachine(t tester, dir string) *Machine {
 	return m
 }
 
-// newMachine is a machine in a directory of its own, closed at the end of the test.
+// newMachine returns a machine in a temporary directory, closed at the end of the test.
 func newMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := openMachine(t, t.TempDir())
@@ -63,12 +64,12 @@ func encodePost(t tester, p score.Post) entry.EncodedPost {
 	return encoded
 }
 
-// encodeEvent encodes an event whose data is any bytes.
+// encodeEvent encodes an event with any bytes as its data.
 func encodeEvent(e *score.Event, data []byte) []byte {
 	return entry.AppendStored(nil, &entry.Stored{Event: entry.Event{Event: *e, JSON: data}})
 }
 
-// entryOf is one log entry with the given posts.
+// encodeEntry encodes posts as one log entry.
 func encodeEntry(t tester, posts ...score.Post) []byte {
 	t.Helper()
 	encoded := make([]entry.EncodedPost, len(posts))
@@ -78,7 +79,7 @@ func encodeEntry(t tester, posts ...score.Post) []byte {
 	return entry.Encode(encoded)
 }
 
-// apply applies posts as the next log entry and answers the results of each.
+// applyPosts applies posts as the next log entry and returns the results of each.
 func applyPosts(t tester, m *Machine, posts ...score.Post) [][]score.Result {
 	t.Helper()
 	index := m.Applied() + 1
@@ -89,7 +90,7 @@ func applyPosts(t tester, m *Machine, posts ...score.Post) [][]score.Result {
 	return outcome[0]
 }
 
-// decode reads an event as a frontend does, and fills in what the frontend would.
+// decodeEvent decodes an event and completes it, as a frontend does.
 func decodeEvent(t tester, text string, args ...any) score.Event {
 	t.Helper()
 	if len(args) > 0 {
@@ -103,8 +104,7 @@ func decodeEvent(t tester, text string, args ...any) score.Event {
 		e.Source = "anonymous"
 	}
 	if e.ID == "" {
-		made++
-		e.ID = fmt.Sprintf("made-%d", made)
+		e.ID = fmt.Sprintf("made-%d", generatedIDs.Add(1))
 	}
 	if e.Time.IsZero() {
 		e.Time = noon
@@ -112,20 +112,20 @@ func decodeEvent(t tester, text string, args ...any) score.Event {
 	return e
 }
 
-// made counts the ids that decode made up; tests of this package do not run in parallel.
-var made int
+// generatedIDs counts the ids that decodeEvent generated.
+var generatedIDs atomic.Uint64
 
 var noon = mustTime("2026-02-09T12:00:00Z")
 
 func singlePost(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
 
-// postOne applies one event, written as JSON, as an entry of its own.
+// postEvent applies one event, given as JSON, as an entry of its own.
 func postEvent(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
 	return applyPosts(t, m, singlePost(decodeEvent(t, text, args...)))[0][0]
 }
 
-// applied is postOne for an event that must be applied.
+// mustApply is postEvent for an event that must be applied.
 func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
 	r := postEvent(t, m, text, args...)
@@ -135,7 +135,8 @@ func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	return r
 }
 
-// refused is postOne for an event that must be refused with the code, for a reason that has all the words, and that changes nothing.
+// mustRefuse is postEvent for an event that must be refused with a code and a detail that contains words, and
+// that must change nothing.
 func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
 	t.Helper()
 	before := stateOf(t, m)
@@ -144,10 +145,10 @@ func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args 
 		t.Fatalf("%s\nwant it refused with %s; got %+v %v", fmt.Sprintf(text, args...), code, r, r.Problem)
 	}
 	if !strings.Contains(r.Problem.Detail, words) {
-		t.Fatalf("%s\nthe detail should say %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
+		t.Fatalf("%s\nthe detail should contain %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
 	}
 	if stateOf(t, m) != before {
-		t.Fatalf("%s\nwas refused, but changed something", fmt.Sprintf(text, args...))
+		t.Fatalf("%s\nwas refused, but changed the state", fmt.Sprintf(text, args...))
 	}
 	return r.Problem
 }
@@ -165,7 +166,7 @@ func snapshotOf(t tester, m *Machine) []byte {
 		t.Fatal(err)
 	}
 	if n != int64(b.Len()) {
-		t.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
+		t.Fatalf("WriteTo returned %d and wrote %d bytes", n, b.Len())
 	}
 	return b.Bytes()
 }
@@ -177,12 +178,12 @@ func fixChecksum(snapshot []byte) {
 	binary.BigEndian.PutUint32(snapshot[len(body):], sum)
 }
 
-// state is everything in the database but how far the log has been applied.
+// stateOf returns everything in the database except the index of the last entry.
 func stateOf(t tester, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
 	for _, r := range records(t, snapshotOf(t, m)) {
-		// A database to which nothing has been applied has no revision, which is the revision 0.
+		// A new database has no revision, which means revision 0.
 		if r.bucket != "meta" || r.key == "revision" && r.value != strings.Repeat("\x00", 8) {
 			fmt.Fprintf(&b, "%s %q %q\n", r.bucket, r.key, r.value)
 		}
@@ -192,7 +193,7 @@ func stateOf(t tester, m *Machine) string {
 
 type record struct{ bucket, key, value string }
 
-// records reads a snapshot that must be whole.
+// records returns the records of a snapshot, which must be valid.
 func records(t tester, snapshot []byte) (list []record) {
 	t.Helper()
 	err := database.ReadSnapshot(bytes.NewReader(snapshot), func(r database.Record) {
@@ -204,7 +205,7 @@ func records(t tester, snapshot []byte) (list []record) {
 	return list
 }
 
-// contest is a contest as readers see it, as JSON; "" if there is none.
+// contestJSON returns the record of a contest as JSON; "" if there is none.
 func contestJSON(t tester, m *Machine, id string) string {
 	t.Helper()
 	var text string
@@ -223,7 +224,8 @@ func contestJSON(t tester, m *Machine, id string) string {
 	return text
 }
 
-// kill copies the files of a machine that runs to another directory, as a crash of the process would leave them.
+// copyFiles copies the files of a running machine to another directory, as a crash of the process would leave
+// them.
 func copyFiles(t tester, m *Machine, to string) {
 	t.Helper()
 	m.applying.Lock()
@@ -355,7 +357,7 @@ func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 	if err := m.View(func(v *View) error {
 		list, next, err := v.Timeline("G", math.MaxUint64, 10)
 		if len(list) > 0 || next != 0 {
-			t.Errorf("behind the end: got %v, %d", list, next)
+			t.Errorf("after the end: got %v, %d", list, next)
 		}
 		return err
 	}); err != nil {
@@ -383,9 +385,9 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 	}
 }
 
-// After a start Raft brings all of the log at once.
+// After a start Raft passes on the whole log at once.
 func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
-	m, whole := newMachine(t), newMachine(t)
+	m, oneByOne := newMachine(t), newMachine(t)
 	var entries []Entry
 	for i := range 3 * commitEvents / 500 {
 		var events []score.Event
@@ -406,18 +408,18 @@ func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
 	}
 	for i, o := range outcome {
 		if len(o) != 1 || len(o[0]) != 500 || o[0][499].Revision != uint64(i+1)*500 {
-			t.Fatalf("entry %d came to %d results", i+1, len(o))
+			t.Fatalf("entry %d has %d results", i+1, len(o))
 		}
 	}
 	if n := transactions() - before; n < 2 {
 		t.Errorf("there were %d transactions for %d events", n, 500*len(entries))
 	}
 	for _, e := range entries {
-		if _, err := whole.Apply([]Entry{e}, e.Index); err != nil {
+		if _, err := oneByOne.Apply([]Entry{e}, e.Index); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if m.Applied() != last || !bytes.Equal(snapshotOf(t, m), snapshotOf(t, whole)) {
-		t.Errorf("applied is %d, or the state is another", m.Applied())
+	if m.Applied() != last || !bytes.Equal(snapshotOf(t, m), snapshotOf(t, oneByOne)) {
+		t.Errorf("applied is %d, or the state is different", m.Applied())
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"laurel/score"
 )
 
-// judge checks the results of one post against what was accepted before.
+// judge compares the results of a post with the reference store.
 func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 	last := results[len(results)-1]
 	if p.Mode == score.AllOrNone && last.Problem != nil {
@@ -36,7 +36,7 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 			}
 		case known.repeats != nil:
 			if r.Status != score.Duplicate || r.Revision != known.repeats.revision || r.Seq != known.repeats.Seq || r.ID != known.repeats.ID {
-				t.Fatalf("%s seq %d id %q was said at revision %d; the result is %+v", e.Source, e.Seq, e.ID, known.repeats.revision, r)
+				t.Fatalf("%s seq %d id %q was applied at revision %d; the result is %+v", e.Source, e.Seq, e.ID, known.repeats.revision, r)
 			}
 		case r.Problem == nil:
 			if r.Status != score.Applied {
@@ -49,7 +49,8 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 	}
 }
 
-// judgeVoid checks that a void is refused only where it names nothing, or where what is left cannot stand.
+// judgeVoid checks that a void is refused only if it names no event, or if the other events cannot be applied
+// without the voided one.
 func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
 	found := h.plain.target(e)
 	if len(found) != 1 || h.plain.voided()[found[0]] != nil {
@@ -57,19 +58,19 @@ func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
 	}
 	with := referenceStore{append(slices.Clone(h.plain.events), &acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
 	if _, impossible := with.fold(); impossible == nil && !strings.Contains(p.Detail, "has marks") {
-		t.Fatalf("the void of %q was refused (%s), but the rest can stand", found[0].ID, p)
+		t.Fatalf("the void of %q was refused (%s), but the other events can be applied", found[0].ID, p)
 	}
 }
 
-// check compares the state with the plain fold, and the timelines with what was accepted.
+// check compares the state and the timelines with the reference store.
 func (h *randomHistory) check(t *rapid.T) {
 	f, p := h.plain.fold()
 	if p != nil {
-		t.Fatalf("what was accepted cannot stand: %v", p)
+		t.Fatalf("the accepted events cannot be applied: %v", p)
 	}
 	want, got := f.lines(t), machineLines(t, h.m)
 	if !slices.Equal(want, got) {
-		t.Fatalf("the state is\n%s\nthe plain fold is\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		t.Fatalf("the state is\n%s\nthe reference store has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	wantLists(t, h.m)
 	h.checkBoards(t, f)
@@ -79,10 +80,10 @@ func (h *randomHistory) check(t *rapid.T) {
 			t.Fatalf("the revision is %d, the view's %d; %d events were accepted", h.m.Revision(), v.Revision(), len(h.plain.events))
 		}
 		for _, source := range []string{"s1", "s2"} {
-			said := h.plain.of(source)
+			posted := h.plain.of(source)
 			b, ok, err := v.Bard(source)
-			if err != nil || ok != (len(said) > 0) || b.LastSeq != uint64(len(said)) || ok && b.LastID != said[len(said)-1].ID {
-				t.Fatalf("%s is %+v (%v); it has said %d events", source, b, err, len(said))
+			if err != nil || ok != (len(posted) > 0) || b.LastSeq != uint64(len(posted)) || ok && b.LastID != posted[len(posted)-1].ID {
+				t.Fatalf("%s is %+v (%v); it has posted %d events", source, b, err, len(posted))
 			}
 		}
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2", "G", "G/none"} {

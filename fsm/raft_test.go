@@ -13,7 +13,7 @@ import (
 	"laurel/score"
 )
 
-// newRaft is a machine behind raft's interface, and the errors that were fatal to it.
+// newRaft returns a machine with its adapter, and the errors that were passed to fatal.
 func newRaft(t *testing.T) (*Raft, *Machine, *[]error) {
 	t.Helper()
 	m := newMachine(t)
@@ -41,10 +41,10 @@ func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
 		t.Fatalf("got %+v", answers)
 	}
 	if m.Applied() != 6 {
-		t.Errorf("applied is %d; the configuration counts too", m.Applied())
+		t.Errorf("applied is %d; want it to include the configuration", m.Applied())
 	}
 	if again, ok := r.Apply(command(5, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two"))))).(Outcome); !ok || again != nil || m.Revision() != 2 {
-		t.Errorf("an entry applied before has no outcome; got %+v", again)
+		t.Errorf("an entry that was applied before must have no outcome; got %+v", again)
 	}
 	if len(*fatal) > 0 {
 		t.Errorf("got %v", *fatal)
@@ -76,23 +76,23 @@ func TestAnEntryThatCannotBeDecodedStopsTheMachineOnce(t *testing.T) {
 			}
 			if s, err := r.Snapshot(); err == nil {
 				s.Release()
-				t.Error("a machine that stopped gave a snapshot")
+				t.Error("a stopped machine returned a snapshot")
 			}
 			if m.Applied() != 1 || m.Revision() != 1 {
 				t.Errorf("applied is %d, revision %d", m.Applied(), m.Revision())
 			}
 			dir := m.dir
 			if err := m.Close(); err == nil {
-				t.Error("closing should tell what stopped the machine")
+				t.Error("Close should return the error that stopped the machine")
 			}
-			// A newer version of the program comes to the same with everything before it.
+			// A newer version of the program gets the same state from the entries before.
 			again := openMachine(t, dir)
 			defer again.Close()
 			if _, err := again.Apply([]Entry{{1, good}}, 1); err != nil {
 				t.Fatal(err)
 			}
 			if stateOf(t, again) != before || again.Applied() != 1 {
-				t.Error("the state is not that before the entry")
+				t.Error("the state is not the one before the entry")
 			}
 		})
 	}
@@ -109,18 +109,18 @@ func TestADatabaseThatFailsStopsTheMachineOnce(t *testing.T) {
 	}
 	for range 3 {
 		if _, ok := r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two"))))).(error); !ok {
-			t.Error("an entry was applied to nothing")
+			t.Error("an entry was applied to a closed database")
 		}
 	}
 	if err := m.View(func(*View) error { return nil }); err == nil {
-		t.Error("there is nothing to view")
+		t.Error("a closed database was viewed")
 	}
 	if len(*fatal) != 1 || m.Applied() != 1 {
 		t.Errorf("applied is %d, fatal was called with %v", m.Applied(), *fatal)
 	}
 }
 
-// sink is raft's snapshot store.
+// sink is a raft.SnapshotSink with limited space.
 type sink struct {
 	bytes.Buffer
 	limit             int
@@ -158,8 +158,8 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	}
 }
 
-// Raft takes a snapshot, then asks its main goroutine for the configuration, and that may wait for Restore: were it to wait for the snapshot's release, all
-// three would wait for ever.
+// Raft takes a snapshot, then asks its main goroutine for the configuration. That goroutine may be waiting for
+// Restore. If Restore waited for the release of the snapshot, all three would wait for ever.
 func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	r, m, _ := newRaft(t)
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
@@ -175,18 +175,18 @@ func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	select {
 	case err := <-restored:
 		if err != nil || m.Revision() != 1 {
-			t.Errorf("revision %d, %v; want what was restored", m.Revision(), err)
+			t.Errorf("revision %d, %v; want the restored state", m.Revision(), err)
 		}
 	case <-time.After(10 * time.Second):
 		blockingReader.Release()
-		t.Fatal("restoring waits for the snapshot's release")
+		t.Fatal("Restore waits for the release of the snapshot")
 	}
 	store := &sink{limit: 1 << 20}
 	if err := blockingReader.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
-		t.Errorf("persist: %v, %+v; want it cancelled", err, store)
+		t.Errorf("persist: %v, %+v; want the sink cancelled", err, store)
 	}
 	if !bytes.Equal(store.Bytes(), had) {
-		t.Error("what is held is not what it was")
+		t.Error("the snapshot is not of the state at which it was taken")
 	}
 	blockingReader.Release()
 }
@@ -204,12 +204,12 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 		t.Errorf("persist: %v, %+v", err, store)
 	}
 	if len(*fatal) > 0 {
-		t.Errorf("it is not fatal: %v", *fatal)
+		t.Errorf("fatal was called: %v", *fatal)
 	}
 }
 
-// Raft gives a snapshot the index of the last entry that it has passed on. After a restart the
-// machine has later ones.
+// Raft assigns to a snapshot the index of the last entry that it has passed on. After a restart the machine has
+// applied later ones.
 func TestNoSnapshotIsTakenWhileTheStateIsAheadOfRaft(t *testing.T) {
 	_, m, _ := newRaft(t)
 	entries := []*raft.Log{

@@ -11,12 +11,12 @@ import (
 	"laurel/score"
 )
 
-// entriesBehind is the largest number of log entries that a member keeps behind its newest snapshot
-// before it takes the next one: snapshotEntries of package cluster.
+// entriesBehind is the largest number of log entries after the newest snapshot of a member (snapshotEntries in
+// package cluster).
 const entriesBehind = 8192
 
-// BenchmarkRebuild measures what a start costs that does not trust its database: restoring a
-// snapshot with a million marks from a file, and applying the log behind it.
+// BenchmarkRebuild measures a start without a trusted database: restoring a snapshot with a million marks from a
+// file, and applying the log after it.
 func BenchmarkRebuild(b *testing.B) {
 	const marks = 1_000_000
 	file := filepath.Join(b.TempDir(), "snapshot")
@@ -72,7 +72,7 @@ func rebuild(b *testing.B, snapshot string, log []Entry) {
 	}
 }
 
-// moreMarks is a post of n marks of the race, behind its first events.
+// moreMarks returns a post of n marks of the race.
 func moreMarks(from, n int) score.Post {
 	p := score.Post{Mode: score.UntilRefused}
 	for i := from; i < from+n; i++ {

@@ -11,8 +11,8 @@ import (
 	"laurel/score"
 )
 
-// plain is the plainest store there can be: a list of the events that were accepted. What they come to is folded from nothing each time,
-// in memory, from those that are not voided.
+// referenceStore is the simplest possible store: a list of the accepted events. Its state is computed from those
+// that are not voided, each time.
 type referenceStore struct {
 	events []*acceptedEvent
 }
@@ -20,14 +20,14 @@ type referenceStore struct {
 type acceptedEvent struct {
 	score.Event
 	revision uint64
-	target   *acceptedEvent // of a void
+	target   *acceptedEvent // the event that a void voids
 }
 
-// identity says what the store must answer to an event because of its identity alone.
+// expectedIdentity is what a store must find out about an event from its identity.
 type expectedIdentity struct {
-	repeats *acceptedEvent // it was said before
-	other   bool           // another was said under this identity
-	gap     uint64         // the seq that is expected instead
+	repeats *acceptedEvent // the event is a duplicate of this one
+	other   bool           // another event has this identity
+	gap     uint64         // the expected seq, if the seq leaves a gap
 }
 
 func (s *referenceStore) of(source string) (list []*acceptedEvent) {
@@ -40,17 +40,17 @@ func (s *referenceStore) of(source string) (list []*acceptedEvent) {
 }
 
 func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
-	said := s.of(e.Source)
+	posted := s.of(e.Source)
 	var first *acceptedEvent
-	switch n := uint64(len(said)); {
+	switch n := uint64(len(posted)); {
 	case e.Seq > n+1:
 		return expectedIdentity{gap: n + 1}
 	case e.Seq == n+1:
 		return expectedIdentity{}
 	case e.Seq > 0:
-		first = said[e.Seq-1]
+		first = posted[e.Seq-1]
 	default:
-		for _, a := range said[max(0, len(said)-idWindow):] {
+		for _, a := range posted[max(0, len(posted)-idWindow):] {
 			if a.ID == e.ID {
 				first = a
 			}
@@ -65,7 +65,7 @@ func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
 	return expectedIdentity{other: true}
 }
 
-// saidBy is everything that the bard said.
+// contentOf returns everything that the bard gave.
 func contentOf(t tester, e score.Event) string {
 	data, err := score.MarshalData(e.Data)
 	if err != nil {
@@ -81,7 +81,8 @@ func contentOf(t tester, e score.Event) string {
 	return text
 }
 
-// target is the event that a void is about: the source's own one of that id if there is one, one that stands before one that does not.
+// target returns the events that a void may mean: those of the void's own source if there are any, and of these
+// those that are not voided if there are any.
 func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	voided := s.voided()
 	var own, standing []*acceptedEvent
@@ -108,7 +109,7 @@ func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	return found
 }
 
-// voided tells which event voids which: a void that is itself voided does nothing.
+// voided returns the voids of the voided events. A void that is itself voided has no effect.
 func (s *referenceStore) voided() map[*acceptedEvent]*acceptedEvent {
 	by := map[*acceptedEvent]*acceptedEvent{}
 	for _, a := range slices.Backward(s.events) {
@@ -125,7 +126,7 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	if e.Type == score.TypeEventVoid {
 		found := s.target(e)
 		if len(found) != 1 || s.voided()[found[0]] != nil {
-			t.Fatalf("the void of %q was accepted, but %d events can be meant", e.Data.(*score.EventVoid).Voids, len(found))
+			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids, len(found))
 		}
 		a.target = found[0]
 	}
@@ -135,7 +136,7 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	}
 }
 
-// folded is what all events together come to.
+// referenceState is the state that results from the events.
 type referenceState struct {
 	contests map[string]*score.Contest
 	marks    map[string]*referenceMarks
@@ -146,7 +147,7 @@ type referenceState struct {
 func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{}, map[string]award{}}
 	voided := s.voided()
-	// A mark is judged by what the contest has become, so marks come last.
+	// The final definition of a contest decides which marks it can take, so marks come last.
 	for _, marks := range []bool{false, true} {
 		for _, a := range s.events {
 			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {
@@ -221,7 +222,7 @@ func (f *referenceState) event(e *score.Event) *score.Problem {
 	return c.Fold(e, f.marks[e.ContestID], score.Replay)
 }
 
-// plainMarks keeps marks by split and competitor, and sorts them whenever it is asked.
+// referenceMarks holds marks by split and competitor, and sorts them for each question.
 type referenceMarks struct {
 	contest *score.Contest
 	of      map[[2]string]score.Mark
@@ -253,7 +254,7 @@ func (m *referenceMarks) all(split string) (list []score.Mark) {
 	return list
 }
 
-// lines writes down everything that the events come to and that the state machine keeps, a line for each thing.
+// lines returns a line for each record that the state machine should have.
 func (f *referenceState) lines(t tester) (lines []string) {
 	line := func(kind, key string, v any) {
 		b, err := json.Marshal(v)
@@ -294,7 +295,7 @@ func withoutRevision(table score.MedalTable) score.MedalTable {
 	return table
 }
 
-// linesOf writes the same lines from what a machine has stored.
+// machineLines returns the same lines for the records of a machine.
 func machineLines(t tester, m *Machine) (lines []string) {
 	board, place := "", 0
 	for _, r := range records(t, snapshotOf(t, m)) {
@@ -307,7 +308,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 			}
 			table = withoutRevision(table)
 			if table.Name == "" && table.NameByContests == "" && len(table.Neutral)+len(table.Counts) == 0 {
-				continue // known by an event that was voided; of the table nothing is left
+				continue // created by an event that was voided; nothing is left of the table
 			}
 			b, err := json.Marshal(table)
 			if err != nil {

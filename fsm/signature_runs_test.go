@@ -13,7 +13,7 @@ import (
 	"laurel/trust/signing"
 )
 
-// rains are n signed alerts of bard/a from a seq on, in trees of so many.
+// signedAlerts returns n alerts of bard/a beginning with a seq, signed in trees of a size.
 func signedAlerts(t tester, from uint64, n, tree int) []score.Event {
 	t.Helper()
 	var events []score.Event
@@ -26,7 +26,7 @@ func signedAlerts(t tester, from uint64, n, tree int) []score.Event {
 	return events
 }
 
-// timelineOf is the whole timeline of a contest, read in pages of so many.
+// timelineOf returns the timeline of a contest, read in pages of a size.
 func timelineOf(t tester, m *Machine, contest string, page int) (all []score.TimelineEvent) {
 	t.Helper()
 	err := m.View(func(v *View) error {
@@ -45,7 +45,8 @@ func timelineOf(t tester, m *Machine, contest string, page int) (all []score.Tim
 	return all
 }
 
-// wantSigned fails unless the timeline has the signatures that were posted, and each event can be checked by who knows no other.
+// wantSigned checks that the timeline has the signatures that were posted, and that each can be verified without
+// the other events.
 func wantSigned(t tester, m *Machine, events []score.Event) {
 	t.Helper()
 	for _, page := range []int{1, 7, 1000} {
@@ -55,20 +56,20 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 		}
 		for i, l := range all {
 			if !bytes.Equal(l.Signature, events[i].Signature) {
-				t.Fatalf("in pages of %d, event %d (%s) has another signature than was posted", page, i, l.ID)
+				t.Fatalf("in pages of %d, event %d (%s) does not have the posted signature", page, i, l.ID)
 			}
 			if l.Key == "" {
 				continue
 			}
 			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
 			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
-				t.Fatalf("in pages of %d, event %d (%s) cannot be checked: %v", page, i, l.ID, err)
+				t.Fatalf("in pages of %d, event %d (%s) cannot be verified: %v", page, i, l.ID, err)
 			}
 		}
 	}
 }
 
-// wantRuns fails unless there are runs of so many signatures.
+// wantRuns checks the numbers of signatures of the runs in the database.
 func wantRuns(t *testing.T, m *Machine, want ...int) {
 	t.Helper()
 	var got []int
@@ -96,7 +97,7 @@ func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 		t.Run(fmt.Sprint("tree of ", tree), func(t *testing.T) {
 			m := guardedMachine(t)
 			events := signedAlerts(t, 1, 700, tree)
-			// Cut without regard to the trees, and one event alone.
+			// Posts that do not match the trees, and two of one event.
 			for _, part := range [][]score.Event{events[:1], events[1:300], events[300:301], events[301:]} {
 				for _, r := range applyPosts(t, m, score.Post{Events: part, Mode: score.UntilRefused})[0] {
 					if r.Problem != nil {
@@ -115,7 +116,7 @@ func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 	}
 }
 
-// What is refused, unsigned or a duplicate lies between the events of a run, and voids write some of them again.
+// Refused, unsigned and duplicate events are between the events of a run, and voids rewrite some of them.
 func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	m := guardedMachine(t)
 	events := signedAlerts(t, 1, 40, 8)
@@ -130,15 +131,15 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	token := unsignedAlert(1, "bard/f", 1, "hail")
 	token.Key, token.Token = "", "feed"
 	mustPosted(score.Post{Events: slices.Concat(events[:5], []score.Event{token}, events[5:10]), Mode: score.UntilRefused})
-	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused}) // begins with what is there
+	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused}) // begins with duplicates
 	forged := slices.Clone(events[15:25])
 	forged[6].Data = &score.Alert{Text: "sun"}
 	before := stateOf(t, m)
 	if r := applyPosts(t, m, score.Post{Events: forged})[0]; r[0].Problem == nil || stateOf(t, m) != before {
-		t.Fatalf("all or none came to %+v", r)
+		t.Fatalf("all or none: got %+v", r)
 	}
 	if r := applyPosts(t, m, score.Post{Events: forged, Mode: score.UntilRefused})[0]; len(r) != 7 || r[6].Problem == nil {
-		t.Fatalf("until refused came to %+v", r)
+		t.Fatalf("until refused: got %+v", r)
 	}
 	mustPosted(score.Post{Events: events[21:39]})
 	void := unsignedAlert(1, "bard/a", 40, "")
@@ -148,11 +149,11 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	mustPosted(score.Post{Events: last})
 	wantSigned(t, m, slices.Concat(events[:5], []score.Event{token}, events[5:39], last))
 	if l := timelineOf(t, m, "OG50BC/rain", 1000)[31]; l.ID != events[30].ID || l.VoidedBy != void.ID {
-		t.Errorf("what was voided is %+v", l)
+		t.Errorf("the voided event is %+v", l)
 	}
 }
 
-// A database of the version before has every signature beside its event.
+// Version 1 stores every signature with its event.
 func TestSignedEntriesAndSnapshotsOfVersion1AreReadable(t *testing.T) {
 	m := guardedMachine(t)
 	outcome, err := m.Apply([]Entry{{m.Applied() + 1, old(t, "entry-signed-v1.hex")}}, m.Applied()+1)

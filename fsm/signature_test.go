@@ -16,7 +16,7 @@ import (
 	"laurel/trust/signing"
 )
 
-// signedAlert is an alert as a bard gives it, which testKey(n) has yet to sign.
+// unsignedAlert returns a complete alert that testKey(n) can sign.
 func unsignedAlert(n byte, source string, seq uint64, text string) score.Event {
 	return score.Event{ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq, Type: score.TypeAlert, Time: accessDay, TimeGiven: true,
 		ContestID: "OG50BC/rain", Data: &score.Alert{Text: text}, Key: keyGrant(n, "").ID}
@@ -30,13 +30,14 @@ func signEvents(t tester, n byte, events []score.Event) []score.Event {
 	return events
 }
 
-// signedOne is signedAlert, signed alone.
+// signedAlert returns an alert that is signed alone.
 func signedAlert(t tester, n byte, source string, seq uint64, text string) score.Event {
 	t.Helper()
 	return signEvents(t, n, []score.Event{unsignedAlert(n, source, seq, text)})[0]
 }
 
-// guarded is a machine with a guarded store, where testKey(1) is bard/a and testKey(2) is bard/b, and "feed" is a token of bard/f.
+// guardedMachine returns a machine with a guarded store, where testKey(1) is bard/a, testKey(2) is bard/b, and
+// "feed" is a token of bard/f.
 func guardedMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := newMachine(t)
@@ -45,7 +46,7 @@ func guardedMachine(t testing.TB) *Machine {
 	return m
 }
 
-// came is what came of one event.
+// outcomeOf applies an event and returns the status of its result or the code of its problem.
 func outcomeOf(t tester, m *Machine, e score.Event) string {
 	t.Helper()
 	r := applyPosts(t, m, singlePost(e))[0][0]
@@ -67,28 +68,28 @@ func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
 	before := stateOf(t, m)
 	for name, spoil := range map[string]func(e *score.Event){
-		"unsigned":            func(e *score.Event) { e.Key, e.Signature = "", nil },
-		"no signature":        func(e *score.Event) { e.Signature = nil },
-		"signature cut off":   func(e *score.Event) { e.Signature = e.Signature[:len(e.Signature)-1] },
-		"no key":              func(e *score.Event) { e.Key = "" },
-		"other data":          func(e *score.Event) { e.Data = &score.Alert{Text: "sun"} },
-		"other contest":       func(e *score.Event) { e.ContestID = "OG50BC/sun" },
-		"other time":          func(e *score.Event) { e.Time = e.Time.Add(1) },
-		"other id":            func(e *score.Event) { e.ID = "x" },
-		"other seq":           func(e *score.Event) { e.Seq = 2 },
-		"other source":        func(e *score.Event) { e.Source = "bard/a/2" },
-		"other type":          func(e *score.Event) { e.Type, e.Data = score.TypeCompetitionDefine, &score.CompetitionDefine{} },
-		"other key":           func(e *score.Event) { e.Key = keyGrant(2, "").ID },
-		"unknown key":         func(e *score.Event) { e.Key = keyGrant(9, "").ID },
-		"stranger's":          func(e *score.Event) { *e = signedAlert(t, 9, "bard/a", 1, "rain") },
-		"another bard's":      func(e *score.Event) { *e = signedAlert(t, 2, "bard/a", 1, "rain") },
-		"swapped":             func(e *score.Event) { e.Signature = signedAlert(t, 1, "bard/a", 2, "rain").Signature },
-		"unknown token":       func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "fed" },
-		"token of another":    func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "feed" },
-		"key as a token":      func(e *score.Event) { e.Token, e.Key, e.Signature = e.Key, "", nil },
-		"token as a key":      func(e *score.Event) { e.Key, e.Source = "feed", "bard/f" },
-		"id not the bard's":   func(e *score.Event) { e.IDGiven = false },
-		"time not the bard's": func(e *score.Event) { e.TimeGiven = false },
+		"unsigned":                   func(e *score.Event) { e.Key, e.Signature = "", nil },
+		"no signature":               func(e *score.Event) { e.Signature = nil },
+		"truncated signature":        func(e *score.Event) { e.Signature = e.Signature[:len(e.Signature)-1] },
+		"no key":                     func(e *score.Event) { e.Key = "" },
+		"other data":                 func(e *score.Event) { e.Data = &score.Alert{Text: "sun"} },
+		"other contest":              func(e *score.Event) { e.ContestID = "OG50BC/sun" },
+		"other time":                 func(e *score.Event) { e.Time = e.Time.Add(1) },
+		"other id":                   func(e *score.Event) { e.ID = "x" },
+		"other seq":                  func(e *score.Event) { e.Seq = 2 },
+		"other source":               func(e *score.Event) { e.Source = "bard/a/2" },
+		"other type":                 func(e *score.Event) { e.Type, e.Data = score.TypeCompetitionDefine, &score.CompetitionDefine{} },
+		"other key":                  func(e *score.Event) { e.Key = keyGrant(2, "").ID },
+		"unknown key":                func(e *score.Event) { e.Key = keyGrant(9, "").ID },
+		"unknown sender":             func(e *score.Event) { *e = signedAlert(t, 9, "bard/a", 1, "rain") },
+		"of another bard":            func(e *score.Event) { *e = signedAlert(t, 2, "bard/a", 1, "rain") },
+		"signature of another event": func(e *score.Event) { e.Signature = signedAlert(t, 1, "bard/a", 2, "rain").Signature },
+		"unknown token":              func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "fed" },
+		"token of another":           func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "feed" },
+		"key as a token":             func(e *score.Event) { e.Token, e.Key, e.Signature = e.Key, "", nil },
+		"token as a key":             func(e *score.Event) { e.Key, e.Source = "feed", "bard/f" },
+		"id of a frontend":           func(e *score.Event) { e.IDGiven = false },
+		"time of a frontend":         func(e *score.Event) { e.TimeGiven = false },
 	} {
 		e := good
 		spoil(&e)
@@ -98,7 +99,7 @@ func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 		}
 	}
 	if stateOf(t, m) != before {
-		t.Error("something was applied")
+		t.Error("an event was applied")
 	}
 	wantOutcome(t, m, good, score.Applied)
 	token := unsignedAlert(1, "bard/f", 1, "rain")
@@ -109,7 +110,7 @@ func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 func TestAnAlteredSignedEventIsRefusedInAnUnguardedStoreToo(t *testing.T) {
 	m := newMachine(t)
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
-	wantOutcome(t, m, good, string(score.Unauthorized)) // nobody knows the key
+	wantOutcome(t, m, good, string(score.Unauthorized)) // the key is unknown
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	bad := good
 	bad.Data = &score.Alert{Text: "sun"}
@@ -130,7 +131,7 @@ func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 	add(event(1))
 	add(encodeChange(t, access.Change{Revoke: keyGrant(1, "").ID}))
 	add(event(2))
-	add(event(1)) // says nothing new
+	add(event(1)) // a duplicate
 	for _, atOnce := range []int{1, 3, len(log)} {
 		m := newMachine(t)
 		var got []string
@@ -162,7 +163,7 @@ func TestARepeatedEventIsADuplicateWhateverItsSignature(t *testing.T) {
 		t.Fatal("the test is wrong: the signatures are equal")
 	}
 	wantOutcome(t, m, alone, score.Duplicate)
-	// The key was lost. What the bard has not heard of it signs again with the next one.
+	// The key is revoked. The bard repeats the events without a result, signed with its next key.
 	mustChange(t, m, access.Change{Grant: keyGrant(3, "bard/a")}, access.Change{Revoke: keyGrant(1, "").ID})
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 1, "rain"), score.Duplicate)
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 2, "hail"), score.Applied)
@@ -199,7 +200,7 @@ func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-// rawEntry is an entry that a corrupt master could write: its event may have any data.
+// encodeRawEvent encodes an entry that a corrupt master could write: its event may have any data.
 func encodeRawEvent(e *score.Event, data string) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), encodeEvent(e, []byte(data)))
@@ -220,7 +221,7 @@ func TestAMasterCannotRewriteSignedData(t *testing.T) {
 		}
 	}
 	odd := e
-	odd.Time = e.Time.In(time.FixedZone("", 30)) // would be printed like UTC
+	odd.Time = e.Time.In(time.FixedZone("", 30)) // has the text form of a UTC time
 	index := m.Applied() + 1
 	outcome, err := m.Apply([]Entry{{index, encodeRawEvent(&odd, `{"text":"rain","comment":"heavy"}`)}}, index)
 	if err != nil || outcome[0][0][0].Problem == nil {
@@ -229,11 +230,11 @@ func TestAMasterCannotRewriteSignedData(t *testing.T) {
 	wantOutcome(t, m, e, score.Applied)
 }
 
-// The timeline has all that it takes to check each event, also once it is voided.
+// The timeline has everything that is needed to verify an event, even if the event is voided.
 func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	m := guardedMachine(t)
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")
-	signed.Token = "feed" // some frontend says so; the signature says who it was
+	signed.Token = "feed" // added by a frontend; the signature identifies the sender
 	wantOutcome(t, m, signed, score.Applied)
 	token := unsignedAlert(1, "bard/f", 1, "hail")
 	token.Key, token.Token = "", "feed"
@@ -257,7 +258,7 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 			l := list[at]
 			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
 			if err != nil || !new(signing.Verifier).Verify(restored.Access().Grants[l.Key].Public, form, l.Signature) {
-				t.Errorf("event %d cannot be checked: %+v, %v", at, l, err)
+				t.Errorf("event %d cannot be verified: %+v, %v", at, l, err)
 			}
 		}
 		return nil
@@ -280,7 +281,6 @@ func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
 	golden(t, "snapshot-signed-v2.hex", snapshotOf(t, m))
 }
 
-// What came of an event does not depend on how many processors look at signatures.
 func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 	var events []score.Event
 	for seq := range uint64(200) {
@@ -305,7 +305,7 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 			t.Errorf("with %d processors: %d results, revision %d", processors, len(first), m.Revision())
 		}
 		if snapshots = append(snapshots, snapshotOf(t, m)); !bytes.Equal(snapshots[0], snapshots[len(snapshots)-1]) {
-			t.Errorf("with %d processors the snapshot is another", processors)
+			t.Errorf("with %d processors the snapshot is different", processors)
 		}
 	}
 }

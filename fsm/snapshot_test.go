@@ -47,7 +47,7 @@ func TestEqualLogsGiveEqualSnapshots(t *testing.T) {
 	}
 	for i, s := range append(snapshots, snapshotOf(t, restored)) {
 		if !bytes.Equal(s, snapshots[0]) {
-			t.Errorf("snapshot %d is another", i)
+			t.Errorf("snapshot %d is different", i)
 		}
 	}
 }
@@ -81,17 +81,17 @@ func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	newer := bytes.Clone(good)
 	newer[len("LAURELSN")]++
 	try("a snapshot of a newer version", bytes.NewReader(newer))
-	broken := errors.New("the line is broken")
+	broken := errors.New("connection lost")
 	try("a snapshot cut off", io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken}))
 	if err := m.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})); !errors.Is(err, broken) {
-		t.Errorf("the error does not tell that the line is broken: %v", err)
+		t.Errorf("the error does not wrap that of the reader: %v", err)
 	}
 	mustApply(t, m, alert, 2, 2, "still mine")
 	if err := m.Restore(bytes.NewReader(good)); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(snapshotOf(t, m), good) {
-		t.Error("the good snapshot was not restored")
+		t.Error("the valid snapshot was not restored")
 	}
 }
 
@@ -99,7 +99,7 @@ type errReader struct{ error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
-// A snapshot may be written to a slow disk or network; the frontend goes on meanwhile.
+// A snapshot may be written to a slow disk or network. Entries are applied in the meantime.
 func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 3000)
@@ -130,11 +130,11 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(slow.Bytes(), before) {
-		t.Error("the snapshot is not of the moment at which it was taken")
+		t.Error("the snapshot is not of the state at which it was taken")
 	}
 }
 
-// longAlerts are n events with enough text to make the database grow.
+// longAlerts returns n events with enough text to make the database grow.
 func longAlerts(t testing.TB, n int) (events []score.Event) {
 	text := string(bytes.Repeat([]byte("long "), 100))
 	for i := range n {
@@ -143,7 +143,7 @@ func longAlerts(t testing.TB, n int) (events []score.Event) {
 	return events
 }
 
-// gate is a writer that waits, in the middle of its first write, until it is opened.
+// blockingWriter is a writer whose first write blocks until open is closed.
 type blockingWriter struct {
 	bytes.Buffer
 	begun, open chan struct{}

@@ -24,7 +24,7 @@ func mustTime(s string) time.Time {
 
 var streams = []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket", "curling"}
 
-// dataDir is where the real streams lie; the test is skipped where they are not.
+// dataDir returns the directory of the real streams. The test is skipped if there is none.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -32,7 +32,7 @@ func dataDir(t testing.TB) string {
 		dir = filepath.Join("..", "..", "shared", "data")
 	}
 	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("LAUREL_CI") == "full" {
+		if fullRun() {
 			t.Fatalf("LAUREL_CI=full asks for the real streams: %v; set LAUREL_GAMES", err)
 		}
 		t.Skipf("the real streams are not here (%v); set LAUREL_GAMES to their directory", err)
@@ -66,7 +66,7 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 // noLimit is a limit that no stream reaches.
 const noLimit = 1 << 30
 
-// sing applies events in entries of size events each and tells how many were applied.
+// applyAll applies events in entries of a number of events and returns how many were applied.
 func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
 	t.Helper()
 	for chunk := range slices.Chunk(events, size) {
@@ -119,7 +119,7 @@ func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
 			events := readStream(t, name, noLimit)
 			n := applyAll(t, m, events, 200)
 			if n != want.Events || m.Revision() != uint64(n) || n == 0 {
-				t.Errorf("%d events were applied, the revision is %d, the truth says %d", n, m.Revision(), want.Events)
+				t.Errorf("%d events were applied, the revision is %d; recorded are %d", n, m.Revision(), want.Events)
 			}
 			err = m.View(func(v *View) error { return compare(t, v, events[0].Competition(), &want) })
 			if err != nil {
@@ -171,7 +171,7 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if err != nil {
 			return err
 		}
-		// The source has some runners many times; equal marks stand in the order of their official places.
+		// The source lists some runners several times. Equal marks have the order of their official places.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {

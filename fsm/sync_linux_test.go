@@ -25,13 +25,13 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	err = m.Close()
 	var disk *database.DiskError
 	if !errors.As(err, &disk) || disk.Path != m.path() {
-		t.Errorf("closing told %v; want an error of the disk", err)
+		t.Errorf("Close returned %v; want a DiskError", err)
 	}
 	if now, err := os.ReadFile(m.path()); err != nil || string(now) != string(whole) {
-		t.Fatalf("the file, which looks whole, should be as it was: %v", err)
+		t.Fatalf("the file, which looks intact, should not have changed: %v", err)
 	}
 	if _, err := os.Stat(m.path() + ".mark"); err == nil {
-		t.Error("the database has a mark")
+		t.Error("the database has a marker")
 	}
 	wantDeleted(t, dir, "was not closed cleanly")
 }
@@ -42,13 +42,13 @@ func TestADatabaseThatCannotBeWrittenStopsTheMachine(t *testing.T) {
 	filefault.Fail(t, m.path())
 	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
-		t.Errorf("committing told %v", err)
+		t.Errorf("Commit returned %v; want a DiskError", err)
 	}
 	if len(*fatal) != 1 || !errors.As((*fatal)[0], &disk) {
 		t.Errorf("fatal was called with %v", *fatal)
 	}
 	if err := m.Close(); !errors.As(err, &disk) {
-		t.Errorf("closing told %v", err)
+		t.Errorf("Close returned %v; want a DiskError", err)
 	}
 	wantDeleted(t, m.dir, "was not closed cleanly")
 }

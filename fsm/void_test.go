@@ -6,7 +6,7 @@ import (
 	"laurel/score"
 )
 
-// desk posts one event without a seq that must be applied.
+// mustPost posts an event without a seq, which must be applied.
 func mustPost(t *testing.T, m *Machine, id, kind, contest, data string) score.Result {
 	t.Helper()
 	return mustApply(t, m, `{"id":%q,"source":"desk","type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data)
@@ -75,7 +75,7 @@ func TestVoidingAGoalSubtractsItAndKeepsLaterEvents(t *testing.T) {
 	if got := recordOf(t, m, "G/1"); got.Revision != r.Revision {
 		t.Errorf("the contest's revision is %d, the void's %d", got.Revision, r.Revision)
 	}
-	// The next play builds on the totals that are left.
+	// The next play is checked against the remaining totals.
 	mustRefuse(t, m, score.TotalMismatch, "", `{"source":"desk","type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1,"result":{"A":3}}}`)
 	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2}}`)
 }
@@ -132,9 +132,9 @@ func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 	mustVoid(t, m, "v3", "G/1", "run")
 	mustVoid(t, m, "v4", "G/1", "define")
 	if text := contestJSON(t, m, "G/1"); text != "" {
-		t.Errorf("without its define there is no contest; got %s", text)
+		t.Errorf("the contest is not defined any more; got %s", text)
 	}
-	// And what stood on it cannot come back alone.
+	// Events that depend on it cannot be restored alone.
 	wantVoidRefused(t, m, score.StatusConflict, `"run"`, "G/1", "v3")
 	mustVoid(t, m, "v5", "G/1", "v4")
 	mustVoid(t, m, "v6", "G/1", "v3")
@@ -163,7 +163,7 @@ func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 		t.Errorf("got %+v", table())
 	}
 	if _, known := table().Row("OA"); !known {
-		t.Error("OA is named by another contest, and forgotten")
+		t.Error("OA is named by another contest, but is missing")
 	}
 	mustVoid(t, m, "w", "G/2", "v")
 	if _, known := table().Row("OTYPO"); table().Medals().Name != "Typo Gmaes" || !known {
@@ -211,7 +211,7 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 	gold("OA", 1)
 	mustVoid(t, m, "v2", "G/1", "a1")
 	gold("OA", 0)
-	// The id is free now, and another contest takes it. Its award is safe from what the first contest does.
+	// The id is unused now, and another contest takes it. Voids in the first contest do not affect its award.
 	award("a2", "G/2", "OB")
 	wantVoidRefused(t, m, score.IDConflict, `"G/2"`, "G/1", "v2")
 	mustPost(t, m, "hello", "alert", "G/1", `{"text":"hello"}`)
@@ -237,7 +237,7 @@ func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	mustVoid(t, m, "v5", "G/r", "m5")
 	mustVoid(t, m, "v4", "G/r", "m4")
 	if r := recordOf(t, m, "G/r"); r.Split != "5k" || r.Competitors[0].Code != "Y" || *r.Total != 2 {
-		t.Errorf("without marks at the finish the 5k is shown; got %+v", r)
+		t.Errorf("want the 5k shown, as there are no marks at the finish; got %+v", r)
 	}
 	mustVoid(t, m, "v3", "G/r", "m3")
 	if r := recordOf(t, m, "G/r"); r.Competitors[0].Code != "X" {
@@ -248,7 +248,7 @@ func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	wantResult(t, m, "G/r", "Y", "")
 	mustVoid(t, m, "w3", "G/r", "v3")
 	wantResult(t, m, "G/r", "Y", "9")
-	// A mark that was replaced before it was voided does not come back over the one that replaced it.
+	// A mark that was replaced before it was voided does not replace the later one when it is restored.
 	mustVoid(t, m, "w2", "G/r", "v2")
 	wantResult(t, m, "G/r", "Y", "9")
 }
@@ -262,7 +262,7 @@ func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	wantVoidRefused(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
 	mustVoid(t, m, "v1", "G/r", "m1")
 	mustVoid(t, m, "v2", "G/r", "d2")
-	// The mark has nowhere to come back to.
+	// The split of the mark no longer exists.
 	wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "v1")
 	mustPost(t, m, "d3", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"}]}`)
 	wantVoidRefused(t, m, score.StatusConflict, `"Y" does not compete`, "G/r", "v1")
@@ -322,9 +322,9 @@ func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
 		mustApply(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`, source)
 	}
 	wantVoidRefused(t, m, score.IDConflict, "2 events", "G/1", "same")
-	// A bard means its own.
+	// The void of a bard means the event of that bard.
 	mustApply(t, m, `{"id":"va","source":"bard/b","seq":2,"type":"event.void","contest_id":"G/1","data":{"voids":"same","reason":"mine"}}`)
-	// And then there is only one that can be meant.
+	// Then only one event is left that the void can mean.
 	mustVoid(t, m, "v2", "G/1", "same")
 	wantResult(t, m, "G/1", "A", "0")
 }
