@@ -44,7 +44,7 @@ worlds:
 
 # the model of the push protocol, exhaustively (needs spin and gcc)
 model:
-    go test -count=1 -v ./cache/model
+    LAUREL_CI=full go test -count=1 -v -timeout 20m ./cache/model
 
 # durable events a second and their latency, beside etcd
 bench *args:

@@ -42,6 +42,7 @@ var layout = map[string]rule{
 	"fsm/database":    {},
 	"fsm/index":       {ours: []string{"score", "fsm/database"}},
 	"fsm/leaderboard": {ours: []string{"score"}},
+	"fsm/timeline":    {ours: []string{"score", "fsm/database", "fsm/entry"}},
 	"trust/signing":   {ours: []string{"score"}, strict: true, others: []string{json}},
 	"trust/access":    {ours: []string{"score"}, strict: true},
 	"trust/pki":       {strict: true},

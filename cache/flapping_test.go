@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// flap is a way in which a frontend runs and stops in turns.
-type flap struct{ run, pause time.Duration }
+// flapping is a frontend that runs and stops in turns.
+type flapping struct{ run, pause time.Duration }
 
-// write lets c flap for ten seconds, while a bard writes one revision after the other, 10 ms after the last was
-// released. It returns how long those were delayed that it wrote after the first second. Without the rule, the
-// master forgets each delay at once.
-func (f flap) write(t *testing.T, rule bool) (delays []time.Duration) {
-	g := serving(t)
+// writeDelays lets c flap for ten seconds while a bard writes one revision after the other, each 10 ms
+// after the last was released. It returns the delays of those that were written after the first
+// second. If penalties is false, the master forgets each delay at once.
+func (f flapping) writeDelays(t *testing.T, penalties bool) (delays []time.Duration) {
+	g := servingGroup(t)
 	start := g.now
 	for end := start + 10*time.Second; g.now < end; {
 		begun, to := g.now, g.push("scores/x")
@@ -26,7 +26,7 @@ func (f flap) write(t *testing.T, rule bool) (delays []time.Duration) {
 			}
 			g.silent["c"] = (g.now-start)%(f.run+f.pause) >= f.run
 			g.pass(0)
-			if !rule {
+			if !penalties {
 				g.master.members["c"].conduct = conduct{}
 			}
 		}
@@ -34,12 +34,13 @@ func (f flap) write(t *testing.T, rule bool) (delays []time.Duration) {
 	return delays
 }
 
-// The bounds are of a world in which a write that waits for nobody takes no time.
-func TestAFlappingFrontendDelaysFewWrites(t *testing.T) {
+// In this world a write that waits for nobody takes no time.
+func TestFlappingFrontendDelaysFewWrites(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
-	for _, f := range []flap{
-		{100 * ms, 100 * ms}, {150 * ms, 250 * ms}, {50 * ms, 60 * ms}, {10 * ms, 30 * ms}, {20 * ms, 200 * ms}, {90 * ms, 110 * ms},
+	for _, f := range []flapping{
+		{100 * ms, 100 * ms}, {150 * ms, 250 * ms}, {50 * ms, 60 * ms},
+		{10 * ms, 30 * ms}, {20 * ms, 200 * ms}, {90 * ms, 110 * ms},
 		{500 * ms, 100 * ms}, {1000 * ms, 250 * ms}, {700 * ms, 700 * ms},
 	} {
 		sum := func(list []time.Duration) (sum time.Duration) {
@@ -48,14 +49,16 @@ func TestAFlappingFrontendDelaysFewWrites(t *testing.T) {
 			}
 			return sum
 		}
-		before, after := f.write(t, false), f.write(t, true)
+		before, after := f.writeDelays(t, false), f.writeDelays(t, true)
 		slices.Sort(after)
-		t.Logf("c runs %v and stops %v: writes are delayed by %v, and by %v without the rule", f.run, f.pause, sum(after), sum(before))
+		t.Logf("c runs %v and stops %v: writes are delayed by %v with penalties, and by %v without",
+			f.run, f.pause, sum(after), sum(before))
 		if p90 := after[len(after)*9/10]; p90 > 0 {
 			t.Errorf("c runs %v and stops %v: one write in ten is delayed by %v", f.run, f.pause, p90)
 		}
 		if sum(after) > time.Second || sum(before) <= time.Second {
-			t.Errorf("c runs %v and stops %v: the writes of nine seconds are delayed by %v, and by %v without the rule; want less than a second, and more", f.run, f.pause, sum(after), sum(before))
+			t.Errorf("c runs %v and stops %v: the writes of nine seconds are delayed by %v with penalties, want at most 1 s, "+
+				"and by %v without, want more than 1 s", f.run, f.pause, sum(after), sum(before))
 		}
 	}
 }

@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-// group is a master and its frontends, all with one clock and a perfect network, except for those that are silent: what is sent to them stays where it
-// is until they are not.
+// group is a master and its frontends, with one clock and a perfect network. What is sent to a
+// silent frontend stays undelivered until it is silent no more.
 type group struct {
-	t      *testing.T
-	now    time.Duration
-	master *Master
-	term   uint64
-	all    map[string]*Frontend
-	links  map[string]*Link
-	stream uint64
-	unread map[string][]Outgoing
-	silent map[string]bool
+	t           *testing.T
+	now         time.Duration
+	master      *Master
+	term        uint64
+	frontends   map[string]*Frontend
+	links       map[string]*Link
+	stream      uint64
+	undelivered map[string][]Outgoing
+	silent      map[string]bool
 }
 
 func newGroup(t *testing.T, ids ...string) *group {
-	g := &group{t: t, now: time.Hour, all: map[string]*Frontend{}, silent: map[string]bool{}}
+	g := &group{t: t, now: time.Hour, frontends: map[string]*Frontend{}, silent: map[string]bool{}}
 	for _, id := range ids {
-		g.all[id] = NewFrontend(1<<20, func() time.Duration { return g.now }, 0)
+		g.frontends[id] = NewFrontend(1<<20, func() time.Duration { return g.now }, 0)
 	}
-	g.now += time.Hour // their age
+	g.now += time.Hour // they have been running for an hour
 	return g
 }
 
-// elect makes a new master, which everybody but the silent is connected to.
+// elect makes a new master and connects everybody to it.
 func (g *group) elect(own string, members ...Member) {
 	g.term++
-	g.master = NewMaster(own, g.term, members, simTimings, true, 0)
-	g.links, g.unread = map[string]*Link{}, map[string][]Outgoing{}
+	g.master = NewMaster(own, g.term, members, testTimings, true, 0)
+	g.links, g.undelivered = map[string]*Link{}, map[string][]Outgoing{}
 	for _, one := range members {
 		g.connect(one.ID, one.ID == own)
 	}
@@ -42,8 +42,8 @@ func (g *group) elect(own string, members ...Member) {
 
 func (g *group) connect(id string, own bool) {
 	g.stream++
-	g.links[id] = g.all[id].Open(own)
-	g.unread[id] = nil
+	g.links[id] = g.frontends[id].Open(own)
+	g.undelivered[id] = nil
 	g.master.StreamOpened(id, g.stream, g.now)
 }
 
@@ -54,19 +54,19 @@ func voters(ids ...string) (list []Member) {
 	return list
 }
 
-// pump delivers until nothing is under way.
-func (g *group) pump() {
+// deliver delivers messages until none is left, but for those to silent frontends.
+func (g *group) deliver() {
 	g.t.Helper()
 	for again := true; again; {
 		again = false
 		for _, o := range g.master.Outbox() {
-			g.unread[o.Member] = append(g.unread[o.Member], o)
+			g.undelivered[o.Member] = append(g.undelivered[o.Member], o)
 		}
-		for id, list := range g.unread {
+		for id, list := range g.undelivered {
 			if g.silent[id] || len(list) == 0 {
 				continue
 			}
-			g.unread[id], again = nil, true
+			g.undelivered[id], again = nil, true
 			for _, o := range list {
 				answer, err := g.links[id].Receive(o.Message, g.term)
 				if err != nil {
@@ -92,14 +92,14 @@ func (g *group) pass(d time.Duration) {
 	g.t.Helper()
 	for end := g.now + d; ; g.now += time.Millisecond {
 		g.master.Tick(g.now)
-		g.pump()
+		g.deliver()
 		if g.now >= end {
 			return
 		}
 	}
 }
 
-// passUntil lets time pass until something is so, and tells how long that took.
+// passUntil lets time pass until a condition holds, and returns how long that took.
 func (g *group) passUntil(what string, limit time.Duration, so func() bool) time.Duration {
 	g.t.Helper()
 	for start := g.now; ; g.pass(time.Millisecond) {
@@ -117,11 +117,11 @@ func (g *group) push(key string) uint64 {
 	g.t.Helper()
 	to := g.master.pushed + 1
 	g.master.Push([]Record{{key, to, []byte(fmt.Sprint(to))}}, nil, to, g.now)
-	g.pump()
+	g.deliver()
 	return to
 }
 
-func (g *group) leased(id string) bool { return g.all[id].State().Lease > 0 }
+func (g *group) leased(id string) bool { return g.frontends[id].State().Lease > 0 }
 
 func (g *group) wantLeased(id string, want bool) {
 	g.t.Helper()
@@ -137,13 +137,13 @@ func (g *group) wantReleased(want uint64) {
 	}
 }
 
-// serving is a group of a, b and c with leases, in which a is the master, at revision 10.
-func serving(t *testing.T) *group {
+// servingGroup returns a group of a, b and c with leases, at revision 10. a is the master.
+func servingGroup(t *testing.T) *group {
 	t.Helper()
 	g := newGroup(t, "a", "b", "c")
 	g.elect("a", voters("a", "b", "c")...)
 	g.master.Ready(10, g.now)
-	g.pass(3 * simTimings.Beat)
+	g.pass(3 * testTimings.Beat)
 	for _, id := range []string{"a", "b", "c"} {
 		g.wantLeased(id, true)
 	}

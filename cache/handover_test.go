@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-func TestAfterAHandOverTheNextMasterServesAtOnce(t *testing.T) {
-	g := serving(t)
+func TestNextMasterServesAtOnceAfterAHandOver(t *testing.T) {
+	g := servingGroup(t)
 	g.master.BeginHandOver(g.now)
 	if g.master.HandedOver() {
-		t.Error("handed over before anybody knows")
+		t.Error("it has handed over before any voter knows")
 	}
-	g.pump()
+	g.deliver()
 	if !g.master.HandedOver() {
-		t.Fatal("not handed over")
+		t.Fatal("it has not handed over")
 	}
 	for _, id := range []string{"a", "b", "c"} {
 		g.wantLeased(id, false)
@@ -21,29 +21,29 @@ func TestAfterAHandOverTheNextMasterServesAtOnce(t *testing.T) {
 	g.elect("b", voters("a", "b", "c")...)
 	g.master.Ready(10, g.now)
 	if !g.master.Serving() {
-		t.Error("the next master waits")
+		t.Error("the next master waits for leases")
 	}
 }
 
-func TestAHandOverWaitsForTheLeaseOfAFrontendThatHangs(t *testing.T) {
-	g := serving(t)
+func TestHandOverWaitsForTheLeaseOfAHangingFrontend(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	g.master.BeginHandOver(g.now)
-	g.pass(simTimings.Lease / 2)
+	g.pass(testTimings.Lease / 2)
 	if g.master.HandedOver() {
-		t.Fatal("handed over while c has a lease")
+		t.Fatal("it has handed over while c has a lease")
 	}
-	g.passUntil("handing over", longest, g.master.HandedOver)
+	g.passUntil("handing over", longestLease, g.master.HandedOver)
 	g.wantLeased("c", false)
 }
 
-func TestAfterAResumeTheNextMasterWaitsAgain(t *testing.T) {
-	g := serving(t)
+func TestNextMasterWaitsAfterACancelledHandOver(t *testing.T) {
+	g := servingGroup(t)
 	g.master.BeginHandOver(g.now)
-	g.pass(5 * simTimings.Beat)
+	g.pass(5 * testTimings.Beat)
 	g.wantLeased("b", false)
 	g.master.CancelHandOver(g.now)
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("b", true)
 	g.wantReleased(g.push("scores/x"))
 	g.elect("b", voters("a", "b", "c")...)
@@ -53,37 +53,37 @@ func TestAfterAResumeTheNextMasterWaitsAgain(t *testing.T) {
 	}
 }
 
-func TestAMasterThatNeverServedPromisesNothing(t *testing.T) {
-	g := serving(t)
+func TestMasterThatNeverServedAnnouncesNoRetirement(t *testing.T) {
+	g := servingGroup(t)
 	g.elect("b", voters("a", "b", "c")...)
-	g.master.BeginHandOver(g.now) // the leases of the master before stand
-	g.pass(simTimings.Lease / 2)
+	g.master.BeginHandOver(g.now) // leases of the older epoch stand
+	g.pass(testTimings.Lease / 2)
 	if g.master.HandedOver() {
-		t.Error("it says that no lease stands")
+		t.Error("it announced that no lease stands")
 	}
 }
 
-func TestAnAckOfARoundBeforeTheRetirementGivesNoLease(t *testing.T) {
-	g := serving(t)
+func TestAckOfARoundBeforeTheRetirementGivesNoLease(t *testing.T) {
+	g := servingGroup(t)
 	old := g.master.round
 	g.master.BeginHandOver(g.now)
-	g.pump()
+	g.deliver()
 	g.master.CancelHandOver(g.now)
 	for _, id := range []string{"a", "b", "c"} {
 		g.receive(id, g.master.members[id].stream, &Ack{Round: old, Pushed: 10, At: g.now})
 	}
-	g.pump()
+	g.deliver()
 	if !g.master.NoLeases(g.now) {
-		t.Error("a round that no lease was ever to stand on gave one")
+		t.Error("a lease was granted on a round from before the retirement")
 	}
 }
 
-func TestAMasterThatHandsOverAsksForNoTimeThatIsPast(t *testing.T) {
-	g := serving(t)
+func TestTickDuringAHandOverReturnsATimeToCome(t *testing.T) {
+	g := servingGroup(t)
 	g.master.BeginHandOver(g.now)
-	g.pump()
+	g.deliver()
 	g.now += time.Second
 	if next := g.master.Tick(g.now); next <= g.now {
-		t.Errorf("it wants to be called %v ago", g.now-next)
+		t.Errorf("Tick asks to be called %v ago", g.now-next)
 	}
 }

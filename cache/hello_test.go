@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-func TestTwoMastersOfOneEpochAreNotBothBelieved(t *testing.T) {
-	h := newHand(t)
-	h.say(&Hello{Epoch: 3, Master: "a@1", Lease: time.Minute}, &Start{10, 10}, &Grant{At: h.now, Remaining: time.Minute})
+func TestSecondMasterOfAnEpochIsRefused(t *testing.T) {
+	h := newHarness(t)
+	h.send(&Hello{Epoch: 3, Master: "a@1", Lease: time.Minute}, &Start{10, 10}, &Grant{At: h.now, Remaining: time.Minute})
 	if _, err := h.f.Open(false).Receive(&Hello{Epoch: 3, Master: "b@1", Lease: time.Minute}, 3); !errors.Is(err, ErrTwoMasters) {
 		t.Errorf("another member's Hello of this epoch: %v, want %v", err, ErrTwoMasters)
 	}
-	h.wantLease(true) // what is refused changes nothing
+	h.wantLease(true) // a Hello that is refused changes nothing
 	if _, err := h.f.Open(true).Receive(&Hello{Epoch: 3, Master: "c@1"}, 3); !errors.Is(err, ErrTwoMasters) {
 		t.Errorf("this frontend's own Hello of this epoch: %v, want %v", err, ErrTwoMasters)
 	}
 	h.link = h.f.Open(false)
-	h.say(&Hello{Epoch: 3, Master: "a@1"}) // the same master, on another stream
+	h.send(&Hello{Epoch: 3, Master: "a@1"}) // the same master, on another stream
 	h.link = h.f.Open(false)
 	if _, err := h.link.Receive(&Hello{Epoch: 4, Master: "b@1"}, 4); err != nil {
 		t.Errorf("another member's Hello of the next epoch: %v", err)
 	}
 }
 
-func TestAnEpochThatRaftHasNotReachedIsForgotten(t *testing.T) {
-	h := newHand(t).lease()
+func TestEpochAheadOfRaftIsRefusedAndForgotten(t *testing.T) {
+	h := newHarness(t).grantLease()
 	for _, epoch := range []uint64{4, math.MaxUint64} {
 		if _, err := h.f.Open(false).Receive(&Hello{Epoch: epoch, Master: "b@1"}, 3); !errors.Is(err, ErrAhead) {
 			t.Errorf("epoch %d: %v, want %v", epoch, err, ErrAhead)
@@ -34,26 +34,26 @@ func TestAnEpochThatRaftHasNotReachedIsForgotten(t *testing.T) {
 	}
 	h.wantLease(true)
 	h.link = h.f.Open(false)
-	h.lease() // the master that there is goes on
+	h.grantLease() // the present master continues
 	h.link = h.f.Open(false)
 	if _, err := h.link.Receive(&Hello{Epoch: 4, Master: "b@1"}, 4); err != nil {
 		t.Errorf("the next epoch, when raft is there: %v", err)
 	}
 }
 
-func TestALeaseIsNoLongerThanTheHelloSaid(t *testing.T) {
-	for name, g := range map[string]func(*hand) *Grant{
-		"longer than a lease":          func(h *hand) *Grant { return &Grant{At: h.now, Remaining: 200*time.Millisecond + 1} },
-		"an hour":                      func(h *hand) *Grant { return &Grant{At: h.now, Remaining: time.Hour} },
-		"from an ack that is not sent": func(h *hand) *Grant { return &Grant{At: h.now + 1, Remaining: time.Millisecond} },
+func TestGrantLongerThanTheLeaseOfTheHelloIsRefused(t *testing.T) {
+	for name, g := range map[string]func(*harness) *Grant{
+		"longer than a lease":          func(h *harness) *Grant { return &Grant{At: h.now, Remaining: 200*time.Millisecond + 1} },
+		"an hour":                      func(h *harness) *Grant { return &Grant{At: h.now, Remaining: time.Hour} },
+		"from an ack that is not sent": func(h *harness) *Grant { return &Grant{At: h.now + 1, Remaining: time.Millisecond} },
 	} {
-		h := newHand(t)
-		h.say(&Hello{Epoch: 3, Lease: 200 * time.Millisecond}, &Start{10, 10})
+		h := newHarness(t)
+		h.send(&Hello{Epoch: 3, Lease: 200 * time.Millisecond}, &Start{10, 10})
 		if _, err := h.link.Receive(g(h), 3); !errors.Is(err, errGrant) {
 			t.Errorf("%s: %v, want %v", name, err, errGrant)
 		}
 		h.wantLease(false)
-		h.say(&Grant{At: h.now, Remaining: 200 * time.Millisecond})
+		h.send(&Grant{At: h.now, Remaining: 200 * time.Millisecond})
 		h.wantLease(true)
 	}
 }

@@ -11,21 +11,21 @@ import (
 	"time"
 )
 
-// machine is a state machine whose loads take a second.
-type machine struct {
+// slowMachine is a state machine whose loads take a second.
+type slowMachine struct {
 	revision atomic.Uint64
-	calls    atomic.Int32
+	loads    atomic.Int32
 	err      error
 }
 
-func at(revision uint64) *machine {
-	m := &machine{}
+func machineAt(revision uint64) *slowMachine {
+	m := &slowMachine{}
 	m.revision.Store(revision)
 	return m
 }
 
-func (m *machine) load(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
-	m.calls.Add(1)
+func (m *slowMachine) load(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error) {
+	m.loads.Add(1)
 	for m.revision.Load() < floor {
 		select {
 		case <-time.After(time.Millisecond):
@@ -34,21 +34,25 @@ func (m *machine) load(ctx context.Context, floor uint64) (body []byte, revision
 		}
 	}
 	view = m.revision.Load()
-	time.Sleep(time.Second)
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return nil, 0, 0, context.Cause(ctx)
+	}
 	return fmt.Append(nil, view), view, view, m.err
 }
 
-type answer struct {
+type readResult struct {
 	body, how string
 	err       error
 }
 
-// ask asks in the background.
-func (h *hand) ask(ctx context.Context, key, tag string, m *machine) <-chan answer {
-	c := make(chan answer, 1)
+// ask asks for an answer in the background.
+func (h *harness) ask(ctx context.Context, key, tag string, m *slowMachine) <-chan readResult {
+	c := make(chan readResult, 1)
 	go func() {
 		e, how, err := h.f.Answer(ctx, key, tag, m.load)
-		a := answer{how: how, err: err}
+		a := readResult{how: how, err: err}
 		if e != nil {
 			a.body = string(e.Body)
 		}
@@ -57,64 +61,64 @@ func (h *hand) ask(ctx context.Context, key, tag string, m *machine) <-chan answ
 	return c
 }
 
-func (h *hand) want(c <-chan answer, body, how string, err error) {
+func (h *harness) wantResult(c <-chan readResult, body, how string, err error) {
 	h.t.Helper()
 	if a := <-c; a.body != body || a.how != how || !errors.Is(a.err, err) {
 		h.t.Errorf("got %+v; want %q (%s), error %v", a, body, how, err)
 	}
 }
 
-func inTime(t *testing.T, f func(t *testing.T, h *hand, ctx context.Context)) {
-	synctest.Test(t, func(t *testing.T) { f(t, newHand(t).lease(), t.Context()) })
+func inBubble(t *testing.T, f func(t *testing.T, h *harness, ctx context.Context)) {
+	synctest.Test(t, func(t *testing.T) { f(t, newHarness(t).grantLease(), t.Context()) })
 }
 
-func TestManyWhoAskShareOneLoad(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(10)
-		var list []<-chan answer
+func TestConcurrentReadersShareOneLoad(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(10)
+		var list []<-chan readResult
 		for range 100 {
 			list = append(list, h.ask(ctx, "k", "", m))
 		}
 		for _, c := range list {
-			h.want(c, "10", Load, nil)
+			h.wantResult(c, "10", Load, nil)
 		}
-		if n := m.calls.Load(); n != 1 {
+		if n := m.loads.Load(); n != 1 {
 			t.Errorf("%d loads, want 1", n)
 		}
-		h.want(h.ask(ctx, "k", "", m), "10", Hit, nil)
+		h.wantResult(h.ask(ctx, "k", "", m), "10", Hit, nil)
 	})
 }
 
-func TestALoadHasAllThatWasPushedBeforeIt(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		h.say(&Push{From: 10, To: 12, Released: 12})
-		m := at(9)
+func TestLoadHasEverythingPushedBeforeIt(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		h.send(&Push{From: 10, To: 12, Released: 12})
+		m := machineAt(9)
 		c := h.ask(ctx, "k", "tag", m)
-		time.Sleep(time.Second)
+		synctest.Wait() // until the load waits for the state machine
 		m.revision.Store(12)
-		h.want(c, "12", Load, nil)
+		h.wantResult(c, "12", Load, nil)
 	})
 }
 
-func TestWhoAsksAfterANamingGetsNoOlderView(t *testing.T) {
+func TestReaderAfterAChangeGetsNoOlderView(t *testing.T) {
 	for _, tag := range []string{"", "tag"} {
-		inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-			m := at(10)
+		inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+			m := machineAt(10)
 			before := h.ask(ctx, "k", tag, m)
 			synctest.Wait()
-			h.say(&Push{From: 10, To: 11, Stale: []string{"k", "tag"}, Released: 11})
+			h.send(&Push{From: 10, To: 11, Stale: []string{"k", "tag"}, Released: 11})
 			m.revision.Store(11)
 			after := h.ask(ctx, "k", tag, m)
-			h.want(before, "10", Load, nil)
-			h.want(after, "11", Load, nil)
+			h.wantResult(before, "10", Load, nil)
+			h.wantResult(after, "11", Load, nil)
 		})
 	}
 }
 
-// A load is under way when its tag is evicted: nobody notes any more that it gets stale.
-func TestWhoAsksAfterATagWasEvictedJoinsNoOlderLoad(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(10)
+// A load is under way when its tag is evicted, so nothing marks it as stale.
+func TestReaderAfterATagWasEvictedJoinsNoOlderLoad(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(10)
 		before := h.ask(ctx, "k", "tag", m)
 		synctest.Wait()
 		r := h.f.session.Load().records
@@ -126,27 +130,33 @@ func TestWhoAsksAfterATagWasEvictedJoinsNoOlderLoad(t *testing.T) {
 		if r.find([]byte("tag")) != nil {
 			t.Fatal("the tag is not evicted")
 		}
-		h.say(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11})
+		h.send(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11})
 		m.revision.Store(11)
 		after := h.ask(ctx, "k", "tag", m)
-		h.want(before, "10", Load, nil)
-		h.want(after, "11", Load, nil)
-		h.want(h.ask(ctx, "k", "tag", m), "11", Hit, nil)
+		h.wantResult(before, "10", Load, nil)
+		h.wantResult(after, "11", Load, nil)
+		h.wantResult(h.ask(ctx, "k", "tag", m), "11", Hit, nil)
 	})
 }
 
-func TestATagThatIsNamedAllTheTimeStarvesNobody(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(10)
+func TestTagThatChangesAllTheTimeStarvesNoReader(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(10)
 		ctx, cancel := context.WithCancel(ctx)
-		var naming sync.WaitGroup
-		defer naming.Wait()
+		var pushes sync.WaitGroup
+		defer pushes.Wait()
 		defer cancel()
-		naming.Go(func() {
-			for ctx.Err() == nil {
-				time.Sleep(10 * time.Millisecond)
-				to := m.revision.Add(1)
-				h.say(&Push{From: to - 1, To: to, Stale: []string{"tag"}, Released: to})
+		pushes.Go(func() {
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					to := m.revision.Add(1)
+					h.send(&Push{From: to - 1, To: to, Stale: []string{"tag"}, Released: to})
+				case <-ctx.Done():
+					return
+				}
 			}
 		})
 		for range 20 {
@@ -158,37 +168,37 @@ func TestATagThatIsNamedAllTheTimeStarvesNobody(t *testing.T) {
 	})
 }
 
-func TestALoadersErrorReachesAllAndIsNotKept(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
+func TestLoadErrorReachesAllReadersAndIsNotKept(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
 		broken := errors.New("the disk is on fire")
-		m := at(10)
+		m := machineAt(10)
 		m.err = broken
 		a, b := h.ask(ctx, "k", "", m), h.ask(ctx, "k", "", m)
-		h.want(a, "", "", broken)
-		h.want(b, "", "", broken)
+		h.wantResult(a, "", "", broken)
+		h.wantResult(b, "", "", broken)
 		m.err = nil
-		h.want(h.ask(ctx, "k", "", m), "10", Load, nil)
+		h.wantResult(h.ask(ctx, "k", "", m), "10", Load, nil)
 	})
 }
 
-func TestWhoWaitsWhenTheSessionEndsHearsOfIt(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(9) // it never has what it should
+func TestWaitingReaderGetsAnErrorWhenTheSessionEnds(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(9) // it never reaches the floor
 		loading := h.ask(ctx, "k", "", m)
-		h.say(&Push{From: 10, To: 11, Records: []Record{{"new", 11, []byte("v")}}, Released: 10})
+		h.send(&Push{From: 10, To: 11, Records: []Record{{"new", 11, []byte("v")}}, Released: 10})
 		waiting := h.ask(ctx, "new", "", m)
 		synctest.Wait()
 		h.link.Close()
-		h.want(loading, "", "", ErrNotLeased)
-		h.want(waiting, "", "", ErrNotLeased)
+		h.wantResult(loading, "", "", ErrNotLeased)
+		h.wantResult(waiting, "", "", ErrNotLeased)
 	})
 }
 
-// One who asks while a session is replaced is answered in the next, if that has a lease by then.
-func TestWhoWaitsGoesOnInTheNextSession(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(12)
-		h.f.mu.Lock() // the session ends and the next begins while nobody looks
+// A reader that waits while its session is replaced is answered in the next one, if that has a lease.
+func TestWaitingReaderContinuesInTheNextSession(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(12)
+		h.f.mu.Lock()
 		s := h.f.session.Load()
 		next := newSession(0, 3, &Start{12, 12}, newRecords(1<<20, 12), NewInvalidations())
 		next.leaseEnd.Store(int64(h.now + time.Hour))
@@ -197,58 +207,59 @@ func TestWhoWaitsGoesOnInTheNextSession(t *testing.T) {
 		synctest.Wait()
 		h.f.session.Store(next)
 		s.end()
-		h.want(c, "12", Load, nil)
-		if n := m.calls.Load(); n != 2 {
+		h.wantResult(c, "12", Load, nil)
+		if n := m.loads.Load(); n != 2 {
 			t.Errorf("%d loads, want one in each session", n)
 		}
 	})
 }
 
-func TestWhoWaitsForAReleaseGetsIt(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(12)
-		h.say(&Push{From: 10, To: 11, Records: []Record{{"new", 11, []byte("v")}}, Released: 10})
+func TestWaitingReaderIsAnsweredAtTheRelease(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(12)
+		h.send(&Push{From: 10, To: 11, Records: []Record{{"new", 11, []byte("v")}}, Released: 10})
 		pushed, loaded := h.ask(ctx, "new", "", m), h.ask(ctx, "k", "tag", m)
 		synctest.Wait()
-		h.say(&Release{11})
-		h.want(pushed, "v", Wait, nil)
-		time.Sleep(5 * time.Second)
-		if len(loaded) > 0 {
-			t.Error("what was loaded is ahead of what is released")
+		h.send(&Release{11})
+		h.wantResult(pushed, "v", Wait, nil)
+		select {
+		case got := <-loaded:
+			t.Fatalf("got %+v, which is not released", got)
+		case <-time.After(5 * time.Second):
 		}
-		h.say(&Push{From: 11, To: 12, Released: 12})
-		h.want(loaded, "12", Load, nil)
+		h.send(&Push{From: 11, To: 12, Released: 12})
+		h.wantResult(loaded, "12", Load, nil)
 	})
 }
 
-func TestOneWhoGivesUpLeavesTheLoadToTheOthers(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(10)
+func TestReaderThatGivesUpLeavesTheLoadToOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(10)
 		mine, cancel := context.WithCancel(ctx)
 		a := h.ask(mine, "k", "", m)
 		synctest.Wait()
 		b := h.ask(ctx, "k", "", m)
 		cancel()
-		h.want(a, "", "", context.Canceled)
-		h.want(b, "10", Load, nil)
+		h.wantResult(a, "", "", context.Canceled)
+		h.wantResult(b, "10", Load, nil)
 	})
 }
 
-func TestARecordThatIsLoadedIsToldToTheMaster(t *testing.T) {
-	inTime(t, func(t *testing.T, h *hand, ctx context.Context) {
-		m := at(10)
-		h.want(h.ask(ctx, "scores/x", "", m), "10", Load, nil)
-		h.want(h.ask(ctx, "lists?y", "list/y", m), "10", Load, nil)
-		if a := h.say(&Beat{Round: 1}).(*Ack); len(a.Held) != 1 || a.Held[0] != "scores/x" {
+func TestLoadedRecordIsReportedToTheMaster(t *testing.T) {
+	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
+		m := machineAt(10)
+		h.wantResult(h.ask(ctx, "scores/x", "", m), "10", Load, nil)
+		h.wantResult(h.ask(ctx, "lists?y", "list/y", m), "10", Load, nil)
+		if a := h.send(&Beat{Round: 1}).(*Ack); len(a.Held) != 1 || a.Held[0] != "scores/x" {
 			t.Errorf("held %q, want the record alone", a.Held)
 		}
-		if a := h.say(&Beat{Round: 2}).(*Ack); len(a.Held) != 0 {
+		if a := h.send(&Beat{Round: 2}).(*Ack); len(a.Held) != 0 {
 			t.Errorf("held %q is told again", a.Held)
 		}
 	})
 }
 
-func TestNobodyWithoutALeaseIsAnswered(t *testing.T) {
-	h := newHand(t)
-	h.want(h.ask(t.Context(), "k", "", at(10)), "", "", ErrNotLeased)
+func TestAnswerNeedsALease(t *testing.T) {
+	h := newHarness(t)
+	h.wantResult(h.ask(t.Context(), "k", "", machineAt(10)), "", "", ErrNotLeased)
 }

@@ -6,45 +6,45 @@ import (
 	"time"
 )
 
-// longest is how long a lease of now may stand, by another's clock.
-var longest = longer(longer(simTimings.Lease))
+// longestLease is how long a lease that is granted now may stand, by another machine's clock.
+var longestLease = longer(longer(testTimings.Lease))
 
-func TestAWriteIsReleasedOnceEveryHolderOfALeaseHasIt(t *testing.T) {
-	g := serving(t)
+func TestWriteIsReleasedOnceEveryLeaseHolderHasIt(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	to := g.push("scores/x")
 	g.wantReleased(to - 1)
 	g.silent["c"] = false
-	g.pump()
+	g.deliver()
 	g.wantReleased(to)
 }
 
-func TestAWriteWaitsForNobodyWithoutALease(t *testing.T) {
-	g := serving(t)
+func TestWriteWaitsForNobodyWithoutALease(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
-	g.pass(2 * longest)
+	g.pass(2 * longestLease)
 	g.wantLeased("c", false)
 	g.wantReleased(g.push("scores/x"))
 	g.silent["c"] = false
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("c", true) // it has caught up
 	g.wantReleased(g.push("scores/x"))
 }
 
-func TestASilentFrontendDelaysAWriteByTauAndALeaseAtMost(t *testing.T) {
-	g := serving(t)
+func TestSilentFrontendDelaysAWriteByAckTimeoutAndALeaseAtMost(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	to := g.push("scores/x")
 	took := g.passUntil("release", time.Second, func() bool { return g.master.Released() == to })
-	if most := simTimings.AckTimeout + longest + simTimings.Beat; took > most {
+	if most := testTimings.AckTimeout + longestLease + testTimings.Beat; took > most {
 		t.Errorf("it took %v, want at most %v", took, most)
 	}
 	g.wantLeased("c", false)
 }
 
-// A frontend that answers beats but takes no pushes in keeps no write waiting for longer either.
-func TestAFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
-	g := serving(t)
+// A frontend that acks beats but no pushes delays a write for no longer than a silent one.
+func TestFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
+	g := servingGroup(t)
 	to := g.master.pushed + 1
 	g.master.Push(nil, nil, to, g.now)
 	stream := g.master.members["c"].stream
@@ -54,37 +54,39 @@ func TestAFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
 		g.pass(time.Millisecond)
 		g.receive("c", stream, &Ack{Round: g.master.round, Pushed: to - 1, At: g.now})
 	}
-	if least, most := simTimings.AckTimeout, simTimings.AckTimeout+longest+simTimings.Beat; took < least || took > most {
+	if least, most := testTimings.AckTimeout, testTimings.AckTimeout+longestLease+testTimings.Beat; took < least || took > most {
 		t.Errorf("it took %v, want between %v and %v", took, least, most)
 	}
 }
 
-func TestALostStreamKeepsWritesWaitingForTheRestOfItsLease(t *testing.T) {
-	g := serving(t)
+func TestWriteWaitsForTheLeaseOfALostStream(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	g.master.StreamLost("c", g.master.members["c"].stream, g.now)
 	to := g.push("scores/x")
 	g.wantReleased(to - 1)
-	g.passUntil("release", longest, func() bool { return g.master.Released() == to })
+	g.passUntil("release", longestLease, func() bool { return g.master.Released() == to })
 	g.wantLeased("c", false)
 }
 
-func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
+func TestNewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 	const never = time.Hour
 	for _, one := range []struct {
 		name string
-		ages map[string]time.Duration // a voter that is not in it does not answer
+		ages map[string]time.Duration // a voter that is not listed does not answer
 		wait time.Duration            // -1: for ever
 	}{
 		{"all acked long ago", map[string]time.Duration{"a": never, "b": never, "c": never}, 0},
 		{"a majority acked long ago", map[string]time.Duration{"a": time.Millisecond, "b": never, "c": never}, 0},
-		{"a majority acked a while ago", map[string]time.Duration{"a": 0, "b": 100 * time.Millisecond}, longest},
-		{"the best majority counts", map[string]time.Duration{"a": 0, "b": 100 * time.Millisecond, "c": 50 * time.Millisecond}, longest - shorter(50*time.Millisecond)},
+		{"a majority acked a while ago", map[string]time.Duration{"a": 0, "b": 100 * time.Millisecond}, longestLease},
+		{"the best majority counts",
+			map[string]time.Duration{"a": 0, "b": 100 * time.Millisecond, "c": 50 * time.Millisecond},
+			longestLease - shorter(50*time.Millisecond)},
 		{"no majority answers", map[string]time.Duration{"a": never}, -1},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			start := time.Hour
-			m := NewMaster("a", 5, voters("a", "b", "c"), simTimings, true, 0)
+			m := NewMaster("a", 5, voters("a", "b", "c"), testTimings, true, 0)
 			for id, age := range one.ages {
 				m.StreamOpened(id, 1, start)
 				m.Receive(id, 1, &Welcome{Age: age}, start)
@@ -95,7 +97,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 			}
 			now := start
 			for !m.Serving() && now < start+time.Second {
-				now = max(now+1, m.Tick(now)) // the time it asks to be called again is early enough
+				now = max(now+1, m.Tick(now)) // the time at which it asks to be called is early enough
 				m.Tick(now)
 			}
 			if !m.Serving() {
@@ -109,7 +111,7 @@ func TestANewMasterWaitsForOlderLeasesAndNotLonger(t *testing.T) {
 }
 
 func TestNothingIsReleasedBeforeTheMasterServes(t *testing.T) {
-	m := NewMaster("a", 5, voters("a"), simTimings, true, 0)
+	m := NewMaster("a", 5, voters("a"), testTimings, true, 0)
 	m.StreamOpened("a", 1, 0)
 	m.Ready(10, 0)
 	if got := m.Released(); got != 0 {
@@ -121,70 +123,70 @@ func TestNothingIsReleasedBeforeTheMasterServes(t *testing.T) {
 	}
 }
 
-func TestTheGroupServesOnWhenTheMasterChanges(t *testing.T) {
-	g := serving(t)
+func TestGroupServesAfterAChangeOfMaster(t *testing.T) {
+	g := servingGroup(t)
 	g.elect("b", voters("a", "b", "c")...)
 	g.master.Ready(10, g.now)
 	if g.master.Serving() {
 		t.Fatal("it serves while the leases of the last master may stand")
 	}
 	took := g.passUntil("serving", time.Second, g.master.Serving)
-	if took < simTimings.Lease-simTimings.Beat || took > longest+2*time.Millisecond {
+	if took < testTimings.Lease-testTimings.Beat || took > longestLease+2*time.Millisecond {
 		t.Errorf("it served after %v", took)
 	}
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantReleased(g.push("scores/x"))
 	g.wantLeased("a", true)
 }
 
-func TestAMemberThatLeftKeepsWritesWaitingUntilItsLeaseIsOver(t *testing.T) {
-	g := serving(t)
+func TestWriteWaitsForTheLeaseOfARemovedMember(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	g.master.SetMembers(voters("a", "b"), g.now)
 	to := g.push("scores/x")
 	g.wantReleased(to - 1)
-	g.passUntil("release", longest, func() bool { return g.master.Released() == to })
+	g.passUntil("release", longestLease, func() bool { return g.master.Released() == to })
 	g.wantLeased("c", false)
 	if n := len(g.master.members); n != 2 {
 		t.Errorf("it still knows %d members; want 2", n)
 	}
 }
 
-func TestADismissedMemberGivesItsLeaseBackAndGetsNone(t *testing.T) {
-	g := serving(t)
+func TestMemberAboutToBeRemovedReturnsItsLeaseAndGetsNone(t *testing.T) {
+	g := servingGroup(t)
 	g.master.BeginRemoval("c", g.now)
 	if g.master.Removable("c", g.now) {
 		t.Error("it is dismissed before it answered")
 	}
-	g.pump()
+	g.deliver()
 	g.wantLeased("c", false)
 	if !g.master.Removable("c", g.now) {
 		t.Error("it is not dismissed")
 	}
-	g.pass(3 * simTimings.Beat)
+	g.pass(3 * testTimings.Beat)
 	g.wantLeased("c", false)
 	g.master.CancelRemoval("c")
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("c", true)
 }
 
-func TestAMemberThatComesBackGetsLeasesAgain(t *testing.T) {
-	g := serving(t)
+func TestMemberThatReturnsGetsLeasesAgain(t *testing.T) {
+	g := servingGroup(t)
 	g.master.BeginRemoval("c", g.now)
-	g.silent["c"] = true // its Recall is not answered: it is gone, and not forgotten yet
+	g.silent["c"] = true // it does not answer its Recall: it is removed, but not forgotten yet
 	g.master.SetMembers(voters("a", "b"), g.now)
 	g.master.SetMembers(voters("a", "b", "c"), g.now)
 	g.silent["c"] = false
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("c", true)
 }
 
-func TestVotersAreNotChangedTwiceWhileALeaseOfTheFirstStands(t *testing.T) {
-	g := serving(t)
+func TestVotersCannotChangeTwiceWithinALease(t *testing.T) {
+	g := servingGroup(t)
 	if !g.master.CanChangeVoters(g.now) {
 		t.Error("the first change must wait for nothing")
 	}
-	g.all["d"] = NewFrontend(1<<20, func() time.Duration { return g.now }, 0)
+	g.frontends["d"] = NewFrontend(1<<20, func() time.Duration { return g.now }, 0)
 	g.master.SetMembers(append(voters("a", "b", "c"), Member{"d", false}), g.now)
 	if !g.master.CanChangeVoters(g.now) {
 		t.Error("a member without a vote changes no majority")
@@ -193,51 +195,52 @@ func TestVotersAreNotChangedTwiceWhileALeaseOfTheFirstStands(t *testing.T) {
 	if g.master.CanChangeVoters(g.now) {
 		t.Error("leases on majorities of three stand")
 	}
-	g.passUntil("settling", longest, func() bool { return g.master.CanChangeVoters(g.now) })
+	g.passUntil("settling", longestLease, func() bool { return g.master.CanChangeVoters(g.now) })
 }
 
-func TestPullTakesTheLeasesAndPushGivesThemBack(t *testing.T) {
-	g := serving(t)
+func TestPullModeRecallsLeasesAndPushModeGrantsThemAgain(t *testing.T) {
+	g := servingGroup(t)
 	g.silent["c"] = true
 	g.master.SetGranting(false, g.now)
-	g.pump()
+	g.deliver()
 	g.wantLeased("a", false)
 	g.wantLeased("b", false)
 	if g.master.NoLeases(g.now) {
 		t.Error("calm while c has a lease")
 	}
 	g.silent["c"] = false
-	g.pump()
+	g.deliver()
 	if !g.master.NoLeases(g.now) {
 		t.Error("not calm when all leases are back")
 	}
-	g.wantReleased(g.push("scores/x")) // nobody is waited for
-	g.pass(5 * simTimings.Beat)
+	g.wantReleased(g.push("scores/x")) // it waits for nobody
+	g.pass(5 * testTimings.Beat)
 	g.wantLeased("b", false)
 	g.master.SetGranting(true, g.now)
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("b", true)
-	if p := g.all["b"].State().Pushed; p != 11 {
-		t.Errorf("the session began at %d, want 11, which pull never told", p)
+	if p := g.frontends["b"].State().Pushed; p != 11 {
+		t.Errorf("the session began at %d, want 11, which was written in pull mode", p)
 	}
 }
 
-// The answer to a Recall is not for a lease that was granted behind it.
+// The answer to a Recall would be taken for the return of a lease that was granted after the Recall.
 func TestNoLeaseIsGrantedBetweenARecallAndItsAnswer(t *testing.T) {
-	g := serving(t)
+	g := servingGroup(t)
 	stream := g.master.members["c"].stream
 	g.silent["c"] = true
 	g.master.SetGranting(false, g.now)
 	g.master.SetGranting(true, g.now)
-	g.receive("c", stream, &Ack{Round: g.master.round, Pushed: 10, At: g.now}) // sent before the Recall came
-	g.pump()
-	for _, o := range g.unread["c"] {
+	// This ack was sent before the Recall arrived.
+	g.receive("c", stream, &Ack{Round: g.master.round, Pushed: 10, At: g.now})
+	g.deliver()
+	for _, o := range g.undelivered["c"] {
 		if _, granted := o.Message.(*Grant); granted {
 			t.Error("the answer to the Recall would be taken for the return of this lease")
 		}
 	}
 	g.silent["c"] = false
-	g.pass(2 * simTimings.Beat)
+	g.pass(2 * testTimings.Beat)
 	g.wantLeased("c", true)
 }
 
@@ -245,7 +248,7 @@ func TestEqualInputsGiveEqualMessages(t *testing.T) {
 	run := func() (all []Outgoing) {
 		g := newGroup(t, "a", "b", "c", "d", "e")
 		g.elect("a", voters("a", "b", "c", "d", "e")...)
-		m := NewMaster("e", 9, voters("e", "d", "c", "b", "a"), simTimings, true, 0)
+		m := NewMaster("e", 9, voters("e", "d", "c", "b", "a"), testTimings, true, 0)
 		for i, id := range []string{"c", "a", "e", "b", "d"} {
 			m.StreamOpened(id, uint64(i+1), 0)
 			m.Receive(id, uint64(i+1), &Welcome{Age: time.Hour}, 0)
@@ -264,10 +267,10 @@ func TestEqualInputsGiveEqualMessages(t *testing.T) {
 	}
 }
 
-func TestAMessageThatNoFrontendSendsIsRefused(t *testing.T) {
-	g := serving(t)
+func TestMasterAcceptsOnlyMessagesOfAFrontend(t *testing.T) {
+	g := servingGroup(t)
 	if err := g.master.Receive("b", g.master.members["b"].stream, &Beat{}, g.now); err == nil {
-		t.Error("it took a beat in")
+		t.Error("it accepted a beat")
 	}
 	if err := g.master.Receive("b", 1000, &Beat{}, g.now); err != nil {
 		t.Errorf("a message of another stream has no effect, but: %v", err)

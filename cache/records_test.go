@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// loadNow puts an answer in as a load of a moment does.
-func loadNow(s *session, key, tag, body string, view uint64) {
+// loadAtOnce puts an answer in, as a load does.
+func loadAtOnce(s *session, key, tag, body string, view uint64) {
 	q := s.newQuestion(key, tag)
 	if _, begun, _ := s.find(&q); begun {
 		s.finishLoad(q.load, []byte(body), view, view, nil)
 	}
 }
 
-func (h *hand) session() *session { return h.f.session.Load() }
+func (h *harness) session() *session { return h.f.session.Load() }
 
-func (h *hand) wantHit(key, body string) {
+func (h *harness) wantHit(key, body string) {
 	h.t.Helper()
 	e := h.f.Hit([]byte(key))
 	switch {
@@ -31,27 +31,28 @@ func (h *hand) wantHit(key, body string) {
 	}
 }
 
-func TestRecordsKeepToTheirBound(t *testing.T) {
-	h := newHand(t)
+func TestRecordsStayWithinTheirBound(t *testing.T) {
+	h := newHarness(t)
 	h.f.maxBytes = 100 << 10
-	h.lease()
+	h.grantLease()
 	revision := uint64(10)
 	for i := range 3000 {
 		key := fmt.Sprint("k", i)
 		switch i % 3 {
 		case 0:
-			loadNow(h.session(), key, "", string(make([]byte, i%2000)), revision)
+			loadAtOnce(h.session(), key, "", string(make([]byte, i%2000)), revision)
 		case 1:
-			loadNow(h.session(), key, fmt.Sprint("tag", i%7), string(make([]byte, i%2000)), revision)
+			loadAtOnce(h.session(), key, fmt.Sprint("tag", i%7), string(make([]byte, i%2000)), revision)
 		case 2:
 			revision++
-			h.say(&Push{From: revision - 1, To: revision, Records: []Record{{key, revision, make([]byte, i%2000)}}, Stale: []string{"tag3"}, Released: revision})
+			records := []Record{{key, revision, make([]byte, i%2000)}}
+			h.send(&Push{From: revision - 1, To: revision, Records: records, Stale: []string{"tag3"}, Released: revision})
 		}
 		if got := h.f.State().Bytes; got > h.f.maxBytes {
 			t.Fatalf("%d bytes after %d answers, want at most %d", got, i+1, h.f.maxBytes)
 		}
 	}
-	// The count is that of what is there.
+	// The count is right.
 	r, count := h.session().records, 0
 	for i := range r.shards {
 		for k, s := range *r.shards[i].Load() {
@@ -66,20 +67,20 @@ func TestRecordsKeepToTheirBound(t *testing.T) {
 	}
 }
 
-func TestWhatIsAskedForStays(t *testing.T) {
-	h := newHand(t)
+func TestAnswersThatAreReadAreNotEvicted(t *testing.T) {
+	h := newHarness(t)
 	h.f.maxBytes = 20 << 10
-	h.lease()
-	loadNow(h.session(), "hot", "tag", "v", 10)
+	h.grantLease()
+	loadAtOnce(h.session(), "hot", "tag", "v", 10)
 	misses := 0
 	for i := range 500 {
-		loadNow(h.session(), fmt.Sprint("cold", i), "", "v", 10)
+		loadAtOnce(h.session(), fmt.Sprint("cold", i), "", "v", 10)
 		if h.f.Hit([]byte("hot")) == nil {
 			misses++
-			loadNow(h.session(), "hot", "tag", "v", 10)
+			loadAtOnce(h.session(), "hot", "tag", "v", 10)
 		}
 	}
-	if misses > 5 { // the first sweep finds all marked, and chooses blindly
+	if misses > 5 { // the first sweep finds everything marked, and chooses blindly
 		t.Errorf("it went %d times", misses)
 	}
 	if h.f.Hit([]byte("cold0")) != nil {
@@ -87,9 +88,9 @@ func TestWhatIsAskedForStays(t *testing.T) {
 	}
 }
 
-func TestAnEvictedTagMakesWhatDependsOnItStale(t *testing.T) {
-	h := newHand(t).lease()
-	loadNow(h.session(), "list", "tag", "old", 10)
+func TestEvictedTagMakesItsAnswersStale(t *testing.T) {
+	h := newHarness(t).grantLease()
+	loadAtOnce(h.session(), "list", "tag", "old", 10)
 	h.wantHit("list", "old")
 	r := h.session().records
 	r.mu.Lock()
@@ -100,40 +101,40 @@ func TestAnEvictedTagMakesWhatDependsOnItStale(t *testing.T) {
 		t.Fatal("the tag is not evicted")
 	}
 	h.wantHit("list", "")
-	h.say(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11}) // told to nobody
-	loadNow(h.session(), "list", "tag", "new", 11)
+	h.send(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11}) // it marks nothing
+	loadAtOnce(h.session(), "list", "tag", "new", 11)
 	h.wantHit("list", "new")
 }
 
-func TestANamedTagMakesWhatDependsOnItStale(t *testing.T) {
-	h := newHand(t).lease()
-	loadNow(h.session(), "list", "tag", "old", 10)
-	loadNow(h.session(), "all", AnyTag, "old", 10)
-	loadNow(h.session(), "other", "other", "v", 10)
-	h.say(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11})
+func TestChangedTagMakesItsAnswersStale(t *testing.T) {
+	h := newHarness(t).grantLease()
+	loadAtOnce(h.session(), "list", "tag", "old", 10)
+	loadAtOnce(h.session(), "all", AnyTag, "old", 10)
+	loadAtOnce(h.session(), "other", "other", "v", 10)
+	h.send(&Push{From: 10, To: 11, Stale: []string{"tag"}, Released: 11})
 	h.wantHit("list", "")
 	h.wantHit("all", "")
 	h.wantHit("other", "v")
 }
 
-func TestAnOlderAnswerNeverTakesTheNewersPlace(t *testing.T) {
-	h := newHand(t).lease()
+func TestOlderAnswerNeverReplacesANewerOne(t *testing.T) {
+	h := newHarness(t).grantLease()
 	s := h.session()
 	q := s.newQuestion("k", "")
 	if _, begun, _ := s.find(&q); !begun {
 		t.Fatal("no load")
 	}
-	h.say(&Push{From: 10, To: 12, Records: []Record{{"k", 12, []byte("12")}}, Released: 12})
-	s.finishLoad(q.load, []byte("10"), 10, 10, nil) // a load that comes late
+	h.send(&Push{From: 10, To: 12, Records: []Record{{"k", 12, []byte("12")}}, Released: 12})
+	s.finishLoad(q.load, []byte("10"), 10, 10, nil) // a load that ends late
 	h.wantHit("k", "12")
 
-	loadNow(s, "ahead", "", "14", 14) // a load from a state machine that runs ahead
-	h.say(&Push{From: 12, To: 13, Records: []Record{{"ahead", 13, []byte("13")}}, Released: 14})
+	loadAtOnce(s, "ahead", "", "14", 14) // a load from a state machine that is ahead of the pushes
+	h.send(&Push{From: 12, To: 13, Records: []Record{{"ahead", 13, []byte("13")}}, Released: 14})
 	h.wantHit("ahead", "14")
 }
 
-func TestAPushUnderWhatWasEvictedIsNotKept(t *testing.T) {
-	h := newHand(t).lease()
+func TestLoadForAnEvictedSlotIsNotKept(t *testing.T) {
+	h := newHarness(t).grantLease()
 	s := h.session()
 	q := s.newQuestion("k", "")
 	s.find(&q)
@@ -150,11 +151,12 @@ func TestAPushUnderWhatWasEvictedIsNotKept(t *testing.T) {
 	}
 }
 
-// Readers, pushes, loads and evictions go on together: no reader gets less than what was acked before it looked.
-func TestReadersNeedNoLock(t *testing.T) {
-	h := newHand(t)
+// Reads, pushes, loads and evictions go on together. No reader gets less than what was acked before
+// it asked.
+func TestConcurrentReadersSeeEveryAckedWrite(t *testing.T) {
+	h := newHarness(t)
 	h.f.maxBytes = 20 << 10
-	h.lease()
+	h.grantLease()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	const keys = 40
@@ -197,7 +199,7 @@ func TestReadersNeedNoLock(t *testing.T) {
 			} else {
 				p.Stale = []string{key, "tag" + key}
 			}
-			h.say(p)
+			h.send(p)
 			least[k].Store(to)
 		}
 	})
@@ -207,9 +209,9 @@ func TestReadersNeedNoLock(t *testing.T) {
 	}
 }
 
-func TestAHitAllocatesNothing(t *testing.T) {
-	h := newHand(t).lease()
-	loadNow(h.session(), "scores/x", "", "v", 10)
+func TestHitAllocatesNothing(t *testing.T) {
+	h := newHarness(t).grantLease()
+	loadAtOnce(h.session(), "scores/x", "", "v", 10)
 	key := []byte("scores/x")
 	if n := testing.AllocsPerRun(1000, func() {
 		if h.f.Hit(key) == nil {
@@ -221,7 +223,7 @@ func TestAHitAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkHit(b *testing.B) {
-	h := &hand{now: time.Hour}
+	h := &harness{now: time.Hour}
 	start := time.Now()
 	f := NewFrontend(1<<30, func() time.Duration { return time.Since(start) }, 0)
 	l := f.Open(false)
@@ -233,7 +235,7 @@ func BenchmarkHit(b *testing.B) {
 	keys := make([][]byte, 1<<14)
 	for i := range keys {
 		keys[i] = fmt.Appendf(nil, "scores/athletics/100m/heat-%d", i)
-		loadNow(f.session.Load(), string(keys[i]), "", "body", 10)
+		loadAtOnce(f.session.Load(), string(keys[i]), "", "body", 10)
 	}
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {

@@ -2,43 +2,43 @@ package cache
 
 import "time"
 
-var simTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, AckTimeout: 40 * time.Millisecond}
+var testTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, AckTimeout: 40 * time.Millisecond}
 
-// reign is a node's time as master, and what package cluster does around a Master.
-type reign struct {
-	n       *node
-	master  *Master
-	own     *Link
-	barrier int // the length of the log with which all that was committed before is committed
-	ready   bool
-	ending  bool // Raft knows that it is over
-	over    bool
-	confAt  int // of the configuration that the master was told
-	conf    config
-	conns   []*conn // by node
-	streams uint64
-	unacked []uint64 // revisions whose bards wait
-	pushing bool
-	changes bool // of the members are on their way
+// leadership is a node's time as master. It does what package cluster does around a Master.
+type leadership struct {
+	node          *node
+	master        *Master
+	ownLink       *Link
+	barrier       int // the length of the log that has all that was committed in older terms
+	ready         bool
+	ending        bool // Raft has ended it; the push protocol learns that later
+	ended         bool
+	confAt        int // the log index of the configuration that the master knows
+	conf          config
+	conns         []*conn // by node
+	streams       uint64
+	unackedWrites []uint64 // the revisions whose bards wait for an ack
+	pushing       bool
+	changes       bool // a new configuration is on its way to the master
 }
 
-func (n *node) takeOver(barrier int) {
-	if n.reign != nil {
-		n.reign.end()
+func (n *node) becomeMaster(barrier int) {
+	if n.leadership != nil {
+		n.leadership.end()
 	}
 	n.w.counts.masters++
-	r := &reign{n: n, barrier: barrier, confAt: n.confAt, conf: n.config(), conns: make([]*conn, len(n.w.nodes))}
-	r.master = NewMaster(n.name, uint64(n.term), r.members(), simTimings, true, n.w.rules)
-	n.reign = r
-	r.own = n.frontend.Open(true)
+	r := &leadership{node: n, barrier: barrier, confAt: n.confAt, conf: n.config(), conns: make([]*conn, len(n.w.nodes))}
+	r.master = NewMaster(n.name, uint64(n.term), r.members(), testTimings, true, n.w.mutation)
+	n.leadership = r
+	r.ownLink = n.frontend.Open(true)
 	r.streams = 1
 	r.update(func(now time.Duration) { r.master.StreamOpened(n.name, 1, now) })
 	r.keepStreams()
 	r.tick()
 }
 
-func (r *reign) members() (list []Member) {
-	for i, n := range r.n.w.nodes {
+func (r *leadership) members() (list []Member) {
+	for i, n := range r.node.w.nodes {
 		if r.conf.members&(1<<i) != 0 {
 			list = append(list, Member{n.name, r.conf.voters&(1<<i) != 0})
 		}
@@ -46,15 +46,15 @@ func (r *reign) members() (list []Member) {
 	return list
 }
 
-func (r *reign) end() {
-	if r.over {
+func (r *leadership) end() {
+	if r.ended {
 		return
 	}
-	r.over = true
-	if r.n.reign == r {
-		r.n.reign = nil
+	r.ended = true
+	if r.node.leadership == r {
+		r.node.leadership = nil
 	}
-	r.own.Close()
+	r.ownLink.Close()
 	for _, c := range r.conns {
 		if c != nil {
 			c.fail()
@@ -62,68 +62,68 @@ func (r *reign) end() {
 	}
 }
 
-// update makes a step of the protocol, sends what it gives, and answers the bards who may be told.
-func (r *reign) update(step func(now time.Duration)) {
-	if r.over {
+// update takes a step of the protocol, sends the messages, and acks the writes that are released.
+func (r *leadership) update(step func(now time.Duration)) {
+	if r.ended {
 		return
 	}
-	step(r.n.clock())
+	step(r.node.clock())
 	for out := r.master.Outbox(); len(out) > 0; out = r.master.Outbox() {
 		for _, o := range out {
 			r.deliver(o)
 		}
 	}
-	for len(r.unacked) > 0 && r.unacked[0] <= r.master.Released() {
-		r.n.w.seen = max(r.n.w.seen, r.unacked[0])
-		r.n.w.counts.acks++
-		r.unacked = r.unacked[1:]
+	for len(r.unackedWrites) > 0 && r.unackedWrites[0] <= r.master.Released() {
+		r.node.w.newestSeen = max(r.node.w.newestSeen, r.unackedWrites[0])
+		r.node.w.counts.acks++
+		r.unackedWrites = r.unackedWrites[1:]
 	}
 }
 
-func (r *reign) deliver(o Outgoing) {
-	if o.Member != r.n.name {
-		for i, n := range r.n.w.nodes {
+func (r *leadership) deliver(o Outgoing) {
+	if o.Member != r.node.name {
+		for i, n := range r.node.w.nodes {
 			if c := r.conns[i]; n.name == o.Member && c != nil && c.number == o.Stream {
 				c.transmit(&c.down, o.Message)
 			}
 		}
 		return
 	}
-	answer, err := r.own.Receive(o.Message, uint64(r.n.term))
+	answer, err := r.ownLink.Receive(o.Message, uint64(r.node.term))
 	switch {
 	case err != nil:
-		r.master.StreamLost(o.Member, o.Stream, r.n.clock())
+		r.master.StreamLost(o.Member, o.Stream, r.node.clock())
 	case answer != nil:
-		r.master.Receive(o.Member, o.Stream, answer, r.n.clock())
+		r.master.Receive(o.Member, o.Stream, answer, r.node.clock())
 	}
 }
 
-func (r *reign) tick() {
-	if r.over {
+func (r *leadership) tick() {
+	if r.ended {
 		return
 	}
 	var next time.Duration
 	r.update(func(now time.Duration) { next = r.master.Tick(now) - now })
-	r.n.after(max(0.3, float64(next)/1e6), r.tick)
-	if r.n.confAt != r.confAt && !r.changes {
+	r.node.after(max(0.3, float64(next)/1e6), r.tick)
+	if r.node.confAt != r.confAt && !r.changes {
 		r.changes = true
-		r.n.after(r.n.w.rand.Float64()*20, r.configure)
+		r.node.after(r.node.w.rand.Float64()*20, r.applyConfig)
 	}
 }
 
-// configure tells the master the latest configuration.
-func (r *reign) configure() {
-	r.changes, r.confAt, r.conf = false, r.n.confAt, r.n.config()
+// applyConfig gives the master the latest configuration.
+func (r *leadership) applyConfig() {
+	r.changes, r.confAt, r.conf = false, r.node.confAt, r.node.config()
 	r.update(func(now time.Duration) { r.master.SetMembers(r.members(), now) })
 	r.keepStreams()
 }
 
-// keepStreams opens the streams that should be there, and closes those to former members.
-func (r *reign) keepStreams() {
-	for i, to := range r.n.w.nodes {
+// keepStreams opens the missing streams, and closes those to former members.
+func (r *leadership) keepStreams() {
+	for i, to := range r.node.w.nodes {
 		c, member := r.conns[i], r.conf.members&(1<<i) != 0
 		switch {
-		case to == r.n:
+		case to == r.node:
 		case c != nil && !member:
 			c.fail()
 		case c == nil && member:
@@ -132,13 +132,13 @@ func (r *reign) keepStreams() {
 	}
 }
 
-func (r *reign) dial(i int, to *node) {
-	w := r.n.w
-	if r.over {
+func (r *leadership) dial(i int, to *node) {
+	w := r.node.w
+	if r.ended {
 		return
 	}
-	if w.cut[r.n.id][i] || w.cut[i][r.n.id] || !to.up {
-		r.n.after(25, func() {
+	if w.cut[r.node.id][i] || w.cut[i][r.node.id] || !to.up {
+		r.node.after(25, func() {
 			if r.conns[i] == nil && r.conf.members&(1<<i) != 0 {
 				r.dial(i, to)
 			}
@@ -147,31 +147,32 @@ func (r *reign) dial(i int, to *node) {
 	}
 	r.streams++
 	c := &conn{r: r, to: to, gen: to.gen, number: r.streams, link: to.frontend.Open(false)}
-	c.down = pipe{from: r.n.id, to: i, take: c.toFrontend}
-	c.up = pipe{from: i, to: r.n.id, take: c.toMaster}
+	c.down = pipe{from: r.node.id, to: i, take: c.toFrontend}
+	c.up = pipe{from: i, to: r.node.id, take: c.toMaster}
 	r.conns[i] = c
 	r.update(func(now time.Duration) { r.master.StreamOpened(to.name, c.number, now) })
 }
 
-// applied brings what the state machine has applied to the master, a little later and many revisions at once.
-func (r *reign) applied() {
+// applied passes what the state machine has applied to the master, a little later and many
+// revisions at once.
+func (r *leadership) applied() {
 	if !r.ready {
-		if r.n.appliedTo < r.barrier {
+		if r.node.appliedTo < r.barrier {
 			return
 		}
 		r.ready = true
-		r.update(func(now time.Duration) { r.master.Ready(r.n.revision, now) })
+		r.update(func(now time.Duration) { r.master.Ready(r.node.revision, now) })
 	}
 	if !r.pushing {
 		r.pushing = true
-		r.n.after(r.n.w.rand.ExpFloat64()*0.5, r.push)
+		r.node.after(r.node.w.rand.ExpFloat64()*0.5, r.push)
 	}
 }
 
-func (r *reign) push() {
+func (r *leadership) push() {
 	r.pushing = false
-	n, m := r.n, r.master
-	if r.over || n.revision <= m.pushed {
+	n, m := r.node, r.master
+	if r.ended || n.revision <= m.pushed {
 		return
 	}
 	mask := uint(0)
@@ -198,18 +199,18 @@ func (r *reign) push() {
 	r.update(func(now time.Duration) { m.Push(records, stale, n.revision, now) })
 }
 
-// conn is a stream between a master and a frontend. It keeps the order and loses nothing until it breaks, of which the two ends hear at
-// times of their own.
+// conn is a stream between a master and a frontend. It keeps the order and loses nothing until it
+// breaks. The two ends learn of that at different times.
 type conn struct {
-	r        *reign
+	r        *leadership
 	to       *node
 	gen      int
 	number   uint64
 	link     *Link
 	down, up pipe
 	broken   bool
-	closed   bool // the frontend's end
-	lost     bool // the master's end
+	closed   bool // at the frontend's end
+	lost     bool // at the master's end
 }
 
 type pipe struct {
@@ -221,7 +222,7 @@ type pipe struct {
 }
 
 func (c *conn) transmit(p *pipe, m Message) {
-	w := c.r.n.w
+	w := c.r.node.w
 	if c.broken {
 		return
 	}
@@ -230,7 +231,7 @@ func (c *conn) transmit(p *pipe, m Message) {
 }
 
 func (c *conn) arrive(p *pipe, m Message) {
-	w := c.r.n.w
+	w := c.r.node.w
 	switch {
 	case c.broken:
 	case p.stalling:
@@ -245,9 +246,9 @@ func (c *conn) arrive(p *pipe, m Message) {
 	}
 }
 
-// retry delivers what a cut has held up.
+// retry delivers what a network partition has held up.
 func (c *conn) retry(p *pipe) {
-	w := c.r.n.w
+	w := c.r.node.w
 	if c.broken {
 		return
 	}
@@ -282,8 +283,8 @@ func (c *conn) toFrontend(m Message) {
 
 func (c *conn) toMaster(m Message) {
 	r := c.r
-	r.n.run(r.n.gen, func() {
-		if !c.lost && !r.over {
+	r.node.run(r.node.gen, func() {
+		if !c.lost && !r.ended {
 			r.update(func(now time.Duration) { r.master.Receive(c.to.name, c.number, m, now) })
 		}
 	})
@@ -295,7 +296,7 @@ func (c *conn) fail() {
 		return
 	}
 	c.broken = true
-	w, r := c.r.n.w, c.r
+	w, r := c.r.node.w, c.r
 	late := func() float64 {
 		if w.chance(0.3) {
 			return w.rand.Float64() * 600
@@ -308,14 +309,14 @@ func (c *conn) fail() {
 			c.link.Close()
 		})
 	})
-	gen := r.n.gen
+	gen := r.node.gen
 	w.at(late(), func() {
-		r.n.run(gen, func() {
+		r.node.run(gen, func() {
 			c.lost = true
 			r.update(func(now time.Duration) { r.master.StreamLost(c.to.name, c.number, now) })
 			if i := c.to.id; r.conns[i] == c {
 				r.conns[i] = nil
-				r.n.after(w.rand.Float64()*30, r.keepStreams)
+				r.node.after(w.rand.Float64()*30, r.keepStreams)
 			}
 		})
 	})

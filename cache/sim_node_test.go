@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// node is one frontend: its Raft, its state machine, and the real sides of the push protocol.
+// node is one frontend: a simulated Raft and state machine, and the real push protocol.
 type node struct {
 	w    *world
 	id   int
@@ -16,16 +16,16 @@ type node struct {
 	rate, clockAt float64
 	clockBase     time.Duration
 	up            bool
-	gen           int // of the process
+	gen           int // counts the processes
 	pausedTill    float64
 	backlog       []func()
 	waking        bool
 
 	raft
-	appliedTo int    // the length of the log that is applied
-	revision  uint64 // of the state machine
-	reign     *reign
-	frontend  *Frontend
+	appliedTo  int    // the length of the applied part of the log
+	revision   uint64 // of the state machine
+	leadership *leadership
+	frontend   *Frontend
 }
 
 func newNode(w *world, id int) *node {
@@ -37,18 +37,18 @@ func (n *node) clock() time.Duration { return n.clockBase + ms((n.w.now-n.clockA
 
 func (n *node) boot() {
 	n.up, n.gen, n.backlog, n.waking = true, n.gen+1, nil, false
-	n.role, n.commit, n.appliedTo, n.revision, n.reign = follows, 0, 0, 0, nil
-	n.frontend = NewFrontend(n.w.most, n.clock, n.w.rules)
+	n.role, n.commit, n.appliedTo, n.revision, n.leadership = follower, 0, 0, 0, nil
+	n.frontend = NewFrontend(n.w.maxBytes, n.clock, n.w.mutation)
 	n.resetElection()
 	n.raftTick()
 }
 
-// crash ends the process. Its connections break.
+// crash ends the process. Its streams break.
 func (n *node) crash() {
 	n.up, n.gen = false, n.gen+1
-	n.role = follows
+	n.role = follower
 	for _, other := range n.w.nodes {
-		r := other.reign
+		r := other.leadership
 		if r == nil {
 			continue
 		}
@@ -58,10 +58,11 @@ func (n *node) crash() {
 			}
 		}
 	}
-	n.reign = nil
+	n.leadership = nil
 }
 
-// run calls f now, or when the node goes on, in order; not at all if it has crashed meanwhile.
+// run calls f now, or, if the node is paused, when it continues. It drops f if the node has crashed
+// meanwhile.
 func (n *node) run(gen int, f func()) {
 	switch {
 	case !n.up || n.gen != gen:
@@ -75,7 +76,7 @@ func (n *node) run(gen int, f func()) {
 
 func (n *node) wake() {
 	if n.pausedTill > n.w.now || len(n.backlog) == 0 {
-		return // another is on its way, by run
+		return // run has scheduled another call
 	}
 	list := n.backlog
 	n.backlog, n.waking = nil, true
@@ -88,13 +89,13 @@ func (n *node) wake() {
 	}
 }
 
-// after calls f after some milliseconds of the node's own clock.
+// after calls f after some milliseconds by the node's own clock.
 func (n *node) after(in float64, f func()) {
 	gen := n.gen
 	n.w.at(in/n.rate, func() { n.run(gen, f) })
 }
 
-// send is for Raft's messages: they get lost and overtake each other.
+// send delivers a message of Raft. Such messages get lost and overtake each other.
 func (w *world) send(from, to *node, f func()) {
 	if w.cut[from.id][to.id] || w.chance(0.005) {
 		return
@@ -107,16 +108,16 @@ func (w *world) send(from, to *node, f func()) {
 	})
 }
 
-// write is a bard's event, which only a master takes.
+// write posts an event, which only a master accepts.
 func (n *node) write() {
-	if n.role != leads || n.reign == nil {
+	if n.role != leader || n.leadership == nil {
 		return
 	}
 	mask := uint(1) << n.w.rand.IntN(simKeys)
 	if n.w.chance(0.2) {
 		mask |= 1 << n.w.rand.IntN(simKeys)
 	}
-	n.propose(logEntry{mask: mask, by: n.reign})
+	n.propose(logEntry{mask: mask, proposer: n.leadership})
 }
 
 func keyOf(answer int) (key, tag string) {
@@ -128,7 +129,7 @@ func keyOf(answer int) (key, tag string) {
 
 func tagOf(list int) string { return "list/" + strconv.Itoa(list) }
 
-// value is what the state machine here says of an answer: the revision that changed it last.
+// value returns the state machine's answer: the revision that changed it last.
 func (n *node) value(answer int) uint64 { return n.w.lastChange(answer, n.revision) }
 
 func bodyOf(value uint64) []byte {
@@ -143,15 +144,15 @@ func valueOf(e *Entry) uint64 {
 	return v
 }
 
-// read asks until there is an answer, or for some attempts while there is no lease.
+// read asks until there is an answer. It gives up after some attempts without a lease.
 func (n *node) read(answer int, seen uint64, attempt int) {
-	if r := n.reign; n.w.rules.has(MutationReadStateMachine) && r != nil && r.master.Serving() {
-		n.w.returned(n, answer, n.value(answer), seen, Hit)
+	if r := n.leadership; n.w.mutation.has(MutationReadStateMachine) && r != nil && r.master.Serving() {
+		n.w.checkRead(n, answer, n.value(answer), seen, Hit)
 		return
 	}
 	key, tag := keyOf(answer)
 	if e := n.frontend.Hit([]byte(key)); e != nil {
-		n.w.returned(n, answer, valueOf(e), seen, Hit)
+		n.w.checkRead(n, answer, valueOf(e), seen, Hit)
 		return
 	}
 	r := &pendingRead{frontend: n.frontend, key: key, tag: tag}
@@ -164,10 +165,10 @@ func (n *node) advance(r *pendingRead, answer int, seen uint64, attempt int) {
 	switch {
 	case err != nil:
 		if attempt < 10 {
-			n.after(4, func() { n.read(answer, n.w.seen, attempt+1) }) // who is refused asks anew
+			n.after(4, func() { n.read(answer, n.w.newestSeen, attempt+1) })
 		}
 	case done:
-		n.w.returned(n, answer, valueOf(r.entry), seen, r.how)
+		n.w.checkRead(n, answer, valueOf(r.entry), seen, r.how)
 	default:
 		n.wait(r, func() { n.advance(r, answer, seen, attempt) })
 	}
@@ -186,7 +187,7 @@ func (n *node) wait(r *pendingRead, f func()) {
 	})
 }
 
-// load is the state machine's side of a load.
+// load is the state machine's part of a load.
 func (n *node) load(answer int, s *session, l *load, attempt int) {
 	switch {
 	case n.revision >= l.floor:
@@ -203,7 +204,8 @@ func (n *node) load(answer int, s *session, l *load, attempt int) {
 	}
 }
 
-// evict does to one slot what a sweep does, so that it is the same each time.
+// evict drops one slot as a sweep would. The simulation chooses the slot, so that runs are the same
+// each time.
 func (n *node) evict(answer int, itsTag bool) {
 	s := n.frontend.session.Load()
 	if s == nil {

@@ -2,36 +2,38 @@ package cache
 
 import "math/bits"
 
-// A compact Raft, which grants votes as freely as Raft allows: nobody is refused because a leader is known, and a leader that hears from nobody
-// stays one. Terms, votes and logs are durable. The configuration changes by one member at a time and counts as soon as it is in the log.
+// This file has a compact Raft that grants votes as freely as Raft allows: no candidate is refused
+// because a leader is known, and a leader that hears from nobody stays leader. Terms, votes and logs
+// are durable. The configuration changes by one member at a time, and counts as soon as it is in the
+// log.
 
 type role int
 
 const (
-	follows role = iota
-	campaigns
-	leads
+	follower role = iota
+	candidate
+	leader
 )
 
 type logEntry struct {
-	term int
-	mask uint    // the records that it changes; 0 for none
-	conf *config // the members from here on; nil for no change
-	by   *reign  // whose bard waits for it
+	term     int
+	mask     uint        // the records that it changes; 0 for none
+	conf     *config     // the members from here on; nil for no change
+	proposer *leadership // whose bard waits for it
 }
 
-// config are the members, a bit each.
+// config is a set of members and one of voters, with a bit per node.
 type config struct{ members, voters uint }
 
 func (c config) majority(of uint) bool {
 	return bits.OnesCount(of&c.voters)*2 > bits.OnesCount(c.voters)
 }
 
-// raft is a node's part of it.
+// raft is the Raft state of a node.
 type raft struct {
 	term, vote int
 	log        []logEntry
-	confAt     int // how long the log was with the latest configuration; 0 for the first
+	confAt     int // the length of the log up to the latest configuration; 0 for the first one
 
 	role        role
 	commit      int
@@ -78,10 +80,10 @@ func (n *node) setTerm(term int) {
 	}
 }
 
-// follow ends a leadership. The push protocol may hear of that late.
+// follow ends a leadership. The push protocol may learn of that late.
 func (n *node) follow() {
-	n.role = follows
-	if r := n.reign; r != nil && !r.ending {
+	n.role = follower
+	if r := n.leadership; r != nil && !r.ending {
 		r.ending = true
 		if late := n.w.rand.Float64() * 60; n.w.chance(0.5) {
 			n.after(late, r.end)
@@ -95,7 +97,7 @@ func (n *node) resetElection() { n.electionAt = n.w.now + 80 + n.w.rand.Float64(
 
 func (n *node) raftTick() {
 	switch {
-	case n.role == leads:
+	case n.role == leader:
 		n.replicate()
 	case n.w.now >= n.electionAt:
 		n.campaign()
@@ -110,7 +112,7 @@ func (n *node) campaign() {
 		return
 	}
 	n.setTerm(n.term + 1)
-	n.vote, n.role, n.votes = n.id, campaigns, 1<<n.id
+	n.vote, n.role, n.votes = n.id, candidate, 1<<n.id
 	n.resetElection()
 	term, length, lastTerm := n.term, len(n.log), n.logTerm(len(n.log))
 	for _, v := range n.w.nodes {
@@ -126,7 +128,7 @@ func (n *node) campaign() {
 			v.vote = n.id
 			v.resetElection()
 			n.w.send(v, n, func() {
-				if n.term == term && n.role == campaigns {
+				if n.term == term && n.role == candidate {
 					n.votes |= 1 << v.id
 					n.maybeLead()
 				}
@@ -140,13 +142,13 @@ func (n *node) maybeLead() {
 	if !n.config().majority(n.votes) {
 		return
 	}
-	n.role = leads
+	n.role = leader
 	n.next, n.match = make([]int, len(n.w.nodes)), make([]int, len(n.w.nodes))
 	for i := range n.next {
 		n.next[i] = len(n.log)
 	}
 	n.appendLog(logEntry{term: n.term})
-	n.takeOver(len(n.log))
+	n.becomeMaster(len(n.log))
 	n.advanceCommit()
 	n.replicate()
 }
@@ -176,7 +178,7 @@ func (n *node) replicateTo(f *node) {
 		f.setTerm(term)
 		ok := f.term == term
 		if ok {
-			if f.role != follows {
+			if f.role != follower {
 				f.follow()
 			}
 			f.resetElection()
@@ -186,7 +188,7 @@ func (n *node) replicateTo(f *node) {
 		n.w.send(f, n, func() {
 			n.setTerm(heard)
 			switch {
-			case n.role != leads || n.term != term:
+			case n.role != leader || n.term != term:
 			case !ok:
 				n.next[f.id] = max(0, min(n.next[f.id], from)-8)
 			default:
@@ -198,7 +200,7 @@ func (n *node) replicateTo(f *node) {
 	})
 }
 
-// accept takes the leader's entries in if they follow on those here.
+// accept appends the leader's entries if they continue the log here.
 func (n *node) accept(from, before int, entries []logEntry, commit int) bool {
 	if from > len(n.log) || n.logTerm(from) != before {
 		return false
@@ -232,20 +234,20 @@ func (n *node) advanceCommit() {
 	}
 }
 
-// setCommit lets the state machine apply, in its own time.
+// setCommit notes what is committed. The state machine applies it a little later.
 func (n *node) setCommit(commit int) {
 	if commit <= n.commit {
 		return
 	}
 	n.commit = commit
 	lag := n.w.rand.ExpFloat64() * 0.5
-	if n.role != leads && n.w.chance(0.05) {
+	if n.role != leader && n.w.chance(0.05) {
 		lag += n.w.rand.Float64() * 40
 	}
 	n.after(lag, n.apply)
 }
 
-// apply brings the state machine up to what is committed.
+// apply applies what is committed.
 func (n *node) apply() {
 	for ; n.appliedTo < n.commit; n.appliedTo++ {
 		e := n.log[n.appliedTo]
@@ -253,12 +255,12 @@ func (n *node) apply() {
 			continue
 		}
 		n.revision++
-		n.w.applied(n.revision, e.mask)
-		if e.by != nil && e.by == n.reign {
-			e.by.unacked = append(e.by.unacked, n.revision)
+		n.w.noteApplied(n.revision, e.mask)
+		if e.proposer != nil && e.proposer == n.leadership {
+			e.proposer.unackedWrites = append(e.proposer.unackedWrites, n.revision)
 		}
 	}
-	if n.reign != nil {
-		n.reign.applied()
+	if n.leadership != nil {
+		n.leadership.applied()
 	}
 }

@@ -9,19 +9,21 @@ import (
 	"time"
 )
 
-// The simulation drives the real Master and Frontend through worlds of delays, losses, pauses, crashes, cuts, drifting clocks, elections, changes of the
-// members, hand-overs and switches between push and pull. A world follows from its seed alone.
+// The simulation drives the real Master and Frontend in virtual time, through delays, lost
+// messages, pauses, crashes, network partitions, drifting clocks, elections, membership changes,
+// hand-overs and switches between push and pull mode. A world is determined by its seed alone.
 //
-// The store is linearizable as a whole if each read returns of its key what was true at some revision that is neither before the newest
-// that was seen by an operation which ended before the read began, nor after the read's end. As values are known by the revision that wrote them, it is
-// enough to keep the newest revision seen.
+// The store as a whole is linearizable if each read returns the value that its key had at some
+// revision that is not before the newest one that was seen by an operation which ended before the
+// read began, and not after the read's end. Each value is the revision that wrote it, so it is
+// enough to keep the newest revision that any operation has seen.
 
 const (
-	simKeys  = 5 // records; a bit of an event's mask each
-	simLists = 2 // answers that are made of many records, each with its tag
+	simKeys  = 5 // records; each is a bit in the mask of an event
+	simLists = 2 // answers that are made of many records, each with its own tag
 )
 
-// listMasks tells which records a list is made of.
+// listMasks are the records that each list is made of.
 var listMasks = [simLists]uint{0b00111, 0b11100}
 
 type simEvent struct {
@@ -46,15 +48,17 @@ func (q *simQueue) Pop() any {
 	return last
 }
 
-// simPlan is what may happen in a world.
+// simPlan is what happens in a world.
 type simPlan struct {
-	rules  Mutation
-	span   float64 // ms
-	quiet  bool    // no faults
-	bound  bool    // the frontends' records are bounded; what goes is then not the same each time, for hashes are not
-	coups  bool    // the rare case in which nothing but a master's own acks tells of a lease, over and over
-	always bool    // no change of members, no handing over, no pull: only what breaks
-	direct bool    // all answers are direct ones
+	mutation Mutation
+	span     float64 // ms
+	// boundRecords limits the frontends' memory. What is evicted then differs from run to run,
+	// because the hashes do.
+	boundRecords bool
+	// ownVoteElections repeats the rare case in which only a master's own acks tell the next
+	// master of a lease. See electWithOwnVote.
+	ownVoteElections bool
+	direct           bool // all answers are direct ones
 }
 
 type world struct {
@@ -64,38 +68,50 @@ type world struct {
 	queue simQueue
 	seq   int
 	nodes []*node
-	cut   [][]bool // cut[a][b]: nothing of a's reaches b
-	first config   // of the members
+	cut   [][]bool // cut[a][b]: nothing that a sends reaches b
+	first config   // the configuration before any change
 
 	meanDelay float64 // of a message, ms
-	most      int     // bytes of a frontend's records
+	maxBytes  int     // bytes of a frontend's records
 
-	events  []uint                       // by revision, less one: the records changed
-	changes [simKeys + simLists][]uint64 // the revisions that changed each answer
-	seen    uint64                       // the newest revision that any finished operation has seen
-	watch   func()                       // called after each event, if it is there
-	stale   []string                     // what went wrong
-	counts  simCounts
+	events     []uint                       // the records that each revision changed; events[0] is revision 1
+	changes    [simKeys + simLists][]uint64 // the revisions that changed each answer
+	newestSeen uint64                       // the newest revision that any finished operation has seen
+	violations []string
+	counts     simCounts
 }
 
-// simCounts tell that something was checked at all.
+// simCounts counts what happened, to show that the checker had something to check.
 type simCounts struct {
-	reads, acks, loads, waits, lists, own, members, handed, resumed, pulls, masters int
-	direct, directWaits, directAgain                                                int // again: for the session had ended
+	reads, acks, loads, waits, lists, own        int
+	direct, directWaits, directRetries           int // retries: after the end of a session
+	memberChanges, handOvers, handOversCancelled int
+	pullModes, masters                           int
 }
 
 func (c *simCounts) add(o simCounts) {
-	c.reads, c.acks, c.loads, c.waits, c.lists, c.own = c.reads+o.reads, c.acks+o.acks, c.loads+o.loads, c.waits+o.waits, c.lists+o.lists, c.own+o.own
-	c.direct, c.directWaits, c.directAgain = c.direct+o.direct, c.directWaits+o.directWaits, c.directAgain+o.directAgain
-	c.members, c.handed, c.resumed, c.pulls, c.masters = c.members+o.members, c.handed+o.handed, c.resumed+o.resumed, c.pulls+o.pulls, c.masters+o.masters
+	c.reads += o.reads
+	c.acks += o.acks
+	c.loads += o.loads
+	c.waits += o.waits
+	c.lists += o.lists
+	c.own += o.own
+	c.direct += o.direct
+	c.directWaits += o.directWaits
+	c.directRetries += o.directRetries
+	c.memberChanges += o.memberChanges
+	c.handOvers += o.handOvers
+	c.handOversCancelled += o.handOversCancelled
+	c.pullModes += o.pullModes
+	c.masters += o.masters
 }
 
 func newWorld(seed uint64, plan simPlan) *world {
 	w := &world{simPlan: plan, rand: rand.New(rand.NewPCG(seed, 7))}
 	w.meanDelay = []float64{0.2, 1, 8}[w.rand.IntN(3)]
-	w.most = 1 << 20
-	if plan.bound {
-		w.most = []int{1500, 3000, 6000}[w.rand.IntN(3)]
+	w.maxBytes = 1 << 20
+	if plan.boundRecords {
+		w.maxBytes = []int{1500, 3000, 6000}[w.rand.IntN(3)]
 	}
 	count := 3 + w.rand.IntN(3)
 	voters := uint(0b111)
@@ -120,23 +136,16 @@ func (w *world) at(in float64, f func()) {
 
 func (w *world) run() {
 	w.clients()
-	if !w.quiet {
-		w.at(400, w.fault)
-		w.at(w.rand.Float64()*300, w.driftClocks)
+	w.at(400, w.injectFault)
+	w.at(w.rand.Float64()*300, w.driftClocks)
+	if w.ownVoteElections {
+		w.at(100, w.electWithOwnVote)
 	}
-	if w.coups {
-		w.at(100, w.coup)
-	}
-	if !w.always {
-		w.at(300, w.govern)
-	}
-	for len(w.queue) > 0 && w.now < w.span && len(w.stale) == 0 {
+	w.at(300, w.operate)
+	for len(w.queue) > 0 && w.now < w.span && len(w.violations) == 0 {
 		e := heap.Pop(&w.queue).(simEvent)
 		w.now = e.at
 		e.f()
-		if w.watch != nil {
-			w.watch()
-		}
 	}
 }
 
@@ -150,11 +159,12 @@ func (w *world) delay() float64 {
 	return d
 }
 
-// applied notes what an event changed, by the first node that applies it; the others must agree.
-func (w *world) applied(revision uint64, mask uint) {
+// noteApplied notes what an event changed, when the first node applies it. The others must agree.
+func (w *world) noteApplied(revision uint64, mask uint) {
 	if revision <= uint64(len(w.events)) {
 		if w.events[revision-1] != mask {
-			w.wrong("the simulation's Raft is broken: revision %d changed %b and %b", revision, w.events[revision-1], mask)
+			w.violation("the simulation's Raft is broken: revision %d changed %b at one node and %b at another",
+				revision, w.events[revision-1], mask)
 		}
 		return
 	}
@@ -166,7 +176,7 @@ func (w *world) applied(revision uint64, mask uint) {
 	}
 }
 
-// maskOf are the records that an answer is made of: records come first, then the lists.
+// maskOf returns the records that an answer is made of. The records come first, then the lists.
 func maskOf(answer int) uint {
 	if answer < simKeys {
 		return 1 << answer
@@ -174,7 +184,7 @@ func maskOf(answer int) uint {
 	return listMasks[answer-simKeys]
 }
 
-// lastChange is the last revision up to at that changed an answer.
+// lastChange returns the last revision, up to at, that changed an answer.
 func (w *world) lastChange(answer int, at uint64) uint64 {
 	list := w.changes[answer]
 	i := sort.Search(len(list), func(i int) bool { return list[i] > at })
@@ -184,11 +194,10 @@ func (w *world) lastChange(answer int, at uint64) uint64 {
 	return list[i-1]
 }
 
-// returned checks the value of a read that began when seen was the newest revision seen.
-func (w *world) returned(n *node, answer int, value, seen uint64, how string) {
+// checkRead checks the value of a read that began when seen was the newest revision seen.
+func (w *world) checkRead(n *node, answer int, value, seen uint64, how string) {
 	w.counts.reads++
-	switch {
-	case answer >= simKeys:
+	if answer >= simKeys {
 		w.counts.lists++
 	}
 	switch how {
@@ -197,29 +206,30 @@ func (w *world) returned(n *node, answer int, value, seen uint64, how string) {
 	case Wait:
 		w.counts.waits++
 	}
-	if n.reign != nil {
+	if n.leadership != nil {
 		w.counts.own++
 	}
 	if least := w.lastChange(answer, seen); value < least {
-		w.wrong("%.1f ms: %s gave answer %d of revision %d (%s), but %d was seen, and %d had changed it", w.now, n.name, answer, value, how, seen, least)
+		w.violation("%.1f ms: %s returned answer %d as of revision %d (%s), but %d was seen before, and %d had changed it",
+			w.now, n.name, answer, value, how, seen, least)
 	}
-	w.seen = max(w.seen, value)
+	w.newestSeen = max(w.newestSeen, value)
 }
 
-func (w *world) wrong(format string, args ...any) {
-	w.stale = append(w.stale, fmt.Sprintf(format, args...))
+func (w *world) violation(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 }
 
-// clients read anywhere and write at masters.
+// clients reads anywhere and writes at masters, again and again.
 func (w *world) clients() {
 	n := w.nodes[w.rand.IntN(len(w.nodes))]
 	switch {
 	case w.chance(0.3):
 		n.run(n.gen, n.write)
 	default:
-		answer, seen := w.rand.IntN(simKeys+simLists), w.seen
+		answer, seen := w.rand.IntN(simKeys+simLists), w.newestSeen
 		if w.direct || w.chance(0.2) {
-			n.run(n.gen, func() { n.ask(answer, seen, 0) })
+			n.run(n.gen, func() { n.directRead(answer, seen, 0) })
 			break
 		}
 		n.run(n.gen, func() { n.read(answer, seen, 0) })
@@ -230,7 +240,7 @@ func (w *world) clients() {
 	w.at(w.rand.ExpFloat64()*2, w.clients)
 }
 
-// driftClocks lets clocks change their pace, within the bound.
+// driftClocks changes the speed of the clocks, within the bound.
 func (w *world) driftClocks() {
 	for _, n := range w.nodes {
 		n.clockBase, n.clockAt = n.clock(), w.now
@@ -248,12 +258,12 @@ func (w *world) heal() {
 	}
 }
 
-// fault lets one thing break, at a master more often than elsewhere.
-func (w *world) fault() {
+// injectFault breaks one thing, at a master more often than elsewhere.
+func (w *world) injectFault() {
 	n := w.nodes[w.rand.IntN(len(w.nodes))]
 	if w.chance(0.5) {
 		for _, other := range w.nodes {
-			if other.role == leads && other.up {
+			if other.role == leader && other.up {
 				n = other
 			}
 		}
@@ -271,7 +281,7 @@ func (w *world) fault() {
 	case 5:
 		w.heal()
 	case 6:
-		if r := n.reign; r != nil {
+		if r := n.leadership; r != nil {
 			for _, c := range r.conns {
 				if c != nil && w.chance(0.5) {
 					c.fail()
@@ -282,7 +292,7 @@ func (w *world) fault() {
 	if w.chance(0.5) {
 		w.at(w.rand.Float64()*400, w.heal)
 	}
-	w.at(w.rand.Float64()*400, w.fault)
+	w.at(w.rand.Float64()*400, w.injectFault)
 }
 
 func (w *world) cutOff(n *node) {
@@ -296,21 +306,22 @@ func (w *world) cutOff(n *node) {
 
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// coup keeps one voter from acking for longer than a lease, and then lets it win an election with the master's vote, while a third, which did ack, hears
-// nothing of that.
-func (w *world) coup() {
-	w.at(700+w.rand.Float64()*300, w.coup)
+// electWithOwnVote keeps one voter from acking for longer than a lease, and then lets it win an
+// election with the master's vote, while a third voter, which did ack, is cut off. So only the
+// master's own acks tell the new master of the lease.
+func (w *world) electWithOwnVote() {
+	w.at(700+w.rand.Float64()*300, w.electWithOwnVote)
 	order := w.rand.Perm(len(w.nodes))
-	var reign *reign
+	var reign *leadership
 	for _, n := range w.nodes {
-		if n.role == leads && n.reign != nil {
-			reign = n.reign
+		if n.role == leader && n.leadership != nil {
+			reign = n.leadership
 		}
 	}
 	if reign == nil {
 		return
 	}
-	order = slices.DeleteFunc(order, func(i int) bool { return i == reign.n.id })
+	order = slices.DeleteFunc(order, func(i int) bool { return i == reign.node.id })
 	heir, other := w.nodes[order[0]], w.nodes[order[1]]
 	strike := w.now + 210 + w.rand.Float64()*50
 	var silence func()

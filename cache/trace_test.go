@@ -274,7 +274,7 @@ func (tr *trace) elect(n *traceNode) {
 	tr.term++
 	tr.masterID, tr.serving, tr.released, tr.handed = n.id, false, 0, false
 	tr.log(n.id, fmt.Sprintf("%%s is elected, epoch %d", tr.term))
-	tr.master = NewMaster(n.id, tr.term, tr.members(), simTimings, true, 0)
+	tr.master = NewMaster(n.id, tr.term, tr.members(), testTimings, true, 0)
 	for _, id := range tr.ids() {
 		tr.connect(tr.nodes[id])
 	}

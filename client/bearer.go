@@ -5,14 +5,14 @@ import (
 	"net/http"
 )
 
-// bearer sends a token with each request to whom it may be told.
+// bearer adds a token to each request that goes over TLS or to this machine.
 type bearer struct {
 	authorization string
 	http.RoundTripper
 }
 
 func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" && !isNear(r.URL.Hostname()) {
+	if r.URL.Scheme != "https" && !isLoopback(r.URL.Hostname()) {
 		return b.RoundTripper.RoundTrip(r)
 	}
 	// A RoundTripper must not change the request.
@@ -21,13 +21,13 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.RoundTripper.RoundTrip(own)
 }
 
-// isNear tells whether a host is this machine.
-func isNear(host string) bool {
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// CloseIdleConnections is found by http.Client.
+// CloseIdleConnections implements what http.Client looks for in its transport.
 func (b *bearer) CloseIdleConnections() {
 	if c, ok := b.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

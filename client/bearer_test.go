@@ -16,15 +16,15 @@ import (
 )
 
 // told is a transport that notes what it is told.
-type told map[string]string
+type recordingTransport map[string]string
 
-func (t told) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t[r.URL.Scheme+"://"+r.URL.Host] = r.Header.Get("Authorization")
 	return nil, errors.New("there is nobody")
 }
 
 func TestTokenIsToldOnlyWhereNobodyElseHearsIt(t *testing.T) {
-	heard := told{}
+	heard := recordingTransport{}
 	b := &bearer{"Bearer secret", heard}
 	for url, want := range map[string]string{"https://scores.example": "Bearer secret", "http://127.0.0.1:8001": "Bearer secret", "http://[::1]:8001": "Bearer secret",
 		"http://localhost:8001": "Bearer secret", "http://scores.example": "", "http://10.0.0.1:8001": "", "http://127.0.0.1.evil.example": ""} {

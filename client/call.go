@@ -26,23 +26,24 @@ type call struct {
 	query  url.Values
 	accept string // "": JSON
 	body   []byte // JSON; nil: none
-	// once: the call has no identity, so it is not sent again after an attempt that may have had its effect.
-	once bool
+	// nonIdempotent calls are not sent again after an attempt that may have been applied.
+	nonIdempotent bool
 }
 
-// answer is what a frontend said, whatever it was.
-type answer struct {
+// response is the response of a frontend, of any status.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// maxAnswer bounds the body of an answer: a thousand contests with a thousand competitors each are less.
-const maxAnswer = 256 << 20
+// maxResponse bounds the body of a response. A thousand contests with a thousand competitors each are
+// less.
+const maxResponse = 256 << 20
 
-// do tries a call at one frontend after the other until one of them answers it or the deadline is there.
-// unsure tells that an earlier attempt may have had its effect.
-func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err error) {
+// do tries a call at one frontend after the other until one answers it or the deadline has passed.
+// mayHaveApplied is true if an earlier attempt may have been applied.
+func (c *Client) do(ctx context.Context, r call) (a response, mayHaveApplied bool, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -54,24 +55,24 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 		a, last = c.attempt(attempt, url, r)
 		stop()
 		if last == nil && !transient(a.status) {
-			c.frontends.worked(url)
-			c.freshen(false)
-			return a, unsure, a.problem()
+			c.frontends.markOK(url)
+			c.refreshInBackground(false)
+			return a, mayHaveApplied, a.problem()
 		}
 		if parent.Err() != nil {
-			return answer{}, unsure, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
+			return response{}, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
 		}
 		if last == nil {
 			errors.As(a.problem(), &problem)
 			last = problem
 		}
-		unsure = unsure || mayHaveArrived(last)
+		mayHaveApplied = mayHaveApplied || mayHaveArrived(last)
 		busy := a.status == http.StatusTooManyRequests
 		if !busy {
-			c.frontends.broke(url, last)
-			c.freshen(true)
+			c.frontends.markFailed(url, last)
+			c.refreshInBackground(true)
 		}
-		if (busy || n >= c.frontends.count()) && !(r.once && unsure) {
+		if (busy || n >= c.frontends.count()) && !(r.nonIdempotent && mayHaveApplied) {
 			pause := backoff(round)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
 				pause = max(pause, a.retryAfter())
@@ -79,20 +80,21 @@ func (c *Client) do(ctx context.Context, r call) (a answer, unsure bool, err err
 			sleep(ctx, pause)
 			n, round = 0, round+1
 		}
-		if ctx.Err() != nil || r.once && unsure {
-			return answer{}, unsure, c.gaveUp(r, unsure, problem, last)
+		if ctx.Err() != nil || r.nonIdempotent && mayHaveApplied {
+			return response{}, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, last)
 		}
 	}
 }
 
-// gaveUp says why a call ends without an answer.
-func (c *Client) gaveUp(r call, unsure bool, p *score.Problem, last error) error {
-	if unsure && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
-		advice := "the same again, with the same identity, finds out and counts once"
-		if r.once {
-			advice = "look what became of it before doing it again"
+// finalError returns the error of a call that ends without a response.
+func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last error) error {
+	if mayHaveApplied && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
+		advice := "repeat it with the same identity: it counts once"
+		if r.nonIdempotent {
+			advice = "check the outcome before you repeat it"
 		}
-		return score.Problemf(score.OutcomeUnknown, "%s %s may have been done or not (%v); %s", r.method, r.path, last, advice)
+		return score.Problemf(score.OutcomeUnknown, "%s %s may have been applied or not (%v); %s",
+			r.method, r.path, last, advice)
 	}
 	if p != nil {
 		return p
@@ -100,22 +102,30 @@ func (c *Client) gaveUp(r call, unsure bool, p *score.Problem, last error) error
 	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
 }
 
-// attempt sends a call to one frontend. An error means that there was no whole answer.
-func (c *Client) attempt(ctx context.Context, base string, r call) (answer, error) {
+// attempt sends a call to one frontend. An error means that there was no complete response.
+func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
-	c.o.Attempted(Attempt{URL: base, Frontend: a.header.Get("Laurel-Frontend"), Method: r.method, Path: r.path, Status: a.status, Took: time.Since(begun), Err: err})
+	c.o.Attempted(Attempt{
+		URL:      base,
+		Frontend: a.header.Get("Laurel-Frontend"),
+		Method:   r.method,
+		Path:     r.path,
+		Status:   a.status,
+		Took:     time.Since(begun),
+		Err:      err,
+	})
 	return a, err
 }
 
-func (c *Client) send(ctx context.Context, base string, r call) (answer, error) {
+func (c *Client) send(ctx context.Context, base string, r call) (response, error) {
 	var body io.Reader
 	if r.body != nil {
 		body = bytes.NewReader(r.body)
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target(base, r.path, r.query), body)
+	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(base, r.path, r.query), body)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
 	if r.body != nil {
@@ -123,42 +133,42 @@ func (c *Client) send(ctx context.Context, base string, r call) (answer, error) 
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, because(ctx, base, err)
+		return response{}, annotate(ctx, base, err)
 	}
-	a, err := answerOf(resp, maxAnswer)
+	a, err := readResponse(resp, maxResponse)
 	if err != nil {
-		return answer{}, because(ctx, base, err)
+		return response{}, annotate(ctx, base, err)
 	}
 	return a, nil
 }
 
-// target is the URL of a request to a frontend.
-func target(base, path string, q url.Values) string {
+// requestURL returns the URL of a request to a frontend.
+func requestURL(base, path string, q url.Values) string {
 	if len(q) == 0 {
 		return base + path
 	}
 	return base + path + "?" + q.Encode()
 }
 
-// answerOf reads at most limit bytes of a response's body, and closes it.
-func answerOf(resp *http.Response, limit int64) (answer, error) {
+// readResponse reads at most limit bytes of a response's body, and closes it.
+func readResponse(resp *http.Response, limit int64) (response, error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, limit))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return answer{resp.StatusCode, resp.Header, b}, nil
+	return response{resp.StatusCode, resp.Header, b}, nil
 }
 
-// because says at which frontend an attempt failed and why, in words that a person at a terminal understands.
-func because(ctx context.Context, base string, err error) error {
+// annotate adds to err at which frontend an attempt failed.
+func annotate(ctx context.Context, base string, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errTooSlow
 	}
 	return fmt.Errorf("%s: %w", base, withoutURL(err))
 }
 
-// withoutURL takes off the method and the URL that package http puts before its errors.
+// withoutURL removes the method and the URL that package http puts before its errors.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
@@ -166,24 +176,24 @@ func withoutURL(err error) error {
 	return err
 }
 
-// transient tells whether another frontend, or the same one later, may answer better.
+// transient reports whether another frontend, or the same one later, may give a better response.
 func transient(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests
 }
 
-// mayHaveArrived tells whether a call that ended with err may have had its effect all the same.
+// mayHaveArrived reports whether a call that ended with err may have been applied.
 func mayHaveArrived(err error) bool {
 	var p *score.Problem
 	if errors.As(err, &p) {
-		// These two say that nothing was done; so does a frontend that is not ready.
+		// With these codes nothing was applied.
 		return p.Code != score.NoMaster && p.Code != score.RateLimited && p.Code != score.NotReady
 	}
 	var op *net.OpError
 	return !(errors.As(err, &op) && op.Op == "dial")
 }
 
-// problem is nil for an answer that is none.
-func (a answer) problem() error {
+// problem returns the problem that the response describes; nil if it is not an error.
+func (a response) problem() error {
 	if a.status < 400 {
 		return nil
 	}
@@ -191,14 +201,19 @@ func (a answer) problem() error {
 	if json.Unmarshal(a.body, &p) == nil && p.Code != "" {
 		return &p
 	}
-	// Something between us and the frontend, or something that is no frontend.
+	// The response comes from a proxy, or from a server that is no frontend.
 	text := strings.TrimSpace(string(a.body[:min(len(a.body), 200)]))
-	return &score.Problem{Type: "about:blank", Title: http.StatusText(a.status), Status: a.status, Code: score.Code(fmt.Sprintf("http_%d", a.status)),
-		Detail: fmt.Sprintf("not an answer of Laurel: %q", text)}
+	return &score.Problem{
+		Type:   "about:blank",
+		Title:  http.StatusText(a.status),
+		Status: a.status,
+		Code:   score.Code(fmt.Sprintf("http_%d", a.status)),
+		Detail: fmt.Sprintf("not a response of Laurel: %q", text),
+	}
 }
 
-// retryAfter is how long whoever answered wants to be left alone.
-func (a answer) retryAfter() time.Duration {
+// retryAfter returns the delay of the Retry-After header, at most a minute.
+func (a response) retryAfter() time.Duration {
 	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
 	if err != nil {
 		return 0
@@ -206,19 +221,19 @@ func (a answer) retryAfter() time.Duration {
 	return time.Duration(min(max(seconds, 0), 60)) * time.Second
 }
 
-// get asks for JSON and reads it into v.
+// get requests JSON and decodes it into v.
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query})
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(a.body, v); err != nil {
-		return fmt.Errorf("the answer to GET %s cannot be read: %w", path, err)
+		return fmt.Errorf("cannot read the response to GET %s: %w", path, err)
 	}
 	return nil
 }
 
-// idPath appends an id that has slashes of its own to the path of its collection.
+// idPath appends an id, which may have slashes, to the path of its collection.
 func idPath(collection, id string) string {
 	var b strings.Builder
 	b.WriteString(collection)

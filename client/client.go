@@ -24,29 +24,38 @@ const (
 	DefaultRefresh        = 5 * time.Second
 )
 
-// Options are the choices of a Client. The zero value is a good one.
+// Options configure a Client. The zero value has the defaults.
 type Options struct {
-	// Timeout bounds every call, all its attempts together; a shorter deadline of the call's context goes before. 0: DefaultTimeout.
+	// Timeout bounds each call with all its attempts. A shorter deadline of the call's context
+	// takes precedence. 0 means DefaultTimeout.
 	Timeout time.Duration
-	// AttemptTimeout is how long one frontend may keep a call, or an event of a Stream, without an answer before the next one is tried. 0: DefaultAttemptTimeout.
+	// AttemptTimeout is how long the client waits for one frontend to answer a call, or an event of
+	// a Stream, before it tries the next one. 0 means DefaultAttemptTimeout.
 	AttemptTimeout time.Duration
-	// Refresh is the age at which the list of frontends is asked for again, beside a call that needs it. 0: DefaultRefresh.
+	// Refresh is the age at which a call makes the client request the list of frontends again. 0
+	// means DefaultRefresh.
 	Refresh time.Duration
-	// Home is the id of the frontend that is asked first, for as long as it answers, and returned to when it is back. "": the one with
-	// the least load when the client first learns of the group.
+	// Home is the id of the frontend that the client prefers: it asks that first while it answers,
+	// and returns to it when it is back. If it is empty, the client chooses the frontend with the
+	// least load when it first learns the group.
 	Home string
-	// Key signs every event that is posted; see Post and Stream. nil: events are posted as they are.
+	// Key signs every event that is posted; see Post and Stream. If it is nil, events are posted as
+	// they are.
 	Key ed25519.PrivateKey
-	// Transport carries the requests. nil: one of the client's own, which Close ends. Many clients in one program should share one (NewTransport).
+	// Transport sends the requests. If it is nil, the client makes its own, which Close closes. Many
+	// clients in one program should share one: see NewTransport.
 	Transport http.RoundTripper
-	// Token says who the client is, where it has no key to sign with, or wants more than to post. It is sent over TLS, and to this machine; not in the clear.
+	// Token authenticates the client, for calls that no signature authenticates. It is sent only
+	// over TLS or to this machine.
 	Token string
-	// TLS says which certificates are trusted, for URLs of https. nil: those that this machine trusts. It has no effect beside a Transport.
+	// TLS configures the certificates that are trusted for https URLs. If it is nil, the client
+	// trusts those that this machine trusts. It has no effect if Transport is set.
 	TLS *tls.Config
-	// Notify is called with what the client did by itself: what failed, where it went, when it came home. It is called from many goroutines and must
-	// not take long.
+	// Notify is called with what the client did by itself: failed attempts, failovers and returns to
+	// its home. It is called from many goroutines and must not take long.
 	Notify func(Notice)
-	// Attempted is called after each request of a call, that of a Stream excepted. It is called from many goroutines and must not take long.
+	// Attempted is called after each request, except those of a Stream. It is called from many
+	// goroutines and must not take long.
 	Attempted func(Attempt)
 }
 
@@ -54,23 +63,23 @@ type Options struct {
 type Client struct {
 	o         Options
 	http      *http.Client
-	watches   *http.Client // follows no redirect by itself
+	watches   *http.Client // it does not follow redirects
 	frontends *frontends
 
-	// ctx ends with Close: the refreshing of the list runs under it.
+	// ctx ends with Close. The refreshes of the list run under it.
 	ctx       context.Context
 	cancel    context.CancelFunc
 	refreshes sync.WaitGroup
 }
 
-// New makes a client of the group that the given frontends belong to; one is enough. It sends nothing yet.
-// A URL without a scheme is one of http.
+// New returns a client of the group to which the frontends at urls belong. One URL is enough. A URL
+// without a scheme means http. New sends no request.
 func New(urls []string, o Options) (*Client, error) {
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
 	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("the key has %d bytes; want %d, a private key of Ed25519", n, ed25519.PrivateKeySize)
+		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes", n, ed25519.PrivateKeySize)
 	}
 	f, err := newFrontends(urls, o.Home, o.Notify)
 	if err != nil {
@@ -98,17 +107,21 @@ func New(urls []string, o Options) (*Client, error) {
 		transport = &bearer{"Bearer " + o.Token, transport}
 	}
 	c := &Client{o: o, frontends: f, http: &http.Client{Transport: transport}}
-	c.watches = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	c.watches = &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
 
-// NewTransport makes a transport such as a client makes for itself, to be shared by many. It keeps up to idle connections to each frontend open
-// between calls.
+// NewTransport returns a transport such as a client makes for itself, to be shared by many clients. It
+// keeps up to idle connections to each frontend open between calls.
 func NewTransport(idle int) *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
-		// A machine that is gone answers nothing: without a bound of its own, dialling it would use up the whole attempt.
+		// A machine that is down sends no answer. Without a limit of its own, dialling it would take
+		// the whole attempt.
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
 		MaxIdleConnsPerHost: idle,
@@ -117,7 +130,8 @@ func NewTransport(idle int) *http.Transport {
 	}
 }
 
-// Close ends what runs in the background and lets go of idle connections. Calls and streams under way are left to end by themselves.
+// Close ends the work in the background and closes idle connections. Calls and streams under way are
+// not interrupted.
 func (c *Client) Close() {
 	c.cancel()
 	c.refreshes.Wait()
@@ -126,10 +140,10 @@ func (c *Client) Close() {
 	}
 }
 
-// UnreachableError says that no frontend gave any answer.
+// UnreachableError is the error of a call to which no frontend responded.
 type UnreachableError struct {
 	Tried []string // the URLs, in the order of preference
-	Err   error    // what the last of them said
+	Err   error    // of the last one
 }
 
 func (e *UnreachableError) Error() string {
@@ -138,7 +152,7 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// NewID makes an id for an event, one that nobody else has.
+// NewID returns a new unique id for an event.
 func NewID() string { return strings.ToLower(rand.Text()) }
 
 // maxID is the length of the longest id that Laurel accepts, in bytes.
@@ -157,7 +171,8 @@ func defaultID(e *score.Event) string {
 
 var errTooSlow = errors.New("took too long to answer")
 
-// backoff is how long to wait after every frontend has failed, for the n-th time in a row from 1: jittered, from 50 ms up to 1 s.
+// backoff returns the wait after every frontend has failed for the n-th time in a row, from n = 1. It
+// has jitter, and grows from 50 ms to 1 s.
 func backoff(n int) time.Duration {
 	d := time.Second
 	if n < 5 {

@@ -153,7 +153,7 @@ func ExampleClient_Watch() {
 	}
 
 	// What is there already comes first; then all that changes, whatever happens to the frontends, until the loop or ctx ends.
-	for u, err := range c.Watch(ctx, client.Watching{Contests: []string{"OG50BC/CUR-1"}}) {
+	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{"OG50BC/CUR-1"}}) {
 		if err != nil {
 			log.Fatal(err) // refused for good
 		}
@@ -188,7 +188,7 @@ func ExampleOptions_notify() {
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch {
-		case a.Key == slog.TimeKey || a.Key == "error":
+		case a.Key == slog.TimeKey || a.Key == "err":
 			return slog.Attr{}
 		case a.Value.Kind() == slog.KindString:
 			a.Value = slog.StringValue(byName(a.Value.String()))

@@ -15,34 +15,35 @@ import (
 	"laurel/score"
 )
 
-// frontends is what the client knows of the group: the URLs it was given, which it never forgets, and those it learned from the
-// group, which it holds for as long as the group names them. One of them is its home.
+// frontends is what the client knows of the group: the URLs that it was given, which it never
+// forgets, and those that it learned from the group, for as long as the group lists them. One of them
+// is its home.
 type frontends struct {
 	given  []string
 	notify func(Notice)
 
-	mu         sync.Mutex
-	known      []frontend // the given ones first
-	homeID     string     // which frontend is home; "" until it is chosen
-	home       string     // its URL; "" while nobody names it
-	chosen     bool       // the home was chosen here, not by the caller
-	been       bool       // a call was answered there
-	current    string     // where the last call went well
-	learned    bool
-	due        time.Time // when the list is to be asked for again
-	refreshing bool
+	mu          sync.Mutex
+	known       []frontend // the given ones first
+	homeID      string     // the id of the home; "" until it is chosen
+	home        string     // its URL; "" while that is not known
+	choseHome   bool       // the client chose the home, not its caller
+	visitedHome bool       // the home has answered a call
+	current     string     // the URL that answered the last call
+	learned     bool
+	due         time.Time // of the next refresh of the list
+	refreshing  bool
 }
 
 type frontend struct {
 	url string
-	// What the group said of it; the zero values where it did not name it.
+	// As the group lists it; zero values if it does not.
 	id       string
 	state    string
 	watchers int
 	reads    int // a second
 
-	failed    time.Time // zero: it has not failed since it last answered
-	untrusted bool      // it was told that its certificate is not trusted
+	failed    time.Time // zero if it has not failed since it last answered
+	untrusted bool      // the last failure was reported as NoticeUntrusted
 }
 
 func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, error) {
@@ -58,25 +59,28 @@ func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, 
 		}
 	}
 	if len(f.given) == 0 {
-		return nil, errors.New("no frontend is named; want at least one URL, such as http://127.0.0.1:8001")
+		return nil, errors.New("no frontend is given; want at least one URL, such as http://127.0.0.1:8001")
 	}
 	return f, nil
 }
 
-// baseURL checks the URL of a frontend and brings it into one form, so that the same frontend is known once.
+// baseURL validates the URL of a frontend and returns its normal form, so that each frontend is known
+// once.
 func baseURL(given string) (string, error) {
 	s := strings.TrimSpace(given)
 	if s != "" && !strings.Contains(s, "://") {
 		s = "http://" + s
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("%q is not the URL of a frontend; want one such as http://127.0.0.1:8001", given)
 	}
 	return strings.TrimRight(s, "/"), nil
 }
 
-// pick is the frontend to try next: home, else the one that answered last, else the best of the others.
+// pick returns the frontend to try next: the home, else the one that answered last, else the best of
+// the others.
 func (f *frontends) pick() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,7 +92,8 @@ func (f *frontends) pick() string {
 	return f.best(f.known).url
 }
 
-// pickExcept is pick for a stream whose home may be another than the client's, and which some frontends have refused; "" if all have.
+// pickExcept is pick for a watch, whose home may be another than the client's, and which some frontends
+// have refused. It returns "" if all have.
 func (f *frontends) pickExcept(home string, refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -108,7 +113,8 @@ func (f *frontends) pickExcept(home string, refused func(url string) bool) strin
 	return f.best(left).url
 }
 
-// best is the best of some: what serves before what does not or is not known to, what has failed last. Among those that serve the load decides.
+// best returns the best of some frontends: one that serves before one of unknown state, before one that
+// does not serve, before those that failed. Among those that serve the load decides.
 func (f *frontends) best(of []frontend) frontend {
 	for _, suits := range []func(frontend) bool{
 		func(k frontend) bool { return k.failed.IsZero() && k.state == score.Serving },
@@ -132,17 +138,19 @@ func (f *frontends) best(of []frontend) frontend {
 	return slices.MinFunc(of, func(a, b frontend) int { return a.failed.Compare(b.failed) })
 }
 
-// leastLoaded is the one with the fewest watchers, then the fewest reads. Among equals chance decides, and what differs little is equal: the
-// numbers are a moment old and the same for all clients, which would otherwise all go to the same one. Reads come and go from one second to
-// the next; only when one frontend has many more than another do they say something.
+// leastLoaded returns the frontend with the fewest watchers, then the fewest reads. Among equals it
+// chooses at random. Small differences count as equal, because all clients have the same numbers, a
+// moment old, and would otherwise all go to the same frontend. Reads vary from one second to the next,
+// so only large differences of them count.
 func leastLoaded(list []frontend) frontend {
-	list = upTo(list, func(k frontend) int { return k.watchers }, func(least int) int { return least + least/10 + 50 })
-	list = upTo(list, func(k frontend) int { return k.reads }, func(least int) int { return 2*least + 100 })
+	watchers, reads := func(k frontend) int { return k.watchers }, func(k frontend) int { return k.reads }
+	list = withLoadUpTo(list, watchers, func(least int) int { return least + least/10 + 50 })
+	list = withLoadUpTo(list, reads, func(least int) int { return 2*least + 100 })
 	return list[mathrand.N(len(list))]
 }
 
-// upTo are those whose load is at most what bound makes of the least.
-func upTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
+// withLoadUpTo returns the frontends whose load is at most bound(the least load).
+func withLoadUpTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
 	most := bound(load(slices.MinFunc(list, func(a, b frontend) int { return cmp.Compare(load(a), load(b)) })))
 	for _, k := range list {
 		if load(k) <= most {
@@ -152,7 +160,7 @@ func upTo(list []frontend, load func(frontend) int, bound func(least int) int) (
 	return some
 }
 
-// find gives what is known of a URL; f.mu is held.
+// find returns what is known of a URL, or nil. f.mu must be held.
 func (f *frontends) find(url string) *frontend {
 	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.url == url }); i >= 0 {
 		return &f.known[i]
@@ -160,12 +168,12 @@ func (f *frontends) find(url string) *frontend {
 	return nil
 }
 
-// worked notes that a call was answered.
-func (f *frontends) worked(url string) {
+// markOK notes that a frontend has answered a call.
+func (f *frontends) markOK(url string) {
 	f.mu.Lock()
-	from, home, been := f.current, f.home, f.been
-	f.current, f.been = url, been || url == home
-	f.recoveredLocked(url)
+	from, home, been := f.current, f.home, f.visitedHome
+	f.current, f.visitedHome = url, been || url == home
+	f.clearFailure(url)
 	f.mu.Unlock()
 	switch {
 	case from == "" || from == url || url == home && !been:
@@ -176,35 +184,35 @@ func (f *frontends) worked(url string) {
 	}
 }
 
-// recovered notes that a frontend answers again.
-func (f *frontends) recovered(url string) {
+// markRecovered notes that a frontend answers again.
+func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.recoveredLocked(url)
+	f.clearFailure(url)
 }
 
-func (f *frontends) recoveredLocked(url string) {
+func (f *frontends) clearFailure(url string) {
 	if k := f.find(url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}
 }
 
-// broke notes that an attempt came to nothing.
-func (f *frontends) broke(url string, err error) {
+// markFailed notes that an attempt has failed.
+func (f *frontends) markFailed(url string, err error) {
 	n := Notice{Kind: NoticeFailed, Frontend: url, Err: err}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		n.Kind = NoticeUntrusted
 	}
 	f.mu.Lock()
-	said := false
+	reported := false
 	if k := f.find(url); k != nil {
 		k.failed = time.Now()
-		said = k.untrusted && n.Kind == NoticeUntrusted
+		reported = k.untrusted && n.Kind == NoticeUntrusted
 		k.untrusted = n.Kind == NoticeUntrusted
 	}
 	f.mu.Unlock()
-	if !said { // that does not change by itself: once is enough
+	if !reported { // a certificate does not change by itself, so once is enough
 		f.notify(n)
 	}
 }
@@ -225,7 +233,8 @@ func (f *frontends) count() int {
 	return len(f.known)
 }
 
-// homeOf gives the id and the URL of a home: of the frontend with the given id or, for "", of the client's own. The URL is "" while nobody names it.
+// homeOf returns the id and the URL of a home: of the frontend with the id or, for "", of the client's
+// own. The URL is "" while it is not known.
 func (f *frontends) homeOf(id string) (string, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -235,7 +244,7 @@ func (f *frontends) homeOf(id string) (string, string) {
 	return id, f.urlOf(id)
 }
 
-// urlOf is the URL of a frontend; f.mu is held.
+// urlOf returns the URL of a frontend, or "". f.mu must be held.
 func (f *frontends) urlOf(id string) string {
 	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.id == id }); i >= 0 {
 		return f.known[i].url
@@ -243,7 +252,8 @@ func (f *frontends) urlOf(id string) string {
 	return ""
 }
 
-// learn takes the group's own list in, and chooses a home from it where there is none. The list is good for about refresh.
+// learn takes in the group's list, and chooses a home from it if there is none. The list is valid for
+// about refresh.
 func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	f.mu.Lock()
 	old := f.known
@@ -274,17 +284,18 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 		add(k)
 	}
 	f.learned = true
-	// Clients that lost the same frontend at the same moment must not all ask, and go home, at the same moment again.
+	// Jitter: clients that lost the same frontend at the same time must not all refresh, and return
+	// home, at the same time.
 	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
-	chosen := f.findHome(g)
+	chosen := f.updateHome(g)
 	f.mu.Unlock()
 	if chosen != "" {
 		f.notify(Notice{Kind: NoticeHome, Frontend: chosen})
 	}
 }
 
-// findHome brings the home up to date with the list, and returns its URL if another was chosen.
-func (f *frontends) findHome(g score.Frontends) (chosen string) {
+// updateHome updates the home from the list. It returns the URL of the home if it chose another one.
+func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	member := false
 	var serving []frontend
 	for _, m := range g.Frontends {
@@ -297,7 +308,7 @@ func (f *frontends) findHome(g score.Frontends) (chosen string) {
 	}
 	switch {
 	case f.homeID != "" && member:
-		// A frontend that nobody has heard from has no URL in the list; it is home all the same.
+		// A frontend whose URL the group does not know yet has none in the list. It stays the home.
 		if url := f.urlOf(f.homeID); url != "" {
 			f.home = url
 		}
@@ -306,17 +317,18 @@ func (f *frontends) findHome(g score.Frontends) (chosen string) {
 		return ""
 	}
 	k := leastLoaded(serving)
-	f.homeID, f.home, f.chosen, f.been = k.id, k.url, true, false
+	f.homeID, f.home, f.choseHome, f.visitedHome = k.id, k.url, true, false
 	return k.url
 }
 
-// mayAdopt gives the id of a frontend that from has sent a stream on to, if that may be the client's home instead of from: the client has chosen
-// from by itself, and more have done so than was known.
-func (f *frontends) mayAdopt(from, url string) (id string, ok bool) {
+// adoptable returns the id of the frontend at url, to which from has redirected a watch, if it may
+// become the client's home instead of from. That is so if the client itself chose from, which had
+// less room than the list said.
+func (f *frontends) adoptable(from, url string) (id string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	k := f.find(url)
-	if !f.chosen || f.home != from || k == nil || k.id == "" {
+	if !f.choseHome || f.home != from || k == nil || k.id == "" {
 		return "", false
 	}
 	return k.id, true
@@ -325,7 +337,7 @@ func (f *frontends) mayAdopt(from, url string) (id string, ok bool) {
 // adopt makes another frontend the home.
 func (f *frontends) adopt(id, url string) {
 	f.mu.Lock()
-	f.homeID, f.home, f.been = id, url, false
+	f.homeID, f.home, f.visitedHome = id, url, false
 	f.mu.Unlock()
 	f.notify(Notice{Kind: NoticeHome, Frontend: url})
 }

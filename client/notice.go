@@ -7,33 +7,37 @@ import (
 	"time"
 )
 
-// NoticeKind is what kind of thing a client did.
+// NoticeKind is the kind of a Notice.
 type NoticeKind string
 
 // Kinds of notices.
 const (
 	// NoticeHome: the client has chosen Frontend as its home.
 	NoticeHome NoticeKind = "chose a home"
-	// NoticeFailed: an attempt at Frontend came to nothing, for Err; the next may be at another.
+	// NoticeFailed: an attempt at Frontend failed with Err. The next may be at another frontend.
 	NoticeFailed NoticeKind = "attempt failed"
-	// NoticeUntrusted: Frontend shows a certificate that Options.TLS does not trust, for Err, so the client does without it. Of each frontend it is told
-	// once, and again only after it has failed otherwise.
+	// NoticeUntrusted: Frontend has a certificate that Options.TLS does not trust, for the reason
+	// Err, so the client does not use it. It is sent once per frontend, and again only after the
+	// frontend has failed in another way.
 	NoticeUntrusted NoticeKind = "certificate not trusted"
-	// NoticeFailover: calls are answered by Frontend now, no longer by From.
+	// NoticeFailover: Frontend answers the calls now instead of From.
 	NoticeFailover NoticeKind = "failed over"
-	// NoticeWentHome: calls, or a watch, are with the home again: Frontend; before that, with From.
+	// NoticeWentHome: calls, or a watch, are back at the home, Frontend. Before they were at From.
 	NoticeWentHome NoticeKind = "went home"
-	// NoticeConnected: a watch has begun, or goes on, at Frontend; From is where it was before, "" at its beginning.
+	// NoticeConnected: a watch is connected to Frontend. Before it was at From; "" at its beginning.
 	NoticeConnected NoticeKind = "watch connected"
-	// NoticeLost: the stream of a watch has ended at Frontend, for Err; it tries again after Wait.
+	// NoticeLost: the stream of a watch at Frontend has ended with Err. The watch reconnects after
+	// Wait.
 	NoticeLost NoticeKind = "watch lost"
-	// NoticeRefused: Frontend takes no watch now, for Err, and wants to be left alone for Wait.
+	// NoticeRefused: Frontend refused a watch with Err, and asked not to be tried again for Wait.
 	NoticeRefused NoticeKind = "watch refused"
-	// NoticeSent: From has sent a watch on to Frontend, because it is busy or because Frontend is the watch's home.
-	NoticeSent NoticeKind = "watch sent on"
+	// NoticeRedirected: From redirected a watch to Frontend, because From is busy or because Frontend
+	// is the watch's home.
+	NoticeRedirected NoticeKind = "watch redirected"
 )
 
-// Notice is one thing that a client did by itself, for a log. Members that do not belong to its kind are zero.
+// Notice is something that a client did by itself, for a log. Fields that do not belong to its kind
+// are zero.
 type Notice struct {
 	Kind     NoticeKind
 	Frontend string // URL
@@ -60,7 +64,7 @@ func (n Notice) String() string {
 	return b.String()
 }
 
-// LogValue gives a structured log the members that say something.
+// LogValue returns the fields that are set.
 func (n Notice) LogValue() slog.Value {
 	attrs := []slog.Attr{slog.String("kind", string(n.Kind))}
 	if n.Frontend != "" {
@@ -73,7 +77,7 @@ func (n Notice) LogValue() slog.Value {
 		attrs = append(attrs, slog.Duration("wait", n.Wait))
 	}
 	if n.Err != nil {
-		attrs = append(attrs, slog.String("error", n.Err.Error()))
+		attrs = append(attrs, slog.String("err", n.Err.Error()))
 	}
 	return slog.GroupValue(attrs...)
 }
@@ -81,10 +85,10 @@ func (n Notice) LogValue() slog.Value {
 // Attempt is one request of a call at one frontend, and how it ended.
 type Attempt struct {
 	URL      string // of the frontend that was asked
-	Frontend string // the id of the frontend that answered, as it says itself; "" where it does not
+	Frontend string // the id in the response; "" if there was none
 	Method   string
 	Path     string
-	Status   int // 0: there was no whole answer
+	Status   int // 0: there was no complete response
 	Took     time.Duration
-	Err      error // why there was no whole answer
+	Err      error // why there was no complete response
 }

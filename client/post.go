@@ -10,15 +10,19 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Post posts one event, or up to score.MaxArray that are applied all or none, and waits until they are durable.
-// An event without an id is given one, in the slice: whoever posts the same slice again, after an error too, posts the same events.
-// An event that the store has already comes back as score.Duplicate; that is no error.
+// Post posts one event, or up to score.MaxArray events that are applied all or none, and waits until
+// they are durable. It gives events without an id one, in the slice, so posting the same slice again,
+// also after an error, posts the same events. If the store has an event already, its result is
+// score.Duplicate, which is no error.
 //
-// Where the client has a key the events are signed, for which they need a source. Those without a time get the present one, those without a seq the next of
-// their source, in the slice too; another who posts as the same source at the same time makes that take several tries.
+// If the client has a key, Post signs the events, which must have a source. It sets the time of events
+// without one to the present, and the seq of events without one to the next of their source, also in
+// the slice. If another program posts as the same source at the same time, that may take several
+// attempts.
 func (c *Client) Post(ctx context.Context, events []score.Event) ([]score.Result, error) {
 	if len(events) == 0 || len(events) > score.MaxArray {
-		return nil, score.Problemf(score.TooLarge, "%d events in one post; want 1 to %d (use a Stream for more)", len(events), score.MaxArray)
+		return nil, score.Problemf(score.TooLarge, "%d events in one post; want 1 to %d (use a Stream for more)",
+			len(events), score.MaxArray)
 	}
 	for i := range events {
 		if events[i].ID == "" {
@@ -40,7 +44,7 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 		body, err = json.Marshal(events)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("an event cannot be written as JSON: %w", err)
+		return nil, fmt.Errorf("encode an event: %w", err)
 	}
 	a, _, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/events", body: body})
 	if err != nil {
@@ -50,10 +54,10 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 		Results []score.Result `json:"results"`
 	}
 	if err := json.Unmarshal(a.body, &posted); err != nil {
-		return nil, fmt.Errorf("the answer to the post cannot be read: %w", err)
+		return nil, fmt.Errorf("cannot read the response to the post: %w", err)
 	}
 	if len(posted.Results) != len(events) {
-		return nil, fmt.Errorf("%d events were posted, but the answer has %d results", len(events), len(posted.Results))
+		return nil, fmt.Errorf("%d events were posted, but the response has %d results", len(events), len(posted.Results))
 	}
 	return posted.Results, nil
 }

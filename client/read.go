@@ -10,10 +10,10 @@ import (
 	"laurel/score"
 )
 
-// Page chooses a part of a list. The zero value is its beginning.
+// Page selects a part of a list. The zero value is its beginning.
 type Page struct {
-	Limit int    // 0: as many as the frontend gives by itself
-	After string // the Next of the page before
+	Limit int    // 0: the default of the frontend
+	After string // the Next of the previous page
 }
 
 func (p Page) query() url.Values {
@@ -25,7 +25,7 @@ func (p Page) query() url.Values {
 	return q
 }
 
-// PageQuery is the query of a page, for Get.
+// PageQuery returns the query of a page, for Get.
 func PageQuery(p Page) url.Values { return p.query() }
 
 func set(q url.Values, name, value string) {
@@ -40,21 +40,21 @@ type Scores struct {
 	Next   string         `json:"next"` // "" on the last page
 }
 
-// Score asks for one contest.
+// Score returns the record of one contest.
 func (c *Client) Score(ctx context.Context, contestID string) (score.Record, error) {
 	var r score.Record
 	err := c.get(ctx, ScorePath(contestID), nil, &r)
 	return r, err
 }
 
-// Scores asks for one page of the contests that f chooses, in the order of their ids.
+// Scores returns one page of the contests that f selects, in the order of their ids.
 func (c *Client) Scores(ctx context.Context, f score.Filter, p Page) (Scores, error) {
 	var s Scores
 	err := c.get(ctx, "/v1/scores", ScoresQuery(f, p), &s)
 	return s, err
 }
 
-// ScoresQuery is the query of a page of contests, for Get.
+// ScoresQuery returns the query of a page of contests, for Get.
 func ScoresQuery(f score.Filter, p Page) url.Values {
 	q := p.query()
 	set(q, "competition", f.Competition)
@@ -64,8 +64,8 @@ func ScoresQuery(f score.Filter, p Page) url.Values {
 	return q
 }
 
-// AllScores goes through all the contests that f chooses, page by page. Each page is true for itself: a contest may have moved on
-// while later pages were fetched. An error ends it.
+// AllScores returns an iterator over all contests that f selects. It fetches them page by page, so a
+// contest may change while later pages are fetched. An error ends it.
 func (c *Client) AllScores(ctx context.Context, f score.Filter) iter.Seq2[score.Record, error] {
 	return func(yield func(score.Record, error) bool) {
 		for p := (Page{}); ; {
@@ -92,33 +92,34 @@ type Timeline struct {
 	Next   string                `json:"next"` // "" on the last page
 }
 
-// Timeline asks for one page of the events of a contest, in the store's order.
+// Timeline returns one page of the events of a contest, in the order of their revisions.
 func (c *Client) Timeline(ctx context.Context, contestID string, p Page) (Timeline, error) {
 	var t Timeline
 	err := c.get(ctx, idPath("/v1/timeline", contestID), p.query(), &t)
 	return t, err
 }
 
-// BoardPart chooses a part of a leaderboard. The zero value is its beginning, at the split that the contest shows.
+// BoardPart selects a part of a leaderboard. The zero value is its beginning, at the present split of
+// the contest.
 type BoardPart struct {
-	Page            // After does not go with Around
-	Split    string // "": the one that the contest shows
+	Page            // After cannot be combined with Around
+	Split    string // "": the present one of the contest
 	Category string // "": all
-	Around   string // a competitor to have in the middle
+	Around   string // the competitor in the middle of the part
 }
 
-// Leaderboard asks for a part of the leaderboard of a ranked contest. The problem is score.NotFound where there is none, or no mark of the competitor
-// that should be in the middle.
+// Leaderboard returns a part of the leaderboard of a ranked contest. The problem is score.NotFound if
+// there is no leaderboard, or the competitor of Around has no mark on it.
 func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
 	var l score.Leaderboard
 	err := c.get(ctx, LeaderboardPath(contestID), LeaderboardQuery(p), &l)
 	return l, err
 }
 
-// LeaderboardPath is the path of a contest's leaderboard, for Get.
+// LeaderboardPath returns the path of a contest's leaderboard, for Get.
 func LeaderboardPath(contestID string) string { return idPath("/v1/leaderboard", contestID) }
 
-// LeaderboardQuery is the query of a part of a leaderboard, for Get.
+// LeaderboardQuery returns the query of a part of a leaderboard, for Get.
 func LeaderboardQuery(p BoardPart) url.Values {
 	q := p.query()
 	set(q, "split", p.Split)
@@ -127,42 +128,45 @@ func LeaderboardQuery(p BoardPart) url.Values {
 	return q
 }
 
-// Medals asks for the medal table of a competition.
+// Medals returns the medal table of a competition.
 func (c *Client) Medals(ctx context.Context, competition string) (score.Medals, error) {
 	var m score.Medals
 	err := c.get(ctx, MedalsPath(competition, ""), nil, &m)
 	return m, err
 }
 
-// MedalRow asks for the row of one organisation: zeros for one that the competition knows and that has no medals.
+// MedalRow returns the medals of one organisation. They are zero if the competition knows the
+// organisation and it has none.
 func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (score.MedalRow, error) {
 	var r score.MedalRow
 	err := c.get(ctx, MedalsPath(competition, organisation), nil, &r)
 	return r, err
 }
 
-// Bard asks where a source stands. The problem is score.NotFound for one that has posted nothing yet.
+// Bard returns the last seq and id of a source. The problem is score.NotFound if the source has posted
+// nothing.
 func (c *Client) Bard(ctx context.Context, source string) (score.Bard, error) {
 	var b score.Bard
 	err := c.get(ctx, idPath("/v1/bards", source), nil, &b)
 	return b, err
 }
 
-// Format is a media type that frontends answer in.
+// Format is a media type of responses.
 type Format string
 
 const (
 	JSON Format = "application/json"
-	Text Format = "text/plain" // aligned tables, for people
+	Text Format = "text/plain" // tables for people
 )
 
-// Get asks for any path of the interface, as in "/v1/scores/OG50BC/CUR-M-GPA-01", and gives the answer's body as it came.
+// Get requests any path of the API, such as "/v1/scores/OG50BC/CUR-M-GPA-01", and returns the body of
+// the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
 	return a.body, err
 }
 
-// ScorePath is the path of one contest, for Get; that of the list where the id is empty.
+// ScorePath returns the path of one contest, for Get; for an empty id, that of the list.
 func ScorePath(contestID string) string {
 	if contestID == "" {
 		return "/v1/scores"
@@ -170,7 +174,7 @@ func ScorePath(contestID string) string {
 	return idPath("/v1/scores", contestID)
 }
 
-// MedalsPath is the path of a medal table, for Get; that of one row where an organisation is named.
+// MedalsPath returns the path of a medal table, for Get; with an organisation, that of its row.
 func MedalsPath(competition, organisation string) string {
 	path := idPath("/v1/medals", competition)
 	if organisation != "" {

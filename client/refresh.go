@@ -11,11 +11,13 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// homeAgain is how long a home that has failed is left alone before it is asked whether it is back, unless the list is asked for more often.
-const homeAgain = time.Second
+// homeRetry is the time after which a home that has failed is asked for the list again, unless the list
+// is refreshed more often.
+const homeRetry = time.Second
 
-// stale tells, once, that the list should be asked for again: it is old, or now it must be.
-func (f *frontends) stale(now bool) bool {
+// beginRefresh reports whether the caller should refresh the list: it is old, or now is true, and no
+// other refresh is under way. endRefresh must be called afterwards.
+func (f *frontends) beginRefresh(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refreshing || !now && time.Now().Before(f.due) {
@@ -25,20 +27,20 @@ func (f *frontends) stale(now bool) bool {
 	return true
 }
 
-func (f *frontends) refreshed() {
+func (f *frontends) endRefresh() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refreshing = false
 }
 
-// toAsk are the frontends in the order in which to ask them for the list. A home that has failed a while ago comes first: its answer is how the
-// client learns that it is back.
-func (f *frontends) toAsk(refresh time.Duration) []string {
+// refreshOrder returns the frontends in the order in which to ask them for the list. A home that has
+// failed a while ago comes first: its response is how the client learns that it is back.
+func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	first := f.pick()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []string
-	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeAgain) {
+	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeRetry) {
 		list = append(list, k.url)
 	}
 	list = append(list, first)
@@ -52,7 +54,7 @@ func (f *frontends) toAsk(refresh time.Duration) []string {
 	return list
 }
 
-// serves tells whether a list says of the frontend with this URL that it serves.
+// serves reports whether a list calls the frontend with this URL serving.
 func serves(list score.Frontends, url string) bool {
 	for _, m := range list.Frontends {
 		if u, err := baseURL(m.URL); err == nil && u == url {
@@ -62,32 +64,34 @@ func serves(list score.Frontends, url string) bool {
 	return false
 }
 
-// freshen asks for the list of frontends in the background, if it is old or now it must be.
-func (c *Client) freshen(now bool) {
-	if c.ctx.Err() != nil || !c.frontends.stale(now) {
+// refreshInBackground refreshes the list of frontends in the background, if it is old or now is true.
+func (c *Client) refreshInBackground(now bool) {
+	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
 		return
 	}
 	c.refreshes.Go(func() {
-		defer c.frontends.refreshed()
+		defer c.frontends.endRefresh()
 		c.refresh(c.ctx)
 	})
 }
 
-// watchRefresh is how much older the list may get beside a watch, which needs it only when it loses its connection.
-const watchRefresh = time.Minute
+// watchRefreshDelay is how much older the list may get during a watch, which needs it only when its
+// connection is lost.
+const watchRefreshDelay = time.Minute
 
-func (c *Client) freshenLate() {
+func (c *Client) refreshIfOld() {
 	c.frontends.mu.Lock()
-	late := time.Since(c.frontends.due) > watchRefresh
+	late := time.Since(c.frontends.due) > watchRefreshDelay
 	c.frontends.mu.Unlock()
 	if late {
-		c.freshen(false)
+		c.refreshInBackground(false)
 	}
 }
 
-// refresh asks for the list, at one frontend after the other. One round and no more: the next call asks again.
+// refresh requests the list from one frontend after the other, until one has answered. It makes one
+// round only; the next call refreshes again.
 func (c *Client) refresh(ctx context.Context) {
-	for _, url := range c.frontends.toAsk(c.o.Refresh) {
+	for _, url := range c.frontends.refreshOrder(c.o.Refresh) {
 		attempt, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)
 		a, err := c.attempt(attempt, url, call{method: http.MethodGet, path: "/v1/frontends"})
 		cancel()
@@ -95,7 +99,7 @@ func (c *Client) refresh(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			c.frontends.broke(url, err)
+			c.frontends.markFailed(url, err)
 			continue
 		}
 		var g score.Frontends
@@ -103,14 +107,14 @@ func (c *Client) refresh(ctx context.Context) {
 			continue
 		}
 		if serves(g, url) {
-			c.frontends.recovered(url)
+			c.frontends.markRecovered(url)
 		}
 		c.frontends.learn(g, c.o.Refresh)
 		return
 	}
 }
 
-// Frontends asks for the group as one of its frontends sees it.
+// Frontends returns the group as one of its frontends sees it.
 func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
 	var seen score.Frontends
 	if err := c.get(ctx, "/v1/frontends", nil, &seen); err != nil {
@@ -120,7 +124,7 @@ func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
 	return seen, nil
 }
 
-// Home is the id of the frontend that the client calls its home; "" while it has none.
+// Home returns the id of the client's home; "" while it has none.
 func (c *Client) Home() string {
 	id, _ := c.frontends.homeOf("")
 	return id

@@ -12,16 +12,17 @@ import (
 	"laurel/trust/signing"
 )
 
-// A client with a key signs what it posts. What is signed is complete: so an event that has no time gets the present one here, and one without a seq
-// the next of its source.
+// A client with a key signs what it posts. A signature covers the complete event, so the client sets the
+// time and the seq of events that have none before it signs them.
 
-// numberings is how often a post is numbered anew because another poster of the source was faster.
-const numberings = 5
+// maxNumberings is how often a post is numbered anew because another program posted as the same source
+// meanwhile.
+const maxNumberings = 5
 
 // postSigned is Post with a key.
 func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.Result, error) {
 	for n := 1; ; n++ {
-		made, err := c.complete(ctx, events)
+		numbered, err := c.complete(ctx, events)
 		if err != nil {
 			return nil, err
 		}
@@ -29,29 +30,31 @@ func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.
 			return nil, err
 		}
 		results, err := c.postAll(ctx, events)
-		if len(made) == 0 || n == numberings || !isTaken(err) {
+		if len(numbered) == 0 || n == maxNumberings || !seqTaken(err) {
 			return results, err
 		}
-		// Nothing was applied, so the numbers that were made are free to change.
-		for _, i := range made {
+		// Nothing was applied, so the seqs that were set here may change.
+		for _, i := range numbered {
 			events[i].Seq = 0
 		}
 	}
 }
 
-// isTaken tells whether a post was refused because a seq is not the next any more.
-func isTaken(err error) bool {
+// seqTaken reports whether a post was refused because a seq is not the next one any more.
+func seqTaken(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
 	return ok && (p.Code == score.SeqGap || p.Code == score.IDConflict)
 }
 
-// complete gives events the time and the seq that they lack. made are those that got a seq.
-func (c *Client) complete(ctx context.Context, events []score.Event) (made []int, err error) {
+// complete sets the time and the seq of events that have none. numbered are the indices of the events
+// that got a seq.
+func (c *Client) complete(ctx context.Context, events []score.Event) (numbered []int, err error) {
 	last := map[string]uint64{} // of sources
 	for i := range events {
 		e := &events[i]
 		if e.Source == "" {
-			return nil, score.Problemf(score.InvalidEvent, "event %q has no source; a signed event has one: the name under which the key is registered, or one below it", e.ID)
+			return nil, score.Problemf(score.InvalidEvent,
+				"event %q has no source; a signed event needs one: the name under which the key is registered, or one below it", e.ID)
 		}
 		if e.Time.IsZero() {
 			e.Time = time.Now().UTC()
@@ -63,68 +66,69 @@ func (c *Client) complete(ctx context.Context, events []score.Event) (made []int
 				}
 			}
 			e.Seq = last[e.Source] + 1
-			made = append(made, i)
+			numbered = append(numbered, i)
 		}
 		last[e.Source] = e.Seq
 	}
-	return made, nil
+	return numbered, nil
 }
 
-// lastSeq is 0 for a source that has posted nothing yet.
+// lastSeq returns the last seq of a source, 0 if it has posted nothing.
 func (c *Client) lastSeq(ctx context.Context, source string) (uint64, error) {
 	b, err := c.Bard(ctx, source)
 	if p, ok := errors.AsType[*score.Problem](err); ok && p.Code == score.NotFound {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("where %s stands cannot be found out, which a signed event without a seq needs: %w", source, err)
+		return 0, fmt.Errorf("find the next seq of %s for a signed event: %w", source, err)
 	}
 	return b.LastSeq, nil
 }
 
-// enough is how many unanswered events keep a frontend busy: while there are so many, those that come wait until a whole tree of them is there, for the
-// frontends have as much work with the signature of one event as with that of 256.
-const enough = 512
+// busyEvents is the number of unanswered events that keep a frontend busy. While there are that many,
+// new events wait until they fill a whole tree, because a frontend has as much work with the signature
+// of one event as with that of a tree of 256.
+const busyEvents = 512
 
-// signer signs the events of a stream ahead of the connection, as many at once as there are.
+// signer signs the events of a stream before they are sent, as many at once as there are.
 type signer struct {
 	private ed25519.PrivateKey
 	id      string
 
 	// Under the stream's lock:
-	ripe    sync.Cond // there is something to sign, or nothing any more
-	pending []Line    // their JSON is the signed form; that of others goes out as it is
-	count   int       // the pending, and those being signed
+	ready   sync.Cond // isReady may have become true
+	pending []Line    // not signed yet
+	count   int       // of the pending lines and those being signed
 	bytes   int
 }
 
-// newSigner begins the signing of a stream.
+// newSigner starts the signer of a stream.
 func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 	g := &signer{private: private, id: score.KeyID(private.Public().(ed25519.PublicKey))}
-	g.ripe.L = &s.mu
+	g.ready.L = &s.mu
 	go g.run(s)
 	return g
 }
 
-// isRipe tells whether it is time to sign what is there. The stream is locked.
-func (g *signer) isRipe(s *Stream) bool {
+// isReady reports whether it is time to sign the pending lines, or to end. The stream must be locked.
+func (g *signer) isReady(s *Stream) bool {
 	return s.err != nil || s.closed && g.count == 0 ||
-		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(enough, (s.o.Window+1)/2))
+		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(busyEvents, (s.o.Window+1)/2))
 }
 
-// awaken is called whenever it may have become time. The stream is locked.
-func (g *signer) awaken(s *Stream) {
-	if g != nil && g.isRipe(s) {
-		g.ripe.Signal()
+// wake is called whenever isReady may have become true. The stream must be locked. g may be nil.
+func (g *signer) wake(s *Stream) {
+	if g != nil && g.isReady(s) {
+		g.ready.Signal()
 	}
 }
 
-// run signs until the stream is closed and everything signed, or has failed.
+// run signs until the stream has failed, or is closed and everything is signed.
 func (g *signer) run(s *Stream) {
 	for {
 		s.mu.Lock()
-		for !g.isRipe(s) {
-			g.ripe.Wait()
+		for !g.isReady(s) {
+			g.ready.Wait()
 		}
 		if s.err != nil || g.count == 0 {
 			s.mu.Unlock()
@@ -144,11 +148,11 @@ func (g *signer) run(s *Stream) {
 		g.bytes -= size
 		if s.err == nil {
 			for _, l := range lines {
-				s.push(l)
+				s.enqueue(l)
 			}
 		}
 		s.mu.Unlock()
-		s.poke()
+		s.notifyWriter()
 	}
 }
 
@@ -161,7 +165,7 @@ func (g *signer) sign(lines []Line) {
 	}
 	signatures, err := signing.SignForms(g.private, forms)
 	if err != nil {
-		return // of a key that New has refused
+		return // only for keys that New refuses
 	}
 	for i := range lines {
 		if l := &lines[i]; l.form {
@@ -171,7 +175,7 @@ func (g *signer) sign(lines []Line) {
 	}
 }
 
-// prepare makes the JSON of a line that has an event instead: its signed form, where the stream signs.
+// prepare sets the JSON of a line that has an Event: to the form that is signed, if the stream signs.
 func (s *Stream) prepare(l *Line) error {
 	e := l.Event
 	l.ID, l.Seq, l.Event = e.ID, e.Seq, nil

@@ -12,7 +12,7 @@ import (
 // message is one server-sent event.
 type message struct {
 	event string
-	data  []byte // until the next message is read
+	data  []byte // valid until the next message is read
 }
 
 // messages reads server-sent events.
@@ -21,8 +21,10 @@ type messages struct {
 	line []byte
 	data []byte
 
-	id    string        // the last that came; it counts once next has returned, for what was cut off in the middle has not been received
-	retry time.Duration // what the server asks to wait before coming again; 0: it has said nothing
+	// id is the last id. It is valid only after next has returned, because an event that was cut off
+	// in the middle was not received.
+	id    string
+	retry time.Duration // the delay that the server asks for before reconnecting; 0 for none
 }
 
 func newMessages(r io.Reader) *messages { return &messages{r: bufio.NewReader(r)} }
@@ -52,8 +54,8 @@ func (m *messages) next() (message, error) {
 		case "data":
 			some = true
 			m.data = append(append(m.data, value...), '\n')
-			if len(m.data) > maxAnswer {
-				return message{}, fmt.Errorf("sent an event of more than %d bytes", maxAnswer)
+			if len(m.data) > maxResponse {
+				return message{}, fmt.Errorf("sent an event of more than %d bytes", maxResponse)
 			}
 		case "id":
 			m.id = string(value)
@@ -65,7 +67,7 @@ func (m *messages) next() (message, error) {
 	}
 }
 
-// readLine reads a line without its end.
+// readLine reads a line, without its end.
 func (m *messages) readLine() ([]byte, error) {
 	m.line = m.line[:0]
 	for {
@@ -76,8 +78,8 @@ func (m *messages) readLine() ([]byte, error) {
 			return bytes.TrimSuffix(bytes.TrimSuffix(m.line, []byte("\n")), []byte("\r")), nil
 		case err != bufio.ErrBufferFull:
 			return nil, err
-		case len(m.line) > maxAnswer:
-			return nil, fmt.Errorf("sent a line of more than %d bytes", maxAnswer)
+		case len(m.line) > maxResponse:
+			return nil, fmt.Errorf("sent a line of more than %d bytes", maxResponse)
 		}
 	}
 }

@@ -13,27 +13,30 @@ import (
 )
 
 const (
-	// DefaultWindow is the most events of a Stream that wait for their answers.
+	// DefaultWindow is the default of StreamOptions.Window.
 	DefaultWindow = 4096
-	// DefaultPatience is how long a Stream goes on without any answer before it gives up.
+	// DefaultPatience is the default of StreamOptions.Patience.
 	DefaultPatience = 30 * time.Second
 
-	// maxWaiting bounds the JSON that waits, whatever the window; an event that is larger waits alone.
+	// maxWaiting bounds the JSON that is not answered, whatever the window. A larger event waits
+	// alone.
 	maxWaiting = 8 << 20
-	// idWindow is the window of events without a seq: what protects them from counting twice is their id, and the store remembers the last 1,024 of a source.
+	// idWindow bounds the window of events without a seq. Only their id protects them from counting
+	// twice, and the store remembers the last 1,024 ids of a source.
 	idWindow = 512
 )
 
-// StreamOptions are the choices of a Stream. The zero value is a good one.
+// StreamOptions configure a Stream. The zero value has the defaults.
 type StreamOptions struct {
-	// Window is the most events that wait for their answers; Send waits for room. 0: DefaultWindow.
+	// Window bounds the events that are not answered. Send waits for room. 0 means DefaultWindow.
 	Window int
-	// Patience is how long the stream goes on, from one frontend to the next, without any answer. 0: DefaultPatience.
+	// Patience is how long the stream tries, at one frontend after the other, without any answer
+	// before it gives up. 0 means DefaultPatience.
 	Patience time.Duration
-	// Answered is called for each event, in the order of Send, from one goroutine; while it runs no further answer is read, so it must not
-	// take long.
+	// Answered is called for each event, in the order of Send, from one goroutine. No further answer
+	// is read while it runs, so it must not take long.
 	Answered func(Answer)
-	// Trouble is called when a connection has failed and its unanswered events are about to be sent again.
+	// Trouble is called when a connection has failed, before its unanswered events are sent again.
 	Trouble func(url string, err error)
 }
 
@@ -41,30 +44,30 @@ type StreamOptions struct {
 type Line struct {
 	ID     string
 	Seq    uint64
-	JSON   []byte // one line, without its end; the stream keeps it until it is answered
-	Number int    // the caller's own; it comes back in the Answer
-	// Event stands for JSON that is still to be written, and signed where the client has a key. ID and Seq are its own then. It is read before the
-	// line is handed over, and not kept.
+	JSON   []byte // one line, without its end; the stream keeps it until the event is answered
+	Number int    // for the caller; the Answer has it
+	// Event, if it is set, is encoded as the JSON, and signed if the client has a key. ID and Seq are
+	// then set from it. SendLine reads it before it returns, and does not keep it.
 	Event *score.Event
 
-	form bool // JSON is the signed form, and lacks the signature
+	form bool // JSON is the form to be signed, without the signature
 }
 
 func (l *Line) write(e *score.Event) (err error) {
 	if l.JSON, err = json.Marshal(e); err != nil {
-		return fmt.Errorf("event %q cannot be written as JSON: %w", e.ID, err)
+		return fmt.Errorf("encode event %q: %w", e.ID, err)
 	}
 	return nil
 }
 
-// Answer says what became of a line.
+// Answer is the outcome of a line.
 type Answer struct {
 	Line   Line
-	Result score.Result  // with a Problem for the line that was refused, which is the last
-	Took   time.Duration // from when it was first sent; all tries together
+	Result score.Result  // it has a Problem if the line was refused; then it is the last
+	Took   time.Duration // since the line was first sent, over all attempts
 }
 
-// RefusedError ends a stream: the event was refused, and so nothing behind it was applied.
+// RefusedError ends a stream: the event was refused, so no event after it was applied.
 type RefusedError struct {
 	Line    Line
 	Problem *score.Problem
@@ -75,41 +78,43 @@ func (e *RefusedError) Error() string {
 }
 func (e *RefusedError) Unwrap() error { return e.Problem }
 
-// Stream posts events one after the other, each applied only after the one before, over one connection at a time. When that fails, what
-// was not answered is sent again elsewhere; what had been applied already then comes back as score.Duplicate, and counts once.
-// It is safe for concurrent use, though the order of concurrent sends is anybody's guess.
+// Stream posts events in order, each applied only after the one before, over one connection at a time.
+// When the connection fails, the stream sends the unanswered events again to another frontend. Those
+// that had been applied already are answered with score.Duplicate, and count once. A Stream is safe
+// for concurrent use; the order of concurrent sends is not defined.
 type Stream struct {
 	c      *Client
 	o      StreamOptions
 	ctx    context.Context
 	cancel context.CancelFunc
-	more   chan struct{} // holds one when there may be something to send, or nothing any more
+	more   chan struct{} // has a value when the writer must look at the queue again
 	done   chan struct{} // closed when the stream has ended
 
 	mu       sync.Mutex
-	room     sync.Cond // the queue got shorter, or the stream ended
-	queue    []waiting // unanswered; the first sent of them went out on the present connection
+	room     sync.Cond     // the queue got shorter, or the stream ended
+	queue    []pendingLine // unanswered; the first sent of them were sent on the present connection
 	sent     int
 	bytes    int
 	closed   bool
 	err      error
-	progress time.Time // the last answer, or when the queue began to wait
+	progress time.Time // the time of the last answer, or when an event came into the empty queue
 	stats    StreamStats
-	signer   *signer // nil: nothing is signed
+	signer   *signer // nil if nothing is signed
 }
 
-type waiting struct {
+type pendingLine struct {
 	Line
-	first time.Time // zero: not sent yet
+	firstSent time.Time // zero if it was not sent yet
 }
 
-// StreamStats counts what went wrong so far.
+// StreamStats counts the failures of a stream so far.
 type StreamStats struct {
 	Retries   int // connections that failed with events unanswered
-	Failovers int // times that the stream went on at another frontend
+	Failovers int // how often the stream continued at another frontend
 }
 
-// Stream begins a stream. Nothing is sent before the first event. Cancelling ctx ends it at once; what is unanswered then may be in or not.
+// Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it at once; the
+// events that are unanswered then may be applied or not.
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	if o.Window <= 0 {
 		o.Window = DefaultWindow
@@ -133,10 +138,11 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	return s
 }
 
-// Send hands an event over; an event without an id is given one. It returns before the answer is there, and waits only for
-// room. Once the stream has failed it returns why, as Close does.
+// Send queues an event. It waits for room in the window, but not for the answer. An event without an id
+// gets one. Once the stream has failed, Send returns the same error as Close.
 //
-// Where the client has a key the event is signed, for which it needs a source and a seq; without a time it is given the present one.
+// If the client has a key, Send signs the event, which must have a source and a seq. An event without a
+// time gets the present time.
 func (s *Stream) Send(e *score.Event) error {
 	if e.ID == "" {
 		e.ID = defaultID(e)
@@ -147,8 +153,8 @@ func (s *Stream) Send(e *score.Event) error {
 	return s.SendLine(Line{Event: e})
 }
 
-// SendLine is Send for an event that is JSON already, or that the caller wants to know again. The line must have an identity: an id, or a source and a seq.
-// What is JSON already is not signed, but sent as it is.
+// SendLine is Send for an event that is JSON already, or whose Answer needs the caller's Number. The
+// line must have an identity: an id, or a source and a seq. JSON is sent as it is and not signed.
 func (s *Stream) SendLine(l Line) error {
 	if l.Event != nil {
 		if err := s.prepare(&l); err != nil {
@@ -167,30 +173,31 @@ func (s *Stream) SendLine(l Line) error {
 		return s.err
 	}
 	if g := s.signer; g != nil {
-		// What is signed already goes the same way, for the order's sake.
+		// Lines that need no signature go through the signer too, to keep the order.
 		g.pending = append(g.pending, l)
 		g.count++
 		g.bytes += len(l.JSON)
-		g.awaken(s)
+		g.wake(s)
 		s.mu.Unlock()
 		return nil
 	}
-	s.push(l)
+	s.enqueue(l)
 	s.mu.Unlock()
-	s.poke()
+	s.notifyWriter()
 	return nil
 }
 
-// push puts a line at the end of the queue. The stream is locked.
-func (s *Stream) push(l Line) {
+// enqueue appends a line to the queue. The stream must be locked.
+func (s *Stream) enqueue(l Line) {
 	if len(s.queue) == 0 {
 		s.progress = time.Now()
 	}
-	s.queue = append(s.queue, waiting{Line: l})
+	s.queue = append(s.queue, pendingLine{Line: l})
 	s.bytes += len(l.JSON)
 }
 
-// unqueued counts the events that are not signed yet, and their bytes. The stream is locked.
+// unqueued returns the number of events that are not signed yet, and their bytes. The stream must be
+// locked.
 func (s *Stream) unqueued() (n, bytes int) {
 	if s.signer == nil {
 		return 0, 0
@@ -198,8 +205,8 @@ func (s *Stream) unqueued() (n, bytes int) {
 	return s.signer.count, s.signer.bytes
 }
 
-// over tells whether nothing more will come into the queue. The stream is locked.
-func (s *Stream) over() bool {
+// noMore reports whether nothing more will come into the queue. The stream must be locked.
+func (s *Stream) noMore() bool {
 	n, _ := s.unqueued()
 	return s.closed && n == 0
 }
@@ -214,40 +221,41 @@ func (s *Stream) fits(l *Line) bool {
 	return n == 0 || n < window && s.bytes+bytes+len(l.JSON) <= maxWaiting
 }
 
-// Close waits until every event is answered and ends the stream. The error is a *RefusedError if one was refused; a *score.Problem if the
-// stream as a whole was; either that or an *UnreachableError if the patience ran out; or that of the stream's context.
+// Close waits until every event is answered, and ends the stream. The error is a *RefusedError if an
+// event was refused, a *score.Problem if the stream as a whole was, a *score.Problem or an
+// *UnreachableError if no answer came for Patience, or the cause of the stream's context.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
 	s.room.Broadcast()
-	s.signer.awaken(s)
+	s.signer.wake(s)
 	s.mu.Unlock()
-	s.poke()
+	s.notifyWriter()
 	<-s.done
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
-// Stats is what went wrong so far.
+// Stats returns the failures so far.
 func (s *Stream) Stats() StreamStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats
 }
 
-func (s *Stream) poke() {
+func (s *Stream) notifyWriter() {
 	select {
 	case s.more <- struct{}{}:
 	default:
 	}
 }
 
-// run holds one conversation after the other until everything is answered.
+// run opens one connection after the other until everything is answered.
 func (s *Stream) run() {
 	defer close(s.done)
 	defer s.cancel()
-	at := "" // where it failed last; "": it has not, since it last came to an end
+	at := "" // where the last connection failed; "" if it did not
 	for failures := 0; s.waitForWork(); {
 		url := s.c.frontends.pick()
 		if at != "" && url != at {
@@ -255,17 +263,17 @@ func (s *Stream) run() {
 		}
 		at = url
 		before := s.lastProgress()
-		err := s.converse(url)
+		err := s.postOver(url)
 		if err == nil {
 			failures, at = 0, ""
 			continue
 		}
 		if isRefusal(err) || s.ctx.Err() != nil {
-			s.end(err)
+			s.finish(err)
 			return
 		}
-		s.c.frontends.broke(url, err)
-		s.c.freshen(true)
+		s.c.frontends.markFailed(url, err)
+		s.c.refreshInBackground(true)
 		s.count(func(n *StreamStats) { n.Retries++ })
 		s.o.Trouble(url, err)
 		if s.lastProgress() != before {
@@ -273,7 +281,7 @@ func (s *Stream) run() {
 		}
 		failures++
 		if quiet := time.Since(s.lastProgress()); quiet >= s.o.Patience {
-			s.end(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
+			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
 		if n := s.c.frontends.count(); failures >= n || isBusy(err) {
@@ -282,14 +290,15 @@ func (s *Stream) run() {
 	}
 }
 
-// waitForWork waits for an event to send; false: there will be none, or the stream was cancelled.
+// waitForWork waits for an event to send. It returns false if there will be none, or the stream was
+// cancelled.
 func (s *Stream) waitForWork() bool {
 	for {
 		s.mu.Lock()
-		n, over := len(s.queue), s.over()
+		n, over := len(s.queue), s.noMore()
 		s.mu.Unlock()
 		if s.ctx.Err() != nil {
-			s.end(context.Cause(s.ctx))
+			s.finish(context.Cause(s.ctx))
 			return false
 		}
 		if n > 0 {
@@ -305,16 +314,16 @@ func (s *Stream) waitForWork() bool {
 	}
 }
 
-func (s *Stream) end(err error) {
+func (s *Stream) finish(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if cause := context.Cause(s.ctx); cause != nil {
-		err = fmt.Errorf("the stream was ended with %d events unanswered: %w", len(s.queue), cause)
+		err = fmt.Errorf("the stream was cancelled with %d events unanswered: %w", len(s.queue), cause)
 	}
 	s.err = err
 	s.queue, s.bytes, s.sent = nil, 0, 0
 	s.room.Broadcast()
-	s.signer.awaken(s)
+	s.signer.wake(s)
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {
@@ -325,13 +334,14 @@ func (s *Stream) exhausted(quiet time.Duration, last error) error {
 	return fmt.Errorf("no event was answered for %s: %w", quiet.Round(time.Second), last)
 }
 
-// isRefusal: no other frontend would say anything else.
+// isRefusal reports whether err is a problem that any frontend would report.
 func isRefusal(err error) bool {
 	var p *score.Problem
 	return errors.As(err, &p) && !transient(p.Status)
 }
 
-// isBusy: the group as a whole has too much to do, so that going to another frontend at once would make it worse.
+// isBusy reports whether the whole group is overloaded, so that trying another frontend at once would
+// make it worse.
 func isBusy(err error) bool {
 	var p *score.Problem
 	return errors.As(err, &p) && p.Code == score.RateLimited

@@ -11,7 +11,7 @@ import (
 	"laurel/trust/access"
 )
 
-// NewJoinToken makes a token with which frontends may join the group, as often as uses says and for as long as ttl says.
+// NewJoinToken returns a token with which up to uses frontends can join the group until ttl has passed.
 func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	body, err := json.Marshal(access.JoinTokenRequest{TTL: ttl.String(), Uses: uses})
 	if err != nil {
@@ -23,21 +23,23 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 	}
 	var made access.JoinTokenResponse
 	if err := json.Unmarshal(a.body, &made); err != nil || made.Token == "" {
-		return "", fmt.Errorf("the frontend answered without a token")
+		return "", fmt.Errorf("the response has no token")
 	}
 	return made.Token, nil
 }
 
-// Authorities is the certificates of the group's authorities in PEM, as a frontend says.
+// Authorities returns the certificates of the group's authorities in PEM, as a frontend reports them.
 func (c *Client) Authorities(ctx context.Context) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/cluster/authority"})
 	return a.body, err
 }
 
-// RotateAuthority gives the group another certificate authority beside the one it has; FinishRotation has it trust the new one only.
+// RotateAuthority adds a second certificate authority to the group. After FinishRotation the group
+// trusts only the new one.
 func (c *Client) RotateAuthority(ctx context.Context) error { return c.rotate(ctx, false) }
 
-// FinishRotation is refused with a score.StatusConflict while a member has a certificate by the old authority.
+// FinishRotation ends a rotation of the authority. It is refused with a score.StatusConflict while a
+// member has a certificate of the old authority.
 func (c *Client) FinishRotation(ctx context.Context) error { return c.rotate(ctx, true) }
 
 func (c *Client) rotate(ctx context.Context, finish bool) error {
@@ -47,6 +49,7 @@ func (c *Client) rotate(ctx context.Context, finish bool) error {
 	if err != nil {
 		return err
 	}
-	_, _, err = c.do(ctx, call{method: http.MethodPost, path: "/v1/cluster/authority", body: body, once: true})
+	r := call{method: http.MethodPost, path: "/v1/cluster/authority", body: body, nonIdempotent: true}
+	_, _, err = c.do(ctx, r)
 	return err
 }

@@ -12,25 +12,33 @@ import (
 	"laurel/score"
 )
 
-// Watching is what a watch is about. Without any subject it is everything: all contests and all medal tables.
-type Watching struct {
+// WatchOptions select what is watched. Without any subject that is everything: all contests and all
+// medal tables.
+type WatchOptions struct {
 	Contests     []string
-	Competitions []string // all their contests, and their medal tables
-	Medals       []string // competitions
-	Timelines    []string // contests, every event of theirs
-	Leaderboards []string // ranked contests, at most ten
-	// Part is the part of each leaderboard. Without a limit it has ten rows; it cannot have more than a hundred, and After does not count.
+	Competitions []string // all contests of these, and their medal tables
+	Medals       []string // the medal tables of these competitions
+	Timelines    []string // every event of these contests
+	Leaderboards []string // of these ranked contests, at most ten
+	// Part is the part of each leaderboard. It has ten rows if Limit is 0, and at most a hundred.
+	// After is ignored.
 	Part BoardPart
-	Home string // the id of the frontend to be at, as far as it can be; "": the client's home
+	Home string // the id of the preferred frontend; "" for the client's home
 }
 
-func (w Watching) query() url.Values {
+func (w WatchOptions) query() url.Values {
 	q := url.Values{}
 	if len(w.Leaderboards) > 0 {
 		w.Part.After = ""
 		q = LeaderboardQuery(w.Part)
 	}
-	for name, list := range map[string][]string{"contest": w.Contests, "competition": w.Competitions, "medals": w.Medals, "timeline": w.Timelines, "leaderboard": w.Leaderboards} {
+	for name, list := range map[string][]string{
+		"contest":     w.Contests,
+		"competition": w.Competitions,
+		"medals":      w.Medals,
+		"timeline":    w.Timelines,
+		"leaderboard": w.Leaderboards,
+	} {
 		if len(list) > 0 {
 			q[name] = list
 		}
@@ -38,41 +46,44 @@ func (w Watching) query() url.Values {
 	return q
 }
 
-// UpdateKind is what an Update tells.
+// UpdateKind is the kind of an Update.
 type UpdateKind string
 
 // Kinds of updates.
 const (
-	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched. One that comes after a connection was lost has what is new.
+	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched; after a lost
+	// connection, only what is new of it.
 	UpdateSnapshot UpdateKind = "snapshot"
-	// UpdateScore: Scores has one contest that has changed, whole.
+	// UpdateScore: Scores has the new record of one contest.
 	UpdateScore UpdateKind = "score"
-	// UpdateMedals: Medals has one table that has changed, whole.
+	// UpdateMedals: Medals has one new medal table.
 	UpdateMedals UpdateKind = "medals"
 	// UpdateTimeline: Timeline has one new event.
 	UpdateTimeline UpdateKind = "timeline"
-	// UpdateLeaderboard: Leaderboards has one part of a leaderboard in which something has changed, whole.
+	// UpdateLeaderboard: Leaderboards has one part of a leaderboard that has changed, with all its rows.
 	UpdateLeaderboard UpdateKind = "leaderboard"
-	// UpdateHeartbeat: all is well, and Beat tells how the frontend stands. It comes every few seconds.
+	// UpdateHeartbeat: Beat has the state of the frontend. It comes every few seconds.
 	UpdateHeartbeat UpdateKind = "heartbeat"
-	// UpdateConnected: from now on what comes is from Frontend.
+	// UpdateConnected: the following updates are from Frontend.
 	UpdateConnected UpdateKind = "connected"
-	// UpdateLost: nothing comes any more from Frontend, for Err; the watch connects again in Wait, there or elsewhere.
+	// UpdateLost: the connection to Frontend has ended with Err. The watch reconnects after Wait,
+	// there or elsewhere.
 	UpdateLost UpdateKind = "lost"
 )
 
-// Update is one thing that a watch tells. Members that do not belong to its kind are zero.
+// Update is one item of a watch. Fields that do not belong to its kind are zero.
 type Update struct {
 	Kind     UpdateKind
 	Scores   []score.Record
 	Medals   []score.Medals
 	Timeline []score.TimelineEvent
-	// Leaderboards are told at most about twice a second each.
+	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
-	// Anew, of a snapshot: it is of another store than what came before, which is void.
-	Anew bool
-	Beat Beat
-	// Frontend is the URL of the frontend that this is from or about. AtHome tells whether it is the watch's home, whose id is Home where it is known.
+	// NewStore is true for a snapshot of another store than before. What came before is void.
+	NewStore bool
+	Beat     Beat
+	// Frontend is the URL of the frontend that the update is from or about. AtHome is true if that is
+	// the watch's home. Home is the home's id, "" if that is not known.
 	Frontend string
 	Home     string
 	AtHome   bool
@@ -80,7 +91,7 @@ type Update struct {
 	Wait     time.Duration
 }
 
-// Beat is what a heartbeat says.
+// Beat is the data of a heartbeat.
 type Beat struct {
 	Revision uint64          `json:"revision"`
 	Epoch    uint64          `json:"epoch"`
@@ -89,54 +100,59 @@ type Beat struct {
 }
 
 const (
-	// silence is after what time without a word a stream is lost: the server's heartbeat comes every 5 s.
+	// silence is the time without data after which a stream counts as lost. The server sends a
+	// heartbeat every 5 s.
 	silence = 12 * time.Second
-	// watchBegin is what a frontend may need for the beginning of a stream beside the time of any request: it may have to catch up with
-	// what the watcher has seen elsewhere.
+	// watchBegin is the additional time that a frontend gets to begin a stream: it may have to catch
+	// up with what the watcher has seen elsewhere.
 	watchBegin = 2 * time.Second
-	// retryDefault is the first bound of the wait before connecting again, where the server has not asked for one.
+	// retryDefault is the first bound of the wait before reconnecting, if the server has not sent one.
 	retryDefault = 500 * time.Millisecond
-	// retryMost is the bound that it grows to.
-	retryMost = 10 * time.Second
+	// retryMax is the bound to which it grows.
+	retryMax = 10 * time.Second
 )
 
-// Watch tells what is watched and all that changes of it, until ctx ends, the caller breaks off, or the frontends refuse it, which is the last
-// item's error, a *score.Problem. When a connection is lost it goes on at another frontend, where the last one ended: no change is left
-// out, none comes twice, and a record never goes back to a lower revision. A caller that takes its time is told the latest of each
-// record and leaderboard, not all that was between; of timelines it is told every event.
+// Watch returns an iterator over what is watched: first all of it, then every change. It ends when ctx
+// ends, when the caller breaks off, or when the frontends refuse the watch; then the last item has the
+// error, a *score.Problem.
 //
-// When a home comes back, the frontend that has taken in its watchers sends them there.
-func (c *Client) Watch(ctx context.Context, w Watching) iter.Seq2[Update, error] {
+// When a connection is lost, the watch continues at another frontend where the last one ended: no change
+// is left out, none comes twice, and a record never goes back to a lower revision. A slow caller gets
+// the latest state of each record and leaderboard, not every state in between; of timelines it gets
+// every event.
+//
+// When the watch's home is back, the frontend that served the watch meanwhile sends it there.
+func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		s := &watch{c: c, w: w, ctx: ctx, yield: yield, refused: map[string]time.Time{}, retry: retryDefault}
+		s := &watch{c: c, options: w, ctx: ctx, yield: yield, refused: map[string]time.Time{}, retry: retryDefault}
 		s.run()
 	}
 }
 
-// watch is a Watch that is going on. It runs in its caller's goroutine.
+// watch is the state of a Watch. It runs in its caller's goroutine.
 type watch struct {
-	c     *Client
-	w     Watching
-	ctx   context.Context
-	yield func(Update, error) bool
-	over  bool // the caller has broken off
+	c         *Client
+	options   WatchOptions
+	ctx       context.Context
+	yield     func(Update, error) bool
+	brokenOff bool // the caller has left the loop
 
-	seen    seen
+	dedup   dedup
 	lastID  string
-	retry   time.Duration        // what the server asked for
-	at      string               // where the last stream was
-	refused map[string]time.Time // until when frontends want to be left alone
+	retry   time.Duration        // the delay that the server asked for
+	lastURL string               // of the last stream
+	refused map[string]time.Time // until when not to try the frontends that refused the watch
 }
 
 func (s *watch) run() {
 	if !s.c.frontends.isLearned() {
-		s.c.refresh(s.ctx) // so as to know where home is
+		s.c.refresh(s.ctx) // to know the home
 	}
 	var last error
 	for round, tries := 0, 0; !s.ended(); {
-		url := s.next()
+		url := s.pickFrontend()
 		if url != "" {
 			conn, err := s.connect(url)
 			if err == nil {
@@ -144,9 +160,9 @@ func (s *watch) run() {
 				round, tries = 0, s.c.frontends.count()
 			} else {
 				last, tries = err, tries+1
-				s.failed(url, err)
+				s.connectFailed(url, err)
 			}
-			if final(last) && !s.ended() {
+			if isFinal(last) && !s.ended() {
 				s.yield(Update{}, last)
 				return
 			}
@@ -158,60 +174,61 @@ func (s *watch) run() {
 	}
 }
 
-func (s *watch) ended() bool { return s.over || s.ctx.Err() != nil }
+func (s *watch) ended() bool { return s.brokenOff || s.ctx.Err() != nil }
 
-// tell hands an update to the caller. It tells whether the caller wants more.
-func (s *watch) tell(u Update) bool {
+// yieldUpdate passes an update to the caller. It reports whether the caller wants more.
+func (s *watch) yieldUpdate(u Update) bool {
 	if s.ctx.Err() != nil {
 		return false
 	}
-	s.over = s.over || !s.yield(u, nil)
-	return !s.over
+	s.brokenOff = s.brokenOff || !s.yield(u, nil)
+	return !s.brokenOff
 }
 
-// next is where to try next; "" while all frontends have refused and none wants to be asked again yet.
-func (s *watch) next() string {
+// pickFrontend returns the frontend to try next; "" while all have refused the watch.
+func (s *watch) pickFrontend() string {
 	now := time.Now()
-	_, home := s.c.frontends.homeOf(s.w.Home)
+	_, home := s.c.frontends.homeOf(s.options.Home)
 	return s.c.frontends.pickExcept(home, func(url string) bool { return now.Before(s.refused[url]) })
 }
 
-// failed notes that a frontend gave no stream.
-func (s *watch) failed(url string, err error) {
+// connectFailed notes that a frontend gave no stream.
+func (s *watch) connectFailed(url string, err error) {
 	if s.ended() {
 		return
 	}
 	if r, ok := errors.AsType[*refusal](err); ok {
-		// It lives: only streams do not go there.
+		// It serves calls, so it is not marked as failed.
 		s.refused[r.url] = time.Now().Add(max(r.after, s.retry))
 		s.c.o.Notify(Notice{Kind: NoticeRefused, Frontend: r.url, Err: r.err, Wait: r.after})
 	} else {
-		s.c.frontends.broke(url, err)
+		s.c.frontends.markFailed(url, err)
 	}
-	s.c.freshen(true)
+	s.c.refreshInBackground(true)
 }
 
-// wait waits before connecting again: a random part of a bound that grows from what the server asked for. All of it is random, so that thousands who
-// lost the same frontend do not come to the next one at once.
+// wait waits before the watch reconnects, for a random part of a bound that grows from the delay that
+// the server asked for. The whole wait is random, so that thousands of watches that lost the same
+// frontend do not come to the next one at once.
 func (s *watch) wait(url string, round int, err error) {
 	if s.ended() {
 		return
 	}
-	bound := max(s.retry, min(s.retry<<min(round, 16), retryMost))
+	bound := max(s.retry, min(s.retry<<min(round, 16), retryMax))
 	d := mathrand.N(bound)
 	if url == "" {
-		d += s.untilWelcome()
+		d += s.untilRetry()
 	}
-	s.c.o.Notify(Notice{Kind: NoticeLost, Frontend: s.at, Err: err, Wait: d})
-	home, _ := s.c.frontends.homeOf(s.w.Home)
-	if s.tell(Update{Kind: UpdateLost, Frontend: s.at, Home: home, Err: err, Wait: d}) {
+	s.c.o.Notify(Notice{Kind: NoticeLost, Frontend: s.lastURL, Err: err, Wait: d})
+	home, _ := s.c.frontends.homeOf(s.options.Home)
+	if s.yieldUpdate(Update{Kind: UpdateLost, Frontend: s.lastURL, Home: home, Err: err, Wait: d}) {
 		sleep(s.ctx, d)
 	}
 }
 
-// untilWelcome is how long it is until the first frontend is to be asked again.
-func (s *watch) untilWelcome() time.Duration {
-	least := retryMost
+// untilRetry returns the time until the first of the refusals is over.
+func (s *watch) untilRetry() time.Duration {
+	least := retryMax
 	for _, until := range s.refused {
 		if d := time.Until(until); d < least {
 			least = max(d, 0)
@@ -220,13 +237,13 @@ func (s *watch) untilWelcome() time.Duration {
 	return least
 }
 
-// final tells whether no frontend would say anything else.
-func final(err error) bool {
+// isFinal reports whether err is a problem that any frontend would report.
+func isFinal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
 	return ok && !transient(p.Status) && p.Status != http.StatusRequestTimeout
 }
 
-// isLearned tells whether the group has been heard of.
+// isLearned reports whether the client has learned the group.
 func (f *frontends) isLearned() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -27,7 +27,7 @@ type audience struct {
 	err  error
 }
 
-func attend(t *testing.T, c *client.Client, w client.Watching) *audience {
+func attend(t *testing.T, c *client.Client, w client.WatchOptions) *audience {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	a := &audience{cancel: cancel, done: make(chan struct{})}
@@ -78,9 +78,9 @@ func play() score.Event { return curling()[2] }
 func TestWatchTellsAllThereIsThenWhatChanges(t *testing.T) {
 	_, c := group(t, 2, client.Options{})
 	post(t, c, curling()[:2]...)
-	a := attend(t, c, client.Watching{Contests: []string{contest}, Medals: []string{"OG50BC"}, Timelines: []string{contest}})
+	a := attend(t, c, client.WatchOptions{Contests: []string{contest}, Medals: []string{"OG50BC"}, Timelines: []string{contest}})
 	first := a.awaits(t, client.UpdateSnapshot, 1)
-	if len(first.Scores) != 1 || first.Scores[0].Revision != 2 || len(first.Timeline) != 2 || first.Anew {
+	if len(first.Scores) != 1 || first.Scores[0].Revision != 2 || len(first.Timeline) != 2 || first.NewStore {
 		t.Errorf("got %+v; want the contest at revision 2 and its two events", first)
 	}
 	post(t, c, play())
@@ -104,7 +104,7 @@ func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
 	t.Cleanup(g.Close)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	post(t, c, curling()...)
-	a := attend(t, c, client.Watching{Timelines: []string{contest}, Contests: []string{contest}})
+	a := attend(t, c, client.WatchOptions{Timelines: []string{contest}, Contests: []string{contest}})
 	a.awaits(t, client.UpdateSnapshot, 1)
 	bard := newClient(t, client.Options{}, g.URLs()...)
 	const n = 300
@@ -147,7 +147,7 @@ func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 	var j journal
 	g, c := group(t, 3, client.Options{Notify: j.note})
 	g.Frontends[2].SetState(score.Serving, 100, 0)
-	a := attend(t, c, client.Watching{Home: "f1"})
+	a := attend(t, c, client.WatchOptions{Home: "f1"})
 	if u := a.awaits(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
 		t.Fatalf("connected to %+v; want f1, home", u)
 	}
@@ -174,7 +174,7 @@ func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 		t.Errorf("the stream was lost %d times; want once, and no gap on the way home", n)
 	}
 	eventually(t, "f2 is rid of its guest", func() bool { return len(g.Frontends[1].Watchers()) == 0 })
-	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch sent on f1") || !slices.Contains(got, "went home f1") {
+	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch redirected f1") || !slices.Contains(got, "went home f1") {
 		t.Errorf("notices are %q", got)
 	}
 }
@@ -213,7 +213,7 @@ func TestBusyFrontendSendsAWatchOn(t *testing.T) {
 		return g.Frontends[0].URL + "/v1/watch?" + r.URL.RawQuery + "&moved=1"
 	}, 1)
 	c := newClient(t, client.Options{}, urls...)
-	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
 	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[0].URL {
 		t.Errorf("connected to %s; want where it was sent", u.Frontend)
 	}
@@ -226,13 +226,13 @@ func TestHomeThatHasNoRoomFromTheStartIsGivenUpForTheOneItNames(t *testing.T) {
 	g, c := group(t, 2, client.Options{})
 	g.Frontends[1].SetState(score.Serving, 100, 0)
 	g.SendOn(g.Frontends[0], g.Frontends[1])
-	a := attend(t, c, client.Watching{})
+	a := attend(t, c, client.WatchOptions{})
 	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f2" || !u.AtHome {
 		t.Errorf("connected to %+v; want f2 as its home", u)
 	}
 	eventually(t, "f2 knows that it is the home", func() bool { return slices.Equal(g.Frontends[1].Watchers(), []string{"f2"}) })
 	// But not if it was told where home is.
-	a = attend(t, c, client.Watching{Home: "f1"})
+	a = attend(t, c, client.WatchOptions{Home: "f1"})
 	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
 		t.Errorf("connected to %+v; want f2, away from home", u)
 	}
@@ -243,7 +243,7 @@ func TestWatchIsSentOnAtMostOnce(t *testing.T) {
 	var asked func() []string
 	urls, asked = sendingOn(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
 	c := newClient(t, client.Options{}, urls[0])
-	a := attend(t, c, client.Watching{})
+	a := attend(t, c, client.WatchOptions{})
 	u := a.awaits(t, client.UpdateLost, 1)
 	if got := asked(); len(got) < 2 || got[0] != "0 " || got[1] != "1 moved=1" || len(got) > 2 && got[2] != "0 " {
 		t.Errorf("asked %q; want one hop for each try; lost: %v", got[:min(len(got), 6)], u.Err)
@@ -260,7 +260,7 @@ func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
 		}
 		return clienttest.None
 	})
-	a := attend(t, c, client.Watching{})
+	a := attend(t, c, client.WatchOptions{})
 	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[1].URL {
 		t.Errorf("connected to %s; want f2", u.Frontend)
 	}
@@ -279,7 +279,7 @@ func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
 func TestRecordNeverGoesBack(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
-	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
 	a.awaits(t, client.UpdateSnapshot, 1)
 	for _, revision := range []uint64{2, 3, 5, 4, 5, 6} {
 		g.Frontends[0].Say("score", score.Record{ContestID: contest, Revision: revision})
@@ -288,7 +288,7 @@ func TestRecordNeverGoesBack(t *testing.T) {
 	// What a frontend in pull mode says first may be old, too.
 	g.Frontends[0].Say("snapshot", map[string]any{"revision": 4, "scores": []score.Record{{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1}}})
 	u := a.awaits(t, client.UpdateSnapshot, 2)
-	if len(u.Scores) != 1 || u.Scores[0].ContestID != "OG50BC/2" || u.Anew {
+	if len(u.Scores) != 1 || u.Scores[0].ContestID != "OG50BC/2" || u.NewStore {
 		t.Errorf("got %+v; want only what is new", u)
 	}
 	var got []uint64
@@ -303,10 +303,10 @@ func TestRecordNeverGoesBack(t *testing.T) {
 func TestSnapshotOfAnotherStoreBeginsAnew(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
-	a := attend(t, c, client.Watching{Contests: []string{contest}})
+	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
 	a.awaits(t, client.UpdateSnapshot, 1)
 	g.Frontends[0].Say("snapshot", map[string]any{"store": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}}})
-	if u := a.awaits(t, client.UpdateSnapshot, 2); !u.Anew || len(u.Scores) != 1 {
+	if u := a.awaits(t, client.UpdateSnapshot, 2); !u.NewStore || len(u.Scores) != 1 {
 		t.Errorf("got %+v; want the other store's record", u)
 	}
 }
@@ -317,7 +317,7 @@ func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
 		fmt.Fprint(w, `{"status":400,"code":"invalid_event","detail":"contest=x: want an id"}`)
 	}))
 	defer s.Close()
-	a := attend(t, newClient(t, client.Options{}, s.URL), client.Watching{Contests: []string{"x"}})
+	a := attend(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{Contests: []string{"x"}})
 	select {
 	case <-a.done:
 	case <-time.After(10 * time.Second):
@@ -328,13 +328,13 @@ func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
 
 func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
-	for range c.Watch(t.Context(), client.Watching{}) {
+	for range c.Watch(t.Context(), client.WatchOptions{}) {
 		break
 	}
 	eventually(t, "the frontend has no watcher", func() bool { return len(g.Frontends[0].Watchers()) == 0 })
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
-		for u, err := range c.Watch(ctx, client.Watching{}) {
+		for u, err := range c.Watch(ctx, client.WatchOptions{}) {
 			if err != nil {
 				t.Errorf("got %v; want no error when the context ends", err)
 			}
@@ -353,7 +353,7 @@ func TestStreamThatSendsNoEventsIsNoWatch(t *testing.T) {
 		fmt.Fprint(w, "welcome to the wireless network")
 	}))
 	defer s.Close()
-	a := attend(t, newClient(t, client.Options{}, s.URL), client.Watching{})
+	a := attend(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{})
 	if u := a.awaits(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
 		t.Errorf("got %v", u.Err)
 	}

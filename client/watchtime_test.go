@@ -65,7 +65,7 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 		}
 		defer c.Close()
 		begun := time.Now()
-		for u, err := range c.Watch(t.Context(), client.Watching{}) {
+		for u, err := range c.Watch(t.Context(), client.WatchOptions{}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 			}
 			if u.Kind == client.UpdateLost {
 				// Four heartbeats, all of them sent while the first was looked at, then nothing.
-				if took := time.Since(begun); took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "said nothing for 12s") {
+				if took := time.Since(begun); took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
 					t.Errorf("lost after %s: %v", took, u.Err)
 				}
 				if u.Wait >= 100*time.Millisecond {
@@ -107,7 +107,7 @@ func TestWaitsAreFullyRandomAndGrowFromWhatTheFrontendAskedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			var waits []time.Duration
-			for u := range c.Watch(t.Context(), client.Watching{}) {
+			for u := range c.Watch(t.Context(), client.WatchOptions{}) {
 				if u.Kind != client.UpdateLost {
 					continue
 				}
@@ -144,7 +144,7 @@ func TestFrontendThatAsksForTimeIsGivenIt(t *testing.T) {
 		}
 		defer c.Close()
 		losses := 0
-		for range c.Watch(t.Context(), client.Watching{}) {
+		for range c.Watch(t.Context(), client.WatchOptions{}) {
 			if losses++; losses == 6 {
 				break
 			}
@@ -184,7 +184,7 @@ func TestEventThatWasCutOffIsAskedForAgain(t *testing.T) {
 		}
 		defer c.Close()
 		var got []uint64
-		for u := range c.Watch(t.Context(), client.Watching{}) {
+		for u := range c.Watch(t.Context(), client.WatchOptions{}) {
 			if u.Kind == client.UpdateScore {
 				got = append(got, u.Scores[0].Revision)
 			}

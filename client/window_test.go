@@ -34,7 +34,7 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 	bard := newClient(t, client.Options{}, g.URLs()...)
 	post(t, bard, runners()...)
 	part := client.BoardPart{Page: client.Page{Limit: 3, After: "1,x"}, Split: "finish", Around: "7"}
-	a := attend(t, c, client.Watching{Leaderboards: []string{race}, Part: part})
+	a := attend(t, c, client.WatchOptions{Leaderboards: []string{race}, Part: part})
 	first := a.awaits(t, client.UpdateSnapshot, 1)
 	if len(first.Leaderboards) != 1 || first.Leaderboards[0].Around != "7" || len(first.Leaderboards[0].Rows) != 3 {
 		t.Fatalf("got %+v", first)
@@ -82,7 +82,7 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 func TestStreamThatLeavesOutARowIsLeftAndNothingIsMadeUp(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
 	post(t, c, runners()...)
-	a := attend(t, c, client.Watching{Leaderboards: []string{race}})
+	a := attend(t, c, client.WatchOptions{Leaderboards: []string{race}})
 	a.awaits(t, client.UpdateSnapshot, 1)
 	g.Frontends[0].Say("leaderboard", map[string]any{"contest_id": race, "split": "finish", "total": 5, "revision": 1000, "order": []string{"2888", "nobody"}, "rows": []string{}})
 	if u := a.awaits(t, client.UpdateLost, 1); u.Err == nil {

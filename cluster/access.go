@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -35,7 +36,7 @@ func (m *Member) ChangeAccess(ctx context.Context, change access.Change) error {
 		return score.Problemf(score.InvalidEvent, "%v", err)
 	}
 	if m.leads() == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if p := checkAccessChange(&change); p != nil {
 		return p

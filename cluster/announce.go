@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -25,7 +26,7 @@ const (
 // have one. A change of the master may undo what was not committed yet, so it never ends. A refusal that asking again cannot change ends
 // a member that has never been in the group. One that has does not believe that of any one answer; see learnRemoval.
 func (m *Member) announce() {
-	me := score.NewMember{ID: m.opts.ID, Peer: m.opts.Peer, URL: m.opts.URL, Voter: !m.opts.Nonvoter, Instance: m.storage.Instance}
+	me := score.NewMember{ID: m.opts.ID, Peer: m.opts.Peer, URL: m.opts.URL, Voter: !m.opts.Nonvoter, Instance: m.storage.Instance()}
 	said := ""
 	for {
 		pause := announcePause
@@ -34,7 +35,7 @@ func (m *Member) announce() {
 			switch {
 			case err == nil:
 				m.neighbour.askNow()
-			case final(err) && !m.storage.joined.Load():
+			case final(err) && !m.storage.Joined():
 				m.end(fmt.Errorf("the group does not take this frontend in: %w", err))
 				return
 			case final(err):
@@ -90,7 +91,7 @@ func (m *Member) askForPlace(me score.NewMember) error {
 		return err
 	}
 	known, _ := m.masters.now()
-	last := error(noMaster())
+	last := error(peer.NoMaster())
 	for _, master := range append(m.neighbour.masters(), known) {
 		if master == "" || master == m.opts.Peer {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"laurel/cluster/peer"
+	"laurel/cluster/push"
 	"testing"
 	"time"
 
@@ -145,17 +146,19 @@ func (d *deposed) ends(t *testing.T) {
 // that has another entry there must not take that for committed.
 func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
 	d := newDeposed(t)
-	hint := d.now.member().appliedEntry()
-	if hint.term != d.now.member().Epoch() || hint.index < d.tail {
+	master := d.now.member()
+	hint := push.AppliedCommit(master.machine, master.storage.Log())
+	if hint.Term != d.now.member().Epoch() || hint.Index < d.tail {
 		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
 	}
 	// The old master stands for a follower of its term: it has another entry at tail, and hears
 	// on a stream of its own epoch what the later master applied there.
 	m := d.old.member()
-	follower := &Member{opts: m.opts, ctx: m.ctx, stopped: m.stopped, raft: m.raft, commits: newCommits(), transport: m.transport,
-		self: "another", storage: m.storage}
-	follower.commits.hear(m.Epoch(), committed{d.tail, hint.term})
-	for !follower.tellCommitted() {
+	c := m.pushConfig()
+	c.Self = "another"
+	hints := push.NewCommitHints(c)
+	hints.Note(m.Epoch(), push.Commit{Index: d.tail, Term: hint.Term})
+	for !hints.Apply() {
 	}
 	d.ends(t)
 }
@@ -165,7 +168,7 @@ func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
 	d := newDeposed(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
-	if err := m.storage.history.GetLog(d.tail-1, &before); err != nil {
+	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {
 		t.Fatal(err)
 	}
 	leader := newFakePeer(t, "127.0.0.1:0", master.self)

@@ -51,7 +51,7 @@ func (c *confirmer) wait(ctx context.Context) error {
 	case <-mine.done:
 		return mine.err
 	case <-ctx.Done():
-		return noMaster()
+		return peer.NoMaster()
 	}
 }
 
@@ -74,7 +74,7 @@ func (c *confirmer) run() {
 func (m *Member) confirmRound() error {
 	lead := m.leads()
 	if lead == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	voters := m.voters()
 	m.metrics.rounds.Inc()
@@ -102,7 +102,7 @@ func (m *Member) confirmRound() error {
 		}
 	}
 	if agree*2 <= asked || m.leads() != lead {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	return nil
 }
@@ -120,7 +120,7 @@ func (m *Member) masterReady(ctx context.Context) error {
 	case m.Leased():
 		return nil
 	case m.CacheMode() == score.Push:
-		return noMaster() // it has no lease yet, or no more
+		return peer.NoMaster() // it has no lease yet, or no more
 	}
 	return m.confirm.wait(ctx)
 }
@@ -138,10 +138,10 @@ func (m *Member) Ready(ctx context.Context) error {
 	}
 	master, _ := m.masters.now()
 	if master == "" {
-		return noMaster()
+		return peer.NoMaster()
 	}
 	if err := m.port.Call(ctx, master, http.MethodGet, "/peer/v1/ready", nil, nil); err != nil {
-		return noMaster()
+		return peer.NoMaster()
 	}
 	return nil
 }

@@ -2,35 +2,13 @@ package cluster
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	wal "github.com/hashicorp/raft-wal"
 )
 
-func TestWhatADirectoryContradictsIsAContradictionAndNotAnErrorOfTheDisk(t *testing.T) {
-	var c *ContradictionError
-	own := &ContradictionError{"d", errors.New("the term would go down")}
-	for what, err := range map[string]error{
-		"a contradiction":         own,
-		"a wrapped contradiction": fmt.Errorf("write Raft's term: %w", own),
-		"a damaged log":           fmt.Errorf("read the log: %w", wal.ErrCorrupt),
-	} {
-		got := failure("d", err)
-		if !errors.As(got, &c) || strings.Count(got.Error(), remedy) != 1 {
-			t.Errorf("%s is %T %v", what, got, got)
-		}
-	}
-	if got := failure("d", io.ErrShortWrite); errors.As(got, &c) || !errors.As(got, new(*StorageError)) {
-		t.Errorf("a short write is %T %v", got, got)
-	}
-}
-
-func TestADirectoryWhoseVoteOrIdentityIsDamagedContradictsTheGroup(t *testing.T) {
+func TestDamagedVoteOrIdentityContradictsTheGroup(t *testing.T) {
 	for _, name := range []string{voteFile, identityFile} {
 		t.Run(name, func(t *testing.T) {
 			n := newGroup(t, 1).nodes[0]
@@ -43,19 +21,19 @@ func TestADirectoryWhoseVoteOrIdentityIsDamagedContradictsTheGroup(t *testing.T)
 			if err := os.WriteFile(path, []byte(strings.Repeat("x", size)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			expectContradiction(t, n)
+			checkContradiction(t, n)
 		})
 	}
 }
 
-// expectContradiction starts the node twice, which its data directory must forbid.
-func expectContradiction(t *testing.T, n *node) {
+// checkContradiction checks that a node cannot start because of its data directory, twice.
+func checkContradiction(t *testing.T, n *node) {
 	t.Helper()
 	for range 2 {
 		_, err := Start(n.again())
 		var c *ContradictionError
-		if !errors.As(err, &c) || c.Dir != n.opts.Dir || !strings.Contains(err.Error(), remedy) {
-			t.Fatalf("got %T %v; want a contradiction of %s and its remedy", err, err, n.opts.Dir)
+		if !errors.As(err, &c) || c.Dir != n.opts.Dir || !strings.Contains(err.Error(), "join anew") {
+			t.Fatalf("got %T %v; want a contradiction of %s with a remedy", err, err, n.opts.Dir)
 		}
 	}
 }

@@ -183,14 +183,12 @@ func TestAScoreThatACorruptMasterPushesNoHonestFrontendShows(t *testing.T) {
 	reign := master.member().reign.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
 	to := master.member().machine.Revision() + 1
-	reign.update(func(now time.Duration) {
-		reign.master.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
+	reign.push.Update(func(m *cache.Master, now time.Duration) {
+		m.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
 	})
 	eventually(t, "all have taken the push in", func() error {
-		reign.mu.Lock()
-		defer reign.mu.Unlock()
-		if r := reign.master.Released(); r < to {
-			return fmt.Errorf("revision %d is released", r)
+		if !reign.push.AwaitReleased(t.Context(), to) {
+			return fmt.Errorf("revision %d is not released", to)
 		}
 		return nil
 	})

@@ -5,17 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
-
-	"github.com/hashicorp/raft"
-
-	"laurel/fsm/database"
 )
 
-// newKept is a node that was a member of a group by itself and is stopped. With snapshots its log
-// begins behind the first entry.
-func newKept(t *testing.T, snapshots bool) *node {
+// newStoppedNode returns a stopped node that was the only member of a group. With snapshots, its log
+// begins after the first entries.
+func newStoppedNode(t *testing.T, snapshots bool) *node {
 	t.Helper()
 	n := newNode(t, "f1", func(o *Options) {
 		o.Bootstrap = true
@@ -28,7 +23,7 @@ func newKept(t *testing.T, snapshots bool) *node {
 	eventually(t, "the log is long enough", func() error {
 		mustPost(t, n, alerts("bard/a", seq, 1))
 		seq++
-		first, err := n.member().storage.log.FirstIndex()
+		first, err := n.member().storage.Log().FirstIndex()
 		if snapshots && first < 5 {
 			return fmt.Errorf("it begins at %d", first)
 		}
@@ -38,14 +33,14 @@ func newKept(t *testing.T, snapshots bool) *node {
 	return n
 }
 
-func TestADirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
+func TestDirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 	remove := func(names ...string) func(string) error {
 		return func(dir string) (err error) {
 			for _, name := range names {
 				found, bad := filepath.Glob(filepath.Join(dir, name))
 				err = errors.Join(err, bad)
 				if len(found) == 0 {
-					err = errors.Join(err, fmt.Errorf("there is no %s", name))
+					err = errors.Join(err, fmt.Errorf("%s does not exist", name))
 				}
 				for _, path := range found {
 					err = errors.Join(err, os.RemoveAll(path))
@@ -58,7 +53,7 @@ func TestADirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 		return func(dir string) error {
 			found, err := filepath.Glob(filepath.Join(dir, name))
 			if err != nil || len(found) == 0 {
-				return errors.Join(err, fmt.Errorf("there is no %s", name))
+				return errors.Join(err, fmt.Errorf("%s does not exist", name))
 			}
 			return os.Truncate(found[len(found)-1], size)
 		}
@@ -70,18 +65,18 @@ func TestADirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 	}{
 		{"log and vote", false, remove(logDir, voteFile)},
 		{"log, vote and state", false, remove(logDir, voteFile, "state.db*")},
-		{"the files of the log", false, remove(logDir + "/*.wal")},
+		{"the segments of the log", false, remove(logDir + "/*.wal")},
 		{"the identity", false, remove(identityFile)},
 		{"the identity and the log", false, remove(identityFile, logDir)},
 		{"the end of the vote", false, cut(voteFile, 8<<10)},
 		{"the end of the log", false, cut(logDir+"/*.wal", 64)},
 		{"the snapshots", true, remove(snapshotDir)},
 		{"the snapshots, and the state", true, remove(snapshotDir, "state.db*")},
-		{"what the snapshots are of", true, remove(snapshotDir + "/*/meta.json")},
-		{"log and vote behind a snapshot", true, remove(logDir, voteFile)},
+		{"the metadata of the snapshots", true, remove(snapshotDir + "/*/meta.json")},
+		{"log and vote after a snapshot", true, remove(logDir, voteFile)},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			n := newKept(t, c.snapshots)
+			n := newStoppedNode(t, c.snapshots)
 			if err := c.spoil(n.opts.Dir); err != nil {
 				t.Fatal(err)
 			}
@@ -91,53 +86,8 @@ func TestADirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 			}
 			var contradicts *ContradictionError
 			if !errors.As(err, &contradicts) {
-				t.Errorf("without %s it starts with %v", c.what, err)
+				t.Errorf("without %s Start returned %v", c.what, err)
 			}
 		})
-	}
-}
-
-// Raft drops the log when it has installed a snapshot of the master. A crash can come before that.
-func TestALogThatASnapshotTookThePlaceOfIsDroppedAtTheStart(t *testing.T) {
-	for _, c := range []struct {
-		what           string
-		index, term    uint64
-		firstAfterward uint64 // 0: the log is empty
-	}{
-		{"the log ends before it", 100, 9, 0},
-		{"the log has another entry there", 4, 9, 0},
-		{"the log has it", 4, 2, 1},
-	} {
-		f := newFollower(t, 0, 8, 2)
-		s := f.storage
-		sink, err := s.snapshots.Create(raft.SnapshotVersionMax, c.index, c.term, f.members, 1, f.master)
-		if err == nil {
-			err = sink.Close()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		list, err := s.snapshots.List()
-		if err != nil {
-			t.Fatal(err)
-		}
-		drop, err := s.superseded(list)
-		if err != nil || drop != (c.firstAfterward == 0) {
-			t.Errorf("%s: it is dropped: %v, %v", c.what, drop, err)
-		}
-	}
-}
-
-func TestADiskThatIsFullAtTheStartIsNoDamage(t *testing.T) {
-	s := &storage{dir: "here"}
-	for _, err := range []error{
-		fmt.Errorf("make it: %w", syscall.ENOSPC),
-		&os.PathError{Op: "write", Path: "state.db", Err: syscall.EIO},
-		&database.DiskError{Path: "state.db", Err: errors.New("sync failed")},
-	} {
-		var disk *StorageError
-		if got := s.ofTheState(err); !errors.As(got, &disk) {
-			t.Errorf("%v became %v", err, got)
-		}
 	}
 }

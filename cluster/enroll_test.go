@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cluster/enroll"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -202,7 +203,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	g.agree(3)
 	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
-	err := n.member().port.Call(ctx, g.master().member().Peer(), http.MethodPost, "/peer/v1/authority", nil, new(keysAnswer))
+	err := n.member().port.Call(ctx, g.master().member().Peer(), http.MethodPost, enroll.KeysPath, nil, nil)
 	refused(t, err, score.Forbidden)
 	if has := n.opts.Identity.Keys(); len(has) > 0 {
 		t.Errorf("one without a vote holds keys: %v", has)
@@ -289,7 +290,7 @@ func (g *secureGroup) holdKeys() {
 			continue
 		}
 		eventually(g.t, n.opts.ID+" holds the key", func() error {
-			if n.opts.Identity.Authority(n.member().issuing()) == nil {
+			if n.opts.Identity.Authority(g.founder().IssuedBy()) == nil {
 				return fmt.Errorf("it does not")
 			}
 			return nil

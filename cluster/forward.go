@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -50,13 +51,13 @@ func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		if m.leads() != nil || m.Leased() {
-			return notMaster() // this one is the master now, or may answer by itself: the caller asks again here
+			return peer.NotMaster() // this one is the master now, or may answer by itself: the caller asks again here
 		}
 		select {
 		case <-changed:
 		case <-time.After(forwardPause):
 		case <-ctx.Done():
-			return noMaster()
+			return peer.NoMaster()
 		}
 	}
 }
@@ -156,12 +157,12 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	})
 	own("GET /peer/v1/ready", func(_ http.ResponseWriter, r *http.Request) error {
 		if m.leads() == nil {
-			return notMaster()
+			return peer.NotMaster()
 		}
 		return m.masterReady(r.Context())
 	})
-	own("POST /peer/v1/certificate", m.takeRequest)
-	own("POST /peer/v1/authority", m.takeVoter)
+	own("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
+	own("POST "+enroll.KeysPath, m.issuer.ServeKeys)
 	own("POST /peer/v1/removed", func(http.ResponseWriter, *http.Request) error {
 		m.neighbour.askNow()
 		return nil
@@ -169,7 +170,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if m.leads() == nil {
 			w.Header().Set(notMasterHeader, "1")
-			m.writePeerError(w, r, notMaster())
+			m.writePeerError(w, r, peer.NotMaster())
 			return
 		}
 		forwarded.ServeHTTP(w, r)

@@ -11,13 +11,14 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cluster/raftlog"
 	"laurel/fsm/entry"
 	"laurel/score"
 )
 
 // gate is a store whose writes of the log can be held up, or made to fail.
 type gate struct {
-	store
+	raftlog.Backend
 	mu   sync.Mutex
 	shut chan struct{} // writes wait until it is closed; nil lets them pass
 	err  error
@@ -27,8 +28,8 @@ type gate struct {
 // behind puts the gate before a member's disk; see newGroup.
 func (g *gate) behind(o *Options) {
 	g.held = make(chan struct{}, 1000)
-	o.wrap = func(s store) store {
-		g.store = s
+	o.wrap = func(b raftlog.Backend) raftlog.Backend {
+		g.Backend = b
 		return g
 	}
 }
@@ -65,20 +66,20 @@ func (g *gate) pass() error {
 	return err
 }
 
-func (g *gate) IsMonotonic() bool { return g.store.(raft.MonotonicLogStore).IsMonotonic() }
+func (g *gate) IsMonotonic() bool { return g.Backend.(raft.MonotonicLogStore).IsMonotonic() }
 
 func (g *gate) StoreLogs(l []*raft.Log) error {
 	if err := g.pass(); err != nil {
 		return err
 	}
-	return g.store.StoreLogs(l)
+	return g.Backend.StoreLogs(l)
 }
 
 func (g *gate) SetUint64(k []byte, v uint64) error {
 	if err := g.pass(); err != nil {
 		return err
 	}
-	return g.store.SetUint64(k, v)
+	return g.Backend.SetUint64(k, v)
 }
 
 func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -152,7 +153,7 @@ func (n *node) handler(forwards bool) http.Handler {
 	mux := http.NewServeMux()
 	at := func(pattern string, h func(*Member, http.ResponseWriter, *http.Request) error) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			err := error(noMaster())
+			err := error(peer.NoMaster())
 			if m := n.member(); m != nil {
 				if forwards && !m.Master() {
 					err = m.Forward(w, r)
@@ -200,7 +201,7 @@ func read(ctx context.Context, m *Member) (revision uint64, err error) {
 		return fmt.Append(nil, v.Revision()), v.Revision(), nil
 	})
 	if errors.Is(err, cache.ErrNotLeased) {
-		err = notMaster()
+		err = peer.NotMaster()
 	}
 	if err != nil {
 		return 0, err

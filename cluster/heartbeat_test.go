@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"laurel/cluster/internal/hclogger"
 	"laurel/cluster/peer"
 	"net"
 	"sync"
@@ -29,7 +30,7 @@ func newFakePeer(t *testing.T, addr string, id raft.ServerID) *fakePeer {
 	})
 	f := &fakePeer{id: id, addr: raft.ServerAddress(p.Addr().String()), votes: make(chan raft.RPC, 100)}
 	f.over = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: p.RaftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: raftLogger(testLog(t)),
+		Stream: p.RaftLayer(patient), MaxPool: 2, Timeout: 20 * time.Second, Logger: hclogger.New(testLog(t)),
 	})
 	t.Cleanup(func() { f.over.Close(); p.Close() })
 	go func() {

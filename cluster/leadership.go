@@ -10,28 +10,22 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
+	"laurel/cluster/push"
 	"laurel/fsm/entry"
 	"laurel/score"
 )
 
-// leadership is the time of this member as master in one epoch. It begins when Raft elects it, and serves when everything committed before
-// is applied here and no lease of an earlier master can stand.
+// leadership is the time of this member as master in one epoch. It begins when Raft elects the member. It serves from when
+// everything that was committed before is applied here and all leases of earlier masters have expired.
 type leadership struct {
 	of     *Member
 	epoch  uint64
-	ctx    context.Context // ends with it
+	ctx    context.Context // ends with the leadership
 	cancel context.CancelFunc
-	moved  signal // after each step of the push protocol
+	push   *push.Sender
 
-	mu      sync.Mutex // guards what follows
-	master  *cache.Master
-	own     *cache.Link
+	mu      sync.Mutex
 	members raft.Configuration // the last that is known to be committed
-	config  raft.Configuration // the latest
-	streams map[raft.ServerID]*stream
-	keeping map[raft.ServerID]context.CancelFunc
-	number  uint64 // of the last stream
-	serving bool
 }
 
 // leadAsElected begins a leadership when Raft elects this member and ends it when Raft says so. It never blocks Raft, whose main loop
@@ -82,13 +76,9 @@ func (m *Member) takeOver(epoch uint64) (end func()) {
 		m.log.Error("the leadership cannot begin: the configuration of the group cannot be read", "epoch", epoch, "error", config.Error())
 		return func() {}
 	}
-	l := &leadership{of: m, epoch: epoch, streams: map[raft.ServerID]*stream{}, keeping: map[raft.ServerID]context.CancelFunc{},
-		config: config.Configuration()}
+	l := &leadership{of: m, epoch: epoch}
 	l.ctx, l.cancel = context.WithCancel(m.ctx)
-	l.master = cache.NewMaster(string(m.self), epoch, pushMembers(l.config), m.timings(), true, m.opts.rules)
-	l.own = m.frontend.Open(true)
-	l.update(func(now time.Duration) { l.master.StreamOpened(string(m.self), ownStream, now) })
-	l.keepStreams()
+	l.push = push.NewSender(l.ctx, m.pushConfig(), epoch, config.Configuration(), l.serve)
 	m.reign.Store(l)
 	m.run(l.run)
 	return l.end
@@ -100,8 +90,7 @@ func (l *leadership) end() {
 	l.cancel()
 	m.reign.CompareAndSwap(l, nil)
 	m.lead.CompareAndSwap(l, nil)
-	l.own.Close()
-	l.moved.tell()
+	l.push.Close()
 }
 
 // run brings everything that earlier masters committed into this member's state machine, by a barrier through the log, and then carries the
@@ -109,7 +98,7 @@ func (l *leadership) end() {
 func (l *leadership) run() {
 	m := l.of
 	ticking := make(chan struct{})
-	m.run(func() { defer close(ticking); l.tick() })
+	m.run(func() { defer close(ticking); l.push.Run() })
 	defer func() { <-ticking }()
 	for l.ctx.Err() == nil {
 		err := m.await(l.ctx, m.raft.Barrier(0))
@@ -130,27 +119,27 @@ func (l *leadership) run() {
 		m.raft.Apply(entry.EncodeStore(strings.ToLower(rand.Text()[:10])), enqueue) // if it fails the next master does it
 	}
 	l.guard()
-	l.update(func(now time.Duration) {
-		l.follow(now)
-		l.master.Ready(revision, now)
+	mode := m.machine.CacheMode()
+	l.push.Update(func(master *cache.Master, now time.Duration) {
+		master.SetGranting(mode == score.Push, now)
+		master.Ready(revision, now)
 	})
 	for {
 		select {
 		case <-l.ctx.Done():
 			return
 		case <-changed:
-			l.push()
+			l.push.Push()
 		}
 	}
 }
 
-// serve makes it known that this leadership serves. l.mu must be held.
-func (l *leadership) serve() {
+// serve publishes the leadership. What was in the log before this epoch is committed now, so the configuration is, too.
+func (l *leadership) serve(config raft.Configuration) {
 	m := l.of
-	if l.serving || !l.master.Serving() || l.ctx.Err() != nil {
-		return
-	}
-	l.serving, l.members = true, l.config // what stood in the log before this epoch is committed now
+	l.mu.Lock()
+	l.members = config
+	l.mu.Unlock()
 	m.lead.Store(l)
 	m.metrics.epochs.Inc()
 	m.log.Info("this frontend is the master", "epoch", l.epoch, "revision", m.machine.Revision())
@@ -159,25 +148,17 @@ func (l *leadership) serve() {
 
 // committed notes that the latest configuration is committed.
 func (l *leadership) committed() {
-	l.configure()
+	config := l.push.UpdateConfiguration()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.members = l.config
+	l.members = config
 }
 
-// member is a member of the group as far as that is committed.
+// member returns a member of the committed configuration.
 func (l *leadership) member(id raft.ServerID) (raft.Server, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return find(l.members, id)
-}
-
-// address is where a member of the latest configuration is reached; "" for none.
-func (l *leadership) address(id raft.ServerID) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s, _ := find(l.config, id)
-	return string(s.Address)
 }
 
 func find(c raft.Configuration, id raft.ServerID) (raft.Server, bool) {
@@ -200,14 +181,6 @@ func (m *Member) leads() *leadership {
 
 // Master tells whether this member believes to be the master. Only Read proves it.
 func (m *Member) Master() bool { return m.leads() != nil }
-
-func noMaster() *score.Problem {
-	return score.Problemf(score.NoMaster, "the group has no master that this frontend can reach; ask again in a second, or another frontend")
-}
-
-func notMaster() *score.Problem {
-	return score.Problemf(score.NoMaster, "this frontend is not the master any more; ask again")
-}
 
 // await waits for what Raft has promised, until ctx ends or the member is closed. When it is shut down Raft forgets the entries that its
 // state machine has not taken yet, so their futures are never answered.

@@ -16,7 +16,12 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/enroll"
+	"laurel/cluster/internal/hclogger"
 	"laurel/cluster/peer"
+	"laurel/cluster/push"
+	"laurel/cluster/raftlog"
+	"laurel/cluster/snapshots"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -48,13 +53,14 @@ type Options struct {
 	Metrics prometheus.Registerer
 
 	// What tests put between this member and the others, and between Raft and the disk.
-	dial   peer.Dialer
-	listen peer.Listener
-	wrap   func(store) store
-	clock  func() time.Duration
-	tune   func(*raft.Config)
-	round  time.Duration // instead of roundLimit
-	rules  cache.Mutation
+	dial        peer.Dialer
+	listen      peer.Listener
+	wrap        func(raftlog.Backend) raftlog.Backend
+	segmentSize int
+	clock       func() time.Duration
+	tune        func(*raft.Config)
+	round       time.Duration // instead of roundLimit
+	rules       cache.Mutation
 }
 
 // Timings at a time scale of 1. A local network answers in well under a millisecond; what they must outlast is a busy machine's
@@ -94,18 +100,18 @@ type Member struct {
 	metrics *metrics
 
 	self      raft.ServerID
-	storage   *storage
+	storage   *raftlog.Store
 	machine   *fsm.Machine
 	raft      *raft.Raft
 	transport *peer.Transport
 	port      *peer.Port
 	auth      *peer.Authenticator
-	receiver  *snapshotReceiver
+	issuer    *enroll.Issuer
 	gatherer  *gatherer
 	confirm   confirmer
 
 	frontend  *cache.Frontend
-	commits   *commits
+	pushes    *push.Receiver
 	puller    *puller
 	questions queries.Parse
 	load      atomic.Pointer[func() score.Load]
@@ -127,22 +133,6 @@ type Member struct {
 	once    sync.Once
 }
 
-// StorageError is what Ended tells when the disk under the data directory fails, is full or hangs. Nothing that was acked is lost: start the
-// frontend again when the disk is well.
-type StorageError struct {
-	Dir string
-	Err error
-}
-
-func (e *StorageError) Error() string {
-	return fmt.Sprintf("the storage under %s failed: %v; nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
-}
-
-func (e *StorageError) Unwrap() error { return e.Err }
-
-// ErrRemoved is what Ended tells when the member was removed from its group.
-var ErrRemoved = errors.New("this frontend was removed from its group")
-
 // Start opens the data directory and takes part in the group. It returns before there is a master. Close must be called.
 func Start(opts Options) (*Member, error) {
 	if opts.TimeScale == 0 {
@@ -155,7 +145,7 @@ func Start(opts Options) (*Member, error) {
 	if opts.clock == nil {
 		opts.clock = clock
 	}
-	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, commits: newCommits(), changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
+	m := &Member{opts: opts, log: opts.Logger, clock: opts.clock, changing: make(turn, 1), ctx: ctx, cancel: cancel, stopped: make(chan struct{}), ended: make(chan error, 1), metrics: newMetrics(opts.Metrics)}
 	if err := m.start(); err != nil {
 		var storage *StorageError
 		if errors.As(err, &storage) {
@@ -182,15 +172,14 @@ func (o *Options) check() error {
 }
 
 func (m *Member) start() (err error) {
-	storage, err := openStorage(m.opts, m.log, m.metrics, m.fail)
-	if err != nil {
+	if m.storage, err = raftlog.Open(m.storeOptions()); err != nil {
 		return err
 	}
-	m.storage, m.self = storage, storage.serverID
+	m.self = m.storage.ServerID()
 	if i := m.opts.Identity; i != nil && i.Member() != string(m.self) {
 		return fmt.Errorf("the certificate is for %q, but the data in %s are of %q", i.Member(), m.opts.Dir, m.self)
 	}
-	if m.machine, err = m.storage.openMachine(m.log); err != nil {
+	if m.machine, err = m.storage.OpenMachine(); err != nil {
 		return err
 	}
 	if m.opts.Identity != nil {
@@ -202,7 +191,7 @@ func (m *Member) start() (err error) {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.watch)
+	m.run(m.storage.Watch)
 	// It must be there before Raft is: its acks count from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.rules)
 	m.neighbour = newNeighbours(m)
@@ -215,18 +204,36 @@ func (m *Member) start() (err error) {
 	m.gatherer = newGatherer(m.send, m.metrics)
 	m.confirm.round = m.confirmRound
 	m.puller = newPuller(m)
+	m.issuer = enroll.NewIssuer(m.enrollConfig())
 	m.metrics.observe(m)
-	m.port.HandlePush(m.serveStream)
+	m.pushes = push.NewReceiver(m.ctx, m.pushConfig())
+	m.port.HandlePush(m.pushes.Serve)
 	m.run(func() { m.leadAsElected(elected) })
 	m.run(m.neighbour.run)
 	m.run(m.puller.run)
-	m.run(m.tellCommits)
+	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(m.announce)
 	if m.opts.Identity != nil {
 		m.run(m.recheckLoop)
-		m.run(m.keepCertified)
+		renewer := enroll.NewRenewer(m.enrollConfig(), m.issuer, m.scaled(enroll.RenewTimeout))
+		m.run(func() { renewer.Run(m.ctx) })
 	}
 	return nil
+}
+
+func (m *Member) storeOptions() raftlog.Options {
+	return raftlog.Options{
+		Dir:          m.opts.Dir,
+		ID:           m.opts.ID,
+		Bootstrap:    m.opts.Bootstrap,
+		Join:         len(m.opts.Join) > 0,
+		StallTimeout: m.scaled(raftlog.DefaultStallTimeout),
+		SegmentSize:  m.opts.segmentSize,
+		Logger:       m.log,
+		Fatal:        m.fail,
+		ObserveWrite: func(d time.Duration) { m.metrics.diskWrite.Observe(d.Seconds()) },
+		Wrap:         m.opts.wrap,
+	}
 }
 
 // startRaft opens Raft, which writes to the disk. If that fails or hangs Raft does not come back, but the member has ended.
@@ -238,9 +245,7 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 	done := make(chan opened, 1)
 	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{Port: m.port, ServerID: m.self, Timeout: m.scaled(transportLimit),
 		ApproachPause: m.scaled(approachPause), MaxEntry: maxLogEntry, TermReported: m.neighbour.reported, Go: m.run,
-		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: raftLogger(m.log)})
-	m.receiver = &snapshotReceiver{store: m.storage.snapshots, header: m.transport.Header(), prepare: m.machine.Prepare, applied: m.machine.Applied,
-		revision: m.machine.Revision, pass: m.transport.Deliver, stopped: m.stopped, fail: m.fail, metrics: m.metrics, log: m.log}
+		Refused: m.metrics.raftRefused, Logger: m.log, RaftLogger: hclogger.New(m.log)})
 	go func() {
 		r, err := m.openRaft(config)
 		done <- opened{r, err}
@@ -255,24 +260,35 @@ func (m *Member) startRaft(config *raft.Config) (*raft.Raft, error) {
 
 func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 	s := m.storage
-	m.run(func() { m.transport.Serve(m.receiver.receive) })
-	if m.opts.Bootstrap && !s.existing {
+	var r *raft.Raft // before a snapshot is received
+	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
+		Store:   m.storage.Snapshots(),
+		Machine: m.machine,
+		Header:  m.transport.Header(),
+		Term:    func() uint64 { return r.CurrentTerm() },
+		Pass:    m.transport.Deliver,
+		Stopped: m.stopped,
+		Fail:    m.fail,
+		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
+		Logger:  m.log,
+	})
+	m.run(func() { m.transport.Serve(receiver.Receive) })
+	if m.opts.Bootstrap && !s.Existing() {
 		first := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}}}
-		if err := s.bootstrap(first); err != nil {
+		if err := s.Bootstrap(first); err != nil {
 			return nil, fmt.Errorf("bootstrap the group: %w", err)
 		}
 		m.log.Info("made a new group", "id", m.opts.ID)
 	}
 	m.roster = &roster{self: config.LocalID, note: m.joined}
-	if err := m.roster.takeNewest(s.snapshots); err != nil {
-		return nil, fmt.Errorf("list the snapshots in %s: %w", s.dir, err)
+	if err := m.roster.takeNewest(s.Snapshots()); err != nil {
+		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.snapshots}
-	r, err := raft.NewRaft(config, machine, s.history, s.stable, s.snapshots, m.transport)
+	machine := rosterFSM{fsm.NewRaft(m.machine, m.failApply), m.roster, s.Snapshots()}
+	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	m.receiver.term = r.CurrentTerm
 	m.transport.Open(r)
 	return r, nil
 }
@@ -291,6 +307,11 @@ func (m *Member) scaled(d time.Duration) time.Duration {
 
 func (m *Member) timings() cache.Timings { return cache.DefaultTimings.Scaled(m.opts.TimeScale) }
 
+func (m *Member) pushConfig() push.Config {
+	return push.Config{Self: m.self, Raft: m.raft, Log: m.storage.Log(), Machine: m.machine, Frontend: m.frontend, Port: m.port, Transport: m.transport,
+		Clock: m.clock, Timings: m.timings(), Mutation: m.opts.rules, Scale: m.scaled, Go: m.run, Stopped: m.stopped, Metrics: m.metrics.push, Logger: m.log}
+}
+
 func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = m.self
@@ -305,7 +326,7 @@ func (m *Member) raftConfig(elected chan<- bool) *raft.Config {
 	// The machine's own database says how far it has come; it has restored the newest snapshot itself if it was behind.
 	c.NoSnapshotRestoreOnStart = true
 	c.NotifyCh = elected
-	c.Logger = raftLogger(m.log)
+	c.Logger = hclogger.New(m.log)
 	if m.opts.tune != nil {
 		m.opts.tune(c)
 	}
@@ -325,11 +346,11 @@ func (m *Member) Ended() <-chan error { return m.ended }
 func (m *Member) end(err error) { m.once.Do(func() { m.ended <- err }) }
 
 // fail ends the member: what it learns can no longer be made durable, or contradicts what it has told others.
-func (m *Member) fail(err error) { m.end(failure(m.opts.Dir, err)) }
+func (m *Member) fail(err error) { m.end(raftlog.Failure(m.opts.Dir, err)) }
 
 // joined notes that this member is in the committed configuration of the entry at index.
 func (m *Member) joined(index uint64) {
-	if err := m.storage.markJoined(index); err != nil {
+	if err := m.storage.MarkJoined(index); err != nil {
 		m.fail(err)
 	}
 }
@@ -349,7 +370,7 @@ func (m *Member) Close() error {
 	m.port.Shutdown(m.scaled(finishLimit))
 	m.cancel()
 	stopping := m.raft.Shutdown()
-	m.storage.disk.release()
+	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
 	m.masters.close()
@@ -368,7 +389,7 @@ func (m *Member) release() error {
 		m.transport.CloseStreams()
 	}
 	if m.storage != nil {
-		m.storage.release()
+		m.storage.Release()
 	}
 	m.running.Wait()
 	if m.machine != nil {

@@ -14,7 +14,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cache"
 	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -45,7 +47,7 @@ func (m *Member) Join(ctx context.Context, n score.NewMember) error {
 		return p
 	}
 	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != (identity{ID: n.ID, Instance: n.Instance}).serverID() {
+	if memberID(who) != n.ID || n.Instance != "" && who != raftlog.NewServerID(n.ID, n.Instance) {
 		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
 		p.Field = "peer"
 		return p
@@ -90,7 +92,7 @@ func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error)
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leads() == nil {
-		return false, notMaster()
+		return false, peer.NotMaster()
 	}
 	// It may not have heard of its removal.
 	who.Joined = who.Joined || m.auth.Removed(who.Member)
@@ -149,11 +151,11 @@ func (m *Member) change(f func() raft.IndexFuture) error {
 func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	lead := m.leads()
 	if lead == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
-	lead.configure()
-	if !lead.until(m.ctx, 2*m.timings().Lease, lead.master.CanChangeVoters) {
-		return notMaster()
+	lead.push.UpdateConfiguration()
+	if !lead.push.Await(m.ctx, 2*m.timings().Lease, (*cache.Master).CanChangeVoters) {
+		return peer.NotMaster()
 	}
 	if err := m.await(m.ctx, f()); err != nil {
 		return changeProblem("membership", err)
@@ -165,7 +167,7 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 // changeProblem says what became of a change of the group for which Raft gives an error.
 func changeProblem(what string, err error) error {
 	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	return score.Problemf(score.OutcomeUnknown, "the change of the %s may or may not be committed (%v); see laurel cluster status", what, err)
 }
@@ -186,7 +188,7 @@ func (m *Member) awaitCatchUp(ctx context.Context, addr string) error {
 			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up (%d of %d log entries); ask again for its vote", status.Applied, goal)
 		}
 	}
-	return notMaster()
+	return peer.NotMaster()
 }
 
 // Leave takes a member out of the group and tells it to stop. What leaves the group without a second copy, or without a majority that
@@ -214,7 +216,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	if m.leads() == nil {
-		return nil, notMaster()
+		return nil, peer.NotMaster()
 	}
 	var stay []raft.Server
 	for _, s := range m.servers() {
@@ -236,7 +238,7 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	}
 	lead := m.leads()
 	if lead == nil {
-		return nil, notMaster()
+		return nil, peer.NotMaster()
 	}
 	if m.opts.Identity != nil {
 		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
@@ -244,10 +246,10 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 			return nil, err
 		}
 	}
-	lead.dismiss(ctx, leaver.ID)
+	lead.push.Revoke(ctx, leaver.ID)
 	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
 	if err != nil {
-		lead.update(func(time.Duration) { lead.master.CancelRemoval(string(leaver.ID)) })
+		lead.push.Update(func(master *cache.Master, _ time.Duration) { master.CancelRemoval(string(leaver.ID)) })
 	}
 	m.port.Recheck()
 	return leaver, err
@@ -326,4 +328,10 @@ func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) 
 		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
 	}
 	return s, err
+}
+
+// memberID returns the id of the member with a server id, id@instance.
+func memberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
 }

@@ -39,7 +39,7 @@ func goesOn(t *testing.T, n *node) {
 
 func (n *node) asNew() score.NewMember {
 	m := n.member()
-	return score.NewMember{ID: m.ID(), Peer: m.Peer(), URL: n.opts.URL, Voter: true, Instance: m.storage.Instance}
+	return score.NewMember{ID: m.ID(), Peer: m.Peer(), URL: n.opts.URL, Voter: true, Instance: m.storage.Instance()}
 }
 
 func TestTheGroupKnowsItsMembers(t *testing.T) {
@@ -69,6 +69,35 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
+	g := newGroup(t, 3)
+	master := g.master()
+	lost := g.others(master)[0]
+	id := lost.member().self
+	polled := func() heard {
+		h, _ := master.member().neighbour.last(id)
+		return h
+	}
+	eventually(t, "the master knows it", func() error {
+		if polled().at.IsZero() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	lost.stop()
+	eventually(t, "a connection is refused", func() error {
+		if !polled().refused {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	for _, e := range master.member().Frontends().Frontends {
+		if e.ID == lost.opts.ID && e.State != score.Unreachable {
+			t.Errorf("it is %s", e.State)
+		}
+	}
 }
 
 func TestJoiningAgainIsHarmless(t *testing.T) {
@@ -260,7 +289,7 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 			gone := g.others(master)[0]
 			// One that is stopped before it has heard of its place may join again: nobody could have counted on it.
 			eventually(t, "it knows that it has joined", func() error {
-				if !gone.member().storage.joined.Load() {
+				if !gone.member().storage.Joined() {
 					return errors.New("it does not")
 				}
 				return nil
@@ -384,7 +413,7 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	g.settle()
 	goesOn(t, n)
 	eventually(t, "it knows that it has joined", func() error {
-		if !n.member().storage.joined.Load() {
+		if !n.member().storage.Joined() {
 			return errors.New("it does not")
 		}
 		return nil

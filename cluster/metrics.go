@@ -3,6 +3,8 @@ package cluster
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cluster/push"
+	"laurel/cluster/snapshots"
 	"laurel/score"
 )
 
@@ -20,13 +22,11 @@ type metrics struct {
 	pulledAge   prometheus.Histogram
 	epochs      prometheus.Counter
 	waits       *prometheus.CounterVec
-	streamsLost prometheus.Counter
 	peerRefused *prometheus.CounterVec
 	raftRefused *prometheus.CounterVec
 
 	snapshotsReceived *prometheus.CounterVec
-	withheld          *prometheus.CounterVec
-	hello             *helloRefusals
+	push              *push.Metrics
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -57,22 +57,19 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.pulledAge = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "laurel_pulled_age_seconds", Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
 		Help: "Age of the answers given from memory in pull mode."})
 	m.epochs = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_epochs_total", Help: "Epochs in which this frontend began to serve as master."})
-	m.streamsLost = prometheus.NewCounter(prometheus.CounterOpts{Name: "laurel_streams_lost_total", Help: "Streams from this master to a frontend that were lost."})
 	m.waits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_releases_total",
 		Help: "Entries released at this master, by what they waited for: the acks of the frontends, or the lease of one that was silent."}, []string{"waited"})
-	m.withheld = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_leases_withheld_total",
-		Help: "Times that a frontend made writes wait for so long that this master withheld its next lease for a while, by member."}, []string{"member"})
 	m.peerRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_peer_refused_total",
 		Help: "Connections and requests on the port for members that were refused, or given up because the other end was not who was meant, by reason."}, []string{"reason"})
-	m.hello = newHelloRefusals()
+	m.push = push.NewMetrics(r)
 	m.raftRefused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_raft_refused_total",
 		Help: "Messages of other members' Rafts that were refused, by reason."}, []string{"reason"})
 	m.snapshotsReceived = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_snapshots_received_total",
 		Help: "Snapshots that a master sent to this frontend, by outcome: installed, known, failed."}, []string{"outcome"})
-	for _, outcome := range []string{snapshotInstalled, snapshotKnown, snapshotFailed} {
+	for _, outcome := range []string{snapshots.Installed, snapshots.Known, snapshots.Failed} {
 		m.snapshotsReceived.WithLabelValues(outcome) // shown from the beginning
 	}
-	r.MustRegister(m.hello.count, m.withheld, m.raftRefused, m.snapshotsReceived, m.peerRefused, m.waits, m.epochs, m.streamsLost, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
+	r.MustRegister(m.raftRefused, m.snapshotsReceived, m.peerRefused, m.waits, m.epochs, m.polls, m.pulledAge, m.events, m.entryEvents, m.commit, m.release, m.diskWrite, m.retries, m.forwarded, m.rounds)
 	return m
 }
 
@@ -89,8 +86,8 @@ func (m *metrics) observe(member *Member) {
 	gauge("laurel_pushed_revision", "P: this frontend's cache has every change up to this revision.", func() float64 { return float64(member.frontend.State().Pushed) })
 	gauge("laurel_released_revision", "R: the changes up to this revision may be seen here.", func() float64 { return float64(member.frontend.State().Released) })
 	gauge("laurel_answers_bytes", "Memory of the answers held in push mode, about.", func() float64 { return float64(member.frontend.State().Bytes) })
-	gauge("laurel_push_behind", "Most pushes that one frontend has not acked yet, at the master.", func() float64 { return float64(member.behind()) })
-	gauge("laurel_leases_withheld", "Frontends that get no lease now because they made writes wait, at the master.", func() float64 { return float64(member.withholding()) })
+	gauge("laurel_push_behind", "Most pushes that one frontend has not acked yet, at the master.", func() float64 { return member.elected((*push.Sender).MaxUnacked) })
+	gauge("laurel_leases_withheld", "Frontends that get no lease now because they made writes wait, at the master.", func() float64 { return member.elected((*push.Sender).Penalized) })
 	if i := member.opts.Identity; i != nil {
 		gauge("laurel_certificate_expiry_seconds", "What is left of this frontend's certificate; negative when it is over.", func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
@@ -111,4 +108,13 @@ func (m *metrics) count(results []score.Result) {
 		}
 		m.events.WithLabelValues(result).Inc()
 	}
+}
+
+// elected returns a number of the leadership in this epoch; 0 at a member that is not the master.
+func (m *Member) elected(count func(*push.Sender) int) float64 {
+	l := m.reign.Load()
+	if l == nil {
+		return 0
+	}
+	return float64(count(l.push))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"laurel/cache"
+	"laurel/cluster/peer"
 	"laurel/fsm/entry"
 	"laurel/score"
 )
@@ -27,20 +29,17 @@ func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	}
 	lead := m.leads()
 	if lead == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if err := m.await(ctx, m.raft.Apply(entry, enqueue)); err != nil {
 		return changeProblem("mode", err)
 	}
-	lead.update(lead.follow)
-	if mode == score.Pull && !lead.until(ctx, 2*m.timings().Lease, lead.master.NoLeases) {
+	lead.push.Update(func(master *cache.Master, now time.Duration) {
+		master.SetGranting(m.machine.CacheMode() == score.Push, now)
+	})
+	if mode == score.Pull && !lead.push.Await(ctx, 2*m.timings().Lease, (*cache.Master).NoLeases) {
 		return score.Problemf(score.OutcomeUnknown, "the mode is set, but not all leases are back yet; see laurel cluster status")
 	}
 	m.log.Info("the cache mode is set", "mode", mode)
 	return nil
-}
-
-// follow lets the push protocol follow the mode in the store. l.mu must be held.
-func (l *leadership) follow(now time.Duration) {
-	l.master.SetGranting(l.of.machine.CacheMode() == score.Push, now)
 }

@@ -2,12 +2,15 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -34,9 +37,7 @@ type peerStatus struct {
 	LeaseMS  int64         `json:"lease_ms"` // what is left of the lease, 0 without one
 	Load     score.Load    `json:"load"`
 	Joined   bool          `json:"joined"` // it has been a member of its group, and may have been removed since
-	// IssuedBy is the fingerprint of the authority that its certificate is by, and Keys are those of the authorities whose keys it holds.
-	IssuedBy string   `json:"issued_by,omitzero"`
-	Keys     []string `json:"keys,omitzero"`
+	enroll.Certificates
 	// Asker is the place of the member that asks; only a master says it.
 	Asker *place `json:"asker,omitzero"`
 	// Roster says whether the member that asks is in the group; see learnRemoval.
@@ -53,7 +54,7 @@ type place struct {
 func (m *Member) status(from string) peerStatus {
 	addr, _ := m.raft.LeaderWithID()
 	s := peerStatus{Member: m.self, URL: m.opts.URL, Term: m.raft.CurrentTerm(), Master: string(addr), State: score.Serving,
-		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.joined.Load()}
+		Revision: m.machine.Revision(), Applied: m.machine.Applied(), Joined: m.storage.Joined()}
 	state := m.frontend.State()
 	s.Pushed, s.Released, s.LeaseMS = state.Pushed, state.Released, ceilMS(state.Lease)
 	if load := m.load.Load(); load != nil {
@@ -62,9 +63,7 @@ func (m *Member) status(from string) peerStatus {
 	if addr == "" {
 		s.State = score.Starting
 	}
-	if i := m.opts.Identity; i != nil {
-		s.IssuedBy, s.Keys = i.IssuedBy(), i.Keys()
-	}
+	s.Certificates = enroll.CertificatesOf(m.opts.Identity)
 	lead := m.leads()
 	s.Leads = lead != nil
 	if from != "" {
@@ -127,6 +126,8 @@ type neighbours struct {
 type heard struct {
 	peerStatus
 	at time.Time
+	// refused is true if a connection to the member was refused since: no process listens there.
+	refused bool
 }
 
 func newNeighbours(m *Member) *neighbours {
@@ -165,6 +166,9 @@ func (n *neighbours) askAll() {
 		}
 		asked.Go(func() {
 			status, err := m.statusOf(ctx, string(s.Address))
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				n.connectionRefused(s.ID)
+			}
 			if status.Member != s.ID {
 				return
 			}
@@ -173,7 +177,7 @@ func (n *neighbours) askAll() {
 				return
 			}
 			n.mu.Lock()
-			n.heard[s.ID] = heard{status, time.Now()}
+			n.heard[s.ID] = heard{peerStatus: status, at: time.Now()}
 			n.mu.Unlock()
 			if status.Leads && status.Asker != nil && status.Term >= m.raft.CurrentTerm() {
 				n.learnPlace(*status.Asker)
@@ -197,6 +201,17 @@ func (n *neighbours) ownPlace() *place {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.place
+}
+
+// connectionRefused records that no process listens at a member's address. It is unreachable at once,
+// without waiting for silence to pass.
+func (n *neighbours) connectionRefused(id raft.ServerID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h, ok := n.heard[id]; ok {
+		h.refused = true
+		n.heard[id] = h
+	}
 }
 
 func (n *neighbours) last(id raft.ServerID) (heard, bool) {
@@ -231,7 +246,7 @@ func (m *Member) Frontends() score.Frontends {
 		}
 		if s.ID == m.self {
 			m.status("").show(&e)
-		} else if h, fresh := m.neighbour.last(s.ID); fresh {
+		} else if h, fresh := m.neighbour.last(s.ID); fresh && !h.refused {
 			h.show(&e)
 		} else {
 			e.URL, e.Revision = h.URL, h.Revision

@@ -190,10 +190,10 @@ func (m *Member) propose(batch []*item) {
 		return
 	}
 	start = time.Now()
-	err = reign.awaitReleased(m.ctx, m.seen(applied))
+	released := reign.push.AwaitReleased(m.ctx, m.seen(applied))
 	m.released(time.Since(start))
-	if err != nil {
-		deliver(batch, nil, err)
+	if !released {
+		deliver(batch, nil, errUnknown)
 		return
 	}
 	for i, it := range batch {
@@ -295,7 +295,7 @@ func (m *Member) forwardPosts(batch []*item) ([]outcome, error) {
 // takeForwarded is the master's side of forwardPosts. With an error, nothing has been proposed.
 func (m *Member) takeForwarded(w http.ResponseWriter, r *http.Request) error {
 	if m.raft.State() != raft.Leader {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxPosts))
 	if err != nil {

@@ -10,32 +10,31 @@ import (
 	"strings"
 )
 
-// powerDisk is a file system as a list of operations, from which the content of a disk after a
-// power loss is made. Operations have two moments, their begin and their end, as line numbers of
-// the recording. An operation on a file is certain to be on the disk once an fsync of the file,
-// begun after the operation ended, has ended. Operations on the names of a directory need an
-// fsync of that directory.
-type powerDisk struct {
-	root *powerInode
-	last int // the last moment that was recorded
+// recordedDisk is a file system as a list of operations, from which the content of the disk after a
+// loss of power is computed. Times are line numbers of the recording; each operation has a begin and
+// an end. A change of a file is certain to be on the disk once an fsync of the file has ended that
+// began after the change ended. Changes of the names in a directory need an fsync of the directory.
+type recordedDisk struct {
+	root *inode
+	last int // the last time in the recording
 }
 
-// powerInode is a file or a directory.
-type powerInode struct {
+// inode is a file or a directory.
+type inode struct {
 	path    string // under which it was made
 	dir     bool
-	changes []powerChange
+	changes []diskChange
 	syncs   []span
-	names   map[string]*powerInode // of a directory, as the running system sees it
-	gone    map[string]*powerInode // what had a name before
+	names   map[string]*inode // of a directory, as the running system sees it
+	removed map[string]*inode // the last inode of each name that was removed
 }
 
-// span is the begin and the end of an operation. A system call that a kill has interrupted ends
-// when the process does.
+// span is the begin and the end of an operation. A system call that a kill has interrupted ends with
+// the process.
 type span struct{ begin, end int }
 
-// powerChange is a write, a change of the size, or a change of the names of a directory.
-type powerChange struct {
+// diskChange is a write, a change of the size, or a change of the names in a directory.
+type diskChange struct {
 	span
 	at       int64
 	data     []byte
@@ -43,16 +42,16 @@ type powerChange struct {
 	grow     bool // the size becomes at if it is less
 	removed  string
 	named    string
-	newInode *powerInode
+	newInode *inode
 }
 
-func newPowerDisk(root string) *powerDisk {
-	return &powerDisk{root: &powerInode{path: root, dir: true, names: map[string]*powerInode{}}}
+func newRecordedDisk(root string) *recordedDisk {
+	return &recordedDisk{root: &inode{path: root, dir: true, names: map[string]*inode{}}}
 }
 
-// find returns the inode of a path, nil if there is none, and the directory and the name that it has
-// in there. It reports false for a path that is not on this disk.
-func (d *powerDisk) find(path string) (in, parent *powerInode, name string, ok bool) {
+// find returns the inode of a path, nil if it does not exist, its directory and its name there. ok is
+// false for a path that is not on this disk.
+func (d *recordedDisk) find(path string) (in, parent *inode, name string, ok bool) {
 	if path == d.root.path {
 		return d.root, nil, "", true
 	}
@@ -70,35 +69,35 @@ func (d *powerDisk) find(path string) (in, parent *powerInode, name string, ok b
 	return in, parent, name, true
 }
 
-// put gives in a name in a directory.
-func (p *powerInode) put(s span, name string, in *powerInode) {
+// add adds a name to a directory.
+func (p *inode) add(s span, name string, in *inode) {
 	p.names[name] = in
-	p.changes = append(p.changes, powerChange{span: s, named: name, newInode: in})
+	p.changes = append(p.changes, diskChange{span: s, named: name, newInode: in})
 }
 
-func (p *powerInode) remove(s span, name string) {
+func (p *inode) remove(s span, name string) {
 	p.forget(name)
-	p.changes = append(p.changes, powerChange{span: s, removed: name})
+	p.changes = append(p.changes, diskChange{span: s, removed: name})
 }
 
-func (p *powerInode) forget(name string) {
-	if p.gone == nil {
-		p.gone = map[string]*powerInode{}
+func (p *inode) forget(name string) {
+	if p.removed == nil {
+		p.removed = map[string]*inode{}
 	}
-	p.gone[name] = p.names[name]
+	p.removed[name] = p.names[name]
 	delete(p.names, name)
 }
 
-// move is a rename within a directory.
-func (p *powerInode) move(s span, from, to string) {
+// rename renames a file within a directory.
+func (p *inode) rename(s span, from, to string) {
 	in := p.names[from]
 	p.forget(from)
 	p.names[to] = in
-	p.changes = append(p.changes, powerChange{span: s, removed: from, named: to, newInode: in})
+	p.changes = append(p.changes, diskChange{span: s, removed: from, named: to, newInode: in})
 }
 
-// parts returns the changes that are certain to be on the disk at a moment, and those that may be.
-func (p *powerInode) parts(cut int) (certain, open []powerChange) {
+// changesAt returns the changes that are certain to be on the disk at a time, and those that may be.
+func (p *inode) changesAt(cut int) (certain, pending []diskChange) {
 	for _, c := range p.changes {
 		if c.begin >= cut {
 			continue
@@ -106,36 +105,36 @@ func (p *powerInode) parts(cut int) (certain, open []powerChange) {
 		if slices.ContainsFunc(p.syncs, func(s span) bool { return c.end < s.begin && s.end < cut }) {
 			certain = append(certain, c)
 		} else {
-			open = append(open, c)
+			pending = append(pending, c)
 		}
 	}
-	return certain, open
+	return certain, pending
 }
 
-// The units in which a disk writes: what is within one is written wholly or not at all.
+// The units in which a disk writes: each is written as a whole or not at all.
 const (
 	sectorBytes = 512
 	pageBytes   = 4096
 )
 
-// loss is what happens to the operations that were not synced.
+// loss selects which of the changes that were not synced are lost.
 type loss int
 
 const (
-	lossNone    loss = iota // all of them are on the disk
-	lossAll                 // none
-	lossPrefix              // those up to some moment, the last one torn
-	lossPages               // each page of a file is of some moment of its own
-	lossSectors             // each sector
-	lossOnePage             // one page of a file is as it was at some moment, the rest is on the disk
+	lossNone    loss = iota // none of them
+	lossAll                 // all of them
+	lossPrefix              // all after some time; the last one kept is torn
+	lossPages               // each page of a file is as it was at a time of its own
+	lossSectors             // each sector is as it was at a time of its own
+	lossOnePage             // one page of a file is as it was at some time, the rest is complete
 	lossKinds
 )
 
-// powerCut makes the content of a disk after a power loss at a moment.
+// powerCut is a loss of power at a time. It computes the content of the disk afterwards.
 type powerCut struct {
 	at    int
 	rand  *rand.Rand
-	fixed loss // for all files and directories, if not negative
+	fixed loss // of all files and directories; negative for a random one each
 }
 
 func (c *powerCut) loss() loss {
@@ -145,20 +144,20 @@ func (c *powerCut) loss() loss {
 	return loss(c.rand.IntN(int(lossKinds)))
 }
 
-// names returns what a directory holds.
-func (c *powerCut) names(p *powerInode) map[string]*powerInode {
-	certain, open := p.parts(c.at)
-	kept := open
+// names returns the names in a directory.
+func (c *powerCut) names(p *inode) map[string]*inode {
+	certain, pending := p.changesAt(c.at)
+	kept := pending
 	switch c.loss() {
 	case lossNone, lossOnePage:
 	case lossAll:
 		kept = nil
-	case lossPages, lossSectors: // any of them: not every file system keeps their order
-		kept = slices.DeleteFunc(slices.Clone(open), func(powerChange) bool { return c.rand.IntN(2) == 0 })
+	case lossPages, lossSectors: // any subset: not every file system keeps the order
+		kept = slices.DeleteFunc(slices.Clone(pending), func(diskChange) bool { return c.rand.IntN(2) == 0 })
 	default:
-		kept = open[:c.rand.IntN(len(open)+1)]
+		kept = pending[:c.rand.IntN(len(pending)+1)]
 	}
-	names := map[string]*powerInode{}
+	names := map[string]*inode{}
 	for _, change := range slices.Concat(certain, kept) {
 		if change.removed != "" {
 			delete(names, change.removed)
@@ -170,8 +169,8 @@ func (c *powerCut) names(p *powerInode) map[string]*powerInode {
 	return names
 }
 
-// apply makes a change of a file.
-func (c *powerChange) apply(b []byte) []byte {
+// apply applies a change to the content of a file.
+func (c *diskChange) apply(b []byte) []byte {
 	if c.resize || c.grow {
 		if c.grow && int64(len(b)) >= c.at {
 			return b
@@ -192,52 +191,52 @@ func resized(b []byte, size int) []byte {
 	return append(b, make([]byte, size-len(b))...)
 }
 
-// content returns what a file holds.
-func (c *powerCut) content(p *powerInode) []byte {
-	certain, open := p.parts(c.at)
+// content returns the content of a file.
+func (c *powerCut) content(p *inode) []byte {
+	certain, pending := p.changesAt(c.at)
 	var b []byte
 	for i := range certain {
 		b = certain[i].apply(b)
 	}
-	if len(open) == 0 {
+	if len(pending) == 0 {
 		return b
 	}
 	switch c.loss() {
 	case lossAll:
 		return b
 	case lossPrefix:
-		open = open[:1+c.rand.IntN(len(open))]
-		if last := &open[len(open)-1]; len(last.data) > 0 {
+		pending = pending[:1+c.rand.IntN(len(pending))]
+		if last := &pending[len(pending)-1]; len(last.data) > 0 {
 			torn := *last
 			torn.data = torn.data[:max(0, int(tornAt(c.rand, last)))]
-			open = append(slices.Clone(open[:len(open)-1]), torn)
+			pending = append(slices.Clone(pending[:len(pending)-1]), torn)
 		}
 	case lossPages:
-		return c.versions(b, open, pageBytes)
+		return c.versions(b, pending, pageBytes)
 	case lossSectors:
-		return c.versions(b, open, sectorBytes)
+		return c.versions(b, pending, sectorBytes)
 	case lossOnePage:
-		return c.onePage(b, open)
+		return c.onePage(b, pending)
 	}
-	for i := range open {
-		b = open[i].apply(b)
+	for i := range pending {
+		b = pending[i].apply(b)
 	}
 	return b
 }
 
-// tornAt returns how much of a write is on the disk: up to the end of a sector.
-func tornAt(r *rand.Rand, w *powerChange) int64 {
+// tornAt returns how many bytes of a write are on the disk: up to the end of a random sector.
+func tornAt(r *rand.Rand, w *diskChange) int64 {
 	sectors := (w.at+int64(len(w.data))-1)/sectorBytes - w.at/sectorBytes + 1
 	end := (w.at/sectorBytes+r.Int64N(sectors+1))*sectorBytes - w.at
 	return min(end, int64(len(w.data)))
 }
 
-// versions returns a file of which each unit is as it was at some moment since it was synced, and
-// its size too.
-func (c *powerCut) versions(b []byte, open []powerChange, unit int) []byte {
+// versions returns the content of a file of which each unit, and the size, is as it was at a random
+// time since the last sync.
+func (c *powerCut) versions(b []byte, pending []diskChange, unit int) []byte {
 	states := [][]byte{b}
-	for i := range open {
-		states = append(states, open[i].apply(slices.Clone(states[i])))
+	for i := range pending {
+		states = append(states, pending[i].apply(slices.Clone(states[i])))
 	}
 	out := make([]byte, len(states[c.rand.IntN(len(states))]))
 	for at := 0; at < len(out); at += unit {
@@ -249,18 +248,19 @@ func (c *powerCut) versions(b []byte, open []powerChange, unit int) []byte {
 	return out
 }
 
-// onePage returns a file of which one page that was written is as it was at some moment before.
-func (c *powerCut) onePage(b []byte, open []powerChange) []byte {
-	some := c.rand.IntN(len(open))
+// onePage returns the content of a file of which one page of a random change is as it was before that
+// change.
+func (c *powerCut) onePage(b []byte, pending []diskChange) []byte {
+	some := c.rand.IntN(len(pending))
 	var before []byte
-	for i := range open {
+	for i := range pending {
 		if i == some {
 			before = slices.Clone(b)
 		}
-		b = open[i].apply(b)
+		b = pending[i].apply(b)
 	}
-	at := int(open[some].at) / pageBytes * pageBytes
-	if pages := len(open[some].data) / pageBytes; pages > 0 {
+	at := int(pending[some].at) / pageBytes * pageBytes
+	if pages := len(pending[some].data) / pageBytes; pages > 0 {
 		at += c.rand.IntN(pages) * pageBytes
 	}
 	for i := at; i < min(at+pageBytes, len(b)); i++ {
@@ -272,17 +272,17 @@ func (c *powerCut) onePage(b []byte, open []powerChange) []byte {
 	return b
 }
 
-// powerBoot names this boot of the machine, on which the members were recorded.
-var powerBoot = func() []byte {
+// bootID identifies this boot of the machine, during which the members were recorded.
+var bootID = func() []byte {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if b = bytes.TrimSpace(b); err != nil || len(b) == 0 {
-		b = []byte("no boot is known")
+		b = []byte("boot unknown")
 	}
 	return b
 }()
 
-// write writes what the disk holds to a directory.
-func (c *powerCut) write(p *powerInode, to string) error {
+// write writes the content of the disk to a directory.
+func (c *powerCut) write(p *inode, to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
@@ -298,8 +298,8 @@ func (c *powerCut) write(p *powerInode, to string) error {
 		if in := names[name]; in.dir {
 			err = c.write(in, path)
 		} else {
-			// The power comes back with another boot of the machine.
-			err = os.WriteFile(path, bytes.ReplaceAll(c.content(in), powerBoot, []byte("an earlier boot")), 0o600)
+			// After a loss of power the machine boots again.
+			err = os.WriteFile(path, bytes.ReplaceAll(c.content(in), bootID, []byte("an earlier boot")), 0o600)
 		}
 		if err != nil {
 			return err
@@ -308,19 +308,19 @@ func (c *powerCut) write(p *powerInode, to string) error {
 	return nil
 }
 
-// compare reports how a directory differs from what was recorded of it, so that no operation can
-// have gone unseen.
-func (d *powerDisk) compare(ignored string) error {
+// compare returns an error if a directory differs from the recording, which has then missed an
+// operation.
+func (d *recordedDisk) compare(ignored string) error {
 	all := &powerCut{at: d.last + 1, fixed: lossNone}
-	var look func(p *powerInode, path string) error
-	look = func(p *powerInode, path string) error {
+	var look func(p *inode, path string) error
+	look = func(p *inode, path string) error {
 		there, err := os.ReadDir(path)
 		if err != nil {
 			return err
 		}
 		for _, e := range there {
 			if p.names[e.Name()] == nil {
-				return fmt.Errorf("%s/%s was made unseen", path, e.Name())
+				return fmt.Errorf("%s/%s was made by an operation that is not recorded", path, e.Name())
 			}
 		}
 		for name, in := range p.names {
@@ -330,7 +330,8 @@ func (d *powerDisk) compare(ignored string) error {
 			} else if has, failed := os.ReadFile(path); failed != nil {
 				err = failed
 			} else if name != ignored && !bytes.Equal(has, all.content(in)) {
-				err = fmt.Errorf("%s has %d bytes, and %d other ones were recorded", path, len(has), len(all.content(in)))
+				err = fmt.Errorf("%s has %d bytes, which differ from the %d bytes of the recording",
+					path, len(has), len(all.content(in)))
 			}
 			if err != nil {
 				return err

@@ -5,33 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
-	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// tracedCalls are the system calls that change files, or that say which file a descriptor is of.
+// tracedCalls are the system calls that change files, or the file of a descriptor.
 const tracedCalls = "openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync," +
 	"sync_file_range,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat," +
 	"copy_file_range,sendfile,splice,close,dup,dup2,dup3,lseek"
 
-// powerTrace reads what strace writes and makes a powerDisk of it. The lines of one process after
-// another, on the same files, are read as one recording.
+// powerTrace reads the output of strace into a recordedDisk. The output for several processes that
+// ran one after another, on the same files, is one recording.
 type powerTrace struct {
-	disk  *powerDisk
+	disk  *recordedDisk
 	files map[int]*openFile
-	// told is called with what is written to the file of that name, which is not on the disk.
-	marks string
-	told  func(at int, line []byte) error
-	begun map[string]begunCall // by thread
+	// marks is the name of the file with the marks, which is not part of the disk. onMark is called
+	// with each line that is written to it.
+	marks  string
+	onMark func(at int, line []byte) error
+	begun  map[string]begunCall // by thread
 }
 
 type openFile struct {
-	in     *powerInode
+	in     *inode
 	at     int64
 	append bool
 	marks  bool
@@ -43,7 +40,7 @@ type begunCall struct {
 	text  string
 }
 
-// read takes in what one process did.
+// read reads the output for one process.
 func (t *powerTrace) read(r io.Reader) error {
 	t.files, t.begun = map[int]*openFile{}, map[string]begunCall{}
 	lines := bufio.NewReaderSize(r, 1<<20)
@@ -65,7 +62,7 @@ func (t *powerTrace) read(r io.Reader) error {
 	return nil
 }
 
-// killedResult, or a question mark, is the result of a call within which the process was killed.
+// killedResult, or a question mark, is the result of a call that the end of the process interrupted.
 const killedResult = " = -1 (errno "
 
 func (t *powerTrace) line(line string) error {
@@ -78,7 +75,7 @@ func (t *powerTrace) line(line string) error {
 	if resumed, ok := strings.CutPrefix(rest, "<... "); ok {
 		c, ok := t.begun[thread]
 		if !ok {
-			return errors.New("a call that did not begin is resumed")
+			return errors.New("resumed a call that did not begin")
 		}
 		_, tail, _ := strings.Cut(resumed, "resumed>")
 		if strings.HasSuffix(tail, " = ?") || strings.Contains(tail, killedResult) {
@@ -89,7 +86,7 @@ func (t *powerTrace) line(line string) error {
 	}
 	name, text, ok := strings.Cut(rest, "(")
 	if !ok {
-		return errors.New("there is no call")
+		return errors.New("found no call")
 	}
 	text, began := strings.CutSuffix(text, " <unfinished ...>")
 	text, killed := strings.CutSuffix(text, " <detached ...>")
@@ -99,27 +96,27 @@ func (t *powerTrace) line(line string) error {
 	if began || killed {
 		t.begun[thread] = begunCall{at, name, text}
 		if name == "close" {
-			t.closed(text)
+			t.close(text)
 		}
 		return nil
 	}
 	if name == "close" {
-		t.closed(text)
+		t.close(text)
 	}
 	return t.ended(span{at, at}, name, text)
 }
 
-func (t *powerTrace) closed(text string) {
+func (t *powerTrace) close(text string) {
 	if fd, err := strconv.Atoi(strings.TrimRight(text[:strings.IndexAny(text+")", ",)")], " ")); err == nil {
 		delete(t.files, fd)
 	}
 }
 
-// ended takes in a call whose result is known.
+// ended handles a call whose result is known.
 func (t *powerTrace) ended(s span, name, text string) error {
 	i := strings.LastIndex(text, " = ")
 	if i < 0 {
-		return errors.New("there is no result")
+		return errors.New("found no result")
 	}
 	result, _, _ := strings.Cut(text[i+3:], " ")
 	value, err := strconv.ParseInt(result, 0, 64)
@@ -130,7 +127,8 @@ func (t *powerTrace) ended(s span, name, text string) error {
 	return t.call(s, name, args, value)
 }
 
-// splitArgs splits at commas. Strings have none, for all their bytes are in hexadecimal.
+// splitArgs splits arguments at commas. Strings contain none, because all their bytes are in
+// hexadecimal.
 func splitArgs(s string) []string {
 	args := strings.Split(s, ",")
 	for i := range args {
@@ -143,13 +141,13 @@ func unhex(s string) ([]byte, error) {
 	s = strings.TrimPrefix(s, `"`)
 	s, ok := strings.CutSuffix(s, `"`)
 	if !ok || len(s)%4 != 0 {
-		return nil, fmt.Errorf("the string %.40s is cut", s)
+		return nil, fmt.Errorf("the string %.40s is cut off", s)
 	}
 	b := make([]byte, len(s)/4)
 	for i := range b {
 		hi, lo := nibble(s[4*i+2]), nibble(s[4*i+3])
 		if s[4*i] != '\\' || s[4*i+1] != 'x' || hi > 15 || lo > 15 {
-			return nil, fmt.Errorf("the string has %q", s[4*i:4*i+4])
+			return nil, fmt.Errorf("the string contains %q", s[4*i:4*i+4])
 		}
 		b[i] = hi<<4 | lo
 	}
@@ -166,14 +164,14 @@ func nibble(c byte) byte {
 	return 255
 }
 
-// path returns the path that a descriptor of a directory and a name make.
+// path returns the path of a name relative to the descriptor of a directory.
 func (t *powerTrace) path(dir, name string) (string, error) {
 	b, err := unhex(name)
 	if err != nil || filepath.IsAbs(string(b)) {
 		return string(b), err
 	}
 	fd, err := strconv.Atoi(dir)
-	if err != nil { // relative to the working directory, in which none of these files is
+	if err != nil { // relative to the working directory, which has none of these files
 		return "", nil
 	}
 	f := t.files[fd]
@@ -183,10 +181,10 @@ func (t *powerTrace) path(dir, name string) (string, error) {
 	return filepath.Join(t.disk.pathOf(f.in), string(b)), nil
 }
 
-// pathOf returns where a file or a directory is now, "" if it was removed.
-func (d *powerDisk) pathOf(in *powerInode) string {
-	var look func(p *powerInode, path string) string
-	look = func(p *powerInode, path string) string {
+// pathOf returns the current path of a file or directory, "" if it was removed.
+func (d *recordedDisk) pathOf(in *inode) string {
+	var look func(p *inode, path string) string
+	look = func(p *inode, path string) string {
 		if p == in {
 			return path
 		}
@@ -226,13 +224,13 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 			return err
 		}
 		if int64(len(b)) < value {
-			return errors.New("not all of it was recorded")
+			return errors.New("the write was not recorded completely")
 		}
 		at := f.at
 		if name == "pwrite64" {
 			at = number(3)
 		}
-		return t.wrote(s, f, at, b[:value], name == "write")
+		return t.write(s, f, at, b[:value], name == "write")
 	case "lseek":
 		if f != nil {
 			f.at = value
@@ -241,12 +239,12 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 		if f == nil {
 			return nil
 		}
-		change := powerChange{span: s, at: number(1), resize: true}
+		change := diskChange{span: s, at: number(1), resize: true}
 		if name == "fallocate" {
 			if number(1) != 0 || args[1] != "0" {
-				return errors.New("only plain preallocation is known")
+				return errors.New("this kind of fallocate is not supported")
 			}
-			change = powerChange{span: s, at: number(2) + number(3), grow: true}
+			change = diskChange{span: s, at: number(2) + number(3), grow: true}
 		}
 		f.in.changes = append(f.in.changes, change)
 	case "fsync", "fdatasync":
@@ -254,12 +252,12 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 			f.in.syncs = append(f.in.syncs, s)
 		}
 	case "mkdirat":
-		return t.named(args[0], args[1], func(in, parent *powerInode, name string) error {
-			parent.put(s, name, &powerInode{path: name, dir: true, names: map[string]*powerInode{}})
+		return t.withPath(args[0], args[1], func(in, parent *inode, name string) error {
+			parent.add(s, name, &inode{path: name, dir: true, names: map[string]*inode{}})
 			return nil
 		})
 	case "unlinkat":
-		return t.named(args[0], args[1], func(in, parent *powerInode, name string) error {
+		return t.withPath(args[0], args[1], func(in, parent *inode, name string) error {
 			parent.remove(s, name)
 			return nil
 		})
@@ -268,12 +266,12 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 		if err != nil {
 			return err
 		}
-		return t.named(args[0], args[1], func(in, parent *powerInode, name string) error {
+		return t.withPath(args[0], args[1], func(in, parent *inode, name string) error {
 			_, other, newName, ok := t.disk.find(to)
 			if !ok || other != parent || in == nil {
-				return errors.New("only a rename within a directory is known")
+				return errors.New("a rename into another directory is not supported")
 			}
-			parent.move(s, name, newName)
+			parent.rename(s, name, newName)
 			return nil
 		})
 	case "linkat":
@@ -282,23 +280,23 @@ func (t *powerTrace) call(s span, name string, args []string, value int64) error
 			return err
 		}
 		_, parent, newName, ok := t.disk.find(to)
-		return t.named(args[0], args[1], func(in, _ *powerInode, _ string) error {
+		return t.withPath(args[0], args[1], func(in, _ *inode, _ string) error {
 			if !ok || in == nil {
-				return errors.New("only a link within the disk is known")
+				return errors.New("a link to another disk is not supported")
 			}
-			parent.put(s, newName, in)
+			parent.add(s, newName, in)
 			return nil
 		})
 	case "close":
 	default:
 		if f != nil || t.onDisk(args) {
-			return errors.New("this call is not known")
+			return errors.New("this call is not supported")
 		}
 	}
 	return nil
 }
 
-// onDisk reports whether a path among the arguments is on the disk.
+// onDisk reports whether one of the arguments is a path on the disk.
 func (t *powerTrace) onDisk(args []string) bool {
 	for _, a := range args {
 		if b, err := unhex(a); err == nil {
@@ -310,7 +308,9 @@ func (t *powerTrace) onDisk(args []string) bool {
 	return false
 }
 
-func (t *powerTrace) named(dir, name string, f func(in, parent *powerInode, name string) error) error {
+// withPath calls f with the inode of a path, its directory and its name there, unless the path is not
+// on the disk.
+func (t *powerTrace) withPath(dir, name string, f func(in, parent *inode, name string) error) error {
 	path, err := t.path(dir, name)
 	if err != nil {
 		return err
@@ -332,114 +332,31 @@ func (t *powerTrace) open(s span, args []string, fd int) error {
 	if !ok {
 		return nil
 	}
-	if in == nil && !strings.Contains(args[2], "O_CREAT") { // it was removed since this call began
-		in = parent.gone[name]
+	if in == nil && !strings.Contains(args[2], "O_CREAT") { // removed since this call began
+		in = parent.removed[name]
 	} else if in == nil {
-		in = &powerInode{path: path}
-		parent.put(s, name, in)
+		in = &inode{path: path}
+		parent.add(s, name, in)
 	} else if strings.Contains(args[2], "O_TRUNC") {
-		in.changes = append(in.changes, powerChange{span: s, resize: true})
+		in.changes = append(in.changes, diskChange{span: s, resize: true})
 	}
 	if in == nil {
-		return errors.New("there is no such file")
+		return errors.New("the file does not exist")
 	}
 	t.files[fd] = &openFile{in: in, append: strings.Contains(args[2], "O_APPEND"), marks: name == t.marks}
 	return nil
 }
 
-func (t *powerTrace) wrote(s span, f *openFile, at int64, b []byte, moves bool) error {
+func (t *powerTrace) write(s span, f *openFile, at int64, b []byte, moves bool) error {
 	if f.marks {
-		return t.told(s.end, b)
+		return t.onMark(s.end, b)
 	}
 	if f.append {
-		return errors.New("appending is not known")
+		return errors.New("appending is not supported")
 	}
 	if moves {
 		f.at = at + int64(len(b))
 	}
-	f.in.changes = append(f.in.changes, powerChange{span: s, at: at, data: b})
+	f.in.changes = append(f.in.changes, diskChange{span: s, at: at, data: b})
 	return nil
-}
-
-// settle adds to a recording what became of the calls that the end of the process has interrupted.
-// The files tell, for nothing else has written to them yet.
-func (t *powerTrace) settle() (lines []string, err error) {
-	threads := slices.SortedFunc(maps.Keys(t.begun), func(a, b string) int { return t.begun[a].begin - t.begun[b].begin })
-	for i, thread := range threads {
-		c := t.begun[thread]
-		value, err := t.carriedOut(c)
-		if err != nil {
-			return nil, fmt.Errorf("%w in the interrupted %s(%.300s", err, c.name, c.text)
-		}
-		if value < 0 {
-			continue
-		}
-		if c.name == "openat" {
-			value = 1<<20 + i // no other descriptor has that number
-		}
-		lines = append(lines, fmt.Sprintf("%s <... %s resumed>) = %d", thread, c.name, value))
-	}
-	return lines, nil
-}
-
-// carriedOut returns the result of an interrupted call, or -1 if it was not carried out.
-func (t *powerTrace) carriedOut(c begunCall) (value int, err error) {
-	args := splitArgs(strings.TrimSuffix(strings.TrimRight(c.text, " "), ")"))
-	switch c.name {
-	case "pwrite64", "write", "ftruncate", "fallocate":
-		fd, err := strconv.Atoi(args[0])
-		f := t.files[fd]
-		if err != nil || f == nil || f.marks {
-			return -1, nil
-		}
-		b, err := os.ReadFile(t.disk.pathOf(f.in))
-		if err != nil {
-			return -1, err
-		}
-		return t.written(f, c.name, args, b)
-	case "openat", "mkdirat", "unlinkat", "renameat", "renameat2", "linkat":
-		if c.name == "linkat" {
-			args = args[2:]
-		}
-		path, err := t.path(args[0], args[1])
-		if err != nil {
-			return -1, err
-		}
-		was, _, _, ok := t.disk.find(path)
-		info, err := os.Lstat(path)
-		gone := errors.Is(err, fs.ErrNotExist)
-		if ok && (was != nil) == gone || ok && !gone && strings.HasPrefix(c.name, "open") && strings.Contains(args[2], "O_TRUNC") && info.Size() == 0 {
-			return 0, nil
-		}
-	}
-	return -1, nil
-}
-
-// written returns the result of a call that changes a file, which has b in it now.
-func (t *powerTrace) written(f *openFile, name string, args []string, b []byte) (value int, err error) {
-	number := func(i int) int64 {
-		n, failed := strconv.ParseInt(args[i], 0, 64)
-		err = errors.Join(err, failed)
-		return n
-	}
-	done := false
-	switch name {
-	case "ftruncate":
-		done = int64(len(b)) == number(1)
-	case "fallocate":
-		done = int64(len(b)) >= number(2)+number(3)
-	default:
-		data, failed := unhex(args[1])
-		err = failed
-		at := f.at
-		if name == "pwrite64" {
-			at = number(3)
-		}
-		value = len(data)
-		done = at+int64(value) <= int64(len(b)) && string(b[at:at+int64(value)]) == string(data)
-	}
-	if !done {
-		value = -1
-	}
-	return value, err
 }

@@ -15,6 +15,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/pull"
 	"laurel/cache/queries"
+	"laurel/cluster/peer"
 	"laurel/fsm"
 	"laurel/score"
 )
@@ -62,7 +63,7 @@ func (m *Member) Pull(ctx context.Context, key string) (e *cache.Entry, how stri
 	if e, age := p.store.Get(key, m.clock()); e != nil {
 		return e, cache.Forward, age, nil
 	}
-	return nil, "", 0, noMaster()
+	return nil, "", 0, peer.NoMaster()
 }
 
 // fetch asks for one answer, of each master that makes itself known until ctx ends.
@@ -78,7 +79,7 @@ func (p *puller) fetch(ctx context.Context, key string) error {
 		case <-changed:
 		case <-time.After(retryPause):
 		case <-ctx.Done():
-			return noMaster()
+			return peer.NoMaster()
 		}
 	}
 }
@@ -137,7 +138,7 @@ func (p *puller) poll(ctx context.Context, keys []string) error {
 		return err
 	}
 	if len(answers) != len(items) {
-		return noMaster()
+		return peer.NoMaster()
 	}
 	for i := range answers {
 		p.take(keys[i], &answers[i], sent)
@@ -154,14 +155,14 @@ func (m *Member) pollMaster(ctx context.Context, items []pollItem) (answers []po
 	}
 	master, _ := m.masters.now()
 	if master == "" || master == m.opts.Peer {
-		return nil, noMaster()
+		return nil, peer.NoMaster()
 	}
 	body, err := json.Marshal(items)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.port.Call(ctx, master, http.MethodPost, "/peer/v1/poll", bytes.NewReader(body), &answers); err != nil {
-		return nil, noMaster()
+		return nil, peer.NoMaster()
 	}
 	return answers, nil
 }
@@ -183,7 +184,7 @@ func (p *puller) take(key string, a *pollAnswer, sent time.Duration) {
 // takePoll is the master's side of a poll.
 func (m *Member) takePoll(w http.ResponseWriter, r *http.Request) error {
 	if m.leads() == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	var items []pollItem
 	if err := json.UnmarshalRead(http.MaxBytesReader(w, r.Body, maxForwarded), &items); err != nil {
@@ -204,7 +205,7 @@ func (m *Member) takePoll(w http.ResponseWriter, r *http.Request) error {
 func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer, error) {
 	lead := m.leads()
 	if lead == nil {
-		return nil, notMaster()
+		return nil, peer.NotMaster()
 	}
 	if err := m.confirm.wait(ctx); err != nil {
 		return nil, err
@@ -213,7 +214,10 @@ func (m *Member) answerPoll(ctx context.Context, items []pollItem) ([]pollAnswer
 	if err != nil {
 		return nil, err
 	}
-	return answers, lead.awaitReleased(ctx, view)
+	if !lead.push.AwaitReleased(ctx, view) {
+		return nil, errUnknown
+	}
+	return answers, nil
 }
 
 // answerItems answers from the state here. Nothing in the answers is later than view.

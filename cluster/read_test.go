@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"laurel/cluster/peer"
 	"sync"
 	"testing"
 	"time"
@@ -89,7 +90,7 @@ func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
 		t.Fatal("a read was answered by a round that had begun before it")
 	default:
 	}
-	lost := notMaster()
+	lost := peer.NotMaster()
 	for answered := 0; answered < 5; {
 		select {
 		case <-began: // one that came late has a round of its own

@@ -116,13 +116,13 @@ func judge(servers []raft.Server, self raft.ServerID, joined uint64, said map[ra
 
 // learnRemoval ends this member if it was removed from its group.
 func (m *Member) learnRemoval() {
-	if m.raft.State() == raft.Leader || !m.storage.joined.Load() {
+	if m.raft.State() == raft.Leader || !m.storage.Joined() {
 		return
 	}
 	servers, self := m.servers(), m.self
 	in := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == self })
 	said := m.neighbour.absences()
-	v := judge(servers, self, m.storage.joinedAt.Load(), said)
+	v := judge(servers, self, m.storage.JoinedAt(), said)
 	if index := m.roster.leftAt(); index > 0 && !in && m.neighbour.unlisted() {
 		// The log may end between the entry that took this member out and one that takes it in
 		// again. While a master sends entries, more may come.
@@ -169,7 +169,7 @@ func (m *Member) wasRemoved(by string) { m.neighbour.over.Do(func() { m.stopRemo
 
 func (m *Member) stopRemoved(by string) {
 	m.log.Error("this frontend was removed from its group and stops", "by", by)
-	if err := m.storage.markRemoved(by); err != nil {
+	if err := m.storage.MarkRemoved(by); err != nil {
 		m.log.Warn("could not note the removal in the data directory", "error", err)
 	}
 	m.end(ErrRemoved)
@@ -182,7 +182,7 @@ func (m *Member) tellRemoved(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Connection", "close")
 	l := m.listing(id)
 	if l.Listed {
-		peer.WriteProblem(w, notMaster()) // the removal is not committed yet
+		peer.WriteProblem(w, peer.NotMaster()) // the removal is not committed yet
 		return
 	}
 	peer.WriteRemoved(w, l.Index, score.Problemf(score.Forbidden, "%q was removed from the group", memberID(id)))

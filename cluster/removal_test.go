@@ -260,7 +260,7 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	eventually(t, "the entry is taken", func() error {
 		var last raft.Log
 		at := m.raft.LastIndex()
-		if err := m.storage.history.GetLog(at, &last); err != nil {
+		if err := m.storage.Log().GetLog(at, &last); err != nil {
 			return err
 		}
 		entry.Index, entry.Term = at+1, m.raft.CurrentTerm()+1
@@ -352,7 +352,7 @@ func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 	master := g.master()
 	gone, third := g.others(master)[0], g.others(master)[1]
 	eventually(t, "it knows that it has joined", func() error {
-		if !gone.member().storage.joined.Load() {
+		if !gone.member().storage.Joined() {
 			return errors.New("it does not")
 		}
 		return nil
@@ -399,9 +399,9 @@ func TestTheRosterComesWithASnapshot(t *testing.T) {
 		return nil
 	})
 	id := f4.member().self
-	snapshots(t, g.master(), "bard/a", 2)
+	postUntilSnapshots(t, g.master(), "bard/a", 2)
 	eventually(t, "the master has dropped what the follower lacks", func() error {
-		first, err := g.master().member().storage.log.FirstIndex()
+		first, err := g.master().member().storage.Log().FirstIndex()
 		if err == nil && first <= had+20 {
 			mustPost(t, g.master(), alerts(fmt.Sprintf("bard/%d", first), 1, 1))
 			err = fmt.Errorf("its log begins at %d", first)

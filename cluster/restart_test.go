@@ -11,17 +11,19 @@ import (
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
 
 	"laurel/score"
 )
 
-// snapshots waits until the node's member has written count snapshots in all, and posts until then.
-func snapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
+// postUntilSnapshots posts until the member of a node has written count snapshots in all. It returns
+// the number of posts.
+func postUntilSnapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
 	t.Helper()
 	eventually(t, "snapshots are written", func() error {
 		mustPost(t, n, alerts(source, posted+1, 1))
 		posted++
-		list, err := n.member().storage.snapshots.List()
+		list, err := n.member().storage.Snapshots().List()
 		if err == nil && len(list) < count {
 			err = fmt.Errorf("there are %d", len(list))
 		}
@@ -37,7 +39,7 @@ func loseState(t *testing.T, n *node) {
 	}
 }
 
-func TestAllMembersGoOnFromTheirDirectories(t *testing.T) {
+func TestMembersContinueFromTheirDirectories(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
 	for _, n := range g.nodes {
@@ -56,7 +58,7 @@ func TestAllMembersGoOnFromTheirDirectories(t *testing.T) {
 	g.agree(20)
 }
 
-func TestAStateThatIsLostIsBuiltAnewFromTheLog(t *testing.T) {
+func TestLostStateIsRebuiltFromTheLog(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
 	g.agree(10)
@@ -72,10 +74,10 @@ func TestAStateThatIsLostIsBuiltAnewFromTheLog(t *testing.T) {
 	g.agree(11)
 }
 
-func TestAStateThatIsLostIsBuiltAnewFromTheSnapshotAndTheLogBehindIt(t *testing.T) {
+func TestLostStateIsRebuiltFromTheSnapshotAndTheLogAfterIt(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
-	revision := snapshots(t, n, "bard/a", 1)
+	revision := postUntilSnapshots(t, n, "bard/a", 1)
 	n.stop()
 	loseState(t, n)
 	m := n.start()
@@ -89,9 +91,9 @@ func TestAStateThatIsLostIsBuiltAnewFromTheSnapshotAndTheLogBehindIt(t *testing.
 	mustPost(t, n, alerts("bard/a", revision+1, 1))
 }
 
-func TestAMemberThatJoinsLateCatchesUpFromASnapshot(t *testing.T) {
+func TestLateJoinerCatchesUpFromASnapshot(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
-	revision := snapshots(t, g.nodes[0], "bard/a", 2)
+	revision := postUntilSnapshots(t, g.nodes[0], "bard/a", 2)
 	late := g.add(func(o *Options) { o.SnapshotEntries = 5 })
 	m := late.start()
 	g.settle()
@@ -107,25 +109,24 @@ func TestAMemberThatJoinsLateCatchesUpFromASnapshot(t *testing.T) {
 	g.agree(revision + 3)
 }
 
-func TestAStateThatIsAheadOfTheLogIsDiscarded(t *testing.T) {
+func TestStateAheadOfTheLogIsDiscarded(t *testing.T) {
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))
 	n.stop()
-	if err := errors.Join(os.Remove(filepath.Join(n.opts.Dir, voteFile)), os.RemoveAll(filepath.Join(n.opts.Dir, logDir)),
-		os.RemoveAll(filepath.Join(n.opts.Dir, snapshotDir)), os.Remove(filepath.Join(n.opts.Dir, identityFile))); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{voteFile, logDir, snapshotDir, identityFile} {
+		remove(t, n, name)
 	}
 	m := n.start()
 	if m.machine.Applied() > m.raft.LastIndex() {
 		t.Errorf("the state is at %d, the log at %d", m.machine.Applied(), m.raft.LastIndex())
 	}
 	if results := mustPost(t, n, alerts("bard/a", 1, 10)); results[0].Revision != 1 || results[0].Status != score.Applied {
-		t.Errorf("in the new group the first event is %+v", results[0])
+		t.Errorf("in the new group the first result is %+v", results[0])
 	}
 }
 
-// damage makes the node's newest snapshot unreadable.
+// damage makes a snapshot of a node unreadable.
 func damage(t *testing.T, n *node, id string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(n.opts.Dir, snapshotDir, id, "state.bin"), []byte("damaged"), 0o600); err != nil {
@@ -133,7 +134,7 @@ func damage(t *testing.T, n *node, id string) {
 	}
 }
 
-func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
+func TestDamagedSnapshotIsReplacedByTheLog(t *testing.T) {
 	for _, older := range []bool{true, false} {
 		t.Run(fmt.Sprintf("an older snapshot %t", older), func(t *testing.T) {
 			g := newGroup(t, 1)
@@ -149,7 +150,7 @@ func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustPost(t, n, alerts("bard/a", 11, 5))
-			list, err := n.member().storage.snapshots.List()
+			list, err := n.member().storage.Snapshots().List()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,19 +169,19 @@ func TestADamagedSnapshotIsDoneWithoutWhereTheLogReachesBack(t *testing.T) {
 	}
 }
 
-func TestADamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
+func TestDamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
-	snapshots(t, n, "bard/a", 2)
+	postUntilSnapshots(t, n, "bard/a", 2)
 	m := n.member()
 	eventually(t, "the log is shortened", func() error {
-		if first, err := m.storage.log.FirstIndex(); err != nil || first == 1 {
+		if first, err := m.storage.Log().FirstIndex(); err != nil || first == 1 {
 			return fmt.Errorf("it begins at %d: %v", first, err)
 		}
 		return nil
 	})
 	n.stop()
-	list, err := m.storage.snapshots.List()
+	list, err := m.storage.Snapshots().List()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,10 +189,10 @@ func TestADamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 		damage(t, n, s.ID)
 	}
 	loseState(t, n)
-	expectContradiction(t, n)
+	checkContradiction(t, n)
 }
 
-func TestADirectoryThatIsNotOurMembersIsRefused(t *testing.T) {
+func TestDirectoryOfAnotherMemberIsRefused(t *testing.T) {
 	empty := newNode(t, "f1")
 	_, err := Start(empty.again())
 	var e *EmptyError
@@ -218,19 +219,19 @@ func TestADirectoryThatIsNotOurMembersIsRefused(t *testing.T) {
 	}
 }
 
-func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testing.T) {
+func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing.T) {
 	g := newGroup(t, 3, func(o *Options) { o.SnapshotEntries = 5 })
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	g.agree(3)
 	late := g.others(g.master())[0]
-	had, err := late.member().storage.log.LastIndex()
+	had, err := late.member().storage.Log().LastIndex()
 	if err != nil {
 		t.Fatal(err)
 	}
 	late.stop()
-	revision := 3 + snapshots(t, g.master(), "bard/b", 2)
-	eventually(t, "the master has dropped what the follower lacks", func() error {
-		first, err := g.master().member().storage.log.FirstIndex()
+	revision := 3 + postUntilSnapshots(t, g.master(), "bard/b", 2)
+	eventually(t, "the master has dropped the entries that the follower lacks", func() error {
+		first, err := g.master().member().storage.Log().FirstIndex()
 		if err == nil && first <= had+1 {
 			err = fmt.Errorf("its log begins at %d", first)
 		}
@@ -241,7 +242,7 @@ func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testin
 		g.settle()
 		mustPost(t, late, alerts("bard/c", i, 1))
 		g.agree(revision + i)
-		if first, err := late.member().storage.log.FirstIndex(); err != nil || first <= had+1 {
+		if first, err := late.member().storage.Log().FirstIndex(); err != nil || first <= had+1 {
 			t.Errorf("its log begins at %d, %v, and ended at %d before", first, err, had)
 		}
 		late.stop()
@@ -251,7 +252,7 @@ func TestAFollowerThatMissedMoreThanTheLogHoldsGoesOnBehindTheSnapshot(t *testin
 	g.agree(revision + 2)
 }
 
-func TestALogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
+func TestLogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))
@@ -270,22 +271,26 @@ func TestALogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
 // shortenLog removes the newest entries of a member that is stopped.
 func shortenLog(t *testing.T, n *node, by uint64) {
 	t.Helper()
-	l := mustOpenLog(t, filepath.Join(n.opts.Dir, logDir))
+	dir := filepath.Join(n.opts.Dir, logDir)
+	l, err := wal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	last, err := l.LastIndex()
 	if err == nil {
-		err = errors.Join(l.DeleteRange(last+1-by, last), l.Close())
+		err = l.DeleteRange(last+1-by, last)
 	}
-	if err != nil {
+	if err := errors.Join(err, l.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestADirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
+func TestDirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, n *node){
-		"the log":    func(t *testing.T, n *node) { remove(t, n, logDir); loseState(t, n) },
-		"the vote":   func(t *testing.T, n *node) { remove(t, n, voteFile); loseState(t, n) },
-		"its newest": func(t *testing.T, n *node) { shortenLog(t, n, 1) },
-		"an old log": func(t *testing.T, n *node) { logOfOld(t, n) },
+		"the log":        func(t *testing.T, n *node) { remove(t, n, logDir); loseState(t, n) },
+		"the vote":       func(t *testing.T, n *node) { remove(t, n, voteFile); loseState(t, n) },
+		"the last entry": func(t *testing.T, n *node) { shortenLog(t, n, 1) },
+		"its own log":    func(t *testing.T, n *node) { oldFormat(t, n) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGroup(t, 1)
@@ -294,7 +299,7 @@ func TestADirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
 			g.agree(5)
 			n.stop()
 			spoil(t, n)
-			expectContradiction(t, n)
+			checkContradiction(t, n)
 		})
 	}
 }
@@ -306,8 +311,8 @@ func remove(t *testing.T, n *node, name string) {
 	}
 }
 
-// logOfOld makes the directory one whose log is in the file that now has the vote alone.
-func logOfOld(t *testing.T, n *node) {
+// oldFormat makes the directory one of an old version, with the log in the vote file.
+func oldFormat(t *testing.T, n *node) {
 	t.Helper()
 	remove(t, n, logDir)
 	db, err := raftboltdb.NewBoltStore(filepath.Join(n.opts.Dir, voteFile))
@@ -319,7 +324,7 @@ func logOfOld(t *testing.T, n *node) {
 	}
 	t.Cleanup(func() {
 		if _, err := os.Stat(filepath.Join(n.opts.Dir, logDir)); err == nil {
-			t.Error("an empty log was made beside it")
+			t.Error("an empty log was made")
 		}
 	})
 }

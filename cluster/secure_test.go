@@ -254,7 +254,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	down.start()
 	g.settle()
 	eventually(t, "the fourth knows that it is a member", func() error {
-		if !down.member().storage.joined.Load() {
+		if !down.member().storage.Joined() {
 			return fmt.Errorf("it does not")
 		}
 		return nil

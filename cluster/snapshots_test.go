@@ -6,26 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"laurel/cluster/peer"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/cluster/snapshots"
 )
 
-// rpcInstallSnapshot is the first byte of a snapshot; hashicorp/raft names it.
+// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft names it.
 const rpcInstallSnapshot = 2
 
-// snapshotFault stands on the connections between the nodes and meets the first snapshot that
-// is sent after arm. Passed bytes of it go through at once.
+// snapshotFault holds back the first snapshot that is sent between the nodes after arm. The first
+// passed bytes of it arrive at once.
 //
-// Without late, the rest never comes: the sender's machine has lost its power or hangs, and
-// nobody tells the receiver. With late, the rest comes after release, also when the sender has
-// given the connection up, as what a kernel has in its buffer does.
+// Without late, the rest never arrives: the sender's machine has lost its power or hangs, and the
+// receiver is not told. With late, the rest arrives after released is closed, even if the sender
+// has closed the connection, like data in the buffer of a kernel.
 type snapshotFault struct {
 	passed int
 	late   bool
@@ -34,14 +35,15 @@ type snapshotFault struct {
 	armed    bool
 	conn     *faultyConn // with the snapshot
 	released chan struct{}
-	done     chan struct{} // closed when the late snapshot was answered, or its connection ended
+	done     chan struct{} // closed when the late snapshot was answered or its connection ended
 }
 
 func newSnapshotFault() *snapshotFault {
 	return &snapshotFault{released: make(chan struct{}), done: make(chan struct{})}
 }
 
-func (f *snapshotFault) between(o *Options) {
+// install puts the fault on the connections of a node.
+func (f *snapshotFault) install(o *Options) {
 	o.TimeScale = 1
 	o.SnapshotEntries = 16
 	o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -59,6 +61,7 @@ func (f *snapshotFault) arm() {
 	f.armed = true
 }
 
+// met returns an error unless a snapshot was held back.
 func (f *snapshotFault) met() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -76,7 +79,7 @@ type faultyConn struct {
 	raft    bool
 	holds   bool
 	rest    bytes.Buffer
-	given   sync.Once // up
+	closed  sync.Once
 }
 
 func (c *faultyConn) Write(b []byte) (int, error) {
@@ -109,14 +112,14 @@ func (c *faultyConn) Close() error {
 	if !holds {
 		return c.Conn.Close()
 	}
-	c.Conn.SetReadDeadline(time.Now()) // who waits for the answer is let go
+	c.Conn.SetReadDeadline(time.Now()) // the sender stops waiting for the answer
 	if f.late {
-		c.given.Do(func() { go c.deliver() })
+		c.closed.Do(func() { go c.deliver() })
 	}
 	return nil
 }
 
-// deliver sends the rest when it is time, and waits until it was answered.
+// deliver sends the rest when it is released, and waits for the answer.
 func (c *faultyConn) deliver() {
 	f := c.fault
 	<-f.released
@@ -130,11 +133,12 @@ func (c *faultyConn) deliver() {
 	close(f.done)
 }
 
-// behind is a group of which one member needs a snapshot: it was stopped while the others went
-// on. It returns the group, the stopped member, another follower, and the next seq to post.
-func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
+// newGroupWithALateMember forms a group of which one follower needs a snapshot, because it was
+// stopped while the others went on. It returns the group, that follower, the other follower, and the
+// next seq to post.
+func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
 	t.Helper()
-	g = newGroup(t, 3, f.between)
+	g = newGroup(t, 3, f.install)
 	eventually(t, "f1 is the master", func() error {
 		if g.nodes[0].member().Master() {
 			return nil
@@ -145,10 +149,10 @@ func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq ui
 	late, other = g.nodes[1], g.nodes[2]
 	late.stop()
 	seq = 1
-	eventually(t, "the master's log begins behind what the late one has", func() error {
+	eventually(t, "the master's log begins after the entries that the late one has", func() error {
 		mustPost(t, g.nodes[0], alerts("bard/a", seq, 20))
 		seq += 20
-		first, err := g.nodes[0].member().storage.log.FirstIndex()
+		first, err := g.nodes[0].member().storage.Log().FirstIndex()
 		if err == nil && first < 40 {
 			err = fmt.Errorf("it begins at entry %d", first)
 		}
@@ -159,10 +163,10 @@ func behind(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq ui
 	return g, late, other, seq
 }
 
-func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
+func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	f := newSnapshotFault()
 	f.late = true
-	g, late, other, seq := behind(t, f)
+	g, late, other, seq := newGroupWithALateMember(t, f)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
 	eventually(t, "the late one has caught up by another snapshot", func() error {
@@ -171,7 +175,7 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 		}
 		return nil
 	})
-	// What is acked from now on is on the disks of two: the master's and that of the late one.
+	// Events acked from now on are on two disks: the master's and that of the late one.
 	other.stop()
 	mustPost(t, master, alerts("bard/a", seq, 5))
 	seq += 5
@@ -185,13 +189,13 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 	before := entries(m)
 	close(f.released)
 	<-f.done
-	if last, err := m.storage.log.LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
+	if last, err := m.storage.Log().LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
 		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
 	}
-	if got := metric(t, late, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
-		t.Errorf("%v snapshots were known; want the late one", got)
+	if got := metric(t, late, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
+		t.Errorf("%v snapshots were known; want 1", got)
 	}
-	// The master is lost for good. One of the two that are left had acked all.
+	// The master is lost for good. One of the two others had acked everything.
 	master.stop()
 	late.stop()
 	late.start()
@@ -199,45 +203,44 @@ func TestASnapshotThatComesLateTakesNothingBackThatWasAcked(t *testing.T) {
 	g.nodes = []*node{late, other}
 	eventually(t, "the two answer", func() error { return g.master().member().Ready(context.Background()) })
 	if revision, err := read(context.Background(), g.master().member()); err != nil || revision != seq-1 {
-		t.Errorf("%d events were acked as applied, and the revision is %d, %v", seq-1, revision, err)
+		t.Errorf("%d events were acked, and the revision is %d, %v", seq-1, revision, err)
 	}
 }
 
-func TestAMasterLostWhileItSendsASnapshotCostsOneElection(t *testing.T) {
+// receiving returns an error unless a node has an unfinished snapshot.
+func receiving(n *node) error {
+	list, err := filepath.Glob(filepath.Join(n.opts.Dir, snapshotDir, "*"+unfinished))
+	if err == nil && len(list) == 0 {
+		err = errors.New("no snapshot is being received")
+	}
+	return err
+}
+
+func TestMasterLostWhileSendingASnapshotCostsOneElection(t *testing.T) {
 	f := newSnapshotFault()
 	f.passed = 4 << 10 // the call itself and some of the body
-	g, late, other, seq := behind(t, f)
+	g, late, other, seq := newGroupWithALateMember(t, f)
 	master := g.master()
 	eventually(t, "a snapshot is on its way", f.met)
-	m := late.member()
-	eventually(t, "it is being received", func() error {
-		r := m.receiver
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.current == nil {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	eventually(t, "it is being received", func() error { return receiving(late) })
 	master.stop() // the connection with the snapshot stays open, and silent
 	g.nodes = []*node{late, other}
 	epoch := other.member().Epoch()
 	mustPost(t, g.master(), alerts("bard/a", seq, 1))
 	if got := g.master().member().Epoch(); got > epoch+10 {
-		t.Errorf("it took the terms from %d to %d", epoch, got)
+		t.Errorf("the election took the terms from %d to %d", epoch, got)
 	}
 	g.agree(seq)
 	// A reception without progress ends by itself and leaves nothing behind.
-	eventually(t, "the snapshot that never came is given up", func() error {
-		left, err := filepath.Glob(filepath.Join(late.opts.Dir, snapshotDir, "*"+unfinished))
-		if err == nil && len(left) > 0 {
-			err = fmt.Errorf("there is %v", left)
+	eventually(t, "the incomplete snapshot is given up", func() error {
+		if receiving(late) == nil {
+			return errors.New("its unfinished file exists")
 		}
-		return err
+		return nil
 	})
 }
 
-// sendSnapshot has a peer send a snapshot to a member, as the master of a term.
+// sendSnapshot sends a snapshot to a member as the master of a term.
 func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
 	id := to.self
@@ -250,7 +253,7 @@ func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm 
 	return answer, err
 }
 
-func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
+func TestSnapshotReplacesAStalledOne(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -267,51 +270,23 @@ func TestAnotherSnapshotTakesThePlaceOfOneThatStandsStill(t *testing.T) {
 	defer writer.Close()
 	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
 	go writer.Write(state.Bytes()[:10])
-	r := m.receiver
-	eventually(t, "the first is being received", func() error {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.current == nil {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	eventually(t, "the first is being received", func() error { return receiving(n) })
 	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
-		t.Error("one of an earlier term was taken")
+		t.Error("a snapshot of an earlier term was installed")
 	}
 	answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len()))
 	if err != nil || !answer.Success {
-		t.Fatalf("the other one: %+v, %v", answer, err)
+		t.Fatalf("the other snapshot: %+v, %v", answer, err)
 	}
-	if first, last := m.storage.history.begins(), m.machine.Revision(); first != index+1 || last != 3 {
-		t.Errorf("the log goes on at %d and the revision is %d; want %d and 3", first, last, index+1)
+	if first, last := m.storage.Log().Start(), m.machine.Revision(); first != index+1 || last != 3 {
+		t.Errorf("the log continues at %d and the revision is %d; want %d and 3", first, last, index+1)
 	}
-	// The same again, late: the log is behind it.
+	// The same snapshot arrives again, late: the log begins after it.
 	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
-		t.Errorf("the same again: %+v, %v", answer, err)
+		t.Errorf("the same snapshot again: %+v, %v", answer, err)
 	}
-	if got := metric(t, n, "laurel_snapshots_received_total", snapshotKnown); got != 1 {
-		t.Errorf("%v were known; want 1", got)
-	}
-}
-
-func TestWhatACrashLeftOfASnapshotIsRemoved(t *testing.T) {
-	n := newNode(t, "f1", func(o *Options) { o.Bootstrap = true })
-	n.start()
-	n.stop()
-	left := filepath.Join(n.opts.Dir, snapshotDir, "1-2-3"+unfinished)
-	damaged := filepath.Join(n.opts.Dir, snapshotDir, "1-2-4"+setAside)
-	for _, dir := range []string{left, damaged} {
-		if err := os.Mkdir(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	n.start()
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the unfinished snapshot is still there: %v", err)
-	}
-	if _, err := os.Stat(damaged); err != nil {
-		t.Errorf("a damaged snapshot, which was set aside, is gone: %v", err)
+	if got := metric(t, n, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
+		t.Errorf("%v snapshots were known; want 1", got)
 	}
 }
 
@@ -330,9 +305,9 @@ func stateOf(t *testing.T, m *Member) []byte {
 	return b.Bytes()
 }
 
-// A snapshot is of what is committed, so its state has all that was applied here, and nothing of
-// what is behind its own last entry.
-func TestASnapshotThatCannotBeTrueIsNotInstalled(t *testing.T) {
+// A snapshot is of committed entries, so its state has everything that was applied here, and nothing
+// after its own last entry.
+func TestImpossibleSnapshotIsNotInstalled(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)

@@ -12,7 +12,7 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
-func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
+func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
 	g := newGroup(t, 3)
 	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
@@ -42,8 +42,8 @@ func TestOneMessageCannotUseUpTheTerms(t *testing.T) {
 	g.agree(3)
 }
 
-// An answer has a term, too, and hashicorp/raft takes it over.
-func TestAnAnswerCannotUseUpTheTerms(t *testing.T) {
+// A response has a term, too, and hashicorp/raft adopts it.
+func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 	g := newGroup(t, 3)
 	m := g.master().member()
 	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
@@ -60,11 +60,11 @@ func TestAnAnswerCannotUseUpTheTerms(t *testing.T) {
 	}
 }
 
-func TestTheTermOfTheMembersIsBelievedByOneThatWasAwayForLong(t *testing.T) {
+func TestTermOfTheMajorityIsBelievedAfterALongAbsence(t *testing.T) {
 	g := newGroup(t, 3)
 	late := g.others(g.master())[0]
 	late.stop()
-	// The others have gone through more elections than a member believes in without asking.
+	// The others go through more elections than a member believes without asking.
 	for _, n := range g.running() {
 		n.stop()
 	}
@@ -77,7 +77,7 @@ func TestTheTermOfTheMembersIsBelievedByOneThatWasAwayForLong(t *testing.T) {
 	}
 	mustPost(t, g.master(), alerts("bard/a", 1, 1))
 	late.start()
-	eventually(t, "the late one answers", func() error { return late.member().Ready(context.Background()) })
+	eventually(t, "the member that was away answers", func() error { return late.member().Ready(context.Background()) })
 	g.agree(1)
 }
 
@@ -93,23 +93,23 @@ func raiseTerm(t *testing.T, n *node, term uint64) {
 	}
 }
 
-func TestAMemberEndsRatherThanForgetsATermOrAVote(t *testing.T) {
+func TestMemberEndsRatherThanForgetATermOrVote(t *testing.T) {
 	for _, key := range []string{termKey, voteTermKey} {
 		t.Run(key, func(t *testing.T) {
 			g := newGroup(t, 3)
 			n := g.others(g.master())[0]
-			stable := n.member().storage.stable
+			stable := n.member().storage.Stable()
 			if err := stable.SetUint64([]byte(key), 50); err != nil {
 				t.Fatal(err)
 			}
-			go stable.SetUint64([]byte(key), 49) // it does not return
-			contradicts(t, n)
+			go stable.SetUint64([]byte(key), 49) // does not return
+			checkEndsByContradiction(t, n)
 		})
 	}
 }
 
-// contradicts waits until a node's member ends because its data contradict what it is told.
-func contradicts(t *testing.T, n *node) {
+// checkEndsByContradiction checks that a node's member ends because of a contradiction.
+func checkEndsByContradiction(t *testing.T, n *node) {
 	t.Helper()
 	why := ended(t, n)
 	var e *ContradictionError
@@ -118,9 +118,9 @@ func contradicts(t *testing.T, n *node) {
 	}
 }
 
-// A voter that was talked into a term that the others do not believe refuses their lower one. They
-// must meet again, or a second loss would leave no majority.
-func TestAVoterWhoseTermIsFarAheadIsHeardAgain(t *testing.T) {
+// A voter whose term is higher than the others believe refuses their lower terms. The terms must
+// converge, or the loss of another voter would leave no majority.
+func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 1))
 	g.agree(1)
@@ -128,7 +128,7 @@ func TestAVoterWhoseTermIsFarAheadIsHeardAgain(t *testing.T) {
 	far.stop()
 	raiseTerm(t, far, 2*peer.MaxTermStep)
 	far.start()
-	// The others go on meanwhile. One of them is lost: the far one is needed now.
+	// The others go on meanwhile. After one of them is lost, the far one is needed.
 	master := g.master()
 	mustPost(t, master, alerts("bard/a", 2, 1))
 	master.stop()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -23,7 +24,7 @@ func (m *Member) Transfer(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
 	defer cancel()
 	if m.leads() == nil {
-		return notMaster()
+		return peer.NotMaster()
 	}
 	if to == m.opts.ID {
 		return nil
@@ -71,8 +72,8 @@ func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
 		return err
 	}
 	if reign := m.reign.Load(); reign != nil {
-		reign.retire(ctx)
-		defer reign.resume() // without effect where another is the master now
+		reign.push.BeginHandOver(ctx)
+		defer reign.push.CancelHandOver() // without effect where another is the master now
 	}
 	m.handing.Add(1)
 	defer m.handing.Add(-1)

@@ -6,52 +6,21 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func TestNoEntryThatWasAppliedIsRemovedFromTheLogUnlessASnapshotHasIt(t *testing.T) {
-	for _, c := range []struct {
-		what               string
-		from, to           uint64
-		applied            uint64
-		snapshot, ofTerm   uint64
-		inLog, contradicts bool
-	}{
-		{what: "the end, which another master has otherwise", from: 15, to: 20, applied: 14},
-		{what: "the end, applied", from: 15, to: 20, applied: 15, contradicts: true},
-		{what: "the end, applied, with a snapshot of it", from: 15, to: 20, applied: 17, snapshot: 17, contradicts: true},
-		{what: "the beginning, with a snapshot", from: 10, to: 14, applied: 20, snapshot: 14},
-		{what: "the beginning, without a snapshot", from: 10, to: 14, applied: 20, contradicts: true},
-		{what: "the beginning, with a snapshot of less", from: 10, to: 14, applied: 20, snapshot: 13, contradicts: true},
-		{what: "the beginning, not applied", from: 10, to: 14, applied: 9},
-		{what: "all, for a snapshot of the master", from: 10, to: 20, applied: 12, snapshot: 30},
-		{what: "all, for a snapshot that another history led to", from: 10, to: 20, applied: 12, snapshot: 15},
-		{what: "all, for a snapshot of less than is applied", from: 10, to: 20, applied: 20, snapshot: 15, contradicts: true},
-		{what: "all, for a snapshot whose last entry the log has", from: 10, to: 20, applied: 15, snapshot: 15, inLog: true, contradicts: true},
-		{what: "all, for a snapshot that ends where the log does", from: 10, to: 20, applied: 20, snapshot: 20, inLog: true},
-		{what: "all, of which nothing was applied, for another master's entries", from: 10, to: 20, applied: 9},
-		{what: "the middle", from: 12, to: 14, contradicts: true},
-	} {
-		r := truncation{from: c.from, to: c.to, first: 10, last: 20, applied: c.applied, inLog: c.inLog}
-		r.snapshot.index = c.snapshot
-		if err := r.check(); (err != nil) != c.contradicts {
-			t.Errorf("%s: %v; want refused %v", c.what, err, c.contradicts)
-		}
-	}
-}
-
-func TestAMemberEndsRatherThanDropsTheEndOfTheLogThatItHasApplied(t *testing.T) {
+func TestMemberEndsRatherThanDropAppliedEntries(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	go m.storage.history.DeleteRange(m.machine.Applied(), entries(m)) // it does not return
-	contradicts(t, n)
+	go m.storage.Log().DeleteRange(m.machine.Applied(), entries(m)) // does not return
+	checkEndsByContradiction(t, n)
 	n.start() // nothing was removed
 	g.settle()
 	mustPost(t, n, alerts("bard/a", 4, 1))
 	g.agree(4)
 }
 
-func TestAMemberEndsRatherThanDropsItsLogForASnapshotOfLess(t *testing.T) {
+func TestMemberEndsRatherThanReplaceItsLogByAnOlderSnapshot(t *testing.T) {
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -59,12 +28,12 @@ func TestAMemberEndsRatherThanDropsItsLogForASnapshotOfLess(t *testing.T) {
 	m := n.member()
 	applied := m.machine.Applied()
 	var e raft.Log
-	if err := m.storage.history.GetLog(applied-1, &e); err != nil {
+	if err := m.storage.Log().GetLog(applied-1, &e); err != nil {
 		t.Fatal(err)
 	}
-	m.storage.history.stored(e.Index, e.Term)
-	go m.storage.history.DeleteRange(1, entries(m))
-	contradicts(t, n)
+	m.storage.Log().SnapshotStored(e.Index, e.Term)
+	go m.storage.Log().DeleteRange(1, entries(m))
+	checkEndsByContradiction(t, n)
 	n.start()
 	g.settle()
 	g.agree(3)

@@ -23,6 +23,8 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
 	"laurel/trust/pki"
 )
 
@@ -312,7 +314,7 @@ func (w *world) start(n *worldNode) bool {
 	m := &worldMember{node: n}
 	opts := n.opts
 	opts.Metrics = prometheus.NewRegistry()
-	opts.wrap = func(store) store {
+	opts.wrap = func(raftlog.Backend) raftlog.Backend {
 		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
 	}
 	member, err := Start(opts)
@@ -426,7 +428,7 @@ func (w *world) mustAgree() bool {
 func (w *world) join(n *worldNode, voter bool) error {
 	m := w.master()
 	if m == nil {
-		return noMaster()
+		return peer.NoMaster()
 	}
 	ctx, cancel := context.WithTimeout(m.ctx, 3*time.Second)
 	defer cancel()

@@ -186,7 +186,7 @@ func (l *ledger) look(m *worldMember) {
 
 // installing reports whether Raft has a snapshot of the master to install.
 func (m *worldMember) installing() bool {
-	return m.storage.snapshots.has(func(*received) bool { return true }) != nil
+	return m.storage.Snapshots().Installing()
 }
 
 func (l *ledger) lookAtApplied(m *worldMember, s *watched, term, applied uint64) {

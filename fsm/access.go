@@ -57,12 +57,12 @@ func (b *batch) changeAccess(c *access.Change) (score.Result, error) {
 // putAccess writes the differences between two states of access control.
 func (b *batch) putAccess(before, after *access.State) error {
 	if after.Guarded && !before.Guarded {
-		if err := b.put(database.Access, guardedKey, nil); err != nil {
+		if err := b.tx.Put(database.Access, guardedKey, nil); err != nil {
 			return err
 		}
 	}
 	if !slices.EqualFunc(before.Authorities, after.Authorities, bytes.Equal) {
-		if err := b.putJSON(database.Access, authoritiesKey, after.Authorities); err != nil {
+		if err := b.tx.PutJSON(database.Access, authoritiesKey, after.Authorities); err != nil {
 			return err
 		}
 	}
@@ -80,14 +80,14 @@ func (b *batch) putAccess(before, after *access.State) error {
 func putDifferences[V comparable](b *batch, kind string, before, after map[string]V) error {
 	for id := range before {
 		if _, stays := after[id]; !stays {
-			if err := b.delete(database.Access, database.Key(kind, id)); err != nil {
+			if err := b.tx.Delete(database.Access, database.Key(kind, id)); err != nil {
 				return err
 			}
 		}
 	}
 	for id, v := range after {
 		if old, existed := before[id]; !existed || old != v {
-			if err := b.putJSON(database.Access, database.Key(kind, id), v); err != nil {
+			if err := b.tx.PutJSON(database.Access, database.Key(kind, id), v); err != nil {
 				return err
 			}
 		}
@@ -98,16 +98,16 @@ func putDifferences[V comparable](b *batch, kind string, before, after map[strin
 // audit appends a line to the audit trail and deletes the oldest one if there are too many.
 func (b *batch) audit(line access.AuditEntry) error {
 	line.Number = 1
-	if last, _ := b.bucket(database.Audit).Cursor().Last(); len(last) == 8 {
+	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {
 		line.Number = binary.BigEndian.Uint64(last) + 1
 	}
 	if line.Number > maxAudit {
 		oldest := binary.BigEndian.AppendUint64(nil, line.Number-maxAudit)
-		if err := b.delete(database.Audit, oldest); err != nil {
+		if err := b.tx.Delete(database.Audit, oldest); err != nil {
 			return err
 		}
 	}
-	return b.putJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
+	return b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
 }
 
 // loadAccess reads access control from the Access bucket.

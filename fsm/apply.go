@@ -27,7 +27,8 @@ type EntryError struct {
 }
 
 func (e *EntryError) Error() string {
-	return fmt.Sprintf("cannot apply log entry %d: %v; run the version of laurel that the other frontends run", e.Index, e.Err)
+	return fmt.Sprintf("cannot apply log entry %d: %v; run the version of laurel that the other frontends run",
+		e.Index, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -190,11 +191,11 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	b.m.checkSignatures(b.access, posts)
 	outcome := make([][]score.Result, len(posts))
 	for i, events := range posts {
-		b.run.enabled = len(events) > 1
+		b.timeline.BeginPost(len(events))
 		if outcome[i], err = b.applyPost(events, command.Posts[i].Mode); err != nil {
 			return nil, err
 		}
-		if err := b.endRun(); err != nil {
+		if err := b.timeline.EndPost(); err != nil {
 			return nil, err
 		}
 	}
@@ -255,7 +256,8 @@ func (b *batch) applyEvent(e *event) (score.Result, error) {
 			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}, nil
 		}
 		p = score.Problemf(score.IDConflict,
-			"seq %d of %s is already another event (id %q, revision %d); post a correction as a new event with the next seq (%d)",
+			"seq %d of %s is already another event (id %q, revision %d); "+
+				"post a correction as a new event with the next seq (%d)",
 			repeated, s.name, first.id, first.revision, s.lastSeq+1)
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {

@@ -79,7 +79,7 @@ func (m *Machine) appliedContest(id string) (*score.Contest, error) {
 	}
 	var err error
 	if m.open != nil {
-		err = find(m.open.tx)
+		err = find(m.open.tx.Tx)
 	} else {
 		err = m.db.View(find)
 	}

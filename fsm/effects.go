@@ -19,7 +19,7 @@ type award struct {
 }
 
 // applyEffect changes contests and medals as an event at a revision says. If it returns a problem, nothing
-// has changed.
+// has changed. An event type that is not handled here is refused, not recorded without an effect.
 func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
@@ -32,8 +32,16 @@ func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 		return b.void(e, d, revision)
 	case *score.Alert:
 		return nil, nil
+	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return b.foldContest(e, revision)
 	}
-	return b.foldContest(e, revision)
+	return unhandled(e.Type), nil
+}
+
+func unhandled(t score.Type) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t)
+	p.Field = "type"
+	return p
 }
 
 // foldContest folds an event into its contest. A contest.define creates the contest.
@@ -113,7 +121,7 @@ func (b *batch) tableChanged(t *score.MedalTable, e *event, revision uint64) {
 }
 
 func (b *batch) findAward(competition, id string) (a award, ok bool, err error) {
-	v, err := database.Get(b.bucket(database.Awards), database.Key(competition, id))
+	v, err := b.tx.Get(database.Awards, database.Key(competition, id))
 	if v == nil || err != nil {
 		return award{}, false, err
 	}
@@ -138,7 +146,7 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 	t.AddMedals(d.Organisation, d.Medal, 1)
 	b.tableChanged(t, e, revision)
 	a = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
-	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
+	return nil, b.tx.PutJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
 }
 
 // checkAward returns the problem if a contest cannot award a medal under an id. exists reports whether
@@ -175,7 +183,7 @@ func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.
 	t.AddMedals(a.Organisation, a.Medal, -1)
 	b.tableChanged(t, e, revision)
 	a.Revoked = true
-	return nil, b.putJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
+	return nil, b.tx.PutJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
 }
 
 // checkRevoke returns the problem if a contest cannot revoke the award a.

@@ -49,7 +49,7 @@ func (b *batch) source(name string) (*sourceState, error) {
 		return s, nil
 	}
 	s := &sourceState{name: name}
-	v, err := database.Get(b.bucket(database.Sources), []byte(name))
+	v, err := b.tx.Get(database.Sources, []byte(name))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func decodeSeqRecord(v []byte) (seqRecord, error) {
 }
 
 func (b *batch) seqRecord(source string, seq uint64) (seqRecord, error) {
-	v, err := database.Get(b.bucket(database.Seqs), database.NumberedKey(seq, source))
+	v, err := b.tx.Get(database.Seqs, database.NumberedKey(seq, source))
 	if err != nil {
 		return seqRecord{}, err
 	}
@@ -156,10 +156,10 @@ func (b *batch) loadIDs(s *sourceState) error {
 
 // recordEvent records the identity of the event just applied and appends the event to the timeline.
 func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) error {
-	if b.recording {
+	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.
 		before := sourceState{name: s.name, lastSeq: s.lastSeq, lastID: s.lastID}
-		b.undoLog = append(b.undoLog, func() error { *s = before; return nil })
+		b.tx.OnUndo(func() error { *s = before; return nil })
 	}
 	b.markChanged(b.sources, s.name)
 	if s.ids != nil {
@@ -176,12 +176,8 @@ func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) e
 	}
 	s.lastSeq, s.lastID = e.Seq, e.ID
 	b.scratch = seqRecord{b.revision, digest, e.ID}.append(b.scratch[:0])
-	if err := b.put(database.Seqs, database.NumberedKey(e.Seq, s.name), b.scratch); err != nil {
+	if err := b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.name), b.scratch); err != nil {
 		return err
 	}
-	place, err := b.addToRun(e.Signature)
-	if err != nil {
-		return err
-	}
-	return b.putTimeline(b.revision, &entry.Stored{Event: *e.Event, Voids: e.voids, SignaturePlace: place})
+	return b.timeline.Append(&entry.Stored{Event: *e.Event, Voids: e.voids}, b.revision)
 }

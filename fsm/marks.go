@@ -50,7 +50,7 @@ func (s *contestMarks) keepError(err error) {
 
 // find returns the competitor's mark at a split.
 func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
-	v, err := database.Get(s.b.bucket(database.Marks), database.Key(s.contest.ID, split, competitor))
+	v, err := s.b.tx.Get(database.Marks, database.Key(s.contest.ID, split, competitor))
 	if v == nil || err != nil {
 		s.keepError(err)
 		return m, false
@@ -69,13 +69,13 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 		return 0
 	}
 	if replaces {
-		s.keepError(s.b.delete(database.Boards, boardKey(id, split, lowIsBest, old)))
+		s.keepError(s.b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old)))
 	} else {
 		total++
 		s.b.setTotal(database.Key(id, split), total)
 		s.keepError(s.addPosting(m.Competitor))
 	}
-	s.keepError(s.b.put(database.Boards, boardKey(id, split, lowIsBest, m), nil))
+	s.keepError(s.b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil))
 	s.keepError(s.putMark(split, m))
 	s.b.boardUpdates.SetMark(id, split, m)
 	return total
@@ -86,7 +86,7 @@ func (s *contestMarks) putMark(split string, m score.Mark) error {
 	if s.b.scratch, err = m.AppendJSON(s.b.scratch[:0]); err != nil {
 		return err
 	}
-	return s.b.put(database.Marks, database.Key(s.contest.ID, split, m.Competitor), s.b.scratch)
+	return s.b.tx.Put(database.Marks, database.Key(s.contest.ID, split, m.Competitor), s.b.scratch)
 }
 
 // remove removes a mark as if it had never been set.
@@ -96,8 +96,8 @@ func (s *contestMarks) remove(split, competitor string) {
 		return
 	}
 	id := s.contest.ID
-	s.keepError(s.b.delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
-	s.keepError(s.b.delete(database.Marks, database.Key(id, split, competitor)))
+	s.keepError(s.b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
+	s.keepError(s.b.tx.Delete(database.Marks, database.Key(id, split, competitor)))
 	s.keepError(s.removePosting(competitor))
 	s.b.setTotal(database.Key(id, split), s.total(split)-1)
 	s.b.boardUpdates.RemoveMark(id, split, old)
@@ -108,7 +108,7 @@ func (s *contestMarks) total(split string) int {
 	if n := s.b.totals[string(k)]; n != nil {
 		return *n
 	}
-	v, err := database.Get(s.b.bucket(database.Splits), k)
+	v, err := s.b.tx.Get(database.Splits, k)
 	s.keepError(err)
 	if len(v) != 8 {
 		return 0
@@ -119,7 +119,7 @@ func (s *contestMarks) total(split string) int {
 // First returns the n best marks at the split and the number of all marks there.
 func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
 	p := database.Prefix(s.contest.ID, split)
-	c := s.b.bucket(database.Boards).Cursor()
+	c := s.b.tx.Bucket(database.Boards).Cursor()
 	for k, _ := c.Seek(p); k != nil && bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
 		m, ok := s.find(split, string(k[len(p)+1+8:]))
 		if !ok {
@@ -134,21 +134,21 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 func (s *contestMarks) addPosting(competitor string) error {
 	b := s.b
 	if b.postings == nil {
-		b.postings = b.bucket(database.Index).Cursor()
+		b.postings = b.tx.Bucket(database.Index).Cursor()
 	}
 	k := index.MarkTerm(competitor).Posting(s.contest.ID)
 	if found, _ := b.postings.Seek(k); bytes.Equal(found, k) { // added for another split
 		return nil
 	}
-	return b.put(database.Index, k, nil)
+	return b.tx.Put(database.Index, k, nil)
 }
 
 // removePosting reverts addPosting if the competitor has no mark left.
 func (s *contestMarks) removePosting(competitor string) error {
-	if hasMark(s.b.tx, s.contest, competitor) {
+	if hasMark(s.b.tx.Tx, s.contest, competitor) {
 		return nil
 	}
-	return s.b.delete(database.Index, index.MarkTerm(competitor).Posting(s.contest.ID))
+	return s.b.tx.Delete(database.Index, index.MarkTerm(competitor).Posting(s.contest.ID))
 }
 
 // hasMark reports whether a competitor has a mark at any split of a ranked contest.
@@ -164,14 +164,14 @@ func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
 // setTotal sets the number of marks at a split, given its key. flushTotals writes it.
 func (b *batch) setTotal(key []byte, n int) {
 	before := b.totals[string(key)]
-	if before != nil && !b.recording {
+	if before != nil && !b.tx.Recording() {
 		*before = n
 		return
 	}
 	now := n
 	b.totals[string(key)] = &now
-	if b.recording {
-		b.undoLog = append(b.undoLog, func() error { b.totals[string(key)] = before; return nil })
+	if b.tx.Recording() {
+		b.tx.OnUndo(func() error { b.totals[string(key)] = before; return nil })
 	}
 }
 
@@ -181,9 +181,9 @@ func (b *batch) flushTotals() error {
 		switch {
 		case n == nil: // the change was undone
 		case *n == 0:
-			err = b.delete(database.Splits, []byte(k))
+			err = b.tx.Delete(database.Splits, []byte(k))
 		default:
-			err = b.put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
+			err = b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
 		}
 		if err != nil {
 			return err

@@ -62,7 +62,7 @@ func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 
 // errAhead is returned instead of a snapshot that would include entries after the index that Raft assigns
 // to it.
-var errAhead = errors.New("the state is ahead of the entries that raft has passed on since the start; retry the snapshot later")
+var errAhead = errors.New("the state is ahead of the entries that raft has passed on since the start; retry later")
 
 // Snapshot returns a snapshot of the state. Raft calls its Persist while further entries are applied.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"laurel/fsm/database"
+	"laurel/fsm/timeline"
 	"laurel/score"
 )
 
@@ -19,7 +20,7 @@ type replayer struct {
 }
 
 // apply applies one event. Its data must have been parsed.
-func (r *replayer) apply(s *storedEvent) *score.Problem {
+func (r *replayer) apply(s *timeline.Event) *score.Problem {
 	switch d := s.Data.(type) {
 	case *score.Alert:
 		return nil
@@ -44,12 +45,20 @@ func (r *replayer) apply(s *storedEvent) *score.Problem {
 		a.Revoked = true
 		r.awards[d.AwardID] = a
 		return nil
-	}
-	if _, defines := s.Data.(*score.ContestDefine); r.contest == nil {
-		if !defines {
-			return undefined(r.contestID)
+	case *score.ContestDefine:
+		if r.contest == nil {
+			r.contest = score.NewContest(r.contestID)
 		}
-		r.contest = score.NewContest(r.contestID)
+		return r.fold(s)
+	case *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
+		return r.fold(s)
+	}
+	return unhandled(s.Type)
+}
+
+func (r *replayer) fold(s *timeline.Event) *score.Problem {
+	if r.contest == nil {
+		return undefined(r.contestID)
 	}
 	return r.contest.Fold(&s.Event.Event, noMarks{}, score.Replay)
 }
@@ -103,9 +112,9 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 }
 
 // dependent returns the problem of a void without whose target an event s cannot be replayed.
-func dependent(s *storedEvent, p *score.Problem) *score.Problem {
-	q := score.Problemf(score.StatusConflict,
-		"the event %q (%s, revision %d) depends on it: %s; void that event first", s.ID, s.Type, s.revision, p.Detail)
+func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
+	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
+		s.ID, s.Type, s.Revision, p.Detail)
 	q.Field = "data.voids"
 	return q
 }
@@ -191,9 +200,9 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 		b.tableChanged(t, e, revision)
 		k := database.Key(e.Competition(), id)
 		if exists {
-			err = b.putJSON(database.Awards, k, &after)
+			err = b.tx.PutJSON(database.Awards, k, &after)
 		} else {
-			err = b.delete(database.Awards, k)
+			err = b.tx.Delete(database.Awards, k)
 		}
 		if err != nil {
 			return err
@@ -244,37 +253,37 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.
 	prefix = prefix[:len(prefix)-1] // a mark or an IRM follows
 	replayed := map[uint64]bool{}
 	for _, s := range h.events {
-		replayed[s.revision] = true
+		replayed[s.Revision] = true
 	}
-	scan := func(r timelineRow) (bool, error) {
+	scan := func(r timeline.Row) (bool, error) {
 		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
 			return true, nil
 		}
-		s, err := r.decode()
+		s, err := r.Decode()
 		if err != nil {
 			return false, err
 		}
 		voided := s.VoidedBy != ""
-		if replayed[s.revision] {
-			voided = h.voidedBy[s.revision] != ""
+		if replayed[s.Revision] {
+			voided = h.voidedBy[s.Revision] != ""
 		}
 		if voided {
 			return true, nil
 		}
-		d, err := s.resultSet()
+		d, err := resultSetOf(&s)
 		if err == nil && d.Split == at.split && d.Competitor == at.competitor {
 			last = d
 		}
 		return last == nil, err
 	}
-	err = scanContestBackward(b.bucket(database.Timeline), contestID, scan)
+	err = timeline.ScanContestBackward(b.tx.Bucket(database.Timeline), contestID, scan)
 	return last, err
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations, and the name that
 // the contests give the competition. changed are the events that were voided or restored, as the timeline
 // has them now.
-func (b *batch) refreshMedalTable(e *event, changed []*storedEvent, revision uint64) error {
+func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision uint64) error {
 	var named []string           // the organisations of the changed events
 	orphans := map[string]bool{} // those of them that no event names
 	rename := false
@@ -290,11 +299,11 @@ func (b *batch) refreshMedalTable(e *event, changed []*storedEvent, revision uin
 		rename = rename || ok && c.CompetitionName != ""
 	}
 	name, nameRevision := "", uint64(0)
-	scan := func(r timelineRow) (bool, error) {
+	scan := func(r timeline.Row) (bool, error) {
 		if len(orphans) == 0 && (!rename || !r.Is(score.TypeContestDefine)) {
 			return rename, nil
 		}
-		s, err := r.decode()
+		s, err := r.Decode()
 		if err != nil {
 			return false, err
 		}
@@ -305,12 +314,12 @@ func (b *batch) refreshMedalTable(e *event, changed []*storedEvent, revision uin
 		for _, o := range organisations(d) {
 			delete(orphans, o)
 		}
-		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.revision > nameRevision {
-			name, nameRevision = c.CompetitionName, s.revision
+		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.Revision > nameRevision {
+			name, nameRevision = c.CompetitionName, s.Revision
 		}
 		return true, nil
 	}
-	if err := scanCompetition(b.bucket(database.Timeline), e.Competition(), scan); err != nil {
+	if err := timeline.ScanCompetition(b.tx.Bucket(database.Timeline), e.Competition(), scan); err != nil {
 		return err
 	}
 	t, err := b.table(e.Competition())

@@ -3,47 +3,11 @@ package fsm
 import (
 	"errors"
 	"os"
-	"path/filepath"
-	"strconv"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"laurel/fsm/database"
+	"laurel/internal/filefault"
 )
-
-// failDisk makes every later write and sync of the open file at path fail: its descriptors become
-// those of a pipe, which has no disk.
-func failDisk(t *testing.T, path string) {
-	t.Helper()
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(pipe[0])
-	defer unix.Close(pipe[1])
-	list, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	found := 0
-	for _, file := range list {
-		fd, err := strconv.Atoi(file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if name, _ := os.Readlink(filepath.Join("/proc/self/fd", file.Name())); name != path {
-			continue
-		}
-		found++
-		if err := unix.Dup3(pipe[1], fd, unix.O_CLOEXEC); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if found == 0 {
-		t.Fatalf("%s is not open", path)
-	}
-}
 
 func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
@@ -57,7 +21,7 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failDisk(t, m.path())
+	filefault.Fail(t, m.path())
 	err = m.Close()
 	var disk *database.DiskError
 	if !errors.As(err, &disk) || disk.Path != m.path() {
@@ -75,7 +39,7 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
 	r, m, fatal := newRaft(t)
 	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
-	failDisk(t, m.path())
+	filefault.Fail(t, m.path())
 	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
 		t.Errorf("committing told %v", err)

@@ -10,6 +10,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/index"
+	"laurel/fsm/timeline"
 	"laurel/score"
 	"laurel/trust/access"
 )
@@ -91,17 +92,17 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
-	runs := runReader{bucket: v.tx.Bucket(database.Signatures)}
-	err = scanContest(v.tx.Bucket(database.Timeline), contestID, after, func(r timelineRow) (bool, error) {
+	signatures := timeline.NewSignatureReader(v.tx.Bucket(database.Signatures))
+	err = timeline.ScanContest(v.tx.Bucket(database.Timeline), contestID, after, func(r timeline.Row) (bool, error) {
 		if n := len(list); n > 0 && n >= limit {
 			next = list[n-1].Revision
 			return false, nil
 		}
-		s, err := r.decode()
-		if err == nil && s.SignaturePlace > 0 {
-			s.Signature, err = runs.signature(s.revision+1-s.SignaturePlace, s.SignaturePlace)
-			s.Signature = bytes.Clone(s.Signature)
+		s, err := r.Decode()
+		if err != nil {
+			return false, err
 		}
+		signature, err := signatures.Signature(&s)
 		if err != nil {
 			return false, err
 		}
@@ -113,10 +114,10 @@ func (v *View) Timeline(
 			Time:      s.Time,
 			ContestID: s.ContestID,
 			Data:      jsontext.Value(s.JSON),
-			Revision:  s.revision,
+			Revision:  s.Revision,
 			VoidedBy:  s.VoidedBy,
 			Key:       s.Key,
-			Signature: s.Signature,
+			Signature: bytes.Clone(signature),
 			Token:     s.Token,
 		})
 		return true, nil

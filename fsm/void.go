@@ -6,6 +6,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/fsm/entry"
+	"laurel/fsm/timeline"
 	"laurel/score"
 )
 
@@ -26,32 +27,32 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Prob
 		return nil, err
 	}
 	// recordEvent adds the void to the timeline afterwards. Here it is one more event at the end.
-	void := entry.Stored{Event: *e.Event, Voids: target.revision}
-	h.events = append(h.events, &storedEvent{void, revision})
+	stored := entry.Stored{Event: *e.Event, Voids: target.Revision}
+	h.events = append(h.events, &timeline.Event{Stored: stored, Revision: revision})
 	h.voidedBy = voidedBy(h.events)
 	if p, err = b.replay(h, e, revision); p != nil || err != nil {
 		return p, err
 	}
-	var changed []*storedEvent
+	var changed []*timeline.Event
 	for _, s := range h.events {
-		by := h.voidedBy[s.revision]
-		if by == s.VoidedBy || s.revision == revision {
+		by := h.voidedBy[s.Revision]
+		if by == s.VoidedBy || s.Revision == revision {
 			continue
 		}
 		s.VoidedBy = by
-		if err := b.putTimeline(s.revision, &s.Stored); err != nil {
+		if err := b.timeline.Put(&s.Stored, s.Revision); err != nil {
 			return nil, err
 		}
 		changed = append(changed, s)
 	}
-	e.voids = target.revision
+	e.voids = target.Revision
 	return nil, b.refreshMedalTable(e, changed, revision)
 }
 
 // history is the part of a contest's timeline that a void can affect. It excludes the marks of a ranked
 // contest, which are too many to be replayed, except the one that the void affects.
 type history struct {
-	events   []*storedEvent
+	events   []*timeline.Event
 	voidedBy map[uint64]string // the ids of the voids, by the revisions of the voided events
 	marks    []markKey         // the marks to be set again
 }
@@ -60,14 +61,14 @@ type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns all events but the marks, and the events that
 // have the id, of any type.
-func (b *batch) readHistory(contestID, id string) (h *history, named []*storedEvent, err error) {
+func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event, err error) {
 	h = &history{}
-	scan := func(r timelineRow) (bool, error) {
+	scan := func(r timeline.Row) (bool, error) {
 		isMark, isNamed := r.Is(score.TypeResultSet), string(r.ID()) == id
 		if isMark && !isNamed {
 			return true, nil
 		}
-		s, err := r.decode()
+		s, err := r.Decode()
 		if isNamed {
 			named = append(named, &s)
 		}
@@ -76,15 +77,15 @@ func (b *batch) readHistory(contestID, id string) (h *history, named []*storedEv
 		}
 		return true, err
 	}
-	err = scanContest(b.bucket(database.Timeline), contestID, 0, scan)
+	err = timeline.ScanContest(b.tx.Bucket(database.Timeline), contestID, 0, scan)
 	return h, named, err
 }
 
 // chooseTarget returns the event that a void names. Of several events with the id it prefers those of the
 // void's own source, and then those that are not voided.
-func chooseTarget(void *event, id string, found []*storedEvent) (*storedEvent, *score.Problem) {
-	found = prefer(found, func(s *storedEvent) bool { return s.Source == void.Source })
-	found = prefer(found, func(s *storedEvent) bool { return s.VoidedBy == "" })
+func chooseTarget(void *event, id string, found []*timeline.Event) (*timeline.Event, *score.Problem) {
+	found = prefer(found, func(s *timeline.Event) bool { return s.Source == void.Source })
+	found = prefer(found, func(s *timeline.Event) bool { return s.VoidedBy == "" })
 	var p *score.Problem
 	switch {
 	case len(found) == 0:
@@ -102,8 +103,8 @@ func chooseTarget(void *event, id string, found []*storedEvent) (*storedEvent, *
 }
 
 // prefer returns the events for which keep returns true, or all if there is none.
-func prefer(list []*storedEvent, keep func(*storedEvent) bool) []*storedEvent {
-	kept := slices.DeleteFunc(slices.Clone(list), func(s *storedEvent) bool { return !keep(s) })
+func prefer(list []*timeline.Event, keep func(*timeline.Event) bool) []*timeline.Event {
+	kept := slices.DeleteFunc(slices.Clone(list), func(s *timeline.Event) bool { return !keep(s) })
 	if len(kept) == 0 {
 		return list
 	}
@@ -112,9 +113,9 @@ func prefer(list []*storedEvent, keep func(*storedEvent) bool) []*storedEvent {
 
 // addAffectedMark adds the mark that the void of target affects, if there is one: target itself, or, if
 // target is a void, the mark at the end of the chain of voids.
-func (b *batch) addAffectedMark(h *history, target *storedEvent) error {
+func (b *batch) addAffectedMark(h *history, target *timeline.Event) error {
 	for target.Voids != 0 {
-		next, err := b.loadStored(target.ContestID, target.Voids)
+		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
 		if err != nil {
 			return err
 		}
@@ -123,18 +124,19 @@ func (b *batch) addAffectedMark(h *history, target *storedEvent) error {
 	if target.Type != score.TypeResultSet {
 		return nil
 	}
-	d, err := target.resultSet()
+	d, err := resultSetOf(target)
 	if err != nil {
 		return err
 	}
 	h.marks = append(h.marks, markKey{d.Split, d.Competitor})
-	byRevision := func(s *storedEvent, revision uint64) int { return cmp.Compare(s.revision, revision) }
-	i, _ := slices.BinarySearchFunc(h.events, target.revision, byRevision)
+	byRevision := func(s *timeline.Event, revision uint64) int { return cmp.Compare(s.Revision, revision) }
+	i, _ := slices.BinarySearchFunc(h.events, target.Revision, byRevision)
 	h.events = slices.Insert(h.events, i, target)
 	return nil
 }
 
-func (s *storedEvent) resultSet() (*score.ResultSet, error) {
+// resultSetOf returns the data of a result.set.
+func resultSetOf(s *timeline.Event) (*score.ResultSet, error) {
 	d, err := score.UnmarshalData(s.Type, s.JSON)
 	if err != nil {
 		return nil, err
@@ -144,10 +146,10 @@ func (s *storedEvent) resultSet() (*score.ResultSet, error) {
 
 // voidedBy returns the ids of the voids of the voided events, by the revisions of the voided events. A void
 // counts unless a later one voids it, so the events are visited from the last one.
-func voidedBy(events []*storedEvent) map[uint64]string {
+func voidedBy(events []*timeline.Event) map[uint64]string {
 	voided := map[uint64]string{}
 	for _, s := range slices.Backward(events) {
-		if s.Voids != 0 && voided[s.revision] == "" {
+		if s.Voids != 0 && voided[s.Revision] == "" {
 			voided[s.Voids] = s.ID
 		}
 	}
@@ -156,11 +158,11 @@ func voidedBy(events []*storedEvent) map[uint64]string {
 
 // replayOrder returns the events that are not voided and have an effect. Marks come last, because the final
 // definition of the contest decides whether it can take them.
-func (h *history) replayOrder() []*storedEvent {
-	var list, marks []*storedEvent
+func (h *history) replayOrder() []*timeline.Event {
+	var list, marks []*timeline.Event
 	for _, s := range h.events {
 		switch {
-		case h.voidedBy[s.revision] != "" || s.Voids != 0:
+		case h.voidedBy[s.Revision] != "" || s.Voids != 0:
 		case s.Type == score.TypeResultSet:
 			marks = append(marks, s)
 		default:

@@ -16,14 +16,14 @@ func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 		e, p := Decode(b)
 		return []Event{e}, false, p
 	}
-	if events = quickArray(b); events == nil {
-		events, p = decodeArray(b)
+	if events = fastArray(b); events == nil {
+		events, p = decodeArrayGeneral(b)
 	}
 	return events, true, p
 }
 
 // decodeArray is DecodeArray without haste, for what begins as an array.
-func decodeArray(b []byte) (events []Event, p *Problem) {
+func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Names and text are left to Decode, whose problem then names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
@@ -59,30 +59,30 @@ func decodeArray(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-// quickArray reads an array of events; nil if that is not for a quick reader. What skip takes for an event is one if Decode reads it.
-func quickArray(b []byte) (events []Event) {
-	q := quick{b: b}
-	if !q.next('[') {
+// fastArray reads an array of events; nil if that is not for a quick reader. What skip takes for an event is one if Decode reads it.
+func fastArray(b []byte) (events []Event) {
+	r := fastReader{b: b}
+	if !r.next('[') {
 		return nil
 	}
 	for len(events) < MaxArray {
-		q.space()
-		from := q.at
-		if !q.skip() {
+		r.space()
+		from := r.at
+		if !r.skip() {
 			return nil
 		}
-		e, p := Decode(b[from:q.at])
+		e, p := Decode(b[from:r.at])
 		if p != nil {
 			return nil
 		}
 		events = append(events, e)
-		if q.space() == ']' {
-			if q.at++; !q.end() {
+		if r.space() == ']' {
+			if r.at++; !r.end() {
 				return nil
 			}
 			return events
 		}
-		if !q.next(',') {
+		if !r.next(',') {
 			return nil
 		}
 	}

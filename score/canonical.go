@@ -9,11 +9,11 @@ import (
 
 var errNotCanonical = errors.New("the data is not in canonical form")
 
-// AppendCanonical appends d as JSON in the canonical form of RFC 8785. An error means that d cannot be
-// written, or holds a number that not every JSON reader keeps.
+// AppendCanonical appends d as JSON in the canonical form of RFC 8785. It returns an error if d cannot
+// be written, or holds a number that a JSON reader with 64-bit floats would change.
 func AppendCanonical(b []byte, d Data) ([]byte, error) {
-	if quick, ok := quickForm(b, d); ok {
-		return quick, nil
+	if written, ok := writeFast(b, d, true); ok {
+		return written, nil
 	}
 	data, err := MarshalData(d)
 	if err != nil {
@@ -23,9 +23,9 @@ func AppendCanonical(b []byte, d Data) ([]byte, error) {
 	return append(b, data...), err
 }
 
-// Canonicalize returns a JSON object with its members in the order of RFC 8785. It is an error if
-// anything but the order of the members is not in the canonical form, so that data in another
-// spelling is not taken for the same.
+// Canonicalize returns a JSON object in the canonical form of RFC 8785. Only the order of its members
+// may differ from that form: it returns an error for any other spelling, so that no signature covers
+// two spellings of the same data.
 func Canonicalize(data []byte) ([]byte, error) {
 	ordered, canonical := jsontext.Value(bytes.Clone(data)), jsontext.Value(bytes.Clone(data))
 	err := ordered.Canonicalize(
@@ -39,62 +39,16 @@ func Canonicalize(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// White space is removed from both.
+	// White space is removed from both, which changes the length.
 	if !bytes.Equal(ordered, canonical) || len(canonical) != len(data) || canonical[0] != '{' {
 		return nil, errNotCanonical
 	}
 	return canonical, nil
 }
 
-// quickForm appends the data of what nearly every event is with its members in the order of the signed form, as the sorter would put them; false if that is
-// not for a quick writer.
-func quickForm(b []byte, d Data) (_ []byte, ok bool) {
-	w := quickWriter{append(b, '{'), true}
-	switch d := d.(type) {
-	case *ScorePlay:
-		if d == nil || d.Delta == nil || !bounded(*d.Delta) || !d.Result.inOrder() || !d.StatsDelta.inOrder() {
-			return b, false
-		}
-		w.given("action", d.Action)
-		w.given("athlete", d.Athlete)
-		w.given("clock", d.Clock)
-		w.given("comment", d.Comment)
-		w.text("competitor", d.Competitor)
-		w.decimal("delta", *d.Delta)
-		w.given("period", d.Period)
-		w.totals("result", d.Result)
-		w.totals("stats_delta", d.StatsDelta)
-	case *ResultSet:
-		if d == nil || d.Mark != nil && !bounded(*d.Mark) {
-			return b, false
-		}
-		w.given("category", d.Category)
-		w.given("comment", d.Comment)
-		w.text("competitor", d.Competitor)
-		w.given("irm", d.IRM)
-		if d.Mark != nil {
-			w.decimal("mark", *d.Mark)
-		}
-		w.given("organisation", d.Organisation)
-		w.given("reason", d.Reason)
-		w.text("split", d.Split)
-	case *ContestStatus:
-		if d == nil {
-			return b, false
-		}
-		w.given("clock", d.Clock)
-		w.given("comment", d.Comment)
-		w.given("period", d.Period)
-		w.given("result_status", d.ResultStatus)
-		w.given("schedule_status", d.ScheduleStatus)
-	default:
-		return b, false
-	}
-	return append(w.b, '}'), w.ok
-}
-
-// inOrder tells whether the codes are ASCII, of which the order is certain, and stand in it, each once.
-func (t Totals) inOrder() bool {
+// canonical reports whether the fast writer writes t in canonical form: its names are in order, and
+// printable ASCII that needs no escapes, and its values are within bounds.
+func (t Totals) canonical() bool {
 	for i := range t {
 		for j := range len(t[i].Code) {
 			if c := t[i].Code[j]; c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -108,5 +62,5 @@ func (t Totals) inOrder() bool {
 	return true
 }
 
-// bounded: a decimal beyond its bound has more digits than the signed form takes.
+// bounded reports whether a 64-bit float holds d exactly.
 func bounded(d Decimal) bool { return d <= MaxDecimal && d >= -MaxDecimal }

@@ -70,34 +70,37 @@ func (d *ContestDefine) LowerIsBetter() bool {
 	return d.ResultType == "TIME"
 }
 
-// FoldMode says under which rules an event is folded.
+// FoldMode is the set of rules by which an event is folded.
 type FoldMode uint8
 
 const (
-	// Live: the event is new; every rule holds.
+	// Live is for a new event: every rule holds.
 	Live FoldMode = iota
-	// Replay: the event was accepted before, and another has been voided since. What it found then (totals, statuses) may have
-	// changed; only what it cannot be without (the contest, its competitor) is still asked for.
+	// Replay is for an event that was accepted before another was voided. The totals and statuses that
+	// it met then may have changed, so only what it cannot do without is required: the contest and the
+	// competitor.
 	Replay
 )
 
-// Fold changes c by one event of its own: define, status, play, set, mark. Refused, it has changed nothing. Events of other types
-// change no contest. The Revision is the store's to set afterwards.
-func (c *Contest) Fold(e *Event, marks Marks, f FoldMode) *Problem {
+// Fold changes c by one of its own events. If it returns a problem, it has changed nothing. Events that
+// change no contest have no effect. The caller sets the Revision afterwards.
+func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
 	case *ContestDefine:
 		p = c.define(d, marks)
 	case *ContestStatus:
-		p = c.move(d, f)
+		p = c.setStatus(d, mode)
 	case *ScorePlay:
-		p = c.play(d, f)
+		p = c.play(d, mode)
 	case *ScoreSet:
-		p = c.set(d, f)
+		p = c.setTotals(d, mode)
 	case *ResultSet:
-		p = c.mark(d, marks, f)
-	default:
+		p = c.setMark(d, marks, mode)
+	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
 		return nil
+	default:
+		return Problemf(InvalidEvent, "no rule says what an event of type %s does to a contest", e.Type)
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time
@@ -145,7 +148,7 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	return nil
 }
 
-func (c *Contest) move(d *ContestStatus, f FoldMode) *Problem {
+func (c *Contest) setStatus(d *ContestStatus, f FoldMode) *Problem {
 	if f == Live && c.Started {
 		switch d.ScheduleStatus {
 		case "UNSCHEDULED", "SCHEDULED":
@@ -317,7 +320,7 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 	return nil
 }
 
-func (c *Contest) set(d *ScoreSet, f FoldMode) *Problem {
+func (c *Contest) setTotals(d *ScoreSet, f FoldMode) *Problem {
 	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}

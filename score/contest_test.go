@@ -382,7 +382,7 @@ func TestEventsThatAreNotTheContestsOwnChangeNothing(t *testing.T) {
 	f := running(t, match)
 	before := f.state()
 	for _, typ := range []score.Type{score.TypeMedalAward, score.TypeMedalRevoke, score.TypeEventVoid, score.TypeAlert} {
-		f.do(typ, leastData[typ])
+		f.do(typ, score.SampleData[typ])
 	}
 	if f.state() != before {
 		t.Errorf("changed to %s", f.state())

@@ -208,8 +208,17 @@ func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// sorted is t by code: the canonical order of what a bard sent.
-func (t Totals) sorted() Totals {
+// sort sorts t by name: the stored form of totals.
+func (t Totals) sort() {
 	slices.SortFunc(t, func(a, b Total) int { return cmp.Compare(a.Code, b.Code) })
-	return t
+}
+
+// sorted reports whether the names of t are in order, and distinct.
+func (t Totals) sorted() bool {
+	for i := 1; i < len(t); i++ {
+		if t[i-1].Code >= t[i].Code {
+			return false
+		}
+	}
+	return true
 }

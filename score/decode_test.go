@@ -53,7 +53,7 @@ func TestDecodeLeavesOutWhatABardMayLeaveOut(t *testing.T) {
 }
 
 func TestDecodeTakesACommentInEveryType(t *testing.T) {
-	for typ, data := range leastData {
+	for typ, data := range score.SampleData {
 		e, p := score.Decode([]byte(say(typ, strings.Replace(data, "{", `{"comment":"by Jove\nand Toutatis",`, 1))))
 		if p != nil {
 			t.Errorf("%s: %v", typ, p)
@@ -65,26 +65,12 @@ func TestDecodeTakesACommentInEveryType(t *testing.T) {
 	}
 }
 
-// leastData is the least that each type must say.
-var leastData = map[score.Type]string{
-	score.TypeCompetitionDefine: `{"name":"Games"}`,
-	score.TypeContestDefine:     `{"kind":"ranked","sport":"menhir throw"}`,
-	score.TypeContestStatus:     `{"clock":"1:00"}`,
-	score.TypeScorePlay:         `{"competitor":"GAU","delta":0}`,
-	score.TypeScoreSet:          `{"result":{"GAU":1}}`,
-	score.TypeResultSet:         `{"competitor":"GAU","split":"finish","mark":9.58}`,
-	score.TypeMedalAward:        `{"award_id":"a","medal":"GOLD","organisation":"GAU"}`,
-	score.TypeMedalRevoke:       `{"award_id":"a","reason":"potion"}`,
-	score.TypeEventVoid:         `{"voids":"b1-1","reason":"typing error"}`,
-	score.TypeAlert:             `{"text":"the sky has fallen"}`,
-}
-
 func TestEveryTypeIsListedOnceAndHasItsData(t *testing.T) {
-	if len(score.Types) != len(leastData) {
-		t.Errorf("%d types are listed, this test knows %d", len(score.Types), len(leastData))
+	if len(score.Types) != len(score.SampleData) {
+		t.Errorf("%d types are listed, this test knows %d", len(score.Types), len(score.SampleData))
 	}
 	for _, typ := range score.Types {
-		if _, p := score.Decode([]byte(say(typ, leastData[typ]))); p != nil {
+		if _, p := score.Decode([]byte(say(typ, score.SampleData[typ]))); p != nil {
 			t.Errorf("%s: %v", typ, p)
 		}
 	}
@@ -101,8 +87,8 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 	}
 	const number = "want a plain number with at most three fraction digits, such as 3 or 9.58"
 	for _, c := range []struct{ name, event, field, detail string }{
-		{"nothing", "", "", "want an event, a JSON object with the members id, source, seq, type, time, contest_id, data"},
-		{"white space", " \n", "", "want an event"},
+		{"nothing", "", "", "want a JSON object with the members id, source, seq, type, time, contest_id, data"},
+		{"white space", " \n", "", "the event is empty"},
 		{"not JSON", "score!", "", "not valid JSON at byte 0: invalid character 's'"},
 		{"truncated", play(`{"competitor":"GAU"`)[:60], "", "ends in the middle, after 60 bytes"},
 		{"truncated in a member", `{"type":"al`, "type", "ends in the middle"},
@@ -156,7 +142,7 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"data a string", `{"type":"alert","contest_id":"A","data":"x"}`, "data", `got "x"; want an object`},
 
 		{"no competitor", play(`{"delta":1}`), "data.competitor", "missing; want a string"},
-		{"no delta", play(`{"competitor":"GAU"}`), "data.delta", "missing; want the number to add, 0 included"},
+		{"no delta", play(`{"competitor":"GAU"}`), "data.delta", "missing; want a number, 0 included"},
 		{"delta null", play(`{"competitor":"GAU","delta":null}`), "data.delta", "missing"},
 		{"delta as a string", play(`{"competitor":"GAU","delta":"3"}`), "data.delta", `got "3"; ` + number},
 		{"delta an object", play(`{"competitor":"GAU","delta":{}}`), "data.delta", "got an object; " + number},
@@ -211,7 +197,7 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"tie-break of a race", ranked(`"tiebreak_periods":["SO"]`), "data.tiebreak_periods", "only a head_to_head contest has tie-break periods"},
 		{"competitor not an object", ranked(`"competitors":["GAU"]`), "data.competitors.0", `want an object with the members code,`},
 		{"competitor null", ranked(`"competitors":[null]`), "data.competitors.0.code", "missing"},
-		{"competitor twice", define(`"competitors":[{"code":"GAU"},{"code":"GAU"}]`), "data.competitors.1.code", `"GAU" is there twice`},
+		{"competitor twice", define(`"competitors":[{"code":"GAU"},{"code":"GAU"}]`), "data.competitors.1.code", `"GAU" is listed twice`},
 		{"type of a competitor", define(`"competitors":[{"code":"GAU","type":"X"}]`), "data.competitors.0.type", `got "X"; want one of A, T`},
 		{"too many competitors", ranked(`"competitors":[` + strings.Repeat(`{"code":"x"},`, 1000) + `{"code":"x"}]`), "data.competitors", "has 1001 members; the most is 1000"},
 		{"competition of another name", define(`"competition":"OG51BC"`), "data.competition", `got "OG51BC"; the contest's id says "OG50BC"`},

@@ -3,7 +3,6 @@ package score
 import (
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -23,23 +22,41 @@ const (
 	TypeAlert             Type = "alert"
 )
 
-// newData makes the empty data of each type; its keys are all the types there are.
-var newData = map[Type]func() Data{
-	TypeCompetitionDefine: func() Data { return new(CompetitionDefine) },
-	TypeContestDefine:     func() Data { return new(ContestDefine) },
-	TypeContestStatus:     func() Data { return new(ContestStatus) },
-	TypeScorePlay:         func() Data { return new(ScorePlay) },
-	TypeScoreSet:          func() Data { return new(ScoreSet) },
-	TypeResultSet:         func() Data { return new(ResultSet) },
-	TypeMedalAward:        func() Data { return new(MedalAward) },
-	TypeMedalRevoke:       func() Data { return new(MedalRevoke) },
-	TypeEventVoid:         func() Data { return new(EventVoid) },
-	TypeAlert:             func() Data { return new(Alert) },
+// dataTypes holds what is known of each type, in the order of the API's table. A new type begins here:
+// with a constant, a line, and its data in data.go.
+var dataTypes = []struct {
+	name Type
+	data dataType
+}{
+	{TypeCompetitionDefine, competitionDefine},
+	{TypeContestDefine, contestDefine},
+	{TypeContestStatus, contestStatus},
+	{TypeScorePlay, scorePlay},
+	{TypeScoreSet, scoreSet},
+	{TypeResultSet, resultSet},
+	{TypeMedalAward, medalAward},
+	{TypeMedalRevoke, medalRevoke},
+	{TypeEventVoid, eventVoid},
+	{TypeAlert, alert},
 }
 
-// Types lists every event type, in the order of the interface's table.
-var Types = []Type{TypeCompetitionDefine, TypeContestDefine, TypeContestStatus, TypeScorePlay, TypeScoreSet, TypeResultSet,
-	TypeMedalAward, TypeMedalRevoke, TypeEventVoid, TypeAlert}
+// Types lists every event type.
+var Types = func() (list []Type) {
+	for _, t := range dataTypes {
+		list = append(list, t.name)
+	}
+	return list
+}()
+
+// dataTypeOf returns what is known of t, or nil if t is not an event type.
+func dataTypeOf(t Type) dataType {
+	for i := range dataTypes {
+		if dataTypes[i].name == t {
+			return dataTypes[i].data
+		}
+	}
+	return nil
+}
 
 // Event is one thing that a bard reports. It is immutable once posted, and corrected only by another event.
 type Event struct {
@@ -77,160 +94,6 @@ func CompetitionOf(contestID string) string {
 		}
 	}
 	return contestID
-}
-
-// Data is what an event of one type says: one of the structs below.
-type Data interface {
-	check(c *Checker)
-}
-
-// CompetitionDefine names a competition. Neutral organisations stay outside the ranking of the medal table.
-type CompetitionDefine struct {
-	Name    string   `json:"name,omitzero"`
-	Neutral []string `json:"neutral,omitzero"`
-	Comment string   `json:"comment,omitzero"`
-}
-
-// ContestDefine makes a contest or describes it anew; its results stay.
-type ContestDefine struct {
-	Kind            string    `json:"kind"` // HeadToHead or Ranked
-	Sport           string    `json:"sport"`
-	Competition     string    `json:"competition,omitzero"`
-	CompetitionName string    `json:"competition_name,omitzero"`
-	Title           string    `json:"title,omitzero"`
-	Discipline      string    `json:"discipline,omitzero"`
-	Event           string    `json:"event,omitzero"`
-	Phase           string    `json:"phase,omitzero"`
-	Group           string    `json:"group,omitzero"`
-	Gender          string    `json:"gender,omitzero"`
-	Venue           string    `json:"venue,omitzero"`
-	StartTime       time.Time `json:"start_time,omitzero"`
-	MedalEvent      int       `json:"medal_event,omitzero"`
-	ResultType      string    `json:"result_type,omitzero"` // POINTS, TIME or DISTANCE
-	Unit            string    `json:"unit,omitzero"`
-	Sort            string    `json:"sort,omitzero"` // asc or desc: which end is best
-	Splits          []string  `json:"splits,omitzero"`
-	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero"`
-	Competitors     []Entrant `json:"competitors,omitzero"`
-	Comment         string    `json:"comment,omitzero"`
-}
-
-// Kinds of contest.
-const (
-	HeadToHead = "head_to_head"
-	Ranked     = "ranked"
-)
-
-// Entrant is one competitor as a contest.define lists it.
-type Entrant struct {
-	Code         string `json:"code"`
-	Name         string `json:"name,omitzero"`
-	Organisation string `json:"organisation,omitzero"`
-	Type         string `json:"type,omitzero"` // A (athlete) or T (team)
-	Order        int    `json:"order,omitzero"`
-}
-
-// ContestStatus moves a contest.
-type ContestStatus struct {
-	ScheduleStatus string `json:"schedule_status,omitzero"`
-	ResultStatus   string `json:"result_status,omitzero"`
-	Period         string `json:"period,omitzero"`
-	Clock          string `json:"clock,omitzero"`
-	Comment        string `json:"comment,omitzero"`
-}
-
-// ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break period. Result, where given, must be the totals after.
-type ScorePlay struct {
-	Competitor string   `json:"competitor"`
-	Delta      *Decimal `json:"delta"`
-	Period     string   `json:"period,omitzero"` // the contest's present period if left out
-	Action     string   `json:"action,omitzero"`
-	Clock      string   `json:"clock,omitzero"`
-	Athlete    string   `json:"athlete,omitzero"`
-	Result     Totals   `json:"result,omitzero"`
-	StatsDelta Totals   `json:"stats_delta,omitzero"`
-	Comment    string   `json:"comment,omitzero"`
-}
-
-// ScoreSet sets totals.
-type ScoreSet struct {
-	Result  Totals `json:"result"`
-	Period  string `json:"period,omitzero"`
-	Reason  string `json:"reason,omitzero"`
-	Comment string `json:"comment,omitzero"`
-}
-
-// ResultSet records a mark, or why there is none (IRM: DNF, DNS, DSQ), at a split of a ranked contest.
-type ResultSet struct {
-	Competitor   string   `json:"competitor"`
-	Split        string   `json:"split"`
-	Mark         *Decimal `json:"mark,omitzero"`
-	IRM          string   `json:"irm,omitzero"`
-	Category     string   `json:"category,omitzero"`
-	Organisation string   `json:"organisation,omitzero"`
-	Reason       string   `json:"reason,omitzero"` // with one it is taken at any time
-	Comment      string   `json:"comment,omitzero"`
-}
-
-// MedalAward awards a medal; the award's id is unique in its competition.
-type MedalAward struct {
-	AwardID      string `json:"award_id"`
-	Medal        string `json:"medal"` // GOLD, SILVER or BRONZE
-	Organisation string `json:"organisation"`
-	Competitor   string `json:"competitor,omitzero"`
-	Sport        string `json:"sport,omitzero"`
-	Event        string `json:"event,omitzero"`
-	Comment      string `json:"comment,omitzero"`
-}
-
-// MedalRevoke takes an award back.
-type MedalRevoke struct {
-	AwardID string `json:"award_id"`
-	Reason  string `json:"reason"`
-	Comment string `json:"comment,omitzero"`
-}
-
-// EventVoid makes the event whose id is Voids as if it had never been.
-type EventVoid struct {
-	Voids   string `json:"voids"`
-	Reason  string `json:"reason"`
-	Comment string `json:"comment,omitzero"`
-}
-
-// Alert is a line in the timeline.
-type Alert struct {
-	Text    string `json:"text"`
-	Comment string `json:"comment,omitzero"`
-}
-
-// MarshalData is the canonical JSON of d: members in the order of the struct, no white space. Two events say the same if and only
-// if their types and their canonical data are equal.
-func MarshalData(d Data) ([]byte, error) {
-	b, err := AppendData(make([]byte, 0, 256), d)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
-}
-
-// UnmarshalData reads canonical data back. It checks the JSON, not the rules of Decode.
-func UnmarshalData(t Type, b []byte) (Data, error) {
-	if d := quickData(t, b); d != nil {
-		return d, nil
-	}
-	return unmarshalData(t, b)
-}
-
-func unmarshalData(t Type, b []byte) (Data, error) {
-	mk, ok := newData[t]
-	if !ok {
-		return nil, &UnknownTypeError{t}
-	}
-	d := mk()
-	if err := json.Unmarshal(b, d, json.RejectUnknownMembers(true)); err != nil {
-		return nil, err
-	}
-	return d, nil
 }
 
 // UnknownTypeError says that an event is of a type that this version does not know.

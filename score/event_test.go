@@ -25,7 +25,7 @@ func TestDataSurvivesItsCanonicalForm(t *testing.T) {
 		score.TypeAlert:         {`{"text":"line\nline","comment":"x"}`},
 	}
 	for _, typ := range score.Types {
-		for _, text := range append(full[typ], leastData[typ]) {
+		for _, text := range append(full[typ], score.SampleData[typ]) {
 			canonical(t, event(t, say(typ, text)), text)
 		}
 	}

@@ -69,7 +69,7 @@ func (d *ContestDefine) AllSplits() []string {
 	return d.Splits
 }
 
-func (c *Contest) mark(d *ResultSet, marks Marks, f FoldMode) *Problem {
+func (c *Contest) setMark(d *ResultSet, marks Marks, f FoldMode) *Problem {
 	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}

@@ -1,51 +1,69 @@
 /*
-The push protocol of Laurel (cache, cluster) as a model for spin: writes, reads, leases, master change, handing over, crashes. model_test.go
-says which worlds are searched, to the end, and which broken rules must be found.
+The push protocol of Laurel (packages cache and cluster) as a model for spin: writes, reads, leases,
+changes of master, hand-overs, crashes. model_test.go has the configurations ("worlds") that are
+searched exhaustively, and the rules that can be switched off and must then be found.
 
-PROMISED  A linearizable read never returns less than what a bard was acked, or a reader was answered, before it began (assert in Reader).
-          R <= P wherever there is a lease (assert(within)). Every step can happen (pan's report of what it did not reach).
+PROMISES  A linearizable read never returns less than what a bard was acked, or a reader was
+          answered, before the read began (the assert in Reader). R <= P wherever there is a lease
+          (assert(within)). Every step can happen: the test refuses steps that pan did not reach.
 
-COVERED   Three voters, any of which may be elected at any time by itself and any other. An old master does not know, and goes on with what it
-          may: late acks, releases, grants from a lease that it still has. Streams keep their order; they end at any time, at one side
-          first, and what was on its way is lost or still read. Pauses: every step may come late or never, while time goes on. Evictions. Reads
-          that wait between any two of their steps. HANDING: leases recalled, or waited for, then Retire, then election or new rounds.
-          CRASHES: a frontend forgets cache, lease, epoch and what it acked.
+COVERED   Three voters. Any of them may be elected at any time, by itself and any other. A deposed
+          master does not know, and goes on with what it may do: late acks, releases, grants from a
+          lease that it still has. Streams keep their order. They end at any time, at one side
+          first, and what was on its way is lost or still read. Pauses: every step may come late or
+          never while time goes on. Evictions. Reads that wait between any two of their steps.
+          HANDING: leases recalled or waited for, then Retire, then an election or new rounds.
+          CRASHES: a frontend forgets its cache, lease, epoch and acks.
 
-The observer. One frontend has a cache and a lease: any of the three, so also a master. What leases and caches of the two others add to
-its life is only that a release, or a retirement, waits for them too; the model lets it come at any time, as if they had none. So whatever the
-observer can see in the real cluster it can see here. What readers elsewhere were told is at most the R of a master, and counts as
-seen as soon as R rises. (Where a broken rule lets the others answer more, a step says so.)
+The observer. One frontend has a cache and a lease. It may be any of the three, so it may also be a
+master. The leases and caches of the two others only make a release, or a retirement, wait for them
+too. The model lets a release come at any time, as if they had none, so whatever the observer can see
+in a real group it can see here. What readers elsewhere were told is at most the R of a master, and
+counts as seen as soon as R rises. (Where a broken rule lets the others answer more, a step says so.)
 
-Raft is abstract: an election takes one step, the winner has all that was committed, its barrier is that same step. Entries that were in the log but not
-committed count as written by the next master. A commit needs a majority that has not voted since. A load may find any committed
-revision not below its floor, so how far a state machine lags needs no variable. A frontend here may take a Hello before its Raft knows of the term. The code
-takes it only from the member that its Raft follows in that term, so what the code can do is a part of what is searched. Two masters of one term are not
-here: the code refuses the second one.
+Raft is abstract. An election takes one step. The winner has all that was committed, and its barrier
+is that same step. Entries that were in the log but not committed count as written by the next
+master. A commit needs a majority that has not voted since. A load may find any committed revision
+not below its floor, so the lag of a state machine needs no variable. A frontend here may accept a
+Hello before its Raft knows of the term. The code accepts one only from the member that its Raft
+follows in that term, so the behaviour of the code is a part of what is searched. The model has no
+two masters of one term: the code refuses the second one.
 
-Time is a tick for all at once; L is 1 or 2 ticks and any number of steps fit between two. Drift is not here: with clocks off by at most rho, and both
-sides shortening by rho, a lease ends at its holder no later than in the master's count, and the holder may stop reading earlier here as well.
-For the same reason tau is missing (a grant may always be withheld), and acks of pushes, the word of a voter on its older acks and
-Returned reach the master at once or not at all: it may act on them as late as it likes. Returned alone is followed on its way, because a later grant
-must make it void. Between the observer and each master one heartbeat, ack or grant is on its way at a time.
+Time is a tick for all processes at once. L is 1 or 2 ticks, and any number of steps fit between two
+ticks. Clock drift is left out: with clocks off by at most rho, and both sides shortening by rho, a
+lease ends at its holder no later than in the master's count, and the holder may stop reading earlier
+here as well. For the same reason the ack timeout (tau) is left out: a grant may always be withheld.
+Acks of pushes, a voter's Welcome and Returned reach the master at once or not at all, because the
+master may act on them as late as it likes. Only Returned is followed on its way, because a later
+grant must void it. One heartbeat, ack or grant at a time is on its way between the observer and each
+master.
 
-NOT HERE  Change of membership, pull, and more than one key. Keys do not touch each other but by P and R; a push that names a tag is a push and an
-          eviction here. Clocks that stop. Whether anything ever happens: nothing is forced to, so there is no deadlock to look for.
-          These are for the tests of the code and for the histories.
+NOT HERE  Membership changes, pull mode, and more than one key. Keys affect each other only through P
+          and R; a push that names a tag is a push and an eviction here. Clocks that stop. Liveness:
+          nothing is forced to happen, so there is no deadlock to look for. Those are for the tests
+          of the code and for the histories of real processes.
 
-What the model taught beyond the design's page, each with a switch that breaks it: a load that began before an eviction or a new session must
-not be put into the cache if it is below P (PUT); a Recall is answered only after the grants before it were taken (RECALL); a Returned that
-passes a new grant counts for nothing (RETURNED); after a hand-over that failed, lease and rounds of before are void (RESUME); a frontend that
-restarts says it acked just now (RESTART); an ack counts only for its own round (ROUND).
+What the model taught beyond the design, each with a switch that breaks it:
+  PUT       a load that began before an eviction or a new session must not be stored if it is below P
+  RECALL    a Recall is answered only after the grants before it were taken
+  RETURNED  a Returned that passes a new grant on its way counts for nothing
+  RESUME    after a hand-over that was cancelled, the leases and rounds of before are void
+  RESTART   a frontend that restarts says that it acked just now
+  ROUND     an ack counts only for its own round
 
-Seen, on one core with another task beside it (states stored, seconds, MiB):
-          leases that overlap       EPOCHS=2 WRITES=1 L=2                      3,538,626    9   656
-          two writes                EPOCHS=2 WRITES=2 L=1                      2,008,257    5   433
-          two master changes        EPOCHS=3 WRITES=1 L=1                      3,494,078   11   756
-          handing over and crashes  EPOCHS=2 WRITES=1 L=1 HANDING CRASHES      7,067,091   31  1169
-          Handing over with L=2 has more than 15 million states (2.4 GiB and growing) and was not searched to the end; with it the broken rules RECALL and RETURNED are found.
-To look at what spin found:  spin -DBREAK_ACKS -a push.pml && gcc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m500000; spin -DBREAK_ACKS -p -g -t push.pml
-(pan -i, built with -DREACH, finds a shorter way.) A step is atomic { guard -> d_step { ... } } because pan lists
-what it did not reach, which the test refuses, but never a d_step that is a whole option.
+Measured on one core beside another task (states stored, seconds, MiB):
+  leases that overlap       EPOCHS=2 WRITES=1 L=2                    3,538,626    9   656
+  two writes                EPOCHS=2 WRITES=2 L=1                    2,008,257    5   433
+  two master changes        EPOCHS=3 WRITES=1 L=1                    3,494,078   11   756
+  handing over and crashes  EPOCHS=2 WRITES=1 L=1 HANDING CRASHES    7,067,091   31  1169
+Handing over with L=2 has more than 15 million states (over 2.4 GiB) and was not searched to the end.
+With it the broken rules RECALL and RETURNED are found.
+
+To look at what spin found:
+  spin -DBREAK_ACKS -a push.pml && gcc -O2 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m500000
+  spin -DBREAK_ACKS -p -g -t push.pml
+(pan -i, built with -DREACH, finds a shorter way.) A step is atomic { guard -> d_step { ... } },
+because pan lists the steps that it did not reach only if they are no whole d_step options.
 */
 
 #ifndef EPOCHS
@@ -62,17 +80,17 @@ what it did not reach, which the test refuses, but never a d_step that is a whol
 #define LAST   (1 + WRITES)
 #define SILENT (L + 1)
 
-/* what is on the wire between the observer and a master, heartbeats and their answers */
+/* what is on the wire between the observer and a master: heartbeats and their answers */
 #define FREE  0
-#define ASKED 1 /* an ack that is no vote: a lease is all it asks for */
+#define ASKED 1 /* an ack that asks for a lease, and counts for no round */
 #define VOTED 2 /* an ack that counts for the round */
 #define GRANT 3
 
 /* the stream between them */
 #define DOWN   0
 #define UP     1
-#define UNSEEN 2 /* lost, and the frontend goes on reading what has come */
-#define HALF   3 /* lost, and the master does not know */
+#define UNSEEN 2 /* lost, and the frontend still reads what has come */
+#define HALF   3 /* lost, and the master does not know yet */
 
 /* the slow reader */
 #define IDLE    0
@@ -85,23 +103,23 @@ what it did not reach, which the test refuses, but never a d_step that is a whol
 #define RECALL  1
 #define RETIRED 2
 
-/* The members as voters. acked: for how long yet a later master must wait for this voter's acks. */
+/* The members as voters. acked: for how long a later master must still wait for this voter's acks. */
 byte term[N], epoch[N], acked[N];
 
 /* The observer: the frontend whose cache and lease are followed. */
 byte obs, P, R, entry, lease;
 byte phase, floor, need, value;
 
-typedef reign {
+typedef leadership {
 	byte master, own, round, P, R, handing;
 	bool leads, serving;
-	byte wait[N];      /* what each voter said of its older acks; SILENT: nothing yet */
+	byte wait[N];      /* what each voter said of its older acks; SILENT: it has not answered */
 	byte stream, wire; /* to the observer */
-	byte left;         /* of an ack: L less its age; of a grant: what is left of it now */
-	byte acks, upper;  /* the master's books on the observer */
+	byte left;         /* of an ack: L less its age; of a grant: what remains of it now */
+	byte acks, upper;  /* what the master knows of the observer: P, and the end of its lease */
 	bool returned      /* Returned is on its way, and still counts */
 };
-reign m[EPOCHS + 1];
+leadership m[EPOCHS + 1];
 
 byte top, committed;
 byte seen; /* the highest revision that any bard or reader was told of */
@@ -168,7 +186,7 @@ hidden byte k, voter, was;
 
 #define within (lease == 0 || R <= P)
 
-/* What nobody can hear of any more is the same whatever it was. */
+/* Resets what no process can receive any more, so that equal states are equal. */
 inline tidy(e) {
 	if
 	:: !m[e].leads && epoch[obs] != e -> m[e].P = 0; m[e].R = 0; m[e].master = 0
@@ -176,7 +194,7 @@ inline tidy(e) {
 	fi
 }
 
-/* A master learns that it no longer is one. What it sent before may still arrive: P, R and a grant stay. */
+/* A master learns that it is deposed. What it sent before may still arrive: P, R and a grant stay. */
 inline depose(e) {
 	m[e].leads = false; m[e].serving = false; m[e].own = 0; m[e].round = 0; m[e].handing = RULING;
 	m[e].wait[0] = 0; m[e].wait[1] = 0; m[e].wait[2] = 0;
@@ -199,7 +217,7 @@ inline learn(n, t) {
 	fi
 }
 
-/* The observer's end of its stream is closed. */
+/* The observer closes its end of its stream. */
 inline lose() {
 	was = epoch[obs];
 	if
@@ -212,7 +230,7 @@ inline lose() {
 	if :: phase == LOADING -> phase = CHECKED; need = 0 :: else fi
 }
 
-/* Member n meets a higher epoch. */
+/* Member n receives a Hello of a higher epoch. */
 inline enter(n, e) {
 	if
 	:: n == obs ->
@@ -225,7 +243,7 @@ inline enter(n, e) {
 	fi
 }
 
-/* Nobody asks after the last master: what was acked does not matter any more. */
+/* No master follows the last one, so what was acked does not matter any more. */
 #define noted(e) (e < EPOCHS -> L : 0)
 inline spent(n, e) {
 	if :: e == EPOCHS -> acked[n] = 0 :: else fi
@@ -253,7 +271,7 @@ inline newround() {
 	was = 0
 }
 
-/* Members 1 and 2 are alike until one of them is master or observer: the observer is 0 or 1. */
+/* Members 1 and 2 are alike until one of them is master or observer, so the observer is 0 or 1. */
 proctype Member(byte n; byte a; byte b) {
 	do
 	:: atomic { top < EPOCHS -> d_step { voter = a; elect(n); was = 0 } }
@@ -282,7 +300,7 @@ inline found() {
 #endif
 }
 
-/* One read after the other, each as slow as it likes; the others of the time that matter are those that raise seen. */
+/* One read after the other, each as slow as it likes. Other reads matter only where they raise seen. */
 proctype Reader() {
 	do
 	:: atomic { phase == IDLE && mayread -> d_step {
@@ -347,7 +365,7 @@ proctype Master(byte e) {
 	od
 }
 
-/* What passes between a master and any member. */
+/* The messages between a master and any member. */
 proctype Voter(byte e; byte n) {
 	do
 	:: atomic { epoch[n] < e && e <= top -> d_step {
@@ -355,7 +373,7 @@ proctype Voter(byte e; byte n) {
 		if :: M.leads && !M.serving -> M.wait[n] = acked[n] :: else fi;
 		spent(n, e);
 		was = 0 } }
-	/* the ack of a round; the observer's is slow, and in Stream */
+	/* the ack of a round; that of the observer may be slow, and is in Stream */
 	:: atomic { M.leads && n != obs && n != M.master && epoch[n] == e && M.round > 0 && term[n] <= e -> d_step {
 		learn(n, e);
 		acked[n] = noted(e);
@@ -366,7 +384,7 @@ proctype Voter(byte e; byte n) {
 	od
 }
 
-/* What passes between a master and the observer. */
+/* The messages between a master and the observer. */
 proctype Stream(byte e) {
 	do
 	/* a session: the cache is empty, P starts where the master stands */
@@ -388,7 +406,7 @@ proctype Stream(byte e) {
 		P++;
 		RAISE(entry, P);
 		M.acks = (M.stream == UP -> P : M.acks) } }
-	/* word of what is released */
+	/* a Release */
 	:: atomic { epoch[obs] == e && fed(e) && R < M.R -> d_step { R++; assert(within) } }
 	/* a heartbeat comes, an ack goes */
 	:: atomic { M.leads && epoch[obs] == e && M.round > 0 && M.wire == FREE && (M.stream == UP || M.stream == DOWN) -> d_step {
@@ -423,7 +441,7 @@ proctype Stream(byte e) {
 		M.wire = FREE; M.left = 0;
 		assert(within) } }
 #ifdef HANDING
-	/* Recall comes after what was granted before it, Returned goes */
+	/* a Recall comes, after the grants before it, and Returned goes */
 	:: atomic { M.handing == RECALL && epoch[obs] == e && M.stream == UP && inorder && M.upper > 0 && !M.returned -> d_step {
 		lease = 0; M.returned = true } }
 	:: atomic { M.returned -> d_step { M.returned = false; M.upper = 0 } }

@@ -8,68 +8,64 @@ import (
 	"time"
 )
 
-// Tick is how often Due is meant to be called. It is also the shortest
-// time between two checks of one record, because a tick is one batched request
-// and a record is in it at most once: the ceiling of 20 checks a second.
+// Tick is the time between two calls of Due. It is also the shortest time between two checks of one
+// record, because a tick sends one batched request and a record is in it at most once: so a record
+// is checked at most 20 times a second.
 const Tick = 50 * time.Millisecond
 
-// Budget is the default number of checks a second that one frontend asks of
-// the master: ten a tick. It holds MaxInterval for up to 1,425 records.
+// Budget is the default number of checks a second that one frontend asks of the master: ten per tick.
+// It is enough to keep MaxInterval for up to 1,425 records.
 const Budget = 200.0
 
-// MaxInterval is the longest time that a held record goes unchecked, however
-// seldom it is read, as long as intervalShare of the budget is enough for that.
+// MaxInterval is the longest time that a record goes unchecked, however rarely it is read, as long
+// as intervalShare of the budget is enough for that.
 const MaxInterval = 10 * time.Second
 
 const (
-	// plannedInterval is the interval planned for the coldest records. It is shorter
-	// than MaxInterval because a due record may queue behind others for some ticks.
+	// plannedInterval is the interval planned for the coldest records. It is shorter than
+	// MaxInterval because a due record may queue behind others for some ticks.
 	plannedInterval = MaxInterval - MaxInterval/20
 
-	// intervalShare bounds the part of the budget that the floor may take. With
-	// more records than it suffices for, the floor gives way, not the hot final.
+	// intervalShare bounds the part of the budget that the longest interval may take. With more
+	// records than that is enough for, cold records are checked less often than every MaxInterval,
+	// and hot ones keep their rate.
 	intervalShare = 0.75
 
-	// refreshInterval is how often reads are counted and rates computed anew: four
+	// refreshInterval is the time after which reads are counted and rates are recomputed: four
 	// times in the second within which a hot record must be noticed.
 	refreshInterval = 5 * Tick
 
-	// readsDecay is the time constant in which reads are forgotten, so that a
-	// pause in a match does not cost the final its rate. A rise needs no such
-	// patience: see surprise.
+	// readsDecay is the time constant with which reads are forgotten. It is long enough that a
+	// record keeps its rate during a pause of its contest. A rise is not smoothed: see surprise.
 	readsDecay = 5 * time.Second
 
-	// surprise is by how many standard deviations of a Poisson count reads
-	// must exceed what was expected to be believed at once instead of averaged.
+	// surprise is the number of standard deviations of a Poisson count by which reads must exceed
+	// what was expected to be taken at once instead of averaged.
 	surprise = 3.0
 
-	// changesDecay is the time constant in which what checks found is
-	// forgotten. It must be longer than MaxInterval, or a cold record would forget
-	// each check before the next one.
+	// changesDecay is the time constant with which the results of checks are forgotten. It must be
+	// longer than MaxInterval, or a cold record would forget each check before the next one.
 	changesDecay = 20 * time.Second
 
-	// priorChanges (changes a second) is what is believed of a record about
-	// which nothing is known, with the weight of priorWeight seen changes. By
-	// trial from 0.1 to 0.4: this makes a final hot soonest, and the share of
-	// stale reads hardly differs. It never fades, so that a record never seen to
-	// change is still worth checking when it is read.
+	// priorChanges (changes a second) is the estimate for a record about which nothing is known,
+	// with the weight of priorWeight observed changes. Of the values tried, 0.1 to 0.4, this one
+	// notices a hot record soonest, and the share of stale reads hardly differs. It never fades, so
+	// a record that was never seen to change is still checked when it is read.
 	priorChanges = 0.4
 	priorWeight  = 0.5
 )
 
-// Schedule says which records a frontend checks with the master in which tick
-// of pull mode. The rate of a record is proportional to the square root of (its
-// reads a second x its changes a second): a read comes on average half an
-// interval after a check, so about reads x changes / (2 x rate) reads a second
-// are stale, and their sum under a budget is least for the square root (after
-// Cho and Garcia-Molina, Effective page refresh policies for web crawlers, ACM
-// TODS 28(4), 2003). This holds for records checked more often than they change;
-// the exact optimum would give up those that change faster than that, which no
-// reader of a final would thank us for.
+// Schedule decides which records a frontend checks with the master in each tick of pull mode. The
+// check rate of a record is proportional to the square root of (its reads a second x its changes a
+// second): a read comes on average half an interval after a check, so about
+// reads x changes / (2 x rate) reads a second are stale, and for a given budget their sum is least
+// with the square root (after Cho and Garcia-Molina, Effective page refresh policies for web
+// crawlers, ACM TODS 28(4), 2003). This holds for records that are checked more often than they
+// change. The exact optimum would give up the records that change faster, which are often those
+// with the most readers.
 //
-// A time is a reading of one monotonic clock, from any start. Given the same
-// calls, the answers are the same. Not safe for concurrent use, except for
-// Item.Read.
+// A time is a reading of one monotonic clock, from any start. Equal calls give equal results. A
+// Schedule is not safe for concurrent use, except for Item.Read.
 type Schedule struct {
 	budget float64 // checks a second
 	items  []*Item
@@ -83,26 +79,26 @@ type Schedule struct {
 	added     uint64
 }
 
-// Item is one held record of a Schedule.
+// Item is one record of a Schedule.
 type Item struct {
 	key   string
 	index int // in Schedule.items
 	reads atomic.Uint64
 
-	counted   uint64        // reads taken into readRate so far
-	countedAt time.Duration // when they were
+	counted   uint64        // reads that are in readRate
+	countedAt time.Duration // when they were counted
 	readRate  float64       // reads a second
 
 	checked time.Duration // last answer of the master
-	changes float64       // changes that checks stand for, fading
-	watched float64       // seconds that checks covered, fading
+	changes float64       // estimated changes that checks found, decaying
+	watched float64       // seconds that checks covered, decaying
 
 	rate float64 // checks a second
 	due  time.Duration
 }
 
-// NewSchedule returns an empty schedule of at most budget checks a second, on
-// average; a budget that is not a positive number means Budget.
+// NewSchedule returns an empty schedule of at most budget checks a second, on average. If budget is
+// not a positive number, Budget is used.
 func NewSchedule(budget float64) *Schedule {
 	if !(budget > 0) || math.IsInf(budget, 1) {
 		budget = Budget
@@ -110,15 +106,15 @@ func NewSchedule(budget float64) *Schedule {
 	return &Schedule{budget: budget, byKey: make(map[string]*Item), weight: squareRootWeight}
 }
 
-// Read counts one read of the record. It takes no lock, allocates nothing and
-// may be called by any goroutine at any time, even after the record was removed.
+// Read counts one read of the record. It takes no lock and allocates nothing. Any goroutine may call
+// it at any time, even after the record was removed.
 func (it *Item) Read() { it.reads.Add(1) }
 
-// Reads is how often the record has been read.
+// Reads returns how often the record has been read.
 func (it *Item) Reads() uint64 { return it.reads.Load() }
 
-// Add begins to check the record key, which was loaded at now, and returns its
-// item for the readers to count on. A key already held keeps its item.
+// Add begins to check the record key, which was loaded at now, and returns its item, on which its
+// readers count. A key that is held already keeps its item.
 func (s *Schedule) Add(key string, now time.Duration) *Item {
 	if it := s.byKey[key]; it != nil {
 		return it
@@ -127,15 +123,15 @@ func (s *Schedule) Add(key string, now time.Duration) *Item {
 	s.items = append(s.items, it)
 	s.byKey[key] = it
 	it.rate = s.minRate()
-	// Records loaded together would come due together: steps of the golden ratio
-	// spread any number of them evenly over the interval.
+	// Records that are loaded together would come due together. Steps of the golden ratio spread any
+	// number of them evenly over the interval.
 	s.added++
 	_, phase := math.Modf(float64(s.added) * (math.Phi - 1))
 	it.due = now + seconds(phase/it.rate)
 	return it
 }
 
-// Remove stops checking key and forgets all about it.
+// Remove stops checking key and forgets it.
 func (s *Schedule) Remove(key string) {
 	it := s.byKey[key]
 	if it == nil {
@@ -149,10 +145,10 @@ func (s *Schedule) Remove(key string) {
 	s.items = s.items[:last]
 }
 
-// Due returns the keys to check in the tick at now, the longest overdue first,
-// then by key. Call it once every Tick: over any span it hands out no more
-// than the budget and one burst of about two ticks. A key handed out waits for
-// its next turn whether or not its answer comes, so a lost one is asked again.
+// Due returns the keys to check in the tick at now, the longest overdue first, then by key. Call it
+// once every Tick: over any span it returns no more than the budget and one burst of about two
+// ticks. A key that was returned becomes due again whether or not its answer comes, so a lost
+// request is repeated.
 func (s *Schedule) Due(now time.Duration) []string {
 	s.advance(now)
 	room := int(s.allowance)
@@ -173,15 +169,15 @@ func (s *Schedule) Due(now time.Duration) []string {
 	keys := make([]string, len(due))
 	for i, it := range due {
 		keys[i] = it.key
-		// Lateness of up to a tick is not lost, or every rate would be rounded
-		// down to whole ticks; more would be made good by a burst.
+		// A delay of up to a tick is made up for, or every rate would be rounded down to whole
+		// ticks. To make up for more would cause a burst.
 		it.due = max(it.due, now-Tick) + seconds(1/it.rate)
 	}
 	return keys
 }
 
-// Checked takes in the master's answer of time now: whether key changed since
-// the answer before it. An answer about a key no longer held is ignored.
+// Checked notes the master's answer at now: whether key has changed since the answer before. It
+// ignores a key that is not held any more.
 func (s *Schedule) Checked(key string, changed bool, now time.Duration) {
 	it := s.byKey[key]
 	if it == nil || now <= it.checked {
@@ -189,10 +185,10 @@ func (s *Schedule) Checked(key string, changed bool, now time.Duration) {
 	}
 	span := (now - it.checked).Seconds()
 	it.checked = now
-	// A check sees that a record changed, not how often. Counting the expected
-	// number of changes given that there was one, by what is known so far, has as
-	// its fixed point the maximum likelihood estimate for irregular checks of
-	// Cho and Garcia-Molina, Estimating frequency of change, ACM TOIT 3(3), 2003.
+	// A check sees that a record changed, but not how often. So the expected number of changes is
+	// counted, given that there was one and what is known so far. The fixed point of that is the
+	// maximum likelihood estimate for irregular checks of Cho and Garcia-Molina, Estimating
+	// frequency of change, ACM TOIT 3(3), 2003.
 	seen := 0.0
 	if changed {
 		expected := it.changeRate() * span
@@ -203,12 +199,12 @@ func (s *Schedule) Checked(key string, changed bool, now time.Duration) {
 	it.watched = it.watched*keep + span
 }
 
-// changeRate returns the estimated changes a second; never 0.
+// changeRate returns the estimated number of changes a second, which is never 0.
 func (it *Item) changeRate() float64 {
 	return (it.changes + priorWeight) / (it.watched + priorWeight/priorChanges)
 }
 
-// advance grants the budget of the time since the last tick.
+// advance adds the budget of the time since the last tick to the allowance.
 func (s *Schedule) advance(now time.Duration) {
 	perTick := s.budget * Tick.Seconds()
 	if !s.running {
@@ -219,8 +215,8 @@ func (s *Schedule) advance(now time.Duration) {
 	gap := max(0, now-s.ticked)
 	s.ticked += gap
 	s.allowance = min(s.allowance+s.budget*gap.Seconds(), perTick+max(1, perTick))
-	// After a pause, time for which no budget was granted makes nobody overdue:
-	// else hot records would queue behind every cold one until all are caught up.
+	// After a pause, the time for which there was no budget makes no record overdue, or hot records
+	// would queue behind all cold ones until those have caught up.
 	if lost := gap - 2*Tick; lost > 0 {
 		for _, it := range s.items {
 			it.due += lost
@@ -231,7 +227,7 @@ func (s *Schedule) advance(now time.Duration) {
 	}
 }
 
-// refresh counts the reads and shares the budget out anew.
+// refresh counts the reads and distributes the budget anew.
 func (s *Schedule) refresh(now time.Duration) {
 	s.refreshed = now
 	weights := make([]float64, len(s.items))
@@ -243,8 +239,8 @@ func (s *Schedule) refresh(now time.Duration) {
 	scale := rateScale(weights, floor, ceiling, s.budget)
 	for i, it := range s.items {
 		rate := min(max(scale*weights[i], floor), ceiling)
-		// The part of the interval still to wait is kept, not its length: a record
-		// that gets hot must not sit out the ten seconds it was given when cold.
+		// The record keeps the fraction of its interval that is still to wait, not the time: one
+		// that gets hot must not wait for the rest of the ten seconds it was given when cold.
 		if it.due > now {
 			it.due = now + time.Duration(float64(it.due-now)*it.rate/rate)
 		}
@@ -252,31 +248,31 @@ func (s *Schedule) refresh(now time.Duration) {
 	}
 }
 
-// minRate returns the checks a second that every held record gets.
+// minRate returns the checks a second that every record gets.
 func (s *Schedule) minRate() float64 {
 	return min(1/plannedInterval.Seconds(), intervalShare*s.budget/float64(len(s.items)), 1/Tick.Seconds())
 }
 
-// countReads takes the reads since the last count into the read rate: at once
-// if they are surprisingly many, smoothed otherwise.
+// countReads adds the reads since the last count to the read rate: at once if there are surprisingly
+// many, smoothed otherwise.
 func (it *Item) countReads(now time.Duration) {
 	total := it.reads.Load()
 	count := float64(total - it.counted)
-	// A record added just now has no window to speak of: a full one is assumed.
+	// The window of a record that was just added is too short; a full one is assumed.
 	window := max(now-it.countedAt, refreshInterval).Seconds()
 	it.counted, it.countedAt = total, now
 	expected := it.readRate * window
 	if count > expected+surprise*math.Sqrt(expected+1) {
 		it.readRate = count / window
-		// What was seen of a match before it began says little about the match.
+		// How often a record changed before its contest began says little about the contest.
 		it.changes, it.watched = 0, 0
 		return
 	}
 	it.readRate += (count/window - it.readRate) * -math.Expm1(-window/readsDecay.Seconds())
 }
 
-// squareRootWeight is the square-root rule. Less than a read an hour counts as
-// none, so that estimates that fade for ever do not share the budget out.
+// squareRootWeight is the square-root rule. Less than one read an hour counts as none, so estimates
+// that decay for ever take no part of the budget.
 func squareRootWeight(it *Item) float64 {
 	if it.readRate < 1.0/3600 {
 		return 0
@@ -284,10 +280,9 @@ func squareRootWeight(it *Item) float64 {
 	return math.Sqrt(it.readRate * it.changeRate())
 }
 
-// rateScale returns the factor by which weights become rates that add up to
-// budget once each is held between floor and ceiling: what the clamps take or
-// leave is shared by the others in proportion. Without such a factor, because
-// all are clamped, it is the nearest.
+// rateScale returns the factor that turns weights into rates which add up to budget once each is
+// clamped between floor and ceiling. So what the clamps take or leave is shared by the others in
+// proportion. If there is no such factor, because all rates are clamped, it returns the nearest.
 func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	least, most := math.Inf(1), 0.0
 	for _, w := range weights {
@@ -298,8 +293,8 @@ func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	if most == 0 {
 		return 0
 	}
-	// The sum of clamped rates grows with the factor, so halving finds it; by
-	// ratio, as weights span many powers of ten.
+	// The sum of the clamped rates grows with the factor, so bisection finds it. It bisects the
+	// ratio, because weights span many powers of ten.
 	low, high := floor/most, ceiling/least
 	for high > low*(1+1e-6) {
 		middle, total := math.Sqrt(low*high), 0.0
@@ -315,8 +310,8 @@ func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	return low
 }
 
-// seconds converts seconds to a duration of at most a day, so that no
-// budget, however small, overflows it.
+// seconds converts seconds to a duration of at most a day, so that no budget, however small,
+// overflows it.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(s, 86400) * float64(time.Second))
 }

@@ -60,7 +60,7 @@ func TestScheduleBudgetHoldsAcrossAPauseAndIrregularTicks(t *testing.T) {
 	}
 }
 
-func TestScheduleChecksEveryRecordWithinTheFloor(t *testing.T) {
+func TestScheduleChecksEveryRecordWithinMaxInterval(t *testing.T) {
 	w := newPollWorld(1000, Budget, 3)
 	for i := range w.changes {
 		w.changes[i] = 2 * w.random.Float64()
@@ -188,7 +188,7 @@ func TestScheduleRatesFollowTheSquareRoot(t *testing.T) {
 	}
 }
 
-func TestScheduleSharesOutWhatTheClampsLeave(t *testing.T) {
+func TestScheduleDistributesWhatTheClampsLeave(t *testing.T) {
 	weights := []float64{1000, 4, 2, 1, 0}
 	const floor, ceiling, budget = 0.5, 20.0, 27.5
 	scale := rateScale(weights, floor, ceiling, budget)
@@ -273,7 +273,7 @@ func TestScheduleServesFewerStaleReadsTheMoreItMayCheck(t *testing.T) {
 	}
 }
 
-func TestScheduleGivesTheSameAnswersToTheSameCalls(t *testing.T) {
+func TestScheduleIsDeterministic(t *testing.T) {
 	history := func() (all [][]string) {
 		w := newPollWorld(300, 100, 12)
 		w.shuffle(500)
@@ -285,7 +285,7 @@ func TestScheduleGivesTheSameAnswersToTheSameCalls(t *testing.T) {
 	}
 }
 
-func TestScheduleForgetsWhatIsRemoved(t *testing.T) {
+func TestScheduleForgetsRemovedRecords(t *testing.T) {
 	s := NewSchedule(Budget)
 	var gone *Item
 	for i := range 100_000 {

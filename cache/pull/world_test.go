@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pollWorld drives a schedule through virtual time: Poisson reads and changes
-// of every record, answers of the master within the tick.
+// pollWorld drives a Schedule through virtual time, with Poisson reads and changes of every record.
+// The master answers within the tick.
 type pollWorld struct {
 	schedule *Schedule
 	random   *rand.Rand
@@ -42,8 +42,8 @@ func newPollWorld(records int, budget float64, seed uint64) *pollWorld {
 	return w
 }
 
-// tick passes Tick: reads and changes in the order of their times, drawn
-// from the running sum of all their rates, then the checks that are due.
+// tick lets a Tick pass: first reads and changes in the order of their times, drawn from the running
+// sum of all their rates, then the checks that are due.
 func (w *pollWorld) tick(sums []float64) []string {
 	w.now += Tick
 	all := sums[len(sums)-1]
@@ -72,7 +72,7 @@ func (w *pollWorld) tick(sums []float64) []string {
 	return due
 }
 
-// run passes span; each, if not nil, is told what was due in every tick.
+// run lets span pass. It calls each, if that is not nil, with what was due in every tick.
 func (w *pollWorld) run(span time.Duration, each func(due []string)) {
 	sums, sum := make([]float64, 0, 2*len(w.keys)), 0.0
 	for _, rate := range slices.Concat(w.reads, w.changes) {
@@ -86,7 +86,7 @@ func (w *pollWorld) run(span time.Duration, each func(due []string)) {
 	}
 }
 
-// counts passes span and returns how often each key was checked in it.
+// counts lets span pass and returns how often each key was checked in it.
 func (w *pollWorld) counts(span time.Duration) map[string]int {
 	count := make(map[string]int)
 	w.run(span, func(due []string) {
@@ -97,8 +97,8 @@ func (w *pollWorld) counts(span time.Duration) map[string]int {
 	return count
 }
 
-// shuffle gives out reads of total a second by Zipf's law of exponent 1.1 to
-// records in a new order.
+// shuffle distributes total reads a second over the records in a new order, by Zipf's law with exponent
+// 1.1.
 func (w *pollWorld) shuffle(total float64) {
 	order := w.random.Perm(len(w.keys))
 	sum := 0.0
@@ -110,13 +110,12 @@ func (w *pollWorld) shuffle(total float64) {
 	}
 }
 
-// rate is how often the schedule means to check a record, in checks a second.
+// rate returns the checks a second that the schedule plans for a record.
 func (w *pollWorld) rate(i int) float64 { return w.schedule.byKey[w.keys[i]].rate }
 
-// zipfReads returns the share of stale reads and the checks a second under
-// Zipf(1.1) reads of 1,000 records, shuffled every 30 s. Each record has a
-// change rate of its own (log-normal around one in 50 s); the popular ones
-// change more, by the square root of their popularity.
+// zipfReads returns the share of stale reads and the checks a second for Zipf(1.1) reads of 1,000
+// records, shuffled every 30 s. Each record has a change rate of its own (log-normal around one in
+// 50 s). Popular records change more often, by the square root of their popularity.
 func zipfReads(budget float64, weight func(*pollWorld) func(*Item) float64) (stale, checks float64) {
 	const reads, warm = 2000.0, 30 * time.Second
 	w := newPollWorld(1000, budget, 11)
@@ -138,7 +137,7 @@ func zipfReads(budget float64, weight func(*pollWorld) func(*Item) float64) (sta
 	return float64(w.staleCount) / float64(w.readCount), float64(w.checkCount) / (w.now - warm).Seconds()
 }
 
-// ignoringWorld is a rule for weights that needs no knowledge of the world.
+// ignoringWorld returns a rule for weights that needs no knowledge of the world.
 func ignoringWorld(rule func(*Item) float64) func(*pollWorld) func(*Item) float64 {
 	return func(*pollWorld) func(*Item) float64 { return rule }
 }

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
 
 	"laurel/score"
 )
@@ -88,4 +90,21 @@ func withRemoved(h http.Header, err error) error {
 func WriteRemoved(w http.ResponseWriter, index uint64, p *score.Problem) {
 	w.Header().Set(removedHeader, strconv.FormatUint(index, 10))
 	WriteProblem(w, p)
+}
+
+// MemberID returns the id of a member without the instance of its data directory: the id by which
+// people know it.
+func MemberID(s raft.ServerID) string {
+	id, _, _ := strings.Cut(string(s), "@")
+	return id
+}
+
+// NoMaster returns the problem of a request for which no master can be reached.
+func NoMaster() *score.Problem {
+	return score.Problemf(score.NoMaster, "the group has no master that this frontend can reach; retry in a second, or ask another frontend")
+}
+
+// NotMaster returns the problem of a request that only the master can answer, at another member.
+func NotMaster() *score.Problem {
+	return score.Problemf(score.NoMaster, "this frontend is not the master any more; retry")
 }

@@ -8,7 +8,7 @@ import (
 	"laurel/score"
 )
 
-// decimalFlag is a decimal that may be left out.
+// decimalFlag is an optional decimal.
 type decimalFlag struct{ p **score.Decimal }
 
 func (f decimalFlag) Set(s string) error {
@@ -29,17 +29,17 @@ func (f decimalFlag) String() string {
 	return (*f.p).String()
 }
 
-// totalsFlag is a list of named numbers: GAU=2,ROM=0. It may be given several times.
+// totalsFlag is a list of named numbers, such as GAU=2,ROM=0. It may be repeated.
 type totalsFlag struct{ p *score.Totals }
 
 func (f totalsFlag) Set(s string) error {
 	for pair := range strings.SplitSeq(s, ",") {
 		name, number, ok := strings.Cut(pair, "=")
 		if !ok || name == "" {
-			return fmt.Errorf("got %q; want a name and a number, such as GAU=2,ROM=0", pair)
+			return fmt.Errorf("got %q; want names and numbers, such as GAU=2,ROM=0", pair)
 		}
 		if _, twice := f.p.Get(name); twice {
-			return fmt.Errorf("%q is there twice", name)
+			return fmt.Errorf("%q appears twice", name)
 		}
 		d, err := score.ParseDecimal(number)
 		if err != nil {
@@ -63,7 +63,8 @@ func (f totalsFlag) String() string {
 	return strings.Join(pairs, ",")
 }
 
-// entrantsFlag is a list of competitors, one each time: GAU,name=Gaul,organisation=GAU,type=T. A value with a comma is quoted as in CSV.
+// entrantsFlag is a competitor, such as GAU,name=Gaul,organisation=GAU,type=T. Each use adds one. A value with
+// a comma is quoted as in CSV.
 type entrantsFlag struct{ p *[]score.Entrant }
 
 func (f entrantsFlag) Set(s string) error {
@@ -82,7 +83,8 @@ func (f entrantsFlag) Set(s string) error {
 		case "type":
 			e.Type = value
 		default:
-			return fmt.Errorf("got %q; want a code, then any of name=, organisation=, type=, as in GAU,name=Gaul,type=T", field)
+			return fmt.Errorf("got %q; want a code, then any of name=, organisation=, type=, "+
+				"as in GAU,name=Gaul,type=T", field)
 		}
 	}
 	*f.p = append(*f.p, e)

@@ -28,7 +28,7 @@ func alone(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-// newKey makes a key as a bard does, and gives its file.
+// newKey makes a key with bard key new.
 func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "bard.key")
@@ -47,8 +47,8 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 	return file, public
 }
 
-// checkVouched checks that the key vouches for everything that was accepted.
-func checkVouched(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n int) {
+// checkSigned checks that n events were accepted, all signed with the key.
+func checkSigned(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n int) {
 	t.Helper()
 	events := g.Accepted()
 	if len(events) != n {
@@ -63,13 +63,13 @@ func checkVouched(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n
 	}
 }
 
-func TestANewKeyIsForItsOwnersEyesAndNeverOverwritten(t *testing.T) {
+func TestANewKeyIsReadableByItsOwnerOnlyAndNeverOverwritten(t *testing.T) {
 	file, _ := newKey(t)
 	info, err := os.Stat(file)
 	if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if code, _, errs := alone(t, "key", "new", "--out", file); code != cli.ExitFailed || !strings.Contains(errs, "is there already") {
+	if code, _, errs := alone(t, "key", "new", "--out", file); code != cli.ExitFailed || !strings.Contains(errs, "lost key cannot be restored") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 	if runtime.GOOS == "windows" {
@@ -96,7 +96,7 @@ func TestAKeyIsShownWithoutItsSecret(t *testing.T) {
 	}
 }
 
-func TestAVerbSignsUnderTheNameOfItsKey(t *testing.T) {
+func TestAnEventCommandSignsUnderTheNameOfItsKey(t *testing.T) {
 	g := group(t, 1)
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
@@ -109,7 +109,7 @@ func TestAVerbSignsUnderTheNameOfItsKey(t *testing.T) {
 	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--source", "bard/cacofonix/2"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	checkVouched(t, g, public, 3)
+	checkSigned(t, g, public, 3)
 	if got := g.Accepted(); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 || got[2].Source != "bard/cacofonix/2" {
 		t.Errorf("accepted %+v", got)
 	}
@@ -123,19 +123,19 @@ func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
 	}
 }
 
-func TestASongIsSignedAndGoesOnWhereItBrokeOff(t *testing.T) {
+func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
 	g := group(t, 1)
 	file, public := newKey(t)
 	for _, n := range []int{700, 2000} {
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
-		checkVouched(t, g, public, n)
+		checkSigned(t, g, public, n)
 	}
 	wantAccepted(t, g, 2000)
 }
 
-func TestASongWithoutSourcesIsSignedUnderTheNameOfTheKeyAndIsAllDuplicatesTheSecondTime(t *testing.T) {
+func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSecondTime(t *testing.T) {
 	g := group(t, 1)
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
@@ -148,13 +148,13 @@ func TestASongWithoutSourcesIsSignedUnderTheNameOfTheKeyAndIsAllDuplicatesTheSec
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
-	checkVouched(t, g, public, 50)
+	checkSigned(t, g, public, 50)
 	if s := g.Accepted()[0].Source; !strings.HasPrefix(s, "bard/cacofonix/sung/") {
 		t.Errorf("the source is %s", s)
 	}
 }
 
-func TestASignedSongIsSungByAnybodyAsItIs(t *testing.T) {
+func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
 	g, other := group(t, 1), group(t, 1)
 	file, public := newKey(t)
 	second, _ := newKey(t)
@@ -172,7 +172,7 @@ func TestASignedSongIsSungByAnybodyAsItIs(t *testing.T) {
 	if code, _, errs := bard(t.Context(), other, strings.NewReader(song), "sing", "-", "--key", second); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	checkVouched(t, other, public, 10)
+	checkSigned(t, other, public, 10)
 }
 
 func TestALineThatCannotBeSignedIsNamed(t *testing.T) {

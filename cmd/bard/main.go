@@ -1,4 +1,6 @@
-// Command bard reports what happens in contests: a whole stream of events, or one at a time.
+// Command bard posts events to Laurel: a whole stream of them, or one at a time.
+//
+// Begin reading at sing.go for streams, and at event.go for single events.
 package main
 
 import (
@@ -16,24 +18,27 @@ func main() {
 func newBardCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bard",
-		Short: "Report what happens in contests",
-		Long: `Posts events to Laurel: a file of them with sing, or a single one with the other commands, one for each type of event.
+		Short: "Post events of contests to Laurel",
+		Long: `Posts events to Laurel: a file of events with sing, or a single event with the other
+commands. There is one for each type of event.
 
-An event that was answered is durable. When an answer is lost, bard posts the same event again, with the same identity, so
-that it counts once.
+An event that was acknowledged is durable. If an answer is lost, bard posts the same event again with
+the same identity, so that it counts once.
 
-With --key every event is signed, so that anybody can check later, with laurel verify, who said it.
+With --key, bard signs every event. Anybody can check the signatures later with laurel verify.
 
 Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached.`,
 		Example: `  bard sing --speed max games.ndjson.gz
-  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --competitor GAU,name=Gaul --competitor ROM,name=Rome
+  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --competitor GAU --competitor ROM
   bard status OG50BC/CUR-1 --schedule-status RUNNING --result-status LIVE --period END1
   bard play OG50BC/CUR-1 --competitor GAU --delta 2
   bard status OG50BC/CUR-1 --schedule-status FINISHED --result-status OFFICIAL
   bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU`,
 		Version: cli.Version(),
 	}
-	c.AddCommand(newSingCommand(), newDefineCommand(), newStatusCommand(), newPlayCommand(), newSetCommand(), newMarkCommand(),
-		newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand(), newKeyCommand())
+	c.AddCommand(
+		newSingCommand(), newKeyCommand(), newDefineCommand(), newStatusCommand(), newPlayCommand(), newSetCommand(),
+		newMarkCommand(), newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand(),
+	)
 	return c
 }

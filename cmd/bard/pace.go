@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// speed is how many times faster than the events' own time a song is sung; 0 is as fast as possible.
+// speed is the speed-up factor against the events' own times; 0 is as fast as possible.
 type speed float64
 
 func (s *speed) Set(text string) error {
@@ -17,7 +17,7 @@ func (s *speed) Set(text string) error {
 	}
 	n, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(n > 0) || n > 1e9 {
-		return fmt.Errorf("got %q; want max, or a number above 0: 60 sings an hour in a minute", text)
+		return fmt.Errorf("got %q; want max, or a number above 0: 60 posts an hour in a minute", text)
 	}
 	*s = speed(n)
 	return nil
@@ -32,25 +32,26 @@ func (s *speed) String() string {
 	return strconv.FormatFloat(float64(*s), 'g', -1, 64)
 }
 
-// pace tells when the events of a song are due.
+// pace computes when the events of an input are due.
 type pace struct {
 	speed speed
-	begun time.Time // when the first event with a time was due
-	first time.Time // that event's time
+	began time.Time // when the first event with a time was due
+	first time.Time // the time of that event
 }
 
-// due is when an event of the given time is due; the past if at once. Whoever is late catches up: what is due does not depend on when the last one was sung.
+// due returns when an event with a time is due. It does not depend on when the event before was posted, so
+// that late events catch up.
 func (p *pace) due(at, now time.Time) time.Time {
 	if p.speed == 0 || at.IsZero() {
 		return now
 	}
 	if p.first.IsZero() {
-		p.begun, p.first = now, at
+		p.began, p.first = now, at
 	}
-	return p.begun.Add(time.Duration(float64(at.Sub(p.first)) / float64(p.speed)))
+	return p.began.Add(time.Duration(float64(at.Sub(p.first)) / float64(p.speed)))
 }
 
-// wait returns when the event is due, or ctx ends.
+// wait waits until the event is due or ctx ends.
 func (p *pace) wait(ctx context.Context, at time.Time) error {
 	if p.speed == 0 {
 		return ctx.Err()

@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	barEvery  = 100 * time.Millisecond
-	lineEvery = 5 * time.Second
+	barInterval  = 100 * time.Millisecond
+	lineInterval = 5 * time.Second
 )
 
-// progress shows how far a song is: a bar that is drawn over and over on a terminal, a line now and then elsewhere.
-// It is safe for concurrent use.
+// progress shows how much was posted: by a bar on a terminal, otherwise by a line now and then. It is safe for
+// concurrent use.
 type progress struct {
 	out      io.Writer
-	terminal int // its file descriptor; -1: out is none
+	terminal int // its file descriptor; -1: out is no terminal
 
 	mu    sync.Mutex
-	drawn bool // the bar stands on the present line
+	drawn bool // the bar is on the current line
 	shown uint64
 	at    time.Time
 }
 
-// state is what a progress shows.
+// state is what progress shows.
 type state struct {
 	answered uint64
-	part     float64 // of the file, 0 to 1; below 0: not known
+	share    float64 // of the file, 0 to 1; below 0: unknown
 }
 
 func newProgress(out io.Writer) *progress {
@@ -46,9 +46,9 @@ func newProgress(out io.Writer) *progress {
 
 // run shows the state until the returned function is called.
 func (p *progress) run(now func() state) (stop func()) {
-	every := lineEvery
+	every := lineInterval
 	if p.terminal >= 0 {
-		every = barEvery
+		every = barInterval
 	}
 	tick, quit, done := time.NewTicker(every), make(chan struct{}), make(chan struct{})
 	go func() {
@@ -68,7 +68,7 @@ func (p *progress) run(now func() state) (stop func()) {
 		<-done
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		p.wipe()
+		p.clear()
 	}
 }
 
@@ -79,14 +79,14 @@ func (p *progress) show(s state) {
 	rate := float64(s.answered-p.shown) / now.Sub(p.at).Seconds()
 	text := fmt.Sprintf("%s events, %s/s", textfmt.Thousands(s.answered), textfmt.Thousands(uint64(rate)))
 	if p.terminal < 0 {
-		if s.part >= 0 {
-			text += fmt.Sprintf(", %.0f %% of the file", 100*s.part)
+		if s.share >= 0 {
+			text += fmt.Sprintf(", %.0f %% of the file", 100*s.share)
 		}
 		fmt.Fprintln(p.out, text)
 		p.shown, p.at = s.answered, now
 		return
 	}
-	// On a terminal the rate is that of the last second or so: of ten bars, it would flicker.
+	// On a terminal the rate is over about a second; over the time of one bar it would flicker.
 	if now.Sub(p.at) > time.Second {
 		p.shown, p.at = s.answered, now
 	}
@@ -94,30 +94,31 @@ func (p *progress) show(s state) {
 	if err != nil || width < 20 {
 		width = 80
 	}
-	fmt.Fprint(p.out, "\r\x1b[K"+bar(s.part, text, width-1))
+	fmt.Fprint(p.out, "\r\x1b[K"+bar(s.share, text, width-1))
 	p.drawn = true
 }
 
-// bar is text with a bar before it, at most width wide.
-func bar(part float64, text string, width int) string {
+// bar returns text with a bar before it, at most width wide.
+func bar(share float64, text string, width int) string {
 	room := width - len(text) - len("[] 100 %  ")
-	if part < 0 || room < 10 {
+	if share < 0 || room < 10 {
 		return text[:min(len(text), width)]
 	}
 	room = min(room, 60)
-	full := int(min(part, 1) * float64(room))
-	return fmt.Sprintf("[%s%s] %3.0f %%  %s", strings.Repeat("=", full), strings.Repeat(" ", room-full), 100*min(part, 1), text)
+	full := int(min(share, 1) * float64(room))
+	filled, empty := strings.Repeat("=", full), strings.Repeat(" ", room-full)
+	return fmt.Sprintf("[%s%s] %3.0f %%  %s", filled, empty, 100*min(share, 1), text)
 }
 
-// say prints a line of its own.
-func (p *progress) say(format string, args ...any) {
+// println formats and prints a line.
+func (p *progress) println(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.wipe()
+	p.clear()
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-func (p *progress) wipe() {
+func (p *progress) clear() {
 	if p.drawn {
 		fmt.Fprint(p.out, "\r\x1b[K")
 		p.drawn = false

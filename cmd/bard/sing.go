@@ -18,6 +18,7 @@ import (
 
 	"laurel/client"
 	"laurel/internal/cli"
+	"laurel/internal/latency"
 	"laurel/internal/pidfile"
 	"laurel/internal/textfmt"
 	"laurel/score"
@@ -26,24 +27,29 @@ import (
 func newSingCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sing FILE|-",
-		Short: "Post a stream of events, exactly once",
-		Long: `Posts the events of FILE, or of standard input (-): one JSON object a line, compressed with gzip or not.
+		Short: "Post a stream of events, each exactly once",
+		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed
+with gzip or not.
 
-A source that has been sung before goes on after the last seq that was acked, so a song that broke off is finished by singing it again.
-When a frontend dies or cannot answer, the song goes on at another; what was not acked is sent again and counts once.
-It gives up when nothing is acked for as long as --patience.
+A source that was posted before continues after its last acknowledged seq: if bard sing was interrupted,
+run it again to finish. If a frontend dies or cannot answer, bard continues at another one; what was not
+acknowledged is sent again and counts once. It gives up if nothing is acknowledged for as long as
+--patience.
 
-Events are numbered by source and seq. Those that name neither are numbered here, under a source made from the first such line, or under
---source: the same file sung again is all duplicates. Events that name a source and no seq are known by their ids, which protects
-them while the store remembers these (the last 1,024 of a source).
+Events are identified by source and seq. Events with neither are numbered here, under a source made from
+the first such line, or under --source: if you post the same file again, all of them are duplicates.
+Events with a source and without a seq are identified by their ids, which works while the store
+remembers these (the last 1,024 of a source).
 
-With --key every event is signed that is not signed already. Then each must have a time, and a seq where it names a source; what names none is numbered
-under the name of the key. A file of signed events can be sung by anybody.
+With --key, bard signs every event that is not signed already. Each must then have a time, and a seq if
+it names a source; events without a source are numbered under the name of the key. Anybody can post a
+file of signed events.
 
-With --speed N events are sent when they are due, N times as fast as their own times tell, and late ones catch up.
-With --speed max they are sent as fast as they are taken.
+With --speed N, events are sent when they are due, N times as fast as their own times say, and late ones
+catch up. With --speed max they are sent as fast as the frontends accept them.
 
-At the end, and also after a failure, it prints how many events were sung, at what rate, and how long they waited for their answers.`,
+At the end, also after a failure, bard prints the number of events, their rate and the latency of the
+answers.`,
 		Example: `  bard sing games.ndjson.gz
   bard sing --speed 60 --to http://127.0.0.1:8001,http://127.0.0.1:8002 games.ndjson
   bard sing --key cacofonix.key games.ndjson.gz
@@ -52,12 +58,14 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 	}
 	var s singer
 	var id string
-	c.Flags().Var(&s.speed, "speed", "how many times faster than the events' own time, or max")
-	c.Flags().StringVar(&s.source, "source", "", "the source of events that name none; left out, it is made from the first of them")
-	c.Flags().StringVar(&id, "id", "", "a `NAME` for laurel stop bard --id (default the name of the file)")
+	c.Flags().Var(&s.speed, "speed", "speed-up against the events' own times, or max")
+	c.Flags().StringVar(&s.source, "source", "",
+		"source of events that name none (default made from the first of them)")
+	c.Flags().StringVar(&id, "id", "", "`NAME` for laurel stop bard --id (default the name of the file)")
 	cli.NoEnvironment(c.Flags(), "source", "id")
 	run := pidfile.AddDirFlag(c)
-	to := cli.AddTarget(c, client.DefaultPatience, "how long to go on without any ack, from one frontend to the next")
+	to := cli.AddTarget(c, client.DefaultPatience,
+		"how long to continue without an acknowledgement, at one frontend after the other")
 	to.AddKey(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if s.source != "" && !score.ValidPath(s.source) {
@@ -69,7 +77,9 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 		}
 		defer in.Close()
 		runDir, _ := run.Dir()
-		leave := pidfile.RegisterOrWarn(runDir, pidfile.Entry{Kind: pidfile.Bard, ID: cmp.Or(id, nameOf(args[0]))}, func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) })
+		warn := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) }
+		entry := pidfile.Entry{Kind: pidfile.Bard, ID: cmp.Or(id, baseName(args[0]))}
+		leave := pidfile.RegisterOrWarn(runDir, entry, warn)
 		defer leave()
 		client, err := to.Client()
 		if err != nil {
@@ -85,11 +95,11 @@ At the end, and also after a failure, it prints how many events were sung, at wh
 	return c
 }
 
-// run sings what is in, and tells how it went also when it broke off.
+// run posts the input and prints the summary, also after a failure.
 func (s *singer) run(cmd *cobra.Command, in io.Reader) error {
 	s.progress = newProgress(cmd.ErrOrStderr())
 	err := s.sing(cmd.Context(), in)
-	if s.begun.IsZero() {
+	if s.began.IsZero() {
 		return err
 	}
 	if _, e := io.WriteString(cmd.OutOrStdout(), s.summary()); err == nil {
@@ -98,16 +108,16 @@ func (s *singer) run(cmd *cobra.Command, in io.Reader) error {
 	return err
 }
 
-// nameOf is the name of a bard who is given none: that of its song.
-func nameOf(song string) string {
-	if song == "-" {
+// baseName returns the name of a file without directory and suffix.
+func baseName(file string) string {
+	if file == "-" {
 		return "stdin"
 	}
-	name, _, _ := strings.Cut(filepath.Base(song), ".")
-	return cmp.Or(name, song)
+	name, _, _ := strings.Cut(filepath.Base(file), ".")
+	return cmp.Or(name, file)
 }
 
-// open opens the file that the command names; its size is 0 where it is not known.
+// open opens a file, or standard input. The size is 0 if it is unknown.
 func open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
 	if name == "-" {
 		return io.NopCloser(cmd.InOrStdin()), 0, nil
@@ -130,96 +140,98 @@ func open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// singer sings one song.
+// singer posts one input.
 type singer struct {
 	client   *client.Client
 	speed    speed
 	source   string
-	key      ed25519.PrivateKey // nil: nothing is signed
+	key      ed25519.PrivateKey // nil: events are not signed
 	patience time.Duration
 	progress *progress
-	size     int64 // of the file; 0: not known
+	size     int64 // of the file; 0: unknown
 
 	read  atomic.Int64 // bytes of the file
-	begun time.Time    // zero: nothing was sung
+	began time.Time    // zero: nothing was sung
 	took  time.Duration
 	stats client.StreamStats
-	known map[string]uint64 // the last acked seq of sources, when they first came up
+	acked map[string]uint64 // the last acknowledged seq of each source before this input
 
 	mu         sync.Mutex
 	answered   uint64
 	duplicates uint64
-	passed     uint64 // events that were acked before this song began
-	latencies  latencies
+	skipped    uint64 // events that were acknowledged before
+	latencies  latency.Histogram
 }
 
-// maxKnown bounds the sources of which the last seq is kept. To forget one costs a question, no more.
-const maxKnown = 1024
+// maxAcked bounds the sources whose last seq is kept. Forgetting one costs only another read.
+const maxAcked = 1024
 
-// sing sends everything in r and waits until it is acked.
+// sing posts all events of r and waits until they are acknowledged.
 func (s *singer) sing(ctx context.Context, r io.Reader) error {
-	song, err := newSong(&counter{r, &s.read}, s.source)
+	in, err := newInput(&counter{r, &s.read}, s.source)
 	if err != nil {
 		return err
 	}
 	if s.key != nil {
-		song.signs, song.home = true, func() (string, error) { return registeredName(ctx, s.client, s.key) }
+		in.signs = true
+		in.keyName = func() (string, error) { return grantedName(ctx, s.client, s.key) }
 	}
-	s.begun = time.Now()
+	s.began = time.Now()
 	stop := s.progress.run(s.state)
-	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.hear, Trouble: func(url string, err error) {
-		s.progress.say("%s: %v; going on with what is not acked", url, err)
-	}})
-	made, err := s.sendAll(ctx, song, stream)
-	// What the stream says comes first: it is about an earlier line.
+	stream := s.client.Stream(ctx, client.StreamOptions{Patience: s.patience, Answered: s.answer,
+		Trouble: func(url string, err error) {
+			s.progress.println("%s: %v; continuing with what is not acknowledged", url, err)
+		}})
+	made, err := s.sendAll(ctx, in, stream)
+	// An error of the stream comes first: it is about an earlier line.
 	if e := stream.Close(); e != nil {
 		err = explain(e, made)
 	}
-	s.took, s.stats = time.Since(s.begun), stream.Stats()
+	s.took, s.stats = time.Since(s.began), stream.Stats()
 	stop()
 	if ctx.Err() != nil {
-		return errors.New("interrupted; sing it again to go on after the last ack")
+		return errors.New("interrupted; run the command again to continue after the last acknowledged event")
 	}
 	return err
 }
 
-// sendAll hands the song to the stream. made tells that some events have their identity from the song.
-func (s *singer) sendAll(ctx context.Context, song *song, stream *client.Stream) (made bool, err error) {
+// sendAll sends the events of an input. It reports whether the identity of some of them was made here.
+func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
 	p := pace{speed: s.speed}
 	for {
-		v, err := song.next()
+		e, err := in.next()
 		if err == io.EOF {
 			return made, nil
 		}
 		if err != nil {
 			return made, err
 		}
-		made = made || v.made
-		// What the song itself has numbered is sent again in any case: another song may have begun alike.
-		if !v.made {
-			acked, err := s.acked(ctx, v.source)
+		made = made || e.made
+		// Events that were numbered here are always sent: another input may have begun with the same line.
+		if !e.made {
+			acked, err := s.lastAcked(ctx, e.source)
 			if err != nil {
 				return made, err
 			}
-			if v.Seq <= acked {
+			if e.Seq <= acked {
 				s.mu.Lock()
-				s.passed++
+				s.skipped++
 				s.mu.Unlock()
 				continue
 			}
 		}
-		if err := p.wait(ctx, v.time); err != nil {
+		if err := p.wait(ctx, e.time); err != nil {
 			return made, err
 		}
-		if err := stream.SendLine(v.Line); err != nil {
+		if err := stream.SendLine(e.Line); err != nil {
 			return made, err
 		}
 	}
 }
 
-// acked is the last seq of a source that was acked before this song came to it.
-func (s *singer) acked(ctx context.Context, source string) (uint64, error) {
-	if last, ok := s.known[source]; ok {
+// lastAcked returns the last acknowledged seq of a source before this input.
+func (s *singer) lastAcked(ctx context.Context, source string) (uint64, error) {
+	if last, ok := s.acked[source]; ok {
 		return last, nil
 	}
 	b, err := s.client.Bard(ctx, source)
@@ -227,17 +239,17 @@ func (s *singer) acked(ctx context.Context, source string) (uint64, error) {
 		b, err = score.Bard{}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("where %s stands cannot be found out: %w", source, err)
+		return 0, fmt.Errorf("read the last seq of %s: %w", source, err)
 	}
-	if s.known == nil || len(s.known) >= maxKnown {
-		s.known = make(map[string]uint64)
+	if s.acked == nil || len(s.acked) >= maxAcked {
+		s.acked = make(map[string]uint64)
 	}
-	s.known[source] = b.LastSeq
+	s.acked[source] = b.LastSeq
 	return b.LastSeq, nil
 }
 
-// hear takes an answer in.
-func (s *singer) hear(a client.Answer) {
+// answer counts an answer.
+func (s *singer) answer(a client.Answer) {
 	if a.Result.Problem != nil {
 		return
 	}
@@ -247,10 +259,10 @@ func (s *singer) hear(a client.Answer) {
 	if a.Result.Status == score.Duplicate {
 		s.duplicates++
 	}
-	s.latencies.add(a.Took)
+	s.latencies.Add(a.Took)
 }
 
-// explain names the line that was refused.
+// explain adds the line to the error of a refused event.
 func explain(err error, made bool) error {
 	r, ok := errors.AsType[*client.RefusedError](err)
 	if !ok {
@@ -258,7 +270,8 @@ func explain(err error, made bool) error {
 	}
 	e := &lineError{r.Line.Number, r.Line.ID, r.Problem}
 	if made && (r.Problem.Code == score.IDConflict || r.Problem.Code == score.SeqGap) {
-		return fmt.Errorf("%w\nThe event was numbered here, and another song that began with the same line was sung before; name this one with --source", e)
+		return fmt.Errorf("%w\nThe event was numbered here, and another input that began with the same "+
+			"line was posted before; give this one a source with --source", e)
 	}
 	return e
 }
@@ -266,14 +279,14 @@ func explain(err error, made bool) error {
 func (s *singer) state() state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	part := -1.0
+	share := -1.0
 	if s.size > 0 {
-		part = float64(s.read.Load()) / float64(s.size)
+		share = float64(s.read.Load()) / float64(s.size)
 	}
-	return state{s.answered, part}
+	return state{s.answered, share}
 }
 
-// summary says what was sung, when it is over.
+// summary returns the result of the whole run.
 func (s *singer) summary() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,13 +296,15 @@ func (s *singer) summary() string {
 		}
 		return d.Round(time.Microsecond)
 	}
-	return fmt.Sprintf("events %s, duplicates %s, passed over (acked before) %s\n%s events/s in %s; latency p50 %s, p99 %s\nretries %d, failovers %d\n",
-		textfmt.Thousands(s.answered), textfmt.Thousands(s.duplicates), textfmt.Thousands(s.passed),
-		textfmt.Thousands(uint64(float64(s.answered)/max(s.took.Seconds(), 1e-9))), round(s.took), round(s.latencies.quantile(0.5)), round(s.latencies.quantile(0.99)),
+	rate := uint64(float64(s.answered) / max(s.took.Seconds(), 1e-9))
+	return fmt.Sprintf("events %s, duplicates %s, skipped (acknowledged before) %s\n"+
+		"%s events/s in %s; latency p50 %s, p99 %s\nretries %d, failovers %d\n",
+		textfmt.Thousands(s.answered), textfmt.Thousands(s.duplicates), textfmt.Thousands(s.skipped),
+		textfmt.Thousands(rate), round(s.took), round(s.latencies.Quantile(0.5)), round(s.latencies.Quantile(0.99)),
 		s.stats.Retries, s.stats.Failovers)
 }
 
-// counter counts what is read.
+// counter counts the bytes that are read.
 type counter struct {
 	r io.Reader
 	n *atomic.Int64

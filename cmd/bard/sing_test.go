@@ -38,7 +38,7 @@ func bard(ctx context.Context, g *clienttest.Group, in io.Reader, args ...string
 	return code, o.String(), e.String()
 }
 
-// alerts is a song of n events of one source.
+// alerts returns n events of one source.
 func alerts(n int) string {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {
@@ -47,7 +47,7 @@ func alerts(n int) string {
 	return b.String()
 }
 
-// wantAccepted checks that g has the events 1 to n of the song, each once and in order.
+// wantAccepted checks that g has the events 1 to n of alerts, each once and in order.
 func wantAccepted(t *testing.T, g *clienttest.Group, n int) {
 	t.Helper()
 	accepted := g.Accepted()
@@ -61,7 +61,7 @@ func wantAccepted(t *testing.T, g *clienttest.Group, n int) {
 	}
 }
 
-// every lets a fault happen at each n-th event that is posted.
+// every injects a fault at each nth event that is posted.
 func every(n int32, fault clienttest.Fault) func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
 	var count atomic.Int32
 	return func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
@@ -72,7 +72,7 @@ func every(n int32, fault clienttest.Fault) func(*clienttest.Frontend, *http.Req
 	}
 }
 
-func TestSongIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
+func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 	for name, fault := range map[string]clienttest.Fault{
 		"nothing": clienttest.None, "dies in the middle": clienttest.CutBefore, "loses the answer": clienttest.CutAfter,
 		"has no master": clienttest.Unavailable, "is busy": clienttest.Busy,
@@ -88,20 +88,20 @@ func TestSongIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 			if !strings.HasPrefix(out, "events 2,000, duplicates ") {
 				t.Errorf("the summary is %q", out)
 			}
-			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != clienttest.None) || troubled != strings.Contains(errs, "going on with what is not acked") {
+			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != clienttest.None) || troubled != strings.Contains(errs, "continuing with what is not acknowledged") {
 				t.Errorf("the summary is %q, stderr %q", out, errs)
 			}
 		})
 	}
 }
 
-func TestSongGoesOnAfterTheLastAckedSeq(t *testing.T) {
+func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 	g := group(t, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	var count atomic.Int32
 	g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
 		if e != nil && count.Add(1) == 700 {
-			cancel() // the bard is gone in the middle
+			cancel() // the bard is interrupted in the middle
 			return clienttest.CutAfter
 		}
 		return clienttest.None
@@ -116,14 +116,14 @@ func TestSongGoesOnAfterTheLastAckedSeq(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	wantAccepted(t, g, 1000)
-	if want := fmt.Sprintf("events %d, duplicates 0, passed over (acked before) %d\n", 1000-acked, acked); !strings.HasPrefix(out, want) {
+	if want := fmt.Sprintf("events %d, duplicates 0, skipped (acknowledged before) %d\n", 1000-acked, acked); !strings.HasPrefix(out, want) {
 		t.Errorf("the summary is %q; want %q", out, want)
 	}
 }
 
-func TestRefusedEventIsNamedByLineAndID(t *testing.T) {
+func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 	bad := `{"id":"bad","source":"bard/cacofonix","seq":3,"type":"contest.status","contest_id":"OG50BC/1","data":{"period":"END1"}}` + "\n"
-	for name, c := range map[string]struct{ song, want string }{
+	for name, c := range map[string]struct{ input, want string }{
 		"by the state":    {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
 		"by its form":     {alerts(2) + strings.Replace(bad, "period", "periods", 1), "bard: line 3, event bad: invalid_event: data.periods: "},
 		"a gap":           {alerts(2) + strings.Replace(bad, `:3`, `:7`, 1), "bard: line 3, event bad: seq_gap: "},
@@ -133,7 +133,7 @@ func TestRefusedEventIsNamedByLineAndID(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := group(t, 1)
-			code, out, errs := bard(t.Context(), g, strings.NewReader(c.song), "sing", "-")
+			code, out, errs := bard(t.Context(), g, strings.NewReader(c.input), "sing", "-")
 			if code != cli.ExitFailed || !strings.Contains(errs, c.want) {
 				t.Errorf("exit code %d, stderr %q; want %q", code, errs, c.want)
 			}
@@ -145,7 +145,7 @@ func TestRefusedEventIsNamedByLineAndID(t *testing.T) {
 	}
 }
 
-func TestCompressedFileIsSung(t *testing.T) {
+func TestACompressedFileIsPosted(t *testing.T) {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if _, err := io.WriteString(z, alerts(100)); err != nil {
@@ -154,7 +154,7 @@ func TestCompressedFileIsSung(t *testing.T) {
 	z.Close()
 	for name, content := range map[string][]byte{"whole": b.Bytes(), "torn": b.Bytes()[:b.Len()-20]} {
 		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "song.ndjson.gz")
+			file := filepath.Join(t.TempDir(), "events.ndjson.gz")
 			if err := os.WriteFile(file, content, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -174,7 +174,7 @@ func TestCompressedFileIsSung(t *testing.T) {
 	}
 }
 
-// anonymous is a song of n events without source, seq, or, but for every third, id.
+// anonymous returns n events without source and seq, two thirds of them without id.
 func anonymous(n int) string {
 	var b strings.Builder
 	for i := 1; i <= n; i++ {
@@ -187,7 +187,7 @@ func anonymous(n int) string {
 	return b.String()
 }
 
-func TestSongWithoutSourcesIsAllDuplicatesTheSecondTime(t *testing.T) {
+func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
 	const n = 3000 // more than the ids that a store remembers
 	for _, args := range [][]string{{"sing", "-"}, {"sing", "-", "--source", "feed/curling"}} {
 		g := group(t, 1)
@@ -204,13 +204,13 @@ func TestSongWithoutSourcesIsAllDuplicatesTheSecondTime(t *testing.T) {
 	}
 }
 
-func TestOtherSongThatBeginsAlikeIsRefusedNotPassedOver(t *testing.T) {
+func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
 	g := group(t, 1)
-	song := anonymous(3)
-	if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != cli.ExitOK {
+	input := anonymous(3)
+	if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	other := strings.ReplaceAll(song, "line 2", "another line")
+	other := strings.ReplaceAll(input, "line 2", "another line")
 	code, _, errs := bard(t.Context(), g, strings.NewReader(other), "sing", "-")
 	if code != cli.ExitFailed || !strings.Contains(errs, "line 2") || !strings.Contains(errs, "--source") {
 		t.Errorf("exit code %d, stderr %q; want line 2 refused, and --source named", code, errs)
@@ -220,29 +220,29 @@ func TestOtherSongThatBeginsAlikeIsRefusedNotPassedOver(t *testing.T) {
 	}
 }
 
-func TestEventsWithASourceAndNoSeqAreKnownByTheirIDs(t *testing.T) {
+func TestEventsWithASourceAndNoSeqAreIdentifiedByTheirIDs(t *testing.T) {
 	g := group(t, 1)
-	song := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
-	song = strings.ReplaceAll(song, `"data":{"source":"bard/cacofonix",`, `"data":{`)
+	input := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
+	input = strings.ReplaceAll(input, `"data":{"source":"bard/cacofonix",`, `"data":{`)
 	for range 2 {
-		if code, _, errs := bard(t.Context(), g, strings.NewReader(song), "sing", "-"); code != cli.ExitOK {
+		if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-"); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
 	wantAccepted(t, g, 5)
 }
 
-func TestSongOfManySourcesGoesOnInEach(t *testing.T) {
+func TestAStreamOfManySourcesContinuesInEach(t *testing.T) {
 	g := group(t, 1)
-	var song strings.Builder
+	var input strings.Builder
 	for seq := 1; seq <= 3; seq++ {
 		for source := range 5 {
-			fmt.Fprintf(&song, `{"source":"bard/%d","seq":%d,"type":"alert","contest_id":"OG50BC/1","data":{"text":"hail"}}`+"\n", source, seq)
+			fmt.Fprintf(&input, `{"source":"bard/%d","seq":%d,"type":"alert","contest_id":"OG50BC/1","data":{"text":"hail"}}`+"\n", source, seq)
 		}
 	}
-	half := song.String()[:song.Len()/3]
+	half := input.String()[:input.Len()/3]
 	half = half[:strings.LastIndexByte(half, '\n')+1]
-	for _, s := range []string{half, song.String(), song.String()} {
+	for _, s := range []string{half, input.String(), input.String()} {
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(s), "sing", "-"); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
@@ -252,7 +252,7 @@ func TestSongOfManySourcesGoesOnInEach(t *testing.T) {
 	}
 }
 
-func TestSongThatNobodyTakesEndsWhenPatienceDoes(t *testing.T) {
+func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
 	t.Run("nobody there", func(t *testing.T) {
 		g := group(t, 1)
 		g.Frontends[0].Stop()
@@ -295,7 +295,7 @@ func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
 	}
 }
 
-func TestSongIsSungAtASpeed(t *testing.T) {
+func TestEventsArePostedAtASpeed(t *testing.T) {
 	g := group(t, 1)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
@@ -318,12 +318,12 @@ func TestWrongUsageOfSing(t *testing.T) {
 	}
 }
 
-func TestProgressIsPlainLinesWhereThereIsNoTerminal(t *testing.T) {
+func TestProgressIsPlainLinesWithoutATerminal(t *testing.T) {
 	var b bytes.Buffer
 	p := newProgress(&b)
 	p.at = p.at.Add(-10 * time.Second)
-	p.show(state{answered: 12_345, part: 0.5})
-	p.say("trouble")
+	p.show(state{answered: 12_345, share: 0.5})
+	p.println("trouble")
 	if got := strings.Split(b.String(), "\n"); !strings.HasPrefix(got[0], "12,345 events, 1,23") || !strings.HasSuffix(got[0], "/s, 50 % of the file") || got[1] != "trouble" {
 		t.Errorf("got %q", got)
 	}

@@ -16,17 +16,17 @@ import (
 func newAccessCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "access",
-		Short: "Show who may do what, and give and take rights",
-		Long: `Shows the grants of the group: who may do what, and by which key or token. Only operators may; the token of the first is in the data
-directory of the frontend that began the group.`,
+		Short: "Show and change the grants of the group",
+		Long: `Shows the grants of the group: the roles of keys and tokens. Only operators can use this.
+The token of the first operator is in the data directory of the frontend that made the group.`,
 		Example: `  laurel access
-  laurel access grant bard/cacofonix --role bard --key "$(bard key show cacofonix.key)" --competition OG50BC
+  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access revoke 1f0c2a9b66d3e481`,
 		Args: cobra.NoArgs,
 	}
-	ask := addAsk(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return ask.print(cmd, "/v1/access", nil) }
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return read.print(cmd, "/v1/access", nil) }
 	c.AddCommand(newGrantCommand(), newRevokeCommand())
 	return c
 }
@@ -34,14 +34,16 @@ directory of the frontend that began the group.`,
 func newGrantCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "grant NAME --role ROLE",
-		Short: "Give a right to the holder of a key, or of a new token",
-		Long: `Gives NAME a role: reader, who reads what a private group shows to nobody else; bard, who posts events; or operator, who changes the group, and
-who may do what. Each includes those before it. A bard posts as the source NAME, or one below it, such as NAME/2.
+		Short: "Grant a role to the holder of a key or of a new token",
+		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post
+events. An operator can change the group and its grants. Each role includes the ones before it. A bard
+posts as the source NAME or one below it, such as NAME/2.
 
-With --key the right is that of whoever signs with the private key, and nothing secret is sent. Granted again to the same key, it is changed. Without
-it a token is made and printed, once: the group keeps only a hash of it.`,
+With --key, the role is for whoever signs with the private key, and no secret is sent. A second grant to
+the same key replaces the first. Without --key, a token is made and printed once; the group keeps only
+its hash.`,
 		Args: cobra.ExactArgs(1),
-		Example: `  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC --type score.play --type alert
+		Example: `  laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC --type alert
   laurel access grant feed --role bard --rate 100 --expires 720h
   laurel access grant obelix --role operator`,
 	}
@@ -50,11 +52,14 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 	var types []string
 	flags := c.Flags()
 	flags.StringVar(&role, "role", "", "reader, bard or operator")
-	flags.StringVar(&key, "key", "", "the `PUBLIC` key of one who signs, as bard key prints it, or the file that it is in")
-	flags.StringSliceVar(&g.Competitions, "competition", nil, "only about this competition; may be given more than once (default any)")
-	flags.StringSliceVar(&types, "type", nil, "only events of this type; may be given more than once (default any)")
-	flags.Float64Var(&g.Rate, "rate", 0, "most events a second, at each frontend; 0 is as many as the frontend takes of anybody")
-	flags.StringVar(&expires, "expires", "", "`WHEN` it is over: a time such as 2026-12-31T00:00:00Z, or from now, such as 720h (default never)")
+	flags.StringVar(&key, "key", "", "the `PUBLIC` key of a signer, as bard key prints it, or a file with it")
+	flags.StringSliceVar(&g.Competitions, "competition", nil,
+		"only events of this competition; may be repeated (default any)")
+	flags.StringSliceVar(&types, "type", nil, "only events of this type; may be repeated (default any)")
+	flags.Float64Var(&g.Rate, "rate", 0,
+		"largest number of events per second at each frontend; 0 is the frontend's own limit")
+	flags.StringVar(&expires, "expires", "",
+		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
 	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -71,10 +76,10 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 				return cli.Usagef("--key: %w", err)
 			}
 		}
-		if g.Expires, err = momentIn(expires); err != nil {
+		if g.Expires, err = parseExpiry(expires); err != nil {
 			return cli.Usagef("--expires: %w", err)
 		}
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			made, err := c.Grant(ctx, g)
 			if err != nil {
 				return err
@@ -84,7 +89,8 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 				fmt.Fprintf(out, "%s has the role %s by the key %s\n", g.Name, g.Role, made.ID)
 				return nil
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
+			fmt.Fprintf(cmd.ErrOrStderr(),
+				"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
 			fmt.Fprintln(out, made.Token)
 			return nil
 		})
@@ -92,8 +98,8 @@ it a token is made and printed, once: the group keeps only a hash of it.`,
 	return c
 }
 
-// momentIn is a time, or one that is so far from now; none for "".
-func momentIn(text string) (time.Time, error) {
+// parseExpiry parses a time, or a duration from now. "" is the zero time.
+func parseExpiry(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -102,7 +108,7 @@ func momentIn(text string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, fmt.Errorf("got %q; want a time such as 2026-12-31T00:00:00Z, or how long from now, such as 720h", text)
+		return t, fmt.Errorf("got %q; want a time such as 2026-12-31T00:00:00Z, or a duration such as 720h", text)
 	}
 	return t.UTC(), nil
 }
@@ -110,15 +116,15 @@ func momentIn(text string) (time.Time, error) {
 func newRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke ID...",
-		Short: "Take rights, or join tokens, back",
-		Long: `Takes back the grants, or the join tokens, of these ids (laurel access shows them). What was posted before stays; a key or token that was revoked never
-gets a right again.`,
+		Short: "Revoke grants or join tokens",
+		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events
+that were posted before stay. A key or token that was revoked can never be granted a role again.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			for _, id := range args {
 				if err := c.Revoke(ctx, id); err != nil {
 					return fmt.Errorf("%s was not revoked: %w", id, err)
@@ -134,19 +140,21 @@ gets a right again.`,
 func newAuditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Show who changed the group, and who may do what",
-		Long: `Shows the trail of what operators, and members by themselves, have changed, the oldest first: its last 10,000 lines are kept with the
-scores.`,
+		Short: "Show the audit trail of changes to the group and its grants",
+		Long: `Shows what operators, and members by themselves, have changed, the oldest change first.
+The group keeps the last 10,000 lines together with the scores.`,
 		Example: `  laurel audit
   laurel audit --after 1200 --limit 1000 --json`,
 		Args: cobra.NoArgs,
 	}
 	var page client.Page
 	flags := c.Flags()
-	flags.IntVar(&page.Limit, "limit", 0, "how many lines at most; 0 leaves it to the frontend")
-	flags.StringVar(&page.After, "after", "", "go on after the line of this `number`")
+	flags.IntVar(&page.Limit, "limit", 0, "largest number of lines; 0 is the frontend's default")
+	flags.StringVar(&page.After, "after", "", "continue after the line with this `number`")
 	cli.NoEnvironment(flags, "limit", "after")
-	ask := addAsk(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return ask.print(cmd, "/v1/audit", client.PageQuery(page)) }
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		return read.print(cmd, "/v1/audit", client.PageQuery(page))
+	}
 	return c
 }

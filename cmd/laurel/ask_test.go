@@ -97,7 +97,7 @@ func TestWrongUsageAsksNothing(t *testing.T) {
 func TestLeaveThatEndangersTheGroupWarnsAndNamesForce(t *testing.T) {
 	answer := refuses(409, "status_conflict", "without f2 a single loss stops the group")
 	code, _, errs, asked := run(t, answer, "cluster", "leave", "f2", "f3")
-	if code != cli.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not taken out: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
+	if code != cli.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not removed: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 	if len(asked) != 1 {

@@ -16,34 +16,42 @@ import (
 func newClusterCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cluster",
-		Short: "Show the group of frontends, and change who is in it",
+		Short: "Show and change the group of frontends",
 	}
-	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand(), newTokenCommand(), newAuthorityCommand())
+	c.AddCommand(newStatusCommand(), newJoinCommand(), newLeaveCommand(), newModeCommand(), newTransferCommand(),
+		newTokenCommand(), newAuthorityCommand())
 	return c
 }
+
+// statusNotes explains the table of laurel cluster status.
+const statusNotes = `
+Readers see every change up to RELEASED. REVISION is what a frontend has applied to its database; right
+after a post it can differ between the frontends for a moment.
+`
 
 func newStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the frontends of the group, as one of them sees it",
-		Long: `Shows the mode and the epoch of the group and, of each frontend, its role and state, what is left of its lease, and how far it is:
+		Long: `Shows the mode and the epoch of the group and, for each frontend, its role, its state,
+the time left of its lease, and these revisions:
 
   PUSHED    its memory has every change up to this revision
-  RELEASED  its readers may see every change up to this revision
-  REVISION  its database has every event up to this revision
+  RELEASED  its readers see every change up to this revision
+  REVISION  its database has applied every event up to this revision
 
-Without a lease (-) a frontend asks the master for each answer. In pull mode nobody has a lease.`,
+A frontend without a lease (-) asks the master for each answer. In pull mode no frontend has a lease.`,
 		Example: `  laurel cluster status
   laurel cluster status --to http://127.0.0.1:8002 --json`,
 		Args: cobra.NoArgs,
 	}
-	ask := addAsk(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return ask.print(cmd, "/v1/cluster", nil) }
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return read.print(cmd, "/v1/cluster", nil, statusNotes) }
 	return c
 }
 
-// change does something to the group.
-func change(cmd *cobra.Command, to *cli.Target, f func(context.Context, *client.Client) error) error {
+// withClient calls f with a client of the group.
+func withClient(cmd *cobra.Command, to *cli.Target, f func(context.Context, *client.Client) error) error {
 	c, err := to.Client()
 	if err != nil {
 		return err
@@ -55,11 +63,11 @@ func change(cmd *cobra.Command, to *cli.Target, f func(context.Context, *client.
 func newJoinCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join --id ID --peer HOST:PORT --url URL",
-		Short: "Give a frontend a place in the group, by hand",
-		Long: `Tells the group about a frontend. The usual way is another: a frontend that is started with --join does this by itself. This is for
-adding one that was started without it.
+		Short: "Add a frontend to the group by hand",
+		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with
+--join adds itself. Use it for a frontend that was started without --join.
 
-What is said about the frontend is never taken from the environment.`,
+The flags about the frontend are never taken from the environment.`,
 		Example: `  laurel cluster join --id f4 --peer 10.0.0.4:9001 --url http://10.0.0.4:8001
   laurel cluster join --id reader1 --peer 10.0.0.9:9001 --url http://10.0.0.9:8001 --voter=false`,
 		Args: cobra.NoArgs,
@@ -69,16 +77,17 @@ What is said about the frontend is never taken from the environment.`,
 	flags.StringVar(&m.ID, "id", "", "the frontend's id")
 	flags.StringVar(&m.Peer, "peer", "", "`HOST:PORT` at which the other members reach it")
 	flags.StringVar(&m.URL, "url", "", "`URL` at which clients reach it")
-	flags.BoolVar(&m.Voter, "voter", true, "whether it votes; one that does not answers reads all the same, and does not slow posts down")
+	flags.BoolVar(&m.Voter, "voter", true,
+		"whether it votes; a frontend without a vote answers reads and does not slow down posts")
 	cli.NoEnvironment(flags, "id", "peer", "url", "voter")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		for _, need := range []struct{ flag, value string }{{"id", m.ID}, {"peer", m.Peer}, {"url", m.URL}} {
-			if need.value == "" {
-				return cli.Usagef("--%s is missing; a member has an id, a peer address and a URL", need.flag)
+		for _, required := range []struct{ flag, value string }{{"id", m.ID}, {"peer", m.Peer}, {"url", m.URL}} {
+			if required.value == "" {
+				return cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			if err := c.Join(ctx, m); err != nil {
 				return err
 			}
@@ -92,23 +101,24 @@ What is said about the frontend is never taken from the environment.`,
 func newLeaveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "leave ID...",
-		Short: "Take frontends out of the group for good",
-		Long: `Takes frontends out of the group, one after the other, and stops at the first that the group does not let go. A frontend that is taken out
-ends. One that is only stopped for a while needs no leave.
+		Short: "Remove frontends from the group for good",
+		Long: `Removes frontends from the group, one after the other, and stops at the first that the
+group refuses to remove. A removed frontend ends. Do not remove a frontend that you only stop for a
+while.
 
-Where the group would be in danger without the frontend (too few voters to survive another loss, or to decide anything at all) it
-refuses and says why; --force takes it out all the same.`,
+The group refuses if the removal would endanger it: too few voters would be left to survive another
+loss, or to decide at all. --force removes the frontend nevertheless.`,
 		Example: `  laurel cluster leave f3
   laurel cluster leave f3 f4 --to http://127.0.0.1:8001
   laurel cluster leave f2 --force`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	var force bool
-	c.Flags().BoolVar(&force, "force", false, "take it out even where that endangers the group")
+	c.Flags().BoolVar(&force, "force", false, "remove the frontend even if this endangers the group")
 	cli.NoEnvironment(c.Flags(), "force")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			for _, id := range args {
 				if err := c.Leave(ctx, id, force); err != nil {
 					return leaveError(id, force, err)
@@ -121,25 +131,28 @@ refuses and says why; --force takes it out all the same.`,
 	return c
 }
 
-// leaveError tells a group that warns from one that cannot.
+// leaveError adds the advice to use --force to a refusal that --force overrides.
 func leaveError(id string, force bool, err error) error {
 	var p *score.Problem
 	if !force && errors.As(err, &p) && p.Code == score.StatusConflict {
-		return fmt.Errorf("WARNING: %s was not taken out: %s\nTo do it all the same: laurel cluster leave %s --force", id, p.Detail, id)
+		return fmt.Errorf("WARNING: %s was not removed: %s\n"+
+			"To remove it nevertheless: laurel cluster leave %s --force", id, p.Detail, id)
 	}
-	return fmt.Errorf("%s was not taken out: %w", id, err)
+	return fmt.Errorf("%s was not removed: %w", id, err)
 }
 
 func newModeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mode [push|pull]",
-		Short: "Show or set how the frontends keep their answers true",
-		Long: `In push mode the master puts every change into the memory of every frontend before it answers the bard: no answer is ever behind,
-and a frontend that hangs delays posts for a moment. In pull mode each frontend asks the master again for what it holds, the more often
-the more it is read: posts wait for nobody, and answers say by the header Age how old they may be.
+		Short: "Show or set how the frontends keep their answers current",
+		Long: `In push mode the master pushes every change into the memory of every frontend before it
+acknowledges the post. No answer is ever stale, and a frontend that hangs delays posts for a moment.
 
-The mode is kept with the scores, for the whole group and for good. When a switch to pull is confirmed no frontend answers by the old
-rules any more.`,
+In pull mode each frontend polls the master for the answers that it holds, the more often the more they
+are read. Posts wait for no frontend, and the header Age says how old an answer can be.
+
+The mode is stored with the scores and holds for the whole group. When a switch to pull is confirmed, no
+frontend answers in push mode.`,
 		Example: `  laurel cluster mode
   laurel cluster mode pull
   laurel cluster mode push --to http://127.0.0.1:8002`,
@@ -148,7 +161,7 @@ rules any more.`,
 	}
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			if len(args) == 1 {
 				mode := score.CacheMode(args[0])
 				if err := c.SetCacheMode(ctx, mode); err != nil {
@@ -172,7 +185,8 @@ func newTransferCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "transfer [ID]",
 		Short: "Make another frontend the master",
-		Long:  `Hands the mastership over to the frontend named, or to whichever voter is the most up to date. Events that arrive meanwhile wait.`,
+		Long: `Transfers leadership to the frontend with this id, or to the voter that is most up to
+date. Posts that arrive meanwhile wait.`,
 		Example: `  laurel cluster transfer
   laurel cluster transfer f2`,
 		Args: cobra.MaximumNArgs(1),
@@ -183,11 +197,11 @@ func newTransferCommand() *cobra.Command {
 		if len(args) == 1 {
 			target = args[0]
 		}
-		return change(cmd, to, func(ctx context.Context, c *client.Client) error {
+		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
 			if err := c.Transfer(ctx, target); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "the mastership was handed over to", cmp.Or(target, "another frontend"))
+			fmt.Fprintln(cmd.OutOrStdout(), "leadership was transferred to", cmp.Or(target, "another frontend"))
 			return nil
 		})
 	}

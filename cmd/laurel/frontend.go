@@ -17,25 +17,33 @@ import (
 	"laurel/internal/pidfile"
 )
 
+// frontendFlags is what the flags of laurel frontend say.
+type frontendFlags struct {
+	http   string // host:port for clients
+	debug  string // host:port of the debug server; "": none
+	member cluster.Options
+	api    httpapi.Options
+	trust  trustFlags
+}
+
 func newFrontendCommand() *cobra.Command {
-	var o cluster.Options
-	var t trusting
-	var public httpapi.Options
-	var addr string
+	var f frontendFlags
 	var run *pidfile.DirFlag
 	level := slog.LevelInfo
 	c := &cobra.Command{
 		Use:   "frontend",
-		Short: "Run a frontend: take events, keep them with the group, answer for the scores",
-		Long: `Run a frontend in the foreground. It keeps its data under --data and goes on from there when it is started again with the same
-flags; --bootstrap and --join then change nothing, but that a frontend with a new --peer address makes it known to the group.
+		Short: "Run a frontend, a member of the group that stores events and answers reads",
+		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it
+again with the same flags to continue: --bootstrap and --join are then ignored, and a new --peer address
+is made known to the group.
 
-The members of a group know each other by certificates. --bootstrap makes the group's own authority and leaves the token of its first operator in
-DATA/operator.token; with it, laurel cluster token makes tokens for others to join. Certificates renew themselves. --insecure does without all
-that, authenticates nobody, and takes loopback addresses only.
+The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
+makes the group's certificate authority and writes the token of the first operator to
+DATA/operator.token. With that token, laurel cluster token makes tokens for other frontends to join.
+--insecure does without certificates and authenticates nobody; it allows loopback addresses only.
 
-SIGTERM hands leadership over, if this frontend is the master, and stops. That is no leave: the frontend stays a member of the group, and
-the group counts on it to come back. To take it out for good: laurel cluster leave ID.
+On SIGTERM the frontend transfers leadership, if it is the master, and stops. It stays a member: the
+group counts on it to come back. To remove it for good, use laurel cluster leave ID.
 
 ` + cli.FrontendExitCodes,
 		Example: `  laurel frontend --id f1 --data f1 --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
@@ -44,83 +52,121 @@ the group counts on it to come back. To take it out for good: laurel cluster lea
   laurel frontend --id f1 --data f1 --bootstrap --insecure`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.ID == "" || o.Dir == "" {
-				return cli.Usagef("a frontend needs an --id and a --data directory")
+			if err := f.check(); err != nil {
+				return err
 			}
-			if o.TimeScale < 0.1 || o.TimeScale > 100 {
-				return cli.Usagef("--time-scale is %g; want 0.1 to 100", o.TimeScale)
-			}
-			o.Logger = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			// Before the start, which can take its time: it must be possible to stop that as well.
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			f.member.Logger = log
+			// The pid file comes first, so that a frontend that starts slowly can be stopped, too.
 			runDir, _ := run.Dir()
-			leave := pidfile.RegisterOrWarn(runDir, frontendEntry(o.ID, o.Dir), func(err error) { o.Logger.Warn("there is no pid file", "error", err) })
+			warn := func(err error) { log.Warn("no pid file", "err", err) }
+			leave := pidfile.RegisterOrWarn(runDir, frontendEntry(f.member.ID, f.member.Dir), warn)
 			defer leave()
-			return frontendError(runFrontend(cmd.Context(), addr, o, &t, public))
+			return frontendError(f.run(cmd.Context()))
 		},
 	}
-	flags := c.Flags()
-	flags.StringVar(&o.ID, "id", "", "name of the frontend, unique in its group")
-	flags.StringVar(&o.Dir, "data", "", "directory of its data, made if it is missing")
-	flags.StringVar(&addr, "http", "127.0.0.1:8001", "host:port for clients")
-	flags.StringVar(&o.Peer, "peer", "127.0.0.1:9001", "host:port for the other members, on which they must reach this one")
-	flags.StringVar(&o.URL, "public-url", "", "URL at which clients reach this frontend (default https:// or, with --insecure, http://, and the --http address)")
-	flags.BoolVar(&o.Bootstrap, "bootstrap", false, "make a new group, of this frontend alone")
-	flags.StringSliceVar(&o.Join, "join", nil, "URLs of frontends of the group to join")
-	flags.BoolVar(&o.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
-	flags.Float64Var(&o.TimeScale, "time-scale", 1, "stretches all timings of failover, for a slow network; the same at all members")
-	flags.StringVar(&t.joinToken, "join-token", "", "token to join with, which laurel cluster token makes; only needed the first time. Others can see a command line, so better set the variable")
-	flags.BoolVar(&t.insecure, "insecure", false, "authenticate nobody and encrypt nothing; for tests and first steps, on loopback addresses only")
-	flags.StringVar(&t.cert, "tls-cert", "", "`FILE` with the certificate that clients are shown, and its chain, in PEM; read again when it changes (default the group's own authority's)")
-	flags.StringVar(&t.key, "tls-key", "", "`FILE` with its private key")
-	flags.BoolVar(&public.Private, "private", false, "show scores only to those with a token of a reader")
-	flags.StringSliceVar(&public.Origins, "cors-origin", nil, "origins whose web pages may read, such as https://scores.example (default all, unless --private)")
-	flags.Func("proxies", "`NETWORKS`, such as 10.1.0.0/16, with commas between, from which many clients come by one address: what bounds one address does not bound these, nor this machine", func(list string) (err error) {
-		public.Limits.Proxies, err = networks(list)
-		return err
-	})
-	flags.TextVar(&level, "log-level", level, "least level that is logged: DEBUG, INFO, WARN or ERROR")
-	flags.Uint64Var(&o.SnapshotEntries, "snapshot-entries", 0, "log entries between two snapshots")
-	flags.MarkHidden("snapshot-entries")
+	f.add(c)
+	c.Flags().TextVar(&level, "log-level", level, "lowest level that is logged: DEBUG, INFO, WARN or ERROR")
 	run = pidfile.AddDirFlag(c)
 	c.MarkFlagsMutuallyExclusive("bootstrap", "join")
 	return c
 }
 
-// runFrontend runs a frontend until ctx ends or it cannot go on.
-func runFrontend(ctx context.Context, addr string, o cluster.Options, t *trusting, api httpapi.Options) error {
-	if err := t.prepare(ctx, addr, &o); err != nil {
-		return err
-	}
-	certificate, err := t.clientCertificate(o.Logger)
-	if err != nil {
-		return err
-	}
-	f, err := frontend.Start(frontend.Options{HTTP: addr, Member: o, API: api, Certificate: certificate})
-	if err != nil {
-		return err
-	}
-	return f.Run(ctx)
+func (f *frontendFlags) add(c *cobra.Command) {
+	flags, m := c.Flags(), &f.member
+	flags.StringVar(&m.ID, "id", "", "id of the frontend, unique in its group")
+	flags.StringVar(&m.Dir, "data", "", "directory of its data; made if it is missing")
+	flags.StringVar(&f.http, "http", "127.0.0.1:8001", "host:port for clients")
+	flags.StringVar(&m.Peer, "peer", "127.0.0.1:9001", "host:port at which the other members reach this one")
+	flags.StringVar(&m.URL, "public-url", "",
+		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
+			"and the --http address)")
+	flags.BoolVar(&m.Bootstrap, "bootstrap", false, "make a new group with this frontend as its only member")
+	flags.StringSliceVar(&m.Join, "join", nil, "URLs of frontends of the group to join")
+	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
+	flags.Float64Var(&m.TimeScale, "time-scale", 1,
+		"factor for all failover timeouts, for a slow network; use the same for all members")
+	flags.StringVar(&f.trust.joinToken, "join-token", "",
+		"token to join with, from laurel cluster token; needed only the first time. Prefer the variable: "+
+			"other users can see a command line")
+	flags.BoolVar(&f.trust.insecure, "insecure", false,
+		"authenticate nobody and encrypt nothing; for tests and first steps, on loopback addresses only")
+	flags.StringVar(&f.trust.certFile, "tls-cert", "",
+		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes "+
+			"(default a certificate of the group's own authority)")
+	flags.StringVar(&f.trust.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
+	flags.BoolVar(&f.api.Private, "private", false, "show scores only to callers with a reader's token")
+	flags.StringSliceVar(&f.api.Origins, "cors-origin", nil,
+		"origins whose web pages may read, such as https://scores.example (default all, unless --private)")
+	flags.Func("proxies",
+		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
+			"limits per address do not apply to them, nor to this machine",
+		func(list string) (err error) {
+			f.api.Limits.Proxies, err = parseNetworks(list)
+			return err
+		})
+	flags.StringVar(&f.debug, "debug", "",
+		"loopback `HOST:PORT` for profiles by pprof, such as 127.0.0.1:6060 (default none)")
+	flags.Uint64Var(&m.SnapshotEntries, "snapshot-entries", 0, "number of log entries between two snapshots")
+	flags.MarkHidden("snapshot-entries")
 }
 
-// networks reads networks with commas between; an address is one by itself.
-func networks(list string) (all []netip.Prefix, err error) {
-	for one := range strings.SplitSeq(list, ",") {
-		one = strings.TrimSpace(one)
-		n, err := netip.ParsePrefix(one)
+func (f *frontendFlags) check() error {
+	switch {
+	case f.member.ID == "" || f.member.Dir == "":
+		return cli.Usagef("a frontend needs an --id and a --data directory")
+	case f.member.TimeScale < 0.1 || f.member.TimeScale > 100:
+		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.member.TimeScale)
+	case f.debug != "" && !isLoopback(f.debug):
+		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
+			"and nobody is authenticated", f.debug)
+	}
+	return nil
+}
+
+// run runs a frontend until ctx ends or it cannot continue.
+func (f *frontendFlags) run(ctx context.Context) error {
+	if err := f.trust.prepare(ctx, f.http, &f.member); err != nil {
+		return err
+	}
+	certificate, err := f.trust.clientCertificate(f.member.Logger)
+	if err != nil {
+		return err
+	}
+	if f.debug != "" {
+		stop, err := serveDebug(f.debug, f.member.Logger)
 		if err != nil {
-			addr, notAddr := netip.ParseAddr(one)
+			return err
+		}
+		defer stop()
+	}
+	options := frontend.Options{HTTP: f.http, Member: f.member, API: f.api, Certificate: certificate}
+	started, err := frontend.Start(options)
+	if err != nil {
+		return err
+	}
+	return started.Run(ctx)
+}
+
+// parseNetworks parses networks separated by commas. An address is a network of one.
+func parseNetworks(list string) (networks []netip.Prefix, err error) {
+	for text := range strings.SplitSeq(list, ",") {
+		text = strings.TrimSpace(text)
+		n, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, notAddr := netip.ParseAddr(text)
 			if notAddr != nil {
-				return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", one)
+				return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", text)
 			}
 			n = netip.PrefixFrom(addr, addr.BitLen())
 		}
-		all = append(all, n.Masked())
+		networks = append(networks, n.Masked())
 	}
-	return all, nil
+	return networks, nil
 }
 
-// frontendError gives err the exit code of its kind. Where it joins several kinds, the one that forbids
-// another start decides.
+// frontendError gives err its exit code. If it joins errors of several kinds, the one that forbids a
+// restart decides.
 func frontendError(err error) error {
 	var storage *cluster.StorageError
 	var contradiction *cluster.ContradictionError
@@ -134,7 +180,7 @@ func frontendError(err error) error {
 	case errors.As(err, &storage):
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
 	case errors.As(err, &empty):
-		return cli.Usagef("%s", err)
+		return cli.Usagef("%s; begin a new group with --bootstrap, or join one with --join URL", err)
 	case errors.As(err, &exit):
 		return err
 	case err != nil:

@@ -1,8 +1,10 @@
-// Command laurel keeps scores: it runs the frontends that take events and answer for them, and asks them.
+// Command laurel runs the frontends of a live scoreboard store and is their command line client.
 package main
 
 import (
+	"fmt"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -16,20 +18,40 @@ func main() {
 func newLaurelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "laurel",
-		Short: "Keep scores that nobody loses and everybody sees",
-		Long: `Laurel takes what bards report of contests and answers for the scores, at every frontend of a group, without losing an event or
-counting one twice.
+		Short: "A live scoreboard store that loses no event and is never stale",
+		Long: `Laurel stores the events of sports contests and serves the scores, medals and
+leaderboards that follow from them. Every frontend of a group answers from memory. No acknowledged event
+is lost or counted twice.
 
-A flag that is not typed is taken from the environment variable that its help names.
+You can set flags by environment variables, too: the help of a command names them.
 
-Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached; of a frontend also 4, its disk failed,
-5, it was removed from the group, and 6, its data directory contradicts the group: see laurel frontend --help.`,
+Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be reached. A frontend also
+ends with 4, 5 and 6: see laurel frontend --help.`,
 		Example: `  laurel demo
   laurel frontend --id f1 --data /var/lib/laurel --http 127.0.0.1:8001 --peer 127.0.0.1:9001 --bootstrap
   laurel scores --competition OG50BC
   laurel cluster status`,
 		Version: cli.Version(),
 	}
-	c.AddCommand(newFrontendCommand(), newDemoCommand(), newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newVerifyCommand(), newWatchCommand(), newClientCommand(), newClusterCommand(), newStopCommand(), newUpCommand(), newAccessCommand(), newAuditCommand())
+	c.AddCommand(
+		newFrontendCommand(), newDemoCommand(), newUpCommand(), newStopCommand(),
+		newScoresCommand(), newMedalsCommand(), newLeaderboardCommand(), newWatchCommand(), newVerifyCommand(),
+		newClusterCommand(), newAccessCommand(), newAuditCommand(),
+		newClientCommand(), newVersionCommand(),
+	)
 	return c
+}
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this program",
+		Example: `  laurel version`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "laurel %s, %s %s/%s\n",
+				cli.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
 }

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// signalFlag is a signal by its name, with or without SIG, or by its number; 0 asks whether a process is there.
+// signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a process exists.
 type signalFlag syscall.Signal
 
 func (f *signalFlag) Set(s string) error {
@@ -36,10 +36,12 @@ func (f *signalFlag) String() string {
 	return "signal " + strconv.Itoa(int(*f))
 }
 
-// ends tells whether the signal is one after which a process is expected to end.
-func (f *signalFlag) ends() bool {
-	return slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGTERM}, syscall.Signal(*f))
+var endingSignals = []syscall.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGTERM,
 }
 
-// waitsForPaused tells whether a paused process hears of the signal only when it runs again.
-func (f *signalFlag) waitsForPaused() bool { return f.ends() && syscall.Signal(*f) != syscall.SIGKILL }
+// ends reports whether a process is expected to end after the signal.
+func (f *signalFlag) ends() bool { return slices.Contains(endingSignals, syscall.Signal(*f)) }
+
+// needsContinue reports whether a paused process receives the signal only when it continues.
+func (f *signalFlag) needsContinue() bool { return f.ends() && syscall.Signal(*f) != syscall.SIGKILL }

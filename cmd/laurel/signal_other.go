@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// Here a process can be killed and nothing else, and has no pid file to find it by.
+// signalContinue does not exist here. A process can only be killed, and has no pid file.
 const signalContinue = syscall.Signal(0)
 
 func signalNumber(name string) syscall.Signal {

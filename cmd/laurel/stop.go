@@ -27,18 +27,20 @@ func newStopCommand() *cobra.Command {
 	var s stopRequest
 	c := &cobra.Command{
 		Use:   "stop frontend|bard|client|demo|all",
-		Short: "Stop, kill or pause what runs on this machine",
-		Long: `Sends a signal to frontends, bards and clients that run on this machine under this user, and to demos, and waits until they have ended.
+		Short: "Stop, kill or pause processes of Laurel on this machine",
+		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine,
+and waits until they have ended.
 
-They are found by their pid files in the run directory. A number alone is never trusted: only the process that has the pid file locked is
-signalled, so that a file which a dead one has left behind hits nobody.
+The processes are found by their pid files in the run directory. A pid alone is never trusted: only the
+process that holds the lock on the pid file is signalled, so that a stale file does no harm.
 
---id chooses, by an id or by a process's number; without it, all of a kind are meant. When one of the ids is not there, or two
-processes have it, nothing is done. What is to end is woken up if it is paused (STOP).
+--id selects processes by id or pid; without it, all of the kind are signalled. If one of the ids does
+not exist, or two processes have it, nothing is done. A paused process (STOP) is continued so that it
+can end.
 
-To see what runs and disturb nothing: laurel stop all --signal 0.
+To list what runs without disturbing it: laurel stop all --signal 0.
 
-Exit codes: 0 all that were meant have ended; 1 there were none, or some still run; 2 wrong usage.`,
+Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usage.`,
 		Example: `  laurel stop frontend --id f2
   laurel stop frontend --id f2 --signal KILL
   laurel stop frontend --id f1 --signal STOP    # a long pause; CONT ends it
@@ -48,10 +50,10 @@ Exit codes: 0 all that were meant have ended; 1 there were none, or some still r
 		ValidArgs: stoppable,
 	}
 	flags := c.Flags()
-	flags.StringSliceVar(&s.ids, "id", nil, "only the one with this `ID`, or several with commas between")
-	flags.VarP(&s.signal, "signal", "s", "name or number of the signal: TERM, KILL, INT, STOP, CONT ...")
+	flags.StringSliceVar(&s.ids, "id", nil, "only the process with this `ID`, or several separated by commas")
+	flags.VarP(&s.signal, "signal", "s", "name or number of a signal: TERM, KILL, INT, STOP, CONT ...")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait until they have ended")
-	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait")
+	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait until they have ended")
 	cli.NoEnvironment(flags, "id", "signal", "timeout", "no-wait")
 	s.signal = signalFlag(syscall.SIGTERM)
 	flags.Lookup("signal").DefValue = "TERM"
@@ -67,7 +69,7 @@ Exit codes: 0 all that were meant have ended; 1 there were none, or some still r
 	return c
 }
 
-// stopRequest is one use of the command.
+// stopRequest is one call of the command.
 type stopRequest struct {
 	kind    string
 	ids     []string
@@ -84,16 +86,16 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 		return err
 	}
 	defer pidfile.CloseAll(list)
-	meant, err := s.choose(list)
+	selected, err := s.selectFrom(list)
 	if err != nil {
 		return err
 	}
 	if !s.signal.ends() || s.noWait {
-		return s.send(cmd.OutOrStdout(), meant)
+		return s.send(cmd.OutOrStdout(), selected)
 	}
-	// A demo starts again what dies before it, and ends its own in order.
+	// Demos come first: they restart frontends that die, and stop their own when they end.
 	var demos, others []*pidfile.Process
-	for _, p := range meant {
+	for _, p := range selected {
 		if p.Kind == pidfile.Demo {
 			demos = append(demos, p)
 		} else {
@@ -103,31 +105,34 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	return errors.Join(s.end(cmd.Context(), cmd.OutOrStdout(), demos), s.end(cmd.Context(), cmd.OutOrStdout(), others))
 }
 
-// choose finds the processes that are meant. Where that is not clear it finds none.
-func (s *stopRequest) choose(list []*pidfile.Process) (meant []*pidfile.Process, err error) {
-	kind := slices.DeleteFunc(slices.Clone(list), func(p *pidfile.Process) bool { return s.kind != all && p.Kind != s.kind })
-	if len(s.ids) == 0 && len(kind) == 0 {
-		return nil, s.nothing(s.noun(), list)
+// selectFrom selects the processes to signal. It is an error if there is none for an id, or more than one.
+func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.Process, err error) {
+	ofKind := slices.DeleteFunc(slices.Clone(list), func(p *pidfile.Process) bool {
+		return s.kind != all && p.Kind != s.kind
+	})
+	if len(s.ids) == 0 && len(ofKind) == 0 {
+		return nil, s.notFound(s.noun(), list)
 	}
 	if len(s.ids) == 0 {
-		return kind, nil
+		return ofKind, nil
 	}
 	for _, id := range s.ids {
-		found := named(kind, id)
+		found := withID(ofKind, id)
 		switch {
 		case len(found) == 0:
-			return nil, s.nothing(s.noun()+" "+id, list)
+			return nil, s.notFound(s.noun()+" "+id, list)
 		case len(found) > 1:
-			return nil, fmt.Errorf("nothing was done, for there are several: %s; name one by its pid, as in --id %d", names(found), found[0].PID)
-		case !slices.Contains(meant, found[0]):
-			meant = append(meant, found[0])
+			return nil, fmt.Errorf("nothing was done: there are several: %s; name one by its pid, as in --id %d",
+				names(found), found[0].PID)
+		case !slices.Contains(selected, found[0]):
+			selected = append(selected, found[0])
 		}
 	}
-	return meant, nil
+	return selected, nil
 }
 
-// named are the processes with an id or, where there are none, with a number.
-func named(list []*pidfile.Process, id string) (found []*pidfile.Process) {
+// withID returns the processes with an id or, if there are none, with that pid.
+func withID(list []*pidfile.Process, id string) (found []*pidfile.Process) {
 	for _, p := range list {
 		if p.ID == id {
 			found = append(found, p)
@@ -151,14 +156,14 @@ func (s *stopRequest) noun() string {
 	return s.kind
 }
 
-// nothing is the error that what was meant is not there; it says what is.
-func (s *stopRequest) nothing(what string, list []*pidfile.Process) error {
+// notFound returns an error that lists what runs instead.
+func (s *stopRequest) notFound(what string, list []*pidfile.Process) error {
 	dir, _ := s.run.Dir()
-	there := "nothing runs"
+	running := "nothing runs"
 	if len(list) > 0 {
-		there = "what runs: " + names(list)
+		running = "running: " + names(list)
 	}
-	return fmt.Errorf("no %s runs here, by the pid files in %s; %s", what, dir, there)
+	return fmt.Errorf("no %s runs here, according to the pid files in %s; %s", what, dir, running)
 }
 
 func names(list []*pidfile.Process) string {
@@ -169,13 +174,13 @@ func names(list []*pidfile.Process) string {
 	return strings.Join(names, ", ")
 }
 
-// send sends the signal and leaves it at that.
+// send sends the signal and does not wait.
 func (s *stopRequest) send(out io.Writer, list []*pidfile.Process) error {
 	var failed error
 	for _, p := range list {
 		switch err := p.Signal(syscall.Signal(s.signal)); {
 		case errors.Is(err, os.ErrProcessDone):
-			fmt.Fprintf(out, "%s had just ended\n", p)
+			fmt.Fprintf(out, "%s has just ended\n", p)
 		case err != nil:
 			failed = errors.Join(failed, fmt.Errorf("send %s to %s: %w", &s.signal, p, err))
 		case s.signal == 0:
@@ -187,15 +192,16 @@ func (s *stopRequest) send(out io.Writer, list []*pidfile.Process) error {
 	return failed
 }
 
-// end sends the signal to all and waits until they have ended.
+// end sends the signal and waits until all have ended.
 func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Process) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("it still runs after %s; to end it at once: --signal KILL", s.timeout))
+	overdue := fmt.Errorf("still running after %s; to end it at once: --signal KILL", s.timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, overdue)
 	defer cancel()
-	begun := time.Now()
+	began := time.Now()
 	errs := make([]error, len(list))
 	for i, p := range list {
 		errs[i] = p.Signal(syscall.Signal(s.signal))
-		if errs[i] == nil && s.signal.waitsForPaused() {
+		if errs[i] == nil && s.signal.needsContinue() {
 			errs[i] = p.Signal(signalContinue)
 		}
 	}
@@ -207,13 +213,15 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Pr
 			errs[i] = fmt.Errorf("%s: %w", p, errs[i])
 			continue
 		}
-		fmt.Fprintf(out, "stopped %s with %s in %s\n", p, &s.signal, time.Since(begun).Round(time.Millisecond))
+		fmt.Fprintf(out, "stopped %s with %s in %s\n", p, &s.signal, time.Since(began).Round(time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
 
-// completeID completes ids of what runs.
-func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// completeID completes the ids of running processes.
+func (s *stopRequest) completeID(
+	_ *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	dir, _ := s.run.Dir()
 	list, err := pidfile.List(dir)
 	if err != nil {
@@ -229,7 +237,7 @@ func (s *stopRequest) completeID(_ *cobra.Command, args []string, _ string) ([]c
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// frontendEntry is what a frontend's pid file says.
+// frontendEntry returns the content of a frontend's pid file.
 func frontendEntry(id, data string) pidfile.Entry {
 	if dir, err := filepath.Abs(data); err == nil {
 		data = dir

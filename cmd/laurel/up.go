@@ -17,7 +17,7 @@ import (
 	"laurel/internal/pidfile"
 )
 
-// maxUp bounds a group on one machine: more frontends than this survive nothing that fewer do not.
+// maxUp bounds a group on one machine. More frontends survive nothing that fewer do not.
 const maxUp = 9
 
 func newUpCommand() *cobra.Command {
@@ -25,14 +25,17 @@ func newUpCommand() *cobra.Command {
 	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Start frontends here that stay when the terminal is closed",
-		Long: `Starts a group of frontends as processes of their own, waits until they are ready, and says where they are. They go on when the terminal is
-closed, until laurel stop. Their data, their logs and their addresses are kept under --data.
+		Short: "Start a group of frontends on this machine that outlives the terminal",
+		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their
+addresses. They run until laurel stop, also after you close the terminal. Their data, logs and addresses
+are kept in --data.
 
-Where the group runs already, only what is missing is started: a frontend that was killed comes back with its data and at its addresses.
-With a greater number of --frontends, new ones join; none is ever taken away (see laurel cluster leave).
+If the group runs already, only what is missing is started: a frontend that was killed comes back with
+its data and its addresses. A greater number of --frontends adds new ones. None is ever removed; for
+that, use laurel cluster leave.
 
-The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontends, or the next that are free.`,
+The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontends, or the next free
+ones.`,
 		Example: `  laurel up
   laurel stop frontend --id f2 --signal KILL && laurel up
   laurel up --frontends 5 --data /var/tmp/games
@@ -40,10 +43,11 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
-	flags.IntVar(&o.Size, "frontends", 0, "how many frontends there should be at least (default 3, or as many as there are)")
-	flags.StringVar(&o.Dir, "data", "", "`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
+	flags.IntVar(&o.Size, "frontends", 0, "least number of frontends (default 3, or as many as there are)")
+	flags.StringVar(&o.Dir, "data", "",
+		"`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
 	flags.DurationVar(&patience, "patience", 30*time.Second, "how long to wait until all are ready")
-	// LAUREL_DATA is a frontend's directory.
+	// LAUREL_DATA is the directory of one frontend.
 	cli.NoEnvironment(flags, "frontends", "data", "patience")
 	run := pidfile.AddDirFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -53,26 +57,27 @@ The ports are 8001, 8002 ... for clients and 9001, 9002 ... between the frontend
 		if patience <= 0 {
 			return cli.Usagef("--patience is %s; want more than 0, such as 30s", patience)
 		}
-		if err := place(&o, run); err != nil {
+		if err := completeUp(&o, run); err != nil {
 			return err
 		}
 		o.Lifetime, o.StartWithin = localgroup.Detached, patience
 		g, err := localgroup.Start(cmd.Context(), o)
 		if g != nil {
-			tellUp(cmd.OutOrStdout(), g, o)
+			printGroup(cmd.OutOrStdout(), g, o)
 		}
 		return err
 	}
 	return c
 }
 
-// place finds the program and the directories. The frontends run elsewhere, so all paths are absolute.
-func place(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
+// completeUp sets the program, the environment and the directories. Paths are absolute, as the frontends run
+// in another directory.
+func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
-		return fmt.Errorf("this very program is to run as a frontend, but cannot be found: %w", err)
+		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
 	}
 	if o.Dir == "" {
-		if o.Dir, err = defaultData(); err != nil {
+		if o.Dir, err = defaultUpDir(); err != nil {
 			return err
 		}
 	}
@@ -84,18 +89,18 @@ func place(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	return nil
 }
 
-func defaultData() (string, error) {
+func defaultUpDir() (string, error) {
 	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "laurel"), nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", errors.Join(cli.Usagef("where should the data be? Name a directory with --data"), err)
+		return "", errors.Join(cli.Usagef("there is no default directory for the data; name one with --data"), err)
 	}
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// environmentWithoutLaurel is this process's environment without settings of Laurel: a developer's own are not meant for other frontends.
+// environmentWithoutLaurel returns the environment without settings of Laurel, which are for other frontends.
 func environmentWithoutLaurel() (env []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") {
@@ -105,54 +110,55 @@ func environmentWithoutLaurel() (env []string) {
 	return env
 }
 
-// stopCommand is how processes of a run directory are stopped, as somebody types it in another terminal.
+// stopCommand returns the command line that stops processes of a run directory.
 func stopCommand(runDir, args string) string {
 	if runDir != pidfile.DefaultDir() {
-		args += " --run-dir " + runDir
+		args += " --run-dir " + shellQuote(runDir)
 	}
-	return typed() + " stop " + args
+	return programName() + " stop " + args
 }
 
-// upCommand is how the group is made whole again.
+// upCommand returns the command line that restarts what is missing of a group.
 func upCommand(o localgroup.Options) string {
-	line := typed() + " up"
-	if dir, err := defaultData(); err != nil || dir != o.Dir {
-		line += " --data " + o.Dir
+	line := programName() + " up"
+	if dir, err := defaultUpDir(); err != nil || dir != o.Dir {
+		line += " --data " + shellQuote(o.Dir)
 	}
 	if o.RunDir != pidfile.DefaultDir() {
-		line += " --run-dir " + o.RunDir
+		line += " --run-dir " + shellQuote(o.RunDir)
 	}
 	return line
 }
 
-// typed is this program as somebody types it.
-func typed() string {
+// programName returns what to type to run this program.
+func programName() string {
 	if strings.Contains(os.Args[0], "go-build") {
-		return "go run ./cmd/laurel" // the program itself is gone when that ends
+		return "go run ./cmd/laurel" // the program in the build cache is removed when go run ends
 	}
-	return os.Args[0]
+	return shellQuote(os.Args[0])
 }
 
-func tellUp(w io.Writer, g *localgroup.Group, o localgroup.Options) {
+// printGroup prints the frontends of a group and what to do with them.
+func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
 	var first *localgroup.Frontend
 	list := g.Frontends()
 	for _, f := range list {
-		what := "does not run"
+		state := "does not run"
 		switch f.State {
 		case localgroup.Running:
-			what = fmt.Sprintf("pid %d, was up already", f.PID)
+			state = fmt.Sprintf("pid %d, was running", f.PID)
 		case localgroup.Started:
-			what = fmt.Sprintf("pid %d, started", f.PID)
+			state = fmt.Sprintf("pid %d, started", f.PID)
 		case localgroup.Removed:
-			what = "was taken out of the group, and stays away"
+			state = "was removed from the group"
 		}
 		if first == nil && f.PID != 0 {
 			first = &f
 		}
-		fmt.Fprintf(w, "%s  %s  %s\n", f.ID, f.URL(), what)
+		fmt.Fprintf(w, "%s  %s  %s\n", f.ID, f.URL(), state)
 	}
 	if !slices.ContainsFunc(list, func(f localgroup.Frontend) bool { return f.State != localgroup.Running }) {
-		fmt.Fprintln(w, "The group was up already; nothing was started.")
+		fmt.Fprintln(w, "The group was running; nothing was started.")
 	}
 	fmt.Fprintf(w, "Data and logs: %s\n", o.Dir)
 	if first == nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -22,23 +21,26 @@ func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify CONTEST",
 		Short: "Check the signatures of a contest's events",
-		Long: `Checks here, from what the timeline shows and the public keys of the bards, who said each event, and that it was said just so. A line tells of each
+		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted
+each event and that it was not changed. It prints for each event one of these:
 
   verified by NAME KEY   the holder of the key signed it
-  by token GRANT         it came with a token: that is the word of the frontend which took it, and can be checked by nobody else
-  unsigned               nobody vouches for it
-  FALSE                  it is not what was signed, or nobody knows the key, or it is shown twice or out of its order
+  by token GRANT         it came with a token; you have to trust the frontend that accepted it
+  unsigned               nobody signed it
+  FALSE                  it is not what was signed, its key is unknown, or it appears twice or out of order
 
-The keys are those that the frontends list. Whoever does not trust them gives the keys that it has from the bards, with --key: then only these count.
-That an event is missing cannot be seen in one contest; the seq of a source has no gaps over all of its contests.
+The keys are those that the frontends list. If you do not trust the frontends, get the keys from the
+bards and give them with --key: then only these count. A missing event cannot be seen in one contest,
+but the seq of a source has no gaps over all of its contests.
 
-Exit code 1 tells that something is false.`,
+Exit code 1 means that something is false.`,
 		Example: `  laurel verify OG50BC/CUR-M-GPA-01
   laurel verify OG50BC/CUR-M-GPA-01 --key cacofonix.pub --summary`,
 		Args: cobra.ExactArgs(1),
 	}
 	v := verification{}
-	keys := c.Flags().StringArray("key", nil, "trust this `PUBLIC` key, in base64 or in a file, and only those that are given so")
+	keys := c.Flags().StringArray("key", nil,
+		"trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
 	cli.NoEnvironment(c.Flags(), "key", "summary")
 	to := cli.AddRequestTarget(c)
@@ -48,17 +50,17 @@ Exit code 1 tells that something is false.`,
 			return err
 		}
 		defer cl.Close()
-		if v.keys, err = trusted(cmd.Context(), cl, *keys); err != nil {
+		if v.keys, err = trustedKeys(cmd.Context(), cl, *keys); err != nil {
 			return err
 		}
-		v.contest, v.given, v.last = args[0], len(*keys) > 0, map[string]uint64{}
+		v.contest, v.keysGiven, v.lastSeq = args[0], len(*keys) > 0, map[string]uint64{}
 		return v.run(cmd.Context(), cl, cmd.OutOrStdout())
 	}
 	return c
 }
 
-// trusted are the keys that count, by id: those given, or else those that the frontends know.
-func trusted(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
+// trustedKeys returns the keys to verify with, by id: those given, or else those that the frontends list.
+func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
 	keys := map[string]access.KeyView{}
 	for _, text := range given {
 		public, err := cli.ReadPublicKey(text)
@@ -73,10 +75,10 @@ func trusted(ctx context.Context, c *client.Client, given []string) (map[string]
 	}
 	list, err := c.Keys(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the public keys of the bards: %w", err)
+		return nil, fmt.Errorf("read the public keys of the bards: %w", err)
 	}
 	for _, k := range list {
-		// A key is named by what it is, so a list cannot give one key's name to another.
+		// The id is computed from the key, so that a list cannot give a key the id of another.
 		if id := score.KeyID(k.Public); id == k.ID {
 			keys[id] = k
 		}
@@ -86,18 +88,18 @@ func trusted(ctx context.Context, c *client.Client, given []string) (map[string]
 
 // verification checks one timeline.
 type verification struct {
-	contest string
-	keys    map[string]access.KeyView
-	given   bool // the keys are not the frontends'
-	summary bool
+	contest   string
+	keys      map[string]access.KeyView
+	keysGiven bool // by --key
+	summary   bool
 
 	verifier signing.Verifier
-	last     map[string]uint64 // the seq of each source's last signed event
+	lastSeq  map[string]uint64 // of the last signed event of each source
 
 	verified, byToken, unsigned, wrong int
 }
 
-// timelinePage is how many events are asked for at once.
+// timelinePage is the number of events that are read at once.
 const timelinePage = 1000
 
 func (v *verification) run(ctx context.Context, c *client.Client, out io.Writer) error {
@@ -106,44 +108,53 @@ func (v *verification) run(ctx context.Context, c *client.Client, out io.Writer)
 		if err != nil {
 			return err
 		}
-		if err := v.page(out, page.Events); err != nil {
+		if err := v.printPage(out, page.Events); err != nil {
 			return err
 		}
 		if p.After = page.Next; p.After == "" {
 			break
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d events: %d verified, %d by token, %d unsigned, %d FALSE\n", v.verified+v.byToken+v.unsigned+v.wrong, v.verified, v.byToken, v.unsigned, v.wrong)
+	total := v.verified + v.byToken + v.unsigned + v.wrong
+	_, err := fmt.Fprintf(out, "%d events: %d verified, %d by token, %d unsigned, %d FALSE\n",
+		total, v.verified, v.byToken, v.unsigned, v.wrong)
 	if err == nil && v.wrong > 0 {
 		err = fmt.Errorf("%d events of %s are not what their bards signed", v.wrong, v.contest)
 	}
 	return err
 }
 
-func (v *verification) page(out io.Writer, events []score.TimelineEvent) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if !v.summary {
-		fmt.Fprintln(table, "REVISION\tSOURCE\tSEQ\tTYPE\tID\tSAID")
-	}
+// printPage checks and prints events.
+func (v *verification) printPage(out io.Writer, events []score.TimelineEvent) error {
+	table := textfmt.NewTable("REVISION", "SOURCE", "SEQ", "TYPE", "ID", "RESULT")
 	for i := range events {
 		e := &events[i]
-		said, err := v.judge(e)
+		result, err := v.check(e)
 		if err != nil {
-			said = "FALSE: " + err.Error()
+			result = "FALSE: " + err.Error()
 			v.wrong++
 		}
 		if e.VoidedBy != "" {
-			said += " (voided by " + e.VoidedBy + ")"
+			result += " (voided by " + e.VoidedBy + ")"
 		}
 		if err != nil || !v.summary {
-			fmt.Fprintf(table, "%d\t%s\t%d\t%s\t%s\t%s\n", e.Revision, textfmt.OneLine(e.Source), e.Seq, textfmt.OneLine(string(e.Type)), textfmt.OneLine(e.ID), textfmt.OneLine(said))
+			table.Row(fmt.Sprint(e.Revision), e.Source, fmt.Sprint(e.Seq), string(e.Type), e.ID, result)
 		}
 	}
-	return table.Flush()
+	lines := table.Lines(0)
+	if v.summary {
+		lines = lines[1:]
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// judge says who said an event; an error says what is false about it.
-func (v *verification) judge(e *score.TimelineEvent) (said string, err error) {
+// check returns who posted an event, or what is false about it.
+func (v *verification) check(e *score.TimelineEvent) (result string, err error) {
 	switch {
 	case e.ContestID != v.contest:
 		return "", fmt.Errorf("it is about %s", e.ContestID)
@@ -158,29 +169,29 @@ func (v *verification) judge(e *score.TimelineEvent) (said string, err error) {
 	}
 	key, known := v.keys[e.Key]
 	if !known {
-		if v.given {
+		if v.keysGiven {
 			return "", fmt.Errorf("signed with the key %s, which is not among those given", e.Key)
 		}
-		return "", fmt.Errorf("signed with the key %s, which nobody knows", e.Key)
+		return "", fmt.Errorf("signed with the unknown key %s", e.Key)
 	}
 	form, err := shownForm(e)
 	if err != nil {
 		return "", err
 	}
 	if !v.verifier.Verify(key.Public, form, e.Signature) {
-		return "", fmt.Errorf("what stands here is not what the key %s signed", e.Key)
+		return "", fmt.Errorf("this is not what the key %s signed", e.Key)
 	}
-	// A signature holds for ever, so what was said once could be shown again.
-	if last := v.last[e.Source]; e.Seq <= last {
+	// A signature is valid for ever, so that a frontend could show an old event again.
+	if last := v.lastSeq[e.Source]; e.Seq <= last {
 		return "", fmt.Errorf("the seq %d of %s comes after %d", e.Seq, e.Source, last)
 	}
-	v.last[e.Source] = e.Seq
+	v.lastSeq[e.Source] = e.Seq
 	v.verified++
-	said = strings.Join(strings.Fields("verified by "+key.Name+" "+e.Key), " ")
+	result = strings.Join(strings.Fields("verified by "+key.Name+" "+e.Key), " ")
 	if key.Revoked {
-		said += " (revoked since)"
+		result += " (revoked since)"
 	}
-	return said, nil
+	return result, nil
 }
 
 // shownForm returns the form that must have been signed for the timeline to show e.

@@ -82,7 +82,7 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 	}
 }
 
-func TestVerifyTellsWhoSaidEachEvent(t *testing.T) {
+func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	events := shown(t, 5)
 	events[1].VoidedBy = "c-5"
 	for i := range events[3:] { // nobody vouches for the last two
@@ -100,7 +100,7 @@ func TestVerifyTellsWhoSaidEachEvent(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsWhateverIsFalse(t *testing.T) {
+func TestVerifyFindsWhatIsFalse(t *testing.T) {
 	for name, c := range map[string]struct {
 		falsify func(list []score.TimelineEvent) []score.TimelineEvent
 		says    string
@@ -123,7 +123,7 @@ func TestVerifyFindsWhateverIsFalse(t *testing.T) {
 		"a swapped signature": {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Signature = l[1].Signature; return l }, "is not what the key"},
 		"no signature":        {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Signature = nil; return l }, "is not what the key"},
 		"no key":              {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = ""; return l }, "a signature and no key"},
-		"a key of nobody":     {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = "0123456789abcdef"; return l }, "which nobody knows"},
+		"a key of nobody":     {func(l []score.TimelineEvent) []score.TimelineEvent { l[2].Key = "0123456789abcdef"; return l }, "the unknown key"},
 		"shown twice":         {func(l []score.TimelineEvent) []score.TimelineEvent { return append(l, l[2]) }, "comes after"},
 		"in another order":    {func(l []score.TimelineEvent) []score.TimelineEvent { l[1], l[2] = l[2], l[1]; return l }, "comes after"},
 		"data in two versions": {func(l []score.TimelineEvent) []score.TimelineEvent {
@@ -144,7 +144,7 @@ func TestVerifyFindsWhateverIsFalse(t *testing.T) {
 	}
 }
 
-func TestVerifyTakesNoKeysOfTheFrontendsWhereSomeAreGiven(t *testing.T) {
+func TestGivenKeysReplaceThoseOfTheFrontends(t *testing.T) {
 	_, mine := keyOf("cacofonix")
 	_, other := keyOf("other")
 	file := filepath.Join(t.TempDir(), "bard.key")
@@ -178,7 +178,7 @@ func TestVerifyTakesNoKeysOfTheFrontendsWhereSomeAreGiven(t *testing.T) {
 	}
 }
 
-func TestVerifySaysThatAKeyWasRevoked(t *testing.T) {
+func TestVerifyReportsARevokedKey(t *testing.T) {
 	private, _ := keyOf("old")
 	delta := score.Points(1)
 	events := []score.Event{{ID: "o-1", Source: "bard/old", Seq: 1, Type: score.TypeScorePlay, ContestID: "A/1", Time: time.Unix(0, 0).UTC(), Data: &score.ScorePlay{Competitor: "GAU", Delta: &delta}}}

@@ -203,7 +203,7 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 	var next uint64 = 1 // the event that is due
 	var latest uint64   // the revision of the contest as it was told last
 	posted, lost, connected := false, 0, 0
-	for u, err := range c.Watch(ctx, client.Watching{Contests: []string{aContest}, Timelines: []string{aContest}}) {
+	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{aContest}, Timelines: []string{aContest}}) {
 		if err != nil {
 			t.Fatal(err)
 		}

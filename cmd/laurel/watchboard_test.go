@@ -25,7 +25,7 @@ func follow(t *testing.T, f *testgroup.Frontend, around string) *following {
 	t.Cleanup(c.Close)
 	v := &following{}
 	go func() {
-		for u, err := range c.Watch(t.Context(), client.Watching{Leaderboards: []string{aRace}, Part: client.BoardPart{Split: "10km", Around: around, Page: client.Page{Limit: 3}}}) {
+		for u, err := range c.Watch(t.Context(), client.WatchOptions{Leaderboards: []string{aRace}, Part: client.BoardPart{Split: "10km", Around: around, Page: client.Page{Limit: 3}}}) {
 			if err != nil {
 				return
 			}

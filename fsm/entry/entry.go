@@ -135,7 +135,8 @@ func EncodeAccessChange(c access.Change) ([]byte, error) {
 // decodeAccessChange decodes a change strictly. Every version refuses what it refuses (see above).
 func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	if len(text) > maxAccessChange {
-		return nil, score.Problemf(score.TooLarge, "the access change has %d bytes; the limit is %d", len(text), maxAccessChange)
+		return nil, score.Problemf(score.TooLarge, "the access change has %d bytes; the limit is %d",
+			len(text), maxAccessChange)
 	}
 	c := new(access.Change)
 	if err := json.Unmarshal(text, c, json.RejectUnknownMembers(true)); err != nil {
@@ -143,7 +144,8 @@ func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	}
 	canonical, err := json.Marshal(c)
 	if err != nil || c.Actions() != 1 || !bytes.Equal(canonical, text) {
-		return nil, score.Problemf(score.InvalidEvent, "the access change does not do exactly one thing, or is not canonical JSON")
+		return nil, score.Problemf(score.InvalidEvent,
+			"the access change does not do exactly one thing, or is not canonical JSON")
 	}
 	return c, nil
 }

@@ -94,7 +94,8 @@ func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	case n == 0:
 		return EncodedPost{}, time.Time{}, errors.New("a post without events")
 	case n > score.MaxArray && decoded.Mode == score.AllOrNone:
-		return EncodedPost{}, time.Time{}, fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
+		err := fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
+		return EncodedPost{}, time.Time{}, err
 	}
 	var scratch []byte
 	for i := range decoded.Events {

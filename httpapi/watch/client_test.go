@@ -133,14 +133,22 @@ func (c *client) mustNext() streamEvent {
 // holdWrites keeps the watcher from its writers, as if its connection accepted nothing,
 // until release is called.
 func (c *client) holdWrites() (release func()) {
-	waitFor(c.t, "nothing is pending", func() bool {
-		c.w.mu.Lock()
-		defer c.w.mu.Unlock()
-		idle := !c.w.queued
-		c.w.queued = true
-		return idle
+	waitFor(c.t, "nothing is pending", func() (ok bool) {
+		release, ok = c.tryHoldWrites()
+		return ok
 	})
-	return func() { c.w.writers.enqueue(c.w) }
+	return release
+}
+
+// tryHoldWrites is holdWrites unless something is being written.
+func (c *client) tryHoldWrites() (release func(), ok bool) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if c.w.queued {
+		return nil, false
+	}
+	c.w.queued = true
+	return func() { c.w.writers.enqueue(c.w) }, true
 }
 
 // windowView is a window as a client assembles it from the events of a stream.

@@ -102,7 +102,9 @@ func followWindow(t *testing.T, hubs []*Hub, s *fakeStore, w Window, stop, final
 			default:
 			}
 			if rand.N(4) == 0 {
-				time.AfterFunc(rand.N(6*refreshPause), c.holdWrites())
+				if release, ok := c.tryHoldWrites(); ok {
+					time.AfterFunc(rand.N(6*refreshPause), release)
+				}
 			}
 			e := c.mustNext()
 			v.apply(t, e.data.leaderboard, false)

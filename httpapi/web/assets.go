@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// AssetsPath is the prefix under which Assets answers; the page names its files there.
+// AssetsPath is the prefix of the paths that Assets serves.
 const AssetsPath = "/assets/"
 
 //go:embed dist
@@ -24,15 +24,16 @@ var contentTypes = map[string]string{
 	".svg": "image/svg+xml",
 }
 
-// asset is one file of the page. Its address has a hash of its bytes in it, so it may be kept for ever.
+// asset is a file of the page. Its URL contains a hash of its content, so it may be cached
+// forever.
 type asset struct {
 	url         string
 	contentType string
 	body        []byte
-	packed      []byte
+	compressed  []byte
 }
 
-// assets are the page's files by their name in dist. What is embedded is read once; that cannot fail but by a mistake in the build.
+// assets returns the page's files by their name in dist.
 var assets = sync.OnceValue(func() map[string]*asset {
 	all := make(map[string]*asset)
 	entries, err := dist.ReadDir("dist")
@@ -49,13 +50,15 @@ var assets = sync.OnceValue(func() map[string]*asset {
 		stem := strings.TrimSuffix(e.Name(), path.Ext(e.Name()))
 		all[e.Name()] = &asset{
 			url:         AssetsPath + stem + "-" + hex.EncodeToString(sum[:6]) + path.Ext(e.Name()),
-			contentType: kind, body: body, packed: zipped(body, gzip.BestCompression),
+			contentType: kind,
+			body:        body,
+			compressed:  compress(body, gzip.BestCompression),
 		}
 	}
 	return all
 })
 
-// assetURL is where the file of that name in dist is, "" if there is none.
+// assetURL returns the URL of a file in dist, or "" if there is none.
 func assetURL(name string) string {
 	if a := assets()[name]; a != nil {
 		return a.url
@@ -63,7 +66,8 @@ func assetURL(name string) string {
 	return ""
 }
 
-// Assets answers for the page's script, style and picture, whose paths begin with AssetsPath.
+// Assets returns a handler for the page's script, style and icon, at paths that begin with
+// AssetsPath.
 func Assets() http.Handler {
 	byURL := make(map[string]*asset)
 	for _, a := range assets() {
@@ -81,9 +85,9 @@ func Assets() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Add("Vary", "Accept-Encoding")
 		body := a.body
-		if takesGzip(r) {
+		if acceptsGzip(r) {
 			h.Set("Content-Encoding", "gzip")
-			body = a.packed
+			body = a.compressed
 		}
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body)

@@ -1,8 +1,10 @@
-// Package web is Laurel's live page: what `GET /` shows a browser. It is painted here, so that there is something to read before any script has
-// run and where none ever does, and it is kept true by the script, which follows GET /v1/watch at whichever frontend answers.
+// Package web serves Laurel's live page, the answer of GET / to a browser. [Page] renders the
+// scores on the server, so that they can be read before any script has run and without
+// scripts. The page's script then keeps them up to date by GET /v1/watch from any frontend.
 //
-// Read page.html for what is painted, first.go for how it is chosen, and app/main.tsx for where the script begins. The script and the style in
-// dist are made from app by `go generate`, and committed.
+// Start reading at page.html and firstpaint.go for what the server renders, and at
+// app/main.tsx for the script. The script and the style in dist are built from app by
+// go generate and committed.
 package web
 
 import (
@@ -26,29 +28,34 @@ import (
 
 //go:generate go run -C build .
 
-// Data is what a frontend knows when it serves the page. The script begins with it and takes over from Revision.
+// Data is the state that the page is served with. The script starts from it and follows the
+// changes after Revision.
 type Data struct {
 	Scores    []score.Record  `json:"scores"`
 	Medals    []score.Medals  `json:"medals"`
 	Frontends score.Frontends `json:"frontends"`
 	Revision  uint64          `json:"revision"`
-	// Frontend is the id of the one that serves. The script reaches it at the page's own origin.
+	// Frontend is the id of the frontend that serves the page. The script reaches it at the
+	// page's origin.
 	Frontend string `json:"frontend"`
-	// Store names the store, if it has a name: a page that meets another name forgets what it knew, so that a store that was
-	// begun anew at the same address is not taken for an old state.
+	// Store identifies the store, if it has an id yet. When the id changes, the page forgets
+	// what it knew: the revisions of a new store at the same address mean something else.
 	Store string `json:"store,omitzero"`
-	// LastEventID, where given, is the id of the stream from which the script goes on without a snapshot. It must be given only
-	// if Scores and Medals are all there are. It is not used where there are more contests than the page begins with.
+	// LastEventID, if not empty, is the event id with which the script resumes a stream
+	// without a snapshot. It must be set only if Scores and Medals are complete, and is not
+	// used if the page has more contests than it shows at first.
 	LastEventID string `json:"last_event_id,omitzero"`
 }
 
-// policy lets in nothing but the page's own files, and lets the page speak to nobody but the frontends of the group as it was when the page was
-// served: with these it stays true for as long as one of them answers. A page that is loaded anew may speak to those that came later.
+// policy returns the content security policy: the page loads only its own files and connects
+// only to the frontends that are known when it is served. It must be reloaded to connect to
+// frontends that were added later.
 func policy(d *Data) string {
 	var b strings.Builder
 	b.WriteString("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'")
 	for _, f := range d.Frontends.Frontends {
-		if u, err := url.Parse(f.URL); err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
+		u, err := url.Parse(f.URL)
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && plainHost.MatchString(u.Host) {
 			b.WriteString(" " + u.Scheme + "://" + u.Host)
 		}
 	}
@@ -56,7 +63,7 @@ func policy(d *Data) string {
 	return b.String()
 }
 
-// plainHost keeps what a member calls itself from saying anything else in a header.
+// plainHost matches hosts that cannot inject other directives into the policy.
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
 
 //go:embed page.html
@@ -64,18 +71,19 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// Page writes the live page. An error means that nothing has been written. It is safe for concurrent use.
+// Page writes the live page. If it returns an error, it has written nothing. It is safe for
+// concurrent use.
 func Page(w http.ResponseWriter, r *http.Request, d Data) error {
-	painted := sections(d.Scores)
-	begin := beginning{light(d, painted), time.Now().UnixMilli()}
-	served, err := json.Marshal(begin, jsontext.EscapeForHTML(true))
+	shown := sections(d.Scores)
+	data := servedData{onlyShown(d, shown), time.Now().UnixMilli()}
+	served, err := json.Marshal(data, jsontext.EscapeForHTML(true))
 	if err != nil {
-		return fmt.Errorf("the page's data cannot be written: %w", err)
+		return fmt.Errorf("encode the page's data: %w", err)
 	}
 	var b bytes.Buffer
-	// What is marshalled with EscapeForHTML has no sign in it that could end the element, so it is safe as it stands.
-	if err := pageTemplate.Execute(&b, firstPaint(&d, painted, template.JS(served))); err != nil {
-		return fmt.Errorf("the page cannot be painted: %w", err)
+	// EscapeForHTML leaves no character that could end the script element.
+	if err := pageTemplate.Execute(&b, firstPaint(&d, shown, template.JS(served))); err != nil {
+		return fmt.Errorf("render the page: %w", err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -85,25 +93,27 @@ func Page(w http.ResponseWriter, r *http.Request, d Data) error {
 	h.Set("Cache-Control", "no-cache")
 	h.Add("Vary", "Accept-Encoding")
 	body := b.Bytes()
-	if takesGzip(r) {
+	if acceptsGzip(r) {
 		h.Set("Content-Encoding", "gzip")
-		body = zipped(body, gzip.BestSpeed)
+		body = compress(body, gzip.BestSpeed)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = w.Write(body) // the client is gone; nobody is left to tell
+	_, _ = w.Write(body) // an error means that the client is gone
 	return nil
 }
 
-// beginning is what the script begins with. A browser may show a page that it kept, so the page says how old it is.
-type beginning struct {
+// servedData is the JSON in the page that the script starts from. It has the time because a
+// browser may show a page from its cache.
+type servedData struct {
 	Data
-	ServedAt int64 `json:"served_at"` // in milliseconds since 1970
+	ServedAt int64 `json:"served_at"` // milliseconds since 1970
 }
 
-// light is d with only the contests that are painted, for the page has to be small; the stream's snapshot brings the others.
-func light(d Data, painted []section) Data {
+// onlyShown returns d with only the contests of the given sections, to keep the page small.
+// The stream's snapshot brings the others.
+func onlyShown(d Data, shown []section) Data {
 	var chosen []score.Record
-	for _, s := range painted {
+	for _, s := range shown {
 		for _, r := range s.contests {
 			chosen = append(chosen, *r)
 		}
@@ -115,8 +125,8 @@ func light(d Data, painted []section) Data {
 	return d
 }
 
-// takesGzip tells whether the client would rather have its answer packed.
-func takesGzip(r *http.Request) bool {
+// acceptsGzip reports whether the client accepts gzip.
+func acceptsGzip(r *http.Request) bool {
 	for _, list := range r.Header.Values("Accept-Encoding") {
 		for one := range strings.SplitSeq(list, ",") {
 			coding, weight, _ := strings.Cut(one, ";")
@@ -129,10 +139,10 @@ func takesGzip(r *http.Request) bool {
 	return false
 }
 
-func zipped(b []byte, level int) []byte {
+func compress(b []byte, level int) []byte {
 	var out bytes.Buffer
-	z, _ := gzip.NewWriterLevel(&out, level) // the levels used here are known ones
-	_, _ = z.Write(b)                        // a Buffer takes everything
+	z, _ := gzip.NewWriterLevel(&out, level) // the levels in use are valid
+	_, _ = z.Write(b)                        // writing to a Buffer cannot fail
 	_ = z.Close()
 	return out.Bytes()
 }

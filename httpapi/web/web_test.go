@@ -16,7 +16,7 @@ import (
 	"laurel/score"
 )
 
-func paintOf(t *testing.T, d Data) string {
+func renderPage(t *testing.T, d Data) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), d); err != nil {
@@ -31,21 +31,35 @@ func points(n int64) *score.Decimal {
 }
 
 var match = score.Record{
-	ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM", Phase: "Semi-final",
-	ScheduleStatus: "RUNNING", ResultStatus: "LIVE", Period: "END2", StartTime: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC), Revision: 12,
+	ContestID:      "OG50BC/CUR-M-GPA-01",
+	Competition:    "OG50BC",
+	Sport:          "stone-curling",
+	Kind:           score.HeadToHead,
+	Title:          "GAU vs ROM",
+	Phase:          "Semi-final",
+	ScheduleStatus: "RUNNING",
+	ResultStatus:   "LIVE",
+	Period:         "END2",
+	StartTime:      time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
+	Revision:       12,
 	Competitors: []score.Standing{
 		{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: points(2), Rank: 1, SortOrder: 1},
 		{Code: "ROM", Name: "Rome", Organisation: "ROM", Result: points(0), Rank: 2, SortOrder: 2},
 	},
 }
 
-func TestContestsThatGoOnComeFirst(t *testing.T) {
+func TestLiveContestsComeFirst(t *testing.T) {
 	next, over := match, match
-	next.ContestID, next.ScheduleStatus, next.StartTime = "OG50BC/A", "SCHEDULED", time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	next.ContestID, next.ScheduleStatus = "OG50BC/A", "SCHEDULED"
+	next.StartTime = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 	over.ContestID, over.ScheduleStatus, over.ResultStatus, over.Winner = "OG50BC/B", "FINISHED", "OFFICIAL", "GAU"
-	html := paintOf(t, Data{Scores: []score.Record{next, over, match}})
+	html := renderPage(t, Data{Scores: []score.Record{next, over, match}})
 	at := -1
-	for _, want := range []string{"<h2>Live</h2>", "#/contest/OG50BC/CUR-M-GPA-01", "<h2>Next</h2>", "#/contest/OG50BC/A", "<h2>Finished</h2>", "#/contest/OG50BC/B", "OFFICIAL"} {
+	for _, want := range []string{
+		"<h2>Live</h2>", "#/contest/OG50BC/CUR-M-GPA-01",
+		"<h2>Next</h2>", "#/contest/OG50BC/A",
+		"<h2>Finished</h2>", "#/contest/OG50BC/B", "OFFICIAL",
+	} {
 		found := strings.Index(html[:strings.Index(html, `id="served"`)], want)
 		if found < at {
 			t.Errorf("%s is at %d, want it after %d", want, found, at)
@@ -54,47 +68,54 @@ func TestContestsThatGoOnComeFirst(t *testing.T) {
 	}
 }
 
-func TestWhatABardWroteIsTextAndNothingElse(t *testing.T) {
+func TestTextOfBardsIsEscaped(t *testing.T) {
 	evil := match
 	const markup = `</script><script>alert(1)</script><img src=x onerror=alert(1)>`
 	evil.Title, evil.Event, evil.Period, evil.ContestID = markup, markup, markup, "OG50BC/~a"
 	evil.Competitors = []score.Standing{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
-	d := Data{Scores: []score.Record{evil}, Medals: []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}}, Frontend: markup}
-	html := paintOf(t, d)
+	d := Data{
+		Scores:   []score.Record{evil},
+		Medals:   []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}},
+		Frontend: markup,
+	}
+	html := renderPage(t, d)
 	if n := strings.Count(html, "<script"); n != 2 {
-		t.Errorf("%d script elements, want the page's two", n)
+		t.Errorf("got %d script elements, want the page's two", n)
 	}
 	if strings.Contains(html, "<img") || strings.Contains(html, "<b>") {
-		t.Error("markup of a bard is in the page")
+		t.Error("the page has markup of a bard")
 	}
 	var back Data
 	served := regexp.MustCompile(`(?s)id="served">(.*?)</script>`).FindStringSubmatch(html)
 	if err := json.Unmarshal([]byte(served[1]), &back); err != nil || back.Scores[0].Title != markup {
-		t.Errorf("the script would read %+v, %v", back.Scores, err)
+		t.Errorf("the script reads %+v, %v", back.Scores, err)
 	}
 }
 
-func TestThePageMayLoadNothingButItsOwnFiles(t *testing.T) {
+func TestPageMayLoadOnlyItsOwnFiles(t *testing.T) {
 	w := httptest.NewRecorder()
 	if err := Page(w, httptest.NewRequest(http.MethodGet, "/", nil), Data{}); err != nil {
 		t.Fatal(err)
 	}
 	policy := w.Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+	for _, want := range []string{
+		"default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+	} {
 		if !strings.Contains(policy, want) {
 			t.Errorf("the policy %q lacks %s", policy, want)
 		}
 	}
-	if html := w.Body.String(); regexp.MustCompile(`(?i)<style|style="| on[a-z]+="|https?://`).MatchString(html) {
-		t.Errorf("the page has something in it that the policy forbids, or an outside address:\n%s", html)
+	forbidden := regexp.MustCompile(`(?i)<style|style="| on[a-z]+="|https?://`)
+	if html := w.Body.String(); forbidden.MatchString(html) {
+		t.Errorf("the page has something that the policy forbids, or an external URL:\n%s", html)
 	}
 }
 
-func TestThePagesFilesMayBeKeptForEver(t *testing.T) {
-	html := paintOf(t, Data{})
+func TestAssetsMayBeCachedForever(t *testing.T) {
+	html := renderPage(t, Data{})
 	urls := regexp.MustCompile(`"(/assets/[^"]+)"`).FindAllStringSubmatch(html, -1)
 	if len(urls) != 3 {
-		t.Fatalf("the page names %v, want a script, a style and a picture", urls)
+		t.Fatalf("the page names %v, want a script, a style and an icon", urls)
 	}
 	for _, u := range urls {
 		for _, coding := range []string{"", "gzip", "br, gzip;q=0"} {
@@ -102,11 +123,12 @@ func TestThePagesFilesMayBeKeptForEver(t *testing.T) {
 			r.Header.Set("Accept-Encoding", coding)
 			w := httptest.NewRecorder()
 			Assets().ServeHTTP(w, r)
-			if w.Code != http.StatusOK || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || w.Header().Get("Content-Type") == "" {
+			immutable := strings.Contains(w.Header().Get("Cache-Control"), "immutable")
+			if w.Code != http.StatusOK || !immutable || w.Header().Get("Content-Type") == "" {
 				t.Errorf("%s: %d %v", u[1], w.Code, w.Header())
 			}
 			if got, want := w.Header().Get("Content-Encoding") == "gzip", coding == "gzip"; got != want {
-				t.Errorf("%s, asked with %q: packed %v", u[1], coding, got)
+				t.Errorf("%s with Accept-Encoding %q: compressed is %v", u[1], coding, got)
 			}
 			if coding == "gzip" {
 				z, err := gzip.NewReader(w.Body)
@@ -126,7 +148,7 @@ func TestThePagesFilesMayBeKeptForEver(t *testing.T) {
 	}
 }
 
-func TestThePageOfAStoreWithThousandsOfContestsIsSmall(t *testing.T) {
+func TestPageOfThousandsOfContestsIsSmall(t *testing.T) {
 	d := Data{LastEventID: "store-1"}
 	for i := range 3000 {
 		r := match
@@ -143,37 +165,44 @@ func TestThePageOfAStoreWithThousandsOfContestsIsSmall(t *testing.T) {
 	}
 	size := w.Body.Len()
 	for _, a := range assets() {
-		size += len(a.packed)
+		size += len(a.compressed)
 	}
 	if size > 60<<10 {
-		t.Errorf("%d bytes in all, want at most %d", size, 60<<10)
+		t.Errorf("page and assets have %d bytes, want at most %d", size, 60<<10)
 	}
-	html := paintOf(t, d)
-	if n := strings.Count(html, `<tr class="live">`); n != mostLines {
-		t.Errorf("%d live contests are painted, want %d of 1000", n, mostLines)
+	html := renderPage(t, d)
+	if n := strings.Count(html, `<tr class="live">`); n != maxLines {
+		t.Errorf("%d live contests are rendered, want %d of 1000", n, maxLines)
 	}
 	if !strings.Contains(html, `<span class="sub">1000</span>`) || strings.Contains(html, "store-1") {
-		t.Error("the page must tell how many there are, and begin with a snapshot")
+		t.Error("want the total of contests and no last event id")
 	}
 }
 
-func TestAnEmptyStoreHasAPageToo(t *testing.T) {
-	html := paintOf(t, Data{Frontend: "f1"})
+func TestEmptyStoreHasAPage(t *testing.T) {
+	html := renderPage(t, Data{Frontend: "f1"})
 	if !strings.Contains(html, "No contest has been announced yet") || !strings.Contains(html, "<dd>f1</dd>") {
 		t.Errorf("the page is\n%s", html)
 	}
 }
 
-func TestTimesOfRacesAreReadAsTimes(t *testing.T) {
+func TestTimesAreFormatted(t *testing.T) {
 	for _, c := range []struct {
 		unit, mark, want string
-	}{{"s", "9.58", "9.58"}, {"s", "60", "1:00"}, {"s", "8873.7", "2:27:53.7"}, {"min", "130.37", "2:10:22.2"}, {"m", "17.64", "17.64"}, {"s", "-1", "\u22121"}} {
+	}{
+		{"s", "9.58", "9.58"},
+		{"s", "60", "1:00"},
+		{"s", "8873.7", "2:27:53.7"},
+		{"min", "130.37", "2:10:22.2"},
+		{"m", "17.64", "17.64"},
+		{"s", "-1", "\u22121"},
+	} {
 		d, err := score.ParseDecimal(c.mark)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Standing{Result: &d}); got != c.want {
-			t.Errorf("%s %s is %q, want %q", c.mark, c.unit, got, c.want)
+			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
 		}
 	}
 }

@@ -1,5 +1,7 @@
-// Package cli is what laurel and bard have in common as commands: flags that the environment can set, exit codes, and where the
-// frontends are.
+// Package cli is the common part of the commands laurel and bard: exit codes, flags that environment
+// variables can set, flags that name the frontends to talk to, and files with keys.
+//
+// [Main] runs a command. [AddTarget] adds the flags for a client and [Target.Client] makes it.
 package cli
 
 import (
@@ -17,7 +19,7 @@ import (
 	"laurel/client"
 )
 
-// Exit codes. Those from ExitDisk on are a frontend's: see FrontendExitCodes.
+// Exit codes. Those from ExitDisk on are for frontends only: see FrontendExitCodes.
 const (
 	ExitOK            = 0
 	ExitFailed        = 1 // refused, or failed
@@ -28,19 +30,20 @@ const (
 	ExitContradiction = 6 // the data directory contradicts the group
 )
 
-// FrontendExitCodes is what a frontend's help says of its exit codes.
+// FrontendExitCodes explains the exit codes of a frontend in its help.
 const FrontendExitCodes = `Exit codes:
-  0  it was told to stop, and did;
-  1  it was refused, or failed in another way than these;
+  0  it stopped on a signal;
+  1  it was refused, or failed for another reason than those below;
   2  wrong usage;
-  4  the disk failed, is full or hangs: nothing acked is lost; start it again when the disk is well;
-  5  it was removed from its group: it can come back only as a new member, with an empty data directory;
+  4  the disk failed, is full or hangs. No acknowledged event is lost; start the frontend again when the disk
+     works;
+  5  it was removed from its group. It can come back only as a new member, with an empty data directory;
   6  its data directory contradicts what the group has committed: something is missing, damaged or rolled
-     back. Take it out of the group, empty the directory and let it join anew.
-A service manager may start it again after 1 and 4, and must not after 5 and 6; systemd:
+     back. Remove the frontend from the group, empty the directory and let it join again.
+A service manager may restart it after 1 and 4, but not after 5 and 6; with systemd:
 RestartPreventExitStatus=5 6.`
 
-// ExitError ends the program with a code of its own.
+// ExitError is an error that ends the program with an exit code.
 type ExitError struct {
 	Code int
 	Err  error
@@ -49,13 +52,13 @@ type ExitError struct {
 func (e *ExitError) Error() string { return e.Err.Error() }
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// Usagef is an error of whoever typed the command.
+// Usagef formats an error about wrong usage.
 func Usagef(format string, args ...any) error {
 	return &ExitError{ExitUsage, fmt.Errorf(format, args...)}
 }
 
-// Main runs the command that the program's arguments name and gives the program's exit code. The command's context ends with the first SIGINT or
-// SIGTERM; the second ends the program.
+// Main runs the command that the program's arguments name and returns the exit code. The first SIGINT or
+// SIGTERM ends the command's context; the second ends the program.
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,7 +66,7 @@ func Main(root *cobra.Command) int {
 	return Run(ctx, root)
 }
 
-// Run is Main under a context of the caller's.
+// Run is Main with a given context.
 func Run(ctx context.Context, root *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	running := false
@@ -74,7 +77,7 @@ func Run(ctx context.Context, root *cobra.Command) int {
 	}
 	code := exitCode(err)
 	if !running && code == ExitFailed {
-		// Cobra has no type for what it finds wrong before the command itself runs.
+		// Cobra has no type for its errors about the command line.
 		code = ExitUsage
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", root.Name(), err)
@@ -96,13 +99,14 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
-// prepare lets cmd, and all below it, take its flags from the environment, and tells when it has come to run.
+// prepare makes cmd and its subcommands read their flags from the environment, and sets running when one of
+// them begins to run.
 func prepare(cmd *cobra.Command, running *bool) {
 	for _, sub := range cmd.Commands() {
 		prepare(sub, running)
 	}
 	if cmd.HasSubCommands() && !cmd.Runnable() {
-		// Without this, cobra answers an unknown subcommand of a subcommand with help and success.
+		// Otherwise cobra prints the help and succeeds for an unknown subcommand of a subcommand.
 		cmd.Args = cobra.NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
@@ -126,7 +130,7 @@ func prepare(cmd *cobra.Command, running *bool) {
 	}
 }
 
-// Version is the version of the module, or the commit that the program was built from.
+// Version returns the version of the module, or the commit from which the program was built.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

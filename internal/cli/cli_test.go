@@ -13,7 +13,8 @@ import (
 	"laurel/score"
 )
 
-// program is laurel with a command sing that has flags of each sort and ends with err, and a command cluster status.
+// program returns a command with a subcommand sing, which has flags of each kind and ends with err, and a
+// subcommand cluster status.
 func program(err error) (root *cobra.Command, got *Target, id *string) {
 	root = &cobra.Command{Use: "laurel"}
 	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return err }}
@@ -39,7 +40,7 @@ func run(root *cobra.Command, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-func TestExitCodeTellsWhatWentWrong(t *testing.T) {
+func TestEachKindOfErrorHasItsExitCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
 		args []string
@@ -69,7 +70,7 @@ func TestExitCodeTellsWhatWentWrong(t *testing.T) {
 	}
 }
 
-func TestFlagsComeFromTheEnvironmentUnlessTyped(t *testing.T) {
+func TestFlagsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
 	t.Setenv("LAUREL_URL", "http://a:1,http://b:2")
 	t.Setenv("LAUREL_EVENT_ID", "from-environment")
 	t.Setenv("LAUREL_PATIENCE", "")
@@ -95,7 +96,7 @@ func TestFlagsComeFromTheEnvironmentUnlessTyped(t *testing.T) {
 	}
 }
 
-func TestBadVariableIsWrongUsageAndNamed(t *testing.T) {
+func TestAnInvalidVariableIsWrongUsageAndNamed(t *testing.T) {
 	t.Setenv("LAUREL_PATIENCE", "soon")
 	root, _, _ := program(nil)
 	if code, _, errs := run(root, "sing", "f", "--event-id", "x"); code != ExitUsage || !strings.Contains(errs, "LAUREL_PATIENCE") {
@@ -116,7 +117,7 @@ func TestHelpNamesTheVariableOfEachFlagOnce(t *testing.T) {
 	}
 }
 
-func TestNonsenseAddressIsWrongUsage(t *testing.T) {
+func TestAnInvalidAddressIsWrongUsage(t *testing.T) {
 	for _, to := range []Target{{URLs: []string{"ftp://x"}, Patience: 1}, {URLs: nil, Patience: 1}, {URLs: []string{DefaultURL}}} {
 		_, err := to.Client()
 		if e, ok := errors.AsType[*ExitError](err); !ok || e.Code != ExitUsage {

@@ -9,20 +9,22 @@ import (
 
 // Annotations of flags.
 const (
-	variable  = "laurel_variable"  // the name of the variable, where it is not made from the flag's
-	fromTyped = "laurel_typed"     // the flag is set on the command line or not at all
-	described = "laurel_described" // the usage text names the variable already
+	variable      = "laurel_variable"       // the name of the variable, if it does not follow from the flag's
+	noEnvironment = "laurel_no_environment" // the flag has no variable
+	described     = "laurel_described"      // the usage text names the variable already
 )
 
-// Variable names the environment variable of a flag. Without it that is LAUREL_ and the flag's name: --time-scale is LAUREL_TIME_SCALE.
+// SetVariable sets the environment variable of a flag. The default is LAUREL_ and the name of the flag:
+// LAUREL_TIME_SCALE for --time-scale.
 func SetVariable(flags *pflag.FlagSet, flag, name string) {
 	annotate(flags.Lookup(flag), variable, name)
 }
 
-// NoEnvironment keeps the environment out of flags that say what is posted: an id left over from a frontend's settings must not become an event's.
+// NoEnvironment excludes flags from the environment. It is for flags that describe a request: the LAUREL_ID
+// of a frontend must not become the id of an event.
 func NoEnvironment(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
-		annotate(flags.Lookup(name), fromTyped, "")
+		annotate(flags.Lookup(name), noEnvironment, "")
 	}
 }
 
@@ -33,9 +35,9 @@ func annotate(f *pflag.Flag, key, value string) {
 	f.Annotations[key] = []string{value}
 }
 
-// variableOf is the variable of f, "" if it has none.
+// variableOf returns the variable of f, "" if it has none.
 func variableOf(f *pflag.Flag) string {
-	if _, typed := f.Annotations[fromTyped]; typed || f.Name == "help" || f.Name == "version" {
+	if _, excluded := f.Annotations[noEnvironment]; excluded || f.Name == "help" || f.Name == "version" {
 		return ""
 	}
 	if v := f.Annotations[variable]; len(v) > 0 {
@@ -56,7 +58,8 @@ func describeEnvironment(flags *pflag.FlagSet) {
 	})
 }
 
-// readEnvironment sets the flags that were not typed from their variables. An empty variable is none.
+// readEnvironment sets the flags that are not on the command line from their variables, if these are not
+// empty.
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -66,7 +69,7 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 		}
 		if value, ok := lookup(v); ok && value != "" {
 			if err := flags.Set(f.Name, value); err != nil {
-				failed = fmt.Errorf("the environment variable %s: %w", v, err)
+				failed = fmt.Errorf("environment variable %s: %w", v, err)
 			}
 		}
 	})

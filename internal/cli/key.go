@@ -19,12 +19,12 @@ const (
 	publicBlock  = "PUBLIC KEY"
 )
 
-// AddKey gives cmd the flag --key, with which Target's clients sign what they post.
+// AddKey adds the flag --key, with which the clients of t sign events.
 func (t *Target) AddKey(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.keyFile, "key", "", "sign what is posted with the private key in `FILE`; bard key new makes one")
+	cmd.Flags().StringVar(&t.keyFile, "key", "", "sign events with the private key in `FILE`; bard key new makes one")
 }
 
-// Key is the private key that --key names; nil if it names none.
+// Key returns the private key of --key; nil without --key.
 func (t *Target) Key() (ed25519.PrivateKey, error) {
 	if t.keyFile == "" {
 		return nil, nil
@@ -36,7 +36,7 @@ func (t *Target) Key() (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// NewPrivateKey makes a key and writes it to a new file, which only its owner can read.
+// NewPrivateKey makes a key and writes it to a new file that only the owner can read.
 func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -48,34 +48,35 @@ func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s is there already, and a key that is lost cannot be made again; name another file", file)
+		return nil, fmt.Errorf("%s exists, and a lost key cannot be restored; name another file", file)
 	}
 	if err != nil {
 		return nil, err
 	}
 	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
-	// A key that is registered and then lost in a crash would have to be revoked.
+	// Sync: a key that is granted a role and then lost in a crash would have to be revoked.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, errors.Join(err, os.Remove(file))
 	}
 	return key, nil
 }
 
-// ReadPrivateKey reads a private key of Ed25519, as PKCS #8 in PEM.
+// ReadPrivateKey reads an Ed25519 private key, PKCS #8 in PEM.
 func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
 	info, err := os.Stat(file)
 	if err != nil {
 		return nil, err
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("%s: everybody on this machine can read or change it (mode %04o); chmod 600 it, and make a new key if others may have read it", file, info.Mode().Perm())
+		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, "+
+			"and make a new key if somebody may have read it", file, info.Mode().Perm())
 	}
 	block, err := readPEM(file)
 	if err != nil {
 		return nil, err
 	}
 	if block.Type != privateBlock {
-		return nil, fmt.Errorf("%s: a %s; want a private key of Ed25519 as bard key new makes it", file, block.Type)
+		return nil, fmt.Errorf("%s: a %s; want an Ed25519 private key, as bard key new makes it", file, block.Type)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -83,12 +84,12 @@ func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
 	}
 	key, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: a private key of another kind (%T); want Ed25519", file, parsed)
+		return nil, fmt.Errorf("%s: a private key of another type (%T); want Ed25519", file, parsed)
 	}
 	return key, nil
 }
 
-// maxKeyFile is more than any key has.
+// maxKeyFile is more than the size of any key.
 const maxKeyFile = 64 << 10
 
 func readPEM(file string) (*pem.Block, error) {
@@ -97,7 +98,7 @@ func readPEM(file string) (*pem.Block, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("%s is no file of a key", file)
+		return nil, fmt.Errorf("%s is not a file with a key", file)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -105,24 +106,25 @@ func readPEM(file string) (*pem.Block, error) {
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("%s: no PEM in it; want a key as bard key new makes it", file)
+		return nil, fmt.Errorf("%s: not PEM; want a key, as bard key new makes it", file)
 	}
 	return block, nil
 }
 
-// FormatPublicKey is a public key as people pass it on, and as it is registered.
+// FormatPublicKey returns a public key in base64, as it is passed on and granted a role.
 func FormatPublicKey(public ed25519.PublicKey) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or one with the private key.
+// ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or a file with the private
+// key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == ed25519.PublicKeySize {
 		return b, nil
 	}
 	block, err := readPEM(text)
 	if err != nil {
-		return nil, fmt.Errorf("%w; want a public key of Ed25519, 32 bytes in base64, or a file with a key", err)
+		return nil, fmt.Errorf("%w; want an Ed25519 public key, 32 bytes in base64, or a file with a key", err)
 	}
 	if block.Type == privateBlock {
 		key, err := ReadPrivateKey(text)
@@ -132,7 +134,7 @@ func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 		return key.Public().(ed25519.PublicKey), nil
 	}
 	if block.Type != publicBlock {
-		return nil, fmt.Errorf("%s: a %s; want a key of Ed25519", text, block.Type)
+		return nil, fmt.Errorf("%s: a %s; want an Ed25519 key", text, block.Type)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
@@ -140,7 +142,7 @@ func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: a public key of another kind (%T); want Ed25519", text, parsed)
+		return nil, fmt.Errorf("%s: a public key of another type (%T); want Ed25519", text, parsed)
 	}
 	return public, nil
 }

@@ -16,38 +16,44 @@ import (
 	"laurel/trust/pki"
 )
 
-// DefaultURL is where a command looks for a frontend that is not told otherwise.
+// DefaultURL is the default of the flag --to.
 const DefaultURL = "http://127.0.0.1:8001"
 
-// Target is whom a command talks to, and how long it tries: its flags --to and --patience.
+// Target is what the flags of a command say about the frontends to talk to.
 type Target struct {
 	URLs     []string
 	Patience time.Duration
 
-	keyFile string // "": nothing is signed
-	token   string // or @ and the file that it is in; "": none
-	caFile  string // "": what this machine trusts
+	keyFile string // "": events are not signed
+	token   string // or @ and the name of a file with it; "": none
+	caFile  string // "": the roots of this machine
 
 	errOut func() io.Writer
 }
 
-// AddTarget gives cmd the flags --to and --patience.
-func AddTarget(cmd *cobra.Command, patience time.Duration, meaning string) *Target {
+// AddTarget adds the flags --to, --patience, --token and --ca to a command. patienceUsage describes
+// --patience.
+func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string) *Target {
 	to := &Target{errOut: cmd.ErrOrStderr}
-	cmd.Flags().StringSliceVar(&to.URLs, "to", []string{DefaultURL}, "`URL` of a frontend, or several with commas between; the others of the group are found from it")
-	SetVariable(cmd.Flags(), "to", "LAUREL_URL")
-	cmd.Flags().DurationVar(&to.Patience, "patience", patience, meaning)
-	cmd.Flags().StringVar(&to.token, "token", "", "`TOKEN` that says who you are, or @FILE with it; others can see a command line, so better set the variable")
-	cmd.Flags().StringVar(&to.caFile, "ca", "", "`FILE` with the certificates to trust, in PEM, where this machine does not; laurel cluster ca prints a group's")
+	flags := cmd.Flags()
+	flags.StringSliceVar(&to.URLs, "to", []string{DefaultURL},
+		"`URL` of a frontend, or several separated by commas; the other frontends of the group are found from it")
+	SetVariable(flags, "to", "LAUREL_URL")
+	flags.DurationVar(&to.Patience, "patience", patience, patienceUsage)
+	flags.StringVar(&to.token, "token", "",
+		"`TOKEN` to authenticate with, or @FILE; prefer the variable: other users can see a command line")
+	flags.StringVar(&to.caFile, "ca", "",
+		"`FILE` with certificates to trust, in PEM, instead of this machine's; laurel cluster ca prints a group's")
 	return to
 }
 
-// AddRequestTarget gives the flags --to and --patience to a command that makes one request.
+// AddRequestTarget is AddTarget for a command that makes one request.
 func AddRequestTarget(cmd *cobra.Command) *Target {
-	return AddTarget(cmd, client.DefaultTimeout, "how long to try, at one frontend after the other, until one answers")
+	return AddTarget(cmd, client.DefaultTimeout,
+		"how long to try the frontends, one after the other, until one answers")
 }
 
-// Options are those of a client for the flags.
+// Options returns the options of a client for the flags.
 func (t *Target) Options() (o client.Options, err error) {
 	o.Timeout, o.Notify = t.Patience, t.notices()
 	if o.Key, err = t.Key(); err != nil {
@@ -62,7 +68,8 @@ func (t *Target) Options() (o client.Options, err error) {
 	return o, nil
 }
 
-// notices says, once, what is to be done about frontends whose certificates are not trusted; the client goes on with the others.
+// notices returns a function that prints once what to do about frontends with untrusted certificates. The
+// client continues with the other frontends.
 func (t *Target) notices() func(client.Notice) {
 	var once sync.Once
 	return func(n client.Notice) {
@@ -70,12 +77,13 @@ func (t *Target) notices() func(client.Notice) {
 			return
 		}
 		once.Do(func() {
-			fmt.Fprintf(t.errOut(), "%s shows a certificate that is not trusted here, and is left out: name those to trust with --ca FILE or LAUREL_CA; laurel cluster ca prints a group's (%v)\n", n.Frontend, n.Err)
+			fmt.Fprintf(t.errOut(), "%s is ignored: its certificate is not trusted (%v); "+
+				"set --ca FILE or LAUREL_CA; laurel cluster ca prints a group's certificates\n", n.Frontend, n.Err)
 		})
 	}
 }
 
-// bearer is the token. An error does not tell it.
+// bearer returns the token. Errors do not contain it.
 func (t *Target) bearer() (string, error) {
 	text := t.token
 	if file, ok := strings.CutPrefix(text, "@"); ok {
@@ -92,7 +100,7 @@ func (t *Target) bearer() (string, error) {
 	return text, err
 }
 
-// roots trusts the certificates of --ca and no others; nil without it.
+// roots returns a configuration that trusts only the certificates of --ca; nil without --ca.
 func (t *Target) roots() (*tls.Config, error) {
 	if t.caFile == "" {
 		return nil, nil
@@ -103,12 +111,12 @@ func (t *Target) roots() (*tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("there is no certificate in %s; want PEM, as laurel cluster ca prints it", t.caFile)
+		return nil, fmt.Errorf("%s contains no certificate; want PEM, as laurel cluster ca prints it", t.caFile)
 	}
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
-// Client makes a client for the flags; it is to be closed.
+// Client makes a client for the flags. The caller closes it.
 func (t *Target) Client() (*client.Client, error) {
 	if t.Patience <= 0 {
 		return nil, Usagef("--patience is %s; want more than 0, such as 10s", t.Patience)

@@ -61,7 +61,8 @@ func (g *Group) load() error {
 		return err
 	default:
 		if err := json.Unmarshal(b, &saved); err != nil {
-			return fmt.Errorf("%s is damaged: %w; it holds the ids and addresses of the frontends, which the logs beside it name, too", path, err)
+			return fmt.Errorf("%s is damaged: %w; it holds the ids and addresses of the frontends, "+
+				"which the logs beside it name, too", path, err)
 		}
 	}
 	g.formed = saved.Formed

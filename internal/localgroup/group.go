@@ -180,8 +180,8 @@ func (m *member) startFirst() error {
 	if m.group.o.Lifetime == Detached {
 		for _, addr := range []string{m.f.HTTP, m.f.Peer} {
 			if !isFree(addr) {
-				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first"+
-					" (if it is the frontend itself, started with another --run-dir, name that directory)", m.f.ID, addr)
+				return fmt.Errorf("frontend %s belongs at %s, where another process listens; stop that process first "+
+					"(if it is this frontend, started with another --run-dir, name that directory)", m.f.ID, addr)
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func claimBlock(size int) (claim net.Listener, https, peers []string, err error)
 		}
 		claim.Close()
 	}
-	return nil, nil, nil, fmt.Errorf("no %d ports of 127.0.0.1 are free together between %d and %d and between %d and %d",
+	return nil, nil, nil, fmt.Errorf("no %d ports of 127.0.0.1 are free together from %d to %d and from %d to %d",
 		size, firstHTTP, firstHTTP+portCount-1, firstPeer, firstPeer+portCount-1)
 }
 

@@ -6,13 +6,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exited tells whether a process is over. Its locks go a moment before its other files and ports.
+// exited reports whether a process has ended. Its locks are released a moment before its ports.
 func exited(p *os.Process) bool {
-	over := true
-	// Without a handle the lock has to do.
+	ended := true
+	// Without a handle, the released lock has to suffice.
 	_ = p.WithHandle(func(pidfd uintptr) {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
-		over = err == nil && n > 0
+		ended = err == nil && n > 0
 	})
-	return over
+	return ended
 }

@@ -4,5 +4,5 @@ package pidfile
 
 import "os"
 
-// exited tells whether a process is over. Here the lock has to do as a proof.
+// exited reports whether a process has ended. Without a handle, the released lock has to suffice.
 func exited(*os.Process) bool { return true }

@@ -10,16 +10,17 @@ import (
 	"syscall"
 )
 
-// lock takes the lock of a new file. Of the two kinds of locks it is the one whose holder the kernel names.
+// lock locks a new file. Unlike with flock, the kernel can name the holder of such a lock.
 func lock(f *os.File) error {
 	return syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
 }
 
-// holder tells which process has the lock of a file. The number is 0 or less if it has none here. A process does not see its own locks.
+// holder returns the process that holds the lock on a file. pid is 0 or less if it has none on this machine. A
+// process does not see its own locks.
 func holder(f *os.File) (pid int, held bool, err error) {
 	l := syscall.Flock_t{Type: syscall.F_RDLCK, Whence: io.SeekStart}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &l); err != nil {
-		return 0, false, fmt.Errorf("ask who has the lock of %s: %w", f.Name(), err)
+		return 0, false, fmt.Errorf("find the holder of the lock on %s: %w", f.Name(), err)
 	}
 	return int(l.Pid), l.Type != syscall.F_UNLCK, nil
 }

@@ -1,8 +1,10 @@
-// Package pidfile is how the commands find the processes that run here: by pid files in a run directory.
+// Package pidfile registers the processes of Laurel on this machine by pid files in a run directory, and
+// finds and signals them.
 //
-// A process has a lock on its pid file for as long as it lives, however it ends. Whoever wants to signal it asks the kernel who has
-// that lock, and signals that process and no other: a number in a file may long belong to somebody else, the holder of a lock cannot.
-// A time of start beside the number would be a weaker proof, and not every system tells it.
+// A process holds a lock on its pid file for as long as it lives. [List] asks the kernel for the process that
+// holds the lock, and only that process is signalled: the pid in a stale file may belong to another process,
+// but the holder of the lock is the right one. A start time beside the pid would be a weaker proof, and not
+// every system has it.
 package pidfile
 
 import (
@@ -24,7 +26,7 @@ const (
 	Demo     = "demo"
 )
 
-// Entry is what a process says about itself.
+// Entry is the content of a pid file.
 type Entry struct {
 	Kind string `json:"kind"`
 	ID   string `json:"id"`
@@ -35,31 +37,34 @@ type Entry struct {
 
 func (e Entry) String() string { return fmt.Sprintf("%s %s (pid %d)", e.Kind, e.ID, e.PID) }
 
-// variable is read here and not only by package cli, for completion, which does not come that far.
-const variable = "LAUREL_RUN_DIR"
+// runDirVariable is also read here, as the completion of a flag's value runs before package cli reads the
+// environment.
+const runDirVariable = "LAUREL_RUN_DIR"
 
-// Default is the run directory of this user, where nobody has named another.
+// DefaultDir returns the default run directory of this user.
 func DefaultDir() string {
-	// After a change of user the variable may name a directory that is not there, or is another's; a service has none at all.
+	// After a change of user the variable may name a directory that does not exist or belongs to another user;
+	// a service has none.
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && check(dir) == nil {
 		return filepath.Join(dir, "laurel")
 	}
 	return filepath.Join(os.TempDir(), "laurel-"+strconv.Itoa(os.Getuid()))
 }
 
-// Flag is a command's --run-dir.
-type DirFlag struct{ typed string }
+// DirFlag is the flag --run-dir of a command.
+type DirFlag struct{ value string }
 
-// AddDirFlag gives a command the flag --run-dir.
+// AddDirFlag adds the flag --run-dir to a command.
 func AddDirFlag(c *cobra.Command) *DirFlag {
 	f := &DirFlag{}
-	c.Flags().StringVar(&f.typed, "run-dir", "", "`DIR` of the pid files of what runs here (default $XDG_RUNTIME_DIR/laurel, or else laurel-UID in the temporary directory)")
+	c.Flags().StringVar(&f.value, "run-dir", "",
+		"`DIR` of the pid files (default $XDG_RUNTIME_DIR/laurel, or else laurel-UID in the temporary directory)")
 	return f
 }
 
-// Dir is the directory that was named, or the default; absolute. Named tells which.
+// Dir returns the absolute path of the run directory, and reports whether the user has set it.
 func (f *DirFlag) Dir() (dir string, named bool) {
-	dir = cmp.Or(f.typed, os.Getenv(variable))
+	dir = cmp.Or(f.value, os.Getenv(runDirVariable))
 	if dir == "" {
 		return DefaultDir(), false
 	}
@@ -69,8 +74,8 @@ func (f *DirFlag) Dir() (dir string, named bool) {
 	return dir, true
 }
 
-// Enter is Register for a process that goes on without a pid file where it cannot have one: warn is told why. Leave is to be called at
-// the end.
+// RegisterOrWarn is Register for a process that can run without a pid file: it calls warn with the reason if
+// there is none. The caller calls leave at the end.
 func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
 	r, err := Register(dir, e)
 	if err == nil {
@@ -90,7 +95,8 @@ func prepare(dir string) error {
 	return check(dir)
 }
 
-// check refuses a directory into which somebody else could put files: the names below a shared temporary directory are anybody's.
+// check refuses a directory into which another user could write. In a shared temporary directory every user
+// can make names.
 func check(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
@@ -100,10 +106,12 @@ func check(dir string) error {
 		return fmt.Errorf("%s is not a directory; remove it, or choose another with --run-dir", dir)
 	}
 	if owner, ok := ownerOf(info); ok && owner != os.Geteuid() {
-		return fmt.Errorf("the run directory %s belongs to user %d, and this is user %d; run this as that user, or choose another with --run-dir", dir, owner, os.Geteuid())
+		return fmt.Errorf("the run directory %s belongs to user %d, not to user %d; run this command as that user, "+
+			"or choose another directory with --run-dir", dir, owner, os.Geteuid())
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("others may write into the run directory %s (%o); chmod 700 it, or choose another with --run-dir", dir, mode)
+		return fmt.Errorf("other users can write into the run directory %s (mode %o); chmod 700 it, "+
+			"or choose another with --run-dir", dir, mode)
 	}
 	return nil
 }

@@ -18,17 +18,17 @@ import (
 	"time"
 )
 
-// The test's own binary plays other processes.
+// The test binary plays other processes.
 const (
 	role  = "RUNDIR_TEST_ROLE"
 	where = "RUNDIR_TEST_DIR"
 
-	innocent   = "has nothing to do with Laurel"
+	unrelated  = "is not registered"
 	registered = "is registered"
-	looksRound = "is registered and lists who is there"
+	listing    = "is registered and lists the processes"
 )
 
-// patience is how long a test waits for what must come.
+// patience bounds every wait.
 const patience = 10 * time.Second
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 	if part == "" {
 		os.Exit(m.Run())
 	}
-	if part != innocent {
+	if part != unrelated {
 		r, err := Register(dir, Entry{Kind: Frontend, ID: "f1", Data: "/data/f1"})
 		if err != nil {
 			fmt.Println(err)
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 		}
 		defer r.Close()
 	}
-	if part == looksRound {
+	if part == listing {
 		list, err := List(dir)
 		CloseAll(list)
 		if len(list) > 0 || err != nil {
@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	_, _ = io.Copy(io.Discard, os.Stdin) // until the test ends
 }
 
-// play starts a process that plays a part, and waits until it does.
+// play starts a process with a role, and waits until it has taken it.
 func play(t *testing.T, part, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -106,7 +106,7 @@ func alive(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	var s syscall.WaitStatus
 	if pid, err := syscall.Wait4(cmd.Process.Pid, &s, syscall.WNOHANG, nil); pid != 0 || err != nil {
-		t.Errorf("the innocent process has ended: %v %v", s, err)
+		t.Errorf("the unrelated process has ended: %v %v", s, err)
 	}
 }
 
@@ -122,7 +122,7 @@ func names(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-func TestAListHasWhoRunsUntilItIsDead(t *testing.T) {
+func TestAListHasRunningProcessesOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	if found := list(t, dir); len(found) > 0 {
 		t.Errorf("without a directory there are %v", found)
@@ -147,9 +147,9 @@ func TestAListHasWhoRunsUntilItIsDead(t *testing.T) {
 	}
 }
 
-func TestAPidFileOfADeadProcessNeverHitsWhoHasItsNumberNow(t *testing.T) {
+func TestAStalePidFileNeverLeadsToTheProcessThatHasThePidNow(t *testing.T) {
 	dir := t.TempDir()
-	other := play(t, innocent, dir)
+	other := play(t, unrelated, dir)
 	stale := fmt.Sprintf(`{"kind":"frontend","id":"f1","pid":%d}`, other.Process.Pid)
 	if err := os.WriteFile(filepath.Join(dir, "frontend-f1-1.pid"), []byte(stale), 0o600); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestAPidFileOfADeadProcessNeverHitsWhoHasItsNumberNow(t *testing.T) {
 
 func TestTheHolderOfTheLockIsSignalledWhateverTheFileSays(t *testing.T) {
 	dir := t.TempDir()
-	cmd, other := play(t, registered, dir), play(t, innocent, dir)
+	cmd, other := play(t, registered, dir), play(t, unrelated, dir)
 	lie := fmt.Sprintf(`{"kind":"frontend","id":"f1","pid":%d}`, other.Process.Pid)
 	if err := os.WriteFile(filepath.Join(dir, names(t, dir)[0]), []byte(lie), 0o600); err != nil {
 		t.Fatal(err)
@@ -183,7 +183,7 @@ func TestTheHolderOfTheLockIsSignalledWhateverTheFileSays(t *testing.T) {
 	alive(t, other)
 }
 
-func TestASignalAfterTheEndHitsNobody(t *testing.T) {
+func TestASignalAfterTheEndIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	cmd := play(t, registered, dir)
 	p := one(t, dir)
@@ -201,16 +201,16 @@ func TestAWaitEndsWithTheProcessAndNotBefore(t *testing.T) {
 	if err := p.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	impatient := errors.New("too long")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, impatient)
+	overdue := errors.New("too long")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, overdue)
 	defer cancel()
-	if err := p.Wait(ctx); err != impatient {
+	if err := p.Wait(ctx); err != overdue {
 		t.Errorf("the wait for a paused process ended with %v", err)
 	}
 	if err := p.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	// The process is not reaped yet: a zombie is as dead as can be.
+	// The process is not reaped yet: a zombie has ended, too.
 	ctx, cancel = context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := p.Wait(ctx); err != nil {
@@ -222,9 +222,9 @@ func TestAWaitEndsWithTheProcessAndNotBefore(t *testing.T) {
 	_ = cmd.Wait()
 }
 
-func TestAProcessThatLooksRoundIsStillFound(t *testing.T) {
+func TestAProcessThatListsIsStillFound(t *testing.T) {
 	dir := t.TempDir()
-	cmd := play(t, looksRound, dir)
+	cmd := play(t, listing, dir)
 	if p := one(t, dir); p.PID != cmd.Process.Pid {
 		t.Errorf("there is %s; want process %d", p, cmd.Process.Pid)
 	}
@@ -233,7 +233,7 @@ func TestAProcessThatLooksRoundIsStillFound(t *testing.T) {
 func TestAnOrderlyEndLeavesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	var all sync.WaitGroup
-	// One takes the directory away while another wants to write into it.
+	// One process removes the directory while another writes into it.
 	for i := range 8 {
 		all.Go(func() {
 			for range 20 {
@@ -252,7 +252,7 @@ func TestAnOrderlyEndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestADirectoryThatOthersCouldWriteIntoIsRefused(t *testing.T) {
+func TestADirectoryThatOtherUsersCanWriteIntoIsRefused(t *testing.T) {
 	temp := t.TempDir()
 	open, link, file := filepath.Join(temp, "open"), filepath.Join(temp, "link"), filepath.Join(temp, "file")
 	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(t.TempDir(), link), os.WriteFile(file, nil, 0o600)); err != nil {

@@ -17,16 +17,16 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Process is another process that runs here.
+// Process is another running process.
 type Process struct {
-	Entry // PID is what the kernel says, not the file
+	Entry // its PID is from the kernel, not from the file
 
 	file   *os.File
 	handle *os.Process
 }
 
-// List lists the processes of a run directory, in the order of kinds and ids, and takes away the pid files of those that are gone.
-// This process itself is not among them. A directory that is not there has none. Close is to be called on each.
+// List lists the processes of a run directory, sorted by kind and id, without this process. It removes stale
+// pid files. A directory that does not exist has no processes. The caller closes each process.
 func List(dir string) (list []*Process, err error) {
 	if err := check(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -38,7 +38,9 @@ func List(dir string) (list []*Process, err error) {
 		return nil, fmt.Errorf("read the run directory: %w", err)
 	}
 	for _, f := range files {
-		if _, own := mine.Load(f.Name()); own || !f.Type().IsRegular() || strings.HasPrefix(f.Name(), ".") || filepath.Ext(f.Name()) != suffix {
+		name := f.Name()
+		_, isOwn := own.Load(name)
+		if isOwn || !f.Type().IsRegular() || strings.HasPrefix(name, ".") || filepath.Ext(name) != suffix {
 			continue
 		}
 		p, err := open(filepath.Join(dir, f.Name()))
@@ -56,18 +58,19 @@ func List(dir string) (list []*Process, err error) {
 	return list, nil
 }
 
-// CloseAll closes all processes of a list. They go on.
+// CloseAll closes all processes of a list. They keep running.
 func CloseAll(list []*Process) {
 	for _, p := range list {
 		p.Close()
 	}
 }
 
-// open gives the process that has the lock on a pid file; nil, and the file is removed, if there is none.
+// open returns the process that holds the lock on a pid file. If there is none, it removes the file and
+// returns nil.
 func open(path string) (*Process, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // it has just ended in order
+		return nil, nil // the process has just ended
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open a pid file: %w", err)
@@ -84,7 +87,7 @@ func open(path string) (*Process, error) {
 	return p, nil
 }
 
-// find takes hold of the lock's holder; false if the lock is free.
+// find finds the holder of the lock. It reports false if the lock is free.
 func (p *Process) find() (bool, error) {
 	pid, held, err := holder(p.file)
 	if err != nil || !held {
@@ -95,48 +98,48 @@ func (p *Process) find() (bool, error) {
 		return false, fmt.Errorf("read a pid file: %w", err)
 	}
 	if err := json.Unmarshal(body, &p.Entry); err != nil {
-		return false, fmt.Errorf("%s is locked by process %d, but is no pid file: %w", p.file.Name(), pid, err)
+		return false, fmt.Errorf("%s is locked by process %d, but is not a pid file: %w", p.file.Name(), pid, err)
 	}
 	p.PID = pid
 	if pid <= 0 {
-		return true, nil // the kernel has no number for it here: it is in another container, or on another machine
+		return true, nil // the process is in another container or on another machine
 	}
-	// On Linux the handle stays with this one process, also when its number goes to another.
+	// On Linux the handle refers to this process even when its pid is reused.
 	if p.handle, err = os.FindProcess(pid); err != nil {
 		return false, fmt.Errorf("find process %d: %w", pid, err)
 	}
-	// The number could have changed hands before there was a handle. Only one process ever locks this file, so if it still is locked,
-	// that process has had the number all the time.
+	// The pid could have been reused before the handle was made. Only one process ever locks this file, so if
+	// the lock is still held, its holder has had the pid all the time.
 	_, held, err = holder(p.file)
 	return held, err
 }
 
-// Close lets go of the process, which goes on.
+// Close releases the handle of the process, which keeps running.
 func (p *Process) Close() {
 	p.file.Close()
 	if p.handle != nil {
-		_ = p.handle.Release() // it cannot fail in a way that matters
+		_ = p.handle.Release() // a failure has no consequence
 	}
 }
 
-// Signal sends a signal. A process that has ended meanwhile gives os.ErrProcessDone.
+// Signal sends a signal. If the process has ended, it returns os.ErrProcessDone.
 func (p *Process) Signal(s syscall.Signal) error {
 	if p.handle == nil {
-		return fmt.Errorf("%s %s runs where it cannot be signalled from here, in another container or on another machine; stop it there", p.Kind, p.ID)
+		return fmt.Errorf("%s %s runs in another container or on another machine; stop it there", p.Kind, p.ID)
 	}
-	// Where a handle is but the number, this makes the time in which it could change hands as short as can be.
+	// Where a handle is only a pid, this check keeps the time in which it could be reused short.
 	if _, held, err := holder(p.file); err != nil || !held {
 		return cmp.Or(err, os.ErrProcessDone)
 	}
 	return p.handle.Signal(s)
 }
 
-// often is how often Wait looks: the kernel tells nobody but the parent.
-const often = 5 * time.Millisecond
+// waitInterval is the interval at which Wait polls: the kernel notifies only the parent of a process.
+const waitInterval = 5 * time.Millisecond
 
-// Wait waits until the process has ended, and takes its pid file away.
+// Wait waits until the process has ended, and removes its pid file.
 func (p *Process) Wait(ctx context.Context) error {
-	tick := time.NewTicker(often)
+	tick := time.NewTicker(waitInterval)
 	defer tick.Stop()
 	for {
 		_, held, err := holder(p.file)

@@ -17,27 +17,27 @@ const suffix = ".pid"
 
 // Registration is the pid file of this process.
 type Registration struct {
-	file *os.File // has the lock
+	file *os.File // holds the lock
 	path string
 }
 
-// mine has the names of this process's own pid files. It must not open them a second time: the lock is the process's, and goes with the
-// first descriptor of the file that is closed.
-var mine sync.Map
+// own has the names of the pid files of this process. It must not open them a second time: the lock belongs to
+// the process, and closing any descriptor of the file releases it.
+var own sync.Map
 
-// Register writes a pid file for this process. e.PID is filled in. The file is there until Close; if the process ends without, its lock
-// is gone, and others take the file away.
+// Register writes a pid file for this process. It sets e.PID. The file exists until Close. If the process ends
+// without Close, the lock is released, and others remove the file.
 func Register(dir string, e Entry) (*Registration, error) {
 	e.PID = os.Getpid()
 	body, err := json.Marshal(e)
 	if err != nil {
 		return nil, err
 	}
-	// Another process may take the directory away with its own last file.
+	// Another process may remove the directory together with its last file.
 	for try := 0; ; try++ {
 		r, err := write(dir, e, append(body, '\n'))
-		taken := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
-		if !taken || try == 100 {
+		removed := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+		if !removed || try == 100 {
 			return r, err
 		}
 	}
@@ -47,7 +47,7 @@ func write(dir string, e Entry, body []byte) (r *Registration, err error) {
 	if err := prepare(dir); err != nil {
 		return nil, err
 	}
-	// The name is used once and never again, so whoever finds the file without a lock may remove it by its name.
+	// The name is used only once, so that a file without a lock can be removed by its name.
 	id := url.PathEscape(e.ID)
 	f, err := os.CreateTemp(dir, "."+e.Kind+"-"+id[:min(len(id), 64)]+"-*")
 	if err != nil {
@@ -66,24 +66,25 @@ func write(dir string, e Entry, body []byte) (r *Registration, err error) {
 		return nil, fmt.Errorf("write the pid file: %w", err)
 	}
 	name := strings.TrimPrefix(filepath.Base(f.Name()), ".") + suffix
-	mine.Store(name, nil)
-	// It gets its name when it is whole and locked: before, it would look as if its process were dead.
+	own.Store(name, nil)
+	// The file gets its name when it is complete and locked. Before, its process would seem dead.
 	path := filepath.Join(dir, name)
 	if err := os.Rename(f.Name(), path); err != nil {
-		return nil, fmt.Errorf("name the pid file: %w", err)
+		return nil, fmt.Errorf("rename the pid file: %w", err)
 	}
 	return &Registration{f, path}, nil
 }
 
-// Close takes the pid file away, and the directory with the last.
+// Close removes the pid file, and the directory with the last one.
 func (r *Registration) Close() {
 	os.Remove(r.path)
 	r.file.Close()
-	mine.Delete(filepath.Base(r.path))
+	own.Delete(filepath.Base(r.path))
 	os.Remove(filepath.Dir(r.path)) // fails while there is another
 }
 
-// Lock takes the lock of a file, which is made and stays, until unlock is called or this process ends. It does not wait.
+// Lock locks a file, which it makes if necessary, until unlock is called or this process ends. It fails if
+// another process holds the lock.
 func Lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

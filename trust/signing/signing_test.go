@@ -356,7 +356,7 @@ func TestAProblemSaysWhatASignedEventLacks(t *testing.T) {
 		{"a key that is none", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
 		{"a key that is too long", strings.Replace(good, id, strings.Repeat(id, 100), 1), "key", "want the id of a key"},
 		{"a signed event without an id", without("id"), "id", "missing; a signed event has an id, a source, a seq and a time of the bard's own"},
-		{"a signed event without a source", without("source"), "source", "a seq without a source"},
+		{"a signed event without a source", without("source"), "source", "missing beside seq"},
 		{"a signed event without a seq", without("seq"), "seq", "missing; a signed event has"},
 		{"a signed event without a time", without("time"), "time", "missing; a signed event has"},
 		{"a signature that is not base64", strings.Replace(good, `"signature":"`, `"signature":"!`, 1), "signature", "want a string in base64"},

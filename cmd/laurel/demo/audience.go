@@ -107,7 +107,7 @@ func (a *audience) attempted(s *spectator, t client.Attempt) {
 // watch watches the competition until another one begins.
 func (a *audience) watch(ctx context.Context, s *spectator, c *client.Client) {
 	competition := a.followed()
-	var w client.Watching // everything, before there is a competition
+	var w client.WatchOptions // everything, before there is a competition
 	if competition != "" {
 		w.Competitions = []string{competition}
 	}

@@ -77,7 +77,7 @@ func watchCrowd(g *group) {
 		}
 		watching.Go(func() {
 			defer c.Close()
-			for _, err := range c.Watch(ctx, laurel.Watching{Competitions: []string{"OG50BC"}}) {
+			for _, err := range c.Watch(ctx, laurel.WatchOptions{Competitions: []string{"OG50BC"}}) {
 				if err != nil {
 					g.t.Errorf("a watch ended: %v", err)
 				}

@@ -1,15 +1,16 @@
-// Package e2e holds the tests that run Laurel as its users do: real frontends and real bards, each a process of its own, on this
-// machine's loopback interface and disk. They are killed, cut off from their disk, moved and replaced while real Games are sung; what
-// they show afterwards is compared with the truth. And they are killed, stopped, cut off from each other, changed and switched while many
-// clients post and look: what all those saw must have an order, which porcupine searches (linear_test.go, and history_test.go for what
-// the order must be).
+// Package e2e holds the tests that run Laurel as its users do: real frontends and bards, each a process, on the
+// loopback interface and disk of this machine.
 //
-// The Games are looked for in the directory named by LAUREL_GAMES, else in ../shared/data beside the repository; a test that needs
-// them is skipped where they are missing. Cuts need a network of the test's own, which root can make, and users where the system lets them
-// (cut_test.go). LAUREL_CI=full makes every such skip a failure.
+// The tests kill, pause, move and replace frontends, cut them off from each other and from their disks while
+// events are posted, and compare the answers with what was posted. In the consistency tests many clients post
+// and read meanwhile, and porcupine checks that everything they saw is linearizable (linear_test.go, with the
+// specification in history_test.go).
 //
-// A slow link is carried by the test itself, between TUN devices in such networks (link_test.go).
+// The tests that post real Games find them in the directory LAUREL_GAMES, or in ../shared/data beside the
+// repository, and are skipped without them. Cuts need a network namespace, which root can make, and other users
+// if the system allows it (cut_test.go). The tests carry the packets of slow links themselves, between TUN
+// devices (link_test.go). LAUREL_CI=full turns each skip into a failure and runs the long forms.
 //
-// LAUREL_LONG=1 lets the killing go on for minutes, and makes a history a minute long, with large snapshots. LAUREL_RUNS says how many histories there are, and
-// LAUREL_SEED which seed is the first; each logs a line for the table in docs.
+// LAUREL_LONG=1 makes the tests with faults take minutes. LAUREL_RUNS is the number of histories and LAUREL_SEED
+// the seed of the first; each logs a line for the table in docs/benchmarks.md.
 package e2e

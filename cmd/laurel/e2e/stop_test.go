@@ -208,7 +208,7 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 
 	before := pidsIn(said)
 	again, after := up(t, env, data)
-	if !strings.Contains(again, "was up already") || len(before) != 3 || fmt.Sprint(before) != fmt.Sprint(after) {
+	if !strings.Contains(again, "was running") || len(before) != 3 || fmt.Sprint(before) != fmt.Sprint(after) {
 		t.Errorf("before the hangup there were %v, after it %v:\n%s", before, after, again)
 	}
 	for _, f := range group {

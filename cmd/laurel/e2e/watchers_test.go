@@ -40,7 +40,7 @@ func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) 
 	var all []*onlooker
 	for i, f := range g.frontends {
 		for range watchersEach {
-			for _, w := range []laurel.Watching{
+			for _, w := range []laurel.WatchOptions{
 				{Contests: []string{watchedContest(i)}},
 				{Competitions: []string{watchedMeet}},
 				{Timelines: []string{watchedContest(i), watchedContest((i + 1) % watchedEach)}},
@@ -53,7 +53,7 @@ func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) 
 	}
 	var bare []*bareWatcher
 	for i := range 2 * len(g.frontends) {
-		o := newBareWatcher(g, i, laurel.Watching{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
+		o := newBareWatcher(g, i, laurel.WatchOptions{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
 		bare = append(bare, o)
 		watching.Go(func() { o.watch(ctx) })
 	}
@@ -202,7 +202,7 @@ func (s *sights) events() (all []score.TimelineEvent) {
 }
 
 // ends waits until the watcher of w has been told everything. What it was told wrongly will not get better.
-func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.Watching) {
+func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 	t.Helper()
 	eventually(t, s.name+" ends with the truth", func() error {
 		s.mu.Lock()
@@ -215,7 +215,7 @@ func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.Watching) {
 }
 
 // against tells what the watcher of w has not been told. s.mu is held.
-func (s *sights) against(truth watchedTruth, w laurel.Watching) error {
+func (s *sights) against(truth watchedTruth, w laurel.WatchOptions) error {
 	var errs []error
 	for id, want := range truth.scores {
 		if slices.Contains(w.Contests, id) || len(w.Competitions) > 0 {
@@ -249,11 +249,11 @@ func (s *sights) against(truth watchedTruth, w laurel.Watching) error {
 type onlooker struct {
 	sights
 	client *laurel.Client
-	w      laurel.Watching
+	w      laurel.WatchOptions
 	times  int // that it was connected
 }
 
-func newOnlooker(g *group, i int, home string, w laurel.Watching) *onlooker {
+func newOnlooker(g *group, i int, home string, w laurel.WatchOptions) *onlooker {
 	var all []string
 	for _, f := range g.frontends {
 		all = append(all, f.url)
@@ -276,7 +276,7 @@ func (o *onlooker) watch(ctx context.Context) {
 		switch {
 		case err != nil:
 			o.blame(fmt.Errorf("the watch ended: %w", err))
-		case u.Anew:
+		case u.NewStore:
 			o.blame(fmt.Errorf("%s says that it is another store", u.Frontend))
 		case u.Kind == laurel.UpdateConnected:
 			o.times++

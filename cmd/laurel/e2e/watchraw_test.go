@@ -20,7 +20,7 @@ import (
 // on to that of its own accord too, in the middle of whatever comes.
 type bareWatcher struct {
 	sights
-	w       laurel.Watching
+	w       laurel.WatchOptions
 	urls    []string
 	next    int
 	lastID  string
@@ -35,7 +35,7 @@ const (
 	barePause      = 100 * time.Millisecond
 )
 
-func newBareWatcher(g *group, i int, w laurel.Watching) *bareWatcher {
+func newBareWatcher(g *group, i int, w laurel.WatchOptions) *bareWatcher {
 	o := &bareWatcher{sights: newSights(fmt.Sprintf("bare watcher %d", i)), w: w, next: i}
 	for _, f := range g.frontends {
 		o.urls = append(o.urls, f.url)

@@ -32,7 +32,7 @@ func (s *spectator) run(ctx context.Context) {
 	if s.o.Watch && ctx.Err() == nil {
 		contest, competition := s.contests.choose(s.rand)
 		stream.Go(func() {
-			s.watch(ctx, client.Watching{Contests: []string{contest}, Medals: []string{competition}})
+			s.watch(ctx, client.WatchOptions{Contests: []string{contest}, Medals: []string{competition}})
 		})
 	}
 	AtRandom(ctx, s.rand, s.o.Rate, func(due time.Time) { s.read(ctx, due) })
@@ -84,7 +84,7 @@ func (s *spectator) read(ctx context.Context, due time.Time) {
 	s.stats.served(s.servedBy, time.Since(due), older)
 }
 
-func (s *spectator) watch(ctx context.Context, w client.Watching) {
+func (s *spectator) watch(ctx context.Context, w client.WatchOptions) {
 	for u, err := range s.client.Watch(ctx, w) {
 		if err != nil {
 			s.stats.failed(err)

@@ -115,7 +115,9 @@ func NewClient(urls []string, i int, o client.Options) (*client.Client, error) {
 }
 
 // newSpectator returns the ith spectator.
-func newSpectator(i int, o *Options, contests *contestList, st *stats, transport http.RoundTripper) (*spectator, error) {
+func newSpectator(
+	i int, o *Options, contests *contestList, st *stats, transport http.RoundTripper,
+) (*spectator, error) {
 	s := &spectator{o: o, contests: contests, stats: st, rand: newRand(o.Seed, i), seen: map[string]uint64{}}
 	notify := func(n client.Notice) {
 		st.notice(n)

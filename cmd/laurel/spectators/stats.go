@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/internal/latency"
 	"laurel/internal/textfmt"
 	"laurel/score"
 )
@@ -20,24 +21,29 @@ type stats struct {
 	began time.Time
 
 	mu         sync.Mutex
-	all        histogram
-	byFrontend map[string]*histogram // by the frontend that answered
-	failures   map[string]int        // reads that failed, by reason
-	older      int                   // answers older than what the same spectator had seen
-	failovers  int                   // reads that continued at another frontend
+	all        latency.Histogram
+	byFrontend map[string]*latency.Histogram // by the frontend that answered
+	failures   map[string]int                // reads that failed, by reason
+	older      int                           // answers older than what the same spectator had seen
+	failovers  int                           // reads that continued at another frontend
 	wentHome   int
 	attempts   int // that failed
 
 	streams, lost, redirected, updates int
 
 	// Since the last line of progress:
-	recent       histogram
+	recent       latency.Histogram
 	updatesThen  int       // updates at that time
 	progressTime time.Time // of that line
 }
 
 func newStats(now time.Time) *stats {
-	return &stats{began: now, progressTime: now, byFrontend: map[string]*histogram{}, failures: map[string]int{}}
+	return &stats{
+		began:        now,
+		progressTime: now,
+		byFrontend:   map[string]*latency.Histogram{},
+		failures:     map[string]int{},
+	}
 }
 
 // served counts a read.
@@ -48,10 +54,10 @@ func (s *stats) served(by string, took time.Duration, older bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.byFrontend[by] == nil {
-		s.byFrontend[by] = &histogram{}
+		s.byFrontend[by] = &latency.Histogram{}
 	}
-	for _, h := range []*histogram{&s.all, &s.recent, s.byFrontend[by]} {
-		h.add(took)
+	for _, h := range []*latency.Histogram{&s.all, &s.recent, s.byFrontend[by]} {
+		h.Add(took)
 	}
 	if older {
 		s.older++
@@ -80,7 +86,7 @@ func (s *stats) notice(n client.Notice) {
 		s.failovers++
 	case client.NoticeWentHome:
 		s.wentHome++
-	case client.NoticeSent:
+	case client.NoticeRedirected:
 		s.redirected++
 	}
 }
@@ -101,7 +107,7 @@ func (s *stats) update(u client.Update) {
 func (s *stats) nobodyServed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all.n == 0 && s.streams == 0
+	return s.all.Count() == 0 && s.streams == 0
 }
 
 func (s *stats) failedReads() (n int) {
@@ -117,13 +123,13 @@ func (s *stats) progress(now time.Time) string {
 	defer s.mu.Unlock()
 	seconds := max(now.Sub(s.progressTime).Seconds(), 1e-3)
 	line := fmt.Sprintf("%4.0f s  %s reads/s  p50 %s  p99 %s  failed %d  failovers %d  went home %d",
-		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.n)/seconds)),
-		short(s.recent.quantile(0.5)), short(s.recent.quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
+		now.Sub(s.began).Seconds(), textfmt.Thousands(int(float64(s.recent.Count())/seconds)),
+		short(s.recent.Quantile(0.5)), short(s.recent.Quantile(0.99)), s.failedReads(), s.failovers, s.wentHome)
 	if s.streams > 0 {
 		perSecond := int(float64(s.updates-s.updatesThen) / seconds)
 		line += fmt.Sprintf("  streams lost %d  updates/s %s", s.lost, textfmt.Thousands(perSecond))
 	}
-	s.recent, s.updatesThen, s.progressTime = histogram{}, s.updates, now
+	s.recent, s.updatesThen, s.progressTime = latency.Histogram{}, s.updates, now
 	return line
 }
 
@@ -133,8 +139,9 @@ func (s *stats) report(now time.Time) string {
 	defer s.mu.Unlock()
 	var b strings.Builder
 	seconds := now.Sub(s.began).Seconds()
-	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n", textfmt.Thousands(s.all.n),
-		seconds, textfmt.Thousands(int(float64(s.all.n)/max(seconds, 1e-3))), s.failedReads(), s.older)
+	fmt.Fprintf(&b, "reads %s in %.1f s (%s/s), failed %d, older than seen before %d\n",
+		textfmt.Thousands(s.all.Count()), seconds,
+		textfmt.Thousands(int(float64(s.all.Count())/max(seconds, 1e-3))), s.failedReads(), s.older)
 	for _, reason := range slices.Sorted(maps.Keys(s.failures)) {
 		fmt.Fprintf(&b, "  failed with %s: %d\n", reason, s.failures[reason])
 	}
@@ -143,14 +150,15 @@ func (s *stats) report(now time.Time) string {
 		fmt.Fprintf(&b, "streams opened %s, lost %d, sent on %d; updates %s\n",
 			textfmt.Thousands(s.streams), s.lost, s.redirected, textfmt.Thousands(s.updates))
 	}
-	if s.all.n == 0 {
+	if s.all.Count() == 0 {
 		return b.String()
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "served by\treads\tshare\tp50\tp99\tmax\t")
-	row := func(name string, h *histogram) {
-		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.n),
-			100*float64(h.n)/float64(s.all.n), short(h.quantile(0.5)), short(h.quantile(0.99)), short(h.max))
+	row := func(name string, h *latency.Histogram) {
+		fmt.Fprintf(w, "%s\t%s\t%.1f %%\t%s\t%s\t%s\t\n", name, textfmt.Thousands(h.Count()),
+			100*float64(h.Count())/float64(s.all.Count()),
+			short(h.Quantile(0.5)), short(h.Quantile(0.99)), short(h.Max()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.byFrontend)) {
 		row(name, s.byFrontend[name])
@@ -158,4 +166,15 @@ func (s *stats) report(now time.Time) string {
 	row("all", &s.all)
 	w.Flush()
 	return b.String()
+}
+
+// short formats a duration with about three digits.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
 }

@@ -49,7 +49,7 @@ type contest struct {
 
 // apply adds an update.
 func (v *view) apply(u client.Update, now time.Time) {
-	if v.scores == nil || u.Anew {
+	if v.scores == nil || u.NewStore {
 		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]score.Medals{}, map[string]*window{}
 		v.timeline, v.revision = nil, 0
 	}

@@ -129,7 +129,7 @@ func TestNamesCannotControlTheTerminal(t *testing.T) {
 
 func TestASnapshotOfAnotherStoreClearsTheView(t *testing.T) {
 	v := viewOf(client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 100, 0, "RUNNING")}},
-		client.Update{Kind: client.UpdateSnapshot, Anew: true, Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
+		client.Update{Kind: client.UpdateSnapshot, NewStore: true, Scores: []score.Record{match("B/1", 1, 0, "RUNNING")}})
 	if len(v.scores) != 1 || v.revision != 1 {
 		t.Errorf("got %v at revision %d", v.scores, v.revision)
 	}

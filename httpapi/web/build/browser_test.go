@@ -18,7 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// within is how long anything may take to be seen in the page, on a machine that has other things to do.
+// within bounds the time until a change is seen in the page, on a busy machine.
 const within = 20 * time.Second
 
 var browser = sync.OnceValues(func() (context.Context, error) {
@@ -32,8 +32,13 @@ var browser = sync.OnceValues(func() (context.Context, error) {
 	if path == "" {
 		return nil, fmt.Errorf("no Chromium in PATH or LAUREL_CHROMIUM; on Debian: apt-get install chromium")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true))
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-quic", true),
+	)
 	allocator, endAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, end := chromedp.NewContext(allocator)
 	endBrowser = func() { end(); endAllocator() }
@@ -45,11 +50,10 @@ var endBrowser = func() {}
 func TestMain(m *testing.M) {
 	code := m.Run()
 	endBrowser()
-	removeProgram()
 	os.Exit(code)
 }
 
-// needBrowser skips a test where there is no browser, but not where nothing may be skipped.
+// needBrowser skips the test if there is no browser. With LAUREL_CI=full it fails it.
 func needBrowser(t testing.TB) context.Context {
 	t.Helper()
 	ctx, err := browser()
@@ -63,15 +67,15 @@ func needBrowser(t testing.TB) context.Context {
 	return ctx
 }
 
-// tab is a page that is looked at.
+// tab is a tab of the browser.
 type tab struct {
 	t      testing.TB
 	ctx    context.Context
 	close  func()
-	broken *faults
+	faults *faults
 }
 
-// faults are what the page threw, and what it asked of strangers.
+// faults are errors that the page threw and requests that it should not have made.
 type faults struct {
 	mu   sync.Mutex
 	list []string
@@ -83,20 +87,21 @@ func (f *faults) add(format string, args ...any) {
 	f.list = append(f.list, fmt.Sprintf(format, args...))
 }
 
-// look is how a person looks at a page.
-type look struct {
+// device is a kind of device and the preferences of its user.
+type device struct {
 	width, height int64
-	dark, still   bool // a dark scheme; less motion
+	dark          bool
+	reducedMotion bool
 	noScript      bool
 }
 
 var (
-	phone   = look{width: 360, height: 780}
-	desktop = look{width: 1280, height: 800}
+	phone   = device{width: 360, height: 780}
+	desktop = device{width: 1280, height: 800}
 )
 
-// newTab opens an empty tab: in a browser of its own, or beside another one.
-func newTab(t testing.TB, l look, beside *tab) *tab {
+// newTab opens an empty tab in a new browser context, or in that of another tab.
+func newTab(t testing.TB, d device, beside *tab) *tab {
 	t.Helper()
 	parent := needBrowser(t)
 	var options []chromedp.ContextOption
@@ -106,25 +111,30 @@ func newTab(t testing.TB, l look, beside *tab) *tab {
 		parent = beside.ctx
 	}
 	ctx, cancel := chromedp.NewContext(parent, options...)
-	b := &tab{t: t, ctx: ctx, close: sync.OnceFunc(cancel), broken: new(faults)}
+	b := &tab{t: t, ctx: ctx, close: sync.OnceFunc(cancel), faults: new(faults)}
 	t.Cleanup(func() {
 		b.close()
-		for _, f := range b.broken.list {
+		for _, f := range b.faults.list {
 			t.Error(f)
 		}
 	})
 	err := chromedp.Listen(ctx, func(ev any) {
 		if e, ok := ev.(*runtime.EventExceptionThrown); ok {
-			b.broken.add("the page threw: %s", thrown(e.ExceptionDetails))
+			b.faults.add("the page threw: %s", thrown(e.ExceptionDetails))
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.run(
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 600}),
-		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: l.media()}),
-		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: l.noScript}),
+		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+			Width:             d.width,
+			Height:            d.height,
+			DeviceScaleFactor: 1,
+			Mobile:            d.width < 600,
+		}),
+		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: d.media()}),
+		command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: d.noScript}),
 	)
 	return b
 }
@@ -136,7 +146,7 @@ func thrown(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
-// command is a command of the protocol as a step.
+// command returns an action that sends a command of the DevTools protocol.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, c, params)
@@ -144,15 +154,18 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	})
 }
 
-func (l look) media() []*emulation.MediaFeature {
+func (d device) media() []*emulation.MediaFeature {
 	scheme, motion := "light", "no-preference"
-	if l.dark {
+	if d.dark {
 		scheme = "dark"
 	}
-	if l.still {
+	if d.reducedMotion {
 		motion = "reduce"
 	}
-	return []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: motion}}
+	return []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme},
+		{Name: "prefers-reduced-motion", Value: motion},
+	}
 }
 
 func (b *tab) run(steps ...chromedp.Action[chromedp.Void]) {
@@ -160,7 +173,7 @@ func (b *tab) run(steps ...chromedp.Action[chromedp.Void]) {
 	get(b, chromedp.Steps(steps...))
 }
 
-// get runs an action for its value.
+// get runs an action and returns its value.
 func get[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, within)
@@ -178,7 +191,7 @@ func (b *tab) open(url string) *tab {
 	return b
 }
 
-// before runs a script in each page before its own.
+// before has a script run in each page before its own scripts.
 func (b *tab) before(script string) {
 	b.t.Helper()
 	b.run(command(page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}))
@@ -204,14 +217,15 @@ func (b *tab) until(what, expression string) {
 
 func (b *tab) untilWithin(d time.Duration, what, expression string) {
 	b.t.Helper()
-	if !b.sees(d, expression) {
-		b.t.Fatalf("%s is not seen within %s. The page says:\n%s", what, d, eval[string](b, "document.body.innerText"))
+	if !b.becomesTrue(d, expression) {
+		b.t.Fatalf("%s: not seen within %s; the page shows\n%s", what, d, eval[string](b, "document.body.innerText"))
 	}
 }
 
-func (b *tab) sees(d time.Duration, expression string) bool {
+// becomesTrue waits until an expression is true in the page, and reports whether it is.
+func (b *tab) becomesTrue(d time.Duration, expression string) bool {
 	b.t.Helper()
-	for deadline := time.Now().Add(d); ; time.Sleep(30 * time.Millisecond) { // a look, not a wait for something to be done
+	for deadline := time.Now().Add(d); ; time.Sleep(30 * time.Millisecond) {
 		if eval[bool](b, "Boolean("+expression+")") {
 			return true
 		}
@@ -221,14 +235,17 @@ func (b *tab) sees(d time.Duration, expression string) bool {
 	}
 }
 
+// isLive is true in a page whose stream is connected.
+const isLive = `document.querySelector('.strip[data-phase=live]')`
+
 func (b *tab) live() *tab {
 	b.t.Helper()
-	b.until("that the page is live", `document.querySelector('.strip[data-phase=live]')`)
+	b.until("that the page is live", isLive)
 	return b
 }
 
-// strip is what the strip says of one thing.
-func (b *tab) strip(of string) string {
+// status returns a value of the status bar.
+func (b *tab) status(of string) string {
 	b.t.Helper()
 	return eval[string](b, fmt.Sprintf(`document.querySelector('[data-of=%s]').textContent`, of))
 }
@@ -239,12 +256,18 @@ func (b *tab) press(keys string) {
 		b.run(chromedp.KeyEvent(keys))
 		return
 	}
-	// As a keyboard does it: what the page prevents brings no sign.
-	b.run(command(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: keys, Text: keys}),
-		command(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: keys}))
+	// Like a keyboard: if the page prevents the default, no character is inserted.
+	b.run(
+		command(input.DispatchKeyEvent, input.DispatchKeyEventParams{
+			Type: input.DispatchKeyEventTypeKeyDown,
+			Key:  keys,
+			Text: keys,
+		}),
+		command(input.DispatchKeyEvent, input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyUp, Key: keys}),
+	)
 }
 
-// eventually waits for something outside the page.
+// eventually waits for a condition outside the page.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(within); !ok(); time.Sleep(20 * time.Millisecond) {
@@ -259,20 +282,27 @@ const (
 	matchView = "/#/contest/" + match
 )
 
-// side finds what the list shows as the result of a contest's side (1, 2).
+// inList is the result of a contest's side (1 or 2) in the list.
 func inList(contest string, side int) string {
-	return fmt.Sprintf(`document.querySelector('a[href=%q]')?.closest('tr').querySelectorAll('.score .side')[%d].textContent`, "#/contest/"+contest, side-1)
+	const expression = `document.querySelector('a[href=%q]')?.closest('tr').querySelectorAll('.score .side')[%d].textContent`
+	return fmt.Sprintf(expression, "#/contest/"+contest, side-1)
 }
 
 func play(contest, competitor string, delta int) string {
-	return fmt.Sprintf(`{"type":"score.play","contest_id":%q,"data":{"competitor":%q,"delta":%d}}`, contest, competitor, delta)
+	const event = `{"type":"score.play","contest_id":%q,"data":{"competitor":%q,"delta":%d}}`
+	return fmt.Sprintf(event, contest, competitor, delta)
 }
 
 func defineMatch(contest string) []string {
-	return []string{
-		fmt.Sprintf(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM","event":"Mixed teams","phase":"Semi-final","venue":"Frozen ford","start_time":"2026-02-09T10:00:00Z","competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","order":2}]}}`, contest),
-		fmt.Sprintf(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`, contest),
-	}
+	const define = `{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"stone-curling",` +
+		`"title":"GAU vs ROM","event":"Mixed teams","phase":"Semi-final","venue":"Frozen ford",` +
+		`"start_time":"2026-02-09T10:00:00Z","competitors":[` +
+		`{"code":"GAU","name":"Gaul","organisation":"GAU","order":1},` +
+		`{"code":"ROM","name":"Rome","organisation":"ROM","order":2}]}}`
+	const start = `{"type":"contest.status","contest_id":%q,` +
+		`"data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`
+	return []string{fmt.Sprintf(define, contest), fmt.Sprintf(start, contest)}
 }
 
-func text(s string) string { return strings.Join(strings.Fields(s), " ") }
+// joinFields replaces each run of white space by one space.
+func joinFields(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -8,9 +8,11 @@ import (
 	"github.com/evanw/esbuild/pkg/api"
 )
 
-const banner = "/*! Laurel's page, made by go generate ./httpapi/web from httpapi/web/app; it has Preact in it, MIT, (c) 2015-present Jason Miller */"
+const banner = "/*! Laurel's page, built by go generate ./httpapi/web from httpapi/web/app; " +
+	"includes Preact, MIT, (c) 2015-present Jason Miller */"
 
-// bundle makes the files that the page is served with, by name. Equal sources give equal bytes.
+// bundle returns the files that the page is served with, by name. Equal sources give equal
+// bytes.
 func bundle(dir string) (map[string][]byte, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -26,7 +28,7 @@ func bundle(dir string) (map[string][]byte, error) {
 		},
 		Outdir: "dist",
 		Bundle: true,
-		// The types' package lies beside the sources once somebody has checked them; the bundle must not depend on that.
+		// The types of Preact are beside its code: see paths in app/tsconfig.json.
 		Alias: map[string]string{
 			"preact":             npm("preact/dist/preact.mjs"),
 			"preact/hooks":       npm("preact/hooks/dist/hooks.mjs"),

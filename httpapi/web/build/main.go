@@ -1,5 +1,6 @@
-// Command build bundles the page: it reads ../app and ../npm and writes ../dist, which is committed, so that only who changes the page needs it.
-// It is a module of its own, to keep the bundler and the browser's driver out of Laurel's dependencies. Run it by `go generate ./httpapi/web`.
+// Command build bundles the page: it reads ../app and ../npm and writes ../dist, which is
+// committed. It is a module of its own to keep the bundler and the browser driver out of
+// Laurel's dependencies. Run it with go generate ./httpapi/web.
 package main
 
 import (
@@ -15,7 +16,7 @@ func main() {
 	}
 }
 
-// write bundles the page of the package in dir.
+// write bundles the page of the package in dir into its dist.
 func write(dir string) error {
 	files, err := bundle(dir)
 	if err != nil {

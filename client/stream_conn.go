@@ -1,0 +1,256 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"laurel/score"
+
+	"github.com/go-json-experiment/json"
+)
+
+const (
+	// maxWrite bounds the JSON in one write, and so in one chunk of the request.
+	maxWrite = 64 << 10
+	// maxResult bounds one line of the response.
+	maxResult = 64 << 10
+	// idleLimit is the time without an event after which the request is ended, before a frontend
+	// would cut it off. The next event begins another request.
+	idleLimit = 10 * time.Second
+)
+
+// streamConn is one streaming request to one frontend: it sends events while it reads their results.
+type streamConn struct {
+	s     *Stream
+	url   string
+	body  *io.PipeWriter
+	stall *time.Timer // runs while an answer or the end of the response is due; cancels the request
+
+	// Under the stream's lock:
+	ended   bool // the request has been sent to its end
+	answers int
+}
+
+// postOver posts the events of the queue, and those that come into it, to one frontend. It returns nil
+// when the request has ended and everything in it is answered.
+func (s *Stream) postOver(url string) error {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	r, w := io.Pipe()
+	v := &streamConn{s: s, url: url, body: w}
+	v.stall = time.AfterFunc(s.c.o.AttemptTimeout, func() { cancel(errTooSlow) })
+	defer v.stall.Stop()
+	s.mu.Lock()
+	s.sent = 0
+	s.mu.Unlock()
+
+	writing := make(chan struct{})
+	go func() {
+		defer close(writing)
+		v.write(ctx)
+	}()
+	err := v.read(ctx, r)
+	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.As(err, new(*RefusedError)) {
+		err = cause
+	}
+	cancel(nil)
+	r.CloseWithError(io.ErrClosedPipe)
+	<-writing
+	return err
+}
+
+// write sends events as they come, as many in one write as there are.
+func (v *streamConn) write(ctx context.Context) {
+	defer v.body.Close()
+	quiet := time.NewTimer(idleLimit)
+	defer quiet.Stop()
+	buf := make([]byte, 0, maxWrite)
+	for {
+		if buf = v.fill(buf[:0]); len(buf) > 0 {
+			if _, err := v.body.Write(buf); err != nil {
+				return
+			}
+			quiet.Reset(idleLimit)
+			continue
+		}
+		if v.mayEnd(false) {
+			return
+		}
+		select {
+		case <-v.s.more:
+		case <-quiet.C:
+			if v.mayEnd(true) {
+				return
+			}
+			quiet.Reset(idleLimit)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// mayEnd reports whether the request can end: no event will follow, or quiet is true and none waits for
+// an answer.
+func (v *streamConn) mayEnd(quiet bool) bool {
+	s := v.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.ended = s.sent == len(s.queue) && (s.noMore() || quiet && s.sent == 0)
+	if v.ended {
+		v.stall.Reset(s.c.o.AttemptTimeout)
+	}
+	return v.ended
+}
+
+// fill appends as many unsent events of the queue as fit to buf.
+func (v *streamConn) fill(buf []byte) []byte {
+	s := v.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sent == 0 && len(s.queue) > 0 {
+		v.stall.Reset(s.c.o.AttemptTimeout)
+	}
+	now := time.Now()
+	for s.sent < len(s.queue) {
+		e := &s.queue[s.sent]
+		if len(buf) > 0 && len(buf)+len(e.JSON)+1 > maxWrite {
+			break
+		}
+		if e.firstSent.IsZero() {
+			e.firstSent = now
+		}
+		buf = append(append(buf, e.JSON...), '\n')
+		s.sent++
+	}
+	return buf
+}
+
+// read sends the request with the body, and takes in the results.
+func (v *streamConn) read(ctx context.Context, body io.Reader) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.url+"/v1/events", body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-ndjson")
+	req.Header.Set("Accept", "application/x-ndjson")
+	resp, err := v.s.c.http.Do(req)
+	if err != nil {
+		return withoutURL(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return v.wholeResponse(resp)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReaderSize(resp.Body, maxResult)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil {
+			return v.endOfResponse(err)
+		}
+		var r score.Result
+		if err := json.Unmarshal(line, &r); err != nil {
+			return fmt.Errorf("sent an invalid line: %w", err)
+		}
+		if err := v.answered(r); err != nil {
+			return err
+		}
+	}
+}
+
+// wholeResponse returns the error of a response to the request as a whole instead of to its events, such
+// as a 503 or a 403.
+func (v *streamConn) wholeResponse(resp *http.Response) error {
+	a, err := readResponse(resp, maxResult)
+	if err != nil {
+		return err
+	}
+	err = a.problem()
+	if err == nil {
+		return fmt.Errorf("answered the stream with status %d; want 200", a.status)
+	}
+	if a.status == http.StatusTooManyRequests {
+		sleep(resp.Request.Context(), a.retryAfter())
+	}
+	return err
+}
+
+// answered takes in one result, which belongs to the first unanswered event.
+func (v *streamConn) answered(r score.Result) error {
+	if r.Problem != nil && transient(r.Problem.Status) {
+		return r.Problem
+	}
+	s := v.s
+	s.mu.Lock()
+	var e pendingLine
+	if s.sent > 0 {
+		e = s.queue[0]
+	}
+	if !e.answeredBy(r) {
+		s.mu.Unlock()
+		if r.Problem != nil {
+			return fmt.Errorf("broke off the stream: %v", r.Problem)
+		}
+		return fmt.Errorf("sent a result for event %q; the next one should be for %q", r.ID, e.ID)
+	}
+	now := time.Now()
+	s.queue[0] = pendingLine{}
+	s.queue = s.queue[1:]
+	s.sent--
+	s.bytes -= len(e.JSON)
+	s.progress = now
+	v.answers++
+	if s.sent > 0 || v.ended {
+		v.stall.Reset(s.c.o.AttemptTimeout)
+	} else {
+		v.stall.Stop()
+	}
+	s.room.Broadcast()
+	s.signer.wake(s)
+	s.mu.Unlock()
+	s.c.frontends.markOK(v.url)
+	s.c.refreshInBackground(false)
+	s.o.Answered(Answer{Line: e.Line, Result: r, Took: now.Sub(e.firstSent)})
+	if r.Problem != nil {
+		return &RefusedError{e.Line, r.Problem}
+	}
+	return nil
+}
+
+// answeredBy reports whether r is the result of e. The refusal of a line that is not an event has no id.
+// But neither has that of a stream that broke off or was silent for too long: then the line is valid,
+// and must be sent again.
+func (e *pendingLine) answeredBy(r score.Result) bool {
+	switch {
+	case e.JSON == nil:
+		return false
+	case e.ID == "" || r.ID == e.ID:
+		return true
+	case r.Problem == nil || r.ID != "":
+		return false
+	}
+	_, p := score.Decode(e.JSON)
+	return p != nil
+}
+
+// endOfResponse returns the error of the end of a response, nil if nothing is left unanswered.
+func (v *streamConn) endOfResponse(err error) error {
+	s := v.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return fmt.Errorf("sent a line of more than %d bytes", maxResult)
+	case err != io.EOF:
+		return fmt.Errorf("the connection broke with %d events unanswered: %w", s.sent, err)
+	case s.sent > 0:
+		return fmt.Errorf("ended the stream with %d events unanswered", s.sent)
+	case v.answers == 0 && !v.ended:
+		return errors.New("ended the stream before it began")
+	}
+	return nil
+}

@@ -1,0 +1,326 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"laurel/score"
+
+	"github.com/go-json-experiment/json"
+)
+
+// watchConn is one stream of a watch.
+type watchConn struct {
+	url     string // of the frontend
+	from    string // the frontend that sent the watch there; "" for none
+	adoptAs string // the frontend's id, if it is to become the client's home
+	body    io.ReadCloser
+	events  *messages
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+	known   windows // what this stream has sent
+}
+
+func (c *watchConn) close() {
+	c.cancel(nil)
+	c.body.Close()
+}
+
+// refusal is the error of a frontend that has no place for a stream now.
+type refusal struct {
+	url   string
+	after time.Duration
+	err   error
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+var (
+	errSilent = fmt.Errorf("sent nothing for %s", silence)
+	errEnded  = errors.New("ended the stream")
+)
+
+// connect opens a stream at a frontend, or at the one to which that redirects the watch.
+func (s *watch) connect(base string) (*watchConn, error) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	slow := time.AfterFunc(s.c.o.AttemptTimeout+watchBegin, func() { cancel(errTooSlow) })
+	conn := &watchConn{url: base, ctx: ctx, cancel: cancel, known: windows{}}
+	resp, err := s.open(ctx, conn)
+	if !slow.Stop() && err == nil {
+		resp.Body.Close()
+		err = errTooSlow
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		cancel(nil)
+		if errors.As(err, new(*refusal)) || errors.As(err, new(*score.Problem)) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%s: %w", conn.url, withoutURL(err))
+	}
+	conn.body = resp.Body
+	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
+	quiet.Stop()
+	conn.events = newMessages(&silenceReader{resp.Body, quiet})
+	conn.events.id, conn.events.retry = s.lastID, s.retry
+	return conn, nil
+}
+
+// open sends the request for a stream. It follows one redirect to another frontend.
+func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, error) {
+	q := s.options.query()
+	if home, _ := s.c.frontends.homeOf(s.options.Home); home != "" {
+		q.Set("home", home)
+	}
+	at := requestURL(conn.url, "/v1/watch", q)
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Accept", "text/event-stream")
+		if s.lastID != "" {
+			req.Header.Set("Last-Event-ID", s.lastID)
+		}
+		resp, err := s.c.watches.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode == http.StatusTemporaryRedirect && conn.from == "" {
+			resp.Body.Close()
+			to, base, err := redirectTarget(resp)
+			if err != nil {
+				return nil, err
+			}
+			conn.from, conn.url, at = conn.url, base, s.adoptTarget(conn.url, base, to, conn)
+			continue
+		}
+		return resp, s.checkResponse(conn, resp)
+	}
+}
+
+// adoptTarget returns the URL to which a watch is redirected. If the client has not used the home that
+// it chose, and the home redirects the watch, the client makes the target its home.
+func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
+	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
+		conn.adoptAs = id
+		q := target.Query()
+		q.Set("home", id)
+		target.RawQuery = q.Encode()
+	}
+	return target.String()
+}
+
+// redirectTarget returns the URL to which a frontend redirects a watch, and that of the frontend there.
+func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
+	to, err = resp.Location()
+	if err != nil {
+		return nil, "", fmt.Errorf("redirected the watch without a valid location: %w", err)
+	}
+	path, ok := strings.CutSuffix(to.Path, "/v1/watch")
+	if !ok {
+		return nil, "", fmt.Errorf("redirected the watch to %s, which is no frontend", to.Redacted())
+	}
+	base, err = baseURL((&url.URL{Scheme: to.Scheme, Host: to.Host, Path: path}).String())
+	return to, base, err
+}
+
+// checkResponse returns an error, and closes the response, unless that is a stream.
+func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
+	if resp.StatusCode == http.StatusOK {
+		if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "text/event-stream" {
+			resp.Body.Close()
+			return fmt.Errorf("answered with the type %q; want a stream of events", resp.Header.Get("Content-Type"))
+		}
+		return nil
+	}
+	a, err := readResponse(resp, maxResult)
+	if err != nil {
+		return err
+	}
+	err = a.problem()
+	switch {
+	case err == nil:
+		return fmt.Errorf("answered with status %d; want 200", a.status)
+	case transient(a.status):
+		return &refusal{conn.url, a.retryAfter(), err}
+	}
+	return err
+}
+
+// listen passes what comes to the caller until the stream ends. It returns the frontend where that was,
+// and the error. When the frontend sends the watch home, listen continues on a new stream there.
+func (s *watch) listen(conn *watchConn) (string, error) {
+	defer func() { conn.close() }()
+	if !s.connected(conn) {
+		return conn.url, nil
+	}
+	for {
+		m, err := conn.events.next()
+		s.retry = max(conn.events.retry, time.Millisecond)
+		if err != nil {
+			return conn.url, s.lostError(conn, err)
+		}
+		if m.event == "home" {
+			if home := s.goHome(conn, m); home != nil {
+				conn.close()
+				conn = home
+				if !s.connected(conn) {
+					return conn.url, nil
+				}
+			}
+			continue
+		}
+		u, ok, err := s.update(conn, m)
+		if err != nil {
+			return conn.url, s.lostError(conn, err)
+		}
+		s.lastID = conn.events.id
+		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
+			return conn.url, nil
+		}
+	}
+}
+
+// connected reports a new connection to the caller and to Notify. It reports whether the caller wants
+// more.
+func (s *watch) connected(conn *watchConn) bool {
+	if conn.adoptAs != "" {
+		s.c.frontends.adopt(conn.adoptAs, conn.url)
+	}
+	id, home := s.c.frontends.homeOf(s.options.Home)
+	atHome := conn.url == home
+	s.c.frontends.markRecovered(conn.url)
+	delete(s.refused, conn.url)
+	if conn.from != "" {
+		s.c.o.Notify(Notice{Kind: NoticeRedirected, Frontend: conn.url, From: conn.from})
+	}
+	kind := NoticeConnected
+	if atHome && s.lastURL != "" && s.lastURL != conn.url {
+		kind = NoticeWentHome
+	}
+	s.c.o.Notify(Notice{Kind: kind, Frontend: conn.url, From: s.lastURL})
+	s.lastURL = conn.url
+	return s.yieldUpdate(Update{Kind: UpdateConnected, Frontend: conn.url, Home: id, AtHome: atHome})
+}
+
+// lostError returns why a stream is over; nil if the caller ended it.
+func (s *watch) lostError(conn *watchConn, err error) error {
+	if s.ended() {
+		return nil
+	}
+	s.c.refreshInBackground(true)
+	cause := context.Cause(conn.ctx)
+	if cause == nil && errors.Is(err, io.EOF) {
+		// The frontend stops, or it has ended only this stream. It costs little to try it again.
+		return fmt.Errorf("%s: %w", conn.url, errEnded)
+	}
+	if cause != nil {
+		err = cause
+	}
+	err = fmt.Errorf("%s: %w", conn.url, err)
+	s.c.frontends.markFailed(conn.url, err)
+	return err
+}
+
+// goHome connects to the home to which a frontend sends the watch. The present connection is kept until
+// that has succeeded.
+func (s *watch) goHome(conn *watchConn, m message) *watchConn {
+	var to struct {
+		URL string `json:"url"`
+	}
+	base := ""
+	err := json.Unmarshal(m.data, &to)
+	if err == nil {
+		base, err = baseURL(to.URL)
+	}
+	if err != nil || base == conn.url {
+		return nil
+	}
+	home, err := s.connect(base)
+	if err != nil {
+		s.connectFailed(base, err)
+		return nil
+	}
+	if home.url != base {
+		// The home has no place now. The frontend will send the watch there again.
+		home.close()
+		return nil
+	}
+	home.from = conn.url
+	return home
+}
+
+// update decodes a message. ok is false for an unknown message and for one with nothing new, which is no
+// error.
+func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error) {
+	u.Kind = UpdateKind(m.event)
+	switch u.Kind {
+	case UpdateSnapshot:
+		var all struct {
+			Store    string                `json:"store"`
+			Scores   []score.Record        `json:"scores"`
+			Medals   []score.Medals        `json:"medals"`
+			Timeline []score.TimelineEvent `json:"timeline"`
+			Windows  []windowEvent         `json:"leaderboards"`
+		}
+		if err = json.Unmarshal(m.data, &all); err == nil {
+			u.Leaderboards, err = conn.known.takeAll(all.Windows)
+		}
+		u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
+		if err == nil {
+			u.NewStore = s.dedup.setStore(all.Store)
+			s.dedup.filter(&u)
+		}
+		return u, err == nil, s.invalid(m, err)
+	case UpdateScore:
+		u.Scores = make([]score.Record, 1)
+		err = json.Unmarshal(m.data, &u.Scores[0])
+	case UpdateMedals:
+		u.Medals = make([]score.Medals, 1)
+		err = json.Unmarshal(m.data, &u.Medals[0])
+	case UpdateTimeline:
+		u.Timeline = make([]score.TimelineEvent, 1)
+		err = json.Unmarshal(m.data, &u.Timeline[0])
+	case UpdateLeaderboard:
+		u.Leaderboards, err = conn.known.takeOne(m.data)
+	case UpdateHeartbeat:
+		err = json.Unmarshal(m.data, &u.Beat)
+		s.c.refreshIfOld()
+		return u, err == nil, s.invalid(m, err)
+	default:
+		return u, false, nil
+	}
+	ok = err == nil && s.dedup.filter(&u)
+	return u, ok, s.invalid(m, err)
+}
+
+func (s *watch) invalid(m message, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("sent an invalid event %q: %w", m.event, err)
+}
+
+// silenceReader is a reader with a timer that runs only while a read waits.
+type silenceReader struct {
+	r     io.Reader
+	timer *time.Timer
+}
+
+func (p *silenceReader) Read(b []byte) (int, error) {
+	p.timer.Reset(silence)
+	n, err := p.r.Read(b)
+	p.timer.Stop()
+	return n, err
+}

@@ -1,0 +1,249 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/pki"
+)
+
+// Paths of the master's side on the peer port.
+const (
+	CertificatePath = "/peer/v1/certificate" // see ServeCertificate
+	KeysPath        = "/peer/v1/authority"   // see ServeKeys
+)
+
+const (
+	// maxRequest bounds a certificate request, in bytes.
+	maxRequest = 64 << 10
+
+	maxTokenTTL  = 30 * 24 * time.Hour
+	maxTokenUses = 1000
+)
+
+// Issuer issues certificates and rotates the authority of the group, at the master. Its exported
+// methods return a *score.Problem where this member is not the master or the group is insecure. It
+// is safe for concurrent use.
+type Issuer struct{ Config }
+
+// NewIssuer returns an Issuer.
+func NewIssuer(c Config) *Issuer { return &Issuer{c} }
+
+// NewJoinToken makes a token with which frontends may join uses times within ttl. It returns the
+// token's text, which is stored nowhere. by is the name of the operator. The error is a
+// *score.Problem.
+func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
+	if p := i.requireSecure(); p != nil {
+		return "", p
+	}
+	if ttl <= 0 || ttl > maxTokenTTL {
+		return "", invalid("ttl", "got %s; want more than 0 and at most %s", ttl, maxTokenTTL)
+	}
+	if uses < 1 || uses > maxTokenUses {
+		return "", invalid("uses", "got %d; want 1 to %d", uses, maxTokenUses)
+	}
+	if p := i.requireMaster(); p != nil {
+		return "", p
+	}
+	now := i.Identity.Now()
+	token := pki.NewJoinToken(i.issuing())
+	err = i.Group.ChangeAccess(ctx, access.Change{At: now.UTC(), By: by, JoinToken: &access.JoinToken{
+		ID: token.ID, Hash: token.Hash(), Expires: now.Add(ttl).UTC(), Uses: uses,
+	}})
+	if err != nil {
+		return "", err
+	}
+	return token.Text(), nil
+}
+
+func invalid(field, format string, args ...any) *score.Problem {
+	p := score.Problemf(score.InvalidEvent, format, args...)
+	p.Field = field
+	return p
+}
+
+// Enroll issues the first certificate of a frontend that joins, for its request csr (DER), and
+// takes one use of the token. member is id@instance. The error is a *score.Problem.
+func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
+	if p := i.requireMaster(); p != nil {
+		return nil, p
+	}
+	t, err := pki.ParseJoinToken(token)
+	if err != nil {
+		return nil, score.Problemf(score.Unauthorized, "%v", err)
+	}
+	if p := i.checkToken(t); p != nil {
+		i.Logger.Warn("join rejected: invalid token", "token", t.ID, "member", member)
+		return nil, p
+	}
+	if p := i.checkJoiner(csr, raft.ServerID(member)); p != nil {
+		return nil, p
+	}
+	if i.authority() == nil {
+		return nil, noKey()
+	}
+	err = i.Group.ChangeAccess(ctx, access.Change{At: i.Identity.Now().UTC(), By: member, UseJoinToken: t.ID})
+	if err != nil {
+		return nil, err
+	}
+	return i.issue(csr, member)
+}
+
+// checkToken returns a problem if a token is not valid. The problem does not reveal whether there is
+// or was a token of that name.
+func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
+	known := i.Group.Access().JoinTokens[t.ID]
+	if known == nil {
+		known = &access.JoinToken{Hash: make([]byte, 32)} // so that the check takes as long
+	}
+	matches := access.SecretMatches(t.Secret, known.Hash)
+	if !matches || known.Uses < 1 || !i.Identity.Now().Before(known.Expires) || !i.Identity.Trusts(t.Fingerprint) {
+		return score.Problemf(score.Unauthorized, "the join token is invalid, used up or expired; an operator can make another")
+	}
+	return nil
+}
+
+// checkJoiner returns a problem if a frontend cannot join, before its token is used.
+func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
+	id := peer.MemberID(member)
+	named, err := pki.ParseRequest(csr)
+	if err == nil && named != string(member) {
+		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
+	}
+	if err == nil && !i.ValidID(id) {
+		err = fmt.Errorf("the id %q is not valid", id)
+	}
+	if err != nil {
+		return invalid("csr", "%v", err)
+	}
+	taken := func(s raft.Server) bool { return peer.MemberID(s.ID) == id && s.ID != member }
+	conflict := func(format string, args ...any) *score.Problem {
+		p := score.Problemf(score.IDConflict, format, args...)
+		p.Field = "id"
+		return p
+	}
+	switch {
+	case i.Auth.Removed(member):
+		return score.Problemf(score.Forbidden,
+			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
+	case slices.ContainsFunc(i.Group.Servers(), taken):
+		return conflict("a frontend with other data has the id %q; choose another id, or remove that frontend first", id)
+	case i.Group.Connected(member):
+		// Otherwise the owner of a join token could become any member whose name it knows.
+		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
+	}
+	return nil
+}
+
+// ServeCertificate answers a member's request for a new certificate.
+func (i *Issuer) ServeCertificate(w http.ResponseWriter, r *http.Request) error {
+	if !i.Group.IsMaster() {
+		return peer.NotMaster()
+	}
+	csr, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		return err
+	}
+	member := peer.FromContext(r.Context())
+	if member == "" {
+		return score.Problemf(score.Forbidden, "this group has no certificates")
+	}
+	issued, err := i.issue(csr, member)
+	if err != nil {
+		return err
+	}
+	return json.MarshalWrite(w, issued)
+}
+
+// keysAnswer has authorities with their private keys.
+type keysAnswer struct {
+	Authorities [][]byte `json:"authorities"` // in PEM
+}
+
+// ServeKeys answers a voter's request for the keys of the authorities that the group trusts.
+func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
+	id := raft.ServerID(peer.FromContext(r.Context()))
+	if !i.Group.IsMaster() {
+		return peer.NotMaster()
+	}
+	if i.Identity == nil || !i.Group.IsVoter(id) {
+		return score.Problemf(score.Forbidden, "only voters get the key of the authority")
+	}
+	var answer keysAnswer
+	for _, der := range i.Group.Access().Authorities {
+		if a := i.Identity.Authority(access.Fingerprint(der)); a != nil {
+			text, err := a.Encode()
+			if err != nil {
+				return err
+			}
+			answer.Authorities = append(answer.Authorities, text)
+		}
+	}
+	i.Logger.Info("sent the key of the authority to a voter", "member", peer.MemberID(id))
+	return json.MarshalWrite(w, answer)
+}
+
+// issue issues a certificate. The error is a *score.Problem.
+func (i *Issuer) issue(csr []byte, member string) (*pki.IssuedCertificate, error) {
+	a := i.authority()
+	if a == nil {
+		return nil, noKey()
+	}
+	issued, err := a.Issue(csr, member, i.Identity.Now())
+	if err != nil {
+		return nil, invalid("csr", "%v", err)
+	}
+	issued.Authorities = i.Identity.Authorities()
+	i.Logger.Info("issued a certificate", "member", member, "authority", a.Fingerprint())
+	return issued, nil
+}
+
+func noKey() *score.Problem {
+	return score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; retry in a second")
+}
+
+// authority returns the newest authority whose key a majority of the voters hold, so that they can
+// go on with it if this master is lost; else the oldest one whose key this member holds, nil if it
+// holds none.
+func (i *Issuer) authority() *pki.Authority {
+	list := i.Group.Access().Authorities
+	if len(list) == 0 {
+		return i.Identity.Authority(i.Identity.IssuedBy())
+	}
+	var oldest *pki.Authority
+	for _, der := range slices.Backward(list) {
+		a := i.Identity.Authority(access.Fingerprint(der))
+		if a == nil {
+			continue
+		}
+		if oldest = a; i.heldByMajority(a.Fingerprint()) {
+			break
+		}
+	}
+	return oldest
+}
+
+// heldByMajority reports whether a majority of the voters hold the key of an authority.
+func (i *Issuer) heldByMajority(authority string) bool {
+	voters, holders := 0, 0
+	for _, s := range i.Group.Servers() {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if c, ok := i.Group.Certificates(s.ID); s.ID == i.Self || ok && slices.Contains(c.Keys, authority) {
+			holders++
+		}
+	}
+	return holders*2 > voters
+}

@@ -1,0 +1,180 @@
+package enroll
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"laurel/cluster/peer"
+	"laurel/trust/access"
+	"laurel/trust/pki"
+)
+
+const (
+	checkEvery = 500 * time.Millisecond
+	retryPause = 2 * time.Second // after a failure
+	// RenewTimeout bounds one round of renewals, at a time scale of 1.
+	RenewTimeout = 5 * time.Second
+	// expiryLogPause is the time between two log lines about a certificate that expires soon.
+	expiryLogPause = 24 * time.Hour
+)
+
+// Renewer keeps a member's certificate and keys up to date.
+type Renewer struct {
+	Config
+	issuer  *Issuer
+	timeout time.Duration
+
+	notBefore    time.Time // of the next attempt
+	expiryLogged time.Time
+	lastErr      string
+}
+
+// NewRenewer returns a Renewer. issuer is this member's own, for when it is the master. A round of
+// renewals takes at most timeout.
+func NewRenewer(c Config, issuer *Issuer, timeout time.Duration) *Renewer {
+	return &Renewer{Config: c, issuer: issuer, timeout: timeout}
+}
+
+// Run checks the certificate and the keys until ctx ends.
+func (r *Renewer) Run(ctx context.Context) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		r.check(ctx)
+	}
+}
+
+// check does what is due. It logs errors and retries later.
+func (r *Renewer) check(ctx context.Context) {
+	now := r.Identity.Now()
+	if now.Before(r.notBefore) {
+		return
+	}
+	round, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	err := errors.Join(r.addFirstAuthority(round), r.fetchKeys(round), r.deleteKeys(), r.renew(round))
+	switch {
+	case err == nil:
+		r.lastErr = ""
+	case ctx.Err() == nil:
+		r.notBefore = now.Add(retryPause)
+		if text := err.Error(); text != r.lastErr {
+			r.lastErr = text
+			r.Logger.Info("certificates are not up to date yet", "err", err)
+		}
+	}
+	if left := r.Identity.Expires().Sub(now); left < pki.RenewWarning && now.Sub(r.expiryLogged) >= expiryLogPause {
+		r.expiryLogged = now
+		r.Logger.Warn("the certificate of this frontend expires soon and could not be renewed by the master; "+
+			"check that a master can be reached",
+			"expires", r.Identity.Expires(), "left", left.Round(time.Second))
+	}
+}
+
+// addFirstAuthority records in the store the authority that the group was founded with.
+func (r *Renewer) addFirstAuthority(ctx context.Context) error {
+	if !r.Group.IsMaster() || len(r.Group.Access().Authorities) > 0 {
+		return nil
+	}
+	a := r.Identity.Authority(r.Identity.IssuedBy())
+	if a == nil {
+		return errors.New("the store has no authority, and this frontend does not hold the key of its own one")
+	}
+	return r.Group.ChangeAccess(ctx, access.Change{By: r.by(), AddAuthority: a.Certificate.Raw})
+}
+
+// fetchKeys gets the keys that this voter lacks from the master.
+func (r *Renewer) fetchKeys(ctx context.Context) error {
+	if r.Identity.Authority(r.issuing()) != nil || r.Group.IsMaster() || !r.isVoter(r.Self) {
+		return nil
+	}
+	master := r.Group.OtherMaster()
+	if master == "" {
+		return peer.NoMaster()
+	}
+	var answer keysAnswer
+	if err := r.Port.Call(ctx, master, http.MethodPost, KeysPath, nil, &answer); err != nil {
+		return fmt.Errorf("get the key of the authority: %w", err)
+	}
+	for _, text := range answer.Authorities {
+		a, err := pki.ParseAuthority(text)
+		if err != nil {
+			return err
+		}
+		if !r.Identity.Trusts(a.Fingerprint()) || r.Identity.Authority(a.Fingerprint()) != nil {
+			continue
+		}
+		if err := r.Identity.AddKey(a); err != nil {
+			return err
+		}
+		r.Logger.Info("stored the key of the authority", "authority", a.Fingerprint())
+	}
+	return nil
+}
+
+// deleteKeys deletes the keys of authorities that the group no longer trusts. It keeps one that is
+// younger than those: the group does not trust it yet.
+func (r *Renewer) deleteKeys() error {
+	list := r.Group.Access().Authorities
+	if len(list) == 0 {
+		return nil
+	}
+	return r.Identity.DeleteKeysBefore(list)
+}
+
+// renew gets a new certificate if it is time.
+func (r *Renewer) renew(ctx context.Context) error {
+	i := r.Identity
+	due := !i.Now().Before(i.RenewAt())
+	if !due && i.IssuedBy() == r.issuing() {
+		return nil
+	}
+	err := r.renewAtMaster(ctx, due)
+	// Without a master a voter renews its certificate itself: all members may have been down for a
+	// long time.
+	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
+		err = i.Renew(i.IssuedBy())
+	}
+	if err != nil {
+		return fmt.Errorf("renew the certificate: %w", err)
+	}
+	return nil
+}
+
+// renewAtMaster gets a new certificate from the master. Unless the old one is due it must be by
+// another authority.
+func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
+	i := r.Identity
+	key, csr, err := i.Request()
+	if err != nil {
+		return err
+	}
+	issued := new(pki.IssuedCertificate)
+	if r.Group.IsMaster() {
+		issued, err = r.issuer.issue(csr, i.Member())
+	} else if master := r.Group.OtherMaster(); master == "" {
+		err = peer.NoMaster()
+	} else {
+		err = r.Port.Call(ctx, master, http.MethodPost, CertificatePath, bytes.NewReader(csr), issued)
+	}
+	if err != nil {
+		return err
+	}
+	if len(issued.Chain) > 0 && access.Fingerprint(issued.Chain[0]) == i.IssuedBy() && !due {
+		return errors.New("the master does not issue certificates of the new authority yet")
+	}
+	if err := i.Install(key, issued); err != nil {
+		return err
+	}
+	r.Logger.Info("installed a new certificate", "expires", i.Expires(), "authority", i.IssuedBy())
+	return nil
+}

@@ -1,0 +1,41 @@
+package cluster
+
+import (
+	"errors"
+
+	"laurel/cluster/raftlog"
+	"laurel/fsm"
+	"laurel/fsm/database"
+)
+
+// The errors of Start and Ended about the data directory.
+type (
+	StorageError       = raftlog.StorageError
+	ContradictionError = raftlog.ContradictionError
+	EmptyError         = raftlog.EmptyError
+)
+
+// ErrRemoved is the error of a member that was removed from its group.
+var ErrRemoved = raftlog.ErrRemoved
+
+// closeMachine closes the state machine. If the disk fails, it returns a *StorageError: the database
+// is rebuilt at the next start, but the disk should be checked first.
+func (m *Member) closeMachine() error {
+	err := m.machine.Close()
+	var disk *database.DiskError
+	if errors.As(err, &disk) {
+		return &StorageError{Dir: m.opts.Dir, Err: err}
+	}
+	return err
+}
+
+// failApply ends the member because its state machine cannot go on. An entry that cannot be read is
+// not the disk's fault, and checking the disk would not help.
+func (m *Member) failApply(err error) {
+	var entry *fsm.EntryError
+	if errors.As(err, &entry) {
+		m.end(err)
+		return
+	}
+	m.fail(err)
+}

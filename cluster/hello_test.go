@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"testing"
+	"time"
+
+	"laurel/cache"
+	"laurel/cluster/peer"
+	"laurel/cluster/push"
+)
+
+func (n *node) serverID() string { return string(n.member().self) }
+
+// stranger is somebody who opens streams to a frontend as only the master does. In a secure group it has the
+// certificate of another member.
+type stranger struct {
+	t    *testing.T
+	to   *node
+	with *node // whose certificate it has; nil in a group without any
+}
+
+// says opens a stream and sends frames, and returns what the frontend answers before it hangs up.
+func (s stranger) says(frames []byte) (answers []cache.Message) {
+	s.t.Helper()
+	addr, id := s.to.member().Peer(), s.to.member().self
+	var c net.Conn
+	var err error
+	if s.with == nil {
+		c, err = net.Dial("tcp", addr)
+	} else {
+		c, err = tls.Dial("tcp", addr, s.with.opts.Identity.PeerClientConfig(string(id)))
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patient))
+	if _, err := c.Write(append(peer.Preamble(peer.ProtocolPush, id), frames...)); err != nil {
+		s.t.Fatal(err)
+	}
+	r := bufio.NewReader(c)
+	for {
+		m, err := push.ReadMessage(r)
+		if t := net.Error(nil); errors.As(err, &t) && t.Timeout() {
+			s.t.Error("the frontend does not hang up")
+		}
+		if err != nil {
+			return answers
+		}
+		answers = append(answers, m)
+	}
+}
+
+// lie is a stream that gives the frontend a lease of an hour.
+func lie(h *cache.Hello) (frames []byte) {
+	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
+		frames = push.AppendMessage(frames, m)
+	}
+	return push.AppendCommit(frames, push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
+}
+
+// showsWhatIsAcked checks that a frontend answers from memory what was acked last.
+func showsWhatIsAcked(t *testing.T, g *group, n *node, seq uint64) {
+	t.Helper()
+	last := mustPost(t, g.master(), alerts("bard/a", seq, 1))[0].Revision
+	eventually(t, n.opts.ID+" answers by itself", func() error {
+		revision, err := read(context.Background(), n.member())
+		if err == nil && revision < last {
+			t.Fatalf("%s is at revision %d; %d was acked before", n.opts.ID, revision, last)
+		}
+		return err
+	})
+}
+
+func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
+	g := newSecureGroup(t, 3)
+	master := g.master()
+	others := g.others(master)
+	to, with := others[0], others[1]
+	lease := to.member().timings().Lease
+	showsWhatIsAcked(t, g.group, to, 1)
+	for i, one := range []struct {
+		name, reason string
+		hello        cache.Hello
+	}{
+		{"of an epoch without end", "not_leader", cache.Hello{Epoch: math.MaxUint64, Master: with.serverID()}},
+		{"of the next epoch", "not_leader", cache.Hello{Epoch: to.member().Epoch() + 1, Master: with.serverID()}},
+		{"of this epoch", "not_leader", cache.Hello{Epoch: to.member().Epoch(), Master: with.serverID()}},
+		{"in the master's name", "other_peer", cache.Hello{Epoch: to.member().Epoch(), Master: master.serverID()}},
+		{"of the last epoch", "stale", cache.Hello{Epoch: to.member().Epoch() - 1, Master: with.serverID()}},
+	} {
+		before := to.metric("laurel_hello_refused_total", one.reason)
+		one.hello.Lease = lease
+		if answers := (stranger{t, to, with}).says(lie(&one.hello)); len(answers) > 0 {
+			t.Errorf("a hello %s: %+v", one.name, answers[0])
+		}
+		eventually(t, "the refusal is counted", func() error {
+			if after := to.metric("laurel_hello_refused_total", one.reason); after <= before {
+				return fmt.Errorf("a hello %s: %v refusals for the reason %s", one.name, after, one.reason)
+			}
+			return nil
+		})
+		if left := to.member().frontend.State().Lease; left > lease {
+			t.Errorf("a hello %s: a lease of %v", one.name, left)
+		}
+		showsWhatIsAcked(t, g.group, to, uint64(i)+2)
+	}
+}
+
+func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
+	g := newGroup(t, 2)
+	to := g.others(g.master())[0]
+	showsWhatIsAcked(t, g, to, 1)
+	liar := &cache.Hello{Epoch: math.MaxUint64, Master: "f9@nowhere", Lease: to.member().timings().Lease}
+	master := &cache.Hello{Epoch: to.member().Epoch(), Master: g.master().serverID(), Lease: liar.Lease}
+	for name, frames := range map[string][]byte{
+		"a stream that is refused":          lie(liar),
+		"a stream without a hello":          lie(liar)[len(push.AppendMessage(nil, liar)):],
+		"a hint before the master's hello":  push.AppendMessage(push.AppendCommit(nil, push.Commit{Index: 1 << 40, Term: 1}), master),
+		"a grant before the master's hello": push.AppendMessage(push.AppendMessage(nil, &cache.Grant{}), master),
+	} {
+		if answers := (stranger{t, to, nil}).says(frames); len(answers) > 0 {
+			t.Errorf("%s: %+v", name, answers[0])
+		}
+		if epoch, last := to.member().pushes.Hints.Newest(); last.Index >= 1<<40 {
+			t.Errorf("%s: it believes in entry %d of epoch %d", name, last.Index, epoch)
+		}
+	}
+	showsWhatIsAcked(t, g, to, 2)
+}
+
+// The hello of a new master may be here before the first message of its Raft.
+func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
+	g := newGroup(t, 3)
+	eventually(t, "a new master is admitted before raft knows it", func() error {
+		others := g.others(g.master())
+		next, other := others[0], others[1].member()
+		h := &cache.Hello{Epoch: other.Epoch() + 1, Master: next.serverID(), Lease: other.timings().Lease}
+		admitted := make(chan error)
+		go func() { admitted <- other.pushes.Admit(nil, h) }()
+		if err := g.master().member().Transfer(t.Context(), next.opts.ID); err != nil {
+			t.Log(err)
+		}
+		return <-admitted
+	})
+}
+
+// A master that Raft has elected in a term in which another one leads must not have the frontends of both.
+func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
+	g := newGroup(t, 2)
+	to := g.others(g.master())[0]
+	showsWhatIsAcked(t, g, to, 1)
+	m := to.member()
+	_, err := m.frontend.Open(false).Receive(&cache.Hello{Epoch: m.Epoch(), Master: "f9@nowhere", Lease: m.timings().Lease}, m.Epoch())
+	if !errors.Is(err, cache.ErrTwoMasters) {
+		t.Fatalf("got %v, want %v", err, cache.ErrTwoMasters)
+	}
+	m.pushes.Refuse(err)
+	if n := to.metric("laurel_hello_refused_total", "two_masters"); n != 1 {
+		t.Errorf("%v are counted", n)
+	}
+	showsWhatIsAcked(t, g, to, 2)
+}

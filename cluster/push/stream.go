@@ -1,0 +1,186 @@
+package push
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
+	"laurel/cluster/peer"
+)
+
+const (
+	// streamTimeout is, at a time scale of 1, the time without a message after which a stream is
+	// given up. The master sends one every 20 ms; TCP takes much longer to notice a lost peer.
+	streamTimeout = time.Second
+	dialPause     = 25 * time.Millisecond // between two attempts, at a time scale of 1
+	// maxUnsent bounds the bytes that wait for a member that does not read. With more the stream is
+	// closed, and the member begins a new session when it is back.
+	maxUnsent = 64 << 20
+	// maxKeptBuffer bounds the buffer that a stream keeps after a large push.
+	maxKeptBuffer = 1 << 20
+)
+
+// stream is the master's end of the connection to a member.
+type stream struct {
+	number  uint64
+	conn    net.Conn
+	timeout time.Duration // for one write
+
+	mu     sync.Mutex
+	unsent []byte
+	wake   chan struct{}
+}
+
+// queue makes a frame go out with the next that is sent. It reports whether too much waits.
+func (s *stream) queue(frame []byte) (full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsent = append(s.unsent, frame...)
+	return len(s.unsent) > maxUnsent
+}
+
+// send sends a frame. It never blocks.
+func (s *stream) send(frame []byte) {
+	if s.queue(frame) {
+		s.conn.Close()
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write writes the queued frames until ctx or the stream ends.
+func (s *stream) write(ctx context.Context) {
+	var sending []byte
+	for {
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return
+		}
+		s.mu.Lock()
+		sending, s.unsent = s.unsent, sending[:0]
+		s.mu.Unlock()
+		s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
+		if _, err := s.conn.Write(sending); err != nil {
+			s.conn.Close()
+			return
+		}
+		if cap(sending) > maxKeptBuffer {
+			sending = nil
+		}
+	}
+}
+
+// dialMembers keeps a stream to each new member, and closes those to members that were removed.
+func (s *Sender) dialMembers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := map[raft.ServerID]bool{}
+	for _, server := range s.config.Servers {
+		current[server.ID] = true
+		if server.ID == s.Self || s.dialing[server.ID] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(s.ctx)
+		s.dialing[server.ID] = cancel
+		s.Go(func() { s.keepStream(ctx, server.ID) })
+	}
+	for id, cancel := range s.dialing {
+		if !current[id] {
+			cancel()
+			delete(s.dialing, id)
+		}
+	}
+}
+
+// keepStream keeps a stream to a member until ctx ends.
+func (s *Sender) keepStream(ctx context.Context, id raft.ServerID) {
+	for ctx.Err() == nil {
+		if err := s.runStream(ctx, id); err != nil && ctx.Err() == nil {
+			s.Logger.Debug("a push stream ended", "member", peer.MemberID(id), "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(s.Scale(dialPause)):
+		}
+	}
+}
+
+var errNoAddress = errors.New("the configuration has no address for the member")
+
+// runStream connects to a member and reads its answers until the connection ends.
+func (s *Sender) runStream(ctx context.Context, id raft.ServerID) error {
+	address := s.address(id)
+	if address == "" {
+		return errNoAddress
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	dialing, stop := context.WithTimeout(ctx, s.Scale(streamTimeout))
+	defer stop()
+	conn, err := s.Port.Dial(dialing, address, id, peer.ProtocolPush)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer conn.Close()
+	opened := s.open(id, conn)
+	defer s.lost(id, opened)
+	go opened.write(ctx)
+	r := bufio.NewReader(conn)
+	for {
+		conn.SetReadDeadline(time.Now().Add(s.Scale(streamTimeout)))
+		msg, err := ReadMessage(r)
+		if err != nil {
+			return err
+		}
+		s.Update(func(m *cache.Master, now time.Duration) { err = m.Receive(string(id), opened.number, msg, now) })
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// address returns the address of a member in the latest configuration; "" for none.
+func (s *Sender) address(id raft.ServerID) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, server := range s.config.Servers {
+		if server.ID == id {
+			return string(server.Address)
+		}
+	}
+	return ""
+}
+
+// open makes a connection the stream to a member.
+func (s *Sender) open(id raft.ServerID, conn net.Conn) (opened *stream) {
+	s.Update(func(m *cache.Master, now time.Duration) {
+		s.last++
+		opened = &stream{
+			number: ownStream + s.last, conn: conn, timeout: s.Scale(streamTimeout), wake: make(chan struct{}, 1),
+		}
+		s.streams[id] = opened
+		m.StreamOpened(string(id), opened.number, now)
+	})
+	return opened
+}
+
+func (s *Sender) lost(id raft.ServerID, lost *stream) {
+	s.Update(func(m *cache.Master, now time.Duration) {
+		if s.streams[id] == lost {
+			delete(s.streams, id)
+		}
+		m.StreamLost(string(id), lost.number, now)
+	})
+	s.Metrics.streamsLost.Inc()
+}

@@ -1,0 +1,91 @@
+package push
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+	"time"
+
+	"laurel/cache"
+)
+
+// messages are one of each kind.
+func messages() []cache.Message {
+	return []cache.Message{
+		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond, Master: "f1@gergovia"},
+		&cache.Beat{Round: 300, Released: 8123},
+		&cache.Start{At: 8124, Released: 8123},
+		&cache.Push{From: 8124, To: 8130, Released: 8124, Stale: []string{"timeline/G/1", "list/G"},
+			Records: []cache.Record{{Key: "scores/G/1", Revision: 8129, Body: []byte("{}\n")}, {Key: "medals/G", Revision: 8130}}},
+		&cache.Push{From: 1, To: 2, Records: []cache.Record{}},
+		&cache.Release{Released: 8130},
+		&cache.Grant{At: time.Hour, Remaining: 150 * time.Millisecond},
+		&cache.Recall{},
+		&cache.Retire{Round: 301},
+		&cache.Welcome{Age: time.Minute, NoLease: true},
+		&cache.Ack{Round: 301, Pushed: 8130, At: time.Hour, Held: []string{"scores/G/1"}},
+		&cache.Returned{},
+		&cache.Retired{Round: 301},
+	}
+}
+
+func TestAMessageIsReadAsItWasWritten(t *testing.T) {
+	var stream []byte
+	for _, m := range messages() {
+		stream = AppendMessage(stream, m)
+	}
+	r := bufio.NewReader(bytes.NewReader(stream))
+	for _, want := range messages() {
+		got, err := ReadMessage(r)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v: %v", got, want, err)
+		}
+	}
+	if _, err := ReadMessage(r); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last came %v", err)
+	}
+}
+
+func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
+	hello := AppendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
+	other := bytes.Clone(hello)
+	other[2] = wireVersion + 1
+	for name, b := range map[string][]byte{
+		"empty":                  {0},
+		"of another version":     other,
+		"of an unknown kind":     {1, 99},
+		"with bytes too many":    {3, kindRelease, 1, 1},
+		"with bytes too few":     {1, kindRelease},
+		"larger than allowed":    {0xff, 0xff, 0xff, 0xff, 0x7f},
+		"that lies about a list": append([]byte{8}, kindAck, 0, 0, 0, 0xff, 0xff, 0xff, 0x7f),
+	} {
+		if m, err := ReadMessage(bufio.NewReader(bytes.NewReader(b))); !errors.Is(err, errFrame) {
+			t.Errorf("a frame %s was read as %+v: %v", name, m, err)
+		}
+	}
+	for cut := 1; cut < len(hello); cut++ {
+		if _, err := ReadMessage(bufio.NewReader(bytes.NewReader(hello[:cut]))); err == nil {
+			t.Errorf("a frame cut after %d bytes was read", cut)
+		}
+	}
+}
+
+// FuzzReadMessage: a frame is read or refused, takes no more memory than it has bytes, and what is read is written as it was.
+func FuzzReadMessage(f *testing.F) {
+	for _, m := range messages() {
+		f.Add(AppendMessage(nil, m))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ReadMessage(bufio.NewReader(bytes.NewReader(b)))
+		if err != nil {
+			return
+		}
+		again, err := ReadMessage(bufio.NewReader(bytes.NewReader(AppendMessage(nil, m))))
+		if err != nil || !reflect.DeepEqual(again, m) {
+			t.Errorf("%+v became %+v: %v", m, again, err)
+		}
+	})
+}

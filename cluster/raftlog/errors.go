@@ -1,0 +1,92 @@
+package raftlog
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	wal "github.com/hashicorp/raft-wal"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"laurel/fsm/database"
+)
+
+// ErrRemoved is the error of a member that was removed from its group.
+var ErrRemoved = errors.New("this frontend was removed from its group")
+
+// EmptyError is the error of a data directory without a member, if the options name no way to make
+// one.
+type EmptyError struct{ Dir string }
+
+func (e *EmptyError) Error() string {
+	return fmt.Sprintf("the data directory %s is empty", e.Dir)
+}
+
+// StorageError is an error of the disk under the data directory: it failed, is full or hangs.
+// Nothing acked is lost, and the frontend can be started again when the disk is well.
+type StorageError struct {
+	Dir string
+	Err error
+}
+
+func (e *StorageError) Error() string {
+	return fmt.Sprintf("the storage under %s failed: %v; "+
+		"nothing acked is lost, start this frontend again when the disk is well and has room", e.Dir, e.Err)
+}
+
+// Unwrap returns the error of the disk.
+func (e *StorageError) Unwrap() error { return e.Err }
+
+// ContradictionError is the error of a data directory that contradicts what the group has
+// committed, or what this member has acknowledged: its term would go down, an entry that was
+// applied would be removed, or a part of the log, the vote or the identity is damaged or missing.
+// Starting again does not help, and a member that went on could elect a master that lacks acked
+// events.
+type ContradictionError struct {
+	Dir string
+	Err error
+}
+
+func (e *ContradictionError) Error() string {
+	return fmt.Sprintf("the data directory %s contradicts the group: %v; do not start this frontend with it again: %s",
+		e.Dir, e.Err, remedy)
+}
+
+// Unwrap returns what the directory contradicts, and how.
+func (e *ContradictionError) Unwrap() error { return e.Err }
+
+// remedy is what to do about data that cannot be used.
+const remedy = "leave the group, empty the directory and join anew"
+
+// contradiction returns a *ContradictionError for a data directory.
+func contradiction(dir, format string, args ...any) error {
+	return &ContradictionError{dir, fmt.Errorf(format, args...)}
+}
+
+// Failure returns the error with which a member ends after an error of its storage under dir: a
+// *ContradictionError if err is one or reports a damaged log, else a *StorageError.
+func Failure(dir string, err error) error {
+	var c *ContradictionError
+	switch {
+	case errors.As(err, &c):
+		return c
+	case errors.Is(err, wal.ErrCorrupt):
+		return &ContradictionError{dir, err}
+	}
+	return &StorageError{dir, err}
+}
+
+// openFailure returns the error for err, which was met while the directory dir was opened: a
+// *StorageError if another or an emptier disk is all that it takes, a *ContradictionError if a
+// database is damaged, else err.
+func openFailure(dir string, err error) error {
+	var disk *database.DiskError
+	switch {
+	case errors.As(err, &disk), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO):
+		return &StorageError{dir, err}
+	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrChecksum),
+		errors.Is(err, bbolterrors.ErrVersionMismatch):
+		return &ContradictionError{dir, err} // the vote is damaged
+	}
+	return err
+}

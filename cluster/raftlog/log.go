@@ -1,0 +1,154 @@
+package raftlog
+
+import (
+	"errors"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// Log is Raft's log as it continues after the newest snapshot. hashicorp/raft v1.8.0 asks two
+// things of a log that only a log that knows of snapshots can answer:
+//
+//   - Before a follower appends entries, it looks up the entry before them (appendEntries). Where
+//     its log begins after a snapshot, and the acks of the first entries were lost, that is the
+//     last entry of the snapshot. If it were unknown, the master would send the snapshot again. The
+//     follower would drop those entries, which may be committed by its own ack, and would need the
+//     snapshot again and again, because the next entry would still lack the one before it.
+//   - Installing a snapshot from the master empties the log, but Raft still counts the entries that
+//     were in it (installSnapshot), and compares the master's next entries with them. Log returns
+//     them with term 0, so that Raft replaces them. (hashicorp/raft#697 is the same for logs with
+//     gaps.)
+//
+// Log also refuses to remove entries that were applied and are in no snapshot.
+type Log struct {
+	raft.LogStore
+	contradicted func(error) // ends the member and does not return
+
+	mu      sync.RWMutex
+	base    raft.Log // index and term of the last entry of the newest snapshot; index 0 if there is none
+	emptied uint64   // the last entry of the log when it was emptied; 0 once other entries were stored
+	newest  raft.Log // the last entry of the newest stored snapshot, which may not be restored yet
+	// appliedIndex returns the index of the last entry applied. applied is the highest such index:
+	// restoring a snapshot sets the state machine back.
+	appliedIndex func() uint64
+	applied      uint64
+}
+
+// ContinueAfter lets the log continue after a snapshot. A snapshot older than the one it continues
+// after already changes nothing.
+func (l *Log) ContinueAfter(index, term uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if index > l.base.Index {
+		l.base.Index, l.base.Term = index, term
+	}
+}
+
+// SnapshotStored notes that a snapshot is on the disk.
+func (l *Log) SnapshotStored(index, term uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if index > l.newest.Index {
+		l.newest.Index, l.newest.Term = index, term
+	}
+}
+
+// NoteApplied notes the last applied entry. It must be called before the state machine is set back.
+func (l *Log) NoteApplied() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.appliedIndex != nil {
+		l.applied = max(l.applied, l.appliedIndex())
+	}
+}
+
+// Start returns the index of the first entry that the log has, or will have next if it is empty.
+func (l *Log) Start() uint64 {
+	first, err := l.LogStore.FirstIndex()
+	if err == nil && first > 0 {
+		return first
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.base.Index + 1
+}
+
+// GetLog reads an entry. For the last entry of the newest snapshot it returns index and term alone,
+// and for an entry that Raft still counts although it is gone, the index alone.
+func (l *Log) GetLog(index uint64, to *raft.Log) error {
+	err := l.LogStore.GetLog(index, to)
+	if !errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	switch {
+	case index <= 1: // Raft sends the first entry to a member with an empty log without looking up the one before it
+		return err
+	case index == l.base.Index:
+		*to = l.base
+	case index > l.base.Index && index <= l.emptied:
+		*to = raft.Log{Index: index}
+	default:
+		return err
+	}
+	return nil
+}
+
+// StoreLog appends one entry.
+func (l *Log) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }
+
+// StoreLogs appends entries.
+func (l *Log) StoreLogs(e []*raft.Log) error {
+	err := l.LogStore.StoreLogs(e)
+	if err == nil {
+		l.mu.Lock()
+		l.emptied = 0
+		l.mu.Unlock()
+	}
+	return err
+}
+
+// DeleteRange removes those of the entries that exist. It ends the member if one of them was
+// applied and is in no snapshot.
+func (l *Log) DeleteRange(from, to uint64) error {
+	last, err := l.LastIndex()
+	if err != nil || last < from || last == 0 {
+		return err
+	}
+	if err := l.checkTruncation(from, to, last); err != nil {
+		l.contradicted(err)
+	}
+	if err := l.LogStore.DeleteRange(from, to); err != nil {
+		return err
+	}
+	if now, err := l.LastIndex(); err != nil || now > 0 {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.emptied = last
+	return nil
+}
+
+func (l *Log) checkTruncation(from, to, last uint64) error {
+	first, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	l.NoteApplied()
+	l.mu.RLock()
+	t := truncation{from: from, to: to, first: first, last: last, applied: l.applied}
+	t.snapshot.index, t.snapshot.term = l.newest.Index, l.newest.Term
+	l.mu.RUnlock()
+	var e raft.Log
+	t.inLog = t.snapshot.index >= first && l.LogStore.GetLog(t.snapshot.index, &e) == nil && e.Term == t.snapshot.term
+	return t.check()
+}
+
+// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type assertion.
+func (l *Log) IsMonotonic() bool {
+	log, ok := l.LogStore.(raft.MonotonicLogStore)
+	return ok && log.IsMonotonic()
+}

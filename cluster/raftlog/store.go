@@ -1,0 +1,267 @@
+package raftlog
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"github.com/hashicorp/raft-wal/metadb"
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"laurel/cluster/internal/durable"
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/snapshots"
+)
+
+// logCache is the number of entries kept in memory for followers that are slightly behind. Entries
+// are bounded in size, so this bounds the memory.
+const logCache = 128
+
+// Options are the options of Open.
+type Options struct {
+	Dir string // the data directory, made if it is missing
+	ID  string // of the member
+	// Bootstrap allows a directory without a member, for Store.Bootstrap, and Join for joining a
+	// group.
+	Bootstrap, Join bool
+	StallTimeout    time.Duration // 0 means DefaultStallTimeout
+	SegmentSize     int           // in bytes of one file of the log; 0 means the default
+	Logger          *slog.Logger
+	// Fatal is called with every error of the disk, and every contradiction, that ends the member.
+	// The call of the store that met it does not return before Release.
+	Fatal        func(error)
+	ObserveWrite func(time.Duration) // called with the duration of each write; may be nil
+	// Wrap, if not nil, puts a test's store between the watchdog and the disk.
+	Wrap func(Backend) Backend
+}
+
+// Backend is what hashicorp/raft stores its log, its term and its vote in.
+type Backend interface {
+	raft.LogStore
+	raft.StableStore
+}
+
+// splitStore keeps the log in one place and the term and vote in another.
+type splitStore struct {
+	*walLog
+	raft.StableStore
+}
+
+// Store is the opened data directory of a member.
+//
+// Raft reaches the log through a chain of wrappers, each with one task. From Raft down to the disk:
+//
+//	Log            continues after snapshots; refuses to remove applied entries
+//	raft.LogCache  keeps the newest entries in memory
+//	watchdogStore  ends the member at the first error, or when a write stalls
+//	Options.Wrap   a test's faults; absent in production
+//	splitStore     joins the log and the store of term and vote
+//	walLog         guards raft-wal against misuse
+//	raft-wal       writes segments through the types in segment.go, which add checksums
+//
+// The stable store begins at watchdogStore, and below splitStore it is raft-boltdb.
+type Store struct {
+	dir       string
+	logger    *slog.Logger
+	identity  identity
+	joined    atomic.Bool   // identity.Joined, now
+	joinedAt  atomic.Uint64 // identity.JoinedAt, now
+	votes     *raftboltdb.BoltStore
+	wal       *walLog
+	backend   Backend // below the watchdog: recovery gets its errors back
+	watchdog  *watchdogStore
+	log       *Log
+	snapshots *snapshots.Store
+	existing  bool
+}
+
+// Open opens a data directory. It locks the directory until Close.
+func Open(o Options) (s *Store, err error) {
+	o.StallTimeout = cmp.Or(o.StallTimeout, DefaultStallTimeout)
+	o.SegmentSize = cmp.Or(o.SegmentSize, defaultSegmentSize)
+	if o.ObserveWrite == nil {
+		o.ObserveWrite = func(time.Duration) {}
+	}
+	if err := durable.MakeDir(o.Dir); err != nil {
+		return nil, fmt.Errorf("make the data directory: %w", err)
+	}
+	if err := checkRemoved(o.Dir); err != nil {
+		return nil, err
+	}
+	who, err := loadIdentity(o.Dir, o.ID)
+	if err != nil {
+		return nil, err
+	}
+	s = &Store{identity: who, dir: o.Dir, logger: o.Logger}
+	s.joined.Store(who.Joined)
+	s.joinedAt.Store(who.JoinedAt)
+	if err := s.openVotes(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.Close()
+			s = nil
+		}
+	}()
+	if err := s.openWAL(o.SegmentSize); err != nil {
+		return s, err
+	}
+	if err := s.wrap(o); err != nil {
+		return s, err
+	}
+	if err := s.openSnapshots(); err != nil {
+		return s, err
+	}
+	return s, s.check(o)
+}
+
+// openVotes opens the database of Raft's term and vote. Its lock is that of the whole directory.
+func (s *Store) openVotes() (err error) {
+	path := filepath.Join(s.dir, voteFile)
+	if err := makeVoteFile(path); err != nil {
+		return openFailure(s.dir, fmt.Errorf("make %s in %s: %w", voteFile, s.dir, err))
+	}
+	if err := checkVoteFile(path); err != nil {
+		return contradiction(s.dir, "%s: %w", voteFile, err)
+	}
+	// New commits a transaction, which also syncs what a killed process may have left to the kernel.
+	s.votes, err = raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout: time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+	})
+	switch {
+	case errors.Is(err, bbolterrors.ErrTimeout):
+		return fmt.Errorf("the data directory %s is in use by another frontend", s.dir)
+	case err != nil:
+		return openFailure(s.dir, fmt.Errorf("open %s in %s: %w", voteFile, s.dir, err))
+	}
+	return nil
+}
+
+// openWAL opens the log, which must match the term and vote: with only one of the two a voter could
+// let a master be elected that lacks acked events. Raft stores a term before the first entry, and
+// the log is made before that.
+func (s *Store) openWAL(segmentSize int) error {
+	if err := removeTemporary(s.dir); err != nil {
+		return fmt.Errorf("remove what a crash left in %s: %w", s.dir, err)
+	}
+	old, err := s.votes.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read %s in %s: %w", voteFile, s.dir, err)
+	}
+	if old > 0 {
+		return contradiction(s.dir, "%s contains a log, which an older version wrote", voteFile)
+	}
+	term, err := storedNumber(s.votes, termKey)
+	if err != nil {
+		return fmt.Errorf("read the term in %s: %w", s.dir, err)
+	}
+	dir := filepath.Join(s.dir, logDir)
+	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); err != nil && term > 0 {
+		return contradiction(s.dir, "the log that belongs to %s is missing (%w)", voteFile, err)
+	}
+	if s.wal, err = openWAL(dir, segmentSize, s.logger); err != nil {
+		return openFailure(s.dir, err)
+	}
+	if last, err := s.wal.LastIndex(); err != nil || last > 0 && term == 0 {
+		return cmp.Or(err, contradiction(s.dir, "%s, which belongs to the log, is missing", voteFile))
+	}
+	return durable.SyncDir(s.dir)
+}
+
+// storedNumber returns a number of Raft's, 0 if it is not stored.
+func storedNumber(votes *raftboltdb.BoltStore, key string) (uint64, error) {
+	n, err := votes.GetUint64([]byte(key))
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, nil
+	}
+	return n, err
+}
+
+// wrap puts the wrappers around the log and the votes; see Store.
+func (s *Store) wrap(o Options) error {
+	s.backend = splitStore{s.wal, s.votes}
+	if o.Wrap != nil {
+		s.backend = o.Wrap(s.backend)
+	}
+	s.watchdog = newWatchdogStore(s.backend, o)
+	cached, err := raft.NewLogCache(logCache, s.watchdog)
+	if err != nil {
+		return err
+	}
+	s.log = &Log{LogStore: cached, contradicted: func(err error) {
+		s.watchdog.fail(&ContradictionError{s.dir, err})
+	}}
+	return nil
+}
+
+func (s *Store) openSnapshots() (err error) {
+	s.snapshots, err = snapshots.Open(s.dir, s.log, hclogger.New(s.logger))
+	if err != nil {
+		return fmt.Errorf("open the snapshots in %s: %w", s.dir, err)
+	}
+	if err := errors.Join(durable.SyncDir(s.dir), durable.SyncDir(filepath.Join(s.dir, snapshots.Dir))); err != nil {
+		return openFailure(s.dir, err) // Open may just have made the directory
+	}
+	return nil
+}
+
+// check compares the parts of the directory with each other and with the options.
+func (s *Store) check(o Options) (err error) {
+	if s.existing, err = raft.HasExistingState(s.log, s.watchdog, s.snapshots); err != nil {
+		return fmt.Errorf("read the log in %s: %w", o.Dir, err)
+	}
+	if err := s.checkJoined(); err != nil {
+		return err
+	}
+	if s.existing && o.Bootstrap {
+		interrupted, err := s.bootstrapInterrupted()
+		if err != nil {
+			return fmt.Errorf("read what %s holds: %w", o.Dir, err)
+		}
+		s.existing = !interrupted
+	}
+	if !s.existing && !o.Bootstrap && !o.Join {
+		return &EmptyError{o.Dir}
+	}
+	return nil
+}
+
+// Log returns Raft's log.
+func (s *Store) Log() *Log { return s.log }
+
+// Stable returns the store of Raft's term and vote.
+func (s *Store) Stable() raft.StableStore { return s.watchdog }
+
+// Snapshots returns the store of Raft's snapshots.
+func (s *Store) Snapshots() *snapshots.Store { return s.snapshots }
+
+// Existing reports whether the directory had a member before it was opened.
+func (s *Store) Existing() bool { return s.existing }
+
+// Watch passes a write that takes longer than the stall timeout to Options.Fatal. It returns after
+// Release.
+func (s *Store) Watch() { s.watchdog.watch() }
+
+// Release ends Watch, and the goroutines whose call of the store has failed.
+func (s *Store) Release() { s.watchdog.stop() }
+
+// Close closes the log and unlocks the directory.
+func (s *Store) Close() error {
+	var err error
+	if s.wal != nil {
+		err = s.wal.Close()
+	}
+	return errors.Join(err, s.votes.Close()) // the lock last
+}

@@ -1,0 +1,84 @@
+package raftlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"laurel/cluster/internal/durable"
+)
+
+// makeVoteFile makes an empty database for Raft's term and vote if there is none. If bbolt made it in
+// its final place, a crash could leave a file that bbolt does not open again. So it is made under
+// another name and renamed when it is on the disk. Linking, unlike renaming, does not replace a
+// file that another frontend has made meanwhile.
+func makeVoteFile(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := f.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(f.Name(), 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := os.Rename(f.Name(), path); err != nil { // the file system has no links
+			return err
+		}
+	}
+	return durable.SyncDir(filepath.Dir(path))
+}
+
+// The layout of bbolt's first two pages (format 2), in the byte order of the machine: after the
+// header of a page come a magic number, the page size, the number of pages, the transaction, a
+// checksum and other fields.
+const (
+	boltHeader   = 16
+	boltMagic    = 0xED0CDAED
+	boltPageSize = boltHeader + 8
+	boltPages    = boltHeader + 40
+	boltMeta     = boltHeader + 64
+)
+
+// checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the file to
+// memory, and reading a part that is missing would crash the process.
+func checkVoteFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for at := range int64(2) {
+		var b [boltMeta]byte
+		_, err := f.ReadAt(b[:], at*int64(os.Getpagesize()))
+		if err != nil || binary.NativeEndian.Uint32(b[boltHeader:]) != boltMagic {
+			continue // bbolt reports what is wrong
+		}
+		pages := binary.NativeEndian.Uint64(b[boltPages:])
+		size := uint64(binary.NativeEndian.Uint32(b[boltPageSize:]))
+		if size > 0 && pages > uint64(info.Size())/size {
+			return fmt.Errorf("it has %d bytes, but its header counts %d pages of %d bytes", info.Size(), pages, size)
+		}
+	}
+	return nil
+}

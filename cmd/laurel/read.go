@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"laurel/client"
+	"laurel/internal/cli"
+	"laurel/score"
+)
+
+// readFlags are the flags of a command that prints the answer to one read.
+type readFlags struct {
+	to   *cli.Target
+	json bool
+}
+
+func addReadFlags(c *cobra.Command) *readFlags {
+	r := &readFlags{to: cli.AddRequestTarget(c)}
+	c.Flags().BoolVar(&r.json, "json", false, "print the frontend's JSON instead of a table")
+	cli.NoEnvironment(c.Flags(), "json")
+	return r
+}
+
+// print reads a path and prints the answer, followed by notes if it is text.
+func (r *readFlags) print(cmd *cobra.Command, path string, query url.Values, notes ...string) error {
+	c, err := r.to.Client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	format := client.Text
+	if r.json {
+		format = client.JSON
+	}
+	body, err := c.Get(cmd.Context(), path, query, format)
+	if err != nil {
+		return err
+	}
+	if n := len(body); n > 0 && body[n-1] != '\n' {
+		body = append(body, '\n')
+	}
+	if !r.json {
+		body = append(nextHint(body), strings.Join(notes, "")...)
+	}
+	_, err = cmd.OutOrStdout().Write(body)
+	return err
+}
+
+// nextHint replaces the query for the next page, at the end of a frontend's text, by the flag for it.
+func nextHint(text []byte) []byte {
+	const query = "\nmore: ?after="
+	i := bytes.LastIndex(text, []byte(query))
+	if i < 0 {
+		return text
+	}
+	after := strings.TrimSuffix(string(text[i+len(query):]), "\n")
+	if strings.Contains(after, "\n") {
+		return text // it is not the last line
+	}
+	return append(text[:i:i], "\nmore: add --after "+shellQuote(after)+"\n"...)
+}
+
+// shellQuote quotes s for a shell if necessary.
+func shellQuote(s string) string {
+	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/=+@%"
+	if s != "" && strings.Trim(s, safe) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+func newScoresCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "scores [CONTEST]",
+		Short: "Show a contest, or the list of contests",
+		Example: `  laurel scores
+  laurel scores OG50BC/CUR-M-GPA-01
+  laurel scores --competition OG50BC --status RUNNING
+  laurel scores --competitor GAU --limit 1000 --json`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	var f score.Filter
+	var page client.Page
+	flags := c.Flags()
+	flags.StringVar(&f.Competition, "competition", "", "only contests of this competition, such as OG50BC")
+	flags.StringVar(&f.Sport, "sport", "", "only contests of this sport")
+	flags.StringVar(&f.Status, "status", "",
+		"only contests with this schedule or result status, such as RUNNING or OFFICIAL")
+	flags.StringVar(&f.Competitor, "competitor", "", "only contests of this competitor or organisation")
+	flags.IntVar(&page.Limit, "limit", 0, "largest number of contests; 0 is the frontend's default")
+	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")
+	listFlags := []string{"competition", "sport", "status", "competitor", "limit", "after"}
+	cli.NoEnvironment(flags, listFlags...)
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return read.print(cmd, client.ScorePath(""), client.ScoresQuery(f, page))
+		}
+		for _, name := range listFlags {
+			if flags.Changed(name) {
+				return cli.Usagef("--%s selects from the list; it does not go with one contest", name)
+			}
+		}
+		return read.print(cmd, client.ScorePath(args[0]), nil)
+	}
+	return c
+}
+
+func newMedalsCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "medals COMPETITION [ORGANISATION]",
+		Short: "Show a medal table, or one row of it",
+		Example: `  laurel medals OG50BC
+  laurel medals OG50BC GAU
+  laurel medals OG50BC --json`,
+		Args: cobra.RangeArgs(1, 2),
+	}
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		organisation := ""
+		if len(args) == 2 {
+			organisation = args[1]
+		}
+		return read.print(cmd, client.MedalsPath(args[0], organisation), nil)
+	}
+	return c
+}
+
+func newLeaderboardCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "leaderboard CONTEST",
+		Short: "Show the leaderboard of a ranked contest",
+		Example: `  laurel leaderboard OG50BC/ATH-M-MAR
+  laurel leaderboard OG50BC/ATH-M-MAR --split 10km --category W --limit 20
+  laurel leaderboard OG50BC/ATH-M-MAR --around 2888 --limit 5`,
+		Args: cobra.ExactArgs(1),
+	}
+	var p client.BoardPart
+	flags := c.Flags()
+	flags.StringVar(&p.Split, "split", "", "the split (default the one that the contest shows)")
+	flags.StringVar(&p.Category, "category", "", "only marks of this category, ranked within it")
+	flags.IntVar(&p.Limit, "limit", 0, "largest number of rows; 0 is the frontend's default")
+	flags.StringVar(&p.After, "after", "", "continue after the `next` of the page before")
+	flags.StringVar(&p.Around, "around", "", "the `competitor` in the middle of the page")
+	cli.NoEnvironment(flags, "split", "category", "limit", "after", "around")
+	read := addReadFlags(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if p.After != "" && p.Around != "" {
+			return cli.Usagef("--after does not go with --around: each says where the page begins")
+		}
+		return read.print(cmd, client.LeaderboardPath(args[0]), client.LeaderboardQuery(p))
+	}
+	return c
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+func TestPageMovesToAnotherFrontendAndReturnsHome(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 3)
+	s.Post(defineMatch(match)...)
+	b := newTab(t, desktop, nil)
+	b.before(countFlashes)
+	b.open(s.URL(0)).live()
+	b.until("a home", `/^f/.test(document.querySelector('[data-of=home]').textContent)`)
+	home := b.status("home")
+	if home != b.status("frontend") {
+		t.Fatalf("home %q, served by %q", home, b.status("frontend"))
+	}
+	at := int(home[1] - '1')
+	s.Kill(at)
+	s.Post(play(match, "GAU", 4)) // the page has no stream now
+	b.until("another frontend", isLive+` && document.querySelector('[data-of=frontend]').textContent !== '`+home+`'`)
+	b.until("the change meanwhile", inList(match, 1)+` === '4'`)
+	if n := eval[int](b, `window.flashes`); n != 0 {
+		t.Errorf("got %d flashes for changes of a resync", n)
+	}
+	if got := b.status("home"); got != home {
+		t.Errorf("home is now %q, was %q", got, home)
+	}
+	s.Post(play(match, "ROM", 1))
+	b.until("a change from the other frontend", inList(match, 2)+` === '1'`)
+	s.Start(at)
+	b.until("the home again", isLive+` && document.querySelector('[data-of=frontend]').textContent === '`+home+`'`)
+	s.Post(play(match, "ROM", 1))
+	b.until("a change from the home", inList(match, 2)+` === '2'`)
+	eventually(t, "one stream in all", func() bool { return s.Watchers(0)+s.Watchers(1)+s.Watchers(2) == 1 })
+}
+
+func TestPageSaysSinceWhenItIsStale(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.Post(defineMatch(match)...)
+	b := newTab(t, phone, nil).open(s.URL(0)).live()
+	s.Kill(0)
+	s.Kill(1)
+	b.until("that the page is stale", `/^Stale since \d\d:\d\d . (reconnecting in \d+\ss|connecting)/.test(
+		document.querySelector('.strip .phase').innerText)`)
+	b.until("the announcement", `document.getElementById('said').textContent.includes('No frontend can be reached')`)
+	if !eval[bool](b, inList(match, 1)+` === '0'`) {
+		t.Error("the old scores are not shown")
+	}
+	s.Start(0)
+	s.Start(1)
+	b.live()
+	s.Post(play(match, "GAU", 1))
+	b.until("a change after the restart", inList(match, 1)+` === '1'`)
+}
+
+func TestPageLeavesASilentFrontend(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.Post(defineMatch(match)...)
+	b := newTab(t, desktop, nil)
+	b.before(mutable)
+	b.open(s.URL(0)).live()
+	b.until("a home", `/^f/.test(document.querySelector('[data-of=home]').textContent)`)
+	home := b.status("home")
+	b.do(`window.mute()`)
+	s.Post(play(match, "GAU", 1))
+	b.untilWithin(12*time.Second+within, "the change from the other frontend", inList(match, 1)+` === '1'`)
+	if got := b.status("frontend"); got == home {
+		t.Errorf("%s still serves", got)
+	}
+}
+
+// mutable has window.mute drop all further events of the frontend that serves the stream.
+const mutable = `{
+	let latest = '', muted = ''
+	window.mute = () => { muted = latest }
+	window.EventSource = class extends EventSource {
+		constructor(url) {
+			super(url)
+			latest = this.origin = new URL(url, location.href).origin
+		}
+		addEventListener(name, f) {
+			super.addEventListener(name, (e) => { if (this.origin !== muted) f(e) })
+		}
+	}
+}`
+
+func TestTabsShareOneStreamAndPassItOn(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	first := newTab(t, desktop, nil).open(s.URL(0)).live()
+	second := newTab(t, phone, first).open(s.URL(0) + matchView).live()
+	s.Post(play(match, "GAU", 2))
+	first.until("Gaul's 2", inList(match, 1)+` === '2'`)
+	second.until("Gaul's 2 in the second tab", `document.querySelector('.board-score').textContent === '2'`)
+	if n := s.Watchers(0); n != 1 {
+		t.Fatalf("got %d streams for two tabs", n)
+	}
+	left := time.Now()
+	first.run(chromedp.Navigate("about:blank"))
+	eventually(t, "the first tab has closed its stream", func() bool { return s.Watchers(0) == 0 || time.Since(left) > time.Second })
+	eventually(t, "the second tab has the stream", func() bool { return s.Watchers(0) == 1 })
+	second.live()
+	if d := time.Since(left); d > 10*time.Second {
+		t.Errorf("the second tab took over after %s, by its timeout instead of the lock", d)
+	}
+	s.Post(play(match, "GAU", 1))
+	second.until("Gaul's 3 in the second tab", `document.querySelector('.board-score').textContent === '3'`)
+}
+
+func TestTabThatBecomesVisibleIsUpToDateWithoutFlashing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	b := newTab(t, desktop, nil)
+	b.before(countFlashes + `;
+		window.isHidden = false
+		window.EventSource = class extends EventSource {
+			constructor(url) { super(url); this.addEventListener('score', () => { window.received = (window.received ?? 0) + 1 }) }
+		}
+		Object.defineProperty(document, 'hidden', { get: () => window.isHidden })
+		Object.defineProperty(document, 'visibilityState', { get: () => (window.isHidden ? 'hidden' : 'visible') })
+		window.show = (yes) => { window.isHidden = !yes; document.dispatchEvent(new Event('visibilitychange')) }`)
+	b.open(s.URL(0)).live()
+	b.do(`window.show(false)`)
+	s.Post(play(match, "GAU", 5))
+	b.until("the event in the hidden tab", `window.received === 1`)
+	b.do(`window.show(true)`)
+	b.until("Gaul's 5", inList(match, 1)+` === '5'`)
+	if n := eval[int](b, `window.flashes`); n != 0 {
+		t.Errorf("%d flashes", n)
+	}
+}
+
+// puppet is an EventSource whose events the test sends.
+const puppet = `window.EventSource = class extends EventTarget {
+	constructor(url) { super(); window.puppet = this; this.url = url; setTimeout(() => this.onopen?.({})) }
+	close() {}
+	say(name, data) { this.dispatchEvent(new MessageEvent(name, { data: JSON.stringify(data), lastEventId: '1' })) }
+}`
+
+func TestLowerRevisionNeverReplacesAHigherOne(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 1)
+	s.Post(defineMatch(match)...)
+	s.Post(play(match, "GAU", 2))
+	b := newTab(t, desktop, nil)
+	b.before(puppet)
+	b.open(s.URL(0))
+	b.until("the stream", `window.puppet`)
+	b.do(`window.puppet.say('heartbeat', {revision: 3, epoch: 7, mode: 'push', frontend: 'f1', store: 'one'})`)
+	record := `const r = structuredClone(JSON.parse(document.getElementById('served').textContent).scores[0]); `
+	put := func(name, change, wrap string) {
+		b.do(`{ ` + record + change + `; window.puppet.say('` + name + `', ` + wrap + `) }`)
+	}
+	put("score", `r.competitors[0].result = 9; r.revision += 5`, `r`)
+	b.until("the higher revision", inList(match, 1)+` === '9'`)
+	put("score", `r.competitors[0].result = 1; r.revision += 4`, `r`)
+	put("snapshot", `r.competitors[0].result = 1; r.revision += 4`, `{revision: r.revision, scores: [r], medals: []}`)
+	put("score", `r.contest_id += '-2'; r.revision += 6`, `r`)
+	b.until("the next contest", inList(match+"-2", 1)+` === '2'`)
+	if !eval[bool](b, inList(match, 1)+` === '9'`) {
+		t.Error("a lower revision is shown over a higher one")
+	}
+	// A demo that was restarted has the same address, and revisions that start over.
+	put("snapshot", `r.competitors[0].result = 1; r.revision = 1`, `{store: 'another', revision: 1, scores: [r], medals: []}`)
+	b.until("the record of another store", inList(match, 1)+` === '1'`)
+}
+
+func TestPageConnectsOnlyToTheGroup(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 2)
+	s.Post(games(t, 0, 60)...)
+	b := newTab(t, desktop, nil)
+	err := chromedp.Listen(b.ctx, func(ev any) {
+		if e, ok := ev.(*network.EventRequestWillBeSent); ok {
+			allowed := func(prefix string) bool { return strings.HasPrefix(e.Request.URL, prefix) }
+			if !slices.ContainsFunc([]string{s.URL(0), s.URL(1), "data:"}, allowed) {
+				b.faults.add("the page requested %s", e.Request.URL)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run(command(network.Enable, network.EnableParams{}))
+	b.open(s.URL(0)).live()
+	for _, view := range []string{"#/medals", "#/cluster", "#/contest/" + match} {
+		b.do(`location.hash = '` + view + `'; new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))`)
+	}
+	b.until("the timeline", `document.querySelectorAll('.timeline tbody tr').length > 3`)
+}

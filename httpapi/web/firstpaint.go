@@ -1,0 +1,205 @@
+package web
+
+import (
+	"cmp"
+	"html/template"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"laurel/score"
+)
+
+// maxLines bounds the contests of a section and maxRows the rows of a medal table that are
+// rendered. The script shows as many at first.
+const (
+	maxLines = 50
+	maxRows  = 10
+)
+
+// pageData is the data of the template page.html.
+type pageData struct {
+	*Data
+	Served   template.JS
+	Sections []section
+	Tables   []table
+}
+
+type section struct {
+	Title    string
+	Total    int
+	Lines    []line
+	contests []*score.Record
+}
+
+// line is a contest in the list. app/scores.tsx renders it alike.
+type line struct {
+	URL, Kind, Headline string
+	Live                bool
+	Ranked              bool
+	Sides               []side
+	Day, Clock          string // of the start, before the contest begins
+	State, At           string
+	Badges              []badge
+}
+
+type side struct {
+	Place        int
+	Name, Result string
+	Tiebreak     string
+	Winner       bool
+}
+
+type badge struct{ Class, Text string }
+
+type table struct {
+	Title   string
+	Rows    []medalRow
+	Outside []medalRow
+	More    string // URL of the whole table, or "" if this is the whole table
+}
+
+type medalRow struct {
+	score.MedalRow
+	Name string
+}
+
+// Asset returns the URL of a file in dist. The template calls it.
+func (p *pageData) Asset(name string) string { return assetURL(name) }
+
+func firstPaint(d *Data, shown []section, served template.JS) *pageData {
+	return &pageData{Data: d, Served: served, Sections: shown, Tables: tables(d.Medals, organisations(d.Scores))}
+}
+
+// sections returns the contests that are live, the next ones and the latest finished ones.
+func sections(all []score.Record) []section {
+	var live, next, over []*score.Record
+	for i := range all {
+		switch r := &all[i]; {
+		case isLive(r):
+			live = append(live, r)
+		case isOver(r):
+			over = append(over, r)
+		default:
+			next = append(next, r)
+		}
+	}
+	byStart := func(a, b *score.Record) int {
+		unscheduled := cmp.Compare(btoi(a.StartTime.IsZero()), btoi(b.StartTime.IsZero()))
+		return cmp.Or(unscheduled, a.StartTime.Compare(b.StartTime), cmp.Compare(a.ContestID, b.ContestID))
+	}
+	slices.SortFunc(live, byStart)
+	slices.SortFunc(next, byStart)
+	slices.SortFunc(over, func(a, b *score.Record) int { return cmp.Compare(b.Revision, a.Revision) })
+	var list []section
+	for _, s := range []struct {
+		title    string
+		contests []*score.Record
+	}{{"Live", live}, {"Next", next}, {"Finished", over}} {
+		if len(s.contests) == 0 {
+			continue
+		}
+		shown := s.contests[:min(len(s.contests), maxLines)]
+		sec := section{Title: s.title, Total: len(s.contests), contests: shown}
+		for _, r := range sec.contests {
+			sec.Lines = append(sec.Lines, lineOf(r))
+		}
+		list = append(list, sec)
+	}
+	return list
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func isLive(r *score.Record) bool {
+	return slices.Contains([]string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED"}, r.ScheduleStatus)
+}
+
+func isOver(r *score.Record) bool {
+	return r.ScheduleStatus == score.Finished || r.ScheduleStatus == "CANCELLED"
+}
+
+func lineOf(r *score.Record) line {
+	l := line{
+		URL:      fragment("#/contest/", r.ContestID),
+		Kind:     kindOf(r),
+		Headline: cmp.Or(r.Title, r.ContestID),
+		Live:     isLive(r),
+		Ranked:   r.Kind == score.Ranked,
+	}
+	begun := isLive(r) || isOver(r)
+	for i := range r.Competitors {
+		c := &r.Competitors[i]
+		if l.Ranked && (c.Rank == 0 || i == 3) || i == 4 {
+			break
+		}
+		s := side{Place: c.Rank, Name: cmp.Or(c.Name, c.Code), Winner: c.Code == r.Winner}
+		if begun {
+			s.Result = resultOf(r, c)
+			if c.Tiebreak != 0 {
+				s.Tiebreak = c.Tiebreak.String()
+			}
+		}
+		l.Sides = append(l.Sides, s)
+	}
+	if !begun && !r.StartTime.IsZero() {
+		l.Day = r.StartTime.Format("2 Jan ") + strconv.Itoa(r.StartTime.Year())
+		l.Clock = r.StartTime.Format("15:04")
+	}
+	if begun || r.ScheduleStatus != "SCHEDULED" {
+		l.State = cmp.Or(statusWords[r.ScheduleStatus], r.ScheduleStatus)
+	}
+	if l.Live {
+		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
+	}
+	if !slices.Contains([]string{"", "START_LIST", "LIVE"}, r.ResultStatus) {
+		l.Badges = append(l.Badges, badge{strings.ToLower(r.ResultStatus), strings.ReplaceAll(r.ResultStatus, "_", " ")})
+	}
+	return l
+}
+
+// organisations returns the names of organisations, taken from teams whose code is the
+// organisation's.
+func organisations(all []score.Record) map[string]string {
+	names := make(map[string]string)
+	for i := range all {
+		for _, c := range all[i].Competitors {
+			if c.Name != "" && c.Name != c.Code && c.Code == c.Organisation {
+				names[c.Code] = c.Name
+			}
+		}
+	}
+	return names
+}
+
+func tables(all []score.Medals, names map[string]string) []table {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b score.Medals) int { return cmp.Compare(b.Revision, a.Revision) })
+	var list []table
+	for _, m := range all {
+		t := table{Title: cmp.Or(m.Name, m.Competition)}
+		for _, r := range m.Rows[:min(len(m.Rows), maxRows)] {
+			t.Rows = append(t.Rows, medalRow{r, names[r.Organisation]})
+		}
+		if len(m.Rows) > maxRows || len(m.Outside) > 0 {
+			t.More = fragment("#/medals/", m.Competition)
+		}
+		list = append(list, t)
+	}
+	return list
+}
+
+// fragment returns a URL within the page. Each segment is escaped as in app/route.ts.
+func fragment(view, id string) string {
+	segments := strings.Split(id, "/")
+	for i, s := range segments {
+		segments[i] = url.PathEscape(s)
+	}
+	return view + strings.Join(segments, "/")
+}

@@ -1,0 +1,138 @@
+package score
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Checker checks the members of a value and keeps the first problem that it finds. Fields are named by
+// their path, such as data.delta.
+type Checker struct{ Problem *Problem }
+
+// Fail records a problem, unless there already is one.
+func (c *Checker) Fail(field, format string, args ...any) {
+	if c.Problem == nil {
+		c.Problem = fieldProblem(field, format, args...)
+	}
+}
+
+// Text checks that s has at most limit bytes and no control characters. A long text (limit is at least
+// maxText) may have line breaks and tabs.
+func (c *Checker) Text(field, s string, limit int, required bool) {
+	if plainText(s, limit, required) {
+		return
+	}
+	switch {
+	case c.Problem != nil:
+	case s == "" && required:
+		c.Fail(field, "missing; want a string")
+	case len(s) > limit:
+		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
+	case !utf8.ValidString(s):
+		c.Fail(field, "is not UTF-8")
+	}
+	for _, r := range s {
+		// A line break in a name would break tables and terminals.
+		if unicode.IsControl(r) && (limit < maxText || r != '\n' && r != '\t') {
+			c.Fail(field, "has the control character %U; want plain text", r)
+		}
+	}
+}
+
+// plainText reports whether s is valid and printable ASCII, as nearly every text is.
+func plainText(s string, limit int, required bool) bool {
+	if len(s) > limit || s == "" && required {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// Path checks that s consists of valid segments joined by slashes.
+func (c *Checker) Path(field, s string, limit int) {
+	if s == "" {
+		c.Fail(field, "missing; want segments of letters, digits and ._~- joined by /")
+		return
+	}
+	if len(s) > limit {
+		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
+		return
+	}
+	for segment := range strings.SplitSeq(s, "/") {
+		if !ValidSegment(segment) {
+			c.Fail(field, "got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
+			return
+		}
+	}
+}
+
+// ValidSegment reports whether s is a segment of a path that needs no escaping in a URL: letters,
+// digits and ._~-, but not . or ..
+func ValidSegment(s string) bool {
+	if s == "" || s == "." || s == ".." {
+		return false
+	}
+	for i := range len(s) {
+		b := s[i]
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '~', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ValidPath reports whether s can be the id of a contest, or a source.
+func ValidPath(s string) bool {
+	c := Checker{}
+	c.Path("", s, MaxContestID)
+	return c.Problem == nil
+}
+
+// Time checks that t is in the years 1 to 9999 in UTC, and not the zero time, which means "not given".
+func (c *Checker) Time(field string, t time.Time) {
+	if y := t.UTC().Year(); y < 1 || y > 9999 || t.IsZero() {
+		c.Fail(field, "is out of range in UTC; want a time in the years 1 to 9999")
+	}
+}
+
+// OneOf checks that s is one of values.
+func (c *Checker) OneOf(field, s string, required bool, values []string) {
+	if s == "" && !required {
+		return
+	}
+	for _, v := range values {
+		if s == v {
+			return
+		}
+	}
+	if s == "" {
+		c.Fail(field, "missing; want one of %s", strings.Join(values, ", "))
+		return
+	}
+	c.Fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
+}
+
+// Names checks a list of distinct strings of at most limit bytes.
+func (c *Checker) Names(field string, list []string, limit int) {
+	if len(list) > maxList {
+		c.Fail(field, "has %d members; the most is %d", len(list), maxList)
+		return
+	}
+	seen := make(map[string]bool, len(list))
+	for i, s := range list {
+		c.Text(fmt.Sprintf("%s.%d", field, i), s, limit, true)
+		if seen[s] {
+			c.Fail(field, "has %q twice", clip(s))
+		}
+		seen[s] = true
+	}
+}

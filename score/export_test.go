@@ -1,0 +1,4 @@
+package score
+
+// SampleData is sampleData for the tests outside the package.
+var SampleData = sampleData

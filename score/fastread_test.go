@@ -1,0 +1,138 @@
+package score
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+// fastSeeds are what a quick reader knows, and what it must leave alone though it looks alike.
+var fastSeeds = []string{
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00-04:00","contest_id":"A/1","data":{"competitor":"GAU","delta":-0.5,"period":"H1","action":"GOAL","clock":"19'","athlete":"Astérix","result":{"GAU":1,"ROM":0},"stats_delta":{"corners":1},"comment":"x"}}`,
+	`{"contest_id":"A/1","data":{"category":"M","competitor":"W20","mark":8.875,"organisation":"GAU","split":"5k"},"type":"result.set"}`,
+	`{"contest_id":"A/1","data":{"competitor":"W20","irm":"DSQ","reason":"magic potion","split":"5k"},"type":"result.set"}`,
+	` { "type" : "contest.status" , "contest_id" : "A/1" , "data" : { "schedule_status" : "RUNNING" , "result_status" : "LIVE" , "period" : "" , "clock" : "1" } } `,
+	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}},{"type":"alert","contest_id":"A","data":{"text":"\"}"}}]`,
+	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}}x`,
+	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}},]`,
+	`[{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}}] []`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"\u0047AU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1,"result":{}}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1,"result":{"GAU":1,"GAU":1}}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1,"period":"","period":"2"}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":null}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":01}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1 2}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1,}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"GAU","delta":1}}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"a` + "\xed\xa0\x80" + `","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","data":{"competitor":"a` + "\x01" + `","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","time":"2026-02-09T8:00:00Z","data":{"competitor":"GAU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","time":"2026-02-09T08:00:00,5Z","data":{"competitor":"GAU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","time":"2026-02-09T08:00:00+24:00","data":{"competitor":"GAU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","source":"a","seq":01,"data":{"competitor":"GAU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","source":"a","seq":1e2,"data":{"competitor":"GAU","delta":1}}`,
+	`{"type":"score.play","contest_id":"A/1","source":"a","seq":0,"data":{"competitor":"GAU","delta":1}}`,
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"","signature":""}`,
+	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAA"}`,
+	`{"type":"score.play","contest_id":"A/1"}`,
+	`{"type":"score.play","contest_id":"A/1","data":{}}`,
+	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,
+}
+
+// FuzzFastRead compares quick reading with general decoding: where the quick reader has an outcome, it is the general one.
+func FuzzFastRead(f *testing.F) {
+	for _, seed := range fastSeeds {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		compareEvent(t, b)
+		if events := fastArray(b); events != nil {
+			general, p := decodeArrayGeneral(b)
+			if p != nil || !reflect.DeepEqual(events, general) {
+				t.Fatalf("%q is read fast as %+v, else %+v, %v", b, events, general, p)
+			}
+		}
+		compareData(t, b)
+	})
+}
+
+func compareEvent(t *testing.T, b []byte) {
+	t.Helper()
+	w, d, ok := (&fastReader{b, string(b), 0}).event()
+	if !ok {
+		return
+	}
+	e, p := w.event(d)
+	general, q := decodeGeneral(b)
+	if !reflect.DeepEqual(p, q) || p == nil && !reflect.DeepEqual(e, general) {
+		t.Fatalf("%q is read fast as %+v %v, else %+v %v", b, e, p, general, q)
+	}
+	canonical, err := MarshalData(e.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareData(t, canonical)
+}
+
+func compareData(t *testing.T, b []byte) {
+	t.Helper()
+	for _, kind := range Types {
+		of := dataTypeOf(kind)
+		d := of.read(b, "")
+		if d == nil {
+			continue
+		}
+		if general, err := unmarshalGeneral(of, b); err != nil || !reflect.DeepEqual(d, general) {
+			t.Fatalf("%q is read fast as %+v, else %+v, %v", b, d, general, err)
+		}
+	}
+}
+
+func TestFastReaderReadsPlainEvents(t *testing.T) {
+	for _, text := range fastSeeds[:5] {
+		if _, _, ok := (&fastReader{[]byte(text), text, 0}).event(); !ok {
+			t.Errorf("%s was left to the general decoder", text)
+		}
+	}
+	if fastArray([]byte(fastSeeds[5])) == nil {
+		t.Errorf("%s was left to the general decoder", fastSeeds[5])
+	}
+}
+
+// An event that is cut off or altered anywhere is read alike by both.
+func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
+	for _, text := range fastSeeds {
+		for i := range len(text) {
+			for _, other := range []string{"", `"`, `\`, "{", "}", ",", " ", "0", "-", ".", "x", "\x80"} {
+				damaged := text[:i] + other + text[i+1:]
+				compareEvent(t, []byte(damaged))
+				compareEvent(t, []byte(text[:i]+other))
+				if strings.HasPrefix(text, "[") {
+					if events := fastArray([]byte(damaged)); events != nil {
+						if general, p := decodeArrayGeneral([]byte(damaged)); p != nil || !reflect.DeepEqual(events, general) {
+							t.Fatalf("%q is read fast as %+v, else %+v, %v", damaged, events, general, p)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+func FuzzMarkAsJSON(f *testing.F) {
+	f.Add("W20", int64(8875), "", "M", "GAU")
+	f.Add("a\"\\<\u2028\n", int64(0), "DNF", "", "")
+	f.Add("\xff", int64(-5), "", "", "")
+	f.Fuzz(func(t *testing.T, competitor string, v int64, irm, category, organisation string) {
+		m := Mark{competitor, Decimal(v), irm, category, organisation}
+		want, wantErr := json.Marshal(m)
+		got, err := m.AppendJSON(nil)
+		if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {
+			t.Fatalf("%+v is %s %v, as JSON %s %v", m, got, err, want, wantErr)
+		}
+	})
+}

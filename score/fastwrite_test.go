@@ -1,0 +1,95 @@
+package score
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+func compareWritten(t *testing.T, d Data) {
+	t.Helper()
+	want, wantErr := json.Marshal(d)
+	compareForm(t, d, want, wantErr)
+	got, err := AppendData([]byte("before"), d)
+	if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, append([]byte("before"), want...)) {
+		t.Fatalf("%+v is quickly %s %v, else %s %v", d, got, err, want, wantErr)
+	}
+}
+
+// compareForm checks that a quick writer and the sorter give one form.
+func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
+	t.Helper()
+	quick, ok := writeFast(nil, d, true)
+	if !ok {
+		return
+	}
+	sorted, err := Canonicalize(data)
+	if dataErr != nil || err != nil || !bytes.Equal(quick, sorted) {
+		t.Fatalf("the form of %+v is quickly %s, else %s %v %v", d, quick, sorted, dataErr, err)
+	}
+}
+
+func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
+	zero, some := Decimal(0), Decimal(-1250)
+	many := make(Totals, 20)
+	for i := range many {
+		many[i].Code = string(rune('a' + i))
+	}
+	for _, text := range []string{"", "GAU", "Astérix", "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
+		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
+			for _, d := range []*Decimal{nil, &zero, &some} {
+				compareWritten(t, &ScorePlay{Competitor: text, Delta: d, Period: text, Action: text, Clock: text, Athlete: text, Result: result, StatsDelta: result, Comment: text})
+				compareWritten(t, &ResultSet{Competitor: text, Split: text, Mark: d, IRM: text, Category: text, Organisation: text, Reason: text, Comment: text})
+			}
+		}
+		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text, Comment: text})
+		compareWritten(t, &Alert{Text: text})
+	}
+	compareWritten(t, (*ScorePlay)(nil))
+	compareWritten(t, (*ResultSet)(nil))
+	compareWritten(t, (*ContestStatus)(nil))
+}
+
+func FuzzFastWrite(f *testing.F) {
+	for _, text := range fastSeeds {
+		f.Add([]byte(text), "GAU", int64(5))
+	}
+	f.Fuzz(func(t *testing.T, b []byte, text string, n int64) {
+		if events, _, p := DecodeArray(b); p == nil {
+			for i := range events {
+				compareWritten(t, events[i].Data)
+			}
+		}
+		d := Decimal(n)
+		compareWritten(t, &ScorePlay{Competitor: text, Delta: &d, Result: Totals{{text, d}, {"GAU", -d}}, Comment: text})
+	})
+}
+
+func BenchmarkMarshalData(b *testing.B) {
+	e, p := Decode([]byte(fastSeeds[1]))
+	if p != nil {
+		b.Fatal(p)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := MarshalData(e.Data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func TestFastWriterWritesPlainEvents(t *testing.T) {
+	for _, text := range fastSeeds[:4] {
+		e, p := Decode([]byte(text))
+		if p != nil {
+			t.Fatal(p)
+		}
+		if _, ok := writeFast(nil, e.Data, true); !ok {
+			t.Errorf("%s was left to the sorter", text)
+		}
+		if _, ok := writeFast(nil, e.Data, false); !ok {
+			t.Errorf("%s was left to the general writer", text)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package score
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// sampleData holds valid data of every type, with the required members only. A new type needs a line.
+var sampleData = map[Type]string{
+	TypeCompetitionDefine: `{"name":"Games"}`,
+	TypeContestDefine:     `{"kind":"ranked","sport":"menhir throw"}`,
+	TypeContestStatus:     `{"clock":"1:00"}`,
+	TypeScorePlay:         `{"competitor":"GAU","delta":0}`,
+	TypeScoreSet:          `{"result":{"GAU":1}}`,
+	TypeResultSet:         `{"competitor":"GAU","split":"finish","mark":9.58}`,
+	TypeMedalAward:        `{"award_id":"a","medal":"GOLD","organisation":"GAU"}`,
+	TypeMedalRevoke:       `{"award_id":"a","reason":"potion"}`,
+	TypeEventVoid:         `{"voids":"b1-1","reason":"typing error"}`,
+	TypeAlert:             `{"text":"the sky has fallen"}`,
+}
+
+func sampleEvent(t *testing.T, typ Type, data string) (Event, *Problem) {
+	t.Helper()
+	if data == "" {
+		t.Fatalf("sampleData has no data of type %s", typ)
+	}
+	id := "OG50BC/1"
+	if typ == TypeCompetitionDefine {
+		id = "OG50BC"
+	}
+	return Decode([]byte(`{"type":"` + string(typ) + `","contest_id":"` + id + `","data":` + data + `}`))
+}
+
+// Every member of a struct is in its table, in the same order, and required if the struct says so.
+func TestEveryTableListsTheMembersOfItsStruct(t *testing.T) {
+	for _, typ := range Types {
+		of := dataTypeOf(typ)
+		d := of.empty()
+		if d.kind() != of {
+			t.Errorf("%s: dataTypes names another table than the data's kind", typ)
+		}
+		var want, wantRequired []string
+		for f := range reflect.TypeOf(d).Elem().Fields() {
+			name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			want = append(want, name)
+			if options != "omitzero" {
+				wantRequired = append(wantRequired, name)
+			}
+		}
+		all, required := of.members()
+		if !slices.Equal(all, want) {
+			t.Errorf("%s: the table lists %v, the struct has %v", typ, all, want)
+		}
+		if !slices.Equal(required, wantRequired) {
+			t.Errorf("%s: the table requires %v, the struct (without omitzero) %v", typ, required, wantRequired)
+		}
+	}
+}
+
+func TestEveryRequiredMemberIsRequired(t *testing.T) {
+	for _, typ := range Types {
+		if _, p := sampleEvent(t, typ, sampleData[typ]); p != nil {
+			t.Errorf("%s: sampleData is refused: %v", typ, p)
+			continue
+		}
+		_, required := dataTypeOf(typ).members()
+		for _, name := range required {
+			var members map[string]jsontext.Value
+			if err := json.Unmarshal([]byte(sampleData[typ]), &members); err != nil {
+				t.Fatal(err)
+			}
+			delete(members, name)
+			for _, null := range []bool{false, true} {
+				if null {
+					members[name] = jsontext.Value("null")
+				}
+				b, err := json.Marshal(members)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, p := sampleEvent(t, typ, string(b)); p == nil || p.Field != "data."+name {
+					t.Errorf("%s: %s was decoded without %s: %v", typ, b, name, p)
+				}
+				// The state machine reads data from a log, which another process wrote.
+				e := Event{Type: typ, ContestID: "OG50BC/1"}
+				if p := e.ReadData(b); p == nil && e.CheckData() == nil {
+					t.Errorf("%s: %s passes the checks of the state machine without %s", typ, b, name)
+				}
+			}
+		}
+	}
+}
+
+// A type that is decoded but that no rule folds would be acknowledged and do nothing.
+func TestEveryTypeIsFolded(t *testing.T) {
+	for _, typ := range Types {
+		e, p := sampleEvent(t, typ, sampleData[typ])
+		if p != nil {
+			t.Fatal(p)
+		}
+		for _, kind := range kinds {
+			c := NewContest("OG50BC/1")
+			c.Definition = ContestDefine{Kind: kind}
+			c.Competitors = []Competitor{{Entrant: Entrant{Code: "GAU"}}}
+			c.Started = true
+			if p := c.Fold(&e, noMarks{}, Live); p != nil && p.Code == InvalidEvent {
+				t.Errorf("Contest.Fold has no case for %s: %v", typ, p)
+			}
+		}
+	}
+}
+
+type noMarks struct{}
+
+func (noMarks) Set(string, Mark) int            { return 1 }
+func (noMarks) First(string, int) ([]Mark, int) { return nil, 0 }
+
+func TestEveryTypeHasItsOwnData(t *testing.T) {
+	types := map[reflect.Type]Type{}
+	for _, typ := range Types {
+		data := reflect.TypeOf(dataTypeOf(typ).empty())
+		if other, ok := types[data]; ok {
+			t.Errorf("%s and %s have the same data", typ, other)
+		}
+		types[data] = typ
+	}
+}
