@@ -31,16 +31,16 @@ func TestNobodyIsSentHomeBeforeTheHomeHasBeenBackForAWhile(t *testing.T) {
 		{"away", 0, alone, false},
 		{"away for an hour", time.Hour, alone, false},
 		{"just back", 0, both, false},
-		{"not back for long enough", settled - 1, both, false},
+		{"not back for long enough", settleTime - 1, both, false},
 		{"away again", 0, alone, false},
 		{"just back again", 1, both, false},
-		{"again not back for long enough", settled - 1, both, false},
+		{"again not back for long enough", settleTime - 1, both, false},
 		{"back", 1, both, true},
-		{"still there", homeEvery, both, true},
+		{"still there", homeInterval, both, true},
 	} {
 		now = now.Add(step.after)
 		list := h.decide(step.b, map[string]int{"f2": 80}, 0, now)
-		if sends := len(list) > 0; sends != step.sends || sends && (list[0].home.URL != "http://f2" || list[0].some < 1) {
+		if sends := len(list) > 0; sends != step.sends || sends && (list[0].home.URL != "http://f2" || list[0].count < 1) {
 			t.Errorf("%s: it sends %+v", step.what, list)
 		}
 	}
@@ -48,11 +48,11 @@ func TestNobodyIsSentHomeBeforeTheHomeHasBeenBackForAWhile(t *testing.T) {
 
 func TestWatchersGoHomeInSmallStepsAndOnlyWhileTheirHostHasMoreThanItsShare(t *testing.T) {
 	for _, c := range []struct {
-		what   string
-		b      balance
-		guests map[string]int
-		going  int
-		want   int
+		what      string
+		b         balance
+		guests    map[string]int
+		departing int
+		want      int
 	}{
 		{"an eighth at a time", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 0, 50},
 		{"few guests: a part of all who are here", spread(6400, map[string]int{"f2": 0}), map[string]int{"f2": 160}, 0, 100},
@@ -64,13 +64,13 @@ func TestWatchersGoHomeInSmallStepsAndOnlyWhileTheirHostHasMoreThanItsShare(t *t
 		{"a home that nobody knows", spread(1000, map[string]int{"f2": 0}), map[string]int{"f9": 400}, 0, 0},
 	} {
 		h, now := homes{}, time.Unix(1000, 0)
-		h.decide(c.b, c.guests, c.going, now)
-		some := 0
-		for _, s := range h.decide(c.b, c.guests, c.going, now.Add(settled)) {
-			some += s.some
+		h.decide(c.b, c.guests, c.departing, now)
+		count := 0
+		for _, s := range h.decide(c.b, c.guests, c.departing, now.Add(settleTime)) {
+			count += s.count
 		}
-		if some != c.want {
-			t.Errorf("%s: %d are sent; want %d", c.what, some, c.want)
+		if count != c.want {
+			t.Errorf("%s: %d are sent; want %d", c.what, count, c.want)
 		}
 	}
 }

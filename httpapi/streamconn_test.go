@@ -74,7 +74,7 @@ func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
 	if n := a.hub.Count(); n != watchers {
 		t.Errorf("%d watch; want %d", n, watchers)
 	}
-	if n := a.load.reads.Load(); n != 0 {
+	if n := readsUnderWay(a); n != 0 {
 		t.Errorf("%d places for questions are taken by watchers", n)
 	}
 	for _, cancel := range cancels {

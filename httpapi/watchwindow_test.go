@@ -53,7 +53,7 @@ func TestWindowsThatCannotBeWatchedAreRefusedWithAProblem(t *testing.T) {
 		"leaderboard=" + race + "&split=a&split=b":                            "want it once",
 		"leaderboard=" + race + "&after=0,2888":                               "unknown parameter",
 		"around=31":                                                           "without a leaderboard",
-		"leaderboard=" + race + "&around=" + strings.Repeat("x", maxFilter+1): "has a name of more than",
+		"leaderboard=" + race + "&around=" + strings.Repeat("x", maxFilter+1): "names have at most",
 		"leaderboard=a/1&leaderboard=a/2&leaderboard=a/3&leaderboard=a/4&leaderboard=a/5&leaderboard=a/6&leaderboard=a/7&leaderboard=a/8&leaderboard=a/9&leaderboard=a/10&leaderboard=a/11": "at most 10",
 	} {
 		answer, err := http.Get(url + "/v1/watch?" + query)
@@ -69,6 +69,11 @@ func TestWindowsThatCannotBeWatchedAreRefusedWithAProblem(t *testing.T) {
 			t.Errorf("%.60s gives %s %q; want 400 and %q", query, answer.Status, problem.Detail, word)
 		}
 	}
+}
+
+// storeOf returns the store of a fake group as the hub reads it.
+func storeOf(g fakeMember) watchStore {
+	return watchStore{&reader{status: g, source: g}, g}
 }
 
 // jumping is a group whose board changes between two looks at it.
@@ -88,7 +93,7 @@ func (g *jumping) Board(_ context.Context, contestID string, q *ranking.Query) (
 
 func TestTheTotalWithoutACompetitorIsOfAMomentWhenThereWasNoMarkOfHis(t *testing.T) {
 	g := &jumping{fakeGroup: &fakeGroup{id: "f1", records: games(), boards: raced()}}
-	s := watched{&port{API: &API{group: g}}}
+	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
 	if err != nil || revision != 291 || p.Total != 6 || len(p.Rows) != 3 {
 		t.Errorf("got %+v at %d, %v; want the window around 12, whose mark came meanwhile", p, revision, err)
@@ -113,7 +118,7 @@ func TestAWindowWithoutItsCompetitorIsNoNewerThanTheCheckThatDidNotFindHim(t *te
 		}
 		return e, cache.Hit, 0, err
 	}
-	s := watched{&port{API: &API{group: g}}}
+	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
 	if err != nil || len(p.Rows) != 0 || revision != 290 {
 		t.Errorf("got %+v at %d, %v; want no rows at 290, before his mark", p, revision, err)
@@ -127,7 +132,7 @@ func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
 		body, revision, err := g.answered(key)
 		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 0, err
 	}
-	s := watched{&port{API: &API{group: g}}}
+	s := storeOf(g)
 	for _, w := range []watch.Window{{ContestID: race, Limit: 10}, {ContestID: race, Split: "10 km", Category: "M", Around: "7", Limit: 1}} {
 		p, revision, err := s.Board(context.Background(), &w)
 		q := ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}

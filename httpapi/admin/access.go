@@ -188,8 +188,8 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	})
 }
 
-// keyPage is the answer to a question for all keys.
-type keyPage struct {
+// KeyPage is the answer to a question for all keys.
+type KeyPage struct {
 	Keys []access.KeyView `json:"keys"`
 }
 
@@ -199,7 +199,7 @@ func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	page := keyPage{h.o.Access.Access().Keys()}
+	page := KeyPage{h.o.Access.Access().Keys()}
 	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
 }
 

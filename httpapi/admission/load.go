@@ -143,3 +143,8 @@ func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score
 // AllowRead takes a read from what the address of a peer may make. It reports false if there is nothing
 // left.
 func (g *Gate) AllowRead(p *fastpath.Peer) bool { return g.rates.allowRead(p) }
+
+// UnderWay returns how many reads, posts and streams are under way.
+func (c *Control) UnderWay() (reads, posts, streams int) {
+	return int(c.load.reads.Load()), int(c.load.posts.Load()), int(c.load.streams.Load())
+}
