@@ -13,9 +13,9 @@ import (
 	"laurel/score"
 )
 
-// Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is what the events that were accepted and not
-// voided come to when they are folded from nothing.
-func TestAnyHistoryComesToThePlainFold(t *testing.T) {
+// Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is the one that the
+// accepted events that are not voided give in the reference store.
+func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(rt, root)
@@ -41,23 +41,23 @@ func TestAnyHistoryComesToThePlainFold(t *testing.T) {
 	})
 }
 
-// randomHistory is a machine, the log it has applied, and what was accepted.
+// randomHistory is a machine, the log that it has applied, and the reference store.
 type randomHistory struct {
 	root, dir string
 	m         *Machine
 	log       []Entry
-	plain     plain
-	posted    []score.Event // all that were ever posted, accepted or not
+	plain     referenceStore
+	posted    []score.Event // all events that were ever posted, accepted or not
 }
 
 func newHistory(t *rapid.T, root string) *randomHistory {
 	h := &randomHistory{root: root}
 	h.dir = h.newDir(t)
-	h.m = open(t, h.dir)
+	h.m = openMachine(t, h.dir)
 	if rapid.Bool().Draw(t, "begins with contests that run") {
 		for _, id := range []string{"G/m1", "G/m2", "G/r1", "G/r2"} {
-			h.commit(t, one(h.envelope(t, "s1", "", define(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
-			h.commit(t, one(h.envelope(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
+			h.commit(t, singlePost(h.envelope(t, "s1", "", drawDefine(t, id, "A", "B", "C", "D", "E", "F", "G", "H"))))
+			h.commit(t, singlePost(h.envelope(t, "s1", "", fmt.Sprintf(`"type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}`, id))))
 		}
 	}
 	return h
@@ -76,16 +76,16 @@ func (h *randomHistory) end() {
 	os.RemoveAll(h.dir)
 }
 
-// envelope gives an event its envelope: the next seq of its source, or no seq.
+// envelope returns an event with the next seq of its source.
 func (h *randomHistory) envelope(t tester, source, id, body string) score.Event {
 	seq := len(h.plain.of(source)) + 1
 	if id == "" {
 		id = fmt.Sprintf("%s-%d", source, seq)
 	}
-	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s}`, id, source, seq, body)
+	return decodeEvent(t, `{"id":%q,"source":%q,"seq":%d,%s}`, id, source, seq, body)
 }
 
-func define(t tester, id string, codes ...string) string {
+func drawDefine(t tester, id string, codes ...string) string {
 	var list []string
 	for _, c := range codes {
 		list = append(list, fmt.Sprintf(`{"code":%q,"organisation":"O%s"}`, c, c))
@@ -97,7 +97,7 @@ func define(t tester, id string, codes ...string) string {
 	return fmt.Sprintf(`"type":"contest.define","contest_id":%q,"data":{%s,"sport":"stones","competitors":[%s]}`, id, kind, strings.Join(list, ","))
 }
 
-// body draws what an event says: type, contest and data.
+// body draws the type, the contest and the data of an event.
 func (h *randomHistory) body(t *rapid.T) string {
 	pick := func(label string, of ...string) string { return rapid.SampledFrom(of).Draw(t, label) }
 	number := func(label string, low, high int) int { return rapid.IntRange(low, high).Draw(t, label) }
@@ -146,7 +146,7 @@ func (h *randomHistory) body(t *rapid.T) string {
 	return fmt.Sprintf(`"type":"alert","contest_id":%q,"data":{"text":"hello"}`, any)
 }
 
-// event draws an event: new, made by hand, said before, leaving a gap, or another one under a seq that is taken.
+// event draws an event: new, without a seq, repeated, leaving a gap, or another one under a used seq.
 func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "hand", "hand", "again", "other", "gap"}).Draw(t, "kind")
 	if len(h.posted) > 0 && kind == "again" {
@@ -158,7 +158,7 @@ func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 	switch kind {
 	case "hand":
 		id := rapid.SampledFrom([]string{"", `"id":"mine",`, `"id":"yours",`}).Draw(t, "id")
-		e := decode(t, `{%s"source":%q,%s}`, id, source, h.body(t))
+		e := decodeEvent(t, `{%s"source":%q,%s}`, id, source, h.body(t))
 		ahead[source]++
 		return e
 	case "other":
@@ -172,7 +172,7 @@ func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 		id = "shared"
 	}
 	at := rapid.SampledFrom([]string{"", `"time":"2026-02-09T12:00:01+01:00",`}).Draw(t, "time")
-	return decode(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
+	return decodeEvent(t, `{"id":%q,"source":%q,"seq":%d,%s%s}`, id, source, seq, at, h.body(t))
 }
 
 // post commits an entry of a few posts.
@@ -185,15 +185,15 @@ func (h *randomHistory) post(t *rapid.T) {
 			posts[i].Events = append(posts[i].Events, h.event(t, ahead))
 		}
 	}
-	// To look at the state commits the transaction that is open, so it must not always be done.
+	// Reading the state commits the open transaction, so it must not be done every time.
 	if rapid.IntRange(0, 2).Draw(t, "look") > 0 {
 		h.commit(t, posts...)
 		return
 	}
-	before, revisions, accepted := state(t, h.m), h.revisions(t), len(h.plain.events)
+	before, revisions, accepted := stateOf(t, h.m), h.revisions(t), len(h.plain.events)
 	h.commit(t, posts...)
-	if len(h.plain.events) == accepted && state(t, h.m) != before {
-		t.Fatal("nothing was accepted, but something changed")
+	if len(h.plain.events) == accepted && stateOf(t, h.m) != before {
+		t.Fatal("nothing was accepted, but the state changed")
 	}
 	for k, now := range h.revisions(t) {
 		if was := revisions[k]; now.content != was.content && now.revision <= was.revision {
@@ -204,7 +204,7 @@ func (h *randomHistory) post(t *rapid.T) {
 
 func (h *randomHistory) commit(t tester, posts ...score.Post) {
 	index := h.m.Applied() + 1
-	next := Entry{index, entryOf(t, posts...)}
+	next := Entry{index, encodeEntry(t, posts...)}
 	h.log = append(h.log, next)
 	outcome, err := h.m.Apply([]Entry{next}, index)
 	if err != nil {
@@ -221,7 +221,7 @@ type versioned struct {
 	content  string
 }
 
-// revisions are the records that readers see, each with its revision apart.
+// revisions returns the records that readers see, with their revisions apart.
 func (h *randomHistory) revisions(t tester) map[string]versioned {
 	all := map[string]versioned{}
 	text := func(v any) string {
@@ -265,26 +265,27 @@ func (h *randomHistory) restart(t *rapid.T) {
 	h.same(t, before)
 }
 
-// reopen opens a machine whose database must be good.
+// reopen opens a machine whose database must be trusted.
 func (h *randomHistory) reopen(t *rapid.T, dir string) *Machine {
-	var d diary
+	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.Len() > 0 {
-		t.Fatalf("a good database was not trusted: %s", d.String())
+		t.Fatalf("a closed database was not trusted: %s", d.String())
 	}
 	return m
 }
 
-// kill goes on with the files as they are while the machine runs, which are not trusted, and replays the log.
+// kill continues with a copy of the files of the running machine, which must not be trusted, and replays the
+// log.
 func (h *randomHistory) kill(t *rapid.T) {
 	dir := h.newDir(t)
-	kill(t, h.m, dir)
+	copyFiles(t, h.m, dir)
 	before := snapshotOf(t, h.m)
 	h.end()
-	h.dir, h.m = dir, open(t, dir)
+	h.dir, h.m = dir, openMachine(t, dir)
 	if h.m.Applied() != 0 {
 		t.Fatalf("a database that was not closed was trusted, up to the entry %d", h.m.Applied())
 	}
@@ -292,11 +293,12 @@ func (h *randomHistory) kill(t *rapid.T) {
 	h.same(t, before)
 }
 
-// restore goes on with another machine that was given a snapshot, and then entries that the snapshot has already.
+// restore continues with another machine that restored a snapshot, and applies entries that the snapshot
+// includes.
 func (h *randomHistory) restore(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	dir := h.newDir(t)
-	m := open(t, dir)
+	m := openMachine(t, dir)
 	if rapid.Bool().Draw(t, "onto another state") && len(h.log) > 0 {
 		h.feed(t, m, h.log[:len(h.log)/2])
 	}
@@ -309,17 +311,17 @@ func (h *randomHistory) restore(t *rapid.T) {
 	h.same(t, before)
 }
 
-// rebuild throws the database away, restores nothing or a snapshot of the past, and replays the log.
+// rebuild discards the database, restores an earlier snapshot and replays the log.
 func (h *randomHistory) rebuild(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	if err := h.m.Discard("the test says so"); err != nil {
 		t.Fatal(err)
 	}
 	if h.m.Applied() != 0 || h.m.Revision() != 0 {
-		t.Fatalf("a new database has applied %d, revision %d", h.m.Applied(), h.m.Revision())
+		t.Fatalf("a new database has applied entry %d, revision %d", h.m.Applied(), h.m.Revision())
 	}
 	n := rapid.IntRange(0, len(h.log)).Draw(t, "snapshot at")
-	past := open(t, h.newDir(t))
+	past := openMachine(t, h.newDir(t))
 	h.feed(t, past, h.log[:n])
 	if err := h.m.Restore(bytes.NewReader(snapshotOf(t, past))); err != nil {
 		t.Fatal(err)
@@ -329,7 +331,7 @@ func (h *randomHistory) rebuild(t *rapid.T) {
 	h.same(t, before)
 }
 
-// replay gives the machine entries that it has.
+// replay applies all entries again.
 func (h *randomHistory) replay(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	h.feed(t, h.m, h.log)
@@ -356,6 +358,6 @@ func (h *randomHistory) feed(t *rapid.T, m *Machine, entries []Entry) {
 
 func (h *randomHistory) same(t *rapid.T, before []byte) {
 	if !bytes.Equal(snapshotOf(t, h.m), before) {
-		t.Fatal("the state is another")
+		t.Fatal("the state is different")
 	}
 }
