@@ -20,7 +20,8 @@ func BenchmarkApply(b *testing.B) {
 	}{{"play", plays}, {"marathon", readStream(b, "marathon", noLimit)}} {
 		for _, size := range []int{1, 64, 512} {
 			entries := encodeAll(b, stream.events, size)
-			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size), func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
+			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size),
+				func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
 		}
 	}
 }

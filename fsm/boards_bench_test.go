@@ -41,7 +41,9 @@ func BenchmarkMillion(b *testing.B) {
 		snapshot = nil
 		runtime.GC()
 		before := heapBytes()
-		report(b, "first-answer-restored-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10, Around: "77"}) })
+		report(b, "first-answer-restored-s", time.Second, func() {
+			boardOf(b, m, "G/r", &ranking.Query{Limit: 10, Around: "77"})
+		})
 		runtime.GC()
 		b.ReportMetric((heapBytes()-before)/marks, "B/row")
 		m.Close()
@@ -82,7 +84,8 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 		events := make([]score.Event, 0, 512)
 		for range min(n, cap(events)) {
 			value := score.Decimal((from*7919 + n*104729) % 5_000_000)
-			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)), Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
+			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)),
+				Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
 				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true, Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: &value, Category: []string{"F", "M"}[from%2],
 					Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1

@@ -37,8 +37,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		events = append(events, decodeEvent(f, text))
 		f.Add(encodePost(f, score.Post{Events: events}).Bytes())
 	}
-	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two")})}).Bytes())
-	before := [][]byte{encodeEntry(f, score.Post{Events: events}), encodeChange(f, access.Change{Grant: keyGrant(1, "bard/a")})}
+	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1,
+		[]score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two")})}).Bytes())
+	before := [][]byte{encodeEntry(f, score.Post{Events: events}),
+		encodeChange(f, access.Change{Grant: keyGrant(1, "bard/a")})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return

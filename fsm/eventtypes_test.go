@@ -55,7 +55,8 @@ var exclusiveMembers = map[score.Type]map[string]string{
 func exampleMachine(t *testing.T) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	mustPost(t, m, "match", "contest.define", "G/match", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "match", "contest.define", "G/match",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
 	mustPost(t, m, "run", "contest.status", "G/match", `{"schedule_status":"RUNNING","period":"P1"}`)
 	mustPost(t, m, "play", "score.play", "G/match", `{"competitor":"A","delta":1}`)
 	mustPost(t, m, "medal", "medal.award", "G/match", `{"award_id":"old","medal":"GOLD","organisation":"OA"}`)
@@ -109,7 +110,8 @@ func TestEveryEventTypeHasAnEffect(t *testing.T) {
 			before = effects(t, m)
 			mustVoid(t, m, "void", example.contest, "other")
 			if after := effects(t, m); after != before {
-				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after, before)
+				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after,
+					before)
 			}
 		})
 	}
@@ -257,7 +259,8 @@ func TestAnEventWithMissingFieldsIsRefusedOrApplied(t *testing.T) {
 
 func TestADecodedEntryWithoutAnythingIsApplied(t *testing.T) {
 	m := newMachine(t)
-	for _, data := range [][]byte{entry.Encode(nil), encodeRawEntry(nil), encodeRawEntry(encodeRawPost(score.AllOrNone, nil))} {
+	for _, data := range [][]byte{entry.Encode(nil), encodeRawEntry(nil),
+		encodeRawEntry(encodeRawPost(score.AllOrNone, nil))} {
 		index := m.Applied() + 1
 		if _, err := m.Apply([]Entry{{index, data}}, index); err != nil {
 			t.Errorf("%x made the machine fail: %v", data, err)

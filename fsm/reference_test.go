@@ -126,13 +126,15 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	if e.Type == score.TypeEventVoid {
 		found := s.target(e)
 		if len(found) != 1 || s.voided()[found[0]] != nil {
-			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids, len(found))
+			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids,
+				len(found))
 		}
 		a.target = found[0]
 	}
 	s.events = append(s.events, a)
 	if r.Revision != uint64(len(s.events)) || r.ID != e.ID || r.Seq != a.Seq {
-		t.Fatalf("event %q of %s, seq %d, was accepted as %+v; want revision %d", e.ID, e.Source, a.Seq, r, len(s.events))
+		t.Fatalf("event %q of %s, seq %d, was accepted as %+v; want revision %d", e.ID, e.Source, a.Seq, r,
+			len(s.events))
 	}
 }
 
@@ -145,7 +147,8 @@ type referenceState struct {
 }
 
 func (s *referenceStore) fold() (*referenceState, *score.Problem) {
-	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{}, map[string]award{}}
+	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{},
+		map[string]award{}}
 	voided := s.voided()
 	// The final definition of a contest decides which marks it can take, so marks come last.
 	for _, marks := range []bool{false, true} {

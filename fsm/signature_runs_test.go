@@ -61,7 +61,8 @@ func wantSigned(t tester, m *Machine, events []score.Event) {
 			if l.Key == "" {
 				continue
 			}
-			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
+			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type,
+				Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
 			if err != nil || !new(signing.Verifier).Verify(m.Access().Grants[l.Key].Public, form, l.Signature) {
 				t.Fatalf("in pages of %d, event %d (%s) cannot be verified: %v", page, i, l.ID, err)
 			}
@@ -130,7 +131,8 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	}
 	token := unsignedAlert(1, "bard/f", 1, "hail")
 	token.Key, token.Token = "", "feed"
-	mustPosted(score.Post{Events: slices.Concat(events[:5], []score.Event{token}, events[5:10]), Mode: score.UntilRefused})
+	mustPosted(score.Post{Events: slices.Concat(events[:5], []score.Event{token}, events[5:10]),
+		Mode: score.UntilRefused})
 	mustPosted(score.Post{Events: slices.Concat(events[3:10], events[10:15]), Mode: score.UntilRefused}) // begins with duplicates
 	forged := slices.Clone(events[15:25])
 	forged[6].Data = &score.Alert{Text: "sun"}
@@ -138,7 +140,8 @@ func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	if r := applyPosts(t, m, score.Post{Events: forged})[0]; r[0].Problem == nil || stateOf(t, m) != before {
 		t.Fatalf("all or none: got %+v", r)
 	}
-	if r := applyPosts(t, m, score.Post{Events: forged, Mode: score.UntilRefused})[0]; len(r) != 7 || r[6].Problem == nil {
+	if r := applyPosts(t, m, score.Post{Events: forged, Mode: score.UntilRefused})[0]; len(r) != 7 ||
+		r[6].Problem == nil {
 		t.Fatalf("until refused: got %+v", r)
 	}
 	mustPosted(score.Post{Events: events[21:39]})
@@ -164,7 +167,8 @@ func TestSignedEntriesAndSnapshotsOfVersion1AreReadable(t *testing.T) {
 	if err := restored.Restore(bytes.NewReader(old(t, "snapshot-signed-v1.hex"))); err != nil {
 		t.Fatal(err)
 	}
-	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"), unsignedAlert(1, "bard/a", 2, "hail")})
+	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"),
+		unsignedAlert(1, "bard/a", 2, "hail")})
 	token := unsignedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
 	for _, m := range []*Machine{m, restored} {

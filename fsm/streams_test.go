@@ -159,7 +159,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if w.MarginScore != nil && *r.Competitors[0].Result-*r.Competitors[1].Result != *w.MarginScore {
 			t.Errorf("%s: the margin is not %s", id, *w.MarginScore)
 		}
-		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil && score.Points(10)-lost != *w.MarginWickets {
+		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil &&
+			score.Points(10)-lost != *w.MarginWickets {
 			t.Errorf("%s: the margin is not %s wickets", id, *w.MarginWickets)
 		}
 	}
@@ -181,7 +182,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 			of[row.Competitor] = row.Mark
 		}
 		if r.Total == nil || *r.Total != len(marks) || len(r.Competitors) != 10 || r.Winner != board[0].Competitor {
-			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner, len(marks), board[0].Competitor)
+			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner,
+				len(marks), board[0].Competitor)
 		}
 		for i, p := range r.Competitors {
 			if *p.Result != marks[i] || *p.Result != of[p.Code] {
@@ -203,7 +205,8 @@ func compareMedals(t *testing.T, v *View, competition string, want *truth) error
 	}
 	for _, w := range want.MedalTable {
 		got, _ := table.Row(w.Organisation)
-		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total || got.Rank != w.Rank {
+		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total ||
+			got.Rank != w.Rank {
 			t.Errorf("%s: the row is %+v, truth %+v", competition, got, w)
 		}
 	}
