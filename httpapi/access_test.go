@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"laurel/httpapi/admission"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -84,37 +85,35 @@ func refusals(a *API, reason string) (n float64) {
 	return n
 }
 
-func TestEveryRouteNamesWhoMayCallIt(t *testing.T) {
+func TestEveryRouteHasAPermission(t *testing.T) {
 	c, a, s := guardedServer(t, Options{Private: true})
-	for _, rt := range (&port{API: a}).routes() {
+	for _, rt := range a.clientServer().routes() {
 		path := strings.NewReplacer("{contest:.+}", "OG50BC/CUR-M-GPA-01", "{competition}", "OG50BC", "{organisation:.+}", "GAU", "{source:.+}", "bard/cacofonix",
-			"{id}", "f9", "{file}", "x.js").Replace(rt.path)
-		for method, does := range rt.methods {
-			name := method + " " + path
-			stranger, bard := ask(t, s, method, path, "").StatusCode, 0
-			if does.need != toWatch { // whoever may watch is answered without an end
-				bard = ask(t, s, method, path, "", bearer(c.bard)).StatusCode
+			"{id}", "f9", "{file}", "x.js").Replace(rt.pattern)
+		name := rt.method + " " + path
+		stranger, bard := ask(t, s, rt.method, path, "").StatusCode, 0
+		if rt.permit != admission.PermitWatch { // the answer to an authorized watcher has no end
+			bard = ask(t, s, rt.method, path, "", bearer(c.bard)).StatusCode
+		}
+		switch rt.permit {
+		case admission.PermitAll:
+			if stranger == http.StatusUnauthorized {
+				t.Errorf("%s: without a token: got %d", name, stranger)
 			}
-			switch does.need {
-			case forAll:
-				if stranger == http.StatusUnauthorized {
-					t.Errorf("%s: a stranger got %d", name, stranger)
-				}
-			case toRead, toWatch, toMeasure:
-				if stranger != http.StatusUnauthorized {
-					t.Errorf("%s: a stranger got %d; want 401", name, stranger)
-				}
-			case toPost, toEnroll:
-				if stranger == http.StatusOK {
-					t.Errorf("%s: a stranger got %d", name, stranger)
-				}
-			case toOperate, toJoin:
-				if stranger != http.StatusUnauthorized || bard != http.StatusForbidden {
-					t.Errorf("%s: a stranger got %d, a bard %d; want 401 and 403", name, stranger, bard)
-				}
-			default:
-				t.Errorf("%s needs %d, which is nothing", name, does.need)
+		case admission.PermitRead, admission.PermitWatch, admission.PermitMetrics:
+			if stranger != http.StatusUnauthorized {
+				t.Errorf("%s: without a token: got %d; want 401", name, stranger)
 			}
+		case admission.PermitPost, admission.PermitEnroll:
+			if stranger == http.StatusOK {
+				t.Errorf("%s: without a token: got %d", name, stranger)
+			}
+		case admission.PermitOperate, admission.PermitJoin:
+			if stranger != http.StatusUnauthorized || bard != http.StatusForbidden {
+				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, stranger, bard)
+			}
+		default:
+			t.Errorf("%s has no permission", name)
 		}
 	}
 	if len(c.group.members) > 0 || len(c.group.events()) > 0 {
@@ -126,7 +125,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	var log logBuffer
 	r := prometheus.NewRegistry()
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
-	a := New(g, Options{Registerer: r, Gatherer: r, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	a := New(groupOf(g), Options{Registerer: r, Gatherer: r, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	c := newCourt(t, g)
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
@@ -135,13 +134,13 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	for _, one := range []struct {
 		name, header, reason string
 	}{
-		{"unknown", bearer(unknown), refusedUnknown},
-		{"another's secret", bearer(wrong), refusedUnknown},
-		{"revoked", bearer(c.revoked), refusedRevoked},
-		{"expired", bearer(c.lapsed), refusedExpired},
-		{"malformed", "Authorization: Bearer " + c.operator.Text()[:40], refusedMalformed},
-		{"basic", "Authorization: Basic " + c.operator.Text(), refusedMalformed},
-		{"a key's id", "Authorization: Bearer laurel-token-1." + score.KeyID(publicOf(c.private)) + "." + c.operator.Secret, refusedUnknown},
+		{"unknown", bearer(unknown), "unknown_token"},
+		{"another's secret", bearer(wrong), "unknown_token"},
+		{"revoked", bearer(c.revoked), "revoked"},
+		{"expired", bearer(c.lapsed), "expired"},
+		{"malformed", "Authorization: Bearer " + c.operator.Text()[:40], "malformed_token"},
+		{"basic", "Authorization: Basic " + c.operator.Text(), "malformed_token"},
+		{"a key's id", "Authorization: Bearer laurel-token-1." + score.KeyID(publicOf(c.private)) + "." + c.operator.Secret, "unknown_token"},
 	} {
 		before := refusals(a, one.reason)
 		got := ask(t, s, "GET", "/v1/access", "", one.header)
@@ -173,7 +172,7 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 	if got := ask(t, s, "POST", "/v1/events?token="+c.operator.Text(), alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
 		t.Errorf("a post with a token in its URL: got %d %s", got.StatusCode, got.body)
 	}
-	if n := refusals(a, refusedInURL); n != 5 {
+	if n := refusals(a, "token_in_url"); n != 5 {
 		t.Errorf("counted %v tokens in URLs; want 5", n)
 	}
 	var page bytes.Buffer
@@ -198,7 +197,7 @@ func TestTokenInTheClearIsRefusedUnlessTheCallerIsNear(t *testing.T) {
 			t.Errorf("from %s: got %d %s; want %d", addr, w.Code, w.Body, want)
 		}
 	}
-	if n := refusals(a, refusedInClear); n != 2 {
+	if n := refusals(a, "token_in_clear"); n != 2 {
 		t.Errorf("counted %v; want 2", n)
 	}
 }
@@ -240,22 +239,22 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 		}{
 			{"signed", good, nil, 200, ""},
 			{"replayed", good, nil, 200, ""}, // the store answers duplicate
-			{"unsigned", alert("a", ""), nil, 401, refusedUnvouched},
-			{"altered", strings.Replace(good, "clack", "clink", 1), nil, 401, refusedSignature},
-			{"altered source", strings.Replace(good, mine, mine+"/2", 1), nil, 401, refusedSignature},
-			{"altered time", strings.Replace(good, "10:00", "10:01", 1), nil, 401, refusedSignature},
-			{"altered seq", strings.Replace(good, `"seq":1`, `"seq":3`, 1), nil, 401, refusedSignature},
-			{"signature swapped", string(bySwapped), nil, 401, refusedSignature},
-			{"key unknown", strange, nil, 401, refusedUnknown},
-			{"another's key", others, nil, 403, refusedEvent},
-			{"another's key renamed", stolen, nil, 401, refusedSignature},
-			{"a type that is not his", wrongType, nil, 403, refusedEvent},
+			{"unsigned", alert("a", ""), nil, 401, "unsigned"},
+			{"altered", strings.Replace(good, "clack", "clink", 1), nil, 401, "signature"},
+			{"altered source", strings.Replace(good, mine, mine+"/2", 1), nil, 401, "signature"},
+			{"altered time", strings.Replace(good, "10:00", "10:01", 1), nil, 401, "signature"},
+			{"altered seq", strings.Replace(good, `"seq":1`, `"seq":3`, 1), nil, 401, "signature"},
+			{"signature swapped", string(bySwapped), nil, 401, "signature"},
+			{"key unknown", strange, nil, 401, "unknown_token"},
+			{"another's key", others, nil, 403, "event_forbidden"},
+			{"another's key renamed", stolen, nil, 401, "signature"},
+			{"a type that is not his", wrongType, nil, 403, "event_forbidden"},
 			{"by token", alert("b", ""), &c.bard, 200, ""},
-			{"by token in another's name", strings.Replace(alert("c", ""), `{"id"`, `{"source":"bard/other","id"`, 1), &c.bard, 403, refusedEvent},
-			{"by token for another competition", strings.Replace(alert("c", ""), "OG50BC", "OG54BC", 1), &c.bard, 403, refusedEvent},
-			{"by a reader", alert("d", ""), &c.reader, 403, refusedEvent},
-			{"by a revoked bard", alert("e", ""), &c.revoked, 401, refusedRevoked},
-			{"by an expired bard", alert("f", ""), &c.lapsed, 401, refusedExpired},
+			{"by token in another's name", strings.Replace(alert("c", ""), `{"id"`, `{"source":"bard/other","id"`, 1), &c.bard, 403, "event_forbidden"},
+			{"by token for another competition", strings.Replace(alert("c", ""), "OG50BC", "OG54BC", 1), &c.bard, 403, "event_forbidden"},
+			{"by a reader", alert("d", ""), &c.reader, 403, "event_forbidden"},
+			{"by a revoked bard", alert("e", ""), &c.revoked, 401, "revoked"},
+			{"by an expired bard", alert("f", ""), &c.lapsed, 401, "expired"},
 			{"by an operator", strings.Replace(alert("g", ""), `{"id"`, `{"source":"bard/anyone","id"`, 1), &c.operator, 200, ""},
 			{"signed, with a token", good, &c.reader, 200, ""},
 		} {

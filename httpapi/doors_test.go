@@ -21,7 +21,9 @@ import (
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
@@ -83,7 +85,7 @@ func (s *siege) mustPost() {
 	s.t.Helper()
 	for _, scheme := range []string{"http", "https"} {
 		c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		res, err := c.Post(scheme+"://"+s.addr+"/v1/events", typeJSON, strings.NewReader(alert("", "")))
+		res, err := c.Post(scheme+"://"+s.addr+"/v1/events", handler.TypeJSON, strings.NewReader(alert("", "")))
 		if err != nil {
 			s.t.Fatalf("a post over %s came to nothing: %v", scheme, err)
 		}
@@ -170,17 +172,17 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 	const places = 8
 	s := besiege(t, Limits{MaxPosts: places})
-	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 2*smallBody), isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
+	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 8<<10), isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
 		for range places {
 			c := s.dial()
 			defer c.Close()
 			_, _ = io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost: a\r\n"+head)
 		}
 	}
-	s.eventually("streams are under way", func() bool { return s.api.load.streams.Load() == places })
-	s.eventually("bodies are being read", func() bool { return s.api.load.bytes.Load() > 0 })
+	s.eventually("streams are under way", func() bool { return streamsUnderWay(s.api) == places })
+	s.eventually("bodies are being read", func() bool { return s.api.admission.Bodies.Held() > 0 })
 	s.mustPost()
-	s.api.load.bytes.Add(MaxPostBytes) // as if large bodies came slowly
+	s.api.admission.Bodies.Hold(admission.MaxPostBytes) // as if large bodies came slowly
 	s.mustPost()
 	res, err := http.Get("http://" + s.addr + "/v1/scores")
 	if err != nil {
@@ -190,7 +192,7 @@ func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("a question beside large bodies gets %s", res.Status)
 	}
-	if n := s.api.load.posts.Load(); n != 0 {
+	if n := postsUnderWay(s.api); n != 0 {
 		t.Errorf("%d posts are under way without a body", n)
 	}
 }
@@ -301,7 +303,7 @@ func TestHTTP2RapidResetCostsLittle(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(MaxHTTP2Streams+40, 16<<20)
-	if n := s.api.load.reads.Load(); n > MaxHTTP2Streams {
+	if n := readsUnderWay(s.api); n > MaxHTTP2Streams {
 		t.Errorf("%d questions are under way of one connection", n)
 	}
 	t.Logf("%d streams were begun and reset before the connection ended", sent)
@@ -358,9 +360,9 @@ func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(2*many+20, many*(60<<10))
-	for end := time.Now().Add(fastpath.HandshakeTimeout + 5*time.Second); refusals(s.api, refusedHandshake) < many; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(fastpath.HandshakeTimeout + 5*time.Second); refusals(s.api, "tls_handshake") < many; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, refusedHandshake), many)
+			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, "tls_handshake"), many)
 		}
 	}
 	s.over()

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,10 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/admin"
 	"laurel/score"
 	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
@@ -293,6 +296,48 @@ func games() *fakeRecords {
 	return v
 }
 
+// fakeMember is a member of a fake group: fakeGroup, or a type that embeds it.
+type fakeMember interface {
+	Status
+	Reader
+	Poster
+	Forwarder
+	AccessControl
+	admin.Membership
+}
+
+// groupOf returns a fake group without certificates.
+func groupOf(m fakeMember) Group {
+	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}}
+	if trust, ok := m.(admin.Trust); ok {
+		g.Trust = trust
+	}
+	return g
+}
+
+// insecure is the Trust of a group without certificates.
+type insecure struct{}
+
+var errInsecure = score.Problemf(score.StatusConflict, "the group has no certificates")
+
+func (insecure) AuthorityPEM() []byte                          { return nil }
+func (insecure) RotateAuthority(context.Context, string) error { return errInsecure }
+func (insecure) FinishRotation(context.Context, string) error  { return errInsecure }
+func (insecure) NewJoinToken(context.Context, string, time.Duration, int) (string, error) {
+	return "", errInsecure
+}
+func (insecure) Enroll(context.Context, string, []byte, string) (*pki.IssuedCertificate, error) {
+	return nil, errInsecure
+}
+
+// writeBody writes an answer of the master.
+func writeBody(w http.ResponseWriter, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}
+
 // newFake is a group that is its own master, and an API for it.
 func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
@@ -301,7 +346,7 @@ func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 		o.Registerer, o.Gatherer = r, r
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
-	return g, New(g, o)
+	return g, New(groupOf(g), o)
 }
 
 // serve puts a handler on a real connection.

@@ -83,7 +83,7 @@ func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	for _, f := range tune {
 		f(&o)
 	}
-	w.addr = serveWay(t, w.group, o, hot)
+	w.addr = serveWay(t, groupOf(w.group), o, hot)
 	return w
 }
 
@@ -251,7 +251,7 @@ func counted(t *testing.T, r *prometheus.Registry) string {
 func TestHotPostIsNotAnsweredOnceTheFrontIsClosed(t *testing.T) {
 	g := &ctxGroup{begun: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	a := New(g, Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
+	a := New(groupOf(g), Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +295,7 @@ func (g *ctxGroup) Post(ctx context.Context, _ score.Post) ([]score.Result, erro
 func BenchmarkPostOver(b *testing.B) {
 	for name, hot := range map[string]bool{"front": true, "nethttp": false} {
 		b.Run(name, func(b *testing.B) {
-			addr := serveWay(b, &benchGroup{}, Options{Logger: slog.New(slog.DiscardHandler)}, hot)
+			addr := serveWay(b, groupOf(&benchGroup{}), Options{Logger: slog.New(slog.DiscardHandler)}, hot)
 			raw := []byte(rawPost(playOf("2"), isJSON))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

@@ -33,7 +33,7 @@ func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
 	t.Helper()
 	g := &crowdGroup{fakeGroup: fakeGroup{id: "f1", records: &fakeRecords{revision: 3, contests: []score.Record{
 		{ContestID: "OG/1", Competition: "OG", Revision: 2}, {ContestID: "OG/2", Competition: "OG", Revision: 3}}}}}
-	a := New(g, Options{})
+	a := New(groupOf(g), Options{})
 	server := httptest.NewServer(a.Handler())
 	t.Cleanup(func() {
 		a.Close()
@@ -126,19 +126,19 @@ func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t
 		return answer
 	}
 	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving}, score.Frontend{ID: "f3", URL: "http://down", State: score.Unreachable})
-	for range someWatchers {
+	for range minExcess {
 		if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
 			t.Fatalf("with %d watchers a new one gets %s", a.hub.Count(), answer.Status)
 		}
 	}
-	for ask("/v1/watch?contest=OG/1&moved=1").StatusCode == http.StatusOK && a.hub.Count() < 4*someWatchers {
+	for ask("/v1/watch?contest=OG/1&moved=1").StatusCode == http.StatusOK && a.hub.Count() < 4*minExcess {
 	}
 	answer := ask("/v1/watch?contest=OG/1&home=f1")
 	if to := answer.Header.Get("Location"); answer.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://there/v1/watch?") ||
 		!strings.Contains(to, "moved=1") || !strings.Contains(to, "home=f1") || !strings.Contains(to, "contest=OG%2F1") {
 		t.Errorf("with %d watchers a new one gets %s to %s", a.hub.Count(), answer.Status, to)
 	}
-	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * someWatchers})
+	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * minExcess})
 	if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
 		t.Errorf("while the other has as many a new one gets %s", answer.Status)
 	}
