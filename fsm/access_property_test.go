@@ -13,8 +13,9 @@ import (
 	"laurel/trust/access"
 )
 
-// Whatever is granted and revoked, signed, altered, repeated, crashed and replayed: exactly those events are
-// applied that are authorized at their place in the log, and equal logs give equal databases.
+// Whatever is granted and revoked, signed, altered, repeated, crashed and replayed:
+// exactly those events are applied that are authorized at their place in the log, and
+// equal logs give equal databases.
 func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -42,8 +43,8 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	})
 }
 
-// accessHistory is a randomHistory with a simple model of access control, built from the changes that were
-// applied.
+// accessHistory is a randomHistory with a simple model of access control, built from the
+// changes that were applied.
 type accessHistory struct {
 	*randomHistory
 	guarded bool

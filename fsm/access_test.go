@@ -256,7 +256,8 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 		})
 	}
 	post := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
-	// No version writes these: the result of the change would be returned as that of the post.
+	// No version writes these: the result of the change would be returned as that of the
+	// post.
 	for name, bad := range map[string][]byte{
 		"twice":           append(rawChange(good), rawChange(good)[1:]...),
 		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),

@@ -15,9 +15,10 @@ import (
 	"laurel/score/ranking"
 )
 
-// BenchmarkMillion measures a store with a million marks at one split: applying marks while the board is in
-// memory and while it is not, opening the closed database, restoring a snapshot, the first question, which
-// builds the board, and the memory that the board takes.
+// BenchmarkMillion measures a store with a million marks at one split: applying marks
+// while the board is in memory and while it is not, opening the closed database,
+// restoring a snapshot, the first question, which builds the board, and the memory that
+// the board takes.
 func BenchmarkMillion(b *testing.B) {
 	const marks = 1_000_000
 	for b.Loop() {
@@ -50,8 +51,9 @@ func BenchmarkMillion(b *testing.B) {
 	}
 }
 
-// BenchmarkMillionOpen opens the database in the directory LAUREL_MILLION, which it creates first if there is
-// none, asks for its board and reports the memory of the process.
+// BenchmarkMillionOpen opens the database in the directory LAUREL_MILLION, which it
+// creates first if there is none, asks for its board and reports the memory of the
+// process.
 func BenchmarkMillionOpen(b *testing.B) {
 	dir := os.Getenv("LAUREL_MILLION")
 	if dir == "" {

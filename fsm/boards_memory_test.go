@@ -99,7 +99,8 @@ func TestUnusedBoardsAreDroppedWhenThereAreTooManyRows(t *testing.T) {
 			t.Errorf("%d rows are in memory; the limit is %d", m.boards.Rows(), maxRows)
 		}
 	}
-	// A board that is over the limit by itself is dropped too, and cannot be loaded again.
+	// A board that is over the limit by itself is dropped too, and cannot be loaded
+	// again.
 	for j := range maxRows + 1 {
 		setMark(t, m, "G/r0", fmt.Sprint("x", j), j)
 	}

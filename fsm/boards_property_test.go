@@ -19,8 +19,8 @@ var (
 	categories = []string{"", "F", "M"}
 )
 
-// askBoards asks for boards without waiting for their builds, so that the next steps find some of them in
-// memory and some being built.
+// askBoards asks for boards without waiting for their builds, so that the next steps find
+// some of them in memory and some being built.
 func (h *randomHistory) askBoards(t *rapid.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -25,9 +25,9 @@ type observed struct {
 	revision uint64
 }
 
-// Boards are built and dropped all the time here, while marks are set, voided and undone, and the state is
-// restored. Each page must match the timeline up to its revision, and must not be older than Revision was
-// before the question.
+// Boards are built and dropped all the time here, while marks are set, voided and undone,
+// and the state is restored. Each page must match the timeline up to its revision, and
+// must not be older than Revision was before the question.
 func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	m := newMachine(t)
 	m.boards.SetMaxRows(3*64 + 40) // only one of the boards fits

@@ -39,8 +39,8 @@ func boardOf(t tester, m *Machine, contestID string, q *ranking.Query) ranking.P
 	return p
 }
 
-// The source lists some runners several times, and its official places have gaps. The test therefore compares
-// the order and the ties, not the places.
+// The source lists some runners several times, and its official places have gaps. The
+// test therefore compares the order and the ties, not the places.
 func TestTheMarathonsBoardMatchesItsRecordedResults(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join(dataDir(t), "marathon", "truth.json"))
 	if err != nil {

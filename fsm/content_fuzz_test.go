@@ -11,9 +11,10 @@ import (
 	"laurel/trust/access"
 )
 
-// FuzzApplyNeverFails checks that a post that ParsePost accepts, and any entry whose messages can be decoded,
-// is applied or refused, and never makes the machine fail. Two machines get the same state, even if one of
-// them applies the entries at once and after restoring a snapshot.
+// FuzzApplyNeverFails checks that a post that ParsePost accepts, and any entry whose
+// messages can be decoded, is applied or refused, and never makes the machine fail. Two
+// machines get the same state, even if one of them applies the entries at once and after
+// restoring a snapshot.
 func FuzzApplyNeverFails(f *testing.F) {
 	for _, bad := range invalidEvents(f) {
 		if len(bad.wire) < fuzzLimit {

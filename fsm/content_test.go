@@ -15,7 +15,8 @@ import (
 	"laurel/score"
 )
 
-// invalidEvent is an event that no frontend encodes: its message can be decoded, but its content breaks a rule.
+// invalidEvent is an event that no frontend encodes: its message can be decoded, but its
+// content breaks a rule.
 type invalidEvent struct {
 	wire  []byte
 	field string // the field of the problem
@@ -196,7 +197,8 @@ func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
 	}
 }
 
-// A corrupt master can put anything into the log. No frontend stops because of it, and all decide alike.
+// A corrupt master can put anything into the log. No frontend stops because of it, and
+// all decide alike.
 func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	with, alike, without := newMachine(t), newMachine(t), newMachine(t)
 	index := uint64(0)
@@ -264,8 +266,8 @@ func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	}
 }
 
-// The data of signed events is parsed before the entry is applied. Invalid data must not be fatal there
-// either.
+// The data of signed events is parsed before the entry is applied. Invalid data must not
+// be fatal there either.
 func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
 	m := guardedMachine(t)
 	before := stateOf(t, m)
@@ -289,7 +291,8 @@ func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
 	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 }
 
-// wantRefused applies an entry of one event or access change and returns the problem that refused it.
+// wantRefused applies an entry of one event or access change and returns the problem that
+// refused it.
 func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
@@ -306,7 +309,8 @@ func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	return outcome[0][0][0].Problem
 }
 
-// A version that knows the type writes it only in entries of a later version, which this one cannot decode.
+// A version that knows the type writes it only in entries of a later version, which this
+// one cannot decode.
 func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 	m := guardedMachine(t)
 	e := signedAlert(t, 1, "bard/a", 1, "rain")

@@ -25,7 +25,8 @@ func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	}
 }
 
-// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in order.
+// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in
+// order.
 func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	var voided []string
@@ -108,7 +109,8 @@ func TestADisqualifiedWinnerLosesRankAndWin(t *testing.T) {
 			}
 			mustPost(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ"`+reason+`}`)
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-			// Voiding the mark does not change the disqualification. Voiding the disqualification restores the mark.
+			// Voiding the mark does not change the disqualification. Voiding the
+			// disqualification restores the mark.
 			mustVoid(t, m, "vx", "G/r", "x")
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
 			mustVoid(t, m, "vz", "G/r", "z")

@@ -9,8 +9,8 @@ import (
 	"laurel/score"
 )
 
-// populate creates a database of several pages with all kinds of records and closes it. It calls leave with
-// the machine before.
+// populate creates a database of several pages with all kinds of records and closes it.
+// It calls leave with the machine before.
 func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 	t.Helper()
 	m := openMachine(t, dir)
@@ -41,7 +41,8 @@ func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte
 	return snapshot
 }
 
-// wantDeleted opens a database that must not be trusted, and checks that the reason is logged once.
+// wantDeleted opens a database that must not be trusted, and checks that the reason is
+// logged once.
 func wantDeleted(t testing.TB, dir, words string) {
 	t.Helper()
 	var d logBuffer
@@ -83,7 +84,8 @@ func TestAClosedDatabaseIsTrusted(t *testing.T) {
 	wantTrusted(t, dir, snapshot)
 }
 
-// A database in use has no marker. It is not trusted after a crash of the process or of the machine.
+// A database in use has no marker. It is not trusted after a crash of the process or of
+// the machine.
 func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 	single := func(t *testing.T, m *Machine) {
 		mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)

@@ -15,8 +15,9 @@ import (
 	"laurel/score"
 )
 
-// Logs and snapshots outlive the program that wrote them. The golden files were written by the version in
-// their names. They may be updated only before that version is released.
+// Logs and snapshots outlive the program that wrote them. The golden files were written
+// by the version in their names. They may be updated only before that version is
+// released.
 var update = flag.Bool("update", false, "update the golden files in testdata/format")
 
 // golden returns the content of a golden file, which must be what this version writes.
@@ -39,7 +40,8 @@ func golden(t *testing.T, name string, today []byte) []byte {
 	return content
 }
 
-// old returns the content of a golden file, which may be in a format that is no longer written.
+// old returns the content of a golden file, which may be in a format that is no longer
+// written.
 func old(t *testing.T, name string) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)

@@ -14,7 +14,8 @@ import (
 // fuzzLimit bounds the inputs: larger ones take time and find nothing else.
 const fuzzLimit = 1 << 14
 
-// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has the resulting access control.
+// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has
+// the resulting access control.
 func FuzzApplyEntry(f *testing.F) {
 	one := decodeEvent(f, alert, 1, 1, "one")
 	define := decodeEvent(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
@@ -46,8 +47,8 @@ func FuzzApplyEntry(f *testing.F) {
 	})
 }
 
-// FuzzRestore checks that a snapshot is restored completely, so that the state has the same snapshot, or not at
-// all.
+// FuzzRestore checks that a snapshot is restored completely, so that the state has the
+// same snapshot, or not at all.
 func FuzzRestore(f *testing.F) {
 	m := openMachine(f, f.TempDir())
 	f.Add(snapshotOf(f, m))
@@ -101,7 +102,8 @@ func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Restoring reads only some of the records: those of access control, and those that the index is built from.
+		// Restoring reads only some of the records: those of access control, and those
+		// that the index is built from.
 		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks},
 			func(bucket []byte) bool { return bytes.Contains(b, bucket) })
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {

@@ -9,9 +9,9 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions. They are matches between
-// 2,000 teams in 40 sports, one in a hundred of them RUNNING. One in ten is a race without a list of
-// competitors, with marks of 10 of 5,000 runners.
+// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions. They
+// are matches between 2,000 teams in 40 sports, one in a hundred of them RUNNING. One in
+// ten is a race without a list of competitors, with marks of 10 of 5,000 runners.
 func BenchmarkList(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()

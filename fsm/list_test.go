@@ -94,7 +94,8 @@ func scanContests(
 	return list, "", nil
 }
 
-// wantLists compares the contests of every combination of filters, page by page, and the content of the index.
+// wantLists compares the contests of every combination of filters, page by page, and the
+// content of the index.
 func wantLists(t tester, m *Machine) {
 	t.Helper()
 	err := m.View(func(v *View) error {
@@ -204,7 +205,8 @@ func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	return slices.Compact(list)
 }
 
-// downgrade changes a closed database to what an older version leaves: without an index, or with an outdated one.
+// downgrade changes a closed database to what an older version leaves: without an index,
+// or with an outdated one.
 func downgrade(t tester, m *Machine, never bool) {
 	t.Helper()
 	db, err := database.Open(m.path(), discardLog())
@@ -317,7 +319,8 @@ func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 		return ids, next
 	}
 	_, next := page("")
-	// The contest of the cursor is deleted, one before it is added, and one after it no longer matches.
+	// The contest of the cursor is deleted, one before it is added, and one after it no
+	// longer matches.
 	mustVoid(t, m, "v", "G/2", "d2")
 	mustPost(t, m, "new", "contest.define", "G/0a",
 		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)

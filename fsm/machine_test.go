@@ -135,8 +135,8 @@ func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	return r
 }
 
-// mustRefuse is postEvent for an event that must be refused with a code and a detail that contains words, and
-// that must change nothing.
+// mustRefuse is postEvent for an event that must be refused with a code and a detail that
+// contains words, and that must change nothing.
 func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
 	t.Helper()
 	before := stateOf(t, m)
@@ -224,8 +224,8 @@ func contestJSON(t tester, m *Machine, id string) string {
 	return text
 }
 
-// copyFiles copies the files of a running machine to another directory, as a crash of the process would leave
-// them.
+// copyFiles copies the files of a running machine to another directory, as a crash of the
+// process would leave them.
 func copyFiles(t tester, m *Machine, to string) {
 	t.Helper()
 	m.applying.Lock()

@@ -52,8 +52,8 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 	}
 }
 
-// judgeVoid checks that a void is refused only if it names no event, or if the other events cannot be applied
-// without the voided one.
+// judgeVoid checks that a void is refused only if it names no event, or if the other
+// events cannot be applied without the voided one.
 func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
 	found := h.plain.target(e)
 	if len(found) != 1 || h.plain.voided()[found[0]] != nil {

@@ -13,8 +13,9 @@ import (
 	"laurel/score"
 )
 
-// Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the state is the one that the
-// accepted events that are not voided give in the reference store.
+// Whatever is posted, refused, repeated, voided, crashed, restored and replayed: the
+// state is the one that the accepted events that are not voided give in the reference
+// store.
 func TestAnyHistoryMatchesTheReferenceStore(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -188,7 +189,8 @@ func (h *randomHistory) body(t *rapid.T) string {
 	return body(score.TypeAlert, any, `"text":"hello"`)
 }
 
-// event draws an event: new, without a seq, repeated, leaving a gap, or another one under a used seq.
+// event draws an event: new, without a seq, repeated, leaving a gap, or another one under
+// a used seq.
 func (h *randomHistory) event(t *rapid.T, ahead map[string]int) score.Event {
 	kinds := []string{"new", "new", "new", "new", "without seq", "without seq", "repeated", "other", "gap"}
 	kind := rapid.SampledFrom(kinds).Draw(t, "kind")
@@ -321,8 +323,8 @@ func (h *randomHistory) reopen(t *rapid.T, dir string) *Machine {
 	return m
 }
 
-// kill continues with a copy of the files of the running machine, which must not be trusted, and replays the
-// log.
+// kill continues with a copy of the files of the running machine, which must not be
+// trusted, and replays the log.
 func (h *randomHistory) kill(t *rapid.T) {
 	dir := h.newDir(t)
 	copyFiles(t, h.m, dir)
@@ -336,8 +338,8 @@ func (h *randomHistory) kill(t *rapid.T) {
 	h.same(t, before)
 }
 
-// restore continues with another machine that restored a snapshot, and applies entries that the snapshot
-// includes.
+// restore continues with another machine that restored a snapshot, and applies entries
+// that the snapshot includes.
 func (h *randomHistory) restore(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	dir := h.newDir(t)

@@ -166,8 +166,9 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	}
 }
 
-// Raft takes a snapshot, then asks its main goroutine for the configuration. That goroutine may be waiting for
-// Restore. If Restore waited for the release of the snapshot, all three would wait for ever.
+// Raft takes a snapshot, then asks its main goroutine for the configuration. That
+// goroutine may be waiting for Restore. If Restore waited for the release of the
+// snapshot, all three would wait for ever.
 func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	r, m, _ := newRaft(t)
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
@@ -216,8 +217,8 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 	}
 }
 
-// Raft assigns to a snapshot the index of the last entry that it has passed on. After a restart the machine has
-// applied later ones.
+// Raft assigns to a snapshot the index of the last entry that it has passed on. After a
+// restart the machine has applied later ones.
 func TestNoSnapshotIsTakenWhileTheStateIsAheadOfRaft(t *testing.T) {
 	_, m, _ := newRaft(t)
 	entries := []*raft.Log{

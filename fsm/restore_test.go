@@ -150,7 +150,8 @@ func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
 	wantOnlyDatabase(t, dir)
 }
 
-// snapshotFile is the reader of a snapshot as the snapshot store returns it, with a prepared state or without.
+// snapshotFile is the reader of a snapshot as the snapshot store returns it, with a
+// prepared state or without.
 type snapshotFile struct {
 	io.ReadCloser
 	prepared *Prepared

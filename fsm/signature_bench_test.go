@@ -13,8 +13,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// BenchmarkApplySigned measures the cost of signatures: the marathon in entries of 512 events, signed in trees of
-// several sizes. The size 0 means unsigned.
+// BenchmarkApplySigned measures the cost of signatures: the marathon in entries of 512
+// events, signed in trees of several sizes. The size 0 means unsigned.
 func BenchmarkApplySigned(b *testing.B) {
 	const source, at = "bard/bench", 512
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))

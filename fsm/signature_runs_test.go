@@ -13,7 +13,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// signedAlerts returns n alerts of bard/a beginning with a seq, signed in trees of a size.
+// signedAlerts returns n alerts of bard/a beginning with a seq, signed in trees of a
+// size.
 func signedAlerts(t tester, from uint64, n, tree int) []score.Event {
 	t.Helper()
 	var events []score.Event
@@ -45,8 +46,8 @@ func timelineOf(t tester, m *Machine, contest string, page int) (all []score.Tim
 	return all
 }
 
-// wantSigned checks that the timeline has the signatures that were posted, and that each can be verified without
-// the other events.
+// wantSigned checks that the timeline has the signatures that were posted, and that each
+// can be verified without the other events.
 func wantSigned(t tester, m *Machine, events []score.Event) {
 	t.Helper()
 	for _, page := range []int{1, 7, 1000} {
@@ -117,7 +118,8 @@ func TestEachSignatureOfARunCanBeVerifiedAlone(t *testing.T) {
 	}
 }
 
-// Refused, unsigned and duplicate events are between the events of a run, and voids rewrite some of them.
+// Refused, unsigned and duplicate events are between the events of a run, and voids
+// rewrite some of them.
 func TestRunsContainOnlyTheSignaturesOfAppliedEvents(t *testing.T) {
 	m := guardedMachine(t)
 	events := signedAlerts(t, 1, 40, 8)

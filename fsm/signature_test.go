@@ -37,8 +37,8 @@ func signedAlert(t tester, n byte, source string, seq uint64, text string) score
 	return signEvents(t, n, []score.Event{unsignedAlert(n, source, seq, text)})[0]
 }
 
-// guardedMachine returns a machine with a guarded store, where testKey(1) is bard/a, testKey(2) is bard/b, and
-// "feed" is a token of bard/f.
+// guardedMachine returns a machine with a guarded store, where testKey(1) is bard/a,
+// testKey(2) is bard/b, and "feed" is a token of bard/f.
 func guardedMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := newMachine(t)
@@ -48,7 +48,8 @@ func guardedMachine(t testing.TB) *Machine {
 	return m
 }
 
-// outcomeOf applies an event and returns the status of its result or the code of its problem.
+// outcomeOf applies an event and returns the status of its result or the code of its
+// problem.
 func outcomeOf(t tester, m *Machine, e score.Event) string {
 	t.Helper()
 	r := applyPosts(t, m, singlePost(e))[0][0]
@@ -172,7 +173,8 @@ func TestARepeatedEventIsADuplicateWhateverItsSignature(t *testing.T) {
 		t.Fatal("the test is wrong: the signatures are equal")
 	}
 	wantOutcome(t, m, alone, score.Duplicate)
-	// The key is revoked. The bard repeats the events without a result, signed with its next key.
+	// The key is revoked. The bard repeats the events without a result, signed with its
+	// next key.
 	mustChange(t, m, access.Change{Grant: keyGrant(3, "bard/a")}, access.Change{Revoke: keyGrant(1, "").ID})
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 1, "rain"), score.Duplicate)
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 2, "hail"), score.Applied)
@@ -211,7 +213,8 @@ func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-// encodeRawEvent encodes an entry that a corrupt master could write: its event may have any data.
+// encodeRawEvent encodes an entry that a corrupt master could write: its event may have
+// any data.
 func encodeRawEvent(e *score.Event, data string) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), encodeEvent(e, []byte(data)))
@@ -242,7 +245,8 @@ func TestAMasterCannotRewriteSignedData(t *testing.T) {
 	wantOutcome(t, m, e, score.Applied)
 }
 
-// The timeline has everything that is needed to verify an event, even if the event is voided.
+// The timeline has everything that is needed to verify an event, even if the event is
+// voided.
 func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	m := guardedMachine(t)
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")

@@ -102,7 +102,8 @@ type errReader struct{ error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
-// A snapshot may be written to a slow disk or network. Entries are applied in the meantime.
+// A snapshot may be written to a slow disk or network. Entries are applied in the
+// meantime.
 func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 3000)

@@ -24,7 +24,8 @@ func mustTime(s string) time.Time {
 
 var streams = []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket", "curling"}
 
-// dataDir returns the directory of the real streams. The test is skipped if there is none.
+// dataDir returns the directory of the real streams. The test is skipped if there is
+// none.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -66,7 +67,8 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 // noLimit is a limit that no stream reaches.
 const noLimit = 1 << 30
 
-// applyAll applies events in entries of a number of events and returns how many were applied.
+// applyAll applies events in entries of a number of events and returns how many were
+// applied.
 func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
 	t.Helper()
 	for chunk := range slices.Chunk(events, size) {
@@ -172,7 +174,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if err != nil {
 			return err
 		}
-		// The source lists some runners several times. Equal marks have the order of their official places.
+		// The source lists some runners several times. Equal marks have the order of
+		// their official places.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {

@@ -218,7 +218,8 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 	gold("OA", 1)
 	mustVoid(t, m, "v2", "G/1", "a1")
 	gold("OA", 0)
-	// The id is unused now, and another contest takes it. Voids in the first contest do not affect its award.
+	// The id is unused now, and another contest takes it. Voids in the first contest do
+	// not affect its award.
 	award("a2", "G/2", "OB")
 	wantVoidRefused(t, m, score.IDConflict, `"G/2"`, "G/1", "v2")
 	mustPost(t, m, "hello", "alert", "G/1", `{"text":"hello"}`)
@@ -256,7 +257,8 @@ func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	wantResult(t, m, "G/r", "Y", "")
 	mustVoid(t, m, "w3", "G/r", "v3")
 	wantResult(t, m, "G/r", "Y", "9")
-	// A mark that was replaced before it was voided does not replace the later one when it is restored.
+	// A mark that was replaced before it was voided does not replace the later one when
+	// it is restored.
 	mustVoid(t, m, "w2", "G/r", "v2")
 	wantResult(t, m, "G/r", "Y", "9")
 }
