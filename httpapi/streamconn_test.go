@@ -33,6 +33,7 @@ func newHTTP2Group(t *testing.T) (*watchedGroup, *API, *httptest.Server) {
 }
 
 func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
+	t.Parallel()
 	g, a, s := newHTTP2Group(t)
 	const watchers = 5
 	var cancels []context.CancelFunc
