@@ -68,6 +68,7 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 }
 
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
+	t.Parallel() // it waits
 	c, a, s := guardedServer(t, Options{})
 	slow := pki.NewBearerToken()
 	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",

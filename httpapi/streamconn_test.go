@@ -33,6 +33,7 @@ func secureCrowd(t *testing.T) (*crowdGroup, *API, *httptest.Server) {
 }
 
 func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
+	t.Parallel() // it waits
 	g, a, s := secureCrowd(t)
 	const watchers = 5
 	var cancels []context.CancelFunc

@@ -87,6 +87,7 @@ func TestStreamBeginsWithARetryAndASnapshot(t *testing.T) {
 }
 
 func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
+	t.Parallel() // it waits
 	g, _, url := newCrowd(t)
 	get := func(path string) *http.Response {
 		answer, err := http.Get(url + path)
@@ -146,6 +147,7 @@ func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t
 
 // homes_test.go has when, and how many at a time.
 func TestWatcherIsSentHomeWhenItsHomeIsBack(t *testing.T) {
+	t.Parallel() // it waits
 	g, a, url := newCrowd(t)
 	away := score.Frontend{ID: "f2", URL: "http://there", State: score.Unreachable}
 	g.spread(away)

@@ -10,15 +10,18 @@ import (
 	"time"
 )
 
-// Public says how a frontend speaks TLS with its clients.
+// PublicOptions are options of PublicConfig.
 type PublicOptions struct {
-	// Files has the certificate that clients are shown. nil: the member's own. Other members, who ask for ServerName, are shown that in any case.
+	// Files is the certificate for clients; if nil, the member's own. Members, which ask for ServerName,
+	// always get the member's own.
 	Files *Files
-	// Removed tells of a member whether it was removed from the group. Its certificate is refused then. nil: nobody was.
+	// Removed reports whether a member was removed from the group; its certificate is then refused. It may
+	// be nil.
 	Removed func(member string) bool
 }
 
-// Serves is how a frontend speaks TLS with its clients: 1.2 or later. Who shows a certificate must be a member.
+// PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or later. A client
+// that sends a certificate must be a member.
 func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
 	var mu sync.Mutex
 	var made *tls.Config
@@ -26,19 +29,19 @@ func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		Time:       i.now,
-		// The group's authorities change; the choice is made anew when they do.
+		// The configuration is made again when the group's authorities change.
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if now := i.state.Load(); of != now {
-				made, of = i.serves(p, now), now
+				made, of = i.publicConfig(p, now), now
 			}
 			return made, nil
 		},
 	}
 }
 
-func (i *Identity) serves(p PublicOptions, s *state) *tls.Config {
+func (i *Identity) publicConfig(p PublicOptions, s *state) *tls.Config {
 	members := x509.NewCertPool()
 	for _, c := range s.roots() {
 		members.AddCert(c)
@@ -68,10 +71,11 @@ func (i *Identity) serves(p PublicOptions, s *state) *tls.Config {
 	}
 }
 
-// fileCheck is how often files are looked at for a change.
+// fileCheck is the interval between checks for changed files.
 const fileCheck = time.Second
 
-// Files is a certificate in two files, in PEM, that is read again when they change. It is safe for concurrent use.
+// Files is a certificate and its key in two PEM files, which are read again when they change. It is safe
+// for concurrent use.
 type Files struct {
 	cert, key string
 	failed    func(error)
@@ -82,8 +86,8 @@ type Files struct {
 	loaded  *tls.Certificate
 }
 
-// OpenFiles reads a certificate with its chain, and its private key. failed is told, once for each change, of files that became unreadable; the
-// certificate that was read before stays in use then.
+// OpenFiles reads a certificate with its chain and its private key. If changed files cannot be read, the
+// previous certificate stays in use, and failed is called, once for each change.
 func OpenFiles(cert, key string, failed func(error)) (*Files, error) {
 	f := &Files{cert: cert, key: key, failed: failed}
 	f.seen = f.times()
@@ -114,7 +118,7 @@ func (f *Files) times() []time.Time {
 	return list
 }
 
-// Certificate is the one in the files as they were a second ago.
+// Certificate returns the certificate. It may be a second older than the files.
 func (f *Files) Certificate() (*tls.Certificate, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -123,7 +127,8 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 	}
 	f.checked = time.Now()
 	if now := f.times(); !slices.EqualFunc(now, f.seen, time.Time.Equal) {
-		// Who renews writes one file after the other: what does not fit together yet is read again when the second has changed.
+		// A renewal writes one file after the other. Until the second is written they do not fit
+		// together; they are then read again.
 		f.seen = now
 		if err := f.load(); err != nil {
 			f.failed(err)
@@ -132,7 +137,7 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 	return f.loaded, nil
 }
 
-// Serves is how a frontend without an identity speaks TLS with its clients.
+// Config returns the configuration for accepting connections of clients at a frontend without an identity.
 func (f *Files) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
