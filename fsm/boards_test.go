@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-
 	"laurel/score"
 	"laurel/score/ranking"
 )
