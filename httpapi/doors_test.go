@@ -27,6 +27,9 @@ import (
 	"laurel/score"
 )
 
+// headerTimeout is the time limit of headers and handshakes in the tests that wait for it.
+const headerTimeout = time.Second
+
 // siege is a frontend that is attacked, and a bard who goes on posting meanwhile.
 type siege struct {
 	t     testing.TB
@@ -137,7 +140,7 @@ func (s *siege) over() {
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
-	s := besiege(t, Limits{})
+	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	var conns []net.Conn
 	for i := range many {
@@ -147,7 +150,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(2*many+20, many*(40<<10))
-	deadline := time.Now().Add(HeaderTimeout + HeaderTimeout/4 + 3*time.Second)
+	deadline := time.Now().Add(headerTimeout + headerTimeout/4 + 3*time.Second)
 	var wg sync.WaitGroup
 	for _, c := range conns {
 		wg.Go(func() {
@@ -198,7 +201,7 @@ func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 }
 
 func TestHalfOpenConnectionsAreForgotten(t *testing.T) {
-	s := besiege(t, Limits{})
+	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
@@ -206,7 +209,7 @@ func TestHalfOpenConnectionsAreForgotten(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(many+20, many*(20<<10))
-	s.over() // HeaderTimeout and a quarter later
+	s.over() // headerTimeout and a quarter later
 }
 
 func TestHugeHeaderIsRefused(t *testing.T) {
@@ -351,7 +354,7 @@ func clientHello(t testing.TB) []byte {
 }
 
 func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
-	s := besiege(t, Limits{})
+	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
@@ -360,7 +363,7 @@ func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
 	}
 	s.mustPost()
 	s.bounded(2*many+20, many*(60<<10))
-	for end := time.Now().Add(fastpath.HandshakeTimeout + 5*time.Second); refusals(s.api, "tls_handshake") < many; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(headerTimeout + 5*time.Second); refusals(s.api, "tls_handshake") < many; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, "tls_handshake"), many)
 		}

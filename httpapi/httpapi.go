@@ -32,9 +32,8 @@ import (
 const (
 	// MaxConnections bounds the connections that the HTTP port holds at once.
 	MaxConnections = 16384
-	// MaxHeaderBytes bounds the header of a request, and HeaderTimeout the time for it.
+	// MaxHeaderBytes bounds the header of a request.
 	MaxHeaderBytes = 16 << 10
-	HeaderTimeout  = 5 * time.Second
 	// MaxHTTP2Streams bounds the requests of one HTTP/2 connection that are answered at once.
 	MaxHTTP2Streams = 100
 	// IdleTimeout is how long a connection may be idle between two requests.
@@ -159,7 +158,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		MaxHeaderBytes:    MaxHeaderBytes,
-		ReadHeaderTimeout: HeaderTimeout,
+		ReadHeaderTimeout: a.limits.HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
 		ConnContext:       fastpath.ConnContext,
 		HTTP2: &http.HTTP2Config{

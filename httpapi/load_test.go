@@ -68,6 +68,7 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 }
 
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
+	t.Parallel() // it waits
 	c, a, s := guardedServer(t, Options{})
 	slow := pki.NewBearerToken()
 	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",
@@ -178,7 +179,7 @@ func admit(t *testing.T, a *API, addr string, token pki.BearerToken) *score.Prob
 func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	const burst = 20
 	g, a := newFake(t, Options{Private: true})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
 		t.Fatalf("in the clear: got %d", w.Code)

@@ -11,6 +11,8 @@ const (
 	// ConnectionsPerAddress bounds the connections of one address. It is as many as a stadium behind
 	// one router needs, and so few that it takes many addresses to fill the port.
 	ConnectionsPerAddress = 2048
+	// HeaderTimeout bounds the time for the header of a request.
+	HeaderTimeout = 5 * time.Second
 	// MaxBodyBytes bounds a JSON body, and BodyTimeout the time for it.
 	MaxBodyBytes = 4 << 20
 	BodyTimeout  = 10 * time.Second
@@ -24,6 +26,7 @@ const (
 
 // Limits bound what clients may take of a frontend. A zero member stands for the constant of its name.
 type Limits struct {
+	HeaderTimeout time.Duration // for the header of a request, and for a TLS handshake
 	MaxBodyBytes  int
 	BodyTimeout   time.Duration
 	AnswerTimeout time.Duration
@@ -44,6 +47,7 @@ type Limits struct {
 // OrDefault returns l with the constants in place of zero members.
 func (l Limits) OrDefault() Limits {
 	return Limits{
+		HeaderTimeout: cmp.Or(l.HeaderTimeout, HeaderTimeout),
 		MaxBodyBytes:  cmp.Or(l.MaxBodyBytes, MaxBodyBytes),
 		BodyTimeout:   cmp.Or(l.BodyTimeout, BodyTimeout),
 		AnswerTimeout: cmp.Or(l.AnswerTimeout, AnswerTimeout),

@@ -66,7 +66,11 @@ func (c *conn) beginsTLS() bool {
 // shakeHands goes on over TLS. False: this connection is over, or not ours any more.
 func (c *conn) shakeHands() bool {
 	h := c.server.secure
-	ctx, cancel := context.WithTimeout(c.ctx, HandshakeTimeout)
+	timeout := HandshakeTimeout
+	if limit := c.server.http.ReadHeaderTimeout; limit > 0 {
+		timeout = min(timeout, limit)
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	turn := &turn{Conn: &unread{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])}, places: h.places, over: ctx.Done()}
 	if !turn.take() {

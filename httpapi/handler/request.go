@@ -67,12 +67,20 @@ func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server)
 		Accept:       list(r.Accept),
 		IfNoneMatch:  list(r.IfNoneMatch),
 		CacheControl: list(r.CacheControl),
-		ContentType:  string(r.ContentType),
+		ContentType:  contentType(r.ContentType),
 		body:         r.Body,
 		fast:         r,
 		ctx:          ctx,
 		server:       server,
 	}
+}
+
+// contentType returns a Content-Type as a string, without allocating for that of most posts.
+func contentType(field []byte) string {
+	if string(field) == TypeJSON {
+		return TypeJSON
+	}
+	return string(field)
 }
 
 func list(field []byte) []string {
