@@ -46,7 +46,11 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 			return err
 		})
 	}
-	for i := range 300 {
+	rounds := 150
+	if fullRun() {
+		rounds = 300
+	}
+	for i := range rounds {
 		w.some(t)
 		if i%60 == 59 {
 			if err := m.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
