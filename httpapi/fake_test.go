@@ -364,13 +364,13 @@ func start(t testing.TB) (*fakeGroup, *httptest.Server) {
 	return g, serve(t, a, a.Handler())
 }
 
-// got is an answer that has been read.
-type got struct {
+// readResponse is a response whose body has been read.
+type readResponse struct {
 	*http.Response
 	body string
 }
 
-func (g *got) problem(t testing.TB) score.Problem {
+func (g *readResponse) problem(t testing.TB) score.Problem {
 	t.Helper()
 	if kind := g.Header.Get("Content-Type"); kind != "application/problem+json" {
 		t.Fatalf("status %d, content type %q, body %q: want a problem", g.StatusCode, kind, g.body)
@@ -386,12 +386,12 @@ func (g *got) problem(t testing.TB) score.Problem {
 }
 
 // ask sends a request; headers are "Name: value".
-func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *got {
+func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *readResponse {
 	t.Helper()
 	return askReader(t, s, method, path, strings.NewReader(body), headers...)
 }
 
-func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *got {
+func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *readResponse {
 	t.Helper()
 	if r, ok := body.(*strings.Reader); ok && r.Len() == 0 {
 		body = nil
@@ -415,7 +415,7 @@ func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Re
 	if _, err := b.ReadFrom(res.Body); err != nil {
 		t.Fatal(err)
 	}
-	return &got{res, b.String()}
+	return &readResponse{res, b.String()}
 }
 
 const (

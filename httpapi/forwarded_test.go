@@ -17,7 +17,7 @@ import (
 
 func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.ForwardedHandler())
 	member := `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`
 	for name, one := range map[string]struct {
@@ -47,7 +47,7 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 
 func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	g.elsewhere = true
 	var said []string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
@@ -64,7 +64,7 @@ func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 
 func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
 	g, a := newFake(t, Options{})
-	newCourt(t, g)
+	newGuardedGroup(t, g)
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
 	peer := &fastpath.Peer{TLS: &tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}

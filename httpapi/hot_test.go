@@ -162,9 +162,9 @@ func twins() []twin {
 		one("escape", strings.Replace(rawPost(alert("a", ""), isJSON), "events", "%65vents", 1)),
 		one("above the limit", rawPost("["+alert("a", strings.Repeat("x", 3000))+"]", isJSON)),
 		one("chunked", "POST /v1/events HTTP/1.1\r\nHost: a\r\n"+isJSON+"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-		one("with a token", rawPost(alert("a", ""), isJSON, bearer(courtBard))),
+		one("with a token", rawPost(alert("a", ""), isJSON, bearer(bardToken))),
 		one("with a wrong token", rawPost(alert("a", ""), isJSON, "Authorization: Bearer laurel-token-1.x.y")),
-		one("with two tokens", rawPost(alert("a", ""), isJSON, bearer(courtBard), bearer(courtBard))),
+		one("with two tokens", rawPost(alert("a", ""), isJSON, bearer(bardToken), bearer(bardToken))),
 		one("with a token in the URL", strings.Replace(rawPost(alert("a", ""), isJSON), "events", "events?token=a", 1)),
 		one("from a page", rawPost(alert("a", ""), isJSON, "Origin: http://evil.example")),
 		one("both lengths", rawPost("0\r\n\r\n", isJSON, "Transfer-Encoding: chunked")),
@@ -202,8 +202,8 @@ func TestBothWaysInAnswerAlike(t *testing.T) {
 	t.Run("open", func(t *testing.T) { compareWays(t, newWay(t, false), newWay(t, true)) })
 	t.Run("guarded", func(t *testing.T) {
 		plain, hot := newWay(t, false), newWay(t, true)
-		newCourt(t, plain.group)
-		newCourt(t, hot.group)
+		newGuardedGroup(t, plain.group)
+		newGuardedGroup(t, hot.group)
 		compareWays(t, plain, hot)
 	})
 }

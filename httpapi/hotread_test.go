@@ -65,7 +65,7 @@ func questions() (all []twin) {
 	}
 	twice("Cache-Control", rawGet(path, "Cache-Control: no-cache, max-stale=3"))
 	twice("many fields", rawGet(path, "User-Agent: curl/8", "Accept: */*", "Accept-Encoding: gzip", "Connection: keep-alive", "Cookie: a=b"))
-	twice("with a token", rawGet(path, bearer(courtBard)))
+	twice("with a token", rawGet(path, bearer(bardToken)))
 	twice("with a wrong token", rawGet(path, "Authorization: Bearer x"))
 	twice("with a token in the URL", rawGet(path+"?token=x"))
 	twice("from a page", rawGet(path, "Origin: http://a.example"))
@@ -123,7 +123,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 	for name := range tunes {
 		states[name] = func(g *fakeGroup) {
 			g.keeps = true
-			newCourt(t, g)
+			newGuardedGroup(t, g)
 		}
 	}
 	for name, set := range states {

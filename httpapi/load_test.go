@@ -179,7 +179,7 @@ func admit(t *testing.T, a *API, addr string, token pki.BearerToken) *score.Prob
 func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	const burst = 20
 	g, a := newFake(t, Options{Private: true})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
 		t.Fatalf("in the clear: got %d", w.Code)

@@ -21,9 +21,9 @@ func overTLS(addr string) *fastpath.Peer {
 	return fastpath.PeerOf(r)
 }
 
-// secureCrowd is a group that watchers watch, over HTTP/2.
-func secureCrowd(t *testing.T) (*crowdGroup, *API, *httptest.Server) {
-	g, a, _ := newCrowd(t)
+// newHTTP2Group is a group that watchers watch, over HTTP/2.
+func newHTTP2Group(t *testing.T) (*watchedGroup, *API, *httptest.Server) {
+	g, a, _ := newWatchedGroup(t)
 	s := httptest.NewUnstartedServer(nil)
 	s.Config = a.Server(a.Handler())
 	s.EnableHTTP2 = true
@@ -33,8 +33,8 @@ func secureCrowd(t *testing.T) (*crowdGroup, *API, *httptest.Server) {
 }
 
 func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
-	t.Parallel() // it waits
-	g, a, s := secureCrowd(t)
+	t.Parallel()
+	g, a, s := newHTTP2Group(t)
 	const watchers = 5
 	var cancels []context.CancelFunc
 	for range watchers {

@@ -13,13 +13,13 @@ import (
 	"laurel/score"
 )
 
-// crowdGroup is a group of which a test says how the watchers are spread.
-type crowdGroup struct {
+// watchedGroup is a group of which a test says how the watchers are spread.
+type watchedGroup struct {
 	fakeGroup
 	others atomic.Pointer[[]score.Frontend]
 }
 
-func (g *crowdGroup) Frontends() score.Frontends {
+func (g *watchedGroup) Frontends() score.Frontends {
 	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{{ID: g.id, URL: "http://here", State: score.Serving}}}
 	if others := g.others.Load(); others != nil {
 		f.Frontends = append(f.Frontends, *others...)
@@ -27,11 +27,11 @@ func (g *crowdGroup) Frontends() score.Frontends {
 	return f
 }
 
-func (g *crowdGroup) spread(others ...score.Frontend) { g.others.Store(&others) }
+func (g *watchedGroup) spread(others ...score.Frontend) { g.others.Store(&others) }
 
-func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
+func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 	t.Helper()
-	g := &crowdGroup{fakeGroup: fakeGroup{id: "f1", records: &fakeRecords{revision: 3, contests: []score.Record{
+	g := &watchedGroup{fakeGroup: fakeGroup{id: "f1", records: &fakeRecords{revision: 3, contests: []score.Record{
 		{ContestID: "OG/1", Competition: "OG", Revision: 2}, {ContestID: "OG/2", Competition: "OG", Revision: 3}}}}}
 	a := New(groupOf(g), Options{})
 	server := httptest.NewServer(a.Handler())
@@ -42,8 +42,8 @@ func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
 	return g, a, server.URL
 }
 
-// lines reads a stream until it has had all the words, and gives what it read.
-func lines(t *testing.T, url string, words ...string) string {
+// readUntil reads a stream until it has sent all the words, and returns what it has read.
+func readUntil(t *testing.T, url string, words ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -77,18 +77,18 @@ func lines(t *testing.T, url string, words ...string) string {
 }
 
 func TestStreamBeginsWithARetryAndASnapshot(t *testing.T) {
-	_, _, url := newCrowd(t)
-	all := lines(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
+	_, _, url := newWatchedGroup(t)
+	all := readUntil(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
 	if strings.Contains(all, "OG/2") {
 		t.Errorf("what was not asked for came too:\n%s", all)
 	}
-	lines(t, url+"/v1/watch?competition=OG", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
-	lines(t, url+"/v1/watch", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+	readUntil(t, url+"/v1/watch?competition=OG", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+	readUntil(t, url+"/v1/watch", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
 }
 
 func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
-	t.Parallel() // it waits
-	g, _, url := newCrowd(t)
+	t.Parallel()
+	g, _, url := newWatchedGroup(t)
 	get := func(path string) *http.Response {
 		answer, err := http.Get(url + path)
 		if err != nil {
@@ -109,7 +109,7 @@ func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
 }
 
 func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t *testing.T) {
-	g, a, url := newCrowd(t)
+	g, a, url := newWatchedGroup(t)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func(path string) *http.Response {
 		t.Helper()
@@ -147,13 +147,13 @@ func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t
 
 // homes_test.go has when, and how many at a time.
 func TestWatcherIsSentHomeWhenItsHomeIsBack(t *testing.T) {
-	t.Parallel() // it waits
-	g, a, url := newCrowd(t)
+	t.Parallel()
+	g, a, url := newWatchedGroup(t)
 	away := score.Frontend{ID: "f2", URL: "http://there", State: score.Unreachable}
 	g.spread(away)
 	home := make(chan string, 1)
 	go func() {
-		home <- lines(t, url+"/v1/watch?contest=OG/1&home=f2", "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}")
+		home <- readUntil(t, url+"/v1/watch?contest=OG/1&home=f2", "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}")
 	}()
 	for deadline := time.Now().Add(20 * time.Second); a.hub.Guests("f1")["f2"] != 1; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
