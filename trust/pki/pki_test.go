@@ -16,15 +16,15 @@ import (
 	"time"
 )
 
-// world is a group's founder, and a calendar.
-type world struct {
+// testGroup is the first member of a group, with a clock.
+type testGroup struct {
 	t     *testing.T
 	at    time.Time
 	first *Identity
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, at: time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)}
+func newTestGroup(t *testing.T) *testGroup {
+	w := &testGroup{t: t, at: time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)}
 	var err error
 	if w.first, err = Bootstrap(w.options("f1@one")); err != nil {
 		t.Fatal(err)
@@ -32,15 +32,15 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) now() time.Time { return w.at }
+func (w *testGroup) now() time.Time { return w.at }
 
-func (w *world) options(member string) Options {
+func (w *testGroup) options(member string) Options {
 	return Options{Dir: filepath.Join(w.t.TempDir(), "trust"), Member: member, Hosts: []string{"127.0.0.1", "f.example"}, Now: w.now}
 }
 
-func (w *world) authority() *Authority { return w.first.Authority(w.first.IssuedBy()) }
+func (w *testGroup) authority() *Authority { return w.first.Authority(w.first.IssuedBy()) }
 
-func (w *world) request(member string) (*ecdsa.PrivateKey, []byte) {
+func (w *testGroup) request(member string) (*ecdsa.PrivateKey, []byte) {
 	w.t.Helper()
 	key, csr, err := NewRequest(member, []string{"127.0.0.1"})
 	if err != nil {
@@ -49,8 +49,8 @@ func (w *world) request(member string) (*ecdsa.PrivateKey, []byte) {
 	return key, csr
 }
 
-// member has a certificate by the authority.
-func (w *world) member(name string, by *Authority) *Identity {
+// member returns a member with a certificate by the authority.
+func (w *testGroup) member(name string, by *Authority) *Identity {
 	w.t.Helper()
 	o := w.options(name)
 	key, csr := w.request(name)
@@ -65,7 +65,7 @@ func (w *world) member(name string, by *Authority) *Identity {
 	return i
 }
 
-func (w *world) chain(i *Identity) (list []*x509.Certificate) {
+func (w *testGroup) chain(i *Identity) (list []*x509.Certificate) {
 	list, err := parseCertificates(i.Certificate().Certificate)
 	if err != nil {
 		w.t.Fatal(err)
@@ -73,7 +73,7 @@ func (w *world) chain(i *Identity) (list []*x509.Certificate) {
 	return list
 }
 
-func (w *world) refused(err error, reason string) {
+func (w *testGroup) refused(err error, reason string) {
 	w.t.Helper()
 	var r *CertificateError
 	if !errors.As(err, &r) || r.Reason != reason {
@@ -82,7 +82,7 @@ func (w *world) refused(err error, reason string) {
 }
 
 func TestOnlyMembersOfTheGroupAreAccepted(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
 	if name, err := w.first.Verify(w.chain(f2)); err != nil || name != "f2@two" {
 		t.Errorf("a member: %q, %v", name, err)
@@ -108,7 +108,7 @@ func TestOnlyMembersOfTheGroupAreAccepted(t *testing.T) {
 }
 
 func TestMemberCannotIssueCertificates(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
 	forger := &Authority{Certificate: f2.Certificate().Leaf, key: f2.Certificate().PrivateKey.(*ecdsa.PrivateKey)}
 	_, csr := w.request("f3@three")
@@ -124,8 +124,8 @@ func TestMemberCannotIssueCertificates(t *testing.T) {
 	w.refused(err, WrongAuthority)
 }
 
-func TestCertificateIsForWhoAsksForIt(t *testing.T) {
-	w := newWorld(t)
+func TestACertificateIsIssuedOnlyToItsMember(t *testing.T) {
+	w := newTestGroup(t)
 	_, csr := w.request("f2@two")
 	if _, err := w.authority().Issue(csr, "f3@three", w.at); err == nil {
 		t.Error("f3 got a certificate for f2")
@@ -153,7 +153,7 @@ func TestCertificateIsForWhoAsksForIt(t *testing.T) {
 }
 
 func TestIdentityIsTheSameAfterARestart(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	again, err := Open(Options{Dir: w.first.dir, Member: "f1@one", Now: w.now})
 	if err != nil {
 		t.Fatal(err)
@@ -185,8 +185,8 @@ func TestIdentityIsTheSameAfterARestart(t *testing.T) {
 	}
 }
 
-func TestTheNextAuthorityIsAcceptedByWhoKnowsOnlyTheOneBefore(t *testing.T) {
-	w := newWorld(t)
+func TestTheNextAuthorityIsAcceptedByMembersThatTrustThePreviousOne(t *testing.T) {
+	w := newTestGroup(t)
 	old := w.authority()
 	asleep := w.member("f2@two", old)
 	w.at = w.at.Add(time.Second)
@@ -236,14 +236,14 @@ func TestTheNextAuthorityIsAcceptedByWhoKnowsOnlyTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestOwnIssuerIsTrustedWhateverTheGroupSays(t *testing.T) {
-	w := newWorld(t)
+func TestTheOwnIssuerIsAlwaysTrusted(t *testing.T) {
+	w := newTestGroup(t)
 	other, err := NewAuthority(nil, w.at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f2 := w.member("f2@two", w.authority())
-	if err := f2.SetTrusted([][]byte{other.Certificate.Raw}); err != nil { // history, as a joiner hears it
+	if err := f2.SetTrusted([][]byte{other.Certificate.Raw}); err != nil { // as in the log that a joining member replays
 		t.Fatal(err)
 	}
 	if _, err := f2.Verify(w.chain(w.first)); err != nil {
@@ -251,7 +251,7 @@ func TestOwnIssuerIsTrustedWhateverTheGroupSays(t *testing.T) {
 	}
 }
 
-// handshake lets two configurations meet.
+// handshake runs a handshake between two configurations.
 func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -277,7 +277,7 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 }
 
 func TestHandshakeIsMutual(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	f2, f3 := w.member("f2@two", w.authority()), w.member("f3@three", w.authority())
 	if s, c := handshake(t, w.first.PeerServerConfig(), f2.PeerClientConfig("f1@one")); s != nil || c != nil {
 		t.Errorf("two members: %v, %v", s, c)
@@ -293,7 +293,7 @@ func TestHandshakeIsMutual(t *testing.T) {
 	if s, _ := handshake(t, w.first.PeerServerConfig(), old); s == nil {
 		t.Error("TLS 1.2 was taken")
 	}
-	// A stolen certificate without its key.
+	// A stolen certificate, without its key.
 	stolen := f2.PeerClientConfig("")
 	stolen.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return &tls.Certificate{Certificate: f3.Certificate().Certificate, PrivateKey: f2.Certificate().PrivateKey}, nil
@@ -304,7 +304,7 @@ func TestHandshakeIsMutual(t *testing.T) {
 }
 
 func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
 	out := false
 	serves := w.first.PublicConfig(PublicOptions{Removed: func(member string) bool { return out && member == "f2@two" }})
@@ -336,7 +336,7 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 }
 
 func TestFilesAreReadAgainWhenTheyChange(t *testing.T) {
-	w := newWorld(t)
+	w := newTestGroup(t)
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem")
 	put := func(i *Identity, at time.Time) {

@@ -8,8 +8,8 @@ import (
 	"laurel/score"
 )
 
-// plain is the plainest store there can be: events are folded in memory, one after the other.
-type plain struct {
+// memStore is the simplest store: it folds events in memory, one after the other.
+type memStore struct {
 	contests map[string]*score.Contest
 	marks    map[string]*memMarks
 	medals   map[string]*score.MedalTable
@@ -17,11 +17,11 @@ type plain struct {
 	revision uint64
 }
 
-func newPlain() *plain {
-	return &plain{contests: map[string]*score.Contest{}, marks: map[string]*memMarks{}, medals: map[string]*score.MedalTable{}, awards: map[string]score.MedalAward{}}
+func newMemStore() *memStore {
+	return &memStore{contests: map[string]*score.Contest{}, marks: map[string]*memMarks{}, medals: map[string]*score.MedalTable{}, awards: map[string]score.MedalAward{}}
 }
 
-func (s *plain) table(competition string) *score.MedalTable {
+func (s *memStore) table(competition string) *score.MedalTable {
 	t := s.medals[competition]
 	if t == nil {
 		t = &score.MedalTable{Competition: competition}
@@ -30,7 +30,7 @@ func (s *plain) table(competition string) *score.MedalTable {
 	return t
 }
 
-func (s *plain) apply(e *score.Event) *score.Problem {
+func (s *memStore) apply(e *score.Event) *score.Problem {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
 		t := s.table(e.Competition())
@@ -65,7 +65,7 @@ func (s *plain) apply(e *score.Event) *score.Problem {
 	return nil
 }
 
-// memMarks keeps the marks of each split in a sorted slice.
+// memMarks stores the marks of each split in a sorted slice.
 type memMarks struct {
 	contest *score.Contest
 	splits  map[string]*memSplit
@@ -125,7 +125,7 @@ func (m *memMarks) all() map[string][]score.Mark {
 	return all
 }
 
-// event decodes one event that must be right.
+// event decodes a valid event.
 func event(t testing.TB, text string) *score.Event {
 	t.Helper()
 	e, p := score.Decode([]byte(text))
