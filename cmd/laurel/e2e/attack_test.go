@@ -3,18 +3,18 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
 
-// How long one attack lasts, and which part of its connections there is in the short form.
-const (
-	shortAttack, shortShare = 3 * time.Second, 10
-	longAttack, longShare   = 8 * time.Second, 1
-)
+// attackForm is how long one attack lasts, and the divisor of the number of its connections.
+type attackForm struct {
+	length time.Duration
+	share  int
+	env    []string
+}
 
 // What an attack may take of a frontend besides what its connections may.
 const (
@@ -25,18 +25,17 @@ const (
 // One group is attacked in one way after the other. All the while bards post to each frontend and clients read there, some by a new connection each time.
 func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	slow(t)
-	// In its short form the group shares the machine with other tests, and is the more patient.
-	length, share, env := shortAttack, shortShare, []string{"LAUREL_TIME_SCALE=4"}
-	if os.Getenv("LAUREL_LONG") != "" {
-		length, share, env = longAttack, longShare, nil
-	}
-	s := besiege(t, env...)
+	// Unless in the long form, the group shares the machine with other tests, and needs more patience.
+	patient := []string{"LAUREL_TIME_SCALE=4"}
+	form := byForm(attackForm{400 * time.Millisecond, 20, patient}, attackForm{3 * time.Second, 10, patient},
+		attackForm{8 * time.Second, 1, nil})
+	s := besiege(t, form.env...)
 	t.Log("| attack | connections at a frontend | ended by it | posts/s | of the calm | slowest post ms | reads/s | by new connections/s | slowest ms | cores of the frontends | memory MiB: before, most | goroutines: before, most |")
-	s.endure(t, attack{name: "none"}, length)
+	s.endure(t, attack{name: "none"}, form.length)
 	for _, a := range attacks {
-		a.conns = (a.conns + share - 1) / share
+		a.conns = (a.conns + form.share - 1) / form.share
 		t.Run(a.name, func(t *testing.T) {
-			s.endure(t, a, length)
+			s.endure(t, a, form.length)
 			s.recover(t)
 		})
 	}

@@ -30,6 +30,7 @@ const (
 // TestTheWatchersOfAFrontendThatComesBackAreEvenAgainWithin20s kills one of three frontends under 300 watchers. The table in the log has each count over time.
 func TestTheWatchersOfAFrontendThatComesBackAreEvenAgainWithin20s(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	watchCrowd(g)

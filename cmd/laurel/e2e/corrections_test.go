@@ -61,6 +61,7 @@ func (f *frontend) found(t testing.TB, query string) string {
 
 func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	posted := 0
 	post := func(id, kind, contest, data string) {

@@ -78,6 +78,7 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 // else when all has been sung.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "paris2024", "cricket")
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
 	for range 3 {
@@ -142,6 +143,7 @@ func (f *frontend) revision(t testing.TB) (n uint64) {
 
 func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	sungAll(t, g.sing(all, atFullSpeed))
@@ -208,6 +210,7 @@ func write(t testing.TB, file *os.File, at int64, b []byte) {
 
 func TestAFrontendWhoseDirectoryContradictsTheGroupSaysWhatToDo(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	f := g.frontends[0]
 	apply(t, f, define)

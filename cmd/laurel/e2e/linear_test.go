@@ -15,11 +15,8 @@ import (
 	"time"
 )
 
-// How long a history is, and how many there are: LAUREL_RUNS says, and LAUREL_SEED which seed is the first.
-const (
-	shortHistory = 12 * time.Second
-	longHistory  = time.Minute
-)
+// longHistory is the length of a history in the long form.
+const longHistory = time.Minute
 
 // TestEveryHistoryIsLinearizable has many clients post and look at all frontends of a group that is killed, stopped, cut, changed and
 // switched, and searches an order of all that they did and saw which one scoreboard, alone, would have given.
@@ -35,10 +32,8 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 		}
 		t.Logf("nothing is cut: %v", err)
 	}
-	length, runs, seed := shortHistory, 1, rand.Uint64N(1_000_000)
-	if os.Getenv("LAUREL_LONG") != "" {
-		length = longHistory
-	}
+	length := byForm(5*time.Second, 12*time.Second, longHistory)
+	runs, seed := 1, rand.Uint64N(1_000_000)
 	for name, v := range map[string]func(n uint64){"LAUREL_RUNS": func(n uint64) { runs = int(n) }, "LAUREL_SEED": func(n uint64) { seed = n }} {
 		if s := os.Getenv(name); s != "" {
 			n, err := strconv.ParseUint(s, 10, 32)

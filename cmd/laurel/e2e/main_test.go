@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,8 +23,27 @@ var programs struct {
 	build func() error
 }
 
+// parallelTests is the number of tests that run at the same time, unless -parallel says otherwise. The tests
+// wait most of the time, so it is more than the number of processors.
+const parallelTests = "4"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallelTests); err != nil {
+		panic(err)
+	}
 	os.Exit(run(m))
+}
+
+// byForm returns the value for the form of the tests: quick by default, full in CI (LAUREL_CI=full), or long
+// (LAUREL_LONG=1).
+func byForm[T any](quick, full, long T) T {
+	switch {
+	case os.Getenv("LAUREL_LONG") != "":
+		return long
+	case os.Getenv("LAUREL_CI") == "full":
+		return full
+	}
+	return quick
 }
 
 func run(m *testing.M) int {

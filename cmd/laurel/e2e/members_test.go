@@ -46,6 +46,7 @@ func (g *group) expectGaul(want int64) {
 
 func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
@@ -75,6 +76,7 @@ func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
 
 func TestMastershipIsTransferredToTheNamedOneOrToAny(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, f := range []*frontend{g.frontends[1], g.frontends[2], g.frontends[0]} {
 		if g.master() == f {
@@ -97,6 +99,7 @@ func TestMastershipIsTransferredToTheNamedOneOrToAny(t *testing.T) {
 
 func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 2)
 	apply(t, g.frontends[0], define)
 	other := g.add()
@@ -120,6 +123,7 @@ func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
 
 func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
@@ -150,6 +154,7 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 
 func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
@@ -181,6 +186,7 @@ func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
 
 func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	gone := g.frontends[2]
@@ -215,6 +221,7 @@ func (f *frontend) mustMaster() (id string) {
 
 func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)

@@ -123,6 +123,7 @@ func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 
 func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "cricket", "curling", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	sungAll(t, g.sing(all, atFullSpeed))
@@ -191,6 +192,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 func TestAFrontendThatMissedMoreThanTheLogHoldsCatchesUpBySnapshot(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	late := g.follower()

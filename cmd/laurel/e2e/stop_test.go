@@ -31,6 +31,7 @@ func stop(t testing.TB, env string, code int, args ...string) outcome {
 
 func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	g := newGroup(t, 3, env)
 	apply(t, g.frontends[0], define)
@@ -64,6 +65,7 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 
 func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	_, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	stop(t, env, 0, "frontend", "--signal", "sigstop")
@@ -78,6 +80,7 @@ func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
 
 func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	f.Kill()
@@ -103,6 +106,7 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 
 func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	_, env := runDir(t)
 	g := newGroup(t, 1, env)
 	song := filepath.Join(t.TempDir(), "saga.ndjson")
@@ -186,6 +190,7 @@ func endAfter(t testing.TB, env string) {
 
 func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -220,6 +225,7 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 
 func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -242,6 +248,7 @@ func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 
 func TestUpDoesNotMakeAnotherGroupOfAFirstFrontendWithoutItsData(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)

@@ -21,6 +21,7 @@ import (
 // the master, and questions have been waiting for it that were asked after the others had acked newer events.
 func TestAMasterThatWasStoppedShowsNoOldScore(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)

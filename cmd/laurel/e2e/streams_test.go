@@ -55,7 +55,9 @@ func (g *group) expectTruthInEachDatabase(all []*games) {
 
 func TestAllGamesSungAtFullSpeedShowTheTruthAtEveryFrontend(t *testing.T) {
 	slow(t)
-	all := load(t, allGames...)
+	t.Parallel()
+	everything := allGames
+	all := load(t, byForm([]string{"paris2024", "curling", "tokyo2020para", "worldcup2026"}, everything, everything)...)
 	g := newGroup(t, 3)
 	sungAll(t, g.sing(all, atFullSpeed))
 	for _, f := range g.frontends {
@@ -75,6 +77,7 @@ func TestAllGamesSungAtFullSpeedShowTheTruthAtEveryFrontend(t *testing.T) {
 
 func TestAStreamPostedAgainChangesNothing(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "curling")
 	g := newGroup(t, 3)
 	sungAll(t, g.sing(all, atFullSpeed))
@@ -110,6 +113,7 @@ func TestAStreamPostedAgainChangesNothing(t *testing.T) {
 
 func TestABardTakesItsStreamFromItsInput(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	all := load(t, "worldcup2026")
 	g := newGroup(t, 1)
 	c := fmt.Sprintf("zcat %q | %q sing --to %s --speed max -", all[0].file, program(t, "bard"), g.frontends[0].url)

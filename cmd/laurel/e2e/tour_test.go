@@ -12,6 +12,7 @@ import (
 
 func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 
@@ -70,6 +71,7 @@ func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
 
 func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	for _, f := range g.frontends {
@@ -123,6 +125,7 @@ func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
 
 func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	one := strings.NewReplacer("\n", "")
 	for i, f := range g.frontends {
@@ -147,6 +150,7 @@ func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
 
 func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 	award := func(id, medal, organisation string) string {
@@ -214,6 +218,7 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 
 func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	to := g.frontends[0].url
 	nobody := "http://" + freePort(t)
@@ -244,6 +249,7 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 
 func TestCurlItselfIsAnswered(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	curl, err := exec.LookPath("curl")
 	if err != nil {
 		unable(t, "there is no curl: %v", err)

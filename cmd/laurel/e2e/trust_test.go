@@ -146,6 +146,7 @@ func (g *secureGroup) expectSecretsKept() {
 
 func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	founder := g.frontends[0]
 	for _, f := range g.frontends {
@@ -183,6 +184,7 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 
 func TestARemovedFrontendIsOutForGood(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.frontends[2].holdKey() // by then it knows that it is a member
 	last := g.frontends[2]
@@ -218,6 +220,7 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 
 func TestAuthorityIsRotatedWhilePostsGoOn(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	for _, f := range g.frontends {
 		f.holdKey()
@@ -262,6 +265,7 @@ func TestAuthorityIsRotatedWhilePostsGoOn(t *testing.T) {
 
 func TestAnInsecureFrontendStaysOnItsMachine(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	dir := t.TempDir()
 	run := func(more ...string) outcome {
 		return command(t, "laurel", append([]string{"frontend", "--id", "f1", "--data", dir, "--bootstrap", "--insecure"}, more...)...)

@@ -92,6 +92,34 @@ func load(t testing.TB, names ...string) []*games {
 	return list
 }
 
+// head returns a stream of the first n events. It has no truth but their number.
+func (s *games) head(t testing.TB, n uint64) *games {
+	t.Helper()
+	h := &games{name: s.name, file: filepath.Join(t.TempDir(), "events.ndjson.gz")}
+	h.truth.Source, h.truth.Events = s.truth.Source, n
+	file, err := os.Create(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := gzip.NewWriter(file)
+	stop := errors.New("enough")
+	err = s.lines(func(line []byte) error {
+		if n == 0 {
+			return stop
+		}
+		n--
+		_, err := z.Write(append(line, '\n'))
+		return err
+	})
+	if !errors.Is(err, stop) {
+		t.Fatalf("%s has fewer events: %v", s.file, err)
+	}
+	if err := errors.Join(z.Close(), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // lines calls f with each event of the stream.
 func (s *games) lines(f func(line []byte) error) error {
 	file, err := os.Open(s.file)

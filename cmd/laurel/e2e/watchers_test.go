@@ -31,6 +31,7 @@ func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(
 // Those of client.Watch are told nothing twice because it forgets nothing; the bare ones (watchraw_test.go) show that the frontends alone keep that.
 func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	b := newWatchedBards(g)
 	ctx, cancel := context.WithCancel(t.Context())
