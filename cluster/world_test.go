@@ -35,24 +35,24 @@ import (
 
 // worldPlan says what kind of world it is.
 type worldPlan struct {
-	span  time.Duration
-	rules cache.Mutation
-	every time.Duration // about the time between two misfortunes
-	slow  time.Duration // see worldNet
-	rare  float64
-	// brisk elections come much faster than a lease ends.
-	brisk bool
-	small bool // three members
+	span             time.Duration
+	rules            cache.Mutation
+	faultInterval    time.Duration // about the time between two misfortunes
+	maxDelay         time.Duration // see worldNet
+	delayProbability float64
+	// fastElections elections come much faster than a lease ends.
+	fastElections bool
+	small         bool // three members
 	// secure members have certificates.
 	secure bool
-	fates  []fate // of which one is chosen each time
+	faults []fault // of which one is chosen each time
 	// tcp: connections that were cut go on late, and packets are lost with this probability. See worldwire_test.go.
 	tcp  bool
 	loss float64
-	// lively is how long a majority may be without a leader although its members reach each other; 0 is without end.
-	lively time.Duration
+	// maxLeaderless is how long a majority may be without a leader although its members reach each other; 0 is without end.
+	maxLeaderless time.Duration
 	// idle is by how much readers and bards pause longer, so that a long world is not much more work; 0 is as if it were 1. Members take snapshots more often then.
-	idle float64
+	pauseFactor float64
 	// script is what happens instead of fates. Nobody posts or reads but the script. node changes a member's options, if it is not nil.
 	script func(*world)
 	node   func(*worldNode)
@@ -73,15 +73,15 @@ type world struct {
 	named   int
 	founder *pki.Identity
 
-	waiting  chan struct{} // one call of synctest.Wait at a time
-	members  chan struct{} // one change of the members at a time
-	tasks    sync.WaitGroup
-	onFrames atomic.Bool // a fate waits for a frame
-	quiet    atomic.Bool // nothing bad happens any more
-	over     atomic.Bool // readers and bards end
-	record   *record
-	ledger   *ledger
-	problems *worldLog
+	waiting       chan struct{} // one call of synctest.Wait at a time
+	members       chan struct{} // one change of the members at a time
+	tasks         sync.WaitGroup
+	awaitingFrame atomic.Bool // a fate waits for a frame
+	quiet         atomic.Bool // nothing bad happens any more
+	over          atomic.Bool // readers and bards end
+	history       *history
+	checker       *raftChecker
+	problems      *worldLog
 }
 
 // worldNode is the place of one member: what outlives its process.
@@ -101,8 +101,8 @@ type worldNode struct {
 // worldMember is a process.
 type worldMember struct {
 	*Member
-	node *worldNode
-	dead atomic.Bool // it has crashed: what it still says nobody hears
+	node    *worldNode
+	crashed atomic.Bool // it has crashed: what it still says nobody hears
 }
 
 // worldDir is on a disk in memory if there is one.
@@ -121,7 +121,7 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 	}
 	defer os.RemoveAll(dir)
 	defer func() {
-		if p := recover(); p != nil && !onlyRaftForgets() {
+		if p := recover(); p != nil && !onlyKnownRaftLeaks() {
 			panic(p)
 		}
 	}()
@@ -130,9 +130,9 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 		w = &world{t: t, seed: seed, plan: plan, rand: r, net: newWorldNet(rand.New(rand.NewPCG(seed, 2))), dir: dir, began: time.Now(),
 			waiting: make(chan struct{}, 1), members: make(chan struct{}, 1)}
 		w.log, w.problems = &worldLog{began: w.began}, &worldLog{began: w.began}
-		w.record = newRecord(w)
-		w.log.count = w.record.count
-		w.ledger = newLedger(w)
+		w.history = newHistory(w)
+		w.log.count = w.history.count
+		w.checker = newRaftChecker(w)
 		w.live()
 		w.addWireCounts()
 	})
@@ -141,19 +141,19 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 
 // addWireCounts adds what the network has counted to what the record has.
 func (w *world) addWireCounts() {
-	w.record.mu.Lock()
-	defer w.record.mu.Unlock()
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
 	for what, n := range w.net.wire.counted() {
-		w.record.counts[what] += n
+		w.history.counts[what] += n
 	}
 }
 
 // pauses stretches a pause of a reader or a bard.
-func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.idle) }
+func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.pauseFactor) }
 
-// onlyRaftForgets tells whether all that did not end waits within Raft for what never comes: a hand-over whose follower was lost while its master stepped
+// onlyKnownRaftLeaks tells whether all that did not end waits within Raft for what never comes: a hand-over whose follower was lost while its master stepped
 // down (hashicorp/raft#696), or what was asked of Raft at the moment of its shutdown (see Member.await). Both were found here, and are not ours to mend.
-func onlyRaftForgets() bool {
+func onlyKnownRaftLeaks() bool {
 	stacks := make([]byte, 16<<20)
 	for _, one := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
 		head, _, _ := strings.Cut(one, "\n")
@@ -185,31 +185,31 @@ func (w *world) live() {
 			return
 		}
 	}
-	w.record.readers.Go(w.ledger.watch)
+	w.history.readers.Go(w.checker.watch)
 	if w.plan.script != nil {
 		w.plan.script(w)
 		return
 	}
-	if !w.record.begin() {
+	if !w.history.begin() {
 		return
 	}
-	if w.plan.lively > 0 && !w.mustAgree() {
+	if w.plan.maxLeaderless > 0 && !w.mustAgree() {
 		return
 	}
-	w.net.worsen(w.plan)
+	w.net.degrade(w.plan)
 	for end := w.began.Add(w.plan.span); time.Now().Before(end) && w.problems.tail(1) == ""; {
-		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.every)))
-		w.plan.fates[w.rand.IntN(len(w.plan.fates))](w)
+		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.faultInterval)))
+		w.plan.faults[w.rand.IntN(len(w.plan.faults))](w)
 	}
 	w.quiet.Store(true)
-	if w.calm() {
+	if w.waitForFaults() {
 		time.Sleep(2 * time.Second)
-		w.record.end()
+		w.history.end()
 	}
 }
 
-// calm waits until all that was bad is over.
-func (w *world) calm() bool {
+// waitForFaults waits until all that was bad is over.
+func (w *world) waitForFaults() bool {
 	over := make(chan struct{})
 	go func() {
 		w.tasks.Wait()
@@ -232,7 +232,7 @@ func (w *world) closeAll() {
 	for _, n := range w.list() {
 		w.crash(n, false)
 	}
-	w.record.readers.Wait()
+	w.history.readers.Wait()
 }
 
 // newNode makes a node that does not run yet.
@@ -254,10 +254,10 @@ func (w *world) newNode() *worldNode {
 				return a
 			}})}),
 		dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, rules: w.plan.rules}
-	if w.plan.idle > 0 {
+	if w.plan.pauseFactor > 0 {
 		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
 	}
-	if w.plan.brisk {
+	if w.plan.fastElections {
 		n.opts.tune = func(c *raft.Config) {
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 		}
@@ -293,7 +293,7 @@ func (w *world) list() []*worldNode {
 // up are the processes that run.
 func (w *world) up() (list []*worldMember) {
 	for _, n := range w.list() {
-		if m := n.now.Load(); m != nil && !m.dead.Load() {
+		if m := n.now.Load(); m != nil && !m.crashed.Load() {
 			list = append(list, m)
 		}
 	}
@@ -315,13 +315,13 @@ func (w *world) start(n *worldNode) bool {
 	opts := n.opts
 	opts.Metrics = prometheus.NewRegistry()
 	opts.wrap = func(raftlog.Backend) raftlog.Backend {
-		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
+		return &crashableStore{InmemStore: n.log, member: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
 	}
 	member, err := Start(opts)
 	if errors.Is(err, ErrRemoved) && n.left.Load() {
 		// It crashed after it had noted its removal, and before it had ended by itself.
 		w.log.addf("%s does not start: %v", n.id, err)
-		w.retire(n)
+		w.remove(n)
 		return false
 	}
 	if err != nil {
@@ -335,25 +335,25 @@ func (w *world) start(n *worldNode) bool {
 	})
 	n.now.Store(m)
 	w.log.addf("%s is up", n.id)
-	w.record.readers.Go(func() { w.bury(m) })
+	w.history.readers.Go(func() { w.watchEnd(m) })
 	return true
 }
 
-// bury closes a process that has ended by itself.
-func (w *world) bury(m *worldMember) {
+// watchEnd closes a process that has ended by itself.
+func (w *world) watchEnd(m *worldMember) {
 	select {
 	case err := <-m.Ended():
 		w.log.addf("%s has ended: %v", m.node.id, err)
 		if !m.node.left.Load() {
 			w.problemf("%s has ended: %v", m.node.id, err)
 		}
-		w.retire(m.node)
+		w.remove(m.node)
 	case <-m.stopped:
 	}
 }
 
-// retire takes a node that has left from the world.
-func (w *world) retire(n *worldNode) {
+// remove takes a node that has left from the world.
+func (w *world) remove(n *worldNode) {
 	w.mu.Lock()
 	for i, other := range w.nodes {
 		if other == n {
@@ -376,7 +376,7 @@ func (w *world) crash(n *worldNode, silent bool) bool {
 		return false
 	}
 	w.log.addf("%s crashes", n.id)
-	m.dead.Store(true)
+	m.crashed.Store(true)
 	w.net.pause(n.id)
 	defer w.net.resume(n.id)
 	if silent {

@@ -17,34 +17,34 @@ import (
 // own choice; two connections know nothing of each other's order. A direction between two hosts that is cut, and all of a host that is paused, holds what
 // is sent until it is mended: as TCP does, which sends again what was lost.
 type worldNet struct {
-	mu      sync.Mutex
-	rand    *rand.Rand
-	ports   map[string]*worldPort
-	cuts    map[link]int
-	paused  map[string]int
-	conns   map[*worldConn]struct{} // one end of each
-	changed chan struct{}           // closed when something was mended
-	slow    time.Duration           // how long a rare delay lasts
-	rare    float64                 // how often there is one
-	wire    wire                    // how connections carry on; see worldwire_test.go
+	mu               sync.Mutex
+	rand             *rand.Rand
+	ports            map[string]*worldPort
+	cuts             map[link]int
+	paused           map[string]int
+	conns            map[*worldConn]struct{} // one end of each
+	changed          chan struct{}           // closed when something was mended
+	maxDelay         time.Duration           // how long a rare delay lasts
+	delayProbability float64                 // how often there is one
+	wire             wire                    // how connections carry on; see worldwire_test.go
 }
 
 func newWorldNet(r *rand.Rand) *worldNet {
 	return &worldNet{rand: r, ports: map[string]*worldPort{}, cuts: map[link]int{}, paused: map[string]int{}, conns: map[*worldConn]struct{}{},
-		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01, wire: newWire()}
+		changed: make(chan struct{}), maxDelay: 100 * time.Millisecond, delayProbability: 0.01, wire: newWire()}
 }
 
-// worsen makes the network as bad as a plan has it.
-func (n *worldNet) worsen(p worldPlan) {
+// degrade makes the network as bad as a plan has it.
+func (n *worldNet) degrade(p worldPlan) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.slow, n.rare, n.wire.late, n.wire.loss = p.slow, p.rare, p.tcp, p.loss
+	n.maxDelay, n.delayProbability, n.wire.late, n.wire.loss = p.maxDelay, p.delayProbability, p.tcp, p.loss
 }
 
 // delay is that of one piece. n.mu must be held.
 func (n *worldNet) delay() time.Duration {
-	if n.rand.Float64() < n.rare {
-		return time.Duration(n.rand.Int64N(int64(n.slow)))
+	if n.rand.Float64() < n.delayProbability {
+		return time.Duration(n.rand.Int64N(int64(n.maxDelay)))
 	}
 	return 50*time.Microsecond + time.Duration(n.rand.Int64N(int64(time.Millisecond)))
 }
@@ -73,7 +73,7 @@ func (n *worldNet) cut(from, to string) {
 		}
 	})
 }
-func (n *worldNet) mend(from, to string) {
+func (n *worldNet) heal(from, to string) {
 	n.change(func() {
 		l := link{from, to}
 		if n.cuts[l]--; n.cuts[l] == 0 {
@@ -84,7 +84,7 @@ func (n *worldNet) mend(from, to string) {
 func (n *worldNet) pause(host string) {
 	n.change(func() {
 		n.paused[host]++
-		n.countUnsent(host, "snapshots whose sender hung")
+		n.countInterrupted(host, "snapshots whose sender hung")
 	})
 }
 func (n *worldNet) resume(host string) { n.change(func() { n.paused[host]-- }) }
@@ -104,7 +104,7 @@ func (n *worldNet) lose(f func(link) bool) { n.breakConns(f, syscall.ECONNRESET)
 // vanish breaks the connections of a host. The other ends are told nothing.
 func (n *worldNet) vanish(host string) {
 	n.mu.Lock()
-	n.countUnsent(host, "snapshots whose sender vanished")
+	n.countInterrupted(host, "snapshots whose sender vanished")
 	n.mu.Unlock()
 	n.breakConns(func(l link) bool { return l.from == host }, errGone)
 }
@@ -196,7 +196,7 @@ func (p *worldPort) Addr() net.Addr { return p.addr }
 func (n *worldNet) dialFrom(from string) peer.Dialer {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		to := hostOf(addr)
-		ctx, cancel := context.WithTimeout(ctx, dialGivesUp)
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
 		for _, l := range []link{{from, to}, {to, from}} {
 			if err := n.pass(ctx, l); err != nil {
@@ -251,8 +251,8 @@ func (n *worldNet) pass(ctx context.Context, l link) error {
 	}
 }
 
-// dialGivesUp is how long a host tries to connect, whoever asked for it.
-const dialGivesUp = 3 * time.Second
+// dialTimeout is how long a host tries to connect, whoever asked for it.
+const dialTimeout = 3 * time.Second
 
 // worldConn is one end of a connection.
 type worldConn struct {
@@ -260,7 +260,7 @@ type worldConn struct {
 	link link // from here to there
 	in   *worldPipe
 	far  *worldConn
-	spoken
+	sentCalls
 }
 
 func (c *worldConn) Read(b []byte) (int, error) { return c.in.read(b) }
@@ -321,7 +321,7 @@ type worldPiece struct {
 // newWorldPipe makes a direction of a connection. n.mu must be held.
 func newWorldPipe(n *worldNet, l link) *worldPipe {
 	p := &worldPipe{net: n, link: l}
-	p.rto = leastRTO + time.Duration(n.rand.Int64N(int64(leastRTO/2)))
+	p.rto = minRTO + time.Duration(n.rand.Int64N(int64(minRTO/2)))
 	n.wire.remember(p)
 	return p
 }

@@ -10,7 +10,7 @@ import (
 	"laurel/score"
 )
 
-var usualFates = []fate{cutOneWay, cutOneWay, isolate, isolate, pause, loseConnections, loseConnections, crash, crash, handOver, coup, coup, switchMode, comeOrGo, comeOrGo}
+var usualFaults = []fault{cutOneWay, cutOneWay, isolate, isolate, pause, loseConnections, loseConnections, crash, crash, handOver, deposeMaster, deposeMaster, switchMode, joinOrLeave, joinOrLeave}
 
 // planOf returns the plan of a seed: three worlds of ten are of the kinds in worldlong_test.go.
 func planOf(seed uint64) worldPlan {
@@ -27,12 +27,12 @@ func planOf(seed uint64) worldPlan {
 
 // usualPlanOf are the usual worlds: some with elections that are over before a lease is, some with a bad network, some with one overthrow after another.
 func usualPlanOf(seed uint64) worldPlan {
-	p := worldPlan{span: 5 * time.Second, every: 250 * time.Millisecond, slow: 150 * time.Millisecond, rare: 0.01, brisk: seed%3 == 0, fates: usualFates}
+	p := worldPlan{span: 5 * time.Second, faultInterval: 250 * time.Millisecond, maxDelay: 150 * time.Millisecond, delayProbability: 0.01, fastElections: seed%3 == 0, faults: usualFaults}
 	switch seed % 10 {
 	case 4, 9:
-		p.rare, p.slow = 0.05, 400*time.Millisecond
+		p.delayProbability, p.maxDelay = 0.05, 400*time.Millisecond
 	case 7:
-		p.small, p.every, p.fates = true, 500*time.Millisecond, []fate{coup, coup, isolate, crash}
+		p.small, p.faultInterval, p.faults = true, 500*time.Millisecond, []fault{deposeMaster, deposeMaster, isolate, crash}
 	}
 	return p
 }
@@ -78,7 +78,7 @@ func runWorlds(t *testing.T, worlds int, plan func(seed uint64) worldPlan) map[s
 
 // addTo adds what happened to a sum.
 func (w *world) addTo(sum map[string]int) {
-	for what, n := range w.record.counts {
+	for what, n := range w.history.counts {
 		if what == countStateBytes {
 			sum[what] = max(sum[what], n)
 		} else {
@@ -138,12 +138,14 @@ func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
 }
 
 // Each rule of the protocol, when it is switched off, must be missed by the same checker, in worlds in which much of what it guards against happens.
-func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
+func TestWorldsFindEachMutation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("this is about the test, not about the program")
 	}
-	rough := []fate{cutOneWay, isolate, isolate, pause, loseConnections}
-	coups := func(p *worldPlan) { p.small, p.fates, p.every = true, []fate{coup}, 800*time.Millisecond }
+	rough := []fault{cutOneWay, isolate, isolate, pause, loseConnections}
+	depositions := func(p *worldPlan) {
+		p.small, p.faults, p.faultInterval = true, []fault{deposeMaster}, 800*time.Millisecond
+	}
 	for _, one := range []struct {
 		name   string
 		rule   cache.Mutation
@@ -151,13 +153,13 @@ func TestTheWorldsMissEachRuleThatIsSwitchedOff(t *testing.T) {
 		change func(*worldPlan)
 	}{
 		{"release before the acks", cache.MutationReleaseBeforeAcks, 20, nil},
-		{"a new master waits for no older lease", cache.MutationSkipLeaseWait, 30, coups},
-		{"a deposed master forgets its own acks", cache.MutationForgetOwnAcks, 30, coups},
+		{"a new master waits for no older lease", cache.MutationSkipLeaseWait, 30, depositions},
+		{"a deposed master forgets its own acks", cache.MutationForgetOwnAcks, 30, depositions},
 		{"answer without a look at the lease", cache.MutationSkipLeaseCheck, 20, nil},
-		{"count a lease from the arrival of its grant", cache.MutationLeaseFromGrant, 200, func(p *worldPlan) { p.rare, p.slow, p.fates = 0.05, 400*time.Millisecond, rough }},
+		{"count a lease from the arrival of its grant", cache.MutationLeaseFromGrant, 200, func(p *worldPlan) { p.delayProbability, p.maxDelay, p.faults = 0.05, 400*time.Millisecond, rough }},
 		{"keep the records across epochs", cache.MutationKeepRecords, 50, nil},
 		{"answer above what is released", cache.MutationIgnoreRelease, 50, nil},
-		{"drop a silent frontend at once", cache.MutationDropSilent, 100, func(p *worldPlan) { p.fates = rough }},
+		{"drop a silent frontend at once", cache.MutationDropSilent, 100, func(p *worldPlan) { p.faults = rough }},
 		{"load without waiting for the state machine", cache.MutationIgnoreFloor, 20, nil},
 		{"the master reads its state machine", cache.MutationReadStateMachine, 50, nil},
 	} {

@@ -98,7 +98,7 @@ func (s *script) postTo(m *worldMember, p score.Post) bool {
 			s.problemf("BROKEN: %s and %s were both acked as revision %d", was, p.Events[i].ID, r.Revision)
 		}
 		s.acks[r.Revision] = p.Events[i].ID
-		s.record.tell(r.Revision)
+		s.history.learn(r.Revision)
 	}
 	return true
 }
@@ -108,11 +108,11 @@ func (s *script) settle() {
 	for _, n := range s.list() {
 		s.restart(n)
 	}
-	all := s.record.settled()
+	all := s.history.waitSettled()
 	if all == nil {
 		return
 	}
-	if highest := s.record.known.Load(); all.revision < highest {
+	if highest := s.history.known.Load(); all.revision < highest {
 		s.problemf("BROKEN: revision %d was acked, and the members agree on %d", highest, all.revision)
 	}
 	there := map[string]uint64{}
@@ -126,8 +126,8 @@ func (s *script) settle() {
 	}
 }
 
-// compacted has the group post until a member that has nothing needs a snapshot.
-func (s *script) compacted(first uint64, posts, events int) bool {
+// postUntilCompacted has the group post until a member that has nothing needs a snapshot.
+func (s *script) postUntilCompacted(first uint64, posts, events int) bool {
 	for range posts {
 		if !s.post(events) {
 			return false
@@ -166,15 +166,15 @@ func timelineOf(m *worldMember) (list []score.TimelineEvent) {
 
 const scriptContest = "OG50BC/rain" // see alerts
 
-// part cuts two hosts off from each other, in both directions.
-func (s *script) part(a, b string) {
+// cutBoth cuts two hosts off from each other, in both directions.
+func (s *script) cutBoth(a, b string) {
 	s.net.cut(a, b)
 	s.net.cut(b, a)
 }
 
-func (s *script) rejoin(a, b string) {
-	s.net.mend(a, b)
-	s.net.mend(b, a)
+func (s *script) healBoth(a, b string) {
+	s.net.heal(a, b)
+	s.net.heal(b, a)
 }
 
 // loseDialed breaks the connections that a host has dialed.
@@ -206,7 +206,7 @@ func (s *script) releaseAll() {
 // next term. A hears of that by a heartbeat alone, and then gets the vote. In hashicorp/raft v1.8.0
 // A then is a leader of B's term (hashicorp/raft#695), and the group acks different events at the
 // same revisions.
-func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
+func TestCandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 	var mute atomic.Bool
 	runScript(t, func(n *worldNode) {
 		dial := n.opts.dial
@@ -226,9 +226,9 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 		if !s.post(3) || !s.transfer(x) || !s.mustAgree() {
 			return
 		}
-		s.part("f1", "f2")
-		s.part("f1", "f3")
-		s.part("f2", "f3")
+		s.cutBoth("f1", "f2")
+		s.cutBoth("f1", "f3")
+		s.cutBoth("f2", "f3")
 		mute.Store(true)
 		s.net.loseDialed("f3")
 		if !s.until("x leads no more", func() bool { return x.raft.State() != raft.Leader }) {
@@ -257,22 +257,22 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 				}
 			}
 		})
-		s.rejoin("f1", "f3")
+		s.healBoth("f1", "f3")
 		if !s.until("x has voted for a", func() bool {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
 			return asked.Load() && s.node("f3").votes[a.raft.CurrentTerm()] == a.Peer()
 		}) {
 			return
 		}
 		term := a.raft.CurrentTerm()
-		s.rejoin("f2", "f3")
+		s.healBoth("f2", "f3")
 		if !s.until("b is elected by x", func() bool {
 			return b.raft.State() == raft.Leader && b.raft.CurrentTerm() > term
 		}) {
 			return
 		}
-		s.rejoin("f1", "f2")
+		s.healBoth("f1", "f2")
 		if !s.until("a has heard a heartbeat of b", heard.Load) {
 			return
 		}
@@ -298,10 +298,10 @@ func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 // A snapshot is late, its sender gives it up, and the second one arrives. The follower takes
 // entries behind it and acks them. Then the first one arrives, whole. hashicorp/raft installs it
 // and empties the log, so that what the follower acked is lost with the master.
-func TestALateSnapshotTakesNothingBack(t *testing.T) {
+func TestLateSnapshotUndoesNothing(t *testing.T) {
 	w := runScript(t, fewEntries, func(s *script) {
 		var held atomic.Pointer[worldPipe]
-		late, ok := s.laggard(60, 1, func(c *worldConn) {
+		late, ok := s.startLaggard(60, 1, func(c *worldConn) {
 			if held.CompareAndSwap(nil, c.far.in) {
 				c.far.in.hold()
 			}
@@ -322,7 +322,7 @@ func TestALateSnapshotTakesNothingBack(t *testing.T) {
 		}
 		s.crash(third, false)
 		if !s.post(5) || !s.until("the follower has what was acked", func() bool {
-			return late.now.Load().machine.Revision() == s.record.known.Load()
+			return late.now.Load().machine.Revision() == s.history.known.Load()
 		}) {
 			return
 		}
@@ -351,7 +351,7 @@ func TestALateSnapshotTakesNothingBack(t *testing.T) {
 // elect another within seconds. hashicorp/raft reads a snapshot on its main goroutine, which votes
 // for nobody meanwhile, and would wait until keepalive ends the connection: for minutes, or as long
 // as the master's kernel answers for a process that hangs.
-func TestTwoFollowersElectAMasterAlthoughOneWasReceivingASnapshot(t *testing.T) {
+func TestFollowersElectAMasterWhileOneReceivesASnapshot(t *testing.T) {
 	for name, lose := range map[string]func(*script, *worldMember){
 		"killed":   func(s *script, m *worldMember) { s.crash(m.node, false) },
 		"vanished": func(s *script, m *worldMember) { s.crash(m.node, true) },
@@ -360,14 +360,14 @@ func TestTwoFollowersElectAMasterAlthoughOneWasReceivingASnapshot(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			runScript(t, fewEntries, func(s *script) {
 				var begun atomic.Pointer[worldConn]
-				_, ok := s.laggard(60, 40, func(c *worldConn) {
+				_, ok := s.startLaggard(60, 40, func(c *worldConn) {
 					if begun.CompareAndSwap(nil, c) {
 						s.net.setRate(c.link, 20e3)
 					}
 				})
 				if !ok || !s.until("a part of a snapshot has arrived", func() bool {
 					c := begun.Load()
-					return c != nil && c.far.in.underWay()
+					return c != nil && c.far.in.partlyReceived()
 				}) {
 					return
 				}
@@ -387,15 +387,15 @@ func TestTwoFollowersElectAMasterAlthoughOneWasReceivingASnapshot(t *testing.T) 
 // electionLimit is generous: an election takes a few hundred milliseconds.
 const electionLimit = 5 * time.Second
 
-// laggard crashes a follower, has the others post until it needs a snapshot, and starts it again.
+// startLaggard crashes a follower, has the others post until it needs a snapshot, and starts it again.
 // snapshot is called with each InstallSnapshot that is sent to it then.
-func (s *script) laggard(posts, events int, snapshot func(*worldConn)) (*worldNode, bool) {
+func (s *script) startLaggard(posts, events int, snapshot func(*worldConn)) (*worldNode, bool) {
 	if !s.until("there is a master", func() bool { return s.master() != nil }) || !s.mustAgree() {
 		return nil, false
 	}
 	late := s.others(s.master().node)[0]
 	s.crash(late, false)
-	if !s.compacted(30, posts, events) {
+	if !s.postUntilCompacted(30, posts, events) {
 		return nil, false
 	}
 	s.net.wire.observe(func(c *worldConn, frame byte, _ []byte) {
@@ -407,28 +407,28 @@ func (s *script) laggard(posts, events int, snapshot func(*worldConn)) (*worldNo
 	return late, true
 }
 
-// underWay reports whether a part of a snapshot has arrived, and more is to come.
-func (p *worldPipe) underWay() bool {
+// partlyReceived reports whether a part of a snapshot has arrived, and more is to come.
+func (p *worldPipe) partlyReceived() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.transfers() && p.got > 0
+	return p.receivingSnapshot() && p.got > 0
 }
 
 // A follower that hears no heartbeats stands for election while the master's snapshot still comes
 // in. hashicorp/raft installs it and takes its sender for the leader again, but stays a candidate,
 // and a candidate never forgets a leader. When the master is lost then, the follower refuses to
 // vote for the other one, because it has a leader, and its own log is too old to be elected.
-func TestACandidateThatInstallsASnapshotDoesNotKeepItsLeader(t *testing.T) {
+func TestCandidateThatInstallsASnapshotForgetsItsLeader(t *testing.T) {
 	runScript(t, fewEntries, func(s *script) {
 		var begun atomic.Pointer[worldConn]
-		late, ok := s.laggard(60, 40, func(c *worldConn) {
+		late, ok := s.startLaggard(60, 40, func(c *worldConn) {
 			if begun.CompareAndSwap(nil, c) {
 				s.net.setRate(c.link, 50e3)
 			}
 		})
 		if !ok || !s.until("a part of a snapshot has arrived", func() bool {
 			c := begun.Load()
-			return c != nil && c.far.in.underWay()
+			return c != nil && c.far.in.partlyReceived()
 		}) {
 			return
 		}
@@ -451,7 +451,7 @@ func TestACandidateThatInstallsASnapshotDoesNotKeepItsLeader(t *testing.T) {
 		}
 		s.net.setRate(snapshot.link, 0)
 		if !s.until("the snapshot is installed", func() bool {
-			return receiver.machine.Applied() > 0 && !snapshot.underWay()
+			return receiver.machine.Applied() > 0 && !snapshot.partlyReceived()
 		}) {
 			return
 		}
@@ -477,7 +477,7 @@ func (s *script) mustElect(lost *worldNode) {
 // are never committed. The next master's entries then reach A before anything else of that master
 // does, and A applies them before it knows that it is deposed. Up to there the log is committed, A
 // tells the other; but the other has entries of the old term there.
-func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
+func TestDeposedMasterCommitsNothingElsewhere(t *testing.T) {
 	runScript(t, func(n *worldNode) {
 		if n.id != "f2" {
 			return
@@ -487,7 +487,7 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			// that is told of its deposition.
 			late := 30 * time.Second
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = late, late, late
-			c.NotifyCh = delayed(n.w, c.NotifyCh, 3*time.Millisecond)
+			c.NotifyCh = delayFalse(n.w, c.NotifyCh, 3*time.Millisecond)
 		}
 	}, func(s *script) {
 		fourth := s.newNode()
@@ -500,8 +500,8 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 			return
 		}
 		for _, other := range []string{"f1", "f3"} {
-			s.part("f2", other)
-			s.part("f4", other)
+			s.cutBoth("f2", other)
+			s.cutBoth("f4", other)
 		}
 		before := a.raft.LastIndex()
 		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Millisecond)
@@ -540,7 +540,7 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 				conn.far.in.hold()
 			}
 		})
-		s.rejoin("f2", c.node.id)
+		s.healBoth("f2", c.node.id)
 		if !s.until("the old master has applied what the other one acked", func() bool {
 			return a.machine.Revision() == c.machine.Revision()
 		}) {
@@ -550,17 +550,17 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 		s.releaseAll()
 		for _, other := range []string{"f1", "f3"} {
 			if other != c.node.id {
-				s.rejoin("f2", other)
+				s.healBoth("f2", other)
 			}
-			s.rejoin("f4", other)
+			s.healBoth("f4", other)
 		}
 	})
 }
 
-// delayed returns a channel whose false comes out of to later.
-func delayed(w *world, to chan<- bool, by time.Duration) chan<- bool {
+// delayFalse returns a channel whose false comes out of to later.
+func delayFalse(w *world, to chan<- bool, by time.Duration) chan<- bool {
 	from := make(chan bool, cap(to))
-	w.record.readers.Go(func() {
+	w.history.readers.Go(func() {
 		for !w.over.Load() {
 			select {
 			case is := <-from:

@@ -23,7 +23,7 @@ import (
 // happened. A fault that a plan asks for and that the counts do not show was not injected.
 
 const (
-	leastRTO   = 200 * time.Millisecond
+	minRTO     = 200 * time.Millisecond
 	pieceBytes = 16 << 10
 
 	// keepaliveIdle is until the first probe, to which a restarted host answers with a reset;
@@ -132,8 +132,8 @@ func (s *wireState) observe(f func(c *worldConn, frame byte, b []byte)) {
 	s.watch = f
 }
 
-// spoken is what one end of a connection has said. Guarded by wireState.mu.
-type spoken struct {
+// sentCalls is what one end of a connection has said. Guarded by wireState.mu.
+type sentCalls struct {
 	dialed  bool
 	carries byte   // what the first byte announced
 	body    bool   // the rest is the body of a snapshot
@@ -249,8 +249,8 @@ func (p *worldPipe) expectSnapshot(size int) {
 	p.snapshot, p.size = true, size
 }
 
-// transfers reports whether a snapshot is under way. p.mu must be held.
-func (p *worldPipe) transfers() bool { return p.snapshot && p.got < p.size && p.failed == nil }
+// receivingSnapshot reports whether a snapshot is under way. p.mu must be held.
+func (p *worldPipe) receivingSnapshot() bool { return p.snapshot && p.got < p.size && p.failed == nil }
 
 // sendInPieces sends one write.
 func (p *worldPipe) sendInPieces(b []byte, frame byte) {
@@ -343,11 +343,11 @@ func (n *worldNet) resetHalfOpen(host string) {
 	}
 }
 
-// countUnsent counts the snapshots that a host is sending.
-func (n *worldNet) countUnsent(host, what string) {
+// countInterrupted counts the snapshots that a host is sending.
+func (n *worldNet) countInterrupted(host, what string) {
 	for _, p := range n.wire.openPipes() {
 		p.mu.Lock()
-		if p.link.from == host && p.transfers() {
+		if p.link.from == host && p.receivingSnapshot() {
 			n.wire.count(what)
 		}
 		p.mu.Unlock()
@@ -356,7 +356,7 @@ func (n *worldNet) countUnsent(host, what string) {
 
 // unfinished counts a snapshot that is broken off. p.mu must be held.
 func (p *worldPipe) unfinished() {
-	if p.transfers() {
+	if p.receivingSnapshot() {
 		p.net.wire.count(countSnapshotBroken)
 	}
 }

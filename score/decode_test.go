@@ -105,7 +105,7 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"unknown member of the data", play(`{"competitor":"GAU","delta":1,"score":1}`), "data.score", "unknown member; want only competitor, delta, period, action, clock, athlete, result, stats_delta, comment"},
 		{"unknown member of a competitor", ranked(`"competitors":[{"code":"A"},{"id":"B"}]`), "data.competitors.1.id", "want only code, name, organisation, type, order"},
 		{"member of another type", say(score.TypeAlert, `{"text":"x","delta":1}`), "data.delta", "want only text, comment"},
-		{"twice", `{"type":"alert","type":"alert"}`, "type", "the member is there twice"},
+		{"twice", `{"type":"alert","type":"alert"}`, "type", "the member is given twice"},
 		{"twice in the data", play(`{"competitor":"GAU","competitor":"ROM","delta":1}`), "data.competitor", "twice"},
 		{"twice in the totals", play(`{"competitor":"GAU","delta":1,"result":{"GAU":1,"GAU":1}}`), "data.result.GAU", "twice"},
 
@@ -288,7 +288,7 @@ func TestAProblemInAnArrayNamesTheEventAtFault(t *testing.T) {
 		{"numbers", "[1,2]", 0, "", score.InvalidEvent, "", "got a number; want an object"},
 		{"array of arrays", "[[" + good + "]]", 0, "", score.InvalidEvent, "", "got an array; want an object"},
 		{"comma at the end", "[" + good + ",]", 1, "", score.InvalidEvent, "", "not valid JSON"},
-		{"something behind", "[" + good + "]" + good, -1, "", score.InvalidEvent, "", "something follows the array"},
+		{"something behind", "[" + good + "]" + good, -1, "", score.InvalidEvent, "", "there is something after the array"},
 		{"deep", strings.Repeat("[", 100_000), 0, "", score.InvalidEvent, "", "exceeded max depth"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -12,15 +12,15 @@ import (
 
 const slowestDisk = 60 * time.Millisecond
 
-// mortal is the log of a process. What it writes after its crash is not written. Like raft-wal it has no gaps, and refuses what would make one.
-type mortal struct {
+// crashableStore is the log of a process. What it writes after its crash is not written. Like raft-wal it has no gaps, and refuses what would make one.
+type crashableStore struct {
 	*raft.InmemStore
-	of   *worldMember
-	rand *rand.Rand
-	mu   sync.Mutex
+	member *worldMember
+	rand   *rand.Rand
+	mu     sync.Mutex
 }
 
-func (s *mortal) wait() {
+func (s *crashableStore) wait() {
 	s.mu.Lock()
 	d := 50*time.Microsecond + time.Duration(s.rand.Int64N(int64(300*time.Microsecond)))
 	if s.rand.IntN(200) == 0 {
@@ -30,30 +30,30 @@ func (s *mortal) wait() {
 	time.Sleep(d)
 }
 
-func (s *mortal) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
-func (s *mortal) StoreLogs(l []*raft.Log) error {
+func (s *crashableStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+func (s *crashableStore) StoreLogs(l []*raft.Log) error {
 	s.wait()
-	if s.of.dead.Load() {
+	if s.member.crashed.Load() {
 		return nil
 	}
 	if err := s.follows(l); err != nil {
 		return err
 	}
-	s.of.node.w.ledger.stored(s.of.node, l)
+	s.member.node.w.checker.stored(s.member.node, l)
 	if err := s.InmemStore.StoreLogs(l); err != nil {
 		return err
 	}
-	if s.of.node.now.Load() == s.of { // its Start has returned
-		s.of.node.w.ledger.look(s.of)
+	if s.member.node.now.Load() == s.member { // its Start has returned
+		s.member.node.w.checker.look(s.member)
 	}
 	return nil
 }
 
 // IsMonotonic makes Raft empty the log when it installs a snapshot, as in production.
-func (s *mortal) IsMonotonic() bool { return true }
+func (s *crashableStore) IsMonotonic() bool { return true }
 
 // follows refuses entries that do not follow on the last one.
-func (s *mortal) follows(l []*raft.Log) error {
+func (s *crashableStore) follows(l []*raft.Log) error {
 	last, err := s.LastIndex()
 	for _, e := range l {
 		if err == nil && last > 0 && e.Index != last+1 {
@@ -64,9 +64,9 @@ func (s *mortal) follows(l []*raft.Log) error {
 	return err
 }
 
-func (s *mortal) DeleteRange(from, to uint64) error {
+func (s *crashableStore) DeleteRange(from, to uint64) error {
 	s.wait()
-	if s.of.dead.Load() {
+	if s.member.crashed.Load() {
 		return nil
 	}
 	first, err := s.FirstIndex()
@@ -80,14 +80,14 @@ func (s *mortal) DeleteRange(from, to uint64) error {
 	case from > first && to < last:
 		return errors.New("only suffix or prefix ranges may be deleted from log")
 	}
-	if s.of.node.now.Load() == s.of {
-		s.of.node.w.ledger.shortened(s.of, from, to)
+	if s.member.node.now.Load() == s.member {
+		s.member.node.w.checker.shortened(s.member, from, to)
 	}
 	return s.InmemStore.DeleteRange(from, min(to, last))
 }
-func (s *mortal) Set(k, v []byte) error {
+func (s *crashableStore) Set(k, v []byte) error {
 	s.wait()
-	if s.of.dead.Load() {
+	if s.member.crashed.Load() {
 		return nil
 	}
 	if string(k) == voteCandidateKey && len(v) > 0 { // its term was stored before
@@ -95,18 +95,18 @@ func (s *mortal) Set(k, v []byte) error {
 		if err != nil {
 			return err
 		}
-		s.of.node.w.ledger.voted(s.of.node, term, v)
+		s.member.node.w.checker.voted(s.member.node, term, v)
 	}
 	return s.InmemStore.Set(k, v)
 }
-func (s *mortal) SetUint64(k []byte, v uint64) error {
+func (s *crashableStore) SetUint64(k []byte, v uint64) error {
 	s.wait()
-	if s.of.dead.Load() {
+	if s.member.crashed.Load() {
 		return nil
 	}
 	if string(k) == termKey {
 		if was, err := s.GetUint64(k); err == nil && v < was {
-			s.of.node.w.ledger.wrong("the term of %s goes back from %d to %d", s.of.node.id, was, v)
+			s.member.node.w.checker.violation("the term of %s goes back from %d to %d", s.member.node.id, was, v)
 		}
 	}
 	return s.InmemStore.SetUint64(k, v)

@@ -10,14 +10,14 @@ import (
 	"laurel/score"
 )
 
-// fate is something that happens in a world. It begins at once and may last.
-type fate func(*world)
+// fault is something that happens in a world. It begins at once and may last.
+type fault func(*world)
 
 func newMember(n *worldNode, voter bool) score.NewMember {
 	return score.NewMember{ID: n.id, Peer: n.opts.Peer, URL: n.opts.URL, Voter: voter}
 }
 
-func (w *world) someone() *worldMember {
+func (w *world) randomMember() *worldMember {
 	up := w.up()
 	if len(up) == 0 {
 		return nil
@@ -25,14 +25,14 @@ func (w *world) someone() *worldMember {
 	return up[w.rand.IntN(len(up))]
 }
 
-// masterOrSomeone is the master every other time.
-func (w *world) masterOrSomeone() *worldMember {
+// masterOrRandom is the master every other time.
+func (w *world) masterOrRandom() *worldMember {
 	if w.rand.IntN(2) == 0 {
 		if m := w.master(); m != nil {
 			return m
 		}
 	}
-	return w.someone()
+	return w.randomMember()
 }
 
 func (w *world) between(least, most time.Duration) time.Duration {
@@ -43,14 +43,14 @@ func (w *world) between(least, most time.Duration) time.Duration {
 func (w *world) task(f func()) { w.tasks.Go(f) }
 
 // lasts waits, but not longer than there is misfortune.
-func (w *world) lasts(d time.Duration) {
+func (w *world) wait(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end) && !w.quiet.Load(); {
 		time.Sleep(min(20*time.Millisecond, time.Until(end)))
 	}
 }
 
 func cutOneWay(w *world) {
-	a, b := w.masterOrSomeone(), w.someone()
+	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || a == b {
 		return
 	}
@@ -62,13 +62,13 @@ func cutOneWay(w *world) {
 	w.log.addf("%s->%s is cut for %v", from, to, d)
 	w.net.cut(from, to)
 	w.task(func() {
-		w.lasts(d)
-		w.net.mend(from, to)
+		w.wait(d)
+		w.net.heal(from, to)
 	})
 }
 
 func isolate(w *world) {
-	one := w.masterOrSomeone()
+	one := w.masterOrRandom()
 	if one == nil {
 		return
 	}
@@ -91,18 +91,18 @@ func isolate(w *world) {
 		w.net.cut(l.from, l.to)
 	}
 	w.task(func() {
-		w.lasts(d)
+		w.wait(d)
 		if loses {
 			w.net.lose(func(l link) bool { return l.from == one.node.id })
 		}
 		for _, l := range cut {
-			w.net.mend(l.from, l.to)
+			w.net.heal(l.from, l.to)
 		}
 	})
 }
 
 func pause(w *world) {
-	one := w.masterOrSomeone()
+	one := w.masterOrRandom()
 	if one == nil {
 		return
 	}
@@ -110,13 +110,13 @@ func pause(w *world) {
 	w.log.addf("%s pauses for %v", one.node.id, d)
 	w.net.pause(one.node.id)
 	w.task(func() {
-		w.lasts(d)
+		w.wait(d)
 		w.net.resume(one.node.id)
 	})
 }
 
 func loseConnections(w *world) {
-	a, b := w.masterOrSomeone(), w.someone()
+	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || a == b {
 		return
 	}
@@ -125,7 +125,7 @@ func loseConnections(w *world) {
 }
 
 func crash(w *world) {
-	one := w.masterOrSomeone()
+	one := w.masterOrRandom()
 	if one == nil || len(w.up()) < 2 {
 		return
 	}
@@ -139,8 +139,8 @@ func (w *world) crashFor(one *worldMember, silent bool, d time.Duration) {
 	if !w.crash(one.node, silent) {
 		return
 	}
-	w.record.count("crashes")
-	w.lasts(d)
+	w.history.count("crashes")
+	w.wait(d)
 	w.restart(one.node)
 }
 
@@ -185,22 +185,22 @@ func switchMode(w *world) {
 		if mode == score.Push {
 			return
 		}
-		w.lasts(500 * time.Millisecond)
+		w.wait(500 * time.Millisecond)
 		for range 50 {
 			if m := w.master(); m != nil && m.SetCacheMode(ctx, score.Push) == nil {
 				return
 			}
-			w.lasts(20 * time.Millisecond)
+			w.wait(20 * time.Millisecond)
 		}
 	})
 }
 
-// comeOrGo lets a node join if there are few, or else leave.
-func comeOrGo(w *world) {
+// joinOrLeave lets a node join if there are few, or else leave.
+func joinOrLeave(w *world) {
 	nodes := w.list()
 	leave := len(nodes) > 4 || len(nodes) > 3 && w.rand.IntN(2) == 0
 	voter := w.rand.IntN(3) > 0
-	one := w.someone()
+	one := w.randomMember()
 	if one == nil {
 		return
 	}
@@ -245,9 +245,9 @@ func comeOrGo(w *world) {
 	})
 }
 
-// coup lets Raft elect another master without the old one's taking its leases back, while a third has a lease that stands on the acks of the old
+// deposeMaster lets Raft elect another master without the old one's taking its leases back, while a third has a lease that stands on the acks of the old
 // master and itself alone.
-func coup(w *world) {
+func deposeMaster(w *world) {
 	m, up := w.master(), w.up()
 	if m == nil || len(up) != 3 || len(w.list()) != 3 {
 		return
@@ -263,20 +263,20 @@ func coup(w *world) {
 	d := w.between(50*time.Millisecond, 250*time.Millisecond)
 	w.log.addf("%s is to follow %s, while %s has a lease", heir.node.id, m.node.id, cutOff.node.id)
 	w.task(func() {
-		mend := w.apart(heir.node.id)
-		w.lasts(d)
-		again := w.apart(cutOff.node.id)
-		mend()
+		heal := w.isolateHost(heir.node.id)
+		w.wait(d)
+		healAgain := w.isolateHost(cutOff.node.id)
+		heal()
 		if m.ctx.Err() == nil {
 			m.await(m.ctx, m.raft.LeadershipTransferToServer(heir.self, raft.ServerAddress(heir.Peer())))
 		}
-		w.lasts(400 * time.Millisecond)
-		again()
+		w.wait(400 * time.Millisecond)
+		healAgain()
 	})
 }
 
 // apart cuts a host off until it is mended.
-func (w *world) apart(host string) (mend func()) {
+func (w *world) isolateHost(host string) (heal func()) {
 	var cut []link
 	for _, n := range w.list() {
 		if n.id != host {
@@ -288,7 +288,7 @@ func (w *world) apart(host string) (mend func()) {
 	}
 	return func() {
 		for _, l := range cut {
-			w.net.mend(l.from, l.to)
+			w.net.heal(l.from, l.to)
 		}
 	}
 }

@@ -10,72 +10,72 @@ import (
 
 // A checker that sees nothing finds nothing: whatever the ledger is to find must be found when it
 // is there. Nothing in the program does it, so the test does it to a world that is well.
-func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
+func TestCheckerFindsEachViolation(t *testing.T) {
 	for _, one := range []struct {
 		name, want string
 		tamper     func(s *script, master, other *worldMember)
 	}{
 		{"nothing", "", func(*script, *worldMember, *worldMember) {}},
 		{"two leaders", "are leaders of term", func(s *script, master, other *worldMember) {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			s.ledger.leaders[master.raft.CurrentTerm()] = other.node.id
-			s.ledger.members[master].leads = 0
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
+			s.checker.leaders[master.raft.CurrentTerm()] = other.node.id
+			s.checker.members[master].leads = 0
 		}},
 		{"two votes", "votes in term 9 for", func(s *script, _, other *worldMember) {
-			store := &mortal{InmemStore: other.node.log, of: other, rand: s.rand}
+			store := &crashableStore{InmemStore: other.node.log, member: other, rand: s.rand}
 			store.SetUint64([]byte(voteTermKey), 9)
 			store.Set([]byte(voteCandidateKey), []byte("f1"))
 			store.Set([]byte(voteCandidateKey), []byte("f2"))
 		}},
 		{"a term that goes back", "goes back", func(s *script, _, other *worldMember) {
-			store := &mortal{InmemStore: other.node.log, of: other, rand: s.rand}
+			store := &crashableStore{InmemStore: other.node.log, member: other, rand: s.rand}
 			store.SetUint64([]byte(termKey), 1)
 		}},
 		{"another entry", "stores another entry 1000", func(s *script, master, other *worldMember) {
-			s.ledger.stored(master.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("a")}})
-			s.ledger.stored(other.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("b")}})
+			s.checker.stored(master.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("a")}})
+			s.checker.stored(other.node, []*raft.Log{{Index: 1000, Term: 7, Data: []byte("b")}})
 		}},
 		{"another entry before it", "before entry 1001", func(s *script, master, other *worldMember) {
-			s.ledger.stored(master.node, []*raft.Log{{Index: 1000, Term: 6}, {Index: 1001, Term: 7}})
-			s.ledger.stored(other.node, []*raft.Log{{Index: 1000, Term: 5}, {Index: 1001, Term: 7}})
+			s.checker.stored(master.node, []*raft.Log{{Index: 1000, Term: 6}, {Index: 1001, Term: 7}})
+			s.checker.stored(other.node, []*raft.Log{{Index: 1000, Term: 5}, {Index: 1001, Term: 7}})
 		}},
 		{"another entry applied", "has applied entry", func(s *script, _, other *worldMember) {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			was := s.ledger.applied[s.ledger.highest]
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
+			was := s.checker.applied[s.checker.highest]
 			was.digest++
-			s.ledger.applied[s.ledger.highest] = was
-			s.ledger.members[other].applied = s.ledger.highest - 1
+			s.checker.applied[s.checker.highest] = was
+			s.checker.members[other].applied = s.checker.highest - 1
 		}},
 		{"an applied entry taken back", "has now applied up to", func(s *script, _, other *worldMember) {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			s.ledger.members[other].applied = 1 << 20
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
+			s.checker.members[other].applied = 1 << 20
 		}},
 		{"an applied entry removed", "from the end of its log", func(s *script, _, other *worldMember) {
-			s.ledger.shortened(other, other.machine.Applied(), other.machine.Applied())
+			s.checker.shortened(other, other.machine.Applied(), other.machine.Applied())
 		}},
 		{"a leader that lacks an entry", "lacks entry", func(s *script, master, other *worldMember) {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			s.ledger.highest += 100
-			s.ledger.applied[s.ledger.highest] = appliedEntry{term: 1, known: 1, by: "f9"}
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
+			s.checker.highest += 100
+			s.checker.applied[s.checker.highest] = appliedEntry{term: 1, known: 1, by: "f9"}
 		}},
 		{"a leader that has another entry", "has another entry", func(s *script, master, _ *worldMember) {
-			s.ledger.mu.Lock()
-			defer s.ledger.mu.Unlock()
-			was := s.ledger.applied[s.ledger.highest]
+			s.checker.mu.Lock()
+			defer s.checker.mu.Unlock()
+			was := s.checker.applied[s.checker.highest]
 			was.digest++
 			was.known = 0
-			s.ledger.applied[s.ledger.highest] = was
-			s.ledger.members[master].complete = 0
+			s.checker.applied[s.checker.highest] = was
+			s.checker.members[master].complete = 0
 		}},
 		{"a lost event", "was acked as revision", func(s *script, _, _ *worldMember) {
 			s.acks[2] = "bard/nobody-1"
 		}},
 		{"a lost revision", "and the members agree on", func(s *script, _, _ *worldMember) {
-			s.record.tell(1 << 30)
+			s.history.learn(1 << 30)
 		}},
 		{"different states", "have different states", func(s *script, _, other *worldMember) {
 			if _, err := other.machine.Apply(nil, other.machine.Applied()+1000); err != nil {
@@ -88,7 +88,7 @@ func TestTheLedgerFindsWhatIsWrong(t *testing.T) {
 		}},
 	} {
 		t.Run(one.name, func(t *testing.T) {
-			w := runWorld(t, 0, worldPlan{small: true, lively: time.Second, script: func(w *world) {
+			w := runWorld(t, 0, worldPlan{small: true, maxLeaderless: time.Second, script: func(w *world) {
 				s := &script{world: w, acks: map[uint64]string{}}
 				if !s.post(5) || !s.mustAgree() {
 					return

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// ledger checks at every step of a world what Raft promises, by looking at all members from
+// checker checks at every step of a world what Raft promises, by looking at all members from
 // outside:
 //
 //   - Election safety: a term has at most one leader, a voter votes for one candidate in a term,
@@ -25,20 +25,20 @@ import (
 //
 // It looks at each write of a log and every lookPause between. What is wrong once stays wrong
 // mostly, but not always, so the world ends at the first finding.
-type ledger struct {
+type raftChecker struct {
 	w    *world
 	seed maphash.Seed
 
-	mu       sync.Mutex
-	entries  map[position]storedEntry
-	applied  map[uint64]appliedEntry
-	highest  uint64 // of applied
-	leaders  map[uint64]string
-	members  map[*worldMember]*watched
-	wellFrom map[int]time.Time // since when a majority, a bit set of w.nodes, lacks a leader
+	mu              sync.Mutex
+	entries         map[position]storedEntry
+	applied         map[uint64]appliedEntry
+	highest         uint64 // of applied
+	leaders         map[uint64]string
+	members         map[*worldMember]*memberState
+	leaderlessSince map[int]time.Time // since when a majority, a bit set of w.nodes, lacks a leader
 }
 
-const lookPause = 2 * time.Millisecond
+const checkInterval = 2 * time.Millisecond
 
 type position struct{ index, term uint64 }
 
@@ -56,24 +56,24 @@ type appliedEntry struct {
 	by    string
 }
 
-// watched is what ledger knows of one process.
-type watched struct {
+// memberState is what ledger knows of one process.
+type memberState struct {
 	applied  uint64
 	leads    uint64 // the term that it leads; 0 if it does not
 	complete uint64 // the entries that were looked for in the leader's log
 }
 
-func newLedger(w *world) *ledger {
-	return &ledger{w: w, seed: maphash.MakeSeed(),
+func newRaftChecker(w *world) *raftChecker {
+	return &raftChecker{w: w, seed: maphash.MakeSeed(),
 		entries: map[position]storedEntry{}, applied: map[uint64]appliedEntry{},
-		leaders: map[uint64]string{}, members: map[*worldMember]*watched{}, wellFrom: map[int]time.Time{}}
+		leaders: map[uint64]string{}, members: map[*worldMember]*memberState{}, leaderlessSince: map[int]time.Time{}}
 }
 
-func (l *ledger) wrong(format string, args ...any) {
+func (l *raftChecker) violation(format string, args ...any) {
 	l.w.problems.addf("BROKEN: "+format, args...)
 }
 
-func (l *ledger) digest(e *raft.Log) uint64 {
+func (l *raftChecker) digest(e *raft.Log) uint64 {
 	var h maphash.Hash
 	h.SetSeed(l.seed)
 	h.WriteByte(byte(e.Type))
@@ -84,7 +84,7 @@ func (l *ledger) digest(e *raft.Log) uint64 {
 }
 
 // stored checks entries that a member writes to its log.
-func (l *ledger) stored(n *worldNode, list []*raft.Log) {
+func (l *raftChecker) stored(n *worldNode, list []*raft.Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var before raft.Log
@@ -98,9 +98,9 @@ func (l *ledger) stored(n *worldNode, list []*raft.Log) {
 		switch {
 		case !there:
 		case was.digest != one.digest:
-			l.wrong("%s stores another entry %d of term %d than %s", n.id, e.Index, e.Term, was.by)
+			l.violation("%s stores another entry %d of term %d than %s", n.id, e.Index, e.Term, was.by)
 		case was.previous != 0 && previous != 0 && was.previous != previous:
-			l.wrong("%s has an entry of term %d before entry %d of term %d, and %s one of term %d",
+			l.violation("%s has an entry of term %d before entry %d of term %d, and %s one of term %d",
 				n.id, previous, e.Index, e.Term, was.by, was.previous)
 		}
 		if !there || was.previous == 0 {
@@ -111,76 +111,76 @@ func (l *ledger) stored(n *worldNode, list []*raft.Log) {
 }
 
 // shortened checks the removal of entries from the end of a log.
-func (l *ledger) shortened(m *worldMember, from, to uint64) {
+func (l *raftChecker) shortened(m *worldMember, from, to uint64) {
 	first, err := m.node.log.FirstIndex()
 	if err != nil || from <= first {
 		return
 	}
-	if applied := m.machine.Applied(); from <= applied && !m.dead.Load() {
-		l.wrong("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
+	if applied := m.machine.Applied(); from <= applied && !m.crashed.Load() {
+		l.violation("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
 			m.node.id, from, to, applied)
 	}
 }
 
 // voted checks a vote that a member writes.
-func (l *ledger) voted(n *worldNode, term uint64, candidate []byte) {
+func (l *raftChecker) voted(n *worldNode, term uint64, candidate []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if was, there := n.votes[term]; there && was != string(candidate) {
-		l.wrong("%s votes in term %d for %s and for %s", n.id, term, was, candidate)
+		l.violation("%s votes in term %d for %s and for %s", n.id, term, was, candidate)
 	}
 	n.votes[term] = string(candidate)
 }
 
 // watch looks at all members until the world is over.
-func (l *ledger) watch() {
-	tick := time.NewTicker(lookPause)
+func (l *raftChecker) watch() {
+	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
 	for i := 0; !l.w.over.Load(); i++ {
 		<-tick.C
 		for _, m := range l.w.up() {
 			l.look(m)
 		}
-		if i%20 == 0 && l.w.plan.lively > 0 && !l.w.quiet.Load() {
-			l.lookForLeader()
+		if i%20 == 0 && l.w.plan.maxLeaderless > 0 && !l.w.quiet.Load() {
+			l.checkLiveness()
 		}
 	}
 }
 
 // look checks one member.
-func (l *ledger) look(m *worldMember) {
+func (l *raftChecker) look(m *worldMember) {
 	term := m.raft.CurrentTerm()
 	leads := m.raft.State() == raft.Leader && m.raft.CurrentTerm() == term
 	installing := m.installing()
 	applied := m.machine.Applied()
 	installing = installing || m.installing()
-	if m.dead.Load() {
+	if m.crashed.Load() {
 		return // it may have applied what only seemed to be stored
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.members[m]
 	if s == nil {
-		s = &watched{}
+		s = &memberState{}
 		l.members[m] = s
 	}
 	if !installing { // else the log may still have what the snapshot replaces
-		l.lookAtApplied(m, s, term, applied)
+		l.checkApplied(m, s, term, applied)
 	}
 	switch {
 	case leads && s.leads != term:
 		if was, there := l.leaders[term]; there && was != m.node.id {
-			l.wrong("%s and %s are leaders of term %d", was, m.node.id, term)
+			l.violation("%s and %s are leaders of term %d", was, m.node.id, term)
 		}
 		l.leaders[term] = m.node.id
-		l.w.record.count(countLeaders)
+		l.w.history.count(countLeaders)
 		s.leads, s.complete = term, 0
 	case !leads && s.leads != 0:
 		s.leads = 0
-		l.w.record.count(countDeposed)
+		l.w.history.count(countDeposed)
 	}
 	if leads {
-		l.lookAtLeader(m, s, term)
+		l.checkLeader(m, s, term)
 	}
 }
 
@@ -189,9 +189,9 @@ func (m *worldMember) installing() bool {
 	return m.storage.Snapshots().Installing()
 }
 
-func (l *ledger) lookAtApplied(m *worldMember, s *watched, term, applied uint64) {
+func (l *raftChecker) checkApplied(m *worldMember, s *memberState, term, applied uint64) {
 	if applied < s.applied {
-		l.wrong("%s had applied entry %d, and has now applied up to %d", m.node.id, s.applied, applied)
+		l.violation("%s had applied entry %d, and has now applied up to %d", m.node.id, s.applied, applied)
 		s.applied = applied
 	}
 	first, err := m.node.log.FirstIndex()
@@ -211,14 +211,14 @@ func (l *ledger) lookAtApplied(m *worldMember, s *watched, term, applied uint64)
 			l.applied[i] = one
 			l.highest = max(l.highest, i)
 		case was.term != one.term || was.digest != one.digest:
-			l.wrong("%s has applied entry %d of term %d, and %s another one of term %d",
+			l.violation("%s has applied entry %d of term %d, and %s another one of term %d",
 				one.by, i, one.term, was.by, was.term)
 		}
 	}
 	s.applied = applied
 }
 
-func (l *ledger) lookAtLeader(m *worldMember, s *watched, term uint64) {
+func (l *raftChecker) checkLeader(m *worldMember, s *memberState, term uint64) {
 	first, err := m.node.log.FirstIndex()
 	if err != nil {
 		return
@@ -232,26 +232,26 @@ func (l *ledger) lookAtLeader(m *worldMember, s *watched, term uint64) {
 		switch err := m.node.log.GetLog(i, &e); {
 		case err != nil && first == 0 && i <= m.raft.LastIndex(): // it stands in a snapshot
 		case err != nil:
-			l.wrong("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d",
+			l.violation("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d",
 				m.node.id, term, i, one.by, one.known)
 		case e.Term != one.term || l.digest(&e) != one.digest:
-			l.wrong("%s is the leader of term %d and has another entry %d than %s had applied in term %d",
+			l.violation("%s is the leader of term %d and has another entry %d than %s had applied in term %d",
 				m.node.id, term, i, one.by, one.known)
 		}
 	}
 	s.complete = l.highest
 }
 
-// lookForLeader checks that there has been a leader within the plan's limit, if a majority of the
+// checkLiveness checks that there has been a leader within the plan's limit, if a majority of the
 // members runs and reaches each other. The leader may be none of these: one that does not reach a
 // majority steps down.
-func (l *ledger) lookForLeader() {
+func (l *raftChecker) checkLiveness() {
 	nodes := l.w.list()
 	up := make([]*worldMember, len(nodes))
 	leads := false
 	for i, n := range nodes {
 		m := n.now.Load()
-		if m == nil || m.dead.Load() || l.w.net.isPaused(n.id) {
+		if m == nil || m.crashed.Load() || l.w.net.isPaused(n.id) {
 			continue
 		}
 		up[i] = m
@@ -264,16 +264,16 @@ func (l *ledger) lookForLeader() {
 			continue
 		}
 		if leads || !l.w.connected(nodes, up, set) {
-			delete(l.wellFrom, set)
+			delete(l.leaderlessSince, set)
 			continue
 		}
-		from, there := l.wellFrom[set]
+		from, there := l.leaderlessSince[set]
 		if !there {
-			l.wellFrom[set] = time.Now()
-		} else if lasted := time.Since(from); lasted > l.w.plan.lively {
-			l.wrong("the majority %b of %d has had no leader for %v, and its members reach each other",
+			l.leaderlessSince[set] = time.Now()
+		} else if lasted := time.Since(from); lasted > l.w.plan.maxLeaderless {
+			l.violation("the majority %b of %d has had no leader for %v, and its members reach each other",
 				set, len(nodes), lasted)
-			delete(l.wellFrom, set)
+			delete(l.leaderlessSince, set)
 		}
 	}
 }
@@ -318,10 +318,10 @@ func (w *world) sameStates(list []*worldMember) (why string) {
 				list[0].node.id, m.node.id, first.Len(), b.Len())
 		}
 	}
-	w.record.mu.Lock()
-	defer w.record.mu.Unlock()
-	w.record.counts[countStateBytes] = max(w.record.counts[countStateBytes], first.Len())
-	w.record.counts[countStates] += len(list)
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
+	w.history.counts[countStateBytes] = max(w.history.counts[countStateBytes], first.Len())
+	w.history.counts[countStates] += len(list)
 	return ""
 }
 

@@ -15,7 +15,7 @@ import (
 
 // record is what the bards and readers of a world have seen. The check is direct: the store has one order, that of the revisions, so once anybody
 // was shown or told of a revision, each read that begins later must show the last event on its contest up to there.
-type record struct {
+type history struct {
 	w       *world
 	readers sync.WaitGroup
 	bards   sync.WaitGroup
@@ -24,9 +24,9 @@ type record struct {
 	known atomic.Uint64 // the highest revision that anybody was told of
 
 	mu      sync.Mutex
-	history []moment
+	moments []moment
 	acked   []ack
-	seen    []sight
+	reads   []observedRead
 	counts  map[string]int
 }
 
@@ -41,8 +41,8 @@ type ack struct {
 	revision uint64
 }
 
-// sight is an answered read. It must show all on its contest up to floor.
-type sight struct {
+// observedRead is an answered read. It must show all on its contest up to floor.
+type observedRead struct {
 	at      time.Duration
 	by, how string
 	contest int // -1 for all
@@ -55,14 +55,14 @@ const worldContests = 4
 // answeredStale is how a frontend answers from its state machine. That may run ahead of what others may see, so it tells nobody anything.
 const answeredStale = "stale"
 
-func newRecord(w *world) *record { return &record{w: w, counts: map[string]int{}} }
+func newHistory(w *world) *history { return &history{w: w, counts: map[string]int{}} }
 
 func contestID(i int) string { return fmt.Sprintf("OG50BC/world-%d", i) }
 
-func (r *record) now() time.Duration { return time.Since(r.w.began) }
+func (r *history) now() time.Duration { return time.Since(r.w.began) }
 
 // tell notes that somebody knows of a revision now.
-func (r *record) tell(revision uint64) {
+func (r *history) learn(revision uint64) {
 	if revision <= r.known.Load() {
 		return
 	}
@@ -70,64 +70,64 @@ func (r *record) tell(revision uint64) {
 	defer r.mu.Unlock()
 	if revision > r.known.Load() {
 		r.known.Store(revision)
-		r.history = append(r.history, moment{r.now(), revision})
+		r.moments = append(r.moments, moment{r.now(), revision})
 	}
 }
 
 // knownAt is what was known at a moment.
-func (r *record) knownAt(at time.Duration) uint64 {
+func (r *history) knownAt(at time.Duration) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := sort.Search(len(r.history), func(i int) bool { return r.history[i].at > at })
+	i := sort.Search(len(r.moments), func(i int) bool { return r.moments[i].at > at })
 	if i == 0 {
 		return 0
 	}
-	return r.history[i-1].revision
+	return r.moments[i-1].revision
 }
 
-func (r *record) note(s sight) {
+func (r *history) addRead(s observedRead) {
 	if s.how != answeredStale {
-		r.tell(s.shown)
+		r.learn(s.shown)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.seen = append(r.seen, s)
+	r.reads = append(r.reads, s)
 	r.counts[s.how]++
 }
 
-func (r *record) count(what string) {
+func (r *history) count(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[what]++
 }
 
 // end brings the world to rest and looks at what was seen.
-func (r *record) end() {
+func (r *history) end() {
 	r.stop.Store(true)
 	r.bards.Wait()
 	if r.w.problems.tail(1) != "" {
 		return
 	}
-	truth := r.settled()
-	if truth == nil {
+	finalState := r.waitSettled()
+	if finalState == nil {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.checkAcks(truth)
-	r.checkSights(truth)
+	r.checkAcks(finalState)
+	r.checkReads(finalState)
 }
 
-// truth is the timelines in the end: the contest of each revision, and the revisions of each event.
-type truth struct {
-	contests map[uint64]int
-	of       [worldContests][]uint64
-	ids      map[string][]uint64
-	revision uint64
+// finalState is the timelines in the end: the contest of each revision, and the revisions of each event.
+type finalState struct {
+	contests  map[uint64]int
+	revisions [worldContests][]uint64
+	ids       map[string][]uint64
+	revision  uint64
 }
 
-// settled waits until all members have the same, and gives it.
-func (r *record) settled() *truth {
+// waitSettled waits until all members have the same, and gives it.
+func (r *history) waitSettled() *finalState {
 	why := ""
 	for range 400 {
 		time.Sleep(50 * time.Millisecond)
@@ -141,7 +141,7 @@ func (r *record) settled() *truth {
 			continue
 		}
 		why = ""
-		first := truthOf(m)
+		first := finalStateOf(m)
 		var same []*worldMember
 		for _, s := range m.servers() {
 			for _, other := range r.w.up() {
@@ -151,7 +151,7 @@ func (r *record) settled() *truth {
 				same = append(same, other)
 				if other.machine.Revision() != first.revision {
 					why = fmt.Sprintf("%s has revision %d of %d", other.node.id, other.machine.Revision(), first.revision)
-				} else if there := truthOf(other); !slices.Equal(there.of[0], first.of[0]) || there.revision == first.revision && len(there.contests) != len(first.contests) {
+				} else if there := finalStateOf(other); !slices.Equal(there.revisions[0], first.revisions[0]) || there.revision == first.revision && len(there.contests) != len(first.contests) {
 					why = fmt.Sprintf("%s has another timeline", other.node.id)
 				}
 			}
@@ -167,8 +167,8 @@ func (r *record) settled() *truth {
 	return nil
 }
 
-func truthOf(m *worldMember) *truth {
-	all := &truth{contests: map[uint64]int{}, ids: map[string][]uint64{}}
+func finalStateOf(m *worldMember) *finalState {
+	all := &finalState{contests: map[uint64]int{}, ids: map[string][]uint64{}}
 	m.machine.View(func(v *fsm.View) error {
 		all.revision = v.Revision()
 		for i := range worldContests {
@@ -178,7 +178,7 @@ func truthOf(m *worldMember) *truth {
 			}
 			for _, e := range list {
 				all.contests[e.Revision] = i
-				all.of[i] = append(all.of[i], e.Revision)
+				all.revisions[i] = append(all.revisions[i], e.Revision)
 				all.ids[e.ID] = append(all.ids[e.ID], e.Revision)
 			}
 		}
@@ -188,7 +188,7 @@ func truthOf(m *worldMember) *truth {
 }
 
 // checkAcks looks for each acked event in the timelines, once and where its bard was told. r.mu must be held.
-func (r *record) checkAcks(all *truth) {
+func (r *history) checkAcks(all *finalState) {
 	for _, a := range r.acked {
 		if got := all.ids[a.id]; len(got) != 1 || got[0] != a.revision {
 			r.w.problemf("%s was acked as revision %d and stands at %v", a.id, a.revision, got)
@@ -197,11 +197,11 @@ func (r *record) checkAcks(all *truth) {
 }
 
 // last is the last revision up to floor that changed a contest, or any for -1.
-func (all *truth) last(contest int, floor uint64) uint64 {
+func (all *finalState) last(contest int, floor uint64) uint64 {
 	if contest < 0 {
 		return min(floor, all.revision)
 	}
-	list := all.of[contest]
+	list := all.revisions[contest]
 	i := sort.Search(len(list), func(i int) bool { return list[i] > floor })
 	if i == 0 {
 		return 0
@@ -209,10 +209,10 @@ func (all *truth) last(contest int, floor uint64) uint64 {
 	return list[i-1]
 }
 
-// checkSights looks at each answer. What it shows must be there in the end, too. r.mu must be held.
-func (r *record) checkSights(all *truth) {
+// checkReads looks at each answer. What it shows must be there in the end, too. r.mu must be held.
+func (r *history) checkReads(all *finalState) {
 	found := 0
-	for _, s := range r.seen {
+	for _, s := range r.reads {
 		want := all.last(s.contest, s.floor)
 		_, real := all.contests[s.shown]
 		if s.shown >= want && (real || s.shown == 0) {
