@@ -25,7 +25,7 @@ var programs struct {
 
 // parallelTests is the number of tests that run at the same time, unless -parallel says otherwise. The tests
 // wait most of the time, so it is more than the number of processors.
-const parallelTests = "4"
+const parallelTests = "5"
 
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", parallelTests); err != nil {
@@ -79,8 +79,8 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// unable ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
-func unable(t testing.TB, format string, args ...any) {
+// skipOrFail ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
+func skipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {
 		t.Fatalf("LAUREL_CI=full: "+format, args...)
@@ -88,7 +88,7 @@ func unable(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-func slow(t testing.TB) {
+func needsProcesses(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: real processes take too long")

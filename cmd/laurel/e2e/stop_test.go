@@ -20,7 +20,7 @@ func runDir(t testing.TB) (dir, env string) {
 }
 
 // stop runs laurel stop and expects an exit code.
-func stop(t testing.TB, env string, code int, args ...string) outcome {
+func stop(t testing.TB, env string, code int, args ...string) result {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", append([]string{"stop"}, args...)...)
 	if o.code != code {
@@ -29,8 +29,8 @@ func stop(t testing.TB, env string, code int, args ...string) outcome {
 	return o
 }
 
-func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
-	slow(t)
+func TestStopKillsOnlyTheNamedFrontend(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	dir, env := runDir(t)
 	g := newGroup(t, 3, env)
@@ -64,7 +64,7 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 }
 
 func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
 	t.Parallel()
 	_, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
@@ -78,8 +78,8 @@ func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
 	}
 }
 
-func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
-	slow(t)
+func TestStopNeverSignalsAProcessWithTheReusedPidOfADeadOne(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	dir, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
@@ -104,8 +104,8 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	}
 }
 
-func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
-	slow(t)
+func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	_, env := runDir(t)
 	g := newGroup(t, 1, env)
@@ -189,7 +189,7 @@ func endAfter(t testing.TB, env string) {
 }
 
 func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
 	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
@@ -223,8 +223,8 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	}
 }
 
-func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
-	slow(t)
+func TestUpRestartsAKilledFrontendWithItsDataAndAddresses(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
@@ -246,8 +246,8 @@ func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 	}
 }
 
-func TestUpDoesNotMakeAnotherGroupOfAFirstFrontendWithoutItsData(t *testing.T) {
-	slow(t)
+func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
+	needsProcesses(t)
 	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
