@@ -11,20 +11,20 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// checker checks at every step of a world what Raft promises, by looking at all members from
+// raftChecker checks the promises of Raft at every step of a world, by looking at all members from
 // outside:
 //
 //   - Election safety: a term has at most one leader, a voter votes for one candidate in a term,
 //     and its term never goes back.
-//   - Log Matching: two logs that have an entry of one index and one term have the same entry, and
-//     the same one before it. Logs of members that were killed since count too.
-//   - State machine safety: an index is applied as the same entry everywhere, what a member has
-//     applied it does not take back, and no applied entry is removed from the end of a log.
+//   - Log matching: if two logs have an entry of the same index and term, it is the same entry, and
+//     so is the one before it. Logs of members that were killed since count, too.
+//   - State machine safety: the same entry is applied at an index everywhere, a member's applied
+//     index does not go back, and no applied entry is removed from the end of a log.
 //   - Leader completeness: a leader has each entry that was applied in an earlier term.
-//   - Liveness, where the plan says so: a majority whose members reach each other has a leader.
+//   - Liveness, if the plan limits it: a majority whose members reach each other has a leader.
 //
-// It looks at each write of a log and every lookPause between. What is wrong once stays wrong
-// mostly, but not always, so the world ends at the first finding.
+// It checks at each write of a log and every checkInterval. Most violations last, but not all, so the
+// world ends at the first one.
 type raftChecker struct {
 	w    *world
 	seed maphash.Seed
@@ -35,7 +35,7 @@ type raftChecker struct {
 	highest         uint64 // of applied
 	leaders         map[uint64]string
 	members         map[*worldMember]*memberState
-	leaderlessSince map[int]time.Time // since when a majority, a bit set of w.nodes, lacks a leader
+	leaderlessSince map[int]time.Time // since when a majority, a bit set of w.nodes, has had no leader
 }
 
 const checkInterval = 2 * time.Millisecond
@@ -44,23 +44,23 @@ type position struct{ index, term uint64 }
 
 type storedEntry struct {
 	digest   uint64
-	previous uint64 // term of the entry before it; 0 if it is not known
+	previous uint64 // term of the entry before it; 0 if unknown
 	by       string
 }
 
 type appliedEntry struct {
 	term, digest uint64
-	// known is the term of the member that applied it first: it was committed in this term or
-	// before.
+	// known is the term of the member that applied it first. It was committed in that term or an
+	// earlier one.
 	known uint64
 	by    string
 }
 
-// memberState is what ledger knows of one process.
+// memberState is what the checker knows of one process.
 type memberState struct {
 	applied  uint64
 	leads    uint64 // the term that it leads; 0 if it does not
-	complete uint64 // the entries that were looked for in the leader's log
+	complete uint64 // the leader's log was checked up to this entry
 }
 
 func newRaftChecker(w *world) *raftChecker {
@@ -69,13 +69,13 @@ func newRaftChecker(w *world) *raftChecker {
 		leaders: map[uint64]string{}, members: map[*worldMember]*memberState{}, leaderlessSince: map[int]time.Time{}}
 }
 
-func (l *raftChecker) violation(format string, args ...any) {
-	l.w.problems.addf("BROKEN: "+format, args...)
+func (c *raftChecker) violation(format string, args ...any) {
+	c.w.problems.addf("BROKEN: "+format, args...)
 }
 
-func (l *raftChecker) digest(e *raft.Log) uint64 {
+func (c *raftChecker) digest(e *raft.Log) uint64 {
 	var h maphash.Hash
-	h.SetSeed(l.seed)
+	h.SetSeed(c.seed)
 	h.WriteByte(byte(e.Type))
 	h.Write(e.Data)
 	h.WriteByte(0)
@@ -83,115 +83,115 @@ func (l *raftChecker) digest(e *raft.Log) uint64 {
 	return h.Sum64()
 }
 
-// stored checks entries that a member writes to its log.
-func (l *raftChecker) stored(n *worldNode, list []*raft.Log) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// stored checks entries that a member stores.
+func (c *raftChecker) stored(n *worldNode, list []*raft.Log) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	var before raft.Log
 	if n.log.GetLog(list[0].Index-1, &before) != nil {
 		before.Term = 0
 	}
 	previous := before.Term
 	for _, e := range list {
-		at, one := position{e.Index, e.Term}, storedEntry{l.digest(e), previous, n.id}
-		was, there := l.entries[at]
+		at, one := position{e.Index, e.Term}, storedEntry{c.digest(e), previous, n.id}
+		was, there := c.entries[at]
 		switch {
 		case !there:
 		case was.digest != one.digest:
-			l.violation("%s stores another entry %d of term %d than %s", n.id, e.Index, e.Term, was.by)
+			c.violation("%s stores another entry %d of term %d than %s", n.id, e.Index, e.Term, was.by)
 		case was.previous != 0 && previous != 0 && was.previous != previous:
-			l.violation("%s has an entry of term %d before entry %d of term %d, and %s one of term %d",
+			c.violation("%s has an entry of term %d before entry %d of term %d, and %s one of term %d",
 				n.id, previous, e.Index, e.Term, was.by, was.previous)
 		}
 		if !there || was.previous == 0 {
-			l.entries[at] = one
+			c.entries[at] = one
 		}
 		previous = e.Term
 	}
 }
 
 // shortened checks the removal of entries from the end of a log.
-func (l *raftChecker) shortened(m *worldMember, from, to uint64) {
+func (c *raftChecker) shortened(m *worldMember, from, to uint64) {
 	first, err := m.node.log.FirstIndex()
 	if err != nil || from <= first {
 		return
 	}
 	if applied := m.machine.Applied(); from <= applied && !m.crashed.Load() {
-		l.violation("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
+		c.violation("%s removes the entries %d to %d from the end of its log, and has applied them up to %d",
 			m.node.id, from, to, applied)
 	}
 }
 
 // voted checks a vote that a member writes.
-func (l *raftChecker) voted(n *worldNode, term uint64, candidate []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (c *raftChecker) voted(n *worldNode, term uint64, candidate []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if was, there := n.votes[term]; there && was != string(candidate) {
-		l.violation("%s votes in term %d for %s and for %s", n.id, term, was, candidate)
+		c.violation("%s votes in term %d for %s and for %s", n.id, term, was, candidate)
 	}
 	n.votes[term] = string(candidate)
 }
 
-// watch looks at all members until the world is over.
-func (l *raftChecker) watch() {
+// watch checks all members until the world is over.
+func (c *raftChecker) watch() {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
-	for i := 0; !l.w.over.Load(); i++ {
+	for i := 0; !c.w.over.Load(); i++ {
 		<-tick.C
-		for _, m := range l.w.up() {
-			l.look(m)
+		for _, m := range c.w.up() {
+			c.check(m)
 		}
-		if i%20 == 0 && l.w.plan.maxLeaderless > 0 && !l.w.quiet.Load() {
-			l.checkLiveness()
+		if i%20 == 0 && c.w.plan.maxLeaderless > 0 && !c.w.quiet.Load() {
+			c.checkLiveness()
 		}
 	}
 }
 
-// look checks one member.
-func (l *raftChecker) look(m *worldMember) {
+// check checks one member.
+func (c *raftChecker) check(m *worldMember) {
 	term := m.raft.CurrentTerm()
 	leads := m.raft.State() == raft.Leader && m.raft.CurrentTerm() == term
 	installing := m.installing()
 	applied := m.machine.Applied()
 	installing = installing || m.installing()
 	if m.crashed.Load() {
-		return // it may have applied what only seemed to be stored
+		return // it may have applied entries that only seemed to be stored
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.members[m]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.members[m]
 	if s == nil {
 		s = &memberState{}
-		l.members[m] = s
+		c.members[m] = s
 	}
-	if !installing { // else the log may still have what the snapshot replaces
-		l.checkApplied(m, s, term, applied)
+	if !installing { // otherwise the log may still have entries that the snapshot replaces
+		c.checkApplied(m, s, term, applied)
 	}
 	switch {
 	case leads && s.leads != term:
-		if was, there := l.leaders[term]; there && was != m.node.id {
-			l.violation("%s and %s are leaders of term %d", was, m.node.id, term)
+		if was, there := c.leaders[term]; there && was != m.node.id {
+			c.violation("%s and %s are leaders of term %d", was, m.node.id, term)
 		}
-		l.leaders[term] = m.node.id
-		l.w.history.count(countLeaders)
+		c.leaders[term] = m.node.id
+		c.w.history.count(countLeaders)
 		s.leads, s.complete = term, 0
 	case !leads && s.leads != 0:
 		s.leads = 0
-		l.w.history.count(countDeposed)
+		c.w.history.count(countDeposed)
 	}
 	if leads {
-		l.checkLeader(m, s, term)
+		c.checkLeader(m, s, term)
 	}
 }
 
-// installing reports whether Raft has a snapshot of the master to install.
+// installing reports whether Raft is installing a snapshot of the master.
 func (m *worldMember) installing() bool {
 	return m.storage.Snapshots().Installing()
 }
 
-func (l *raftChecker) checkApplied(m *worldMember, s *memberState, term, applied uint64) {
+func (c *raftChecker) checkApplied(m *worldMember, s *memberState, term, applied uint64) {
 	if applied < s.applied {
-		l.violation("%s had applied entry %d, and has now applied up to %d", m.node.id, s.applied, applied)
+		c.violation("%s had applied entry %d, and has now applied up to %d", m.node.id, s.applied, applied)
 		s.applied = applied
 	}
 	first, err := m.node.log.FirstIndex()
@@ -202,78 +202,78 @@ func (l *raftChecker) checkApplied(m *worldMember, s *memberState, term, applied
 	var e raft.Log
 	for i := max(s.applied+1, first); i <= applied; i++ {
 		if m.node.log.GetLog(i, &e) != nil {
-			continue // it came with a snapshot
+			continue // applied by a snapshot
 		}
-		one := appliedEntry{e.Term, l.digest(&e), term, m.node.id}
-		was, there := l.applied[i]
+		one := appliedEntry{e.Term, c.digest(&e), term, m.node.id}
+		was, there := c.applied[i]
 		switch {
 		case !there:
-			l.applied[i] = one
-			l.highest = max(l.highest, i)
+			c.applied[i] = one
+			c.highest = max(c.highest, i)
 		case was.term != one.term || was.digest != one.digest:
-			l.violation("%s has applied entry %d of term %d, and %s another one of term %d",
+			c.violation("%s has applied entry %d of term %d, and %s another one of term %d",
 				one.by, i, one.term, was.by, was.term)
 		}
 	}
 	s.applied = applied
 }
 
-func (l *raftChecker) checkLeader(m *worldMember, s *memberState, term uint64) {
+func (c *raftChecker) checkLeader(m *worldMember, s *memberState, term uint64) {
 	first, err := m.node.log.FirstIndex()
 	if err != nil {
 		return
 	}
 	var e raft.Log
-	for i := max(s.complete+1, first); i <= l.highest; i++ {
-		one, there := l.applied[i]
+	for i := max(s.complete+1, first); i <= c.highest; i++ {
+		one, there := c.applied[i]
 		if !there || one.known >= term {
-			continue // committed in this term, or in a later one, of which this leader may know nothing
+			continue // committed in this term, or in a later one that this leader may not know of
 		}
 		switch err := m.node.log.GetLog(i, &e); {
-		case err != nil && first == 0 && i <= m.raft.LastIndex(): // it stands in a snapshot
+		case err != nil && first == 0 && i <= m.raft.LastIndex(): // in a snapshot
 		case err != nil:
-			l.violation("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d",
+			c.violation("%s is the leader of term %d and lacks entry %d, which %s had applied in term %d",
 				m.node.id, term, i, one.by, one.known)
-		case e.Term != one.term || l.digest(&e) != one.digest:
-			l.violation("%s is the leader of term %d and has another entry %d than %s had applied in term %d",
+		case e.Term != one.term || c.digest(&e) != one.digest:
+			c.violation("%s is the leader of term %d and has another entry %d than %s had applied in term %d",
 				m.node.id, term, i, one.by, one.known)
 		}
 	}
-	s.complete = l.highest
+	s.complete = c.highest
 }
 
-// checkLiveness checks that there has been a leader within the plan's limit, if a majority of the
-// members runs and reaches each other. The leader may be none of these: one that does not reach a
-// majority steps down.
-func (l *raftChecker) checkLiveness() {
-	nodes := l.w.list()
+// checkLiveness checks that there has been a leader within the plan's limit, if the members of a
+// majority run and reach each other. The leader need not be one of them: it steps down if it does
+// not reach a majority.
+func (c *raftChecker) checkLiveness() {
+	nodes := c.w.list()
 	up := make([]*worldMember, len(nodes))
 	leads := false
 	for i, n := range nodes {
 		m := n.now.Load()
-		if m == nil || m.crashed.Load() || l.w.net.isPaused(n.id) {
+		if m == nil || m.crashed.Load() || c.w.net.isPaused(n.id) {
 			continue
 		}
 		up[i] = m
 		leads = leads || m.raft.State() == raft.Leader
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for set := 1; set < 1<<len(nodes); set++ {
 		if bits.OnesCount(uint(set)) <= len(nodes)/2 {
 			continue
 		}
-		if leads || !l.w.connected(nodes, up, set) {
-			delete(l.leaderlessSince, set)
+		if leads || !c.w.connected(nodes, up, set) {
+			delete(c.leaderlessSince, set)
 			continue
 		}
-		from, there := l.leaderlessSince[set]
+		from, there := c.leaderlessSince[set]
 		if !there {
-			l.leaderlessSince[set] = time.Now()
-		} else if lasted := time.Since(from); lasted > l.w.plan.maxLeaderless {
-			l.violation("the majority %b of %d has had no leader for %v, and its members reach each other",
+			c.leaderlessSince[set] = time.Now()
+		} else if lasted := time.Since(from); lasted > c.w.plan.maxLeaderless {
+			c.violation("the majority %b of %d has had no leader for %v, but its members reach each other",
 				set, len(nodes), lasted)
-			delete(l.leaderlessSince, set)
+			delete(c.leaderlessSince, set)
 		}
 	}
 }
@@ -298,7 +298,7 @@ func (w *world) connected(nodes []*worldNode, up []*worldMember, set int) bool {
 	return true
 }
 
-// sameStates returns why the state machines are not equal, "" if they are.
+// sameStates returns how the state machines differ, "" if they are equal.
 func (w *world) sameStates(list []*worldMember) (why string) {
 	var first bytes.Buffer
 	for i, m := range list {
@@ -325,7 +325,7 @@ func (w *world) sameStates(list []*worldMember) (why string) {
 	return ""
 }
 
-// What ledger counts.
+// The counts of raftChecker.
 const (
 	countLeaders    = "leaders"
 	countDeposed    = "leaders deposed"

@@ -15,11 +15,14 @@ import (
 	"laurel/score"
 )
 
-// begin defines the contests and lets bards and readers begin.
+// begin defines the contests and starts bards and readers.
 func (r *history) begin() bool {
 	for i := range worldContests {
 		for seq, data := range []score.Data{
-			&score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}},
+			&score.ContestDefine{
+				Kind: score.HeadToHead, Sport: "stone-curling",
+				Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}},
+			},
 			&score.ContestStatus{ScheduleStatus: "RUNNING", ResultStatus: "LIVE", Period: "END1"},
 		} {
 			kind := score.TypeContestDefine
@@ -42,11 +45,13 @@ func (r *history) begin() bool {
 }
 
 func event(source string, seq uint64, kind score.Type, contest int, data score.Data) score.Event {
-	return score.Event{ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq, Type: kind, Time: time.Now(), TimeGiven: true,
-		ContestID: contestID(contest), Data: data}
+	return score.Event{
+		ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq,
+		Type: kind, Time: time.Now(), TimeGiven: true, ContestID: contestID(contest), Data: data,
+	}
 }
 
-// reachable is a running process that a client can reach.
+// reachable returns a random running process, nil if it cannot be reached.
 func (r *history) reachable(rnd *rand.Rand) *worldMember {
 	up := r.w.up()
 	if len(up) == 0 {
@@ -63,7 +68,8 @@ func (r *history) bard(number int) {
 	for seq := uint64(1); !r.stop.Load() && !r.w.over.Load(); seq++ {
 		contest := rnd.IntN(worldContests)
 		one := score.Points(1)
-		e := event(fmt.Sprintf("bard/%d", number), seq, score.TypeScorePlay, contest, &score.ScorePlay{Competitor: "GAU", Delta: &one})
+		play := &score.ScorePlay{Competitor: "GAU", Delta: &one}
+		e := event(fmt.Sprintf("bard/%d", number), seq, score.TypeScorePlay, contest, play)
 		if rnd.IntN(5) == 0 {
 			e.Type, e.Data = score.TypeContestStatus, &score.ContestStatus{Clock: strconv.FormatUint(seq%60, 10)}
 		}
@@ -74,11 +80,11 @@ func (r *history) bard(number int) {
 	}
 }
 
-// post posts as a bard does, at any frontend, until it is told of a revision.
+// post posts an event to any frontend, again until it is answered, as a bard does.
 func (r *history) post(rnd *rand.Rand, e score.Event) bool {
 	for began := time.Now(); !r.w.over.Load(); {
 		if time.Since(began) > time.Minute {
-			r.w.problemf("%s was not answered in a minute", e.ID)
+			r.w.problemf("%s was not answered within a minute", e.ID)
 			return false
 		}
 		m := r.reachable(rnd)
@@ -133,7 +139,7 @@ func askAll(v queries.View) ([]byte, uint64, error) {
 	return fmt.Appendf(nil, `{"revision":%d}`, v.Revision()), v.Revision(), nil
 }
 
-// questions finds the question of the keys that readers ask.
+// questions returns the question for a key that readers ask.
 func questions(key string) (tag string, ask queries.Ask, err error) {
 	if key == "all" {
 		return cache.AnyTag, askAll, nil
@@ -149,7 +155,7 @@ func questions(key string) (tag string, ask queries.Ask, err error) {
 	return "", nil, score.Problemf(score.NotFound, "no such key")
 }
 
-// revisionIn is the revision that an answer shows.
+// revisionIn returns the revision that an answer shows.
 func revisionIn(body []byte) uint64 {
 	_, rest, _ := bytes.Cut(body, []byte(`"revision":`))
 	end := 0
@@ -190,7 +196,7 @@ func (r *history) reader(index int) {
 	}
 }
 
-// direct has an answer made that is not kept, as those about leaderboards are.
+// direct reads an answer that the cache does not keep, as for leaderboards.
 func (r *history) direct(m *worldMember, contest int) {
 	s := observedRead{by: m.node.id, contest: contest, floor: r.known.Load()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
@@ -256,7 +262,7 @@ func (r *history) read(m *worldMember, contest int, key string, hit bool) {
 	r.addRead(s)
 }
 
-// floorOf is what was known as long ago as a member says that its answer may be old.
+// floorOf returns the revision that was known at the earliest time of an answer with an age.
 func (r *history) floorOf(m *worldMember, age time.Duration) uint64 {
 	return r.knownAt(r.now() - time.Duration(float64(age)/m.node.rate) - time.Microsecond)
 }
@@ -272,7 +278,10 @@ func (r *history) pull(m *worldMember, contest int, key string) {
 		r.count("pulls not answered")
 		return
 	}
-	r.addRead(observedRead{at: r.now(), by: m.node.id, how: "pull: " + how, contest: contest, floor: r.floorOf(m, age), shown: revisionIn(e.Body)})
+	r.addRead(observedRead{
+		at: r.now(), by: m.node.id, how: "pull: " + how, contest: contest,
+		floor: r.floorOf(m, age), shown: revisionIn(e.Body),
+	})
 }
 
 func (r *history) stale(m *worldMember, contest int, key string) {
@@ -286,5 +295,8 @@ func (r *history) stale(m *worldMember, contest int, key string) {
 	if m.crashed.Load() || err != nil || !known {
 		return
 	}
-	r.addRead(observedRead{at: r.now(), by: m.node.id, how: answeredStale, contest: contest, floor: r.floorOf(m, age), shown: shown})
+	r.addRead(observedRead{
+		at: r.now(), by: m.node.id, how: answeredStale, contest: contest,
+		floor: r.floorOf(m, age), shown: shown,
+	})
 }

@@ -10,7 +10,7 @@ import (
 	"laurel/score"
 )
 
-// fault is something that happens in a world. It begins at once and may last.
+// fault causes a fault in a world. It returns at once; the fault may last.
 type fault func(*world)
 
 func newMember(n *worldNode, voter bool) score.NewMember {
@@ -25,7 +25,7 @@ func (w *world) randomMember() *worldMember {
 	return up[w.rand.IntN(len(up))]
 }
 
-// masterOrRandom is the master every other time.
+// masterOrRandom returns the master or a random process, equally often.
 func (w *world) masterOrRandom() *worldMember {
 	if w.rand.IntN(2) == 0 {
 		if m := w.master(); m != nil {
@@ -39,10 +39,10 @@ func (w *world) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(w.rand.Int64N(int64(most-least)))
 }
 
-// task is what a misfortune does beside those that follow.
+// task runs f while other faults happen.
 func (w *world) task(f func()) { w.tasks.Go(f) }
 
-// lasts waits, but not longer than there is misfortune.
+// wait waits for d, or until no more faults happen.
 func (w *world) wait(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end) && !w.quiet.Load(); {
 		time.Sleep(min(20*time.Millisecond, time.Until(end)))
@@ -74,7 +74,7 @@ func isolate(w *world) {
 	}
 	d := w.between(20*time.Millisecond, 2*time.Second)
 	ways, loses := w.rand.IntN(3), w.rand.IntN(3) == 0
-	w.log.addf("%s is cut off for %v, ways %d, loses %v", one.node.id, d, ways, loses)
+	w.log.addf("%s is isolated for %v, ways %d, loses its connections %v", one.node.id, d, ways, loses)
 	var cut []link
 	for _, n := range w.list() {
 		if n.id == one.node.id {
@@ -134,7 +134,7 @@ func crash(w *world) {
 	w.task(func() { w.crashFor(one, silent, d) })
 }
 
-// crashFor ends a process and starts it again after a while.
+// crashFor crashes a process and starts it again after d.
 func (w *world) crashFor(one *worldMember, silent bool, d time.Duration) {
 	if !w.crash(one.node, silent) {
 		return
@@ -144,7 +144,7 @@ func (w *world) crashFor(one *worldMember, silent bool, d time.Duration) {
 	w.restart(one.node)
 }
 
-// restart starts a node again, unless it has left or runs.
+// restart starts a node, unless it has left or is running.
 func (w *world) restart(n *worldNode) {
 	if slices.Contains(w.list(), n) && n.busy.CompareAndSwap(false, true) {
 		if n.now.Load() == nil {
@@ -195,7 +195,7 @@ func switchMode(w *world) {
 	})
 }
 
-// joinOrLeave lets a node join if there are few, or else leave.
+// joinOrLeave lets a node join if there are few nodes, else one leave.
 func joinOrLeave(w *world) {
 	nodes := w.list()
 	leave := len(nodes) > 4 || len(nodes) > 3 && w.rand.IntN(2) == 0
@@ -245,8 +245,8 @@ func joinOrLeave(w *world) {
 	})
 }
 
-// deposeMaster lets Raft elect another master without the old one's taking its leases back, while a third has a lease that stands on the acks of the old
-// master and itself alone.
+// deposeMaster lets Raft elect another master without the old one withdrawing its leases, while a
+// third member has a lease that depends only on the acks of the old master and itself.
 func deposeMaster(w *world) {
 	m, up := w.master(), w.up()
 	if m == nil || len(up) != 3 || len(w.list()) != 3 {
@@ -261,7 +261,7 @@ func deposeMaster(w *world) {
 	w.rand.Shuffle(2, func(i, j int) { others[i], others[j] = others[j], others[i] })
 	heir, cutOff := others[0], others[1]
 	d := w.between(50*time.Millisecond, 250*time.Millisecond)
-	w.log.addf("%s is to follow %s, while %s has a lease", heir.node.id, m.node.id, cutOff.node.id)
+	w.log.addf("%s will succeed %s, while %s has a lease", heir.node.id, m.node.id, cutOff.node.id)
 	w.task(func() {
 		heal := w.isolateHost(heir.node.id)
 		w.wait(d)
@@ -275,7 +275,7 @@ func deposeMaster(w *world) {
 	})
 }
 
-// apart cuts a host off until it is mended.
+// isolateHost cuts a host off from all others until heal is called.
 func (w *world) isolateHost(host string) (heal func()) {
 	var cut []link
 	for _, n := range w.list() {

@@ -13,15 +13,16 @@ import (
 	"laurel/fsm"
 )
 
-// record is what the bards and readers of a world have seen. The check is direct: the store has one order, that of the revisions, so once anybody
-// was shown or told of a revision, each read that begins later must show the last event on its contest up to there.
+// history is what the bards and readers of a world have seen. The check for linearizability is
+// direct, because the store has one order, that of the revisions: once anyone knows of a revision,
+// each read that begins later must show the last event of its contest up to that revision.
 type history struct {
 	w       *world
 	readers sync.WaitGroup
 	bards   sync.WaitGroup
-	stop    atomic.Bool // bards bring to an end what they have begun
+	stop    atomic.Bool // bards end after the post under way
 
-	known atomic.Uint64 // the highest revision that anybody was told of
+	known atomic.Uint64 // the highest revision that anyone knows
 
 	mu      sync.Mutex
 	moments []moment
@@ -30,7 +31,7 @@ type history struct {
 	counts  map[string]int
 }
 
-// moment is when something became known.
+// moment is when a revision became known.
 type moment struct {
 	at       time.Duration
 	revision uint64
@@ -41,7 +42,7 @@ type ack struct {
 	revision uint64
 }
 
-// observedRead is an answered read. It must show all on its contest up to floor.
+// observedRead is an answered read. It must show the events of its contest up to floor.
 type observedRead struct {
 	at      time.Duration
 	by, how string
@@ -52,7 +53,8 @@ type observedRead struct {
 
 const worldContests = 4
 
-// answeredStale is how a frontend answers from its state machine. That may run ahead of what others may see, so it tells nobody anything.
+// answeredStale marks a read that a frontend answered from its state machine. That may be ahead of
+// what readers may see, so such a read makes nothing known.
 const answeredStale = "stale"
 
 func newHistory(w *world) *history { return &history{w: w, counts: map[string]int{}} }
@@ -61,7 +63,7 @@ func contestID(i int) string { return fmt.Sprintf("OG50BC/world-%d", i) }
 
 func (r *history) now() time.Duration { return time.Since(r.w.began) }
 
-// tell notes that somebody knows of a revision now.
+// learn notes that someone knows of a revision.
 func (r *history) learn(revision uint64) {
 	if revision <= r.known.Load() {
 		return
@@ -74,7 +76,7 @@ func (r *history) learn(revision uint64) {
 	}
 }
 
-// knownAt is what was known at a moment.
+// knownAt returns the highest revision that was known at a time.
 func (r *history) knownAt(at time.Duration) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +103,7 @@ func (r *history) count(what string) {
 	r.counts[what]++
 }
 
-// end brings the world to rest and looks at what was seen.
+// end stops the bards and checks what was seen.
 func (r *history) end() {
 	r.stop.Store(true)
 	r.bards.Wait()
@@ -118,7 +120,8 @@ func (r *history) end() {
 	r.checkReads(finalState)
 }
 
-// finalState is the timelines in the end: the contest of each revision, and the revisions of each event.
+// finalState is the state at the end: the contest of each revision, the revisions of each contest and
+// of each event.
 type finalState struct {
 	contests  map[uint64]int
 	revisions [worldContests][]uint64
@@ -126,14 +129,14 @@ type finalState struct {
 	revision  uint64
 }
 
-// waitSettled waits until all members have the same, and gives it.
+// waitSettled waits until all members have the same state, and returns it.
 func (r *history) waitSettled() *finalState {
 	why := ""
 	for range 400 {
 		time.Sleep(50 * time.Millisecond)
 		m := r.w.master()
 		if m == nil {
-			why = "there is no master"
+			why = "no member is the master"
 			continue
 		}
 		if err := m.Ready(context.Background()); err != nil {
@@ -150,8 +153,9 @@ func (r *history) waitSettled() *finalState {
 				}
 				same = append(same, other)
 				if other.machine.Revision() != first.revision {
-					why = fmt.Sprintf("%s has revision %d of %d", other.node.id, other.machine.Revision(), first.revision)
-				} else if there := finalStateOf(other); !slices.Equal(there.revisions[0], first.revisions[0]) || there.revision == first.revision && len(there.contests) != len(first.contests) {
+					why = fmt.Sprintf("%s has revision %d of %d",
+						other.node.id, other.machine.Revision(), first.revision)
+				} else if !finalStateOf(other).sameTimelines(first) {
 					why = fmt.Sprintf("%s has another timeline", other.node.id)
 				}
 			}
@@ -163,7 +167,7 @@ func (r *history) waitSettled() *finalState {
 			return first
 		}
 	}
-	r.w.problemf("the world does not come to rest: %s", why)
+	r.w.problemf("the members do not agree: %s", why)
 	return nil
 }
 
@@ -187,16 +191,23 @@ func finalStateOf(m *worldMember) *finalState {
 	return all
 }
 
-// checkAcks looks for each acked event in the timelines, once and where its bard was told. r.mu must be held.
+// sameTimelines reports whether two states have the same timelines, as far as their length and the
+// first contest show.
+func (all *finalState) sameTimelines(other *finalState) bool {
+	return slices.Equal(all.revisions[0], other.revisions[0]) && len(all.contests) == len(other.contests)
+}
+
+// checkAcks checks that each acked event is in the timelines once, at the acked revision. r.mu must
+// be held.
 func (r *history) checkAcks(all *finalState) {
 	for _, a := range r.acked {
 		if got := all.ids[a.id]; len(got) != 1 || got[0] != a.revision {
-			r.w.problemf("%s was acked as revision %d and stands at %v", a.id, a.revision, got)
+			r.w.problemf("%s was acked as revision %d and is at %v", a.id, a.revision, got)
 		}
 	}
 }
 
-// last is the last revision up to floor that changed a contest, or any for -1.
+// last returns the last revision up to floor that changed a contest; -1 stands for any contest.
 func (all *finalState) last(contest int, floor uint64) uint64 {
 	if contest < 0 {
 		return min(floor, all.revision)
@@ -209,7 +220,7 @@ func (all *finalState) last(contest int, floor uint64) uint64 {
 	return list[i-1]
 }
 
-// checkReads looks at each answer. What it shows must be there in the end, too. r.mu must be held.
+// checkReads checks each read. The revision that it showed must exist at the end. r.mu must be held.
 func (r *history) checkReads(all *finalState) {
 	found := 0
 	for _, s := range r.reads {
@@ -219,11 +230,13 @@ func (r *history) checkReads(all *finalState) {
 			continue
 		}
 		if found++; found <= 5 {
-			r.w.problems.addf("%8.4f STALE: %s (%s) showed revision %d of contest %d; %d was known, of which %d", s.at.Seconds(), s.by, s.how, s.shown, s.contest, s.floor, want)
+			r.w.problems.addf("%8.4f STALE: %s (%s) showed revision %d of contest %d; want %d, as %d was known",
+				s.at.Seconds(), s.by, s.how, s.shown, s.contest, want, s.floor)
 		}
 	}
 }
 
+// failure returns the problems of the world, "" if there are none.
 func (w *world) failure() string {
 	if w.problems.tail(1) == "" {
 		return ""
@@ -231,5 +244,5 @@ func (w *world) failure() string {
 	return w.problems.tail(10)
 }
 
-// stale tells whether an answer was stale, and not only something else amiss.
+// stale reports whether a read was stale, apart from other problems.
 func (w *world) stale() bool { return strings.Contains(w.failure(), "STALE") }

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Long worlds are about what takes longer than a call of Raft: cuts after which calls that were
-// given up still arrive, members that are away until they need a snapshot, large snapshots over
-// slow links, and members lost in the middle of one.
+// Long worlds have faults that last longer than a call of Raft: cuts after which calls that were given
+// up still arrive, members that are away until they need a snapshot, large snapshots over slow links,
+// and members lost in the middle of one.
 
-// Fates of long worlds.
+// The faults of long worlds.
 var (
 	longFaults = []fault{
 		cutLong, cutLong, isolateLong, crashLong, crashLong, loseConnections, loseConnections,
@@ -28,7 +28,8 @@ var (
 func longPlanOf(seed uint64) worldPlan {
 	p := worldPlan{
 		span: 40 * time.Second, faultInterval: 1500 * time.Millisecond, maxDelay: 150 * time.Millisecond,
-		delayProbability: 0.01, tcp: true, loss: 0.0005, pauseFactor: 8, faults: longFaults, maxLeaderless: maxLeaderlessTime,
+		delayProbability: 0.01, tcp: true, loss: 0.0005, pauseFactor: 8, faults: longFaults,
+		maxLeaderless: maxLeaderlessTime,
 	}
 	switch seed % 5 {
 	case 0:
@@ -36,7 +37,7 @@ func longPlanOf(seed uint64) worldPlan {
 		p.maxLeaderless = 0
 	case 1, 3:
 		p.faults, p.small = snapshotFaults, true
-	case 2: // the master stays, and so does the term in which a late snapshot is believed
+	case 2: // the master stays, and so does the term in which a late snapshot is accepted
 		p.faults, p.small, p.delayProbability, p.loss = lateFaults, true, 0, 0
 	}
 	return p
@@ -45,13 +46,14 @@ func longPlanOf(seed uint64) worldPlan {
 // votePlan is the plan of worlds on a bad network in which one election follows another.
 func votePlan() worldPlan {
 	return worldPlan{
-		span: 15 * time.Second, faultInterval: 300 * time.Millisecond, maxDelay: 300 * time.Millisecond, delayProbability: 0.2,
+		span: 15 * time.Second, faultInterval: 300 * time.Millisecond,
+		maxDelay: 300 * time.Millisecond, delayProbability: 0.2,
 		tcp: true, pauseFactor: 4, small: true, faults: voteFaults,
 	}
 }
 
-// maxLeaderlessTime is after how long without a leader a majority is stuck. Calls on connections that
-// went on late are given up after transportLimit, and an election may need more than one.
+// maxLeaderlessTime is how long a majority may be without a leader. Calls on connections that continue
+// late are given up after transportLimit, and an election may need more than one.
 const maxLeaderlessTime = 3 * transportLimit
 
 const (
@@ -121,7 +123,7 @@ func crashFollower(w *world) {
 	w.task(func() { w.crashFor(one, false, d) })
 }
 
-// slowLink lets one member send to another no faster than a snapshot takes some seconds.
+// slowLink slows the link from one member to another, so that a snapshot takes some seconds.
 func slowLink(w *world) {
 	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || b == nil || a == b {
@@ -138,14 +140,14 @@ func slowLink(w *world) {
 	})
 }
 
-// setRate limits what each connection of a direction carries in a second; 0 is no limit.
+// setRate limits the bytes a second of each connection in a direction; 0 is no limit.
 func (n *worldNet) setRate(l link, rate float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wire.rates[l] = rate
 }
 
-// onFrame has f called with the next frame of a kind, unless the world waits for one already.
+// onFrame calls f with the next frame of a kind, unless the world waits for one already.
 func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 	if !w.awaitingFrame.CompareAndSwap(false, true) {
 		return
@@ -165,7 +167,7 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 	})
 }
 
-// delaySnapshot has the next snapshot arrive after its sender has given it up and sent another.
+// delaySnapshot delays the next snapshot until its sender has given it up and sent another.
 func delaySnapshot(w *world) {
 	d := w.between(transportLimit, 12*time.Second)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
@@ -174,7 +176,7 @@ func delaySnapshot(w *world) {
 	})
 }
 
-// delayVote has the answer to the next request for a vote arrive late.
+// delayVote delays the answer to the next request for a vote.
 func delayVote(w *world) {
 	d := w.between(100*time.Millisecond, time.Second)
 	w.onFrame((callRequestVote+1)|answerFrame, 10*time.Second, func(c *worldConn) {
@@ -183,7 +185,7 @@ func delayVote(w *world) {
 	})
 }
 
-// inSnapshot has f called in the middle of the next snapshot.
+// inSnapshot calls f in the middle of the next snapshot.
 func (w *world) inSnapshot(f func(from, to string)) {
 	after := w.between(0, 500*time.Millisecond)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
@@ -196,7 +198,7 @@ func (w *world) inSnapshot(f func(from, to string)) {
 	})
 }
 
-// member returns the process of a node, nil if it does not run.
+// member returns the process of a node, nil if it is not running.
 func (w *world) member(id string) *worldMember {
 	for _, m := range w.up() {
 		if m.node.id == id {

@@ -12,7 +12,8 @@ import (
 
 const slowestDisk = 60 * time.Millisecond
 
-// crashableStore is the log of a process. What it writes after its crash is not written. Like raft-wal it has no gaps, and refuses what would make one.
+// crashableStore is the store of a process in memory. It ignores writes after the crash of the
+// process. Like raft-wal it refuses entries that would leave a gap.
 type crashableStore struct {
 	*raft.InmemStore
 	member *worldMember
@@ -44,15 +45,15 @@ func (s *crashableStore) StoreLogs(l []*raft.Log) error {
 		return err
 	}
 	if s.member.node.now.Load() == s.member { // its Start has returned
-		s.member.node.w.checker.look(s.member)
+		s.member.node.w.checker.check(s.member)
 	}
 	return nil
 }
 
-// IsMonotonic makes Raft empty the log when it installs a snapshot, as in production.
+// IsMonotonic reports that the log can have no gaps, as in production.
 func (s *crashableStore) IsMonotonic() bool { return true }
 
-// follows refuses entries that do not follow on the last one.
+// follows returns an error for entries that do not follow the last one.
 func (s *crashableStore) follows(l []*raft.Log) error {
 	last, err := s.LastIndex()
 	for _, e := range l {

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// A checker that sees nothing finds nothing: whatever the ledger is to find must be found when it
-// is there. Nothing in the program does it, so the test does it to a world that is well.
+// The checker must find each violation that it is for. Nothing in the program causes one, so the
+// test does, in a world without faults.
 func TestCheckerFindsEachViolation(t *testing.T) {
 	for _, one := range []struct {
 		name, want string
@@ -101,7 +101,7 @@ func TestCheckerFindsEachViolation(t *testing.T) {
 			}})
 			got := w.failure()
 			if one.want == "" && got != "" || !strings.Contains(got, one.want) {
-				t.Errorf("it found %q; want %q", got, one.want)
+				t.Errorf("found %q; want %q", got, one.want)
 			}
 		})
 	}

@@ -13,8 +13,9 @@ import (
 	"laurel/trust/access"
 )
 
-// Whatever is granted and revoked, signed, altered, repeated, crashed and replayed: exactly those events are
-// applied that are authorized at their place in the log, and equal logs give equal databases.
+// Whatever is granted and revoked, signed, altered, repeated, crashed and replayed:
+// exactly those events are applied that are authorized at their place in the log, and
+// equal logs give equal databases.
 func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -42,8 +43,8 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	})
 }
 
-// accessHistory is a randomHistory with a simple model of access control, built from the changes that were
-// applied.
+// accessHistory is a randomHistory with a simple model of access control, built from the
+// changes that were applied.
 type accessHistory struct {
 	*randomHistory
 	guarded bool
@@ -62,13 +63,15 @@ func (h *accessHistory) change(t *rapid.T) {
 	c := access.Change{By: "getafix", At: accessDay.Add(drawDuration(t))}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	id := rapid.SampledFrom([]string{keyGrant(who, "").ID, fmt.Sprint("token-", who)}).Draw(t, "id")
-	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "guard", "join", "use", "authority", "drop", "remove", "note"}).Draw(t, "change") {
+	switch rapid.SampledFrom([]string{"grant", "grant", "grant", "revoke", "guard", "join", "use", "authority",
+		"drop", "remove", "note"}).Draw(t, "change") {
 	case "grant":
 		c.Grant = tokenGrant(id, fmt.Sprint("bard/", who), access.RoleBard)
 		if id == keyGrant(who, "").ID {
 			c.Grant = keyGrant(who, c.Grant.Name)
 		}
-		c.Grant.Role = rapid.SampledFrom([]access.Role{access.RoleBard, access.RoleBard, access.RoleReader, access.RoleOperator}).Draw(t, "role")
+		c.Grant.Role = rapid.SampledFrom([]access.Role{access.RoleBard, access.RoleBard, access.RoleReader,
+			access.RoleOperator}).Draw(t, "role")
 		if rapid.IntRange(0, 2).Draw(t, "bounded") == 0 {
 			c.Grant.Competitions = []string{"G"}
 		}
@@ -80,7 +83,8 @@ func (h *accessHistory) change(t *rapid.T) {
 	case "guard":
 		c.Guard = true
 	case "join":
-		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who), Expires: accessDay.Add(drawDuration(t) + 1)}
+		c.JoinToken = &access.JoinToken{ID: fmt.Sprint("j", who), Hash: make([]byte, 32), Uses: int(who),
+			Expires: accessDay.Add(drawDuration(t) + 1)}
 	case "use":
 		c.UseJoinToken = fmt.Sprint("j", who)
 	case "authority":
@@ -127,7 +131,8 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 		return rapid.SampledFrom(h.posted).Draw(t, "again")
 	}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
-	source := rapid.SampledFrom([]string{fmt.Sprint("bard/", who), fmt.Sprintf("bard/%d/x", who), "bard/1", "bard/12"}).Draw(t, "source")
+	source := rapid.SampledFrom([]string{fmt.Sprint("bard/", who), fmt.Sprintf("bard/%d/x", who), "bard/1",
+		"bard/12"}).Draw(t, "source")
 	seq := len(h.plain.of(source)) + 1 + ahead[source]
 	switch kind {
 	case "gap":
@@ -155,7 +160,8 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
 	tree[at] = e
 	signEvents(t, who, tree)
 	v := drawnEvent{tree[at], true}
-	switch rapid.SampledFrom([]string{"signed", "signed", "signed", "signed", "signed", "token", "token", "nobody", "altered", "swapped", "spoilt", "borrowed", "keyless", "key for token", "filled in"}).Draw(t, "vouched by") {
+	switch rapid.SampledFrom([]string{"signed", "signed", "signed", "signed", "signed", "token", "token", "nobody",
+		"altered", "swapped", "spoilt", "borrowed", "keyless", "key for token", "filled in"}).Draw(t, "vouched by") {
 	case "token":
 		v.Key, v.Signature, v.Token, v.genuine = "", nil, fmt.Sprint("token-", who), false
 	case "nobody":
@@ -204,7 +210,8 @@ func (h *accessHistory) may(v drawnEvent) bool {
 		return true
 	}
 	speaks := v.Source == g.Name || len(v.Source) > len(g.Name) && v.Source[:len(g.Name)+1] == g.Name+"/"
-	return speaks && (len(g.Competitions) == 0 || slices.Contains(g.Competitions, v.Competition())) && (len(g.Types) == 0 || slices.Contains(g.Types, v.Type))
+	return speaks && (len(g.Competitions) == 0 || slices.Contains(g.Competitions, v.Competition())) &&
+		(len(g.Types) == 0 || slices.Contains(g.Types, v.Type))
 }
 
 func (h *accessHistory) post(t *rapid.T) {
@@ -274,7 +281,8 @@ func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEve
 			if v.Key != "" {
 				v.Token = ""
 			}
-			h.plain.events = append(h.plain.events, &acceptedEvent{Event: v.Event, revision: uint64(len(h.plain.events)) + 1})
+			h.plain.events = append(h.plain.events, &acceptedEvent{Event: v.Event,
+				revision: uint64(len(h.plain.events)) + 1})
 		}
 		if r.Status == score.Applied && r.Revision != uint64(len(h.plain.events)) {
 			t.Fatalf("%+v has the result %+v; want revision %d", v, r, len(h.plain.events))
@@ -302,7 +310,8 @@ func (h *accessHistory) check(t *rapid.T) {
 			}
 			s := shown[e.ContestID][0]
 			shown[e.ContestID] = shown[e.ContestID][1:]
-			if s.ID != e.ID || s.Revision != e.revision || s.Key != e.Key || !bytes.Equal(s.Signature, e.Signature) || s.Token != e.Token {
+			if s.ID != e.ID || s.Revision != e.revision || s.Key != e.Key || !bytes.Equal(s.Signature, e.Signature) ||
+				s.Token != e.Token {
 				t.Fatalf("the timeline has %+v; want %+v", s, e)
 			}
 		}

@@ -86,7 +86,11 @@ func allChanges() []access.Change {
 	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
 	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
 	list := []access.Change{
-		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", access.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", access.RoleBard)}, {Revoke: "feed"},
+		{Guard: true},
+		{Grant: bounded},
+		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
+		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
+		{Revoke: "feed"},
 		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
@@ -127,7 +131,8 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 func wantAllChanged(t *testing.T, m *Machine) {
 	t.Helper()
 	a := m.Access()
-	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 || len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
+	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 ||
+		len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
 		t.Errorf("the access control is %+v", a)
 	}
 	if g := a.Grants[keyGrant(1, "").ID]; g == nil || g.Rate != 2.5 || len(g.Types) != 2 || len(g.Public) != 32 {
@@ -165,7 +170,7 @@ func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantAccess(t, crashed, want)
-	if err := crashed.Discard("the test says so"); err != nil {
+	if err := crashed.Discard("test"); err != nil {
 		t.Fatal(err)
 	}
 	wantAccess(t, crashed, access.NewState())
@@ -237,7 +242,8 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
 		"no JSON":         rawChange(good[:len(good)-1]),
 		"null":            rawChange(`null`),
-		"too large":       rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", (128<<10)) + `"}`),
+		"too large": rawChange(
+			`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", 128<<10) + `"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -249,13 +255,15 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 			mustChange(t, m, access.Change{Guard: true})
 		})
 	}
-	// No version writes these: the result of the change would be returned as that of the post.
+	post := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
+	// No version writes these: the result of the change would be returned as that of the
+	// post.
 	for name, bad := range map[string][]byte{
 		"twice":           append(rawChange(good), rawChange(good)[1:]...),
 		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
-		"beside a post":   append(rawChange(good), encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))[1:]...),
-		"after a post":    append(encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
-		"beside a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
+		"before a post":   append(rawChange(good), post[1:]...),
+		"after a post":    append(bytes.Clone(post), rawChange(good)[1:]...),
+		"before a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -267,8 +275,9 @@ func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 			}
 		})
 	}
-	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
-		{At: accessDay, By: "x", AddAuthority: make([]byte, (128 << 10))}} {
+	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"},
+		{By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
+		{At: accessDay, By: "x", AddAuthority: make([]byte, 128<<10)}} {
 		if _, err := entry.EncodeAccessChange(c); err == nil {
 			t.Errorf("%+v was encoded", c)
 		}
@@ -279,7 +288,8 @@ func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	before := stateOf(t, m)
-	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
+	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"},
+		{Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
 		if p := applyChange(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)
 		}
@@ -309,21 +319,23 @@ func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 		t.Fatalf("%d lines, next %d", len(list), next)
 	}
 	for i, line := range list {
-		if c := allChanges()[i]; line.Number != uint64(i)+1 || !line.At.Equal(c.At) || line.By != c.By || line.What == "" {
+		if c := allChanges()[i]; line.Number != uint64(i)+1 || !line.At.Equal(c.At) || line.By != c.By ||
+			line.What == "" {
 			t.Errorf("line %d is %+v", i, line)
 		}
 	}
 	if some, next := audit(3, 2); len(some) != 2 || some[0].Number != 4 || next != 5 {
-		t.Errorf("behind 3: %+v, next %d", some, next)
+		t.Errorf("after 3: %+v, next %d", some, next)
 	}
 	if none, next := audit(1000, 2); len(none) != 0 || next != 0 {
-		t.Errorf("behind the end: %+v, next %d", none, next)
+		t.Errorf("after the end: %+v, next %d", none, next)
 	}
 	for first := uint64(len(list)); first < maxAudit+5; {
 		var entries []Entry
 		for range 500 {
 			first++
-			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, encodeChange(t, access.Change{Note: fmt.Sprint("note ", first)})})
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1,
+				encodeChange(t, access.Change{Note: fmt.Sprint("note ", first)})})
 		}
 		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
 			t.Fatal(err)
@@ -331,7 +343,8 @@ func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	}
 	list, _ = audit(0, 2*maxAudit)
 	last := list[len(list)-1]
-	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) || list[0].Number != last.Number-maxAudit+1 {
+	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) ||
+		list[0].Number != last.Number-maxAudit+1 {
 		t.Errorf("%d lines, from %d to %+v", len(list), list[0].Number, last)
 	}
 }
@@ -348,7 +361,8 @@ func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 	}
 	// If an entry stops the machine, the other entries of the call have no effect.
 	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})},
+		{index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
 		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
 	}

@@ -10,8 +10,9 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkApply measures applying real events in entries of several sizes. "play" is football and cricket,
-// with few competitors and many contests. "marathon" is one contest with very many marks.
+// BenchmarkApply measures applying real events in entries of several sizes. "play" is
+// football and cricket, with few competitors and many contests. "marathon" is one contest
+// with very many marks.
 func BenchmarkApply(b *testing.B) {
 	plays := append(readStream(b, "worldcup", noLimit), readStream(b, "cricket", noLimit)...)
 	for _, stream := range []struct {
@@ -20,7 +21,8 @@ func BenchmarkApply(b *testing.B) {
 	}{{"play", plays}, {"marathon", readStream(b, "marathon", noLimit)}} {
 		for _, size := range []int{1, 64, 512} {
 			entries := encodeAll(b, stream.events, size)
-			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size), func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
+			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size),
+				func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
 		}
 	}
 }
@@ -71,7 +73,8 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkVoid measures voiding one mark of the marathon, which takes a scan of all events of the contest.
+// BenchmarkVoid measures voiding one mark of the marathon, which takes a scan of all
+// events of the contest.
 func BenchmarkVoid(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()

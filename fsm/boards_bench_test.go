@@ -15,9 +15,10 @@ import (
 	"laurel/score/ranking"
 )
 
-// BenchmarkMillion measures a store with a million marks at one split: applying marks while the board is in
-// memory and while it is not, opening the closed database, restoring a snapshot, the first question, which
-// builds the board, and the memory that the board takes.
+// BenchmarkMillion measures a store with a million marks at one split: applying marks
+// while the board is in memory and while it is not, opening the closed database,
+// restoring a snapshot, the first question, which builds the board, and the memory that
+// the board takes.
 func BenchmarkMillion(b *testing.B) {
 	const marks = 1_000_000
 	for b.Loop() {
@@ -41,15 +42,18 @@ func BenchmarkMillion(b *testing.B) {
 		snapshot = nil
 		runtime.GC()
 		before := heapBytes()
-		report(b, "first-answer-restored-s", time.Second, func() { boardOf(b, m, "G/r", &ranking.Query{Limit: 10, Around: "77"}) })
+		report(b, "first-answer-restored-s", time.Second, func() {
+			boardOf(b, m, "G/r", &ranking.Query{Limit: 10, Around: "77"})
+		})
 		runtime.GC()
 		b.ReportMetric((heapBytes()-before)/marks, "B/row")
 		m.Close()
 	}
 }
 
-// BenchmarkMillionOpen opens the database in the directory LAUREL_MILLION, which it creates first if there is
-// none, asks for its board and reports the memory of the process.
+// BenchmarkMillionOpen opens the database in the directory LAUREL_MILLION, which it
+// creates first if there is none, asks for its board and reports the memory of the
+// process.
 func BenchmarkMillionOpen(b *testing.B) {
 	dir := os.Getenv("LAUREL_MILLION")
 	if dir == "" {
@@ -82,7 +86,8 @@ func applyMarks(b *testing.B, m *Machine, n, from int) {
 		events := make([]score.Event, 0, 512)
 		for range min(n, cap(events)) {
 			value := score.Decimal((from*7919 + n*104729) % 5_000_000)
-			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)), Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
+			events = append(events, score.Event{ID: "m" + strconv.Itoa(int(m.Revision())+len(events)),
+				Source: "bard/m", Seq: m.Revision() - 1 + uint64(len(events)), Type: score.TypeResultSet,
 				Time: noon, ContestID: "G/r", IDGiven: true, TimeGiven: true, Data: &score.ResultSet{Competitor: strconv.Itoa(from), Split: "finish", Mark: &value, Category: []string{"F", "M"}[from%2],
 					Organisation: "O" + strconv.Itoa(from%100)}})
 			from, n = from+1, n-1

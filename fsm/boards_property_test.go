@@ -19,8 +19,8 @@ var (
 	categories = []string{"", "F", "M"}
 )
 
-// askBoards asks for boards without waiting for their builds, so that the next steps find some of them in
-// memory and some being built.
+// askBoards asks for boards without waiting for their builds, so that the next steps find
+// some of them in memory and some being built.
 func (h *randomHistory) askBoards(t *rapid.T) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -35,7 +35,8 @@ func (h *randomHistory) askBoards(t *rapid.T) {
 
 // boundBoards changes the number of rows that the machine keeps in memory.
 func (h *randomHistory) boundBoards(t *rapid.T) {
-	h.m.boards.SetMaxRows(rapid.SampledFrom([]int{2 * 64, 4 * 64, leaderboard.DefaultMaxRows}).Draw(t, "rows in memory"))
+	limits := rapid.SampledFrom([]int{2 * 64, 4 * 64, leaderboard.DefaultMaxRows})
+	h.m.boards.SetMaxRows(limits.Draw(t, "rows in memory"))
 }
 
 // checkBoards compares every board with a plain sort of the marks that are not voided.
@@ -43,7 +44,8 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 	for _, id := range races {
 		c := f.contests[id]
 		if c == nil {
-			if _, revision, err := askBoard(h.m, id, &ranking.Query{Limit: 1}); problemCode(err) != score.NotFound || revision > h.m.Revision() {
+			if _, revision, err := askBoard(h.m, id, &ranking.Query{Limit: 1}); problemCode(err) != score.NotFound ||
+				revision > h.m.Revision() {
 				t.Fatalf("the board of %s, which is not defined, has revision %d and the error %v", id, revision, err)
 			}
 			continue
@@ -59,10 +61,12 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 				continue
 			}
 			if err != nil || p.Split != shown || revision != c.Revision {
-				t.Fatalf("the board of %s at %q is that of %q, revision %d (%v); want %q, revision %d", id, split, p.Split, revision, err, shown, c.Revision)
+				t.Fatalf("the board of %s at %q is that of %q, revision %d (%v); want %q, revision %d", id, split,
+					p.Split, revision, err, shown, c.Revision)
 			}
 			for _, category := range categories {
-				h.checkPages(t, id, ranking.Query{Split: split, Category: category}, plainRows(c, f.marks[id].all(shown), category))
+				h.checkPages(t, id, ranking.Query{Split: split, Category: category},
+					plainRows(c, f.marks[id].all(shown), category))
 			}
 		}
 	}
@@ -100,10 +104,13 @@ func (h *randomHistory) checkPages(t *rapid.T, id string, q ranking.Query, want 
 
 // plainRows returns the rows of sorted marks.
 func plainRows(c *score.Contest, marks []score.Mark, category string) (rows []ranking.Row) {
-	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool { return category != "" && m.Category != category })
+	marks = slices.DeleteFunc(slices.Clone(marks), func(m score.Mark) bool {
+		return category != "" && m.Category != category
+	})
 	ranks := score.Ranks(marks)
 	for i, m := range marks {
-		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM, Rank: ranks[i]}
+		row := ranking.Row{Competitor: m.Competitor, Organisation: m.Organisation, Category: m.Category, IRM: m.IRM,
+			Rank: ranks[i]}
 		for _, e := range c.Competitors {
 			if e.Code == m.Competitor {
 				row.Name, row.Organisation = e.Name, cmp.Or(e.Organisation, row.Organisation)

@@ -25,15 +25,16 @@ type observed struct {
 	revision uint64
 }
 
-// Boards are built and dropped all the time here, while marks are set, voided and undone, and the state is
-// restored. Each page must match the timeline up to its revision, and must not be older than Revision was
-// before the question.
+// Boards are built and dropped all the time here, while marks are set, voided and undone,
+// and the state is restored. Each page must match the timeline up to its revision, and
+// must not be older than Revision was before the question.
 func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	m := newMachine(t)
 	m.boards.SetMaxRows(3*64 + 40) // only one of the boards fits
 	w := &markWriter{m: m, random: rand.New(rand.NewPCG(1, 2))}
 	for _, id := range races {
-		w.post(t, score.UntilRefused, decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
+		w.post(t, score.UntilRefused,
+			decodeEvent(t, `{"source":"s","type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"stones","sort":"desc"}}`, id),
 			decodeEvent(t, `{"source":"s","type":"contest.status","contest_id":%q,"data":{"schedule_status":"RUNNING"}}`, id))
 	}
 	done := make(chan struct{})
@@ -45,7 +46,11 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 			return err
 		})
 	}
-	for i := range 300 {
+	rounds := 150
+	if fullRun() {
+		rounds = 300
+	}
+	for i := range rounds {
 		w.some(t)
 		if i%60 == 59 {
 			if err := m.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
@@ -129,17 +134,20 @@ func (w *markWriter) some(t *testing.T) {
 		id := races[w.random.IntN(2)]
 		switch n := w.random.IntN(40); {
 		case n == 0:
-			events = append(events, decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
+			events = append(events,
+				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"1","split":"nowhere","mark":1}}`, id))
 		case n < 8 && len(w.plain.events) > 10:
 			e := w.plain.events[4+w.random.IntN(len(w.plain.events)-4)]
-			events = append(events, decodeEvent(t, `{"source":"s","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
+			events = append(events,
+				decodeEvent(t, `{"source":"s","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"wrong"}}`, e.ContestID, e.ID))
 		default:
 			what := fmt.Sprintf(`"mark":%d`, w.random.IntN(30))
 			if n < 12 {
 				what = `"irm":"DNF"`
 			}
-			events = append(events, decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
-				id, w.random.IntN(60), what, categories[1+w.random.IntN(2)]))
+			events = append(events,
+				decodeEvent(t, `{"source":"s","type":"result.set","contest_id":%q,"data":{"competitor":"%d","split":"finish",%s,"category":%q}}`,
+					id, w.random.IntN(60), what, categories[1+w.random.IntN(2)]))
 		}
 	}
 	w.post(t, []score.PostMode{score.AllOrNone, score.UntilRefused}[w.random.IntN(2)], events...)
@@ -150,7 +158,8 @@ func (w *markWriter) judge(t *testing.T, o *observed) {
 	t.Helper()
 	for _, e := range w.plain.events[o.revision:max(o.revision, o.floor)] {
 		if e.ContestID == o.contest {
-			t.Fatalf("a page of %s has revision %d; the question came after revision %d", o.contest, o.revision, o.floor)
+			t.Fatalf("a page of %s has revision %d; the question came after revision %d", o.contest, o.revision,
+				o.floor)
 		}
 	}
 	past := referenceStore{w.plain.events[:o.revision]}
@@ -164,7 +173,8 @@ func (w *markWriter) judge(t *testing.T, o *observed) {
 	total := len(want)
 	want = cut(t, want, &o.question)
 	if total != o.page.Total || !slices.Equal(want, o.page.Rows) {
-		t.Fatalf("%s at revision %d, %+v:\n%d %+v\nwant\n%d %+v", o.contest, o.revision, o.question, o.page.Total, o.page.Rows, total, want)
+		t.Fatalf("%s at revision %d, %+v:\n%d %+v\nwant\n%d %+v", o.contest, o.revision, o.question, o.page.Total,
+			o.page.Rows, total, want)
 	}
 }
 

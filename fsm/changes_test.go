@@ -38,7 +38,8 @@ func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	// An alert changes the timeline, but no record.
-	if len(c.Records) != 1 || c.Records[0].ID != "OG/RUN" || c.Records[0].Revision != 2 || len(c.MedalTables) != 1 || c.MedalTables[0].Revision != 4 {
+	if len(c.Records) != 1 || c.Records[0].ID != "OG/RUN" || c.Records[0].Revision != 2 || len(c.MedalTables) != 1 ||
+		c.MedalTables[0].Revision != 4 {
 		t.Errorf("the new values are %+v and %+v", c.Records, c.MedalTables)
 	}
 	if c = m.Changes(wantAll, wantAll); len(c.Contests)+len(c.Tables) != 0 {
@@ -58,7 +59,8 @@ func TestTheValuesOfChangesBelongToTheCaller(t *testing.T) {
 	c.Records[0].Competitors[0].Code = "B"
 	c.Records[0].ScheduleStatus = "FINISHED"
 	mustApply(t, m, "%s", startRun)
-	if again := m.Changes(wantAll, wantAll).Records[0]; again.Competitors[0].Code != "A" || again.ScheduleStatus != "RUNNING" {
+	if again := m.Changes(wantAll, wantAll).Records[0]; again.Competitors[0].Code != "A" ||
+		again.ScheduleStatus != "RUNNING" {
 		t.Errorf("the state was changed from outside: %+v", again)
 	}
 }

@@ -11,9 +11,10 @@ import (
 	"laurel/trust/access"
 )
 
-// FuzzApplyNeverFails checks that a post that ParsePost accepts, and any entry whose messages can be decoded,
-// is applied or refused, and never makes the machine fail. Two machines get the same state, even if one of
-// them applies the entries at once and after restoring a snapshot.
+// FuzzApplyNeverFails checks that a post that ParsePost accepts, and any entry whose
+// messages can be decoded, is applied or refused, and never makes the machine fail. Two
+// machines get the same state, even if one of them applies the entries at once and after
+// restoring a snapshot.
 func FuzzApplyNeverFails(f *testing.F) {
 	for _, bad := range invalidEvents(f) {
 		if len(bad.wire) < fuzzLimit {
@@ -37,8 +38,10 @@ func FuzzApplyNeverFails(f *testing.F) {
 		events = append(events, decodeEvent(f, text))
 		f.Add(encodePost(f, score.Post{Events: events}).Bytes())
 	}
-	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two")})}).Bytes())
-	before := [][]byte{encodeEntry(f, score.Post{Events: events}), encodeChange(f, access.Change{Grant: keyGrant(1, "bard/a")})}
+	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: signEvents(f, 1,
+		[]score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two")})}).Bytes())
+	before := [][]byte{encodeEntry(f, score.Post{Events: events}),
+		encodeChange(f, access.Change{Grant: keyGrant(1, "bard/a")})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return

@@ -15,7 +15,8 @@ import (
 	"laurel/score"
 )
 
-// invalidEvent is an event that no frontend encodes: its message can be decoded, but its content breaks a rule.
+// invalidEvent is an event that no frontend encodes: its message can be decoded, but its
+// content breaks a rule.
 type invalidEvent struct {
 	wire  []byte
 	field string // the field of the problem
@@ -31,24 +32,33 @@ func invalidEvents(t tester) map[string]invalidEvent {
 		e.Type = typ
 		all[name] = invalidEvent{encodeEvent(&e, []byte(data)), field}
 	}
-	addData("award_id of 33,000 bytes", "data.award_id", score.TypeMedalAward, `{"award_id":"`+strings.Repeat("x", 33_000)+`","medal":"GOLD","organisation":"GAU"}`)
-	addData("zero byte in award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"a\u0000b","medal":"GOLD","organisation":"GAU"}`)
+	addData("award_id of 33,000 bytes", "data.award_id", score.TypeMedalAward,
+		`{"award_id":"`+strings.Repeat("x", 33_000)+`","medal":"GOLD","organisation":"GAU"}`)
+	addData("zero byte in award_id", "data.award_id", score.TypeMedalAward,
+		`{"award_id":"a\u0000b","medal":"GOLD","organisation":"GAU"}`)
 	addData("no award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"","medal":"GOLD","organisation":"GAU"}`)
-	addData("zero byte in the revoked award_id", "data.award_id", score.TypeMedalRevoke, `{"award_id":"a\u0000b","reason":"x"}`)
+	addData("zero byte in the revoked award_id", "data.award_id", score.TypeMedalRevoke,
+		`{"award_id":"a\u0000b","reason":"x"}`)
 	addData("unknown medal", "data.medal", score.TypeMedalAward, `{"award_id":"a","medal":"TIN","organisation":"GAU"}`)
 	addData("zero byte in split", "data.split", score.TypeResultSet, `{"competitor":"A","split":"a\u0000","mark":1}`)
-	addData("zero byte in competitor", "data.competitor", score.TypeResultSet, `{"competitor":"A\u0000","split":"a","mark":1}`)
-	addData("competitor of 33,000 bytes", "data.competitor", score.TypeResultSet, `{"competitor":"`+strings.Repeat("x", 33_000)+`","split":"a","mark":1}`)
+	addData("zero byte in competitor", "data.competitor", score.TypeResultSet,
+		`{"competitor":"A\u0000","split":"a","mark":1}`)
+	addData("competitor of 33,000 bytes", "data.competitor", score.TypeResultSet,
+		`{"competitor":"`+strings.Repeat("x", 33_000)+`","split":"a","mark":1}`)
 	addData("neither mark nor irm", "data.mark", score.TypeResultSet, `{"competitor":"A","split":"a"}`)
 	addData("no delta", "data.delta", score.TypeScorePlay, `{"competitor":"A"}`)
-	addData("totals in another order", "data.result", score.TypeScorePlay, `{"competitor":"A","delta":1,"result":{"B":1,"A":1}}`)
+	addData("totals in another order", "data.result", score.TypeScorePlay,
+		`{"competitor":"A","delta":1,"result":{"B":1,"A":1}}`)
 	addData("too many totals", "data.result.c1000", score.TypeScoreSet, `{"result":{`+list(1001, `"c%04d":1`)+`}}`)
-	addData("too many splits", "data.splits", score.TypeContestDefine, `{"kind":"ranked","sport":"race","splits":[`+list(257, `"s%d"`)+`]}`)
-	addData("too many competitors", "data.competitors", score.TypeContestDefine, `{"kind":"ranked","sport":"race","competitors":[`+list(1001, `{"code":"c%d"}`)+`]}`)
+	addData("too many splits", "data.splits", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"race","splits":[`+list(257, `"s%d"`)+`]}`)
+	addData("too many competitors", "data.competitors", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"race","competitors":[`+list(1001, `{"code":"c%d"}`)+`]}`)
 	addData("too much", "data", score.TypeAlert, `{"text":"`+strings.Repeat("x", score.MaxEventBytes)+`"}`)
 	addData("zero byte in sport", "data.sport", score.TypeContestDefine, `{"kind":"ranked","sport":"a\u0000b"}`)
 	addData("unknown kind", "data.kind", score.TypeContestDefine, `{"kind":"lottery","sport":"x"}`)
-	addData("start_time beyond the years", "data.start_time", score.TypeContestDefine, `{"kind":"ranked","sport":"x","start_time":"9999-12-31T23:59:59-01:00"}`)
+	addData("start_time beyond the years", "data.start_time", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"x","start_time":"9999-12-31T23:59:59-01:00"}`)
 	addData("a competition.define of a contest", "contest_id", score.TypeCompetitionDefine, `{}`)
 	addData("too large a number", "data.delta", score.TypeScorePlay, `{"competitor":"A","delta":1234567890123}`)
 	addData("no JSON", "data.text", score.TypeAlert, `{"text":`)
@@ -75,7 +85,8 @@ func invalidEvents(t tester) map[string]invalidEvent {
 	addEvent("zero byte in source", "source", func(e *score.Event) { e.Source = "a\x00b" })
 	addEvent("source of 33,000 bytes", "source", func(e *score.Event) { e.Source = strings.Repeat("x", 33_000) })
 	addEvent("zero byte in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/\x00" })
-	addEvent("contest_id of 33,000 bytes", "contest_id", func(e *score.Event) { e.ContestID = "G/" + strings.Repeat("x", 33_000) })
+	addEvent("contest_id of 33,000 bytes", "contest_id",
+		func(e *score.Event) { e.ContestID = "G/" + strings.Repeat("x", 33_000) })
 	addEvent("no contest_id", "contest_id", func(e *score.Event) { e.ContestID = "" })
 	addEvent("dots in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/.." })
 	addEvent("too large a seq", "seq", func(e *score.Event) { e.Seq = 1 << 53 })
@@ -91,7 +102,8 @@ func invalidEvents(t tester) map[string]invalidEvent {
 	addEvent("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, score.MaxSignature+1) })
 	wire := encodeEvent(&good, []byte(`{"text":"x"}`))
 	addNumber := func(name string, field protowire.Number, n uint64) {
-		all[name] = invalidEvent{protowire.AppendVarint(protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType), n), "time"}
+		tagged := protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType)
+		all[name] = invalidEvent{protowire.AppendVarint(tagged, n), "time"}
 	}
 	addNumber("seconds in the far future", 5, 1<<64-1)
 	addNumber("seconds in the far past", 5, 1<<64-2)
@@ -171,7 +183,8 @@ func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
 	} {
 		e := signed
 		spoil(&e)
-		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
+		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone,
+			encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
 			t.Errorf("%s: the post was accepted", name)
 		}
 	}
@@ -184,7 +197,8 @@ func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
 	}
 }
 
-// A corrupt master can put anything into the log. No frontend stops because of it, and all decide alike.
+// A corrupt master can put anything into the log. No frontend stops because of it, and
+// all decide alike.
 func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	with, alike, without := newMachine(t), newMachine(t), newMachine(t)
 	index := uint64(0)
@@ -227,7 +241,8 @@ func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 		}
 		// Together with a valid event it is refused as a whole, or after the valid one.
 		first := next()
-		if r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 || r[0].Problem == nil || *r[0].Problem.Index != 1 {
+		if r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 ||
+			r[0].Problem == nil || *r[0].Problem.Index != 1 {
 			t.Errorf("%s, all or none after a valid one: got %+v", name, r)
 		}
 		data := encodeRawEntry(encodeRawPost(score.UntilRefused, first, bad.wire))
@@ -251,8 +266,8 @@ func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	}
 }
 
-// The data of signed events is parsed before the entry is applied. Invalid data must not be fatal there
-// either.
+// The data of signed events is parsed before the entry is applied. Invalid data must not
+// be fatal there either.
 func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
 	m := guardedMachine(t)
 	before := stateOf(t, m)
@@ -266,7 +281,8 @@ func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
 	e := unsignedAlert(1, "bard/a", 1, "")
 	e.Data = &score.Alert{Text: "a\x00b"}
 	e = signEvents(t, 1, []score.Event{e})[0]
-	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent || p.Field != "data.text" {
+	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent ||
+		p.Field != "data.text" {
 		t.Errorf("got %v", p)
 	}
 	if stateOf(t, m) != before {
@@ -275,7 +291,8 @@ func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
 	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 }
 
-// wantRefused applies an entry of one event or access change and returns the problem that refused it.
+// wantRefused applies an entry of one event or access change and returns the problem that
+// refused it.
 func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
@@ -292,7 +309,8 @@ func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	return outcome[0][0][0].Problem
 }
 
-// A version that knows the type writes it only in entries of a later version, which this one cannot decode.
+// A version that knows the type writes it only in entries of a later version, which this
+// one cannot decode.
 func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 	m := guardedMachine(t)
 	e := signedAlert(t, 1, "bard/a", 1, "rain")
@@ -301,7 +319,8 @@ func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 		t.Errorf("got %v", p)
 	}
 	open := newMachine(t)
-	if p := wantRefused(t, open, encodeRawEvent(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent", Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
+	if p := wantRefused(t, open, encodeRawEvent(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent",
+		Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
 		t.Errorf("got %v", p)
 	}
 }
@@ -309,7 +328,8 @@ func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
 func TestEmptyEntriesChangeNothing(t *testing.T) {
 	m := newMachine(t)
 	before := m.Store()
-	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1}, encodeRawEntry(encodeRawPost(score.AllOrNone))} {
+	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1},
+		encodeRawEntry(encodeRawPost(score.AllOrNone))} {
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
 		}

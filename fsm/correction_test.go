@@ -25,7 +25,8 @@ func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	}
 }
 
-// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in order.
+// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in
+// order.
 func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	var voided []string
@@ -48,7 +49,8 @@ func wantVoided(t *testing.T, m *Machine, contest, want string) {
 
 func runRace(t *testing.T, m *Machine) {
 	t.Helper()
-	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
+	mustPost(t, m, "d", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	mustPost(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
 	mustPost(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":11}`)
@@ -101,12 +103,14 @@ func TestADisqualifiedWinnerLosesRankAndWin(t *testing.T) {
 			if status != "" {
 				mustPost(t, m, "status", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
 				mustPost(t, m, "status2", "contest.status", "G/r", `{"result_status":"`+status+`"}`)
-				mustRefuse(t, m, score.StatusConflict, "result.set with a reason", `{"type":"result.set","contest_id":"G/r","data":{"competitor":"X","split":"finish","irm":"DSQ"}}`)
+				mustRefuse(t, m, score.StatusConflict, "result.set with a reason",
+					`{"type":"result.set","contest_id":"G/r","data":{"competitor":"X","split":"finish","irm":"DSQ"}}`)
 				reason = `,"reason":"magic potion"`
 			}
 			mustPost(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ"`+reason+`}`)
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-			// Voiding the mark does not change the disqualification. Voiding the disqualification restores the mark.
+			// Voiding the mark does not change the disqualification. Voiding the
+			// disqualification restores the mark.
 			mustVoid(t, m, "vx", "G/r", "x")
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
 			mustVoid(t, m, "vz", "G/r", "z")
@@ -123,7 +127,8 @@ func TestACorrectionSurvivesVoidingTheStatusBeforeIt(t *testing.T) {
 	m := newMachine(t)
 	runRace(t, m)
 	mustPost(t, m, "official", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
-	mustPost(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ","reason":"magic potion"}`)
+	mustPost(t, m, "dsq", "result.set", "G/r",
+		`{"competitor":"X","split":"finish","irm":"DSQ","reason":"magic potion"}`)
 	mustVoid(t, m, "v", "G/r", "official")
 	wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
 	mustPost(t, m, "late", "result.set", "G/r", `{"competitor":"W","split":"finish","mark":12}`)
@@ -141,11 +146,13 @@ func TestAnExtendedListCanBeVoidedWhileTheNewCompetitorsHaveNoMarks(t *testing.T
 	mustPost(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
 	mustPost(t, m, "d2", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"},{"code":"Y"}`))
 	mustVoid(t, m, "v1", "G/r", "d2")
-	mustRefuse(t, m, score.InvalidEvent, `"Y" does not compete here`, `{"type":"result.set","contest_id":"G/r","data":{"competitor":"Y","split":"finish","mark":9}}`)
+	mustRefuse(t, m, score.InvalidEvent, `"Y" does not compete here`,
+		`{"type":"result.set","contest_id":"G/r","data":{"competitor":"Y","split":"finish","mark":9}}`)
 	mustVoid(t, m, "w1", "G/r", "v1")
 	mustPost(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":9}`)
 	wantVoidRefused(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d2")
-	mustRefuse(t, m, score.StatusConflict, `"Y" is missing from the list`, `{"type":"contest.define","contest_id":"G/r","data":%s}`, fmt.Sprintf(about, `{"code":"X"}`))
+	mustRefuse(t, m, score.StatusConflict, `"Y" is missing from the list`,
+		`{"type":"contest.define","contest_id":"G/r","data":%s}`, fmt.Sprintf(about, `{"code":"X"}`))
 	mustVoid(t, m, "vy", "G/r", "y")
 	mustVoid(t, m, "v2", "G/r", "d2")
 	wantPlaces(t, m, "G/r", "X 10 1; ")

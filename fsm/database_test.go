@@ -9,8 +9,8 @@ import (
 	"laurel/score"
 )
 
-// populate creates a database of several pages with all kinds of records and closes it. It calls leave with
-// the machine before.
+// populate creates a database of several pages with all kinds of records and closes it.
+// It calls leave with the machine before.
 func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 	t.Helper()
 	m := openMachine(t, dir)
@@ -24,7 +24,8 @@ func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte
 			`"type":"result.set","contest_id":%q,"data":{"competitor":"Y","split":"finish","mark":9.69}`,
 			`"type":"alert","contest_id":%q,"data":{"text":"a long jump of a text that fills the pages"}`,
 		} {
-			events = append(events, decodeEvent(t, `{"id":"e-%d-%d","source":"bard/a",`+body+`}`, i, len(events), contest))
+			events = append(events, decodeEvent(t, `{"id":"e-%d-%d","source":"bard/a",`+body+`}`, i, len(events),
+				contest))
 		}
 		award := `{"id":"a-%d","source":"bard/a","type":"medal.award","contest_id":%q,"data":{"award_id":"x%d","medal":"GOLD","organisation":"OX"}}`
 		events = append(events, decodeEvent(t, award, i, contest, i))
@@ -40,7 +41,8 @@ func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte
 	return snapshot
 }
 
-// wantDeleted opens a database that must not be trusted, and checks that the reason is logged once.
+// wantDeleted opens a database that must not be trusted, and checks that the reason is
+// logged once.
 func wantDeleted(t testing.TB, dir, words string) {
 	t.Helper()
 	var d logBuffer
@@ -52,7 +54,8 @@ func wantDeleted(t testing.TB, dir, words string) {
 	if m.Applied() != 0 || m.Revision() != 0 {
 		t.Errorf("applied is %d, revision %d; want a new database", m.Applied(), m.Revision())
 	}
-	if text := d.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deleting the database") || !strings.Contains(text, words) {
+	if text := d.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deleting the database") ||
+		!strings.Contains(text, words) {
 		t.Errorf("want the reason %q logged once; the log is\n%s", words, text)
 	}
 	mustApply(t, m, alert, 1, 1, "the machine works")
@@ -81,7 +84,8 @@ func TestAClosedDatabaseIsTrusted(t *testing.T) {
 	wantTrusted(t, dir, snapshot)
 }
 
-// A database in use has no marker. It is not trusted after a crash of the process or of the machine.
+// A database in use has no marker. It is not trusted after a crash of the process or of
+// the machine.
 func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 	single := func(t *testing.T, m *Machine) {
 		mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
@@ -89,7 +93,7 @@ func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
 	for name, use := range map[string]func(t *testing.T, m *Machine){
 		"opened":    func(*testing.T, *Machine) {},
 		"written":   func(t *testing.T, m *Machine) { single(t, m); snapshotOf(t, m) },
-		"discarded": func(t *testing.T, m *Machine) { m.Discard("the test says so"); single(t, m) },
+		"discarded": func(t *testing.T, m *Machine) { m.Discard("test"); single(t, m) },
 		"restored": func(t *testing.T, m *Machine) {
 			if err := m.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)
@@ -126,7 +130,9 @@ func TestDiscardDeletesTheDatabaseAndLogsTheReason(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantTrusted(t, dir, func() []byte { n := newMachine(t); mustApply(t, n, alert, 1, 1, "one"); return snapshotOf(t, n) }())
+	n := newMachine(t)
+	mustApply(t, n, alert, 1, 1, "one")
+	wantTrusted(t, dir, snapshotOf(t, n))
 }
 
 func TestAClosedMachineReturnsErrors(t *testing.T) {

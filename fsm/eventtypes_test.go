@@ -14,8 +14,8 @@ import (
 	"laurel/score"
 )
 
-// eventExample is a valid event of a type, with every member that its data can have, for the state of
-// exampleMachine.
+// eventExample is a valid event of a type, with every member that its data can have, for
+// the state of exampleMachine.
 type eventExample struct {
 	contest string
 	data    string
@@ -23,8 +23,9 @@ type eventExample struct {
 	noEffect bool
 }
 
-// eventExamples has an example of each event type. If a test reports a missing one, a type was added to
-// score.Types: add the example here, and the effect in batch.applyEffect and replayer.apply.
+// eventExamples has an example of each event type. If a test reports a missing one, a
+// type was added to score.Types: add the example here, and the effect in
+// batch.applyEffect and replayer.apply.
 var eventExamples = map[score.Type]eventExample{
 	score.TypeCompetitionDefine: {contest: "G", data: `{"name":"Games","neutral":["ON"],"comment":"c"}`},
 	score.TypeContestDefine: {contest: "G/new", data: `{"kind":"ranked","sport":"race","competition":"G",
@@ -51,11 +52,13 @@ var exclusiveMembers = map[score.Type]map[string]string{
 	score.TypeResultSet:     {"irm": `"DNF"`},                                         // without mark
 }
 
-// exampleMachine returns a machine with a running match, a running race, a play and a medal.
+// exampleMachine returns a machine with a running match, a running race, a play and a
+// medal.
 func exampleMachine(t *testing.T) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	mustPost(t, m, "match", "contest.define", "G/match", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "match", "contest.define", "G/match",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
 	mustPost(t, m, "run", "contest.status", "G/match", `{"schedule_status":"RUNNING","period":"P1"}`)
 	mustPost(t, m, "play", "score.play", "G/match", `{"competitor":"A","delta":1}`)
 	mustPost(t, m, "medal", "medal.award", "G/match", `{"award_id":"old","medal":"GOLD","organisation":"OA"}`)
@@ -64,7 +67,8 @@ func exampleMachine(t *testing.T) *Machine {
 	return m
 }
 
-// effects returns the state apart from the timeline, the identities of events, and revisions.
+// effects returns the state apart from the timeline, the identities of events, and
+// revisions.
 func effects(t *testing.T, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
@@ -109,7 +113,8 @@ func TestEveryEventTypeHasAnEffect(t *testing.T) {
 			before = effects(t, m)
 			mustVoid(t, m, "void", example.contest, "other")
 			if after := effects(t, m); after != before {
-				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after, before)
+				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after,
+					before)
 			}
 		})
 	}
@@ -151,9 +156,10 @@ func members(t *testing.T, data string) map[string]jsontext.Value {
 	return all
 }
 
-// A corrupt master can put events with any members into the log. They must be refused or applied, by every
-// state machine alike, but never end the process: a required member that is missing must not be
-// dereferenced, neither when the event is applied nor when it is replayed.
+// A corrupt master can put events with any members into the log. They must be refused or
+// applied, by every state machine alike, but never end the process: a required member
+// that is missing must not be dereferenced, neither when the event is applied nor when it
+// is replayed.
 func TestAnEventWithMissingMembersIsRefusedOrApplied(t *testing.T) {
 	for _, typ := range score.Types {
 		t.Run(string(typ), func(t *testing.T) {
@@ -192,8 +198,9 @@ func TestAnEventWithMissingMembersIsRefusedOrApplied(t *testing.T) {
 	}
 }
 
-// applyVariant applies an event with some members, both in the order of the canonical form and in that of
-// their names. If the event is applied, it is voided, and the void is voided.
+// applyVariant applies an event with some members, both in the order of the canonical
+// form and in that of their names. If the event is applied, it is voided, and the void is
+// voided.
 func applyVariant(
 	t *testing.T, m *Machine, typ score.Type, contest, id string, members map[string]jsontext.Value,
 ) {
@@ -257,7 +264,8 @@ func TestAnEventWithMissingFieldsIsRefusedOrApplied(t *testing.T) {
 
 func TestADecodedEntryWithoutAnythingIsApplied(t *testing.T) {
 	m := newMachine(t)
-	for _, data := range [][]byte{entry.Encode(nil), encodeRawEntry(nil), encodeRawEntry(encodeRawPost(score.AllOrNone, nil))} {
+	for _, data := range [][]byte{entry.Encode(nil), encodeRawEntry(nil),
+		encodeRawEntry(encodeRawPost(score.AllOrNone, nil))} {
 		index := m.Applied() + 1
 		if _, err := m.Apply([]Entry{{index, data}}, index); err != nil {
 			t.Errorf("%x made the machine fail: %v", data, err)

@@ -15,8 +15,9 @@ import (
 	"laurel/score"
 )
 
-// Logs and snapshots outlive the program that wrote them. The golden files were written by the version in
-// their names. They may be updated only before that version is released.
+// Logs and snapshots outlive the program that wrote them. The golden files were written
+// by the version in their names. They may be updated only before that version is
+// released.
 var update = flag.Bool("update", false, "update the golden files in testdata/format")
 
 // golden returns the content of a golden file, which must be what this version writes.
@@ -39,7 +40,8 @@ func golden(t *testing.T, name string, today []byte) []byte {
 	return content
 }
 
-// old returns the content of a golden file, which may be in a format that is no longer written.
+// old returns the content of a golden file, which may be in a format that is no longer
+// written.
 func old(t *testing.T, name string) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)
@@ -89,7 +91,8 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 			want := posts[i].Events[j]
 			_, offset := e.Time.Zone()
 			_, wantOffset := want.Time.Zone()
-			if e.ID != want.ID || e.Source != want.Source || e.Seq != want.Seq || e.Type != want.Type || e.ContestID != want.ContestID || !e.Time.Equal(want.Time) ||
+			if e.ID != want.ID || e.Source != want.Source || e.Seq != want.Seq || e.Type != want.Type ||
+				e.ContestID != want.ContestID || !e.Time.Equal(want.Time) ||
 				offset != wantOffset || e.IDGiven != want.IDGiven || e.TimeGiven != want.TimeGiven {
 				t.Errorf("event %d.%d is %+v, want %+v", i, j, e.Event, want)
 			}
@@ -139,12 +142,14 @@ func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	}
 	for _, name := range []string{"first", "second"} {
 		index := reopened.Applied() + 1
-		if _, err := reopened.Apply([]Entry{{Index: index, Data: golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))}}, index); err != nil {
+		data := golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))
+		if _, err := reopened.Apply([]Entry{{Index: index, Data: data}}, index); err != nil {
 			t.Fatal(err)
 		}
 	}
 	copied := newMachine(t)
-	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" || restored.Store() != "" {
+	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" ||
+		restored.Store() != "" {
 		t.Errorf("the store is called %q, want first: %v", copied.Store(), err)
 	}
 	if _, err := entry.EncodeCacheMode("shove"); err == nil {
@@ -184,14 +189,16 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Medals().Name != "Games of 50 BC" || len(table.Medals().Rows) != 1 {
+		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Medals().Name != "Games of 50 BC" ||
+			len(table.Medals().Rows) != 1 {
 			t.Errorf("the medal table is %+v", table)
 		}
 		list, _, err := v.Timeline("OG50BC", 0, 10)
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != "b1-000004" || string(list[0].Data) != `{"text":"the sky is falling"}` || list[0].Source != "anonymous" {
+		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != "b1-000004" ||
+			string(list[0].Data) != `{"text":"the sky is falling"}` || list[0].Source != "anonymous" {
 			t.Errorf("the timeline is %+v", list)
 		}
 		b, _, err := v.Bard("bard/cacofonix")
@@ -204,6 +211,7 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The first event is recognized as a duplicate.
-	wantDuplicate(t, applyPosts(t, restored, goldenPosts(t)[0])[0][0], score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
+	wantDuplicate(t, applyPosts(t, restored, goldenPosts(t)[0])[0][0],
+		score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
 	wantVoidRefused(t, restored, score.StatusConflict, `already, by "b1-000004"`, "OG50BC", "hand-1")
 }

@@ -14,11 +14,13 @@ import (
 // fuzzLimit bounds the inputs: larger ones take time and find nothing else.
 const fuzzLimit = 1 << 14
 
-// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has the resulting access control.
+// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has
+// the resulting access control.
 func FuzzApplyEntry(f *testing.F) {
 	one := decodeEvent(f, alert, 1, 1, "one")
 	define := decodeEvent(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
-	f.Add(encodeEntry(f, score.Post{Events: []score.Event{one, define}}, score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
+	f.Add(encodeEntry(f, score.Post{Events: []score.Event{one, define}},
+		score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{1})
 	f.Add([]byte{1, 2 << 3, 2})
 	for _, c := range allChanges() {
@@ -37,15 +39,16 @@ func FuzzApplyEntry(f *testing.F) {
 		if _, err := n.Apply([]Entry{{n.Applied() + 1, b}}, n.Applied()+1); err == nil {
 			copied := openMachine(t, t.TempDir())
 			defer copied.Close()
-			if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil || !reflect.DeepEqual(copied.Access(), n.Access()) {
+			if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil ||
+				!reflect.DeepEqual(copied.Access(), n.Access()) {
 				t.Fatalf("the access is %+v, copied it is %+v: %v", n.Access(), copied.Access(), err)
 			}
 		}
 	})
 }
 
-// FuzzRestore checks that a snapshot is restored completely, so that the state has the same snapshot, or not at
-// all.
+// FuzzRestore checks that a snapshot is restored completely, so that the state has the
+// same snapshot, or not at all.
 func FuzzRestore(f *testing.F) {
 	m := openMachine(f, f.TempDir())
 	f.Add(snapshotOf(f, m))
@@ -84,7 +87,11 @@ func FuzzRestore(f *testing.F) {
 		if err := n.Restore(bytes.NewReader(b)); err != nil {
 			t.Fatal(err)
 		}
-		n.Apply([]Entry{{n.Applied() + 1, encodeEntry(t, score.Post{Mode: score.UntilRefused, Events: []score.Event{decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 1, 1, "one")}})}}, n.Applied()+1)
+		next := encodeEntry(t, score.Post{
+			Mode:   score.UntilRefused,
+			Events: []score.Event{decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 1, 1, "one")},
+		})
+		n.Apply([]Entry{{n.Applied() + 1, next}}, n.Applied()+1)
 	})
 }
 
@@ -95,8 +102,10 @@ func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Restoring reads only some of the records: those of access control, and those that the index is built from.
-		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks}, func(bucket []byte) bool { return bytes.Contains(b, bucket) })
+		// Restoring reads only some of the records: those of access control, and those
+		// that the index is built from.
+		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks},
+			func(bucket []byte) bool { return bytes.Contains(b, bucket) })
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {
 			t.Fatalf("the snapshot can be read, but not restored: %v", err)
 		}

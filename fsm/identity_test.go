@@ -11,7 +11,8 @@ const alert = `{"id":"e%d","source":"bard/a","seq":%d,"type":"alert","contest_id
 
 func wantDuplicate(t *testing.T, r, first score.Result) {
 	t.Helper()
-	if r.Status != score.Duplicate || r.Revision != first.Revision || r.Seq != first.Seq || r.ID != first.ID || r.Problem != nil {
+	if r.Status != score.Duplicate || r.Revision != first.Revision || r.Seq != first.Seq || r.ID != first.ID ||
+		r.Problem != nil {
 		t.Errorf("got %+v %v; want a duplicate of %+v", r, r.Problem, first)
 	}
 }
@@ -24,7 +25,8 @@ func TestARepeatedSeqIsADuplicateWithItsFirstRevision(t *testing.T) {
 	for range 3 {
 		wantDuplicate(t, postEvent(t, m, alert, 1, 1, "one"), first)
 	}
-	twice := applyPosts(t, m, score.Post{Events: []score.Event{decodeEvent(t, alert, 1, 1, "one"), decodeEvent(t, alert, 1, 1, "one")}})[0]
+	twice := applyPosts(t, m, score.Post{Events: []score.Event{decodeEvent(t, alert, 1, 1, "one"),
+		decodeEvent(t, alert, 1, 1, "one")}})[0]
 	wantDuplicate(t, twice[0], first)
 	wantDuplicate(t, twice[1], first)
 	if stateOf(t, m) != before || m.Revision() != 2 {
@@ -52,7 +54,8 @@ func TestAnotherEventUnderASeqIsRefused(t *testing.T) {
 
 func TestASeqGapIsRefusedWithTheExpectedSeq(t *testing.T) {
 	m := newMachine(t)
-	if p := mustRefuse(t, m, score.SeqGap, "next is 1, not 2", alert, 2, 2, "two"); p.ExpectedSeq != 1 || p.Field != "seq" {
+	if p := mustRefuse(t, m, score.SeqGap, "next is 1, not 2", alert, 2, 2, "two"); p.ExpectedSeq != 1 ||
+		p.Field != "seq" {
 		t.Errorf("expected_seq is %d, field %q", p.ExpectedSeq, p.Field)
 	}
 	mustApply(t, m, alert, 1, 1, "one")
@@ -64,7 +67,8 @@ func TestASeqGapIsRefusedWithTheExpectedSeq(t *testing.T) {
 
 func TestARefusedEventDoesNotUseItsSeq(t *testing.T) {
 	m := newMachine(t)
-	mustRefuse(t, m, score.NotFound, "not defined", `{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustRefuse(t, m, score.NotFound, "not defined",
+		`{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
 	mustApply(t, m, alert, 1, 1, "one")
 }
 
@@ -115,7 +119,8 @@ func TestAnIDMadeByAFrontendDetectsItsOwnRetry(t *testing.T) {
 func TestAnEventWithASeqIsRecognizedByItsIDWithoutTheSeq(t *testing.T) {
 	m := newMachine(t)
 	first := mustApply(t, m, alert, 1, 1, "one")
-	wantDuplicate(t, postEvent(t, m, `{"id":"e1","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"one"}}`), first)
+	wantDuplicate(t, postEvent(t, m,
+		`{"id":"e1","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"one"}}`), first)
 }
 
 func TestTheLast1024IDsOfASourceDetectDuplicates(t *testing.T) {
@@ -178,7 +183,8 @@ func TestAnArrayIsAppliedAsAWholeOrNotAtAll(t *testing.T) {
 		play(8, 1),
 	}}
 	r := applyPosts(t, m, bad)[0]
-	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.NotFound || *r[0].Problem.Index != 6 || r[0].Problem.ID != "p7" {
+	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.NotFound || *r[0].Problem.Index != 6 ||
+		r[0].Problem.ID != "p7" {
 		t.Fatalf("want the one problem of event 6; got %+v", r)
 	}
 	if stateOf(t, m) != before {
@@ -193,9 +199,13 @@ func TestAnArrayIsAppliedAsAWholeOrNotAtAll(t *testing.T) {
 func TestAStreamIsAppliedUpToTheFirstRefused(t *testing.T) {
 	m := newMachine(t)
 	r := applyPosts(t, m, score.Post{Mode: score.UntilRefused, Events: []score.Event{
-		decodeEvent(t, alert, 1, 1, "one"), decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 4, 4, "four"), decodeEvent(t, alert, 3, 3, "three"),
+		decodeEvent(t, alert, 1, 1, "one"),
+		decodeEvent(t, alert, 2, 2, "two"),
+		decodeEvent(t, alert, 4, 4, "four"),
+		decodeEvent(t, alert, 3, 3, "three"),
 	}})[0]
-	if len(r) != 3 || r[1].Status != score.Applied || r[2].Problem == nil || r[2].Problem.Index != nil || m.Revision() != 2 {
+	if len(r) != 3 || r[1].Status != score.Applied || r[2].Problem == nil || r[2].Problem.Index != nil ||
+		m.Revision() != 2 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -207,7 +217,8 @@ func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 		score.Post{Events: []score.Event{decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 4, 4, "four")}},
 		singlePost(decodeEvent(t, alert, 2, 2, "zwei")),
 	)
-	if r[0][0].Status != score.Applied || r[1][0].Problem == nil || r[2][0].Status != score.Applied || r[2][0].Revision != 2 {
+	if r[0][0].Status != score.Applied || r[1][0].Problem == nil || r[2][0].Status != score.Applied ||
+		r[2][0].Revision != 2 {
 		t.Errorf("got %+v", r)
 	}
 }

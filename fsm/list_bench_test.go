@@ -9,9 +9,9 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions. They are matches between
-// 2,000 teams in 40 sports, one in a hundred of them RUNNING. One in ten is a race without a list of
-// competitors, with marks of 10 of 5,000 runners.
+// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions. They
+// are matches between 2,000 teams in 40 sports, one in a hundred of them RUNNING. One in
+// ten is a race without a list of competitors, with marks of 10 of 5,000 runners.
 func BenchmarkList(b *testing.B) {
 	m := openMachine(b, b.TempDir())
 	defer m.Close()
@@ -37,7 +37,7 @@ func BenchmarkList(b *testing.B) {
 			middle = q.f.Competition + "/0500"
 		}
 		for page, after := range map[string]string{"first": "", "middle": middle} {
-			for how, find := range map[string]func(*View, score.Filter, string, int) ([]score.Record, string, error){"scan": scan, "index": (*View).Contests} {
+			for how, find := range map[string]findFunc{"scan": scan, "index": (*View).Contests} {
 				b.Run(q.name+"/"+page+"/"+how, func(b *testing.B) { benchmarkList(b, m, q.f, after, find) })
 			}
 		}
@@ -61,7 +61,9 @@ func benchmarkBuilding(b *testing.B, m *Machine) {
 	}
 }
 
-func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find func(*View, score.Filter, string, int) ([]score.Record, string, error)) {
+type findFunc func(v *View, f score.Filter, after string, limit int) ([]score.Record, string, error)
+
+func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find findFunc) {
 	rows := 0
 	for b.Loop() {
 		err := m.View(func(v *View) error {
@@ -105,7 +107,8 @@ func manyContests(t tester, m *Machine, n int) {
 		add(`{"type":"contest.status","contest_id":%q,"data":{%s}}`, id, status)
 		if race {
 			for k := range 10 {
-				add(`{"type":"result.set","contest_id":%q,"data":{"competitor":"R%04d","split":"half","mark":%d}}`, id, (i+k*499)%5000, k)
+				add(`{"type":"result.set","contest_id":%q,"data":{"competitor":"R%04d","split":"half","mark":%d}}`,
+					id, (i+k*499)%5000, k)
 			}
 		}
 		if i%100 != 13 {

@@ -94,7 +94,8 @@ func scanContests(
 	return list, "", nil
 }
 
-// wantLists compares the contests of every combination of filters, page by page, and the content of the index.
+// wantLists compares the contests of every combination of filters, page by page, and the
+// content of the index.
 func wantLists(t tester, m *Machine) {
 	t.Helper()
 	err := m.View(func(v *View) error {
@@ -124,7 +125,8 @@ func filters(competitions, sports, statuses, competitors []string) (list []score
 		for _, sport := range sports {
 			for _, status := range statuses {
 				for _, competitor := range competitors {
-					list = append(list, score.Filter{Competition: competition, Sport: sport, Status: status, Competitor: competitor})
+					list = append(list, score.Filter{Competition: competition, Sport: sport, Status: status,
+						Competitor: competitor})
 				}
 			}
 		}
@@ -144,7 +146,8 @@ func wantPages(t tester, v *View, contests contestsFrom, f score.Filter, limit i
 			t.Fatal(err)
 		}
 		if a, b := idsOf(got), idsOf(want); !slices.Equal(a, b) || next != wantNext {
-			t.Fatalf("%+v behind %q, %d at most: got %q, next %q; a scan finds %q, next %q", f, after, limit, a, next, b, wantNext)
+			t.Fatalf("%+v after %q, at most %d: got %q, next %q; a scan finds %q, next %q", f, after, limit, a, next,
+				b, wantNext)
 		}
 		if after = next; after == "" {
 			return
@@ -202,7 +205,8 @@ func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	return slices.Compact(list)
 }
 
-// downgrade changes a closed database to what an older version leaves: without an index, or with an outdated one.
+// downgrade changes a closed database to what an older version leaves: without an index,
+// or with an outdated one.
 func downgrade(t tester, m *Machine, never bool) {
 	t.Helper()
 	db, err := database.Open(m.path(), discardLog())
@@ -289,7 +293,8 @@ func TestARestoredContestIsFoundAgain(t *testing.T) {
 	// Deleted and defined again in one transaction.
 	applyPosts(t, m, score.Post{Events: []score.Event{
 		decodeEvent(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
-		decodeEvent(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
+		decodeEvent(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`,
+			strings.ReplaceAll(about, "stones", "race")),
 	}})
 	wantLists(t, m)
 }
@@ -297,7 +302,8 @@ func TestARestoredContestIsFoundAgain(t *testing.T) {
 func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	m := newMachine(t)
 	for i := range 9 {
-		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i),
+			`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
 	}
 	f := score.Filter{Sport: "stones", Competitor: "A"}
 	page := func(after string) (ids []string, next string) {
@@ -313,10 +319,13 @@ func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 		return ids, next
 	}
 	_, next := page("")
-	// The contest of the cursor is deleted, one before it is added, and one after it no longer matches.
+	// The contest of the cursor is deleted, one before it is added, and one after it no
+	// longer matches.
 	mustVoid(t, m, "v", "G/2", "d2")
-	mustPost(t, m, "new", "contest.define", "G/0a", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
-	mustPost(t, m, "other", "contest.define", "G/4", `{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "new", "contest.define", "G/0a",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "other", "contest.define", "G/4",
+		`{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
 	if ids, next := page(next); fmt.Sprint(ids) != "[G/3 G/5 G/6]" || next != "G/6" {
 		t.Errorf("got %v, next %q", ids, next)
 	}

@@ -135,8 +135,8 @@ func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	return r
 }
 
-// mustRefuse is postEvent for an event that must be refused with a code and a detail that contains words, and
-// that must change nothing.
+// mustRefuse is postEvent for an event that must be refused with a code and a detail that
+// contains words, and that must change nothing.
 func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
 	t.Helper()
 	before := stateOf(t, m)
@@ -224,8 +224,8 @@ func contestJSON(t tester, m *Machine, id string) string {
 	return text
 }
 
-// copyFiles copies the files of a running machine to another directory, as a crash of the process would leave
-// them.
+// copyFiles copies the files of a running machine to another directory, as a crash of the
+// process would leave them.
 func copyFiles(t tester, m *Machine, to string) {
 	t.Helper()
 	m.applying.Lock()
@@ -267,7 +267,8 @@ func TestViewsAreConsistentWhileEntriesAreAppliedAndSnapshotsRestored(t *testing
 					}
 					b, _, err := v.Bard("bard/a")
 					if n := v.Revision(); uint64(len(list)) != n || b.LastSeq != n {
-						return fmt.Errorf("the view of revision %d has %d events, and %d of the bard", n, len(list), b.LastSeq)
+						return fmt.Errorf("the view of revision %d has %d events, and %d of the bard", n, len(list),
+							b.LastSeq)
 					}
 					return err
 				})
@@ -299,7 +300,13 @@ func TestPagesOfContestsContinueAfterTheLastOne(t *testing.T) {
 		competition string
 		limit       int
 		want        string
-	}{{"", 2, "G-2/a G/a|G/a/1 G/b|H/a|"}, {"G", 1, "G/a|G/a/1|G/b|"}, {"G", 3, "G/a G/a/1 G/b|"}, {"none", 3, "|"}, {"", 0, "G-2/a|G/a|G/a/1|G/b|H/a|"}} {
+	}{
+		{"", 2, "G-2/a G/a|G/a/1 G/b|H/a|"},
+		{"G", 1, "G/a|G/a/1|G/b|"},
+		{"G", 3, "G/a G/a/1 G/b|"},
+		{"none", 3, "|"},
+		{"", 0, "G-2/a|G/a|G/a/1|G/b|H/a|"},
+	} {
 		got, after := "", ""
 		for {
 			var ids []string
@@ -370,7 +377,8 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	for i := range 15 {
-		mustPost(t, m, fmt.Sprint("m", i), "result.set", "G/r", fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
+		mustPost(t, m, fmt.Sprint("m", i), "result.set", "G/r",
+			fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
 	}
 	for code, want := range map[string]int{"X1": 1, "X14": 1, "X15": 0} {
 		if err := m.View(func(v *View) error {
@@ -394,7 +402,8 @@ func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
 		for j := range 500 {
 			events = append(events, decodeEvent(t, alert, i*500+j+1, i*500+j+1, "rain"))
 		}
-		entries = append(entries, Entry{uint64(i) + 1, encodeEntry(t, score.Post{Events: events, Mode: score.UntilRefused})})
+		data := encodeEntry(t, score.Post{Events: events, Mode: score.UntilRefused})
+		entries = append(entries, Entry{uint64(i) + 1, data})
 	}
 	last := uint64(len(entries))
 	transactions := func() (n int) {

@@ -9,8 +9,8 @@ import (
 // fullRun reports whether the long forms of the tests should run.
 func fullRun() bool { return os.Getenv("LAUREL_CI") == "full" }
 
-// shortChecks is the number of histories that a property test draws in its short form; rapid's default is the
-// long form.
+// shortChecks is the number of histories that a property test draws in its short form;
+// rapid's default is the long form.
 const shortChecks = "25"
 
 func TestMain(m *testing.M) {

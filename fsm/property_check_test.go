@@ -14,7 +14,8 @@ import (
 func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 	last := results[len(results)-1]
 	if p.Mode == score.AllOrNone && last.Problem != nil {
-		if len(results) != 1 || len(p.Events) > 1 && (last.Problem.Index == nil || last.Problem.ID != p.Events[*last.Problem.Index].ID) {
+		if len(results) != 1 ||
+			len(p.Events) > 1 && (last.Problem.Index == nil || last.Problem.ID != p.Events[*last.Problem.Index].ID) {
 			t.Fatalf("an array that was refused has the results %+v", results)
 		}
 		return
@@ -35,8 +36,10 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 				t.Fatalf("%s seq %d id %q is another event; the result is %+v", e.Source, e.Seq, e.ID, r)
 			}
 		case known.repeats != nil:
-			if r.Status != score.Duplicate || r.Revision != known.repeats.revision || r.Seq != known.repeats.Seq || r.ID != known.repeats.ID {
-				t.Fatalf("%s seq %d id %q was applied at revision %d; the result is %+v", e.Source, e.Seq, e.ID, known.repeats.revision, r)
+			if r.Status != score.Duplicate || r.Revision != known.repeats.revision || r.Seq != known.repeats.Seq ||
+				r.ID != known.repeats.ID {
+				t.Fatalf("%s seq %d id %q was applied at revision %d; the result is %+v", e.Source, e.Seq, e.ID,
+					known.repeats.revision, r)
 			}
 		case r.Problem == nil:
 			if r.Status != score.Applied {
@@ -49,14 +52,15 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 	}
 }
 
-// judgeVoid checks that a void is refused only if it names no event, or if the other events cannot be applied
-// without the voided one.
+// judgeVoid checks that a void is refused only if it names no event, or if the other
+// events cannot be applied without the voided one.
 func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
 	found := h.plain.target(e)
 	if len(found) != 1 || h.plain.voided()[found[0]] != nil {
 		return
 	}
-	with := referenceStore{append(slices.Clone(h.plain.events), &acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
+	with := referenceStore{append(slices.Clone(h.plain.events),
+		&acceptedEvent{Event: e, revision: uint64(len(h.plain.events)) + 1, target: found[0]})}
 	if _, impossible := with.fold(); impossible == nil && !strings.Contains(p.Detail, "has marks") {
 		t.Fatalf("the void of %q was refused (%s), but the other events can be applied", found[0].ID, p)
 	}
@@ -77,12 +81,14 @@ func (h *randomHistory) check(t *rapid.T) {
 	voided := h.plain.voided()
 	err := h.m.View(func(v *View) error {
 		if v.Revision() != uint64(len(h.plain.events)) || h.m.Revision() != v.Revision() {
-			t.Fatalf("the revision is %d, the view's %d; %d events were accepted", h.m.Revision(), v.Revision(), len(h.plain.events))
+			t.Fatalf("the revision is %d, the view's %d; %d events were accepted", h.m.Revision(), v.Revision(),
+				len(h.plain.events))
 		}
 		for _, source := range []string{"s1", "s2"} {
 			posted := h.plain.of(source)
 			b, ok, err := v.Bard(source)
-			if err != nil || ok != (len(posted) > 0) || b.LastSeq != uint64(len(posted)) || ok && b.LastID != posted[len(posted)-1].ID {
+			if err != nil || ok != (len(posted) > 0) || b.LastSeq != uint64(len(posted)) ||
+				ok && b.LastID != posted[len(posted)-1].ID {
 				t.Fatalf("%s is %+v (%v); it has posted %d events", source, b, err, len(posted))
 			}
 		}
@@ -100,7 +106,8 @@ func (h *randomHistory) check(t *rapid.T) {
 					by = v.ID
 				}
 				e := list[0]
-				if e.Revision != a.revision || e.ID != a.ID || e.Seq != a.Seq || e.Source != a.Source || e.VoidedBy != by || !e.Time.Equal(a.Time) {
+				if e.Revision != a.revision || e.ID != a.ID || e.Seq != a.Seq || e.Source != a.Source ||
+					e.VoidedBy != by || !e.Time.Equal(a.Time) {
 					t.Fatalf("the timeline of %s has %+v; want %+v voided by %q", id, e, a, by)
 				}
 				list = list[1:]

@@ -27,14 +27,17 @@ func command(index uint64, data []byte) *raft.Log {
 
 func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
 	r, m, fatal := newRaft(t)
+	gap := singlePost(decodeEvent(t, alert, 3, 3, "gap"))
+	second := encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))
 	answers := r.ApplyBatch([]*raft.Log{
-		command(3, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")), singlePost(decodeEvent(t, alert, 3, 3, "gap")))),
+		command(3, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")), gap)),
 		{Index: 4, Type: raft.LogConfiguration},
-		command(5, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))),
+		command(5, second),
 		{Index: 6, Type: raft.LogConfiguration},
 	})
 	first, ok := answers[0].(Outcome)
-	if !ok || len(first) != 2 || first[0][0].Status != score.Applied || first[1][0].Problem == nil || answers[1] != nil {
+	if !ok || len(first) != 2 || first[0][0].Status != score.Applied || first[1][0].Problem == nil ||
+		answers[1] != nil {
 		t.Fatalf("got %+v", answers)
 	}
 	if second, ok := answers[2].(Outcome); !ok || second[0][0].Revision != 2 || answers[3] != nil {
@@ -43,7 +46,7 @@ func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
 	if m.Applied() != 6 {
 		t.Errorf("applied is %d; want it to include the configuration", m.Applied())
 	}
-	if again, ok := r.Apply(command(5, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two"))))).(Outcome); !ok || again != nil || m.Revision() != 2 {
+	if again, ok := r.Apply(command(5, second)).(Outcome); !ok || again != nil || m.Revision() != 2 {
 		t.Errorf("an entry that was applied before must have no outcome; got %+v", again)
 	}
 	if len(*fatal) > 0 {
@@ -55,15 +58,20 @@ func TestAnEntryThatCannotBeDecodedStopsTheMachineOnce(t *testing.T) {
 	good := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
 	unknown := protowire.AppendVarint(protowire.AppendTag(bytes.Clone(good), 9, protowire.VarintType), 1)
 	for name, bad := range map[string][]byte{
-		"empty": nil, "garbage": []byte("\x01garbage"), "newer version": append([]byte{3}, good[1:]...), "truncated": good[:len(good)-1], "unknown field": unknown,
+		"empty":         nil,
+		"garbage":       []byte("\x01garbage"),
+		"newer version": append([]byte{3}, good[1:]...),
+		"truncated":     good[:len(good)-1],
+		"unknown field": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, m, fatal := newRaft(t)
 			r.Apply(command(1, good))
 			before := stateOf(t, m)
-			answers := r.ApplyBatch([]*raft.Log{command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))), command(3, bad)})
+			next := encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))
+			answers := r.ApplyBatch([]*raft.Log{command(2, next), command(3, bad)})
 			for range 2 {
-				answers = append(answers, r.Apply(command(4, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two"))))))
+				answers = append(answers, r.Apply(command(4, next)))
 			}
 			for i, a := range answers {
 				if _, ok := a.(error); !ok {
@@ -158,8 +166,9 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	}
 }
 
-// Raft takes a snapshot, then asks its main goroutine for the configuration. That goroutine may be waiting for
-// Restore. If Restore waited for the release of the snapshot, all three would wait for ever.
+// Raft takes a snapshot, then asks its main goroutine for the configuration. That
+// goroutine may be waiting for Restore. If Restore waited for the release of the
+// snapshot, all three would wait for ever.
 func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	r, m, _ := newRaft(t)
 	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
@@ -208,8 +217,8 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 	}
 }
 
-// Raft assigns to a snapshot the index of the last entry that it has passed on. After a restart the machine has
-// applied later ones.
+// Raft assigns to a snapshot the index of the last entry that it has passed on. After a
+// restart the machine has applied later ones.
 func TestNoSnapshotIsTakenWhileTheStateIsAheadOfRaft(t *testing.T) {
 	_, m, _ := newRaft(t)
 	entries := []*raft.Log{

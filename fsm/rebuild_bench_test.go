@@ -11,12 +11,12 @@ import (
 	"laurel/score"
 )
 
-// entriesBehind is the largest number of log entries after the newest snapshot of a member (snapshotEntries in
-// package cluster).
+// entriesBehind is the largest number of log entries after the newest snapshot of a
+// member (snapshotEntries in package cluster).
 const entriesBehind = 8192
 
-// BenchmarkRebuild measures a start without a trusted database: restoring a snapshot with a million marks from a
-// file, and applying the log after it.
+// BenchmarkRebuild measures a start without a trusted database: restoring a snapshot with
+// a million marks from a file, and applying the log after it.
 func BenchmarkRebuild(b *testing.B) {
 	const marks = 1_000_000
 	file := filepath.Join(b.TempDir(), "snapshot")

@@ -11,8 +11,8 @@ import (
 	"laurel/score"
 )
 
-// referenceStore is the simplest possible store: a list of the accepted events. Its state is computed from those
-// that are not voided, each time.
+// referenceStore is the simplest possible store: a list of the accepted events. Its state
+// is computed from those that are not voided, each time.
 type referenceStore struct {
 	events []*acceptedEvent
 }
@@ -81,8 +81,8 @@ func contentOf(t tester, e score.Event) string {
 	return text
 }
 
-// target returns the events that a void may mean: those of the void's own source if there are any, and of these
-// those that are not voided if there are any.
+// target returns the events that a void may mean: those of the void's own source if there
+// are any, and of these those that are not voided if there are any.
 func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	voided := s.voided()
 	var own, standing []*acceptedEvent
@@ -109,7 +109,8 @@ func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
 	return found
 }
 
-// voided returns the voids of the voided events. A void that is itself voided has no effect.
+// voided returns the voids of the voided events. A void that is itself voided has no
+// effect.
 func (s *referenceStore) voided() map[*acceptedEvent]*acceptedEvent {
 	by := map[*acceptedEvent]*acceptedEvent{}
 	for _, a := range slices.Backward(s.events) {
@@ -126,13 +127,15 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 	if e.Type == score.TypeEventVoid {
 		found := s.target(e)
 		if len(found) != 1 || s.voided()[found[0]] != nil {
-			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids, len(found))
+			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids,
+				len(found))
 		}
 		a.target = found[0]
 	}
 	s.events = append(s.events, a)
 	if r.Revision != uint64(len(s.events)) || r.ID != e.ID || r.Seq != a.Seq {
-		t.Fatalf("event %q of %s, seq %d, was accepted as %+v; want revision %d", e.ID, e.Source, a.Seq, r, len(s.events))
+		t.Fatalf("event %q of %s, seq %d, was accepted as %+v; want revision %d", e.ID, e.Source, a.Seq, r,
+			len(s.events))
 	}
 }
 
@@ -145,9 +148,11 @@ type referenceState struct {
 }
 
 func (s *referenceStore) fold() (*referenceState, *score.Problem) {
-	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{}, map[string]award{}}
+	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{},
+		map[string]award{}}
 	voided := s.voided()
-	// The final definition of a contest decides which marks it can take, so marks come last.
+	// The final definition of a contest decides which marks it can take, so marks come
+	// last.
 	for _, marks := range []bool{false, true} {
 		for _, a := range s.events {
 			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {

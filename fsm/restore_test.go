@@ -30,7 +30,9 @@ func filesOf(t *testing.T, dir string) (names []string) {
 // wantOnlyDatabase checks that the directory has only the database and its marker.
 func wantOnlyDatabase(t *testing.T, dir string) {
 	t.Helper()
-	names := slices.DeleteFunc(filesOf(t, dir), func(name string) bool { return name == "state.db" || name == "state.db.mark" })
+	names := slices.DeleteFunc(filesOf(t, dir), func(name string) bool {
+		return name == "state.db" || name == "state.db.mark"
+	})
 	if len(names) > 0 {
 		t.Errorf("the directory also has %q", names)
 	}
@@ -148,7 +150,8 @@ func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
 	wantOnlyDatabase(t, dir)
 }
 
-// snapshotFile is the reader of a snapshot as the snapshot store returns it, with a prepared state or without.
+// snapshotFile is the reader of a snapshot as the snapshot store returns it, with a
+// prepared state or without.
 type snapshotFile struct {
 	io.ReadCloser
 	prepared *Prepared

@@ -18,7 +18,8 @@ import (
 
 // unsignedAlert returns a complete alert that testKey(n) can sign.
 func unsignedAlert(n byte, source string, seq uint64, text string) score.Event {
-	return score.Event{ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq, Type: score.TypeAlert, Time: accessDay, TimeGiven: true,
+	return score.Event{ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq,
+		Type: score.TypeAlert, Time: accessDay, TimeGiven: true,
 		ContestID: "OG50BC/rain", Data: &score.Alert{Text: text}, Key: keyGrant(n, "").ID}
 }
 
@@ -36,17 +37,19 @@ func signedAlert(t tester, n byte, source string, seq uint64, text string) score
 	return signEvents(t, n, []score.Event{unsignedAlert(n, source, seq, text)})[0]
 }
 
-// guardedMachine returns a machine with a guarded store, where testKey(1) is bard/a, testKey(2) is bard/b, and
-// "feed" is a token of bard/f.
+// guardedMachine returns a machine with a guarded store, where testKey(1) is bard/a,
+// testKey(2) is bard/b, and "feed" is a token of bard/f.
 func guardedMachine(t testing.TB) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	mustChange(t, m, access.Change{Guard: true}, access.Change{Grant: keyGrant(1, "bard/a")}, access.Change{Grant: keyGrant(2, "bard/b")},
+	mustChange(t, m, access.Change{Guard: true}, access.Change{Grant: keyGrant(1, "bard/a")},
+		access.Change{Grant: keyGrant(2, "bard/b")},
 		access.Change{Grant: tokenGrant("feed", "bard/f", access.RoleBard)})
 	return m
 }
 
-// outcomeOf applies an event and returns the status of its result or the code of its problem.
+// outcomeOf applies an event and returns the status of its result or the code of its
+// problem.
 func outcomeOf(t tester, m *Machine, e score.Event) string {
 	t.Helper()
 	r := applyPosts(t, m, singlePost(e))[0][0]
@@ -68,33 +71,38 @@ func TestAGuardedStoreRefusesUnauthorizedEvents(t *testing.T) {
 	good := signedAlert(t, 1, "bard/a", 1, "rain")
 	before := stateOf(t, m)
 	for name, spoil := range map[string]func(e *score.Event){
-		"unsigned":                   func(e *score.Event) { e.Key, e.Signature = "", nil },
-		"no signature":               func(e *score.Event) { e.Signature = nil },
-		"truncated signature":        func(e *score.Event) { e.Signature = e.Signature[:len(e.Signature)-1] },
-		"no key":                     func(e *score.Event) { e.Key = "" },
-		"other data":                 func(e *score.Event) { e.Data = &score.Alert{Text: "sun"} },
-		"other contest":              func(e *score.Event) { e.ContestID = "OG50BC/sun" },
-		"other time":                 func(e *score.Event) { e.Time = e.Time.Add(1) },
-		"other id":                   func(e *score.Event) { e.ID = "x" },
-		"other seq":                  func(e *score.Event) { e.Seq = 2 },
-		"other source":               func(e *score.Event) { e.Source = "bard/a/2" },
-		"other type":                 func(e *score.Event) { e.Type, e.Data = score.TypeCompetitionDefine, &score.CompetitionDefine{} },
-		"other key":                  func(e *score.Event) { e.Key = keyGrant(2, "").ID },
-		"unknown key":                func(e *score.Event) { e.Key = keyGrant(9, "").ID },
-		"unknown sender":             func(e *score.Event) { *e = signedAlert(t, 9, "bard/a", 1, "rain") },
-		"of another bard":            func(e *score.Event) { *e = signedAlert(t, 2, "bard/a", 1, "rain") },
-		"signature of another event": func(e *score.Event) { e.Signature = signedAlert(t, 1, "bard/a", 2, "rain").Signature },
-		"unknown token":              func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "fed" },
-		"token of another":           func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "feed" },
-		"key as a token":             func(e *score.Event) { e.Token, e.Key, e.Signature = e.Key, "", nil },
-		"token as a key":             func(e *score.Event) { e.Key, e.Source = "feed", "bard/f" },
-		"id of a frontend":           func(e *score.Event) { e.IDGiven = false },
-		"time of a frontend":         func(e *score.Event) { e.TimeGiven = false },
+		"unsigned":            func(e *score.Event) { e.Key, e.Signature = "", nil },
+		"no signature":        func(e *score.Event) { e.Signature = nil },
+		"truncated signature": func(e *score.Event) { e.Signature = e.Signature[:len(e.Signature)-1] },
+		"no key":              func(e *score.Event) { e.Key = "" },
+		"other data":          func(e *score.Event) { e.Data = &score.Alert{Text: "sun"} },
+		"other contest":       func(e *score.Event) { e.ContestID = "OG50BC/sun" },
+		"other time":          func(e *score.Event) { e.Time = e.Time.Add(1) },
+		"other id":            func(e *score.Event) { e.ID = "x" },
+		"other seq":           func(e *score.Event) { e.Seq = 2 },
+		"other source":        func(e *score.Event) { e.Source = "bard/a/2" },
+		"other type": func(e *score.Event) {
+			e.Type, e.Data = score.TypeCompetitionDefine, &score.CompetitionDefine{}
+		},
+		"other key":       func(e *score.Event) { e.Key = keyGrant(2, "").ID },
+		"unknown key":     func(e *score.Event) { e.Key = keyGrant(9, "").ID },
+		"unknown sender":  func(e *score.Event) { *e = signedAlert(t, 9, "bard/a", 1, "rain") },
+		"of another bard": func(e *score.Event) { *e = signedAlert(t, 2, "bard/a", 1, "rain") },
+		"signature of another event": func(e *score.Event) {
+			e.Signature = signedAlert(t, 1, "bard/a", 2, "rain").Signature
+		},
+		"unknown token":      func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "fed" },
+		"token of another":   func(e *score.Event) { e.Key, e.Signature, e.Token = "", nil, "feed" },
+		"key as a token":     func(e *score.Event) { e.Token, e.Key, e.Signature = e.Key, "", nil },
+		"token as a key":     func(e *score.Event) { e.Key, e.Source = "feed", "bard/f" },
+		"id of a frontend":   func(e *score.Event) { e.IDGiven = false },
+		"time of a frontend": func(e *score.Event) { e.TimeGiven = false },
 	} {
 		e := good
 		spoil(&e)
 		r := applyPosts(t, m, singlePost(e))[0][0]
-		if r.Problem == nil || r.Problem.Code != score.Unauthorized && r.Problem.Code != score.Forbidden || r.Problem.ID != e.ID {
+		if r.Problem == nil || r.Problem.Code != score.Unauthorized && r.Problem.Code != score.Forbidden ||
+			r.Problem.ID != e.ID {
 			t.Errorf("%s: got %+v", name, r)
 		}
 	}
@@ -148,7 +156,8 @@ func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 				}
 			}
 		}
-		if want := "applied unauthorized applied applied applied unauthorized duplicate"; strings.Join(got, " ") != want {
+		want := "applied unauthorized applied applied applied unauthorized duplicate"
+		if strings.Join(got, " ") != want {
 			t.Errorf("%d at once: %s, want %s", atOnce, got, want)
 		}
 	}
@@ -156,14 +165,16 @@ func TestARevocationTakesEffectAtItsPlaceInTheLog(t *testing.T) {
 
 func TestARepeatedEventIsADuplicateWhateverItsSignature(t *testing.T) {
 	m := guardedMachine(t)
-	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"), unsignedAlert(1, "bard/a", 2, "hail")})
+	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"),
+		unsignedAlert(1, "bard/a", 2, "hail")})
 	wantOutcome(t, m, events[0], score.Applied)
 	alone := signedAlert(t, 1, "bard/a", 1, "rain") // in another batch, with another signature
 	if bytes.Equal(alone.Signature, events[0].Signature) {
 		t.Fatal("the test is wrong: the signatures are equal")
 	}
 	wantOutcome(t, m, alone, score.Duplicate)
-	// The key is revoked. The bard repeats the events without a result, signed with its next key.
+	// The key is revoked. The bard repeats the events without a result, signed with its
+	// next key.
 	mustChange(t, m, access.Change{Grant: keyGrant(3, "bard/a")}, access.Change{Revoke: keyGrant(1, "").ID})
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 1, "rain"), score.Duplicate)
 	wantOutcome(t, m, signedAlert(t, 3, "bard/a", 2, "hail"), score.Applied)
@@ -187,11 +198,13 @@ func TestAnUnauthorizedSenderLearnsOnlyThat(t *testing.T) {
 
 func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 	m := guardedMachine(t)
-	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"), unsignedAlert(1, "bard/a", 2, "two"), unsignedAlert(1, "bard/a", 3, "three")})
+	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "one"),
+		unsignedAlert(1, "bard/a", 2, "two"), unsignedAlert(1, "bard/a", 3, "three")})
 	events[1].Data = &score.Alert{Text: "altered"}
 	before := stateOf(t, m)
 	r := applyPosts(t, m, score.Post{Events: events})[0]
-	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.Unauthorized || *r[0].Problem.Index != 1 || stateOf(t, m) != before {
+	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.Unauthorized || *r[0].Problem.Index != 1 ||
+		stateOf(t, m) != before {
 		t.Errorf("got %+v", r)
 	}
 	r = applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})[0]
@@ -200,7 +213,8 @@ func TestAnArrayWithAnUnauthorizedEventIsRefusedAsAWhole(t *testing.T) {
 	}
 }
 
-// encodeRawEvent encodes an entry that a corrupt master could write: its event may have any data.
+// encodeRawEvent encodes an entry that a corrupt master could write: its event may have
+// any data.
 func encodeRawEvent(e *score.Event, data string) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 0)
 	b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), encodeEvent(e, []byte(data)))
@@ -213,7 +227,8 @@ func TestAMasterCannotRewriteSignedData(t *testing.T) {
 	e.Data = &score.Alert{Text: "rain", Comment: "heavy"}
 	e = signEvents(t, 1, []score.Event{e})[0]
 	play := e
-	for _, data := range []string{`{"comment":"heavy","text":"rain"}`, `{"text":"rain", "comment":"heavy"}`, `{"text":"rain","comment":"\u0068eavy"}`, `{"text":"rain"}`} {
+	for _, data := range []string{`{"comment":"heavy","text":"rain"}`, `{"text":"rain", "comment":"heavy"}`,
+		`{"text":"rain","comment":"\u0068eavy"}`, `{"text":"rain"}`} {
 		index := m.Applied() + 1
 		outcome, err := m.Apply([]Entry{{index, encodeRawEvent(&play, data)}}, index)
 		if err != nil || outcome[0][0][0].Problem == nil || outcome[0][0][0].Problem.Code != score.Unauthorized {
@@ -230,7 +245,8 @@ func TestAMasterCannotRewriteSignedData(t *testing.T) {
 	wantOutcome(t, m, e, score.Applied)
 }
 
-// The timeline has everything that is needed to verify an event, even if the event is voided.
+// The timeline has everything that is needed to verify an event, even if the event is
+// voided.
 func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 	m := guardedMachine(t)
 	signed := signedAlert(t, 1, "bard/a", 1, "rain")
@@ -251,12 +267,14 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].VoidedBy != void.ID || list[0].Token != "" || list[1].Token != "feed" || list[1].Key != "" || list[1].Signature != nil {
+		if len(list) != 3 || list[0].VoidedBy != void.ID || list[0].Token != "" || list[1].Token != "feed" ||
+			list[1].Key != "" || list[1].Signature != nil {
 			t.Errorf("the timeline is %+v", list)
 		}
 		for _, at := range []int{0, 2} {
 			l := list[at]
-			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type, Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
+			form, err := signing.FormOf(&score.Event{ID: l.ID, Source: l.Source, Seq: l.Seq, Type: l.Type,
+				Time: l.Time, ContestID: l.ContestID, Key: l.Key}, l.Data)
 			if err != nil || !new(signing.Verifier).Verify(restored.Access().Grants[l.Key].Public, form, l.Signature) {
 				t.Errorf("event %d cannot be verified: %+v, %v", at, l, err)
 			}
@@ -269,7 +287,8 @@ func TestTheTimelineShowsTheKeyOrTokenOfEachEvent(t *testing.T) {
 }
 
 func TestSignedEntriesKeepTheFormatOfVersion2(t *testing.T) {
-	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"), unsignedAlert(1, "bard/a", 2, "hail")})
+	events := signEvents(t, 1, []score.Event{unsignedAlert(1, "bard/a", 1, "rain"),
+		unsignedAlert(1, "bard/a", 2, "hail")})
 	token := unsignedAlert(1, "bard/f", 1, "snow")
 	token.Key, token.Token = "", "feed"
 	data := golden(t, "entry-signed-v2.hex", encodeEntry(t, score.Post{Events: events}, singlePost(token)))
@@ -291,7 +310,8 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 	}
 	altered := slices.Clone(events)
 	altered[150].Data = &score.Alert{Text: "sun"}
-	data := encodeEntry(t, score.Post{Events: altered, Mode: score.UntilRefused}, score.Post{Events: events[140:], Mode: score.UntilRefused})
+	data := encodeEntry(t, score.Post{Events: altered, Mode: score.UntilRefused},
+		score.Post{Events: events[140:], Mode: score.UntilRefused})
 	var snapshots [][]byte
 	for _, processors := range []int{1, 2, 5, 64} {
 		m := guardedMachine(t)
@@ -301,7 +321,8 @@ func TestCheckingSignaturesInParallelGivesTheSameResult(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if first := outcome[0][0]; len(first) != 151 || first[149].Status != score.Applied || first[150].Problem == nil || m.Revision() != 200 {
+		if first := outcome[0][0]; len(first) != 151 || first[149].Status != score.Applied ||
+			first[150].Problem == nil || m.Revision() != 200 {
 			t.Errorf("with %d processors: %d results, revision %d", processors, len(first), m.Revision())
 		}
 		if snapshots = append(snapshots, snapshotOf(t, m)); !bytes.Equal(snapshots[0], snapshots[len(snapshots)-1]) {

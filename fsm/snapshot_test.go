@@ -14,10 +14,12 @@ import (
 )
 
 func TestEqualLogsGiveEqualSnapshots(t *testing.T) {
-	events := slices.Concat(readStream(t, "worldcup2026", noLimit), readStream(t, "curling", noLimit), readStream(t, "tokyo2020para", noLimit), readStream(t, "marathon", 3000))
+	events := slices.Concat(readStream(t, "worldcup2026", noLimit), readStream(t, "curling", noLimit),
+		readStream(t, "tokyo2020para", noLimit), readStream(t, "marathon", 3000))
 	var log []Entry
 	for chunk := range slices.Chunk(events, 37) {
-		log = append(log, Entry{uint64(len(log)) + 1, encodeEntry(t, score.Post{Events: chunk, Mode: score.UntilRefused})})
+		log = append(log, Entry{uint64(len(log)) + 1, encodeEntry(t,
+			score.Post{Events: chunk, Mode: score.UntilRefused})})
 	}
 	var snapshots [][]byte
 	for _, atOnce := range []int{1, 7, len(log)} {
@@ -83,7 +85,8 @@ func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	try("a snapshot of a newer version", bytes.NewReader(newer))
 	broken := errors.New("connection lost")
 	try("a snapshot cut off", io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken}))
-	if err := m.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})); !errors.Is(err, broken) {
+	half := io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})
+	if err := m.Restore(half); !errors.Is(err, broken) {
 		t.Errorf("the error does not wrap that of the reader: %v", err)
 	}
 	mustApply(t, m, alert, 2, 2, "still mine")
@@ -99,7 +102,8 @@ type errReader struct{ error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
-// A snapshot may be written to a slow disk or network. Entries are applied in the meantime.
+// A snapshot may be written to a slow disk or network. Entries are applied in the
+// meantime.
 func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 3000)

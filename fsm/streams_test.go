@@ -24,7 +24,8 @@ func mustTime(s string) time.Time {
 
 var streams = []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket", "curling"}
 
-// dataDir returns the directory of the real streams. The test is skipped if there is none.
+// dataDir returns the directory of the real streams. The test is skipped if there is
+// none.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -66,7 +67,8 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 // noLimit is a limit that no stream reaches.
 const noLimit = 1 << 30
 
-// applyAll applies events in entries of a number of events and returns how many were applied.
+// applyAll applies events in entries of a number of events and returns how many were
+// applied.
 func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
 	t.Helper()
 	for chunk := range slices.Chunk(events, size) {
@@ -98,13 +100,12 @@ type truth struct {
 		Total        int    `json:"total"`
 		Rank         int    `json:"rank"`
 	} `json:"medal_table"`
-	Leaderboards map[string][]struct {
-		Competitor string        `json:"competitor"`
-		Mark       score.Decimal `json:"mark"`
-	} `json:"leaderboards"`
+	Leaderboards map[string][]place `json:"leaderboards"`
 }
 
-func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
+func TestRealStreamsGiveTheRecordedResultsAndLeaderboards(t *testing.T) {
+	dataDir(t) // skips the test if there is none
+	leaderboards := 0
 	for _, name := range streams {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dataDir(t), name, "truth.json"))
@@ -125,7 +126,12 @@ func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			compareBoards(t, m, want.Leaderboards)
+			leaderboards += len(want.Leaderboards)
 		})
+	}
+	if !t.Failed() && leaderboards == 0 {
+		t.Error("no stream has leaderboards")
 	}
 }
 
@@ -159,7 +165,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if w.MarginScore != nil && *r.Competitors[0].Result-*r.Competitors[1].Result != *w.MarginScore {
 			t.Errorf("%s: the margin is not %s", id, *w.MarginScore)
 		}
-		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil && score.Points(10)-lost != *w.MarginWickets {
+		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil &&
+			score.Points(10)-lost != *w.MarginWickets {
 			t.Errorf("%s: the margin is not %s wickets", id, *w.MarginWickets)
 		}
 	}
@@ -171,7 +178,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if err != nil {
 			return err
 		}
-		// The source lists some runners several times. Equal marks have the order of their official places.
+		// The source lists some runners several times. Equal marks have the order of
+		// their official places.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {
@@ -181,7 +189,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 			of[row.Competitor] = row.Mark
 		}
 		if r.Total == nil || *r.Total != len(marks) || len(r.Competitors) != 10 || r.Winner != board[0].Competitor {
-			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner, len(marks), board[0].Competitor)
+			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner,
+				len(marks), board[0].Competitor)
 		}
 		for i, p := range r.Competitors {
 			if *p.Result != marks[i] || *p.Result != of[p.Code] {
@@ -203,7 +212,8 @@ func compareMedals(t *testing.T, v *View, competition string, want *truth) error
 	}
 	for _, w := range want.MedalTable {
 		got, _ := table.Row(w.Organisation)
-		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total || got.Rank != w.Rank {
+		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total ||
+			got.Rank != w.Rank {
 			t.Errorf("%s: the row is %+v, truth %+v", competition, got, w)
 		}
 	}

@@ -19,7 +19,8 @@ func mustVoid(t *testing.T, m *Machine, id, contest, target string) score.Result
 
 func wantVoidRefused(t *testing.T, m *Machine, code score.Code, words, contest, target string) {
 	t.Helper()
-	p := mustRefuse(t, m, code, words, `{"source":"desk","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
+	p := mustRefuse(t, m, code, words,
+		`{"source":"desk","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
 	if p.Field != "data.voids" {
 		t.Errorf("the field is %q", p.Field)
 	}
@@ -76,7 +77,8 @@ func TestVoidingAGoalSubtractsItAndKeepsLaterEvents(t *testing.T) {
 		t.Errorf("the contest's revision is %d, the void's %d", got.Revision, r.Revision)
 	}
 	// The next play is checked against the remaining totals.
-	mustRefuse(t, m, score.TotalMismatch, "", `{"source":"desk","type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1,"result":{"A":3}}}`)
+	mustRefuse(t, m, score.TotalMismatch, "",
+		`{"source":"desk","type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1,"result":{"A":3}}}`)
 	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2}}`)
 }
 
@@ -96,7 +98,8 @@ func TestVoidingAStatusMovesTheContestBackAndKeepsItsPlays(t *testing.T) {
 	startMatch(t, m)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
 	mustPost(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
-	mustRefuse(t, m, score.StatusConflict, "OFFICIAL", `{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustRefuse(t, m, score.StatusConflict, "OFFICIAL",
+		`{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
 	mustVoid(t, m, "v", "G/1", "end")
 	if r := recordOf(t, m, "G/1"); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "START_LIST" || r.Winner != "" {
 		t.Errorf("got %+v", r)
@@ -105,7 +108,8 @@ func TestVoidingAStatusMovesTheContestBackAndKeepsItsPlays(t *testing.T) {
 	wantResult(t, m, "G/1", "A", "4")
 	mustVoid(t, m, "v2", "G/1", "run")
 	wantResult(t, m, "G/1", "A", "4")
-	mustRefuse(t, m, score.StatusConflict, "not started", `{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustRefuse(t, m, score.StatusConflict, "not started",
+		`{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
 }
 
 func TestAPlayOfAnOfficialContestCanStillBeVoided(t *testing.T) {
@@ -121,7 +125,8 @@ func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
 	startMatch(t, m)
 	wantVoidRefused(t, m, score.StatusConflict, `"run" (contest.status, revision 2)`, "G/1", "define")
-	mustPost(t, m, "more", "contest.define", "G/1", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"},{"code":"C"}]}`)
+	mustPost(t, m, "more", "contest.define", "G/1",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"},{"code":"C"}]}`)
 	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"C","delta":2}`)
 	wantVoidRefused(t, m, score.StatusConflict, `"g1"`, "G/1", "more")
 	mustVoid(t, m, "v1", "G/1", "g1")
@@ -145,8 +150,10 @@ func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 
 func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 	m := newMachine(t)
-	mustPost(t, m, "d1", "contest.define", "G/1", `{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
-	mustPost(t, m, "d2", "contest.define", "G/2", `{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
+	mustPost(t, m, "d1", "contest.define", "G/1",
+		`{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
+	mustPost(t, m, "d2", "contest.define", "G/2",
+		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
 	table := func() (t2 *score.MedalTable) {
 		if err := m.View(func(v *View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
 			t.Fatal(err)
@@ -211,7 +218,8 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 	gold("OA", 1)
 	mustVoid(t, m, "v2", "G/1", "a1")
 	gold("OA", 0)
-	// The id is unused now, and another contest takes it. Voids in the first contest do not affect its award.
+	// The id is unused now, and another contest takes it. Voids in the first contest do
+	// not affect its award.
 	award("a2", "G/2", "OB")
 	wantVoidRefused(t, m, score.IDConflict, `"G/2"`, "G/1", "v2")
 	mustPost(t, m, "hello", "alert", "G/1", `{"text":"hello"}`)
@@ -225,7 +233,8 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 
 func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
-	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
+	mustPost(t, m, "d", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"X","split":"5k","mark":10}`)
 	mustPost(t, m, "m2", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":11}`)
@@ -248,7 +257,8 @@ func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	wantResult(t, m, "G/r", "Y", "")
 	mustVoid(t, m, "w3", "G/r", "v3")
 	wantResult(t, m, "G/r", "Y", "9")
-	// A mark that was replaced before it was voided does not replace the later one when it is restored.
+	// A mark that was replaced before it was voided does not replace the later one when
+	// it is restored.
 	mustVoid(t, m, "w2", "G/r", "v2")
 	wantResult(t, m, "G/r", "Y", "9")
 }
@@ -257,16 +267,19 @@ func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
 	mustPost(t, m, "d1", "contest.define", "G/r", `{"kind":"ranked","sport":"race","competitors":[{"code":"X"}]}`)
 	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	mustPost(t, m, "d2", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
+	mustPost(t, m, "d2", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
 	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":10}`)
 	wantVoidRefused(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
 	mustVoid(t, m, "v1", "G/r", "m1")
 	mustVoid(t, m, "v2", "G/r", "d2")
 	// The split of the mark no longer exists.
 	wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "v1")
-	mustPost(t, m, "d3", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"}]}`)
+	mustPost(t, m, "d3", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"}]}`)
 	wantVoidRefused(t, m, score.StatusConflict, `"Y" does not compete`, "G/r", "v1")
-	mustPost(t, m, "d4", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
+	mustPost(t, m, "d4", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
 	mustVoid(t, m, "w1", "G/r", "v1")
 	wantResult(t, m, "G/r", "Y", "10")
 	wantVoidRefused(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d4")
@@ -334,5 +347,6 @@ func TestARepeatedVoidIsADuplicate(t *testing.T) {
 	startMatch(t, m)
 	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
 	first := mustVoid(t, m, "v", "G/1", "g")
-	wantDuplicate(t, postEvent(t, m, `{"id":"v","source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g","reason":"it was wrong"}}`), first)
+	wantDuplicate(t, postEvent(t, m,
+		`{"id":"v","source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g","reason":"it was wrong"}}`), first)
 }

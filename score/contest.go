@@ -158,7 +158,7 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 		switch d.ScheduleStatus {
 		case "UNSCHEDULED", "SCHEDULED":
 			return conflict("data.schedule_status",
-				"the contest has been RUNNING and cannot be %s again; void the event that started it, or use RESCHEDULED",
+				"the contest has been RUNNING and cannot be %s; void the event that started it, or use RESCHEDULED",
 				d.ScheduleStatus)
 		}
 	}
@@ -305,7 +305,8 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 			return nil, fieldProblem(field, "%q would be more than a number can hold (%s)", clip(n.Code), MaxDecimal)
 		}
 		if sum = sum.set(n.Code, total); len(sum) > maxPlayed {
-			return nil, fieldProblem(field, "%q is one too many: a competitor has at most %d of them", clip(n.Code), maxPlayed)
+			return nil, fieldProblem(field,
+				"%q is one too many: a competitor has at most %d of them", clip(n.Code), maxPlayed)
 		}
 	}
 	return sum, nil
@@ -328,7 +329,7 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 		}
 		if have != n.Value {
 			p := Problemf(TotalMismatch,
-				"the event says %s for %q, but with this play the store has %s; an event is missing, or one is too many",
+				"the event gives %s for %q, but the store has %s after this play; an event is missing, or one is too many",
 				n.Value, n.Code, have)
 			p.Field = "data.result." + n.Code
 			return p

@@ -241,7 +241,10 @@ func (r *fastReader) base64(to *[]byte) bool {
 // digit, a comma, an offset of a day or more.
 func plainTime(s string) bool {
 	n := len(s)
-	return n >= len("2026-02-09T08:00:00Z") && s[13] == ':' && s[19] != ',' && (s[n-1] == 'Z' || s[n-5] < '2' && s[n-2] < '6')
+	if n < len("2026-02-09T08:00:00Z") || s[13] != ':' || s[19] == ',' {
+		return false
+	}
+	return s[n-1] == 'Z' || s[n-5] < '2' && s[n-2] < '6'
 }
 
 // skip skips an object. It does not check what is inside.

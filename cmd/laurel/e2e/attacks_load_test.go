@@ -28,12 +28,12 @@ import (
 // attackTest is a secure group that is attacked, with a bard and two readers at each frontend.
 type attackTest struct {
 	*secureGroup
-	trust  *tls.Config // for the group's certificates
-	bards  []*loadBard
-	stopLoad  func() // ends the posting and reading, and waits for it
-	epoch  uint64
-	idle []resources // before the first attack
-	calm   period
+	trust    *tls.Config // for the group's certificates
+	bards    []*loadBard
+	stopLoad func() // ends the posting and reading, and waits for it
+	epoch    uint64
+	idle     []resources // before the first attack
+	calm     period
 
 	mu   sync.Mutex
 	seen period
@@ -43,7 +43,7 @@ type attackTest struct {
 type loadBard struct {
 	source, contest string
 	client          *laurel.Client
-	started, acked    atomic.Int64
+	started, acked  atomic.Int64
 }
 
 const siegePause = 20 * time.Millisecond // of a client between two reads
