@@ -25,20 +25,22 @@ const (
 	maxSubjects = 100
 	// maxBoards bounds the leaderboards among them.
 	maxBoards = 10
-	// maxWindow bounds the rows of each leaderboard, and defaultWindow is their number without a limit.
+	// maxWindow bounds the rows of each leaderboard, and defaultWindow is their number
+	// without a limit.
 	maxWindow     = 100
 	defaultWindow = 10
-	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how often a frontend
-	// that cannot answer is asked again within it.
+	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how
+	// often a frontend that cannot answer is asked again within it.
 	subscribeTimeout = 3 * time.Second
 	subscribePoll    = 20 * time.Millisecond
-	// A client is told to reconnect after a random time from minRetry on, so that the watchers of a frontend
-	// that died do not reconnect at once.
+	// A client is told to reconnect after a random time from minRetry on, so that the
+	// watchers of a frontend that died do not reconnect at once.
 	minRetry    = 500 * time.Millisecond
 	retrySpread = 1500 * time.Millisecond
 )
 
-// watchSubjects are the parameters that may be given many times, watchParameters the others.
+// watchSubjects are the parameters that may be given many times, watchParameters the
+// others.
 var (
 	watchSubjects   = []string{"contest", "competition", "medals", "timeline", "leaderboard"}
 	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
@@ -88,7 +90,8 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 	return s, q, err
 }
 
-// parseWindows reads the windows of leaderboards to watch: the same part of each leaderboard.
+// parseWindows reads the windows of leaderboards to watch: the same part of each
+// leaderboard.
 func parseWindows(q url.Values) (list []watch.Window, err error) {
 	boards := slices.Clone(q["leaderboard"])
 	slices.Sort(boards)
@@ -155,8 +158,8 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 	return handler.Written, nil
 }
 
-// subscribe begins a stream. A frontend that has lost its master gets another one in a moment, so clients that
-// come meanwhile wait for that.
+// subscribe begins a stream. A frontend that has lost its master gets another one in a
+// moment, so clients that come meanwhile wait for that.
 func (s *watching) subscribe(ctx context.Context, subjects watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
@@ -185,9 +188,10 @@ var streamFields = []string{
 	"X-Accel-Buffering", "X-Content-Type-Options",
 }
 
-// streamConn takes the connection from net/http after the head and the first part of the stream have been
-// written. So an idle stream needs neither net/http's buffers nor a goroutine. With HTTP/2, where the
-// connection cannot be taken, what is written goes through the response.
+// streamConn takes the connection from net/http after the head and the first part of the
+// stream have been written. So an idle stream needs neither net/http's buffers nor a
+// goroutine. With HTTP/2, where the connection cannot be taken, what is written goes
+// through the response.
 func (s *watching) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")

@@ -59,7 +59,8 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// Join adds a member, or changes what is known about one. It answers with the group, as Leave and Transfer do.
+// Join adds a member, or changes what is known about one. It answers with the group, as
+// Leave and Transfer do.
 func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	m := score.NewMember{Voter: true}
 	if err := r.Decode(&m); err != nil {
@@ -102,7 +103,8 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m, or nil. A member may only change itself.
+// mayJoin returns why the caller may not add or change m, or nil. A member may only
+// change itself.
 func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
 		return nil
@@ -141,7 +143,8 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if !score.ValidPath(r.Name) {
 		return none, handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(r.Name))
 	}
-	// The audit trail comes first, here and in Transfer: afterwards this frontend may not be the master.
+	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
+	// be the master.
 	if err := h.audit(ctx, r, "asked %s to leave, by force %t", r.Name, force); err != nil {
 		return none, err
 	}

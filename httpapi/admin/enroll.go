@@ -55,8 +55,9 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 	return r.Result(issued, func(b *bytes.Buffer) { b.WriteString("the certificate is in the JSON form of this answer only\n") })
 }
 
-// Authority shows the certificates of the group's authorities, by which clients verify its frontends. They are
-// no secret, but a client that gets them here must verify them in another way.
+// Authority shows the certificates of the group's authorities, by which clients verify
+// its frontends. They are no secret, but a client that gets them here must verify them in
+// another way.
 func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
 	if err := r.NoParameters(); err != nil {
 		return none, err

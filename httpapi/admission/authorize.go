@@ -12,9 +12,10 @@ import (
 	"laurel/trust/signing"
 )
 
-// AuthorizeEvents marks unsigned events with the caller's token and checks that each event may be posted.
-// It returns how many events from the first on may, and why the next one may not. Every state machine
-// repeats the check; here it keeps unauthorized events out of the log.
+// AuthorizeEvents marks unsigned events with the caller's token and checks that each
+// event may be posted. It returns how many events from the first on may, and why the next
+// one may not. Every state machine repeats the check; here it keeps unauthorized events
+// out of the log.
 func (g *Gate) AuthorizeEvents(ctx context.Context, caller *handler.Caller, events []score.Event) (n int, refused *score.Problem) {
 	state := g.group.Access()
 	for i := range events {
@@ -104,8 +105,8 @@ func run(events []score.Event) int {
 	return n
 }
 
-// Budget returns the budget for the first events, and how many of them to take from it; nil if they have
-// none. Streams wait for it.
+// Budget returns the budget for the first events, and how many of them to take from it;
+// nil if they have none. Streams wait for it.
 func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	n = run(events)
 	grant := g.group.Access().Grants[grantID(&events[0])]
@@ -116,8 +117,8 @@ func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	return budget, min(n, max(1, budget.Burst()))
 }
 
-// WithinRate takes a whole post from the budgets of its grants. A post that is larger than a budget can
-// ever be is admitted when that is full.
+// WithinRate takes a whole post from the budgets of its grants. A post that is larger
+// than a budget can ever be is admitted when that is full.
 func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)

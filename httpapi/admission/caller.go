@@ -48,7 +48,8 @@ var tokenProblems = map[Reason]string{
 	reasonExpired:   "the token has expired; ask an operator for a new one",
 }
 
-// grantOf returns the grant whose token is in an Authorization, or the reason why there is none.
+// grantOf returns the grant whose token is in an Authorization, or the reason why there
+// is none.
 func (g *Gate) grantOf(ctx context.Context, authorization []string) (grant *access.Grant, reason Reason) {
 	if len(authorization) != 1 {
 		return nil, reasonMalformed
@@ -77,8 +78,8 @@ func Expired(grant *access.Grant) bool {
 }
 
 const (
-	// grantTimeout is how long a request waits for a grant that is not known here. A frontend applies
-	// a new grant some 20 to 40 ms after the master.
+	// grantTimeout is how long a request waits for a grant that is not known here. A
+	// frontend applies a new grant some 20 to 40 ms after the master.
 	grantTimeout = 300 * time.Millisecond
 	grantPoll    = 10 * time.Millisecond
 	// maxAwaiting is how many requests wait for a grant at once. Others do not wait.
@@ -105,8 +106,8 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 	return grant
 }
 
-// memberOf returns the name of the member that makes the request, by its certificate or as told by the
-// member that forwards.
+// memberOf returns the name of the member that makes the request, by its certificate or
+// as told by the member that forwards.
 func (g *Gate) memberOf(c credentials) string {
 	switch {
 	case !g.client && c.forwardedFor == "":

@@ -6,8 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines that each waits
-// long for a processor, masters are lost. So the frontend measures how late a goroutine runs.
+// Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines
+// that each waits long for a processor, masters are lost. So the frontend measures how
+// late a goroutine runs.
 const (
 	monitorInterval = 20 * time.Millisecond
 	// lateDelay is a third of the shortest election timeout.
