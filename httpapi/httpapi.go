@@ -189,12 +189,12 @@ func (a *API) Front() *fastpath.Server {
 // Limited bounds the connections of l by MaxConnections, and those of one address by
 // Limits.ConnectionsPerAddress. Further connections of one address are closed at once; others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	each := fastpath.Each{
-		Most:    a.limits.ConnectionsPerAddress,
+	each := fastpath.AddressLimit{
+		Max:     a.limits.ConnectionsPerAddress,
 		Exempt:  a.limits.Exempt,
 		Refused: func(netip.Addr) { a.admission.Count(admission.ReasonConnection) },
 	}
-	return fastpath.Limit(each.Limit(l), MaxConnections)
+	return fastpath.LimitConns(each.Listen(l), MaxConnections)
 }
 
 // admin returns the handlers that change the group. They forward to the master.

@@ -106,7 +106,7 @@ func (r *rates) address(p *fastpath.Peer) *addressBudget {
 	if p == nil || r.limits.Exempt(p.Addr) {
 		return nil
 	}
-	at := fastpath.Place(p.Addr)
+	at := fastpath.ClientAddress(p.Addr)
 	bytes := at.As16()
 	return r.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
 		// The burst is what two seconds allow.

@@ -180,7 +180,7 @@ func (l *placedListener) Accept() (net.Conn, error) {
 func TestOneAddressHasOnlySoManyConnections(t *testing.T) {
 	l := &placedListener{pipes: newPipes()}
 	var refused atomic.Int32
-	limited := Each{Most: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Limit(l)
+	limited := AddressLimit{Max: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Listen(l)
 	accepted := make(chan net.Conn, 16)
 	go func() {
 		for {

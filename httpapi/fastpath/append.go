@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// AppendStatus appends the status line of an answer.
+// AppendStatus appends the status line of an answer to dst.
 func AppendStatus(dst []byte, status int) []byte {
 	if status == http.StatusOK {
 		return append(dst, "HTTP/1.1 200 OK\r\n"...)
@@ -19,10 +19,10 @@ func AppendStatus(dst []byte, status int) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// AppendEnd appends the fields that are the connection's affair, and the end of the head.
+// AppendEnd appends the header fields of the connection and the end of the head.
 func (r *Request) AppendEnd(dst []byte) []byte {
 	dst = append(dst, "Date: "...)
-	dst = append(dst, dateOf(time.Now())...)
+	dst = append(dst, formatDate(time.Now())...)
 	if r.closing != nil && r.closing.Load() {
 		r.last = true
 		dst = append(dst, "\r\nConnection: close"...)
@@ -30,18 +30,18 @@ func (r *Request) AppendEnd(dst []byte) []byte {
 	return append(dst, "\r\n\r\n"...)
 }
 
-// date is a second as HTTP writes it.
-type date struct {
+// httpDate is a second formatted for the header field Date.
+type httpDate struct {
 	second int64
 	text   string
 }
 
-var lastDate atomic.Pointer[date]
+var lastDate atomic.Pointer[httpDate]
 
-func dateOf(now time.Time) string {
+func formatDate(now time.Time) string {
 	d := lastDate.Load()
 	if second := now.Unix(); d == nil || d.second != second {
-		d = &date{second, now.UTC().Format(http.TimeFormat)}
+		d = &httpDate{second, now.UTC().Format(http.TimeFormat)}
 		lastDate.Store(d)
 	}
 	return d.text
