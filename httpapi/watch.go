@@ -71,21 +71,27 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
-				return s, nil, handler.FieldProblem(name, "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
+				return s, nil, handler.FieldProblem(name,
+					"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
 			}
 		}
 		count += len(values)
 	}
 	if count > maxSubjects {
-		return s, nil, handler.FieldProblem("contest", "%d subjects; want at most %d, or a competition", count, maxSubjects)
+		return s, nil, handler.FieldProblem("contest",
+			"%d subjects; want at most %d, or a competition", count, maxSubjects)
 	}
-	s = watch.Subjects{Contests: q["contest"], Competitions: q["competition"], Medals: q["medals"], Timelines: q["timeline"]}
-	for _, list := range [][]string{s.Contests, s.Competitions, s.Medals, s.Timelines} {
-		slices.Sort(list)
+	unique := func(values []string) []string {
+		slices.Sort(values)
+		return slices.Compact(values)
 	}
-	s.Contests, s.Competitions = slices.Compact(s.Contests), slices.Compact(s.Competitions)
-	s.Medals, s.Timelines = slices.Compact(s.Medals), slices.Compact(s.Timelines)
-	s.Everything = count == 0
+	s = watch.Subjects{
+		Contests:     unique(q["contest"]),
+		Competitions: unique(q["competition"]),
+		Medals:       unique(q["medals"]),
+		Timelines:    unique(q["timeline"]),
+		Everything:   count == 0,
+	}
 	s.Windows, err = parseWindows(q)
 	return s, q, err
 }
@@ -96,7 +102,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 	boards := slices.Clone(q["leaderboard"])
 	slices.Sort(boards)
 	if boards = slices.Compact(boards); len(boards) > maxBoards {
-		return nil, handler.FieldProblem("leaderboard", "%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
+		return nil, handler.FieldProblem("leaderboard",
+			"%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
 	}
 	for _, name := range []string{"split", "category", "around", "limit"} {
 		switch values := q[name]; {
@@ -112,7 +119,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
-			return nil, handler.FieldProblem("limit", "got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
+			return nil, handler.FieldProblem("limit",
+				"got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
 		}
 	}
 	for _, w.ContestID = range boards {
@@ -160,7 +168,9 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 
 // subscribe begins a stream. A frontend that has lost its master gets another one in a
 // moment, so clients that come meanwhile wait for that.
-func (s *watching) subscribe(ctx context.Context, subjects watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
+func (s *watching) subscribe(
+	ctx context.Context, subjects watch.Subjects, lastID, home string,
+) (*watch.Watcher, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	for {
@@ -227,14 +237,19 @@ func watchProblem(err error) error {
 	case errors.As(err, &problem):
 		return err
 	case errors.Is(err, watch.ErrFull):
-		return score.Problemf(score.NotReady, "this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",
+		return score.Problemf(score.NotReady,
+			"this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",
 			watch.MaxWatchers)
 	case errors.Is(err, watch.ErrTooManyRows):
-		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another frontend, use a lower limit, or watch the same rows as others", err)
+		return score.Problemf(score.NotReady,
+			"that is %s at this frontend; watch another frontend, use a lower limit, "+
+				"or watch the same rows as others", err)
 	case errors.Is(err, watch.ErrTooManyRecords):
-		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
+		return score.Problemf(score.TooLarge,
+			"that is %s; choose with contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, cache.ErrNotLeased):
-		return score.Problemf(score.NotReady, "this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
+		return score.Problemf(score.NotReady,
+			"this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
 	}
 	return err
 }

@@ -98,7 +98,8 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 	}
 	now := time.Now().UTC()
 	if !body.Expires.IsZero() && body.Expires.Before(now) {
-		return none, handler.FieldProblem("expires", "%s has passed; want a time in the future, or none", formatTime(body.Expires))
+		return none, handler.FieldProblem("expires",
+			"%s has passed; want a time in the future, or none", formatTime(body.Expires))
 	}
 	g := access.Grant{
 		Name:         body.Name,

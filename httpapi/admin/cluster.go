@@ -38,7 +38,8 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		master = "the master is " + textfmt.OneLine(f.Master)
 	}
 	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
-	t := handler.NewTable(b, "ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	t := handler.NewTable(b,
+		"ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -92,7 +93,8 @@ func checkMember(m *score.NewMember) error {
 		return handler.FieldProblem("peer", "got %s; want the host:port for the other members", handler.Quoted(m.Peer))
 	}
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return handler.FieldProblem("url", "got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
+		return handler.FieldProblem("url",
+			"got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
 	}
 	return nil
 }
@@ -183,7 +185,8 @@ func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handle
 		return none, err
 	}
 	if body.Mode != score.Push && body.Mode != score.Pull {
-		return none, handler.FieldProblem("mode", "got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
+		return none, handler.FieldProblem("mode",
+			"got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
 	}
 	if err := h.o.Membership.SetCacheMode(ctx, body.Mode); err != nil {
 		return none, err

@@ -52,7 +52,9 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 		}
 		return none, err
 	}
-	return r.Result(issued, func(b *bytes.Buffer) { b.WriteString("the certificate is in the JSON form of this answer only\n") })
+	return r.Result(issued, func(b *bytes.Buffer) {
+		b.WriteString("the certificate is in the JSON form of this answer only\n")
+	})
 }
 
 // Authority shows the certificates of the group's authorities, by which clients verify
@@ -64,7 +66,8 @@ func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Res
 	}
 	pem := h.o.Trust.AuthorityPEM()
 	if len(pem) == 0 {
-		return none, score.Problemf(score.NotFound, "the group has no certificates, because it was started with --insecure")
+		return none, score.Problemf(score.NotFound,
+			"the group has no certificates, because it was started with --insecure")
 	}
 	return handler.Response{CacheControl: "no-store", Type: typePEM, Body: pem}, nil
 }

@@ -128,11 +128,14 @@ func New(o Options) *Control {
 		awaiting: make(chan struct{}, maxAwaiting),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
-			Help: "Requests, events of streams and connections that were refused because of their caller or of their number, by reason.",
+			Help: "Requests, events of streams and connections that were refused because of their caller " +
+				"or of their number, by reason.",
 		}, []string{"reason"}),
 		delay: newDelay(),
 	}
-	c.Bodies.MaxBytes, c.Bodies.MaxTotal, c.Bodies.Timeout = o.Limits.MaxBodyBytes, o.Limits.MaxPostBytes, o.Limits.BodyTimeout
+	c.Bodies.MaxBytes = o.Limits.MaxBodyBytes
+	c.Bodies.MaxTotal = o.Limits.MaxPostBytes
+	c.Bodies.Timeout = o.Limits.BodyTimeout
 	c.Bodies.Full = func() { c.Count(ReasonOverload) }
 	for _, reason := range reasons {
 		c.refused.WithLabelValues(string(reason))
@@ -209,8 +212,9 @@ func (g *Gate) credentials(r *handler.Request) credentials {
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
 	c := g.credentials(r)
 	if carriesToken(r.Query) {
-		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent, "a token in a URL ends up in logs and histories "+
-			"and is not accepted there; revoke it and send a new one as Authorization: Bearer"))
+		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
+			"a token in a URL ends up in logs and histories and is not accepted there; "+
+				"revoke it and send a new one as Authorization: Bearer"))
 	}
 	if g.public(n) {
 		r.Caller = &handler.Caller{Peer: c.peer}

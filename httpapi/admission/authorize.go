@@ -16,7 +16,9 @@ import (
 // event may be posted. It returns how many events from the first on may, and why the next
 // one may not. Every state machine repeats the check; here it keeps unauthorized events
 // out of the log.
-func (g *Gate) AuthorizeEvents(ctx context.Context, caller *handler.Caller, events []score.Event) (n int, refused *score.Problem) {
+func (g *Gate) AuthorizeEvents(
+	ctx context.Context, caller *handler.Caller, events []score.Event,
+) (n int, refused *score.Problem) {
 	state := g.group.Access()
 	for i := range events {
 		e := &events[i]
@@ -50,7 +52,8 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 		}
 		return reasonUnsigned, state.Authorize(e, nil)
 	case grant != nil && Expired(grant):
-		refused = score.Problemf(score.Unauthorized, "the grant of %q has expired; ask an operator for a new one", grant.Name)
+		refused = score.Problemf(score.Unauthorized,
+			"the grant of %q has expired; ask an operator for a new one", grant.Name)
 		refused.ID = e.ID
 		return reasonExpired, refused
 	}
@@ -126,7 +129,8 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 			budget := g.rates.events(grant)
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
-					"%q posts more than %.4g events a second; this request was not processed; retry it", grant.Name, float64(budget.Limit())))
+					"%q posts more than %.4g events a second; this request was not processed; retry it",
+					grant.Name, float64(budget.Limit())))
 			}
 		}
 		events = events[n:]

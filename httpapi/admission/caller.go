@@ -22,7 +22,8 @@ func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *sc
 	}
 	if g.client && !caller.Open && c.peer.TLS == nil && !c.peer.Near() {
 		return caller, g.Refuse(reasonInClear, score.Problemf(score.Unauthorized,
-			"the token was sent in the clear, where others may have read it; tokens are accepted over TLS only: revoke it and use https"))
+			"the token was sent in the clear, where others may have read it; "+
+				"tokens are accepted over TLS only: revoke it and use https"))
 	}
 	if !caller.Open && g.rates.tooManyWrongTokens(c.peer) {
 		return caller, g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
@@ -42,10 +43,11 @@ func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *sc
 
 // tokenProblems are the details of problems with a token. They do not contain the token.
 var tokenProblems = map[Reason]string{
-	reasonMalformed: "the Authorization is not one bearer token of Laurel; want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made",
-	reasonUnknown:   "the token is not known; ask an operator for a new one",
-	reasonRevoked:   "the token has been revoked; ask an operator for a new one",
-	reasonExpired:   "the token has expired; ask an operator for a new one",
+	reasonMalformed: "the Authorization is not one bearer token of Laurel; " +
+		"want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made",
+	reasonUnknown: "the token is not known; ask an operator for a new one",
+	reasonRevoked: "the token has been revoked; ask an operator for a new one",
+	reasonExpired: "the token has expired; ask an operator for a new one",
 }
 
 // grantOf returns the grant whose token is in an Authorization, or the reason why there
@@ -98,10 +100,11 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 	default:
 		return nil
 	}
-	for end := time.Now().Add(grantTimeout); grant == nil && time.Now().Before(end); grant = g.group.Access().Grants[id] {
+	for end := time.Now().Add(grantTimeout); grant == nil && time.Now().Before(end); {
 		if sleep(ctx, grantPoll) != nil {
 			return nil
 		}
+		grant = g.group.Access().Grants[id]
 	}
 	return grant
 }

@@ -53,7 +53,8 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 		if r.Caller.Grant == nil && !g.rates.allowPost(r.Caller.Peer) {
 			r.Pause(minPause)
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
-				"more than %d posts a second from this address without a token; this request was not processed; post many events as %s",
+				"more than %d posts a second from this address without a token; "+
+					"this request was not processed; post many events as %s",
 				g.limits.PostsPerAddress, handler.TypeNDJSON))
 		}
 	}
@@ -63,7 +64,8 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 // AllowEnrolment refuses an attempt to join if there are too many.
 func (g *Gate) AllowEnrolment() *score.Problem {
 	if g.client && !g.rates.enrolment.Allow() {
-		return g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited, "too many frontends try to join; retry in a moment"))
+		return g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited,
+			"too many frontends try to join; retry in a moment"))
 	}
 	return nil
 }
@@ -97,7 +99,8 @@ func (g *Gate) beginRead() *score.Problem {
 	}
 	if !take(&g.load.reads, g.limits.MaxReads) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.NotReady,
-			"overloaded: this frontend has %d reads under way; try another frontend, or retry in 1 s", g.limits.MaxReads))
+			"overloaded: this frontend has %d reads under way; try another frontend, or retry in 1 s",
+			g.limits.MaxReads))
 	}
 	return nil
 }
@@ -115,7 +118,8 @@ func (g *Gate) EndRead() { g.load.reads.Add(-1) }
 func (g *Gate) BeginPost() *score.Problem {
 	if !take(&g.load.posts, g.limits.MaxPosts) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.RateLimited,
-			"overloaded: this frontend has %d posts under way; this request was not processed; retry it", g.limits.MaxPosts))
+			"overloaded: this frontend has %d posts under way; this request was not processed; retry it",
+			g.limits.MaxPosts))
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 func newDelay() prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "laurel_scheduling_delay_seconds",
-		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, reads that are not in memory and new watchers are refused.",
+		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
+			"reads that are not in memory and new watchers are refused.",
 	})
 }
