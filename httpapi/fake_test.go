@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,8 +22,10 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/admin"
 	"laurel/score"
 	"laurel/trust/access"
+	"laurel/trust/pki"
 )
 
 // fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
@@ -293,6 +296,48 @@ func games() *fakeRecords {
 	return v
 }
 
+// fakeMember is a member of a fake group: fakeGroup, or a type that embeds it.
+type fakeMember interface {
+	Status
+	Reader
+	Poster
+	Forwarder
+	AccessControl
+	admin.Membership
+}
+
+// groupOf returns a fake group without certificates.
+func groupOf(m fakeMember) Group {
+	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}}
+	if trust, ok := m.(admin.Trust); ok {
+		g.Trust = trust
+	}
+	return g
+}
+
+// insecure is the Trust of a group without certificates.
+type insecure struct{}
+
+var errInsecure = score.Problemf(score.StatusConflict, "the group has no certificates")
+
+func (insecure) AuthorityPEM() []byte                          { return nil }
+func (insecure) RotateAuthority(context.Context, string) error { return errInsecure }
+func (insecure) FinishRotation(context.Context, string) error  { return errInsecure }
+func (insecure) NewJoinToken(context.Context, string, time.Duration, int) (string, error) {
+	return "", errInsecure
+}
+func (insecure) Enroll(context.Context, string, []byte, string) (*pki.IssuedCertificate, error) {
+	return nil, errInsecure
+}
+
+// writeBody writes an answer of the master.
+func writeBody(w http.ResponseWriter, contentType string, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body)
+}
+
 // newFake is a group that is its own master, and an API for it.
 func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
@@ -301,7 +346,7 @@ func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 		o.Registerer, o.Gatherer = r, r
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
-	return g, New(g, o)
+	return g, New(groupOf(g), o)
 }
 
 // serve puts a handler on a real connection.
@@ -319,13 +364,13 @@ func start(t testing.TB) (*fakeGroup, *httptest.Server) {
 	return g, serve(t, a, a.Handler())
 }
 
-// got is an answer that has been read.
-type got struct {
+// readResponse is a response whose body has been read.
+type readResponse struct {
 	*http.Response
 	body string
 }
 
-func (g *got) problem(t testing.TB) score.Problem {
+func (g *readResponse) problem(t testing.TB) score.Problem {
 	t.Helper()
 	if kind := g.Header.Get("Content-Type"); kind != "application/problem+json" {
 		t.Fatalf("status %d, content type %q, body %q: want a problem", g.StatusCode, kind, g.body)
@@ -341,12 +386,12 @@ func (g *got) problem(t testing.TB) score.Problem {
 }
 
 // ask sends a request; headers are "Name: value".
-func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *got {
+func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *readResponse {
 	t.Helper()
 	return askReader(t, s, method, path, strings.NewReader(body), headers...)
 }
 
-func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *got {
+func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *readResponse {
 	t.Helper()
 	if r, ok := body.(*strings.Reader); ok && r.Len() == 0 {
 		body = nil
@@ -370,7 +415,7 @@ func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Re
 	if _, err := b.ReadFrom(res.Body); err != nil {
 		t.Fatal(err)
 	}
-	return &got{res, b.String()}
+	return &readResponse{res, b.String()}
 }
 
 const (

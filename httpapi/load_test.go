@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +10,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/admission"
+	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -60,12 +62,13 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 	if n := from(h, "192.0.2.1:1", "GET", "/livez", ""); n.Code != http.StatusOK {
 		t.Errorf("/livez gives %d", n.Code)
 	}
-	if n := refusals(a, refusedAddress); n < 100 {
+	if n := refusals(a, "address_rate"); n < 100 {
 		t.Errorf("counted %v", n)
 	}
 }
 
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
+	t.Parallel() // it waits
 	c, a, s := guardedServer(t, Options{})
 	slow := pki.NewBearerToken()
 	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",
@@ -82,7 +85,7 @@ func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 			t.Fatalf("got %d %s", got.StatusCode, got.body)
 		}
 	}
-	if taken < 20 || taken > 40 || refusals(a, refusedRate) == 0 {
+	if taken < 20 || taken > 40 || refusals(a, "caller_rate") == 0 {
 		t.Errorf("%d of 60 events were taken at once; want some 20", taken)
 	}
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusOK {
@@ -103,7 +106,7 @@ func TestReadsAndWatchersGoElsewhereBeforePostsAreRefused(t *testing.T) {
 		return ask(t, s, method, path, body, isJSON).StatusCode
 	}
 	for _, c := range []struct{ under, read, post int }{{0, 200, 200}, {5, 200, 200}, {6, 503, 200}, {9, 503, 200}, {10, 503, 429}} {
-		a.load.posts.Store(int64(c.under))
+		release := holdPosts(a, c.under)
 		if got := status("GET", "/v1/scores", ""); got != c.read {
 			t.Errorf("with %d of 10 posts under way a question gets %d; want %d", c.under, got, c.read)
 		}
@@ -118,9 +121,10 @@ func TestReadsAndWatchersGoElsewhereBeforePostsAreRefused(t *testing.T) {
 		if got := status("GET", "/metrics", ""); got != 200 {
 			t.Errorf("with %d of 10 posts under way /metrics gives %d", c.under, got)
 		}
-		if got := a.load.posts.Load(); got != int64(c.under) {
+		if got := postsUnderWay(a); got != c.under {
 			t.Errorf("%d posts are under way after those; want %d", got, c.under)
 		}
+		release()
 	}
 }
 
@@ -134,7 +138,7 @@ func TestBodiesTakeOnlySoMuchMemoryTogether(t *testing.T) {
 	if got := ask(t, s, "POST", "/v1/events", "["+strings.Repeat(alert("", strings.Repeat("x", 4000))+",", 3)+alert("", "")+"]", isJSON); got.StatusCode != http.StatusOK {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
 	}
-	if n := a.load.bytes.Load(); n != 0 {
+	if n := a.admission.Bodies.Held(); n != 0 {
 		t.Errorf("%d bytes are held after all was answered", n)
 	}
 }
@@ -142,51 +146,68 @@ func TestBodiesTakeOnlySoMuchMemoryTogether(t *testing.T) {
 func TestStreamsAreBounded(t *testing.T) {
 	_, a := newFake(t, Options{Limits: Limits{MaxStreams: 2}})
 	s := serve(t, a, a.Handler())
-	a.load.streams.Store(2)
+	gate, caller := a.admission.ClientGate(), &handler.Caller{}
+	leave1, _ := gate.EnterStream(caller)
+	leave2, _ := gate.EnterStream(caller)
 	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
 	}
-	a.load.streams.Store(0)
-	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusOK || a.load.streams.Load() != 0 {
-		t.Errorf("got %d, and %d streams are left", got.StatusCode, a.load.streams.Load())
+	leave1()
+	leave2()
+	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusOK || streamsUnderWay(a) != 0 {
+		t.Errorf("got %d, and %d streams are left", got.StatusCode, streamsUnderWay(a))
 	}
 }
 
-func TestTokensAreNotLookedAtFromWhereTooManyWereWrong(t *testing.T) {
+func streamsUnderWay(a *API) int {
+	_, _, streams := a.admission.UnderWay()
+	return streams
+}
+
+func readsUnderWay(a *API) int {
+	reads, _, _ := a.admission.UnderWay()
+	return reads
+}
+
+// admit has the gate of clients admit a read over TLS from an address.
+func admit(t *testing.T, a *API, addr string, token pki.BearerToken) *score.Problem {
+	t.Helper()
+	r := &fastpath.Request{Method: "GET", Path: []byte("/v1/scores"), Peer: overTLS(addr), Authorization: []byte("Bearer " + token.Text())}
+	return a.admission.ClientGate().Admit(t.Context(), admission.PermitRead, handler.FromFastPath(t.Context(), r, nil))
+}
+
+func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
+	const burst = 20
 	g, a := newFake(t, Options{Private: true})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
 		t.Fatalf("in the clear: got %d", w.Code)
 	}
-	p := &port{API: a, name: "client", forwards: true}
-	who := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + pki.NewBearerToken().Text()}}
-	good := credentials{peer: overTLS("192.0.2.9"), authorization: []string{"Bearer " + c.reader.Text()}}
-	if _, problem := p.identify(t.Context(), good); problem != nil {
+	if problem := admit(t, a, "192.0.2.9", c.reader); problem != nil {
 		t.Fatal(problem)
 	}
-	tries := 0
+	tries, unknown := 0, pki.NewBearerToken()
 	for ; tries < 100; tries++ {
-		if _, problem := p.identify(t.Context(), who); problem.Code == score.RateLimited {
+		if problem := admit(t, a, "192.0.2.9", unknown); problem.Code == score.RateLimited {
 			break
 		}
 	}
-	if tries < wrongTokensBurst || tries > wrongTokensBurst+5 {
-		t.Errorf("%d wrong tokens were looked at; want %d", tries, wrongTokensBurst)
+	if tries < burst || tries > burst+5 {
+		t.Errorf("%d invalid tokens were looked at; want %d", tries, burst)
 	}
-	if _, problem := p.identify(t.Context(), good); problem == nil || problem.Code != score.RateLimited {
-		t.Errorf("the right token from there: got %v", problem)
+	if problem := admit(t, a, "192.0.2.9", c.reader); problem == nil || problem.Code != score.RateLimited {
+		t.Errorf("a valid token from there: got %v", problem)
 	}
-	good.peer = overTLS("192.0.2.10")
-	if _, problem := p.identify(t.Context(), good); problem != nil {
-		t.Errorf("from elsewhere: %v", problem)
+	if problem := admit(t, a, "192.0.2.10", c.reader); problem != nil {
+		t.Errorf("a valid token from elsewhere: %v", problem)
 	}
 }
 
 func TestFrontendsThatWantToJoinAreSlowedDown(t *testing.T) {
 	_, _, s := guardedServer(t, Options{})
 	body := `{"token":"x","csr":"","member":"f1@x"}`
-	for range enrolmentsBurst {
+	for range 20 {
 		ask(t, s, "POST", "/v1/cluster/enroll", body, isJSON)
 	}
 	if got := ask(t, s, "POST", "/v1/cluster/enroll", body, isJSON); got.StatusCode != http.StatusTooManyRequests {
@@ -222,18 +243,5 @@ func TestPackedBodyIsRefusedUnopened(t *testing.T) {
 		if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.StatusCode != http.StatusUnsupportedMediaType || p.Field != "Content-Encoding" {
 			t.Errorf("%s: got %d %s", kind, got.StatusCode, got.body)
 		}
-	}
-}
-
-func TestBudgetsOfManyAddressesTakeOnlySoMuchMemory(t *testing.T) {
-	var b budgets[int, int]
-	for i := range 3000 {
-		b.of(i, 1000, func() *int { return new(int) })
-	}
-	if n := len(b.all); n > 1000 {
-		t.Errorf("%d are remembered; want 1000 at most", n)
-	}
-	if fmt.Sprint(len(b.all)) == "0" {
-		t.Error("none is remembered")
 	}
 }

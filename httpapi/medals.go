@@ -8,20 +8,25 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-func medalTable(competition, query string) (question, error) {
-	_, consents, err := asked(query)
+func parseMedals(competition, query string) (question, error) {
+	_, stale, err := questionParameters(query)
 	if err != nil {
 		return question{}, err
 	}
-	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound, "nothing has been reported of a competition %s", quoted(competition))
-	}
+	q := medalsQuestion(competition)
+	q.stale = stale
 	if !validCompetition(competition) {
-		return question{}, missing()
+		return question{}, q.missing()
 	}
+	return q, nil
+}
+
+// medalsQuestion asks for the medal table of a competition.
+func medalsQuestion(competition string) question {
 	return question{
 		key: cache.MedalsKey(competition),
 		ask: func(v queries.View) ([]byte, uint64, error) {
@@ -32,26 +37,29 @@ func medalTable(competition, query string) (question, error) {
 			body, err := queries.Encode(t.Medals())
 			return body, t.Revision, err
 		},
-		missing: missing,
-		text:    forPeople(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
-		consent: consents,
-	}, nil
+		missing: func() *score.Problem {
+			return score.Problemf(score.NotFound, "no events of competition %s have been posted", handler.Quoted(competition))
+		},
+		text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
+	}
 }
 
-func medalRow(competition, organisation, query string) (question, error) {
-	_, consents, err := asked(query)
+// parseMedalRow reads the question for one row of a medal table from "competition/organisation".
+func parseMedalRow(name, query string) (question, error) {
+	competition, organisation, _ := strings.Cut(name, "/")
+	_, stale, err := questionParameters(query)
 	if err != nil {
 		return question{}, err
 	}
 	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound, "nothing is known of an organisation %s in a competition %s; GET /v1/medals/%[2]s lists those with medals",
-			quoted(organisation), competition)
+		return score.Problemf(score.NotFound, "organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
+			handler.Quoted(organisation), competition)
 	}
 	if !validCompetition(competition) || organisation == "" || len(organisation) > maxFilter {
 		return question{}, missing()
 	}
 	return question{
-		// An organisation may have any signs in it, a question mark among them.
+		// An organisation may contain any character, a question mark too.
 		key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
 		tag: cache.MedalsKey(competition),
 		ask: func(v queries.View) ([]byte, uint64, error) {
@@ -67,23 +75,23 @@ func medalRow(competition, organisation, query string) (question, error) {
 			return body, t.Revision, err
 		},
 		missing: missing,
-		text:    forPeople(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
-		consent: consents,
+		text:    textRenderer(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
+		stale:   stale,
 	}, nil
 }
 
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []score.MedalRow) {
-	t := newTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	t := handler.NewTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, list := range [][]score.MedalRow{rows, outside} {
 		for _, m := range list {
 			rank := rankText(m.Rank)
 			if m.RankEqual {
 				rank = "=" + rank
 			}
-			t.row(rank, m.Organisation, strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
+			t.Row(rank, m.Organisation, strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
 		}
 	}
-	t.end()
+	t.End()
 }

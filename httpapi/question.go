@@ -8,78 +8,72 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-// question is what a request asks of the store. It has been checked.
+// question is what a read asks of the store. It has been checked.
 type question struct {
-	// key is the path behind /v1/, with those parameters that say more than the defaults, in order. So a plain request finds its answer by a
-	// part of itself, and the same question has one key however it was put.
+	// key is the path behind /v1/ with the parameters that differ from their defaults, in order. So
+	// the same question has one key however it was put, and the path of a plain request is its key.
 	key string
 	// tag names what makes the answer stale; "" for a record that is pushed under its key.
 	tag     string
 	ask     queries.Ask
-	board   *board                                   // what is asked of a leaderboard; nil for another question
-	missing func() *score.Problem                    // says that there is no such thing
-	text    func(b *bytes.Buffer, json []byte) error // writes the answer for people
-	consent consent
+	board   *boardQuery                              // for a question about a leaderboard; else nil
+	missing func() *score.Problem                    // reports that there is no such thing
+	text    func(b *bytes.Buffer, json []byte) error // writes the answer as text
+	stale   staleness
 }
 
-// Question is what to ask the store for a key, as another frontend polls it. The error is a *score.Problem.
-func (a *API) Question(key string) (queries.Question, error) {
+// parser reads a question from the end of a path and the query of a URL. The error is a *score.Problem.
+type parser func(name, query string) (question, error)
+
+// internalQuestions have no route. Frontends in pull mode ask the master for them by their key.
+var internalQuestions = map[string]parser{"keys": parseKeys, "page": parsePage}
+
+// questionByKey returns the question with a key.
+func questionByKey(key string) (queries.Question, error) {
 	escaped, query, _ := strings.Cut(key, "?")
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
-		return queries.Question{}, score.Problemf(score.InvalidEvent, "there is no answer under the key %s", quoted(key))
+		return queries.Question{}, score.Problemf(score.InvalidEvent, "invalid key %s", handler.Quoted(key))
 	}
-	q, err := questionOf(path, query)
+	q, err := parseQuestion(path, query)
 	if b := q.board; b != nil {
 		return queries.Question{Board: &queries.Board{Contest: b.contest, Query: b.Query, Body: b.body}}, err
 	}
 	return queries.Question{Ask: q.ask}, err
 }
 
-// questionOf reads a question from a path behind /v1/ and the parameters. The error is a *score.Problem.
-func questionOf(path, query string) (question, error) {
-	kind, name, named := strings.Cut(path, "/")
-	switch {
-	case kind == "scores" && !named:
-		return listScores(query)
-	case kind == "scores":
-		return oneScore(name, query)
-	case kind == "leaderboard" && named:
-		return leaderboard(name, query)
-	case kind == "timeline" && named:
-		return timeline(name, query)
-	case kind == "medals" && named:
-		if competition, organisation, row := strings.Cut(name, "/"); row {
-			return medalRow(competition, organisation, query)
-		}
-		return medalTable(name, query)
-	case kind == "keys" && !named:
-		return keys(query)
-	case kind == "page" && !named:
-		return page(), nil
-	case kind == "bards" && named:
-		return bard(name, query)
+// parseQuestion reads a question from a path behind /v1/ and the query of a URL.
+func parseQuestion(path, query string) (question, error) {
+	if parse, ok := internalQuestions[path]; ok {
+		return parse("", query)
 	}
-	return question{}, score.Problemf(score.NotFound, "there is no %s; GET / names what there is", quoted("/v1/"+path))
+	full := "/v1/" + path
+	for _, r := range reads {
+		if p := parsePattern(r.pattern); p.matches([]byte(full)) {
+			return r.parse(full[len(p.prefix):], query)
+		}
+	}
+	return question{}, unknownPath(full)
 }
 
-// maxStale is the parameter of all questions that is no part of what is asked.
+// maxStale is a parameter of all questions. It is no part of their keys.
 const maxStale = "max_stale"
 
-// asked reads the parameters of a question, and what it consents to.
-func asked(query string, known ...string) (url.Values, consent, error) {
-	q, err := parameters(query, append(known, maxStale)...)
+// questionParameters parses the parameters of a question.
+func questionParameters(query string, known ...string) (url.Values, staleness, error) {
+	q, err := handler.Parameters(query, append(known, maxStale)...)
 	if err != nil {
-		return nil, consent{}, err
+		return nil, staleness{}, err
 	}
-	c, err := consentOf(q)
-	return q, c, err
+	stale, err := parseStaleness(q)
+	return q, stale, err
 }
 
-// keyOf is the key of a path and of those parameters that are not their defaults.
+// keyOf returns the key of a path and the parameters that differ from their defaults.
 func keyOf(path string, q url.Values) string {
 	if len(q) == 0 {
 		return path
@@ -87,8 +81,8 @@ func keyOf(path string, q url.Values) string {
 	return path + "?" + q.Encode()
 }
 
-// forPeople writes an answer in JSON with the function given.
-func forPeople[T any](write func(*bytes.Buffer, *T)) func(*bytes.Buffer, []byte) error {
+// textRenderer returns a function that decodes an answer and has write write it as text.
+func textRenderer[T any](write func(*bytes.Buffer, *T)) func(*bytes.Buffer, []byte) error {
 	return func(b *bytes.Buffer, body []byte) error {
 		var value T
 		if err := json.Unmarshal(body, &value); err != nil {

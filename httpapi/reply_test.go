@@ -54,7 +54,7 @@ func TestQuestionHasOneKeyHoweverItIsPut(t *testing.T) {
 		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race + "?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
 	} {
 		path, query, _ := strings.Cut(path, "?")
-		if q, err := questionOf(path, query); err != nil || q.key != want.key || q.tag != want.tag {
+		if q, err := parseQuestion(path, query); err != nil || q.key != want.key || q.tag != want.tag {
 			t.Errorf("%s?%s: got %q with tag %q (%v); want %q", path, query, q.key, q.tag, err, want)
 		}
 	}
@@ -67,7 +67,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		{"scores/" + contest, ""}, {"scores/OG50BC/NO", ""}, {"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""}, {"medals/OG50BC/GAU", ""},
 		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"}, {"bards/bard/cacofonix", ""},
 	} {
-		q, err := questionOf(c.path, c.query)
+		q, err := parseQuestion(c.path, c.query)
 		if err != nil {
 			t.Fatal(c, err)
 		}
@@ -217,6 +217,7 @@ func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
 }
 
 func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
+	t.Parallel() // it waits
 	g, s := start(t)
 	g.elsewhere = true
 	hang := func(ctx context.Context) error {
@@ -236,7 +237,7 @@ func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
 		select {
 		case <-r.Context().Done():
 			t.Error("an answer that has begun was broken off")
-		case <-time.After(consentLimit + 50*time.Millisecond):
+		case <-time.After(staleTimeout + 50*time.Millisecond):
 		}
 		return nil
 	}
@@ -275,6 +276,7 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 }
 
 func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
+	t.Parallel() // it waits
 	g, s := start(t)
 	g.read = func(ctx context.Context) error {
 		<-ctx.Done()

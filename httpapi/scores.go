@@ -11,50 +11,59 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
-// scorePage is the answer to a list of contests.
+// scorePage is the answer to a question for contests.
 type scorePage struct {
 	Scores []score.Record `json:"scores"`
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// maxFilter bounds the value of a filter, which becomes a part of a key; no name in the store is longer.
+// maxFilter bounds the value of a filter, which becomes part of a key. No name in the store is longer.
 const maxFilter = 512
 
-func listScores(query string) (question, error) {
-	filters := [...]string{"competition", "sport", "status", "competitor"}
-	q, consents, err := asked(query, append(filters[:], "limit", "after")...)
+// filters are the parameters by which a list of contests is filtered.
+var filters = [...]string{"competition", "sport", "status", "competitor"}
+
+func parseScores(_, query string) (question, error) {
+	q, stale, err := questionParameters(query, append(filters[:], "limit", "after")...)
 	if err != nil {
 		return question{}, err
 	}
-	limit, err := pageSize(q)
+	limit, err := handler.PageSize(q)
 	if err != nil {
 		return question{}, err
 	}
-	chosen := url.Values{}
+	key := url.Values{}
 	for _, name := range filters {
 		switch given := q.Get(name); {
 		case len(given) > maxFilter:
-			return question{}, fieldProblem(name, "got %d bytes; nothing has a name of more than %d", len(given), maxFilter)
+			return question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), maxFilter)
 		case given != "":
-			chosen.Set(name, given)
+			key.Set(name, given)
 		}
 	}
-	if limit != DefaultPage {
-		chosen.Set("limit", strconv.Itoa(limit))
+	if limit != handler.DefaultPage {
+		key.Set("limit", strconv.Itoa(limit))
 	}
 	after := q.Get("after")
 	if after != "" {
 		if !score.ValidPath(after) {
-			return question{}, fieldProblem("after", "got %s; want what an answer gave as next", quoted(after))
+			return question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(after))
 		}
-		chosen.Set("after", after)
+		key.Set("after", after)
 	}
-	f := score.Filter{Competition: q.Get("competition"), Sport: q.Get("sport"), Status: q.Get("status"), Competitor: q.Get("competitor")}
+	f := score.Filter{
+		Competition: q.Get("competition"),
+		Sport:       q.Get("sport"),
+		Status:      q.Get("status"),
+		Competitor:  q.Get("competitor"),
+	}
 	return question{
-		key: keyOf("scores", chosen),
+		key: keyOf("scores", key),
 		tag: cache.ListTag(score.CompetitionOf(f.Competition)),
 		ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
@@ -64,16 +73,16 @@ func listScores(query string) (question, error) {
 			body, err := queries.Encode(scorePage{list, next})
 			return body, v.Revision(), err
 		},
-		text:    forPeople(scoresText),
-		consent: consents,
+		text:  textRenderer(scoresText),
+		stale: stale,
 	}, nil
 }
 
-// contestPages are all contests that pass a filter, in pages. An error is the last.
+// contestPages iterates over all contests that pass a filter, in pages. An error is the last element.
 func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
 	return func(yield func([]score.Record, error) bool) {
 		for after := ""; ; {
-			list, next, err := v.Contests(f, after, MaxPage)
+			list, next, err := v.Contests(f, after, handler.MaxPage)
 			if !yield(list, err) || err != nil || next == "" {
 				return
 			}
@@ -82,17 +91,21 @@ func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, erro
 	}
 }
 
-func oneScore(id, query string) (question, error) {
-	_, consents, err := asked(query)
+func parseScore(id, query string) (question, error) {
+	_, stale, err := questionParameters(query)
 	if err != nil {
 		return question{}, err
 	}
-	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound, "no contest %s has been defined; GET /v1/scores lists those there are", quoted(id))
-	}
+	q := scoreQuestion(id)
+	q.stale = stale
 	if !score.ValidPath(id) {
-		return question{}, missing()
+		return question{}, q.missing()
 	}
+	return q, nil
+}
+
+// scoreQuestion asks for the record of a contest.
+func scoreQuestion(id string) question {
 	return question{
 		key: cache.ScoreKey(id),
 		ask: func(v queries.View) ([]byte, uint64, error) {
@@ -103,28 +116,29 @@ func oneScore(id, query string) (question, error) {
 			body, err := queries.Encode(rec)
 			return body, rec.Revision, err
 		},
-		missing: missing,
-		text:    forPeople(scoreText),
-		consent: consents,
-	}, nil
+		missing: func() *score.Problem {
+			return score.Problemf(score.NotFound, "contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
+		},
+		text: textRenderer(scoreText),
+	}
 }
 
 func scoresText(b *bytes.Buffer, page *scorePage) {
-	t := newTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
+	t := handler.NewTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
-		t.row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, standing(rec))
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, summary(rec))
 	}
-	t.end()
-	nextText(b, page.Next)
+	t.End()
+	handler.NextText(b, page.Next)
 }
 
-// standing is a contest's score in a few words: both sides, or who leads.
-func standing(rec *score.Record) string {
-	const most = 3
+// summary returns a contest's score in a few words: both sides, or the leaders.
+func summary(rec *score.Record) string {
+	const limit = 3
 	var parts []string
 	for i, c := range rec.Competitors {
-		if i == most || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
+		if i == limit || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
 			break
 		}
 		s := c.Code + " " + resultText(&c)
@@ -147,10 +161,10 @@ func resultText(c *score.Standing) string {
 }
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
-	fmt.Fprintf(b, "%s\n", plain(joinWords("  ", rec.ContestID, rec.Title)))
-	fmt.Fprintf(b, "%s\n", plain(joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
 	if rec.Winner != "" {
-		fmt.Fprintf(b, "winner: %s\n", plain(rec.Winner))
+		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}
 	b.WriteByte('\n')
 	periods := periodsOf(rec)
@@ -159,7 +173,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")
 	}
-	t := newTable(b, headings...)
+	t := handler.NewTable(b, headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
 		cells := []string{rankText(c.Rank), c.Code, c.Name, c.Organisation, resultText(c)}
@@ -173,9 +187,9 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 		if tiebreak {
 			cells = append(cells, c.Tiebreak.String())
 		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
-	t.end()
+	t.End()
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}
@@ -186,4 +200,10 @@ func rankText(rank int) string {
 		return "-"
 	}
 	return strconv.Itoa(rank)
+}
+
+// joinWords joins the words that are not empty.
+func joinWords(separator string, words ...string) string {
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	return strings.Join(words, separator)
 }

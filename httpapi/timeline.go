@@ -9,45 +9,50 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-// timelinePage is the answer to a contest's timeline.
+// timelinePage is the answer to a question for a contest's timeline.
 type timelinePage struct {
 	Events []score.TimelineEvent `json:"events"`
 	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func timeline(id, query string) (question, error) {
-	q, consents, err := asked(query, "after", "limit")
+func parseTimeline(id, query string) (question, error) {
+	q, stale, err := questionParameters(query, "after", "limit")
 	if err != nil {
 		return question{}, err
 	}
-	limit, err := pageSize(q)
+	limit, err := handler.PageSize(q)
 	if err != nil {
 		return question{}, err
-	}
-	chosen := url.Values{}
-	if limit != DefaultPage {
-		chosen.Set("limit", strconv.Itoa(limit))
 	}
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return question{}, fieldProblem("after", "got %s; want what an answer gave as next", quoted(given))
+			return question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
 		}
 	}
-	if after != 0 {
-		chosen.Set("after", strconv.FormatUint(after, 10))
-	}
-	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound, "no event is about a contest %s", quoted(id))
-	}
+	page := timelineQuestion(id, after, limit)
+	page.stale = stale
 	if !score.ValidPath(id) {
-		return question{}, missing()
+		return question{}, page.missing()
+	}
+	return page, nil
+}
+
+// timelineQuestion asks for at most limit events of a contest after a revision.
+func timelineQuestion(id string, after uint64, limit int) question {
+	key := url.Values{}
+	if limit != handler.DefaultPage {
+		key.Set("limit", strconv.Itoa(limit))
+	}
+	if after != 0 {
+		key.Set("after", strconv.FormatUint(after, 10))
 	}
 	return question{
-		key: keyOf("timeline/"+id, chosen),
+		key: keyOf("timeline/"+id, key),
 		tag: cache.TimelineTag(id),
 		ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
@@ -61,36 +66,38 @@ func timeline(id, query string) (question, error) {
 			body, err := queries.Encode(page)
 			return body, v.Revision(), err
 		},
-		missing: missing,
-		text:    forPeople(timelineText),
-		consent: consents,
-	}, nil
+		missing: func() *score.Problem {
+			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
+		},
+		text: textRenderer(timelineText),
+	}
 }
 
 func timelineText(b *bytes.Buffer, page *timelinePage) {
-	vouched := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return voucherText(&e) != "" })
+	signed := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return grantText(&e) != "" })
 	headings := []string{"REVISION", "TIME", "TYPE", "ID", "DATA"}
-	if vouched {
+	if signed {
 		headings = slices.Insert(headings, 4, "BY")
 	}
-	t := newTable(b, headings...)
+	t := handler.NewTable(b, headings...)
 	for _, e := range page.Events {
 		data := string(e.Data)
 		if e.VoidedBy != "" {
 			data = "(voided by " + e.VoidedBy + ") " + data
 		}
 		cells := []string{strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data}
-		if vouched {
-			cells = slices.Insert(cells, 4, voucherText(&e))
+		if signed {
+			cells = slices.Insert(cells, 4, grantText(&e))
 		}
-		t.row(cells...)
+		t.Row(cells...)
 	}
-	t.end()
-	nextText(b, page.Next)
+	t.End()
+	handler.NextText(b, page.Next)
 }
 
-// voucherText is who vouches for an event, in short: laurel verify tells the names, and whether it is true.
-func voucherText(e *score.TimelineEvent) string {
+// grantText returns the beginning of the id of the grant by which an event was posted. laurel verify shows
+// the name and checks the signature.
+func grantText(e *score.TimelineEvent) string {
 	switch {
 	case e.Key != "":
 		return "key " + e.Key[:min(len(e.Key), 8)]

@@ -161,7 +161,8 @@ type Entrant struct {
 
 func checkEntrants(c *Checker, list []Entrant) {
 	if len(list) > maxEntrants {
-		c.Fail("data.competitors", "has %d members; the most is %d (leave the list out, and a competitor's first mark adds it)",
+		c.Fail("data.competitors",
+			"has %d members; the most is %d (leave the list out, and a competitor's first mark adds it)",
 			len(list), maxEntrants)
 		return
 	}

@@ -46,6 +46,7 @@ type postStream struct {
 }
 
 func (p *proxy) servePostStream(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).EnableFullDuplex() // the stream is answered while it is read
 	body, up := io.Pipe()
 	defer body.Close()
 	s := &postStream{proxy: p, r: r, up: up, gone: make(chan struct{})}

@@ -160,8 +160,6 @@ func (p *proxy) openOrClose() {
 
 // ServeHTTP passes a request on, unless a fault is injected.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A stream of posts is answered while it is read.
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	g := p.frontend.group
 	g.note(p.frontend, r)
 	serve := p.reverse.ServeHTTP
