@@ -217,7 +217,7 @@ func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
 }
 
 func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.elsewhere = true
 	hang := func(ctx context.Context) error {
@@ -276,7 +276,7 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 }
 
 func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.read = func(ctx context.Context) error {
 		<-ctx.Done()
