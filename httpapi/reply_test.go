@@ -218,7 +218,7 @@ func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
 }
 
 func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.elsewhere = true
 	hang := func(ctx context.Context) error {
@@ -277,7 +277,7 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 }
 
 func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.read = func(ctx context.Context) error {
 		<-ctx.Done()
