@@ -98,9 +98,9 @@ func (l *line) setPace(rate float64, delay time.Duration) {
 	l.rate, l.delay = rate, delay
 }
 
-// lay gives each place of the network a TUN device, so that its links can be slow. It returns an
+// addLines gives each place of the network a TUN device, so that its links can be slow. It returns an
 // error if the system does not let this process have such devices.
-func (w *network) lay() error {
+func (w *network) addLines() error {
 	var tuns []*os.File
 	for _, s := range w.sites {
 		tun, err := openTUN(s.Process.Pid)
@@ -211,9 +211,9 @@ func (w *network) fast(i, j int) {
 	}
 }
 
-// fatten gives so many competitors of a contest a mark each, and returns the number of events. A
+// addMarks gives so many competitors of a contest a mark each, and returns the number of events. A
 // snapshot has about 300 bytes of each.
-func (f *frontend) fatten(t testing.TB, marks int) (events uint64) {
+func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 	t.Helper()
 	const inOneArray = 1000
 	event := func(kind, data string) string {
@@ -246,7 +246,7 @@ const installedSnapshot = "raft: Installed remote snapshot"
 // count returns how often the present run of f has logged a message.
 func (f *frontend) count(t testing.TB, message string) int {
 	t.Helper()
-	return strings.Count(f.said(t), message)
+	return strings.Count(f.output(t), message)
 }
 
 // applyAgain posts events, which must have an id or a source and a seq, until they are acked. A

@@ -20,14 +20,14 @@ const (
 	programsVar = "E2E_PROGRAMS" // where the programs are that the outer run has built
 )
 
-// inside tells whether this is the run in a network of its own.
-func inside() bool { return os.Getenv(insideVar) != "" }
+// inOwnNetwork tells whether this is the run in a network of its own.
+func inOwnNetwork() bool { return os.Getenv(insideVar) != "" }
 
 // errNoNetwork: this machine does not let the test have a network of its own.
 var errNoNetwork = errors.New("no network of its own")
 
-// again runs the test that calls it once more, in its own network, and passes on what it says and whether it fails.
-func again(t *testing.T) error {
+// runInOwnNetwork runs the test that calls it once more, in its own network, and passes on what it says and whether it fails.
+func runInOwnNetwork(t *testing.T) error {
 	t.Helper()
 	for _, need := range []string{"ip", "nsenter"} {
 		if _, err := exec.LookPath(need); err != nil {
@@ -81,7 +81,7 @@ const nobody = "02:4c:00:00:00:ff"
 // newNetwork makes a network of n places in the namespace that the test runs in, which must be its own.
 func newNetwork(t testing.TB, n int) *network {
 	t.Helper()
-	if !inside() {
+	if !inOwnNetwork() {
 		t.Fatal("a network is made in a namespace of the test's own only")
 	}
 	dir := os.Getenv(programsVar)
@@ -93,7 +93,7 @@ func newNetwork(t testing.TB, n int) *network {
 		hold := exec.Command("sleep", "infinity")
 		hold.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 		if err := hold.Start(); err != nil {
-			unable(t, "a further network namespace: %v", err)
+			skipOrFail(t, "a further network namespace: %v", err)
 		}
 		t.Cleanup(func() {
 			_ = hold.Process.Kill() // it has ended if this fails
@@ -120,7 +120,7 @@ func (w *network) free(at *exec.Cmd) {
 		args = append(w.enter(at), args...)
 	}
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		unable(w.t, "route_localnet: %v\n%s", err, out)
+		skipOrFail(w.t, "route_localnet: %v\n%s", err, out)
 	}
 	w.ip(at, "link set lo up", "addr del 127.0.0.1/8 dev lo", "addr add 127.0.0.1/32 dev lo")
 }
@@ -135,7 +135,7 @@ func (w *network) ip(at *exec.Cmd, lines ...string) {
 	c := exec.Command(args[0], args[1:]...)
 	c.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	if out, err := c.CombinedOutput(); err != nil {
-		unable(w.t, "%s: %v\n%s", strings.Join(lines, "; "), err, out)
+		skipOrFail(w.t, "%s: %v\n%s", strings.Join(lines, "; "), err, out)
 	}
 }
 
@@ -187,8 +187,8 @@ func (w *network) neighbour(from, to int, mac string) {
 	}
 }
 
-// settle places frontend f at the i-th site, from its next start.
-func (w *network) settle(f *frontend, i int) {
+// place places frontend f at the i-th site, from its next start.
+func (w *network) place(f *frontend, i int) {
 	f.move(siteAddr(i)+":8080", siteAddr(i)+":9090")
 	f.within = w.enter(w.sites[i])
 }

@@ -145,7 +145,8 @@ func (g *secureGroup) expectSecretsKept() {
 }
 
 func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	founder := g.frontends[0]
 	for _, f := range g.frontends {
@@ -165,14 +166,14 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 	// The token let one in, and lets in no other.
 	fifth := g.addSecure()
 	if code := fifth.start().exit(t); code != 1 {
-		t.Errorf("a used-up token: exit code %d; want 1\n%s", code, fifth.said(t))
+		t.Errorf("a used-up token: exit code %d; want 1\n%s", code, fifth.output(t))
 	}
-	if said := fifth.said(t); !strings.Contains(said, "used up") {
+	if said := fifth.output(t); !strings.Contains(said, "used up") {
 		t.Errorf("it is not said why:\n%s", said)
 	}
 	g.env = nil
-	if code := fifth.start().exit(t); code != 2 || !strings.Contains(fifth.said(t), "--join-token") {
-		t.Errorf("no token: exit code %d; want 2\n%s", code, fifth.said(t))
+	if code := fifth.start().exit(t); code != 2 || !strings.Contains(fifth.output(t), "--join-token") {
+		t.Errorf("no token: exit code %d; want 2\n%s", code, fifth.output(t))
 	}
 	founder.start().waitReady()
 	g.waitVotes()
@@ -182,7 +183,8 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 }
 
 func TestARemovedFrontendIsOutForGood(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.frontends[2].holdKey() // by then it knows that it is a member
 	last := g.frontends[2]
@@ -195,14 +197,14 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 		return err
 	})
 	if code := last.exit(t); code != 5 {
-		t.Errorf("exit code %d; want 5\n%s", code, last.said(t))
+		t.Errorf("exit code %d; want 5\n%s", code, last.output(t))
 	}
 	// With what says so deleted, it still has its certificate; it gets nowhere.
 	if err := os.Remove(filepath.Join(last.data, "removed")); err != nil {
 		t.Fatal(err)
 	}
 	if code := last.start().exit(t); code != 5 {
-		t.Errorf("exit code %d; want 5\n%s", code, last.said(t))
+		t.Errorf("exit code %d; want 5\n%s", code, last.output(t))
 	}
 	g.post(stays)
 	eventually(t, "the refusal is counted", func() error {
@@ -217,7 +219,8 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 }
 
 func TestAuthorityIsRotatedWhilePostsGoOn(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	for _, f := range g.frontends {
 		f.holdKey()
@@ -260,10 +263,11 @@ func TestAuthorityIsRotatedWhilePostsGoOn(t *testing.T) {
 	g.expectSecretsKept()
 }
 
-func TestAnInsecureFrontendStaysOnItsMachine(t *testing.T) {
-	slow(t)
+func TestAnInsecureFrontendListensOnLoopbackOnly(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	dir := t.TempDir()
-	run := func(more ...string) outcome {
+	run := func(more ...string) result {
 		return command(t, "laurel", append([]string{"frontend", "--id", "f1", "--data", dir, "--bootstrap", "--insecure"}, more...)...)
 	}
 	for _, more := range [][]string{
@@ -276,18 +280,18 @@ func TestAnInsecureFrontendStaysOnItsMachine(t *testing.T) {
 	}
 	g := newGroup(t, 1)
 	f := g.frontends[0]
-	if said := f.said(t); strings.Count(said, "INSECURE") != 1 {
+	if said := f.output(t); strings.Count(said, "INSECURE") != 1 {
 		t.Errorf("it says %d times that it is insecure", strings.Count(said, "INSECURE"))
 	}
 	f.Kill()
 	f.secure = true
-	if code := f.start().exit(t); code != 2 || !strings.Contains(f.said(t), "--insecure") {
-		t.Errorf("insecure data started as a secure group's: exit code %d\n%s", code, f.said(t))
+	if code := f.start().exit(t); code != 2 || !strings.Contains(f.output(t), "--insecure") {
+		t.Errorf("insecure data started as a secure group's: exit code %d\n%s", code, f.output(t))
 	}
 	s := newSecureGroup(t, 1).frontends[0]
 	s.Kill()
 	s.secure = false
-	if code := s.start().exit(t); code != 2 || !strings.Contains(s.said(t), "without --insecure") {
-		t.Errorf("secure data started with --insecure: exit code %d\n%s", code, s.said(t))
+	if code := s.start().exit(t); code != 2 || !strings.Contains(s.output(t), "without --insecure") {
+		t.Errorf("secure data started with --insecure: exit code %d\n%s", code, s.output(t))
 	}
 }

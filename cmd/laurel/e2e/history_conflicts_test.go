@@ -10,7 +10,7 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-func revision(o porcupine.Operation) uint64 { return o.Output.(sight).revision }
+func revision(o porcupine.Operation) uint64 { return o.Output.(observation).revision }
 
 // events are those of each thing, in the order of their revisions. They point into all.
 func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
@@ -26,14 +26,14 @@ func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
 	return parts
 }
 
-// contradictions shows, by as few operations as can be, which of the suspects are impossible, given what is known: they show what no event
+// conflicts shows, by as few operations as can be, which of the suspects are impossible, given what is known: they show what no event
 // made, or one of the known returned before and was told of a later state, or was called after and made what they show. It finds
 // something if and only if there is no possible order, for the order of the states of a thing is known: it is that of its revisions.
-func contradictions(known, suspects []porcupine.Operation) string {
+func conflicts(known, suspects []porcupine.Operation) string {
 	var said []string
 	made := values(known)
-	parts := byThing(known)
-	for thing, called := range byThing(suspects) {
+	parts := byObject(known)
+	for thing, called := range byObject(suspects) {
 		returned := slices.Clone(parts[thing])
 		slices.SortFunc(returned, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
 		slices.SortFunc(called, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
@@ -63,7 +63,7 @@ func contradictions(known, suspects []porcupine.Operation) string {
 				accuse("no event made %s", moment(o))
 			case o.Return < e.call:
 				accuse("%s, before it was posted at %.6f s", moment(o), float64(e.call)/1e9)
-			case o.Output.(sight).value != e.value && o.Output.(sight).value != unseen:
+			case o.Output.(observation).value != e.value && o.Output.(observation).value != unseen:
 				accuse("%d is what the events make; %s", e.value, moment(o))
 			}
 		}
@@ -103,13 +103,13 @@ func moment(o porcupine.Operation) string {
 	if o.Return != never {
 		back = fmt.Sprintf("%.6f s", float64(o.Return)/1e9)
 	}
-	return fmt.Sprintf("[%.6f s, %s] %s", float64(o.Call)/1e9, back, describe(o.Input.(request), o.Output.(sight)))
+	return fmt.Sprintf("[%.6f s, %s] %s", float64(o.Call)/1e9, back, describe(o.Input.(request), o.Output.(observation)))
 }
 
-// written is the whole history, thing by thing, in the order of the calls.
-func (h *history) written() string {
+// text is the whole history, thing by thing, in the order of the calls.
+func (h *history) text() string {
 	var b strings.Builder
-	parts := byThing(slices.Concat(h.known, h.aged))
+	parts := byObject(slices.Concat(h.known, h.aged))
 	for _, thing := range slices.Sorted(maps.Keys(parts)) {
 		slices.SortFunc(parts[thing], func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
 		for _, o := range parts[thing] {

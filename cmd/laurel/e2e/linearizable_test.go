@@ -15,18 +15,16 @@ import (
 	"time"
 )
 
-// How long a history is, and how many there are: LAUREL_RUNS says, and LAUREL_SEED which seed is the first.
-const (
-	shortHistory = 12 * time.Second
-	longHistory  = time.Minute
-)
+// longHistory is the length of a history in the long form.
+const longHistory = time.Minute
 
 // TestEveryHistoryIsLinearizable has many clients post and look at all frontends of a group that is killed, stopped, cut, changed and
 // switched, and searches an order of all that they did and saw which one scoreboard, alone, would have given.
 func TestEveryHistoryIsLinearizable(t *testing.T) {
-	slow(t)
-	if !inside() {
-		err := again(t)
+	needsProcesses(t)
+	t.Parallel()
+	if !inOwnNetwork() {
+		err := runInOwnNetwork(t)
 		if err == nil {
 			return
 		}
@@ -35,10 +33,8 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 		}
 		t.Logf("nothing is cut: %v", err)
 	}
-	length, runs, seed := shortHistory, 1, rand.Uint64N(1_000_000)
-	if os.Getenv("LAUREL_LONG") != "" {
-		length = longHistory
-	}
+	length := byForm(5*time.Second, 12*time.Second, longHistory)
+	runs, seed := 1, rand.Uint64N(1_000_000)
 	for name, v := range map[string]func(n uint64){"LAUREL_RUNS": func(n uint64) { runs = int(n) }, "LAUREL_SEED": func(n uint64) { seed = n }} {
 		if s := os.Getenv(name); s != "" {
 			n, err := strconv.ParseUint(s, 10, 32)
@@ -49,9 +45,9 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 		}
 	}
 	var cuts *network
-	if inside() {
+	if inOwnNetwork() {
 		cuts = newNetwork(t, members+1)
-		if err := cuts.lay(); err != nil {
+		if err := cuts.addLines(); err != nil {
 			if os.Getenv("LAUREL_CI") == "full" {
 				t.Fatalf("LAUREL_CI=full: slow links: %v", err)
 			}
@@ -87,7 +83,7 @@ func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 		f := g.add()
 		if cuts != nil {
 			cuts.t = t
-			cuts.settle(f, i)
+			cuts.place(f, i)
 		}
 		if i > 0 {
 			// Any of the first three may be the one that knows.
@@ -109,7 +105,7 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	}
 	g := newPlacedGroup(t, cuts, snapshots, "LAUREL_LOG_LEVEL=DEBUG")
 	if long {
-		before = g.frontends[0].fatten(t, marksOfBulk)
+		before = g.frontends[0].addMarks(t, marksOfBulk)
 	}
 	h := newHistory()
 	setUp(t, g.frontends[0], h)
@@ -117,13 +113,13 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	for _, f := range g.frontends {
 		urls = append(urls, f.url)
 	}
-	c := newCrowd(urls, h, seed)
+	c := newClientPool(urls, h, seed)
 	n := newNemesis(g, cuts, h, seed)
 	from := h.now()
-	n.rage(length)
+	n.run(length)
 	to := h.now()
 	n.heal()
-	c.leave()
+	c.stopAll()
 	for _, f := range g.running() {
 		newClient("last", f.url, nil, h, nil).lookAtAll(t)
 	}
@@ -145,10 +141,10 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	}
 	began := time.Now()
 	verdict := "linearizable"
-	if err := h.judge(); err != nil {
+	if err := h.check(); err != nil {
 		verdict = "VIOLATION"
 		t.Error(err)
-		if err := os.WriteFile(filepath.Join(g.logs, "history.txt"), []byte(h.written()), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(g.logs, "history.txt"), []byte(h.text()), 0o644); err != nil {
 			t.Error(err)
 		}
 	}

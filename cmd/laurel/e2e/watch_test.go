@@ -27,17 +27,18 @@ const (
 
 func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(i) }
 
-// TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled kills each frontend in turn, and the master once more, under watchers of all kinds.
-// Those of client.Watch are told nothing twice because it forgets nothing; the bare ones (watchraw_test.go) show that the frontends alone keep that.
-func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) {
-	slow(t)
+// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the master once more, under watchers of all kinds.
+// Those of client.Watch are told nothing twice because it forgets nothing; the bare ones (watch_raw_test.go) show that the frontends alone keep that.
+func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	b := newWatchedBards(g)
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
-	var all []*onlooker
+	var all []*clientWatcher
 	for i, f := range g.frontends {
 		for range watchersEach {
 			for _, w := range []laurel.WatchOptions{
@@ -45,20 +46,20 @@ func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) 
 				{Competitions: []string{watchedMeet}},
 				{Timelines: []string{watchedContest(i), watchedContest((i + 1) % watchedEach)}},
 			} {
-				o := newOnlooker(g, i, f.id, w)
+				o := newClientWatcher(g, i, f.id, w)
 				all = append(all, o)
 				watching.Go(func() { o.watch(ctx) })
 			}
 		}
 	}
-	var bare []*bareWatcher
+	var bare []*rawWatcher
 	for i := range 2 * len(g.frontends) {
-		o := newBareWatcher(g, i, laurel.WatchOptions{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
+		o := newRawWatcher(g, i, laurel.WatchOptions{Contests: []string{watchedContest(i % watchedEach)}, Timelines: []string{watchedContest(i % watchedEach)}})
 		bare = append(bare, o)
 		watching.Go(func() { o.watch(ctx) })
 	}
 	for _, o := range all {
-		eventually(t, o.name+" watches", o.watches)
+		eventually(t, o.name+" watches", o.connected)
 	}
 
 	b.sing(ctx)
@@ -76,10 +77,10 @@ func TestAWatcherEndsWithTheTruthAndMissesNothingWhileAllIsKilled(t *testing.T) 
 
 	truth := truthOfWatched(g, b)
 	for _, o := range all {
-		o.ends(t, truth, o.w)
+		o.awaitTruth(t, truth, o.w)
 	}
 	for _, o := range bare {
-		o.ends(t, truth, o.w)
+		o.awaitTruth(t, truth, o.w)
 	}
 	cancel()
 	watching.Wait()
@@ -144,8 +145,8 @@ func revisionsOf(list []score.TimelineEvent) (revisions []uint64) {
 	return revisions
 }
 
-// sights is what a watcher has been told so far, whoever told it.
-type sights struct {
+// received is what a watcher has been told so far, whoever told it.
+type received struct {
 	name string
 
 	mu       sync.Mutex
@@ -156,15 +157,15 @@ type sights struct {
 	fault    error
 }
 
-func newSights(name string) sights {
-	return sights{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
+func newReceived(name string) received {
+	return received{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
 }
 
-// see takes in what was told. A revision of a record must be above the one before, or with again at least not below; that of an event always above. s.mu is held.
-func (s *sights) see(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
+// add takes in what was told. A revision of a record must be above the one before, or with again at least not below; that of an event always above. s.mu is held.
+func (s *received) add(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
-			s.blame(fmt.Errorf("%s told %s with revision %d after %d", from, what, now, before))
+			s.fail(fmt.Errorf("%s told %s with revision %d after %d", from, what, now, before))
 		}
 	}
 	for _, r := range scores {
@@ -185,14 +186,14 @@ func (s *sights) see(from string, again bool, scores []score.Record, medals []sc
 	s.told += len(scores) + len(medals)
 }
 
-// blame notes the first fault; s.mu is held.
-func (s *sights) blame(err error) {
+// fail notes the first fault; s.mu is held.
+func (s *received) fail(err error) {
 	if s.fault == nil {
 		s.fault = err
 	}
 }
 
-func (s *sights) events() (all []score.TimelineEvent) {
+func (s *received) events() (all []score.TimelineEvent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, list := range s.timeline {
@@ -201,8 +202,8 @@ func (s *sights) events() (all []score.TimelineEvent) {
 	return all
 }
 
-// ends waits until the watcher of w has been told everything. What it was told wrongly will not get better.
-func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
+// awaitTruth waits until the watcher of w has been told everything. What it was told wrongly will not get better.
+func (s *received) awaitTruth(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 	t.Helper()
 	eventually(t, s.name+" ends with the truth", func() error {
 		s.mu.Lock()
@@ -210,12 +211,12 @@ func (s *sights) ends(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 		if s.fault != nil {
 			t.Fatalf("%s: %v", s.name, s.fault)
 		}
-		return s.against(truth, w)
+		return s.compare(truth, w)
 	})
 }
 
-// against tells what the watcher of w has not been told. s.mu is held.
-func (s *sights) against(truth watchedTruth, w laurel.WatchOptions) error {
+// compare tells what the watcher of w has not been told. s.mu is held.
+func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 	var errs []error
 	for id, want := range truth.scores {
 		if slices.Contains(w.Contests, id) || len(w.Competitions) > 0 {
@@ -245,15 +246,15 @@ func (s *sights) against(truth watchedTruth, w laurel.WatchOptions) error {
 	return errors.Join(errs...)
 }
 
-// onlooker watches with the Go client.
-type onlooker struct {
-	sights
+// clientWatcher watches with the Go client.
+type clientWatcher struct {
+	received
 	client *laurel.Client
 	w      laurel.WatchOptions
 	times  int // that it was connected
 }
 
-func newOnlooker(g *group, i int, home string, w laurel.WatchOptions) *onlooker {
+func newClientWatcher(g *group, i int, home string, w laurel.WatchOptions) *clientWatcher {
 	var all []string
 	for _, f := range g.frontends {
 		all = append(all, f.url)
@@ -266,33 +267,33 @@ func newOnlooker(g *group, i int, home string, w laurel.WatchOptions) *onlooker 
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	return &onlooker{sights: newSights("a watcher of " + kind + " at home at " + home), client: c, w: w}
+	return &clientWatcher{received: newReceived("a watcher of " + kind + " at home at " + home), client: c, w: w}
 }
 
-func (o *onlooker) watch(ctx context.Context) {
+func (o *clientWatcher) watch(ctx context.Context) {
 	defer o.client.Close()
 	for u, err := range o.client.Watch(ctx, o.w) {
 		o.mu.Lock()
 		switch {
 		case err != nil:
-			o.blame(fmt.Errorf("the watch ended: %w", err))
+			o.fail(fmt.Errorf("the watch ended: %w", err))
 		case u.NewStore:
-			o.blame(fmt.Errorf("%s says that it is another store", u.Frontend))
+			o.fail(fmt.Errorf("%s says that it is another store", u.Frontend))
 		case u.Kind == laurel.UpdateConnected:
 			o.times++
 		}
-		o.see(u.Frontend, false, u.Scores, u.Medals, u.Timeline)
+		o.add(u.Frontend, false, u.Scores, u.Medals, u.Timeline)
 		o.mu.Unlock()
 	}
 }
 
-func (o *onlooker) connects() int {
+func (o *clientWatcher) connects() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.times
 }
 
-func (o *onlooker) watches() error {
+func (o *clientWatcher) connected() error {
 	if o.connects() == 0 {
 		return errors.New("it is not connected yet")
 	}

@@ -9,13 +9,14 @@ import (
 	"laurel/score"
 )
 
-// TestTheJudgeFlagsAnOldScoreThatIsTakenForTheTruth cuts a frontend off and has it show what it has, as one may ask for. By its word that is old,
+// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and has it show what it has, as one may ask for. By its word that is old,
 // and right; taken for the truth, the same history must be found impossible.
-func TestTheJudgeFlagsAnOldScoreThatIsTakenForTheTruth(t *testing.T) {
-	slow(t)
-	if !inside() {
-		if err := again(t); err != nil {
-			unable(t, "a frontend is cut off by a network of the test's own: %v", err)
+func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	if !inOwnNetwork() {
+		if err := runInOwnNetwork(t); err != nil {
+			skipOrFail(t, "a frontend is cut off by a network of the test's own: %v", err)
 		}
 		return
 	}
@@ -54,7 +55,7 @@ func TestTheJudgeFlagsAnOldScoreThatIsTakenForTheTruth(t *testing.T) {
 	}
 
 	h.chain()
-	if err := h.judge(); err != nil {
+	if err := h.check(); err != nil {
 		t.Errorf("an old score that says so is found wrong: %v", err)
 	}
 	for _, o := range h.aged {
@@ -62,7 +63,7 @@ func TestTheJudgeFlagsAnOldScoreThatIsTakenForTheTruth(t *testing.T) {
 		o.Call = o.Metadata.(int64)
 		h.known = append(h.known, o)
 	}
-	err := h.judge()
+	err := h.check()
 	if err == nil {
 		t.Fatal("an old score taken for the truth is not noticed")
 	}

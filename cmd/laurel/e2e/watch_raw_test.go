@@ -16,10 +16,10 @@ import (
 	"laurel/score"
 )
 
-// bareWatcher reads server-sent events as a browser does: it keeps the last id and nothing else, and gives that to the next frontend. It goes
+// rawWatcher reads server-sent events as a browser does: it keeps the last id and nothing else, and gives that to the next frontend. It goes
 // on to that of its own accord too, in the middle of whatever comes.
-type bareWatcher struct {
-	sights
+type rawWatcher struct {
+	received
 	w       laurel.WatchOptions
 	urls    []string
 	next    int
@@ -35,15 +35,15 @@ const (
 	barePause      = 100 * time.Millisecond
 )
 
-func newBareWatcher(g *group, i int, w laurel.WatchOptions) *bareWatcher {
-	o := &bareWatcher{sights: newSights(fmt.Sprintf("bare watcher %d", i)), w: w, next: i}
+func newRawWatcher(g *group, i int, w laurel.WatchOptions) *rawWatcher {
+	o := &rawWatcher{received: newReceived(fmt.Sprintf("bare watcher %d", i)), w: w, next: i}
 	for _, f := range g.frontends {
 		o.urls = append(o.urls, f.url)
 	}
 	return o
 }
 
-func (o *bareWatcher) watch(ctx context.Context) {
+func (o *rawWatcher) watch(ctx context.Context) {
 	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for ctx.Err() == nil {
 		stay, leave := context.WithTimeout(ctx, bareStayLeast+rand.N(bareStaySpread))
@@ -60,13 +60,13 @@ func (o *bareWatcher) watch(ctx context.Context) {
 }
 
 // stream watches at one frontend until ctx ends or the stream does. It tells whether there was one.
-func (o *bareWatcher) stream(ctx context.Context, web *http.Client, base string) bool {
+func (o *rawWatcher) stream(ctx context.Context, web *http.Client, base string) bool {
 	q := url.Values{"contest": o.w.Contests, "timeline": o.w.Timelines}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/watch?"+q.Encode(), nil)
 	if err != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.blame(err)
+		o.fail(err)
 		return false
 	}
 	if o.lastID != "" {
@@ -94,7 +94,7 @@ func (o *bareWatcher) stream(ctx context.Context, web *http.Client, base string)
 }
 
 // read takes events in until there are no more. What has no empty line behind it has not been received.
-func (o *bareWatcher) read(lines *bufio.Scanner, base string) {
+func (o *rawWatcher) read(lines *bufio.Scanner, base string) {
 	lines.Buffer(nil, 16<<20)
 	event, data, id := "", "", o.lastID
 	for lines.Scan() {
@@ -117,7 +117,7 @@ func (o *bareWatcher) read(lines *bufio.Scanner, base string) {
 	}
 }
 
-func (o *bareWatcher) take(base, event, data string) {
+func (o *rawWatcher) take(base, event, data string) {
 	var all struct {
 		Scores   []score.Record        `json:"scores"`
 		Timeline []score.TimelineEvent `json:"timeline"`
@@ -136,12 +136,12 @@ func (o *bareWatcher) take(base, event, data string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err != nil {
-		o.blame(fmt.Errorf("%s sent a %s that cannot be read: %w: %s", base, event, err, data))
+		o.fail(fmt.Errorf("%s sent a %s that cannot be read: %w: %s", base, event, err, data))
 	}
 	if event == "snapshot" && o.lastID != "" {
-		o.blame(fmt.Errorf("%s began anew after the id %s of its own store: %.100s", base, o.lastID, data))
+		o.fail(fmt.Errorf("%s began anew after the id %s of its own store: %.100s", base, o.lastID, data))
 	}
 	// The same score may come again: one that is newer than what is on its way with it is named once more, and in the middle of a batch an id cannot
 	// say which scores have come. It never goes back. An event of a timeline comes once.
-	o.see(base, true, all.Scores, nil, all.Timeline)
+	o.add(base, true, all.Scores, nil, all.Timeline)
 }

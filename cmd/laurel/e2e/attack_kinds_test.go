@@ -48,15 +48,15 @@ const (
 	resets, resetPause = 250, 50 * time.Millisecond
 )
 
-// strangers are those who attack.
-type strangers struct {
+// attackers are those who attack.
+type attackers struct {
 	ended   atomic.Int64 // connections that a frontend has closed
 	settled atomic.Int64
 	all     int64
 }
 
-func (s *siege) launch(ctx context.Context, all *sync.WaitGroup, a attack, targets []*frontend) *strangers {
-	n := &strangers{all: int64(a.conns * len(targets))}
+func (s *attackTest) launch(ctx context.Context, all *sync.WaitGroup, a attack, targets []*frontend) *attackers {
+	n := &attackers{all: int64(a.conns * len(targets))}
 	for _, f := range targets {
 		for range a.conns {
 			all.Go(func() {
@@ -79,7 +79,7 @@ func (s *siege) launch(ctx context.Context, all *sync.WaitGroup, a attack, targe
 }
 
 // wait returns when every stranger is where it wants to be, or was thrown out once.
-func (n *strangers) wait(t testing.TB) {
+func (n *attackers) wait(t testing.TB) {
 	t.Helper()
 	eventually(t, "all attack", func() error {
 		if got := n.settled.Load(); got < n.all {

@@ -30,29 +30,29 @@ import (
 // headerTimeout is the time limit of headers and handshakes in the tests that wait for it.
 const headerTimeout = time.Second
 
-// siege is a frontend that is attacked, and a bard who goes on posting meanwhile.
-type siege struct {
+// target is a frontend under attack. It knows what the frontend used before.
+type target struct {
 	t     testing.TB
 	group *fakeGroup
 	api   *API
 	addr  string
 
-	goroutines int
-	heap       uint64
+	goroutines int    // before the attack
+	heap       uint64 // before the attack
 }
 
-// besiege starts the frontend, over TLS too. Its timeouts are as they are but for the header's, which a test must not wait for.
-func besiege(t testing.TB, l Limits) *siege {
+// newTarget starts a frontend that serves HTTP and HTTPS.
+func newTarget(t testing.TB, l Limits) *target {
 	cert := selfSigned(t)
 	g, a := newFake(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	g.post = func(p score.Post) ([]score.Result, error) { return resultsOf(p), nil }
-	s := &siege{t: t, group: g, api: a, addr: serveFront(t, a)}
+	s := &target{t: t, group: g, api: a, addr: serveFront(t, a)}
 	s.mustPost()
 	s.goroutines, s.heap = runtime.NumGoroutine(), heapNow()
 	return s
 }
 
-// resultsOf takes every event and keeps none.
+// resultsOf returns results that say that each event was applied.
 func resultsOf(p score.Post) (list []score.Result) {
 	for _, e := range p.Events {
 		list = append(list, score.Result{ID: e.ID, Seq: 1, Revision: 1, Status: score.Applied})
@@ -60,7 +60,7 @@ func resultsOf(p score.Post) (list []score.Result) {
 	return list
 }
 
-// selfSigned is a certificate that nobody trusts.
+// selfSigned returns a certificate that nobody trusts.
 func selfSigned(t testing.TB) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -77,29 +77,33 @@ func selfSigned(t testing.TB) tls.Certificate {
 
 func heapNow() uint64 {
 	runtime.GC()
-	runtime.GC() // what pools hold goes with the second
+	runtime.GC() // the second empties pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
 }
 
-// mustPost posts as a bard does, and must not wait long.
-func (s *siege) mustPost() {
+// mustPost posts an event over HTTP and HTTPS. It fails the test if that takes long.
+func (s *target) mustPost() {
 	s.t.Helper()
 	for _, scheme := range []string{"http", "https"} {
-		c := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		transport := &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+		}
+		c := http.Client{Timeout: 5 * time.Second, Transport: transport}
 		res, err := c.Post(scheme+"://"+s.addr+"/v1/events", handler.TypeJSON, strings.NewReader(alert("", "")))
 		if err != nil {
-			s.t.Fatalf("a post over %s came to nothing: %v", scheme, err)
+			s.t.Fatalf("post over %s: %v", scheme, err)
 		}
 		res.Body.Close()
 		if res.StatusCode != http.StatusOK {
-			s.t.Fatalf("a post over %s got %s", scheme, res.Status)
+			s.t.Fatalf("post over %s: got %s", scheme, res.Status)
 		}
 	}
 }
 
-func (s *siege) dial() net.Conn {
+func (s *target) dial() net.Conn {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -108,39 +112,39 @@ func (s *siege) dial() net.Conn {
 	return c
 }
 
-// bounded fails if there are more goroutines, or bytes, than before and so many.
-func (s *siege) bounded(goroutines int, bytes uint64) {
+// wantBounded checks that the attack takes at most so many goroutines and bytes.
+func (s *target) wantBounded(goroutines int, bytes uint64) {
 	s.t.Helper()
 	if n := runtime.NumGoroutine() - s.goroutines; n > goroutines {
-		s.t.Errorf("%d goroutines more; want %d at most", n, goroutines)
+		s.t.Errorf("the attack takes %d goroutines; want at most %d", n, goroutines)
 	}
 	if now := heapNow(); now > s.heap+bytes {
-		s.t.Errorf("%d KiB of memory more; want %d at most", (now-s.heap)>>10, bytes>>10)
+		s.t.Errorf("the attack takes %d KiB; want at most %d", (now-s.heap)>>10, bytes>>10)
 	}
 }
 
-func (s *siege) eventually(what string, is func() bool) {
+func (s *target) eventually(what string, condition func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Fatalf("it does not come about that %s", what)
+			s.t.Fatalf("not within 20 s: %s", what)
 		}
 	}
 }
 
-// over waits until what the attack took has been given back.
-func (s *siege) over() {
+// awaitEnd waits until the goroutines of the attack have ended.
+func (s *target) awaitEnd() {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); runtime.NumGoroutine() > s.goroutines+8; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			s.t.Errorf("%d goroutines are left of %d", runtime.NumGoroutine(), s.goroutines)
+			s.t.Errorf("%d goroutines remain, %d before the attack", runtime.NumGoroutine(), s.goroutines)
 			return
 		}
 	}
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
-	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
+	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	var conns []net.Conn
 	for i := range many {
@@ -149,13 +153,13 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 		_, _ = io.WriteString(c, "POST /v1/events HTTP/1.1\r\nHost: a\r\nX: "[:20+i%18])
 	}
 	s.mustPost()
-	s.bounded(2*many+20, many*(40<<10))
+	s.wantBounded(2*many+20, many*(40<<10))
 	deadline := time.Now().Add(headerTimeout + headerTimeout/4 + 3*time.Second)
 	var wg sync.WaitGroup
 	for _, c := range conns {
 		wg.Go(func() {
 			defer c.Close()
-			for time.Now().Before(deadline) { // a byte now and then does not help
+			for time.Now().Before(deadline) { // single bytes do not extend the limit
 				if _, err := io.WriteString(c, "x"); err != nil {
 					return
 				}
@@ -164,18 +168,21 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 					return
 				}
 			}
-			t.Error("a header may take longer than the limit")
+			t.Error("a header took longer than the limit")
 		})
 	}
 	s.mustPost()
 	wg.Wait()
-	s.over()
+	s.awaitEnd()
 }
 
-func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
+func TestSlowBodiesAndSilentStreamsDoNotBlockPosts(t *testing.T) {
 	const places = 8
-	s := besiege(t, Limits{MaxPosts: places})
-	for _, head := range []string{isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 8<<10), isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n"} {
+	s := newTarget(t, Limits{MaxPosts: places})
+	for _, head := range []string{
+		isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 8<<10),
+		isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
 		for range places {
 			c := s.dial()
 			defer c.Close()
@@ -193,35 +200,35 @@ func TestSlowBodiesAndSilentStreamsKeepNobodyFromPosting(t *testing.T) {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		t.Errorf("a question beside large bodies gets %s", res.Status)
+		t.Errorf("a read besides large bodies: got %s", res.Status)
 	}
 	if n := postsUnderWay(s.api); n != 0 {
-		t.Errorf("%d posts are under way without a body", n)
+		t.Errorf("%d posts are under way before their bodies arrived", n)
 	}
 }
 
-func TestHalfOpenConnectionsAreForgotten(t *testing.T) {
-	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
+func TestHalfOpenConnectionsAreClosed(t *testing.T) {
+	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
 		defer c.Close() // nothing is ever sent, as by a peer that is gone without a word
 	}
 	s.mustPost()
-	s.bounded(many+20, many*(20<<10))
-	s.over() // headerTimeout and a quarter later
+	s.wantBounded(many+20, many*(20<<10))
+	s.awaitEnd() // headerTimeout and a quarter later
 }
 
 func TestHugeHeaderIsRefused(t *testing.T) {
 	heads := []string{"GET /" + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 1<<20)}
-	s := besiege(t, Limits{}) // it counts the memory that is taken from here on
+	s := newTarget(t, Limits{}) // after heads, which must not count
 	for _, head := range heads {
 		c := s.dial()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = io.WriteString(c, head) // it is cut off
+			_, _ = io.WriteString(c, head) // fails when the frontend closes
 		}()
 		answer := make([]byte, 64)
 		n, _ := io.ReadAtLeast(c, answer, 12)
@@ -230,14 +237,14 @@ func TestHugeHeaderIsRefused(t *testing.T) {
 		}
 		c.Close()
 		<-done
-		s.bounded(20, 4<<20)
+		s.wantBounded(20, 4<<20)
 	}
 	s.mustPost()
-	s.over()
+	s.awaitEnd()
 }
 
 func TestEndlessLineOfAStreamIsRefused(t *testing.T) {
-	s := besiege(t, Limits{})
+	s := newTarget(t, Limits{})
 	const many = 8
 	var wg sync.WaitGroup
 	for range many {
@@ -261,13 +268,13 @@ func TestEndlessLineOfAStreamIsRefused(t *testing.T) {
 		})
 	}
 	s.mustPost()
-	s.bounded(many*6+20, many*(1<<20))
+	s.wantBounded(many*6+20, many*(1<<20))
 	wg.Wait()
-	s.over()
+	s.awaitEnd()
 }
 
 func TestHTTP2RapidResetCostsLittle(t *testing.T) {
-	s := besiege(t, Limits{})
+	s := newTarget(t, Limits{})
 	var busy, most atomic.Int64
 	s.group.read = nil
 	s.group.post = func(p score.Post) ([]score.Result, error) {
@@ -283,7 +290,7 @@ func TestHTTP2RapidResetCostsLittle(t *testing.T) {
 	}
 	defer c.Close()
 	if c.ConnectionState().NegotiatedProtocol != "h2" {
-		t.Fatal("no HTTP/2")
+		t.Fatal("HTTP/2 was not negotiated")
 	}
 	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	go func() { _, _ = io.Copy(io.Discard, c) }()
@@ -298,20 +305,20 @@ func TestHTTP2RapidResetCostsLittle(t *testing.T) {
 		writeFrame(&b, 3, 0, id, []byte{0, 0, 0, 8}) // RST_STREAM, CANCEL
 		if b.Len() > 32<<10 {
 			if _, err := c.Write(b.Bytes()); err != nil {
-				break // enough, the frontend says
+				break // the frontend has closed the connection
 			}
 			b.Reset()
 		}
 		sent++
 	}
 	s.mustPost()
-	s.bounded(MaxHTTP2Streams+40, 16<<20)
+	s.wantBounded(MaxHTTP2Streams+40, 16<<20)
 	if n := readsUnderWay(s.api); n > MaxHTTP2Streams {
-		t.Errorf("%d questions are under way of one connection", n)
+		t.Errorf("%d reads of one connection are under way", n)
 	}
-	t.Logf("%d streams were begun and reset before the connection ended", sent)
+	t.Logf("%d streams were opened and reset before the connection ended", sent)
 	c.Close()
-	s.over()
+	s.awaitEnd()
 }
 
 func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte) {
@@ -320,23 +327,23 @@ func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte
 	b.Write(payload)
 }
 
-func TestHandshakesThatWaitForTheirClientsKeepNobodyOut(t *testing.T) {
-	s := besiege(t, Limits{})
+func TestHandshakesThatWaitForClientsDoNotBlockOthers(t *testing.T) {
+	s := newTarget(t, Limits{})
 	const many = 4 * fastpath.MaxHandshakes
 	hello := clientHello(t)
 	for range many {
 		c := s.dial()
 		defer c.Close()
-		_, _ = c.Write(hello) // the next word is the client's
+		_, _ = c.Write(hello) // the next message is the client's
 	}
 	start := time.Now()
 	s.mustPost()
 	if took := time.Since(start); took > fastpath.HandshakeTimeout*4/5 {
-		t.Errorf("a post took %s, until handshakes that wait were cut off", took)
+		t.Errorf("a post took %s: it waited until other handshakes timed out", took)
 	}
 }
 
-// clientHello is how a client of TLS begins.
+// clientHello returns the first message of a TLS client.
 func clientHello(t testing.TB) []byte {
 	t.Helper()
 	a, b := net.Pipe()
@@ -346,15 +353,15 @@ func clientHello(t testing.TB) []byte {
 		a.Close()
 	}()
 	hello := make([]byte, 16<<10)
-	n, err := b.Read(hello) // it is written at once
+	n, err := b.Read(hello) // one write
 	if err != nil {
 		t.Fatal(err)
 	}
 	return hello[:n]
 }
 
-func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
-	s := besiege(t, Limits{HeaderTimeout: headerTimeout})
+func TestAbandonedHandshakesAreClosed(t *testing.T) {
+	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
@@ -362,27 +369,27 @@ func TestHandshakesThatAreBegunAndLeftAreCutOff(t *testing.T) {
 		_, _ = c.Write([]byte{0x16, 3, 1, 2, 0, 1})
 	}
 	s.mustPost()
-	s.bounded(2*many+20, many*(60<<10))
+	s.wantBounded(2*many+20, many*(60<<10))
 	for end := time.Now().Add(headerTimeout + 5*time.Second); refusals(s.api, "tls_handshake") < many; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%v handshakes came to an end; want %d", refusals(s.api, "tls_handshake"), many)
+			t.Fatalf("%v handshakes were closed; want %d", refusals(s.api, "tls_handshake"), many)
 		}
 	}
-	s.over()
+	s.awaitEnd()
 }
 
-func TestTenThousandIdleConnectionsTakeOnlySoMuch(t *testing.T) {
+func TestTenThousandIdleConnectionsAreCheap(t *testing.T) {
 	if os.Getenv("LAUREL_CI") != "full" {
-		t.Skip("10,000 connections: with LAUREL_CI=full")
+		t.Skip("opens 10,000 connections; set LAUREL_CI=full")
 	}
-	// Both ends of each are in this process.
+	// Both ends of each connection are in this process.
 	many, limit := 10_000, syscall.Rlimit{}
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 10_000 {
 		t.Skipf("at most %d files may be open", limit.Cur)
 	}
 	many = min(many, int(limit.Cur-200)/2)
 	t.Logf("%d connections", many)
-	s := besiege(t, Limits{})
+	s := newTarget(t, Limits{})
 	for range many {
 		c := s.dial()
 		defer c.Close()
@@ -394,5 +401,5 @@ func TestTenThousandIdleConnectionsTakeOnlySoMuch(t *testing.T) {
 		}
 	}
 	s.mustPost()
-	s.bounded(many+20, uint64(many)*(20<<10))
+	s.wantBounded(many+20, uint64(many)*(20<<10))
 }

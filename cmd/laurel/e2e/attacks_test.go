@@ -3,18 +3,18 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 )
 
-// How long one attack lasts, and which part of its connections there is in the short form.
-const (
-	shortAttack, shortShare = 3 * time.Second, 10
-	longAttack, longShare   = 8 * time.Second, 1
-)
+// attackForm is how long one attack lasts, and the divisor of the number of its connections.
+type attackForm struct {
+	length time.Duration
+	share  int
+	env    []string
+}
 
 // What an attack may take of a frontend besides what its connections may.
 const (
@@ -24,36 +24,35 @@ const (
 
 // One group is attacked in one way after the other. All the while bards post to each frontend and clients read there, some by a new connection each time.
 func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
-	slow(t)
-	// In its short form the group shares the machine with other tests, and is the more patient.
-	length, share, env := shortAttack, shortShare, []string{"LAUREL_TIME_SCALE=4"}
-	if os.Getenv("LAUREL_LONG") != "" {
-		length, share, env = longAttack, longShare, nil
-	}
-	s := besiege(t, env...)
+	needsProcesses(t)
+	// Unless in the long form, the group shares the machine with other tests, and needs more patience.
+	patient := []string{"LAUREL_TIME_SCALE=4"}
+	form := byForm(attackForm{300 * time.Millisecond, 20, patient}, attackForm{3 * time.Second, 10, patient},
+		attackForm{8 * time.Second, 1, nil})
+	s := newAttackTest(t, form.env...)
 	t.Log("| attack | connections at a frontend | ended by it | posts/s | of the calm | slowest post ms | reads/s | by new connections/s | slowest ms | cores of the frontends | memory MiB: before, most | goroutines: before, most |")
-	s.endure(t, attack{name: "none"}, length)
+	s.runAttack(t, attack{name: "none"}, form.length)
 	for _, a := range attacks {
-		a.conns = (a.conns + share - 1) / share
+		a.conns = (a.conns + form.share - 1) / form.share
 		t.Run(a.name, func(t *testing.T) {
-			s.endure(t, a, length)
-			s.recover(t)
+			s.runAttack(t, a, form.length)
+			s.awaitRecovery(t)
 		})
 	}
-	s.leave()
+	s.stopLoad()
 	for i, b := range s.bards {
 		for _, f := range s.frontends {
-			eventually(t, "the score at "+f.id, func() error { return s.lookAt(s.webs(false), f, b) })
+			eventually(t, "the score at "+f.id, func() error { return s.checkRead(s.httpClient(false), f, b) })
 		}
-		if b.begun.Load() != b.acked.Load() {
-			t.Errorf("bard %d: %d posts, %d acked", i, b.begun.Load(), b.acked.Load())
+		if b.started.Load() != b.acked.Load() {
+			t.Errorf("bard %d: %d posts, %d acked", i, b.started.Load(), b.acked.Load())
 		}
 	}
 	s.expectSecretsKept()
 }
 
-// endure has the group attacked for a while, and judges how it went.
-func (s *siege) endure(t *testing.T, a attack, length time.Duration) {
+// runAttack has the group attacked for a while, and judges how it went.
+func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	t.Helper()
 	targets := s.frontends
 	if a.masterOnly {
@@ -66,10 +65,10 @@ func (s *siege) endure(t *testing.T, a attack, length time.Duration) {
 	strangers := s.launch(ctx, &all, a, targets)
 	strangers.wait(t)
 	start := s.measure()
-	s.begin()
+	s.beginPeriod()
 	time.AfterFunc(length, stop)
-	most := s.watchOver(ctx)
-	p := s.end()
+	most := s.maxResources(ctx)
+	p := s.endPeriod()
 	all.Wait()
 
 	if now := s.epochNow(); now != s.epoch {
@@ -104,13 +103,13 @@ func (s *siege) endure(t *testing.T, a attack, length time.Duration) {
 		before[worst].mib, most[worst].mib, before[worst].goroutines, most[worst].goroutines)
 }
 
-// recover waits until the frontends have let go of what an attack took.
-func (s *siege) recover(t *testing.T) {
+// awaitRecovery waits until the frontends have let go of what an attack took.
+func (s *attackTest) awaitRecovery(t *testing.T) {
 	t.Helper()
 	eventually(t, "the goroutines of the attack are gone", func() error {
 		for i, now := range s.measure() {
-			if now.goroutines > s.atRest[i].goroutines+attackGoroutines/4 {
-				return fmt.Errorf("%s has %d; it had %d", s.frontends[i].id, now.goroutines, s.atRest[i].goroutines)
+			if now.goroutines > s.idle[i].goroutines+attackGoroutines/4 {
+				return fmt.Errorf("%s has %d; it had %d", s.frontends[i].id, now.goroutines, s.idle[i].goroutines)
 			}
 		}
 		return nil

@@ -25,32 +25,32 @@ import (
 	"laurel/trust/access"
 )
 
-// siege is a secure group that is attacked, with a bard and two readers at each frontend.
-type siege struct {
+// attackTest is a secure group that is attacked, with a bard and two readers at each frontend.
+type attackTest struct {
 	*secureGroup
-	trust  *tls.Config // for the group's certificates
-	bards  []*besiegedBard
-	leave  func() // ends the posting and reading, and waits for it
-	epoch  uint64
-	atRest []taken // before the first attack
-	calm   period
+	trust    *tls.Config // for the group's certificates
+	bards    []*loadBard
+	stopLoad func() // ends the posting and reading, and waits for it
+	epoch    uint64
+	idle     []resources // before the first attack
+	calm     period
 
 	mu   sync.Mutex
 	seen period
 }
 
-// besiegedBard posts one point after the other to a contest of its own, so that its score is the number of its posts.
-type besiegedBard struct {
+// loadBard posts one point after the other to a contest of its own, so that its score is the number of its posts.
+type loadBard struct {
 	source, contest string
 	client          *laurel.Client
-	begun, acked    atomic.Int64
+	started, acked  atomic.Int64
 }
 
 const siegePause = 20 * time.Millisecond // of a client between two reads
 
-func besiege(t testing.TB, env ...string) *siege {
+func newAttackTest(t testing.TB, env ...string) *attackTest {
 	t.Helper()
-	s := &siege{secureGroup: newSecureGroup(t, 3, env...)}
+	s := &attackTest{secureGroup: newSecureGroup(t, 3, env...)}
 	for _, f := range s.frontends {
 		f.holdKey()
 	}
@@ -62,32 +62,32 @@ func besiege(t testing.TB, env ...string) *siege {
 	for i := range s.frontends {
 		s.addBard(i)
 	}
-	s.begin()
+	s.beginPeriod()
 	ctx, stop := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	s.leave = func() {
+	s.stopLoad = func() {
 		stop()
 		all.Wait()
 	}
-	t.Cleanup(s.leave)
+	t.Cleanup(s.stopLoad)
 	for i := range s.frontends {
-		all.Go(func() { s.sing(ctx, i) })
-		all.Go(func() { s.look(ctx, i, false) })
-		all.Go(func() { s.look(ctx, i, true) })
+		all.Go(func() { s.postLoop(ctx, i) })
+		all.Go(func() { s.readLoop(ctx, i, false) })
+		all.Go(func() { s.readLoop(ctx, i, true) })
 	}
-	s.epoch, s.atRest = s.epochNow(), s.measure()
+	s.epoch, s.idle = s.epochNow(), s.measure()
 	return s
 }
 
 // addBard lets a bard in, whose home is the i-th frontend, and has it begin its contest.
-func (s *siege) addBard(i int) {
+func (s *attackTest) addBard(i int) {
 	t := s.t
 	t.Helper()
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &besiegedBard{source: "bard/siege-" + strconv.Itoa(i), contest: "OG50BC/SIEGE-" + strconv.Itoa(i)}
+	b := &loadBard{source: "bard/siege-" + strconv.Itoa(i), contest: "OG50BC/SIEGE-" + strconv.Itoa(i)}
 	grant, err := json.Marshal(access.GrantRequest{Name: b.source, Role: access.RoleBard, Public: public})
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func (s *siege) addBard(i int) {
 	s.bards = append(s.bards, b)
 }
 
-func (b *besiegedBard) post(kind, data string) error {
+func (b *loadBard) post(kind, data string) error {
 	e, problem := score.Decode(fmt.Appendf(nil, `{"source":%q,"type":%q,"contest_id":%q,"data":%s}`, b.source, kind, b.contest, data))
 	if problem != nil {
 		return problem
@@ -122,34 +122,34 @@ func (b *besiegedBard) post(kind, data string) error {
 	return err
 }
 
-// sing posts until ctx ends. Every post has to be acked.
-func (s *siege) sing(ctx context.Context, i int) {
+// postLoop posts until ctx ends. Every post has to be acked.
+func (s *attackTest) postLoop(ctx context.Context, i int) {
 	for b := s.bards[i]; ctx.Err() == nil; {
-		b.begun.Add(1)
+		b.started.Add(1)
 		start := time.Now()
 		if err := b.post("score.play", `{"competitor":"GAU","delta":1}`); err != nil {
 			s.t.Errorf("a post of %s was not acked: %v", b.source, err)
 			return
 		}
 		b.acked.Add(1)
-		s.note(&s.seen.posts[i], start)
+		s.record(&s.seen.posts[i], start)
 	}
 }
 
-func (s *siege) note(of *[]time.Duration, start time.Time) {
+func (s *attackTest) record(of *[]time.Duration, start time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	*of = append(*of, time.Since(start))
 }
 
-// webs is a client of its own; with fresh it makes a connection for each question.
-func (s *siege) webs(fresh bool) *http.Client {
+// httpClient is a client of its own; with fresh it makes a connection for each question.
+func (s *attackTest) httpClient(fresh bool) *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: s.trust.Clone(), DisableKeepAlives: fresh, IdleConnTimeout: time.Second}}
 }
 
-// look reads at a frontend until ctx ends. What is shown has to be true; an answer to each question is not promised.
-func (s *siege) look(ctx context.Context, i int, fresh bool) {
-	web := s.webs(fresh)
+// readLoop reads at a frontend until ctx ends. What is shown has to be true; an answer to each question is not promised.
+func (s *attackTest) readLoop(ctx context.Context, i int, fresh bool) {
+	web := s.httpClient(fresh)
 	defer web.CloseIdleConnections()
 	list := s.seen.kept
 	if fresh {
@@ -157,10 +157,10 @@ func (s *siege) look(ctx context.Context, i int, fresh bool) {
 	}
 	for n := i; ctx.Err() == nil; n++ {
 		start := time.Now()
-		err := s.lookAt(web, s.frontends[i], s.bards[n%len(s.bards)])
+		err := s.checkRead(web, s.frontends[i], s.bards[n%len(s.bards)])
 		switch {
 		case err == nil:
-			s.note(&list[i], start)
+			s.record(&list[i], start)
 		case !errors.Is(err, errNoAnswer):
 			s.t.Error(err)
 		}
@@ -173,8 +173,8 @@ func (s *siege) look(ctx context.Context, i int, fresh bool) {
 
 var errNoAnswer = errors.New("no answer")
 
-// lookAt asks a frontend for a score, which has to have every point that was acked before, and none that was not even posted after.
-func (s *siege) lookAt(web *http.Client, f *frontend, b *besiegedBard) error {
+// checkRead asks a frontend for a score, which has to have every point that was acked before, and none that was not even posted after.
+func (s *attackTest) checkRead(web *http.Client, f *frontend, b *loadBard) error {
 	least := b.acked.Load()
 	res, err := web.Get("https://" + f.http + "/v1/scores/" + b.contest)
 	if err != nil {
@@ -188,7 +188,7 @@ func (s *siege) lookAt(web *http.Client, f *frontend, b *besiegedBard) error {
 	if res.StatusCode == http.StatusServiceUnavailable || res.StatusCode == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: %s %s", errNoAnswer, res.Status, body)
 	}
-	most := b.begun.Load()
+	most := b.started.Load()
 	var r score.Record
 	if err := json.Unmarshal(body, &r); res.StatusCode != http.StatusOK || err != nil {
 		return fmt.Errorf("%s at %s: %s %s: %w", b.contest, f.id, res.Status, body, err)
@@ -200,8 +200,8 @@ func (s *siege) lookAt(web *http.Client, f *frontend, b *besiegedBard) error {
 	return nil
 }
 
-// begin makes a new account of what is seen.
-func (s *siege) begin() {
+// beginPeriod makes a new account of what is seen.
+func (s *attackTest) beginPeriod() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen.posts == nil {
@@ -214,40 +214,40 @@ func (s *siege) begin() {
 	s.seen.began = time.Now()
 }
 
-// end is the account since begin.
-func (s *siege) end() period {
+// endPeriod is the account since begin.
+func (s *attackTest) endPeriod() period {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clone := func(of [][]time.Duration) [][]time.Duration { return append([][]time.Duration(nil), of...) }
 	return period{lasted: time.Since(s.seen.began), posts: clone(s.seen.posts), kept: clone(s.seen.kept), fresh: clone(s.seen.fresh)}
 }
 
-// taken is what a frontend takes of its machine.
-type taken struct {
+// resources is what a frontend takes of its machine.
+type resources struct {
 	goroutines, mib int
 	cpu             float64 // seconds, since it began
 }
 
 // measure asks each frontend.
-func (s *siege) measure() []taken {
+func (s *attackTest) measure() []resources {
 	s.t.Helper()
-	list := make([]taken, len(s.frontends))
+	list := make([]resources, len(s.frontends))
 	for i, f := range s.frontends {
 		eventually(s.t, "the metrics of "+f.id, func() (err error) {
-			list[i], err = f.takes()
+			list[i], err = f.resources()
 			return err
 		})
 	}
 	return list
 }
 
-// watchOver gives the most that each frontend has taken until ctx ends.
-func (s *siege) watchOver(ctx context.Context) []taken {
-	most := make([]taken, len(s.frontends))
+// maxResources gives the most that each frontend has taken until ctx ends.
+func (s *attackTest) maxResources(ctx context.Context) []resources {
+	most := make([]resources, len(s.frontends))
 	for tick := time.NewTicker(250 * time.Millisecond); ctx.Err() == nil; {
 		for i, f := range s.frontends {
-			if now, err := f.takes(); err == nil {
-				most[i] = taken{max(most[i].goroutines, now.goroutines), max(most[i].mib, now.mib), now.cpu}
+			if now, err := f.resources(); err == nil {
+				most[i] = resources{max(most[i].goroutines, now.goroutines), max(most[i].mib, now.mib), now.cpu}
 			}
 		}
 		select {
@@ -258,7 +258,7 @@ func (s *siege) watchOver(ctx context.Context) []taken {
 	return most
 }
 
-func (f *frontend) takes() (n taken, err error) {
+func (f *frontend) resources() (n resources, err error) {
 	a, err := ask("GET", f.url+"/metrics", "")
 	if err != nil {
 		return n, err
@@ -266,7 +266,7 @@ func (f *frontend) takes() (n taken, err error) {
 	goroutines, err1 := gauge(a.body, "go_goroutines")
 	bytes, err2 := gauge(a.body, "process_resident_memory_bytes")
 	cpu, err3 := gauge(a.body, "process_cpu_seconds_total")
-	return taken{int(goroutines), int(bytes) >> 20, cpu}, errors.Join(err1, err2, err3)
+	return resources{int(goroutines), int(bytes) >> 20, cpu}, errors.Join(err1, err2, err3)
 }
 
 // gauge is a metric without labels.
@@ -280,11 +280,11 @@ func gauge(metrics, name string) (float64, error) {
 }
 
 // epochNow is the epoch of the master that all agree on.
-func (s *siege) epochNow() (epoch uint64) {
+func (s *attackTest) epochNow() (epoch uint64) {
 	s.t.Helper()
 	master := s.master()
 	eventually(s.t, "the epoch", func() error {
-		seen, err := master.seen()
+		seen, err := master.status()
 		epoch = seen.Epoch
 		return err
 	})

@@ -56,16 +56,16 @@ type client struct {
 	seen  map[string]uint64 // the last revision of each timeline
 }
 
-// crowd is all clients of a group.
-type crowd struct {
+// clientPool is all clients of a group.
+type clientPool struct {
 	stop    context.CancelFunc
 	asking  sync.WaitGroup
 	stopped context.Context
 }
 
-// newCrowd sets readers and writers at each URL to work until leave is called.
-func newCrowd(urls []string, h *history, seed uint64) *crowd {
-	c := &crowd{}
+// newClientPool sets readers and writers at each URL to work until leave is called.
+func newClientPool(urls []string, h *history, seed uint64) *clientPool {
+	c := &clientPool{}
 	c.stopped, c.stop = context.WithCancel(context.Background())
 	for i, url := range urls {
 		for k := range readersEach + writersEach {
@@ -80,8 +80,8 @@ func newCrowd(urls []string, h *history, seed uint64) *crowd {
 	return c
 }
 
-// leave ends the asking and waits for the last answers.
-func (c *crowd) leave() {
+// stopAll ends the asking and waits for the last answers.
+func (c *clientPool) stopAll() {
 	c.stop()
 	c.asking.Wait()
 }
@@ -129,8 +129,8 @@ func (c *client) do(method, url, body string) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(read)}, err
 }
 
-// silence tells a frontend that is not there from one that says nothing.
-func silence(err error) string {
+// failureKind tells a frontend that is not there from one that says nothing.
+func failureKind(err error) string {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "nobody there"
 	}
@@ -152,19 +152,19 @@ func (c *client) read() bool {
 	return c.readMedals(c.rand.IntN(meets))
 }
 
-// look asks once and calls saw with a good answer, when it was asked for, and how old it may be.
-func (c *client) look(path string, saw func(a answer, see func(thing string, s sight)) error) bool {
+// readOnce asks once and calls saw with a good answer, when it was asked for, and how old it may be.
+func (c *client) readOnce(path string, saw func(a answer, see func(thing string, s observation)) error) bool {
 	call := c.h.now()
 	a, err := c.do("GET", c.url+path, "")
 	switch {
 	case err != nil:
-		c.h.count("read: " + silence(err))
+		c.h.count("read: " + failureKind(err))
 		return false
 	case a.status == http.StatusServiceUnavailable || a.status == http.StatusBadGateway || a.status == http.StatusGatewayTimeout:
 		c.h.count("read: refused")
 		return false
 	case a.status != http.StatusOK:
-		c.h.fault(fmt.Errorf("GET %s: %d %s", path, a.status, a.body))
+		c.h.addError(fmt.Errorf("GET %s: %d %s", path, a.status, a.body))
 		return false
 	}
 	how := a.header.Get("Laurel-Mode") + "/" + a.header.Get("Laurel-Cache")
@@ -172,7 +172,7 @@ func (c *client) look(path string, saw func(a answer, see func(thing string, s s
 	if said := a.header.Get("Age"); said != "" {
 		seconds, err := strconv.Atoi(said)
 		if err != nil {
-			c.h.fault(fmt.Errorf("GET %s: Age %q", path, said))
+			c.h.addError(fmt.Errorf("GET %s: Age %q", path, said))
 			return false
 		}
 		// The header has whole seconds, rounded down.
@@ -181,14 +181,14 @@ func (c *client) look(path string, saw func(a answer, see func(thing string, s s
 	}
 	c.h.count(how)
 	by := fmt.Sprintf("%s at %s (%s, %s)", c.name, a.header.Get("Laurel-Frontend"), path, how)
-	if err := saw(a, func(thing string, s sight) { c.h.saw(call, age, request{thing: thing, how: by}, s) }); err != nil {
-		c.h.fault(fmt.Errorf("GET %s: %w: %s", path, err, a.body))
+	if err := saw(a, func(thing string, s observation) { c.h.observed(call, age, request{thing: thing, how: by}, s) }); err != nil {
+		c.h.addError(fmt.Errorf("GET %s: %w: %s", path, err, a.body))
 	}
 	return true
 }
 
 func (c *client) readContest(id, query string) bool {
-	return c.look("/v1/scores/"+id+query, func(a answer, see func(string, sight)) error {
+	return c.readOnce("/v1/scores/"+id+query, func(a answer, see func(string, observation)) error {
 		var r score.Record
 		if err := json.Unmarshal([]byte(a.body), &r); err != nil {
 			return err
@@ -203,17 +203,17 @@ func (c *client) readContest(id, query string) bool {
 }
 
 // scoreOf is Gaul's score in a contest.
-func scoreOf(r score.Record) (sight, error) {
+func scoreOf(r score.Record) (observation, error) {
 	for _, p := range r.Competitors {
 		if p.Code == "GAU" && p.Result != nil {
-			return sight{r.Revision, int64(*p.Result / score.Points(1))}, nil
+			return observation{r.Revision, int64(*p.Result / score.Points(1))}, nil
 		}
 	}
-	return sight{}, fmt.Errorf("no score of Gaul")
+	return observation{}, fmt.Errorf("no score of Gaul")
 }
 
 func (c *client) readList(i int) bool {
-	return c.look("/v1/scores?competition="+meet(i), func(a answer, see func(string, sight)) error {
+	return c.readOnce("/v1/scores?competition="+meet(i), func(a answer, see func(string, observation)) error {
 		var list struct {
 			Scores []score.Record `json:"scores"`
 		}
@@ -242,7 +242,7 @@ func (c *client) readList(i int) bool {
 // readTimeline asks for what is new since the last time, and for the last that was there then: without that an answer is an old one.
 func (c *client) readTimeline(id string) bool {
 	after := max(c.seen[id], 1) - 1
-	return c.look(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after), func(a answer, see func(string, sight)) error {
+	return c.readOnce(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after), func(a answer, see func(string, observation)) error {
 		var page struct {
 			Events []score.TimelineEvent `json:"events"`
 			Next   string                `json:"next"`
@@ -250,7 +250,7 @@ func (c *client) readTimeline(id string) bool {
 		if err := json.Unmarshal([]byte(a.body), &page); err != nil {
 			return err
 		}
-		s := sight{value: unseen}
+		s := observation{value: unseen}
 		for _, e := range page.Events {
 			if e.Revision <= s.revision {
 				return fmt.Errorf("revision %d after %d", e.Revision, s.revision)
@@ -272,13 +272,13 @@ func (c *client) readTimeline(id string) bool {
 
 func (c *client) readMedals(i int) bool {
 	path := medalsOfGaul(i)
-	return c.look(path, func(a answer, see func(string, sight)) error {
+	return c.readOnce(path, func(a answer, see func(string, observation)) error {
 		var row score.MedalRow
 		if err := json.Unmarshal([]byte(a.body), &row); err != nil {
 			return err
 		}
 		revision, err := strconv.ParseUint(a.header.Get("Laurel-Revision"), 10, 64)
-		see(path, sight{revision, int64(row.Gold)})
+		see(path, observation{revision, int64(row.Gold)})
 		return err
 	})
 }

@@ -65,7 +65,7 @@ func (c *client) postOnce(url, body string) uint64 {
 	a, err := c.do("POST", url+"/v1/events", body)
 	switch {
 	case err != nil:
-		c.h.count("post: " + silence(err))
+		c.h.count("post: " + failureKind(err))
 		return 0
 	case a.status >= 500:
 		var p score.Problem
@@ -76,7 +76,7 @@ func (c *client) postOnce(url, body string) uint64 {
 	var p posted
 	err = json.Unmarshal([]byte(a.body), &p)
 	if a.status != http.StatusOK || err != nil || len(p.Results) != 1 || p.Results[0].Revision == 0 {
-		c.h.fault(fmt.Errorf("POST %s: %d %s", body, a.status, a.body))
+		c.h.addError(fmt.Errorf("POST %s: %d %s", body, a.status, a.body))
 		return 0
 	}
 	c.h.count("post: " + p.Results[0].Status)

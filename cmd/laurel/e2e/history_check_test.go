@@ -6,9 +6,9 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-func TestTheSpecificationTellsWhatMayBeSeen(t *testing.T) {
+func TestTheSpecificationAcceptsWhatMayBeRead(t *testing.T) {
 	op := func(call, back int64, v verb, revision uint64, value int64) porcupine.Operation {
-		return porcupine.Operation{Input: request{thing: "A", verb: v, to: value}, Call: call, Return: back, Output: sight{revision, value}}
+		return porcupine.Operation{Input: request{thing: "A", verb: v, to: value}, Call: call, Return: back, Output: observation{revision, value}}
 	}
 	first, second := op(1, 2, add, 1, 0), op(5, 8, add, 3, 0)
 	for _, c := range []struct {
@@ -35,17 +35,17 @@ func TestTheSpecificationTellsWhatMayBeSeen(t *testing.T) {
 		h := newHistory()
 		h.known = append([]porcupine.Operation{first, second}, c.ops...)
 		h.chain()
-		if err := h.judge(); (err == nil) != c.may {
+		if err := h.check(); (err == nil) != c.may {
 			t.Errorf("%s: may be seen %v, judged %v", c.what, c.may, err)
 		}
 		// The pairs tell the same, and where it is wrong.
-		if said := contradictions(h.known, h.known); (said == "") != c.may {
+		if said := conflicts(h.known, h.known); (said == "") != c.may {
 			t.Errorf("%s: may be seen %v, and the contradictions are %q", c.what, c.may, said)
 		}
 	}
 }
 
-func TestTheSpecificationTellsWhatAListMayShow(t *testing.T) {
+func TestTheSpecificationAcceptsWhatAListMayShow(t *testing.T) {
 	for _, c := range []struct {
 		list map[string]uint64
 		may  bool
@@ -57,17 +57,17 @@ func TestTheSpecificationTellsWhatAListMayShow(t *testing.T) {
 	} {
 		h := newHistory()
 		for i, thing := range []string{"A", "B", "A", "B"} {
-			h.known = append(h.known, porcupine.Operation{Input: request{thing: thing, verb: add}, Call: 1, Return: 9, Output: sight{revision: uint64(i + 1)}})
+			h.known = append(h.known, porcupine.Operation{Input: request{thing: thing, verb: add}, Call: 1, Return: 9, Output: observation{revision: uint64(i + 1)}})
 		}
 		h.chain()
 		h.lists = []map[string]uint64{c.list}
-		if err := h.judge(); (err == nil) != c.may {
+		if err := h.check(); (err == nil) != c.may {
 			t.Errorf("%v: may be shown %v, judged %v", c.list, c.may, err)
 		}
 	}
 }
 
-func TestAnAckedEventThatIsNowhereIsNoticed(t *testing.T) {
+func TestTheCheckerFindsALostAckedEvent(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		timelines map[string]uint64
@@ -89,9 +89,9 @@ func TestAnAckedEventThatIsNowhereIsNoticed(t *testing.T) {
 	}
 }
 
-func TestAnAnswerMayBeAsOldAsItSays(t *testing.T) {
+func TestAnAnswerMayBeAsOldAsItsAge(t *testing.T) {
 	op := func(call, back int64, v verb, revision uint64, value int64) porcupine.Operation {
-		return porcupine.Operation{Input: request{thing: "A", verb: v}, Call: call, Return: back, Output: sight{revision, value}}
+		return porcupine.Operation{Input: request{thing: "A", verb: v}, Call: call, Return: back, Output: observation{revision, value}}
 	}
 	for _, c := range []struct {
 		what string
@@ -108,7 +108,7 @@ func TestAnAnswerMayBeAsOldAsItSays(t *testing.T) {
 		h.known = []porcupine.Operation{op(1, 2, add, 1, 0), op(5, 8, add, 3, 0)}
 		h.aged = []porcupine.Operation{c.look}
 		h.chain()
-		if err := h.judge(); (err == nil) != c.may {
+		if err := h.check(); (err == nil) != c.may {
 			t.Errorf("%s: may be shown %v, judged %v", c.what, c.may, err)
 		}
 	}

@@ -17,10 +17,11 @@ import (
 	"laurel/score"
 )
 
-// TestAMasterThatWasStoppedShowsNoOldScore stops a master as a long pause of its machine would. When it runs again it still believes to be
+// TestAPausedMasterShowsNoStaleScore stops a master as a long pause of its machine would. When it runs again it still believes to be
 // the master, and questions have been waiting for it that were asked after the others had acked newer events.
-func TestAMasterThatWasStoppedShowsNoOldScore(t *testing.T) {
-	slow(t)
+func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
