@@ -7,7 +7,7 @@ import (
 )
 
 // Contest is the state of one scored unit, folded from its events. What readers see besides (order,
-// ranks, winner) is derived by Record. The store keeps a Contest as JSON, so the names of its members
+// ranks, winner) is derived by Record. The store allKept a Contest as JSON, so the names of its members
 // are part of the snapshot format.
 type Contest struct {
 	ID string `json:"id"`
@@ -109,13 +109,14 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
+// define applies a contest.define. A new list may leave out competitors only if they have no results.
 func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
-		return conflict("data.kind", "the contest is %s already, and that cannot change", c.Definition.Kind)
+		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
 	}
 	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
 		return conflict("data.splits",
-			"the splits are %s already, and there are marks; they cannot change",
+			"the splits are %s and cannot change, because there are marks",
 			strings.Join(c.Definition.AllSplits(), ", "))
 	}
 	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
@@ -123,26 +124,26 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	}
 	var list []Competitor
 	for _, entrant := range d.Competitors {
-		n := Competitor{Entrant: entrant}
+		var competitor Competitor
 		if old := c.competitor(entrant.Code); old != nil {
-			n = *old
-			n.Entrant = entrant
+			competitor = *old
 		}
-		list = append(list, n)
+		competitor.Entrant = entrant
+		list = append(list, competitor)
 	}
-	keeps := len(c.Competitors) > 0
+	allKept := len(c.Competitors) > 0
 	for i := range c.Competitors {
 		old := &c.Competitors[i]
 		if slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
 			continue
 		}
-		if keeps = false; old.Scored {
+		if allKept = false; old.Scored {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
 	}
 	next := Contest{Definition: *d, Competitors: list}
-	if c.Split != "" && !keeps {
+	if c.Split != "" && !allKept {
 		if code := next.Unlisted(marks); code != "" {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
@@ -179,8 +180,8 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	return nil
 }
 
-// open returns why the contest does not accept plays and marks now, or nil.
-func (c *Contest) open() *Problem {
+// checkOpen returns why the contest does not accept plays and marks now, or nil.
+func (c *Contest) checkOpen() *Problem {
 	switch {
 	case c.WasOfficial && c.Definition.Kind == Ranked:
 		return conflict("",
@@ -198,7 +199,9 @@ func (c *Contest) open() *Problem {
 	return nil
 }
 
-func (c *Contest) kind(want, instead string) *Problem {
+// checkKind returns the problem of an event for another kind of contest, or nil. instead is the type of
+// event to use.
+func (c *Contest) checkKind(want, instead string) *Problem {
 	if c.Definition.Kind == "" {
 		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
 	}
@@ -231,11 +234,11 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
 	if mode == Live {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -248,14 +251,14 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 		period = c.Period
 	}
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
-	was := player.Result
+	before := player.Result
 	if tiebreak {
-		was = player.Tiebreak
+		before = player.Tiebreak
 	}
-	total, ok := was.Add(*d.Delta)
+	total, ok := before.Add(*d.Delta)
 	if !ok {
 		return fieldProblem("data.delta",
-			"%s and %s are more than a score can hold (%s)", was, *d.Delta, MaxDecimal)
+			"%s and %s are more than a score can hold (%s)", before, *d.Delta, MaxDecimal)
 	}
 	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, total, tiebreak); p != nil {
@@ -316,13 +319,13 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 // that played, and the current ones for the others.
 func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebreak bool) *Problem {
 	for _, n := range given {
-		who := c.competitor(n.Code)
-		if who == nil {
+		competitor := c.competitor(n.Code)
+		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		have := who.Result
+		have := competitor.Result
 		if tiebreak {
-			have = who.Tiebreak
+			have = competitor.Tiebreak
 		}
 		if n.Code == played {
 			have = total
@@ -339,13 +342,13 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 }
 
 func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
 	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a jury may correct
 	// an OFFICIAL contest.
 	if mode == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -356,24 +359,25 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 		if i < 0 {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		who := &competitors[i]
-		total := &who.Result
+		competitor := &competitors[i]
+		total := &competitor.Result
 		if tiebreak {
-			total = &who.Tiebreak
+			total = &competitor.Tiebreak
 		}
 		if d.Period != "" {
 			var p *Problem
-			if who.Periods, p = who.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
+			if competitor.Periods, p = competitor.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
 				return p
 			}
 		}
 		*total = n.Value
-		who.Scored = true
+		competitor.Scored = true
 	}
 	c.Competitors = competitors
 	return nil
 }
 
+// conflict returns a StatusConflict problem about one field.
 func conflict(field, format string, args ...any) *Problem {
 	p := Problemf(StatusConflict, format, args...)
 	p.Field = field

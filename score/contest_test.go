@@ -319,13 +319,13 @@ func TestRedefinitionKeepsResults(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	f.wantRefused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`, score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind", "the contest is head_to_head already")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind", "the contest is already head_to_head")
 }
 
 func TestRedefinitionOfARankedContestKeepsItsMarks(t *testing.T) {
 	f := running(t, race)
 	f.mustFold(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":15.9}`)
-	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`, score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish already")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`, score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish and cannot change")
 	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`, score.StatusConflict, "data.sort", "cannot change once there are marks")
 	f.mustFold(score.TypeContestDefine, `{"kind":"ranked","sport":"marathon","sort":"asc","splits":["5k","10k","finish"]}`)
 	f.wantRecord("1 15.9 0 1")

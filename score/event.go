@@ -6,58 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Type is the type of an event. It determines the type of its Data.
-type Type string
-
-const (
-	TypeCompetitionDefine Type = "competition.define"
-	TypeContestDefine     Type = "contest.define"
-	TypeContestStatus     Type = "contest.status"
-	TypeScorePlay         Type = "score.play"
-	TypeScoreSet          Type = "score.set"
-	TypeResultSet         Type = "result.set"
-	TypeMedalAward        Type = "medal.award"
-	TypeMedalRevoke       Type = "medal.revoke"
-	TypeEventVoid         Type = "event.void"
-	TypeAlert             Type = "alert"
-)
-
-// dataTypes lists the types with the tables of their data. A new type needs a constant, a line here, its
-// data in data.go, and a case in Contest.Fold.
-var dataTypes = []struct {
-	name Type
-	data dataType
-}{
-	{TypeCompetitionDefine, competitionDefine},
-	{TypeContestDefine, contestDefine},
-	{TypeContestStatus, contestStatus},
-	{TypeScorePlay, scorePlay},
-	{TypeScoreSet, scoreSet},
-	{TypeResultSet, resultSet},
-	{TypeMedalAward, medalAward},
-	{TypeMedalRevoke, medalRevoke},
-	{TypeEventVoid, eventVoid},
-	{TypeAlert, alert},
-}
-
-// Types lists all event types.
-var Types = func() (list []Type) {
-	for _, t := range dataTypes {
-		list = append(list, t.name)
-	}
-	return list
-}()
-
-// dataTypeOf returns the table of t, or nil if t is not an event type.
-func dataTypeOf(t Type) dataType {
-	for i := range dataTypes {
-		if dataTypes[i].name == t {
-			return dataTypes[i].data
-		}
-	}
-	return nil
-}
-
 // Event is something that a bard reports. It is immutable once posted; only another event corrects it.
 type Event struct {
 	ID        string    `json:"id,omitzero"`

@@ -73,12 +73,12 @@ func (d *ContestDefine) AllSplits() []string {
 }
 
 func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
-	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
+	if p := c.checkKind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}
 	// With a reason, a jury may disqualify a competitor even after the contest is OFFICIAL.
 	if mode == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
