@@ -16,6 +16,7 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 )
@@ -112,8 +113,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 			return nil, handler.FieldProblem(name, "given without a leaderboard")
 		case len(values) > 1:
 			return nil, handler.FieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
-		case len(values[0]) > maxFilter:
-			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), maxFilter)
+		case len(values[0]) > question.MaxFilter:
+			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
