@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,6 +30,10 @@ const asLaurel = "TEST_AS_LAUREL"
 func TestMain(m *testing.M) {
 	if os.Getenv(asLaurel) != "" {
 		os.Exit(cli.Main(newLaurelCommand()))
+	}
+	// The tests wait most of the time, so more of them run at once than there are processors.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -63,6 +63,7 @@ const (
 )
 
 func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	ways := map[string]int{}
@@ -86,6 +87,7 @@ func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
 }
 
 func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	path := "/v1/scores/" + aContest
@@ -156,6 +158,7 @@ func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
 }
 
 func TestFrontendThatIsCutOffGivesOnlyWhatTheCallerConsentsTo(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus, aPlay)
 	last := all[2]

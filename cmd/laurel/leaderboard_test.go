@@ -50,6 +50,7 @@ func postMark(t *testing.T, f *testgroup.Frontend, competitor string, mark int) 
 }
 
 func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus)
 	before := map[string]string{}
@@ -80,6 +81,7 @@ func TestEveryFrontendHasAMarkOnItsLeaderboardOnceItsPostIsAnswered(t *testing.T
 }
 
 func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
 	if res, body := request(t, "PUT", all[0].URL+"/v1/cluster/cache", `{"mode":"pull"}`); res.StatusCode != http.StatusOK {
@@ -111,6 +113,7 @@ func TestLeaderboardInPullModeSaysHowOldItMayBe(t *testing.T) {
 }
 
 func TestLeaderboardOfAFrontendThatIsCutOffNeedsConsent(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("7", 2000))
 	last := all[2]

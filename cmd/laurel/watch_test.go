@@ -76,6 +76,7 @@ func goal() score.Event {
 }
 
 func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
+	t.Parallel()
 	g, c := openGames(t, 2)
 	w := start(t, "watch", aContest, "--home", "f1", "--to", strings.Join(g.URLs(), ","))
 	w.out.says(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
@@ -96,6 +97,7 @@ func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
 }
 
 func TestWatchAsksForWhatIsTyped(t *testing.T) {
+	t.Parallel()
 	g, _ := openGames(t, 1)
 	w := start(t, "watch", "A/1", "A/2", "--competition", "B,C", "--medals", "D", "--timeline", "E/1", "--timeline", "E/2", "--json", "--to", g.Frontends[0].URL)
 	w.out.says(t, `{"event":"connected","data":{`)
@@ -179,6 +181,7 @@ func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
 }
 
 func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	c, err := client.New([]string{all[0].URL}, client.Options{Home: "f3"})

@@ -57,6 +57,7 @@ func (v *following) shows(t *testing.T, codes ...string) {
 }
 
 func TestWhoWatchesARunnerAtAnyFrontendFollowsHimInEitherMode(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("1", 2001), aMark("2", 2002))
 	var watchers []*following
