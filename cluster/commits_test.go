@@ -15,7 +15,7 @@ import (
 func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testing.T) {
 	slow := false
 	g := newGroup(t, 3, func(o *Options) {
-		o.tune = func(c *raft.Config) {
+		o.hooks.raftConfig = func(c *raft.Config) {
 			if slow {
 				c.CommitTimeout = 10 * time.Minute
 			}
@@ -70,7 +70,7 @@ func newDeposed(t *testing.T) *deposed {
 	d := &deposed{network: newNetwork(t)}
 	patience := false
 	d.group = newGroup(t, 3, d.network.between, func(o *Options) {
-		o.tune = func(c *raft.Config) {
+		o.hooks.raftConfig = func(c *raft.Config) {
 			if patience { // it does not see by itself that it is cut off
 				c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patient, patient, patient
 			}

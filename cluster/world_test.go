@@ -253,12 +253,12 @@ func (w *world) newNode() *worldNode {
 				}
 				return a
 			}})}),
-		dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, rules: w.plan.rules}
+		hooks: testHooks{dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, mutation: w.plan.rules}}
 	if w.plan.idle > 0 {
 		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
 	}
 	if w.plan.brisk {
-		n.opts.tune = func(c *raft.Config) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) {
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
 		}
 	}
@@ -314,7 +314,7 @@ func (w *world) start(n *worldNode) bool {
 	m := &worldMember{node: n}
 	opts := n.opts
 	opts.Metrics = prometheus.NewRegistry()
-	opts.wrap = func(raftlog.Backend) raftlog.Backend {
+	opts.hooks.wrapBackend = func(raftlog.Backend) raftlog.Backend {
 		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
 	}
 	member, err := Start(opts)

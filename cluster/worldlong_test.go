@@ -51,8 +51,8 @@ func votePlan() worldPlan {
 }
 
 // livelyLimit is after how long without a leader a majority is stuck. Calls on connections that
-// went on late are given up after transportLimit, and an election may need more than one.
-const livelyLimit = 3 * transportLimit
+// went on late are given up after transportTimeout, and an election may need more than one.
+const livelyLimit = 3 * transportTimeout
 
 const (
 	countLongCuts  = "cuts longer than a call of Raft"
@@ -76,7 +76,7 @@ func cutLong(w *world) {
 		w.net.cut(to, from)
 	}
 	w.task(func() {
-		if w.lasts(d); d > transportLimit {
+		if w.lasts(d); d > transportTimeout {
 			w.record.count(countLongCuts)
 		}
 		w.net.mend(from, to)
@@ -95,7 +95,7 @@ func isolateLong(w *world) {
 	w.log.addf("%s is cut off for %v", one.node.id, d)
 	mend := w.apart(one.node.id)
 	w.task(func() {
-		if w.lasts(d); d > transportLimit {
+		if w.lasts(d); d > transportTimeout {
 			w.record.count(countLongAway)
 		}
 		mend()
@@ -167,7 +167,7 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 
 // delaySnapshot has the next snapshot arrive after its sender has given it up and sent another.
 func delaySnapshot(w *world) {
-	d := w.between(transportLimit, 12*time.Second)
+	d := w.between(transportTimeout, 12*time.Second)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
 		w.log.addf("the snapshot from %s to %s is late by %v", c.link.from, c.link.to, d)
 		c.far.in.stall(d)

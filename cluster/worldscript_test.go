@@ -209,12 +209,12 @@ func (s *script) releaseAll() {
 func TestACandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 	var mute atomic.Bool
 	runScript(t, func(n *worldNode) {
-		dial := n.opts.dial
+		dial := n.opts.hooks.dial
 		switch n.id {
 		case "f1": // it waits long enough for all that follows
-			n.opts.tune = func(c *raft.Config) { c.ElectionTimeout = 10 * time.Second }
+			n.opts.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 10 * time.Second }
 		case "f3": // it answers, but asks nobody for a vote
-			n.opts.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			n.opts.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if mute.Load() {
 					return nil, syscall.ENETUNREACH
 				}
@@ -482,7 +482,7 @@ func TestADeposedMasterCommitsNothingElsewhere(t *testing.T) {
 		if n.id != "f2" {
 			return
 		}
-		n.opts.tune = func(c *raft.Config) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) {
 			// Its timers are late, as those of a process that was paused, and so is the goroutine
 			// that is told of its deposition.
 			late := 30 * time.Second
