@@ -42,6 +42,10 @@ worlds:
     LAUREL_LONG=1 go test -count=1 -timeout 30m ./cache
     LAUREL_LONG=1 go test -count=1 -timeout 60m -run NoReadIsStale ./cluster
 
+# the disks of three members after 1,000 losses of power (needs strace)
+power:
+    LAUREL_CI=full go test -count=1 -timeout 20m -v -run '^TestPowerLoss$' ./cluster
+
 # the model of the push protocol, exhaustively (needs spin and gcc)
 model:
     LAUREL_CI=full go test -count=1 -v -timeout 20m ./cache/model

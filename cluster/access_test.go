@@ -71,6 +71,7 @@ func wantRefused(t *testing.T, n *node, p score.Post, code score.Code) {
 }
 
 func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
 	for _, n := range g.nodes {
 		wantRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
@@ -99,6 +100,7 @@ func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
 }
 
 func TestAGroupThatIsNoLongerOpenIsGuardedFromThenOn(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 1))
 	g.nodes[0].stop()
@@ -114,6 +116,7 @@ func TestAGroupThatIsNoLongerOpenIsGuardedFromThenOn(t *testing.T) {
 }
 
 func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
+	t.Parallel()
 	for i := range 4 {
 		n := newNode(t, fmt.Sprint("f", i), guardedGroup, func(o *Options) { o.Bootstrap = true })
 		m := n.start()
@@ -136,6 +139,7 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 }
 
 func TestARevocationHoldsForEveryPostAfterIt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
 	mustAllow(t, g, grantTo(1, "bard/a"))
 	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
@@ -146,6 +150,7 @@ func TestARevocationHoldsForEveryPostAfterIt(t *testing.T) {
 }
 
 func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	for _, n := range g.others(master) {

@@ -83,6 +83,7 @@ func (g *gate) SetUint64(k []byte, v uint64) error {
 }
 
 func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {
+	t.Parallel()
 	var slow gate
 	g := newGroup(t, 1, slow.behind)
 	m := g.nodes[0].member()
@@ -162,6 +163,7 @@ func add(t *testing.T, g *batcher, e entry.EncodedPost) *pendingPost {
 }
 
 func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{10, 200 << 10} {
 		g, sent, proceed := newHeldGatherer(t)
 		e := encoded(t, size)
@@ -200,6 +202,7 @@ func full(g *batcher, e entry.EncodedPost) bool {
 }
 
 func TestAnEntryIsBoundedInEventsAndBytes(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{10, 60 << 10} {
 		g, sent, proceed := newHeldGatherer(t)
 		e := encoded(t, size)
@@ -225,6 +228,7 @@ func TestAnEntryIsBoundedInEventsAndBytes(t *testing.T) {
 }
 
 func TestClosingTheGathererTellsWhoWaits(t *testing.T) {
+	t.Parallel()
 	g, sent, proceed := newHeldGatherer(t)
 	e := encoded(t, 10)
 	for range maxInFlight {
@@ -249,6 +253,7 @@ func TestClosingTheGathererTellsWhoWaits(t *testing.T) {
 }
 
 func TestAPostThatIsRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0

@@ -8,6 +8,7 @@ import (
 )
 
 func TestInterruptedBootstrapIsRepeated(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "f1", func(o *Options) { o.Bootstrap = true })
 	s, err := raftlog.Open(raftlog.Options{Dir: n.opts.Dir, ID: n.opts.ID, Bootstrap: true, Logger: n.opts.Logger})
 	if err != nil {

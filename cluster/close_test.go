@@ -34,6 +34,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 }
 
 func TestAMemberThatIsCutOffClosesAllTheSame(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	g := newGroup(t, 3, net.between)
 	master := g.master()

@@ -13,6 +13,7 @@ import (
 
 // Raft's own word that an entry is committed takes minutes here, so what the followers answer they know from the master's stream.
 func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testing.T) {
+	t.Parallel()
 	slow := false
 	g := newGroup(t, 3, func(o *Options) {
 		o.hooks.raftConfig = func(c *raft.Config) {
@@ -145,6 +146,7 @@ func (d *deposed) ends(t *testing.T) {
 // What a master that is deposed says to be committed may be an entry of the next term. A follower
 // that has another entry there must not take that for committed.
 func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
+	t.Parallel()
 	d := newDeposed(t)
 	master := d.now.member()
 	hint := push.AppliedCommit(master.machine, master.storage.Log())
@@ -165,6 +167,7 @@ func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) 
 
 // A leader whose goroutine stood still sends what it has had to send, with what is committed by now.
 func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
+	t.Parallel()
 	d := newDeposed(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log

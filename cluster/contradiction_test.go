@@ -9,8 +9,10 @@ import (
 )
 
 func TestDamagedVoteOrIdentityContradictsTheGroup(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{voteFile, identityFile} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			n := newGroup(t, 1).nodes[0]
 			n.stop()
 			path := filepath.Join(n.opts.Dir, name)

@@ -100,6 +100,7 @@ func propose(t *testing.T, master *node, p score.Post) {
 }
 
 func TestWhatACorruptMasterForgesOrAltersNoHonestFrontendShows(t *testing.T) {
+	t.Parallel()
 	g, bard := guardedFinal(t)
 	stranger := newSinger(t, g.master(), "bard/stranger")
 	stranger.private = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)) // which nobody registered
@@ -173,6 +174,7 @@ func TestWhatACorruptMasterForgesOrAltersNoHonestFrontendShows(t *testing.T) {
 
 // The master's pushes go around the log, so nothing of what they say may be shown.
 func TestAScoreThatACorruptMasterPushesNoHonestFrontendShows(t *testing.T) {
+	t.Parallel()
 	g, _ := guardedFinal(t)
 	master := g.master()
 	for _, n := range g.nodes {

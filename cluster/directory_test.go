@@ -34,6 +34,7 @@ func newStoppedNode(t *testing.T, snapshots bool) *node {
 }
 
 func TestDirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
+	t.Parallel()
 	remove := func(names ...string) func(string) error {
 		return func(dir string) (err error) {
 			for _, name := range names {
@@ -76,6 +77,7 @@ func TestDirectoryThatLacksAPartContradictsTheGroup(t *testing.T) {
 		{"log and vote after a snapshot", true, remove(logDir, voteFile)},
 	} {
 		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
 			n := newStoppedNode(t, c.snapshots)
 			if err := c.spoil(n.opts.Dir); err != nil {
 				t.Fatal(err)

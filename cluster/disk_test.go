@@ -20,8 +20,10 @@ func checkStorageError(t *testing.T, n *node) {
 }
 
 func TestFailingDiskEndsTheMemberAndLosesNothingAcked(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"master", "follower"} {
 		t.Run("at the "+at, func(t *testing.T) {
+			t.Parallel()
 			gates := map[string]*gate{}
 			g := newGroup(t, 3, func(o *Options) {
 				gates[o.ID] = new(gate)
@@ -60,6 +62,7 @@ func TestFailingDiskEndsTheMemberAndLosesNothingAcked(t *testing.T) {
 }
 
 func TestFailingDiskStopsTheStart(t *testing.T) {
+	t.Parallel()
 	var g gate
 	g.fail(errFull)
 	n := newNode(t, "f1", g.behind, func(o *Options) { o.Bootstrap = true })

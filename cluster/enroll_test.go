@@ -70,6 +70,7 @@ func (g *secureGroup) serveEnrollment(n *node) {
 }
 
 func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
 	g.serveEnrollment(f1)
@@ -109,6 +110,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 }
 
 func TestBadTokensLetNobodyIn(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 1)
 	m := g.nodes[0].member()
 	ctx := context.Background()
@@ -155,6 +157,7 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 }
 
 func TestOneUseIsOneMember(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 1)
 	m := g.nodes[0].member()
 	text := g.token(time.Hour, 1)
@@ -176,6 +179,7 @@ func TestOneUseIsOneMember(t *testing.T) {
 }
 
 func TestCertificatesRenewThemselves(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 2)
 	n := g.addSecure(func(o *Options) { o.Nonvoter = true })
 	n.start()
@@ -212,6 +216,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 
 // Three lives of a certificate pass in a few seconds, while each member is posted to without a pause.
 func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.holdKeys()
 	epoch := g.master().member().Frontends().Epoch
@@ -268,6 +273,7 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 }
 
 func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	g.holdKeys()
@@ -299,6 +305,7 @@ func (g *secureGroup) holdKeys() {
 }
 
 func TestAnyMasterCanTakeAFrontendIn(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.holdKeys()
 	g.nodes[0].stop()
@@ -316,6 +323,7 @@ func TestAnyMasterCanTakeAFrontendIn(t *testing.T) {
 }
 
 func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	n := g.addSecure(func(o *Options) { o.Nonvoter = true })
 	n.start()
@@ -385,6 +393,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 }
 
 func TestATokenLetsNobodyBeAMemberThatIsHere(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	text := g.token(time.Hour, 1)
 	master := g.master()

@@ -31,6 +31,7 @@ func poisoned(t *testing.T) (post entry.EncodedPost) {
 }
 
 func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	poison, master := poisoned(t), g.master()
@@ -65,6 +66,7 @@ func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 
 // An entry of a newer version is nothing that a better disk would help with.
 func TestAnEntryThatCannotBeReadIsNoStorageError(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 1))

@@ -10,6 +10,7 @@ import (
 )
 
 func TestDatabaseThatCannotBeSyncedOnCloseIsAStorageErrorAndIsRebuilt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))

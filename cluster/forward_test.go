@@ -36,6 +36,7 @@ func ask(t testing.TB, n *node) (from, revision string, err error) {
 }
 
 func TestEveryMemberHasTheMasterAnswer(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	master := g.master()
@@ -48,6 +49,7 @@ func TestEveryMemberHasTheMasterAnswer(t *testing.T) {
 }
 
 func TestWhoReadsWhileTheMasterIsLostIsAnsweredByTheNext(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	lost := g.master()
@@ -97,6 +99,7 @@ func pretender(t *testing.T, h http.HandlerFunc) string {
 }
 
 func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
+	t.Parallel()
 	n := newGroup(t, 1).nodes[0]
 	none := pretender(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -115,6 +118,7 @@ func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
 }
 
 func TestAnAnswerThatHasBegunIsNotBrokenOffByAChangeOfTheMaster(t *testing.T) {
+	t.Parallel()
 	n := newGroup(t, 1).nodes[0]
 	proceed := make(chan struct{})
 	master := pretender(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -150,6 +154,7 @@ func (b *begun) WriteHeader(status int) {
 }
 
 func TestABodyThatIsTooLargeIsNotForwarded(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
 	w := httptest.NewRecorder()
@@ -158,6 +163,7 @@ func TestABodyThatIsTooLargeIsNotForwarded(t *testing.T) {
 }
 
 func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	m := g.others(g.master())[0].member()
 	e := encoded(t, 10)

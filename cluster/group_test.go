@@ -66,7 +66,7 @@ func newNode(t *testing.T, id string, change ...func(*Options)) *node {
 	t.Helper()
 	n := &node{t: t}
 	n.server = httptest.NewServer(n.handler(true))
-	n.opts = Options{ID: id, Dir: filepath.Join(t.TempDir(), id), Peer: "127.0.0.1:0", URL: n.server.URL, TimeScale: testScale, Logger: testLog(t)}
+	n.opts = Options{ID: id, Dir: filepath.Join(t.TempDir(), id), Peer: loopback(), URL: n.server.URL, TimeScale: testScale, Logger: testLog(t)}
 	for _, f := range change {
 		f(&n.opts)
 	}

@@ -42,6 +42,7 @@ func theRecord(m *Member) (*cache.Entry, error) {
 // As the seed was tested by cutting its database off: the disk under a frontend hangs, so nothing is applied there any more, and it goes on answering
 // what is true now, from what is pushed.
 func TestAFrontendWhoseDiskHangsGoesOnAnsweringWhatIsTrueNow(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	var disk gate
 	n := g.others(g.master())[0]

@@ -64,6 +64,7 @@ func (f *fakePeer) beat(t *testing.T, m *Member, term uint64) (answer raft.Appen
 }
 
 func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 10 })
 	a := g.master()
 	mustPost(t, a, alerts("bard/a", 1, 3))

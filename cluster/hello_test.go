@@ -80,6 +80,7 @@ func showsWhatIsAcked(t *testing.T, g *group, n *node, seq uint64) {
 }
 
 func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	master := g.master()
 	others := g.others(master)
@@ -115,6 +116,7 @@ func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
 }
 
 func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	to := g.others(g.master())[0]
 	showsWhatIsAcked(t, g, to, 1)
@@ -138,6 +140,7 @@ func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
 
 // The hello of a new master may be here before the first message of its Raft.
 func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	eventually(t, "a new master is admitted before raft knows it", func() error {
 		others := g.others(g.master())
@@ -154,6 +157,7 @@ func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
 
 // A master that Raft has elected in a term in which another one leads must not have the frontends of both.
 func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	to := g.others(g.master())[0]
 	showsWhatIsAcked(t, g, to, 1)

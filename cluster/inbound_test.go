@@ -11,6 +11,7 @@ import (
 
 // hashicorp/raft panics where it decodes a configuration, and takes entries for what they say.
 func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	n := g.others(g.master())[0]
 	m := n.member()
@@ -63,6 +64,7 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 }
 
 func TestOnlyTheLeaderThatAMemberFollowsMakesItStandForElection(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
 	epoch := g.master().member().Epoch()

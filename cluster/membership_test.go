@@ -44,6 +44,7 @@ func (n *node) asNew() score.NewMember {
 }
 
 func TestTheGroupKnowsItsMembers(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	for _, n := range g.nodes {
@@ -73,6 +74,7 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 }
 
 func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	lost := g.others(master)[0]
@@ -100,6 +102,7 @@ func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
 }
 
 func TestJoiningAgainIsHarmless(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
 	before := fmt.Sprint(m.servers())
@@ -118,6 +121,7 @@ func TestJoiningAgainIsHarmless(t *testing.T) {
 }
 
 func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	other := newNode(t, "f2", func(o *Options) { o.Join = []string{g.nodes[0].server.URL} })
 	other.start()
@@ -128,6 +132,7 @@ func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
 }
 
 func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	gone := g.others(g.master())[0]
 	gone.stop()
@@ -146,6 +151,7 @@ func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
 
 // A follower's acks count for the server that the configuration has at its address. One that came to live there must not get its messages.
 func TestAFrontendAtTheAddressOfAnotherIsNotTakenForIt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	for _, n := range g.others(master) {
@@ -170,6 +176,7 @@ func TestAFrontendAtTheAddressOfAnotherIsNotTakenForIt(t *testing.T) {
 }
 
 func TestJoinRefusesWhoDoesNotAnswerOrIsAnother(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -195,13 +202,14 @@ func TestJoinRefusesWhoDoesNotAnswerOrIsAnother(t *testing.T) {
 }
 
 func TestAMemberWithANewAddressGoesOnWithItsData(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
 	for _, moved := range []*node{g.others(g.master())[0], g.master()} {
 		was := moved.opts.Peer
 		moved.stop()
 		g.master()
-		moved.opts.Peer = "127.0.0.1:0"
+		moved.opts.Peer = loopback()
 		moved.start()
 		g.settle()
 		for _, s := range g.master().member().servers() {
@@ -218,6 +226,7 @@ func TestAMemberWithANewAddressGoesOnWithItsData(t *testing.T) {
 }
 
 func TestANonvoterTakesPartWithoutAVoteUntilItIsGivenOne(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
 	n := g.add(func(o *Options) { o.Nonvoter = true })
@@ -245,6 +254,7 @@ func TestANonvoterTakesPartWithoutAVoteUntilItIsGivenOne(t *testing.T) {
 }
 
 func TestTheLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	master := g.master()
 	other := g.others(master)[0]
@@ -264,6 +274,7 @@ func TestTheLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
 }
 
 func TestARemovedMemberStopsAndSaysSoWhenItIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	gone := g.others(master)[0]
@@ -281,8 +292,10 @@ func TestARemovedMemberStopsAndSaysSoWhenItIsStartedAgain(t *testing.T) {
 }
 
 func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
+	t.Parallel()
 	for _, address := range []string{"its old address", "a new address"} {
 		t.Run("at "+address, func(t *testing.T) {
+			t.Parallel()
 			g := newGroup(t, 3)
 			master := g.master()
 			gone := g.others(master)[0]
@@ -298,7 +311,7 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			if address == "a new address" {
-				gone.opts.Peer = "127.0.0.1:0"
+				gone.opts.Peer = loopback()
 			}
 			gone.start()
 			if why := ended(t, gone); !errors.Is(why, ErrRemoved) {
@@ -312,6 +325,7 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 }
 
 func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	others := g.others(master)
@@ -324,6 +338,7 @@ func TestLeavingAMajorityThatDoesNotAnswerNeedsForce(t *testing.T) {
 }
 
 func TestTheMasterCanLeave(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
 	gone := g.master()
@@ -341,6 +356,7 @@ func TestTheMasterCanLeave(t *testing.T) {
 }
 
 func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	other := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
 	m := other.start()
@@ -352,6 +368,7 @@ func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
 }
 
 func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	over := make(chan struct{})
 	posted := make(chan uint64)
@@ -388,6 +405,7 @@ func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
 // A joiner may know itself as a member from an entry that is never committed. It must not take the next master's word that it is none for
 // its removal.
 func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
+	t.Parallel()
 	network := newNetwork(t)
 	g, old, others := newDeposable(t, network)
 	for _, n := range others {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestAPostAtAnyMemberIsAppliedAtEveryMemberOnce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for i, n := range g.nodes {
 		results := mustPost(t, n, alerts("bard/"+n.opts.ID, 1, 10))
@@ -36,6 +37,7 @@ func TestAPostAtAnyMemberIsAppliedAtEveryMemberOnce(t *testing.T) {
 }
 
 func TestARefusedEventChangesNothingAndIsNamed(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		results, err := n.member().Post(context.Background(), alerts("bard/gap", 2, 1))
@@ -50,6 +52,7 @@ func TestARefusedEventChangesNothingAndIsNamed(t *testing.T) {
 }
 
 func TestPostSurvivesTheLossOfTheMaster(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	over := make(chan struct{})
 	acked := make([]uint64, 3)
@@ -99,8 +102,10 @@ func handmade(id string, given bool) score.Post {
 }
 
 func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"master", "follower"} {
 		t.Run("posted at the "+at, func(t *testing.T) {
+			t.Parallel()
 			net := newNetwork(t)
 			g := newGroup(t, 3, net.between)
 			master := g.master()
@@ -137,6 +142,7 @@ func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
 }
 
 func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		p := alerts("bard/prolix", 1, 1)
@@ -169,6 +175,7 @@ func TestAPostWithoutAMasterSaysSo(t *testing.T) {
 }
 
 func TestPostsOfAMemberThatClosesAreRefusedOrDone(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	n := g.master()
 	var posters sync.WaitGroup

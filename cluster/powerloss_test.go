@@ -27,7 +27,7 @@ const (
 	powerCutEnv   = "LAUREL_POWER_CUT"   // the only cut to make
 	powerCutsEnv  = "LAUREL_POWER_CUTS"  // how many to make
 
-	powerCuts     = 50
+	powerCuts     = 20
 	powerCutsFull = 1000
 )
 
@@ -45,6 +45,7 @@ func TestPowerLoss(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs processes")
 	}
+	t.Parallel()
 	dir, live := os.Getenv(powerTraceEnv), false
 	if dir == "" {
 		dir, live = recordPower(t), true

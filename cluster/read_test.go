@@ -13,6 +13,7 @@ import (
 )
 
 func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	var posters sync.WaitGroup
 	for _, n := range g.nodes {
@@ -33,6 +34,7 @@ func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
 }
 
 func TestAReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID+" has a lease", func() error {
@@ -52,6 +54,7 @@ func TestAReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
 }
 
 func TestAllMembersAreReady(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		eventually(t, n.opts.ID, func() error { return n.member().Ready(context.Background()) })
@@ -59,6 +62,7 @@ func TestAllMembersAreReady(t *testing.T) {
 }
 
 func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
+	t.Parallel()
 	began := make(chan struct{}, 10)
 	proceed := make(chan error)
 	c := readIndex{round: func() error {
@@ -166,6 +170,7 @@ func mustNotAnswer(t *testing.T, old *node) {
 }
 
 func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -181,6 +186,7 @@ func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
 }
 
 func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -192,6 +198,7 @@ func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
 }
 
 func TestADeposedMasterThatIsHeardButHearsNothingNeverAnswersARead(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {
@@ -231,6 +238,7 @@ func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
 }
 
 func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
+	t.Parallel()
 	net := newNetwork(t)
 	_, old, others := newDeposable(t, net)
 	for _, n := range others {

@@ -115,10 +115,12 @@ func (g *group) start() {
 }
 
 func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
+	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, voter := range []bool{true, false} {
 			for _, byHeader := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/voter %t/by header %t", kind.name, voter, byHeader), func(t *testing.T) {
+					t.Parallel()
 					size := 2
 					if !voter {
 						size = 3
@@ -140,9 +142,11 @@ func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
 }
 
 func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
+	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, byHeader := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/by header %t", kind.name, byHeader), func(t *testing.T) {
+				t.Parallel()
 				g, add := kind.make(t, 1)
 				g.start()
 				joiner := add(func(o *Options) { o.Nonvoter = true })
@@ -165,6 +169,7 @@ func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
 }
 
 func TestALeaderBelievesNobodyThatItWasRemoved(t *testing.T) {
+	t.Parallel()
 	g, _ := kindsOfGroup[0].make(t, 3)
 	for _, n := range g.nodes {
 		n.liar = &liar{told: map[string]int{}}
@@ -178,6 +183,7 @@ func TestALeaderBelievesNobodyThatItWasRemoved(t *testing.T) {
 }
 
 func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
+	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, size := range []int{2, 3} {
 			for _, asleep := range []bool{false, true} {
@@ -185,6 +191,7 @@ func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
 					continue // there is no master without the other one
 				}
 				t.Run(fmt.Sprintf("%s/of %d/asleep %t", kind.name, size, asleep), func(t *testing.T) {
+					t.Parallel()
 					g, _ := kind.make(t, size)
 					g.start()
 					master := g.master()
@@ -225,6 +232,7 @@ func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
 
 // From its own log alone: the others are gone, and nobody answers.
 func TestAMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
 	m := n.member()
@@ -279,6 +287,7 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 }
 
 func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	gone, third := g.others(master)[0], g.others(master)[1]
@@ -316,6 +325,7 @@ func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 }
 
 func TestTheRosterComesWithASnapshot(t *testing.T) {
+	t.Parallel()
 	often := func(o *Options) { o.SnapshotEntries = 5 }
 	g := newGroup(t, 3, often)
 	late := g.others(g.master())[0]

@@ -40,6 +40,7 @@ func loseState(t *testing.T, n *node) {
 }
 
 func TestMembersContinueFromTheirDirectories(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
 	for _, n := range g.nodes {
@@ -59,6 +60,7 @@ func TestMembersContinueFromTheirDirectories(t *testing.T) {
 }
 
 func TestLostStateIsRebuiltFromTheLog(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 10))
 	g.agree(10)
@@ -75,6 +77,7 @@ func TestLostStateIsRebuiltFromTheLog(t *testing.T) {
 }
 
 func TestLostStateIsRebuiltFromTheSnapshotAndTheLogAfterIt(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
 	revision := postUntilSnapshots(t, n, "bard/a", 1)
@@ -92,6 +95,7 @@ func TestLostStateIsRebuiltFromTheSnapshotAndTheLogAfterIt(t *testing.T) {
 }
 
 func TestLateJoinerCatchesUpFromASnapshot(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	revision := postUntilSnapshots(t, g.nodes[0], "bard/a", 2)
 	late := g.add(func(o *Options) { o.SnapshotEntries = 5 })
@@ -110,6 +114,7 @@ func TestLateJoinerCatchesUpFromASnapshot(t *testing.T) {
 }
 
 func TestStateAheadOfTheLogIsDiscarded(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))
@@ -135,8 +140,10 @@ func damage(t *testing.T, n *node, id string) {
 }
 
 func TestDamagedSnapshotIsReplacedByTheLog(t *testing.T) {
+	t.Parallel()
 	for _, older := range []bool{true, false} {
 		t.Run(fmt.Sprintf("an older snapshot %t", older), func(t *testing.T) {
+			t.Parallel()
 			g := newGroup(t, 1)
 			n := g.nodes[0]
 			mustPost(t, n, alerts("bard/a", 1, 5))
@@ -170,6 +177,7 @@ func TestDamagedSnapshotIsReplacedByTheLog(t *testing.T) {
 }
 
 func TestDamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1, func(o *Options) { o.SnapshotEntries = 5 })
 	n := g.nodes[0]
 	postUntilSnapshots(t, n, "bard/a", 2)
@@ -193,6 +201,7 @@ func TestDamagedSnapshotThatTheLogCannotReplaceStopsTheStart(t *testing.T) {
 }
 
 func TestDirectoryOfAnotherMemberIsRefused(t *testing.T) {
+	t.Parallel()
 	empty := newNode(t, "f1")
 	_, err := Start(empty.again())
 	var e *EmptyError
@@ -220,6 +229,7 @@ func TestDirectoryOfAnotherMemberIsRefused(t *testing.T) {
 }
 
 func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.SnapshotEntries = 5 })
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -253,6 +263,7 @@ func TestFollowerThatMissedMoreThanTheLogHasContinuesAfterTheSnapshot(t *testing
 }
 
 func TestLogThatEndsBeforeTheSnapshotIsDropped(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 10))
@@ -286,6 +297,7 @@ func shortenLog(t *testing.T, n *node, by uint64) {
 }
 
 func TestDirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, n *node){
 		"the log":        func(t *testing.T, n *node) { remove(t, n, logDir); loseState(t, n) },
 		"the vote":       func(t *testing.T, n *node) { remove(t, n, voteFile); loseState(t, n) },
@@ -293,6 +305,7 @@ func TestDirectoryThatLacksAPartOfTheLogIsRefused(t *testing.T) {
 		"its own log":    func(t *testing.T, n *node) { oldFormat(t, n) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := newGroup(t, 1)
 			n := g.nodes[0]
 			mustPost(t, n, alerts("bard/a", 1, 5))

@@ -152,6 +152,7 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 }
 
 func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
 	if err := knock(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
@@ -210,6 +211,7 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 }
 
 func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	f1, f2, f3 := g.nodes[0], g.nodes[1], g.nodes[2]
 	o := f3.again()
@@ -245,6 +247,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 }
 
 func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.settle()
 	master := g.master()
@@ -336,6 +339,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 }
 
 func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	sleeper := g.nodes[2]
@@ -364,6 +368,7 @@ func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
 }
 
 func TestHalfOpenConnectionsKeepNoMemberOut(t *testing.T) {
+	t.Parallel()
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
 	for range 3 * peer.MaxHandshakes {

@@ -254,6 +254,7 @@ func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm 
 }
 
 func TestSnapshotReplacesAStalledOne(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -308,6 +309,7 @@ func stateOf(t *testing.T, m *Member) []byte {
 // A snapshot is of committed entries, so its state has everything that was applied here, and nothing
 // after its own last entry.
 func TestImpossibleSnapshotIsNotInstalled(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
@@ -44,6 +45,7 @@ func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
 
 // A response has a term, too, and hashicorp/raft adopts it.
 func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
 	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
@@ -61,6 +63,7 @@ func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 }
 
 func TestTermOfTheMajorityIsBelievedAfterALongAbsence(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	late := g.others(g.master())[0]
 	late.stop()
@@ -94,8 +97,10 @@ func raiseTerm(t *testing.T, n *node, term uint64) {
 }
 
 func TestMemberEndsRatherThanForgetATermOrVote(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{termKey, voteTermKey} {
 		t.Run(key, func(t *testing.T) {
+			t.Parallel()
 			g := newGroup(t, 3)
 			n := g.others(g.master())[0]
 			stable := n.member().storage.Stable()
@@ -121,6 +126,7 @@ func checkEndsByContradiction(t *testing.T, n *node) {
 // A voter whose term is higher than the others believe refuses their lower terms. The terms must
 // converge, or the loss of another voter would leave no majority.
 func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 1))
 	g.agree(1)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, to := range append(g.others(g.master()), g.master()) {
 		eventually(t, "transfer to "+to.opts.ID, func() error { return g.master().member().Transfer(context.Background(), to.opts.ID) })
@@ -41,6 +42,7 @@ func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
 }
 
 func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	dead := g.others(master)[0]
@@ -56,6 +58,7 @@ func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
 }
 
 func TestAMasterWhoseRaftBelievesInAHandingOverForEverEndsItself(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 1)
 	m := g.master().member()
 	for _, step := range []struct {

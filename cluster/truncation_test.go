@@ -7,6 +7,7 @@ import (
 )
 
 func TestMemberEndsRatherThanDropAppliedEntries(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)
@@ -21,6 +22,7 @@ func TestMemberEndsRatherThanDropAppliedEntries(t *testing.T) {
 }
 
 func TestMemberEndsRatherThanReplaceItsLogByAnOlderSnapshot(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.master(), alerts("bard/a", 1, 3))
 	g.agree(3)

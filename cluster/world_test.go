@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,93 +18,94 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
-	"laurel/cache/queries"
 	"laurel/cluster/peer"
-	"laurel/cluster/raftlog"
 	"laurel/trust/pki"
 )
 
-// A world is a group of members as they are, over hashicorp/raft as it is, in virtual time and on a network in memory, to which all happens that may:
-// delays, cuts in one and both directions, lost connections, pauses, crashes, clocks that drift, joins and leaves, hand-overs, changes of
-// the mode. Bards and readers note what they saw; see worldcheck_test.go. The seed chooses what happens; in which order goroutines
-// run at one moment it does not, so the same seed is another world each time, though much the same.
+// A world is a group of real members over real hashicorp/raft, in virtual time and on a network in
+// memory. Faults happen to it: delays, cuts in one and both directions, lost connections, pauses,
+// crashes, drifting clocks, joins and leaves, hand-overs, and changes of the cache mode. Bards and
+// readers note what they see; see worldhistory_test.go. The seed determines the faults, but not the
+// order in which goroutines run at one time, so worlds of the same seed are similar and not equal.
 
-// worldPlan says what kind of world it is.
+// worldPlan configures a world.
 type worldPlan struct {
 	span  time.Duration
 	rules cache.Mutation
-	every time.Duration // about the time between two misfortunes
-	slow  time.Duration // see worldNet
-	rare  float64
-	// brisk elections come much faster than a lease ends.
-	brisk bool
-	small bool // three members
-	// secure members have certificates.
-	secure bool
-	fates  []fate // of which one is chosen each time
-	// tcp: connections that were cut go on late, and packets are lost with this probability. See worldwire_test.go.
+	// faultInterval is the mean time between two faults.
+	faultInterval    time.Duration
+	maxDelay         time.Duration // see worldNet
+	delayProbability float64       // see worldNet
+	fastElections    bool          // elections take much less time than a lease lasts
+	small            bool          // three members
+	secure           bool          // members have certificates
+	faults           []fault       // one of them is chosen each time
+	// tcp lets connections continue late after a cut, and loss is the probability that a packet is
+	// lost; see worldwire_test.go.
 	tcp  bool
 	loss float64
-	// lively is how long a majority may be without a leader although its members reach each other; 0 is without end.
-	lively time.Duration
-	// idle is by how much readers and bards pause longer, so that a long world is not much more work; 0 is as if it were 1. Members take snapshots more often then.
-	idle float64
-	// script is what happens instead of fates. Nobody posts or reads but the script. node changes a member's options, if it is not nil.
+	// maxLeaderless is how long a majority whose members reach each other may be without a leader; 0
+	// is no limit.
+	maxLeaderless time.Duration
+	// pauseFactor stretches the pauses of readers and bards, so that a long world is not much more
+	// work; 0 means 1. Unless it is 0, members take snapshots more often.
+	pauseFactor float64
+	// script, if not nil, runs in place of the faults, and nothing else posts or reads.
 	script func(*world)
-	node   func(*worldNode)
+	// node, if not nil, changes a member's options.
+	node func(*worldNode)
 }
 
 type world struct {
 	t     *testing.T
 	seed  uint64
 	plan  worldPlan
-	rand  *rand.Rand // of the goroutine that brings misfortune
+	rand  *rand.Rand // of the goroutine that causes the faults
 	net   *worldNet
 	dir   string
 	began time.Time
 	log   *worldLog
 
 	mu      sync.Mutex
-	nodes   []*worldNode // those that are to run
-	named   int
+	nodes   []*worldNode // that should run
+	named   int          // nodes that were made
 	founder *pki.Identity
 
-	waiting  chan struct{} // one call of synctest.Wait at a time
-	members  chan struct{} // one change of the members at a time
-	tasks    sync.WaitGroup
-	onFrames atomic.Bool // a fate waits for a frame
-	quiet    atomic.Bool // nothing bad happens any more
-	over     atomic.Bool // readers and bards end
-	record   *record
-	ledger   *ledger
-	problems *worldLog
+	waiting       chan struct{} // one call of synctest.Wait at a time
+	members       chan struct{} // one change of the members at a time
+	tasks         sync.WaitGroup
+	awaitingFrame atomic.Bool // a fault waits for a frame
+	quiet         atomic.Bool // no more faults happen
+	over          atomic.Bool // readers and bards stop
+	history       *history
+	checker       *raftChecker
+	problems      *worldLog
 }
 
-// worldNode is the place of one member: what outlives its process.
+// worldNode is what outlives the process of a member.
 type worldNode struct {
 	w     *world
 	id    string
 	opts  Options
 	log   *raft.InmemStore
-	votes map[uint64]string // the candidate of each term; see ledger
+	votes map[uint64]string // the candidate of each term; see raftChecker
 	clock func() time.Duration
 	rate  float64
 	now   atomic.Pointer[worldMember]
-	busy  atomic.Bool // it is being stopped or started
+	busy  atomic.Bool // being stopped or started
 	left  atomic.Bool
 }
 
-// worldMember is a process.
+// worldMember is the process of a member.
 type worldMember struct {
 	*Member
-	node *worldNode
-	dead atomic.Bool // it has crashed: what it still says nobody hears
+	node    *worldNode
+	crashed atomic.Bool // its messages and answers no longer count
 }
 
-// worldDir is on a disk in memory if there is one.
+// worldDir makes a directory, in memory if possible.
 func worldDir() (string, error) {
 	if dir, err := os.MkdirTemp("/dev/shm", "laurel-world-*"); err == nil {
 		return dir, nil
@@ -113,7 +113,7 @@ func worldDir() (string, error) {
 	return os.MkdirTemp("", "laurel-world-*")
 }
 
-// runWorld lives through one world.
+// runWorld runs one world.
 func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 	dir, err := worldDir()
 	if err != nil {
@@ -121,43 +121,48 @@ func runWorld(t *testing.T, seed uint64, plan worldPlan) (w *world) {
 	}
 	defer os.RemoveAll(dir)
 	defer func() {
-		if p := recover(); p != nil && !onlyRaftForgets() {
+		if p := recover(); p != nil && !onlyKnownRaftLeaks() {
 			panic(p)
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		w = &world{t: t, seed: seed, plan: plan, rand: r, net: newWorldNet(rand.New(rand.NewPCG(seed, 2))), dir: dir, began: time.Now(),
-			waiting: make(chan struct{}, 1), members: make(chan struct{}, 1)}
+		w = &world{
+			t: t, seed: seed, plan: plan, dir: dir, began: time.Now(),
+			rand: r, net: newWorldNet(rand.New(rand.NewPCG(seed, 2))),
+			waiting: make(chan struct{}, 1), members: make(chan struct{}, 1),
+		}
 		w.log, w.problems = &worldLog{began: w.began}, &worldLog{began: w.began}
-		w.record = newRecord(w)
-		w.log.count = w.record.count
-		w.ledger = newLedger(w)
-		w.live()
+		w.history = newHistory(w)
+		w.log.count = w.history.count
+		w.checker = newRaftChecker(w)
+		w.run()
 		w.addWireCounts()
 	})
 	return w
 }
 
-// addWireCounts adds what the network has counted to what the record has.
+// addWireCounts adds the counts of the network to those of the history.
 func (w *world) addWireCounts() {
-	w.record.mu.Lock()
-	defer w.record.mu.Unlock()
+	w.history.mu.Lock()
+	defer w.history.mu.Unlock()
 	for what, n := range w.net.wire.counted() {
-		w.record.counts[what] += n
+		w.history.counts[what] += n
 	}
 }
 
 // pauses stretches a pause of a reader or a bard.
-func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.idle) }
+func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.pauseFactor) }
 
-// onlyRaftForgets tells whether all that did not end waits within Raft for what never comes: a hand-over whose follower was lost while its master stepped
-// down (hashicorp/raft#696), or what was asked of Raft at the moment of its shutdown (see Member.await). Both were found here, and are not ours to mend.
-func onlyRaftForgets() bool {
+// onlyKnownRaftLeaks reports whether every goroutine that did not end waits forever within Raft, in
+// one of two known ways: a leadership transfer whose follower was lost while its master stepped down
+// (hashicorp/raft#696), or a request during Raft's shutdown (see Member.await).
+func onlyKnownRaftLeaks() bool {
 	stacks := make([]byte, 16<<20)
 	for _, one := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
 		head, _, _ := strings.Cut(one, "\n")
-		known := strings.Contains(one, "raft.(*Raft).leadershipTransfer(") || strings.Contains(one, "raft.(*Raft).leaderLoop.func") ||
+		known := strings.Contains(one, "raft.(*Raft).leadershipTransfer(") ||
+			strings.Contains(one, "raft.(*Raft).leaderLoop.func") ||
 			strings.Contains(one, "raft.(*deferError).Error(") && strings.Contains(one, "(*Member).await.func1")
 		if strings.Contains(head, "synctest bubble") && !known {
 			return false
@@ -168,7 +173,7 @@ func onlyRaftForgets() bool {
 
 func (w *world) problemf(format string, args ...any) { w.problems.addf(format, args...) }
 
-func (w *world) live() {
+func (w *world) run() {
 	defer w.closeAll()
 	size := 3
 	if !w.plan.small && w.rand.IntN(4) == 0 {
@@ -185,31 +190,31 @@ func (w *world) live() {
 			return
 		}
 	}
-	w.record.readers.Go(w.ledger.watch)
+	w.history.readers.Go(w.checker.watch)
 	if w.plan.script != nil {
 		w.plan.script(w)
 		return
 	}
-	if !w.record.begin() {
+	if !w.history.begin() {
 		return
 	}
-	if w.plan.lively > 0 && !w.mustAgree() {
+	if w.plan.maxLeaderless > 0 && !w.mustAgree() {
 		return
 	}
-	w.net.worsen(w.plan)
+	w.net.degrade(w.plan)
 	for end := w.began.Add(w.plan.span); time.Now().Before(end) && w.problems.tail(1) == ""; {
-		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.every)))
-		w.plan.fates[w.rand.IntN(len(w.plan.fates))](w)
+		time.Sleep(time.Duration(w.rand.ExpFloat64() * float64(w.plan.faultInterval)))
+		w.plan.faults[w.rand.IntN(len(w.plan.faults))](w)
 	}
 	w.quiet.Store(true)
-	if w.calm() {
+	if w.waitForFaults() {
 		time.Sleep(2 * time.Second)
-		w.record.end()
+		w.history.end()
 	}
 }
 
-// calm waits until all that was bad is over.
-func (w *world) calm() bool {
+// waitForFaults waits until all faults are over.
+func (w *world) waitForFaults() bool {
 	over := make(chan struct{})
 	go func() {
 		w.tasks.Wait()
@@ -232,34 +237,44 @@ func (w *world) closeAll() {
 	for _, n := range w.list() {
 		w.crash(n, false)
 	}
-	w.record.readers.Wait()
+	w.history.readers.Wait()
 }
 
-// newNode makes a node that does not run yet.
+// newNode makes a node without starting it.
 func (w *world) newNode() *worldNode {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.named++
 	id := fmt.Sprintf("f%d", w.named)
-	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), votes: map[uint64]string{}, rate: 0.995 + 0.01*w.rand.Float64()}
+	n := &worldNode{w: w, id: id, log: raft.NewInmemStore(), votes: map[uint64]string{}}
+	n.rate = 0.995 + 0.01*w.rand.Float64()
 	offset := time.Duration(w.rand.Int64N(int64(time.Hour)))
 	n.clock = func() time.Duration { return offset + time.Duration(n.rate*float64(time.Since(w.began))) }
-	n.opts = Options{ID: id, Dir: filepath.Join(w.dir, id), Peer: id + ":9000", URL: "http://" + id + ":8000",
-		Join:            []string{"none://"}, // the world asks for it
-		SnapshotEntries: uint64(20 + w.rand.IntN(60)), Logger: slog.New(&worldHandler{slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug,
-			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-				if a.Key == slog.TimeKey {
-					return slog.String("at", id)
-				}
-				return a
-			}})}),
-		hooks: testHooks{dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, mutation: w.plan.rules}}
-	if w.plan.idle > 0 {
+	handler := slog.NewTextHandler(w.log, &slog.HandlerOptions{
+		Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.String("at", id)
+			}
+			return a
+		},
+	})
+	n.opts = Options{
+		ID: id, Dir: filepath.Join(w.dir, id), Peer: id + ":9000", URL: "http://" + id + ":8000",
+		Join:            []string{"none://"}, // the world makes it join
+		SnapshotEntries: uint64(20 + w.rand.IntN(60)),
+		Logger:          slog.New(&worldHandler{handler}),
+		hooks: testHooks{
+			dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, mutation: w.plan.rules,
+		},
+	}
+	if w.plan.pauseFactor > 0 {
 		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
 	}
-	if w.plan.brisk {
+	if w.plan.fastElections {
 		n.opts.hooks.raftConfig = func(c *raft.Config) {
-			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+			timeout := 50 * time.Millisecond
+			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 		}
 	}
 	if w.plan.secure {
@@ -272,7 +287,8 @@ func (w *world) newNode() *worldNode {
 	return n
 }
 
-// identity is the first node's, or by its authority. w.mu must be held.
+// identity returns a certificate: the founder's, or one that the founder's authority issues. w.mu
+// must be held.
 func (w *world) identity(n *worldNode) *pki.Identity {
 	i, err := certificate(&n.opts, w.founder, time.Now)
 	if err != nil {
@@ -290,10 +306,10 @@ func (w *world) list() []*worldNode {
 	return append([]*worldNode(nil), w.nodes...)
 }
 
-// up are the processes that run.
+// up returns the running processes.
 func (w *world) up() (list []*worldMember) {
 	for _, n := range w.list() {
-		if m := n.now.Load(); m != nil && !m.dead.Load() {
+		if m := n.now.Load(); m != nil && !m.crashed.Load() {
 			list = append(list, m)
 		}
 	}
@@ -309,97 +325,6 @@ func (w *world) master() *worldMember {
 	return nil
 }
 
-// start starts a process.
-func (w *world) start(n *worldNode) bool {
-	m := &worldMember{node: n}
-	opts := n.opts
-	opts.Metrics = prometheus.NewRegistry()
-	opts.hooks.wrapBackend = func(raftlog.Backend) raftlog.Backend {
-		return &mortal{InmemStore: n.log, of: m, rand: rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))}
-	}
-	member, err := Start(opts)
-	if errors.Is(err, ErrRemoved) && n.left.Load() {
-		// It crashed after it had noted its removal, and before it had ended by itself.
-		w.log.addf("%s does not start: %v", n.id, err)
-		w.retire(n)
-		return false
-	}
-	if err != nil {
-		w.problemf("start %s: %v", n.id, err)
-		return false
-	}
-	m.Member = member
-	member.ServeForwarded(w.handler(m), func(key string) (queries.Question, error) {
-		_, ask, err := questions(key)
-		return queries.Question{Ask: ask}, err
-	})
-	n.now.Store(m)
-	w.log.addf("%s is up", n.id)
-	w.record.readers.Go(func() { w.bury(m) })
-	return true
-}
-
-// bury closes a process that has ended by itself.
-func (w *world) bury(m *worldMember) {
-	select {
-	case err := <-m.Ended():
-		w.log.addf("%s has ended: %v", m.node.id, err)
-		if !m.node.left.Load() {
-			w.problemf("%s has ended: %v", m.node.id, err)
-		}
-		w.retire(m.node)
-	case <-m.stopped:
-	}
-}
-
-// retire takes a node that has left from the world.
-func (w *world) retire(n *worldNode) {
-	w.mu.Lock()
-	for i, other := range w.nodes {
-		if other == n {
-			w.nodes = append(w.nodes[:i:i], w.nodes[i+1:]...)
-			break
-		}
-	}
-	w.mu.Unlock()
-	w.crash(n, false)
-}
-
-// crash ends a process at once; with silent, the others are not told by their connections. It tells whether it did.
-func (w *world) crash(n *worldNode, silent bool) bool {
-	if !n.busy.CompareAndSwap(false, true) {
-		return false
-	}
-	defer n.busy.Store(false)
-	m := n.now.Load()
-	if m == nil {
-		return false
-	}
-	w.log.addf("%s crashes", n.id)
-	m.dead.Store(true)
-	w.net.pause(n.id)
-	defer w.net.resume(n.id)
-	if silent {
-		w.net.vanish(n.id)
-	} else {
-		w.net.lose(func(l link) bool { return l.from == n.id })
-	}
-	// What is on its way within Raft when it is shut down it forgets, and those who wait for it. So let all come to rest first, also the disk.
-	time.Sleep(slowestDisk)
-	w.waiting <- struct{}{}
-	synctest.Wait()
-	<-w.waiting
-	if err := m.Close(); err != nil {
-		w.problemf("close %s: %v", n.id, err)
-	}
-	// A process that is killed leaves no mark that its database is whole.
-	if err := os.Remove(filepath.Join(m.opts.Dir, "state.db.mark")); err != nil {
-		w.problemf("%s: %v", n.id, err)
-	}
-	n.now.Store(nil)
-	return true
-}
-
 func (w *world) mustJoin(n *worldNode, voter bool) bool {
 	for range 100 {
 		if err := w.join(n, voter); err == nil {
@@ -411,7 +336,8 @@ func (w *world) mustJoin(n *worldNode, voter bool) bool {
 	return false
 }
 
-// mustAgree waits until all logs end alike. A voter that has not heard yet that another is one refuses to vote for it.
+// mustAgree waits until all logs have the same end. A voter refuses to vote for a member that it does
+// not know as a voter yet.
 func (w *world) mustAgree() bool {
 	for range 1000 {
 		up := w.up()
@@ -421,7 +347,7 @@ func (w *world) mustAgree() bool {
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
-	w.problemf("the logs do not become equal")
+	w.problemf("the logs stay different")
 	return false
 }
 
@@ -435,7 +361,7 @@ func (w *world) join(n *worldNode, voter bool) error {
 	return m.Join(ctx, newMember(n, voter))
 }
 
-// handler is as much of httpapi as members need of each other.
+// handler returns the part of httpapi that members use of each other.
 func (w *world) handler(m *worldMember) http.Handler {
 	n := &node{opts: m.node.opts}
 	n.current.Store(m.Member)

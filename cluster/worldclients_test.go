@@ -15,11 +15,14 @@ import (
 	"laurel/score"
 )
 
-// begin defines the contests and lets bards and readers begin.
-func (r *record) begin() bool {
+// begin defines the contests and starts bards and readers.
+func (r *history) begin() bool {
 	for i := range worldContests {
 		for seq, data := range []score.Data{
-			&score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}},
+			&score.ContestDefine{
+				Kind: score.HeadToHead, Sport: "stone-curling",
+				Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}},
+			},
 			&score.ContestStatus{ScheduleStatus: "RUNNING", ResultStatus: "LIVE", Period: "END1"},
 		} {
 			kind := score.TypeContestDefine
@@ -42,12 +45,14 @@ func (r *record) begin() bool {
 }
 
 func event(source string, seq uint64, kind score.Type, contest int, data score.Data) score.Event {
-	return score.Event{ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq, Type: kind, Time: time.Now(), TimeGiven: true,
-		ContestID: contestID(contest), Data: data}
+	return score.Event{
+		ID: fmt.Sprintf("%s-%d", source, seq), IDGiven: true, Source: source, Seq: seq,
+		Type: kind, Time: time.Now(), TimeGiven: true, ContestID: contestID(contest), Data: data,
+	}
 }
 
-// able is a running process that a client can reach.
-func (r *record) able(rnd *rand.Rand) *worldMember {
+// reachable returns a random running process, nil if it cannot be reached.
+func (r *history) reachable(rnd *rand.Rand) *worldMember {
 	up := r.w.up()
 	if len(up) == 0 {
 		return nil
@@ -58,12 +63,13 @@ func (r *record) able(rnd *rand.Rand) *worldMember {
 	return nil
 }
 
-func (r *record) bard(number int) {
+func (r *history) bard(number int) {
 	rnd := rand.New(rand.NewPCG(r.w.seed, 100+uint64(number)))
 	for seq := uint64(1); !r.stop.Load() && !r.w.over.Load(); seq++ {
 		contest := rnd.IntN(worldContests)
 		one := score.Points(1)
-		e := event(fmt.Sprintf("bard/%d", number), seq, score.TypeScorePlay, contest, &score.ScorePlay{Competitor: "GAU", Delta: &one})
+		play := &score.ScorePlay{Competitor: "GAU", Delta: &one}
+		e := event(fmt.Sprintf("bard/%d", number), seq, score.TypeScorePlay, contest, play)
 		if rnd.IntN(5) == 0 {
 			e.Type, e.Data = score.TypeContestStatus, &score.ContestStatus{Clock: strconv.FormatUint(seq%60, 10)}
 		}
@@ -74,14 +80,14 @@ func (r *record) bard(number int) {
 	}
 }
 
-// post posts as a bard does, at any frontend, until it is told of a revision.
-func (r *record) post(rnd *rand.Rand, e score.Event) bool {
+// post posts an event to any frontend, again until it is answered, as a bard does.
+func (r *history) post(rnd *rand.Rand, e score.Event) bool {
 	for began := time.Now(); !r.w.over.Load(); {
 		if time.Since(began) > time.Minute {
-			r.w.problemf("%s was not answered in a minute", e.ID)
+			r.w.problemf("%s was not answered within a minute", e.ID)
 			return false
 		}
-		m := r.able(rnd)
+		m := r.reachable(rnd)
 		if m == nil {
 			time.Sleep(5 * time.Millisecond)
 			continue
@@ -89,7 +95,7 @@ func (r *record) post(rnd *rand.Rand, e score.Event) bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		results, err := m.Post(ctx, score.Post{Events: []score.Event{e}})
 		cancel()
-		if m.dead.Load() {
+		if m.crashed.Load() {
 			continue
 		}
 		if err != nil {
@@ -101,7 +107,7 @@ func (r *record) post(rnd *rand.Rand, e score.Event) bool {
 			r.w.problemf("%s was refused by %s: %v", e.ID, m.node.id, p)
 			return false
 		}
-		r.tell(results[0].Revision)
+		r.learn(results[0].Revision)
 		r.mu.Lock()
 		r.acked = append(r.acked, ack{e.ID, results[0].Revision})
 		r.mu.Unlock()
@@ -133,7 +139,7 @@ func askAll(v queries.View) ([]byte, uint64, error) {
 	return fmt.Appendf(nil, `{"revision":%d}`, v.Revision()), v.Revision(), nil
 }
 
-// questions finds the question of the keys that readers ask.
+// questions returns the question for a key that readers ask.
 func questions(key string) (tag string, ask queries.Ask, err error) {
 	if key == "all" {
 		return cache.AnyTag, askAll, nil
@@ -149,8 +155,8 @@ func questions(key string) (tag string, ask queries.Ask, err error) {
 	return "", nil, score.Problemf(score.NotFound, "no such key")
 }
 
-// shownBy is the revision that an answer shows.
-func shownBy(body []byte) uint64 {
+// revisionIn returns the revision that an answer shows.
+func revisionIn(body []byte) uint64 {
 	_, rest, _ := bytes.Cut(body, []byte(`"revision":`))
 	end := 0
 	for end < len(rest) && rest[end] >= '0' && rest[end] <= '9' {
@@ -160,11 +166,11 @@ func shownBy(body []byte) uint64 {
 	return n
 }
 
-func (r *record) reader(index int) {
+func (r *history) reader(index int) {
 	rnd := rand.New(rand.NewPCG(r.w.seed, 200+uint64(index)))
 	for !r.w.over.Load() {
 		time.Sleep(time.Duration(rnd.ExpFloat64() * r.w.plan.pauses(4*time.Millisecond)))
-		m := r.able(rnd)
+		m := r.reachable(rnd)
 		if m == nil {
 			continue
 		}
@@ -190,9 +196,9 @@ func (r *record) reader(index int) {
 	}
 }
 
-// direct has an answer made that is not kept, as those about leaderboards are.
-func (r *record) direct(m *worldMember, contest int) {
-	s := sight{by: m.node.id, contest: contest, floor: r.known.Load()}
+// direct reads an answer that the cache does not keep, as for leaderboards.
+func (r *history) direct(m *worldMember, contest int) {
+	s := observedRead{by: m.node.id, contest: contest, floor: r.known.Load()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	how, err := m.frontend.Direct(ctx, m.machine, func() (uint64, error) {
@@ -204,32 +210,32 @@ func (r *record) direct(m *worldMember, contest int) {
 		return s.shown, err
 	})
 	switch {
-	case m.dead.Load():
+	case m.crashed.Load():
 	case errors.Is(err, cache.ErrNotLeased):
 		r.count("not leased")
 	case err != nil:
 		r.count("failed: " + err.Error())
 	default:
 		s.at, s.how = r.now(), "direct: "+how
-		r.note(s)
+		r.addRead(s)
 	}
 }
 
-func (r *record) read(m *worldMember, contest int, key string, hit bool) {
-	s := sight{by: m.node.id, contest: contest, floor: r.known.Load()}
+func (r *history) read(m *worldMember, contest int, key string, hit bool) {
+	s := observedRead{by: m.node.id, contest: contest, floor: r.known.Load()}
 	began := r.now()
 	if hit {
 		e := m.Hit([]byte(key))
-		if e == nil || m.dead.Load() {
+		if e == nil || m.crashed.Load() {
 			return
 		}
-		s.how, s.shown = "hit at once", shownBy(e.Body)
+		s.how, s.shown = "hit at once", revisionIn(e.Body)
 	} else {
 		tag, ask, _ := questions(key)
 		if r.w.plan.rules&cache.MutationReadStateMachine != 0 && m.Master() {
 			m.machine.View(func(v *fsm.View) error {
 				body, _, err := ask(v)
-				s.how, s.shown = "machine", shownBy(body)
+				s.how, s.shown = "machine", revisionIn(body)
 				return err
 			})
 		} else {
@@ -237,7 +243,7 @@ func (r *record) read(m *worldMember, contest int, key string, hit bool) {
 			e, how, err := m.Answer(ctx, key, tag, ask)
 			cancel()
 			switch {
-			case m.dead.Load():
+			case m.crashed.Load():
 				return
 			case errors.Is(err, cache.ErrNotLeased):
 				r.count("not leased")
@@ -246,45 +252,51 @@ func (r *record) read(m *worldMember, contest int, key string, hit bool) {
 				r.count("failed: " + err.Error())
 				return
 			}
-			s.how, s.shown = how, shownBy(e.Body)
+			s.how, s.shown = how, revisionIn(e.Body)
 		}
 	}
 	s.at = r.now()
 	if s.at != began {
 		r.count("reads that waited")
 	}
-	r.note(s)
+	r.addRead(s)
 }
 
-// floorOf is what was known as long ago as a member says that its answer may be old.
-func (r *record) floorOf(m *worldMember, age time.Duration) uint64 {
+// floorOf returns the revision that was known at the earliest time of an answer with an age.
+func (r *history) floorOf(m *worldMember, age time.Duration) uint64 {
 	return r.knownAt(r.now() - time.Duration(float64(age)/m.node.rate) - time.Microsecond)
 }
 
-func (r *record) pull(m *worldMember, contest int, key string) {
+func (r *history) pull(m *worldMember, contest int, key string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	e, how, age, err := m.Pull(ctx, key)
-	if m.dead.Load() {
+	if m.crashed.Load() {
 		return
 	}
 	if err != nil {
 		r.count("pulls not answered")
 		return
 	}
-	r.note(sight{at: r.now(), by: m.node.id, how: "pull: " + how, contest: contest, floor: r.floorOf(m, age), shown: shownBy(e.Body)})
+	r.addRead(observedRead{
+		at: r.now(), by: m.node.id, how: "pull: " + how, contest: contest,
+		floor: r.floorOf(m, age), shown: revisionIn(e.Body),
+	})
 }
 
-func (r *record) stale(m *worldMember, contest int, key string) {
+func (r *history) stale(m *worldMember, contest int, key string) {
 	_, ask, _ := questions(key)
 	var shown uint64
 	age, known, err := m.Stale(func(v queries.View) error {
 		body, _, err := ask(v)
-		shown = shownBy(body)
+		shown = revisionIn(body)
 		return err
 	})
-	if m.dead.Load() || err != nil || !known {
+	if m.crashed.Load() || err != nil || !known {
 		return
 	}
-	r.note(sight{at: r.now(), by: m.node.id, how: answeredStale, contest: contest, floor: r.floorOf(m, age), shown: shown})
+	r.addRead(observedRead{
+		at: r.now(), by: m.node.id, how: answeredStale, contest: contest,
+		floor: r.floorOf(m, age), shown: shown,
+	})
 }

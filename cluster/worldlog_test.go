@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// worldLog keeps the last lines.
+// worldLog keeps log lines.
 type worldLog struct {
 	mu    sync.Mutex
 	began time.Time
@@ -21,7 +21,8 @@ type worldLog struct {
 func (l *worldLog) addf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lines = append(l.lines, fmt.Sprintf("%8.3f ", time.Since(l.began).Seconds())+fmt.Sprintf(format, args...))
+	at := time.Since(l.began).Seconds()
+	l.lines = append(l.lines, fmt.Sprintf("%8.3f ", at)+fmt.Sprintf(format, args...))
 }
 
 func (l *worldLog) tail(n int) string {
@@ -31,7 +32,11 @@ func (l *worldLog) tail(n int) string {
 }
 
 func (l *worldLog) Write(b []byte) (int, error) {
-	for what, line := range map[string]string{"masters": "is the master", "snapshots installed": snapshotCame, "members that left": "was removed from its group"} {
+	for what, line := range map[string]string{
+		"masters":             "is the master",
+		"snapshots installed": snapshotInstalledLine,
+		"members that left":   "was removed from its group",
+	} {
 		if l.count != nil && bytes.Contains(b, []byte(line)) {
 			l.count(what)
 		}
@@ -40,13 +45,14 @@ func (l *worldLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// worldHandler passes what an operator would see, and that a snapshot came.
+// worldHandler passes on the lines that an operator would see, and the line about an installed
+// snapshot.
 type worldHandler struct{ slog.Handler }
 
-const snapshotCame = "Installed remote snapshot"
+const snapshotInstalledLine = "Installed remote snapshot"
 
 func (h *worldHandler) Handle(ctx context.Context, r slog.Record) error {
-	if r.Level < slog.LevelInfo && !strings.Contains(r.Message, snapshotCame) {
+	if r.Level < slog.LevelInfo && !strings.Contains(r.Message, snapshotInstalledLine) {
 		return nil
 	}
 	return h.Handler.Handle(ctx, r)

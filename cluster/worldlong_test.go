@@ -6,38 +6,39 @@ import (
 	"time"
 )
 
-// Long worlds are about what takes longer than a call of Raft: cuts after which calls that were
-// given up still arrive, members that are away until they need a snapshot, large snapshots over
-// slow links, and members lost in the middle of one.
+// Long worlds have faults that last longer than a call of Raft: cuts after which calls that were given
+// up still arrive, members that are away until they need a snapshot, large snapshots over slow links,
+// and members lost in the middle of one.
 
-// Fates of long worlds.
+// The faults of long worlds.
 var (
-	longFates = []fate{
+	longFaults = []fault{
 		cutLong, cutLong, isolateLong, crashLong, crashLong, loseConnections, loseConnections,
 		crash, handOver, pause, slowLink, delaySnapshot, delaySnapshot, delayVote,
 	}
-	snapshotFates = []fate{
+	snapshotFaults = []fault{
 		crashLong, crashLong, crashLong, isolateLong, slowLink, loseSender, loseSender, hangSender,
 		hangSender, loseReceiver, loseConnections,
 	}
-	lateFates = []fate{crashFollower, delaySnapshot}
-	voteFates = []fate{isolate, isolate, cutOneWay, cutOneWay, cutOneWay, delayVote, crash}
+	lateFaults = []fault{crashFollower, delaySnapshot}
+	voteFaults = []fault{isolate, isolate, cutOneWay, cutOneWay, cutOneWay, delayVote, crash}
 )
 
 // longPlanOf returns the plan of a long world.
 func longPlanOf(seed uint64) worldPlan {
 	p := worldPlan{
-		span: 40 * time.Second, every: 1500 * time.Millisecond, slow: 150 * time.Millisecond,
-		rare: 0.01, tcp: true, loss: 0.0005, idle: 8, fates: longFates, lively: livelyLimit,
+		span: 40 * time.Second, faultInterval: 1500 * time.Millisecond, maxDelay: 150 * time.Millisecond,
+		delayProbability: 0.01, tcp: true, loss: 0.0005, pauseFactor: 8, faults: longFaults,
+		maxLeaderless: maxLeaderlessTime,
 	}
 	switch seed % 5 {
 	case 0:
-		p.fates = append(slices.Clone(p.fates), comeOrGo, comeOrGo)
-		p.lively = 0
+		p.faults = append(slices.Clone(p.faults), joinOrLeave, joinOrLeave)
+		p.maxLeaderless = 0
 	case 1, 3:
-		p.fates, p.small = snapshotFates, true
-	case 2: // the master stays, and so does the term in which a late snapshot is believed
-		p.fates, p.small, p.rare, p.loss = lateFates, true, 0, 0
+		p.faults, p.small = snapshotFaults, true
+	case 2: // the master stays, and so does the term in which a late snapshot is accepted
+		p.faults, p.small, p.delayProbability, p.loss = lateFaults, true, 0, 0
 	}
 	return p
 }
@@ -45,14 +46,15 @@ func longPlanOf(seed uint64) worldPlan {
 // votePlan is the plan of worlds on a bad network in which one election follows another.
 func votePlan() worldPlan {
 	return worldPlan{
-		span: 15 * time.Second, every: 300 * time.Millisecond, slow: 300 * time.Millisecond, rare: 0.2,
-		tcp: true, idle: 4, small: true, fates: voteFates,
+		span: 15 * time.Second, faultInterval: 300 * time.Millisecond,
+		maxDelay: 300 * time.Millisecond, delayProbability: 0.2,
+		tcp: true, pauseFactor: 4, small: true, faults: voteFaults,
 	}
 }
 
-// livelyLimit is after how long without a leader a majority is stuck. Calls on connections that
-// went on late are given up after transportTimeout, and an election may need more than one.
-const livelyLimit = 3 * transportTimeout
+// maxLeaderlessTime is how long a majority may be without a leader. Calls on connections that continue
+// late are given up after transportTimeout, and an election may need more than one.
+const maxLeaderlessTime = 3 * transportTimeout
 
 const (
 	countLongCuts  = "cuts longer than a call of Raft"
@@ -61,7 +63,7 @@ const (
 )
 
 func cutLong(w *world) {
-	a, b := w.masterOrSomeone(), w.someone()
+	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || b == nil || a == b {
 		return
 	}
@@ -76,35 +78,35 @@ func cutLong(w *world) {
 		w.net.cut(to, from)
 	}
 	w.task(func() {
-		if w.lasts(d); d > transportTimeout {
-			w.record.count(countLongCuts)
+		if w.wait(d); d > transportTimeout {
+			w.history.count(countLongCuts)
 		}
-		w.net.mend(from, to)
+		w.net.heal(from, to)
 		if both {
-			w.net.mend(to, from)
+			w.net.heal(to, from)
 		}
 	})
 }
 
 func isolateLong(w *world) {
-	one := w.masterOrSomeone()
+	one := w.masterOrRandom()
 	if one == nil {
 		return
 	}
 	d := w.between(time.Second, 12*time.Second)
 	w.log.addf("%s is cut off for %v", one.node.id, d)
-	mend := w.apart(one.node.id)
+	heal := w.isolateHost(one.node.id)
 	w.task(func() {
-		if w.lasts(d); d > transportTimeout {
-			w.record.count(countLongAway)
+		if w.wait(d); d > transportTimeout {
+			w.history.count(countLongAway)
 		}
-		mend()
+		heal()
 	})
 }
 
 // crashLong keeps a member away until it needs a snapshot.
 func crashLong(w *world) {
-	one := w.masterOrSomeone()
+	one := w.masterOrRandom()
 	if one == nil || len(w.up()) < len(w.list()) {
 		return
 	}
@@ -113,7 +115,7 @@ func crashLong(w *world) {
 }
 
 func crashFollower(w *world) {
-	one := w.someone()
+	one := w.randomMember()
 	if one == nil || one == w.master() || len(w.up()) < len(w.list()) {
 		return
 	}
@@ -121,9 +123,9 @@ func crashFollower(w *world) {
 	w.task(func() { w.crashFor(one, false, d) })
 }
 
-// slowLink lets one member send to another no faster than a snapshot takes some seconds.
+// slowLink slows the link from one member to another, so that a snapshot takes some seconds.
 func slowLink(w *world) {
-	a, b := w.masterOrSomeone(), w.someone()
+	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || b == nil || a == b {
 		return
 	}
@@ -131,23 +133,23 @@ func slowLink(w *world) {
 	rate := 5e3 + 60e3*w.rand.Float64()
 	w.log.addf("%s sends %.0f bytes a second to %s for %v", l.from, rate, l.to, d)
 	w.net.setRate(l, rate)
-	w.record.count(countSlowLinks)
+	w.history.count(countSlowLinks)
 	w.task(func() {
-		w.lasts(d)
+		w.wait(d)
 		w.net.setRate(l, 0)
 	})
 }
 
-// setRate limits what each connection of a direction carries in a second; 0 is no limit.
+// setRate limits the bytes a second of each connection in a direction; 0 is no limit.
 func (n *worldNet) setRate(l link, rate float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wire.rates[l] = rate
 }
 
-// onFrame has f called with the next frame of a kind, unless the world waits for one already.
+// onFrame calls f with the next frame of a kind, unless the world waits for one already.
 func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
-	if !w.onFrames.CompareAndSwap(false, true) {
+	if !w.awaitingFrame.CompareAndSwap(false, true) {
 		return
 	}
 	var done atomic.Bool
@@ -161,11 +163,11 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		done.Store(true)
-		w.onFrames.Store(false)
+		w.awaitingFrame.Store(false)
 	})
 }
 
-// delaySnapshot has the next snapshot arrive after its sender has given it up and sent another.
+// delaySnapshot delays the next snapshot until its sender has given it up and sent another.
 func delaySnapshot(w *world) {
 	d := w.between(transportTimeout, 12*time.Second)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
@@ -174,7 +176,7 @@ func delaySnapshot(w *world) {
 	})
 }
 
-// delayVote has the answer to the next request for a vote arrive late.
+// delayVote delays the answer to the next request for a vote.
 func delayVote(w *world) {
 	d := w.between(100*time.Millisecond, time.Second)
 	w.onFrame((callRequestVote+1)|answerFrame, 10*time.Second, func(c *worldConn) {
@@ -183,20 +185,20 @@ func delayVote(w *world) {
 	})
 }
 
-// inSnapshot has f called in the middle of the next snapshot.
+// inSnapshot calls f in the middle of the next snapshot.
 func (w *world) inSnapshot(f func(from, to string)) {
 	after := w.between(0, 500*time.Millisecond)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
 		w.net.setRate(c.link, 40e3)
 		w.task(func() {
-			w.lasts(after)
+			w.wait(after)
 			f(c.link.from, c.link.to)
 			w.net.setRate(c.link, 0)
 		})
 	})
 }
 
-// member returns the process of a node, nil if it does not run.
+// member returns the process of a node, nil if it is not running.
 func (w *world) member(id string) *worldMember {
 	for _, m := range w.up() {
 		if m.node.id == id {
@@ -231,7 +233,7 @@ func hangSender(w *world) {
 	w.inSnapshot(func(from, to string) {
 		w.log.addf("%s hangs for %v while it sends a snapshot to %s", from, d, to)
 		w.net.pause(from)
-		w.lasts(d)
+		w.wait(d)
 		w.net.resume(from)
 	})
 }

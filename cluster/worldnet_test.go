@@ -4,52 +4,55 @@ import (
 	"context"
 	"errors"
 	"io"
-	"laurel/cluster/peer"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
+
+	"laurel/cluster/peer"
 )
 
-// worldNet is a network in memory, for worlds in virtual time. What is written to a connection arrives in order, each piece after a delay of its
-// own choice; two connections know nothing of each other's order. A direction between two hosts that is cut, and all of a host that is paused, holds what
-// is sent until it is mended: as TCP does, which sends again what was lost.
+// worldNet is a network in memory, for worlds in virtual time. Writes to a connection arrive in
+// order, each after a random delay; there is no order between connections. What is sent in a
+// direction that is cut, or from or to a host that is paused, arrives after the cut or the pause, as
+// with TCP, which retransmits lost packets.
 type worldNet struct {
-	mu      sync.Mutex
-	rand    *rand.Rand
-	ports   map[string]*worldPort
-	cuts    map[link]int
-	paused  map[string]int
-	conns   map[*worldConn]struct{} // one end of each
-	changed chan struct{}           // closed when something was mended
-	slow    time.Duration           // how long a rare delay lasts
-	rare    float64                 // how often there is one
-	wire    wire                    // how connections carry on; see worldwire_test.go
+	mu               sync.Mutex
+	rand             *rand.Rand
+	ports            map[string]*worldPort
+	cuts             map[link]int
+	paused           map[string]int
+	conns            map[*worldConn]struct{} // one end of each connection
+	changed          chan struct{}           // closed when a cut or a pause has changed
+	maxDelay         time.Duration           // how long a rare delay lasts
+	delayProbability float64                 // how often there is one
+	wire             wire                    // how connections carry on; see worldwire_test.go
 }
 
 func newWorldNet(r *rand.Rand) *worldNet {
-	return &worldNet{rand: r, ports: map[string]*worldPort{}, cuts: map[link]int{}, paused: map[string]int{}, conns: map[*worldConn]struct{}{},
-		changed: make(chan struct{}), slow: 100 * time.Millisecond, rare: 0.01, wire: newWire()}
+	return &worldNet{rand: r, ports: map[string]*worldPort{}, cuts: map[link]int{}, paused: map[string]int{},
+		conns:   map[*worldConn]struct{}{},
+		changed: make(chan struct{}), maxDelay: 100 * time.Millisecond, delayProbability: 0.01, wire: newWire()}
 }
 
-// worsen makes the network as bad as a plan has it.
-func (n *worldNet) worsen(p worldPlan) {
+// degrade makes the network as bad as a plan asks for.
+func (n *worldNet) degrade(p worldPlan) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.slow, n.rare, n.wire.late, n.wire.loss = p.slow, p.rare, p.tcp, p.loss
+	n.maxDelay, n.delayProbability, n.wire.late, n.wire.loss = p.maxDelay, p.delayProbability, p.tcp, p.loss
 }
 
-// delay is that of one piece. n.mu must be held.
+// delay returns a random delay for one piece. n.mu must be held.
 func (n *worldNet) delay() time.Duration {
-	if n.rand.Float64() < n.rare {
-		return time.Duration(n.rand.Int64N(int64(n.slow)))
+	if n.rand.Float64() < n.delayProbability {
+		return time.Duration(n.rand.Int64N(int64(n.maxDelay)))
 	}
 	return 50*time.Microsecond + time.Duration(n.rand.Int64N(int64(time.Millisecond)))
 }
 
-// held is nil if a direction is open; else it is closed when that may have changed. n.mu must be held.
+// held returns nil if a direction is open, else a channel that is closed when that may have changed.
+// n.mu must be held.
 func (n *worldNet) held(l link) <-chan struct{} {
 	if n.cuts[l] > 0 || n.paused[l.from] > 0 || n.paused[l.to] > 0 {
 		return n.changed
@@ -73,7 +76,7 @@ func (n *worldNet) cut(from, to string) {
 		}
 	})
 }
-func (n *worldNet) mend(from, to string) {
+func (n *worldNet) heal(from, to string) {
 	n.change(func() {
 		l := link{from, to}
 		if n.cuts[l]--; n.cuts[l] == 0 {
@@ -84,7 +87,7 @@ func (n *worldNet) mend(from, to string) {
 func (n *worldNet) pause(host string) {
 	n.change(func() {
 		n.paused[host]++
-		n.countUnsent(host, "snapshots whose sender hung")
+		n.countInterrupted(host, "snapshots whose sender hung")
 	})
 }
 func (n *worldNet) resume(host string) { n.change(func() { n.paused[host]-- }) }
@@ -95,16 +98,16 @@ func (n *worldNet) isPaused(host string) bool {
 	return n.paused[host] > 0
 }
 
-// errGone is what a host that lost its power reads. Those that talk to it hear nothing of that.
+// errGone is what a host that lost its power reads. Its peers do not notice the loss.
 var errGone = errors.New("this host is gone")
 
-// lose breaks the connections that f chooses by either direction.
+// lose breaks the connections of which f selects a direction.
 func (n *worldNet) lose(f func(link) bool) { n.breakConns(f, syscall.ECONNRESET) }
 
-// vanish breaks the connections of a host. The other ends are told nothing.
+// vanish breaks the connections of a host. The other ends do not notice.
 func (n *worldNet) vanish(host string) {
 	n.mu.Lock()
-	n.countUnsent(host, "snapshots whose sender vanished")
+	n.countInterrupted(host, "snapshots whose sender vanished")
 	n.mu.Unlock()
 	n.breakConns(func(l link) bool { return l.from == host }, errGone)
 }
@@ -192,11 +195,12 @@ func (p *worldPort) Close() error {
 
 func (p *worldPort) Addr() net.Addr { return p.addr }
 
-// dialFrom is the dialer of a host. A connection is there when both directions have let something pass.
+// dialFrom returns the dialer of a host. A connection is made when a piece has passed in both
+// directions.
 func (n *worldNet) dialFrom(from string) peer.Dialer {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		to := hostOf(addr)
-		ctx, cancel := context.WithTimeout(ctx, dialGivesUp)
+		ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 		defer cancel()
 		for _, l := range []link{{from, to}, {to, from}} {
 			if err := n.pass(ctx, l); err != nil {
@@ -225,7 +229,7 @@ func (n *worldNet) dialFrom(from string) peer.Dialer {
 	}
 }
 
-// pass takes the time of one piece in a direction.
+// pass waits as long as one piece takes in a direction.
 func (n *worldNet) pass(ctx context.Context, l link) error {
 	n.mu.Lock()
 	after := time.NewTimer(n.delay())
@@ -251,8 +255,8 @@ func (n *worldNet) pass(ctx context.Context, l link) error {
 	}
 }
 
-// dialGivesUp is how long a host tries to connect, whoever asked for it.
-const dialGivesUp = 3 * time.Second
+// dialTimeout is how long a host tries to connect.
+const dialTimeout = 3 * time.Second
 
 // worldConn is one end of a connection.
 type worldConn struct {
@@ -260,7 +264,7 @@ type worldConn struct {
 	link link // from here to there
 	in   *worldPipe
 	far  *worldConn
-	spoken
+	sentCalls
 }
 
 func (c *worldConn) Read(b []byte) (int, error) { return c.in.read(b) }
@@ -274,7 +278,7 @@ func (c *worldConn) Write(b []byte) (int, error) {
 	return c.far.in.write(b, c.recognize(b))
 }
 
-// Close ends the connection here; the other end hears of it behind all that was sent.
+// Close ends the connection. The other end reads all that was sent before the end.
 func (c *worldConn) Close() error {
 	c.far.in.end(io.EOF)
 	c.in.fail(net.ErrClosed)
@@ -293,169 +297,4 @@ func (c *worldConn) SetReadDeadline(t time.Time) error {
 	c.in.deadline = t
 	c.in.wake()
 	return nil
-}
-
-// worldPipe is one direction of a connection.
-type worldPipe struct {
-	net      *worldNet
-	link     link
-	mu       sync.Mutex
-	pieces   []worldPiece
-	failed   error // of reading and writing, from now on
-	deadline time.Time
-	changed  chan struct{} // nil while nobody waits
-	transit
-}
-
-// worldPiece is what one write has sent, or the end.
-type worldPiece struct {
-	at    time.Time
-	data  []byte
-	end   error
-	sent  time.Time
-	frame byte // see worldwire_test.go
-	begun bool // a part was read
-	free  bool // it was sent before the pipe was held
-}
-
-// newWorldPipe makes a direction of a connection. n.mu must be held.
-func newWorldPipe(n *worldNet, l link) *worldPipe {
-	p := &worldPipe{net: n, link: l}
-	p.rto = leastRTO + time.Duration(n.rand.Int64N(int64(leastRTO/2)))
-	n.wire.remember(p)
-	return p
-}
-
-// wake lets a reader look again. p.mu must be held.
-func (p *worldPipe) wake() {
-	if p.changed != nil {
-		close(p.changed)
-		p.changed = nil
-	}
-}
-
-func (p *worldPipe) fail(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed == nil {
-		p.unfinished()
-		p.failed, p.pieces = err, nil
-		p.net.wire.forget(p)
-	}
-	p.wake()
-}
-
-func (p *worldPipe) write(b []byte, frame byte) (int, error) {
-	p.mu.Lock()
-	failed := p.failed
-	p.mu.Unlock()
-	switch failed {
-	case nil:
-	case errGone:
-		return len(b), nil
-	default:
-		return 0, syscall.EPIPE
-	}
-	p.sendInPieces(b, frame)
-	return len(b), nil
-}
-
-func (p *worldPipe) end(err error) { p.send(worldPiece{end: err}) }
-
-func (p *worldPipe) send(piece worldPiece) {
-	piece.sent = time.Now()
-	p.net.mu.Lock()
-	delay := p.net.delay() + p.net.lost(p)
-	rate := p.net.wire.rates[p.link]
-	p.net.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed != nil {
-		return
-	}
-	if piece.end != nil && p.ended.IsZero() {
-		p.ended = piece.sent
-	}
-	piece.at = p.serialize(len(piece.data), rate).Add(delay)
-	if n := len(p.pieces); n > 0 && p.pieces[n-1].at.After(piece.at) {
-		piece.at = p.pieces[n-1].at
-	}
-	p.pieces = append(p.pieces, piece)
-	p.wake()
-}
-
-func (p *worldPipe) read(b []byte) (int, error) {
-	for {
-		n, next, err := p.take(b)
-		if n > 0 || err != nil || len(b) == 0 {
-			return n, err
-		}
-		next.wait()
-	}
-}
-
-// worldWait is what a reader waits for: whichever comes first.
-type worldWait struct {
-	changed, held <-chan struct{}
-	until         time.Time // never if zero
-}
-
-func (w worldWait) wait() {
-	var at <-chan time.Time
-	if !w.until.IsZero() {
-		timer := time.NewTimer(time.Until(w.until))
-		defer timer.Stop()
-		at = timer.C
-	}
-	select {
-	case <-w.changed:
-	case <-w.held:
-	case <-at:
-	}
-}
-
-// take gives what has arrived, or what to wait for.
-func (p *worldPipe) take(b []byte) (n int, next worldWait, err error) {
-	p.net.mu.Lock()
-	next.held = p.net.held(p.link)
-	p.net.mu.Unlock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if p.failed != nil {
-		return 0, next, p.failed
-	}
-	if !p.resetAt.IsZero() && !now.Before(p.resetAt) {
-		return 0, next, syscall.ECONNRESET
-	}
-	if !p.deadline.IsZero() && !now.Before(p.deadline) {
-		return 0, next, os.ErrDeadlineExceeded
-	}
-	for next.held == nil && n < len(b) && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && !p.pieces[0].at.After(now) {
-		first := &p.pieces[0]
-		if first.end != nil {
-			if n == 0 {
-				err = first.end
-				p.net.wire.forget(p)
-			}
-			return n, next, err
-		}
-		p.arrives(first)
-		size := copy(b[n:], first.data)
-		n += size
-		if first.data = first.data[size:]; len(first.data) == 0 {
-			p.pieces = p.pieces[1:]
-		}
-	}
-	if p.changed == nil {
-		p.changed = make(chan struct{})
-	}
-	next.changed, next.until = p.changed, p.deadline
-	if !p.resetAt.IsZero() && (next.until.IsZero() || p.resetAt.Before(next.until)) {
-		next.until = p.resetAt
-	}
-	if next.held == nil && len(p.pieces) > 0 && (!p.held || p.pieces[0].free) && (next.until.IsZero() || p.pieces[0].at.Before(next.until)) {
-		next.until = p.pieces[0].at
-	}
-	return n, next, nil
 }

@@ -2,38 +2,38 @@ package cluster
 
 import (
 	"encoding/binary"
-	"laurel/cluster/peer"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"laurel/cluster/peer"
 )
 
-// This file gives the connections of worldNet what distinguishes TCP on a bad network from a
-// perfect pipe:
+// This file makes the connections of worldNet behave as TCP does on a bad network:
 //
-//   - A lost packet delays all that follows on its connection by one or more retransmission
+//   - A lost packet delays everything after it on its connection by one or more retransmission
 //     timeouts, each twice as long as the one before. Other connections are not delayed.
-//   - A cut that is mended lets each connection go on at its own next retransmission.
-//   - What was written before Close still arrives, however late (FIN_WAIT1).
-//   - A host that vanished tells nobody. The other ends learn it from keepalive probes.
+//   - After a cut each connection continues at its own next retransmission.
+//   - Data written before Close still arrives, however late (FIN_WAIT1).
+//   - The other ends of a host that vanished learn it only from keepalive probes.
 //   - A slow link carries a large write piece by piece.
 //
-// It also recognizes the calls of Raft, so that a test can act on one of them, and counts what
+// It also recognizes the requests of Raft, so that a test can act on one of them, and counts what
 // happened. A fault that a plan asks for and that the counts do not show was not injected.
 
 const (
-	leastRTO   = 200 * time.Millisecond
+	minRTO     = 200 * time.Millisecond
 	pieceBytes = 16 << 10
 
-	// keepaliveIdle is until the first probe, to which a restarted host answers with a reset;
-	// keepaliveLimit is until a host that answers no probe is given up.
+	// keepaliveIdle is the time before the first probe, to which a restarted host answers with a
+	// reset. keepaliveLimit is the time after which a host that answers no probe is given up.
 	keepaliveIdle  = 15 * time.Second
 	keepaliveLimit = keepaliveIdle + 9*15*time.Second
 )
 
-// Calls of hashicorp/raft, by the byte that begins them on a connection. A frame is a call plus
-// one; that of its answer has answerFrame set. 0 is neither.
+// The calls of hashicorp/raft, by their first byte on a connection. A frame is a call plus one; the
+// frame of its answer has answerFrame set. 0 is neither.
 const (
 	callAppendEntries = iota
 	callRequestVote
@@ -44,12 +44,12 @@ const (
 	answerFrame byte = 0x80
 )
 
-// What wire counts.
+// The counts of wire.
 const (
 	countOvertaken      = "pieces overtaken by another connection"
 	countSlowPiece      = "pieces later than 100 ms"
 	countLost           = "packets lost"
-	countLateAfterCut   = "connections that went on late after a cut"
+	countLateAfterCut   = "connections that continued late after a cut"
 	countAfterClose     = "deliveries after a close"
 	countCallAfterClose = "Raft calls delivered after a close"
 	countSnapshotLate   = "snapshots delivered after a close"
@@ -72,11 +72,11 @@ type wire struct {
 	*wireState
 }
 
-// wireState has a lock of its own, the innermost.
+// wireState has a lock of its own, which is the innermost.
 type wireState struct {
 	mu       sync.Mutex
-	open     map[*worldPipe]struct{} // those on which something may still arrive
-	halfOpen map[*worldPipe]struct{} // those whose sender has vanished
+	open     map[*worldPipe]struct{} // on which data may still arrive
+	halfOpen map[*worldPipe]struct{} // whose sender has vanished
 	newest   map[link]time.Time      // when the newest piece that arrived was sent
 	heard    map[string]time.Time    // when a host last received AppendEntries
 	counts   map[string]int
@@ -125,22 +125,22 @@ func (s *wireState) openPipes() []*worldPipe {
 	return s.pipes(func(s *wireState) map[*worldPipe]struct{} { return s.open })
 }
 
-// observe has f called with each frame of Raft before it is sent. nil ends that.
+// observe calls f with each frame of Raft before it is sent, until it is called with nil.
 func (s *wireState) observe(f func(c *worldConn, frame byte, b []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watch = f
 }
 
-// spoken is what one end of a connection has said. Guarded by wireState.mu.
-type spoken struct {
+// sentCalls is what one end of a connection has sent. Guarded by wireState.mu.
+type sentCalls struct {
 	dialed  bool
-	carries byte   // what the first byte announced
+	carries byte   // the protocol, from the first byte
 	body    bool   // the rest is the body of a snapshot
-	calls   []byte // those that were not answered
+	calls   []byte // without an answer yet
 }
 
-// recognize returns the frame that b is.
+// recognize returns the frame of a write.
 func (c *worldConn) recognize(b []byte) (frame byte) {
 	s := c.net.wire.wireState
 	s.mu.Lock()
@@ -191,28 +191,28 @@ func msgpackUint(b []byte, key string) (uint64, bool) {
 	return 0, false
 }
 
-// isHeartbeat reports whether an AppendEntries is one that NetworkTransport takes for a heartbeat.
+// isHeartbeat reports whether NetworkTransport takes an AppendEntries for a heartbeat.
 func isHeartbeat(b []byte) bool {
 	previous, ok := msgpackUint(b, "PrevLogEntry")
 	commit, also := msgpackUint(b, "LeaderCommitIndex")
 	return ok && also && previous == 0 && commit == 0
 }
 
-// transit is what worldPipe needs for this file. Guarded by worldPipe.mu.
+// transit is the part of worldPipe that this file needs. Guarded by worldPipe.mu.
 type transit struct {
 	rto      time.Duration
-	held     bool      // by a test: nothing arrives
+	held     bool      // by a test; nothing arrives
 	ended    time.Time // when the sender closed the connection
 	resetAt  time.Time // when keepalive ends it
-	busy     time.Time // until when a slow link carries what was sent before
+	busy     time.Time // until when a slow link carries earlier data
 	snapshot bool
 	size     int // of the snapshot's body
-	got      int // of it
-	parts    int // that got is made of
+	got      int // bytes of it that arrived
+	parts    int // pieces that arrived
 	late     bool
 }
 
-// hold lets nothing arrive of what is sent from now on, until release.
+// hold keeps data that is sent from now on from arriving, until release.
 func (p *worldPipe) hold() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -229,7 +229,7 @@ func (p *worldPipe) release() {
 	p.wake()
 }
 
-// stall lets nothing arrive for a while of what is sent from now on.
+// stall keeps data that is sent from now on from arriving for a while.
 func (p *worldPipe) stall(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,10 +249,10 @@ func (p *worldPipe) expectSnapshot(size int) {
 	p.snapshot, p.size = true, size
 }
 
-// transfers reports whether a snapshot is under way. p.mu must be held.
-func (p *worldPipe) transfers() bool { return p.snapshot && p.got < p.size && p.failed == nil }
+// receivingSnapshot reports whether a snapshot is under way. p.mu must be held.
+func (p *worldPipe) receivingSnapshot() bool { return p.snapshot && p.got < p.size && p.failed == nil }
 
-// sendInPieces sends one write.
+// sendInPieces sends the data of one write.
 func (p *worldPipe) sendInPieces(b []byte, frame byte) {
 	for first := true; first || len(b) > 0; first = false {
 		n := min(len(b), pieceBytes)
@@ -261,8 +261,7 @@ func (p *worldPipe) sendInPieces(b []byte, frame byte) {
 	}
 }
 
-// lost returns by how much a piece is late because its packet was lost, mostly 0. n.mu must be
-// held.
+// lost returns how late a piece is because its packet was lost; mostly 0. n.mu must be held.
 func (n *worldNet) lost(p *worldPipe) time.Duration {
 	if n.wire.loss == 0 || n.rand.Float64() >= n.wire.loss {
 		return 0
@@ -275,7 +274,7 @@ func (n *worldNet) lost(p *worldPipe) time.Duration {
 	return p.rto * (1<<times - 1)
 }
 
-// serialize returns when a link has carried a piece. p.mu must be held.
+// serialize returns when a link will have carried a piece. p.mu must be held.
 func (p *worldPipe) serialize(size int, rate float64) time.Time {
 	at := later(time.Now(), p.busy)
 	if rate > 0 {
@@ -285,8 +284,8 @@ func (p *worldPipe) serialize(size int, rate float64) time.Time {
 	return at
 }
 
-// retransmitLate has what a cut has held arrive at each connection's next retransmission.
-// n.mu must be held.
+// retransmitLate delivers data that a cut has held at each connection's next retransmission. n.mu must
+// be held.
 func (n *worldNet) retransmitLate(l link) {
 	if !n.wire.late {
 		return
@@ -316,7 +315,7 @@ func (p *worldPipe) retransmit(since time.Time) bool {
 	return true
 }
 
-// leaveHalfOpen notes that the other end of a connection is gone without a word.
+// leaveHalfOpen notes that the other end of a connection has vanished.
 func (n *worldNet) leaveHalfOpen(c *worldConn) {
 	p := c.in
 	p.mu.Lock()
@@ -328,7 +327,7 @@ func (n *worldNet) leaveHalfOpen(c *worldConn) {
 	n.wire.halfOpen[p] = struct{}{}
 }
 
-// resetHalfOpen lets keepalive find out that a host has restarted. n.mu must be held.
+// resetHalfOpen lets keepalive detect that a host has restarted. n.mu must be held.
 func (n *worldNet) resetHalfOpen(host string) {
 	for _, p := range n.wire.pipes(func(s *wireState) map[*worldPipe]struct{} { return s.halfOpen }) {
 		if p.link.from != host {
@@ -343,25 +342,25 @@ func (n *worldNet) resetHalfOpen(host string) {
 	}
 }
 
-// countUnsent counts the snapshots that a host is sending.
-func (n *worldNet) countUnsent(host, what string) {
+// countInterrupted counts the snapshots that a host is sending.
+func (n *worldNet) countInterrupted(host, what string) {
 	for _, p := range n.wire.openPipes() {
 		p.mu.Lock()
-		if p.link.from == host && p.transfers() {
+		if p.link.from == host && p.receivingSnapshot() {
 			n.wire.count(what)
 		}
 		p.mu.Unlock()
 	}
 }
 
-// unfinished counts a snapshot that is broken off. p.mu must be held.
+// unfinished counts a snapshot that is interrupted. p.mu must be held.
 func (p *worldPipe) unfinished() {
-	if p.transfers() {
+	if p.receivingSnapshot() {
 		p.net.wire.count(countSnapshotBroken)
 	}
 }
 
-// arrives counts what is remarkable about a piece that is read. p.mu must be held.
+// arrives updates the counts for a piece that is read. p.mu must be held.
 func (p *worldPipe) arrives(one *worldPiece) {
 	if one.begun {
 		return

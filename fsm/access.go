@@ -15,8 +15,8 @@ import (
 	"laurel/trust/access"
 )
 
-// Access control is part of the state. Package access defines what a change does; this file stores the
-// result. The Access bucket holds
+// Access control is part of the state. Package access defines what a change does; this
+// file stores the result. The Access bucket holds
 //
 //	grant, id      access.Grant
 //	join, id       access.JoinToken
@@ -75,8 +75,8 @@ func (b *batch) putAccess(before, after *access.State) error {
 	return putDifferences(b, removedKind, before.Removed, after.Removed)
 }
 
-// putDifferences writes the differences between two maps. Each key is written once, so the iteration order
-// does not matter.
+// putDifferences writes the differences between two maps. Each key is written once, so
+// the iteration order does not matter.
 func putDifferences[V comparable](b *batch, kind string, before, after map[string]V) error {
 	for id := range before {
 		if _, stays := after[id]; !stays {
@@ -95,7 +95,8 @@ func putDifferences[V comparable](b *batch, kind string, before, after map[strin
 	return nil
 }
 
-// audit appends a line to the audit trail and deletes the oldest one if there are too many.
+// audit appends a line to the audit trail and deletes the oldest one if there are too
+// many.
 func (b *batch) audit(line access.AuditEntry) error {
 	line.Number = 1
 	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {

@@ -27,7 +27,7 @@ func testKey(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// keyGrant lets the holder of testKey(n) post as name.
+// keyGrant returns a grant by which the holder of testKey(n) may post as name.
 func keyGrant(n byte, name string) *access.Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
 	return &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public, Created: accessDay}
@@ -38,7 +38,7 @@ func tokenGrant(id, name string, role access.Role) *access.Grant {
 	return &access.Grant{ID: id, Name: name, Role: role, Hash: hash[:], Created: accessDay}
 }
 
-func changeEntry(t tester, c access.Change) []byte {
+func encodeChange(t tester, c access.Change) []byte {
 	t.Helper()
 	if c.At.IsZero() {
 		c.At = accessDay
@@ -53,16 +53,16 @@ func changeEntry(t tester, c access.Change) []byte {
 	return b
 }
 
-// changed applies one change of access and answers why it was refused; nil: it was not.
-func changed(t tester, m *Machine, c access.Change) *score.Problem {
+// applyChange applies one access change and returns the problem if it was refused.
+func applyChange(t tester, m *Machine, c access.Change) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
-	outcome, err := m.Apply([]Entry{{index, changeEntry(t, c)}}, index)
+	outcome, err := m.Apply([]Entry{{index, encodeChange(t, c)}}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(outcome[0]) != 1 || len(outcome[0][0]) != 1 {
-		t.Fatalf("a change has the outcome %+v; want one result", outcome[0])
+		t.Fatalf("the outcome of a change is %+v; want one result", outcome[0])
 	}
 	r := outcome[0][0][0]
 	if (r.Problem == nil) != (r.Status == score.Applied) {
@@ -74,19 +74,23 @@ func changed(t tester, m *Machine, c access.Change) *score.Problem {
 func mustChange(t tester, m *Machine, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
-		if p := changed(t, m, c); p != nil {
+		if p := applyChange(t, m, c); p != nil {
 			t.Fatal(p)
 		}
 	}
 }
 
-// allChanges are one change of each kind, which go through in this order.
+// allChanges returns one change of each kind. They can be applied in this order.
 func allChanges() []access.Change {
 	bounded := keyGrant(1, "bard/cacofonix")
 	bounded.Competitions, bounded.Types, bounded.Rate, bounded.Expires = []string{"OG50BC"}, []score.Type{score.TypeAlert, score.TypeScorePlay}, 2.5, accessDay.AddDate(1, 0, 0)
 	join := &access.JoinToken{ID: "j1", Hash: bytes.Repeat([]byte{7}, 32), Expires: accessDay.Add(time.Hour), Uses: 2}
 	list := []access.Change{
-		{Guard: true}, {Grant: bounded}, {Grant: tokenGrant("desk", "desk", access.RoleOperator)}, {Grant: tokenGrant("feed", "bard/feed", access.RoleBard)}, {Revoke: "feed"},
+		{Guard: true},
+		{Grant: bounded},
+		{Grant: tokenGrant("desk", "desk", access.RoleOperator)},
+		{Grant: tokenGrant("feed", "bard/feed", access.RoleBard)},
+		{Revoke: "feed"},
 		{JoinToken: join}, {UseJoinToken: "j1"}, {AddAuthority: []byte("der 1")}, {AddAuthority: []byte("der 2")}, {DropAuthority: access.Fingerprint([]byte("der 1"))},
 		{RemoveMember: "f4@abc"}, {Note: "f4 has left"},
 	}
@@ -99,7 +103,7 @@ func allChanges() []access.Change {
 func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	var all []byte
 	for _, c := range allChanges() {
-		all = protowire.AppendBytes(all, changeEntry(t, c))
+		all = protowire.AppendBytes(all, encodeChange(t, c))
 	}
 	all = golden(t, "entries-access-v1.hex", all)
 	m := newMachine(t)
@@ -108,7 +112,7 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 		all = all[max(n, 0):]
 		e, err := entry.Decode(data)
 		if err != nil || !reflect.DeepEqual(*e.Access, c) {
-			t.Fatalf("change %d was read as %+v, want %+v: %v", i, e.Access, c, err)
+			t.Fatalf("change %d was decoded as %+v, want %+v: %v", i, e.Access, c, err)
 		}
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
@@ -123,12 +127,13 @@ func TestAccessChangesKeepTheFormatOfVersion1(t *testing.T) {
 	wantAllChanged(t, restored)
 }
 
-// wantAllChanged wants what allChanges come to.
+// wantAllChanged checks that the machine has applied allChanges.
 func wantAllChanged(t *testing.T, m *Machine) {
 	t.Helper()
 	a := m.Access()
-	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 || len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
-		t.Errorf("it has %+v", a)
+	if !a.Guarded || len(a.Grants) != 3 || !a.Grants["feed"].Revoked || a.JoinTokens["j1"].Uses != 1 ||
+		len(a.Authorities) != 1 || string(a.Authorities[0]) != "der 2" || len(a.Removed) != 1 {
+		t.Errorf("the access control is %+v", a)
 	}
 	if g := a.Grants[keyGrant(1, "").ID]; g == nil || g.Rate != 2.5 || len(g.Types) != 2 || len(g.Public) != 32 {
 		t.Errorf("the key's grant is %+v", g)
@@ -142,7 +147,7 @@ func wantAccess(t *testing.T, m *Machine, want *access.State) {
 	}
 }
 
-func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
+func TestAccessControlSurvivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
 	want := m.Access()
@@ -157,35 +162,35 @@ func TestAccessOutlivesRestartsSnapshotsAndCrashes(t *testing.T) {
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	kill(t, m, dir)
-	crashed := open(t, dir)
+	copyFiles(t, m, dir)
+	crashed := openMachine(t, dir)
 	defer crashed.Close()
 	wantAccess(t, crashed, access.NewState())
 	if err := crashed.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 		t.Fatal(err)
 	}
 	wantAccess(t, crashed, want)
-	if err := crashed.Discard("the test says so"); err != nil {
+	if err := crashed.Discard("test"); err != nil {
 		t.Fatal(err)
 	}
 	wantAccess(t, crashed, access.NewState())
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened := open(t, m.dir)
+	reopened := openMachine(t, m.dir)
 	defer reopened.Close()
 	wantAccess(t, reopened, want)
 }
 
-// A store that the version before this one wrote has no buckets for access.
-func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
+// The first version had no buckets for access control.
+func TestADatabaseOfTheFirstVersionIsTrustedAndUnguarded(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "old")
+	mustApply(t, m, alert, 1, 1, "old")
 	path := m.path()
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := database.Open(path, quiet())
+	db, err := database.Open(path, discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,21 +208,21 @@ func TestADatabaseOfTheFirstVersionIsTrustedAndOpen(t *testing.T) {
 	if err := database.Close(path, db); err != nil {
 		t.Fatal(err)
 	}
-	var d diary
+	var d logBuffer
 	old, err := Open(m.dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer old.Close()
 	if old.Revision() != 1 || d.Len() > 0 {
-		t.Errorf("it is at revision %d: %s", old.Revision(), d.String())
+		t.Errorf("the machine is at revision %d, and logged: %s", old.Revision(), d.String())
 	}
 	wantAccess(t, old, access.NewState())
-	applied(t, old, alert, 2, 2, "an open store takes what nobody vouches for")
+	mustApply(t, old, alert, 2, 2, "an unguarded store accepts unsigned events")
 	mustChange(t, old, access.Change{Guard: true})
 }
 
-func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
+func TestAnAccessChangeMustDoExactlyOneThing(t *testing.T) {
 	rawChange := func(text string) []byte {
 		return protowire.AppendString(protowire.AppendTag([]byte{1}, 4, protowire.BytesType), text)
 	}
@@ -233,29 +238,32 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 		"unknown, deep":   rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","grant":{"id":"x","name":"x","role":"bard","crown":1}}`),
 		"spaces":          rawChange(strings.ReplaceAll(good, ",", ", ")),
 		"other order":     rawChange(`{"by":"getafix","at":"2026-02-09T10:00:00Z","guard":true}`),
-		"said as nothing": rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
+		"empty member":    rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","guard":true,"note":""}`),
 		"other time":      rawChange(strings.ReplaceAll(good, "00Z", "00.0Z")),
 		"no JSON":         rawChange(good[:len(good)-1]),
 		"null":            rawChange(`null`),
-		"too large":       rawChange(`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", (128<<10)) + `"}`),
+		"too large": rawChange(
+			`{"at":"2026-02-09T10:00:00Z","by":"getafix","note":"` + strings.Repeat("x", 128<<10) + `"}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
-			before := state(t, m)
+			before := stateOf(t, m)
 			wantRefused(t, m, bad)
-			if m.Access().Guarded || state(t, m) != before {
-				t.Error("something of it was applied")
+			if m.Access().Guarded || stateOf(t, m) != before {
+				t.Error("a part of it was applied")
 			}
 			mustChange(t, m, access.Change{Guard: true})
 		})
 	}
-	// No version writes these, and what came of the change would be told of the post.
+	post := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
+	// No version writes these: the result of the change would be returned as that of the
+	// post.
 	for name, bad := range map[string][]byte{
 		"twice":           append(rawChange(good), rawChange(good)[1:]...),
 		"twice, once bad": append(rawChange(good[1:]), rawChange(good)[1:]...),
-		"beside a post":   append(rawChange(good), entryOf(t, one(decode(t, alert, 1, 1, "one")))[1:]...),
-		"after a post":    append(entryOf(t, one(decode(t, alert, 1, 1, "one"))), rawChange(good)[1:]...),
-		"beside a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
+		"before a post":   append(rawChange(good), post[1:]...),
+		"after a post":    append(bytes.Clone(post), rawChange(good)[1:]...),
+		"before a name":   append(rawChange(good), entry.EncodeStore("x")[1:]...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)
@@ -263,36 +271,38 @@ func TestAChangeThatIsNotOneWholeThingIsRefused(t *testing.T) {
 				t.Error("it was applied")
 			}
 			if m.Access().Guarded || m.Applied() != 0 {
-				t.Error("something of it was applied")
+				t.Error("a part of it was applied")
 			}
 		})
 	}
-	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"}, {By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
-		{At: accessDay, By: "x", AddAuthority: make([]byte, (128 << 10))}} {
+	for _, c := range []access.Change{{At: accessDay, By: "x"}, {At: accessDay, By: "x", Guard: true, Note: "x"},
+		{By: "x", Note: "\xff"}, {At: time.Date(20000, 1, 1, 0, 0, 0, 0, time.UTC), Note: "x"},
+		{At: accessDay, By: "x", AddAuthority: make([]byte, 128<<10)}} {
 		if _, err := entry.EncodeAccessChange(c); err == nil {
 			t.Errorf("%+v was encoded", c)
 		}
 	}
 }
 
-func TestARefusedChangeChangesNothingAndLeavesNoLine(t *testing.T) {
+func TestARefusedAccessChangeHasNoEffectAndNoAuditLine(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	before := state(t, m)
-	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"}, {Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
-		if p := changed(t, m, c); p == nil || p.Detail == "" {
+	before := stateOf(t, m)
+	for _, c := range []access.Change{{Revoke: "nobody"}, {UseJoinToken: "j2"},
+		{Grant: tokenGrant("a/b", "x", access.RoleBard)}, {DropAuthority: "00"}, {By: "\n", Note: "x"}} {
+		if p := applyChange(t, m, c); p == nil || p.Detail == "" {
 			t.Errorf("%+v was not refused", c)
 		}
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Error("something changed")
 	}
 }
 
-func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
+func TestTheAuditTrailIsNumberedPagedAndBounded(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, allChanges()...)
-	mustChange(t, m, access.Change{Guard: true}) // nothing new
+	mustChange(t, m, access.Change{Guard: true}) // no change
 	audit := func(after uint64, limit int) (list []access.AuditEntry, next uint64) {
 		t.Helper()
 		err := m.View(func(v *View) (err error) {
@@ -309,21 +319,23 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 		t.Fatalf("%d lines, next %d", len(list), next)
 	}
 	for i, line := range list {
-		if c := allChanges()[i]; line.Number != uint64(i)+1 || !line.At.Equal(c.At) || line.By != c.By || line.What == "" {
+		if c := allChanges()[i]; line.Number != uint64(i)+1 || !line.At.Equal(c.At) || line.By != c.By ||
+			line.What == "" {
 			t.Errorf("line %d is %+v", i, line)
 		}
 	}
 	if some, next := audit(3, 2); len(some) != 2 || some[0].Number != 4 || next != 5 {
-		t.Errorf("behind 3: %+v, next %d", some, next)
+		t.Errorf("after 3: %+v, next %d", some, next)
 	}
 	if none, next := audit(1000, 2); len(none) != 0 || next != 0 {
-		t.Errorf("behind the end: %+v, next %d", none, next)
+		t.Errorf("after the end: %+v, next %d", none, next)
 	}
 	for first := uint64(len(list)); first < maxAudit+5; {
 		var entries []Entry
 		for range 500 {
 			first++
-			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1, changeEntry(t, access.Change{Note: fmt.Sprint("note ", first)})})
+			entries = append(entries, Entry{m.Applied() + uint64(len(entries)) + 1,
+				encodeChange(t, access.Change{Note: fmt.Sprint("note ", first)})})
 		}
 		if _, err := m.Apply(entries, entries[len(entries)-1].Index); err != nil {
 			t.Fatal(err)
@@ -331,12 +343,13 @@ func TestTheTrailIsNumberedPagedAndBounded(t *testing.T) {
 	}
 	list, _ = audit(0, 2*maxAudit)
 	last := list[len(list)-1]
-	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) || list[0].Number != last.Number-maxAudit+1 {
+	if len(list) != maxAudit || last.What != fmt.Sprint("note ", last.Number) ||
+		list[0].Number != last.Number-maxAudit+1 {
 		t.Errorf("%d lines, from %d to %+v", len(list), list[0].Number, last)
 	}
 }
 
-func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
+func TestAnAccessChangeIsVisibleWithItsOutcome(t *testing.T) {
 	m := newMachine(t)
 	before := m.Access()
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
@@ -344,27 +357,28 @@ func TestAccessIsThereWhenTheOutcomeIsTold(t *testing.T) {
 		t.Errorf("before it had %d grants, now %d", len(before.Grants), len(m.Access().Grants))
 	}
 	if m.open == nil {
-		t.Error("the change was committed to the file at once, which is not needed")
+		t.Error("the change was committed to the file at once, which is unnecessary")
 	}
-	// An entry that stops the machine takes back what came with it.
+	// If an entry stops the machine, the other entries of the call have no effect.
 	index := m.Applied() + 1
-	_, err := m.Apply([]Entry{{index, changeEntry(t, access.Change{Grant: keyGrant(2, "bard/b")})}, {index + 1, []byte("garbage")}}, index+1)
+	_, err := m.Apply([]Entry{{index, encodeChange(t, access.Change{Grant: keyGrant(2, "bard/b")})},
+		{index + 1, []byte("garbage")}}, index+1)
 	if err == nil || len(m.Access().Grants) != 1 {
 		t.Errorf("%d grants, %v", len(m.Access().Grants), err)
 	}
 }
 
-func TestASnapshotWithAnAccessThatCannotBeReadLeavesTheMachineAsItWas(t *testing.T) {
+func TestASnapshotWithInvalidAccessControlIsNotRestored(t *testing.T) {
 	m := newMachine(t)
 	mustChange(t, m, access.Change{Grant: keyGrant(1, "bard/a")})
 	for old, damaged := range map[string]string{"grant\x00": "crown\x00", `{"id"`: `["id"`} {
 		bad := bytes.Replace(snapshotOf(t, m), []byte(old), []byte(damaged), 1)
 		fixChecksum(bad)
 		other := newMachine(t)
-		applied(t, other, alert, 1, 1, "mine")
+		mustApply(t, other, alert, 1, 1, "mine")
 		if err := other.Restore(bytes.NewReader(bad)); err == nil {
-			t.Errorf("a snapshot with %q for %q was taken", damaged, old)
+			t.Errorf("a snapshot with %q instead of %q was restored", damaged, old)
 		}
-		applied(t, other, alert, 2, 2, "still mine")
+		mustApply(t, other, alert, 2, 2, "still mine")
 	}
 }

@@ -19,8 +19,8 @@ type Entry struct {
 	Data  []byte // as package entry encodes it
 }
 
-// EntryError reports a log entry that this version of Laurel cannot apply. The disk is not at fault, and
-// the entry is the same on every frontend.
+// EntryError reports a log entry that this version of Laurel cannot apply. The disk is
+// not at fault, and the entry is the same on every frontend.
 type EntryError struct {
 	Index uint64
 	Err   error
@@ -34,15 +34,16 @@ func (e *EntryError) Error() string {
 // Unwrap returns the cause.
 func (e *EntryError) Unwrap() error { return e.Err }
 
-// Apply applies entries. They must be passed in the order of the log, up to the index last, with nothing
-// left out but entries that are not commands. Entries that were applied before are skipped and have a nil
-// outcome. For each of the others Apply returns the results of its posts, in order. A change of access
-// control has one result, like a post of one event: applied, or the problem for which it was refused.
+// Apply applies entries. They must be passed in the order of the log, up to the index
+// last, with nothing left out but entries that are not commands. Entries that were
+// applied before are skipped and have a nil outcome. For each of the others Apply returns
+// the results of its posts, in order. A change of access control has one result, like a
+// post of one event: applied, or the problem for which it was refused.
 //
-// Views see everything when Apply returns. An error means that the entries have not been applied and can
-// never be applied here: the database failed, or this version cannot decode an entry (*EntryError). The
-// frontend must then stop. The content of an entry never causes an error; an event that breaks a rule is
-// refused.
+// Views see everything when Apply returns. An error means that the entries have not been
+// applied and can never be applied here: the database failed, or this version cannot
+// decode an entry (*EntryError). The frontend must then stop. The content of an entry
+// never causes an error; an event that breaks a rule is refused.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -61,8 +62,9 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		if outcome[i], err = b.applyEntry(e); err != nil {
 			return nil, m.fail(entryError(e.Index, err))
 		}
-		// After a start Raft passes on the whole log at once. In one transaction every event would cost
-		// more than the one before it, because bbolt moves the contents of a page to insert a key.
+		// After a start Raft passes on the whole log at once. In one transaction every
+		// event would cost more than the one before it, because bbolt moves the contents
+		// of a page to insert a key.
 		if b.isFull() && i < len(entries)-1 {
 			m.publish(b, e.Index)
 			if err := m.commit(); err != nil {
@@ -80,8 +82,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 	return outcome, nil
 }
 
-// publish makes the effects of everything up to a log entry visible to the methods of Machine. m.applying
-// must be held.
+// publish makes the effects of everything up to a log entry visible to the methods of
+// Machine. m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
 	m.access.Store(b.access)
@@ -91,7 +93,8 @@ func (m *Machine) publish(b *batch, index uint64) {
 	m.changes.notify()
 }
 
-// entryError adds the index of the entry to an error. It is an *EntryError if the entry is at fault.
+// entryError adds the index of the entry to an error. It is an *EntryError if the entry
+// is at fault.
 func entryError(index uint64, err error) error {
 	if errors.Is(err, entry.ErrFormat) {
 		return &EntryError{index, err}
@@ -99,7 +102,8 @@ func entryError(index uint64, err error) error {
 	return fmt.Errorf("log entry %d: %w", index, err)
 }
 
-// openBatch returns the open transaction and begins one if there is none. m.applying must be held.
+// openBatch returns the open transaction and begins one if there is none. m.applying must
+// be held.
 func (m *Machine) openBatch() (*batch, error) {
 	if m.open != nil {
 		return m.open, nil
@@ -113,8 +117,8 @@ func (m *Machine) openBatch() (*batch, error) {
 	return m.open, nil
 }
 
-// Commit commits the open transaction, so that everything applied is visible in the database. Views do it
-// by themselves.
+// Commit commits the open transaction, so that everything applied is visible in the
+// database. Views do it by themselves.
 func (m *Machine) Commit() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -154,7 +158,8 @@ type event struct {
 	// checked reports whether the signature was verified; signatureProblem is the result.
 	checked          bool
 	signatureProblem *score.Problem
-	// voids is the revision of the event that an event.void voids, once it has been applied.
+	// voids is the revision of the event that an event.void voids, once it has been
+	// applied.
 	voids uint64
 }
 
@@ -202,8 +207,8 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	return outcome, nil
 }
 
-// applyPost applies the events of one post. A refused event is a result. An error means that the machine
-// failed.
+// applyPost applies the events of one post. A refused event is a result. An error means
+// that the machine failed.
 func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, error) {
 	results := make([]score.Result, 0, len(events))
 	atomic := mode == score.AllOrNone && len(events) > 1
@@ -232,8 +237,9 @@ func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, 
 	return results, nil
 }
 
-// applyEvent applies one event. The event is a duplicate if it was applied before. It is refused if it is
-// invalid, or if its identity, access control or the present state does not allow it.
+// applyEvent applies one event. The event is a duplicate if it was applied before. It is
+// refused if it is invalid, or if its identity, access control or the present state does
+// not allow it.
 func (b *batch) applyEvent(e *event) (score.Result, error) {
 	if p := e.CheckEnvelope(); p != nil {
 		return refusal(e, p), nil

@@ -15,13 +15,14 @@ import (
 	"laurel/trust/access"
 )
 
-// batch is one transaction. Contests, medal tables, sources and totals that change stay decoded in memory
-// until flush writes each of them once. Everything else is written at once. The changes of a post that is
-// applied as a whole or not at all can be undone.
+// batch is one transaction. Contests, medal tables, sources and totals that change stay
+// decoded in memory until flush writes each of them once. Everything else is written at
+// once. The changes of a post that is applied as a whole or not at all can be undone.
 type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
+	index         *index.Writer
 	revision      uint64
 	startRevision uint64 // the revision at the beginning of the transaction
 
@@ -32,9 +33,8 @@ type batch struct {
 	access       *access.State
 	boardUpdates leaderboard.Updates
 
-	scratch  []byte       // for encoding a value
-	terms    []index.Term // for comparing the terms of a contest
-	postings *bolt.Cursor // on the Index bucket
+	scratch []byte       // for encoding a value
+	terms   []index.Term // for comparing the terms of a contest
 
 	copied       map[any]bool // values that were copied since beginUndo and may be changed
 	undoRevision uint64       // the revision at beginUndo
@@ -46,6 +46,7 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 		m:             m,
 		tx:            tx,
 		timeline:      timeline.NewWriter(tx),
+		index:         index.NewWriter(tx),
 		revision:      m.revision.Load(),
 		startRevision: m.revision.Load(),
 		contests:      map[string]bool{},
@@ -142,7 +143,8 @@ func (b *batch) markChanged(set map[string]bool, key string) {
 	}
 }
 
-// table returns the medal table of a competition, which the caller may change. It is new if there is none.
+// table returns the medal table of a competition, which the caller may change. It is new
+// if there is none.
 func (b *batch) table(competition string) (*score.MedalTable, error) {
 	t, ok := b.m.cache.tables[competition]
 	if !ok {
@@ -168,9 +170,9 @@ func (b *batch) table(competition string) (*score.MedalTable, error) {
 	return t, nil
 }
 
-// flush writes what changed in memory, and the index of the last log entry applied. It iterates over maps,
-// but the order does not matter: each key is written once, and the layout of the file is not part of the
-// state.
+// flush writes what changed in memory, and the index of the last log entry applied. It
+// iterates over maps, but the order does not matter: each key is written once, and the
+// layout of the file is not part of the state.
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
 		c, ok := b.m.cache.contests[id]
@@ -201,7 +203,7 @@ func (b *batch) flush(applied uint64) error {
 		return err
 	}
 	last := binary.BigEndian.AppendUint64(nil, applied)
-	if err := b.tx.Put(database.Index, index.AppliedKey, last); err != nil {
+	if err := b.index.SetApplied(last); err != nil {
 		return err
 	}
 	if err := b.tx.Put(database.Meta, database.AppliedKey, last); err != nil {
@@ -210,7 +212,8 @@ func (b *batch) flush(applied uint64) error {
 	return b.tx.Put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
 }
 
-// updateIndex updates the postings of a contest that may have changed. A nil contest has been deleted.
+// updateIndex updates the postings of a contest that may have changed. A nil contest has
+// been deleted.
 func (b *batch) updateIndex(id string, c *score.Contest) error {
 	after := b.terms[:0]
 	if c != nil {
@@ -226,18 +229,7 @@ func (b *batch) updateIndex(id string, c *score.Contest) error {
 	} else {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
-	removed, added := index.Diff(before, after)
-	for _, t := range removed {
-		if err := b.tx.Delete(database.Index, t.Posting(id)); err != nil {
-			return err
-		}
-	}
-	for _, t := range added {
-		if err := b.tx.Put(database.Index, t.Posting(id), nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return b.index.Update(id, before, after)
 }
 
 // setStore names the store unless it already has a name.

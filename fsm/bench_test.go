@@ -10,24 +10,26 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkApply measures applying real events in entries of several sizes: "play" is football and cricket, few competitors and many
-// contests; "marathon" is one contest with very many marks.
+// BenchmarkApply measures applying real events in entries of several sizes. "play" is
+// football and cricket, with few competitors and many contests. "marathon" is one contest
+// with very many marks.
 func BenchmarkApply(b *testing.B) {
-	plays := append(readStream(b, "worldcup", all), readStream(b, "cricket", all)...)
+	plays := append(readStream(b, "worldcup", noLimit), readStream(b, "cricket", noLimit)...)
 	for _, stream := range []struct {
 		name   string
 		events []score.Event
-	}{{"play", plays}, {"marathon", readStream(b, "marathon", all)}} {
+	}{{"play", plays}, {"marathon", readStream(b, "marathon", noLimit)}} {
 		for _, size := range []int{1, 64, 512} {
 			entries := encodeAll(b, stream.events, size)
-			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size), func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
+			b.Run(fmt.Sprintf("%s/entry=%d", stream.name, size),
+				func(b *testing.B) { benchmarkApply(b, entries, len(stream.events)) })
 		}
 	}
 }
 
 func encodeAll(b *testing.B, events []score.Event, size int) (entries [][]byte) {
 	for chunk := range slices.Chunk(events, size) {
-		entries = append(entries, entryOf(b, score.Post{Events: chunk, Mode: score.UntilRefused}))
+		entries = append(entries, encodeEntry(b, score.Post{Events: chunk, Mode: score.UntilRefused}))
 	}
 	return entries
 }
@@ -37,7 +39,7 @@ func benchmarkApply(b *testing.B, entries [][]byte, events int) {
 	cpu := time.Duration(0)
 	for b.Loop() {
 		b.StopTimer()
-		m := open(b, b.TempDir())
+		m := openMachine(b, b.TempDir())
 		b.StartTimer()
 		began := cpuTime(b)
 		for i, data := range entries {
@@ -58,11 +60,11 @@ func benchmarkApply(b *testing.B, entries [][]byte, events int) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(events)*float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	// On a machine that does other work too this is the figure to compare.
+	// Compare this figure on a machine that also does other work.
 	b.ReportMetric(float64(cpu.Microseconds())/float64(events)/float64(b.N), "cpu-us/event")
 }
 
-// cpuTime is what this process has used of the processors, garbage collection included.
+// cpuTime returns the processor time of this process, including garbage collection.
 func cpuTime(b *testing.B) time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -71,17 +73,18 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkVoid measures voiding one mark of the marathon, which is looked for among all events of its contest.
+// BenchmarkVoid measures voiding one mark of the marathon, which takes a scan of all
+// events of the contest.
 func BenchmarkVoid(b *testing.B) {
-	m := open(b, b.TempDir())
+	m := openMachine(b, b.TempDir())
 	defer m.Close()
-	sing(b, m, readStream(b, "marathon", all), 512)
+	applyAll(b, m, readStream(b, "marathon", noLimit), 512)
 	const text = `{"type":"event.void","contest_id":"BOS-2013/OPEN","data":{"voids":"boston2013-%06d","reason":"wrong"}}`
 	next := 5000
 	for b.Loop() {
 		r := score.Result{}
 		for r.Status != score.Applied {
-			r, next = postOne(b, m, text, next), next+1
+			r, next = postEvent(b, m, text, next), next+1
 		}
 	}
 }

@@ -14,10 +14,11 @@ import (
 	"laurel/score/ranking"
 )
 
-// Board returns a page of the leaderboard of a ranked contest. The page includes at least everything that
-// Revision counted before the call. If the board is not in memory, Board waits until it is. revision is
-// that of the last event that changed the contest, also with a *score.Problem; nothing in the page is
-// newer. An error that is not a *score.Problem is the machine's own, or the cause of the context's end.
+// Board returns a page of the leaderboard of a ranked contest. The page includes at least
+// everything that Revision counted before the call. If the board is not in memory, Board
+// waits until it is. revision is that of the last event that changed the contest, also
+// with a *score.Problem; nothing in the page is newer. An error that is not a
+// *score.Problem is the machine's own, or the cause of the context's end.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, err error) {
@@ -35,8 +36,8 @@ func (m *Machine) Board(
 	}
 }
 
-// BoardNow returns what Board would return if the board is in memory. If ok is false, Board returns the
-// page or the error.
+// BoardNow returns what Board would return if the board is in memory. If ok is false,
+// Board returns the page or the error.
 func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool) {
 	a := m.boards.Ask(contestID, q)
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
@@ -59,8 +60,8 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	return m.boards.Load(c, split)
 }
 
-// appliedContest returns the contest as of everything applied; nil if it is not defined. m.applying must
-// be held.
+// appliedContest returns the contest as of everything applied; nil if it is not defined.
+// m.applying must be held.
 func (m *Machine) appliedContest(id string) (*score.Contest, error) {
 	if m.failed != nil {
 		return nil, m.failed
@@ -86,7 +87,8 @@ func (m *Machine) appliedContest(id string) (*score.Contest, error) {
 	return c, err
 }
 
-// manyMarks is the number of marks whose reading maps so much of the database that the pages are dropped.
+// manyMarks is the number of marks whose reading maps so much of the database that the
+// pages are dropped.
 const manyMarks = 10_000
 
 // readMarks reads the marks of a split for a leaderboard.
@@ -138,7 +140,8 @@ func (m *Machine) eachMark(
 	return n, nil
 }
 
-// updateBoards updates the leaderboards with the changes of a batch. m.applying must be held.
+// updateBoards updates the leaderboards with the changes of a batch. m.applying must be
+// held.
 func (m *Machine) updateBoards(b *batch) {
 	m.boards.Apply(&b.boardUpdates, func(id string) (c *score.Contest, changed bool) {
 		if !b.contests[id] {

@@ -7,10 +7,10 @@ import (
 	"laurel/score"
 )
 
-// changes collects the names of what has changed since Changes was last called. Its size depends on the
-// number of changed records, not on the number of changes. Its methods are called with Machine.applying
-// held, and a nil *changes collects nothing. A change that is undone afterwards stays recorded, which is
-// harmless.
+// changes collects the names of what has changed since Changes was last called. Its size
+// depends on the number of changed records, not on the number of changes. Its methods are
+// called with Machine.applying held, and a nil *changes collects nothing. A change that
+// is undone afterwards stays recorded, which is harmless.
 type changes struct {
 	contests map[string]bool
 	tables   map[string]bool
@@ -53,8 +53,9 @@ func (c *changes) notify() {
 	}
 }
 
-// Track starts to collect what changes after the returned revision, and drops what was collected before.
-// The channel receives a value whenever there is something for Changes to return.
+// Track starts to collect what changes after the returned revision, and drops what was
+// collected before. The channel receives a value whenever there is something for Changes
+// to return.
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -73,14 +74,14 @@ type Changes struct {
 	Contests []string // the ids of contests whose record or timeline changed
 	Tables   []string // the competitions whose medal table changed
 	Boards   []string // the ids of contests whose leaderboard changed
-	// Records and MedalTables are the new values of the changed records that the caller wants, as far as
-	// they are in memory. They belong to the caller.
+	// Records and MedalTables are the new values of the changed records that the caller
+	// wants, as far as they are in memory. They belong to the caller.
 	Records     []*score.Contest
 	MedalTables []*score.MedalTable
 }
 
-// Changes returns what has changed since Track or the last call. It returns the values of those records
-// for which wantContest or wantTable returns true.
+// Changes returns what has changed since Track or the last call. It returns the values of
+// those records for which wantContest or wantTable returns true.
 func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -135,7 +136,8 @@ func (p *progress) notify() {
 	}
 }
 
-// Await waits until a revision has been applied. It returns the cause of the context's end.
+// Await waits until a revision has been applied. It returns the cause of the context's
+// end.
 func (m *Machine) Await(ctx context.Context, revision uint64) error {
 	for m.Revision() < revision {
 		next := m.progress.wait()

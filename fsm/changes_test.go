@@ -5,11 +5,10 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"time"
 )
 
-func every(string) bool { return true }
-func none(string) bool  { return false }
+func wantAll(string) bool  { return true }
+func wantNone(string) bool { return false }
 
 const (
 	defineRun = `{"id":"d","type":"contest.define","contest_id":"OG/RUN","data":{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["half","finish"],"competitors":[{"code":"A","organisation":"GAU"}]}}`
@@ -17,77 +16,79 @@ const (
 	goldMedal = `{"id":"m","type":"medal.award","contest_id":"OG/MEN","data":{"award_id":"men-1","medal":"GOLD","organisation":"GAU"}}`
 )
 
-func TestChangesNameWhatChangedOnceHoweverOften(t *testing.T) {
+func TestChangesNamesEachChangedRecordOnce(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, "%s", defineRun)
+	mustApply(t, m, "%s", defineRun)
 	from, changed := m.Track()
 	if from != 1 {
 		t.Fatalf("tracking began at revision %d, want 1", from)
 	}
-	applied(t, m, "%s", startRun)
-	applied(t, m, `{"id":"a","type":"alert","contest_id":"OG/RUN","data":{"text":"one"}}`)
-	applied(t, m, "%s", goldMedal)
+	mustApply(t, m, "%s", startRun)
+	mustApply(t, m, `{"id":"a","type":"alert","contest_id":"OG/RUN","data":{"text":"one"}}`)
+	mustApply(t, m, "%s", goldMedal)
 	select {
 	case <-changed:
 	default:
-		t.Fatal("nobody was told")
+		t.Fatal("the channel has no value")
 	}
-	c := m.Changes(every, every)
+	c := m.Changes(wantAll, wantAll)
 	slices.Sort(c.Contests)
 	if c.To != 4 || !slices.Equal(c.Contests, []string{"OG/MEN", "OG/RUN"}) || !slices.Equal(c.Tables, []string{"OG"}) {
 		t.Errorf("got %+v", c)
 	}
-	// An alert changes a timeline and no record.
-	if len(c.Records) != 1 || c.Records[0].ID != "OG/RUN" || c.Records[0].Revision != 2 || len(c.MedalTables) != 1 || c.MedalTables[0].Revision != 4 {
+	// An alert changes the timeline, but no record.
+	if len(c.Records) != 1 || c.Records[0].ID != "OG/RUN" || c.Records[0].Revision != 2 || len(c.MedalTables) != 1 ||
+		c.MedalTables[0].Revision != 4 {
 		t.Errorf("the new values are %+v and %+v", c.Records, c.MedalTables)
 	}
-	if c = m.Changes(every, every); len(c.Contests)+len(c.Tables) != 0 {
-		t.Errorf("what was taken is told again: %+v", c)
+	if c = m.Changes(wantAll, wantAll); len(c.Contests)+len(c.Tables) != 0 {
+		t.Errorf("changes are returned twice: %+v", c)
 	}
-	applied(t, m, `{"id":"b","type":"alert","contest_id":"OG/RUN","data":{"text":"two"}}`)
-	if c = m.Changes(none, none); len(c.Contests) != 1 || len(c.Records) != 0 {
-		t.Errorf("a record that was not wanted was given: %+v", c)
+	mustApply(t, m, `{"id":"b","type":"alert","contest_id":"OG/RUN","data":{"text":"two"}}`)
+	if c = m.Changes(wantNone, wantNone); len(c.Contests) != 1 || len(c.Records) != 0 {
+		t.Errorf("a record that was not wanted was returned: %+v", c)
 	}
 }
 
 func TestTheValuesOfChangesBelongToTheCaller(t *testing.T) {
 	m := newMachine(t)
 	m.Track()
-	applied(t, m, "%s", defineRun)
-	c := m.Changes(every, every)
+	mustApply(t, m, "%s", defineRun)
+	c := m.Changes(wantAll, wantAll)
 	c.Records[0].Competitors[0].Code = "B"
 	c.Records[0].ScheduleStatus = "FINISHED"
-	applied(t, m, "%s", startRun)
-	if again := m.Changes(every, every).Records[0]; again.Competitors[0].Code != "A" || again.ScheduleStatus != "RUNNING" {
+	mustApply(t, m, "%s", startRun)
+	if again := m.Changes(wantAll, wantAll).Records[0]; again.Competitors[0].Code != "A" ||
+		again.ScheduleStatus != "RUNNING" {
 		t.Errorf("the state was changed from outside: %+v", again)
 	}
 }
 
-func TestARevisionIsAwaitedUntilItIsApplied(t *testing.T) {
+func TestAwaitReturnsWhenTheRevisionIsApplied(t *testing.T) {
 	m := newMachine(t)
-	reached := make(chan error, 1)
-	go func() { reached <- m.Await(context.Background(), 2) }()
-	applied(t, m, "%s", defineRun)
-	select {
-	case err := <-reached:
-		t.Fatalf("revision 2 was awaited, and came at 1: %v", err)
-	case <-time.After(time.Millisecond):
-	}
-	applied(t, m, "%s", startRun)
-	if err := <-reached; err != nil {
-		t.Fatal(err)
+	reached := make(chan uint64, 1)
+	go func() {
+		if err := m.Await(context.Background(), 2); err != nil {
+			t.Error(err)
+		}
+		reached <- m.Revision()
+	}()
+	mustApply(t, m, "%s", defineRun)
+	mustApply(t, m, "%s", startRun)
+	if revision := <-reached; revision < 2 {
+		t.Errorf("waiting for revision 2 ended at revision %d", revision)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := m.Await(ctx, 3); err == nil {
-		t.Error("a revision that never came was reached")
+		t.Error("waiting for a revision that was never applied ended without an error")
 	}
 }
 
-func TestASnapshotThatIsInstalledWakesWhoAwaitsARevision(t *testing.T) {
+func TestInstallingASnapshotWakesAwait(t *testing.T) {
 	from, to := newMachine(t), newMachine(t)
-	applied(t, from, "%s", defineRun)
-	applied(t, from, "%s", startRun)
+	mustApply(t, from, "%s", defineRun)
+	mustApply(t, from, "%s", startRun)
 	snapshot := snapshotOf(t, from)
 	reached := make(chan error, 1)
 	go func() { reached <- to.Await(context.Background(), 2) }()

@@ -15,106 +15,118 @@ import (
 	"laurel/score"
 )
 
-// badContent is an event that no frontend makes: what its message says breaks a rule, though it can be read.
-type badContent struct {
+// invalidEvent is an event that no frontend encodes: its message can be decoded, but its
+// content breaks a rule.
+type invalidEvent struct {
 	wire  []byte
-	field string // of the problem
+	field string // the field of the problem
 }
 
-// badContents are the kinds that there are, by what is wrong.
-func badContents(t tester) map[string]badContent {
+// invalidEvents returns one invalid event for each rule, by what is wrong.
+func invalidEvents(t tester) map[string]invalidEvent {
 	t.Helper()
-	good := decode(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain","data":{"text":"x"}}`)
-	all := map[string]badContent{}
-	say := func(name, field string, typ score.Type, data string) {
+	good := decodeEvent(t, `{"id":"bad","source":"bard/bad","seq":1,"type":"alert","contest_id":"OG50BC/rain","data":{"text":"x"}}`)
+	all := map[string]invalidEvent{}
+	addData := func(name, field string, typ score.Type, data string) {
 		e := good
 		e.Type = typ
-		all[name] = badContent{encodeEvent(&e, []byte(data)), field}
+		all[name] = invalidEvent{encodeEvent(&e, []byte(data)), field}
 	}
-	say("award_id of 33,000 bytes", "data.award_id", score.TypeMedalAward, `{"award_id":"`+strings.Repeat("x", 33_000)+`","medal":"GOLD","organisation":"GAU"}`)
-	say("zero byte in award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"a\u0000b","medal":"GOLD","organisation":"GAU"}`)
-	say("no award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"","medal":"GOLD","organisation":"GAU"}`)
-	say("zero byte in the revoked award_id", "data.award_id", score.TypeMedalRevoke, `{"award_id":"a\u0000b","reason":"x"}`)
-	say("unknown medal", "data.medal", score.TypeMedalAward, `{"award_id":"a","medal":"TIN","organisation":"GAU"}`)
-	say("zero byte in split", "data.split", score.TypeResultSet, `{"competitor":"A","split":"a\u0000","mark":1}`)
-	say("zero byte in competitor", "data.competitor", score.TypeResultSet, `{"competitor":"A\u0000","split":"a","mark":1}`)
-	say("competitor of 33,000 bytes", "data.competitor", score.TypeResultSet, `{"competitor":"`+strings.Repeat("x", 33_000)+`","split":"a","mark":1}`)
-	say("neither mark nor irm", "data.mark", score.TypeResultSet, `{"competitor":"A","split":"a"}`)
-	say("no delta", "data.delta", score.TypeScorePlay, `{"competitor":"A"}`)
-	say("totals in another order", "data.result", score.TypeScorePlay, `{"competitor":"A","delta":1,"result":{"B":1,"A":1}}`)
-	say("too many totals", "data.result.c1000", score.TypeScoreSet, `{"result":{`+list(1001, `"c%04d":1`)+`}}`)
-	say("too many splits", "data.splits", score.TypeContestDefine, `{"kind":"ranked","sport":"race","splits":[`+list(257, `"s%d"`)+`]}`)
-	say("too many competitors", "data.competitors", score.TypeContestDefine, `{"kind":"ranked","sport":"race","competitors":[`+list(1001, `{"code":"c%d"}`)+`]}`)
-	say("too much", "data", score.TypeAlert, `{"text":"`+strings.Repeat("x", score.MaxEventBytes)+`"}`)
-	say("zero byte in sport", "data.sport", score.TypeContestDefine, `{"kind":"ranked","sport":"a\u0000b"}`)
-	say("unknown kind", "data.kind", score.TypeContestDefine, `{"kind":"lottery","sport":"x"}`)
-	say("start_time beyond the years", "data.start_time", score.TypeContestDefine, `{"kind":"ranked","sport":"x","start_time":"9999-12-31T23:59:59-01:00"}`)
-	say("a competition.define of a contest", "contest_id", score.TypeCompetitionDefine, `{}`)
-	say("too large a number", "data.delta", score.TypeScorePlay, `{"competitor":"A","delta":1234567890123}`)
-	say("no JSON", "data.text", score.TypeAlert, `{"text":`)
-	say("no UTF-8", "data.text", score.TypeAlert, "{\"text\":\"\xff\"}")
-	say("no object", "data", score.TypeAlert, `7`)
-	say("null", "data", score.TypeScorePlay, `null`)
-	say("no data", "data", score.TypeAlert, ``)
-	say("a space before", "data", score.TypeAlert, ` {"text":"x"}`)
-	say("unknown member", "data.loud", score.TypeAlert, `{"text":"x","loud":true}`)
-	say("member twice", "data.text", score.TypeAlert, `{"text":"x","text":"x"}`)
-	say("unknown type", "type", "alarm", `{"text":"x"}`)
-	say("no type", "type", "", `{"text":"x"}`)
-	say("a type that is no text", "type", "\xff\x00", `{"text":"x"}`)
-	odd := func(name, field string, spoil func(e *score.Event)) {
+	addData("award_id of 33,000 bytes", "data.award_id", score.TypeMedalAward,
+		`{"award_id":"`+strings.Repeat("x", 33_000)+`","medal":"GOLD","organisation":"GAU"}`)
+	addData("zero byte in award_id", "data.award_id", score.TypeMedalAward,
+		`{"award_id":"a\u0000b","medal":"GOLD","organisation":"GAU"}`)
+	addData("no award_id", "data.award_id", score.TypeMedalAward, `{"award_id":"","medal":"GOLD","organisation":"GAU"}`)
+	addData("zero byte in the revoked award_id", "data.award_id", score.TypeMedalRevoke,
+		`{"award_id":"a\u0000b","reason":"x"}`)
+	addData("unknown medal", "data.medal", score.TypeMedalAward, `{"award_id":"a","medal":"TIN","organisation":"GAU"}`)
+	addData("zero byte in split", "data.split", score.TypeResultSet, `{"competitor":"A","split":"a\u0000","mark":1}`)
+	addData("zero byte in competitor", "data.competitor", score.TypeResultSet,
+		`{"competitor":"A\u0000","split":"a","mark":1}`)
+	addData("competitor of 33,000 bytes", "data.competitor", score.TypeResultSet,
+		`{"competitor":"`+strings.Repeat("x", 33_000)+`","split":"a","mark":1}`)
+	addData("neither mark nor irm", "data.mark", score.TypeResultSet, `{"competitor":"A","split":"a"}`)
+	addData("no delta", "data.delta", score.TypeScorePlay, `{"competitor":"A"}`)
+	addData("totals in another order", "data.result", score.TypeScorePlay,
+		`{"competitor":"A","delta":1,"result":{"B":1,"A":1}}`)
+	addData("too many totals", "data.result.c1000", score.TypeScoreSet, `{"result":{`+list(1001, `"c%04d":1`)+`}}`)
+	addData("too many splits", "data.splits", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"race","splits":[`+list(257, `"s%d"`)+`]}`)
+	addData("too many competitors", "data.competitors", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"race","competitors":[`+list(1001, `{"code":"c%d"}`)+`]}`)
+	addData("too much", "data", score.TypeAlert, `{"text":"`+strings.Repeat("x", score.MaxEventBytes)+`"}`)
+	addData("zero byte in sport", "data.sport", score.TypeContestDefine, `{"kind":"ranked","sport":"a\u0000b"}`)
+	addData("unknown kind", "data.kind", score.TypeContestDefine, `{"kind":"lottery","sport":"x"}`)
+	addData("start_time beyond the years", "data.start_time", score.TypeContestDefine,
+		`{"kind":"ranked","sport":"x","start_time":"9999-12-31T23:59:59-01:00"}`)
+	addData("a competition.define of a contest", "contest_id", score.TypeCompetitionDefine, `{}`)
+	addData("too large a number", "data.delta", score.TypeScorePlay, `{"competitor":"A","delta":1234567890123}`)
+	addData("no JSON", "data.text", score.TypeAlert, `{"text":`)
+	addData("no UTF-8", "data.text", score.TypeAlert, "{\"text\":\"\xff\"}")
+	addData("no object", "data", score.TypeAlert, `7`)
+	addData("null", "data", score.TypeScorePlay, `null`)
+	addData("no data", "data", score.TypeAlert, ``)
+	addData("a space before", "data", score.TypeAlert, ` {"text":"x"}`)
+	addData("unknown member", "data.loud", score.TypeAlert, `{"text":"x","loud":true}`)
+	addData("member twice", "data.text", score.TypeAlert, `{"text":"x","text":"x"}`)
+	addData("unknown type", "type", "alarm", `{"text":"x"}`)
+	addData("no type", "type", "", `{"text":"x"}`)
+	addData("a type that is no text", "type", "\xff\x00", `{"text":"x"}`)
+	addEvent := func(name, field string, spoil func(e *score.Event)) {
 		e := good
 		spoil(&e)
-		all[name] = badContent{encodeEvent(&e, []byte(`{"text":"x"}`)), field}
+		all[name] = invalidEvent{encodeEvent(&e, []byte(`{"text":"x"}`)), field}
 	}
-	odd("no id", "id", func(e *score.Event) { e.ID = "" })
-	odd("zero byte in id", "id", func(e *score.Event) { e.ID = "a\x00b" })
-	odd("id that is no text", "id", func(e *score.Event) { e.ID = "\xff" })
-	odd("long id", "id", func(e *score.Event) { e.ID = strings.Repeat("x", 129) })
-	odd("no source", "source", func(e *score.Event) { e.Source = "" })
-	odd("zero byte in source", "source", func(e *score.Event) { e.Source = "a\x00b" })
-	odd("source of 33,000 bytes", "source", func(e *score.Event) { e.Source = strings.Repeat("x", 33_000) })
-	odd("zero byte in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/\x00" })
-	odd("contest_id of 33,000 bytes", "contest_id", func(e *score.Event) { e.ContestID = "G/" + strings.Repeat("x", 33_000) })
-	odd("no contest_id", "contest_id", func(e *score.Event) { e.ContestID = "" })
-	odd("dots in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/.." })
-	odd("seq beyond every reader", "seq", func(e *score.Event) { e.Seq = 1 << 53 })
-	odd("year 0", "time", func(e *score.Event) { e.Time = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC) })
-	odd("year 10000", "time", func(e *score.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) })
-	odd("year 10000 where it was", "time", func(e *score.Event) {
+	addEvent("no id", "id", func(e *score.Event) { e.ID = "" })
+	addEvent("zero byte in id", "id", func(e *score.Event) { e.ID = "a\x00b" })
+	addEvent("id that is no text", "id", func(e *score.Event) { e.ID = "\xff" })
+	addEvent("long id", "id", func(e *score.Event) { e.ID = strings.Repeat("x", 129) })
+	addEvent("no source", "source", func(e *score.Event) { e.Source = "" })
+	addEvent("zero byte in source", "source", func(e *score.Event) { e.Source = "a\x00b" })
+	addEvent("source of 33,000 bytes", "source", func(e *score.Event) { e.Source = strings.Repeat("x", 33_000) })
+	addEvent("zero byte in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/\x00" })
+	addEvent("contest_id of 33,000 bytes", "contest_id",
+		func(e *score.Event) { e.ContestID = "G/" + strings.Repeat("x", 33_000) })
+	addEvent("no contest_id", "contest_id", func(e *score.Event) { e.ContestID = "" })
+	addEvent("dots in contest_id", "contest_id", func(e *score.Event) { e.ContestID = "G/.." })
+	addEvent("too large a seq", "seq", func(e *score.Event) { e.Seq = 1 << 53 })
+	addEvent("year 0", "time", func(e *score.Event) { e.Time = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC) })
+	addEvent("year 10000", "time", func(e *score.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) })
+	addEvent("local year 10000", "time", func(e *score.Event) {
 		e.Time = time.Date(9999, 12, 31, 23, 30, 0, 0, time.UTC).In(time.FixedZone("", 3600))
 	})
-	odd("zero time", "time", func(e *score.Event) { e.Time = time.Time{} })
-	odd("offset of 30 s", "time", func(e *score.Event) { e.Time = e.Time.In(time.FixedZone("", 30)) })
-	odd("long key", "signature", func(e *score.Event) { e.Key = strings.Repeat("a", 65) })
-	odd("long token", "signature", func(e *score.Event) { e.Token = strings.Repeat("a", 65) })
-	odd("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, score.MaxSignature+1) })
+	addEvent("zero time", "time", func(e *score.Event) { e.Time = time.Time{} })
+	addEvent("offset of 30 s", "time", func(e *score.Event) { e.Time = e.Time.In(time.FixedZone("", 30)) })
+	addEvent("long key", "signature", func(e *score.Event) { e.Key = strings.Repeat("a", 65) })
+	addEvent("long token", "signature", func(e *score.Event) { e.Token = strings.Repeat("a", 65) })
+	addEvent("long signature", "signature", func(e *score.Event) { e.Signature = make([]byte, score.MaxSignature+1) })
 	wire := encodeEvent(&good, []byte(`{"text":"x"}`))
-	number := func(name string, field protowire.Number, n uint64) {
-		all[name] = badContent{protowire.AppendVarint(protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType), n), "time"}
+	addNumber := func(name string, field protowire.Number, n uint64) {
+		tagged := protowire.AppendTag(bytes.Clone(wire), field, protowire.VarintType)
+		all[name] = invalidEvent{protowire.AppendVarint(tagged, n), "time"}
 	}
-	number("seconds without end", 5, 1<<64-1)
-	number("seconds long ago", 5, 1<<64-2)
-	number("nanoseconds of a second", 6, 1e9)
-	number("offset of a day", 7, protowire.EncodeZigZag(24*60*60))
-	difference := func(name string, wire []byte, differences ...[]byte) {
-		for _, d := range differences {
+	addNumber("seconds in the far future", 5, 1<<64-1)
+	addNumber("seconds in the far past", 5, 1<<64-2)
+	addNumber("nanoseconds of a second", 6, 1e9)
+	addNumber("offset of a day", 7, protowire.EncodeZigZag(24*60*60))
+	addDelta := func(name string, wire []byte, deltas ...[]byte) {
+		for _, d := range deltas {
 			wire = protowire.AppendBytes(protowire.AppendTag(bytes.Clone(wire), 16, protowire.BytesType), d)
 		}
-		all[name] = badContent{wire, "signature"}
+		all[name] = invalidEvent{wire, "signature"}
 	}
-	difference("difference from nothing", wire, []byte{9, 0})
-	difference("difference cut off", wire, []byte{0x80})
-	difference("no difference", wire, nil)
-	difference("two differences", wire, []byte{0, 0, 1}, []byte{0, 0, 1})
+	addDelta("delta from nothing", wire, []byte{9, 0})
+	addDelta("truncated delta", wire, []byte{0x80})
+	addDelta("empty delta", wire, nil)
+	addDelta("two deltas", wire, []byte{0, 0, 1}, []byte{0, 0, 1})
 	signed := good
 	signed.Signature = []byte{1}
-	difference("difference beside a signature", encodeEvent(&signed, []byte(`{"text":"x"}`)), []byte{0, 0, 1})
-	difference("difference too long", wire, append([]byte{0, 0}, make([]byte, score.MaxSignature+1)...))
+	addDelta("delta and signature", encodeEvent(&signed, []byte(`{"text":"x"}`)), []byte{0, 0, 1})
+	addDelta("too long a delta", wire, append([]byte{0, 0}, make([]byte, score.MaxSignature+1)...))
 	return all
 }
 
-// list is n items made with a format, joined by commas.
+// list returns n items made with a format, joined by commas.
 func list(n int, format string) string {
 	items := make([]string, n)
 	for i := range items {
@@ -123,8 +135,8 @@ func list(n int, format string) string {
 	return strings.Join(items, ",")
 }
 
-// postOf is the message of a post with the events.
-func postOf(mode score.PostMode, events ...[]byte) []byte {
+// encodeRawPost encodes a post of encoded events.
+func encodeRawPost(mode score.PostMode, events ...[]byte) []byte {
 	b := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(mode))
 	for _, e := range events {
 		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), e)
@@ -132,60 +144,62 @@ func postOf(mode score.PostMode, events ...[]byte) []byte {
 	return b
 }
 
-// rawEntryOf is an entry with the post, past ParsePost.
-func rawEntryOf(post []byte) []byte {
+// encodeRawEntry encodes an entry with a post that ParsePost has not checked.
+func encodeRawEntry(post []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag([]byte{2}, 1, protowire.BytesType), post)
 }
 
-func TestWhatBreaksARuleIsNotTakenFromAnotherFrontend(t *testing.T) {
-	for name, bad := range badContents(t) {
-		if _, _, err := entry.ParsePost(postOf(score.AllOrNone, bad.wire)); err == nil {
-			t.Errorf("%s: the post was taken", name)
+func TestAForwardedPostThatBreaksARuleIsRefused(t *testing.T) {
+	for name, bad := range invalidEvents(t) {
+		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, bad.wire)); err == nil {
+			t.Errorf("%s: the post was accepted", name)
 		}
 	}
-	good := encodePost(t, one(decode(t, alert, 1, 1, "one"))).Bytes()
+	good := encodePost(t, singlePost(decodeEvent(t, alert, 1, 1, "one"))).Bytes()
 	if _, _, err := entry.ParsePost(good); err != nil {
-		t.Errorf("a good post was refused: %v", err)
+		t.Errorf("a valid post was refused: %v", err)
 	}
-	first := decode(t, alert, 1, 1, "one")
+	first := decodeEvent(t, alert, 1, 1, "one")
 	event := encodeEvent(&first, []byte(`{"text":"x"}`))
 	many := slices.Repeat([][]byte{event}, score.MaxArray+1)
-	if _, _, err := entry.ParsePost(postOf(score.AllOrNone, many...)); err == nil {
-		t.Error("a post of too many events, all or none, was taken")
+	if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, many...)); err == nil {
+		t.Error("an all-or-none post of too many events was accepted")
 	}
-	if _, _, err := entry.ParsePost(postOf(score.UntilRefused, many...)); err != nil {
-		t.Errorf("a long post, event by event, was refused: %v", err)
+	if _, _, err := entry.ParsePost(encodeRawPost(score.UntilRefused, many...)); err != nil {
+		t.Errorf("a long until-refused post was refused: %v", err)
 	}
 }
 
-func TestASignedEventOfAnotherFrontendHasAllThatIsSigned(t *testing.T) {
-	signed := signedOne(t, 1, "bard/a", 1, "rain")
+func TestAForwardedSignedEventMustBeComplete(t *testing.T) {
+	signed := signedAlert(t, 1, "bard/a", 1, "rain")
 	for name, spoil := range map[string]func(e *score.Event){
-		"no key":           func(e *score.Event) { e.Key = "" },
-		"key that is none": func(e *score.Event) { e.Key = "key" },
-		"no signature":     func(e *score.Event) { e.Signature = nil },
-		"cut off":          func(e *score.Event) { e.Signature = e.Signature[:67] },
-		"no seq":           func(e *score.Event) { e.Seq = 0 },
-		"another's id":     func(e *score.Event) { e.IDGiven = false },
-		"another's time":   func(e *score.Event) { e.TimeGiven = false },
+		"no key":             func(e *score.Event) { e.Key = "" },
+		"invalid key":        func(e *score.Event) { e.Key = "key" },
+		"no signature":       func(e *score.Event) { e.Signature = nil },
+		"cut off":            func(e *score.Event) { e.Signature = e.Signature[:67] },
+		"no seq":             func(e *score.Event) { e.Seq = 0 },
+		"id of a frontend":   func(e *score.Event) { e.IDGiven = false },
+		"time of a frontend": func(e *score.Event) { e.TimeGiven = false },
 	} {
 		e := signed
 		spoil(&e)
-		if _, _, err := entry.ParsePost(postOf(score.AllOrNone, encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
-			t.Errorf("%s: the post was taken", name)
+		if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone,
+			encodeEvent(&e, []byte(`{"text":"rain"}`)))); err == nil {
+			t.Errorf("%s: the post was accepted", name)
 		}
 	}
-	if _, _, err := entry.ParsePost(encodePost(t, one(signed)).Bytes()); err != nil {
+	if _, _, err := entry.ParsePost(encodePost(t, singlePost(signed)).Bytes()); err != nil {
 		t.Errorf("a signed event was refused: %v", err)
 	}
 	other := encodeEvent(&signed, []byte(`{"text":"\u0072ain"}`))
-	if _, _, err := entry.ParsePost(postOf(score.AllOrNone, other)); err == nil {
-		t.Error("data in other words was taken")
+	if _, _, err := entry.ParsePost(encodeRawPost(score.AllOrNone, other)); err == nil {
+		t.Error("data that is not canonical was accepted")
 	}
 }
 
-// A master that is corrupt puts into the log what it likes. No frontend ends by it, and all decide alike.
-func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
+// A corrupt master can put anything into the log. No frontend stops because of it, and
+// all decide alike.
+func TestALoggedEventThatBreaksARuleIsRefusedByAllMachinesAlike(t *testing.T) {
 	with, alike, without := newMachine(t), newMachine(t), newMachine(t)
 	index := uint64(0)
 	feed := func(data []byte, all ...*Machine) (r []score.Result) {
@@ -196,54 +210,55 @@ func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
 				t.Fatalf("the machine stopped: %v", err)
 			}
 			if err := m.Commit(); err != nil {
-				t.Fatalf("the machine stopped as it wrote: %v", err)
+				t.Fatalf("the machine stopped at the commit: %v", err)
 			}
 			r = slices.Concat(outcome[0]...)
 		}
 		return r
 	}
-	define := decode(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
-	feed(entryOf(t, one(define)), with, alike, without)
+	define := decodeEvent(t, `{"id":"d","source":"bard/d","seq":1,"type":"contest.define","contest_id":"OG50BC/rain","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	feed(encodeEntry(t, singlePost(define)), with, alike, without)
 	seq := 0
 	next := func() []byte {
 		seq++
-		e := decode(t, alert, seq, seq, "good")
+		e := decodeEvent(t, alert, seq, seq, "good")
 		return encodeEvent(&e, []byte(`{"text":"good"}`))
 	}
 	names := []string{}
-	for name := range badContents(t) {
+	for name := range invalidEvents(t) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	all := badContents(t)
+	all := invalidEvents(t)
 	for _, name := range names {
 		bad := all[name]
-		r := feed(rawEntryOf(postOf(score.AllOrNone, bad.wire)), with, alike)
+		r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, bad.wire)), with, alike)
 		if len(r) != 1 || r[0].Problem == nil || r[0].Revision != 0 || r[0].Problem.Field != bad.field {
 			t.Errorf("%s: got %+v; want it refused for its %q", name, r, bad.field)
 		}
 		if _, err := json.Marshal(r); err != nil {
-			t.Errorf("%s: what came of it cannot be told: %v", name, err)
+			t.Errorf("%s: the result cannot be encoded: %v", name, err)
 		}
-		// Among good ones it takes them with it, or stands alone.
+		// Together with a valid event it is refused as a whole, or after the valid one.
 		first := next()
-		if r := feed(rawEntryOf(postOf(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 || r[0].Problem == nil || *r[0].Problem.Index != 1 {
-			t.Errorf("%s, behind a good one: got %+v", name, r)
+		if r := feed(encodeRawEntry(encodeRawPost(score.AllOrNone, first, bad.wire)), with, alike); len(r) != 1 ||
+			r[0].Problem == nil || *r[0].Problem.Index != 1 {
+			t.Errorf("%s, all or none after a valid one: got %+v", name, r)
 		}
-		data := rawEntryOf(postOf(score.UntilRefused, first, bad.wire))
+		data := encodeRawEntry(encodeRawPost(score.UntilRefused, first, bad.wire))
 		if r := feed(data, with, alike); len(r) != 2 || r[0].Status != score.Applied || r[1].Problem == nil {
-			t.Errorf("%s, after a good one: got %+v", name, r)
+			t.Errorf("%s, until refused after a valid one: got %+v", name, r)
 		}
-		feed(rawEntryOf(postOf(score.UntilRefused, first)), without)
+		feed(encodeRawEntry(encodeRawPost(score.UntilRefused, first)), without)
 	}
 	want := snapshotOf(t, with)
 	if !bytes.Equal(snapshotOf(t, alike), want) {
-		t.Error("two machines came to different states")
+		t.Error("two machines have different states")
 	}
-	// Only how far the log was applied tells them apart.
-	feed(entryOf(t, one(decode(t, alert, seq+1, seq+1, "the end"))), with, alike, without)
+	// The states differ only in the index of the last entry.
+	feed(encodeEntry(t, singlePost(decodeEvent(t, alert, seq+1, seq+1, "the end"))), with, alike, without)
 	if !bytes.Equal(snapshotOf(t, with), snapshotOf(t, without)) {
-		t.Error("what was refused left something behind")
+		t.Error("a refused event left a trace")
 	}
 	rebuilt := newMachine(t)
 	if err := rebuilt.Restore(bytes.NewReader(want)); err != nil {
@@ -251,30 +266,33 @@ func TestWhatBreaksARuleInTheLogIsRefusedAndTheMachinesGoOnAlike(t *testing.T) {
 	}
 }
 
-// The data of what is signed is read before anything is applied. A key does not make bad data fatal.
+// The data of signed events is parsed before the entry is applied. Invalid data must not
+// be fatal there either.
 func TestSignedDataThatBreaksARuleIsRefused(t *testing.T) {
-	m := guarded(t)
-	before := state(t, m)
+	m := guardedMachine(t)
+	before := stateOf(t, m)
 	for _, data := range []string{`{"text":`, `7`, ``, `{"text":"x","loud":1}`, `{"text":""}`} {
-		e := signedOne(t, 1, "bard/a", 1, "rain")
-		if p := wantRefused(t, m, rawEntry(&e, data)); p.Code != score.Unauthorized {
+		e := signedAlert(t, 1, "bard/a", 1, "rain")
+		if p := wantRefused(t, m, encodeRawEvent(&e, data)); p.Code != score.Unauthorized {
 			t.Errorf("%s: got %v", data, p)
 		}
 	}
-	// The bard itself signed what no frontend would have taken.
-	e := signedAlert(1, "bard/a", 1, "")
+	// A bard may sign data that no frontend accepts.
+	e := unsignedAlert(1, "bard/a", 1, "")
 	e.Data = &score.Alert{Text: "a\x00b"}
 	e = signEvents(t, 1, []score.Event{e})[0]
-	if p := wantRefused(t, m, rawEntry(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent || p.Field != "data.text" {
+	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"a\u0000b"}`)); p.Code != score.InvalidEvent ||
+		p.Field != "data.text" {
 		t.Errorf("got %v", p)
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Error("something was applied")
 	}
-	wantCame(t, m, signedOne(t, 1, "bard/a", 1, "rain"), score.Applied)
+	wantOutcome(t, m, signedAlert(t, 1, "bard/a", 1, "rain"), score.Applied)
 }
 
-// wantRefused applies an entry of one event, or of a change, and returns why it was refused.
+// wantRefused applies an entry of one event or access change and returns the problem that
+// refused it.
 func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	t.Helper()
 	index := m.Applied() + 1
@@ -283,7 +301,7 @@ func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 		t.Fatalf("the machine stopped: %v", err)
 	}
 	if err := m.Commit(); err != nil {
-		t.Fatalf("the machine stopped as it wrote: %v", err)
+		t.Fatalf("the machine stopped at the commit: %v", err)
 	}
 	if len(outcome[0]) != 1 || len(outcome[0][0]) != 1 || outcome[0][0][0].Problem == nil {
 		t.Fatalf("got %+v; want one refusal", outcome)
@@ -291,24 +309,27 @@ func wantRefused(t *testing.T, m *Machine, data []byte) *score.Problem {
 	return outcome[0][0][0].Problem
 }
 
-// A version that knows the type writes it in entries of a version that this one does not know.
+// A version that knows the type writes it only in entries of a later version, which this
+// one cannot decode.
 func TestAnEventOfAnUnknownTypeIsRefused(t *testing.T) {
-	m := guarded(t)
-	e := signedOne(t, 1, "bard/a", 1, "rain")
+	m := guardedMachine(t)
+	e := signedAlert(t, 1, "bard/a", 1, "rain")
 	e.Type = "score.invent"
-	if p := wantRefused(t, m, rawEntry(&e, `{"text":"rain"}`)); p.Code != score.Unauthorized {
+	if p := wantRefused(t, m, encodeRawEvent(&e, `{"text":"rain"}`)); p.Code != score.Unauthorized {
 		t.Errorf("got %v", p)
 	}
 	open := newMachine(t)
-	if p := wantRefused(t, open, rawEntry(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent", Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
+	if p := wantRefused(t, open, encodeRawEvent(&score.Event{ID: "x", Source: "bard/x", Type: "score.invent",
+		Time: noon, ContestID: "G/1"}, `{}`)); p.Field != "type" {
 		t.Errorf("got %v", p)
 	}
 }
 
-func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
+func TestEmptyEntriesChangeNothing(t *testing.T) {
 	m := newMachine(t)
 	before := m.Store()
-	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1}, rawEntryOf(postOf(score.AllOrNone))} {
+	for _, data := range [][]byte{entry.EncodeStore(""), entry.EncodeStore(strings.Repeat("x", 65)), {1},
+		encodeRawEntry(encodeRawPost(score.AllOrNone))} {
 		if _, err := m.Apply([]Entry{{m.Applied() + 1, data}}, m.Applied()+1); err != nil {
 			t.Fatal(err)
 		}
@@ -316,5 +337,5 @@ func TestEntriesThatSayNothingUsefulChangeNothing(t *testing.T) {
 	if m.Store() != before || m.Revision() != 0 {
 		t.Errorf("the store is %q, the revision %d", m.Store(), m.Revision())
 	}
-	applied(t, m, alert, 1, 1, "it goes on")
+	mustApply(t, m, alert, 1, 1, "the next event")
 }

@@ -8,10 +8,10 @@ import (
 	"laurel/score"
 )
 
-// wantPlaces compares who is where: code, result and rank of each, then the winner.
+// wantPlaces compares the code, result and rank of each competitor, and the winner.
 func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
-	r := view(t, m, contest)
+	r := recordOf(t, m, contest)
 	var parts []string
 	for _, p := range r.Competitors {
 		result := p.IRM
@@ -25,7 +25,8 @@ func wantPlaces(t *testing.T, m *Machine, contest, want string) {
 	}
 }
 
-// wantVoided compares which event of a timeline is voided by which: "g1:v1", in order.
+// wantVoided compares the voided events of a timeline with their voids: "g1:v1", in
+// order.
 func wantVoided(t *testing.T, m *Machine, contest, want string) {
 	t.Helper()
 	var voided []string
@@ -42,52 +43,53 @@ func wantVoided(t *testing.T, m *Machine, contest, want string) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(voided, " "); got != want {
-		t.Errorf("of %s are voided: %s; want %s", contest, got, want)
+		t.Errorf("in %s the voided events are %s; want %s", contest, got, want)
 	}
 }
 
 func runRace(t *testing.T, m *Machine) {
 	t.Helper()
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	desk(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
-	desk(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":11}`)
-	desk(t, m, "z", "result.set", "G/r", `{"competitor":"Z","split":"finish","mark":11}`)
-	desk(t, m, "end", "contest.status", "G/r", `{"schedule_status":"FINISHED"}`)
+	mustPost(t, m, "d", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
+	mustPost(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":11}`)
+	mustPost(t, m, "z", "result.set", "G/r", `{"competitor":"Z","split":"finish","mark":11}`)
+	mustPost(t, m, "end", "contest.status", "G/r", `{"schedule_status":"FINISHED"}`)
 	wantPlaces(t, m, "G/r", "X 10 1, Y 11 2, Z 11 2; X")
 }
 
-func TestAWinningGoalThatIsVoidedAfterTheEndTakesTheWinWithIt(t *testing.T) {
+func TestVoidingTheWinningGoalAfterTheEndRemovesTheWin(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1}`)
-	desk(t, m, "g2", "score.play", "G/1", `{"competitor":"B","delta":1}`)
-	desk(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1}`)
-	desk(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"B","delta":1}`)
+	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1}`)
+	mustPost(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
 	wantPlaces(t, m, "G/1", "A 2 1, B 1 2; A")
-	void(t, m, "v3", "G/1", "g3")
+	mustVoid(t, m, "v3", "G/1", "g3")
 	wantPlaces(t, m, "G/1", "A 1 1, B 1 1; ")
-	void(t, m, "v1", "G/1", "g1")
+	mustVoid(t, m, "v1", "G/1", "g1")
 	wantPlaces(t, m, "G/1", "B 1 1, A 0 2; B")
 	wantVoided(t, m, "G/1", "g1:v1 g3:v3")
-	void(t, m, "w3", "G/1", "v3")
+	mustVoid(t, m, "w3", "G/1", "v3")
 	wantPlaces(t, m, "G/1", "A 1 1, B 1 1; ")
 	wantVoided(t, m, "G/1", "g1:v1 v3:w3")
 }
 
-func TestADoubledMarkThatIsVoidedGivesTheFirstBackWithItsRank(t *testing.T) {
+func TestVoidingASecondMarkRestoresTheFirstWithItsRank(t *testing.T) {
 	m := newMachine(t)
 	runRace(t, m)
-	desk(t, m, "z2", "result.set", "G/r", `{"competitor":"Z","split":"finish","mark":9}`)
+	mustPost(t, m, "z2", "result.set", "G/r", `{"competitor":"Z","split":"finish","mark":9}`)
 	wantPlaces(t, m, "G/r", "Z 9 1, X 10 2, Y 11 3; Z")
-	void(t, m, "v", "G/r", "z2")
+	mustVoid(t, m, "v", "G/r", "z2")
 	wantPlaces(t, m, "G/r", "X 10 1, Y 11 2, Z 11 2; X")
 	wantVoided(t, m, "G/r", "z2:v")
-	// The first can be voided before the one that replaced it, and nothing moves.
-	void(t, m, "w", "G/r", "v")
-	void(t, m, "v1", "G/r", "z")
+	// Voiding the first mark while the second one counts changes no rank.
+	mustVoid(t, m, "w", "G/r", "v")
+	mustVoid(t, m, "v1", "G/r", "z")
 	wantPlaces(t, m, "G/r", "Z 9 1, X 10 2, Y 11 3; Z")
-	void(t, m, "v2", "G/r", "z2")
+	mustVoid(t, m, "v2", "G/r", "z2")
 	wantPlaces(t, m, "G/r", "X 10 1, Y 11 2; X")
 	wantVoided(t, m, "G/r", "z:v1 z2:v2 v:w")
 }
@@ -99,54 +101,59 @@ func TestADisqualifiedWinnerLosesRankAndWin(t *testing.T) {
 			runRace(t, m)
 			reason := ""
 			if status != "" {
-				desk(t, m, "status", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
-				desk(t, m, "status2", "contest.status", "G/r", `{"result_status":"`+status+`"}`)
-				refused(t, m, score.StatusConflict, "result.set with a reason", `{"type":"result.set","contest_id":"G/r","data":{"competitor":"X","split":"finish","irm":"DSQ"}}`)
+				mustPost(t, m, "status", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
+				mustPost(t, m, "status2", "contest.status", "G/r", `{"result_status":"`+status+`"}`)
+				mustRefuse(t, m, score.StatusConflict, "result.set with a reason",
+					`{"type":"result.set","contest_id":"G/r","data":{"competitor":"X","split":"finish","irm":"DSQ"}}`)
 				reason = `,"reason":"magic potion"`
 			}
-			desk(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ"`+reason+`}`)
+			mustPost(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ"`+reason+`}`)
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-			// His mark does not come back when it is voided, but when the disqualification is.
-			void(t, m, "vx", "G/r", "x")
+			// Voiding the mark does not change the disqualification. Voiding the
+			// disqualification restores the mark.
+			mustVoid(t, m, "vx", "G/r", "x")
 			wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-			void(t, m, "vz", "G/r", "z")
+			mustVoid(t, m, "vz", "G/r", "z")
 			wantPlaces(t, m, "G/r", "Y 11 1, X DSQ 0; Y")
-			void(t, m, "wx", "G/r", "vx")
-			void(t, m, "vdsq", "G/r", "dsq")
+			mustVoid(t, m, "wx", "G/r", "vx")
+			mustVoid(t, m, "vdsq", "G/r", "dsq")
 			wantPlaces(t, m, "G/r", "X 10 1, Y 11 2; X")
 			wantVoided(t, m, "G/r", "z:vz dsq:vdsq vx:wx")
 		})
 	}
 }
 
-func TestACorrectionStandsWithoutTheStatusThatItWasMadeAfter(t *testing.T) {
+func TestACorrectionSurvivesVoidingTheStatusBeforeIt(t *testing.T) {
 	m := newMachine(t)
 	runRace(t, m)
-	desk(t, m, "official", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
-	desk(t, m, "dsq", "result.set", "G/r", `{"competitor":"X","split":"finish","irm":"DSQ","reason":"magic potion"}`)
-	void(t, m, "v", "G/r", "official")
+	mustPost(t, m, "official", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
+	mustPost(t, m, "dsq", "result.set", "G/r",
+		`{"competitor":"X","split":"finish","irm":"DSQ","reason":"magic potion"}`)
+	mustVoid(t, m, "v", "G/r", "official")
 	wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, X DSQ 0; ")
-	desk(t, m, "late", "result.set", "G/r", `{"competitor":"W","split":"finish","mark":12}`)
-	void(t, m, "v2", "G/r", "run")
+	mustPost(t, m, "late", "result.set", "G/r", `{"competitor":"W","split":"finish","mark":12}`)
+	mustVoid(t, m, "v2", "G/r", "run")
 	wantPlaces(t, m, "G/r", "Y 11 1, Z 11 1, W 12 3, X DSQ 0; ")
-	// Not so the contest itself.
-	cannotVoid(t, m, score.StatusConflict, `"end"`, "G/r", "d")
+	// The definition of the contest cannot be voided.
+	wantVoidRefused(t, m, score.StatusConflict, `"end"`, "G/r", "d")
 }
 
-func TestAListThatGrewCanShrinkAgainWhileTheNewcomersHaveNoMarks(t *testing.T) {
+func TestAnExtendedListCanBeVoidedWhileTheNewCompetitorsHaveNoMarks(t *testing.T) {
 	m := newMachine(t)
 	const about = `{"kind":"ranked","sport":"race","sort":"asc","competitors":[%s]}`
-	desk(t, m, "d1", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"}`))
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	desk(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
-	desk(t, m, "d2", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"},{"code":"Y"}`))
-	void(t, m, "v1", "G/r", "d2")
-	refused(t, m, score.InvalidEvent, `"Y" does not compete here`, `{"type":"result.set","contest_id":"G/r","data":{"competitor":"Y","split":"finish","mark":9}}`)
-	void(t, m, "w1", "G/r", "v1")
-	desk(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":9}`)
-	cannotVoid(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d2")
-	refused(t, m, score.StatusConflict, `"Y" is missing from the list`, `{"type":"contest.define","contest_id":"G/r","data":%s}`, fmt.Sprintf(about, `{"code":"X"}`))
-	void(t, m, "vy", "G/r", "y")
-	void(t, m, "v2", "G/r", "d2")
+	mustPost(t, m, "d1", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"}`))
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "x", "result.set", "G/r", `{"competitor":"X","split":"finish","mark":10}`)
+	mustPost(t, m, "d2", "contest.define", "G/r", fmt.Sprintf(about, `{"code":"X"},{"code":"Y"}`))
+	mustVoid(t, m, "v1", "G/r", "d2")
+	mustRefuse(t, m, score.InvalidEvent, `"Y" does not compete here`,
+		`{"type":"result.set","contest_id":"G/r","data":{"competitor":"Y","split":"finish","mark":9}}`)
+	mustVoid(t, m, "w1", "G/r", "v1")
+	mustPost(t, m, "y", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":9}`)
+	wantVoidRefused(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d2")
+	mustRefuse(t, m, score.StatusConflict, `"Y" is missing from the list`,
+		`{"type":"contest.define","contest_id":"G/r","data":%s}`, fmt.Sprintf(about, `{"code":"X"}`))
+	mustVoid(t, m, "vy", "G/r", "y")
+	mustVoid(t, m, "v2", "G/r", "d2")
 	wantPlaces(t, m, "G/r", "X 10 1; ")
 }

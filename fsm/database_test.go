@@ -9,10 +9,11 @@ import (
 	"laurel/score"
 )
 
-// lived makes a database with a bit of everything, of several pages, and calls leave with its machine before it is closed.
-func lived(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
+// populate creates a database of several pages with all kinds of records and closes it.
+// It calls leave with the machine before.
+func populate(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 	t.Helper()
-	m := open(t, dir)
+	m := openMachine(t, dir)
 	for i := range 40 {
 		contest := fmt.Sprintf("G/%d", i)
 		var events []score.Event
@@ -23,11 +24,12 @@ func lived(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 			`"type":"result.set","contest_id":%q,"data":{"competitor":"Y","split":"finish","mark":9.69}`,
 			`"type":"alert","contest_id":%q,"data":{"text":"a long jump of a text that fills the pages"}`,
 		} {
-			events = append(events, decode(t, `{"id":"e-%d-%d","source":"bard/a",`+body+`}`, i, len(events), contest))
+			events = append(events, decodeEvent(t, `{"id":"e-%d-%d","source":"bard/a",`+body+`}`, i, len(events),
+				contest))
 		}
 		award := `{"id":"a-%d","source":"bard/a","type":"medal.award","contest_id":%q,"data":{"award_id":"x%d","medal":"GOLD","organisation":"OX"}}`
-		events = append(events, decode(t, award, i, contest, i))
-		apply(t, m, score.Post{Events: events})
+		events = append(events, decodeEvent(t, award, i, contest, i))
+		applyPosts(t, m, score.Post{Events: events})
 	}
 	snapshot = snapshotOf(t, m)
 	if leave != nil {
@@ -39,57 +41,59 @@ func lived(t testing.TB, dir string, leave func(m *Machine)) (snapshot []byte) {
 	return snapshot
 }
 
-// wantThrownAway opens a database that must not be trusted, and checks that the log says so, once, with the words.
-func wantThrownAway(t testing.TB, dir, words string) {
+// wantDeleted opens a database that must not be trusted, and checks that the reason is
+// logged once.
+func wantDeleted(t testing.TB, dir, words string) {
 	t.Helper()
-	var d diary
+	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
-		t.Fatalf("a database that cannot be trusted must not keep a frontend from starting: %v", err)
+		t.Fatalf("a database that is not trusted must not keep a frontend from starting: %v", err)
 	}
 	defer m.Close()
 	if m.Applied() != 0 || m.Revision() != 0 {
 		t.Errorf("applied is %d, revision %d; want a new database", m.Applied(), m.Revision())
 	}
-	if text := d.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deleting the database") || !strings.Contains(text, words) {
-		t.Errorf("the log should say once that the database is thrown away because %q; it says\n%s", words, text)
+	if text := d.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "deleting the database") ||
+		!strings.Contains(text, words) {
+		t.Errorf("want the reason %q logged once; the log is\n%s", words, text)
 	}
-	applied(t, m, alert, 1, 1, "it works")
+	mustApply(t, m, alert, 1, 1, "the machine works")
 }
 
 func wantTrusted(t testing.TB, dir string, snapshot []byte) {
 	t.Helper()
-	var d diary
+	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	if d.Len() > 0 {
-		t.Errorf("a good database was not trusted: %s", d.String())
+		t.Errorf("a closed database was not trusted: %s", d.String())
 	}
 	if string(snapshotOf(t, m)) != string(snapshot) {
-		t.Error("the state is another than before")
+		t.Error("the state has changed")
 	}
 }
 
-func TestADatabaseThatWasClosedIsTrustedEvenAfterACrashOfTheMachine(t *testing.T) {
+func TestAClosedDatabaseIsTrusted(t *testing.T) {
 	dir := t.TempDir()
-	snapshot := lived(t, dir, nil)
+	snapshot := populate(t, dir, nil)
 	wantTrusted(t, dir, snapshot)
 	wantTrusted(t, dir, snapshot)
 }
 
-// A database in use has no mark: what a crash leaves of it, of the process as of the machine, is not
-// trusted, whatever came before.
-func TestADatabaseThatWasNotClosedIsThrownAway(t *testing.T) {
-	one := func(t *testing.T, m *Machine) {
-		applied(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
+// A database in use has no marker. It is not trusted after a crash of the process or of
+// the machine.
+func TestADatabaseThatWasNotClosedIsDeleted(t *testing.T) {
+	single := func(t *testing.T, m *Machine) {
+		mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
 	}
 	for name, use := range map[string]func(t *testing.T, m *Machine){
 		"opened":    func(*testing.T, *Machine) {},
-		"written":   func(t *testing.T, m *Machine) { one(t, m); snapshotOf(t, m) },
-		"discarded": func(t *testing.T, m *Machine) { m.Discard("the test says so"); one(t, m) },
+		"written":   func(t *testing.T, m *Machine) { single(t, m); snapshotOf(t, m) },
+		"discarded": func(t *testing.T, m *Machine) { m.Discard("test"); single(t, m) },
 		"restored": func(t *testing.T, m *Machine) {
 			if err := m.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)
@@ -98,49 +102,51 @@ func TestADatabaseThatWasNotClosedIsThrownAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, killed := t.TempDir(), t.TempDir()
-			lived(t, dir, nil)
-			m := open(t, dir) // which was closed, and has been trusted
+			populate(t, dir, nil)
+			m := openMachine(t, dir) // closed before, and therefore trusted
 			defer m.Close()
 			use(t, m)
-			kill(t, m, killed)
-			wantThrownAway(t, killed, "was not closed cleanly")
+			copyFiles(t, m, killed)
+			wantDeleted(t, killed, "was not closed cleanly")
 		})
 	}
 }
 
-func TestDiscardBeginsAnewAndSaysWhy(t *testing.T) {
+func TestDiscardDeletesTheDatabaseAndLogsTheReason(t *testing.T) {
 	dir := t.TempDir()
-	var d diary
+	var d logBuffer
 	m, err := Open(dir, d.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	applied(t, m, alert, 1, 1, "one")
+	mustApply(t, m, alert, 1, 1, "one")
 	if err := m.Discard("it is ahead of the log"); err != nil {
 		t.Fatal(err)
 	}
 	if m.Applied() != 0 || m.Revision() != 0 || !strings.Contains(d.String(), "it is ahead of the log") {
-		t.Errorf("applied is %d, revision %d, the log says %s", m.Applied(), m.Revision(), d.String())
+		t.Errorf("applied is %d, revision %d, the log is %s", m.Applied(), m.Revision(), d.String())
 	}
-	applied(t, m, alert, 1, 1, "one")
+	mustApply(t, m, alert, 1, 1, "one")
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	wantTrusted(t, dir, func() []byte { n := newMachine(t); applied(t, n, alert, 1, 1, "one"); return snapshotOf(t, n) }())
+	n := newMachine(t)
+	mustApply(t, n, alert, 1, 1, "one")
+	wantTrusted(t, dir, snapshotOf(t, n))
 }
 
-func TestAMachineThatIsClosedSaysSo(t *testing.T) {
-	m := open(t, t.TempDir())
+func TestAClosedMachineReturnsErrors(t *testing.T) {
+	m := openMachine(t, t.TempDir())
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.Apply([]Entry{{1, entryOf(t, one(decode(t, alert, 1, 1, "one")))}}, 1); err == nil {
+	if _, err := m.Apply([]Entry{{1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))}}, 1); err == nil {
 		t.Error("a closed machine applied an entry")
 	}
 	if err := m.View(func(*View) error { return nil }); err == nil {
-		t.Error("a closed machine gave a view")
+		t.Error("a closed machine returned a view")
 	}
 	if _, err := m.Snapshot(); err == nil {
-		t.Error("a closed machine gave a snapshot")
+		t.Error("a closed machine returned a snapshot")
 	}
 }

@@ -1,13 +1,14 @@
-// Package fsm is the state machine that every frontend runs. It applies the committed entries of the Raft
-// log, in order, to a bbolt database of its own.
+// Package fsm is the state machine that every frontend runs. It applies the committed
+// entries of the Raft log, in order, to a bbolt database of its own.
 //
-// It is deterministic: what an entry does depends on the state and the entry only, never on a clock,
-// randomness, the iteration order of a map or another machine. Equal logs therefore give equal databases.
-// The log is the durable truth. The database is written without fsync and is rebuilt from snapshot and
-// log after a crash.
+// It is deterministic: what an entry does depends on the state and the entry only, never
+// on a clock, randomness, the iteration order of a map or another machine. Equal logs
+// therefore give equal databases. The log is the durable truth. The database is written
+// without fsync and is rebuilt from snapshot and log after a crash.
 //
-// Machine is the state machine, View reads it, and Raft adapts it to hashicorp/raft. Start reading at
-// Machine.Apply, which leads to batch.applyEvent, the function that applies one event. The sub-packages
-// hold the format of log entries (entry), the file (database), the events in it (timeline), the index of
-// contests (index) and the leaderboards in memory (leaderboard).
+// Machine is the state machine, View reads it, and Raft adapts it to hashicorp/raft.
+// Start reading at Machine.Apply, which leads to batch.applyEvent, the function that
+// applies one event. The sub-packages hold the format of log entries (entry), the file
+// (database), the events in it (timeline), the index of contests (index) and the
+// leaderboards in memory (leaderboard).
 package fsm

@@ -9,8 +9,8 @@ import (
 	"laurel/score"
 )
 
-// award is a medal of a competition under its award_id. A revoked award is kept, so that its id can be
-// awarded again and a second revocation is detected.
+// award is a medal of a competition under its award_id. A revoked award is kept, so that
+// its id can be awarded again and a second revocation is detected.
 type award struct {
 	ContestID    string `json:"contest"`
 	Medal        string `json:"medal"`
@@ -18,8 +18,9 @@ type award struct {
 	Revoked      bool   `json:"revoked,omitzero"`
 }
 
-// applyEffect changes contests and medals as an event at a revision says. If it returns a problem, nothing
-// has changed. An event type that is not handled here is refused, not recorded without an effect.
+// applyEffect changes contests and medals as an event at a revision says. If it returns a
+// problem, nothing has changed. An event type that is not handled here is refused, not
+// recorded without an effect.
 func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
@@ -78,8 +79,8 @@ func undefined(contestID string) *score.Problem {
 	return p
 }
 
-// updateMedalTable adds to the medal table what an event of a contest says about the competition: its
-// organisations and its name.
+// updateMedalTable adds to the medal table what an event of a contest says about the
+// competition: its organisations and its name.
 func (b *batch) updateMedalTable(e *event, revision uint64) error {
 	list := organisations(e.Data)
 	define, defines := e.Data.(*score.ContestDefine)
@@ -149,8 +150,8 @@ func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Pr
 	return nil, b.tx.PutJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
 }
 
-// checkAward returns the problem if a contest cannot award a medal under an id. exists reports whether
-// there is an award a under that id.
+// checkAward returns the problem if a contest cannot award a medal under an id. exists
+// reports whether there is an award a under that id.
 func checkAward(a award, exists bool, contestID, awardID string) *score.Problem {
 	var p *score.Problem
 	switch {

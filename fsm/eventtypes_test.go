@@ -14,8 +14,8 @@ import (
 	"laurel/score"
 )
 
-// eventExample is a valid event of a type, with every member that its data can have, for the state of
-// exampleMachine.
+// eventExample is a valid event of a type, with every member that its data can have, for
+// the state of exampleMachine.
 type eventExample struct {
 	contest string
 	data    string
@@ -23,8 +23,9 @@ type eventExample struct {
 	noEffect bool
 }
 
-// eventExamples has an example of each event type. If a test reports a missing one, a type was added to
-// score.Types: add the example here, and the effect in batch.applyEffect and replayer.apply.
+// eventExamples has an example of each event type. If a test reports a missing one, a
+// type was added to score.Types: add the example here, and the effect in
+// batch.applyEffect and replayer.apply.
 var eventExamples = map[score.Type]eventExample{
 	score.TypeCompetitionDefine: {contest: "G", data: `{"name":"Games","neutral":["ON"],"comment":"c"}`},
 	score.TypeContestDefine: {contest: "G/new", data: `{"kind":"ranked","sport":"race","competition":"G",
@@ -51,20 +52,23 @@ var exclusiveMembers = map[score.Type]map[string]string{
 	score.TypeResultSet:     {"irm": `"DNF"`},                                         // without mark
 }
 
-// exampleMachine returns a machine with a running match, a running race, a play and a medal.
+// exampleMachine returns a machine with a running match, a running race, a play and a
+// medal.
 func exampleMachine(t *testing.T) *Machine {
 	t.Helper()
 	m := newMachine(t)
-	desk(t, m, "match", "contest.define", "G/match", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
-	desk(t, m, "run", "contest.status", "G/match", `{"schedule_status":"RUNNING","period":"P1"}`)
-	desk(t, m, "play", "score.play", "G/match", `{"competitor":"A","delta":1}`)
-	desk(t, m, "medal", "medal.award", "G/match", `{"award_id":"old","medal":"GOLD","organisation":"OA"}`)
-	desk(t, m, "race", "contest.define", "G/race", `{"kind":"ranked","sport":"race","splits":["half","finish"]}`)
-	desk(t, m, "start", "contest.status", "G/race", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "match", "contest.define", "G/match",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "run", "contest.status", "G/match", `{"schedule_status":"RUNNING","period":"P1"}`)
+	mustPost(t, m, "play", "score.play", "G/match", `{"competitor":"A","delta":1}`)
+	mustPost(t, m, "medal", "medal.award", "G/match", `{"award_id":"old","medal":"GOLD","organisation":"OA"}`)
+	mustPost(t, m, "race", "contest.define", "G/race", `{"kind":"ranked","sport":"race","splits":["half","finish"]}`)
+	mustPost(t, m, "start", "contest.status", "G/race", `{"schedule_status":"RUNNING"}`)
 	return m
 }
 
-// effects returns the state apart from the timeline, the identities of events, and revisions.
+// effects returns the state apart from the timeline, the identities of events, and
+// revisions.
 func effects(t *testing.T, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
@@ -100,16 +104,17 @@ func TestEveryEventTypeHasAnEffect(t *testing.T) {
 			}
 			m := exampleMachine(t)
 			before := effects(t, m)
-			desk(t, m, "example", string(typ), example.contest, example.data)
+			mustPost(t, m, "example", string(typ), example.contest, example.data)
 			if after := effects(t, m); (after == before) != example.noEffect {
 				t.Errorf("the event was applied; the state changed: %t, want %t", after != before, !example.noEffect)
 			}
 			// Voiding another event of the contest replays this one.
-			desk(t, m, "other", "alert", example.contest, `{"text":"to be voided"}`)
+			mustPost(t, m, "other", "alert", example.contest, `{"text":"to be voided"}`)
 			before = effects(t, m)
-			void(t, m, "void", example.contest, "other")
+			mustVoid(t, m, "void", example.contest, "other")
 			if after := effects(t, m); after != before {
-				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after, before)
+				t.Errorf("replaying the event does not give the state that applying it gave:\n%s\nwant\n%s", after,
+					before)
 			}
 		})
 	}
@@ -151,9 +156,10 @@ func members(t *testing.T, data string) map[string]jsontext.Value {
 	return all
 }
 
-// A corrupt master can put events with any members into the log. They must be refused or applied, by every
-// state machine alike, but never end the process: a required member that is missing must not be
-// dereferenced, neither when the event is applied nor when it is replayed.
+// A corrupt master can put events with any members into the log. They must be refused or
+// applied, by every state machine alike, but never end the process: a required member
+// that is missing must not be dereferenced, neither when the event is applied nor when it
+// is replayed.
 func TestAnEventWithMissingMembersIsRefusedOrApplied(t *testing.T) {
 	for _, typ := range score.Types {
 		t.Run(string(typ), func(t *testing.T) {
@@ -192,8 +198,9 @@ func TestAnEventWithMissingMembersIsRefusedOrApplied(t *testing.T) {
 	}
 }
 
-// applyVariant applies an event with some members, both in the order of the canonical form and in that of
-// their names. If the event is applied, it is voided, and the void is voided.
+// applyVariant applies an event with some members, both in the order of the canonical
+// form and in that of their names. If the event is applied, it is voided, and the void is
+// voided.
 func applyVariant(
 	t *testing.T, m *Machine, typ score.Type, contest, id string, members map[string]jsontext.Value,
 ) {
@@ -211,7 +218,7 @@ func applyVariant(
 	for i, data := range forms {
 		e := score.Event{ID: fmt.Sprint(id, "-", i), Source: "bard/corrupt", Type: typ, Time: noon, ContestID: contest}
 		index := m.Applied() + 1
-		outcome, err := m.Apply([]Entry{{index, rawEntry(&e, string(data))}}, index)
+		outcome, err := m.Apply([]Entry{{index, encodeRawEvent(&e, string(data))}}, index)
 		if err != nil {
 			t.Fatalf("%s %s made the machine fail: %v", typ, data, err)
 		}
@@ -219,7 +226,7 @@ func applyVariant(
 			continue
 		}
 		for _, voids := range []string{e.ID, "void " + e.ID} {
-			postOne(t, m, `{"id":%q,"source":"bard/corrupt","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"r"}}`,
+			postEvent(t, m, `{"id":%q,"source":"bard/corrupt","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"r"}}`,
 				"void "+voids, contest, voids)
 		}
 	}
@@ -243,7 +250,7 @@ func TestAnEventWithMissingFieldsIsRefusedOrApplied(t *testing.T) {
 				v.Field(j).SetZero()
 				for _, data := range []string{example.data, `{}`, ``} {
 					index := m.Applied() + 1
-					if _, err := m.Apply([]Entry{{index, rawEntry(&e, data)}}, index); err != nil {
+					if _, err := m.Apply([]Entry{{index, encodeRawEvent(&e, data)}}, index); err != nil {
 						t.Fatalf("%+v made the machine fail: %v", e, err)
 					}
 				}
@@ -257,7 +264,8 @@ func TestAnEventWithMissingFieldsIsRefusedOrApplied(t *testing.T) {
 
 func TestADecodedEntryWithoutAnythingIsApplied(t *testing.T) {
 	m := newMachine(t)
-	for _, data := range [][]byte{entry.Encode(nil), rawEntryOf(nil), rawEntryOf(postOf(score.AllOrNone, nil))} {
+	for _, data := range [][]byte{entry.Encode(nil), encodeRawEntry(nil),
+		encodeRawEntry(encodeRawPost(score.AllOrNone, nil))} {
 		index := m.Applied() + 1
 		if _, err := m.Apply([]Entry{{index, data}}, index); err != nil {
 			t.Errorf("%x made the machine fail: %v", data, err)

@@ -15,11 +15,12 @@ import (
 	"laurel/score"
 )
 
-// What stands in the log and in snapshots outlives the program that wrote it. The golden files were written by the version in their names;
-// they may only be written anew before that version is released.
-var update = flag.Bool("update", false, "write the golden files in testdata/format anew")
+// Logs and snapshots outlive the program that wrote them. The golden files were written
+// by the version in their names. They may be updated only before that version is
+// released.
+var update = flag.Bool("update", false, "update the golden files in testdata/format")
 
-// golden is the content of a golden file, which must be what is written today.
+// golden returns the content of a golden file, which must be what this version writes.
 func golden(t *testing.T, name string, today []byte) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)
@@ -34,18 +35,19 @@ func golden(t *testing.T, name string, today []byte) []byte {
 	}
 	content := old(t, name)
 	if !bytes.Equal(content, today) {
-		t.Errorf("%s was written otherwise; to write another format takes another version byte, and a reader of both", path)
+		t.Errorf("this version does not write %s; a new format needs a new version byte and a reader for both", path)
 	}
 	return content
 }
 
-// old is the content of a golden file, which may be what is not written any more.
+// old returns the content of a golden file, which may be in a format that is no longer
+// written.
 func old(t *testing.T, name string) []byte {
 	t.Helper()
 	path := filepath.Join("..", "testdata", "format", name)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
+		t.Fatalf("%v; write it with go test -update", err)
 	}
 	content, err := hex.DecodeString(strings.ReplaceAll(string(text), "\n", ""))
 	if err != nil {
@@ -57,22 +59,22 @@ func old(t *testing.T, name string) []byte {
 func goldenPosts(t *testing.T) []score.Post {
 	return []score.Post{
 		{Mode: score.AllOrNone, Events: []score.Event{
-			decode(t, `{"id":"b1-000001","source":"bard/cacofonix","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01",
+			decodeEvent(t, `{"id":"b1-000001","source":"bard/cacofonix","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00Z","contest_id":"OG50BC/CUR-M-GPA-01",
 				"data":{"kind":"head_to_head","sport":"stone-curling","competition":"OG50BC","competition_name":"Stone-age Games","title":"GAU vs ROM","start_time":"2026-02-09T11:00:00+01:00","medal_event":1,"result_type":"POINTS","sort":"desc",
 				"tiebreak_periods":["SO"],"competitors":[{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","type":"T","order":2}]}}`),
-			decode(t, `{"id":"b1-000002","source":"bard/cacofonix","seq":2,"type":"contest.status","time":"2026-02-09T11:16:40.125+01:00","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`),
-			decode(t, `{"id":"b1-000003","source":"bard/cacofonix","seq":3,"type":"score.play","time":"2026-02-09T10:16:40Z","contest_id":"OG50BC/CUR-M-GPA-01",
+			decodeEvent(t, `{"id":"b1-000002","source":"bard/cacofonix","seq":2,"type":"contest.status","time":"2026-02-09T11:16:40.125+01:00","contest_id":"OG50BC/CUR-M-GPA-01","data":{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}}`),
+			decodeEvent(t, `{"id":"b1-000003","source":"bard/cacofonix","seq":3,"type":"score.play","time":"2026-02-09T10:16:40Z","contest_id":"OG50BC/CUR-M-GPA-01",
 				"data":{"period":"END1","action":"END","competitor":"GAU","delta":2.5,"result":{"ROM":0,"GAU":2.5},"stats_delta":{"stones":8},"comment":"by Toutatis"}}`),
 		}},
 		{Mode: score.UntilRefused, Events: []score.Event{
-			decode(t, `{"id":"hand-1","type":"alert","contest_id":"OG50BC","data":{"text":"the sky is falling"}}`),
+			decodeEvent(t, `{"id":"hand-1","type":"alert","contest_id":"OG50BC","data":{"text":"the sky is falling"}}`),
 		}},
 	}
 }
 
 func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	posts := goldenPosts(t)
-	data := golden(t, "entry-v1.hex", entryOf(t, posts...))
+	data := golden(t, "entry-v1.hex", encodeEntry(t, posts...))
 	e, err := entry.Decode(data)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +91,8 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 			want := posts[i].Events[j]
 			_, offset := e.Time.Zone()
 			_, wantOffset := want.Time.Zone()
-			if e.ID != want.ID || e.Source != want.Source || e.Seq != want.Seq || e.Type != want.Type || e.ContestID != want.ContestID || !e.Time.Equal(want.Time) ||
+			if e.ID != want.ID || e.Source != want.Source || e.Seq != want.Seq || e.Type != want.Type ||
+				e.ContestID != want.ContestID || !e.Time.Equal(want.Time) ||
 				offset != wantOffset || e.IDGiven != want.IDGiven || e.TimeGiven != want.TimeGiven {
 				t.Errorf("event %d.%d is %+v, want %+v", i, j, e.Event, want)
 			}
@@ -104,7 +107,7 @@ func TestLogEntriesKeepTheFormatOfVersion1(t *testing.T) {
 	}
 }
 
-func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
+func TestSettingsKeepTheirFormatAndSurviveRestartsAndSnapshots(t *testing.T) {
 	pull, err := entry.EncodeCacheMode(score.Pull)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +124,7 @@ func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 	select {
 	case <-changed:
 	default:
-		t.Error("nobody was told of the change")
+		t.Error("the channel has no value")
 	}
 	restored := newMachine(t)
 	if err := restored.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
@@ -130,21 +133,23 @@ func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
 	}
-	reopened := open(t, m.dir)
+	reopened := openMachine(t, m.dir)
 	defer reopened.Close()
 	for name, machine := range map[string]*Machine{"restored": restored, "reopened": reopened} {
 		if mode := machine.CacheMode(); mode != score.Pull || machine.Revision() != 0 {
-			t.Errorf("%s it is in mode %q at revision %d, want pull at 0", name, mode, machine.Revision())
+			t.Errorf("%s: the mode is %q at revision %d, want pull at 0", name, mode, machine.Revision())
 		}
 	}
 	for _, name := range []string{"first", "second"} {
 		index := reopened.Applied() + 1
-		if _, err := reopened.Apply([]Entry{{Index: index, Data: golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))}}, index); err != nil {
+		data := golden(t, "entry-store-"+name+"-v1.hex", entry.EncodeStore(name))
+		if _, err := reopened.Apply([]Entry{{Index: index, Data: data}}, index); err != nil {
 			t.Fatal(err)
 		}
 	}
 	copied := newMachine(t)
-	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" || restored.Store() != "" {
+	if err := copied.Restore(bytes.NewReader(snapshotOf(t, reopened))); err != nil || copied.Store() != "first" ||
+		restored.Store() != "" {
 		t.Errorf("the store is called %q, want first: %v", copied.Store(), err)
 	}
 	if _, err := entry.EncodeCacheMode("shove"); err == nil {
@@ -154,7 +159,7 @@ func TestSettingsKeepTheirFormatAndOutliveRestartsAndSnapshots(t *testing.T) {
 
 func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 	m := newMachine(t)
-	apply(t, m, goldenPosts(t)...)
+	applyPosts(t, m, goldenPosts(t)...)
 	for _, text := range []string{
 		`{"id":"b1-000004","source":"bard/cacofonix","seq":4,"type":"event.void","contest_id":"OG50BC","data":{"voids":"hand-1","reason":"it is not"}}`,
 		`{"id":"b1-000005","source":"bard/cacofonix","seq":5,"type":"competition.define","contest_id":"OG50BC","data":{"name":"Games of 50 BC","neutral":["EGY"]}}`,
@@ -166,7 +171,7 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 		`{"id":"b1-000011","source":"bard/cacofonix","seq":11,"type":"result.set","contest_id":"OG50BC/RUN","data":{"competitor":"Asterix","split":"half","mark":59.125,"category":"M","organisation":"GAU"}}`,
 		`{"id":"b1-000012","source":"bard/cacofonix","seq":12,"type":"result.set","contest_id":"OG50BC/RUN","data":{"competitor":"Marathonus","split":"half","irm":"DNF"}}`,
 	} {
-		applied(t, m, "%s", text)
+		mustApply(t, m, "%s", text)
 	}
 	snapshot := golden(t, "snapshot-v1.hex", snapshotOf(t, m))
 	restored := newMachine(t)
@@ -184,14 +189,16 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Medals().Name != "Games of 50 BC" || len(table.Medals().Rows) != 1 {
+		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Medals().Name != "Games of 50 BC" ||
+			len(table.Medals().Rows) != 1 {
 			t.Errorf("the medal table is %+v", table)
 		}
 		list, _, err := v.Timeline("OG50BC", 0, 10)
 		if err != nil {
 			return err
 		}
-		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != "b1-000004" || string(list[0].Data) != `{"text":"the sky is falling"}` || list[0].Source != "anonymous" {
+		if len(list) != 3 || list[0].ID != "hand-1" || list[0].VoidedBy != "b1-000004" ||
+			string(list[0].Data) != `{"text":"the sky is falling"}` || list[0].Source != "anonymous" {
 			t.Errorf("the timeline is %+v", list)
 		}
 		b, _, err := v.Bard("bard/cacofonix")
@@ -203,7 +210,8 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Said again, the first event is known.
-	wantDuplicate(t, apply(t, restored, goldenPosts(t)[0])[0][0], score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
-	cannotVoid(t, restored, score.StatusConflict, `already, by "b1-000004"`, "OG50BC", "hand-1")
+	// The first event is recognized as a duplicate.
+	wantDuplicate(t, applyPosts(t, restored, goldenPosts(t)[0])[0][0],
+		score.Result{ID: "b1-000001", Seq: 1, Revision: 1})
+	wantVoidRefused(t, restored, score.StatusConflict, `already, by "b1-000004"`, "OG50BC", "hand-1")
 }

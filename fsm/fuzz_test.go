@@ -11,45 +11,49 @@ import (
 	"laurel/score"
 )
 
-// fuzzLimit bounds the inputs: what is larger takes time, and finds nothing else.
+// fuzzLimit bounds the inputs: larger ones take time and find nothing else.
 const fuzzLimit = 1 << 14
 
-// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has the resulting access control.
+// FuzzApplyEntry checks that applying any bytes does not panic, and that a snapshot has
+// the resulting access control.
 func FuzzApplyEntry(f *testing.F) {
-	one := decode(f, alert, 1, 1, "one")
-	define := decode(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
-	f.Add(entryOf(f, score.Post{Events: []score.Event{one, define}}, score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
+	one := decodeEvent(f, alert, 1, 1, "one")
+	define := decodeEvent(f, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	f.Add(encodeEntry(f, score.Post{Events: []score.Event{one, define}},
+		score.Post{Events: []score.Event{one}, Mode: score.UntilRefused}))
 	f.Add([]byte{1})
 	f.Add([]byte{1, 2 << 3, 2})
 	for _, c := range allChanges() {
-		f.Add(changeEntry(f, c))
+		f.Add(encodeChange(f, c))
 	}
-	signed := []score.Event{signedAlert(1, "bard/cacofonix", 1, "one"), signedAlert(1, "bard/cacofonix", 2, "two")}
+	signed := []score.Event{unsignedAlert(1, "bard/cacofonix", 1, "one"), unsignedAlert(1, "bard/cacofonix", 2, "two")}
 	signEvents(f, 1, signed)
-	f.Add(entryOf(f, score.Post{Events: signed}))
+	f.Add(encodeEntry(f, score.Post{Events: signed}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
 			return
 		}
-		n := open(t, t.TempDir())
+		n := openMachine(t, t.TempDir())
 		defer n.Close()
 		mustChange(t, n, allChanges()...)
 		if _, err := n.Apply([]Entry{{n.Applied() + 1, b}}, n.Applied()+1); err == nil {
-			copied := open(t, t.TempDir())
+			copied := openMachine(t, t.TempDir())
 			defer copied.Close()
-			if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil || !reflect.DeepEqual(copied.Access(), n.Access()) {
+			if err := copied.Restore(bytes.NewReader(snapshotOf(t, n))); err != nil ||
+				!reflect.DeepEqual(copied.Access(), n.Access()) {
 				t.Fatalf("the access is %+v, copied it is %+v: %v", n.Access(), copied.Access(), err)
 			}
 		}
 	})
 }
 
-// FuzzRestore: a snapshot is restored whole, and then gives itself again, or leaves the machine as it was.
+// FuzzRestore checks that a snapshot is restored completely, so that the state has the
+// same snapshot, or not at all.
 func FuzzRestore(f *testing.F) {
-	m := open(f, f.TempDir())
+	m := openMachine(f, f.TempDir())
 	f.Add(snapshotOf(f, m))
-	applied(f, m, alert, 1, 1, "one")
-	applied(f, m, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
+	mustApply(f, m, alert, 1, 1, "one")
+	mustApply(f, m, `{"id":"d","type":"contest.define","contest_id":"G/1","data":{"kind":"ranked","sport":"race","splits":["a"]}}`)
 	mustChange(f, m, allChanges()...)
 	good := snapshotOf(f, m)
 	f.Add(good)
@@ -61,13 +65,13 @@ func FuzzRestore(f *testing.F) {
 			return
 		}
 		wantRestored(t, m, b)
-		// With its checksum put right more of it is read.
+		// With a valid checksum more of it is read.
 		b = bytes.Clone(b)
 		fixChecksum(b)
 		if !wantRestored(t, m, b) {
 			return
 		}
-		// Whatever is in it, asking and applying do not panic.
+		// Reading and applying do not panic, whatever the snapshot contains.
 		m.View(func(v *View) error {
 			list, _, _ := v.Contests(score.Filter{Competitor: "A"}, "", 10)
 			for _, r := range list {
@@ -78,42 +82,48 @@ func FuzzRestore(f *testing.F) {
 			v.Bard("bard/a")
 			return nil
 		})
-		n := open(t, t.TempDir())
+		n := openMachine(t, t.TempDir())
 		defer n.Close()
 		if err := n.Restore(bytes.NewReader(b)); err != nil {
 			t.Fatal(err)
 		}
-		n.Apply([]Entry{{n.Applied() + 1, entryOf(t, score.Post{Mode: score.UntilRefused, Events: []score.Event{decode(t, alert, 2, 2, "two"), decode(t, alert, 1, 1, "one")}})}}, n.Applied()+1)
+		next := encodeEntry(t, score.Post{
+			Mode:   score.UntilRefused,
+			Events: []score.Event{decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 1, 1, "one")},
+		})
+		n.Apply([]Entry{{n.Applied() + 1, next}}, n.Applied()+1)
 	})
 }
 
-// wantRestored restores b if it is a snapshot, which must then give the same records again.
+// wantRestored restores b if it is a snapshot. The state must then have the same records.
 func wantRestored(t *testing.T, m *Machine, b []byte) bool {
 	if err := database.ReadSnapshot(bytes.NewReader(b), func(database.Record) {}); err != nil {
 		return false
 	}
 	before := snapshotOf(t, m)
 	if err := m.Restore(bytes.NewReader(b)); err != nil {
-		// Of the records only some are read: those of who may do what, which decide what is taken from now on, and those by which lists find contests.
-		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks}, func(bucket []byte) bool { return bytes.Contains(b, bucket) })
+		// Restoring reads only some of the records: those of access control, and those
+		// that the index is built from.
+		read := slices.ContainsFunc([][]byte{database.Access, database.Contests, database.Marks},
+			func(bucket []byte) bool { return bytes.Contains(b, bucket) })
 		if !read || !bytes.Equal(snapshotOf(t, m), before) {
-			t.Fatalf("the snapshot can be read, and not restored: %v", err)
+			t.Fatalf("the snapshot can be read, but not restored: %v", err)
 		}
 		return false
 	}
 	if got := snapshotOf(t, m); !slices.Equal(records(t, got), records(t, b)) {
-		t.Fatal("what was restored gives other records")
+		t.Fatal("the restored state has other records")
 	}
 	return true
 }
 
-// FuzzParsePost: a post from another frontend is refused, or can be applied here.
+// FuzzParsePost checks that a post from another frontend is refused or can be applied.
 func FuzzParsePost(f *testing.F) {
-	f.Add(encodePost(f, one(decode(f, alert, 1, 1, "one"))).Bytes())
+	f.Add(encodePost(f, singlePost(decodeEvent(f, alert, 1, 1, "one"))).Bytes())
 	f.Add(encodePost(f, score.Post{Mode: score.UntilRefused, Events: []score.Event{
-		decode(f, `{"id":"d","source":"s","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00+01:00","contest_id":"G/1","data":{"kind":"head_to_head","sport":"x","competitors":[{"code":"A"}]}}`),
-		decode(f, `{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING"}}`),
-		decode(f, `{"id":"p","source":"s","seq":3,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`),
+		decodeEvent(f, `{"id":"d","source":"s","seq":1,"type":"contest.define","time":"2026-02-09T10:00:00+01:00","contest_id":"G/1","data":{"kind":"head_to_head","sport":"x","competitors":[{"code":"A"}]}}`),
+		decodeEvent(f, `{"id":"r","source":"s","seq":2,"type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING"}}`),
+		decodeEvent(f, `{"id":"p","source":"s","seq":3,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`),
 	}}).Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > fuzzLimit {
@@ -123,13 +133,13 @@ func FuzzParsePost(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m := open(t, t.TempDir())
+		m := openMachine(t, t.TempDir())
 		defer m.Close()
 		if _, err := m.Apply([]Entry{{1, entry.Encode([]entry.EncodedPost{p})}}, 1); err != nil {
-			t.Fatalf("a post that was taken cannot be applied: %v", err)
+			t.Fatalf("an accepted post cannot be applied: %v", err)
 		}
 		if err := m.Commit(); err != nil {
-			t.Fatalf("what was applied cannot be committed: %v", err)
+			t.Fatalf("an applied post cannot be committed: %v", err)
 		}
 	})
 }

@@ -11,13 +11,15 @@ import (
 	"laurel/score"
 )
 
-// Every event is applied exactly once. Each event of a source has a seq, its own or the next one. The state
-// keeps the revision and a digest of the event for every seq: a repetition is answered with the first
-// revision, and another event under the same seq is refused. An event without a seq is recognized by its
-// id among the last idWindow events of its source.
+// Every event is applied exactly once. Each event of a source has a seq, its own or the
+// next one. The state keeps the revision and a digest of the event for every seq: a
+// repetition is answered with the first revision, and another event under the same seq is
+// refused. An event without a seq is recognized by its id among the last idWindow events
+// of its source.
 //
-// Authorization is checked after duplicate detection. Repeating a stored event changes nothing and is
-// always allowed. Of any other event, an unauthorized sender learns only that it is not authorized.
+// Authorization is checked after duplicate detection. Repeating a stored event changes
+// nothing and is always allowed. Of any other event, an unauthorized sender learns only
+// that it is not authorized.
 
 // idWindow is the number of ids of each source by which repetitions are recognized.
 const idWindow = 1024
@@ -27,8 +29,9 @@ type sourceState struct {
 	name    string
 	lastSeq uint64
 	lastID  string
-	// ids maps the last idWindow ids to their seqs. It is built when the source first posts an event
-	// without a seq, so it is never built for a feed that numbers its events.
+	// ids maps the last idWindow ids to their seqs. It is built when the source first
+	// posts an event without a seq, so it is never built for a feed that numbers its
+	// events.
 	ids map[string]uint64
 }
 
@@ -43,7 +46,8 @@ func decodeSource(name string, v []byte) (*sourceState, error) {
 	return &sourceState{name: name, lastSeq: binary.BigEndian.Uint64(v), lastID: string(v[8:])}, nil
 }
 
-// source returns the state of a source, which is new if the source has not posted anything.
+// source returns the state of a source, which is new if the source has not posted
+// anything.
 func (b *batch) source(name string) (*sourceState, error) {
 	if s, ok := b.m.cache.sources[name]; ok {
 		return s, nil
@@ -64,11 +68,12 @@ func (b *batch) source(name string) (*sourceState, error) {
 
 const digestSize = 16
 
-// digestOf returns a digest of what the bard posted and must repeat in a retry. It leaves out what a
-// frontend filled in, and also the signature and the key. A signature is different in each batch. The key
-// is different if the bard's old key was revoked before it heard of the event's result, or if it first
-// posted the event with a token. The bard repeats the same event in these cases and must not be told of a
-// conflict that it cannot resolve.
+// digestOf returns a digest of what the bard posted and must repeat in a retry. It leaves
+// out what a frontend filled in, and also the signature and the key. A signature is
+// different in each batch. The key is different if the bard's old key was revoked before
+// it heard of the event's result, or if it first posted the event with a token. The bard
+// repeats the same event in these cases and must not be told of a conflict that it cannot
+// resolve.
 func digestOf(e *event) [digestSize]byte {
 	b := append(make([]byte, 0, 512), e.Type...)
 	b = append(b, 0)
@@ -119,7 +124,8 @@ func (b *batch) seqRecord(source string, seq uint64) (seqRecord, error) {
 	return decodeSeqRecord(v)
 }
 
-// identify returns the seq of the event of the source that has the identity of e; 0 if there is none.
+// identify returns the seq of the event of the source that has the identity of e; 0 if
+// there is none.
 func (b *batch) identify(s *sourceState, e *event) (repeated uint64, p *score.Problem, err error) {
 	switch {
 	case e.Seq > s.lastSeq+1:
@@ -154,7 +160,8 @@ func (b *batch) loadIDs(s *sourceState) error {
 	return nil
 }
 
-// recordEvent records the identity of the event just applied and appends the event to the timeline.
+// recordEvent records the identity of the event just applied and appends the event to the
+// timeline.
 func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) error {
 	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.

@@ -11,31 +11,33 @@ const alert = `{"id":"e%d","source":"bard/a","seq":%d,"type":"alert","contest_id
 
 func wantDuplicate(t *testing.T, r, first score.Result) {
 	t.Helper()
-	if r.Status != score.Duplicate || r.Revision != first.Revision || r.Seq != first.Seq || r.ID != first.ID || r.Problem != nil {
+	if r.Status != score.Duplicate || r.Revision != first.Revision || r.Seq != first.Seq || r.ID != first.ID ||
+		r.Problem != nil {
 		t.Errorf("got %+v %v; want a duplicate of %+v", r, r.Problem, first)
 	}
 }
 
-func TestASeqSaidAgainIsADuplicateWithItsFirstRevision(t *testing.T) {
+func TestARepeatedSeqIsADuplicateWithItsFirstRevision(t *testing.T) {
 	m := newMachine(t)
-	first := applied(t, m, alert, 1, 1, "one")
-	applied(t, m, alert, 2, 2, "two")
-	before := state(t, m)
+	first := mustApply(t, m, alert, 1, 1, "one")
+	mustApply(t, m, alert, 2, 2, "two")
+	before := stateOf(t, m)
 	for range 3 {
-		wantDuplicate(t, postOne(t, m, alert, 1, 1, "one"), first)
+		wantDuplicate(t, postEvent(t, m, alert, 1, 1, "one"), first)
 	}
-	twice := apply(t, m, score.Post{Events: []score.Event{decode(t, alert, 1, 1, "one"), decode(t, alert, 1, 1, "one")}})[0]
+	twice := applyPosts(t, m, score.Post{Events: []score.Event{decodeEvent(t, alert, 1, 1, "one"),
+		decodeEvent(t, alert, 1, 1, "one")}})[0]
 	wantDuplicate(t, twice[0], first)
 	wantDuplicate(t, twice[1], first)
-	if state(t, m) != before || m.Revision() != 2 {
+	if stateOf(t, m) != before || m.Revision() != 2 {
 		t.Error("a duplicate changed something")
 	}
 }
 
 func TestAnotherEventUnderASeqIsRefused(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "one")
-	applied(t, m, alert, 2, 2, "two")
+	mustApply(t, m, alert, 1, 1, "one")
+	mustApply(t, m, alert, 2, 2, "two")
 	for name, text := range map[string]string{
 		"data":    `{"id":"e1","source":"bard/a","seq":1,"type":"alert","contest_id":"G","data":{"text":"other"}}`,
 		"contest": `{"id":"e1","source":"bard/a","seq":1,"type":"alert","contest_id":"H","data":{"text":"one"}}`,
@@ -45,177 +47,185 @@ func TestAnotherEventUnderASeqIsRefused(t *testing.T) {
 		"time":    `{"id":"e1","source":"bard/a","seq":1,"time":"2026-02-09T12:00:00Z","type":"alert","contest_id":"G","data":{"text":"one"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused(t, m, score.IDConflict, `"e1"`, "%s", text)
+			mustRefuse(t, m, score.IDConflict, `"e1"`, "%s", text)
 		})
 	}
 }
 
-func TestASeqThatLeavesAGapIsToldTheOneExpected(t *testing.T) {
+func TestASeqGapIsRefusedWithTheExpectedSeq(t *testing.T) {
 	m := newMachine(t)
-	if p := refused(t, m, score.SeqGap, "next is 1, not 2", alert, 2, 2, "two"); p.ExpectedSeq != 1 || p.Field != "seq" {
+	if p := mustRefuse(t, m, score.SeqGap, "next is 1, not 2", alert, 2, 2, "two"); p.ExpectedSeq != 1 ||
+		p.Field != "seq" {
 		t.Errorf("expected_seq is %d, field %q", p.ExpectedSeq, p.Field)
 	}
-	applied(t, m, alert, 1, 1, "one")
-	if p := refused(t, m, score.SeqGap, "", alert, 9, 9, "nine"); p.ExpectedSeq != 2 {
+	mustApply(t, m, alert, 1, 1, "one")
+	if p := mustRefuse(t, m, score.SeqGap, "", alert, 9, 9, "nine"); p.ExpectedSeq != 2 {
 		t.Errorf("expected_seq is %d", p.ExpectedSeq)
 	}
-	applied(t, m, alert, 2, 2, "two")
+	mustApply(t, m, alert, 2, 2, "two")
 }
 
-func TestAnEventThatTheStateRefusedTakesNoSeq(t *testing.T) {
+func TestARefusedEventDoesNotUseItsSeq(t *testing.T) {
 	m := newMachine(t)
-	refused(t, m, score.NotFound, "not defined", `{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
-	applied(t, m, alert, 1, 1, "one")
+	mustRefuse(t, m, score.NotFound, "not defined",
+		`{"id":"p1","source":"bard/a","seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustApply(t, m, alert, 1, 1, "one")
 }
 
-func TestSourcesCountApart(t *testing.T) {
+func TestSourcesHaveSeparateSeqs(t *testing.T) {
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "one")
-	r := applied(t, m, `{"id":"e1","source":"bard/b","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`)
+	mustApply(t, m, alert, 1, 1, "one")
+	r := mustApply(t, m, `{"id":"e1","source":"bard/b","seq":1,"type":"alert","contest_id":"G","data":{"text":"one"}}`)
 	if r.Revision != 2 || r.Seq != 1 {
 		t.Errorf("got %+v", r)
 	}
 }
 
-func TestATimeThatTheBardDidNotGiveIsNoPartOfTheIdentity(t *testing.T) {
+func TestATimeThatAFrontendFilledInIsNotPartOfTheIdentity(t *testing.T) {
 	m := newMachine(t)
-	e := decode(t, alert, 1, 1, "one")
-	first := apply(t, m, one(e))[0][0]
+	e := decodeEvent(t, alert, 1, 1, "one")
+	first := applyPosts(t, m, singlePost(e))[0][0]
 	e.Time = e.Time.AddDate(0, 0, 1)
-	wantDuplicate(t, apply(t, m, one(e))[0][0], first)
+	wantDuplicate(t, applyPosts(t, m, singlePost(e))[0][0], first)
 }
 
 func TestAGivenTimeIsTheSameInstantInAnyZone(t *testing.T) {
 	m := newMachine(t)
 	const timed = `{"id":"e1","source":"bard/a","seq":1,"time":%q,"type":"alert","contest_id":"G","data":{"text":"one"}}`
-	first := applied(t, m, timed, "2026-02-09T12:00:00.5Z")
-	wantDuplicate(t, postOne(t, m, timed, "2026-02-09T13:00:00.5+01:00"), first)
-	refused(t, m, score.IDConflict, "", timed, "2026-02-09T12:00:00.6Z")
+	first := mustApply(t, m, timed, "2026-02-09T12:00:00.5Z")
+	wantDuplicate(t, postEvent(t, m, timed, "2026-02-09T13:00:00.5+01:00"), first)
+	mustRefuse(t, m, score.IDConflict, "", timed, "2026-02-09T12:00:00.6Z")
 }
 
-func TestAHandMadeEventIsKnownAgainByTheIDItWasGiven(t *testing.T) {
+func TestAnEventWithoutASeqIsRecognizedByItsID(t *testing.T) {
 	m := newMachine(t)
 	const mine = `{"id":"mine","type":"alert","contest_id":"G","data":{"text":%q}}`
-	first := applied(t, m, mine, "hello")
-	wantDuplicate(t, postOne(t, m, mine, "hello"), first)
-	refused(t, m, score.IDConflict, `"mine"`, mine, "goodbye")
+	first := mustApply(t, m, mine, "hello")
+	wantDuplicate(t, postEvent(t, m, mine, "hello"), first)
+	mustRefuse(t, m, score.IDConflict, `"mine"`, mine, "goodbye")
 	const nameless = `{"type":"alert","contest_id":"G","data":{"text":"hello"}}`
-	if a, b := applied(t, m, nameless), applied(t, m, nameless); a.Seq != 2 || b.Seq != 3 {
+	if a, b := mustApply(t, m, nameless), mustApply(t, m, nameless); a.Seq != 2 || b.Seq != 3 {
 		t.Errorf("without an id two posts are two events; got %+v and %+v", a, b)
 	}
 }
 
-func TestAnIDMadeByAFrontendProtectsItsOwnRetry(t *testing.T) {
+func TestAnIDMadeByAFrontendDetectsItsOwnRetry(t *testing.T) {
 	m := newMachine(t)
-	e := decode(t, `{"type":"alert","contest_id":"G","data":{"text":"hello"}}`)
-	first := apply(t, m, one(e))[0][0]
-	wantDuplicate(t, apply(t, m, one(e))[0][0], first)
+	e := decodeEvent(t, `{"type":"alert","contest_id":"G","data":{"text":"hello"}}`)
+	first := applyPosts(t, m, singlePost(e))[0][0]
+	wantDuplicate(t, applyPosts(t, m, singlePost(e))[0][0], first)
 }
 
-func TestAnEventWithASeqIsKnownAgainWithoutItByItsID(t *testing.T) {
+func TestAnEventWithASeqIsRecognizedByItsIDWithoutTheSeq(t *testing.T) {
 	m := newMachine(t)
-	first := applied(t, m, alert, 1, 1, "one")
-	wantDuplicate(t, postOne(t, m, `{"id":"e1","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"one"}}`), first)
+	first := mustApply(t, m, alert, 1, 1, "one")
+	wantDuplicate(t, postEvent(t, m,
+		`{"id":"e1","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"one"}}`), first)
 }
 
-func TestTheLast1024IDsOfASourceProtectAgainstDoubles(t *testing.T) {
+func TestTheLast1024IDsOfASourceDetectDuplicates(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("restarted=%t", restarted), func(t *testing.T) {
 			dir := t.TempDir()
-			m := open(t, dir)
-			again := func() {
+			m := openMachine(t, dir)
+			reopen := func() {
 				if !restarted {
 					return
 				}
 				if err := m.Close(); err != nil {
 					t.Fatal(err)
 				}
-				m = open(t, dir)
+				m = openMachine(t, dir)
 			}
 			defer func() { m.Close() }()
 			const by = `{"id":"id-%d","source":"bard/a","type":"alert","contest_id":"G","data":{"text":"hello"}}`
 			var events []score.Event
 			for i := range 1024 {
-				events = append(events, decode(t, by, i+1))
+				events = append(events, decodeEvent(t, by, i+1))
 			}
-			results := apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})[0]
-			again()
-			wantDuplicate(t, postOne(t, m, by, 1), results[0])
-			applied(t, m, by, 1025)
-			again()
-			wantDuplicate(t, postOne(t, m, by, 2), results[1])
-			if r := applied(t, m, by, 1); r.Seq != 1026 {
-				t.Errorf("the 1025th id from the end is forgotten, so it is new; got %+v", r)
+			results := applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})[0]
+			reopen()
+			wantDuplicate(t, postEvent(t, m, by, 1), results[0])
+			mustApply(t, m, by, 1025)
+			reopen()
+			wantDuplicate(t, postEvent(t, m, by, 2), results[1])
+			if r := mustApply(t, m, by, 1); r.Seq != 1026 {
+				t.Errorf("the 1025th id from the end is not recognized, so the event is new; got %+v", r)
 			}
-			// It is now known under its new seq, and outlives the old one.
-			again()
+			// The id is now recognized with its new seq.
+			reopen()
 			for i := range 1023 {
-				applied(t, m, by, 2000+i)
+				mustApply(t, m, by, 2000+i)
 			}
-			again()
-			if r := postOne(t, m, by, 1); r.Status != score.Duplicate || r.Seq != 1026 {
+			reopen()
+			if r := postEvent(t, m, by, 1); r.Status != score.Duplicate || r.Seq != 1026 {
 				t.Errorf("got %+v", r)
 			}
 		})
 	}
 }
 
-func TestAnArrayIsAppliedWholeOrNotAtAll(t *testing.T) {
+func TestAnArrayIsAppliedAsAWholeOrNotAtAll(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
+	startMatch(t, m)
 	play := func(seq, delta int) score.Event {
-		return decode(t, `{"id":"p%d","source":"bard/a","seq":%d,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":%d,"result":{"A":%d}}}`, seq, seq, delta, delta)
+		return decodeEvent(t, `{"id":"p%d","source":"bard/a","seq":%d,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":%d,"result":{"A":%d}}}`, seq, seq, delta, delta)
 	}
-	before := state(t, m)
+	before := stateOf(t, m)
 	bad := score.Post{Events: []score.Event{
 		play(1, 1),
-		decode(t, `{"id":"d2","source":"bard/a","seq":2,"type":"contest.define","contest_id":"G/2","data":{"kind":"ranked","sport":"race","competition_name":"New"}}`),
-		decode(t, `{"id":"s3","source":"bard/a","seq":3,"type":"contest.status","contest_id":"G/2","data":{"schedule_status":"RUNNING"}}`),
-		decode(t, `{"id":"m4","source":"bard/a","seq":4,"type":"result.set","contest_id":"G/2","data":{"competitor":"X","split":"finish","mark":1,"organisation":"NEW"}}`),
-		decode(t, `{"id":"a5","source":"bard/a","seq":5,"type":"medal.award","contest_id":"G/1","data":{"award_id":"x","medal":"GOLD","organisation":"NEW"}}`),
-		decode(t, `{"id":"v6","source":"bard/a","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"p1","reason":"wrong"}}`),
-		decode(t, `{"id":"p7","source":"bard/a","seq":7,"type":"score.play","contest_id":"G/none","data":{"competitor":"A","delta":1}}`),
+		decodeEvent(t, `{"id":"d2","source":"bard/a","seq":2,"type":"contest.define","contest_id":"G/2","data":{"kind":"ranked","sport":"race","competition_name":"New"}}`),
+		decodeEvent(t, `{"id":"s3","source":"bard/a","seq":3,"type":"contest.status","contest_id":"G/2","data":{"schedule_status":"RUNNING"}}`),
+		decodeEvent(t, `{"id":"m4","source":"bard/a","seq":4,"type":"result.set","contest_id":"G/2","data":{"competitor":"X","split":"finish","mark":1,"organisation":"NEW"}}`),
+		decodeEvent(t, `{"id":"a5","source":"bard/a","seq":5,"type":"medal.award","contest_id":"G/1","data":{"award_id":"x","medal":"GOLD","organisation":"NEW"}}`),
+		decodeEvent(t, `{"id":"v6","source":"bard/a","seq":6,"type":"event.void","contest_id":"G/1","data":{"voids":"p1","reason":"wrong"}}`),
+		decodeEvent(t, `{"id":"p7","source":"bard/a","seq":7,"type":"score.play","contest_id":"G/none","data":{"competitor":"A","delta":1}}`),
 		play(8, 1),
 	}}
-	r := apply(t, m, bad)[0]
-	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.NotFound || *r[0].Problem.Index != 6 || r[0].Problem.ID != "p7" {
+	r := applyPosts(t, m, bad)[0]
+	if len(r) != 1 || r[0].Problem == nil || r[0].Problem.Code != score.NotFound || *r[0].Problem.Index != 6 ||
+		r[0].Problem.ID != "p7" {
 		t.Fatalf("want the one problem of event 6; got %+v", r)
 	}
-	if state(t, m) != before {
+	if stateOf(t, m) != before {
 		t.Error("an array that was refused changed something")
 	}
 	bad.Events = append(bad.Events[:6:6], play(7, 1))
-	if r := apply(t, m, bad)[0]; len(r) != 7 || r[6].Status != score.Applied {
+	if r := applyPosts(t, m, bad)[0]; len(r) != 7 || r[6].Status != score.Applied {
 		t.Errorf("without the bad event the array should be applied; got %+v", r)
 	}
 }
 
 func TestAStreamIsAppliedUpToTheFirstRefused(t *testing.T) {
 	m := newMachine(t)
-	r := apply(t, m, score.Post{Mode: score.UntilRefused, Events: []score.Event{
-		decode(t, alert, 1, 1, "one"), decode(t, alert, 2, 2, "two"), decode(t, alert, 4, 4, "four"), decode(t, alert, 3, 3, "three"),
+	r := applyPosts(t, m, score.Post{Mode: score.UntilRefused, Events: []score.Event{
+		decodeEvent(t, alert, 1, 1, "one"),
+		decodeEvent(t, alert, 2, 2, "two"),
+		decodeEvent(t, alert, 4, 4, "four"),
+		decodeEvent(t, alert, 3, 3, "three"),
 	}})[0]
-	if len(r) != 3 || r[1].Status != score.Applied || r[2].Problem == nil || r[2].Problem.Index != nil || m.Revision() != 2 {
+	if len(r) != 3 || r[1].Status != score.Applied || r[2].Problem == nil || r[2].Problem.Index != nil ||
+		m.Revision() != 2 {
 		t.Errorf("got %+v", r)
 	}
 }
 
-// The posts of an entry do not share their fate.
-func TestAPostThatIsRefusedLeavesItsNeighboursAlone(t *testing.T) {
+func TestARefusedPostDoesNotAffectTheOthersOfItsEntry(t *testing.T) {
 	m := newMachine(t)
-	r := apply(t, m,
-		one(decode(t, alert, 1, 1, "one")),
-		score.Post{Events: []score.Event{decode(t, alert, 2, 2, "two"), decode(t, alert, 4, 4, "four")}},
-		one(decode(t, alert, 2, 2, "zwei")),
+	r := applyPosts(t, m,
+		singlePost(decodeEvent(t, alert, 1, 1, "one")),
+		score.Post{Events: []score.Event{decodeEvent(t, alert, 2, 2, "two"), decodeEvent(t, alert, 4, 4, "four")}},
+		singlePost(decodeEvent(t, alert, 2, 2, "zwei")),
 	)
-	if r[0][0].Status != score.Applied || r[1][0].Problem == nil || r[2][0].Status != score.Applied || r[2][0].Revision != 2 {
+	if r[0][0].Status != score.Applied || r[1][0].Problem == nil || r[2][0].Status != score.Applied ||
+		r[2][0].Revision != 2 {
 		t.Errorf("got %+v", r)
 	}
 }
 
-// begin defines the running match G/1 of A and B.
-func begin(t *testing.T, m *Machine) {
+// startMatch defines the match G/1 of A and B and starts it.
+func startMatch(t *testing.T, m *Machine) {
 	t.Helper()
-	applied(t, m, `{"id":"define","source":"desk","type":"contest.define","contest_id":"G/1","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)
-	applied(t, m, `{"id":"run","source":"desk","type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING","period":"P1"}}`)
+	mustApply(t, m, `{"id":"define","source":"desk","type":"contest.define","contest_id":"G/1","data":{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OB"}]}}`)
+	mustApply(t, m, `{"id":"run","source":"desk","type":"contest.status","contest_id":"G/1","data":{"schedule_status":"RUNNING","period":"P1"}}`)
 }

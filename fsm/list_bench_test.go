@@ -9,10 +9,11 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions: matches between 2,000 teams in 40 sports, of which one in
-// a hundred is RUNNING, and one in ten a race without a list of its competitors, each with a mark by 10 of 5,000 runners.
+// BenchmarkList measures pages of 100 out of 100,000 contests in 100 competitions. They
+// are matches between 2,000 teams in 40 sports, one in a hundred of them RUNNING. One in
+// ten is a race without a list of competitors, with marks of 10 of 5,000 runners.
 func BenchmarkList(b *testing.B) {
-	m := open(b, b.TempDir())
+	m := openMachine(b, b.TempDir())
 	defer m.Close()
 	manyContests(b, m, 100_000)
 	b.Run("building the index", func(b *testing.B) { benchmarkBuilding(b, m) })
@@ -36,7 +37,7 @@ func BenchmarkList(b *testing.B) {
 			middle = q.f.Competition + "/0500"
 		}
 		for page, after := range map[string]string{"first": "", "middle": middle} {
-			for how, find := range map[string]func(*View, score.Filter, string, int) ([]score.Record, string, error){"scan": scan, "index": (*View).Contests} {
+			for how, find := range map[string]findFunc{"scan": scan, "index": (*View).Contests} {
 				b.Run(q.name+"/"+page+"/"+how, func(b *testing.B) { benchmarkList(b, m, q.f, after, find) })
 			}
 		}
@@ -60,7 +61,9 @@ func benchmarkBuilding(b *testing.B, m *Machine) {
 	}
 }
 
-func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find func(*View, score.Filter, string, int) ([]score.Record, string, error)) {
+type findFunc func(v *View, f score.Filter, after string, limit int) ([]score.Record, string, error)
+
+func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find findFunc) {
 	rows := 0
 	for b.Loop() {
 		err := m.View(func(v *View) error {
@@ -77,7 +80,7 @@ func benchmarkList(b *testing.B, m *Machine, f score.Filter, after string, find 
 
 func manyContests(t tester, m *Machine, n int) {
 	var events []score.Event
-	say := func(text string, args ...any) {
+	add := func(text string, args ...any) {
 		e, p := score.Decode(fmt.Appendf(nil, text, args...))
 		if p != nil {
 			t.Fatal(p)
@@ -85,7 +88,7 @@ func manyContests(t tester, m *Machine, n int) {
 		e.Source, e.Seq, e.Time = "bard", uint64(m.Revision())+uint64(len(events))+1, noon
 		e.ID = fmt.Sprint(e.Seq)
 		if events = append(events, e); len(events) == 1000 {
-			apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+			applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})
 			events = events[:0]
 		}
 	}
@@ -94,25 +97,26 @@ func manyContests(t tester, m *Machine, n int) {
 		status := `"schedule_status":"RUNNING"`
 		race := i%10 == 7
 		if race {
-			say(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"sport-%02d","title":"A race of many","splits":["half","finish"]}}`, id, i*7%40)
+			add(`{"type":"contest.define","contest_id":%q,"data":{"kind":"ranked","sport":"sport-%02d","title":"A race of many","splits":["half","finish"]}}`, id, i*7%40)
 		} else {
 			a := i * 31 % 2000
 			b := (a + 1 + i%1999) % 2000
-			say(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"sport-%02d","title":"A match of two","competitors":[{"code":"T%04d","name":"The first team"},{"code":"T%04d","name":"The second team"}]}}`,
+			add(`{"type":"contest.define","contest_id":%q,"data":{"kind":"head_to_head","sport":"sport-%02d","title":"A match of two","competitors":[{"code":"T%04d","name":"The first team"},{"code":"T%04d","name":"The second team"}]}}`,
 				id, i*7%40, a, b)
 		}
-		say(`{"type":"contest.status","contest_id":%q,"data":{%s}}`, id, status)
+		add(`{"type":"contest.status","contest_id":%q,"data":{%s}}`, id, status)
 		if race {
 			for k := range 10 {
-				say(`{"type":"result.set","contest_id":%q,"data":{"competitor":"R%04d","split":"half","mark":%d}}`, id, (i+k*499)%5000, k)
+				add(`{"type":"result.set","contest_id":%q,"data":{"competitor":"R%04d","split":"half","mark":%d}}`,
+					id, (i+k*499)%5000, k)
 			}
 		}
 		if i%100 != 13 {
-			say(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`, id)
+			add(`{"type":"contest.status","contest_id":%q,"data":{"schedule_status":"FINISHED","result_status":"OFFICIAL"}}`, id)
 		}
 	}
 	if len(events) > 0 {
-		apply(t, m, score.Post{Events: events, Mode: score.UntilRefused})
+		applyPosts(t, m, score.Post{Events: events, Mode: score.UntilRefused})
 	}
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -16,47 +17,100 @@ import (
 	"laurel/score"
 )
 
-// scan is a list without an index: every contest of the competition is looked at.
+// scan finds contests without the index, by reading every contest of the competition.
 func scan(v *View, f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	c := v.tx.Bucket(database.Contests).Cursor()
+	return scanContests(v, storedContests(v), f, after, limit)
+}
+
+// contestsFrom yields contests in the order of their ids, from an id on.
+type contestsFrom func(from string) iter.Seq2[*score.Contest, error]
+
+// storedContests reads contests from the database.
+func storedContests(v *View) contestsFrom {
+	return func(from string) iter.Seq2[*score.Contest, error] {
+		return func(yield func(*score.Contest, error) bool) {
+			c := v.tx.Bucket(database.Contests).Cursor()
+			for k, sealed := c.Seek([]byte(from)); k != nil; k, sealed = c.Next() {
+				contest := new(score.Contest)
+				value, err := database.Unseal(k, sealed)
+				if err == nil {
+					err = json.Unmarshal(value, contest)
+				}
+				if !yield(contest, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// decodedContests reads all contests once.
+func decodedContests(t tester, v *View) contestsFrom {
+	t.Helper()
+	var all []*score.Contest
+	for c, err := range storedContests(v)("") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	return func(from string) iter.Seq2[*score.Contest, error] {
+		return func(yield func(*score.Contest, error) bool) {
+			for _, c := range all {
+				if c.ID >= from && !yield(c, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scanContests returns a page of those contests that match a filter.
+func scanContests(
+	v *View, contests contestsFrom, f score.Filter, after string, limit int,
+) (list []score.Record, next string, err error) {
 	within := ""
 	if f.Competition != "" {
 		within = f.Competition + "/"
 	}
-	for k, sealed := c.Seek([]byte(max(within, after+"\x00"))); bytes.HasPrefix(k, []byte(within)) && k != nil; k, sealed = c.Next() {
-		value, err := database.Unseal(k, sealed)
+	others := f
+	others.Competitor = ""
+	for c, err := range contests(max(within, after+"\x00")) {
 		if err != nil {
 			return nil, "", err
 		}
-		var contest score.Contest
-		if err := json.Unmarshal(value, &contest); err != nil {
-			return nil, "", err
+		if !strings.HasPrefix(c.ID, within) {
+			break
 		}
-		others := f
-		others.Competitor = ""
-		marked := f.Competitor != "" && contest.Definition.Kind == score.Ranked && hasMark(v.tx, &contest, f.Competitor)
-		if !f.Matches(&contest) && !(marked && others.Matches(&contest)) {
+		marked := f.Competitor != "" && c.Definition.Kind == score.Ranked && hasMark(v.tx, c, f.Competitor)
+		if !f.Matches(c) && !(marked && others.Matches(c)) {
 			continue
 		}
 		if n := len(list); n > 0 && n >= limit {
 			return list, list[n-1].ContestID, nil
 		}
-		list = append(list, contest.Record())
+		list = append(list, c.Record())
 	}
 	return list, "", nil
 }
 
-// wantLists asks for every combination of filters, page by page, and looks whether the index has what it must have and nothing else.
+// wantLists compares the contests of every combination of filters, page by page, and the
+// content of the index.
 func wantLists(t tester, m *Machine) {
 	t.Helper()
 	err := m.View(func(v *View) error {
-		for _, f := range filters([]string{"", "G", "H"}, []string{"", "stones", "race", "none"}, []string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
-			[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"}) {
+		contests := decodedContests(t, v)
+		for _, f := range filters(
+			[]string{"", "G", "H"},
+			[]string{"", "stones", "race", "none"},
+			[]string{"", "RUNNING", "SCHEDULED", "FINISHED", "OFFICIAL", "LIVE"},
+			[]string{"", "A", "B", "C", "D", "OA", "OX", "OZ", "none"},
+		) {
 			for _, limit := range []int{1, 2, 100} {
-				wantPages(t, v, f, limit)
+				wantPages(t, v, contests, f, limit)
 			}
 		}
-		if got, want := postings(t, v.tx), postingsAnew(t, v.tx); !slices.Equal(got, want) {
+		if got, want := postings(t, v.tx), expectedPostings(t, v.tx); !slices.Equal(got, want) {
 			t.Fatalf("the index is\n%q\nand should be\n%q", got, want)
 		}
 		return nil
@@ -71,7 +125,8 @@ func filters(competitions, sports, statuses, competitors []string) (list []score
 		for _, sport := range sports {
 			for _, status := range statuses {
 				for _, competitor := range competitors {
-					list = append(list, score.Filter{Competition: competition, Sport: sport, Status: status, Competitor: competitor})
+					list = append(list, score.Filter{Competition: competition, Sport: sport, Status: status,
+						Competitor: competitor})
 				}
 			}
 		}
@@ -79,19 +134,20 @@ func filters(competitions, sports, statuses, competitors []string) (list []score
 	return list
 }
 
-func wantPages(t tester, v *View, f score.Filter, limit int) {
+func wantPages(t tester, v *View, contests contestsFrom, f score.Filter, limit int) {
 	t.Helper()
 	for after := ""; ; {
 		got, next, err := v.Contests(f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, wantNext, err := scan(v, f, after, limit)
+		want, wantNext, err := scanContests(v, contests, f, after, limit)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if a, b := idsOf(got), idsOf(want); !slices.Equal(a, b) || next != wantNext {
-			t.Fatalf("%+v behind %q, %d at most: got %q, next %q; a scan finds %q, next %q", f, after, limit, a, next, b, wantNext)
+			t.Fatalf("%+v after %q, at most %d: got %q, next %q; a scan finds %q, next %q", f, after, limit, a, next,
+				b, wantNext)
 		}
 		if after = next; after == "" {
 			return
@@ -122,8 +178,8 @@ func postings(t tester, tx *bolt.Tx) (list []string) {
 	return list
 }
 
-// postingsAnew is what the index must have, found out from contests and marks.
-func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
+// expectedPostings returns the postings of all contests and marks.
+func expectedPostings(t tester, tx *bolt.Tx) (list []string) {
 	err := tx.Bucket(database.Contests).ForEach(func(k, sealed []byte) error {
 		c := new(score.Contest)
 		value, err := database.Unseal(k, sealed)
@@ -149,10 +205,11 @@ func postingsAnew(t tester, tx *bolt.Tx) (list []string) {
 	return slices.Compact(list)
 }
 
-// downgrade makes a closed database what an older version left: one that never had an index, or one whose index was left behind.
+// downgrade changes a closed database to what an older version leaves: without an index,
+// or with an outdated one.
 func downgrade(t tester, m *Machine, never bool) {
 	t.Helper()
-	db, err := database.Open(m.path(), quiet())
+	db, err := database.Open(m.path(), discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +222,8 @@ func downgrade(t tester, m *Machine, never bool) {
 		if err := bucket.Delete(bytes.Clone(k)); err != nil {
 			return err
 		}
-		astray := index.MarkTerm("none").Posting("G/none")
-		if err := bucket.Put(astray, database.Seal(astray, nil)); err != nil {
+		outdated := index.MarkTerm("none").Posting("G/none")
+		if err := bucket.Put(outdated, database.Seal(outdated, nil)); err != nil {
 			return err
 		}
 		return bucket.Put(index.AppliedKey, database.Seal(index.AppliedKey, make([]byte, 8)))
@@ -179,7 +236,7 @@ func downgrade(t tester, m *Machine, never bool) {
 	}
 }
 
-// older goes on with the database as an older version would have left it.
+// older continues with the database as an older version would have left it.
 func (h *randomHistory) older(t *rapid.T) {
 	if h.m.Applied() == 0 {
 		t.Skip("nothing has been applied")
@@ -194,10 +251,10 @@ func (h *randomHistory) older(t *rapid.T) {
 	wantLists(t, h.m)
 }
 
-func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
+func TestACompetitorIsFoundUntilItsLastMarkIsVoided(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	found := func(want int) {
 		t.Helper()
 		wantLists(t, m)
@@ -212,39 +269,41 @@ func TestACompetitorIsFoundUntilItsLastMarkGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	desk(t, m, "m1", "result.set", "G/r", `{"competitor":"A","split":"5k","mark":10}`)
-	desk(t, m, "m2", "result.set", "G/r", `{"competitor":"A","split":"finish","mark":20}`)
-	void(t, m, "v1", "G/r", "m1")
+	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"A","split":"5k","mark":10}`)
+	mustPost(t, m, "m2", "result.set", "G/r", `{"competitor":"A","split":"finish","mark":20}`)
+	mustVoid(t, m, "v1", "G/r", "m1")
 	found(1)
-	void(t, m, "v2", "G/r", "m2")
+	mustVoid(t, m, "v2", "G/r", "m2")
 	found(0)
-	void(t, m, "w1", "G/r", "v1")
+	mustVoid(t, m, "w1", "G/r", "v1")
 	found(1)
 }
 
-func TestAContestThatComesBackIsFoundAgain(t *testing.T) {
+func TestARestoredContestIsFoundAgain(t *testing.T) {
 	m := newMachine(t)
 	const about = `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`
 	for _, id := range []string{"G/1", "G/2"} {
-		desk(t, m, "d"+id, "contest.define", id, about)
+		mustPost(t, m, "d"+id, "contest.define", id, about)
 	}
 	wantLists(t, m)
-	void(t, m, "v", "G/1", "dG/1")
+	mustVoid(t, m, "v", "G/1", "dG/1")
 	wantLists(t, m)
-	void(t, m, "w", "G/1", "v")
+	mustVoid(t, m, "w", "G/1", "v")
 	wantLists(t, m)
-	// Gone and back before the transaction ends.
-	apply(t, m, score.Post{Events: []score.Event{
-		decode(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
-		decode(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`, strings.ReplaceAll(about, "stones", "race")),
+	// Deleted and defined again in one transaction.
+	applyPosts(t, m, score.Post{Events: []score.Event{
+		decodeEvent(t, `{"id":"v2","source":"desk","type":"event.void","contest_id":"G/2","data":{"voids":"dG/2","reason":"wrong"}}`),
+		decodeEvent(t, `{"id":"d2","source":"desk","type":"contest.define","contest_id":"G/2","data":%s}`,
+			strings.ReplaceAll(about, "stones", "race")),
 	}})
 	wantLists(t, m)
 }
 
-func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
+func TestTheNextPageStartsAfterTheLastContestDespiteChanges(t *testing.T) {
 	m := newMachine(t)
 	for i := range 9 {
-		desk(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i), `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+		mustPost(t, m, fmt.Sprint("d", i), "contest.define", fmt.Sprint("G/", i),
+			`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
 	}
 	f := score.Filter{Sport: "stones", Competitor: "A"}
 	page := func(after string) (ids []string, next string) {
@@ -260,10 +319,13 @@ func TestAPageGoesOnBehindItsLastContestWhateverChanged(t *testing.T) {
 		return ids, next
 	}
 	_, next := page("")
-	// The contest that the cursor stands on is gone, one before it comes, one behind it goes.
-	void(t, m, "v", "G/2", "d2")
-	desk(t, m, "new", "contest.define", "G/0a", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
-	desk(t, m, "other", "contest.define", "G/4", `{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
+	// The contest of the cursor is deleted, one before it is added, and one after it no
+	// longer matches.
+	mustVoid(t, m, "v", "G/2", "d2")
+	mustPost(t, m, "new", "contest.define", "G/0a",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"}]}`)
+	mustPost(t, m, "other", "contest.define", "G/4",
+		`{"kind":"head_to_head","sport":"hurling","competitors":[{"code":"A"},{"code":"B"}]}`)
 	if ids, next := page(next); fmt.Sprint(ids) != "[G/3 G/5 G/6]" || next != "G/6" {
 		t.Errorf("got %v, next %q", ids, next)
 	}

@@ -20,19 +20,20 @@ import (
 	"laurel/trust/signing"
 )
 
-// Machine is the state machine with its database. One goroutine applies entries. Any number of goroutines
-// may read through View at the same time.
+// Machine is the state machine with its database. One goroutine applies entries. Any
+// number of goroutines may read through View at the same time.
 //
-// Applied entries are collected in one open transaction. It is committed when a reader needs the state,
-// when it is large, or after commitDelay. A contest that changes a hundred times in between is written
-// once.
+// Applied entries are collected in one open transaction. It is committed when a reader
+// needs the state, when it is large, or after commitDelay. A contest that changes a
+// hundred times in between is written once.
 type Machine struct {
 	dir string
 	log *slog.Logger
 
 	dbMu sync.RWMutex // held for writing while db is replaced
 	db   *bolt.DB
-	// replaced counts the databases that were replaced and not closed yet, because they are still read.
+	// replaced counts the databases that were replaced and not closed yet, because they
+	// are still read.
 	replaced sync.WaitGroup
 
 	applying    sync.Mutex // guards the following fields
@@ -55,15 +56,16 @@ type Machine struct {
 }
 
 const (
-	// commitEvents is the number of events after which a transaction is committed. It bounds the memory of
-	// the transaction and the duration of the commit.
+	// commitEvents is the number of events after which a transaction is committed. It
+	// bounds the memory of the transaction and the duration of the commit.
 	commitEvents = 2048
-	// commitDelay is the time after which a transaction is committed if nobody reads. If the process
-	// crashes, the transaction is lost and replayed from the log.
+	// commitDelay is the time after which a transaction is committed if nobody reads. If
+	// the process crashes, the transaction is lost and replayed from the log.
 	commitDelay = 200 * time.Millisecond
 )
 
-// recordCache holds decoded records, so that a contest is not decoded again for each of its events.
+// recordCache holds decoded records, so that a contest is not decoded again for each of
+// its events.
 type recordCache struct {
 	contests map[string]*score.Contest
 	tables   map[string]*score.MedalTable
@@ -72,8 +74,8 @@ type recordCache struct {
 	terms map[string][]index.Term
 }
 
-// The limits of the maps of recordCache. A map over its limit is cleared. Sources have a lower limit
-// because each may hold a window of ids.
+// The limits of the maps of recordCache. A map over its limit is cleared. Sources have a
+// lower limit because each may hold a window of ids.
 const (
 	maxCached        = 2048
 	maxCachedSources = 256
@@ -101,9 +103,10 @@ func (c *recordCache) trim() {
 	}
 }
 
-// Open opens the state machine in dir, which must exist and must not be used by another process. A
-// database that cannot be trusted is deleted, and the reason is logged. Applied then returns 0, and the
-// caller must restore a snapshot or replay the log from its beginning.
+// Open opens the state machine in dir, which must exist and must not be used by another
+// process. A database that cannot be trusted is deleted, and the reason is logged.
+// Applied then returns 0, and the caller must restore a snapshot or replay the log from
+// its beginning.
 func Open(dir string, log *slog.Logger) (*Machine, error) {
 	m := &Machine{dir: dir, log: log, cache: newRecordCache(), verifier: new(signing.Verifier)}
 	m.boards = leaderboard.New(m.readMarks)
@@ -115,7 +118,7 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 		return nil, err
 	}
 	m.db = db
-	if err := index.Update(db); err != nil {
+	if err := index.BringUpToDate(db); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("update the index of %s: %w", m.path(), err)
 	}
@@ -171,13 +174,13 @@ func (m *Machine) Revision() uint64 { return m.revision.Load() }
 // Store returns the name of the store; "" if it does not have one yet.
 func (m *Machine) Store() string { return *m.store.Load() }
 
-// Access returns the access control that results from everything applied. A change is included as soon as
-// Apply has returned its outcome. The value is immutable.
+// Access returns the access control that results from everything applied. A change is
+// included as soon as Apply has returned its outcome. The value is immutable.
 func (m *Machine) Access() *access.State { return m.access.Load() }
 
-// Verifier returns the machine's signature verifier. Code that checks events before they enter the log
-// should use it, because it remembers the trees that it has verified. Applying the events then only has
-// to check that each is part of a verified tree.
+// Verifier returns the machine's signature verifier. Code that checks events before they
+// enter the log should use it, because it remembers the trees that it has verified.
+// Applying the events then only has to check that each is part of a verified tree.
 func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode returns the cache mode of the group.
@@ -188,8 +191,9 @@ func (m *Machine) setMode(mode score.CacheMode) {
 	m.mode.Store(&mode)
 }
 
-// Close waits for the readers, syncs the database and closes it. The machine must not be used afterwards.
-// A *database.DiskError reports that the disk failed. The next Open then does not trust the database.
+// Close waits for the readers, syncs the database and closes it. The machine must not be
+// used afterwards. A *database.DiskError reports that the disk failed. The next Open then
+// does not trust the database.
 func (m *Machine) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -208,15 +212,16 @@ var errClosed = errors.New("the state machine is closed")
 
 var errReplacing error = score.Problemf(score.NotReady, "this frontend is replacing its state; retry")
 
-// Discard deletes the database, as if the machine had been opened in an empty directory. The reason is
-// logged.
+// Discard deletes the database, as if the machine had been opened in an empty directory.
+// The reason is logged.
 func (m *Machine) Discard(reason string) error {
 	return m.replace(func() (*bolt.DB, error) { return database.Replace(m.path(), m.log, reason) })
 }
 
-// replace replaces the database by the one that open returns. The old one is closed when its views and
-// snapshots are. replace does not wait for that, because Raft holds a snapshot while it waits for its main
-// goroutine, which may be waiting for Restore (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
+// replace replaces the database by the one that open returns. The old one is closed when
+// its views and snapshots are. replace does not wait for that, because Raft holds a
+// snapshot while it waits for its main goroutine, which may be waiting for Restore
+// (hashicorp/raft v1.8.0, takeSnapshot and installSnapshot).
 func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -255,8 +260,8 @@ func (m *Machine) rollback() {
 	}
 }
 
-// fail stops the machine: nothing can be applied afterwards. The first error is passed to onFail and
-// returned by all later calls. m.applying must be held.
+// fail stops the machine: nothing can be applied afterwards. The first error is passed to
+// onFail and returned by all later calls. m.applying must be held.
 func (m *Machine) fail(err error) error {
 	m.rollback()
 	if m.failed == nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-json-experiment/json"
@@ -23,33 +24,33 @@ import (
 	"laurel/score"
 )
 
-// tester is what tests, benchmarks, fuzzing and properties have in common.
+// tester is implemented by testing.TB and *rapid.T.
 type tester interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// diary keeps what the machine logs.
-type diary struct{ bytes.Buffer }
+// logBuffer holds the log of a machine.
+type logBuffer struct{ bytes.Buffer }
 
-func (d *diary) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
+func (d *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(d, nil)) }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func discardLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-func open(t tester, dir string) *Machine {
+func openMachine(t tester, dir string) *Machine {
 	t.Helper()
-	m, err := Open(dir, quiet())
+	m, err := Open(dir, discardLog())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
 }
 
-// newMachine is a machine in a directory of its own, closed at the end of the test.
+// newMachine returns a machine in a temporary directory, closed at the end of the test.
 func newMachine(t testing.TB) *Machine {
 	t.Helper()
-	m := open(t, t.TempDir())
+	m := openMachine(t, t.TempDir())
 	t.Cleanup(func() { m.Close() })
 	return m
 }
@@ -63,13 +64,13 @@ func encodePost(t tester, p score.Post) entry.EncodedPost {
 	return encoded
 }
 
-// encodeEvent encodes an event whose data is any bytes.
+// encodeEvent encodes an event with any bytes as its data.
 func encodeEvent(e *score.Event, data []byte) []byte {
 	return entry.AppendStored(nil, &entry.Stored{Event: entry.Event{Event: *e, JSON: data}})
 }
 
-// entryOf is one log entry with the given posts.
-func entryOf(t tester, posts ...score.Post) []byte {
+// encodeEntry encodes posts as one log entry.
+func encodeEntry(t tester, posts ...score.Post) []byte {
 	t.Helper()
 	encoded := make([]entry.EncodedPost, len(posts))
 	for i, p := range posts {
@@ -78,19 +79,19 @@ func entryOf(t tester, posts ...score.Post) []byte {
 	return entry.Encode(encoded)
 }
 
-// apply applies posts as the next log entry and answers the results of each.
-func apply(t tester, m *Machine, posts ...score.Post) [][]score.Result {
+// applyPosts applies posts as the next log entry and returns the results of each.
+func applyPosts(t tester, m *Machine, posts ...score.Post) [][]score.Result {
 	t.Helper()
 	index := m.Applied() + 1
-	outcome, err := m.Apply([]Entry{{index, entryOf(t, posts...)}}, index)
+	outcome, err := m.Apply([]Entry{{index, encodeEntry(t, posts...)}}, index)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return outcome[0]
 }
 
-// decode reads an event as a frontend does, and fills in what the frontend would.
-func decode(t tester, text string, args ...any) score.Event {
+// decodeEvent decodes an event and completes it, as a frontend does.
+func decodeEvent(t tester, text string, args ...any) score.Event {
 	t.Helper()
 	if len(args) > 0 {
 		text = fmt.Sprintf(text, args...)
@@ -103,8 +104,7 @@ func decode(t tester, text string, args ...any) score.Event {
 		e.Source = "anonymous"
 	}
 	if e.ID == "" {
-		made++
-		e.ID = fmt.Sprintf("made-%d", made)
+		e.ID = fmt.Sprintf("made-%d", generatedIDs.Add(1))
 	}
 	if e.Time.IsZero() {
 		e.Time = noon
@@ -112,42 +112,43 @@ func decode(t tester, text string, args ...any) score.Event {
 	return e
 }
 
-// made counts the ids that decode made up; tests of this package do not run in parallel.
-var made int
+// generatedIDs counts the ids that decodeEvent generated.
+var generatedIDs atomic.Uint64
 
 var noon = mustTime("2026-02-09T12:00:00Z")
 
-func one(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
+func singlePost(e score.Event) score.Post { return score.Post{Events: []score.Event{e}} }
 
-// postOne applies one event, written as JSON, as an entry of its own.
-func postOne(t tester, m *Machine, text string, args ...any) score.Result {
+// postEvent applies one event, given as JSON, as an entry of its own.
+func postEvent(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
-	return apply(t, m, one(decode(t, text, args...)))[0][0]
+	return applyPosts(t, m, singlePost(decodeEvent(t, text, args...)))[0][0]
 }
 
-// applied is postOne for an event that must be applied.
-func applied(t tester, m *Machine, text string, args ...any) score.Result {
+// mustApply is postEvent for an event that must be applied.
+func mustApply(t tester, m *Machine, text string, args ...any) score.Result {
 	t.Helper()
-	r := postOne(t, m, text, args...)
+	r := postEvent(t, m, text, args...)
 	if r.Status != score.Applied {
 		t.Fatalf("%s\nwas not applied: %+v %v", fmt.Sprintf(text, args...), r, r.Problem)
 	}
 	return r
 }
 
-// refused is postOne for an event that must be refused with the code, for a reason that has all the words, and that changes nothing.
-func refused(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
+// mustRefuse is postEvent for an event that must be refused with a code and a detail that
+// contains words, and that must change nothing.
+func mustRefuse(t tester, m *Machine, code score.Code, words, text string, args ...any) *score.Problem {
 	t.Helper()
-	before := state(t, m)
-	r := postOne(t, m, text, args...)
+	before := stateOf(t, m)
+	r := postEvent(t, m, text, args...)
 	if r.Problem == nil || r.Problem.Code != code || r.Revision != 0 || r.Status != "" {
 		t.Fatalf("%s\nwant it refused with %s; got %+v %v", fmt.Sprintf(text, args...), code, r, r.Problem)
 	}
 	if !strings.Contains(r.Problem.Detail, words) {
-		t.Fatalf("%s\nthe detail should say %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
+		t.Fatalf("%s\nthe detail should contain %q: %s", fmt.Sprintf(text, args...), words, r.Problem.Detail)
 	}
-	if state(t, m) != before {
-		t.Fatalf("%s\nwas refused, but changed something", fmt.Sprintf(text, args...))
+	if stateOf(t, m) != before {
+		t.Fatalf("%s\nwas refused, but changed the state", fmt.Sprintf(text, args...))
 	}
 	return r.Problem
 }
@@ -165,7 +166,7 @@ func snapshotOf(t tester, m *Machine) []byte {
 		t.Fatal(err)
 	}
 	if n != int64(b.Len()) {
-		t.Fatalf("WriteTo says %d bytes and wrote %d", n, b.Len())
+		t.Fatalf("WriteTo returned %d and wrote %d bytes", n, b.Len())
 	}
 	return b.Bytes()
 }
@@ -177,12 +178,12 @@ func fixChecksum(snapshot []byte) {
 	binary.BigEndian.PutUint32(snapshot[len(body):], sum)
 }
 
-// state is everything in the database but how far the log has been applied.
-func state(t tester, m *Machine) string {
+// stateOf returns everything in the database except the index of the last entry.
+func stateOf(t tester, m *Machine) string {
 	t.Helper()
 	var b strings.Builder
 	for _, r := range records(t, snapshotOf(t, m)) {
-		// A database to which nothing has been applied has no revision, which is the revision 0.
+		// A new database has no revision, which means revision 0.
 		if r.bucket != "meta" || r.key == "revision" && r.value != strings.Repeat("\x00", 8) {
 			fmt.Fprintf(&b, "%s %q %q\n", r.bucket, r.key, r.value)
 		}
@@ -192,7 +193,7 @@ func state(t tester, m *Machine) string {
 
 type record struct{ bucket, key, value string }
 
-// records reads a snapshot that must be whole.
+// records returns the records of a snapshot, which must be valid.
 func records(t tester, snapshot []byte) (list []record) {
 	t.Helper()
 	err := database.ReadSnapshot(bytes.NewReader(snapshot), func(r database.Record) {
@@ -204,8 +205,8 @@ func records(t tester, snapshot []byte) (list []record) {
 	return list
 }
 
-// contest is a contest as readers see it, as JSON; "" if there is none.
-func contest(t tester, m *Machine, id string) string {
+// contestJSON returns the record of a contest as JSON; "" if there is none.
+func contestJSON(t tester, m *Machine, id string) string {
 	t.Helper()
 	var text string
 	err := m.View(func(v *View) error {
@@ -223,8 +224,9 @@ func contest(t tester, m *Machine, id string) string {
 	return text
 }
 
-// kill copies the files of a machine that runs to another directory, as a crash of the process would leave them.
-func kill(t tester, m *Machine, to string) {
+// copyFiles copies the files of a running machine to another directory, as a crash of the
+// process would leave them.
+func copyFiles(t tester, m *Machine, to string) {
 	t.Helper()
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -243,10 +245,10 @@ func kill(t tester, m *Machine, to string) {
 	}
 }
 
-func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing.T) {
+func TestViewsAreConsistentWhileEntriesAreAppliedAndSnapshotsRestored(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 600)
-	sing(t, m, events[:200], 10)
+	applyAll(t, m, events[:200], 10)
 	early := snapshotOf(t, m)
 	done := make(chan struct{})
 	var viewers errgroup.Group
@@ -265,7 +267,8 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 					}
 					b, _, err := v.Bard("bard/a")
 					if n := v.Revision(); uint64(len(list)) != n || b.LastSeq != n {
-						return fmt.Errorf("the view of revision %d has %d events, and %d of the bard", n, len(list), b.LastSeq)
+						return fmt.Errorf("the view of revision %d has %d events, and %d of the bard", n, len(list),
+							b.LastSeq)
 					}
 					return err
 				})
@@ -276,7 +279,7 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 		})
 	}
 	for range 3 {
-		sing(t, m, events[200:], 10)
+		applyAll(t, m, events[200:], 10)
 		if err := m.Restore(bytes.NewReader(early)); err != nil {
 			t.Error(err)
 			break
@@ -288,16 +291,22 @@ func TestViewsAreWholeWhileEntriesAreAppliedAndAnotherStateIsRestored(t *testing
 	}
 }
 
-func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
+func TestPagesOfContestsContinueAfterTheLastOne(t *testing.T) {
 	m := newMachine(t)
 	for _, id := range []string{"G/a", "G/a/1", "G/b", "G-2/a", "H/a"} {
-		desk(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
+		mustPost(t, m, id, "contest.define", id, `{"kind":"ranked","sport":"race"}`)
 	}
 	for _, c := range []struct {
 		competition string
 		limit       int
 		want        string
-	}{{"", 2, "G-2/a G/a|G/a/1 G/b|H/a|"}, {"G", 1, "G/a|G/a/1|G/b|"}, {"G", 3, "G/a G/a/1 G/b|"}, {"none", 3, "|"}, {"", 0, "G-2/a|G/a|G/a/1|G/b|H/a|"}} {
+	}{
+		{"", 2, "G-2/a G/a|G/a/1 G/b|H/a|"},
+		{"G", 1, "G/a|G/a/1|G/b|"},
+		{"G", 3, "G/a G/a/1 G/b|"},
+		{"none", 3, "|"},
+		{"", 0, "G-2/a|G/a|G/a/1|G/b|H/a|"},
+	} {
 		got, after := "", ""
 		for {
 			var ids []string
@@ -323,11 +332,11 @@ func TestAContestListGoesOnBehindTheLastOneSeen(t *testing.T) {
 	}
 }
 
-func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
+func TestPagesOfATimelineContinueAfterTheLastEvent(t *testing.T) {
 	m := newMachine(t)
 	for i := range 5 {
-		applied(t, m, alert, i+1, i+1, "hello")
-		desk(t, m, fmt.Sprint("other", i), "alert", "G/1", `{"text":"elsewhere"}`)
+		mustApply(t, m, alert, i+1, i+1, "hello")
+		mustPost(t, m, fmt.Sprint("other", i), "alert", "G/1", `{"text":"elsewhere"}`)
 	}
 	for _, limit := range []int{0, 1, 2, 4, 5, 6} {
 		var seen []uint64
@@ -355,7 +364,7 @@ func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
 	if err := m.View(func(v *View) error {
 		list, next, err := v.Timeline("G", math.MaxUint64, 10)
 		if len(list) > 0 || next != 0 {
-			t.Errorf("behind the end: got %v, %d", list, next)
+			t.Errorf("after the end: got %v, %d", list, next)
 		}
 		return err
 	}); err != nil {
@@ -365,10 +374,11 @@ func TestATimelineGoesOnBehindTheLastEventSeen(t *testing.T) {
 
 func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
 	for i := range 15 {
-		desk(t, m, fmt.Sprint("m", i), "result.set", "G/r", fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
+		mustPost(t, m, fmt.Sprint("m", i), "result.set", "G/r",
+			fmt.Sprintf(`{"competitor":"X%d","split":"5k","mark":%d}`, i, i))
 	}
 	for code, want := range map[string]int{"X1": 1, "X14": 1, "X15": 0} {
 		if err := m.View(func(v *View) error {
@@ -383,16 +393,17 @@ func TestAFilterFindsACompetitorByAnyOfItsMarks(t *testing.T) {
 	}
 }
 
-// After a start Raft brings all of the log at once.
-func TestManyEntriesAtOnceAreCommittedInParts(t *testing.T) {
-	m, whole := newMachine(t), newMachine(t)
+// After a start Raft passes on the whole log at once.
+func TestManyEntriesAtOnceAreCommittedInSeveralTransactions(t *testing.T) {
+	m, oneByOne := newMachine(t), newMachine(t)
 	var entries []Entry
 	for i := range 3 * commitEvents / 500 {
 		var events []score.Event
 		for j := range 500 {
-			events = append(events, decode(t, alert, i*500+j+1, i*500+j+1, "rain"))
+			events = append(events, decodeEvent(t, alert, i*500+j+1, i*500+j+1, "rain"))
 		}
-		entries = append(entries, Entry{uint64(i) + 1, entryOf(t, score.Post{Events: events, Mode: score.UntilRefused})})
+		data := encodeEntry(t, score.Post{Events: events, Mode: score.UntilRefused})
+		entries = append(entries, Entry{uint64(i) + 1, data})
 	}
 	last := uint64(len(entries))
 	transactions := func() (n int) {
@@ -406,18 +417,18 @@ func TestManyEntriesAtOnceAreCommittedInParts(t *testing.T) {
 	}
 	for i, o := range outcome {
 		if len(o) != 1 || len(o[0]) != 500 || o[0][499].Revision != uint64(i+1)*500 {
-			t.Fatalf("entry %d came to %d results", i+1, len(o))
+			t.Fatalf("entry %d has %d results", i+1, len(o))
 		}
 	}
 	if n := transactions() - before; n < 2 {
 		t.Errorf("there were %d transactions for %d events", n, 500*len(entries))
 	}
 	for _, e := range entries {
-		if _, err := whole.Apply([]Entry{e}, e.Index); err != nil {
+		if _, err := oneByOne.Apply([]Entry{e}, e.Index); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if m.Applied() != last || !bytes.Equal(snapshotOf(t, m), snapshotOf(t, whole)) {
-		t.Errorf("applied is %d, or the state is another", m.Applied())
+	if m.Applied() != last || !bytes.Equal(snapshotOf(t, m), snapshotOf(t, oneByOne)) {
+		t.Errorf("applied is %d, or the state is different", m.Applied())
 	}
 }

@@ -8,15 +8,16 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
-	"laurel/fsm/index"
 	"laurel/score"
 )
 
-// contestMarks are the marks of one ranked contest in the database. It implements score.Marks. Its methods
-// keep the first error in err; what they return after an error is meaningless.
+// contestMarks are the marks of one ranked contest in the database. It implements
+// score.Marks. Its methods keep the first error in err; what they return after an error
+// is meaningless.
 //
-// The Boards bucket has a key for each mark, in the order of the ranking: first the marks with a value, the
-// best first, then those without. Equal marks are ordered by the competitor's code, so the order is total.
+// The Boards bucket has a key for each mark, in the order of the ranking: first the marks
+// with a value, the best first, then those without. Equal marks are ordered by the
+// competitor's code, so the order is total.
 type contestMarks struct {
 	b       *batch
 	contest *score.Contest
@@ -73,7 +74,7 @@ func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 	} else {
 		total++
 		s.b.setTotal(database.Key(id, split), total)
-		s.keepError(s.addPosting(m.Competitor))
+		s.keepError(s.b.index.AddMark(id, m.Competitor))
 	}
 	s.keepError(s.b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil))
 	s.keepError(s.putMark(split, m))
@@ -98,7 +99,9 @@ func (s *contestMarks) remove(split, competitor string) {
 	id := s.contest.ID
 	s.keepError(s.b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
 	s.keepError(s.b.tx.Delete(database.Marks, database.Key(id, split, competitor)))
-	s.keepError(s.removePosting(competitor))
+	if !hasMark(s.b.tx.Tx, s.contest, competitor) {
+		s.keepError(s.b.index.RemoveMark(id, competitor))
+	}
 	s.b.setTotal(database.Key(id, split), s.total(split)-1)
 	s.b.boardUpdates.RemoveMark(id, split, old)
 }
@@ -128,27 +131,6 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 		first = append(first, m)
 	}
 	return first, s.total(split)
-}
-
-// addPosting makes the contest findable by a competitor who has a mark in it.
-func (s *contestMarks) addPosting(competitor string) error {
-	b := s.b
-	if b.postings == nil {
-		b.postings = b.tx.Bucket(database.Index).Cursor()
-	}
-	k := index.MarkTerm(competitor).Posting(s.contest.ID)
-	if found, _ := b.postings.Seek(k); bytes.Equal(found, k) { // added for another split
-		return nil
-	}
-	return b.tx.Put(database.Index, k, nil)
-}
-
-// removePosting reverts addPosting if the competitor has no mark left.
-func (s *contestMarks) removePosting(competitor string) error {
-	if hasMark(s.b.tx.Tx, s.contest, competitor) {
-		return nil
-	}
-	return s.b.tx.Delete(database.Index, index.MarkTerm(competitor).Posting(s.contest.ID))
 }
 
 // hasMark reports whether a competitor has a mark at any split of a ranked contest.

@@ -10,17 +10,19 @@ import (
 	"laurel/score"
 )
 
-// Raft adapts a Machine to raft.BatchingFSM. Raft calls its methods from one goroutine, except Persist.
+// Raft adapts a Machine to raft.BatchingFSM. Raft calls its methods from one goroutine,
+// except Persist.
 type Raft struct {
 	machine *Machine
-	// passed is the index of the last entry that Raft has passed on. After a restart the machine may be
-	// ahead of it.
+	// passed is the index of the last entry that Raft has passed on. After a restart the
+	// machine may be ahead of it.
 	passed uint64
 }
 
-// NewRaft returns the adapter of m. If applying an entry fails, the machine must not apply the next one,
-// because its state would differ from that of the other frontends. The first error is therefore passed to
-// fatal, once, and nothing is applied afterwards. fatal must not block, and the process must end.
+// NewRaft returns the adapter of m. If applying an entry fails, the machine must not
+// apply the next one, because its state would differ from that of the other frontends.
+// The first error is therefore passed to fatal, once, and nothing is applied afterwards.
+// fatal must not block, and the process must end.
 func NewRaft(m *Machine, fatal func(error)) *Raft {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -28,8 +30,8 @@ func NewRaft(m *Machine, fatal func(error)) *Raft {
 	return &Raft{machine: m}
 }
 
-// Outcome is the response of a Raft future: the results of each post of the entry, in order. It is nil for
-// an entry that was skipped because it had been applied before.
+// Outcome is the response of a Raft future: the results of each post of the entry, in
+// order. It is nil for an entry that was skipped because it had been applied before.
 type Outcome [][]score.Result
 
 // Apply applies one entry.
@@ -60,11 +62,12 @@ func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 	return responses
 }
 
-// errAhead is returned instead of a snapshot that would include entries after the index that Raft assigns
-// to it.
+// errAhead is returned instead of a snapshot that would include entries after the index
+// that Raft assigns to it.
 var errAhead = errors.New("the state is ahead of the entries that raft has passed on since the start; retry later")
 
-// Snapshot returns a snapshot of the state. Raft calls its Persist while further entries are applied.
+// Snapshot returns a snapshot of the state. Raft calls its Persist while further entries
+// are applied.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 	if r.machine.Applied() > r.passed {
 		return nil, errAhead
@@ -80,8 +83,9 @@ type persister struct{ *Snapshot }
 
 var errStale = errors.New("the state was replaced while its snapshot was written")
 
-// Persist writes the snapshot to Raft's snapshot store. It fails if a later snapshot of the master has
-// been installed in the meantime, because Raft would take this one for the newest (hashicorp/raft#248).
+// Persist writes the snapshot to Raft's snapshot store. It fails if a later snapshot of
+// the master has been installed in the meantime, because Raft would take this one for the
+// newest (hashicorp/raft#248).
 func (p persister) Persist(sink raft.SnapshotSink) error {
 	_, err := p.WriteTo(sink)
 	if err == nil && p.Stale() {
@@ -97,8 +101,9 @@ func (p persister) Persist(sink raft.SnapshotSink) error {
 // Release closes the snapshot.
 func (p persister) Release() { p.Close() }
 
-// Restore replaces the state by a snapshot of the master. If the snapshot's reader has a method
-// Prepared() *Prepared that does not return nil, the prepared state is installed and nothing is read.
+// Restore replaces the state by a snapshot of the master. If the snapshot's reader has a
+// method Prepared() *Prepared that does not return nil, the prepared state is installed
+// and nothing is read.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
 	var err error
@@ -111,11 +116,12 @@ func (r *Raft) Restore(in io.ReadCloser) error {
 	return err
 }
 
-// preparedReader is implemented by the reader of a snapshot whose state has been prepared.
+// preparedReader is implemented by the reader of a snapshot whose state has been
+// prepared.
 type preparedReader interface{ Prepared() *Prepared }
 
-// preparedOf returns the prepared state of the snapshot that in reads; nil if there is none. Raft wraps
-// the reader of the snapshot store in readers of its own.
+// preparedOf returns the prepared state of the snapshot that in reads; nil if there is
+// none. Raft wraps the reader of the snapshot store in readers of its own.
 func preparedOf(in io.ReadCloser) *Prepared {
 	for {
 		if r, ok := in.(preparedReader); ok {

@@ -13,7 +13,7 @@ import (
 	"laurel/score"
 )
 
-// newRaft is a machine behind raft's interface, and the errors that were fatal to it.
+// newRaft returns a machine with its adapter, and the errors that were passed to fatal.
 func newRaft(t *testing.T) (*Raft, *Machine, *[]error) {
 	t.Helper()
 	m := newMachine(t)
@@ -27,43 +27,51 @@ func command(index uint64, data []byte) *raft.Log {
 
 func TestRaftGetsAnOutcomeForEachCommand(t *testing.T) {
 	r, m, fatal := newRaft(t)
+	gap := singlePost(decodeEvent(t, alert, 3, 3, "gap"))
+	second := encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))
 	answers := r.ApplyBatch([]*raft.Log{
-		command(3, entryOf(t, one(decode(t, alert, 1, 1, "one")), one(decode(t, alert, 3, 3, "gap")))),
+		command(3, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")), gap)),
 		{Index: 4, Type: raft.LogConfiguration},
-		command(5, entryOf(t, one(decode(t, alert, 2, 2, "two")))),
+		command(5, second),
 		{Index: 6, Type: raft.LogConfiguration},
 	})
 	first, ok := answers[0].(Outcome)
-	if !ok || len(first) != 2 || first[0][0].Status != score.Applied || first[1][0].Problem == nil || answers[1] != nil {
+	if !ok || len(first) != 2 || first[0][0].Status != score.Applied || first[1][0].Problem == nil ||
+		answers[1] != nil {
 		t.Fatalf("got %+v", answers)
 	}
 	if second, ok := answers[2].(Outcome); !ok || second[0][0].Revision != 2 || answers[3] != nil {
 		t.Fatalf("got %+v", answers)
 	}
 	if m.Applied() != 6 {
-		t.Errorf("applied is %d; the configuration counts too", m.Applied())
+		t.Errorf("applied is %d; want it to include the configuration", m.Applied())
 	}
-	if again, ok := r.Apply(command(5, entryOf(t, one(decode(t, alert, 2, 2, "two"))))).(Outcome); !ok || again != nil || m.Revision() != 2 {
-		t.Errorf("an entry applied before has no outcome; got %+v", again)
+	if again, ok := r.Apply(command(5, second)).(Outcome); !ok || again != nil || m.Revision() != 2 {
+		t.Errorf("an entry that was applied before must have no outcome; got %+v", again)
 	}
 	if len(*fatal) > 0 {
 		t.Errorf("got %v", *fatal)
 	}
 }
 
-func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
-	good := entryOf(t, one(decode(t, alert, 1, 1, "one")))
+func TestAnEntryThatCannotBeDecodedStopsTheMachineOnce(t *testing.T) {
+	good := encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))
 	unknown := protowire.AppendVarint(protowire.AppendTag(bytes.Clone(good), 9, protowire.VarintType), 1)
 	for name, bad := range map[string][]byte{
-		"empty": nil, "garbage": []byte("\x01garbage"), "newer version": append([]byte{3}, good[1:]...), "truncated": good[:len(good)-1], "unknown field": unknown,
+		"empty":         nil,
+		"garbage":       []byte("\x01garbage"),
+		"newer version": append([]byte{3}, good[1:]...),
+		"truncated":     good[:len(good)-1],
+		"unknown field": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, m, fatal := newRaft(t)
 			r.Apply(command(1, good))
-			before := state(t, m)
-			answers := r.ApplyBatch([]*raft.Log{command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))), command(3, bad)})
+			before := stateOf(t, m)
+			next := encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))
+			answers := r.ApplyBatch([]*raft.Log{command(2, next), command(3, bad)})
 			for range 2 {
-				answers = append(answers, r.Apply(command(4, entryOf(t, one(decode(t, alert, 2, 2, "two"))))))
+				answers = append(answers, r.Apply(command(4, next)))
 			}
 			for i, a := range answers {
 				if _, ok := a.(error); !ok {
@@ -76,23 +84,23 @@ func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
 			}
 			if s, err := r.Snapshot(); err == nil {
 				s.Release()
-				t.Error("a machine that stopped gave a snapshot")
+				t.Error("a stopped machine returned a snapshot")
 			}
 			if m.Applied() != 1 || m.Revision() != 1 {
 				t.Errorf("applied is %d, revision %d", m.Applied(), m.Revision())
 			}
 			dir := m.dir
 			if err := m.Close(); err == nil {
-				t.Error("closing should tell what stopped the machine")
+				t.Error("Close should return the error that stopped the machine")
 			}
-			// A newer version of the program comes to the same with everything before it.
-			again := open(t, dir)
+			// A newer version of the program gets the same state from the entries before.
+			again := openMachine(t, dir)
 			defer again.Close()
 			if _, err := again.Apply([]Entry{{1, good}}, 1); err != nil {
 				t.Fatal(err)
 			}
-			if state(t, again) != before || again.Applied() != 1 {
-				t.Error("the state is not that before the entry")
+			if stateOf(t, again) != before || again.Applied() != 1 {
+				t.Error("the state is not the one before the entry")
 			}
 		})
 	}
@@ -100,7 +108,7 @@ func TestAnEntryThatCannotBeReadStopsTheMachineOnce(t *testing.T) {
 
 func TestADatabaseThatFailsStopsTheMachineOnce(t *testing.T) {
 	r, m, fatal := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -108,19 +116,19 @@ func TestADatabaseThatFailsStopsTheMachineOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, ok := r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two"))))).(error); !ok {
-			t.Error("an entry was applied to nothing")
+		if _, ok := r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two"))))).(error); !ok {
+			t.Error("an entry was applied to a closed database")
 		}
 	}
 	if err := m.View(func(*View) error { return nil }); err == nil {
-		t.Error("there is nothing to view")
+		t.Error("a closed database was viewed")
 	}
 	if len(*fatal) != 1 || m.Applied() != 1 {
 		t.Errorf("applied is %d, fatal was called with %v", m.Applied(), *fatal)
 	}
 }
 
-// sink is raft's snapshot store.
+// sink is a raft.SnapshotSink with limited space.
 type sink struct {
 	bytes.Buffer
 	limit             int
@@ -139,12 +147,12 @@ func (s *sink) Cancel() error { s.cancelled = true; return nil }
 
 func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	r, m, _ := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	s, err := r.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))))
+	r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))))
 	store := &sink{limit: 1 << 20}
 	if err := s.Persist(store); err != nil || !store.closed || store.cancelled {
 		t.Fatalf("persist: %v, %+v", err, store)
@@ -158,15 +166,16 @@ func TestRaftPersistsAndRestoresTheState(t *testing.T) {
 	}
 }
 
-// Raft takes a snapshot, then asks its main goroutine for the configuration, and that may wait for Restore: were it to wait for the snapshot's release, all
-// three would wait for ever.
-func TestAnotherStateIsRestoredWhileRaftHoldsASnapshotWhichIsNotStoredThen(t *testing.T) {
+// Raft takes a snapshot, then asks its main goroutine for the configuration. That
+// goroutine may be waiting for Restore. If Restore waited for the release of the
+// snapshot, all three would wait for ever.
+func TestRestoreDoesNotWaitForASnapshotAndMakesItStale(t *testing.T) {
 	r, m, _ := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	later := snapshotOf(t, m)
-	r.Apply(command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))))
+	r.Apply(command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))))
 	had := snapshotOf(t, m)
-	held, err := r.Snapshot()
+	blockingReader, err := r.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,25 +184,25 @@ func TestAnotherStateIsRestoredWhileRaftHoldsASnapshotWhichIsNotStoredThen(t *te
 	select {
 	case err := <-restored:
 		if err != nil || m.Revision() != 1 {
-			t.Errorf("revision %d, %v; want what was restored", m.Revision(), err)
+			t.Errorf("revision %d, %v; want the restored state", m.Revision(), err)
 		}
 	case <-time.After(10 * time.Second):
-		held.Release()
-		t.Fatal("restoring waits for the snapshot's release")
+		blockingReader.Release()
+		t.Fatal("Restore waits for the release of the snapshot")
 	}
 	store := &sink{limit: 1 << 20}
-	if err := held.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
-		t.Errorf("persist: %v, %+v; want it cancelled", err, store)
+	if err := blockingReader.Persist(store); !errors.Is(err, errStale) || store.closed || !store.cancelled {
+		t.Errorf("persist: %v, %+v; want the sink cancelled", err, store)
 	}
 	if !bytes.Equal(store.Bytes(), had) {
-		t.Error("what is held is not what it was")
+		t.Error("the snapshot is not of the state at which it was taken")
 	}
-	held.Release()
+	blockingReader.Release()
 }
 
 func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 	r, _, fatal := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	s, err := r.Snapshot()
 	if err != nil {
 		t.Fatal(err)
@@ -204,17 +213,17 @@ func TestASnapshotThatRaftCannotStoreIsCancelled(t *testing.T) {
 		t.Errorf("persist: %v, %+v", err, store)
 	}
 	if len(*fatal) > 0 {
-		t.Errorf("it is not fatal: %v", *fatal)
+		t.Errorf("fatal was called: %v", *fatal)
 	}
 }
 
-// Raft gives a snapshot the index of the last entry that it has passed on. After a restart the
-// machine has later ones.
-func TestNoSnapshotIsTakenOfAStateThatIsAheadOfWhatRaftHasApplied(t *testing.T) {
+// Raft assigns to a snapshot the index of the last entry that it has passed on. After a
+// restart the machine has applied later ones.
+func TestNoSnapshotIsTakenWhileTheStateIsAheadOfRaft(t *testing.T) {
 	_, m, _ := newRaft(t)
 	entries := []*raft.Log{
-		command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))),
-		command(2, entryOf(t, one(decode(t, alert, 2, 2, "two")))),
+		command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))),
+		command(2, encodeEntry(t, singlePost(decodeEvent(t, alert, 2, 2, "two")))),
 	}
 	NewRaft(m, func(error) {}).ApplyBatch(entries)
 	r := NewRaft(m, func(error) {}) // as after a restart

@@ -70,8 +70,8 @@ func (noMarks) Set(string, score.Mark) (total int) { return 0 }
 
 func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 0 }
 
-// replay changes the state to what the events of the history that are not voided make of it. If it returns
-// a problem, nothing has changed.
+// replay changes the state to what the events of the history that are not voided make of
+// it. If it returns a problem, nothing has changed.
 func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, error) {
 	before, err := b.contest(e.ContestID)
 	if err != nil {
@@ -111,7 +111,8 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 	return nil, b.replayMarks(r.contest, h)
 }
 
-// dependent returns the problem of a void without whose target an event s cannot be replayed.
+// dependent returns the problem of a void without whose target an event s cannot be
+// replayed.
 func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
 	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
 		s.ID, s.Type, s.Revision, p.Detail)
@@ -119,9 +120,10 @@ func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
 	return q
 }
 
-// checkMarks refuses a void that would invalidate marks that stay: one that changes the kind, the splits or
-// the direction, or removes a competitor who has a mark from the list. A void changes either the list or a
-// mark, so the present marks are those that stay.
+// checkMarks refuses a void that would invalidate marks that stay: one that changes the
+// kind, the splits or the direction, or removes a competitor who has a mark from the
+// list. A void changes either the list or a mark, so the present marks are those that
+// stay.
 func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, error) {
 	if before == nil || before.Split == "" {
 		return nil, nil
@@ -136,8 +138,9 @@ func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, 
 	if c == nil {
 		return refuse("it would not be defined"), nil
 	}
-	if c.Definition.Kind != before.Definition.Kind || c.Definition.LowerIsBetter() != before.Definition.LowerIsBetter() ||
-		!slices.Equal(c.Definition.AllSplits(), before.Definition.AllSplits()) {
+	is, was := &c.Definition, &before.Definition
+	if is.Kind != was.Kind || is.LowerIsBetter() != was.LowerIsBetter() ||
+		!slices.Equal(is.AllSplits(), was.AllSplits()) {
 		return refuse("its kind, splits or direction would change"), nil
 	}
 	if sameCodes(c.Competitors, before.Competitors) {
@@ -154,7 +157,8 @@ func sameCodes(a, b []score.Competitor) bool {
 	return slices.EqualFunc(a, b, func(x, y score.Competitor) bool { return x.Code == y.Code })
 }
 
-// checkAwards refuses a void that would restore an award whose id another contest uses now.
+// checkAwards refuses a void that would restore an award whose id another contest uses
+// now.
 func (b *batch) checkAwards(r *replayer, competition string) (*score.Problem, error) {
 	for _, id := range r.awardIDs {
 		present, exists, err := b.findAward(competition, id)
@@ -211,7 +215,8 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 	return nil
 }
 
-// redefineCompetition defines the competition by the last competition.define that is not voided.
+// redefineCompetition defines the competition by the last competition.define that is not
+// voided.
 func (b *batch) redefineCompetition(r *replayer, e *event, revision uint64) error {
 	if e.ContestID != e.Competition() {
 		return nil
@@ -225,8 +230,8 @@ func (b *batch) redefineCompetition(r *replayer, e *event, revision uint64) erro
 	return nil
 }
 
-// replayMarks sets the marks of a replayed contest. All marks stay, except those that the void affects:
-// there the last one that is not voided counts.
+// replayMarks sets the marks of a replayed contest. All marks stay, except those that the
+// void affects: there the last one that is not voided counts.
 func (b *batch) replayMarks(c *score.Contest, h *history) error {
 	m := &contestMarks{b: b, contest: c}
 	for _, at := range h.marks {
@@ -244,7 +249,8 @@ func (b *batch) replayMarks(c *score.Contest, h *history) error {
 	return m.err
 }
 
-// lastMark returns the last result.set of a competitor at a split that is not voided; nil if there is none.
+// lastMark returns the last result.set of a competitor at a split that is not voided; nil
+// if there is none.
 func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.ResultSet, err error) {
 	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
 	if err != nil {
@@ -280,9 +286,9 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.
 	return last, err
 }
 
-// refreshMedalTable updates what the medal table has besides medals: the organisations, and the name that
-// the contests give the competition. changed are the events that were voided or restored, as the timeline
-// has them now.
+// refreshMedalTable updates what the medal table has besides medals: the organisations,
+// and the name that the contests give the competition. changed are the events that were
+// voided or restored, as the timeline has them now.
 func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision uint64) error {
 	var named []string           // the organisations of the changed events
 	orphans := map[string]bool{} // those of them that no event names

@@ -14,7 +14,7 @@ import (
 	"laurel/fsm/database"
 )
 
-// filesOf returns the names in a machine's directory.
+// filesOf returns the names of the files in a machine's directory.
 func filesOf(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -27,38 +27,40 @@ func filesOf(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// wantOnlyDatabase checks that nothing lies beside the database and its mark.
+// wantOnlyDatabase checks that the directory has only the database and its marker.
 func wantOnlyDatabase(t *testing.T, dir string) {
 	t.Helper()
-	names := slices.DeleteFunc(filesOf(t, dir), func(name string) bool { return name == "state.db" || name == "state.db.mark" })
+	names := slices.DeleteFunc(filesOf(t, dir), func(name string) bool {
+		return name == "state.db" || name == "state.db.mark"
+	})
 	if len(names) > 0 {
-		t.Errorf("there are %q beside the database", names)
+		t.Errorf("the directory also has %q", names)
 	}
 }
 
-// held is a reader that stops in the middle until it is let go.
-type held struct {
+// blockingReader is a reader that blocks in the middle until open is closed.
+type blockingReader struct {
 	r           io.Reader
 	begun, open chan struct{}
 }
 
-func hold(b []byte) *held {
-	h := &held{begun: make(chan struct{}), open: make(chan struct{})}
+func newBlockingReader(b []byte) *blockingReader {
+	h := &blockingReader{begun: make(chan struct{}), open: make(chan struct{})}
 	h.r = io.MultiReader(bytes.NewReader(b[:len(b)/2]), h, bytes.NewReader(b[len(b)/2:]))
 	return h
 }
 
-func (h *held) Read([]byte) (int, error) {
+func (h *blockingReader) Read([]byte) (int, error) {
 	close(h.begun)
 	<-h.open
 	return 0, io.EOF
 }
 
-func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
+func TestPrepareBlocksNeitherEntriesNorViews(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "one")
-	slow := hold(snapshot)
+	mustApply(t, m, alert, 1, 1, "one")
+	slow := newBlockingReader(snapshot)
 	type result struct {
 		p   *Prepared
 		err error
@@ -69,7 +71,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 		done <- result{p, err}
 	}()
 	<-slow.begun
-	applied(t, m, alert, 2, 2, "two")
+	mustApply(t, m, alert, 2, 2, "two")
 	if err := m.View(func(v *View) error {
 		if v.Revision() != 2 {
 			t.Errorf("the view's revision is %d", v.Revision())
@@ -87,7 +89,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	applied(t, m, alert, 3, 3, "three")
+	mustApply(t, m, alert, 3, 3, "three")
 	if m.Revision() != 3 {
 		t.Errorf("the revision is %d before anything is installed", m.Revision())
 	}
@@ -98,7 +100,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(snapshotOf(t, m), snapshot) {
-		t.Error("what was installed is another state than the snapshot's")
+		t.Error("the installed state is not that of the snapshot")
 	}
 	wantOnlyDatabase(t, m.dir)
 	for _, p := range []*Prepared{r.p, other} {
@@ -109,7 +111,7 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	if !bytes.Equal(snapshotOf(t, m), snapshot) {
 		t.Error("using a prepared state twice changed the state")
 	}
-	applied(t, m, `{"id":"n","source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"it goes on"}}`)
+	mustApply(t, m, `{"id":"n","source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"the next event"}}`)
 	after := snapshotOf(t, m)
 	if err := m.Close(); err != nil {
 		t.Fatal(err)
@@ -117,9 +119,9 @@ func TestPrepareHoldsUpNeitherEntriesNorViews(t *testing.T) {
 	wantTrusted(t, m.dir, after)
 }
 
-func TestInstallLeavesNothingBehindWhereItFails(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
-	m := open(t, t.TempDir())
+func TestAFailedInstallLeavesNothingBehind(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
+	m := openMachine(t, t.TempDir())
 	p, err := m.Prepare(bytes.NewReader(snapshot))
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +140,7 @@ func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	snapshot := lived(t, dir, nil)
+	snapshot := populate(t, dir, nil)
 	for _, name := range []string{"state.db.restore-1", "state.db.restore-77"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
@@ -148,7 +150,8 @@ func TestOpenRemovesUnfinishedDatabases(t *testing.T) {
 	wantOnlyDatabase(t, dir)
 }
 
-// snapshotFile is a snapshot's reader as the snapshot store gives it: with the state prepared, or not.
+// snapshotFile is the reader of a snapshot as the snapshot store returns it, with a
+// prepared state or without.
 type snapshotFile struct {
 	io.ReadCloser
 	prepared *Prepared
@@ -156,16 +159,16 @@ type snapshotFile struct {
 
 func (s snapshotFile) Prepared() *Prepared { return s.prepared }
 
-// wrapped is one of Raft's readers around it.
+// wrapped is one of the readers that Raft wraps around it.
 type wrapped struct{ io.ReadCloser }
 
 func (w wrapped) WrappedReadCloser() io.ReadCloser { return w.ReadCloser }
 
 var _ raft.ReadCloserWrapper = wrapped{}
 
-func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
-	unreadable := io.NopCloser(errReader{errors.New("it was read")})
+func TestRaftInstallsAPreparedStateWithoutReading(t *testing.T) {
+	snapshot := populate(t, t.TempDir(), nil)
+	unreadable := io.NopCloser(errReader{errors.New("the snapshot was read")})
 	for _, depth := range []int{0, 1, 2} {
 		r, m, _ := newRaft(t)
 		p, err := m.Prepare(bytes.NewReader(snapshot))
@@ -177,16 +180,16 @@ func TestRaftRestoresWhatWasPreparedWithoutReading(t *testing.T) {
 			in = wrapped{in}
 		}
 		if err := r.Restore(in); err != nil {
-			t.Fatalf("behind %d readers: %v", depth, err)
+			t.Fatalf("wrapped in %d readers: %v", depth, err)
 		}
 		if !bytes.Equal(snapshotOf(t, m), snapshot) {
-			t.Errorf("behind %d readers: the state is another", depth)
+			t.Errorf("wrapped in %d readers: the state is different", depth)
 		}
 	}
 }
 
 func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
-	snapshot := lived(t, t.TempDir(), nil)
+	snapshot := populate(t, t.TempDir(), nil)
 	for name, in := range map[string]io.ReadCloser{
 		"plain":   io.NopCloser(bytes.NewReader(snapshot)),
 		"wrapped": wrapped{io.NopCloser(bytes.NewReader(snapshot))},
@@ -197,13 +200,13 @@ func TestRaftReadsASnapshotThatWasNotPrepared(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if !bytes.Equal(snapshotOf(t, m), snapshot) {
-			t.Errorf("%s: the state is another", name)
+			t.Errorf("%s: the state is different", name)
 		}
 	}
 }
 
-// What is read when a database is opened must be readable before it takes another one's place.
-func TestASnapshotWhoseCountersCannotBeReadIsNotPrepared(t *testing.T) {
+// Prepare reads what Open would read, before the database replaces another one.
+func TestASnapshotWithInvalidCountersIsNotPrepared(t *testing.T) {
 	for _, key := range [][]byte{database.AppliedKey, database.RevisionKey} {
 		b := []byte("LAURELSN\x01")
 		for _, part := range [][]byte{database.Meta, key, []byte("bad")} {

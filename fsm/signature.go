@@ -10,15 +10,18 @@ import (
 	"laurel/trust/signing"
 )
 
-// Every state machine verifies every signature, so that a master that forges or alters an event finds no
-// frontend that shows it. Whether a signature is valid depends only on the event and the public key, and
-// an entry that contains events does not change access control. All signatures of an entry are therefore
-// verified before it is applied, on all processors.
+// Every state machine verifies every signature, so that a master that forges or alters an
+// event finds no frontend that shows it. Whether a signature is valid depends only on the
+// event and the public key, and an entry that contains events does not change access
+// control. All signatures of an entry are therefore verified before it is applied, on all
+// processors.
 
-// minParallel is the number of signatures per goroutine below which more goroutines do not help.
+// minParallel is the number of signatures per goroutine below which more goroutines do
+// not help.
 const minParallel = 16
 
-// checkSignatures verifies the signatures of an entry's events, except those by keys that may not post.
+// checkSignatures verifies the signatures of an entry's events, except those by keys that
+// may not post.
 func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	type signed struct {
 		event  *event
@@ -50,15 +53,16 @@ func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	}
 	var all sync.WaitGroup
 	for i := range workers {
-		// Adjacent events are mostly signed in the same tree, so each worker gets a contiguous part.
+		// Adjacent events are mostly signed in the same tree, so each worker gets a
+		// contiguous part.
 		part := list[i*len(list)/workers : (i+1)*len(list)/workers]
 		all.Go(func() { check(part) })
 	}
 	all.Wait()
 }
 
-// checkSignature verifies that an event's signature was made with the key over the form that the timeline
-// would show. It uses scratch and returns it for reuse.
+// checkSignature verifies that an event's signature was made with the key over the form
+// that the timeline would show. It uses scratch and returns it for reuse.
 func (m *Machine) checkSignature(e *event, public, scratch []byte) (*score.Problem, []byte) {
 	if p := e.ParseData(); p != nil {
 		return signing.Unsignable(&e.Event.Event, p), scratch
@@ -80,7 +84,8 @@ func (b *batch) authorize(e *event) *score.Problem {
 	if e.Key == "" {
 		return b.access.Authorize(&e.Event.Event, nil)
 	}
-	// The signature identifies the sender. A token that a frontend adds to it cannot be checked.
+	// The signature identifies the sender. A token that a frontend adds to it cannot be
+	// checked.
 	e.Token = ""
 	return b.access.Authorize(&e.Event.Event, func(*access.Grant) *score.Problem {
 		if !e.checked {

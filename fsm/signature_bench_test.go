@@ -13,13 +13,14 @@ import (
 	"laurel/trust/signing"
 )
 
-// BenchmarkApplySigned measures what signatures cost: the marathon, in entries of 512 events, signed by trees of several sizes; 0 is
-// unsigned.
+// BenchmarkApplySigned measures the cost of signatures: the marathon in entries of 512
+// events, signed in trees of several sizes. The size 0 means unsigned.
 func BenchmarkApplySigned(b *testing.B) {
 	const source, at = "bard/bench", 512
 	private := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench", Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
-		Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
+	grant := access.Change{At: time.Unix(1, 0).UTC(), By: "bench",
+		Grant: &access.Grant{ID: score.KeyID(private.Public().(ed25519.PublicKey)),
+			Name: source, Role: access.RoleBard, Public: private.Public().(ed25519.PublicKey)}}
 	first, err := entry.EncodeAccessChange(grant)
 	if err != nil {
 		b.Fatal(err)

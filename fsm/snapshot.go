@@ -11,13 +11,15 @@ import (
 	"laurel/fsm/index"
 )
 
-// Snapshot is the state at one moment. It can be written while further entries are applied.
+// Snapshot is the state at one moment. It can be written while further entries are
+// applied.
 type Snapshot struct {
 	tx      *bolt.Tx
 	machine *Machine
 }
 
-// Snapshot returns a snapshot of the present state. It costs a read transaction. The caller must close it.
+// Snapshot returns a snapshot of the present state. It costs a read transaction. The
+// caller must close it.
 func (m *Machine) Snapshot() (*Snapshot, error) {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -29,7 +31,8 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 // Close releases the state.
 func (s *Snapshot) Close() error { return s.tx.Rollback() }
 
-// Stale reports whether the machine's state has been replaced by another one since the snapshot was taken.
+// Stale reports whether the machine's state has been replaced by another one since the
+// snapshot was taken.
 func (s *Snapshot) Stale() bool {
 	s.machine.dbMu.RLock()
 	defer s.machine.dbMu.RUnlock()
@@ -39,8 +42,8 @@ func (s *Snapshot) Stale() bool {
 // WriteTo writes the snapshot. It fails if a record is damaged.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) { return database.WriteSnapshot(s.tx, w) }
 
-// Prepared is a complete database that was built from a snapshot beside the machine's own. Its owner calls
-// Install or Discard, once.
+// Prepared is a complete database that was built from a snapshot beside the machine's
+// own. Its owner calls Install or Discard, once.
 type Prepared struct {
 	path              string
 	Applied, Revision uint64 // of the state
@@ -52,8 +55,9 @@ type Prepared struct {
 // errUsed reports that a Prepared is used a second time.
 var errUsed = errors.New("the prepared state has already been installed or discarded")
 
-// Prepare builds a database from a snapshot. It does not hold the machine's locks, so entries are applied
-// in the meantime, and several calls may run at the same time. An error leaves no file behind.
+// Prepare builds a database from a snapshot. It does not hold the machine's locks, so
+// entries are applied in the meantime, and several calls may run at the same time. An
+// error leaves no file behind.
 func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	path := database.UnfinishedPath(m.path(), m.prepared.Add(1))
 	db, err := database.Restore(path, snapshot)
@@ -61,8 +65,9 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 		return nil, err
 	}
 	loaded := &Machine{db: db}
-	// The index is built here because readers would have to wait if Install built it. The settings are
-	// loaded to find out whether they can be, before the database replaces another one.
+	// The index is built here because readers would have to wait if Install built it. The
+	// settings are loaded to find out whether they can be, before the database replaces
+	// another one.
 	err = index.Build(db)
 	if err == nil {
 		err = loaded.loadSettings()
@@ -94,9 +99,9 @@ func (p *Prepared) Discard() error {
 	return database.Drop(p.path, db)
 }
 
-// Install replaces the present state by p. It costs a rename, because the database is already open. No
-// entries may be applied in the meantime. Open views and snapshots keep the state that they began with. p
-// cannot be used again, even if Install fails.
+// Install replaces the present state by p. It costs a rename, because the database is
+// already open. No entries may be applied in the meantime. Open views and snapshots keep
+// the state that they began with. p cannot be used again, even if Install fails.
 func (m *Machine) Install(p *Prepared) error {
 	db, err := p.take()
 	if err != nil {
@@ -117,8 +122,8 @@ func (m *Machine) Install(p *Prepared) error {
 	return err
 }
 
-// Restore replaces the present state by that of a snapshot. It is Prepare followed by Install: if the
-// snapshot is damaged, the machine keeps its state.
+// Restore replaces the present state by that of a snapshot. It is Prepare followed by
+// Install: if the snapshot is damaged, the machine keeps its state.
 func (m *Machine) Restore(snapshot io.Reader) error {
 	p, err := m.Prepare(snapshot)
 	if err != nil {

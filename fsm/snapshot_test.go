@@ -13,11 +13,13 @@ import (
 	"laurel/score"
 )
 
-func TestMachinesFedTheSameLogHaveEqualSnapshots(t *testing.T) {
-	events := slices.Concat(readStream(t, "worldcup2026", all), readStream(t, "curling", all), readStream(t, "tokyo2020para", all), readStream(t, "marathon", 3000))
+func TestEqualLogsGiveEqualSnapshots(t *testing.T) {
+	events := slices.Concat(readStream(t, "worldcup2026", noLimit), readStream(t, "curling", noLimit),
+		readStream(t, "tokyo2020para", noLimit), readStream(t, "marathon", 3000))
 	var log []Entry
 	for chunk := range slices.Chunk(events, 37) {
-		log = append(log, Entry{uint64(len(log)) + 1, entryOf(t, score.Post{Events: chunk, Mode: score.UntilRefused})})
+		log = append(log, Entry{uint64(len(log)) + 1, encodeEntry(t,
+			score.Post{Events: chunk, Mode: score.UntilRefused})})
 	}
 	var snapshots [][]byte
 	for _, atOnce := range []int{1, 7, len(log)} {
@@ -47,15 +49,15 @@ func TestMachinesFedTheSameLogHaveEqualSnapshots(t *testing.T) {
 	}
 	for i, s := range append(snapshots, snapshotOf(t, restored)) {
 		if !bytes.Equal(s, snapshots[0]) {
-			t.Errorf("snapshot %d is another", i)
+			t.Errorf("snapshot %d is different", i)
 		}
 	}
 }
 
-func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
-	good := lived(t, t.TempDir(), nil)
+func TestADamagedSnapshotIsNotRestored(t *testing.T) {
+	good := populate(t, t.TempDir(), nil)
 	m := newMachine(t)
-	applied(t, m, alert, 1, 1, "mine")
+	mustApply(t, m, alert, 1, 1, "mine")
 	before := snapshotOf(t, m)
 	try := func(what string, r io.Reader) {
 		t.Helper()
@@ -81,17 +83,18 @@ func TestADamagedSnapshotLeavesTheMachineAsItWas(t *testing.T) {
 	newer := bytes.Clone(good)
 	newer[len("LAURELSN")]++
 	try("a snapshot of a newer version", bytes.NewReader(newer))
-	broken := errors.New("the line is broken")
+	broken := errors.New("connection lost")
 	try("a snapshot cut off", io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken}))
-	if err := m.Restore(io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})); !errors.Is(err, broken) {
-		t.Errorf("the error does not tell that the line is broken: %v", err)
+	half := io.MultiReader(bytes.NewReader(good[:len(good)/2]), errReader{broken})
+	if err := m.Restore(half); !errors.Is(err, broken) {
+		t.Errorf("the error does not wrap that of the reader: %v", err)
 	}
-	applied(t, m, alert, 2, 2, "still mine")
+	mustApply(t, m, alert, 2, 2, "still mine")
 	if err := m.Restore(bytes.NewReader(good)); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(snapshotOf(t, m), good) {
-		t.Error("the good snapshot was not restored")
+		t.Error("the valid snapshot was not restored")
 	}
 }
 
@@ -99,24 +102,25 @@ type errReader struct{ error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.error }
 
-// A snapshot may be written to a slow disk or network; the frontend goes on meanwhile.
-func TestEntriesAreAppliedWhileASnapshotIsWrittenSlowly(t *testing.T) {
+// A snapshot may be written to a slow disk or network. Entries are applied in the
+// meantime.
+func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	m := newMachine(t)
 	events := longAlerts(t, 3000)
-	sing(t, m, events[:1000], 100)
+	applyAll(t, m, events[:1000], 100)
 	before := snapshotOf(t, m)
 	s, err := m.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	slow := &gate{begun: make(chan struct{}), open: make(chan struct{})}
+	slow := &blockingWriter{begun: make(chan struct{}), open: make(chan struct{})}
 	written := make(chan error)
 	go func() {
 		_, err := s.WriteTo(slow)
 		written <- errors.Join(err, s.Close())
 	}()
 	<-slow.begun
-	sing(t, m, events[1000:], 100)
+	applyAll(t, m, events[1000:], 100)
 	if err := m.View(func(v *View) error {
 		if v.Revision() != 3000 {
 			t.Errorf("the view's revision is %d", v.Revision())
@@ -130,26 +134,26 @@ func TestEntriesAreAppliedWhileASnapshotIsWrittenSlowly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(slow.Bytes(), before) {
-		t.Error("the snapshot is not of the moment at which it was taken")
+		t.Error("the snapshot is not of the state at which it was taken")
 	}
 }
 
-// longAlerts are n events with enough text to make the database grow.
+// longAlerts returns n events with enough text to make the database grow.
 func longAlerts(t testing.TB, n int) (events []score.Event) {
 	text := string(bytes.Repeat([]byte("long "), 100))
 	for i := range n {
-		events = append(events, decode(t, alert, i+1, i+1, text))
+		events = append(events, decodeEvent(t, alert, i+1, i+1, text))
 	}
 	return events
 }
 
-// gate is a writer that waits, in the middle of its first write, until it is opened.
-type gate struct {
+// blockingWriter is a writer whose first write blocks until open is closed.
+type blockingWriter struct {
 	bytes.Buffer
 	begun, open chan struct{}
 }
 
-func (g *gate) Write(b []byte) (int, error) {
+func (g *blockingWriter) Write(b []byte) (int, error) {
 	if g.Len() == 0 {
 		close(g.begun)
 		<-g.open
@@ -157,9 +161,9 @@ func (g *gate) Write(b []byte) (int, error) {
 	return g.Buffer.Write(b)
 }
 
-func TestASnapshotThatCannotBeWrittenSaysWhy(t *testing.T) {
+func TestWritingASnapshotReturnsTheError(t *testing.T) {
 	m := newMachine(t)
-	sing(t, m, longAlerts(t, 500), 100)
+	applyAll(t, m, longAlerts(t, 500), 100)
 	s, err := m.Snapshot()
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,8 @@ func mustTime(s string) time.Time {
 
 var streams = []string{"worldcup", "worldcup2026", "paris2024", "tokyo2020para", "marathon", "cricket", "curling"}
 
-// dataDir is where the real streams lie; the test is skipped where they are not.
+// dataDir returns the directory of the real streams. The test is skipped if there is
+// none.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -32,7 +33,7 @@ func dataDir(t testing.TB) string {
 		dir = filepath.Join("..", "..", "shared", "data")
 	}
 	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("LAUREL_CI") == "full" {
+		if fullRun() {
 			t.Fatalf("LAUREL_CI=full asks for the real streams: %v; set LAUREL_GAMES", err)
 		}
 		t.Skipf("the real streams are not here (%v); set LAUREL_GAMES to their directory", err)
@@ -55,7 +56,7 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 	scanner := bufio.NewScanner(unzipped)
 	scanner.Buffer(nil, score.MaxEventBytes)
 	for len(events) < limit && scanner.Scan() {
-		events = append(events, decode(t, scanner.Text()))
+		events = append(events, decodeEvent(t, scanner.Text()))
 	}
 	if err := scanner.Err(); err != nil {
 		t.Fatal(err)
@@ -63,14 +64,15 @@ func readStream(t testing.TB, name string, limit int) (events []score.Event) {
 	return events
 }
 
-// all is a limit that no stream reaches.
-const all = 1 << 30
+// noLimit is a limit that no stream reaches.
+const noLimit = 1 << 30
 
-// sing applies events in entries of size events each and tells how many were applied.
-func sing(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
+// applyAll applies events in entries of a number of events and returns how many were
+// applied.
+func applyAll(t testing.TB, m *Machine, events []score.Event, size int) (applied int) {
 	t.Helper()
 	for chunk := range slices.Chunk(events, size) {
-		for _, r := range apply(t, m, score.Post{Events: chunk, Mode: score.UntilRefused})[0] {
+		for _, r := range applyPosts(t, m, score.Post{Events: chunk, Mode: score.UntilRefused})[0] {
 			if r.Status != score.Applied {
 				t.Fatalf("event %s: %+v %v", r.ID, r, r.Problem)
 			}
@@ -98,13 +100,12 @@ type truth struct {
 		Total        int    `json:"total"`
 		Rank         int    `json:"rank"`
 	} `json:"medal_table"`
-	Leaderboards map[string][]struct {
-		Competitor string        `json:"competitor"`
-		Mark       score.Decimal `json:"mark"`
-	} `json:"leaderboards"`
+	Leaderboards map[string][]place `json:"leaderboards"`
 }
 
-func TestRealStreamsComeOutAsTheirTruthSays(t *testing.T) {
+func TestRealStreamsGiveTheRecordedResultsAndLeaderboards(t *testing.T) {
+	dataDir(t) // skips the test if there is none
+	leaderboards := 0
 	for _, name := range streams {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dataDir(t), name, "truth.json"))
@@ -116,16 +117,21 @@ func TestRealStreamsComeOutAsTheirTruthSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			m := newMachine(t)
-			events := readStream(t, name, all)
-			n := sing(t, m, events, 200)
+			events := readStream(t, name, noLimit)
+			n := applyAll(t, m, events, 200)
 			if n != want.Events || m.Revision() != uint64(n) || n == 0 {
-				t.Errorf("%d events were applied, the revision is %d, the truth says %d", n, m.Revision(), want.Events)
+				t.Errorf("%d events were applied, the revision is %d; recorded are %d", n, m.Revision(), want.Events)
 			}
 			err = m.View(func(v *View) error { return compare(t, v, events[0].Competition(), &want) })
 			if err != nil {
 				t.Fatal(err)
 			}
+			compareBoards(t, m, want.Leaderboards)
+			leaderboards += len(want.Leaderboards)
 		})
+	}
+	if !t.Failed() && leaderboards == 0 {
+		t.Error("no stream has leaderboards")
 	}
 }
 
@@ -159,7 +165,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if w.MarginScore != nil && *r.Competitors[0].Result-*r.Competitors[1].Result != *w.MarginScore {
 			t.Errorf("%s: the margin is not %s", id, *w.MarginScore)
 		}
-		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil && score.Points(10)-lost != *w.MarginWickets {
+		if lost, _ := of[r.Winner].Stats.Get("wickets"); w.MarginWickets != nil &&
+			score.Points(10)-lost != *w.MarginWickets {
 			t.Errorf("%s: the margin is not %s wickets", id, *w.MarginWickets)
 		}
 	}
@@ -171,7 +178,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 		if err != nil {
 			return err
 		}
-		// The source has some runners many times; equal marks stand in the order of their official places.
+		// The source lists some runners several times. Equal marks have the order of
+		// their official places.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {
@@ -181,7 +189,8 @@ func compare(t *testing.T, v *View, competition string, want *truth) error {
 			of[row.Competitor] = row.Mark
 		}
 		if r.Total == nil || *r.Total != len(marks) || len(r.Competitors) != 10 || r.Winner != board[0].Competitor {
-			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner, len(marks), board[0].Competitor)
+			t.Errorf("%s: %d leaders, winner %s; truth %d marks, winner %s", id, len(r.Competitors), r.Winner,
+				len(marks), board[0].Competitor)
 		}
 		for i, p := range r.Competitors {
 			if *p.Result != marks[i] || *p.Result != of[p.Code] {
@@ -203,7 +212,8 @@ func compareMedals(t *testing.T, v *View, competition string, want *truth) error
 	}
 	for _, w := range want.MedalTable {
 		got, _ := table.Row(w.Organisation)
-		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total || got.Rank != w.Rank {
+		if got.Gold != w.Gold || got.Silver != w.Silver || got.Bronze != w.Bronze || got.Total != w.Total ||
+			got.Rank != w.Rank {
 			t.Errorf("%s: the row is %+v, truth %+v", competition, got, w)
 		}
 	}

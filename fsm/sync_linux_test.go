@@ -11,9 +11,9 @@ import (
 
 func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
-	lived(t, dir, nil)
-	m := open(t, dir)
-	applied(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
+	populate(t, dir, nil)
+	m := openMachine(t, dir)
+	mustApply(t, m, `{"source":"bard/n","type":"alert","contest_id":"G/1","data":{"text":"n"}}`)
 	if err := m.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -25,30 +25,30 @@ func TestADatabaseThatCouldNotBeSyncedIsNotTrusted(t *testing.T) {
 	err = m.Close()
 	var disk *database.DiskError
 	if !errors.As(err, &disk) || disk.Path != m.path() {
-		t.Errorf("closing told %v; want an error of the disk", err)
+		t.Errorf("Close returned %v; want a DiskError", err)
 	}
 	if now, err := os.ReadFile(m.path()); err != nil || string(now) != string(whole) {
-		t.Fatalf("the file, which looks whole, should be as it was: %v", err)
+		t.Fatalf("the file, which looks intact, should not have changed: %v", err)
 	}
 	if _, err := os.Stat(m.path() + ".mark"); err == nil {
-		t.Error("the database has a mark")
+		t.Error("the database has a marker")
 	}
-	wantThrownAway(t, dir, "was not closed cleanly")
+	wantDeleted(t, dir, "was not closed cleanly")
 }
 
-func TestADatabaseThatCannotBeWrittenSaysSo(t *testing.T) {
+func TestADatabaseThatCannotBeWrittenStopsTheMachine(t *testing.T) {
 	r, m, fatal := newRaft(t)
-	r.Apply(command(1, entryOf(t, one(decode(t, alert, 1, 1, "one")))))
+	r.Apply(command(1, encodeEntry(t, singlePost(decodeEvent(t, alert, 1, 1, "one")))))
 	filefault.Fail(t, m.path())
 	var disk *database.DiskError
 	if err := m.Commit(); !errors.As(err, &disk) {
-		t.Errorf("committing told %v", err)
+		t.Errorf("Commit returned %v; want a DiskError", err)
 	}
 	if len(*fatal) != 1 || !errors.As((*fatal)[0], &disk) {
 		t.Errorf("fatal was called with %v", *fatal)
 	}
 	if err := m.Close(); !errors.As(err, &disk) {
-		t.Errorf("closing told %v", err)
+		t.Errorf("Close returned %v; want a DiskError", err)
 	}
-	wantThrownAway(t, m.dir, "was not closed cleanly")
+	wantDeleted(t, m.dir, "was not closed cleanly")
 }

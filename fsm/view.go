@@ -15,15 +15,16 @@ import (
 	"laurel/trust/access"
 )
 
-// View is one consistent state of the store, for reading. It is valid only while the function runs that it
-// was passed to.
+// View is one consistent state of the store, for reading. It is valid only while the
+// function runs that it was passed to.
 type View struct {
 	tx       *bolt.Tx
 	revision uint64
 }
 
-// View calls f with the present state. Any number of views may be open at the same time, also while entries
-// are applied. They should be short, because the database cannot reuse space that a view still sees.
+// View calls f with the present state. Any number of views may be open at the same time,
+// also while entries are applied. They should be short, because the database cannot reuse
+// space that a view still sees.
 func (m *Machine) View(f func(*View) error) error {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -58,9 +59,10 @@ func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 	return c.Record(), true, nil
 }
 
-// Contests returns the records of the contests that match f and whose ids are greater than after, sorted by
-// id, at most limit (1 or more). next is the value of after for the next page; "" if there is none. Changes
-// between two calls do not move other contests from one page to another.
+// Contests returns the records of the contests that match f and whose ids are greater
+// than after, sorted by id, at most limit (1 or more). next is the value of after for the
+// next page; "" if there is none. Changes between two calls do not move other contests
+// from one page to another.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
 	matches := index.Find(v.tx, f)
 	from := matches.Prefix()
@@ -87,8 +89,9 @@ func (v *View) Contests(f score.Filter, after string, limit int) (list []score.R
 	}
 }
 
-// Timeline returns the events of a contest with revisions greater than after, in order, at most limit (1 or
-// more). next is the value of after for the next page; 0 if there is none.
+// Timeline returns the events of a contest with revisions greater than after, in order,
+// at most limit (1 or more). next is the value of after for the next page; 0 if there is
+// none.
 func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
@@ -132,7 +135,8 @@ func (v *View) Medals(competition string) (t *score.MedalTable, ok bool, err err
 	return t, ok, err
 }
 
-// Bard returns what the store knows of a source. ok is false if the source has not posted anything.
+// Bard returns what the store knows of a source. ok is false if the source has not posted
+// anything.
 func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	value, err := database.Get(v.tx.Bucket(database.Sources), []byte(name))
 	if value == nil || err != nil {
@@ -145,8 +149,9 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	return score.Bard{Source: name, LastSeq: s.lastSeq, LastID: s.lastID}, true, nil
 }
 
-// Audit returns the lines of the audit trail with numbers greater than after, at most limit (1 or more).
-// next is the value of after for the next page; 0 if there is none. The store keeps the last 10,000 lines.
+// Audit returns the lines of the audit trail with numbers greater than after, at most
+// limit (1 or more). next is the value of after for the next page; 0 if there is none.
+// The store keeps the last 10,000 lines.
 func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {
 	c := v.tx.Bucket(database.Audit).Cursor()
 	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {

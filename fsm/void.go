@@ -10,10 +10,11 @@ import (
 	"laurel/score"
 )
 
-// void applies an event.void: it makes the event that it names as if it had never been posted, by replaying
-// the contest's timeline without it. Events that were accepted after it stay, whatever totals or statuses
-// they found then. If one of them cannot be replayed without the voided event, the void is refused and
-// names it. A void can itself be voided; the event that it voided then counts again.
+// void applies an event.void: it makes the event that it names as if it had never been
+// posted, by replaying the contest's timeline without it. Events that were accepted after
+// it stay, whatever totals or statuses they found then. If one of them cannot be replayed
+// without the voided event, the void is refused and names it. A void can itself be
+// voided; the event that it voided then counts again.
 func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Problem, error) {
 	h, named, err := b.readHistory(e.ContestID, d.Voids)
 	if err != nil {
@@ -26,7 +27,8 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Prob
 	if err := b.addAffectedMark(h, target); err != nil {
 		return nil, err
 	}
-	// recordEvent adds the void to the timeline afterwards. Here it is one more event at the end.
+	// recordEvent adds the void to the timeline afterwards. Here it is one more event at
+	// the end.
 	stored := entry.Stored{Event: *e.Event, Voids: target.Revision}
 	h.events = append(h.events, &timeline.Event{Stored: stored, Revision: revision})
 	h.voidedBy = voidedBy(h.events)
@@ -49,8 +51,9 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Prob
 	return nil, b.refreshMedalTable(e, changed, revision)
 }
 
-// history is the part of a contest's timeline that a void can affect. It excludes the marks of a ranked
-// contest, which are too many to be replayed, except the one that the void affects.
+// history is the part of a contest's timeline that a void can affect. It excludes the
+// marks of a ranked contest, which are too many to be replayed, except the one that the
+// void affects.
 type history struct {
 	events   []*timeline.Event
 	voidedBy map[uint64]string // the ids of the voids, by the revisions of the voided events
@@ -59,8 +62,8 @@ type history struct {
 
 type markKey struct{ split, competitor string }
 
-// readHistory reads a contest's timeline once. It returns all events but the marks, and the events that
-// have the id, of any type.
+// readHistory reads a contest's timeline once. It returns all events but the marks, and
+// the events that have the id, of any type.
 func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event, err error) {
 	h = &history{}
 	scan := func(r timeline.Row) (bool, error) {
@@ -81,8 +84,8 @@ func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline
 	return h, named, err
 }
 
-// chooseTarget returns the event that a void names. Of several events with the id it prefers those of the
-// void's own source, and then those that are not voided.
+// chooseTarget returns the event that a void names. Of several events with the id it
+// prefers those of the void's own source, and then those that are not voided.
 func chooseTarget(void *event, id string, found []*timeline.Event) (*timeline.Event, *score.Problem) {
 	found = prefer(found, func(s *timeline.Event) bool { return s.Source == void.Source })
 	found = prefer(found, func(s *timeline.Event) bool { return s.VoidedBy == "" })
@@ -111,8 +114,8 @@ func prefer(list []*timeline.Event, keep func(*timeline.Event) bool) []*timeline
 	return kept
 }
 
-// addAffectedMark adds the mark that the void of target affects, if there is one: target itself, or, if
-// target is a void, the mark at the end of the chain of voids.
+// addAffectedMark adds the mark that the void of target affects, if there is one: target
+// itself, or, if target is a void, the mark at the end of the chain of voids.
 func (b *batch) addAffectedMark(h *history, target *timeline.Event) error {
 	for target.Voids != 0 {
 		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
@@ -144,8 +147,9 @@ func resultSetOf(s *timeline.Event) (*score.ResultSet, error) {
 	return d.(*score.ResultSet), nil
 }
 
-// voidedBy returns the ids of the voids of the voided events, by the revisions of the voided events. A void
-// counts unless a later one voids it, so the events are visited from the last one.
+// voidedBy returns the ids of the voids of the voided events, by the revisions of the
+// voided events. A void counts unless a later one voids it, so the events are visited
+// from the last one.
 func voidedBy(events []*timeline.Event) map[uint64]string {
 	voided := map[uint64]string{}
 	for _, s := range slices.Backward(events) {
@@ -156,8 +160,8 @@ func voidedBy(events []*timeline.Event) map[uint64]string {
 	return voided
 }
 
-// replayOrder returns the events that are not voided and have an effect. Marks come last, because the final
-// definition of the contest decides whether it can take them.
+// replayOrder returns the events that are not voided and have an effect. Marks come last,
+// because the final definition of the contest decides whether it can take them.
 func (h *history) replayOrder() []*timeline.Event {
 	var list, marks []*timeline.Event
 	for _, s := range h.events {
@@ -172,7 +176,8 @@ func (h *history) replayOrder() []*timeline.Event {
 	return append(list, marks...)
 }
 
-// awardIDs returns the ids of the awards in the timeline, including voided ones, each once.
+// awardIDs returns the ids of the awards in the timeline, including voided ones, each
+// once.
 func (h *history) awardIDs() (ids []string, err error) {
 	for _, s := range h.events {
 		if s.Type != score.TypeMedalAward {

@@ -6,26 +6,27 @@ import (
 	"laurel/score"
 )
 
-// desk posts one event without a seq that must be applied.
-func desk(t *testing.T, m *Machine, id, kind, contest, data string) score.Result {
+// mustPost posts an event without a seq, which must be applied.
+func mustPost(t *testing.T, m *Machine, id, kind, contest, data string) score.Result {
 	t.Helper()
-	return applied(t, m, `{"id":%q,"source":"desk","type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data)
+	return mustApply(t, m, `{"id":%q,"source":"desk","type":%q,"contest_id":%q,"data":%s}`, id, kind, contest, data)
 }
 
-func void(t *testing.T, m *Machine, id, contest, target string) score.Result {
+func mustVoid(t *testing.T, m *Machine, id, contest, target string) score.Result {
 	t.Helper()
-	return desk(t, m, id, "event.void", contest, `{"voids":"`+target+`","reason":"it was wrong"}`)
+	return mustPost(t, m, id, "event.void", contest, `{"voids":"`+target+`","reason":"it was wrong"}`)
 }
 
-func cannotVoid(t *testing.T, m *Machine, code score.Code, words, contest, target string) {
+func wantVoidRefused(t *testing.T, m *Machine, code score.Code, words, contest, target string) {
 	t.Helper()
-	p := refused(t, m, code, words, `{"source":"desk","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
+	p := mustRefuse(t, m, code, words,
+		`{"source":"desk","type":"event.void","contest_id":%q,"data":{"voids":%q,"reason":"it was wrong"}}`, contest, target)
 	if p.Field != "data.voids" {
 		t.Errorf("the field is %q", p.Field)
 	}
 }
 
-func view(t *testing.T, m *Machine, id string) (r score.Record) {
+func recordOf(t *testing.T, m *Machine, id string) (r score.Record) {
 	t.Helper()
 	if err := m.View(func(v *View) (err error) { r, _, err = v.Contest(id); return err }); err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func view(t *testing.T, m *Machine, id string) (r score.Record) {
 
 func wantResult(t *testing.T, m *Machine, contest, code, want string) {
 	t.Helper()
-	for _, p := range view(t, m, contest).Competitors {
+	for _, p := range recordOf(t, m, contest).Competitors {
 		if p.Code == code {
 			got := p.IRM
 			if p.Result != nil {
@@ -52,7 +53,7 @@ func wantResult(t *testing.T, m *Machine, contest, code, want string) {
 	}
 }
 
-func medals(t *testing.T, m *Machine) (list []score.MedalRow) {
+func medalRows(t *testing.T, m *Machine) (list []score.MedalRow) {
 	t.Helper()
 	err := m.View(func(v *View) error {
 		table, _, err := v.Medals("G")
@@ -65,88 +66,94 @@ func medals(t *testing.T, m *Machine) (list []score.MedalRow) {
 	return list
 }
 
-func TestVoidingAGoalTakesItOffAndKeepsWhatCameAfter(t *testing.T) {
+func TestVoidingAGoalSubtractsItAndKeepsLaterEvents(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":1}}`)
-	desk(t, m, "g2", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2},"stats_delta":{"shots":3}}`)
-	r := void(t, m, "v", "G/1", "g1")
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":1}}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2},"stats_delta":{"shots":3}}`)
+	r := mustVoid(t, m, "v", "G/1", "g1")
 	wantResult(t, m, "G/1", "A", "1")
-	if got := view(t, m, "G/1"); got.Revision != r.Revision {
+	if got := recordOf(t, m, "G/1"); got.Revision != r.Revision {
 		t.Errorf("the contest's revision is %d, the void's %d", got.Revision, r.Revision)
 	}
-	// The next play builds on the totals that are left.
-	refused(t, m, score.TotalMismatch, "", `{"source":"desk","type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1,"result":{"A":3}}}`)
-	desk(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2}}`)
+	// The next play is checked against the remaining totals.
+	mustRefuse(t, m, score.TotalMismatch, "",
+		`{"source":"desk","type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1,"result":{"A":3}}}`)
+	mustPost(t, m, "g3", "score.play", "G/1", `{"competitor":"A","delta":1,"result":{"A":2}}`)
 }
 
-func TestVoidingAScoreSetBringsBackTheTotalsBefore(t *testing.T) {
+func TestVoidingAScoreSetRestoresTheTotals(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	desk(t, m, "jury", "score.set", "G/1", `{"result":{"A":0,"B":3},"reason":"walk-over"}`)
-	desk(t, m, "g2", "score.play", "G/1", `{"competitor":"B","delta":1}`)
-	void(t, m, "v", "G/1", "jury")
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustPost(t, m, "jury", "score.set", "G/1", `{"result":{"A":0,"B":3},"reason":"walk-over"}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"B","delta":1}`)
+	mustVoid(t, m, "v", "G/1", "jury")
 	wantResult(t, m, "G/1", "A", "2")
 	wantResult(t, m, "G/1", "B", "1")
 }
 
 func TestVoidingAStatusMovesTheContestBackAndKeepsItsPlays(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	desk(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
-	refused(t, m, score.StatusConflict, "OFFICIAL", `{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
-	void(t, m, "v", "G/1", "end")
-	if r := view(t, m, "G/1"); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "START_LIST" || r.Winner != "" {
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustPost(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	mustRefuse(t, m, score.StatusConflict, "OFFICIAL",
+		`{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustVoid(t, m, "v", "G/1", "end")
+	if r := recordOf(t, m, "G/1"); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "START_LIST" || r.Winner != "" {
 		t.Errorf("got %+v", r)
 	}
-	desk(t, m, "g2", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustPost(t, m, "g2", "score.play", "G/1", `{"competitor":"A","delta":2}`)
 	wantResult(t, m, "G/1", "A", "4")
-	void(t, m, "v2", "G/1", "run")
+	mustVoid(t, m, "v2", "G/1", "run")
 	wantResult(t, m, "G/1", "A", "4")
-	refused(t, m, score.StatusConflict, "not started", `{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
+	mustRefuse(t, m, score.StatusConflict, "not started",
+		`{"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`)
 }
 
 func TestAPlayOfAnOfficialContestCanStillBeVoided(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	desk(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
-	void(t, m, "v", "G/1", "g1")
+	startMatch(t, m)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustPost(t, m, "end", "contest.status", "G/1", `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	mustVoid(t, m, "v", "G/1", "g1")
 	wantResult(t, m, "G/1", "A", "0")
 }
 
-func TestADefineThatOthersStandOnCannotBeVoided(t *testing.T) {
+func TestADefineThatOtherEventsDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	cannotVoid(t, m, score.StatusConflict, `"run" (contest.status, revision 2)`, "G/1", "define")
-	desk(t, m, "more", "contest.define", "G/1", `{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"},{"code":"C"}]}`)
-	desk(t, m, "g1", "score.play", "G/1", `{"competitor":"C","delta":2}`)
-	cannotVoid(t, m, score.StatusConflict, `"g1"`, "G/1", "more")
-	void(t, m, "v1", "G/1", "g1")
-	void(t, m, "v2", "G/1", "more")
-	if r := view(t, m, "G/1"); len(r.Competitors) != 2 {
+	startMatch(t, m)
+	wantVoidRefused(t, m, score.StatusConflict, `"run" (contest.status, revision 2)`, "G/1", "define")
+	mustPost(t, m, "more", "contest.define", "G/1",
+		`{"kind":"head_to_head","sport":"stones","competitors":[{"code":"A"},{"code":"B"},{"code":"C"}]}`)
+	mustPost(t, m, "g1", "score.play", "G/1", `{"competitor":"C","delta":2}`)
+	wantVoidRefused(t, m, score.StatusConflict, `"g1"`, "G/1", "more")
+	mustVoid(t, m, "v1", "G/1", "g1")
+	mustVoid(t, m, "v2", "G/1", "more")
+	if r := recordOf(t, m, "G/1"); len(r.Competitors) != 2 {
 		t.Errorf("got %+v", r.Competitors)
 	}
-	void(t, m, "v3", "G/1", "run")
-	void(t, m, "v4", "G/1", "define")
-	if text := contest(t, m, "G/1"); text != "" {
-		t.Errorf("without its define there is no contest; got %s", text)
+	mustVoid(t, m, "v3", "G/1", "run")
+	mustVoid(t, m, "v4", "G/1", "define")
+	if text := contestJSON(t, m, "G/1"); text != "" {
+		t.Errorf("the contest is not defined any more; got %s", text)
 	}
-	// And what stood on it cannot come back alone.
-	cannotVoid(t, m, score.StatusConflict, `"run"`, "G/1", "v3")
-	void(t, m, "v5", "G/1", "v4")
-	void(t, m, "v6", "G/1", "v3")
-	void(t, m, "v7", "G/1", "v2")
-	void(t, m, "v8", "G/1", "v1")
+	// Events that depend on it cannot be restored alone.
+	wantVoidRefused(t, m, score.StatusConflict, `"run"`, "G/1", "v3")
+	mustVoid(t, m, "v5", "G/1", "v4")
+	mustVoid(t, m, "v6", "G/1", "v3")
+	mustVoid(t, m, "v7", "G/1", "v2")
+	mustVoid(t, m, "v8", "G/1", "v1")
 	wantResult(t, m, "G/1", "C", "2")
 }
 
-func TestAVoidedDefineLeavesTheMedalTableAsIfItHadNeverBeen(t *testing.T) {
+func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d1", "contest.define", "G/1", `{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
-	desk(t, m, "d2", "contest.define", "G/2", `{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
+	mustPost(t, m, "d1", "contest.define", "G/1",
+		`{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
+	mustPost(t, m, "d2", "contest.define", "G/2",
+		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
 	table := func() (t2 *score.MedalTable) {
 		if err := m.View(func(v *View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
 			t.Fatal(err)
@@ -157,30 +164,30 @@ func TestAVoidedDefineLeavesTheMedalTableAsIfItHadNeverBeen(t *testing.T) {
 	if table().Medals().Name != "Typo Gmaes" || !known {
 		t.Fatalf("got %+v", table())
 	}
-	r := void(t, m, "v", "G/2", "d2")
+	r := mustVoid(t, m, "v", "G/2", "d2")
 	_, known = table().Row("OTYPO")
 	if table().Medals().Name != "Old Games" || known || table().Revision != r.Revision {
 		t.Errorf("got %+v", table())
 	}
 	if _, known := table().Row("OA"); !known {
-		t.Error("OA is named by another contest, and forgotten")
+		t.Error("OA is named by another contest, but is missing")
 	}
-	void(t, m, "w", "G/2", "v")
+	mustVoid(t, m, "w", "G/2", "v")
 	if _, known := table().Row("OTYPO"); table().Medals().Name != "Typo Gmaes" || !known {
 		t.Errorf("got %+v", table())
 	}
 }
 
-func TestVoidingACompetitionDefineBringsBackTheOneBefore(t *testing.T) {
+func TestVoidingACompetitionDefineRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "c1", "competition.define", "G", `{"name":"One","neutral":["ON"]}`)
-	desk(t, m, "c2", "competition.define", "G", `{"name":"Two"}`)
-	desk(t, m, "a", "medal.award", "G/1", `{"award_id":"x","medal":"GOLD","organisation":"ON"}`)
-	if len(medals(t, m)) != 1 {
+	mustPost(t, m, "c1", "competition.define", "G", `{"name":"One","neutral":["ON"]}`)
+	mustPost(t, m, "c2", "competition.define", "G", `{"name":"Two"}`)
+	mustPost(t, m, "a", "medal.award", "G/1", `{"award_id":"x","medal":"GOLD","organisation":"ON"}`)
+	if len(medalRows(t, m)) != 1 {
 		t.Fatal("ON is not neutral any more")
 	}
-	void(t, m, "v", "G", "c2")
-	if len(medals(t, m)) != 0 {
+	mustVoid(t, m, "v", "G", "c2")
+	if len(medalRows(t, m)) != 0 {
 		t.Error("ON is neutral again")
 	}
 }
@@ -189,12 +196,12 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 	m := newMachine(t)
 	award := func(id, contest, org string) {
 		t.Helper()
-		desk(t, m, id, "medal.award", contest, `{"award_id":"x","medal":"GOLD","organisation":"`+org+`"}`)
+		mustPost(t, m, id, "medal.award", contest, `{"award_id":"x","medal":"GOLD","organisation":"`+org+`"}`)
 	}
 	gold := func(org string, want int) {
 		t.Helper()
 		got := 0
-		for _, row := range medals(t, m) {
+		for _, row := range medalRows(t, m) {
 			if row.Organisation == org {
 				got = row.Gold
 			}
@@ -204,95 +211,101 @@ func TestVoidingAwardsAndRevokes(t *testing.T) {
 		}
 	}
 	award("a1", "G/1", "OA")
-	desk(t, m, "r1", "medal.revoke", "G/1", `{"award_id":"x","reason":"dope"}`)
+	mustPost(t, m, "r1", "medal.revoke", "G/1", `{"award_id":"x","reason":"dope"}`)
 	gold("OA", 0)
-	cannotVoid(t, m, score.StatusConflict, `"r1"`, "G/1", "a1")
-	void(t, m, "v1", "G/1", "r1")
+	wantVoidRefused(t, m, score.StatusConflict, `"r1"`, "G/1", "a1")
+	mustVoid(t, m, "v1", "G/1", "r1")
 	gold("OA", 1)
-	void(t, m, "v2", "G/1", "a1")
+	mustVoid(t, m, "v2", "G/1", "a1")
 	gold("OA", 0)
-	// The id is free now, and another contest takes it. Its award is safe from what the first contest does.
+	// The id is unused now, and another contest takes it. Voids in the first contest do
+	// not affect its award.
 	award("a2", "G/2", "OB")
-	cannotVoid(t, m, score.IDConflict, `"G/2"`, "G/1", "v2")
-	desk(t, m, "hello", "alert", "G/1", `{"text":"hello"}`)
-	void(t, m, "v3", "G/1", "hello")
+	wantVoidRefused(t, m, score.IDConflict, `"G/2"`, "G/1", "v2")
+	mustPost(t, m, "hello", "alert", "G/1", `{"text":"hello"}`)
+	mustVoid(t, m, "v3", "G/1", "hello")
 	gold("OB", 1)
-	void(t, m, "v4", "G/2", "a2")
-	void(t, m, "v5", "G/1", "v2")
+	mustVoid(t, m, "v4", "G/2", "a2")
+	mustVoid(t, m, "v5", "G/1", "v2")
 	gold("OA", 1)
 	gold("OB", 0)
 }
 
-func TestVoidingAMarkBringsBackTheOneBefore(t *testing.T) {
+func TestVoidingAMarkRestoresTheOneBefore(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	desk(t, m, "m1", "result.set", "G/r", `{"competitor":"X","split":"5k","mark":10}`)
-	desk(t, m, "m2", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":11}`)
-	desk(t, m, "m3", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":9}`)
-	desk(t, m, "m4", "result.set", "G/r", `{"competitor":"Y","split":"finish","irm":"DNF"}`)
-	desk(t, m, "m5", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":20}`)
-	desk(t, m, "end", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
+	mustPost(t, m, "d", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k","finish"]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"X","split":"5k","mark":10}`)
+	mustPost(t, m, "m2", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":11}`)
+	mustPost(t, m, "m3", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":9}`)
+	mustPost(t, m, "m4", "result.set", "G/r", `{"competitor":"Y","split":"finish","irm":"DNF"}`)
+	mustPost(t, m, "m5", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":20}`)
+	mustPost(t, m, "end", "contest.status", "G/r", `{"result_status":"OFFICIAL"}`)
 	wantResult(t, m, "G/r", "Y", "20")
-	void(t, m, "v5", "G/r", "m5")
-	void(t, m, "v4", "G/r", "m4")
-	if r := view(t, m, "G/r"); r.Split != "5k" || r.Competitors[0].Code != "Y" || *r.Total != 2 {
-		t.Errorf("without marks at the finish the 5k is shown; got %+v", r)
+	mustVoid(t, m, "v5", "G/r", "m5")
+	mustVoid(t, m, "v4", "G/r", "m4")
+	if r := recordOf(t, m, "G/r"); r.Split != "5k" || r.Competitors[0].Code != "Y" || *r.Total != 2 {
+		t.Errorf("want the 5k shown, as there are no marks at the finish; got %+v", r)
 	}
-	void(t, m, "v3", "G/r", "m3")
-	if r := view(t, m, "G/r"); r.Competitors[0].Code != "X" {
+	mustVoid(t, m, "v3", "G/r", "m3")
+	if r := recordOf(t, m, "G/r"); r.Competitors[0].Code != "X" {
 		t.Errorf("got %+v", r)
 	}
 	wantResult(t, m, "G/r", "Y", "11")
-	void(t, m, "v2", "G/r", "m2")
+	mustVoid(t, m, "v2", "G/r", "m2")
 	wantResult(t, m, "G/r", "Y", "")
-	void(t, m, "w3", "G/r", "v3")
+	mustVoid(t, m, "w3", "G/r", "v3")
 	wantResult(t, m, "G/r", "Y", "9")
-	// A mark that was replaced before it was voided does not come back over the one that replaced it.
-	void(t, m, "w2", "G/r", "v2")
+	// A mark that was replaced before it was voided does not replace the later one when
+	// it is restored.
+	mustVoid(t, m, "w2", "G/r", "v2")
 	wantResult(t, m, "G/r", "Y", "9")
 }
 
-func TestMarksHoldTheDefineThatTheyStandOn(t *testing.T) {
+func TestADefineThatMarksDependOnCannotBeVoided(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d1", "contest.define", "G/r", `{"kind":"ranked","sport":"race","competitors":[{"code":"X"}]}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	desk(t, m, "d2", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
-	desk(t, m, "m1", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":10}`)
-	cannotVoid(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
-	void(t, m, "v1", "G/r", "m1")
-	void(t, m, "v2", "G/r", "d2")
-	// The mark has nowhere to come back to.
-	cannotVoid(t, m, score.StatusConflict, `"m1"`, "G/r", "v1")
-	desk(t, m, "d3", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"}]}`)
-	cannotVoid(t, m, score.StatusConflict, `"Y" does not compete`, "G/r", "v1")
-	desk(t, m, "d4", "contest.define", "G/r", `{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
-	void(t, m, "w1", "G/r", "v1")
+	mustPost(t, m, "d1", "contest.define", "G/r", `{"kind":"ranked","sport":"race","competitors":[{"code":"X"}]}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "d2", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
+	mustPost(t, m, "m1", "result.set", "G/r", `{"competitor":"Y","split":"5k","mark":10}`)
+	wantVoidRefused(t, m, score.StatusConflict, "its kind, splits or direction", "G/r", "d2")
+	mustVoid(t, m, "v1", "G/r", "m1")
+	mustVoid(t, m, "v2", "G/r", "d2")
+	// The split of the mark no longer exists.
+	wantVoidRefused(t, m, score.StatusConflict, `"m1"`, "G/r", "v1")
+	mustPost(t, m, "d3", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"}]}`)
+	wantVoidRefused(t, m, score.StatusConflict, `"Y" does not compete`, "G/r", "v1")
+	mustPost(t, m, "d4", "contest.define", "G/r",
+		`{"kind":"ranked","sport":"race","sort":"asc","splits":["5k"],"competitors":[{"code":"X"},{"code":"Y"}]}`)
+	mustVoid(t, m, "w1", "G/r", "v1")
 	wantResult(t, m, "G/r", "Y", "10")
-	cannotVoid(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d4")
+	wantVoidRefused(t, m, score.StatusConflict, `"Y", who has a mark,`, "G/r", "d4")
 }
 
-func TestAMarkWhoseContestIsGoneCannotComeBack(t *testing.T) {
+func TestAMarkCannotBeRestoredWithoutItsContest(t *testing.T) {
 	m := newMachine(t)
-	desk(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race"}`)
-	desk(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
-	desk(t, m, "m", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":10}`)
-	cannotVoid(t, m, score.StatusConflict, `"run"`, "G/r", "d")
-	void(t, m, "v1", "G/r", "run")
-	cannotVoid(t, m, score.StatusConflict, "would not be defined", "G/r", "d")
-	void(t, m, "v2", "G/r", "m")
-	void(t, m, "v3", "G/r", "d")
-	cannotVoid(t, m, score.StatusConflict, `"m"`, "G/r", "v2")
+	mustPost(t, m, "d", "contest.define", "G/r", `{"kind":"ranked","sport":"race"}`)
+	mustPost(t, m, "run", "contest.status", "G/r", `{"schedule_status":"RUNNING"}`)
+	mustPost(t, m, "m", "result.set", "G/r", `{"competitor":"Y","split":"finish","mark":10}`)
+	wantVoidRefused(t, m, score.StatusConflict, `"run"`, "G/r", "d")
+	mustVoid(t, m, "v1", "G/r", "run")
+	wantVoidRefused(t, m, score.StatusConflict, "would not be defined", "G/r", "d")
+	mustVoid(t, m, "v2", "G/r", "m")
+	mustVoid(t, m, "v3", "G/r", "d")
+	wantVoidRefused(t, m, score.StatusConflict, `"m"`, "G/r", "v2")
 }
 
-func TestAVoidOfAVoidLetsTheEventCountAgain(t *testing.T) {
+func TestVoidingAVoidRestoresTheEvent(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	void(t, m, "v1", "G/1", "g")
-	void(t, m, "v2", "G/1", "v1")
+	startMatch(t, m)
+	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	mustVoid(t, m, "v1", "G/1", "g")
+	mustVoid(t, m, "v2", "G/1", "v1")
 	wantResult(t, m, "G/1", "A", "2")
-	void(t, m, "v3", "G/1", "v2")
+	mustVoid(t, m, "v3", "G/1", "v2")
 	wantResult(t, m, "G/1", "A", "0")
 	err := m.View(func(v *View) error {
 		list, _, err := v.Timeline("G/1", 2, 100)
@@ -306,33 +319,34 @@ func TestAVoidOfAVoidLetsTheEventCountAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cannotVoid(t, m, score.StatusConflict, `voided already, by "v3"`, "G/1", "v2")
+	wantVoidRefused(t, m, score.StatusConflict, `voided already, by "v3"`, "G/1", "v2")
 }
 
-func TestAVoidMustNameOneStandingEventOfItsContest(t *testing.T) {
+func TestAVoidMustNameOneEventOfItsContest(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	cannotVoid(t, m, score.NotFound, `"nothing"`, "G/1", "nothing")
-	cannotVoid(t, m, score.NotFound, `"g"`, "G/2", "g")
-	void(t, m, "v", "G/1", "g")
-	cannotVoid(t, m, score.StatusConflict, `already, by "v"`, "G/1", "g")
+	startMatch(t, m)
+	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	wantVoidRefused(t, m, score.NotFound, `"nothing"`, "G/1", "nothing")
+	wantVoidRefused(t, m, score.NotFound, `"g"`, "G/2", "g")
+	mustVoid(t, m, "v", "G/1", "g")
+	wantVoidRefused(t, m, score.StatusConflict, `already, by "v"`, "G/1", "g")
 
 	for _, source := range []string{"bard/a", "bard/b"} {
-		applied(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`, source)
+		mustApply(t, m, `{"id":"same","source":%q,"seq":1,"type":"score.play","contest_id":"G/1","data":{"competitor":"A","delta":1}}`, source)
 	}
-	cannotVoid(t, m, score.IDConflict, "2 events", "G/1", "same")
-	// A bard means its own.
-	applied(t, m, `{"id":"va","source":"bard/b","seq":2,"type":"event.void","contest_id":"G/1","data":{"voids":"same","reason":"mine"}}`)
-	// And then there is only one that can be meant.
-	void(t, m, "v2", "G/1", "same")
+	wantVoidRefused(t, m, score.IDConflict, "2 events", "G/1", "same")
+	// The void of a bard means the event of that bard.
+	mustApply(t, m, `{"id":"va","source":"bard/b","seq":2,"type":"event.void","contest_id":"G/1","data":{"voids":"same","reason":"mine"}}`)
+	// Then only one event is left that the void can mean.
+	mustVoid(t, m, "v2", "G/1", "same")
 	wantResult(t, m, "G/1", "A", "0")
 }
 
-func TestAVoidThatIsSaidAgainIsADuplicate(t *testing.T) {
+func TestARepeatedVoidIsADuplicate(t *testing.T) {
 	m := newMachine(t)
-	begin(t, m)
-	desk(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
-	first := void(t, m, "v", "G/1", "g")
-	wantDuplicate(t, postOne(t, m, `{"id":"v","source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g","reason":"it was wrong"}}`), first)
+	startMatch(t, m)
+	mustPost(t, m, "g", "score.play", "G/1", `{"competitor":"A","delta":2}`)
+	first := mustVoid(t, m, "v", "G/1", "g")
+	wantDuplicate(t, postEvent(t, m,
+		`{"id":"v","source":"desk","type":"event.void","contest_id":"G/1","data":{"voids":"g","reason":"it was wrong"}}`), first)
 }

@@ -32,8 +32,7 @@ func (s *sink) WriteHeader(int)             {}
 
 // BenchmarkPostOne is what this package adds to one posted event, decoding included and the connection left out.
 func BenchmarkPostOne(b *testing.B) {
-	_, a := newFake(b, Options{})
-	a.group = &benchGroup{}
+	a := New(groupOf(&benchGroup{}), Options{})
 	h := a.Handler()
 	body := []byte(playOf("2"))
 	in := bytes.NewReader(body)
@@ -51,8 +50,7 @@ func BenchmarkPostOne(b *testing.B) {
 
 // BenchmarkPostStream is the same for the events of a stream; one operation is a stream of 10,000.
 func BenchmarkPostStream(b *testing.B) {
-	_, a := newFake(b, Options{})
-	a.group = &benchGroup{}
+	a := New(groupOf(&benchGroup{}), Options{})
 	h := a.Handler()
 	body := strings.Repeat(playOf("2")+"\n", 10_000)
 	b.ReportAllocs()

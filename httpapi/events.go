@@ -6,77 +6,88 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-// anonymous is the source of events whose poster names none.
+// anonymous is the source of events without one.
 const anonymous = "anonymous"
 
-// Header values that many answers share. Nothing changes them.
-var (
-	headerJSON   = []string{typeJSON}
-	headerNDJSON = []string{typeNDJSON}
-)
-
-// postEvents takes one event or an array as JSON, or a stream of events as NDJSON.
-func (p *port) postEvents(w http.ResponseWriter, r *http.Request) error {
-	if !p.forwards && !p.group.Master() {
-		return p.notMaster()
-	}
-	kind, err := mediaType(r, typeJSON, typeNDJSON)
-	if err != nil {
-		return err
-	}
-	if kind == typeNDJSON {
-		return p.postStream(w, r)
-	}
-	b := newBuffer()
-	defer b.free()
-	if err := p.readBody(w, r, b); err != nil {
-		return err
-	}
-	if problem := p.beginPost(); problem != nil {
-		return problem
-	}
-	defer p.endPost()
-	if b.b, err = p.postJSON(r.Context(), callerOf(r), b.b[:0], b.b); err != nil {
-		return err
-	}
-	h := w.Header()
-	h["Content-Type"] = headerJSON
-	h["Content-Length"] = []string{strconv.Itoa(len(b.b))}
-	_, err = w.Write(b.b)
-	return err
+// poster takes events.
+type poster struct {
+	status    Status
+	to        Poster
+	forwarder *forwarder
+	gate      *admission.Gate
+	limits    *Limits
+	metrics   *metrics
+	log       *slog.Logger
 }
 
-// postJSON posts what a JSON body has, all or none, and appends the answer to dst, which may share the memory of body. With an error nothing
-// was appended.
-func (p *port) postJSON(ctx context.Context, who *caller, dst, body []byte) ([]byte, error) {
+// post takes one event or an array as JSON, or a stream of events as NDJSON.
+func (p *poster) post(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	if !p.forwarder.enabled && !p.status.Master() {
+		return handler.Response{}, p.forwarder.notMaster()
+	}
+	mediaType, err := r.MediaType(handler.TypeJSON, handler.TypeNDJSON)
+	if err != nil {
+		return handler.Response{}, err
+	}
+	if mediaType == handler.TypeNDJSON {
+		return handler.Written, p.postStream(ctx, r)
+	}
+	b := handler.NewBuffer()
+	body, err := r.ReadBody(b)
+	if err == nil {
+		b.B, err = p.postBody(ctx, r, b.B[:0], body)
+	}
+	if err != nil {
+		b.Free()
+		return handler.Response{}, err
+	}
+	return handler.Response{Type: handler.TypeJSON, Body: b.B, Buffer: b}, nil
+}
+
+// postBody takes a place for a post and posts a JSON body.
+func (p *poster) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
+	if !r.Admitted {
+		if problem := p.gate.BeginPost(); problem != nil {
+			return dst, problem
+		}
+		defer p.gate.EndPost()
+	}
+	return p.postJSON(ctx, r.Caller, dst, body)
+}
+
+// postJSON posts the events of a JSON body, all or none, and appends the answer to dst, which may share the
+// memory of body. With an error nothing was appended.
+func (p *poster) postJSON(ctx context.Context, caller *handler.Caller, dst, body []byte) ([]byte, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
-		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event, or an array of them")
+		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event or an array of events")
 	}
 	events, _, problem := score.DecodeArray(body)
 	if problem != nil {
 		return dst, problem
 	}
-	if n, problem := p.vouched(ctx, who, events); problem != nil {
+	if n, problem := p.gate.AuthorizeEvents(ctx, caller, events); problem != nil {
 		if len(events) > 1 {
 			problem = atIndex(problem, n)
 		}
 		return dst, problem
 	}
-	if problem := p.withinRate(events); problem != nil {
+	if problem := p.gate.WithinRate(events); problem != nil {
 		return dst, problem
 	}
-	complete(events)
-	results, err := p.post(ctx, score.Post{Events: events, Mode: score.AllOrNone})
+	setDefaults(events)
+	results, err := p.apply(ctx, score.Post{Events: events, Mode: score.AllOrNone})
 	if err != nil {
 		return dst, err
 	}
@@ -88,8 +99,8 @@ func (p *port) postJSON(ctx context.Context, who *caller, dst, body []byte) ([]b
 	return appendAnswer(dst, results), nil
 }
 
-// complete fills in what a bard may leave out.
-func complete(events []score.Event) {
+// setDefaults sets what a bard may leave out.
+func setDefaults(events []score.Event) {
 	var now time.Time
 	for i := range events {
 		e := &events[i]
@@ -108,30 +119,32 @@ func complete(events []score.Event) {
 	}
 }
 
-// post hands events to the group. There is at least one result, and one for each event unless the last is a refusal.
-func (p *port) post(ctx context.Context, post score.Post) ([]score.Result, error) {
-	results, err := p.group.Post(ctx, post)
+// apply has the group apply events. It returns at least one result, and one for each event unless the last is
+// a refusal.
+func (p *poster) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
+	results, err := p.to.Post(ctx, post)
 	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {
-		err = fmt.Errorf("the group gave %d results for %d events", len(results), len(post.Events))
+		err = fmt.Errorf("the group returned %d results for %d events", len(results), len(post.Events))
 	}
 	if err != nil {
-		return nil, p.postError(ctx, err)
+		return nil, p.applyError(ctx, err)
 	}
 	p.metrics.events.count(results)
 	return results, nil
 }
 
-// postError makes sure that an error which is no problem does not look as if nothing had happened.
-func (p *port) postError(ctx context.Context, err error) error {
+// applyError turns an error that is not a problem into outcome_unknown: the events may have been applied.
+func (p *poster) applyError(ctx context.Context, err error) error {
 	var problem *score.Problem
 	if errors.As(err, &problem) || ctx.Err() != nil {
 		return err
 	}
 	p.log.ErrorContext(ctx, "post failed", "err", err)
-	return score.Problemf(score.OutcomeUnknown, "the frontend failed while it waited, and has logged why; post the same again: with a source and seq, or an id, nothing counts twice")
+	return score.Problemf(score.OutcomeUnknown, "internal error while the result was awaited, see this frontend's log; "+
+		"post the same events again: those with a source and seq, or an id, are not applied twice")
 }
 
-// appendAnswer appends the answer to a JSON post: all results, and the highest of their revisions.
+// appendAnswer appends the answer to a JSON post: the results and the highest of their revisions.
 func appendAnswer(b []byte, results []score.Result) []byte {
 	var revision uint64
 	for i := range results {
@@ -149,7 +162,7 @@ func appendAnswer(b []byte, results []score.Result) []byte {
 	return append(b, "]}\n"...)
 }
 
-// appendResult appends what json.Marshal would, at a fraction of the cost: this is on the way of every event.
+// appendResult appends what json.Marshal would append. It is faster, which counts because every event needs it.
 func appendResult(b []byte, r *score.Result) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID)
@@ -167,12 +180,12 @@ func appendResult(b []byte, r *score.Result) []byte {
 	}
 	if r.Problem != nil {
 		b = append(b, `,"problem":`...)
-		b = appendProblem(b, r.Problem)
+		b = handler.AppendProblem(b, r.Problem)
 	}
 	return append(b, '}')
 }
 
 func appendString(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // an error says only that bytes which are not UTF-8 were replaced
+	b, _ = jsontext.AppendQuote(b, s) // the error only reports that invalid UTF-8 was replaced
 	return b
 }

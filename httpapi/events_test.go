@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/admission"
 	"laurel/score"
 )
 
@@ -91,7 +92,7 @@ var bad = []struct {
 	{"null", "null", 400, "contest_id"},
 	{"empty array", "[]", 400, "1 to 1000"},
 	{"large event", alert("a", strings.Repeat("x", score.MaxEventBytes)), 413, "262144"},
-	{"large body", "[" + strings.Repeat(alert("a", "")+",", MaxBodyBytes/50) + "]", 413, "4194304"},
+	{"large body", "[" + strings.Repeat(alert("a", "")+",", admission.MaxBodyBytes/50) + "]", 413, "4194304"},
 	{"control character", strings.Replace(alert("a", ""), "clack", `\u0000`, 1), 400, "data.text"},
 }
 
@@ -129,8 +130,8 @@ func TestBodyWithoutLengthIsRefusedOnceTooLarge(t *testing.T) {
 	if w.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
-	if read := 100<<20 - endless.left; read > 3*MaxBodyBytes {
-		t.Errorf("%d bytes were read of a body of which %d may be", read, MaxBodyBytes)
+	if read := 100<<20 - endless.left; read > 3*admission.MaxBodyBytes {
+		t.Errorf("%d bytes were read of a body of which %d may be", read, admission.MaxBodyBytes)
 	}
 	if len(g.events()) != 0 {
 		t.Error("something was posted")

@@ -9,13 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
 	"laurel/trust/access"
 )
 
 func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.ForwardedHandler())
 	member := `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`
 	for name, one := range map[string]struct {
@@ -45,35 +47,41 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 
 func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	g.elsewhere = true
 	var said []string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
 		said = append(said, r.Header.Get(CallerHeader)+" "+r.Header.Get("Authorization"))
-		writeBody(w, typeJSON, []byte("{}\n"))
+		writeBody(w, handler.TypeJSON, []byte("{}\n"))
 		return nil
 	}
 	s := serve(t, a, a.Handler())
 	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), CallerHeader+": f1@lie")
-	if want := []string{noMember + " Bearer " + c.operator.Text()}; !slices.Equal(said, want) {
+	if want := []string{"- Bearer " + c.operator.Text()}; !slices.Equal(said, want) {
 		t.Errorf("got %q; want %q", said, want)
 	}
 }
 
 func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
 	g, a := newFake(t, Options{})
-	newCourt(t, g)
-	p := &port{API: a, name: "client", forwards: true}
+	newGuardedGroup(t, g)
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
-	shown := credentials{peer: &fastpath.Peer{TLS: &tls.ConnectionState{
-		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}}
-	if got := p.memberOf(shown); got != "f4@abc" {
+	peer := &fastpath.Peer{TLS: &tls.ConnectionState{
+		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}
+	member := func() string {
+		r := handler.FromFastPath(t.Context(), &fastpath.Request{Method: "GET", Peer: peer}, nil)
+		if problem := a.admission.ClientGate().Admit(t.Context(), admission.PermitPost, r); problem != nil {
+			t.Fatal(problem)
+		}
+		return r.Caller.Member
+	}
+	if got := member(); got != "f4@abc" {
 		t.Fatalf("the certificate is that of %q", got)
 	}
 	if err := g.ChangeAccess(t.Context(), access.Change{At: time.Now(), By: "f1", RemoveMember: "f4@abc"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.memberOf(shown); got != "" {
+	if got := member(); got != "" {
 		t.Errorf("after its removal the certificate is that of %q", got)
 	}
 }

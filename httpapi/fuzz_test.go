@@ -78,7 +78,7 @@ func FuzzWatch(f *testing.F) {
 	f.Add("contest=%zz&last_event_id=x.1&last_event_id=", ".")
 	_, a := newFake(f, Options{})
 	f.Fuzz(func(t *testing.T, query, lastID string) {
-		subjects, q, err := subjectsOf(query)
+		subjects, q, err := parseSubjects(query)
 		if err == nil {
 			one, first, failed := a.hub.Subscribe(t.Context(), subjects, lastID, q.Get("home"))
 			if failed == nil {

@@ -12,11 +12,12 @@ import (
 	"laurel/trust/access"
 )
 
-func TestOperatorGivesAndTakesRights(t *testing.T) {
+func TestOperatorGrantsAndRevokes(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
 	got := ask(t, s, "POST", "/v1/access/grants", `{"name":"bard/new","role":"bard","competitions":["OG50BC"]}`, isJSON, bearer(c.operator))
 	var made access.GrantResponse
-	if err := json.Unmarshal([]byte(got.body), &made); err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
+	err := json.Unmarshal([]byte(got.body), &made)
+	if err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("got %d %s (%v)", got.StatusCode, got.body, err)
 	}
 	token := "Authorization: Bearer " + made.Token
@@ -27,15 +28,20 @@ func TestOperatorGivesAndTakesRights(t *testing.T) {
 	text := ask(t, s, "GET", "/v1/access", "", bearer(c.operator), "Accept: text/plain")
 	_, secret, _ := strings.Cut(made.Token, made.ID+".")
 	hash := base64.StdEncoding.EncodeToString(c.operator.Hash())
-	for _, page := range []answer{view, text} {
-		if page.StatusCode != 200 || !strings.Contains(page.body, made.ID) || strings.Contains(page.body, secret) || strings.Contains(page.body, hash) || strings.Contains(page.body, `"hash"`) {
+	for _, page := range []*readResponse{view, text} {
+		if page.StatusCode != 200 || !strings.Contains(page.body, made.ID) {
 			t.Errorf("got %d %s", page.StatusCode, page.body)
+		}
+		for _, hidden := range []string{secret, hash, `"hash"`} {
+			if strings.Contains(page.body, hidden) {
+				t.Errorf("the answer has %s:\n%s", hidden, page.body)
+			}
 		}
 	}
 	if got := ask(t, s, "DELETE", "/v1/access/grants/"+made.ID, "", bearer(c.operator)); got.StatusCode != 200 {
 		t.Errorf("revoking: got %d %s", got.StatusCode, got.body)
 	}
-	if got := ask(t, s, "POST", "/v1/events", alert("b", ""), isJSON, token); got.StatusCode != 401 || refusals(a, refusedRevoked) != 1 {
+	if got := ask(t, s, "POST", "/v1/events", alert("b", ""), isJSON, token); got.StatusCode != 401 || refusals(a, "revoked") != 1 {
 		t.Errorf("the revoked bard: got %d %s", got.StatusCode, got.body)
 	}
 	if got := ask(t, s, "DELETE", "/v1/access/grants/nosuch", "", bearer(c.operator)); got.StatusCode != 404 {
@@ -46,14 +52,13 @@ func TestOperatorGivesAndTakesRights(t *testing.T) {
 	}
 }
 
-type answer = *got
-
-func TestKeysAreShownToWhoeverWantsToCheckASignature(t *testing.T) {
+func TestKeysAreShownToAnyReader(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	id := score.KeyID(publicOf(c.private))
 	list, one := ask(t, s, "GET", "/v1/keys", ""), ask(t, s, "GET", "/v1/keys/"+id, "")
 	var key access.KeyView
-	if err := json.Unmarshal([]byte(one.body), &key); err != nil || string(key.Public) != string(publicOf(c.private)) || key.Name != "bard/assurancetourix" {
+	err := json.Unmarshal([]byte(one.body), &key)
+	if err != nil || string(key.Public) != string(publicOf(c.private)) || key.Name != "bard/assurancetourix" {
 		t.Errorf("got %d %s (%v)", one.StatusCode, one.body, err)
 	}
 	if list.StatusCode != 200 || !strings.Contains(list.body, id) || strings.Contains(list.body, c.operator.ID) {
@@ -66,7 +71,7 @@ func TestKeysAreShownToWhoeverWantsToCheckASignature(t *testing.T) {
 	}
 }
 
-func TestTrailNamesWhoChangedTheGroupAndItsRights(t *testing.T) {
+func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	for _, one := range []struct{ method, path, body string }{
 		{"POST", "/v1/cluster/members", `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`},
@@ -86,7 +91,7 @@ func TestTrailNamesWhoChangedTheGroupAndItsRights(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &page); err != nil || len(page.Audit) != 5 {
 		t.Fatalf("got %s (%v)", got.body, err)
 	}
-	for i, want := range []string{"took in f4", "mastership to f2", "mode to pull", "feed/one", "f4 to leave, by force true"} {
+	for i, want := range []string{"added f4", "leadership to f2", "mode to pull", "feed/one", "f4 to leave, by force true"} {
 		if line := page.Audit[i]; line.By != "caesar" || !strings.Contains(line.What, want) {
 			t.Errorf("line %d: %+v; want %q by caesar", i, line, want)
 		}
@@ -98,15 +103,6 @@ func TestTrailNamesWhoChangedTheGroupAndItsRights(t *testing.T) {
 	for _, bad := range []string{"?after=x", "?limit=0", "?x=1"} {
 		if got := ask(t, s, "GET", "/v1/audit"+bad, "", bearer(c.operator)); got.StatusCode != 400 {
 			t.Errorf("%s: got %d", bad, got.StatusCode)
-		}
-	}
-}
-
-func TestGroupWithoutCertificatesSaysSo(t *testing.T) {
-	c, _, s := guardedServer(t, Options{})
-	for path, body := range map[string]string{"/v1/cluster/tokens": "", "/v1/cluster/authority": "", "/v1/cluster/enroll": `{"token":"x","csr":"","member":"f1@x"}`} {
-		if got := ask(t, s, "POST", path, body, isJSON, bearer(c.operator)); got.StatusCode != http.StatusConflict || !strings.Contains(got.body, "--insecure") {
-			t.Errorf("%s: got %d %s", path, got.StatusCode, got.body)
 		}
 	}
 }

@@ -3,39 +3,32 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"net/http"
+	"time"
 
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-// livez tells that the process answers, whatever the state of the group.
-func livez(w http.ResponseWriter, r *http.Request) error {
-	return sayOK(w)
-}
+const readyTimeout = 2 * time.Second
 
-func (p *port) readyz(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+// livez reports that the process answers, whatever the state of the group.
+func livez(context.Context, *handler.Request) (handler.Response, error) { return ok() }
+
+// readyz reports whether linearizable reads can be answered.
+func (s *server) readyz(ctx context.Context, _ *handler.Request) (handler.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	err := p.group.Ready(ctx)
+	err := s.status.Ready(ctx)
 	var problem *score.Problem
 	switch {
 	case err == nil:
-		return sayOK(w)
+		return ok()
 	case errors.As(err, &problem) && problem.Code == score.NotReady:
-		return err
+		return handler.Response{}, err
 	}
-	return score.Problemf(score.NotReady, "linearizable reads cannot be answered now: %s", err)
+	return handler.Response{}, score.Problemf(score.NotReady, "linearizable reads cannot be answered now: %s", err)
 }
 
-func sayOK(w http.ResponseWriter) error {
-	w.Header().Set("Cache-Control", "no-store")
-	writeBody(w, typeText, []byte("ok\n"))
-	return nil
-}
-
-func metricsPage(h http.Handler) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		h.ServeHTTP(w, r)
-		return nil
-	}
+func ok() (handler.Response, error) {
+	return handler.Response{CacheControl: "no-store", Type: handler.TypeText, Body: []byte("ok\n")}, nil
 }

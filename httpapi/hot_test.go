@@ -83,7 +83,7 @@ func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	for _, f := range tune {
 		f(&o)
 	}
-	w.addr = serveWay(t, w.group, o, hot)
+	w.addr = serveWay(t, groupOf(w.group), o, hot)
 	return w
 }
 
@@ -162,9 +162,9 @@ func twins() []twin {
 		one("escape", strings.Replace(rawPost(alert("a", ""), isJSON), "events", "%65vents", 1)),
 		one("above the limit", rawPost("["+alert("a", strings.Repeat("x", 3000))+"]", isJSON)),
 		one("chunked", "POST /v1/events HTTP/1.1\r\nHost: a\r\n"+isJSON+"\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-		one("with a token", rawPost(alert("a", ""), isJSON, bearer(courtBard))),
+		one("with a token", rawPost(alert("a", ""), isJSON, bearer(bardToken))),
 		one("with a wrong token", rawPost(alert("a", ""), isJSON, "Authorization: Bearer laurel-token-1.x.y")),
-		one("with two tokens", rawPost(alert("a", ""), isJSON, bearer(courtBard), bearer(courtBard))),
+		one("with two tokens", rawPost(alert("a", ""), isJSON, bearer(bardToken), bearer(bardToken))),
 		one("with a token in the URL", strings.Replace(rawPost(alert("a", ""), isJSON), "events", "events?token=a", 1)),
 		one("from a page", rawPost(alert("a", ""), isJSON, "Origin: http://evil.example")),
 		one("both lengths", rawPost("0\r\n\r\n", isJSON, "Transfer-Encoding: chunked")),
@@ -202,8 +202,8 @@ func TestBothWaysInAnswerAlike(t *testing.T) {
 	t.Run("open", func(t *testing.T) { compareWays(t, newWay(t, false), newWay(t, true)) })
 	t.Run("guarded", func(t *testing.T) {
 		plain, hot := newWay(t, false), newWay(t, true)
-		newCourt(t, plain.group)
-		newCourt(t, hot.group)
+		newGuardedGroup(t, plain.group)
+		newGuardedGroup(t, hot.group)
 		compareWays(t, plain, hot)
 	})
 }
@@ -251,7 +251,7 @@ func counted(t *testing.T, r *prometheus.Registry) string {
 func TestHotPostIsNotAnsweredOnceTheFrontIsClosed(t *testing.T) {
 	g := &ctxGroup{begun: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	a := New(g, Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
+	a := New(groupOf(g), Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -295,7 +295,7 @@ func (g *ctxGroup) Post(ctx context.Context, _ score.Post) ([]score.Result, erro
 func BenchmarkPostOver(b *testing.B) {
 	for name, hot := range map[string]bool{"front": true, "nethttp": false} {
 		b.Run(name, func(b *testing.B) {
-			addr := serveWay(b, &benchGroup{}, Options{Logger: slog.New(slog.DiscardHandler)}, hot)
+			addr := serveWay(b, groupOf(&benchGroup{}), Options{Logger: slog.New(slog.DiscardHandler)}, hot)
 			raw := []byte(rawPost(playOf("2"), isJSON))
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

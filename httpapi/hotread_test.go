@@ -20,6 +20,8 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -45,7 +47,7 @@ func questions() (all []twin) {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
 		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
 	}
-	boardTag := (&board{contest: race, Query: ranking.Query{Limit: 2}}).tagOf("fake", 290)
+	boardTag := (&question.BoardQuery{Contest: race, Query: ranking.Query{Limit: 2}}).ETag("fake", 290)
 	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
 		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
 		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))
@@ -57,14 +59,14 @@ func questions() (all []twin) {
 		"text/plain;q=0", "text/plain;q=x", "image/png", ";;,,", ""} {
 		twice("Accept: "+accept, rawGet(path, "Accept: "+accept))
 	}
-	tag := etag(bodyOf(games(), "scores/"+contest))
+	tag := handler.ETag(bodyOf(games(), "scores/"+contest))
 	for _, list := range []string{tag, "W/" + tag, `"other"`, `"other", ` + tag, "*", "", ",", tag + "x"} {
 		twice("If-None-Match: "+list, rawGet(path, "If-None-Match: "+list))
 		twice("as text, If-None-Match: "+list, rawGet(path, "Accept: text/plain", "If-None-Match: "+list))
 	}
 	twice("Cache-Control", rawGet(path, "Cache-Control: no-cache, max-stale=3"))
 	twice("many fields", rawGet(path, "User-Agent: curl/8", "Accept: */*", "Accept-Encoding: gzip", "Connection: keep-alive", "Cookie: a=b"))
-	twice("with a token", rawGet(path, bearer(courtBard)))
+	twice("with a token", rawGet(path, bearer(bardToken)))
 	twice("with a wrong token", rawGet(path, "Authorization: Bearer x"))
 	twice("with a token in the URL", rawGet(path+"?token=x"))
 	twice("from a page", rawGet(path, "Origin: http://a.example"))
@@ -78,11 +80,11 @@ func questions() (all []twin) {
 }
 
 func bodyOf(v queries.View, key string) []byte {
-	q, err := questionOf(key, "")
+	q, err := question.Parse(key, "")
 	if err != nil {
 		panic(err)
 	}
-	body, _, _ := q.ask(v)
+	body, _, _ := q.Ask(v)
 	return body
 }
 
@@ -106,7 +108,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 					w.WriteHeader(http.StatusNotModified)
 					return nil
 				}
-				writeBody(w, typeText, fmt.Appendf(nil, "%s %s %s %v", r.Method, r.URL.Path, r.URL.RawQuery, r.Header["Accept"]))
+				writeBody(w, handler.TypeText, fmt.Appendf(nil, "%s %s %s %v", r.Method, r.URL.Path, r.URL.RawQuery, r.Header["Accept"]))
 				return nil
 			}
 		},
@@ -122,7 +124,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 	for name := range tunes {
 		states[name] = func(g *fakeGroup) {
 			g.keeps = true
-			newCourt(t, g)
+			newGuardedGroup(t, g)
 		}
 	}
 	for name, set := range states {
@@ -152,9 +154,8 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 }
 
 // hotOf is the way past net/http of an API, and the request that a client makes there.
-func hotOf(a *API, path string) (*hot, *fastpath.Request) {
-	p := &port{API: a, name: "client", forwards: true}
-	return p.hot(a.Server(newRouter(p))), &fastpath.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
+func hotOf(a *API, path string) (*fastHandler, *fastpath.Request) {
+	return a.clientServer().fastHandler(a.Server(a.Handler())), &fastpath.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
 }
 
 func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
@@ -168,7 +169,7 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 		if !bytes.Contains(first, []byte("Laurel-Cache: load")) {
 			t.Fatalf("%s: got %s", path, first)
 		}
-		tag := []byte(etag(bodyOf(g.records, path[len("/v1/"):])))
+		tag := []byte(handler.ETag(bodyOf(g.records, path[len("/v1/"):])))
 		for _, r.IfNoneMatch = range [][]byte{nil, tag} {
 			status, answer := "200 OK", []byte(nil)
 			if r.IfNoneMatch != nil {
@@ -191,11 +192,11 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 
 // frontOf serves an API by the front.
 func frontOf(t testing.TB, a *API) (url string, handed *atomic.Int32) {
-	p := &port{API: a, name: "client", forwards: true}
+	p := a.clientServer()
 	handed = new(atomic.Int32)
-	router := newRouter(p)
+	router := p.router()
 	s := a.Server(router)
-	hot := p.hot(s)
+	hot := p.fastHandler(s)
 	// Only what is handed over comes by the server; the front's own requests go by the adapter.
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handed.Add(1)
@@ -234,7 +235,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 	get(path, "")
 	get(path+"?max_stale", "stale")
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
-		writeBody(w, typeJSON, []byte("{}\n"))
+		writeBody(w, handler.TypeJSON, []byte("{}\n"))
 		return nil
 	}
 	get(path, "forward")
@@ -252,9 +253,9 @@ func TestAnswerTooLongToHoldIsSentByNetHTTP(t *testing.T) {
 	g, a := newFake(t, Options{})
 	url, handed := frontOf(t, a)
 	g.elsewhere = true
-	body := strings.Repeat("x", maxRecorded)
+	body := strings.Repeat("x", 1<<20)
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
-		writeBody(w, typeJSON, []byte(body))
+		writeBody(w, handler.TypeJSON, []byte(body))
 		return nil
 	}
 	for _, c := range []struct{ more, handed int32 }{{0, 0}, {1, 1}} {
@@ -292,9 +293,8 @@ func TestForwardedAnswerThatBreaksOffIsNoAnswer(t *testing.T) {
 
 // BenchmarkHit is what a hit costs here, the cache and the connection left out.
 func BenchmarkHit(b *testing.B) {
-	_, a := newFake(b, Options{})
 	body := bodyOf(games(), "scores/"+contest)
-	a.group = &hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}
+	a := New(groupOf(&hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}), Options{})
 	h, r := hotOf(a, "/v1/scores/"+contest)
 	dst := make([]byte, 0, 64<<10)
 	b.Run("front", func(b *testing.B) {
@@ -349,14 +349,14 @@ func BenchmarkGetOver(b *testing.B) {
 	router := mux.NewRouter()
 	router.HandleFunc("/v1/scores/{contest:.+}", func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Type", typeJSON)
+		h.Set("Content-Type", handler.TypeJSON)
 		h.Set("Etag", `"0123456789abcdef"`)
 		h.Set("Cache-Control", "no-cache")
 		_, _ = w.Write(body)
 	})
 	bare := httptest.NewServer(router)
 	defer bare.Close()
-	for _, way := range []struct{ name, addr string }{{"front", serveWay(b, g, o, true)}, {"nethttp", serveWay(b, g, o, false)}, {"bare", bare.Listener.Addr().String()}} {
+	for _, way := range []struct{ name, addr string }{{"front", serveWay(b, groupOf(g), o, true)}, {"nethttp", serveWay(b, groupOf(g), o, false)}, {"bare", bare.Listener.Addr().String()}} {
 		b.Run(way.name, func(b *testing.B) {
 			raw := []byte(rawGet("/v1/scores/" + contest))
 			b.ReportAllocs()

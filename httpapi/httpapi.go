@@ -1,165 +1,136 @@
-// Package httpapi is Laurel's interface to the world: routes, answers and problems over HTTP. It decodes what comes and checks its
-// form, hands it to the frontend's group, and writes what the group says. It knows the group only by the interfaces below.
+// Package httpapi is Laurel's HTTP interface. routes.go has the one table of routes; a route's handler
+// takes a handler.Request and returns a handler.Response, whichever way the request came: through net/http,
+// or through package fastpath, which answers the most frequent requests.
 //
-// Read routes.go for what there is, events.go and ndjson.go for how events come in, question.go for what can be asked, read.go for the way
-// of an answer, and hot.go for the way past net/http.
+// A reader answers questions (question.go, read.go), a poster takes events (events.go, stream.go), and
+// package watch keeps the streams of changes. Package admission decides who may call, package admin changes
+// the group. Start with routes.go and server.go.
 package httpapi
 
 import (
-	"context"
+	"cmp"
 	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/admin"
+	"laurel/httpapi/admission"
+	"laurel/httpapi/fastpath"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
-	"laurel/score"
-	"laurel/score/ranking"
-	"laurel/trust/access"
 	"laurel/trust/signing"
 )
 
-// Group is what this package needs of the frontend's group. Its methods are safe for concurrent use; their errors are
-// *score.Problem where a client can do something about them.
-//
-// One whose members have certificates is a Trust, too.
-type Group interface {
-	// ID is this frontend's; it never changes.
-	ID() string
-	// Post has the events applied, here or at the master. An error concerns the post as a whole; that an event was refused is a result.
-	Post(ctx context.Context, p score.Post) ([]score.Result, error)
-	// Master tells whether this frontend believes to be the master.
-	Master() bool
+// What the HTTP port takes of one connection.
+const (
+	// MaxConnections bounds the connections that the HTTP port holds at once.
+	MaxConnections = 16384
+	// MaxHeaderBytes bounds the header of a request.
+	MaxHeaderBytes = 16 << 10
+	// MaxHTTP2Streams bounds the requests of one HTTP/2 connection that are answered at once.
+	MaxHTTP2Streams = 100
+	// IdleTimeout is how long a connection may be idle between two requests.
+	IdleTimeout = 120 * time.Second
+)
 
-	// Leased tells whether this frontend may answer from memory now.
-	Leased() bool
-	// Hit is the answer to key if it is in memory and may be given now; else nil. It is linearizable, and allocates nothing.
-	Hit(key []byte) *cache.Entry
-	// Answer is the answer to key, from memory or made by ask from this frontend's own state, and how it came about: one of package cache's
-	// words. It is linearizable. The tag names what makes the answer stale. The error is cache.ErrNotLeased where this frontend may not answer now.
-	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
-	// Board answers q from the leaderboard of a contest as this frontend's own state has it, linearizably, and tells the revision of the last change of what
-	// it says, and whether it waited for anything: cache.Hit, or cache.Wait. The error may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
-	Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error)
-	// BoardNow is Board where there is nothing to wait for. Where all that has to come is its release, soon waits for that, and tells whether the page may
-	// be given then. Else, and where soon is nil, ask Board.
-	BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool)
-	// Pull is the answer to key in pull mode: cache.Hit if it was here, else the master was asked. It was true at some moment within age.
-	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
-	// Stale calls f with this frontend's own state, whatever became of the others, and tells for how long that may have been behind. Known is
-	// false if nobody can tell.
-	Stale(f func(queries.View) error) (age time.Duration, known bool, err error)
-	// StaleBoard is Stale for a question about a leaderboard.
-	StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
-	// Store is the name of the store; "" while it is not known here.
-	Store() string
-	// Feed tells what readers here may see anew. This package is its one taker.
-	Invalidations() *cache.Invalidations
-	// Epoch is the Raft term.
-	Epoch() uint64
-	// Carry tells the others how many watch here and how many reads a second are answered.
-	Carry(load func() score.Load)
-	// CacheMode is what the group is set to, as far as this frontend knows.
-	CacheMode() score.CacheMode
-	// Forward has the master answer the request. The answer passes through with its headers, except Laurel-Frontend and
-	// Laurel-Cache. Where it gives an error nothing has been written.
-	Forward(w http.ResponseWriter, r *http.Request) error
-	// Ready is nil while linearizable reads can be answered.
-	Ready(ctx context.Context) error
-	Frontends() score.Frontends
+// Limits bound what clients may take. Zero members are the defaults.
+type Limits = admission.Limits
 
-	// Access is who may do what, as far as this frontend has applied the log. It does not change.
-	Access() *access.State
-	// ChangeAccess, SetCacheMode, Join, Leave and Transfer work at the master only.
-	ChangeAccess(ctx context.Context, c access.Change) error
-	SetCacheMode(ctx context.Context, mode score.CacheMode) error
-	Join(ctx context.Context, m score.NewMember) error
-	Leave(ctx context.Context, id string, force bool) error
-	// Transfer makes another frontend the master: the one named, or any for "".
-	Transfer(ctx context.Context, to string) error
-}
+// CallerHeader is the header field by which a frontend that forwards a request names the member that
+// made it.
+const CallerHeader = admission.CallerHeader
 
 // Options of an API.
 type Options struct {
 	Logger *slog.Logger // slog.Default() if nil
-	// Registerer takes this API's metrics; nil for none. A registry takes one API only.
+	// Registerer gets the API's metrics; nil for none. It takes one API only.
 	Registerer prometheus.Registerer
 	// Gatherer is what /metrics shows; nil for an empty page.
 	Gatherer prometheus.Gatherer
-	Limits   Limits // zero members are the defaults
-	// Secure says that the frontend belongs to a group in which callers show who they are, also while it does not know yet what the store says.
+	Limits   Limits
+	// Secure is true for a frontend of a group with certificates. It requires callers to authenticate
+	// even while this frontend has not applied yet what the log says.
 	Secure bool
-	// Private shows nothing to who has not at least the role reader, but whether the process lives.
+	// Private requires the role reader for everything but the state of the process.
 	Private bool
-	// Origins are those whose pages may read, beside those of the group itself, as https://scores.example; nil: all, unless the group is private.
+	// Origins are the origins whose pages may read, such as https://scores.example, besides those of
+	// the group itself. nil permits all, unless the group is private.
 	Origins []string
-	// Verifier checks signatures; nil for one of its own. With the state machine's, what was signed is checked once in this process.
+	// Verifier checks signatures; nil for one of the API's own. If it is the state machine's, each
+	// signature is checked once in this process.
 	Verifier *signing.Verifier
-	// TLS has Front speak it, too; nil: only HTTP in the clear.
+	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
 }
 
-// API answers Laurel's HTTP interface for one frontend. It is safe for concurrent use.
+// API is Laurel's HTTP interface at one frontend. Its methods may be called by any goroutine.
 type API struct {
-	group    Group
-	log      *slog.Logger
-	metrics  *metrics
-	gatherer prometheus.Gatherer
-	limits   Limits
-	id       []string // the Laurel-Frontend header
-	secure   bool
-	private  bool
-	origins  map[string]bool // nil: any
-	trust    Trust
-	tls      *tls.Config
-	rates    *rates
-	load     load
-	late     atomic.Bool // whoever is to run here waits long
-	awaited  chan struct{}
-	verifier *signing.Verifier
-
-	sameOrigin *http.CrossOriginProtection
-
-	hub     *watch.Hub
-	painted lastPainted
-	closed  chan struct{}
-	close   sync.Once
+	group     Group
+	log       *slog.Logger
+	metrics   *metrics
+	gatherer  prometheus.Gatherer
+	limits    Limits
+	origins   *origins
+	tls       *tls.Config
+	admission *admission.Control
+	hub       *watch.Hub
+	balancer  *balancer
+	page      lastPage
+	closed    chan struct{}
+	close     sync.Once
 }
 
-// New makes the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an API already.
+// New returns the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an
+// API already.
 func New(g Group, o Options) *API {
-	a := &API{group: g, log: o.Logger, gatherer: o.Gatherer, limits: o.Limits.orDefault(), id: []string{g.ID()},
-		secure: o.Secure, private: o.Private, origins: originsOf(o), tls: o.TLS, awaited: make(chan struct{}, maxAwaited), verifier: o.Verifier}
-	a.sameOrigin = a.ownOrigins()
-	a.trust, _ = g.(Trust)
-	a.rates = newRates(a.limits)
-	if a.log == nil {
-		a.log = slog.Default()
+	a := &API{
+		group:    g,
+		log:      cmp.Or(o.Logger, slog.Default()),
+		metrics:  newMetrics(o.Registerer),
+		gatherer: o.Gatherer,
+		limits:   o.Limits.OrDefault(),
+		origins:  newOrigins(g.Status, o),
+		tls:      o.TLS,
+		closed:   make(chan struct{}),
 	}
 	if a.gatherer == nil {
 		a.gatherer = prometheus.NewRegistry()
 	}
-	if a.verifier == nil {
-		a.verifier = new(signing.Verifier)
-	}
-	a.metrics = newMetrics(o.Registerer)
-	a.hub = watch.New(watched{&port{API: a, name: "watch"}}, runtime.GOMAXPROCS(0))
-	a.metrics.watch(o.Registerer, a.hub)
-	g.Carry(newLoadMeter(a).load)
-	a.closed = make(chan struct{})
-	go a.sendHome()
-	go a.feel()
+	a.admission = admission.New(admission.Options{
+		Group:      accessOf{g.Access, g.Status},
+		Limits:     a.limits,
+		Secure:     o.Secure,
+		Private:    o.Private,
+		Verifier:   cmp.Or(o.Verifier, new(signing.Verifier)),
+		Registerer: o.Registerer,
+	})
+	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
+	a.hub = watch.New(watchStore{own, g.Status}, runtime.GOMAXPROCS(0))
+	a.metrics.registerHub(o.Registerer, a.hub)
+	g.Status.Carry(newLoadMeter(a.hub, &a.metrics.reads).load)
+	a.balancer = &balancer{status: g.Status, hub: a.hub}
+	go a.balancer.sendHome(a.closed)
+	go a.admission.MonitorScheduler(a.closed)
 	return a
 }
 
-// Close ends the streams of those who watch. They come back, here or elsewhere. It may be called again.
+// accessOf is the group as admission needs it.
+type accessOf struct {
+	AccessControl
+	status Status
+}
+
+func (a accessOf) Master() bool { return a.status.Master() }
+
+// Close ends the streams of watchers, which reconnect to any frontend. It may be called again.
 func (a *API) Close() {
 	a.close.Do(func() {
 		close(a.closed)
@@ -167,15 +138,75 @@ func (a *API) Close() {
 	})
 }
 
-// Handler answers on the HTTP port. What only the master can answer it forwards.
-func (a *API) Handler() http.Handler { return newRouter(&port{API: a, name: "client", forwards: true}) }
+// Handler returns the handler of the port of clients. It forwards to the master what only the master can
+// answer.
+func (a *API) Handler() http.Handler { return a.clientServer().router() }
 
-// ForwardedHandler answers on the peer port what another frontend has forwarded: the same routes, but it never forwards again.
-func (a *API) ForwardedHandler() http.Handler { return newRouter(&port{API: a, name: "peer"}) }
+// ForwardedHandler returns the handler of the peer port for requests that another frontend has forwarded.
+// It has the same routes, but never forwards again.
+func (a *API) ForwardedHandler() http.Handler {
+	return a.newServer("peer", a.admission.PeerGate()).router()
+}
 
-// port is the API as one port shows it.
-type port struct {
-	*API
-	name     string
-	forwards bool
+func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
+
+// Question finds the question for a key, as another frontend polls it. The error is a *score.Problem.
+func (a *API) Question(key string) (queries.Question, error) { return question.ByKey(key) }
+
+// Server returns an HTTP server for h with the limits of this package on each connection. It has no timeout
+// for whole requests: each handler sets the deadlines that its kind of body and answer needs.
+func (a *API) Server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		MaxHeaderBytes:    MaxHeaderBytes,
+		ReadHeaderTimeout: a.limits.HeaderTimeout,
+		IdleTimeout:       IdleTimeout,
+		ConnContext:       fastpath.ConnContext,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          MaxHTTP2Streams,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     256 << 10,
+			SendPingTimeout:               30 * time.Second,
+			WriteByteTimeout:              10 * time.Second,
+		},
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Front returns the server of the port of clients: Server with Handler, behind the fast path.
+func (a *API) Front() *fastpath.Server {
+	client := a.clientServer()
+	s := a.Server(client.router())
+	f := fastpath.New(s, client.fastHandler(s), a.limits.AnswerTimeout)
+	if a.tls != nil {
+		f.TLS(a.tls, func(err error) {
+			a.admission.Count(admission.ReasonHandshake)
+			a.log.Debug("TLS handshake failed", "err", err)
+		})
+	}
+	return f
+}
+
+// Limited bounds the connections of l by MaxConnections, and those of one address by
+// Limits.ConnectionsPerAddress. Further connections of one address are closed at once; others wait.
+func (a *API) Limited(l net.Listener) net.Listener {
+	each := fastpath.AddressLimit{
+		Max:     a.limits.ConnectionsPerAddress,
+		Exempt:  a.limits.Exempt,
+		Refused: func(netip.Addr) { a.admission.Count(admission.ReasonConnection) },
+	}
+	return fastpath.LimitConns(each.Listen(l), MaxConnections)
+}
+
+// admin returns the handlers that change the group. They forward to the master.
+func (a *API) admin(f *forwarder, gate *admission.Gate) *admin.Handlers {
+	return admin.New(admin.Options{
+		Status:     a.group.Status,
+		Access:     a.group.Access,
+		Trail:      a.group.Reader,
+		Membership: a.group.Membership,
+		Trust:      a.group.Trust,
+		Forward:    f.forward,
+		Gate:       gate,
+	})
 }

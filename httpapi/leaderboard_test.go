@@ -13,12 +13,13 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
 const boardPath = "/v1/leaderboard/" + race
 
-func askBoard(t *testing.T, a *got) (l score.Leaderboard) {
+func askBoard(t *testing.T, a *readResponse) (l score.Leaderboard) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &l, json.RejectUnknownMembers(true)); err != nil || a.StatusCode != 200 {
 		t.Fatalf("got %d %s (%v)", a.StatusCode, a.body, err)
@@ -31,7 +32,14 @@ func order(l *score.Leaderboard) string {
 	var all []string
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		all = append(all, placeText(r)+" "+r.Competitor)
+		rank := strconv.Itoa(r.Rank)
+		switch {
+		case r.Rank == 0:
+			rank = "-"
+		case r.RankEqual:
+			rank = "=" + rank
+		}
+		all = append(all, rank+" "+r.Competitor)
 	}
 	return strings.Join(all, ", ")
 }
@@ -91,8 +99,8 @@ func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *te
 		"?split=half":                          {"split", "10 km, finish"},
 		"?limit=0":                             {"limit", "1 to 1000"},
 		"?limit=1001":                          {"limit", "1 to 1000"},
-		"?after=x":                             {"after", "as next"},
-		"?after=" + strings.Repeat("1", 2000):  {"after", "as next"},
+		"?after=x":                             {"after", "earlier answer"},
+		"?after=" + strings.Repeat("1", 2000):  {"after", "earlier answer"},
 		"?after=1,a&around=b":                  {"around", "one of them"},
 		"?around=" + strings.Repeat("x", 600):  {"around", "512"},
 		"?category=" + strings.Repeat("x", 99): {"", ""},
@@ -131,7 +139,7 @@ RANK  COMPETITOR  NAME          ORG  CATEGORY  MARK  DIFF
 
 3 of 5
 
-more: ?after=8010,42
+more: --after 8010,42, or after=8010,42 in the URL
 `,
 		"?around=99&limit=1": `OG50BC/MAR  finish
 
@@ -148,7 +156,7 @@ RANK  COMPETITOR  NAME  ORG  CATEGORY  MARK  DIFF
 `,
 	} {
 		a := ask(t, s, "GET", boardPath+query, "", "Accept: text/plain")
-		if a.body != want || a.Header.Get("Content-Type") != typeText {
+		if a.body != want || a.Header.Get("Content-Type") != handler.TypeText {
 			t.Errorf("%s: got\n%s\nwant\n%s", query, a.body, want)
 		}
 	}
@@ -204,7 +212,7 @@ func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
 func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere, g.forward = true, func(w http.ResponseWriter, r *http.Request) error {
-		writeBody(w, typeJSON, []byte(r.URL.RequestURI()))
+		writeBody(w, handler.TypeJSON, []byte(r.URL.RequestURI()))
 		return nil
 	}
 	if a := ask(t, s, "GET", boardPath+"?around=7", ""); a.body != boardPath+"?around=7" || a.Header.Get("Laurel-Cache") != "forward" {
@@ -254,7 +262,7 @@ func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
 		if want := map[bool]int{true: 0, false: 1}[released]; waited != 1 || anew != want {
 			t.Errorf("released %t: it waited %d times and was made anew %d times; want 1 and %d", released, waited, anew, want)
 		}
-		if got := a.load.reads.Load(); got != 0 {
+		if got := readsUnderWay(a); got != 0 {
 			t.Errorf("%d places of questions are still taken", got)
 		}
 	}
@@ -262,7 +270,7 @@ func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
 
 func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
 	g, a := newFake(t, Options{Private: true})
-	newCourt(t, g)
+	newGuardedGroup(t, g)
 	url, _ := frontOf(t, a)
 	for _, path := range []string{boardPath, "/v1/scores/" + contest} {
 		res, err := http.Get(url + path)

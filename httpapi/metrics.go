@@ -13,7 +13,8 @@ import (
 	"laurel/score"
 )
 
-// metrics are one API's own. The children that requests count on are made beforehand: to look one up by its labels costs more than to count.
+// metrics are the metrics of one API. Their children are made beforehand, because finding one by its labels costs
+// more than counting.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -21,8 +22,6 @@ type metrics struct {
 	problems problemCounters
 	events   eventCounters
 	reads    readCounters
-	refused  *prometheus.CounterVec
-	delay    prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -43,45 +42,39 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		m.problems[c] = problems.WithLabelValues(string(c))
 	}
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_events_total",
-		Help: "Events posted here that the store has answered, by what became of them."}, []string{"status"})
+		Help: "Events posted here, by their result."}, []string{"status"})
 	m.events = eventCounters{applied: events.WithLabelValues(score.Applied), duplicate: events.WithLabelValues(score.Duplicate),
 		refused: events.WithLabelValues("refused")}
-	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_refused_total",
-		Help: "Requests, events of streams and connections that were refused for who made them or for how much it was, by reason."}, []string{"reason"})
-	m.delay = newDelay()
-	for _, reason := range reasons {
-		m.refused.WithLabelValues(reason)
-	}
 	if r != nil {
-		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events, m.refused, m.delay)
+		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
 		m.reads.register(r)
 	}
 	return m
 }
 
-// watch adds what tells of those who watch.
-func (m *metrics) watch(r prometheus.Registerer, h *watch.Hub) {
+// registerHub registers the metric of watchers.
+func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 	if r != nil {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "laurel_watchers", Help: "Streams of those who watch here."},
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "laurel_watchers", Help: "Streams of watchers at this frontend."},
 			func() float64 { return float64(h.Count()) }))
 	}
 }
 
-// readCounters count the questions about scores by how they were answered. A hit costs one addition.
+// readCounters count the reads by how they were answered. A hit costs one addition.
 type readCounters struct{ hit, wait, load, forward, stale, refused, pulled atomic.Uint64 }
 
 func (c *readCounters) register(r prometheus.Registerer) {
 	for answered, n := range map[string]*atomic.Uint64{cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cache.Forward: &c.forward,
 		cache.Stale: &c.stale, "refused": &c.refused, "pulled": &c.pulled} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "laurel_reads_total",
-			Help: "Questions about scores, by how they were answered: from memory at once (hit) or once released (wait), from this frontend's state (load), " +
-				"by the master (forward), from memory in pull mode (pulled), from old state with the caller's consent (stale), or not (refused). " +
-				"The master counts what was forwarded to it, too.",
+			Help: "Reads, by how they were answered: from memory at once (hit) or once released (wait), from this frontend's state (load), " +
+				"by the master (forward), from memory in pull mode (pulled), from old state if the client accepts that (stale), or not (refused). " +
+				"The master counts forwarded reads, too.",
 			ConstLabels: prometheus.Labels{"answered": answered}}, func() float64 { return float64(n.Load()) }))
 	}
 }
 
-// answered is how many questions have been answered.
+// answered returns how many reads have been answered.
 func (c *readCounters) answered() (n uint64) {
 	for _, one := range []*atomic.Uint64{&c.hit, &c.wait, &c.load, &c.forward, &c.stale, &c.pulled} {
 		n += one.Load()
@@ -89,7 +82,7 @@ func (c *readCounters) answered() (n uint64) {
 	return n
 }
 
-func (c *readCounters) count(a *reply) {
+func (c *readCounters) count(a *answer) {
 	switch {
 	case a.how == cache.Hit && a.mode == score.Pull:
 		c.pulled.Add(1)
@@ -106,7 +99,7 @@ func (c *readCounters) count(a *reply) {
 	}
 }
 
-// problemCounters is only read once made.
+// problemCounters is not changed after it has been made.
 type problemCounters map[score.Code]prometheus.Counter
 
 func (c problemCounters) count(code score.Code) {
@@ -139,10 +132,10 @@ func (c *eventCounters) count(results []score.Result) {
 	}
 }
 
-// requestMetrics are those of one method of one route at one port.
+// requestMetrics are the metrics of one method of one route at one port.
 type requestMetrics struct {
 	seconds  prometheus.Observer
-	byStatus map[int]prometheus.Counter // only read once made
+	byStatus map[int]prometheus.Counter // not changed after it has been made
 	other    func(status int) prometheus.Counter
 }
 

@@ -11,14 +11,14 @@ import (
 	"laurel/score"
 )
 
-// chunk is a run of events of a stream that is posted at once.
+// chunk is a run of events of a stream that are posted at once.
 type chunk struct {
 	events []score.Event
 	bytes  int
-	// end tells why nothing follows: io.EOF where the stream is over, a *refusal for a line that is no event, a problem for one that nobody vouches
-	// for, which is the stranger, else reading failed.
+	// end is nil if more may follow, io.EOF at the end of the stream, a *lineError for an invalid line, a
+	// *score.Problem for an unauthorized event, which is rejected, or the read error.
 	end      error
-	stranger *score.Event
+	rejected *score.Event
 }
 
 func (c *chunk) hasRoomFor(d *chunk) bool {
@@ -30,25 +30,25 @@ func (c *chunk) add(d *chunk) {
 		*c = *d
 		return
 	}
-	c.events, c.bytes, c.end, c.stranger = append(c.events, d.events...), c.bytes+d.bytes, d.end, d.stranger
+	c.events, c.bytes, c.end, c.rejected = append(c.events, d.events...), c.bytes+d.bytes, d.end, d.rejected
 }
 
-// refusal is a line that is no event.
-type refusal struct {
-	id      string // "" where it could not be read
+// lineError reports an invalid line.
+type lineError struct {
+	id      string // of the event; "" if it could not be read
 	problem *score.Problem
 }
 
-func (r *refusal) Error() string { return r.problem.Error() }
+func (e *lineError) Error() string { return e.problem.Error() }
 
-// eventReader reads events from NDJSON. It holds one line at a time, and never more of it than an event may have.
+// eventReader reads events from NDJSON. It holds one line at a time, of at most score.MaxEventBytes.
 type eventReader struct {
 	in    *bufio.Reader
-	line  int // the number of the line read last, from 1
+	line  int // the number of the last line, from 1
 	count int // events read so far
 }
 
-// A line may have an event's bytes and \r\n.
+// lineReaders have buffers for an event and \r\n.
 var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, score.MaxEventBytes+2) }}
 
 func newEventReader(r io.Reader) *eventReader {
@@ -62,10 +62,11 @@ func (l *eventReader) free() {
 	lineReaders.Put(l.in)
 }
 
-// next waits for a line, and takes with it the whole lines that are there already. Nothing comes after a chunk that has an end.
+// next waits for a line and returns it with the complete lines that have already arrived. There is no chunk
+// after one with an end.
 func (l *eventReader) next() chunk {
 	var c chunk
-	for len(c.events) == 0 || len(c.events) < MaxChunk && c.bytes < maxChunkBytes/2 && l.lineWaits() {
+	for len(c.events) == 0 || len(c.events) < MaxChunk && c.bytes < maxChunkBytes/2 && l.lineBuffered() {
 		line, err := l.readLine()
 		if err != nil && (err != io.EOF || len(line) == 0) {
 			c.end = err
@@ -74,7 +75,7 @@ func (l *eventReader) next() chunk {
 		if len(line) > 0 {
 			event, problem := score.Decode(line)
 			if problem != nil {
-				c.end = l.refuse(event.ID, problem)
+				c.end = l.invalid(event.ID, problem)
 				return c
 			}
 			c.events = append(c.events, event)
@@ -89,45 +90,45 @@ func (l *eventReader) next() chunk {
 	return c
 }
 
-// readLine reads one line without the white space around it; it is valid until the next call. With io.EOF comes what
-// stands behind the last newline. A line that breaks off is not given out.
+// readLine reads one line without the white space around it. The line is valid until the next call. What follows
+// the last newline is returned with io.EOF. A line that breaks off is dropped.
 func (l *eventReader) readLine() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.line++
 	switch {
 	case err == bufio.ErrBufferFull:
-		return nil, l.refuse("", score.Problemf(score.TooLarge, "line %d has more than %d bytes, the most of an event; is a newline missing?", l.line, score.MaxEventBytes))
+		return nil, l.invalid("", score.Problemf(score.TooLarge, "line %d has more than %d bytes, the limit of an event; is a newline missing?", l.line, score.MaxEventBytes))
 	case err != nil && err != io.EOF:
 		return nil, err
 	}
 	return bytes.Trim(line, " \t\r\n"), err
 }
 
-// lineWaits tells whether a whole line can be read without waiting for more to arrive.
-func (l *eventReader) lineWaits() bool {
+// lineBuffered reports whether a complete line has already arrived.
+func (l *eventReader) lineBuffered() bool {
 	arrived, _ := l.in.Peek(l.in.Buffered())
 	return bytes.IndexByte(arrived, '\n') >= 0
 }
 
-func (l *eventReader) refuse(id string, p *score.Problem) *refusal {
-	return &refusal{id, atIndex(p, l.count)}
+func (l *eventReader) invalid(id string, p *score.Problem) *lineError {
+	return &lineError{id, atIndex(p, l.count)}
 }
 
-// atIndex is p with the place of its event in the stream.
+// atIndex returns p with the index of its event in the post.
 func atIndex(p *score.Problem, index int) *score.Problem {
 	q := *p
 	q.Index = &index
 	return &q
 }
 
-// streamProblem is what the last line of the answer says of the end of a stream.
-func (l *eventReader) streamProblem(err error) (id string, p *score.Problem) {
-	var refused *refusal
+// endProblem returns what the last line of the answer reports about the end of a stream.
+func (l *eventReader) endProblem(err error) (id string, p *score.Problem) {
+	var invalid *lineError
 	switch {
-	case errors.As(err, &refused):
-		return refused.id, refused.problem
+	case errors.As(err, &invalid):
+		return invalid.id, invalid.problem
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "", atIndex(score.Problemf(score.InvalidEvent, "the stream was silent for too long after line %d; what came before is answered above; a blank line now and then keeps it open", l.line-1), l.count)
+		return "", atIndex(score.Problemf(score.InvalidEvent, "the stream was silent for too long after line %d; the events before are answered above; blank lines keep a stream open", l.line-1), l.count)
 	}
 	return "", atIndex(score.Problemf(score.InvalidEvent, "the stream breaks off in line %d, which is dropped: %s", l.line, err), l.count)
 }

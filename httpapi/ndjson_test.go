@@ -104,7 +104,7 @@ func FuzzEventReader(f *testing.F) {
 				t.Fatalf("event %d is %+v; want %+v", i, got[i], want[i])
 			}
 		}
-		var refused *refusal
+		var refused *lineError
 		if end != io.EOF && !errors.As(end, &refused) {
 			t.Fatalf("ended with %v", end)
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/httpapi/admin"
+	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -60,10 +62,8 @@ func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
 	_, a := newFake(t, Options{})
 	pattern := regexp.MustCompile(`:[^}]*}`)
 	var want, got []string
-	for _, rt := range (&port{API: a}).routes() {
-		for method := range rt.methods {
-			want = append(want, strings.ToLower(method)+" "+pattern.ReplaceAllString(rt.path, "}"))
-		}
+	for _, rt := range a.clientServer().routes() {
+		want = append(want, strings.ToLower(rt.method)+" "+pattern.ReplaceAllString(rt.pattern, "}"))
 	}
 	for _, path := range keysOf(t, doc, "paths") {
 		for _, method := range keysOf(t, doc, "paths", path) {
@@ -112,10 +112,10 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	schemas := map[string]any{
 		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
 		"Medals": score.Medals{}, "MedalRow": score.MedalRow{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
-		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": scorePage{}, "TimelinePage": timelinePage{},
+		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": question.ScorePage{}, "TimelinePage": question.TimelinePage{},
 		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{}, "Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
 		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": pki.EnrollRequest{}, "Issued": pki.IssuedCertificate{},
-		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": keyPage{}, "Key": access.KeyView{},
+		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{}, "Key": access.KeyView{},
 	}
 	for _, typ := range score.Types {
 		data, err := score.UnmarshalData(typ, []byte("{}"))

@@ -4,58 +4,62 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"laurel/httpapi/admission"
+	"laurel/score"
 )
 
-// Header values of every answer: what it is it says itself, and is not to be guessed.
-var headerNoSniff = []string{"nosniff"}
+// origins decide which web pages may read answers, and keep pages of other origins from making changes.
+type origins struct {
+	status  Status
+	allowed map[string]bool // nil permits all to read
+	changes *http.CrossOriginProtection
+}
 
-const noSniffLine = "X-Content-Type-Options: nosniff\r\n"
-
-// anyOrigin lets pages of any origin read: what is read here is public, and asks for no credentials.
-var anyOrigin = []string{"*"}
-
-// originsOf are the origins whose pages may read; nil: all.
-func originsOf(o Options) map[string]bool {
+func newOrigins(status Status, o Options) *origins {
+	list := &origins{status: status, changes: http.NewCrossOriginProtection()}
 	if o.Origins == nil && !o.Private {
-		return nil
+		return list
 	}
-	list := map[string]bool{}
-	for _, one := range o.Origins {
-		list[strings.ToLower(strings.TrimRight(one, "/"))] = true
+	list.allowed = map[string]bool{}
+	for _, origin := range o.Origins {
+		origin = strings.ToLower(strings.TrimRight(origin, "/"))
+		list.allowed[origin] = true
+		_ = list.changes.AddTrustedOrigin(origin) // an invalid origin is trusted by nobody
 	}
 	return list
 }
 
-// ownOrigins keeps pages of other origins from changing anything by the browser of somebody who may: no page needs to.
-func (a *API) ownOrigins() *http.CrossOriginProtection {
-	c := http.NewCrossOriginProtection()
-	for one := range a.origins {
-		_ = c.AddTrustedOrigin(one) // what is no origin is trusted by nobody
+// all reports whether pages of every origin may read. What they read is public and needs no credentials.
+func (o *origins) all() bool { return o.allowed == nil }
+
+// allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for none, and whether
+// that depends on the origin. The page of any frontend may read: it moves to another when its own is gone.
+func (o *origins) allow(origin string) (allowed string, varies bool) {
+	switch {
+	case o.all():
+		return "*", false
+	case origin != "" && (o.allowed[strings.ToLower(origin)] || o.isFrontend(origin)):
+		return origin, true
 	}
-	return c
+	return "", true
 }
 
-// letPagesRead says whether the page that asks may read the answer. The page of any frontend may: it goes to another when its own is gone.
-func (p *port) letPagesRead(w *response, r *http.Request) {
-	if !p.forwards || r.Method != http.MethodGet {
-		return
-	}
-	if p.origins == nil {
-		w.Header()["Access-Control-Allow-Origin"] = anyOrigin
-		return
-	}
-	w.varies = true
-	if origin := r.Header.Get("Origin"); origin != "" && (p.origins[strings.ToLower(origin)] || p.isFrontend(origin)) {
-		w.Header()["Access-Control-Allow-Origin"] = []string{origin}
-	}
-}
-
-// isFrontend tells whether an origin is that of a frontend of the group.
-func (p *port) isFrontend(origin string) bool {
-	for _, f := range p.group.Frontends().Frontends {
+// isFrontend reports whether an origin is that of a frontend of the group.
+func (o *origins) isFrontend(origin string) bool {
+	for _, f := range o.status.Frontends().Frontends {
 		if u, err := url.Parse(f.URL); err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) {
 			return true
 		}
 	}
 	return false
+}
+
+// checkChange refuses a request of a page of another origin that would change something. The browser would
+// send the credentials of its user with it.
+func (o *origins) checkChange(r *http.Request, s *server) error {
+	if err := o.changes.Check(r); err != nil && s.client {
+		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden, "pages of other origins may not make changes"))
+	}
+	return nil
 }

@@ -5,257 +5,247 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
 )
 
+// Values of Laurel-Cache besides those of package cache.
 const (
-	// answerLimit is how long a question waits for this frontend's own answer before it tries another way. A lease ends long before.
-	answerLimit = time.Second
-	// boardLimit is how long the master waits for a leaderboard that is not in memory yet; there is nobody else to ask.
-	boardLimit = 5 * time.Second
-	// consentLimit is how long a caller who consents to an old answer waits for a true one to begin. One master may follow another in less.
-	consentLimit = 300 * time.Millisecond
-	// turnPause is how often a question looks whether a frontend that has just become the master has its own lease.
-	turnPause = 5 * time.Millisecond
+	cacheForward = "forward" // the master answered
+	cacheStale   = "stale"   // from this frontend's own state, which may be behind
 )
 
-// reply is an answer, and what is to be said of it.
-type reply struct {
+const (
+	// answerTimeout is how long a question waits for this frontend's own answer before the master is
+	// asked. A lease ends long before.
+	answerTimeout = time.Second
+	// boardTimeout is how long the master waits for a leaderboard that is not in memory yet. There is no
+	// other frontend to ask.
+	boardTimeout = 5 * time.Second
+	// staleTimeout is how long a client that accepts an old answer waits for a current one to begin. A
+	// change of master may take less.
+	staleTimeout = 300 * time.Millisecond
+	// leasePoll is how often a frontend that has just become the master is asked for its own lease.
+	leasePoll = 5 * time.Millisecond
+)
+
+// reader answers questions.
+type reader struct {
+	status    Status
+	source    Reader
+	forwarder *forwarder // nil for a reader that answers from this frontend alone
+	metrics   *metrics
+}
+
+// answer is the answer to a question, and how it came about.
+type answer struct {
 	entry *cache.Entry
 	how   string // Laurel-Cache
 	mode  score.CacheMode
-	// age: the answer was true at some moment in this time, if it is aged. One that is not, and is not stale, is linearizable.
+	// The answer was true at some moment within age, if aged. An answer that is not aged and not stale
+	// is linearizable.
 	age  time.Duration
 	aged bool
 }
 
-// read answers a question about scores. What is here and may be given is given; else the master is asked; else a caller who consents gets
-// what this frontend last knew.
-func (p *port) read(w http.ResponseWriter, r *http.Request) error {
-	q, err := questionOf(strings.TrimPrefix(r.URL.Path, "/v1/"), r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	if !q.consent.given {
-		q.consent = consentIn(r.Header.Values("Cache-Control"))
-	}
-	a, err := p.reply(w, r, &q)
-	switch {
-	case err != nil:
-		if r.Context().Err() == nil {
-			p.metrics.reads.refused.Add(1)
+// handler returns the handler of a read: from this frontend if it may answer, else from the master, else,
+// if the client accepts that, from what this frontend last knew.
+func (d *reader) handler(parse question.Parser) handler.Func {
+	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
+		q, err := parse(r.Name, r.Query)
+		if err != nil {
+			return handler.Response{}, err
 		}
-		return err
-	case a == nil:
-		p.metrics.reads.forward.Add(1)
-		return nil
+		if !q.Stale.Accepted {
+			q.Stale = question.StalenessOf(r.CacheControl)
+		}
+		return d.respond(ctx, r, &q)
 	}
-	p.metrics.reads.count(a)
-	if q.board != nil && memoOf(a.entry) == nil {
-		a.entry.Memo.Store(&memo{etag: q.board.tagOf(p.group.Store(), a.entry.Revision)})
-	}
-	return sendReply(w, r, &q, a)
 }
 
-// reply finds the answer. It is nil, without an error, if the master has written it.
-func (p *port) reply(w http.ResponseWriter, r *http.Request, q *question) (*reply, error) {
-	began := time.Now()
+func (d *reader) respond(ctx context.Context, r *handler.Request, q *question.Question) (handler.Response, error) {
+	a, err := d.find(ctx, r, q)
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			d.metrics.reads.refused.Add(1)
+		}
+		return handler.Response{}, err
+	case a == nil:
+		d.metrics.reads.forward.Add(1)
+		return handler.Written, nil
+	}
+	d.metrics.reads.count(a)
+	if q.Board != nil && memoOf(a.entry) == nil {
+		a.entry.Memo.Store(&memo{etag: q.Board.ETag(d.status.Store(), a.entry.Revision)})
+	}
+	return a.response(r, q)
+}
+
+// find returns the answer, or nil if the master has written it.
+func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Question) (*answer, error) {
+	start := time.Now()
 	for {
-		a, err := p.here(r.Context(), q)
-		elsewhere := errors.Is(err, cache.ErrNotLeased)
-		if elsewhere {
-			w.Header().Set("Laurel-Cache", cache.Forward)
-			if err = p.forwardQuestion(w, r, q); err == nil {
+		a, err := d.own(ctx, q)
+		notLeased := errors.Is(err, cache.ErrNotLeased)
+		if notLeased {
+			if err = d.forward(r, q); err == nil {
 				return nil, nil
 			}
-			w.Header().Del("Laurel-Cache")
 		}
 		var problem *score.Problem
 		switch {
 		case err == nil:
 			return a, nil
-		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !p.forwards:
+		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !d.forwarder.enabled:
 			return nil, err
-		case elsewhere && (p.group.Master() || p.group.Leased()) && time.Since(began) < q.patience():
-			// The mastership has come here meanwhile, and the lease follows it; or only the lease has.
-			if err := rest(r.Context(), turnPause); err != nil {
+		case notLeased && (d.status.Master() || d.status.Leased()) && time.Since(start) < timeoutOf(q):
+			// This frontend has become the master, whose lease follows, or has got a lease.
+			if err := sleep(ctx, leasePoll); err != nil {
 				return nil, err
 			}
 		default:
-			return p.stale(r.Context(), q, problem)
+			return d.staleAnswer(ctx, q, problem)
 		}
 	}
 }
 
-func rest(ctx context.Context, pause time.Duration) error {
+// forward has the master answer. A client that accepts an old answer waits only until staleTimeout.
+func (d *reader) forward(r *handler.Request, q *question.Question) (err error) {
+	w, _ := r.Transport()
+	w.Header().Set("Laurel-Cache", cacheForward)
+	if q.Stale.Accepted {
+		_, err = d.forwarder.forwardWithin(staleTimeout, r)
+	} else {
+		_, err = d.forwarder.forward(r)
+	}
+	if err != nil {
+		w.Header().Del("Laurel-Cache")
+	}
+	return err
+}
+
+// sleep waits for d or until ctx ends, which is the error.
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
-	case <-time.After(pause):
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// here is the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased where the master must be asked.
-func (p *port) here(ctx context.Context, q *question) (*reply, error) {
-	patience := q.patience()
-	if q.board != nil && !q.consent.given && p.group.Master() {
-		patience = boardLimit
+// own returns the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased if the
+// master must be asked.
+func (d *reader) own(ctx context.Context, q *question.Question) (*answer, error) {
+	timeout := timeoutOf(q)
+	if q.Board != nil && !q.Stale.Accepted && d.status.Master() {
+		timeout = boardTimeout
 	}
-	limited, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	e, how, err := p.answer(limited, q)
+	e, how, err := d.current(limited, q)
 	switch {
 	case err == nil:
-		return &reply{entry: e, how: how, mode: score.Push}, nil
+		return &answer{entry: e, how: how, mode: score.Push}, nil
 	case limited.Err() != nil && ctx.Err() == nil:
 		return nil, cache.ErrNotLeased
-	case !errors.Is(err, cache.ErrNotLeased) || p.group.CacheMode() != score.Pull:
+	case !errors.Is(err, cache.ErrNotLeased) || d.status.CacheMode() != score.Pull:
 		return nil, err
 	}
-	if !q.consent.given {
-		limited = ctx // the group has limits of its own
+	if !q.Stale.Accepted {
+		limited = ctx // Pull has time limits of its own
 	}
-	e, how, age, err := p.group.Pull(limited, q.key)
+	e, how, age, err := d.source.Pull(limited, q.Key)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
-		return nil, score.Problemf(score.NoMaster, "the master did not answer within %s", consentLimit)
+		return nil, score.Problemf(score.NoMaster, "the master did not answer within %s", staleTimeout)
 	case err != nil:
 		return nil, err
 	}
-	return &reply{entry: e, how: how, mode: score.Pull, age: age, aged: true}, nil
+	return &answer{entry: e, how: how, mode: score.Pull, age: age, aged: true}, nil
 }
 
-// answer is the answer from this frontend's memory or state. The error is cache.ErrNotLeased where it may not give one now.
-func (p *port) answer(ctx context.Context, q *question) (e *cache.Entry, how string, err error) {
-	if q.board != nil {
-		return p.board(ctx, q.board)
+// current returns the linearizable answer from this frontend's memory or state.
+func (d *reader) current(ctx context.Context, q *question.Question) (e *cache.Entry, how string, err error) {
+	if q.Board != nil {
+		return d.board(ctx, q.Board)
 	}
-	if e := p.group.Hit([]byte(q.key)); e != nil {
+	if e := d.source.Hit([]byte(q.Key)); e != nil {
 		return e, cache.Hit, nil
 	}
-	return p.group.Answer(ctx, q.key, q.tag, q.ask)
+	return d.source.Answer(ctx, q.Key, q.Tag, q.Ask)
 }
 
-// patience is how long the question waits for one way to a true answer before it tries the next.
-func (q *question) patience() time.Duration {
-	if q.consent.given {
-		return consentLimit
+// timeoutOf returns how long the question waits for one way to a current answer before it tries the next.
+func timeoutOf(q *question.Question) time.Duration {
+	if q.Stale.Accepted {
+		return staleTimeout
 	}
-	return answerLimit
+	return answerTimeout
 }
 
-// forwardQuestion is forward, but does not keep a caller waiting who would rather have an old answer.
-func (p *port) forwardQuestion(w http.ResponseWriter, r *http.Request, q *question) error {
-	if !q.consent.given {
-		return p.forward(w, r)
-	}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	timer := time.AfterFunc(consentLimit, cancel)
-	defer timer.Stop()
-	return p.forward(&impatient{w, timer}, r.WithContext(ctx))
-}
-
-// impatient is where an answer is written that must begin in time, however long it then takes.
-type impatient struct {
-	http.ResponseWriter
-	timer *time.Timer
-}
-
-func (w *impatient) WriteHeader(status int) {
-	w.timer.Stop()
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *impatient) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// forward has the master answer. A request that has been forwarded already goes no further.
-func (p *port) forward(w http.ResponseWriter, r *http.Request) error {
-	if !p.forwards {
-		return p.notMaster()
-	}
-	member := noMember
-	if who := callerOf(r); who != nil && who.member != "" {
-		member = who.member
-	}
-	r.Header.Set(CallerHeader, member) // whatever the client said there
-	return p.group.Forward(w, r)
-}
-
-func (p *port) notMaster() error {
-	return score.Problemf(score.NoMaster, "this was forwarded to %s, which cannot answer as the master now; ask again", p.group.ID())
-}
-
-// stale answers from this frontend's own state if the caller consents to what that is. Why tells why there is no better answer.
-func (p *port) stale(ctx context.Context, q *question, why *score.Problem) (*reply, error) {
-	if !q.consent.given {
+// staleAnswer returns what this frontend last knew, if the client accepts that. why is the reason why there is
+// no current answer.
+func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
+	if !q.Stale.Accepted {
 		return nil, why
 	}
-	e, age, known, err := p.staleEntry(ctx, q)
+	e, age, known, err := d.staleEntry(ctx, q)
 	switch {
 	case err != nil:
 		return nil, err
-	case q.consent.allows(age, known):
-		return &reply{entry: e, how: cache.Stale, mode: p.group.CacheMode(), age: age, aged: known}, nil
+	case q.Stale.Accepts(age, known):
+		return &answer{entry: e, how: cacheStale, mode: d.status.CacheMode(), age: age, aged: known}, nil
 	case !known:
-		return nil, score.Problemf(score.NotReady, "%s; how old the scores here are is not known, and they are not given with a bound on their age", why.Detail)
+		return nil, score.Problemf(score.NotReady, "%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
 	}
-	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale allows", why.Detail, ageOf(age))
+	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, question.FormatAge(age))
 }
 
-func (p *port) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age time.Duration, known bool, err error) {
+func (d *reader) staleEntry(ctx context.Context, q *question.Question) (e *cache.Entry, age time.Duration, known bool, err error) {
 	e = new(cache.Entry)
-	if b := q.board; b != nil {
-		ctx, cancel := context.WithTimeout(ctx, boardLimit)
+	if b := q.Board; b != nil {
+		ctx, cancel := context.WithTimeout(ctx, boardTimeout)
 		defer cancel()
-		page, revision, age, known, err := p.group.StaleBoard(ctx, b.contest, &b.Query)
-		e.Body, e.Revision, err = b.body(&page, revision, err)
+		page, revision, age, known, err := d.source.StaleBoard(ctx, b.Contest, &b.Query)
+		e.Body, e.Revision, err = b.Body(&page, revision, err)
 		return e, age, known, err
 	}
-	age, known, err = p.group.Stale(func(v queries.View) (err error) {
-		e.Body, e.Revision, err = q.ask(v)
+	age, known, err = d.source.Stale(func(v queries.View) (err error) {
+		e.Body, e.Revision, err = q.Ask(v)
 		return err
 	})
 	return e, age, known, err
 }
 
-// sendReply writes the answer, or 304 where the client has it. Where there is no such thing the problem says so, with the same words about how that
-// is known.
-func sendReply(w http.ResponseWriter, r *http.Request, q *question, a *reply) error {
-	h := w.Header()
-	h.Set("Laurel-Revision", decimalOf(a.entry.Revision))
-	h.Set("Laurel-Cache", a.how)
-	h.Set("Laurel-Mode", string(a.mode))
+// response returns the response with the answer, or 304 if the client has it. If there is no such thing, the
+// problem has the same header fields about how that is known.
+func (a *answer) response(r *handler.Request, q *question.Question) (handler.Response, error) {
+	p := handler.Response{Cache: a.how, Mode: string(a.mode), Revision: a.entry.Revision}
 	if a.aged {
-		h.Set("Age", ageOf(a.age))
+		p.Age = question.FormatAge(a.age)
 	}
-	body, kind := a.entry.Body, typeJSON
-	if body == nil {
-		return q.missing()
+	if a.entry.Body == nil {
+		return p, q.Missing()
 	}
-	var tag string
-	if wantsText(r) {
+	if r.WantsText() {
 		var b bytes.Buffer
-		if err := q.text(&b, body); err != nil {
-			return err
+		if err := q.Text(&b, a.entry.Body); err != nil {
+			return p, err
 		}
-		body, kind, tag = b.Bytes(), typeText, etag(b.Bytes())
+		p.Type, p.Body, p.ETag = handler.TypeText, b.Bytes(), handler.ETag(b.Bytes())
 	} else {
-		tag = tagOf(a.entry)
+		p.Type, p.Body, p.ETag = handler.TypeJSON, a.entry.Body, etagOf(a.entry)
 	}
-	h.Set("Etag", tag)
-	h.Set("Cache-Control", "no-cache")
-	h.Set("Vary", "Accept")
-	if matches(r.Header.Values("If-None-Match"), tag) {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
+	p.CacheControl, p.VaryAccept = "no-cache", true
+	if handler.MatchesETag(r.IfNoneMatch, p.ETag) {
+		p.Status, p.Body = http.StatusNotModified, nil
 	}
-	writeBody(w, kind, body)
-	return nil
+	return p, nil
 }

@@ -224,7 +224,7 @@ func TestFrontendThatIsNotTheMasterForwardsReadsOnce(t *testing.T) {
 		_, err := io.WriteString(w, res.body)
 		return err
 	}
-	a.id = []string{"f2"}
+	g.id = "f2"
 	s := serve(t, a, a.Handler())
 	got := ask(t, s, "GET", "/v1/scores/"+contest, "")
 	if got.StatusCode != 200 || got.Header.Get("Laurel-Cache") != "forward" || got.Header.Get("Laurel-Frontend") != "f2" || got.Header.Get("Laurel-Revision") != "8123" {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -9,106 +10,130 @@ import (
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
+	"laurel/httpapi/web"
 	"laurel/score"
 )
 
-// handler answers a request, or says why not and has written nothing.
-type handler func(w http.ResponseWriter, r *http.Request) error
-
-// route is one path of the interface, as a template of mux, and what each method does there. HEAD follows from GET.
+// route is what one method does at one path. HEAD follows from GET.
 type route struct {
-	path    string
-	methods map[string]does
+	method  string
+	pattern string // a template of mux. Ids may contain slashes, so an id ends its path
+	permit  admission.Permission
+	handle  handler.Func
+	// hit answers a read from memory on the fast path; nil for other routes.
+	hit hitFunc
+	// fast is true for a route that is answered on the fast path, too.
+	fast bool
 }
 
-// does is what a method does, and what its caller must be.
-type does struct {
-	need need
-	handler
-}
-
-// routes is the whole interface. The first that matches answers, so the busiest comes first.
-//
-// A contest's id, a source and an organisation may have slashes in them, so each ends its path.
-func (p *port) routes() []route {
-	on := func(method string) func(need, handler) map[string]does {
-		return func(n need, h handler) map[string]does { return map[string]does{method: {n, h}} }
+// routes returns the whole interface. The first route that matches answers, so the busiest come first.
+func (s *server) routes() []route {
+	const (
+		all, metrics, read, watch = admission.PermitAll, admission.PermitMetrics, admission.PermitRead, admission.PermitWatch
+		post, operate, join       = admission.PermitPost, admission.PermitOperate, admission.PermitJoin
+		enroll                    = admission.PermitEnroll
+	)
+	get := func(pattern string, p admission.Permission, h handler.Func) route {
+		return route{method: http.MethodGet, pattern: pattern, permit: p, handle: h}
 	}
-	get, post, put, remove := on(http.MethodGet), on(http.MethodPost), on(http.MethodPut), on(http.MethodDelete)
-	return []route{
-		{"/v1/events", post(toPost, p.postEvents)},
-		{"/v1/scores/{contest:.+}", get(toRead, p.read)},
-		{"/v1/scores", get(toRead, p.read)},
-		{"/v1/timeline/{contest:.+}", get(toRead, p.read)},
-		{"/v1/leaderboard/{contest:.+}", get(toRead, p.read)},
-		{"/v1/medals/{competition}", get(toRead, p.read)},
-		{"/v1/medals/{competition}/{organisation:.+}", get(toRead, p.read)},
-		{"/v1/bards/{source:.+}", get(toRead, p.read)},
-		{"/v1/keys", get(toRead, p.keyList)},
-		{"/v1/keys/{id}", get(toRead, p.oneKey)},
-		{"/v1/watch", get(toWatch, p.watchStream)},
-		{"/v1/frontends", get(toRead, p.frontends)},
-		{"/v1/cluster", get(toRead, p.frontends)},
-		{"/v1/cluster/members", post(toJoin, p.atMaster(p.join))},
-		{"/v1/cluster/members/{id}", remove(toOperate, p.atMaster(p.leave))},
-		{"/v1/cluster/transfer", post(toOperate, p.atMaster(p.transfer))},
-		{"/v1/cluster/cache", put(toOperate, p.atMaster(p.setCacheMode))},
-		{"/v1/cluster/tokens", post(toOperate, p.atMaster(p.newJoinToken))},
-		{"/v1/cluster/enroll", post(toEnroll, p.seldom(p.atMaster(p.enroll)))},
-		{"/v1/cluster/authority", map[string]does{http.MethodGet: {forAll, p.authority}, http.MethodPost: {toOperate, p.atMaster(p.changeAuthority)}}},
-		{"/v1/access", get(toOperate, p.atMaster(p.access))},
-		{"/v1/access/grants", post(toOperate, p.atMaster(p.newGrant))},
-		{"/v1/access/grants/{id}", remove(toOperate, p.atMaster(p.revoke))},
-		{"/v1/audit", get(toOperate, p.atMaster(p.audit))},
-		{"/livez", get(forAll, livez)},
-		{"/readyz", get(forAll, p.readyz)},
-		{"/metrics", get(toMeasure, metricsPage(promhttp.HandlerFor(p.gatherer, promhttp.HandlerOpts{})))},
-		{"/assets/{file}", get(forAll, assets())},
-		{"/", get(toRead, p.frontPage)},
+	on := func(method, pattern string, p admission.Permission, h handler.Func) route {
+		return route{method: method, pattern: pattern, permit: p, handle: h}
+	}
+	atMaster := s.admin.AtMaster
+	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.poster.post, fast: true}}
+	for _, r := range question.Routes {
+		hit := s.hit
+		if r.Board {
+			hit = s.boardHit
+		}
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(r.Parse), hit, true})
+	}
+	return append(list,
+		get("/v1/keys", read, s.admin.Keys),
+		get("/v1/keys/{id}", read, s.admin.Key),
+		get("/v1/watch", watch, s.watching.stream),
+		get("/v1/frontends", read, s.admin.Frontends),
+		get("/v1/cluster", read, s.admin.Frontends),
+		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
+		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
+		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
+		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
+		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
+		on(http.MethodPost, "/v1/cluster/enroll", enroll, s.admin.RateLimited(atMaster(s.admin.Enroll))),
+		get("/v1/cluster/authority", all, s.admin.Authority),
+		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(s.admin.ChangeAuthority)),
+		get("/v1/access", operate, atMaster(s.admin.Access)),
+		on(http.MethodPost, "/v1/access/grants", operate, atMaster(s.admin.NewGrant)),
+		on(http.MethodDelete, "/v1/access/grants/{id}", operate, atMaster(s.admin.Revoke)),
+		get("/v1/audit", operate, atMaster(s.admin.Audit)),
+		get("/livez", all, livez),
+		get("/readyz", all, s.readyz),
+		get("/metrics", metrics, fromHTTPHandler(metricsPage)),
+		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
+		get("/", read, s.pages.front),
+	)
+}
+
+// fromHTTPHandler returns a handler that has h write the answer.
+func fromHTTPHandler(h http.Handler) handler.Func {
+	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
+		h.ServeHTTP(r.Transport())
+		return handler.Written, nil
 	}
 }
 
-func newRouter(p *port) http.Handler {
-	// A path is taken as it is: to clean it would mean a redirect, and a redirected POST loses its body.
+// router returns the routes as a handler for net/http.
+func (s *server) router() http.Handler {
+	// Cleaning a path means a redirect, and a redirected POST loses its body.
 	router := mux.NewRouter().SkipClean(true)
-	for _, rt := range p.routes() {
-		router.Handle(rt.path, p.endpoint(rt))
+	byPattern := map[string]*path{}
+	for _, r := range s.routes() {
+		p := byPattern[r.pattern]
+		if p == nil {
+			p = &path{methods: map[string]*endpoint{}}
+			byPattern[r.pattern] = p
+			router.Handle(r.pattern, p)
+		}
+		e := s.endpoint(r)
+		p.methods[r.method] = e
+		if r.method == http.MethodGet {
+			p.methods[http.MethodHead] = e
+		}
 	}
-	router.NotFoundHandler = p.method("unknown", "any", forAll, func(w http.ResponseWriter, r *http.Request) error {
-		return score.Problemf(score.NotFound, "there is no %s; GET / names what there is", quoted(r.URL.Path))
-	})
+	for pattern, p := range byPattern {
+		p.other = s.endpoint(route{method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p)})
+	}
+	router.NotFoundHandler = s.endpoint(route{method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound})
 	return router
 }
 
-// endpoint answers on one path, whatever the method.
-type endpoint struct {
-	methods map[string]*method
-	refuse  *method
+// path is what is answered at one pattern.
+type path struct {
+	methods map[string]*endpoint
+	other   *endpoint // for other methods
 }
 
-func (p *port) endpoint(rt route) *endpoint {
-	e := &endpoint{methods: make(map[string]*method, 2)}
-	for name, does := range rt.methods {
-		m := p.method(rt.path, name, does.need, does.handler)
-		e.methods[name] = m
-		if name == http.MethodGet {
-			e.methods[http.MethodHead] = m
-		}
+func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e, ok := p.methods[r.Method]
+	if !ok {
+		e = p.other
 	}
-	allow := strings.Join(slices.Sorted(maps.Keys(e.methods)), ", ")
-	e.refuse = p.method(rt.path, "other", forAll, func(w http.ResponseWriter, r *http.Request) error {
-		w.Header().Set("Allow", allow)
-		problem := score.Problemf(score.InvalidEvent, "%s is not for %s; want %s", quoted(r.Method), quoted(r.URL.Path), allow)
+	e.ServeHTTP(w, r)
+}
+
+func methodNotAllowed(p *path) handler.Func {
+	allow := strings.Join(slices.Sorted(maps.Keys(p.methods)), ", ")
+	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
+		problem := score.Problemf(score.InvalidEvent, "%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
 		problem.Status = http.StatusMethodNotAllowed
-		return problem
-	})
-	return e
+		return handler.Response{Allow: allow}, problem
+	}
 }
 
-func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if m, ok := e.methods[r.Method]; ok {
-		m.ServeHTTP(w, r)
-		return
-	}
-	e.refuse.ServeHTTP(w, r)
+func notFound(_ context.Context, r *handler.Request) (handler.Response, error) {
+	return handler.Response{}, question.UnknownPath(r.Path)
 }

@@ -9,75 +9,87 @@ import (
 	"sync/atomic"
 	"time"
 
+	"laurel/httpapi/handler"
 	"laurel/score"
 )
 
-// postStream posts a stream of events, a chunk at a time while the next is being read, and answers each chunk as soon as it is
-// durable. It stops at the first event that is refused.
-func (p *port) postStream(w http.ResponseWriter, r *http.Request) error {
-	if res, ok := w.(*response); ok {
-		res.stream = true
-	}
-	who := callerOf(r)
-	leave, problem := p.enterStream(who)
+const (
+	// MaxChunk and maxChunkBytes bound the events of an NDJSON stream that are posted at once. A stream
+	// has at most two chunks in memory.
+	MaxChunk      = 1024
+	maxChunkBytes = 1 << 20
+	// linger is how long a client may go on sending after its stream was stopped, so that it can read
+	// the answer before the connection is closed.
+	linger = time.Second
+)
+
+var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
+
+// postStream posts a stream of events in chunks, each while the next one is read, and answers each chunk as soon
+// as it is durable. It stops at the first event that is refused.
+func (p *poster) postStream(ctx context.Context, r *handler.Request) error {
+	w, hr := r.Transport()
+	markStream(w, 0)
+	leave, problem := p.gate.EnterStream(r.Caller)
 	if problem != nil {
 		return problem
 	}
 	defer leave()
-	// Not supported where there is no connection to read from and write to. With HTTP/2 a deadline passes also while nothing is written, so there is
-	// none but for each write.
+	// Errors mean that there is no connection. With HTTP/2 a deadline passes even while nothing is
+	// written, so each write has its own.
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	ahead := readAhead(w, r.Body, p.limits.StreamIdle, func(c *chunk) { p.vouch(r.Context(), who, c) })
-	defer ahead.stop()
-	answers := &answerStream{w: w, ahead: ahead, idle: p.limits.StreamIdle}
-	defer answers.free()
+	chunks := prefetch(w, hr.Body, p.limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	defer chunks.stop()
+	out := &streamWriter{w: w, chunks: chunks, idle: p.limits.StreamIdle}
+	defer out.free()
 	posted := 0
 	for {
-		c := ahead.next()
-		n, refused, err := p.postChunk(r.Context(), c.events, posted, answers)
+		c := chunks.next()
+		n, refused, err := p.postChunk(ctx, c.events, posted, out)
 		if err != nil || refused {
 			return err
 		}
 		posted += n
-		if c.stranger != nil {
-			return p.breakOff(answers, c.stranger, posted, c.end)
+		if c.rejected != nil {
+			return p.abort(out, c.rejected, posted, c.end)
 		}
 		switch c.end {
 		case nil:
 		case io.EOF:
 			return nil
 		default:
-			id, problem := ahead.in.streamProblem(c.end)
+			id, problem := chunks.in.endProblem(c.end)
 			p.metrics.problems.count(problem.Code)
-			return answers.write([]score.Result{{ID: id, Problem: problem}})
+			return out.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
 }
 
-// vouch leaves of a chunk what somebody vouches for. It looks at the signatures of what comes while that which came before is being posted.
-func (p *port) vouch(ctx context.Context, who *caller, c *chunk) {
-	if good, refused := p.vouched(ctx, who, c.events); refused != nil {
-		c.stranger, c.events, c.end = &c.events[good], c.events[:good], refused
+// authorizeChunk cuts a chunk before the first event that may not be posted. It runs while the previous chunk is
+// posted.
+func (p *poster) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
+	if n, refused := p.gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
+		c.rejected, c.events, c.end = &c.events[n], c.events[:n], refused
 	}
 }
 
-// postChunk posts the events of a stream that have come, as fast as those may who vouch for them. It tells how many it has answered, and whether the
-// stream is over because one was not taken.
-func (p *port) postChunk(ctx context.Context, events []score.Event, before int, answers *answerStream) (done int, over bool, err error) {
+// postChunk posts events of a stream as fast as their grants allow. before is the number of events posted so
+// far. It returns how many events it has answered, and whether one was refused.
+func (p *poster) postChunk(ctx context.Context, events []score.Event, before int, out *streamWriter) (done int, refused bool, err error) {
 	for done < len(events) {
-		budget, n := p.paced(events[done:])
+		budget, n := p.gate.Budget(events[done:])
 		if budget != nil {
 			if err := budget.WaitN(ctx, n); err != nil {
 				return done, false, err // the client is gone
 			}
 		}
 		part := events[done : done+n]
-		complete(part)
-		results, err := p.post(ctx, score.Post{Events: part, Mode: score.UntilRefused})
+		setDefaults(part)
+		results, err := p.apply(ctx, score.Post{Events: part, Mode: score.UntilRefused})
 		if err != nil {
-			return done, true, p.breakOff(answers, &part[0], before+done, err)
+			return done, true, p.abort(out, &part[0], before+done, err)
 		}
 		last := &results[len(results)-1]
 		refused := last.Problem != nil
@@ -85,7 +97,7 @@ func (p *port) postChunk(ctx context.Context, events []score.Event, before int, 
 			last.Problem = atIndex(last.Problem, before+done+len(results)-1)
 			p.metrics.problems.count(last.Problem.Code)
 		}
-		if err := answers.write(results); err != nil || refused {
+		if err := out.write(results); err != nil || refused {
 			return done, refused, err
 		}
 		done += len(results)
@@ -93,11 +105,11 @@ func (p *port) postChunk(ctx context.Context, events []score.Event, before int, 
 	return done, false, nil
 }
 
-// breakOff says that a chunk as a whole came to nothing, or to nobody knows what: by the status while that can still be said, else in
-// the last line, which names the first event whose outcome is open.
-func (p *port) breakOff(answers *answerStream, first *score.Event, index int, err error) error {
-	if !answers.begun {
-		answers.begin()
+// abort reports that a chunk as a whole failed or has an unknown outcome: by the status if the answer has not
+// begun, else in the last line, which names the first event concerned.
+func (p *poster) abort(out *streamWriter, first *score.Event, index int, err error) error {
+	if !out.begun {
+		out.begin()
 		return err
 	}
 	var problem *score.Problem
@@ -105,41 +117,41 @@ func (p *port) breakOff(answers *answerStream, first *score.Event, index int, er
 		return err // the client is gone
 	}
 	p.metrics.problems.count(problem.Code)
-	return answers.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
+	return out.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
 }
 
-// answerStream writes results, a line each.
-type answerStream struct {
-	w     http.ResponseWriter
-	ahead *ahead
-	idle  time.Duration
-	begun bool
-	buf   *buffer
+// streamWriter writes results, one per line.
+type streamWriter struct {
+	w      http.ResponseWriter
+	chunks *prefetcher
+	idle   time.Duration
+	begun  bool
+	buf    *handler.Buffer
 }
 
-// begin decides what the header says of the connection. A stream that may be stopped half-way leaves bytes behind which must
-// never be taken for another request, so its connection is not used again.
-func (s *answerStream) begin() {
+// begin closes the connection after the answer unless the stream has been read to its end. What is left of a
+// stopped stream must not be taken for another request.
+func (s *streamWriter) begin() {
 	s.begun = true
-	if !s.ahead.over.Load() {
+	if !s.chunks.over.Load() {
 		s.w.Header().Set("Connection", "close")
 	}
 }
 
-func (s *answerStream) write(results []score.Result) error {
+func (s *streamWriter) write(results []score.Result) error {
 	if !s.begun {
 		s.begin()
 		s.w.Header()["Content-Type"] = headerNDJSON
-		s.buf = newBuffer()
+		s.buf = handler.NewBuffer()
 	}
-	b := s.buf.b[:0]
+	b := s.buf.B[:0]
 	for i := range results {
 		b = appendResult(b, &results[i])
 		b = append(b, '\n')
 	}
-	s.buf.b = b
+	s.buf.B = b
 	rc := http.NewResponseController(s.w)
-	_ = rc.SetWriteDeadline(time.Now().Add(s.idle)) // not supported where there is no connection
+	_ = rc.SetWriteDeadline(time.Now().Add(s.idle)) // fails without a connection
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}
@@ -150,43 +162,43 @@ func (s *answerStream) write(results []score.Result) error {
 	return nil
 }
 
-func (s *answerStream) free() {
+func (s *streamWriter) free() {
 	if s.buf != nil {
-		s.buf.free()
+		s.buf.Free()
 	}
 }
 
-// ahead reads on while a chunk is being posted: what arrives meanwhile is the next chunk.
-type ahead struct {
+// prefetcher reads the next chunk while one is being posted.
+type prefetcher struct {
 	in   *eventReader
 	body *idleBody
-	over atomic.Bool // the stream was read to its end
+	over atomic.Bool // the stream has been read to its end
 	done chan struct{}
 
 	mu      sync.Mutex
-	changed sync.Cond // pending or stopped has
+	changed sync.Cond // pending or stopped has changed
 	pending chunk
 	stopped bool
 }
 
-// readAhead reads from body. Each chunk is looked through before it is handed on.
-func readAhead(w http.ResponseWriter, body io.Reader, idle time.Duration, look func(*chunk)) *ahead {
+// prefetch reads chunks from body and has check look at each of them.
+func prefetch(w http.ResponseWriter, body io.Reader, idle time.Duration, check func(*chunk)) *prefetcher {
 	b := &idleBody{body: body, rc: http.NewResponseController(w), idle: idle}
-	a := &ahead{in: newEventReader(b), body: b, done: make(chan struct{})}
+	a := &prefetcher{in: newEventReader(b), body: b, done: make(chan struct{})}
 	a.changed.L = &a.mu
 	go func() {
 		defer close(a.done)
 		for more := true; more; {
 			c := a.in.next()
-			look(&c)
-			more = a.gather(c)
+			check(&c)
+			more = a.add(c)
 		}
 	}()
 	return a
 }
 
-// gather puts c behind what is pending, once there is room for it; it tells whether to read on.
-func (a *ahead) gather(c chunk) bool {
+// add appends c to the pending chunk once there is room for it. It reports whether to read on.
+func (a *prefetcher) add(c chunk) bool {
 	a.over.Store(c.end == io.EOF)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -198,8 +210,8 @@ func (a *ahead) gather(c chunk) bool {
 	return c.end == nil && !a.stopped
 }
 
-// next waits for the next chunk. Nothing comes after one that has an end.
-func (a *ahead) next() chunk {
+// next waits for the next chunk. There is none after one with an end.
+func (a *prefetcher) next() chunk {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for len(a.pending.events) == 0 && a.pending.end == nil {
@@ -211,25 +223,27 @@ func (a *ahead) next() chunk {
 	return c
 }
 
-// stop ends the reading and waits for it: the body must not be read once the handler has returned.
-func (a *ahead) stop() {
+// stop ends the reading and waits until it has ended, because the body must not be read after the handler has
+// returned.
+func (a *prefetcher) stop() {
 	a.mu.Lock()
 	a.stopped = true
 	a.changed.Signal()
 	a.mu.Unlock()
-	// Behind the end of a body net/http waits for the next request, and takes a deadline that passes there for the end of the connection.
+	// After the end of a body net/http waits for the next request. A deadline that passes then would end
+	// the connection.
 	over := a.over.Load()
 	if !over {
 		a.body.stop()
 	}
 	<-a.done
 	if !over {
-		_ = a.body.rc.SetReadDeadline(time.Now().Add(linger)) // not supported where there is no connection
+		_ = a.body.rc.SetReadDeadline(time.Now().Add(linger)) // fails without a connection
 	}
 	a.in.free()
 }
 
-// idleBody is a body whose every read has a deadline of its own, and that can be stopped.
+// idleBody is a body with a deadline for each read. It can be stopped.
 type idleBody struct {
 	body io.Reader
 	rc   *http.ResponseController
@@ -247,7 +261,7 @@ func (b *idleBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.body.Read(p)
 	if err == io.EOF {
-		_ = b.rc.SetReadDeadline(time.Time{}) // the stream may bring nothing more, for as long as its end is being posted
+		_ = b.rc.SetReadDeadline(time.Time{}) // posting the end may take longer
 	}
 	return n, err
 }
@@ -256,12 +270,12 @@ func (b *idleBody) extend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.stopped {
-		_ = b.rc.SetReadDeadline(time.Now().Add(b.idle)) // not supported where there is no connection
+		_ = b.rc.SetReadDeadline(time.Now().Add(b.idle)) // fails without a connection
 	}
 	return !b.stopped
 }
 
-// stop makes the read that is under way, and every later one, fail.
+// stop makes the current read and all later ones fail.
 func (b *idleBody) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -248,6 +248,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 }
 
 func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
+	t.Parallel()
 	g, s := start(t)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {

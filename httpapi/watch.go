@@ -14,37 +14,50 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 )
 
 const (
-	// maxSubjects bounds what one stream names.
+	// maxSubjects bounds what one stream watches.
 	maxSubjects = 100
-	// maxBoards bounds those of them that are leaderboards.
+	// maxBoards bounds the leaderboards among them.
 	maxBoards = 10
-	// maxWindow bounds the rows of each.
-	maxWindow = 100
-	// windowRows are those of one without a limit.
-	windowRows = 10
-	// beginLimit bounds the time until a stream has begun, and beginPause how often a frontend that cannot answer is asked again within it.
-	beginLimit = 3 * time.Second
-	beginPause = 20 * time.Millisecond
-	// retryLeast and retrySpread are after how long a client is told to come back, at a random time, so that those of a frontend that died do not come
-	// together.
-	retryLeast  = 500 * time.Millisecond
+	// maxWindow bounds the rows of each leaderboard, and defaultWindow is their number without a limit.
+	maxWindow     = 100
+	defaultWindow = 10
+	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how often a frontend
+	// that cannot answer is asked again within it.
+	subscribeTimeout = 3 * time.Second
+	subscribePoll    = 20 * time.Millisecond
+	// A client is told to reconnect after a random time from minRetry on, so that the watchers of a frontend
+	// that died do not reconnect at once.
+	minRetry    = 500 * time.Millisecond
 	retrySpread = 1500 * time.Millisecond
 )
 
-// watchSubjects are the parameters of a stream that may be given many times, and watchParameters the others.
+// watchSubjects are the parameters that may be given many times, watchParameters the others.
 var (
 	watchSubjects   = []string{"contest", "competition", "medals", "timeline", "leaderboard"}
 	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
 )
 
-func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
+// watching answers GET /v1/watch.
+type watching struct {
+	status   Status
+	hub      *watch.Hub
+	balancer *balancer
+	gate     *admission.Gate
+	limits   *Limits
+}
+
+// parseSubjects reads what a stream watches from the query of a URL.
+func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 	if q, err = url.ParseQuery(query); err != nil {
-		return s, nil, score.Problemf(score.InvalidEvent, "the parameters of the URL cannot be read: %s", err)
+		return s, nil, score.Problemf(score.InvalidEvent, "invalid URL parameters: %s", err)
 	}
 	count := 0
 	for name, values := range q {
@@ -52,50 +65,52 @@ func subjectsOf(query string) (s watch.Subjects, q url.Values, err error) {
 			continue
 		}
 		if !slices.Contains(watchSubjects, name) {
-			return s, nil, fieldProblem(printable(name), "unknown parameter; want one of %s", strings.Join(append(watchSubjects, watchParameters[:6]...), ", "))
+			return s, nil, handler.FieldProblem(handler.Printable(name), "unknown parameter; want one of %s",
+				strings.Join(slices.Concat(watchSubjects, watchParameters[:6]), ", "))
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
-				return s, nil, fieldProblem(name, "got %s; want segments of letters, digits and ._~- joined by /", quoted(value))
+				return s, nil, handler.FieldProblem(name, "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
 			}
 		}
 		count += len(values)
 	}
 	if count > maxSubjects {
-		return s, nil, fieldProblem("contest", "%d subjects are named; want at most %d, or a competition", count, maxSubjects)
+		return s, nil, handler.FieldProblem("contest", "%d subjects; want at most %d, or a competition", count, maxSubjects)
 	}
 	s = watch.Subjects{Contests: q["contest"], Competitions: q["competition"], Medals: q["medals"], Timelines: q["timeline"]}
 	for _, list := range [][]string{s.Contests, s.Competitions, s.Medals, s.Timelines} {
 		slices.Sort(list)
 	}
-	s.Contests, s.Competitions, s.Medals, s.Timelines = slices.Compact(s.Contests), slices.Compact(s.Competitions), slices.Compact(s.Medals), slices.Compact(s.Timelines)
+	s.Contests, s.Competitions = slices.Compact(s.Contests), slices.Compact(s.Competitions)
+	s.Medals, s.Timelines = slices.Compact(s.Medals), slices.Compact(s.Timelines)
 	s.Everything = count == 0
-	s.Windows, err = windowsOf(q)
+	s.Windows, err = parseWindows(q)
 	return s, q, err
 }
 
-// windowsOf are the windows of leaderboards that are to be watched: of each board that is named the same part.
-func windowsOf(q url.Values) (list []watch.Window, err error) {
+// parseWindows reads the windows of leaderboards to watch: the same part of each leaderboard.
+func parseWindows(q url.Values) (list []watch.Window, err error) {
 	boards := slices.Clone(q["leaderboard"])
 	slices.Sort(boards)
 	if boards = slices.Compact(boards); len(boards) > maxBoards {
-		return nil, fieldProblem("leaderboard", "%d leaderboards are named; want at most %d in one stream", len(boards), maxBoards)
+		return nil, handler.FieldProblem("leaderboard", "%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
 	}
 	for _, name := range []string{"split", "category", "around", "limit"} {
 		switch values := q[name]; {
 		case len(values) == 0:
 		case len(boards) == 0:
-			return nil, fieldProblem(name, "given without a leaderboard, of which it chooses a part")
+			return nil, handler.FieldProblem(name, "given without a leaderboard")
 		case len(values) > 1:
-			return nil, fieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
-		case len(values[0]) > maxFilter:
-			return nil, fieldProblem(name, "got %d bytes; nothing has a name of more than %d", len(values[0]), maxFilter)
+			return nil, handler.FieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
+		case len(values[0]) > question.MaxFilter:
+			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
-	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: windowRows}
+	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
-			return nil, fieldProblem("limit", "got %s; want 1 to %d rows of each leaderboard", quoted(given), maxWindow)
+			return nil, handler.FieldProblem("limit", "got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
 		}
 	}
 	for _, w.ContestID = range boards {
@@ -104,88 +119,92 @@ func windowsOf(q url.Values) (list []watch.Window, err error) {
 	return list, nil
 }
 
-// watchStream answers with a stream of server-sent events that never ends.
-func (p *port) watchStream(w http.ResponseWriter, r *http.Request) error {
-	subjects, q, err := subjectsOf(r.URL.RawQuery)
+// stream answers with a stream of server-sent events that does not end.
+func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	subjects, q, err := parseSubjects(r.Query)
 	if err != nil {
-		return err
+		return handler.Response{}, err
 	}
-	if p.strained() {
-		return p.strain()
+	if s.gate.Overloaded() {
+		return handler.Response{}, s.gate.OverloadedProblem()
 	}
-	lastID := r.Header.Get("Last-Event-Id")
+	w, hr := r.Transport()
+	lastID := hr.Header.Get("Last-Event-Id")
 	if given := q.Get("last_event_id"); given != "" {
 		lastID = given
 	}
-	if to := p.elsewhere(r, q); to != "" {
-		w.Header().Set("Location", to)
-		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusTemporaryRedirect)
-		return nil
+	if to := s.balancer.elsewhere(hr.URL, q); to != "" {
+		return handler.Response{Status: http.StatusTemporaryRedirect, Location: to, CacheControl: "no-store"}, nil
 	}
-	one, first, err := p.beginWatch(r.Context(), subjects, lastID, q.Get("home"))
+	watcher, first, err := s.subscribe(ctx, subjects, lastID, q.Get("home"))
 	if err != nil {
-		return watchProblem(err)
+		return handler.Response{}, watchProblem(err)
 	}
-	first = append(fmt.Appendf(nil, "retry: %d\n\n", (retryLeast+rand.N(retrySpread)).Milliseconds()), first...)
-	conn, err := p.streamConn(w, r, first)
+	retry := minRetry + rand.N(retrySpread)
+	first = append(fmt.Appendf(nil, "retry: %d\n\n", retry.Milliseconds()), first...)
+	conn, err := s.streamConn(w, hr, first)
 	if err != nil {
-		p.hub.Remove(one)
-		return err
+		s.hub.Remove(watcher)
+		return handler.Response{}, err
 	}
-	if res, ok := w.(*response); ok {
-		res.status, res.stream = http.StatusOK, true
+	markStream(w, http.StatusOK)
+	s.hub.Attach(watcher, conn)
+	if c, ok := conn.(*streamConn); ok {
+		c.await(ctx)
+		s.hub.Remove(watcher)
 	}
-	p.hub.Attach(one, conn)
-	if answer, ok := conn.(*answerConn); ok {
-		answer.await(r.Context())
-		p.hub.Remove(one)
-	}
-	return nil
+	return handler.Written, nil
 }
 
-// beginWatch begins a stream. A frontend that has just lost its master has another in a moment, so who comes meanwhile waits for that.
-func (p *port) beginWatch(ctx context.Context, s watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, beginLimit)
+// subscribe begins a stream. A frontend that has lost its master gets another one in a moment, so clients that
+// come meanwhile wait for that.
+func (s *watching) subscribe(ctx context.Context, subjects watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	for {
 		err := error(cache.ErrNotLeased)
-		if p.group.Store() != "" {
-			var one *watch.Watcher
+		if s.status.Store() != "" {
+			var watcher *watch.Watcher
 			var first []byte
-			if one, first, err = p.hub.Subscribe(ctx, s, lastID, home); err == nil {
-				return one, first, nil
+			if watcher, first, err = s.hub.Subscribe(ctx, subjects, lastID, home); err == nil {
+				return watcher, first, nil
 			}
 		}
 		var problem *score.Problem
 		if !errors.Is(err, cache.ErrNotLeased) && !(errors.As(err, &problem) && problem.Code == score.NoMaster) {
 			return nil, nil, err
 		}
-		if rest(ctx, beginPause) != nil {
+		if sleep(ctx, subscribePoll) != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-// streamConn takes the connection out of net/http's hands, with the head and the first part of the stream written: thousands that have nothing to say
-// need neither its buffers nor a goroutine each. Where there is no connection to take (HTTP/2), what is written goes through the response.
-func (p *port) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
+// streamFields are the header fields of a stream, in the order in which they are written.
+var streamFields = []string{
+	"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode",
+	"X-Accel-Buffering", "X-Content-Type-Options",
+}
+
+// streamConn takes the connection from net/http after the head and the first part of the stream have been
+// written. So an idle stream needs neither net/http's buffers nor a goroutine. With HTTP/2, where the
+// connection cannot be taken, what is written goes through the response.
+func (s *watching) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
 	head.Set("X-Accel-Buffering", "no")
-	head.Set("Laurel-Mode", string(p.group.CacheMode()))
+	head.Set("Laurel-Mode", string(s.status.CacheMode()))
 	if r.ProtoMajor > 1 {
-		return p.answerStream(w, first)
+		return newStreamConn(w, first, s.limits.AnswerTimeout)
 	}
-	control := http.NewResponseController(w)
-	conn, _, err := control.Hijack()
+	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
 	}
-	conn.SetDeadline(time.Now().Add(p.limits.AnswerTimeout))
+	conn.SetDeadline(time.Now().Add(s.limits.AnswerTimeout))
 	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
-	for _, name := range []string{"Access-Control-Allow-Origin", "Cache-Control", "Content-Type", "Laurel-Frontend", "Laurel-Mode", "X-Accel-Buffering", "X-Content-Type-Options"} {
+	for _, name := range streamFields {
 		if values := head[name]; len(values) > 0 {
 			b = append(b, name+": "+values[0]+"\r\n"...)
 		}
@@ -196,4 +215,23 @@ func (p *port) streamConn(w http.ResponseWriter, r *http.Request, first []byte) 
 		return nil, err
 	}
 	return conn, nil
+}
+
+// watchProblem returns the problem for an error of subscribe.
+func watchProblem(err error) error {
+	var problem *score.Problem
+	switch {
+	case errors.As(err, &problem):
+		return err
+	case errors.Is(err, watch.ErrFull):
+		return score.Problemf(score.NotReady, "this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",
+			watch.MaxWatchers)
+	case errors.Is(err, watch.ErrTooManyRows):
+		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another frontend, use a lower limit, or watch the same rows as others", err)
+	case errors.Is(err, watch.ErrTooManyRecords):
+		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
+	case errors.Is(err, cache.ErrNotLeased):
+		return score.Problemf(score.NotReady, "this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
+	}
+	return err
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// DecodeArray reads one event, or an array of at most MaxArray. The problem's Index names the event at fault.
+// DecodeArray reads one event, or an array of at most MaxArray events. The problem's Index is the event
+// at fault.
 func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	if len(b) == 0 || b[0] != '[' {
@@ -22,9 +23,9 @@ func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 	return events, true, p
 }
 
-// decodeArray is DecodeArray without haste, for what begins as an array.
+// decodeArrayGeneral is DecodeArray without the fast reader, for an array.
 func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
-	// Names and text are left to Decode, whose problem then names the event.
+	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if _, err := d.ReadToken(); err != nil {
 		return nil, jsonProblem("", err)
@@ -32,7 +33,8 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	for d.PeekKind() != ']' {
 		i := len(events)
 		if i == MaxArray {
-			return nil, Problemf(TooLarge, "the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
+			return nil, Problemf(TooLarge,
+				"the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
 		}
 		v, err := d.ReadValue()
 		if err != nil {
@@ -54,12 +56,13 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 		return nil, jsonProblem("", err)
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, Problemf(InvalidEvent, "something follows the array; want one array, or application/x-ndjson with one event a line")
+		return nil, Problemf(InvalidEvent,
+			"there is something after the array; want one array, or application/x-ndjson with one event a line")
 	}
 	return events, nil
 }
 
-// fastArray reads an array of events; nil if that is not for a quick reader. What skip takes for an event is one if Decode reads it.
+// fastArray reads an array of events. It returns nil if the general decoder has to read it.
 func fastArray(b []byte) (events []Event) {
 	r := fastReader{b: b}
 	if !r.next('[') {

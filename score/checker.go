@@ -67,7 +67,8 @@ func (c *Checker) Path(field, s string, limit int) {
 	}
 	for segment := range strings.SplitSeq(s, "/") {
 		if !ValidSegment(segment) {
-			c.Fail(field, "got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
+			c.Fail(field,
+				"got %q; want segments of letters, digits and ._~- joined by /, none of them empty, . or ..", clip(s))
 			return
 		}
 	}

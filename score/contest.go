@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// Contest is the state of one scored unit: what is folded from its events. Everything a reader sees that can be derived (order,
-// ranks, winner) is derived in record.go.
-//
-// It is stored as the JSON of this struct; the names of the members are part of the snapshot's format.
+// Contest is the state of one scored unit, folded from its events. What readers see besides (order,
+// ranks, winner) is derived by Record. The store allKept a Contest as JSON, so the names of its members
+// are part of the snapshot format.
 type Contest struct {
 	ID string `json:"id"`
-	// About is the last contest.define, without its competitors.
+	// Definition is the last contest.define, without its competitors.
 	Definition     ContestDefine `json:"about"`
 	ScheduleStatus string        `json:"schedule,omitzero"`
 	ResultStatus   string        `json:"status,omitzero"`
 	Period         string        `json:"period,omitzero"`
 	Clock          string        `json:"clock,omitzero"`
-	// Started: RUNNING has been seen. WasOfficial: OFFICIAL has been seen; later statuses do not open the scores again.
+	// Started means that the contest has been RUNNING, and WasOfficial that it has been OFFICIAL. No
+	// later status reopens an OFFICIAL contest.
 	Started     bool         `json:"started,omitzero"`
 	WasOfficial bool         `json:"official,omitzero"`
 	Competitors []Competitor `json:"competitors,omitzero"`
-	// Leaders are the first ten of the furthest split that has a mark (an IRM alone counts where there is no mark at all), and Split names
-	// it; Total counts its marks and IRMs. Ranked contests only.
+	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark (or an IRM, if
+	// no split has a mark). Total counts the marks and IRMs there. For ranked contests.
 	Leaders []Mark `json:"leaders,omitzero"`
 	Split   string `json:"split,omitzero"`
 	Total   int    `json:"total,omitzero"`
-	// Revision and UpdatedAt are those of the last event that changed the contest.
+	// Revision and UpdatedAt are of the last event that changed the contest.
 	Revision  uint64    `json:"rev"`
 	UpdatedAt time.Time `json:"at,omitzero"`
 }
@@ -36,22 +36,23 @@ type Contest struct {
 type Competitor struct {
 	Entrant
 	Result   Decimal `json:"result,omitzero"`
-	Periods  Totals  `json:"periods,omitzero"` // in the order in which they were first played
+	Periods  Totals  `json:"periods,omitzero"` // in the order of their first play
 	Tiebreak Decimal `json:"tiebreak,omitzero"`
 	Stats    Totals  `json:"stats,omitzero"`
-	// Scored: there was a play or a set. Where the least is best, 0 without a score is not the best.
+	// Scored means that the competitor had a play or a set. If lower is better, a competitor that has not
+	// scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
-// maxPlayed bounds the periods, and the statistics, of one competitor.
+// maxPlayed limits the periods, and the statistics, of one competitor.
 const maxPlayed = 256
 
-// NewContest is a contest of which nothing is known yet; a contest.define must be its first event.
+// NewContest returns a contest without a definition. Its first event must be a contest.define.
 func NewContest(id string) *Contest {
 	return &Contest{ID: id, ScheduleStatus: "SCHEDULED", ResultStatus: "START_LIST"}
 }
 
-// Clone is a copy that shares nothing that Fold changes.
+// Clone returns a copy that shares nothing that Fold changes.
 func (c *Contest) Clone() *Contest {
 	d := *c
 	d.Competitors = slices.Clone(c.Competitors)
@@ -62,7 +63,7 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// LowerIsBetter tells in which direction the contest ranks: by its sort, else by whether it is about time.
+// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by ResultType.
 func (d *ContestDefine) LowerIsBetter() bool {
 	if d.Sort != "" {
 		return d.Sort == "asc"
@@ -108,39 +109,44 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
+// define applies a contest.define. A new list may leave out competitors only if they have no results.
 func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
-		return conflict("data.kind", "the contest is %s already, and that cannot change", c.Definition.Kind)
+		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
 	}
 	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
-		return conflict("data.splits", "the splits are %s already, and there are marks; they cannot change", strings.Join(c.Definition.AllSplits(), ", "))
+		return conflict("data.splits",
+			"the splits are %s and cannot change, because there are marks",
+			strings.Join(c.Definition.AllSplits(), ", "))
 	}
 	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
 		return conflict("data.sort", "the direction of the ranking cannot change once there are marks")
 	}
 	var list []Competitor
 	for _, entrant := range d.Competitors {
-		n := Competitor{Entrant: entrant}
+		var competitor Competitor
 		if old := c.competitor(entrant.Code); old != nil {
-			n = *old
-			n.Entrant = entrant
+			competitor = *old
 		}
-		list = append(list, n)
+		competitor.Entrant = entrant
+		list = append(list, competitor)
 	}
-	keeps := len(c.Competitors) > 0
+	allKept := len(c.Competitors) > 0
 	for i := range c.Competitors {
 		old := &c.Competitors[i]
 		if slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
 			continue
 		}
-		if keeps = false; old.Scored {
-			return conflict("data.competitors", "%q is missing from the list but has a score; keep it, or void its events first", old.Code)
+		if allKept = false; old.Scored {
+			return conflict("data.competitors",
+				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
 	}
 	next := Contest{Definition: *d, Competitors: list}
-	if c.Split != "" && !keeps {
+	if c.Split != "" && !allKept {
 		if code := next.Unlisted(marks); code != "" {
-			return conflict("data.competitors", "%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
+			return conflict("data.competitors",
+				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
 		}
 	}
 	next.Definition.Competitors = nil
@@ -148,11 +154,13 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	return nil
 }
 
-func (c *Contest) setStatus(d *ContestStatus, f FoldMode) *Problem {
-	if f == Live && c.Started {
+func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
+	if mode == Live && c.Started {
 		switch d.ScheduleStatus {
 		case "UNSCHEDULED", "SCHEDULED":
-			return conflict("data.schedule_status", "the contest has been RUNNING and cannot be %s again; void the event that started it, or use RESCHEDULED", d.ScheduleStatus)
+			return conflict("data.schedule_status",
+				"the contest has been RUNNING and cannot be %s; void the event that started it, or use RESCHEDULED",
+				d.ScheduleStatus)
 		}
 	}
 	if d.ScheduleStatus != "" {
@@ -172,22 +180,28 @@ func (c *Contest) setStatus(d *ContestStatus, f FoldMode) *Problem {
 	return nil
 }
 
-// open tells whether plays and marks are taken now, and if not, why.
-func (c *Contest) open() *Problem {
+// checkOpen returns why the contest does not accept plays and marks now, or nil.
+func (c *Contest) checkOpen() *Problem {
 	switch {
 	case c.WasOfficial && c.Definition.Kind == Ranked:
-		return conflict("", "the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
+		return conflict("",
+			"the contest is OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	case c.WasOfficial:
-		return conflict("", "the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
+		return conflict("",
+			"the contest is OFFICIAL: scores change only by a score.set with a reason or by an event.void")
 	case c.ScheduleStatus == Cancelled:
 		return conflict("", "the contest is CANCELLED")
 	case !c.Started:
-		return conflict("", "the contest has not started (schedule_status is %s); post a contest.status with RUNNING first", c.ScheduleStatus)
+		return conflict("",
+			"the contest has not started (schedule_status is %s); post a contest.status with RUNNING first",
+			c.ScheduleStatus)
 	}
 	return nil
 }
 
-func (c *Contest) kind(want, instead string) *Problem {
+// checkKind returns the problem of an event for another kind of contest, or nil. instead is the type of
+// event to use.
+func (c *Contest) checkKind(want, instead string) *Problem {
 	if c.Definition.Kind == "" {
 		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
 	}
@@ -206,67 +220,70 @@ func (c *Contest) competitor(code string) *Competitor {
 	return nil
 }
 
-func (c *Contest) stranger(field, code string) *Problem {
+func (c *Contest) unknownCompetitor(field, code string) *Problem {
 	var codes []string
 	for i := range min(len(c.Competitors), 20) {
 		codes = append(codes, c.Competitors[i].Code)
 	}
 	if len(codes) == 0 {
-		return fieldProblem(field, "%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
+		return fieldProblem(field,
+			"%q does not compete here: the contest has no competitors yet; define it with them", clip(code))
 	}
-	return fieldProblem(field, "%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
+	return fieldProblem(field,
+		"%q does not compete here; want one of %s", clip(code), strings.Join(codes, ", "))
 }
 
-func (c *Contest) play(d *ScorePlay, f FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
-	if f == Live {
-		if p := c.open(); p != nil {
+	if mode == Live {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
-	who := c.competitor(d.Competitor)
-	if who == nil {
-		return c.stranger("data.competitor", d.Competitor)
+	player := c.competitor(d.Competitor)
+	if player == nil {
+		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	period := d.Period
 	if period == "" {
 		period = c.Period
 	}
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
-	was := who.Result
+	before := player.Result
 	if tiebreak {
-		was = who.Tiebreak
+		before = player.Tiebreak
 	}
-	total, ok := was.Add(*d.Delta)
+	total, ok := before.Add(*d.Delta)
 	if !ok {
-		return fieldProblem("data.delta", "%s and %s are more than a score can hold (%s)", was, *d.Delta, MaxDecimal)
+		return fieldProblem("data.delta",
+			"%s and %s are more than a score can hold (%s)", before, *d.Delta, MaxDecimal)
 	}
-	if f == Live {
+	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, total, tiebreak); p != nil {
 			return p
 		}
 	}
-	periods, p := who.Periods.plus("data.period", Totals{{period, *d.Delta}})
+	periods, p := player.Periods.plus("data.period", Totals{{period, *d.Delta}})
 	if p != nil {
 		return p
 	}
-	stats, p := who.Stats.plus("data.stats_delta", d.StatsDelta)
+	stats, p := player.Stats.plus("data.stats_delta", d.StatsDelta)
 	if p != nil {
 		return p
 	}
 	if tiebreak {
-		who.Tiebreak = total
+		player.Tiebreak = total
 	} else {
-		who.Result = total
+		player.Result = total
 	}
 	if period != "" {
-		who.Periods = periods
+		player.Periods = periods
 	}
-	who.Stats = stats
-	who.Scored = true
-	// A late goal that arrives in the break moves the score, not the clock.
+	player.Stats = stats
+	player.Scored = true
+	// A goal that is reported late, in the break, changes the score but not the clock.
 	if c.ScheduleStatus == Running {
 		if d.Period != "" {
 			c.Period = d.Period
@@ -278,7 +295,7 @@ func (c *Contest) play(d *ScorePlay, f FoldMode) *Problem {
 	return nil
 }
 
-// plus is a copy of t with every number of delta added.
+// plus returns a copy of t with the numbers of delta added.
 func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	if len(delta) == 0 {
 		return t, nil
@@ -291,28 +308,32 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 			return nil, fieldProblem(field, "%q would be more than a number can hold (%s)", clip(n.Code), MaxDecimal)
 		}
 		if sum = sum.set(n.Code, total); len(sum) > maxPlayed {
-			return nil, fieldProblem(field, "%q is one too many: a competitor has at most %d of them", clip(n.Code), maxPlayed)
+			return nil, fieldProblem(field,
+				"%q is one too many: a competitor has at most %d of them", clip(n.Code), maxPlayed)
 		}
 	}
 	return sum, nil
 }
 
-// checkTotals compares the totals a bard gave with those after its play: total for the competitor who played, the present ones for the others.
+// checkTotals compares the totals that a bard gave with those after its play: total for the competitor
+// that played, and the current ones for the others.
 func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebreak bool) *Problem {
 	for _, n := range given {
-		who := c.competitor(n.Code)
-		if who == nil {
-			return c.stranger("data.result", n.Code)
+		competitor := c.competitor(n.Code)
+		if competitor == nil {
+			return c.unknownCompetitor("data.result", n.Code)
 		}
-		have := who.Result
+		have := competitor.Result
 		if tiebreak {
-			have = who.Tiebreak
+			have = competitor.Tiebreak
 		}
 		if n.Code == played {
 			have = total
 		}
 		if have != n.Value {
-			p := Problemf(TotalMismatch, "the event says %s for %q, but with this play the store has %s; an event is missing, or one is too many", n.Value, n.Code, have)
+			p := Problemf(TotalMismatch,
+				"the event gives %s for %q, but the store has %s after this play; an event is missing, or one is too many",
+				n.Value, n.Code, have)
 			p.Field = "data.result." + n.Code
 			return p
 		}
@@ -320,13 +341,14 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 	return nil
 }
 
-func (c *Contest) setTotals(d *ScoreSet, f FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
-	// With a reason totals may be set at any time: a walk-over has no RUNNING, and a jury may correct what is OFFICIAL.
-	if f == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a jury may correct
+	// an OFFICIAL contest.
+	if mode == Live && d.Reason == "" {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -335,26 +357,27 @@ func (c *Contest) setTotals(d *ScoreSet, f FoldMode) *Problem {
 	for _, n := range d.Result {
 		i := slices.IndexFunc(competitors, func(w Competitor) bool { return w.Code == n.Code })
 		if i < 0 {
-			return c.stranger("data.result", n.Code)
+			return c.unknownCompetitor("data.result", n.Code)
 		}
-		who := &competitors[i]
-		total := &who.Result
+		competitor := &competitors[i]
+		total := &competitor.Result
 		if tiebreak {
-			total = &who.Tiebreak
+			total = &competitor.Tiebreak
 		}
 		if d.Period != "" {
 			var p *Problem
-			if who.Periods, p = who.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
+			if competitor.Periods, p = competitor.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
 				return p
 			}
 		}
 		*total = n.Value
-		who.Scored = true
+		competitor.Scored = true
 	}
 	c.Competitors = competitors
 	return nil
 }
 
+// conflict returns a StatusConflict problem about one field.
 func conflict(field, format string, args ...any) *Problem {
 	p := Problemf(StatusConflict, format, args...)
 	p.Field = field

@@ -12,18 +12,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decimal is an exact decimal with up to three fraction digits: a score, a mark, a delta. It counts thousandths.
+// Decimal is an exact decimal with up to three fraction digits, in thousandths: a score, a mark or a delta.
 type Decimal int64
 
-// MaxDecimal bounds every decimal, both ways. A sum of two bounded decimals cannot overflow an int64.
+// MaxDecimal is the largest Decimal, and -MaxDecimal the smallest. The sum of two cannot overflow.
 const MaxDecimal Decimal = 999_999_999_999_999
 
-// Points is n as a Decimal.
+// Points returns n as a Decimal.
 func Points(n int64) Decimal { return Decimal(n * 1000) }
 
 var errDecimal = errors.New("want a plain number with at most three fraction digits, such as 3 or 9.58")
 
-// ParseDecimal reads a plain JSON number: no exponent, at most three fraction digits, at most 999999999999.999 either way.
+// ParseDecimal parses a plain JSON number: without exponent, with at most three fraction digits, and
+// from -999999999999.999 to 999999999999.999.
 func ParseDecimal(s string) (Decimal, error) {
 	digits := s
 	negative := len(digits) > 0 && digits[0] == '-'
@@ -70,7 +71,8 @@ func ParseDecimal(s string) (Decimal, error) {
 	return Decimal(v), nil
 }
 
-// clip shortens what a bard sent for a message, between runes: a Problem is JSON and must stay UTF-8.
+// clip shortens input that a problem quotes. It cuts between runes, because a Problem is JSON and must
+// stay UTF-8.
 func clip(s string) string {
 	n := 40
 	if len(s) <= n {
@@ -82,7 +84,7 @@ func clip(s string) string {
 	return s[:n] + "..."
 }
 
-// Plus adds; ok is false if the sum is beyond MaxDecimal.
+// Add returns d+e. ok is false if the sum is beyond MaxDecimal.
 func (d Decimal) Add(e Decimal) (sum Decimal, ok bool) {
 	sum = d + e
 	return sum, sum <= MaxDecimal && sum >= -MaxDecimal
@@ -129,16 +131,17 @@ func (d *Decimal) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// Total is one named number: a competitor's score, a period's, a statistic's.
+// Total is a named number: the score of a competitor or of a period, or a statistic.
 type Total struct {
 	Code  string
 	Value Decimal
 }
 
-// Totals is a JSON object from names to decimals that keeps an order, so that nothing depends on the order of a map.
+// Totals is a JSON object of decimals that keeps its order, so that nothing depends on the order of a
+// map.
 type Totals []Total
 
-// Get is the number named code.
+// Get returns the number named code.
 func (t Totals) Get(code string) (Decimal, bool) {
 	for i := range t {
 		if t[i].Code == code {
@@ -148,7 +151,7 @@ func (t Totals) Get(code string) (Decimal, bool) {
 	return 0, false
 }
 
-// set puts v under code, behind the others if it is new.
+// set sets the number named code. A new one is added at the end.
 func (t Totals) set(code string, v Decimal) Totals {
 	for i := range t {
 		if t[i].Code == code {
@@ -159,7 +162,7 @@ func (t Totals) set(code string, v Decimal) Totals {
 	return append(t, Total{code, v})
 }
 
-// MarshalJSONTo writes the totals as a JSON object, in their order.
+// MarshalJSONTo writes t as a JSON object in the order of t.
 func (t Totals) MarshalJSONTo(e *jsontext.Encoder) error {
 	if err := e.WriteToken(jsontext.BeginObject); err != nil {
 		return err
@@ -175,10 +178,10 @@ func (t Totals) MarshalJSONTo(e *jsontext.Encoder) error {
 	return e.WriteToken(jsontext.EndObject)
 }
 
-// maxTotals bounds the members of one object of totals.
+// maxTotals limits the members of one object of totals.
 const maxTotals = 1000
 
-// UnmarshalJSONFrom reads a JSON object of decimals and keeps the order in which it came.
+// UnmarshalJSONFrom reads a JSON object of decimals and keeps its order.
 func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if k := dec.PeekKind(); k != '{' {
 		if err := dec.SkipValue(); err != nil {
@@ -208,12 +211,12 @@ func (t *Totals) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// sort sorts t by name: the stored form of totals.
+// sort sorts t by name, the order of the stored form.
 func (t Totals) sort() {
 	slices.SortFunc(t, func(a, b Total) int { return cmp.Compare(a.Code, b.Code) })
 }
 
-// sorted reports whether the names of t are in order, and distinct.
+// sorted reports whether the names of t are distinct and in order.
 func (t Totals) sorted() bool {
 	for i := 1; i < len(t); i++ {
 		if t[i-1].Code >= t[i].Code {

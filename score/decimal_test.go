@@ -24,7 +24,7 @@ func TestDecimalReadsPlainNumbersExactly(t *testing.T) {
 	}
 }
 
-func TestDecimalRefusesWhatIsNotAPlainNumberWithinBounds(t *testing.T) {
+func TestDecimalRefusesOtherNumbers(t *testing.T) {
 	for text, detail := range map[string]string{
 		"": "want a plain number", "-": "want a plain number", ".": "want a plain number", ".5": "want a plain number", "5.": "want a plain number",
 		"+1": "want a plain number", "1e3": "got 1e3; want a plain number", "1E-2": "want a plain number", "NaN": "want a plain number",
@@ -48,7 +48,7 @@ func TestDecimalRefusesWhatIsNotAPlainNumberWithinBounds(t *testing.T) {
 	}
 }
 
-func TestDecimalWritesWhatItReadsWithoutTrailingZeros(t *testing.T) {
+func TestDecimalIsWrittenWithoutTrailingZeros(t *testing.T) {
 	for want, d := range map[string]score.Decimal{"0": 0, "3": 3000, "9.58": 9580, "-0.005": -5, "0.1": 100, "-12.34": -12340, "999999999999.999": score.MaxDecimal} {
 		if d.String() != want {
 			t.Errorf("%d is written %s, want %s", int64(d), d, want)
@@ -75,7 +75,7 @@ func TestDecimalWritesWhatItReadsWithoutTrailingZeros(t *testing.T) {
 	})
 }
 
-func TestDecimalAddsExactlyAndTellsWhenTheSumIsTooLarge(t *testing.T) {
+func TestDecimalAddsExactlyAndReportsOverflow(t *testing.T) {
 	tenth, sum := score.Decimal(100), score.Decimal(0)
 	for range 10 {
 		sum, _ = sum.Add(tenth)
@@ -113,7 +113,7 @@ func TestTotalsKeepTheirOrderInJSON(t *testing.T) {
 	}
 }
 
-func TestTotalsAreBounded(t *testing.T) {
+func TestTotalsAreLimited(t *testing.T) {
 	var b strings.Builder
 	for i := range 1001 {
 		fmt.Fprintf(&b, `,"C%d":1`, i)

@@ -110,7 +110,7 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 // checkSignature checks what can be checked without the key: the form of the signature, and that the
 // bard gave every member that is signed.
 func (w *envelope) checkSignature(c *Checker) {
-	const all = "a signed event has an id, a source, a seq and a time of the bard's own, for they are part of what is signed"
+	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
 	switch {
 	case w.Key == "":
 		c.Fail("key", "missing beside the signature; want the id of the key, %d hexadecimal digits", keyDigits)

@@ -1,6 +1,10 @@
-// Package score is Laurel's vocabulary and its rules: events, contests, ranks, medal tables and the problems with which an
-// event is refused. It is pure. It reads no clock, keeps no goroutine and does no I/O, so that every frontend that folds the
-// same events comes to the same scores, and so that a client can know what an event is without Raft or a database.
+// Package score holds the rules of contests and medals: events, contests, ranks, medal tables, and the
+// problems with which an event is refused.
 //
-// Read event.go for what a bard may say, contest.go for what it does to a contest, medals.go for the medal table.
+// The package is pure. It reads no clock, starts no goroutine and does no I/O, so every frontend that
+// folds the same events has the same scores, and a client needs neither Raft nor a database to know
+// what an event is.
+//
+// Start with [Event] and the types of [Data] (what a bard reports), [Contest.Fold] (what an event does
+// to a contest), and [Contest.Record] (what readers see). [MedalTable] is the medal table.
 package score

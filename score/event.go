@@ -6,87 +6,35 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Type is the kind of an event; it decides what Data holds.
-type Type string
-
-const (
-	TypeCompetitionDefine Type = "competition.define"
-	TypeContestDefine     Type = "contest.define"
-	TypeContestStatus     Type = "contest.status"
-	TypeScorePlay         Type = "score.play"
-	TypeScoreSet          Type = "score.set"
-	TypeResultSet         Type = "result.set"
-	TypeMedalAward        Type = "medal.award"
-	TypeMedalRevoke       Type = "medal.revoke"
-	TypeEventVoid         Type = "event.void"
-	TypeAlert             Type = "alert"
-)
-
-// dataTypes holds what is known of each type, in the order of the API's table. A new type begins here:
-// with a constant, a line, and its data in data.go.
-var dataTypes = []struct {
-	name Type
-	data dataType
-}{
-	{TypeCompetitionDefine, competitionDefine},
-	{TypeContestDefine, contestDefine},
-	{TypeContestStatus, contestStatus},
-	{TypeScorePlay, scorePlay},
-	{TypeScoreSet, scoreSet},
-	{TypeResultSet, resultSet},
-	{TypeMedalAward, medalAward},
-	{TypeMedalRevoke, medalRevoke},
-	{TypeEventVoid, eventVoid},
-	{TypeAlert, alert},
-}
-
-// Types lists every event type.
-var Types = func() (list []Type) {
-	for _, t := range dataTypes {
-		list = append(list, t.name)
-	}
-	return list
-}()
-
-// dataTypeOf returns what is known of t, or nil if t is not an event type.
-func dataTypeOf(t Type) dataType {
-	for i := range dataTypes {
-		if dataTypes[i].name == t {
-			return dataTypes[i].data
-		}
-	}
-	return nil
-}
-
-// Event is one thing that a bard reports. It is immutable once posted, and corrected only by another event.
+// Event is something that a bard reports. It is immutable once posted; only another event corrects it.
 type Event struct {
 	ID        string    `json:"id,omitzero"`
 	Source    string    `json:"source,omitzero"`
-	Seq       uint64    `json:"seq,omitzero"` // 0: to be given by the store, the next of its source
+	Seq       uint64    `json:"seq,omitzero"` // if 0, the store assigns the next one of the source
 	Type      Type      `json:"type"`
 	Time      time.Time `json:"time,omitzero"`
 	ContestID string    `json:"contest_id"`
 	Data      Data      `json:"data"`
-	// Key and Signature are what the bard vouches with for all of the above: the KeyID of its key, and what Sign made with it. A signed event
-	// has nothing in it that the bard did not give.
+	// Key is the KeyID of the key that signed the members above, and Signature its signature. The bard
+	// gave all members of a signed event.
 	Key       string `json:"key,omitzero"`
 	Signature []byte `json:"signature,omitzero"`
 
-	// Token is the id of the grant whose token brought an event without a signature. The frontend that took it says so, for the token
-	// itself is a secret.
+	// Token is the id of the grant whose token came with an unsigned event. The frontend that accepted
+	// the event sets it, because the token itself is secret.
 	Token string `json:"-"`
-	// TimeGiven tells that the bard gave the time: then it is part of what a retry must repeat.
-	// Without it the receiving frontend puts in its own clock.
+	// TimeGiven reports that the bard gave the time, which a repeated post must then repeat. Otherwise
+	// the frontend that accepts the event sets the time.
 	TimeGiven bool `json:"-"`
-	// IDGiven tells that the bard gave the id. An id made up by a frontend protects that frontend's own retries in the same way,
-	// but a seq that comes with it is the identity.
+	// IDGiven reports that the bard gave the id. Otherwise the frontend makes an id, which identifies
+	// the frontend's own retries; if the event has a seq, the seq is its identity.
 	IDGiven bool `json:"-"`
 }
 
-// Competition is the competition that the event's contest belongs to.
+// Competition returns the competition of the event's contest.
 func (e *Event) Competition() string { return CompetitionOf(e.ContestID) }
 
-// CompetitionOf is the first segment of a contest's id.
+// CompetitionOf returns the first segment of a contest's id.
 func CompetitionOf(contestID string) string {
 	for i := range len(contestID) {
 		if contestID[i] == '/' {
@@ -96,12 +44,12 @@ func CompetitionOf(contestID string) string {
 	return contestID
 }
 
-// UnknownTypeError says that an event is of a type that this version does not know.
+// UnknownTypeError is the error for an event of a type that this version does not know.
 type UnknownTypeError struct{ Type Type }
 
 func (e *UnknownTypeError) Error() string { return "unknown event type " + string(e.Type) }
 
-// PostMode says what becomes of a Post of several events when one of them is refused.
+// PostMode determines what happens to the events of a Post if one of them is refused.
 type PostMode uint8
 
 const (
@@ -111,19 +59,20 @@ const (
 	UntilRefused
 )
 
-// Post is what one call brings: events that are applied in order, with nothing of another post in between.
+// Post is the events of one request. They are applied in order, with no events of another post between
+// them.
 type Post struct {
 	Events []Event
 	Mode   PostMode
 }
 
-// Status values of a Result.
+// Values of Result.Status.
 const (
 	Applied   = "applied"
 	Duplicate = "duplicate"
 )
 
-// Result says what became of one event. A refused one has a Problem and no revision.
+// Result is the outcome of posting one event. A refused event has a Problem and no revision.
 type Result struct {
 	ID       string   `json:"id"`
 	Seq      uint64   `json:"seq,omitzero"`
@@ -132,14 +81,15 @@ type Result struct {
 	Problem  *Problem `json:"problem,omitzero"`
 }
 
-// Bard is what the store knows of a source.
+// Bard is what the store knows about a source.
 type Bard struct {
 	Source  string `json:"source"`
 	LastSeq uint64 `json:"last_seq"`
 	LastID  string `json:"last_id"`
 }
 
-// TimelineEvent is an event as the timeline shows it: in the store's order, and struck out where another has voided it.
+// TimelineEvent is an event in a timeline, which lists a contest's events by revision. Voided events
+// stay in it.
 type TimelineEvent struct {
 	ID        string         `json:"id"`
 	Source    string         `json:"source"`
@@ -149,8 +99,10 @@ type TimelineEvent struct {
 	ContestID string         `json:"contest_id"`
 	Data      jsontext.Value `json:"data"`
 	Revision  uint64         `json:"revision"`
-	VoidedBy  string         `json:"voided_by,omitzero"` // the id of the event that voids this one
-	Key       string         `json:"key,omitzero"`       // whose Signature vouches for the event
+	VoidedBy  string         `json:"voided_by,omitzero"` // id of the event that voided this one
+	Key       string         `json:"key,omitzero"`
 	Signature []byte         `json:"signature,omitzero"`
-	Token     string         `json:"token,omitzero"` // the id of the grant with which it came, unsigned: a frontend's word for it is all there is
+	// Token is the id of the grant of an unsigned event. Unlike a signature it proves nothing: it is
+	// the word of the frontend that accepted the event.
+	Token string `json:"token,omitzero"`
 }

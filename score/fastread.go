@@ -41,7 +41,7 @@ func unmarshalGeneral(of dataType, b []byte) (Data, error) {
 	return d, nil
 }
 
-// event reads an event. Its data is read at the end, because its type may stand behind it.
+// event reads an event. It reads the data last, because the type may come after it.
 func (r *fastReader) event() (w envelope, d Data, ok bool) {
 	var from, to int
 	ok = r.object(func(name string) bool {
@@ -81,7 +81,7 @@ func (r *fastReader) event() (w envelope, d Data, ok bool) {
 	return w, d, d != nil
 }
 
-// space steps over white space and gives the byte behind it; 0 at the end.
+// space skips white space and returns the next byte, or 0 at the end.
 func (r *fastReader) space() byte {
 	for ; r.at < len(r.b); r.at++ {
 		switch c := r.b[r.at]; c {
@@ -93,14 +93,14 @@ func (r *fastReader) space() byte {
 	return 0
 }
 
-// next steps over white space and c.
+// next skips white space and c. It reports whether c was there.
 func (r *fastReader) next(c byte) bool {
 	ok := r.space() == c
 	r.at++
 	return ok
 }
 
-// end tells whether there is nothing more.
+// end reports whether only white space is left.
 func (r *fastReader) end() bool {
 	r.space()
 	return r.at == len(r.b)
@@ -172,7 +172,7 @@ func (r *fastReader) text(to *string) bool {
 	}
 }
 
-// number is the text of a number, whose form its reader checks.
+// number returns the text of a number. The caller checks its form.
 func (r *fastReader) number() string {
 	r.space()
 	from := r.at
@@ -230,20 +230,24 @@ func (r *fastReader) base64(to *[]byte) bool {
 	text := r.b[r.at : r.at+n]
 	r.at += n + 1
 	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
-		return false // which the decoder steps over
+		return false // AppendDecode would skip it
 	}
 	var err error
 	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(n)), text)
 	return err == nil && len(*to) > 0
 }
 
-// plainTime tells whether s has none of what UnmarshalText takes beyond RFC 3339: an hour of one digit, a comma, an offset of a day.
+// plainTime reports whether s has none of what UnmarshalText accepts beyond RFC 3339: an hour of one
+// digit, a comma, an offset of a day or more.
 func plainTime(s string) bool {
 	n := len(s)
-	return n >= len("2026-02-09T08:00:00Z") && s[13] == ':' && s[19] != ',' && (s[n-1] == 'Z' || s[n-5] < '2' && s[n-2] < '6')
+	if n < len("2026-02-09T08:00:00Z") || s[13] != ':' || s[19] == ',' {
+		return false
+	}
+	return s[n-1] == 'Z' || s[n-5] < '2' && s[n-2] < '6'
 }
 
-// skip steps over an object whose inside is read later, or not at all.
+// skip skips an object. It does not check what is inside.
 func (r *fastReader) skip() bool {
 	if r.space() != '{' {
 		return false

@@ -10,7 +10,7 @@ import (
 	"laurel/score"
 )
 
-// The generators keep to few names, so that events meet, and now and then name what is not there.
+// The generators use few names, so that events are about the same things, and sometimes about missing ones.
 var (
 	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "stranger"})
 	periods    = rapid.SampledFrom([]string{"", "H1", "H2", "SO"})
@@ -28,7 +28,7 @@ var (
 	})
 )
 
-// someData is mostly data of events that a contest of the kind takes.
+// someData returns data of an event, mostly of a type that a contest of the kind accepts.
 func someData(t *rapid.T, kind string) score.Data {
 	some := func(values ...string) string { return rapid.SampledFrom(append(values, "")).Draw(t, "one of") }
 	choice := rapid.SampledFrom([]string{"define", "status", "status", "own", "own", "own", "own", "own", "own", "other", "alert"}).Draw(t, "event")
@@ -79,7 +79,7 @@ var someDefine = rapid.Custom(func(t *rapid.T) *score.ContestDefine {
 	return d
 })
 
-// typeOf is the type whose data d is.
+// typeOf returns the type of an event with data d.
 func typeOf(d score.Data) score.Type {
 	switch d.(type) {
 	case *score.ContestDefine:
@@ -96,7 +96,7 @@ func typeOf(d score.Data) score.Type {
 	return score.TypeAlert
 }
 
-func TestWhateverIsFoldedARefusalChangesNothingAndFoldingAgainGivesTheSame(t *testing.T) {
+func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 		c := score.NewContest("OG50BC/X/1")
@@ -151,7 +151,7 @@ func mustMarshal(t rapid.TB, v any) string {
 	return string(b)
 }
 
-// checkContest checks what holds for every contest, whatever was folded.
+// checkContest checks the invariants of a contest.
 func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 	stored := mustMarshal(t, c)
 	var back score.Contest

@@ -11,17 +11,20 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// jsonProblem turns an error of the JSON decoder into one that a bard can act on. Base is the path of the value that was decoded.
+// jsonProblem turns an error of the JSON decoder into a problem that a bard can act on. base is the path
+// of the decoded value.
 func jsonProblem(base string, err error) *Problem {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		field, what := fieldPath(base, syntax.JSONPointer), strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
 		switch {
 		case errors.Is(syntax.Err, jsontext.ErrDuplicateName):
-			return fieldProblem(field, "the member is there twice; want it once")
+			return fieldProblem(field, "the member is given twice; want it once")
 		case errors.Is(syntax.Err, io.ErrUnexpectedEOF):
 			return fieldProblem(field, "not valid JSON: it ends in the middle, after %d bytes", syntax.ByteOffset)
 		case strings.HasSuffix(what, "after top-level value"):
-			return fieldProblem(field, "not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson", syntax.ByteOffset, what)
+			return fieldProblem(field,
+				"not valid JSON at byte %d: %s; want one event, or many as an array or as application/x-ndjson",
+				syntax.ByteOffset, what)
 		}
 		return fieldProblem(field, "not valid JSON at byte %d: %s", syntax.ByteOffset, what)
 	}
@@ -39,7 +42,8 @@ func jsonProblem(base string, err error) *Problem {
 	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
 }
 
-// got says what stood in the place of what was wanted: numbers and strings themselves, where v has them, of others the kind.
+// got describes the value in the place of the wanted one: numbers and strings by their text, if v has it,
+// others by their kind.
 func got(k jsontext.Kind, v jsontext.Value) string {
 	switch {
 	case (k == '"' || k == '0') && len(v) > 0:
@@ -60,6 +64,7 @@ func got(k jsontext.Kind, v jsontext.Value) string {
 	return "missing"
 }
 
+// wanted describes the JSON value for a Go type.
 func wanted(t reflect.Type) string {
 	if t == nil {
 		return "another kind of value"
@@ -88,23 +93,19 @@ func wanted(t reflect.Type) string {
 	return "another kind of value"
 }
 
-// memberNames are the names that a struct's fields have in JSON.
+// memberNames returns the JSON names of the fields of a struct.
 func memberNames(t reflect.Type) (names []string) {
 	for f := range t.Fields() {
-		if f.Anonymous {
-			names = append(names, memberNames(f.Type)...)
-			continue
-		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
 	return names
 }
 
-// maxField bounds the path in a Problem: a bard decides how deep its JSON goes.
+// maxField limits the path in a problem, because the client decides how deep its JSON is nested.
 const maxField = 200
 
-// fieldPath writes a JSON pointer as the path of a field: data.result.GAU.
+// fieldPath returns a JSON pointer as the path of a field, such as data.result.GAU.
 func fieldPath(base string, p jsontext.Pointer) string {
 	path := base
 	for name := range p.Tokens() {

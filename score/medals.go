@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// MedalTable is the state of a competition's medals: what is folded from its awards.
-//
-// It is stored as the JSON of this struct; the names of the members are part of the snapshot's format.
+// MedalTable is the state of a competition's medals, folded from its awards. The store keeps it as JSON,
+// so the names of its members are part of the snapshot format.
 type MedalTable struct {
 	Competition string `json:"competition"`
 	Name        string `json:"name,omitzero"`
-	// NameByContests is the competition_name that the last contest.define gave; it names the competition until a competition.define does.
+	// NameByContests is the competition_name of the last contest.define. It is the name until a
+	// competition.define gives one.
 	NameByContests string   `json:"contests_say,omitzero"`
 	Neutral        []string `json:"neutral,omitzero"`
-	// Counts has every organisation that the competition knows, by code, those without a medal included.
+	// Counts holds all known organisations by code, including those without a medal.
 	Counts    []MedalCount `json:"counts,omitzero"`
 	Revision  uint64       `json:"rev"`
 	UpdatedAt time.Time    `json:"at,omitzero"`
 }
 
-// MedalCount is what one organisation has won.
+// MedalCount is the medals of one organisation.
 type MedalCount struct {
 	Organisation string `json:"o"`
 	Gold         int    `json:"g,omitzero"`
@@ -29,14 +29,14 @@ type MedalCount struct {
 	Bronze       int    `json:"b,omitzero"`
 }
 
-// Clone is a copy that shares nothing that changes.
+// Clone returns a copy that shares nothing that changes.
 func (t *MedalTable) Clone() *MedalTable {
 	d := *t
 	d.Counts = slices.Clone(t.Counts)
 	return &d
 }
 
-// Define takes a competition.define in; nil undoes all of them.
+// Define applies a competition.define. If d is nil, it undoes all of them.
 func (t *MedalTable) Define(d *CompetitionDefine) {
 	t.Name, t.Neutral = "", nil
 	if d != nil {
@@ -48,10 +48,12 @@ func (t *MedalTable) Define(d *CompetitionDefine) {
 }
 
 func (t *MedalTable) find(organisation string) (int, bool) {
-	return slices.BinarySearchFunc(t.Counts, organisation, func(c MedalCount, o string) int { return cmp.Compare(c.Organisation, o) })
+	return slices.BinarySearchFunc(t.Counts, organisation, func(c MedalCount, o string) int {
+		return cmp.Compare(c.Organisation, o)
+	})
 }
 
-// Know adds an organisation without medals; it tells whether it was new.
+// AddOrganisation adds an organisation without medals. It reports whether the organisation is new.
 func (t *MedalTable) AddOrganisation(organisation string) bool {
 	if organisation == "" {
 		return false
@@ -63,7 +65,7 @@ func (t *MedalTable) AddOrganisation(organisation string) bool {
 	return !known
 }
 
-// Count adds n medals, or takes them off where n is negative.
+// AddMedals adds n medals, or removes -n if n is negative.
 func (t *MedalTable) AddMedals(organisation, medal string, n int) {
 	t.AddOrganisation(organisation)
 	i, _ := t.find(organisation)
@@ -77,7 +79,8 @@ func (t *MedalTable) AddMedals(organisation, medal string, n int) {
 	}
 }
 
-// MedalRow is a line of the medal table. A neutral organisation, and one without a medal, has no rank (0).
+// MedalRow is one organisation in the medal table. Neutral organisations, and those without a medal,
+// have no rank (0).
 type MedalRow struct {
 	Organisation string `json:"organisation"`
 	Gold         int    `json:"gold"`
@@ -85,7 +88,7 @@ type MedalRow struct {
 	Bronze       int    `json:"bronze"`
 	Total        int    `json:"total"`
 	Rank         int    `json:"rank,omitzero"`
-	RankEqual    bool   `json:"rank_equal"` // another has the same rank
+	RankEqual    bool   `json:"rank_equal"` // another organisation has the same rank
 }
 
 // Medals is a medal table as readers see it.
@@ -93,16 +96,30 @@ type Medals struct {
 	Competition string     `json:"competition"`
 	Name        string     `json:"name,omitzero"`
 	Rows        []MedalRow `json:"rows"`
-	Outside     []MedalRow `json:"outside"` // the neutral organisations that have medals, in the same order, without rank
+	Outside     []MedalRow `json:"outside"` // neutral organisations with medals, in the same order
 	Revision    uint64     `json:"revision"`
 	UpdatedAt   time.Time  `json:"updated_at,omitzero"`
 }
 
-// Medals derives what readers see: gold, then silver, then bronze decide; equals share a rank and come by code.
+// Medals returns the table as readers see it, ordered by gold, then silver, then bronze. Equal
+// organisations share a rank and are ordered by code.
 func (t *MedalTable) Medals() Medals {
-	m := Medals{Competition: t.Competition, Name: cmp.Or(t.Name, t.NameByContests), Rows: []MedalRow{}, Outside: []MedalRow{}, Revision: t.Revision, UpdatedAt: t.UpdatedAt}
+	m := Medals{
+		Competition: t.Competition,
+		Name:        cmp.Or(t.Name, t.NameByContests),
+		Rows:        []MedalRow{},
+		Outside:     []MedalRow{},
+		Revision:    t.Revision,
+		UpdatedAt:   t.UpdatedAt,
+	}
 	for _, c := range t.Counts {
-		row := MedalRow{Organisation: c.Organisation, Gold: c.Gold, Silver: c.Silver, Bronze: c.Bronze, Total: c.Gold + c.Silver + c.Bronze}
+		row := MedalRow{
+			Organisation: c.Organisation,
+			Gold:         c.Gold,
+			Silver:       c.Silver,
+			Bronze:       c.Bronze,
+			Total:        c.Gold + c.Silver + c.Bronze,
+		}
 		switch {
 		case row.Total == 0:
 		case slices.Contains(t.Neutral, c.Organisation):
@@ -111,11 +128,11 @@ func (t *MedalTable) Medals() Medals {
 			m.Rows = append(m.Rows, row)
 		}
 	}
-	slices.SortStableFunc(m.Rows, byMedals)
-	slices.SortStableFunc(m.Outside, byMedals)
+	slices.SortStableFunc(m.Rows, compareMedals)
+	slices.SortStableFunc(m.Outside, compareMedals)
 	for i := range m.Rows {
 		m.Rows[i].Rank = i + 1
-		if i > 0 && byMedals(m.Rows[i-1], m.Rows[i]) == 0 {
+		if i > 0 && compareMedals(m.Rows[i-1], m.Rows[i]) == 0 {
 			m.Rows[i].Rank = m.Rows[i-1].Rank
 			m.Rows[i].RankEqual, m.Rows[i-1].RankEqual = true, true
 		}
@@ -123,12 +140,12 @@ func (t *MedalTable) Medals() Medals {
 	return m
 }
 
-func byMedals(a, b MedalRow) int {
+func compareMedals(a, b MedalRow) int {
 	return cmp.Or(cmp.Compare(b.Gold, a.Gold), cmp.Compare(b.Silver, a.Silver), cmp.Compare(b.Bronze, a.Bronze))
 }
 
-// row is the line of one organisation; ok is false if it has no medal.
-func (m *Medals) row(organisation string) (MedalRow, bool) {
+// row returns the row of an organisation. ok is false if it has no medal.
+func (m *Medals) row(organisation string) (row MedalRow, ok bool) {
 	for _, rows := range [][]MedalRow{m.Rows, m.Outside} {
 		for _, r := range rows {
 			if r.Organisation == organisation {
@@ -139,7 +156,8 @@ func (m *Medals) row(organisation string) (MedalRow, bool) {
 	return MedalRow{}, false
 }
 
-// Row is the line of one organisation, zeros for a known one without medals; ok is false if the competition does not know it.
+// Row returns the row of an organisation, with zeros if it is known but has no medals. ok is false if
+// the competition does not know it.
 func (t *MedalTable) Row(organisation string) (row MedalRow, ok bool) {
 	m := t.Medals()
 	if row, ok = m.row(organisation); ok {

@@ -5,7 +5,8 @@ import (
 	"net/http"
 )
 
-// Code is the kind of a Problem. Every kind of error that Laurel answers with is defined here, once, with its HTTP status.
+// Code is the kind of a Problem. All kinds of errors that Laurel answers with are defined here, with
+// their HTTP status.
 type Code string
 
 const (
@@ -28,22 +29,22 @@ var codes = map[Code]struct {
 	status int
 	title  string
 }{
-	InvalidEvent:   {http.StatusBadRequest, "The request is not valid"},
-	Unauthorized:   {http.StatusUnauthorized, "Who are you?"},
-	Forbidden:      {http.StatusForbidden, "You may not do this"},
-	NotFound:       {http.StatusNotFound, "There is no such thing"},
-	SeqGap:         {http.StatusConflict, "The seq leaves a gap"},
-	IDConflict:     {http.StatusConflict, "The identity is taken"},
-	TotalMismatch:  {http.StatusConflict, "The totals do not add up"},
-	StatusConflict: {http.StatusConflict, "The present state does not allow this"},
+	InvalidEvent:   {http.StatusBadRequest, "Invalid request"},
+	Unauthorized:   {http.StatusUnauthorized, "Authentication required"},
+	Forbidden:      {http.StatusForbidden, "Permission denied"},
+	NotFound:       {http.StatusNotFound, "Not found"},
+	SeqGap:         {http.StatusConflict, "Gap in the sequence"},
+	IDConflict:     {http.StatusConflict, "Identity already in use"},
+	TotalMismatch:  {http.StatusConflict, "Totals do not match"},
+	StatusConflict: {http.StatusConflict, "Conflict with the current state"},
 	TooLarge:       {http.StatusRequestEntityTooLarge, "Too large"},
-	RateLimited:    {http.StatusTooManyRequests, "Too much at once"},
-	NoMaster:       {http.StatusServiceUnavailable, "The group has no master now"},
-	OutcomeUnknown: {http.StatusServiceUnavailable, "The outcome is not known"},
-	NotReady:       {http.StatusServiceUnavailable, "This frontend is not ready"},
+	RateLimited:    {http.StatusTooManyRequests, "Too many requests"},
+	NoMaster:       {http.StatusServiceUnavailable, "No master"},
+	OutcomeUnknown: {http.StatusServiceUnavailable, "Outcome unknown"},
+	NotReady:       {http.StatusServiceUnavailable, "Not ready"},
 }
 
-// HTTPStatus is the status that goes with c; 500 for a code that is not of Laurel.
+// HTTPStatus returns the HTTP status of c, or 500 if c is not one of Laurel's codes.
 func (c Code) HTTPStatus() int {
 	if k, ok := codes[c]; ok {
 		return k.status
@@ -51,7 +52,7 @@ func (c Code) HTTPStatus() int {
 	return http.StatusInternalServerError
 }
 
-// Codes lists every code of Laurel, in no order.
+// Codes returns all codes, in no particular order.
 func Codes() []Code {
 	all := make([]Code, 0, len(codes))
 	for c := range codes {
@@ -60,27 +61,33 @@ func Codes() []Code {
 	return all
 }
 
-// Problem says why something was refused. It is an RFC 9457 problem, with Laurel's own members behind the standard ones.
-// It is the one error type of Laurel's interface: servers write it, clients get it back. A Problem is not changed once returned.
+// Problem is the one error type of Laurel's API: servers write it, and clients return it. It is an
+// RFC 9457 problem with a few members of Laurel's own. A Problem is not changed once it is returned.
 type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
-	// Detail says what was wrong with which field, and what would be right.
+	// Detail describes what is wrong with the field, and what would be right.
 	Detail string `json:"detail"`
 	Code   Code   `json:"code"`
-	// Field is the member at fault, as a path: "data.delta".
+	// Field is the path of the member at fault, such as "data.delta".
 	Field string `json:"field,omitzero"`
-	// ID and Index name the event at fault where many were posted at once; Index counts from 0.
+	// ID and Index identify the event at fault if many were posted at once. Index counts from 0.
 	ID    string `json:"id,omitzero"`
 	Index *int   `json:"index,omitzero"`
-	// ExpectedSeq is the only seq that the source may use next; with seq_gap.
+	// ExpectedSeq is the only seq that the source may use next. It is set with SeqGap.
 	ExpectedSeq uint64 `json:"expected_seq,omitzero"`
 }
 
-// Problemf makes a Problem of the kind c.
+// Problemf returns a Problem with code c and a formatted detail.
 func Problemf(c Code, format string, args ...any) *Problem {
-	return &Problem{Type: "urn:laurel:problem:" + string(c), Title: codes[c].title, Status: c.HTTPStatus(), Code: c, Detail: fmt.Sprintf(format, args...)}
+	return &Problem{
+		Type:   "urn:laurel:problem:" + string(c),
+		Title:  codes[c].title,
+		Status: c.HTTPStatus(),
+		Code:   c,
+		Detail: fmt.Sprintf(format, args...),
+	}
 }
 
 func (p *Problem) Error() string {
@@ -90,7 +97,7 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s: %s", p.Code, p.Detail)
 }
 
-// fieldProblem is an invalid_event about one field.
+// fieldProblem returns an InvalidEvent problem about one field.
 func fieldProblem(field, format string, args ...any) *Problem {
 	p := Problemf(InvalidEvent, format, args...)
 	p.Field = field

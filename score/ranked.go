@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Mark is a competitor's mark at one split of a ranked contest, or the reason why there is none.
+// Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no mark.
 type Mark struct {
 	Competitor   string  `json:"c"`
 	Value        Decimal `json:"v,omitzero"`
@@ -16,7 +16,7 @@ type Mark struct {
 	Organisation string  `json:"org,omitzero"`
 }
 
-// AppendJSON appends m as JSON, the same as json.Marshal: a store writes very many of them.
+// AppendJSON appends m as json.Marshal would write it, but faster.
 func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	var err error
 	text := func(name, s string) {
@@ -40,20 +40,23 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), err
 }
 
-// Marks keeps the marks of one ranked contest. They are many, so they live outside the Contest.
+// Marks stores the marks of one ranked contest. There can be a million of them, so they are kept outside
+// the Contest.
 type Marks interface {
-	// Set puts m in the place of the competitor's mark at the split, if there is one, and gives the number of all marks there.
+	// Set sets the competitor's mark at the split and returns the number of marks there.
 	Set(split string, m Mark) (total int)
-	// First gives the n best at the split, those with an IRM behind all others, and the number of all.
+	// First returns the n best marks at the split, IRMs after all others, and the number of all marks
+	// there.
 	First(split string, n int) (first []Mark, total int)
 }
 
 const (
-	leaders = 10
-	finish  = "finish"
+	maxLeaders = 10
+	finish     = "finish"
 )
 
-// FinalSplit is the split that decides a ranked contest: the last of its list, or "finish" where it has none.
+// FinalSplit returns the split that decides a ranked contest: the last of its splits, or "finish" if it
+// has none.
 func (d *ContestDefine) FinalSplit() string {
 	if len(d.Splits) == 0 {
 		return finish
@@ -61,7 +64,7 @@ func (d *ContestDefine) FinalSplit() string {
 	return d.Splits[len(d.Splits)-1]
 }
 
-// AllSplits are the splits of a ranked contest, in order; "finish" alone where it lists none.
+// AllSplits returns the splits of a ranked contest in order, or "finish" if it has none.
 func (d *ContestDefine) AllSplits() []string {
 	if len(d.Splits) == 0 {
 		return []string{finish}
@@ -69,54 +72,55 @@ func (d *ContestDefine) AllSplits() []string {
 	return d.Splits
 }
 
-func (c *Contest) setMark(d *ResultSet, marks Marks, f FoldMode) *Problem {
-	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
+func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
+	if p := c.checkKind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}
-	// As with a score.set, a jury may disqualify whom it likes after the contest is OFFICIAL.
-	if f == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+	// With a reason, a jury may disqualify a competitor even after the contest is OFFICIAL.
+	if mode == Live && d.Reason == "" {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
 	if len(c.Competitors) > 0 && c.competitor(d.Competitor) == nil {
-		return c.stranger("data.competitor", d.Competitor)
+		return c.unknownCompetitor("data.competitor", d.Competitor)
 	}
 	splits := c.Definition.AllSplits()
-	at, reached := slices.Index(splits, d.Split), slices.Index(splits, c.Split)
-	if at < 0 {
+	split, furthest := slices.Index(splits, d.Split), slices.Index(splits, c.Split)
+	if split < 0 {
 		return fieldProblem("data.split", "got %q; want one of %s", clip(d.Split), strings.Join(splits, ", "))
 	}
 	m := d.AsMark()
 	total := marks.Set(d.Split, m)
 	switch {
-	case m.IRM != "" || !valued(c.Leaders) || at > reached:
+	case m.IRM != "" || !hasMark(c.Leaders) || split > furthest:
 		c.UpdateLeaders(marks)
-	case at == reached:
+	case split == furthest:
 		c.Total = total
 		if c.mayLead(m) {
-			c.Leaders, _ = marks.First(c.Split, leaders)
+			c.Leaders, _ = marks.First(c.Split, maxLeaders)
 		}
 	}
 	return nil
 }
 
-// mayLead tells whether a mark at the split that is shown can change the first ten: nearly none of a marathon's does.
+// mayLead reports whether a mark at c.Split can change the leaders. In a marathon nearly none can.
 func (c *Contest) mayLead(m Mark) bool {
-	if len(c.Leaders) < leaders {
+	if len(c.Leaders) < maxLeaders {
 		return true
 	}
-	last := c.Leaders[leaders-1]
+	last := c.Leaders[maxLeaders-1]
 	if last.IRM != "" || m.Value == last.Value || (m.Value < last.Value) == c.Definition.LowerIsBetter() {
 		return true
 	}
 	return slices.ContainsFunc(c.Leaders, func(l Mark) bool { return l.Competitor == m.Competitor })
 }
 
-// valued tells whether there is a mark among those that First gave, and not only IRMs.
-func valued(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
+// hasMark reports whether the result of First has a mark, and not only IRMs.
+func hasMark(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
 
-// Stray finds a competitor who has a mark but no place on the contest's list; "" if there is none. Without a list everybody has a place.
+// Unlisted returns a competitor that has a mark but is not listed in the contest's definition, or "". If
+// the definition lists nobody, everybody may compete.
 func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
@@ -126,7 +130,7 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 		listed[c.Competitors[i].Code] = true
 	}
 	for _, split := range c.Definition.AllSplits() {
-		// Of more marks than there are places one has none.
+		// If there are more marks than listed competitors, one of them is not listed.
 		first, _ := marks.First(split, len(listed)+1)
 		for _, m := range first {
 			if !listed[m.Competitor] {
@@ -137,7 +141,7 @@ func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	return ""
 }
 
-// AsMark is the mark that d sets.
+// AsMark returns the mark that d sets.
 func (d *ResultSet) AsMark() Mark {
 	m := Mark{Competitor: d.Competitor, IRM: d.IRM, Category: d.Category, Organisation: d.Organisation}
 	if d.Mark != nil {
@@ -146,16 +150,16 @@ func (d *ResultSet) AsMark() Mark {
 	return m
 }
 
-// Rank finds the leaders anew from all marks. A split that has only IRMs does not count as reached while another has a mark: who is
-// known not to finish says nothing about where the others are.
+// UpdateLeaders recomputes Split, Leaders and Total from all marks. A split that has only IRMs counts
+// only if no split has a mark: a DNF at the finish does not mean that anybody has arrived there.
 func (c *Contest) UpdateLeaders(marks Marks) {
 	c.Split, c.Leaders, c.Total = "", nil, 0
 	for _, split := range slices.Backward(c.Definition.AllSplits()) {
-		first, total := marks.First(split, leaders)
-		if total > 0 && (c.Split == "" || valued(first)) {
+		first, total := marks.First(split, maxLeaders)
+		if total > 0 && (c.Split == "" || hasMark(first)) {
 			c.Split, c.Leaders, c.Total = split, first, total
 		}
-		if valued(first) {
+		if hasMark(first) {
 			return
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Record is a contest as readers see it: api.md's answer, with everything derived.
+// Record is a contest as readers see it. Order, ranks and winner are derived from the Contest.
 type Record struct {
 	ContestID      string     `json:"contest_id"`
 	Competition    string     `json:"competition"`
@@ -27,20 +27,21 @@ type Record struct {
 	Period         string     `json:"period"`
 	Clock          string     `json:"clock"`
 	StartTime      time.Time  `json:"start_time,omitzero"`
-	Split          string     `json:"split,omitzero"` // of a ranked contest: the one its competitors are ranked at
+	Split          string     `json:"split,omitzero"` // ranked contests: where the competitors are ranked
 	Competitors    []Standing `json:"competitors"`
-	Total          *int       `json:"total,omitzero"` // of a ranked contest: all that have a mark there, or are listed
+	Total          *int       `json:"total,omitzero"` // ranked contests: with a mark there, or listed
 	Winner         string     `json:"winner"`
 	Revision       uint64     `json:"revision"`
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-// Standing is a competitor in its place. Rank is 0 for one without a result. Periods and Stats belong to head_to_head contests.
+// Standing is one competitor in a Record. Rank is 0 without a result. Periods and Stats are for
+// head_to_head contests.
 type Standing struct {
 	Code         string   `json:"code"`
 	Name         string   `json:"name"`
 	Organisation string   `json:"organisation"`
-	Result       *Decimal `json:"result"` // null where a ranked contest has no mark
+	Result       *Decimal `json:"result"` // null in a ranked contest without a mark
 	IRM          string   `json:"irm,omitzero"`
 	Periods      Totals   `json:"periods"`
 	Tiebreak     Decimal  `json:"tiebreak"`
@@ -49,40 +50,57 @@ type Standing struct {
 	SortOrder    int      `json:"sort_order"`
 }
 
-// Record derives what readers see of c.
+// Record returns c as readers see it.
 func (c *Contest) Record() Record {
-	a := &c.Definition
+	d := &c.Definition
 	r := Record{
-		ContestID: c.ID, Competition: CompetitionOf(c.ID), Sport: a.Sport, Kind: a.Kind, Title: a.Title, Discipline: a.Discipline, Event: a.Event,
-		Phase: a.Phase, Group: a.Group, Gender: a.Gender, Venue: a.Venue, MedalEvent: a.MedalEvent, ResultType: a.ResultType, Unit: a.Unit,
-		ScheduleStatus: c.ScheduleStatus, ResultStatus: c.ResultStatus, Period: c.Period, Clock: c.Clock, StartTime: a.StartTime,
-		Revision: c.Revision, UpdatedAt: c.UpdatedAt,
+		ContestID:      c.ID,
+		Competition:    CompetitionOf(c.ID),
+		Sport:          d.Sport,
+		Kind:           d.Kind,
+		Title:          d.Title,
+		Discipline:     d.Discipline,
+		Event:          d.Event,
+		Phase:          d.Phase,
+		Group:          d.Group,
+		Gender:         d.Gender,
+		Venue:          d.Venue,
+		MedalEvent:     d.MedalEvent,
+		ResultType:     d.ResultType,
+		Unit:           d.Unit,
+		ScheduleStatus: c.ScheduleStatus,
+		ResultStatus:   c.ResultStatus,
+		Period:         c.Period,
+		Clock:          c.Clock,
+		StartTime:      d.StartTime,
+		Revision:       c.Revision,
+		UpdatedAt:      c.UpdatedAt,
 	}
-	if a.Kind == Ranked {
+	if d.Kind == Ranked {
 		total := max(c.Total, len(c.Competitors))
 		r.Total, r.Split = &total, c.Split
-		r.Competitors = c.rankedPlaces()
+		r.Competitors = c.rankedStandings()
 	} else {
-		r.Competitors = c.scoredPlaces()
+		r.Competitors = c.scoredStandings()
 	}
-	decided := c.ScheduleStatus == Finished && (a.Kind == HeadToHead || c.Split == a.FinalSplit())
+	decided := c.ScheduleStatus == Finished && (d.Kind == HeadToHead || c.Split == d.FinalSplit())
 	if p := r.Competitors; decided && len(p) > 0 && p[0].Rank == 1 && (len(p) == 1 || p[1].Rank != 1) {
 		r.Winner = p[0].Code
 	}
 	return r
 }
 
-// scoredPlaces orders the competitors of a head_to_head contest by result, then by tie-break.
-func (c *Contest) scoredPlaces() []Standing {
-	least := c.Definition.LowerIsBetter()
+// scoredStandings orders the competitors of a head_to_head contest by result, then by tie-break score.
+func (c *Contest) scoredStandings() []Standing {
+	lower := c.Definition.LowerIsBetter()
 	better := func(a, b Decimal) int {
-		if least {
+		if lower {
 			return cmp.Compare(a, b)
 		}
 		return cmp.Compare(b, a)
 	}
 	order := func(a, b *Competitor) int {
-		if a.Scored != b.Scored && least {
+		if a.Scored != b.Scored && lower {
 			if a.Scored {
 				return -1
 			}
@@ -97,26 +115,43 @@ func (c *Contest) scoredPlaces() []Standing {
 	slices.SortStableFunc(list, func(a, b *Competitor) int {
 		return cmp.Or(order(a, b), cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
 	})
-	places := make([]Standing, len(list))
+	standings := make([]Standing, len(list))
 	for i, w := range list {
 		rank := i + 1
 		if i > 0 && order(list[i-1], w) == 0 {
-			rank = places[i-1].Rank
+			rank = standings[i-1].Rank
 		}
 		result := w.Result
-		places[i] = Standing{Code: w.Code, Name: w.Name, Organisation: w.Organisation, Result: &result, Periods: w.Periods, Tiebreak: w.Tiebreak,
-			Stats: w.Stats, Rank: rank, SortOrder: i + 1}
+		standings[i] = Standing{
+			Code:         w.Code,
+			Name:         w.Name,
+			Organisation: w.Organisation,
+			Result:       &result,
+			Periods:      w.Periods,
+			Tiebreak:     w.Tiebreak,
+			Stats:        w.Stats,
+			Rank:         rank,
+			SortOrder:    i + 1,
+		}
 	}
-	return places
+	return standings
 }
 
-// rankedPlaces are the leaders with their ranks, then, while fewer than ten have a mark, the others of the start list.
-func (c *Contest) rankedPlaces() []Standing {
-	places := make([]Standing, 0, leaders)
-	marked := make(map[string]bool, leaders)
+// rankedStandings returns the leaders with their ranks and, if there are fewer than maxLeaders, other
+// competitors in the order of the start list.
+func (c *Contest) rankedStandings() []Standing {
+	standings := make([]Standing, 0, maxLeaders)
+	marked := make(map[string]bool, maxLeaders)
 	ranks := Ranks(c.Leaders)
 	for i, m := range c.Leaders {
-		p := Standing{Code: m.Competitor, Name: m.Competitor, Organisation: m.Organisation, IRM: m.IRM, Rank: ranks[i], SortOrder: i + 1}
+		p := Standing{
+			Code:         m.Competitor,
+			Name:         m.Competitor,
+			Organisation: m.Organisation,
+			IRM:          m.IRM,
+			Rank:         ranks[i],
+			SortOrder:    i + 1,
+		}
 		if m.IRM == "" {
 			p.Result = &m.Value
 		}
@@ -124,19 +159,27 @@ func (c *Contest) rankedPlaces() []Standing {
 			p.Name, p.Organisation = e.Name, cmp.Or(e.Organisation, m.Organisation)
 		}
 		marked[m.Competitor] = true
-		places = append(places, p)
+		standings = append(standings, p)
 	}
 	waiting := slices.Clone(c.Competitors)
-	slices.SortStableFunc(waiting, func(a, b Competitor) int { return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code)) })
+	slices.SortStableFunc(waiting, func(a, b Competitor) int {
+		return cmp.Or(cmp.Compare(a.Order, b.Order), cmp.Compare(a.Code, b.Code))
+	})
 	for _, w := range waiting {
-		if len(places) < leaders && !marked[w.Code] {
-			places = append(places, Standing{Code: w.Code, Name: w.Name, Organisation: w.Organisation, SortOrder: len(places) + 1})
+		if len(standings) < maxLeaders && !marked[w.Code] {
+			standings = append(standings, Standing{
+				Code:         w.Code,
+				Name:         w.Name,
+				Organisation: w.Organisation,
+				SortOrder:    len(standings) + 1,
+			})
 		}
 	}
-	return places
+	return standings
 }
 
-// Ranks gives the rank of each mark of a list that is in order, best first: equal marks share one, the next skips (1, 2, 2, 4), and an IRM has none (0).
+// Ranks returns the ranks of marks in order, best first. Equal marks share a rank and the next one skips
+// (1, 2, 2, 4). An IRM has no rank (0).
 func Ranks(ordered []Mark) []int {
 	ranks := make([]int, len(ordered))
 	for i, m := range ordered {
@@ -151,19 +194,33 @@ func Ranks(ordered []Mark) []int {
 	return ranks
 }
 
-// Filter chooses contests for a list. Empty members choose all.
+// Filter selects contests for a list. Empty fields select all.
 type Filter struct {
 	Competition string
 	Sport       string
 	Status      string // a schedule_status or a result_status
-	Competitor  string // a competitor's code or its organisation
+	Competitor  string // code or organisation of a competitor
 }
 
-// Matches tells whether f chooses c. Whether a competitor has a mark in a ranked contest without a list it cannot see; the store adds that.
+// Matches reports whether f selects c. It does not know the competitors of a ranked contest without a
+// start list, apart from the leaders; the store adds those.
 func (f Filter) Matches(c *Contest) bool {
 	return (f.Competition == "" || CompetitionOf(c.ID) == f.Competition) &&
 		(f.Sport == "" || c.Definition.Sport == f.Sport) &&
 		(f.Status == "" || c.ScheduleStatus == f.Status || c.ResultStatus == f.Status) &&
-		(f.Competitor == "" || slices.ContainsFunc(c.Competitors, func(w Competitor) bool { return w.Code == f.Competitor || w.Organisation == f.Competitor }) ||
-			slices.ContainsFunc(c.Leaders, func(m Mark) bool { return m.Competitor == f.Competitor || m.Organisation == f.Competitor }))
+		(f.Competitor == "" || f.matchesCompetitor(c))
+}
+
+func (f Filter) matchesCompetitor(c *Contest) bool {
+	for i := range c.Competitors {
+		if w := &c.Competitors[i]; w.Code == f.Competitor || w.Organisation == f.Competitor {
+			return true
+		}
+	}
+	for i := range c.Leaders {
+		if m := &c.Leaders[i]; m.Competitor == f.Competitor || m.Organisation == f.Competitor {
+			return true
+		}
+	}
+	return false
 }

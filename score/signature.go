@@ -42,7 +42,8 @@ func ParseSignature(b []byte) (s Signature, err error) {
 		Path:    b[signatureHead:],
 	}
 	if s.Size < 1 || s.Size > MaxTree || s.Index >= s.Size {
-		return s, fmt.Errorf("is for event %d of %d; one signature covers 1 to %d, counted from 0", s.Index, s.Size, MaxTree)
+		return s, fmt.Errorf(
+			"is for event %d of %d; one signature covers 1 to %d, counted from 0", s.Index, s.Size, MaxTree)
 	}
 	want := 0
 	for width, i := s.Size, s.Index; width > 1; width, i = (width+1)/2, i/2 {

@@ -2,18 +2,18 @@ package score
 
 import "time"
 
-// An event in a log was decoded by another process, which may be corrupt. What follows are Decode's
-// checks for an event that is complete: they decide by the event alone, so that they come to the same on
-// every machine, and a reader of stored events can rely on the bounds of all strings and lists in them.
+// Events in a log were decoded by another process, which may be corrupt. The checks below are those of
+// Decode for a complete event. They depend on the event alone, so they have the same result on every
+// machine, and readers of stored events can rely on the limits of all strings and lists.
 
-// The seconds since 1970 at which the years 0, 1 and 10000 begin.
+// Unix times at which the years 0, 1 and 10000 begin.
 const (
 	year0     = -62167219200
 	year1     = -62135596800
 	year10000 = 253402300800
 )
 
-// CheckEnvelope returns what is wrong with the id, source, seq, time and contest_id of e; nil if nothing is.
+// CheckEnvelope returns what is wrong with the id, source, seq, time or contest_id of e, or nil.
 func (e *Event) CheckEnvelope() *Problem {
 	c := Checker{}
 	c.Text("id", e.ID, MaxID, required)
@@ -22,14 +22,14 @@ func (e *Event) CheckEnvelope() *Problem {
 		c.Fail("seq", "got %d; the most is %d", e.Seq, uint64(maxSeq))
 	}
 	if !writable(e.Time) {
-		c.Fail("time", "is none that RFC 3339 can write, in the years 1 to 9999 in UTC")
+		c.Fail("time", "cannot be written in RFC 3339; want a time in the years 1 to 9999 in UTC")
 	}
 	c.Path("contest_id", e.ContestID, MaxContestID)
 	return c.Problem
 }
 
-// writable reports whether JSON can hold t as it is: its year is one of 1 to 9999 in UTC and one of 0 to
-// 9999 where it was, which is a whole number of minutes from UTC.
+// writable reports whether JSON can hold t as it is: the year is within 1 to 9999 in UTC and within 0 to
+// 9999 in t's own zone, whose offset is a whole number of minutes.
 func writable(t time.Time) bool {
 	_, offset := t.Zone()
 	utc := t.Unix()
@@ -44,7 +44,7 @@ func (e *Event) ReadData(data []byte) *Problem {
 		return fieldProblem("data", "has %d bytes; the most is %d", len(data), MaxEventBytes)
 	}
 	if len(data) == 0 || data[0] != '{' {
-		return fieldProblem("data", "is no JSON object")
+		return fieldProblem("data", "is not a JSON object")
 	}
 	if of := dataTypeOf(e.Type); of != nil {
 		if e.Data = of.read(data, ""); e.Data != nil {
@@ -67,8 +67,8 @@ func (e *Event) CheckData() *Problem {
 	return c.Problem
 }
 
-// CheckSignature returns what can be said against the key and the signature of e without the key; nil if
-// there is nothing, or e has neither.
+// CheckSignature checks what can be checked of the key and signature of e without the key. It returns
+// nil if e has neither.
 func (e *Event) CheckSignature() *Problem {
 	if e.Key == "" && len(e.Signature) == 0 {
 		return nil

@@ -9,76 +9,104 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 )
 
-// cores is how many cores were in use in a span, on average. They tell what a figure was paid with, and whether the machine was otherwise idle.
-type cores struct{ servers, own, others float64 }
-
-func (c cores) String() string { return fmt.Sprintf("%.2f + %.2f + %.2f", c.servers, c.own, c.others) }
-
-const coresHead = "cores: servers + generator + others"
-
-// usage is what had been used of the processor at a time.
+// usage is the processor time used up to a time.
 type usage struct {
 	at                  time.Time
 	server, own, others time.Duration
 }
 
-func used(servers func() (time.Duration, error)) (u usage, err error) {
-	var err1, err2, err3 error
+// used returns what the servers, this process and all others have used so far.
+func used(servers []*localgroup.Process) (u usage, err error) {
 	u.at = time.Now()
-	u.server, err1 = servers()
-	u.own, err2 = ownCPU()
-	u.others, err3 = machineCPU()
-	u.others -= u.server + u.own
-	return u, errors.Join(err1, err2, err3)
+	for _, p := range servers {
+		d, err := processCPU(p)
+		if err != nil {
+			return u, err
+		}
+		u.server += d
+	}
+	var self syscall.Rusage
+	err1 := syscall.Getrusage(syscall.RUSAGE_SELF, &self)
+	u.own = time.Duration(self.Utime.Nano() + self.Stime.Nano())
+	all, err2 := machineCPU()
+	u.others = all - u.server - u.own
+	return u, errors.Join(err1, err2)
 }
 
-// since is what was used since an earlier time. Child is of programs that the bench started meanwhile and that have ended: it is the generator's.
-func (u usage) since(before usage, child time.Duration) cores {
+// since puts into f the average number of cores in use since an earlier time. child is the time of programs
+// that the bench started meanwhile and that have ended: they belong to the generator.
+func (u usage) since(before usage, child time.Duration, f figures) {
 	per := func(d time.Duration) float64 { return d.Seconds() / u.at.Sub(before.at).Seconds() }
-	return cores{per(u.server - before.server), per(u.own - before.own + child), max(0, per(u.others-before.others-child))}
+	f[serverCPU] = per(u.server - before.server)
+	f[ownCPU] = per(u.own - before.own + child)
+	f[otherCPU] = max(0, per(u.others-before.others-child))
 }
 
-// cpuDuring returns when the span is over or ctx is done.
-func cpuDuring(ctx context.Context, s span, servers func() (time.Duration, error)) (cores, error) {
-	var u [2]usage
-	for i, t := range []time.Time{s.from, s.until} {
-		select {
-		case <-ctx.Done():
-			return cores{}, context.Cause(ctx)
-		case <-time.After(time.Until(t)):
-		}
+// measured runs the load and meanwhile measures the processor use within the span.
+func measured(
+	ctx context.Context, s load.Span, servers []*localgroup.Process, run func(context.Context) (figures, error),
+) (figures, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var f figures
+	done := make(chan error, 1)
+	go func() {
 		var err error
-		if u[i], err = used(servers); err != nil {
-			return cores{}, err
+		if f, err = run(ctx); err != nil {
+			cancel(err)
+		}
+		done <- err
+	}()
+	var u [2]usage
+	var cpuErr error
+	for i, t := range []time.Time{s.From, s.Until} {
+		if cpuErr = load.Sleep(ctx, time.Until(t)); cpuErr != nil {
+			break
+		}
+		if u[i], cpuErr = used(servers); cpuErr != nil {
+			break
 		}
 	}
-	return u[1].since(u[0], 0), nil
+	if err := errors.Join(<-done, cpuErr); err != nil {
+		return nil, err
+	}
+	u[1].since(u[0], 0, f)
+	return f, nil
 }
 
-func ownCPU() (time.Duration, error) {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0, fmt.Errorf("getrusage: %w", err)
+// span returns the measured time of a cell that begins now.
+func (b *bench) span() load.Span {
+	from := time.Now().Add(b.warmup)
+	return load.Span{From: from, Until: from.Add(b.duration)}
+}
+
+// rates returns the rate and the latencies that a meter has for a span.
+func rates(m *load.Meter, s load.Span) figures {
+	return figures{
+		perSecond: float64(m.Count()) / s.Until.Sub(s.From).Seconds(),
+		p50:       float64(m.Quantile(50)),
+		p99:       float64(m.Quantile(99)),
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), nil
 }
 
 // tick is the unit of processor time in /proc.
 const tick = 10 * time.Millisecond
 
-// machineCPU is the time that all cores together have been busy.
+// machineCPU returns the time for which all cores together have been busy.
 func machineCPU() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, err
 	}
 	line, _, _ := bytes.Cut(b, []byte("\n"))
-	fields := bytes.Fields(line)
-	// cpu user nice system idle iowait irq softirq steal ...
+	fields := bytes.Fields(line) // cpu user nice system idle iowait irq softirq steal ...
 	if len(fields) < 9 || string(fields[0]) != "cpu" {
-		return 0, fmt.Errorf("/proc/stat starts with %q", clip(line))
+		return 0, fmt.Errorf("/proc/stat begins with %q", load.Clip(line))
 	}
 	var busy int64
 	for _, i := range []int{1, 2, 3, 6, 7} {
@@ -91,23 +119,22 @@ func machineCPU() (time.Duration, error) {
 	return time.Duration(busy) * tick, nil
 }
 
-// cpu is the time that the process and its children have spent on a processor.
-func (p *process) cpu() (time.Duration, error) {
-	pid := p.cmd.Process.Pid
-	sum, err := cpuOf(pid)
+// processCPU returns the time that a process and its children have used.
+func processCPU(p *localgroup.Process) (time.Duration, error) {
+	sum, err := cpuOf(p.PID())
 	if err != nil {
-		return 0, fmt.Errorf("%s has ended; its log says:\n%s", p.name, p.tail())
+		return 0, fmt.Errorf("%s has ended; the end of its log:\n%s", p.Name, p.LogTail())
 	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.PID()))
 	if err != nil {
 		return 0, err
 	}
 	for _, f := range bytes.Fields(children) {
-		child, err := strconv.Atoi(string(f))
+		pid, err := strconv.Atoi(string(f))
 		if err != nil {
 			return 0, err
 		}
-		d, err := cpuOf(child)
+		d, err := cpuOf(pid)
 		if err != nil {
 			return 0, err
 		}
@@ -121,7 +148,7 @@ func cpuOf(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may have spaces; user and system time are fields 12 and 13 after it, in hundredths of a second.
+	// The name, in parentheses, may have spaces. User and system time are fields 12 and 13 behind it.
 	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
@@ -131,14 +158,11 @@ func cpuOf(pid int) (time.Duration, error) {
 	return time.Duration(user+system) * tick, errors.Join(err1, err2)
 }
 
-func sumCPU(list []*process) (time.Duration, error) {
-	var sum time.Duration
-	for _, p := range list {
-		d, err := p.cpu()
-		if err != nil {
-			return 0, err
-		}
-		sum += d
+// residentKiB returns the memory of a process that is resident, in KiB.
+func residentKiB(p *localgroup.Process) (kib float64, err error) {
+	value := procValue(fmt.Sprintf("/proc/%d/status", p.PID()), "VmRSS")
+	if _, err := fmt.Sscan(value, &kib); err != nil {
+		return 0, fmt.Errorf("%s has ended; the end of its log:\n%s", p.Name, p.LogTail())
 	}
-	return sum, nil
+	return kib, nil
 }

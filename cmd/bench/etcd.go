@@ -6,33 +6,48 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 )
 
-// etcdGroup is three members of etcd with their default settings, and what loads them.
+// etcdGroup is three members of etcd with their default settings.
 type etcdGroup struct {
-	processes []*process
+	list      []*localgroup.Process
+	args      [][]string
+	program   string
+	dir       string
 	endpoints []string
 	admin     *clientv3.Client
 }
 
-// startEtcd starts a group with new data directories under dir, and waits until it takes puts. Each is at a site of its own, or all on the loopback where
-// none are given.
-func startEtcd(ctx context.Context, program, dir string, sites ...*site) (g *etcdGroup, err error) {
-	g = &etcdGroup{}
-	started := g // an error returns none
-	defer func() {
-		if err != nil {
-			started.stop()
-		}
-	}()
-	ports, at, err := ground(sites)
-	if err != nil {
+// startEtcd starts a group with new data directories and waits until it takes puts.
+func startEtcd(ctx context.Context, program, dir string) (*etcdGroup, error) {
+	g := &etcdGroup{program: program, dir: dir}
+	if err := g.start(ctx); err != nil {
+		g.stop()
 		return nil, err
+	}
+	return g, nil
+}
+
+func (g *etcdGroup) start(ctx context.Context) error {
+	if err := lookPath("etcd-server", g.program); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(g.dir, 0o700); err != nil {
+		return err
+	}
+	ports, err := freePorts(2 * groupSize)
+	if err != nil {
+		return err
 	}
 	var cluster []string
 	for i := range groupSize {
@@ -41,51 +56,55 @@ func startEtcd(ctx context.Context, program, dir string, sites ...*site) (g *etc
 	}
 	for i := range groupSize {
 		name, client, peer := fmt.Sprintf("e%d", i+1), "http://"+ports[2*i], "http://"+ports[2*i+1]
-		data := filepath.Join(dir, name)
-		if err := os.MkdirAll(data, 0o700); err != nil {
-			return nil, err
-		}
-		// The quota is no cost, only a limit that a long run would meet.
-		p, err := at[i].start(name, dir, program, "--name", name, "--data-dir", data,
+		// The quota costs nothing; a long run would meet the default one.
+		g.args = append(g.args, []string{
+			"--name", name, "--data-dir", filepath.Join(g.dir, name),
 			"--listen-client-urls", client, "--advertise-client-urls", client,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
-			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-state", "new", "--initial-cluster-token", filepath.Base(dir),
-			"--logger", "zap", "--log-level", "warn", "--quota-backend-bytes", strconv.Itoa(8<<30))
+			"--initial-cluster", strings.Join(cluster, ","), "--initial-cluster-state", "new",
+			"--logger", "zap", "--log-level", "warn", "--quota-backend-bytes", strconv.Itoa(8 << 30),
+		})
+		p, err := startProcess(name, g.dir, g.program, g.args[i]...)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		g.processes = append(g.processes, p)
+		g.list = append(g.list, p)
 	}
-	for i, p := range g.processes {
-		if err := p.await(ctx, func(ctx context.Context) error { return get(ctx, "http://"+g.endpoints[i]+"/health", nil) }); err != nil {
-			return nil, err
+	for i, p := range g.list {
+		url := "http://" + g.endpoints[i] + "/health"
+		if err := await(ctx, p, func(ctx context.Context) error { return getJSON(ctx, url, nil) }); err != nil {
+			return err
 		}
 	}
-	if g.admin, err = connect(g.endpoints...); err != nil {
-		return nil, err
+	if g.admin, err = connectEtcd(g.endpoints...); err != nil {
+		return err
 	}
 	_, err = g.order(ctx)
-	return g, err
+	return err
 }
 
-func connect(endpoints ...string) (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second})
+func connectEtcd(endpoints ...string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
 }
 
-func (g *etcdGroup) name() string { return etcdName }
+func (g *etcdGroup) name() string                     { return etcdName }
+func (g *etcdGroup) processes() []*localgroup.Process { return g.list }
 
 func (g *etcdGroup) stop() {
 	if g.admin != nil {
 		g.admin.Close()
 	}
-	for _, p := range g.processes {
-		p.kill()
+	for _, p := range g.list {
+		p.Kill()
 	}
 }
 
-func (g *etcdGroup) cpu() (time.Duration, error) { return sumCPU(g.processes) }
+func (g *etcdGroup) restart(i int) (err error) {
+	g.list[i], err = startProcess(g.list[i].Name, g.dir, g.program, g.args[i]...)
+	return err
+}
 
-// order is the members' endpoints, the leader last. Every member must answer.
+// order returns the members' endpoints, the leader last. Every member must answer.
 func (g *etcdGroup) order(ctx context.Context) ([]string, error) {
 	var others []string
 	leader := ""
@@ -103,15 +122,40 @@ func (g *etcdGroup) order(ctx context.Context) ([]string, error) {
 		}
 	}
 	if leader == "" {
-		return nil, errors.New("no member of etcd says that it is the leader")
+		return nil, errors.New("no member of etcd is the leader")
 	}
 	return append(others, leader), nil
 }
 
-// writersPerClient is how many share one client and so one connection: etcd's advice is to share, one for all is too few.
+func (g *etcdGroup) leader(ctx context.Context) (int, error) {
+	order, err := g.order(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return slices.Index(g.endpoints, order[len(order)-1]), nil
+}
+
+func (g *etcdGroup) allServe(ctx context.Context) error {
+	for _, e := range g.endpoints {
+		if err := getJSON(ctx, "http://"+e+"/health", nil); err != nil {
+			return err
+		}
+	}
+	_, err := g.order(ctx)
+	return err
+}
+
+// writersPerClient is the number of writers that share one client and so one connection. etcd advises to
+// share; one client for all is too few.
 const writersPerClient = 16
 
-func (g *etcdGroup) writers(ctx context.Context, run, to string, n int) ([]writer, error) {
+func (g *etcdGroup) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
+	return g.putters(ctx, to, n, nil)
+}
+
+// putters returns n writers. With a hot key all of them put its value; else each event has a key of its
+// own.
+func (g *etcdGroup) putters(ctx context.Context, to string, n int, hot *hotKey) ([]load.Writer, error) {
 	order, err := g.order(ctx)
 	if err != nil {
 		return nil, err
@@ -119,83 +163,83 @@ func (g *etcdGroup) writers(ctx context.Context, run, to string, n int) ([]write
 	if to == toMaster {
 		order = order[len(order)-1:]
 	}
-	var list []writer
-	shared := make([]*clientv3.Client, len(order)) // the client that the next writers of each endpoint take
+	run := load.NewRun()
+	var list []load.Writer
+	shared := make([]*clientv3.Client, len(order)) // the client of the next writers to each endpoint
 	for i := range n {
 		e := i % len(order)
-		own := i/len(order)%writersPerClient == 0
-		if own {
-			if shared[e], err = connect(order[e]); err != nil {
-				closeAll(list)
+		owner := i/len(order)%writersPerClient == 0
+		if owner {
+			if shared[e], err = connectEtcd(order[e]); err != nil {
+				load.CloseAll(list)
 				return nil, err
 			}
 		}
-		list = append(list, &putter{client: shared[e], owner: own, plays: newPlays(run, i+1, time.Now())})
+		list = append(list, &putter{client: shared[e], owner: owner, plays: load.NewPlays(run, i+1), hot: hot})
 	}
 	return list, nil
 }
 
-// lastSeq is how many keys there are of a source: each event is a key. Where they are all one key, it is how often that was put.
+// lastSeq returns the number of keys of a source. Where all events are puts of one key, it returns the
+// number of puts.
 func (g *etcdGroup) lastSeq(ctx context.Context, source string) (uint64, error) {
-	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithCountOnly())
+	r, err := g.admin.Get(ctx, source+"/", clientv3.WithPrefix(), clientv3.WithLimit(2))
 	if err != nil {
-		return 0, fmt.Errorf("counting the keys of %s in etcd: %w", source, err)
+		return 0, fmt.Errorf("count the keys of %s in etcd: %w", source, err)
 	}
-	if r.Count != 1 {
-		return uint64(r.Count), nil
+	if r.Count == 1 && string(r.Kvs[0].Key) == (&hotKey{source: source}).name() {
+		return uint64(r.Kvs[0].Version), nil
 	}
-	if r, err = g.admin.Get(ctx, source+"/", clientv3.WithPrefix()); err != nil || len(r.Kvs) != 1 {
-		return 0, fmt.Errorf("the only key of %s in etcd: %d found, %w", source, len(r.Kvs), err)
-	}
-	return uint64(r.Kvs[0].Version), nil
+	return uint64(r.Count), nil
 }
 
-// putter puts what a poster would post, each event under a key of its own.
+// hotKey is one key that many writers put. Its version counts the puts.
+type hotKey struct {
+	source string
+	value  []byte // nil: the events themselves
+}
+
+func (h *hotKey) name() string { return h.source + "/hot" }
+
+// putter puts what a poster would post.
 type putter struct {
-	client *clientv3.Client
-	owner  bool // the one of those who share the client that closes it
-	plays  *plays
-	hot    string // the source whose only key takes all puts; "": each event has a key of its own
-	value  []byte // is put in place of the events, if it is not nil
-	before uint64 // puts of the hot key before those of this one
-	body   []byte
-	acked  uint64
-	at     uint64 // the revision of the put acked last
+	client   *clientv3.Client
+	owner    bool // the one of those who share the client that closes it
+	plays    *load.Plays
+	hot      *hotKey // nil: each event has a key of its own
+	before   uint64  // puts of the hot key before those of this writer
+	body     []byte
+	acked    uint64
+	revision uint64
 }
 
-func (p *putter) write(ctx context.Context) error {
-	body := p.value
-	if body == nil {
-		p.body = p.plays.append(p.body[:0])
-		body = p.body
-	} else {
-		p.plays.seq++
+func (p *putter) Write(ctx context.Context) error {
+	p.body = p.plays.Append(p.body[:0])
+	key, value := fmt.Sprintf("%s/%08d", p.plays.Source(), p.plays.Seq()), p.body
+	if p.hot != nil {
+		key = p.hot.name()
+		if p.hot.value != nil {
+			value = p.hot.value
+		}
 	}
-	key := hotKey(p.hot)
-	if p.hot == "" {
-		key = fmt.Sprintf("%s/%08d", p.plays.source, p.plays.seq)
-	}
-	r, err := p.client.Put(ctx, key, string(body))
+	r, err := p.client.Put(ctx, key, string(value))
 	if err != nil {
-		return fmt.Errorf("putting the event %d of %s into etcd: %w", p.plays.seq, p.plays.source, err)
+		return fmt.Errorf("put event %d of %s into etcd: %w", p.plays.Seq(), p.plays.Source(), err)
 	}
-	p.acked, p.at = p.plays.seq, uint64(r.Header.Revision)
+	p.acked, p.revision = p.plays.Seq(), uint64(r.Header.Revision)
 	return nil
 }
 
-func hotKey(source string) string { return source + "/hot" }
-
-func (p *putter) source() string {
-	if p.hot != "" {
-		return p.hot
+func (p *putter) Source() string {
+	if p.hot != nil {
+		return p.hot.source
 	}
-	return p.plays.source
+	return p.plays.Source()
 }
 
-func (p *putter) lastSeq() uint64 { return p.before + p.acked }
-func (p *putter) retries() int    { return 0 }
+func (p *putter) Acked() uint64 { return p.before + p.acked }
 
-func (p *putter) close() {
+func (p *putter) Close() {
 	if p.owner {
 		p.client.Close()
 	}

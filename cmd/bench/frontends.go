@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,115 +9,242 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 	"laurel/score"
+	"laurel/trust/access"
 )
 
-// frontends is a group of Laurel frontends, and what loads them.
-type frontends struct {
-	processes []*process
-	urls      []string
+const (
+	laurelName = "laurel"
+	etcdName   = "etcd"
+
+	groupSize = 3
+
+	// Which members are loaded.
+	toMaster = "master"
+	toAll    = "all" // in turn, the master last, so that a single poster is one that is forwarded
+)
+
+// system is a group of servers that takes durable writes.
+type system interface {
+	name() string
+	processes() []*localgroup.Process
+	// writers returns n writers that write to the master or to all members.
+	writers(ctx context.Context, to string, n int) ([]load.Writer, error)
+	// lastSeq returns the last seq of a source that the store has.
+	lastSeq(ctx context.Context, source string) (uint64, error)
+	stop()
 }
 
-const groupSize = 3
+func (b *bench) startSystem(ctx context.Context, name, dir string) (system, error) {
+	dir = filepath.Join(dir, name)
+	if name == etcdName {
+		return startEtcd(ctx, b.etcd, dir)
+	}
+	return b.startFrontends(ctx, dir)
+}
 
-// startFrontends starts a group with new data directories under dir, and waits until all of it serves. Each is at a site of its own, or all on the loopback
-// where none are given.
-func startFrontends(ctx context.Context, program, dir string, args []string, sites ...*site) (g *frontends, err error) {
-	g = &frontends{}
-	started := g // an error returns none
-	defer func() {
-		if err != nil {
-			started.stop()
+// startSystems starts several systems. stop is never nil.
+func (b *bench) startSystems(ctx context.Context, dir string, names []string) (list map[string]system, stop func(), err error) {
+	list = map[string]system{}
+	stop = func() {
+		for _, s := range list {
+			s.stop()
 		}
-	}()
-	ports, at, err := ground(sites)
+	}
+	for _, name := range names {
+		if list[name], err = b.startSystem(ctx, name, dir); err != nil {
+			delete(list, name)
+			stop()
+			return nil, nil, err
+		}
+	}
+	return list, stop, nil
+}
+
+// verify compares the events that were acknowledged with those that the store has.
+func verify(ctx context.Context, s system, writers ...load.Writer) error {
+	acked := map[string]uint64{} // writers may share a source
+	for _, w := range writers {
+		acked[w.Source()] += w.Acked()
+	}
+	for source, want := range acked {
+		got, err := s.lastSeq(ctx, source)
+		if err != nil {
+			return err
+		}
+		if got != want {
+			return fmt.Errorf("the store of %s is wrong: %d events of %s were acknowledged, it has %d", s.name(), want, source, got)
+		}
+	}
+	return nil
+}
+
+// frontends is a group of Laurel frontends.
+type frontends struct {
+	list     []*localgroup.Process
+	args     [][]string // of each
+	program  string
+	dir      string
+	urls     []string
+	operator string // token; "" in an insecure group
+}
+
+// startFrontends starts an insecure group with new data directories and waits until all of it serves.
+func (b *bench) startFrontends(ctx context.Context, dir string) (*frontends, error) {
+	return b.startGroup(ctx, dir, false)
+}
+
+// startGroup starts a group, with certificates if it is to be secure.
+func (b *bench) startGroup(ctx context.Context, dir string, secure bool) (*frontends, error) {
+	g := &frontends{program: b.laurel, dir: dir}
+	ports, err := freePorts(2 * groupSize)
+	for i := 0; i < groupSize && err == nil; i++ {
+		f := localgroup.Frontend{ID: fmt.Sprintf("f%d", i+1), HTTP: ports[2*i], Peer: ports[2*i+1]}
+		f.Dir = filepath.Join(dir, f.ID)
+		err = g.startNext(ctx, f, secure, b.frontendArgs)
+	}
+	if err == nil {
+		err = await(ctx, g.list[0], g.allServe)
+	}
 	if err != nil {
+		g.stop()
 		return nil, err
 	}
-	for i := range groupSize {
-		id := fmt.Sprintf("f%d", i+1)
-		data := filepath.Join(dir, id)
-		if err := os.MkdirAll(data, 0o700); err != nil {
-			return nil, err
-		}
-		flags := []string{"frontend", "--id", id, "--data", data, "--http", ports[2*i], "--peer", ports[2*i+1], "--log-level", "warn", "--insecure"}
-		if i == 0 {
-			flags = append(flags, "--bootstrap")
-		} else {
-			flags = append(flags, "--join", g.urls[0])
-		}
-		p, err := at[i].start(id, dir, program, append(flags, args...)...)
-		if err != nil {
-			return nil, err
-		}
-		g.processes = append(g.processes, p)
-		g.urls = append(g.urls, "http://"+ports[2*i])
-		if err := p.await(ctx, func(ctx context.Context) error { return get(ctx, g.urls[i]+"/readyz", nil) }); err != nil {
-			return nil, err
-		}
-	}
-	return g, g.processes[0].await(ctx, g.allServe)
+	return g, nil
 }
 
-// allServe tells whether every frontend serves as a voter and, in push mode, has a lease.
+// startNext starts the next frontend of a group and waits until it is ready.
+func (g *frontends) startNext(ctx context.Context, f localgroup.Frontend, secure bool, more []string) error {
+	if err := os.MkdirAll(f.Dir, 0o700); err != nil {
+		return err
+	}
+	// In a secure group the port speaks HTTP, too. What is asked about the group is asked so.
+	args := f.Args("--log-level", "warn", "--public-url", f.URL())
+	if !secure {
+		args = append(args, "--insecure")
+	}
+	first := len(g.list) == 0
+	switch {
+	case first:
+		args = append(args, "--bootstrap")
+	case secure:
+		var token access.JoinTokenResponse
+		err := await(ctx, g.list[0], func(ctx context.Context) error {
+			// The token is in its file a moment before the group knows it.
+			return g.operate(ctx, "/v1/cluster/tokens", access.JoinTokenRequest{}, &token)
+		})
+		if err != nil {
+			return err
+		}
+		args = append(args, "--join", strings.Replace(g.urls[0], "http://", "https://", 1), "--join-token", token.Token)
+	default:
+		args = append(args, "--join", g.urls[0])
+	}
+	args = append(args, more...)
+	p, err := startProcess(f.ID, g.dir, g.program, args...)
+	if err != nil {
+		return err
+	}
+	g.list, g.args, g.urls = append(g.list, p), append(g.args, args), append(g.urls, f.URL())
+	if err := await(ctx, p, func(ctx context.Context) error { return getJSON(ctx, f.URL()+"/readyz", nil) }); err != nil {
+		return err
+	}
+	if !first || !secure {
+		return nil
+	}
+	return await(ctx, p, func(context.Context) error {
+		text, err := os.ReadFile(filepath.Join(f.Dir, "operator.token"))
+		if g.operator = strings.TrimSpace(string(text)); err == nil && g.operator == "" {
+			err = errors.New("operator.token is empty")
+		}
+		return err
+	})
+}
+
+func (g *frontends) name() string                     { return laurelName }
+func (g *frontends) processes() []*localgroup.Process { return g.list }
+
+func (g *frontends) stop() {
+	for _, p := range g.list {
+		p.Kill()
+	}
+}
+
+// restart starts a frontend that has ended again, with its data.
+func (g *frontends) restart(i int) (err error) {
+	g.list[i], err = startProcess(g.list[i].Name, g.dir, g.program, g.args[i]...)
+	return err
+}
+
+// view returns what a frontend knows of the group.
+func (g *frontends) view(ctx context.Context) (v score.Frontends, err error) {
+	return v, getJSON(ctx, g.urls[0]+"/v1/frontends", &v)
+}
+
+// allServe returns nil if every frontend serves as a voter and, in push mode, has a lease.
 func (g *frontends) allServe(ctx context.Context) error {
-	var list score.Frontends
-	if err := get(ctx, g.urls[0]+"/v1/frontends", &list); err != nil {
+	for _, url := range g.urls {
+		if err := getJSON(ctx, url+"/readyz", nil); err != nil {
+			return err
+		}
+	}
+	v, err := g.view(ctx)
+	if err != nil {
 		return err
 	}
 	voters := 0
-	for _, f := range list.Frontends {
+	for _, f := range v.Frontends {
 		if f.State == score.Serving && f.Voter {
 			voters++
 		}
-		if list.Mode == score.Push && !f.Leased {
+		if v.Mode == score.Push && !f.Leased {
 			return fmt.Errorf("%s has no lease", f.ID)
 		}
 	}
 	if voters != groupSize {
 		return fmt.Errorf("%d of %d frontends serve as voters", voters, groupSize)
 	}
-	_, err := g.order(ctx)
+	_, err = g.order(ctx)
 	return err
 }
 
-func (g *frontends) name() string { return laurelName }
-
-func (g *frontends) stop() {
-	for _, p := range g.processes {
-		p.kill()
+// hasAll returns nil if every frontend has applied so many events.
+func (g *frontends) hasAll(ctx context.Context, events uint64) error {
+	v, err := g.view(ctx)
+	if err != nil {
+		return err
 	}
+	for _, f := range v.Frontends {
+		if f.Revision != events {
+			return fmt.Errorf("%s is at revision %d of %d", f.ID, f.Revision, events)
+		}
+	}
+	return nil
 }
 
-func (g *frontends) cpu() (time.Duration, error) { return sumCPU(g.processes) }
-
-func (g *frontends) members(ctx context.Context) ([]score.Frontend, error) {
-	var list score.Frontends
-	err := get(ctx, g.urls[0]+"/v1/frontends", &list)
-	return list.Frontends, err
-}
-
-// epoch is the term in which the master serves: one more with each election.
+// epoch returns the term of the master. Each election makes it greater.
 func (g *frontends) epoch(ctx context.Context) (uint64, error) {
-	var list score.Frontends
-	err := get(ctx, g.urls[0]+"/v1/frontends", &list)
-	return list.Epoch, err
+	v, err := g.view(ctx)
+	return v.Epoch, err
 }
 
-// order is the frontends' addresses, the master last.
+// order returns the host:port of the frontends, the master last.
 func (g *frontends) order(ctx context.Context) ([]string, error) {
-	list, err := g.members(ctx)
+	v, err := g.view(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var others []string
 	master := ""
-	for _, f := range list {
+	for _, f := range v.Frontends {
 		if addr := strings.TrimPrefix(f.URL, "http://"); f.Master {
 			master = addr
 		} else {
@@ -124,12 +252,29 @@ func (g *frontends) order(ctx context.Context) ([]string, error) {
 		}
 	}
 	if master == "" {
-		return nil, errors.New("no frontend says that it is the master")
+		return nil, errors.New("no frontend is the master")
 	}
 	return append(others, master), nil
 }
 
-// targets is whom n connections go to.
+// leader returns the index of the master.
+func (g *frontends) leader(ctx context.Context) (int, error) {
+	order, err := g.order(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return g.index(order[len(order)-1])
+}
+
+func (g *frontends) index(addr string) (int, error) {
+	i := slices.Index(g.urls, "http://"+addr)
+	if i < 0 {
+		return 0, fmt.Errorf("the frontend at %s is none of %s", addr, g.urls)
+	}
+	return i, nil
+}
+
+// targets returns the addresses for n connections.
 func (g *frontends) targets(ctx context.Context, to string, n int) ([]string, error) {
 	order, err := g.order(ctx)
 	if err != nil {
@@ -145,16 +290,22 @@ func (g *frontends) targets(ctx context.Context, to string, n int) ([]string, er
 	return addrs, nil
 }
 
-func (g *frontends) writers(ctx context.Context, run, to string, n int) ([]writer, error) {
+func (g *frontends) writers(ctx context.Context, to string, n int) ([]load.Writer, error) {
+	run := load.NewRun()
+	return g.posters(ctx, to, n, func(i int) *load.Plays { return load.NewPlays(run, i+1) })
+}
+
+// posters returns n posters of the plays that a function makes.
+func (g *frontends) posters(ctx context.Context, to string, n int, plays func(i int) *load.Plays) ([]load.Writer, error) {
 	addrs, err := g.targets(ctx, to, n)
 	if err != nil {
 		return nil, err
 	}
-	var list []writer
+	var list []load.Writer
 	for i, addr := range addrs {
-		p, err := newPoster(ctx, addr, newPlays(run, i+1, time.Now()))
+		p, err := load.NewPoster(ctx, addr, plays(i))
 		if err != nil {
-			closeAll(list)
+			load.CloseAll(list)
 			return nil, err
 		}
 		list = append(list, p)
@@ -162,38 +313,99 @@ func (g *frontends) writers(ctx context.Context, run, to string, n int) ([]write
 	return list, nil
 }
 
-// lastSeq is what the store says it has of a source.
 func (g *frontends) lastSeq(ctx context.Context, source string) (uint64, error) {
 	var b score.Bard
-	err := get(ctx, g.urls[0]+"/v1/bards/"+source, &b)
+	err := getJSON(ctx, g.urls[0]+"/v1/bards/"+source, &b)
 	return b.LastSeq, err
 }
 
-// get reads JSON into v, or nothing where v is nil.
-func get(ctx context.Context, url string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// answers returns how often a frontend has answered reads in each way, as figures.
+func answers(ctx context.Context, addr string) (figures, error) {
+	_, body, err := call(ctx, http.MethodGet, "http://"+addr+"/metrics", "", nil)
+	if err != nil {
+		return nil, err
+	}
+	return parseAnswers(string(body))
+}
+
+// parseAnswers reads a page of metrics.
+func parseAnswers(text string) (figures, error) {
+	f := figures{}
+	for line := range strings.Lines(text) {
+		var how string
+		var n float64
+		rest, found := strings.CutPrefix(line, `laurel_reads_total{answered="`)
+		if !found {
+			continue
+		}
+		how, value, _ := strings.Cut(rest, `"} `)
+		if _, err := fmt.Sscan(value, &n); err != nil {
+			return nil, fmt.Errorf("%q: want a number of reads", strings.TrimSpace(line))
+		}
+		f[answeredBy+how] = n
+	}
+	if len(f) == 0 {
+		return nil, errors.New("no laurel_reads_total in the metrics")
+	}
+	return f, nil
+}
+
+// operate posts what only an operator may, and reads the answer into v unless it is nil.
+func (g *frontends) operate(ctx context.Context, path string, what, v any) error {
+	body, err := json.Marshal(what)
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
+	_, answer, err := call(ctx, http.MethodPost, g.urls[0]+path, g.operator, body)
+	if err != nil || v == nil {
 		return err
 	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return fmt.Errorf("%s: %w", url, err)
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %s: %s", url, res.Status, clip(body))
-	}
-	if v == nil {
-		return nil
+	return json.Unmarshal(answer, v)
+}
+
+// getJSON reads JSON into v, or nothing where v is nil.
+func getJSON(ctx context.Context, url string, v any) error {
+	_, body, err := call(ctx, http.MethodGet, url, "", nil)
+	if err != nil || v == nil {
+		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
 		return fmt.Errorf("%s: %w", url, err)
 	}
 	return nil
+}
+
+// call makes one request. An answer without a 2xx status is an error.
+func call(ctx context.Context, method, url, token string, body []byte) (http.Header, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	res, answer, err := exchange(ctx, http.DefaultClient, method, url, token, body)
+	if err == nil && res.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: status %s: %s", method, url, res.Status, load.Clip(answer))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return res.Header, answer, nil
+}
+
+// exchange makes one request and returns the whole answer, whatever its status.
+func exchange(ctx context.Context, c *http.Client, method, url, token string, body []byte) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 16<<20))
+	return res, answer, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,8 +13,8 @@ import (
 	"time"
 )
 
-// machine tells the facts without which the figures mean nothing.
-func (b *bench) machine() (string, error) {
+// machine returns the facts without which the figures mean nothing.
+func (b *bench) machine(ctx context.Context) (string, error) {
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return "", err
@@ -27,28 +28,27 @@ func (b *bench) machine() (string, error) {
 		"Linux " + strings.TrimSpace(string(kernel)),
 		runtime.Version(),
 	}
-	if b.loads(etcdName) {
-		version, err := exec.Command(b.etcd, "--version").Output()
-		if err != nil {
-			return "", fmt.Errorf("%s --version: %w", b.etcd, err)
+	for _, c := range [][]string{{b.etcd, "--version"}, {"wrk", "-v"}, {"nginx", "-v"}, {"redis-server", "-v"}} {
+		if v := version(ctx, c); v != "" {
+			facts = append(facts, v)
 		}
-		first, _, _ := strings.Cut(string(version), "\n")
-		facts = append(facts, "etcd "+strings.TrimPrefix(first, "etcd Version: "))
 	}
-	facts = append(facts, fmt.Sprintf("fdatasync of a 4 KiB append %s ms (p50)", millis(sync)),
-		"servers and load generator on this one machine", time.Now().Format(time.DateOnly))
+	facts = append(facts,
+		fmt.Sprintf("fdatasync of a 4 KiB append %s ms (p50)", millis(float64(sync))),
+		"servers and load generator on this one machine",
+		time.Now().Format(time.DateOnly))
 	return strings.Join(facts, "; ") + ".", nil
 }
 
-// firstWords is the name and the version of a program that says them on its first line after -v.
-func firstWords(program string) string {
-	out, _ := exec.Command(program, "-v").CombinedOutput() // wrk says that this was a failure
+// version returns the first line that a program prints about itself, or "" if there is no such program.
+func version(ctx context.Context, command []string) string {
+	out, _ := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput() // wrk -v exits with 1
 	line, _, _ := strings.Cut(string(out), "\n")
 	line, _, _ = strings.Cut(line, " [")
 	return strings.TrimPrefix(line, "nginx version: ")
 }
 
-// syncTime is the median time of a small durable append where the data directories are.
+// syncTime returns the median time of a small durable append where the data directories are.
 func syncTime(dir string) (time.Duration, error) {
 	f, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
@@ -72,7 +72,7 @@ func syncTime(dir string) (time.Duration, error) {
 	return took[len(took)/2], nil
 }
 
-// procValue is the first value of a name in a file of "name : value" lines, or a question mark.
+// procValue returns the first value of a name in a file of "name : value" lines, or "?".
 func procValue(file, name string) string {
 	b, err := os.ReadFile(file)
 	if err != nil {

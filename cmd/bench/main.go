@@ -1,115 +1,167 @@
-// Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through three members of etcd: writes (posts, stream, memory,
-// pushcost), reads (fresh, reads, spectators), watching (watchers), and writes and reads while members are killed, paused and handed over (failover, handover, hang, flap).
-// It is a module of its own, so that the client of etcd stays out of Laurel's. It runs on Linux:
+// Command bench loads three Laurel frontends on this machine and, in turn, puts the same work through
+// etcd, nginx or Redis. Each subcommand is one experiment; its last output is a table in Markdown for
+// docs/benchmarks.md. It is a module of its own, so that the clients of the peers stay out of Laurel's. It
+// runs on Linux:
 //
 //	go run -C cmd/bench . posts
+//
+// To compare two versions of Laurel, run the same experiment with --laurel PROGRAM for each, in turn.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"laurel/cmd/bench/load"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	if err := newCommand().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func command() *cobra.Command {
-	o := &options{}
+// bench is one run: its options, its temporary directory, and the program that it loads.
+type bench struct {
+	laurel, etcd string // programs
+	dir          string
+	frontendArgs []string
+	rounds       int
+	duration     time.Duration // measured in each cell
+	warmup       time.Duration
+	settle       time.Duration
+
+	root string // of the repository
+	work string // temporary
+	out  io.Writer
+}
+
+// maxRun bounds a run: one that hangs must not load the machine for ever.
+const maxRun = 3 * time.Hour
+
+func newCommand() *cobra.Command {
+	b := &bench{}
 	root := &cobra.Command{
 		Use:           "bench",
-		Short:         "Loads three Laurel frontends on this machine, and etcd beside them",
+		Short:         "Load three Laurel frontends on this machine, and other systems beside them",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	f := root.PersistentFlags()
-	f.StringVar(&o.laurel, "laurel", "", "the laurel program (left out: it is built from this repository)")
-	f.StringVar(&o.etcd, "etcd", "etcd", "the etcd program")
-	f.StringVar(&o.dir, "dir", os.TempDir(), "where the temporary data directories go; must be on a disk")
-	f.StringArrayVar(&o.frontendArgs, "frontend-arg", nil, "one more argument for every frontend, such as --frontend-arg=--log-level=debug")
-	f.IntVar(&o.rounds, "rounds", 5, "rounds, where there are any; each starts with new data directories")
-	f.DurationVar(&o.duration, "duration", 3*time.Second, "the measured time of one cell")
-	f.DurationVar(&o.warmup, "warmup", time.Second, "load before the measured time")
-	f.DurationVar(&o.settle, "settle", time.Second, "rest before each cell")
-
-	posts := &cobra.Command{
-		Use:   "posts",
-		Short: "Single durable events over HTTP, against single puts into etcd",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return with(c, o, (*bench).posts) },
+	f.StringVar(&b.laurel, "laurel", "", "the laurel `PROGRAM` (default: build it from this repository)")
+	f.StringVar(&b.etcd, "etcd", "etcd", "the etcd `PROGRAM`")
+	f.StringVar(&b.dir, "dir", os.TempDir(), "`DIR` for temporary data; it must be on a disk")
+	f.StringArrayVar(&b.frontendArgs, "frontend-arg", nil, "an additional `ARG` for every frontend; may be repeated")
+	number(f, &b.rounds, "rounds", 5, 1, 1000, "rounds; each starts with new data directories")
+	number(f, &b.duration, "duration", 3*time.Second, 100*time.Millisecond, 10*time.Minute, "measured time of a cell")
+	number(f, &b.warmup, "warmup", time.Second, 0, time.Minute, "load before the measured time")
+	number(f, &b.settle, "settle", time.Second, 0, time.Minute, "pause before each cell")
+	for _, c := range []func(*bench) *cobra.Command{
+		postsCommand, streamCommand, readsCommand, watchersCommand, boardsCommand, overloadCommand,
+		failoverCommand, transferCommand, hangCommand,
+	} {
+		root.AddCommand(c(b))
 	}
-	stream := &cobra.Command{
-		Use:   "stream",
-		Short: "NDJSON streams of events",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return with(c, o, (*bench).streams) },
-	}
-	memory := &cobra.Command{
-		Use:   "memory",
-		Short: "The memory of each frontend after a marathon of 145,281 events",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return with(c, o, (*bench).memory) },
-	}
-	all := &cobra.Command{
-		Use:   "all",
-		Short: "All writing (posts, stream, memory), with the facts of the machine, as Markdown for docs/benchmarks.md",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return with(c, o, (*bench).all) },
-	}
-	for _, c := range []*cobra.Command{posts, all} {
-		c.Flags().IntSliceVar(&o.posters, "posters", []int{1, 16, 64, 256}, "how many posters post at once, one event each")
-		c.Flags().StringSliceVar(&o.systems, "systems", []string{laurelName, etcdName}, "what to load, in turn")
-		c.Flags().StringSliceVar(&o.to, "to", []string{toMaster, toAll}, "whom to post to: the master, or all three in turn, the master last")
-	}
-	for _, c := range []*cobra.Command{stream, all} {
-		c.Flags().IntSliceVar(&o.streamCounts, "streams", []int{1}, "how many streams at once")
-	}
-	stream.Flags().StringSliceVar(&o.streamTo, "to", []string{toMaster}, "whom to stream to: the master, or all three in turn, the master last")
-	for _, c := range []*cobra.Command{stream, memory, all} {
-		c.Flags().IntVar(&o.window, "window", 4096, "the most events of one stream that are sent and not yet answered")
-	}
-	memory.Flags().StringVar(&o.data, "data", os.Getenv("LAUREL_GAMES"), "the folder that has marathon/events.ndjson.gz (also LAUREL_GAMES; left out: ../shared/data beside the repository)")
-	root.AddCommand(posts, stream, memory, all, bareCommand(), hubCommand())
-	root.AddCommand(readCommands(o)...)
-	root.AddCommand(trustCommand(o), overloadCommand(o), boardsCommand(o), flapCommand(o))
 	return root
 }
 
-// with runs one of the subcommands that write.
-func with(c *cobra.Command, o *options, run func(*bench, context.Context) error) error {
-	return o.bounded(c, o.limit(), run)
-}
-
-// bounded makes ready, runs one subcommand, and leaves nothing behind.
-func (o *options) bounded(c *cobra.Command, limit time.Duration, run func(*bench, context.Context) error) error {
-	if err := o.check(); err != nil {
-		return err
+// command returns a command that runs an experiment in the temporary directory of b.
+func (b *bench) command(name, short, long string, flags func(*pflag.FlagSet), run func(context.Context) error) *cobra.Command {
+	c := &cobra.Command{Use: name, Short: short, Long: long, Args: cobra.NoArgs}
+	if flags != nil {
+		flags(c.Flags())
 	}
-	ctx, cancel := context.WithTimeoutCause(c.Context(), limit, fmt.Errorf("the run took longer than %s, several times what it should", limit))
-	defer cancel()
-	b, err := open(ctx, o, c.OutOrStdout())
-	if err != nil {
-		return err
-	}
-	defer b.close()
-	if err := run(b, ctx); err != nil {
-		if cause := context.Cause(ctx); cause != nil && !strings.Contains(err.Error(), cause.Error()) {
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeoutCause(c.Context(), maxRun, fmt.Errorf("the run took longer than %s", maxRun))
+		defer cancel()
+		if err := b.open(ctx, c.OutOrStdout()); err != nil {
+			return err
+		}
+		defer os.RemoveAll(b.work)
+		err := run(ctx)
+		if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 			return fmt.Errorf("%w: %w", cause, err)
 		}
 		return err
+	}
+	return c
+}
+
+// open makes the temporary directory and builds laurel, unless a program is given.
+func (b *bench) open(ctx context.Context, out io.Writer) (err error) {
+	b.out = out
+	if b.root, err = repository(ctx); err != nil {
+		return err
+	}
+	if b.dir, err = filepath.Abs(b.dir); err != nil {
+		return err
+	}
+	if err := checkOnDisk(b.dir); err != nil {
+		return err
+	}
+	if b.work, err = os.MkdirTemp(b.dir, "laurel-bench-"); err != nil {
+		return fmt.Errorf("make a temporary directory: %w", err)
+	}
+	if b.laurel != "" {
+		return nil
+	}
+	b.laurel = filepath.Join(b.work, "laurel")
+	cmd := exec.CommandContext(ctx, "go", "build", "-C", b.root, "-o", b.laurel, "./cmd/laurel")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		os.RemoveAll(b.work)
+		return fmt.Errorf("build laurel (use --laurel for one that is built): %w\n%s", err, out)
+	}
+	return nil
+}
+
+// rest waits for the --settle time, so that the work that one cell leaves behind does not weigh on the
+// next.
+func (b *bench) rest(ctx context.Context) error { return load.Sleep(ctx, b.settle) }
+
+// repository returns the root of the laurel module, which this module replaces by a directory.
+func repository(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "laurel").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the laurel repository; run it as: go run -C cmd/bench . posts: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// checkOnDisk refuses a directory in memory, where a durable write costs nothing.
+func checkOnDisk(dir string) error {
+	const tmpfs, ramfs = 0x01021994, 0x858458f6
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("--dir %s: %w", dir, err)
+	}
+	if fs.Type == tmpfs || fs.Type == ramfs {
+		return fmt.Errorf("--dir %s is in memory, where a sync costs nothing; name a directory on a disk", dir)
+	}
+	return nil
+}
+
+// lookPath returns an error that says how to install the programs that are missing.
+func lookPath(packages string, programs ...string) error {
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			return fmt.Errorf("%s is missing (apt-get install %s): %w", p, packages, err)
+		}
 	}
 	return nil
 }

@@ -2,260 +2,230 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+
+	"laurel/cmd/bench/load"
 )
 
-// overload is what the subcommand of that name is told.
+// overload is the options of the experiment.
 type overload struct {
-	connections, readers int
-	factors              []float64
-	peaks                []int
-	readRate             float64
-	deadline             time.Duration
-	to                   string
-	pin                  bool
+	*bench
+	connections, peak int
+	factors           []float64
+	deadline          time.Duration
+	pin               bool
 }
 
-func overloadCommand(o *options) *cobra.Command {
-	v := &overload{}
-	c := &cobra.Command{
-		Use:   "overload",
-		Short: "What is left of the goodput where several times more is posted than the frontends can take",
-		Long: `Posts are due at --factors times the capacity, whatever was answered, over --connections connections, once alone and once beside --read-rate reads/s. Before each the
-capacity is found anew, because it falls while the store fills: --peaks connections, each posting one event after another. A post for which no connection is free when it is due counts as offered, and as
-nothing else. Goodput is what was acked within --deadline of when it was due. Refused posts go again when the next one is due on that connection, without
-the time that Retry-After asks for: the clients are rude. In the end the store's last_seq of every source must be the number of acked events.
-
-With --pin the servers share all cores but the last, and the generator has that one: else it would take from them what it measures.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := v.check(); err != nil {
+func overloadCommand(b *bench) *cobra.Command {
+	v := &overload{bench: b}
+	return b.command("overload", "Goodput where several times more is posted than the frontends can take",
+		"Posts are due at --factors times the capacity, whatever was answered. Before each the capacity is found anew,\n"+
+			"because it falls while the store fills: --peak connections post one event after another. A post for which no\n"+
+			"connection is free when it is due counts as offered and as nothing else. Goodput is what was acknowledged\n"+
+			"within --deadline of when it was due. Refused posts are sent again when the next one is due on that connection,\n"+
+			"without the pause that Retry-After asks for. At the end the store's last seq of every source must be the number\n"+
+			"of acknowledged events.",
+		func(f *pflag.FlagSet) {
+			number(f, &v.connections, "connections", 15_000, 1, 40_000, "connections that post")
+			number(f, &v.peak, "peak", 1024, 1, 40_000, "connections with which the capacity is found")
+			f.Float64SliceVar(&v.factors, "factors", []float64{1, 2, 5}, "times the capacity that is offered, in turn")
+			number(f, &v.deadline, "deadline", 2*time.Second, 10*time.Millisecond, 10*time.Second, "age at which an answer is worthless")
+			f.BoolVar(&v.pin, "pin", true, "a core for the generator alone, the others for the servers")
+		},
+		func(ctx context.Context) error {
+			if err := errors.Join(between(0.1, 20, v.factors...), load.AllowFiles(v.connections)); err != nil {
 				return err
 			}
-			o.systems = []string{laurelName}
-			steps := time.Duration((len(v.peaks) + 1) * 2 * len(v.factors))
-			return o.bounded(c, 2*steps*(o.settle+o.warmup+o.duration+floodPatience)+time.Minute, func(b *bench, ctx context.Context) error { return b.overload(ctx, v) })
+			_, err := v.experiment().run(ctx, b)
+			return err
+		})
+}
+
+func (v *overload) experiment() *experiment[*overloadServers, float64] {
+	x := &experiment[*overloadServers, float64]{
+		name:   "overload",
+		cells:  v.factors,
+		heads:  []string{"load"},
+		labels: func(x float64) []string { return []string{strconv.FormatFloat(x, 'g', 3, 64) + "x"} },
+		columns: []column[float64]{
+			medianOf[float64]("capacity/s", "capacity", thousands),
+			medianOf[float64]("offered/s", "offered", thousands),
+			medianOf[float64]("no connection free/s", "unsent", thousands),
+			spreadOf[float64]("goodput/s", "good", thousands),
+			medianOf[float64]("of the capacity", "of capacity", func(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }),
+			medianOf[float64]("worst second", "worst", thousands),
+			medianOf[float64]("429/s", "429", thousands),
+			medianOf[float64]("503/s", "503", thousands),
+			sumOf[float64]("without Retry-After", "no retry-after"),
+			medianOf[float64]("late/s", "late", thousands),
+			sumOf[float64]("never answered", "lost"),
+			medianOf[float64]("p50 ms", p50, millis),
+			medianOf[float64]("p99 ms", p99, millis),
+			sumOf[float64]("masters elected", elections),
+			coresOf[float64](),
+			mostOf[float64]("generator late by ms", "behind", millis),
 		},
+		start:   v.start,
+		measure: v.measure,
+		long:    v.warmup + v.duration + v.settle + 2*load.FloodPatience,
 	}
-	f := c.Flags()
-	f.IntVar(&v.connections, "connections", 15_000, "connections that post")
-	f.IntVar(&v.readers, "readers", 1_500, "connections that read")
-	f.Float64SliceVar(&v.factors, "factors", []float64{1, 2, 5, 1}, "how many times the capacity is offered, in turn")
-	f.IntSliceVar(&v.peaks, "peaks", []int{64, 256, 1024}, "connections with which the capacity is found; the best counts")
-	f.Float64Var(&v.readRate, "read-rate", 10_000, "reads/s beside, three of four of one record and the fourth of a timeline; 0: none")
-	f.DurationVar(&v.deadline, "deadline", 2*time.Second, "after which an answer is worth nothing")
-	f.StringVar(&v.to, "to", toAll, "whom to ask: the master, or all three in turn")
-	f.BoolVar(&v.pin, "pin", true, "a core for the generator alone")
-	return c
+	return x
 }
 
-func (v *overload) check() error {
-	if v.connections < 1 || v.readers < 1 || v.connections+v.readers > 40_000 {
-		return fmt.Errorf("--connections %d, --readers %d: want at least 1 each, and 40000 together at most", v.connections, v.readers)
-	}
-	for _, n := range v.peaks {
-		if n < 1 || n > v.connections {
-			return fmt.Errorf("--peaks %d: want 1 to --connections", n)
-		}
-	}
-	for _, x := range v.factors {
-		if x <= 0 || x > 20 {
-			return fmt.Errorf("--factors %g: want more than 0, and 20 at most", x)
-		}
-	}
-	if len(v.peaks) == 0 || v.readRate < 0 || v.readRate > 200_000 || v.deadline < 10*time.Millisecond || v.deadline > 10*time.Second {
-		return fmt.Errorf("--peaks, --read-rate %g, --deadline %s: want some, 0 to 200000, and 10ms to 10s", v.readRate, v.deadline)
-	}
-	if v.pin && runtime.NumCPU() < 2 {
-		return fmt.Errorf("--pin needs two cores")
-	}
-	if err := oneOf("to", []string{v.to}, []string{toMaster, toAll}); err != nil {
-		return err
-	}
-	return allowFiles(v.connections + v.readers)
+// overloadServers is a group with all connections open.
+type overloadServers struct {
+	group *frontends
+	flood *load.Flood
 }
 
-func (b *bench) overload(ctx context.Context, v *overload) error {
-	machine, err := b.machine()
-	if err != nil {
-		return err
+func (v *overload) start(ctx context.Context, dir string) (_ *overloadServers, stop func(), err error) {
+	cores := runtime.NumCPU()
+	if v.pin && cores < 2 {
+		return nil, nil, errors.New("--pin needs two cores")
 	}
-	if v.pin {
-		if err := pinThreads(allCores(runtime.NumCPU() - 1)); err != nil {
-			return err
-		}
-	}
-	dir := filepath.Join(b.work, "overload")
-	g, err := startFrontends(ctx, b.laurel, dir, b.frontendArgs)
-	if err != nil {
-		return err
-	}
-	defer g.stop()
-	if v.pin {
-		last := unix.CPUSet{}
-		last.Set(runtime.NumCPU() - 1)
-		if err := pinThreads(last); err != nil {
-			return err
-		}
-	}
-	steps, err := b.overloadSteps(ctx, g, v)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(b.out, "\n%s\n\n%s\n%s", machine, overloadTable(steps), overloadVerdict(steps))
-	return nil
-}
-
-// overloadSteps finds the capacity and offers more, for each factor anew.
-func (b *bench) overloadSteps(ctx context.Context, g *frontends, v *overload) (steps []*step, err error) {
-	f, err := newFlood(v.deadline)
-	if err != nil {
-		return nil, err
-	}
-	defer f.close()
-	posts, reads, err := v.seat(ctx, g, f)
-	if err != nil {
-		return nil, err
-	}
-	for _, beside := range []float64{0, v.readRate}[:min(2, 1+int(v.readRate))] {
-		for _, x := range v.factors {
-			var found []*step
-			peak := 0.0
-			for _, n := range v.peaks {
-				s, err := b.overloadStep(ctx, g, f, fmt.Sprintf("%d in turn", n), posts, reads, func(s span) { posts.inTurn(n, s); reads.offer(0, s) })
-				if err != nil {
-					return nil, err
-				}
-				found, peak = append(found, s), max(peak, s.goodput())
-			}
-			name := strconv.FormatFloat(x, 'g', 3, 64) + "x"
-			if beside > 0 {
-				name += " beside reads"
-			}
-			s, err := b.overloadStep(ctx, g, f, name, posts, reads, func(s span) { posts.offer(x*peak, s); reads.offer(beside, s) })
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, s)
-			for _, s := range found {
-				s.peak = peak
-			}
-			steps = append(steps, found...)
-		}
-	}
-	return steps, v.verify(ctx, g, posts)
-}
-
-func (b *bench) overloadStep(ctx context.Context, g *frontends, f *flood, name string, posts, reads *crowd, begin func(span)) (*step, error) {
-	if err := b.rest(ctx); err != nil {
-		return nil, err
-	}
-	before, err := g.epoch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := b.span()
-	begin(s)
-	done := make(chan error, 1)
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		err := f.run(ctx, s)
-		if err != nil {
-			cancel(err)
-		}
-		done <- err
-	}()
-	used, cpuErr := cpuDuring(ctx, s, g.cpu)
-	if err := <-done; err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if cpuErr != nil {
-		return nil, cpuErr
-	}
-	after, err := g.epoch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := &step{name: name, posts: posts.tally, reads: reads.tally, took: s.until.Sub(s.from), cores: used, epochs: after - before}
-	fmt.Fprintln(b.out, out)
-	return out, nil
-}
-
-// seat opens all connections. Some contests are shared by all who post.
-func (v *overload) seat(ctx context.Context, g *frontends, f *flood) (posts, reads *crowd, err error) {
-	const contests = 64
-	run, now := newRun(), time.Now()
-	addrs, err := g.targets(ctx, v.to, v.connections+v.readers)
-	if err != nil {
-		return nil, nil, err
-	}
-	var owners []*plays
-	for i := range contests {
-		p, err := newPoster(ctx, addrs[i%len(addrs)], newPlays(run, i, now))
-		if err != nil {
+	if v.pin { // the servers inherit it
+		if err := pin(0, cores-1); err != nil {
 			return nil, nil, err
 		}
-		p.close()
-		owners = append(owners, p.plays)
 	}
-	var lines []*line
-	for i := range v.connections {
-		lines = append(lines, &line{host: addrs[i], head: postHead(addrs[i]), plays: owners[i%contests].joining(run, contests+i, now)})
-	}
-	if posts, err = f.seat(ctx, lines); err != nil {
+	g, err := v.startFrontends(ctx, filepath.Join(dir, laurelName))
+	if err != nil {
 		return nil, nil, err
 	}
-	lines = nil
-	for i := range v.readers {
-		path := "/v1/scores/" + owners[i%contests].contest
-		if i%4 == 3 {
-			path = "/v1/timeline/" + owners[i%contests].contest + "?limit=10"
-		}
-		lines = append(lines, &line{host: addrs[i], request: getRequest(addrs[i], path)})
+	if v.pin {
+		err = pin(cores-1, cores)
 	}
-	reads, err = f.seat(ctx, lines)
-	return posts, reads, err
+	s := &overloadServers{group: g}
+	if err == nil {
+		s.flood, err = v.connect(ctx, g)
+	}
+	if err != nil {
+		g.stop()
+		return nil, nil, err
+	}
+	return s, func() { s.flood.Close(); g.stop() }, nil
 }
 
-// verify compares what was acked with what is there. An event that was last refused with 503 may be there too.
-func (v *overload) verify(ctx context.Context, g *frontends, posts *crowd) error {
-	for _, l := range posts.all {
-		want := l.acked
-		if l.doubt || !l.due.IsZero() {
-			got, err := g.lastSeq(ctx, l.plays.source)
-			if err != nil {
-				return err
-			}
-			if got == want+1 {
-				continue
-			}
-		}
-		if err := verify(ctx, g.lastSeq, l.plays.source, want); err != nil {
-			return err
-		}
+// connect opens all connections. The posters share some contests.
+func (v *overload) connect(ctx context.Context, g *frontends) (*load.Flood, error) {
+	const contests = 64
+	run := load.NewRun()
+	addrs, err := g.targets(ctx, toAll, groupSize)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	var owners []*load.Plays
+	for i := range contests {
+		plays := load.NewPlays(run, i)
+		p, err := load.NewPoster(ctx, addrs[i%len(addrs)], plays)
+		if err != nil {
+			return nil, err
+		}
+		p.Close()
+		owners = append(owners, plays)
+	}
+	var plays []*load.Plays
+	for i := range v.connections {
+		plays = append(plays, owners[i%contests].Join(run, contests+i))
+	}
+	return load.NewFlood(ctx, addrs, plays, v.deadline)
 }
 
-// allCores is the first n.
-func allCores(n int) (set unix.CPUSet) {
-	for i := range n {
+// measure finds the capacity and then offers a multiple of it.
+func (v *overload) measure(ctx context.Context, s *overloadServers, factor float64) (figures, error) {
+	found, err := v.flood(ctx, s, func(ctx context.Context, span load.Span) (*load.Tally, error) {
+		return s.flood.InTurn(ctx, min(v.peak, v.connections), span)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := v.rest(ctx); err != nil {
+		return nil, err
+	}
+	capacity := found["good"]
+	f, err := v.flood(ctx, s, func(ctx context.Context, span load.Span) (*load.Tally, error) {
+		return s.flood.Offer(ctx, factor*capacity, span)
+	})
+	if err != nil {
+		return nil, err
+	}
+	f["capacity"], f["of capacity"] = capacity, f["good"]/capacity
+	return f, s.verify(ctx)
+}
+
+func (v *overload) flood(
+	ctx context.Context, s *overloadServers, run func(context.Context, load.Span) (*load.Tally, error),
+) (figures, error) {
+	before, err := s.group.epoch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	span := v.span()
+	f, err := measured(ctx, span, s.group.list, func(ctx context.Context) (figures, error) {
+		t, err := run(ctx, span)
+		if err != nil {
+			return nil, err
+		}
+		return tallied(t, v.duration), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.group.epoch(ctx)
+	f[elections] = float64(after - before)
+	return f, err
+}
+
+func tallied(t *load.Tally, took time.Duration) figures {
+	per := func(n int) float64 { return float64(n) / took.Seconds() }
+	f := figures{
+		"offered":        per(t.Offered),
+		"unsent":         per(t.Offered - t.Sent),
+		"good":           per(t.Good),
+		"429":            per(t.Refused[429]),
+		"503":            per(t.Refused[503]),
+		"no retry-after": float64(t.NoRetryAfter),
+		"late":           per(t.Late),
+		"lost":           float64(t.Lost),
+		p50:              float64(t.Latency.Quantile(50)),
+		p99:              float64(t.Latency.Quantile(99)),
+		"behind":         float64(t.Behind),
+		"worst":          per(t.Good),
+	}
+	if whole := t.Seconds[:int(took/time.Second)]; len(whole) > 0 {
+		f["worst"] = float64(slices.Min(whole))
+	}
+	return f
+}
+
+// verify compares the events that were acknowledged with those that the store has.
+func (s *overloadServers) verify(ctx context.Context) error {
+	return s.flood.Acked(func(source string, want uint64, unsure bool) error {
+		got, err := s.group.lastSeq(ctx, source)
+		if err == nil && got != want && !(unsure && got == want+1) {
+			err = fmt.Errorf("the store is wrong: %d events of %s were acknowledged, it has %d", want, source, got)
+		}
+		return err
+	})
+}
+
+// pin keeps this process, and those that it starts from now on, on the cores from up to below to.
+func pin(from, to int) error {
+	var set unix.CPUSet
+	for i := from; i < to; i++ {
 		set.Set(i)
 	}
-	return set
-}
-
-// pinThreads keeps this process on some cores, and those that it starts from now on.
-func pinThreads(set unix.CPUSet) error {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		return err
@@ -266,7 +236,7 @@ func pinThreads(set unix.CPUSet) error {
 			return err
 		}
 		if err := unix.SchedSetaffinity(id, &set); err != nil {
-			return fmt.Errorf("keeping a thread on some cores: %w", err)
+			return fmt.Errorf("pin a thread to cores: %w", err)
 		}
 	}
 	return nil

@@ -5,271 +5,329 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"laurel/cmd/bench/load"
+	"laurel/internal/localgroup"
 )
 
-// What is written while one record is read.
+// What is written while a record is read.
 const (
 	noWrites     = "none"
 	writesSame   = "same"   // to the record that is read
 	writesOthers = "others" // to other records
 )
 
-// Who is asked for one record.
+// Who is asked for the record.
 const (
 	laurelFollower = "laurel-follower"
 	laurelMaster   = "laurel-master"
-	bareServer     = "bare" // the same bytes from net/http behind gorilla/mux
 	nginxServer    = "nginx"
 	etcdFollower   = "etcd-follower" // linearizable, by the HTTP gateway
 	etcdLeader     = "etcd-leader"
 )
 
-var (
-	allTargets = []string{laurelFollower, laurelMaster, bareServer, nginxServer, etcdFollower, etcdLeader}
-	allWrites  = []string{noWrites, writesSame, writesOthers}
-)
+// readConnections is the number of connections of wrk and redis-benchmark.
+const readConnections = 64
 
-type readsRow struct{ writes, target string }
+// scheduledWriters is enough that each writer of a thousand events a second has time for a slow answer.
+const scheduledWriters = 32
 
-// reads asks for one record, again and again, with wrk.
-func (b *bench) reads(ctx context.Context) error {
-	for program, flag := range map[string]string{b.wrk: "wrk", b.nginx: "nginx"} {
-		if flag == "nginx" && !slices.Contains(b.targets, nginxServer) {
-			continue
-		}
-		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf("%s is missing (apt-get install %s, or give --%s PATH; --targets leaves nginx out): %w", flag, flag, flag, err)
-		}
-	}
-	machine, err := b.machine()
-	if err != nil {
-		return err
-	}
-	machine += fmt.Sprintf(" %s, %d threads, %d connections", firstWords(b.wrk), b.threads, b.connections)
-	if slices.Contains(b.targets, nginxServer) {
-		machine += "; " + firstWords(b.nginx)
-	}
-	t := &readsTable{rounds: map[readsRow][]measurement{}}
-	for _, w := range b.writes {
-		for _, target := range b.targets {
-			t.rows = append(t.rows, readsRow{w, target})
-		}
-	}
-	fmt.Fprintln(b.out, coresHead)
-	for round := 1; round <= b.rounds; round++ {
-		if err := b.readsRound(ctx, round, t); err != nil {
-			return fmt.Errorf("round %d: %w", round, err)
-		}
-	}
-	fmt.Fprintf(b.out, "\n%s\n\n%s\n%s", machine, t.markdown(), t.aims())
-	return nil
+type readsCell struct{ writes, target string }
+
+// reads is the options of the experiment.
+type reads struct {
+	*bench
+	targets, writes []string
+	writeRate       float64
 }
 
-// target is who is asked, and what it takes to ask it.
+func readsCommand(b *bench) *cobra.Command {
+	r := &reads{bench: b}
+	allTargets := []string{laurelFollower, laurelMaster, nginxServer, etcdFollower, etcdLeader}
+	allWrites := []string{noWrites, writesSame, writesOthers}
+	return b.command("reads", "Linearizable reads of one record, beside nginx and etcd, idle and while it is written",
+		"wrk asks for one record over 64 connections, each server in turn. nginx serves the same bytes from a file: it is the limit. etcd\n"+
+			"serves a value of the same size, linearizable, by its HTTP gateway. Needs wrk and nginx\n"+
+			"(apt-get install wrk nginx).",
+		func(f *pflag.FlagSet) {
+			f.StringSliceVar(&r.targets, "targets", allTargets, "servers to ask, in turn")
+			f.StringSliceVar(&r.writes, "writes", allWrites, "what is written meanwhile")
+			writeRateFlag(f, &r.writeRate)
+		},
+		func(ctx context.Context) error {
+			err := errors.Join(oneOf(allTargets, r.targets), oneOf(allWrites, r.writes), lookPath("wrk", "wrk"))
+			if err != nil {
+				return err
+			}
+			_, err = r.experiment().run(ctx, b)
+			return err
+		})
+}
+
+func writeRateFlag(f *pflag.FlagSet, to *float64) {
+	number(f, to, "write-rate", 1000.0, 1, 100_000, "events/s that are written meanwhile")
+}
+
+// target is a server that is asked for the record.
 type target struct {
 	url, script string
-	frontend    string // its URL, if it is one
-	cpu         func() (time.Duration, error)
+	frontend    string // its host:port, if it is a frontend
+	processes   []*localgroup.Process
 	system      system // that takes the writes
-	hot         hotWriters
+	hot         func(ctx context.Context, n int) ([]load.Writer, error)
 }
 
-// hotWriters are n writers of the record that is read.
-type hotWriters func(ctx context.Context, n int) ([]writer, error)
+func (r *reads) experiment() *experiment[map[string]target, readsCell] {
+	x := &experiment[map[string]target, readsCell]{
+		name:    "reads",
+		heads:   []string{"writes to", "asked"},
+		labels:  func(c readsCell) []string { return []string{c.writes, c.target} },
+		start:   r.start,
+		measure: r.measure,
+	}
+	to := func(other map[string]string) func(readsCell) (readsCell, bool) {
+		return func(c readsCell) (readsCell, bool) {
+			o, ok := other[c.target]
+			return readsCell{c.writes, o}, ok
+		}
+	}
+	x.columns = append([]column[readsCell]{medianOf[readsCell]("events/s written", beside, thousands)},
+		append(loadColumns[readsCell]("reads/s"),
+			ratioTo("reads/s : nginx's", perSecond, to(map[string]string{laurelFollower: nginxServer, laurelMaster: nginxServer})),
+			ratioTo("reads/s : etcd's", perSecond, to(map[string]string{laurelFollower: etcdFollower, laurelMaster: etcdLeader})),
+			ratioTo("p99 : p99 idle", p99, func(c readsCell) (readsCell, bool) { return readsCell{noWrites, c.target}, c.writes != noWrites }),
+			answersOf[readsCell]())...)
+	for _, w := range r.writes {
+		for _, t := range r.targets {
+			x.cells = append(x.cells, readsCell{w, t})
+		}
+	}
+	return x
+}
 
-func (b *bench) readsRound(ctx context.Context, round int, t *readsTable) error {
-	dir := filepath.Join(b.work, fmt.Sprintf("reads-%d", round))
-	defer os.RemoveAll(dir)
-	targets, stop, err := b.startTargets(ctx, dir)
-	defer stop()
+// start starts the servers that are asked, and makes the record.
+func (r *reads) start(ctx context.Context, dir string) (targets map[string]target, stop func(), err error) {
+	names := []string{laurelName}
+	if slices.Contains(r.targets, etcdLeader) || slices.Contains(r.targets, etcdFollower) {
+		names = append(names, etcdName)
+	}
+	systems, stop, err := r.startSystems(ctx, dir, names)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	rows := slices.Clone(t.rows)
-	if round%2 == 0 {
-		slices.Reverse(rows)
-	}
-	for _, row := range rows {
-		if err := b.rest(ctx); err != nil {
-			return err
-		}
-		m, err := b.readsCell(ctx, targets[row.target], row)
-		if err != nil {
-			return fmt.Errorf("%s, writes %s: %w", row.target, row.writes, err)
-		}
-		t.rounds[row] = append(t.rounds[row], m)
-		fmt.Fprintf(b.out, "round %d  writes %-6s  %-15s  %s\n", round, row.writes, row.target, m)
-	}
-	return nil
-}
-
-func (b *bench) readsCell(ctx context.Context, t target, row readsRow) (m measurement, err error) {
-	ctx, cancel := b.cell(ctx)
-	defer cancel()
-	if row.writes != noWrites {
-		var list []writer
-		if row.writes == writesSame {
-			list, err = t.hot(ctx, besidePosters)
-		} else {
-			list, err = t.system.writers(ctx, newRun(), toAll, besidePosters)
-		}
-		if err != nil {
-			return m, err
-		}
-		defer closeAll(list)
-		var l *load
-		ctx, l = startLoad(ctx, list, b.perSecond)
-		defer func() {
-			err = errors.Join(err, l.stop(ctx, t.system.lastSeq))
-			m.beside = l.perSecond()
-		}()
-	}
-	g, ok := t.system.(*frontends)
-	if !ok {
-		return b.wrkCell(ctx, t)
-	}
-	before, err := g.epoch(ctx)
-	if err != nil {
-		return m, err
-	}
-	if m, err = b.wrkCell(ctx, t); err != nil {
-		return m, err
-	}
-	after, err := g.epoch(ctx)
-	m.masters = after - before
-	return m, err
-}
-
-// wrkCell asks for the warmup, and then for the measured time.
-func (b *bench) wrkCell(ctx context.Context, t target) (m measurement, err error) {
-	w := wrkRun{program: b.wrk, threads: b.threads, connections: b.connections, duration: b.warmup, url: t.url, script: t.script}
-	if b.warmup > 0 {
-		if _, _, err := w.run(ctx); err != nil {
-			return m, err
-		}
-	}
-	earlier, err1 := t.answered(ctx)
-	before, err2 := used(t.cpu)
-	if err := errors.Join(err1, err2); err != nil {
-		return m, err
-	}
-	w.duration = b.duration
-	m, child, err := w.run(ctx)
-	if err != nil {
-		return m, err
-	}
-	after, err1 := used(t.cpu)
-	m.cores = after.since(before, child)
-	m.ways, err2 = t.answered(ctx)
-	if err := errors.Join(err1, err2); err != nil {
-		return m, err
-	}
-	m.ways.add(earlier, -1)
-	if n := m.ways["stale"] + m.ways["pulled"]; n > 0 {
-		return m, fmt.Errorf("%d answers may not have been true, and nobody consented to that: %s", n, m.ways)
-	}
-	return m, nil
-}
-
-// answered is how a frontend has answered so far; nothing is known of other servers.
-func (t target) answered(ctx context.Context) (ways, error) {
-	if t.frontend == "" {
-		return nil, nil
-	}
-	return waysOf(ctx, t.frontend)
-}
-
-// startTargets starts whatever is asked for. Stop is never nil.
-func (b *bench) startTargets(ctx context.Context, dir string) (targets map[string]target, stop func(), err error) {
 	targets = map[string]target{}
-	var stops []func()
-	stop = func() {
-		for _, f := range stops {
-			f()
-		}
+	g := systems[laurelName].(*frontends)
+	path, body, err := g.hotTargets(ctx, targets)
+	if err == nil && len(names) > 1 {
+		err = systems[etcdName].(*etcdGroup).hotTargets(ctx, dir, body, targets)
 	}
-	s, err := b.start(ctx, laurelName, dir)
-	if err != nil {
-		return nil, stop, err
-	}
-	stops = append(stops, s.stop)
-	g := s.(*frontends)
-	p, err := g.hotTargets(ctx, targets)
-	if err != nil {
-		return nil, stop, err
-	}
-	static := func(name string, start func() (*process, string, error)) {
-		if err != nil || !slices.Contains(b.targets, name) {
-			return
-		}
-		var server *process
+	if err == nil && slices.Contains(r.targets, nginxServer) {
+		var p *localgroup.Process
 		var url string
-		if server, url, err = start(); err == nil {
-			stops = append(stops, server.kill)
-			targets[name] = target{url: url + p.Path, cpu: server.cpu, system: g, hot: targets[laurelMaster].hot}
+		if p, url, err = startNginx(ctx, dir, path, body); err == nil {
+			targets[nginxServer] = target{
+				url: url + path, processes: []*localgroup.Process{p}, system: g, hot: targets[laurelMaster].hot,
+			}
+			stopSystems := stop
+			stop = func() { p.Stop(time.Second); stopSystems() }
 		}
 	}
-	static(bareServer, func() (*process, string, error) { return startBare(ctx, dir, p) })
-	static(nginxServer, func() (*process, string, error) { return startNginx(ctx, b.nginx, dir, p) })
-	if err != nil || !slices.Contains(b.targets, etcdLeader) && !slices.Contains(b.targets, etcdFollower) {
-		return targets, stop, err
-	}
-	e, err := b.start(ctx, etcdName, dir)
 	if err != nil {
-		return nil, stop, err
+		stop()
+		return nil, nil, err
 	}
-	stops = append(stops, e.stop)
-	return targets, stop, e.(*etcdGroup).hotTargets(ctx, dir, p.Body, targets)
+	return targets, stop, nil
 }
 
-// hotTargets makes a record, and returns it as a frontend that is not the master gives it.
-func (g *frontends) hotTargets(ctx context.Context, targets map[string]target) (*page, error) {
-	order, err := g.order(ctx)
+func (r *reads) measure(ctx context.Context, targets map[string]target, c readsCell) (figures, error) {
+	t := targets[c.target]
+	ask := func(ctx context.Context) (figures, error) { return r.wrk(ctx, t) }
+	switch c.writes {
+	case writesSame:
+		return r.whileWriting(ctx, t.system, t.hot, r.writeRate, ask)
+	case writesOthers:
+		others := func(ctx context.Context, n int) ([]load.Writer, error) { return t.system.writers(ctx, toAll, n) }
+		return r.whileWriting(ctx, t.system, others, r.writeRate, ask)
+	}
+	return ask(ctx)
+}
+
+// whileWriting runs the load while writers write on a schedule, and verifies what they wrote.
+func (b *bench) whileWriting(
+	ctx context.Context, s system, make func(ctx context.Context, n int) ([]load.Writer, error), rate float64,
+	run func(context.Context) (figures, error),
+) (figures, error) {
+	writers, err := make(ctx, scheduledWriters)
 	if err != nil {
 		return nil, err
 	}
-	follower, master := order[0], order[len(order)-1]
-	hot := newPlays(newRun(), 1, time.Now())
-	first, err := newPoster(ctx, master, hot)
-	if err != nil {
+	defer load.CloseAll(writers)
+	loadCtx, scheduled := load.StartScheduled(ctx, writers, rate)
+	f, runErr := run(loadCtx)
+	written, err := scheduled.Stop(loadCtx)
+	if err := errors.Join(runErr, err); err != nil {
 		return nil, err
 	}
-	defer first.close()
-	const plays = 100 // so that the results have more than one digit
-	for range plays {
-		if err := first.write(ctx); err != nil {
+	f[beside] = written
+	return f, verify(ctx, s, writers...)
+}
+
+// wrk asks for --warmup and then for --duration.
+func (b *bench) wrk(ctx context.Context, t target) (figures, error) {
+	w := wrkRun{url: t.url, script: t.script}
+	if b.warmup > 0 {
+		if _, _, err := w.run(ctx, b.warmup); err != nil {
 			return nil, err
 		}
 	}
-	path := "/v1/scores/" + hot.contest
-	p, err := fetch(ctx, "http://"+follower, path)
+	var epoch uint64
+	var earlier figures
+	g, isLaurel := t.system.(*frontends)
+	isLaurel = isLaurel && t.frontend != ""
+	if isLaurel {
+		var err1, err2 error
+		epoch, err1 = g.epoch(ctx)
+		earlier, err2 = answers(ctx, t.frontend)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+	}
+	before, err := used(t.processes)
 	if err != nil {
 		return nil, err
 	}
-	if mode := p.Header.Get("Laurel-Mode"); mode != "push" {
-		return nil, fmt.Errorf("the frontends answer in the mode %q; this measures the mode push", mode)
+	f, child, err := w.run(ctx, b.duration)
+	if err != nil {
+		return nil, err
 	}
-	writers := func(ctx context.Context, n int) (list []writer, err error) {
-		run := newRun()
-		for i := range n {
-			w, err := newPoster(ctx, order[i%len(order)], hot.joining(run, i+1, time.Now()))
-			if err != nil {
-				closeAll(list)
-				return nil, err
-			}
-			list = append(list, w)
+	after, err := used(t.processes)
+	if err != nil {
+		return nil, err
+	}
+	after.since(before, child, f)
+	if !isLaurel {
+		return f, nil
+	}
+	later, err1 := answers(ctx, t.frontend)
+	now, err2 := g.epoch(ctx)
+	for how, n := range later {
+		f[how] = n - earlier[how]
+	}
+	f[elections] = float64(now - epoch)
+	if n := f[answeredBy+"stale"] + f[answeredBy+"pulled"]; n > 0 {
+		return nil, fmt.Errorf("%g answers may have been stale, and nobody asked for such", n)
+	}
+	return f, errors.Join(err1, err2)
+}
+
+// wrkRun is one run of wrk: a closed loop on each of its connections.
+type wrkRun struct {
+	url    string
+	script string // a file in Lua that makes the requests, or ""
+}
+
+// run returns what wrk measured and the processor time that it used. Any answer but 200 is an error.
+func (w wrkRun) run(ctx context.Context, d time.Duration) (figures, time.Duration, error) {
+	seconds := max(1, int((d+time.Second-1)/time.Second)) // wrk takes whole seconds
+	args := []string{
+		"--latency", "-t", "2", "-c", strconv.Itoa(readConnections),
+		"-d", strconv.Itoa(seconds) + "s", "--timeout", "5s",
+	}
+	if w.script != "" {
+		args = append(args, "-s", w.script)
+	}
+	cmd := exec.CommandContext(ctx, "wrk", append(args, w.url)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, 0, fmt.Errorf("wrk %s: %w: %s", w.url, err, load.Clip(out))
+	}
+	f, err := parseWrk(string(out))
+	if err != nil {
+		return nil, 0, fmt.Errorf("wrk %s: %w; it printed:\n%s", w.url, err, out)
+	}
+	return f, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+}
+
+// parseWrk reads what wrk --latency prints.
+func parseWrk(out string) (figures, error) {
+	f := figures{}
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		if len(words) < 2 {
+			continue
 		}
-		return list, nil
+		var err error
+		switch name := words[0]; {
+		case name == "Socket" && words[1] == "errors:", strings.HasPrefix(name, "Non-2xx"):
+			return nil, errors.New(strings.TrimSpace(line))
+		case name == "Requests/sec:":
+			if f[perSecond], err = strconv.ParseFloat(words[1], 64); err == nil && f[perSecond] <= 0 {
+				err = errors.New("want more than 0")
+			}
+		case name == "50%" || name == "99%":
+			var d time.Duration
+			d, err = time.ParseDuration(words[1]) // wrk writes minutes as m, as Go does
+			f["p"+strings.TrimSuffix(name, "%")] = float64(d)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", strings.TrimSpace(line), err)
+		}
+	}
+	if len(f) != 3 {
+		return nil, errors.New("not what wrk --latency prints")
+	}
+	return f, nil
+}
+
+// hotTargets makes a record in a group of frontends and returns its path and body.
+func (g *frontends) hotTargets(ctx context.Context, targets map[string]target) (path string, body []byte, err error) {
+	order, err := g.order(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	follower, master := order[0], order[len(order)-1]
+	hot := load.NewPlays(load.NewRun(), 1)
+	first, err := load.NewPoster(ctx, master, hot)
+	if err != nil {
+		return "", nil, err
+	}
+	defer first.Close()
+	const plays = 100 // so that results have more than one digit
+	for range plays {
+		if err := first.Write(ctx); err != nil {
+			return "", nil, err
+		}
+	}
+	path = "/v1/scores/" + hot.Contest()
+	header, body, err := call(ctx, http.MethodGet, "http://"+follower+path, "", nil)
+	if err != nil {
+		return "", nil, err
+	}
+	if mode := header.Get("Laurel-Mode"); mode != "push" {
+		return "", nil, fmt.Errorf("the frontends answer in the mode %q; want push", mode)
+	}
+	writers := func(ctx context.Context, n int) ([]load.Writer, error) {
+		run := load.NewRun()
+		return g.posters(ctx, toAll, n, func(i int) *load.Plays { return hot.Join(run, i+1) })
 	}
 	for name, addr := range map[string]string{laurelFollower: follower, laurelMaster: master} {
-		targets[name] = target{url: "http://" + addr + path, frontend: "http://" + addr, cpu: g.cpu, system: g, hot: writers}
+		targets[name] = target{url: "http://" + addr + path, frontend: addr, processes: g.list, system: g, hot: writers}
 	}
-	return p, nil
+	return path, body, nil
 }
 
 // rangeScript has wrk ask etcd's gateway for a key.
@@ -278,36 +336,103 @@ wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"key":"%s"}'
 `
 
+// hotTargets puts a value of the record's size.
 func (g *etcdGroup) hotTargets(ctx context.Context, dir string, value []byte, targets map[string]target) error {
 	order, err := g.order(ctx)
 	if err != nil {
 		return err
 	}
-	source := newPlays(newRun(), 1, time.Now()).source
-	if _, err := g.admin.Put(ctx, hotKey(source), string(value)); err != nil {
+	hot := &hotKey{source: load.NewPlays(load.NewRun(), 1).Source(), value: value}
+	if _, err := g.admin.Put(ctx, hot.name(), string(value)); err != nil {
 		return err
 	}
 	script := filepath.Join(dir, "range.lua")
-	if err := os.WriteFile(script, fmt.Appendf(nil, rangeScript, base64.StdEncoding.EncodeToString([]byte(hotKey(source)))), 0o600); err != nil {
+	text := fmt.Appendf(nil, rangeScript, base64.StdEncoding.EncodeToString([]byte(hot.name())))
+	if err := os.WriteFile(script, text, 0o600); err != nil {
 		return err
 	}
-	writers := func(ctx context.Context, n int) ([]writer, error) {
-		list, err := g.writers(ctx, newRun(), toAll, n)
-		if err != nil {
-			return nil, err
-		}
-		has, err := g.lastSeq(ctx, source)
-		for i, w := range list {
-			p := w.(*putter)
-			p.hot, p.value = source, value
-			if i == 0 {
-				p.before = has
-			}
+	writers := func(ctx context.Context, n int) ([]load.Writer, error) {
+		list, err := g.putters(ctx, toAll, n, hot)
+		if err == nil {
+			list[0].(*putter).before, err = g.lastSeq(ctx, hot.source)
 		}
 		return list, err
 	}
 	for name, endpoint := range map[string]string{etcdFollower: order[0], etcdLeader: order[len(order)-1]} {
-		targets[name] = target{url: "http://" + endpoint + "/v3/kv/range", script: script, cpu: g.cpu, system: g, hot: writers}
+		targets[name] = target{
+			url: "http://" + endpoint + "/v3/kv/range", script: script, processes: g.list, system: g, hot: writers,
+		}
 	}
 	return nil
+}
+
+// nginxSettings have nginx serve files as fast as it can: a worker for each core, no log, the file kept
+// open, connections that are never closed for their age.
+const nginxSettings = `%[4]sdaemon off;
+pid %[1]s/pid;
+error_log stderr error;
+worker_processes %[2]d;
+events { worker_connections 1024; }
+http {
+	access_log off;
+	keepalive_requests 1000000000;
+	sendfile on;
+	tcp_nopush on;
+	open_file_cache max=16;
+	default_type application/json;
+	client_body_temp_path %[1]s/body;
+	proxy_temp_path %[1]s/proxy;
+	fastcgi_temp_path %[1]s/fastcgi;
+	uwsgi_temp_path %[1]s/uwsgi;
+	scgi_temp_path %[1]s/scgi;
+	server {
+		listen %[3]s;
+		root %[1]s/root;
+		log_not_found off;
+	}
+}
+`
+
+// startNginx has nginx serve a body from a file at a path. Stop it with Stop, so that it ends its workers.
+func startNginx(ctx context.Context, dir, path string, body []byte) (*localgroup.Process, string, error) {
+	if err := lookPath("nginx", "nginx"); err != nil {
+		return nil, "", err
+	}
+	dir = filepath.Join(dir, "nginx")
+	file := filepath.Join(dir, "root", filepath.FromSlash(path))
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(file, body, 0o644); err != nil {
+		return nil, "", err
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;\n" // another user could not read the file
+	}
+	ports, err := freePorts(1)
+	if err != nil {
+		return nil, "", err
+	}
+	settings := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(settings, fmt.Appendf(nil, nginxSettings, dir, runtime.NumCPU(), ports[0], user), 0o600); err != nil {
+		return nil, "", err
+	}
+	p, err := startProcess("nginx", dir, "nginx", "-p", dir, "-e", "stderr", "-c", settings)
+	if err != nil {
+		return nil, "", err
+	}
+	url := "http://" + ports[0]
+	err = await(ctx, p, func(ctx context.Context) error {
+		_, got, err := call(ctx, http.MethodGet, url+path, "", nil)
+		if err == nil && string(got) != string(body) {
+			err = fmt.Errorf("%s%s: not the file's bytes", url, path)
+		}
+		return err
+	})
+	if err != nil {
+		p.Stop(time.Second)
+		return nil, "", err
+	}
+	return p, url, nil
 }

@@ -16,18 +16,20 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The database can be rebuilt from the newest snapshot and the log, so nothing waits for it to reach the
-// disk: it is written without fsync. After a power failure, or if the disk fails to write the kernel's
-// pages back later, the file may contain anything. It is therefore trusted only after Close has synced
-// it. A marker file beside the database records that:
+// The database can be rebuilt from the newest snapshot and the log, so nothing waits for
+// it to reach the disk: it is written without fsync. After a power failure, or if the
+// disk fails to write the kernel's pages back later, the file may contain anything. It is
+// therefore trusted only after Close has synced it. A marker file beside the database
+// records that:
 //
 //	clean CHECKSUM
 //
-// The marker exists only while the database is closed. Open removes it durably before the first write,
-// so a marker never stands beside a file that was written later. Close syncs the database and then
-// writes the marker with a checksum of the whole file. A crash between the two leaves an intact file that
-// is not trusted. A file that was replaced or lost a page after Close has a different checksum. A file
-// that is not trusted is deleted and rebuilt from snapshot and log.
+// The marker exists only while the database is closed. Open removes it durably before the
+// first write, so a marker never stands beside a file that was written later. Close syncs
+// the database and then writes the marker with a checksum of the whole file. A crash
+// between the two leaves an intact file that is not trusted. A file that was replaced or
+// lost a page after Close has a different checksum. A file that is not trusted is deleted
+// and rebuilt from snapshot and log.
 
 func markerPath(path string) string { return path + ".mark" }
 
@@ -70,8 +72,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// DiskError reports that the database could not be written. The state is not lost, because snapshot and
-// log have it. The file is no longer trusted, and the next Open creates a new one.
+// DiskError reports that the database could not be written. The state is not lost,
+// because snapshot and log have it. The file is no longer trusted, and the next Open
+// creates a new one.
 type DiskError struct {
 	Path string
 	Err  error
@@ -92,14 +95,16 @@ func options() *bolt.Options {
 		NoGrowSync:     true,
 		NoFreelistSync: true,
 		FreelistType:   bolt.FreelistMapType,
-		// Growing the memory map waits for all readers, and a snapshot may read for a long time. The map is
-		// therefore large from the start. It takes address space, not memory.
+		// Growing the memory map waits for all readers, and a snapshot may read for a
+		// long time. The map is therefore large from the start. It takes address space,
+		// not memory.
 		InitialMmapSize: mapSize,
 	}
 }
 
-// Open opens the file at path. If there is none or it cannot be trusted, Open creates a new, empty one
-// and logs why. The caller must bring the Index bucket up to date, which older versions did not maintain.
+// Open opens the file at path. If there is none or it cannot be trusted, Open creates a
+// new, empty one and logs why. The caller must bring the Index bucket up to date, which
+// older versions did not maintain.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	reason := ""
 	_, missing := os.Stat(path)
@@ -123,7 +128,8 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	return db, nil
 }
 
-// createMissing creates the buckets of the state that the file of an older version does not have.
+// createMissing creates the buckets of the state that the file of an older version does
+// not have.
 func createMissing(db *bolt.DB) error {
 	missing := false
 	err := db.View(func(tx *bolt.Tx) error {
@@ -183,8 +189,8 @@ func checksum(path string) (string, error) {
 	return fmt.Sprintf("%08x", h.Sum32()), nil
 }
 
-// Replace creates a new, empty file at path. It logs the reason for deleting the old one; "" means that
-// there was none.
+// Replace creates a new, empty file at path. It logs the reason for deleting the old one;
+// "" means that there was none.
 func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	if reason != "" {
 		log.Warn("deleting the database; it will be rebuilt from snapshot and log", "file", path, "reason", reason)
@@ -224,8 +230,8 @@ func Install(building, path string) error {
 	return nil
 }
 
-// Close syncs the database and closes it. If the disk fails, the file has no marker and the error is a
-// *DiskError.
+// Close syncs the database and closes it. If the disk fails, the file has no marker and
+// the error is a *DiskError.
 func Close(path string, db *bolt.DB) error {
 	err := db.Sync()
 	if err = errors.Join(err, db.Close()); err != nil {
@@ -246,13 +252,16 @@ func Close(path string, db *bolt.DB) error {
 // Drop closes a database and deletes its file.
 func Drop(path string, db *bolt.DB) error { return errors.Join(db.Close(), os.Remove(path)) }
 
-// unfinishedSuffix and a number end the names of files that are being restored from a snapshot.
+// unfinishedSuffix and a number end the names of files that are being restored from a
+// snapshot.
 const unfinishedSuffix = ".restore-"
 
-// UnfinishedPath returns the path of the nth file that is restored beside the database at path.
+// UnfinishedPath returns the path of the nth file that is restored beside the database at
+// path.
 func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
 
-// RemoveUnfinished removes the files that an earlier process was restoring beside the database at path.
+// RemoveUnfinished removes the files that an earlier process was restoring beside the
+// database at path.
 func RemoveUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)

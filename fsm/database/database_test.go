@@ -70,7 +70,8 @@ func writeFiles(t *testing.T, path string, file, marker []byte) {
 	}
 }
 
-// wantDeleted checks that Open does not trust the database, logs the reason once, and creates a usable one.
+// wantDeleted checks that Open does not trust the database, logs the reason once, and
+// creates a usable one.
 func wantDeleted(t *testing.T, path, reason string) {
 	t.Helper()
 	var log bytes.Buffer
@@ -127,8 +128,8 @@ func TestATruncatedDatabaseIsDeleted(t *testing.T) {
 	}
 }
 
-// A page whose write was lost has its old content. All pages of the file may then be intact although the
-// file has another state.
+// A page whose write was lost has its old content. All pages of the file may then be
+// intact although the file has another state.
 func TestAClosedDatabaseThatLostAPageIsNotTrusted(t *testing.T) {
 	path := closedDatabase(t)
 	before, _ := readFiles(t, path)

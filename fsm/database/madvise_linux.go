@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DropPages releases the pages of the file that reading has mapped into the process. They stay in the
-// kernel's cache and are mapped again on access. Opening a file reads every page, so without this a
-// frontend would appear to need as much memory as its file is large.
+// DropPages releases the pages of the file that reading has mapped into the process. They
+// stay in the kernel's cache and are mapped again on access. Opening a file reads every
+// page, so without this a frontend would appear to need as much memory as its file is
+// large.
 func DropPages(db *bolt.DB) {
 	// A transaction keeps bbolt from moving the memory map.
 	db.View(func(tx *bolt.Tx) error {

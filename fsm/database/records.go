@@ -8,9 +8,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// The buckets of the state. A key of several parts joins them with a zero byte, which no part contains.
-// Numbers in keys are 8 bytes, big-endian, so that keys sort by them. Every value ends with a checksum
-// (Seal).
+// The buckets of the state. A key of several parts joins them with a zero byte, which no
+// part contains. Numbers in keys are 8 bytes, big-endian, so that keys sort by them.
+// Every value ends with a checksum (Seal).
 var (
 	Meta       = []byte("meta")       // see the keys below
 	Contests   = []byte("contests")   // contest_id -> score.Contest
@@ -27,7 +27,8 @@ var (
 	Signatures = []byte("signatures") // revision of the first event -> run of signatures
 )
 
-// Index is the bucket of the index of contests. It is derived from the state and not part of snapshots.
+// Index is the bucket of the index of contests. It is derived from the state and not part
+// of snapshots.
 var Index = []byte("index")
 
 // The keys of the Meta bucket.
@@ -38,7 +39,8 @@ var (
 	CacheModeKey = []byte("mode")     // the cache mode; push if there is none
 )
 
-// stateBuckets lists the buckets of the state, which are the buckets of a snapshot, sorted by name.
+// stateBuckets lists the buckets of the state, which are the buckets of a snapshot,
+// sorted by name.
 var stateBuckets = [][]byte{
 	Access, Audit, Awards, Boards, Contests, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
@@ -48,7 +50,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ErrDamaged reports a record whose checksum or content is wrong.
 var ErrDamaged = errors.New("a record of the database is damaged")
 
-// Seal appends a checksum of key and value to value, so that a damaged record is detected.
+// Seal appends a checksum of key and value to value, so that a damaged record is
+// detected.
 func Seal(key, value []byte) []byte {
 	return binary.BigEndian.AppendUint32(value, recordSum(key, value))
 }
@@ -66,8 +69,8 @@ func recordSum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
-// Get returns the value of a key; nil if there is none. The value is valid until the transaction ends and
-// must not be changed.
+// Get returns the value of a key; nil if there is none. The value is valid until the
+// transaction ends and must not be changed.
 func Get(bucket *bolt.Bucket, key []byte) ([]byte, error) {
 	sealed := bucket.Get(key)
 	if sealed == nil {

@@ -14,13 +14,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// A snapshot is a magic string and a version byte, then all records in the order of the bucket names and
-// of the keys, each as
+// A snapshot is a magic string and a version byte, then all records in the order of the
+// bucket names and of the keys, each as
 //
 //	length of the bucket's name, name, length of the key, key, length of the value, value
 //
-// with lengths as unsigned varints; then a zero byte, the number of records as a varint, and a CRC-32C
-// (Castagnoli) of everything before it. Equal states have equal snapshots, byte for byte.
+// with lengths as unsigned varints; then a zero byte, the number of records as a varint,
+// and a CRC-32C (Castagnoli) of everything before it. Equal states have equal snapshots,
+// byte for byte.
 const (
 	snapshotMagic   = "LAURELSN"
 	snapshotVersion = 1
@@ -34,8 +35,8 @@ const (
 
 var errSnapshot = errors.New("the snapshot is damaged, or was written by a newer version of laurel")
 
-// WriteSnapshot writes a snapshot of the state that tx sees. It verifies the records' checksums, so a
-// damaged database does not produce a snapshot.
+// WriteSnapshot writes a snapshot of the state that tx sees. It verifies the records'
+// checksums, so a damaged database does not produce a snapshot.
 func WriteSnapshot(tx *bolt.Tx, w io.Writer) (int64, error) {
 	out := &checksumWriter{w: bufio.NewWriterSize(w, 1<<16), sum: crc32.New(castagnoli)}
 	out.write([]byte(snapshotMagic))
@@ -84,15 +85,16 @@ func (s *checksumWriter) write(b []byte) {
 	s.sum.Write(b)
 }
 
-// StepBytes is the approximate number of bytes of records that one transaction writes while a database
-// is built. It bounds the memory that building takes.
+// StepBytes is the approximate number of bytes of records that one transaction writes
+// while a database is built. It bounds the memory that building takes.
 const StepBytes = 4 << 20
 
-// RecordOverhead is the approximate memory that a record takes in a transaction beside its key and value.
+// RecordOverhead is the approximate memory that a record takes in a transaction beside
+// its key and value.
 const RecordOverhead = 200
 
-// Restore creates the database of a snapshot at path and leaves it open. Its Index bucket is empty. An
-// error leaves no file behind.
+// Restore creates the database of a snapshot at path and leaves it open. Its Index bucket
+// is empty. An error leaves no file behind.
 func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	db, err := create(path)
 	if err != nil {
@@ -139,7 +141,8 @@ type Record struct {
 	Key, Value []byte
 }
 
-// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is damaged.
+// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is
+// damaged.
 func ReadSnapshot(snapshot io.Reader, f func(Record)) error {
 	in := newSnapshotReader(snapshot)
 	if err := in.header(); err != nil {
@@ -154,8 +157,8 @@ func ReadSnapshot(snapshot io.Reader, f func(Record)) error {
 	}
 }
 
-// snapshotReader reads a snapshot from an untrusted source: it bounds lengths, and allocates memory only
-// for bytes that have arrived.
+// snapshotReader reads a snapshot from an untrusted source: it bounds lengths, and
+// allocates memory only for bytes that have arrived.
 type snapshotReader struct {
 	r       *bufio.Reader
 	sum     hash.Hash32

@@ -8,14 +8,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Tx writes sealed records in a bbolt transaction. Between BeginUndo and EndUndo it records every change,
-// so that Undo can revert them. It is not safe for concurrent use.
+// Tx writes sealed records in a bbolt transaction. Between BeginUndo and EndUndo it
+// records every change, so that Undo can revert them. It is not safe for concurrent use.
 type Tx struct {
 	*bolt.Tx
 	buckets map[string]*bolt.Bucket
 
-	// Values must live until the transaction ends. They are cut from large blocks, so that the garbage
-	// collector has few objects to handle.
+	// Values must live until the transaction ends. They are cut from large blocks, so
+	// that the garbage collector has few objects to handle.
 	block     []byte // the rest of the current block
 	blockSize int
 
@@ -26,15 +26,16 @@ type Tx struct {
 // NewTx returns a Tx that writes to tx.
 func NewTx(tx *bolt.Tx) *Tx { return &Tx{Tx: tx, buckets: map[string]*bolt.Bucket{}} }
 
-// Bucket returns a bucket. It is opened on first use, because bbolt writes every open bucket at the commit.
+// Bucket returns a bucket. It is opened on first use, because bbolt writes every open
+// bucket at the commit.
 func (t *Tx) Bucket(name []byte) *bolt.Bucket {
 	bucket, ok := t.buckets[string(name)]
 	if !ok {
 		bucket = t.Tx.Bucket(name)
 		for _, appended := range [][]byte{Timeline, Seqs, Signatures} {
 			if bytes.Equal(name, appended) {
-				// Keys are appended, per contest, per source or overall. Full pages make the bucket half as
-				// large.
+				// Keys are appended, per contest, per source or overall. Full pages make
+				// the bucket half as large.
 				bucket.FillPercent = 0.9
 			}
 		}
@@ -102,8 +103,8 @@ func (t *Tx) EndUndo() { t.recording, t.undoLog = false, nil }
 // Recording reports whether changes are recorded.
 func (t *Tx) Recording() bool { return t.recording }
 
-// OnUndo adds a function that Undo calls to revert a change in memory. It does nothing unless changes are
-// recorded.
+// OnUndo adds a function that Undo calls to revert a change in memory. It does nothing
+// unless changes are recorded.
 func (t *Tx) OnUndo(revert func() error) {
 	if t.recording {
 		t.undoLog = append(t.undoLog, revert)

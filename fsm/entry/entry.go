@@ -21,29 +21,33 @@ import (
 //	         contest_id = 8; data = 9; given = 10; key = 13; signature = 14; token = 15;
 //	         signature_delta = 16 }
 //
-// Stored events have the fields voided_by = 11, voids = 12 and signature_place = 17 in addition
-// (Stored). The data of an event and an access change are canonical JSON. The golden files in
-// testdata/format freeze the format.
+// Stored events have the fields voided_by = 11, voids = 12 and signature_place = 17 in
+// addition (Stored). The data of an event and an access change are canonical JSON. The
+// golden files in testdata/format freeze the format.
 //
-// An entry holds either posts, or a cache mode (1 is push, 2 is pull), or the name of the store (only
-// the first one in the log counts), or one access change. Version 2 adds signature deltas
-// (signature_delta.go); an entry is written as version 2 only if it contains one.
+// An entry holds either posts, or a cache mode (1 is push, 2 is pull), or the name of the
+// store (only the first one in the log counts), or one access change. Version 2 adds
+// signature deltas (signature_delta.go); an entry is written as version 2 only if it
+// contains one.
 //
-// A frontend stops at an entry that it cannot parse, because skipping the entry would make its state
-// differ from the others'. That is an entry of an unknown version, with an unknown field or mode, or
-// one that is not a valid message. No version of Laurel may skip any of these.
+// A frontend stops at an entry that it cannot parse, because skipping the entry would
+// make its state differ from the others'. That is an entry of an unknown version, with an
+// unknown field or mode, or one that is not a valid message. No version of Laurel may
+// skip any of these.
 //
-// The content of a message never stops a frontend. An event or an access change that breaks a rule is
-// refused and the log continues, whatever its fields and its JSON contain. The rules for content are
-// therefore part of the format and belong to the version byte:
+// The content of a message never stops a frontend. An event or an access change that
+// breaks a rule is refused and the log continues, whatever its fields and its JSON
+// contain. The rules for content are therefore part of the format and belong to the
+// version byte:
 //
 //	What one version of Laurel refuses because of its content, every version refuses in the same
 //	way, under the same version byte.
 //
-// An event type, a member of event data or of an access change, or a larger limit that is added later
-// must be refused for ever in entries of versions 1 and 2. It is written only in entries of a later
-// version, at which today's frontends stop. The same holds for the encoder where its output matters:
-// signed events and access changes must be written exactly as this encoder writes them.
+// An event type, a member of event data or of an access change, or a larger limit that is
+// added later must be refused for ever in entries of versions 1 and 2. It is written only
+// in entries of a later version, at which today's frontends stop. The same holds for the
+// encoder where its output matters: signed events and access changes must be written
+// exactly as this encoder writes them.
 const (
 	version1          = 1
 	versionWithDeltas = 2
@@ -71,7 +75,8 @@ const (
 const (
 	// maxStoreName bounds the name of a store, in bytes.
 	maxStoreName = 64
-	// maxAccessChange bounds an access change, in bytes. The largest is a grant for many competitions.
+	// maxAccessChange bounds an access change, in bytes. The largest is a grant for many
+	// competitions.
 	maxAccessChange = 128 << 10
 )
 
@@ -108,15 +113,15 @@ func EncodeCacheMode(mode score.CacheMode) ([]byte, error) {
 	return protowire.AppendVarint(b, number), nil
 }
 
-// EncodeStore encodes the name of the store as a log entry. Ids that clients hold begin with this name,
-// so that ids of another store are not mistaken for ids of this one.
+// EncodeStore encodes the name of the store as a log entry. Ids that clients hold begin
+// with this name, so that ids of another store are not mistaken for ids of this one.
 func EncodeStore(name string) []byte {
 	b := protowire.AppendTag([]byte{version1}, fieldStore, protowire.BytesType)
 	return protowire.AppendString(b, name)
 }
 
-// EncodeAccessChange encodes a change of access control as a log entry. The change must do exactly one
-// thing. Whether the state allows it is decided when it is applied.
+// EncodeAccessChange encodes a change of access control as a log entry. The change must
+// do exactly one thing. Whether the state allows it is decided when it is applied.
 func EncodeAccessChange(c access.Change) ([]byte, error) {
 	text, err := json.Marshal(&c)
 	if err != nil {
@@ -132,7 +137,8 @@ func EncodeAccessChange(c access.Change) ([]byte, error) {
 	return protowire.AppendBytes(b, text), nil
 }
 
-// decodeAccessChange decodes a change strictly. Every version refuses what it refuses (see above).
+// decodeAccessChange decodes a change strictly. Every version refuses what it refuses
+// (see above).
 func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	if len(text) > maxAccessChange {
 		return nil, score.Problemf(score.TooLarge, "the access change has %d bytes; the limit is %d",
@@ -195,8 +201,8 @@ func Decode(b []byte) (c Command, err error) {
 	return c, err
 }
 
-// eachField calls f for each field of a message. The bits of numbers select the fields that must hold
-// numbers. f returns false for a field that is not allowed.
+// eachField calls f for each field of a message. The bits of numbers select the fields
+// that must hold numbers. f returns false for a field that is not allowed.
 func eachField(b []byte, numbers uint64, f func(n protowire.Number, number uint64, bytes []byte) bool) error {
 	for len(b) > 0 {
 		n, t, size := protowire.ConsumeTag(b)

@@ -42,19 +42,20 @@ const (
 // maxKeyID bounds the ids of keys and tokens in events, in bytes.
 const maxKeyID = 64
 
-// Event is a decoded event whose data may still be JSON. Duplicates are answered and timelines are shown
-// without parsing the data.
+// Event is a decoded event whose data may still be JSON. Duplicates are answered and
+// timelines are shown without parsing the data.
 type Event struct {
 	score.Event
 	// JSON is the event's data. Data is nil until ParseData has been called.
 	JSON []byte
-	// invalid names the field that has a value which no encoder writes although the message can be
-	// parsed; "" if there is none.
+	// invalid names the field that has a value which no encoder writes although the
+	// message can be parsed; "" if there is none.
 	invalid string
 }
 
-// CheckEnvelope reports what is wrong with the event apart from its data. It must be called before anything
-// is looked up under the event's names, because database keys are made of them.
+// CheckEnvelope reports what is wrong with the event apart from its data. It must be
+// called before anything is looked up under the event's names, because database keys are
+// made of them.
 func (e *Event) CheckEnvelope() *score.Problem {
 	if e.invalid != "" {
 		return invalidField(e.invalid, "is out of range")
@@ -75,9 +76,9 @@ func invalidField(field, format string, args ...any) *score.Problem {
 	return p
 }
 
-// ParseData parses JSON into Data unless that has been done, and reports why JSON is invalid. Whether
-// the data follows the rules is checked by CheckData, after the sender has been authorized: an
-// unauthorized sender is told only that it is not authorized.
+// ParseData parses JSON into Data unless that has been done, and reports why JSON is
+// invalid. Whether the data follows the rules is checked by CheckData, after the sender
+// has been authorized: an unauthorized sender is told only that it is not authorized.
 func (e *Event) ParseData() *score.Problem {
 	if e.Data != nil {
 		return nil
@@ -85,8 +86,8 @@ func (e *Event) ParseData() *score.Problem {
 	return e.ReadData(e.JSON)
 }
 
-// check checks everything about the event that can be checked without the state. It uses scratch and
-// returns it for reuse.
+// check checks everything about the event that can be checked without the state. It uses
+// scratch and returns it for reuse.
 func (e *Event) check(scratch []byte) ([]byte, error) {
 	if p := e.CheckEnvelope(); p != nil {
 		return scratch, p
@@ -114,9 +115,10 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 	return data, err
 }
 
-// AppendSignedForm appends the form that the event's signature must cover. It fails if the event's data
-// is not canonical JSON: the signed form sorts members, so a corrupt master could otherwise reorder them
-// and thereby make another event for a bard that repeats it. ParseData must have been called.
+// AppendSignedForm appends the form that the event's signature must cover. It fails if
+// the event's data is not canonical JSON: the signed form sorts members, so a corrupt
+// master could otherwise reorder them and thereby make another event for a bard that
+// repeats it. ParseData must have been called.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 	data, err := e.appendCanonical(b)
 	if err != nil {
@@ -165,8 +167,9 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	return b
 }
 
-// decodeEvent decodes an event without judging its content, which CheckEnvelope and ParseData do. JSON and
-// Signature alias b. extra is called for fields that not every event may have; it may be nil.
+// decodeEvent decodes an event without judging its content, which CheckEnvelope and
+// ParseData do. JSON and Signature alias b. extra is called for fields that not every
+// event may have; it may be nil.
 func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes []byte) bool) (Event, error) {
 	var e Event
 	var seconds, offset int64
@@ -218,8 +221,8 @@ func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes [
 	return e, nil
 }
 
-// zone returns the location with an offset from UTC in seconds. It does not allocate for UTC, which most
-// times have.
+// zone returns the location with an offset from UTC in seconds. It does not allocate for
+// UTC, which most times have.
 func zone(offset int) *time.Location {
 	if offset == 0 {
 		return time.UTC
@@ -234,8 +237,8 @@ type Stored struct {
 	VoidedBy string
 	// Voids is the revision of the event that this one voids; 0 if it is not a void.
 	Voids uint64
-	// SignaturePlace is the place of the event's signature in a Run, counted from 1; 0 if Signature
-	// holds it.
+	// SignaturePlace is the place of the event's signature in a Run, counted from 1; 0 if
+	// Signature holds it.
 	SignaturePlace uint64
 }
 
@@ -304,8 +307,8 @@ func checkStored(e *score.Event) error {
 	return nil
 }
 
-// Wire is an encoded stored event. Its methods read single fields, so that a search through a timeline
-// need not decode every event.
+// Wire is an encoded stored event. Its methods read single fields, so that a search
+// through a timeline need not decode every event.
 type Wire []byte
 
 // ID returns the event's id.
@@ -320,7 +323,8 @@ func (w Wire) JSON() []byte { return w.field(fieldData) }
 // IsVoided reports whether another event voids the event.
 func (w Wire) IsVoided() bool { return len(w.field(fieldVoidedBy)) > 0 }
 
-// field returns the content of a field that holds bytes; nil if the event does not have it.
+// field returns the content of a field that holds bytes; nil if the event does not have
+// it.
 func (w Wire) field(want protowire.Number) []byte {
 	for b := []byte(w); len(b) > 0; {
 		n, t, size := protowire.ConsumeTag(b)

@@ -31,7 +31,8 @@ func signedAlerts(t testing.TB, n int) []score.Event {
 	return events
 }
 
-// FuzzDecode checks that an entry that can be decoded can be encoded, and decoded again to the same.
+// FuzzDecode checks that an entry that can be decoded can be encoded, and decoded again
+// to the same.
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode([]EncodedPost{encodePost(f, alert(1), alert(2)), encodePost(f, alert(3))}))
 	f.Add(Encode([]EncodedPost{encodePost(f, signedAlerts(f, 2)...)}))
@@ -88,8 +89,8 @@ func checkRoundTrip(t *testing.T, e *Event) {
 	}
 }
 
-// FuzzDelta checks that a delta between any two signatures restores the second one, and that any bytes can
-// be given as a delta.
+// FuzzDelta checks that a delta between any two signatures restores the second one, and
+// that any bytes can be given as a delta.
 func FuzzDelta(f *testing.F) {
 	events := signedAlerts(f, 5)
 	f.Add(events[0].Signature, events[1].Signature, []byte{66, 32, 1})

@@ -10,24 +10,25 @@ import (
 	"laurel/score"
 )
 
-// MaxPost bounds a post that another frontend forwards, in bytes. A client's request is at most a
-// quarter of it (httpapi.MaxBodyBytes).
+// MaxPost bounds a post that another frontend forwards, in bytes. A client's request is
+// at most a quarter of it (httpapi.MaxBodyBytes).
 const MaxPost = 16 << 20
 
-// minEvent is less than the size of any valid event. It bounds the memory that a post of empty events
-// can take.
+// minEvent is less than the size of any valid event. It bounds the memory that a post of
+// empty events can take.
 const minEvent = 16
 
-// EncodedPost is a post in the form that it has in the log. It is encoded where the post arrives, and
-// forwarded and batched without being decoded.
+// EncodedPost is a post in the form that it has in the log. It is encoded where the post
+// arrives, and forwarded and batched without being decoded.
 type EncodedPost struct {
 	wire      []byte
 	hasDeltas bool // some events have signature deltas
 	// Events is the number of events in the post.
 	Events int
-	// Repeatable reports whether every event has a seq, so that the whole post can be posted again at
-	// any later time without being applied twice. An id is not enough for that: a source may post a
-	// thousand other events in between. Repeatable is not transmitted.
+	// Repeatable reports whether every event has a seq, so that the whole post can be
+	// posted again at any later time without being applied twice. An id is not enough for
+	// that: a source may post a thousand other events in between. Repeatable is not
+	// transmitted.
 	Repeatable bool
 }
 
@@ -37,9 +38,9 @@ func (p EncodedPost) Size() int { return len(p.wire) }
 // Bytes returns the post as it is forwarded to another frontend. ParsePost parses it.
 func (p EncodedPost) Bytes() []byte { return p.wire }
 
-// EncodePost encodes a post. Its events must have been decoded by package score and must have an id, a
-// source and a time. EncodePost fails for a post that could not be decoded again, since every frontend
-// has to apply what is in the log.
+// EncodePost encodes a post. Its events must have been decoded by package score and must
+// have an id, a source and a time. EncodePost fails for a post that could not be decoded
+// again, since every frontend has to apply what is in the log.
 func EncodePost(p score.Post) (EncodedPost, error) {
 	if len(p.Events) == 0 {
 		return EncodedPost{}, errors.New("a post without events")
@@ -71,9 +72,10 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 	return EncodedPost{b, hasDeltas, len(p.Events), repeatable}, nil
 }
 
-// ParsePost checks a post that another frontend encoded, and returns it with the latest time among its
-// events. That frontend may run a newer version or be corrupt: ParsePost accepts only what score.Decode
-// would have accepted, so that nothing else gets into the log.
+// ParsePost checks a post that another frontend encoded, and returns it with the latest
+// time among its events. That frontend may run a newer version or be corrupt: ParsePost
+// accepts only what score.Decode would have accepted, so that nothing else gets into the
+// log.
 func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	if len(wire) > MaxPost {
 		return EncodedPost{}, time.Time{}, fmt.Errorf("a post of %d bytes; the limit is %d", len(wire), MaxPost)

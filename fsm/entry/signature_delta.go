@@ -10,19 +10,22 @@ import (
 	"laurel/score"
 )
 
-// The signatures of events that were signed in one tree resemble each other: they share the head and
-// most of the path to the root. Where events are stored together, in a post of the log or in a Run of
-// the timeline, each signature after the first is stored as a delta to the one before it, some 70 bytes
-// instead of 324. The encoding compares bytes only and accepts any signature. Readers get full
-// signatures.
+// The signatures of events that were signed in one tree resemble each other: they share
+// the head and most of the path to the root. Where events are stored together, in a post
+// of the log or in a Run of the timeline, each signature after the first is stored as a
+// delta to the one before it, some 70 bytes instead of 324. The encoding compares bytes
+// only and accepts any signature. Readers get full signatures.
 //
-// A delta is the length of the rest, then the number of bytes that the signature shares with the
-// beginning of the previous one, the number of bytes that it shares with its end, and the bytes between.
+// A delta is the length of the rest, then the number of bytes that the signature shares
+// with the beginning of the previous one, the number of bytes that it shares with its
+// end, and the bytes between.
 
-// minCommon is the number of bytes that two signatures must have in common for a post to store a delta.
+// minCommon is the number of bytes that two signatures must have in common for a post to
+// store a delta.
 const minCommon = 32
 
-// commonAffixes returns how many bytes two signatures have in common at the beginning and at the end.
+// commonAffixes returns how many bytes two signatures have in common at the beginning and
+// at the end.
 func commonAffixes(previous, signature []byte) (front, back int) {
 	most := min(len(previous), len(signature))
 	const head = ed25519.SignatureSize
@@ -51,7 +54,8 @@ func appendDelta(b []byte, front, back int, signature []byte) []byte {
 	return append(b, own...)
 }
 
-// appendFull appends the signature that a delta, given without its length, makes of the previous one.
+// appendFull appends the signature that a delta, given without its length, makes of the
+// previous one.
 func appendFull(b, previous, delta []byte) (_ []byte, ok bool) {
 	front, n := protowire.ConsumeVarint(delta)
 	if n < 0 {
@@ -69,8 +73,9 @@ func appendFull(b, previous, delta []byte) (_ []byte, ok bool) {
 	return append(append(append(b, previous[:front]...), own...), previous[all-back:]...), true
 }
 
-// appendSignature appends the signature of an event: as a delta if it has at least minCommon bytes in
-// common with the signature of the previous event of the post, which may be nil.
+// appendSignature appends the signature of an event: as a delta if it has at least
+// minCommon bytes in common with the signature of the previous event of the post, which
+// may be nil.
 func appendSignature(b, previous, signature []byte) (_ []byte, delta bool) {
 	if front, back := commonAffixes(previous, signature); front+back >= minCommon {
 		b = protowire.AppendTag(b, fieldSignatureDelta, protowire.BytesType)
@@ -107,7 +112,8 @@ func (d *eventDecoder) decode(b []byte) (Event, error) {
 	return e, err
 }
 
-// delta handles the signature_delta field, the only one that decodeEvent does not know in an entry.
+// delta handles the signature_delta field, the only one that decodeEvent does not know in
+// an entry.
 func (d *eventDecoder) delta(n protowire.Number, _ uint64, delta []byte) (ok bool) {
 	if n != fieldSignatureDelta {
 		return false

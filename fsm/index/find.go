@@ -11,8 +11,8 @@ import (
 
 // idList is a sorted list of contest ids.
 type idList interface {
-	// Seek returns the first id that is not less than id; nil if there is none. Successive calls must pass
-	// ascending ids.
+	// Seek returns the first id that is not less than id; nil if there is none.
+	// Successive calls must pass ascending ids.
 	Seek(id []byte) ([]byte, error)
 }
 
@@ -64,9 +64,9 @@ func (u union) Seek(id []byte) ([]byte, error) {
 	return a, err
 }
 
-// Matches is the sorted list of the ids of the contests that match a filter. It is the intersection of
-// several lists: each list seeks the largest id that another one has reached, so finding the next id
-// takes no more steps than the shortest list has entries.
+// Matches is the sorted list of the ids of the contests that match a filter. It is the
+// intersection of several lists: each list seeks the largest id that another one has
+// reached, so finding the next id takes no more steps than the shortest list has entries.
 type Matches struct {
 	lists  []idList
 	prefix []byte
@@ -99,8 +99,8 @@ func Find(tx *bolt.Tx, f score.Filter) Matches {
 // Prefix returns the common prefix of the ids.
 func (m Matches) Prefix() []byte { return m.prefix }
 
-// Seek returns the first matching id that is not less than id; nil if there is none. Successive calls
-// must pass ascending ids. The result is valid until the next call.
+// Seek returns the first matching id that is not less than id; nil if there is none.
+// Successive calls must pass ascending ids. The result is valid until the next call.
 func (m Matches) Seek(id []byte) ([]byte, error) {
 	for agree, i := 0, 0; agree < len(m.lists); i = (i + 1) % len(m.lists) {
 		at, err := m.lists[i].Seek(id)

@@ -13,13 +13,14 @@ import (
 	"laurel/score"
 )
 
-// A posting is a key without a value, for one contest and one term that the contest can be found by:
+// A posting is a key without a value, for one contest and one term that the contest can
+// be found by:
 //
 //	kind, value, contest_id
 //
-// The contests of a term are therefore sorted by id. The index is derived from contests and marks and is
-// not part of the state: it is not in snapshots, and it is built again if it is missing or if a version
-// of Laurel that does not know it has applied entries.
+// The contests of a term are therefore sorted by id. The index is derived from contests
+// and marks and is not part of the state: it is not in snapshots, and it is built again
+// if it is missing or if a version of Laurel that does not know it has applied entries.
 
 // Term is one property that contests can be found by.
 type Term struct {
@@ -27,8 +28,8 @@ type Term struct {
 	value string
 }
 
-// The kinds of terms, which are part of the keys. The terms of a contest and those of its marks have
-// different kinds, because removing one must not remove the other.
+// The kinds of terms, which are part of the keys. The terms of a contest and those of its
+// marks have different kinds, because removing one must not remove the other.
 const (
 	kindSport  = 's'
 	kindStatus = 't' // the schedule status or the result status
@@ -59,8 +60,9 @@ func (t Term) compare(u Term) int {
 	return cmp.Or(cmp.Compare(t.kind, u.kind), cmp.Compare(t.value, u.value))
 }
 
-// Diff returns the terms that are only in before and those that are only in after, each once and sorted.
-func Diff(before, after []Term) (removed, added []Term) {
+// diff returns the terms that are only in before and those that are only in after, each
+// once and sorted.
+func diff(before, after []Term) (removed, added []Term) {
 	before, after = distinct(before), distinct(after)
 	return missing(before, after), missing(after, before)
 }
@@ -94,12 +96,12 @@ const usualID = 46
 // Posting returns the key of the term's posting for a contest.
 func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
 
-// AppliedKey is the key in the Index bucket of the last log entry whose changes the postings include. No
-// kind of term is a zero byte.
+// AppliedKey is the key in the Index bucket of the last log entry whose changes the
+// postings include. No kind of term is a zero byte.
 var AppliedKey = []byte("\x00applied")
 
-// Update builds the index unless it is up to date with the database.
-func Update(db *bolt.DB) error {
+// BringUpToDate builds the index unless it is up to date with the database.
+func BringUpToDate(db *bolt.DB) error {
 	var current bool
 	err := db.View(func(tx *bolt.Tx) (err error) {
 		current, err = isCurrent(tx)
@@ -160,7 +162,8 @@ func Build(db *bolt.DB) error {
 	})
 }
 
-// postFunc writes the postings of one record and returns the memory that they take until the commit.
+// postFunc writes the postings of one record and returns the memory that they take until
+// the commit.
 type postFunc func(index *bolt.Bucket, k, v []byte) (size int, err error)
 
 // postEach calls post for each record of a bucket, in transactions of a bounded size.

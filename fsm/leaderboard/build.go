@@ -12,10 +12,10 @@ import (
 // maxBuilds is the number of boards that are built at the same time. Others wait.
 const maxBuilds = 2
 
-// Build is a board that is being built. The marks are read from a state of the database while further
-// entries are applied. Changes during the build are collected, and applied to the board after the marks
-// have been read. Collecting begins before the state is chosen, so a change may be both read and
-// collected, with the same result.
+// Build is a board that is being built. The marks are read from a state of the database
+// while further entries are applied. Changes during the build are collected, and applied
+// to the board after the marks have been read. Collecting begins before the state is
+// chosen, so a change may be both read and collected, with the same result.
 type Build struct {
 	done      chan struct{}          // closed when the build has ended
 	err       error                  // why it failed
@@ -24,8 +24,8 @@ type Build struct {
 	changes   map[string]*score.Mark // by competitor; nil for a removed mark
 }
 
-// Wait waits until the build has ended; the question can then be asked again. It returns the error of the
-// build or the cause of the context's end.
+// Wait waits until the build has ended; the question can then be asked again. It returns
+// the error of the build or the cause of the context's end.
 func (b *Build) Wait(ctx context.Context) error {
 	select {
 	case <-b.done:
@@ -37,9 +37,9 @@ func (b *Build) Wait(ctx context.Context) error {
 
 var errCancelled = errors.New("the leaderboard is no longer wanted")
 
-// Load starts to build the board of a contest at a split, unless it is in memory or being built. No
-// updates may be applied between the reading of c and the return of Load. The answer has a build to wait
-// for or an error.
+// Load starts to build the board of a contest at a split, unless it is in memory or being
+// built. No updates may be applied between the reading of c and the return of Load. The
+// answer has a build to wait for or an error.
 func (b *Boards) Load(c *score.Contest, split string) (a Answer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -111,8 +111,8 @@ func (b *Boards) read(board *board, build *Build) (*ranking.Board, error) {
 	return marks.Board(), nil
 }
 
-// collect starts to collect changes. The direction of the order cannot change from here on without the
-// board being dropped.
+// collect starts to collect changes. The direction of the order cannot change from here
+// on without the board being dropped.
 func (b *Boards) collect(board *board, build *Build) (lowIsBest bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

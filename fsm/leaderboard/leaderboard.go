@@ -12,8 +12,8 @@ import (
 	"laurel/score/ranking"
 )
 
-// Boards are the leaderboards in memory. Its methods may be called concurrently, except that Load must not
-// run at the same time as Apply.
+// Boards are the leaderboards in memory. Its methods may be called concurrently, except
+// that Load must not run at the same time as Apply.
 type Boards struct {
 	readMarks MarkReader
 
@@ -26,13 +26,14 @@ type Boards struct {
 	building    chan struct{} // limits concurrent builds
 }
 
-// MarkReader reads the marks of a split as of one state of the database that is not older than the call.
-// It calls begin with their number, then add for each, and stops at the first error of theirs.
+// MarkReader reads the marks of a split as of one state of the database that is not older
+// than the call. It calls begin with their number, then add for each, and stops at the
+// first error of theirs.
 type MarkReader func(contestID, split string, begin func(total int) error, add func(score.Mark) error) error
 
 const (
-	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130 bytes
-	// (BenchmarkMemory in score/ranking).
+	// DefaultMaxRows is the number of rows that are kept in memory. A row takes about 130
+	// bytes (BenchmarkMemory in score/ranking).
 	DefaultMaxRows = 4_000_000
 	// boardCost is the number of rows that a board without rows counts as.
 	boardCost = 64
@@ -69,9 +70,9 @@ func New(read MarkReader) *Boards {
 	}
 }
 
-// Answer is the answer to a question: a page, an error, or a build to wait for before asking again.
-// Revision is the revision of the last event that changed the contest. It is also set if Err is a
-// *score.Problem.
+// Answer is the answer to a question: a page, an error, or a build to wait for before
+// asking again. Revision is the revision of the last event that changed the contest. It
+// is also set if Err is a *score.Problem.
 type Answer struct {
 	Page     ranking.Page
 	Revision uint64
@@ -116,7 +117,8 @@ func (b *Boards) Ask(contestID string, q *ranking.Query) (a Answer) {
 	return a
 }
 
-// split returns the split that a question asks for; "" asks for the one that the contest's record shows.
+// split returns the split that a question asks for; "" asks for the one that the
+// contest's record shows.
 func (c *contest) split(asked string) (string, *score.Problem) {
 	if asked == "" {
 		return cmp.Or(c.current, c.splits[len(c.splits)-1]), nil
@@ -165,8 +167,8 @@ func clip(s string) string {
 	return s
 }
 
-// setMetadata updates everything about the contest but its marks. redefined reports that the definition
-// may have changed.
+// setMetadata updates everything about the contest but its marks. redefined reports that
+// the definition may have changed.
 func (c *contest) setMetadata(of *score.Contest, redefined bool) {
 	c.current, c.revision = of.Split, of.Revision
 	if !redefined {
@@ -189,9 +191,9 @@ func (b *Boards) addCost(board *board, rows int) {
 	board.cost = cost
 }
 
-// evict drops the least recently used boards if there are too many rows, and some more than necessary,
-// because finding them is expensive if they are small. Boards that are being built are kept, and so is
-// keep.
+// evict drops the least recently used boards if there are too many rows, and some more
+// than necessary, because finding them is expensive if they are small. Boards that are
+// being built are kept, and so is keep.
 func (b *Boards) evict(keep *board) {
 	if b.rows <= b.maxRows {
 		return

@@ -30,7 +30,8 @@ func (u *Updates) RemoveMark(contestID, split string, m score.Mark) {
 	u.marks = append(u.marks, markChange{contestID: contestID, split: split, mark: m, removed: true})
 }
 
-// Touch records that an event changed a contest. redefined reports that the definition may have changed.
+// Touch records that an event changed a contest. redefined reports that the definition
+// may have changed.
 func (u *Updates) Touch(contestID string, redefined bool) {
 	if u.contests == nil {
 		u.contests = map[string]bool{}
@@ -41,11 +42,13 @@ func (u *Updates) Touch(contestID string, redefined bool) {
 // Savepoint marks the place to which Rollback returns.
 func (u *Updates) Savepoint() { u.savepoint = len(u.marks) }
 
-// Rollback drops the mark changes since Savepoint. Contests stay recorded, which is harmless.
+// Rollback drops the mark changes since Savepoint. Contests stay recorded, which is
+// harmless.
 func (u *Updates) Rollback() { u.marks = u.marks[:u.savepoint] }
 
-// Apply applies the updates to the boards in memory and clears them. It calls contest for each contest
-// that was touched; contest returns the contest, nil if it is not defined, and whether it has changed.
+// Apply applies the updates to the boards in memory and clears them. It calls contest for
+// each contest that was touched; contest returns the contest, nil if it is not defined,
+// and whether it has changed.
 func (b *Boards) Apply(u *Updates, contest func(id string) (c *score.Contest, changed bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -63,8 +66,8 @@ func (b *Boards) Apply(u *Updates, contest func(id string) (c *score.Contest, ch
 	u.marks = u.marks[:0]
 }
 
-// setMetadata updates what the boards of a contest know about it. c is nil if the contest is no longer
-// defined.
+// setMetadata updates what the boards of a contest know about it. c is nil if the contest
+// is no longer defined.
 func (b *Boards) setMetadata(id string, c *score.Contest, redefined bool) {
 	r := b.contests[id]
 	if r == nil {

@@ -10,13 +10,13 @@ import (
 	"laurel/score"
 )
 
-// The signatures of events that were posted together are stored together, as runs of events with
-// consecutive revisions (entry.Run). The key of a run is the revision of its first event. The event in the
-// timeline has the place of its signature in the run. An event that was posted alone has its signature
-// itself.
+// The signatures of events that were posted together are stored together, as runs of
+// events with consecutive revisions (entry.Run). The key of a run is the revision of its
+// first event. The event in the timeline has the place of its signature in the run. An
+// event that was posted alone has its signature itself.
 
-// maxRun is the largest number of signatures in a run, and so the largest number that must be decoded to
-// read one.
+// maxRun is the largest number of signatures in a run, and so the largest number that
+// must be decoded to read one.
 const maxRun = score.MaxTree
 
 // run is the run of the post that is being written.
@@ -32,10 +32,12 @@ func (w *Writer) BeginPost(events int) { w.run.enabled = events > 1 }
 // EndPost writes the rest of the signatures of the post.
 func (w *Writer) EndPost() error { return w.endRun() }
 
-// UndoPost drops the signatures of the post. The transaction reverts what has been written.
+// UndoPost drops the signatures of the post. The transaction reverts what has been
+// written.
 func (w *Writer) UndoPost() { w.run.Reset() }
 
-// addToRun adds a signature to the current run and returns its place there; 0 if it is not in a run.
+// addToRun adds a signature to the current run and returns its place there; 0 if it is
+// not in a run.
 func (w *Writer) addToRun(signature []byte, revision uint64) (place uint64, err error) {
 	r := &w.run
 	if !r.enabled {
@@ -63,8 +65,8 @@ func (w *Writer) endRun() error {
 	return err
 }
 
-// SignatureReader reads signatures of events from their runs. It continues where it was, because the events
-// of a timeline mostly have their signatures in order.
+// SignatureReader reads signatures of events from their runs. It continues where it was,
+// because the events of a timeline mostly have their signatures in order.
 type SignatureReader struct {
 	bucket *bolt.Bucket
 	first  uint64 // the key of run
@@ -76,7 +78,8 @@ func NewSignatureReader(signatures *bolt.Bucket) *SignatureReader {
 	return &SignatureReader{bucket: signatures}
 }
 
-// Signature returns the signature of an event, nil if it has none. The result is valid until the next call.
+// Signature returns the signature of an event, nil if it has none. The result is valid
+// until the next call.
 func (r *SignatureReader) Signature(e *Event) ([]byte, error) {
 	place := e.SignaturePlace
 	if place == 0 {

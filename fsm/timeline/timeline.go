@@ -18,15 +18,15 @@ type Event struct {
 	Revision uint64
 }
 
-// Row is an event of the timeline that has not been decoded, so that a search can skip it by reading single
-// fields.
+// Row is an event of the timeline that has not been decoded, so that a search can skip it
+// by reading single fields.
 type Row struct {
 	Revision uint64
 	entry.Wire
 }
 
-// Decode decodes the event, without a signature that is in a run. The result does not alias the
-// transaction's memory.
+// Decode decodes the event, without a signature that is in a run. The result does not
+// alias the transaction's memory.
 func (r Row) Decode() (Event, error) {
 	stored, err := entry.DecodeStored(bytes.Clone(r.Wire))
 	if err != nil || stored.SignaturePlace > r.Revision {
@@ -58,7 +58,8 @@ func Load(timeline *bolt.Bucket, contestID string, revision uint64) (Event, erro
 // RowFunc handles a row of the timeline and reports whether the scan should continue.
 type RowFunc func(r Row) (more bool, err error)
 
-// ScanContest calls f for the events of a contest with revisions greater than after, in order.
+// ScanContest calls f for the events of a contest with revisions greater than after, in
+// order.
 func ScanContest(timeline *bolt.Bucket, contestID string, after uint64, f RowFunc) error {
 	from := database.NumberedKey(after, contestID)
 	return scanPrefix(timeline, database.Prefix(contestID), from, func(r Row) (bool, error) {
@@ -91,7 +92,8 @@ func ScanContestBackward(timeline *bolt.Bucket, contestID string, f RowFunc) err
 	return nil
 }
 
-// ScanCompetition calls f for the events of a competition that are not voided, contest by contest.
+// ScanCompetition calls f for the events of a competition that are not voided, contest by
+// contest.
 func ScanCompetition(timeline *bolt.Bucket, competition string, f RowFunc) error {
 	more := true
 	for _, p := range [][]byte{database.Prefix(competition), []byte(competition + "/")} {
@@ -108,7 +110,8 @@ func ScanCompetition(timeline *bolt.Bucket, competition string, f RowFunc) error
 	return nil
 }
 
-// scanPrefix calls f for the events whose keys have a prefix, beginning with the key from.
+// scanPrefix calls f for the events whose keys have a prefix, beginning with the key
+// from.
 func scanPrefix(timeline *bolt.Bucket, prefix, from []byte, f RowFunc) error {
 	c := timeline.Cursor()
 	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
@@ -133,8 +136,9 @@ type Writer struct {
 // NewWriter returns a Writer for a transaction.
 func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
 
-// Append writes an event with its revision. If the event belongs to a post of several events, its signature
-// is added to the current run. The signature must not change before EndPost.
+// Append writes an event with its revision. If the event belongs to a post of several
+// events, its signature is added to the current run. The signature must not change before
+// EndPost.
 func (w *Writer) Append(e *entry.Stored, revision uint64) error {
 	var err error
 	if e.SignaturePlace, err = w.addToRun(e.Signature, revision); err != nil {

@@ -87,7 +87,7 @@ func TestUnfinishedRequestIsLeftToNetHTTP(t *testing.T) {
 		c := l.dial(t)
 		whole := post("/echo", "slow")
 		c.send(whole[:len(whole)-1])
-		time.Sleep(assembly + time.Millisecond)
+		time.Sleep(assemblyTime + time.Millisecond)
 		c.send(whole[len(whole)-1:])
 		c.want("slow", "net/http")
 		c.Close()
@@ -279,7 +279,7 @@ func TestATakenOverConnectionCanBeWrittenToWithoutWaiting(t *testing.T) {
 		}
 		taken <- err
 	})
-	start(t, Limit(tcp, 1), time.Minute, func(h *http.Server) { h.Handler = takes })
+	start(t, LimitConns(tcp, 1), time.Minute, func(h *http.Server) { h.Handler = takes })
 	c, err := net.Dial("tcp", tcp.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -311,7 +311,7 @@ func TestEveryConnectionIsReleasedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start(t, Limit(tcp, 1), time.Minute)
+	start(t, LimitConns(tcp, 1), time.Minute)
 	for i, path := range []string{"/hot", "/nowhere", "/panic", "/gone", "/nowhere", "/hot", "/nowhere"} {
 		nc, err := net.Dial("tcp", tcp.Addr().String())
 		if err != nil {

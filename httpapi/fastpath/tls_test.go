@@ -19,6 +19,9 @@ import (
 	"time"
 )
 
+// headerTimeout is the time limit of handshakes and headers in these tests.
+const headerTimeout = time.Second
+
 // certificate is one for 127.0.0.1 that only the pool trusts.
 func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
@@ -45,7 +48,7 @@ func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.Cer
 	t.Helper()
 	cert, pool := certificate(t)
 	f := &fake{}
-	h := &http.Server{ConnContext: ConnContext, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := &http.Server{ConnContext: ConnContext, ReadHeaderTimeout: headerTimeout, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		how := "in the clear"
 		if p := PeerOf(r); p.TLS != nil && p.Near() {
 			how = "over TLS"
@@ -127,17 +130,17 @@ func TestHandshakeThatComesToNothingIsToldAndHoldsNobodyUp(t *testing.T) {
 	if got := fetch(t, "https://"+addr+"/hot", pool, false); got != "hot" {
 		t.Errorf("got %q meanwhile", got)
 	}
-	_ = begun.SetReadDeadline(time.Now().Add(HandshakeTimeout + 3*time.Second))
+	_ = begun.SetReadDeadline(time.Now().Add(headerTimeout + 3*time.Second))
 	start := time.Now()
 	for {
 		if _, err := begun.Read(make([]byte, 64)); err != nil {
 			if wait, ok := err.(net.Error); ok && wait.Timeout() {
-				t.Errorf("a handshake may last longer than %s", HandshakeTimeout)
+				t.Errorf("a handshake may last longer than %s", headerTimeout)
 			}
 			break
 		}
 	}
-	if took := time.Since(start); took > HandshakeTimeout+2*time.Second {
+	if took := time.Since(start); took > headerTimeout+2*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
@@ -177,7 +180,7 @@ func (l *placedListener) Accept() (net.Conn, error) {
 func TestOneAddressHasOnlySoManyConnections(t *testing.T) {
 	l := &placedListener{pipes: newPipes()}
 	var refused atomic.Int32
-	limited := Each{Most: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Limit(l)
+	limited := AddressLimit{Max: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Listen(l)
 	accepted := make(chan net.Conn, 16)
 	go func() {
 		for {

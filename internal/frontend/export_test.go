@@ -8,7 +8,7 @@ import (
 
 // LoadForTest returns the answer to a path under /v1/ that m would load from its database.
 func LoadForTest(m *cluster.Member, path string) (body []byte, err error) {
-	api := httpapi.New(m, httpapi.Options{})
+	api := httpapi.New(groupOf(m), httpapi.Options{})
 	defer api.Close()
 	q, err := api.Question(path)
 	if err != nil {

@@ -92,7 +92,7 @@ func Start(o Options) (*Frontend, error) {
 	started.Store(member)
 	o.API.Secure, o.API.Verifier = secure, member.Verifier()
 	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
-	api := httpapi.New(member, o.API)
+	api := httpapi.New(groupOf(member), o.API)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), api.Question)
 	f := &Frontend{
 		member: member,
@@ -107,6 +107,19 @@ func Start(o Options) (*Frontend, error) {
 	}
 	go func() { f.served <- f.server.Serve(api.Limited(listener)) }()
 	return f, nil
+}
+
+// groupOf returns a member of the group as package httpapi needs it.
+func groupOf(m *cluster.Member) httpapi.Group {
+	return httpapi.Group{
+		Status:     m,
+		Reader:     m,
+		Poster:     m,
+		Forwarder:  m,
+		Access:     m,
+		Membership: m,
+		Trust:      m,
+	}
 }
 
 // clientTLS returns the TLS configuration of the HTTP port, nil for none.

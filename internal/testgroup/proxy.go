@@ -123,8 +123,6 @@ func (p *proxy) forwardTo(target string) {
 
 // ServeHTTP passes a request on, unless a fault is injected.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A stream of posts is answered while it is read.
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	switch p.frontend.group.note(p.frontend, r) {
 	case Unavailable:
 		writeProblem(w, score.Problemf(score.NoMaster, "the group has no master; try again"))
@@ -139,6 +137,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		wait(r)
 		panic(http.ErrAbortHandler)
 	default:
+		// A stream of posts is answered while it is read.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		p.reverse.ServeHTTP(w, r)
 	}
 }

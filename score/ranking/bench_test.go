@@ -10,34 +10,39 @@ import (
 	"laurel/score"
 )
 
-// million are marks as a large tournament has them: codes of up to seven digits, two categories, a hundred organisations.
+// million returns the marks of a large tournament: codes of up to six digits, two categories, a hundred
+// organisations.
 func million() []score.Mark {
 	random := rand.New(rand.NewPCG(1, 1))
 	list := make([]score.Mark, 1_000_000)
 	for i := range list {
-		list[i] = score.Mark{Competitor: strconv.Itoa(i), Value: score.Decimal(random.IntN(5_000_000)), Category: []string{"F", "M"}[random.IntN(2)],
-			Organisation: "O" + strconv.Itoa(random.IntN(100))}
+		list[i] = score.Mark{
+			Competitor:   strconv.Itoa(i),
+			Value:        score.Decimal(random.IntN(5_000_000)),
+			Category:     []string{"F", "M"}[random.IntN(2)],
+			Organisation: "O" + strconv.Itoa(random.IntN(100)),
+		}
 	}
 	return list
 }
 
-func fill(list []score.Mark) *Board {
-	f := NewBuilder(true, len(list))
+func build(list []score.Mark) *Board {
+	builder := NewBuilder(true, len(list))
 	for _, m := range list {
-		f.Add(m)
+		builder.Add(m)
 	}
-	return f.Board()
+	return builder.Board()
 }
 
-func heap() uint64 {
+func heapBytes() uint64 {
 	var s runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&s)
 	return s.HeapAlloc
 }
 
-// BenchmarkMemory measures what a row takes, with a category and without one, its text included, how long it takes to make a board of a million, and to collect
-// garbage beside it.
+// BenchmarkMemory measures the memory of a row with its strings, with and without a category, and the
+// time of a garbage collection with a board of a million marks.
 func BenchmarkMemory(b *testing.B) {
 	list := million()
 	for _, with := range []string{"category", "no category"} {
@@ -48,9 +53,9 @@ func BenchmarkMemory(b *testing.B) {
 		}
 		b.Run(with, func(b *testing.B) {
 			for b.Loop() {
-				before := heap()
-				board := fill(list)
-				b.ReportMetric(float64(heap()-before)/float64(board.Len()), "B/row")
+				before := heapBytes()
+				board := build(list)
+				b.ReportMetric(float64(heapBytes()-before)/float64(board.Len()), "B/row")
 				began := time.Now()
 				runtime.GC()
 				b.ReportMetric(time.Since(began).Seconds()*1000, "ms/collection")
@@ -62,7 +67,7 @@ func BenchmarkMemory(b *testing.B) {
 
 func BenchmarkBoard(b *testing.B) {
 	list := million()
-	board := fill(list)
+	board := build(list)
 	random := rand.New(rand.NewPCG(2, 1))
 	b.Run("set", func(b *testing.B) {
 		b.ReportAllocs()
@@ -77,7 +82,7 @@ func BenchmarkBoard(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, ok := board.Page(&Query{Limit: n, Around: list[random.IntN(len(list))].Competitor}); !ok {
-					b.Fatal("there is no such row")
+					b.Fatal("no row")
 				}
 			}
 		})

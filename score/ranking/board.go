@@ -6,119 +6,125 @@ import (
 	"laurel/score"
 )
 
-// Board is the marks at one split, and of those the marks of each category. A mark takes about 130 bytes, its text included
-// (BenchmarkMemory).
+// Board is the marks at one split, ranked, and ranked again within each category. A mark takes about 130
+// bytes with its strings (BenchmarkMemory).
 //
-// There may be a million, in a process that makes much garbage. So rows are known by numbers and lie in few large pieces of memory: what holds no pointers
-// the garbage collector does not look through.
+// A board may have a million marks, in a process that allocates much. So rows are in a few large chunks
+// and refer to each other by numbers: the garbage collector does not scan memory without pointers.
 type Board struct {
 	lowerIsBetter bool
 	numbers       map[string]uint32 // of rows, by competitor
-	rows          []*[piece]row
-	used          uint32   // numbers from here on were never given
-	free          []uint32 // those given back
-	all           *order[place]
-	categories    map[string]*order[place]
-	traits        []trait
-	traitOfMark   map[trait]uint32
+	chunks        []*[chunkRows]row
+	used          uint32   // rows ever used
+	free          []uint32 // rows to use again
+	all           *tree[entry]
+	categories    map[string]*tree[entry]
+	traits        []traits
+	traitNumbers  map[traits]uint32
 }
 
-// piece is how many rows lie together.
-const piece = 1024
+// chunkRows is the number of rows in a chunk.
+const chunkRows = 1024
 
 // row is a mark.
 type row struct {
 	competitor string
 	value      score.Decimal
-	trait      uint32
+	traits     uint32
 }
 
-// trait is what many marks have in common. Each is kept once.
-type trait struct{ irm, category, organisation string }
+// traits is what many marks have in common. Each combination is stored once.
+type traits struct{ irm, category, organisation string }
 
-// place is a row where it stands in the order. What the order goes by is beside the row's number: of those compared on the way down, a million rows are too
-// many to be in the processor's caches.
-type place struct {
-	key    score.Decimal // the best has the least
+// entry is a row in a tree. The key is stored beside the row's number, because a search compares many
+// entries and a million rows do not fit into the processor's caches.
+type entry struct {
+	key    score.Decimal // lower is better
 	number uint32
 }
 
-// behind is the key of all that have an IRM: they come behind those with a value.
-const behind = score.MaxDecimal + 1
+// irmKey is the key of all rows with an IRM, which come after those with a value.
+const irmKey = score.MaxDecimal + 1
 
-// New makes an empty board. The direction tells which end is best.
+// New returns an empty board.
 func New(lowerIsBetter bool) *Board {
-	return &Board{lowerIsBetter: lowerIsBetter, numbers: map[string]uint32{}, all: newOrder[place](), categories: map[string]*order[place]{}, traitOfMark: map[trait]uint32{}}
+	return &Board{
+		lowerIsBetter: lowerIsBetter,
+		numbers:       map[string]uint32{},
+		all:           newTree[entry](),
+		categories:    map[string]*tree[entry]{},
+		traitNumbers:  map[traits]uint32{},
+	}
 }
 
-func (b *Board) row(number uint32) *row { return &b.rows[number/piece][number%piece] }
+func (b *Board) row(number uint32) *row { return &b.chunks[number/chunkRows][number%chunkRows] }
 
-func (b *Board) traitOf(number uint32) *trait { return &b.traits[b.row(number).trait] }
+func (b *Board) rowTraits(number uint32) *traits { return &b.traits[b.row(number).traits] }
 
 func (b *Board) key(value score.Decimal, irm bool) score.Decimal {
 	switch {
 	case irm:
-		return behind
+		return irmKey
 	case b.lowerIsBetter:
 		return value
 	}
 	return -value
 }
 
-func (b *Board) place(number uint32) place {
+func (b *Board) entry(number uint32) entry {
 	r := b.row(number)
-	return place{b.key(r.value, b.traits[r.trait].irm != ""), number}
+	return entry{b.key(r.value, b.traits[r.traits].irm != ""), number}
 }
 
-// side tells on which side of a key and a code a row stands. The code makes the order total.
-func (b *Board) side(p place, key score.Decimal, competitor string) int {
+// compare compares an entry with a key and a competitor. The competitor's code makes the order total.
+func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
 	switch {
-	case p.key < key:
+	case e.key < key:
 		return -1
-	case p.key > key:
+	case e.key > key:
 		return 1
 	}
-	return strings.Compare(b.row(p.number).competitor, competitor)
+	return strings.Compare(b.row(e.number).competitor, competitor)
 }
 
-// at is the place of a key and a code.
-func (b *Board) at(key score.Decimal, competitor string) func(place) int {
-	return func(p place) int { return b.side(p, key, competitor) }
+// position returns the position of a key and a competitor in a tree.
+func (b *Board) position(key score.Decimal, competitor string) func(entry) int {
+	return func(e entry) int { return b.compare(e, key, competitor) }
 }
 
-// Len is the number of marks.
+// Len returns the number of marks.
 func (b *Board) Len() int { return len(b.numbers) }
 
-// Set puts m in the place of the competitor's mark, if there is one.
+// Set sets the competitor's mark.
 func (b *Board) Set(m score.Mark) {
-	number, there := b.numbers[m.Competitor]
-	if there {
-		b.leave(number)
+	number, ok := b.numbers[m.Competitor]
+	if ok {
+		b.removeFromTrees(number)
 		b.fill(b.row(number), m)
 	} else {
-		number = b.add(strings.Clone(m.Competitor), m)
+		number = b.addRow(strings.Clone(m.Competitor), m)
 	}
-	p := b.place(number)
-	at := b.at(p.key, m.Competitor)
-	b.all.insert(at, p)
+	e := b.entry(number)
+	position := b.position(e.key, m.Competitor)
+	b.all.insert(position, e)
 	if m.Category == "" {
 		return
 	}
 	category := b.categories[m.Category]
 	if category == nil {
-		category = newOrder[place]()
-		b.categories[b.traitOf(number).category] = category
+		category = newTree[entry]()
+		b.categories[b.rowTraits(number).category] = category
 	}
-	category.insert(at, p)
+	category.insert(position, e)
 }
 
-// add makes a row of a competitor who has none. It is in no order yet.
-func (b *Board) add(competitor string, m score.Mark) (number uint32) {
+// addRow adds a row for a competitor that has none. It does not add it to the trees.
+func (b *Board) addRow(competitor string, m score.Mark) (number uint32) {
 	if n := len(b.free); n > 0 {
 		number, b.free = b.free[n-1], b.free[:n-1]
 	} else {
-		if b.used%piece == 0 {
-			b.rows = append(b.rows, new([piece]row))
+		if b.used%chunkRows == 0 {
+			b.chunks = append(b.chunks, new([chunkRows]row))
 		}
 		number = b.used
 		b.used++
@@ -131,95 +137,96 @@ func (b *Board) add(competitor string, m score.Mark) (number uint32) {
 }
 
 func (b *Board) fill(r *row, m score.Mark) {
-	r.value, r.trait = m.Value, b.trait(m)
+	r.value, r.traits = m.Value, b.addTraits(m)
 	if m.IRM != "" {
 		r.value = 0
 	}
 }
 
-func (b *Board) trait(m score.Mark) uint32 {
-	t := trait{m.IRM, m.Category, m.Organisation}
-	number, there := b.traitOfMark[t]
-	if !there {
-		t = trait{strings.Clone(t.irm), strings.Clone(t.category), strings.Clone(t.organisation)}
+func (b *Board) addTraits(m score.Mark) (number uint32) {
+	t := traits{m.IRM, m.Category, m.Organisation}
+	number, ok := b.traitNumbers[t]
+	if !ok {
+		t = traits{strings.Clone(t.irm), strings.Clone(t.category), strings.Clone(t.organisation)}
 		number = uint32(len(b.traits))
 		b.traits = append(b.traits, t)
-		b.traitOfMark[t] = number
+		b.traitNumbers[t] = number
 	}
 	return number
 }
 
-// leave takes a row out of its orders.
-func (b *Board) leave(number uint32) {
-	at := b.at(b.place(number).key, b.row(number).competitor)
-	b.all.remove(at)
-	name := b.traitOf(number).category
+func (b *Board) removeFromTrees(number uint32) {
+	position := b.position(b.entry(number).key, b.row(number).competitor)
+	b.all.remove(position)
+	name := b.rowTraits(number).category
 	if category := b.categories[name]; category != nil {
-		if category.remove(at); category.len() == 0 {
+		if category.remove(position); category.len() == 0 {
 			delete(b.categories, name)
 		}
 	}
 }
 
-// Remove takes a competitor's mark away. False: there was none.
+// Remove removes a competitor's mark. It reports whether there was one.
 func (b *Board) Remove(competitor string) bool {
-	number, there := b.numbers[competitor]
-	if !there {
+	number, ok := b.numbers[competitor]
+	if !ok {
 		return false
 	}
-	b.leave(number)
+	b.removeFromTrees(number)
 	delete(b.numbers, competitor)
 	*b.row(number) = row{}
 	b.free = append(b.free, number)
 	if len(b.numbers) == 0 {
-		b.rows, b.used, b.free, b.traits = nil, 0, nil, nil
-		clear(b.traitOfMark)
+		b.chunks, b.used, b.free, b.traits = nil, 0, nil, nil
+		clear(b.traitNumbers)
 	}
 	return true
 }
 
-// Page answers q. False: the competitor around whom it asks has no mark here, or none in the category.
+// Page returns the page that q asks for. ok is false if q.Around has no mark, or none in the category.
 func (b *Board) Page(q *Query) (p Page, ok bool) {
-	o := b.all
+	t := b.all
 	if q.Category != "" {
-		if o = b.categories[q.Category]; o == nil {
-			o = newOrder[place]()
+		if t = b.categories[q.Category]; t == nil {
+			t = newTree[entry]()
 		}
 	}
-	first, total := 0, o.len()
+	first, total := 0, t.len()
 	switch {
 	case q.Around != "":
-		number, there := b.numbers[q.Around]
-		if !there || q.Category != "" && b.traitOf(number).category != q.Category {
+		number, ok := b.numbers[q.Around]
+		if !ok || q.Category != "" && b.rowTraits(number).category != q.Category {
 			return p, false
 		}
-		first = max(0, min(o.index(b.at(b.place(number).key, q.Around))-(q.Limit-1)/2, total-q.Limit))
+		index := t.index(b.position(b.entry(number).key, q.Around))
+		first = max(0, min(index-(q.Limit-1)/2, total-q.Limit))
 	case q.After.given:
-		after := b.at(b.key(q.After.value, q.After.irm), q.After.competitor)
-		if first = o.index(after); first < total && after(o.at(first)) == 0 {
+		after := b.position(b.key(q.After.value, q.After.irm), q.After.competitor)
+		if first = t.index(after); first < total && after(t.at(first)) == 0 {
 			first++
 		}
 	}
 	p = Page{Split: q.Split, Category: q.Category, Total: total}
-	p.Rows = b.list(o, first, min(q.Limit, total-first))
+	p.Rows = b.list(t, first, min(q.Limit, total-first))
 	if n := len(p.Rows); n > 0 && first+n < total {
 		p.Next = p.Rows[n-1].cursor()
 	}
 	return p, true
 }
 
-// list is n rows of an order from an index on.
-func (b *Board) list(o *order[place], first, n int) []Row {
+// list returns n rows of a tree from index first on. It also looks at the rows before and after them,
+// which may be equal to the first and the last.
+func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
 		return []Row{}
 	}
-	best := b.row(o.at(0).number).value
+	best := b.row(t.at(0).number).value
 	list := make([]Row, 0, n)
-	i := max(first-1, 0) // the one above the list and the one below it are looked at, too: they may have equals in it
-	above := place{key: behind}
+	i := max(first-1, 0)
+	above := entry{key: irmKey}
 	rank := 0
-	o.from(i, func(p place) bool {
-		equal := p.key == above.key && p.key != behind
+	t.walk(i, func(e entry) bool {
+		equal := e.key == above.key && e.key != irmKey
 		if equal && len(list) > 0 {
 			list[len(list)-1].RankEqual = true
 		}
@@ -227,20 +234,26 @@ func (b *Board) list(o *order[place], first, n int) []Row {
 			return false
 		}
 		if i >= first {
-			r, t := b.row(p.number), b.traitOf(p.number)
-			one := Row{Competitor: r.competitor, IRM: t.irm, Category: t.category, Organisation: t.organisation, Mark: r.value}
-			if p.key != behind {
+			mark, traits := b.row(e.number), b.rowTraits(e.number)
+			r := Row{
+				Competitor:   mark.competitor,
+				IRM:          traits.irm,
+				Category:     traits.category,
+				Organisation: traits.organisation,
+				Mark:         mark.value,
+			}
+			if e.key != irmKey {
 				switch {
 				case !equal:
 					rank = i + 1
 				case len(list) == 0:
-					rank = o.index(b.at(p.key, "")) + 1 // no code comes before the empty one
+					rank = t.index(b.position(e.key, "")) + 1 // the empty code comes before all others
 				}
-				one.Rank, one.RankEqual, one.Diff = rank, equal, max(r.value-best, best-r.value)
+				r.Rank, r.RankEqual, r.Diff = rank, equal, max(mark.value-best, best-mark.value)
 			}
-			list = append(list, one)
+			list = append(list, r)
 		}
-		i, above = i+1, p
+		i, above = i+1, e
 		return true
 	})
 	return list

@@ -11,8 +11,8 @@ import (
 	"laurel/score"
 )
 
-// plain is the board as a sort makes it.
-func plain(marks map[string]score.Mark, least bool, category string) []Row {
+// plainSort returns the rows of a board by sorting the marks.
+func plainSort(marks map[string]score.Mark, lower bool, category string) []Row {
 	var list []score.Mark
 	for _, m := range marks {
 		if category == "" || m.Category == category {
@@ -24,7 +24,7 @@ func plain(marks map[string]score.Mark, least bool, category string) []Row {
 			return cmp.Compare(len(a.IRM), len(b.IRM)) // one of them is empty
 		}
 		byValue := cmp.Compare(a.Value, b.Value)
-		if !least {
+		if !lower {
 			byValue = -byValue
 		}
 		return cmp.Or(byValue, strings.Compare(a.Competitor, b.Competitor))
@@ -38,7 +38,7 @@ func plain(marks map[string]score.Mark, least bool, category string) []Row {
 			if equal(i - 1) {
 				r.Rank = rows[i-1].Rank
 			}
-			if r.Diff = m.Value - list[0].Value; !least {
+			if r.Diff = m.Value - list[0].Value; !lower {
 				r.Diff = -r.Diff
 			}
 		}
@@ -47,17 +47,17 @@ func plain(marks map[string]score.Mark, least bool, category string) []Row {
 	return rows
 }
 
-func TestEveryPageOfABoardIsThatOfAPlainSort(t *testing.T) {
+func TestPagesEqualASort(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		least := seed%2 == 0
-		board, marks := begin(random, least)
+		lower := seed%2 == 0
+		board, marks := newBoard(random, lower)
 		for range 40 {
 			for range random.IntN(60) {
-				change(random, board, marks)
+				changeMark(random, board, marks)
 			}
 			category := []string{"", "F", "M", "none"}[random.IntN(4)]
-			check(t, random, board, plain(marks, least, category), category)
+			checkPages(t, random, board, plainSort(marks, lower, category), category)
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)
@@ -65,22 +65,26 @@ func TestEveryPageOfABoardIsThatOfAPlainSort(t *testing.T) {
 	}
 }
 
-// begin makes a board of some marks at once.
-func begin(random *rand.Rand, least bool) (*Board, map[string]score.Mark) {
-	marks, f := map[string]score.Mark{}, NewBuilder(least, 0)
+// newBoard returns a board that a Builder built from random marks, and the marks.
+func newBoard(random *rand.Rand, lower bool) (*Board, map[string]score.Mark) {
+	marks, builder := map[string]score.Mark{}, NewBuilder(lower, 0)
 	for range random.IntN(2) * random.IntN(5000) {
-		m := some(random)
-		if _, there := marks[m.Competitor]; !there {
+		m := randomMark(random)
+		if _, ok := marks[m.Competitor]; !ok {
 			marks[m.Competitor] = m
 		}
-		f.Add(m)
+		builder.Add(m)
 	}
-	return f.Board(), marks
+	return builder.Board(), marks
 }
 
-// some is a mark, or an IRM.
-func some(random *rand.Rand) score.Mark {
-	m := score.Mark{Competitor: fmt.Sprint(random.IntN(1 + random.IntN(2000))), Category: []string{"", "F", "M"}[random.IntN(3)], Organisation: []string{"", "GAU"}[random.IntN(2)]}
+// randomMark returns a mark or an IRM.
+func randomMark(random *rand.Rand) score.Mark {
+	m := score.Mark{
+		Competitor:   fmt.Sprint(random.IntN(1 + random.IntN(2000))),
+		Category:     []string{"", "F", "M"}[random.IntN(3)],
+		Organisation: []string{"", "GAU"}[random.IntN(2)],
+	}
 	if random.IntN(9) == 0 {
 		m.IRM = []string{"DNF", "DNS", "DSQ"}[random.IntN(3)]
 	} else {
@@ -89,13 +93,14 @@ func some(random *rand.Rand) score.Mark {
 	return m
 }
 
-func change(random *rand.Rand, board *Board, marks map[string]score.Mark) {
-	m := some(random)
+// changeMark sets or removes a random mark, on the board and in the map.
+func changeMark(random *rand.Rand, board *Board, marks map[string]score.Mark) {
+	m := randomMark(random)
 	if random.IntN(5) == 0 {
-		_, there := marks[m.Competitor]
+		_, ok := marks[m.Competitor]
 		delete(marks, m.Competitor)
-		if board.Remove(m.Competitor) != there {
-			panic("Remove says something else than there was")
+		if board.Remove(m.Competitor) != ok {
+			panic("Remove reports another result than the map")
 		}
 		return
 	}
@@ -103,7 +108,8 @@ func change(random *rand.Rand, board *Board, marks map[string]score.Mark) {
 	board.Set(m)
 }
 
-func check(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
+// checkPages compares all pages of a random size, and the page around a random competitor, with want.
+func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
 	t.Helper()
 	q := Query{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}
 	var got []Row

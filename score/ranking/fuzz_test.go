@@ -2,7 +2,7 @@ package ranking
 
 import "testing"
 
-// Whatever is read as a cursor is a place, and is written as what reads as the same.
+// FuzzParseCursor checks that a cursor survives String and ParseCursor, and that Page accepts it.
 func FuzzParseCursor(f *testing.F) {
 	for _, s := range []string{"", "130.37,2", ",2888", "-1,a,b", "x,1", "1", "00.10,"} {
 		f.Add(s)
@@ -13,8 +13,8 @@ func FuzzParseCursor(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := ParseCursor(c.String()); err != nil || again != c {
-			t.Errorf("%q is %+v, which is written %q and reads %+v, %v", s, c, c.String(), again, err)
+		if back, err := ParseCursor(c.String()); err != nil || back != c {
+			t.Errorf("%q parses as %+v, whose string %q parses as %+v, %v", s, c, c.String(), back, err)
 		}
 		board.Page(&Query{Limit: 1, After: c})
 	})

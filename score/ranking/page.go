@@ -7,48 +7,50 @@ import (
 	"laurel/score"
 )
 
-// Query asks for a part of a board.
+// Query selects a page of a board.
 type Query struct {
-	Split    string // "": the one that the contest shows
-	Category string // "": all
+	Split    string // "" for the contest's current split
+	Category string // "" for all
 	Limit    int    // rows, at least 1
-	After    Cursor // begin behind this place
-	Around   string // the competitor to have in the middle; After does not count then
+	After    Cursor // the row before the page
+	Around   string // the competitor in the middle of the page; takes precedence over After
 }
 
-// Page is a part of a board, and the answer to a question.
+// Page is a part of a board.
 type Page struct {
 	ContestID string
 	Split     string
 	Category  string
-	Total     int // rows of the board, those with an IRM too
+	Total     int // rows of the whole board, with IRMs
 	Rows      []Row
-	Next      Cursor // the place to go on behind; the zero Cursor at the end
+	Next      Cursor // After of the next page; zero at the end
 }
 
-// Row is a competitor's place. Who has an IRM has no mark, no rank and no difference.
+// Row is one competitor on a board. A competitor with an IRM has no mark, no rank and no difference.
 type Row struct {
 	Competitor   string
-	Name         string // as the contest's definition lists it
+	Name         string // from the contest's definition; set by the caller
 	Organisation string
 	Category     string
 	Mark         score.Decimal
 	IRM          string
-	Rank         int           // 0: none
-	RankEqual    bool          // another has the same
-	Diff         score.Decimal // to the first, never less than 0
+	Rank         int           // 0 for none
+	RankEqual    bool          // another row has the same rank
+	Diff         score.Decimal // to the first, never negative
 }
 
-// Cursor is a place in the order of a board, of which there need not be a row any more. The zero Cursor is none.
+// Cursor is a position on a board. The row that was there may have been removed since. The zero Cursor
+// means "none".
 type Cursor struct {
 	competitor string
 	value      score.Decimal
 	irm, given bool
 }
 
-var errCursor = errors.New("want what an answer gave as next")
+var errCursor = errors.New("want the value of next in an answer")
 
-// ParseCursor reads what String writes: the mark, a comma, and the competitor's code; no mark for one with an IRM. "" is no cursor.
+// ParseCursor parses the result of String: the mark, a comma, and the competitor's code. A position with
+// an IRM has no mark. The empty string is the zero Cursor.
 func ParseCursor(s string) (c Cursor, err error) {
 	if s == "" {
 		return c, nil
@@ -76,7 +78,7 @@ func (c Cursor) String() string {
 	return c.value.String() + "," + c.competitor
 }
 
-// cursor is the row's place.
+// cursor returns the position of the row.
 func (r *Row) cursor() Cursor {
 	return Cursor{competitor: r.Competitor, value: r.Mark, irm: r.IRM != "", given: true}
 }

@@ -37,7 +37,8 @@ func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Pro
 		ok    bool
 	}{{"id", e.IDGiven}, {"source", e.Source != ""}, {"seq", e.Seq > 0}, {"time", e.TimeGiven}} {
 		if !given.ok {
-			return unauthorized(e, given.field, "missing; a signed event has the id, source, seq and time that its bard gave")
+			return unauthorized(e, given.field,
+				"missing; a signed event has the id, source, seq and time that its bard gave")
 		}
 	}
 	if p := g.CheckEvent(e); p != nil {

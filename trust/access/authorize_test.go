@@ -7,7 +7,7 @@ import (
 	"laurel/trust/signing"
 )
 
-// signedAlert is an alert that testKey(n) signed.
+// signedAlert returns an alert signed by testKey(n).
 func signedAlert(t *testing.T, n byte, change func(e *score.Event)) score.Event {
 	t.Helper()
 	e := score.Event{ID: "a-1", IDGiven: true, Source: "bard/a", Seq: 1, Type: score.TypeAlert, Time: accessDay, TimeGiven: true, ContestID: "OG50BC/1", Data: &score.Alert{Text: "rain"}}
@@ -35,7 +35,7 @@ func verify(v *signing.Verifier, e *score.Event) func(g *Grant) *score.Problem {
 	}
 }
 
-func TestWhoMayPostWhat(t *testing.T) {
+func TestAuthorize(t *testing.T) {
 	bounded := keyGrant(2, "bard/b")
 	bounded.Competitions, bounded.Types = []string{"OG50BC"}, []score.Type{score.TypeAlert}
 	reader := keyGrant(3, "bard/a")
@@ -71,7 +71,7 @@ func TestWhoMayPostWhat(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		e       score.Event
-		open    score.Code // in an open store; "": it may
+		open    score.Code // in an open store; "" if permitted
 		guarded score.Code
 	}{
 		"signed":                         {signedAlert(t, 1, nil), "", ""},
@@ -84,7 +84,7 @@ func TestWhoMayPostWhat(t *testing.T) {
 		"signed by a reader":             {signedAlert(t, 3, nil), score.Forbidden, score.Forbidden},
 		"signed by an operator":          {signedAlert(t, 4, nil), "", ""},
 		"signed by a revoked key":        {signedAlert(t, 5, nil), score.Unauthorized, score.Unauthorized},
-		"signed by a stranger":           {signedAlert(t, 9, nil), score.Unauthorized, score.Unauthorized},
+		"signed by an unknown key":       {signedAlert(t, 9, nil), score.Unauthorized, score.Unauthorized},
 		"altered":                        {altered, score.Unauthorized, score.Unauthorized},
 		"with another event's signature": {swapped, score.Unauthorized, score.Unauthorized},
 		"under another's key":            {borrowed, score.Forbidden, score.Forbidden},
@@ -93,7 +93,7 @@ func TestWhoMayPostWhat(t *testing.T) {
 		"signed, id filled in":           {given(func(e *score.Event) { e.IDGiven = false }), score.Unauthorized, score.Unauthorized},
 		"signed, time filled in":         {given(func(e *score.Event) { e.TimeGiven = false }), score.Unauthorized, score.Unauthorized},
 		"signed, without seq":            {given(func(e *score.Event) { e.Seq = 0 }), score.Unauthorized, score.Unauthorized},
-		"nobody vouches":                 {plain(nil), "", score.Unauthorized},
+		"neither signed nor token":       {plain(nil), "", score.Unauthorized},
 		"token":                          {plain(func(e *score.Event) { e.Token = "desk" }), "", ""},
 		"token, as another":              {plain(func(e *score.Event) { e.Token, e.Source = "desk", "bard/b" }), score.Forbidden, score.Forbidden},
 		"token that is not known":        {plain(func(e *score.Event) { e.Token = "disk" }), score.Unauthorized, score.Unauthorized},

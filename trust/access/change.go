@@ -115,11 +115,13 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	old := s.Grants[g.ID]
 	switch {
 	case old == nil && len(s.Grants) >= MaxGrants:
-		return "", score.Problemf(score.TooLarge, "the store has %d grants, which is the most; change an existing one", len(s.Grants))
+		return "", score.Problemf(score.TooLarge,
+			"the store has %d grants, which is the most; change an existing one", len(s.Grants))
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
-		p := score.Problemf(score.StatusConflict, "the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name)
+		p := score.Problemf(score.StatusConflict,
+			"the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name)
 		p.Field = "grant.id"
 		return "", p
 	case old != nil && !bytes.Equal(old.Public, g.Public):
@@ -160,7 +162,8 @@ func (g *Grant) check() *score.Problem {
 	k.Names("grant.competitions", g.Competitions, score.MaxContestID)
 	for i, c := range g.Competitions {
 		if !score.ValidSegment(c) {
-			k.Fail(fmt.Sprintf("grant.competitions.%d", i), "got %.40q; want a competition, the first segment of its contests' ids", c)
+			k.Fail(fmt.Sprintf(
+				"grant.competitions.%d", i), "got %.40q; want a competition, the first segment of its contests' ids", c)
 		}
 	}
 	types := make([]string, len(g.Types))
@@ -242,7 +245,8 @@ func (s *State) onlyOperator(g *Grant) bool {
 
 func lastOperator(g *Grant) *score.Problem {
 	return score.Problemf(score.StatusConflict,
-		"%q is the only operator's %s; make another operator first, or nobody can change anything any more", g.ID, g.kind())
+		"%q is the only operator's %s; make another operator first, or nobody can change anything any more",
+		g.ID, g.kind())
 }
 
 // addJoinToken adds t and deletes the tokens that have expired by the master's clock, or have no uses
@@ -269,10 +273,12 @@ func (s *State) addJoinToken(t *JoinToken, now time.Time) (summary string, refus
 	})
 	if len(tokens) > MaxJoinTokens {
 		return "", score.Problemf(score.TooLarge,
-			"the store has %d valid join tokens, which is the most; revoke one, or wait until one expires", MaxJoinTokens)
+			"the store has %d valid join tokens, which is the most; revoke one, or wait until one expires",
+			MaxJoinTokens)
 	}
 	s.JoinTokens = tokens
-	return fmt.Sprintf("new join token %s for %d frontends, until %s", t.ID, t.Uses, t.Expires.UTC().Format(time.RFC3339)), nil
+	return fmt.Sprintf(
+		"new join token %s for %d frontends, until %s", t.ID, t.Uses, t.Expires.UTC().Format(time.RFC3339)), nil
 }
 
 func (s *State) useJoinToken(id string, now time.Time) (summary string, refused *score.Problem) {
@@ -296,11 +302,13 @@ func (s *State) addAuthority(der []byte) (summary string, refused *score.Problem
 	known := slices.ContainsFunc(s.Authorities, func(old []byte) bool { return bytes.Equal(old, der) })
 	switch {
 	case len(der) > maxAuthority:
-		return "", score.Problemf(score.TooLarge, "the certificate has %d bytes; the most is %d", len(der), maxAuthority)
+		return "", score.Problemf(score.TooLarge,
+			"the certificate has %d bytes; the most is %d", len(der), maxAuthority)
 	case known:
 		return "", score.Problemf(score.IDConflict, "the authority %s is already trusted", Fingerprint(der))
 	case len(s.Authorities) >= MaxAuthorities:
-		return "", score.Problemf(score.TooLarge, "the store trusts %d authorities, which is the most; drop one first", MaxAuthorities)
+		return "", score.Problemf(score.TooLarge,
+			"the store trusts %d authorities, which is the most; drop one first", MaxAuthorities)
 	}
 	s.Authorities = append(slices.Clone(s.Authorities), der)
 	return fmt.Sprintf("trusts the authority %s, which issues from now on", Fingerprint(der)), nil
@@ -312,7 +320,8 @@ func (s *State) dropAuthority(fingerprint string) (summary string, refused *scor
 	case i < 0:
 		return "", score.Problemf(score.NotFound, "no trusted authority has the fingerprint %.40q", fingerprint)
 	case len(s.Authorities) == 1:
-		return "", score.Problemf(score.StatusConflict, "it is the only authority, which all members need; add another first")
+		return "", score.Problemf(score.StatusConflict,
+			"it is the only authority, which all members need; add another first")
 	}
 	s.Authorities = slices.Delete(slices.Clone(s.Authorities), i, i+1)
 	return fmt.Sprintf("trusts the authority %s no more", fingerprint), nil

@@ -23,7 +23,7 @@ func testKey(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// keyGrant lets the holder of testKey(n) post as name.
+// keyGrant returns a grant that lets the holder of testKey(n) post as name.
 func keyGrant(n byte, name string) *Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
 	return &Grant{ID: score.KeyID(public), Name: name, Role: RoleBard, Public: public, Created: accessDay}
@@ -38,7 +38,7 @@ func joinToken(id string, uses int) *JoinToken {
 	return &JoinToken{ID: id, Hash: make([]byte, sha256.Size), Uses: uses, Expires: accessDay.Add(time.Hour)}
 }
 
-// accessTest goes from one State to the next.
+// accessTest applies changes to a State.
 type accessTest struct {
 	t *testing.T
 	*State
@@ -66,8 +66,8 @@ func (a *accessTest) change(c Change) (what string) {
 	return what
 }
 
-// refuses expects a refusal that leaves everything as it was.
-func (a *accessTest) refuses(code score.Code, words string, c Change) {
+// wantRefused checks that a change is refused and changes nothing.
+func (a *accessTest) wantRefused(code score.Code, words string, c Change) {
 	a.t.Helper()
 	before := text(a.t, a.State)
 	next, _, p := a.State.Apply(a.stamp(c))
@@ -75,7 +75,7 @@ func (a *accessTest) refuses(code score.Code, words string, c Change) {
 		a.t.Errorf("got %v, want %s with %q", p, code, words)
 	}
 	if text(a.t, a.State) != before {
-		a.t.Error("the refusal changed something")
+		a.t.Error("the refused change changed the state")
 	}
 }
 
@@ -87,7 +87,7 @@ func text(t *testing.T, v any) string {
 	return string(b)
 }
 
-func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
+func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 	a := newAccessTest(t)
 	first, second := []byte("first"), []byte("second")
 	for _, c := range []Change{
@@ -97,10 +97,10 @@ func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
 	} {
 		was, before := a.State, text(t, a.State)
 		if what := a.change(c); what == "" {
-			t.Errorf("%+v left no line in the trail", c)
+			t.Errorf("%+v left no line in the audit trail", c)
 		}
 		if text(t, was) != before {
-			t.Errorf("%+v changed what others may be looking at", c)
+			t.Errorf("%+v changed the previous state", c)
 		}
 	}
 	if !a.Guarded || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
@@ -111,7 +111,7 @@ func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
 	}
 }
 
-func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
+func TestInvalidGrantsAreRefused(t *testing.T) {
 	a := newAccessTest(t)
 	for words, spoil := range map[string]func(g *Grant){
 		"grant.id":                 func(g *Grant) { g.ID = "other" },
@@ -129,12 +129,12 @@ func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
 	} {
 		g := keyGrant(1, "bard/a")
 		spoil(g)
-		a.refuses(score.InvalidEvent, words, Change{Grant: g})
+		a.wantRefused(score.InvalidEvent, words, Change{Grant: g})
 	}
 	long := tokenGrant(strings.Repeat("x", 65), "bard/a", RoleBard)
-	a.refuses(score.InvalidEvent, "grant.id", Change{Grant: long})
-	a.refuses(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
-	a.refuses(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
+	a.wantRefused(score.InvalidEvent, "grant.id", Change{Grant: long})
+	a.wantRefused(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
+	a.wantRefused(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
 	if _, _, p := a.State.Apply(&Change{By: "a", Note: "x"}); p == nil || p.Field != "at" {
 		t.Errorf("a change without a time: %v", p)
 	}
@@ -148,9 +148,9 @@ func TestARevokedGrantStaysRevoked(t *testing.T) {
 	if !a.Grants[g.ID].Revoked || g.Revoked {
 		t.Error("it is not revoked, or the one that was given is")
 	}
-	a.refuses(score.StatusConflict, "revoked", Change{Grant: keyGrant(1, "bard/a")})
-	a.refuses(score.StatusConflict, "is already revoked", Change{Revoke: g.ID})
-	a.refuses(score.NotFound, "no grant", Change{Revoke: "nobody"})
+	a.wantRefused(score.StatusConflict, "revoked", Change{Grant: keyGrant(1, "bard/a")})
+	a.wantRefused(score.StatusConflict, "is already revoked", Change{Revoke: g.ID})
+	a.wantRefused(score.NotFound, "no grant", Change{Revoke: "nobody"})
 }
 
 func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
@@ -163,57 +163,57 @@ func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
 		t.Errorf("the trail says %q", what)
 	}
 	other := tokenGrant(g.ID, "bard/a", RoleBard)
-	a.refuses(score.IDConflict, "taken", Change{Grant: other})
+	a.wantRefused(score.IDConflict, "taken", Change{Grant: other})
 	a.change(Change{JoinToken: joinToken("j", 1)})
-	a.refuses(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
-	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
+	a.wantRefused(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
+	a.wantRefused(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
 }
 
-func TestTheLastOperatorStaysOne(t *testing.T) {
+func TestTheLastOperatorCannotBeRevoked(t *testing.T) {
 	a := newAccessTest(t)
 	a.change(Change{Grant: tokenGrant("one", "getafix", RoleOperator)})
-	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "one"})
-	a.refuses(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "one"})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
 	a.change(Change{Grant: tokenGrant("two", "vitalstatistix", RoleOperator)})
 	a.change(Change{Revoke: "one"})
-	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "two"})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "two"})
 }
 
-func TestAJoinTokenIsGoodForItsUsesAndItsTime(t *testing.T) {
+func TestAJoinTokenIsValidForItsUsesUntilItExpires(t *testing.T) {
 	a := newAccessTest(t)
 	a.change(Change{JoinToken: joinToken("j", 2)})
-	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken("j", 5)})
+	a.wantRefused(score.IDConflict, "taken", Change{JoinToken: joinToken("j", 5)})
 	a.change(Change{UseJoinToken: "j"})
 	late := accessDay.Add(time.Hour + time.Second)
-	a.refuses(score.Unauthorized, "expired at", Change{UseJoinToken: "j", At: late})
+	a.wantRefused(score.Unauthorized, "expired at", Change{UseJoinToken: "j", At: late})
 	a.change(Change{UseJoinToken: "j"})
-	a.refuses(score.Unauthorized, "used up", Change{UseJoinToken: "j"})
-	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
+	a.wantRefused(score.Unauthorized, "used up", Change{UseJoinToken: "j"})
+	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
 	a.change(Change{JoinToken: joinToken("k", 1)})
 	a.change(Change{Revoke: "k"})
-	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
+	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
 	for words, spoil := range map[string]func(j *JoinToken){
 		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 }, "hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
 	} {
 		j := joinToken("l", 1)
 		spoil(j)
-		a.refuses(score.InvalidEvent, words, Change{JoinToken: j})
+		a.wantRefused(score.InvalidEvent, words, Change{JoinToken: j})
 	}
 }
 
-func TestTheStoreKeepsABoundedNumberOfEach(t *testing.T) {
+func TestGrantsTokensAndAuthoritiesAreLimited(t *testing.T) {
 	a := newAccessTest(t)
 	for i := range MaxGrants {
 		g := tokenGrant(fmt.Sprint("g", i), "bard/a", RoleBard)
 		a.Grants[g.ID] = g
 	}
-	a.refuses(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
+	a.wantRefused(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
 	a.change(Change{Grant: tokenGrant("g7", "bard/b", RoleBard)})
 	for i := range MaxJoinTokens {
 		a.JoinTokens[fmt.Sprint("j", i)] = joinToken(fmt.Sprint("j", i), 1)
 	}
-	a.refuses(score.TooLarge, "1000 valid join tokens", Change{JoinToken: joinToken("more", 1)})
-	a.change(Change{UseJoinToken: "j3"}) // what is used up makes room
+	a.wantRefused(score.TooLarge, "1000 valid join tokens", Change{JoinToken: joinToken("more", 1)})
+	a.change(Change{UseJoinToken: "j3"}) // a used-up token is deleted if there is no room
 	a.change(Change{JoinToken: joinToken("more", 1)})
 	later := joinToken("later", 1)
 	later.Expires = accessDay.Add(3 * time.Hour)
@@ -224,17 +224,17 @@ func TestTheStoreKeepsABoundedNumberOfEach(t *testing.T) {
 	for i := range MaxAuthorities {
 		a.change(Change{AddAuthority: []byte{byte(i)}})
 	}
-	a.refuses(score.TooLarge, "4 authorities", Change{AddAuthority: []byte("more")})
-	a.refuses(score.IDConflict, "already trusted", Change{AddAuthority: []byte{0}})
-	a.refuses(score.NotFound, "fingerprint", Change{DropAuthority: "00"})
+	a.wantRefused(score.TooLarge, "4 authorities", Change{AddAuthority: []byte("more")})
+	a.wantRefused(score.IDConflict, "already trusted", Change{AddAuthority: []byte{0}})
+	a.wantRefused(score.NotFound, "fingerprint", Change{DropAuthority: "00"})
 	for i := range MaxAuthorities - 1 {
 		a.change(Change{DropAuthority: Fingerprint([]byte{byte(i)})})
 	}
-	a.refuses(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
-	a.refuses(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
+	a.wantRefused(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
+	a.wantRefused(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
 }
 
-func TestTheTrailHasNoSecrets(t *testing.T) {
+func TestTheAuditTrailHasNoSecrets(t *testing.T) {
 	a := newAccessTest(t)
 	g, j := tokenGrant("desk", "desk", RoleOperator), joinToken("j", 1)
 	g.Hash, j.Hash = []byte("SECRETSECRETSECRETSECRETSECRETXY"), []byte("SECRETSECRETSECRETSECRETSECRETXY")
@@ -262,11 +262,11 @@ func TestARemovedMemberIsRememberedForAsLongAsItsCertificateLasts(t *testing.T) 
 	if len(a.Removed) != 2 {
 		t.Errorf("%d are remembered, of which all but 2 are over", len(a.Removed))
 	}
-	a.refuses(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
+	a.wantRefused(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
 }
 
-// A field that Things does not count could be set beside another, and would be ignored without a word.
-func TestEveryKindOfChangeIsCounted(t *testing.T) {
+// A field that Actions does not count could be set beside another one and be ignored silently.
+func TestActionsCountsEveryField(t *testing.T) {
 	c := reflect.New(reflect.TypeFor[Change]()).Elem()
 	for i, f := range slices.Collect(c.Type().Fields()) {
 		if f.Name == "At" || f.Name == "By" {

@@ -15,16 +15,18 @@ import (
 	"time"
 )
 
-// Authority is a certificate authority with its private key. It does not change.
+// Authority is a certificate authority with its private key. It is immutable.
 type Authority struct {
 	Certificate *x509.Certificate
-	// cross is the certificate of the same key by the authority before it, with which those that have not heard of this one yet
-	// accept what it issued; nil for the first. before is the certificate of that authority.
+	// cross is a certificate of the same key, issued by the previous authority, whose certificate is
+	// before. Members that do not know this authority yet accept its certificates by it. Both are nil for
+	// the first authority.
 	cross, before *x509.Certificate
 	key           *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority. before, if it is not nil, vouches for it: what it issues is accepted by those that trust only before, too.
+// NewAuthority makes an authority. If before is not nil, it cross-signs the new one, so that members that
+// trust only before accept its certificates.
 func NewAuthority(before *Authority, now time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -34,7 +36,7 @@ func NewAuthority(before *Authority, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Of two authorities it must be plain which is the younger, whatever the clocks of those who made them say.
+	// The newer of two authorities must be the later one even if the clocks of their makers differ.
 	if before != nil && !template.NotBefore.After(before.Certificate.NotBefore) {
 		template.NotBefore = before.Certificate.NotBefore.Add(time.Second)
 	}
@@ -64,14 +66,14 @@ func authorityTemplate(now time.Time) (*x509.Certificate, error) {
 	}
 	return &x509.Certificate{
 		SerialNumber: number,
-		// Two authorities of one group must not have the same name, or chains would be built by trial.
+		// If two authorities of a group had the same name, chains would be built by trial.
 		Subject:               pkix.Name{CommonName: "laurel authority " + strings.ToLower(rand.Text()[:10])},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(AuthorityLife),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLen:            1, // for the next authority's cross certificate
+		MaxPathLen:            1, // for the cross certificate of the next authority
 	}, nil
 }
 
@@ -85,17 +87,17 @@ func sign(template, parent *x509.Certificate, of, by *ecdsa.PrivateKey) (*x509.C
 	return x509.ParseCertificate(der)
 }
 
-// Fingerprint names the authority.
+// Fingerprint returns the fingerprint of the authority's certificate.
 func (a *Authority) Fingerprint() string { return Fingerprint(a.Certificate) }
 
-// Issue gives the member a certificate for what it asks in csr, and the chain that goes with it.
+// Issue issues the certificate that the member requests in csr.
 func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCertificate, error) {
 	r, named, err := parseRequest(csr)
 	switch {
 	case err != nil:
 		return nil, err
 	case named != member:
-		return nil, refuse(WrongMember, "the request for a certificate is for %q, but %q asks", named, member)
+		return nil, refuse(WrongMember, "the certificate request is for %q, but comes from %q", named, member)
 	}
 	number, err := serial()
 	if err != nil {
@@ -108,7 +110,10 @@ func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCert
 		NotAfter:     now.Add(MemberLife),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		URIs:         r.URIs, DNSNames: r.DNSNames, IPAddresses: r.IPAddresses,
+		URIs:         r.URIs,
+		DNSNames:     r.DNSNames,
+		IPAddresses:  r.IPAddresses,
+
 		BasicConstraintsValid: true,
 	}
 	if c.NotAfter.After(a.Certificate.NotAfter) {
@@ -121,7 +126,8 @@ func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCert
 	return &IssuedCertificate{Certificate: der, Chain: a.chain()}, nil
 }
 
-// chain is what a member shows besides its own certificate. The authorities themselves are in it for joiners, which know only a fingerprint.
+// chain returns the certificates that a member sends with its own. They include those of the authorities,
+// for joining frontends, which know only a fingerprint.
 func (a *Authority) chain() [][]byte {
 	chain := [][]byte{a.Certificate.Raw}
 	if a.cross != nil {
@@ -130,11 +136,12 @@ func (a *Authority) chain() [][]byte {
 	return chain
 }
 
-// IssuedCertificate is what a member gets: its certificate, and those that it shows with it, that of the issuer first. All are DER.
+// IssuedCertificate is a new certificate of a member with its chain, the issuer's certificate first. All
+// are DER.
 type IssuedCertificate struct {
 	Certificate []byte   `json:"certificate"`
 	Chain       [][]byte `json:"chain"`
-	Authorities [][]byte `json:"authorities,omitempty"` // all that the group trusts; empty: those of the chain
+	Authorities [][]byte `json:"authorities,omitempty"` // trusted by the group; if empty, those of the chain
 }
 
 const (
@@ -142,7 +149,7 @@ const (
 	pemKey         = "PRIVATE KEY"
 )
 
-// Encode is the authority with its private key in PEM.
+// Encode returns the authority with its private key in PEM.
 func (a *Authority) Encode() ([]byte, error) {
 	b, err := encodeKey(a.key)
 	if err != nil {
@@ -151,29 +158,29 @@ func (a *Authority) Encode() ([]byte, error) {
 	return append(b, EncodeCertificates(a.chain())...), nil
 }
 
-// ParseAuthority is the counterpart of Encode.
+// ParseAuthority parses the result of Encode.
 func ParseAuthority(text []byte) (*Authority, error) {
 	key, list, err := parsePEM(text)
 	if err != nil {
-		return nil, fmt.Errorf("an authority cannot be read: %w", err)
+		return nil, fmt.Errorf("parse authority: %w", err)
 	}
 	if key == nil || len(list) != 1 && len(list) != 3 {
-		return nil, errors.New("an authority cannot be read: want a private key and one certificate, or three")
+		return nil, errors.New("parse authority: want a private key and one or three certificates")
 	}
 	a := &Authority{Certificate: list[0], key: key}
 	if len(list) == 3 {
 		a.cross, a.before = list[1], list[2]
 		if !key.PublicKey.Equal(a.cross.PublicKey) || a.cross.CheckSignatureFrom(a.before) != nil {
-			return nil, errors.New("an authority cannot be read: the authority before it does not vouch for it")
+			return nil, errors.New("parse authority: the cross certificate is not signed by the previous authority")
 		}
 	}
 	if !a.Certificate.IsCA || !key.PublicKey.Equal(a.Certificate.PublicKey) {
-		return nil, errors.New("an authority cannot be read: its key and its certificate do not belong together")
+		return nil, errors.New("parse authority: the key does not belong to the certificate")
 	}
 	return a, nil
 }
 
-// EncodeCertificates writes certificates, DER, in PEM.
+// EncodeCertificates returns certificates (DER) in PEM.
 func EncodeCertificates(list [][]byte) []byte {
 	var b []byte
 	for _, der := range list {
@@ -190,7 +197,7 @@ func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
 }
 
-// parsePEM reads certificates, and a private key if there is one.
+// parsePEM parses certificates, and a private key if there is one.
 func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch block.Type {
@@ -203,21 +210,21 @@ func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err
 		case pemKey:
 			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				return nil, nil, errors.New("its private key is damaged") // what parsing says might quote it
+				return nil, nil, errors.New("the private key is damaged") // the parser's error might quote it
 			}
 			ec, ok := parsed.(*ecdsa.PrivateKey)
 			if !ok {
-				return nil, nil, errors.New("its private key is not an ECDSA key")
+				return nil, nil, errors.New("the private key is not an ECDSA key")
 			}
 			key = ec
 		default:
-			return nil, nil, fmt.Errorf("there is a block %q in it", block.Type)
+			return nil, nil, fmt.Errorf("unexpected PEM block %q", block.Type)
 		}
 	}
 	return key, list, nil
 }
 
-// parseCertificates reads certificates in DER.
+// parseCertificates parses certificates in DER.
 func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
 	parsed := make([]*x509.Certificate, len(list))
 	for i, der := range list {
@@ -230,7 +237,7 @@ func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
 	return parsed, nil
 }
 
-// short names an authority in the name of a file.
+// short returns the beginning of a fingerprint, for file names and logs.
 func short(fingerprint string) string {
 	if _, err := hex.DecodeString(fingerprint); err != nil || len(fingerprint) < 16 {
 		return "unknown"

@@ -16,17 +16,18 @@ import (
 	"time"
 )
 
-// How long certificates last.
+// Validity of certificates.
 const (
 	MemberLife    = 90 * 24 * time.Hour
 	AuthorityLife = 10 * 365 * 24 * time.Hour
-	// RenewWarning is how long before its certificate ends a member says that it could not renew it.
+	// RenewWarning is how long before its certificate expires a member warns that it cannot renew it.
 	RenewWarning = 30 * 24 * time.Hour
-	// backdate is for clocks that are behind the issuer's.
+	// backdate is for members whose clocks are behind the issuer's.
 	backdate = time.Hour
 )
 
-// CertificateError says why a certificate is not accepted. Reason is one of the few words of the metric laurel_peer_refused_total.
+// CertificateError is the reason why a certificate is not accepted. Reason is a label of the metric
+// laurel_peer_refused_total.
 type CertificateError struct {
 	Reason string
 	Err    error
@@ -35,55 +36,62 @@ type CertificateError struct {
 func (r *CertificateError) Error() string { return r.Err.Error() }
 func (r *CertificateError) Unwrap() error { return r.Err }
 
-// Reasons of a CertificateError.
+// Values of CertificateError.Reason.
 const (
 	NoCertificate  = "no_certificate"
 	WrongAuthority = "wrong_authority"
 	Expired        = "expired"
-	NotMember      = "no_member"    // the certificate is not a member's
-	WrongMember    = "other_member" // than the one that was meant
+	NotMember      = "no_member"    // not the certificate of a member
+	WrongMember    = "other_member" // another member's certificate
 )
 
 func refuse(reason, format string, args ...any) error {
 	return &CertificateError{reason, fmt.Errorf(format, args...)}
 }
 
-// nameURI is a member's name as its certificate has it: laurel://member/ID/INSTANCE.
+// nameURI returns a member's name as it is in its certificate: laurel://member/ID/INSTANCE.
 func nameURI(member string) (*url.URL, error) {
 	id, instance, ok := strings.Cut(member, "@")
 	if !ok || id == "" || instance == "" || strings.ContainsAny(member, "/?#%") {
-		return nil, fmt.Errorf("%q is no member's name; want id@instance", member)
+		return nil, fmt.Errorf("%q is not the name of a member; want id@instance", member)
 	}
 	return &url.URL{Scheme: "laurel", Host: "member", Path: "/" + id + "/" + instance}, nil
 }
 
-// MemberOf is the name, id@instance, of the member that a certificate is for. It says nothing of whether the certificate is any good.
+// MemberOf returns the name (id@instance) of the member that a certificate is for. It does not verify the
+// certificate.
 func MemberOf(c *x509.Certificate) (string, error) { return memberOf(c.URIs) }
 
 func memberOf(uris []*url.URL) (string, error) {
 	if len(uris) != 1 || uris[0].Scheme != "laurel" || uris[0].Host != "member" {
-		return "", refuse(NotMember, "the certificate is not a member's")
+		return "", refuse(NotMember, "the certificate is not for a member")
 	}
 	id, instance, _ := strings.Cut(strings.TrimPrefix(uris[0].Path, "/"), "/")
 	member := id + "@" + instance
 	if u, err := nameURI(member); err != nil || u.String() != uris[0].String() {
-		return "", refuse(NotMember, "the certificate is not a member's: it is for %q", uris[0])
+		return "", refuse(NotMember, "the certificate is not for a member, but for %q", uris[0])
 	}
 	return member, nil
 }
 
-// Fingerprint names a certificate: the SHA-256 of it, in hex.
+// Fingerprint returns the SHA-256 of a certificate in hexadecimal.
 func Fingerprint(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.Raw)
 	return hex.EncodeToString(sum[:])
 }
 
-// verify checks that the chain, a member's certificate first, leads to one of the roots and is in time, and gives the member's name.
+// verify verifies a chain that begins with a member's certificate against the roots and the time. It
+// returns the name of the member.
 func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err error) {
 	if len(chain) == 0 {
-		return "", refuse(NoCertificate, "no certificate was shown")
+		return "", refuse(NoCertificate, "no certificate was sent")
 	}
-	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	o := x509.VerifyOptions{
+		Roots:         x509.NewCertPool(),
+		Intermediates: x509.NewCertPool(),
+		CurrentTime:   now,
+		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
 	for _, c := range roots {
 		o.Roots.AddCert(c)
 	}
@@ -94,19 +102,22 @@ func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "", refuse(Expired, "the certificate, valid from %s to %s, is not in time: the clock says %s",
-			chain[0].NotBefore.Format(time.RFC3339), chain[0].NotAfter.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return "", refuse(Expired, "the certificate is valid from %s to %s, but the time here is %s",
+			chain[0].NotBefore.Format(time.RFC3339),
+			chain[0].NotAfter.Format(time.RFC3339),
+			now.UTC().Format(time.RFC3339))
 	case err != nil:
 		return "", &CertificateError{WrongAuthority, err}
 	}
-	// An authority's own certificate is no member's, whatever it is called.
+	// An authority's certificate is not a member's, whatever its name is.
 	if chain[0].IsCA {
-		return "", refuse(NotMember, "the certificate is an authority's, not a member's")
+		return "", refuse(NotMember, "the certificate is for an authority, not for a member")
 	}
 	return memberOf(chain[0].URIs)
 }
 
-// NewRequest makes a private key and asks for a certificate for it, for a member that is reached at hosts (names or IP addresses).
+// NewRequest makes a private key and a certificate request for it. hosts are the names and IP addresses of
+// the member.
 func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byte, err error) {
 	name, err := nameURI(member)
 	if err != nil {
@@ -129,10 +140,10 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 	return key, csr, err
 }
 
-// maxHosts bounds the names and addresses in one certificate.
+// maxHosts limits the names and addresses in one certificate.
 const maxHosts = 16
 
-// ParseRequest checks a request for a certificate and gives the member that it is for.
+// ParseRequest checks a certificate request and returns the member that it is for.
 func ParseRequest(csr []byte) (member string, err error) {
 	_, member, err = parseRequest(csr)
 	return member, err
@@ -141,16 +152,17 @@ func ParseRequest(csr []byte) (member string, err error) {
 func parseRequest(csr []byte) (*x509.CertificateRequest, string, error) {
 	r, err := x509.ParseCertificateRequest(csr)
 	if err != nil {
-		return nil, "", fmt.Errorf("the request for a certificate cannot be read: %w", err)
+		return nil, "", fmt.Errorf("parse certificate request: %w", err)
 	}
 	if err := r.CheckSignature(); err != nil {
-		return nil, "", fmt.Errorf("the request for a certificate is not signed with the key that it is for: %w", err)
+		return nil, "", fmt.Errorf("the certificate request is not signed by its key: %w", err)
 	}
 	if key, ok := r.PublicKey.(*ecdsa.PublicKey); !ok || key.Curve != elliptic.P256() {
-		return nil, "", errors.New("the request for a certificate is for another kind of key; want ECDSA on P-256")
+		return nil, "", errors.New("the certificate request has the wrong kind of key; want ECDSA on P-256")
 	}
 	if len(r.DNSNames)+len(r.IPAddresses) > maxHosts {
-		return nil, "", fmt.Errorf("the request for a certificate names %d hosts; want at most %d", len(r.DNSNames)+len(r.IPAddresses), maxHosts)
+		return nil, "", fmt.Errorf("the certificate request names %d hosts; the most is %d",
+			len(r.DNSNames)+len(r.IPAddresses), maxHosts)
 	}
 	member, err := memberOf(r.URIs)
 	return r, member, err

@@ -1,14 +1,11 @@
-// Package pki has the keys and certificates by which the members of a group know each other.
+// Package pki makes and verifies the keys, certificates and tokens by which the members of a group
+// authenticate each other.
 //
-//	authority.go    the group's certificate authority, which issues certificates to members
-//	certificate.go  what a member's certificate says, and checking one
-//	identity.go     a member's own key and certificate, on disk and in memory
-//	handshake.go    showing it, and looking at another's
-//	public.go       what clients are shown
-//	files.go        how they are kept
-//	token.go        the tokens by which a frontend joins, and by which callers show who they are
-//	enroll.go       how a frontend that joins gets its first certificate
+// The group has an [Authority], which issues certificates to members. An [Identity] is a member's key and
+// certificate, and the authorities that it trusts; it makes the TLS configurations for peers and clients.
+// A frontend that joins gets its first certificate with a [JoinToken] by [Enroll]. Clients authenticate
+// with a [BearerToken].
 //
-// A member is named by its server id, id@instance, as in Raft's configuration. The package knows nothing of the group: who is a member of it
-// at present is not its question.
+// A member is identified by its server id, id@instance, as in Raft's configuration. The package does not
+// know who is a member at present; the caller checks that.
 package pki

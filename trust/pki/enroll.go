@@ -16,10 +16,10 @@ import (
 	"time"
 )
 
-// EnrollPath is where a frontend that joins asks for its certificate.
+// EnrollPath is the URL path at which a joining frontend requests its certificate.
 const EnrollPath = "/v1/cluster/enroll"
 
-// EnrollRequest is what it sends there.
+// EnrollRequest is the request of a joining frontend.
 type EnrollRequest struct {
 	Token  string `json:"token"`
 	CSR    []byte `json:"csr"`
@@ -27,11 +27,11 @@ type EnrollRequest struct {
 }
 
 const (
-	enrollLimit     = 10 * time.Second
+	enrollTimeout   = 10 * time.Second
 	maxEnrollAnswer = 1 << 20
 )
 
-// EnrollError is the group's answer where it does not issue a certificate.
+// EnrollError is the group's refusal to issue a certificate.
 type EnrollError struct {
 	URL    string
 	Status int
@@ -40,17 +40,23 @@ type EnrollError struct {
 }
 
 func (e *EnrollError) Error() string {
-	return fmt.Sprintf("%s gave no certificate: %d %s: %s", e.URL, e.Status, e.Code, e.Detail)
+	return fmt.Sprintf("%s issued no certificate: %d %s: %s", e.URL, e.Status, e.Code, e.Detail)
 }
 
-// Later tells whether the answer may be another in a moment.
+// Temporary reports whether the request may succeed later.
 func (e *EnrollError) Temporary() bool {
-	return e.Status == http.StatusServiceUnavailable || e.Status == http.StatusTooManyRequests || e.Status == http.StatusGatewayTimeout
+	switch e.Status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
-// Enroll gets a frontend's first certificate, from the frontend at base, which must show a certificate by the authority that the
-// token names: the token tells nobody else.
-func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecdsa.PrivateKey, *IssuedCertificate, error) {
+// Enroll requests a frontend's first certificate from the frontend at base. That frontend must have a
+// certificate by the authority that the token names; the token is sent to nobody else.
+func Enroll(
+	ctx context.Context, base string, token JoinToken, o Options,
+) (*ecdsa.PrivateKey, *IssuedCertificate, error) {
 	target, err := enrollURL(base)
 	if err != nil {
 		return nil, nil, err
@@ -73,14 +79,14 @@ func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecds
 	}
 	leaf, err := x509.ParseCertificate(issued.Certificate)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the certificate from %s cannot be read: %w", base, err)
+		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
 	chain, err := parseCertificates(issued.Chain)
 	if err != nil {
-		return nil, nil, fmt.Errorf("the chain from %s cannot be read: %w", base, err)
+		return nil, nil, fmt.Errorf("parse the chain from %s: %w", base, err)
 	}
-	if err := token.vouches(append([]*x509.Certificate{leaf}, chain...), now()); err != nil {
-		return nil, nil, fmt.Errorf("the certificate from %s is no good: %w", base, err)
+	if err := token.verify(append([]*x509.Certificate{leaf}, chain...), now()); err != nil {
+		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
 	return key, issued, nil
 }
@@ -88,15 +94,15 @@ func Enroll(ctx context.Context, base string, token JoinToken, o Options) (*ecds
 func enrollURL(base string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("%q is no URL of a frontend; want such as https://10.0.0.1:8001", base)
+		return "", fmt.Errorf("%q is not the URL of a frontend; want one such as https://10.0.0.1:8001", base)
 	}
-	u.Scheme = "https" // the port speaks it, whatever is published
+	u.Scheme = "https" // also spoken by frontends that publish an http URL
 	u.Path = strings.TrimRight(u.Path, "/") + EnrollPath
 	return u.String(), nil
 }
 
 func postEnrollment(ctx context.Context, target string, body []byte, secure *tls.Config) (*IssuedCertificate, error) {
-	ctx, cancel := context.WithTimeout(ctx, enrollLimit)
+	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
@@ -105,7 +111,7 @@ func postEnrollment(ctx context.Context, target string, body []byte, secure *tls
 	req.Header.Set("Content-Type", "application/json")
 	transport := &http.Transport{TLSClientConfig: secure, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req) // it follows no redirect
+	resp, err := transport.RoundTrip(req) // follows no redirects
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +122,9 @@ func postEnrollment(ctx context.Context, target string, body []byte, secure *tls
 	}
 	if resp.StatusCode != http.StatusOK {
 		e := &EnrollError{URL: target, Status: resp.StatusCode}
-		var said struct{ Code, Detail string }
-		if json.Unmarshal(answer, &said) == nil {
-			e.Code, e.Detail = said.Code, said.Detail
+		var problem struct{ Code, Detail string }
+		if json.Unmarshal(answer, &problem) == nil {
+			e.Code, e.Detail = problem.Code, problem.Detail
 		}
 		return nil, e
 	}
@@ -129,22 +135,23 @@ func postEnrollment(ctx context.Context, target string, body []byte, secure *tls
 	return issued, nil
 }
 
-// pinned trusts a member of the group that the token is for, and nobody else.
+// pinned returns a configuration that trusts only members of the group that the token is for.
 func (t JoinToken) pinned(now func() time.Time) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ServerName: ServerName,
-		// No root is known but by its fingerprint, which the standard check has no notion of: VerifyConnection checks all.
+		// The root is known only by its fingerprint, so VerifyConnection verifies the chain instead.
 		InsecureSkipVerify: true,
-		VerifyConnection:   func(s tls.ConnectionState) error { return t.vouches(s.PeerCertificates, now()) },
+		VerifyConnection:   func(s tls.ConnectionState) error { return t.verify(s.PeerCertificates, now()) },
 		Time:               now,
 	}
 }
 
-var errPinned = errors.New("the frontend does not belong to the group that the join token is for: it shows no certificate by that group's authority")
+var errPinned = errors.New(
+	"the frontend has no certificate by the authority of the join token: it is not a member of that group")
 
-// vouches checks that a chain leads to the authority that the token names.
-func (t JoinToken) vouches(chain []*x509.Certificate, now time.Time) error {
+// verify verifies a chain against the authority that the token names.
+func (t JoinToken) verify(chain []*x509.Certificate, now time.Time) error {
 	for i, c := range chain {
 		if i > 0 && Fingerprint(c) == t.Fingerprint {
 			_, err := verify(chain, []*x509.Certificate{c}, now)

@@ -11,17 +11,17 @@ import (
 	"strings"
 )
 
-// Files of a directory. Each is written whole or not at all; those with a private key are for their owner alone.
+// Files of an identity's directory. All are written atomically and readable by their owner only.
 const (
-	memberFile      = "member.pem"      // the private key, the certificate, and what is shown with it
-	authoritiesFile = "authorities.pem" // whom the group trusts, as was last heard
-	authorityPrefix = "authority-"      // and the beginning of the fingerprint: an authority with its private key
+	memberFile      = "member.pem"      // the private key, the certificate and its chain
+	authoritiesFile = "authorities.pem" // trusted by the group, as last known
+	authorityPrefix = "authority-"      // with the beginning of the fingerprint: an authority with its private key
 )
 
-// WriteFile writes a file for its owner alone, durably, and whole or not at all.
+// WritePrivateFile writes a file atomically and durably. Only the owner can read it.
 func WritePrivateFile(path string, b []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*") // for its owner alone
+	f, err := os.CreateTemp(dir, ".new-*") // with mode 0600
 	if err != nil {
 		return err
 	}
@@ -60,14 +60,15 @@ func readMember(dir string) (*tls.Certificate, []*x509.Certificate, error) {
 	}
 	key, list, err := parsePEM(text)
 	if err == nil && (key == nil || len(list) < 2 || !key.PublicKey.Equal(list[0].PublicKey)) {
-		err = errors.New("want a private key, its certificate and the issuer's")
+		err = errors.New("want a private key, its certificate and that of the issuer")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s is damaged (%w); delete it and start with --join and --join-token to get a new certificate", path, err)
+		return nil, nil, fmt.Errorf(
+			"%s is damaged (%w); delete it and join with a new token to get another certificate", path, err)
 	}
 	c := &tls.Certificate{PrivateKey: key, Leaf: list[0]}
-	for _, one := range list {
-		c.Certificate = append(c.Certificate, one.Raw)
+	for _, cert := range list {
+		c.Certificate = append(c.Certificate, cert.Raw)
 	}
 	return c, list[1:], nil
 }
@@ -83,7 +84,7 @@ func readAuthorities(dir string) ([]*x509.Certificate, error) {
 	}
 	_, list, err := parsePEM(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged (%w); delete it, it is made again", path, err)
+		return nil, fmt.Errorf("%s is damaged (%w); delete it, and it is made again", path, err)
 	}
 	return list, nil
 }
@@ -109,7 +110,9 @@ func readKeys(dir string) (map[string]*Authority, error) {
 		}
 		a, err := ParseAuthority(text)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w; delete it, it is fetched again from another voter, or, if there is none, bring it back from a backup", path, err)
+			return nil, fmt.Errorf(
+				"%s: %w; delete it to get it from another voter, or restore it from a backup if there is none",
+				path, err)
 		}
 		keys[a.Fingerprint()] = a
 	}

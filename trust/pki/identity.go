@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// Identity is a member's certificate with its private key, whom it trusts, and the authorities whose private keys it holds. What is
-// changed is on the disk first, and holds for the next handshake. It is safe for concurrent use.
+// Identity is a member's certificate with its private key, the authorities that it trusts, and those whose
+// private keys it holds. Changes are written to the disk first and are used from the next handshake on. An
+// Identity is safe for concurrent use.
 type Identity struct {
 	dir    string
 	member string
@@ -28,20 +29,20 @@ type Identity struct {
 	state    atomic.Pointer[state]
 }
 
-// state does not change.
+// state is immutable.
 type state struct {
 	certificate *tls.Certificate
-	chain       []*x509.Certificate // shown with it; the issuer first
-	trusted     []*x509.Certificate // by the group, as far as is known here
-	keys        map[string]*Authority
+	chain       []*x509.Certificate   // sent with it, the issuer first
+	trusted     []*x509.Certificate   // by the group, as far as known here
+	keys        map[string]*Authority // by fingerprint
 }
 
-// Options say whose identity it is and where it is kept.
+// Options are the options of an Identity.
 type Options struct {
-	Dir    string           // made if it is missing
+	Dir    string           // created if missing
 	Member string           // id@instance
-	Hosts  []string         // names and addresses under which it is reached, for its certificates
-	Now    func() time.Time // nil: time.Now
+	Hosts  []string         // names and addresses for its certificates
+	Now    func() time.Time // time.Now if nil
 }
 
 func (o Options) new() (*Identity, error) {
@@ -54,8 +55,8 @@ func (o Options) new() (*Identity, error) {
 	return &Identity{dir: o.Dir, member: o.Member, hosts: o.Hosts, now: o.Now}, nil
 }
 
-// Open reads an identity. The error is fs.ErrNotExist where there is none. A certificate that is over is no error: its holder may have
-// the authority's key, or a token; see Expired.
+// Open reads an identity. The error is fs.ErrNotExist if there is none. An expired certificate is not an
+// error, because the member may hold an authority's key or a token to get another; see Expired.
 func Open(o Options) (*Identity, error) {
 	i, err := o.new()
 	if err != nil {
@@ -67,7 +68,9 @@ func Open(o Options) (*Identity, error) {
 	}
 	named, err := MemberOf(s.certificate.Leaf)
 	if err != nil || named != i.member {
-		return nil, fmt.Errorf("the certificate in %s is for %q, but this is %q: it belongs to another data directory", i.dir, named, i.member)
+		return nil, fmt.Errorf(
+			"the certificate in %s is for %q, but this is %q: it belongs to another data directory",
+			i.dir, named, i.member)
 	}
 	if s.trusted, err = readAuthorities(i.dir); err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func Open(o Options) (*Identity, error) {
 	return i, nil
 }
 
-// Found makes the identity of the first member of a group, and the group's authority.
+// Bootstrap makes the group's first authority and the identity of its first member.
 func Bootstrap(o Options) (*Identity, error) {
 	i, err := o.empty()
 	if err != nil {
@@ -95,7 +98,8 @@ func Bootstrap(o Options) (*Identity, error) {
 	return i, i.renew(a)
 }
 
-// Adopt makes the identity of a member that has got its first certificate, or one in the place of a certificate that is over.
+// NewIdentity makes the identity of a member from its first certificate, or from one that replaces an
+// expired certificate. Authority keys in the directory are kept.
 func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*Identity, error) {
 	i, err := o.empty()
 	if err != nil {
@@ -122,13 +126,13 @@ func (o Options) empty() (*Identity, error) {
 		return nil, err
 	}
 	if err := os.MkdirAll(i.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory of the keys: %w", err)
+		return nil, fmt.Errorf("create the directory of the keys: %w", err)
 	}
 	i.state.Store(&state{keys: map[string]*Authority{}})
 	return i, nil
 }
 
-// change makes the next state of a copy of the present one. i.changing must be held.
+// change applies f to a copy of the state and stores the copy. The caller must hold i.changing.
 func (i *Identity) change(f func(*state)) {
 	s := *i.state.Load()
 	s.keys = maps.Clone(s.keys)
@@ -136,41 +140,45 @@ func (i *Identity) change(f func(*state)) {
 	i.state.Store(&s)
 }
 
-// Install puts a certificate in the place of the present one. The issuer need not be trusted by the group yet.
+// Install replaces the certificate. The group need not trust the issuer yet.
 func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
 	leaf, err := x509.ParseCertificate(issued.Certificate)
 	if err != nil {
-		return fmt.Errorf("the new certificate cannot be read: %w", err)
+		return fmt.Errorf("parse the new certificate: %w", err)
 	}
 	chain, err := parseCertificates(issued.Chain)
 	if err != nil {
-		return fmt.Errorf("the new certificate's chain cannot be read: %w", err)
+		return fmt.Errorf("parse the chain of the new certificate: %w", err)
 	}
 	if len(chain) == 0 {
-		return errors.New("the new certificate comes without its issuer's")
+		return errors.New("the new certificate comes without that of its issuer")
 	}
 	named, err := verify(append([]*x509.Certificate{leaf}, chain...), chain[:1], i.now())
 	if err != nil {
-		return fmt.Errorf("the new certificate is no good: %w", err)
+		return fmt.Errorf("invalid certificate: %w", err)
 	}
 	if named != i.member || !key.PublicKey.Equal(leaf.PublicKey) {
-		return fmt.Errorf("the new certificate is for %q, or for another key; want one for %q", named, i.member)
+		return fmt.Errorf("the new certificate is for %q or for another key; want one for %q", named, i.member)
 	}
 	i.changing.Lock()
 	defer i.changing.Unlock()
 	if err := writeMember(i.dir, key, issued); err != nil {
-		return fmt.Errorf("keep the new certificate: %w", err)
+		return fmt.Errorf("store the new certificate: %w", err)
 	}
-	c := &tls.Certificate{PrivateKey: key, Leaf: leaf, Certificate: append([][]byte{issued.Certificate}, issued.Chain...)}
+	c := &tls.Certificate{
+		PrivateKey:  key,
+		Leaf:        leaf,
+		Certificate: append([][]byte{issued.Certificate}, issued.Chain...),
+	}
 	i.change(func(s *state) { s.certificate, s.chain = c, chain })
 	return nil
 }
 
-// Renew gives this member a certificate by an authority whose key it holds itself.
+// Renew issues a new certificate to this member by an authority whose key it holds.
 func (i *Identity) Renew(fingerprint string) error {
 	a := i.state.Load().keys[fingerprint]
 	if a == nil {
-		return fmt.Errorf("the key of the authority %s is not here", short(fingerprint))
+		return fmt.Errorf("this member does not hold the key of the authority %s", short(fingerprint))
 	}
 	return i.renew(a)
 }
@@ -187,11 +195,11 @@ func (i *Identity) renew(a *Authority) error {
 	return i.Install(key, issued)
 }
 
-// Request asks for a certificate for a new key.
+// Request makes a new key and a certificate request for it.
 func (i *Identity) Request() (*ecdsa.PrivateKey, []byte, error) { return NewRequest(i.member, i.hosts) }
 
-// Trust says whom the group trusts, in DER. What this member's own certificate was issued by it trusts besides: it may hear the group's
-// history from the beginning, when others were trusted.
+// SetTrusted sets the authorities (DER) that the group trusts. The member also trusts the issuer of its own
+// certificate: while it replays the group's log from the beginning, the group may have trusted others.
 func (i *Identity) SetTrusted(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil {
@@ -206,7 +214,7 @@ func (i *Identity) SetTrusted(authorities [][]byte) error {
 	return WritePrivateFile(filepath.Join(i.dir, authoritiesFile), EncodeCertificates(authorities))
 }
 
-// Hold keeps an authority with its private key.
+// AddKey stores an authority with its private key.
 func (i *Identity) AddKey(a *Authority) error {
 	text, err := a.Encode()
 	if err != nil {
@@ -215,14 +223,14 @@ func (i *Identity) AddKey(a *Authority) error {
 	i.changing.Lock()
 	defer i.changing.Unlock()
 	if err := WritePrivateFile(authorityPath(i.dir, a.Fingerprint()), text); err != nil {
-		return fmt.Errorf("keep the authority's key: %w", err)
+		return fmt.Errorf("store the key of the authority: %w", err)
 	}
 	i.change(func(s *state) { s.keys[a.Fingerprint()] = a })
 	return nil
 }
 
-// ForgetBefore deletes the private keys of authorities that are older than all of those named, in DER. One that is younger may not have been
-// named yet.
+// DeleteKeysBefore deletes the private keys of authorities that are older than all given ones (DER). It
+// keeps newer ones, which the group may not have announced yet.
 func (i *Identity) DeleteKeysBefore(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil || len(list) == 0 {
@@ -231,45 +239,49 @@ func (i *Identity) DeleteKeysBefore(authorities [][]byte) error {
 	i.changing.Lock()
 	defer i.changing.Unlock()
 	for f, a := range i.state.Load().keys {
-		if slices.ContainsFunc(list, func(c *x509.Certificate) bool { return !a.Certificate.NotBefore.Before(c.NotBefore) }) {
+		notOlder := func(c *x509.Certificate) bool {
+			return !a.Certificate.NotBefore.Before(c.NotBefore)
+		}
+		if slices.ContainsFunc(list, notOlder) {
 			continue
 		}
 		if err := os.Remove(authorityPath(i.dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("delete the key of an authority that is trusted no more: %w", err)
+			return fmt.Errorf("delete the key of an authority that is no longer trusted: %w", err)
 		}
 		i.change(func(s *state) { delete(s.keys, f) })
 	}
 	return nil
 }
 
-// Member is the name, id@instance, of the member.
+// Member returns the name (id@instance) of the member.
 func (i *Identity) Member() string { return i.member }
 
-// Now is the time by which certificates are judged.
+// Now returns the time by which certificates are verified.
 func (i *Identity) Now() time.Time { return i.now() }
 
-// Authority is an authority whose key is here, or nil.
+// Authority returns an authority whose key this member holds, or nil.
 func (i *Identity) Authority(fingerprint string) *Authority { return i.state.Load().keys[fingerprint] }
 
-// Keys are the fingerprints of the authorities whose keys are here, in order.
+// Keys returns the sorted fingerprints of the authorities whose keys this member holds.
 func (i *Identity) Keys() []string { return slices.Sorted(maps.Keys(i.state.Load().keys)) }
 
-// IssuedBy is the fingerprint of the authority that the certificate is by.
+// IssuedBy returns the fingerprint of the authority that issued the certificate.
 func (i *Identity) IssuedBy() string { return Fingerprint(i.state.Load().chain[0]) }
 
-// Expires is when the certificate ends.
+// Expires returns the time at which the certificate expires.
 func (i *Identity) Expires() time.Time { return i.state.Load().certificate.Leaf.NotAfter }
 
-// Expired tells whether the certificate is over.
+// Expired reports whether the certificate has expired.
 func (i *Identity) Expired() bool { return i.now().After(i.Expires()) }
 
-// RenewAt is when two thirds of the certificate's life are over.
+// RenewAt returns the time to renew the certificate: after two thirds of its validity.
 func (i *Identity) RenewAt() time.Time {
 	leaf := i.state.Load().certificate.Leaf
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
 }
 
-// Authorities are those that are trusted, in DER: the group's, and the one that this member's own certificate is by.
+// Authorities returns the trusted authorities (DER): those of the group, and the issuer of the member's own
+// certificate.
 func (i *Identity) Authorities() [][]byte {
 	var list [][]byte
 	for _, c := range i.state.Load().roots() {
@@ -286,19 +298,21 @@ func (s *state) roots() []*x509.Certificate {
 	return append(slices.Clone(s.trusted), issuer)
 }
 
-// Trusts tells whether certificates by the authority are accepted.
+// Trusts reports whether certificates by the authority are accepted.
 func (i *Identity) Trusts(fingerprint string) bool {
-	return slices.ContainsFunc(i.state.Load().roots(), func(c *x509.Certificate) bool { return Fingerprint(c) == fingerprint })
+	return slices.ContainsFunc(i.state.Load().roots(), func(c *x509.Certificate) bool {
+		return Fingerprint(c) == fingerprint
+	})
 }
 
-// Verify gives the name of the member whose certificate comes first in the chain that somebody has shown. The error is a *CertificateError. That the
-// member still is one it does not say.
+// Verify verifies a chain that begins with a member's certificate and returns the name of the member. The
+// error is a *CertificateError. Verify does not know whether the member still is one.
 func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) {
 	return verify(chain, i.state.Load().roots(), i.now())
 }
 
-// Certificate is what this member shows.
+// Certificate returns the certificate that this member sends.
 func (i *Identity) Certificate() *tls.Certificate { return i.state.Load().certificate }
 
-// PEM is the certificates of the authorities that are trusted, for people to hand to clients.
+// PEM returns the certificates of the trusted authorities, for clients.
 func (i *Identity) PEM() []byte { return EncodeCertificates(i.Authorities()) }

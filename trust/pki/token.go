@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// A token is laurel-join-1.FINGERPRINT.ID.SECRET for who joins, and laurel-token-1.ID.SECRET for who calls. Only its maker and its holder
-// ever have the secret; the group keeps the hash.
+// The text of a join token is laurel-join-1.FINGERPRINT.ID.SECRET, and that of a bearer token
+// laurel-token-1.ID.SECRET. Only the maker and the holder know the secret; the group stores its hash.
 const (
 	joinPrefix   = "laurel-join-1."
 	bearerPrefix = "laurel-token-1."
@@ -18,37 +18,37 @@ const (
 	idBytes      = 8
 )
 
-// errToken says nothing of what was given: it may be a secret with a typing error.
+// These errors do not quote the input, which may be a mistyped secret.
 var (
-	errJoinToken = errors.New("this is no join token; want laurel-join-1. and what laurel cluster token printed after it, whole")
-	errBearer    = errors.New("this is no token; want laurel-token-1. and what was printed after it, whole")
+	errJoinToken = errors.New("not a join token; want the whole text, which begins with laurel-join-1.")
+	errBearer    = errors.New("not a bearer token; want the whole text, which begins with laurel-token-1.")
 )
 
-// JoinToken is what a frontend needs to join: whom to trust, and by what it is let in.
+// JoinToken admits a frontend to a group and names the authority that the frontend trusts.
 type JoinToken struct {
-	Fingerprint string // of the authority, hex
+	Fingerprint string // of the authority, in hexadecimal
 	ID          string
 	Secret      string
 }
 
-// NewJoinToken makes a token for joining the group of the authority.
+// NewJoinToken makes a token for the group with the authority.
 func NewJoinToken(fingerprint string) JoinToken {
 	return JoinToken{fingerprint, newID(), newSecret()}
 }
 
-// Text is the token as people pass it on. It contains the secret.
+// Text returns the text of the token, with the secret.
 func (t JoinToken) Text() string { return joinPrefix + t.Fingerprint + "." + t.ID + "." + t.Secret }
 
-// String hides the secret, so that printing or logging a token does no harm.
+// String returns the token without the secret, for logs.
 func (t JoinToken) String() string { return joinPrefix + short(t.Fingerprint) + "..." + t.ID }
 
-// GoString hides the secret, too.
+// GoString returns the token without the secret.
 func (t JoinToken) GoString() string { return t.String() }
 
-// Hash is what the group keeps of the secret.
+// Hash returns the hash of the secret, which the group stores.
 func (t JoinToken) Hash() []byte { return hashOf(t.Secret) }
 
-// ParseJoinToken reads a token's text. The error does not tell the text.
+// ParseJoinToken parses the text of a token. The error does not quote it.
 func ParseJoinToken(text string) (JoinToken, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), joinPrefix)
 	parts := strings.Split(rest, ".")
@@ -58,28 +58,28 @@ func ParseJoinToken(text string) (JoinToken, error) {
 	return JoinToken{parts[0], parts[1], parts[2]}, nil
 }
 
-// BearerToken is the token of a caller.
+// BearerToken authenticates a caller.
 type BearerToken struct {
 	ID     string
 	Secret string
 }
 
-// NewBearerToken makes a caller's token.
+// NewBearerToken makes a token.
 func NewBearerToken() BearerToken { return BearerToken{newID(), newSecret()} }
 
-// Text is the token as its holder sends it. It contains the secret.
+// Text returns the text of the token, with the secret.
 func (t BearerToken) Text() string { return bearerPrefix + t.ID + "." + t.Secret }
 
-// String hides the secret.
+// String returns the token without the secret.
 func (t BearerToken) String() string { return bearerPrefix + t.ID }
 
-// GoString hides the secret, too.
+// GoString returns the token without the secret.
 func (t BearerToken) GoString() string { return t.String() }
 
-// Hash is what the group keeps of the secret.
+// Hash returns the hash of the secret, which the group stores.
 func (t BearerToken) Hash() []byte { return hashOf(t.Secret) }
 
-// ParseBearerToken reads a token's text. The error does not tell the text.
+// ParseBearerToken parses the text of a token. The error does not quote it.
 func ParseBearerToken(text string) (BearerToken, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), bearerPrefix)
 	id, secret, dot := strings.Cut(rest, ".")
@@ -96,7 +96,7 @@ func hashOf(secret string) []byte {
 
 func newID() string {
 	var b [idBytes]byte
-	rand.Read(b[:]) // it does not fail: it ends the program instead
+	rand.Read(b[:]) // never returns an error
 	return hex.EncodeToString(b[:])
 }
 

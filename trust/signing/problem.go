@@ -19,7 +19,8 @@ func WrongSignature(e *score.Event, form []byte) *score.Problem {
 		}
 		quoted = append(quoted[:n:n], "..."...)
 	}
-	p := score.Problemf(score.Unauthorized, "not a signature by the key %s of this event; the signature must cover these %d bytes: %s",
+	p := score.Problemf(score.Unauthorized,
+		"not a signature by the key %s of this event; the signature must cover these %d bytes: %s",
 		e.Key, len(form), quoted)
 	p.ID, p.Field = e.ID, "signature"
 	return p

@@ -26,7 +26,7 @@ type nemesis struct {
 	rand    *rand.Rand
 	h       *history
 	done    map[string]int
-	undo    map[kindOfFault]remedy // of what is under way
+	undo    map[kindOfFault]repair // of what is under way
 	joiner  *frontend              // the fourth, from its start to its end
 	joined  int
 	removed bool          // the joiner is to leave
@@ -46,7 +46,7 @@ const (
 	kindsOfFault
 )
 
-type remedy struct {
+type repair struct {
 	at time.Time
 	do func()
 }
@@ -64,15 +64,15 @@ const (
 )
 
 func newNemesis(g *group, cuts *network, h *history, seed uint64) *nemesis {
-	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, undo: map[kindOfFault]remedy{}}
+	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, undo: map[kindOfFault]repair{}}
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(n.rand.Int64N(int64(most-least)))
 }
 
-// rage goes on for d and then repairs what it has done. What was asked of the group may still be under way.
-func (n *nemesis) rage(d time.Duration) {
+// run goes on for d and then repairs what it has done. What was asked of the group may still be under way.
+func (n *nemesis) run(d time.Duration) {
 	n.g.t.Helper()
 	end := time.Now().Add(d)
 	next := time.Now().Add(n.between(calm, restless))
@@ -89,7 +89,7 @@ func (n *nemesis) rage(d time.Duration) {
 			}
 		}
 		if !now.Before(next) {
-			n.strike()
+			n.injectFault()
 			next = time.Now().Add(n.between(calm, restless))
 			continue
 		}
@@ -104,8 +104,8 @@ func (n *nemesis) rage(d time.Duration) {
 	n.asking.Wait()
 }
 
-// strike does the next thing, if nothing of its kind is under way.
-func (n *nemesis) strike() {
+// injectFault does the next thing, if nothing of its kind is under way.
+func (n *nemesis) injectFault() {
 	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofLink, ofLink,
 		ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(12)]
 	lasts := n.between(shortest, longest)
@@ -145,7 +145,7 @@ func (n *nemesis) strike() {
 	n.done[what]++
 	n.g.t.Logf("%8.3f s: %s; f%d is the master; the lot fell on f%d and %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
 	if undo != nil {
-		n.undo[kind] = remedy{time.Now().Add(lasts), undo}
+		n.undo[kind] = repair{time.Now().Add(lasts), undo}
 	}
 }
 
@@ -167,7 +167,7 @@ func (n *nemesis) died(f *frontend) bool {
 	if !f.Ended() {
 		return false
 	}
-	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.State().ExitCode(), lastLines(f.said(n.g.t)))
+	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.State().ExitCode(), lastLines(f.output(n.g.t)))
 	f.start()
 	return true
 }
@@ -305,7 +305,7 @@ func (n *nemesis) askOne(url, what, method, path, body string) (done bool) {
 	a, err := c.do(method, url+path, body)
 	switch {
 	case err != nil:
-		n.h.count(what + ": " + silence(err))
+		n.h.count(what + ": " + failureKind(err))
 	case a.status != http.StatusOK:
 		var p score.Problem
 		_ = json.Unmarshal([]byte(a.body), &p) // what is no problem counts by its status
@@ -361,7 +361,7 @@ func (n *nemesis) heal() {
 			return fmt.Errorf("it runs still; the group says %d %s, %v", a.status, a.body, err)
 		})
 		if code := n.joiner.State().ExitCode(); code != 5 {
-			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.said(g.t)))
+			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.output(g.t)))
 		}
 	} else if n.joiner != nil {
 		n.joiner.waitReady()

@@ -119,8 +119,8 @@ func (g *group) urlsFrom(i int) string {
 	return urls(slices.Concat(g.frontends[i:], g.frontends[:i]))
 }
 
-// seen is the group as f sees it.
-func (f *frontend) seen() (s score.Frontends, err error) {
+// status is the group as f sees it.
+func (f *frontend) status() (s score.Frontends, err error) {
 	a, err := ask("GET", f.url+"/v1/frontends", "")
 	if err != nil {
 		return s, err
@@ -133,7 +133,7 @@ func (f *frontend) seen() (s score.Frontends, err error) {
 
 // member is what f sees of the member called id.
 func (f *frontend) member(id string) (score.Frontend, error) {
-	s, err := f.seen()
+	s, err := f.status()
 	if err != nil {
 		return score.Frontend{}, err
 	}
@@ -162,7 +162,7 @@ func (g *group) master() *frontend {
 	eventually(g.t, "the frontends agree on a master", func() error {
 		said := map[string]bool{}
 		for _, f := range g.running() {
-			s, err := f.seen()
+			s, err := f.status()
 			if err != nil {
 				return err
 			}
@@ -190,8 +190,8 @@ func (g *group) follower() *frontend {
 	return g.running()[i]
 }
 
-// reign makes f the master, so that what it answers comes from its own database.
-func (f *frontend) reign() {
+// becomeMaster makes f the master, so that what it answers comes from its own database.
+func (f *frontend) becomeMaster() {
 	t := f.group.t
 	t.Helper()
 	// A transfer is refused while another is under way or f lags behind; so it is asked for again.

@@ -30,8 +30,8 @@ const (
 	set
 )
 
-// sight is what it was told: the thing as the event left it. An event's answer tells the revision alone.
-type sight struct {
+// observation is what it was told: the thing as the event left it. An event's answer tells the revision alone.
+type observation struct {
 	revision uint64
 	value    int64
 }
@@ -46,23 +46,23 @@ const never = math.MaxInt64
 // looks sees the last.
 var scoreboard = porcupine.Model{
 	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
-		return slices.Collect(maps.Values(byThing(all)))
+		return slices.Collect(maps.Values(byObject(all)))
 	},
-	Init: func() any { return sight{} },
+	Init: func() any { return observation{} },
 	Step: func(state, input, output any) (bool, any) {
-		now, r, out := state.(sight), input.(request), output.(sight)
+		now, r, out := state.(observation), input.(request), output.(observation)
 		switch r.verb {
 		case add:
-			return r.after == now.revision, sight{out.revision, now.value + 1}
+			return r.after == now.revision, observation{out.revision, now.value + 1}
 		case set:
-			return r.after == now.revision, sight{out.revision, r.to}
+			return r.after == now.revision, observation{out.revision, r.to}
 		}
 		return out.revision == now.revision && (out.value == now.value || out.value == unseen), now
 	},
-	DescribeOperation: func(input, output any) string { return describe(input.(request), output.(sight)) },
+	DescribeOperation: func(input, output any) string { return describe(input.(request), output.(observation)) },
 }
 
-func byThing(all []porcupine.Operation) map[string][]porcupine.Operation {
+func byObject(all []porcupine.Operation) map[string][]porcupine.Operation {
 	parts := map[string][]porcupine.Operation{}
 	for _, o := range all {
 		thing := o.Input.(request).thing
@@ -71,7 +71,7 @@ func byThing(all []porcupine.Operation) map[string][]porcupine.Operation {
 	return parts
 }
 
-func describe(r request, s sight) string {
+func describe(r request, s observation) string {
 	switch {
 	case r.verb == add:
 		return fmt.Sprintf("+1 %s -> revision %d by %s", r.event, s.revision, r.how)
@@ -111,14 +111,14 @@ func (h *history) count(what string) {
 	h.counts[what]++
 }
 
-func (h *history) fault(err error) {
+func (h *history) addError(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wrong = append(h.wrong, err)
 }
 
-// saw records a look. Age is how old the answer may be by its own word; 0 for one that claims to be true.
-func (h *history) saw(call int64, age time.Duration, r request, s sight) {
+// observed records a look. Age is how old the answer may be by its own word; 0 for one that claims to be true.
+func (h *history) observed(call int64, age time.Duration, r request, s observation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := porcupine.Operation{Input: r, Call: max(0, call-int64(age)), Output: s, Return: h.now(), Metadata: call}
@@ -133,7 +133,7 @@ func (h *history) acked(call int64, r request, revision uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	back := h.now()
-	h.known = append(h.known, porcupine.Operation{Input: r, Call: call, Output: sight{revision: revision}, Return: back})
+	h.known = append(h.known, porcupine.Operation{Input: r, Call: call, Output: observation{revision: revision}, Return: back})
 	h.posted = append(h.posted, back)
 }
 
@@ -154,8 +154,8 @@ func (h *history) close(timelines map[string]uint64) (events int, err error) {
 			continue
 		}
 		events++
-		if at, there := timelines[r.event]; !there || at != o.Output.(sight).revision {
-			wrong = append(wrong, fmt.Errorf("%s: %s; its timeline has it at revision %d", r.thing, describe(r, o.Output.(sight)), at))
+		if at, there := timelines[r.event]; !there || at != o.Output.(observation).revision {
+			wrong = append(wrong, fmt.Errorf("%s: %s; its timeline has it at revision %d", r.thing, describe(r, o.Output.(observation)), at))
 		}
 		delete(expected, r.event)
 	}
@@ -163,7 +163,7 @@ func (h *history) close(timelines map[string]uint64) (events int, err error) {
 		event := o.Input.(request).event
 		if at, there := timelines[event]; there {
 			events++
-			o.Output = sight{revision: at}
+			o.Output = observation{revision: at}
 			h.known = append(h.known, o)
 			delete(expected, event)
 		}
@@ -182,7 +182,7 @@ func (h *history) chain() {
 		before := uint64(0)
 		for _, o := range events {
 			r := o.Input.(request)
-			r.after, before = before, o.Output.(sight).revision
+			r.after, before = before, o.Output.(observation).revision
 			o.Input = r
 		}
 	}
@@ -191,19 +191,19 @@ func (h *history) chain() {
 // judging bounds the search for an order. The right one is found in a moment.
 const judging = 2 * time.Minute
 
-// judge searches an order of all operations that the specification allows and the clients' clocks do not contradict.
-func (h *history) judge() error {
+// check searches an order of all operations that the specification allows and the clients' clocks do not contradict.
+func (h *history) check() error {
 	if r := porcupine.CheckOperationsTimeout(scoreboard, h.known, judging); r != porcupine.Ok {
-		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, contradictions(h.known, h.known))
+		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, conflicts(h.known, h.known))
 	}
-	if said := contradictions(h.known, h.aged); said != "" {
+	if said := conflicts(h.known, h.aged); said != "" {
 		return fmt.Errorf("answers were older than they said:\n%s", said)
 	}
-	return h.judgeLists()
+	return h.checkLists()
 }
 
-// judgeLists looks whether what a list shows was true at one moment: none of it had changed before the youngest of it came.
-func (h *history) judgeLists() error {
+// checkLists looks whether what a list shows was true at one moment: none of it had changed before the youngest of it came.
+func (h *history) checkLists() error {
 	changes := map[string][]uint64{}
 	for thing, all := range events(h.known) {
 		for _, o := range all {

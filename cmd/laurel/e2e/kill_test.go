@@ -2,39 +2,37 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 )
 
-// How long the singing takes while frontends and bards are killed, and how often.
-const (
-	shortSinging  = 16 * time.Second
-	longSinging   = 5 * time.Minute
-	frontendFalls = 2 * time.Second
-	bardFalls     = 1500 * time.Millisecond
-)
+// killForm is which streams are posted while frontends and bards are killed, in what time, and how often.
+type killForm struct {
+	names            []string
+	length           time.Duration
+	frontends, bards time.Duration
+}
 
-// singers keeps one bard for each stream singing: one that is killed is started again.
-type singers struct {
+// bardKeeper keeps one bard for each stream singing: one that is killed is started again.
+type bardKeeper struct {
 	g      *group
-	all    []*games
+	all    []*stream
 	bards  []*process
-	speed  func(*games) string
+	speed  func(*stream) string
 	killed int
 }
 
 // unfinished starts the killed bards again and lists the streams that are still sung. A bard that ends by itself must have sung all.
-func (s *singers) unfinished() (list []int) {
+func (s *bardKeeper) unfinished() (list []int) {
 	t := s.g.t
 	t.Helper()
 	for i, b := range s.bards {
 		switch {
 		case !b.Ended():
 		case b.killed():
-			s.bards[i] = s.g.singOne(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
+			s.bards[i] = s.g.startBard(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
 		case b.State().ExitCode() != 0:
-			t.Fatalf("%s gave up with exit code %d:\n%s", b.Name, b.State().ExitCode(), b.said(t))
+			t.Fatalf("%s gave up with exit code %d:\n%s", b.Name, b.State().ExitCode(), b.output(t))
 		default:
 			continue
 		}
@@ -43,7 +41,7 @@ func (s *singers) unfinished() (list []int) {
 	return list
 }
 
-func (s *singers) killOne() {
+func (s *bardKeeper) killOne() {
 	list := s.unfinished()
 	if len(list) == 0 {
 		return
@@ -54,21 +52,22 @@ func (s *singers) killOne() {
 }
 
 func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
-	slow(t)
-	names, singing := []string{"cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}, shortSinging
-	if os.Getenv("LAUREL_LONG") != "" {
-		names, singing = allGames, longSinging
-	}
-	all := load(t, names...)
+	needsProcesses(t)
+	t.Parallel()
+	form := byForm(
+		killForm{[]string{"curling", "tokyo2020para", "worldcup2026"}, 7 * time.Second, 1200 * time.Millisecond, 900 * time.Millisecond},
+		killForm{allGames[1:], 16 * time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		killForm{allGames, 5 * time.Minute, 2 * time.Second, 1500 * time.Millisecond})
+	all := load(t, form.names...)
 	g := newGroup(t, 3)
-	s := &singers{g: g, all: all, speed: func(s *games) string { return s.speed(singing) }}
-	s.bards = g.sing(all, s.speed)
+	s := &bardKeeper{g: g, all: all, speed: func(s *stream) string { return s.speed(form.length) }}
+	s.bards = g.startBards(all, s.speed)
 
 	masters, others := 0, 0
-	frontendFall, bardFall := time.NewTicker(frontendFalls), time.NewTicker(bardFalls)
+	frontendFall, bardFall := time.NewTicker(form.frontends), time.NewTicker(form.bards)
 	defer frontendFall.Stop()
 	defer bardFall.Stop()
-	overdue := time.After(5*singing + patience)
+	overdue := time.After(5*form.length + patience)
 	for len(s.unfinished()) > 0 {
 		select {
 		case <-frontendFall.C:

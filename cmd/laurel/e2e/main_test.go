@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,8 +23,27 @@ var programs struct {
 	build func() error
 }
 
+// parallelTests is the number of tests that run at the same time, unless -parallel says otherwise. The tests
+// wait most of the time, so it is more than the number of processors.
+const parallelTests = "5"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallelTests); err != nil {
+		panic(err)
+	}
 	os.Exit(run(m))
+}
+
+// byForm returns the value for the form of the tests: quick by default, full in CI (LAUREL_CI=full), or long
+// (LAUREL_LONG=1).
+func byForm[T any](quick, full, long T) T {
+	switch {
+	case os.Getenv("LAUREL_LONG") != "":
+		return long
+	case os.Getenv("LAUREL_CI") == "full":
+		return full
+	}
+	return quick
 }
 
 func run(m *testing.M) int {
@@ -59,8 +79,8 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// unable ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
-func unable(t testing.TB, format string, args ...any) {
+// skipOrFail ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
+func skipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {
 		t.Fatalf("LAUREL_CI=full: "+format, args...)
@@ -68,7 +88,7 @@ func unable(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-func slow(t testing.TB) {
+func needsProcesses(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: real processes take too long")

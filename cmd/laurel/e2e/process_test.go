@@ -54,8 +54,8 @@ func cleanEnv() []string {
 	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"))
 }
 
-// strike kills the process without waiting, so that several can be killed at once.
-func (p *process) strike() {
+// killNoWait kills the process without waiting, so that several can be killed at once.
+func (p *process) killNoWait() {
 	_ = p.Signal(os.Kill) // an error means that it has ended already
 }
 
@@ -83,8 +83,8 @@ func (p *process) exit(t testing.TB) int {
 	return p.State().ExitCode()
 }
 
-// said is what the present run of the process has logged.
-func (p *process) said(t testing.TB) string {
+// output is what the present run of the process has logged.
+func (p *process) output(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -119,24 +119,24 @@ func logs(t testing.TB) string {
 	return dir
 }
 
-// outcome is what a command that was run to its end said, and its exit code.
-type outcome struct {
+// result is what a command that was run to its end said, and its exit code.
+type result struct {
 	out  string // stdout
 	err  string // stderr
 	code int
 }
 
-func (o outcome) String() string {
+func (o result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", o.code, o.out, o.err)
 }
 
 // command runs a program to its end.
-func command(t testing.TB, name string, args ...string) outcome {
+func command(t testing.TB, name string, args ...string) result {
 	t.Helper()
 	return commandEnv(t, nil, name, args...)
 }
 
-func commandEnv(t testing.TB, env []string, name string, args ...string) outcome {
+func commandEnv(t testing.TB, env []string, name string, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	c := exec.Command(program(t, name), args...)
@@ -154,11 +154,11 @@ func commandEnv(t testing.TB, env []string, name string, args ...string) outcome
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
 	}
-	return outcome{out.String(), errs.String(), c.ProcessState.ExitCode()}
+	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
 }
 
-// must runs a command that has to succeed and gives its standard output.
-func must(t testing.TB, name string, args ...string) string {
+// mustRun runs a command that has to succeed and gives its standard output.
+func mustRun(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	o := command(t, name, args...)
 	if o.code != 0 {

@@ -24,7 +24,7 @@ type answers map[string]string
 
 // answers asks f about everything that the streams tell of: lists, contests, timelines, medals, bards. When nothing is posted, any
 // two frontends must answer the same at any time.
-func (f *frontend) answers(all []*games) answers {
+func (f *frontend) answers(all []*stream) answers {
 	t := f.group.t
 	t.Helper()
 	said := answers{}
@@ -66,7 +66,7 @@ func (f *frontend) answers(all []*games) answers {
 }
 
 // expect compares the answers of f with those that were given before, perhaps by another.
-func (want answers) expect(f *frontend, all []*games) {
+func (want answers) expect(f *frontend, all []*stream) {
 	t := f.group.t
 	t.Helper()
 	got := f.answers(all)
@@ -87,19 +87,19 @@ func (want answers) expect(f *frontend, all []*games) {
 }
 
 // expectEverywhere compares the answers of all that run: as the group is, and from each one's own database.
-func (want answers) expectEverywhere(g *group, all []*games) {
+func (want answers) expectEverywhere(g *group, all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
 		want.expect(f, all)
 	}
 	for _, f := range g.running() {
-		f.reign()
+		f.becomeMaster()
 		want.expect(f, all)
 	}
 }
 
-// snapshots counts the snapshots in the frontend's data directory.
-func (f *frontend) snapshots() int {
+// snapshotCount counts the snapshotCount in the frontend's data directory.
+func (f *frontend) snapshotCount() int {
 	found, _ := filepath.Glob(filepath.Join(f.data, "snapshots", "*", "meta.json"))
 	return len(found)
 }
@@ -122,14 +122,15 @@ func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 }
 
 func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "cricket", "curling", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))
 	for _, f := range g.frontends {
 		eventually(t, "a snapshot at "+f.id, func() error {
-			if f.snapshots() == 0 {
+			if f.snapshotCount() == 0 {
 				return os.ErrNotExist
 			}
 			return nil
@@ -138,7 +139,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	before := g.frontends[0].answers(all)
 
 	for _, f := range g.frontends {
-		f.strike()
+		f.killNoWait()
 	}
 	for _, f := range g.frontends {
 		f.Kill()
@@ -158,7 +159,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	newcomer.waitReady()
 	// It is ready as soon as it can answer through the master; its own state may still be on its way.
 	eventually(t, "the newcomer has a snapshot", func() error {
-		if newcomer.snapshots() == 0 {
+		if newcomer.snapshotCount() == 0 {
 			return os.ErrNotExist
 		}
 		return nil
@@ -166,10 +167,10 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	before.expectEverywhere(g, all)
 
 	oldest := g.frontends[0]
-	oldest.reign() // the hardest case: it is the master that leaves
-	must(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
+	oldest.becomeMaster() // the hardest case: it is the master that leaves
+	mustRun(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
 	if code := oldest.exit(t); code != 5 {
-		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.said(t))
+		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.output(t))
 	}
 	eventually(t, "the others do not see it any more", func() error {
 		for _, f := range g.running() {
@@ -183,22 +184,23 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	more := load(t, "worldcup2026")
 	g.frontends = g.frontends[1:]
-	sungAll(t, g.sing(more, atFullSpeed))
+	awaitBards(t, g.startBards(more, atFullSpeed))
 	all = append(all, more...)
 	g.expectRevision(sum(all))
 	g.expectTruthInEachDatabase(all)
 }
 
 func TestAFrontendThatMissedMoreThanTheLogHoldsCatchesUpBySnapshot(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	late := g.follower()
 	late.Kill()
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	late.start().waitReady()
 	g.expectRevision(sum(all))
-	late.reign()
+	late.becomeMaster()
 	for _, s := range all {
 		s.expectTruth(t, late)
 	}

@@ -20,7 +20,7 @@ func runDir(t testing.TB) (dir, env string) {
 }
 
 // stop runs laurel stop and expects an exit code.
-func stop(t testing.TB, env string, code int, args ...string) outcome {
+func stop(t testing.TB, env string, code int, args ...string) result {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", append([]string{"stop"}, args...)...)
 	if o.code != code {
@@ -29,8 +29,9 @@ func stop(t testing.TB, env string, code int, args ...string) outcome {
 	return o
 }
 
-func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
-	slow(t)
+func TestStopKillsOnlyTheNamedFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	g := newGroup(t, 3, env)
 	apply(t, g.frontends[0], define)
@@ -63,7 +64,8 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 }
 
 func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	stop(t, env, 0, "frontend", "--signal", "sigstop")
@@ -76,8 +78,9 @@ func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
 	}
 }
 
-func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
-	slow(t)
+func TestStopNeverSignalsAProcessWithTheReusedPidOfADeadOne(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	f.Kill()
@@ -101,8 +104,9 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	}
 }
 
-func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
-	slow(t)
+func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	g := newGroup(t, 1, env)
 	song := filepath.Join(t.TempDir(), "saga.ndjson")
@@ -185,7 +189,8 @@ func endAfter(t testing.TB, env string) {
 }
 
 func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -218,8 +223,9 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	}
 }
 
-func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
-	slow(t)
+func TestUpRestartsAKilledFrontendWithItsDataAndAddresses(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -240,8 +246,9 @@ func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 	}
 }
 
-func TestUpDoesNotMakeAnotherGroupOfAFirstFrontendWithoutItsData(t *testing.T) {
-	slow(t)
+func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)

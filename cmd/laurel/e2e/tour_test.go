@@ -10,8 +10,9 @@ import (
 	"laurel/score"
 )
 
-func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
-	slow(t)
+func TestTheTourWorksAtAnyFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 
@@ -68,8 +69,9 @@ func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
 	g.expectGaul(3)
 }
 
-func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
-	slow(t)
+func TestARefusedEventIsExplainedAndChangesNothing(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	for _, f := range g.frontends {
@@ -121,8 +123,9 @@ func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
-	slow(t)
+func TestAStreamStopsAtTheFirstRefusedEvent(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	one := strings.NewReplacer("\n", "")
 	for i, f := range g.frontends {
@@ -146,7 +149,8 @@ func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
 }
 
 func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 	award := func(id, medal, organisation string) string {
@@ -200,20 +204,21 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 		}
 	}
 
-	text := must(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
+	text := mustRun(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
 	if !strings.Contains(text, "GAU") || !strings.Contains(text, "ROM") {
 		t.Errorf("laurel scores says\n%s", text)
 	}
-	if text := must(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
+	if text := mustRun(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
 		t.Errorf("laurel medals says\n%s", text)
 	}
-	if text := must(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
+	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
 		t.Errorf("laurel cluster status says\n%s", text)
 	}
 }
 
 func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	to := g.frontends[0].url
 	nobody := "http://" + freePort(t)
@@ -242,11 +247,12 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 	}
 }
 
-func TestCurlItselfIsAnswered(t *testing.T) {
-	slow(t)
+func TestCurlIsAnswered(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		unable(t, "there is no curl: %v", err)
+		skipOrFail(t, "there is no curl: %v", err)
 	}
 	g := newGroup(t, 1)
 	run := func(args ...string) string {

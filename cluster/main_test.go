@@ -1,0 +1,36 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"testing"
+)
+
+// waitingTests is the number of tests that run at a time. Most tests spend their time waiting for
+// elections, so it is more than the number of CPUs.
+const waitingTests = 8
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	cpus := runtime.GOMAXPROCS(0)
+	if p := flag.Lookup("test.parallel"); p.Value.String() == strconv.Itoa(cpus) && !raceDetector {
+		p.Value.Set(strconv.Itoa(max(waitingTests, cpus)))
+	}
+	os.Exit(m.Run())
+}
+
+var loopbacks atomic.Uint32
+
+// loopback returns host:0 for a loopback host that no other node has, where the system has many. A
+// node that is stopped keeps its port then: no other test can listen on it.
+func loopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1:0"
+	}
+	n := loopbacks.Add(1)
+	return fmt.Sprintf("127.%d.%d.%d:0", 1+os.Getpid()%250, n/250%250, 1+n%250)
+}

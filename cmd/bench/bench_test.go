@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// needs skips a test where a program is missing. In CI nothing may be missing.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("LAUREL_CI") == "full" && p != "etcd" {
+				t.Fatal(err)
+			}
+			t.Skip(err)
+		}
+	}
+}
+
+// diskDir returns a temporary directory that is on a disk.
+func diskDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(".", "testdata-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// TestEveryExperimentMeasuresRealServers runs each for fractions of a second.
+func TestEveryExperimentMeasuresRealServers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts real servers; not with -short")
+	}
+	laurel := t.TempDir() + "/laurel"
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", laurel, "./cmd/laurel").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, c := range []struct {
+		args  string
+		needs []string
+		want  []string // rows of the table
+	}{
+		{"posts --systems laurel --posters 1,4", nil, []string{"| master | 1 | laurel |", "| all | 4 | laurel |"}},
+		{"posts --systems laurel,etcd --posters 2 --to master", []string{"etcd"}, []string{"| master | 2 | etcd |"}},
+		{"stream --ways plain,signed,secure,tls", nil, []string{"| plain |", "| signed |", "| secure |", "| tls |"}},
+		{"reads --targets laurel-follower,laurel-master,nginx", []string{"wrk", "nginx"}, []string{"| same | laurel-follower |", "| others | nginx |"}},
+		{"reads --targets etcd-follower,etcd-leader", []string{"wrk", "etcd"}, []string{"| none | etcd-follower |", "| same | etcd-leader |"}},
+		{"watchers --watchers 50", nil, []string{"| 50 |"}},
+		{"boards --players 1000", []string{"wrk", "redis-server"}, []string{"| rank | redis |", "| around | laurel-master |"}},
+		{"overload --connections 60 --peak 8 --factors 2 --pin=false", nil, []string{"| 2x |"}},
+		{"failover --times 1 --etcd-times 0", nil, []string{"| laurel | SIGKILL of the leader |"}},
+		{"failover --times 0 --etcd-times 1", []string{"etcd"}, []string{"| etcd | SIGKILL of the leader |"}},
+		{"transfer --times 1", nil, []string{"| laurel | leadership transferred |"}},
+		{"hang --times 1", nil, []string{"| laurel | the leader paused for 3s |"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			needs(t, c.needs...)
+			var out bytes.Buffer
+			command := newCommand()
+			command.SetOut(&out)
+			command.SetArgs(append(strings.Fields(c.args), "--laurel", laurel, "--dir", diskDir(t),
+				"--rounds", "1", "--duration", "300ms", "--warmup", "100ms", "--settle", "0s"))
+			if err := command.ExecuteContext(t.Context()); err != nil {
+				t.Fatalf("%v\n%s", err, out.String())
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out.String(), want) {
+					t.Errorf("no %q in\n%s", want, out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestAFlagOutOfBoundsIsRefused(t *testing.T) {
+	for _, args := range []string{
+		"posts --posters 0", "posts --posters 5000", "posts --systems mongo", "posts --to nobody", "posts --rounds 0",
+		"posts --duration 1h", "stream --ways loud", "reads --targets apache", "watchers --watchers 99999",
+		"overload --factors 100", "overload --connections 99999", "posts --dir /dev/shm", "failover --times 5000",
+	} {
+		command := newCommand()
+		command.SetArgs(append(strings.Fields(args), "--laurel", "/bin/false"))
+		if err := command.ExecuteContext(t.Context()); err == nil {
+			t.Errorf("%s: accepted", args)
+		}
+	}
+}
+
+func TestATableShowsMediansSpreadAndRatios(t *testing.T) {
+	type cell = string
+	x := &experiment[int, cell]{
+		name: "test", cells: []cell{"a", "b"}, heads: []string{"cell"},
+		labels: func(c cell) []string { return []string{c} },
+		columns: []column[cell]{
+			spreadOf[cell]("rate", perSecond, thousands),
+			medianOf[cell]("p50 ms", p50, millis),
+			ratioTo("a : b", perSecond, func(c cell) (cell, bool) { return "b", c == "a" }),
+			sumOf[cell]("stale", stale),
+			answersOf[cell](),
+		},
+		start: func(context.Context, string) (int, func(), error) { return 0, nil, nil },
+	}
+	order := []string{}
+	x.measure = func(_ context.Context, _ int, c cell) (figures, error) {
+		order = append(order, c)
+		n := float64(len(order))
+		return figures{perSecond: 1000 * n, p50: n * float64(time.Millisecond), stale: 1, answeredBy + "hit": n, answeredBy + "wait": 1}, nil
+	}
+	var out bytes.Buffer
+	b := &bench{rounds: 3, work: t.TempDir(), out: &out, etcd: "etcd"}
+	table, err := x.run(t.Context(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(order, ""); got != "abbaab" {
+		t.Errorf("the order is %s; want even rounds in reverse", got)
+	}
+	got := table.markdown()
+	for _, want := range []string{
+		"| cell | rate (least-most) | p50 ms | a : b | stale | answered by |",
+		"| a | **4,000** (1,000-5,000) | 4.00 | 1.33 | 3 | hit 10, wait 3 |",
+		"| b | **3,000** (2,000-6,000) | 3.00 |  | 3 | hit 11, wait 3 |",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if !strings.Contains(out.String(), "round 1  a ") || !strings.Contains(out.String(), "rate (least-most) 1,000  p50 ms 1.00") {
+		t.Errorf("the progress is\n%s", out.String())
+	}
+}
+
+func TestACellThatFailsEndsTheRunWithItsName(t *testing.T) {
+	x := &experiment[int, string]{
+		name: "test", cells: []string{"a"}, heads: []string{"cell"},
+		labels:  func(c string) []string { return []string{c} },
+		start:   func(context.Context, string) (int, func(), error) { return 0, nil, nil },
+		measure: func(context.Context, int, string) (figures, error) { return nil, errors.New("the store is wrong") },
+	}
+	_, err := x.run(t.Context(), &bench{rounds: 1, work: t.TempDir(), out: &bytes.Buffer{}, etcd: "etcd"})
+	if err == nil || err.Error() != "round 1: a: the store is wrong" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// at returns a request that was answered so many milliseconds after a fixed time.
+func at(ms int, ok bool) request {
+	t := time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond)
+	return request{t.Add(-time.Millisecond), t, ok}
+}
+
+func TestAnOutageLastsUntilAnswersComeWithoutABreak(t *testing.T) {
+	zero := time.Unix(0, 0)
+	for name, c := range map[string]struct {
+		list []request
+		back int // ms; -1: not back
+	}{
+		"never away":               {[]request{at(-5, true), at(10, true), at(20, true)}, 0},
+		"a gap":                    {[]request{at(10, true), at(100, true), at(110, true)}, 100},
+		"a failure":                {[]request{at(10, true), at(20, false), at(30, true), at(40, true)}, 30},
+		"back, then a failure":     {[]request{at(10, false), at(20, true), at(30, false), at(45, true)}, 45},
+		"not back":                 {[]request{at(10, true), at(20, false)}, -1},
+		"nothing after the strike": {[]request{at(-5, true)}, -1},
+	} {
+		got, ok := outage(zero, 50*time.Millisecond, c.list)
+		if !ok {
+			got = -time.Millisecond
+		}
+		if want := time.Duration(c.back) * time.Millisecond; got != want {
+			t.Errorf("%s: got %s; want %s", name, got, want)
+		}
+	}
+}
+
+func TestTheLongestGapIsTheOneThatClientsFelt(t *testing.T) {
+	zero, until := time.Unix(0, 0), time.Unix(1, 0)
+	list := []request{at(-50, true), at(100, true), at(150, false), at(400, true), at(900, true)}
+	if got := longestGap(zero, until, list); got != 500*time.Millisecond {
+		t.Errorf("got %s; want 500ms", got)
+	}
+	if got := longestGap(zero, until, list[:2]); got != 900*time.Millisecond {
+		t.Errorf("nothing to the end: got %s; want 900ms", got)
+	}
+	if got, ok := nextAfter(zero, list); !ok || got != 100*time.Millisecond {
+		t.Errorf("next: got %s, %t", got, ok)
+	}
+}
+
+func TestTheOutputOfOtherProgramsIsReadOrRefused(t *testing.T) {
+	const wrk = "  50%    1.50ms\n  75%  2ms\n  99%    0.10s \nRequests/sec:  1234.50\n"
+	f, err := parseWrk(wrk)
+	if err != nil || f[perSecond] != 1234.5 || f[p50] != float64(1500*time.Microsecond) || f[p99] != float64(100*time.Millisecond) {
+		t.Errorf("wrk: %v, %v", f, err)
+	}
+	for _, bad := range []string{"", "Requests/sec: 5\n", wrk + "  Socket errors: connect 1\n", wrk + "  Non-2xx or 3xx responses: 9\n", "50% soon\n"} {
+		if f, err := parseWrk(bad); err == nil {
+			t.Errorf("wrk: %q reads as %v", bad, f)
+		}
+	}
+	const head = `"test","rps","p50_latency_ms","p99_latency_ms"` + "\n"
+	f, err = parseRedisBenchmark(head + `"ZREVRANK board c__rand_int__","98039.22","0.319","0.639"` + "\n")
+	if err != nil || f[perSecond] != 98039.22 || f[p50] != float64(319*time.Microsecond) {
+		t.Errorf("redis-benchmark: %v, %v", f, err)
+	}
+	for _, bad := range []string{"", head, head + `"a","fast","1","1"`, strings.Replace(head, "rps", "rpm", 1) + `"a","1","1","1"`} {
+		if f, err := parseRedisBenchmark(bad); err == nil {
+			t.Errorf("redis-benchmark: %q reads as %v", bad, f)
+		}
+	}
+	const metrics = "# TYPE laurel_reads_total counter\nlaurel_reads_total{answered=\"hit\"} 1.5e+06\nlaurel_revision 7\n"
+	if f, err := parseAnswers(metrics); err != nil || fmt.Sprint(f) != "map[answered by hit:1.5e+06]" {
+		t.Errorf("metrics: %v, %v", f, err)
+	}
+	if f, err := parseAnswers("laurel_revision 7\n"); err == nil {
+		t.Errorf("metrics without reads: %v", f)
+	}
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// table is the rounds of every cell of an experiment.
+type table[K comparable] struct {
+	cells   []K
+	heads   []string
+	labels  func(K) []string
+	columns []column[K]
+	rounds  map[K][]figures
+}
+
+// column is one column: its head, and how it shows the rounds of a cell.
+type column[K comparable] struct {
+	head string
+	cell func(t *table[K], k K) string
+}
+
+func (t *table[K]) markdown() string {
+	heads := slices.Clone(t.heads)
+	for _, c := range t.columns {
+		heads = append(heads, c.head)
+	}
+	var rows [][]string
+	for _, k := range t.cells {
+		if len(t.rounds[k]) == 0 {
+			continue
+		}
+		row := t.labels(k)
+		for _, c := range t.columns {
+			row = append(row, c.cell(t, k))
+		}
+		rows = append(rows, row)
+	}
+	return markdown(heads, rows)
+}
+
+// line shows one measurement, with the heads of the columns.
+func (t *table[K]) line(k K, f figures) string {
+	one := &table[K]{rounds: map[K][]figures{k: {f}}}
+	var parts []string
+	for _, c := range t.columns {
+		if s := strings.ReplaceAll(c.cell(one, k), "**", ""); s != "" {
+			s, _, _ = strings.Cut(s, " (")
+			parts = append(parts, c.head+" "+s)
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// median returns the median of a figure over the rounds that have it.
+func median(rounds []figures, name string) (float64, bool) {
+	var v []float64
+	for _, f := range rounds {
+		if x, ok := f[name]; ok {
+			v = append(v, x)
+		}
+	}
+	if len(v) == 0 {
+		return 0, false
+	}
+	slices.Sort(v)
+	half := len(v) / 2
+	if len(v)%2 == 1 {
+		return v[half], true
+	}
+	return (v[half-1] + v[half]) / 2, true
+}
+
+func (t *table[K]) extremes(k K, name string) (least, most float64) {
+	var v []float64
+	for _, f := range t.rounds[k] {
+		v = append(v, f[name])
+	}
+	return slices.Min(v), slices.Max(v)
+}
+
+func (t *table[K]) sum(k K, name string) (sum float64) {
+	for _, f := range t.rounds[k] {
+		sum += f[name]
+	}
+	return sum
+}
+
+// medianOf is a column with the median of a figure.
+func medianOf[K comparable](head, name string, format func(float64) string) column[K] {
+	return column[K]{head, func(t *table[K], k K) string {
+		if v, ok := median(t.rounds[k], name); ok {
+			return format(v)
+		}
+		return ""
+	}}
+}
+
+// spreadOf is a column with the median of a figure, the least and the most.
+func spreadOf[K comparable](head, name string, format func(float64) string) column[K] {
+	return column[K]{head + " (least-most)", func(t *table[K], k K) string {
+		v, ok := median(t.rounds[k], name)
+		if !ok {
+			return ""
+		}
+		least, most := t.extremes(k, name)
+		return fmt.Sprintf("**%s** (%s-%s)", format(v), format(least), format(most))
+	}}
+}
+
+// worstOf is a column with the median of a figure and its greatest value.
+func worstOf[K comparable](head, name string, format func(float64) string) column[K] {
+	return column[K]{head + " p50 (worst)", func(t *table[K], k K) string {
+		v, ok := median(t.rounds[k], name)
+		if !ok {
+			return ""
+		}
+		_, most := t.extremes(k, name)
+		return fmt.Sprintf("**%s** (%s)", format(v), format(most))
+	}}
+}
+
+// mostOf is a column with the greatest value of a figure.
+func mostOf[K comparable](head, name string, format func(float64) string) column[K] {
+	return column[K]{head, func(t *table[K], k K) string {
+		_, most := t.extremes(k, name)
+		return format(most)
+	}}
+}
+
+// sumOf is a column with the sum of a figure.
+func sumOf[K comparable](head, name string) column[K] {
+	return column[K]{head, func(t *table[K], k K) string { return thousands(t.sum(k, name)) }}
+}
+
+// ratioTo is a column with the ratio of the medians of a figure, to those of another cell.
+func ratioTo[K comparable](head, name string, other func(K) (K, bool)) column[K] {
+	return column[K]{head, func(t *table[K], k K) string {
+		o, ok := other(k)
+		if !ok {
+			return ""
+		}
+		above, has := median(t.rounds[k], name)
+		below, hasOther := median(t.rounds[o], name)
+		if !has || !hasOther || below == 0 {
+			return ""
+		}
+		return strconv.FormatFloat(above/below, 'f', 2, 64)
+	}}
+}
+
+// coresOf is a column with the processor use of the servers, the generator and all others.
+func coresOf[K comparable]() column[K] {
+	return column[K]{"cores: servers + generator + others", func(t *table[K], k K) string {
+		var parts []string
+		for _, name := range []string{serverCPU, ownCPU, otherCPU} {
+			v, ok := median(t.rounds[k], name)
+			if !ok {
+				return ""
+			}
+			parts = append(parts, strconv.FormatFloat(v, 'f', 2, 64))
+		}
+		return strings.Join(parts, " + ")
+	}}
+}
+
+// answersOf is a column that says how Laurel answered the reads, the commonest way first.
+func answersOf[K comparable]() column[K] {
+	return column[K]{"answered by", func(t *table[K], k K) string {
+		sums := map[string]float64{}
+		for _, f := range t.rounds[k] {
+			for name, v := range f {
+				if how, ok := strings.CutPrefix(name, answeredBy); ok && v != 0 {
+					sums[how] += v
+				}
+			}
+		}
+		var parts []string
+		for _, how := range slices.SortedFunc(maps.Keys(sums), func(a, b string) int { return cmp.Compare(sums[b], sums[a]) }) {
+			parts = append(parts, how+" "+thousands(sums[how]))
+		}
+		if n := t.sum(k, elections); n > 0 {
+			parts = append(parts, fmt.Sprintf("%g masters elected", n))
+		}
+		return strings.Join(parts, ", ")
+	}}
+}
+
+// loadColumns are the columns of an experiment that measures a rate and latencies.
+func loadColumns[K comparable](what string) []column[K] {
+	return []column[K]{
+		spreadOf[K](what, perSecond, thousands),
+		medianOf[K]("p50 ms", p50, millis),
+		medianOf[K]("p99 ms", p99, millis),
+		coresOf[K](),
+	}
+}
+
+func markdown(head []string, rows [][]string) string {
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(head)
+	line(slices.Repeat([]string{"---"}, len(head)))
+	for _, r := range rows {
+		line(r)
+	}
+	return b.String()
+}
+
+// millis formats nanoseconds as milliseconds.
+func millis(ns float64) string {
+	ms := ns / float64(time.Millisecond)
+	if ms < 10 {
+		return strconv.FormatFloat(ms, 'f', 2, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 1, 64)
+}
+
+// thousands formats a whole number as 12,345.
+func thousands(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 0, 64)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func oneDigit(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }

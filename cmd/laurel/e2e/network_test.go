@@ -1,0 +1,194 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Cuts need a network that belongs to the test alone. The test runs itself again in a network namespace of its own, as root of it, and
+// starts each frontend in a further one behind a bridge; the clients are at the bridge, so that they reach even who is cut off. Root is
+// needed for this, or a system that gives its users name spaces of their own. Nothing outside is touched.
+
+const (
+	insideVar   = "E2E_NETWORK"  // set where a test runs in its own network
+	programsVar = "E2E_PROGRAMS" // where the programs are that the outer run has built
+)
+
+// inOwnNetwork tells whether this is the run in a network of its own.
+func inOwnNetwork() bool { return os.Getenv(insideVar) != "" }
+
+// errNoNetwork: this machine does not let the test have a network of its own.
+var errNoNetwork = errors.New("no network of its own")
+
+// runInOwnNetwork runs the test that calls it once more, in its own network, and passes on what it says and whether it fails.
+func runInOwnNetwork(t *testing.T) error {
+	t.Helper()
+	for _, need := range []string{"ip", "nsenter"} {
+		if _, err := exec.LookPath(need); err != nil {
+			return errors.Join(errNoNetwork, err)
+		}
+	}
+	program(t, "laurel")
+	args := []string{"-test.run", "^" + t.Name() + "$", "-test.v", "-test.timeout", "0"}
+	for _, a := range os.Args[1:] {
+		if strings.HasPrefix(a, "-test.artifacts") || strings.HasPrefix(a, "-test.outputdir") {
+			args = append(args, a)
+		}
+	}
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), insideVar+"=1", programsVar+"="+programs.dir)
+	c.Stdout, c.Stderr = t.Output(), t.Output()
+	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		c.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		c.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	if err := c.Start(); err != nil {
+		if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return errors.Join(errNoNetwork, err)
+	}
+	if err := c.Wait(); err != nil {
+		t.Errorf("in its own network: %v", err)
+	}
+	return nil
+}
+
+// network is a bridge and the places behind it.
+type network struct {
+	t     testing.TB
+	sites []*exec.Cmd // processes that do nothing but hold a namespace
+	lines [][]*line   // from and to each place, for the slow links; nil before lay
+}
+
+const bridge = "laurel0"
+
+// siteAddr and siteMAC are the addresses of the i-th place, from 0. They are such as frontends without certificates take, and are made to lead out.
+func siteAddr(i int) string { return fmt.Sprintf("127.77.0.%d", i+1) }
+func siteMAC(i int) string  { return fmt.Sprintf("02:4c:00:00:00:%02x", i+1) }
+
+// nobody has this address.
+const nobody = "02:4c:00:00:00:ff"
+
+// newNetwork makes a network of n places in the namespace that the test runs in, which must be its own.
+func newNetwork(t testing.TB, n int) *network {
+	t.Helper()
+	if !inOwnNetwork() {
+		t.Fatal("a network is made in a namespace of the test's own only")
+	}
+	dir := os.Getenv(programsVar)
+	programs.dir, programs.build = dir, func() error { return nil }
+	w := &network{t: t}
+	w.free(nil)
+	w.ip(nil, "link add "+bridge+" type bridge", "addr add 127.77.0.254/24 scope global dev "+bridge, "link set "+bridge+" up")
+	for i := range n {
+		hold := exec.Command("sleep", "infinity")
+		hold.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+		if err := hold.Start(); err != nil {
+			skipOrFail(t, "a further network namespace: %v", err)
+		}
+		t.Cleanup(func() {
+			_ = hold.Process.Kill() // it has ended if this fails
+			_ = hold.Wait()         // says that it was killed
+		})
+		w.sites = append(w.sites, hold)
+		w.ip(nil, fmt.Sprintf("link add site%d type veth peer name eth0 netns %d", i, hold.Process.Pid), fmt.Sprintf("link set site%d master %s up", i, bridge))
+		w.free(hold)
+		w.ip(hold, "link set eth0 address "+siteMAC(i), "addr add "+siteAddr(i)+"/24 scope global dev eth0", "link set eth0 up")
+	}
+	for i := range n {
+		for j := range n {
+			w.join(i, j)
+		}
+	}
+	return w
+}
+
+// free lets the loopback have one address, and others of its kind lead elsewhere.
+func (w *network) free(at *exec.Cmd) {
+	w.t.Helper()
+	args := []string{"sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"}
+	if at != nil {
+		args = append(w.enter(at), args...)
+	}
+	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+		skipOrFail(w.t, "route_localnet: %v\n%s", err, out)
+	}
+	w.ip(at, "link set lo up", "addr del 127.0.0.1/8 dev lo", "addr add 127.0.0.1/32 dev lo")
+}
+
+// ip runs commands of ip in a place, or at the bridge.
+func (w *network) ip(at *exec.Cmd, lines ...string) {
+	w.t.Helper()
+	args := []string{"ip", "-batch", "-"}
+	if at != nil {
+		args = append(w.enter(at), args...)
+	}
+	c := exec.Command(args[0], args[1:]...)
+	c.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	if out, err := c.CombinedOutput(); err != nil {
+		skipOrFail(w.t, "%s: %v\n%s", strings.Join(lines, "; "), err, out)
+	}
+}
+
+// enter is the command that runs another in a place. It becomes that other, so that a signal meets the right process.
+func (w *network) enter(at *exec.Cmd) []string {
+	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", at.Process.Pid), "--"}
+}
+
+// cut loses all packets from one place to another, in silence: they go to an address that nobody has.
+func (w *network) cut(from, to int) {
+	w.t.Helper()
+	w.neighbour(from, to, nobody)
+	if w.lines != nil {
+		w.lines[from][to].setCut(true)
+	}
+}
+
+// join ends a cut.
+func (w *network) join(from, to int) {
+	w.t.Helper()
+	w.neighbour(from, to, siteMAC(to))
+	if w.lines != nil {
+		w.lines[from][to].setCut(false)
+	}
+}
+
+// isolate cuts a place off from all others of the first n.
+func (w *network) isolate(i, n int) {
+	w.t.Helper()
+	for j := range n {
+		w.cut(i, j)
+		w.cut(j, i)
+	}
+}
+
+// reunite ends what isolate began.
+func (w *network) reunite(i, n int) {
+	w.t.Helper()
+	for j := range n {
+		w.join(i, j)
+		w.join(j, i)
+	}
+}
+
+func (w *network) neighbour(from, to int, mac string) {
+	w.t.Helper()
+	if from != to {
+		w.ip(w.sites[from], fmt.Sprintf("neigh replace %s lladdr %s dev eth0 nud permanent", siteAddr(to), mac))
+	}
+}
+
+// place places frontend f at the i-th site, from its next start.
+func (w *network) place(f *frontend, i int) {
+	f.move(siteAddr(i)+":8080", siteAddr(i)+":9090")
+	f.within = w.enter(w.sites[i])
+}

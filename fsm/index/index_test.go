@@ -1,0 +1,173 @@
+package index
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/fsm/database"
+	"laurel/score"
+)
+
+func openDatabase(t *testing.T) *bolt.DB {
+	t.Helper()
+	db, err := database.Open(filepath.Join(t.TempDir(), "state.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func contestOf(id, sport, status string, codes ...string) *score.Contest {
+	c := score.NewContest(id)
+	c.Definition.Kind, c.Definition.Sport, c.ScheduleStatus = score.HeadToHead, sport, status
+	for _, code := range codes {
+		c.Competitors = append(c.Competitors, score.Competitor{Entrant: score.Entrant{Code: code}})
+	}
+	return c
+}
+
+// write writes in a transaction, with the index of the last entry applied.
+func write(t *testing.T, db *bolt.DB, applied uint64, f func(tx *database.Tx) error) {
+	t.Helper()
+	err := db.Update(func(boltTx *bolt.Tx) error {
+		tx := database.NewTx(boltTx)
+		if err := f(tx); err != nil {
+			return err
+		}
+		return tx.Put(database.Meta, database.AppliedKey, binary.BigEndian.AppendUint64(nil, applied))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill writes three contests and a mark without their postings.
+func fill(t *testing.T, db *bolt.DB, applied uint64) {
+	t.Helper()
+	write(t, db, applied, func(tx *database.Tx) error {
+		for _, c := range []*score.Contest{
+			contestOf("G/1", "stones", "RUNNING", "A", "B"),
+			contestOf("G/2", "stones", "FINISHED", "A", "C"),
+			contestOf("H/1", "race", "RUNNING", "C"),
+		} {
+			data, err := json.Marshal(c)
+			if err != nil {
+				return err
+			}
+			if err := tx.Put(database.Contests, []byte(c.ID), data); err != nil {
+				return err
+			}
+		}
+		return tx.Put(database.Marks, database.Key("H/1", "finish", "D"), []byte("{}"))
+	})
+}
+
+// found returns the ids of the contests that match a filter.
+func found(t *testing.T, db *bolt.DB, f score.Filter) string {
+	t.Helper()
+	var ids []string
+	err := db.View(func(tx *bolt.Tx) error {
+		matches := Find(tx, f)
+		from := matches.Prefix()
+		for {
+			id, err := matches.Seek(from)
+			if id == nil || err != nil {
+				return err
+			}
+			ids = append(ids, string(id))
+			from = append([]byte(string(id)), 0)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(ids, " ")
+}
+
+func wantFound(t *testing.T, db *bolt.DB, f score.Filter, want string) {
+	t.Helper()
+	if got := found(t, db, f); got != want {
+		t.Errorf("%+v finds %q; want %q", f, got, want)
+	}
+}
+
+func TestFindIntersectsTheTermsOfAFilter(t *testing.T) {
+	db := openDatabase(t)
+	fill(t, db, 1)
+	if err := Build(db); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		filter score.Filter
+		want   string
+	}{
+		{score.Filter{}, "G/1 G/2 H/1"},
+		{score.Filter{Competition: "G"}, "G/1 G/2"},
+		{score.Filter{Sport: "stones"}, "G/1 G/2"},
+		{score.Filter{Status: "RUNNING"}, "G/1 H/1"},
+		{score.Filter{Sport: "stones", Status: "RUNNING"}, "G/1"},
+		{score.Filter{Competitor: "C"}, "G/2 H/1"},
+		{score.Filter{Competitor: "D"}, "H/1"}, // by its mark
+		{score.Filter{Competitor: "C", Competition: "G"}, "G/2"},
+		{score.Filter{Sport: "race", Competitor: "A"}, ""},
+		{score.Filter{Sport: "none"}, ""},
+	} {
+		wantFound(t, db, c.filter, c.want)
+	}
+}
+
+func TestAnOutdatedIndexIsBuiltAgain(t *testing.T) {
+	db := openDatabase(t)
+	if err := BringUpToDate(db); err != nil {
+		t.Fatal(err)
+	}
+	fill(t, db, 5) // as a version does that does not know the index
+	wantFound(t, db, score.Filter{Sport: "stones"}, "")
+	if err := BringUpToDate(db); err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
+	err := db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(database.Index) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := BringUpToDate(db); err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
+}
+
+func TestAWriterChangesOnlyThePostingsThatDiffer(t *testing.T) {
+	db := openDatabase(t)
+	fill(t, db, 1)
+	if err := Build(db); err != nil {
+		t.Fatal(err)
+	}
+	write(t, db, 2, func(tx *database.Tx) error {
+		w := NewWriter(tx)
+		before := Terms(nil, contestOf("G/1", "stones", "RUNNING", "A", "B"))
+		after := Terms(nil, contestOf("G/1", "stones", "FINISHED", "A", "C"))
+		if err := w.Update("G/1", before, after); err != nil {
+			return err
+		}
+		if err := w.AddMark("G/1", "D"); err != nil {
+			return err
+		}
+		if err := w.AddMark("G/1", "D"); err != nil { // at another split
+			return err
+		}
+		return w.RemoveMark("H/1", "D")
+	})
+	wantFound(t, db, score.Filter{Sport: "stones"}, "G/1 G/2")
+	wantFound(t, db, score.Filter{Status: "RUNNING"}, "H/1")
+	wantFound(t, db, score.Filter{Competitor: "B"}, "")
+	wantFound(t, db, score.Filter{Competitor: "C"}, "G/1 G/2 H/1")
+	wantFound(t, db, score.Filter{Competitor: "D"}, "G/1")
+}

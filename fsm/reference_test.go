@@ -1,0 +1,339 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/score"
+)
+
+// referenceStore is the simplest possible store: a list of the accepted events. Its state
+// is computed from those that are not voided, each time.
+type referenceStore struct {
+	events []*acceptedEvent
+}
+
+type acceptedEvent struct {
+	score.Event
+	revision uint64
+	target   *acceptedEvent // the event that a void voids
+}
+
+// expectedIdentity is what a store must find out about an event from its identity.
+type expectedIdentity struct {
+	repeats *acceptedEvent // the event is a duplicate of this one
+	other   bool           // another event has this identity
+	gap     uint64         // the expected seq, if the seq leaves a gap
+}
+
+func (s *referenceStore) of(source string) (list []*acceptedEvent) {
+	for _, a := range s.events {
+		if a.Source == source {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func (s *referenceStore) identify(t tester, e score.Event) expectedIdentity {
+	posted := s.of(e.Source)
+	var first *acceptedEvent
+	switch n := uint64(len(posted)); {
+	case e.Seq > n+1:
+		return expectedIdentity{gap: n + 1}
+	case e.Seq == n+1:
+		return expectedIdentity{}
+	case e.Seq > 0:
+		first = posted[e.Seq-1]
+	default:
+		for _, a := range posted[max(0, len(posted)-idWindow):] {
+			if a.ID == e.ID {
+				first = a
+			}
+		}
+	}
+	switch {
+	case first == nil:
+		return expectedIdentity{}
+	case contentOf(t, first.Event) == contentOf(t, e):
+		return expectedIdentity{repeats: first}
+	}
+	return expectedIdentity{other: true}
+}
+
+// contentOf returns everything that the bard gave.
+func contentOf(t tester, e score.Event) string {
+	data, err := score.MarshalData(e.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("%s %s %s", e.Type, e.ContestID, data)
+	if e.IDGiven {
+		text += " id " + e.ID
+	}
+	if e.TimeGiven {
+		text += " time " + e.Time.UTC().String()
+	}
+	return text
+}
+
+// target returns the events that a void may mean: those of the void's own source if there
+// are any, and of these those that are not voided if there are any.
+func (s *referenceStore) target(void score.Event) (found []*acceptedEvent) {
+	voided := s.voided()
+	var own, standing []*acceptedEvent
+	for _, a := range s.events {
+		if a.ContestID != void.ContestID || a.ID != void.Data.(*score.EventVoid).Voids {
+			continue
+		}
+		found = append(found, a)
+		if a.Source == void.Source {
+			own = append(own, a)
+		}
+	}
+	if len(own) > 0 {
+		found = own
+	}
+	for _, a := range found {
+		if voided[a] == nil {
+			standing = append(standing, a)
+		}
+	}
+	if len(standing) > 0 {
+		return standing
+	}
+	return found
+}
+
+// voided returns the voids of the voided events. A void that is itself voided has no
+// effect.
+func (s *referenceStore) voided() map[*acceptedEvent]*acceptedEvent {
+	by := map[*acceptedEvent]*acceptedEvent{}
+	for _, a := range slices.Backward(s.events) {
+		if a.target != nil && by[a] == nil {
+			by[a.target] = a
+		}
+	}
+	return by
+}
+
+func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
+	a := &acceptedEvent{Event: e, revision: r.Revision}
+	a.Seq = uint64(len(s.of(e.Source))) + 1
+	if e.Type == score.TypeEventVoid {
+		found := s.target(e)
+		if len(found) != 1 || s.voided()[found[0]] != nil {
+			t.Fatalf("the void of %q was accepted, but it may mean %d events", e.Data.(*score.EventVoid).Voids,
+				len(found))
+		}
+		a.target = found[0]
+	}
+	s.events = append(s.events, a)
+	if r.Revision != uint64(len(s.events)) || r.ID != e.ID || r.Seq != a.Seq {
+		t.Fatalf("event %q of %s, seq %d, was accepted as %+v; want revision %d", e.ID, e.Source, a.Seq, r,
+			len(s.events))
+	}
+}
+
+// referenceState is the state that results from the events.
+type referenceState struct {
+	contests map[string]*score.Contest
+	marks    map[string]*referenceMarks
+	tables   map[string]*score.MedalTable
+	awards   map[string]award
+}
+
+func (s *referenceStore) fold() (*referenceState, *score.Problem) {
+	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{},
+		map[string]award{}}
+	voided := s.voided()
+	// The final definition of a contest decides which marks it can take, so marks come
+	// last.
+	for _, marks := range []bool{false, true} {
+		for _, a := range s.events {
+			if voided[a] != nil || a.target != nil || marks != (a.Type == score.TypeResultSet) {
+				continue
+			}
+			if p := f.event(&a.Event); p != nil {
+				return nil, p
+			}
+		}
+	}
+	for id, c := range f.contests {
+		c.UpdateLeaders(f.marks[id])
+		for _, a := range s.events {
+			switch a.Type {
+			case score.TypeCompetitionDefine, score.TypeMedalAward, score.TypeMedalRevoke, score.TypeAlert:
+			default:
+				if a.ContestID == id {
+					c.Revision, c.UpdatedAt = a.revision, a.Time
+				}
+			}
+		}
+	}
+	return f, nil
+}
+
+func (f *referenceState) event(e *score.Event) *score.Problem {
+	table := f.tables[e.Competition()]
+	if table == nil {
+		table = &score.MedalTable{Competition: e.Competition()}
+		f.tables[e.Competition()] = table
+	}
+	for _, o := range organisations(e.Data) {
+		table.AddOrganisation(o)
+	}
+	switch d := e.Data.(type) {
+	case *score.Alert:
+		return nil
+	case *score.CompetitionDefine:
+		table.Name, table.Neutral = d.Name, d.Neutral
+		return nil
+	case *score.MedalAward:
+		k := e.Competition() + "\x00" + d.AwardID
+		if a, ok := f.awards[k]; ok && (!a.Revoked || a.ContestID != e.ContestID) {
+			return score.Problemf(score.IDConflict, "%q is awarded twice", d.AwardID)
+		}
+		f.awards[k] = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
+		table.AddMedals(d.Organisation, d.Medal, 1)
+		return nil
+	case *score.MedalRevoke:
+		k := e.Competition() + "\x00" + d.AwardID
+		a, ok := f.awards[k]
+		if !ok || a.Revoked || a.ContestID != e.ContestID {
+			return score.Problemf(score.NotFound, "%q is not awarded", d.AwardID)
+		}
+		table.AddMedals(a.Organisation, a.Medal, -1)
+		a.Revoked = true
+		f.awards[k] = a
+		return nil
+	case *score.ContestDefine:
+		if f.contests[e.ContestID] == nil {
+			f.contests[e.ContestID] = score.NewContest(e.ContestID)
+			f.marks[e.ContestID] = &referenceMarks{contest: f.contests[e.ContestID], of: map[[2]string]score.Mark{}}
+		}
+		if d.CompetitionName != "" {
+			table.NameByContests = d.CompetitionName
+		}
+	}
+	c := f.contests[e.ContestID]
+	if c == nil {
+		return score.Problemf(score.NotFound, "%s is not defined", e.ContestID)
+	}
+	return c.Fold(e, f.marks[e.ContestID], score.Replay)
+}
+
+// referenceMarks holds marks by split and competitor, and sorts them for each question.
+type referenceMarks struct {
+	contest *score.Contest
+	of      map[[2]string]score.Mark
+}
+
+func (m *referenceMarks) Set(split string, mark score.Mark) (total int) {
+	m.of[[2]string{split, mark.Competitor}] = mark
+	return len(m.all(split))
+}
+
+func (m *referenceMarks) First(split string, n int) (first []score.Mark, total int) {
+	list := m.all(split)
+	return list[:min(n, len(list))], len(list)
+}
+
+func (m *referenceMarks) all(split string) (list []score.Mark) {
+	for k, mark := range m.of {
+		if k[0] == split {
+			list = append(list, mark)
+		}
+	}
+	slices.SortFunc(list, func(a, b score.Mark) int {
+		value := cmp.Compare(a.Value, b.Value)
+		if !m.contest.Definition.LowerIsBetter() {
+			value = -value
+		}
+		return cmp.Or(cmp.Compare(len(a.IRM), len(b.IRM)), value, strings.Compare(a.Competitor, b.Competitor))
+	})
+	return list
+}
+
+// lines returns a line for each record that the state machine should have.
+func (f *referenceState) lines(t tester) (lines []string) {
+	line := func(kind, key string, v any) {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, fmt.Sprintf("%s %q %s", kind, key, b))
+	}
+	for id, c := range f.contests {
+		line("contests", id, c)
+		splits := map[string]bool{}
+		for k, m := range f.marks[id].of {
+			line("marks", id+"\x00"+k[0]+"\x00"+k[1], m)
+			splits[k[0]] = true
+		}
+		for split := range splits {
+			ranking := f.marks[id].all(split)
+			line("splits", id+"\x00"+split, len(ranking))
+			for i, m := range ranking {
+				line("boards", id+"\x00"+split, fmt.Sprint(i+1, " ", m.Competitor))
+			}
+		}
+	}
+	for k, a := range f.awards {
+		line("awards", k, a)
+	}
+	for competition, table := range f.tables {
+		if table.Name != "" || table.NameByContests != "" || len(table.Neutral)+len(table.Counts) > 0 {
+			line("medals", competition, withoutRevision(*table))
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func withoutRevision(table score.MedalTable) score.MedalTable {
+	table.Revision, table.UpdatedAt = 0, noon
+	return table
+}
+
+// machineLines returns the same lines for the records of a machine.
+func machineLines(t tester, m *Machine) (lines []string) {
+	board, place := "", 0
+	for _, r := range records(t, snapshotOf(t, m)) {
+		switch r.bucket {
+		case "contests", "marks", "awards":
+		case "medals":
+			var table score.MedalTable
+			if err := json.Unmarshal([]byte(r.value), &table); err != nil {
+				t.Fatal(err)
+			}
+			table = withoutRevision(table)
+			if table.Name == "" && table.NameByContests == "" && len(table.Neutral)+len(table.Counts) == 0 {
+				continue // created by an event that was voided; nothing is left of the table
+			}
+			b, err := json.Marshal(table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.value = string(b)
+		case "splits":
+			r.value = fmt.Sprint([]byte(r.value)[7])
+		case "boards":
+			parts := strings.SplitN(r.key, "\x00", 3)
+			if k := parts[0] + "\x00" + parts[1]; k != board {
+				board, place = k, 0
+			}
+			place++
+			r.key, r.value = board, fmt.Sprintf("%q", fmt.Sprint(place, " ", parts[2][9:]))
+		default:
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("%s %q %s", r.bucket, r.key, r.value))
+	}
+	slices.Sort(lines)
+	return lines
+}

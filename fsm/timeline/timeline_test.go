@@ -1,0 +1,177 @@
+package timeline
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/fsm/database"
+	"laurel/fsm/entry"
+	"laurel/score"
+)
+
+func openDatabase(t *testing.T) *bolt.DB {
+	t.Helper()
+	db, err := database.Open(filepath.Join(t.TempDir(), "state.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// signatureOf returns a signature that has most bytes in common with those of other
+// revisions.
+func signatureOf(revision uint64) []byte {
+	return append(bytes.Repeat([]byte{7}, 100), byte(revision>>8), byte(revision))
+}
+
+// post appends a post of n signed events, beginning with a revision.
+func post(t *testing.T, w *Writer, contestID string, revision uint64, n int) {
+	t.Helper()
+	w.BeginPost(n)
+	for i := range uint64(n) {
+		e := &entry.Stored{Event: entry.Event{
+			Event: score.Event{
+				ID: fmt.Sprint("e", revision+i), Source: "bard/a", Type: score.TypeAlert,
+				Time: time.Unix(0, 0).UTC(), ContestID: contestID, Signature: signatureOf(revision + i),
+			},
+			JSON: []byte(`{"text":"rain"}`),
+		}}
+		if err := w.Append(e, revision+i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.EndPost(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t *testing.T, db *bolt.DB, f func(w *Writer, tx *database.Tx)) {
+	t.Helper()
+	err := db.Update(func(boltTx *bolt.Tx) error {
+		tx := database.NewTx(boltTx)
+		f(NewWriter(tx), tx)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEachEventHasItsSignatureWhereverItIsStored(t *testing.T) {
+	db := openDatabase(t)
+	write(t, db, func(w *Writer, _ *database.Tx) {
+		post(t, w, "G/1", 1, 1)
+		post(t, w, "G/1", 2, maxRun+10) // two runs
+		post(t, w, "G/2", maxRun+12, 3)
+	})
+	err := db.View(func(tx *bolt.Tx) error {
+		if n := tx.Bucket(database.Signatures).Stats().KeyN; n != 3 {
+			t.Errorf("there are %d runs; want 3", n)
+		}
+		signatures, seen := NewSignatureReader(tx.Bucket(database.Signatures)), 0
+		check := func(r Row) (bool, error) {
+			e, err := r.Decode()
+			if err != nil {
+				return false, err
+			}
+			signature, err := signatures.Signature(&e)
+			if !bytes.Equal(signature, signatureOf(e.Revision)) {
+				t.Errorf("event %d has the signature %x", e.Revision, signature)
+			}
+			seen++
+			return true, err
+		}
+		timeline := tx.Bucket(database.Timeline)
+		for _, scan := range []func() error{
+			func() error { return ScanContest(timeline, "G/1", 0, check) },
+			func() error { return ScanContestBackward(timeline, "G/1", check) },
+			func() error { return ScanCompetition(timeline, "G", check) },
+		} {
+			if err := scan(); err != nil {
+				return err
+			}
+		}
+		if want := 3*(1+maxRun+10) + 3; seen != want {
+			t.Errorf("the scans returned %d events; want %d", seen, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestScansReturnTheEventsOfOneContestInOrder(t *testing.T) {
+	db := openDatabase(t)
+	write(t, db, func(w *Writer, _ *database.Tx) {
+		post(t, w, "G/1", 1, 3)
+		post(t, w, "G/10", 4, 1)
+		post(t, w, "G", 5, 1)
+		post(t, w, "G/1", 6, 1)
+		voided := &entry.Stored{Event: entry.Event{Event: score.Event{
+			ID: "v", Source: "bard/a", Type: score.TypeAlert, Time: time.Unix(0, 0), ContestID: "G/1",
+		}}, VoidedBy: "x"}
+		if err := w.Put(voided, 7); err != nil {
+			t.Fatal(err)
+		}
+	})
+	err := db.View(func(tx *bolt.Tx) error {
+		timeline := tx.Bucket(database.Timeline)
+		want := func(want string, scan func(f RowFunc) error) {
+			t.Helper()
+			var got []string
+			err := scan(func(r Row) (bool, error) {
+				got = append(got, fmt.Sprint(r.Revision))
+				return true, nil
+			})
+			if s := strings.Join(got, " "); s != want || err != nil {
+				t.Errorf("got %s, %v; want %s", s, err, want)
+			}
+		}
+		want("1 2 3 6 7", func(f RowFunc) error { return ScanContest(timeline, "G/1", 0, f) })
+		want("3 6 7", func(f RowFunc) error { return ScanContest(timeline, "G/1", 2, f) })
+		want("7 6 3 2 1", func(f RowFunc) error { return ScanContestBackward(timeline, "G/1", f) })
+		want("4", func(f RowFunc) error { return ScanContestBackward(timeline, "G/10", f) })
+		want("5 1 2 3 6 4", func(f RowFunc) error { return ScanCompetition(timeline, "G", f) })
+		e, err := Load(timeline, "G/1", 6)
+		if err != nil || e.ID != "e6" || e.Revision != 6 {
+			t.Errorf("loaded %+v, %v", e, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnUndoneAppendLeavesNothing(t *testing.T) {
+	db := openDatabase(t)
+	write(t, db, func(w *Writer, tx *database.Tx) {
+		tx.BeginUndo()
+		post(t, w, "G/1", 1, 3)
+		w.BeginPost(2)
+		if err := tx.Undo(); err != nil {
+			t.Fatal(err)
+		}
+		w.UndoPost()
+		tx.EndUndo()
+		post(t, w, "G/1", 1, 2)
+	})
+	err := db.View(func(tx *bolt.Tx) error {
+		if n := tx.Bucket(database.Timeline).Stats().KeyN; n != 2 {
+			t.Errorf("the timeline has %d events; want 2", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	"laurel/cache/queries"
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/pki"
+)
+
+// Access shows the access control of the store.
+func (h *Handlers) Access(_ context.Context, r *handler.Request) (handler.Response, error) {
+	if err := r.NoParameters(); err != nil {
+		return none, err
+	}
+	return h.accessView(r)
+}
+
+func (h *Handlers) accessView(r *handler.Request) (handler.Response, error) {
+	view := h.o.Access.Access().View()
+	return r.Result(view, func(b *bytes.Buffer) { accessText(b, view) })
+}
+
+func accessText(b *bytes.Buffer, v access.View) {
+	if v.Guarded {
+		b.WriteString("events must be signed, or come with a token\n\n")
+	} else {
+		b.WriteString("the store is open: anybody may do anything\n\n")
+	}
+	t := handler.NewTable(b, "ID", "NAME", "ROLE", "BY", "COMPETITIONS", "TYPES", "RATE", "EXPIRES", "STATE")
+	for _, g := range v.Grants {
+		by, types, rate := "token", make([]string, len(g.Types)), "-"
+		if len(g.Public) > 0 {
+			by = "key"
+		}
+		for i := range g.Types {
+			types[i] = string(g.Types[i])
+		}
+		if g.Rate > 0 {
+			rate = strconv.FormatFloat(g.Rate, 'g', -1, 64) + "/s"
+		}
+		state := "good"
+		switch {
+		case g.Revoked:
+			state = "revoked"
+		case admission.Expired(&g):
+			state = "expired"
+		}
+		t.Row(g.ID, g.Name, string(g.Role), by, cmp.Or(strings.Join(g.Competitions, " "), "any"),
+			cmp.Or(strings.Join(types, " "), "any"), rate, formatTime(g.Expires), state)
+	}
+	t.End()
+	if len(v.JoinTokens) > 0 {
+		b.WriteString("\n")
+		t := handler.NewTable(b, "JOIN TOKEN", "USES LEFT", "EXPIRES")
+		for _, j := range v.JoinTokens {
+			t.Row(j.ID, strconv.Itoa(j.Uses), formatTime(j.Expires))
+		}
+		t.End()
+	}
+	if len(v.Authorities) > 0 {
+		b.WriteString("\n")
+		t := handler.NewTable(b, "AUTHORITY", "ISSUES")
+		for _, a := range v.Authorities {
+			issues := "no more"
+			if a.Issues {
+				issues = "now"
+			}
+			t.Row(a.Fingerprint, issues)
+		}
+		t.End()
+	}
+}
+
+// formatTime returns a time as text, "-" for none.
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// NewGrant adds a grant. Without a public key it makes a token, which is shown only in this answer.
+func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body access.GrantRequest
+	if err := r.Decode(&body); err != nil {
+		return none, err
+	}
+	now := time.Now().UTC()
+	if !body.Expires.IsZero() && body.Expires.Before(now) {
+		return none, handler.FieldProblem("expires", "%s has passed; want a time in the future, or none", formatTime(body.Expires))
+	}
+	g := access.Grant{
+		Name:         body.Name,
+		Role:         body.Role,
+		Public:       body.Public,
+		Competitions: body.Competitions,
+		Types:        body.Types,
+		Rate:         body.Rate,
+		Expires:      body.Expires.UTC(),
+		Created:      now,
+	}
+	token := pki.NewBearerToken()
+	answer := access.GrantResponse{ID: token.ID}
+	if len(g.Public) > 0 {
+		answer.ID = score.KeyID(g.Public)
+	} else {
+		g.Hash, answer.Token = token.Hash(), token.Text()
+	}
+	g.ID = answer.ID
+	if err := h.changeAccess(ctx, r, access.Change{Grant: &g}); err != nil {
+		return none, err
+	}
+	return r.Result(answer, func(b *bytes.Buffer) {
+		b.WriteString(answer.ID + "\n")
+		if answer.Token != "" {
+			b.WriteString(answer.Token + "\n")
+		}
+	})
+}
+
+// changeAccess makes a change in the name of the caller.
+func (h *Handlers) changeAccess(ctx context.Context, r *handler.Request, c access.Change) error {
+	c.At, c.By = time.Now().UTC(), r.Caller.Name()
+	return h.o.Access.ChangeAccess(ctx, c)
+}
+
+// Revoke revokes a grant or a join token.
+func (h *Handlers) Revoke(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	if err := r.NoParameters(); err != nil {
+		return none, err
+	}
+	if err := h.changeAccess(ctx, r, access.Change{Revoke: r.Name}); err != nil {
+		return none, err
+	}
+	return h.accessView(r)
+}
+
+// Audit shows a page of the audit trail.
+func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Response, error) {
+	q, err := handler.Parameters(r.Query, "after", "limit")
+	if err != nil {
+		return none, err
+	}
+	limit, err := handler.PageSize(q)
+	if err != nil {
+		return none, err
+	}
+	var after uint64
+	if given := q.Get("after"); given != "" {
+		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
+			return none, handler.FieldProblem("after", "got %s; want the number of a line", handler.Quoted(given))
+		}
+	}
+	var list []access.AuditEntry
+	var next uint64
+	// The state of the master is current. What another master has committed meanwhile may be missing.
+	_, _, err = h.o.Trail.Stale(func(v queries.View) (err error) {
+		list, next, err = v.Audit(after, limit)
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	page := access.AuditPage{Audit: list}
+	if page.Audit == nil {
+		page.Audit = []access.AuditEntry{}
+	}
+	if next > 0 {
+		page.Next = formatUint(next)
+	}
+	return r.Result(page, func(b *bytes.Buffer) {
+		t := handler.NewTable(b, "NUMBER", "AT", "BY", "WHAT")
+		for _, line := range page.Audit {
+			t.Row(formatUint(line.Number), formatTime(line.At), line.By, line.What)
+		}
+		t.End()
+		handler.NextText(b, page.Next)
+	})
+}
+
+// KeyPage is the answer to a question for all keys.
+type KeyPage struct {
+	Keys []access.KeyView `json:"keys"`
+}
+
+// Keys shows the public keys with which the signatures of events can be verified. A frontend knows a new key a
+// moment after the master.
+func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response, error) {
+	if err := r.NoParameters(); err != nil {
+		return none, err
+	}
+	page := KeyPage{h.o.Access.Access().Keys()}
+	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
+}
+
+// Key shows one public key.
+func (h *Handlers) Key(_ context.Context, r *handler.Request) (handler.Response, error) {
+	if err := r.NoParameters(); err != nil {
+		return none, err
+	}
+	key, ok := h.o.Access.Access().Key(r.Name)
+	if !ok {
+		return none, score.Problemf(score.NotFound, "no key %s; GET /v1/keys lists the keys", handler.Quoted(r.Name))
+	}
+	return r.Result(key, func(b *bytes.Buffer) { keysText(b, []access.KeyView{key}) })
+}
+
+func keysText(b *bytes.Buffer, keys []access.KeyView) {
+	t := handler.NewTable(b, "ID", "NAME", "PUBLIC", "STATE")
+	for _, k := range keys {
+		state := "good"
+		if k.Revoked {
+			state = "revoked"
+		}
+		t.Row(k.ID, k.Name, base64.StdEncoding.EncodeToString(k.Public), state)
+	}
+	t.End()
+}

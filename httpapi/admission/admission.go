@@ -1,0 +1,290 @@
+package admission
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
+	"laurel/score"
+	"laurel/trust/access"
+	"laurel/trust/signing"
+)
+
+// Permission is what a route requires of its caller. The zero value permits nobody.
+type Permission int
+
+const (
+	_ Permission = iota
+	// PermitAll permits everybody.
+	PermitAll
+	// PermitRead permits everybody, or readers where the group is private.
+	PermitRead
+	// PermitMetrics is PermitRead for answers that must be given under overload, too.
+	PermitMetrics
+	// PermitWatch is PermitRead for answers that do not end.
+	PermitWatch
+	// PermitPost permits everybody to call; AuthorizeEvents decides event by event.
+	PermitPost
+	// PermitOperate permits operators.
+	PermitOperate
+	// PermitJoin permits operators, and members about themselves.
+	PermitJoin
+	// PermitEnroll permits everybody; the body has a join token.
+	PermitEnroll
+)
+
+// Reason is why something was refused, as laurel_http_refused_total counts it.
+type Reason string
+
+const (
+	ReasonOrigin     Reason = "cross_origin"
+	ReasonRole       Reason = "role"
+	ReasonEnrolment  Reason = "enrolment"
+	ReasonHandshake  Reason = "tls_handshake"
+	ReasonConnection Reason = "address_connections"
+	ReasonOverload   Reason = "overload"
+
+	reasonMissing   Reason = "no_token"
+	reasonMalformed Reason = "malformed_token"
+	reasonUnknown   Reason = "unknown_token"
+	reasonRevoked   Reason = "revoked"
+	reasonExpired   Reason = "expired"
+	reasonInClear   Reason = "token_in_clear"
+	reasonInURL     Reason = "token_in_url"
+	reasonGuessing  Reason = "guessing"
+	reasonEvent     Reason = "event_forbidden"
+	reasonSignature Reason = "signature"
+	reasonUnsigned  Reason = "unsigned"
+	reasonRate      Reason = "caller_rate"
+	reasonAddress   Reason = "address_rate"
+	reasonStreams   Reason = "streams"
+)
+
+// reasons are all of them, so that each has a metric from the start.
+var reasons = []Reason{
+	reasonMissing, reasonMalformed, reasonUnknown, reasonRevoked, reasonExpired, reasonInClear, reasonInURL,
+	reasonGuessing, ReasonRole, reasonEvent, reasonSignature, reasonUnsigned, ReasonOrigin, reasonRate,
+	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
+}
+
+// Group is the group as this package needs it.
+type Group interface {
+	// Access returns the access control of the store as far as this frontend has applied the log.
+	Access() *access.State
+	// Master reports whether this frontend believes to be the master.
+	Master() bool
+}
+
+// Options of a Control.
+type Options struct {
+	Group  Group
+	Limits Limits // without zero members, see Limits.OrDefault
+	// Secure is true for a frontend with certificates. It requires callers to authenticate even
+	// while the frontend has not applied yet what the log says.
+	Secure bool
+	// Private permits reading to readers only.
+	Private  bool
+	Verifier *signing.Verifier
+	// Registerer gets the metrics; nil for none.
+	Registerer prometheus.Registerer
+}
+
+// Control is the state of admission that the ports of a frontend share. Its methods may be called by
+// any goroutine.
+type Control struct {
+	// Bodies reads bodies of requests within Limits.MaxPostBytes.
+	Bodies handler.Bodies
+
+	group    Group
+	limits   Limits
+	secure   bool
+	private  bool
+	verifier *signing.Verifier
+	rates    *rates
+	load     load
+	backoff  backoff
+	late     atomic.Bool   // goroutines wait long for a processor
+	awaiting chan struct{} // has a token for each request that waits for a grant
+	refused  *prometheus.CounterVec
+	delay    prometheus.Gauge
+}
+
+// New returns a Control. It panics if the registerer has its metrics already.
+func New(o Options) *Control {
+	c := &Control{
+		group:    o.Group,
+		limits:   o.Limits,
+		secure:   o.Secure,
+		private:  o.Private,
+		verifier: o.Verifier,
+		rates:    newRates(o.Limits),
+		awaiting: make(chan struct{}, maxAwaiting),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "laurel_http_refused_total",
+			Help: "Requests, events of streams and connections that were refused because of their caller or of their number, by reason.",
+		}, []string{"reason"}),
+		delay: newDelay(),
+	}
+	c.Bodies.MaxBytes, c.Bodies.MaxTotal, c.Bodies.Timeout = o.Limits.MaxBodyBytes, o.Limits.MaxPostBytes, o.Limits.BodyTimeout
+	c.Bodies.Full = func() { c.Count(ReasonOverload) }
+	for _, reason := range reasons {
+		c.refused.WithLabelValues(string(reason))
+	}
+	if o.Registerer != nil {
+		o.Registerer.MustRegister(c.refused, c.delay)
+	}
+	return c
+}
+
+// Count counts a refusal.
+func (c *Control) Count(reason Reason) { c.refused.WithLabelValues(string(reason)).Inc() }
+
+// Refuse counts a refusal and returns p.
+func (c *Control) Refuse(reason Reason, p *score.Problem) *score.Problem {
+	c.Count(reason)
+	return p
+}
+
+// Gate admits the requests of one port.
+type Gate struct {
+	*Control
+	// client is true for the port of clients and false for the peer port. What comes through the
+	// peer port has passed the gate of the frontend that forwarded it.
+	client bool
+}
+
+// ClientGate returns the gate of the port of clients.
+func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
+
+// PeerGate returns the gate of the peer port.
+func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
+
+// CallerHeader carries, at the peer port, the member that made a forwarded request, or noMember. Only
+// members connect to the port at which it is believed.
+const CallerHeader = "Laurel-Caller"
+
+const noMember = "-"
+
+// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the client has sent there.
+func SetForwardedCaller(r *handler.Request) {
+	member := noMember
+	if r.Caller != nil && r.Caller.Member != "" {
+		member = r.Caller.Member
+	}
+	_, hr := r.Transport()
+	hr.Header.Set(CallerHeader, member)
+}
+
+// credentials are what a request has to show who makes it.
+type credentials struct {
+	peer *fastpath.Peer
+	// authorization is the header fields of that name. More than one is refused.
+	authorization []string
+	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes the request
+	// for itself.
+	forwardedFor string
+}
+
+func (g *Gate) credentials(r *handler.Request) credentials {
+	c := credentials{authorization: r.Authorization()}
+	if g.client {
+		c.peer = r.Peer()
+	} else {
+		_, hr := r.Transport()
+		c.forwardedFor = hr.Header.Get(CallerHeader)
+	}
+	return c
+}
+
+// Admit identifies the caller of r and sets it. It refuses callers without the permission.
+func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
+	c := g.credentials(r)
+	if carriesToken(r.Query) {
+		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent, "a token in a URL ends up in logs and histories "+
+			"and is not accepted there; revoke it and send a new one as Authorization: Bearer"))
+	}
+	if g.public(n) {
+		r.Caller = &handler.Caller{Peer: c.peer}
+		return nil
+	}
+	caller, problem := g.identify(ctx, c)
+	if problem != nil {
+		return problem
+	}
+	r.Caller = &caller
+	return g.check(n, &caller)
+}
+
+// public reports whether n does not depend on the caller.
+func (g *Gate) public(n Permission) bool {
+	switch n {
+	case PermitAll, PermitEnroll:
+		return true
+	case PermitMetrics, PermitRead, PermitWatch:
+		return !g.private || !g.client
+	}
+	return false
+}
+
+// Private reports whether reading depends on the caller.
+func (g *Gate) Private() bool { return g.private }
+
+// check returns why the caller does not have the permission n, or nil.
+func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
+	role := access.RoleOperator
+	switch n {
+	case PermitMetrics, PermitRead, PermitWatch:
+		role = access.RoleReader
+	case PermitPost:
+		return nil
+	case PermitJoin:
+		if caller.Member != "" {
+			return nil
+		}
+	}
+	switch {
+	case caller.Covers(role):
+		return nil
+	case caller.Grant == nil:
+		return g.Refuse(reasonMissing, score.Problemf(score.Unauthorized,
+			"this requires the role %s; send a token as Authorization: Bearer, over TLS", role))
+	}
+	return g.Refuse(ReasonRole, score.Problemf(score.Forbidden,
+		"%q has the role %s; this requires the role %s", caller.Grant.Name, caller.Grant.Role, role))
+}
+
+// carriesToken reports whether a query has a parameter in which people pass secrets.
+func carriesToken(query string) bool {
+	for query != "" {
+		var one string
+		one, query, _ = strings.Cut(query, "&")
+		name, value, _ := strings.Cut(one, "=")
+		if n, err := url.QueryUnescape(name); err == nil {
+			name = n
+		}
+		switch strings.ToLower(name) {
+		case "token", "access_token", "authorization", "secret":
+			return true
+		}
+		if strings.Contains(value, "laurel-token-1.") || strings.Contains(value, "laurel-join-1.") {
+			return true
+		}
+	}
+	return false
+}
+
+// sleep waits for d or until ctx ends, which is the error.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,191 @@
+package httpapi
+
+import (
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/httpapi/watch"
+	"laurel/score"
+)
+
+// A watcher has a home: the frontend to which its client returns. While that is away, other frontends take its
+// watchers; when it is back, they send them home in small steps, so that the load becomes even without a rush.
+
+const (
+	// A frontend sends new watchers elsewhere if it has more than maxLoad times its share and minExcess more.
+	// The counts are up to 250 ms old, so small numbers mean little.
+	maxLoad   = 1.2
+	minExcess = 10
+	// homeInterval is how often watchers are sent home. One guestFraction-th of the guests from one home go at
+	// once, or one ownFraction-th of all watchers if that is more.
+	homeInterval  = 500 * time.Millisecond
+	guestFraction = 8
+	ownFraction   = 64
+	// settleTime is how long a home must have been back before watchers are sent there.
+	settleTime = time.Second
+	// tolerance is how far a frontend may be from its share without watchers being moved.
+	tolerance = 0.03
+)
+
+// loadMeter measures the load of this frontend.
+type loadMeter struct {
+	hub      *watch.Hub
+	counters *readCounters
+
+	mu       sync.Mutex
+	start    time.Time
+	answered uint64 // at start
+	reads    int    // a second, before start
+}
+
+// meterInterval is the time over which reads are counted.
+const meterInterval = time.Second
+
+func newLoadMeter(h *watch.Hub, c *readCounters) *loadMeter {
+	return &loadMeter{hub: h, counters: c, start: time.Now()}
+}
+
+func (l *loadMeter) load() score.Load {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d := time.Since(l.start); d >= meterInterval {
+		answered := l.counters.answered()
+		l.reads = int(float64(answered-l.answered) / d.Seconds())
+		l.answered, l.start = answered, time.Now()
+	}
+	return score.Load{Watchers: l.hub.Count(), Reads: l.reads}
+}
+
+// balancer spreads watchers over the frontends.
+type balancer struct {
+	status Status
+	hub    *watch.Hub
+}
+
+// balance is how the watchers are spread over the serving frontends.
+type balance struct {
+	own     int
+	share   float64 // of each frontend
+	serving map[string]score.Frontend
+}
+
+func (b *balancer) balance() balance {
+	now := balance{own: b.hub.Count(), serving: map[string]score.Frontend{}}
+	total := 0
+	for _, f := range b.status.Frontends().Frontends {
+		if f.State != score.Serving || f.URL == "" {
+			continue
+		}
+		if f.ID == b.status.ID() {
+			f.Watchers = now.own
+		}
+		now.serving[f.ID] = f
+		total += f.Watchers
+	}
+	if len(now.serving) > 0 {
+		now.share = float64(total) / float64(len(now.serving))
+	}
+	return now
+}
+
+// elsewhere returns the URL at which a new watcher is served better, "" if that is here. A watcher is sent
+// elsewhere once.
+func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
+	if q.Get("moved") != "" {
+		return ""
+	}
+	now := b.balance()
+	if float64(now.own+1) <= now.share*maxLoad+minExcess {
+		return ""
+	}
+	// Any frontend below its share will do. The counts are a moment old, so watchers that come together must not
+	// all go to the same one.
+	var below []score.Frontend
+	for _, f := range now.serving {
+		if f.ID != b.status.ID() && float64(f.Watchers) < now.share {
+			below = append(below, f)
+		}
+	}
+	if len(below) == 0 {
+		return ""
+	}
+	next := url.Values{"moved": {"1"}}
+	maps.Copy(next, q)
+	return below[rand.N(len(below))].URL + u.EscapedPath() + "?" + next.Encode()
+}
+
+// homes are the homes of guests that serve again, and since when.
+type homes map[string]time.Time
+
+// move is a number of watchers to be sent home.
+type move struct {
+	home  score.Frontend
+	count int
+}
+
+// decide returns which watchers to send home now. guests are counted by their homes, without the departing
+// watchers, which were sent home but are still here.
+func (h homes) decide(b balance, guests map[string]int, departing int, now time.Time) (moves []move) {
+	for id := range h {
+		if _, serves := b.serving[id]; !serves {
+			delete(h, id)
+		}
+	}
+	spare := b.own - departing - int(b.share*(1+tolerance)) // how many may go until this frontend has too few
+	for home, count := range guests {
+		f, serves := b.serving[home]
+		if !serves {
+			continue
+		}
+		if h[home].IsZero() {
+			h[home] = now
+		}
+		if now.Sub(h[home]) < settleTime {
+			continue
+		}
+		// A home that has its share but fewer watchers than this frontend takes some, too: it has guests of its own
+		// to send on to homes with room.
+		n := min(spare, (b.own-departing-f.Watchers+1)/2, max(1, count/guestFraction, b.own/ownFraction))
+		if n > 0 {
+			moves = append(moves, move{f, n})
+			spare -= n
+		}
+	}
+	return moves
+}
+
+// homeData is the data of the event that sends a watcher home.
+type homeData struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}
+
+// sendHome sends watchers home until stop is closed.
+func (b *balancer) sendHome(stop <-chan struct{}) {
+	tick := time.NewTicker(homeInterval)
+	defer tick.Stop()
+	h := homes{}
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+		}
+		departing := b.hub.Departing()
+		guests := b.hub.Guests(b.status.ID())
+		if len(guests) == 0 {
+			clear(h) // without guests the balance does not matter
+			continue
+		}
+		for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
+			if data, err := json.Marshal(homeData{m.home.ID, m.home.URL}); err == nil {
+				b.hub.SendHome(m.home.ID, data, m.count)
+			}
+		}
+	}
+}

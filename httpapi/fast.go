@@ -1,0 +1,174 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"laurel/cache"
+	"laurel/httpapi/fastpath"
+	"laurel/httpapi/handler"
+	"laurel/score"
+)
+
+// hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then it has done
+// nothing, and the route's handler answers.
+type hitFunc func(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int)
+
+// fastHandler answers the requests of the fast path. The answers are those of the router.
+type fastHandler struct {
+	server    *server
+	endpoints []*endpoint
+	fallback  *http.Server // answers what the fast path does not
+}
+
+func (s *server) fastHandler(fallback *http.Server) *fastHandler {
+	f := &fastHandler{server: s, fallback: fallback}
+	for _, r := range s.routes() {
+		if r.fast {
+			f.endpoints = append(f.endpoints, s.endpoint(r))
+		}
+	}
+	return f
+}
+
+// Answer answers a request of the fast path, or returns false for one that net/http is to answer.
+func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Request) ([]byte, bool) {
+	e := f.find(r)
+	if e == nil || r.Method == http.MethodPost && !f.server.takesPost(r) {
+		return dst, false
+	}
+	start := time.Now()
+	if e.hit != nil {
+		if out, status := e.hit(ctx, dst, r); status != 0 {
+			f.done(ctx, e, r, status, start, nil)
+			return out, true
+		}
+	}
+	return f.answer(ctx, dst, e, r, start)
+}
+
+func (f *fastHandler) find(r *fastpath.Request) *endpoint {
+	for _, e := range f.endpoints {
+		if r.Method == e.method && e.path.Matches(r.Path) {
+			return e
+		}
+	}
+	return nil
+}
+
+// answer has a route's handler answer.
+func (f *fastHandler) answer(ctx context.Context, dst []byte, e *endpoint, r *fastpath.Request, start time.Time) ([]byte, bool) {
+	s := f.server
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	req := handler.FromFastPath(ctx, r, f.fallback)
+	req.Shared = s.shared(r.Method, string(r.Origin))
+	a, err := f.admitted(ctx, e, req)
+	if err == nil && a.IsWritten() {
+		out, status, ok := req.AppendWritten(dst)
+		if status == 0 {
+			status = statusClientGone
+		}
+		f.done(ctx, e, r, status, start, nil)
+		return out, ok
+	}
+	if err != nil {
+		problem := s.problem(ctx, req, err)
+		if problem == nil {
+			f.done(ctx, e, r, statusClientGone, start, err)
+			return dst, true // without an answer the connection ends
+		}
+		a = a.WithProblem(problem, r.Wait)
+	}
+	out := a.AppendTo(dst, r, req.Shared)
+	f.done(ctx, e, r, a.StatusCode(), start, err)
+	return out, true
+}
+
+// admitted takes a place for a post before anything else is done for it.
+func (f *fastHandler) admitted(ctx context.Context, e *endpoint, r *handler.Request) (handler.Response, error) {
+	if r.Method == http.MethodPost {
+		if problem := f.server.gate.BeginFastPost(r.FastPath()); problem != nil {
+			return handler.Response{}, problem
+		}
+		defer f.server.gate.EndPost()
+		r.Admitted = true
+	}
+	return e.answer(ctx, r)
+}
+
+// done counts and logs a request.
+func (f *fastHandler) done(ctx context.Context, e *endpoint, r *fastpath.Request, status int, start time.Time, err error) {
+	took := time.Since(start)
+	e.metrics.done(status, took, false)
+	if f.server.logs(ctx) {
+		f.server.logRequest(ctx, r.Method, string(r.Path), status, took, err)
+	}
+}
+
+// takesPost reports whether the fast path answers a post: one with a JSON body that does not come from a web
+// page.
+func (s *server) takesPost(r *fastpath.Request) bool {
+	switch string(r.ContentType) {
+	case handler.TypeJSON, handler.TypeJSON + "; charset=utf-8":
+		return len(r.Body) <= s.limits.MaxBodyBytes && len(r.Origin) == 0
+	}
+	return false
+}
+
+// hit answers a question from memory. It takes no lock and allocates nothing.
+func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
+	if len(r.Query) > 0 || !s.isPlainRead(r) || !s.gate.AllowRead(r.Peer) {
+		return dst, 0
+	}
+	e := s.reader.source.Hit(r.Path[len("/v1/"):])
+	if e == nil || e.Body == nil {
+		return dst, 0
+	}
+	s.metrics.reads.hit.Add(1)
+	r.Pause = s.gate.PauseAfterHit()
+	m := memoOf(e)
+	if m == nil || m.head == nil {
+		m = s.completeMemo(e)
+	}
+	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.etag || handler.MatchesETag([]string{string(r.IfNoneMatch)}, m.etag)) {
+		return r.AppendEnd(append(dst, m.notModifiedHead...)), http.StatusNotModified
+	}
+	dst = r.AppendEnd(append(dst, m.head...))
+	return append(dst, e.Body...), http.StatusOK
+}
+
+// isPlainRead reports whether a read is answered in JSON whoever the caller is.
+func (s *server) isPlainRead(r *fastpath.Request) bool {
+	return acceptsJSON(r.Accept) && !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
+}
+
+// acceptsJSON reports whether an Accept is one of those that mean JSON and are frequent.
+func acceptsJSON(accept []byte) bool {
+	switch string(accept) {
+	case "", "*/*", handler.TypeJSON:
+		return true
+	}
+	return false
+}
+
+// completeMemo makes the heads that all hits of an answer have.
+func (s *server) completeMemo(e *cache.Entry) *memo {
+	a := handler.Response{
+		Type:         handler.TypeJSON,
+		Body:         e.Body,
+		CacheControl: "no-cache",
+		ETag:         etagOf(e),
+		VaryAccept:   true,
+		Cache:        cache.Hit,
+		Mode:         string(score.Push),
+		Revision:     e.Revision,
+	}
+	shared := s.shared(http.MethodGet, "")
+	m := &memo{etag: a.ETag, head: a.AppendHead(nil, shared)}
+	a.Status = http.StatusNotModified
+	m.notModifiedHead = a.AppendHead(nil, shared)
+	e.Memo.Store(m)
+	return m
+}

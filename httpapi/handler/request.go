@@ -1,0 +1,199 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"laurel/httpapi/fastpath"
+	"laurel/trust/access"
+)
+
+// Func answers a request. The error is a *score.Problem where the client can do something about it;
+// the header fields of the response are then sent with the problem.
+type Func func(ctx context.Context, r *Request) (Response, error)
+
+// Request is a request of a client.
+type Request struct {
+	Method, Path, Query string
+	// Name is what follows the literal prefix of the route's pattern in Path.
+	Name string
+	// Accept, IfNoneMatch and CacheControl are the header fields of these names.
+	Accept, IfNoneMatch, CacheControl []string
+	// ContentType is the header field, "" if there is none.
+	ContentType string
+	// Caller is the one who makes the request, once it has been admitted.
+	Caller *Caller
+	// Shared are the header fields of the answer that do not depend on the handler.
+	Shared Shared
+	// Admitted is true for a post that has already taken its place among the posts under way.
+	Admitted bool
+
+	bodies *Bodies
+	body   []byte // the whole body on the fast path
+	fast   *fastpath.Request
+	http   *http.Request
+	w      http.ResponseWriter
+	rec    *recorder
+	ctx    context.Context // of the fast path
+	server *http.Server
+}
+
+// FromHTTP returns a request that net/http has read. Name is empty.
+func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
+	return &Request{
+		Method:       r.Method,
+		Path:         r.URL.Path,
+		Query:        r.URL.RawQuery,
+		Accept:       r.Header["Accept"],
+		IfNoneMatch:  r.Header["If-None-Match"],
+		CacheControl: r.Header["Cache-Control"],
+		ContentType:  r.Header.Get("Content-Type"),
+		bodies:       bodies,
+		http:         r,
+		w:            w,
+	}
+}
+
+// FromFastPath returns a request of the fast path. Its strings outlive the connection's buffer; its
+// body does not. The server is the one that answers what the fast path does not.
+func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server) *Request {
+	return &Request{
+		Method:       r.Method,
+		Path:         string(r.Path),
+		Query:        string(r.Query),
+		Accept:       list(r.Accept),
+		IfNoneMatch:  list(r.IfNoneMatch),
+		CacheControl: list(r.CacheControl),
+		ContentType:  contentType(r.ContentType),
+		body:         r.Body,
+		fast:         r,
+		ctx:          ctx,
+		server:       server,
+	}
+}
+
+// contentType returns a Content-Type as a string, without allocating for that of most posts.
+func contentType(field []byte) string {
+	if string(field) == TypeJSON {
+		return TypeJSON
+	}
+	return string(field)
+}
+
+func list(field []byte) []string {
+	if len(field) == 0 {
+		return nil
+	}
+	return []string{string(field)}
+}
+
+// FastPath returns the request as the fast path read it, nil if net/http did.
+func (r *Request) FastPath() *fastpath.Request { return r.fast }
+
+// Authorization returns the header fields of that name.
+func (r *Request) Authorization() []string {
+	if r.fast != nil {
+		return list(r.fast.Authorization)
+	}
+	return r.http.Header["Authorization"]
+}
+
+// Origin returns the header field of that name.
+func (r *Request) Origin() string {
+	if r.fast != nil {
+		return string(r.fast.Origin)
+	}
+	return r.http.Header.Get("Origin")
+}
+
+// Peer returns the other end of the connection.
+func (r *Request) Peer() *fastpath.Peer {
+	if r.fast != nil {
+		return r.fast.Peer
+	}
+	return fastpath.PeerOf(r.http)
+}
+
+// Pause has the fast path stop reading the connection for d after the answer, and tells the client
+// to wait that long. It does nothing for net/http.
+func (r *Request) Pause(d time.Duration) {
+	if r.fast != nil {
+		r.fast.Pause = d
+	}
+}
+
+// Transport returns the request and the writer of its answer as net/http has them, for a handler
+// that returns Written. On the fast path the answer is held in memory until it is whole.
+func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
+	if r.http == nil {
+		r.rec = &recorder{header: http.Header{}}
+		r.Shared.SetOn(r.rec.header)
+		r.w = r.rec
+		// With a server in its context, httputil.ReverseProxy panics when an answer breaks off, as
+		// it does under net/http. The fast path then closes the connection.
+		ctx := context.WithValue(r.ctx, http.ServerContextKey, r.server)
+		r.http = httpRequest(r.fast).WithContext(ctx)
+	}
+	return r.w, r.http
+}
+
+// httpRequest returns a GET request of the fast path as net/http has it.
+func httpRequest(r *fastpath.Request) *http.Request {
+	h := http.Header{}
+	for _, field := range [...]struct {
+		name  string
+		value []byte
+	}{
+		{"Accept", r.Accept},
+		{"If-None-Match", r.IfNoneMatch},
+		{"Cache-Control", r.CacheControl},
+		{"Authorization", r.Authorization},
+		{"Origin", r.Origin},
+	} {
+		if len(field.value) > 0 {
+			h[field.name] = []string{string(field.value)}
+		}
+	}
+	u := &url.URL{Path: string(r.Path), RawQuery: string(r.Query)}
+	return &http.Request{
+		Method: r.Method, URL: u, RequestURI: u.RequestURI(),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, Body: http.NoBody,
+	}
+}
+
+// AnyMember is the Member of a caller at the peer port whose name is not known.
+const AnyMember = "@"
+
+// Anybody is the name of a caller who shows neither a token nor a certificate.
+const Anybody = "anybody"
+
+// Caller is the one who makes a request.
+type Caller struct {
+	Peer  *fastpath.Peer // nil at the peer port
+	Grant *access.Grant  // of the token that came with the request; nil if there was none
+	// Member is the name, id@instance, in the certificate of a member; AnyMember at the peer port,
+	// where only members connect; "" for others.
+	Member string
+	Open   bool // the store is open: everybody may do everything
+}
+
+// Name returns the caller's name for the audit trail.
+func (c *Caller) Name() string {
+	switch {
+	case c.Grant != nil:
+		return c.Grant.Name
+	case c.Member != "" && c.Member != AnyMember:
+		id, _, _ := strings.Cut(c.Member, "@")
+		return id
+	}
+	return Anybody
+}
+
+// Covers reports whether the caller may do what role may.
+func (c *Caller) Covers(role access.Role) bool {
+	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != ""
+}

@@ -1,0 +1,262 @@
+package handler
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"laurel/httpapi/fastpath"
+)
+
+// Media types.
+const (
+	TypeJSON    = "application/json"
+	TypeNDJSON  = "application/x-ndjson"
+	TypeText    = "text/plain; charset=utf-8"
+	TypeProblem = "application/problem+json"
+)
+
+// Response is an answer. The zero value of each member omits its header field.
+type Response struct {
+	Status int // 0 means 200
+	Type   string
+	Body   []byte
+	// Buffer is where Body is, if that is to be freed once it has been written.
+	Buffer *Buffer
+
+	CacheControl string
+	ETag         string
+	VaryAccept   bool
+	// Cache, Mode, Revision and Age describe how an answer from the store came about. Revision is
+	// sent if Cache is set.
+	Cache, Mode string
+	Revision    uint64
+	Age         string
+
+	Allow          string
+	Location       string
+	ReferrerPolicy string
+	RetryAfter     string
+	Authenticate   string
+
+	written bool
+}
+
+// Written is the response of a handler that has written its answer to Request.Transport.
+var Written = Response{written: true}
+
+// IsWritten reports whether the handler has written the answer itself.
+func (a *Response) IsWritten() bool { return a.written }
+
+// StatusCode returns the status.
+func (a *Response) StatusCode() int {
+	if a.Status == 0 {
+		return http.StatusOK
+	}
+	return a.Status
+}
+
+// Shared are the header fields that every answer of a port has.
+type Shared struct {
+	Frontend    string // the frontend's id
+	AllowOrigin string // Access-Control-Allow-Origin; "" for none
+	VaryOrigin  bool   // AllowOrigin depends on the origin of the page that asks
+}
+
+// NoSniff is the value of X-Content-Type-Options.
+const NoSniff = "nosniff"
+
+type field struct{ name, value string }
+
+// fields appends the header fields to list in the order of their names, in which net/http writes
+// them, too. Fields of the connection are not among them.
+func (a *Response) fields(list []field, s Shared) []field {
+	add := func(name, value string) {
+		if value != "" {
+			list = append(list, field{name, value})
+		}
+	}
+	add("Access-Control-Allow-Origin", s.AllowOrigin)
+	add("Age", a.Age)
+	add("Allow", a.Allow)
+	add("Cache-Control", a.CacheControl)
+	if a.StatusCode() != http.StatusNotModified {
+		add("Content-Length", strconv.Itoa(len(a.Body)))
+		add("Content-Type", a.Type)
+	}
+	add("Etag", a.ETag)
+	add("Laurel-Cache", a.Cache)
+	add("Laurel-Frontend", s.Frontend)
+	add("Laurel-Mode", a.Mode)
+	if a.Cache != "" {
+		add("Laurel-Revision", strconv.FormatUint(a.Revision, 10))
+	}
+	add("Location", a.Location)
+	add("Referrer-Policy", a.ReferrerPolicy)
+	add("Retry-After", a.RetryAfter)
+	if a.VaryAccept {
+		add("Vary", "Accept")
+	}
+	if s.VaryOrigin {
+		add("Vary", "Origin")
+	}
+	add("Www-Authenticate", a.Authenticate)
+	add("X-Content-Type-Options", NoSniff)
+	return list
+}
+
+// WriteTo writes the answer with net/http. An error is not reported: the client is gone.
+func (a *Response) WriteTo(w http.ResponseWriter, s Shared) {
+	var space [20]field
+	h := w.Header()
+	last := ""
+	for _, f := range a.fields(space[:0], s) {
+		if f.name == last {
+			h[f.name] = append(h[f.name], f.value)
+		} else {
+			h[f.name] = []string{f.value}
+		}
+		last = f.name
+	}
+	w.WriteHeader(a.StatusCode())
+	if len(a.Body) > 0 {
+		_, _ = w.Write(a.Body)
+	}
+	a.free()
+}
+
+// AppendTo appends the answer to a request of the fast path to dst.
+func (a *Response) AppendTo(dst []byte, r *fastpath.Request, s Shared) []byte {
+	dst = r.AppendEnd(a.AppendHead(dst, s))
+	if a.StatusCode() != http.StatusNotModified {
+		dst = append(dst, a.Body...)
+	}
+	a.free()
+	return dst
+}
+
+// AppendHead appends the status line and the header fields, but for those that
+// fastpath.Request.AppendEnd appends.
+func (a *Response) AppendHead(dst []byte, s Shared) []byte {
+	var space [20]field
+	dst = fastpath.AppendStatus(dst, a.StatusCode())
+	for _, f := range a.fields(space[:0], s) {
+		dst = append(dst, f.name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, f.value...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+func (a *Response) free() {
+	if a.Buffer != nil {
+		a.Buffer.Free()
+		a.Buffer = nil
+	}
+}
+
+// ETag returns a strong tag that follows from the body alone, so that every frontend tags the same
+// answer alike.
+func ETag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+}
+
+// MatchesETag reports whether one of the lists of an If-None-Match has tag. It compares weakly, as RFC
+// 9110 requires for this header field.
+func MatchesETag(lists []string, tag string) bool {
+	for _, list := range lists {
+		for one := range strings.SplitSeq(list, ",") {
+			one = strings.TrimSpace(one)
+			if one == "*" || strings.TrimPrefix(one, "W/") == tag {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// RetryAfter returns a Retry-After of a 429 or 503 in seconds. What can pass by itself passes within
+// one second, unless the client is asked to wait longer.
+func RetryAfter(wait time.Duration) string {
+	return strconv.Itoa(max(1, int(wait.Seconds())))
+}
+
+// maxRecorded bounds the body of an answer that the fast path holds in memory.
+const maxRecorded = 1 << 20
+
+// recorder holds what a handler writes to Request.Transport on the fast path.
+type recorder struct {
+	header  http.Header
+	status  int
+	body    []byte
+	tooLong bool
+}
+
+func (rec *recorder) Header() http.Header { return rec.header }
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= http.StatusOK {
+		rec.status = status
+	}
+}
+
+func (rec *recorder) Write(b []byte) (int, error) {
+	rec.WriteHeader(http.StatusOK)
+	if rec.tooLong = rec.tooLong || len(rec.body)+len(b) > maxRecorded; !rec.tooLong {
+		rec.body = append(rec.body, b...)
+	}
+	return len(b), nil
+}
+
+// connectionFields are written by the connection itself.
+var connectionFields = []string{"Date", "Connection", "Transfer-Encoding"}
+
+// AppendWritten appends what the handler has written to Transport on the fast path, and returns the
+// status; 0 if it has written nothing. It returns false if that was too long to be held.
+func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
+	rec := r.rec
+	switch {
+	case rec == nil || rec.status == 0:
+		return dst, 0, true
+	case rec.tooLong:
+		return dst, rec.status, false
+	}
+	h := rec.header
+	for _, name := range connectionFields {
+		h.Del(name)
+	}
+	if rec.status != http.StatusNotModified && h.Get("Content-Length") == "" {
+		h.Set("Content-Length", strconv.Itoa(len(rec.body)))
+	}
+	if r.Shared.VaryOrigin {
+		h.Add("Vary", "Origin")
+	}
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	dst = fastpath.AppendStatus(dst, rec.status)
+	for _, name := range names {
+		for _, value := range h[name] {
+			dst = append(dst, name+": "+value+"\r\n"...)
+		}
+	}
+	return append(r.fast.AppendEnd(dst), rec.body...), rec.status, true
+}
+
+// SetOn sets the shared header fields before a handler writes an answer itself, but for Vary: a
+// handler that passes on an answer of the master drops the master's value of what is set here.
+func (s Shared) SetOn(h http.Header) {
+	h.Set("Laurel-Frontend", s.Frontend)
+	h.Set("X-Content-Type-Options", NoSniff)
+	if s.AllowOrigin != "" {
+		h.Set("Access-Control-Allow-Origin", s.AllowOrigin)
+	}
+}

@@ -1,0 +1,207 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/httpapi/admin"
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
+	"laurel/score"
+)
+
+// server answers the requests of one port.
+type server struct {
+	port     string // "client" or "peer", in metrics and logs
+	client   bool
+	id       string // of the frontend
+	status   Status
+	gate     *admission.Gate
+	origins  *origins
+	limits   *Limits
+	metrics  *metrics
+	gatherer prometheus.Gatherer
+	log      *slog.Logger
+
+	reader   *reader
+	poster   *poster
+	watching *watching
+	pages    *pages
+	admin    *admin.Handlers
+}
+
+func (a *API) newServer(port string, gate *admission.Gate) *server {
+	s := &server{
+		port:     port,
+		client:   port == "client",
+		id:       a.group.Status.ID(),
+		status:   a.group.Status,
+		gate:     gate,
+		origins:  a.origins,
+		limits:   &a.limits,
+		metrics:  a.metrics,
+		gatherer: a.gatherer,
+		log:      a.log,
+	}
+	f := &forwarder{to: a.group.Forwarder, id: s.id, enabled: s.client}
+	s.reader = &reader{status: a.group.Status, source: a.group.Reader, forwarder: f, metrics: a.metrics}
+	s.poster = &poster{
+		status: a.group.Status, to: a.group.Poster, forwarder: f, gate: gate, limits: &a.limits, metrics: a.metrics, log: a.log,
+	}
+	s.watching = &watching{status: a.group.Status, hub: a.hub, balancer: a.balancer, gate: gate, limits: &a.limits}
+	s.pages = &pages{reader: s.reader, last: &a.page}
+	s.admin = a.admin(f, gate)
+	return s
+}
+
+// statusClientGone is logged and counted if a client does not wait for its answer.
+const statusClientGone = 499
+
+// endpoint is a route at a port.
+type endpoint struct {
+	route
+	path    question.Pattern
+	server  *server
+	metrics requestMetrics
+}
+
+func (s *server) endpoint(r route) *endpoint {
+	return &endpoint{r, question.ParsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
+}
+
+// answer admits a request and has it handled. It is the way of every request but those that the fast path
+// answers from memory.
+func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
+	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
+		return handler.Response{}, problem
+	}
+	leave, problem := e.server.gate.Enter(e.permit, r)
+	if problem != nil {
+		return handler.Response{}, problem
+	}
+	defer leave()
+	return e.handle(ctx, r)
+}
+
+// ServeHTTP answers a request of net/http. It is the one place where these are counted and logged and where
+// their problems are written.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	s := e.server
+	start := time.Now()
+	out := &statusWriter{ResponseWriter: w}
+	// An error means that there is no connection, and so nothing to bound.
+	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(s.limits.AnswerTimeout))
+	shared := s.shared(hr.Method, hr.Header.Get("Origin"))
+	out.varyOrigin, shared.VaryOrigin = shared.VaryOrigin, false
+	shared.SetOn(w.Header())
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+
+	r := handler.FromHTTP(out, hr, &s.gate.Bodies)
+	ctx := hr.Context()
+	var a handler.Response
+	err := s.origins.checkChange(hr, s)
+	if err == nil {
+		a, err = e.answer(ctx, r)
+	}
+	if err != nil && out.status == 0 {
+		if problem := s.problem(ctx, r, err); problem != nil {
+			a = a.WithProblem(problem, 0)
+		} else {
+			out.status, a = statusClientGone, handler.Written
+		}
+	}
+	if !a.IsWritten() && out.status == 0 {
+		a.WriteTo(out, shared)
+	}
+	took := time.Since(start)
+	e.metrics.done(out.code(), took, out.stream)
+	if s.logs(ctx) {
+		s.logRequest(ctx, hr.Method, hr.URL.Path, out.code(), took, err)
+	}
+}
+
+// shared returns the header fields that every answer to a request has.
+func (s *server) shared(method, origin string) handler.Shared {
+	shared := handler.Shared{Frontend: s.id}
+	if s.client && method == http.MethodGet {
+		shared.AllowOrigin, shared.VaryOrigin = s.origins.allow(origin)
+	}
+	return shared
+}
+
+// logs reports whether requests are logged.
+func (s *server) logs(ctx context.Context) bool { return s.log.Enabled(ctx, slog.LevelDebug) }
+
+func (s *server) logRequest(ctx context.Context, method, path string, status int, took time.Duration, err error) {
+	s.log.LogAttrs(ctx, slog.LevelDebug, "request", slog.String("port", s.port), slog.String("method", method),
+		slog.String("path", path), slog.Int("status", status), slog.Duration("took", took), slog.Any("err", err))
+}
+
+// problem returns the problem that reports err and counts it, nil if the client is gone.
+func (s *server) problem(ctx context.Context, r *handler.Request, err error) *score.Problem {
+	var problem *score.Problem
+	switch {
+	case errors.As(err, &problem):
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return nil
+	default:
+		s.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("method", r.Method), slog.String("path", r.Path), slog.Any("err", err))
+		problem = score.Problemf(score.NotReady, "internal error, see this frontend's log; try another frontend, or retry later")
+	}
+	s.metrics.problems.count(problem.Code)
+	return problem
+}
+
+// statusWriter remembers the status. http.ResponseController finds the writer below by Unwrap.
+type statusWriter struct {
+	http.ResponseWriter
+	status     int
+	stream     bool // the time that the answer takes is not counted
+	varyOrigin bool
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+		if w.varyOrigin {
+			w.Header().Add("Vary", "Origin")
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// code returns the status that the client has got: 200 if the handler wrote nothing.
+func (w *statusWriter) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// markStream records that an answer is a stream, and its status if it is not written through w.
+func markStream(w http.ResponseWriter, status int) {
+	if out, ok := w.(*statusWriter); ok {
+		out.stream = true
+		if status != 0 {
+			out.status = status
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"laurel/httpapi/fastpath"
+)
+
+// overTLS returns a peer at an address that is connected over TLS.
+func overTLS(addr string) *fastpath.Peer {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.RemoteAddr = addr + ":1"
+	r.TLS = &tls.ConnectionState{}
+	return fastpath.PeerOf(r)
+}
+
+// newHTTP2Server returns the API of a group and a server of it with HTTP/2.
+func newHTTP2Server(t *testing.T) (*API, *httptest.Server) {
+	_, a, _ := newWatchedGroup(t)
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = a.Server(a.Handler())
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return a, s
+}
+
+func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
+	t.Parallel()
+	a, s := newHTTP2Server(t)
+	const watchers = 5
+	var cancels []context.CancelFunc
+	for range watchers {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancels = append(cancels, cancel)
+		r, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v1/watch?contest=OG/1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if res.ProtoMajor != 2 || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatalf("got %s %s with %v", res.Proto, res.Status, res.Header)
+		}
+		heartbeat := make(chan string, 1)
+		go func() {
+			for scan := bufio.NewScanner(res.Body); scan.Scan(); {
+				if strings.HasPrefix(scan.Text(), "event: heartbeat") {
+					heartbeat <- scan.Text()
+					return
+				}
+			}
+			close(heartbeat)
+		}()
+		select {
+		case line := <-heartbeat:
+			if line == "" {
+				t.Fatal("the stream ended")
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("no heartbeat came")
+		}
+	}
+	if n := a.hub.Count(); n != watchers {
+		t.Errorf("got %d watchers; want %d", n, watchers)
+	}
+	if n := readsUnderWay(a); n != 0 {
+		t.Errorf("%d places for questions are taken by watchers", n)
+	}
+	for _, cancel := range cancels {
+		cancel()
+	}
+	for end := time.Now().Add(10 * time.Second); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d watchers remain after their clients have left", a.hub.Count())
+		}
+	}
+}
+
+func TestStreamOfPostsOverHTTP2(t *testing.T) {
+	_, a := newFake(t, Options{})
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = a.Server(a.Handler())
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	got := ask(t, s, "POST", "/v1/events", strings.Repeat(alert("", "")+"\n", 3000), isNDJSON)
+	if got.ProtoMajor != 2 || got.StatusCode != 200 || strings.Count(got.body, "\n") != 3000 {
+		t.Errorf("got %s %d with %d lines", got.Proto, got.StatusCode, strings.Count(got.body, "\n"))
+	}
+}

@@ -1,0 +1,238 @@
+package ranking
+
+const (
+	maxItems = 64           // items of a leaf, and children of an inner node; a larger node is split
+	minItems = maxItems / 4 // a smaller node is merged with its neighbour if both fit into one
+)
+
+// tree is a B-tree that counts the items of each subtree, so that the index of an item is found on the way
+// down to it (an order-statistic tree). Only leaves hold items.
+//
+// A position in the tree is a function that compares an item with it: the result is negative if the item
+// comes before the position, 0 if it is there, and positive otherwise. No two items have the same position.
+type tree[T any] struct{ root *node[T] }
+
+// node is a leaf, or an inner node with the first item and the number of items of each child.
+type node[T any] struct {
+	items    []T // of an inner node: the first item of each child
+	children []*node[T]
+	counts   []int
+}
+
+func newTree[T any]() *tree[T] { return &tree[T]{&node[T]{}} }
+
+func (n *node[T]) leaf() bool { return n.children == nil }
+
+func (n *node[T]) count() int {
+	if n.leaf() {
+		return len(n.items)
+	}
+	sum := 0
+	for _, c := range n.counts {
+		sum += c
+	}
+	return sum
+}
+
+// find returns the index of the node's first item that is not before the position.
+func (n *node[T]) find(position func(T) int) int {
+	i, end := 0, len(n.items)
+	for i < end {
+		if middle := (i + end) / 2; position(n.items[middle]) < 0 {
+			i = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return i
+}
+
+// has reports whether an item is at the position, for which find returned i.
+func (n *node[T]) has(i int, position func(T) int) bool {
+	return i < len(n.items) && position(n.items[i]) == 0
+}
+
+// child returns the index of the child that contains the position.
+func (n *node[T]) child(position func(T) int) int {
+	i := n.find(position)
+	if n.has(i, position) {
+		return i
+	}
+	return max(i-1, 0)
+}
+
+func (t *tree[T]) len() int { return t.root.count() }
+
+// insert inserts x at its position, where no item is.
+func (t *tree[T]) insert(position func(T) int, x T) {
+	if right := t.root.insert(position, x); right != nil {
+		left := t.root
+		t.root = &node[T]{
+			items:    []T{left.items[0], right.items[0]},
+			children: []*node[T]{left, right},
+			counts:   []int{left.count(), right.count()},
+		}
+	}
+}
+
+// insert returns the right half of n if it split n.
+func (n *node[T]) insert(position func(T) int, x T) (right *node[T]) {
+	if n.leaf() {
+		n.items = insertAt(n.items, n.find(position), x)
+		return n.split()
+	}
+	i := n.child(position)
+	split := n.children[i].insert(position, x)
+	n.updateChild(i)
+	if split == nil {
+		return nil
+	}
+	n.items = insertAt(n.items, i+1, split.items[0])
+	n.children = insertAt(n.children, i+1, split)
+	n.counts = insertAt(n.counts, i+1, split.count())
+	return n.split()
+}
+
+// insertAt grows the capacity to at most what a node needs, because there are many nodes and most are not
+// full.
+func insertAt[E any](list []E, i int, x E) []E {
+	if len(list) == cap(list) {
+		grown := make([]E, len(list), min(max(2*len(list), 8), maxItems+1))
+		copy(grown, list)
+		list = grown
+	}
+	list = append(list, x)
+	copy(list[i+1:], list[i:])
+	list[i] = x
+	return list
+}
+
+// updateChild updates the first item and the count of a child.
+func (n *node[T]) updateChild(i int) {
+	n.items[i], n.counts[i] = n.children[i].items[0], n.children[i].count()
+}
+
+// split splits a node that is too large and returns the right half. Both halves are copies with the
+// capacity that they need.
+func (n *node[T]) split() (right *node[T]) {
+	if len(n.items) <= maxItems {
+		return nil
+	}
+	half := len(n.items) / 2
+	right = &node[T]{}
+	n.items, right.items = halves(n.items, half)
+	if !n.leaf() {
+		n.children, right.children = halves(n.children, half)
+		n.counts, right.counts = halves(n.counts, half)
+	}
+	return right
+}
+
+func halves[E any](list []E, at int) (left, right []E) {
+	return append(make([]E, 0, at+at/2), list[:at]...), append(make([]E, 0, at+at/2), list[at:]...)
+}
+
+// remove removes the item at the position. It reports whether there was one.
+func (t *tree[T]) remove(position func(T) int) bool {
+	found := t.root.remove(position)
+	for len(t.root.children) == 1 {
+		t.root = t.root.children[0]
+	}
+	return found
+}
+
+func (n *node[T]) remove(position func(T) int) bool {
+	if n.leaf() {
+		i := n.find(position)
+		if !n.has(i, position) {
+			return false
+		}
+		n.items = removeAt(n.items, i)
+		return true
+	}
+	i := n.child(position)
+	if !n.children[i].remove(position) {
+		return false
+	}
+	switch c := n.children[i]; {
+	case len(c.items) >= minItems:
+		n.updateChild(i)
+	case i > 0 && n.merge(i-1), i+1 < len(n.children) && n.merge(i):
+	case len(c.items) == 0:
+		n.removeChild(i)
+	default:
+		n.updateChild(i)
+	}
+	return true
+}
+
+func removeAt[E any](list []E, i int) []E {
+	var none E
+	copy(list[i:], list[i+1:])
+	list[len(list)-1] = none
+	return list[:len(list)-1]
+}
+
+func (n *node[T]) removeChild(i int) {
+	n.items, n.children, n.counts = removeAt(n.items, i), removeAt(n.children, i), removeAt(n.counts, i)
+}
+
+// merge merges the children i and i+1 if the result is at most half full.
+func (n *node[T]) merge(i int) bool {
+	a, b := n.children[i], n.children[i+1]
+	if len(a.items)+len(b.items) > maxItems/2 {
+		return false
+	}
+	a.items = append(a.items, b.items...)
+	a.children = append(a.children, b.children...)
+	a.counts = append(a.counts, b.counts...)
+	n.removeChild(i + 1)
+	n.updateChild(i)
+	return true
+}
+
+// index returns the number of items before the position.
+func (t *tree[T]) index(position func(T) int) int {
+	before, n := 0, t.root
+	for !n.leaf() {
+		i := n.child(position)
+		for _, c := range n.counts[:i] {
+			before += c
+		}
+		n = n.children[i]
+	}
+	return before + n.find(position)
+}
+
+// at returns the item at an index below len.
+func (t *tree[T]) at(i int) (x T) {
+	t.walk(i, func(item T) bool { x = item; return false })
+	return x
+}
+
+// walk calls f for the items from index i on, until f returns false.
+func (t *tree[T]) walk(i int, f func(T) bool) {
+	t.root.walk(i, f)
+}
+
+func (n *node[T]) walk(skip int, f func(T) bool) (more bool) {
+	if n.leaf() {
+		for _, x := range n.items[min(skip, len(n.items)):] {
+			if !f(x) {
+				return false
+			}
+		}
+		return true
+	}
+	for i, c := range n.children {
+		if skip >= n.counts[i] {
+			skip -= n.counts[i]
+			continue
+		}
+		if !c.walk(skip, f) {
+			return false
+		}
+		skip = 0
+	}
+	return true
+}

@@ -1,0 +1,147 @@
+package pki
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// PublicOptions are options of PublicConfig.
+type PublicOptions struct {
+	// Files is the certificate for clients; if nil, the member's own. Members, which ask for ServerName,
+	// always get the member's own.
+	Files *Files
+	// Removed reports whether a member was removed from the group; its certificate is then refused. It may
+	// be nil.
+	Removed func(member string) bool
+}
+
+// PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or later. A client
+// that sends a certificate must be a member.
+func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
+	var mu sync.Mutex
+	var made *tls.Config
+	var of *state
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		Time:       i.now,
+		// The configuration is made again when the group's authorities change.
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := i.state.Load(); of != now {
+				made, of = i.publicConfig(p, now), now
+			}
+			return made, nil
+		},
+	}
+}
+
+func (i *Identity) publicConfig(p PublicOptions, s *state) *tls.Config {
+	members := x509.NewCertPool()
+	for _, c := range s.roots() {
+		members.AddCert(c)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		Time:       i.now,
+		ClientAuth: tls.VerifyClientCertIfGiven,
+		ClientCAs:  members,
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if p.Files == nil || hello.ServerName == ServerName {
+				return i.Certificate(), nil
+			}
+			return p.Files.Certificate()
+		},
+		VerifyConnection: func(state tls.ConnectionState) error {
+			if len(state.PeerCertificates) == 0 {
+				return nil
+			}
+			member, err := i.Verify(state.PeerCertificates)
+			if err == nil && p.Removed != nil && p.Removed(member) {
+				err = refuse("removed", "%q was removed from the group", member)
+			}
+			return err
+		},
+	}
+}
+
+// fileCheck is the interval between checks for changed files.
+const fileCheck = time.Second
+
+// Files is a certificate and its key in two PEM files, which are read again when they change. It is safe
+// for concurrent use.
+type Files struct {
+	cert, key string
+	failed    func(error)
+
+	mu      sync.Mutex
+	checked time.Time
+	seen    []time.Time
+	loaded  *tls.Certificate
+}
+
+// OpenFiles reads a certificate with its chain and its private key. If changed files cannot be read, the
+// previous certificate stays in use, and failed is called, once for each change.
+func OpenFiles(cert, key string, failed func(error)) (*Files, error) {
+	f := &Files{cert: cert, key: key, failed: failed}
+	f.seen = f.times()
+	if err := f.load(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Files) load() error {
+	loaded, err := tls.LoadX509KeyPair(f.cert, f.key)
+	if err != nil {
+		return fmt.Errorf("read the certificate in %s and %s: %w", f.cert, f.key, err)
+	}
+	f.loaded = &loaded
+	return nil
+}
+
+func (f *Files) times() []time.Time {
+	var list []time.Time
+	for _, path := range []string{f.cert, f.key} {
+		var at time.Time
+		if info, err := os.Stat(path); err == nil {
+			at = info.ModTime()
+		}
+		list = append(list, at)
+	}
+	return list
+}
+
+// Certificate returns the certificate. It may be a second older than the files.
+func (f *Files) Certificate() (*tls.Certificate, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.checked) < fileCheck {
+		return f.loaded, nil
+	}
+	f.checked = time.Now()
+	if now := f.times(); !slices.EqualFunc(now, f.seen, time.Time.Equal) {
+		// A renewal writes one file after the other. Until the second is written they do not fit
+		// together; they are then read again.
+		f.seen = now
+		if err := f.load(); err != nil {
+			f.failed(err)
+		}
+	}
+	return f.loaded, nil
+}
+
+// Config returns the configuration for accepting connections of clients at a frontend without an identity.
+func (f *Files) Config() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.Certificate() },
+	}
+}
