@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -87,7 +88,7 @@ func (g *fakeGroup) StaleBoard(ctx context.Context, contestID string, q *ranking
 
 // answered returns the answer to a key, as the master makes it for another frontend.
 func (g *fakeGroup) answered(key string) (body []byte, revision uint64, err error) {
-	q, err := new(API).Question(key)
+	q, err := question.ByKey(key)
 	switch {
 	case err != nil:
 		return nil, 0, err

@@ -50,7 +50,7 @@ func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Reques
 
 func (f *fastHandler) find(r *fastpath.Request) *endpoint {
 	for _, e := range f.endpoints {
-		if r.Method == e.method && e.path.matches(r.Path) {
+		if r.Method == e.method && e.path.Matches(r.Path) {
 			return e
 		}
 	}

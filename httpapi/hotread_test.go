@@ -21,6 +21,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -46,7 +47,7 @@ func questions() (all []twin) {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
 		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
 	}
-	boardTag := (&boardQuery{contest: race, Query: ranking.Query{Limit: 2}}).etag("fake", 290)
+	boardTag := (&question.BoardQuery{Contest: race, Query: ranking.Query{Limit: 2}}).ETag("fake", 290)
 	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
 		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
 		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))
@@ -79,11 +80,11 @@ func questions() (all []twin) {
 }
 
 func bodyOf(v queries.View, key string) []byte {
-	q, err := parseQuestion(key, "")
+	q, err := question.Parse(key, "")
 	if err != nil {
 		panic(err)
 	}
-	body, _, _ := q.ask(v)
+	body, _, _ := q.Ask(v)
 	return body
 }
 

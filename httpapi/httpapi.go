@@ -24,6 +24,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/trust/signing"
 )
@@ -150,7 +151,7 @@ func (a *API) ForwardedHandler() http.Handler {
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
 
 // Question finds the question for a key, as another frontend polls it. The error is a *score.Problem.
-func (a *API) Question(key string) (queries.Question, error) { return questionByKey(key) }
+func (a *API) Question(key string) (queries.Question, error) { return question.ByKey(key) }
 
 // Server returns an HTTP server for h with the limits of this package on each connection. It has no timeout
 // for whole requests: each handler sets the deadlines that its kind of body and answer needs.

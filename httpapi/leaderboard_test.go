@@ -32,7 +32,14 @@ func order(l *score.Leaderboard) string {
 	var all []string
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		all = append(all, rankCell(r)+" "+r.Competitor)
+		rank := strconv.Itoa(r.Rank)
+		switch {
+		case r.Rank == 0:
+			rank = "-"
+		case r.RankEqual:
+			rank = "=" + rank
+		}
+		all = append(all, rank+" "+r.Competitor)
 	}
 	return strings.Join(all, ", ")
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/web"
 	"laurel/score"
 )
@@ -27,21 +27,6 @@ type route struct {
 	hit hitFunc
 	// fast is true for a route that is answered on the fast path, too.
 	fast bool
-}
-
-// reads are the routes of questions.
-var reads = []struct {
-	pattern string
-	parse   parser
-	board   bool
-}{
-	{pattern: "/v1/scores/{contest:.+}", parse: parseScore},
-	{pattern: "/v1/scores", parse: parseScores},
-	{pattern: "/v1/timeline/{contest:.+}", parse: parseTimeline},
-	{pattern: "/v1/leaderboard/{contest:.+}", parse: parseLeaderboard, board: true},
-	{pattern: "/v1/medals/{competition}", parse: parseMedals},
-	{pattern: "/v1/medals/{competition}/{organisation:.+}", parse: parseMedalRow},
-	{pattern: "/v1/bards/{source:.+}", parse: parseBard},
 }
 
 // routes returns the whole interface. The first route that matches answers, so the busiest come first.
@@ -60,12 +45,12 @@ func (s *server) routes() []route {
 	atMaster := s.admin.AtMaster
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
 	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.poster.post, fast: true}}
-	for _, r := range reads {
+	for _, r := range question.Routes {
 		hit := s.hit
-		if r.board {
+		if r.Board {
 			hit = s.boardHit
 		}
-		list = append(list, route{http.MethodGet, r.pattern, read, s.reader.handler(r.parse), hit, true})
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(r.Parse), hit, true})
 	}
 	return append(list,
 		get("/v1/keys", read, s.admin.Keys),
@@ -91,42 +76,6 @@ func (s *server) routes() []route {
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
 		get("/", read, s.pages.front),
 	)
-}
-
-// pattern matches paths. It knows the patterns of the routes that the fast path answers; for net/http, mux
-// matches them.
-type pattern struct {
-	prefix   string // what the pattern begins with literally
-	segments int    // how many more segments a path needs: 0, 1 or 2
-	open     bool   // the last segment may contain slashes
-}
-
-func parsePattern(s string) pattern {
-	prefix, rest, found := strings.Cut(s, "{")
-	if !found {
-		return pattern{prefix: s}
-	}
-	return pattern{prefix, 1 + strings.Count(rest, "/{"), strings.HasSuffix(rest, ":.+}")}
-}
-
-// matches reports whether a path matches. It allocates nothing.
-func (p *pattern) matches(path []byte) bool {
-	n := len(p.prefix)
-	switch {
-	case len(path) < n || string(path[:n]) != p.prefix:
-		return false
-	case p.segments == 0:
-		return len(path) == n
-	}
-	name := path[n:]
-	if p.segments == 2 {
-		slash := bytes.IndexByte(name, '/')
-		if slash <= 0 {
-			return false
-		}
-		name = name[slash+1:]
-	}
-	return len(name) > 0 && (p.open || bytes.IndexByte(name, '/') < 0)
 }
 
 // fromHTTPHandler returns a handler that has h write the answer.
@@ -186,9 +135,5 @@ func methodNotAllowed(p *path) handler.Func {
 }
 
 func notFound(_ context.Context, r *handler.Request) (handler.Response, error) {
-	return handler.Response{}, unknownPath(r.Path)
-}
-
-func unknownPath(path string) *score.Problem {
-	return score.Problemf(score.NotFound, "no such path: %s; see GET /", handler.Quoted(path))
+	return handler.Response{}, question.UnknownPath(r.Path)
 }

@@ -13,6 +13,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
 )
 
@@ -66,19 +67,19 @@ const statusClientGone = 499
 // endpoint is a route at a port.
 type endpoint struct {
 	route
-	path    pattern
+	path    question.Pattern
 	server  *server
 	metrics requestMetrics
 }
 
 func (s *server) endpoint(r route) *endpoint {
-	return &endpoint{r, parsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
+	return &endpoint{r, question.ParsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
 }
 
 // answer admits a request and has it handled. It is the way of every request but those that the fast path
 // answers from memory.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	r.Name = strings.TrimPrefix(r.Path, e.path.prefix)
+	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
 		return handler.Response{}, problem
 	}

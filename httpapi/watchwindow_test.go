@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
@@ -57,15 +58,15 @@ func TestInvalidWindowIsRefused(t *testing.T) {
 		eleven = append(eleven, fmt.Sprintf("leaderboard=a/%d", i))
 	}
 	for query, word := range map[string]string{
-		"leaderboard=OG//1":                                                   "segments of letters",
-		"leaderboard=" + race + "&split=20%20km":                              "10 km, finish",
-		"leaderboard=" + race + "&limit=101":                                  "1 to 100",
-		"leaderboard=" + race + "&limit=0":                                    "1 to 100",
-		"leaderboard=" + race + "&split=a&split=b":                            "want it once",
-		"leaderboard=" + race + "&after=0,2888":                               "unknown parameter",
-		"around=31":                                                           "without a leaderboard",
-		"leaderboard=" + race + "&around=" + strings.Repeat("x", maxFilter+1): "names have at most",
-		strings.Join(eleven, "&"):                                             "at most 10",
+		"leaderboard=OG//1":                        "segments of letters",
+		"leaderboard=" + race + "&split=20%20km":   "10 km, finish",
+		"leaderboard=" + race + "&limit=101":       "1 to 100",
+		"leaderboard=" + race + "&limit=0":         "1 to 100",
+		"leaderboard=" + race + "&split=a&split=b": "want it once",
+		"leaderboard=" + race + "&after=0,2888":    "unknown parameter",
+		"around=31":                                "without a leaderboard",
+		"leaderboard=" + race + "&around=" + strings.Repeat("x", question.MaxFilter+1): "names have at most",
+		strings.Join(eleven, "&"): "at most 10",
 	} {
 		answer, err := http.Get(url + "/v1/watch?" + query)
 		if err != nil {

@@ -1,4 +1,4 @@
-package httpapi
+package question
 
 import (
 	"bytes"
@@ -13,37 +13,37 @@ import (
 	"laurel/score"
 )
 
-// timelinePage is the answer to a question for a contest's timeline.
-type timelinePage struct {
+// TimelinePage is the answer to a question for a contest's timeline.
+type TimelinePage struct {
 	Events []score.TimelineEvent `json:"events"`
 	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func parseTimeline(id, query string) (question, error) {
+func parseTimeline(id, query string) (Question, error) {
 	q, stale, err := questionParameters(query, "after", "limit")
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	limit, err := handler.PageSize(q)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
+			return Question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
 		}
 	}
-	page := timelineQuestion(id, after, limit)
-	page.stale = stale
+	page := Timeline(id, after, limit)
+	page.Stale = stale
 	if !score.ValidPath(id) {
-		return question{}, page.missing()
+		return Question{}, page.Missing()
 	}
 	return page, nil
 }
 
-// timelineQuestion asks for at most limit events of a contest after a revision.
-func timelineQuestion(id string, after uint64, limit int) question {
+// Timeline asks for at most limit events of a contest after a revision.
+func Timeline(id string, after uint64, limit int) Question {
 	key := url.Values{}
 	if limit != handler.DefaultPage {
 		key.Set("limit", strconv.Itoa(limit))
@@ -51,29 +51,29 @@ func timelineQuestion(id string, after uint64, limit int) question {
 	if after != 0 {
 		key.Set("after", strconv.FormatUint(after, 10))
 	}
-	return question{
-		key: keyOf("timeline/"+id, key),
-		tag: cache.TimelineTag(id),
-		ask: func(v queries.View) ([]byte, uint64, error) {
+	return Question{
+		Key: keyOf("timeline/"+id, key),
+		Tag: cache.TimelineTag(id),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
 			if err != nil || len(list) == 0 && after == 0 {
 				return nil, v.Revision(), err
 			}
-			page := timelinePage{Events: list}
+			page := TimelinePage{Events: list}
 			if next != 0 {
 				page.Next = strconv.FormatUint(next, 10)
 			}
 			body, err := queries.Encode(page)
 			return body, v.Revision(), err
 		},
-		missing: func() *score.Problem {
+		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
 		},
-		text: textRenderer(timelineText),
+		Text: textRenderer(timelineText),
 	}
 }
 
-func timelineText(b *bytes.Buffer, page *timelinePage) {
+func timelineText(b *bytes.Buffer, page *TimelinePage) {
 	signed := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return grantText(&e) != "" })
 	headings := []string{"REVISION", "TIME", "TYPE", "ID", "DATA"}
 	if signed {

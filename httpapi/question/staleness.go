@@ -1,4 +1,4 @@
-package httpapi
+package question
 
 import (
 	"math"
@@ -10,40 +10,40 @@ import (
 	"laurel/httpapi/handler"
 )
 
-// staleness is how old an answer may be if there is no current one. The zero value accepts no old answer.
-type staleness struct {
-	accepted bool
+// Staleness is how old an answer may be if there is no current one. The zero value accepts no old answer.
+type Staleness struct {
+	Accepted bool
 	bounded  bool
 	bound    time.Duration
 }
 
-// accepts reports whether an answer of the given age will do.
-func (s staleness) accepts(age time.Duration, known bool) bool {
-	return s.accepted && (!s.bounded || known && age <= s.bound)
+// Accepts reports whether an answer of the given age will do.
+func (s Staleness) Accepts(age time.Duration, known bool) bool {
+	return s.Accepted && (!s.bounded || known && age <= s.bound)
 }
 
 // parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds. Without a value any age
 // will do.
-func parseStaleness(q url.Values) (staleness, error) {
+func parseStaleness(q url.Values) (Staleness, error) {
 	given := q.Get(maxStale)
 	switch {
 	case !q.Has(maxStale):
-		return staleness{}, nil
+		return Staleness{}, nil
 	case given == "":
-		return staleness{accepted: true}, nil
+		return Staleness{Accepted: true}, nil
 	}
 	bound, ok := parseSeconds(given)
 	if !ok {
 		var err error
 		if bound, err = time.ParseDuration(given); err != nil || bound < 0 {
-			return staleness{}, handler.FieldProblem(maxStale, "got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
+			return Staleness{}, handler.FieldProblem(maxStale, "got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
 		}
 	}
-	return staleness{accepted: true, bounded: true, bound: bound}, nil
+	return Staleness{Accepted: true, bounded: true, bound: bound}, nil
 }
 
-// stalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid one is ignored.
-func stalenessOf(lists []string) staleness {
+// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid one is ignored.
+func StalenessOf(lists []string) Staleness {
 	for _, list := range lists {
 		for one := range strings.SplitSeq(list, ",") {
 			name, value, bounded := strings.Cut(strings.TrimSpace(one), "=")
@@ -51,14 +51,14 @@ func stalenessOf(lists []string) staleness {
 				continue
 			}
 			if !bounded {
-				return staleness{accepted: true}
+				return Staleness{Accepted: true}
 			}
 			if bound, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
-				return staleness{accepted: true, bounded: true, bound: bound}
+				return Staleness{Accepted: true, bounded: true, bound: bound}
 			}
 		}
 	}
-	return staleness{}
+	return Staleness{}
 }
 
 // parseSeconds parses whole seconds. More than a duration can hold are as many as it can.
@@ -70,7 +70,7 @@ func parseSeconds(s string) (time.Duration, bool) {
 	return time.Duration(min(n, math.MaxInt64/uint64(time.Second))) * time.Second, true
 }
 
-// formatAge returns an age as the header Age has it: in whole seconds, rounded up.
-func formatAge(d time.Duration) string {
+// FormatAge returns an age as the header Age has it: in whole seconds, rounded up.
+func FormatAge(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

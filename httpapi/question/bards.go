@@ -1,4 +1,4 @@
-package httpapi
+package question
 
 import (
 	"bytes"
@@ -12,18 +12,18 @@ import (
 
 // parseBard reads the question for the last seq of a source. A source that has never posted is at 0, so that a
 // new bard starts like any other.
-func parseBard(source, query string) (question, error) {
+func parseBard(source, query string) (Question, error) {
 	_, stale, err := questionParameters(query)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	if !score.ValidPath(source) {
-		return question{}, handler.FieldProblem("source", "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
+		return Question{}, handler.FieldProblem("source", "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
 	}
-	return question{
-		key: "bards/" + source,
-		tag: cache.AnyTag,
-		ask: func(v queries.View) ([]byte, uint64, error) {
+	return Question{
+		Key: "bards/" + source,
+		Tag: cache.AnyTag,
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			bard, ok, err := v.Bard(source)
 			if err != nil {
 				return nil, 0, err
@@ -34,8 +34,8 @@ func parseBard(source, query string) (question, error) {
 			body, err := queries.Encode(bard)
 			return body, v.Revision(), err
 		},
-		text:  textRenderer(bardText),
-		stale: stale,
+		Text:  textRenderer(bardText),
+		Stale: stale,
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-package httpapi
+package question
 
 import (
 	"bytes"
@@ -16,32 +16,32 @@ import (
 	"laurel/score"
 )
 
-// scorePage is the answer to a question for contests.
-type scorePage struct {
+// ScorePage is the answer to a question for contests.
+type ScorePage struct {
 	Scores []score.Record `json:"scores"`
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// maxFilter bounds the value of a filter, which becomes part of a key. No name in the store is longer.
-const maxFilter = 512
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store is longer.
+const MaxFilter = 512
 
 // filters are the parameters by which a list of contests is filtered.
 var filters = [...]string{"competition", "sport", "status", "competitor"}
 
-func parseScores(_, query string) (question, error) {
+func parseScores(_, query string) (Question, error) {
 	q, stale, err := questionParameters(query, append(filters[:], "limit", "after")...)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	limit, err := handler.PageSize(q)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	key := url.Values{}
 	for _, name := range filters {
 		switch given := q.Get(name); {
-		case len(given) > maxFilter:
-			return question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), maxFilter)
+		case len(given) > MaxFilter:
+			return Question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
 		case given != "":
 			key.Set(name, given)
 		}
@@ -52,7 +52,7 @@ func parseScores(_, query string) (question, error) {
 	after := q.Get("after")
 	if after != "" {
 		if !score.ValidPath(after) {
-			return question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(after))
+			return Question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(after))
 		}
 		key.Set("after", after)
 	}
@@ -62,19 +62,19 @@ func parseScores(_, query string) (question, error) {
 		Status:      q.Get("status"),
 		Competitor:  q.Get("competitor"),
 	}
-	return question{
-		key: keyOf("scores", key),
-		tag: cache.ListTag(score.CompetitionOf(f.Competition)),
-		ask: func(v queries.View) ([]byte, uint64, error) {
+	return Question{
+		Key: keyOf("scores", key),
+		Tag: cache.ListTag(score.CompetitionOf(f.Competition)),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
 			if err != nil {
 				return nil, 0, err
 			}
-			body, err := queries.Encode(scorePage{list, next})
+			body, err := queries.Encode(ScorePage{list, next})
 			return body, v.Revision(), err
 		},
-		text:  textRenderer(scoresText),
-		stale: stale,
+		Text:  textRenderer(scoresText),
+		Stale: stale,
 	}, nil
 }
 
@@ -91,24 +91,24 @@ func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, erro
 	}
 }
 
-func parseScore(id, query string) (question, error) {
+func parseScore(id, query string) (Question, error) {
 	_, stale, err := questionParameters(query)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
-	q := scoreQuestion(id)
-	q.stale = stale
+	q := Score(id)
+	q.Stale = stale
 	if !score.ValidPath(id) {
-		return question{}, q.missing()
+		return Question{}, q.Missing()
 	}
 	return q, nil
 }
 
-// scoreQuestion asks for the record of a contest.
-func scoreQuestion(id string) question {
-	return question{
-		key: cache.ScoreKey(id),
-		ask: func(v queries.View) ([]byte, uint64, error) {
+// Score asks for the record of a contest.
+func Score(id string) Question {
+	return Question{
+		Key: cache.ScoreKey(id),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			rec, ok, err := v.Contest(id)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
@@ -116,14 +116,14 @@ func scoreQuestion(id string) question {
 			body, err := queries.Encode(rec)
 			return body, rec.Revision, err
 		},
-		missing: func() *score.Problem {
+		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
 		},
-		text: textRenderer(scoreText),
+		Text: textRenderer(scoreText),
 	}
 }
 
-func scoresText(b *bytes.Buffer, page *scorePage) {
+func scoresText(b *bytes.Buffer, page *ScorePage) {
 	t := handler.NewTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]

@@ -1,4 +1,4 @@
-package httpapi
+package question
 
 import (
 	"bytes"
@@ -12,24 +12,24 @@ import (
 	"laurel/score"
 )
 
-func parseMedals(competition, query string) (question, error) {
+func parseMedals(competition, query string) (Question, error) {
 	_, stale, err := questionParameters(query)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
-	q := medalsQuestion(competition)
-	q.stale = stale
+	q := Medals(competition)
+	q.Stale = stale
 	if !validCompetition(competition) {
-		return question{}, q.missing()
+		return Question{}, q.Missing()
 	}
 	return q, nil
 }
 
-// medalsQuestion asks for the medal table of a competition.
-func medalsQuestion(competition string) question {
-	return question{
-		key: cache.MedalsKey(competition),
-		ask: func(v queries.View) ([]byte, uint64, error) {
+// Medals asks for the medal table of a competition.
+func Medals(competition string) Question {
+	return Question{
+		Key: cache.MedalsKey(competition),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
@@ -37,32 +37,32 @@ func medalsQuestion(competition string) question {
 			body, err := queries.Encode(t.Medals())
 			return body, t.Revision, err
 		},
-		missing: func() *score.Problem {
+		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound, "no events of competition %s have been posted", handler.Quoted(competition))
 		},
-		text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
+		Text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
 	}
 }
 
 // parseMedalRow reads the question for one row of a medal table from "competition/organisation".
-func parseMedalRow(name, query string) (question, error) {
+func parseMedalRow(name, query string) (Question, error) {
 	competition, organisation, _ := strings.Cut(name, "/")
 	_, stale, err := questionParameters(query)
 	if err != nil {
-		return question{}, err
+		return Question{}, err
 	}
 	missing := func() *score.Problem {
 		return score.Problemf(score.NotFound, "organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
 			handler.Quoted(organisation), competition)
 	}
-	if !validCompetition(competition) || organisation == "" || len(organisation) > maxFilter {
-		return question{}, missing()
+	if !validCompetition(competition) || organisation == "" || len(organisation) > MaxFilter {
+		return Question{}, missing()
 	}
-	return question{
+	return Question{
 		// An organisation may contain any character, a question mark too.
-		key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
-		tag: cache.MedalsKey(competition),
-		ask: func(v queries.View) ([]byte, uint64, error) {
+		Key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
+		Tag: cache.MedalsKey(competition),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
 			t, ok, err := v.Medals(competition)
 			if err != nil || !ok {
 				return nil, v.Revision(), err
@@ -74,9 +74,9 @@ func parseMedalRow(name, query string) (question, error) {
 			body, err := queries.Encode(row)
 			return body, t.Revision, err
 		},
-		missing: missing,
-		text:    textRenderer(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
-		stale:   stale,
+		Missing: missing,
+		Text:    textRenderer(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
+		Stale:   stale,
 	}, nil
 }
 
