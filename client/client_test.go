@@ -83,6 +83,7 @@ func wantProblem(t *testing.T, err error, code score.Code) *score.Problem {
 }
 
 func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]testgroup.Fault{
 		"503":               testgroup.Unavailable,
 		"broken connection": testgroup.CutBefore,
@@ -107,6 +108,7 @@ func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
 }
 
 func TestListOfFrontendsIsLearnedDuringTheFirstCall(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{Timeout: 5 * time.Second})
 	if _, err := c.Post(t.Context(), curling()); err != nil {
 		t.Fatal(err)
@@ -119,6 +121,7 @@ func TestListOfFrontendsIsLearnedDuringTheFirstCall(t *testing.T) {
 }
 
 func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d frontends", n), func(t *testing.T) {
 			g, c := group(t, n, client.Options{})
@@ -145,6 +148,7 @@ func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 }
 
 func TestPostOfSeveralIsAllOrNone(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	events := curling()
 	events[2].Data.(*score.ScorePlay).Competitor = "EGY"
@@ -159,6 +163,7 @@ func TestPostOfSeveralIsAllOrNone(t *testing.T) {
 }
 
 func TestRefusedPostIsNotRepeated(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	_, err := c.Post(t.Context(), curling()[2:])
@@ -170,6 +175,7 @@ func TestRefusedPostIsNotRepeated(t *testing.T) {
 }
 
 func TestBusyGroupIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	var n atomic.Int32
 	g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
@@ -184,6 +190,7 @@ func TestBusyGroupIsTriedAgainLater(t *testing.T) {
 }
 
 func TestDeadlineEndsTheAttempts(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Timeout: 200 * time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
 	all := func(fault testgroup.Fault) {
 		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return fault })
@@ -242,6 +249,7 @@ func TestResponseThatIsNotLaurelsIsAProblem(t *testing.T) {
 }
 
 func TestAllScoresReadsEveryPage(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	const n = 205
 	var want []string

@@ -69,6 +69,7 @@ func answeredBy(t *testing.T, g *testgroup.Group, c *client.Client) string {
 }
 
 func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 4)
 	g.Frontends[0].Report(score.Serving, 500, 1)
 	g.Frontends[1].Report(score.Serving, 10, 900)
@@ -87,6 +88,7 @@ func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
 }
 
 func TestClientsThatStartTogetherChooseDifferentHomes(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 3)
 	g.Frontends[1].Report(score.Serving, 8, 0)
 	homes := map[string]int{}
@@ -101,6 +103,7 @@ func TestClientsThatStartTogetherChooseDifferentHomes(t *testing.T) {
 }
 
 func TestCallsFailOverToTheLeastLoadedStayThereAndReturnHome(t *testing.T) {
+	t.Parallel()
 	var j noticeLog
 	g, c := group(t, 3, client.Options{Home: "f1", Refresh: 20 * time.Millisecond, Notify: j.note})
 	g.Frontends[1].Report(score.Serving, 70, 0)
@@ -125,6 +128,7 @@ func TestCallsFailOverToTheLeastLoadedStayThereAndReturnHome(t *testing.T) {
 }
 
 func TestCallsDoNotReturnToAHomeThatDoesNotServe(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Home: "f1", Refresh: 5 * time.Millisecond})
 	learn(t, c)
 	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
@@ -161,6 +165,7 @@ func TestCallsDoNotReturnToAHomeThatDoesNotServe(t *testing.T) {
 }
 
 func TestEachAttemptIsReportedWithTheFrontendThatAnswered(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var list []string
 	g, c := group(t, 2, client.Options{Home: "f1", Attempted: func(a client.Attempt) {

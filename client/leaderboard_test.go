@@ -34,6 +34,7 @@ func runners() []score.Event {
 }
 
 func TestLeaderboardHasPages(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	if _, err := c.Post(t.Context(), runners()); err != nil {
 		t.Fatal(err)

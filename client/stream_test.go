@@ -54,13 +54,15 @@ func streamAlerts(t *testing.T, g *testgroup.Group, c *client.Client, o client.S
 }
 
 func TestStreamAnswersEveryEventInOrder(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
-	if got := streamAlerts(t, g, c, client.StreamOptions{}, 20_000); got != (client.StreamStats{}) {
+	if got := streamAlerts(t, g, c, client.StreamOptions{}, 5000); got != (client.StreamStats{}) {
 		t.Errorf("stats are %+v; want no failure", got)
 	}
 }
 
 func TestStreamContinuesAfterFaultsAndCountsOnce(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]testgroup.Fault{
 		"dies in the middle": testgroup.CutBefore,
 		"loses the answer":   testgroup.CutAfter,
@@ -90,6 +92,7 @@ func TestStreamContinuesAfterFaultsAndCountsOnce(t *testing.T) {
 }
 
 func TestStreamContinuesElsewhereWhenItsRequestIsRefused(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	g.Inject(always("f1", testgroup.Unavailable))
@@ -97,6 +100,7 @@ func TestStreamContinuesElsewhereWhenItsRequestIsRefused(t *testing.T) {
 }
 
 func TestStreamContinuesWhenItsFrontendDies(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	var n atomic.Int32
@@ -106,10 +110,11 @@ func TestStreamContinuesWhenItsFrontendDies(t *testing.T) {
 		}
 		return testgroup.None
 	})
-	streamAlerts(t, g, c, client.StreamOptions{}, 20_000)
+	streamAlerts(t, g, c, client.StreamOptions{}, 5000)
 }
 
 func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	good, bad := alert("hail"), score.Event{
@@ -135,6 +140,7 @@ func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
 }
 
 func TestStreamEndsAtALineThatIsNoEvent(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	if err := s.SendLine(client.Line{ID: "x", JSON: []byte(`{"id":"x","typ`), Number: 7}); err != nil {
@@ -196,6 +202,7 @@ func TestStreamRepeatsAnEventThatAFrontendBrokeOff(t *testing.T) {
 }
 
 func TestStreamGivesUpAfterItsPatience(t *testing.T) {
+	t.Parallel()
 	t.Run("with the problem of frontends that answer", func(t *testing.T) {
 		g, c := group(t, 2, client.Options{})
 		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
@@ -231,6 +238,7 @@ func streamWithoutAnswer(t *testing.T, c *client.Client) error {
 }
 
 func TestCancellingAStreamEndsIt(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
@@ -252,6 +260,7 @@ func TestCancellingAStreamEndsIt(t *testing.T) {
 }
 
 func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		seq    uint64
 		size   int
@@ -280,6 +289,7 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 }
 
 func TestCloseOfAnEmptyStreamSendsNothing(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	if err := c.Stream(t.Context(), client.StreamOptions{}).Close(); err != nil {
 		t.Fatal(err)

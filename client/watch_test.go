@@ -76,6 +76,7 @@ func post(t *testing.T, c *client.Client, events ...score.Event) {
 func play() score.Event { return curling()[2] }
 
 func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 2, client.Options{})
 	post(t, c, curling()[:2]...)
 	a := startWatch(t, c, client.WatchOptions{
@@ -105,6 +106,7 @@ func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
 }
 
 func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 3)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	post(t, c, curling()...)
@@ -146,6 +148,7 @@ func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
 }
 
 func TestWatchFailsOverAndIsSentHome(t *testing.T) {
+	t.Parallel()
 	var j noticeLog
 	g, c := group(t, 3, client.Options{Notify: j.note})
 	g.Frontends[2].Report(score.Serving, 100, 0)
@@ -212,6 +215,7 @@ func redirecting(t *testing.T, to func(self int, r *http.Request) string, n int)
 }
 
 func TestWatchFollowsARedirect(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 1)
 	urls, _ := redirecting(t, func(_ int, r *http.Request) string {
 		return g.Frontends[0].URL + "/v1/watch?" + r.URL.RawQuery + "&moved=1"
@@ -227,6 +231,7 @@ func TestWatchFollowsARedirect(t *testing.T) {
 }
 
 func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{})
 	g.Frontends[1].Report(score.Serving, 100, 0)
 	g.Frontends[0].RedirectWatches(g.Frontends[1])
@@ -257,6 +262,7 @@ func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 }
 
 func TestRefusedWatchGoesElsewhereAtOnce(t *testing.T) {
+	t.Parallel()
 	var j noticeLog
 	g, c := group(t, 2, client.Options{Home: "f1", Notify: j.note})
 	learn(t, c)
@@ -283,6 +289,7 @@ func TestRefusedWatchGoesElsewhereAtOnce(t *testing.T) {
 }
 
 func TestRecordNeverGoesBack(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
 	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
@@ -310,6 +317,7 @@ func TestRecordNeverGoesBack(t *testing.T) {
 }
 
 func TestSnapshotOfAnotherStoreStartsOver(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
 	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
@@ -338,6 +346,7 @@ func TestWatchEndsWithAFinalProblem(t *testing.T) {
 }
 
 func TestWatchEndsWithItsLoopOrContext(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	for range c.Watch(t.Context(), client.WatchOptions{}) {
 		break

@@ -30,6 +30,7 @@ func windowText(t *testing.T, total int, rows []score.LeaderboardRow) string {
 }
 
 func TestWatchedLeaderboardEqualsARequestedOneAtEachRevision(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 2)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	bard := newClient(t, client.Options{}, g.URLs()...)
@@ -81,6 +82,7 @@ func TestWatchedLeaderboardEqualsARequestedOneAtEachRevision(t *testing.T) {
 }
 
 func TestStreamThatOmitsARowIsDropped(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, runners()...)
 	a := startWatch(t, c, client.WatchOptions{Leaderboards: []string{race}})
