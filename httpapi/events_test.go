@@ -203,19 +203,3 @@ func TestFailureOfAPostNeverLooksAsIfNothingHadHappened(t *testing.T) {
 		}
 	}
 }
-
-func TestResultIsWrittenAsJSONWouldWriteIt(t *testing.T) {
-	index := 3
-	for _, r := range []score.Result{
-		{}, {ID: "a", Seq: 1, Revision: 2, Status: score.Applied}, {ID: "q\"\\\n\u2028é<>&", Revision: 1 << 60, Status: score.Duplicate},
-		{ID: "x", Problem: &score.Problem{Type: "t", Title: "t", Status: 409, Detail: "d", Code: score.SeqGap, ExpectedSeq: 7, Index: &index}},
-	} {
-		want, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := appendResult(nil, &r); string(got) != string(want) {
-			t.Errorf("got %s; want %s", got, want)
-		}
-	}
-}
