@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
 // sing sends n alerts of one source over a stream and checks that each is answered once, in order, and counts once.
-func sing(t *testing.T, g *clienttest.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
+func sing(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
 	t.Helper()
 	answered := 0
 	o.Answered = func(a client.Answer) {
@@ -40,7 +40,7 @@ func sing(t *testing.T, g *clienttest.Group, c *client.Client, o client.StreamOp
 	if answered != n {
 		t.Errorf("%d events were answered; want %d", answered, n)
 	}
-	accepted := g.Accepted()
+	accepted := g.Events(contest)
 	if len(accepted) != n {
 		t.Fatalf("%d events were counted; want %d", len(accepted), n)
 	}
@@ -60,21 +60,21 @@ func TestStreamAnswersEveryEventInOrder(t *testing.T) {
 }
 
 func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
-	for name, fault := range map[string]clienttest.Fault{
-		"dies in the middle": clienttest.CutBefore, "loses the answer": clienttest.CutAfter, "has no master": clienttest.Unavailable,
-		"is busy": clienttest.Busy, "hangs": clienttest.Hang,
+	for name, fault := range map[string]testgroup.Fault{
+		"dies in the middle": testgroup.CutBefore, "loses the answer": testgroup.CutAfter, "has no master": testgroup.Unavailable,
+		"is busy": testgroup.Busy, "hangs": testgroup.Hang,
 	} {
 		for _, n := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, %d frontends", name, n), func(t *testing.T) {
 				t.Parallel()
 				g, c := group(t, n, client.Options{AttemptTimeout: 200 * time.Millisecond})
-				learned(t, c)
+				learn(t, c)
 				var count atomic.Int32
-				g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+				g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 					if e != nil && count.Add(1)%301 == 0 {
 						return fault
 					}
-					return clienttest.None
+					return testgroup.None
 				})
 				stats := sing(t, g, c, client.StreamOptions{Window: 200}, 1000)
 				if stats.Retries == 0 || n > 1 && stats.Failovers == 0 || n == 1 && stats.Failovers > 0 {
@@ -87,20 +87,20 @@ func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
 
 func TestStreamFindsAnotherFrontendWhenTheRequestIsTurnedAway(t *testing.T) {
 	g, c := group(t, 3, client.Options{})
-	learned(t, c)
-	g.Break(always("f1", clienttest.Unavailable))
+	learn(t, c)
+	g.Inject(always("f1", testgroup.Unavailable))
 	sing(t, g, c, client.StreamOptions{}, 100)
 }
 
 func TestStreamSurvivesTheDeathOfItsFrontend(t *testing.T) {
 	g, c := group(t, 3, client.Options{})
-	learned(t, c)
+	learn(t, c)
 	var n atomic.Int32
-	g.Break(func(f *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+	g.Inject(func(f *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 		if e != nil && n.Add(1) == 500 {
-			go f.Stop()
+			go f.Detach()
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	sing(t, g, c, client.StreamOptions{}, 20_000)
 }
@@ -119,7 +119,7 @@ func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
 	if r, ok := errors.AsType[*client.RefusedError](err); !ok || r.Line.ID != "bad" {
 		t.Errorf("got %v; want a refusal of the event \"bad\"", err)
 	}
-	if got := len(g.Accepted()); got != 1 {
+	if got := len(g.Events(contest)); got != 1 {
 		t.Errorf("%d events were applied; want the one before the refused", got)
 	}
 	if again := s.Send(&good); !errors.Is(again, err) {
@@ -190,14 +190,14 @@ func TestStreamSendsAgainWhatAFrontendBrokeOffForNoFaultOfTheEvent(t *testing.T)
 func TestStreamGivesUpWhenItsPatienceIsOver(t *testing.T) {
 	t.Run("with the problem of frontends that answer", func(t *testing.T) {
 		g, c := group(t, 2, client.Options{})
-		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
-			return clienttest.Unavailable
+		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
+			return testgroup.Unavailable
 		})
 		wantProblem(t, hopeless(t, c), score.NoMaster)
 	})
 	t.Run("as unreachable where none does", func(t *testing.T) {
 		g, c := group(t, 1, client.Options{})
-		g.Frontends[0].Stop()
+		g.Frontends[0].Detach()
 		if err := hopeless(t, c); !errors.As(err, new(*client.UnreachableError)) {
 			t.Errorf("got %v; want an UnreachableError", err)
 		}
@@ -222,12 +222,12 @@ func hopeless(t *testing.T, c *client.Client) error {
 func TestCancellingAStreamEndsIt(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
-	g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+	g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 		if e != nil {
 			cancel()
-			return clienttest.Hang
+			return testgroup.Hang
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	s := c.Stream(ctx, client.StreamOptions{Window: 2})
 	var err error
@@ -254,7 +254,7 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, cl := group(t, 1, client.Options{AttemptTimeout: 100 * time.Millisecond})
-			g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault { return clienttest.Hang })
+			g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return testgroup.Hang })
 			ctx, cancel := context.WithCancel(t.Context())
 			s := cl.Stream(ctx, client.StreamOptions{Window: c.window, Trouble: func(string, error) { cancel() }})
 			sent := 0

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
@@ -28,14 +28,13 @@ func said(t *testing.T, total int, rows []score.LeaderboardRow) string {
 }
 
 func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(t *testing.T) {
-	g := clienttest.NewGroup(2)
-	t.Cleanup(g.Close)
+	g := testgroup.Start(t, 2)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	bard := newClient(t, client.Options{}, g.URLs()...)
 	post(t, bard, runners()...)
 	part := client.BoardPart{Page: client.Page{Limit: 3, After: "1,x"}, Split: "finish", Around: "7"}
-	a := attend(t, c, client.WatchOptions{Leaderboards: []string{race}, Part: part})
-	first := a.awaits(t, client.UpdateSnapshot, 1)
+	a := startWatch(t, c, client.WatchOptions{Leaderboards: []string{race}, Part: part})
+	first := a.await(t, client.UpdateSnapshot, 1)
 	if len(first.Leaderboards) != 1 || first.Leaderboards[0].Around != "7" || len(first.Leaderboards[0].Rows) != 3 {
 		t.Fatalf("got %+v", first)
 	}
@@ -54,7 +53,7 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 		last = said(t, l.Total, l.Rows)
 		want[results[0].Revision] = last
 		if i%40 == 20 {
-			g.Frontends[i/40%2].Drop()
+			g.Frontends[i/40%2].EndWatches()
 		}
 	}
 	var updates []client.Update
@@ -82,14 +81,14 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 func TestStreamThatLeavesOutARowIsLeftAndNothingIsMadeUp(t *testing.T) {
 	g, c := group(t, 1, client.Options{})
 	post(t, c, runners()...)
-	a := attend(t, c, client.WatchOptions{Leaderboards: []string{race}})
-	a.awaits(t, client.UpdateSnapshot, 1)
-	g.Frontends[0].Say("leaderboard", map[string]any{"contest_id": race, "split": "finish", "total": 5, "revision": 1000, "order": []string{"2888", "nobody"}, "rows": []string{}})
-	if u := a.awaits(t, client.UpdateLost, 1); u.Err == nil {
+	a := startWatch(t, c, client.WatchOptions{Leaderboards: []string{race}})
+	a.await(t, client.UpdateSnapshot, 1)
+	g.Frontends[0].InjectEvent("leaderboard", map[string]any{"contest_id": race, "split": "finish", "total": 5, "revision": 1000, "order": []string{"2888", "nobody"}, "rows": []string{}})
+	if u := a.await(t, client.UpdateLost, 1); u.Err == nil {
 		t.Errorf("got %+v", u)
 	}
 	post(t, c, mark("7", 1))
-	u := a.awaits(t, client.UpdateLeaderboard, 1)
+	u := a.await(t, client.UpdateLeaderboard, 1)
 	if rows := u.Leaderboards[0].Rows; len(rows) != 4 || rows[0].Competitor != "7" {
 		t.Errorf("afterwards the watch says %+v", rows)
 	}

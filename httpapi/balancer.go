@@ -13,17 +13,18 @@ import (
 	"laurel/score"
 )
 
-// A watcher has a home: the frontend to which its client returns. While that is away, other
-// frontends take its watchers; when it is back, they send them home in small steps, so that
-// the load becomes even without a rush.
+// A watcher has a home: the frontend to which its client returns. While that is away,
+// other frontends take its watchers; when it is back, they send them home in small steps,
+// so that the load becomes even without a rush.
 
 const (
 	// A frontend sends new watchers elsewhere if it has more than maxLoad times its share
 	// and minExcess more. The counts are up to 250 ms old, so small numbers mean little.
 	maxLoad   = 1.2
 	minExcess = 10
-	// homeInterval is how often watchers are sent home. One guestFraction-th of the guests
-	// from one home go at once, or one ownFraction-th of all watchers if that is more.
+	// homeInterval is how often watchers are sent home. One guestFraction-th of the
+	// guests from one home go at once, or one ownFraction-th of all watchers if that is
+	// more.
 	homeInterval  = 500 * time.Millisecond
 	guestFraction = 8
 	ownFraction   = 64
@@ -94,8 +95,8 @@ func (b *balancer) balance() balance {
 	return now
 }
 
-// elsewhere returns the URL at which a new watcher is served better, "" if that is here. A
-// watcher is sent elsewhere once.
+// elsewhere returns the URL at which a new watcher is served better, "" if that is here.
+// A watcher is sent elsewhere once.
 func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 	if q.Get("moved") != "" {
 		return ""
@@ -149,8 +150,8 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 		if now.Sub(h[home]) < settleTime {
 			continue
 		}
-		// A home that has its share but fewer watchers than this frontend takes some, too:
-		// it has guests of its own to send on to homes with room.
+		// A home that has its share but fewer watchers than this frontend takes some,
+		// too: it has guests of its own to send on to homes with room.
 		n := min(spare, (b.own-departing-f.Watchers+1)/2, max(1, count/guestFraction, b.own/ownFraction))
 		if n > 0 {
 			moves = append(moves, move{f, n})

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"laurel/httpapi/admission"
 	"laurel/score"
 )

@@ -33,8 +33,8 @@ func newStreamConn(w http.ResponseWriter, first []byte, timeout time.Duration) (
 	return c, err
 }
 
-// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while nothing
-// is written.
+// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while
+// nothing is written.
 func (c *streamConn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -82,18 +82,17 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		return s, nil, handler.FieldProblem("contest",
 			"%d subjects; want at most %d, or a competition", count, maxSubjects)
 	}
+	unique := func(values []string) []string {
+		slices.Sort(values)
+		return slices.Compact(values)
+	}
 	s = watch.Subjects{
-		Contests:     q["contest"],
-		Competitions: q["competition"],
-		Medals:       q["medals"],
-		Timelines:    q["timeline"],
+		Contests:     unique(q["contest"]),
+		Competitions: unique(q["competition"]),
+		Medals:       unique(q["medals"]),
+		Timelines:    unique(q["timeline"]),
+		Everything:   count == 0,
 	}
-	for _, list := range [][]string{s.Contests, s.Competitions, s.Medals, s.Timelines} {
-		slices.Sort(list)
-	}
-	s.Contests, s.Competitions = slices.Compact(s.Contests), slices.Compact(s.Competitions)
-	s.Medals, s.Timelines = slices.Compact(s.Medals), slices.Compact(s.Timelines)
-	s.Everything = count == 0
 	s.Windows, err = parseWindows(q)
 	return s, q, err
 }
@@ -115,8 +114,7 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 		case len(values) > 1:
 			return nil, handler.FieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
 		case len(values[0]) > question.MaxFilter:
-			return nil, handler.FieldProblem(name,
-				"got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
+			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
@@ -248,8 +246,8 @@ func watchProblem(err error) error {
 			watch.MaxWatchers)
 	case errors.Is(err, watch.ErrTooManyRows):
 		return score.Problemf(score.NotReady,
-			"that is %s at this frontend; watch another frontend, use a lower limit, or watch the same rows as "+
-				"others", err)
+			"that is %s at this frontend; watch another frontend, use a lower limit, "+
+				"or watch the same rows as others", err)
 	case errors.Is(err, watch.ErrTooManyRecords):
 		return score.Problemf(score.TooLarge,
 			"that is %s; choose with contest=, competition=, medals= or timeline=", err)

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
@@ -47,10 +46,9 @@ func (o *output) says(t *testing.T, what string) {
 }
 
 // openGames starts frontends with a contest that has begun.
-func openGames(t *testing.T, n int) (*clienttest.Group, *client.Client) {
+func openGames(t *testing.T, n int) (*testgroup.Group, *client.Client) {
 	t.Helper()
-	g := clienttest.NewGroup(n)
-	t.Cleanup(g.Close)
+	g := testgroup.Start(t, n)
 	c, err := client.New(g.URLs(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +81,7 @@ func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
 	w.out.says(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
 	tell(t, c, goal())
 	w.out.says(t, "3  "+aContest+"  GAU 1, ROM 0  RUNNING LIVE\n")
-	g.Frontends[0].Stop()
+	g.Frontends[0].Detach()
 	w.errs.says(t, "reconnecting in ")
 	tell(t, c, goal())
 	w.out.says(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")

@@ -89,8 +89,8 @@ func formatTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// NewGrant adds a grant. Without a public key it makes a token, which is shown only in this
-// answer.
+// NewGrant adds a grant. Without a public key it makes a token, which is shown only in
+// this answer.
 func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	var body access.GrantRequest
 	if err := r.Decode(&body); err != nil {

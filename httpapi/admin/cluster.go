@@ -105,8 +105,8 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m, or nil. A member may only change
-// itself.
+// mayJoin returns why the caller may not add or change m, or nil. A member may only
+// change itself.
 func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
 		return nil

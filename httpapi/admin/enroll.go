@@ -57,8 +57,8 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 	})
 }
 
-// Authority shows the certificates of the group's authorities, by which clients verify its
-// frontends. They are no secret, but a client that gets them here must verify them in
+// Authority shows the certificates of the group's authorities, by which clients verify
+// its frontends. They are no secret, but a client that gets them here must verify them in
 // another way.
 func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
 	if err := r.NoParameters(); err != nil {

@@ -86,8 +86,8 @@ type Group interface {
 type Options struct {
 	Group  Group
 	Limits Limits // without zero members, see Limits.OrDefault
-	// Secure is true for a frontend with certificates. It requires callers to authenticate
-	// even while the frontend has not applied yet what the log says.
+	// Secure is true for a frontend with certificates. It requires callers to
+	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
 	// Private permits reading to readers only.
 	Private  bool
@@ -96,8 +96,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Control is the state of admission that the ports of a frontend share. Its methods may be
-// called by any goroutine.
+// Control is the state of admission that the ports of a frontend share. Its methods may
+// be called by any goroutine.
 type Control struct {
 	// Bodies reads bodies of requests within Limits.MaxPostBytes.
 	Bodies handler.Bodies
@@ -128,8 +128,8 @@ func New(o Options) *Control {
 		awaiting: make(chan struct{}, maxAwaiting),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
-			Help: "Requests, events of streams and connections that were refused because of their caller or of " +
-				"their number, by reason.",
+			Help: "Requests, events of streams and connections that were refused because of their caller " +
+				"or of their number, by reason.",
 		}, []string{"reason"}),
 		delay: newDelay(),
 	}
@@ -175,8 +175,8 @@ const CallerHeader = "Laurel-Caller"
 
 const noMember = "-"
 
-// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the client
-// has sent there.
+// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the
+// client has sent there.
 func SetForwardedCaller(r *handler.Request) {
 	member := noMember
 	if r.Caller != nil && r.Caller.Member != "" {
@@ -191,8 +191,8 @@ type credentials struct {
 	peer *fastpath.Peer
 	// authorization is the header fields of that name. More than one is refused.
 	authorization []string
-	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes the
-	// request for itself.
+	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes
+	// the request for itself.
 	forwardedFor string
 }
 
@@ -207,7 +207,8 @@ func (g *Gate) credentials(r *handler.Request) credentials {
 	return c
 }
 
-// Admit identifies the caller of r and sets it. It refuses callers without the permission.
+// Admit identifies the caller of r and sets it. It refuses callers without the
+// permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
 	c := g.credentials(r)
 	if carriesToken(r.Query) {

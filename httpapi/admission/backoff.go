@@ -8,10 +8,11 @@ import (
 	"laurel/score"
 )
 
-// When more is posted than the frontend can take, thousands of clients retry at once. Each
-// of them wakes a goroutine, and so many runnable goroutines delay Raft's heartbeats until
-// the master is lost. So the fast path stops reading the connection of a refused post for a
-// while, and tells the client to wait that long. The connections come back one by one.
+// When more is posted than the frontend can take, thousands of clients retry at once.
+// Each of them wakes a goroutine, and so many runnable goroutines delay Raft's heartbeats
+// until the master is lost. So the fast path stops reading the connection of a refused
+// post for a while, and tells the client to wait that long. The connections come back one
+// by one.
 const (
 	// minPause is the shortest pause of a connection, and maxPause the longest.
 	minPause = time.Second
@@ -74,8 +75,9 @@ func (g *Gate) tooEarly(r *fastpath.Request) *score.Problem {
 		"overloaded: the previous Retry-After has not elapsed; this request was not processed"))
 }
 
-// hitPause is how long the fast path pauses a connection after an answer from memory while
-// goroutines run late, so that clients that send one read after the other send fewer.
+// hitPause is how long the fast path pauses a connection after an answer from memory
+// while goroutines run late, so that clients that send one read after the other send
+// fewer.
 const hitPause = 100 * time.Millisecond
 
 // PauseAfterHit returns how long to pause a connection after an answer from memory.

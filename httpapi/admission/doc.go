@@ -3,6 +3,6 @@
 // refuses it counts by reason.
 //
 // A Control has the state that the ports of a frontend share. Each port has a Gate: Admit
-// finds out who makes a request and whether that is permitted, Enter takes a place for it.
-// AuthorizeEvents decides event by event who may post.
+// finds out who makes a request and whether that is permitted, Enter takes a place for
+// it. AuthorizeEvents decides event by event who may post.
 package admission

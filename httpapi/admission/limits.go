@@ -9,8 +9,8 @@ import (
 
 const (
 	// ConnectionsPerAddress bounds the connections of one address. It is as many as a
-	// stadium behind one router needs, and so few that it takes many addresses to fill the
-	// port.
+	// stadium behind one router needs, and so few that it takes many addresses to fill
+	// the port.
 	ConnectionsPerAddress = 2048
 	// HeaderTimeout bounds the time for the header of a request.
 	HeaderTimeout = 5 * time.Second
@@ -20,8 +20,8 @@ const (
 	// AnswerTimeout bounds the time from a request's header to the end of its answer.
 	// NDJSON streams have StreamIdle instead.
 	AnswerTimeout = 60 * time.Second
-	// StreamIdle is how long an NDJSON stream may send nothing, not even a blank line, and
-	// how long its client may leave the answers unread.
+	// StreamIdle is how long an NDJSON stream may send nothing, not even a blank line,
+	// and how long its client may leave the answers unread.
 	StreamIdle = 30 * time.Second
 )
 
@@ -41,8 +41,8 @@ type Limits struct {
 	MaxReads, MaxPosts       int
 	MaxPostBytes, MaxStreams int
 	StreamsPerAddress        int
-	// Proxies are networks in which an address is not one client: those of proxies, and of
-	// load generators. This machine always is one.
+	// Proxies are networks in which an address is not one client: those of proxies, and
+	// of load generators. This machine always is one.
 	Proxies []netip.Prefix
 }
 

@@ -8,17 +8,17 @@ import (
 	"laurel/score"
 )
 
-// Bounds of the requests that clients have under way at a frontend. When half of the places
-// for posts are taken, reads that are not answered from memory and new watchers are
-// refused, because any other frontend can serve them. The other members use a port of their
-// own.
+// Bounds of the requests that clients have under way at a frontend. When half of the
+// places for posts are taken, reads that are not answered from memory and new watchers
+// are refused, because any other frontend can serve them. The other members use a port of
+// their own.
 const (
 	// MaxReads bounds the reads under way that are not answered from memory.
 	MaxReads = 2_048
-	// MaxPosts bounds the posts under way, without streams. More posts would not mean more
-	// events a second, but longer waits, and bursts of goroutines that delay Raft's
-	// heartbeats. A post is under way once its body has arrived, so that clients that send
-	// bodies slowly take no place.
+	// MaxPosts bounds the posts under way, without streams. More posts would not mean
+	// more events a second, but longer waits, and bursts of goroutines that delay Raft's
+	// heartbeats. A post is under way once its body has arrived, so that clients that
+	// send bodies slowly take no place.
 	MaxPosts = 512
 	// MaxPostBytes bounds the bodies under way, and those of streams, together.
 	MaxPostBytes = 256 << 20
@@ -53,8 +53,8 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 		if r.Caller.Grant == nil && !g.rates.allowPost(r.Caller.Peer) {
 			r.Pause(minPause)
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
-				"more than %d posts a second from this address without a token; this request was not processed; "+
-					"post many events as %s",
+				"more than %d posts a second from this address without a token; "+
+					"this request was not processed; post many events as %s",
 				g.limits.PostsPerAddress, handler.TypeNDJSON))
 		}
 	}
@@ -79,8 +79,8 @@ func take(n *atomic.Int64, limit int) bool {
 	return false
 }
 
-// Overloaded reports whether posts need all that the frontend has. How many bytes of bodies
-// are held does not count: anybody may send bodies slowly.
+// Overloaded reports whether posts need all that the frontend has. How many bytes of
+// bodies are held does not count: anybody may send bodies slowly.
 func (c *Control) Overloaded() bool {
 	return c.load.posts.Load() > int64(c.limits.MaxPosts)/2 || c.late.Load()
 }
@@ -99,8 +99,8 @@ func (g *Gate) beginRead() *score.Problem {
 	}
 	if !take(&g.load.reads, g.limits.MaxReads) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.NotReady,
-			"overloaded: this frontend has %d reads under way; "+
-				"try another frontend, or retry in 1 s", g.limits.MaxReads))
+			"overloaded: this frontend has %d reads under way; try another frontend, or retry in 1 s",
+			g.limits.MaxReads))
 	}
 	return nil
 }
@@ -118,8 +118,8 @@ func (g *Gate) EndRead() { g.load.reads.Add(-1) }
 func (g *Gate) BeginPost() *score.Problem {
 	if !take(&g.load.posts, g.limits.MaxPosts) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.RateLimited,
-			"overloaded: this frontend has %d posts under way; "+
-				"this request was not processed; retry it", g.limits.MaxPosts))
+			"overloaded: this frontend has %d posts under way; this request was not processed; retry it",
+			g.limits.MaxPosts))
 	}
 	return nil
 }
@@ -127,8 +127,8 @@ func (g *Gate) BeginPost() *score.Problem {
 // EndPost gives the place of a post back.
 func (g *Gate) EndPost() { g.load.posts.Add(-1) }
 
-// EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call leave
-// at its end.
+// EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call
+// leave at its end.
 func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score.Problem) {
 	if !take(&g.load.streams, g.limits.MaxStreams) {
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,

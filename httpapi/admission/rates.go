@@ -22,8 +22,8 @@ const (
 	PostsPerAddress = 1_000
 	// ReadsPerAddress is how many reads a second one address may make.
 	ReadsPerAddress = 10_000
-	// WrongTokensPerAddress is how many invalid tokens a second one address may send before
-	// none of its tokens is looked at, and wrongTokensBurst how many at once.
+	// WrongTokensPerAddress is how many invalid tokens a second one address may send
+	// before none of its tokens is looked at, and wrongTokensBurst how many at once.
 	WrongTokensPerAddress = 2
 	wrongTokensBurst      = 20
 	// EnrolmentsPerSecond is how many frontends a second may try to join, and
@@ -32,8 +32,8 @@ const (
 	enrolmentsBurst     = 20
 	// maxRated bounds the addresses, and the callers, whose budgets are kept.
 	maxRated = 1 << 16
-	// idleBudget is how long a budget is kept without a request. After that time it is full
-	// again.
+	// idleBudget is how long a budget is kept without a request. After that time it is
+	// full again.
 	idleBudget = 20 * time.Second
 	shards     = 16
 )
