@@ -28,7 +28,7 @@ type gate struct {
 // behind puts the gate before a member's disk; see newGroup.
 func (g *gate) behind(o *Options) {
 	g.held = make(chan struct{}, 1000)
-	o.wrap = func(b raftlog.Backend) raftlog.Backend {
+	o.hooks.wrapBackend = func(b raftlog.Backend) raftlog.Backend {
 		g.Backend = b
 		return g
 	}
@@ -98,7 +98,7 @@ func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {
 	}
 	<-slow.held
 	eventually(t, "all have come", func() error {
-		if n := gathered(t, g.nodes[0]) + m.gatherer.waiting(); n < posts+1 {
+		if n := gathered(t, g.nodes[0]) + m.posts.batch.waiting(); n < posts+1 {
 			return fmt.Errorf("%d have", n)
 		}
 		return nil
@@ -138,24 +138,24 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-// newHeldGatherer is a gatherer whose sends wait until proceed is closed; sent gets what they were given.
-func newHeldGatherer(t *testing.T) (g *gatherer, sent chan []*item, proceed chan struct{}) {
-	sent, proceed = make(chan []*item, 1000), make(chan struct{})
-	g = newGatherer(func(batch []*item) {
+// newHeldGatherer is a batcher whose sends wait until proceed is closed; sent gets what they were given.
+func newHeldGatherer(t *testing.T) (g *batcher, sent chan []*pendingPost, proceed chan struct{}) {
+	sent, proceed = make(chan []*pendingPost, 1000), make(chan struct{})
+	g = newBatcher(func(batch []*pendingPost) {
 		sent <- batch
 		<-proceed
-		deliver(batch, make([]outcome, len(batch)), nil)
+		finish(batch, make([]outcome, len(batch)), nil)
 	}, newMetrics(prometheus.NewRegistry()))
 	t.Cleanup(func() {
 		g.close()
-		<-g.over
+		<-g.drained
 	})
 	return g, sent, proceed
 }
 
-func add(t *testing.T, g *gatherer, e entry.EncodedPost) *item {
+func add(t *testing.T, g *batcher, e entry.EncodedPost) *pendingPost {
 	t.Helper()
-	it := &item{post: e, done: make(chan outcome, 1)}
+	it := &pendingPost{post: e, done: make(chan outcome, 1)}
 	if err := g.add(it); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 	for _, size := range []int{10, 200 << 10} {
 		g, sent, proceed := newHeldGatherer(t)
 		e := encoded(t, size)
-		for range inFlight {
+		for range maxInFlight {
 			add(t, g, e)
 			<-sent
 		}
@@ -179,7 +179,7 @@ func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 			t.Errorf("%d posts of %d bytes wait", waiting, e.Size())
 		}
 		for range 100 {
-			refused(t, g.add(&item{post: e, done: make(chan outcome, 1)}), score.RateLimited)
+			refused(t, g.add(&pendingPost{post: e, done: make(chan outcome, 1)}), score.RateLimited)
 		}
 		if n := g.waiting(); n != waiting {
 			t.Errorf("refused posts made the queue grow from %d to %d", waiting, n)
@@ -195,7 +195,7 @@ func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 	}
 }
 
-func full(g *gatherer, e entry.EncodedPost) bool {
+func full(g *batcher, e entry.EncodedPost) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return len(g.queue) >= maxQueuedPosts || g.bytes+e.Size() > maxQueuedBytes
@@ -206,7 +206,7 @@ func TestAnEntryIsBoundedInEventsAndBytes(t *testing.T) {
 	for _, size := range []int{10, 60 << 10} {
 		g, sent, proceed := newHeldGatherer(t)
 		e := encoded(t, size)
-		var items []*item
+		var items []*pendingPost
 		for range 3 * maxEntryEvents / 2 {
 			if full(g, e) {
 				break
@@ -231,7 +231,7 @@ func TestClosingTheGathererTellsWhoWaits(t *testing.T) {
 	t.Parallel()
 	g, sent, proceed := newHeldGatherer(t)
 	e := encoded(t, 10)
-	for range inFlight {
+	for range maxInFlight {
 		add(t, g, e)
 		<-sent
 	}
@@ -240,16 +240,16 @@ func TestClosingTheGathererTellsWhoWaits(t *testing.T) {
 	if o := <-waits.done; !errors.Is(o.err, errStopping) {
 		t.Errorf("got %v", o.err)
 	}
-	if err := g.add(&item{post: e}); !errors.Is(err, errStopping) {
+	if err := g.add(&pendingPost{post: e}); !errors.Is(err, errStopping) {
 		t.Errorf("a post after that got %v", err)
 	}
 	select {
-	case <-g.over:
-		t.Error("the gatherer is over while posts are under way")
+	case <-g.drained:
+		t.Error("the batcher is over while posts are under way")
 	default:
 	}
 	close(proceed)
-	<-g.over
+	<-g.drained
 }
 
 func TestAPostThatIsRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
@@ -257,16 +257,16 @@ func TestAPostThatIsRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0
-	m.gatherer.mu.Lock()
-	m.gatherer.send = func(batch []*item) {
+	m.posts.batch.mu.Lock()
+	m.posts.batch.send = func(batch []*pendingPost) {
 		attempts++
 		if attempts == 1 {
-			deliver(batch, nil, errUnknown)
+			finish(batch, nil, errUnknown)
 			return
 		}
-		deliver(batch, nil, score.Problemf(score.RateLimited, "full"))
+		finish(batch, nil, score.Problemf(score.RateLimited, "full"))
 	}
-	m.gatherer.mu.Unlock()
+	m.posts.batch.mu.Unlock()
 	_, err := m.Post(context.Background(), alerts("bard/x", 1, 1))
 	refused(t, err, score.OutcomeUnknown)
 }
