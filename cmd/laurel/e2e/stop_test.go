@@ -261,7 +261,7 @@ func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", "10s")
-	if o.code != 1 || !strings.Contains(o.err, `the id "f1" is taken`) {
+	if o.code != 1 || !strings.Contains(o.err, "id_conflict") {
 		t.Errorf("f1 came back without its data: %v", o)
 	}
 }
