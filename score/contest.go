@@ -105,7 +105,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
 		return nil
 	default:
-		return Problemf(InvalidEvent, "no rule says what an event of type %s does to a contest", e.Type)
+		return Problemf(InvalidEvent, "there is no rule for events of type %s", e.Type)
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time

@@ -197,7 +197,7 @@ func (t *table[D, P]) check(data Data, stored bool) *Problem {
 func (f *field[D]) checkMember(d *D, c *Checker, stored bool) {
 	switch {
 	case f.text != nil && f.values == nil:
-		if s := *f.text(d); !plainText(s, f.limit, f.required) {
+		if s := *f.text(d); (s != "" || f.required) && !plainText(s, f.limit, f.required) {
 			c.Text(f.path, s, f.limit, f.required)
 		}
 	case f.text != nil:

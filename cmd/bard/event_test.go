@@ -75,7 +75,7 @@ func TestEveryTypeOfEventHasACommand(t *testing.T) {
 	}
 }
 
-func TestEventPostedAgainUnderItsIDIsADuplicate(t *testing.T) {
+func TestAnEventRepeatedWithItsIDIsADuplicate(t *testing.T) {
 	g := group(t, 1)
 	for _, want := range []string{"applied", "duplicate"} {
 		code, out, errs := bard(t.Context(), g, nil, "alert", "A/1", "--text", "boar", "--id", "e1", "--json")

@@ -10,7 +10,7 @@ import (
 	"laurel/internal/testgroup"
 )
 
-// following is a window as one who watches it at one frontend has it.
+// following is the window of a watcher at one frontend.
 type following struct {
 	mu  sync.Mutex
 	now client.Window
@@ -56,7 +56,8 @@ func (v *following) shows(t *testing.T, codes ...string) {
 	})
 }
 
-func TestWhoWatchesARunnerAtAnyFrontendFollowsHimInEitherMode(t *testing.T) {
+func TestAWindowAroundARunnerIsCurrentAtEveryFrontendInBothModes(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aRaceDefine, aRaceStatus, aMark("1", 2001), aMark("2", 2002))
 	var watchers []*following

@@ -11,12 +11,13 @@ import (
 	"laurel/internal/cli"
 )
 
-// run runs laurel against a frontend that answers with answer, and tells what that was asked.
+// run runs laurel against a frontend that answers with answer, and returns the requests that it
+// got.
 func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, errs string, asked []string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/frontends" {
-			http.NotFound(w, r) // the client looks for other frontends by itself
+			http.NotFound(w, r) // the client reads the list of frontends by itself
 			return
 		}
 		body := new(bytes.Buffer)
@@ -35,19 +36,19 @@ func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, 
 	return code, o.String(), e.String(), asked
 }
 
-func says(text string) http.HandlerFunc {
+func answers(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
 }
 
-func refuses(status int, code, detail string) http.HandlerFunc {
+func answersProblem(status int, code, detail string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprintf(w, `{"status":%d,"code":%q,"detail":%q}`, status, code, detail)
 	}
 }
 
-func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
-	for typed, want := range map[string]string{
+func TestCommandsSendTheRequestOfTheirArguments(t *testing.T) {
+	for line, want := range map[string]string{
 		"scores":                                      "GET /v1/scores text/plain",
 		"scores OG50BC/CUR-M-GPA-01":                  "GET /v1/scores/OG50BC/CUR-M-GPA-01 text/plain",
 		"scores OG50BC/CUR-M-GPA-01 --json":           "GET /v1/scores/OG50BC/CUR-M-GPA-01 application/json",
@@ -73,8 +74,8 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 		"cluster join --id f4 --peer p:1 --url http://h:2":               `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":true,"instance":""}`,
 		"cluster join --id f4 --peer p:1 --url http://h:2 --voter=false": `POST /v1/cluster/members application/json {"id":"f4","peer":"p:1","url":"http://h:2","voter":false,"instance":""}`,
 	} {
-		t.Run(typed, func(t *testing.T) {
-			code, out, errs, asked := run(t, says("{}"), strings.Fields(typed)...)
+		t.Run(line, func(t *testing.T) {
+			code, out, errs, asked := run(t, answers("{}"), strings.Fields(line)...)
 			if code != cli.ExitOK || len(asked) != 1 || asked[0] != want {
 				t.Errorf("exit code %d, asked %q, stderr %q; want %q", code, asked, errs, want)
 			}
@@ -85,17 +86,17 @@ func TestCommandsAskWhatTheyAreTypedFor(t *testing.T) {
 	}
 }
 
-func TestWrongUsageAsksNothing(t *testing.T) {
+func TestWrongUsageSendsNoRequest(t *testing.T) {
 	t.Setenv("LAUREL_ID", "f1")
-	for _, typed := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard", "leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
-		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
-			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
+	for _, line := range []string{"scores A/1 --sport s", "scores A/1 B/1", "medals", "leaderboard", "leaderboard A/1 --after 1,a --around b", "cluster leave", "cluster join --peer p:1 --url http://h:2", "cluster join --id f4", "cluster transfer a b", "cluster mode forward", "cluster mode push pull"} {
+		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
 		}
 	}
 }
 
-func TestLeaveThatEndangersTheGroupWarnsAndNamesForce(t *testing.T) {
-	answer := refuses(409, "status_conflict", "without f2 a single loss stops the group")
+func TestARefusedLeaveWarnsAndNamesForce(t *testing.T) {
+	answer := answersProblem(409, "status_conflict", "without f2 a single loss stops the group")
 	code, _, errs, asked := run(t, answer, "cluster", "leave", "f2", "f3")
 	if code != cli.ExitFailed || !strings.Contains(errs, "WARNING: f2 was not removed: without f2 a single loss stops the group") || !strings.Contains(errs, "leave f2 --force") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
@@ -108,28 +109,28 @@ func TestLeaveThatEndangersTheGroupWarnsAndNamesForce(t *testing.T) {
 	}
 }
 
-func TestRefusalIsShownAsTheFrontendSaysIt(t *testing.T) {
-	code, _, errs, _ := run(t, refuses(404, "not_found", `there is no contest "A/1"`), "scores", "A/1")
+func TestAProblemIsPrintedAsTheFrontendDescribesIt(t *testing.T) {
+	code, _, errs, _ := run(t, answersProblem(404, "not_found", `there is no contest "A/1"`), "scores", "A/1")
 	if code != cli.ExitFailed || errs != "laurel: not_found: there is no contest \"A/1\"\n" {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 }
 
-func TestNobodyThereHasAnExitCodeOfItsOwn(t *testing.T) {
+func TestNoReachableFrontendHasItsOwnExitCode(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	s.Close()
-	if code, _, errs, _ := run(t, says(""), "scores", "--to", s.URL, "--patience", "100ms"); code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
+	if code, _, errs, _ := run(t, answers(""), "scores", "--to", s.URL, "--patience", "100ms"); code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
 		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
 
-func TestModeIsShownAsTheGroupHasIt(t *testing.T) {
-	s := httptest.NewServer(says(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
+func TestTheModeOfTheGroupIsPrinted(t *testing.T) {
+	s := httptest.NewServer(answers(`{"mode":"pull","epoch":7,"master":"f1","frontends":[]}`))
 	defer s.Close()
-	if code, out, errs, _ := run(t, says(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK || out != "pull\n" {
+	if code, out, errs, _ := run(t, answers(""), "cluster", "mode", "--to", s.URL); code != cli.ExitOK || out != "pull\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out, errs)
 	}
-	if code, out, _, _ := run(t, says("{}"), "cluster", "mode", "push"); code != cli.ExitOK || out != "push\n" {
+	if code, out, _, _ := run(t, answers("{}"), "cluster", "mode", "push"); code != cli.ExitOK || out != "push\n" {
 		t.Errorf("exit code %d, stdout %q", code, out)
 	}
 }
