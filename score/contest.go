@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Contest is the state of one scored unit, folded from its events. What readers see besides (order,
-// ranks, winner) is derived by Record. The store allKept a Contest as JSON, so the names of its members
-// are part of the snapshot format.
+// Contest is the state of one scored unit, folded from its events. What readers see
+// besides (order, ranks, winner) is derived by Record. The store allKept a Contest as
+// JSON, so the names of its members are part of the snapshot format.
 type Contest struct {
 	ID string `json:"id"`
 	// Definition is the last contest.define, without its competitors.
@@ -17,13 +17,14 @@ type Contest struct {
 	ResultStatus   string        `json:"status,omitzero"`
 	Period         string        `json:"period,omitzero"`
 	Clock          string        `json:"clock,omitzero"`
-	// Started means that the contest has been RUNNING, and WasOfficial that it has been OFFICIAL. No
-	// later status reopens an OFFICIAL contest.
+	// Started means that the contest has been RUNNING, and WasOfficial that it has been
+	// OFFICIAL. No later status reopens an OFFICIAL contest.
 	Started     bool         `json:"started,omitzero"`
 	WasOfficial bool         `json:"official,omitzero"`
 	Competitors []Competitor `json:"competitors,omitzero"`
-	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark (or an IRM, if
-	// no split has a mark). Total counts the marks and IRMs there. For ranked contests.
+	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
+	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
+	// ranked contests.
 	Leaders []Mark `json:"leaders,omitzero"`
 	Split   string `json:"split,omitzero"`
 	Total   int    `json:"total,omitzero"`
@@ -39,15 +40,16 @@ type Competitor struct {
 	Periods  Totals  `json:"periods,omitzero"` // in the order of their first play
 	Tiebreak Decimal `json:"tiebreak,omitzero"`
 	Stats    Totals  `json:"stats,omitzero"`
-	// Scored means that the competitor had a play or a set. If lower is better, a competitor that has not
-	// scored is not the best with its 0.
+	// Scored means that the competitor had a play or a set. If lower is better, a
+	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
 // maxPlayed limits the periods, and the statistics, of one competitor.
 const maxPlayed = 256
 
-// NewContest returns a contest without a definition. Its first event must be a contest.define.
+// NewContest returns a contest without a definition. Its first event must be a
+// contest.define.
 func NewContest(id string) *Contest {
 	return &Contest{ID: id, ScheduleStatus: "SCHEDULED", ResultStatus: "START_LIST"}
 }
@@ -63,7 +65,8 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by ResultType.
+// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by
+// ResultType.
 func (d *ContestDefine) LowerIsBetter() bool {
 	if d.Sort != "" {
 		return d.Sort == "asc"
@@ -77,14 +80,15 @@ type FoldMode uint8
 const (
 	// Live is for a new event: every rule holds.
 	Live FoldMode = iota
-	// Replay is for an event that was accepted before another was voided. The totals and statuses that
-	// it met then may have changed, so only what it cannot do without is required: the contest and the
-	// competitor.
+	// Replay is for an event that was accepted before another was voided. The totals and
+	// statuses that it met then may have changed, so only what it cannot do without is
+	// required: the contest and the competitor.
 	Replay
 )
 
-// Fold changes c by one of its own events. If it returns a problem, it has changed nothing. Events that
-// change no contest have no effect. The caller sets the Revision afterwards.
+// Fold changes c by one of its own events. If it returns a problem, it has changed
+// nothing. Events that change no contest have no effect. The caller sets the Revision
+// afterwards.
 func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
@@ -101,7 +105,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
 		return nil
 	default:
-		return Problemf(InvalidEvent, "no rule says what an event of type %s does to a contest", e.Type)
+		return Problemf(InvalidEvent, "there is no rule for events of type %s", e.Type)
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time
@@ -109,7 +113,8 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
-// define applies a contest.define. A new list may leave out competitors only if they have no results.
+// define applies a contest.define. A new list may leave out competitors only if they have
+// no results.
 func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
 		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
@@ -199,8 +204,8 @@ func (c *Contest) checkOpen() *Problem {
 	return nil
 }
 
-// checkKind returns the problem of an event for another kind of contest, or nil. instead is the type of
-// event to use.
+// checkKind returns the problem of an event for another kind of contest, or nil. instead
+// is the type of event to use.
 func (c *Contest) checkKind(want, instead string) *Problem {
 	if c.Definition.Kind == "" {
 		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
@@ -315,8 +320,8 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	return sum, nil
 }
 
-// checkTotals compares the totals that a bard gave with those after its play: total for the competitor
-// that played, and the current ones for the others.
+// checkTotals compares the totals that a bard gave with those after its play: total for
+// the competitor that played, and the current ones for the others.
 func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebreak bool) *Problem {
 	for _, n := range given {
 		competitor := c.competitor(n.Code)
@@ -345,8 +350,8 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
-	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a jury may correct
-	// an OFFICIAL contest.
+	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a
+	// jury may correct an OFFICIAL contest.
 	if mode == Live && d.Reason == "" {
 		if p := c.checkOpen(); p != nil {
 			return p

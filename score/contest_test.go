@@ -12,7 +12,8 @@ import (
 	"laurel/score"
 )
 
-// contestTest folds events into one contest and checks that refused events change nothing.
+// contestTest folds events into one contest and checks that refused events change
+// nothing.
 type contestTest struct {
 	t *testing.T
 	c *score.Contest
@@ -70,7 +71,8 @@ func (f *contestTest) wantRefused(typ score.Type, data string, code score.Code, 
 	}
 }
 
-// wantRecord compares the standings of the record, one per line: code, result, tie-break score, rank.
+// wantRecord compares the standings of the record, one per line: code, result, tie-break
+// score, rank.
 func (f *contestTest) wantRecord(want ...string) {
 	f.t.Helper()
 	var got []string

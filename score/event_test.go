@@ -31,7 +31,8 @@ func TestDataSurvivesItsStoredForm(t *testing.T) {
 	}
 }
 
-// checkStoredForm checks that text is the stored form of the data, and survives UnmarshalData.
+// checkStoredForm checks that text is the stored form of the data, and survives
+// UnmarshalData.
 func checkStoredForm(t *testing.T, e *score.Event, text string) {
 	t.Helper()
 	b, err := score.MarshalData(e.Data)

@@ -10,7 +10,8 @@ import (
 	"laurel/score"
 )
 
-// The generators use few names, so that events are about the same things, and sometimes about missing ones.
+// The generators use few names, so that events are about the same things, and sometimes
+// about missing ones.
 var (
 	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "stranger"})
 	periods    = rapid.SampledFrom([]string{"", "H1", "H2", "SO"})

@@ -190,7 +190,8 @@ func TestAStartListMustIncludeCompetitorsWithMarks(t *testing.T) {
 	missing(`{"code":"b"},{"code":"c"}`, "a")
 	missing(`{"code":"a"},{"code":"c"},{"code":"d"}`, "b")
 	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"d"},{"code":"b"},{"code":"a"}`))
-	// Without a list everybody may compete, and a new list must include everybody with a mark.
+	// Without a list everybody may compete, and a new list must include everybody with a
+	// mark.
 	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, ``))
 	f.mark("e", "5k", "3")
 	missing(`{"code":"a"},{"code":"b"}`, "e")

@@ -215,8 +215,8 @@ func compareMedals(t *testing.T, s *memStore, want *truth) {
 
 func compareLeaders(t *testing.T, s *memStore, want *truth) {
 	for id, board := range want.Leaderboards {
-		// Equal marks may be in any order: the source has official places, which marks do not determine.
-		// It also lists some runners several times.
+		// Equal marks may be in any order: the source has official places, which marks do
+		// not determine. It also lists some runners several times.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {

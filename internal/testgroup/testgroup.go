@@ -5,22 +5,33 @@
 package testgroup
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
-	"testing"
 	"time"
 
 	"laurel/cluster"
 	"laurel/httpapi"
 	"laurel/internal/frontend"
+	"laurel/score"
 )
 
 const (
 	startLimit = 30 * time.Second
 	poll       = 5 * time.Millisecond
 )
+
+// TB is what a group needs of a testing.TB.
+type TB interface {
+	Helper()
+	Context() context.Context
+	TempDir() string
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 // Options change how the frontends of a group start.
 type Options struct {
@@ -37,12 +48,13 @@ type Group struct {
 	// Frontends are f1, f2 and so on. All of them vote.
 	Frontends []*Frontend
 
-	tb   testing.TB
+	tb   TB
 	opts Options
 
 	mu       sync.Mutex
-	fault    func(*Frontend, *http.Request) Fault
+	fault    Injector
 	requests []string
+	reports  map[string]report // by frontend id
 }
 
 // Frontend is a frontend of a group.
@@ -59,17 +71,17 @@ type Frontend struct {
 	running *frontend.Frontend // nil while it is down
 }
 
-// Start starts a group of n frontends and waits until each can answer from its own memory. The
-// group ends with the test.
-func Start(tb testing.TB, n int) *Group { return StartWith(tb, n, Options{}) }
+// Start starts a group of n frontends and waits until each can answer from its own memory and knows
+// all others. The group ends with the test.
+func Start(tb TB, n int) *Group { return StartWith(tb, n, Options{}) }
 
 // StartWith is Start with options.
-func StartWith(tb testing.TB, n int, o Options) *Group {
+func StartWith(tb TB, n int, o Options) *Group {
 	tb.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Group{tb: tb, opts: o}
+	g := &Group{tb: tb, opts: o, reports: map[string]report{}}
 	for i := range n {
 		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, dir: tb.TempDir(), peer: "127.0.0.1:0"}
 		f.proxy = startProxy(tb, f)
@@ -80,7 +92,27 @@ func StartWith(tb testing.TB, n int, o Options) *Group {
 		Eventually(g.tb, func() error { return f.Member().Ready(tb.Context()) })
 	}
 	g.WaitLeased()
+	for _, f := range g.Frontends {
+		Eventually(g.tb, func() error { return f.knowsAll() })
+	}
+	g.mu.Lock()
+	g.requests = nil // of the frontends that joined
+	g.mu.Unlock()
 	return g
+}
+
+// knowsAll returns an error unless the frontend lists all frontends as serving, with their URLs.
+func (f *Frontend) knowsAll() error {
+	serving := 0
+	for _, other := range f.Member().Frontends().Frontends {
+		if other.State == score.Serving && other.URL != "" {
+			serving++
+		}
+	}
+	if serving < len(f.group.Frontends) {
+		return fmt.Errorf("%s knows %d serving frontends of %d", f.ID, serving, len(f.group.Frontends))
+	}
+	return nil
 }
 
 // Start starts the frontend, again after Kill. It fails the test if it cannot.
@@ -126,6 +158,13 @@ func (f *Frontend) Kill() {
 	}
 	f.running = nil
 }
+
+// Detach breaks the clients' connections to the frontend and refuses new ones, while the frontend
+// goes on as a member of the group. Attach undoes that.
+func (f *Frontend) Detach() { f.proxy.detach(true) }
+
+// Attach opens the frontend to clients again.
+func (f *Frontend) Attach() { f.proxy.detach(false) }
 
 // Member returns the member of the Raft group. The frontend must be running.
 func (f *Frontend) Member() *cluster.Member {
@@ -188,7 +227,7 @@ func (g *Group) WaitLeased() {
 
 // Eventually polls f until it returns nil. It fails the test with f's last error if that takes too
 // long.
-func Eventually(tb testing.TB, f func() error) {
+func Eventually(tb TB, f func() error) {
 	tb.Helper()
 	deadline := time.NewTimer(startLimit)
 	defer deadline.Stop()

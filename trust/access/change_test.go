@@ -265,7 +265,8 @@ func TestARemovedMemberIsRememberedForAsLongAsItsCertificateLasts(t *testing.T) 
 	a.wantRefused(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
 }
 
-// A field that Actions does not count could be set beside another one and be ignored silently.
+// A field that Actions does not count could be set beside another one and be ignored
+// silently.
 func TestActionsCountsEveryField(t *testing.T) {
 	c := reflect.New(reflect.TypeFor[Change]()).Elem()
 	for i, f := range slices.Collect(c.Type().Fields()) {

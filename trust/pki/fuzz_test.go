@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// FuzzParseRequest checks that a certificate issued for any accepted request is for that member and not for
-// an authority. Joining frontends, which are not trusted yet, send such requests.
+// FuzzParseRequest checks that a certificate issued for any accepted request is for that
+// member and not for an authority. Joining frontends, which are not trusted yet, send
+// such requests.
 func FuzzParseRequest(f *testing.F) {
 	now := time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)
 	authority, err := NewAuthority(nil, now)
@@ -41,8 +42,8 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// FuzzMemberOf checks that a name that is read from a certificate is written the same way, so that two URIs
-// never name one member.
+// FuzzMemberOf checks that a name that is read from a certificate is written the same
+// way, so that two URIs never name one member.
 func FuzzMemberOf(f *testing.F) {
 	for _, name := range []string{"laurel://member/f1/one", "laurel://member/f1/one?x", "laurel://member/f1%2Fone/two", "laurel://x@member/f1/one", "spiffe://member/f1/one", "laurel:member/f1/one"} {
 		f.Add(name)

@@ -10,8 +10,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// FuzzVerify alters one byte of a signed event and checks that the event is refused, by a verifier that has
-// cached the tree and by a new one.
+// FuzzVerify alters one byte of a signed event and checks that the event is refused, by a
+// verifier that has cached the tree and by a new one.
 func FuzzVerify(f *testing.F) {
 	for _, n := range []int{1, 2, 3, 200} {
 		f.Add(n, n-1, 5, byte(1), true)
@@ -141,7 +141,8 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify measures what each frontend does for an event: making the form and verifying it.
+// BenchmarkVerify measures what each frontend does for an event: making the form and
+// verifying it.
 func BenchmarkVerify(b *testing.B) {
 	for _, n := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -8,7 +8,8 @@ import (
 	"laurel/score"
 )
 
-// Leaves, and the roots of the trees of the first n leaves, from the tests of certificate transparency.
+// Leaves, and the roots of the trees of the first n leaves, from the tests of certificate
+// transparency.
 var (
 	transparencyLeaves = []string{"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"}
 	transparencyRoots  = []string{

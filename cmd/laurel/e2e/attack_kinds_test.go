@@ -15,14 +15,16 @@ import (
 	"time"
 )
 
-// attack is something that many strangers do. The connections come from loopback, which no bound of one address holds for: the group has to do without it.
+// attack is one kind of attack by many connections. They come from the loopback interface, which is
+// exempt from limits per address, so the frontends must cope without them.
 type attack struct {
 	name       string
 	conns      int // at once, at each frontend
 	masterOnly bool
-	kib        int // that each connection may take of a frontend's memory
-	goroutines int // and how many goroutines
-	// do is one connection's life; when it is over another begins. settled is called, once or more often, when the connection has come to where it stays.
+	kib        int // of a frontend's memory that each connection may take
+	goroutines int // that each connection may take
+	// do is the life of one connection; when it returns, another one begins. It calls settled, once
+	// or more often, when the connection has reached its lasting state.
 	do func(ctx context.Context, f *frontend, settled func()) error
 }
 
@@ -40,15 +42,16 @@ var attacks = []attack{
 	{name: "junk on the peer port", conns: 400, kib: 64, goroutines: 2, do: peerJunk},
 }
 
-// What a machine cannot do is not what is tried here: the strangers are patient, for their work takes the group's processors.
+// The attackers are slow, as they use the same processors as the group.
 const (
-	attackPause = time.Second // before a stranger comes again
+	attackPause = time.Second // before an attacker connects again
 	drip        = 500 * time.Millisecond
-	// resets are how many streams a stranger begins and resets, and resetPause how often.
+	// resets is the number of streams that an attacker opens and resets, at intervals of
+	// resetPause.
 	resets, resetPause = 250, 50 * time.Millisecond
 )
 
-// attackers are those who attack.
+// attackers are the running connections of an attack.
 type attackers struct {
 	ended   atomic.Int64 // connections that a frontend has closed
 	settled atomic.Int64
@@ -62,7 +65,7 @@ func (s *attackTest) launch(ctx context.Context, all *sync.WaitGroup, a attack, 
 			all.Go(func() {
 				settled := sync.OnceFunc(func() { n.settled.Add(1) })
 				for ctx.Err() == nil {
-					_ = a.do(ctx, f, settled) // says how it was thrown out
+					_ = a.do(ctx, f, settled) // the error is how the frontend closed the connection
 					settled()
 					if ctx.Err() == nil {
 						n.ended.Add(1)
@@ -78,7 +81,7 @@ func (s *attackTest) launch(ctx context.Context, all *sync.WaitGroup, a attack, 
 	return n
 }
 
-// wait returns when every stranger is where it wants to be, or was thrown out once.
+// wait returns when every attacker has settled or was closed once.
 func (n *attackers) wait(t testing.TB) {
 	t.Helper()
 	eventually(t, "all attack", func() error {
@@ -96,7 +99,7 @@ func approach(ctx context.Context, addr string) (net.Conn, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = c.(*net.TCPConn).SetLinger(0) // a port in TIME_WAIT for each would leave none for others
+	_ = c.(*net.TCPConn).SetLinger(0) // otherwise ports in TIME_WAIT would run out
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	return c, func() {
 		stop()
@@ -104,12 +107,12 @@ func approach(ctx context.Context, addr string) (net.Conn, func(), error) {
 	}, nil
 }
 
-// stay is at a connection until the frontend ends it. Every now and then it says something.
+// stay keeps a connection until the frontend closes it, and sends some bytes now and then.
 func stay(c net.Conn, more string) error {
 	b := make([]byte, 512)
 	for {
 		if more != "" {
-			_ = c.SetReadDeadline(time.Now().Add(drip)) // fails on a connection that is closed, which Read tells
+			_ = c.SetReadDeadline(time.Now().Add(drip)) // if the connection is closed, Read fails
 		}
 		if _, err := c.Read(b); err != nil && !isTimeout(err) {
 			return err
@@ -127,7 +130,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// says connects, says something and stays; more is what it says now and then.
+// says connects, sends some bytes and stays; more is sent now and then.
 func says(ctx context.Context, addr, first, more string, settled func()) error {
 	c, end, err := approach(ctx, addr)
 	if err != nil {
@@ -167,16 +170,16 @@ func halfTLS(ctx context.Context, f *frontend, settled func()) error {
 	return says(ctx, f.http, clientHello(), "", settled)
 }
 
-// clientHello is how a client of TLS begins.
+// clientHello returns the first message of a TLS client.
 var clientHello = sync.OnceValue(func() string {
 	a, b := net.Pipe()
 	defer b.Close()
 	go func() {
-		_ = tls.Client(a, &tls.Config{InsecureSkipVerify: true}).Handshake() // nobody answers
+		_ = tls.Client(a, &tls.Config{InsecureSkipVerify: true}).Handshake() // there is no answer
 		a.Close()
 	}()
 	hello := make([]byte, 16<<10)
-	n, _ := b.Read(hello) // it is written at once
+	n, _ := b.Read(hello) // the client writes it at once
 	return string(hello[:n])
 })
 
@@ -217,7 +220,7 @@ func endlessLine(ctx context.Context, f *frontend, settled func()) error {
 	}
 }
 
-// rapidReset asks and takes back what it asked at once, 5,000 times a second.
+// rapidReset sends requests and resets their streams at once, 5,000 times a second.
 func rapidReset(ctx context.Context, f *frontend, settled func()) error {
 	c, end, err := approach(ctx, f.http)
 	if err != nil {
@@ -260,7 +263,7 @@ func rapidReset(ctx context.Context, f *frontend, settled func()) error {
 	return nil
 }
 
-// idle asks one question and stays. Every fourth does so over TLS.
+// idle makes one request and keeps the connection. Every fourth one uses TLS.
 func idle(ctx context.Context, f *frontend, settled func()) error {
 	c, end, err := approach(ctx, f.http)
 	if err != nil {
@@ -284,7 +287,7 @@ func idle(ctx context.Context, f *frontend, settled func()) error {
 	return stay(c, "")
 }
 
-// peerJunk says to the port for members what no member says.
+// peerJunk sends to the peer port what no member sends.
 func peerJunk(ctx context.Context, f *frontend, settled func()) error {
 	switch rand.IntN(5) {
 	case 0:

@@ -30,7 +30,7 @@ type attackTest struct {
 	*secureGroup
 	trust    *tls.Config // for the group's certificates
 	bards    []*loadBard
-	stopLoad func() // ends the posting and reading, and waits for it
+	stopLoad func() // stops the posts and reads, and waits for them
 	epoch    uint64
 	idle     []resources // before the first attack
 	calm     period
@@ -39,14 +39,15 @@ type attackTest struct {
 	seen period
 }
 
-// loadBard posts one point after the other to a contest of its own, so that its score is the number of its posts.
+// loadBard posts one point after the other to a contest of its own. The score is the number of
+// posts.
 type loadBard struct {
 	source, contest string
 	client          *laurel.Client
 	started, acked  atomic.Int64
 }
 
-const siegePause = 20 * time.Millisecond // of a client between two reads
+const loadReadPause = 20 * time.Millisecond // of a client between two reads
 
 func newAttackTest(t testing.TB, env ...string) *attackTest {
 	t.Helper()
@@ -79,7 +80,7 @@ func newAttackTest(t testing.TB, env ...string) *attackTest {
 	return s
 }
 
-// addBard lets a bard in, whose home is the i-th frontend, and has it begin its contest.
+// addBard adds a bard whose home is the ith frontend, and defines its contest.
 func (s *attackTest) addBard(i int) {
 	t := s.t
 	t.Helper()
@@ -122,7 +123,7 @@ func (b *loadBard) post(kind, data string) error {
 	return err
 }
 
-// postLoop posts until ctx ends. Every post has to be acked.
+// postLoop posts until ctx ends. Every post must be acknowledged.
 func (s *attackTest) postLoop(ctx context.Context, i int) {
 	for b := s.bards[i]; ctx.Err() == nil; {
 		b.started.Add(1)
@@ -142,12 +143,12 @@ func (s *attackTest) record(of *[]time.Duration, start time.Time) {
 	*of = append(*of, time.Since(start))
 }
 
-// httpClient is a client of its own; with fresh it makes a connection for each question.
+// httpClient returns a new client. With fresh it makes a connection for each request.
 func (s *attackTest) httpClient(fresh bool) *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: s.trust.Clone(), DisableKeepAlives: fresh, IdleConnTimeout: time.Second}}
 }
 
-// readLoop reads at a frontend until ctx ends. What is shown has to be true; an answer to each question is not promised.
+// readLoop reads from a frontend until ctx ends. An answer must be correct, but a request may fail.
 func (s *attackTest) readLoop(ctx context.Context, i int, fresh bool) {
 	web := s.httpClient(fresh)
 	defer web.CloseIdleConnections()
@@ -166,14 +167,15 @@ func (s *attackTest) readLoop(ctx context.Context, i int, fresh bool) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(siegePause):
+		case <-time.After(loadReadPause):
 		}
 	}
 }
 
 var errNoAnswer = errors.New("no answer")
 
-// checkRead asks a frontend for a score, which has to have every point that was acked before, and none that was not even posted after.
+// checkRead reads a score. It must have every point that was acknowledged before the read, and none
+// that was not posted by the end of it.
 func (s *attackTest) checkRead(web *http.Client, f *frontend, b *loadBard) error {
 	least := b.acked.Load()
 	res, err := web.Get("https://" + f.http + "/v1/scores/" + b.contest)
@@ -200,7 +202,7 @@ func (s *attackTest) checkRead(web *http.Client, f *frontend, b *loadBard) error
 	return nil
 }
 
-// beginPeriod makes a new account of what is seen.
+// beginPeriod resets what was measured.
 func (s *attackTest) beginPeriod() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +216,7 @@ func (s *attackTest) beginPeriod() {
 	s.seen.began = time.Now()
 }
 
-// endPeriod is the account since begin.
+// endPeriod returns what was measured since beginPeriod.
 func (s *attackTest) endPeriod() period {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,13 +224,13 @@ func (s *attackTest) endPeriod() period {
 	return period{lasted: time.Since(s.seen.began), posts: clone(s.seen.posts), kept: clone(s.seen.kept), fresh: clone(s.seen.fresh)}
 }
 
-// resources is what a frontend takes of its machine.
+// resources is what a frontend uses of the machine.
 type resources struct {
 	goroutines, mib int
 	cpu             float64 // seconds, since it began
 }
 
-// measure asks each frontend.
+// measure returns the resources of each frontend.
 func (s *attackTest) measure() []resources {
 	s.t.Helper()
 	list := make([]resources, len(s.frontends))
@@ -241,7 +243,7 @@ func (s *attackTest) measure() []resources {
 	return list
 }
 
-// maxResources gives the most that each frontend has taken until ctx ends.
+// maxResources returns the maximum of each frontend's resources until ctx ends.
 func (s *attackTest) maxResources(ctx context.Context) []resources {
 	most := make([]resources, len(s.frontends))
 	for tick := time.NewTicker(250 * time.Millisecond); ctx.Err() == nil; {
@@ -269,7 +271,7 @@ func (f *frontend) resources() (n resources, err error) {
 	return resources{int(goroutines), int(bytes) >> 20, cpu}, errors.Join(err1, err2, err3)
 }
 
-// gauge is a metric without labels.
+// gauge returns the value of a metric without labels.
 func gauge(metrics, name string) (float64, error) {
 	for line := range strings.Lines(metrics) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
@@ -279,7 +281,7 @@ func gauge(metrics, name string) (float64, error) {
 	return 0, fmt.Errorf("there is no metric %s: %w", name, os.ErrNotExist)
 }
 
-// epochNow is the epoch of the master that all agree on.
+// epochNow returns the epoch of the master on which all agree.
 func (s *attackTest) epochNow() (epoch uint64) {
 	s.t.Helper()
 	master := s.master()

@@ -16,13 +16,14 @@ type attackForm struct {
 	env    []string
 }
 
-// What an attack may take of a frontend besides what its connections may.
+// Limits of what an attack may take of a frontend, besides what each of its connections may.
 const (
 	attackGoroutines = 400
 	attackMiB        = 192
 )
 
-// One group is attacked in one way after the other. All the while bards post to each frontend and clients read there, some by a new connection each time.
+// TestAttackedGroupKeepsItsMasterAndGoesOn attacks one group in one way after the other. Meanwhile
+// bards post to each frontend and clients read from it, some with a new connection for each read.
 func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	needsProcesses(t)
 	// Unless in the long form, the group shares the machine with other tests, and needs more patience.
@@ -51,7 +52,7 @@ func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	s.expectSecretsKept()
 }
 
-// runAttack has the group attacked for a while, and judges how it went.
+// runAttack attacks the group for a while and checks the effects.
 func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 	t.Helper()
 	targets := s.frontends
@@ -103,7 +104,7 @@ func (s *attackTest) runAttack(t *testing.T, a attack, length time.Duration) {
 		before[worst].mib, most[worst].mib, before[worst].goroutines, most[worst].goroutines)
 }
 
-// awaitRecovery waits until the frontends have let go of what an attack took.
+// awaitRecovery waits until the frontends have released what an attack took.
 func (s *attackTest) awaitRecovery(t *testing.T) {
 	t.Helper()
 	eventually(t, "the goroutines of the attack are gone", func() error {
@@ -116,7 +117,7 @@ func (s *attackTest) awaitRecovery(t *testing.T) {
 	})
 }
 
-// period is what was seen at each frontend while an attack went on: how long each answer took.
+// period is what was measured at each frontend during an attack: the latency of each answer.
 type period struct {
 	began              time.Time
 	lasted             time.Duration
@@ -131,7 +132,7 @@ func (p *period) rate(of [][]time.Duration) float64 {
 	return float64(n) / p.lasted.Seconds()
 }
 
-// slowest is the longest of all, in milliseconds.
+// slowest returns the longest latency in milliseconds.
 func slowest(of [][]time.Duration) float64 {
 	return float64(slices.Max(append(slices.Concat(of...), 0))) / float64(time.Millisecond)
 }

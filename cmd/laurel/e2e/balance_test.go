@@ -23,10 +23,12 @@ var (
 const (
 	// awayFor is the time for which the frontend is away.
 	awayFor = 5 * time.Second
-	// resettled is by when those who lost a frontend are elsewhere: each waits up to 2 s before it connects again.
+	// resettled is the time in which clients that lost a frontend connect elsewhere: each waits up
+	// to 2 s.
 	resettled = 4 * time.Second
 
-	// How far from its fair share a frontend may be when all is even, and how far above it ever, once all has settled.
+	// nearly is the largest deviation from a fair share when the watchers are balanced, tooMuch the
+	// largest excess at any time once they have settled.
 	nearly  = 0.10
 	tooMuch = 0.20
 )
@@ -69,7 +71,8 @@ func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	})
 }
 
-// startWatchers lets watchers watch, as many at home at each frontend, until the test ends. Each is a client of its own, as in as many programs.
+// startWatchers runs watchers until the test ends, the same number at home at each frontend. Each
+// is a client of its own, as in a program of its own.
 func startWatchers(g *group) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
@@ -96,7 +99,7 @@ func startWatchers(g *group) {
 	})
 }
 
-// watcherCounts are how many watchers each frontend has, over time.
+// watcherCounts records the number of watchers of each frontend over time.
 type watcherCounts struct {
 	g     *group
 	began time.Time
@@ -105,7 +108,8 @@ type watcherCounts struct {
 
 const lookEvery = 250 * time.Millisecond
 
-// sample asks each running frontend how many it has itself: what it says of others is a moment old.
+// sample asks each running frontend for its own number of watchers; what it knows of others is
+// older.
 func (c *watcherCounts) sample() (n []int) {
 	fmt.Fprintf(&c.table, "%7.2f s", time.Since(c.began).Seconds())
 	for _, f := range c.g.frontends {
@@ -128,7 +132,7 @@ func (c *watcherCounts) print() {
 	c.g.t.Logf("watchers at each frontend:\n%s", c.table.String())
 }
 
-// await looks await ok, and fails the test if that takes longer than within.
+// await samples until ok, and fails the test if that takes too long.
 func (c *watcherCounts) await(what string, within time.Duration, ok func([]int) bool) {
 	c.g.t.Helper()
 	tick := time.NewTicker(lookEvery)
@@ -144,7 +148,7 @@ func (c *watcherCounts) await(what string, within time.Duration, ok func([]int) 
 	}
 }
 
-// holds looks for some time, and all that time good must have nothing to say.
+// holds samples for some time, and fails the test if check returns an error.
 func (c *watcherCounts) holds(lasts time.Duration, good func([]int) error) {
 	c.g.t.Helper()
 	tick := time.NewTicker(lookEvery)
@@ -163,7 +167,7 @@ func sumOf(n []int) (total int) {
 	return total
 }
 
-// spread is how far from its share, as a part of that, the frontend is that is farthest from it.
+// spread returns the largest deviation from a fair share, as a fraction of it.
 func spread(n []int) (most float64) {
 	share := float64(sumOf(n)) / float64(len(n))
 	for _, one := range n {
@@ -172,7 +176,7 @@ func spread(n []int) (most float64) {
 	return most
 }
 
-// above is how far above its share the frontend is that has most.
+// above returns the largest excess over a fair share, as a fraction of it.
 func above(n []int) (most float64) {
 	share := float64(sumOf(n)) / float64(len(n))
 	for _, one := range n {

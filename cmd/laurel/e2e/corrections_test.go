@@ -13,7 +13,7 @@ const (
 	correctedRace  = "OG50BC/MENHIR-RUN"
 )
 
-// show is what a frontend show of a contest: who is where, who has won, and which events are voided by which.
+// show returns what a frontend shows of a contest: places, winner, and voided events.
 func (f *frontend) show(t testing.TB, contest string) string {
 	t.Helper()
 	rec := decode[score.Record](t, get(t, f.url+"/v1/scores/"+contest))
@@ -36,7 +36,7 @@ func (f *frontend) show(t testing.TB, contest string) string {
 	return strings.Join(places, ", ") + "; won: " + rec.Winner + "; voided: " + strings.Join(voided, ", ")
 }
 
-// golds is the medal table: who has how many.
+// golds returns the number of gold medals of each organisation.
 func (f *frontend) golds(t testing.TB) string {
 	t.Helper()
 	var rows []string
@@ -46,7 +46,7 @@ func (f *frontend) golds(t testing.TB) string {
 	return strings.Join(rows, ", ")
 }
 
-// search are the contests that a list gives.
+// search returns the ids of the contests in a list.
 func (f *frontend) search(t testing.TB, query string) string {
 	t.Helper()
 	var ids []string

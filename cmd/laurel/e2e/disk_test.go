@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// smallDisk mounts a file system of its own, of a few megabytes, for the frontend's data.
+// smallDisk mounts a small file system for the frontend's data.
 func (f *frontend) smallDisk(t testing.TB, megabytes int) {
 	t.Helper()
 	if err := os.MkdirAll(f.data, 0o755); err != nil {
@@ -33,7 +33,7 @@ func (f *frontend) smallDisk(t testing.TB, megabytes int) {
 	})
 }
 
-// fill leaves no room on the frontend's disk, and gives what makes room again.
+// fill fills the frontend's disk, and returns a function that frees the space.
 func (f *frontend) fill(t testing.TB) (empty func()) {
 	t.Helper()
 	ballast := filepath.Join(f.data, "ballast")
@@ -52,7 +52,7 @@ func (f *frontend) fill(t testing.TB) (empty func()) {
 	}
 }
 
-// zeros is a reader without end.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {
@@ -74,8 +74,8 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master(), g.follower()} })
 }
 
-// fullDisk fills the disks of those that are chosen while real Games are sung, and makes room again: at once if too few are left to go on,
-// else when all has been sung.
+// fullDisk fills the disks of some frontends while real Games are posted, and frees the space: at
+// once if the others are too few to continue, otherwise when everything was posted.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	needsProcesses(t)
 	t.Parallel()
@@ -87,7 +87,8 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.start().waitReady()
 	}
 	g.waitVotes()
-	// Slow enough that the disk is full before the end, whatever the machine; what is acked by then is not yet all.
+	// Slow enough that the disk is full before the end on any machine, and that not everything is
+	// acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
 	eventually(t, "the singing has begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
@@ -131,7 +132,7 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	g.expectTruthInEachDatabase(all)
 }
 
-// revision is that of the store, as f answers.
+// revision returns the revision of the store according to f.
 func (f *frontend) revision(t testing.TB) (n uint64) {
 	t.Helper()
 	a := get(t, f.url+"/v1/scores?limit=1")

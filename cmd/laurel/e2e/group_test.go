@@ -16,13 +16,13 @@ import (
 	"laurel/score"
 )
 
-// frontend is one member: its place on disk and in the network, and the process that runs there now.
+// frontend is one member: its data and addresses, and its current process.
 type frontend struct {
 	*process
 	id, data, http, peer, url string
-	entry                     []string // how it comes into the group: --bootstrap, or --join and a URL
-	secure                    bool     // it has a certificate; without, it is started with --insecure
-	within                    []string // the command that starts it elsewhere than in the network of the test
+	entry                     []string // --bootstrap, or --join and a URL
+	secure                    bool     // it has a certificate; otherwise it is started with --insecure
+	within                    []string // a command that starts it in another network
 	group                     *group
 }
 
@@ -35,7 +35,8 @@ type group struct {
 	frontends []*frontend
 }
 
-// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and have a vote. env is added to their environment.
+// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and have a vote.
+// env is added to their environment.
 func newGroup(t testing.TB, n int, env ...string) *group {
 	t.Helper()
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
@@ -46,7 +47,8 @@ func newGroup(t testing.TB, n int, env ...string) *group {
 	return g
 }
 
-// waitVotes waits until every running frontend knows that each of them has a vote. One that has just joined is ready before it may vote.
+// waitVotes waits until every running frontend knows that each has a vote. A frontend that has just
+// joined is ready before it has one.
 func (g *group) waitVotes() {
 	g.t.Helper()
 	eventually(g.t, "all have a vote", func() error {
@@ -61,7 +63,7 @@ func (g *group) waitVotes() {
 	})
 }
 
-// add makes place for the next frontend and starts nothing.
+// add adds the next frontend without starting it.
 func (g *group) add() *frontend {
 	id := "f" + strconv.Itoa(len(g.frontends)+1)
 	f := &frontend{id: id, data: filepath.Join(g.dir, id), entry: []string{"--bootstrap"}, group: g}
@@ -73,7 +75,7 @@ func (g *group) add() *frontend {
 	return f
 }
 
-// move gives the frontend other addresses, which hold from its next start.
+// move changes the addresses of the frontend, from its next start.
 func (f *frontend) move(http, peer string) {
 	f.http, f.peer, f.url = http, peer, "http://"+http
 }
@@ -104,7 +106,7 @@ func (f *frontend) waitReady() {
 	})
 }
 
-// urls lists frontends as --to and --join take them.
+// urls joins the URLs of frontends for --to and --join.
 func urls(list []*frontend) string {
 	var urls []string
 	for _, f := range list {
@@ -113,13 +115,13 @@ func urls(list []*frontend) string {
 	return strings.Join(urls, ",")
 }
 
-// urlsFrom lists all frontends with the i-th first.
+// urlsFrom joins the URLs of all frontends, the ith first.
 func (g *group) urlsFrom(i int) string {
 	i %= len(g.frontends)
 	return urls(slices.Concat(g.frontends[i:], g.frontends[:i]))
 }
 
-// status is the group as f sees it.
+// status returns the group according to f.
 func (f *frontend) status() (s score.Frontends, err error) {
 	a, err := ask("GET", f.url+"/v1/frontends", "")
 	if err != nil {
@@ -131,7 +133,7 @@ func (f *frontend) status() (s score.Frontends, err error) {
 	return s, json.Unmarshal([]byte(a.body), &s)
 }
 
-// member is what f sees of the member called id.
+// member returns the member with an id according to f.
 func (f *frontend) member(id string) (score.Frontend, error) {
 	s, err := f.status()
 	if err != nil {
@@ -155,7 +157,7 @@ func (g *group) running() []*frontend {
 	return list
 }
 
-// master waits until the running frontends agree on a master that runs.
+// master waits until the running frontends agree on a running master.
 func (g *group) master() *frontend {
 	g.t.Helper()
 	var master *frontend
@@ -179,7 +181,7 @@ func (g *group) master() *frontend {
 	return master
 }
 
-// follower is a running frontend that is not the master.
+// follower returns a running frontend that is not the master.
 func (g *group) follower() *frontend {
 	g.t.Helper()
 	m := g.master()
@@ -190,11 +192,11 @@ func (g *group) follower() *frontend {
 	return g.running()[i]
 }
 
-// becomeMaster makes f the master, so that what it answers comes from its own database.
+// becomeMaster makes f the master, so that its answers come from its own database.
 func (f *frontend) becomeMaster() {
 	t := f.group.t
 	t.Helper()
-	// A transfer is refused while another is under way or f lags behind; so it is asked for again.
+	// A transfer is refused while another one is under way or f lags behind, so it is repeated.
 	eventually(t, "mastership goes to "+f.id, func() error {
 		if f.group.master() == f {
 			return nil

@@ -38,7 +38,7 @@ func TestTheSpecificationAcceptsWhatMayBeRead(t *testing.T) {
 		if err := h.check(); (err == nil) != c.may {
 			t.Errorf("%s: may be seen %v, judged %v", c.what, c.may, err)
 		}
-		// The pairs tell the same, and where it is wrong.
+		// The pairs are equal except for the place of the error.
 		if said := conflicts(h.known, h.known); (said == "") != c.may {
 			t.Errorf("%s: may be seen %v, and the contradictions are %q", c.what, c.may, said)
 		}

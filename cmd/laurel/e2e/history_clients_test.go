@@ -18,7 +18,7 @@ import (
 	"laurel/score"
 )
 
-// The things that the clients post about and look at: few enough that every one of them is always hot.
+// The objects that the clients post about and read: few, so that each is used by many clients.
 const (
 	meets          = 2 // competitions
 	contestsOfMeet = 6
@@ -30,28 +30,30 @@ func ceremonies(i int) string        { return meet(i) + "/CEREMONIES" } // a con
 func medalsOfGaul(i int) string      { return "/v1/medals/" + meet(i) + "/GAU" }
 func anyContest(r *rand.Rand) string { return contestOf(r.IntN(meets), r.IntN(contestsOfMeet)) }
 
-// How many clients each frontend has and how often one asks. Together they ask about 1,200 times a second, which a history of a minute can hold.
+// The number of clients of each frontend and their intervals. Together they send about 1,200
+// requests a second, which a history of a minute can hold.
 const (
 	readersEach = 6
 	writersEach = 3
 	readPause   = 16 * time.Millisecond
 	writePause  = 50 * time.Millisecond
-	// impatience is how long a client waits for an answer: longer than a frontend looks for a master, and than its short pauses, so that
-	// questions wait in its sockets while the others go on; shorter than the long ones.
+	// impatience is how long a client waits for an answer: longer than a frontend searches for a
+	// master and than its short pauses, so that requests wait in its sockets while the others
+	// continue; shorter than the long pauses.
 	impatience = 2 * time.Second
 )
 
-// client is a user of one frontend, with a connection of its own that it keeps.
+// client is a user of one frontend with a connection of its own.
 type client struct {
 	name string
 	url  string
-	all  []string // the URLs of all frontends, for posts that must be repeated elsewhere
+	all  []string // the URLs of all frontends, for repeated posts
 	h    *history
 	web  *http.Client
 	rand *rand.Rand
 
 	posts int // of events made
-	feed  int // which source of this client: it begins another when it gives up on an event
+	feed  int // number of the source: a client begins another one when it gives up on an event
 	seq   uint64
 	seen  map[string]uint64 // the last revision of each timeline
 }
@@ -63,7 +65,7 @@ type clientPool struct {
 	stopped context.Context
 }
 
-// newClientPool sets readers and writers at each URL to work until leave is called.
+// newClientPool starts readers and writers at each URL, which run until stopAll.
 func newClientPool(urls []string, h *history, seed uint64) *clientPool {
 	c := &clientPool{}
 	c.stopped, c.stop = context.WithCancel(context.Background())
@@ -80,7 +82,7 @@ func newClientPool(urls []string, h *history, seed uint64) *clientPool {
 	return c
 }
 
-// stopAll ends the asking and waits for the last answers.
+// stopAll ends the clients and waits for the last answers.
 func (c *clientPool) stopAll() {
 	c.stop()
 	c.asking.Wait()
@@ -91,7 +93,8 @@ func newClient(name, url string, all []string, h *history, r *rand.Rand) *client
 		web: &http.Client{Timeout: impatience, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
 }
 
-// every calls f about once in a pause until ctx ends. f tells whether it was answered; where it was not, the next call waits.
+// every calls f about once per pause until ctx ends. f reports whether it was answered; if not, the
+// next call waits.
 func (c *client) every(ctx context.Context, pause time.Duration, f func() bool) {
 	defer c.web.CloseIdleConnections()
 	for {
@@ -129,7 +132,7 @@ func (c *client) do(method, url, body string) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(read)}, err
 }
 
-// failureKind tells a frontend that is not there from one that says nothing.
+// failureKind distinguishes a frontend that is down from one that does not answer.
 func failureKind(err error) string {
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return "nobody there"
@@ -137,7 +140,7 @@ func failureKind(err error) string {
 	return "no answer"
 }
 
-// read asks for one of the things, in one of the ways.
+// read reads one of the objects in one of the ways.
 func (c *client) read() bool {
 	switch n := c.rand.IntN(100); {
 	case n < 70:
@@ -152,7 +155,8 @@ func (c *client) read() bool {
 	return c.readMedals(c.rand.IntN(meets))
 }
 
-// readOnce asks once and calls saw with a good answer, when it was asked for, and how old it may be.
+// readOnce reads once and calls saw with a good answer, the time of the call, and the age of the
+// answer.
 func (c *client) readOnce(path string, saw func(a answer, see func(thing string, s observation)) error) bool {
 	call := c.h.now()
 	a, err := c.do("GET", c.url+path, "")
@@ -202,7 +206,7 @@ func (c *client) readContest(id, query string) bool {
 	})
 }
 
-// scoreOf is Gaul's score in a contest.
+// scoreOf returns Gaul's score in a contest.
 func scoreOf(r score.Record) (observation, error) {
 	for _, p := range r.Competitors {
 		if p.Code == "GAU" && p.Result != nil {
@@ -239,7 +243,8 @@ func (c *client) readList(i int) bool {
 	})
 }
 
-// readTimeline asks for what is new since the last time, and for the last that was there then: without that an answer is an old one.
+// readTimeline reads what is new since the last time, and the last event of that time: without it
+// the answer is stale.
 func (c *client) readTimeline(id string) bool {
 	after := max(c.seen[id], 1) - 1
 	return c.readOnce(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after), func(a answer, see func(string, observation)) error {
@@ -261,7 +266,7 @@ func (c *client) readTimeline(id string) bool {
 			c.seen[id] = s.revision
 			return nil
 		}
-		// Before the last that was seen there may have been any number.
+		// Any number of events may precede the last one that was seen.
 		if s.revision > 0 || a.header.Get("Age") == "" {
 			see(id, s)
 		}

@@ -12,7 +12,7 @@ import (
 
 func revision(o porcupine.Operation) uint64 { return o.Output.(observation).revision }
 
-// events are those of each thing, in the order of their revisions. They point into all.
+// events returns pointers to the events of each object, sorted by revision.
 func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
 	parts := map[string][]*porcupine.Operation{}
 	for i := range all {
@@ -26,9 +26,11 @@ func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
 	return parts
 }
 
-// conflicts shows, by as few operations as can be, which of the suspects are impossible, given what is known: they show what no event
-// made, or one of the known returned before and was told of a later state, or was called after and made what they show. It finds
-// something if and only if there is no possible order, for the order of the states of a thing is known: it is that of its revisions.
+// conflicts returns, with few operations, which of the suspects are impossible given the known
+// operations: they show a state that no event made; or an operation that returned before showed a
+// later state; or an operation that was called after made the state that they show. It finds
+// something if and only if there is no possible order, as the order of an object's states is that
+// of their revisions.
 func conflicts(known, suspects []porcupine.Operation) string {
 	var said []string
 	made := values(known)
@@ -43,7 +45,7 @@ func conflicts(known, suspects []porcupine.Operation) string {
 				said = append(said, thing+": "+fmt.Sprintf(format, args...))
 			}
 		}
-		var last porcupine.Operation // the one that was told of the latest state, of those that have returned
+		var last porcupine.Operation // of those that have returned, the one with the latest state
 		i := 0
 		for _, o := range called {
 			for ; i < len(returned) && returned[i].Return < o.Call; i++ {
@@ -75,7 +77,7 @@ func conflicts(known, suspects []porcupine.Operation) string {
 	return strings.Join(said, "\n")
 }
 
-// state is what an event made of a thing.
+// state is an object after an event.
 type state struct {
 	value int64
 	call  int64 // of the event
@@ -106,7 +108,7 @@ func moment(o porcupine.Operation) string {
 	return fmt.Sprintf("[%.6f s, %s] %s", float64(o.Call)/1e9, back, describe(o.Input.(request), o.Output.(observation)))
 }
 
-// text is the whole history, thing by thing, in the order of the calls.
+// text returns the whole history, object by object, sorted by call.
 func (h *history) text() string {
 	var b strings.Builder
 	parts := byObject(slices.Concat(h.known, h.aged))

@@ -13,8 +13,9 @@ import (
 	"laurel/score"
 )
 
-// post makes an event and posts it, here first. Where the outcome is unknown it either posts the event again, anywhere, until it is acked, as a
-// feed does; or leaves it at that, as a person may.
+// post makes an event and posts it, first to the client's frontend. If the outcome is unknown, it
+// either repeats the post at any frontend until it is acknowledged, as a feed does, or gives up, as
+// a person may.
 func (c *client) post() bool {
 	c.posts++
 	c.seq++
@@ -24,7 +25,7 @@ func (c *client) post() bool {
 	revision := c.postOnce(c.url, body)
 	at := c.url
 	for again := c.rand.IntN(2) == 0; revision == 0; {
-		// The next event of this source would leave a gap, if this one has not come in.
+		// If this event was not applied, the next one of this source would leave a gap.
 		if !again || c.h.now()-call > int64(patience) {
 			c.h.unknown(call, r)
 			c.feed, c.seq = c.feed+1, 0
@@ -38,7 +39,7 @@ func (c *client) post() bool {
 	return at == c.url
 }
 
-// event is the next event, as the specification and as Laurel have it.
+// event returns the next event for the specification and for Laurel.
 func (c *client) event(id string) (request, string) {
 	data, kind, contest := `{"competitor":"GAU","delta":1}`, score.TypeScorePlay, anyContest(c.rand)
 	r := request{thing: contest, verb: add, event: id, how: c.name}
@@ -51,7 +52,7 @@ func (c *client) event(id string) (request, string) {
 		r.thing, contest = medalsOfGaul(i), ceremonies(i)
 		kind, data = score.TypeMedalAward, gold(id)
 	}
-	// The time is given, for a repeat must be the same event.
+	// The time is given, as a repeat must be the same event.
 	return r, fmt.Sprintf(`{"id":%q,"source":"%s.%d","seq":%d,"time":%q,"type":%q,"contest_id":%q,"data":%s}`,
 		id, c.name, c.feed, c.seq, time.Now().UTC().Format(time.RFC3339Nano), kind, contest, data)
 }
@@ -60,7 +61,7 @@ func gold(award string) string {
 	return fmt.Sprintf(`{"award_id":%q,"medal":"GOLD","organisation":"GAU"}`, award)
 }
 
-// postOnce gives the revision of the event, or 0 where it does not know what became of it.
+// postOnce returns the revision of the event, or 0 if the outcome is unknown.
 func (c *client) postOnce(url, body string) uint64 {
 	a, err := c.do("POST", url+"/v1/events", body)
 	switch {
@@ -69,7 +70,7 @@ func (c *client) postOnce(url, body string) uint64 {
 		return 0
 	case a.status >= 500:
 		var p score.Problem
-		_ = json.Unmarshal([]byte(a.body), &p) // what is no problem counts as one without a code
+		_ = json.Unmarshal([]byte(a.body), &p) // an answer without a problem counts as one without a code
 		c.h.count("post: " + cmp.Or(string(p.Code), http.StatusText(a.status)))
 		return 0
 	}
@@ -83,7 +84,7 @@ func (c *client) postOnce(url, body string) uint64 {
 	return p.Results[0].Revision
 }
 
-// setUp makes the things, before anything happens to them.
+// setUp makes the objects before any fault.
 func setUp(t testing.TB, f *frontend, h *history) {
 	t.Helper()
 	event := func(thing string, v verb, id, kind, contest, data string) {
@@ -104,7 +105,7 @@ func setUp(t testing.TB, f *frontend, h *history) {
 	}
 }
 
-// timelines is what f shows of all events: the revision of each, by its id.
+// timelines returns the revision of each event by its id, according to f.
 func (f *frontend) timelines(t testing.TB) map[string]uint64 {
 	t.Helper()
 	all := map[string]uint64{}
@@ -129,7 +130,7 @@ func (f *frontend) timelines(t testing.TB) map[string]uint64 {
 	return all
 }
 
-// lookAtAll has a client see each thing once.
+// lookAtAll makes a client read each object once.
 func (c *client) lookAtAll(t testing.TB) {
 	t.Helper()
 	for i := range meets {

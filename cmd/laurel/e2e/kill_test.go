@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// killForm is which streams are posted while frontends and bards are killed, in what time, and how often.
+// killForm is the streams that are posted while frontends and bards are killed, the time this
+// takes, and the intervals of the kills.
 type killForm struct {
 	names            []string
 	length           time.Duration
 	frontends, bards time.Duration
 }
 
-// bardKeeper keeps one bard for each stream singing: one that is killed is started again.
+// bardKeeper keeps one bard running for each stream: it restarts those that are killed.
 type bardKeeper struct {
 	g      *group
 	all    []*stream
@@ -22,7 +23,8 @@ type bardKeeper struct {
 	killed int
 }
 
-// unfinished starts the killed bards again and lists the streams that are still sung. A bard that ends by itself must have sung all.
+// unfinished restarts the killed bards and lists the streams that are not complete. A bard that
+// ends by itself must have posted everything.
 func (s *bardKeeper) unfinished() (list []int) {
 	t := s.g.t
 	t.Helper()
@@ -71,7 +73,7 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	for len(s.unfinished()) > 0 {
 		select {
 		case <-frontendFall.C:
-			// The master every other time; the rest by lot, which may hit it too.
+			// The master every other time; otherwise a random frontend, which may be the master.
 			victim := g.frontends[rand.N(len(g.frontends))]
 			master := g.master()
 			if masters <= others {

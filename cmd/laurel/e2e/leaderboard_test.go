@@ -19,16 +19,16 @@ import (
 	"laurel/score"
 )
 
-// markOf is where a mark is: a contest, a split of it, and a competitor.
+// markOf identifies a mark: a contest, a split of it, and a competitor.
 type markOf struct{ contest, split, competitor string }
 
-// sungMark is a mark that a bard sings, as its event number seq.
+// sungMark is a mark that a bard posts as its event seq.
 type sungMark struct {
 	seq uint64
 	score.ResultSet
 }
 
-// race is what is known of the marks of a stream before it is sung.
+// race is the marks of a stream, known before it is posted.
 type race struct {
 	source string
 	marks  map[markOf][]sungMark // in order
@@ -58,7 +58,8 @@ func raceOf(t testing.TB, s *stream) *race {
 	return r
 }
 
-// boardClient asks for boards at all frontends, as one who moves from one to the next. What it saw it must never see gone.
+// boardClient reads leaderboards from all frontends, as a client that moves from one to the next.
+// What it has seen must never disappear.
 type boardClient struct {
 	race   *race
 	urls   []string
@@ -68,7 +69,7 @@ type boardClient struct {
 	asked  map[string]int    // how often each kind of question was answered
 }
 
-// run asks until it is told to stop. The error is what no answer may be.
+// run reads until stop is set. It returns an error for an answer that is not allowed.
 func (c *boardClient) run(stop *atomic.Bool) error {
 	for !stop.Load() {
 		bard, err := ask("GET", c.url()+"/v1/bards/"+c.race.source, "")
@@ -79,12 +80,12 @@ func (c *boardClient) run(stop *atomic.Bool) error {
 		if err != nil {
 			return err
 		}
-		// Of every mark up to there somebody has been told now.
+		// All marks up to this seq have been acknowledged.
 		n, _ := slices.BinarySearchFunc(c.race.all, told.LastSeq+1, func(of markOf, seq uint64) int { return cmp.Compare(c.race.least[of], seq) })
 		if n == 0 {
 			continue
 		}
-		of := c.race.all[n-1-c.rand.IntN(min(n, 1+c.rand.IntN(n)))] // the newest more often
+		of := c.race.all[n-1-c.rand.IntN(min(n, 1+c.rand.IntN(n)))] // newer marks more often
 		if err := c.one(of, told.LastSeq); err != nil {
 			return fmt.Errorf("%s at %s, %s, after seq %d: %w", of.contest, of.split, of.competitor, told.LastSeq, err)
 		}
@@ -94,7 +95,7 @@ func (c *boardClient) run(stop *atomic.Bool) error {
 
 func (c *boardClient) url() string { return c.urls[c.rand.IntN(len(c.urls))] }
 
-// one asks one question about the board of a mark that is there.
+// one makes one read of the leaderboard of a posted mark.
 func (c *boardClient) one(of markOf, seq uint64) error {
 	marks := c.race.marks[of]
 	last := marks[len(marks)-1]
@@ -146,7 +147,7 @@ func (c *boardClient) one(of markOf, seq uint64) error {
 	return fmt.Errorf("%s: the row is %+v; want the mark of seq %d", q.Encode(), l.Rows[i], c.race.least[of])
 }
 
-// board is nil where the frontend asks for patience.
+// board returns nil if the frontend answers 503.
 func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, uint64, error) {
 	a, err := ask("GET", c.url()+"/v1/leaderboard/"+contest+"?"+q.Encode(), "")
 	switch {
@@ -167,13 +168,14 @@ func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, u
 	return l, revision, json.Unmarshal([]byte(a.body), l)
 }
 
-// consistent looks at a page as such: the order, the ranks and the differences all follow from the marks. Top says that it begins with the first.
+// consistent checks a page by itself: order, ranks and differences must follow from the marks. top
+// is true for a page that begins with the first row.
 func consistent(l *score.Leaderboard, top bool) error {
 	rows := l.Rows
 	if len(rows) > l.Total {
 		return fmt.Errorf("%d rows of %d", len(rows), l.Total)
 	}
-	place := 0 // of the last row whose rank says it
+	place := 0 // the rank of the last row with a rank of its own
 	at := -1   // that row
 	for i := range rows {
 		r := &rows[i]
@@ -230,7 +232,7 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 			c.urls = append(c.urls, f.url)
 		}
 		if i < len(g.frontends) {
-			c.urls = c.urls[i : i+1] // who stays with one
+			c.urls = c.urls[i : i+1] // a client that stays at one frontend
 		}
 		clients[i] = c
 		asking.Go(func() {
@@ -262,7 +264,8 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	}
 }
 
-// expectBoard reads a whole board, page by page, and by category, and compares order, ranks and ties with the truth.
+// expectBoard reads a whole leaderboard page by page, also by category, and compares order, ranks
+// and ties with the truth.
 func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	byCategory := map[string][]truthOfFinisher{}
@@ -290,7 +293,8 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 			if r.Mark == nil || *r.Mark != marks[r.Competitor] || *r.Mark != ordered[i] || r.Rank != first+1 || r.RankEqual != (next-first > 1) || *r.Diff != ordered[i]-ordered[0] {
 				t.Fatalf("%s %q at %s: row %d is %+v; want the mark %s and the rank %d", id, category, f.id, i, r, ordered[i], first+1)
 			}
-			// Official places go on where marks are equal, and count some who are not in the source; but who has the better mark has the better place.
+			// Official places continue where marks are equal and include finishers that are missing
+			// in the source. A better mark always has a better place.
 			if i > 0 && *rows[i-1].Mark < *r.Mark && places[rows[i-1].Competitor] >= places[r.Competitor] {
 				t.Errorf("%s %q at %s: %s has the place %d, and %s, who is behind, %d", id, category, f.id, rows[i-1].Competitor, places[rows[i-1].Competitor], r.Competitor, places[r.Competitor])
 			}

@@ -18,8 +18,9 @@ import (
 // longHistory is the length of a history in the long form.
 const longHistory = time.Minute
 
-// TestEveryHistoryIsLinearizable has many clients post and look at all frontends of a group that is killed, stopped, cut, changed and
-// switched, and searches an order of all that they did and saw which one scoreboard, alone, would have given.
+// TestEveryHistoryIsLinearizable runs many clients that post to and read from all frontends of a
+// group under faults, and searches for an order of all operations that a single scoreboard could
+// have executed.
 func TestEveryHistoryIsLinearizable(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -63,20 +64,22 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 	}
 }
 
-// soon makes snapshots that are installed: one that was away for a moment has missed more than the log still has.
+// soon makes snapshots frequent, so that they are installed: a frontend that was away for a moment
+// has missed more than the log keeps.
 const soon = "LAUREL_SNAPSHOT_ENTRIES=32"
 
 const soonEntries = 32
 
 // In a long history a snapshot is large, and its transfer and installation take seconds. The log
-// keeps what comes in meanwhile; otherwise a frontend that is behind would never catch up.
+// keeps what is posted meanwhile; otherwise a frontend that is behind would never catch up.
 const (
 	largeSnapshots = "LAUREL_SNAPSHOT_ENTRIES=96"
 	marksOfBulk    = 80_000 // 24 MB of a snapshot
 	large          = 16 << 20
 )
 
-// newPlacedGroup is a group of three, each at its site if there are any, and the place of a fourth.
+// newPlacedGroup starts a group of three, each at its place in the network if there is one, and
+// adds a fourth frontend.
 func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
 	for i := range members + 1 {
@@ -86,7 +89,7 @@ func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 			cuts.place(f, i)
 		}
 		if i > 0 {
-			// Any of the first three may be the one that knows.
+			// The fourth may join through any of the first three.
 			f.entry = []string{"--join", urls(g.frontends[:min(i, members)])}
 		}
 		if i < members {
@@ -155,7 +158,7 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	done := n.tally(g.transfers(t))
 	for _, what := range slices.Sorted(maps.Keys(done)) {
 		t.Logf("%7d %s", done[what], what)
-		// Whether a fault meets a transfer in the middle is up to chance, in a single history.
+		// In a single history no fault may meet a transfer.
 		if long && n.slows() && done[what] == 0 && what != unfinished {
 			t.Errorf("%s: none in %v; the history shows nothing about that", what, length)
 		}
@@ -163,7 +166,7 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	t.Log(rowHead + "\n" + row(seed, h, done, from, to, verdict))
 }
 
-// expectTheSame compares what all that run show of everything, and under some paths more.
+// expectTheSame compares the answers of all running frontends about everything, and at more paths.
 func (g *group) expectTheSame(paths ...string) {
 	g.t.Helper()
 	for i := range meets {
@@ -184,12 +187,12 @@ func (g *group) expectTheSame(paths ...string) {
 	}
 }
 
-// transfers is what became of the snapshots that members began to receive from a master.
+// transfers counts the snapshots that members began to receive from a master.
 type transfers struct {
 	begun, large, installed int
 }
 
-// receiving is the line that a member logs when the first bytes of a snapshot have come.
+// receiving matches the line that a member logs when the first bytes of a snapshot have come.
 var receiving = regexp.MustCompile(`"receiving a snapshot of the master" .*size=(\d+)`)
 
 // transfers reads the logs of all members.
@@ -215,10 +218,10 @@ func (g *group) transfers(t testing.TB) (all transfers) {
 	return all
 }
 
-// unfinished is of transfers that a fault met in the middle, or that a newer one replaced.
+// unfinished counts transfers that a fault interrupted or a newer one replaced.
 const unfinished = "snapshots not finished"
 
-// tally returns how often each kind of fault happened.
+// tally returns the number of faults of each kind.
 func (n *nemesis) tally(snapshots transfers) map[string]int {
 	of := func(beginnings ...string) (times int) {
 		for what, k := range n.done {
@@ -247,7 +250,7 @@ func (n *nemesis) tally(snapshots transfers) map[string]int {
 const rowHead = "| seed | operations | reads by Laurel-Mode/Laurel-Cache | no answer or refused | events acked, unknown | faults | " +
 	"longest without an acked event, an answered read (s, and when) | verdict |"
 
-// row is a line of the table in docs.
+// row returns a line of the table in docs/benchmarks.md.
 func row(seed uint64, h *history, done map[string]int, from, to int64, verdict string) string {
 	var reads, faults []string
 	refused, unknown := 0, 0
@@ -274,7 +277,7 @@ func row(seed uint64, h *history, done map[string]int, from, to int64, verdict s
 		strings.Join(faults, ", "), post, postAt, read, readAt, verdict)
 }
 
-// gap is the longest time without one of the moments, and when it began, in seconds.
+// gap returns the longest time between two of the moments, and when it began, in seconds.
 func gap(moments []int64, from, to int64) (long, since float64) {
 	longest, began, last := int64(0), from, from
 	for _, m := range append(slices.Sorted(slices.Values(moments)), to) {

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// repository is the root of the repository, seen from this package.
+// repository is the root of the repository, relative to this package.
 const repository = "../../.."
 
-// patience bounds every wait for something that ought to happen soon. It is generous: these tests promise what happens, not how fast.
+// patience bounds every wait for something that should happen soon. It is generous: these tests
+// check what happens, not how fast.
 const patience = 60 * time.Second
 
 var programs struct {
@@ -70,7 +71,7 @@ func build(dir string) error {
 	return nil
 }
 
-// program is the path of one of the programs under test.
+// program returns the path of one of the programs under test.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	if err := programs.build(); err != nil {
@@ -79,7 +80,8 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// skipOrFail ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
+// skipOrFail ends a test that this machine cannot run: it skips the test, or fails it with
+// LAUREL_CI=full.
 func skipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {

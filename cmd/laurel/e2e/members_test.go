@@ -18,12 +18,13 @@ const (
 	contest = "/v1/scores/OG50BC/CUR-M-GPA-01"
 )
 
-// play is a play by GAU with the caller's id.
+// play returns a play of GAU with an id.
 func play(id string, delta int) string {
 	return fmt.Sprintf(`{"id":%q,"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":%d}}`, id, delta)
 }
 
-// stop is SIGTERM, which is no leave, and the end of the process with exit code 0.
+// stop sends SIGTERM, and waits until the process has ended with exit code 0. The frontend stays a
+// member.
 func (f *frontend) stop() {
 	t := f.group.t
 	t.Helper()
@@ -53,7 +54,7 @@ func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
 
 	old := g.master()
 	old.stop()
-	// Once, without trying again: the mastership has gone over before the process ended.
+	// Without a retry: leadership was transferred before the process ended.
 	for i, f := range g.running() {
 		apply(t, f, play(fmt.Sprintf("after-%d", i), 1))
 	}
@@ -113,7 +114,7 @@ func TestAJoinerWithATakenIDIsRefusedWithTheReason(t *testing.T) {
 	if said := imposter.output(t); !strings.Contains(said, taken.id) || !strings.Contains(said, "taken") {
 		t.Errorf("the joiner was not told that %s is taken:\n%s", taken.id, said)
 	}
-	// The rightful one is where it was.
+	// The frontend with this id is not affected.
 	g.expectRevision(1)
 	taken.becomeMaster()
 	if m, err := taken.member(taken.id); err != nil || m.URL != taken.url || m.Peer != taken.peer {
@@ -127,7 +128,8 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
-	// Not the first: it was started with --bootstrap and has nobody to announce itself to.
+	// Not the first frontend: it was started with --bootstrap and knows no other to announce itself
+	// to.
 	mover := g.frontends[1]
 	for _, stop := range []func(*frontend){(*frontend).stop, (*frontend).Kill} {
 		was := mover.revision(t)
@@ -206,7 +208,7 @@ func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
 	apply(t, g.frontends[1], running)
 }
 
-// awaitMasterID waits until f knows a master and gives its id.
+// awaitMasterID waits until f knows a master, and returns its id.
 func (f *frontend) awaitMasterID() (id string) {
 	f.group.t.Helper()
 	eventually(f.group.t, f.id+" knows a master", func() error {
@@ -237,7 +239,7 @@ func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
 	if o := command(t, "laurel", "cluster", "transfer", reader.id, "--to", g.frontends[0].url); o.code != 1 {
 		t.Errorf("a transfer to a nonvoter: %v; want exit code 1", o)
 	}
-	// It is not needed for a majority.
+	// A majority does not need it.
 	reader.Kill()
 	apply(t, g.frontends[0], play("without-it", 1))
 	g.expectGaul(4)

@@ -11,22 +11,24 @@ import (
 	"testing"
 )
 
-// Cuts need a network that belongs to the test alone. The test runs itself again in a network namespace of its own, as root of it, and
-// starts each frontend in a further one behind a bridge; the clients are at the bridge, so that they reach even who is cut off. Root is
-// needed for this, or a system that gives its users name spaces of their own. Nothing outside is touched.
+// Cuts need a network of the test's own. The test runs itself again as root of a new network
+// namespace, and starts each frontend in a further namespace behind a bridge. The clients are at
+// the bridge, so that they reach all frontends. This needs root, or a system that allows users to
+// make namespaces. Nothing outside of the namespaces is changed.
 
 const (
 	insideVar   = "E2E_NETWORK"  // set where a test runs in its own network
-	programsVar = "E2E_PROGRAMS" // where the programs are that the outer run has built
+	programsVar = "E2E_PROGRAMS" // directory of the programs that the outer run has built
 )
 
-// inOwnNetwork tells whether this is the run in a network of its own.
+// inOwnNetwork reports whether this is the run in the new namespace.
 func inOwnNetwork() bool { return os.Getenv(insideVar) != "" }
 
-// errNoNetwork: this machine does not let the test have a network of its own.
+// errNoNetwork means that the system does not allow the namespace.
 var errNoNetwork = errors.New("no network of its own")
 
-// runInOwnNetwork runs the test that calls it once more, in its own network, and passes on what it says and whether it fails.
+// runInOwnNetwork runs the calling test again in a new network namespace, and passes on its output
+// and failure.
 func runInOwnNetwork(t *testing.T) error {
 	t.Helper()
 	for _, need := range []string{"ip", "nsenter"} {
@@ -66,19 +68,20 @@ func runInOwnNetwork(t *testing.T) error {
 type network struct {
 	t     testing.TB
 	sites []*exec.Cmd // processes that do nothing but hold a namespace
-	lines [][]*line   // from and to each place, for the slow links; nil before lay
+	lines [][]*line   // from and to each place, for slow links; nil before addLines
 }
 
 const bridge = "laurel0"
 
-// siteAddr and siteMAC are the addresses of the i-th place, from 0. They are such as frontends without certificates take, and are made to lead out.
+// siteAddr and siteMAC return the addresses of the ith place, counted from 0. They are loopback
+// addresses, as frontends without certificates need, but are routed between the places.
 func siteAddr(i int) string { return fmt.Sprintf("127.77.0.%d", i+1) }
 func siteMAC(i int) string  { return fmt.Sprintf("02:4c:00:00:00:%02x", i+1) }
 
-// nobody has this address.
+// nobody is an address that no place has.
 const nobody = "02:4c:00:00:00:ff"
 
-// newNetwork makes a network of n places in the namespace that the test runs in, which must be its own.
+// newNetwork makes a network of n places in the namespace of the test.
 func newNetwork(t testing.TB, n int) *network {
 	t.Helper()
 	if !inOwnNetwork() {
@@ -96,8 +99,8 @@ func newNetwork(t testing.TB, n int) *network {
 			skipOrFail(t, "a further network namespace: %v", err)
 		}
 		t.Cleanup(func() {
-			_ = hold.Process.Kill() // it has ended if this fails
-			_ = hold.Wait()         // says that it was killed
+			_ = hold.Process.Kill() // an error means that it has ended
+			_ = hold.Wait()         // the error is that it was killed
 		})
 		w.sites = append(w.sites, hold)
 		w.ip(nil, fmt.Sprintf("link add site%d type veth peer name eth0 netns %d", i, hold.Process.Pid), fmt.Sprintf("link set site%d master %s up", i, bridge))
@@ -112,7 +115,7 @@ func newNetwork(t testing.TB, n int) *network {
 	return w
 }
 
-// free lets the loopback have one address, and others of its kind lead elsewhere.
+// free limits the loopback interface to one address, so that others of the range can be routed.
 func (w *network) free(at *exec.Cmd) {
 	w.t.Helper()
 	args := []string{"sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"}
@@ -125,7 +128,7 @@ func (w *network) free(at *exec.Cmd) {
 	w.ip(at, "link set lo up", "addr del 127.0.0.1/8 dev lo", "addr add 127.0.0.1/32 dev lo")
 }
 
-// ip runs commands of ip in a place, or at the bridge.
+// ip runs ip commands in a place, or at the bridge.
 func (w *network) ip(at *exec.Cmd, lines ...string) {
 	w.t.Helper()
 	args := []string{"ip", "-batch", "-"}
@@ -139,12 +142,14 @@ func (w *network) ip(at *exec.Cmd, lines ...string) {
 	}
 }
 
-// enter is the command that runs another in a place. It becomes that other, so that a signal meets the right process.
+// enter returns the command that runs another one in a place. It execs the other, so that signals
+// reach the right process.
 func (w *network) enter(at *exec.Cmd) []string {
 	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", at.Process.Pid), "--"}
 }
 
-// cut loses all packets from one place to another, in silence: they go to an address that nobody has.
+// cut silently drops all packets from one place to another: they go to an address that no place
+// has.
 func (w *network) cut(from, to int) {
 	w.t.Helper()
 	w.neighbour(from, to, nobody)
@@ -171,7 +176,7 @@ func (w *network) isolate(i, n int) {
 	}
 }
 
-// reunite ends what isolate began.
+// reunite ends isolate.
 func (w *network) reunite(i, n int) {
 	w.t.Helper()
 	for j := range n {
@@ -187,7 +192,7 @@ func (w *network) neighbour(from, to int, mac string) {
 	}
 }
 
-// place places frontend f at the i-th site, from its next start.
+// place moves frontend f to the ith place, from its next start.
 func (w *network) place(f *frontend, i int) {
 	f.move(siteAddr(i)+":8080", siteAddr(i)+":9090")
 	f.within = w.enter(w.sites[i])

@@ -17,8 +17,9 @@ import (
 	"laurel/score"
 )
 
-// TestAPausedMasterShowsNoStaleScore stops a master as a long pause of its machine would. When it runs again it still believes to be
-// the master, and questions have been waiting for it that were asked after the others had acked newer events.
+// TestAPausedMasterShowsNoStaleScore pauses a master as a suspended machine does. When it
+// continues, it still believes to be the master, and requests have waited for it that were sent
+// after the others had acknowledged newer events.
 func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -36,7 +37,8 @@ func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
 			}
 		}
 		event := play(fmt.Sprintf("meanwhile-%d", round), 1)
-		// The others elect a master first. Its id makes it safe to post the play until it is acked.
+		// The others elect a master first. With an id, the play can be posted until it is
+		// acknowledged.
 		eventually(t, "the others take a play", func() error {
 			a, err := ask("POST", others[0].url+"/v1/events", event, "Content-Type", "application/json")
 			if err == nil && a.status != http.StatusOK {
@@ -71,7 +73,8 @@ func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
 	}
 }
 
-// askStopped asks a stopped frontend for Gaul's score. Sent gets a word when the question waits in its socket. No answer is no fault.
+// askStopped reads Gaul's score from a paused frontend. It sends to sent when the request waits in
+// the socket. No answer is no error.
 func askStopped(f *frontend, sent chan<- struct{}, want int64) error {
 	c, err := net.Dial("tcp", f.http)
 	if err == nil {

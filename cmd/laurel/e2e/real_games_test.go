@@ -23,28 +23,28 @@ import (
 	"laurel/score"
 )
 
-// allGames are the names of the streams, the largest first.
+// allGames is the names of the streams, the largest first.
 var allGames = []string{"marathon", "cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}
 
-// stream is a stream of real events, and what the scoreboard must show after the last.
+// stream is a stream of real events, and the correct state of the scoreboard after the last.
 type stream struct {
 	name, file string
 	span       time.Duration // from the first event to the last
 	truth      truth
-	medalsOf   string // the competition that the stream awards medals in, if it is one
+	medalsOf   string // the competition in which the stream awards medals
 }
 
-// truth is a truth.json. Decoding refuses members that are not here, so that none goes unchecked.
+// truth is a truth.json. Unknown members are an error, so that nothing goes unchecked.
 type truth struct {
-	Source       string                       `json:"dataset"` // named as the bard that sings it
+	Source       string                       `json:"dataset"` // named like its source
 	Events       uint64                       `json:"events"`
 	Contests     map[string]truthOfContest    `json:"contests"`
 	MedalTable   []score.MedalRow             `json:"medal_table"`
 	Leaderboards map[string][]truthOfFinisher `json:"leaderboards"`
 
 	Notes          jsontext.Value   `json:"notes"`
-	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // short in the source: not compared
-	GroupStandings jsontext.Value   `json:"group_standings"`      // of a feature to come
+	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // incomplete in the source: not compared
+	GroupStandings jsontext.Value   `json:"group_standings"`      // not supported
 }
 
 type truthOfContest struct {
@@ -64,7 +64,7 @@ type truthOfFinisher struct {
 	CategoryPlace int           `json:"category_place"`
 }
 
-// load reads the named streams' truths and looks through their events.
+// load reads the truths of the named streams and scans their events.
 func load(t testing.TB, names ...string) []*stream {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -92,7 +92,7 @@ func load(t testing.TB, names ...string) []*stream {
 	return list
 }
 
-// head returns a stream of the first n events. It has no truth but their number.
+// head returns a stream of the first n events. Its truth is only their number.
 func (s *stream) head(t testing.TB, n uint64) *stream {
 	t.Helper()
 	h := &stream{name: s.name, file: filepath.Join(t.TempDir(), "events.ndjson.gz")}
@@ -180,7 +180,7 @@ func (s *stream) scan() error {
 	return nil
 }
 
-// speed is the --speed at which the stream takes about d.
+// speed returns the --speed at which the stream takes about d.
 func (s *stream) speed(d time.Duration) string {
 	return strconv.Itoa(int(math.Ceil(s.span.Seconds() / d.Seconds())))
 }
@@ -192,7 +192,7 @@ func sum(all []*stream) (events uint64) {
 	return events
 }
 
-// expectTruth compares every key of the truth with what f answers.
+// expectTruth compares everything in the truth with the answers of f.
 func (s *stream) expectTruth(t testing.TB, f *frontend) {
 	t.Helper()
 	if b := decode[score.Bard](t, get(t, f.url+"/v1/bards/"+s.truth.Source)); b.LastSeq != s.truth.Events {
@@ -207,7 +207,7 @@ func (s *stream) expectTruth(t testing.TB, f *frontend) {
 	}
 }
 
-// expectContests asks for one contest at a time, several at once.
+// expectContests reads the contests one by one, several at the same time.
 func (s *stream) expectContests(t testing.TB, f *frontend) {
 	t.Helper()
 	ids := make(chan string)
@@ -304,7 +304,7 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 	for _, want := range s.truth.MedalTable {
 		got := rows[want.Organisation]
-		got.RankEqual = false // the truth tells it by the ranks
+		got.RankEqual = false // the truth has it in the ranks
 		if got != want {
 			t.Errorf("%s at %s: the medals of %s are %+v; want %+v", s.name, f.id, want.Organisation, got, want)
 		}
@@ -318,8 +318,8 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 }
 
-// expectFirstTen compares the marks of a race's record. Equal marks share a rank here and may hold different official places; which
-// of those that share the last rank shown are among the ten is the store's choice.
+// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and may have
+// different official places; if several share the last rank, any of them may be among the ten.
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
@@ -353,7 +353,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 	}
 }
 
-// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the truth.
+// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the
+// truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	stored := map[string]*score.Decimal{}
@@ -387,7 +388,7 @@ func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFi
 	}
 }
 
-// pages follows the `next` of a list from its first page to its last.
+// pages reads all pages of a list.
 func (f *frontend) pages(t testing.TB, path string, page func(a answer)) {
 	t.Helper()
 	for next := ""; ; {

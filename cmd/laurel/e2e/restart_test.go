@@ -15,15 +15,15 @@ import (
 	"laurel/score"
 )
 
-// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many entries of the Raft log. A bard at full
-// speed puts hundreds of events into one.
+// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many
+// entries. At full speed a bard posts hundreds of events in one entry.
 const soonSnapshots = "LAUREL_SNAPSHOT_ENTRIES=8"
 
-// answers is what a frontend says to many questions: status, headers that belong to the answer, and body, by path.
+// answers is the answers of a frontend to many reads: status, headers and body, by path.
 type answers map[string]string
 
-// answers asks f about everything that the streams tell of: lists, contests, timelines, medals, bards. When nothing is posted, any
-// two frontends must answer the same at any time.
+// answers reads everything from f that the streams are about: lists, contests, timelines, medals,
+// bards. While nothing is posted, any two frontends must give the same answers.
 func (f *frontend) answers(all []*stream) answers {
 	t := f.group.t
 	t.Helper()
@@ -48,7 +48,7 @@ func (f *frontend) answers(all []*stream) answers {
 			keepOne("/v1/medals/" + s.medalsOf)
 			keepOne("/v1/medals/"+s.medalsOf, "Accept", "text/plain")
 		}
-		// Some of many: every contest is in the lists.
+		// Only some of the contests: all of them are in the lists.
 		ids := slices.Sorted(maps.Keys(s.truth.Contests))
 		for i, id := range ids {
 			competitions[score.CompetitionOf(id)] = true
@@ -65,7 +65,7 @@ func (f *frontend) answers(all []*stream) answers {
 	return said
 }
 
-// expect compares the answers of f with those that were given before, perhaps by another.
+// expect compares the answers of f with earlier ones, perhaps of another frontend.
 func (want answers) expect(f *frontend, all []*stream) {
 	t := f.group.t
 	t.Helper()
@@ -86,7 +86,8 @@ func (want answers) expect(f *frontend, all []*stream) {
 	}
 }
 
-// expectEverywhere compares the answers of all that run: as the group is, and from each one's own database.
+// expectEverywhere compares the answers of all running frontends, first of the group as it is, then
+// from each one's own database.
 func (want answers) expectEverywhere(g *group, all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
@@ -98,13 +99,13 @@ func (want answers) expectEverywhere(g *group, all []*stream) {
 	}
 }
 
-// snapshotCount counts the snapshotCount in the frontend's data directory.
+// snapshotCount returns the number of snapshots in the frontend's data directory.
 func (f *frontend) snapshotCount() int {
 	found, _ := filepath.Glob(filepath.Join(f.data, "snapshots", "*", "meta.json"))
 	return len(found)
 }
 
-// firstEntry is the index of the oldest entry of the Raft log of a frontend that is down.
+// firstEntry returns the index of the oldest entry in the Raft log of a frontend that is down.
 func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 	t.Helper()
 	db, err := bbolt.Open(filepath.Join(f.data, "wal", "wal-meta.db"), 0o600, &bbolt.Options{ReadOnly: true})
@@ -157,7 +158,8 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	newcomer := g.add().start()
 	newcomer.waitReady()
-	// It is ready as soon as it can answer through the master; its own state may still be on its way.
+	// A frontend is ready as soon as it can answer through the master; its own state may not be
+	// complete.
 	eventually(t, "the newcomer has a snapshot", func() error {
 		if newcomer.snapshotCount() == 0 {
 			return os.ErrNotExist
@@ -167,7 +169,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	before.expectEverywhere(g, all)
 
 	oldest := g.frontends[0]
-	oldest.becomeMaster() // the hardest case: it is the master that leaves
+	oldest.becomeMaster() // the hardest case: the master leaves
 	mustRun(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
 	if code := oldest.exit(t); code != 5 {
 		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.output(t))

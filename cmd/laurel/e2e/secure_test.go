@@ -16,12 +16,12 @@ import (
 	"laurel/trust/access"
 )
 
-// secureGroup is a group whose members have certificates. Its first operator's token is known.
+// secureGroup is a group whose members have certificates, with the token of its first operator.
 type secureGroup struct {
 	*group
 	operator string
-	all      []string // what is in the environment of all
-	secrets  []string // that no log may tell
+	all      []string // environment of all frontends
+	secrets  []string // that no log may contain
 	posted   int
 }
 
@@ -60,17 +60,17 @@ func (g *secureGroup) addSecure() *frontend {
 	return f
 }
 
-// secret notes the secret of a token.
+// secret remembers the secret of a token.
 func (g *secureGroup) secret(token string) {
 	g.secrets = append(g.secrets, token[strings.LastIndex(token, ".")+1:])
 }
 
-// ask asks as the operator.
+// ask sends a request as the operator.
 func (g *secureGroup) ask(f *frontend, method, path, body string) (answer, error) {
 	return ask(method, f.url+path, body, "Authorization", "Bearer "+g.operator, "Content-Type", "application/json")
 }
 
-// must asks until the answer is a success.
+// must repeats a request until it succeeds.
 func (g *secureGroup) must(f *frontend, method, path, body string) (a answer) {
 	g.t.Helper()
 	eventually(g.t, method+" "+path, func() (err error) {
@@ -82,7 +82,7 @@ func (g *secureGroup) must(f *frontend, method, path, body string) (a answer) {
 	return a
 }
 
-// joinToken has the frontends that are started from now on join with a new token.
+// joinToken makes the frontends that are started from now on join with a new token.
 func (g *secureGroup) joinToken(uses int) {
 	g.t.Helper()
 	var made access.JoinTokenResponse
@@ -93,7 +93,7 @@ func (g *secureGroup) joinToken(uses int) {
 	g.env = append(slices.Clone(g.all), "LAUREL_JOIN_TOKEN="+made.Token)
 }
 
-// post posts an event by the token.
+// post posts an event with a token.
 func (g *secureGroup) post(f *frontend) {
 	g.t.Helper()
 	g.posted++
@@ -111,7 +111,7 @@ func (f *frontend) holdKey() {
 	})
 }
 
-// expectSecretsKept looks for secrets in all that was logged.
+// expectSecretsKept searches all logs for secrets.
 func (g *secureGroup) expectSecretsKept() {
 	g.t.Helper()
 	keys, err := filepath.Glob(filepath.Join(g.dir, "*", "trust", "*.pem"))
@@ -163,7 +163,7 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 	g.waitVotes()
 	g.post(fourth)
 
-	// The token let one in, and lets in no other.
+	// The token was for one frontend and is used up.
 	fifth := g.addSecure()
 	if code := fifth.start().exit(t); code != 1 {
 		t.Errorf("a used-up token: exit code %d; want 1\n%s", code, fifth.output(t))
@@ -186,7 +186,7 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
 	g := newSecureGroup(t, 3)
-	g.frontends[2].holdKey() // by then it knows that it is a member
+	g.frontends[2].holdKey() // then it knows that it is a member
 	last := g.frontends[2]
 	stays := g.frontends[0]
 	eventually(t, "f3 is out", func() error {
@@ -199,7 +199,7 @@ func TestARemovedFrontendIsOutForGood(t *testing.T) {
 	if code := last.exit(t); code != 5 {
 		t.Errorf("exit code %d; want 5\n%s", code, last.output(t))
 	}
-	// With what says so deleted, it still has its certificate; it gets nowhere.
+	// Without its record of the removal it still has its certificate, which is refused.
 	if err := os.Remove(filepath.Join(last.data, "removed")); err != nil {
 		t.Fatal(err)
 	}

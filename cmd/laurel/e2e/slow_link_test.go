@@ -20,8 +20,8 @@ import (
 
 const tunDevice = "slow0"
 
-// maxQueued is how long a packet may wait for its turn on a line. A line drops what would wait
-// longer, as a router does, and TCP adapts to the rate.
+// maxQueued is how long a packet may wait on a line. A line drops packets that would wait longer,
+// as a router does, and TCP adapts to the rate.
 const maxQueued = 50 * time.Millisecond
 
 // line carries packets in one direction between two places.
@@ -98,8 +98,8 @@ func (l *line) setPace(rate float64, delay time.Duration) {
 	l.rate, l.delay = rate, delay
 }
 
-// addLines gives each place of the network a TUN device, so that its links can be slow. It returns an
-// error if the system does not let this process have such devices.
+// addLines gives each place of the network a TUN device, so that its links can be slow. It returns
+// an error if the system does not allow such devices.
 func (w *network) addLines() error {
 	var tuns []*os.File
 	for _, s := range w.sites {
@@ -192,8 +192,8 @@ func openTUN(pid int) (tun *os.File, err error) {
 	return os.NewFile(uintptr(fd), tunDevice), nil
 }
 
-// slow limits the link between two places to so many bytes per second in each direction, with a
-// delay. Places that are not linked by lay cannot be slow.
+// slow limits the rate of the link between two places, in bytes per second in each direction, and
+// adds a delay. It needs addLines.
 func (w *network) slow(i, j int, rate float64, delay time.Duration) {
 	w.t.Helper()
 	for _, way := range [][2]int{{i, j}, {j, i}} {
@@ -203,7 +203,7 @@ func (w *network) slow(i, j int, rate float64, delay time.Duration) {
 	}
 }
 
-// fast ends what slow began.
+// fast ends slow.
 func (w *network) fast(i, j int) {
 	w.t.Helper()
 	for _, way := range [][2]int{{i, j}, {j, i}} {
@@ -211,8 +211,8 @@ func (w *network) fast(i, j int) {
 	}
 }
 
-// addMarks gives so many competitors of a contest a mark each, and returns the number of events. A
-// snapshot has about 300 bytes of each.
+// addMarks posts a mark for each of a number of competitors, and returns the number of events. A
+// snapshot has about 300 bytes for each.
 func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 	t.Helper()
 	const inOneArray = 1000
@@ -240,17 +240,17 @@ func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 // bulk is the contest that makes snapshots large.
 const bulk = "BULK/OPEN"
 
-// installedSnapshot is what a frontend logs at the level DEBUG when it has a snapshot from another.
+// installedSnapshot is logged at level DEBUG when a snapshot from another frontend was installed.
 const installedSnapshot = "raft: Installed remote snapshot"
 
-// count returns how often the present run of f has logged a message.
+// count returns how often the current process of f has logged a message.
 func (f *frontend) count(t testing.TB, message string) int {
 	t.Helper()
 	return strings.Count(f.output(t), message)
 }
 
-// applyAgain posts events, which must have an id or a source and a seq, until they are acked. A
-// busy machine may make the group elect another master meanwhile.
+// applyAgain posts events, which must have an id or a source and a seq, until they are
+// acknowledged. On a busy machine the group may elect another master meanwhile.
 func (f *frontend) applyAgain(t testing.TB, body string) (p posted) {
 	t.Helper()
 	eventually(t, "events are acked", func() error {

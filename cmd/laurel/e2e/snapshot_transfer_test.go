@@ -10,13 +10,14 @@ import (
 	"time"
 )
 
-// electing bounds how long the rest of a group may have no master after it lost one. An election
-// takes a second or two.
+// electing bounds the time without a master after the loss of one. An election takes a second or
+// two.
 const electing = 10 * time.Second
 
-// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three ways while a
-// frontend that was away receives a large snapshot from it over a slow link. That frontend's vote
-// is needed: the other two frontends must elect a master and take events as after any other loss.
+// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three ways
+// while a frontend that was away receives a large snapshot from it over a slow link. The vote of
+// that frontend is needed: the two others must elect a master and accept events as after any other
+// loss.
 func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -109,7 +110,7 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 	g.t.Helper()
 	const enough = 3 * soonEntries // more than the log keeps
 	list := g.running()
-	before := make([]int, len(list)) // what each had logged when there were enough events
+	before := make([]int, len(list)) // length of each log when there were enough events
 	eventually(g.t, "the logs are compacted", func() error {
 		for range 8 {
 			list[0].applyAgain(g.t, alert(fmt.Sprintf("past-%d-%d", revision, events)))
@@ -123,7 +124,7 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 			if before[i] == 0 {
 				before[i] = len(said)
 			}
-			// A snapshot that was begun before has too few of the events.
+			// A snapshot that began before has too few of the events.
 			_, after, begun := strings.Cut(said[before[i]:], "raft: starting snapshot up to")
 			if !begun || !strings.Contains(after, "raft: compacting logs") {
 				return fmt.Errorf("%s has no snapshot", f.id)
@@ -134,7 +135,7 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 	return events
 }
 
-// alert is an event of that id which changes nothing but the timeline.
+// alert returns an event with an id that changes only the timeline.
 func alert(id string) string {
 	return fmt.Sprintf(`{"id":%q,"type":"alert","contest_id":%q,"data":{"text":"x"}}`, id, bulk)
 }

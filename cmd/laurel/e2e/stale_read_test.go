@@ -9,8 +9,9 @@ import (
 	"laurel/score"
 )
 
-// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and has it show what it has, as one may ask for. By its word that is old,
-// and right; taken for the truth, the same history must be found impossible.
+// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and reads a stale answer from
+// it, as a client may ask for. With its age the history is valid; taken as current, the same
+// history must be found impossible.
 func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -45,7 +46,7 @@ func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 		reader.readContest(id, "?max_stale=30s")
 		return answered(h.counts[string(score.Push)+"/stale/aged"] > 0)
 	})
-	// Whoever does not ask for an old one gets none.
+	// Without asking for a stale answer a client gets none.
 	before := len(h.known)
 	for range 2 {
 		reader.readContest(id, "")
@@ -59,7 +60,7 @@ func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 		t.Errorf("an old score that says so is found wrong: %v", err)
 	}
 	for _, o := range h.aged {
-		// As if it had not said that it is old: it was called when it was called.
+		// As if the answer had not admitted its age: the call time is the real one.
 		o.Call = o.Metadata.(int64)
 		h.known = append(h.known, o)
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// runDir is a run directory of the test's own, as the environment says it.
+// runDir returns a run directory of the test's own, for the environment.
 func runDir(t testing.TB) (dir, env string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "run")
@@ -146,7 +146,7 @@ func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
 	g.frontends[0].waitReady()
 }
 
-// up runs laurel up and gives the number of each frontend's process.
+// up runs laurel up and returns the pid of each frontend.
 func up(t testing.TB, env, data string) (said string, pids map[string]string) {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data)
@@ -166,7 +166,8 @@ func pidsIn(said string) map[string]string {
 	return pids
 }
 
-// place gives a group that laurel up will make addresses of the test's own: the usual ones may be a developer's. It gives the group's directory.
+// place prepares a group with addresses of the test's own for laurel up, as the usual ones may be a
+// developer's. It returns the group's directory.
 func place(t testing.TB) (data string, group []*frontend) {
 	t.Helper()
 	data = t.TempDir()

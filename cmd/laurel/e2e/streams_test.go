@@ -22,7 +22,7 @@ func (g *group) startBard(s *stream, first int, speed string) *process {
 
 func atFullSpeed(*stream) string { return "max" }
 
-// awaitBards waits until the bards have sung to the end.
+// awaitBards waits until the bards have posted everything.
 func awaitBards(t testing.TB, bards []*process) {
 	t.Helper()
 	for _, b := range bards {
@@ -32,7 +32,8 @@ func awaitBards(t testing.TB, bards []*process) {
 	}
 }
 
-// expectTruthEverywhere compares the truth with the answers of each frontend: first as the group is, then from each one's own database.
+// expectTruthEverywhere compares the truth with the answers of each frontend, first of the group as
+// it is, then from each one's own database.
 func (g *group) expectTruthEverywhere(all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
@@ -82,7 +83,8 @@ func TestAStreamPostedAgainChangesNothing(t *testing.T) {
 	g := newGroup(t, 3)
 	awaitBards(t, g.startBards(all, atFullSpeed))
 
-	// A bard goes on after the last event that was acked, so it sends nothing; by hand everything is sent again.
+	// A bard continues after the last acknowledged event, so it sends nothing; curl sends
+	// everything again.
 	awaitBards(t, g.startBards(all, atFullSpeed))
 	var again []byte
 	if err := all[0].lines(func(line []byte) error {

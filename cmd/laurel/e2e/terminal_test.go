@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: its own end, which hangs up when it is closed, and that of the programs in it.
+// openTerminal makes a terminal: the controlling end, which hangs up when it is closed, and the end
+// of the programs in it.
 func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -20,7 +21,7 @@ func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	}
 	t.Cleanup(func() { terminal.Close() })
 	var number int
-	// Not by Fd, which would make reads ignore the deadline.
+	// Not by Fd, as reads would then ignore the deadline.
 	raw, err := terminal.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +43,7 @@ func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	return terminal, shell
 }
 
-// awaitLine reads what is said in a terminal until a line that has a text.
+// awaitLine reads the output in a terminal until a line contains a text.
 func awaitLine(t testing.TB, terminal *os.File, text string) (said string) {
 	t.Helper()
 	if err := terminal.SetReadDeadline(time.Now().Add(patience)); err != nil {

@@ -16,7 +16,7 @@ func TestTheTourWorksAtAnyFrontend(t *testing.T) {
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 
-	// Nothing but what happened: source, seq, id and time are left out.
+	// Only the data: source, seq, id and time are left out.
 	for i, body := range []string{define, running} {
 		p := apply(t, g.frontends[i], body)
 		if len(p.Results) != 1 || p.Results[0].Status != score.Applied || p.Results[0].ID == "" || p.Results[0].Revision != uint64(i)+1 || p.Revision != uint64(i)+1 {
@@ -50,7 +50,7 @@ func TestTheTourWorksAtAnyFrontend(t *testing.T) {
 				t.Errorf("%s: %s is %q; want %s", f.id, name, got, want)
 			}
 		}
-		// The tag of one frontend holds at all.
+		// A tag of one frontend is valid at all.
 		for _, other := range g.frontends {
 			n, err := ask("GET", other.url+contest, "", "If-None-Match", r.header.Get("ETag"))
 			if err != nil || n.status != http.StatusNotModified || n.body != "" {
@@ -105,7 +105,7 @@ func TestARefusedEventIsExplainedAndChangesNothing(t *testing.T) {
 		if gap.ExpectedSeq != 1 {
 			t.Errorf("%s: expected_seq is %d; want 1", f.id, gap.ExpectedSeq)
 		}
-		// All or none.
+		// Either all events are applied or none.
 		p := refused(t, f, score.InvalidEvent, "["+play("good", 1)+","+with(`"GAU"`, `"EGY"`)+"]")
 		if p.Index == nil || *p.Index != 1 || p.ID != "bad" {
 			t.Errorf("%s: the problem of an array does not name its second event: %+v", f.id, p)
@@ -263,7 +263,7 @@ func TestCurlIsAnswered(t *testing.T) {
 		return string(out)
 	}
 	url := g.frontends[0].url
-	// Without a Content-Type curl says that it sends a form.
+	// Without a Content-Type curl sends that of a form.
 	if out := run("-d", define, url+"/v1/events"); !strings.Contains(out, "application/json") {
 		t.Errorf("curl without a Content-Type is not told which to use: %s", out)
 	}

@@ -9,7 +9,7 @@ import (
 	laurel "laurel/client"
 )
 
-// watchedBards post plays, each about a contest of its own, and now and then a void or a medal.
+// watchedBards post plays, each about its own contest, and sometimes a void or a medal.
 type watchedBards struct {
 	g       *group
 	stop    chan struct{}
@@ -73,19 +73,19 @@ func (b *watchedBards) singOne(i int, s *laurel.Stream) {
 		}
 		line := fmt.Sprintf(`{"id":%q,"source":"bard/w%d","seq":%d,"contest_id":%q,"type":%s}`, id, i, seq, watchedContest(i), what)
 		if s.SendLine(laurel.Line{ID: id, Seq: seq, JSON: []byte(line)}) != nil {
-			return // end says why
+			return // end reports why
 		}
 	}
 }
 
-// count is how many events of the bards have been acked.
+// count returns the number of acknowledged events.
 func (b *watchedBards) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.n
 }
 
-// more waits until n more events of each bard are acked.
+// more waits until n more events of each bard are acknowledged.
 func (b *watchedBards) more(n int) {
 	b.g.t.Helper()
 	b.mu.Lock()
@@ -106,7 +106,7 @@ func (b *watchedBards) more(n int) {
 	})
 }
 
-// end lets the bards come to their end. Everything they sent must be in.
+// end stops the bards. Everything they sent must be acknowledged.
 func (b *watchedBards) end() {
 	b.g.t.Helper()
 	close(b.stop)

@@ -18,17 +18,18 @@ import (
 
 const (
 	watchedMeet   = "W26BC"
-	watchedEach   = 3 // contests, each with a bard of its own
+	watchedEach   = 3 // contests, each with its own bard
 	bardPause     = 20 * time.Millisecond
-	watchersEach  = 2  // of each kind, at home at each frontend
-	whileAway     = 20 // events that each bard gets in while a frontend is away, and
-	whileAllThere = 80 // once it is back: in that time some watchers come home
+	watchersEach  = 2  // of each kind at each home
+	whileAway     = 20 // events of each bard while a frontend is away, and
+	whileAllThere = 80 // once it is back: meanwhile some watchers return home
 )
 
 func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(i) }
 
-// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the master once more, under watchers of all kinds.
-// Those of client.Watch are told nothing twice because it forgets nothing; the bare ones (watch_raw_test.go) show that the frontends alone keep that.
+// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the master
+// once more, under watchers of all kinds. Those of client.Watch remember what they have received;
+// the raw ones (watch_raw_test.go) do not, and show what the frontends alone guarantee.
 func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -98,14 +99,15 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	}
 }
 
-// watchedTruth is what a watcher must have in the end.
+// watchedTruth is what a watcher must have received in the end.
 type watchedTruth struct {
 	scores map[string]score.Record
 	medals score.Medals
 	events map[string][]score.TimelineEvent
 }
 
-// truthOfWatched asks each frontend, and compares the timelines with what the bards were answered.
+// truthOfWatched reads it from each frontend, and compares the timelines with the answers to the
+// bards.
 func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 	t := g.t
 	t.Helper()
@@ -145,7 +147,7 @@ func revisionsOf(list []score.TimelineEvent) (revisions []uint64) {
 	return revisions
 }
 
-// received is what a watcher has been told so far, whoever told it.
+// received is what a watcher has received so far, from any frontend.
 type received struct {
 	name string
 
@@ -161,7 +163,8 @@ func newReceived(name string) received {
 	return received{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
 }
 
-// add takes in what was told. A revision of a record must be above the one before, or with again at least not below; that of an event always above. s.mu is held.
+// add adds what was received. The revision of a record must be higher than the one before, or with
+// again not lower; that of an event must always be higher. s.mu is held.
 func (s *received) add(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
@@ -186,7 +189,7 @@ func (s *received) add(from string, again bool, scores []score.Record, medals []
 	s.told += len(scores) + len(medals)
 }
 
-// fail notes the first fault; s.mu is held.
+// fail records the first error; s.mu is held.
 func (s *received) fail(err error) {
 	if s.fault == nil {
 		s.fault = err
@@ -202,7 +205,7 @@ func (s *received) events() (all []score.TimelineEvent) {
 	return all
 }
 
-// awaitTruth waits until the watcher of w has been told everything. What it was told wrongly will not get better.
+// awaitTruth waits until the watcher of w has received everything. A recorded error fails the test.
 func (s *received) awaitTruth(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 	t.Helper()
 	eventually(t, s.name+" ends with the truth", func() error {
@@ -215,7 +218,7 @@ func (s *received) awaitTruth(t testing.TB, truth watchedTruth, w laurel.WatchOp
 	})
 }
 
-// compare tells what the watcher of w has not been told. s.mu is held.
+// compare returns an error for what the watcher of w has not received. s.mu is held.
 func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 	var errs []error
 	for id, want := range truth.scores {
@@ -235,7 +238,7 @@ func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 			continue
 		}
 		for i := range got {
-			// An event that is told as it happens has not been voided yet.
+			// An event that is received as it happens is not voided yet.
 			one, other := got[i], want[i]
 			one.VoidedBy, other.VoidedBy = "", ""
 			if !reflect.DeepEqual(one, other) {
@@ -251,7 +254,7 @@ type clientWatcher struct {
 	received
 	client *laurel.Client
 	w      laurel.WatchOptions
-	times  int // that it was connected
+	times  int // number of connections
 }
 
 func newClientWatcher(g *group, i int, home string, w laurel.WatchOptions) *clientWatcher {
