@@ -389,7 +389,7 @@ func TestOpenStoreAcceptsEventsWithoutOrWithInvalidTokens(t *testing.T) {
 		}
 	}
 	for _, e := range g.events() {
-		if e.Source != anonymous || e.Token != "" {
+		if e.Source != "anonymous" || e.Token != "" {
 			t.Errorf("got %+v", e)
 		}
 	}

@@ -22,7 +22,8 @@ func (d *reader) board(ctx context.Context, b *question.BoardQuery) (*cache.Entr
 	return e, how, nil
 }
 
-// boardHit answers a plain question about a leaderboard if this frontend can, now or after a moment.
+// boardHit answers a plain question about a leaderboard if this frontend can, now or after
+// a moment.
 func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	var q question.BoardQuery
 	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {
@@ -49,7 +50,7 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 		Mode:         string(score.Push),
 		Revision:     revision,
 	}
-	if len(r.IfNoneMatch) > 0 && handler.MatchesETag([]string{string(r.IfNoneMatch)}, a.ETag) {
+	if matchesETag(r.IfNoneMatch, a.ETag) {
 		a.Status = http.StatusNotModified
 	} else {
 		a.Type, a.Buffer = handler.TypeJSON, handler.NewBuffer()
@@ -59,8 +60,8 @@ func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) 
 	return a.AppendTo(dst, r, s.shared(r.Method, "")), a.StatusCode()
 }
 
-// awaitBoard waits for a page that is made but not released. While marks come in, nearly every second question
-// has to wait a moment.
+// awaitBoard waits for a page that is made but not released. While marks come in, nearly
+// every second question has to wait a moment.
 func (s *server) awaitBoard(ctx context.Context, release func(context.Context) bool) bool {
 	if !s.gate.TryBeginRead() {
 		return false
@@ -71,9 +72,11 @@ func (s *server) awaitBoard(ctx context.Context, release func(context.Context) b
 	return release(ctx)
 }
 
-// makeBoard waits for a page that cannot be made at once. If that fails, the route's handler asks again and
-// reports why.
-func (s *server) makeBoard(ctx context.Context, q *question.BoardQuery) (page ranking.Page, revision uint64, how string, ok bool) {
+// makeBoard waits for a page that cannot be made at once. If that fails, the route's
+// handler asks again and reports why.
+func (s *server) makeBoard(
+	ctx context.Context, q *question.BoardQuery,
+) (page ranking.Page, revision uint64, how string, ok bool) {
 	ok = s.status.Leased() && s.awaitBoard(ctx, func(ctx context.Context) bool {
 		var err error
 		page, revision, how, err = s.reader.source.Board(ctx, q.Contest, &q.Query)

@@ -23,6 +23,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/admin"
+	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -301,7 +302,7 @@ func games() *fakeRecords {
 type fakeMember interface {
 	Status
 	Reader
-	Poster
+	posts.Poster
 	Forwarder
 	AccessControl
 	admin.Membership

@@ -21,7 +21,8 @@ type pages struct {
 	last   *lastPage
 }
 
-// lastPage keeps the data decoded last, so that an answer is decoded once for all who load the page.
+// lastPage keeps the data decoded last, so that an answer is decoded once for all who load
+// the page.
 type lastPage struct{ atomic.Pointer[decodedPage] }
 
 type decodedPage struct {
@@ -29,7 +30,8 @@ type decodedPage struct {
 	data  web.Data
 }
 
-// front answers browsers with the live page and other clients with an overview of the interface.
+// front answers browsers with the live page and other clients with an overview of the
+// interface.
 func (p *pages) front(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	vary := handler.Response{VaryAccept: true}
 	if !r.AcceptsHTML() {

@@ -14,23 +14,18 @@ import (
 	"laurel/score"
 )
 
-// Values of Laurel-Cache besides those of package cache.
 const (
-	cacheForward = "forward" // the master answered
-	cacheStale   = "stale"   // from this frontend's own state, which may be behind
-)
-
-const (
-	// answerTimeout is how long a question waits for this frontend's own answer before the master is
-	// asked. A lease ends long before.
+	// answerTimeout is how long a question waits for this frontend's own answer before the
+	// master is asked. A lease ends long before.
 	answerTimeout = time.Second
-	// boardTimeout is how long the master waits for a leaderboard that is not in memory yet. There is no
-	// other frontend to ask.
+	// boardTimeout is how long the master waits for a leaderboard that is not in memory
+	// yet. There is no other frontend to ask.
 	boardTimeout = 5 * time.Second
-	// staleTimeout is how long a client that accepts an old answer waits for a current one to begin. A
-	// change of master may take less.
+	// staleTimeout is how long a client that accepts an old answer waits for a current one
+	// to begin. A change of master may take less.
 	staleTimeout = 300 * time.Millisecond
-	// leasePoll is how often a frontend that has just become the master is asked for its own lease.
+	// leasePoll is how often a frontend that has just become the master is asked for its
+	// own lease.
 	leasePoll = 5 * time.Millisecond
 )
 
@@ -47,14 +42,14 @@ type answer struct {
 	entry *cache.Entry
 	how   string // Laurel-Cache
 	mode  score.CacheMode
-	// The answer was true at some moment within age, if aged. An answer that is not aged and not stale
-	// is linearizable.
+	// The answer was true at some moment within age, if aged. An answer that is not aged
+	// and not stale is linearizable.
 	age  time.Duration
 	aged bool
 }
 
-// handler returns the handler of a read: from this frontend if it may answer, else from the master, else,
-// if the client accepts that, from what this frontend last knew.
+// handler returns the handler of a read: from this frontend if it may answer, else from the
+// master, else, if the client accepts that, from what this frontend last knew.
 func (d *reader) handler(parse question.Parser) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		q, err := parse(r.Name, r.Query)
@@ -115,10 +110,11 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Quest
 	}
 }
 
-// forward has the master answer. A client that accepts an old answer waits only until staleTimeout.
+// forward has the master answer. A client that accepts an old answer waits only until
+// staleTimeout.
 func (d *reader) forward(r *handler.Request, q *question.Question) (err error) {
 	w, _ := r.Transport()
-	w.Header().Set("Laurel-Cache", cacheForward)
+	w.Header().Set("Laurel-Cache", cache.Forward)
 	if q.Stale.Accepted {
 		_, err = d.forwarder.forwardWithin(staleTimeout, r)
 	} else {
@@ -140,8 +136,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// own returns the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased if the
-// master must be asked.
+// own returns the answer of this frontend by the rules of the mode. The error is
+// cache.ErrNotLeased if the master must be asked.
 func (d *reader) own(ctx context.Context, q *question.Question) (*answer, error) {
 	timeout := timeoutOf(q)
 	if q.Board != nil && !q.Stale.Accepted && d.status.Master() {
@@ -182,7 +178,8 @@ func (d *reader) current(ctx context.Context, q *question.Question) (e *cache.En
 	return d.source.Answer(ctx, q.Key, q.Tag, q.Ask)
 }
 
-// timeoutOf returns how long the question waits for one way to a current answer before it tries the next.
+// timeoutOf returns how long the question waits for one way to a current answer before it
+// tries the next.
 func timeoutOf(q *question.Question) time.Duration {
 	if q.Stale.Accepted {
 		return staleTimeout
@@ -190,8 +187,8 @@ func timeoutOf(q *question.Question) time.Duration {
 	return answerTimeout
 }
 
-// staleAnswer returns what this frontend last knew, if the client accepts that. why is the reason why there is
-// no current answer.
+// staleAnswer returns what this frontend last knew, if the client accepts that. why is the
+// reason why there is no current answer.
 func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
 	if !q.Stale.Accepted {
 		return nil, why
@@ -201,14 +198,18 @@ func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *sco
 	case err != nil:
 		return nil, err
 	case q.Stale.Accepts(age, known):
-		return &answer{entry: e, how: cacheStale, mode: d.status.CacheMode(), age: age, aged: known}, nil
+		return &answer{entry: e, how: cache.Stale, mode: d.status.CacheMode(), age: age, aged: known}, nil
 	case !known:
-		return nil, score.Problemf(score.NotReady, "%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
+		return nil, score.Problemf(score.NotReady,
+			"%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
 	}
-	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, question.FormatAge(age))
+	return nil, score.Problemf(score.NotReady,
+		"%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, question.FormatAge(age))
 }
 
-func (d *reader) staleEntry(ctx context.Context, q *question.Question) (e *cache.Entry, age time.Duration, known bool, err error) {
+func (d *reader) staleEntry(
+	ctx context.Context, q *question.Question,
+) (e *cache.Entry, age time.Duration, known bool, err error) {
 	e = new(cache.Entry)
 	if b := q.Board; b != nil {
 		ctx, cancel := context.WithTimeout(ctx, boardTimeout)
@@ -224,8 +225,8 @@ func (d *reader) staleEntry(ctx context.Context, q *question.Question) (e *cache
 	return e, age, known, err
 }
 
-// response returns the response with the answer, or 304 if the client has it. If there is no such thing, the
-// problem has the same header fields about how that is known.
+// response returns the response with the answer, or 304 if the client has it. If there is
+// no such thing, the problem has the same header fields about how that is known.
 func (a *answer) response(r *handler.Request, q *question.Question) (handler.Response, error) {
 	p := handler.Response{Cache: a.how, Mode: string(a.mode), Revision: a.entry.Revision}
 	if a.aged {

@@ -29,12 +29,13 @@ type route struct {
 	fast bool
 }
 
-// routes returns the whole interface. The first route that matches answers, so the busiest come first.
+// routes returns the whole interface. The first route that matches answers, so the busiest
+// come first.
 func (s *server) routes() []route {
 	const (
-		all, metrics, read, watch = admission.PermitAll, admission.PermitMetrics, admission.PermitRead, admission.PermitWatch
-		post, operate, join       = admission.PermitPost, admission.PermitOperate, admission.PermitJoin
-		enroll                    = admission.PermitEnroll
+		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
+		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
+		operate, join       = admission.PermitOperate, admission.PermitJoin
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return route{method: http.MethodGet, pattern: pattern, permit: p, handle: h}
@@ -44,7 +45,7 @@ func (s *server) routes() []route {
 	}
 	atMaster := s.admin.AtMaster
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
-	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.poster.post, fast: true}}
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.posts.Handle, fast: true}}
 	for _, r := range question.Routes {
 		hit := s.hit
 		if r.Board {
@@ -105,9 +106,13 @@ func (s *server) router() http.Handler {
 		}
 	}
 	for pattern, p := range byPattern {
-		p.other = s.endpoint(route{method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p)})
+		p.other = s.endpoint(route{
+			method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p),
+		})
 	}
-	router.NotFoundHandler = s.endpoint(route{method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound})
+	router.NotFoundHandler = s.endpoint(route{
+		method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound,
+	})
 	return router
 }
 
@@ -128,7 +133,8 @@ func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func methodNotAllowed(p *path) handler.Func {
 	allow := strings.Join(slices.Sorted(maps.Keys(p.methods)), ", ")
 	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
-		problem := score.Problemf(score.InvalidEvent, "%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
+		problem := score.Problemf(score.InvalidEvent,
+			"%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
 		problem.Status = http.StatusMethodNotAllowed
 		return handler.Response{Allow: allow}, problem
 	}

@@ -158,7 +158,10 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 		s.hub.Remove(watcher)
 		return handler.Response{}, err
 	}
-	markStream(w, http.StatusOK)
+	r.MarkStream()
+	if out, ok := w.(*statusWriter); ok {
+		out.status = http.StatusOK
+	}
 	s.hub.Attach(watcher, conn)
 	if c, ok := conn.(*streamConn); ok {
 		c.await(ctx)

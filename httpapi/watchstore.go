@@ -13,8 +13,9 @@ import (
 	"laurel/score"
 )
 
-// watchStore is the store as the hub reads it: the answers that this frontend gives to any client. They are never
-// forwarded, because all that a watcher is told must come from one state.
+// watchStore is the store as the hub reads it: the answers that this frontend gives to any
+// client. They are never forwarded, because all that a watcher is told must come from one
+// state.
 type watchStore struct {
 	reader *reader
 	status Status
@@ -89,6 +90,12 @@ func (s watchStore) Heartbeat(revision uint64) []byte {
 		return nil
 	}
 	// Numbers and names can always be encoded.
-	body, _ := json.Marshal(heartbeat{revision, s.status.Epoch(), s.status.CacheMode(), s.status.ID(), s.status.Store()})
+	body, _ := json.Marshal(heartbeat{
+		Revision: revision,
+		Epoch:    s.status.Epoch(),
+		Mode:     s.status.CacheMode(),
+		Frontend: s.status.ID(),
+		Store:    s.status.Store(),
+	})
 	return body
 }

@@ -13,8 +13,8 @@ type AddressLimit struct {
 	Refused func(netip.Addr)      // is called for each connection that is closed; may be nil
 }
 
-// Listen returns l without connections of addresses that already have Max of them: these are closed at once.
-// An IPv6 network of 64 bits counts as one address.
+// Listen returns l without connections of addresses that already have Max of them: these
+// are closed at once. An IPv6 network of 64 bits counts as one address.
 func (a AddressLimit) Listen(l net.Listener) net.Listener {
 	return &addressLimiter{Listener: l, limit: a, open: map[netip.Addr]int{}}
 }
@@ -65,8 +65,8 @@ func (l *addressLimiter) release(a netip.Addr) {
 	}
 }
 
-// ClientAddress returns what counts as the address of one client: an IPv4 address, or the /64 network of an
-// IPv6 address, because one client has many addresses in it.
+// ClientAddress returns what counts as the address of one client: an IPv4 address, or the
+// /64 network of an IPv6 address, because one client has many addresses in it.
 func ClientAddress(a netip.Addr) netip.Addr {
 	if !a.Is6() {
 		return a

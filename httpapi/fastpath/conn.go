@@ -11,15 +11,17 @@ import (
 )
 
 const (
-	// smallBuffer is the size of a connection's buffer. For a larger request it gets one of maxRequest bytes
-	// until that is answered.
+	// smallBuffer is the size of a connection's buffer. For a larger request it gets one of
+	// maxRequest bytes until that is answered.
 	smallBuffer = 4 << 10
 	maxRequest  = 16 << 10
-	// A request that has begun gets maxReads more reads and assemblyTime until it must be whole, because many
-	// clients write head and body separately. Then net/http waits for the rest, with its own limits.
+	// A request that has begun gets maxReads more reads and assemblyTime until it must be
+	// whole, because many clients write head and body separately. Then net/http waits for
+	// the rest, with its own limits.
 	maxReads     = 3
 	assemblyTime = time.Second
-	// maxAnswers bounds the bytes of answers to pipelined requests that are held before they are written.
+	// maxAnswers bounds the bytes of answers to pipelined requests that are held before
+	// they are written.
 	maxAnswers = 64 << 10
 )
 
@@ -30,8 +32,8 @@ const (
 	closed
 )
 
-// conn is one connection. All but state and the embedded connection, which any goroutine may close, belongs to the
-// goroutine of serve.
+// conn is one connection. All but state and the embedded connection, which any goroutine
+// may close, belongs to the goroutine of serve.
 type conn struct {
 	net.Conn
 	server *Server
@@ -46,11 +48,12 @@ type conn struct {
 	from, to int // the part of buf that has been read and not answered
 	request  Request
 	out      []byte
-	// afterPost is how many bytes of empty lines may be skipped. net/http skips those that old clients send after
-	// a body, too.
+	// afterPost is how many bytes of empty lines may be skipped. net/http skips those that
+	// old clients send after a body, too.
 	afterPost int
 	handedOff bool
-	// The deadlines that are set. They are later than needed, so that most requests need not set new ones.
+	// The deadlines that are set. They are later than needed, so that most requests need
+	// not set new ones.
 	readBy, writeBy time.Time
 	// retryAt is when the client may send the next request, if it was asked to wait.
 	retryAt time.Time
@@ -117,8 +120,8 @@ func (c *conn) wait(timeout time.Duration) bool {
 	return c.to > 0 && c.state.CompareAndSwap(idle, busy)
 }
 
-// answerAll answers the requests that have been read. It reports false if the connection has ended or was handed
-// over.
+// answerAll answers the requests that have been read. It reports false if the connection
+// has ended or was handed over.
 func (c *conn) answerAll() bool {
 	for reads := 0; ; {
 		c.skipEmptyLines()
@@ -140,7 +143,8 @@ func (c *conn) answerAll() bool {
 	}
 }
 
-// answer answers the parsed request. It reports false if no other may follow on this connection.
+// answer answers the parsed request. It reports false if no other may follow on this
+// connection.
 func (c *conn) answer(size int) bool {
 	post := c.request.Method == http.MethodPost
 	// Earlier answers must not wait for a post.
@@ -172,8 +176,8 @@ func (c *conn) answer(size int) bool {
 	return len(out) < maxAnswers || c.flush()
 }
 
-// pause waits before the next request is read. It reports false if the server is closed or shut down, which does
-// not wait for paused connections.
+// pause waits before the next request is read. It reports false if the server is closed or
+// shut down, which does not wait for paused connections.
 func (c *conn) pause(d time.Duration) bool {
 	c.state.Store(idle)
 	if c.server.closing.Load() {
@@ -198,8 +202,9 @@ func (c *conn) skipEmptyLines() {
 	}
 }
 
-// readMore reads more of a request that is not whole. size is the length of the whole request, 0 if it is not known.
-// It reports false if the rest does not arrive in time or does not fit.
+// readMore reads more of a request that is not whole. size is the length of the whole
+// request, 0 if it is not known. It reports false if the rest does not arrive in time or
+// does not fit.
 func (c *conn) readMore(size int) bool {
 	if size > maxRequest || !c.flush() {
 		return false
@@ -237,7 +242,8 @@ func (c *conn) flush() bool {
 	return err == nil
 }
 
-// handOver hands the connection over to net/http. It returns false always, for the caller to return.
+// handOver hands the connection over to net/http. It returns false always, for the caller
+// to return.
 func (c *conn) handOver() bool {
 	if !c.flush() || c.stream.SetDeadline(time.Time{}) != nil {
 		return false

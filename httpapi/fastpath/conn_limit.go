@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// LimitConns returns l with at most limit open connections. Further ones wait in the system's queue. Unlike those
-// of golang.org/x/net/netutil, its connections are a syscall.Conn if those of l are, which non-blocking writes
-// need.
+// LimitConns returns l with at most limit open connections. Further ones wait in the
+// system's queue. Unlike those of golang.org/x/net/netutil, its connections are a
+// syscall.Conn if those of l are, which non-blocking writes need.
 func LimitConns(l net.Listener, limit int) net.Listener {
 	return &connLimiter{Listener: l, open: make(chan struct{}, limit), done: make(chan struct{})}
 }

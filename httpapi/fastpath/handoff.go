@@ -6,7 +6,8 @@ import (
 	"syscall"
 )
 
-// handoffListener is the listener from which net/http accepts the connections that are handed over to it.
+// handoffListener is the listener from which net/http accepts the connections that are
+// handed over to it.
 type handoffListener struct {
 	addr  net.Addr
 	conns chan net.Conn
@@ -39,7 +40,8 @@ func (l *handoffListener) Close() error {
 
 func (l *handoffListener) Addr() net.Addr { return l.addr }
 
-// unreadConn is a connection of which some bytes have been read already. Read returns them first.
+// unreadConn is a connection of which some bytes have been read already. Read returns them
+// first.
 type unreadConn struct {
 	net.Conn
 	b    []byte

@@ -17,10 +17,11 @@ type Request struct {
 
 	Body []byte
 	Peer *Peer
-	// Pause may be set by the Handler: the connection is not read for that long after the answer, which slows
-	// down its client.
+	// Pause may be set by the Handler: the connection is not read for that long after the
+	// answer, which slows down its client.
 	Pause time.Duration
-	// Wait may be set by the Handler: how long the answer asks the client to wait. It may be longer than Pause.
+	// Wait may be set by the Handler: how long the answer asks the client to wait. It may
+	// be longer than Pause.
 	Wait time.Duration
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
@@ -64,7 +65,8 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 			return 0, other
 		}
 	}
-	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed as the next request.
+	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed as
+	// the next request.
 	if r.seen&seenHost == 0 || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
@@ -127,8 +129,8 @@ const (
 	seenOrigin
 )
 
-// headerLine parses one header field. It reports false if the field is not plain, or has a meaning that is not
-// implemented here.
+// headerLine parses one header field. It reports false if the field is not plain, or has a
+// meaning that is not implemented here.
 func (r *Request) headerLine(line []byte) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {
@@ -164,10 +166,10 @@ func (r *Request) headerLine(line []byte) bool {
 		return r.once(seenOrigin, &r.Origin, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
-	// These change the framing of the message, the protocol of the connection, or the answer. Laurel ignores all
-	// others.
-	case "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect", "content-encoding", "pragma", "range", "if-range",
-		"if-match", "if-modified-since", "if-unmodified-since":
+	// These change the framing of the message, the protocol of the connection, or the
+	// answer. Laurel ignores all others.
+	case "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect", "content-encoding", "pragma",
+		"range", "if-range", "if-match", "if-modified-since", "if-unmodified-since":
 		return false
 	}
 	return true

@@ -14,7 +14,8 @@ type Peer struct {
 	TLS  *tls.ConnectionState // nil for a connection without TLS
 }
 
-// Near reports whether the peer is on this machine, so that the connection cannot be eavesdropped.
+// Near reports whether the peer is on this machine, so that the connection cannot be
+// eavesdropped.
 func (p *Peer) Near() bool { return p.Addr.IsLoopback() }
 
 // addrOf returns the IP address of a network address.

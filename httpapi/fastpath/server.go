@@ -1,10 +1,12 @@
-// Package fastpath answers the most frequent requests before net/http. It reads a connection itself as long as
-// each request on it arrives whole, has the plainest form of HTTP/1.1, and is answered by the Handler. At the
-// first request that does not, it hands the connection over to net/http for the rest of its life, with all bytes
-// that have not been answered. So it never refuses a request: net/http alone judges what is odd, slow, large or
-// invalid.
+// Package fastpath answers the most frequent requests before net/http. It reads a
+// connection itself as long as each request on it arrives whole, has the plainest form of
+// HTTP/1.1, and is answered by the Handler. At the first request that does not, it hands
+// the connection over to net/http for the rest of its life, with all bytes that have not
+// been answered. So it never refuses a request: net/http alone judges what is odd, slow,
+// large or invalid.
 //
-// Start with Request.parse, which decides what is plain, and conn, which is the life of a connection.
+// Start with Request.parse, which decides what is plain, and conn, which is the life of a
+// connection.
 package fastpath
 
 import (
@@ -19,17 +21,19 @@ import (
 
 // Handler answers requests. It is called by many goroutines at once.
 type Handler interface {
-	// Answer appends the whole answer to dst: AppendStatus, header fields, AppendEnd, and the body. It returns
-	// false, and has done nothing, if net/http is to answer the request. If it returns true and has appended
-	// nothing, the connection ends.
+	// Answer appends the whole answer to dst: AppendStatus, header fields, AppendEnd, and
+	// the body. It returns false, and has done nothing, if net/http is to answer the
+	// request. If it returns true and has appended nothing, the connection ends.
 	//
-	// ctx ends when the server is closed, not when it is shut down or the client is gone, so whatever Answer waits
-	// for needs a time limit. The request is valid until Answer returns.
+	// ctx ends when the server is closed, not when it is shut down or the client is gone,
+	// so whatever Answer waits for needs a time limit. The request is valid until Answer
+	// returns.
 	Answer(ctx context.Context, dst []byte, r *Request) ([]byte, bool)
 }
 
-// Server serves a listener with a Handler, and with net/http what that does not answer. Its connections have the
-// timeouts of the http.Server, but an idle one may live for up to a quarter longer.
+// Server serves a listener with a Handler, and with net/http what that does not answer. Its
+// connections have the timeouts of the http.Server, but an idle one may live for up to a
+// quarter longer.
 type Server struct {
 	http          *http.Server
 	handler       Handler
@@ -46,16 +50,23 @@ type Server struct {
 	gone     chan struct{} // closed once the server is closing and no connection is left
 }
 
-// New returns a server that asks handler first. A client that does not read an answer loses its connection after
-// answerTimeout, or up to a quarter later. Serve, Shutdown and Close of h must not be called.
+// New returns a server that asks handler first. A client that does not read an answer loses
+// its connection after answerTimeout, or up to a quarter later. Serve, Shutdown and Close
+// of h must not be called.
 func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
-	s := &Server{http: h, handler: handler, answerTimeout: answerTimeout, conns: map[*conn]struct{}{}, gone: make(chan struct{})}
+	s := &Server{
+		http:          h,
+		handler:       handler,
+		answerTimeout: answerTimeout,
+		conns:         map[*conn]struct{}{},
+		gone:          make(chan struct{}),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
 
-// Serve accepts connections until Shutdown or Close, and returns http.ErrServerClosed then, or until l fails. It must
-// be called once.
+// Serve accepts connections until Shutdown or Close, and returns http.ErrServerClosed then,
+// or until l fails. It must be called once.
 func (s *Server) Serve(l net.Listener) error {
 	handoff := &handoffListener{addr: l.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
 	s.mu.Lock()
@@ -120,8 +131,8 @@ func (s *Server) forget(c *conn) {
 	}
 }
 
-// Shutdown closes the listener and the idle connections, and waits until the requests under way are answered,
-// including those at net/http, or ctx ends, which is the error then.
+// Shutdown closes the listener and the idle connections, and waits until the requests under
+// way are answered, including those at net/http, or ctx ends, which is the error then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.stop((*conn).closeIdle)
 	if herr := s.http.Shutdown(ctx); err == nil {

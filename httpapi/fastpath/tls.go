@@ -12,9 +12,10 @@ import (
 const (
 	// HandshakeTimeout bounds a TLS handshake, including its wait for a slot.
 	HandshakeTimeout = 5 * time.Second
-	// MaxHandshakes bounds the handshakes that compute at once. It is small, so that other work, such as that
-	// for the other members, is not queued behind many of them. A handshake that waits for its client has no
-	// slot: otherwise clients that begin and fall silent would lock out all others.
+	// MaxHandshakes bounds the handshakes that compute at once. It is small, so that other
+	// work, such as that for the other members, is not queued behind many of them. A
+	// handshake that waits for its client has no slot: otherwise clients that begin and
+	// fall silent would lock out all others.
 	MaxHandshakes = 8
 )
 
@@ -28,9 +29,9 @@ type handshakes struct {
 	failed func(error)
 }
 
-// TLS makes the server accept TLS besides HTTP in the clear on the same port: HTTP/2 is served by net/http,
-// HTTP/1.1 as without TLS. failed is called with the error of a failed handshake; it may be nil. TLS must be called
-// before Serve.
+// TLS makes the server accept TLS besides HTTP in the clear on the same port: HTTP/2 is
+// served by net/http, HTTP/1.1 as without TLS. failed is called with the error of a failed
+// handshake; it may be nil. TLS must be called before Serve.
 func (s *Server) TLS(config *tls.Config, failed func(error)) {
 	if failed == nil {
 		failed = func(error) {}
@@ -41,8 +42,8 @@ func (s *Server) TLS(config *tls.Config, failed func(error)) {
 // protocols are the protocols offered over TLS.
 var protocols = []string{"h2", "http/1.1"}
 
-// withProtocols returns c with the protocols and the minimum version of this package, also for the configurations
-// that it chooses per client.
+// withProtocols returns c with the protocols and the minimum version of this package, also
+// for the configurations that it chooses per client.
 func withProtocols(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.NextProtos = protocols
@@ -50,7 +51,8 @@ func withProtocols(c *tls.Config) *tls.Config {
 	if choose := c.GetConfigForClient; choose != nil {
 		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			chosen, err := choose(hello)
-			if chosen == nil || err != nil || slices.Equal(chosen.NextProtos, protocols) && chosen.MinVersion >= tls.VersionTLS12 {
+			if chosen == nil || err != nil ||
+				slices.Equal(chosen.NextProtos, protocols) && chosen.MinVersion >= tls.VersionTLS12 {
 				return chosen, err
 			}
 			chosen = chosen.Clone()
@@ -66,7 +68,8 @@ func (c *conn) beginsTLS() bool {
 	return c.server.tls != nil && c.buf[c.from] == tlsHandshake
 }
 
-// handshake switches to TLS. It reports false if the connection has ended or was handed over.
+// handshake switches to TLS. It reports false if the connection has ended or was handed
+// over.
 func (c *conn) handshake() bool {
 	h := c.server.tls
 	timeout := HandshakeTimeout
@@ -102,8 +105,8 @@ func (c *conn) handshake() bool {
 	return false
 }
 
-// handshakeConn is a connection whose handshake holds a slot while it computes, and none while it waits for its
-// client.
+// handshakeConn is a connection whose handshake holds a slot while it computes, and none
+// while it waits for its client.
 type handshakeConn struct {
 	net.Conn
 	slots   chan struct{} // nil after the handshake
@@ -116,8 +119,9 @@ func (c *handshakeConn) acquire() bool {
 	select {
 	case c.slots <- struct{}{}:
 		c.held = true
-		// Releasing a slot readies the next waiter, which the scheduler runs in the same time slice. Yield, or a
-		// chain of handshakes starves other goroutines such as Raft's heartbeats.
+		// Releasing a slot readies the next waiter, which the scheduler runs in the same
+		// time slice. Yield, or a chain of handshakes starves other goroutines such as
+		// Raft's heartbeats.
 		runtime.Gosched()
 	case <-c.timeout:
 	}

@@ -10,15 +10,16 @@ import (
 	"laurel/score"
 )
 
-// parseBard reads the question for the last seq of a source. A source that has never posted is at 0, so that a
-// new bard starts like any other.
+// parseBard reads the question for the last seq of a source. A source that has never posted
+// is at 0, so that a new bard starts like any other.
 func parseBard(source, query string) (Question, error) {
 	_, stale, err := questionParameters(query)
 	if err != nil {
 		return Question{}, err
 	}
 	if !score.ValidPath(source) {
-		return Question{}, handler.FieldProblem("source", "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
+		return Question{}, handler.FieldProblem("source",
+			"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
 	}
 	return Question{
 		Key: "bards/" + source,

@@ -16,7 +16,8 @@ func parseKeys(_, query string) (Question, error) {
 	return Keys(q.Get("competition")), err
 }
 
-// Keys asks for the keys of the records of a competition, or of all for "". It has no route.
+// Keys asks for the keys of the records of a competition, or of all for "". It has no
+// route.
 func Keys(competition string) Question {
 	key := "keys"
 	if competition != "" {
@@ -47,7 +48,8 @@ func Keys(competition string) Question {
 	}}
 }
 
-// maxPageContests is how many contests the page has before its stream begins. It shows the first of each kind.
+// maxPageContests is how many contests the page has before its stream begins. It shows the
+// first of each kind.
 const maxPageContests = 3 * handler.MaxPage
 
 func parsePage(_, _ string) (Question, error) { return Page(), nil }

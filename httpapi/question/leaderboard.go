@@ -15,8 +15,8 @@ import (
 	"laurel/score/ranking"
 )
 
-// BoardQuery asks for a part of a leaderboard. Its answer is made anew each time: the questions differ too much
-// to keep answers.
+// BoardQuery asks for a part of a leaderboard. Its answer is made anew each time: the
+// questions differ too much to keep answers.
 type BoardQuery struct {
 	Contest string
 	ranking.Query
@@ -62,13 +62,15 @@ func (b *BoardQuery) setParameters(q url.Values) (err error) {
 		return handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
 	}
 	if given != "" && b.Around != "" {
-		return handler.FieldProblem("around", "given with after; want only one of them, because each sets the beginning of the page")
+		return handler.FieldProblem("around",
+			"given with after; want only one of them, because each sets the beginning of the page")
 	}
 	return nil
 }
 
-// ParsePlain reads a question without allocating much. It reports false for all but the plainest form: no
-// escapes, each parameter once and valid, and no page longer than the default.
+// ParsePlain reads a question without allocating much. It reports false for all but the
+// plainest form: no escapes, each parameter once and valid, and no page longer than the
+// default.
 func (b *BoardQuery) ParsePlain(contest, query []byte) bool {
 	if bytes.IndexByte(query, '%') >= 0 || bytes.IndexByte(query, '+') >= 0 || bytes.IndexByte(query, ';') >= 0 {
 		return false
@@ -131,7 +133,8 @@ func (b *BoardQuery) Key() string {
 	return keyOf("leaderboard/"+b.Contest, chosen)
 }
 
-// Body returns the answer, nil if there is no such leaderboard or its competitor is not on it.
+// Body returns the answer, nil if there is no such leaderboard or its competitor is not on
+// it.
 func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
 	var problem *score.Problem
 	switch {
@@ -144,7 +147,8 @@ func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, 
 	return append(p.AppendJSON(nil), '\n'), revision, nil
 }
 
-// Missing reports that there is no answer. The master tells another frontend only that, and not why.
+// Missing reports that there is no answer. The master tells another frontend only that, and
+// not why.
 func (b *BoardQuery) Missing() *score.Problem {
 	switch {
 	case b.notFound != nil:
@@ -153,14 +157,17 @@ func (b *BoardQuery) Missing() *score.Problem {
 		return score.Problemf(score.NotFound, "contest %s has no leaderboard, or %s has no mark on it",
 			handler.Quoted(b.Contest), handler.Quoted(b.Around))
 	}
-	return score.Problemf(score.NotFound, "contest %s has no leaderboard; only ranked contests have one, and GET /v1/scores lists the contests",
+	return score.Problemf(score.NotFound,
+		"contest %s has no leaderboard; only ranked contests have one, and GET /v1/scores lists the contests",
 		handler.Quoted(b.Contest))
 }
 
-// ETag returns the tag of an answer that changed last at a revision. The store, the question and the revision
-// determine the answer, so the tag is strong, and its cost does not depend on the answer's length.
+// ETag returns the tag of an answer that changed last at a revision. The store, the
+// question and the revision determine the answer, so the tag is strong, and its cost does
+// not depend on the answer's length.
 func (b *BoardQuery) ETag(store string, revision uint64) string {
-	sum := fnvOffset.string(store).string(b.Contest).string(b.Split).string(b.Category).string(b.Around).string(b.After.String()).number(uint64(b.Limit))
+	sum := fnvOffset.string(store).string(b.Contest).string(b.Split).string(b.Category).string(b.Around)
+	sum = sum.string(b.After.String()).number(uint64(b.Limit))
 	tag := append(make([]byte, 0, 32), '"')
 	tag = strconv.AppendUint(tag, uint64(sum), 36)
 	tag = append(tag, '-')
@@ -202,7 +209,8 @@ func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
 		{"DIFF", func(r *score.LeaderboardRow) string { return decimalText(r.Diff) }},
 	}
 	columns = slices.DeleteFunc(columns, func(c boardColumn) bool {
-		return len(page.Rows) > 0 && !slices.ContainsFunc(page.Rows, func(r score.LeaderboardRow) bool { return c.cell(&r) != "" })
+		used := func(r score.LeaderboardRow) bool { return c.cell(&r) != "" }
+		return len(page.Rows) > 0 && !slices.ContainsFunc(page.Rows, used)
 	})
 	cells := make([]string, len(columns))
 	for i, c := range columns {

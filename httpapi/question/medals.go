@@ -38,13 +38,15 @@ func Medals(competition string) Question {
 			return body, t.Revision, err
 		},
 		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound, "no events of competition %s have been posted", handler.Quoted(competition))
+			return score.Problemf(score.NotFound,
+				"no events of competition %s have been posted", handler.Quoted(competition))
 		},
 		Text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
 	}
 }
 
-// parseMedalRow reads the question for one row of a medal table from "competition/organisation".
+// parseMedalRow reads the question for one row of a medal table from
+// "competition/organisation".
 func parseMedalRow(name, query string) (Question, error) {
 	competition, organisation, _ := strings.Cut(name, "/")
 	_, stale, err := questionParameters(query)
@@ -52,7 +54,8 @@ func parseMedalRow(name, query string) (Question, error) {
 		return Question{}, err
 	}
 	missing := func() *score.Problem {
-		return score.Problemf(score.NotFound, "organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
+		return score.Problemf(score.NotFound,
+			"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
 			handler.Quoted(organisation), competition)
 	}
 	if !validCompetition(competition) || organisation == "" || len(organisation) > MaxFilter {
@@ -75,8 +78,10 @@ func parseMedalRow(name, query string) (Question, error) {
 			return body, t.Revision, err
 		},
 		Missing: missing,
-		Text:    textRenderer(func(b *bytes.Buffer, row *score.MedalRow) { medalsText(b, []score.MedalRow{*row}, nil) }),
-		Stale:   stale,
+		Text: textRenderer(func(b *bytes.Buffer, row *score.MedalRow) {
+			medalsText(b, []score.MedalRow{*row}, nil)
+		}),
+		Stale: stale,
 	}, nil
 }
 
@@ -90,7 +95,8 @@ func medalsText(b *bytes.Buffer, rows, outside []score.MedalRow) {
 			if m.RankEqual {
 				rank = "=" + rank
 			}
-			t.Row(rank, m.Organisation, strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
+			t.Row(rank, m.Organisation,
+				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
 		}
 	}
 	t.End()

@@ -1,5 +1,6 @@
-// Package question reads the questions that clients ask: from the path and the query of a URL, or from the key
-// under which another frontend asks the master. A Question has all that makes its answer and its text form.
+// Package question reads the questions that clients ask: from the path and the query of a
+// URL, or from the key under which another frontend asks the master. A Question has all
+// that makes its answer and its text form.
 package question
 
 import (
@@ -16,8 +17,9 @@ import (
 
 // Question is what a read asks of the store. It has been checked.
 type Question struct {
-	// Key is the path behind /v1/ with the parameters that differ from their defaults, in order. So
-	// the same question has one key however it was put, and the path of a plain request is its key.
+	// Key is the path behind /v1/ with the parameters that differ from their defaults, in
+	// order. So the same question has one key however it was put, and the path of a plain
+	// request is its key.
 	Key string
 	// Tag names what makes the answer stale; "" for a record that is pushed under its key.
 	Tag     string
@@ -28,10 +30,12 @@ type Question struct {
 	Stale   Staleness
 }
 
-// Parser reads a question from the end of a path and the query of a URL. The error is a *score.Problem.
+// Parser reads a question from the end of a path and the query of a URL. The error is a
+// *score.Problem.
 type Parser func(name, query string) (Question, error)
 
-// internalQuestions have no route. Frontends in pull mode ask the master for them by their key.
+// internalQuestions have no route. Frontends in pull mode ask the master for them by their
+// key.
 var internalQuestions = map[string]Parser{"keys": parseKeys, "page": parsePage}
 
 // ByKey returns the question with a key.

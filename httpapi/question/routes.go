@@ -23,8 +23,8 @@ var Routes = []Route{
 	{Pattern: "/v1/bards/{source:.+}", Parse: parseBard},
 }
 
-// Pattern matches paths. It knows the patterns of the routes that the fast path answers; for net/http, mux
-// matches them.
+// Pattern matches paths. It knows the patterns of the routes that the fast path answers;
+// for net/http, mux matches them.
 type Pattern struct {
 	Prefix   string // what the pattern begins with literally
 	segments int    // how many more segments a path needs: 0, 1 or 2

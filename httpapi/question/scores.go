@@ -22,7 +22,8 @@ type ScorePage struct {
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store is longer.
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store
+// is longer.
 const MaxFilter = 512
 
 // filters are the parameters by which a list of contests is filtered.
@@ -52,7 +53,8 @@ func parseScores(_, query string) (Question, error) {
 	after := q.Get("after")
 	if after != "" {
 		if !score.ValidPath(after) {
-			return Question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(after))
+			return Question{}, handler.FieldProblem("after",
+				"got %s; want the next of an earlier answer", handler.Quoted(after))
 		}
 		key.Set("after", after)
 	}
@@ -78,7 +80,8 @@ func parseScores(_, query string) (Question, error) {
 	}, nil
 }
 
-// contestPages iterates over all contests that pass a filter, in pages. An error is the last element.
+// contestPages iterates over all contests that pass a filter, in pages. An error is the
+// last element.
 func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
 	return func(yield func([]score.Record, error) bool) {
 		for after := ""; ; {
@@ -117,7 +120,8 @@ func Score(id string) Question {
 			return body, rec.Revision, err
 		},
 		Missing: func() *score.Problem {
-			return score.Problemf(score.NotFound, "contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
+			return score.Problemf(score.NotFound,
+				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
 		},
 		Text: textRenderer(scoreText),
 	}
@@ -162,7 +166,8 @@ func resultText(c *score.Standing) string {
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
-	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  "+
+		"", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}

@@ -10,7 +10,8 @@ import (
 	"laurel/httpapi/handler"
 )
 
-// Staleness is how old an answer may be if there is no current one. The zero value accepts no old answer.
+// Staleness is how old an answer may be if there is no current one. The zero value accepts
+// no old answer.
 type Staleness struct {
 	Accepted bool
 	bounded  bool
@@ -22,8 +23,8 @@ func (s Staleness) Accepts(age time.Duration, known bool) bool {
 	return s.Accepted && (!s.bounded || known && age <= s.bound)
 }
 
-// parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds. Without a value any age
-// will do.
+// parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds. Without
+// a value any age will do.
 func parseStaleness(q url.Values) (Staleness, error) {
 	given := q.Get(maxStale)
 	switch {
@@ -36,13 +37,15 @@ func parseStaleness(q url.Values) (Staleness, error) {
 	if !ok {
 		var err error
 		if bound, err = time.ParseDuration(given); err != nil || bound < 0 {
-			return Staleness{}, handler.FieldProblem(maxStale, "got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
+			return Staleness{}, handler.FieldProblem(maxStale,
+				"got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
 		}
 	}
 	return Staleness{Accepted: true, bounded: true, bound: bound}, nil
 }
 
-// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid one is ignored.
+// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid
+// one is ignored.
 func StalenessOf(lists []string) Staleness {
 	for _, list := range lists {
 		for one := range strings.SplitSeq(list, ",") {

@@ -31,7 +31,8 @@ func parseTimeline(id, query string) (Question, error) {
 	var after uint64
 	if given := q.Get("after"); given != "" {
 		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
-			return Question{}, handler.FieldProblem("after", "got %s; want the next of an earlier answer", handler.Quoted(given))
+			return Question{}, handler.FieldProblem("after",
+				"got %s; want the next of an earlier answer", handler.Quoted(given))
 		}
 	}
 	page := Timeline(id, after, limit)
@@ -85,7 +86,9 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 		if e.VoidedBy != "" {
 			data = "(voided by " + e.VoidedBy + ") " + data
 		}
-		cells := []string{strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data}
+		cells := []string{
+			strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data,
+		}
 		if signed {
 			cells = slices.Insert(cells, 4, grantText(&e))
 		}
@@ -95,8 +98,8 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 	handler.NextText(b, page.Next)
 }
 
-// grantText returns the beginning of the id of the grant by which an event was posted. laurel verify shows
-// the name and checks the signature.
+// grantText returns the beginning of the id of the grant by which an event was posted.
+// laurel verify shows the name and checks the signature.
 func grantText(e *score.TimelineEvent) string {
 	switch {
 	case e.Key != "":

@@ -1,4 +1,4 @@
-package httpapi
+package posts
 
 import (
 	"context"
@@ -14,35 +14,35 @@ import (
 )
 
 const (
-	// MaxChunk and maxChunkBytes bound the events of an NDJSON stream that are posted at once. A stream
-	// has at most two chunks in memory.
+	// MaxChunk and maxChunkBytes bound the events of an NDJSON stream that are posted at
+	// once. A stream has at most two chunks in memory.
 	MaxChunk      = 1024
 	maxChunkBytes = 1 << 20
-	// linger is how long a client may go on sending after its stream was stopped, so that it can read
-	// the answer before the connection is closed.
+	// linger is how long a client may go on sending after its stream was stopped, so that
+	// it can read the answer before the connection is closed.
 	linger = time.Second
 )
 
 var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
 
-// postStream posts a stream of events in chunks, each while the next one is read, and answers each chunk as soon
-// as it is durable. It stops at the first event that is refused.
-func (p *poster) postStream(ctx context.Context, r *handler.Request) error {
+// postStream posts a stream of events in chunks, each while the next one is read, and
+// answers each chunk as soon as it is durable. It stops at the first event that is refused.
+func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	w, hr := r.Transport()
-	markStream(w, 0)
-	leave, problem := p.gate.EnterStream(r.Caller)
+	r.MarkStream()
+	leave, problem := p.o.Gate.EnterStream(r.Caller)
 	if problem != nil {
 		return problem
 	}
 	defer leave()
-	// Errors mean that there is no connection. With HTTP/2 a deadline passes even while nothing is
-	// written, so each write has its own.
+	// Errors mean that there is no connection. With HTTP/2 a deadline passes even while
+	// nothing is written, so each write has its own.
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	chunks := prefetch(w, hr.Body, p.limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	chunks := prefetch(w, hr.Body, p.o.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
 	defer chunks.stop()
-	out := &streamWriter{w: w, chunks: chunks, idle: p.limits.StreamIdle}
+	out := &streamWriter{w: w, chunks: chunks, idle: p.o.Limits.StreamIdle}
 	defer out.free()
 	posted := 0
 	for {
@@ -61,25 +61,28 @@ func (p *poster) postStream(ctx context.Context, r *handler.Request) error {
 			return nil
 		default:
 			id, problem := chunks.in.endProblem(c.end)
-			p.metrics.problems.count(problem.Code)
+			p.o.CountProblem(problem.Code)
 			return out.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
 }
 
-// authorizeChunk cuts a chunk before the first event that may not be posted. It runs while the previous chunk is
-// posted.
-func (p *poster) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
-	if n, refused := p.gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
+// authorizeChunk cuts a chunk before the first event that may not be posted. It runs while
+// the previous chunk is posted.
+func (p *Posts) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
+	if n, refused := p.o.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
 		c.rejected, c.events, c.end = &c.events[n], c.events[:n], refused
 	}
 }
 
-// postChunk posts events of a stream as fast as their grants allow. before is the number of events posted so
-// far. It returns how many events it has answered, and whether one was refused.
-func (p *poster) postChunk(ctx context.Context, events []score.Event, before int, out *streamWriter) (done int, refused bool, err error) {
+// postChunk posts events of a stream as fast as their grants allow. before is the number of
+// events posted so far. It returns how many events it has answered, and whether one was
+// refused.
+func (p *Posts) postChunk(
+	ctx context.Context, events []score.Event, before int, out *streamWriter,
+) (done int, refused bool, err error) {
 	for done < len(events) {
-		budget, n := p.gate.Budget(events[done:])
+		budget, n := p.o.Gate.Budget(events[done:])
 		if budget != nil {
 			if err := budget.WaitN(ctx, n); err != nil {
 				return done, false, err // the client is gone
@@ -95,7 +98,7 @@ func (p *poster) postChunk(ctx context.Context, events []score.Event, before int
 		refused := last.Problem != nil
 		if refused {
 			last.Problem = atIndex(last.Problem, before+done+len(results)-1)
-			p.metrics.problems.count(last.Problem.Code)
+			p.o.CountProblem(last.Problem.Code)
 		}
 		if err := out.write(results); err != nil || refused {
 			return done, refused, err
@@ -105,9 +108,9 @@ func (p *poster) postChunk(ctx context.Context, events []score.Event, before int
 	return done, false, nil
 }
 
-// abort reports that a chunk as a whole failed or has an unknown outcome: by the status if the answer has not
-// begun, else in the last line, which names the first event concerned.
-func (p *poster) abort(out *streamWriter, first *score.Event, index int, err error) error {
+// abort reports that a chunk as a whole failed or has an unknown outcome: by the status if
+// the answer has not begun, else in the last line, which names the first event concerned.
+func (p *Posts) abort(out *streamWriter, first *score.Event, index int, err error) error {
 	if !out.begun {
 		out.begin()
 		return err
@@ -116,7 +119,7 @@ func (p *poster) abort(out *streamWriter, first *score.Event, index int, err err
 	if !errors.As(err, &problem) {
 		return err // the client is gone
 	}
-	p.metrics.problems.count(problem.Code)
+	p.o.CountProblem(problem.Code)
 	return out.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
 }
 
@@ -129,8 +132,8 @@ type streamWriter struct {
 	buf    *handler.Buffer
 }
 
-// begin closes the connection after the answer unless the stream has been read to its end. What is left of a
-// stopped stream must not be taken for another request.
+// begin closes the connection after the answer unless the stream has been read to its end.
+// What is left of a stopped stream must not be taken for another request.
 func (s *streamWriter) begin() {
 	s.begun = true
 	if !s.chunks.over.Load() {
@@ -197,7 +200,8 @@ func prefetch(w http.ResponseWriter, body io.Reader, idle time.Duration, check f
 	return a
 }
 
-// add appends c to the pending chunk once there is room for it. It reports whether to read on.
+// add appends c to the pending chunk once there is room for it. It reports whether to read
+// on.
 func (a *prefetcher) add(c chunk) bool {
 	a.over.Store(c.end == io.EOF)
 	a.mu.Lock()
@@ -223,15 +227,15 @@ func (a *prefetcher) next() chunk {
 	return c
 }
 
-// stop ends the reading and waits until it has ended, because the body must not be read after the handler has
-// returned.
+// stop ends the reading and waits until it has ended, because the body must not be read
+// after the handler has returned.
 func (a *prefetcher) stop() {
 	a.mu.Lock()
 	a.stopped = true
 	a.changed.Signal()
 	a.mu.Unlock()
-	// After the end of a body net/http waits for the next request. A deadline that passes then would end
-	// the connection.
+	// After the end of a body net/http waits for the next request. A deadline that passes
+	// then would end the connection.
 	over := a.over.Load()
 	if !over {
 		a.body.stop()

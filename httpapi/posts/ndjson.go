@@ -1,4 +1,4 @@
-package httpapi
+package posts
 
 import (
 	"bufio"
@@ -41,7 +41,8 @@ type lineError struct {
 
 func (e *lineError) Error() string { return e.problem.Error() }
 
-// eventReader reads events from NDJSON. It holds one line at a time, of at most score.MaxEventBytes.
+// eventReader reads events from NDJSON. It holds one line at a time, of at most
+// score.MaxEventBytes.
 type eventReader struct {
 	in    *bufio.Reader
 	line  int // the number of the last line, from 1
@@ -62,8 +63,8 @@ func (l *eventReader) free() {
 	lineReaders.Put(l.in)
 }
 
-// next waits for a line and returns it with the complete lines that have already arrived. There is no chunk
-// after one with an end.
+// next waits for a line and returns it with the complete lines that have already arrived.
+// There is no chunk after one with an end.
 func (l *eventReader) next() chunk {
 	var c chunk
 	for len(c.events) == 0 || len(c.events) < MaxChunk && c.bytes < maxChunkBytes/2 && l.lineBuffered() {
@@ -90,14 +91,17 @@ func (l *eventReader) next() chunk {
 	return c
 }
 
-// readLine reads one line without the white space around it. The line is valid until the next call. What follows
-// the last newline is returned with io.EOF. A line that breaks off is dropped.
+// readLine reads one line without the white space around it. The line is valid until the
+// next call. What follows the last newline is returned with io.EOF. A line that breaks off
+// is dropped.
 func (l *eventReader) readLine() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.line++
 	switch {
 	case err == bufio.ErrBufferFull:
-		return nil, l.invalid("", score.Problemf(score.TooLarge, "line %d has more than %d bytes, the limit of an event; is a newline missing?", l.line, score.MaxEventBytes))
+		return nil, l.invalid("", score.Problemf(score.TooLarge,
+			"line %d has more than %d bytes, the limit of an event; is a newline "+
+				"missing?", l.line, score.MaxEventBytes))
 	case err != nil && err != io.EOF:
 		return nil, err
 	}
@@ -128,7 +132,10 @@ func (l *eventReader) endProblem(err error) (id string, p *score.Problem) {
 	case errors.As(err, &invalid):
 		return invalid.id, invalid.problem
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return "", atIndex(score.Problemf(score.InvalidEvent, "the stream was silent for too long after line %d; the events before are answered above; blank lines keep a stream open", l.line-1), l.count)
+		return "", atIndex(score.Problemf(score.InvalidEvent,
+			"the stream was silent for too long after line %d; the events before are answered above; blank lines "+
+				"keep a stream open", l.line-1), l.count)
 	}
-	return "", atIndex(score.Problemf(score.InvalidEvent, "the stream breaks off in line %d, which is dropped: %s", l.line, err), l.count)
+	return "", atIndex(score.Problemf(score.InvalidEvent,
+		"the stream breaks off in line %d, which is dropped: %s", l.line, err), l.count)
 }

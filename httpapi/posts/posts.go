@@ -1,4 +1,6 @@
-package httpapi
+// Package posts takes events: as JSON, one or an array that is applied as a whole, or as a
+// stream of NDJSON that is applied and answered in chunks.
+package posts
 
 import (
 	"bytes"
@@ -21,21 +23,35 @@ import (
 // anonymous is the source of events without one.
 const anonymous = "anonymous"
 
-// poster takes events.
-type poster struct {
-	status    Status
-	to        Poster
-	forwarder *forwarder
-	gate      *admission.Gate
-	limits    *Limits
-	metrics   *metrics
-	log       *slog.Logger
+// Poster posts events.
+type Poster interface {
+	// Post applies the events of p, here or at the master. An error concerns the whole post;
+	// that an event was refused is a result.
+	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 }
 
-// post takes one event or an array as JSON, or a stream of events as NDJSON.
-func (p *poster) post(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	if !p.forwarder.enabled && !p.status.Master() {
-		return handler.Response{}, p.forwarder.notMaster()
+// Options of Posts.
+type Options struct {
+	Poster Poster
+	Gate   *admission.Gate
+	Limits *admission.Limits
+	Logger *slog.Logger
+	// CheckMaster returns why posts cannot be taken at this port; nil at the port of clients.
+	CheckMaster  func() error
+	CountProblem func(score.Code)
+	CountEvents  func([]score.Result)
+}
+
+// Posts takes events.
+type Posts struct{ o Options }
+
+// New returns the handler of events.
+func New(o Options) *Posts { return &Posts{o} }
+
+// Handle takes one event or an array as JSON, or a stream of events as NDJSON.
+func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	if err := p.o.CheckMaster(); err != nil {
+		return handler.Response{}, err
 	}
 	mediaType, err := r.MediaType(handler.TypeJSON, handler.TypeNDJSON)
 	if err != nil {
@@ -57,19 +73,19 @@ func (p *poster) post(ctx context.Context, r *handler.Request) (handler.Response
 }
 
 // postBody takes a place for a post and posts a JSON body.
-func (p *poster) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
+func (p *Posts) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
 	if !r.Admitted {
-		if problem := p.gate.BeginPost(); problem != nil {
+		if problem := p.o.Gate.BeginPost(); problem != nil {
 			return dst, problem
 		}
-		defer p.gate.EndPost()
+		defer p.o.Gate.EndPost()
 	}
 	return p.postJSON(ctx, r.Caller, dst, body)
 }
 
-// postJSON posts the events of a JSON body, all or none, and appends the answer to dst, which may share the
-// memory of body. With an error nothing was appended.
-func (p *poster) postJSON(ctx context.Context, caller *handler.Caller, dst, body []byte) ([]byte, error) {
+// postJSON posts the events of a JSON body, all or none, and appends the answer to dst,
+// which may share the memory of body. With an error nothing was appended.
+func (p *Posts) postJSON(ctx context.Context, caller *handler.Caller, dst, body []byte) ([]byte, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event or an array of events")
 	}
@@ -77,13 +93,13 @@ func (p *poster) postJSON(ctx context.Context, caller *handler.Caller, dst, body
 	if problem != nil {
 		return dst, problem
 	}
-	if n, problem := p.gate.AuthorizeEvents(ctx, caller, events); problem != nil {
+	if n, problem := p.o.Gate.AuthorizeEvents(ctx, caller, events); problem != nil {
 		if len(events) > 1 {
 			problem = atIndex(problem, n)
 		}
 		return dst, problem
 	}
-	if problem := p.gate.WithinRate(events); problem != nil {
+	if problem := p.o.Gate.WithinRate(events); problem != nil {
 		return dst, problem
 	}
 	setDefaults(events)
@@ -119,32 +135,35 @@ func setDefaults(events []score.Event) {
 	}
 }
 
-// apply has the group apply events. It returns at least one result, and one for each event unless the last is
-// a refusal.
-func (p *poster) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
-	results, err := p.to.Post(ctx, post)
+// apply has the group apply events. It returns at least one result, and one for each event
+// unless the last is a refusal.
+func (p *Posts) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
+	results, err := p.o.Poster.Post(ctx, post)
 	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {
 		err = fmt.Errorf("the group returned %d results for %d events", len(results), len(post.Events))
 	}
 	if err != nil {
 		return nil, p.applyError(ctx, err)
 	}
-	p.metrics.events.count(results)
+	p.o.CountEvents(results)
 	return results, nil
 }
 
-// applyError turns an error that is not a problem into outcome_unknown: the events may have been applied.
-func (p *poster) applyError(ctx context.Context, err error) error {
+// applyError turns an error that is not a problem into outcome_unknown: the events may have
+// been applied.
+func (p *Posts) applyError(ctx context.Context, err error) error {
 	var problem *score.Problem
 	if errors.As(err, &problem) || ctx.Err() != nil {
 		return err
 	}
-	p.log.ErrorContext(ctx, "post failed", "err", err)
-	return score.Problemf(score.OutcomeUnknown, "internal error while the result was awaited, see this frontend's log; "+
-		"post the same events again: those with a source and seq, or an id, are not applied twice")
+	p.o.Logger.ErrorContext(ctx, "post failed", "err", err)
+	return score.Problemf(score.OutcomeUnknown,
+		"internal error while the result was awaited, see this frontend's log; "+
+			"post the same events again: those with a source and seq, or an id, are not applied twice")
 }
 
-// appendAnswer appends the answer to a JSON post: the results and the highest of their revisions.
+// appendAnswer appends the answer to a JSON post: the results and the highest of their
+// revisions.
 func appendAnswer(b []byte, results []score.Result) []byte {
 	var revision uint64
 	for i := range results {
@@ -162,7 +181,8 @@ func appendAnswer(b []byte, results []score.Result) []byte {
 	return append(b, "]}\n"...)
 }
 
-// appendResult appends what json.Marshal would append. It is faster, which counts because every event needs it.
+// appendResult appends what json.Marshal would append. It is faster, which counts because
+// every event needs it.
 func appendResult(b []byte, r *score.Result) []byte {
 	b = append(b, `{"id":`...)
 	b = appendString(b, r.ID)
