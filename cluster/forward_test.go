@@ -72,7 +72,7 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	eventually(t, "the loss is noticed", func() error {
-		if master, _ := n.member().leader.current(); master != "" {
+		if master, _ := n.member().leader.Current(); master != "" {
 			return errors.New("it is not")
 		}
 		return nil

@@ -40,7 +40,7 @@ type forwardedOutcome struct {
 func (p *poster) forward(batch []*pendingPost) ([]outcome, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.scaled(postTimeout))
 	defer cancel()
-	master, changed := p.leader.current()
+	master, changed := p.leader.Current()
 	if master == "" {
 		return nil, errNoMaster
 	}

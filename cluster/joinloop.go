@@ -114,7 +114,7 @@ func (j *joinLoop) join(self score.NewMember) error {
 	if err != nil {
 		return err
 	}
-	known, _ := j.leader.current()
+	known, _ := j.leader.Current()
 	last := error(peer.NoMaster())
 	for _, master := range append(j.poller.Reports.Masters(), known) {
 		if master == "" || master == j.opts.Peer {

@@ -121,7 +121,7 @@ func (m *Member) start() (err error) {
 	if m.auth != nil {
 		m.auth.Open()
 	}
-	m.leader = newLeaderWatch(m.raft)
+	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
 	m.metrics.observe(m)
 	m.runAll(elected)
@@ -244,7 +244,7 @@ func (m *Member) Close() error {
 	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
-	m.leader.close()
+	m.leader.Close()
 	return errors.Join(append(errs, m.release())...)
 }
 

@@ -146,10 +146,10 @@ func findJoiner(servers []raft.Server, joiner status.Status, n score.NewMember) 
 		case s.ID == joiner.Member:
 			known = &s
 		case peer.MemberID(s.ID) == n.ID:
-			return refuse("id", "a frontend with other data has the id %q, at %s; choose another id, or remove that frontend first",
+			return refuse("id", "the id %q is taken by a frontend with other data, at %s; choose another id, or remove that frontend first",
 				n.ID, s.Address)
 		case string(s.Address) == n.Peer:
-			return refuse("peer", "the frontend %q has the peer address %s", peer.MemberID(s.ID), n.Peer)
+			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, peer.MemberID(s.ID))
 		}
 	}
 	if known == nil && joiner.Joined {

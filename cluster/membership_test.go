@@ -125,7 +125,7 @@ func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
 	g := newGroup(t, 3)
 	other := newNode(t, "f2", func(o *Options) { o.Join = []string{g.nodes[0].server.URL} })
 	other.start()
-	if why := ended(t, other); !strings.Contains(why.Error(), `other data has the id "f2"`) {
+	if why := ended(t, other); !strings.Contains(why.Error(), `"f2" is taken`) {
 		t.Errorf("it ended with %v", why)
 	}
 	g.settle()
@@ -142,7 +142,7 @@ func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
 		squatter.opts.Join = append(squatter.opts.Join, n.server.URL)
 	}
 	squatter.start()
-	if why := ended(t, squatter); !strings.Contains(why.Error(), "has the peer address") {
+	if why := ended(t, squatter); !strings.Contains(why.Error(), "is taken by the frontend") {
 		t.Errorf("it ended with %v", why)
 	}
 	gone.start()
