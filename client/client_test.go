@@ -14,17 +14,16 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
 const contest = "OG50BC/CUR-M-GPA-01"
 
-// group starts frontends and a client that knows the first of them.
-func group(t *testing.T, n int, o client.Options) (*clienttest.Group, *client.Client) {
+// group starts n frontends, and a client that is given the URL of the first one.
+func group(t *testing.T, n int, o client.Options) (*testgroup.Group, *client.Client) {
 	t.Helper()
-	g := clienttest.NewGroup(n)
-	t.Cleanup(g.Close)
+	g := testgroup.Start(t, n)
 	return g, newClient(t, o, g.Frontends[0].URL)
 }
 
@@ -38,8 +37,8 @@ func newClient(t *testing.T, o client.Options, urls ...string) *client.Client {
 	return c
 }
 
-// learned waits until the client knows the whole group.
-func learned(t *testing.T, c *client.Client) {
+// learn makes the client learn the whole group.
+func learn(t *testing.T, c *client.Client) {
 	t.Helper()
 	if _, err := c.Frontends(t.Context()); err != nil {
 		t.Fatal(err)
@@ -53,20 +52,24 @@ func alert(text string) score.Event {
 func curling() []score.Event {
 	two := score.Points(2)
 	return []score.Event{
-		{Type: score.TypeContestDefine, ContestID: contest, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling", Title: "GAU vs ROM",
-			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
-		{Type: score.TypeContestStatus, ContestID: contest, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END1"}},
+		{Type: score.TypeContestDefine, ContestID: contest, Data: &score.ContestDefine{
+			Kind: score.HeadToHead, Sport: "stone-curling", Title: "GAU vs ROM",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}},
+		}},
+		{Type: score.TypeContestStatus, ContestID: contest, Data: &score.ContestStatus{
+			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END1",
+		}},
 		{Type: score.TypeScorePlay, ContestID: contest, Data: &score.ScorePlay{Competitor: "GAU", Delta: &two}},
 	}
 }
 
-// always is a fault of one frontend.
-func always(id string, fault clienttest.Fault) func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
-	return func(f *clienttest.Frontend, _ *http.Request, _ *score.Event) clienttest.Fault {
+// always injects a fault into every request of one frontend.
+func always(id string, fault testgroup.Fault) testgroup.Injector {
+	return func(f *testgroup.Frontend, _ *http.Request, _ *score.Event) testgroup.Fault {
 		if f.ID == id {
 			return fault
 		}
-		return clienttest.None
+		return testgroup.None
 	}
 }
 
@@ -80,14 +83,19 @@ func wantProblem(t *testing.T, err error, code score.Code) *score.Problem {
 }
 
 func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
-	for name, fault := range map[string]clienttest.Fault{"503": clienttest.Unavailable, "broken connection": clienttest.CutBefore, "no answer": clienttest.Hang} {
+	t.Parallel()
+	for name, fault := range map[string]testgroup.Fault{
+		"503":               testgroup.Unavailable,
+		"broken connection": testgroup.CutBefore,
+		"no answer":         testgroup.Hang,
+	} {
 		t.Run(name, func(t *testing.T) {
 			g, c := group(t, 3, client.Options{AttemptTimeout: 100 * time.Millisecond})
 			if _, err := c.Post(t.Context(), curling()); err != nil {
 				t.Fatal(err)
 			}
-			learned(t, c)
-			g.Break(always("f1", fault))
+			learn(t, c)
+			g.Inject(always("f1", fault))
 			r, err := c.Score(t.Context(), contest)
 			if err != nil {
 				t.Fatal(err)
@@ -99,28 +107,30 @@ func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
 	}
 }
 
-func TestListOfFrontendsIsLearnedBesideTheFirstCall(t *testing.T) {
+func TestListOfFrontendsIsLearnedDuringTheFirstCall(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{Timeout: 5 * time.Second})
 	if _, err := c.Post(t.Context(), curling()); err != nil {
 		t.Fatal(err)
 	}
 	c.WaitForRefresh()
-	g.Frontends[0].Stop()
+	g.Frontends[0].Detach()
 	if _, err := c.Score(t.Context(), contest); err != nil {
 		t.Errorf("after the only given frontend is gone: %v", err)
 	}
 }
 
 func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d frontends", n), func(t *testing.T) {
 			g, c := group(t, n, client.Options{})
 			var cuts atomic.Int32
-			g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+			g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 				if e != nil && cuts.Add(1) <= 2 {
-					return clienttest.CutAfter
+					return testgroup.CutAfter
 				}
-				return clienttest.None
+				return testgroup.None
 			})
 			events := []score.Event{alert("hail")}
 			results, err := c.Post(t.Context(), events)
@@ -130,14 +140,15 @@ func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 			if results[0].Status != score.Duplicate || results[0].Revision != 1 || results[0].ID != events[0].ID {
 				t.Errorf("got %+v; want the first post as a duplicate, under the event's id %q", results[0], events[0].ID)
 			}
-			if got := len(g.Accepted()); got != 1 {
-				t.Errorf("%d events were counted; want 1", got)
+			if got := len(g.Events(contest)); got != 1 {
+				t.Errorf("%d events were applied; want 1", got)
 			}
 		})
 	}
 }
 
 func TestPostOfSeveralIsAllOrNone(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	events := curling()
 	events[2].Data.(*score.ScorePlay).Competitor = "EGY"
@@ -146,14 +157,15 @@ func TestPostOfSeveralIsAllOrNone(t *testing.T) {
 	if p.Index == nil || *p.Index != 2 || p.ID != events[2].ID {
 		t.Errorf("the problem is about %v %q; want event 2, %q", p.Index, p.ID, events[2].ID)
 	}
-	if got := len(g.Accepted()); got != 0 {
+	if got := len(g.Events(contest)); got != 0 {
 		t.Errorf("%d events were applied; want none", got)
 	}
 }
 
-func TestRefusalIsNotTriedAgain(t *testing.T) {
+func TestRefusedPostIsNotRepeated(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
-	learned(t, c)
+	learn(t, c)
 	_, err := c.Post(t.Context(), curling()[2:])
 	wantProblem(t, err, score.NotFound)
 	posts := slices.DeleteFunc(g.Requests(), func(r string) bool { return !strings.HasPrefix(r, "POST") })
@@ -162,37 +174,39 @@ func TestRefusalIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestBusyGroupIsAskedAgainLater(t *testing.T) {
+func TestBusyGroupIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	var n atomic.Int32
-	g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+	g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
 		if n.Add(1) <= 2 {
-			return clienttest.Busy
+			return testgroup.Busy
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	if _, err := c.Post(t.Context(), []score.Event{alert("hail")}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestDeadlineEndsTheTrying(t *testing.T) {
+func TestDeadlineEndsTheAttempts(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Timeout: 200 * time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
-	all := func(fault clienttest.Fault) {
-		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault { return fault })
+	all := func(fault testgroup.Fault) {
+		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return fault })
 	}
 	t.Run("the last problem of a group that cannot answer", func(t *testing.T) {
-		all(clienttest.Unavailable)
+		all(testgroup.Unavailable)
 		_, err := c.Score(t.Context(), contest)
 		wantProblem(t, err, score.NoMaster)
 	})
 	t.Run("a post without an answer may be in", func(t *testing.T) {
-		all(clienttest.CutAfter)
+		all(testgroup.CutAfter)
 		_, err := c.Post(t.Context(), []score.Event{alert("hail")})
 		wantProblem(t, err, score.OutcomeUnknown)
 	})
 	t.Run("a read without an answer", func(t *testing.T) {
-		all(clienttest.Hang)
+		all(testgroup.Hang)
 		_, err := c.Score(t.Context(), contest)
 		if _, ok := errors.AsType[*client.UnreachableError](err); !ok {
 			t.Errorf("got %v; want an UnreachableError", err)
@@ -200,9 +214,9 @@ func TestDeadlineEndsTheTrying(t *testing.T) {
 	})
 	t.Run("the caller's own", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
 			cancel()
-			return clienttest.Unavailable
+			return testgroup.Unavailable
 		})
 		if _, err := c.Score(ctx, contest); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v; want context.Canceled", err)
@@ -210,7 +224,7 @@ func TestDeadlineEndsTheTrying(t *testing.T) {
 	})
 }
 
-func TestPostThatReachedNobodySaysSo(t *testing.T) {
+func TestPostThatReachesNoFrontendIsUnreachable(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +238,7 @@ func TestPostThatReachedNobodySaysSo(t *testing.T) {
 	}
 }
 
-func TestAnswerThatIsNotLaurelsIsAProblemToo(t *testing.T) {
+func TestResponseThatIsNotLaurelsIsAProblem(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()
 	c := newClient(t, client.Options{}, s.URL)
@@ -234,7 +248,8 @@ func TestAnswerThatIsNotLaurelsIsAProblemToo(t *testing.T) {
 	}
 }
 
-func TestAllScoresGoesThroughEveryPage(t *testing.T) {
+func TestAllScoresReadsEveryPage(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	const n = 205
 	var want []string
@@ -300,7 +315,7 @@ func TestTransferToAnyIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestURLsThatAreNoneAreRefused(t *testing.T) {
+func TestInvalidURLsAreRefused(t *testing.T) {
 	for _, urls := range [][]string{nil, {""}, {"ftp://f1"}, {"http://"}, {"http://f1?x=1"}, {"http://f1:8001", "::"}} {
 		if _, err := client.New(urls, client.Options{}); err == nil {
 			t.Errorf("New(%q): no error", urls)

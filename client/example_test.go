@@ -10,14 +10,14 @@ import (
 	"strings"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-// startFrontends stands for frontends that run somewhere; it gives the URL of one of them.
+// startFrontends starts a group of frontends and returns the URL of one of them.
 func startFrontends() (url string, stop func()) {
-	g := clienttest.NewGroup(3)
-	return g.Frontends[0].URL, g.Close
+	tb, stop := testgroup.Example()
+	return testgroup.Start(tb, 3).Frontends[0].URL, stop
 }
 
 func Example() {
@@ -32,12 +32,18 @@ func Example() {
 
 	ctx := context.Background()
 	two := score.Points(2)
-	// Posted together, these are applied all or none.
+	// The events of one post are applied all or none.
 	results, err := c.Post(ctx, []score.Event{
-		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
-			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
-		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
-		{Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1", Data: &score.ScorePlay{Competitor: "GAU", Delta: &two, Period: "END1"}},
+		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{
+			Kind: score.HeadToHead, Sport: "stone-curling",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}},
+		}},
+		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{
+			ScheduleStatus: score.Running, ResultStatus: "LIVE",
+		}},
+		{Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1", Data: &score.ScorePlay{
+			Competitor: "GAU", Delta: &two, Period: "END1",
+		}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -66,8 +72,10 @@ func ExampleClient_Post_refused() {
 	}
 	defer c.Close()
 
-	_, err = c.Post(context.Background(), []score.Event{{Type: score.TypeMedalAward, ContestID: "OG50BC/CUR-1",
-		Data: &score.MedalAward{AwardID: "CUR-1#1", Medal: "TIN", Organisation: "GAU"}}})
+	_, err = c.Post(context.Background(), []score.Event{{
+		Type: score.TypeMedalAward, ContestID: "OG50BC/CUR-1",
+		Data: &score.MedalAward{AwardID: "CUR-1#1", Medal: "TIN", Organisation: "GAU"},
+	}})
 	var p *score.Problem
 	if errors.As(err, &p) {
 		fmt.Println(p.Status, p.Code, p.Field)
@@ -91,10 +99,14 @@ func ExampleClient_Stream() {
 		fmt.Println(a.Result.Status, a.Result.Revision)
 	}})
 	for seq := range uint64(3) {
-		// With a source and a seq an event counts once for ever; with an id, for as long as the store remembers it.
-		e := score.Event{Source: "bard/cacofonix", Seq: seq + 1, Type: score.TypeAlert, ContestID: "OG50BC/CUR-1", Data: &score.Alert{Text: "the crowd is asked to sit down"}}
+		// An event with a source and a seq counts once for ever; one with an id, for as
+		// long as the store remembers the id.
+		e := score.Event{
+			Source: "bard/cacofonix", Seq: seq + 1, Type: score.TypeAlert, ContestID: "OG50BC/CUR-1",
+			Data: &score.Alert{Text: "the crowd is asked to sit down"},
+		}
 		if err := s.Send(&e); err != nil {
-			break // Close says the same
+			break // Close returns the same error
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -116,7 +128,10 @@ func ExampleClient_AllScores() {
 	defer c.Close()
 	ctx := context.Background()
 	for _, id := range []string{"OG50BC/CUR-1", "OG50BC/CUR-2", "WC-50BC/1"} {
-		_, err := c.Post(ctx, []score.Event{{Type: score.TypeContestDefine, ContestID: id, Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"}}})
+		_, err := c.Post(ctx, []score.Event{{
+			Type: score.TypeContestDefine, ContestID: id,
+			Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling"},
+		}})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -144,29 +159,37 @@ func ExampleClient_Watch() {
 	ctx := context.Background()
 	one := score.Points(1)
 	_, err = c.Post(ctx, []score.Event{
-		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{Kind: score.HeadToHead, Sport: "stone-curling",
-			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}}}},
-		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+		{Type: score.TypeContestDefine, ContestID: "OG50BC/CUR-1", Data: &score.ContestDefine{
+			Kind: score.HeadToHead, Sport: "stone-curling",
+			Competitors: []score.Entrant{{Code: "GAU", Name: "Gaul"}, {Code: "ROM", Name: "Rome"}},
+		}},
+		{Type: score.TypeContestStatus, ContestID: "OG50BC/CUR-1", Data: &score.ContestStatus{
+			ScheduleStatus: score.Running, ResultStatus: "LIVE",
+		}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
 
-	// What is there already comes first; then all that changes, whatever happens to the frontends, until the loop or ctx ends.
+	// The first update has what is there. Then every change comes, whatever happens to
+	// the frontends, until the loop or ctx ends.
 	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{"OG50BC/CUR-1"}}) {
 		if err != nil {
-			log.Fatal(err) // refused for good
+			log.Fatal(err) // the frontends refuse the watch
 		}
 		for _, r := range u.Scores {
 			fmt.Println(u.Kind, r.Competitors[0].Name, r.Competitors[0].Result)
 		}
 		switch u.Kind {
 		case client.UpdateSnapshot:
-			if _, err := c.Post(ctx, []score.Event{{Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1", Data: &score.ScorePlay{Competitor: "GAU", Delta: &one}}}); err != nil {
+			if _, err := c.Post(ctx, []score.Event{{
+				Type: score.TypeScorePlay, ContestID: "OG50BC/CUR-1",
+				Data: &score.ScorePlay{Competitor: "GAU", Delta: &one},
+			}}); err != nil {
 				log.Fatal(err)
 			}
 		case client.UpdateLost:
-			fmt.Println("going on elsewhere in", u.Wait)
+			fmt.Println("reconnecting in", u.Wait)
 		case client.UpdateScore:
 			return
 		}
@@ -176,11 +199,12 @@ func ExampleClient_Watch() {
 	// score Gaul 1
 }
 
-// What a client does by itself goes into a log.
+// Log what a client does by itself.
 func ExampleOptions_notify() {
-	g := clienttest.NewGroup(3)
-	defer g.Close()
-	byName := func(url string) string { // the ports are others each time
+	tb, stop := testgroup.Example()
+	defer stop()
+	g := testgroup.Start(tb, 3)
+	byName := func(url string) string { // the ports differ each time
 		for _, f := range g.Frontends {
 			url = strings.ReplaceAll(url, f.URL, f.ID)
 		}
@@ -196,8 +220,8 @@ func ExampleOptions_notify() {
 		return a
 	}}))
 	c, err := client.New(g.URLs()[:2], client.Options{Home: "f1", Notify: func(n client.Notice) {
-		if n.Kind == client.NoticeFailover { // for the rest, too, in a log of one's own
-			logger.Info("client", "did", n)
+		if n.Kind == client.NoticeFailover { // other kinds may be worth logging, too
+			logger.Info("client", "notice", n)
 		}
 	}})
 	if err != nil {
@@ -209,14 +233,14 @@ func ExampleOptions_notify() {
 	if _, err := c.Scores(ctx, score.Filter{}, client.Page{}); err != nil {
 		log.Fatal(err)
 	}
-	g.Frontends[2].SetState(score.Starting, 0, 0)
+	g.Frontends[2].Report(score.Starting, 0, 0)
 	if _, err := c.Frontends(ctx); err != nil {
 		log.Fatal(err)
 	}
-	g.Frontends[0].Stop()
+	g.Frontends[0].Detach()
 	if _, err := c.Scores(ctx, score.Filter{}, client.Page{}); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
-	// level=INFO msg=client did.kind="failed over" did.frontend=f2 did.from=f1
+	// level=INFO msg=client notice.kind="failed over" notice.frontend=f2 notice.from=f1
 }

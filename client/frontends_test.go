@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -10,24 +11,24 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-// journal keeps the notices of a client.
-type journal struct {
+// noticeLog records the notices of a client.
+type noticeLog struct {
 	mu   sync.Mutex
 	list []client.Notice
 }
 
-func (j *journal) note(n client.Notice) {
+func (j *noticeLog) note(n client.Notice) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.list = append(j.list, n)
 }
 
-// kinds are the kinds of the notices so far, with the frontends that they are about.
-func (j *journal) kinds(g *clienttest.Group) (list []string) {
+// kinds returns the kinds of the notices so far, with the frontends that they are about.
+func (j *noticeLog) kinds(g *testgroup.Group) (list []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, n := range j.list {
@@ -36,7 +37,7 @@ func (j *journal) kinds(g *clienttest.Group) (list []string) {
 	return list
 }
 
-func idOf(g *clienttest.Group, url string) string {
+func idOf(g *testgroup.Group, url string) string {
 	for _, f := range g.Frontends {
 		if f.URL == url {
 			return f.ID
@@ -45,19 +46,19 @@ func idOf(g *clienttest.Group, url string) string {
 	return url
 }
 
-// eventually waits until what holds.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+	testgroup.Eventually(t, func() error {
+		if !holds() {
+			return errors.New("it is not so: " + what)
 		}
-		time.Sleep(2 * time.Millisecond)
-	}
+		return nil
+	})
 }
 
-// answeredBy makes a call and gives the id of the frontend that answered it.
-func answeredBy(t *testing.T, g *clienttest.Group, c *client.Client) string {
+// answeredBy makes a call and returns the id of the frontend that answered it.
+func answeredBy(t *testing.T, g *testgroup.Group, c *client.Client) string {
 	t.Helper()
 	n := len(g.Requests())
 	if _, err := c.Scores(t.Context(), score.Filter{}, client.Page{}); err != nil {
@@ -68,15 +69,15 @@ func answeredBy(t *testing.T, g *clienttest.Group, c *client.Client) string {
 }
 
 func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
-	g := clienttest.NewGroup(4)
-	t.Cleanup(g.Close)
-	g.Frontends[0].SetState(score.Serving, 500, 1)
-	g.Frontends[1].SetState(score.Serving, 10, 900)
-	g.Frontends[2].SetState(score.Starting, 0, 0)
-	g.Frontends[3].SetState(score.Serving, 10, 100)
+	t.Parallel()
+	g := testgroup.Start(t, 4)
+	g.Frontends[0].Report(score.Serving, 500, 1)
+	g.Frontends[1].Report(score.Serving, 10, 900)
+	g.Frontends[2].Report(score.Starting, 0, 0)
+	g.Frontends[3].Report(score.Serving, 10, 100)
 	for range 10 {
 		c := newClient(t, client.Options{}, g.Frontends[0].URL)
-		learned(t, c)
+		learn(t, c)
 		if got := c.Home(); got != "f4" {
 			t.Fatalf("home is %q; want f4, with as few watchers as f2 and fewer reads", got)
 		}
@@ -86,14 +87,14 @@ func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
 	}
 }
 
-func TestClientsThatComeTogetherMakeTheirHomesEverywhere(t *testing.T) {
-	g := clienttest.NewGroup(3)
-	t.Cleanup(g.Close)
-	g.Frontends[1].SetState(score.Serving, 8, 0)
+func TestClientsThatStartTogetherChooseDifferentHomes(t *testing.T) {
+	t.Parallel()
+	g := testgroup.Start(t, 3)
+	g.Frontends[1].Report(score.Serving, 8, 0)
 	homes := map[string]int{}
 	for range 60 {
 		c := newClient(t, client.Options{}, g.Frontends[0].URL)
-		learned(t, c)
+		learn(t, c)
 		homes[c.Home()]++
 	}
 	if homes["f1"] < 5 || homes["f2"] < 5 || homes["f3"] < 5 {
@@ -101,21 +102,22 @@ func TestClientsThatComeTogetherMakeTheirHomesEverywhere(t *testing.T) {
 	}
 }
 
-func TestCallsFailOverToTheLeastLoadedStayThereAndGoHome(t *testing.T) {
-	var j journal
+func TestCallsFailOverToTheLeastLoadedStayThereAndReturnHome(t *testing.T) {
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 3, client.Options{Home: "f1", Refresh: 20 * time.Millisecond, Notify: j.note})
-	g.Frontends[1].SetState(score.Serving, 70, 0)
-	learned(t, c)
+	g.Frontends[1].Report(score.Serving, 70, 0)
+	learn(t, c)
 	if got := answeredBy(t, g, c); got != "f1" {
 		t.Fatalf("%s answered; want the home, f1", got)
 	}
-	g.Break(always("f1", clienttest.Unavailable))
+	g.Inject(always("f1", testgroup.Unavailable))
 	for range 5 {
 		if got := answeredBy(t, g, c); got != "f3" {
 			t.Fatalf("%s answered while the home is away; want f3, which has fewer watchers than f2", got)
 		}
 	}
-	g.Break(nil)
+	g.Inject(nil)
 	eventually(t, "the client is home again", func() bool { return answeredBy(t, g, c) == "f1" })
 	got := j.kinds(g)
 	for _, want := range []string{"attempt failed f1", "failed over f3", "went home f1"} {
@@ -125,16 +127,17 @@ func TestCallsFailOverToTheLeastLoadedStayThereAndGoHome(t *testing.T) {
 	}
 }
 
-func TestHomeThatSaysItDoesNotServeIsNotReturnedTo(t *testing.T) {
+func TestCallsDoNotReturnToAHomeThatDoesNotServe(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Home: "f1", Refresh: 5 * time.Millisecond})
-	learned(t, c)
-	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
+	learn(t, c)
+	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
 		if f.ID == "f1" && r.URL.Path != "/v1/frontends" {
-			return clienttest.Unavailable
+			return testgroup.Unavailable
 		}
-		return clienttest.None
+		return testgroup.None
 	})
-	g.Frontends[0].SetState(score.Starting, 0, 0)
+	g.Frontends[0].Report(score.Starting, 0, 0)
 	answeredBy(t, g, c)
 	count := func() (n int) {
 		for _, r := range g.Requests() {
@@ -161,7 +164,8 @@ func TestHomeThatSaysItDoesNotServeIsNotReturnedTo(t *testing.T) {
 	}
 }
 
-func TestEachAttemptIsToldWithWhoAnsweredIt(t *testing.T) {
+func TestEachAttemptIsReportedWithTheFrontendThatAnswered(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var list []string
 	g, c := group(t, 2, client.Options{Home: "f1", Attempted: func(a client.Attempt) {
@@ -171,8 +175,8 @@ func TestEachAttemptIsToldWithWhoAnsweredIt(t *testing.T) {
 			list = append(list, fmt.Sprint(a.Method, " ", a.Frontend, " ", a.Status, " ", a.Err != nil, " ", a.Took > 0))
 		}
 	}})
-	learned(t, c)
-	g.Break(always("f1", clienttest.CutBefore))
+	learn(t, c)
+	g.Inject(always("f1", testgroup.CutBefore))
 	answeredBy(t, g, c)
 	mu.Lock()
 	defer mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 	"laurel/trust/signing"
 )
@@ -22,12 +22,21 @@ func privateKey() ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// alertOf is an event without an identity.
+// signingGroup is a group whose client has the key of bard/cacofonix.
+func signingGroup(t *testing.T, n int) (*testgroup.Group, *client.Client) {
+	t.Helper()
+	g, c := group(t, n, client.Options{Key: privateKey()})
+	g.Register("bard/cacofonix", privateKey().Public().(ed25519.PublicKey))
+	return g, c
+}
+
+// alertOf returns an event of bard/cacofonix without an identity.
 func alertOf(text string) score.Event {
 	return score.Event{Source: "bard/cacofonix", Type: score.TypeAlert, ContestID: "OG50BC", Data: &score.Alert{Text: text}}
 }
 
-// checkSigned checks that everything that was accepted is signed, and counts the signatures.
+// checkSigned checks that all events are signed, and returns the number of signatures: a
+// tree of events has one.
 func checkSigned(t *testing.T, events []score.Event) (trees int) {
 	t.Helper()
 	public := privateKey().Public().(ed25519.PublicKey)
@@ -43,15 +52,16 @@ func checkSigned(t *testing.T, events []score.Event) (trees int) {
 	return len(seen)
 }
 
-func TestWhatAClientWithAKeyPostsIsSigned(t *testing.T) {
-	g, c := group(t, 2, client.Options{Key: privateKey()})
+func TestPostsOfAClientWithAKeyAreSigned(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 2)
 	if _, err := c.Post(t.Context(), []score.Event{alertOf("one")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Post(t.Context(), []score.Event{alertOf("two"), alertOf("three")}); err != nil {
 		t.Fatal(err)
 	}
-	got := g.Accepted()
+	got := g.Events("OG50BC")
 	if trees := checkSigned(t, got); len(got) != 3 || trees != 2 {
 		t.Errorf("%d events with %d signatures; want 3 with 2", len(got), trees)
 	}
@@ -60,8 +70,9 @@ func TestWhatAClientWithAKeyPostsIsSigned(t *testing.T) {
 	}
 }
 
-func TestASignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
-	g, c := group(t, 1, client.Options{Key: privateKey()})
+func TestSignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 1)
 	e := alertOf("one")
 	e.Source = ""
 	if _, err := c.Post(t.Context(), []score.Event{e}); err == nil || !strings.Contains(err.Error(), "no source") {
@@ -72,12 +83,13 @@ func TestASignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
 	}
 }
 
-func TestAPosterWhoseSeqWasTakenTakesTheNext(t *testing.T) {
-	g, c := group(t, 1, client.Options{Key: privateKey()})
+func TestPostWhoseSeqWasTakenTakesTheNext(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 1)
 	other := newClient(t, client.Options{Key: privateKey()}, g.Frontends[0].URL)
 	faster := 0
-	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) clienttest.Fault {
-		// Between the question for the seq and the post somebody else posts, twice.
+	g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) testgroup.Fault {
+		// Twice, another client posts between the request for the last seq and the post.
 		if e == nil && r.Method == http.MethodPost && faster < 2 {
 			n := faster
 			faster = 10
@@ -86,23 +98,24 @@ func TestAPosterWhoseSeqWasTakenTakesTheNext(t *testing.T) {
 			}
 			faster = n + 1
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	r, err := c.Post(t.Context(), []score.Event{alertOf("slower"), alertOf("slower too")})
 	if err != nil || r[0].Seq != 3 || r[1].Seq != 4 {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if got := g.Accepted(); len(got) != 4 || checkSigned(t, got) != 3 {
+	if got := g.Events("OG50BC"); len(got) != 4 || checkSigned(t, got) != 3 {
 		t.Errorf("%d events", len(got))
 	}
 }
 
-func TestAPostWhoseAnswerIsLostIsSignedOnceAndCountsOnce(t *testing.T) {
-	g, c := group(t, 2, client.Options{Key: privateKey()})
+func TestSignedPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 2)
 	var once sync.Once
-	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) (f clienttest.Fault) {
+	g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) (f testgroup.Fault) {
 		if e != nil {
-			once.Do(func() { f = clienttest.CutAfter })
+			once.Do(func() { f = testgroup.CutAfter })
 		}
 		return f
 	})
@@ -110,14 +123,15 @@ func TestAPostWhoseAnswerIsLostIsSignedOnceAndCountsOnce(t *testing.T) {
 	if err != nil || r[0].Status != score.Duplicate {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if got := g.Accepted(); len(got) != 1 {
+	if got := g.Events("OG50BC"); len(got) != 1 {
 		t.Errorf("%d events", len(got))
 	}
 }
 
-func TestAStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
-	g, c := group(t, 2, client.Options{Key: privateKey()})
-	const n = 10_000
+func TestStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 2)
+	const n = 4000
 	answered := 0
 	s := c.Stream(t.Context(), client.StreamOptions{Answered: func(a client.Answer) {
 		if answered++; a.Line.Number != answered || a.Result.Problem != nil {
@@ -134,7 +148,7 @@ func TestAStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := g.Accepted()
+	got := g.Events("OG50BC")
 	if trees := checkSigned(t, got); len(got) != n || trees > n/20 || answered != n {
 		t.Errorf("%d events with %d signatures, %d answered", len(got), trees, answered)
 	}
@@ -145,10 +159,11 @@ func TestAStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
 	}
 }
 
-func TestASignedEventOfAStreamWaitsForNoOther(t *testing.T) {
-	g, c := group(t, 1, client.Options{Key: privateKey()})
+func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 1)
 	for _, window := range []int{0, 1, 2, 64} {
-		before := len(g.Accepted())
+		before := len(g.Events("OG50BC"))
 		answers := make(chan client.Answer)
 		s := c.Stream(t.Context(), client.StreamOptions{Window: window, Answered: func(a client.Answer) { answers <- a }})
 		for i := range 3 {
@@ -165,18 +180,23 @@ func TestASignedEventOfAStreamWaitsForNoOther(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	checkSigned(t, g.Accepted())
+	checkSigned(t, g.Events("OG50BC"))
 }
 
-func TestAStreamSendsWhatIsJSONAlreadyAsItIsAmongWhatItSigns(t *testing.T) {
-	g, c := group(t, 1, client.Options{Key: privateKey()})
+func TestStreamSendsJSONAsItIsAmongSignedEvents(t *testing.T) {
+	t.Parallel()
+	g, _ := signingGroup(t, 1)
+	// The token authenticates the events that are not signed.
+	token := g.NewToken("bard/cacofonix")
+	c := newClient(t, client.Options{Key: privateKey(), Token: token}, g.URLs()...)
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	for i := range 100 {
 		e := alertOf("x")
 		e.ID, e.Seq, e.Time = fmt.Sprintf("e-%d", i), uint64(i+1), time.Unix(5, 0).UTC()
 		l := client.Line{Event: &e}
 		if i%3 == 0 {
-			l = client.Line{ID: e.ID, Seq: e.Seq, JSON: fmt.Appendf(nil, `{"id":%q,"source":"bard/cacofonix","seq":%d,"type":"alert","contest_id":"OG50BC","data":{"text":"x"}}`, e.ID, e.Seq)}
+			const unsigned = `{"id":%q,"source":"bard/cacofonix","seq":%d,"type":"alert","contest_id":"OG50BC","data":{"text":"x"}}`
+			l = client.Line{ID: e.ID, Seq: e.Seq, JSON: fmt.Appendf(nil, unsigned, e.ID, e.Seq)}
 		}
 		if err := s.SendLine(l); err != nil {
 			t.Fatal(err)
@@ -185,26 +205,27 @@ func TestAStreamSendsWhatIsJSONAlreadyAsItIsAmongWhatItSigns(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := g.Accepted()
+	got := g.Events("OG50BC")
 	signed := slices.DeleteFunc(slices.Clone(got), func(e score.Event) bool { return e.Seq%3 == 1 })
 	if checkSigned(t, signed); len(got) != 100 || len(signed) != 66 {
 		t.Errorf("%d events, %d of them signed", len(got), len(signed))
 	}
 }
 
-func TestASignedStreamGoesOnElsewhereWithTheSameSignatures(t *testing.T) {
-	g, c := group(t, 2, client.Options{Key: privateKey()})
+func TestSignedStreamContinuesElsewhereWithTheSameSignatures(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 2)
 	var mu sync.Mutex
 	seen := 0
-	g.Break(func(_ *clienttest.Frontend, r *http.Request, e *score.Event) clienttest.Fault {
+	g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) testgroup.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		if e != nil {
 			if seen++; seen%400 == 399 {
-				return clienttest.CutAfter
+				return testgroup.CutAfter
 			}
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	s := c.Stream(t.Context(), client.StreamOptions{Window: 256})
 	for i := range 2000 {
@@ -217,17 +238,18 @@ func TestASignedStreamGoesOnElsewhereWithTheSameSignatures(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := g.Accepted(); len(got) != 2000 {
+	if got := g.Events("OG50BC"); len(got) != 2000 {
 		t.Errorf("%d events", len(got))
 	}
-	checkSigned(t, g.Accepted())
+	checkSigned(t, g.Events("OG50BC"))
 	if s.Stats().Retries == 0 {
 		t.Error("nothing broke")
 	}
 }
 
-func TestAStreamRefusesAtOnceWhatCannotBeSigned(t *testing.T) {
-	g, c := group(t, 1, client.Options{Key: privateKey()})
+func TestStreamRefusesAtOnceWhatCannotBeSigned(t *testing.T) {
+	t.Parallel()
+	g, c := signingGroup(t, 1)
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	e := alertOf("x") // without a seq
 	if err := s.Send(&e); err == nil || !strings.Contains(err.Error(), "seq is missing") {
@@ -240,5 +262,5 @@ func TestAStreamRefusesAtOnceWhatCannotBeSigned(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	checkSigned(t, g.Accepted())
+	checkSigned(t, g.Events("OG50BC"))
 }

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-// sing sends n alerts of one source over a stream and checks that each is answered once, in order, and counts once.
-func sing(t *testing.T, g *clienttest.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
+// streamAlerts sends n alerts of one source over a stream. It checks that each is
+// answered once, in order, and counts once.
+func streamAlerts(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
 	t.Helper()
 	answered := 0
 	o.Answered = func(a client.Answer) {
@@ -40,7 +41,7 @@ func sing(t *testing.T, g *clienttest.Group, c *client.Client, o client.StreamOp
 	if answered != n {
 		t.Errorf("%d events were answered; want %d", answered, n)
 	}
-	accepted := g.Accepted()
+	accepted := g.Events(contest)
 	if len(accepted) != n {
 		t.Fatalf("%d events were counted; want %d", len(accepted), n)
 	}
@@ -53,30 +54,35 @@ func sing(t *testing.T, g *clienttest.Group, c *client.Client, o client.StreamOp
 }
 
 func TestStreamAnswersEveryEventInOrder(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
-	if got := sing(t, g, c, client.StreamOptions{}, 20_000); got != (client.StreamStats{}) {
-		t.Errorf("stats are %+v; want nothing wrong", got)
+	if got := streamAlerts(t, g, c, client.StreamOptions{}, 5000); got != (client.StreamStats{}) {
+		t.Errorf("stats are %+v; want no failure", got)
 	}
 }
 
-func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
-	for name, fault := range map[string]clienttest.Fault{
-		"dies in the middle": clienttest.CutBefore, "loses the answer": clienttest.CutAfter, "has no master": clienttest.Unavailable,
-		"is busy": clienttest.Busy, "hangs": clienttest.Hang,
+func TestStreamContinuesAfterFaultsAndCountsOnce(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]testgroup.Fault{
+		"dies in the middle": testgroup.CutBefore,
+		"loses the answer":   testgroup.CutAfter,
+		"has no master":      testgroup.Unavailable,
+		"is busy":            testgroup.Busy,
+		"hangs":              testgroup.Hang,
 	} {
 		for _, n := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, %d frontends", name, n), func(t *testing.T) {
 				t.Parallel()
 				g, c := group(t, n, client.Options{AttemptTimeout: 200 * time.Millisecond})
-				learned(t, c)
+				learn(t, c)
 				var count atomic.Int32
-				g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+				g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 					if e != nil && count.Add(1)%301 == 0 {
 						return fault
 					}
-					return clienttest.None
+					return testgroup.None
 				})
-				stats := sing(t, g, c, client.StreamOptions{Window: 200}, 1000)
+				stats := streamAlerts(t, g, c, client.StreamOptions{Window: 200}, 1000)
 				if stats.Retries == 0 || n > 1 && stats.Failovers == 0 || n == 1 && stats.Failovers > 0 {
 					t.Errorf("stats are %+v", stats)
 				}
@@ -85,30 +91,36 @@ func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
 	}
 }
 
-func TestStreamFindsAnotherFrontendWhenTheRequestIsTurnedAway(t *testing.T) {
+func TestStreamContinuesElsewhereWhenItsRequestIsRefused(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
-	learned(t, c)
-	g.Break(always("f1", clienttest.Unavailable))
-	sing(t, g, c, client.StreamOptions{}, 100)
+	learn(t, c)
+	g.Inject(always("f1", testgroup.Unavailable))
+	streamAlerts(t, g, c, client.StreamOptions{}, 100)
 }
 
-func TestStreamSurvivesTheDeathOfItsFrontend(t *testing.T) {
+func TestStreamContinuesWhenItsFrontendDies(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
-	learned(t, c)
+	learn(t, c)
 	var n atomic.Int32
-	g.Break(func(f *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+	g.Inject(func(f *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 		if e != nil && n.Add(1) == 500 {
-			go f.Stop()
+			go f.Detach()
 		}
-		return clienttest.None
+		return testgroup.None
 	})
-	sing(t, g, c, client.StreamOptions{}, 20_000)
+	streamAlerts(t, g, c, client.StreamOptions{}, 5000)
 }
 
 func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
-	good, bad := alert("hail"), score.Event{ID: "bad", Type: score.TypeScoreSet, ContestID: contest, Data: &score.ScoreSet{Result: score.Totals{{Code: "GAU", Value: 1}}}}
+	good, bad := alert("hail"), score.Event{
+		ID: "bad", Type: score.TypeScoreSet, ContestID: contest,
+		Data: &score.ScoreSet{Result: score.Totals{{Code: "GAU", Value: 1}}},
+	}
 	for _, e := range []*score.Event{&good, &bad, &good} {
 		if err := s.Send(e); err != nil {
 			t.Fatal(err)
@@ -119,15 +131,16 @@ func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
 	if r, ok := errors.AsType[*client.RefusedError](err); !ok || r.Line.ID != "bad" {
 		t.Errorf("got %v; want a refusal of the event \"bad\"", err)
 	}
-	if got := len(g.Accepted()); got != 1 {
+	if got := len(g.Events(contest)); got != 1 {
 		t.Errorf("%d events were applied; want the one before the refused", got)
 	}
 	if again := s.Send(&good); !errors.Is(again, err) {
-		t.Errorf("a later Send says %v; want %v", again, err)
+		t.Errorf("a later Send returns %v; want %v", again, err)
 	}
 }
 
-func TestStreamRefusesALineThatIsNoEvent(t *testing.T) {
+func TestStreamEndsAtALineThatIsNoEvent(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	if err := s.SendLine(client.Line{ID: "x", JSON: []byte(`{"id":"x","typ`), Number: 7}); err != nil {
@@ -140,7 +153,8 @@ func TestStreamRefusesALineThatIsNoEvent(t *testing.T) {
 	}
 }
 
-// ndjson is a frontend that answers a stream with the given lines, whatever it is sent.
+// ndjson starts a server that answers each stream with the given lines, whatever it is
+// sent.
 func ndjson(t *testing.T, lines func(call int32) string) string {
 	var calls atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -154,15 +168,16 @@ func ndjson(t *testing.T, lines func(call int32) string) string {
 	return s.URL
 }
 
-func TestStreamSendsAgainWhatAFrontendBrokeOffForNoFaultOfTheEvent(t *testing.T) {
+func TestStreamRepeatsAnEventThatAFrontendBrokeOff(t *testing.T) {
 	good := `{"id":"a","seq":1,"revision":1,"status":"applied"}` + "\n"
 	for name, first := range map[string]string{
-		"silent for too long": `{"id":"","problem":{"status":400,"code":"invalid_event","detail":"the stream was silent for too long"}}` + "\n",
-		"not JSON":            "<html>\n",
-		"an endless line":     strings.Repeat("x", 100_000),
-		"a torn line":         good[:20],
-		"another event's":     strings.Replace(good, `"a"`, `"b"`, 1),
-		"nothing":             "",
+		"silent for too long": `{"id":"","problem":{"status":400,"code":"invalid_event",` +
+			`"detail":"the stream was silent for too long"}}` + "\n",
+		"not JSON":        "<html>\n",
+		"an endless line": strings.Repeat("x", 100_000),
+		"a torn line":     good[:20],
+		"another event's": strings.Replace(good, `"a"`, `"b"`, 1),
+		"nothing":         "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, client.Options{}, ndjson(t, func(call int32) string {
@@ -187,51 +202,56 @@ func TestStreamSendsAgainWhatAFrontendBrokeOffForNoFaultOfTheEvent(t *testing.T)
 	}
 }
 
-func TestStreamGivesUpWhenItsPatienceIsOver(t *testing.T) {
+func TestStreamGivesUpAfterItsPatience(t *testing.T) {
+	t.Parallel()
 	t.Run("with the problem of frontends that answer", func(t *testing.T) {
 		g, c := group(t, 2, client.Options{})
-		g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
-			return clienttest.Unavailable
+		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
+			return testgroup.Unavailable
 		})
-		wantProblem(t, hopeless(t, c), score.NoMaster)
+		wantProblem(t, streamWithoutAnswer(t, c), score.NoMaster)
 	})
 	t.Run("as unreachable where none does", func(t *testing.T) {
 		g, c := group(t, 1, client.Options{})
-		g.Frontends[0].Stop()
-		if err := hopeless(t, c); !errors.As(err, new(*client.UnreachableError)) {
+		g.Frontends[0].Detach()
+		if err := streamWithoutAnswer(t, c); !errors.As(err, new(*client.UnreachableError)) {
 			t.Errorf("got %v; want an UnreachableError", err)
 		}
 	})
 }
 
-func hopeless(t *testing.T, c *client.Client) error {
+func streamWithoutAnswer(t *testing.T, c *client.Client) error {
 	t.Helper()
 	trouble := 0
-	s := c.Stream(t.Context(), client.StreamOptions{Patience: 200 * time.Millisecond, Trouble: func(string, error) { trouble++ }})
+	s := c.Stream(t.Context(), client.StreamOptions{
+		Patience: 200 * time.Millisecond,
+		Trouble:  func(string, error) { trouble++ },
+	})
 	e := alert("hail")
 	if err := s.Send(&e); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Close()
 	if trouble == 0 || trouble != s.Stats().Retries {
-		t.Errorf("told of trouble %d times; stats are %+v", trouble, s.Stats())
+		t.Errorf("Trouble was called %d times; stats are %+v", trouble, s.Stats())
 	}
 	return err
 }
 
 func TestCancellingAStreamEndsIt(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
-	g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+	g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 		if e != nil {
 			cancel()
-			return clienttest.Hang
+			return testgroup.Hang
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	s := c.Stream(ctx, client.StreamOptions{Window: 2})
 	var err error
-	for err == nil { // the window is full after two, so this waits for the end
+	for err == nil { // the window is full after two events, so Send waits for the end
 		e := alert("hail")
 		err = s.Send(&e)
 	}
@@ -241,6 +261,7 @@ func TestCancellingAStreamEndsIt(t *testing.T) {
 }
 
 func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		seq    uint64
 		size   int
@@ -254,7 +275,7 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g, cl := group(t, 1, client.Options{AttemptTimeout: 100 * time.Millisecond})
-			g.Break(func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault { return clienttest.Hang })
+			g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return testgroup.Hang })
 			ctx, cancel := context.WithCancel(t.Context())
 			s := cl.Stream(ctx, client.StreamOptions{Window: c.window, Trouble: func(string, error) { cancel() }})
 			sent := 0
@@ -262,13 +283,14 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 				sent++
 			}
 			if sent != c.most {
-				t.Errorf("%d events were taken while none was answered; want %d", sent, c.most)
+				t.Errorf("%d events were accepted while none was answered; want %d", sent, c.most)
 			}
 		})
 	}
 }
 
 func TestCloseOfAnEmptyStreamSendsNothing(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	if err := c.Stream(t.Context(), client.StreamOptions{}).Close(); err != nil {
 		t.Fatal(err)

@@ -13,29 +13,29 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-// audience is a watch in a goroutine of its own, with what it was told.
-type audience struct {
+// watcher is a watch in a goroutine of its own, with the updates that it has received.
+type watcher struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	mu   sync.Mutex
-	told []client.Update
-	err  error
+	mu       sync.Mutex
+	received []client.Update
+	err      error
 }
 
-func attend(t *testing.T, c *client.Client, w client.WatchOptions) *audience {
+func startWatch(t *testing.T, c *client.Client, w client.WatchOptions) *watcher {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	a := &audience{cancel: cancel, done: make(chan struct{})}
+	a := &watcher{cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		for u, err := range c.Watch(ctx, w) {
 			a.mu.Lock()
-			a.told, a.err = append(a.told, u), err
+			a.received, a.err = append(a.received, u), err
 			a.mu.Unlock()
 		}
 	}()
@@ -43,11 +43,11 @@ func attend(t *testing.T, c *client.Client, w client.WatchOptions) *audience {
 	return a
 }
 
-// updates are those of the given kinds.
-func (a *audience) updates(kinds ...client.UpdateKind) (list []client.Update) {
+// updates returns the updates of some kinds.
+func (a *watcher) updates(kinds ...client.UpdateKind) (list []client.Update) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, u := range a.told {
+	for _, u := range a.received {
 		if slices.Contains(kinds, u.Kind) {
 			list = append(list, u)
 		}
@@ -55,8 +55,8 @@ func (a *audience) updates(kinds ...client.UpdateKind) (list []client.Update) {
 	return list
 }
 
-// awaits waits until n updates of a kind are there and gives the last.
-func (a *audience) awaits(t *testing.T, kind client.UpdateKind, n int) client.Update {
+// await waits until there are n updates of a kind, and returns the last.
+func (a *watcher) await(t *testing.T, kind client.UpdateKind, n int) client.Update {
 	t.Helper()
 	var list []client.Update
 	eventually(t, fmt.Sprintf("%d %s", n, kind), func() bool {
@@ -75,53 +75,57 @@ func post(t *testing.T, c *client.Client, events ...score.Event) {
 
 func play() score.Event { return curling()[2] }
 
-func TestWatchTellsAllThereIsThenWhatChanges(t *testing.T) {
+func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 2, client.Options{})
 	post(t, c, curling()[:2]...)
-	a := attend(t, c, client.WatchOptions{Contests: []string{contest}, Medals: []string{"OG50BC"}, Timelines: []string{contest}})
-	first := a.awaits(t, client.UpdateSnapshot, 1)
+	a := startWatch(t, c, client.WatchOptions{
+		Contests: []string{contest}, Medals: []string{"OG50BC"}, Timelines: []string{contest},
+	})
+	first := a.await(t, client.UpdateSnapshot, 1)
 	if len(first.Scores) != 1 || first.Scores[0].Revision != 2 || len(first.Timeline) != 2 || first.NewStore {
 		t.Errorf("got %+v; want the contest at revision 2 and its two events", first)
 	}
 	post(t, c, play())
-	post(t, c, score.Event{Type: score.TypeMedalAward, ContestID: contest, Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"}})
-	if u := a.awaits(t, client.UpdateScore, 1); len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
+	post(t, c, score.Event{
+		Type: score.TypeMedalAward, ContestID: contest,
+		Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"},
+	})
+	if u := a.await(t, client.UpdateScore, 1); len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
 		t.Errorf("got %+v; want GAU with 2", u)
 	}
-	if u := a.awaits(t, client.UpdateMedals, 1); len(u.Medals) != 1 || u.Medals[0].Rows[0].Gold != 1 {
+	if u := a.await(t, client.UpdateMedals, 1); len(u.Medals) != 1 || u.Medals[0].Rows[0].Gold != 1 {
 		t.Errorf("got %+v; want GAU with a gold medal", u)
 	}
-	if u := a.awaits(t, client.UpdateTimeline, 2); len(u.Timeline) != 1 || u.Timeline[0].Revision != 4 {
+	if u := a.await(t, client.UpdateTimeline, 2); len(u.Timeline) != 1 || u.Timeline[0].Revision != 4 {
 		t.Errorf("got %+v; want event 4", u)
 	}
-	if u := a.awaits(t, client.UpdateHeartbeat, 1); u.Beat.Mode != score.Push || u.Beat.Frontend == "" {
+	if u := a.await(t, client.UpdateHeartbeat, 1); u.Beat.Mode != score.Push || u.Beat.Frontend == "" {
 		t.Errorf("got %+v; want the mode and the frontend", u.Beat)
 	}
 }
 
-func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
-	g := clienttest.NewGroup(3)
-	t.Cleanup(g.Close)
+func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
+	t.Parallel()
+	g := testgroup.Start(t, 3)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	post(t, c, curling()...)
-	a := attend(t, c, client.WatchOptions{Timelines: []string{contest}, Contests: []string{contest}})
-	a.awaits(t, client.UpdateSnapshot, 1)
+	a := startWatch(t, c, client.WatchOptions{Timelines: []string{contest}, Contests: []string{contest}})
+	a.await(t, client.UpdateSnapshot, 1)
 	bard := newClient(t, client.Options{}, g.URLs()...)
 	const n = 300
 	for i := range n {
 		post(t, bard, play())
 		switch i % 60 {
 		case 20:
-			g.Frontends[i/60%3].Drop()
+			g.Frontends[i/60%3].EndWatches()
 		case 40:
-			g.Frontends[i/60%3].Stop()
+			g.Frontends[i/60%3].Detach()
 		case 59:
-			if err := g.Frontends[i/60%3].Start(); err != nil {
-				t.Fatal(err)
-			}
+			g.Frontends[i/60%3].Attach()
 		}
 	}
-	a.awaits(t, client.UpdateTimeline, n)
+	a.await(t, client.UpdateTimeline, n)
 	eventually(t, "the last score", func() bool {
 		list := a.updates(client.UpdateScore)
 		return list[len(list)-1].Scores[0].Revision == n+3
@@ -144,43 +148,47 @@ func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
 }
 
 func TestWatchFailsOverAndIsSentHome(t *testing.T) {
-	var j journal
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 3, client.Options{Notify: j.note})
-	g.Frontends[2].SetState(score.Serving, 100, 0)
-	a := attend(t, c, client.WatchOptions{Home: "f1"})
-	if u := a.awaits(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
+	g.Frontends[2].Report(score.Serving, 100, 0)
+	a := startWatch(t, c, client.WatchOptions{Home: "f1"})
+	if u := a.await(t, client.UpdateConnected, 1); !u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[0].URL {
 		t.Fatalf("connected to %+v; want f1, home", u)
 	}
-	g.Frontends[0].Stop()
-	if u := a.awaits(t, client.UpdateLost, 1); u.Err == nil || u.Frontend != g.Frontends[0].URL {
+	g.Frontends[0].Detach()
+	if u := a.await(t, client.UpdateLost, 1); u.Err == nil || u.Frontend != g.Frontends[0].URL {
 		t.Errorf("lost %+v; want f1 and why", u)
 	}
-	if u := a.awaits(t, client.UpdateConnected, 2); u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[1].URL {
+	if u := a.await(t, client.UpdateConnected, 2); u.AtHome || u.Home != "f1" || u.Frontend != g.Frontends[1].URL {
 		t.Fatalf("connected to %+v; want f2, which has fewer watchers, away from home", u)
 	}
-	eventually(t, "f2 knows whose watcher it is", func() bool { return slices.Equal(g.Frontends[1].Watchers(), []string{"f1"}) })
-	// Sent home too early: it stays where it is.
-	g.Frontends[1].SendHome(g.Frontends[0])
+	eventually(t, "f2 knows the home of its watcher", func() bool {
+		return slices.Equal(g.Frontends[1].Watches(), []string{"f1"})
+	})
+	// It is sent home while the home is away, and stays where it is.
+	g.Frontends[1].InjectEvent("home", map[string]string{"id": "f1", "url": g.Frontends[0].URL})
 	post(t, c, curling()...)
-	a.awaits(t, client.UpdateScore, 1)
-	if err := g.Frontends[0].Start(); err != nil {
-		t.Fatal(err)
-	}
-	g.Frontends[1].SendHome(g.Frontends[0])
-	if u := a.awaits(t, client.UpdateConnected, 3); !u.AtHome {
+	a.await(t, client.UpdateScore, 1)
+	g.Frontends[0].Attach()
+	g.Frontends[1].InjectEvent("home", map[string]string{"id": "f1", "url": g.Frontends[0].URL})
+	if u := a.await(t, client.UpdateConnected, 3); !u.AtHome {
 		t.Fatalf("connected to %+v; want home", u)
 	}
 	if n := len(a.updates(client.UpdateLost)); n != 1 {
 		t.Errorf("the stream was lost %d times; want once, and no gap on the way home", n)
 	}
-	eventually(t, "f2 is rid of its guest", func() bool { return len(g.Frontends[1].Watchers()) == 0 })
-	if got := j.kinds(g); !slices.Contains(got, "watch connected f2") || !slices.Contains(got, "watch redirected f1") || !slices.Contains(got, "went home f1") {
-		t.Errorf("notices are %q", got)
+	eventually(t, "f2 has no watcher any more", func() bool { return len(g.Frontends[1].Watches()) == 0 })
+	for _, want := range []string{"watch connected f2", "watch redirected f1", "went home f1"} {
+		if got := j.kinds(g); !slices.Contains(got, want) {
+			t.Errorf("notices are %q; want %q among them", got, want)
+		}
 	}
 }
 
-// sendingOn makes frontends that send watches on, and one for each that has nothing else.
-func sendingOn(t *testing.T, to func(self int, r *http.Request) string, n int) (urls []string, asked func() []string) {
+// redirecting starts n servers that redirect every watch, and returns their URLs and the
+// watches that they were asked for.
+func redirecting(t *testing.T, to func(self int, r *http.Request) string, n int) (urls []string, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var list []string
@@ -206,15 +214,15 @@ func sendingOn(t *testing.T, to func(self int, r *http.Request) string, n int) (
 	}
 }
 
-func TestBusyFrontendSendsAWatchOn(t *testing.T) {
-	g := clienttest.NewGroup(1)
-	t.Cleanup(g.Close)
-	urls, _ := sendingOn(t, func(_ int, r *http.Request) string {
+func TestWatchFollowsARedirect(t *testing.T) {
+	t.Parallel()
+	g := testgroup.Start(t, 1)
+	urls, _ := redirecting(t, func(_ int, r *http.Request) string {
 		return g.Frontends[0].URL + "/v1/watch?" + r.URL.RawQuery + "&moved=1"
 	}, 1)
 	c := newClient(t, client.Options{}, urls...)
-	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
-	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[0].URL {
+	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
+	if u := a.await(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[0].URL {
 		t.Errorf("connected to %s; want where it was sent", u.Frontend)
 	}
 	if got := g.Requests(); !slices.Contains(got, "GET f1 /v1/watch?contest=OG50BC%2FCUR-M-GPA-01&moved=1") {
@@ -222,72 +230,80 @@ func TestBusyFrontendSendsAWatchOn(t *testing.T) {
 	}
 }
 
-func TestHomeThatHasNoRoomFromTheStartIsGivenUpForTheOneItNames(t *testing.T) {
+func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{})
-	g.Frontends[1].SetState(score.Serving, 100, 0)
-	g.SendOn(g.Frontends[0], g.Frontends[1])
-	a := attend(t, c, client.WatchOptions{})
-	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f2" || !u.AtHome {
+	g.Frontends[1].Report(score.Serving, 100, 0)
+	g.Frontends[0].RedirectWatches(g.Frontends[1])
+	a := startWatch(t, c, client.WatchOptions{})
+	if u := a.await(t, client.UpdateConnected, 1); u.Home != "f2" || !u.AtHome {
 		t.Errorf("connected to %+v; want f2 as its home", u)
 	}
-	eventually(t, "f2 knows that it is the home", func() bool { return slices.Equal(g.Frontends[1].Watchers(), []string{"f2"}) })
-	// But not if it was told where home is.
-	a = attend(t, c, client.WatchOptions{Home: "f1"})
-	if u := a.awaits(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
+	eventually(t, "f2 knows that it is the home", func() bool {
+		return slices.Equal(g.Frontends[1].Watches(), []string{"f2"})
+	})
+	// A home that the caller has named stays the home.
+	a = startWatch(t, c, client.WatchOptions{Home: "f1"})
+	if u := a.await(t, client.UpdateConnected, 1); u.Home != "f1" || u.AtHome {
 		t.Errorf("connected to %+v; want f2, away from home", u)
 	}
 }
 
-func TestWatchIsSentOnAtMostOnce(t *testing.T) {
+func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 	var urls []string
 	var asked func() []string
-	urls, asked = sendingOn(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
+	urls, asked = redirecting(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
 	c := newClient(t, client.Options{}, urls[0])
-	a := attend(t, c, client.WatchOptions{})
-	u := a.awaits(t, client.UpdateLost, 1)
+	a := startWatch(t, c, client.WatchOptions{})
+	u := a.await(t, client.UpdateLost, 1)
 	if got := asked(); len(got) < 2 || got[0] != "0 " || got[1] != "1 moved=1" || len(got) > 2 && got[2] != "0 " {
 		t.Errorf("asked %q; want one hop for each try; lost: %v", got[:min(len(got), 6)], u.Err)
 	}
 }
 
-func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
-	var j journal
+func TestRefusedWatchGoesElsewhereAtOnce(t *testing.T) {
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 2, client.Options{Home: "f1", Notify: j.note})
-	learned(t, c)
-	g.Break(func(f *clienttest.Frontend, r *http.Request, _ *score.Event) clienttest.Fault {
+	learn(t, c)
+	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
 		if f.ID == "f1" && r.URL.Path == "/v1/watch" {
-			return clienttest.Unavailable
+			return testgroup.Unavailable
 		}
-		return clienttest.None
+		return testgroup.None
 	})
-	a := attend(t, c, client.WatchOptions{})
-	if u := a.awaits(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[1].URL {
+	a := startWatch(t, c, client.WatchOptions{})
+	if u := a.await(t, client.UpdateConnected, 1); u.Frontend != g.Frontends[1].URL {
 		t.Errorf("connected to %s; want f2", u.Frontend)
 	}
 	if len(a.updates(client.UpdateLost)) != 0 {
-		t.Error("a refusal is told as a loss")
+		t.Error("a refusal is reported as a loss")
 	}
 	if got := j.kinds(g); !slices.Contains(got, "watch refused f1") {
 		t.Errorf("notices are %q", got)
 	}
-	// Calls still go to it: it lives.
+	// Calls still go to f1, because it answers them.
 	if got := answeredBy(t, g, c); got != "f1" {
 		t.Errorf("%s answers calls; want the home, f1", got)
 	}
 }
 
 func TestRecordNeverGoesBack(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
-	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
-	a.awaits(t, client.UpdateSnapshot, 1)
+	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
+	a.await(t, client.UpdateSnapshot, 1)
 	for _, revision := range []uint64{2, 3, 5, 4, 5, 6} {
-		g.Frontends[0].Say("score", score.Record{ContestID: contest, Revision: revision})
+		g.Frontends[0].InjectEvent("score", score.Record{ContestID: contest, Revision: revision})
 	}
-	a.awaits(t, client.UpdateScore, 2)
-	// What a frontend in pull mode says first may be old, too.
-	g.Frontends[0].Say("snapshot", map[string]any{"revision": 4, "scores": []score.Record{{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1}}})
-	u := a.awaits(t, client.UpdateSnapshot, 2)
+	a.await(t, client.UpdateScore, 2)
+	// The snapshot of a frontend in pull mode may be old, too.
+	store := g.Frontends[0].Member().Store()
+	g.Frontends[0].InjectEvent("snapshot", map[string]any{"store": store, "revision": 4, "scores": []score.Record{
+		{ContestID: contest, Revision: 4}, {ContestID: "OG50BC/2", Revision: 1},
+	}})
+	u := a.await(t, client.UpdateSnapshot, 2)
 	if len(u.Scores) != 1 || u.Scores[0].ContestID != "OG50BC/2" || u.NewStore {
 		t.Errorf("got %+v; want only what is new", u)
 	}
@@ -296,42 +312,46 @@ func TestRecordNeverGoesBack(t *testing.T) {
 		got = append(got, u.Scores[0].Revision)
 	}
 	if !slices.Equal(got, []uint64{5, 6}) {
-		t.Errorf("told revisions %v; want 5 and 6", got)
+		t.Errorf("got revisions %v; want 5 and 6", got)
 	}
 }
 
-func TestSnapshotOfAnotherStoreBeginsAnew(t *testing.T) {
+func TestSnapshotOfAnotherStoreStartsOver(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
-	a := attend(t, c, client.WatchOptions{Contests: []string{contest}})
-	a.awaits(t, client.UpdateSnapshot, 1)
-	g.Frontends[0].Say("snapshot", map[string]any{"store": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}}})
-	if u := a.awaits(t, client.UpdateSnapshot, 2); !u.NewStore || len(u.Scores) != 1 {
+	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
+	a.await(t, client.UpdateSnapshot, 1)
+	g.Frontends[0].InjectEvent("snapshot", map[string]any{
+		"store": "b", "revision": 1, "scores": []score.Record{{ContestID: contest, Revision: 1}},
+	})
+	if u := a.await(t, client.UpdateSnapshot, 2); !u.NewStore || len(u.Scores) != 1 {
 		t.Errorf("got %+v; want the other store's record", u)
 	}
 }
 
-func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
+func TestWatchEndsWithAFinalProblem(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
 		fmt.Fprint(w, `{"status":400,"code":"invalid_event","detail":"contest=x: want an id"}`)
 	}))
 	defer s.Close()
-	a := attend(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{Contests: []string{"x"}})
+	a := startWatch(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{Contests: []string{"x"}})
 	select {
 	case <-a.done:
 	case <-time.After(10 * time.Second):
-		t.Fatal("it goes on")
+		t.Fatal("the watch continues")
 	}
 	wantProblem(t, a.err, score.InvalidEvent)
 }
 
-func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
+func TestWatchEndsWithItsLoopOrContext(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	for range c.Watch(t.Context(), client.WatchOptions{}) {
 		break
 	}
-	eventually(t, "the frontend has no watcher", func() bool { return len(g.Frontends[0].Watchers()) == 0 })
+	eventually(t, "the frontend has no watcher", func() bool { return len(g.Frontends[0].Watches()) == 0 })
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
 		for u, err := range c.Watch(ctx, client.WatchOptions{}) {
@@ -346,15 +366,15 @@ func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
 	}
 }
 
-func TestStreamThatSendsNoEventsIsNoWatch(t *testing.T) {
+func TestResponseThatIsNoEventStreamIsALoss(t *testing.T) {
 	var asked atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		fmt.Fprint(w, "welcome to the wireless network")
 	}))
 	defer s.Close()
-	a := attend(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{})
-	if u := a.awaits(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
+	a := startWatch(t, newClient(t, client.Options{}, s.URL), client.WatchOptions{})
+	if u := a.await(t, client.UpdateLost, 1); !strings.Contains(u.Err.Error(), "want a stream of events") {
 		t.Errorf("got %v", u.Err)
 	}
 }

@@ -127,7 +127,7 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 		// Without a pause, so that it comes as soon as anything can be proposed.
 		var results []score.Result
 		for err = errNoMaster; err != nil; {
-			if results, err = m.attempt(t.Context(), &item{post: post, done: make(chan outcome, 1)}); err != nil && !errors.Is(err, errNoMaster) {
+			if results, err = m.posts.attempt(t.Context(), &pendingPost{post: post, done: make(chan outcome, 1)}); err != nil && !errors.Is(err, errNoMaster) {
 				t.Fatal(err)
 			}
 		}

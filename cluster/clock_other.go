@@ -4,5 +4,5 @@ package cluster
 
 import "time"
 
-// clock stands still while the machine is suspended: docs/operations.md says what that means.
+// clock stops while the machine is suspended; docs/operations.md describes the consequence.
 func clock() time.Duration { return sinceStart() }

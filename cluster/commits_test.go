@@ -16,7 +16,7 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 	t.Parallel()
 	slow := false
 	g := newGroup(t, 3, func(o *Options) {
-		o.tune = func(c *raft.Config) {
+		o.hooks.raftConfig = func(c *raft.Config) {
 			if slow {
 				c.CommitTimeout = 10 * time.Minute
 			}
@@ -71,7 +71,7 @@ func newDeposed(t *testing.T) *deposed {
 	d := &deposed{network: newNetwork(t)}
 	patience := false
 	d.group = newGroup(t, 3, d.network.between, func(o *Options) {
-		o.tune = func(c *raft.Config) {
+		o.hooks.raftConfig = func(c *raft.Config) {
 			if patience { // it does not see by itself that it is cut off
 				c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patient, patient, patient
 			}

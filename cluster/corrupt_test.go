@@ -182,7 +182,7 @@ func TestAScoreThatACorruptMasterPushesNoHonestFrontendShows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reign := master.member().reign.Load()
+	reign := master.member().elections.elected.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
 	to := master.member().machine.Revision() + 1
 	reign.push.Update(func(m *cache.Master, now time.Duration) {

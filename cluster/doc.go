@@ -1,25 +1,17 @@
-// Package cluster is one member of the group of frontends: it keeps the Raft log with the others, hands posts to the master, and at the
-// master gathers them into entries of the log.
+// Package cluster is one member of the group of frontends. It replicates the log of events with Raft
+// and answers reads from the member's own state.
 //
-//	member.go      starting and stopping a member
-//	storage.go     its data directory: identity, log, snapshots
-//	disk.go        a disk that fails or hangs ends the frontend
-//	port.go        the one port between members: Raft and HTTP
-//	secure.go      certificates on that port: who may come in
-//	certify.go     getting a certificate, and renewing it
-//	enroll.go      the first certificate of a frontend that joins
-//	rotate.go      another authority for the group
-//	transport.go   Raft's messages, each to the member that it is meant for
-//	gather.go      posts that arrive while an entry is in flight become the next entry
-//	post.go        the way of a post: here if this is the master, else to the master; again if the master was lost
-//	leadership.go  being the master, from the election to the loss
-//	confirm.go     proving to be the master still, before a read is answered
-//	forward.go     letting the master answer an HTTP request
-//	membership.go  join and leave
-//	transfer.go    making another member the master
-//	announce.go    a member that makes itself known
-//	roster.go      the newest committed configuration
-//	removal.go     who is believed that says that this member was removed
-//	contradiction.go  a data directory that the member must not go on with
-//	neighbours.go  what the members know of each other
+// [Start] starts a [Member]. A post goes to the member's poster, which batches concurrent posts into
+// one log entry (group commit) at the master, and forwards them to the master elsewhere. A read goes
+// to the reader in push mode or to the polling.Puller in pull mode; a forwarder lets the master
+// answer what this member may not. While Raft elects this member, elections keeps a leadership for
+// the epoch. The other parts are membership, accessControl, transfers and joinLoop; each embeds
+// replica, which is what they share. member.go creates the parts and connects them, and api.go has
+// the methods for package httpapi.
+//
+// The sub-packages hold what can be read alone: raftlog and snapshots store Raft's data, peer is the
+// port between members, push carries the push protocol, polling is the pull mode, enroll issues
+// certificates, and status is what members know of each other.
+//
+// Start reading at member.go, then follow a post from post.go.
 package cluster

@@ -104,7 +104,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	// A token of another group does not reach this one.
 	other := token
 	other.Fingerprint = strings.Repeat("0", 64)
-	if _, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "does not belong to the group") {
+	if _, _, err = pki.Enroll(context.Background(), f1.server.URL, other, who); err == nil || !strings.Contains(err.Error(), "not a member of that group") {
 		t.Errorf("another group's token: %v", err)
 	}
 }

@@ -38,12 +38,12 @@ func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	// As another member's post it does not come into the log.
 	last := master.member().raft.LastIndex()
 	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
-	var answers []answer
+	var answers []forwardedOutcome
 	err := g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
 		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())
 	}
-	future := g.master().member().raft.Apply(entry.Encode([]entry.EncodedPost{poison}), enqueue)
+	future := g.master().member().raft.Apply(entry.Encode([]entry.EncodedPost{poison}), enqueueTimeout)
 	if err := future.Error(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestAnEntryThatCannotBeReadIsNoStorageError(t *testing.T) {
 	n := g.nodes[0]
 	mustPost(t, n, alerts("bard/a", 1, 1))
 	newer := protowire.AppendVarint([]byte{200}, 1)
-	n.member().raft.Apply(newer, enqueue)
+	n.member().raft.Apply(newer, enqueueTimeout)
 	var why error
 	eventually(t, "it ends", func() error {
 		select {

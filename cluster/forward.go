@@ -10,61 +10,71 @@ import (
 	"net/http/httputil"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
-	"laurel/cluster/enroll"
+	"laurel/cache"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
 
 const (
-	// awaitMaster is how long a forwarded request waits for a master to be there: about two elections, so that those who ask while one is
-	// lost are answered a little later rather than refused.
-	awaitMaster = 1500 * time.Millisecond
-	// forwardPause is how often a master is asked again that has no lease yet, at most: it gets one within two round trips of its beginning.
+	// masterTimeout is how long a forwarded request waits for a master: about two elections, so that
+	// requests during a failover are answered a little later instead of refused.
+	masterTimeout = 1500 * time.Millisecond
+	// forwardPause is the pause between two requests to a master that has no lease yet. It gets one
+	// within two round trips.
 	forwardPause = 5 * time.Millisecond
-	// forwardLimit bounds one attempt to let a master answer.
-	forwardLimit = time.Second
-	// maxForwarded bounds the body of a forwarded request; posts do not go this way.
+	// forwardTimeout bounds one attempt to let the master answer.
+	forwardTimeout = time.Second
+	// maxForwarded bounds the body of a forwarded request. Posts are forwarded by poster instead.
 	maxForwarded = 1 << 20
+	// notMasterHeader is on the answer of a member that was asked as the master and is not.
+	notMasterHeader = "Laurel-Not-Master"
 )
 
-// Forward lets the master answer an HTTP request. It waits for a master for a moment if there is none. With an error, always a
-// *score.Problem, nothing has been written. Requests other than GET and HEAD are sent to one master only, because it may have acted on them.
-// An answer that breaks off ends the request with http.ErrAbortHandler.
-func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
-	body, err := forwardedBody(w, r)
+// forwarder lets the master answer HTTP requests.
+type forwarder struct {
+	*replica
+	elections *elections
+	frontend  *cache.Frontend
+}
+
+// forward lets the master answer a request. It waits a moment for a master if there is none. With an
+// error, always a *score.Problem, nothing was written. A request other than GET and HEAD is sent to
+// one master only, because that may have acted on it. An answer that breaks off ends the request with
+// http.ErrAbortHandler.
+func (f *forwarder) forward(w http.ResponseWriter, r *http.Request) (err error) {
+	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), m.scaled(awaitMaster))
+	ctx, cancel := context.WithTimeout(r.Context(), f.scaled(masterTimeout))
 	defer cancel()
-	for {
-		master, changed := m.masters.now()
-		if master != "" && master != m.opts.Peer {
-			sent, err := m.forwardTo(master, changed, w, r, body)
-			if err == nil {
-				return nil
+	timedOut := f.withMaster(ctx, fixed(forwardPause), func(master string, changed <-chan struct{}) (done bool) {
+		if master != "" && master != f.opts.Peer {
+			sent, failed := f.forwardTo(master, changed, w, r, body)
+			if failed == nil {
+				return true
 			}
-			if sent && !harmless(r.Method) {
-				return score.Problemf(score.OutcomeUnknown, "the master did not answer; see what became of the request before repeating it")
+			if sent && !isRead(r.Method) {
+				err = score.Problemf(score.OutcomeUnknown,
+					"the master did not answer; check what became of the request before you repeat it")
+				return true
 			}
 		}
-		if m.leads() != nil || m.Leased() {
-			return peer.NotMaster() // this one is the master now, or may answer by itself: the caller asks again here
+		if f.elections.current() != nil || f.frontend.Leased() {
+			err = peer.NotMaster() // this member can answer now; the client asks again here
+			return true
 		}
-		select {
-		case <-changed:
-		case <-time.After(forwardPause):
-		case <-ctx.Done():
-			return peer.NoMaster()
-		}
+		return false
+	})
+	if timedOut != nil {
+		return peer.NoMaster()
 	}
+	return err
 }
 
-// forwardedBody reads the body, because each attempt needs it whole.
-func forwardedBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.Body == nil || harmless(r.Method) {
+// readBody reads the body, because each attempt needs all of it.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || isRead(r.Method) {
 		return nil, nil
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxForwarded))
@@ -73,24 +83,30 @@ func forwardedBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case errors.As(err, &large):
 		return nil, score.Problemf(score.TooLarge, "the body is larger than %d bytes", large.Limit)
 	case err != nil:
-		return nil, score.Problemf(score.InvalidEvent, "the body could not be read: %v", err)
+		return nil, score.Problemf(score.InvalidEvent, "read the body: %v", err)
 	}
 	return body, nil
 }
 
-// forwardTo makes one attempt. Sent tells that the master may have got the request.
-func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request, body []byte) (sent bool, failed error) {
-	limit := m.scaled(forwardLimit)
-	if !harmless(r.Method) {
-		// Who only reads asks the next master as soon as there is one. Who changes something waits: it may be the change of master itself.
-		limit, changed = m.scaled(joinLimit), nil
+// isRead reports whether a request with the method changes nothing.
+func isRead(method string) bool { return method == http.MethodGet || method == http.MethodHead }
+
+// forwardTo makes one attempt. sent is true if the master may have received the request.
+func (f *forwarder) forwardTo(
+	master string, changed <-chan struct{}, w http.ResponseWriter, r *http.Request, body []byte,
+) (sent bool, failed error) {
+	limit := f.scaled(forwardTimeout)
+	if !isRead(r.Method) {
+		// A read asks the next master as soon as there is one. A change waits: it may be the change
+		// of the master itself.
+		limit, changed = f.scaled(joinTimeout), nil
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	answered := make(chan struct{})
 	go func() {
 		select {
-		case <-answered: // what has begun is not broken off, however slowly the caller takes it
+		case <-answered: // an answer that has begun goes on, however slowly the client reads it
 			return
 		case <-changed:
 		case <-time.After(limit):
@@ -99,19 +115,21 @@ func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.Respon
 		cancel()
 	}()
 	proxy := httputil.ReverseProxy{
-		Transport: m.port,
-		ErrorLog:  slog.NewLogLogger(m.log.Handler(), slog.LevelDebug),
+		Transport: f.port,
+		ErrorLog:  slog.NewLogLogger(f.log.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.Out.URL.Scheme, p.Out.URL.Host = "http", master
 			p.Out.Host = r.Host
 		},
 		ModifyResponse: func(resp *http.Response) error {
-			// The member asked is no longer the master, or could not prove to be: that is no answer for a caller who may ask another.
-			if resp.Header.Get(notMasterHeader) != "" || harmless(r.Method) && resp.StatusCode == http.StatusServiceUnavailable {
+			// The member is not the master any more, or could not prove that it is. Another one
+			// may answer.
+			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
+			if resp.Header.Get(notMasterHeader) != "" || unavailable {
 				return errNoMaster
 			}
 			close(answered)
-			// What this frontend has set already is its own.
+			// The headers that this frontend has set already take precedence.
 			for name := range w.Header() {
 				resp.Header.Del(name)
 			}
@@ -126,64 +144,4 @@ func (m *Member) forwardTo(master string, changed <-chan struct{}, w http.Respon
 	}
 	proxy.ServeHTTP(w, out)
 	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, errNoMaster), failed
-}
-
-func harmless(method string) bool { return method == http.MethodGet || method == http.MethodHead }
-
-// notMasterHeader marks an answer of a member that was asked as master and is not.
-const notMasterHeader = "Laurel-Not-Master"
-
-// peerHandler answers the other members: its own calls under /peer/v1/, and under any other path what clients ask them and they forward.
-func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	own := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				m.writePeerError(w, r, err)
-			}
-		})
-	}
-	own("POST /peer/v1/posts", m.takeForwarded)
-	own("POST /peer/v1/poll", m.takePoll)
-	own("GET /peer/v1/term", func(w http.ResponseWriter, _ *http.Request) error {
-		return json.MarshalWrite(w, termAnswer{m.self, m.raft.CurrentTerm()})
-	})
-	own("GET /peer/v1/status", func(w http.ResponseWriter, r *http.Request) error {
-		from := peer.FromContext(r.Context())
-		if m.opts.Identity == nil {
-			from = r.URL.Query().Get("from")
-		}
-		return json.MarshalWrite(w, m.status(from))
-	})
-	own("GET /peer/v1/ready", func(_ http.ResponseWriter, r *http.Request) error {
-		if m.leads() == nil {
-			return peer.NotMaster()
-		}
-		return m.masterReady(r.Context())
-	})
-	own("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
-	own("POST "+enroll.KeysPath, m.issuer.ServeKeys)
-	own("POST /peer/v1/removed", func(http.ResponseWriter, *http.Request) error {
-		m.neighbour.askNow()
-		return nil
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if m.leads() == nil {
-			w.Header().Set(notMasterHeader, "1")
-			m.writePeerError(w, r, peer.NotMaster())
-			return
-		}
-		forwarded.ServeHTTP(w, r)
-	})
-	return m.auth.RequireMember(mux, m.tellRemoved)
-}
-
-// writePeerError answers a call of another member with an error.
-func (m *Member) writePeerError(w http.ResponseWriter, r *http.Request, err error) {
-	var p *score.Problem
-	if !errors.As(err, &p) {
-		m.log.Warn("a call of another member failed", "path", r.URL.Path, "err", err)
-		p = score.Problemf(score.InvalidEvent, "%s", err)
-	}
-	peer.WriteProblem(w, p)
 }

@@ -73,7 +73,7 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	eventually(t, "the loss is noticed", func() error {
-		if master, _ := n.member().masters.now(); master != "" {
+		if master, _ := n.member().leader.Current(); master != "" {
 			return errors.New("it is not")
 		}
 		return nil
@@ -110,10 +110,10 @@ func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
 	echo := pretender(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
-	if sent, err := n.member().forwardTo(none, nil, w, r, body); sent || !errors.Is(err, errNoMaster) {
+	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || !errors.Is(err, errNoMaster) {
 		t.Errorf("who is not the master has acted on it: %v", err)
 	}
-	if _, err := n.member().forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
+	if _, err := n.member().forwarder.forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
 		t.Errorf("%q came through: %v", w.Body, err)
 	}
 }
@@ -132,7 +132,7 @@ func TestAnAnswerThatHasBegunIsNotBrokenOffByAChangeOfTheMaster(t *testing.T) {
 	w := &begun{httptest.NewRecorder(), make(chan struct{})}
 	done := make(chan error, 1)
 	go func() {
-		_, err := n.member().forwardTo(master, changed, w, httptest.NewRequest(http.MethodGet, "/", nil), nil)
+		_, err := n.member().forwarder.forwardTo(master, changed, w, httptest.NewRequest(http.MethodGet, "/", nil), nil)
 		done <- err
 	}()
 	<-w.begun
@@ -173,7 +173,7 @@ func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
 		t.Fatal("the test's varint is one byte")
 	}
 	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
-		var answers []answer
+		var answers []forwardedOutcome
 		err := m.port.Call(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 		refused(t, err, score.InvalidEvent)
 	}

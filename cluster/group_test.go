@@ -394,7 +394,7 @@ func entries(m *Member) uint64 { return m.raft.LastIndex() }
 func voters(m *Member) (ids []string) {
 	for _, s := range m.servers() {
 		if s.Suffrage == raft.Voter {
-			ids = append(ids, memberID(s.ID))
+			ids = append(ids, peer.MemberID(s.ID))
 		}
 	}
 	return ids

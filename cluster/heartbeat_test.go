@@ -172,10 +172,10 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 	mute := false
 	g := newGroup(t, 3, w.between, func(o *Options) {
 		o.TimeScale = 2
-		dial := o.dial
+		dial := o.hooks.dial
 		switch o.ID {
 		case "f3": // the others reach it; after a while it reaches nobody
-			o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			o.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				if mute {
@@ -188,14 +188,14 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 				return c, err
 			}
 		case "f1":
-			o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			o.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				c, err := dial(ctx, network, addr)
 				if err != nil {
 					return nil, err
 				}
 				return &delayedConn{Conn: c, delay: d}, nil
 			}
-			o.tune = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
+			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
 		}
 	})
 	release := sync.OnceFunc(func() { close(d.released) })

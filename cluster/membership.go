@@ -2,75 +2,86 @@ package cluster
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
 	"laurel/cluster/peer"
-	"laurel/cluster/raftlog"
+	"laurel/cluster/status"
 	"laurel/score"
 	"laurel/trust/access"
 )
 
-// Membership is Raft's configuration and nothing else: whoever is in it is a member, at the peer address that stands there. Where clients
-// reach a member its neighbours ask it themselves.
-
 const (
-	// joinLimit bounds a whole join: a new voter first catches up without a vote, so that it never holds a majority back.
-	joinLimit    = time.Minute
-	changeLimit  = 5 * time.Second // one change of the configuration
-	catchUpPause = 50 * time.Millisecond
-	maxID        = 64
+	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so that it never
+	// delays a majority.
+	joinTimeout   = time.Minute
+	changeTimeout = 5 * time.Second // for one change of the configuration
+	catchUpPause  = 50 * time.Millisecond
+
+	membersPath = "/v1/cluster/members" // of the HTTP interface, which the master answers
 )
 
-// Join takes a member in, gives one that is back its new address, or a vote. The frontend must be running: it is asked who it is. Asking
-// again is harmless. Only the master can; the error is a *score.Problem.
-func (m *Member) Join(ctx context.Context, n score.NewMember) error {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinLimit))
+// chanMutex is a mutex for long waits. It is a channel, because virtual time (testing/synctest) stops
+// while a goroutine waits for a sync.Mutex, and what its holder waits for would never happen.
+type chanMutex chan struct{}
+
+func (m chanMutex) Lock()   { m <- struct{}{} }
+func (m chanMutex) Unlock() { <-m }
+
+// membership adds members to the group and removes them. The members are those of Raft's
+// configuration, at the peer addresses that it has. The address for clients is not stored; members
+// report it to each other.
+type membership struct {
+	*replica
+	elections *elections
+	access    *accessControl
+	auth      *peer.Authenticator
+	poller    *status.Poller
+	transfers *transfers
+	changing  chanMutex // one change at a time
+}
+
+// join adds a member, or gives one that is back its new address, or a vote. The frontend must be
+// running: the master asks it for its id.
+func (m *membership) join(ctx context.Context, n score.NewMember) error {
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(joinTimeout))
 	defer cancel()
 	if p := checkNewMember(n); p != nil {
 		return p
 	}
-	status, err := m.statusOf(ctx, n.Peer)
+	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
-		p := score.Problemf(score.NotReady, "no frontend answers the master at the peer address %s: %v", n.Peer, err)
+		p := score.Problemf(score.NotReady, "the frontend does not answer the master at its peer address %s: %v", n.Peer, err)
 		p.Field = "peer"
 		return p
 	}
-	who := status.Member
-	if memberID(who) != n.ID || n.Instance != "" && who != raftlog.NewServerID(n.ID, n.Instance) {
-		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, memberID(who), n.ID)
+	if peer.MemberID(joiner.Member) != n.ID || n.Instance != "" && string(joiner.Member) != n.ID+"@"+n.Instance {
+		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID)
 		p.Field = "peer"
 		return p
 	}
-	done, err := m.admit(status, n)
+	done, err := m.add(joiner, n)
 	if done || err != nil {
 		return err
 	}
 	if err := m.awaitCatchUp(ctx, n.Peer); err != nil {
 		return err
 	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
 	err = m.change(func() raft.IndexFuture {
-		return m.raft.AddVoter(who, raft.ServerAddress(n.Peer), 0, m.scaled(changeLimit))
+		return m.raft.AddVoter(joiner.Member, raft.ServerAddress(n.Peer), 0, m.scaled(changeTimeout))
 	})
 	if err == nil {
-		m.log.Info("a frontend has a vote now", "frontend", n.ID, "peer", n.Peer)
+		m.log.Info("promoted a frontend to voter", "member", n.ID, "peer", n.Peer)
 	}
 	return err
-}
-
-// validID tells whether s can be a member's id.
-func validID(s string) bool {
-	return score.ValidPath(s) && len(s) <= maxID && !strings.Contains(s, "/")
 }
 
 func checkNewMember(n score.NewMember) *score.Problem {
@@ -87,38 +98,44 @@ func checkNewMember(n score.NewMember) *score.Problem {
 	return p
 }
 
-// admit brings the frontend into the configuration at its address; done tells that nothing more is to be done.
-func (m *Member) admit(who peerStatus, n score.NewMember) (done bool, err error) {
+// add adds a frontend to the configuration, or changes its address. done is true if nothing is left
+// to do.
+func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if m.leads() == nil {
+	if m.elections.current() == nil {
 		return false, peer.NotMaster()
 	}
-	// It may not have heard of its removal.
-	who.Joined = who.Joined || m.auth.Removed(who.Member)
-	known, p := seat(m.servers(), who, n)
+	// The frontend may not have heard of its removal.
+	joiner.Joined = joiner.Joined || m.auth.Removed(joiner.Member)
+	known, p := findJoiner(m.servers(), joiner, n)
 	if p != nil {
 		return false, p
 	}
 	addr := raft.ServerAddress(n.Peer)
-	nonvoter := func() raft.IndexFuture { return m.raft.AddNonvoter(who.Member, addr, 0, m.scaled(changeLimit)) }
+	addNonvoter := func() raft.IndexFuture {
+		return m.raft.AddNonvoter(joiner.Member, addr, 0, m.scaled(changeTimeout))
+	}
 	switch {
 	case known == nil:
-		m.log.Info("a frontend joins", "frontend", n.ID, "peer", n.Peer)
-		err = m.changeLocked(nonvoter)
+		m.log.Info("adding a frontend", "member", n.ID, "peer", n.Peer)
+		err = m.change(addNonvoter)
 		return err != nil || !n.Voter, err
 	case known.Address != addr && known.Suffrage == raft.Voter:
-		m.log.Info("a frontend has a new peer address", "frontend", n.ID, "peer", n.Peer, "was", known.Address)
-		return true, m.changeLocked(func() raft.IndexFuture { return m.raft.AddVoter(who.Member, addr, 0, m.scaled(changeLimit)) })
+		m.log.Info("a frontend has a new peer address", "member", n.ID, "peer", n.Peer, "old", known.Address)
+		return true, m.change(func() raft.IndexFuture {
+			return m.raft.AddVoter(joiner.Member, addr, 0, m.scaled(changeTimeout))
+		})
 	case known.Address != addr:
-		m.log.Info("a frontend has a new peer address", "frontend", n.ID, "peer", n.Peer, "was", known.Address)
-		err = m.changeLocked(nonvoter)
+		m.log.Info("a frontend has a new peer address", "member", n.ID, "peer", n.Peer, "old", known.Address)
+		err = m.change(addNonvoter)
 	}
 	return err != nil || !n.Voter || known.Suffrage == raft.Voter, err
 }
 
-// seat finds the frontend among the servers, nil if it is new, or says what keeps it from being taken in.
-func seat(servers []raft.Server, who peerStatus, n score.NewMember) (known *raft.Server, refused *score.Problem) {
+// findJoiner returns the server of a frontend that joins; nil if it is new. The problem says why it
+// cannot join.
+func findJoiner(servers []raft.Server, joiner status.Status, n score.NewMember) (known *raft.Server, refused *score.Problem) {
 	refuse := func(field, format string, args ...any) (*raft.Server, *score.Problem) {
 		p := score.Problemf(score.IDConflict, format, args...)
 		p.Field = field
@@ -126,30 +143,27 @@ func seat(servers []raft.Server, who peerStatus, n score.NewMember) (known *raft
 	}
 	for _, s := range servers {
 		switch {
-		case s.ID == who.Member:
+		case s.ID == joiner.Member:
 			known = &s
-		case memberID(s.ID) == n.ID:
-			return refuse("id", "the id %q is taken: a frontend with other data has it, at %s; choose another id, or take that one out first (laurel cluster leave %s)", n.ID, s.Address, n.ID)
+		case peer.MemberID(s.ID) == n.ID:
+			return refuse("id", "the id %q is taken by a frontend with other data, at %s; choose another id, or remove that frontend first",
+				n.ID, s.Address)
 		case string(s.Address) == n.Peer:
-			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, memberID(s.ID))
+			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, peer.MemberID(s.ID))
 		}
 	}
-	if known == nil && who.Joined {
-		// Its log is not the beginning of this group's, or it ends where others decided to do without it.
-		return refuse("instance", "the frontend %q has the data of a group of which it is no member: it was removed, or it belongs to another group; to join as a new member, start it with an empty data directory", n.ID)
+	if known == nil && joiner.Joined {
+		// Its log belongs to another group, or ends where others decided to go on without it.
+		return refuse("instance", "the frontend %q has the data of a group of which it is not a member: it was removed, "+
+			"or it belongs to another group; to join as a new member, start it with an empty data directory", n.ID)
 	}
 	return known, nil
 }
 
-func (m *Member) change(f func() raft.IndexFuture) error {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	return m.changeLocked(f)
-}
-
-// changeLocked makes one change of the configuration and waits until it is committed. m.changing must be held.
-func (m *Member) changeLocked(f func() raft.IndexFuture) error {
-	lead := m.leads()
+// change makes one change of the configuration and waits until it is committed. m.changing must be
+// held.
+func (m *membership) change(f func() raft.IndexFuture) error {
+	lead := m.elections.current()
 	if lead == nil {
 		return peer.NotMaster()
 	}
@@ -160,68 +174,72 @@ func (m *Member) changeLocked(f func() raft.IndexFuture) error {
 	if err := m.await(m.ctx, f()); err != nil {
 		return changeProblem("membership", err)
 	}
-	lead.committed()
+	lead.setCommitted(lead.push.UpdateConfiguration())
 	return nil
 }
 
-// changeProblem says what became of a change of the group for which Raft gives an error.
+// changeProblem returns the problem for an error of Raft about a change of the group.
 func changeProblem(what string, err error) error {
-	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+	if notAppended(err) {
 		return peer.NotMaster()
 	}
-	return score.Problemf(score.OutcomeUnknown, "the change of the %s may or may not be committed (%v); see laurel cluster status", what, err)
+	return score.Problemf(score.OutcomeUnknown,
+		"the change of the %s may or may not be committed (%v); check the status of the group", what, err)
 }
 
-func (m *Member) awaitCatchUp(ctx context.Context, addr string) error {
-	lead, goal := m.leads(), m.machine.Applied()
-	for lead != nil && lead == m.leads() {
-		status, err := m.statusOf(ctx, addr)
+// awaitCatchUp waits until a new member has applied what this member has applied now.
+func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
+	lead, goal := m.elections.current(), m.machine.Applied()
+	for lead != nil && lead == m.elections.current() {
+		s, err := m.poller.Ask(ctx, addr)
 		switch {
-		case err == nil && status.Applied >= goal:
+		case err == nil && s.Applied >= goal:
 			return nil
 		case !slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return string(s.Address) == addr }):
-			return score.Problemf(score.NotFound, "the frontend at %s was taken out of the group again while it was catching up", addr)
+			return score.Problemf(score.NotFound, "the frontend at %s was removed from the group while it was catching up", addr)
 		}
 		select {
 		case <-time.After(catchUpPause):
 		case <-ctx.Done():
-			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up (%d of %d log entries); ask again for its vote", status.Applied, goal)
+			return score.Problemf(score.NotReady, "the frontend has joined without a vote and is still catching up "+
+				"(%d of %d log entries); repeat the request for its vote", s.Applied, goal)
 		}
 	}
 	return peer.NotMaster()
 }
 
-// Leave takes a member out of the group and tells it to stop. What leaves the group without a second copy, or without a majority that
-// answers, needs force. A master that is to leave hands leadership over first. Only the master can; the error is a *score.Problem.
-func (m *Member) Leave(ctx context.Context, id string, force bool) error {
+// leave removes a member and tells it to stop. It needs force to leave the group without a second
+// copy of the data, or without a majority that answers. A master that is to leave transfers its
+// leadership first.
+func (m *membership) leave(ctx context.Context, id string, force bool) error {
 	leaver, err := m.remove(ctx, id, force)
 	if err != nil {
 		return err
 	}
 	if leaver.ID == m.self {
-		return m.leaveMyself(ctx, id)
+		return m.leaveSelf(ctx, id)
 	}
-	m.log.Info("a frontend has left the group", "frontend", id)
-	// It would find out by itself; told, it stops at once.
+	m.log.Info("removed a frontend from the group", "member", id)
+	// The member would find out by itself; told, it stops at once.
 	go func() {
-		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundLimit))
+		ctx, cancel := context.WithTimeout(m.ctx, m.scaled(roundTimeout))
 		defer cancel()
-		m.port.Call(ctx, string(leaver.Address), http.MethodPost, "/peer/v1/removed", nil, nil)
+		m.port.Call(ctx, string(leaver.Address), http.MethodPost, removedPath, nil, nil)
 	}()
 	return nil
 }
 
-// remove takes the member out of the configuration if it may leave, unless it is this one.
-func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
+// remove removes a member from the configuration if it may leave, unless it is this one.
+func (m *membership) remove(ctx context.Context, id string, force bool) (leaver *raft.Server, err error) {
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	if m.leads() == nil {
+	if m.elections.current() == nil {
 		return nil, peer.NotMaster()
 	}
 	var stay []raft.Server
 	for _, s := range m.servers() {
 		switch {
-		case memberID(s.ID) == id:
+		case peer.MemberID(s.ID) == id:
 			leaver = &s
 		case s.Suffrage == raft.Voter:
 			stay = append(stay, s)
@@ -230,24 +248,26 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	if leaver == nil {
 		return nil, score.Problemf(score.NotFound, "no member of the group has the id %q", id)
 	}
-	if p := m.mayLeave(ctx, leaver, stay, force); p != nil {
+	if p := m.checkLeave(ctx, leaver, stay, force); p != nil {
 		return nil, p
 	}
 	if leaver.ID == m.self {
 		return leaver, nil
 	}
-	lead := m.leads()
+	lead := m.elections.current()
 	if lead == nil {
 		return nil, peer.NotMaster()
 	}
 	if m.opts.Identity != nil {
-		// Before: should this master be lost, nobody is left who is out of the group but can still come in.
-		if err := m.ChangeAccess(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)}); err != nil {
+		// Before the change of the configuration: if this master is lost in between, no removed
+		// member can still connect.
+		err := m.access.change(ctx, access.Change{By: m.opts.ID, RemoveMember: string(leaver.ID)})
+		if err != nil {
 			return nil, err
 		}
 	}
 	lead.push.Revoke(ctx, leaver.ID)
-	err = m.changeLocked(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeLimit)) })
+	err = m.change(func() raft.IndexFuture { return m.raft.RemoveServer(leaver.ID, 0, m.scaled(changeTimeout)) })
 	if err != nil {
 		lead.push.Update(func(master *cache.Master, _ time.Duration) { master.CancelRemoval(string(leaver.ID)) })
 	}
@@ -255,83 +275,50 @@ func (m *Member) remove(ctx context.Context, id string, force bool) (leaver *raf
 	return leaver, err
 }
 
-func (m *Member) mayLeave(ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
+// checkLeave returns a problem if a member must not leave. stay has the other voters.
+func (m *membership) checkLeave(ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
+	id := peer.MemberID(leaver.ID)
 	switch {
 	case leaver.Suffrage != raft.Voter:
 		return nil
 	case len(stay) == 0:
-		return score.Problemf(score.StatusConflict, "%q is the last voter of the group and cannot leave; to end the group, stop it and delete its data", memberID(leaver.ID))
+		return score.Problemf(score.StatusConflict,
+			"%q is the last voter of the group and cannot leave; to end the group, stop it and delete its data", id)
 	case force:
 		return nil
 	case len(stay) == 1:
-		return score.Problemf(score.StatusConflict, "without %q only %q would be left: no second copy of the data, and nobody to take over when it fails; use --force if that is what you want", memberID(leaver.ID), memberID(stay[0].ID))
+		return score.Problemf(score.StatusConflict, "without %q only %q is left: there is no second copy of the data, "+
+			"and no other master when it fails; to do it anyway, use force", id, peer.MemberID(stay[0].ID))
 	}
-	answer := len(m.answering(ctx, stay))
+	answer := len(m.transfers.reachable(ctx, stay))
 	if slices.ContainsFunc(stay, func(s raft.Server) bool { return s.ID == m.self }) {
 		answer++
 	}
 	if answer*2 <= len(stay) {
-		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters would answer, which is no majority, and the group would stop; bring the others back first, or use --force", memberID(leaver.ID), answer, len(stay))
+		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters answer, which is no majority, and the group "+
+			"would stop; start the others first; to do it anyway, use force", id, answer, len(stay))
 	}
 	return nil
 }
 
-// leaveMyself hands over and lets the next master do the rest.
-func (m *Member) leaveMyself(ctx context.Context, id string) error {
-	if err := m.Transfer(ctx, ""); err != nil {
+// leaveSelf transfers the leadership and lets the next master remove this member.
+func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
+	if err := m.transfers.transfer(ctx, ""); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
+	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
 	defer cancel()
-	for {
-		master, changed := m.masters.now()
-		if master != "" && master != m.opts.Peer {
-			err := m.port.Call(ctx, master, http.MethodDelete, "/v1/cluster/members/"+url.PathEscape(id)+"?force=true", nil, nil)
-			var p *score.Problem
-			if err == nil || errors.As(err, &p) && p.Code != score.NoMaster {
-				return err
-			}
+	path := membersPath + "/" + url.PathEscape(id) + "?force=true"
+	timedOut := m.withMaster(ctx, fixed(retryPause), func(master string, _ <-chan struct{}) (done bool) {
+		if master == "" || master == m.opts.Peer {
+			return false
 		}
-		select {
-		case <-changed:
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return score.Problemf(score.OutcomeUnknown, "%q has handed leadership over, but the next master did not take it out of the group in time; see laurel cluster status", id)
-		}
+		err = m.port.Call(ctx, master, http.MethodDelete, path, nil, nil)
+		return err == nil || peer.IsAnswer(err)
+	})
+	if timedOut != nil {
+		return score.Problemf(score.OutcomeUnknown, "%q has transferred its leadership, but the next master did not remove it in time; "+
+			"check the status of the group", id)
 	}
-}
-
-// statusOf asks the frontend at a peer address who it is and how far it has come. With an error the status is empty, but that
-// of a *peer.RemovedError has Member and Roster.
-func (m *Member) statusOf(ctx context.Context, addr string) (peerStatus, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(forwardLimit))
-	defer cancel()
-	var s peerStatus
-	if addr == m.opts.Peer {
-		return m.status(""), nil
-	}
-	var by raft.ServerID
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(g httptrace.GotConnInfo) {
-		by = peer.FromConn(g.Conn)
-	}})
-	err := m.port.Call(ctx, addr, http.MethodGet, "/peer/v1/status?from="+url.QueryEscape(string(m.self)), nil, &s)
-	var removed *peer.RemovedError
-	switch {
-	case errors.As(err, &removed):
-		// It says no more to one that was removed; who it is its certificate says.
-		s = peerStatus{Member: by, Roster: &listing{Index: removed.Index}}
-	case err != nil:
-		s = peerStatus{}
-	case s.Member == "":
-		s, err = peerStatus{}, fmt.Errorf("it does not say who it is")
-	case m.opts.Identity != nil && s.Member != by:
-		s, err = peerStatus{}, fmt.Errorf("it says that it is %q, but its certificate is for %q", s.Member, by)
-	}
-	return s, err
-}
-
-// memberID returns the id of the member with a server id, id@instance.
-func memberID(s raft.ServerID) string {
-	id, _, _ := strings.Cut(string(s), "@")
-	return id
+	return err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"laurel/cluster/peer"
 	"laurel/score"
 )
 
@@ -78,19 +79,17 @@ func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
 	master := g.master()
 	lost := g.others(master)[0]
 	id := lost.member().self
-	polled := func() heard {
-		h, _ := master.member().neighbour.last(id)
-		return h
-	}
+	reports := master.member().poller.Reports
 	eventually(t, "the master knows it", func() error {
-		if polled().at.IsZero() {
+		if _, fresh := reports.Last(id); !fresh {
 			return errors.New("not yet")
 		}
 		return nil
 	})
 	lost.stop()
 	eventually(t, "a connection is refused", func() error {
-		if !polled().refused {
+		_, fresh := reports.Last(id)
+		if _, reachable := reports.Reachable(id); reachable || !fresh {
 			return errors.New("not yet")
 		}
 		return nil
@@ -423,7 +422,7 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	})
 	successor(t, others)
 	for _, s := range others[0].member().servers() {
-		if memberID(s.ID) == n.opts.ID {
+		if peer.MemberID(s.ID) == n.opts.ID {
 			t.Fatal("the join was committed without a majority")
 		}
 	}

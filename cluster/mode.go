@@ -10,36 +10,43 @@ import (
 	"laurel/score"
 )
 
-// CacheMode is the mode that the group is set to, as far as this member knows.
-func (m *Member) CacheMode() score.CacheMode {
-	if m.Leased() {
-		return score.Push // the master knows, and grants in no other mode
-	}
-	return m.machine.CacheMode()
+// cacheMode is the mode of the group's caches: push or pull.
+type cacheMode struct {
+	*replica
+	elections *elections
+	frontend  *cache.Frontend
 }
 
-// SetCacheMode switches the group between push and pull, and returns when the old mode is over: in pull no frontend has a lease.
-// Only the master can; the error is a *score.Problem.
-func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
-	entry, err := entry.EncodeCacheMode(mode)
+// get returns the mode, as far as this member knows.
+func (c *cacheMode) get() score.CacheMode {
+	if c.frontend.Leased() {
+		return score.Push // the master knows the mode, and grants leases in no other
+	}
+	return c.machine.CacheMode()
+}
+
+// set sets the mode, and returns when the old one has ended: in pull mode no frontend has a lease.
+func (c *cacheMode) set(ctx context.Context, mode score.CacheMode) error {
+	encoded, err := entry.EncodeCacheMode(mode)
 	if err != nil {
 		p := score.Problemf(score.InvalidEvent, "got %q; want %q or %q", mode, score.Push, score.Pull)
 		p.Field = "mode"
 		return p
 	}
-	lead := m.leads()
+	lead := c.elections.current()
 	if lead == nil {
 		return peer.NotMaster()
 	}
-	if err := m.await(ctx, m.raft.Apply(entry, enqueue)); err != nil {
+	if err := c.await(ctx, c.raft.Apply(encoded, enqueueTimeout)); err != nil {
 		return changeProblem("mode", err)
 	}
-	lead.push.Update(func(master *cache.Master, now time.Duration) {
-		master.SetGranting(m.machine.CacheMode() == score.Push, now)
+	lead.push.Update(func(m *cache.Master, now time.Duration) {
+		m.SetGranting(c.machine.CacheMode() == score.Push, now)
 	})
-	if mode == score.Pull && !lead.push.Await(ctx, 2*m.timings().Lease, (*cache.Master).NoLeases) {
-		return score.Problemf(score.OutcomeUnknown, "the mode is set, but not all leases are back yet; see laurel cluster status")
+	if mode == score.Pull && !lead.push.Await(ctx, 2*c.timings().Lease, (*cache.Master).NoLeases) {
+		return score.Problemf(score.OutcomeUnknown,
+			"the mode is set, but not all leases have ended yet; check the status of the frontends")
 	}
-	m.log.Info("the cache mode is set", "mode", mode)
+	c.log.Info("set the cache mode", "mode", mode)
 	return nil
 }

@@ -36,7 +36,7 @@ func newNetwork(t *testing.T) *network {
 // between puts the network before a node; see newGroup.
 func (n *network) between(o *Options) {
 	from := o.ID
-	o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	o.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return n.dial(ctx, from, network, addr)
 	}
 }

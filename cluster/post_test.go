@@ -146,14 +146,14 @@ func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T)
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
 		p := alerts("bard/prolix", 1, 1)
-		p.Events[0].Time = time.Now().Add(ahead + time.Minute)
+		p.Events[0].Time = time.Now().Add(maxClockSkew + time.Minute)
 		_, err := n.member().Post(context.Background(), p)
 		if problem := refused(t, err, score.InvalidEvent); problem.Field != "time" {
 			t.Errorf("at %s the problem is about %q", n.opts.ID, problem.Field)
 		}
 	}
 	p := alerts("bard/prolix", 1, 1)
-	p.Events[0].Time = time.Now().Add(ahead - time.Minute)
+	p.Events[0].Time = time.Now().Add(maxClockSkew - time.Minute)
 	mustPost(t, g.nodes[1], p)
 	g.agree(1)
 }

@@ -47,8 +47,8 @@ type powerRun struct {
 // powerOptions are the options of each member.
 func powerOptions(o *Options) {
 	o.SnapshotEntries = powerEntries
-	o.segmentSize = powerSegment
-	o.tune = func(c *raft.Config) { c.SnapshotInterval = 100 * time.Millisecond }
+	o.hooks.segmentSize = powerSegment
+	o.hooks.raftConfig = func(c *raft.Config) { c.SnapshotInterval = 100 * time.Millisecond }
 }
 
 func runPowerPhase(t *testing.T, dir string) {
@@ -75,7 +75,7 @@ func runPowerPhase(t *testing.T, dir string) {
 			n.opts.Peer = state.Peers[i]
 		}
 		id, dir := n.opts.ID, n.opts.Dir
-		n.opts.wrap = func(b raftlog.Backend) raftlog.Backend {
+		n.opts.hooks.wrapBackend = func(b raftlog.Backend) raftlog.Backend {
 			return (&markingStore{b, r.marker, id, dir}).markOpened()
 		}
 	}

@@ -65,12 +65,12 @@ func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
 	t.Parallel()
 	began := make(chan struct{}, 10)
 	proceed := make(chan error)
-	c := confirmer{round: func() error {
+	c := readIndex{round: func() error {
 		began <- struct{}{}
 		return <-proceed
 	}}
 	outcome := make(chan error, 10)
-	wait := func() { outcome <- c.wait(context.Background()) }
+	wait := func() { outcome <- c.confirm(context.Background()) }
 	go wait()
 	<-began // the first read's round is under way; those that come now must not join it
 	for range 5 {
@@ -117,8 +117,8 @@ func newDeposable(t *testing.T, net *network) (g *group, old *node, others []*no
 	g = newGroup(t, 3, net.between)
 	old = g.nodes[0]
 	old.stop()
-	old.opts.round = slow * testScale * roundLimit
-	old.opts.tune = func(c *raft.Config) {
+	old.opts.hooks.roundTimeout = slow * testScale * roundTimeout
+	old.opts.hooks.raftConfig = func(c *raft.Config) {
 		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = slow*c.HeartbeatTimeout, slow*c.ElectionTimeout, slow*c.LeaderLeaseTimeout
 	}
 	old.start()
@@ -221,7 +221,7 @@ func connect(t *testing.T, from, to *node) {
 	var calls sync.WaitGroup
 	for range 16 {
 		calls.Go(func() {
-			if _, err := from.member().statusOf(context.Background(), to.member().Peer()); err != nil {
+			if _, err := from.member().poller.Ask(context.Background(), to.member().Peer()); err != nil {
 				t.Error(err)
 			}
 		})
@@ -231,7 +231,7 @@ func connect(t *testing.T, from, to *node) {
 
 // confirmed reads as the master does for a poll.
 func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
-	if err := m.confirm.wait(ctx); err != nil {
+	if err := m.readIndex.confirm(ctx); err != nil {
 		return 0, err
 	}
 	return m.machine.Revision(), nil
@@ -271,7 +271,7 @@ func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T
 		}
 	}()
 	eventually(t, "the second read waits", func() error {
-		c := &old.member().confirm
+		c := old.member().readIndex
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.next == nil {

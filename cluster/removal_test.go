@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/cluster/status"
 	"laurel/score"
 )
 
@@ -49,9 +50,9 @@ func (l *liar) over(m *Member, honest http.Handler) http.Handler {
 			m.writePeerError(w, r, score.Problemf(score.IDConflict, "you have the data of a group of which you are no member"))
 			return
 		}
-		s := m.status("")
-		s.Leads, s.Term, s.Asker, s.Master = true, math.MaxUint64, &place{}, m.opts.Peer
-		s.Roster = &listing{Index: math.MaxUint64}
+		s := m.source.Status("")
+		s.Leads, s.Term, s.Asker, s.Master = true, math.MaxUint64, &status.Place{}, m.opts.Peer
+		s.Roster = &status.Listing{Index: math.MaxUint64}
 		json.MarshalWrite(w, s)
 	})
 }
@@ -196,8 +197,8 @@ func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
 					master := g.master()
 					gone := g.others(master)[0]
 					eventually(t, "it knows that it has joined as a voter", func() error {
-						newest, _ := master.member().roster.lists("")
-						if index, in := gone.member().roster.lists(gone.member().self); !in || index < newest {
+						newest, _ := master.member().roster.Lists("")
+						if index, in := gone.member().roster.Lists(gone.member().self); !in || index < newest {
 							return errors.New("it does not")
 						}
 						return nil
@@ -285,76 +286,6 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	})
 }
 
-func TestOnlyAMajorityOfTheOtherVotersIsBelieved(t *testing.T) {
-	server := func(id string, s raft.ServerSuffrage) raft.Server {
-		return raft.Server{ID: raft.ServerID(id), Suffrage: s}
-	}
-	configuration := func(voters string, more ...raft.Server) (list []raft.Server) {
-		for _, id := range strings.Fields(voters) {
-			list = append(list, server(id, raft.Voter))
-		}
-		return append(list, more...)
-	}
-	reader := server("me", raft.Nonvoter)
-	for _, c := range []struct {
-		what    string
-		servers []raft.Server
-		said    map[raft.ServerID]uint64
-		removed bool
-	}{
-		{"nobody is left", configuration("me"), map[raft.ServerID]uint64{"x": 9}, false},
-		{"there is no configuration", nil, map[raft.ServerID]uint64{"x": 9}, false},
-		{"the other one of two", configuration("me a"), map[raft.ServerID]uint64{"a": 9}, true},
-		{"one of two others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9}, false},
-		{"both others", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 8}, true},
-		{"one of them has not applied where this one joined", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "b": 7}, false},
-		{"one of them and a stranger", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "x": 9}, false},
-		{"one of them and one without a vote", configuration("me a b", server("n", raft.Nonvoter)), map[raft.ServerID]uint64{"a": 9, "n": 9}, false},
-		{"one of them and itself", configuration("me a b"), map[raft.ServerID]uint64{"a": 9, "me": 9}, false},
-		{"two of three others", configuration("me a b c"), map[raft.ServerID]uint64{"a": 9, "b": 9}, true},
-		{"two of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9}, false},
-		{"three of four others", configuration("me a b c d"), map[raft.ServerID]uint64{"a": 9, "b": 9, "d": 9}, true},
-		{"the only voter, to one without a vote", configuration("a", reader), map[raft.ServerID]uint64{"a": 9}, true},
-		{"one of two voters, to one without a vote", configuration("a b", reader), map[raft.ServerID]uint64{"a": 9}, false},
-	} {
-		if v := judge(c.servers, "me", 7, c.said); v.removed != c.removed {
-			t.Errorf("%s: removed is %t; want %t (%+v)", c.what, v.removed, c.removed, v)
-		}
-	}
-}
-
-func TestTheRosterKeepsTheNewestCommittedConfiguration(t *testing.T) {
-	config := func(ids ...raft.ServerID) (c raft.Configuration) {
-		for _, id := range ids {
-			c.Servers = append(c.Servers, raft.Server{ID: id})
-		}
-		return c
-	}
-	var noted []uint64
-	r := &roster{self: "me", note: func(index uint64) { noted = append(noted, index) }}
-	for _, step := range []struct {
-		index uint64
-		c     raft.Configuration
-		left  uint64
-	}{
-		{1, config("a"), 0}, // before it joined
-		{3, config("a", "me"), 0},
-		{2, config("a"), 0}, // an older one
-		{5, config("a", "b", "me"), 0},
-		{6, config("a", "b"), 6},
-		{7, config("a"), 6},
-		{9, config("a", "me"), 0},
-	} {
-		r.take(step.index, step.c)
-		if left := r.leftAt(); left != step.left {
-			t.Errorf("after entry %d it left at %d; want %d", step.index, left, step.left)
-		}
-	}
-	if want := []uint64{3, 5, 9}; !slices.Equal(noted, want) {
-		t.Errorf("it was in the configurations of %v; want %v", noted, want)
-	}
-}
-
 func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
@@ -420,7 +351,7 @@ func TestTheRosterComesWithASnapshot(t *testing.T) {
 	})
 	late.start()
 	eventually(t, "f4 is on its roster", func() error {
-		if _, in := late.member().roster.lists(id); !in {
+		if _, in := late.member().roster.Lists(id); !in {
 			return errors.New("it is not")
 		}
 		return nil
@@ -428,7 +359,7 @@ func TestTheRosterComesWithASnapshot(t *testing.T) {
 	for _, n := range g.nodes {
 		n.stop()
 	}
-	if _, in := late.start().roster.lists(id); !in {
+	if _, in := late.start().roster.Lists(id); !in {
 		t.Error("after a start without the others, f4 is on its roster no more")
 	}
 }

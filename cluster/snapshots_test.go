@@ -46,7 +46,7 @@ func newSnapshotFault() *snapshotFault {
 func (f *snapshotFault) install(o *Options) {
 	o.TimeScale = 1
 	o.SnapshotEntries = 16
-	o.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+	o.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err != nil {
 			return nil, err

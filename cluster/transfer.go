@@ -11,26 +11,35 @@ import (
 	"github.com/hashicorp/raft"
 
 	"laurel/cluster/peer"
+	"laurel/cluster/status"
 	"laurel/score"
 )
 
 const (
-	transferLimit = 5 * time.Second
-	transferTries = 3 // for each of the other voters
+	transferTimeout = 5 * time.Second
+	transferTries   = 3 // for each other voter
 )
 
-// Transfer makes another voter the master: to, or any if it is "". Only the master can; the error is a *score.Problem.
-func (m *Member) Transfer(ctx context.Context, to string) error {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferLimit))
+// transfers transfers the leadership to other members.
+type transfers struct {
+	*replica
+	elections *elections
+	poller    *status.Poller
+	proposer  *proposer
+}
+
+// transfer makes another voter the master: to, or any if to is "".
+func (t *transfers) transfer(ctx context.Context, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, t.scaled(transferTimeout))
 	defer cancel()
-	if m.leads() == nil {
+	if t.elections.current() == nil {
 		return peer.NotMaster()
 	}
-	if to == m.opts.ID {
+	if to == t.opts.ID {
 		return nil
 	}
-	others := slices.DeleteFunc(m.voters(), func(v raft.Server) bool {
-		return v.ID == m.self || to != "" && memberID(v.ID) != to
+	others := slices.DeleteFunc(t.voters(), func(v raft.Server) bool {
+		return v.ID == t.self || to != "" && peer.MemberID(v.ID) != to
 	})
 	switch {
 	case len(others) == 0 && to != "":
@@ -38,59 +47,61 @@ func (m *Member) Transfer(ctx context.Context, to string) error {
 	case len(others) == 0:
 		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
 	}
-	// One that does not answer is not tried: until Raft has given it up, the group would take no posts.
-	successors := m.answering(ctx, others)
+	// A voter that does not answer is not tried: until Raft gives up, the group would accept no posts.
+	successors := t.reachable(ctx, others)
 	if len(successors) == 0 {
-		return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: the others do not answer")
+		return score.Problemf(score.StatusConflict, "leadership was not transferred: the other voters do not answer")
 	}
-	err := m.handOver(ctx, successors)
+	err := t.tryAll(ctx, successors)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return score.Problemf(score.OutcomeUnknown, "handing leadership over has not come to an end; see laurel cluster status")
+		return score.Problemf(score.OutcomeUnknown, "the transfer of leadership has not ended in time; check the status of the group")
 	}
-	return score.Problemf(score.StatusConflict, "leadership was not handed over, and stays here: %v", err)
+	return score.Problemf(score.StatusConflict, "leadership was not transferred: %v", err)
 }
 
-// HandOver makes another voter the master, if this member is it and another answers. ctx bounds the wait.
-func (m *Member) HandOver(ctx context.Context) {
-	if m.raft.State() != raft.Leader || len(m.voters()) < 2 {
+// handOver makes another voter the master, if this member is the master and another voter answers.
+func (t *transfers) handOver(ctx context.Context) {
+	if t.raft.State() != raft.Leader || len(t.voters()) < 2 {
 		return
 	}
-	if err := m.handOver(ctx, m.answering(ctx, m.voters())); err != nil {
-		m.log.Warn("could not hand leadership over; the others will elect a master after a timeout", "error", err)
+	if err := t.tryAll(ctx, t.reachable(ctx, t.voters())); err != nil {
+		t.log.Warn("could not transfer leadership; the others will elect a master after a timeout", "err", err)
 	}
 }
 
 var errNoSuccessor = errors.New("no other voter answers")
 
-// handOver tries one after the other until one of them is the master, or at least this member is none.
-func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
+// tryAll tries one successor after the other until one is the master, or this member is not.
+func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error {
 	err := errNoSuccessor
 	if len(successors) == 0 {
 		return err
 	}
-	if reign := m.reign.Load(); reign != nil {
-		reign.push.BeginHandOver(ctx)
-		defer reign.push.CancelHandOver() // without effect where another is the master now
+	if l := t.elections.elected.Load(); l != nil {
+		l.push.BeginHandOver(ctx)
+		defer l.push.CancelHandOver() // without effect if another member is the master now
 	}
-	m.handing.Add(1)
-	defer m.handing.Add(-1)
-	late := map[raft.ServerID]bool{} // a second attempt at one that did not answer in time is what wedges Raft; see wedged
+	t.proposer.transfers.Add(1)
+	defer t.proposer.transfers.Add(-1)
+	// A second attempt at a successor that timed out wedges Raft; see checkWedged.
+	timedOut := map[raft.ServerID]bool{}
 	for range transferTries {
 		for _, s := range successors {
-			if late[s.ID] {
+			if timedOut[s.ID] {
 				continue
 			}
-			// Taking the leases back may have used up the time; and what Raft is asked while it is shut down it never answers.
+			// Revoking the leases may have used up the time. Raft never answers a request that it
+			// gets while it shuts down.
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			began := time.Now()
-			err = m.await(ctx, m.raft.LeadershipTransferToServer(s.ID, s.Address))
-			late[s.ID] = time.Since(began) >= m.scaled(electionTimeout)
-			if err == nil || m.raft.State() != raft.Leader {
+			start := time.Now()
+			err = t.await(ctx, t.raft.LeadershipTransferToServer(s.ID, s.Address))
+			timedOut[s.ID] = time.Since(start) >= t.scaled(electionTimeout)
+			if err == nil || t.raft.State() != raft.Leader {
 				return nil
 			}
 		}
@@ -98,28 +109,9 @@ func (m *Member) handOver(ctx context.Context, successors []raft.Server) error {
 	return err
 }
 
-// wedgedAfter is for how long, at a time scale of 1, Raft may refuse entries because leadership is being handed over while it is not.
-const wedgedAfter = 2 * time.Second
-
-// errWedged: see wedged.
-var errWedged = errors.New("raft takes no entries, because it believes that leadership is being handed over, for ever (hashicorp/raft#696); start this frontend again")
-
-// wedged ends a member whose Raft has forgotten that a handing over has ended. That can happen when it loses leadership meanwhile; should it
-// become the master again, it would be one that takes no posts. Others can: one of them is elected when this one is gone.
-func (m *Member) wedged(proposed error) {
-	if !errors.Is(proposed, raft.ErrLeadershipTransferInProgress) || m.handing.Load() > 0 {
-		m.refused.Store(0)
-		return
-	}
-	now := int64(m.clock())
-	if !m.refused.CompareAndSwap(0, now) && time.Duration(now-m.refused.Load()) > m.scaled(wedgedAfter) {
-		m.end(errWedged)
-	}
-}
-
-// answering asks servers, but this one, who they are, and returns those that answer, the furthest in the log first.
-func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Server {
-	ctx, cancel := context.WithTimeout(ctx, m.scaled(roundLimit))
+// reachable returns those servers, without this one, that answer, the one with the longest log first.
+func (t *transfers) reachable(ctx context.Context, servers []raft.Server) []raft.Server {
+	ctx, cancel := context.WithTimeout(ctx, t.scaled(roundTimeout))
 	defer cancel()
 	type progress struct {
 		raft.Server
@@ -127,26 +119,18 @@ func (m *Member) answering(ctx context.Context, servers []raft.Server) []raft.Se
 	}
 	var mu sync.Mutex
 	var all []progress
-	var asked sync.WaitGroup
-	for _, s := range servers {
-		if s.ID == m.self {
-			continue
+	t.poller.Each(ctx, servers, func(s raft.Server, status status.Status, err error) {
+		if err != nil || status.Member != s.ID {
+			return
 		}
-		asked.Go(func() {
-			status, err := m.statusOf(ctx, string(s.Address))
-			if err != nil || status.Member != s.ID {
-				return
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			all = append(all, progress{s, status.Applied})
-		})
-	}
-	asked.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, progress{s, status.Applied})
+	})
 	slices.SortFunc(all, func(a, b progress) int { return cmp.Compare(b.applied, a.applied) })
-	answering := make([]raft.Server, len(all))
-	for i, h := range all {
-		answering[i] = h.Server
+	reachable := make([]raft.Server, len(all))
+	for i, p := range all {
+		reachable[i] = p.Server
 	}
-	return answering
+	return reachable
 }

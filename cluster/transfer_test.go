@@ -75,11 +75,11 @@ func TestAMasterWhoseRaftBelievesInAHandingOverForEverEndsItself(t *testing.T) {
 		{0, raft.ErrLeadershipTransferInProgress, time.Second, false},
 		{0, raft.ErrLeadershipTransferInProgress, time.Hour, true},
 	} {
-		m.handing.Store(step.handing)
-		if since := m.refused.Load(); since != 0 {
-			m.refused.Store(since - int64(step.after))
+		m.proposer.transfers.Store(step.handing)
+		if since := m.proposer.refusedSince.Load(); since != 0 {
+			m.proposer.refusedSince.Store(since - int64(step.after))
 		}
-		m.wedged(step.err)
+		m.proposer.checkWedged(step.err)
 		select {
 		case err := <-m.Ended():
 			if !step.ends || !errors.Is(err, errWedged) {

@@ -105,7 +105,7 @@ func (n *node) scores() (revision uint64, err error) {
 func TestAWithheldLeaseIsCountedAndTheFrontendAnswersAllTheSame(t *testing.T) {
 	t.Parallel()
 	v := newValve()
-	g := newGroup(t, 1, func(o *Options) { o.dial = v.dial })
+	g := newGroup(t, 1, func(o *Options) { o.hooks.dial = v.dial })
 	slow := g.add(func(o *Options) { o.Nonvoter = true })
 	slow.start()
 	g.settle()

@@ -264,16 +264,15 @@ func (w *world) newNode() *worldNode {
 		Join:            []string{"none://"}, // the world makes it join
 		SnapshotEntries: uint64(20 + w.rand.IntN(60)),
 		Logger:          slog.New(&worldHandler{handler}),
-		dial:            w.net.dialFrom(id),
-		listen:          w.net.listen,
-		clock:           n.clock,
-		rules:           w.plan.rules,
+		hooks: testHooks{
+			dial: w.net.dialFrom(id), listen: w.net.listen, clock: n.clock, mutation: w.plan.rules,
+		},
 	}
 	if w.plan.pauseFactor > 0 {
 		n.opts.SnapshotEntries = uint64(8 + w.rand.IntN(16))
 	}
 	if w.plan.fastElections {
-		n.opts.tune = func(c *raft.Config) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) {
 			timeout := 50 * time.Millisecond
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
 		}

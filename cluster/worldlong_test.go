@@ -53,8 +53,8 @@ func votePlan() worldPlan {
 }
 
 // maxLeaderlessTime is how long a majority may be without a leader. Calls on connections that continue
-// late are given up after transportLimit, and an election may need more than one.
-const maxLeaderlessTime = 3 * transportLimit
+// late are given up after transportTimeout, and an election may need more than one.
+const maxLeaderlessTime = 3 * transportTimeout
 
 const (
 	countLongCuts  = "cuts longer than a call of Raft"
@@ -78,7 +78,7 @@ func cutLong(w *world) {
 		w.net.cut(to, from)
 	}
 	w.task(func() {
-		if w.wait(d); d > transportLimit {
+		if w.wait(d); d > transportTimeout {
 			w.history.count(countLongCuts)
 		}
 		w.net.heal(from, to)
@@ -97,7 +97,7 @@ func isolateLong(w *world) {
 	w.log.addf("%s is cut off for %v", one.node.id, d)
 	heal := w.isolateHost(one.node.id)
 	w.task(func() {
-		if w.wait(d); d > transportLimit {
+		if w.wait(d); d > transportTimeout {
 			w.history.count(countLongAway)
 		}
 		heal()
@@ -169,7 +169,7 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 
 // delaySnapshot delays the next snapshot until its sender has given it up and sent another.
 func delaySnapshot(w *world) {
-	d := w.between(transportLimit, 12*time.Second)
+	d := w.between(transportTimeout, 12*time.Second)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {
 		w.log.addf("the snapshot from %s to %s is late by %v", c.link.from, c.link.to, d)
 		c.far.in.stall(d)

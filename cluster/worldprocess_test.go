@@ -19,7 +19,7 @@ func (w *world) start(n *worldNode) bool {
 	m := &worldMember{node: n}
 	opts := n.opts
 	opts.Metrics = prometheus.NewRegistry()
-	opts.wrap = func(raftlog.Backend) raftlog.Backend {
+	opts.hooks.wrapBackend = func(raftlog.Backend) raftlog.Backend {
 		r := rand.New(rand.NewPCG(w.seed, uint64(time.Since(w.began))))
 		return &crashableStore{InmemStore: n.log, member: m, rand: r}
 	}

@@ -21,12 +21,12 @@ import (
 func TestCandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 	var mute atomic.Bool
 	runScript(t, func(n *worldNode) {
-		dial := n.opts.dial
+		dial := n.opts.hooks.dial
 		switch n.id {
 		case "f1": // it waits until everything below has happened
-			n.opts.tune = func(c *raft.Config) { c.ElectionTimeout = 10 * time.Second }
+			n.opts.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 10 * time.Second }
 		case "f3": // it answers, but requests no votes
-			n.opts.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			n.opts.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				if mute.Load() {
 					return nil, syscall.ENETUNREACH
 				}
@@ -252,7 +252,7 @@ func TestDeposedMasterCommitsNothingElsewhere(t *testing.T) {
 		if n.id != "f2" {
 			return
 		}
-		n.opts.tune = func(c *raft.Config) {
+		n.opts.hooks.raftConfig = func(c *raft.Config) {
 			// Its timers are late, as in a process that was paused, and so is the goroutine that is
 			// notified of the lost leadership.
 			late := 30 * time.Second

@@ -138,16 +138,17 @@ func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, 
 	if c == nil {
 		return refuse("it would not be defined"), nil
 	}
-	if c.Definition.Kind != before.Definition.Kind || c.Definition.LowerIsBetter() != before.Definition.LowerIsBetter() ||
-		!slices.Equal(c.Definition.AllSplits(), before.Definition.AllSplits()) {
+	is, was := &c.Definition, &before.Definition
+	if is.Kind != was.Kind || is.LowerIsBetter() != was.LowerIsBetter() ||
+		!slices.Equal(is.AllSplits(), was.AllSplits()) {
 		return refuse("its kind, splits or direction would change"), nil
 	}
 	if sameCodes(c.Competitors, before.Competitors) {
 		return nil, nil
 	}
 	m := &contestMarks{b: b, contest: c}
-	if stray := c.Unlisted(m); stray != "" {
-		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", stray)), m.err
+	if unlisted := c.Unlisted(m); unlisted != "" {
+		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted)), m.err
 	}
 	return nil, m.err
 }

@@ -100,13 +100,12 @@ type truth struct {
 		Total        int    `json:"total"`
 		Rank         int    `json:"rank"`
 	} `json:"medal_table"`
-	Leaderboards map[string][]struct {
-		Competitor string        `json:"competitor"`
-		Mark       score.Decimal `json:"mark"`
-	} `json:"leaderboards"`
+	Leaderboards map[string][]place `json:"leaderboards"`
 }
 
-func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
+func TestRealStreamsGiveTheRecordedResultsAndLeaderboards(t *testing.T) {
+	dataDir(t) // skips the test if there is none
+	leaderboards := 0
 	for _, name := range streams {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(dataDir(t), name, "truth.json"))
@@ -127,7 +126,12 @@ func TestRealStreamsGiveTheRecordedResults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			compareBoards(t, m, want.Leaderboards)
+			leaderboards += len(want.Leaderboards)
 		})
+	}
+	if !t.Failed() && leaderboards == 0 {
+		t.Error("no stream has leaderboards")
 	}
 }
 

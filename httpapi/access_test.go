@@ -23,13 +23,15 @@ import (
 	"laurel/trust/signing"
 )
 
-// court is a guarded group and those who have something to do with it.
-type court struct {
-	group                                   *fakeGroup
-	operator, bard, reader, revoked, lapsed pki.BearerToken
-	private                                 ed25519.PrivateKey // of the key of bard/assurancetourix
-	other                                   ed25519.PrivateKey // of a key that is registered, too
-	stranger                                ed25519.PrivateKey // of one that is not
+// guardedGroup is a group with access control, with tokens and keys of callers.
+type guardedGroup struct {
+	group *fakeGroup
+
+	operator, bard, reader, revoked, expired pki.BearerToken
+
+	private      ed25519.PrivateKey // of bard/assurancetourix
+	other        ed25519.PrivateKey // of bard/other
+	unregistered ed25519.PrivateKey
 }
 
 func keyFor(name string) ed25519.PrivateKey {
@@ -40,24 +42,44 @@ func keyFor(name string) ed25519.PrivateKey {
 
 func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
 
-// courtBard is the token of bard/cacofonix, the same in every court.
-var courtBard = pki.NewBearerToken()
+// bardToken is the token of bard/cacofonix in every guarded group.
+var bardToken = pki.NewBearerToken()
 
-func newCourt(t testing.TB, g *fakeGroup) *court {
+func newGuardedGroup(t testing.TB, g *fakeGroup) *guardedGroup {
 	t.Helper()
-	c := &court{group: g, operator: pki.NewBearerToken(), bard: courtBard, reader: pki.NewBearerToken(), revoked: pki.NewBearerToken(), lapsed: pki.NewBearerToken(),
-		private: keyFor("bard"), other: keyFor("other"), stranger: keyFor("stranger")}
+	c := &guardedGroup{
+		group:        g,
+		operator:     pki.NewBearerToken(),
+		bard:         bardToken,
+		reader:       pki.NewBearerToken(),
+		revoked:      pki.NewBearerToken(),
+		expired:      pki.NewBearerToken(),
+		private:      keyFor("bard"),
+		other:        keyFor("other"),
+		unregistered: keyFor("unregistered"),
+	}
 	now := time.Now().UTC()
+	byToken := func(b pki.BearerToken, name string, role access.Role) *access.Grant {
+		return &access.Grant{ID: b.ID, Name: name, Role: role, Hash: b.Hash()}
+	}
+	byKey := func(k ed25519.PrivateKey, name string) *access.Grant {
+		return &access.Grant{ID: score.KeyID(publicOf(k)), Name: name, Role: access.RoleBard, Public: publicOf(k)}
+	}
+	bard, expired := byToken(c.bard, "bard/cacofonix", access.RoleBard), byToken(c.expired, "bard/old", access.RoleBard)
+	bard.Competitions = []string{"OG50BC"}
+	expired.Expires = now.Add(-time.Hour)
+	signer := byKey(c.private, "bard/assurancetourix")
+	signer.Types = []score.Type{score.TypeAlert}
 	for _, change := range []access.Change{
 		{Guard: true},
-		{Grant: &access.Grant{ID: c.operator.ID, Name: "caesar", Role: access.RoleOperator, Hash: c.operator.Hash()}},
-		{Grant: &access.Grant{ID: c.bard.ID, Name: "bard/cacofonix", Role: access.RoleBard, Hash: c.bard.Hash(), Competitions: []string{"OG50BC"}}},
-		{Grant: &access.Grant{ID: c.reader.ID, Name: "spectator", Role: access.RoleReader, Hash: c.reader.Hash()}},
-		{Grant: &access.Grant{ID: c.revoked.ID, Name: "bard/fired", Role: access.RoleBard, Hash: c.revoked.Hash()}},
+		{Grant: byToken(c.operator, "caesar", access.RoleOperator)},
+		{Grant: bard},
+		{Grant: byToken(c.reader, "spectator", access.RoleReader)},
+		{Grant: byToken(c.revoked, "bard/fired", access.RoleBard)},
 		{Revoke: c.revoked.ID},
-		{Grant: &access.Grant{ID: c.lapsed.ID, Name: "bard/old", Role: access.RoleBard, Hash: c.lapsed.Hash(), Expires: now.Add(-time.Hour)}},
-		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.private)), Name: "bard/assurancetourix", Role: access.RoleBard, Public: publicOf(c.private), Types: []score.Type{score.TypeAlert}}},
-		{Grant: &access.Grant{ID: score.KeyID(publicOf(c.other)), Name: "bard/other", Role: access.RoleBard, Public: publicOf(c.other)}},
+		{Grant: expired},
+		{Grant: signer},
+		{Grant: byKey(c.other, "bard/other")},
 	} {
 		change.At, change.By = now, "test"
 		if err := g.ChangeAccess(t.Context(), change); err != nil {
@@ -69,64 +91,71 @@ func newCourt(t testing.TB, g *fakeGroup) *court {
 
 func bearer(b pki.BearerToken) string { return "Authorization: Bearer " + b.Text() }
 
-// guardedServer is a court at a real connection.
-func guardedServer(t testing.TB, o Options) (*court, *API, *httptest.Server) {
+// guardedServer serves a guarded group over TCP.
+func guardedServer(t testing.TB, o Options) (*guardedGroup, *API, *httptest.Server) {
 	g, a := newFake(t, o)
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	return c, a, serve(t, a, a.Handler())
 }
 
-// refusals is how many were counted for the reason.
+// refusals returns the number of refusals that the metrics count for a reason.
 func refusals(a *API, reason string) (n float64) {
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(a.gatherer, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	_, rest, _ := strings.Cut(w.Body.String(), `laurel_http_refused_total{reason="`+reason+`"} `)
-	_, _ = fmt.Sscan(rest, &n) // 0 where it was never counted
+	_, _ = fmt.Sscan(rest, &n) // 0 if it was never counted
 	return n
 }
 
 func TestEveryRouteHasAPermission(t *testing.T) {
 	c, a, s := guardedServer(t, Options{Private: true})
 	for _, rt := range a.clientServer().routes() {
-		path := strings.NewReplacer("{contest:.+}", "OG50BC/CUR-M-GPA-01", "{competition}", "OG50BC", "{organisation:.+}", "GAU", "{source:.+}", "bard/cacofonix",
-			"{id}", "f9", "{file}", "x.js").Replace(rt.pattern)
+		path := strings.NewReplacer(
+			"{contest:.+}", "OG50BC/CUR-M-GPA-01",
+			"{competition}", "OG50BC",
+			"{organisation:.+}", "GAU",
+			"{source:.+}", "bard/cacofonix",
+			"{id}", "f9",
+			"{file}", "x.js",
+		).Replace(rt.pattern)
 		name := rt.method + " " + path
-		stranger, bard := ask(t, s, rt.method, path, "").StatusCode, 0
+		anonymous, bard := ask(t, s, rt.method, path, "").StatusCode, 0
 		if rt.permit != admission.PermitWatch { // the answer to an authorized watcher has no end
 			bard = ask(t, s, rt.method, path, "", bearer(c.bard)).StatusCode
 		}
 		switch rt.permit {
 		case admission.PermitAll:
-			if stranger == http.StatusUnauthorized {
-				t.Errorf("%s: without a token: got %d", name, stranger)
+			if anonymous == http.StatusUnauthorized {
+				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}
 		case admission.PermitRead, admission.PermitWatch, admission.PermitMetrics:
-			if stranger != http.StatusUnauthorized {
-				t.Errorf("%s: without a token: got %d; want 401", name, stranger)
+			if anonymous != http.StatusUnauthorized {
+				t.Errorf("%s: without a token: got %d; want 401", name, anonymous)
 			}
 		case admission.PermitPost, admission.PermitEnroll:
-			if stranger == http.StatusOK {
-				t.Errorf("%s: without a token: got %d", name, stranger)
+			if anonymous == http.StatusOK {
+				t.Errorf("%s: without a token: got %d", name, anonymous)
 			}
 		case admission.PermitOperate, admission.PermitJoin:
-			if stranger != http.StatusUnauthorized || bard != http.StatusForbidden {
-				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, stranger, bard)
+			if anonymous != http.StatusUnauthorized || bard != http.StatusForbidden {
+				t.Errorf("%s: without a token: got %d, as a bard %d; want 401 and 403", name, anonymous, bard)
 			}
 		default:
 			t.Errorf("%s has no permission", name)
 		}
 	}
 	if len(c.group.members) > 0 || len(c.group.events()) > 0 {
-		t.Errorf("done all the same: %v, %d events", c.group.members, len(c.group.events()))
+		t.Errorf("refused requests had effects: %v, %d events", c.group.members, len(c.group.events()))
 	}
 }
 
-func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
+func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	var log logBuffer
 	r := prometheus.NewRegistry()
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
-	a := New(groupOf(g), Options{Registerer: r, Gatherer: r, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
-	c := newCourt(t, g)
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a := New(groupOf(g), Options{Registerer: r, Gatherer: r, Logger: logger})
+	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
 	wrong.Secret = c.bard.Secret
@@ -137,19 +166,24 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 		{"unknown", bearer(unknown), "unknown_token"},
 		{"another's secret", bearer(wrong), "unknown_token"},
 		{"revoked", bearer(c.revoked), "revoked"},
-		{"expired", bearer(c.lapsed), "expired"},
+		{"expired", bearer(c.expired), "expired"},
 		{"malformed", "Authorization: Bearer " + c.operator.Text()[:40], "malformed_token"},
 		{"basic", "Authorization: Basic " + c.operator.Text(), "malformed_token"},
-		{"a key's id", "Authorization: Bearer laurel-token-1." + score.KeyID(publicOf(c.private)) + "." + c.operator.Secret, "unknown_token"},
+		{
+			"a key's id",
+			"Authorization: Bearer laurel-token-1." + score.KeyID(publicOf(c.private)) + "." + c.operator.Secret,
+			"unknown_token",
+		},
 	} {
 		before := refusals(a, one.reason)
 		got := ask(t, s, "GET", "/v1/access", "", one.header)
-		if got.StatusCode != http.StatusUnauthorized || got.Header.Get("Www-Authenticate") == "" || refusals(a, one.reason) != before+1 {
-			t.Errorf("%s: got %d, %q, counted %v; want 401 under %s", one.name, got.StatusCode, got.Header, refusals(a, one.reason)-before, one.reason)
+		counted := refusals(a, one.reason) - before
+		if got.StatusCode != http.StatusUnauthorized || got.Header.Get("Www-Authenticate") == "" || counted != 1 {
+			t.Errorf("%s: got %d, %q, counted %v; want 401 and 1 %s", one.name, got.StatusCode, got.Header, counted, one.reason)
 		}
 		_, secret, _ := strings.Cut(one.header, "laurel-token-1.")
 		if strings.Contains(got.body, secret) {
-			t.Errorf("%s: the answer tells the token: %s", one.name, got.body)
+			t.Errorf("%s: the answer has the token: %s", one.name, got.body)
 		}
 	}
 	for _, header := range []string{"Authorization", "authorization"} {
@@ -157,37 +191,48 @@ func TestBadTokenIsRefusedCountedAndNotTold(t *testing.T) {
 		req.Header["Authorization"] = []string{"Bearer " + c.operator.Text()}
 		req.Header[header] = append(req.Header[header], "Bearer "+c.operator.Text())
 		if res, err := s.Client().Do(req); err != nil || res.StatusCode != http.StatusUnauthorized {
-			t.Errorf("two fields: got %v, %v", res, err)
+			t.Errorf("two header fields: got %v, %v", res, err)
 		}
 	}
 	if got := ask(t, s, "GET", "/v1/access", "", bearer(c.operator)); got.StatusCode != http.StatusOK {
 		t.Errorf("the right token: got %d %s", got.StatusCode, got.body)
 	}
-	for _, path := range []string{"/v1/scores?token=" + c.operator.Text(), "/v1/scores?access_token=" + c.operator.Text(), "/v1/scores?x=" + c.operator.Text(), "/v1/events?tok%65n=" + c.operator.Text()} {
+	for _, path := range []string{
+		"/v1/scores?token=" + c.operator.Text(),
+		"/v1/scores?access_token=" + c.operator.Text(),
+		"/v1/scores?x=" + c.operator.Text(),
+		"/v1/events?tok%65n=" + c.operator.Text(),
+	} {
 		got := ask(t, s, "GET", path, "")
 		if got.StatusCode/100 != 4 || strings.Contains(got.body, c.operator.Secret) {
 			t.Errorf("%s: got %d %s", path, got.StatusCode, got.body)
 		}
 	}
-	if got := ask(t, s, "POST", "/v1/events?token="+c.operator.Text(), alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
-		t.Errorf("a post with a token in its URL: got %d %s", got.StatusCode, got.body)
+	post := ask(t, s, "POST", "/v1/events?token="+c.operator.Text(), alert("", ""), isJSON, bearer(c.bard))
+	if post.StatusCode != http.StatusBadRequest || len(g.events()) > 0 {
+		t.Errorf("a post with a token in its URL: got %d %s", post.StatusCode, post.body)
 	}
 	if n := refusals(a, "token_in_url"); n != 5 {
 		t.Errorf("counted %v tokens in URLs; want 5", n)
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
-	for _, b := range []pki.BearerToken{c.operator, c.bard, c.revoked, c.lapsed, unknown} {
+	for _, b := range []pki.BearerToken{c.operator, c.bard, c.revoked, c.expired, unknown} {
 		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
 			t.Error("a secret is in the log or the metrics")
 		}
 	}
 }
 
-func TestTokenInTheClearIsRefusedUnlessTheCallerIsNear(t *testing.T) {
+func TestTokenInTheClearIsAcceptedOnlyFromThisMachine(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
-	for addr, want := range map[string]int{"192.0.2.7:999": http.StatusUnauthorized, "127.0.0.1:999": http.StatusOK, "[::1]:999": http.StatusOK, "[2001:db8::1]:999": http.StatusUnauthorized} {
+	c := newGuardedGroup(t, g)
+	for addr, want := range map[string]int{
+		"192.0.2.7:999":     http.StatusUnauthorized,
+		"127.0.0.1:999":     http.StatusOK,
+		"[::1]:999":         http.StatusOK,
+		"[2001:db8::1]:999": http.StatusUnauthorized,
+	} {
 		r := httptest.NewRequest("GET", "/v1/access", nil)
 		r.RemoteAddr = addr
 		r.Header.Set("Authorization", "Bearer "+c.operator.Text())
@@ -202,11 +247,20 @@ func TestTokenInTheClearIsRefusedUnlessTheCallerIsNear(t *testing.T) {
 	}
 }
 
-// song is a signed event as JSON.
-func song(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text string) (score.Event, string) {
+// signedEvent returns a signed event, and the same as JSON.
+func signedEvent(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text string) (score.Event, string) {
 	t.Helper()
-	e := []score.Event{{ID: fmt.Sprintf("%s-%d", strings.ReplaceAll(source, "/", "-"), seq), Source: source, Seq: seq, Type: score.TypeAlert, Time: time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
-		ContestID: "OG50BC/CUR-M-GPA-01", Data: &score.Alert{Text: text}, TimeGiven: true, IDGiven: true}}
+	e := []score.Event{{
+		ID:        fmt.Sprintf("%s-%d", strings.ReplaceAll(source, "/", "-"), seq),
+		Source:    source,
+		Seq:       seq,
+		Type:      score.TypeAlert,
+		Time:      time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC),
+		ContestID: "OG50BC/CUR-M-GPA-01",
+		Data:      &score.Alert{Text: text},
+		TimeGiven: true,
+		IDGiven:   true,
+	}}
 	if err := signing.Sign(key, e); err != nil {
 		t.Fatal(err)
 	}
@@ -217,20 +271,26 @@ func song(t testing.TB, key ed25519.PrivateKey, source string, seq uint64, text 
 	return e[0], string(b)
 }
 
-func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
+func TestEventIsAcceptedOnlyFromAnAuthorizedCaller(t *testing.T) {
 	const mine = "bard/assurancetourix"
-	for _, hot := range []bool{false, true} {
+	for _, fast := range []bool{false, true} {
 		c, a, _ := guardedServer(t, Options{})
-		addr := serveAPI(t, a, hot)
-		first, good := song(t, c.private, mine, 1, "clack")
-		second, _ := song(t, c.private, mine, 2, "clonk")
+		addr := serveAPI(t, a, fast)
+		first, good := signedEvent(t, c.private, mine, 1, "clack")
+		second, _ := signedEvent(t, c.private, mine, 2, "clonk")
 		swapped := first
 		swapped.Signature = second.Signature
 		bySwapped, _ := json.Marshal(&swapped)
-		_, strange := song(t, c.stranger, mine, 1, "clack")
-		_, others := song(t, c.other, mine, 1, "clack")
+		_, unregistered := signedEvent(t, c.unregistered, mine, 1, "clack")
+		_, others := signedEvent(t, c.other, mine, 1, "clack")
 		stolen := strings.Replace(others, score.KeyID(publicOf(c.other)), score.KeyID(publicOf(c.private)), 1)
-		wrongType := strings.ReplaceAll(strings.ReplaceAll(good, `"type":"alert"`, `"type":"contest.status"`), `"data":{"text":"clack"}`, `"data":{"period":"END1"}`)
+		wrongType := strings.NewReplacer(
+			`"type":"alert"`, `"type":"contest.status"`,
+			`"data":{"text":"clack"}`, `"data":{"period":"END1"}`,
+		).Replace(good)
+		alertFrom := func(id, source string) string {
+			return strings.Replace(alert(id, ""), `{"id"`, `{"source":"`+source+`","id"`, 1)
+		}
 		for _, one := range []struct {
 			name, body string
 			token      *pki.BearerToken
@@ -245,17 +305,20 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 			{"altered time", strings.Replace(good, "10:00", "10:01", 1), nil, 401, "signature"},
 			{"altered seq", strings.Replace(good, `"seq":1`, `"seq":3`, 1), nil, 401, "signature"},
 			{"signature swapped", string(bySwapped), nil, 401, "signature"},
-			{"key unknown", strange, nil, 401, "unknown_token"},
+			{"key unknown", unregistered, nil, 401, "unknown_token"},
 			{"another's key", others, nil, 403, "event_forbidden"},
 			{"another's key renamed", stolen, nil, 401, "signature"},
-			{"a type that is not his", wrongType, nil, 403, "event_forbidden"},
+			{"a type without permission", wrongType, nil, 403, "event_forbidden"},
 			{"by token", alert("b", ""), &c.bard, 200, ""},
-			{"by token in another's name", strings.Replace(alert("c", ""), `{"id"`, `{"source":"bard/other","id"`, 1), &c.bard, 403, "event_forbidden"},
-			{"by token for another competition", strings.Replace(alert("c", ""), "OG50BC", "OG54BC", 1), &c.bard, 403, "event_forbidden"},
+			{"by token in another's name", alertFrom("c", "bard/other"), &c.bard, 403, "event_forbidden"},
+			{
+				"by token for another competition",
+				strings.Replace(alert("c", ""), "OG50BC", "OG54BC", 1), &c.bard, 403, "event_forbidden",
+			},
 			{"by a reader", alert("d", ""), &c.reader, 403, "event_forbidden"},
 			{"by a revoked bard", alert("e", ""), &c.revoked, 401, "revoked"},
-			{"by an expired bard", alert("f", ""), &c.lapsed, 401, "expired"},
-			{"by an operator", strings.Replace(alert("g", ""), `{"id"`, `{"source":"bard/anyone","id"`, 1), &c.operator, 200, ""},
+			{"by an expired bard", alert("f", ""), &c.expired, 401, "expired"},
+			{"by an operator", alertFrom("g", "bard/anyone"), &c.operator, 200, ""},
 			{"signed, with a token", good, &c.reader, 200, ""},
 		} {
 			before := 0.0
@@ -268,54 +331,57 @@ func TestEventIsTakenOnlyFromWhoMayPostIt(t *testing.T) {
 			}
 			got, _ := (&way{addr: addr}).send(t, rawPost(one.body, fields...), 1)
 			if !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", one.status)) {
-				t.Errorf("%s (hot %t): want %d, got %s", one.name, hot, one.status, got)
+				t.Errorf("%s (fast path %t): want %d, got %s", one.name, fast, one.status, got)
 			}
 			if one.reason != "" && refusals(a, one.reason) != before+1 {
-				t.Errorf("%s (hot %t): not counted as %s", one.name, hot, one.reason)
+				t.Errorf("%s (fast path %t): not counted as %s", one.name, fast, one.reason)
 			}
 		}
 		var posted []string
 		for _, e := range c.group.events() {
 			posted = append(posted, e.Source+" "+e.Key+" "+e.Token)
 		}
-		want := []string{mine + " " + first.Key + " ", mine + " " + first.Key + " ", "bard/cacofonix  " + c.bard.ID, "bard/anyone  " + c.operator.ID, mine + " " + first.Key + " "}
+		signed := mine + " " + first.Key + " "
+		want := []string{signed, signed, "bard/cacofonix  " + c.bard.ID, "bard/anyone  " + c.operator.ID, signed}
 		if !slices.Equal(posted, want) {
 			t.Errorf("the store got %q; want %q", posted, want)
 		}
 	}
 }
 
-// serveAPI puts an API behind one of the two ways in.
-func serveAPI(t testing.TB, a *API, hot bool) string {
+// serveAPI serves an API with or without the fast path.
+func serveAPI(t testing.TB, a *API, fast bool) string {
 	t.Helper()
-	if !hot {
+	if !fast {
 		return serve(t, a, a.Handler()).Listener.Addr().String()
 	}
 	return serveFront(t, a)
 }
 
-func TestStreamEndsAtTheFirstEventThatNobodyVouchesFor(t *testing.T) {
+func TestStreamEndsAtTheFirstUnauthorizedEvent(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
-	_, first := song(t, c.private, "bard/assurancetourix", 1, "one")
-	_, second := song(t, c.private, "bard/assurancetourix", 2, "two")
-	_, third := song(t, c.private, "bard/assurancetourix", 3, "three")
+	_, first := signedEvent(t, c.private, "bard/assurancetourix", 1, "one")
+	_, second := signedEvent(t, c.private, "bard/assurancetourix", 2, "two")
+	_, third := signedEvent(t, c.private, "bard/assurancetourix", 3, "three")
 	got := ask(t, s, "POST", "/v1/events", first+"\n"+strings.Replace(second, "two", "TWO", 1)+"\n"+third+"\n", isNDJSON)
 	lines := strings.Split(strings.TrimSpace(got.body), "\n")
-	if got.StatusCode != 200 || len(lines) != 2 || !strings.Contains(lines[0], score.Applied) || !strings.Contains(lines[1], `"code":"unauthorized"`) || !strings.Contains(lines[1], `"index":1`) {
+	if got.StatusCode != 200 || len(lines) != 2 || !strings.Contains(lines[0], score.Applied) ||
+		!strings.Contains(lines[1], `"code":"unauthorized"`) || !strings.Contains(lines[1], `"index":1`) {
 		t.Errorf("got %d\n%s", got.StatusCode, got.body)
 	}
 	if got := ask(t, s, "POST", "/v1/events", alert("a", "")+"\n", isNDJSON); got.StatusCode != http.StatusUnauthorized {
-		t.Errorf("a stream of a stranger: got %d %s", got.StatusCode, got.body)
+		t.Errorf("an anonymous stream: got %d %s", got.StatusCode, got.body)
 	}
-	if got := ask(t, s, "POST", "/v1/events", alert("a", "")+"\n"+alert("b", "")+"\n", isNDJSON, bearer(c.bard)); got.StatusCode != 200 || strings.Count(got.body, score.Applied) != 2 {
-		t.Errorf("a stream by token: got %d %s", got.StatusCode, got.body)
+	got = ask(t, s, "POST", "/v1/events", alert("a", "")+"\n"+alert("b", "")+"\n", isNDJSON, bearer(c.bard))
+	if got.StatusCode != 200 || strings.Count(got.body, score.Applied) != 2 {
+		t.Errorf("a stream with a token: got %d %s", got.StatusCode, got.body)
 	}
 	if n := len(c.group.events()); n != 3 {
 		t.Errorf("the store got %d events; want 3", n)
 	}
 }
 
-func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
+func TestOpenStoreAcceptsEventsWithoutOrWithInvalidTokens(t *testing.T) {
 	g, s := start(t)
 	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearerToken())}} {
 		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
@@ -323,7 +389,7 @@ func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
 		}
 	}
 	for _, e := range g.events() {
-		if e.Source != anonymous || e.Token != "" {
+		if e.Source != "anonymous" || e.Token != "" {
 			t.Errorf("got %+v", e)
 		}
 	}
@@ -332,7 +398,7 @@ func TestOpenStoreTakesWhateverComesAsBefore(t *testing.T) {
 	}
 }
 
-func TestFrontendOfASecureGroupIsGuardedBeforeItKnowsWhatTheStoreSays(t *testing.T) {
+func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
 	g, a := newFake(t, Options{Secure: true})
 	s := serve(t, a, a.Handler())
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON); got.StatusCode != http.StatusUnauthorized {
@@ -343,25 +409,29 @@ func TestFrontendOfASecureGroupIsGuardedBeforeItKnowsWhatTheStoreSays(t *testing
 	}
 }
 
-func TestPrivateGroupShowsNothingToStrangersOnAnyWay(t *testing.T) {
+func TestPrivateGroupShowsNothingToAnonymousCallers(t *testing.T) {
 	g, a := newFake(t, Options{Private: true})
 	g.keeps = true
-	c := newCourt(t, g)
-	for _, hot := range []bool{false, true} {
-		addr := serveAPI(t, a, hot)
-		for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix",
-			"/v1/frontends", "/v1/cluster", "/v1/keys", "/v1/watch", "/", "/metrics", "/v1/scores?max_stale"} {
+	c := newGuardedGroup(t, g)
+	for _, fast := range []bool{false, true} {
+		addr := serveAPI(t, a, fast)
+		for _, path := range []string{
+			"/v1/scores/" + contest, "/v1/scores", "/v1/timeline/" + contest, "/v1/medals/OG50BC",
+			"/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix", "/v1/frontends", "/v1/cluster", "/v1/keys",
+			"/v1/watch", "/", "/metrics", "/v1/scores?max_stale",
+		} {
 			for range 2 { // the second time it is in memory
 				for _, fields := range [][]string{nil, {"Accept: text/html"}} {
 					got, _ := (&way{addr: addr}).send(t, rawGet(path, fields...), 1)
 					if !strings.HasPrefix(got, "HTTP/1.1 401 ") {
-						t.Errorf("%s (hot %t): a stranger got %.300s", path, hot, got)
+						t.Errorf("%s (fast path %t): an anonymous caller got %.300s", path, fast, got)
 					}
 					if path == "/v1/watch" {
 						continue
 					}
-					if got, _ := (&way{addr: addr}).send(t, rawGet(path, append(fields, bearer(c.reader))...), 1); !strings.HasPrefix(got, "HTTP/1.1 200 ") {
-						t.Errorf("%s (hot %t): a reader got %.300s", path, hot, got)
+					got, _ = (&way{addr: addr}).send(t, rawGet(path, append(fields, bearer(c.reader))...), 1)
+					if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+						t.Errorf("%s (fast path %t): a reader got %.300s", path, fast, got)
 					}
 				}
 			}

@@ -13,16 +13,18 @@ import (
 	"laurel/score"
 )
 
-// A watcher has a home: the frontend to which its client returns. While that is away, other frontends take its
-// watchers; when it is back, they send them home in small steps, so that the load becomes even without a rush.
+// A watcher has a home: the frontend to which its client returns. While that is away,
+// other frontends take its watchers; when it is back, they send them home in small steps,
+// so that the load becomes even without a rush.
 
 const (
-	// A frontend sends new watchers elsewhere if it has more than maxLoad times its share and minExcess more.
-	// The counts are up to 250 ms old, so small numbers mean little.
+	// A frontend sends new watchers elsewhere if it has more than maxLoad times its share
+	// and minExcess more. The counts are up to 250 ms old, so small numbers mean little.
 	maxLoad   = 1.2
 	minExcess = 10
-	// homeInterval is how often watchers are sent home. One guestFraction-th of the guests from one home go at
-	// once, or one ownFraction-th of all watchers if that is more.
+	// homeInterval is how often watchers are sent home. One guestFraction-th of the
+	// guests from one home go at once, or one ownFraction-th of all watchers if that is
+	// more.
 	homeInterval  = 500 * time.Millisecond
 	guestFraction = 8
 	ownFraction   = 64
@@ -93,8 +95,8 @@ func (b *balancer) balance() balance {
 	return now
 }
 
-// elsewhere returns the URL at which a new watcher is served better, "" if that is here. A watcher is sent
-// elsewhere once.
+// elsewhere returns the URL at which a new watcher is served better, "" if that is here.
+// A watcher is sent elsewhere once.
 func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 	if q.Get("moved") != "" {
 		return ""
@@ -103,8 +105,8 @@ func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 	if float64(now.own+1) <= now.share*maxLoad+minExcess {
 		return ""
 	}
-	// Any frontend below its share will do. The counts are a moment old, so watchers that come together must not
-	// all go to the same one.
+	// Any frontend below its share will do. The counts are a moment old, so watchers that
+	// come together must not all go to the same one.
 	var below []score.Frontend
 	for _, f := range now.serving {
 		if f.ID != b.status.ID() && float64(f.Watchers) < now.share {
@@ -128,8 +130,8 @@ type move struct {
 	count int
 }
 
-// decide returns which watchers to send home now. guests are counted by their homes, without the departing
-// watchers, which were sent home but are still here.
+// decide returns which watchers to send home now. guests are counted by their homes,
+// without the departing watchers, which were sent home but are still here.
 func (h homes) decide(b balance, guests map[string]int, departing int, now time.Time) (moves []move) {
 	for id := range h {
 		if _, serves := b.serving[id]; !serves {
@@ -148,8 +150,8 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 		if now.Sub(h[home]) < settleTime {
 			continue
 		}
-		// A home that has its share but fewer watchers than this frontend takes some, too: it has guests of its own
-		// to send on to homes with room.
+		// A home that has its share but fewer watchers than this frontend takes some,
+		// too: it has guests of its own to send on to homes with room.
 		n := min(spare, (b.own-departing-f.Watchers+1)/2, max(1, count/guestFraction, b.own/ownFraction))
 		if n > 0 {
 			moves = append(moves, move{f, n})

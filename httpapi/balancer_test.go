@@ -7,7 +7,7 @@ import (
 	"laurel/score"
 )
 
-// spread is a balance of f1, which decides, with own watchers, and of others that serve.
+// spread returns the balance of frontend f1 with own watchers and other serving frontends.
 func spread(own int, others map[string]int) balance {
 	b := balance{own: own, serving: map[string]score.Frontend{"f1": {ID: "f1", URL: "http://f1", Watchers: own}}}
 	total := own
@@ -19,7 +19,7 @@ func spread(own int, others map[string]int) balance {
 	return b
 }
 
-func TestNobodyIsSentHomeBeforeTheHomeHasBeenBackForAWhile(t *testing.T) {
+func TestNobodyIsSentHomeBeforeTheSettleTime(t *testing.T) {
 	h, now := homes{}, time.Unix(1000, 0)
 	alone, both := spread(100, nil), spread(100, map[string]int{"f2": 0})
 	for _, step := range []struct {
@@ -46,7 +46,7 @@ func TestNobodyIsSentHomeBeforeTheHomeHasBeenBackForAWhile(t *testing.T) {
 	}
 }
 
-func TestWatchersGoHomeInSmallStepsAndOnlyWhileTheirHostHasMoreThanItsShare(t *testing.T) {
+func TestWatchersGoHomeInSmallStepsFromAFrontendAboveItsShare(t *testing.T) {
 	for _, c := range []struct {
 		what      string
 		b         balance
@@ -55,13 +55,13 @@ func TestWatchersGoHomeInSmallStepsAndOnlyWhileTheirHostHasMoreThanItsShare(t *t
 		want      int
 	}{
 		{"an eighth at a time", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 0, 50},
-		{"few guests: a part of all who are here", spread(6400, map[string]int{"f2": 0}), map[string]int{"f2": 160}, 0, 100},
+		{"few guests: a part of all watchers", spread(6400, map[string]int{"f2": 0}), map[string]int{"f2": 160}, 0, 100},
 		{"the last", spread(20, map[string]int{"f2": 10}), map[string]int{"f2": 1}, 0, 1},
-		{"to two homes: together not below the share", spread(106, map[string]int{"f2": 97, "f3": 97}), map[string]int{"f2": 80, "f3": 80}, 0, 3},
+		{"two homes: not below the share together", spread(106, map[string]int{"f2": 97, "f3": 97}), map[string]int{"f2": 80, "f3": 80}, 0, 3},
 		{"half the difference to the home", spread(108, map[string]int{"f2": 104, "f3": 4}), map[string]int{"f2": 80}, 0, 2},
-		{"as many as its share", spread(100, map[string]int{"f2": 100}), map[string]int{"f2": 80}, 0, 0},
-		{"who is going already counts no more", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 500, 0},
-		{"a home that nobody knows", spread(1000, map[string]int{"f2": 0}), map[string]int{"f9": 400}, 0, 0},
+		{"no more than the share", spread(100, map[string]int{"f2": 100}), map[string]int{"f2": 80}, 0, 0},
+		{"departing watchers do not count", spread(1000, map[string]int{"f2": 0}), map[string]int{"f2": 400}, 500, 0},
+		{"an unknown home", spread(1000, map[string]int{"f2": 0}), map[string]int{"f9": 400}, 0, 0},
 	} {
 		h, now := homes{}, time.Unix(1000, 0)
 		h.decide(c.b, c.guests, c.departing, now)

@@ -37,13 +37,13 @@ func TestMembershipIsChangedAtTheMaster(t *testing.T) {
 		}
 		g.mu.Lock()
 		if got := g.members[len(g.members)-1]; got != c.want {
-			t.Errorf("%s %s: the group was told %q; want %q", c.method, c.path, got, c.want)
+			t.Errorf("%s %s: the group got %q; want %q", c.method, c.path, got, c.want)
 		}
 		g.mu.Unlock()
 	}
 }
 
-func TestBadMembershipRequestIsRefusedByField(t *testing.T) {
+func TestInvalidMembershipRequestNamesTheField(t *testing.T) {
 	g, s := start(t)
 	for _, c := range []struct{ method, path, body, field string }{
 		{"POST", "/v1/cluster/members", `{"peer":"a:1","url":"http://a"}`, "id"},
@@ -65,7 +65,7 @@ func TestBadMembershipRequestIsRefusedByField(t *testing.T) {
 		}
 	}
 	if len(g.members) != 0 {
-		t.Errorf("the group was told %v", g.members)
+		t.Errorf("the group got %v", g.members)
 	}
 }
 
@@ -101,7 +101,11 @@ func TestReadinessFollowsTheGroupAndLivenessDoesNot(t *testing.T) {
 	if a := ask(t, s, "GET", "/readyz", ""); a.StatusCode != 200 || a.body != "ok\n" {
 		t.Errorf("got %d %s", a.StatusCode, a.body)
 	}
-	for _, err := range []error{score.Problemf(score.NoMaster, "none"), score.Problemf(score.NotReady, "far behind"), errors.New("no")} {
+	for _, err := range []error{
+		score.Problemf(score.NoMaster, "none"),
+		score.Problemf(score.NotReady, "far behind"),
+		errors.New("no"),
+	} {
 		g.ready = err
 		a := ask(t, s, "GET", "/readyz", "")
 		if p := a.problem(t); p.Status != 503 || p.Code != score.NotReady || a.Header.Get("Retry-After") != "1" {
@@ -137,6 +141,6 @@ func TestMetricsCountByRouteAndStatus(t *testing.T) {
 		}
 	}
 	if strings.Contains(page, "some/other") {
-		t.Error("a client can make up labels")
+		t.Error("clients can create label values")
 	}
 }

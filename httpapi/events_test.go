@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"laurel/httpapi/admission"
 	"laurel/score"
 )
@@ -200,22 +198,6 @@ func TestFailureOfAPostNeverLooksAsIfNothingHadHappened(t *testing.T) {
 		p := ask(t, s, "POST", "/v1/events", "["+alert("a", "")+","+alert("b", "")+"]", isJSON).problem(t)
 		if p.Code != score.OutcomeUnknown || strings.Contains(p.Detail, "fire") {
 			t.Errorf("%s: got %+v", name, p)
-		}
-	}
-}
-
-func TestResultIsWrittenAsJSONWouldWriteIt(t *testing.T) {
-	index := 3
-	for _, r := range []score.Result{
-		{}, {ID: "a", Seq: 1, Revision: 2, Status: score.Applied}, {ID: "q\"\\\n\u2028é<>&", Revision: 1 << 60, Status: score.Duplicate},
-		{ID: "x", Problem: &score.Problem{Type: "t", Title: "t", Status: 409, Detail: "d", Code: score.SeqGap, ExpectedSeq: 7, Index: &index}},
-	} {
-		want, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := appendResult(nil, &r); string(got) != string(want) {
-			t.Errorf("got %s; want %s", got, want)
 		}
 	}
 }

@@ -23,36 +23,37 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/admin"
+	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
-// fakeGroup is a group of one frontend that keeps what it is given in memory. Set its members before it is used.
+// fakeGroup is a group of one frontend that keeps everything in memory. Its members are set before it is used.
 type fakeGroup struct {
 	id        string
-	elsewhere bool         // another is the master, and the only one with a lease
-	unleased  bool         // there is no lease here, though this is the master
-	keeps     bool         // answers stay in memory once made
-	mode      atomic.Value // score.CacheMode; push if there is none. The hub reads it whenever it likes
+	elsewhere bool         // another frontend is the master, and the only one with a lease
+	unleased  bool         // this frontend has no lease, though it is the master
+	keeps     bool         // answers stay in memory
+	mode      atomic.Value // score.CacheMode, by default push
 	post      func(score.Post) ([]score.Result, error)
-	read      func(context.Context) error // what Answer fails with; nil for none
+	read      func(context.Context) error // called by Answer, unless nil
 	pull      func(key string) (e *cache.Entry, how string, age time.Duration, err error)
-	waits     func(context.Context) error // what Pull does first
-	age       time.Duration               // of the state here
-	unknown   bool                        // the age is
+	waits     func(context.Context) error // called by Pull, unless nil
+	age       time.Duration               // of the state of this frontend
+	unknown   bool                        // the age is unknown
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	ready     error
 	records   *fakeRecords
 	boards    *fakeBoards
-	board     func() // Board was called; nil: nobody wants to know
+	board     func() // called by Board, unless nil
 	access    atomic.Pointer[access.State]
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
 	posted  []score.Event
 	posts   int
-	members []string // what was done to the membership and the settings
+	members []string // changes of the membership and the settings
 	kept    map[string]*cache.Entry
 }
 
@@ -66,7 +67,8 @@ func (g *fakeGroup) Post(ctx context.Context, p score.Post) ([]score.Result, err
 	return g.apply(p)
 }
 
-// apply takes every event; one whose comment is "refuse" it refuses, and with it, or from it on, the rest of the post.
+// apply accepts events. It refuses one whose comment is "refuse", and with it the whole post or, unless
+// the post is all or none, the events that follow.
 func (g *fakeGroup) apply(p score.Post) ([]score.Result, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -209,7 +211,7 @@ func (g *fakeGroup) Leave(ctx context.Context, id string, force bool) error {
 
 func (g *fakeGroup) Transfer(ctx context.Context, to string) error { return g.note("transfer " + to) }
 
-// fakeRecords is a store in a few slices.
+// fakeRecords is a view of a store in memory.
 type fakeRecords struct {
 	revision uint64
 	contests []score.Record // by id
@@ -271,7 +273,7 @@ func decimal(n int64) *score.Decimal {
 	return &d
 }
 
-// games is a small store to ask.
+// games returns a small store.
 func games() *fakeRecords {
 	day := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 	v := &fakeRecords{revision: 8130, medals: map[string]*score.MedalTable{}, bards: map[string]score.Bard{}}
@@ -300,7 +302,7 @@ func games() *fakeRecords {
 type fakeMember interface {
 	Status
 	Reader
-	Poster
+	posts.Poster
 	Forwarder
 	AccessControl
 	admin.Membership
@@ -338,7 +340,7 @@ func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// newFake is a group that is its own master, and an API for it.
+// newFake returns a group whose frontend is the master, and its API.
 func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	if o.Registerer == nil {
@@ -349,7 +351,7 @@ func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
 	return g, New(groupOf(g), o)
 }
 
-// serve puts a handler on a real connection.
+// serve serves a handler over TCP.
 func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
 	s := httptest.NewUnstartedServer(h)
 	s.Config = a.Server(h)
@@ -358,19 +360,19 @@ func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
 	return s
 }
 
-// start is a fake group with its API on a real connection.
+// start returns a fake group and a server of its API.
 func start(t testing.TB) (*fakeGroup, *httptest.Server) {
 	g, a := newFake(t, Options{})
 	return g, serve(t, a, a.Handler())
 }
 
-// got is an answer that has been read.
-type got struct {
+// readResponse is a response whose body has been read.
+type readResponse struct {
 	*http.Response
 	body string
 }
 
-func (g *got) problem(t testing.TB) score.Problem {
+func (g *readResponse) problem(t testing.TB) score.Problem {
 	t.Helper()
 	if kind := g.Header.Get("Content-Type"); kind != "application/problem+json" {
 		t.Fatalf("status %d, content type %q, body %q: want a problem", g.StatusCode, kind, g.body)
@@ -386,12 +388,12 @@ func (g *got) problem(t testing.TB) score.Problem {
 }
 
 // ask sends a request; headers are "Name: value".
-func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *got {
+func ask(t testing.TB, s *httptest.Server, method, path, body string, headers ...string) *readResponse {
 	t.Helper()
 	return askReader(t, s, method, path, strings.NewReader(body), headers...)
 }
 
-func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *got {
+func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Reader, headers ...string) *readResponse {
 	t.Helper()
 	if r, ok := body.(*strings.Reader); ok && r.Len() == 0 {
 		body = nil
@@ -415,7 +417,7 @@ func askReader(t testing.TB, s *httptest.Server, method, path string, body io.Re
 	if _, err := b.ReadFrom(res.Body); err != nil {
 		t.Fatal(err)
 	}
-	return &got{res, b.String()}
+	return &readResponse{res, b.String()}
 }
 
 const (
@@ -423,7 +425,7 @@ const (
 	isNDJSON = "Content-Type: application/x-ndjson"
 )
 
-// alert is an event on one line.
+// alert returns an event as JSON.
 func alert(id, comment string) string {
 	return `{"id":"` + id + `","type":"alert","contest_id":"OG50BC/CUR-M-GPA-01","data":{"text":"clack","comment":"` + comment + `"}}`
 }

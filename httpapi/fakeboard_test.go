@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/score"
 	"laurel/score/ranking"
 )
@@ -17,10 +18,10 @@ const race = "OG50BC/MAR"
 type fakeBoards struct {
 	revision uint64
 	splits   map[string]*ranking.Board
-	soon     func(context.Context) bool // what BoardNow gives; nil: there is nothing to wait for
+	soon     func(context.Context) bool // returned by BoardNow
 }
 
-// raced is a board at two splits: two share the first rank, and one did not finish.
+// raced returns a leaderboard with two splits, a shared first rank and a competitor that did not finish.
 func raced() *fakeBoards {
 	b := &fakeBoards{revision: 290, splits: map[string]*ranking.Board{"10 km": ranking.New(true), "finish": ranking.New(true)}}
 	for i, code := range []string{"2888", "31", "7", "42"} {
@@ -85,9 +86,9 @@ func (g *fakeGroup) StaleBoard(ctx context.Context, contestID string, q *ranking
 	return p, revision, g.age, !g.unknown, err
 }
 
-// answered makes the answer to a key as the master does for another frontend.
+// answered returns the answer to a key, as the master makes it for another frontend.
 func (g *fakeGroup) answered(key string) (body []byte, revision uint64, err error) {
-	q, err := new(API).Question(key)
+	q, err := question.ByKey(key)
 	switch {
 	case err != nil:
 		return nil, 0, err

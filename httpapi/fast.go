@@ -11,8 +11,8 @@ import (
 	"laurel/score"
 )
 
-// hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then it has done
-// nothing, and the route's handler answers.
+// hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then
+// it has done nothing, and the route's handler answers.
 type hitFunc func(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int)
 
 // fastHandler answers the requests of the fast path. The answers are those of the router.
@@ -32,7 +32,8 @@ func (s *server) fastHandler(fallback *http.Server) *fastHandler {
 	return f
 }
 
-// Answer answers a request of the fast path, or returns false for one that net/http is to answer.
+// Answer answers a request of the fast path, or returns false for one that net/http is to
+// answer.
 func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Request) ([]byte, bool) {
 	e := f.find(r)
 	if e == nil || r.Method == http.MethodPost && !f.server.takesPost(r) {
@@ -50,7 +51,7 @@ func (f *fastHandler) Answer(ctx context.Context, dst []byte, r *fastpath.Reques
 
 func (f *fastHandler) find(r *fastpath.Request) *endpoint {
 	for _, e := range f.endpoints {
-		if r.Method == e.method && e.path.matches(r.Path) {
+		if r.Method == e.method && e.path.Matches(r.Path) {
 			return e
 		}
 	}
@@ -58,7 +59,9 @@ func (f *fastHandler) find(r *fastpath.Request) *endpoint {
 }
 
 // answer has a route's handler answer.
-func (f *fastHandler) answer(ctx context.Context, dst []byte, e *endpoint, r *fastpath.Request, start time.Time) ([]byte, bool) {
+func (f *fastHandler) answer(
+	ctx context.Context, dst []byte, e *endpoint, r *fastpath.Request, start time.Time,
+) ([]byte, bool) {
 	s := f.server
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
@@ -99,7 +102,9 @@ func (f *fastHandler) admitted(ctx context.Context, e *endpoint, r *handler.Requ
 }
 
 // done counts and logs a request.
-func (f *fastHandler) done(ctx context.Context, e *endpoint, r *fastpath.Request, status int, start time.Time, err error) {
+func (f *fastHandler) done(
+	ctx context.Context, e *endpoint, r *fastpath.Request, status int, start time.Time, err error,
+) {
 	took := time.Since(start)
 	e.metrics.done(status, took, false)
 	if f.server.logs(ctx) {
@@ -107,8 +112,8 @@ func (f *fastHandler) done(ctx context.Context, e *endpoint, r *fastpath.Request
 	}
 }
 
-// takesPost reports whether the fast path answers a post: one with a JSON body that does not come from a web
-// page.
+// takesPost reports whether the fast path answers a post: one with a JSON body that does
+// not come from a web page.
 func (s *server) takesPost(r *fastpath.Request) bool {
 	switch string(r.ContentType) {
 	case handler.TypeJSON, handler.TypeJSON + "; charset=utf-8":
@@ -132,11 +137,17 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	if m == nil || m.head == nil {
 		m = s.completeMemo(e)
 	}
-	if len(r.IfNoneMatch) > 0 && (string(r.IfNoneMatch) == m.etag || handler.MatchesETag([]string{string(r.IfNoneMatch)}, m.etag)) {
+	if matchesETag(r.IfNoneMatch, m.etag) {
 		return r.AppendEnd(append(dst, m.notModifiedHead...)), http.StatusNotModified
 	}
 	dst = r.AppendEnd(append(dst, m.head...))
 	return append(dst, e.Body...), http.StatusOK
+}
+
+// matchesETag reports whether an If-None-Match names tag.
+func matchesETag(ifNoneMatch []byte, tag string) bool {
+	return len(ifNoneMatch) > 0 &&
+		(string(ifNoneMatch) == tag || handler.MatchesETag([]string{string(ifNoneMatch)}, tag))
 }
 
 // isPlainRead reports whether a read is answered in JSON whoever the caller is.

@@ -41,7 +41,8 @@ func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) (hand
 }
 
 func (f *forwarder) notMaster() error {
-	return score.Problemf(score.NoMaster, "this request was forwarded to %s, which cannot answer as the master now; retry it", f.id)
+	return score.Problemf(score.NoMaster,
+		"this request was forwarded to %s, which cannot answer as the master now; retry it", f.id)
 }
 
 // startDeadlineWriter stops a timer when the answer begins.

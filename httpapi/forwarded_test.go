@@ -15,9 +15,9 @@ import (
 	"laurel/trust/access"
 )
 
-func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
+func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.ForwardedHandler())
 	member := `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`
 	for name, one := range map[string]struct {
@@ -38,16 +38,16 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 			t.Errorf("%s: got %d %s; want %d", name, got.StatusCode, got.body, one.status)
 		}
 	}
-	// At the port for clients nobody is believed.
+	// The port of clients ignores the header.
 	client := serve(t, a, a.Handler())
 	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, CallerHeader+": f4@abc"); got.StatusCode != 401 {
 		t.Errorf("a client that says it is a member: got %d", got.StatusCode)
 	}
 }
 
-func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
+func TestForwardedRequestNamesItsCaller(t *testing.T) {
 	g, a := newFake(t, Options{})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	g.elsewhere = true
 	var said []string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
@@ -62,9 +62,9 @@ func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	}
 }
 
-func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
+func TestCertificateOfARemovedMemberIsIgnored(t *testing.T) {
 	g, a := newFake(t, Options{})
-	newCourt(t, g)
+	newGuardedGroup(t, g)
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
 	peer := &fastpath.Peer{TLS: &tls.ConnectionState{
 		PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}}

@@ -12,11 +12,12 @@ import (
 	"laurel/trust/access"
 )
 
-func TestOperatorGivesAndTakesRights(t *testing.T) {
+func TestOperatorGrantsAndRevokes(t *testing.T) {
 	c, a, s := guardedServer(t, Options{})
 	got := ask(t, s, "POST", "/v1/access/grants", `{"name":"bard/new","role":"bard","competitions":["OG50BC"]}`, isJSON, bearer(c.operator))
 	var made access.GrantResponse
-	if err := json.Unmarshal([]byte(got.body), &made); err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
+	err := json.Unmarshal([]byte(got.body), &made)
+	if err != nil || got.StatusCode != 200 || made.Token == "" || got.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("got %d %s (%v)", got.StatusCode, got.body, err)
 	}
 	token := "Authorization: Bearer " + made.Token
@@ -27,9 +28,14 @@ func TestOperatorGivesAndTakesRights(t *testing.T) {
 	text := ask(t, s, "GET", "/v1/access", "", bearer(c.operator), "Accept: text/plain")
 	_, secret, _ := strings.Cut(made.Token, made.ID+".")
 	hash := base64.StdEncoding.EncodeToString(c.operator.Hash())
-	for _, page := range []gotAnswer{view, text} {
-		if page.StatusCode != 200 || !strings.Contains(page.body, made.ID) || strings.Contains(page.body, secret) || strings.Contains(page.body, hash) || strings.Contains(page.body, `"hash"`) {
+	for _, page := range []*readResponse{view, text} {
+		if page.StatusCode != 200 || !strings.Contains(page.body, made.ID) {
 			t.Errorf("got %d %s", page.StatusCode, page.body)
+		}
+		for _, hidden := range []string{secret, hash, `"hash"`} {
+			if strings.Contains(page.body, hidden) {
+				t.Errorf("the answer has %s:\n%s", hidden, page.body)
+			}
 		}
 	}
 	if got := ask(t, s, "DELETE", "/v1/access/grants/"+made.ID, "", bearer(c.operator)); got.StatusCode != 200 {
@@ -46,14 +52,13 @@ func TestOperatorGivesAndTakesRights(t *testing.T) {
 	}
 }
 
-type gotAnswer = *got
-
-func TestKeysAreShownToWhoeverWantsToCheckASignature(t *testing.T) {
+func TestKeysAreShownToAnyReader(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	id := score.KeyID(publicOf(c.private))
 	list, one := ask(t, s, "GET", "/v1/keys", ""), ask(t, s, "GET", "/v1/keys/"+id, "")
 	var key access.KeyView
-	if err := json.Unmarshal([]byte(one.body), &key); err != nil || string(key.Public) != string(publicOf(c.private)) || key.Name != "bard/assurancetourix" {
+	err := json.Unmarshal([]byte(one.body), &key)
+	if err != nil || string(key.Public) != string(publicOf(c.private)) || key.Name != "bard/assurancetourix" {
 		t.Errorf("got %d %s (%v)", one.StatusCode, one.body, err)
 	}
 	if list.StatusCode != 200 || !strings.Contains(list.body, id) || strings.Contains(list.body, c.operator.ID) {
@@ -66,7 +71,7 @@ func TestKeysAreShownToWhoeverWantsToCheckASignature(t *testing.T) {
 	}
 }
 
-func TestTrailNamesWhoChangedTheGroupAndItsRights(t *testing.T) {
+func TestAuditTrailNamesTheOperatorOfEachChange(t *testing.T) {
 	c, _, s := guardedServer(t, Options{})
 	for _, one := range []struct{ method, path, body string }{
 		{"POST", "/v1/cluster/members", `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`},

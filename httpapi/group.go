@@ -8,17 +8,19 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/admin"
+	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/score/ranking"
 	"laurel/trust/access"
 )
 
-// Group is the frontend's group, as the parts of the API need it. Their methods may be called by any
-// goroutine. An error is a *score.Problem where a client can do something about it.
+// Group is the frontend's group, as the parts of the API need it. Their methods may be
+// called by any goroutine. An error is a *score.Problem where a client can do something
+// about it.
 type Group struct {
 	Status     Status
 	Reader     Reader
-	Poster     Poster
+	Poster     posts.Poster
 	Forwarder  Forwarder
 	Access     AccessControl
 	Membership admin.Membership
@@ -47,52 +49,55 @@ type Status interface {
 	Carry(load func() score.Load)
 }
 
-// Reader answers questions. How an answer came about is one of the constants of package cache.
+// Reader answers questions. How an answer came about is one of the constants of package
+// cache.
 type Reader interface {
-	// Hit returns the answer to key if it is in memory and may be given now, else nil. It is
-	// linearizable and allocates nothing.
+	// Hit returns the answer to key if it is in memory and may be given now, else nil. It
+	// is linearizable and allocates nothing.
 	Hit(key []byte) *cache.Entry
-	// Answer returns the answer to key, from memory or made by ask from this frontend's state. It is
-	// linearizable. tag names what makes the answer stale. The error is cache.ErrNotLeased if this
-	// frontend may not answer now.
+	// Answer returns the answer to key, from memory or made by ask from this frontend's
+	// state. It is linearizable. tag names what makes the answer stale. The error is
+	// cache.ErrNotLeased if this frontend may not answer now.
 	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
-	// Board answers q from a leaderboard in this frontend's state, linearizably, and returns the
-	// revision that last changed the answer. how is cache.Hit, or cache.Wait if it waited. The error
-	// may be a *score.Problem, which is as true as an answer, or cache.ErrNotLeased.
-	Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error)
-	// BoardNow is Board without waiting. If only the page's release is missing, release waits for it
-	// and reports whether the page may be given then. Otherwise, and if release is nil, ask Board.
-	BoardNow(contestID string, q *ranking.Query) (p ranking.Page, revision uint64, ok bool, release func(context.Context) bool)
-	// Pull returns the answer to key in pull mode: with cache.Hit from memory, else from the master.
-	// It was true at some moment within age.
+	// Board answers q from a leaderboard in this frontend's state, linearizably, and
+	// returns the revision that last changed the answer. how is cache.Hit, or cache.Wait if
+	// it waited. The error may be a *score.Problem, which is as true as an answer, or
+	// cache.ErrNotLeased.
+	Board(
+		ctx context.Context, contestID string, q *ranking.Query,
+	) (p ranking.Page, revision uint64, how string, err error)
+	// BoardNow is Board without waiting. If only the page's release is missing, release
+	// waits for it and reports whether the page may be given then. Otherwise, and if
+	// release is nil, ask Board.
+	BoardNow(
+		contestID string, q *ranking.Query,
+	) (p ranking.Page, revision uint64, ok bool, release func(context.Context) bool)
+	// Pull returns the answer to key in pull mode: with cache.Hit from memory, else from
+	// the master. It was true at some moment within age.
 	Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error)
-	// Stale calls f with this frontend's own state and returns for how long that may have been
-	// behind; known is false if that is not known.
+	// Stale calls f with this frontend's own state and returns for how long that may have
+	// been behind; known is false if that is not known.
 	Stale(f func(queries.View) error) (age time.Duration, known bool, err error)
 	// StaleBoard is Stale for a leaderboard.
-	StaleBoard(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
-	// Invalidations returns the queue of what has changed for readers of this frontend. It has one
-	// consumer.
+	StaleBoard(
+		ctx context.Context, contestID string, q *ranking.Query,
+	) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
+	// Invalidations returns the queue of what has changed for readers of this frontend. It
+	// has one consumer.
 	Invalidations() *cache.Invalidations
-}
-
-// Poster posts events.
-type Poster interface {
-	// Post applies the events of p, here or at the master. An error concerns the whole post; that an
-	// event was refused is a result.
-	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 }
 
 // Forwarder forwards requests to the master.
 type Forwarder interface {
-	// Forward writes the master's answer to r with the master's header fields, except those that w has
-	// already. With an error nothing has been written.
+	// Forward writes the master's answer to r with the master's header fields, except those
+	// that w has already. With an error nothing has been written.
 	Forward(w http.ResponseWriter, r *http.Request) error
 }
 
 // AccessControl is the store's access control.
 type AccessControl interface {
-	// Access returns its state as far as this frontend has applied the log. It must not be changed.
+	// Access returns its state as far as this frontend has applied the log. It must not be
+	// changed.
 	Access() *access.State
 	// ChangeAccess changes it. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error

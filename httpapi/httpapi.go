@@ -1,10 +1,11 @@
-// Package httpapi is Laurel's HTTP interface. routes.go has the one table of routes; a route's handler
-// takes a handler.Request and returns a handler.Response, whichever way the request came: through net/http,
-// or through package fastpath, which answers the most frequent requests.
+// Package httpapi is Laurel's HTTP interface. routes.go has the one table of routes; a
+// route's handler takes a handler.Request and returns a handler.Response, whichever way the
+// request came: through net/http, or through package fastpath, which answers the most
+// frequent requests.
 //
-// A reader answers questions (question.go, read.go), a poster takes events (events.go, stream.go), and
-// package watch keeps the streams of changes. Package admission decides who may call, package admin changes
-// the group. Start with routes.go and server.go.
+// A reader answers questions (question.go, read.go), a poster takes events (events.go,
+// stream.go), and package watch keeps the streams of changes. Package admission decides who
+// may call, package admin changes the group. Start with routes.go and server.go.
 package httpapi
 
 import (
@@ -24,6 +25,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/trust/signing"
 )
@@ -34,7 +36,8 @@ const (
 	MaxConnections = 16384
 	// MaxHeaderBytes bounds the header of a request.
 	MaxHeaderBytes = 16 << 10
-	// MaxHTTP2Streams bounds the requests of one HTTP/2 connection that are answered at once.
+	// MaxHTTP2Streams bounds the requests of one HTTP/2 connection that are answered at
+	// once.
 	MaxHTTP2Streams = 100
 	// IdleTimeout is how long a connection may be idle between two requests.
 	IdleTimeout = 120 * time.Second
@@ -43,8 +46,8 @@ const (
 // Limits bound what clients may take. Zero members are the defaults.
 type Limits = admission.Limits
 
-// CallerHeader is the header field by which a frontend that forwards a request names the member that
-// made it.
+// CallerHeader is the header field by which a frontend that forwards a request names the
+// member that made it.
 const CallerHeader = admission.CallerHeader
 
 // Options of an API.
@@ -55,22 +58,23 @@ type Options struct {
 	// Gatherer is what /metrics shows; nil for an empty page.
 	Gatherer prometheus.Gatherer
 	Limits   Limits
-	// Secure is true for a frontend of a group with certificates. It requires callers to authenticate
-	// even while this frontend has not applied yet what the log says.
+	// Secure is true for a frontend of a group with certificates. It requires callers to
+	// authenticate even while this frontend has not applied yet what the log says.
 	Secure bool
 	// Private requires the role reader for everything but the state of the process.
 	Private bool
-	// Origins are the origins whose pages may read, such as https://scores.example, besides those of
-	// the group itself. nil permits all, unless the group is private.
+	// Origins are the origins whose pages may read, such as https://scores.example, besides
+	// those of the group itself. nil permits all, unless the group is private.
 	Origins []string
-	// Verifier checks signatures; nil for one of the API's own. If it is the state machine's, each
-	// signature is checked once in this process.
+	// Verifier checks signatures; nil for one of the API's own. If it is the state
+	// machine's, each signature is checked once in this process.
 	Verifier *signing.Verifier
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
 }
 
-// API is Laurel's HTTP interface at one frontend. Its methods may be called by any goroutine.
+// API is Laurel's HTTP interface at one frontend. Its methods may be called by any
+// goroutine.
 type API struct {
 	group     Group
 	log       *slog.Logger
@@ -87,8 +91,8 @@ type API struct {
 	close     sync.Once
 }
 
-// New returns the API of the frontend that g belongs to. It panics if o.Registerer has the metrics of an
-// API already.
+// New returns the API of the frontend that g belongs to. It panics if o.Registerer has the
+// metrics of an API already.
 func New(g Group, o Options) *API {
 	a := &API{
 		group:    g,
@@ -129,7 +133,8 @@ type accessOf struct {
 
 func (a accessOf) Master() bool { return a.status.Master() }
 
-// Close ends the streams of watchers, which reconnect to any frontend. It may be called again.
+// Close ends the streams of watchers, which reconnect to any frontend. It may be called
+// again.
 func (a *API) Close() {
 	a.close.Do(func() {
 		close(a.closed)
@@ -137,23 +142,25 @@ func (a *API) Close() {
 	})
 }
 
-// Handler returns the handler of the port of clients. It forwards to the master what only the master can
-// answer.
+// Handler returns the handler of the port of clients. It forwards to the master what only
+// the master can answer.
 func (a *API) Handler() http.Handler { return a.clientServer().router() }
 
-// ForwardedHandler returns the handler of the peer port for requests that another frontend has forwarded.
-// It has the same routes, but never forwards again.
+// ForwardedHandler returns the handler of the peer port for requests that another frontend
+// has forwarded. It has the same routes, but never forwards again.
 func (a *API) ForwardedHandler() http.Handler {
 	return a.newServer("peer", a.admission.PeerGate()).router()
 }
 
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
 
-// Question finds the question for a key, as another frontend polls it. The error is a *score.Problem.
-func (a *API) Question(key string) (queries.Question, error) { return questionByKey(key) }
+// Question finds the question for a key, as another frontend polls it. The error is a
+// *score.Problem.
+func (a *API) Question(key string) (queries.Question, error) { return question.ByKey(key) }
 
-// Server returns an HTTP server for h with the limits of this package on each connection. It has no timeout
-// for whole requests: each handler sets the deadlines that its kind of body and answer needs.
+// Server returns an HTTP server for h with the limits of this package on each connection.
+// It has no timeout for whole requests: each handler sets the deadlines that its kind of
+// body and answer needs.
 func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -172,7 +179,8 @@ func (a *API) Server(h http.Handler) *http.Server {
 	}
 }
 
-// Front returns the server of the port of clients: Server with Handler, behind the fast path.
+// Front returns the server of the port of clients: Server with Handler, behind the fast
+// path.
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())
@@ -187,14 +195,15 @@ func (a *API) Front() *fastpath.Server {
 }
 
 // Limited bounds the connections of l by MaxConnections, and those of one address by
-// Limits.ConnectionsPerAddress. Further connections of one address are closed at once; others wait.
+// Limits.ConnectionsPerAddress. Further connections of one address are closed at once;
+// others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	each := fastpath.Each{
-		Most:    a.limits.ConnectionsPerAddress,
+	each := fastpath.AddressLimit{
+		Max:     a.limits.ConnectionsPerAddress,
 		Exempt:  a.limits.Exempt,
 		Refused: func(netip.Addr) { a.admission.Count(admission.ReasonConnection) },
 	}
-	return fastpath.Limit(each.Limit(l), MaxConnections)
+	return fastpath.LimitConns(each.Listen(l), MaxConnections)
 }
 
 // admin returns the handlers that change the group. They forward to the master.

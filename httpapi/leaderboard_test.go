@@ -19,7 +19,7 @@ import (
 
 const boardPath = "/v1/leaderboard/" + race
 
-func askBoard(t *testing.T, a *got) (l score.Leaderboard) {
+func askBoard(t *testing.T, a *readResponse) (l score.Leaderboard) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &l, json.RejectUnknownMembers(true)); err != nil || a.StatusCode != 200 {
 		t.Fatalf("got %d %s (%v)", a.StatusCode, a.body, err)
@@ -32,7 +32,14 @@ func order(l *score.Leaderboard) string {
 	var all []string
 	for i := range l.Rows {
 		r := &l.Rows[i]
-		all = append(all, rankCell(r)+" "+r.Competitor)
+		rank := strconv.Itoa(r.Rank)
+		switch {
+		case r.Rank == 0:
+			rank = "-"
+		case r.RankEqual:
+			rank = "=" + rank
+		}
+		all = append(all, rank+" "+r.Competitor)
 	}
 	return strings.Join(all, ", ")
 }
@@ -263,7 +270,7 @@ func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
 
 func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
 	g, a := newFake(t, Options{Private: true})
-	newCourt(t, g)
+	newGuardedGroup(t, g)
 	url, _ := frontOf(t, a)
 	for _, path := range []string{boardPath, "/v1/scores/" + contest} {
 		res, err := http.Get(url + path)

@@ -18,7 +18,7 @@ import (
 	"laurel/trust/pki"
 )
 
-// from asks a handler as somebody at an address.
+// from sends a request from an address to a handler.
 func from(h http.Handler, addr, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.RemoteAddr = addr
@@ -31,8 +31,12 @@ func from(h http.Handler, addr, method, path, body string, headers ...string) *h
 	return w
 }
 
-func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
-	_, a := newFake(t, Options{Limits: Limits{ReadsPerAddress: 5, PostsPerAddress: 3, Proxies: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}})
+func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
+	_, a := newFake(t, Options{Limits: Limits{
+		ReadsPerAddress: 5,
+		PostsPerAddress: 3,
+		Proxies:         []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
+	}})
 	h := a.Handler()
 	count := func(addr, method, path, body string) (ok int) {
 		for range 40 {
@@ -48,98 +52,107 @@ func TestAddressGetsSoMuchAndNoMoreAndOthersGetTheirs(t *testing.T) {
 	}
 	for _, addr := range []string{"192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1"} {
 		if n := count(addr, "GET", "/v1/scores", ""); n < 10 || n > 15 {
-			t.Errorf("%s: %d questions of 40 were answered; want 10 and a few", addr, n)
+			t.Errorf("%s: %d of 40 reads were answered; want 10 to 15", addr, n)
 		}
 		if n := count(addr, "POST", "/v1/events", alert("", "")); n < 6 || n > 9 {
-			t.Errorf("%s: %d posts of 40 were taken; want 6 and a few", addr, n)
+			t.Errorf("%s: %d of 40 posts were accepted; want 6 to 9", addr, n)
 		}
 	}
 	for _, addr := range []string{"127.0.0.1:1", "198.51.100.9:1"} {
 		if n := count(addr, "GET", "/v1/scores", ""); n != 40 {
-			t.Errorf("%s: %d questions of 40 were answered", addr, n)
+			t.Errorf("%s: %d of 40 reads were answered", addr, n)
 		}
 	}
 	if n := from(h, "192.0.2.1:1", "GET", "/livez", ""); n.Code != http.StatusOK {
-		t.Errorf("/livez gives %d", n.Code)
+		t.Errorf("/livez: got %d", n.Code)
 	}
 	if n := refusals(a, "address_rate"); n < 100 {
-		t.Errorf("counted %v", n)
+		t.Errorf("counted %v refusals; want at least 100", n)
 	}
 }
 
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	c, a, s := guardedServer(t, Options{})
 	slow := pki.NewBearerToken()
-	if err := c.group.ChangeAccess(t.Context(), access.Change{At: time.Now().UTC(), By: "test",
-		Grant: &access.Grant{ID: slow.ID, Name: "feed", Role: access.RoleBard, Hash: slow.Hash(), Rate: 20}}); err != nil {
+	grant := &access.Grant{ID: slow.ID, Name: "feed", Role: access.RoleBard, Hash: slow.Hash(), Rate: 20}
+	change := access.Change{At: time.Now().UTC(), By: "test", Grant: grant}
+	if err := c.group.ChangeAccess(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
-	taken := 0
+	accepted := 0
 	for range 60 {
 		switch got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(slow)); got.StatusCode {
 		case http.StatusOK:
-			taken++
+			accepted++
 		case http.StatusTooManyRequests:
 		default:
 			t.Fatalf("got %d %s", got.StatusCode, got.body)
 		}
 	}
-	if taken < 20 || taken > 40 || refusals(a, "caller_rate") == 0 {
-		t.Errorf("%d of 60 events were taken at once; want some 20", taken)
+	if accepted < 20 || accepted > 40 || refusals(a, "caller_rate") == 0 {
+		t.Errorf("%d of 60 events were accepted at once; want about 20", accepted)
 	}
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON, bearer(c.bard)); got.StatusCode != http.StatusOK {
 		t.Errorf("another bard: got %d", got.StatusCode)
 	}
-	// A stream waits instead, and loses nothing.
+	// A stream waits instead.
 	start := time.Now()
 	got := ask(t, s, "POST", "/v1/events", strings.Repeat(alert("", "")+"\n", 50), isNDJSON, bearer(slow))
 	if n := strings.Count(got.body, score.Applied); n != 50 || time.Since(start) < time.Second {
-		t.Errorf("%d of 50 events of a stream were taken in %s; want all, in two seconds", n, time.Since(start))
+		t.Errorf("%d of 50 events of a stream were accepted in %s; want all, in about 2 s", n, time.Since(start))
 	}
 }
 
-func TestReadsAndWatchersGoElsewhereBeforePostsAreRefused(t *testing.T) {
+func TestReadsAndWatchersAreRefusedBeforePosts(t *testing.T) {
 	_, a := newFake(t, Options{Limits: Limits{MaxPosts: 10}})
 	s := serve(t, a, a.Handler())
 	status := func(method, path, body string) int {
 		return ask(t, s, method, path, body, isJSON).StatusCode
 	}
-	for _, c := range []struct{ under, read, post int }{{0, 200, 200}, {5, 200, 200}, {6, 503, 200}, {9, 503, 200}, {10, 503, 429}} {
+	for _, c := range []struct{ under, read, post int }{
+		{0, 200, 200},
+		{5, 200, 200},
+		{6, 503, 200},
+		{9, 503, 200},
+		{10, 503, 429},
+	} {
 		release := holdPosts(a, c.under)
 		if got := status("GET", "/v1/scores", ""); got != c.read {
-			t.Errorf("with %d of 10 posts under way a question gets %d; want %d", c.under, got, c.read)
+			t.Errorf("with %d of 10 posts under way: a read got %d; want %d", c.under, got, c.read)
 		}
 		if c.read == 503 {
 			if got := status("GET", "/v1/watch?contest=OG50BC/1", ""); got != 503 {
-				t.Errorf("with %d of 10 posts under way a watcher gets %d", c.under, got)
+				t.Errorf("with %d of 10 posts under way: a watcher got %d; want 503", c.under, got)
 			}
 		}
 		if got := status("POST", "/v1/events", alert("", "")); got != c.post {
-			t.Errorf("with %d of 10 posts under way a post gets %d; want %d", c.under, got, c.post)
+			t.Errorf("with %d of 10 posts under way: a post got %d; want %d", c.under, got, c.post)
 		}
 		if got := status("GET", "/metrics", ""); got != 200 {
-			t.Errorf("with %d of 10 posts under way /metrics gives %d", c.under, got)
+			t.Errorf("with %d of 10 posts under way: /metrics got %d; want 200", c.under, got)
 		}
 		if got := postsUnderWay(a); got != c.under {
-			t.Errorf("%d posts are under way after those; want %d", got, c.under)
+			t.Errorf("%d posts are under way afterwards; want %d", got, c.under)
 		}
 		release()
 	}
 }
 
-func TestBodiesTakeOnlySoMuchMemoryTogether(t *testing.T) {
+func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
 	_, a := newFake(t, Options{Limits: Limits{MaxPostBytes: 64 << 10}})
 	s := serve(t, a, a.Handler())
 	big := "[" + strings.Repeat(alert("", strings.Repeat("x", 900))+",", 99) + alert("", "") + "]"
-	if got := ask(t, s, "POST", "/v1/events", big, isJSON); got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d %s", got.StatusCode, got.body)
+	got := ask(t, s, "POST", "/v1/events", big, isJSON)
+	if got.StatusCode != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" {
+		t.Errorf("a large body: got %d %s", got.StatusCode, got.body)
 	}
-	if got := ask(t, s, "POST", "/v1/events", "["+strings.Repeat(alert("", strings.Repeat("x", 4000))+",", 3)+alert("", "")+"]", isJSON); got.StatusCode != http.StatusOK {
-		t.Errorf("got %d %s", got.StatusCode, got.body)
+	small := "[" + strings.Repeat(alert("", strings.Repeat("x", 4000))+",", 3) + alert("", "") + "]"
+	if got := ask(t, s, "POST", "/v1/events", small, isJSON); got.StatusCode != http.StatusOK {
+		t.Errorf("a small body: got %d %s", got.StatusCode, got.body)
 	}
 	if n := a.admission.Bodies.Held(); n != 0 {
-		t.Errorf("%d bytes are held after all was answered", n)
+		t.Errorf("%d bytes are held after the answers", n)
 	}
 }
 
@@ -154,8 +167,9 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	leave1()
 	leave2()
-	if got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON); got.StatusCode != http.StatusOK || streamsUnderWay(a) != 0 {
-		t.Errorf("got %d, and %d streams are left", got.StatusCode, streamsUnderWay(a))
+	got := ask(t, s, "POST", "/v1/events", alert("", "")+"\n", isNDJSON)
+	if got.StatusCode != http.StatusOK || streamsUnderWay(a) != 0 {
+		t.Errorf("got %d, and %d streams remain", got.StatusCode, streamsUnderWay(a))
 	}
 }
 
@@ -172,14 +186,19 @@ func readsUnderWay(a *API) int {
 // admit has the gate of clients admit a read over TLS from an address.
 func admit(t *testing.T, a *API, addr string, token pki.BearerToken) *score.Problem {
 	t.Helper()
-	r := &fastpath.Request{Method: "GET", Path: []byte("/v1/scores"), Peer: overTLS(addr), Authorization: []byte("Bearer " + token.Text())}
+	r := &fastpath.Request{
+		Method:        "GET",
+		Path:          []byte("/v1/scores"),
+		Peer:          overTLS(addr),
+		Authorization: []byte("Bearer " + token.Text()),
+	}
 	return a.admission.ClientGate().Admit(t.Context(), admission.PermitRead, handler.FromFastPath(t.Context(), r, nil))
 }
 
 func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	const burst = 20
 	g, a := newFake(t, Options{Private: true})
-	c := newCourt(t, g)
+	c := newGuardedGroup(t, g)
 	w := from(a.Handler(), "192.0.2.9:1", "GET", "/v1/scores", "", bearer(c.reader))
 	if w.Code != http.StatusUnauthorized {
 		t.Fatalf("in the clear: got %d", w.Code)
@@ -204,7 +223,7 @@ func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	}
 }
 
-func TestFrontendsThatWantToJoinAreSlowedDown(t *testing.T) {
+func TestEnrolmentIsRateLimited(t *testing.T) {
 	_, _, s := guardedServer(t, Options{})
 	body := `{"token":"x","csr":"","member":"f1@x"}`
 	for range 20 {
@@ -215,32 +234,41 @@ func TestFrontendsThatWantToJoinAreSlowedDown(t *testing.T) {
 	}
 }
 
-func TestPagesOfTheListAndOfTheGroupMayRead(t *testing.T) {
+func TestPagesOfTheGroupAndOfListedOriginsMayRead(t *testing.T) {
 	_, a := newFake(t, Options{Origins: []string{"https://Scores.example/"}})
 	s := serve(t, a, a.Handler())
-	for origin, may := range map[string]bool{"https://scores.example": true, "http://127.0.0.1:8002": true, "https://evil.example": false, "http://scores.example": false, "null": false, "": false} {
+	for origin, may := range map[string]bool{
+		"https://scores.example": true,
+		"http://127.0.0.1:8002":  true,
+		"https://evil.example":   false,
+		"http://scores.example":  false,
+		"null":                   false,
+		"":                       false,
+	} {
 		got := ask(t, s, "GET", "/v1/scores", "", "Origin: "+origin)
-		if allowed := got.Header.Get("Access-Control-Allow-Origin"); got.StatusCode != 200 || (allowed == origin && origin != "") != may || allowed == "*" {
+		allowed := got.Header.Get("Access-Control-Allow-Origin")
+		if got.StatusCode != 200 || (allowed == origin && origin != "") != may || allowed == "*" {
 			t.Errorf("%q: got %d and %q", origin, got.StatusCode, allowed)
 		}
 		if !strings.Contains(strings.Join(got.Header.Values("Vary"), ","), "Origin") {
 			t.Errorf("%q: Vary is %q", origin, got.Header.Values("Vary"))
 		}
 	}
-	if got := ask(t, s, "POST", "/v1/cluster/transfer", "", "Origin: https://evil.example"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("a page elsewhere changes the group: got %d", got.StatusCode)
-	}
-	if got := ask(t, s, "POST", "/v1/cluster/transfer", "", "Sec-Fetch-Site: cross-site"); got.StatusCode != http.StatusForbidden {
-		t.Errorf("a page elsewhere changes the group: got %d", got.StatusCode)
+	for _, header := range []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"} {
+		got := ask(t, s, "POST", "/v1/cluster/transfer", "", header)
+		if got.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: a change of the group got %d; want 403", header, got.StatusCode)
+		}
 	}
 }
 
-func TestPackedBodyIsRefusedUnopened(t *testing.T) {
+func TestEncodedBodyIsRefused(t *testing.T) {
 	_, s := start(t)
 	for _, kind := range []string{isJSON, isNDJSON} {
 		got := ask(t, s, "POST", "/v1/events", alert("", ""), kind, "Content-Encoding: gzip")
 		var p score.Problem
-		if err := json.Unmarshal([]byte(got.body), &p); err != nil || got.StatusCode != http.StatusUnsupportedMediaType || p.Field != "Content-Encoding" {
+		err := json.Unmarshal([]byte(got.body), &p)
+		if err != nil || got.StatusCode != http.StatusUnsupportedMediaType || p.Field != "Content-Encoding" {
 			t.Errorf("%s: got %d %s", kind, got.StatusCode, got.body)
 		}
 	}

@@ -5,10 +5,12 @@ import (
 	"laurel/httpapi/handler"
 )
 
-// memo is the Memo of a cache entry: what follows from the entry and is made once for all readers.
+// memo is the Memo of a cache entry: what follows from the entry and is made once for all
+// readers.
 type memo struct {
 	etag string
-	// head and notModifiedHead are the heads of the fast path's answers, nil until there was one.
+	// head and notModifiedHead are the heads of the fast path's answers, nil until there
+	// was one.
 	head, notModifiedHead []byte
 }
 

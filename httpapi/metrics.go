@@ -13,8 +13,8 @@ import (
 	"laurel/score"
 )
 
-// metrics are the metrics of one API. Their children are made beforehand, because finding one by its labels costs
-// more than counting.
+// metrics are the metrics of one API. Their children are made beforehand, because finding
+// one by its labels costs more than counting.
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
@@ -27,13 +27,17 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_requests_total",
-			Help: "Requests answered, by port (client, or peer for forwarded ones), route, method and status (499: the client did not wait)."},
+			Help: "Requests answered, by port (client, or peer for forwarded ones), route, method and status " +
+				"(499: the client did not wait)."},
 			[]string{"port", "route", "method", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "laurel_http_request_seconds",
 			Help:    "Time from a request's header to the end of its answer; NDJSON streams are left out.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
 			[]string{"port", "route", "method"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "laurel_http_requests_in_flight", Help: "Requests being answered now."}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "laurel_http_requests_in_flight",
+			Help: "Requests being answered now.",
+		}),
 	}
 	problems := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
 		Help: "Problems answered, by code; those of refused events included."}, []string{"code"})
@@ -43,8 +47,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_events_total",
 		Help: "Events posted here, by their result."}, []string{"status"})
-	m.events = eventCounters{applied: events.WithLabelValues(score.Applied), duplicate: events.WithLabelValues(score.Duplicate),
-		refused: events.WithLabelValues("refused")}
+	m.events = eventCounters{
+		applied:   events.WithLabelValues(score.Applied),
+		duplicate: events.WithLabelValues(score.Duplicate),
+		refused:   events.WithLabelValues("refused"),
+	}
 	if r != nil {
 		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
 		m.reads.register(r)
@@ -55,8 +62,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 // registerHub registers the metric of watchers.
 func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 	if r != nil {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "laurel_watchers", Help: "Streams of watchers at this frontend."},
-			func() float64 { return float64(h.Count()) }))
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "laurel_watchers",
+			Help: "Streams of watchers at this frontend.",
+		}, func() float64 { return float64(h.Count()) }))
 	}
 }
 
@@ -64,13 +73,18 @@ func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 type readCounters struct{ hit, wait, load, forward, stale, refused, pulled atomic.Uint64 }
 
 func (c *readCounters) register(r prometheus.Registerer) {
-	for answered, n := range map[string]*atomic.Uint64{cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cache.Forward: &c.forward,
-		cache.Stale: &c.stale, "refused": &c.refused, "pulled": &c.pulled} {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "laurel_reads_total",
-			Help: "Reads, by how they were answered: from memory at once (hit) or once released (wait), from this frontend's state (load), " +
-				"by the master (forward), from memory in pull mode (pulled), from old state if the client accepts that (stale), or not (refused). " +
+	for answered, n := range map[string]*atomic.Uint64{
+		cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cache.Forward: &c.forward, cache.Stale: &c.stale,
+		"refused": &c.refused, "pulled": &c.pulled,
+	} {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "laurel_reads_total",
+			Help: "Reads, by how they were answered: from memory at once (hit) or once released (wait), " +
+				"from this frontend's state (load), by the master (forward), from memory in pull mode (pulled), " +
+				"from old state if the client accepts that (stale), or not (refused). " +
 				"The master counts forwarded reads, too.",
-			ConstLabels: prometheus.Labels{"answered": answered}}, func() float64 { return float64(n.Load()) }))
+			ConstLabels: prometheus.Labels{"answered": answered},
+		}, func() float64 { return float64(n.Load()) }))
 	}
 }
 
@@ -144,8 +158,10 @@ func (m *metrics) request(port, route, method string) requestMetrics {
 		return m.requests.WithLabelValues(port, route, method, strconv.Itoa(status))
 	}
 	usual := map[int]prometheus.Counter{}
-	for _, status := range [...]int{http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict,
-		http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+	for _, status := range [...]int{
+		http.StatusOK, http.StatusNotModified, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden,
+		http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable,
+	} {
 		usual[status] = count(status)
 	}
 	return requestMetrics{seconds: m.seconds.WithLabelValues(port, route, method), byStatus: usual, other: count}

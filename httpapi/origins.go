@@ -9,7 +9,8 @@ import (
 	"laurel/score"
 )
 
-// origins decide which web pages may read answers, and keep pages of other origins from making changes.
+// origins decide which web pages may read answers, and keep pages of other origins from
+// making changes.
 type origins struct {
 	status  Status
 	allowed map[string]bool // nil permits all to read
@@ -30,11 +31,13 @@ func newOrigins(status Status, o Options) *origins {
 	return list
 }
 
-// all reports whether pages of every origin may read. What they read is public and needs no credentials.
+// all reports whether pages of every origin may read. What they read is public and needs no
+// credentials.
 func (o *origins) all() bool { return o.allowed == nil }
 
-// allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for none, and whether
-// that depends on the origin. The page of any frontend may read: it moves to another when its own is gone.
+// allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for
+// none, and whether that depends on the origin. The page of any frontend may read: it moves
+// to another when its own is gone.
 func (o *origins) allow(origin string) (allowed string, varies bool) {
 	switch {
 	case o.all():
@@ -55,11 +58,12 @@ func (o *origins) isFrontend(origin string) bool {
 	return false
 }
 
-// checkChange refuses a request of a page of another origin that would change something. The browser would
-// send the credentials of its user with it.
+// checkChange refuses a request of a page of another origin that would change something.
+// The browser would send the credentials of its user with it.
 func (o *origins) checkChange(r *http.Request, s *server) error {
 	if err := o.changes.Check(r); err != nil && s.client {
-		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden, "pages of other origins may not make changes"))
+		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden,
+			"pages of other origins may not make changes"))
 	}
 	return nil
 }

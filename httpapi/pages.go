@@ -10,13 +10,10 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/web"
 	"laurel/internal/textfmt"
-	"laurel/score"
 )
-
-// maxPageContests is how many contests the page has before its stream begins. It shows the first of each kind.
-const maxPageContests = 3 * handler.MaxPage
 
 // pages answers GET /.
 type pages struct {
@@ -24,7 +21,8 @@ type pages struct {
 	last   *lastPage
 }
 
-// lastPage keeps the data decoded last, so that an answer is decoded once for all who load the page.
+// lastPage keeps the data decoded last, so that an answer is decoded once for all who load
+// the page.
 type lastPage struct{ atomic.Pointer[decodedPage] }
 
 type decodedPage struct {
@@ -32,7 +30,8 @@ type decodedPage struct {
 	data  web.Data
 }
 
-// front answers browsers with the live page and other clients with an overview of the interface.
+// front answers browsers with the live page and other clients with an overview of the
+// interface.
 func (p *pages) front(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	vary := handler.Response{VaryAccept: true}
 	if !r.AcceptsHTML() {
@@ -51,7 +50,7 @@ func (p *pages) front(ctx context.Context, r *handler.Request) (handler.Response
 
 // data returns what this frontend knows, current or not: the page shows its age.
 func (p *pages) data(ctx context.Context) (web.Data, error) {
-	q, _ := parsePage("", "")
+	q := question.Page()
 	a, err := p.reader.own(ctx, &q)
 	entry := new(cache.Entry)
 	switch {
@@ -61,7 +60,7 @@ func (p *pages) data(ctx context.Context) (web.Data, error) {
 		return web.Data{}, err
 	default:
 		_, _, err = p.reader.source.Stale(func(v queries.View) (err error) {
-			entry.Body, entry.Revision, err = q.ask(v)
+			entry.Body, entry.Revision, err = q.Ask(v)
 			return err
 		})
 	}
@@ -77,42 +76,6 @@ func (p *pages) data(ctx context.Context) (web.Data, error) {
 	}
 	p.last.Store(&decodedPage{entry, data})
 	return data, nil
-}
-
-// parsePage returns the question for the data of the page. It has no route.
-func parsePage(_, _ string) (question, error) {
-	return question{key: "page", tag: cache.AnyTag, ask: askPage, missing: func() *score.Problem {
-		return score.Problemf(score.NotFound, "there is no page")
-	}}, nil
-}
-
-func askPage(v queries.View) ([]byte, uint64, error) {
-	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []score.Medals{}}
-	for list, err := range contestPages(v, score.Filter{}) {
-		if err != nil {
-			return nil, 0, err
-		}
-		if data.Scores = append(data.Scores, list...); len(data.Scores) >= maxPageContests {
-			break
-		}
-	}
-	done := map[string]bool{}
-	for i := range data.Scores {
-		competition := data.Scores[i].Competition
-		if done[competition] {
-			continue
-		}
-		done[competition] = true
-		table, ok, err := v.Medals(competition)
-		if err != nil {
-			return nil, 0, err
-		}
-		if ok {
-			data.Medals = append(data.Medals, table.Medals())
-		}
-	}
-	body, err := queries.Encode(data)
-	return body, v.Revision(), err
 }
 
 // overview answers with examples of requests.

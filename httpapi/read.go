@@ -10,26 +10,22 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
 )
 
-// Values of Laurel-Cache besides those of package cache.
 const (
-	cacheForward = "forward" // the master answered
-	cacheStale   = "stale"   // from this frontend's own state, which may be behind
-)
-
-const (
-	// answerTimeout is how long a question waits for this frontend's own answer before the master is
-	// asked. A lease ends long before.
+	// answerTimeout is how long a question waits for this frontend's own answer before the
+	// master is asked. A lease ends long before.
 	answerTimeout = time.Second
-	// boardTimeout is how long the master waits for a leaderboard that is not in memory yet. There is no
-	// other frontend to ask.
+	// boardTimeout is how long the master waits for a leaderboard that is not in memory
+	// yet. There is no other frontend to ask.
 	boardTimeout = 5 * time.Second
-	// staleTimeout is how long a client that accepts an old answer waits for a current one to begin. A
-	// change of master may take less.
+	// staleTimeout is how long a client that accepts an old answer waits for a current one
+	// to begin. A change of master may take less.
 	staleTimeout = 300 * time.Millisecond
-	// leasePoll is how often a frontend that has just become the master is asked for its own lease.
+	// leasePoll is how often a frontend that has just become the master is asked for its
+	// own lease.
 	leasePoll = 5 * time.Millisecond
 )
 
@@ -46,28 +42,28 @@ type answer struct {
 	entry *cache.Entry
 	how   string // Laurel-Cache
 	mode  score.CacheMode
-	// The answer was true at some moment within age, if aged. An answer that is not aged and not stale
-	// is linearizable.
+	// The answer was true at some moment within age, if aged. An answer that is not aged
+	// and not stale is linearizable.
 	age  time.Duration
 	aged bool
 }
 
-// handler returns the handler of a read: from this frontend if it may answer, else from the master, else,
-// if the client accepts that, from what this frontend last knew.
-func (d *reader) handler(parse parser) handler.Func {
+// handler returns the handler of a read: from this frontend if it may answer, else from the
+// master, else, if the client accepts that, from what this frontend last knew.
+func (d *reader) handler(parse question.Parser) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		q, err := parse(r.Name, r.Query)
 		if err != nil {
 			return handler.Response{}, err
 		}
-		if !q.stale.accepted {
-			q.stale = stalenessOf(r.CacheControl)
+		if !q.Stale.Accepted {
+			q.Stale = question.StalenessOf(r.CacheControl)
 		}
 		return d.respond(ctx, r, &q)
 	}
 }
 
-func (d *reader) respond(ctx context.Context, r *handler.Request, q *question) (handler.Response, error) {
+func (d *reader) respond(ctx context.Context, r *handler.Request, q *question.Question) (handler.Response, error) {
 	a, err := d.find(ctx, r, q)
 	switch {
 	case err != nil:
@@ -80,14 +76,14 @@ func (d *reader) respond(ctx context.Context, r *handler.Request, q *question) (
 		return handler.Written, nil
 	}
 	d.metrics.reads.count(a)
-	if q.board != nil && memoOf(a.entry) == nil {
-		a.entry.Memo.Store(&memo{etag: q.board.etag(d.status.Store(), a.entry.Revision)})
+	if q.Board != nil && memoOf(a.entry) == nil {
+		a.entry.Memo.Store(&memo{etag: q.Board.ETag(d.status.Store(), a.entry.Revision)})
 	}
 	return a.response(r, q)
 }
 
 // find returns the answer, or nil if the master has written it.
-func (d *reader) find(ctx context.Context, r *handler.Request, q *question) (*answer, error) {
+func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Question) (*answer, error) {
 	start := time.Now()
 	for {
 		a, err := d.own(ctx, q)
@@ -103,7 +99,7 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question) (*an
 			return a, nil
 		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !d.forwarder.enabled:
 			return nil, err
-		case notLeased && (d.status.Master() || d.status.Leased()) && time.Since(start) < q.timeout():
+		case notLeased && (d.status.Master() || d.status.Leased()) && time.Since(start) < timeoutOf(q):
 			// This frontend has become the master, whose lease follows, or has got a lease.
 			if err := sleep(ctx, leasePoll); err != nil {
 				return nil, err
@@ -114,11 +110,12 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question) (*an
 	}
 }
 
-// forward has the master answer. A client that accepts an old answer waits only until staleTimeout.
-func (d *reader) forward(r *handler.Request, q *question) (err error) {
+// forward has the master answer. A client that accepts an old answer waits only until
+// staleTimeout.
+func (d *reader) forward(r *handler.Request, q *question.Question) (err error) {
 	w, _ := r.Transport()
-	w.Header().Set("Laurel-Cache", cacheForward)
-	if q.stale.accepted {
+	w.Header().Set("Laurel-Cache", cache.Forward)
+	if q.Stale.Accepted {
 		_, err = d.forwarder.forwardWithin(staleTimeout, r)
 	} else {
 		_, err = d.forwarder.forward(r)
@@ -139,11 +136,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// own returns the answer of this frontend by the rules of the mode. The error is cache.ErrNotLeased if the
-// master must be asked.
-func (d *reader) own(ctx context.Context, q *question) (*answer, error) {
-	timeout := q.timeout()
-	if q.board != nil && !q.stale.accepted && d.status.Master() {
+// own returns the answer of this frontend by the rules of the mode. The error is
+// cache.ErrNotLeased if the master must be asked.
+func (d *reader) own(ctx context.Context, q *question.Question) (*answer, error) {
+	timeout := timeoutOf(q)
+	if q.Board != nil && !q.Stale.Accepted && d.status.Master() {
 		timeout = boardTimeout
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
@@ -157,10 +154,10 @@ func (d *reader) own(ctx context.Context, q *question) (*answer, error) {
 	case !errors.Is(err, cache.ErrNotLeased) || d.status.CacheMode() != score.Pull:
 		return nil, err
 	}
-	if !q.stale.accepted {
+	if !q.Stale.Accepted {
 		limited = ctx // Pull has time limits of its own
 	}
-	e, how, age, err := d.source.Pull(limited, q.key)
+	e, how, age, err := d.source.Pull(limited, q.Key)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		return nil, score.Problemf(score.NoMaster, "the master did not answer within %s", staleTimeout)
@@ -171,71 +168,76 @@ func (d *reader) own(ctx context.Context, q *question) (*answer, error) {
 }
 
 // current returns the linearizable answer from this frontend's memory or state.
-func (d *reader) current(ctx context.Context, q *question) (e *cache.Entry, how string, err error) {
-	if q.board != nil {
-		return d.board(ctx, q.board)
+func (d *reader) current(ctx context.Context, q *question.Question) (e *cache.Entry, how string, err error) {
+	if q.Board != nil {
+		return d.board(ctx, q.Board)
 	}
-	if e := d.source.Hit([]byte(q.key)); e != nil {
+	if e := d.source.Hit([]byte(q.Key)); e != nil {
 		return e, cache.Hit, nil
 	}
-	return d.source.Answer(ctx, q.key, q.tag, q.ask)
+	return d.source.Answer(ctx, q.Key, q.Tag, q.Ask)
 }
 
-// timeout is how long the question waits for one way to a current answer before it tries the next.
-func (q *question) timeout() time.Duration {
-	if q.stale.accepted {
+// timeoutOf returns how long the question waits for one way to a current answer before it
+// tries the next.
+func timeoutOf(q *question.Question) time.Duration {
+	if q.Stale.Accepted {
 		return staleTimeout
 	}
 	return answerTimeout
 }
 
-// staleAnswer returns what this frontend last knew, if the client accepts that. why is the reason why there is
-// no current answer.
-func (d *reader) staleAnswer(ctx context.Context, q *question, why *score.Problem) (*answer, error) {
-	if !q.stale.accepted {
+// staleAnswer returns what this frontend last knew, if the client accepts that. why is the
+// reason why there is no current answer.
+func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
+	if !q.Stale.Accepted {
 		return nil, why
 	}
 	e, age, known, err := d.staleEntry(ctx, q)
 	switch {
 	case err != nil:
 		return nil, err
-	case q.stale.accepts(age, known):
-		return &answer{entry: e, how: cacheStale, mode: d.status.CacheMode(), age: age, aged: known}, nil
+	case q.Stale.Accepts(age, known):
+		return &answer{entry: e, how: cache.Stale, mode: d.status.CacheMode(), age: age, aged: known}, nil
 	case !known:
-		return nil, score.Problemf(score.NotReady, "%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
+		return nil, score.Problemf(score.NotReady,
+			"%s; the age of the scores here is unknown, so max-stale cannot be kept", why.Detail)
 	}
-	return nil, score.Problemf(score.NotReady, "%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, formatAge(age))
+	return nil, score.Problemf(score.NotReady,
+		"%s; the scores here are up to %s s old, which is more than max-stale", why.Detail, question.FormatAge(age))
 }
 
-func (d *reader) staleEntry(ctx context.Context, q *question) (e *cache.Entry, age time.Duration, known bool, err error) {
+func (d *reader) staleEntry(
+	ctx context.Context, q *question.Question,
+) (e *cache.Entry, age time.Duration, known bool, err error) {
 	e = new(cache.Entry)
-	if b := q.board; b != nil {
+	if b := q.Board; b != nil {
 		ctx, cancel := context.WithTimeout(ctx, boardTimeout)
 		defer cancel()
-		page, revision, age, known, err := d.source.StaleBoard(ctx, b.contest, &b.Query)
-		e.Body, e.Revision, err = b.body(&page, revision, err)
+		page, revision, age, known, err := d.source.StaleBoard(ctx, b.Contest, &b.Query)
+		e.Body, e.Revision, err = b.Body(&page, revision, err)
 		return e, age, known, err
 	}
 	age, known, err = d.source.Stale(func(v queries.View) (err error) {
-		e.Body, e.Revision, err = q.ask(v)
+		e.Body, e.Revision, err = q.Ask(v)
 		return err
 	})
 	return e, age, known, err
 }
 
-// response returns the response with the answer, or 304 if the client has it. If there is no such thing, the
-// problem has the same header fields about how that is known.
-func (a *answer) response(r *handler.Request, q *question) (handler.Response, error) {
+// response returns the response with the answer, or 304 if the client has it. If there is
+// no such thing, the problem has the same header fields about how that is known.
+func (a *answer) response(r *handler.Request, q *question.Question) (handler.Response, error) {
 	p := handler.Response{Cache: a.how, Mode: string(a.mode), Revision: a.entry.Revision}
 	if a.aged {
-		p.Age = formatAge(a.age)
+		p.Age = question.FormatAge(a.age)
 	}
 	if a.entry.Body == nil {
-		return p, q.missing()
+		return p, q.Missing()
 	}
 	if r.WantsText() {
 		var b bytes.Buffer
-		if err := q.text(&b, a.entry.Body); err != nil {
+		if err := q.Text(&b, a.entry.Body); err != nil {
 			return p, err
 		}
 		p.Type, p.Body, p.ETag = handler.TypeText, b.Bytes(), handler.ETag(b.Bytes())

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/score"
 )
 
@@ -54,8 +55,8 @@ func TestQuestionHasOneKeyHoweverItIsPut(t *testing.T) {
 		"leaderboard/" + race + "?split=10+km&limit=2&after=1.50,a": {"leaderboard/" + race + "?after=1.5%2Ca&limit=2&split=10+km", cache.BoardTag(race)},
 	} {
 		path, query, _ := strings.Cut(path, "?")
-		if q, err := parseQuestion(path, query); err != nil || q.key != want.key || q.tag != want.tag {
-			t.Errorf("%s?%s: got %q with tag %q (%v); want %q", path, query, q.key, q.tag, err, want)
+		if q, err := question.Parse(path, query); err != nil || q.Key != want.key || q.Tag != want.tag {
+			t.Errorf("%s?%s: got %q with tag %q (%v); want %q", path, query, q.Key, q.Tag, err, want)
 		}
 	}
 }
@@ -67,20 +68,20 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 		{"scores/" + contest, ""}, {"scores/OG50BC/NO", ""}, {"scores", "limit=1&after=OG50BC/CUR-M-GPA-01&sport=a%26b%3Dc"}, {"medals/OG50BC", ""}, {"medals/OG50BC/GAU", ""},
 		{"medals/OG50BC/what? a%20b/ü\n", ""}, {"timeline/" + contest, "after=100&limit=2"}, {"bards/bard/cacofonix", ""},
 	} {
-		q, err := parseQuestion(c.path, c.query)
+		q, err := question.Parse(c.path, c.query)
 		if err != nil {
 			t.Fatal(c, err)
 		}
 		var want []byte
 		var r1 uint64
-		if b := q.board; b != nil {
-			p, revision, problem := g.boards.page(b.contest, &b.Query)
-			want, r1, _ = b.body(&p, revision, problem)
+		if b := q.Board; b != nil {
+			p, revision, problem := g.boards.page(b.Contest, &b.Query)
+			want, r1, _ = b.Body(&p, revision, problem)
 		} else {
-			want, r1, _ = q.ask(g.records)
+			want, r1, _ = q.Ask(g.records)
 		}
-		if got, r2, err := g.answered(q.key); err != nil || string(got) != string(want) || r1 != r2 || (got == nil) != (want == nil) {
-			t.Errorf("%q: got %s (%v); want %s", q.key, got, err, want)
+		if got, r2, err := g.answered(q.Key); err != nil || string(got) != string(want) || r1 != r2 || (got == nil) != (want == nil) {
+			t.Errorf("%q: got %s (%v); want %s", q.Key, got, err, want)
 		}
 	}
 	var p *score.Problem
@@ -217,7 +218,7 @@ func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
 }
 
 func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.elsewhere = true
 	hang := func(ctx context.Context) error {
@@ -276,7 +277,7 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 }
 
 func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	g.read = func(ctx context.Context) error {
 		<-ctx.Done()

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"maps"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/web"
 	"laurel/score"
 )
@@ -29,27 +29,13 @@ type route struct {
 	fast bool
 }
 
-// reads are the routes of questions.
-var reads = []struct {
-	pattern string
-	parse   parser
-	board   bool
-}{
-	{pattern: "/v1/scores/{contest:.+}", parse: parseScore},
-	{pattern: "/v1/scores", parse: parseScores},
-	{pattern: "/v1/timeline/{contest:.+}", parse: parseTimeline},
-	{pattern: "/v1/leaderboard/{contest:.+}", parse: parseLeaderboard, board: true},
-	{pattern: "/v1/medals/{competition}", parse: parseMedals},
-	{pattern: "/v1/medals/{competition}/{organisation:.+}", parse: parseMedalRow},
-	{pattern: "/v1/bards/{source:.+}", parse: parseBard},
-}
-
-// routes returns the whole interface. The first route that matches answers, so the busiest come first.
+// routes returns the whole interface. The first route that matches answers, so the busiest
+// come first.
 func (s *server) routes() []route {
 	const (
-		all, metrics, read, watch = admission.PermitAll, admission.PermitMetrics, admission.PermitRead, admission.PermitWatch
-		post, operate, join       = admission.PermitPost, admission.PermitOperate, admission.PermitJoin
-		enroll                    = admission.PermitEnroll
+		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
+		watch, post, enroll = admission.PermitWatch, admission.PermitPost, admission.PermitEnroll
+		operate, join       = admission.PermitOperate, admission.PermitJoin
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return route{method: http.MethodGet, pattern: pattern, permit: p, handle: h}
@@ -59,13 +45,13 @@ func (s *server) routes() []route {
 	}
 	atMaster := s.admin.AtMaster
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
-	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.poster.post, fast: true}}
-	for _, r := range reads {
+	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.posts.Handle, fast: true}}
+	for _, r := range question.Routes {
 		hit := s.hit
-		if r.board {
+		if r.Board {
 			hit = s.boardHit
 		}
-		list = append(list, route{http.MethodGet, r.pattern, read, s.reader.handler(r.parse), hit, true})
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(r.Parse), hit, true})
 	}
 	return append(list,
 		get("/v1/keys", read, s.admin.Keys),
@@ -91,42 +77,6 @@ func (s *server) routes() []route {
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
 		get("/", read, s.pages.front),
 	)
-}
-
-// pattern matches paths. It knows the patterns of the routes that the fast path answers; for net/http, mux
-// matches them.
-type pattern struct {
-	prefix   string // what the pattern begins with literally
-	segments int    // how many more segments a path needs: 0, 1 or 2
-	open     bool   // the last segment may contain slashes
-}
-
-func parsePattern(s string) pattern {
-	prefix, rest, found := strings.Cut(s, "{")
-	if !found {
-		return pattern{prefix: s}
-	}
-	return pattern{prefix, 1 + strings.Count(rest, "/{"), strings.HasSuffix(rest, ":.+}")}
-}
-
-// matches reports whether a path matches. It allocates nothing.
-func (p *pattern) matches(path []byte) bool {
-	n := len(p.prefix)
-	switch {
-	case len(path) < n || string(path[:n]) != p.prefix:
-		return false
-	case p.segments == 0:
-		return len(path) == n
-	}
-	name := path[n:]
-	if p.segments == 2 {
-		slash := bytes.IndexByte(name, '/')
-		if slash <= 0 {
-			return false
-		}
-		name = name[slash+1:]
-	}
-	return len(name) > 0 && (p.open || bytes.IndexByte(name, '/') < 0)
 }
 
 // fromHTTPHandler returns a handler that has h write the answer.
@@ -156,9 +106,13 @@ func (s *server) router() http.Handler {
 		}
 	}
 	for pattern, p := range byPattern {
-		p.other = s.endpoint(route{method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p)})
+		p.other = s.endpoint(route{
+			method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p),
+		})
 	}
-	router.NotFoundHandler = s.endpoint(route{method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound})
+	router.NotFoundHandler = s.endpoint(route{
+		method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound,
+	})
 	return router
 }
 
@@ -179,16 +133,13 @@ func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func methodNotAllowed(p *path) handler.Func {
 	allow := strings.Join(slices.Sorted(maps.Keys(p.methods)), ", ")
 	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
-		problem := score.Problemf(score.InvalidEvent, "%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
+		problem := score.Problemf(score.InvalidEvent,
+			"%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
 		problem.Status = http.StatusMethodNotAllowed
 		return handler.Response{Allow: allow}, problem
 	}
 }
 
 func notFound(_ context.Context, r *handler.Request) (handler.Response, error) {
-	return handler.Response{}, unknownPath(r.Path)
-}
-
-func unknownPath(path string) *score.Problem {
-	return score.Problemf(score.NotFound, "no such path: %s; see GET /", handler.Quoted(path))
+	return handler.Response{}, question.UnknownPath(r.Path)
 }

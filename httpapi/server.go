@@ -13,6 +13,8 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/posts"
+	"laurel/httpapi/question"
 	"laurel/score"
 )
 
@@ -30,7 +32,7 @@ type server struct {
 	log      *slog.Logger
 
 	reader   *reader
-	poster   *poster
+	posts    *posts.Posts
 	watching *watching
 	pages    *pages
 	admin    *admin.Handlers
@@ -51,9 +53,20 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 	}
 	f := &forwarder{to: a.group.Forwarder, id: s.id, enabled: s.client}
 	s.reader = &reader{status: a.group.Status, source: a.group.Reader, forwarder: f, metrics: a.metrics}
-	s.poster = &poster{
-		status: a.group.Status, to: a.group.Poster, forwarder: f, gate: gate, limits: &a.limits, metrics: a.metrics, log: a.log,
-	}
+	s.posts = posts.New(posts.Options{
+		Poster: a.group.Poster,
+		Gate:   gate,
+		Limits: &a.limits,
+		Logger: a.log,
+		CheckMaster: func() error {
+			if s.client || s.status.Master() {
+				return nil
+			}
+			return f.notMaster()
+		},
+		CountProblem: a.metrics.problems.count,
+		CountEvents:  a.metrics.events.count,
+	})
 	s.watching = &watching{status: a.group.Status, hub: a.hub, balancer: a.balancer, gate: gate, limits: &a.limits}
 	s.pages = &pages{reader: s.reader, last: &a.page}
 	s.admin = a.admin(f, gate)
@@ -66,19 +79,19 @@ const statusClientGone = 499
 // endpoint is a route at a port.
 type endpoint struct {
 	route
-	path    pattern
+	path    question.Pattern
 	server  *server
 	metrics requestMetrics
 }
 
 func (s *server) endpoint(r route) *endpoint {
-	return &endpoint{r, parsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
+	return &endpoint{r, question.ParsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
 }
 
-// answer admits a request and has it handled. It is the way of every request but those that the fast path
-// answers from memory.
+// answer admits a request and has it handled. It is the way of every request but those that
+// the fast path answers from memory.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	r.Name = strings.TrimPrefix(r.Path, e.path.prefix)
+	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
 		return handler.Response{}, problem
 	}
@@ -90,8 +103,8 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	return e.handle(ctx, r)
 }
 
-// ServeHTTP answers a request of net/http. It is the one place where these are counted and logged and where
-// their problems are written.
+// ServeHTTP answers a request of net/http. It is the one place where these are counted and
+// logged and where their problems are written.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	s := e.server
 	start := time.Now()
@@ -122,7 +135,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		a.WriteTo(out, shared)
 	}
 	took := time.Since(start)
-	e.metrics.done(out.code(), took, out.stream)
+	e.metrics.done(out.code(), took, r.IsStream())
 	if s.logs(ctx) {
 		s.logRequest(ctx, hr.Method, hr.URL.Path, out.code(), took, err)
 	}
@@ -153,18 +166,20 @@ func (s *server) problem(ctx context.Context, r *handler.Request, err error) *sc
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return nil
 	default:
-		s.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("method", r.Method), slog.String("path", r.Path), slog.Any("err", err))
-		problem = score.Problemf(score.NotReady, "internal error, see this frontend's log; try another frontend, or retry later")
+		s.log.LogAttrs(ctx, slog.LevelError, "request "+
+			"failed", slog.String("method", r.Method), slog.String("path", r.Path), slog.Any("err", err))
+		problem = score.Problemf(score.NotReady,
+			"internal error, see this frontend's log; try another frontend, or retry later")
 	}
 	s.metrics.problems.count(problem.Code)
 	return problem
 }
 
-// statusWriter remembers the status. http.ResponseController finds the writer below by Unwrap.
+// statusWriter remembers the status. http.ResponseController finds the writer below by
+// Unwrap.
 type statusWriter struct {
 	http.ResponseWriter
 	status     int
-	stream     bool // the time that the answer takes is not counted
 	varyOrigin bool
 }
 
@@ -193,14 +208,4 @@ func (w *statusWriter) code() int {
 		return http.StatusOK
 	}
 	return w.status
-}
-
-// markStream records that an answer is a stream, and its status if it is not written through w.
-func markStream(w http.ResponseWriter, status int) {
-	if out, ok := w.(*statusWriter); ok {
-		out.stream = true
-		if status != 0 {
-			out.status = status
-		}
-	}
 }

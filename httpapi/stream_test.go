@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/posts"
 	"laurel/score"
 )
 
@@ -34,7 +35,7 @@ func results(t testing.TB, body string) []score.Result {
 
 func TestStreamIsAppliedInOrderWithAResultForEachEvent(t *testing.T) {
 	g, s := start(t)
-	const n = 3 * MaxChunk
+	const n = 3 * posts.MaxChunk
 	var b strings.Builder
 	for i := range n {
 		fmt.Fprintf(&b, "%s\n\r\n  \n", alert(fmt.Sprint("e", i), ""))
@@ -248,7 +249,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 }
 
 func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
-	t.Parallel() // it waits
+	t.Parallel()
 	g, s := start(t)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {

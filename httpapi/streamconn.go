@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// streamConn is a response as a connection: what is written to it is sent at once. It is for HTTP/2, where the
-// connection cannot be taken from net/http and the handler must not return before the stream ends.
+// streamConn is a response as a connection: what is written to it is sent at once. It is
+// for HTTP/2, where the connection cannot be taken from net/http and the handler must not
+// return before the stream ends.
 type streamConn struct {
 	net.Conn // nil; only the methods below may be called
 	w        http.ResponseWriter
@@ -32,7 +33,8 @@ func newStreamConn(w http.ResponseWriter, first []byte, timeout time.Duration) (
 	return c, err
 }
 
-// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while nothing is written.
+// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while
+// nothing is written.
 func (c *streamConn) Write(b []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()

@@ -13,7 +13,7 @@ import (
 	"laurel/httpapi/fastpath"
 )
 
-// overTLS is somebody at an address whose connection nobody listens to.
+// overTLS returns a peer at an address that is connected over TLS.
 func overTLS(addr string) *fastpath.Peer {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.RemoteAddr = addr + ":1"
@@ -21,20 +21,20 @@ func overTLS(addr string) *fastpath.Peer {
 	return fastpath.PeerOf(r)
 }
 
-// secureCrowd is a group that watchers watch, over HTTP/2.
-func secureCrowd(t *testing.T) (*crowdGroup, *API, *httptest.Server) {
-	g, a, _ := newCrowd(t)
+// newHTTP2Server returns the API of a group and a server of it with HTTP/2.
+func newHTTP2Server(t *testing.T) (*API, *httptest.Server) {
+	_, a, _ := newWatchedGroup(t)
 	s := httptest.NewUnstartedServer(nil)
 	s.Config = a.Server(a.Handler())
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	return g, a, s
+	return a, s
 }
 
-func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
-	t.Parallel() // it waits
-	g, a, s := secureCrowd(t)
+func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
+	t.Parallel()
+	a, s := newHTTP2Server(t)
 	const watchers = 5
 	var cancels []context.CancelFunc
 	for range watchers {
@@ -52,18 +52,18 @@ func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
 		if res.ProtoMajor != 2 || res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
 			t.Fatalf("got %s %s with %v", res.Proto, res.Status, res.Header)
 		}
-		seen := make(chan string, 1)
+		heartbeat := make(chan string, 1)
 		go func() {
 			for scan := bufio.NewScanner(res.Body); scan.Scan(); {
 				if strings.HasPrefix(scan.Text(), "event: heartbeat") {
-					seen <- scan.Text()
+					heartbeat <- scan.Text()
 					return
 				}
 			}
-			close(seen)
+			close(heartbeat)
 		}()
 		select {
-		case line := <-seen:
+		case line := <-heartbeat:
 			if line == "" {
 				t.Fatal("the stream ended")
 			}
@@ -71,9 +71,8 @@ func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
 			t.Fatal("no heartbeat came")
 		}
 	}
-	_ = g
 	if n := a.hub.Count(); n != watchers {
-		t.Errorf("%d watch; want %d", n, watchers)
+		t.Errorf("got %d watchers; want %d", n, watchers)
 	}
 	if n := readsUnderWay(a); n != 0 {
 		t.Errorf("%d places for questions are taken by watchers", n)
@@ -83,7 +82,7 @@ func TestWatchingOverHTTP2GoesOnAndEndsWithItsClient(t *testing.T) {
 	}
 	for end := time.Now().Add(10 * time.Second); a.hub.Count() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d still watch after they have gone", a.hub.Count())
+			t.Fatalf("%d watchers remain after their clients have left", a.hub.Count())
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 )
@@ -25,20 +26,22 @@ const (
 	maxSubjects = 100
 	// maxBoards bounds the leaderboards among them.
 	maxBoards = 10
-	// maxWindow bounds the rows of each leaderboard, and defaultWindow is their number without a limit.
+	// maxWindow bounds the rows of each leaderboard, and defaultWindow is their number
+	// without a limit.
 	maxWindow     = 100
 	defaultWindow = 10
-	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how often a frontend
-	// that cannot answer is asked again within it.
+	// subscribeTimeout bounds the time until a stream begins, and subscribePoll is how
+	// often a frontend that cannot answer is asked again within it.
 	subscribeTimeout = 3 * time.Second
 	subscribePoll    = 20 * time.Millisecond
-	// A client is told to reconnect after a random time from minRetry on, so that the watchers of a frontend
-	// that died do not reconnect at once.
+	// A client is told to reconnect after a random time from minRetry on, so that the
+	// watchers of a frontend that died do not reconnect at once.
 	minRetry    = 500 * time.Millisecond
 	retrySpread = 1500 * time.Millisecond
 )
 
-// watchSubjects are the parameters that may be given many times, watchParameters the others.
+// watchSubjects are the parameters that may be given many times, watchParameters the
+// others.
 var (
 	watchSubjects   = []string{"contest", "competition", "medals", "timeline", "leaderboard"}
 	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
@@ -69,31 +72,39 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		}
 		for _, value := range values {
 			if !score.ValidPath(value) {
-				return s, nil, handler.FieldProblem(name, "got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
+				return s, nil, handler.FieldProblem(name,
+					"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(value))
 			}
 		}
 		count += len(values)
 	}
 	if count > maxSubjects {
-		return s, nil, handler.FieldProblem("contest", "%d subjects; want at most %d, or a competition", count, maxSubjects)
+		return s, nil, handler.FieldProblem("contest",
+			"%d subjects; want at most %d, or a competition", count, maxSubjects)
 	}
-	s = watch.Subjects{Contests: q["contest"], Competitions: q["competition"], Medals: q["medals"], Timelines: q["timeline"]}
-	for _, list := range [][]string{s.Contests, s.Competitions, s.Medals, s.Timelines} {
-		slices.Sort(list)
+	unique := func(values []string) []string {
+		slices.Sort(values)
+		return slices.Compact(values)
 	}
-	s.Contests, s.Competitions = slices.Compact(s.Contests), slices.Compact(s.Competitions)
-	s.Medals, s.Timelines = slices.Compact(s.Medals), slices.Compact(s.Timelines)
-	s.Everything = count == 0
+	s = watch.Subjects{
+		Contests:     unique(q["contest"]),
+		Competitions: unique(q["competition"]),
+		Medals:       unique(q["medals"]),
+		Timelines:    unique(q["timeline"]),
+		Everything:   count == 0,
+	}
 	s.Windows, err = parseWindows(q)
 	return s, q, err
 }
 
-// parseWindows reads the windows of leaderboards to watch: the same part of each leaderboard.
+// parseWindows reads the windows of leaderboards to watch: the same part of each
+// leaderboard.
 func parseWindows(q url.Values) (list []watch.Window, err error) {
 	boards := slices.Clone(q["leaderboard"])
 	slices.Sort(boards)
 	if boards = slices.Compact(boards); len(boards) > maxBoards {
-		return nil, handler.FieldProblem("leaderboard", "%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
+		return nil, handler.FieldProblem("leaderboard",
+			"%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
 	}
 	for _, name := range []string{"split", "category", "around", "limit"} {
 		switch values := q[name]; {
@@ -102,14 +113,15 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 			return nil, handler.FieldProblem(name, "given without a leaderboard")
 		case len(values) > 1:
 			return nil, handler.FieldProblem(name, "given %d times; want it once, for all leaderboards", len(values))
-		case len(values[0]) > maxFilter:
-			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), maxFilter)
+		case len(values[0]) > question.MaxFilter:
+			return nil, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(values[0]), question.MaxFilter)
 		}
 	}
 	w := watch.Window{Split: q.Get("split"), Category: q.Get("category"), Around: q.Get("around"), Limit: defaultWindow}
 	if given := q.Get("limit"); given != "" {
 		if w.Limit, err = strconv.Atoi(given); err != nil || w.Limit < 1 || w.Limit > maxWindow {
-			return nil, handler.FieldProblem("limit", "got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
+			return nil, handler.FieldProblem("limit",
+				"got %s; want 1 to %d rows of each leaderboard", handler.Quoted(given), maxWindow)
 		}
 	}
 	for _, w.ContestID = range boards {
@@ -146,7 +158,10 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 		s.hub.Remove(watcher)
 		return handler.Response{}, err
 	}
-	markStream(w, http.StatusOK)
+	r.MarkStream()
+	if out, ok := w.(*statusWriter); ok {
+		out.status = http.StatusOK
+	}
 	s.hub.Attach(watcher, conn)
 	if c, ok := conn.(*streamConn); ok {
 		c.await(ctx)
@@ -155,9 +170,11 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 	return handler.Written, nil
 }
 
-// subscribe begins a stream. A frontend that has lost its master gets another one in a moment, so clients that
-// come meanwhile wait for that.
-func (s *watching) subscribe(ctx context.Context, subjects watch.Subjects, lastID, home string) (*watch.Watcher, []byte, error) {
+// subscribe begins a stream. A frontend that has lost its master gets another one in a
+// moment, so clients that come meanwhile wait for that.
+func (s *watching) subscribe(
+	ctx context.Context, subjects watch.Subjects, lastID, home string,
+) (*watch.Watcher, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	for {
@@ -185,9 +202,10 @@ var streamFields = []string{
 	"X-Accel-Buffering", "X-Content-Type-Options",
 }
 
-// streamConn takes the connection from net/http after the head and the first part of the stream have been
-// written. So an idle stream needs neither net/http's buffers nor a goroutine. With HTTP/2, where the
-// connection cannot be taken, what is written goes through the response.
+// streamConn takes the connection from net/http after the head and the first part of the
+// stream have been written. So an idle stream needs neither net/http's buffers nor a
+// goroutine. With HTTP/2, where the connection cannot be taken, what is written goes
+// through the response.
 func (s *watching) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
@@ -223,14 +241,19 @@ func watchProblem(err error) error {
 	case errors.As(err, &problem):
 		return err
 	case errors.Is(err, watch.ErrFull):
-		return score.Problemf(score.NotReady, "this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",
+		return score.Problemf(score.NotReady,
+			"this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",
 			watch.MaxWatchers)
 	case errors.Is(err, watch.ErrTooManyRows):
-		return score.Problemf(score.NotReady, "that is %s at this frontend; watch another frontend, use a lower limit, or watch the same rows as others", err)
+		return score.Problemf(score.NotReady,
+			"that is %s at this frontend; watch another frontend, use a lower limit, "+
+				"or watch the same rows as others", err)
 	case errors.Is(err, watch.ErrTooManyRecords):
-		return score.Problemf(score.TooLarge, "that is %s; choose with contest=, competition=, medals= or timeline=", err)
+		return score.Problemf(score.TooLarge,
+			"that is %s; choose with contest=, competition=, medals= or timeline=", err)
 	case errors.Is(err, cache.ErrNotLeased):
-		return score.Problemf(score.NotReady, "this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
+		return score.Problemf(score.NotReady,
+			"this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
 	}
 	return err
 }

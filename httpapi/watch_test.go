@@ -13,26 +13,31 @@ import (
 	"laurel/score"
 )
 
-// crowdGroup is a group of which a test says how the watchers are spread.
-type crowdGroup struct {
+// watchedGroup is a group whose other frontends a test chooses.
+type watchedGroup struct {
 	fakeGroup
 	others atomic.Pointer[[]score.Frontend]
 }
 
-func (g *crowdGroup) Frontends() score.Frontends {
-	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{{ID: g.id, URL: "http://here", State: score.Serving}}}
+func (g *watchedGroup) Frontends() score.Frontends {
+	own := score.Frontend{ID: g.id, URL: "http://here", State: score.Serving}
+	f := score.Frontends{Mode: score.Push, Frontends: []score.Frontend{own}}
 	if others := g.others.Load(); others != nil {
 		f.Frontends = append(f.Frontends, *others...)
 	}
 	return f
 }
 
-func (g *crowdGroup) spread(others ...score.Frontend) { g.others.Store(&others) }
+// setOthers sets the other frontends.
+func (g *watchedGroup) setOthers(others ...score.Frontend) { g.others.Store(&others) }
 
-func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
+func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 	t.Helper()
-	g := &crowdGroup{fakeGroup: fakeGroup{id: "f1", records: &fakeRecords{revision: 3, contests: []score.Record{
-		{ContestID: "OG/1", Competition: "OG", Revision: 2}, {ContestID: "OG/2", Competition: "OG", Revision: 3}}}}}
+	records := &fakeRecords{revision: 3, contests: []score.Record{
+		{ContestID: "OG/1", Competition: "OG", Revision: 2},
+		{ContestID: "OG/2", Competition: "OG", Revision: 3},
+	}}
+	g := &watchedGroup{fakeGroup: fakeGroup{id: "f1", records: records}}
 	a := New(groupOf(g), Options{})
 	server := httptest.NewServer(a.Handler())
 	t.Cleanup(func() {
@@ -42,8 +47,8 @@ func newCrowd(t *testing.T) (*crowdGroup, *API, string) {
 	return g, a, server.URL
 }
 
-// lines reads a stream until it has had all the words, and gives what it read.
-func lines(t *testing.T, url string, words ...string) string {
+// readUntil reads a stream until it has sent all the words, and returns what it has read.
+func readUntil(t *testing.T, url string, words ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -56,9 +61,18 @@ func lines(t *testing.T, url string, words ...string) string {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "text/event-stream" || answer.Header.Get("X-Accel-Buffering") != "no" ||
-		answer.Header.Get("Access-Control-Allow-Origin") != "*" || answer.Header.Get("Laurel-Frontend") != "f1" {
-		t.Fatalf("got %s with %v", answer.Status, answer.Header)
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("got %s", answer.Status)
+	}
+	for name, want := range map[string]string{
+		"Content-Type":                "text/event-stream",
+		"X-Accel-Buffering":           "no",
+		"Access-Control-Allow-Origin": "*",
+		"Laurel-Frontend":             "f1",
+	} {
+		if got := answer.Header.Get(name); got != want {
+			t.Fatalf("%s is %q; want %q", name, got, want)
+		}
 	}
 	var all strings.Builder
 	for s := bufio.NewScanner(answer.Body); ; {
@@ -77,18 +91,18 @@ func lines(t *testing.T, url string, words ...string) string {
 }
 
 func TestStreamBeginsWithARetryAndASnapshot(t *testing.T) {
-	_, _, url := newCrowd(t)
-	all := lines(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
+	_, _, url := newWatchedGroup(t)
+	all := readUntil(t, url+"/v1/watch?contest=OG/1", "retry: ", "event: snapshot\ndata: {", `"contest_id":"OG/1"`, "\nid: fake-")
 	if strings.Contains(all, "OG/2") {
-		t.Errorf("what was not asked for came too:\n%s", all)
+		t.Errorf("the stream has a contest that it does not watch:\n%s", all)
 	}
-	lines(t, url+"/v1/watch?competition=OG", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
-	lines(t, url+"/v1/watch", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+	readUntil(t, url+"/v1/watch?competition=OG", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
+	readUntil(t, url+"/v1/watch", `"contest_id":"OG/1"`, `"contest_id":"OG/2"`)
 }
 
-func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
-	t.Parallel() // it waits
-	g, _, url := newCrowd(t)
+func TestImpossibleStreamIsRefused(t *testing.T) {
+	t.Parallel()
+	g, _, url := newWatchedGroup(t)
 	get := func(path string) *http.Response {
 		answer, err := http.Get(url + path)
 		if err != nil {
@@ -97,19 +111,24 @@ func TestStreamThatCannotBeIsRefusedWithAProblem(t *testing.T) {
 		answer.Body.Close()
 		return answer
 	}
-	for _, path := range []string{"/v1/watch?contests=OG/1", "/v1/watch?contest=OG//1", "/v1/watch?contest=%00", "/v1/watch?" + strings.Repeat("contest=OG/1&", maxSubjects+1)} {
+	for _, path := range []string{
+		"/v1/watch?contests=OG/1",
+		"/v1/watch?contest=OG//1",
+		"/v1/watch?contest=%00",
+		"/v1/watch?" + strings.Repeat("contest=OG/1&", maxSubjects+1),
+	} {
 		if a := get(path); a.StatusCode != http.StatusBadRequest {
-			t.Errorf("%.40s gives %s", path, a.Status)
+			t.Errorf("%.40s: got %s", path, a.Status)
 		}
 	}
 	g.unleased = true
 	if a := get("/v1/watch?contest=OG/1"); a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
-		t.Errorf("without a lease it gives %s and Retry-After %q", a.Status, a.Header.Get("Retry-After"))
+		t.Errorf("without a lease: got %s and Retry-After %q", a.Status, a.Header.Get("Retry-After"))
 	}
 }
 
-func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t *testing.T) {
-	g, a, url := newCrowd(t)
+func TestNewWatcherIsRedirectedOnceFromAFrontendFarAboveItsShare(t *testing.T) {
+	g, a, url := newWatchedGroup(t)
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func(path string) *http.Response {
 		t.Helper()
@@ -126,41 +145,45 @@ func TestNewWatcherIsSentToTheLeastLoadedOnceAndOnlyFromAClearlyFullerFrontend(t
 		t.Cleanup(func() { answer.Body.Close() })
 		return answer
 	}
-	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving}, score.Frontend{ID: "f3", URL: "http://down", State: score.Unreachable})
+	g.setOthers(
+		score.Frontend{ID: "f2", URL: "http://there", State: score.Serving},
+		score.Frontend{ID: "f3", URL: "http://down", State: score.Unreachable},
+	)
 	for range minExcess {
 		if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
-			t.Fatalf("with %d watchers a new one gets %s", a.hub.Count(), answer.Status)
+			t.Fatalf("with %d watchers: a new one got %s", a.hub.Count(), answer.Status)
 		}
 	}
 	for ask("/v1/watch?contest=OG/1&moved=1").StatusCode == http.StatusOK && a.hub.Count() < 4*minExcess {
 	}
 	answer := ask("/v1/watch?contest=OG/1&home=f1")
-	if to := answer.Header.Get("Location"); answer.StatusCode != http.StatusTemporaryRedirect || !strings.HasPrefix(to, "http://there/v1/watch?") ||
-		!strings.Contains(to, "moved=1") || !strings.Contains(to, "home=f1") || !strings.Contains(to, "contest=OG%2F1") {
-		t.Errorf("with %d watchers a new one gets %s to %s", a.hub.Count(), answer.Status, to)
+	to := answer.Header.Get("Location")
+	if want := "http://there/v1/watch?contest=OG%2F1&home=f1&moved=1"; answer.StatusCode != http.StatusTemporaryRedirect || to != want {
+		t.Errorf("with %d watchers: a new one got %s to %s; want %s", a.hub.Count(), answer.Status, to, want)
 	}
-	g.spread(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * minExcess})
+	g.setOthers(score.Frontend{ID: "f2", URL: "http://there", State: score.Serving, Watchers: 4 * minExcess})
 	if answer := ask("/v1/watch?contest=OG/1"); answer.StatusCode != http.StatusOK {
-		t.Errorf("while the other has as many a new one gets %s", answer.Status)
+		t.Errorf("while the other frontend has as many watchers: a new one got %s", answer.Status)
 	}
 }
 
-// homes_test.go has when, and how many at a time.
+// balancer_test.go tests when watchers are sent, and how many at a time.
 func TestWatcherIsSentHomeWhenItsHomeIsBack(t *testing.T) {
-	t.Parallel() // it waits
-	g, a, url := newCrowd(t)
+	t.Parallel()
+	g, a, url := newWatchedGroup(t)
 	away := score.Frontend{ID: "f2", URL: "http://there", State: score.Unreachable}
-	g.spread(away)
+	g.setOthers(away)
 	home := make(chan string, 1)
 	go func() {
-		home <- lines(t, url+"/v1/watch?contest=OG/1&home=f2", "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}")
+		event := "event: home\ndata: {\"id\":\"f2\",\"url\":\"http://there\"}"
+		home <- readUntil(t, url+"/v1/watch?contest=OG/1&home=f2", event)
 	}()
 	for deadline := time.Now().Add(20 * time.Second); a.hub.Guests("f1")["f2"] != 1; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the watcher did not come")
+			t.Fatal("the watcher did not connect")
 		}
 	}
 	away.State = score.Serving
-	g.spread(away)
+	g.setOthers(away)
 	<-home
 }

@@ -7,20 +7,24 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
 )
 
-// maxTotalReads bounds how often the total is read again because the leaderboard changed between the search for a
-// competitor and the read of the total.
+// maxTotalReads bounds how often the total is read again because the leaderboard changed
+// between the search for a competitor and the read of the total.
 const maxTotalReads = 3
 
-// Board returns the rows of a window and the revision that last changed them. If the window's competitor has no
-// mark, the total is that of the same revision; in pull mode it may be of a later one. Then the earlier revision is
-// returned: with the later one, the watcher would not be sent the competitor's mark that came with it.
+// Board returns the rows of a window and the revision that last changed them. If the
+// window's competitor has no mark, the total is that of the same revision; in pull mode it
+// may be of a later one. Then the earlier revision is returned: with the later one, the
+// watcher would not be sent the competitor's mark that came with it.
 func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint64, error) {
-	around := boardQuery{contest: w.ContestID, Query: ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}}
+	around := question.BoardQuery{Contest: w.ContestID, Query: ranking.Query{
+		Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit,
+	}}
 	all := around
 	all.Around, all.Limit = "", 1
 	for try := 1; ; try++ {
@@ -46,24 +50,24 @@ func isNotFound(err error) bool {
 	return is && problem.Code == score.NotFound
 }
 
-// page answers a question about a leaderboard by the rules of the mode. The revision is valid with the problem that
-// there is no such page, too.
-func (s watchStore) page(ctx context.Context, b *boardQuery) (ranking.Page, uint64, error) {
+// page answers a question about a leaderboard by the rules of the mode. The revision is
+// valid with the problem that there is no such page, too.
+func (s watchStore) page(ctx context.Context, b *question.BoardQuery) (ranking.Page, uint64, error) {
 	limited, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	page, revision, _, err := s.reader.source.Board(limited, b.contest, &b.Query)
+	page, revision, _, err := s.reader.source.Board(limited, b.Contest, &b.Query)
 	switch {
 	case err != nil && limited.Err() != nil && ctx.Err() == nil:
 		return page, 0, cache.ErrNotLeased
 	case !errors.Is(err, cache.ErrNotLeased) || s.status.CacheMode() != score.Pull:
 		return page, revision, err
 	}
-	e, _, _, err := s.reader.source.Pull(ctx, b.key())
+	e, _, _, err := s.reader.source.Pull(ctx, b.Key())
 	switch {
 	case err != nil:
 		return page, 0, err
 	case e.Body == nil:
-		return page, e.Revision, b.missing()
+		return page, e.Revision, b.Missing()
 	}
 	var pulled score.Leaderboard
 	if err := json.Unmarshal(e.Body, &pulled); err != nil {
@@ -74,7 +78,13 @@ func (s watchStore) page(ctx context.Context, b *boardQuery) (ranking.Page, uint
 
 // pageOf returns the page that l was made from, without its next.
 func pageOf(l *score.Leaderboard) ranking.Page {
-	p := ranking.Page{ContestID: l.ContestID, Split: l.Split, Category: l.Category, Total: l.Total, Rows: make([]ranking.Row, len(l.Rows))}
+	p := ranking.Page{
+		ContestID: l.ContestID,
+		Split:     l.Split,
+		Category:  l.Category,
+		Total:     l.Total,
+		Rows:      make([]ranking.Row, len(l.Rows)),
+	}
 	for i, r := range l.Rows {
 		p.Rows[i] = ranking.Row{
 			Competitor:   r.Competitor,

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,50 +12,61 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
+	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
 )
 
-// newRace is a frontend that shows the race.
-func newRace(t *testing.T) (*fakeGroup, string) {
+// newRaceGroup returns a group with the leaderboards of a race, and the URL of its frontend.
+func newRaceGroup(t *testing.T) (*fakeGroup, string) {
 	t.Helper()
-	g, _, url := newCrowd(t)
+	g, _, url := newWatchedGroup(t)
 	g.boards = raced()
 	return &g.fakeGroup, url
 }
 
-func TestLeaderboardsAreWatchedAsGETGivesTheirRows(t *testing.T) {
-	g, url := newRace(t)
+func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
+	g, url := newRaceGroup(t)
 	page, _, err := g.boards.page(race, &ranking.Query{Around: "31", Category: "W", Limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
 	row := page.Rows[0].AppendJSON(nil)
-	all := lines(t, url+"/v1/watch?leaderboard="+race+"&around=31&category=W&limit=3", "event: snapshot", `"leaderboards":[{`, "\nid: fake-")
-	for _, want := range []string{`"scores":[]`, `{"contest_id":"OG50BC/MAR","split":"finish","category":"W","around":"31","total":2,"revision":290,"order":["31","42"],"rows":[` + string(row) + `,`} {
+	all := readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=31&category=W&limit=3",
+		"event: snapshot", `"leaderboards":[{`, "\nid: fake-")
+	window := `{"contest_id":"OG50BC/MAR","split":"finish","category":"W","around":"31",` +
+		`"total":2,"revision":290,"order":["31","42"],"rows":[` + string(row) + `,`
+	for _, want := range []string{`"scores":[]`, window} {
 		if !strings.Contains(all, want) {
 			t.Errorf("got\n%s\nwant %s in it", all, want)
 		}
 	}
-	lines(t, url+"/v1/watch?leaderboard="+race+"&leaderboard=OG/none&contest=OG/1&limit=1&split=10%20km", `"order":["2888"]`,
-		`{"contest_id":"OG/none","split":"","total":0,"revision":8130,"order":[],"rows":[]}`, `"contest_id":"OG/1"`)
-	lines(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,"revision":290,"order":[],"rows":[]`)
-	lines(t, url+"/v1/watch?leaderboard="+race+"&last_event_id=fake-0", "event: leaderboard\ndata: {\"contest_id\"", `"order":["2888","31","42","7","99"]`, "\nid: fake-")
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&leaderboard=OG/none&contest=OG/1&limit=1&split=10%20km",
+		`"order":["2888"]`,
+		`{"contest_id":"OG/none","split":"","total":0,"revision":8130,"order":[],"rows":[]}`,
+		`"contest_id":"OG/1"`)
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,"revision":290,"order":[],"rows":[]`)
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&last_event_id=fake-0",
+		"event: leaderboard\ndata: {\"contest_id\"", `"order":["2888","31","42","7","99"]`, "\nid: fake-")
 }
 
-func TestWindowsThatCannotBeWatchedAreRefusedWithAProblem(t *testing.T) {
-	_, url := newRace(t)
+func TestInvalidWindowIsRefused(t *testing.T) {
+	_, url := newRaceGroup(t)
+	var eleven []string
+	for i := range 11 {
+		eleven = append(eleven, fmt.Sprintf("leaderboard=a/%d", i))
+	}
 	for query, word := range map[string]string{
-		"leaderboard=OG//1":                                                   "segments of letters",
-		"leaderboard=" + race + "&split=20%20km":                              "10 km, finish",
-		"leaderboard=" + race + "&limit=101":                                  "1 to 100",
-		"leaderboard=" + race + "&limit=0":                                    "1 to 100",
-		"leaderboard=" + race + "&split=a&split=b":                            "want it once",
-		"leaderboard=" + race + "&after=0,2888":                               "unknown parameter",
-		"around=31":                                                           "without a leaderboard",
-		"leaderboard=" + race + "&around=" + strings.Repeat("x", maxFilter+1): "names have at most",
-		"leaderboard=a/1&leaderboard=a/2&leaderboard=a/3&leaderboard=a/4&leaderboard=a/5&leaderboard=a/6&leaderboard=a/7&leaderboard=a/8&leaderboard=a/9&leaderboard=a/10&leaderboard=a/11": "at most 10",
+		"leaderboard=OG//1":                        "segments of letters",
+		"leaderboard=" + race + "&split=20%20km":   "10 km, finish",
+		"leaderboard=" + race + "&limit=101":       "1 to 100",
+		"leaderboard=" + race + "&limit=0":         "1 to 100",
+		"leaderboard=" + race + "&split=a&split=b": "want it once",
+		"leaderboard=" + race + "&after=0,2888":    "unknown parameter",
+		"around=31":                                "without a leaderboard",
+		"leaderboard=" + race + "&around=" + strings.Repeat("x", question.MaxFilter+1): "names have at most",
+		strings.Join(eleven, "&"): "at most 10",
 	} {
 		answer, err := http.Get(url + "/v1/watch?" + query)
 		if err != nil {
@@ -76,14 +88,14 @@ func storeOf(g fakeMember) watchStore {
 	return watchStore{&reader{status: g, source: g}, g}
 }
 
-// jumping is a group whose board changes between two looks at it.
-type jumping struct {
+// changingGroup is a group whose leaderboard changes between its first two reads.
+type changingGroup struct {
 	*fakeGroup
-	looks int
+	reads int
 }
 
-func (g *jumping) Board(_ context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
-	if g.looks++; g.looks == 2 {
+func (g *changingGroup) Board(_ context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
+	if g.reads++; g.reads == 2 {
 		g.boards.revision++
 		g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
 	}
@@ -91,19 +103,19 @@ func (g *jumping) Board(_ context.Context, contestID string, q *ranking.Query) (
 	return p, revision, cache.Hit, err
 }
 
-func TestTheTotalWithoutACompetitorIsOfAMomentWhenThereWasNoMarkOfHis(t *testing.T) {
-	g := &jumping{fakeGroup: &fakeGroup{id: "f1", records: games(), boards: raced()}}
+func TestWindowIsReadAgainIfItsCompetitorGetsAMarkMeanwhile(t *testing.T) {
+	g := &changingGroup{fakeGroup: &fakeGroup{id: "f1", records: games(), boards: raced()}}
 	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
 	if err != nil || revision != 291 || p.Total != 6 || len(p.Rows) != 3 {
-		t.Errorf("got %+v at %d, %v; want the window around 12, whose mark came meanwhile", p, revision, err)
+		t.Errorf("got %+v at %d, %v; want the window around 12", p, revision, err)
 	}
 }
 
-func TestAWindowWithoutItsCompetitorIsNoNewerThanTheCheckThatDidNotFindHim(t *testing.T) {
+func TestWindowWithoutItsCompetitorHasTheRevisionOfTheSearch(t *testing.T) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	g.mode.Store(score.Pull)
-	var before *cache.Entry // what is held of the window around him, until it is checked again
+	var before *cache.Entry // the cached answer for the window around 12
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
 		body, revision, err := g.answered(key)
 		e := &cache.Entry{Body: body, Revision: revision}
@@ -121,11 +133,11 @@ func TestAWindowWithoutItsCompetitorIsNoNewerThanTheCheckThatDidNotFindHim(t *te
 	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
 	if err != nil || len(p.Rows) != 0 || revision != 290 {
-		t.Errorf("got %+v at %d, %v; want no rows at 290, before his mark", p, revision, err)
+		t.Errorf("got %+v at %d, %v; want no rows at 290, before the mark of 12", p, revision, err)
 	}
 }
 
-func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
+func TestInPullModeAWindowIsTheMastersAnswer(t *testing.T) {
 	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
 	g.mode.Store(score.Pull)
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
@@ -143,12 +155,12 @@ func TestInPullModeAWindowIsWhatTheMasterSays(t *testing.T) {
 		}
 	}
 	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3}); err != nil || p.Total != 5 || len(p.Rows) != 0 {
-		t.Errorf("around who has no mark: got %+v, %v", p, err)
+		t.Errorf("around a competitor without a mark: got %+v, %v", p, err)
 	}
 	if p, _, err := s.Board(context.Background(), &watch.Window{ContestID: "OG/none", Limit: 3}); err != nil || p.Total != 0 || len(p.Rows) != 0 {
-		t.Errorf("without a board: got %+v, %v", p, err)
+		t.Errorf("without a leaderboard: got %+v, %v", p, err)
 	}
 	if _, _, err := s.Board(context.Background(), &watch.Window{ContestID: race, Split: "none", Limit: 3}); !errors.As(err, new(*score.Problem)) {
-		t.Errorf("without such a split the error is %v", err)
+		t.Errorf("unknown split: got %v", err)
 	}
 }

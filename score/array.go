@@ -9,8 +9,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// DecodeArray reads one event, or an array of at most MaxArray events. The problem's Index is the event
-// at fault.
+// DecodeArray reads one event, or an array of at most MaxArray events. The problem's
+// Index is the event at fault.
 func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	if len(b) == 0 || b[0] != '[' {
@@ -62,7 +62,8 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-// fastArray reads an array of events. It returns nil if the general decoder has to read it.
+// fastArray reads an array of events. It returns nil if the general decoder has to read
+// it.
 func fastArray(b []byte) (events []Event) {
 	r := fastReader{b: b}
 	if !r.next('[') {

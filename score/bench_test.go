@@ -7,7 +7,7 @@ import (
 	"laurel/score"
 )
 
-// BenchmarkDecode measures reading one event: from a bard, and its data alone from the log.
+// BenchmarkDecode measures decoding an event of a client, and stored data.
 func BenchmarkDecode(b *testing.B) {
 	for _, text := range seeds {
 		e, p := score.Decode([]byte(text))
@@ -37,7 +37,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkDecodeArray measures reading a post of 64 plays.
+// BenchmarkDecodeArray measures decoding a post of 64 plays.
 func BenchmarkDecodeArray(b *testing.B) {
 	text := []byte("[" + strings.Repeat(seeds[3]+",", 63) + seeds[3] + "]")
 	b.ReportAllocs()

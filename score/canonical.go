@@ -9,8 +9,9 @@ import (
 
 var errNotCanonical = errors.New("the data is not in canonical form")
 
-// AppendCanonical appends d as JSON in the canonical form of RFC 8785. It returns an error if d cannot
-// be written, or holds a number that a JSON reader with 64-bit floats would change.
+// AppendCanonical appends d as JSON in the canonical form of RFC 8785. It returns an
+// error if d cannot be written, or holds a number that a JSON reader with 64-bit floats
+// would change.
 func AppendCanonical(b []byte, d Data) ([]byte, error) {
 	if written, ok := writeFast(b, d, true); ok {
 		return written, nil
@@ -23,9 +24,9 @@ func AppendCanonical(b []byte, d Data) ([]byte, error) {
 	return append(b, data...), err
 }
 
-// Canonicalize returns a JSON object in the canonical form of RFC 8785. Only the order of its members
-// may differ from that form: it returns an error for any other spelling, so that no signature covers
-// two spellings of the same data.
+// Canonicalize returns a JSON object in the canonical form of RFC 8785. Only the order of
+// its members may differ from that form: it returns an error for any other spelling, so
+// that no signature covers two spellings of the same data.
 func Canonicalize(data []byte) ([]byte, error) {
 	ordered, canonical := jsontext.Value(bytes.Clone(data)), jsontext.Value(bytes.Clone(data))
 	err := ordered.Canonicalize(
@@ -46,8 +47,8 @@ func Canonicalize(data []byte) ([]byte, error) {
 	return canonical, nil
 }
 
-// canonical reports whether the fast writer writes t in canonical form: its names are in order, and
-// printable ASCII that needs no escapes, and its values are within bounds.
+// canonical reports whether the fast writer writes t in canonical form: its names are in
+// order, and printable ASCII that needs no escapes, and its values are within bounds.
 func (t Totals) canonical() bool {
 	for i := range t {
 		for j := range len(t[i].Code) {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Checker checks the members of a value and keeps the first problem that it finds. Fields are named by
-// their path, such as data.delta.
+// Checker checks the members of a value and keeps the first problem that it finds. Fields
+// are named by their path, such as data.delta.
 type Checker struct{ Problem *Problem }
 
 // Fail records a problem, unless there already is one.
@@ -19,8 +19,8 @@ func (c *Checker) Fail(field, format string, args ...any) {
 	}
 }
 
-// Text checks that s has at most limit bytes and no control characters. A long text (limit is at least
-// maxText) may have line breaks and tabs.
+// Text checks that s has at most limit bytes and no control characters. A long text
+// (limit is at least maxText) may have line breaks and tabs.
 func (c *Checker) Text(field, s string, limit int, required bool) {
 	if plainText(s, limit, required) {
 		return
@@ -74,8 +74,8 @@ func (c *Checker) Path(field, s string, limit int) {
 	}
 }
 
-// ValidSegment reports whether s is a segment of a path that needs no escaping in a URL: letters,
-// digits and ._~-, but not . or ..
+// ValidSegment reports whether s is a segment of a path that needs no escaping in a URL:
+// letters, digits and ._~-, but not . or ..
 func ValidSegment(s string) bool {
 	if s == "" || s == "." || s == ".." {
 		return false
@@ -98,7 +98,8 @@ func ValidPath(s string) bool {
 	return c.Problem == nil
 }
 
-// Time checks that t is in the years 1 to 9999 in UTC, and not the zero time, which means "not given".
+// Time checks that t is in the years 1 to 9999 in UTC, and not the zero time, which means
+// "not given".
 func (c *Checker) Time(field string, t time.Time) {
 	if y := t.UTC().Year(); y < 1 || y > 9999 || t.IsZero() {
 		c.Fail(field, "is out of range in UTC; want a time in the years 1 to 9999")

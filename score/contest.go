@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Contest is the state of one scored unit, folded from its events. What readers see besides (order,
-// ranks, winner) is derived by Record. The store keeps a Contest as JSON, so the names of its members
-// are part of the snapshot format.
+// Contest is the state of one scored unit, folded from its events. What readers see
+// besides (order, ranks, winner) is derived by Record. The store allKept a Contest as
+// JSON, so the names of its members are part of the snapshot format.
 type Contest struct {
 	ID string `json:"id"`
 	// Definition is the last contest.define, without its competitors.
@@ -17,13 +17,14 @@ type Contest struct {
 	ResultStatus   string        `json:"status,omitzero"`
 	Period         string        `json:"period,omitzero"`
 	Clock          string        `json:"clock,omitzero"`
-	// Started means that the contest has been RUNNING, and WasOfficial that it has been OFFICIAL. No
-	// later status reopens an OFFICIAL contest.
+	// Started means that the contest has been RUNNING, and WasOfficial that it has been
+	// OFFICIAL. No later status reopens an OFFICIAL contest.
 	Started     bool         `json:"started,omitzero"`
 	WasOfficial bool         `json:"official,omitzero"`
 	Competitors []Competitor `json:"competitors,omitzero"`
-	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark (or an IRM, if
-	// no split has a mark). Total counts the marks and IRMs there. For ranked contests.
+	// Leaders are the first maxLeaders marks at Split, the furthest split that has a mark
+	// (or an IRM, if no split has a mark). Total counts the marks and IRMs there. For
+	// ranked contests.
 	Leaders []Mark `json:"leaders,omitzero"`
 	Split   string `json:"split,omitzero"`
 	Total   int    `json:"total,omitzero"`
@@ -39,15 +40,16 @@ type Competitor struct {
 	Periods  Totals  `json:"periods,omitzero"` // in the order of their first play
 	Tiebreak Decimal `json:"tiebreak,omitzero"`
 	Stats    Totals  `json:"stats,omitzero"`
-	// Scored means that the competitor had a play or a set. If lower is better, a competitor that has not
-	// scored is not the best with its 0.
+	// Scored means that the competitor had a play or a set. If lower is better, a
+	// competitor that has not scored is not the best with its 0.
 	Scored bool `json:"scored,omitzero"`
 }
 
 // maxPlayed limits the periods, and the statistics, of one competitor.
 const maxPlayed = 256
 
-// NewContest returns a contest without a definition. Its first event must be a contest.define.
+// NewContest returns a contest without a definition. Its first event must be a
+// contest.define.
 func NewContest(id string) *Contest {
 	return &Contest{ID: id, ScheduleStatus: "SCHEDULED", ResultStatus: "START_LIST"}
 }
@@ -63,7 +65,8 @@ func (c *Contest) Clone() *Contest {
 	return &d
 }
 
-// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by ResultType.
+// LowerIsBetter reports whether the lowest result is the best: by Sort, or else by
+// ResultType.
 func (d *ContestDefine) LowerIsBetter() bool {
 	if d.Sort != "" {
 		return d.Sort == "asc"
@@ -77,14 +80,15 @@ type FoldMode uint8
 const (
 	// Live is for a new event: every rule holds.
 	Live FoldMode = iota
-	// Replay is for an event that was accepted before another was voided. The totals and statuses that
-	// it met then may have changed, so only what it cannot do without is required: the contest and the
-	// competitor.
+	// Replay is for an event that was accepted before another was voided. The totals and
+	// statuses that it met then may have changed, so only what it cannot do without is
+	// required: the contest and the competitor.
 	Replay
 )
 
-// Fold changes c by one of its own events. If it returns a problem, it has changed nothing. Events that
-// change no contest have no effect. The caller sets the Revision afterwards.
+// Fold changes c by one of its own events. If it returns a problem, it has changed
+// nothing. Events that change no contest have no effect. The caller sets the Revision
+// afterwards.
 func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	var p *Problem
 	switch d := e.Data.(type) {
@@ -101,7 +105,7 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	case *CompetitionDefine, *MedalAward, *MedalRevoke, *EventVoid, *Alert:
 		return nil
 	default:
-		return Problemf(InvalidEvent, "no rule says what an event of type %s does to a contest", e.Type)
+		return Problemf(InvalidEvent, "there is no rule for events of type %s", e.Type)
 	}
 	if p == nil {
 		c.Revision, c.UpdatedAt = 0, e.Time
@@ -109,13 +113,15 @@ func (c *Contest) Fold(e *Event, marks Marks, mode FoldMode) *Problem {
 	return p
 }
 
+// define applies a contest.define. A new list may leave out competitors only if they have
+// no results.
 func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	if c.Definition.Kind != "" && c.Definition.Kind != d.Kind {
-		return conflict("data.kind", "the contest is %s already, and that cannot change", c.Definition.Kind)
+		return conflict("data.kind", "the contest is already %s, which cannot change", c.Definition.Kind)
 	}
 	if c.Split != "" && !slices.Equal(c.Definition.AllSplits(), d.AllSplits()) {
 		return conflict("data.splits",
-			"the splits are %s already, and there are marks; they cannot change",
+			"the splits are %s and cannot change, because there are marks",
 			strings.Join(c.Definition.AllSplits(), ", "))
 	}
 	if c.Split != "" && c.Definition.LowerIsBetter() != d.LowerIsBetter() {
@@ -123,26 +129,26 @@ func (c *Contest) define(d *ContestDefine, marks Marks) *Problem {
 	}
 	var list []Competitor
 	for _, entrant := range d.Competitors {
-		n := Competitor{Entrant: entrant}
+		var competitor Competitor
 		if old := c.competitor(entrant.Code); old != nil {
-			n = *old
-			n.Entrant = entrant
+			competitor = *old
 		}
-		list = append(list, n)
+		competitor.Entrant = entrant
+		list = append(list, competitor)
 	}
-	keeps := len(c.Competitors) > 0
+	allKept := len(c.Competitors) > 0
 	for i := range c.Competitors {
 		old := &c.Competitors[i]
 		if slices.ContainsFunc(d.Competitors, func(e Entrant) bool { return e.Code == old.Code }) {
 			continue
 		}
-		if keeps = false; old.Scored {
+		if allKept = false; old.Scored {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a score; keep it, or void its events first", old.Code)
 		}
 	}
 	next := Contest{Definition: *d, Competitors: list}
-	if c.Split != "" && !keeps {
+	if c.Split != "" && !allKept {
 		if code := next.Unlisted(marks); code != "" {
 			return conflict("data.competitors",
 				"%q is missing from the list but has a mark; put it on the list, or void its marks first", code)
@@ -179,8 +185,8 @@ func (c *Contest) setStatus(d *ContestStatus, mode FoldMode) *Problem {
 	return nil
 }
 
-// open returns why the contest does not accept plays and marks now, or nil.
-func (c *Contest) open() *Problem {
+// checkOpen returns why the contest does not accept plays and marks now, or nil.
+func (c *Contest) checkOpen() *Problem {
 	switch {
 	case c.WasOfficial && c.Definition.Kind == Ranked:
 		return conflict("",
@@ -198,7 +204,9 @@ func (c *Contest) open() *Problem {
 	return nil
 }
 
-func (c *Contest) kind(want, instead string) *Problem {
+// checkKind returns the problem of an event for another kind of contest, or nil. instead
+// is the type of event to use.
+func (c *Contest) checkKind(want, instead string) *Problem {
 	if c.Definition.Kind == "" {
 		return conflict("contest_id", "the contest %q is not defined; post a contest.define first", c.ID)
 	}
@@ -231,11 +239,11 @@ func (c *Contest) unknownCompetitor(field, code string) *Problem {
 }
 
 func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
 	if mode == Live {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -248,14 +256,14 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 		period = c.Period
 	}
 	tiebreak := slices.Contains(c.Definition.TiebreakPeriods, period)
-	was := player.Result
+	before := player.Result
 	if tiebreak {
-		was = player.Tiebreak
+		before = player.Tiebreak
 	}
-	total, ok := was.Add(*d.Delta)
+	total, ok := before.Add(*d.Delta)
 	if !ok {
 		return fieldProblem("data.delta",
-			"%s and %s are more than a score can hold (%s)", was, *d.Delta, MaxDecimal)
+			"%s and %s are more than a score can hold (%s)", before, *d.Delta, MaxDecimal)
 	}
 	if mode == Live {
 		if p := c.checkTotals(d.Result, d.Competitor, total, tiebreak); p != nil {
@@ -312,17 +320,17 @@ func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	return sum, nil
 }
 
-// checkTotals compares the totals that a bard gave with those after its play: total for the competitor
-// that played, and the current ones for the others.
+// checkTotals compares the totals that a bard gave with those after its play: total for
+// the competitor that played, and the current ones for the others.
 func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebreak bool) *Problem {
 	for _, n := range given {
-		who := c.competitor(n.Code)
-		if who == nil {
+		competitor := c.competitor(n.Code)
+		if competitor == nil {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		have := who.Result
+		have := competitor.Result
 		if tiebreak {
-			have = who.Tiebreak
+			have = competitor.Tiebreak
 		}
 		if n.Code == played {
 			have = total
@@ -339,13 +347,13 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 }
 
 func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
-	if p := c.kind(HeadToHead, string(TypeResultSet)); p != nil {
+	if p := c.checkKind(HeadToHead, string(TypeResultSet)); p != nil {
 		return p
 	}
-	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a jury may correct
-	// an OFFICIAL contest.
+	// With a reason, totals may be set at any time: a walk-over is never RUNNING, and a
+	// jury may correct an OFFICIAL contest.
 	if mode == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -356,24 +364,25 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 		if i < 0 {
 			return c.unknownCompetitor("data.result", n.Code)
 		}
-		who := &competitors[i]
-		total := &who.Result
+		competitor := &competitors[i]
+		total := &competitor.Result
 		if tiebreak {
-			total = &who.Tiebreak
+			total = &competitor.Tiebreak
 		}
 		if d.Period != "" {
 			var p *Problem
-			if who.Periods, p = who.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
+			if competitor.Periods, p = competitor.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
 				return p
 			}
 		}
 		*total = n.Value
-		who.Scored = true
+		competitor.Scored = true
 	}
 	c.Competitors = competitors
 	return nil
 }
 
+// conflict returns a StatusConflict problem about one field.
 func conflict(field, format string, args ...any) *Problem {
 	p := Problemf(StatusConflict, format, args...)
 	p.Field = field

@@ -12,8 +12,9 @@ import (
 	"laurel/score"
 )
 
-// folder folds events into one contest and checks that refused ones change nothing.
-type folder struct {
+// contestTest folds events into one contest and checks that refused events change
+// nothing.
+type contestTest struct {
 	t *testing.T
 	c *score.Contest
 	m *memMarks
@@ -22,46 +23,46 @@ type folder struct {
 const match = `{"kind":"head_to_head","sport":"football","result_type":"POINTS","tiebreak_periods":["SO"],"competitors":[
 	{"code":"GAU","name":"Gaul","organisation":"GAU","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","order":2}]}`
 
-func define(t *testing.T, data string) *folder {
+func define(t *testing.T, data string) *contestTest {
 	c := score.NewContest("OG50BC/X/1")
-	f := &folder{t, c, &memMarks{contest: c}}
-	f.do(score.TypeContestDefine, data)
+	f := &contestTest{t, c, &memMarks{contest: c}}
+	f.mustFold(score.TypeContestDefine, data)
 	return f
 }
 
-// running is a contest that has begun.
-func running(t *testing.T, data string) *folder {
+// running returns a contest that is RUNNING.
+func running(t *testing.T, data string) *contestTest {
 	f := define(t, data)
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE","period":"H1","clock":"0'"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE","period":"H1","clock":"0'"}`)
 	return f
 }
 
-func (f *folder) state() string { return state(f.t, f.c, f.m) }
+func (f *contestTest) state() string { return state(f.t, f.c, f.m) }
 
 func state(t rapid.TB, c *score.Contest, m *memMarks) string {
 	return mustMarshal(t, c) + "\n" + mustMarshal(t, m.all())
 }
 
-func (f *folder) fold(typ score.Type, data string, how score.FoldMode) *score.Problem {
+func (f *contestTest) fold(typ score.Type, data string, mode score.FoldMode) *score.Problem {
 	f.t.Helper()
 	e := event(f.t, fmt.Sprintf(`{"type":%q,"contest_id":%q,"time":"2026-02-09T10:16:40Z","data":%s}`, typ, f.c.ID, data))
-	return f.c.Fold(e, f.m, how)
+	return f.c.Fold(e, f.m, mode)
 }
 
-func (f *folder) do(typ score.Type, data string) {
+func (f *contestTest) mustFold(typ score.Type, data string) {
 	f.t.Helper()
 	if p := f.fold(typ, data, score.Live); p != nil {
 		f.t.Fatalf("%s %s: %v", typ, data, p)
 	}
 }
 
-func (f *folder) refused(typ score.Type, data string, code score.Code, field, detail string) {
+func (f *contestTest) wantRefused(typ score.Type, data string, code score.Code, field, detail string) {
 	f.t.Helper()
 	before := f.state()
 	p := f.fold(typ, data, score.Live)
 	switch {
 	case p == nil:
-		f.t.Errorf("%s %s was taken; want %s", typ, data, code)
+		f.t.Errorf("%s %s was accepted; want %s", typ, data, code)
 	case p.Code != code || p.Field != field || !strings.Contains(p.Detail, detail):
 		f.t.Errorf("%s %s: %v\nwant %s: %s: ... %s ...", typ, data, p, code, field, detail)
 	}
@@ -70,8 +71,9 @@ func (f *folder) refused(typ score.Type, data string, code score.Code, field, de
 	}
 }
 
-// shows checks the places of the record, one a line: code result tiebreak rank.
-func (f *folder) shows(want ...string) {
+// wantRecord compares the standings of the record, one per line: code, result, tie-break
+// score, rank.
+func (f *contestTest) wantRecord(want ...string) {
 	f.t.Helper()
 	var got []string
 	for _, p := range f.c.Record().Competitors {
@@ -86,7 +88,7 @@ func (f *folder) shows(want ...string) {
 	}
 }
 
-func (f *folder) member(code, name string) string {
+func (f *contestTest) member(code, name string) string {
 	f.t.Helper()
 	for _, p := range f.c.Record().Competitors {
 		if p.Code == code {
@@ -105,84 +107,84 @@ func (f *folder) member(code, name string) string {
 	return ""
 }
 
-func TestPlaysAddAndTheirTotalsMustAgree(t *testing.T) {
+func TestPlaysAddUpAndGivenTotalsMustMatch(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1,"ROM":0}}`)
-	f.do(score.TypeScorePlay, `{"competitor":"ROM","delta":2.5,"result":{"ROM":2.5}}`)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":-0.125}`)
-	f.shows("ROM 2.5 0 1", "GAU 0.875 0 2")
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":2}}`, score.TotalMismatch, "data.result.GAU", `the event gives 2 for "GAU", but the store has 1.875 after this play`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"ROM":3}}`, score.TotalMismatch, "data.result.ROM", `gives 3 for "ROM"`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"BRI":0}}`, score.InvalidEvent, "data.result", `"BRI" does not compete here`)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"ROM":2.5,"GAU":1.875}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1,"ROM":0}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":2.5,"result":{"ROM":2.5}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":-0.125}`)
+	f.wantRecord("ROM 2.5 0 1", "GAU 0.875 0 2")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":2}}`, score.TotalMismatch, "data.result.GAU", `the event gives 2 for "GAU", but the store has 1.875 after this play`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"ROM":3}}`, score.TotalMismatch, "data.result.ROM", `gives 3 for "ROM"`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":1.875,"BRI":0}}`, score.InvalidEvent, "data.result", `"BRI" does not compete here`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"ROM":2.5,"GAU":1.875}}`)
 }
 
-func TestAScoreCannotGrowBeyondWhatADecimalHolds(t *testing.T) {
+func TestAScoreCannotExceedMaxDecimal(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":999999999999.999,"stats_delta":{"x":-999999999999.999}}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":0.001}`, score.InvalidEvent, "data.delta", "more than a score can hold (999999999999.999)")
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"x":-0.001}}`, score.InvalidEvent, "data.stats_delta", `"x" would be more`)
-	f.refused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":-999999999999.999},"period":"H2"}`, score.InvalidEvent, "data.period", `"H2" would be more than a number can hold`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":-999999999999.999}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":999999999999.999,"stats_delta":{"x":-999999999999.999}}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0.001}`, score.InvalidEvent, "data.delta", "more than a score can hold (999999999999.999)")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"x":-0.001}}`, score.InvalidEvent, "data.stats_delta", `"x" would be more`)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":-999999999999.999},"period":"H2"}`, score.InvalidEvent, "data.period", `"H2" would be more than a number can hold`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":-999999999999.999}}`)
 }
 
-func TestPlaysAreTakenFromTheFirstRunningUntilCancelledOrOfficial(t *testing.T) {
+func TestPlaysAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	const goal = `{"competitor":"GAU","delta":1}`
 	f := define(t, match)
-	f.refused(score.TypeScorePlay, goal, score.StatusConflict, "", "has not started (schedule_status is SCHEDULED); post a contest.status with RUNNING first")
-	f.refused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "has not started")
-	f.do(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`)
-	f.refused(score.TypeScorePlay, goal, score.StatusConflict, "", "schedule_status is GETTING_READY")
+	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "has not started (schedule_status is SCHEDULED); post a contest.status with RUNNING first")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "has not started")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`)
+	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "schedule_status is GETTING_READY")
 	for _, status := range []string{"RUNNING", "SCHEDULED_BREAK", "INTERRUPTED", "DELAYED", "POSTPONED", "RESCHEDULED", "RUNNING", "FINISHED"} {
-		f.do(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q}`, status))
-		f.do(score.TypeScorePlay, goal)
+		f.mustFold(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q}`, status))
+		f.mustFold(score.TypeScorePlay, goal)
 	}
-	f.do(score.TypeContestStatus, `{"result_status":"UNOFFICIAL"}`)
-	f.do(score.TypeScorePlay, goal)
-	f.do(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.refused(score.TypeScorePlay, goal, score.StatusConflict, "", "OFFICIAL: scores change only by a score.set with a reason or by an event.void")
-	f.refused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "OFFICIAL")
-	f.shows("GAU 9 0 1", "ROM 0 0 2")
+	f.mustFold(score.TypeContestStatus, `{"result_status":"UNOFFICIAL"}`)
+	f.mustFold(score.TypeScorePlay, goal)
+	f.mustFold(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
+	f.wantRefused(score.TypeScorePlay, goal, score.StatusConflict, "", "OFFICIAL: scores change only by a score.set with a reason or by an event.void")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "", "OFFICIAL")
+	f.wantRecord("GAU 9 0 1", "ROM 0 0 2")
 }
 
-func TestACancelledContestTakesNoPlays(t *testing.T) {
+func TestACancelledContestRefusesPlays(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "CANCELLED")
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "CANCELLED")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
 }
 
-func TestOnceOfficialStatusesMoveButScoresStayProtected(t *testing.T) {
+func TestAfterOfficialStatusesMayChangeButScoresMayNot(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
-	f.do(score.TypeContestStatus, `{"result_status":"PROTESTED"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
-	f.do(score.TypeScoreSet, `{"result":{"GAU":3},"reason":"the jury has counted again"}`)
-	f.shows("GAU 3 0 1", "ROM 0 0 2")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	f.mustFold(score.TypeContestStatus, `{"result_status":"PROTESTED"}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE"}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "", "OFFICIAL")
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":3},"reason":"the jury has counted again"}`)
+	f.wantRecord("GAU 3 0 1", "ROM 0 0 2")
 }
 
-func TestALateGoalInTheBreakMovesTheScoreButNotTheClock(t *testing.T) {
+func TestALateGoalInTheBreakChangesTheScoreButNotTheClock(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"period":"H1","clock":"44'"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"SCHEDULED_BREAK","period":"HT","clock":"45'"}`)
-	f.do(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"H1","clock":"43'"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"period":"H1","clock":"44'"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"SCHEDULED_BREAK","period":"HT","clock":"45'"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"H1","clock":"43'"}`)
 	r := f.c.Record()
 	if r.Period != "HT" || r.Clock != "45'" {
 		t.Errorf("period %s, clock %s", r.Period, r.Clock)
 	}
-	f.shows("GAU 1 0 1", "ROM 1 0 1")
+	f.wantRecord("GAU 1 0 1", "ROM 1 0 1")
 	if got := f.member("ROM", "periods"); got != `{"H1":1}` {
 		t.Errorf("the goal is counted in %s", got)
 	}
 }
 
-func TestAPlayMovesPeriodAndClockOfARunningContest(t *testing.T) {
+func TestAPlaySetsPeriodAndClockOfARunningContest(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"H2","clock":"46'"}`)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"H2","clock":"46'"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
 	if r := f.c.Record(); r.Period != "H2" || r.Clock != "46'" {
 		t.Errorf("period %s, clock %s", r.Period, r.Clock)
 	}
@@ -191,86 +193,86 @@ func TestAPlayMovesPeriodAndClockOfARunningContest(t *testing.T) {
 	}
 }
 
-func TestStatusesMoveApartAndKeepWhatIsNotSaid(t *testing.T) {
+func TestStatusesChangeIndependently(t *testing.T) {
 	f := define(t, match)
 	if r := f.c.Record(); r.ScheduleStatus != "SCHEDULED" || r.ResultStatus != "START_LIST" {
 		t.Errorf("a new contest is %s, %s", r.ScheduleStatus, r.ResultStatus)
 	}
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING","period":"H1"}`)
-	f.do(score.TypeContestStatus, `{"result_status":"LIVE"}`)
-	f.do(score.TypeContestStatus, `{"clock":"5'"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","period":"H1"}`)
+	f.mustFold(score.TypeContestStatus, `{"result_status":"LIVE"}`)
+	f.mustFold(score.TypeContestStatus, `{"clock":"5'"}`)
 	if r := f.c.Record(); r.ScheduleStatus != "RUNNING" || r.ResultStatus != "LIVE" || r.Period != "H1" || r.Clock != "5'" {
 		t.Errorf("%+v", r)
 	}
 }
 
-func TestAContestThatHasRunIsNotBeforeItsStartAgain(t *testing.T) {
+func TestAContestThatHasRunCannotBeScheduledAgain(t *testing.T) {
 	f := define(t, match)
-	f.do(score.TypeContestStatus, `{"schedule_status":"POSTPONED"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"SCHEDULED"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"POSTPONED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"SCHEDULED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
 	for _, status := range []string{"UNSCHEDULED", "SCHEDULED"} {
-		f.refused(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q,"clock":"9'"}`, status), score.StatusConflict, "data.schedule_status", "cannot be "+status)
+		f.wantRefused(score.TypeContestStatus, fmt.Sprintf(`{"schedule_status":%q,"clock":"9'"}`, status), score.StatusConflict, "data.schedule_status", "cannot be "+status)
 	}
-	f.do(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`) // after an interruption
-	f.do(score.TypeContestStatus, `{"schedule_status":"RESCHEDULED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"GETTING_READY"}`) // allowed after an interruption
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RESCHEDULED"}`)
 }
 
-func TestATieBreakPeriodIsCountedApartAndDecidesOnlyATie(t *testing.T) {
+func TestTieBreakScoresAreSeparateAndDecideOnlyTies(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1"}`)
-	f.do(score.TypeScorePlay, `{"competitor":"ROM","delta":2,"period":"H2","result":{"GAU":2,"ROM":2}}`)
-	f.do(score.TypeContestStatus, `{"period":"SO"}`)
-	f.do(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"result":{"GAU":0,"ROM":1}}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"SO","result":{"ROM":3}}`, score.TotalMismatch, "data.result.ROM", "the store has 2")
-	f.shows("ROM 2 1 1", "GAU 2 0 2")
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":2,"period":"H2","result":{"GAU":2,"ROM":2}}`)
+	f.mustFold(score.TypeContestStatus, `{"period":"SO"}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"result":{"GAU":0,"ROM":1}}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"ROM","delta":1,"period":"SO","result":{"ROM":3}}`, score.TotalMismatch, "data.result.ROM", "the store has 2")
+	f.wantRecord("ROM 2 1 1", "GAU 2 0 2")
 	if got := f.member("ROM", "periods"); got != `{"H2":2,"SO":1}` {
 		t.Errorf("periods are %s", got)
 	}
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
 	if w := f.c.Record().Winner; w != "ROM" {
 		t.Errorf("after the shoot-out the winner is %q", w)
 	}
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"period":"H2"}`)
-	f.shows("GAU 3 0 1", "ROM 2 1 2")
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1,"period":"H2"}`)
+	f.wantRecord("GAU 3 0 1", "ROM 2 1 2")
 	if w := f.c.Record().Winner; w != "GAU" {
 		t.Errorf("the shoot-out decided where there was no tie: winner %q", w)
 	}
-	f.do(score.TypeScoreSet, `{"result":{"ROM":5,"GAU":4},"period":"SO"}`)
-	f.shows("GAU 3 4 1", "ROM 2 5 2")
+	f.mustFold(score.TypeScoreSet, `{"result":{"ROM":5,"GAU":4},"period":"SO"}`)
+	f.wantRecord("GAU 3 4 1", "ROM 2 5 2")
 }
 
-func TestSetReplacesTotalsAndGivesTheDifferenceToThePeriod(t *testing.T) {
+func TestScoreSetReplacesTotalsAndAddsTheDifferenceToThePeriod(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1"}`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":5,"ROM":1},"period":"H2"}`)
-	f.shows("GAU 5 0 1", "ROM 1 0 2")
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1"}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":5,"ROM":1},"period":"H2"}`)
+	f.wantRecord("GAU 5 0 1", "ROM 1 0 2")
 	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":3}` || rom != `{"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
-	f.do(score.TypeScoreSet, `{"result":{"GAU":4},"period":"H2"}`)
-	f.do(score.TypeScoreSet, `{"result":{"ROM":9}}`)
-	f.shows("ROM 9 0 1", "GAU 4 0 2")
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":4},"period":"H2"}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"ROM":9}}`)
+	f.wantRecord("ROM 9 0 1", "GAU 4 0 2")
 	if gau, rom := f.member("GAU", "periods"), f.member("ROM", "periods"); gau != `{"H1":2,"H2":2}` || rom != `{"H2":1}` {
 		t.Errorf("periods are %s and %s", gau, rom)
 	}
-	f.refused(score.TypeScoreSet, `{"result":{"GAU":1,"BRI":2},"period":"H2"}`, score.InvalidEvent, "data.result", `"BRI" does not compete here; want one of GAU, ROM`)
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1,"BRI":2},"period":"H2"}`, score.InvalidEvent, "data.result", `"BRI" does not compete here; want one of GAU, ROM`)
 }
 
-func TestSetWithAReasonIsTakenAtAnyTime(t *testing.T) {
+func TestScoreSetWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
 	f := define(t, match)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":3,"ROM":0},"reason":"walk-over"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":2},"reason":"jury"}`)
-	f.do(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":1},"reason":"jury again"}`)
-	f.shows("GAU 1 0 1", "ROM 0 0 2")
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":3,"ROM":0},"reason":"walk-over"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":2},"reason":"jury"}`)
+	f.mustFold(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":1},"reason":"jury again"}`)
+	f.wantRecord("GAU 1 0 1", "ROM 0 0 2")
 }
 
 func TestStatisticsAddUpByName(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":4,"stats_delta":{"wickets":1,"balls":1}}`)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"balls":1,"overs":0.1}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":4,"stats_delta":{"wickets":1,"balls":1}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"stats_delta":{"balls":1,"overs":0.1}}`)
 	if got := f.member("GAU", "stats"); got != `{"balls":2,"wickets":1,"overs":0.1}` {
 		t.Errorf("stats are %s", got)
 	}
@@ -282,64 +284,64 @@ func TestStatisticsAddUpByName(t *testing.T) {
 func TestPeriodsAndStatisticsOfACompetitorAreBounded(t *testing.T) {
 	f := running(t, match)
 	for i := range 255 {
-		f.do(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"GAU","delta":0,"period":"P%d","stats_delta":{"s%d":1}}`, i, i))
+		f.mustFold(score.TypeScorePlay, fmt.Sprintf(`{"competitor":"GAU","delta":0,"period":"P%d","stats_delta":{"s%d":1}}`, i, i))
 	}
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"s2":1,"last":1}}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"more":1}}`, score.InvalidEvent, "data.stats_delta", `"more" is one too many: a competitor has at most 256`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":0},"period":"last"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
-	f.refused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":0},"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"s2":1,"last":1}}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"P1","stats_delta":{"s1":1,"more":1}}`, score.InvalidEvent, "data.stats_delta", `"more" is one too many: a competitor has at most 256`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":0},"period":"last"}`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":0,"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"ROM":1,"GAU":0},"period":"more"}`, score.InvalidEvent, "data.period", "one too many")
 }
 
 func TestOnlyListedCompetitorsScore(t *testing.T) {
 	f := running(t, match)
-	f.refused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", `"BRI" does not compete here; want one of GAU, ROM`)
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", `"BRI" does not compete here; want one of GAU, ROM`)
 	f = running(t, `{"kind":"head_to_head","sport":"x"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", "has no competitors yet; define it with them")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.InvalidEvent, "data.competitor", "has no competitors yet; define it with them")
 	f = running(t, `{"kind":"ranked","sport":"x","competitors":[{"code":"A"}]}`)
-	f.refused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent, "data.competitor", `"B" does not compete here; want one of A`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"B","split":"finish","mark":1}`, score.InvalidEvent, "data.competitor", `"B" does not compete here; want one of A`)
 }
 
-func TestEachKindOfContestTakesItsOwnEvents(t *testing.T) {
+func TestEachKindOfContestAcceptsOnlyItsOwnEvents(t *testing.T) {
 	f := running(t, match)
-	f.refused(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.StatusConflict, "type", "the contest is head_to_head; use score.play")
+	f.wantRefused(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.StatusConflict, "type", "the contest is head_to_head; use score.play")
 	f = running(t, `{"kind":"ranked","sport":"x"}`)
-	f.refused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
-	f.refused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
+	f.wantRefused(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
+	f.wantRefused(score.TypeScoreSet, `{"result":{"GAU":1}}`, score.StatusConflict, "type", "the contest is ranked; use result.set")
 }
 
 func TestRedefinitionKeepsResults(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1","stats_delta":{"corners":1}}`)
-	f.do(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone football","title":"GAU vs ROM","tiebreak_periods":["SO"],
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1","stats_delta":{"corners":1}}`)
+	f.mustFold(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone football","title":"GAU vs ROM","tiebreak_periods":["SO"],
 		"competitors":[{"code":"BRI","name":"Britain"},{"code":"GAU","name":"Gallia","order":7}]}`)
-	f.shows("GAU 2 0 1", "BRI 0 0 2")
+	f.wantRecord("GAU 2 0 1", "BRI 0 0 2")
 	r := f.c.Record()
 	if r.Sport != "stone football" || r.Title != "GAU vs ROM" || r.ScheduleStatus != "RUNNING" || r.Period != "H1" || r.Competitors[0].Name != "Gallia" || f.member("GAU", "stats") != `{"corners":1}` {
 		t.Errorf("%+v", r)
 	}
-	f.refused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`, score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
-	f.refused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind", "the contest is head_to_head already")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"head_to_head","sport":"football","competitors":[{"code":"BRI"}]}`, score.StatusConflict, "data.competitors", `"GAU" is missing from the list but has a score`)
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"football"}`, score.StatusConflict, "data.kind", "the contest is already head_to_head")
 }
 
 func TestRedefinitionOfARankedContestKeepsItsMarks(t *testing.T) {
 	f := running(t, race)
-	f.do(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":15.9}`)
-	f.refused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`, score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish already")
-	f.refused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`, score.StatusConflict, "data.sort", "cannot change once there are marks")
-	f.do(score.TypeContestDefine, `{"kind":"ranked","sport":"marathon","sort":"asc","splits":["5k","10k","finish"]}`)
-	f.shows("1 15.9 0 1")
+	f.mustFold(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":15.9}`)
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["10k"]}`, score.StatusConflict, "data.splits", "the splits are 5k, 10k, finish and cannot change")
+	f.wantRefused(score.TypeContestDefine, `{"kind":"ranked","sport":"x","sort":"desc","splits":["5k","10k","finish"]}`, score.StatusConflict, "data.sort", "cannot change once there are marks")
+	f.mustFold(score.TypeContestDefine, `{"kind":"ranked","sport":"marathon","sort":"asc","splits":["5k","10k","finish"]}`)
+	f.wantRecord("1 15.9 0 1")
 }
 
 func TestACloneSharesNothingThatFoldChanges(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1","stats_delta":{"corners":1}}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":2,"period":"H1","stats_delta":{"corners":1}}`)
 	clone, record := f.c.Clone(), f.c.Record()
 	before, shown := state(t, clone, f.m), mustMarshal(t, record)
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":3,"period":"H1","stats_delta":{"corners":1}}`)
-	f.do(score.TypeScoreSet, `{"result":{"GAU":9,"ROM":1},"period":"H1"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
-	f.do(score.TypeContestDefine, `{"kind":"head_to_head","sport":"x","competitors":[{"code":"ROM"},{"code":"GAU"}]}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":3,"period":"H1","stats_delta":{"corners":1}}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"GAU":9,"ROM":1},"period":"H1"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+	f.mustFold(score.TypeContestDefine, `{"kind":"head_to_head","sport":"x","competitors":[{"code":"ROM"},{"code":"GAU"}]}`)
 	if after := state(t, clone, f.m); after != before {
 		t.Errorf("the clone changed from\n%s\nto\n%s", before, after)
 	}
@@ -348,14 +350,14 @@ func TestACloneSharesNothingThatFoldChanges(t *testing.T) {
 	}
 }
 
-func TestFoldingAgainAsksOnlyForWhatTheEventCannotBeWithout(t *testing.T) {
+func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 	f := define(t, match)
 	for _, e := range []struct {
 		typ  score.Type
 		data string
 	}{
-		{score.TypeScorePlay, `{"competitor":"GAU","delta":1}`},                            // the RUNNING before it was voided
-		{score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":9,"ROM":9}}`}, // the totals were others
+		{score.TypeScorePlay, `{"competitor":"GAU","delta":1}`},                            // the RUNNING event before it was voided
+		{score.TypeScorePlay, `{"competitor":"GAU","delta":1,"result":{"GAU":9,"ROM":9}}`}, // with other totals
 		{score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"OFFICIAL"}`},
 		{score.TypeScorePlay, `{"competitor":"ROM","delta":1}`},
 		{score.TypeScoreSet, `{"result":{"ROM":5}}`},
@@ -365,24 +367,24 @@ func TestFoldingAgainAsksOnlyForWhatTheEventCannotBeWithout(t *testing.T) {
 			t.Errorf("%s %s: %v", e.typ, e.data, p)
 		}
 	}
-	f.shows("ROM 5 0 1", "GAU 2 0 2")
+	f.wantRecord("ROM 5 0 1", "GAU 2 0 2")
 	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil || p.Field != "data.competitor" {
-		t.Errorf("a stranger: %v", p)
+		t.Errorf("an unknown competitor: %v", p)
 	}
 	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil || p.Code != score.StatusConflict {
 		t.Errorf("a mark in a match: %v", p)
 	}
-	undefined := &folder{t, score.NewContest("OG50BC/X/2"), nil}
+	undefined := &contestTest{t, score.NewContest("OG50BC/X/2"), nil}
 	if p := undefined.fold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`, score.Replay); p == nil || !strings.Contains(p.Detail, "not defined; post a contest.define first") {
 		t.Errorf("without a definition: %v", p)
 	}
 }
 
-func TestEventsThatAreNotTheContestsOwnChangeNothing(t *testing.T) {
+func TestEventsOfOtherTypesDoNotChangeAContest(t *testing.T) {
 	f := running(t, match)
 	before := f.state()
 	for _, typ := range []score.Type{score.TypeMedalAward, score.TypeMedalRevoke, score.TypeEventVoid, score.TypeAlert} {
-		f.do(typ, score.SampleData[typ])
+		f.mustFold(typ, score.SampleData[typ])
 	}
 	if f.state() != before {
 		t.Errorf("changed to %s", f.state())

@@ -6,8 +6,61 @@ import (
 	"time"
 )
 
-// Data is the part of an event that depends on its type: one of the structs below. Each struct is
-// followed by its table, which lists the members in the order of the struct.
+// Type is the type of an event. It determines the type of its Data.
+type Type string
+
+const (
+	TypeCompetitionDefine Type = "competition.define"
+	TypeContestDefine     Type = "contest.define"
+	TypeContestStatus     Type = "contest.status"
+	TypeScorePlay         Type = "score.play"
+	TypeScoreSet          Type = "score.set"
+	TypeResultSet         Type = "result.set"
+	TypeMedalAward        Type = "medal.award"
+	TypeMedalRevoke       Type = "medal.revoke"
+	TypeEventVoid         Type = "event.void"
+	TypeAlert             Type = "alert"
+)
+
+// dataTypes lists the types with the tables of their data. A new type needs a constant, a
+// line here, a struct with its table below, and a case in Contest.Fold. The tests name
+// what else was forgotten.
+var dataTypes = []struct {
+	name Type
+	data dataType
+}{
+	{TypeCompetitionDefine, competitionDefine},
+	{TypeContestDefine, contestDefine},
+	{TypeContestStatus, contestStatus},
+	{TypeScorePlay, scorePlay},
+	{TypeScoreSet, scoreSet},
+	{TypeResultSet, resultSet},
+	{TypeMedalAward, medalAward},
+	{TypeMedalRevoke, medalRevoke},
+	{TypeEventVoid, eventVoid},
+	{TypeAlert, alert},
+}
+
+// Types lists all event types.
+var Types = func() (list []Type) {
+	for _, t := range dataTypes {
+		list = append(list, t.name)
+	}
+	return list
+}()
+
+// dataTypeOf returns the table of t, or nil if t is not an event type.
+func dataTypeOf(t Type) dataType {
+	for i := range dataTypes {
+		if dataTypes[i].name == t {
+			return dataTypes[i].data
+		}
+	}
+	return nil
+}
+
+// Data is the part of an event that depends on its type: one of the structs below. Each
+// struct is followed by its table, which lists the members in the order of the struct.
 type Data interface {
 	kind() dataType
 }
@@ -67,7 +120,8 @@ var (
 	}
 )
 
-// CompetitionDefine names a competition. Neutral organisations are not ranked in the medal table.
+// CompetitionDefine names a competition. Neutral organisations are not ranked in the
+// medal table.
 type CompetitionDefine struct {
 	Name    string   `json:"name,omitzero"`
 	Neutral []string `json:"neutral,omitzero"`
@@ -205,8 +259,8 @@ func checkContestStatus(d *ContestStatus, c *Checker) {
 	}
 }
 
-// ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break period. If
-// Result is given, it must be equal to the totals afterwards.
+// ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break
+// period. If Result is given, it must be equal to the totals afterwards.
 type ScorePlay struct {
 	Competitor string   `json:"competitor"`
 	Delta      *Decimal `json:"delta"`
@@ -250,8 +304,8 @@ var scoreSet = newTable[ScoreSet](nil,
 	text("comment", optional, maxText, func(d *ScoreSet) *string { return &d.Comment }),
 )
 
-// ResultSet records a mark at a split of a ranked contest, or an invalid result mark (IRM: DNF, DNS or
-// DSQ) if there is no mark.
+// ResultSet records a mark at a split of a ranked contest, or an invalid result mark
+// (IRM: DNF, DNS or DSQ) if there is no mark.
 type ResultSet struct {
 	Competitor   string   `json:"competitor"`
 	Split        string   `json:"split"`

@@ -12,10 +12,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decimal is an exact decimal with up to three fraction digits, in thousandths: a score, a mark or a delta.
+// Decimal is an exact decimal with up to three fraction digits, in thousandths: a score,
+// a mark or a delta.
 type Decimal int64
 
-// MaxDecimal is the largest Decimal, and -MaxDecimal the smallest. The sum of two cannot overflow.
+// MaxDecimal is the largest Decimal, and -MaxDecimal the smallest. The sum of two cannot
+// overflow.
 const MaxDecimal Decimal = 999_999_999_999_999
 
 // Points returns n as a Decimal.
@@ -23,8 +25,8 @@ func Points(n int64) Decimal { return Decimal(n * 1000) }
 
 var errDecimal = errors.New("want a plain number with at most three fraction digits, such as 3 or 9.58")
 
-// ParseDecimal parses a plain JSON number: without exponent, with at most three fraction digits, and
-// from -999999999999.999 to 999999999999.999.
+// ParseDecimal parses a plain JSON number: without exponent, with at most three fraction
+// digits, and from -999999999999.999 to 999999999999.999.
 func ParseDecimal(s string) (Decimal, error) {
 	digits := s
 	negative := len(digits) > 0 && digits[0] == '-'
@@ -71,8 +73,8 @@ func ParseDecimal(s string) (Decimal, error) {
 	return Decimal(v), nil
 }
 
-// clip shortens input that a problem quotes. It cuts between runes, because a Problem is JSON and must
-// stay UTF-8.
+// clip shortens input that a problem quotes. It cuts between runes, because a Problem is
+// JSON and must stay UTF-8.
 func clip(s string) string {
 	n := 40
 	if len(s) <= n {
@@ -137,8 +139,8 @@ type Total struct {
 	Value Decimal
 }
 
-// Totals is a JSON object of decimals that keeps its order, so that nothing depends on the order of a
-// map.
+// Totals is a JSON object of decimals that keeps its order, so that nothing depends on
+// the order of a map.
 type Totals []Total
 
 // Get returns the number named code.

@@ -24,7 +24,7 @@ func TestDecimalReadsPlainNumbersExactly(t *testing.T) {
 	}
 }
 
-func TestDecimalRefusesWhatIsNotAPlainNumberWithinBounds(t *testing.T) {
+func TestDecimalRefusesOtherNumbers(t *testing.T) {
 	for text, detail := range map[string]string{
 		"": "want a plain number", "-": "want a plain number", ".": "want a plain number", ".5": "want a plain number", "5.": "want a plain number",
 		"+1": "want a plain number", "1e3": "got 1e3; want a plain number", "1E-2": "want a plain number", "NaN": "want a plain number",
@@ -43,12 +43,12 @@ func TestDecimalRefusesWhatIsNotAPlainNumberWithinBounds(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), detail) || len(err.Error()) > 250 || strings.ToValidUTF8(err.Error(), "!") != err.Error() {
-			t.Errorf("ParseDecimal(%.40s) says %q; want %q, short and in UTF-8", text, err, detail)
+			t.Errorf("ParseDecimal(%.40s): error %q; want %q, short and in UTF-8", text, err, detail)
 		}
 	}
 }
 
-func TestDecimalWritesWhatItReadsWithoutTrailingZeros(t *testing.T) {
+func TestDecimalIsWrittenWithoutTrailingZeros(t *testing.T) {
 	for want, d := range map[string]score.Decimal{"0": 0, "3": 3000, "9.58": 9580, "-0.005": -5, "0.1": 100, "-12.34": -12340, "999999999999.999": score.MaxDecimal} {
 		if d.String() != want {
 			t.Errorf("%d is written %s, want %s", int64(d), d, want)
@@ -75,7 +75,7 @@ func TestDecimalWritesWhatItReadsWithoutTrailingZeros(t *testing.T) {
 	})
 }
 
-func TestDecimalAddsExactlyAndTellsWhenTheSumIsTooLarge(t *testing.T) {
+func TestDecimalAddsExactlyAndReportsOverflow(t *testing.T) {
 	tenth, sum := score.Decimal(100), score.Decimal(0)
 	for range 10 {
 		sum, _ = sum.Add(tenth)
@@ -103,7 +103,7 @@ func TestTotalsKeepTheirOrderInJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, err := json.Marshal(totals); err != nil || string(b) != text {
-		t.Errorf("%s comes back as %s, %v", text, b, err)
+		t.Errorf("%s is read back as %s, %v", text, b, err)
 	}
 	if v, ok := totals.Get("A"); !ok || v != -2500 {
 		t.Errorf("A is %s, %v", v, ok)
@@ -113,7 +113,7 @@ func TestTotalsKeepTheirOrderInJSON(t *testing.T) {
 	}
 }
 
-func TestTotalsAreBounded(t *testing.T) {
+func TestTotalsAreLimited(t *testing.T) {
 	var b strings.Builder
 	for i := range 1001 {
 		fmt.Fprintf(&b, `,"C%d":1`, i)

@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// MaxEventBytes limits the JSON of one event. A contest.define with 1,000 entrants fits.
+	// MaxEventBytes limits the JSON of one event. A contest.define with 1,000 entrants
+	// fits.
 	MaxEventBytes = 256 << 10
 	// MaxArray limits the events of one array, which are applied all or none.
 	MaxArray = 1000
@@ -19,7 +20,8 @@ const (
 	maxSeq = 1<<53 - 1
 )
 
-// envelope is an event as a client sends it. Pointers distinguish a missing member from a zero one.
+// envelope is an event as a client sends it. Pointers distinguish a missing member from a
+// zero one.
 type envelope struct {
 	ID        string         `json:"id"`
 	Source    string         `json:"source"`
@@ -32,9 +34,9 @@ type envelope struct {
 	Signature []byte         `json:"signature"`
 }
 
-// Decode reads one event from JSON and checks it: all members are known, have the right type and are
-// within limits. Whether the event fits the current state is for the store to decide. Members that the
-// client left out stay zero.
+// Decode reads one event from JSON and checks it: all members are known, have the right
+// type and are within limits. Whether the event fits the current state is for the store
+// to decide. Members that the client left out stay zero.
 func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
@@ -45,7 +47,8 @@ func Decode(b []byte) (Event, *Problem) {
 	return decodeGeneral(b)
 }
 
-// decodeGeneral is Decode without the fast reader. It alone decides what is valid, and words problems.
+// decodeGeneral is Decode without the fast reader. It alone decides what is valid, and
+// words problems.
 func decodeGeneral(b []byte) (Event, *Problem) {
 	if len(bytes.TrimLeft(b, " \t\r\n")) == 0 {
 		return Event{}, Problemf(InvalidEvent, "the event is empty; want a JSON object with the members %s",
@@ -107,8 +110,8 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	return e, c.Problem
 }
 
-// checkSignature checks what can be checked without the key: the form of the signature, and that the
-// bard gave every member that is signed.
+// checkSignature checks what can be checked without the key: the form of the signature,
+// and that the bard gave every member that is signed.
 func (w *envelope) checkSignature(c *Checker) {
 	const all = "a signed event needs an id, a source, a seq and a time of the bard's own, because they are signed"
 	switch {

@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-// say is an event of the type with the data, otherwise right.
-func say(typ score.Type, data string) string {
+// eventJSON returns a valid event with the data.
+func eventJSON(typ score.Type, data string) string {
 	id := "OG50BC/CUR-M-GPA-01"
 	if typ == score.TypeCompetitionDefine {
 		id = "OG50BC"
@@ -21,7 +21,7 @@ func say(typ score.Type, data string) string {
 	return fmt.Sprintf(`{"type":%q,"contest_id":%q,"data":%s}`, typ, id, data)
 }
 
-func TestDecodeReadsWhatTheInterfaceShows(t *testing.T) {
+func TestDecodeReadsTheExampleOfTheAPI(t *testing.T) {
 	e, p := score.Decode([]byte(`{"id":"b1-000110","source":"bard/cacofonix","seq":110,"type":"score.play","time":"2026-02-09T10:16:40Z",
 		"contest_id":"OG50BC/CUR-M-GPA-01","data":{"period":"END1","action":"END","competitor":"GAU","delta":2,"result":{"ROM":0,"GAU":2}}}`))
 	if p != nil {
@@ -37,9 +37,9 @@ func TestDecodeReadsWhatTheInterfaceShows(t *testing.T) {
 	}
 }
 
-func TestDecodeLeavesOutWhatABardMayLeaveOut(t *testing.T) {
+func TestDecodeLeavesOptionalMembersZero(t *testing.T) {
 	for _, data := range []string{
-		say(score.TypeAlert, `{"text":"rain"}`),
+		eventJSON(score.TypeAlert, `{"text":"rain"}`),
 		`{"id":"","source":"","seq":null,"time":null,"type":"alert","contest_id":"OG50BC","data":{"text":"rain"}}`,
 	} {
 		e, p := score.Decode([]byte(data))
@@ -52,9 +52,9 @@ func TestDecodeLeavesOutWhatABardMayLeaveOut(t *testing.T) {
 	}
 }
 
-func TestDecodeTakesACommentInEveryType(t *testing.T) {
+func TestDecodeAcceptsACommentInEveryType(t *testing.T) {
 	for typ, data := range score.SampleData {
-		e, p := score.Decode([]byte(say(typ, strings.Replace(data, "{", `{"comment":"by Jove\nand Toutatis",`, 1))))
+		e, p := score.Decode([]byte(eventJSON(typ, strings.Replace(data, "{", `{"comment":"by Jove\nand Toutatis",`, 1))))
 		if p != nil {
 			t.Errorf("%s: %v", typ, p)
 			continue
@@ -70,20 +70,20 @@ func TestEveryTypeIsListedOnceAndHasItsData(t *testing.T) {
 		t.Errorf("%d types are listed, this test knows %d", len(score.Types), len(score.SampleData))
 	}
 	for _, typ := range score.Types {
-		if _, p := score.Decode([]byte(say(typ, score.SampleData[typ]))); p != nil {
+		if _, p := score.Decode([]byte(eventJSON(typ, score.SampleData[typ]))); p != nil {
 			t.Errorf("%s: %v", typ, p)
 		}
 	}
 }
 
-func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
+func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 	long := func(n int) string { return strings.Repeat("x", n) }
-	play := func(data string) string { return say(score.TypeScorePlay, data) }
+	play := func(data string) string { return eventJSON(score.TypeScorePlay, data) }
 	define := func(more string) string {
-		return say(score.TypeContestDefine, `{"kind":"head_to_head","sport":"curling",`+more+`}`)
+		return eventJSON(score.TypeContestDefine, `{"kind":"head_to_head","sport":"curling",`+more+`}`)
 	}
 	ranked := func(more string) string {
-		return say(score.TypeContestDefine, `{"kind":"ranked","sport":"skating",`+more+`}`)
+		return eventJSON(score.TypeContestDefine, `{"kind":"ranked","sport":"skating",`+more+`}`)
 	}
 	const number = "want a plain number with at most three fraction digits, such as 3 or 9.58"
 	for _, c := range []struct{ name, event, field, detail string }{
@@ -92,7 +92,7 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"not JSON", "score!", "", "not valid JSON at byte 0: invalid character 's'"},
 		{"truncated", play(`{"competitor":"GAU"`)[:60], "", "ends in the middle, after 60 bytes"},
 		{"truncated in a member", `{"type":"al`, "type", "ends in the middle"},
-		{"two events", say(score.TypeAlert, `{"text":"x"}`) + "\n" + say(score.TypeAlert, `{"text":"y"}`), "", "want one event, or many as an array or as application/x-ndjson"},
+		{"two events", eventJSON(score.TypeAlert, `{"text":"x"}`) + "\n" + eventJSON(score.TypeAlert, `{"text":"y"}`), "", "want one event, or many as an array or as application/x-ndjson"},
 		{"a comma too many", `{"type":"alert",}`, "", "not valid JSON at byte 15"},
 		{"NaN", play(`{"competitor":"GAU","delta":NaN}`), "data.delta", "not valid JSON at byte"},
 		{"not an object", `3`, "", "got a number; want an object with the members id,"},
@@ -104,7 +104,7 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"another case", `{"Type":"alert"}`, "Type", "unknown member; want only id,"},
 		{"unknown member of the data", play(`{"competitor":"GAU","delta":1,"score":1}`), "data.score", "unknown member; want only competitor, delta, period, action, clock, athlete, result, stats_delta, comment"},
 		{"unknown member of a competitor", ranked(`"competitors":[{"code":"A"},{"id":"B"}]`), "data.competitors.1.id", "want only code, name, organisation, type, order"},
-		{"member of another type", say(score.TypeAlert, `{"text":"x","delta":1}`), "data.delta", "want only text, comment"},
+		{"member of another type", eventJSON(score.TypeAlert, `{"text":"x","delta":1}`), "data.delta", "want only text, comment"},
 		{"twice", `{"type":"alert","type":"alert"}`, "type", "the member is given twice"},
 		{"twice in the data", play(`{"competitor":"GAU","competitor":"ROM","delta":1}`), "data.competitor", "twice"},
 		{"twice in the totals", play(`{"competitor":"GAU","delta":1,"result":{"GAU":1,"GAU":1}}`), "data.result.GAU", "twice"},
@@ -162,27 +162,27 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"totals of objects", play(`{"competitor":"GAU","delta":1,"stats_delta":{"hits":{}}}`), "data.stats_delta.hits", "got an object; " + number},
 		{"totals without a name", play(`{"competitor":"GAU","delta":1,"result":{"":1}}`), "data.result.", "missing"},
 
-		{"nothing to set", say(score.TypeScoreSet, `{"result":{}}`), "data.result", `want the total of at least one competitor, such as {"GAU":2}`},
-		{"no totals to set", say(score.TypeScoreSet, `{"period":"H1"}`), "data.result", "missing"},
-		{"nothing to move", say(score.TypeContestStatus, `{}`), "data", "want at least one of schedule_status, result_status, period, clock"},
-		{"schedule status", say(score.TypeContestStatus, `{"schedule_status":"running"}`), "data.schedule_status", `got "running"; want one of UNSCHEDULED, SCHEDULED, GETTING_READY, RUNNING, SCHEDULED_BREAK, DELAYED, INTERRUPTED, POSTPONED, RESCHEDULED, CANCELLED, FINISHED`},
-		{"result status", say(score.TypeContestStatus, `{"result_status":"FINAL"}`), "data.result_status", "want one of START_LIST, LIVE, INTERMEDIATE, UNCONFIRMED, UNOFFICIAL, OFFICIAL, PARTIAL, PROTESTED, PROVISIONAL"},
-		{"no mark", say(score.TypeResultSet, `{"competitor":"1","split":"5k"}`), "data.mark", "missing; want a mark, or an irm (DNF, DNS, DSQ)"},
-		{"mark and irm", say(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":1,"irm":"DNF"}`), "data.irm", "got DNF beside a mark; want one of the two"},
-		{"unknown irm", say(score.TypeResultSet, `{"competitor":"1","split":"5k","irm":"LAP"}`), "data.irm", `got "LAP"; want one of DNF, DNS, DSQ`},
-		{"no split", say(score.TypeResultSet, `{"competitor":"1","mark":1}`), "data.split", "missing"},
-		{"no medal", say(score.TypeMedalAward, `{"award_id":"a","organisation":"GAU"}`), "data.medal", "missing; want one of GOLD, SILVER, BRONZE"},
-		{"tin medal", say(score.TypeMedalAward, `{"award_id":"a","medal":"TIN","organisation":"GAU"}`), "data.medal", `got "TIN"; want one of GOLD, SILVER, BRONZE`},
-		{"no organisation", say(score.TypeMedalAward, `{"award_id":"a","medal":"GOLD"}`), "data.organisation", "missing"},
-		{"no award", say(score.TypeMedalAward, `{"medal":"GOLD","organisation":"GAU"}`), "data.award_id", "missing"},
-		{"revoked for no reason", say(score.TypeMedalRevoke, `{"award_id":"a"}`), "data.reason", "missing"},
-		{"voids nothing", say(score.TypeEventVoid, `{"reason":"x"}`), "data.voids", "missing"},
-		{"voided for no reason", say(score.TypeEventVoid, `{"voids":"x"}`), "data.reason", "missing"},
-		{"alert without text", say(score.TypeAlert, `{}`), "data.text", "missing"},
-		{"alert too long", say(score.TypeAlert, `{"text":"`+long(4097)+`"}`), "data.text", "has 4097 bytes; the most is 4096"},
+		{"nothing to set", eventJSON(score.TypeScoreSet, `{"result":{}}`), "data.result", `want the total of at least one competitor, such as {"GAU":2}`},
+		{"no totals to set", eventJSON(score.TypeScoreSet, `{"period":"H1"}`), "data.result", "missing"},
+		{"nothing to move", eventJSON(score.TypeContestStatus, `{}`), "data", "want at least one of schedule_status, result_status, period, clock"},
+		{"schedule status", eventJSON(score.TypeContestStatus, `{"schedule_status":"running"}`), "data.schedule_status", `got "running"; want one of UNSCHEDULED, SCHEDULED, GETTING_READY, RUNNING, SCHEDULED_BREAK, DELAYED, INTERRUPTED, POSTPONED, RESCHEDULED, CANCELLED, FINISHED`},
+		{"result status", eventJSON(score.TypeContestStatus, `{"result_status":"FINAL"}`), "data.result_status", "want one of START_LIST, LIVE, INTERMEDIATE, UNCONFIRMED, UNOFFICIAL, OFFICIAL, PARTIAL, PROTESTED, PROVISIONAL"},
+		{"no mark", eventJSON(score.TypeResultSet, `{"competitor":"1","split":"5k"}`), "data.mark", "missing; want a mark, or an irm (DNF, DNS, DSQ)"},
+		{"mark and irm", eventJSON(score.TypeResultSet, `{"competitor":"1","split":"5k","mark":1,"irm":"DNF"}`), "data.irm", "got DNF beside a mark; want one of the two"},
+		{"unknown irm", eventJSON(score.TypeResultSet, `{"competitor":"1","split":"5k","irm":"LAP"}`), "data.irm", `got "LAP"; want one of DNF, DNS, DSQ`},
+		{"no split", eventJSON(score.TypeResultSet, `{"competitor":"1","mark":1}`), "data.split", "missing"},
+		{"no medal", eventJSON(score.TypeMedalAward, `{"award_id":"a","organisation":"GAU"}`), "data.medal", "missing; want one of GOLD, SILVER, BRONZE"},
+		{"tin medal", eventJSON(score.TypeMedalAward, `{"award_id":"a","medal":"TIN","organisation":"GAU"}`), "data.medal", `got "TIN"; want one of GOLD, SILVER, BRONZE`},
+		{"no organisation", eventJSON(score.TypeMedalAward, `{"award_id":"a","medal":"GOLD"}`), "data.organisation", "missing"},
+		{"no award", eventJSON(score.TypeMedalAward, `{"medal":"GOLD","organisation":"GAU"}`), "data.award_id", "missing"},
+		{"revoked for no reason", eventJSON(score.TypeMedalRevoke, `{"award_id":"a"}`), "data.reason", "missing"},
+		{"voids nothing", eventJSON(score.TypeEventVoid, `{"reason":"x"}`), "data.voids", "missing"},
+		{"voided for no reason", eventJSON(score.TypeEventVoid, `{"voids":"x"}`), "data.reason", "missing"},
+		{"alert without text", eventJSON(score.TypeAlert, `{}`), "data.text", "missing"},
+		{"alert too long", eventJSON(score.TypeAlert, `{"text":"`+long(4097)+`"}`), "data.text", "has 4097 bytes; the most is 4096"},
 
-		{"no kind", say(score.TypeContestDefine, `{"sport":"x"}`), "data.kind", "missing; want one of head_to_head, ranked"},
-		{"no sport", say(score.TypeContestDefine, `{"kind":"ranked"}`), "data.sport", "missing"},
+		{"no kind", eventJSON(score.TypeContestDefine, `{"sport":"x"}`), "data.kind", "missing; want one of head_to_head, ranked"},
+		{"no sport", eventJSON(score.TypeContestDefine, `{"kind":"ranked"}`), "data.sport", "missing"},
 		{"result type", define(`"result_type":"GOALS"`), "data.result_type", "want one of POINTS, TIME, DISTANCE"},
 		{"sort", define(`"sort":"up"`), "data.sort", `got "up"; want one of asc, desc`},
 		{"medal event", define(`"medal_event":10`), "data.medal_event", "got 10; want 0 to 9"},
@@ -203,12 +203,12 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 		{"competition of another name", define(`"competition":"OG51BC"`), "data.competition", `got "OG51BC"; the contest's id says "OG50BC"`},
 		{"contest without a segment of its own", `{"type":"contest.define","contest_id":"OG50BC","data":{"kind":"ranked","sport":"x"}}`, "contest_id", `at least one more segment: "OG50BC/1"`},
 		{"competition with a segment more", `{"type":"competition.define","contest_id":"OG50BC/1","data":{}}`, "contest_id", `here "OG50BC"`},
-		{"neutral not a list", say(score.TypeCompetitionDefine, `{"neutral":{}}`), "data.neutral", "got an object; want an array"},
+		{"neutral not a list", eventJSON(score.TypeCompetitionDefine, `{"neutral":{}}`), "data.neutral", "got an object; want an array"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, p := score.Decode([]byte(c.event))
 			if p == nil {
-				t.Fatal("was taken")
+				t.Fatal("accepted")
 			}
 			if p.Code != score.InvalidEvent || p.Status != 400 {
 				t.Errorf("is %s with status %d", p.Code, p.Status)
@@ -226,10 +226,10 @@ func TestAProblemNamesTheFieldAndWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-func TestAProblemStaysUTF8WhereALongNameIsCutShort(t *testing.T) {
+func TestAProblemWithAClippedNameIsValidUTF8(t *testing.T) {
 	for pad := range 4 {
 		name := strings.Repeat("x", pad) + strings.Repeat("é世🎉", 20)
-		_, p := score.Decode([]byte(say(score.TypeAlert, `{"`+name+`":1}`)))
+		_, p := score.Decode([]byte(eventJSON(score.TypeAlert, `{"`+name+`":1}`)))
 		if p == nil || !utf8.ValidString(p.Field) || len(p.Field) > 60 {
 			t.Errorf("the field is %q", p.Field)
 		}
@@ -239,14 +239,14 @@ func TestAProblemStaysUTF8WhereALongNameIsCutShort(t *testing.T) {
 	}
 }
 
-func TestAnEventBeyondTheLargestIsTooLarge(t *testing.T) {
-	_, p := score.Decode([]byte(say(score.TypeAlert, `{"text":"`+strings.Repeat("x", score.MaxEventBytes)+`"}`)))
+func TestAnEventAboveTheLimitIsTooLarge(t *testing.T) {
+	_, p := score.Decode([]byte(eventJSON(score.TypeAlert, `{"text":"`+strings.Repeat("x", score.MaxEventBytes)+`"}`)))
 	if p == nil || p.Code != score.TooLarge || p.Status != 413 {
 		t.Error(p)
 	}
 }
 
-func TestARefusedEventStillTellsItsIDWhereItCouldBeRead(t *testing.T) {
+func TestARefusedEventHasItsIDIfItCouldBeRead(t *testing.T) {
 	for _, text := range []string{`{"id":"b1-7","typ":"alert"}`, `{"id":"b1-7","type":"alert","contest_id":"A","data":{"text":5}}`} {
 		if e, p := score.Decode([]byte(text)); p == nil || e.ID != "b1-7" {
 			t.Errorf("%s: id %q, %v", text, e.ID, p)
@@ -255,7 +255,7 @@ func TestARefusedEventStillTellsItsIDWhereItCouldBeRead(t *testing.T) {
 }
 
 func TestDecodeArrayReadsOneEventOrAnArray(t *testing.T) {
-	one := say(score.TypeAlert, `{"text":"x"}`)
+	one := eventJSON(score.TypeAlert, `{"text":"x"}`)
 	for _, c := range []struct {
 		text  string
 		n     int
@@ -270,7 +270,7 @@ func TestDecodeArrayReadsOneEventOrAnArray(t *testing.T) {
 }
 
 func TestAProblemInAnArrayNamesTheEventAtFault(t *testing.T) {
-	good, bad := say(score.TypeAlert, `{"text":"x"}`), `{"id":"b1-2","type":"alert","contest_id":"A","data":{}}`
+	good, bad := eventJSON(score.TypeAlert, `{"text":"x"}`), `{"id":"b1-2","type":"alert","contest_id":"A","data":{}}`
 	for _, c := range []struct {
 		name, text    string
 		index         int

@@ -6,59 +6,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Type is the type of an event. It determines the type of its Data.
-type Type string
-
-const (
-	TypeCompetitionDefine Type = "competition.define"
-	TypeContestDefine     Type = "contest.define"
-	TypeContestStatus     Type = "contest.status"
-	TypeScorePlay         Type = "score.play"
-	TypeScoreSet          Type = "score.set"
-	TypeResultSet         Type = "result.set"
-	TypeMedalAward        Type = "medal.award"
-	TypeMedalRevoke       Type = "medal.revoke"
-	TypeEventVoid         Type = "event.void"
-	TypeAlert             Type = "alert"
-)
-
-// dataTypes lists the types with the tables of their data. A new type needs a constant, a line here, its
-// data in data.go, and a case in Contest.Fold.
-var dataTypes = []struct {
-	name Type
-	data dataType
-}{
-	{TypeCompetitionDefine, competitionDefine},
-	{TypeContestDefine, contestDefine},
-	{TypeContestStatus, contestStatus},
-	{TypeScorePlay, scorePlay},
-	{TypeScoreSet, scoreSet},
-	{TypeResultSet, resultSet},
-	{TypeMedalAward, medalAward},
-	{TypeMedalRevoke, medalRevoke},
-	{TypeEventVoid, eventVoid},
-	{TypeAlert, alert},
-}
-
-// Types lists all event types.
-var Types = func() (list []Type) {
-	for _, t := range dataTypes {
-		list = append(list, t.name)
-	}
-	return list
-}()
-
-// dataTypeOf returns the table of t, or nil if t is not an event type.
-func dataTypeOf(t Type) dataType {
-	for i := range dataTypes {
-		if dataTypes[i].name == t {
-			return dataTypes[i].data
-		}
-	}
-	return nil
-}
-
-// Event is something that a bard reports. It is immutable once posted; only another event corrects it.
+// Event is something that a bard reports. It is immutable once posted; only another event
+// corrects it.
 type Event struct {
 	ID        string    `json:"id,omitzero"`
 	Source    string    `json:"source,omitzero"`
@@ -67,19 +16,20 @@ type Event struct {
 	Time      time.Time `json:"time,omitzero"`
 	ContestID string    `json:"contest_id"`
 	Data      Data      `json:"data"`
-	// Key is the KeyID of the key that signed the members above, and Signature its signature. The bard
-	// gave all members of a signed event.
+	// Key is the KeyID of the key that signed the members above, and Signature its
+	// signature. The bard gave all members of a signed event.
 	Key       string `json:"key,omitzero"`
 	Signature []byte `json:"signature,omitzero"`
 
-	// Token is the id of the grant whose token came with an unsigned event. The frontend that accepted
-	// the event sets it, because the token itself is secret.
+	// Token is the id of the grant whose token came with an unsigned event. The frontend
+	// that accepted the event sets it, because the token itself is secret.
 	Token string `json:"-"`
-	// TimeGiven reports that the bard gave the time, which a repeated post must then repeat. Otherwise
-	// the frontend that accepts the event sets the time.
+	// TimeGiven reports that the bard gave the time, which a repeated post must then
+	// repeat. Otherwise the frontend that accepts the event sets the time.
 	TimeGiven bool `json:"-"`
-	// IDGiven reports that the bard gave the id. Otherwise the frontend makes an id, which identifies
-	// the frontend's own retries; if the event has a seq, the seq is its identity.
+	// IDGiven reports that the bard gave the id. Otherwise the frontend makes an id,
+	// which identifies the frontend's own retries; if the event has a seq, the seq is its
+	// identity.
 	IDGiven bool `json:"-"`
 }
 
@@ -111,8 +61,8 @@ const (
 	UntilRefused
 )
 
-// Post is the events of one request. They are applied in order, with no events of another post between
-// them.
+// Post is the events of one request. They are applied in order, with no events of another
+// post between them.
 type Post struct {
 	Events []Event
 	Mode   PostMode
@@ -124,7 +74,8 @@ const (
 	Duplicate = "duplicate"
 )
 
-// Result is the outcome of posting one event. A refused event has a Problem and no revision.
+// Result is the outcome of posting one event. A refused event has a Problem and no
+// revision.
 type Result struct {
 	ID       string   `json:"id"`
 	Seq      uint64   `json:"seq,omitzero"`
@@ -140,8 +91,8 @@ type Bard struct {
 	LastID  string `json:"last_id"`
 }
 
-// TimelineEvent is an event in a timeline, which lists a contest's events by revision. Voided events
-// stay in it.
+// TimelineEvent is an event in a timeline, which lists a contest's events by revision.
+// Voided events stay in it.
 type TimelineEvent struct {
 	ID        string         `json:"id"`
 	Source    string         `json:"source"`
@@ -154,7 +105,7 @@ type TimelineEvent struct {
 	VoidedBy  string         `json:"voided_by,omitzero"` // id of the event that voided this one
 	Key       string         `json:"key,omitzero"`
 	Signature []byte         `json:"signature,omitzero"`
-	// Token is the id of the grant of an unsigned event. Unlike a signature it proves nothing: it is
-	// the word of the frontend that accepted the event.
+	// Token is the id of the grant of an unsigned event. Unlike a signature it proves
+	// nothing: it is the word of the frontend that accepted the event.
 	Token string `json:"token,omitzero"`
 }

@@ -8,7 +8,7 @@ import (
 	"laurel/score"
 )
 
-func TestDataSurvivesItsCanonicalForm(t *testing.T) {
+func TestDataSurvivesItsStoredForm(t *testing.T) {
 	full := map[score.Type][]string{
 		score.TypeCompetitionDefine: {`{"name":"Games","neutral":["AIN","EOR"],"comment":"x"}`, `{}`},
 		score.TypeContestDefine: {`{"kind":"ranked","sport":"x","competition":"OG50BC","competition_name":"Games","title":"t","discipline":"d","event":"e","phase":"p","group":"g","gender":"W",` +
@@ -26,13 +26,14 @@ func TestDataSurvivesItsCanonicalForm(t *testing.T) {
 	}
 	for _, typ := range score.Types {
 		for _, text := range append(full[typ], score.SampleData[typ]) {
-			canonical(t, event(t, say(typ, text)), text)
+			checkStoredForm(t, event(t, eventJSON(typ, text)), text)
 		}
 	}
 }
 
-// canonical checks that the data is text in canonical form and comes back from it.
-func canonical(t *testing.T, e *score.Event, text string) {
+// checkStoredForm checks that text is the stored form of the data, and survives
+// UnmarshalData.
+func checkStoredForm(t *testing.T, e *score.Event, text string) {
 	t.Helper()
 	b, err := score.MarshalData(e.Data)
 	if err != nil || string(b) != text {
@@ -44,16 +45,16 @@ func canonical(t *testing.T, e *score.Event, text string) {
 		return
 	}
 	if again, err := score.MarshalData(back); err != nil || string(again) != string(b) {
-		t.Errorf("%s: %s comes back as %s, %v", e.Type, b, again, err)
+		t.Errorf("%s: %s is read back as %s, %v", e.Type, b, again, err)
 	}
 }
 
-func TestTwoWaysToSayTheSameHaveOneCanonicalForm(t *testing.T) {
+func TestEqualDataHasOneStoredForm(t *testing.T) {
 	for _, texts := range [][]string{
 		{`{"competitor":"GAU","delta":2,"result":{"GAU":2,"ROM":0}}`, ` { "result" : { "ROM" : 0.0 , "GAU" : 2.00 } , "delta" : 2.000 , "competitor" : "\u0047AU" }`},
 		{`{"competitor":"GAU","delta":0}`, `{"competitor":"GAU","delta":-0,"period":"","comment":"","result":{},"stats_delta":{}}`},
 	} {
-		first, second := event(t, say(score.TypeScorePlay, texts[0])), event(t, say(score.TypeScorePlay, texts[1]))
+		first, second := event(t, eventJSON(score.TypeScorePlay, texts[0])), event(t, eventJSON(score.TypeScorePlay, texts[1]))
 		a, errA := score.MarshalData(first.Data)
 		b, errB := score.MarshalData(second.Data)
 		if errA != nil || errB != nil || string(a) != string(b) {
@@ -62,7 +63,7 @@ func TestTwoWaysToSayTheSameHaveOneCanonicalForm(t *testing.T) {
 	}
 }
 
-func TestUnmarshalDataRefusesWhatItDoesNotKnow(t *testing.T) {
+func TestUnmarshalDataRefusesUnknownTypesAndMembers(t *testing.T) {
 	_, err := score.UnmarshalData("score.goal", []byte(`{}`))
 	var unknown *score.UnknownTypeError
 	if !errors.As(err, &unknown) || unknown.Type != "score.goal" || !strings.Contains(err.Error(), "score.goal") {
@@ -70,7 +71,7 @@ func TestUnmarshalDataRefusesWhatItDoesNotKnow(t *testing.T) {
 	}
 	for _, text := range []string{`{"text":"x","more":1}`, `{"text":`, `[]`, ``} {
 		if _, err := score.UnmarshalData(score.TypeAlert, []byte(text)); err == nil {
-			t.Errorf("%s was taken", text)
+			t.Errorf("%s was accepted", text)
 		}
 	}
 }

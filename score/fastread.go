@@ -9,10 +9,11 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Nearly every event is a play, a mark or a status in plain JSON: no escapes, no null, no unknown and no
-// duplicate members. The fast reader knows only that, and takes a quarter of the time of the general
-// decoder. It fails on anything else, and the general decoder is used. Where the fast reader succeeds,
-// the general decoder must too, with the same result; FuzzFastRead compares the two.
+// Nearly every event is a play, a mark or a status in plain JSON: no escapes, no null, no
+// unknown and no duplicate members. The fast reader knows only that, and takes a quarter
+// of the time of the general decoder. It fails on anything else, and the general decoder
+// is used. Where the fast reader succeeds, the general decoder must too, with the same
+// result; FuzzFastRead compares the two.
 
 // fastReader reads JSON from its beginning. After a failure its position is meaningless.
 type fastReader struct {
@@ -21,7 +22,8 @@ type fastReader struct {
 	at int
 }
 
-// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of Decode.
+// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
+// Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {
 	of := dataTypeOf(t)
 	if of == nil {
@@ -106,7 +108,8 @@ func (r *fastReader) end() bool {
 	return r.at == len(r.b)
 }
 
-// maxFastMembers limits the members of an object, because their names are compared with each other.
+// maxFastMembers limits the members of an object, because their names are compared with
+// each other.
 const maxFastMembers = 12
 
 // object reads an object with distinct names. member reads the value of a member.
@@ -140,8 +143,8 @@ func (r *fastReader) object(member func(name string) bool) bool {
 	return false
 }
 
-// special holds the bytes in a string that need attention: its end, escapes, control characters, and
-// whatever is not ASCII.
+// special holds the bytes in a string that need attention: its end, escapes, control
+// characters, and whatever is not ASCII.
 var special = func() (is [256]bool) {
 	for c := range is {
 		is[c] = c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
@@ -237,8 +240,8 @@ func (r *fastReader) base64(to *[]byte) bool {
 	return err == nil && len(*to) > 0
 }
 
-// plainTime reports whether s has none of what UnmarshalText accepts beyond RFC 3339: an hour of one
-// digit, a comma, an offset of a day or more.
+// plainTime reports whether s has none of what UnmarshalText accepts beyond RFC 3339: an
+// hour of one digit, a comma, an offset of a day or more.
 func plainTime(s string) bool {
 	n := len(s)
 	if n < len("2026-02-09T08:00:00Z") || s[13] != ':' || s[19] == ',' {

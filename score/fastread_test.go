@@ -8,7 +8,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// fastSeeds are what a quick reader knows, and what it must leave alone though it looks alike.
+// fastSeeds are events that the fast reader reads, and similar ones that it must leave to
+// the general decoder.
 var fastSeeds = []string{
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00Z","contest_id":"A/1","data":{"competitor":"GAU","delta":1},"key":"0123456789abcdef","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABAAA="}`,
 	`{"id":"a-1","source":"bard/a","seq":1,"type":"score.play","time":"2026-02-09T08:00:00-04:00","contest_id":"A/1","data":{"competitor":"GAU","delta":-0.5,"period":"H1","action":"GOAL","clock":"19'","athlete":"Astérix","result":{"GAU":1,"ROM":0},"stats_delta":{"corners":1},"comment":"x"}}`,
@@ -43,7 +44,8 @@ var fastSeeds = []string{
 	`{}`, `[]`, `[`, `{"data":{`, `{"data":{"a":"`,
 }
 
-// FuzzFastRead compares quick reading with general decoding: where the quick reader has an outcome, it is the general one.
+// FuzzFastRead compares the fast reader with the general decoder: if the fast reader has
+// a result, it is that of the general one.
 func FuzzFastRead(f *testing.F) {
 	for _, seed := range fastSeeds {
 		f.Add([]byte(seed))
@@ -103,7 +105,7 @@ func TestFastReaderReadsPlainEvents(t *testing.T) {
 	}
 }
 
-// An event that is cut off or altered anywhere is read alike by both.
+// Both read an event alike if it is cut off or altered anywhere.
 func TestFastReaderAgreesOnDamagedEvents(t *testing.T) {
 	for _, text := range fastSeeds {
 		for i := range len(text) {

@@ -7,26 +7,27 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
+// compareWritten checks that the fast writer and json.Marshal write the same.
 func compareWritten(t *testing.T, d Data) {
 	t.Helper()
 	want, wantErr := json.Marshal(d)
 	compareForm(t, d, want, wantErr)
 	got, err := AppendData([]byte("before"), d)
 	if (err == nil) != (wantErr == nil) || err == nil && !bytes.Equal(got, append([]byte("before"), want...)) {
-		t.Fatalf("%+v is quickly %s %v, else %s %v", d, got, err, want, wantErr)
+		t.Fatalf("%+v is written fast as %s %v, else %s %v", d, got, err, want, wantErr)
 	}
 }
 
-// compareForm checks that a quick writer and the sorter give one form.
+// compareForm checks that the fast writer and Canonicalize write the same canonical form.
 func compareForm(t *testing.T, d Data, data []byte, dataErr error) {
 	t.Helper()
-	quick, ok := writeFast(nil, d, true)
+	fast, ok := writeFast(nil, d, true)
 	if !ok {
 		return
 	}
-	sorted, err := Canonicalize(data)
-	if dataErr != nil || err != nil || !bytes.Equal(quick, sorted) {
-		t.Fatalf("the form of %+v is quickly %s, else %s %v %v", d, quick, sorted, dataErr, err)
+	want, err := Canonicalize(data)
+	if dataErr != nil || err != nil || !bytes.Equal(fast, want) {
+		t.Fatalf("the canonical form of %+v is written fast as %s, else %s %v %v", d, fast, want, dataErr, err)
 	}
 }
 
@@ -39,8 +40,28 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	for _, text := range []string{"", "GAU", "Astérix", "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
-				compareWritten(t, &ScorePlay{Competitor: text, Delta: d, Period: text, Action: text, Clock: text, Athlete: text, Result: result, StatsDelta: result, Comment: text})
-				compareWritten(t, &ResultSet{Competitor: text, Split: text, Mark: d, IRM: text, Category: text, Organisation: text, Reason: text, Comment: text})
+				compareWritten(t, &ScorePlay{
+					Competitor: text,
+					Delta:      d,
+					Period:     text,
+					Action:     text,
+					Clock:      text,
+					Athlete:    text,
+					Result:     result,
+					StatsDelta: result,
+					Comment:    text,
+				})
+				compareWritten(t, &ResultSet{
+					Competitor:   text,
+					Split:        text,
+					Mark:         d,
+					IRM:          text,
+					Category:     text,
+					Organisation: text,
+					Reason:       text,
+					Comment:      text,
+				})
+				compareWritten(t, &ScoreSet{Result: result, Period: text, Reason: text, Comment: text})
 			}
 		}
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text, Comment: text})
@@ -86,7 +107,7 @@ func TestFastWriterWritesPlainEvents(t *testing.T) {
 			t.Fatal(p)
 		}
 		if _, ok := writeFast(nil, e.Data, true); !ok {
-			t.Errorf("%s was left to the sorter", text)
+			t.Errorf("%s was left to Canonicalize", text)
 		}
 		if _, ok := writeFast(nil, e.Data, false); !ok {
 			t.Errorf("%s was left to the general writer", text)

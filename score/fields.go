@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// A table lists the members of one type of data, once. Reading, writing, the canonical form and the
-// checks of single members all follow it. Adding a member means adding a struct field and a line in
-// the table (data.go).
+// A table lists the members of one type of data, once. Reading, writing, the canonical
+// form and the checks of single members all follow it. Adding a member means adding a
+// struct field and a line in the table (data.go).
 type table[D any, P dataPointer[D]] struct {
 	fields []field[D] // in the order of the struct, which is the order of the stored form
 	sorted []field[D] // in the order of the canonical form
 	names  []string   // of fields
 	// rules checks what concerns several members; nil if nothing does.
 	rules func(d *D, c *Checker)
-	// general is true if a member is neither a text, a number nor totals. Such data is read and
-	// written by the general JSON code.
+	// general is true if a member is neither a text, a number nor totals. Such data is
+	// read and written by the general JSON code.
 	general bool
 }
 
@@ -43,14 +43,14 @@ type field[D any] struct {
 type dataType interface {
 	// empty returns zero data.
 	empty() Data
-	// read reads b, whose text is s; it makes s if that is empty. It returns nil if b is not simple
-	// enough for the fast reader.
+	// read reads b, whose text is s; it makes s if that is empty. It returns nil if b is
+	// not simple enough for the fast reader.
 	read(b []byte, s string) Data
-	// write appends the stored form of d, or the canonical form. ok is false if the fast writer
-	// cannot write d.
+	// write appends the stored form of d, or the canonical form. ok is false if the fast
+	// writer cannot write d.
 	write(b []byte, d Data, canonical bool) (_ []byte, ok bool)
-	// check returns what is wrong with d. Data from a client is put into its stored form; stored
-	// data must have that form.
+	// check returns what is wrong with d. Data from a client is put into its stored form;
+	// stored data must have that form.
 	check(d Data, stored bool) *Problem
 	// members returns the names of all members, and of the required ones.
 	members() (all, required []string)
@@ -197,7 +197,7 @@ func (t *table[D, P]) check(data Data, stored bool) *Problem {
 func (f *field[D]) checkMember(d *D, c *Checker, stored bool) {
 	switch {
 	case f.text != nil && f.values == nil:
-		if s := *f.text(d); !plainText(s, f.limit, f.required) {
+		if s := *f.text(d); (s != "" || f.required) && !plainText(s, f.limit, f.required) {
 			c.Text(f.path, s, f.limit, f.required)
 		}
 	case f.text != nil:

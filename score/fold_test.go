@@ -10,9 +10,10 @@ import (
 	"laurel/score"
 )
 
-// The generators keep to few names, so that events meet, and now and then name what is not there.
+// The generators use few names, so that events are about the same things, and sometimes
+// about missing ones.
 var (
-	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "stranger"})
+	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "unknown"})
 	periods    = rapid.SampledFrom([]string{"", "H1", "H2", "SO"})
 	splitNames = rapid.SampledFrom([]string{"5k", "10k", "finish", "15k"})
 	decimals   = rapid.OneOf(
@@ -28,7 +29,7 @@ var (
 	})
 )
 
-// someData is mostly data of events that a contest of the kind takes.
+// someData returns data of an event, mostly of a type that a contest of the kind accepts.
 func someData(t *rapid.T, kind string) score.Data {
 	some := func(values ...string) string { return rapid.SampledFrom(append(values, "")).Draw(t, "one of") }
 	choice := rapid.SampledFrom([]string{"define", "status", "status", "own", "own", "own", "own", "own", "own", "other", "alert"}).Draw(t, "event")
@@ -79,7 +80,7 @@ var someDefine = rapid.Custom(func(t *rapid.T) *score.ContestDefine {
 	return d
 })
 
-// typeOf is the type whose data d is.
+// typeOf returns the type of an event with data d.
 func typeOf(d score.Data) score.Type {
 	switch d.(type) {
 	case *score.ContestDefine:
@@ -96,7 +97,7 @@ func typeOf(d score.Data) score.Type {
 	return score.TypeAlert
 }
 
-func TestWhateverIsFoldedARefusalChangesNothingAndFoldingAgainGivesTheSame(t *testing.T) {
+func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
 		c := score.NewContest("OG50BC/X/1")
@@ -109,21 +110,21 @@ func TestWhateverIsFoldedARefusalChangesNothingAndFoldingAgainGivesTheSame(t *te
 		}
 		for i, d := range events {
 			e := &score.Event{Type: typeOf(d), ContestID: c.ID, Time: at.Add(time.Duration(i) * time.Second), Data: d}
-			before, said := state(t, c, m), mustMarshal(t, d)
+			before, data := state(t, c, m), mustMarshal(t, d)
 			clone, copied := c.Clone(), mustMarshal(t, c)
 			p := c.Fold(e, m, score.Live)
 			after := state(t, c, m)
 			if p != nil && after != before {
-				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", said, p, before, after)
+				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", data, p, before, after)
 			}
 			if p != nil && (p.Detail == "" || p.Status < 400 || p.Status > 499) {
-				t.Fatalf("%s was refused with %+v", said, p)
+				t.Fatalf("%s was refused with %+v", data, p)
 			}
-			if now := mustMarshal(t, d); now != said {
-				t.Fatalf("folding changed the event from %s to %s", said, now)
+			if now := mustMarshal(t, d); now != data {
+				t.Fatalf("folding changed the event from %s to %s", data, now)
 			}
 			if now := mustMarshal(t, clone); now != copied {
-				t.Fatalf("folding %s changed a clone", said)
+				t.Fatalf("folding %s changed a clone", data)
 			}
 			if p == nil {
 				accepted = append(accepted, e)
@@ -151,7 +152,7 @@ func mustMarshal(t rapid.TB, v any) string {
 	return string(b)
 }
 
-// checkContest checks what holds for every contest, whatever was folded.
+// checkContest checks the invariants of a contest.
 func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 	stored := mustMarshal(t, c)
 	var back score.Contest
@@ -159,14 +160,14 @@ func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 		t.Fatalf("%s cannot be read back: %v", stored, err)
 	}
 	if again := mustMarshal(t, &back); again != stored {
-		t.Fatalf("%s comes back as %s", stored, again)
+		t.Fatalf("%s is read back as %s", stored, again)
 	}
 	if a, b := mustMarshal(t, c.Record()), mustMarshal(t, back.Record()); a != b {
 		t.Fatalf("read back, it shows\n%s\nand not\n%s", b, a)
 	}
-	anew := c.Clone()
-	anew.UpdateLeaders(m)
-	if ranked := mustMarshal(t, anew); ranked != stored {
+	recomputed := c.Clone()
+	recomputed.UpdateLeaders(m)
+	if ranked := mustMarshal(t, recomputed); ranked != stored {
 		t.Fatalf("ranked from all marks it is\n%s\nand was\n%s", ranked, stored)
 	}
 	r := c.Record()

@@ -34,11 +34,11 @@ const (
 type CacheMode string
 
 const (
-	// Push means that the master pushes every change to all frontends before it acknowledges the
-	// event. All answers are linearizable.
+	// Push means that the master pushes every change to all frontends before it
+	// acknowledges the event. All answers are linearizable.
 	Push CacheMode = "push"
-	// Pull means that every frontend polls the master for the records that it holds, popular ones more
-	// often. Answers state how old they may be.
+	// Pull means that every frontend polls the master for the records that it holds,
+	// popular ones more often. Answers state how old they may be.
 	Pull CacheMode = "pull"
 )
 
@@ -56,7 +56,7 @@ type NewMember struct {
 	Peer  string `json:"peer"`
 	URL   string `json:"url"`
 	Voter bool   `json:"voter"`
-	// Instance identifies the member's data directory, so that an empty directory under the same id is
-	// not taken for this member.
+	// Instance identifies the member's data directory, so that an empty directory under
+	// the same id is not taken for this member.
 	Instance string `json:"instance"`
 }

@@ -9,7 +9,7 @@ import (
 	"laurel/score"
 )
 
-// seeds are a few events in the form of real streams.
+// seeds are events like those of real streams.
 var seeds = []string{
 	`{"id":"og50bc-000001","source":"bard/og50bc","seq":1,"type":"contest.define","time":"2026-02-09T08:00:00-04:00","contest_id":"OG50BC/OPEN","data":{"competition":"OG50BC","discipline":"ATH","event":"Marathon","kind":"ranked","phase":"final","result_type":"TIME","sort":"asc","splits":["5k","10k","half","finish"],"sport":"athletics","start_time":"2026-02-09T09:17:00-04:00","title":"Marathon","unit":"min"}}`,
 	`{"id":"og50bc-000002","source":"bard/og50bc","seq":2,"type":"contest.define","time":"2026-02-09T08:00:00Z","contest_id":"OG50BC/M-01","data":{"competition":"OG50BC","competition_name":"The Games","competitors":[{"code":"GAU","name":"Gaul","order":1,"organisation":"GAU","type":"T"},{"code":"ROM","name":"Rome","order":2,"organisation":"ROM","type":"T"}],"group":"Group 1","kind":"head_to_head","phase":"group stage","result_type":"POINTS","sort":"desc","sport":"football","tiebreak_periods":["SO"]}}`,
@@ -51,7 +51,7 @@ func checkProblem(t *testing.T, p *score.Problem) {
 	}
 }
 
-// checkAccepted checks that an event is the same after it was written and read again, as an event and by its data alone.
+// checkAccepted checks that an event and its data survive writing and reading.
 func checkAccepted(t *testing.T, e *score.Event) {
 	data, err := score.MarshalData(e.Data)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// jsonProblem turns an error of the JSON decoder into a problem that a bard can act on. base is the path
-// of the decoded value.
+// jsonProblem turns an error of the JSON decoder into a problem that a bard can act on.
+// base is the path of the decoded value.
 func jsonProblem(base string, err error) *Problem {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		field, what := fieldPath(base, syntax.JSONPointer), strings.TrimPrefix(syntax.Err.Error(), "jsontext: ")
@@ -42,8 +42,8 @@ func jsonProblem(base string, err error) *Problem {
 	return fieldProblem(field, "%s; want %s", got(semantic.JSONKind, semantic.JSONValue), wanted(semantic.GoType))
 }
 
-// got describes the value in the place of the wanted one: numbers and strings by their text, if v has it,
-// others by their kind.
+// got describes the value in the place of the wanted one: numbers and strings by their
+// text, if v has it, others by their kind.
 func got(k jsontext.Kind, v jsontext.Value) string {
 	switch {
 	case (k == '"' || k == '0') && len(v) > 0:
@@ -102,7 +102,8 @@ func memberNames(t reflect.Type) (names []string) {
 	return names
 }
 
-// maxField limits the path in a problem, because the client decides how deep its JSON is nested.
+// maxField limits the path in a problem, because the client decides how deep its JSON is
+// nested.
 const maxField = 200
 
 // fieldPath returns a JSON pointer as the path of a field, such as data.result.GAU.

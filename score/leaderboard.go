@@ -10,8 +10,8 @@ type Leaderboard struct {
 	Next      string           `json:"next"` // parameter after of the next page; "" at the end
 }
 
-// LeaderboardRow is one competitor in a leaderboard. A competitor with an IRM has no mark, no rank and
-// no difference, and is listed last.
+// LeaderboardRow is one competitor in a leaderboard. A competitor with an IRM has no
+// mark, no rank and no difference, and is listed last.
 type LeaderboardRow struct {
 	Competitor   string   `json:"competitor"`
 	Name         string   `json:"name,omitzero"` // from the contest's definition

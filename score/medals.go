@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// MedalTable is the state of a competition's medals, folded from its awards. The store keeps it as JSON,
-// so the names of its members are part of the snapshot format.
+// MedalTable is the state of a competition's medals, folded from its awards. The store
+// keeps it as JSON, so the names of its members are part of the snapshot format.
 type MedalTable struct {
 	Competition string `json:"competition"`
 	Name        string `json:"name,omitzero"`
-	// NameByContests is the competition_name of the last contest.define. It is the name until a
-	// competition.define gives one.
+	// NameByContests is the competition_name of the last contest.define. It is the name
+	// until a competition.define gives one.
 	NameByContests string   `json:"contests_say,omitzero"`
 	Neutral        []string `json:"neutral,omitzero"`
 	// Counts holds all known organisations by code, including those without a medal.
@@ -53,7 +53,8 @@ func (t *MedalTable) find(organisation string) (int, bool) {
 	})
 }
 
-// AddOrganisation adds an organisation without medals. It reports whether the organisation is new.
+// AddOrganisation adds an organisation without medals. It reports whether the
+// organisation is new.
 func (t *MedalTable) AddOrganisation(organisation string) bool {
 	if organisation == "" {
 		return false
@@ -79,8 +80,8 @@ func (t *MedalTable) AddMedals(organisation, medal string, n int) {
 	}
 }
 
-// MedalRow is one organisation in the medal table. Neutral organisations, and those without a medal,
-// have no rank (0).
+// MedalRow is one organisation in the medal table. Neutral organisations, and those
+// without a medal, have no rank (0).
 type MedalRow struct {
 	Organisation string `json:"organisation"`
 	Gold         int    `json:"gold"`
@@ -101,8 +102,8 @@ type Medals struct {
 	UpdatedAt   time.Time  `json:"updated_at,omitzero"`
 }
 
-// Medals returns the table as readers see it, ordered by gold, then silver, then bronze. Equal
-// organisations share a rank and are ordered by code.
+// Medals returns the table as readers see it, ordered by gold, then silver, then bronze.
+// Equal organisations share a rank and are ordered by code.
 func (t *MedalTable) Medals() Medals {
 	m := Medals{
 		Competition: t.Competition,
@@ -156,8 +157,8 @@ func (m *Medals) row(organisation string) (row MedalRow, ok bool) {
 	return MedalRow{}, false
 }
 
-// Row returns the row of an organisation, with zeros if it is known but has no medals. ok is false if
-// the competition does not know it.
+// Row returns the row of an organisation, with zeros if it is known but has no medals. ok
+// is false if the competition does not know it.
 func (t *MedalTable) Row(organisation string) (row MedalRow, ok bool) {
 	m := t.Medals()
 	if row, ok = m.row(organisation); ok {

@@ -10,7 +10,7 @@ import (
 	"laurel/score"
 )
 
-// table has the medals that text says: "GAU 1 2 0, ROM 0 1 0".
+// table returns a table with the medals of text, such as "GAU 1 2 0, ROM 0 1 0".
 func table(t *testing.T, text string) *score.MedalTable {
 	t.Helper()
 	table := &score.MedalTable{Competition: "OG50BC"}
@@ -28,7 +28,7 @@ func table(t *testing.T, text string) *score.MedalTable {
 	return table
 }
 
-// ranked writes rows as "1 GAU" or, where the rank is shared, "1= GAU".
+// ranked returns rows as "1 GAU", or "1= GAU" if the rank is shared.
 func ranked(rows []score.MedalRow) string {
 	var lines []string
 	for _, r := range rows {
@@ -41,7 +41,7 @@ func ranked(rows []score.MedalRow) string {
 	return strings.Join(lines, ", ")
 }
 
-func TestGoldThenSilverThenBronzeDecideAndEqualsShareARankByCode(t *testing.T) {
+func TestMedalsAreRankedByGoldThenSilverThenBronze(t *testing.T) {
 	m := table(t, "ROM 1 9 9, GAU 2 0 0, EGY 1 9 9, BRI 1 9 10, GRE 0 99 99, HEL 0 0 1, BEL 0 0 1, IBE 0 0 1, NIL 0 0 0").Medals()
 	if got, want := ranked(m.Rows), "1 GAU, 2 BRI, 3= EGY, 3= ROM, 5 GRE, 6= BEL, 6= HEL, 6= IBE"; got != want {
 		t.Errorf("the table is %s, want %s", got, want)
@@ -70,7 +70,7 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 	}
 }
 
-func TestAKnownOrganisationWithoutMedalsHasZerosAndAnUnknownOneNoRow(t *testing.T) {
+func TestRowOfAnOrganisationWithoutMedals(t *testing.T) {
 	table := table(t, "GAU 1 0 0")
 	if !table.AddOrganisation("ROM") || table.AddOrganisation("ROM") || table.AddOrganisation("") {
 		t.Error("Know does not tell what is new")
@@ -86,7 +86,7 @@ func TestAKnownOrganisationWithoutMedalsHasZerosAndAnUnknownOneNoRow(t *testing.
 	}
 }
 
-func TestARevokedMedalIsTakenOffAgain(t *testing.T) {
+func TestARevokedMedalIsRemoved(t *testing.T) {
 	table := table(t, "GAU 1 0 0, ROM 0 0 1")
 	table.AddMedals("ROM", score.Bronze, -1)
 	table.AddMedals("GAU", score.Bronze, 1)
@@ -105,7 +105,7 @@ func TestAnEmptyMedalTableIsTwoEmptyLists(t *testing.T) {
 	}
 }
 
-func TestACloneOfAMedalTableStaysAsItIs(t *testing.T) {
+func TestAClonedMedalTableIsIndependent(t *testing.T) {
 	original := table(t, "GAU 1 0 0, ROM 0 1 0")
 	clone := original.Clone()
 	original.AddMedals("GAU", score.Gold, 5)
@@ -116,7 +116,7 @@ func TestACloneOfAMedalTableStaysAsItIs(t *testing.T) {
 	}
 }
 
-func TestAStoredMedalTableComesBackTheSame(t *testing.T) {
+func TestAMedalTableSurvivesJSON(t *testing.T) {
 	original := table(t, "GAU 1 0 0, ROM 0 1 0, NIL 0 0 0")
 	original.Define(&score.CompetitionDefine{Name: "Games", Neutral: []string{"EOR"}})
 	b, err := json.Marshal(original)
@@ -128,6 +128,6 @@ func TestAStoredMedalTableComesBackTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := json.Marshal(&back); err != nil || string(again) != string(b) {
-		t.Errorf("%s comes back as %s, %v", b, again, err)
+		t.Errorf("%s is read back as %s, %v", b, again, err)
 	}
 }

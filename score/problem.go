@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// Code is the kind of a Problem. All kinds of errors that Laurel answers with are defined here, with
-// their HTTP status.
+// Code is the kind of a Problem. All kinds of errors that Laurel answers with are defined
+// here, with their HTTP status.
 type Code string
 
 const (
@@ -61,8 +61,9 @@ func Codes() []Code {
 	return all
 }
 
-// Problem is the one error type of Laurel's API: servers write it, and clients return it. It is an
-// RFC 9457 problem with a few members of Laurel's own. A Problem is not changed once it is returned.
+// Problem is the one error type of Laurel's API: servers write it, and clients return it.
+// It is an RFC 9457 problem with a few members of Laurel's own. A Problem is not changed
+// once it is returned.
 type Problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -72,7 +73,8 @@ type Problem struct {
 	Code   Code   `json:"code"`
 	// Field is the path of the member at fault, such as "data.delta".
 	Field string `json:"field,omitzero"`
-	// ID and Index identify the event at fault if many were posted at once. Index counts from 0.
+	// ID and Index identify the event at fault if many were posted at once. Index counts
+	// from 0.
 	ID    string `json:"id,omitzero"`
 	Index *int   `json:"index,omitzero"`
 	// ExpectedSeq is the only seq that the source may use next. It is set with SeqGap.

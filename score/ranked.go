@@ -7,7 +7,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no mark.
+// Mark is a competitor's mark at one split of a ranked contest, or its IRM if it has no
+// mark.
 type Mark struct {
 	Competitor   string  `json:"c"`
 	Value        Decimal `json:"v,omitzero"`
@@ -40,13 +41,13 @@ func (m Mark) AppendJSON(b []byte) ([]byte, error) {
 	return append(b, '}'), err
 }
 
-// Marks stores the marks of one ranked contest. There can be a million of them, so they are kept outside
-// the Contest.
+// Marks stores the marks of one ranked contest. There can be a million of them, so they
+// are kept outside the Contest.
 type Marks interface {
 	// Set sets the competitor's mark at the split and returns the number of marks there.
 	Set(split string, m Mark) (total int)
-	// First returns the n best marks at the split, IRMs after all others, and the number of all marks
-	// there.
+	// First returns the n best marks at the split, IRMs after all others, and the number
+	// of all marks there.
 	First(split string, n int) (first []Mark, total int)
 }
 
@@ -55,8 +56,8 @@ const (
 	finish     = "finish"
 )
 
-// FinalSplit returns the split that decides a ranked contest: the last of its splits, or "finish" if it
-// has none.
+// FinalSplit returns the split that decides a ranked contest: the last of its splits, or
+// "finish" if it has none.
 func (d *ContestDefine) FinalSplit() string {
 	if len(d.Splits) == 0 {
 		return finish
@@ -73,12 +74,13 @@ func (d *ContestDefine) AllSplits() []string {
 }
 
 func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
-	if p := c.kind(Ranked, string(TypeScorePlay)); p != nil {
+	if p := c.checkKind(Ranked, string(TypeScorePlay)); p != nil {
 		return p
 	}
-	// With a reason, a jury may disqualify a competitor even after the contest is OFFICIAL.
+	// With a reason, a jury may disqualify a competitor even after the contest is
+	// OFFICIAL.
 	if mode == Live && d.Reason == "" {
-		if p := c.open(); p != nil {
+		if p := c.checkOpen(); p != nil {
 			return p
 		}
 	}
@@ -104,7 +106,8 @@ func (c *Contest) setMark(d *ResultSet, marks Marks, mode FoldMode) *Problem {
 	return nil
 }
 
-// mayLead reports whether a mark at c.Split can change the leaders. In a marathon nearly none can.
+// mayLead reports whether a mark at c.Split can change the leaders. In a marathon nearly
+// none can.
 func (c *Contest) mayLead(m Mark) bool {
 	if len(c.Leaders) < maxLeaders {
 		return true
@@ -119,8 +122,8 @@ func (c *Contest) mayLead(m Mark) bool {
 // hasMark reports whether the result of First has a mark, and not only IRMs.
 func hasMark(first []Mark) bool { return len(first) > 0 && first[0].IRM == "" }
 
-// Unlisted returns a competitor that has a mark but is not listed in the contest's definition, or "". If
-// the definition lists nobody, everybody may compete.
+// Unlisted returns a competitor that has a mark but is not listed in the contest's
+// definition, or "". If the definition lists nobody, everybody may compete.
 func (c *Contest) Unlisted(marks Marks) (competitor string) {
 	if len(c.Competitors) == 0 {
 		return ""
@@ -150,8 +153,9 @@ func (d *ResultSet) AsMark() Mark {
 	return m
 }
 
-// UpdateLeaders recomputes Split, Leaders and Total from all marks. A split that has only IRMs counts
-// only if no split has a mark: a DNF at the finish does not mean that anybody has arrived there.
+// UpdateLeaders recomputes Split, Leaders and Total from all marks. A split that has only
+// IRMs counts only if no split has a mark: a DNF at the finish does not mean that anybody
+// has arrived there.
 func (c *Contest) UpdateLeaders(marks Marks) {
 	c.Split, c.Leaders, c.Total = "", nil, 0
 	for _, split := range slices.Backward(c.Definition.AllSplits()) {

@@ -9,20 +9,20 @@ import (
 
 const race = `{"kind":"ranked","sport":"marathon","result_type":"TIME","splits":["5k","10k","finish"]}`
 
-func (f *folder) mark(competitor, split, mark string) {
+func (f *contestTest) mark(competitor, split, mark string) {
 	f.t.Helper()
-	f.do(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"mark":%s,"organisation":"GAU"}`, competitor, split, mark))
+	f.mustFold(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"mark":%s,"organisation":"GAU"}`, competitor, split, mark))
 }
 
-func (f *folder) irm(competitor, split, irm string) {
+func (f *contestTest) irm(competitor, split, irm string) {
 	f.t.Helper()
-	f.do(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"irm":%q}`, competitor, split, irm))
+	f.mustFold(score.TypeResultSet, fmt.Sprintf(`{"competitor":%q,"split":%q,"irm":%q}`, competitor, split, irm))
 }
 
-func TestAFirstMarkMakesTheCompetitorWhereThereIsNoList(t *testing.T) {
+func TestWithoutAStartListAFirstMarkAddsTheCompetitor(t *testing.T) {
 	f := running(t, race)
 	f.mark("7", "5k", "15.9")
-	f.shows("7 15.9 0 1")
+	f.wantRecord("7 15.9 0 1")
 	r := f.c.Record()
 	if *r.Total != 1 || r.Split != "5k" || r.Competitors[0].Organisation != "GAU" || r.Winner != "" {
 		t.Errorf("%+v", r)
@@ -34,7 +34,7 @@ func TestEqualMarksShareARankAndTheNextSkips(t *testing.T) {
 	for who, mark := range map[string]string{"a": "15.9", "b": "16", "c": "16.0", "d": "16.001"} {
 		f.mark(who, "5k", mark)
 	}
-	f.shows("a 15.9 0 1", "b 16 0 2", "c 16 0 2", "d 16.001 0 4")
+	f.wantRecord("a 15.9 0 1", "b 16 0 2", "c 16 0 2", "d 16.001 0 4")
 	for i, p := range f.c.Record().Competitors {
 		if p.SortOrder != i+1 {
 			t.Errorf("%s has sort order %d, want %d", p.Code, p.SortOrder, i+1)
@@ -48,7 +48,7 @@ func TestIRMsComeLastAndHaveNoRank(t *testing.T) {
 	f.irm("b", "finish", "DNF")
 	f.mark("c", "finish", "130.37")
 	f.irm("d", "finish", "DSQ")
-	f.shows("c 130.37 0 1", "a 130.45 0 2", "b - 0 0 DNF", "d - 0 0 DSQ")
+	f.wantRecord("c 130.37 0 1", "a 130.45 0 2", "b - 0 0 DNF", "d - 0 0 DSQ")
 	if got := f.member("b", "result"); got != "null" {
 		t.Errorf("who did not finish has the result %s", got)
 	}
@@ -59,11 +59,11 @@ func TestALaterMarkReplacesTheEarlierOne(t *testing.T) {
 	f.mark("a", "5k", "15.9")
 	f.mark("b", "5k", "16")
 	f.mark("a", "5k", "17")
-	f.shows("b 16 0 1", "a 17 0 2")
+	f.wantRecord("b 16 0 1", "a 17 0 2")
 	f.irm("b", "5k", "DSQ")
-	f.shows("a 17 0 1", "b - 0 0 DSQ")
+	f.wantRecord("a 17 0 1", "b - 0 0 DSQ")
 	f.mark("b", "5k", "16.5")
-	f.shows("b 16.5 0 1", "a 17 0 2")
+	f.wantRecord("b 16.5 0 1", "a 17 0 2")
 	if total := *f.c.Record().Total; total != 2 {
 		t.Errorf("the total is %d", total)
 	}
@@ -74,30 +74,30 @@ func TestTheFurthestSplitWithAMarkIsShown(t *testing.T) {
 	f.mark("a", "5k", "15")
 	f.mark("b", "5k", "16")
 	f.mark("b", "10k", "31")
-	f.shows("b 31 0 1")
+	f.wantRecord("b 31 0 1")
 	f.mark("c", "5k", "14")
-	f.shows("b 31 0 1")
+	f.wantRecord("b 31 0 1")
 	f.mark("a", "10k", "30")
-	f.shows("a 30 0 1", "b 31 0 2")
+	f.wantRecord("a 30 0 1", "b 31 0 2")
 }
 
-func TestAnIRMDoesNotHideTheMarksOfThoseWhoRun(t *testing.T) {
+func TestAnIRMDoesNotHideMarksAtEarlierSplits(t *testing.T) {
 	f := running(t, race)
 	f.irm("late", "finish", "DNS")
-	f.shows("late - 0 0 DNS")
+	f.wantRecord("late - 0 0 DNS")
 	f.mark("a", "5k", "15")
-	f.shows("a 15 0 1")
+	f.wantRecord("a 15 0 1")
 	f.irm("b", "10k", "DNF")
-	f.shows("a 15 0 1")
+	f.wantRecord("a 15 0 1")
 	f.mark("a", "10k", "30")
-	f.shows("a 30 0 1", "b - 0 0 DNF")
+	f.wantRecord("a 30 0 1", "b - 0 0 DNF")
 	f.mark("a", "finish", "130")
-	f.shows("a 130 0 1", "late - 0 0 DNS")
+	f.wantRecord("a 130 0 1", "late - 0 0 DNS")
 	f.irm("a", "finish", "DSQ")
-	f.shows("a 30 0 1", "b - 0 0 DNF")
+	f.wantRecord("a 30 0 1", "b - 0 0 DNF")
 }
 
-func TestTheDirectionOfTheRankingFollowsSortElseTheResultType(t *testing.T) {
+func TestTheDirectionFollowsSortOrElseTheResultType(t *testing.T) {
 	for about, want := range map[string]string{
 		`"result_type":"TIME"`: "low", `"result_type":"DISTANCE"`: "high", `"result_type":"POINTS"`: "high", `"sort":"asc"`: "low", `"sort":"desc"`: "high",
 		`"result_type":"TIME","sort":"desc"`: "high", `"result_type":"POINTS","sort":"asc"`: "low",
@@ -124,84 +124,85 @@ func TestARankedContestShowsItsFirstTenAndTheTotal(t *testing.T) {
 
 func TestTheStartListFillsTheFirstTenWhileFewHaveMarks(t *testing.T) {
 	f := running(t, `{"kind":"ranked","sport":"x","result_type":"TIME","competitors":[{"code":"b","order":2,"name":"B"},{"code":"c","order":1},{"code":"a","order":2}]}`)
-	f.shows("c - 0 0", "a - 0 0", "b - 0 0")
+	f.wantRecord("c - 0 0", "a - 0 0", "b - 0 0")
 	f.mark("b", "finish", "9.58")
-	f.shows("b 9.58 0 1", "c - 0 0", "a - 0 0")
+	f.wantRecord("b 9.58 0 1", "c - 0 0", "a - 0 0")
 	if r := f.c.Record(); *r.Total != 3 || r.Competitors[0].Name != "B" || r.Competitors[0].Organisation != "GAU" {
 		t.Errorf("%+v", r)
 	}
 }
 
-func TestMarksAreTakenAtKnownSplitsOnly(t *testing.T) {
+func TestMarksAreAcceptedAtKnownSplitsOnly(t *testing.T) {
 	f := running(t, race)
-	f.refused(score.TypeResultSet, `{"competitor":"a","split":"15k","mark":1}`, score.InvalidEvent, "data.split", `got "15k"; want one of 5k, 10k, finish`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"15k","mark":1}`, score.InvalidEvent, "data.split", `got "15k"; want one of 5k, 10k, finish`)
 	f = running(t, `{"kind":"ranked","sport":"x"}`)
-	f.refused(score.TypeResultSet, `{"competitor":"a","split":"5k","mark":1}`, score.InvalidEvent, "data.split", "want one of finish")
+	f.wantRefused(score.TypeResultSet, `{"competitor":"a","split":"5k","mark":1}`, score.InvalidEvent, "data.split", "want one of finish")
 	f.mark("a", "finish", "1")
 }
 
-func TestMarksAreTakenFromTheFirstRunningUntilCancelledOrOfficial(t *testing.T) {
+func TestMarksAreAcceptedFromRunningUntilCancelledOrOfficial(t *testing.T) {
 	const mark = `{"competitor":"a","split":"finish","mark":130}`
 	f := define(t, race)
-	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "has not started")
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
-	f.do(score.TypeResultSet, mark)
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
-	f.do(score.TypeResultSet, mark)
-	f.do(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
-	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by a result.set with a reason or by an event.void")
+	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "has not started")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.mustFold(score.TypeResultSet, mark)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"UNOFFICIAL"}`)
+	f.mustFold(score.TypeResultSet, mark)
+	f.mustFold(score.TypeContestStatus, `{"result_status":"OFFICIAL"}`)
+	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "OFFICIAL: marks change only by a result.set with a reason or by an event.void")
 	f = running(t, race)
-	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
-	f.refused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.wantRefused(score.TypeResultSet, mark, score.StatusConflict, "", "CANCELLED")
 }
 
-func TestAMarkWithAReasonIsTakenAtAnyTime(t *testing.T) {
+func TestAMarkWithAReasonIsAcceptedAtAnyTime(t *testing.T) {
 	f := define(t, race)
-	f.do(score.TypeResultSet, `{"competitor":"a","split":"finish","irm":"DNS","reason":"overslept"}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
+	f.mustFold(score.TypeResultSet, `{"competitor":"a","split":"finish","irm":"DNS","reason":"overslept"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING"}`)
 	f.mark("b", "finish", "130")
 	f.mark("c", "finish", "131")
 	f.mark("d", "finish", "131")
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
-	f.shows("b 130 0 1", "c 131 0 2", "d 131 0 2", "a - 0 0 DNS")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED","result_status":"OFFICIAL"}`)
+	f.wantRecord("b 130 0 1", "c 131 0 2", "d 131 0 2", "a - 0 0 DNS")
 	if w := f.c.Record().Winner; w != "b" {
 		t.Errorf("the winner is %q", w)
 	}
-	f.do(score.TypeResultSet, `{"competitor":"b","split":"finish","irm":"DSQ","reason":"magic potion"}`)
-	f.do(score.TypeResultSet, `{"competitor":"d","split":"finish","mark":132,"reason":"the photograph"}`)
-	f.shows("c 131 0 1", "d 132 0 2", "a - 0 0 DNS", "b - 0 0 DSQ")
+	f.mustFold(score.TypeResultSet, `{"competitor":"b","split":"finish","irm":"DSQ","reason":"magic potion"}`)
+	f.mustFold(score.TypeResultSet, `{"competitor":"d","split":"finish","mark":132,"reason":"the photograph"}`)
+	f.wantRecord("c 131 0 1", "d 132 0 2", "a - 0 0 DNS", "b - 0 0 DSQ")
 	if w := f.c.Record().Winner; w != "c" {
 		t.Errorf("the winner is %q", w)
 	}
-	f.refused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent, "data.split", "")
-	f.do(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
-	f.do(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
+	f.wantRefused(score.TypeResultSet, `{"competitor":"d","split":"15k","mark":1,"reason":"jury"}`, score.InvalidEvent, "data.split", "")
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"CANCELLED"}`)
+	f.mustFold(score.TypeResultSet, `{"competitor":"c","split":"finish","irm":"DSQ","reason":"jury"}`)
 }
 
-func TestAListKeepsThoseWhoHaveAMark(t *testing.T) {
+func TestAStartListMustIncludeCompetitorsWithMarks(t *testing.T) {
 	const about = `{"kind":"ranked","sport":"x","result_type":"TIME","splits":["5k","finish"],"competitors":[%s]}`
 	f := running(t, fmt.Sprintf(about, `{"code":"a"},{"code":"b"},{"code":"c"}`))
 	f.mark("a", "finish", "1")
 	f.mark("b", "5k", "2")
 	missing := func(list, who string) {
 		t.Helper()
-		f.refused(score.TypeContestDefine, fmt.Sprintf(about, list), score.StatusConflict, "data.competitors", fmt.Sprintf("%q is missing from the list but has a mark", who))
+		f.wantRefused(score.TypeContestDefine, fmt.Sprintf(about, list), score.StatusConflict, "data.competitors", fmt.Sprintf("%q is missing from the list but has a mark", who))
 	}
 	missing(`{"code":"b"},{"code":"c"}`, "a")
 	missing(`{"code":"a"},{"code":"c"},{"code":"d"}`, "b")
-	f.do(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"d"},{"code":"b"},{"code":"a"}`))
-	// Without a list everybody may run, and a new list must have all who have.
-	f.do(score.TypeContestDefine, fmt.Sprintf(about, ``))
+	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"d"},{"code":"b"},{"code":"a"}`))
+	// Without a list everybody may compete, and a new list must include everybody with a
+	// mark.
+	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, ``))
 	f.mark("e", "5k", "3")
 	missing(`{"code":"a"},{"code":"b"}`, "e")
 	missing(`{"code":"a"},{"code":"e"},{"code":"f"},{"code":"g"}`, "b")
-	f.do(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"a"},{"code":"b"},{"code":"e"}`))
+	f.mustFold(score.TypeContestDefine, fmt.Sprintf(about, `{"code":"a"},{"code":"b"},{"code":"e"}`))
 }
 
 func TestARaceIsWonAtItsLastSplitOnceFinished(t *testing.T) {
 	f := running(t, race)
 	f.mark("a", "10k", "30")
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
 	if w := f.c.Record().Winner; w != "" {
 		t.Errorf("%q has won at 10k", w)
 	}

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Record is a contest as readers see it. Order, ranks and winner are derived from the Contest.
+// Record is a contest as readers see it. Order, ranks and winner are derived from the
+// Contest.
 type Record struct {
 	ContestID      string     `json:"contest_id"`
 	Competition    string     `json:"competition"`
@@ -27,16 +28,16 @@ type Record struct {
 	Period         string     `json:"period"`
 	Clock          string     `json:"clock"`
 	StartTime      time.Time  `json:"start_time,omitzero"`
-	Split          string     `json:"split,omitzero"` // ranked contests: where the competitors are ranked
+	Split          string     `json:"split,omitzero"` // if ranked: where competitors are ranked
 	Competitors    []Standing `json:"competitors"`
-	Total          *int       `json:"total,omitzero"` // ranked contests: with a mark there, or listed
+	Total          *int       `json:"total,omitzero"` // if ranked: with a mark there, or listed
 	Winner         string     `json:"winner"`
 	Revision       uint64     `json:"revision"`
 	UpdatedAt      time.Time  `json:"updated_at"`
 }
 
-// Standing is one competitor in a Record. Rank is 0 without a result. Periods and Stats are for
-// head_to_head contests.
+// Standing is one competitor in a Record. Rank is 0 without a result. Periods and Stats
+// are for head_to_head contests.
 type Standing struct {
 	Code         string   `json:"code"`
 	Name         string   `json:"name"`
@@ -90,7 +91,8 @@ func (c *Contest) Record() Record {
 	return r
 }
 
-// scoredStandings orders the competitors of a head_to_head contest by result, then by tie-break score.
+// scoredStandings orders the competitors of a head_to_head contest by result, then by
+// tie-break score.
 func (c *Contest) scoredStandings() []Standing {
 	lower := c.Definition.LowerIsBetter()
 	better := func(a, b Decimal) int {
@@ -137,8 +139,8 @@ func (c *Contest) scoredStandings() []Standing {
 	return standings
 }
 
-// rankedStandings returns the leaders with their ranks and, if there are fewer than maxLeaders, other
-// competitors in the order of the start list.
+// rankedStandings returns the leaders with their ranks and, if there are fewer than
+// maxLeaders, other competitors in the order of the start list.
 func (c *Contest) rankedStandings() []Standing {
 	standings := make([]Standing, 0, maxLeaders)
 	marked := make(map[string]bool, maxLeaders)
@@ -178,8 +180,8 @@ func (c *Contest) rankedStandings() []Standing {
 	return standings
 }
 
-// Ranks returns the ranks of marks in order, best first. Equal marks share a rank and the next one skips
-// (1, 2, 2, 4). An IRM has no rank (0).
+// Ranks returns the ranks of marks in order, best first. Equal marks share a rank and the
+// next one skips (1, 2, 2, 4). An IRM has no rank (0).
 func Ranks(ordered []Mark) []int {
 	ranks := make([]int, len(ordered))
 	for i, m := range ordered {
@@ -202,8 +204,8 @@ type Filter struct {
 	Competitor  string // code or organisation of a competitor
 }
 
-// Matches reports whether f selects c. It does not know the competitors of a ranked contest without a
-// start list, apart from the leaders; the store adds those.
+// Matches reports whether f selects c. It does not know the competitors of a ranked
+// contest without a start list, apart from the leaders; the store adds those.
 func (f Filter) Matches(c *Contest) bool {
 	return (f.Competition == "" || CompetitionOf(c.ID) == f.Competition) &&
 		(f.Sport == "" || c.Definition.Sport == f.Sport) &&

@@ -9,25 +9,25 @@ import (
 
 func TestTheWinnerIsNamedWhenTheContestIsFinishedAndNotDrawn(t *testing.T) {
 	f := running(t, match)
-	f.do(score.TypeScorePlay, `{"competitor":"ROM","delta":1}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"ROM","delta":1}`)
 	if w := f.c.Record().Winner; w != "" {
 		t.Errorf("%q has won while it runs", w)
 	}
-	f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
 	if w := f.c.Record().Winner; w != "ROM" {
 		t.Errorf("the winner is %q", w)
 	}
-	f.do(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"GAU","delta":1}`)
 	if w := f.c.Record().Winner; w != "" {
 		t.Errorf("%q has won a draw", w)
 	}
-	f.shows("GAU 1 0 1", "ROM 1 0 1")
+	f.wantRecord("GAU 1 0 1", "ROM 1 0 1")
 }
 
 func TestAContestWithoutCompetitorsHasNoWinner(t *testing.T) {
 	for _, kind := range []string{"head_to_head", "ranked"} {
 		f := running(t, `{"kind":"`+kind+`","sport":"ceremony"}`)
-		f.do(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
+		f.mustFold(score.TypeContestStatus, `{"schedule_status":"FINISHED"}`)
 		if r := f.c.Record(); r.Winner != "" || len(r.Competitors) != 0 {
 			t.Errorf("%+v", r)
 		}
@@ -39,9 +39,9 @@ func TestAContestWithoutCompetitorsHasNoWinner(t *testing.T) {
 
 func TestEqualResultsShareARankAndComeInTheListsOrder(t *testing.T) {
 	f := running(t, `{"kind":"head_to_head","sport":"x","competitors":[{"code":"D","order":1},{"code":"C","order":9},{"code":"B","order":3},{"code":"A","order":3}]}`)
-	f.shows("D 0 0 1", "A 0 0 1", "B 0 0 1", "C 0 0 1")
-	f.do(score.TypeScoreSet, `{"result":{"A":3,"B":2,"C":2,"D":1}}`)
-	f.shows("A 3 0 1", "B 2 0 2", "C 2 0 2", "D 1 0 4")
+	f.wantRecord("D 0 0 1", "A 0 0 1", "B 0 0 1", "C 0 0 1")
+	f.mustFold(score.TypeScoreSet, `{"result":{"A":3,"B":2,"C":2,"D":1}}`)
+	f.wantRecord("A 3 0 1", "B 2 0 2", "C 2 0 2", "D 1 0 4")
 	for i, p := range f.c.Record().Competitors {
 		if p.SortOrder != i+1 {
 			t.Errorf("%s has sort order %d, want %d", p.Code, p.SortOrder, i+1)
@@ -49,25 +49,25 @@ func TestEqualResultsShareARankAndComeInTheListsOrder(t *testing.T) {
 	}
 }
 
-func TestWhereTheLeastIsBestNoScoreIsNotTheBest(t *testing.T) {
+func TestIfLowerIsBetterACompetitorWithoutAScoreIsNotTheBest(t *testing.T) {
 	f := running(t, `{"kind":"head_to_head","sport":"golf","sort":"asc","tiebreak_periods":["PO"],"competitors":[{"code":"A"},{"code":"B"},{"code":"C"}]}`)
-	f.do(score.TypeScorePlay, `{"competitor":"C","delta":71}`)
-	f.do(score.TypeScorePlay, `{"competitor":"B","delta":-2}`)
-	f.shows("B -2 0 1", "C 71 0 2", "A 0 0 3")
-	f.do(score.TypeScoreSet, `{"result":{"C":-2}}`)
-	f.do(score.TypeScoreSet, `{"result":{"B":5,"C":4},"period":"PO"}`)
-	f.shows("C -2 4 1", "B -2 5 2", "A 0 0 3")
+	f.mustFold(score.TypeScorePlay, `{"competitor":"C","delta":71}`)
+	f.mustFold(score.TypeScorePlay, `{"competitor":"B","delta":-2}`)
+	f.wantRecord("B -2 0 1", "C 71 0 2", "A 0 0 3")
+	f.mustFold(score.TypeScoreSet, `{"result":{"C":-2}}`)
+	f.mustFold(score.TypeScoreSet, `{"result":{"B":5,"C":4},"period":"PO"}`)
+	f.wantRecord("C -2 4 1", "B -2 5 2", "A 0 0 3")
 }
 
-func TestARecordHasTheShapeOfTheInterface(t *testing.T) {
+func TestARecordHasTheMembersOfTheAPI(t *testing.T) {
 	c := score.NewContest("OG50BC/CUR-M-GPA-01")
-	f := &folder{t, c, &memMarks{contest: c}}
-	f.do(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM","start_time":"2026-02-09T10:00:00Z","competitors":[
+	f := &contestTest{t, c, &memMarks{contest: c}}
+	f.mustFold(score.TypeContestDefine, `{"kind":"head_to_head","sport":"stone-curling","title":"GAU vs ROM","start_time":"2026-02-09T10:00:00Z","competitors":[
 		{"code":"GAU","name":"Gaul","organisation":"GAU","type":"T","order":1},{"code":"ROM","name":"Rome","organisation":"ROM","type":"T","order":2}]}`)
-	f.do(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}`)
-	f.do(score.TypeScorePlay, `{"period":"END1","action":"END","competitor":"GAU","delta":2,"result":{"GAU":2,"ROM":0}}`)
-	f.do(score.TypeScorePlay, `{"period":"END1","action":"END","competitor":"ROM","delta":0}`)
-	f.do(score.TypeContestStatus, `{"period":"END2"}`)
+	f.mustFold(score.TypeContestStatus, `{"schedule_status":"RUNNING","result_status":"LIVE","period":"END1"}`)
+	f.mustFold(score.TypeScorePlay, `{"period":"END1","action":"END","competitor":"GAU","delta":2,"result":{"GAU":2,"ROM":0}}`)
+	f.mustFold(score.TypeScorePlay, `{"period":"END1","action":"END","competitor":"ROM","delta":0}`)
+	f.mustFold(score.TypeContestStatus, `{"period":"END2"}`)
 	c.Revision = 8123
 	want := `{"contest_id":"OG50BC/CUR-M-GPA-01","competition":"OG50BC","sport":"stone-curling","kind":"head_to_head","title":"GAU vs ROM",` +
 		`"schedule_status":"RUNNING","result_status":"LIVE","period":"END2","clock":"","start_time":"2026-02-09T10:00:00Z","competitors":[` +
@@ -79,7 +79,7 @@ func TestARecordHasTheShapeOfTheInterface(t *testing.T) {
 	}
 }
 
-func TestAFilterChoosesByEveryMemberThatIsSet(t *testing.T) {
+func TestAFilterSelectsByEveryFieldThatIsSet(t *testing.T) {
 	f := running(t, match)
 	r := running(t, race)
 	r.mark("7", "5k", "15.9")

@@ -14,8 +14,8 @@ const (
 	// MaxSignature is the largest size of an event's signature in bytes.
 	MaxSignature = signatureHead + maxPath*sha256.Size
 
-	// A signature begins with an Ed25519 signature, the size of the tree, and the event's index,
-	// two bytes each.
+	// A signature begins with an Ed25519 signature, the size of the tree, and the event's
+	// index, two bytes each.
 	signatureHead = ed25519.SignatureSize + 4
 	maxPath       = 8 // hashes in the audit path of a tree of MaxTree events
 )
@@ -29,7 +29,8 @@ type Signature struct {
 	Path    []byte // the audit path: the hashes beside the way from the leaf to the root
 }
 
-// ParseSignature splits a signature and checks everything that can be checked without the event.
+// ParseSignature splits a signature and checks everything that can be checked without the
+// event.
 func ParseSignature(b []byte) (s Signature, err error) {
 	if len(b) < signatureHead || len(b) > MaxSignature {
 		return s, fmt.Errorf("has %d bytes; a signature has %d to %d", len(b), signatureHead, MaxSignature)

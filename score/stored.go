@@ -2,9 +2,10 @@ package score
 
 import "time"
 
-// Events in a log were decoded by another process, which may be corrupt. The checks below are those of
-// Decode for a complete event. They depend on the event alone, so they have the same result on every
-// machine, and readers of stored events can rely on the limits of all strings and lists.
+// Events in a log were decoded by another process, which may be corrupt. The checks below
+// are those of Decode for a complete event. They depend on the event alone, so they have
+// the same result on every machine, and readers of stored events can rely on the limits
+// of all strings and lists.
 
 // Unix times at which the years 0, 1 and 10000 begin.
 const (
@@ -13,7 +14,8 @@ const (
 	year10000 = 253402300800
 )
 
-// CheckEnvelope returns what is wrong with the id, source, seq, time or contest_id of e, or nil.
+// CheckEnvelope returns what is wrong with the id, source, seq, time or contest_id of e,
+// or nil.
 func (e *Event) CheckEnvelope() *Problem {
 	c := Checker{}
 	c.Text("id", e.ID, MaxID, required)
@@ -28,8 +30,8 @@ func (e *Event) CheckEnvelope() *Problem {
 	return c.Problem
 }
 
-// writable reports whether JSON can hold t as it is: the year is within 1 to 9999 in UTC and within 0 to
-// 9999 in t's own zone, whose offset is a whole number of minutes.
+// writable reports whether JSON can hold t as it is: the year is within 1 to 9999 in UTC
+// and within 0 to 9999 in t's own zone, whose offset is a whole number of minutes.
 func writable(t time.Time) bool {
 	_, offset := t.Zone()
 	utc := t.Unix()
@@ -37,8 +39,8 @@ func writable(t time.Time) bool {
 	return utc >= year1 && utc < year10000 && local >= year0 && local < year10000 && offset%60 == 0 && !t.IsZero()
 }
 
-// ReadData reads stored data into e.Data. It returns nil, or why the data is invalid. CheckData checks
-// the rules of the type.
+// ReadData reads stored data into e.Data. It returns nil, or why the data is invalid.
+// CheckData checks the rules of the type.
 func (e *Event) ReadData(data []byte) *Problem {
 	if len(data) > MaxEventBytes {
 		return fieldProblem("data", "has %d bytes; the most is %d", len(data), MaxEventBytes)
@@ -56,8 +58,8 @@ func (e *Event) ReadData(data []byte) *Problem {
 	return p
 }
 
-// CheckData returns what Decode would find wrong with e.Data, or nil. Decode sorts totals, so totals in
-// another order are wrong too.
+// CheckData returns what Decode would find wrong with e.Data, or nil. Decode sorts
+// totals, so totals in another order are wrong too.
 func (e *Event) CheckData() *Problem {
 	if p := e.Data.kind().check(e.Data, true); p != nil {
 		return p
@@ -67,8 +69,8 @@ func (e *Event) CheckData() *Problem {
 	return c.Problem
 }
 
-// CheckSignature checks what can be checked of the key and signature of e without the key. It returns
-// nil if e has neither.
+// CheckSignature checks what can be checked of the key and signature of e without the
+// key. It returns nil if e has neither.
 func (e *Event) CheckSignature() *Problem {
 	if e.Key == "" && len(e.Signature) == 0 {
 		return nil

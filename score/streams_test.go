@@ -14,7 +14,7 @@ import (
 	"laurel/score"
 )
 
-// dataDir is where the real streams lie; the test is skipped where they are not.
+// dataDir returns the directory of the real streams. It skips the test if there is none.
 func dataDir(t testing.TB) string {
 	t.Helper()
 	dir := os.Getenv("LAUREL_GAMES")
@@ -25,7 +25,7 @@ func dataDir(t testing.TB) string {
 		if os.Getenv("LAUREL_CI") == "full" {
 			t.Fatalf("LAUREL_CI=full asks for the real streams: %v; set LAUREL_GAMES", err)
 		}
-		t.Skipf("the real streams are not here (%v); set LAUREL_GAMES to their directory", err)
+		t.Skipf("no real streams (%v); set LAUREL_GAMES to their directory", err)
 	}
 	return dir
 }
@@ -120,7 +120,7 @@ func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 			if err := json.Unmarshal(b, &want, json.MatchCaseInsensitiveNames(true)); err != nil {
 				t.Fatal(err)
 			}
-			s := newPlain()
+			s := newMemStore()
 			lines(t, filepath.Join(dir, name, "events.ndjson.gz"), func(n int, line []byte) {
 				e, p := score.Decode(line)
 				if p == nil {
@@ -131,7 +131,7 @@ func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 				}
 			})
 			if s.revision != uint64(want.Events) || want.Events == 0 {
-				t.Errorf("%d events were folded; the truth says %d", s.revision, want.Events)
+				t.Errorf("%d events were folded; want %d", s.revision, want.Events)
 			}
 			compareContests(t, s, &want)
 			compareMedals(t, s, &want)
@@ -140,7 +140,7 @@ func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 	}
 }
 
-func compareContests(t *testing.T, s *plain, want *truth) {
+func compareContests(t *testing.T, s *memStore, want *truth) {
 	for id, w := range want.Contests {
 		c := s.contests[id]
 		if c == nil {
@@ -195,7 +195,7 @@ func compareContests(t *testing.T, s *plain, want *truth) {
 	}
 }
 
-func compareMedals(t *testing.T, s *plain, want *truth) {
+func compareMedals(t *testing.T, s *memStore, want *truth) {
 	if len(want.MedalTable) > 0 && len(s.medals) != 1 {
 		t.Errorf("there are %d medal tables, truth one", len(s.medals))
 	}
@@ -213,9 +213,10 @@ func compareMedals(t *testing.T, s *plain, want *truth) {
 	}
 }
 
-func compareLeaders(t *testing.T, s *plain, want *truth) {
+func compareLeaders(t *testing.T, s *memStore, want *truth) {
 	for id, board := range want.Leaderboards {
-		// The source has some runners many times. Equal marks come in any order: it has the official places, which marks do not tell.
+		// Equal marks may be in any order: the source has official places, which marks do
+		// not determine. It also lists some runners several times.
 		var marks []score.Decimal
 		of := map[string]score.Decimal{}
 		for _, row := range board {

@@ -10,7 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// sampleData holds valid data of every type, with the required members only. A new type needs a line.
+// sampleData holds valid data of every type, with the required members only. A new type
+// needs a line.
 var sampleData = map[Type]string{
 	TypeCompetitionDefine: `{"name":"Games"}`,
 	TypeContestDefine:     `{"kind":"ranked","sport":"menhir throw"}`,
@@ -36,7 +37,8 @@ func sampleEvent(t *testing.T, typ Type, data string) (Event, *Problem) {
 	return Decode([]byte(`{"type":"` + string(typ) + `","contest_id":"` + id + `","data":` + data + `}`))
 }
 
-// Every member of a struct is in its table, in the same order, and required if the struct says so.
+// Every member of a struct is in its table, in the same order, and required if the struct
+// says so.
 func TestEveryTableListsTheMembersOfItsStruct(t *testing.T) {
 	for _, typ := range Types {
 		of := dataTypeOf(typ)

@@ -137,7 +137,7 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 		return score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(i.Group.Servers(), taken):
-		return conflict("a frontend with other data has the id %q; choose another id, or remove that frontend first", id)
+		return conflict("the id %q is taken by a frontend with other data; choose another id, or remove that frontend first", id)
 	case i.Group.Connected(member):
 		// Otherwise the owner of a join token could become any member whose name it knows.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)

@@ -339,3 +339,31 @@ func (a *Authenticator) RequireMember(h http.Handler, removed http.HandlerFunc) 
 		}
 	})
 }
+
+// reverifyEvery is how often RecheckLoop checks the connections in any case: certificates expire.
+const reverifyEvery = time.Minute
+
+// RecheckLoop rechecks the connections until ctx ends. It looks for changes of the configuration and
+// of the access control at each period.
+func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	var servers []raft.Server
+	var state *access.State
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		newServers, newState := p.auth.Servers(), p.auth.Access()
+		if newState == state && slices.Equal(servers, newServers) && time.Since(last) < reverifyEvery {
+			continue
+		}
+		servers, state, last = newServers, newState, time.Now()
+		if p.Recheck() {
+			last = time.Time{}
+		}
+	}
+}

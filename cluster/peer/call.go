@@ -108,3 +108,10 @@ func NoMaster() *score.Problem {
 func NotMaster() *score.Problem {
 	return score.Problemf(score.NoMaster, "this frontend is not the master any more; retry")
 }
+
+// IsAnswer reports whether an error is a problem that a member answered with, other than that it is
+// not the master: another master would answer the same.
+func IsAnswer(err error) bool {
+	var p *score.Problem
+	return errors.As(err, &p) && p.Code != score.NoMaster
+}

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"laurel/client/clienttest"
 	"laurel/internal/cli"
+	"laurel/internal/testgroup"
 	"laurel/score"
 	"laurel/trust/signing"
 )
@@ -48,9 +48,9 @@ func newKey(t *testing.T) (file string, public ed25519.PublicKey) {
 }
 
 // checkSigned checks that n events were accepted, all signed with the key.
-func checkSigned(t *testing.T, g *clienttest.Group, public ed25519.PublicKey, n int) {
+func checkSigned(t *testing.T, g *testgroup.Group, public ed25519.PublicKey, n int) {
 	t.Helper()
-	events := g.Accepted()
+	events := g.Events("OG50BC", "OG50BC/1")
 	if len(events) != n {
 		t.Fatalf("%d events; want %d", len(events), n)
 	}
@@ -110,12 +110,13 @@ func TestAnEventCommandSignsUnderTheNameOfItsKey(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	checkSigned(t, g, public, 3)
-	if got := g.Accepted(); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 || got[2].Source != "bard/cacofonix/2" {
+	if got := g.Events("OG50BC", "OG50BC/1"); got[1].Source != "bard/cacofonix" || got[1].Seq != 2 || got[2].Source != "bard/cacofonix/2" {
 		t.Errorf("accepted %+v", got)
 	}
 }
 
 func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, _ := newKey(t)
 	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, "is not registered") {
@@ -124,8 +125,10 @@ func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
 }
 
 func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, public := newKey(t)
+	g.Register("bard/cacofonix", public)
 	for _, n := range []int{700, 2000} {
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(n)), "sing", "-", "--key", file); code != cli.ExitOK {
 			t.Fatalf("exit code %d: %s", code, errs)
@@ -136,6 +139,7 @@ func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
 }
 
 func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSecondTime(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
@@ -149,20 +153,23 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 		}
 	}
 	checkSigned(t, g, public, 50)
-	if s := g.Accepted()[0].Source; !strings.HasPrefix(s, "bard/cacofonix/sung/") {
+	if s := g.Events("OG50BC", "OG50BC/1")[0].Source; !strings.HasPrefix(s, "bard/cacofonix/sung/") {
 		t.Errorf("the source is %s", s)
 	}
 }
 
 func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
+	t.Parallel()
 	g, other := group(t, 1), group(t, 1)
 	file, public := newKey(t)
 	second, _ := newKey(t)
+	g.Register("bard/cacofonix", public)
+	other.Register("bard/cacofonix", public)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(10)), "sing", "-", "--key", file); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	song := ""
-	for _, e := range g.Accepted() {
+	for _, e := range g.Events("OG50BC", "OG50BC/1") {
 		form, err := signing.Form(&e)
 		if err != nil {
 			t.Fatal(err)
@@ -176,6 +183,7 @@ func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
 }
 
 func TestALineThatCannotBeSignedIsNamed(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, _ := newKey(t)
 	for want, line := range map[string]string{

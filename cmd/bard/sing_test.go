@@ -14,20 +14,18 @@ import (
 	"testing"
 	"time"
 
-	"laurel/client/clienttest"
 	"laurel/internal/cli"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-func group(t *testing.T, n int) *clienttest.Group {
+func group(t *testing.T, n int) *testgroup.Group {
 	t.Helper()
-	g := clienttest.NewGroup(n)
-	t.Cleanup(g.Close)
-	return g
+	return testgroup.Start(t, n)
 }
 
 // bard runs the program against g, with in as its standard input.
-func bard(ctx context.Context, g *clienttest.Group, in io.Reader, args ...string) (code int, out, errs string) {
+func bard(ctx context.Context, g *testgroup.Group, in io.Reader, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
 	c := newBardCommand()
 	c.SetArgs(append(args, "--to", g.Frontends[0].URL))
@@ -48,9 +46,9 @@ func alerts(n int) string {
 }
 
 // wantAccepted checks that g has the events 1 to n of alerts, each once and in order.
-func wantAccepted(t *testing.T, g *clienttest.Group, n int) {
+func wantAccepted(t *testing.T, g *testgroup.Group, n int) {
 	t.Helper()
-	accepted := g.Accepted()
+	accepted := g.Events("OG50BC/1")
 	if len(accepted) != n {
 		t.Fatalf("%d events were counted; want %d", len(accepted), n)
 	}
@@ -62,24 +60,26 @@ func wantAccepted(t *testing.T, g *clienttest.Group, n int) {
 }
 
 // every injects a fault at each nth event that is posted.
-func every(n int32, fault clienttest.Fault) func(*clienttest.Frontend, *http.Request, *score.Event) clienttest.Fault {
+func every(n int32, fault testgroup.Fault) testgroup.Injector {
 	var count atomic.Int32
-	return func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
+	return func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
 		if e != nil && count.Add(1)%n == 0 {
 			return fault
 		}
-		return clienttest.None
+		return testgroup.None
 	}
 }
 
 func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
-	for name, fault := range map[string]clienttest.Fault{
-		"nothing": clienttest.None, "dies in the middle": clienttest.CutBefore, "loses the answer": clienttest.CutAfter,
-		"has no master": clienttest.Unavailable, "is busy": clienttest.Busy,
+	t.Parallel()
+	for name, fault := range map[string]testgroup.Fault{
+		"nothing": testgroup.None, "dies in the middle": testgroup.CutBefore, "loses the answer": testgroup.CutAfter,
+		"has no master": testgroup.Unavailable, "is busy": testgroup.Busy,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := group(t, 3)
-			g.Break(every(450, fault))
+			g.Inject(every(450, fault))
 			code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(2000)), "sing", "-")
 			if code != cli.ExitOK {
 				t.Fatalf("exit code %d: %s", code, errs)
@@ -88,7 +88,7 @@ func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 			if !strings.HasPrefix(out, "events 2,000, duplicates ") {
 				t.Errorf("the summary is %q", out)
 			}
-			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != clienttest.None) || troubled != strings.Contains(errs, "continuing with what is not acknowledged") {
+			if troubled := !strings.Contains(out, "retries 0"); troubled != (fault != testgroup.None) || troubled != strings.Contains(errs, "continuing with what is not acknowledged") {
 				t.Errorf("the summary is %q, stderr %q", out, errs)
 			}
 		})
@@ -96,21 +96,25 @@ func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 }
 
 func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
+	t.Parallel()
 	g := group(t, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	var count atomic.Int32
-	g.Break(func(_ *clienttest.Frontend, _ *http.Request, e *score.Event) clienttest.Fault {
-		if e != nil && count.Add(1) == 700 {
-			cancel() // the bard is interrupted in the middle
-			return clienttest.CutAfter
+	g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) testgroup.Fault {
+		switch {
+		case e != nil && count.Add(1) == 700:
+			return testgroup.CutAfter
+		case e == nil && r.Method == http.MethodPost && count.Load() >= 700:
+			cancel() // the bard is interrupted before it repeats what is not acknowledged
+			return testgroup.Hang
 		}
-		return clienttest.None
+		return testgroup.None
 	})
 	if code, _, errs := bard(ctx, g, strings.NewReader(alerts(1000)), "sing", "-"); code != cli.ExitFailed || !strings.Contains(errs, "interrupted") {
 		t.Fatalf("exit code %d, stderr %q; want it interrupted", code, errs)
 	}
-	g.Break(nil)
-	acked := len(g.Accepted())
+	g.Inject(nil)
+	acked := len(g.Events("OG50BC/1"))
 	code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(1000)), "sing", "-")
 	if code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
@@ -122,6 +126,7 @@ func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 }
 
 func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
+	t.Parallel()
 	bad := `{"id":"bad","source":"bard/cacofonix","seq":3,"type":"contest.status","contest_id":"OG50BC/1","data":{"period":"END1"}}` + "\n"
 	for name, c := range map[string]struct{ input, want string }{
 		"by the state":    {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
@@ -132,6 +137,7 @@ func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 		"too long a line": {alerts(2) + strings.Repeat("x", score.MaxEventBytes+3), "bard: line 3: too_large: "},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := group(t, 1)
 			code, out, errs := bard(t.Context(), g, strings.NewReader(c.input), "sing", "-")
 			if code != cli.ExitFailed || !strings.Contains(errs, c.want) {
@@ -146,6 +152,7 @@ func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 }
 
 func TestACompressedFileIsPosted(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if _, err := io.WriteString(z, alerts(100)); err != nil {
@@ -188,6 +195,7 @@ func anonymous(n int) string {
 }
 
 func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
+	t.Parallel()
 	const n = 3000 // more than the ids that a store remembers
 	for _, args := range [][]string{{"sing", "-"}, {"sing", "-", "--source", "feed/curling"}} {
 		g := group(t, 1)
@@ -198,13 +206,14 @@ func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
 			}
 		}
 		wantAccepted(t, g, n)
-		if e := g.Accepted()[2]; e.ID != "own-3" || e.Seq != 3 {
+		if e := g.Events("OG50BC/1")[2]; e.ID != "own-3" || e.Seq != 3 {
 			t.Errorf("the third event has id %q and seq %d; want its own id, and 3", e.ID, e.Seq)
 		}
 	}
 }
 
 func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	input := anonymous(3)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-"); code != cli.ExitOK {
@@ -221,6 +230,7 @@ func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
 }
 
 func TestEventsWithASourceAndNoSeqAreIdentifiedByTheirIDs(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	input := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
 	input = strings.ReplaceAll(input, `"data":{"source":"bard/cacofonix",`, `"data":{`)
@@ -233,6 +243,7 @@ func TestEventsWithASourceAndNoSeqAreIdentifiedByTheirIDs(t *testing.T) {
 }
 
 func TestAStreamOfManySourcesContinuesInEach(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	var input strings.Builder
 	for seq := 1; seq <= 3; seq++ {
@@ -247,22 +258,25 @@ func TestAStreamOfManySourcesContinuesInEach(t *testing.T) {
 			t.Fatalf("exit code %d: %s", code, errs)
 		}
 	}
-	if got := len(g.Accepted()); got != 15 {
+	if got := len(g.Events("OG50BC/1")); got != 15 {
 		t.Errorf("%d events were counted; want 15", got)
 	}
 }
 
 func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
+	t.Parallel()
 	t.Run("nobody there", func(t *testing.T) {
+		t.Parallel()
 		g := group(t, 1)
-		g.Frontends[0].Stop()
+		g.Frontends[0].Detach()
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitUnreachable {
 			t.Errorf("exit code %d, stderr %q; want %d", code, errs, cli.ExitUnreachable)
 		}
 	})
 	t.Run("no master", func(t *testing.T) {
+		t.Parallel()
 		g := group(t, 2)
-		g.Break(every(1, clienttest.Unavailable))
+		g.Inject(every(1, testgroup.Unavailable))
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
 			t.Errorf("exit code %d, stderr %q; want %d and no_master", code, errs, cli.ExitFailed)
 		}
@@ -296,6 +310,7 @@ func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
 }
 
 func TestEventsArePostedAtASpeed(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
@@ -304,6 +319,7 @@ func TestEventsArePostedAtASpeed(t *testing.T) {
 }
 
 func TestWrongUsageOfSing(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"}, {"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
 		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {

@@ -12,29 +12,29 @@ import (
 	"laurel/trust/pki"
 )
 
-func TestGrantSaysWhatItIsTypedFor(t *testing.T) {
+func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 	const public = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-	for typed, want := range map[string]string{
+	for line, want := range map[string]string{
 		"access grant bard/cacofonix --role bard --competition OG50BC --type alert --type score.play --rate 100": `{"name":"bard/cacofonix","role":"bard","competitions":["OG50BC"],"types":["alert","score.play"],"rate":100}`,
 		"access grant obelix --role operator --expires 2030-01-01T00:00:00Z":                                     `{"name":"obelix","role":"operator","expires":"2030-01-01T00:00:00Z"}`,
 		"access grant bard/a --role bard --key " + public:                                                        `{"name":"bard/a","role":"bard","public":"` + public + `"}`,
 	} {
-		code, out, errs, asked := run(t, says(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(typed)...)
+		code, out, errs, asked := run(t, answers(`{"id":"1f0c","token":"laurel-token-1.x"}`), strings.Fields(line)...)
 		if want := "POST /v1/access/grants application/json " + want; code != cli.ExitOK || len(asked) != 1 || asked[0] != want {
-			t.Errorf("%s: exit code %d (%s), asked %q; want %q", typed, code, errs, asked, want)
+			t.Errorf("%s: exit code %d (%s), asked %q; want %q", line, code, errs, asked, want)
 		}
 		if out != "laurel-token-1.x\n" {
-			t.Errorf("%s: said %q; want the token alone, so that a script can take it", typed, out)
+			t.Errorf("%s: said %q; want the token alone, so that a script can take it", line, out)
 		}
 	}
-	for _, typed := range []string{"access grant x", "access grant --role bard", "access grant x --role bard --expires yesterday", "access grant x --role bard --key nonsense"} {
-		if code, _, errs, asked := run(t, says(`{"id":"1"}`), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
-			t.Errorf("%s: exit code %d (%s), asked %q", typed, code, errs, asked)
+	for _, line := range []string{"access grant x", "access grant --role bard", "access grant x --role bard --expires yesterday", "access grant x --role bard --key nonsense"} {
+		if code, _, errs, asked := run(t, answers(`{"id":"1"}`), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+			t.Errorf("%s: exit code %d (%s), asked %q", line, code, errs, asked)
 		}
 	}
 }
 
-func TestTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
+func TestTheTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
 	token := pki.NewBearerToken()
 	file := filepath.Join(t.TempDir(), "operator.token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {

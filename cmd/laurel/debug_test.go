@@ -14,11 +14,11 @@ func TestDebugIsForLoopbackAddressesOnly(t *testing.T) {
 	for _, addr := range []string{":6060", "0.0.0.0:6060", "10.0.0.1:6060", "[::]:6060", "scores.example:6060", "127.0.0.1"} {
 		t.Run(addr, func(t *testing.T) {
 			args := []string{"frontend", "--id", "f1", "--data", t.TempDir(), "--bootstrap", "--insecure", "--debug", addr}
-			if code, _, errs, _ := run(t, says(""), args...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
+			if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
 				t.Errorf("exit code %d, stderr %q; want wrong usage", code, errs)
 			}
 			t.Setenv("LAUREL_DEBUG", addr)
-			if code, _, errs, _ := run(t, says(""), args[:7]...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
+			if code, _, errs, _ := run(t, answers(""), args[:7]...); code != cli.ExitUsage || !strings.Contains(errs, "--debug") {
 				t.Errorf("LAUREL_DEBUG: exit code %d, stderr %q; want wrong usage", code, errs)
 			}
 		})
@@ -68,7 +68,7 @@ func TestTheDebugServerServesProfilesUntilItIsStopped(t *testing.T) {
 
 func TestTheNextPageIsAFlagAndNotAQuery(t *testing.T) {
 	answer := "RANK  COMPETITOR\n1     7\n\nmore: ?after=9708.2,Catharsis\n"
-	_, out, _, _ := run(t, says(answer), "leaderboard", "OG50BC/MAR")
+	_, out, _, _ := run(t, answers(answer), "leaderboard", "OG50BC/MAR")
 	if want := "RANK  COMPETITOR\n1     7\n\nmore: add --after 9708.2,Catharsis\n"; out != want {
 		t.Errorf("got %q; want %q", out, want)
 	}
@@ -86,7 +86,7 @@ func TestTheNextPageIsAFlagAndNotAQuery(t *testing.T) {
 
 func TestVersionIsPrintedByFlagAndCommand(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"--version"}} {
-		if code, out, errs, _ := run(t, says(""), args...); code != cli.ExitOK || !strings.HasPrefix(out, "laurel ") || !strings.Contains(out, cli.Version()) {
+		if code, out, errs, _ := run(t, answers(""), args...); code != cli.ExitOK || !strings.HasPrefix(out, "laurel ") || !strings.Contains(out, cli.Version()) {
 			t.Errorf("laurel %s: exit code %d, %q %q", args[0], code, out, errs)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,6 +30,10 @@ const asLaurel = "TEST_AS_LAUREL"
 func TestMain(m *testing.M) {
 	if os.Getenv(asLaurel) != "" {
 		os.Exit(cli.Main(newLaurelCommand()))
+	}
+	// The tests wait most of the time, so more of them run at once than there are processors.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -210,14 +215,14 @@ func TestTheDemoPrintsThatClientsMovedAndCameHome(t *testing.T) {
 	_, end := out.await(t, allHome, 0)
 
 	// The first command that the demo prints, as a shell reads it.
-	typed, _ := out.await(t, `(?m)^  \S.*?( stop frontend (?:.*\\\n)*.*)\n`, 0)
-	killing, killed := laurel(temp, strings.Fields(strings.ReplaceAll(typed, "\\\n", " "))...)
+	line, _ := out.await(t, `(?m)^  \S.*?( stop frontend (?:.*\\\n)*.*)\n`, 0)
+	killing, killed := laurel(temp, strings.Fields(strings.ReplaceAll(line, "\\\n", " "))...)
 	if err := killing.Run(); err != nil {
-		t.Fatalf("laurel%s: %v\n%s", typed, err, killed)
+		t.Fatalf("laurel%s: %v\n%s", line, err, killed)
 	}
 	id, end := out.await(t, `\*\* (f\d) \(pid \d+\) ended: signal: killed; restarts in 5 s\n`, end)
-	if !strings.Contains(typed, "--id "+id+" ") {
-		t.Errorf("laurel%s has killed %s", typed, id)
+	if !strings.Contains(line, "--id "+id+" ") {
+		t.Errorf("laurel%s has killed %s", line, id)
 	}
 	_, end = out.await(t, `\*\* 10 clients moved from `+id+` to f\d(?: and f\d)? in \d+\.\d s\n`, end)
 	_, end = out.await(t, `clients .*`+id+` 0\b.*\n`, end)

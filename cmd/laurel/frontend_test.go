@@ -12,7 +12,7 @@ import (
 	"laurel/internal/cli"
 )
 
-func TestAFrontendEndsWithTheExitCodeOfWhatHappened(t *testing.T) {
+func TestAFrontendEndsWithTheExitCodeOfItsError(t *testing.T) {
 	storage := &cluster.StorageError{Dir: "d", Err: io.ErrShortWrite}
 	contradiction := &cluster.ContradictionError{Dir: "d", Err: errors.New("the term would go down")}
 	other := errors.New("some error")

@@ -63,6 +63,7 @@ const (
 )
 
 func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	ways := map[string]int{}
@@ -85,7 +86,8 @@ func TestEveryFrontendAnswersFromMemoryWhatWasPostedAnywhere(t *testing.T) {
 	}
 }
 
-func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
+func TestTheModeIsSwitchedForAllRunningFrontends(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	path := "/v1/scores/" + aContest
@@ -147,7 +149,7 @@ func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
 			t.Errorf("%s: got %v", f.URL, res.Header)
 		}
 	}
-	testgroup.Eventually(t, func() error { // the one that is asked hears from the others
+	testgroup.Eventually(t, func() error { // the frontend must have polled the others
 		if got := run("cluster", "status"); !strings.HasPrefix(got, "mode push, epoch ") || strings.Count(got, " ms ") != 3 {
 			return fmt.Errorf("got %s", got)
 		}
@@ -155,13 +157,14 @@ func TestModeIsSwitchedForAllWhileTheyRun(t *testing.T) {
 	})
 }
 
-func TestFrontendThatIsCutOffGivesOnlyWhatTheCallerConsentsTo(t *testing.T) {
+func TestAFrontendThatIsCutOffAnswersOnlyWithinMaxStale(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus, aPlay)
 	last := all[2]
 	path := last.URL + "/v1/scores/" + aContest
 	request(t, "GET", path, "")
-	testgroup.Eventually(t, func() error { // its database follows what was pushed
+	testgroup.Eventually(t, func() error { // its database applies what was pushed a moment later
 		for _, m := range last.Member().Frontends().Frontends {
 			if m.URL == last.URL && m.Revision == 3 {
 				return nil

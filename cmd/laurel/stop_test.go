@@ -9,42 +9,42 @@ import (
 )
 
 func TestSignalsAreKnownByNameAndByNumber(t *testing.T) {
-	for typed, want := range map[string]syscall.Signal{"TERM": syscall.SIGTERM, "sigkill": syscall.SIGKILL, "Int": syscall.SIGINT, "9": syscall.SIGKILL, "0": 0} {
+	for line, want := range map[string]syscall.Signal{"TERM": syscall.SIGTERM, "sigkill": syscall.SIGKILL, "Int": syscall.SIGINT, "9": syscall.SIGKILL, "0": 0} {
 		var f signalFlag
-		if err := f.Set(typed); err != nil || syscall.Signal(f) != want {
-			t.Errorf("%s is %d (%v); want %d", typed, f, err, want)
+		if err := f.Set(line); err != nil || syscall.Signal(f) != want {
+			t.Errorf("%s is %d (%v); want %d", line, f, err, want)
 		}
 	}
-	for _, typed := range []string{"", "KILLED", "-1", "65", "SIG"} {
+	for _, line := range []string{"", "KILLED", "-1", "65", "SIG"} {
 		var f signalFlag
-		if err := f.Set(typed); err == nil {
-			t.Errorf("%q is taken for signal %d", typed, f)
+		if err := f.Set(line); err == nil {
+			t.Errorf("%q is taken for signal %d", line, f)
 		}
 	}
 }
 
-func TestStopThatFindsNothingFailsAndSaysWhereItLooked(t *testing.T) {
+func TestStopWithoutAProcessFailsAndNamesTheDirectory(t *testing.T) {
 	dir := t.TempDir()
-	for typed, want := range map[string]string{
+	for line, want := range map[string]string{
 		"stop all":               "no process runs here",
 		"stop bard":              "no bard runs here",
 		"stop frontend --id f2":  "no frontend f2 runs here",
 		"stop client --signal 9": "no client runs here",
 	} {
-		t.Setenv("LAUREL_ID", "f1") // a frontend's setting must not choose what is stopped
-		code, _, errs, _ := run(t, says(""), append(strings.Fields(typed), "--run-dir", dir)...)
+		t.Setenv("LAUREL_ID", "f1") // the setting of a frontend must not select what is stopped
+		code, _, errs, _ := run(t, answers(""), append(strings.Fields(line), "--run-dir", dir)...)
 		if code != cli.ExitFailed || !strings.Contains(errs, want) || !strings.Contains(errs, dir) {
-			t.Errorf("laurel %s: exit code %d, stderr %q; want %q and the directory", typed, code, errs, want)
+			t.Errorf("laurel %s: exit code %d, stderr %q; want %q and the directory", line, code, errs, want)
 		}
 	}
 }
 
 func TestStopAndUpRefuseWrongUsage(t *testing.T) {
 	dir := t.TempDir()
-	for _, typed := range []string{"stop", "stop everything", "stop all bard", "stop all --signal NOTHING", "stop all --timeout 0", "up --frontends 0", "up --frontends 10", "up f1", "up --patience 0"} {
-		args := append(strings.Fields(typed), "--run-dir", dir)
-		if code, _, errs, _ := run(t, says(""), args...); code != cli.ExitUsage {
-			t.Errorf("laurel %s: exit code %d, stderr %q; want wrong usage", typed, code, errs)
+	for _, line := range []string{"stop", "stop everything", "stop all bard", "stop all --signal NOTHING", "stop all --timeout 0", "up --frontends 0", "up --frontends 10", "up f1", "up --patience 0"} {
+		args := append(strings.Fields(line), "--run-dir", dir)
+		if code, _, errs, _ := run(t, answers(""), args...); code != cli.ExitUsage {
+			t.Errorf("laurel %s: exit code %d, stderr %q; want wrong usage", line, code, errs)
 		}
 	}
 }

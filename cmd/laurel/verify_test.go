@@ -26,7 +26,7 @@ func keyOf(name string) (ed25519.PrivateKey, ed25519.PublicKey) {
 	return private, private.Public().(ed25519.PublicKey)
 }
 
-// shown is a timeline of n signed events, as a frontend shows it.
+// shown returns a timeline of n signed events.
 func shown(t *testing.T, n int) []score.TimelineEvent {
 	t.Helper()
 	private, _ := keyOf("cacofonix")
@@ -50,7 +50,8 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 	return list
 }
 
-// frontendShows answers as a frontend that shows the events, two on a page, and knows the keys of some bards.
+// frontendShows answers as a frontend with these events, two on a page, and with the keys of some
+// bards.
 func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var body any
@@ -85,7 +86,7 @@ func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) 
 func TestVerifyReportsWhoPostedEachEvent(t *testing.T) {
 	events := shown(t, 5)
 	events[1].VoidedBy = "c-5"
-	for i := range events[3:] { // nobody vouches for the last two
+	for i := range events[3:] { // the last two are not signed
 		events[3+i].Key, events[3+i].Signature = "", nil
 	}
 	events[4].Token = "feed-1"

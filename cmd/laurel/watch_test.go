@@ -11,13 +11,12 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
 	"laurel/internal/cli"
 	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
-// running is laurel with its output, in a goroutine of its own.
+// running is a laurel command in a goroutine of its own.
 type running struct {
 	out, errs output
 	end       context.CancelFunc
@@ -37,20 +36,23 @@ func start(t *testing.T, args ...string) *running {
 	return r
 }
 
-func (o *output) says(t *testing.T, what string) {
+func (o *output) awaitText(t *testing.T, what string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(o.String(), what); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); !strings.Contains(o.String(), what); {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("got %q; want %q", o.String(), what)
 		}
 	}
 }
 
-// openGames starts frontends with a contest that has begun.
-func openGames(t *testing.T, n int) (*clienttest.Group, *client.Client) {
+// openGames starts frontends with a running contest.
+func openGames(t *testing.T, n int) (*testgroup.Group, *client.Client) {
 	t.Helper()
-	g := clienttest.NewGroup(n)
-	t.Cleanup(g.Close)
+	g := testgroup.Start(t, n)
 	c, err := client.New(g.URLs(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -77,17 +79,18 @@ func goal() score.Event {
 	return score.Event{Type: score.TypeScorePlay, Data: &score.ScorePlay{Competitor: "GAU", Delta: &one}}
 }
 
-func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
+func TestWatchPrintsChangesWhenAFrontendDies(t *testing.T) {
+	t.Parallel()
 	g, c := openGames(t, 2)
 	w := start(t, "watch", aContest, "--home", "f1", "--to", strings.Join(g.URLs(), ","))
-	w.out.says(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
+	w.out.awaitText(t, "2  "+aContest+"  GAU 0, ROM 0  RUNNING LIVE\n")
 	tell(t, c, goal())
-	w.out.says(t, "3  "+aContest+"  GAU 1, ROM 0  RUNNING LIVE\n")
-	g.Frontends[0].Stop()
-	w.errs.says(t, "reconnecting in ")
+	w.out.awaitText(t, "3  "+aContest+"  GAU 1, ROM 0  RUNNING LIVE\n")
+	g.Frontends[0].Detach()
+	w.errs.awaitText(t, "reconnecting in ")
 	tell(t, c, goal())
-	w.out.says(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
-	w.errs.says(t, "(home f1)")
+	w.out.awaitText(t, "4  "+aContest+"  GAU 2, ROM 0  RUNNING LIVE\n")
+	w.errs.awaitText(t, "(home f1)")
 	w.end()
 	if code := <-w.code; code != cli.ExitOK {
 		t.Errorf("exit code %d after Ctrl-C, stderr %q; want %d", code, w.errs.String(), cli.ExitOK)
@@ -97,20 +100,21 @@ func TestWatchPrintsChangesThroughTheDeathOfAFrontend(t *testing.T) {
 	}
 }
 
-func TestWatchAsksForWhatIsTyped(t *testing.T) {
+func TestWatchSendsTheRequestOfItsArguments(t *testing.T) {
+	t.Parallel()
 	g, _ := openGames(t, 1)
 	w := start(t, "watch", "A/1", "A/2", "--competition", "B,C", "--medals", "D", "--timeline", "E/1", "--timeline", "E/2", "--json", "--to", g.Frontends[0].URL)
-	w.out.says(t, `{"event":"connected","data":{`)
-	w.out.says(t, `{"event":"heartbeat","data":{`)
+	w.out.awaitText(t, `{"event":"connected","data":{`)
+	w.out.awaitText(t, `{"event":"heartbeat","data":{`)
 	w.end()
 	<-w.code
 	want := "GET f1 /v1/watch?competition=B&competition=C&contest=A%2F1&contest=A%2F2&home=f1&medals=D&timeline=E%2F1&timeline=E%2F2"
-	if got := g.Requests(); !slices.Contains(got, want) { // the list of frontends is asked for at any time
+	if got := g.Requests(); !slices.Contains(got, want) { // the list of frontends may be read at any time
 		t.Errorf("asked %q; want %q", got, want)
 	}
 }
 
-func TestWatchFollowsAPartOfALeaderboard(t *testing.T) {
+func TestWatchFollowsAWindowOfALeaderboard(t *testing.T) {
 	g, c := openGames(t, 1)
 	race := func(events ...score.Event) {
 		t.Helper()
@@ -129,30 +133,30 @@ func TestWatchFollowsAPartOfALeaderboard(t *testing.T) {
 		score.Event{Type: score.TypeContestStatus, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
 		mark("7", 2000), mark("8", 2100), mark("9", 2200))
 	w := start(t, "watch", "--leaderboard", aRace, "--split", "10km", "--category", "W", "--around", "9", "--limit", "2", "--to", g.Frontends[0].URL)
-	w.out.says(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
+	w.out.awaitText(t, "7  "+aRace+"  leaderboard  2 8 2100, 3 9 2200, of 3\n")
 	race(mark("9", 2050))
-	w.out.says(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
+	w.out.awaitText(t, "8  "+aRace+"  leaderboard  2 9 2050, 3 8 2100, of 3\n")
 	w.end()
 	<-w.code
 	want := "GET f1 /v1/watch?around=9&category=W&home=f1&leaderboard=OG50BC%2FATH-M-MAR&limit=2&split=10km"
 	if got := g.Requests(); !slices.Contains(got, want) {
 		t.Errorf("asked %q; want %q", got, want)
 	}
-	if code, _, errs, _ := run(t, says(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
+	if code, _, errs, _ := run(t, answers(""), "watch", aContest, "--around", "9", "--to", g.Frontends[0].URL); code != cli.ExitUsage || !strings.Contains(errs, "--leaderboard") {
 		t.Errorf("without a leaderboard the exit code is %d, stderr %q", code, errs)
 	}
 }
 
-func TestWatchThatReachesNobodyGivesUp(t *testing.T) {
+func TestWatchGivesUpIfItReachesNoFrontend(t *testing.T) {
 	s := httptest.NewServer(nil)
 	s.Close()
-	code, _, errs, _ := run(t, says(""), "watch", "--to", s.URL, "--patience", "300ms")
+	code, _, errs, _ := run(t, answers(""), "watch", "--to", s.URL, "--patience", "300ms")
 	if code != cli.ExitUnreachable || !strings.Contains(errs, s.URL) {
 		t.Errorf("exit code %d, stderr %q; want %d and the URL", code, errs, cli.ExitUnreachable)
 	}
 }
 
-func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
+func TestClientReportsHowSpectatorsWereServed(t *testing.T) {
 	t.Setenv("LAUREL_RUN_DIR", t.TempDir())
 	g, _ := openGames(t, 2)
 	var out bytes.Buffer
@@ -169,18 +173,19 @@ func TestClientTellsHowSpectatorsWereServed(t *testing.T) {
 			t.Errorf("got\n%s\nwant %q", &out, want)
 		}
 	}
-	errs.says(t, "chose a home: http://")
+	errs.awaitText(t, "chose a home: http://")
 }
 
-func TestClientIsToldWhatItsNumbersMean(t *testing.T) {
-	for _, typed := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
-		if code, _, errs, asked := run(t, says("{}"), strings.Fields(typed)...); code != cli.ExitUsage || len(asked) > 0 {
-			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", typed, code, asked, errs)
+func TestClientRefusesInvalidFlags(t *testing.T) {
+	for _, line := range []string{"client --count 0", "client --rate -1", "client --rate 0", "client --rate NaN", "client --scores 2", "client --zipf 1", "client --duration -1s", "client x", "client --to ftp://x"} {
+		if code, _, errs, asked := run(t, answers("{}"), strings.Fields(line)...); code != cli.ExitUsage || len(asked) > 0 {
+			t.Errorf("laurel %s: exit code %d, asked %q, stderr %q; want wrong usage", line, code, asked, errs)
 		}
 	}
 }
 
-func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
+func TestAWatchReceivesEveryEventOnceWhenAFrontendDies(t *testing.T) {
+	t.Parallel()
 	all := testgroup.Start(t, 3).Frontends
 	post(t, all[0], aDefine, aStatus)
 	c, err := client.New([]string{all[0].URL}, client.Options{Home: "f3"})
@@ -200,8 +205,8 @@ func TestWatchOfRealFrontendsHasEveryEventOnceThroughADeath(t *testing.T) {
 	const plays = 60
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()
-	var next uint64 = 1 // the event that is due
-	var latest uint64   // the revision of the contest as it was told last
+	var next uint64 = 1 // the next event
+	var latest uint64   // the last revision of the contest
 	posted, lost, connected := false, 0, 0
 	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{aContest}, Timelines: []string{aContest}}) {
 		if err != nil {

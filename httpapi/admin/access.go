@@ -89,7 +89,8 @@ func formatTime(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// NewGrant adds a grant. Without a public key it makes a token, which is shown only in this answer.
+// NewGrant adds a grant. Without a public key it makes a token, which is shown only in
+// this answer.
 func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	var body access.GrantRequest
 	if err := r.Decode(&body); err != nil {
@@ -97,7 +98,8 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 	}
 	now := time.Now().UTC()
 	if !body.Expires.IsZero() && body.Expires.Before(now) {
-		return none, handler.FieldProblem("expires", "%s has passed; want a time in the future, or none", formatTime(body.Expires))
+		return none, handler.FieldProblem("expires",
+			"%s has passed; want a time in the future, or none", formatTime(body.Expires))
 	}
 	g := access.Grant{
 		Name:         body.Name,
@@ -163,7 +165,8 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	}
 	var list []access.AuditEntry
 	var next uint64
-	// The state of the master is current. What another master has committed meanwhile may be missing.
+	// The state of the master is current. What another master has committed meanwhile may
+	// be missing.
 	_, _, err = h.o.Trail.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err
@@ -193,8 +196,8 @@ type KeyPage struct {
 	Keys []access.KeyView `json:"keys"`
 }
 
-// Keys shows the public keys with which the signatures of events can be verified. A frontend knows a new key a
-// moment after the master.
+// Keys shows the public keys with which the signatures of events can be verified. A
+// frontend knows a new key a moment after the master.
 func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response, error) {
 	if err := r.NoParameters(); err != nil {
 		return none, err

@@ -22,7 +22,8 @@ type Status interface {
 
 // AccessControl is the store's access control.
 type AccessControl interface {
-	// Access returns its state as far as this frontend has applied the log. It must not be changed.
+	// Access returns its state as far as this frontend has applied the log. It must not
+	// be changed.
 	Access() *access.State
 	// ChangeAccess changes it. Only the master can.
 	ChangeAccess(ctx context.Context, c access.Change) error
@@ -45,18 +46,21 @@ type Membership interface {
 	SetCacheMode(ctx context.Context, mode score.CacheMode) error
 }
 
-// Trust manages the certificates of a group. Its methods work at the master only, except AuthorityPEM. Their
-// errors are a *score.Problem, also in a group without certificates. by is the operator, for the audit trail.
+// Trust manages the certificates of a group. Its methods work at the master only, except
+// AuthorityPEM. Their errors are a *score.Problem, also in a group without certificates.
+// by is the operator, for the audit trail.
 type Trust interface {
 	// NewJoinToken makes a token with which frontends join, and returns its text.
 	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
-	// Enroll issues the first certificate of a frontend with a join token. member is id@instance.
+	// Enroll issues the first certificate of a frontend with a join token. member is
+	// id@instance.
 	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error)
-	// RotateAuthority makes an authority that issues all certificates from now on. FinishRotation makes it the
-	// only one that is trusted.
+	// RotateAuthority makes an authority that issues all certificates from now on.
+	// FinishRotation makes it the only one that is trusted.
 	RotateAuthority(ctx context.Context, by string) error
 	FinishRotation(ctx context.Context, by string) error
-	// AuthorityPEM returns the certificates of the trusted authorities, nil if there are none.
+	// AuthorityPEM returns the certificates of the trusted authorities, nil if there are
+	// none.
 	AuthorityPEM() []byte
 }
 
@@ -80,7 +84,8 @@ type Handlers struct {
 // New returns the handlers.
 func New(o Options) *Handlers { return &Handlers{o} }
 
-// AtMaster returns a handler that answers by f at the master and forwards to it elsewhere.
+// AtMaster returns a handler that answers by f at the master and forwards to it
+// elsewhere.
 func (h *Handlers) AtMaster(f handler.Func) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		if !h.o.Status.Master() {
@@ -90,7 +95,8 @@ func (h *Handlers) AtMaster(f handler.Func) handler.Func {
 	}
 }
 
-// RateLimited returns a handler that answers by f, but not too often: anybody may call it, and it is expensive.
+// RateLimited returns a handler that answers by f, but not too often: anybody may call
+// it, and it is expensive.
 func (h *Handlers) RateLimited(f handler.Func) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		if problem := h.o.Gate.AllowEnrolment(); problem != nil {

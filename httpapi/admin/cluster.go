@@ -38,7 +38,8 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 		master = "the master is " + textfmt.OneLine(f.Master)
 	}
 	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
-	t := handler.NewTable(b, "ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	t := handler.NewTable(b,
+		"ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
 	for _, m := range f.Frontends {
 		role := "non-voter"
 		switch {
@@ -59,7 +60,8 @@ func frontendsText(b *bytes.Buffer, f score.Frontends) {
 
 func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// Join adds a member, or changes what is known about one. It answers with the group, as Leave and Transfer do.
+// Join adds a member, or changes what is known about one. It answers with the group, as
+// Leave and Transfer do.
 func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	m := score.NewMember{Voter: true}
 	if err := r.Decode(&m); err != nil {
@@ -91,7 +93,8 @@ func checkMember(m *score.NewMember) error {
 		return handler.FieldProblem("peer", "got %s; want the host:port for the other members", handler.Quoted(m.Peer))
 	}
 	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return handler.FieldProblem("url", "got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
+		return handler.FieldProblem("url",
+			"got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
 	}
 	return nil
 }
@@ -102,7 +105,8 @@ func isAddress(s string) bool {
 	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
 }
 
-// mayJoin returns why the caller may not add or change m, or nil. A member may only change itself.
+// mayJoin returns why the caller may not add or change m, or nil. A member may only
+// change itself.
 func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
 		return nil
@@ -141,7 +145,8 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if !score.ValidPath(r.Name) {
 		return none, handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(r.Name))
 	}
-	// The audit trail comes first, here and in Transfer: afterwards this frontend may not be the master.
+	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
+	// be the master.
 	if err := h.audit(ctx, r, "asked %s to leave, by force %t", r.Name, force); err != nil {
 		return none, err
 	}
@@ -180,7 +185,8 @@ func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handle
 		return none, err
 	}
 	if body.Mode != score.Push && body.Mode != score.Pull {
-		return none, handler.FieldProblem("mode", "got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
+		return none, handler.FieldProblem("mode",
+			"got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
 	}
 	if err := h.o.Membership.SetCacheMode(ctx, body.Mode); err != nil {
 		return none, err

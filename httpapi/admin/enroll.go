@@ -52,18 +52,22 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 		}
 		return none, err
 	}
-	return r.Result(issued, func(b *bytes.Buffer) { b.WriteString("the certificate is in the JSON form of this answer only\n") })
+	return r.Result(issued, func(b *bytes.Buffer) {
+		b.WriteString("the certificate is in the JSON form of this answer only\n")
+	})
 }
 
-// Authority shows the certificates of the group's authorities, by which clients verify its frontends. They are
-// no secret, but a client that gets them here must verify them in another way.
+// Authority shows the certificates of the group's authorities, by which clients verify
+// its frontends. They are no secret, but a client that gets them here must verify them in
+// another way.
 func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
 	pem := h.o.Trust.AuthorityPEM()
 	if len(pem) == 0 {
-		return none, score.Problemf(score.NotFound, "the group has no certificates, because it was started with --insecure")
+		return none, score.Problemf(score.NotFound,
+			"the group has no certificates, because it was started with --insecure")
 	}
 	return handler.Response{CacheControl: "no-store", Type: typePEM, Body: pem}, nil
 }

@@ -75,7 +75,8 @@ var reasons = []Reason{
 
 // Group is the group as this package needs it.
 type Group interface {
-	// Access returns the access control of the store as far as this frontend has applied the log.
+	// Access returns the access control of the store as far as this frontend has applied
+	// the log.
 	Access() *access.State
 	// Master reports whether this frontend believes to be the master.
 	Master() bool
@@ -85,8 +86,8 @@ type Group interface {
 type Options struct {
 	Group  Group
 	Limits Limits // without zero members, see Limits.OrDefault
-	// Secure is true for a frontend with certificates. It requires callers to authenticate even
-	// while the frontend has not applied yet what the log says.
+	// Secure is true for a frontend with certificates. It requires callers to
+	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
 	// Private permits reading to readers only.
 	Private  bool
@@ -95,8 +96,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Control is the state of admission that the ports of a frontend share. Its methods may be called by
-// any goroutine.
+// Control is the state of admission that the ports of a frontend share. Its methods may
+// be called by any goroutine.
 type Control struct {
 	// Bodies reads bodies of requests within Limits.MaxPostBytes.
 	Bodies handler.Bodies
@@ -127,11 +128,14 @@ func New(o Options) *Control {
 		awaiting: make(chan struct{}, maxAwaiting),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
-			Help: "Requests, events of streams and connections that were refused because of their caller or of their number, by reason.",
+			Help: "Requests, events of streams and connections that were refused because of their caller " +
+				"or of their number, by reason.",
 		}, []string{"reason"}),
 		delay: newDelay(),
 	}
-	c.Bodies.MaxBytes, c.Bodies.MaxTotal, c.Bodies.Timeout = o.Limits.MaxBodyBytes, o.Limits.MaxPostBytes, o.Limits.BodyTimeout
+	c.Bodies.MaxBytes = o.Limits.MaxBodyBytes
+	c.Bodies.MaxTotal = o.Limits.MaxPostBytes
+	c.Bodies.Timeout = o.Limits.BodyTimeout
 	c.Bodies.Full = func() { c.Count(ReasonOverload) }
 	for _, reason := range reasons {
 		c.refused.WithLabelValues(string(reason))
@@ -154,8 +158,8 @@ func (c *Control) Refuse(reason Reason, p *score.Problem) *score.Problem {
 // Gate admits the requests of one port.
 type Gate struct {
 	*Control
-	// client is true for the port of clients and false for the peer port. What comes through the
-	// peer port has passed the gate of the frontend that forwarded it.
+	// client is true for the port of clients and false for the peer port. What comes
+	// through the peer port has passed the gate of the frontend that forwarded it.
 	client bool
 }
 
@@ -165,13 +169,14 @@ func (c *Control) ClientGate() *Gate { return &Gate{c, true} }
 // PeerGate returns the gate of the peer port.
 func (c *Control) PeerGate() *Gate { return &Gate{c, false} }
 
-// CallerHeader carries, at the peer port, the member that made a forwarded request, or noMember. Only
-// members connect to the port at which it is believed.
+// CallerHeader carries, at the peer port, the member that made a forwarded request, or
+// noMember. Only members connect to the port at which it is believed.
 const CallerHeader = "Laurel-Caller"
 
 const noMember = "-"
 
-// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the client has sent there.
+// SetForwardedCaller sets CallerHeader of a request that is forwarded, whatever the
+// client has sent there.
 func SetForwardedCaller(r *handler.Request) {
 	member := noMember
 	if r.Caller != nil && r.Caller.Member != "" {
@@ -186,8 +191,8 @@ type credentials struct {
 	peer *fastpath.Peer
 	// authorization is the header fields of that name. More than one is refused.
 	authorization []string
-	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes the request
-	// for itself.
+	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes
+	// the request for itself.
 	forwardedFor string
 }
 
@@ -202,12 +207,14 @@ func (g *Gate) credentials(r *handler.Request) credentials {
 	return c
 }
 
-// Admit identifies the caller of r and sets it. It refuses callers without the permission.
+// Admit identifies the caller of r and sets it. It refuses callers without the
+// permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
 	c := g.credentials(r)
 	if carriesToken(r.Query) {
-		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent, "a token in a URL ends up in logs and histories "+
-			"and is not accepted there; revoke it and send a new one as Authorization: Bearer"))
+		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
+			"a token in a URL ends up in logs and histories and is not accepted there; "+
+				"revoke it and send a new one as Authorization: Bearer"))
 	}
 	if g.public(n) {
 		r.Caller = &handler.Caller{Peer: c.peer}

@@ -12,10 +12,13 @@ import (
 	"laurel/trust/signing"
 )
 
-// AuthorizeEvents marks unsigned events with the caller's token and checks that each event may be posted.
-// It returns how many events from the first on may, and why the next one may not. Every state machine
-// repeats the check; here it keeps unauthorized events out of the log.
-func (g *Gate) AuthorizeEvents(ctx context.Context, caller *handler.Caller, events []score.Event) (n int, refused *score.Problem) {
+// AuthorizeEvents marks unsigned events with the caller's token and checks that each
+// event may be posted. It returns how many events from the first on may, and why the next
+// one may not. Every state machine repeats the check; here it keeps unauthorized events
+// out of the log.
+func (g *Gate) AuthorizeEvents(
+	ctx context.Context, caller *handler.Caller, events []score.Event,
+) (n int, refused *score.Problem) {
 	state := g.group.Access()
 	for i := range events {
 		e := &events[i]
@@ -49,7 +52,8 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 		}
 		return reasonUnsigned, state.Authorize(e, nil)
 	case grant != nil && Expired(grant):
-		refused = score.Problemf(score.Unauthorized, "the grant of %q has expired; ask an operator for a new one", grant.Name)
+		refused = score.Problemf(score.Unauthorized,
+			"the grant of %q has expired; ask an operator for a new one", grant.Name)
 		refused.ID = e.ID
 		return reasonExpired, refused
 	}
@@ -104,8 +108,8 @@ func run(events []score.Event) int {
 	return n
 }
 
-// Budget returns the budget for the first events, and how many of them to take from it; nil if they have
-// none. Streams wait for it.
+// Budget returns the budget for the first events, and how many of them to take from it;
+// nil if they have none. Streams wait for it.
 func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	n = run(events)
 	grant := g.group.Access().Grants[grantID(&events[0])]
@@ -116,8 +120,8 @@ func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	return budget, min(n, max(1, budget.Burst()))
 }
 
-// WithinRate takes a whole post from the budgets of its grants. A post that is larger than a budget can
-// ever be is admitted when that is full.
+// WithinRate takes a whole post from the budgets of its grants. A post that is larger
+// than a budget can ever be is admitted when that is full.
 func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
@@ -125,7 +129,8 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 			budget := g.rates.events(grant)
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
-					"%q posts more than %.4g events a second; this request was not processed; retry it", grant.Name, float64(budget.Limit())))
+					"%q posts more than %.4g events a second; this request was not processed; retry it",
+					grant.Name, float64(budget.Limit())))
 			}
 		}
 		events = events[n:]

@@ -17,7 +17,8 @@ func TestPausedConnectionsComeBackOneByOne(t *testing.T) {
 			t.Fatalf("connection %d is paused for %s; want %s to %s", i, pause, minPause, maxPause)
 		}
 		if i >= returnsPerSecond && pause < maxPause && pause-all[i-returnsPerSecond] < time.Second {
-			t.Fatalf("connection %d comes back %s after connection %d", i, pause-all[i-returnsPerSecond], i-returnsPerSecond)
+			before := i - returnsPerSecond
+			t.Fatalf("connection %d comes back %s after connection %d", i, pause-all[before], before)
 		}
 	}
 	for range 16384 {
@@ -26,7 +27,8 @@ func TestPausedConnectionsComeBackOneByOne(t *testing.T) {
 		}
 	}
 	if !b.queued(now.Add(time.Second)) || b.queued(now.Add(maxPause)) {
-		t.Errorf("queued after a second: %t, and after all have come back: %t", b.queued(now.Add(time.Second)), b.queued(now.Add(maxPause)))
+		t.Errorf("queued after a second: %t, and after all have come back: %t",
+			b.queued(now.Add(time.Second)), b.queued(now.Add(maxPause)))
 	}
 	if pause := b.pause(now.Add(maxPause)); pause != minPause {
 		t.Errorf("after all have come back a connection is paused for %s; want %s", pause, minPause)

@@ -22,7 +22,8 @@ func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *sc
 	}
 	if g.client && !caller.Open && c.peer.TLS == nil && !c.peer.Near() {
 		return caller, g.Refuse(reasonInClear, score.Problemf(score.Unauthorized,
-			"the token was sent in the clear, where others may have read it; tokens are accepted over TLS only: revoke it and use https"))
+			"the token was sent in the clear, where others may have read it; "+
+				"tokens are accepted over TLS only: revoke it and use https"))
 	}
 	if !caller.Open && g.rates.tooManyWrongTokens(c.peer) {
 		return caller, g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
@@ -42,13 +43,15 @@ func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *sc
 
 // tokenProblems are the details of problems with a token. They do not contain the token.
 var tokenProblems = map[Reason]string{
-	reasonMalformed: "the Authorization is not one bearer token of Laurel; want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made",
-	reasonUnknown:   "the token is not known; ask an operator for a new one",
-	reasonRevoked:   "the token has been revoked; ask an operator for a new one",
-	reasonExpired:   "the token has expired; ask an operator for a new one",
+	reasonMalformed: "the Authorization is not one bearer token of Laurel; " +
+		"want Authorization: Bearer laurel-token-1. and the rest, as it was shown when it was made",
+	reasonUnknown: "the token is not known; ask an operator for a new one",
+	reasonRevoked: "the token has been revoked; ask an operator for a new one",
+	reasonExpired: "the token has expired; ask an operator for a new one",
 }
 
-// grantOf returns the grant whose token is in an Authorization, or the reason why there is none.
+// grantOf returns the grant whose token is in an Authorization, or the reason why there
+// is none.
 func (g *Gate) grantOf(ctx context.Context, authorization []string) (grant *access.Grant, reason Reason) {
 	if len(authorization) != 1 {
 		return nil, reasonMalformed
@@ -77,8 +80,8 @@ func Expired(grant *access.Grant) bool {
 }
 
 const (
-	// grantTimeout is how long a request waits for a grant that is not known here. A frontend applies
-	// a new grant some 20 to 40 ms after the master.
+	// grantTimeout is how long a request waits for a grant that is not known here. A
+	// frontend applies a new grant some 20 to 40 ms after the master.
 	grantTimeout = 300 * time.Millisecond
 	grantPoll    = 10 * time.Millisecond
 	// maxAwaiting is how many requests wait for a grant at once. Others do not wait.
@@ -97,16 +100,17 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 	default:
 		return nil
 	}
-	for end := time.Now().Add(grantTimeout); grant == nil && time.Now().Before(end); grant = g.group.Access().Grants[id] {
+	for end := time.Now().Add(grantTimeout); grant == nil && time.Now().Before(end); {
 		if sleep(ctx, grantPoll) != nil {
 			return nil
 		}
+		grant = g.group.Access().Grants[id]
 	}
 	return grant
 }
 
-// memberOf returns the name of the member that makes the request, by its certificate or as told by the
-// member that forwards.
+// memberOf returns the name of the member that makes the request, by its certificate or
+// as told by the member that forwards.
 func (g *Gate) memberOf(c credentials) string {
 	switch {
 	case !g.client && c.forwardedFor == "":

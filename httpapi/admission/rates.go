@@ -13,25 +13,27 @@ import (
 )
 
 const (
-	// EventsPerCaller is how many events a second one key or token may post, unless its grant has
-	// another rate.
+	// EventsPerCaller is how many events a second one key or token may post, unless its
+	// grant has another rate.
 	EventsPerCaller = 50_000
-	// PostsPerAddress is how many posts a second one address may make without a token. Finding out
-	// whose they are takes the verification of their signatures. A stream is one post.
+	// PostsPerAddress is how many posts a second one address may make without a token.
+	// Finding out whose they are takes the verification of their signatures. A stream is
+	// one post.
 	PostsPerAddress = 1_000
 	// ReadsPerAddress is how many reads a second one address may make.
 	ReadsPerAddress = 10_000
-	// WrongTokensPerAddress is how many invalid tokens a second one address may send before none of
-	// its tokens is looked at, and wrongTokensBurst how many at once.
+	// WrongTokensPerAddress is how many invalid tokens a second one address may send
+	// before none of its tokens is looked at, and wrongTokensBurst how many at once.
 	WrongTokensPerAddress = 2
 	wrongTokensBurst      = 20
-	// EnrolmentsPerSecond is how many frontends a second may try to join, and enrolmentsBurst how many
-	// at once.
+	// EnrolmentsPerSecond is how many frontends a second may try to join, and
+	// enrolmentsBurst how many at once.
 	EnrolmentsPerSecond = 2
 	enrolmentsBurst     = 20
 	// maxRated bounds the addresses, and the callers, whose budgets are kept.
 	maxRated = 1 << 16
-	// idleBudget is how long a budget is kept without a request. After that time it is full again.
+	// idleBudget is how long a budget is kept without a request. After that time it is
+	// full again.
 	idleBudget = 20 * time.Second
 	shards     = 16
 )
@@ -64,7 +66,8 @@ type dated[B any] struct {
 	budget *B
 }
 
-// of returns the budget for k, which fresh makes if there is none. It keeps at most limit budgets.
+// of returns the budget for k, which fresh makes if there is none. It keeps at most limit
+// budgets.
 func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
 	now := time.Now()
 	b.mu.Lock()
@@ -106,7 +109,7 @@ func (r *rates) address(p *fastpath.Peer) *addressBudget {
 	if p == nil || r.limits.Exempt(p.Addr) {
 		return nil
 	}
-	at := fastpath.Place(p.Addr)
+	at := fastpath.ClientAddress(p.Addr)
 	bytes := at.As16()
 	return r.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
 		// The burst is what two seconds allow.
@@ -119,13 +122,15 @@ func (r *rates) address(p *fastpath.Peer) *addressBudget {
 	})
 }
 
-// allowRead takes a read from the budget of a peer's address. It reports false if nothing is left.
+// allowRead takes a read from the budget of a peer's address. It reports false if nothing
+// is left.
 func (r *rates) allowRead(p *fastpath.Peer) bool {
 	b := r.address(p)
 	return b == nil || b.reads.Allow()
 }
 
-// allowPost takes a post from the budget of a peer's address. It reports false if nothing is left.
+// allowPost takes a post from the budget of a peer's address. It reports false if nothing
+// is left.
 func (r *rates) allowPost(p *fastpath.Peer) bool {
 	b := r.address(p)
 	return b == nil || b.posts.Allow()

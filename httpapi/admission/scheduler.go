@@ -6,8 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines that each waits
-// long for a processor, masters are lost. So the frontend measures how late a goroutine runs.
+// Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines
+// that each waits long for a processor, masters are lost. So the frontend measures how
+// late a goroutine runs.
 const (
 	monitorInterval = 20 * time.Millisecond
 	// lateDelay is a third of the shortest election timeout.
@@ -45,6 +46,7 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 func newDelay() prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "laurel_scheduling_delay_seconds",
-		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, reads that are not in memory and new watchers are refused.",
+		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
+			"reads that are not in memory and new watchers are refused.",
 	})
 }

@@ -11,46 +11,52 @@ import (
 )
 
 const (
-	// usualRequest is the buffer of every connection. One whose request needs more gets maxRequest bytes until that is answered.
-	usualRequest = 4 << 10
-	maxRequest   = 16 << 10
-	// A request that has begun gets maxReads more reads and this much time until it is whole: clients that write head and body apart are
-	// common. After that net/http waits for the rest, under its own limits.
-	maxReads = 3
-	assembly = time.Second
-	// maxAnswers is how many bytes of answers to pipelined requests are written at once.
+	// smallBuffer is the size of a connection's buffer. For a larger request it gets one of
+	// maxRequest bytes until that is answered.
+	smallBuffer = 4 << 10
+	maxRequest  = 16 << 10
+	// A request that has begun gets maxReads more reads and assemblyTime until it must be
+	// whole, because many clients write head and body separately. Then net/http waits for
+	// the rest, with its own limits.
+	maxReads     = 3
+	assemblyTime = time.Second
+	// maxAnswers bounds the bytes of answers to pipelined requests that are held before
+	// they are written.
 	maxAnswers = 64 << 10
 )
 
-// What a connection is at. Only an idle one may be closed by a shutdown.
+// States of a connection. A shutdown closes idle ones only.
 const (
 	idle int32 = iota
 	busy
 	closed
 )
 
-// conn is one connection. All but state and the embedded connection, which anybody may close, belongs to the goroutine of serve.
+// conn is one connection. All but state and the embedded connection, which any goroutine
+// may close, belongs to the goroutine of serve.
 type conn struct {
 	net.Conn
 	server *Server
-	peer   *Peer    // not part of this, so that a connection that was handed over does not keep the buffer below
-	stream net.Conn // what is read and written: the connection, or TLS on it
+	peer   *Peer    // a pointer, so that a connection that was handed over does not keep the buffer below
+	stream net.Conn // the connection, or TLS on it
 	ctx    context.Context
 	cancel context.CancelFunc
 	state  atomic.Int32
 
-	usual    [usualRequest]byte
+	small    [smallBuffer]byte
 	buf      []byte
-	from, to int // what of buf has been read and not yet answered
+	from, to int // the part of buf that has been read and not answered
 	request  Request
 	out      []byte
-	// afterPost is how many bytes of empty lines may yet be skipped: net/http too lets pass what old clients send behind a body.
+	// afterPost is how many bytes of empty lines may be skipped. net/http skips those that
+	// old clients send after a body, too.
 	afterPost int
-	handed    bool
-	// The deadlines that are set. They are made longer than they need be, so that not every request has to set them anew.
+	handedOff bool
+	// The deadlines that are set. They are later than needed, so that most requests need
+	// not set new ones.
 	readBy, writeBy time.Time
-	// welcome is when the client may come again, if it was asked to wait.
-	welcome time.Time
+	// retryAt is when the client may send the next request, if it was asked to wait.
+	retryAt time.Time
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -60,7 +66,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// closeIdle ends the connection if nothing is under way on it.
+// closeIdle closes the connection if it is idle.
 func (c *conn) closeIdle() {
 	if c.state.CompareAndSwap(idle, closed) {
 		c.Conn.Close()
@@ -74,12 +80,12 @@ func (c *conn) serve() {
 			stack := make([]byte, 64<<10)
 			stack = stack[:runtime.Stack(stack, false)]
 			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, stack)
-			c.flush() // what was answered before
+			c.flush() // the answers before
 		}
 		c.end()
 	}()
-	soon := c.server.http.ReadHeaderTimeout // who connects says something soon
-	if !c.wait(soon) || c.beginsTLS() && !(c.shakeHands() && c.wait(soon)) {
+	first := c.server.http.ReadHeaderTimeout
+	if !c.wait(first) || c.beginsTLS() && !(c.handshake() && c.wait(first)) {
 		return
 	}
 	for c.answerAll() && c.wait(c.server.http.IdleTimeout) {
@@ -88,23 +94,23 @@ func (c *conn) serve() {
 
 func (c *conn) end() {
 	c.cancel()
-	if !c.handed {
+	if !c.handedOff {
 		c.stream.Close()
 	}
 	c.server.forget(c)
 }
 
-// wait rests until a request begins. False: none will.
-func (c *conn) wait(limit time.Duration) bool {
-	c.from, c.to, c.buf = 0, 0, c.usual[:]
+// wait waits until a request begins. It reports false if the connection ends before.
+func (c *conn) wait(timeout time.Duration) bool {
+	c.from, c.to, c.buf = 0, 0, c.small[:]
 	c.state.Store(idle)
 	if c.server.closing.Load() {
 		return false
 	}
-	if limit > 0 {
-		if now := time.Now(); c.readBy.Before(now.Add(limit)) {
-			c.readBy = now.Add(limit + limit/4)
-			_ = c.stream.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
+	if timeout > 0 {
+		if now := time.Now(); c.readBy.Before(now.Add(timeout)) {
+			c.readBy = now.Add(timeout + timeout/4)
+			_ = c.stream.SetReadDeadline(c.readBy) // on a closed connection Read fails, too
 		}
 	}
 	var err error
@@ -114,7 +120,8 @@ func (c *conn) wait(limit time.Duration) bool {
 	return c.to > 0 && c.state.CompareAndSwap(idle, busy)
 }
 
-// answerAll answers all that has been read. False: this connection is over, or not ours any more.
+// answerAll answers the requests that have been read. It reports false if the connection
+// has ended or was handed over.
 func (c *conn) answerAll() bool {
 	for reads := 0; ; {
 		c.skipEmptyLines()
@@ -136,16 +143,17 @@ func (c *conn) answerAll() bool {
 	}
 }
 
-// answer answers the request that has been parsed. False: nothing may follow it here.
+// answer answers the parsed request. It reports false if no other may follow on this
+// connection.
 func (c *conn) answer(size int) bool {
 	post := c.request.Method == http.MethodPost
-	// What is answered does not wait with a request that waits.
+	// Earlier answers must not wait for a post.
 	if post && !c.flush() {
 		return false
 	}
-	c.request.Early = !c.welcome.IsZero() && time.Now().Before(c.welcome)
+	c.request.Early = !c.retryAt.IsZero() && time.Now().Before(c.retryAt)
 	before := len(c.out)
-	out, ok := c.server.hot.Answer(c.ctx, c.out, &c.request)
+	out, ok := c.server.handler.Answer(c.ctx, c.out, &c.request)
 	if !ok {
 		return c.handOver()
 	}
@@ -158,9 +166,9 @@ func (c *conn) answer(size int) bool {
 		c.flush()
 		return false
 	}
-	c.welcome = time.Time{}
+	c.retryAt = time.Time{}
 	if c.request.Wait > 0 {
-		c.welcome = time.Now().Add(c.request.Wait)
+		c.retryAt = time.Now().Add(c.request.Wait)
 	}
 	if c.request.Pause > 0 {
 		return c.flush() && c.pause(c.request.Pause)
@@ -168,7 +176,8 @@ func (c *conn) answer(size int) bool {
 	return len(out) < maxAnswers || c.flush()
 }
 
-// pause waits before the next request is read. False: the server is closed or shut down, which does not wait for those who are made to wait.
+// pause waits before the next request is read. It reports false if the server is closed or
+// shut down, which does not wait for paused connections.
 func (c *conn) pause(d time.Duration) bool {
 	c.state.Store(idle)
 	if c.server.closing.Load() {
@@ -182,7 +191,7 @@ func (c *conn) pause(d time.Duration) bool {
 	}
 }
 
-// skipEmptyLines does what net/http does after a POST.
+// skipEmptyLines skips empty lines after a POST, as net/http does.
 func (c *conn) skipEmptyLines() {
 	for ; c.afterPost > 0 && c.from < c.to; c.afterPost-- {
 		if b := c.buf[c.from]; b != '\r' && b != '\n' {
@@ -193,7 +202,9 @@ func (c *conn) skipEmptyLines() {
 	}
 }
 
-// readMore reads on in a request that is not whole yet and will have size bytes, 0 where that is not known yet. False: no more comes soon.
+// readMore reads more of a request that is not whole. size is the length of the whole
+// request, 0 if it is not known. It reports false if the rest does not arrive in time or
+// does not fit.
 func (c *conn) readMore(size int) bool {
 	if size > maxRequest || !c.flush() {
 		return false
@@ -206,22 +217,22 @@ func (c *conn) readMore(size int) bool {
 		c.buf = make([]byte, maxRequest)
 	}
 	c.from, c.to = 0, copy(c.buf, have)
-	c.readBy = time.Now().Add(assembly)
-	_ = c.stream.SetReadDeadline(c.readBy) // fails on a connection that is closed, which Read tells
+	c.readBy = time.Now().Add(assemblyTime)
+	_ = c.stream.SetReadDeadline(c.readBy) // on a closed connection Read fails, too
 	n, err := c.stream.Read(c.buf[c.to:])
 	c.to += n
 	return n > 0 || err == nil
 }
 
-// flush writes the answers that have gathered.
+// flush writes the answers in c.out.
 func (c *conn) flush() bool {
 	if len(c.out) == 0 {
 		return true
 	}
-	if limit := c.server.answer; limit > 0 {
-		if now := time.Now(); c.writeBy.Before(now.Add(limit)) {
-			c.writeBy = now.Add(limit + limit/4)
-			_ = c.stream.SetWriteDeadline(c.writeBy) // fails on a connection that is closed, which Write tells
+	if timeout := c.server.answerTimeout; timeout > 0 {
+		if now := time.Now(); c.writeBy.Before(now.Add(timeout)) {
+			c.writeBy = now.Add(timeout + timeout/4)
+			_ = c.stream.SetWriteDeadline(c.writeBy) // on a closed connection Write fails, too
 		}
 	}
 	_, err := c.stream.Write(c.out)
@@ -231,12 +242,13 @@ func (c *conn) flush() bool {
 	return err == nil
 }
 
-// handOver leaves the rest of the connection to net/http. It is always false: nothing more is to be done here.
+// handOver hands the connection over to net/http. It returns false always, for the caller
+// to return.
 func (c *conn) handOver() bool {
 	if !c.flush() || c.stream.SetDeadline(time.Time{}) != nil {
 		return false
 	}
-	c.handed = true
-	c.server.handed.give(&unread{Conn: c.stream, b: slices.Clone(c.buf[c.from:c.to]), peer: c.peer})
+	c.handedOff = true
+	c.server.handoff.give(&unreadConn{Conn: c.stream, b: slices.Clone(c.buf[c.from:c.to]), peer: c.peer})
 	return false
 }

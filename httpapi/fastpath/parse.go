@@ -7,42 +7,44 @@ import (
 	"time"
 )
 
-// Request is a request that stands whole in a buffer. All of it is valid only until the Handler returns.
+// Request is a whole request in a buffer. It is valid until the Handler returns.
 type Request struct {
 	Method string // GET or POST
-	// Path has no escapes in it. Query is what follows the first question mark, as it came.
+	// Path has no escapes. Query is what follows the first question mark, unchanged.
 	Path, Query []byte
-	// Of each of these fields there was one at most; white space around it is gone.
+	// Header fields without the white space around them. There was at most one of each.
 	Accept, IfNoneMatch, CacheControl, ContentType, Authorization, Origin []byte
 
 	Body []byte
 	Peer *Peer
-	// Pause may be set by the Handler: for so long the connection is not read after the answer. Who asks too much is slowed down by it.
+	// Pause may be set by the Handler: the connection is not read for that long after the
+	// answer, which slows down its client.
 	Pause time.Duration
-	// Wait may be set by the Handler: for so long its answer asks the client to wait, which may be longer than Pause.
+	// Wait may be set by the Handler: how long the answer asks the client to wait. It may
+	// be longer than Pause.
 	Wait time.Duration
-	// Early tells that the client was asked to wait by the answer before, and did not.
+	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 
 	length  int
 	seen    uint
 	closing *atomic.Bool
-	last    bool // the answer said that the connection ends
+	last    bool // the answer has Connection: close
 }
 
-// verdict is what a request looks like so far.
+// verdict is the result of parse.
 type verdict int
 
 const (
 	whole   verdict = iota
-	partial         // it may become whole
-	other           // it is for net/http to judge
+	partial         // it may become whole with more bytes
+	other           // net/http must handle it
 )
 
-// maxBody keeps the arithmetic of lengths far from any bound; what fits a buffer is much less.
+// maxBody keeps lengths far from integer overflow. A body in a buffer is much smaller.
 const maxBody = 1 << 20
 
-// parse reads the first request of b. Its size is 0 where the head is not complete yet.
+// parse parses the first request of b. size is 0 if the head is not complete.
 func (r *Request) parse(b []byte) (size int, v verdict) {
 	*r = Request{closing: r.closing, Peer: r.Peer}
 	line, rest, v := cutLine(b)
@@ -63,7 +65,8 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 			return 0, other
 		}
 	}
-	// HTTP/1.1 wants a host. A body of a GET means nothing, but must not be taken for the next request.
+	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed as
+	// the next request.
 	if r.seen&seenHost == 0 || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
@@ -75,7 +78,7 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 	return size, whole
 }
 
-// cutLine cuts a line, which ends with CR LF and nothing less, from b.
+// cutLine cuts a line from b. A line ends with CR LF.
 func cutLine(b []byte) (line, rest []byte, v verdict) {
 	i := bytes.IndexByte(b, '\n')
 	switch {
@@ -87,7 +90,7 @@ func cutLine(b []byte) (line, rest []byte, v verdict) {
 	return b[:i-1], b[i+1:], whole
 }
 
-// begins is partial where b may be the beginning of a request line.
+// begins returns partial if b may be the beginning of a request line.
 func (r *Request) begins(b []byte, v verdict) verdict {
 	for _, start := range [...]string{"GET /", "POST /"} {
 		n := min(len(b), len(start))
@@ -114,7 +117,7 @@ func (r *Request) requestLine(line []byte) bool {
 	return all(r.Path, inPath) && all(r.Query, inQuery)
 }
 
-// The fields that may come once at most.
+// Header fields that may be given once.
 const (
 	seenHost = 1 << iota
 	seenLength
@@ -126,7 +129,8 @@ const (
 	seenOrigin
 )
 
-// headerLine takes in one header field. False: it is not plain, or means something that is not understood here.
+// headerLine parses one header field. It reports false if the field is not plain, or has a
+// meaning that is not implemented here.
 func (r *Request) headerLine(line []byte) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon <= 0 {
@@ -141,7 +145,7 @@ func (r *Request) headerLine(line []byte) bool {
 		return true
 	}
 	for i, c := range name {
-		low[i] = c | 0x20 // the small letter of a capital one; no two of a name's bytes become the same letter otherwise
+		low[i] = c | 0x20 // lower case; this maps no other bytes of a name to letters
 	}
 	switch string(low[:len(name)]) {
 	case "host":
@@ -162,9 +166,10 @@ func (r *Request) headerLine(line []byte) bool {
 		return r.once(seenOrigin, &r.Origin, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
-	// These change how the message is framed, what the connection becomes, or what the answer must be. All others mean nothing to Laurel.
-	case "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect", "content-encoding", "pragma", "range", "if-range",
-		"if-match", "if-modified-since", "if-unmodified-since":
+	// These change the framing of the message, the protocol of the connection, or the
+	// answer. Laurel ignores all others.
+	case "transfer-encoding", "te", "trailer", "upgrade", "http2-settings", "expect", "content-encoding", "pragma",
+		"range", "if-range", "if-match", "if-modified-since", "if-unmodified-since":
 		return false
 	}
 	return true
@@ -191,7 +196,7 @@ func (r *Request) setLength(value []byte) bool {
 	return len(value) > 0
 }
 
-// Where a byte may stand. Each set is smaller than what HTTP allows.
+// Sets of bytes by where they may occur. Each is smaller than the set that HTTP allows.
 const (
 	inName = 1 << iota
 	inValue

@@ -8,16 +8,17 @@ import (
 	"net/netip"
 )
 
-// Peer is who is at the other end of a connection, as far as the connection tells.
+// Peer is the other end of a connection.
 type Peer struct {
-	Addr netip.Addr           // not valid where it is no IP address
-	TLS  *tls.ConnectionState // nil where the connection is in the clear
+	Addr netip.Addr           // invalid if it is not an IP address
+	TLS  *tls.ConnectionState // nil for a connection without TLS
 }
 
-// Near tells whether the peer is on this machine, so that nobody on the way hears what it says.
+// Near reports whether the peer is on this machine, so that the connection cannot be
+// eavesdropped.
 func (p *Peer) Near() bool { return p.Addr.IsLoopback() }
 
-// addrOf is the IP address in a network address.
+// addrOf returns the IP address of a network address.
 func addrOf(a net.Addr) netip.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {
 		return tcp.AddrPort().Addr().Unmap()
@@ -25,32 +26,32 @@ func addrOf(a net.Addr) netip.Addr {
 	if a == nil {
 		return netip.Addr{}
 	}
-	ap, _ := netip.ParseAddrPort(a.String()) // of another kind of network: not valid
+	ap, _ := netip.ParseAddrPort(a.String()) // invalid for another kind of network
 	return ap.Addr().Unmap()
 }
 
 type peerKey struct{}
 
-// WithPeer has PeerOf find p.
+// WithPeer returns a context in which PeerOf finds p.
 func WithPeer(ctx context.Context, p *Peer) context.Context {
 	return context.WithValue(ctx, peerKey{}, p)
 }
 
-// PeerOf tells who made a request. It works for those that the Server answers and for those of any http.Server that has ConnContext.
+// PeerOf returns the peer of a request of a Server, or of an http.Server with ConnContext.
 func PeerOf(r *http.Request) *Peer {
 	if p, ok := r.Context().Value(peerKey{}).(*Peer); ok {
 		if p.TLS == r.TLS || r.TLS == nil {
 			return p
 		}
-		return &Peer{p.Addr, r.TLS} // net/http itself has shaken hands
+		return &Peer{p.Addr, r.TLS} // net/http did the handshake
 	}
-	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // of a request that came by no connection: not valid
+	ap, _ := netip.ParseAddrPort(r.RemoteAddr) // invalid for a request without a connection
 	return &Peer{ap.Addr().Unmap(), r.TLS}
 }
 
-// ConnContext is for an http.Server: it lets PeerOf find who is at the other end.
+// ConnContext is the ConnContext of an http.Server for PeerOf.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if u, ok := c.(*unread); ok {
+	if u, ok := c.(*unreadConn); ok {
 		return WithPeer(ctx, u.peer)
 	}
 	p := &Peer{Addr: addrOf(c.RemoteAddr())}

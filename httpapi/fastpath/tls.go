@@ -10,44 +10,49 @@ import (
 )
 
 const (
-	// HandshakeTimeout bounds a TLS handshake, the time that it waits for its turn included.
+	// HandshakeTimeout bounds a TLS handshake, including its wait for a slot.
 	HandshakeTimeout = 5 * time.Second
-	// MaxHandshakes is how many are worked at at once. It is small, so that what else there is to do, for the other members above all, need not stand behind
-	// many of them. One that waits for its client is not among them: else those who begin and fall silent would keep everybody out.
+	// MaxHandshakes bounds the handshakes that compute at once. It is small, so that other
+	// work, such as that for the other members, is not queued behind many of them. A
+	// handshake that waits for its client has no slot: otherwise clients that begin and
+	// fall silent would lock out all others.
 	MaxHandshakes = 8
 )
 
-// tlsHandshake is the first byte that a client sends who wants TLS. No method of HTTP begins with it.
+// tlsHandshake is the first byte of a TLS connection. No HTTP method begins with it.
 const tlsHandshake = 0x16
 
-// handshakes are what a Server needs for TLS.
+// handshakes is what a Server needs for TLS.
 type handshakes struct {
 	config *tls.Config
-	places chan struct{}
+	slots  chan struct{} // has a token for each handshake that computes
 	failed func(error)
 }
 
-// TLS has the server speak TLS with those who begin so, beside HTTP in the clear on the same port: HTTP/2 by net/http, and HTTP/1.1 as without TLS. Failed is
-// told why a handshake came to nothing; nil for nobody. It must be called before Serve.
+// TLS makes the server accept TLS besides HTTP in the clear on the same port: HTTP/2 is
+// served by net/http, HTTP/1.1 as without TLS. failed is called with the error of a failed
+// handshake; it may be nil. TLS must be called before Serve.
 func (s *Server) TLS(config *tls.Config, failed func(error)) {
 	if failed == nil {
 		failed = func(error) {}
 	}
-	s.secure = &handshakes{config: offering(config), places: make(chan struct{}, MaxHandshakes), failed: failed}
+	s.tls = &handshakes{config: withProtocols(config), slots: make(chan struct{}, MaxHandshakes), failed: failed}
 }
 
-// protocols are what is offered to speak over TLS.
+// protocols are the protocols offered over TLS.
 var protocols = []string{"h2", "http/1.1"}
 
-// offering is c with what this package needs of it, whatever it may choose for each client.
-func offering(c *tls.Config) *tls.Config {
+// withProtocols returns c with the protocols and the minimum version of this package, also
+// for the configurations that it chooses per client.
+func withProtocols(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.NextProtos = protocols
 	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	if choose := c.GetConfigForClient; choose != nil {
 		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			chosen, err := choose(hello)
-			if chosen == nil || err != nil || slices.Equal(chosen.NextProtos, protocols) && chosen.MinVersion >= tls.VersionTLS12 {
+			if chosen == nil || err != nil ||
+				slices.Equal(chosen.NextProtos, protocols) && chosen.MinVersion >= tls.VersionTLS12 {
 				return chosen, err
 			}
 			chosen = chosen.Clone()
@@ -58,27 +63,32 @@ func offering(c *tls.Config) *tls.Config {
 	return c
 }
 
-// beginsTLS tells whether what has been read first is the beginning of a handshake.
+// beginsTLS reports whether the first bytes read begin a handshake.
 func (c *conn) beginsTLS() bool {
-	return c.server.secure != nil && c.buf[c.from] == tlsHandshake
+	return c.server.tls != nil && c.buf[c.from] == tlsHandshake
 }
 
-// shakeHands goes on over TLS. False: this connection is over, or not ours any more.
-func (c *conn) shakeHands() bool {
-	h := c.server.secure
+// handshake switches to TLS. It reports false if the connection has ended or was handed
+// over.
+func (c *conn) handshake() bool {
+	h := c.server.tls
 	timeout := HandshakeTimeout
 	if limit := c.server.http.ReadHeaderTimeout; limit > 0 {
 		timeout = min(timeout, limit)
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
-	turn := &turn{Conn: &unread{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])}, places: h.places, over: ctx.Done()}
-	if !turn.take() {
+	slot := &handshakeConn{
+		Conn:    &unreadConn{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])},
+		slots:   h.slots,
+		timeout: ctx.Done(),
+	}
+	if !slot.acquire() {
 		return false
 	}
-	secure := tls.Server(turn, h.config)
+	secure := tls.Server(slot, h.config)
 	err := secure.HandshakeContext(ctx)
-	turn.end()
+	slot.end()
 	if err != nil {
 		h.failed(err)
 		return false
@@ -89,53 +99,55 @@ func (c *conn) shakeHands() bool {
 		return true
 	}
 	if secure.SetDeadline(time.Time{}) == nil {
-		c.handed = true
-		c.server.handed.give(secure)
+		c.handedOff = true
+		c.server.handoff.give(secure)
 	}
 	return false
 }
 
-// turn is a connection whose handshake has one of the places while it is worked at, and none while it waits for its client.
-type turn struct {
+// handshakeConn is a connection whose handshake holds a slot while it computes, and none
+// while it waits for its client.
+type handshakeConn struct {
 	net.Conn
-	places chan struct{} // nil after the handshake
-	over   <-chan struct{}
-	has    bool
+	slots   chan struct{} // nil after the handshake
+	timeout <-chan struct{}
+	held    bool
 }
 
-// take waits for a place. False: the time for the handshake is over.
-func (t *turn) take() bool {
+// acquire waits for a slot. It reports false after the timeout.
+func (c *handshakeConn) acquire() bool {
 	select {
-	case t.places <- struct{}{}:
-		t.has = true
-		// Who leaves a place wakes the next, which Go runs at once in what is left of the same time slice, and so on: without this a row of handshakes
-		// goes before all else that is ready to run, and Raft's heartbeats, which need several turns, come too late.
+	case c.slots <- struct{}{}:
+		c.held = true
+		// Releasing a slot readies the next waiter, which the scheduler runs in the same
+		// time slice. Yield, or a chain of handshakes starves other goroutines such as
+		// Raft's heartbeats.
 		runtime.Gosched()
-	case <-t.over:
+	case <-c.timeout:
 	}
-	return t.has
+	return c.held
 }
 
-func (t *turn) leave() {
-	if t.has {
-		t.has = false
-		<-t.places
+func (c *handshakeConn) release() {
+	if c.held {
+		c.held = false
+		<-c.slots
 	}
 }
 
-// end makes it a connection like others.
-func (t *turn) end() {
-	t.leave()
-	t.places = nil
+// end makes c an ordinary connection.
+func (c *handshakeConn) end() {
+	c.release()
+	c.slots = nil
 }
 
-func (t *turn) Read(p []byte) (int, error) {
-	if t.places == nil {
-		return t.Conn.Read(p)
+func (c *handshakeConn) Read(p []byte) (int, error) {
+	if c.slots == nil {
+		return c.Conn.Read(p)
 	}
-	t.leave()
-	n, err := t.Conn.Read(p)
-	if err == nil && !t.take() {
+	c.release()
+	n, err := c.Conn.Read(p)
+	if err == nil && !c.acquire() {
 		err = context.DeadlineExceeded
 	}
 	return n, err

@@ -30,8 +30,8 @@ type Bodies struct {
 }
 
 const (
-	// smallBody is the size up to which a body is not counted in Bodies.MaxTotal, so that clients
-	// that send large bodies slowly do not keep others from posting single events.
+	// smallBody is the size up to which a body is not counted in Bodies.MaxTotal, so that
+	// clients that send large bodies slowly do not keep others from posting single events.
 	smallBody = 4 << 10
 	// maxPooled is the size above which a buffer is not used again.
 	maxPooled = 64 << 10
@@ -65,8 +65,8 @@ func (b *Buffer) Free() {
 // Held returns how many bytes bodies take now, without small ones.
 func (l *Bodies) Held() int64 { return l.held.Load() }
 
-// Hold counts n bytes more. It reports whether there is room for them, and counts nothing if not.
-// A negative n is always counted.
+// Hold counts n bytes more. It reports whether there is room for them, and counts nothing
+// if not. A negative n is always counted.
 func (l *Bodies) Hold(n int) bool {
 	if l.held.Add(int64(n)) <= int64(l.MaxTotal) || n < 0 {
 		return true
@@ -89,11 +89,12 @@ func (l *Bodies) full() *score.Problem {
 		"this request was not processed; retry it", l.held.Load())
 }
 
-// MediaType returns the one of want that the Content-Type of the body names. It refuses other types
-// and encoded bodies.
+// MediaType returns the one of want that the Content-Type of the body names. It refuses
+// other types and encoded bodies.
 func (r *Request) MediaType(want ...string) (string, error) {
 	if r.http != nil {
-		if encoding := r.http.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		encoding := r.http.Header.Get("Content-Encoding")
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
 			return "", unsupported("Content-Encoding", "got %s; send the body unencoded", Quoted(encoding))
 		}
 	}
@@ -113,7 +114,8 @@ func (r *Request) MediaType(want ...string) (string, error) {
 	case err == nil && slices.Contains(want, parsed):
 		return parsed, nil
 	case parsed == "application/x-www-form-urlencoded":
-		return "", unsupported("Content-Type", "got %s, the default of curl; want %s: curl -H 'Content-Type: %s' --data-binary @FILE ...",
+		return "", unsupported("Content-Type", "got %s, the default of curl; want %s: curl -H 'Content-Type: %s' "+
+			"--data-binary @FILE ...",
 			parsed, types, want[0])
 	}
 	return "", unsupported("Content-Type", "got %s; want %s", Quoted(given), types)
@@ -136,7 +138,8 @@ func (r *Request) ReadBody(b *Buffer) ([]byte, error) {
 	return b.B, nil
 }
 
-// read reads a body into b. The memory grows with what arrives, not with the announced length.
+// read reads a body into b. The memory grows with what arrives, not with the announced
+// length.
 func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
 	if r.ContentLength > int64(l.MaxBytes) {
 		return l.tooLarge()
@@ -165,7 +168,8 @@ func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
 		case err == io.EOF:
 			return nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return score.Problemf(score.InvalidEvent, "the body did not arrive within %s; got %d bytes", l.Timeout, len(b.B))
+			return score.Problemf(score.InvalidEvent,
+				"the body did not arrive within %s; got %d bytes", l.Timeout, len(b.B))
 		case err != nil:
 			return score.Problemf(score.InvalidEvent, "the body breaks off after %d bytes: %s", len(b.B), err)
 		}
@@ -173,11 +177,13 @@ func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
 }
 
 func (l *Bodies) tooLarge() *score.Problem {
-	return score.Problemf(score.TooLarge, "the body has more than %d bytes; post a long list of events as %s, which is not limited",
+	return score.Problemf(score.TooLarge,
+		"the body has more than %d bytes; post a long list of events as %s, which is not limited",
 		l.MaxBytes, TypeNDJSON)
 }
 
-// Decode decodes a small JSON body into v. It refuses unknown members. An empty body is an error.
+// Decode decodes a small JSON body into v. It refuses unknown members. An empty body is an
+// error.
 func (r *Request) Decode(v any) error {
 	if _, err := r.MediaType(TypeJSON); err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 // challenge is the WWW-Authenticate of every 401.
 const challenge = `Bearer realm="laurel"`
 
-// WithProblem returns the answer that reports p with the header fields of a. The client is asked to wait
-// for the time wait, at least, if p can pass by itself.
+// WithProblem returns the answer that reports p with the header fields of a. The client is
+// asked to wait for the time wait, at least, if p can pass by itself.
 func (a Response) WithProblem(p *score.Problem, wait time.Duration) Response {
 	a.Status, a.Type, a.Body = p.Status, TypeProblem, append(AppendProblem(nil, p), '\n')
 	a.CacheControl, a.written = "no-store", false

@@ -15,8 +15,8 @@ const (
 	MaxPage     = 1000
 )
 
-// Parameters parses the query of a URL. It refuses parameters that are not known, because a misspelt
-// filter would choose everything.
+// Parameters parses the query of a URL. It refuses parameters that are not known, because a
+// misspelt filter would choose everything.
 func Parameters(query string, known ...string) (url.Values, error) {
 	if query == "" {
 		return nil, nil

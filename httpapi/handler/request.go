@@ -11,8 +11,8 @@ import (
 	"laurel/trust/access"
 )
 
-// Func answers a request. The error is a *score.Problem where the client can do something about it;
-// the header fields of the response are then sent with the problem.
+// Func answers a request. The error is a *score.Problem where the client can do something
+// about it; the header fields of the response are then sent with the problem.
 type Func func(ctx context.Context, r *Request) (Response, error)
 
 // Request is a request of a client.
@@ -28,9 +28,11 @@ type Request struct {
 	Caller *Caller
 	// Shared are the header fields of the answer that do not depend on the handler.
 	Shared Shared
-	// Admitted is true for a post that has already taken its place among the posts under way.
+	// Admitted is true for a post that has already taken its place among the posts under
+	// way.
 	Admitted bool
 
+	stream bool
 	bodies *Bodies
 	body   []byte // the whole body on the fast path
 	fast   *fastpath.Request
@@ -57,8 +59,9 @@ func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
 	}
 }
 
-// FromFastPath returns a request of the fast path. Its strings outlive the connection's buffer; its
-// body does not. The server is the one that answers what the fast path does not.
+// FromFastPath returns a request of the fast path. Its strings outlive the connection's
+// buffer; its body does not. The server is the one that answers what the fast path does
+// not.
 func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server) *Request {
 	return &Request{
 		Method:       r.Method,
@@ -75,7 +78,8 @@ func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server)
 	}
 }
 
-// contentType returns a Content-Type as a string, without allocating for that of most posts.
+// contentType returns a Content-Type as a string, without allocating for that of most
+// posts.
 func contentType(field []byte) string {
 	if string(field) == TypeJSON {
 		return TypeJSON
@@ -109,6 +113,12 @@ func (r *Request) Origin() string {
 	return r.http.Header.Get("Origin")
 }
 
+// MarkStream marks the answer as a stream: the time that it takes is not counted.
+func (r *Request) MarkStream() { r.stream = true }
+
+// IsStream reports whether the answer is a stream.
+func (r *Request) IsStream() bool { return r.stream }
+
 // Peer returns the other end of the connection.
 func (r *Request) Peer() *fastpath.Peer {
 	if r.fast != nil {
@@ -117,23 +127,24 @@ func (r *Request) Peer() *fastpath.Peer {
 	return fastpath.PeerOf(r.http)
 }
 
-// Pause has the fast path stop reading the connection for d after the answer, and tells the client
-// to wait that long. It does nothing for net/http.
+// Pause has the fast path stop reading the connection for d after the answer, and tells the
+// client to wait that long. It does nothing for net/http.
 func (r *Request) Pause(d time.Duration) {
 	if r.fast != nil {
 		r.fast.Pause = d
 	}
 }
 
-// Transport returns the request and the writer of its answer as net/http has them, for a handler
-// that returns Written. On the fast path the answer is held in memory until it is whole.
+// Transport returns the request and the writer of its answer as net/http has them, for a
+// handler that returns Written. On the fast path the answer is held in memory until it is
+// whole.
 func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
 	if r.http == nil {
 		r.rec = &recorder{header: http.Header{}}
 		r.Shared.SetOn(r.rec.header)
 		r.w = r.rec
-		// With a server in its context, httputil.ReverseProxy panics when an answer breaks off, as
-		// it does under net/http. The fast path then closes the connection.
+		// With a server in its context, httputil.ReverseProxy panics when an answer breaks
+		// off, as it does under net/http. The fast path then closes the connection.
 		ctx := context.WithValue(r.ctx, http.ServerContextKey, r.server)
 		r.http = httpRequest(r.fast).WithContext(ctx)
 	}
@@ -175,8 +186,8 @@ const Anybody = "anybody"
 type Caller struct {
 	Peer  *fastpath.Peer // nil at the peer port
 	Grant *access.Grant  // of the token that came with the request; nil if there was none
-	// Member is the name, id@instance, in the certificate of a member; AnyMember at the peer port,
-	// where only members connect; "" for others.
+	// Member is the name, id@instance, in the certificate of a member; AnyMember at the
+	// peer port, where only members connect; "" for others.
 	Member string
 	Open   bool // the store is open: everybody may do everything
 }

@@ -31,8 +31,8 @@ type Response struct {
 	CacheControl string
 	ETag         string
 	VaryAccept   bool
-	// Cache, Mode, Revision and Age describe how an answer from the store came about. Revision is
-	// sent if Cache is set.
+	// Cache, Mode, Revision and Age describe how an answer from the store came about.
+	// Revision is sent if Cache is set.
 	Cache, Mode string
 	Revision    uint64
 	Age         string
@@ -72,8 +72,8 @@ const NoSniff = "nosniff"
 
 type field struct{ name, value string }
 
-// fields appends the header fields to list in the order of their names, in which net/http writes
-// them, too. Fields of the connection are not among them.
+// fields appends the header fields to list in the order of their names, in which net/http
+// writes them, too. Fields of the connection are not among them.
 func (a *Response) fields(list []field, s Shared) []field {
 	add := func(name, value string) {
 		if value != "" {
@@ -160,15 +160,15 @@ func (a *Response) free() {
 	}
 }
 
-// ETag returns a strong tag that follows from the body alone, so that every frontend tags the same
-// answer alike.
+// ETag returns a strong tag that follows from the body alone, so that every frontend tags
+// the same answer alike.
 func ETag(body []byte) string {
 	sum := sha256.Sum256(body)
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 }
 
-// MatchesETag reports whether one of the lists of an If-None-Match has tag. It compares weakly, as RFC
-// 9110 requires for this header field.
+// MatchesETag reports whether one of the lists of an If-None-Match has tag. It compares
+// weakly, as RFC 9110 requires for this header field.
 func MatchesETag(lists []string, tag string) bool {
 	for _, list := range lists {
 		for one := range strings.SplitSeq(list, ",") {
@@ -181,8 +181,8 @@ func MatchesETag(lists []string, tag string) bool {
 	return false
 }
 
-// RetryAfter returns a Retry-After of a 429 or 503 in seconds. What can pass by itself passes within
-// one second, unless the client is asked to wait longer.
+// RetryAfter returns a Retry-After of a 429 or 503 in seconds. What can pass by itself
+// passes within one second, unless the client is asked to wait longer.
 func RetryAfter(wait time.Duration) string {
 	return strconv.Itoa(max(1, int(wait.Seconds())))
 }
@@ -217,8 +217,9 @@ func (rec *recorder) Write(b []byte) (int, error) {
 // connectionFields are written by the connection itself.
 var connectionFields = []string{"Date", "Connection", "Transfer-Encoding"}
 
-// AppendWritten appends what the handler has written to Transport on the fast path, and returns the
-// status; 0 if it has written nothing. It returns false if that was too long to be held.
+// AppendWritten appends what the handler has written to Transport on the fast path, and
+// returns the status; 0 if it has written nothing. It returns false if that was too long to
+// be held.
 func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 	rec := r.rec
 	switch {
@@ -251,8 +252,9 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 	return append(r.fast.AppendEnd(dst), rec.body...), rec.status, true
 }
 
-// SetOn sets the shared header fields before a handler writes an answer itself, but for Vary: a
-// handler that passes on an answer of the master drops the master's value of what is set here.
+// SetOn sets the shared header fields before a handler writes an answer itself, but for
+// Vary: a handler that passes on an answer of the master drops the master's value of what
+// is set here.
 func (s Shared) SetOn(h http.Header) {
 	h.Set("Laurel-Frontend", s.Frontend)
 	h.Set("X-Content-Type-Options", NoSniff)

@@ -21,7 +21,7 @@ import (
 	"laurel/internal/cli"
 )
 
-// The test's own binary plays the frontends, and a parent process that is killed.
+// The test binary plays the frontends, and a parent process that is killed.
 const (
 	roleVariable = "TEST_LOCALGROUP_ROLE"
 	dirVariable  = "TEST_LOCALGROUP_DIR"
@@ -96,7 +96,7 @@ func runParent() {
 	select {}
 }
 
-// playedBy lets this program play the frontends of a group.
+// playedBy makes the test binary play the frontends of a group in a role.
 func playedBy(role string, o Options) Options {
 	o.Program = os.Args[0]
 	o.Env = append(os.Environ(), roleVariable+"="+role, dirVariable+"="+o.Dir)
@@ -109,7 +109,7 @@ func responds(ctx context.Context, url string) bool {
 	return err == nil
 }
 
-// patience is how long a test waits for what must come.
+// patience bounds every wait.
 const patience = 30 * time.Second
 
 func startTest(t *testing.T, role string, o Options) (*Group, <-chan Notice) {

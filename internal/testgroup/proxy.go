@@ -3,115 +3,155 @@ package testgroup
 import (
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
-	"testing"
 
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
 )
 
-// Fault is what goes wrong with a request.
+// Fault is what goes wrong with a request or an event.
 type Fault int
 
 const (
 	// None: the frontend answers.
 	None Fault = iota
-	// Unavailable: the answer is 503 with the code no_master, and the frontend sees nothing.
+	// Unavailable: the answer is 503 with the code no_master, and the frontend sees
+	// nothing.
 	Unavailable
 	// Busy: the answer is 429, and the frontend sees nothing.
 	Busy
-	// CutBefore: the connection breaks before the frontend sees the request.
+	// CutBefore: the connection breaks before the frontend sees the request or event.
 	CutBefore
-	// CutAfter: the frontend answers, and the connection breaks before the client sees the answer.
+	// CutAfter: the frontend answers, and the connection breaks before the client sees
+	// the answer.
 	CutAfter
-	// Hang: neither the frontend sees the request nor the client an answer.
+	// Hang: neither the frontend sees the request or event nor the client an answer.
 	Hang
 )
 
-// Inject sets the faults from now on: fault is called with each request of a client, by many
-// goroutines. nil injects none.
-func (g *Group) Inject(fault func(f *Frontend, r *http.Request) Fault) {
+// Injector decides the fault of a client's request, and of each event that it posts. It
+// is called once per request, with a nil event, and once per event. Of an array of
+// events, which is applied as a whole, it is called for the first one. Many goroutines
+// call it.
+type Injector func(f *Frontend, r *http.Request, e *score.Event) Fault
+
+// Inject sets the injector of faults from now on; nil injects none.
+func (g *Group) Inject(fault Injector) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fault = fault
 }
 
-// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in the order
-// in which they came.
+// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in
+// the order in which they came.
 func (g *Group) Requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.requests)
 }
 
-func (g *Group) note(f *Frontend, r *http.Request) Fault {
+func (g *Group) note(f *Frontend, r *http.Request) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.requests = append(g.requests, r.Method+" "+f.ID+" "+r.URL.RequestURI())
+}
+
+func (g *Group) faultOf(f *Frontend, r *http.Request, e *score.Event) Fault {
+	g.mu.Lock()
 	fault := g.fault
 	g.mu.Unlock()
 	if fault == nil {
 		return None
 	}
-	return fault(f, r)
+	return fault(f, r, e)
 }
 
-// proxy passes a frontend's requests on and injects faults. While the frontend is down its port is
-// closed.
+// proxy passes a frontend's requests on and injects faults. While the frontend is down
+// its port is closed.
 type proxy struct {
-	frontend *Frontend
-	url      string
-	addr     string
-	reverse  *httputil.ReverseProxy
+	frontend  *Frontend
+	url       string
+	addr      string
+	transport *http.Transport
+	reverse   *httputil.ReverseProxy
 
-	mu     sync.Mutex
-	target string // host:port; "" while the frontend is down
-	server *http.Server
+	mu       sync.Mutex
+	target   string // host:port; "" while the frontend is down
+	detached bool
+	server   *http.Server
+	watches  map[*watch]bool
+	redirect *Frontend
 }
 
-func startProxy(tb testing.TB, f *Frontend) *proxy {
+func startProxy(tb TB, f *Frontend) *proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &proxy{frontend: f, addr: l.Addr().String(), url: "http://" + l.Addr().String()}
+	p := &proxy{
+		frontend:  f,
+		addr:      l.Addr().String(),
+		url:       "http://" + l.Addr().String(),
+		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
+		watches:   map[*watch]bool{},
+	}
 	l.Close() // it opens when the frontend starts
-	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			r.SetURL(&url.URL{Scheme: "http", Host: p.target})
+			r.SetURL(&url.URL{Scheme: "http", Host: p.targetAddr()})
 			r.Out.Host = r.In.Host
 		},
-		Transport:     transport,
+		Transport:     p.transport,
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
 			panic(http.ErrAbortHandler) // as the frontend's own connection broke
 		},
 	}
-	tb.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(p.transport.CloseIdleConnections)
 	return p
 }
 
-// forwardTo opens the proxy for a frontend that serves at target, or closes it and breaks its
-// connections where target is "".
+func (p *proxy) targetAddr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
+}
+
+// forwardTo sets the address of the frontend, "" while it is down.
 func (p *proxy) forwardTo(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
+	p.openOrClose()
+}
+
+// detach closes the proxy although the frontend runs, or undoes that.
+func (p *proxy) detach(detached bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.detached = detached
+	p.openOrClose()
+}
+
+// openOrClose opens the port while the frontend runs and is not detached, else closes it
+// and breaks its connections. p.mu must be held.
+func (p *proxy) openOrClose() {
+	open := p.target != "" && !p.detached
 	switch {
-	case target == "" && p.server != nil:
+	case !open && p.server != nil:
 		p.server.Close()
 		p.server = nil
-	case target != "" && p.server == nil:
+	case open && p.server == nil:
 		l, err := net.Listen("tcp", p.addr)
 		if err != nil {
 			p.frontend.group.tb.Fatalf("open the proxy of %s: %v", p.frontend.ID, err)
@@ -123,28 +163,54 @@ func (p *proxy) forwardTo(target string) {
 
 // ServeHTTP passes a request on, unless a fault is injected.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch p.frontend.group.note(p.frontend, r) {
-	case Unavailable:
-		writeProblem(w, score.Problemf(score.NoMaster, "the group has no master; try again"))
-	case Busy:
-		writeProblem(w, score.Problemf(score.RateLimited, "too many events wait already"))
+	g := p.frontend.group
+	g.note(p.frontend, r)
+	serve := p.reverse.ServeHTTP
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == "/v1/events":
+		serve = p.servePost
+		if r.Header.Get("Content-Type") == "application/x-ndjson" {
+			serve = p.servePostStream
+		}
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/watch":
+		serve = p.serveWatch
+	case r.Method == http.MethodGet && r.URL.Path == "/v1/frontends" && g.hasReports():
+		serve = p.serveFrontends
+	}
+	serveWithFault(g.faultOf(p.frontend, r, nil), w, r, serve)
+}
+
+// serveWithFault answers a request with serve, or lets a fault happen.
+func serveWithFault(fault Fault, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	switch fault {
+	case Unavailable, Busy:
+		writeProblem(w, fault.problem())
 	case CutBefore:
 		panic(http.ErrAbortHandler)
 	case CutAfter:
-		p.reverse.ServeHTTP(&discardResponse{header: http.Header{}}, r)
+		serve(&discardResponse{header: http.Header{}}, r)
 		panic(http.ErrAbortHandler)
 	case Hang:
-		wait(r)
+		awaitLeave(r)
 		panic(http.ErrAbortHandler)
 	default:
-		// A stream of posts is answered while it is read.
-		_ = http.NewResponseController(w).EnableFullDuplex()
-		p.reverse.ServeHTTP(w, r)
+		serve(w, r)
 	}
 }
 
-// wait returns when the client has gone, which the server sees only while it reads.
-func wait(r *http.Request) {
+// problem returns the problem that a client is sent for the fault; nil for none.
+func (f Fault) problem() *score.Problem {
+	switch f {
+	case Unavailable:
+		return score.Problemf(score.NoMaster, "the group has no master; try again")
+	case Busy:
+		return score.Problemf(score.RateLimited, "too many events wait already")
+	}
+	return nil
+}
+
+// awaitLeave returns when the client has gone, which the server sees only while it reads.
+func awaitLeave(r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err == nil {
 		<-r.Context().Done()
 	}
@@ -162,4 +228,28 @@ func writeProblem(w http.ResponseWriter, p *score.Problem) {
 	w.Header().Set("Retry-After", "0")
 	w.WriteHeader(p.Status)
 	_ = json.MarshalWrite(w, p)
+}
+
+// request returns the request to send to the frontend in place of r.
+func (p *proxy) request(r *http.Request, body io.Reader) (*http.Request, error) {
+	out, err := http.NewRequestWithContext(r.Context(), r.Method, "http://"+p.targetAddr()+r.URL.RequestURI(), body)
+	if err != nil {
+		return nil, err
+	}
+	out.Host = r.Host
+	maps.Copy(out.Header, r.Header)
+	for _, name := range []string{"Connection", "Content-Length", "Transfer-Encoding"} {
+		out.Header.Del(name)
+	}
+	return out, nil
+}
+
+// copyHead writes the header and the status of a response.
+func copyHead(w http.ResponseWriter, resp *http.Response) {
+	for name, values := range resp.Header {
+		if !strings.EqualFold(name, "Connection") {
+			w.Header()[name] = values
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
 }

@@ -1,20 +1,21 @@
-// Package testgroup runs a group of real frontends in the process of a test. Each frontend serves
-// its clients through a proxy of its own, in which a test can inject faults: see Group.Inject.
+// Package testgroup runs a group of real frontends in the process of a test. Each
+// frontend serves its clients through a proxy of its own, in which a test can inject
+// faults: see Group.Inject.
 //
 // The frontends are insecure: they authenticate nobody.
 package testgroup
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"sync"
-	"testing"
 	"time"
 
 	"laurel/cluster"
 	"laurel/httpapi"
 	"laurel/internal/frontend"
+	"laurel/score"
 )
 
 const (
@@ -22,11 +23,23 @@ const (
 	poll       = 5 * time.Millisecond
 )
 
+// TB is what a group needs of a testing.TB.
+type TB interface {
+	Helper()
+	Context() context.Context
+	TempDir() string
+	Cleanup(func())
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Options change how the frontends of a group start.
 type Options struct {
 	// API is the HTTP API of each frontend. The zero value has the defaults.
 	API httpapi.Options
-	// SnapshotEntries is the number of log entries between snapshots; 0 means the default.
+	// SnapshotEntries is the number of log entries between snapshots; 0 means the
+	// default.
 	SnapshotEntries uint64
 	// Logger gets the logs of all frontends; nil discards them.
 	Logger *slog.Logger
@@ -37,12 +50,13 @@ type Group struct {
 	// Frontends are f1, f2 and so on. All of them vote.
 	Frontends []*Frontend
 
-	tb   testing.TB
+	tb   TB
 	opts Options
 
 	mu       sync.Mutex
-	fault    func(*Frontend, *http.Request) Fault
+	fault    Injector
 	requests []string
+	reports  map[string]report // by frontend id
 }
 
 // Frontend is a frontend of a group.
@@ -59,17 +73,17 @@ type Frontend struct {
 	running *frontend.Frontend // nil while it is down
 }
 
-// Start starts a group of n frontends and waits until each can answer from its own memory. The
-// group ends with the test.
-func Start(tb testing.TB, n int) *Group { return StartWith(tb, n, Options{}) }
+// Start starts a group of n frontends and waits until each can answer from its own memory
+// and knows all others. The group ends with the test.
+func Start(tb TB, n int) *Group { return StartWith(tb, n, Options{}) }
 
 // StartWith is Start with options.
-func StartWith(tb testing.TB, n int, o Options) *Group {
+func StartWith(tb TB, n int, o Options) *Group {
 	tb.Helper()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Group{tb: tb, opts: o}
+	g := &Group{tb: tb, opts: o, reports: map[string]report{}}
 	for i := range n {
 		f := &Frontend{ID: fmt.Sprintf("f%d", i+1), group: g, dir: tb.TempDir(), peer: "127.0.0.1:0"}
 		f.proxy = startProxy(tb, f)
@@ -80,7 +94,28 @@ func StartWith(tb testing.TB, n int, o Options) *Group {
 		Eventually(g.tb, func() error { return f.Member().Ready(tb.Context()) })
 	}
 	g.WaitLeased()
+	for _, f := range g.Frontends {
+		Eventually(g.tb, func() error { return f.knowsAll() })
+	}
+	g.mu.Lock()
+	g.requests = nil // of the frontends that joined
+	g.mu.Unlock()
 	return g
+}
+
+// knowsAll returns an error unless the frontend lists all frontends as serving, with
+// their URLs.
+func (f *Frontend) knowsAll() error {
+	serving := 0
+	for _, other := range f.Member().Frontends().Frontends {
+		if other.State == score.Serving && other.URL != "" {
+			serving++
+		}
+	}
+	if serving < len(f.group.Frontends) {
+		return fmt.Errorf("%s knows %d serving frontends of %d", f.ID, serving, len(f.group.Frontends))
+	}
+	return nil
 }
 
 // Start starts the frontend, again after Kill. It fails the test if it cannot.
@@ -112,8 +147,9 @@ func (f *Frontend) Start() {
 	f.proxy.forwardTo(running.Addr())
 }
 
-// Kill ends the frontend as the death of its process would: its connections break, its port refuses
-// new ones, and it tells the others nothing. It does nothing while the frontend is down.
+// Kill ends the frontend as the death of its process would: its connections break, its
+// port refuses new ones, and it tells the others nothing. It does nothing while the
+// frontend is down.
 func (f *Frontend) Kill() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,6 +162,13 @@ func (f *Frontend) Kill() {
 	}
 	f.running = nil
 }
+
+// Detach breaks the clients' connections to the frontend and refuses new ones, while the
+// frontend goes on as a member of the group. Attach undoes that.
+func (f *Frontend) Detach() { f.proxy.detach(true) }
+
+// Attach opens the frontend to clients again.
+func (f *Frontend) Attach() { f.proxy.detach(false) }
 
 // Member returns the member of the Raft group. The frontend must be running.
 func (f *Frontend) Member() *cluster.Member {
@@ -171,7 +214,8 @@ func (g *Group) Master() (master *Frontend) {
 	return master
 }
 
-// WaitLeased waits until each running frontend has a lease, so that it answers from its own memory.
+// WaitLeased waits until each running frontend has a lease, so that it answers from its
+// own memory.
 func (g *Group) WaitLeased() {
 	g.tb.Helper()
 	for _, f := range g.Frontends {
@@ -186,9 +230,9 @@ func (g *Group) WaitLeased() {
 	}
 }
 
-// Eventually polls f until it returns nil. It fails the test with f's last error if that takes too
-// long.
-func Eventually(tb testing.TB, f func() error) {
+// Eventually polls f until it returns nil. It fails the test with f's last error if that
+// takes too long.
+func Eventually(tb TB, f func() error) {
 	tb.Helper()
 	deadline := time.NewTimer(startLimit)
 	defer deadline.Stop()

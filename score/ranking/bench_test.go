@@ -10,8 +10,8 @@ import (
 	"laurel/score"
 )
 
-// million returns the marks of a large tournament: codes of up to six digits, two categories, a hundred
-// organisations.
+// million returns the marks of a large tournament: codes of up to six digits, two
+// categories, a hundred organisations.
 func million() []score.Mark {
 	random := rand.New(rand.NewPCG(1, 1))
 	list := make([]score.Mark, 1_000_000)
@@ -41,8 +41,8 @@ func heapBytes() uint64 {
 	return s.HeapAlloc
 }
 
-// BenchmarkMemory measures the memory of a row with its strings, with and without a category, and the
-// time of a garbage collection with a board of a million marks.
+// BenchmarkMemory measures the memory of a row with its strings, with and without a
+// category, and the time of a garbage collection with a board of a million marks.
 func BenchmarkMemory(b *testing.B) {
 	list := million()
 	for _, with := range []string{"category", "no category"} {

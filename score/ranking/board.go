@@ -6,11 +6,12 @@ import (
 	"laurel/score"
 )
 
-// Board is the marks at one split, ranked, and ranked again within each category. A mark takes about 130
-// bytes with its strings (BenchmarkMemory).
+// Board is the marks at one split, ranked, and ranked again within each category. A mark
+// takes about 130 bytes with its strings (BenchmarkMemory).
 //
-// A board may have a million marks, in a process that allocates much. So rows are in a few large chunks
-// and refer to each other by numbers: the garbage collector does not scan memory without pointers.
+// A board may have a million marks, in a process that allocates much. So rows are in a
+// few large chunks and refer to each other by numbers: the garbage collector does not
+// scan memory without pointers.
 type Board struct {
 	lowerIsBetter bool
 	numbers       map[string]uint32 // of rows, by competitor
@@ -36,8 +37,8 @@ type row struct {
 // traits is what many marks have in common. Each combination is stored once.
 type traits struct{ irm, category, organisation string }
 
-// entry is a row in a tree. The key is stored beside the row's number, because a search compares many
-// entries and a million rows do not fit into the processor's caches.
+// entry is a row in a tree. The key is stored beside the row's number, because a search
+// compares many entries and a million rows do not fit into the processor's caches.
 type entry struct {
 	key    score.Decimal // lower is better
 	number uint32
@@ -76,7 +77,8 @@ func (b *Board) entry(number uint32) entry {
 	return entry{b.key(r.value, b.traits[r.traits].irm != ""), number}
 }
 
-// compare compares an entry with a key and a competitor. The competitor's code makes the order total.
+// compare compares an entry with a key and a competitor. The competitor's code makes the
+// order total.
 func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
 	switch {
 	case e.key < key:
@@ -183,7 +185,8 @@ func (b *Board) Remove(competitor string) bool {
 	return true
 }
 
-// Page returns the page that q asks for. ok is false if q.Around has no mark, or none in the category.
+// Page returns the page that q asks for. ok is false if q.Around has no mark, or none in
+// the category.
 func (b *Board) Page(q *Query) (p Page, ok bool) {
 	t := b.all
 	if q.Category != "" {
@@ -214,8 +217,8 @@ func (b *Board) Page(q *Query) (p Page, ok bool) {
 	return p, true
 }
 
-// list returns n rows of a tree from index first on. It also looks at the rows before and after them,
-// which may be equal to the first and the last.
+// list returns n rows of a tree from index first on. It also looks at the rows before and
+// after them, which may be equal to the first and the last.
 func (b *Board) list(t *tree[entry], first, n int) []Row {
 	if n <= 0 {
 		return []Row{}
@@ -247,7 +250,8 @@ func (b *Board) list(t *tree[entry], first, n int) []Row {
 				case !equal:
 					rank = i + 1
 				case len(list) == 0:
-					rank = t.index(b.position(e.key, "")) + 1 // the empty code comes before all others
+					// The empty code comes before all others.
+					rank = t.index(b.position(e.key, "")) + 1
 				}
 				r.Rank, r.RankEqual, r.Diff = rank, equal, max(mark.value-best, best-mark.value)
 			}

@@ -108,7 +108,8 @@ func changeMark(random *rand.Rand, board *Board, marks map[string]score.Mark) {
 	board.Set(m)
 }
 
-// checkPages compares all pages of a random size, and the page around a random competitor, with want.
+// checkPages compares all pages of a random size, and the page around a random
+// competitor, with want.
 func checkPages(t *testing.T, random *rand.Rand, board *Board, want []Row, category string) {
 	t.Helper()
 	q := Query{Category: category, Limit: 1 + random.IntN(1+random.IntN(len(want)+3))}

@@ -7,7 +7,8 @@ import (
 	"laurel/score"
 )
 
-// Builder builds a board from many marks in a fraction of the time that setting each mark takes.
+// Builder builds a board from many marks in a fraction of the time that setting each mark
+// takes.
 type Builder struct {
 	board   *Board
 	entries []entry
@@ -32,8 +33,8 @@ func (b *Builder) Add(m score.Mark) {
 	b.entries = append(b.entries, b.board.entry(b.board.addRow(b.clone(m.Competitor), m)))
 }
 
-// clone copies a code into memory shared with others. Strings of a strings.Builder stay valid when more
-// is written to it.
+// clone copies a code into memory shared with others. Strings of a strings.Builder stay
+// valid when more is written to it.
 func (b *Builder) clone(code string) string {
 	if b.text.Cap()-b.text.Len() < len(code) {
 		b.text = strings.Builder{}
@@ -63,8 +64,8 @@ func (b *Builder) Board() *Board {
 	return board
 }
 
-// buildTree returns a tree of items that are in order. Its nodes are not full, so that the next insertions
-// do not split them.
+// buildTree returns a tree of items that are in order. Its nodes are not full, so that
+// the next insertions do not split them.
 func buildTree[T any](items []T) *tree[T] {
 	const fill = maxItems * 3 / 4
 	t := newTree[T]()

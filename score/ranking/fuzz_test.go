@@ -2,7 +2,8 @@ package ranking
 
 import "testing"
 
-// FuzzParseCursor checks that a cursor survives String and ParseCursor, and that Page accepts it.
+// FuzzParseCursor checks that a cursor survives String and ParseCursor, and that Page
+// accepts it.
 func FuzzParseCursor(f *testing.F) {
 	for _, s := range []string{"", "130.37,2", ",2888", "-1,a,b", "x,1", "1", "00.10,"} {
 		f.Add(s)

@@ -8,8 +8,8 @@ import (
 	"laurel/score"
 )
 
-// AppendJSON appends p as JSON, like score.Leaderboard. It is faster than json.Marshal, which matters
-// because pages are rarely cached: few readers ask for the same one.
+// AppendJSON appends p as JSON, like score.Leaderboard. It is faster than json.Marshal,
+// which matters because pages are rarely cached: few readers ask for the same one.
 func (p *Page) AppendJSON(b []byte) []byte {
 	b = appendText(append(b, `{"contest_id":`...), p.ContestID)
 	b = appendText(append(b, `,"split":`...), p.Split)

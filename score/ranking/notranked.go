@@ -6,8 +6,8 @@ import (
 	"laurel/score"
 )
 
-// NotRankedError reports that a contest has no leaderboard because it is not ranked. It unwraps to a
-// *score.Problem.
+// NotRankedError reports that a contest has no leaderboard because it is not ranked. It
+// unwraps to a *score.Problem.
 type NotRankedError struct {
 	ContestID string
 	Kind      string // of the contest

@@ -26,7 +26,8 @@ type Page struct {
 	Next      Cursor // After of the next page; zero at the end
 }
 
-// Row is one competitor on a board. A competitor with an IRM has no mark, no rank and no difference.
+// Row is one competitor on a board. A competitor with an IRM has no mark, no rank and no
+// difference.
 type Row struct {
 	Competitor   string
 	Name         string // from the contest's definition; set by the caller
@@ -39,8 +40,8 @@ type Row struct {
 	Diff         score.Decimal // to the first, never negative
 }
 
-// Cursor is a position on a board. The row that was there may have been removed since. The zero Cursor
-// means "none".
+// Cursor is a position on a board. The row that was there may have been removed since.
+// The zero Cursor means "none".
 type Cursor struct {
 	competitor string
 	value      score.Decimal
@@ -49,8 +50,8 @@ type Cursor struct {
 
 var errCursor = errors.New("want the value of next in an answer")
 
-// ParseCursor parses the result of String: the mark, a comma, and the competitor's code. A position with
-// an IRM has no mark. The empty string is the zero Cursor.
+// ParseCursor parses the result of String: the mark, a comma, and the competitor's code.
+// A position with an IRM has no mark. The empty string is the zero Cursor.
 func ParseCursor(s string) (c Cursor, err error) {
 	if s == "" {
 		return c, nil

@@ -5,14 +5,16 @@ const (
 	minItems = maxItems / 4 // a smaller node is merged with its neighbour if both fit into one
 )
 
-// tree is a B-tree that counts the items of each subtree, so that the index of an item is found on the way
-// down to it (an order-statistic tree). Only leaves hold items.
+// tree is a B-tree that counts the items of each subtree, so that the index of an item is
+// found on the way down to it (an order-statistic tree). Only leaves hold items.
 //
-// A position in the tree is a function that compares an item with it: the result is negative if the item
-// comes before the position, 0 if it is there, and positive otherwise. No two items have the same position.
+// A position in the tree is a function that compares an item with it: the result is
+// negative if the item comes before the position, 0 if it is there, and positive
+// otherwise. No two items have the same position.
 type tree[T any] struct{ root *node[T] }
 
-// node is a leaf, or an inner node with the first item and the number of items of each child.
+// node is a leaf, or an inner node with the first item and the number of items of each
+// child.
 type node[T any] struct {
 	items    []T // of an inner node: the first item of each child
 	children []*node[T]
@@ -93,8 +95,8 @@ func (n *node[T]) insert(position func(T) int, x T) (right *node[T]) {
 	return n.split()
 }
 
-// insertAt grows the capacity to at most what a node needs, because there are many nodes and most are not
-// full.
+// insertAt grows the capacity to at most what a node needs, because there are many nodes
+// and most are not full.
 func insertAt[E any](list []E, i int, x E) []E {
 	if len(list) == cap(list) {
 		grown := make([]E, len(list), min(max(2*len(list), 8), maxItems+1))
@@ -112,8 +114,8 @@ func (n *node[T]) updateChild(i int) {
 	n.items[i], n.counts[i] = n.children[i].items[0], n.children[i].count()
 }
 
-// split splits a node that is too large and returns the right half. Both halves are copies with the
-// capacity that they need.
+// split splits a node that is too large and returns the right half. Both halves are
+// copies with the capacity that they need.
 func (n *node[T]) split() (right *node[T]) {
 	if len(n.items) <= maxItems {
 		return nil

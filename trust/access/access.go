@@ -30,20 +30,24 @@ func (r Role) Covers(least Role) bool {
 
 // Grant gives a role to the holder of a private key, who signs events, or of a token.
 type Grant struct {
-	ID   string `json:"id"`   // score.KeyID of a key; random for a token
-	Name string `json:"name"` // the holder, and the source of its events: bard/cacofonix, or bard/cacofonix/2 below it
+	ID string `json:"id"` // score.KeyID of a key; random for a token
+	// Name is the holder, and the source of its events. The holder of bard/cacofonix may also post
+	// as bard/cacofonix/2.
+	Name string `json:"name"`
 	Role Role   `json:"role"`
-	// Public is the Ed25519 key that verifies the holder's signatures, Hash the SHA-256 of the
-	// token's secret. A grant has one of them.
+	// Public is the Ed25519 key that verifies the holder's signatures, Hash the SHA-256
+	// of the token's secret. A grant has one of them.
 	Public []byte `json:"public,omitzero"`
 	Hash   []byte `json:"hash,omitzero"`
-	// Competitions and Types limit the events that a bard may post, if they are not empty.
+	// Competitions and Types limit the events that a bard may post, if they are not
+	// empty.
 	Competitions []string     `json:"competitions,omitzero"`
 	Types        []score.Type `json:"types,omitzero"`
-	Rate         float64      `json:"rate,omitzero"` // events per second and frontend; 0 means the frontend's limit
-	Expires      time.Time    `json:"expires,omitzero"`
-	Created      time.Time    `json:"created,omitzero"`
-	Revoked      bool         `json:"revoked,omitzero"`
+	// Rate limits the events per second that a frontend accepts; 0 means only its own limit.
+	Rate    float64   `json:"rate,omitzero"`
+	Expires time.Time `json:"expires,omitzero"`
+	Created time.Time `json:"created,omitzero"`
+	Revoked bool      `json:"revoked,omitzero"`
 }
 
 // CoversSource reports whether the holder may post events of the source.
@@ -52,8 +56,8 @@ func (g *Grant) CoversSource(source string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// CheckEvent returns why the holder may not post e, or nil. It does not compare Expires with a clock;
-// the frontend that accepts the post does.
+// CheckEvent returns why the holder may not post e, or nil. It does not compare Expires
+// with a clock; the frontend that accepts the post does.
 func (g *Grant) CheckEvent(e *score.Event) *score.Problem {
 	var p *score.Problem
 	switch {
@@ -88,10 +92,11 @@ func (g *Grant) kind() string {
 
 // JoinToken admits frontends to the group. The secret is stored as its hash.
 type JoinToken struct {
-	ID      string    `json:"id"`
-	Hash    []byte    `json:"hash"`
-	Expires time.Time `json:"expires"` // the master compares it with its clock before it proposes a use
-	Uses    int       `json:"uses"`    // left
+	ID   string `json:"id"`
+	Hash []byte `json:"hash"`
+	// Expires is compared with the master's clock before it proposes a use.
+	Expires time.Time `json:"expires"`
+	Uses    int       `json:"uses"` // left
 }
 
 // SecretMatches reports whether hash is the hash of secret, in constant time.
@@ -100,23 +105,24 @@ func SecretMatches(secret string, hash []byte) bool {
 	return subtle.ConstantTimeCompare(sum[:], hash) == 1
 }
 
-// Change is one change of the access control state, as an entry of the log holds it. Apart from At and
-// By exactly one field is set. Note is for changes of the group, which only leave a line in the audit
-// trail.
+// Change is one change of the access control state, as an entry of the log holds it.
+// Apart from At and By exactly one field is set. Note is for changes of the group, which
+// only leave a line in the audit trail.
 type Change struct {
 	At time.Time `json:"at"` // by the master's clock
-	By string    `json:"by"` // the name of the operator's grant, or the frontend that acts by itself
+	By string    `json:"by"` // the operator's grant by name, or a frontend that acts by itself
 
-	Guard        bool       `json:"guard,omitzero"`          // from now on events need a signature or a token
+	Guard        bool       `json:"guard,omitzero"`          // require a signature or a token
 	Grant        *Grant     `json:"grant,omitzero"`          // added, or replaces the one with its id
 	Revoke       string     `json:"revoke,omitzero"`         // id of a grant or of a join token
 	JoinToken    *JoinToken `json:"join_token,omitzero"`     // added
 	UseJoinToken string     `json:"use_join_token,omitzero"` // id; refused if no uses are left
-	// AddAuthority is the certificate (DER) of an authority to trust. The last one added issues.
+	// AddAuthority is the certificate (DER) of an authority to trust. The last one added
+	// issues.
 	AddAuthority  []byte `json:"add_authority,omitzero"`
-	DropAuthority string `json:"drop_authority,omitzero"` // fingerprint of an authority to trust no longer
-	// RemoveMember is the server id (id@instance) of a member that is about to be removed from the
-	// group. Once it is not in the configuration, its certificate is refused.
+	DropAuthority string `json:"drop_authority,omitzero"` // fingerprint
+	// RemoveMember is the server id (id@instance) of a member that is about to be removed
+	// from the group. Once it is not in the configuration, its certificate is refused.
 	RemoveMember string `json:"remove_member,omitzero"`
 	Note         string `json:"note,omitzero"` // an operator's change of the group
 }
@@ -135,15 +141,17 @@ type State struct {
 	Grants      map[string]*Grant // by id
 	JoinTokens  map[string]*JoinToken
 	Authorities [][]byte // trusted certificates, DER; the last one issues
-	// Removed holds the server ids of removed members with the time of their removal. Entries are
-	// dropped after removedRetention.
+	// Removed holds the server ids of removed members with the time of their removal.
+	// Entries are dropped after removedRetention.
 	Removed map[string]time.Time
 }
 
-// removedRetention is how long a removed member is remembered: longer than its certificate is valid.
+// removedRetention is how long a removed member is remembered: longer than its
+// certificate is valid.
 const removedRetention = 100 * 24 * time.Hour
 
-// Fingerprint returns the fingerprint of an authority: the SHA-256 of its certificate, in hexadecimal.
+// Fingerprint returns the fingerprint of an authority: the SHA-256 of its certificate, in
+// hexadecimal.
 func Fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return hex.EncodeToString(sum[:])

@@ -2,11 +2,12 @@ package access
 
 import "laurel/score"
 
-// Authorize returns why e may not be posted, or nil. A frontend calls it before it accepts a post, which
-// keeps refused events out of the log. Every state machine calls it again at the event's position in the
-// log, and that decision counts.
+// Authorize returns why e may not be posted, or nil. A frontend calls it before it
+// accepts a post, which keeps refused events out of the log. Every state machine calls it
+// again at the event's position in the log, and that decision counts.
 //
-// verify is called last, for a signed event. It returns nil if the signature is by the key of g.
+// verify is called last, for a signed event. It returns nil if the signature is by the
+// key of g.
 func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) *score.Problem {
 	switch {
 	case e.Key != "":
@@ -15,7 +16,8 @@ func (s *State) Authorize(e *score.Event, verify func(g *Grant) *score.Problem) 
 		return unauthorized(e, "signature", "has no key beside it; send the id of the key that signed")
 	case e.Token != "":
 		g := s.Grants[e.Token]
-		// The id of a key is not secret: if it were accepted here, no signature would be needed.
+		// The id of a key is not secret: if it were accepted here, no signature would be
+		// needed.
 		if g == nil || len(g.Hash) == 0 {
 			return unauthorized(e, "", "the token %.40q is unknown; an operator can issue another", e.Token)
 		}

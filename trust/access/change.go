@@ -13,7 +13,8 @@ import (
 	"laurel/score"
 )
 
-// Limits of what the store keeps. Grants are never deleted, because their keys verify old signatures.
+// Limits of what the store keeps. Grants are never deleted, because their keys verify old
+// signatures.
 const (
 	MaxGrants      = 10_000
 	MaxJoinTokens  = 1_000
@@ -58,11 +59,12 @@ func (c *Change) Actions() int {
 	return n
 }
 
-// Apply returns the state after c and a line for the audit trail, which is empty if c changes nothing.
-// If c is refused, s remains the state.
+// Apply returns the state after c and a line for the audit trail, which is empty if c
+// changes nothing. If c is refused, s remains the state.
 //
-// The result must be the same in every version and on every machine. So Apply reads no clock, parses no
-// certificates, and accepts unknown event types; the proposer of a change checks those.
+// The result must be the same in every version and on every machine. So Apply reads no
+// clock, parses no certificates, and accepts unknown event types; the proposer of a
+// change checks those.
 func (s *State) Apply(c *Change) (next *State, summary string, refused *score.Problem) {
 	if p := c.checkOrigin(); p != nil {
 		return nil, "", p
@@ -106,8 +108,8 @@ func (c *Change) checkOrigin() *score.Problem {
 	return k.Problem
 }
 
-// grant adds g or replaces the grant with its id. A revoked key stays revoked, because others than its
-// owner may know it.
+// grant adds g or replaces the grant with its id. A revoked key stays revoked, because
+// others than its owner may know it.
 func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	if p := g.check(); p != nil {
 		return "", p
@@ -230,7 +232,8 @@ func (s *State) revoke(id string) (summary string, refused *score.Problem) {
 	return fmt.Sprintf("revoked the %s %s of %s", g.kind(), id, g.rights()), nil
 }
 
-// onlyOperator reports whether g is the only grant with the role operator that is not revoked.
+// onlyOperator reports whether g is the only grant with the role operator that is not
+// revoked.
 func (s *State) onlyOperator(g *Grant) bool {
 	if g.Role != RoleOperator {
 		return false
@@ -249,8 +252,8 @@ func lastOperator(g *Grant) *score.Problem {
 		g.ID, g.kind())
 }
 
-// addJoinToken adds t and deletes the tokens that have expired by the master's clock, or have no uses
-// left.
+// addJoinToken adds t and deletes the tokens that have expired by the master's clock, or
+// have no uses left.
 func (s *State) addJoinToken(t *JoinToken, now time.Time) (summary string, refused *score.Problem) {
 	k := score.Checker{}
 	checkID(&k, "join_token.id", t.ID)
@@ -327,8 +330,8 @@ func (s *State) dropAuthority(fingerprint string) (summary string, refused *scor
 	return fmt.Sprintf("trusts the authority %s no more", fingerprint), nil
 }
 
-// removeMember records the removal of a member. Above MaxRemoved it drops the oldest entry, whose
-// certificate is the most likely to have expired.
+// removeMember records the removal of a member. Above MaxRemoved it drops the oldest
+// entry, whose certificate is the most likely to have expired.
 func (s *State) removeMember(id string, now time.Time) (summary string) {
 	removed := maps.Clone(s.Removed)
 	if removed == nil {
@@ -345,7 +348,8 @@ func (s *State) removeMember(id string, now time.Time) (summary string) {
 	return fmt.Sprintf("removes the member %s, whose certificate is refused once it is out of the group", id)
 }
 
-// with returns a copy of m with v under id, or without id if v is nil. Readers may still use m.
+// with returns a copy of m with v under id, or without id if v is nil. Readers may still
+// use m.
 func with[V any](m map[string]*V, id string, v *V) map[string]*V {
 	next := make(map[string]*V, len(m)+1)
 	maps.Copy(next, m)

@@ -23,7 +23,7 @@ func testKey(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// keyGrant lets the holder of testKey(n) post as name.
+// keyGrant returns a grant that lets the holder of testKey(n) post as name.
 func keyGrant(n byte, name string) *Grant {
 	public := testKey(n).Public().(ed25519.PublicKey)
 	return &Grant{ID: score.KeyID(public), Name: name, Role: RoleBard, Public: public, Created: accessDay}
@@ -38,7 +38,7 @@ func joinToken(id string, uses int) *JoinToken {
 	return &JoinToken{ID: id, Hash: make([]byte, sha256.Size), Uses: uses, Expires: accessDay.Add(time.Hour)}
 }
 
-// accessTest goes from one State to the next.
+// accessTest applies changes to a State.
 type accessTest struct {
 	t *testing.T
 	*State
@@ -56,18 +56,18 @@ func (a *accessTest) stamp(c Change) *Change {
 	return &c
 }
 
-func (a *accessTest) change(c Change) (what string) {
+func (a *accessTest) change(c Change) (summary string) {
 	a.t.Helper()
-	next, what, p := a.State.Apply(a.stamp(c))
+	next, summary, p := a.State.Apply(a.stamp(c))
 	if p != nil {
 		a.t.Fatal(p)
 	}
 	a.State = next
-	return what
+	return summary
 }
 
-// refuses expects a refusal that leaves everything as it was.
-func (a *accessTest) refuses(code score.Code, words string, c Change) {
+// wantRefused checks that a change is refused and changes nothing.
+func (a *accessTest) wantRefused(code score.Code, words string, c Change) {
 	a.t.Helper()
 	before := text(a.t, a.State)
 	next, _, p := a.State.Apply(a.stamp(c))
@@ -75,7 +75,7 @@ func (a *accessTest) refuses(code score.Code, words string, c Change) {
 		a.t.Errorf("got %v, want %s with %q", p, code, words)
 	}
 	if text(a.t, a.State) != before {
-		a.t.Error("the refusal changed something")
+		a.t.Error("the refused change changed the state")
 	}
 }
 
@@ -87,33 +87,34 @@ func text(t *testing.T, v any) string {
 	return string(b)
 }
 
-func TestAChangeLeavesTheAccessItBeganWithAlone(t *testing.T) {
+func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 	a := newAccessTest(t)
 	first, second := []byte("first"), []byte("second")
 	for _, c := range []Change{
-		{Guard: true}, {Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
-		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"}, {AddAuthority: first}, {AddAuthority: second},
-		{DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
+		{Guard: true},
+		{Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
+		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"},
+		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
 	} {
 		was, before := a.State, text(t, a.State)
-		if what := a.change(c); what == "" {
-			t.Errorf("%+v left no line in the trail", c)
+		if summary := a.change(c); summary == "" {
+			t.Errorf("%+v left no line in the audit trail", c)
 		}
 		if text(t, was) != before {
-			t.Errorf("%+v changed what others may be looking at", c)
+			t.Errorf("%+v changed the previous state", c)
 		}
 	}
 	if !a.Guarded || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
-		t.Errorf("it came to %s", text(t, a.State))
+		t.Errorf("the state is %s", text(t, a.State))
 	}
-	if what := a.change(Change{Guard: true}); what != "" {
-		t.Errorf("guarding a guarded store is nothing new, but the trail says %q", what)
+	if summary := a.change(Change{Guard: true}); summary != "" {
+		t.Errorf("guarding a guarded store changes nothing, but left the line %q", summary)
 	}
 }
 
-func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
+func TestInvalidGrantsAreRefused(t *testing.T) {
 	a := newAccessTest(t)
-	for words, spoil := range map[string]func(g *Grant){
+	for words, change := range map[string]func(g *Grant){
 		"grant.id":                 func(g *Grant) { g.ID = "other" },
 		"grant.name":               func(g *Grant) { g.Name = "bard//a" },
 		"grant.role":               func(g *Grant) { g.Role = "king" },
@@ -128,13 +129,13 @@ func TestGrantsThatAreNotOneThingOrOutOfBoundsAreRefused(t *testing.T) {
 		"a new grant cannot be re": func(g *Grant) { g.Revoked = true },
 	} {
 		g := keyGrant(1, "bard/a")
-		spoil(g)
-		a.refuses(score.InvalidEvent, words, Change{Grant: g})
+		change(g)
+		a.wantRefused(score.InvalidEvent, words, Change{Grant: g})
 	}
 	long := tokenGrant(strings.Repeat("x", 65), "bard/a", RoleBard)
-	a.refuses(score.InvalidEvent, "grant.id", Change{Grant: long})
-	a.refuses(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
-	a.refuses(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
+	a.wantRefused(score.InvalidEvent, "grant.id", Change{Grant: long})
+	a.wantRefused(score.InvalidEvent, "by", Change{By: "a\nb", Note: "x"})
+	a.wantRefused(score.InvalidEvent, "note", Change{Note: strings.Repeat("x", maxNote+1)})
 	if _, _, p := a.State.Apply(&Change{By: "a", Note: "x"}); p == nil || p.Field != "at" {
 		t.Errorf("a change without a time: %v", p)
 	}
@@ -148,9 +149,9 @@ func TestARevokedGrantStaysRevoked(t *testing.T) {
 	if !a.Grants[g.ID].Revoked || g.Revoked {
 		t.Error("it is not revoked, or the one that was given is")
 	}
-	a.refuses(score.StatusConflict, "revoked", Change{Grant: keyGrant(1, "bard/a")})
-	a.refuses(score.StatusConflict, "is already revoked", Change{Revoke: g.ID})
-	a.refuses(score.NotFound, "no grant", Change{Revoke: "nobody"})
+	a.wantRefused(score.StatusConflict, "revoked", Change{Grant: keyGrant(1, "bard/a")})
+	a.wantRefused(score.StatusConflict, "is already revoked", Change{Revoke: g.ID})
+	a.wantRefused(score.NotFound, "no grant", Change{Revoke: "nobody"})
 }
 
 func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
@@ -159,61 +160,61 @@ func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
 	a.change(Change{Grant: g})
 	wider := *g
 	wider.Competitions = []string{"OG50BC"}
-	if what := a.change(Change{Grant: &wider}); !strings.Contains(what, "for OG50BC") || len(a.Grants) != 1 {
-		t.Errorf("the trail says %q", what)
+	if summary := a.change(Change{Grant: &wider}); !strings.Contains(summary, "for OG50BC") || len(a.Grants) != 1 {
+		t.Errorf("the audit line is %q", summary)
 	}
 	other := tokenGrant(g.ID, "bard/a", RoleBard)
-	a.refuses(score.IDConflict, "taken", Change{Grant: other})
+	a.wantRefused(score.IDConflict, "taken", Change{Grant: other})
 	a.change(Change{JoinToken: joinToken("j", 1)})
-	a.refuses(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
-	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
+	a.wantRefused(score.IDConflict, "taken", Change{Grant: tokenGrant("j", "bard/b", RoleBard)})
+	a.wantRefused(score.IDConflict, "taken", Change{JoinToken: joinToken(g.ID, 1)})
 }
 
-func TestTheLastOperatorStaysOne(t *testing.T) {
+func TestTheLastOperatorCannotBeRevoked(t *testing.T) {
 	a := newAccessTest(t)
 	a.change(Change{Grant: tokenGrant("one", "getafix", RoleOperator)})
-	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "one"})
-	a.refuses(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "one"})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Grant: tokenGrant("one", "getafix", RoleBard)})
 	a.change(Change{Grant: tokenGrant("two", "vitalstatistix", RoleOperator)})
 	a.change(Change{Revoke: "one"})
-	a.refuses(score.StatusConflict, "only operator", Change{Revoke: "two"})
+	a.wantRefused(score.StatusConflict, "only operator", Change{Revoke: "two"})
 }
 
-func TestAJoinTokenIsGoodForItsUsesAndItsTime(t *testing.T) {
+func TestAJoinTokenIsValidForItsUsesUntilItExpires(t *testing.T) {
 	a := newAccessTest(t)
 	a.change(Change{JoinToken: joinToken("j", 2)})
-	a.refuses(score.IDConflict, "taken", Change{JoinToken: joinToken("j", 5)})
+	a.wantRefused(score.IDConflict, "taken", Change{JoinToken: joinToken("j", 5)})
 	a.change(Change{UseJoinToken: "j"})
 	late := accessDay.Add(time.Hour + time.Second)
-	a.refuses(score.Unauthorized, "expired at", Change{UseJoinToken: "j", At: late})
+	a.wantRefused(score.Unauthorized, "expired at", Change{UseJoinToken: "j", At: late})
 	a.change(Change{UseJoinToken: "j"})
-	a.refuses(score.Unauthorized, "used up", Change{UseJoinToken: "j"})
-	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
+	a.wantRefused(score.Unauthorized, "used up", Change{UseJoinToken: "j"})
+	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
 	a.change(Change{JoinToken: joinToken("k", 1)})
 	a.change(Change{Revoke: "k"})
-	a.refuses(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
-	for words, spoil := range map[string]func(j *JoinToken){
+	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
+	for words, change := range map[string]func(j *JoinToken){
 		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 }, "hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
 	} {
 		j := joinToken("l", 1)
-		spoil(j)
-		a.refuses(score.InvalidEvent, words, Change{JoinToken: j})
+		change(j)
+		a.wantRefused(score.InvalidEvent, words, Change{JoinToken: j})
 	}
 }
 
-func TestTheStoreKeepsABoundedNumberOfEach(t *testing.T) {
+func TestGrantsTokensAndAuthoritiesAreLimited(t *testing.T) {
 	a := newAccessTest(t)
 	for i := range MaxGrants {
 		g := tokenGrant(fmt.Sprint("g", i), "bard/a", RoleBard)
 		a.Grants[g.ID] = g
 	}
-	a.refuses(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
+	a.wantRefused(score.TooLarge, "10000 grants", Change{Grant: tokenGrant("more", "bard/a", RoleBard)})
 	a.change(Change{Grant: tokenGrant("g7", "bard/b", RoleBard)})
 	for i := range MaxJoinTokens {
 		a.JoinTokens[fmt.Sprint("j", i)] = joinToken(fmt.Sprint("j", i), 1)
 	}
-	a.refuses(score.TooLarge, "1000 valid join tokens", Change{JoinToken: joinToken("more", 1)})
-	a.change(Change{UseJoinToken: "j3"}) // what is used up makes room
+	a.wantRefused(score.TooLarge, "1000 valid join tokens", Change{JoinToken: joinToken("more", 1)})
+	a.change(Change{UseJoinToken: "j3"}) // a used-up token is deleted if there is no room
 	a.change(Change{JoinToken: joinToken("more", 1)})
 	later := joinToken("later", 1)
 	later.Expires = accessDay.Add(3 * time.Hour)
@@ -224,24 +225,24 @@ func TestTheStoreKeepsABoundedNumberOfEach(t *testing.T) {
 	for i := range MaxAuthorities {
 		a.change(Change{AddAuthority: []byte{byte(i)}})
 	}
-	a.refuses(score.TooLarge, "4 authorities", Change{AddAuthority: []byte("more")})
-	a.refuses(score.IDConflict, "already trusted", Change{AddAuthority: []byte{0}})
-	a.refuses(score.NotFound, "fingerprint", Change{DropAuthority: "00"})
+	a.wantRefused(score.TooLarge, "4 authorities", Change{AddAuthority: []byte("more")})
+	a.wantRefused(score.IDConflict, "already trusted", Change{AddAuthority: []byte{0}})
+	a.wantRefused(score.NotFound, "fingerprint", Change{DropAuthority: "00"})
 	for i := range MaxAuthorities - 1 {
 		a.change(Change{DropAuthority: Fingerprint([]byte{byte(i)})})
 	}
-	a.refuses(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
-	a.refuses(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
+	a.wantRefused(score.StatusConflict, "the only authority", Change{DropAuthority: Fingerprint([]byte{MaxAuthorities - 1})})
+	a.wantRefused(score.TooLarge, "certificate", Change{AddAuthority: make([]byte, maxAuthority+1)})
 }
 
-func TestTheTrailHasNoSecrets(t *testing.T) {
+func TestTheAuditTrailHasNoSecrets(t *testing.T) {
 	a := newAccessTest(t)
 	g, j := tokenGrant("desk", "desk", RoleOperator), joinToken("j", 1)
 	g.Hash, j.Hash = []byte("SECRETSECRETSECRETSECRETSECRETXY"), []byte("SECRETSECRETSECRETSECRETSECRETXY")
 	hex := fmt.Sprintf("%x", g.Hash)
 	for _, c := range []Change{{Grant: g}, {Grant: g}, {JoinToken: j}, {UseJoinToken: "j"}, {Revoke: "j"}} {
-		if what := a.change(c); strings.Contains(what, "SECRET") || strings.Contains(what, hex[:8]) || strings.Contains(what, "U0VDUk") {
-			t.Errorf("the trail says %q", what)
+		if summary := a.change(c); strings.Contains(summary, "SECRET") || strings.Contains(summary, hex[:8]) || strings.Contains(summary, "U0VDUk") {
+			t.Errorf("the audit line is %q", summary)
 		}
 	}
 }
@@ -256,17 +257,18 @@ func TestARemovedMemberIsRememberedForAsLongAsItsCertificateLasts(t *testing.T) 
 	}
 	a.change(Change{At: accessDay.Add(removedRetention), RemoveMember: "late@x"})
 	if _, last := a.Removed["f1000@x"]; !last {
-		t.Error("one whose certificate may last is forgotten")
+		t.Error("a member was dropped whose certificate may still be valid")
 	}
 	a.change(Change{At: accessDay.Add(removedRetention + time.Hour), RemoveMember: "later@x"})
 	if len(a.Removed) != 2 {
 		t.Errorf("%d are remembered, of which all but 2 are over", len(a.Removed))
 	}
-	a.refuses(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
+	a.wantRefused(score.InvalidEvent, "remove_member", Change{RemoveMember: strings.Repeat("x", 200)})
 }
 
-// A field that Things does not count could be set beside another, and would be ignored without a word.
-func TestEveryKindOfChangeIsCounted(t *testing.T) {
+// A field that Actions does not count could be set beside another one and be ignored
+// silently.
+func TestActionsCountsEveryField(t *testing.T) {
 	c := reflect.New(reflect.TypeFor[Change]()).Elem()
 	for i, f := range slices.Collect(c.Type().Fields()) {
 		if f.Name == "At" || f.Name == "By" {

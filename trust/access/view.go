@@ -30,7 +30,8 @@ type AuthorityView struct {
 	Issues      bool   `json:"issues"` // certificates for members that join or renew
 }
 
-// KeyView is the public key of a bard, which verifies its signatures, and the limits of its grant.
+// KeyView is the public key of a bard, which verifies its signatures, and the limits of
+// its grant.
 type KeyView struct {
 	ID           string       `json:"id"`
 	Name         string       `json:"name"`
@@ -42,8 +43,8 @@ type KeyView struct {
 	Revoked      bool         `json:"revoked,omitzero"`
 }
 
-// GrantRequest is an operator's request for a grant: for the holder of Public, or for a new token if
-// Public is empty.
+// GrantRequest is an operator's request for a grant: for the holder of Public, or for a
+// new token if Public is empty.
 type GrantRequest struct {
 	Name         string       `json:"name"`
 	Role         Role         `json:"role"`
@@ -54,7 +55,8 @@ type GrantRequest struct {
 	Expires      time.Time    `json:"expires,omitzero"`
 }
 
-// GrantResponse is the answer to a GrantRequest. It is the only place that ever holds the token's text.
+// GrantResponse is the answer to a GrantRequest. It is the only place that ever holds the
+// token's text.
 type GrantResponse struct {
 	ID    string `json:"id"`
 	Token string `json:"token,omitzero"`
@@ -66,7 +68,8 @@ type JoinTokenRequest struct {
 	Uses int    `json:"uses,omitzero"`
 }
 
-// JoinTokenResponse is the answer to a JoinTokenRequest. It is the only place that ever holds the text.
+// JoinTokenResponse is the answer to a JoinTokenRequest. It is the only place that ever
+// holds the text.
 type JoinTokenResponse struct {
 	Token string `json:"token"`
 }

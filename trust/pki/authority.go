@@ -18,15 +18,15 @@ import (
 // Authority is a certificate authority with its private key. It is immutable.
 type Authority struct {
 	Certificate *x509.Certificate
-	// cross is a certificate of the same key, issued by the previous authority, whose certificate is
-	// before. Members that do not know this authority yet accept its certificates by it. Both are nil for
-	// the first authority.
+	// cross is a certificate of the same key, issued by the previous authority, whose
+	// certificate is before. Members that do not know this authority yet accept its
+	// certificates by it. Both are nil for the first authority.
 	cross, before *x509.Certificate
 	key           *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority. If before is not nil, it cross-signs the new one, so that members that
-// trust only before accept its certificates.
+// NewAuthority makes an authority. If before is not nil, it cross-signs the new one, so
+// that members that trust only before accept its certificates.
 func NewAuthority(before *Authority, now time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -36,7 +36,8 @@ func NewAuthority(before *Authority, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The newer of two authorities must be the later one even if the clocks of their makers differ.
+	// The newer of two authorities must be the later one even if the clocks of their
+	// makers differ.
 	if before != nil && !template.NotBefore.After(before.Certificate.NotBefore) {
 		template.NotBefore = before.Certificate.NotBefore.Add(time.Second)
 	}
@@ -66,7 +67,8 @@ func authorityTemplate(now time.Time) (*x509.Certificate, error) {
 	}
 	return &x509.Certificate{
 		SerialNumber: number,
-		// If two authorities of a group had the same name, chains would be built by trial.
+		// If two authorities of a group had the same name, chains would be built by
+		// trial.
 		Subject:               pkix.Name{CommonName: "laurel authority " + strings.ToLower(rand.Text()[:10])},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(AuthorityLife),
@@ -126,8 +128,8 @@ func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCert
 	return &IssuedCertificate{Certificate: der, Chain: a.chain()}, nil
 }
 
-// chain returns the certificates that a member sends with its own. They include those of the authorities,
-// for joining frontends, which know only a fingerprint.
+// chain returns the certificates that a member sends with its own. They include those of
+// the authorities, for joining frontends, which know only a fingerprint.
 func (a *Authority) chain() [][]byte {
 	chain := [][]byte{a.Certificate.Raw}
 	if a.cross != nil {
@@ -136,12 +138,12 @@ func (a *Authority) chain() [][]byte {
 	return chain
 }
 
-// IssuedCertificate is a new certificate of a member with its chain, the issuer's certificate first. All
-// are DER.
+// IssuedCertificate is a new certificate of a member with its chain, the issuer's
+// certificate first. All are DER.
 type IssuedCertificate struct {
 	Certificate []byte   `json:"certificate"`
 	Chain       [][]byte `json:"chain"`
-	Authorities [][]byte `json:"authorities,omitempty"` // trusted by the group; if empty, those of the chain
+	Authorities [][]byte `json:"authorities,omitempty"` // of the group; if empty, those of the chain
 }
 
 const (
@@ -210,7 +212,8 @@ func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err
 		case pemKey:
 			parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				return nil, nil, errors.New("the private key is damaged") // the parser's error might quote it
+				// The parser's error might quote the key.
+				return nil, nil, errors.New("the private key is damaged")
 			}
 			ec, ok := parsed.(*ecdsa.PrivateKey)
 			if !ok {

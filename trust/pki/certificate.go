@@ -20,14 +20,15 @@ import (
 const (
 	MemberLife    = 90 * 24 * time.Hour
 	AuthorityLife = 10 * 365 * 24 * time.Hour
-	// RenewWarning is how long before its certificate expires a member warns that it cannot renew it.
+	// RenewWarning is how long before its certificate expires a member warns that it
+	// cannot renew it.
 	RenewWarning = 30 * 24 * time.Hour
 	// backdate is for members whose clocks are behind the issuer's.
 	backdate = time.Hour
 )
 
-// CertificateError is the reason why a certificate is not accepted. Reason is a label of the metric
-// laurel_peer_refused_total.
+// CertificateError is the reason why a certificate is not accepted. Reason is a label of
+// the metric laurel_peer_refused_total.
 type CertificateError struct {
 	Reason string
 	Err    error
@@ -49,7 +50,8 @@ func refuse(reason, format string, args ...any) error {
 	return &CertificateError{reason, fmt.Errorf(format, args...)}
 }
 
-// nameURI returns a member's name as it is in its certificate: laurel://member/ID/INSTANCE.
+// nameURI returns a member's name as it is in its certificate:
+// laurel://member/ID/INSTANCE.
 func nameURI(member string) (*url.URL, error) {
 	id, instance, ok := strings.Cut(member, "@")
 	if !ok || id == "" || instance == "" || strings.ContainsAny(member, "/?#%") {
@@ -58,8 +60,8 @@ func nameURI(member string) (*url.URL, error) {
 	return &url.URL{Scheme: "laurel", Host: "member", Path: "/" + id + "/" + instance}, nil
 }
 
-// MemberOf returns the name (id@instance) of the member that a certificate is for. It does not verify the
-// certificate.
+// MemberOf returns the name (id@instance) of the member that a certificate is for. It
+// does not verify the certificate.
 func MemberOf(c *x509.Certificate) (string, error) { return memberOf(c.URIs) }
 
 func memberOf(uris []*url.URL) (string, error) {
@@ -80,8 +82,8 @@ func Fingerprint(c *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// verify verifies a chain that begins with a member's certificate against the roots and the time. It
-// returns the name of the member.
+// verify verifies a chain that begins with a member's certificate against the roots and
+// the time. It returns the name of the member.
 func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err error) {
 	if len(chain) == 0 {
 		return "", refuse(NoCertificate, "no certificate was sent")
@@ -116,8 +118,8 @@ func verify(chain, roots []*x509.Certificate, now time.Time) (member string, err
 	return memberOf(chain[0].URIs)
 }
 
-// NewRequest makes a private key and a certificate request for it. hosts are the names and IP addresses of
-// the member.
+// NewRequest makes a private key and a certificate request for it. hosts are the names
+// and IP addresses of the member.
 func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byte, err error) {
 	name, err := nameURI(member)
 	if err != nil {

@@ -52,8 +52,9 @@ func (e *EnrollError) Temporary() bool {
 	return false
 }
 
-// Enroll requests a frontend's first certificate from the frontend at base. That frontend must have a
-// certificate by the authority that the token names; the token is sent to nobody else.
+// Enroll requests a frontend's first certificate from the frontend at base. That frontend
+// must have a certificate by the authority that the token names; the token is sent to
+// nobody else.
 func Enroll(
 	ctx context.Context, base string, token JoinToken, o Options,
 ) (*ecdsa.PrivateKey, *IssuedCertificate, error) {
@@ -135,12 +136,14 @@ func postEnrollment(ctx context.Context, target string, body []byte, secure *tls
 	return issued, nil
 }
 
-// pinned returns a configuration that trusts only members of the group that the token is for.
+// pinned returns a configuration that trusts only members of the group that the token is
+// for.
 func (t JoinToken) pinned(now func() time.Time) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		ServerName: ServerName,
-		// The root is known only by its fingerprint, so VerifyConnection verifies the chain instead.
+		// The root is known only by its fingerprint, so VerifyConnection verifies the
+		// chain instead.
 		InsecureSkipVerify: true,
 		VerifyConnection:   func(s tls.ConnectionState) error { return t.verify(s.PeerCertificates, now()) },
 		Time:               now,

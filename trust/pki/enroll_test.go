@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-func TestJoinerTellsItsTokenToItsGroupOnly(t *testing.T) {
-	w := newWorld(t)
+func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
+	w := newTestGroup(t)
 	token := NewJoinToken(w.first.IssuedBy())
 	told := 0
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

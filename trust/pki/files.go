@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// Files of an identity's directory. All are written atomically and readable by their owner only.
+// Files of an identity's directory. All are written atomically and readable by their
+// owner only.
 const (
 	memberFile      = "member.pem"      // the private key, the certificate and its chain
 	authoritiesFile = "authorities.pem" // trusted by the group, as last known
-	authorityPrefix = "authority-"      // with the beginning of the fingerprint: an authority with its private key
+	authorityPrefix = "authority-"      // + fingerprint: an authority with its private key
 )
 
 // WritePrivateFile writes a file atomically and durably. Only the owner can read it.

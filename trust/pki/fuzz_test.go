@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-// FuzzParseRequest: a request for a certificate is read or refused, and what is issued for it is that member's and no authority's. Whoever wants to join sends one.
+// FuzzParseRequest checks that a certificate issued for any accepted request is for that
+// member and not for an authority. Joining frontends, which are not trusted yet, send
+// such requests.
 func FuzzParseRequest(f *testing.F) {
 	now := time.Date(2032, 7, 23, 12, 0, 0, 0, time.UTC)
 	authority, err := NewAuthority(nil, now)
@@ -40,7 +42,8 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// FuzzMemberOf: a name that is read from a certificate is written as it was, so that no two names are one member.
+// FuzzMemberOf checks that a name that is read from a certificate is written the same
+// way, so that two URIs never name one member.
 func FuzzMemberOf(f *testing.F) {
 	for _, name := range []string{"laurel://member/f1/one", "laurel://member/f1/one?x", "laurel://member/f1%2Fone/two", "laurel://x@member/f1/one", "spiffe://member/f1/one", "laurel:member/f1/one"} {
 		f.Add(name)

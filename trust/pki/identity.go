@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Identity is a member's certificate with its private key, the authorities that it trusts, and those whose
-// private keys it holds. Changes are written to the disk first and are used from the next handshake on. An
-// Identity is safe for concurrent use.
+// Identity is a member's certificate with its private key, the authorities that it
+// trusts, and those whose private keys it holds. Changes are written to the disk first
+// and are used from the next handshake on. An Identity is safe for concurrent use.
 type Identity struct {
 	dir    string
 	member string
@@ -55,8 +55,9 @@ func (o Options) new() (*Identity, error) {
 	return &Identity{dir: o.Dir, member: o.Member, hosts: o.Hosts, now: o.Now}, nil
 }
 
-// Open reads an identity. The error is fs.ErrNotExist if there is none. An expired certificate is not an
-// error, because the member may hold an authority's key or a token to get another; see Expired.
+// Open reads an identity. The error is fs.ErrNotExist if there is none. An expired
+// certificate is not an error, because the member may hold an authority's key or a token
+// to get another; see Expired.
 func Open(o Options) (*Identity, error) {
 	i, err := o.new()
 	if err != nil {
@@ -98,8 +99,8 @@ func Bootstrap(o Options) (*Identity, error) {
 	return i, i.renew(a)
 }
 
-// NewIdentity makes the identity of a member from its first certificate, or from one that replaces an
-// expired certificate. Authority keys in the directory are kept.
+// NewIdentity makes the identity of a member from its first certificate, or from one that
+// replaces an expired certificate. Authority keys in the directory are kept.
 func NewIdentity(o Options, key *ecdsa.PrivateKey, issued *IssuedCertificate) (*Identity, error) {
 	i, err := o.empty()
 	if err != nil {
@@ -132,7 +133,8 @@ func (o Options) empty() (*Identity, error) {
 	return i, nil
 }
 
-// change applies f to a copy of the state and stores the copy. The caller must hold i.changing.
+// change applies f to a copy of the state and stores the copy. The caller must hold
+// i.changing.
 func (i *Identity) change(f func(*state)) {
 	s := *i.state.Load()
 	s.keys = maps.Clone(s.keys)
@@ -198,8 +200,9 @@ func (i *Identity) renew(a *Authority) error {
 // Request makes a new key and a certificate request for it.
 func (i *Identity) Request() (*ecdsa.PrivateKey, []byte, error) { return NewRequest(i.member, i.hosts) }
 
-// SetTrusted sets the authorities (DER) that the group trusts. The member also trusts the issuer of its own
-// certificate: while it replays the group's log from the beginning, the group may have trusted others.
+// SetTrusted sets the authorities (DER) that the group trusts. The member also trusts the
+// issuer of its own certificate: while it replays the group's log from the beginning, the
+// group may have trusted others.
 func (i *Identity) SetTrusted(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil {
@@ -229,8 +232,8 @@ func (i *Identity) AddKey(a *Authority) error {
 	return nil
 }
 
-// DeleteKeysBefore deletes the private keys of authorities that are older than all given ones (DER). It
-// keeps newer ones, which the group may not have announced yet.
+// DeleteKeysBefore deletes the private keys of authorities that are older than all given
+// ones (DER). It keeps newer ones, which the group may not have announced yet.
 func (i *Identity) DeleteKeysBefore(authorities [][]byte) error {
 	list, err := parseCertificates(authorities)
 	if err != nil || len(list) == 0 {
@@ -280,8 +283,8 @@ func (i *Identity) RenewAt() time.Time {
 	return leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) * 2 / 3)
 }
 
-// Authorities returns the trusted authorities (DER): those of the group, and the issuer of the member's own
-// certificate.
+// Authorities returns the trusted authorities (DER): those of the group, and the issuer
+// of the member's own certificate.
 func (i *Identity) Authorities() [][]byte {
 	var list [][]byte
 	for _, c := range i.state.Load().roots() {
@@ -305,8 +308,9 @@ func (i *Identity) Trusts(fingerprint string) bool {
 	})
 }
 
-// Verify verifies a chain that begins with a member's certificate and returns the name of the member. The
-// error is a *CertificateError. Verify does not know whether the member still is one.
+// Verify verifies a chain that begins with a member's certificate and returns the name of
+// the member. The error is a *CertificateError. Verify does not know whether the member
+// still is one.
 func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) {
 	return verify(chain, i.state.Load().roots(), i.now())
 }

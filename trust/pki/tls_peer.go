@@ -5,17 +5,19 @@ import (
 	"crypto/x509"
 )
 
-// ServerName is the server name that members and joining frontends send in a handshake. At the port for
-// clients, which may have another certificate, it selects the certificate of the member.
+// ServerName is the server name that members and joining frontends send in a handshake.
+// At the port for clients, which may have another certificate, it selects the certificate
+// of the member.
 const ServerName = "member.laurel.internal"
 
-// PeerServerConfig returns the configuration for accepting connections of other members: TLS 1.3, with a
-// member's certificate. The caller checks that it still is a member.
+// PeerServerConfig returns the configuration for accepting connections of other members:
+// TLS 1.3, with a member's certificate. The caller checks that it still is a member.
 func (i *Identity) PeerServerConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.Certificate(), nil },
-		// A certificate is required, but VerifyConnection enforces it, so that the reason is counted.
+		// A certificate is required, but VerifyConnection enforces it, so that the reason
+		// is counted.
 		ClientAuth:             tls.RequestClientCert,
 		VerifyConnection:       func(s tls.ConnectionState) error { return i.check(s.PeerCertificates, "") },
 		SessionTicketsDisabled: true, // a ticket would outlive the certificate
@@ -23,8 +25,8 @@ func (i *Identity) PeerServerConfig() *tls.Config {
 	}
 }
 
-// PeerClientConfig returns the configuration for connecting to the member (id@instance), or to any member
-// if that is "".
+// PeerClientConfig returns the configuration for connecting to the member (id@instance),
+// or to any member if that is "".
 func (i *Identity) PeerClientConfig(member string) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,

@@ -12,16 +12,16 @@ import (
 
 // PublicOptions are options of PublicConfig.
 type PublicOptions struct {
-	// Files is the certificate for clients; if nil, the member's own. Members, which ask for ServerName,
-	// always get the member's own.
+	// Files is the certificate for clients; if nil, the member's own. Members, which ask
+	// for ServerName, always get the member's own.
 	Files *Files
-	// Removed reports whether a member was removed from the group; its certificate is then refused. It may
-	// be nil.
+	// Removed reports whether a member was removed from the group; its certificate is
+	// then refused. It may be nil.
 	Removed func(member string) bool
 }
 
-// PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or later. A client
-// that sends a certificate must be a member.
+// PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or
+// later. A client that sends a certificate must be a member.
 func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
 	var mu sync.Mutex
 	var made *tls.Config
@@ -74,8 +74,8 @@ func (i *Identity) publicConfig(p PublicOptions, s *state) *tls.Config {
 // fileCheck is the interval between checks for changed files.
 const fileCheck = time.Second
 
-// Files is a certificate and its key in two PEM files, which are read again when they change. It is safe
-// for concurrent use.
+// Files is a certificate and its key in two PEM files, which are read again when they
+// change. It is safe for concurrent use.
 type Files struct {
 	cert, key string
 	failed    func(error)
@@ -86,8 +86,9 @@ type Files struct {
 	loaded  *tls.Certificate
 }
 
-// OpenFiles reads a certificate with its chain and its private key. If changed files cannot be read, the
-// previous certificate stays in use, and failed is called, once for each change.
+// OpenFiles reads a certificate with its chain and its private key. If changed files
+// cannot be read, the previous certificate stays in use, and failed is called, once for
+// each change.
 func OpenFiles(cert, key string, failed func(error)) (*Files, error) {
 	f := &Files{cert: cert, key: key, failed: failed}
 	f.seen = f.times()
@@ -127,8 +128,8 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 	}
 	f.checked = time.Now()
 	if now := f.times(); !slices.EqualFunc(now, f.seen, time.Time.Equal) {
-		// A renewal writes one file after the other. Until the second is written they do not fit
-		// together; they are then read again.
+		// A renewal writes one file after the other. Until the second is written they do
+		// not fit together; they are then read again.
 		f.seen = now
 		if err := f.load(); err != nil {
 			f.failed(err)
@@ -137,7 +138,8 @@ func (f *Files) Certificate() (*tls.Certificate, error) {
 	return f.loaded, nil
 }
 
-// Config returns the configuration for accepting connections of clients at a frontend without an identity.
+// Config returns the configuration for accepting connections of clients at a frontend
+// without an identity.
 func (f *Files) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,

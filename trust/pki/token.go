@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// The text of a join token is laurel-join-1.FINGERPRINT.ID.SECRET, and that of a bearer token
-// laurel-token-1.ID.SECRET. Only the maker and the holder know the secret; the group stores its hash.
+// The text of a join token is laurel-join-1.FINGERPRINT.ID.SECRET, and that of a bearer
+// token laurel-token-1.ID.SECRET. Only the maker and the holder know the secret; the
+// group stores its hash.
 const (
 	joinPrefix   = "laurel-join-1."
 	bearerPrefix = "laurel-token-1."
@@ -24,7 +25,8 @@ var (
 	errBearer    = errors.New("not a bearer token; want the whole text, which begins with laurel-token-1.")
 )
 
-// JoinToken admits a frontend to a group and names the authority that the frontend trusts.
+// JoinToken admits a frontend to a group and names the authority that the frontend
+// trusts.
 type JoinToken struct {
 	Fingerprint string // of the authority, in hexadecimal
 	ID          string

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestTokensAreReadAsTheyWereWritten(t *testing.T) {
+func TestTokensSurviveTextAndParse(t *testing.T) {
 	j := NewJoinToken(strings.Repeat("0f", 32))
 	if got, err := ParseJoinToken(" " + j.Text() + "\n"); err != nil || got != j {
 		t.Errorf("got %v, %v", got, err)
@@ -20,19 +20,19 @@ func TestTokensAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
-func TestPrintingATokenDoesNotTellItsSecret(t *testing.T) {
+func TestPrintingATokenHidesItsSecret(t *testing.T) {
 	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearerToken()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if s := fmt.Sprintf(verb, j); strings.Contains(s, j.Secret) {
-			t.Errorf("%s tells %s", verb, s)
+			t.Errorf("%s prints the secret: %s", verb, s)
 		}
 		if s := fmt.Sprintf(verb, b); strings.Contains(s, b.Secret) {
-			t.Errorf("%s tells %s", verb, s)
+			t.Errorf("%s prints the secret: %s", verb, s)
 		}
 	}
 }
 
-func TestWrongTokensAreRefusedWithoutBeingRepeated(t *testing.T) {
+func TestParseErrorsDoNotQuoteTheToken(t *testing.T) {
 	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearerToken()
 	for _, text := range []string{"", "x", j.Text()[1:], j.Text() + "A", j.Text()[:len(j.Text())-1], strings.ToUpper(j.Text()), b.Text(),
 		strings.Replace(j.Text(), ".", "..", 1), strings.Replace(j.Text(), "-1.", "-2.", 1)} {

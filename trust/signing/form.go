@@ -10,8 +10,8 @@ import (
 	"laurel/score"
 )
 
-// Form returns what the signature of e covers: the event as the timeline shows it, without what the
-// store adds, as JSON in the canonical form of RFC 8785:
+// Form returns what the signature of e covers: the event as the timeline shows it,
+// without what the store adds, as JSON in the canonical form of RFC 8785:
 //
 //	{"contest_id":...,"data":{...},"id":...,"key":...,"seq":...,"source":...,"time":...,"type":...}
 //
@@ -30,8 +30,8 @@ func AppendForm(b []byte, e *score.Event) ([]byte, error) {
 	return appendTail(b, e), nil
 }
 
-// FormOf returns the form of e with data in the place of e.Data. It is an error if data is written
-// in another way than Laurel writes it, apart from the order of members.
+// FormOf returns the form of e with data in the place of e.Data. It is an error if data
+// is written in another way than Laurel writes it, apart from the order of members.
 func FormOf(e *score.Event, data []byte) ([]byte, error) {
 	b, err := appendHead(nil, e)
 	if err != nil {
@@ -71,7 +71,8 @@ func appendTail(b []byte, e *score.Event) []byte {
 	return append(b, '}')
 }
 
-// checkComplete returns an error if a member that is signed is missing or cannot be written.
+// checkComplete returns an error if a member that is signed is missing or cannot be
+// written.
 func checkComplete(e *score.Event) error {
 	missing := ""
 	switch {

@@ -10,7 +10,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// FuzzVerify alters one thing in a signed event and expects it to be refused, by one who has seen the tree and by one who has not.
+// FuzzVerify alters one byte of a signed event and checks that the event is refused, by a
+// verifier that has cached the tree and by a new one.
 func FuzzVerify(f *testing.F) {
 	for _, n := range []int{1, 2, 3, 200} {
 		f.Add(n, n-1, 5, byte(1), true)
@@ -22,9 +23,9 @@ func FuzzVerify(f *testing.F) {
 		size = 1 + abs(size)%score.MaxTree
 		index = abs(index) % size
 		events := signed(t, private, size)
-		knowing := new(signing.Verifier)
+		caching := new(signing.Verifier)
 		for i := range events {
-			if !knowing.Verify(public, formOf(t, &events[i]), events[i].Signature) {
+			if !caching.Verify(public, formOf(t, &events[i]), events[i].Signature) {
 				t.Fatalf("event %d of %d is refused", i, size)
 			}
 		}
@@ -34,15 +35,15 @@ func FuzzVerify(f *testing.F) {
 			altered = signature
 		}
 		altered[abs(at)%len(altered)] ^= bits
-		if new(signing.Verifier).Verify(public, form, signature) != (bits == 0) || knowing.Verify(public, form, signature) != (bits == 0) {
-			t.Fatalf("event %d of %d, altered by %x at %d: judged wrongly", index, size, bits, at)
+		if new(signing.Verifier).Verify(public, form, signature) != (bits == 0) || caching.Verify(public, form, signature) != (bits == 0) {
+			t.Fatalf("event %d of %d, altered by %x at %d: wrong result", index, size, bits, at)
 		}
 	})
 }
 
 func abs(n int) int { return max(n, -(n + 1)) }
 
-// FuzzSignature gives anything as a signature.
+// FuzzSignature checks that no other bytes are accepted as a signature.
 func FuzzSignature(f *testing.F) {
 	private := keyOf("fuzz")
 	events := signed(f, private, 9)
@@ -64,8 +65,8 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// FuzzSignedForm compares the signed form of whatever Decode accepts with that of a library for RFC 8785.
-func FuzzSignedForm(f *testing.F) {
+// FuzzForm compares the form of every accepted event with that of a library for RFC 8785.
+func FuzzForm(f *testing.F) {
 	for _, line := range games(f) {
 		f.Add(line)
 	}
@@ -140,7 +141,8 @@ func BenchmarkSign(b *testing.B) {
 	}
 }
 
-// BenchmarkVerify measures what each frontend does for each event: the form, and the check.
+// BenchmarkVerify measures what each frontend does for an event: making the form and
+// verifying it.
 func BenchmarkVerify(b *testing.B) {
 	for _, n := range []int{1, 16, 64, 256} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

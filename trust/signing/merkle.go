@@ -2,8 +2,8 @@ package signing
 
 import "crypto/sha256"
 
-// The hashes of leaves and inner nodes begin with different bytes, as in RFC 6962, so that neither
-// can be taken for the other.
+// The hashes of leaves and inner nodes begin with different bytes, as in RFC 6962, so
+// that neither can be taken for the other.
 
 type hash = [sha256.Size]byte
 
@@ -21,8 +21,8 @@ func nodeHash(left, right *hash) hash {
 	return sha256.Sum256(b[:])
 }
 
-// tree is a Merkle tree by levels, the leaves first. The last node of an odd level has no sibling and
-// moves up unchanged, which gives the same root as the recursion of RFC 6962.
+// tree is a Merkle tree by levels, the leaves first. The last node of an odd level has no
+// sibling and moves up unchanged, which gives the same root as the recursion of RFC 6962.
 type tree [][]hash
 
 func newTree(leaves []hash) tree {
@@ -42,7 +42,8 @@ func newTree(leaves []hash) tree {
 
 func (t tree) root() *hash { return &t[len(t)-1][0] }
 
-// appendPath appends the audit path of a leaf: the siblings of the nodes from the leaf to the root.
+// appendPath appends the audit path of a leaf: the siblings of the nodes from the leaf to
+// the root.
 func (t tree) appendPath(b []byte, index int) []byte {
 	for _, level := range t {
 		if sibling := index ^ 1; sibling < len(level) {
@@ -53,8 +54,8 @@ func (t tree) appendPath(b []byte, index int) []byte {
 	return b
 }
 
-// nodePos is the position of a node in a tree whose nodes are numbered level by level, the leaves
-// first.
+// nodePos is the position of a node in a tree whose nodes are numbered level by level,
+// the leaves first.
 type nodePos struct {
 	base  int // number of the first node of the level
 	width int // nodes of the level

@@ -8,7 +8,8 @@ import (
 	"laurel/score"
 )
 
-// The leaves and the roots of the trees of the first n of them, as the tests of certificate transparency have them.
+// Leaves, and the roots of the trees of the first n leaves, from the tests of certificate
+// transparency.
 var (
 	transparencyLeaves = []string{"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"}
 	transparencyRoots  = []string{
@@ -38,7 +39,7 @@ func TestTreesHaveTheRootsOfRFC6962(t *testing.T) {
 	}
 }
 
-// recursiveRoot is MTH of RFC 6962, 2.1, as it stands there.
+// recursiveRoot is MTH of RFC 6962, section 2.1.
 func recursiveRoot(leaves []hash) hash {
 	if len(leaves) == 1 {
 		return leaves[0]
@@ -48,7 +49,7 @@ func recursiveRoot(leaves []hash) hash {
 	return nodeHash(&left, &right)
 }
 
-// recursivePath is PATH of RFC 6962, 2.1.1.
+// recursivePath is PATH of RFC 6962, section 2.1.1.
 func recursivePath(m int, leaves []hash) []byte {
 	if len(leaves) == 1 {
 		return nil
@@ -62,7 +63,7 @@ func recursivePath(m int, leaves []hash) []byte {
 	return append(recursivePath(m-k, leaves[k:]), left[:]...)
 }
 
-// splitOf is the largest power of two below n.
+// splitOf returns the largest power of two below n.
 func splitOf(n int) int {
 	k := 1
 	for k*2 < n {
@@ -80,18 +81,18 @@ func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
 	for _, size := range sizes {
 		tree := newTree(leaves[:size])
 		if *tree.root() != recursiveRoot(leaves[:size]) {
-			t.Errorf("the root of %d leaves is another", size)
+			t.Errorf("wrong root of %d leaves", size)
 		}
 		for i := range size {
 			path := tree.appendPath(nil, i)
 			if !bytes.Equal(path, recursivePath(i, leaves[:size])) {
-				t.Errorf("the path of leaf %d of %d is another", i, size)
+				t.Errorf("wrong path of leaf %d of %d", i, size)
 			}
 			proven := &provenTree{make([]hash, countNodes(size)), make([]bool, countNodes(size))}
 			var up pathNodes
 			proven.verifyPath(leaves[i], &score.Signature{Size: size, Index: i, Path: path}, &up)
 			if *up.top() != *tree.root() {
-				t.Errorf("the path of leaf %d of %d leads elsewhere", i, size)
+				t.Errorf("verifyPath of leaf %d of %d finds another root", i, size)
 			}
 		}
 	}

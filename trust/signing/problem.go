@@ -9,7 +9,8 @@ import (
 // maxQuoted is the number of bytes of a form that a problem quotes.
 const maxQuoted = 300
 
-// WrongSignature returns the problem of an event whose signature does not verify over form.
+// WrongSignature returns the problem of an event whose signature does not verify over
+// form.
 func WrongSignature(e *score.Event, form []byte) *score.Problem {
 	quoted := form
 	if len(quoted) > maxQuoted {

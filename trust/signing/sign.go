@@ -11,16 +11,16 @@ import (
 	"laurel/score"
 )
 
-// treeMessage returns the bytes that the key signs. The first line keeps the signature from being
-// valid in any other protocol.
+// treeMessage returns the bytes that the key signs. The first line keeps the signature
+// from being valid in any other protocol.
 func treeMessage(size int, root *hash) []byte {
 	b := append(make([]byte, 0, 64), "laurel events 1\n"...)
 	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	return append(b, root[:]...)
 }
 
-// Sign signs events and sets their Key and Signature. Up to [score.MaxTree] consecutive events share
-// one tree. Every event must have an ID, a Source, a Seq and a Time.
+// Sign signs events and sets their Key and Signature. Up to [score.MaxTree] consecutive
+// events share one tree. Every event must have an ID, a Source, a Seq and a Time.
 func Sign(private ed25519.PrivateKey, events []score.Event) error {
 	if err := checkPrivate(private); err != nil {
 		return err
@@ -44,8 +44,8 @@ func Sign(private ed25519.PrivateKey, events []score.Event) error {
 	return nil
 }
 
-// SignForms returns the signatures of events whose forms the caller has made. The forms must contain
-// the id of the key.
+// SignForms returns the signatures of events whose forms the caller has made. The forms
+// must contain the id of the key.
 func SignForms(private ed25519.PrivateKey, forms [][]byte) (signatures [][]byte, err error) {
 	if err := checkPrivate(private); err != nil {
 		return nil, err
@@ -85,7 +85,8 @@ func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [
 	return signatures
 }
 
-// EventJSON returns a signed event as JSON to post: its form with the signature as the last member.
+// EventJSON returns a signed event as JSON to post: its form with the signature as the
+// last member.
 func EventJSON(form, signature []byte) []byte {
 	const member = `,"signature":"`
 	b := make([]byte, 0, len(form)+len(member)+base64.StdEncoding.EncodedLen(len(signature))+2)

@@ -18,7 +18,7 @@ import (
 	"laurel/trust/signing"
 )
 
-// keyOf makes a key that is the same every time.
+// keyOf returns the same key for the same name.
 func keyOf(name string) ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte(name))
 	return ed25519.NewKeyFromSeed(seed[:])
@@ -28,12 +28,13 @@ func publicOf(private ed25519.PrivateKey) ed25519.PublicKey {
 	return private.Public().(ed25519.PublicKey)
 }
 
-// someEvents are events as a bard numbers them.
+// someEvents returns n events with a seq each.
 func someEvents(t testing.TB, n int) []score.Event {
 	t.Helper()
 	events := make([]score.Event, n)
 	for i := range events {
-		text := fmt.Sprintf(`{"id":"a-%06d","source":"bard/a","seq":%d,"type":"score.play","time":"2026-02-09T09:19:%02d.5-04:00","contest_id":"OG50BC/M-01","data":{"action":"GOAL","athlete":"Astérix","clock":"19'","competitor":"GAU","delta":%d.25,"period":"H1","result":{"GAU":%d.5,"ROM":0},"stats_delta":{"corners":1}}}`, i+1, i+1, i%60, i, i)
+		text := fmt.Sprintf(`{"id":"a-%06d","source":"bard/a","seq":%d,"type":"score.play",`+
+			`"time":"2026-02-09T09:19:%02d.5-04:00","contest_id":"OG50BC/M-01","data":{"action":"GOAL","athlete":"Astérix","clock":"19'","competitor":"GAU","delta":%d.25,"period":"H1","result":{"GAU":%d.5,"ROM":0},"stats_delta":{"corners":1}}}`, i+1, i+1, i%60, i, i)
 		e, p := score.Decode([]byte(text))
 		if p != nil {
 			t.Fatal(p)
@@ -61,7 +62,7 @@ func formOf(t testing.TB, e *score.Event) []byte {
 	return form
 }
 
-func TestTheSignedFormIsWhatTheTimelineShowsInTheFormOfRFC8785(t *testing.T) {
+func TestTheFormIsTheCanonicalJSONOfTheEvent(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "0123456789abcdef"
 	want := `{"contest_id":"OG50BC/M-01","data":{"action":"GOAL","athlete":"Astérix","clock":"19'","competitor":"GAU","delta":0.25,"period":"H1","result":{"GAU":0.5,"ROM":0},"stats_delta":{"corners":1}},"id":"a-000001","key":"0123456789abcdef","seq":1,"source":"bard/a","time":"2026-02-09T09:19:00.5-04:00","type":"score.play"}`
@@ -70,7 +71,7 @@ func TestTheSignedFormIsWhatTheTimelineShowsInTheFormOfRFC8785(t *testing.T) {
 	}
 }
 
-// canonicalOf makes the form as anybody would who has a library for RFC 8785.
+// canonicalOf returns the form of e, made with a library for RFC 8785.
 func canonicalOf(t testing.TB, e *score.Event) []byte {
 	t.Helper()
 	data, err := score.MarshalData(e.Data)
@@ -123,14 +124,16 @@ func TestTheFormOfEveryEventOfTheGamesIsThatOfRFC8785(t *testing.T) {
 func TestNamesAreOrderedByUTF16(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "k"
-	// U+1F600 is above U+FB33, and before it in UTF-16.
-	e.Data = &score.ScoreSet{Result: score.Totals{{Code: "\ufb33"}, {Code: "\U0001f600"}, {Code: "a\"b"}, {Code: "a b"}, {Code: "a"}, {Code: "é"}, {Code: "a\\"}}}
+	// U+1F600 is above U+FB33, but before it in UTF-16.
+	e.Data = &score.ScoreSet{Result: score.Totals{
+		{Code: "\ufb33"}, {Code: "\U0001f600"}, {Code: "a\"b"}, {Code: "a b"}, {Code: "a"}, {Code: "é"}, {Code: "a\\"},
+	}}
 	if form, want := formOf(t, &e), canonicalOf(t, &e); !bytes.Equal(form, want) {
 		t.Errorf("got  %s\nwant %s", form, want)
 	}
 }
 
-func TestDataInAnotherSpellingHasNoSignedForm(t *testing.T) {
+func TestDataInAnotherSpellingHasNoForm(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "k"
 	for _, data := range []string{``, ` {}`, `{} `, `{"a": 1}`, `{"a":1 }`, `{"a":1,"a":2}`, `{"b":1,"a":2,"b":1}`, `{"a":1,}`, `{,"a":1}`, `{"a"}`, `{"a":}`, `{"a":[1,]}`, `{"a":[1,,2]}`,
@@ -141,8 +144,8 @@ func TestDataInAnotherSpellingHasNoSignedForm(t *testing.T) {
 	}
 }
 
-func TestWhatIsSignedIsComplete(t *testing.T) {
-	for what, spoil := range map[string]func(e *score.Event){
+func TestIncompleteEventsCannotBeSigned(t *testing.T) {
+	for what, change := range map[string]func(e *score.Event){
 		"id":     func(e *score.Event) { e.ID = "" },
 		"source": func(e *score.Event) { e.Source = "" },
 		"seq":    func(e *score.Event) { e.Seq = 0 },
@@ -150,7 +153,7 @@ func TestWhatIsSignedIsComplete(t *testing.T) {
 		"offset": func(e *score.Event) { e.Time = e.Time.In(time.FixedZone("", 3601)) },
 	} {
 		events := someEvents(t, 3)
-		spoil(&events[1])
+		change(&events[1])
 		if err := signing.Sign(keyOf("a"), events); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("without a good %s: %v", what, err)
 		}
@@ -171,7 +174,7 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 				t.Errorf("event %d of %d is refused", i, n)
 			}
 			if e := &events[i]; !new(signing.Verifier).Verify(publicOf(private), formOf(t, e), e.Signature) {
-				t.Errorf("event %d of %d is refused by one who knows no other", i, n)
+				t.Errorf("event %d of %d is refused by a new verifier", i, n)
 			}
 			if e := &events[j]; !backwards.Verify(publicOf(private), formOf(t, e), e.Signature) {
 				t.Errorf("event %d of %d, from the end, is refused", j, n)
@@ -180,10 +183,12 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 	}
 }
 
-// eachVerifier gives f one verifier that knows nothing, and one that has found all the events good.
-func eachVerifier(t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *signing.Verifier)) {
-	t.Run("first sight", func(t *testing.T) { f(t, new(signing.Verifier)) })
-	t.Run("known tree", func(t *testing.T) {
+// eachVerifier calls f with a new verifier, and with one that has verified all events.
+func eachVerifier(
+	t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *signing.Verifier),
+) {
+	t.Run("new verifier", func(t *testing.T) { f(t, new(signing.Verifier)) })
+	t.Run("cached tree", func(t *testing.T) {
 		v := new(signing.Verifier)
 		for i := range events {
 			if !v.Verify(public, formOf(t, &events[i]), events[i].Signature) {
@@ -263,7 +268,7 @@ func TestTheSignatureOfAnotherKeyIsRefused(t *testing.T) {
 	})
 }
 
-func TestATreeThatWasForgottenIsVerifiedAnew(t *testing.T) {
+func TestAnEvictedTreeIsVerifiedAgain(t *testing.T) {
 	private := keyOf("a")
 	first := signed(t, private, 2)
 	v := new(signing.Verifier)
@@ -277,7 +282,7 @@ func TestATreeThatWasForgottenIsVerifiedAnew(t *testing.T) {
 		t.Helper()
 		if !v.Verify(publicOf(private), formOf(t, &first[0]), first[0].Signature) || !v.Verify(publicOf(private), formOf(t, &first[1]), first[1].Signature) ||
 			v.Verify(publicOf(private), formOf(t, &first[1]), first[0].Signature) {
-			t.Fatal("judged otherwise")
+			t.Fatal("wrong result")
 		}
 	}
 	check()
@@ -289,8 +294,8 @@ func TestATreeThatWasForgottenIsVerifiedAnew(t *testing.T) {
 	check()
 }
 
-// written are signed events as they are posted.
-func written(t testing.TB, events []score.Event) (all [][]byte) {
+// posted returns signed events as they are posted.
+func posted(t testing.TB, events []score.Event) (all [][]byte) {
 	t.Helper()
 	for i := range events {
 		all = append(all, signing.EventJSON(formOf(t, &events[i]), events[i].Signature))
@@ -301,7 +306,7 @@ func written(t testing.TB, events []score.Event) (all [][]byte) {
 func TestASignedEventIsPostedAsItsFormWithTheSignature(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 300)
-	written := written(t, events)
+	written := posted(t, events)
 	v := new(signing.Verifier)
 	for i := range written {
 		e, p := score.Decode(written[i])
@@ -317,10 +322,10 @@ func TestASignedEventIsPostedAsItsFormWithTheSignature(t *testing.T) {
 	}
 }
 
-func TestAProblemSaysWhatASignedEventLacks(t *testing.T) {
+func TestDecodeNamesWhatASignedEventLacks(t *testing.T) {
 	private := keyOf("a")
 	events := signed(t, private, 3)
-	written := written(t, events)
+	written := posted(t, events)
 	good, id := string(written[1]), events[1].Key
 	without := func(name string) string {
 		var members map[string]jsontext.Value
@@ -353,7 +358,7 @@ func TestAProblemSaysWhatASignedEventLacks(t *testing.T) {
 	for _, c := range []struct{ name, event, field, detail string }{
 		{"a signature without a key", without("key"), "key", "missing beside the signature; want the id of the key, 16 hexadecimal digits"},
 		{"a key without a signature", without("signature"), "signature", "missing beside the key; want it in base64"},
-		{"a key that is none", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
+		{"an invalid key", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
 		{"a key that is too long", strings.Replace(good, id, strings.Repeat(id, 100), 1), "key", "want the id of a key"},
 		{"a signed event without an id", without("id"), "id", "missing; a signed event needs an id, a source, a seq and a time of the bard's own"},
 		{"a signed event without a source", without("source"), "source", "missing beside seq"},

@@ -7,13 +7,14 @@ import (
 	"laurel/score"
 )
 
-// maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree of
-// score.MaxTree events, much less for smaller ones.
+// maxTrees is the number of trees whose nodes a Verifier keeps: about 18 KB for each tree
+// of score.MaxTree events, much less for smaller ones.
 const maxTrees = 256
 
-// Verifier verifies the signatures of events. It caches the trees whose signature it has verified, so
-// that the other events of a tree cost a few hashes each. The cache does not change any result. The
-// zero value is ready for use, and a Verifier is safe for concurrent use.
+// Verifier verifies the signatures of events. It caches the trees whose signature it has
+// verified, so that the other events of a tree cost a few hashes each. The cache does not
+// change any result. The zero value is ready for use, and a Verifier is safe for
+// concurrent use.
 type Verifier struct {
 	mu     sync.Mutex
 	trees  map[treeKey]*provenTree
@@ -27,8 +28,8 @@ type treeKey struct {
 	size    int
 }
 
-// provenTree holds the known nodes of a tree whose signature is valid. If a node is known, then so are
-// its sibling and all nodes above it, with their siblings.
+// provenTree holds the known nodes of a tree whose signature is valid. If a node is
+// known, then so are its sibling and all nodes above it, with their siblings.
 type provenTree struct {
 	nodes []hash
 	known []bool
@@ -102,9 +103,10 @@ func (v *Verifier) store(key *treeKey, t *provenTree) {
 	v.trees[*key] = t
 }
 
-// verifyPath computes the nodes from a leaf towards the root by the audit path. It stops at the first
-// known node and reports whether that node and the rest of the audit path agree with the tree. If no
-// node is known, it returns false, and p ends with the root, which the caller verifies.
+// verifyPath computes the nodes from a leaf towards the root by the audit path. It stops
+// at the first known node and reports whether that node and the rest of the audit path
+// agree with the tree. If no node is known, it returns false, and p ends with the root,
+// which the caller verifies.
 func (t *provenTree) verifyPath(leaf hash, s *score.Signature, p *pathNodes) (valid bool) {
 	p.nodes[0], p.n = leaf, 1
 	rest := s.Path
@@ -125,7 +127,8 @@ func (t *provenTree) verifyPath(leaf hash, s *score.Signature, p *pathNodes) (va
 	}
 }
 
-// agrees reports whether the rest of an audit path equals the known siblings from a known node up.
+// agrees reports whether the rest of an audit path equals the known siblings from a known
+// node up.
 func (t *provenTree) agrees(pos nodePos, rest []byte) bool {
 	for ; pos.width > 1; pos = pos.parent() {
 		if sibling := pos.sibling(); sibling >= 0 {

@@ -84,8 +84,8 @@ func TestWhatIsAckedIsInTheStore(t *testing.T) {
 	f := g.Frontends[0]
 	t.Run("poster that is asked to retry", func(t *testing.T) {
 		var posts atomic.Int64
-		g.Inject(func(_ *testgroup.Frontend, r *http.Request) testgroup.Fault {
-			if r.Method == http.MethodPost && posts.Add(1)%3 == 0 {
+		g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) testgroup.Fault {
+			if e == nil && r.Method == http.MethodPost && posts.Add(1)%3 == 0 {
 				return testgroup.Busy
 			}
 			return testgroup.None

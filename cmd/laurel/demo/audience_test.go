@@ -26,7 +26,7 @@ type fixture struct {
 	out bytes.Buffer
 }
 
-// newFixture has all clients at home.
+// newFixture returns an audience with all clients at home.
 func newFixture(t *testing.T) *fixture {
 	s := &fixture{t: t, audience: newAudience(three), now: time.Now()}
 	for _, one := range s.spectators {

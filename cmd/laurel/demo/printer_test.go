@@ -15,7 +15,7 @@ import (
 
 const columns = 80
 
-// marks is score.Marks for one contest, in memory.
+// marks implements score.Marks for one contest, in memory.
 type marks struct {
 	contest *score.Contest
 	splits  map[string][]score.Mark

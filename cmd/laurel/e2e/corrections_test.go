@@ -13,8 +13,8 @@ const (
 	correctedRace  = "OG50BC/MENHIR-RUN"
 )
 
-// tells is what a frontend tells of a contest: who is where, who has won, and which events are voided by which.
-func (f *frontend) tells(t testing.TB, contest string) string {
+// show returns what a frontend shows of a contest: places, winner, and voided events.
+func (f *frontend) show(t testing.TB, contest string) string {
 	t.Helper()
 	rec := decode[score.Record](t, get(t, f.url+"/v1/scores/"+contest))
 	var places, voided []string
@@ -36,7 +36,7 @@ func (f *frontend) tells(t testing.TB, contest string) string {
 	return strings.Join(places, ", ") + "; won: " + rec.Winner + "; voided: " + strings.Join(voided, ", ")
 }
 
-// golds is the medal table: who has how many.
+// golds returns the number of gold medals of each organisation.
 func (f *frontend) golds(t testing.TB) string {
 	t.Helper()
 	var rows []string
@@ -46,8 +46,8 @@ func (f *frontend) golds(t testing.TB) string {
 	return strings.Join(rows, ", ")
 }
 
-// found are the contests that a list gives.
-func (f *frontend) found(t testing.TB, query string) string {
+// search returns the ids of the contests in a list.
+func (f *frontend) search(t testing.TB, query string) string {
 	t.Helper()
 	var ids []string
 	page := decode[struct {
@@ -59,8 +59,9 @@ func (f *frontend) found(t testing.TB, query string) string {
 	return strings.Join(ids, ", ")
 }
 
-func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
-	slow(t)
+func TestACorrectionReachesEveryAnswerAtEveryFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	posted := 0
 	post := func(id, kind, contest, data string) {
@@ -75,7 +76,7 @@ func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
 	says := func(contest, want string) {
 		t.Helper()
 		for _, f := range g.frontends {
-			if got := f.tells(t, contest); got != want {
+			if got := f.show(t, contest); got != want {
 				t.Errorf("%s: %s\nwant %s", f.id, got, want)
 			}
 		}
@@ -102,7 +103,7 @@ func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
 	post("gold", "medal.award", correctedRace, `{"award_id":"run","medal":"GOLD","organisation":"AST"}`)
 
 	refused(t, g.frontends[2], score.StatusConflict, `{"type":"result.set","contest_id":"`+correctedRace+`","data":{"competitor":"ASTERIX","split":"finish","irm":"DSQ"}}`)
-	must(t, "bard", "mark", correctedRace, "--competitor", "ASTERIX", "--split", "finish", "--irm", "DSQ", "--reason", "magic potion", "--to", urls(g.frontends))
+	mustRun(t, "bard", "mark", correctedRace, "--competitor", "ASTERIX", "--split", "finish", "--irm", "DSQ", "--reason", "magic potion", "--to", urls(g.frontends))
 	post("back", "medal.revoke", correctedRace, `{"award_id":"run","reason":"magic potion"}`)
 	post("gold2", "medal.award", correctedRace, `{"award_id":"run","medal":"GOLD","organisation":"EDI"}`)
 	says(correctedRace, "1 EDIFIS 101, 2 MARATHONUS 102, 0 ASTERIX DSQ; won: EDIFIS; voided: again by v-double")
@@ -113,7 +114,7 @@ func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
 		}
 		for query, want := range map[string]string{"competitor=ASTERIX": correctedRace, "status=OFFICIAL": correctedMatch + ", " + correctedRace, "status=OFFICIAL&competitor=GAU": correctedMatch,
 			"sport=menhir-run&competitor=MARATHONUS&competition=OG50BC": correctedRace, "status=RUNNING": ""} {
-			if got := f.found(t, query); got != want {
+			if got := f.search(t, query); got != want {
 				t.Errorf("%s: %s finds %q, want %q", f.id, query, got, want)
 			}
 		}
@@ -125,7 +126,7 @@ func TestACorrectionReachesEverythingAtEveryFrontend(t *testing.T) {
 		if got := f.golds(t); got != "1 AST 1" {
 			t.Errorf("%s: the medal table is %s", f.id, got)
 		}
-		if got := f.found(t, "competitor=MARATHONUS"); got != "" {
+		if got := f.search(t, "competitor=MARATHONUS"); got != "" {
 			t.Errorf("%s: who has no mark any more is still found in %s", f.id, got)
 		}
 	}

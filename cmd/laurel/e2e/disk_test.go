@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// smallDisk mounts a file system of its own, of a few megabytes, for the frontend's data.
+// smallDisk mounts a small file system for the frontend's data.
 func (f *frontend) smallDisk(t testing.TB, megabytes int) {
 	t.Helper()
 	if err := os.MkdirAll(f.data, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", f.data, "tmpfs", 0, fmt.Sprintf("size=%dm", megabytes)); err != nil {
-		unable(t, "mounting a small disk needs root, or CAP_SYS_ADMIN: %v", err)
+		skipOrFail(t, "mounting a small disk needs root, or CAP_SYS_ADMIN: %v", err)
 	}
 	t.Cleanup(func() {
 		if f.process != nil {
@@ -33,7 +33,7 @@ func (f *frontend) smallDisk(t testing.TB, megabytes int) {
 	})
 }
 
-// fill leaves no room on the frontend's disk, and gives what makes room again.
+// fill fills the frontend's disk, and returns a function that frees the space.
 func (f *frontend) fill(t testing.TB) (empty func()) {
 	t.Helper()
 	ballast := filepath.Join(f.data, "ballast")
@@ -52,7 +52,7 @@ func (f *frontend) fill(t testing.TB) (empty func()) {
 	}
 }
 
-// zeros is a reader without end.
+// zeros is an endless reader of zeros.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {
@@ -62,11 +62,11 @@ func (zeros) Read(b []byte) (int, error) {
 
 var ofTheDisk = regexp.MustCompile(`(?i)no space left on device`)
 
-func TestAFrontendWhoseDiskIsFullSaysSoAndComesBackWhenThereIsRoom(t *testing.T) {
+func TestAFrontendWithAFullDiskReportsItAndRecoversWhenThereIsSpace(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.follower()} })
 }
 
-func TestAMasterWhoseDiskIsFullSaysSoAndComesBackWhenThereIsRoom(t *testing.T) {
+func TestAMasterWithAFullDiskReportsItAndRecoversWhenThereIsSpace(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master()} })
 }
 
@@ -74,10 +74,11 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master(), g.follower()} })
 }
 
-// fullDisk fills the disks of those that are chosen while real Games are sung, and makes room again: at once if too few are left to go on,
-// else when all has been sung.
+// fullDisk fills the disks of some frontends while real Games are posted, and frees the space: at
+// once if the others are too few to continue, otherwise when everything was posted.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "paris2024", "cricket")
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
 	for range 3 {
@@ -86,9 +87,10 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.start().waitReady()
 	}
 	g.waitVotes()
-	// Slow enough that the disk is full before the end, whatever the machine; what is acked by then is not yet all.
-	bards := g.sing(all, func(s *games) string { return s.speed(8 * time.Second) })
-	eventually(t, "the singing has begun", func() error {
+	// Slow enough that the disk is full before the end on any machine, and that not everything is
+	// acknowledged by then.
+	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
+	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
 			return errors.New("revision 0")
 		}
@@ -103,13 +105,13 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		if code := f.exit(t); code != 4 {
 			t.Errorf("%s, whose disk is full, ended with exit code %d; want 4", f.id, code)
 		}
-		if !ofTheDisk.MatchString(f.said(t)) {
-			t.Errorf("%s does not say that its disk is full", f.id)
+		if !ofTheDisk.MatchString(f.output(t)) {
+			t.Errorf("%s does not log that its disk is full", f.id)
 		}
 	}
 	goOn := len(g.running()) > len(poor)
 	if goOn {
-		sungAll(t, bards)
+		awaitBards(t, bards)
 		for _, f := range g.running() {
 			for _, s := range all {
 				s.expectTruth(t, f)
@@ -124,13 +126,13 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.waitReady()
 	}
 	if !goOn {
-		sungAll(t, bards)
+		awaitBards(t, bards)
 	}
 	g.expectRevision(sum(all))
 	g.expectTruthInEachDatabase(all)
 }
 
-// revision is that of the store, as f answers.
+// revision returns the revision of the store according to f.
 func (f *frontend) revision(t testing.TB) (n uint64) {
 	t.Helper()
 	a := get(t, f.url+"/v1/scores?limit=1")
@@ -141,10 +143,11 @@ func (f *frontend) revision(t testing.TB) (n uint64) {
 }
 
 func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))
 	before := g.frontends[0].answers(all)
 
@@ -154,13 +157,13 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		stop func(f *frontend)
 		do   func(t testing.TB, file *os.File, size int64)
 	}{
-		{"its first pages are zeros", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) { write(t, file, 0, make([]byte, 4*page)) }},
-		{"its second half is cut off", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) {
+		{"its first pages are zeros", (*frontend).stop, func(t testing.TB, file *os.File, size int64) { write(t, file, 0, make([]byte, 4*page)) }},
+		{"its second half is cut off", (*frontend).stop, func(t testing.TB, file *os.File, size int64) {
 			if err := file.Truncate(size / 2); err != nil {
 				t.Fatal(err)
 			}
 		}},
-		{"its pages are noise but for the first two", (*frontend).terminate, func(t testing.TB, file *os.File, size int64) {
+		{"its pages are noise but for the first two", (*frontend).stop, func(t testing.TB, file *os.File, size int64) {
 			noise := make([]byte, size-2*page)
 			_, _ = rand.Read(noise) // never fails
 			write(t, file, 2*page, noise)
@@ -190,11 +193,11 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		damage.do(t, file, size)
 		file.Close()
 		f.start().waitReady()
-		if !regexp.MustCompile(`will be rebuilt`).MatchString(f.said(t)) {
-			t.Errorf("%s does not say that it rebuilds its database", f.id)
+		if !regexp.MustCompile(`will be rebuilt`).MatchString(f.output(t)) {
+			t.Errorf("%s does not log that it rebuilds its database", f.id)
 		}
 		g.expectRevision(sum(all))
-		f.reign()
+		f.becomeMaster()
 		before.expect(f, all)
 	}
 }
@@ -206,12 +209,13 @@ func write(t testing.TB, file *os.File, at int64, b []byte) {
 	}
 }
 
-func TestAFrontendWhoseDirectoryContradictsTheGroupSaysWhatToDo(t *testing.T) {
-	slow(t)
+func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	f := g.frontends[0]
 	apply(t, f, define)
-	f.terminate()
+	f.stop()
 	if err := os.Remove(filepath.Join(f.data, "raft.db")); err != nil {
 		t.Fatal(err)
 	}
@@ -219,8 +223,8 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupSaysWhatToDo(t *testing.T) {
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if said := f.said(t); !strings.Contains(said, "leave the group, empty the directory and join anew") || !strings.Contains(said, f.data) {
-			t.Errorf("it does not say what to do, and with which directory: %s", said)
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join anew") || !strings.Contains(output, f.data) {
+			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}
 }

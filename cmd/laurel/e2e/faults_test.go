@@ -17,20 +17,20 @@ import (
 	"laurel/score"
 )
 
-// nemesis does to a group of three what may happen to it: never two things of the same kind at once, but things of different kinds. What
-// it does, to whom and for how long follows from its seed; the rest is up to the group. Frontends are started and killed by the
-// test's own goroutine alone.
+// nemesis injects faults into a group of three: never two of the same kind at once, but faults of
+// different kinds together. Its seed determines the kind, victim and duration of each fault.
+// Frontends are started and killed by the test's own goroutine alone.
 type nemesis struct {
 	g       *group
 	cuts    *network // nil: there are none
 	rand    *rand.Rand
 	h       *history
 	done    map[string]int
-	undo    map[kindOfFault]remedy // of what is under way
+	undo    map[kindOfFault]repair // the repairs of active faults
 	joiner  *frontend              // the fourth, from its start to its end
 	joined  int
-	removed bool          // the joiner is to leave
-	slowFor time.Duration // how long links were slow, in all
+	removed bool          // the joiner has to leave
+	slowFor time.Duration // total time of slow links
 	asking  sync.WaitGroup
 }
 
@@ -46,15 +46,15 @@ const (
 	kindsOfFault
 )
 
-type remedy struct {
+type repair struct {
 	at time.Time
 	do func()
 }
 
-// members is how many frontends there are from the beginning; one more comes and goes.
+// members is the number of permanent frontends; one more joins and leaves.
 const members = 3
 
-// Between two faults, and how long those last that have a length.
+// The time between two faults, and the duration of a fault.
 const (
 	calm        = 100 * time.Millisecond
 	restless    = 900 * time.Millisecond
@@ -64,15 +64,15 @@ const (
 )
 
 func newNemesis(g *group, cuts *network, h *history, seed uint64) *nemesis {
-	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, undo: map[kindOfFault]remedy{}}
+	return &nemesis{g: g, cuts: cuts, h: h, rand: rand.New(rand.NewPCG(seed, 0)), done: map[string]int{}, undo: map[kindOfFault]repair{}}
 }
 
 func (n *nemesis) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(n.rand.Int64N(int64(most-least)))
 }
 
-// rage goes on for d and then repairs what it has done. What was asked of the group may still be under way.
-func (n *nemesis) rage(d time.Duration) {
+// run injects faults for d and then repairs them. Requests to the group may still be under way.
+func (n *nemesis) run(d time.Duration) {
 	n.g.t.Helper()
 	end := time.Now().Add(d)
 	next := time.Now().Add(n.between(calm, restless))
@@ -89,7 +89,7 @@ func (n *nemesis) rage(d time.Duration) {
 			}
 		}
 		if !now.Before(next) {
-			n.strike()
+			n.injectFault()
 			next = time.Now().Add(n.between(calm, restless))
 			continue
 		}
@@ -104,8 +104,8 @@ func (n *nemesis) rage(d time.Duration) {
 	n.asking.Wait()
 }
 
-// strike does the next thing, if nothing of its kind is under way.
-func (n *nemesis) strike() {
+// injectFault injects the next fault, unless one of its kind is active.
+func (n *nemesis) injectFault() {
 	kind := []kindOfFault{ofProcess, ofProcess, ofProcess, ofNetwork, ofNetwork, ofNetwork, ofLink, ofLink,
 		ofMode, ofMembers, ofMaster, ofMaster}[n.rand.IntN(12)]
 	lasts := n.between(shortest, longest)
@@ -143,13 +143,13 @@ func (n *nemesis) strike() {
 		return
 	}
 	n.done[what]++
-	n.g.t.Logf("%8.3f s: %s; f%d is the master; the lot fell on f%d and %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
+	n.g.t.Logf("%8.3f s: %s; f%d is the master; the victim is f%d for %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
 	if undo != nil {
-		n.undo[kind] = remedy{time.Now().Add(lasts), undo}
+		n.undo[kind] = repair{time.Now().Add(lasts), undo}
 	}
 }
 
-// process kills a frontend, or stops it.
+// process kills or pauses a frontend.
 func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
 	if n.died(f) {
 		return "", nil
@@ -162,12 +162,12 @@ func (n *nemesis) process(f *frontend, who string) (what string, undo func()) {
 	return "stop " + who, func() { f.signal(n.g.t, syscall.SIGCONT) }
 }
 
-// died tells of a frontend that ended and was not killed, which none may.
+// died fails the test for a frontend that ended without being killed.
 func (n *nemesis) died(f *frontend) bool {
 	if !f.Ended() {
 		return false
 	}
-	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.State().ExitCode(), lastLines(f.said(n.g.t)))
+	n.g.t.Errorf("%s ended by itself with exit code %d:\n%s", f.id, f.State().ExitCode(), lastLines(f.output(n.g.t)))
 	f.start()
 	return true
 }
@@ -177,7 +177,8 @@ func lastLines(s string) string {
 	return strings.Join(lines[max(0, len(lines)-8):], "")
 }
 
-// cut loses packets: those from a frontend to all others, those to it, both, or of one pair in one direction or both.
+// cut drops packets: those from a frontend to all others, those to it, both, or those of one pair
+// in one direction or both.
 func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 	other := (victim + 1 + n.rand.IntN(members-1)) % members
 	type way struct{ from, to int }
@@ -222,8 +223,8 @@ func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 // slows reports whether links can be slow.
 func (n *nemesis) slows() bool { return n.cuts != nil && n.cuts.lines != nil }
 
-// How slow a slow link is: from a bad mobile connection to a bad office. A large snapshot takes
-// longer than any link is slow, so that it is under way at both paces.
+// The rates of slow links, from a bad mobile connection to a bad office. The transfer of a large
+// snapshot takes longer than any link is slow, so that it happens at both paces.
 const (
 	leastRate = 100 << 10 // bytes per second
 	mostRate  = 4 << 20
@@ -243,7 +244,7 @@ func (n *nemesis) slow(victim int, who string) (what string, undo func()) {
 	}
 }
 
-// member starts a fourth frontend, and has it taken out again.
+// member starts a fourth frontend, or removes it.
 func (n *nemesis) member() (what string, undo func()) {
 	if n.joiner != nil && !n.joiner.Ended() {
 		n.leave()
@@ -253,7 +254,7 @@ func (n *nemesis) member() (what string, undo func()) {
 	return "join and leave", n.leave
 }
 
-// fourth is the place of the one that comes and goes. It has the same URL every time.
+// fourth returns the frontend that joins and leaves. It has the same URL every time.
 func (n *nemesis) fourth() *frontend { return n.g.frontends[members] }
 
 func (n *nemesis) start4th() {
@@ -265,7 +266,8 @@ func (n *nemesis) start4th() {
 	n.joiner = f.start()
 }
 
-// leave has the fourth taken out, once it knows that it is in: before, it would go on asking to be let in.
+// leave removes the fourth frontend once it knows that it is a member: before, it would keep asking
+// to join.
 func (n *nemesis) leave() {
 	if !n.removed {
 		seen := n.see(n.joiner)
@@ -277,7 +279,7 @@ func (n *nemesis) leave() {
 	n.ask("leave", "DELETE", "/v1/cluster/members/"+n.joiner.id, "", once)
 }
 
-// How often the nemesis asks for something until it is done.
+// How often the nemesis repeats a request until it succeeds.
 const (
 	once    = 1
 	patient = 8
@@ -287,7 +289,7 @@ func (n *nemesis) mode(m score.CacheMode, tries int) {
 	n.ask("mode "+string(m), "PUT", "/v1/cluster/cache", fmt.Sprintf(`{"mode":%q}`, m), tries)
 }
 
-// ask asks the group for something and does not wait. Whether it is done is counted.
+// ask sends a request to the group without waiting for it. The outcome is counted.
 func (n *nemesis) ask(what, method, path, body string, tries int) {
 	first := n.rand.IntN(members)
 	n.asking.Go(func() {
@@ -305,10 +307,10 @@ func (n *nemesis) askOne(url, what, method, path, body string) (done bool) {
 	a, err := c.do(method, url+path, body)
 	switch {
 	case err != nil:
-		n.h.count(what + ": " + silence(err))
+		n.h.count(what + ": " + failureKind(err))
 	case a.status != http.StatusOK:
 		var p score.Problem
-		_ = json.Unmarshal([]byte(a.body), &p) // what is no problem counts by its status
+		_ = json.Unmarshal([]byte(a.body), &p) // an answer without a problem is counted by its status
 		n.h.count(what + ": " + cmp.Or(string(p.Code), http.StatusText(a.status)))
 	default:
 		n.h.count(what + ": done")
@@ -317,18 +319,19 @@ func (n *nemesis) askOne(url, what, method, path, body string) (done bool) {
 	return false
 }
 
-// see is the group as f sees it, if it says so at once.
+// see returns the group according to f, if f answers at once.
 func (n *nemesis) see(f *frontend) (s score.Frontends) {
 	c := newClient("nemesis", f.url, nil, n.h, nil)
 	c.web.Timeout = masterQuery
 	defer c.web.CloseIdleConnections()
 	if a, err := c.do("GET", f.url+"/v1/frontends", ""); err == nil {
-		_ = json.Unmarshal([]byte(a.body), &s) // then it sees nobody
+		_ = json.Unmarshal([]byte(a.body), &s) // then the group is empty
 	}
 	return s
 }
 
-// master is the number of the frontend that is the master, as far as those know that answer at once; -1 where none of the first three is.
+// master returns the index of the master according to the frontends that answer at once, or -1 if
+// none of the first three is.
 func (n *nemesis) master() int {
 	seen := make(chan score.Frontends, members)
 	for _, f := range n.g.frontends[:members] {
@@ -343,7 +346,7 @@ func (n *nemesis) master() int {
 	return slices.IndexFunc(n.g.frontends[:members], func(f *frontend) bool { return f.id == last.Master })
 }
 
-// heal brings the group to rest after rage: all that belong to it run and answer, in push mode.
+// heal ends all faults: afterwards all members run and answer, in push mode.
 func (n *nemesis) heal() {
 	g := n.g
 	g.t.Helper()
@@ -358,10 +361,10 @@ func (n *nemesis) heal() {
 				return nil
 			}
 			a, err := ask("DELETE", g.frontends[0].url+"/v1/cluster/members/"+n.joiner.id, "")
-			return fmt.Errorf("it runs still; the group says %d %s, %v", a.status, a.body, err)
+			return fmt.Errorf("it still runs; the group answers %d %s, %v", a.status, a.body, err)
 		})
 		if code := n.joiner.State().ExitCode(); code != 5 {
-			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.said(g.t)))
+			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.output(g.t)))
 		}
 	} else if n.joiner != nil {
 		n.joiner.waitReady()

@@ -16,13 +16,13 @@ import (
 	"laurel/score"
 )
 
-// frontend is one member: its place on disk and in the network, and the process that runs there now.
+// frontend is one member: its data and addresses, and its current process.
 type frontend struct {
 	*process
 	id, data, http, peer, url string
-	entry                     []string // how it comes into the group: --bootstrap, or --join and a URL
-	secure                    bool     // it has a certificate; without, it is started with --insecure
-	within                    []string // the command that starts it elsewhere than in the network of the test
+	entry                     []string // --bootstrap, or --join and a URL
+	secure                    bool     // it has a certificate; otherwise it is started with --insecure
+	within                    []string // a command that starts it in another network
 	group                     *group
 }
 
@@ -35,7 +35,8 @@ type group struct {
 	frontends []*frontend
 }
 
-// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and have a vote. env is added to their environment.
+// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and have a vote.
+// env is added to their environment.
 func newGroup(t testing.TB, n int, env ...string) *group {
 	t.Helper()
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
@@ -46,7 +47,8 @@ func newGroup(t testing.TB, n int, env ...string) *group {
 	return g
 }
 
-// waitVotes waits until every running frontend knows that each of them has a vote. One that has just joined is ready before it may vote.
+// waitVotes waits until every running frontend knows that each has a vote. A frontend that has just
+// joined is ready before it has one.
 func (g *group) waitVotes() {
 	g.t.Helper()
 	eventually(g.t, "all have a vote", func() error {
@@ -61,7 +63,7 @@ func (g *group) waitVotes() {
 	})
 }
 
-// add makes place for the next frontend and starts nothing.
+// add adds the next frontend without starting it.
 func (g *group) add() *frontend {
 	id := "f" + strconv.Itoa(len(g.frontends)+1)
 	f := &frontend{id: id, data: filepath.Join(g.dir, id), entry: []string{"--bootstrap"}, group: g}
@@ -73,7 +75,7 @@ func (g *group) add() *frontend {
 	return f
 }
 
-// move gives the frontend other addresses, which hold from its next start.
+// move changes the addresses of the frontend, from its next start.
 func (f *frontend) move(http, peer string) {
 	f.http, f.peer, f.url = http, peer, "http://"+http
 }
@@ -98,13 +100,13 @@ func (f *frontend) waitReady() {
 		}
 		a, err := ask("GET", f.url+"/readyz", "")
 		if err == nil && a.status != http.StatusOK {
-			err = fmt.Errorf("/readyz says %d %s", a.status, a.body)
+			err = fmt.Errorf("/readyz: %d %s", a.status, a.body)
 		}
 		return err
 	})
 }
 
-// urls lists frontends as --to and --join take them.
+// urls joins the URLs of frontends for --to and --join.
 func urls(list []*frontend) string {
 	var urls []string
 	for _, f := range list {
@@ -113,14 +115,14 @@ func urls(list []*frontend) string {
 	return strings.Join(urls, ",")
 }
 
-// urlsFrom lists all frontends with the i-th first.
+// urlsFrom joins the URLs of all frontends, the ith first.
 func (g *group) urlsFrom(i int) string {
 	i %= len(g.frontends)
 	return urls(slices.Concat(g.frontends[i:], g.frontends[:i]))
 }
 
-// seen is the group as f sees it.
-func (f *frontend) seen() (s score.Frontends, err error) {
+// status returns the group according to f.
+func (f *frontend) status() (s score.Frontends, err error) {
 	a, err := ask("GET", f.url+"/v1/frontends", "")
 	if err != nil {
 		return s, err
@@ -131,9 +133,9 @@ func (f *frontend) seen() (s score.Frontends, err error) {
 	return s, json.Unmarshal([]byte(a.body), &s)
 }
 
-// member is what f sees of the member called id.
+// member returns the member with an id according to f.
 func (f *frontend) member(id string) (score.Frontend, error) {
-	s, err := f.seen()
+	s, err := f.status()
 	if err != nil {
 		return score.Frontend{}, err
 	}
@@ -155,31 +157,31 @@ func (g *group) running() []*frontend {
 	return list
 }
 
-// master waits until the running frontends agree on a master that runs.
+// master waits until the running frontends agree on a running master.
 func (g *group) master() *frontend {
 	g.t.Helper()
 	var master *frontend
 	eventually(g.t, "the frontends agree on a master", func() error {
-		said := map[string]bool{}
+		named := map[string]bool{}
 		for _, f := range g.running() {
-			s, err := f.seen()
+			s, err := f.status()
 			if err != nil {
 				return err
 			}
-			said[s.Master] = true
+			named[s.Master] = true
 			if f.id == s.Master {
 				master = f
 			}
 		}
-		if len(said) != 1 || said[""] || master == nil || !said[master.id] {
-			return fmt.Errorf("they say %v", said)
+		if len(named) != 1 || named[""] || master == nil || !named[master.id] {
+			return fmt.Errorf("they name %v", named)
 		}
 		return nil
 	})
 	return master
 }
 
-// follower is a running frontend that is not the master.
+// follower returns a running frontend that is not the master.
 func (g *group) follower() *frontend {
 	g.t.Helper()
 	m := g.master()
@@ -190,11 +192,11 @@ func (g *group) follower() *frontend {
 	return g.running()[i]
 }
 
-// reign makes f the master, so that what it answers comes from its own database.
-func (f *frontend) reign() {
+// becomeMaster makes f the master, so that its answers come from its own database.
+func (f *frontend) becomeMaster() {
 	t := f.group.t
 	t.Helper()
-	// A transfer is refused while another is under way or f lags behind; so it is asked for again.
+	// A transfer is refused while another one is under way or f lags behind, so it is repeated.
 	eventually(t, "mastership goes to "+f.id, func() error {
 		if f.group.master() == f {
 			return nil

@@ -30,14 +30,14 @@ var web = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 16, IdleConnTimeout: time.Second},
 }
 
-// answer is an HTTP answer, read whole.
+// answer is an HTTP answer with its whole body.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// ask sends one request, once. headers are names and values in turn.
+// ask sends one request once. headers alternates names and values.
 func ask(method, url, body string, headers ...string) (answer, error) {
 	var b io.Reader
 	if body != "" {
@@ -59,7 +59,7 @@ func ask(method, url, body string, headers ...string) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(read)}, err
 }
 
-// get asks until the frontend can answer: 503 says that it may a little later. Any other status than 200 fails the test.
+// get repeats a request while the frontend answers 503. Any other status than 200 fails the test.
 func get(t testing.TB, url string, headers ...string) answer {
 	t.Helper()
 	a, err := tryGet(url, headers...)
@@ -88,7 +88,8 @@ func tryGet(url string, headers ...string) (a answer, err error) {
 	return a, errors.Join(err, final)
 }
 
-// decode reads a JSON answer into v. Members that v does not know are fine: the interface may grow.
+// decode unmarshals a JSON answer. Members that T does not have are ignored, as the interface may
+// grow.
 func decode[T any](t testing.TB, a answer) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
@@ -102,7 +103,7 @@ type posted struct {
 	Results  []score.Result `json:"results"`
 }
 
-// post sends events as JSON, once.
+// post posts events as JSON, once.
 func post(t testing.TB, f *frontend, body string) answer {
 	t.Helper()
 	a, err := ask("POST", f.url+"/v1/events", body, "Content-Type", "application/json")
@@ -112,7 +113,7 @@ func post(t testing.TB, f *frontend, body string) answer {
 	return a
 }
 
-// apply posts events that must be taken.
+// apply posts events that must be accepted.
 func apply(t testing.TB, f *frontend, body string) posted {
 	t.Helper()
 	a := post(t, f, body)
@@ -122,7 +123,7 @@ func apply(t testing.TB, f *frontend, body string) posted {
 	return decode[posted](t, a)
 }
 
-// refused posts an event that must be refused in a given way.
+// refused posts an event that must be refused with a code.
 func refused(t testing.TB, f *frontend, want score.Code, body string) score.Problem {
 	t.Helper()
 	a := post(t, f, body)
@@ -145,7 +146,7 @@ func problem(t testing.TB, a answer, want score.Code) score.Problem {
 	return p
 }
 
-// results are the lines of the answer to an NDJSON stream.
+// results returns the lines of the answer to an NDJSON stream.
 func results(t testing.TB, a answer) iter.Seq[score.Result] {
 	return func(yield func(score.Result) bool) {
 		t.Helper()

@@ -2,39 +2,39 @@ package e2e
 
 import (
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 )
 
-// How long the singing takes while frontends and bards are killed, and how often.
-const (
-	shortSinging  = 16 * time.Second
-	longSinging   = 5 * time.Minute
-	frontendFalls = 2 * time.Second
-	bardFalls     = 1500 * time.Millisecond
-)
+// killForm is the streams that are posted while frontends and bards are killed, the time this
+// takes, and the intervals of the kills.
+type killForm struct {
+	names            []string
+	length           time.Duration
+	frontends, bards time.Duration
+}
 
-// singers keeps one bard for each stream singing: one that is killed is started again.
-type singers struct {
+// bardKeeper keeps one bard running for each stream: it restarts those that are killed.
+type bardKeeper struct {
 	g      *group
-	all    []*games
+	all    []*stream
 	bards  []*process
-	speed  func(*games) string
+	speed  func(*stream) string
 	killed int
 }
 
-// unfinished starts the killed bards again and lists the streams that are still sung. A bard that ends by itself must have sung all.
-func (s *singers) unfinished() (list []int) {
+// unfinished restarts the killed bards and lists the streams that are not complete. A bard that
+// ends by itself must have posted everything.
+func (s *bardKeeper) unfinished() (list []int) {
 	t := s.g.t
 	t.Helper()
 	for i, b := range s.bards {
 		switch {
 		case !b.Ended():
 		case b.killed():
-			s.bards[i] = s.g.singOne(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
+			s.bards[i] = s.g.startBard(s.all[i], rand.N(len(s.g.frontends)), s.speed(s.all[i]))
 		case b.State().ExitCode() != 0:
-			t.Fatalf("%s gave up with exit code %d:\n%s", b.Name, b.State().ExitCode(), b.said(t))
+			t.Fatalf("%s gave up with exit code %d:\n%s", b.Name, b.State().ExitCode(), b.output(t))
 		default:
 			continue
 		}
@@ -43,7 +43,7 @@ func (s *singers) unfinished() (list []int) {
 	return list
 }
 
-func (s *singers) killOne() {
+func (s *bardKeeper) killOne() {
 	list := s.unfinished()
 	if len(list) == 0 {
 		return
@@ -54,25 +54,26 @@ func (s *singers) killOne() {
 }
 
 func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
-	slow(t)
-	names, singing := []string{"cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}, shortSinging
-	if os.Getenv("LAUREL_LONG") != "" {
-		names, singing = allGames, longSinging
-	}
-	all := load(t, names...)
+	needsProcesses(t)
+	t.Parallel()
+	form := byForm(
+		killForm{[]string{"curling", "tokyo2020para", "worldcup2026"}, 7 * time.Second, 1200 * time.Millisecond, 900 * time.Millisecond},
+		killForm{allGames[1:], 16 * time.Second, 2 * time.Second, 1500 * time.Millisecond},
+		killForm{allGames, 5 * time.Minute, 2 * time.Second, 1500 * time.Millisecond})
+	all := load(t, form.names...)
 	g := newGroup(t, 3)
-	s := &singers{g: g, all: all, speed: func(s *games) string { return s.speed(singing) }}
-	s.bards = g.sing(all, s.speed)
+	s := &bardKeeper{g: g, all: all, speed: func(s *stream) string { return s.speed(form.length) }}
+	s.bards = g.startBards(all, s.speed)
 
 	masters, others := 0, 0
-	frontendFall, bardFall := time.NewTicker(frontendFalls), time.NewTicker(bardFalls)
+	frontendFall, bardFall := time.NewTicker(form.frontends), time.NewTicker(form.bards)
 	defer frontendFall.Stop()
 	defer bardFall.Stop()
-	overdue := time.After(5*singing + patience)
+	overdue := time.After(5*form.length + patience)
 	for len(s.unfinished()) > 0 {
 		select {
 		case <-frontendFall.C:
-			// The master every other time; the rest by lot, which may hit it too.
+			// The master every other time; otherwise a random frontend, which may be the master.
 			victim := g.frontends[rand.N(len(g.frontends))]
 			master := g.master()
 			if masters <= others {
@@ -96,7 +97,7 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	}
 	t.Logf("killed the master %d times, another frontend %d times, a bard %d times", masters, others, s.killed)
 	if masters < 2 || others < 1 || s.killed < 3 {
-		t.Error("that is too little to show anything; the singing was over too soon")
+		t.Error("too few kills to show anything; the bards ended too soon")
 	}
 	for _, f := range g.frontends {
 		f.waitReady()

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,10 +12,11 @@ import (
 	"time"
 )
 
-// repository is the root of the repository, seen from this package.
+// repository is the root of the repository, relative to this package.
 const repository = "../../.."
 
-// patience bounds every wait for something that ought to happen soon. It is generous: these tests promise what happens, not how fast.
+// patience bounds every wait for something that should happen soon. It is generous: these tests
+// check what happens, not how fast.
 const patience = 60 * time.Second
 
 var programs struct {
@@ -22,8 +24,27 @@ var programs struct {
 	build func() error
 }
 
+// parallelTests is the number of tests that run at the same time, unless -parallel says otherwise. The tests
+// wait most of the time, so it is more than the number of processors.
+const parallelTests = "5"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallelTests); err != nil {
+		panic(err)
+	}
 	os.Exit(run(m))
+}
+
+// byForm returns the value for the form of the tests: quick by default, full in CI (LAUREL_CI=full), or long
+// (LAUREL_LONG=1).
+func byForm[T any](quick, full, long T) T {
+	switch {
+	case os.Getenv("LAUREL_LONG") != "":
+		return long
+	case os.Getenv("LAUREL_CI") == "full":
+		return full
+	}
+	return quick
 }
 
 func run(m *testing.M) int {
@@ -50,7 +71,7 @@ func build(dir string) error {
 	return nil
 }
 
-// program is the path of one of the programs under test.
+// program returns the path of one of the programs under test.
 func program(t testing.TB, name string) string {
 	t.Helper()
 	if err := programs.build(); err != nil {
@@ -59,8 +80,9 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// unable ends a test that this machine cannot run: a skip, or a failure where everything is promised to run.
-func unable(t testing.TB, format string, args ...any) {
+// skipOrFail ends a test that this machine cannot run: it skips the test, or fails it with
+// LAUREL_CI=full.
+func skipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {
 		t.Fatalf("LAUREL_CI=full: "+format, args...)
@@ -68,7 +90,7 @@ func unable(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-func slow(t testing.TB) {
+func needsProcesses(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: real processes take too long")

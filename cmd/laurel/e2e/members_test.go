@@ -18,18 +18,19 @@ const (
 	contest = "/v1/scores/OG50BC/CUR-M-GPA-01"
 )
 
-// play is a play by GAU with the caller's id.
+// play returns a play of GAU with an id.
 func play(id string, delta int) string {
 	return fmt.Sprintf(`{"id":%q,"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":%d}}`, id, delta)
 }
 
-// terminate is SIGTERM, which is no leave, and the end of the process with exit code 0.
-func (f *frontend) terminate() {
+// stop sends SIGTERM, and waits until the process has ended with exit code 0. The frontend stays a
+// member.
+func (f *frontend) stop() {
 	t := f.group.t
 	t.Helper()
 	f.signal(t, syscall.SIGTERM)
 	if code := f.exit(t); code != 0 {
-		t.Fatalf("%s ended with exit code %d after SIGTERM; want 0\n%s", f.id, code, f.said(t))
+		t.Fatalf("%s ended with exit code %d after SIGTERM; want 0\n%s", f.id, code, f.output(t))
 	}
 }
 
@@ -45,14 +46,15 @@ func (g *group) expectGaul(want int64) {
 }
 
 func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
 
 	old := g.master()
-	old.terminate()
-	// Once, without trying again: the mastership has gone over before the process ended.
+	old.stop()
+	// Without a retry: leadership was transferred before the process ended.
 	for i, f := range g.running() {
 		apply(t, f, play(fmt.Sprintf("after-%d", i), 1))
 	}
@@ -73,20 +75,21 @@ func TestAMasterThatIsTerminatedHandsOverAndStaysAMember(t *testing.T) {
 	g.expectGaul(2)
 }
 
-func TestMastershipIsTransferredToTheNamedOneOrToAny(t *testing.T) {
-	slow(t)
+func TestLeadershipIsTransferredToTheNamedFrontendOrToAny(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	for _, f := range []*frontend{g.frontends[1], g.frontends[2], g.frontends[0]} {
 		if g.master() == f {
 			continue
 		}
-		must(t, "laurel", "cluster", "transfer", f.id, "--to", urls(g.frontends))
+		mustRun(t, "laurel", "cluster", "transfer", f.id, "--to", urls(g.frontends))
 		if m := g.master(); m != f {
 			t.Fatalf("%s is the master after a transfer to %s", m.id, f.id)
 		}
 	}
 	before := g.master()
-	must(t, "laurel", "cluster", "transfer", "--to", before.url)
+	mustRun(t, "laurel", "cluster", "transfer", "--to", before.url)
 	if m := g.master(); m == before {
 		t.Errorf("%s is still the master after a transfer to any other", m.id)
 	}
@@ -95,8 +98,9 @@ func TestMastershipIsTransferredToTheNamedOneOrToAny(t *testing.T) {
 	}
 }
 
-func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
-	slow(t)
+func TestAJoinerWithATakenIDIsRefusedWithTheReason(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 2)
 	apply(t, g.frontends[0], define)
 	other := g.add()
@@ -105,27 +109,29 @@ func TestAJoinerWithATakenIDIsRefusedAndToldWhy(t *testing.T) {
 	imposter := start(t, g.logs, "imposter", nil, program(t, "laurel"), "frontend", "--id", taken.id, "--data", filepath.Join(g.dir, "imposter"),
 		"--http", other.http, "--peer", other.peer, "--join", urls(g.frontends), "--insecure")
 	if code := imposter.exit(t); code != 1 {
-		t.Errorf("exit code %d; want 1\n%s", code, imposter.said(t))
+		t.Errorf("exit code %d; want 1\n%s", code, imposter.output(t))
 	}
-	if said := imposter.said(t); !strings.Contains(said, taken.id) || !strings.Contains(said, "taken") {
-		t.Errorf("the joiner was not told that %s is taken:\n%s", taken.id, said)
+	if output := imposter.output(t); !strings.Contains(output, taken.id) || !strings.Contains(output, "id_conflict") {
+		t.Errorf("the joiner does not log that %s is taken:\n%s", taken.id, output)
 	}
-	// The rightful one is where it was.
+	// The frontend with this id is not affected.
 	g.expectRevision(1)
-	taken.reign()
+	taken.becomeMaster()
 	if m, err := taken.member(taken.id); err != nil || m.URL != taken.url || m.Peer != taken.peer {
 		t.Errorf("the rightful %s is %+v, %v", taken.id, m, err)
 	}
 }
 
 func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
-	// Not the first: it was started with --bootstrap and has nobody to announce itself to.
+	// Not the first frontend: it was started with --bootstrap and knows no other to announce itself
+	// to.
 	mover := g.frontends[1]
-	for _, stop := range []func(*frontend){(*frontend).terminate, (*frontend).Kill} {
+	for _, stop := range []func(*frontend){(*frontend).stop, (*frontend).Kill} {
 		was := mover.revision(t)
 		stop(mover)
 		apply(t, g.frontends[0], play(fmt.Sprintf("while-away-%d", was), 1))
@@ -142,20 +148,21 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 			})
 		}
 		g.expectRevision(was + 1)
-		mover.reign()
-		g.frontends[0].reign()
+		mover.becomeMaster()
+		g.frontends[0].becomeMaster()
 	}
 	g.expectGaul(2)
 }
 
 func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
 	to := []string{"--to", g.frontends[0].url}
 
-	must(t, "laurel", append([]string{"cluster", "leave", "f3"}, to...)...)
+	mustRun(t, "laurel", append([]string{"cluster", "leave", "f3"}, to...)...)
 	if code := g.frontends[2].exit(t); code != 5 {
 		t.Errorf("f3 ended with exit code %d; want 5", code)
 	}
@@ -166,7 +173,7 @@ func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
 	apply(t, g.frontends[1], play("still-two", 1))
 	g.expectGaul(1)
 
-	must(t, "laurel", append([]string{"cluster", "leave", "f2", "--force"}, to...)...)
+	mustRun(t, "laurel", append([]string{"cluster", "leave", "f2", "--force"}, to...)...)
 	if code := g.frontends[1].exit(t); code != 5 {
 		t.Errorf("f2 ended with exit code %d; want 5", code)
 	}
@@ -180,31 +187,32 @@ func TestLeavingTheLastButOneNeedsForce(t *testing.T) {
 }
 
 func TestAFrontendThatWasRemovedDoesNotComeBackByItself(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	gone := g.frontends[2]
-	must(t, "laurel", "cluster", "leave", gone.id, "--to", g.frontends[0].url)
+	mustRun(t, "laurel", "cluster", "leave", gone.id, "--to", g.frontends[0].url)
 	if code := gone.exit(t); code != 5 {
 		t.Fatalf("exit code %d; want 5", code)
 	}
 	gone.entry = nil
 	gone.start()
-	master := g.frontends[0].mustMaster()
-	if code := gone.exit(t); code != 5 || !strings.Contains(gone.said(t), "entry ") || !strings.Contains(gone.said(t), "empty data directory") {
-		t.Errorf("started again, it ended with exit code %d; want 5, the entry that removed it, and what to do\n%s", code, gone.said(t))
+	master := g.frontends[0].awaitMasterID()
+	if code := gone.exit(t); code != 5 || !strings.Contains(gone.output(t), "entry ") || !strings.Contains(gone.output(t), "empty data directory") {
+		t.Errorf("started again, it ended with exit code %d; want 5, the entry that removed it, and what to do\n%s", code, gone.output(t))
 	}
-	if now := g.frontends[0].mustMaster(); now != master {
+	if now := g.frontends[0].awaitMasterID(); now != master {
 		t.Errorf("the master was %s and is %s after a removed frontend was started again", master, now)
 	}
 	apply(t, g.frontends[1], running)
 }
 
-// mustMaster waits until f knows a master and gives its id.
-func (f *frontend) mustMaster() (id string) {
+// awaitMasterID waits until f knows a master, and returns its id.
+func (f *frontend) awaitMasterID() (id string) {
 	f.group.t.Helper()
 	eventually(f.group.t, f.id+" knows a master", func() error {
-		s, err := f.seen()
+		s, err := f.status()
 		if id = s.Master; err == nil && id == "" {
 			err = errors.New("none")
 		}
@@ -214,7 +222,8 @@ func (f *frontend) mustMaster() (id string) {
 }
 
 func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
@@ -230,7 +239,7 @@ func TestANonvoterAnswersAndNeverBecomesMaster(t *testing.T) {
 	if o := command(t, "laurel", "cluster", "transfer", reader.id, "--to", g.frontends[0].url); o.code != 1 {
 		t.Errorf("a transfer to a nonvoter: %v; want exit code 1", o)
 	}
-	// It is not needed for a majority.
+	// A majority does not need it.
 	reader.Kill()
 	apply(t, g.frontends[0], play("without-it", 1))
 	g.expectGaul(4)

@@ -42,8 +42,9 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	return p
 }
 
-// cleanEnv is this process's environment without the settings of a Laurel that the developer may use, and with a run directory apart from theirs:
-// their laurel stop must not hit a test, nor a test theirs.
+// cleanEnv returns the environment of this process without settings of Laurel, and with a run
+// directory apart from the developer's: laurel stop must not affect a test, nor a test the
+// developer's processes.
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -54,8 +55,8 @@ func cleanEnv() []string {
 	return append(env, "LAUREL_RUN_DIR="+filepath.Join(programs.dir, "run"))
 }
 
-// strike kills the process without waiting, so that several can be killed at once.
-func (p *process) strike() {
+// killNoWait kills the process without waiting, so that several can be killed at once.
+func (p *process) killNoWait() {
 	_ = p.Signal(os.Kill) // an error means that it has ended already
 }
 
@@ -72,7 +73,7 @@ func (p *process) killed() bool {
 	return ok && s.Signaled() && s.Signal() == syscall.SIGKILL
 }
 
-// exit waits for the process to end by itself and gives its exit code.
+// exit waits until the process has ended by itself, and returns its exit code.
 func (p *process) exit(t testing.TB) int {
 	t.Helper()
 	select {
@@ -83,8 +84,8 @@ func (p *process) exit(t testing.TB) int {
 	return p.State().ExitCode()
 }
 
-// said is what the present run of the process has logged.
-func (p *process) said(t testing.TB) string {
+// output returns what the current run of the process has logged.
+func (p *process) output(t testing.TB) string {
 	t.Helper()
 	b, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -93,7 +94,8 @@ func (p *process) said(t testing.TB) string {
 	return string(b[min(p.from, int64(len(b))):])
 }
 
-// logs makes the directory for the logs of a test's processes and prints their ends if the test fails.
+// logs makes the directory for the logs of a test's processes, and prints the ends of the logs if
+// the test fails.
 func logs(t testing.TB) string {
 	t.Helper()
 	dir := t.ArtifactDir()
@@ -119,24 +121,24 @@ func logs(t testing.TB) string {
 	return dir
 }
 
-// outcome is what a command that was run to its end said, and its exit code.
-type outcome struct {
+// result is the output and the exit code of a command.
+type result struct {
 	out  string // stdout
 	err  string // stderr
 	code int
 }
 
-func (o outcome) String() string {
+func (o result) String() string {
 	return fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", o.code, o.out, o.err)
 }
 
-// command runs a program to its end.
-func command(t testing.TB, name string, args ...string) outcome {
+// command runs a program until it ends.
+func command(t testing.TB, name string, args ...string) result {
 	t.Helper()
 	return commandEnv(t, nil, name, args...)
 }
 
-func commandEnv(t testing.TB, env []string, name string, args ...string) outcome {
+func commandEnv(t testing.TB, env []string, name string, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	c := exec.Command(program(t, name), args...)
@@ -154,11 +156,11 @@ func commandEnv(t testing.TB, env []string, name string, args ...string) outcome
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		t.Fatalf("%s %s: %v", name, strings.Join(args, " "), err)
 	}
-	return outcome{out.String(), errs.String(), c.ProcessState.ExitCode()}
+	return result{out.String(), errs.String(), c.ProcessState.ExitCode()}
 }
 
-// must runs a command that has to succeed and gives its standard output.
-func must(t testing.TB, name string, args ...string) string {
+// mustRun runs a command that must succeed, and returns its standard output.
+func mustRun(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	o := command(t, name, args...)
 	if o.code != 0 {
@@ -167,19 +169,20 @@ func must(t testing.TB, name string, args ...string) string {
 	return o.out
 }
 
-// memory is what the kernel counts for the process, in MiB: all resident, and that part of it which is no file's.
+// memory returns the resident memory of the process, all of it and the part that belongs to no
+// file.
 func (p *process) memory() string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
 	if err != nil {
 		return err.Error()
 	}
-	var said []string
+	var output []string
 	for line := range strings.Lines(string(b)) {
 		if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "VmRSS") || strings.HasPrefix(line, "RssAnon") {
-			said = append(said, strings.Join(strings.Fields(line), " "))
+			output = append(output, strings.Join(strings.Fields(line), " "))
 		}
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(output, ", ")
 }
 
 var ports struct {
@@ -187,7 +190,7 @@ var ports struct {
 	next int
 }
 
-// freePort finds a loopback port outside the range from which the kernel takes those of outgoing connections: a port of a
+// freePort returns a loopback address outside of the range for outgoing connections: the port of a
 // frontend that is down must still be free when it comes back.
 func freePort(t testing.TB) string {
 	t.Helper()

@@ -44,11 +44,11 @@ func blocksOf(text string) (blocks []block) {
 // reader sees, so it must be in the output of that block. Blocks with another word, such as console, are not
 // run.
 func TestTheBlocksOfTheReadmeRunLiterally(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
 	t.Parallel()
 	for _, name := range []string{"bash", "curl", "ip"} {
 		if _, err := exec.LookPath(name); err != nil {
-			unable(t, "%v", err)
+			skipOrFail(t, "%v", err)
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
@@ -144,7 +144,7 @@ func runReadme(t *testing.T, dir, script string) error {
 		c.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := c.Start(); err != nil {
-		unable(t, "no network namespace: %v", err)
+		skipOrFail(t, "no network namespace: %v", err)
 	}
 	defer func() {
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // jobs in the background

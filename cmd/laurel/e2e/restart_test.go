@@ -15,21 +15,21 @@ import (
 	"laurel/score"
 )
 
-// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many entries of the Raft log. A bard at full
-// speed puts hundreds of events into one.
+// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many
+// entries. At full speed a bard posts hundreds of events in one entry.
 const soonSnapshots = "LAUREL_SNAPSHOT_ENTRIES=8"
 
-// answers is what a frontend says to many questions: status, headers that belong to the answer, and body, by path.
+// answers is the answers of a frontend to many reads: status, headers and body, by path.
 type answers map[string]string
 
-// answers asks f about everything that the streams tell of: lists, contests, timelines, medals, bards. When nothing is posted, any
-// two frontends must answer the same at any time.
-func (f *frontend) answers(all []*games) answers {
+// answers reads everything from f that the streams are about: lists, contests, timelines, medals,
+// bards. While nothing is posted, any two frontends must give the same answers.
+func (f *frontend) answers(all []*stream) answers {
 	t := f.group.t
 	t.Helper()
-	said := answers{}
+	output := answers{}
 	keep := func(path string, a answer) {
-		said[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
+		output[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
 	}
 	list := func(path string) {
 		n := 0
@@ -48,7 +48,7 @@ func (f *frontend) answers(all []*games) answers {
 			keepOne("/v1/medals/" + s.medalsOf)
 			keepOne("/v1/medals/"+s.medalsOf, "Accept", "text/plain")
 		}
-		// Some of many: every contest is in the lists.
+		// Only some of the contests: all of them are in the lists.
 		ids := slices.Sorted(maps.Keys(s.truth.Contests))
 		for i, id := range ids {
 			competitions[score.CompetitionOf(id)] = true
@@ -62,11 +62,11 @@ func (f *frontend) answers(all []*games) answers {
 	for c := range competitions {
 		list("/v1/scores?limit=30&competition=" + c)
 	}
-	return said
+	return output
 }
 
-// expect compares the answers of f with those that were given before, perhaps by another.
-func (want answers) expect(f *frontend, all []*games) {
+// expect compares the answers of f with earlier ones, perhaps of another frontend.
+func (want answers) expect(f *frontend, all []*stream) {
 	t := f.group.t
 	t.Helper()
 	got := f.answers(all)
@@ -86,25 +86,26 @@ func (want answers) expect(f *frontend, all []*games) {
 	}
 }
 
-// expectEverywhere compares the answers of all that run: as the group is, and from each one's own database.
-func (want answers) expectEverywhere(g *group, all []*games) {
+// expectEverywhere compares the answers of all running frontends, first of the group as it is, then
+// from each one's own database.
+func (want answers) expectEverywhere(g *group, all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
 		want.expect(f, all)
 	}
 	for _, f := range g.running() {
-		f.reign()
+		f.becomeMaster()
 		want.expect(f, all)
 	}
 }
 
-// snapshots counts the snapshots in the frontend's data directory.
-func (f *frontend) snapshots() int {
+// snapshotCount returns the number of snapshots in the frontend's data directory.
+func (f *frontend) snapshotCount() int {
 	found, _ := filepath.Glob(filepath.Join(f.data, "snapshots", "*", "meta.json"))
 	return len(found)
 }
 
-// firstEntry is the index of the oldest entry of the Raft log of a frontend that is down.
+// firstEntry returns the index of the oldest entry in the Raft log of a frontend that is down.
 func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 	t.Helper()
 	db, err := bbolt.Open(filepath.Join(f.data, "wal", "wal-meta.db"), 0o600, &bbolt.Options{ReadOnly: true})
@@ -122,14 +123,15 @@ func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 }
 
 func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "cricket", "curling", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))
 	for _, f := range g.frontends {
 		eventually(t, "a snapshot at "+f.id, func() error {
-			if f.snapshots() == 0 {
+			if f.snapshotCount() == 0 {
 				return os.ErrNotExist
 			}
 			return nil
@@ -138,7 +140,7 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	before := g.frontends[0].answers(all)
 
 	for _, f := range g.frontends {
-		f.strike()
+		f.killNoWait()
 	}
 	for _, f := range g.frontends {
 		f.Kill()
@@ -156,9 +158,10 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	newcomer := g.add().start()
 	newcomer.waitReady()
-	// It is ready as soon as it can answer through the master; its own state may still be on its way.
+	// A frontend is ready as soon as it can answer through the master; its own state may not be
+	// complete.
 	eventually(t, "the newcomer has a snapshot", func() error {
-		if newcomer.snapshots() == 0 {
+		if newcomer.snapshotCount() == 0 {
 			return os.ErrNotExist
 		}
 		return nil
@@ -166,10 +169,10 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 	before.expectEverywhere(g, all)
 
 	oldest := g.frontends[0]
-	oldest.reign() // the hardest case: it is the master that leaves
-	must(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
+	oldest.becomeMaster() // the hardest case: the master leaves
+	mustRun(t, "laurel", "cluster", "leave", oldest.id, "--to", urls(g.frontends[1:]))
 	if code := oldest.exit(t); code != 5 {
-		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.said(t))
+		t.Errorf("the frontend that left ended with exit code %d; want 5\n%s", code, oldest.output(t))
 	}
 	eventually(t, "the others do not see it any more", func() error {
 		for _, f := range g.running() {
@@ -183,22 +186,23 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	more := load(t, "worldcup2026")
 	g.frontends = g.frontends[1:]
-	sungAll(t, g.sing(more, atFullSpeed))
+	awaitBards(t, g.startBards(more, atFullSpeed))
 	all = append(all, more...)
 	g.expectRevision(sum(all))
 	g.expectTruthInEachDatabase(all)
 }
 
 func TestAFrontendThatMissedMoreThanTheLogHoldsCatchesUpBySnapshot(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "cricket", "tokyo2020para")
 	g := newGroup(t, 3, soonSnapshots)
 	late := g.follower()
 	late.Kill()
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	late.start().waitReady()
 	g.expectRevision(sum(all))
-	late.reign()
+	late.becomeMaster()
 	for _, s := range all {
 		s.expectTruth(t, late)
 	}

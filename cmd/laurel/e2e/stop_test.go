@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// runDir is a run directory of the test's own, as the environment says it.
+// runDir returns a run directory of the test's own, for the environment.
 func runDir(t testing.TB) (dir, env string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "run")
@@ -20,7 +20,7 @@ func runDir(t testing.TB) (dir, env string) {
 }
 
 // stop runs laurel stop and expects an exit code.
-func stop(t testing.TB, env string, code int, args ...string) outcome {
+func stop(t testing.TB, env string, code int, args ...string) result {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", append([]string{"stop"}, args...)...)
 	if o.code != code {
@@ -29,8 +29,9 @@ func stop(t testing.TB, env string, code int, args ...string) outcome {
 	return o
 }
 
-func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
-	slow(t)
+func TestStopKillsOnlyTheNamedFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	g := newGroup(t, 3, env)
 	apply(t, g.frontends[0], define)
@@ -38,14 +39,14 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 
 	o := stop(t, env, 0, "frontend", "--id", victim.id, "--signal", "KILL")
 	if !strings.Contains(o.out, fmt.Sprintf("frontend %s (pid %d)", victim.id, victim.PID())) {
-		t.Errorf("it does not say what it stopped: %v", o)
+		t.Errorf("the output does not name what was stopped: %v", o)
 	}
 	<-victim.Done()
 	if !victim.killed() {
 		t.Errorf("%s was not killed: %v", victim.id, victim.State())
 	}
 	if o := stop(t, env, 1, "frontend", "--id", victim.id); !strings.Contains(o.err, "no frontend "+victim.id+" runs") {
-		t.Errorf("it does not say that %s is not there: %v", victim.id, o)
+		t.Errorf("the output does not name the missing %s: %v", victim.id, o)
 	}
 	for _, f := range g.running() {
 		f.waitReady()
@@ -63,7 +64,8 @@ func TestStopKillsTheFrontendThatIsNamedAndNoOther(t *testing.T) {
 }
 
 func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	stop(t, env, 0, "frontend", "--signal", "sigstop")
@@ -76,8 +78,9 @@ func TestStopEndsAPausedFrontendInOrder(t *testing.T) {
 	}
 }
 
-func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
-	slow(t)
+func TestStopNeverSignalsAProcessWithTheReusedPidOfADeadOne(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	dir, env := runDir(t)
 	f := newGroup(t, 1, env).frontends[0]
 	f.Kill()
@@ -101,8 +104,9 @@ func TestStopNeverHitsAProcessThatHasGotTheNumberOfADeadOne(t *testing.T) {
 	}
 }
 
-func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
-	slow(t)
+func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	g := newGroup(t, 1, env)
 	song := filepath.Join(t.TempDir(), "saga.ndjson")
@@ -142,8 +146,8 @@ func TestStopEndsBardsByNameAndAsksWhichWhereTwoHaveIt(t *testing.T) {
 	g.frontends[0].waitReady()
 }
 
-// up runs laurel up and gives the number of each frontend's process.
-func up(t testing.TB, env, data string) (said string, pids map[string]string) {
+// up runs laurel up and returns the pid of each frontend.
+func up(t testing.TB, env, data string) (output string, pids map[string]string) {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data)
 	if o.code != 0 {
@@ -152,9 +156,9 @@ func up(t testing.TB, env, data string) (said string, pids map[string]string) {
 	return o.out, pidsIn(o.out)
 }
 
-func pidsIn(said string) map[string]string {
+func pidsIn(output string) map[string]string {
 	pids := make(map[string]string)
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(output) {
 		if words := strings.Fields(line); len(words) > 3 && words[2] == "pid" {
 			pids[words[0]] = strings.TrimSuffix(words[3], ",")
 		}
@@ -162,7 +166,8 @@ func pidsIn(said string) map[string]string {
 	return pids
 }
 
-// place gives a group that laurel up will make addresses of the test's own: the usual ones may be a developer's. It gives the group's directory.
+// place prepares a group with addresses of the test's own for laurel up, as the usual ones may be a
+// developer's. It returns the group's directory.
 func place(t testing.TB) (data string, group []*frontend) {
 	t.Helper()
 	data = t.TempDir()
@@ -185,7 +190,8 @@ func endAfter(t testing.TB, env string) {
 }
 
 func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -199,14 +205,14 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell.Close()
-	said := awaitLine(t, terminal, "the shell waits")
+	output := awaitLine(t, terminal, "the shell waits")
 	terminal.Close()
 	_ = c.Wait()
 	if s := c.ProcessState.Sys().(syscall.WaitStatus); s.Signal() != syscall.SIGHUP {
 		t.Fatalf("the shell ended with %v, so this was no hangup", c.ProcessState)
 	}
 
-	before := pidsIn(said)
+	before := pidsIn(output)
 	again, after := up(t, env, data)
 	if !strings.Contains(again, "was running") || len(before) != 3 || fmt.Sprint(before) != fmt.Sprint(after) {
 		t.Errorf("before the hangup there were %v, after it %v:\n%s", before, after, again)
@@ -218,8 +224,9 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 	}
 }
 
-func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
-	slow(t)
+func TestUpRestartsAKilledFrontendWithItsDataAndAddresses(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -227,9 +234,9 @@ func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 	_, before := up(t, env, data)
 	apply(t, group[0], define)
 	stop(t, env, 0, "frontend", "--id", "f1", "--signal", "KILL")
-	said, after := up(t, env, data)
+	output, after := up(t, env, data)
 	if len(after) != 3 || after["f1"] == before["f1"] || after["f2"] != before["f2"] || after["f3"] != before["f3"] {
-		t.Errorf("there were %v, then f1 was killed and there are %v:\n%s", before, after, said)
+		t.Errorf("there were %v, then f1 was killed and there are %v:\n%s", before, after, output)
 	}
 	stop(t, env, 0, "all")
 	up(t, env, data)
@@ -240,8 +247,9 @@ func TestUpAgainStartsWhatWasKilledWithItsDataAndAtItsAddress(t *testing.T) {
 	}
 }
 
-func TestUpDoesNotMakeAnotherGroupOfAFirstFrontendWithoutItsData(t *testing.T) {
-	slow(t)
+func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	_, env := runDir(t)
 	data, group := place(t)
 	endAfter(t, env)
@@ -253,7 +261,7 @@ func TestUpDoesNotMakeAnotherGroupOfAFirstFrontendWithoutItsData(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", "10s")
-	if o.code != 1 || !strings.Contains(o.err, `the id "f1" is taken`) {
+	if o.code != 1 || !strings.Contains(o.err, "id_conflict") {
 		t.Errorf("f1 came back without its data: %v", o)
 	}
 }

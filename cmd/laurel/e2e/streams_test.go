@@ -5,35 +5,36 @@ import (
 	"testing"
 )
 
-// sing starts a bard for each stream, each with another frontend first in its list.
-func (g *group) sing(all []*games, speed func(*games) string) []*process {
+// startBards starts a bard for each stream, each with another frontend first in its list.
+func (g *group) startBards(all []*stream, speed func(*stream) string) []*process {
 	g.t.Helper()
 	var bards []*process
 	for i, s := range all {
-		bards = append(bards, g.singOne(s, i, speed(s)))
+		bards = append(bards, g.startBard(s, i, speed(s)))
 	}
 	return bards
 }
 
-func (g *group) singOne(s *games, first int, speed string) *process {
+func (g *group) startBard(s *stream, first int, speed string) *process {
 	g.t.Helper()
 	return start(g.t, g.logs, "bard-"+s.name, nil, program(g.t, "bard"), "sing", "--to", g.urlsFrom(first), "--speed", speed, s.file)
 }
 
-func atFullSpeed(*games) string { return "max" }
+func atFullSpeed(*stream) string { return "max" }
 
-// sungAll waits until the bards have sung to the end.
-func sungAll(t testing.TB, bards []*process) {
+// awaitBards waits until the bards have posted everything.
+func awaitBards(t testing.TB, bards []*process) {
 	t.Helper()
 	for _, b := range bards {
 		if code := b.exit(t); code != 0 {
-			t.Fatalf("%s ended with exit code %d:\n%s", b.Name, code, b.said(t))
+			t.Fatalf("%s ended with exit code %d:\n%s", b.Name, code, b.output(t))
 		}
 	}
 }
 
-// expectTruthEverywhere compares the truth with the answers of each frontend: first as the group is, then from each one's own database.
-func (g *group) expectTruthEverywhere(all []*games) {
+// expectTruthEverywhere compares the truth with the answers of each frontend, first of the group as
+// it is, then from each one's own database.
+func (g *group) expectTruthEverywhere(all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
 		for _, s := range all {
@@ -43,21 +44,23 @@ func (g *group) expectTruthEverywhere(all []*games) {
 	g.expectTruthInEachDatabase(all)
 }
 
-func (g *group) expectTruthInEachDatabase(all []*games) {
+func (g *group) expectTruthInEachDatabase(all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
-		f.reign()
+		f.becomeMaster()
 		for _, s := range all {
 			s.expectTruth(g.t, f)
 		}
 	}
 }
 
-func TestAllGamesSungAtFullSpeedShowTheTruthAtEveryFrontend(t *testing.T) {
-	slow(t)
-	all := load(t, allGames...)
+func TestRealGamesPostedAtFullSpeedAreCorrectAtEveryFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
+	everything := allGames
+	all := load(t, byForm([]string{"paris2024", "curling", "tokyo2020para", "worldcup2026"}, everything, everything)...)
 	g := newGroup(t, 3)
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	for _, f := range g.frontends {
 		t.Logf("%s after %d events: %s", f.id, sum(all), f.memory())
 	}
@@ -74,13 +77,15 @@ func TestAllGamesSungAtFullSpeedShowTheTruthAtEveryFrontend(t *testing.T) {
 }
 
 func TestAStreamPostedAgainChangesNothing(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "curling")
 	g := newGroup(t, 3)
-	sungAll(t, g.sing(all, atFullSpeed))
+	awaitBards(t, g.startBards(all, atFullSpeed))
 
-	// A bard goes on after the last event that was acked, so it sends nothing; by hand everything is sent again.
-	sungAll(t, g.sing(all, atFullSpeed))
+	// A bard continues after the last acknowledged event, so it sends nothing; curl sends
+	// everything again.
+	awaitBards(t, g.startBards(all, atFullSpeed))
 	var again []byte
 	if err := all[0].lines(func(line []byte) error {
 		again = append(append(again, line...), '\n')
@@ -108,12 +113,13 @@ func TestAStreamPostedAgainChangesNothing(t *testing.T) {
 	g.expectTruthEverywhere(all)
 }
 
-func TestABardTakesItsStreamFromItsInput(t *testing.T) {
-	slow(t)
+func TestABardPostsItsStandardInput(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	all := load(t, "worldcup2026")
 	g := newGroup(t, 1)
 	c := fmt.Sprintf("zcat %q | %q sing --to %s --speed max -", all[0].file, program(t, "bard"), g.frontends[0].url)
-	sungAll(t, []*process{start(t, g.logs, "bard", nil, "sh", "-c", c)})
+	awaitBards(t, []*process{start(t, g.logs, "bard", nil, "sh", "-c", c)})
 	g.expectRevision(sum(all))
 	all[0].expectTruth(t, g.frontends[0])
 }

@@ -11,16 +11,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: its own end, which hangs up when it is closed, and that of the programs in it.
+// openTerminal makes a terminal: the controlling end, which hangs up when it is closed, and the end
+// of the programs in it.
 func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		unable(t, "no terminal can be made: %v", err)
+		skipOrFail(t, "no terminal can be made: %v", err)
 	}
 	t.Cleanup(func() { terminal.Close() })
 	var number int
-	// Not by Fd, which would make reads ignore the deadline.
+	// Not by Fd, as reads would then ignore the deadline.
 	raw, err := terminal.SyscallConn()
 	if err != nil {
 		t.Fatal(err)
@@ -32,30 +33,30 @@ func openTerminal(t testing.TB) (terminal, shell *os.File) {
 		}
 	})
 	if err != nil || failed != nil {
-		unable(t, "no terminal can be made: %v %v", err, failed)
+		skipOrFail(t, "no terminal can be made: %v %v", err, failed)
 	}
 	shell, err = os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
-		unable(t, "no terminal can be made: %v", err)
+		skipOrFail(t, "no terminal can be made: %v", err)
 	}
 	t.Cleanup(func() { shell.Close() })
 	return terminal, shell
 }
 
-// awaitLine reads what is said in a terminal until a line that has a text.
-func awaitLine(t testing.TB, terminal *os.File, text string) (said string) {
+// awaitLine reads the output in a terminal until a line contains a text.
+func awaitLine(t testing.TB, terminal *os.File, text string) (output string) {
 	t.Helper()
 	if err := terminal.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	for r := bufio.NewReader(terminal); ; {
 		line, err := r.ReadString('\n')
-		said += line
+		output += line
 		if strings.Contains(line, text) {
-			return said
+			return output
 		}
 		if err != nil {
-			t.Fatalf("%v; in the terminal was said:\n%s", err, said)
+			t.Fatalf("%v; the terminal shows:\n%s", err, output)
 		}
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"laurel/score"
 )
 
-func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
-	slow(t)
+func TestTheTourWorksAtAnyFrontend(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 
-	// Nothing but what happened: source, seq, id and time are left out.
+	// Only the data: source, seq, id and time are left out.
 	for i, body := range []string{define, running} {
 		p := apply(t, g.frontends[i], body)
 		if len(p.Results) != 1 || p.Results[0].Status != score.Applied || p.Results[0].ID == "" || p.Results[0].Revision != uint64(i)+1 || p.Revision != uint64(i)+1 {
@@ -49,7 +50,7 @@ func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
 				t.Errorf("%s: %s is %q; want %s", f.id, name, got, want)
 			}
 		}
-		// The tag of one frontend holds at all.
+		// A tag of one frontend is valid at all.
 		for _, other := range g.frontends {
 			n, err := ask("GET", other.url+contest, "", "If-None-Match", r.header.Get("ETag"))
 			if err != nil || n.status != http.StatusNotModified || n.body != "" {
@@ -68,8 +69,9 @@ func TestTheTourByHandThroughAnyFrontend(t *testing.T) {
 	g.expectGaul(3)
 }
 
-func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
-	slow(t)
+func TestARefusedEventIsExplainedAndChangesNothing(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	for _, f := range g.frontends {
@@ -103,7 +105,7 @@ func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
 		if gap.ExpectedSeq != 1 {
 			t.Errorf("%s: expected_seq is %d; want 1", f.id, gap.ExpectedSeq)
 		}
-		// All or none.
+		// Either all events are applied or none.
 		p := refused(t, f, score.InvalidEvent, "["+play("good", 1)+","+with(`"GAU"`, `"EGY"`)+"]")
 		if p.Index == nil || *p.Index != 1 || p.ID != "bad" {
 			t.Errorf("%s: the problem of an array does not name its second event: %+v", f.id, p)
@@ -121,8 +123,9 @@ func TestARefusalSaysWhatWasWrongAndChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
-	slow(t)
+func TestAStreamStopsAtTheFirstRefusedEvent(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	one := strings.NewReplacer("\n", "")
 	for i, f := range g.frontends {
@@ -146,7 +149,8 @@ func TestAStreamByHandStopsAtTheFirstRefusedEvent(t *testing.T) {
 }
 
 func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 3)
 	a, b, c := g.frontends[0], g.frontends[1], g.frontends[2]
 	award := func(id, medal, organisation string) string {
@@ -195,25 +199,26 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 		}
 		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/frontends"} {
 			if get(t, f.url+path).body == "" {
-				t.Errorf("%s: %s says nothing", f.id, path)
+				t.Errorf("%s: %s has an empty answer", f.id, path)
 			}
 		}
 	}
 
-	text := must(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
+	text := mustRun(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
 	if !strings.Contains(text, "GAU") || !strings.Contains(text, "ROM") {
-		t.Errorf("laurel scores says\n%s", text)
+		t.Errorf("laurel scores prints\n%s", text)
 	}
-	if text := must(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
-		t.Errorf("laurel medals says\n%s", text)
+	if text := mustRun(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
+		t.Errorf("laurel medals prints\n%s", text)
 	}
-	if text := must(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
-		t.Errorf("laurel cluster status says\n%s", text)
+	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
+		t.Errorf("laurel cluster status prints\n%s", text)
 	}
 }
 
 func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
-	slow(t)
+	needsProcesses(t)
+	t.Parallel()
 	g := newGroup(t, 1)
 	to := g.frontends[0].url
 	nobody := "http://" + freePort(t)
@@ -237,16 +242,17 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 		if o := command(t, words[0], words[1:]...); o.code != c.code {
 			t.Errorf("%s: %v; want exit code %d", c.command, o, c.code)
 		} else if c.code != 0 && o.err == "" {
-			t.Errorf("%s: says nothing on stderr", c.command)
+			t.Errorf("%s: nothing on stderr", c.command)
 		}
 	}
 }
 
-func TestCurlItselfIsAnswered(t *testing.T) {
-	slow(t)
+func TestCurlIsAnswered(t *testing.T) {
+	needsProcesses(t)
+	t.Parallel()
 	curl, err := exec.LookPath("curl")
 	if err != nil {
-		unable(t, "there is no curl: %v", err)
+		skipOrFail(t, "there is no curl: %v", err)
 	}
 	g := newGroup(t, 1)
 	run := func(args ...string) string {
@@ -257,9 +263,9 @@ func TestCurlItselfIsAnswered(t *testing.T) {
 		return string(out)
 	}
 	url := g.frontends[0].url
-	// Without a Content-Type curl says that it sends a form.
+	// Without a Content-Type curl sends that of a form.
 	if out := run("-d", define, url+"/v1/events"); !strings.Contains(out, "application/json") {
-		t.Errorf("curl without a Content-Type is not told which to use: %s", out)
+		t.Errorf("the answer to curl without a Content-Type does not name one: %s", out)
 	}
 	if out := run("--json", define, url+"/v1/events"); !strings.Contains(out, `"applied"`) {
 		t.Errorf("curl --json: %s", out)

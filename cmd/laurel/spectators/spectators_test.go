@@ -14,15 +14,14 @@ import (
 	"time"
 
 	"laurel/client"
-	"laurel/client/clienttest"
+	"laurel/internal/testgroup"
 	"laurel/score"
 )
 
 // games starts frontends with contests, all but the last of which are running.
-func games(t *testing.T, frontends, contests int) *clienttest.Group {
+func games(t *testing.T, frontends, contests int) *testgroup.Group {
 	t.Helper()
-	g := clienttest.NewGroup(frontends)
-	t.Cleanup(g.Close)
+	g := testgroup.Start(t, frontends)
 	c, err := client.New(g.URLs(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -136,12 +135,12 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	}
 	watchers := func(from int) (n int) {
 		for _, f := range g.Frontends[from:] {
-			n += len(f.Watchers())
+			n += len(f.Watches())
 		}
 		return n
 	}
-	wait("everybody watches", func() bool { return watchers(0) == 30 && len(g.Frontends[0].Watchers()) > 0 })
-	g.Frontends[0].Stop()
+	wait("everybody watches", func() bool { return watchers(0) == 30 && len(g.Frontends[0].Watches()) > 0 })
+	g.Frontends[0].Detach()
 	killed.Store(true)
 	wait("the others have all watchers", func() bool { return watchers(1) == 30 })
 	wait("the clients tell of it", func() bool { return notes.Load() > 0 })
@@ -178,8 +177,7 @@ func TestOlderAnswersAreCounted(t *testing.T) {
 }
 
 func TestAStoreWithoutContestsIsAnError(t *testing.T) {
-	g := clienttest.NewGroup(1)
-	defer g.Close()
+	g := testgroup.Start(t, 1)
 	if err := Run(t.Context(), Options{URLs: g.URLs(), Count: 1, Rate: 1, Out: &buffer{}}); err == nil || !strings.Contains(err.Error(), "no contest") {
 		t.Errorf("got %v", err)
 	}

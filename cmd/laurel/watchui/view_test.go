@@ -200,7 +200,7 @@ func TestPrintWritesALineForEachChange(t *testing.T) {
 	}
 }
 
-// terminal keeps what is written to it.
+// terminal records what is written to it.
 type terminal struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -251,7 +251,7 @@ func TestTheScreenFollowsTheSizeOfTheTerminalAndRestoresIt(t *testing.T) {
 	mu.Lock()
 	width = 30
 	mu.Unlock()
-	signals <- os.Interrupt // as good as any that does not suspend
+	signals <- os.Interrupt // any signal that does not suspend
 	shows("live via f2:8001 (home f1), r…")
 	close(end)
 	if err := <-done; err != nil {

@@ -32,7 +32,7 @@ function age(l: StreamStatus, now: number): string {
 
 /**
  * StatusBar shows how current the page is. It is no live region, because it changes every
- * second; the announcer says what matters.
+ * second; the announcer covers important changes.
  */
 export function StatusBar({
   status: currentStatus,

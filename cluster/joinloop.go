@@ -1,0 +1,167 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+	"laurel/cluster/status"
+	"laurel/score"
+)
+
+const (
+	joinPause    = 300 * time.Millisecond
+	refusedPause = 5 * time.Second // after a final refusal
+	// maxJoinAnswer bounds the answer to a join over the HTTP interface, in bytes.
+	maxJoinAnswer = 1 << 20
+)
+
+// joinLoop asks to join whenever this member is not in the group as it should be: at its peer address,
+// and with a vote if it is to have one. A change of the master may undo what was not committed, so
+// the loop never ends. A final refusal ends a member that has never been in the group. A member that
+// was in the group does not believe one answer; see status.RemovalCheck.
+type joinLoop struct {
+	*replica
+	elections  *elections
+	membership *membership
+	poller     *status.Poller
+	lastErr    string // that was logged
+}
+
+func (j *joinLoop) run() {
+	self := score.NewMember{
+		ID: j.opts.ID, Peer: j.opts.Peer, URL: j.opts.URL, Voter: !j.opts.Nonvoter, Instance: j.storage.Instance(),
+	}
+	for {
+		pause := joinPause
+		if !j.joined() {
+			err := j.join(self)
+			switch {
+			case err == nil:
+				j.poller.PollNow()
+			case isFinal(err) && !j.storage.Joined():
+				j.end(fmt.Errorf("the group refused this frontend: %w", err))
+				return
+			case isFinal(err):
+				j.poller.PollNow() // if it was removed, the voters report it
+				pause = refusedPause
+				j.logOnce(j.log.Warn, "the group refuses this frontend, which was a member; retrying", err)
+			default:
+				j.logOnce(j.log.Info, "waiting to be added to the group", err)
+			}
+		}
+		select {
+		case <-j.ctx.Done():
+			return
+		case <-time.After(j.scaled(pause)):
+		}
+	}
+}
+
+// logOnce logs an error unless it was the last that was logged.
+func (j *joinLoop) logOnce(log func(string, ...any), msg string, err error) {
+	if text := err.Error(); text != j.lastErr {
+		j.lastErr = text
+		log(msg, "err", err)
+	}
+}
+
+// isFinal reports whether the group has refused, and would refuse again.
+func isFinal(err error) bool {
+	var p *score.Problem
+	if !errors.As(err, &p) {
+		return false
+	}
+	switch p.Code {
+	case score.IDConflict, score.InvalidEvent, score.Forbidden, score.Unauthorized:
+		return true
+	}
+	return false
+}
+
+// joined reports whether this member is in the group as it should be: in what a master last reported
+// or, while none has reported, in the configuration that this member knows itself.
+func (j *joinLoop) joined() bool {
+	has := j.poller.Reports.Place()
+	if has == nil || j.elections.current() != nil {
+		for _, s := range j.servers() {
+			if s.ID == j.self {
+				has = &status.Place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
+			}
+		}
+	}
+	return has != nil && has.Peer == j.opts.Peer && (has.Voter || j.opts.Nonvoter)
+}
+
+// join asks the master to add this member, at the addresses where it may be, and then the members of
+// Options.Join. A member that moved cannot be reached by the master, but can reach the others.
+func (j *joinLoop) join(self score.NewMember) error {
+	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(joinTimeout))
+	defer cancel()
+	if j.elections.current() != nil {
+		return j.membership.join(ctx, self)
+	}
+	body, err := json.Marshal(self)
+	if err != nil {
+		return err
+	}
+	known, _ := j.leader.Current()
+	last := error(peer.NoMaster())
+	for _, master := range append(j.poller.Reports.Masters(), known) {
+		if master == "" || master == j.opts.Peer {
+			continue
+		}
+		last = j.port.Call(ctx, master, http.MethodPost, membersPath, bytes.NewReader(body), nil)
+		if last == nil || isFinal(last) {
+			return last
+		}
+	}
+	for _, url := range j.opts.Join {
+		if last = j.joinAt(ctx, url, body); last == nil || isFinal(last) {
+			return last
+		}
+	}
+	return last
+}
+
+// joinAt asks to join over the HTTP interface of a member.
+func (j *joinLoop) joinAt(ctx context.Context, url string, body []byte) error {
+	client := http.DefaultClient
+	if i := j.opts.Identity; i != nil {
+		// The member's own certificate authorizes it, and is sent to no server without one.
+		transport := &http.Transport{TLSClientConfig: i.PeerClientConfig("")}
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
+		if rest, plain := strings.CutPrefix(url, "http://"); plain {
+			url = "https://" + rest // a member of a secure group serves HTTPS at that address
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(url, "/")+membersPath, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Close = true // it is the only request
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 == 2 {
+		return nil
+	}
+	p := new(score.Problem)
+	if err := json.UnmarshalRead(io.LimitReader(resp.Body, maxJoinAnswer), p); err != nil || p.Code == "" {
+		return fmt.Errorf("%s answered %s", url, resp.Status)
+	}
+	return p
+}

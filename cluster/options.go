@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"laurel/cache"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
+	"laurel/score"
+	"laurel/trust/pki"
+)
+
+// Options configure a member.
+type Options struct {
+	ID   string // unique in the group; letters, digits and ._~-
+	Dir  string // the data directory, made if it does not exist
+	Peer string // host:port on which the other members reach this one, and on which it listens
+	URL  string // the address for clients, which other members report to theirs
+	// Bootstrap makes a new group of this member alone, if the directory has no member yet.
+	Bootstrap bool
+	// Join has URLs of members of the group to join, if this member is not in it.
+	Join []string
+	// Nonvoter joins without a vote.
+	Nonvoter bool
+	// Guarded refuses events that are neither signed nor sent with a token. It is for secure groups.
+	Guarded bool
+	// TimeScale stretches all timings of failover; 1 is for a local network. 0 means 1.
+	TimeScale float64
+	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0
+	// means the default.
+	SnapshotEntries uint64
+	// Identity is the member's certificate, for the name that ServerID returns. Without it the members
+	// do not authenticate each other.
+	Identity *pki.Identity
+
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+
+	hooks testHooks
+}
+
+// testHooks replaces parts of a member in tests. A zero field replaces nothing.
+type testHooks struct {
+	dial         peer.Dialer
+	listen       peer.Listener
+	wrapBackend  func(raftlog.Backend) raftlog.Backend // between Raft and the disk
+	segmentSize  int
+	clock        func() time.Duration
+	raftConfig   func(*raft.Config)
+	roundTimeout time.Duration // in the place of roundTimeout
+	mutation     cache.Mutation
+}
+
+// maxID bounds the length of a member's id.
+const maxID = 64
+
+// validID reports whether s can be a member's id.
+func validID(s string) bool {
+	return score.ValidPath(s) && len(s) <= maxID && !strings.Contains(s, "/")
+}
+
+func (o *Options) check() error {
+	if !validID(o.ID) {
+		return fmt.Errorf("invalid frontend id %q: want at most %d letters, digits and ._~-", o.ID, maxID)
+	}
+	host, _, err := net.SplitHostPort(o.Peer)
+	if err != nil {
+		return fmt.Errorf("invalid peer address %q: %w", o.Peer, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("peer address %q has no host; use the one on which the other members reach this frontend", o.Peer)
+	}
+	return nil
+}
+
+// ServerID returns the name, id@instance, of the member with an id and a data directory, which is
+// made if it does not exist. A certificate for it is made before the member starts.
+func ServerID(dir, id string) (string, error) {
+	if !validID(id) {
+		return "", fmt.Errorf("invalid frontend id %q: want at most %d letters, digits and ._~-", id, maxID)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory: %w", err)
+	}
+	server, err := raftlog.LoadServerID(dir, id)
+	return string(server), err
+}

@@ -1,0 +1,148 @@
+package cluster
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cluster/internal/hclogger"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
+	"laurel/cluster/snapshots"
+	"laurel/cluster/status"
+	"laurel/fsm"
+	"laurel/fsm/entry"
+)
+
+// Timings at a time scale of 1. A local network answers in well under a millisecond, but a busy
+// machine's scheduler and a slow write to the disk take longer.
+const (
+	// electionTimeout is the time without a message of the master after which an election begins, at
+	// a random time within one to two of it. A master steps down after the same time without a
+	// majority.
+	electionTimeout = 150 * time.Millisecond
+	// commitTimeout is half the longest time until followers learn that an entry is committed.
+	commitTimeout    = 20 * time.Millisecond
+	transportTimeout = 5 * time.Second // for one message of Raft
+	// approachPause is the shortest time between two steps towards a term that is far ahead: each
+	// costs an election.
+	approachPause = 10 * electionTimeout
+)
+
+const (
+	snapshotEntries  = 8192
+	snapshotInterval = 20 * time.Second
+	// maxLogEntry bounds a log entry, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB
+	// and then cannot read its file. An entry is one post of at most entry.MaxPost, or several small
+	// ones.
+	maxLogEntry = 2 * entry.MaxPost
+)
+
+func (m *Member) storeOptions() raftlog.Options {
+	return raftlog.Options{
+		Dir:          m.opts.Dir,
+		ID:           m.opts.ID,
+		Bootstrap:    m.opts.Bootstrap,
+		Join:         len(m.opts.Join) > 0,
+		StallTimeout: m.scaled(raftlog.DefaultStallTimeout),
+		SegmentSize:  m.opts.hooks.segmentSize,
+		Logger:       m.log,
+		Fatal:        m.fail,
+		ObserveWrite: func(d time.Duration) { m.metrics.diskWrite.Observe(d.Seconds()) },
+		Wrap:         m.opts.hooks.wrapBackend,
+	}
+}
+
+func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = r.self
+	timeout := r.scaled(electionTimeout)
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timeout, timeout, timeout
+	c.CommitTimeout = r.scaled(commitTimeout)
+	c.SnapshotInterval = snapshotInterval
+	c.SnapshotThreshold, c.TrailingLogs = snapshotEntries, snapshotEntries
+	if n := r.opts.SnapshotEntries; n > 0 {
+		c.SnapshotThreshold, c.TrailingLogs, c.SnapshotInterval = n, n, time.Second
+	}
+	// The state machine's database knows its revision, and was restored from the newest snapshot if
+	// it was behind.
+	c.NoSnapshotRestoreOnStart = true
+	c.NotifyCh = elected
+	c.Logger = hclogger.New(r.log)
+	if r.opts.hooks.raftConfig != nil {
+		r.opts.hooks.raftConfig(c)
+	}
+	return c
+}
+
+// startRaft starts Raft, which writes to the disk. If the disk hangs Raft does not return, but the
+// member ends.
+func (m *Member) startRaft(config *raft.Config, reports *status.Reports) (*raft.Raft, error) {
+	type started struct {
+		*raft.Raft
+		error
+	}
+	done := make(chan started, 1)
+	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
+		Port:          m.port,
+		ServerID:      m.self,
+		Timeout:       m.scaled(transportTimeout),
+		ApproachPause: m.scaled(approachPause),
+		MaxEntry:      maxLogEntry,
+		TermReported:  reports.TermReported,
+		Go:            m.run,
+		Refused:       m.metrics.raftRefused,
+		Logger:        m.log,
+		RaftLogger:    hclogger.New(m.log),
+	})
+	go func() {
+		r, err := m.openRaft(config)
+		done <- started{r, err}
+	}()
+	select {
+	case s := <-done:
+		return s.Raft, s.error
+	case err := <-m.ended:
+		return nil, err
+	}
+}
+
+func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
+	s := m.storage
+	var r *raft.Raft // set before the transport is open
+	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
+		Store:   s.Snapshots(),
+		Machine: m.machine,
+		Header:  m.transport.Header(),
+		Term:    func() uint64 { return r.CurrentTerm() },
+		Pass:    m.transport.Deliver,
+		Stopped: m.stopped,
+		Fail:    m.fail,
+		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
+		Logger:  m.log,
+	})
+	m.run(func() { m.transport.Serve(receiver.Receive) })
+	if m.opts.Bootstrap && !s.Existing() {
+		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}
+		if err := s.Bootstrap(raft.Configuration{Servers: []raft.Server{first}}); err != nil {
+			return nil, fmt.Errorf("bootstrap the group: %w", err)
+		}
+		m.log.Info("made a new group", "member", m.opts.ID)
+	}
+	m.roster = status.NewRoster(config.LocalID, func(index uint64) {
+		if err := s.MarkJoined(index); err != nil {
+			m.fail(err)
+		}
+	})
+	if err := m.roster.UpdateFromSnapshots(s.Snapshots()); err != nil {
+		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
+	}
+	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots()}
+	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	m.transport.Open(r)
+	return r, nil
+}

@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
+	"laurel/cluster/peer"
+	"laurel/score"
+)
+
+const (
+	termPath  = "/peer/v1/term"  // see readIndex.serveTerm
+	readyPath = "/peer/v1/ready" // see readiness.serve
+
+	// roundTimeout bounds a round, at a time scale of 1.
+	roundTimeout = 300 * time.Millisecond
+)
+
+// readIndex proves that this member is still the master, before it answers a read without a lease.
+//
+// A master may have been deposed without knowing it, and its state may then be old. Raft's own checks
+// do not exclude that, because they count answers to messages that were sent before the check. So the
+// master starts a round: it asks all voters for their term. A voter stores a higher term before it
+// votes for another member. So if a majority is still in the master's epoch after the round began, no
+// other master had been elected by then, and what this member had applied when the round began is
+// everything that anybody had been told.
+//
+// Reads that wait at the same time share a round. A read never joins a round that began before it.
+type readIndex struct {
+	*replica
+	elections *elections
+	round     func() error
+
+	mu      sync.Mutex
+	next    *readRound
+	running bool
+}
+
+type readRound struct {
+	done chan struct{}
+	err  error
+}
+
+// confirm waits for a round that began after the call, and returns its error, a *score.Problem.
+func (r *readIndex) confirm(ctx context.Context) error {
+	r.mu.Lock()
+	if r.next == nil {
+		r.next = &readRound{done: make(chan struct{})}
+	}
+	mine := r.next
+	if !r.running {
+		r.running = true
+		go r.runRounds()
+	}
+	r.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.err
+	case <-ctx.Done():
+		return peer.NoMaster()
+	}
+}
+
+func (r *readIndex) runRounds() {
+	for {
+		r.mu.Lock()
+		next := r.next
+		r.next = nil
+		r.running = next != nil
+		r.mu.Unlock()
+		if next == nil {
+			return
+		}
+		next.err = r.round()
+		close(next.done)
+	}
+}
+
+// askVoters is a round.
+func (r *readIndex) askVoters() error {
+	lead := r.elections.current()
+	if lead == nil {
+		return peer.NotMaster()
+	}
+	voters := r.voters()
+	r.metrics.rounds.Inc()
+	ctx, cancel := context.WithTimeout(r.ctx, cmp.Or(r.opts.hooks.roundTimeout, r.scaled(roundTimeout)))
+	defer cancel()
+	answers := make(chan bool, len(voters))
+	for _, v := range voters {
+		if v.ID == r.self {
+			answers <- true
+			continue
+		}
+		go func() {
+			var a termAnswer
+			err := r.port.Call(ctx, string(v.Address), http.MethodGet, termPath, nil, &a)
+			answers <- err == nil && a.Member == v.ID && a.Term == lead.epoch
+		}()
+	}
+	agree := 0
+	for range voters {
+		if <-answers {
+			agree++
+		}
+		if agree*2 > len(voters) {
+			break
+		}
+	}
+	if agree*2 <= len(voters) || r.elections.current() != lead {
+		return peer.NotMaster()
+	}
+	return nil
+}
+
+// termAnswer is the answer of a voter to a round.
+type termAnswer struct {
+	Member raft.ServerID `json:"member"`
+	Term   uint64        `json:"term"`
+}
+
+func (r *readIndex) serveTerm(w http.ResponseWriter, _ *http.Request) error {
+	return json.MarshalWrite(w, termAnswer{r.self, r.raft.CurrentTerm()})
+}
+
+// readiness reports whether linearizable reads can be answered.
+type readiness struct {
+	*replica
+	elections *elections
+	frontend  *cache.Frontend
+	readIndex *readIndex
+	mode      *cacheMode
+}
+
+// check returns nil if this member can answer linearizable reads, itself or through the master. It
+// takes no longer than a forwarded read may take.
+func (r *readiness) check(ctx context.Context) error {
+	if r.frontend.Leased() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.scaled(forwardTimeout))
+	defer cancel()
+	if r.elections.current() != nil {
+		return r.checkMaster(ctx)
+	}
+	master, _ := r.leader.Current()
+	if master == "" {
+		return peer.NoMaster()
+	}
+	if err := r.port.Call(ctx, master, http.MethodGet, readyPath, nil, nil); err != nil {
+		return peer.NoMaster()
+	}
+	return nil
+}
+
+// checkMaster returns nil if this member can answer as the master: by its lease, or in pull mode by a
+// proof that it is the master.
+func (r *readiness) checkMaster(ctx context.Context) error {
+	switch {
+	case r.frontend.Leased():
+		return nil
+	case r.mode.get() == score.Push:
+		return peer.NoMaster() // without a lease
+	}
+	return r.readIndex.confirm(ctx)
+}
+
+func (r *readiness) serve(_ http.ResponseWriter, req *http.Request) error {
+	if r.elections.current() == nil {
+		return peer.NotMaster()
+	}
+	return r.checkMaster(req.Context())
+}

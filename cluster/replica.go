@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
+	"laurel/cluster/status"
+	"laurel/fsm"
+)
+
+// replica is what all parts of a member share: its Raft, its state machine, its port, and its
+// lifetime.
+type replica struct {
+	opts    Options
+	self    raft.ServerID
+	log     *slog.Logger
+	metrics *metrics
+	clock   func() time.Duration
+	storage *raftlog.Store
+	machine *fsm.Machine
+	port    *peer.Port
+	raft    *raft.Raft
+	leader  *status.LeaderWatch
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when Raft has stopped
+	running sync.WaitGroup
+	ended   chan error
+	once    sync.Once
+}
+
+// run runs f on a goroutine that Close waits for.
+func (r *replica) run(f func()) {
+	r.running.Add(1)
+	go func() {
+		defer r.running.Done()
+		f()
+	}()
+}
+
+// end ends the member with an error.
+func (r *replica) end(err error) { r.once.Do(func() { r.ended <- err }) }
+
+// fail ends the member because it cannot store what it learns, or because that contradicts what it
+// has promised to others.
+func (r *replica) fail(err error) { r.end(raftlog.Failure(r.opts.Dir, err)) }
+
+// scaled stretches d by the time scale.
+func (r *replica) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * r.opts.TimeScale)
+}
+
+func (r *replica) timings() cache.Timings { return cache.DefaultTimings.Scaled(r.opts.TimeScale) }
+
+// servers returns the latest configuration.
+func (r *replica) servers() []raft.Server { return status.Servers(r.raft) }
+
+// voters returns the voters of the latest configuration.
+func (r *replica) voters() []raft.Server { return peer.Voters(r.raft) }
+
+// await waits for a future until ctx ends or the member is closed. When Raft is shut down it forgets
+// the entries that its state machine has not applied, so their futures are never answered.
+func (r *replica) await(ctx context.Context, f raft.Future) error {
+	answered := make(chan error, 1)
+	go func() { answered <- f.Error() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.stopped:
+		return raft.ErrRaftShutdown
+	}
+}
+
+// otherMaster returns the peer address of the master if that is another member; else "".
+func (r *replica) otherMaster() string {
+	master, _ := r.leader.Current()
+	if master == r.opts.Peer {
+		return ""
+	}
+	return master
+}
+
+// withMaster calls try until it is done. It waits for another master, or for the pause, before it
+// calls try again. try gets the address of the master, which is "" if there is none and may be this
+// member's, and a channel that is closed when the master changes. The error is that of ctx.
+func (r *replica) withMaster(
+	ctx context.Context, pause func() time.Duration, try func(master string, changed <-chan struct{}) (done bool),
+) error {
+	for {
+		master, changed := r.leader.Current()
+		if try(master, changed) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-time.After(pause()):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// fixed returns a pause of d for withMaster.
+func fixed(d time.Duration) func() time.Duration { return func() time.Duration { return d } }

@@ -1,0 +1,149 @@
+package status
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cluster/peer"
+)
+
+// Reports stores what the other members last reported. It is safe for concurrent use.
+type Reports struct {
+	maxAge time.Duration // of a report that counts
+
+	mu       sync.Mutex
+	last     map[raft.ServerID]report
+	place    *Place // this member's, as a master last reported; nil before
+	absences map[raft.ServerID]absence
+	listedAt time.Time // when a member last reported that this one is in the group, or the start
+}
+
+type report struct {
+	Status
+	at time.Time
+	// refused is true if a connection to the member was refused since: no process listens there.
+	refused bool
+}
+
+// absence is a member's report that this one is not in its committed configuration.
+type absence struct {
+	index uint64 // of that configuration
+	at    time.Time
+}
+
+// NewReports returns Reports in which those older than four times PollEvery do not count. scale
+// stretches time.
+func NewReports(scale func(time.Duration) time.Duration) *Reports {
+	return &Reports{
+		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
+		listedAt: time.Now(),
+	}
+}
+
+// Last returns the last status of a member. fresh is false if it is too old.
+func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, ok := r.last[id]
+	return last.Status, ok && time.Since(last.at) < r.maxAge
+}
+
+// Reachable is Last, but ok is also false if a process no longer listens at the member's address.
+func (r *Reports) Reachable(id raft.ServerID) (s Status, ok bool) {
+	s, fresh := r.Last(id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s, fresh && !r.last[id].refused
+}
+
+// Masters returns the peer addresses that other members report as the master's.
+func (r *Reports) Masters() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for _, last := range r.last {
+		if last.Master != "" {
+			list = append(list, last.Master)
+		}
+	}
+	return list
+}
+
+// Place returns this member's place as a master last reported it; nil before.
+func (r *Reports) Place() *Place {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.place
+}
+
+// TermReported reports whether a majority of the voters of ra's configuration last reported a term
+// of at least atLeast. Old reports do not count.
+func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
+	voters := peer.Voters(ra)
+	agree := 0
+	for _, v := range voters {
+		if s, fresh := r.Last(v.ID); fresh && s.Term >= atLeast {
+			agree++
+		}
+	}
+	return agree*2 > len(voters)
+}
+
+// add stores a status. A place that a master of a current term reports makes this member only ask for
+// another one.
+func (r *Reports) add(s Status, term uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last[s.Member] = report{Status: s, at: time.Now()}
+	if s.Leads && s.Asker != nil && s.Term >= term {
+		r.place = s.Asker
+	}
+}
+
+// addRefused records that no process listens at a member's address. The member is unreachable at
+// once, before its last report is too old.
+func (r *Reports) addRefused(id raft.ServerID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.last[id]; ok {
+		last.refused = true
+		r.last[id] = last
+	}
+}
+
+// addListing stores what a member reports of this one's place.
+func (r *Reports) addListing(by raft.ServerID, l *Listing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case l == nil:
+	case l.Listed:
+		delete(r.absences, by)
+		r.listedAt = time.Now()
+	default:
+		r.absences[by] = absence{l.Index, time.Now()}
+	}
+}
+
+// unlisted reports whether no member has lately reported that this one is in the group.
+func (r *Reports) unlisted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.listedAt) > r.maxAge
+}
+
+// absentIn returns the indexes of the configurations that lately lacked this member, by the member
+// that reported it.
+func (r *Reports) absentIn() map[raft.ServerID]uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	indexes := map[raft.ServerID]uint64{}
+	for by, a := range r.absences {
+		if time.Since(a.at) < r.maxAge {
+			indexes[by] = a.index
+		}
+	}
+	return indexes
+}

@@ -1,0 +1,166 @@
+package status
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"laurel/cache"
+	"laurel/cluster/enroll"
+	"laurel/cluster/peer"
+	"laurel/cluster/raftlog"
+	"laurel/fsm"
+	"laurel/score"
+	"laurel/trust/pki"
+)
+
+// Path is where a member serves its status on the peer port. The parameter "from" names the asking
+// member in an insecure group.
+const Path = "/peer/v1/status"
+
+// Status is what a member reports of itself.
+type Status struct {
+	Member   raft.ServerID `json:"member"`
+	URL      string        `json:"url"`
+	Term     uint64        `json:"term"`
+	Leads    bool          `json:"leads"`
+	Master   string        `json:"master"` // the peer address of the master that it knows
+	State    string        `json:"state"`
+	Revision uint64        `json:"revision"`
+	Applied  uint64        `json:"applied"`
+	Pushed   uint64        `json:"pushed"`
+	Released uint64        `json:"released"`
+	LeaseMS  int64         `json:"lease_ms"` // the rest of the lease; 0 without one
+	Load     score.Load    `json:"load"`
+	// Joined is true if the member has been in a committed configuration, even if it was removed.
+	Joined bool `json:"joined"`
+	enroll.Certificates
+	// Asker is the asking member's entry in the committed configuration. Only a master sends it.
+	Asker *Place `json:"asker,omitzero"`
+	// Roster says whether the asking member is in the group; see RemovalCheck.
+	Roster *Listing `json:"roster,omitzero"`
+}
+
+// Place is a member's entry in a configuration. It is empty before the member has joined and after it
+// was removed.
+type Place struct {
+	Peer  string `json:"peer,omitzero"`
+	Voter bool   `json:"voter,omitzero"`
+}
+
+// Listing is whether a configuration has a member.
+type Listing struct {
+	Index  uint64 `json:"index"`  // of the committed configuration
+	Listed bool   `json:"listed"` // the member is in it, or in a later one that is not committed yet
+}
+
+// Source makes the status of this member.
+type Source struct {
+	Self     raft.ServerID
+	URL      string
+	Raft     *raft.Raft
+	Machine  *fsm.Machine
+	Frontend *cache.Frontend
+	Store    *raftlog.Store
+	Identity *pki.Identity // nil in an insecure group
+	Roster   *Roster
+	// Committed looks a server up in the committed configuration that this member knows as the
+	// master. leads is false if it is not the master.
+	Committed func(raft.ServerID) (s raft.Server, in, leads bool)
+
+	load atomic.Pointer[func() score.Load]
+}
+
+// SetLoad sets the function that returns the load of this frontend.
+func (s *Source) SetLoad(load func() score.Load) { s.load.Store(&load) }
+
+// Status returns the status of this member for another one; from is "" if that is not known.
+func (s *Source) Status(from raft.ServerID) Status {
+	addr, _ := s.Raft.LeaderWithID()
+	lease := s.Frontend.State()
+	status := Status{
+		Member: s.Self, URL: s.URL, Term: s.Raft.CurrentTerm(), Master: string(addr), State: score.Serving,
+		Revision: s.Machine.Revision(), Applied: s.Machine.Applied(),
+		Pushed: lease.Pushed, Released: lease.Released, LeaseMS: ceilMS(lease.Lease),
+		Joined: s.Store.Joined(), Certificates: enroll.CertificatesOf(s.Identity),
+	}
+	if load := s.load.Load(); load != nil {
+		status.Load = (*load)()
+	}
+	if addr == "" {
+		status.State = score.Starting
+	}
+	server, in, leads := s.Committed(from)
+	status.Leads = leads
+	if from == "" {
+		return status
+	}
+	listing := s.Listing(from)
+	status.Roster = &listing
+	switch {
+	case !leads:
+	case in:
+		status.Asker = &Place{Peer: string(server.Address), Voter: server.Suffrage == raft.Voter}
+	case !contains(Servers(s.Raft), from): // else it is being added or removed
+		status.Asker = &Place{}
+	}
+	return status
+}
+
+func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
+
+// Listing returns whether the committed configuration has a member.
+func (s *Source) Listing(id raft.ServerID) Listing {
+	index, in := s.Roster.Lists(id)
+	if !in {
+		// A voter that has just started may not have applied everything that is committed. But
+		// the entry that added the member is in the logs of a majority.
+		in = contains(Servers(s.Raft), id)
+	}
+	return Listing{index, in}
+}
+
+func contains(servers []raft.Server, id raft.ServerID) bool {
+	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
+}
+
+// Servers returns the servers of r's latest configuration.
+func Servers(r *raft.Raft) []raft.Server {
+	config := r.GetConfiguration()
+	if config.Error() != nil {
+		return nil
+	}
+	return config.Configuration().Servers
+}
+
+// Frontends returns the group as this member sees it.
+func (s *Source) Frontends(reports *Reports, mode score.CacheMode) score.Frontends {
+	addr, master := s.Raft.LeaderWithID()
+	f := score.Frontends{Mode: mode, Epoch: s.Raft.CurrentTerm(), Frontends: []score.Frontend{}}
+	for _, server := range Servers(s.Raft) {
+		e := score.Frontend{
+			ID: peer.MemberID(server.ID), Peer: string(server.Address), Voter: server.Suffrage == raft.Voter,
+			Master: addr != "" && server.ID == master, State: score.Unreachable,
+		}
+		if e.Master {
+			f.Master = e.ID
+		}
+		if server.ID == s.Self {
+			s.Status("").fill(&e)
+		} else if last, reachable := reports.Reachable(server.ID); reachable {
+			last.fill(&e)
+		} else {
+			e.URL, e.Revision = last.URL, last.Revision
+		}
+		f.Frontends = append(f.Frontends, e)
+	}
+	return f
+}
+
+func (s Status) fill(e *score.Frontend) {
+	e.URL, e.State, e.Revision, e.Pushed, e.Released = s.URL, s.State, s.Revision, s.Pushed, s.Released
+	e.LeaseMS, e.Leased = s.LeaseMS, s.LeaseMS > 0
+	e.Watchers, e.Reads = s.Load.Watchers, s.Load.Reads
+}

@@ -1,0 +1,211 @@
+// Package posts takes events: as JSON, one or an array that is applied as a whole, or as a
+// stream of NDJSON that is applied and answered in chunks.
+package posts
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/httpapi/admission"
+	"laurel/httpapi/handler"
+	"laurel/score"
+)
+
+// anonymous is the source of events without one.
+const anonymous = "anonymous"
+
+// Poster posts events.
+type Poster interface {
+	// Post applies the events of p, here or at the master. An error concerns the whole post;
+	// that an event was refused is a result.
+	Post(ctx context.Context, p score.Post) ([]score.Result, error)
+}
+
+// Options of Posts.
+type Options struct {
+	Poster Poster
+	Gate   *admission.Gate
+	Limits *admission.Limits
+	Logger *slog.Logger
+	// CheckMaster returns why posts cannot be taken at this port; nil at the port of clients.
+	CheckMaster  func() error
+	CountProblem func(score.Code)
+	CountEvents  func([]score.Result)
+}
+
+// Posts takes events.
+type Posts struct{ o Options }
+
+// New returns the handler of events.
+func New(o Options) *Posts { return &Posts{o} }
+
+// Handle takes one event or an array as JSON, or a stream of events as NDJSON.
+func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	if err := p.o.CheckMaster(); err != nil {
+		return handler.Response{}, err
+	}
+	mediaType, err := r.MediaType(handler.TypeJSON, handler.TypeNDJSON)
+	if err != nil {
+		return handler.Response{}, err
+	}
+	if mediaType == handler.TypeNDJSON {
+		return handler.Written, p.postStream(ctx, r)
+	}
+	b := handler.NewBuffer()
+	body, err := r.ReadBody(b)
+	if err == nil {
+		b.B, err = p.postBody(ctx, r, b.B[:0], body)
+	}
+	if err != nil {
+		b.Free()
+		return handler.Response{}, err
+	}
+	return handler.Response{Type: handler.TypeJSON, Body: b.B, Buffer: b}, nil
+}
+
+// postBody takes a place for a post and posts a JSON body.
+func (p *Posts) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
+	if !r.Admitted {
+		if problem := p.o.Gate.BeginPost(); problem != nil {
+			return dst, problem
+		}
+		defer p.o.Gate.EndPost()
+	}
+	return p.postJSON(ctx, r.Caller, dst, body)
+}
+
+// postJSON posts the events of a JSON body, all or none, and appends the answer to dst,
+// which may share the memory of body. With an error nothing was appended.
+func (p *Posts) postJSON(ctx context.Context, caller *handler.Caller, dst, body []byte) ([]byte, error) {
+	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
+		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event or an array of events")
+	}
+	events, _, problem := score.DecodeArray(body)
+	if problem != nil {
+		return dst, problem
+	}
+	if n, problem := p.o.Gate.AuthorizeEvents(ctx, caller, events); problem != nil {
+		if len(events) > 1 {
+			problem = atIndex(problem, n)
+		}
+		return dst, problem
+	}
+	if problem := p.o.Gate.WithinRate(events); problem != nil {
+		return dst, problem
+	}
+	setDefaults(events)
+	results, err := p.apply(ctx, score.Post{Events: events, Mode: score.AllOrNone})
+	if err != nil {
+		return dst, err
+	}
+	for i := range results {
+		if results[i].Problem != nil {
+			return dst, results[i].Problem
+		}
+	}
+	return appendAnswer(dst, results), nil
+}
+
+// setDefaults sets what a bard may leave out.
+func setDefaults(events []score.Event) {
+	var now time.Time
+	for i := range events {
+		e := &events[i]
+		if e.Source == "" {
+			e.Source = anonymous
+		}
+		if e.ID == "" {
+			e.ID = strings.ToLower(rand.Text())
+		}
+		if !e.TimeGiven {
+			if now.IsZero() {
+				now = time.Now().UTC()
+			}
+			e.Time = now
+		}
+	}
+}
+
+// apply has the group apply events. It returns at least one result, and one for each event
+// unless the last is a refusal.
+func (p *Posts) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
+	results, err := p.o.Poster.Post(ctx, post)
+	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {
+		err = fmt.Errorf("the group returned %d results for %d events", len(results), len(post.Events))
+	}
+	if err != nil {
+		return nil, p.applyError(ctx, err)
+	}
+	p.o.CountEvents(results)
+	return results, nil
+}
+
+// applyError turns an error that is not a problem into outcome_unknown: the events may have
+// been applied.
+func (p *Posts) applyError(ctx context.Context, err error) error {
+	var problem *score.Problem
+	if errors.As(err, &problem) || ctx.Err() != nil {
+		return err
+	}
+	p.o.Logger.ErrorContext(ctx, "post failed", "err", err)
+	return score.Problemf(score.OutcomeUnknown,
+		"internal error while the result was awaited, see this frontend's log; "+
+			"post the same events again: those with a source and seq, or an id, are not applied twice")
+}
+
+// appendAnswer appends the answer to a JSON post: the results and the highest of their
+// revisions.
+func appendAnswer(b []byte, results []score.Result) []byte {
+	var revision uint64
+	for i := range results {
+		revision = max(revision, results[i].Revision)
+	}
+	b = append(b, `{"revision":`...)
+	b = strconv.AppendUint(b, revision, 10)
+	b = append(b, `,"results":[`...)
+	for i := range results {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendResult(b, &results[i])
+	}
+	return append(b, "]}\n"...)
+}
+
+// appendResult appends what json.Marshal would append. It is faster, which counts because
+// every event needs it.
+func appendResult(b []byte, r *score.Result) []byte {
+	b = append(b, `{"id":`...)
+	b = appendString(b, r.ID)
+	if r.Seq != 0 {
+		b = append(b, `,"seq":`...)
+		b = strconv.AppendUint(b, r.Seq, 10)
+	}
+	if r.Revision != 0 {
+		b = append(b, `,"revision":`...)
+		b = strconv.AppendUint(b, r.Revision, 10)
+	}
+	if r.Status != "" {
+		b = append(b, `,"status":`...)
+		b = appendString(b, r.Status)
+	}
+	if r.Problem != nil {
+		b = append(b, `,"problem":`...)
+		b = handler.AppendProblem(b, r.Problem)
+	}
+	return append(b, '}')
+}
+
+func appendString(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // the error only reports that invalid UTF-8 was replaced
+	return b
+}

@@ -1,0 +1,103 @@
+package question
+
+import (
+	"bytes"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"laurel/cache"
+	"laurel/cache/queries"
+	"laurel/httpapi/handler"
+	"laurel/score"
+)
+
+func parseMedals(competition, query string) (Question, error) {
+	_, stale, err := questionParameters(query)
+	if err != nil {
+		return Question{}, err
+	}
+	q := Medals(competition)
+	q.Stale = stale
+	if !validCompetition(competition) {
+		return Question{}, q.Missing()
+	}
+	return q, nil
+}
+
+// Medals asks for the medal table of a competition.
+func Medals(competition string) Question {
+	return Question{
+		Key: cache.MedalsKey(competition),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			body, err := queries.Encode(t.Medals())
+			return body, t.Revision, err
+		},
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound,
+				"no events of competition %s have been posted", handler.Quoted(competition))
+		},
+		Text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
+	}
+}
+
+// parseMedalRow reads the question for one row of a medal table from
+// "competition/organisation".
+func parseMedalRow(name, query string) (Question, error) {
+	competition, organisation, _ := strings.Cut(name, "/")
+	_, stale, err := questionParameters(query)
+	if err != nil {
+		return Question{}, err
+	}
+	missing := func() *score.Problem {
+		return score.Problemf(score.NotFound,
+			"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
+			handler.Quoted(organisation), competition)
+	}
+	if !validCompetition(competition) || organisation == "" || len(organisation) > MaxFilter {
+		return Question{}, missing()
+	}
+	return Question{
+		// An organisation may contain any character, a question mark too.
+		Key: cache.MedalsKey(competition) + "/" + (&url.URL{Path: organisation}).EscapedPath(),
+		Tag: cache.MedalsKey(competition),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			t, ok, err := v.Medals(competition)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			row, ok := t.Row(organisation)
+			if !ok {
+				return nil, v.Revision(), nil
+			}
+			body, err := queries.Encode(row)
+			return body, t.Revision, err
+		},
+		Missing: missing,
+		Text: textRenderer(func(b *bytes.Buffer, row *score.MedalRow) {
+			medalsText(b, []score.MedalRow{*row}, nil)
+		}),
+		Stale: stale,
+	}, nil
+}
+
+func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
+
+func medalsText(b *bytes.Buffer, rows, outside []score.MedalRow) {
+	t := handler.NewTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	for _, list := range [][]score.MedalRow{rows, outside} {
+		for _, m := range list {
+			rank := rankText(m.Rank)
+			if m.RankEqual {
+				rank = "=" + rank
+			}
+			t.Row(rank, m.Organisation,
+				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
+		}
+	}
+	t.End()
+}

@@ -1,0 +1,214 @@
+package question
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"laurel/cache"
+	"laurel/cache/queries"
+	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
+	"laurel/score"
+)
+
+// ScorePage is the answer to a question for contests.
+type ScorePage struct {
+	Scores []score.Record `json:"scores"`
+	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
+}
+
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store
+// is longer.
+const MaxFilter = 512
+
+// filters are the parameters by which a list of contests is filtered.
+var filters = [...]string{"competition", "sport", "status", "competitor"}
+
+func parseScores(_, query string) (Question, error) {
+	q, stale, err := questionParameters(query, append(filters[:], "limit", "after")...)
+	if err != nil {
+		return Question{}, err
+	}
+	limit, err := handler.PageSize(q)
+	if err != nil {
+		return Question{}, err
+	}
+	key := url.Values{}
+	for _, name := range filters {
+		switch given := q.Get(name); {
+		case len(given) > MaxFilter:
+			return Question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
+		case given != "":
+			key.Set(name, given)
+		}
+	}
+	if limit != handler.DefaultPage {
+		key.Set("limit", strconv.Itoa(limit))
+	}
+	after := q.Get("after")
+	if after != "" {
+		if !score.ValidPath(after) {
+			return Question{}, handler.FieldProblem("after",
+				"got %s; want the next of an earlier answer", handler.Quoted(after))
+		}
+		key.Set("after", after)
+	}
+	f := score.Filter{
+		Competition: q.Get("competition"),
+		Sport:       q.Get("sport"),
+		Status:      q.Get("status"),
+		Competitor:  q.Get("competitor"),
+	}
+	return Question{
+		Key: keyOf("scores", key),
+		Tag: cache.ListTag(score.CompetitionOf(f.Competition)),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			list, next, err := v.Contests(f, after, limit)
+			if err != nil {
+				return nil, 0, err
+			}
+			body, err := queries.Encode(ScorePage{list, next})
+			return body, v.Revision(), err
+		},
+		Text:  textRenderer(scoresText),
+		Stale: stale,
+	}, nil
+}
+
+// contestPages iterates over all contests that pass a filter, in pages. An error is the
+// last element.
+func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, error] {
+	return func(yield func([]score.Record, error) bool) {
+		for after := ""; ; {
+			list, next, err := v.Contests(f, after, handler.MaxPage)
+			if !yield(list, err) || err != nil || next == "" {
+				return
+			}
+			after = next
+		}
+	}
+}
+
+func parseScore(id, query string) (Question, error) {
+	_, stale, err := questionParameters(query)
+	if err != nil {
+		return Question{}, err
+	}
+	q := Score(id)
+	q.Stale = stale
+	if !score.ValidPath(id) {
+		return Question{}, q.Missing()
+	}
+	return q, nil
+}
+
+// Score asks for the record of a contest.
+func Score(id string) Question {
+	return Question{
+		Key: cache.ScoreKey(id),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			rec, ok, err := v.Contest(id)
+			if err != nil || !ok {
+				return nil, v.Revision(), err
+			}
+			body, err := queries.Encode(rec)
+			return body, rec.Revision, err
+		},
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound,
+				"contest %s is not defined; GET /v1/scores lists the contests", handler.Quoted(id))
+		},
+		Text: textRenderer(scoreText),
+	}
+}
+
+func scoresText(b *bytes.Buffer, page *ScorePage) {
+	t := handler.NewTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
+	for i := range page.Scores {
+		rec := &page.Scores[i]
+		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, summary(rec))
+	}
+	t.End()
+	handler.NextText(b, page.Next)
+}
+
+// summary returns a contest's score in a few words: both sides, or the leaders.
+func summary(rec *score.Record) string {
+	const limit = 3
+	var parts []string
+	for i, c := range rec.Competitors {
+		if i == limit || rec.Kind == score.Ranked && c.Result == nil && c.IRM == "" {
+			break
+		}
+		s := c.Code + " " + resultText(&c)
+		if c.Tiebreak != 0 {
+			s += " (" + c.Tiebreak.String() + ")"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func resultText(c *score.Standing) string {
+	switch {
+	case c.IRM != "":
+		return c.IRM
+	case c.Result == nil:
+		return "-"
+	}
+	return c.Result.String()
+}
+
+func scoreText(b *bytes.Buffer, rec *score.Record) {
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  "+
+		"", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
+	if rec.Winner != "" {
+		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
+	}
+	b.WriteByte('\n')
+	periods := periodsOf(rec)
+	tiebreak := slices.ContainsFunc(rec.Competitors, func(c score.Standing) bool { return c.Tiebreak != 0 })
+	headings := append([]string{"RANK", "CODE", "NAME", "ORG", "RESULT"}, periods...)
+	if tiebreak {
+		headings = append(headings, "TIEBREAK")
+	}
+	t := handler.NewTable(b, headings...)
+	for i := range rec.Competitors {
+		c := &rec.Competitors[i]
+		cells := []string{rankText(c.Rank), c.Code, c.Name, c.Organisation, resultText(c)}
+		for _, period := range periods {
+			cell := "-"
+			if v, ok := c.Periods.Get(period); ok {
+				cell = v.String()
+			}
+			cells = append(cells, cell)
+		}
+		if tiebreak {
+			cells = append(cells, c.Tiebreak.String())
+		}
+		t.Row(cells...)
+	}
+	t.End()
+	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
+		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
+	}
+}
+
+func rankText(rank int) string {
+	if rank == 0 {
+		return "-"
+	}
+	return strconv.Itoa(rank)
+}
+
+// joinWords joins the words that are not empty.
+func joinWords(separator string, words ...string) string {
+	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
+	return strings.Join(words, separator)
+}

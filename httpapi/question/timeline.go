@@ -1,0 +1,111 @@
+package question
+
+import (
+	"bytes"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"laurel/cache"
+	"laurel/cache/queries"
+	"laurel/httpapi/handler"
+	"laurel/score"
+)
+
+// TimelinePage is the answer to a question for a contest's timeline.
+type TimelinePage struct {
+	Events []score.TimelineEvent `json:"events"`
+	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
+}
+
+func parseTimeline(id, query string) (Question, error) {
+	q, stale, err := questionParameters(query, "after", "limit")
+	if err != nil {
+		return Question{}, err
+	}
+	limit, err := handler.PageSize(q)
+	if err != nil {
+		return Question{}, err
+	}
+	var after uint64
+	if given := q.Get("after"); given != "" {
+		if after, err = strconv.ParseUint(given, 10, 64); err != nil {
+			return Question{}, handler.FieldProblem("after",
+				"got %s; want the next of an earlier answer", handler.Quoted(given))
+		}
+	}
+	page := Timeline(id, after, limit)
+	page.Stale = stale
+	if !score.ValidPath(id) {
+		return Question{}, page.Missing()
+	}
+	return page, nil
+}
+
+// Timeline asks for at most limit events of a contest after a revision.
+func Timeline(id string, after uint64, limit int) Question {
+	key := url.Values{}
+	if limit != handler.DefaultPage {
+		key.Set("limit", strconv.Itoa(limit))
+	}
+	if after != 0 {
+		key.Set("after", strconv.FormatUint(after, 10))
+	}
+	return Question{
+		Key: keyOf("timeline/"+id, key),
+		Tag: cache.TimelineTag(id),
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			list, next, err := v.Timeline(id, after, limit)
+			if err != nil || len(list) == 0 && after == 0 {
+				return nil, v.Revision(), err
+			}
+			page := TimelinePage{Events: list}
+			if next != 0 {
+				page.Next = strconv.FormatUint(next, 10)
+			}
+			body, err := queries.Encode(page)
+			return body, v.Revision(), err
+		},
+		Missing: func() *score.Problem {
+			return score.Problemf(score.NotFound, "contest %s has no events", handler.Quoted(id))
+		},
+		Text: textRenderer(timelineText),
+	}
+}
+
+func timelineText(b *bytes.Buffer, page *TimelinePage) {
+	signed := slices.ContainsFunc(page.Events, func(e score.TimelineEvent) bool { return grantText(&e) != "" })
+	headings := []string{"REVISION", "TIME", "TYPE", "ID", "DATA"}
+	if signed {
+		headings = slices.Insert(headings, 4, "BY")
+	}
+	t := handler.NewTable(b, headings...)
+	for _, e := range page.Events {
+		data := string(e.Data)
+		if e.VoidedBy != "" {
+			data = "(voided by " + e.VoidedBy + ") " + data
+		}
+		cells := []string{
+			strconv.FormatUint(e.Revision, 10), e.Time.UTC().Format(time.RFC3339), string(e.Type), e.ID, data,
+		}
+		if signed {
+			cells = slices.Insert(cells, 4, grantText(&e))
+		}
+		t.Row(cells...)
+	}
+	t.End()
+	handler.NextText(b, page.Next)
+}
+
+// grantText returns the beginning of the id of the grant by which an event was posted.
+// laurel verify shows the name and checks the signature.
+func grantText(e *score.TimelineEvent) string {
+	switch {
+	case e.Key != "":
+		return "key " + e.Key[:min(len(e.Key), 8)]
+	case e.Token != "":
+		return "token " + e.Token[:min(len(e.Token), 8)]
+	}
+	return ""
+}

@@ -1,0 +1,63 @@
+package score_test
+
+import (
+	"fmt"
+
+	"laurel/score"
+)
+
+func ExampleDecode() {
+	e, p := score.Decode([]byte(`{"type":"score.play","contest_id":"OG50BC/FB-01","data":{"competitor":"GAU","delta":2}}`))
+	if p != nil {
+		fmt.Println(p)
+		return
+	}
+	play := e.Data.(*score.ScorePlay)
+	fmt.Println(e.Competition(), play.Competitor, play.Delta)
+
+	// A problem names the member at fault, and what would be right.
+	_, p = score.Decode([]byte(`{"type":"score.play","contest_id":"OG50BC/FB-01","data":{"competitor":"GAU"}}`))
+	fmt.Println(p)
+	// Output:
+	// OG50BC GAU 2
+	// invalid_event: data.delta: missing; want a number, 0 included
+}
+
+func ExampleContest_Fold() {
+	contest := score.NewContest("OG50BC/FB-01")
+	for _, text := range []string{
+		`{"type":"contest.define","contest_id":"OG50BC/FB-01","data":{"kind":"head_to_head","sport":"football",
+			"competitors":[{"code":"GAU","name":"Gaul"},{"code":"ROM","name":"Rome"}]}}`,
+		`{"type":"contest.status","contest_id":"OG50BC/FB-01","data":{"schedule_status":"RUNNING"}}`,
+		`{"type":"score.play","contest_id":"OG50BC/FB-01","data":{"competitor":"ROM","delta":1}}`,
+		`{"type":"score.play","contest_id":"OG50BC/FB-01","data":{"competitor":"GAU","delta":2}}`,
+		`{"type":"score.play","contest_id":"OG50BC/FB-01","data":{"competitor":"GER","delta":1}}`,
+	} {
+		e, p := score.Decode([]byte(text))
+		if p == nil {
+			p = contest.Fold(&e, nil, score.Live) // marks are for ranked contests
+		}
+		if p != nil {
+			fmt.Println("refused:", p.Detail)
+		}
+	}
+	for _, c := range contest.Record().Competitors {
+		fmt.Println(c.Rank, c.Name, c.Result)
+	}
+	// Output:
+	// refused: "GER" does not compete here; want one of GAU, ROM
+	// 1 Gaul 2
+	// 2 Rome 1
+}
+
+func ExampleMedalTable() {
+	table := &score.MedalTable{Competition: "OG50BC"}
+	table.AddMedals("ROM", score.Silver, 2)
+	table.AddMedals("GAU", score.Gold, 1)
+	for _, row := range table.Medals().Rows {
+		fmt.Println(row.Rank, row.Organisation, row.Gold, row.Silver, row.Bronze)
+	}
+	// Output:
+	// 1 GAU 1 0 0
+	// 2 ROM 0 2 0
+}

@@ -1,0 +1,32 @@
+package ranking_test
+
+import (
+	"fmt"
+
+	"laurel/score"
+	"laurel/score/ranking"
+)
+
+func ExampleBoard() {
+	const lowerIsBetter = true
+	board := ranking.New(lowerIsBetter)
+	board.Set(score.Mark{Competitor: "asterix", Value: 9_580})
+	board.Set(score.Mark{Competitor: "obelix", Value: 12_100})
+	board.Set(score.Mark{Competitor: "cacofonix", Value: 9_580})
+	board.Set(score.Mark{Competitor: "getafix", IRM: "DNS"})
+
+	page, _ := board.Page(&ranking.Query{Limit: 3})
+	for _, r := range page.Rows {
+		fmt.Println(r.Rank, r.Competitor, r.Mark, r.Diff)
+	}
+	fmt.Println("next:", page.Next)
+
+	around, _ := board.Page(&ranking.Query{Limit: 1, Around: "getafix"})
+	fmt.Println(around.Rows[0].Competitor, around.Rows[0].IRM)
+	// Output:
+	// 1 asterix 9.58 0
+	// 1 cacofonix 9.58 0
+	// 3 obelix 12.1 2.52
+	// next: 12.1,obelix
+	// getafix DNS
+}
