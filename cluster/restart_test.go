@@ -16,8 +16,8 @@ import (
 	"laurel/score"
 )
 
-// postUntilSnapshots posts until the member of a node has written count snapshots in all. It returns
-// the number of posts.
+// postUntilSnapshots posts until the member of a node has written count snapshots in all.
+// It returns the number of posts.
 func postUntilSnapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
 	t.Helper()
 	eventually(t, "snapshots are written", func() error {

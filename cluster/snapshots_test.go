@@ -18,15 +18,16 @@ import (
 	"laurel/cluster/snapshots"
 )
 
-// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft names it.
+// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft
+// names it.
 const rpcInstallSnapshot = 2
 
-// snapshotFault holds back the first snapshot that is sent between the nodes after arm. The first
-// passed bytes of it arrive at once.
+// snapshotFault holds back the first snapshot that is sent between the nodes after arm.
+// The first passed bytes of it arrive at once.
 //
-// Without late, the rest never arrives: the sender's machine has lost its power or hangs, and the
-// receiver is not told. With late, the rest arrives after released is closed, even if the sender
-// has closed the connection, like data in the buffer of a kernel.
+// Without late, the rest never arrives: the sender's machine has lost its power or hangs,
+// and the receiver is not told. With late, the rest arrives after released is closed,
+// even if the sender has closed the connection, like data in the buffer of a kernel.
 type snapshotFault struct {
 	passed int
 	late   bool
@@ -133,9 +134,9 @@ func (c *faultyConn) deliver() {
 	close(f.done)
 }
 
-// newGroupWithALateMember forms a group of which one follower needs a snapshot, because it was
-// stopped while the others went on. It returns the group, that follower, the other follower, and the
-// next seq to post.
+// newGroupWithALateMember forms a group of which one follower needs a snapshot, because
+// it was stopped while the others went on. It returns the group, that follower, the other
+// follower, and the next seq to post.
 func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
 	t.Helper()
 	g = newGroup(t, 3, f.install)
@@ -306,8 +307,8 @@ func stateOf(t *testing.T, m *Member) []byte {
 	return b.Bytes()
 }
 
-// A snapshot is of committed entries, so its state has everything that was applied here, and nothing
-// after its own last entry.
+// A snapshot is of committed entries, so its state has everything that was applied here,
+// and nothing after its own last entry.
 func TestImpossibleSnapshotIsNotInstalled(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)

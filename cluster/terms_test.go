@@ -123,8 +123,8 @@ func checkEndsByContradiction(t *testing.T, n *node) {
 	}
 }
 
-// A voter whose term is higher than the others believe refuses their lower terms. The terms must
-// converge, or the loss of another voter would leave no majority.
+// A voter whose term is higher than the others believe refuses their lower terms. The
+// terms must converge, or the loss of another voter would leave no majority.
 func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
