@@ -21,7 +21,8 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-// send gives the frontend messages of epoch 3, which is Raft's term, and returns the last answer.
+// send gives the frontend messages of epoch 3, which is Raft's term, and returns the last
+// answer.
 func (h *harness) send(list ...Message) (last Message) {
 	h.t.Helper()
 	for _, m := range list {

@@ -6,8 +6,8 @@ import (
 	"laurel/score"
 )
 
-// dedup records the revisions that the caller of a watch has been given, so that no record goes back to
-// a lower revision and no event comes twice.
+// dedup records the revisions that the caller of a watch has been given, so that no
+// record goes back to a lower revision and no event comes twice.
 type dedup struct {
 	store     string
 	scores    map[string]uint64
@@ -17,8 +17,8 @@ type dedup struct {
 	started   bool
 }
 
-// setStore notes the store of a snapshot. It reports whether that is another one than before: then
-// revisions start over.
+// setStore notes the store of a snapshot. It reports whether that is another one than
+// before: then revisions start over.
 func (s *dedup) setStore(store string) (anew bool) {
 	anew = s.started && store != s.store
 	if !s.started || anew {
@@ -29,8 +29,8 @@ func (s *dedup) setStore(store string) (anew bool) {
 	return anew
 }
 
-// filter removes from u what the caller has been given, and notes the rest. It reports whether anything
-// is left.
+// filter removes from u what the caller has been given, and notes the rest. It reports
+// whether anything is left.
 func (s *dedup) filter(u *Update) bool {
 	if !s.started {
 		s.setStore("")

@@ -35,7 +35,8 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
 }
 
-// hangingBody returns a body that begins with first, has what is written to w, and ends with the request.
+// hangingBody returns a body that begins with first, has what is written to w, and ends
+// with the request.
 func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) {
 	body, w := io.Pipe()
 	context.AfterFunc(r.Context(), func() { w.CloseWithError(r.Context().Err()) })
@@ -74,7 +75,8 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				begun = begun.Add(time.Minute)
 			}
 			if u.Kind == client.UpdateLost {
-				// All four heartbeats were sent while the caller had the first, then nothing.
+				// All four heartbeats were sent while the caller had the first, then
+				// nothing.
 				took := time.Since(begun)
 				if took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
 					t.Errorf("lost after %s: %v", took, u.Err)

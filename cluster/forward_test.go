@@ -66,6 +66,7 @@ func TestWhoReadsWhileTheMasterIsLostIsAnsweredByTheNext(t *testing.T) {
 }
 
 func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
 	n := g.others(g.master())[0]
 	for _, other := range g.others(n) {

@@ -147,8 +147,8 @@ func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, 
 		return nil, nil
 	}
 	m := &contestMarks{b: b, contest: c}
-	if stray := c.Unlisted(m); stray != "" {
-		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", stray)), m.err
+	if unlisted := c.Unlisted(m); unlisted != "" {
+		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted)), m.err
 	}
 	return nil, m.err
 }

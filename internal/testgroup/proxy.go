@@ -23,21 +23,24 @@ type Fault int
 const (
 	// None: the frontend answers.
 	None Fault = iota
-	// Unavailable: the answer is 503 with the code no_master, and the frontend sees nothing.
+	// Unavailable: the answer is 503 with the code no_master, and the frontend sees
+	// nothing.
 	Unavailable
 	// Busy: the answer is 429, and the frontend sees nothing.
 	Busy
 	// CutBefore: the connection breaks before the frontend sees the request or event.
 	CutBefore
-	// CutAfter: the frontend answers, and the connection breaks before the client sees the answer.
+	// CutAfter: the frontend answers, and the connection breaks before the client sees
+	// the answer.
 	CutAfter
 	// Hang: neither the frontend sees the request or event nor the client an answer.
 	Hang
 )
 
-// Injector decides the fault of a client's request, and of each event that it posts. It is called
-// once per request, with a nil event, and once per event. Of an array of events, which is applied as
-// a whole, it is called for the first one. Many goroutines call it.
+// Injector decides the fault of a client's request, and of each event that it posts. It
+// is called once per request, with a nil event, and once per event. Of an array of
+// events, which is applied as a whole, it is called for the first one. Many goroutines
+// call it.
 type Injector func(f *Frontend, r *http.Request, e *score.Event) Fault
 
 // Inject sets the injector of faults from now on; nil injects none.
@@ -47,8 +50,8 @@ func (g *Group) Inject(fault Injector) {
 	g.fault = fault
 }
 
-// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in the order
-// in which they came.
+// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in
+// the order in which they came.
 func (g *Group) Requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,8 +74,8 @@ func (g *Group) faultOf(f *Frontend, r *http.Request, e *score.Event) Fault {
 	return fault(f, r, e)
 }
 
-// proxy passes a frontend's requests on and injects faults. While the frontend is down its port is
-// closed.
+// proxy passes a frontend's requests on and injects faults. While the frontend is down
+// its port is closed.
 type proxy struct {
 	frontend  *Frontend
 	url       string
@@ -140,8 +143,8 @@ func (p *proxy) detach(detached bool) {
 	p.openOrClose()
 }
 
-// openOrClose opens the port while the frontend runs and is not detached, else closes it and breaks
-// its connections. p.mu must be held.
+// openOrClose opens the port while the frontend runs and is not detached, else closes it
+// and breaks its connections. p.mu must be held.
 func (p *proxy) openOrClose() {
 	open := p.target != "" && !p.detached
 	switch {
