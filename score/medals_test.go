@@ -128,6 +128,6 @@ func TestAMedalTableSurvivesJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if again, err := json.Marshal(&back); err != nil || string(again) != string(b) {
-		t.Errorf("%s comes back as %s, %v", b, again, err)
+		t.Errorf("%s is read back as %s, %v", b, again, err)
 	}
 }

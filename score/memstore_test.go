@@ -18,7 +18,12 @@ type memStore struct {
 }
 
 func newMemStore() *memStore {
-	return &memStore{contests: map[string]*score.Contest{}, marks: map[string]*memMarks{}, medals: map[string]*score.MedalTable{}, awards: map[string]score.MedalAward{}}
+	return &memStore{
+		contests: map[string]*score.Contest{},
+		marks:    map[string]*memMarks{},
+		medals:   map[string]*score.MedalTable{},
+		awards:   map[string]score.MedalAward{},
+	}
 }
 
 func (s *memStore) table(competition string) *score.MedalTable {

@@ -131,7 +131,7 @@ func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 				}
 			})
 			if s.revision != uint64(want.Events) || want.Events == 0 {
-				t.Errorf("%d events were folded; the truth says %d", s.revision, want.Events)
+				t.Errorf("%d events were folded; want %d", s.revision, want.Events)
 			}
 			compareContests(t, s, &want)
 			compareMedals(t, s, &want)

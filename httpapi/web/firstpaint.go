@@ -159,7 +159,8 @@ func lineOf(r *score.Record) line {
 		l.At = strings.TrimSpace(r.Period + " " + r.Clock)
 	}
 	if !slices.Contains([]string{"", "START_LIST", "LIVE"}, r.ResultStatus) {
-		l.Badges = append(l.Badges, badge{strings.ToLower(r.ResultStatus), strings.ReplaceAll(r.ResultStatus, "_", " ")})
+		text := strings.ReplaceAll(r.ResultStatus, "_", " ")
+		l.Badges = append(l.Badges, badge{Class: strings.ToLower(r.ResultStatus), Text: text})
 	}
 	return l
 }
