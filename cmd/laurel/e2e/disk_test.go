@@ -90,7 +90,7 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	// Slow enough that the disk is full before the end on any machine, and that not everything is
 	// acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
-	eventually(t, "the singing has begun", func() error {
+	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
 			return errors.New("revision 0")
 		}
@@ -106,7 +106,7 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 			t.Errorf("%s, whose disk is full, ended with exit code %d; want 4", f.id, code)
 		}
 		if !ofTheDisk.MatchString(f.output(t)) {
-			t.Errorf("%s does not say that its disk is full", f.id)
+			t.Errorf("%s does not log that its disk is full", f.id)
 		}
 	}
 	goOn := len(g.running()) > len(poor)
@@ -194,7 +194,7 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		file.Close()
 		f.start().waitReady()
 		if !regexp.MustCompile(`will be rebuilt`).MatchString(f.output(t)) {
-			t.Errorf("%s does not say that it rebuilds its database", f.id)
+			t.Errorf("%s does not log that it rebuilds its database", f.id)
 		}
 		g.expectRevision(sum(all))
 		f.becomeMaster()
@@ -223,8 +223,8 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if said := f.output(t); !strings.Contains(said, "leave the group, empty the directory and join anew") || !strings.Contains(said, f.data) {
-			t.Errorf("it does not say what to do, and with which directory: %s", said)
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join anew") || !strings.Contains(output, f.data) {
+			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func (n *nemesis) injectFault() {
 		return
 	}
 	n.done[what]++
-	n.g.t.Logf("%8.3f s: %s; f%d is the master; the lot fell on f%d and %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
+	n.g.t.Logf("%8.3f s: %s; f%d is the master; the victim is f%d for %.1f s", time.Since(n.h.began).Seconds(), what, master+1, victim+1, lasts.Seconds())
 	if undo != nil {
 		n.undo[kind] = repair{time.Now().Add(lasts), undo}
 	}
@@ -361,7 +361,7 @@ func (n *nemesis) heal() {
 				return nil
 			}
 			a, err := ask("DELETE", g.frontends[0].url+"/v1/cluster/members/"+n.joiner.id, "")
-			return fmt.Errorf("it runs still; the group says %d %s, %v", a.status, a.body, err)
+			return fmt.Errorf("it still runs; the group answers %d %s, %v", a.status, a.body, err)
 		})
 		if code := n.joiner.State().ExitCode(); code != 5 {
 			g.t.Errorf("%s ended with exit code %d; want 5\n%s", n.joiner.id, code, lastLines(n.joiner.output(g.t)))

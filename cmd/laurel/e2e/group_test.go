@@ -100,7 +100,7 @@ func (f *frontend) waitReady() {
 		}
 		a, err := ask("GET", f.url+"/readyz", "")
 		if err == nil && a.status != http.StatusOK {
-			err = fmt.Errorf("/readyz says %d %s", a.status, a.body)
+			err = fmt.Errorf("/readyz: %d %s", a.status, a.body)
 		}
 		return err
 	})
@@ -162,19 +162,19 @@ func (g *group) master() *frontend {
 	g.t.Helper()
 	var master *frontend
 	eventually(g.t, "the frontends agree on a master", func() error {
-		said := map[string]bool{}
+		named := map[string]bool{}
 		for _, f := range g.running() {
 			s, err := f.status()
 			if err != nil {
 				return err
 			}
-			said[s.Master] = true
+			named[s.Master] = true
 			if f.id == s.Master {
 				master = f
 			}
 		}
-		if len(said) != 1 || said[""] || master == nil || !said[master.id] {
-			return fmt.Errorf("they say %v", said)
+		if len(named) != 1 || named[""] || master == nil || !named[master.id] {
+			return fmt.Errorf("they name %v", named)
 		}
 		return nil
 	})

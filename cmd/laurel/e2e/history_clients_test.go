@@ -135,7 +135,7 @@ func (c *client) do(method, url, body string) (answer, error) {
 // failureKind distinguishes a frontend that is down from one that does not answer.
 func failureKind(err error) string {
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return "nobody there"
+		return "not running"
 	}
 	return "no answer"
 }
@@ -173,10 +173,10 @@ func (c *client) readOnce(path string, saw func(a answer, see func(thing string,
 	}
 	how := a.header.Get("Laurel-Mode") + "/" + a.header.Get("Laurel-Cache")
 	age := time.Duration(0)
-	if said := a.header.Get("Age"); said != "" {
-		seconds, err := strconv.Atoi(said)
+	if output := a.header.Get("Age"); output != "" {
+		seconds, err := strconv.Atoi(output)
 		if err != nil {
-			c.h.addError(fmt.Errorf("GET %s: Age %q", path, said))
+			c.h.addError(fmt.Errorf("GET %s: Age %q", path, output))
 			return false
 		}
 		// The header has whole seconds, rounded down.
@@ -198,8 +198,8 @@ func (c *client) readContest(id, query string) bool {
 			return err
 		}
 		s, err := scoreOf(r)
-		if said := a.header.Get("Laurel-Revision"); err == nil && said != strconv.FormatUint(r.Revision, 10) {
-			err = fmt.Errorf("Laurel-Revision %s", said)
+		if output := a.header.Get("Laurel-Revision"); err == nil && output != strconv.FormatUint(r.Revision, 10) {
+			err = fmt.Errorf("Laurel-Revision %s", output)
 		}
 		see(id, s)
 		return err

@@ -79,9 +79,9 @@ func describe(r request, s observation) string {
 	case r.verb == set:
 		return fmt.Sprintf("=%d %s -> revision %d by %s", r.to, r.event, s.revision, r.how)
 	case s.value == unseen:
-		return fmt.Sprintf("look -> revision %d by %s", s.revision, r.how)
+		return fmt.Sprintf("read -> revision %d by %s", s.revision, r.how)
 	}
-	return fmt.Sprintf("look -> %d at revision %d by %s", s.value, s.revision, r.how)
+	return fmt.Sprintf("read -> %d at revision %d by %s", s.value, s.revision, r.how)
 }
 
 // history is what all clients observed. Times are nanoseconds since it began. It is safe for
@@ -174,7 +174,7 @@ func (h *history) close(timelines map[string]uint64) (events int, err error) {
 	h.open = nil
 	h.chain()
 	for event := range expected {
-		wrong = append(wrong, fmt.Errorf("event %s is in a timeline and nobody posted it", event))
+		wrong = append(wrong, fmt.Errorf("event %s is in a timeline and was not posted", event))
 	}
 	return events, errors.Join(wrong...)
 }
@@ -200,8 +200,8 @@ func (h *history) check() error {
 	if r := porcupine.CheckOperationsTimeout(scoreboard, h.known, judging); r != porcupine.Ok {
 		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, conflicts(h.known, h.known))
 	}
-	if said := conflicts(h.known, h.aged); said != "" {
-		return fmt.Errorf("answers were older than they said:\n%s", said)
+	if output := conflicts(h.known, h.aged); output != "" {
+		return fmt.Errorf("answers were older than their age:\n%s", output)
 	}
 	return h.checkLists()
 }

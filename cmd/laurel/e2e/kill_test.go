@@ -97,7 +97,7 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	}
 	t.Logf("killed the master %d times, another frontend %d times, a bard %d times", masters, others, s.killed)
 	if masters < 2 || others < 1 || s.killed < 3 {
-		t.Error("that is too little to show anything; the singing was over too soon")
+		t.Error("too few kills to show anything; the bards ended too soon")
 	}
 	for _, f := range g.frontends {
 		f.waitReady()

@@ -195,7 +195,7 @@ func consistent(l *score.Leaderboard, top bool) error {
 		case !same && i > 0 && at >= 0 && r.Rank != place+i-at, top && i == 0 && r.Rank != 1:
 			return fmt.Errorf("row %d has the rank %d", i, r.Rank)
 		case !same && i > 0 && i+1 < len(rows) && rows[i+1].Mark != nil && r.RankEqual != (*rows[i+1].Mark == *r.Mark):
-			return fmt.Errorf("row %d says that another has its rank: %t", i, r.RankEqual)
+			return fmt.Errorf("row %d: rank_equal is %t", i, r.RankEqual)
 		case *r.Mark-*r.Diff != *rows[0].Mark-*rows[0].Diff:
 			return fmt.Errorf("row %d is %s behind another first than row 0", i, r.Diff)
 		}
@@ -216,7 +216,7 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	r := raceOf(t, all[0])
 	g := newGroup(t, 3)
 	bards := g.startBards(all, atFullSpeed)
-	eventually(t, "the bard sings", func() error {
+	eventually(t, "the bard posts", func() error {
 		a, err := ask("GET", g.frontends[0].url+"/v1/bards/"+r.source, "")
 		if err == nil && a.status != http.StatusOK {
 			err = errors.New(a.body)
@@ -250,7 +250,7 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 			asked[kind] += n
 		}
 	}
-	t.Logf("%d marks were sung; the answers: %v", len(r.marks), asked)
+	t.Logf("%d marks were posted; the answers: %v", len(r.marks), asked)
 	for _, kind := range []string{"around", "first", "after", "category", "by hit", "by wait"} {
 		if asked[kind] < 10 {
 			t.Errorf("too few %q: %v", kind, asked)

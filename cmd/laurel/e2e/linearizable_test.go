@@ -140,7 +140,7 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 		t.Errorf("%d answers that no fault excuses, the first: %v", len(h.wrong), errors.Join(h.wrong[:min(len(h.wrong), 5)]...))
 	}
 	if len(h.posted) < 100 || len(h.read) < 1000 {
-		t.Errorf("%d events acked and %d looks answered are too little to show anything", len(h.posted), len(h.read))
+		t.Errorf("%d events acked and %d reads answered are too few to show anything", len(h.posted), len(h.read))
 	}
 	began := time.Now()
 	verdict := "linearizable"
@@ -256,7 +256,7 @@ func row(seed uint64, h *history, done map[string]int, from, to int64, verdict s
 	refused, unknown := 0, 0
 	for _, what := range slices.Sorted(maps.Keys(h.counts)) {
 		switch {
-		case strings.HasSuffix(what, "nobody there"): // the fourth, most of the time
+		case strings.HasSuffix(what, "not running"): // the fourth, most of the time
 		case strings.HasPrefix(what, "read: "):
 			refused += h.counts[what]
 		case strings.Contains(what, "/"):

@@ -111,8 +111,8 @@ func TestAJoinerWithATakenIDIsRefusedWithTheReason(t *testing.T) {
 	if code := imposter.exit(t); code != 1 {
 		t.Errorf("exit code %d; want 1\n%s", code, imposter.output(t))
 	}
-	if said := imposter.output(t); !strings.Contains(said, taken.id) || !strings.Contains(said, "taken") {
-		t.Errorf("the joiner was not told that %s is taken:\n%s", taken.id, said)
+	if output := imposter.output(t); !strings.Contains(output, taken.id) || !strings.Contains(output, "id_conflict") {
+		t.Errorf("the joiner does not log that %s is taken:\n%s", taken.id, output)
 	}
 	// The frontend with this id is not affected.
 	g.expectRevision(1)

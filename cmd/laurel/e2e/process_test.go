@@ -176,13 +176,13 @@ func (p *process) memory() string {
 	if err != nil {
 		return err.Error()
 	}
-	var said []string
+	var output []string
 	for line := range strings.Lines(string(b)) {
 		if strings.HasPrefix(line, "VmHWM") || strings.HasPrefix(line, "VmRSS") || strings.HasPrefix(line, "RssAnon") {
-			said = append(said, strings.Join(strings.Fields(line), " "))
+			output = append(output, strings.Join(strings.Fields(line), " "))
 		}
 	}
-	return strings.Join(said, ", ")
+	return strings.Join(output, ", ")
 }
 
 var ports struct {

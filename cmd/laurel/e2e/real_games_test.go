@@ -167,7 +167,7 @@ func (s *stream) scan() error {
 		return err
 	}
 	if s.span = last.Sub(first); n != s.truth.Events {
-		return fmt.Errorf("the stream has %d events and its truth says %d", n, s.truth.Events)
+		return fmt.Errorf("the stream has %d events; its truth has %d", n, s.truth.Events)
 	}
 	if len(s.truth.MedalTable) > 0 {
 		if len(competitions) != 1 {
@@ -405,7 +405,7 @@ func (f *frontend) pages(t testing.TB, path string, page func(a answer)) {
 			return
 		}
 		if next == last {
-			t.Fatalf("%s: the page after %q says that %q is next", here, last, next)
+			t.Fatalf("%s: the page after %q has the next %q", here, last, next)
 		}
 	}
 }

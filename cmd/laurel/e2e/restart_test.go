@@ -27,9 +27,9 @@ type answers map[string]string
 func (f *frontend) answers(all []*stream) answers {
 	t := f.group.t
 	t.Helper()
-	said := answers{}
+	output := answers{}
 	keep := func(path string, a answer) {
-		said[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
+		output[path] = fmt.Sprintf("revision %s, etag %s, type %s\n%s", a.header.Get("Laurel-Revision"), a.header.Get("ETag"), a.header.Get("Content-Type"), a.body)
 	}
 	list := func(path string) {
 		n := 0
@@ -62,7 +62,7 @@ func (f *frontend) answers(all []*stream) answers {
 	for c := range competitions {
 		list("/v1/scores?limit=30&competition=" + c)
 	}
-	return said
+	return output
 }
 
 // expect compares the answers of f with earlier ones, perhaps of another frontend.

@@ -83,7 +83,7 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 		if err := poll(electing, func() error {
 			s, err := third.status()
 			if err == nil && (s.Master == "" || s.Master == old.id) {
-				err = fmt.Errorf("%s says that the master is %q", third.id, s.Master)
+				err = fmt.Errorf("according to %s the master is %q", third.id, s.Master)
 			}
 			return err
 		}); err != nil {
@@ -120,12 +120,12 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 			return errors.New("too few events")
 		}
 		for i, f := range list {
-			said := f.output(g.t)
+			output := f.output(g.t)
 			if before[i] == 0 {
-				before[i] = len(said)
+				before[i] = len(output)
 			}
 			// A snapshot that began before has too few of the events.
-			_, after, begun := strings.Cut(said[before[i]:], "raft: starting snapshot up to")
+			_, after, begun := strings.Cut(output[before[i]:], "raft: starting snapshot up to")
 			if !begun || !strings.Contains(after, "raft: compacting logs") {
 				return fmt.Errorf("%s has no snapshot", f.id)
 			}

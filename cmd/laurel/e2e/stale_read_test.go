@@ -57,7 +57,7 @@ func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 
 	h.chain()
 	if err := h.check(); err != nil {
-		t.Errorf("an old score that says so is found wrong: %v", err)
+		t.Errorf("a stale score with its age is found wrong: %v", err)
 	}
 	for _, o := range h.aged {
 		// As if the answer had not admitted its age: the call time is the real one.

@@ -199,20 +199,20 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 		}
 		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/frontends"} {
 			if get(t, f.url+path).body == "" {
-				t.Errorf("%s: %s says nothing", f.id, path)
+				t.Errorf("%s: %s has an empty answer", f.id, path)
 			}
 		}
 	}
 
 	text := mustRun(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
 	if !strings.Contains(text, "GAU") || !strings.Contains(text, "ROM") {
-		t.Errorf("laurel scores says\n%s", text)
+		t.Errorf("laurel scores prints\n%s", text)
 	}
 	if text := mustRun(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
-		t.Errorf("laurel medals says\n%s", text)
+		t.Errorf("laurel medals prints\n%s", text)
 	}
 	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
-		t.Errorf("laurel cluster status says\n%s", text)
+		t.Errorf("laurel cluster status prints\n%s", text)
 	}
 }
 
@@ -242,7 +242,7 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 		if o := command(t, words[0], words[1:]...); o.code != c.code {
 			t.Errorf("%s: %v; want exit code %d", c.command, o, c.code)
 		} else if c.code != 0 && o.err == "" {
-			t.Errorf("%s: says nothing on stderr", c.command)
+			t.Errorf("%s: nothing on stderr", c.command)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func TestCurlIsAnswered(t *testing.T) {
 	url := g.frontends[0].url
 	// Without a Content-Type curl sends that of a form.
 	if out := run("-d", define, url+"/v1/events"); !strings.Contains(out, "application/json") {
-		t.Errorf("curl without a Content-Type is not told which to use: %s", out)
+		t.Errorf("the answer to curl without a Content-Type does not name one: %s", out)
 	}
 	if out := run("--json", define, url+"/v1/events"); !strings.Contains(out, `"applied"`) {
 		t.Errorf("curl --json: %s", out)

@@ -141,7 +141,7 @@ func (o *rawWatcher) take(base, event, data string) {
 		o.fail(fmt.Errorf("%s sent a %s that cannot be read: %w: %s", base, event, err, data))
 	}
 	if event == "snapshot" && o.lastID != "" {
-		o.fail(fmt.Errorf("%s began anew after the id %s of its own store: %.100s", base, o.lastID, data))
+		o.fail(fmt.Errorf("%s sent a snapshot after the id %s of its own store: %.100s", base, o.lastID, data))
 	}
 	// A score may be received again: one that is newer than the batch it is sent with is sent once
 	// more, and an id in the middle of a batch cannot say which scores were sent. A score never

@@ -133,7 +133,7 @@ func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 		}
 		one.medals = decode[score.Medals](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
 		if k > 0 && !reflect.DeepEqual(one, truth) {
-			t.Fatalf("%s and %s do not say the same", g.frontends[0].id, f.id)
+			t.Fatalf("%s and %s do not answer alike", g.frontends[0].id, f.id)
 		}
 		truth = one
 	}
@@ -168,7 +168,7 @@ func newReceived(name string) received {
 func (s *received) add(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
-			s.fail(fmt.Errorf("%s told %s with revision %d after %d", from, what, now, before))
+			s.fail(fmt.Errorf("%s sent %s with revision %d after %d", from, what, now, before))
 		}
 	}
 	for _, r := range scores {
@@ -234,7 +234,7 @@ func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 	for _, id := range w.Timelines {
 		got, want := s.timeline[id], truth.events[id]
 		if g, w := revisionsOf(got), revisionsOf(want); !slices.Equal(g, w) {
-			errs = append(errs, fmt.Errorf("the events of %s that it was told are %d; want %d", id, g, w))
+			errs = append(errs, fmt.Errorf("it received the events %d of %s; want %d", g, id, w))
 			continue
 		}
 		for i := range got {
@@ -242,7 +242,7 @@ func (s *received) compare(truth watchedTruth, w laurel.WatchOptions) error {
 			one, other := got[i], want[i]
 			one.VoidedBy, other.VoidedBy = "", ""
 			if !reflect.DeepEqual(one, other) {
-				errs = append(errs, fmt.Errorf("it was told %+v; want %+v", one, other))
+				errs = append(errs, fmt.Errorf("it received %+v; want %+v", one, other))
 			}
 		}
 	}
@@ -281,7 +281,7 @@ func (o *clientWatcher) watch(ctx context.Context) {
 		case err != nil:
 			o.fail(fmt.Errorf("the watch ended: %w", err))
 		case u.NewStore:
-			o.fail(fmt.Errorf("%s says that it is another store", u.Frontend))
+			o.fail(fmt.Errorf("%s is another store", u.Frontend))
 		case u.Kind == laurel.UpdateConnected:
 			o.times++
 		}
