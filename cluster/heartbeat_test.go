@@ -198,6 +198,8 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
 		}
 	})
+	release := sync.OnceFunc(func() { close(d.released) })
+	t.Cleanup(release) // before the nodes stop, which would wait for the answer
 	a, b, x := g.nodes[0], g.nodes[1], g.nodes[2]
 	mustPost(t, a, alerts("bard/0", 1, 3))
 	g.agree(3)
@@ -247,7 +249,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 	fb := newFakePeer(t, "127.0.0.1:0", b.member().self)
 	fb.addr = raft.ServerAddress(b.opts.Peer)
 	fb.beat(t, a.member(), epoch)
-	close(d.released)
+	release()
 	var both sync.WaitGroup
 	for _, one := range []struct {
 		n      *node

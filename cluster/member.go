@@ -9,6 +9,7 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/polling"
@@ -136,7 +137,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.access = &accessControl{replica: r, elections: m.elections, proposer: m.proposer}
 	m.elections.access = m.access
 	m.posts = &poster{replica: r, elections: m.elections, access: m.access, proposer: m.proposer}
-	m.posts.batch = newBatcher(m.posts.send, m.metrics)
+	m.posts.batcher = batch.New(m.posts.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
 	m.forwarder = &forwarder{replica: r, elections: m.elections, frontend: m.frontend}
 	m.reader = &reader{replica: r, frontend: m.frontend}
 	m.mode = &cacheMode{replica: r, elections: m.elections, frontend: m.frontend}
@@ -236,8 +237,8 @@ func (m *Member) HandOver(ctx context.Context) { m.transfers.handOver(ctx) }
 // Close stops the member, which stays in the group. A master should HandOver first. Posts in flight
 // are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
-	m.posts.batch.close()
-	m.posts.batch.drain(m.scaled(drainTimeout))
+	m.posts.batcher.Close()
+	m.posts.batcher.Drain(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()
 	stopping := m.raft.Shutdown()

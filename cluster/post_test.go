@@ -159,6 +159,7 @@ func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T)
 }
 
 func TestAPostWithoutAMasterSaysSo(t *testing.T) {
+	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
 	master := g.master()
 	for _, n := range g.others(master) {
