@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"laurel/cache/queries"
+	"laurel/cluster/batch"
 	"laurel/fsm/entry"
 	"laurel/score"
 	"laurel/trust/access"
@@ -126,8 +127,8 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 		}
 		// Without a pause, so that it comes as soon as anything can be proposed.
 		var results []score.Result
-		for err = errNoMaster; err != nil; {
-			if results, err = m.posts.attempt(t.Context(), &pendingPost{post: post, done: make(chan outcome, 1)}); err != nil && !errors.Is(err, errNoMaster) {
+		for err = batch.ErrNoMaster; err != nil; {
+			if results, err = m.posts.attempt(t.Context(), post); err != nil && !errors.Is(err, batch.ErrNoMaster) {
 				t.Fatal(err)
 			}
 		}

@@ -2,15 +2,14 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/hashicorp/raft"
-	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/cluster/batch"
 	"laurel/cluster/raftlog"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -98,7 +97,7 @@ func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {
 	}
 	<-slow.held
 	eventually(t, "all have come", func() error {
-		if n := gathered(t, g.nodes[0]) + m.posts.batch.waiting(); n < posts+1 {
+		if n := gathered(t, g.nodes[0]) + m.posts.batcher.Waiting(); n < posts+1 {
 			return fmt.Errorf("%d have", n)
 		}
 		return nil
@@ -138,135 +137,19 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-// newHeldGatherer is a batcher whose sends wait until proceed is closed; sent gets what they were given.
-func newHeldGatherer(t *testing.T) (g *batcher, sent chan []*pendingPost, proceed chan struct{}) {
-	sent, proceed = make(chan []*pendingPost, 1000), make(chan struct{})
-	g = newBatcher(func(batch []*pendingPost) {
-		sent <- batch
-		<-proceed
-		finish(batch, make([]outcome, len(batch)), nil)
-	}, newMetrics(prometheus.NewRegistry()))
-	t.Cleanup(func() {
-		g.close()
-		<-g.drained
-	})
-	return g, sent, proceed
-}
-
-func add(t *testing.T, g *batcher, e entry.EncodedPost) *pendingPost {
-	t.Helper()
-	it := &pendingPost{post: e, done: make(chan outcome, 1)}
-	if err := g.add(it); err != nil {
-		t.Fatal(err)
-	}
-	return it
-}
-
-func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
-	t.Parallel()
-	for _, size := range []int{10, 200 << 10} {
-		g, sent, proceed := newHeldGatherer(t)
-		e := encoded(t, size)
-		for range maxInFlight {
-			add(t, g, e)
-			<-sent
-		}
-		for !full(g, e) {
-			add(t, g, e)
-		}
-		waiting := g.waiting()
-		if waiting*e.Size() > maxQueuedBytes || waiting > maxQueuedPosts {
-			t.Errorf("%d posts of %d bytes wait", waiting, e.Size())
-		}
-		for range 100 {
-			refused(t, g.add(&pendingPost{post: e, done: make(chan outcome, 1)}), score.RateLimited)
-		}
-		if n := g.waiting(); n != waiting {
-			t.Errorf("refused posts made the queue grow from %d to %d", waiting, n)
-		}
-		close(proceed)
-		eventually(t, "the queue runs dry", func() error {
-			if n := g.waiting(); n > 0 {
-				return fmt.Errorf("%d wait", n)
-			}
-			return nil
-		})
-		add(t, g, e)
-	}
-}
-
-func full(g *batcher, e entry.EncodedPost) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.queue) >= maxQueuedPosts || g.bytes+e.Size() > maxQueuedBytes
-}
-
-func TestAnEntryIsBoundedInEventsAndBytes(t *testing.T) {
-	t.Parallel()
-	for _, size := range []int{10, 60 << 10} {
-		g, sent, proceed := newHeldGatherer(t)
-		e := encoded(t, size)
-		var items []*pendingPost
-		for range 3 * maxEntryEvents / 2 {
-			if full(g, e) {
-				break
-			}
-			items = append(items, add(t, g, e))
-		}
-		close(proceed)
-		for _, it := range items {
-			<-it.done
-		}
-		for carried := 0; carried < len(items); {
-			batch := <-sent
-			carried += len(batch)
-			if len(batch) > maxEntryEvents || len(batch) > 1 && len(batch)*e.Size() > maxEntryBytes {
-				t.Errorf("an entry has %d posts of %d bytes", len(batch), e.Size())
-			}
-		}
-	}
-}
-
-func TestClosingTheGathererTellsWhoWaits(t *testing.T) {
-	t.Parallel()
-	g, sent, proceed := newHeldGatherer(t)
-	e := encoded(t, 10)
-	for range maxInFlight {
-		add(t, g, e)
-		<-sent
-	}
-	waits := add(t, g, e)
-	g.close()
-	if o := <-waits.done; !errors.Is(o.err, errStopping) {
-		t.Errorf("got %v", o.err)
-	}
-	if err := g.add(&pendingPost{post: e}); !errors.Is(err, errStopping) {
-		t.Errorf("a post after that got %v", err)
-	}
-	select {
-	case <-g.drained:
-		t.Error("the batcher is over while posts are under way")
-	default:
-	}
-	close(proceed)
-	<-g.drained
-}
-
 func TestAPostThatIsRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()
 	attempts := 0
-	m.posts.batch.mu.Lock()
-	m.posts.batch.send = func(batch []*pendingPost) {
+	m.posts.batcher = batch.New(func(posts []*batch.Post) {
 		attempts++
 		if attempts == 1 {
-			finish(batch, nil, errUnknown)
+			batch.Finish(posts, nil, batch.ErrUnknown)
 			return
 		}
-		finish(batch, nil, score.Problemf(score.RateLimited, "full"))
-	}
-	m.posts.batch.mu.Unlock()
+		batch.Finish(posts, nil, score.Problemf(score.RateLimited, "full"))
+	}, func(int) {})
 	_, err := m.Post(context.Background(), alerts("bard/x", 1, 1))
 	refused(t, err, score.OutcomeUnknown)
 }

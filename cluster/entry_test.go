@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"laurel/cluster/batch"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -38,7 +39,7 @@ func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	// As another member's post it does not come into the log.
 	last := master.member().raft.LastIndex()
 	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
-	var answers []forwardedOutcome
+	var answers []batch.Answer
 	err := g.others(master)[0].member().port.Call(t.Context(), master.member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 	if err == nil || len(answers) > 0 || master.member().raft.LastIndex() != last {
 		t.Errorf("a poisoned post was answered with %v, %v; the log went from %d to %d", answers, err, last, master.member().raft.LastIndex())

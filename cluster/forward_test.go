@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -110,7 +111,7 @@ func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
 	echo := pretender(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
-	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || !errors.Is(err, errNoMaster) {
+	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || !errors.Is(err, batch.ErrNoMaster) {
 		t.Errorf("who is not the master has acted on it: %v", err)
 	}
 	if _, err := n.member().forwarder.forwardTo(echo, nil, w, r, body); err != nil || w.Body.String() != string(body) {
@@ -173,7 +174,7 @@ func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
 		t.Fatal("the test's varint is one byte")
 	}
 	for _, body := range [][]byte{append(whole[:len(whole):len(whole)], 5, 1), append(whole[:len(whole):len(whole)], 2, 0xff, 0xff), {0xff}} {
-		var answers []forwardedOutcome
+		var answers []batch.Answer
 		err := m.port.Call(t.Context(), g.master().member().Peer(), http.MethodPost, "/peer/v1/posts", bytes.NewReader(body), &answers)
 		refused(t, err, score.InvalidEvent)
 	}

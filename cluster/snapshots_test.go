@@ -191,7 +191,8 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	close(f.released)
 	<-f.done
 	if last, err := m.storage.Log().LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
-		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
+		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v",
+			before, seq-1, last, m.machine.Revision(), err)
 	}
 	if got := metric(t, late, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
 		t.Errorf("%v snapshots were known; want 1", got)
@@ -242,13 +243,16 @@ func TestMasterLostWhileSendingASnapshotCostsOneElection(t *testing.T) {
 }
 
 // sendSnapshot sends a snapshot to a member as the master of a term.
-func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
+func sendSnapshot(
+	t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64,
+) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
 	id := to.self
 	config := to.raft.GetConfiguration().Configuration()
 	var answer raft.InstallSnapshotResponse
 	err := from.over.InstallSnapshot(id, peer.Address(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{
-		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
+		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax,
+		Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
 		Configuration: raft.EncodeConfiguration(config), ConfigurationIndex: 1, Size: size,
 	}, &answer, body)
 	return answer, err
@@ -273,10 +277,13 @@ func TestSnapshotReplacesAStalledOne(t *testing.T) {
 	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
 	go writer.Write(state.Bytes()[:10])
 	eventually(t, "the first is being received", func() error { return receiving(n) })
-	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
+	send := func(term, ofTerm uint64) (raft.InstallSnapshotResponse, error) {
+		return sendSnapshot(t, from, m, term, index, ofTerm, bytes.NewReader(state.Bytes()), int64(state.Len()))
+	}
+	if answer, err := send(term-1, term-1); err == nil && answer.Success {
 		t.Error("a snapshot of an earlier term was installed")
 	}
-	answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len()))
+	answer, err := send(term+1, term)
 	if err != nil || !answer.Success {
 		t.Fatalf("the other snapshot: %+v, %v", answer, err)
 	}
@@ -284,7 +291,7 @@ func TestSnapshotReplacesAStalledOne(t *testing.T) {
 		t.Errorf("the log continues at %d and the revision is %d; want %d and 3", first, last, index+1)
 	}
 	// The same snapshot arrives again, late: the log begins after it.
-	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
+	if answer, err := send(term+1, term); err != nil || !answer.Success {
 		t.Errorf("the same snapshot again: %+v, %v", answer, err)
 	}
 	if got := metric(t, n, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
