@@ -79,7 +79,7 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "paris2024", "cricket")
+	all := load(t, fewGames("paris2024", "cricket")...)
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
 	for range 3 {
 		f := g.add()
@@ -145,7 +145,7 @@ func (f *frontend) revision(t testing.TB) (n uint64) {
 func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "cricket", "tokyo2020para")
+	all := load(t, fewGames("cricket", "tokyo2020para")...)
 	g := newGroup(t, 3, soonSnapshots)
 	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))

@@ -34,7 +34,7 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 		}
 		t.Logf("nothing is cut: %v", err)
 	}
-	length := byForm(5*time.Second, 12*time.Second, longHistory)
+	length := byForm(4*time.Second, 12*time.Second, longHistory)
 	runs, seed := 1, rand.Uint64N(1_000_000)
 	for name, v := range map[string]func(n uint64){"LAUREL_RUNS": func(n uint64) { runs = int(n) }, "LAUREL_SEED": func(n uint64) { seed = n }} {
 		if s := os.Getenv(name); s != "" {

@@ -26,6 +26,11 @@ import (
 // allGames is the names of the streams, the largest first.
 var allGames = []string{"marathon", "cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}
 
+// fewGames returns small streams in the quick form, and the named ones otherwise.
+func fewGames(names ...string) []string {
+	return byForm([]string{"curling", "tokyo2020para"}, names, names)
+}
+
 // stream is a stream of real events, and the correct state of the scoreboard after the last.
 type stream struct {
 	name, file string
