@@ -108,7 +108,7 @@ func TestConcurrentReadsShareALaterRound(t *testing.T) {
 	}
 }
 
-// slow stretches the time until a master notices that it has lost the others, so that it is cutOffMaster long before.
+// slow stretches the time until a master notices that it has lost the others, so that it is deposed long before.
 const slow = 10
 
 // newSlowMaster forms a group of three over net whose master is slow to step down. It returns that node and the others.
@@ -151,7 +151,7 @@ func successor(t *testing.T, others []*node) {
 	mustPost(t, master, alerts("bard/after", 1, 1))
 }
 
-// checkNotDeposedYet fails a test in which the old master knows already that it is cutOffMaster.
+// checkNotDeposedYet fails a test in which the old master knows already that it is deposed.
 func checkNotDeposedYet(t *testing.T, old *node) {
 	t.Helper()
 	if !old.member().Master() {
@@ -165,7 +165,7 @@ func checkNoAnswer(t *testing.T, old *node) {
 	defer cancel()
 	revision, err := read(ctx, old.member())
 	if err == nil {
-		t.Errorf("the cutOffMaster master answered, with revision %d", revision)
+		t.Errorf("the deposed master answered, with revision %d", revision)
 	}
 }
 
@@ -267,7 +267,7 @@ func TestLateRepliesDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
 	go func() {
 		defer close(second)
 		if revision, err := confirmed(context.Background(), old.member()); err == nil {
-			t.Errorf("the cutOffMaster master answered, with revision %d", revision)
+			t.Errorf("the deposed master answered, with revision %d", revision)
 		}
 	}()
 	eventually(t, "the second read waits", func() error {
