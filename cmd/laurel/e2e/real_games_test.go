@@ -31,7 +31,8 @@ func fewGames(names ...string) []string {
 	return byForm([]string{"curling", "tokyo2020para"}, names, names)
 }
 
-// stream is a stream of real events, and the correct state of the scoreboard after the last.
+// stream is a stream of real events, and the correct state of the scoreboard after the
+// last.
 type stream struct {
 	name, file string
 	span       time.Duration // from the first event to the last
@@ -323,8 +324,9 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 }
 
-// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and may have
-// different official places; if several share the last rank, any of them may be among the ten.
+// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and
+// may have different official places; if several share the last rank, any of them may be
+// among the ten.
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
@@ -358,8 +360,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 	}
 }
 
-// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the
-// truth.
+// expectEveryMark reads the timeline of a race and compares the last mark of each
+// finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	stored := map[string]*score.Decimal{}
