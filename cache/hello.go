@@ -27,7 +27,8 @@ func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Mes
 	case m.Epoch < f.epoch || m.Epoch == 0:
 		return nil, fmt.Errorf("%w: this frontend is in epoch %d, the stream in %d", ErrStale, f.epoch, m.Epoch)
 	case m.Epoch > term:
-		return nil, fmt.Errorf("%w: raft is in term %d, the stream of %q in epoch %d", ErrAhead, term, m.Master, m.Epoch)
+		return nil, fmt.Errorf("%w: raft is in term %d, the stream of %q in epoch %d",
+			ErrAhead, term, m.Master, m.Epoch)
 	case m.Epoch == f.epoch && m.Master != f.master:
 		return nil, fmt.Errorf("%w: %q and %q, epoch %d", ErrTwoMasters, f.master, m.Master, m.Epoch)
 	}

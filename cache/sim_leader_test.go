@@ -28,7 +28,13 @@ func (n *node) becomeMaster(barrier int) {
 		n.leadership.end()
 	}
 	n.w.counts.masters++
-	r := &leadership{node: n, barrier: barrier, confAt: n.confAt, conf: n.config(), conns: make([]*conn, len(n.w.nodes))}
+	r := &leadership{
+		node:    n,
+		barrier: barrier,
+		confAt:  n.confAt,
+		conf:    n.config(),
+		conns:   make([]*conn, len(n.w.nodes)),
+	}
 	r.master = NewMaster(n.name, uint64(n.term), r.members(), testTimings, true, n.w.mutation)
 	n.leadership = r
 	r.ownLink = n.frontend.Open(true)

@@ -42,7 +42,8 @@ func (r *leadership) handOver() {
 		case r.ended:
 		case r.master.HandedOver():
 			w.counts.handOvers++
-			if to := w.nodes[w.rand.IntN(len(w.nodes))]; to != r.node && r.conf.voters&(1<<to.id) != 0 && w.chance(0.8) {
+			to := w.nodes[w.rand.IntN(len(w.nodes))]
+			if to != r.node && r.conf.voters&(1<<to.id) != 0 && w.chance(0.8) {
 				term := r.node.term
 				w.send(r.node, to, func() {
 					if to.term == term {

@@ -122,7 +122,10 @@ func (n *node) campaign() {
 		n.w.send(n, v, func() {
 			v.setTerm(term)
 			mine := v.logTerm(len(v.log))
-			if v.term != term || v.vote != -1 && v.vote != n.id || lastTerm < mine || lastTerm == mine && length < len(v.log) {
+			if v.term != term || v.vote != -1 && v.vote != n.id {
+				return
+			}
+			if lastTerm < mine || lastTerm == mine && length < len(v.log) {
 				return
 			}
 			v.vote = n.id

@@ -79,7 +79,8 @@ func New(urls []string, o Options) (*Client, error) {
 		o.Notify = func(Notice) {}
 	}
 	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes", n, ed25519.PrivateKeySize)
+		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
+			n, ed25519.PrivateKeySize)
 	}
 	f, err := newFrontends(urls, o.Home, o.Notify)
 	if err != nil {

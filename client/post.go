@@ -57,7 +57,8 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 		return nil, fmt.Errorf("cannot read the response to the post: %w", err)
 	}
 	if len(posted.Results) != len(events) {
-		return nil, fmt.Errorf("%d events were posted, but the response has %d results", len(events), len(posted.Results))
+		return nil, fmt.Errorf("%d events were posted, but the response has %d results",
+			len(events), len(posted.Results))
 	}
 	return posted.Results, nil
 }

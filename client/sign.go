@@ -54,7 +54,8 @@ func (c *Client) complete(ctx context.Context, events []score.Event) (numbered [
 		e := &events[i]
 		if e.Source == "" {
 			return nil, score.Problemf(score.InvalidEvent,
-				"event %q has no source; a signed event needs one: the name under which the key is registered, or one below it", e.ID)
+				"event %q has no source; a signed event needs one: the name under which the key is "+
+					"registered, or one below it", e.ID)
 		}
 		if e.Time.IsZero() {
 			e.Time = time.Now().UTC()
@@ -113,8 +114,11 @@ func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 // isReady reports whether it is time to sign the pending lines, or to end. The stream
 // must be locked.
 func (g *signer) isReady(s *Stream) bool {
-	return s.err != nil || s.closed && g.count == 0 ||
-		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(busyEvents, (s.o.Window+1)/2))
+	if s.err != nil || s.closed && g.count == 0 {
+		return true
+	}
+	idle := len(s.queue) < min(busyEvents, (s.o.Window+1)/2)
+	return len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || idle)
 }
 
 // wake is called whenever isReady may have become true. The stream must be locked. g may

@@ -35,6 +35,11 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
 }
 
+// newTransportClient returns a client of http://f1, whose requests f answers.
+func newTransportClient(f transport) (*client.Client, error) {
+	return client.New([]string{"http://f1"}, client.Options{Transport: f})
+}
+
 // hangingBody returns a body that begins with first, has what is written to w, and ends
 // with the request.
 func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) {
@@ -47,7 +52,7 @@ func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) 
 func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		streams := 0
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
@@ -60,7 +65,7 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				}
 			}()
 			return 200, body, nil
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,13 +143,13 @@ func TestWaitsAreRandomAndGrowFromTheRetryOfTheFrontend(t *testing.T) {
 func TestRetryAfterIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []time.Time
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
 			asked = append(asked, time.Now())
 			return 503, nil, nil
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +174,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ids []string
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
@@ -185,7 +190,7 @@ func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 				body, _ := hangingBody(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+record(7)+"id: a-7\n\n")
 				return 200, body, nil
 			}
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

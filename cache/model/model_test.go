@@ -74,9 +74,12 @@ func TestNoReadIsStaleInAnyWorldOfTheModel(t *testing.T) {
 			if !strings.Contains(report, "errors: 0") {
 				t.Fatalf("spin found a way to break a promise, or did not end:\n%s", report)
 			}
-			for _, bad := range []string{"max search depth too small", "Search not completed", "out of memory", "memory limit"} {
-				if strings.Contains(report, bad) {
-					t.Fatalf("the search is not complete (%s); give it more in model_test.go or make the world smaller:\n%s", bad, report)
+			for _, sign := range []string{
+				"max search depth too small", "Search not completed", "out of memory", "memory limit",
+			} {
+				if strings.Contains(report, sign) {
+					t.Fatalf("the search is not complete (%s); raise its limits in model_test.go, or make the world "+
+						"smaller:\n%s", sign, report)
 				}
 			}
 			for _, step := range unreached(report) {
