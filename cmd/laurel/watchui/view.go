@@ -15,6 +15,7 @@ import (
 	"laurel/client"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -28,7 +29,7 @@ const (
 // safe for concurrent use.
 type view struct {
 	scores   map[string]*contest
-	medals   map[string]score.Medals
+	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
 
@@ -50,7 +51,7 @@ type contest struct {
 // apply adds an update.
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
-		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]score.Medals{}, map[string]*window{}
+		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
 		v.timeline, v.revision = nil, 0
 	}
 	switch u.Kind {
