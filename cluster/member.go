@@ -16,7 +16,6 @@ import (
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
-	"laurel/score"
 )
 
 const (
@@ -147,7 +146,7 @@ func (m *Member) wire(reports *status.Reports) {
 		replica: r, elections: m.elections, frontend: m.frontend, readIndex: m.readIndex, mode: m.mode,
 	}
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.wirePolling()
+	m.puller, m.polls = newPolling(m.elections, m.readIndex, m.mode)
 
 	m.source = &status.Source{
 		Self: m.self, URL: m.opts.URL, Raft: m.raft, Machine: m.machine, Frontend: m.frontend, Store: m.storage,
@@ -165,26 +164,6 @@ func (m *Member) wire(reports *status.Reports) {
 	m.issuer = enroll.NewIssuer(enroll.Config{
 		Group: enrollGroup{r, m.elections, m.access, reports}, Self: m.self, Identity: m.opts.Identity,
 		Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
-	})
-}
-
-func (m *Member) wirePolling() {
-	master := &masterPoll{replica: m.replica, elections: m.elections, readIndex: m.readIndex}
-	m.polls = &polling.Server{Machine: m.machine, Confirm: master.confirm, AwaitReleased: master.awaitReleased}
-	master.server = m.polls
-	m.puller = polling.NewPuller(m.ctx, polling.Config{
-		MaxBytes:  answersBytes,
-		Frontend:  m.frontend,
-		InPull:    func() bool { return m.mode.get() == score.Pull },
-		Clock:     m.clock,
-		Timeout:   m.scaled(polling.PollTimeout),
-		FirstWait: m.scaled(masterTimeout),
-		Poll:      master.poll,
-		Retry: func(ctx context.Context, poll func() bool) error {
-			return m.withMaster(ctx, fixed(retryPause), func(string, <-chan struct{}) bool { return poll() })
-		},
-		Polls: m.metrics.polls,
-		Ages:  m.metrics.pulledAge,
 	})
 }
 

@@ -81,8 +81,9 @@ func (p *poster) post(ctx context.Context, post score.Post) (results []score.Res
 }
 
 func outcomeUnknown() *score.Problem {
-	return score.Problemf(score.OutcomeUnknown, "the master was lost while it wrote this post, which may or may not be applied; "+
-		"repeat it with the same source and seq, or the same id: it will not count twice")
+	return score.Problemf(score.OutcomeUnknown,
+		"the master was lost while it wrote this post, which may or may not be applied; "+
+			"repeat it with the same source and seq, or the same id: it will not count twice")
 }
 
 // checkTimes returns a problem if the time of an event is too far ahead of this member's clock.
@@ -102,7 +103,8 @@ func checkTimes(events []score.Event) error {
 }
 
 func tooFarAhead(t time.Time) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, "%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
+	p := score.Problemf(score.InvalidEvent,
+		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
 	p.Field = "time"
 	return p
 }

@@ -97,7 +97,8 @@ func (b *Batcher) Add(p *Post) error {
 		return ErrStopping
 	}
 	if len(b.queue) >= maxQueuedPosts || b.bytes+p.Size() > maxQueuedBytes && len(b.queue) > 0 {
-		return score.Problemf(score.RateLimited, "%d posts wait to be written, and the queue is full; retry in 1 s", len(b.queue))
+		return score.Problemf(score.RateLimited,
+			"%d posts wait to be written, and the queue is full; retry in 1 s", len(b.queue))
 	}
 	b.queue = append(b.queue, p)
 	b.bytes += p.Size()

@@ -61,8 +61,8 @@ func newKeyShowCommand() *cobra.Command {
 	}
 }
 
-// printKey prints the public key alone on standard output, for other commands, and what to do with it on
-// standard error.
+// printKey prints the public key alone on standard output, for other commands, and what
+// to do with it on standard error.
 func printKey(cmd *cobra.Command, file string, public ed25519.PublicKey) error {
 	text := cli.FormatPublicKey(public)
 	fmt.Fprintf(cmd.ErrOrStderr(), `The public key of %s has the id %s. An operator grants it the role of a

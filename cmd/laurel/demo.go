@@ -52,7 +52,8 @@ demo and removes everything.`,
 				return stopCommand(runDir, "frontend --id "+id+" --signal KILL")
 			}
 			o.Out = cmd.OutOrStdout()
-			// Closing the terminal, or the reader of a pipe (laurel demo | head), ends the demo as Ctrl-C does.
+			// Closing the terminal, or the reader of a pipe (laurel demo | head), ends
+			// the demo as Ctrl-C does.
 			ctx, stop := signal.NotifyContext(cmd.Context(),
 				os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
@@ -66,8 +67,9 @@ demo and removes everything.`,
 	return c
 }
 
-// registerDemo writes a pid file for the demo and returns the run directory that its frontends use, too. It
-// is a new one if frontends run in the default directory: theirs have the same ids.
+// registerDemo writes a pid file for the demo and returns the run directory that its
+// frontends use, too. It is a new one if frontends run in the default directory: theirs
+// have the same ids.
 func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave func(), err error) {
 	dir, named := run.Dir()
 	remove := func() {}

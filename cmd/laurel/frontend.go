@@ -57,7 +57,8 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			f.member.Logger = log
-			// The pid file comes first, so that a frontend that starts slowly can be stopped, too.
+			// The pid file comes first, so that a frontend that starts slowly can be
+			// stopped, too.
 			runDir, _ := run.Dir()
 			warn := func(err error) { log.Warn("no pid file", "err", err) }
 			leave := pidfile.RegisterOrWarn(runDir, frontendEntry(f.member.ID, f.member.Dir), warn)
@@ -165,8 +166,8 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 	return networks, nil
 }
 
-// frontendError gives err its exit code. If it joins errors of several kinds, the one that forbids a
-// restart decides.
+// frontendError gives err its exit code. If it joins errors of several kinds, the one
+// that forbids a restart decides.
 func frontendError(err error) error {
 	var storage *cluster.StorageError
 	var contradiction *cluster.ContradictionError

@@ -1,4 +1,5 @@
-// Command laurel runs the frontends of a live scoreboard store and is their command line client.
+// Command laurel runs the frontends of a live scoreboard store and is their command line
+// client.
 package main
 
 import (

@@ -70,8 +70,8 @@ ones.`,
 	return c
 }
 
-// completeUp sets the program, the environment and the directories. Paths are absolute, as the frontends run
-// in another directory.
+// completeUp sets the program, the environment and the directories. Paths are absolute,
+// as the frontends run in another directory.
 func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
@@ -100,7 +100,8 @@ func defaultUpDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// environmentWithoutLaurel returns the environment without settings of Laurel, which are for other frontends.
+// environmentWithoutLaurel returns the environment without settings of Laurel, which are
+// for other frontends.
 func environmentWithoutLaurel() (env []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") {

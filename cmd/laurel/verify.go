@@ -59,7 +59,8 @@ Exit code 1 means that something is false.`,
 	return c
 }
 
-// trustedKeys returns the keys to verify with, by id: those given, or else those that the frontends list.
+// trustedKeys returns the keys to verify with, by id: those given, or else those that the
+// frontends list.
 func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
 	keys := map[string]access.KeyView{}
 	for _, text := range given {
@@ -78,7 +79,8 @@ func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[str
 		return nil, fmt.Errorf("read the public keys of the bards: %w", err)
 	}
 	for _, k := range list {
-		// The id is computed from the key, so that a list cannot give a key the id of another.
+		// The id is computed from the key, so that a list cannot give a key the id of
+		// another.
 		if id := score.KeyID(k.Public); id == k.ID {
 			keys[id] = k
 		}

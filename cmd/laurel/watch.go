@@ -71,8 +71,8 @@ it reaches no frontend within --patience at the start.`,
 	return c
 }
 
-// giveUpAtStart ends a watch that has reached no frontend within the patience. Once it has reached one, it
-// continues whatever happens.
+// giveUpAtStart ends a watch that has reached no frontend within the patience. Once it
+// has reached one, it continues whatever happens.
 func giveUpAtStart(
 	ctx context.Context, to *cli.Target, updates iter.Seq2[client.Update, error],
 ) iter.Seq2[client.Update, error] {

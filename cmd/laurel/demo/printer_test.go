@@ -44,7 +44,8 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	return list[:min(n, len(list))], len(list)
 }
 
-// printGames prints the first n events of the Games with the contests that result from them.
+// printGames prints the first n events of the Games with the contests that result from
+// them.
 func printGames(t *testing.T, out *printer, n int) {
 	t.Helper()
 	games := newPlaylist()
@@ -59,7 +60,8 @@ func printGames(t *testing.T, out *printer, n int) {
 		}
 		var record *score.Record
 		if c != nil {
-			// Again: nothing is voided here, so the totals that an event gives may differ.
+			// Again: nothing is voided here, so the totals that an event gives may
+			// differ.
 			if p := c.Fold(&e, kept[e.ContestID], score.Replay); p != nil {
 				t.Fatalf("%s: %v", e.ID, p)
 			}
@@ -70,7 +72,8 @@ func printGames(t *testing.T, out *printer, n int) {
 	}
 }
 
-// TestEveryTypeOfEventIsDescribed fails for a new type of event that the printer does not know.
+// TestEveryTypeOfEventIsDescribed fails for a new type of event that the printer does not
+// know.
 func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 	p := newPrinter(&bytes.Buffer{})
 	zero := score.Decimal(0)

@@ -74,12 +74,13 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master(), g.follower()} })
 }
 
-// fullDisk fills the disks of some frontends while real Games are posted, and frees the space: at
-// once if the others are too few to continue, otherwise when everything was posted.
+// fullDisk fills the disks of some frontends while real Games are posted, and frees the
+// space: at once if the others are too few to continue, otherwise when everything was
+// posted.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "paris2024", "cricket")
+	all := load(t, fewGames("paris2024", "cricket")...)
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
 	for range 3 {
 		f := g.add()
@@ -87,8 +88,8 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.start().waitReady()
 	}
 	g.waitVotes()
-	// Slow enough that the disk is full before the end on any machine, and that not everything is
-	// acknowledged by then.
+	// Slow enough that the disk is full before the end on any machine, and that not
+	// everything is acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
 	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
@@ -145,7 +146,7 @@ func (f *frontend) revision(t testing.TB) (n uint64) {
 func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "cricket", "tokyo2020para")
+	all := load(t, fewGames("cricket", "tokyo2020para")...)
 	g := newGroup(t, 3, soonSnapshots)
 	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))

@@ -27,7 +27,13 @@ import (
 // allGames is the names of the streams, the largest first.
 var allGames = []string{"marathon", "cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}
 
-// stream is a stream of real events, and the correct state of the scoreboard after the last.
+// fewGames returns small streams in the quick form, and the named ones otherwise.
+func fewGames(names ...string) []string {
+	return byForm([]string{"curling", "tokyo2020para"}, names, names)
+}
+
+// stream is a stream of real events, and the correct state of the scoreboard after the
+// last.
 type stream struct {
 	name, file string
 	span       time.Duration // from the first event to the last
@@ -319,8 +325,9 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 }
 
-// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and may have
-// different official places; if several share the last rank, any of them may be among the ten.
+// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and
+// may have different official places; if several share the last rank, any of them may be
+// among the ten.
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
@@ -354,8 +361,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 	}
 }
 
-// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the
-// truth.
+// expectEveryMark reads the timeline of a race and compares the last mark of each
+// finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	stored := map[string]*score.Decimal{}

@@ -28,9 +28,10 @@ const (
 
 func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(i) }
 
-// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the master
-// once more, under watchers of all kinds. Those of client.Watch remember what they have received;
-// the raw ones (watch_raw_test.go) do not, and show what the frontends alone guarantee.
+// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the
+// master once more, under watchers of all kinds. Those of client.Watch remember what they
+// have received; the raw ones (watch_raw_test.go) do not, and show what the frontends
+// alone guarantee.
 func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -107,8 +108,8 @@ type watchedTruth struct {
 	events map[string][]score.TimelineEvent
 }
 
-// truthOfWatched reads it from each frontend, and compares the timelines with the answers to the
-// bards.
+// truthOfWatched reads it from each frontend, and compares the timelines with the answers
+// to the bards.
 func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 	t := g.t
 	t.Helper()
@@ -164,8 +165,8 @@ func newReceived(name string) received {
 	return received{name: name, scores: map[string]score.Record{}, medals: map[string]medal.Standings{}, timeline: map[string][]score.TimelineEvent{}}
 }
 
-// add adds what was received. The revision of a record must be higher than the one before, or with
-// again not lower; that of an event must always be higher. s.mu is held.
+// add adds what was received. The revision of a record must be higher than the one
+// before, or with again not lower; that of an event must always be higher. s.mu is held.
 func (s *received) add(from string, again bool, scores []score.Record, medals []medal.Standings, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
@@ -206,7 +207,8 @@ func (s *received) events() (all []score.TimelineEvent) {
 	return all
 }
 
-// awaitTruth waits until the watcher of w has received everything. A recorded error fails the test.
+// awaitTruth waits until the watcher of w has received everything. A recorded error fails
+// the test.
 func (s *received) awaitTruth(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 	t.Helper()
 	eventually(t, s.name+" ends with the truth", func() error {

@@ -1,7 +1,8 @@
-// Package watchui shows a watch to people: as a table on a terminal that is redrawn when something changes,
-// as one line of text for each change, or as lines of JSON.
+// Package watchui shows a watch to people: as a table on a terminal that is redrawn when
+// something changes, as one line of text for each change, or as lines of JSON.
 //
-// A view holds what the watch has reported so far; [Show] draws it, [Print] and [PrintJSON] write changes.
+// A view holds what the watch has reported so far; [Show] draws it, [Print] and
+// [PrintJSON] write changes.
 package watchui
 
 import (
@@ -25,8 +26,8 @@ const (
 	maxEvents = 100
 )
 
-// view is what a watch has reported so far. The zero value is a view before the first update. It is not
-// safe for concurrent use.
+// view is what a watch has reported so far. The zero value is a view before the first
+// update. It is not safe for concurrent use.
 type view struct {
 	scores   map[string]*contest
 	medals   map[string]medal.Standings
@@ -115,8 +116,8 @@ func (v *view) status(now time.Time) string {
 	return textfmt.OneLine(s)
 }
 
-// lines draws the view: at most height lines of at most width characters. Highlighted lines contain escape
-// sequences besides.
+// lines draws the view: at most height lines of at most width characters. Highlighted
+// lines contain escape sequences besides.
 func (v *view) lines(width, height int, now time.Time) []string {
 	if width <= 0 || height <= 0 {
 		return nil
@@ -146,8 +147,8 @@ func share(room, n int, alone bool) int {
 // live is the schedule statuses of the contests that are shown first.
 var live = []string{"RUNNING", "INTERRUPTED", "SCHEDULED_BREAK", "GETTING_READY"}
 
-// sorted returns the contests in the order in which they are shown: live ones by status and id, then the
-// others, the latest change first.
+// sorted returns the contests in the order in which they are shown: live ones by status
+// and id, then the others, the latest change first.
 func (v *view) sorted() []*contest {
 	list := slices.Collect(maps.Values(v.scores))
 	order := func(c *contest) int {
