@@ -28,7 +28,8 @@ func TestDamagedVoteOrIdentityContradictsTheGroup(t *testing.T) {
 	}
 }
 
-// checkContradiction checks that a node cannot start because of its data directory, twice.
+// checkContradiction checks that a node cannot start because of its data directory,
+// twice.
 func checkContradiction(t *testing.T, n *node) {
 	t.Helper()
 	for range 2 {

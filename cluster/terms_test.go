@@ -21,17 +21,27 @@ func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
 	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
 	header := stranger.header()
-	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}, new(raft.AppendEntriesResponse)); err == nil {
-		t.Error("a heartbeat was answered")
-	}
-	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}, new(raft.AppendEntriesResponse)); err == nil {
-		t.Error("entries were answered")
-	}
-	if err := stranger.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
-		t.Error("a request for a vote was answered")
-	}
-	if err := stranger.over.RequestPreVote(to, at, &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}, new(raft.RequestPreVoteResponse)); err == nil {
-		t.Error("a request for a pre-vote was answered")
+	for what, send := range map[string]func() error{
+		"a heartbeat": func() error {
+			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}
+			return stranger.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+		},
+		"entries": func() error {
+			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}
+			return stranger.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+		},
+		"a request for a vote": func() error {
+			request := &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}
+			return stranger.over.RequestVote(to, at, request, new(raft.RequestVoteResponse))
+		},
+		"a request for a pre-vote": func() error {
+			request := &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}
+			return stranger.over.RequestPreVote(to, at, request, new(raft.RequestPreVoteResponse))
+		},
+	} {
+		if send() == nil {
+			t.Errorf("%s was answered", what)
+		}
 	}
 	if got := m.Epoch(); got > peer.MaxTermStep {
 		t.Errorf("the term is %d now", got)
@@ -56,7 +66,8 @@ func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 		}
 	}()
 	var answer raft.RequestVoteResponse
-	err := over.RequestVote("x@x", liar.addr, &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: m.Epoch()}, &answer)
+	request := &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: m.Epoch()}
+	err := over.RequestVote("x@x", liar.addr, request, &answer)
 	if err == nil || answer.Term != 0 {
 		t.Errorf("the answer was %+v, %v; want an error and no term", answer, err)
 	}
@@ -123,8 +134,8 @@ func checkEndsByContradiction(t *testing.T, n *node) {
 	}
 }
 
-// A voter whose term is higher than the others believe refuses their lower terms. The terms must
-// converge, or the loss of another voter would leave no majority.
+// A voter whose term is higher than the others believe refuses their lower terms. The
+// terms must converge, or the loss of another voter would leave no majority.
 func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
