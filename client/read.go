@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // Page selects a part of a list. The zero value is its beginning.
@@ -130,16 +131,16 @@ func LeaderboardQuery(p BoardPart) url.Values {
 }
 
 // Medals returns the medal table of a competition.
-func (c *Client) Medals(ctx context.Context, competition string) (score.Medals, error) {
-	var m score.Medals
+func (c *Client) Medals(ctx context.Context, competition string) (medal.Standings, error) {
+	var m medal.Standings
 	err := c.get(ctx, MedalsPath(competition, ""), nil, &m)
 	return m, err
 }
 
 // MedalRow returns the medals of one organisation. They are zero if the competition knows
 // the organisation and it has none.
-func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (score.MedalRow, error) {
-	var r score.MedalRow
+func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (medal.Row, error) {
+	var r medal.Row
 	err := c.get(ctx, MedalsPath(competition, organisation), nil, &r)
 	return r, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // WatchOptions select what is watched. Without any subject that is everything: all
@@ -76,7 +77,7 @@ const (
 type Update struct {
 	Kind     UpdateKind
 	Scores   []score.Record
-	Medals   []score.Medals
+	Medals   []medal.Standings
 	Timeline []score.TimelineEvent
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window

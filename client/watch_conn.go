@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/medal"
 
 	"github.com/go-json-experiment/json"
 )
@@ -274,7 +275,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 		var all struct {
 			Store    string                `json:"store"`
 			Scores   []score.Record        `json:"scores"`
-			Medals   []score.Medals        `json:"medals"`
+			Medals   []medal.Standings     `json:"medals"`
 			Timeline []score.TimelineEvent `json:"timeline"`
 			Windows  []windowEvent         `json:"leaderboards"`
 		}
@@ -291,7 +292,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 		u.Scores = make([]score.Record, 1)
 		err = json.Unmarshal(m.data, &u.Scores[0])
 	case UpdateMedals:
-		u.Medals = make([]score.Medals, 1)
+		u.Medals = make([]medal.Standings, 1)
 		err = json.Unmarshal(m.data, &u.Medals[0])
 	case UpdateTimeline:
 		u.Timeline = make([]score.TimelineEvent, 1)
