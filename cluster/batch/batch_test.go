@@ -47,7 +47,7 @@ func add(t *testing.T, g *Batcher, e entry.EncodedPost) *Post {
 	return it
 }
 
-func TestAFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
+func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{10, 200 << 10} {
 		g, sent, proceed := newHeldBatcher(t)
@@ -87,7 +87,7 @@ func full(g *Batcher, e entry.EncodedPost) bool {
 	return len(g.queue) >= maxQueuedPosts || g.bytes+e.Size() > maxQueuedBytes
 }
 
-func TestAnEntryIsBoundedInEventsAndBytes(t *testing.T) {
+func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{10, 60 << 10} {
 		g, sent, proceed := newHeldBatcher(t)
