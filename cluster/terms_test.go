@@ -145,7 +145,7 @@ func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	far.stop()
 	raiseTerm(t, far, 2*peer.MaxTermStep)
 	far.start()
-	// The others go on meanwhile. After one of them is lost, the far one is needed.
+	// The others continue meanwhile. After one of them is lost, the far one is needed.
 	master := g.master()
 	mustPost(t, master, alerts("bard/a", 2, 1))
 	master.stop()
