@@ -15,28 +15,35 @@ import (
 	"time"
 )
 
-// told is a transport that notes what it is told.
+// recordingTransport records the Authorization header of each request by its host.
 type recordingTransport map[string]string
 
 func (t recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	t[r.URL.Scheme+"://"+r.URL.Host] = r.Header.Get("Authorization")
-	return nil, errors.New("there is nobody")
+	return nil, errors.New("no connection")
 }
 
-func TestTokenIsToldOnlyWhereNobodyElseHearsIt(t *testing.T) {
-	heard := recordingTransport{}
-	b := &bearer{"Bearer secret", heard}
-	for url, want := range map[string]string{"https://scores.example": "Bearer secret", "http://127.0.0.1:8001": "Bearer secret", "http://[::1]:8001": "Bearer secret",
-		"http://localhost:8001": "Bearer secret", "http://scores.example": "", "http://10.0.0.1:8001": "", "http://127.0.0.1.evil.example": ""} {
+func TestTokenIsSentOnlyOverTLSOrToThisMachine(t *testing.T) {
+	sent := recordingTransport{}
+	b := &bearer{"Bearer secret", sent}
+	for url, want := range map[string]string{
+		"https://scores.example":        "Bearer secret",
+		"http://127.0.0.1:8001":         "Bearer secret",
+		"http://[::1]:8001":             "Bearer secret",
+		"http://localhost:8001":         "Bearer secret",
+		"http://scores.example":         "",
+		"http://10.0.0.1:8001":          "",
+		"http://127.0.0.1.evil.example": "",
+	} {
 		r, err := http.NewRequest("GET", url, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.RoundTrip(r); err == nil {
-			t.Fatal("it was answered")
+			t.Fatal("the request succeeded")
 		}
-		if got := heard[url]; got != want {
-			t.Errorf("%s heard %q; want %q", url, got, want)
+		if got := sent[url]; got != want {
+			t.Errorf("%s was sent %q; want %q", url, got, want)
 		}
 		if r.Header.Get("Authorization") != "" {
 			t.Errorf("%s: the caller's request was changed", url)
@@ -45,12 +52,13 @@ func TestTokenIsToldOnlyWhereNobodyElseHearsIt(t *testing.T) {
 }
 
 func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
-	var heard atomic.Value
-	heard.Store("")
+	var sent atomic.Value
+	sent.Store("")
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		heard.Store(r.Header.Get("Authorization"))
+		sent.Store(r.Header.Get("Authorization"))
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"guarded":true,"grants":[{"id":"a","name":"caesar","role":"operator"}],"join_tokens":[],"authorities":[]}`))
+		const view = `{"guarded":true,"grants":[{"id":"a","name":"caesar","role":"operator"}],"join_tokens":[],"authorities":[]}`
+		_, _ = w.Write([]byte(view))
 	}))
 	defer s.Close()
 	pool := x509.NewCertPool()
@@ -60,39 +68,39 @@ func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	view, err := c.Access(t.Context())
-	if err != nil || !view.Guarded || len(view.Grants) != 1 || heard.Load() != "Bearer secret" {
-		t.Errorf("got %+v, %v, told %q", view, err, heard.Load())
+	if err != nil || !view.Guarded || len(view.Grants) != 1 || sent.Load() != "Bearer secret" {
+		t.Errorf("got %+v, %v; sent %q", view, err, sent.Load())
 	}
 	c.Close()
-	stranger, err := New([]string{s.URL}, Options{Token: "another", Timeout: 200e6})
+	other, err := New([]string{s.URL}, Options{Token: "another", Timeout: 200e6})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stranger.Close()
+	defer other.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := stranger.Access(ctx); err == nil || heard.Load() == "Bearer another" {
-		t.Errorf("one who does not trust it got %v, and told it %q", err, heard.Load())
+	if _, err := other.Access(ctx); err == nil || sent.Load() == "Bearer another" {
+		t.Errorf("a client that does not trust the server got %v, and sent %q", err, sent.Load())
 	}
 }
 
-func TestCertificateThatIsNotTrustedIsToldOnceAndTheClientGoesOn(t *testing.T) {
-	said := `{"mode":"push","epoch":1,"master":"f1","frontends":[{"id":"f1","url":"%s","state":"serving"}]}`
+func TestUntrustedCertificateIsReportedOnceAndTheClientContinues(t *testing.T) {
+	list := `{"mode":"push","epoch":1,"master":"f1","frontends":[{"id":"f1","url":"%s","state":"serving"}]}`
 	var secure, plain *httptest.Server
 	answers := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, said, plain.URL)
+		_, _ = fmt.Fprintf(w, list, plain.URL)
 	})
 	secure, plain = httptest.NewUnstartedServer(answers), httptest.NewServer(answers)
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // it is the one that is refused
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0) // for the refused handshakes
 	secure.StartTLS()
 	defer secure.Close()
 	defer plain.Close()
-	var told, failed atomic.Int64
+	var untrusted, failed atomic.Int64
 	c, err := New([]string{secure.URL, plain.URL}, Options{Refresh: time.Millisecond, Notify: func(n Notice) {
 		switch {
 		case n.Kind == NoticeUntrusted && n.Frontend == secure.URL:
-			told.Add(1)
+			untrusted.Add(1)
 		case n.Kind == NoticeFailed:
 			failed.Add(1)
 		}
@@ -107,13 +115,13 @@ func TestCertificateThatIsNotTrustedIsToldOnceAndTheClientGoesOn(t *testing.T) {
 		}
 		c.refresh(t.Context())
 		c.frontends.mu.Lock()
-		for i := range c.frontends.known { // as if it were tried again after a while
+		for i := range c.frontends.known { // so that it is tried again
 			c.frontends.known[i].failed = time.Time{}
 		}
 		c.frontends.home, c.frontends.current = secure.URL, ""
 		c.frontends.mu.Unlock()
 	}
-	if told.Load() != 1 || failed.Load() != 0 {
-		t.Errorf("it was told %d times, and %d other failures; want once, and none", told.Load(), failed.Load())
+	if untrusted.Load() != 1 || failed.Load() != 0 {
+		t.Errorf("%d notices of the certificate and %d of other failures; want one, and none", untrusted.Load(), failed.Load())
 	}
 }

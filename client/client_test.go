@@ -83,6 +83,7 @@ func wantProblem(t *testing.T, err error, code score.Code) *score.Problem {
 }
 
 func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]testgroup.Fault{
 		"503":               testgroup.Unavailable,
 		"broken connection": testgroup.CutBefore,
@@ -106,7 +107,8 @@ func TestReadGoesToAnotherFrontendWhenOneFails(t *testing.T) {
 	}
 }
 
-func TestListOfFrontendsIsLearnedBesideTheFirstCall(t *testing.T) {
+func TestListOfFrontendsIsLearnedDuringTheFirstCall(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{Timeout: 5 * time.Second})
 	if _, err := c.Post(t.Context(), curling()); err != nil {
 		t.Fatal(err)
@@ -119,6 +121,7 @@ func TestListOfFrontendsIsLearnedBesideTheFirstCall(t *testing.T) {
 }
 
 func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d frontends", n), func(t *testing.T) {
 			g, c := group(t, n, client.Options{})
@@ -145,6 +148,7 @@ func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 }
 
 func TestPostOfSeveralIsAllOrNone(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	events := curling()
 	events[2].Data.(*score.ScorePlay).Competitor = "EGY"
@@ -158,7 +162,8 @@ func TestPostOfSeveralIsAllOrNone(t *testing.T) {
 	}
 }
 
-func TestRefusalIsNotTriedAgain(t *testing.T) {
+func TestRefusedPostIsNotRepeated(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	_, err := c.Post(t.Context(), curling()[2:])
@@ -169,7 +174,8 @@ func TestRefusalIsNotTriedAgain(t *testing.T) {
 	}
 }
 
-func TestBusyGroupIsAskedAgainLater(t *testing.T) {
+func TestBusyGroupIsTriedAgainLater(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	var n atomic.Int32
 	g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
@@ -183,7 +189,8 @@ func TestBusyGroupIsAskedAgainLater(t *testing.T) {
 	}
 }
 
-func TestDeadlineEndsTheTrying(t *testing.T) {
+func TestDeadlineEndsTheAttempts(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Timeout: 200 * time.Millisecond, AttemptTimeout: 50 * time.Millisecond})
 	all := func(fault testgroup.Fault) {
 		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault { return fault })
@@ -217,7 +224,7 @@ func TestDeadlineEndsTheTrying(t *testing.T) {
 	})
 }
 
-func TestPostThatReachedNobodySaysSo(t *testing.T) {
+func TestPostThatReachesNoFrontendIsUnreachable(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +238,7 @@ func TestPostThatReachedNobodySaysSo(t *testing.T) {
 	}
 }
 
-func TestAnswerThatIsNotLaurelsIsAProblemToo(t *testing.T) {
+func TestResponseThatIsNotLaurelsIsAProblem(t *testing.T) {
 	s := httptest.NewServer(http.NotFoundHandler())
 	defer s.Close()
 	c := newClient(t, client.Options{}, s.URL)
@@ -241,7 +248,8 @@ func TestAnswerThatIsNotLaurelsIsAProblemToo(t *testing.T) {
 	}
 }
 
-func TestAllScoresGoesThroughEveryPage(t *testing.T) {
+func TestAllScoresReadsEveryPage(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	const n = 205
 	var want []string
@@ -307,7 +315,7 @@ func TestTransferToAnyIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestURLsThatAreNoneAreRefused(t *testing.T) {
+func TestInvalidURLsAreRefused(t *testing.T) {
 	for _, urls := range [][]string{nil, {""}, {"ftp://f1"}, {"http://"}, {"http://f1?x=1"}, {"http://f1:8001", "::"}} {
 		if _, err := client.New(urls, client.Options{}); err == nil {
 			t.Errorf("New(%q): no error", urls)

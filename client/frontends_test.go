@@ -15,20 +15,20 @@ import (
 	"laurel/score"
 )
 
-// journal keeps the notices of a client.
-type journal struct {
+// noticeLog records the notices of a client.
+type noticeLog struct {
 	mu   sync.Mutex
 	list []client.Notice
 }
 
-func (j *journal) note(n client.Notice) {
+func (j *noticeLog) note(n client.Notice) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.list = append(j.list, n)
 }
 
-// kinds are the kinds of the notices so far, with the frontends that they are about.
-func (j *journal) kinds(g *testgroup.Group) (list []string) {
+// kinds returns the kinds of the notices so far, with the frontends that they are about.
+func (j *noticeLog) kinds(g *testgroup.Group) (list []string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, n := range j.list {
@@ -57,7 +57,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	})
 }
 
-// answeredBy makes a call and gives the id of the frontend that answered it.
+// answeredBy makes a call and returns the id of the frontend that answered it.
 func answeredBy(t *testing.T, g *testgroup.Group, c *client.Client) string {
 	t.Helper()
 	n := len(g.Requests())
@@ -69,6 +69,7 @@ func answeredBy(t *testing.T, g *testgroup.Group, c *client.Client) string {
 }
 
 func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 4)
 	g.Frontends[0].Report(score.Serving, 500, 1)
 	g.Frontends[1].Report(score.Serving, 10, 900)
@@ -86,7 +87,8 @@ func TestHomeIsTheFrontendWithTheLeastLoadThatServes(t *testing.T) {
 	}
 }
 
-func TestClientsThatComeTogetherMakeTheirHomesEverywhere(t *testing.T) {
+func TestClientsThatStartTogetherChooseDifferentHomes(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 3)
 	g.Frontends[1].Report(score.Serving, 8, 0)
 	homes := map[string]int{}
@@ -100,8 +102,9 @@ func TestClientsThatComeTogetherMakeTheirHomesEverywhere(t *testing.T) {
 	}
 }
 
-func TestCallsFailOverToTheLeastLoadedStayThereAndGoHome(t *testing.T) {
-	var j journal
+func TestCallsFailOverToTheLeastLoadedStayThereAndReturnHome(t *testing.T) {
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 3, client.Options{Home: "f1", Refresh: 20 * time.Millisecond, Notify: j.note})
 	g.Frontends[1].Report(score.Serving, 70, 0)
 	learn(t, c)
@@ -124,7 +127,8 @@ func TestCallsFailOverToTheLeastLoadedStayThereAndGoHome(t *testing.T) {
 	}
 }
 
-func TestHomeThatSaysItDoesNotServeIsNotReturnedTo(t *testing.T) {
+func TestCallsDoNotReturnToAHomeThatDoesNotServe(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{Home: "f1", Refresh: 5 * time.Millisecond})
 	learn(t, c)
 	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
@@ -160,7 +164,8 @@ func TestHomeThatSaysItDoesNotServeIsNotReturnedTo(t *testing.T) {
 	}
 }
 
-func TestEachAttemptIsToldWithWhoAnsweredIt(t *testing.T) {
+func TestEachAttemptIsReportedWithTheFrontendThatAnswered(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var list []string
 	g, c := group(t, 2, client.Options{Home: "f1", Attempted: func(a client.Attempt) {

@@ -11,11 +11,15 @@ import (
 
 const race = "OG50BC/ATH-M-MAR"
 
-// runners are posted marks: 7 and 31 are equal, and 99 did not finish.
+// runners returns the events of a race: 7 and 31 have equal marks, and 99 did not finish.
 func runners() []score.Event {
 	list := []score.Event{
-		{Type: score.TypeContestDefine, ContestID: race, Data: &score.ContestDefine{Kind: score.Ranked, Sport: "marathon", ResultType: "TIME", Splits: []string{"10km", "finish"}}},
-		{Type: score.TypeContestStatus, ContestID: race, Data: &score.ContestStatus{ScheduleStatus: score.Running, ResultStatus: "LIVE"}},
+		{Type: score.TypeContestDefine, ContestID: race, Data: &score.ContestDefine{
+			Kind: score.Ranked, Sport: "marathon", ResultType: "TIME", Splits: []string{"10km", "finish"},
+		}},
+		{Type: score.TypeContestStatus, ContestID: race, Data: &score.ContestStatus{
+			ScheduleStatus: score.Running, ResultStatus: "LIVE",
+		}},
 	}
 	mark := func(d *score.ResultSet) {
 		list = append(list, score.Event{Type: score.TypeResultSet, ContestID: race, Data: d})
@@ -29,7 +33,8 @@ func runners() []score.Event {
 	return list
 }
 
-func TestLeaderboardIsGivenInParts(t *testing.T) {
+func TestLeaderboardHasPages(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	if _, err := c.Post(t.Context(), runners()); err != nil {
 		t.Fatal(err)

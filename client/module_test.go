@@ -10,7 +10,8 @@ import (
 )
 
 // docs/feeds.md tells the authors of other programs to write a module like this one.
-func TestAModuleOfItsOwnPostsWithTheClient(t *testing.T) {
+func TestAnotherModulePostsWithTheClient(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "feed")
 	build := exec.CommandContext(t.Context(), "go", "build", "-C", "../testdata/feed", "-o", program, ".")
 	if out, err := build.CombinedOutput(); err != nil {

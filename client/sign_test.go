@@ -53,6 +53,7 @@ func checkSigned(t *testing.T, events []score.Event) (trees int) {
 }
 
 func TestPostsOfAClientWithAKeyAreSigned(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 2)
 	if _, err := c.Post(t.Context(), []score.Event{alertOf("one")}); err != nil {
 		t.Fatal(err)
@@ -70,6 +71,7 @@ func TestPostsOfAClientWithAKeyAreSigned(t *testing.T) {
 }
 
 func TestSignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 1)
 	e := alertOf("one")
 	e.Source = ""
@@ -82,6 +84,7 @@ func TestSignedPostWithoutASourceIsRefusedBeforeItIsSent(t *testing.T) {
 }
 
 func TestPostWhoseSeqWasTakenTakesTheNext(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 1)
 	other := newClient(t, client.Options{Key: privateKey()}, g.Frontends[0].URL)
 	faster := 0
@@ -107,6 +110,7 @@ func TestPostWhoseSeqWasTakenTakesTheNext(t *testing.T) {
 }
 
 func TestSignedPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 2)
 	var once sync.Once
 	g.Inject(func(_ *testgroup.Frontend, r *http.Request, e *score.Event) (f testgroup.Fault) {
@@ -125,8 +129,9 @@ func TestSignedPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 }
 
 func TestStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 2)
-	const n = 10_000
+	const n = 4000
 	answered := 0
 	s := c.Stream(t.Context(), client.StreamOptions{Answered: func(a client.Answer) {
 		if answered++; a.Line.Number != answered || a.Result.Problem != nil {
@@ -155,6 +160,7 @@ func TestStreamSignsManyEventsAtOnceAndKeepsTheirOrder(t *testing.T) {
 }
 
 func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 1)
 	for _, window := range []int{0, 1, 2, 64} {
 		before := len(g.Events("OG50BC"))
@@ -178,6 +184,7 @@ func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
 }
 
 func TestStreamSendsJSONAsItIsAmongSignedEvents(t *testing.T) {
+	t.Parallel()
 	g, _ := signingGroup(t, 1)
 	// The token authenticates the events that are not signed.
 	token := g.NewToken("bard/cacofonix")
@@ -206,6 +213,7 @@ func TestStreamSendsJSONAsItIsAmongSignedEvents(t *testing.T) {
 }
 
 func TestSignedStreamContinuesElsewhereWithTheSameSignatures(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 2)
 	var mu sync.Mutex
 	seen := 0
@@ -240,6 +248,7 @@ func TestSignedStreamContinuesElsewhereWithTheSameSignatures(t *testing.T) {
 }
 
 func TestStreamRefusesAtOnceWhatCannotBeSigned(t *testing.T) {
+	t.Parallel()
 	g, c := signingGroup(t, 1)
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	e := alertOf("x") // without a seq

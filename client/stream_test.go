@@ -16,8 +16,9 @@ import (
 	"laurel/score"
 )
 
-// sing sends n alerts of one source over a stream and checks that each is answered once, in order, and counts once.
-func sing(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
+// streamAlerts sends n alerts of one source over a stream. It checks that each is answered once, in order,
+// and counts once.
+func streamAlerts(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
 	t.Helper()
 	answered := 0
 	o.Answered = func(a client.Answer) {
@@ -53,16 +54,21 @@ func sing(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOpt
 }
 
 func TestStreamAnswersEveryEventInOrder(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
-	if got := sing(t, g, c, client.StreamOptions{}, 20_000); got != (client.StreamStats{}) {
-		t.Errorf("stats are %+v; want nothing wrong", got)
+	if got := streamAlerts(t, g, c, client.StreamOptions{}, 5000); got != (client.StreamStats{}) {
+		t.Errorf("stats are %+v; want no failure", got)
 	}
 }
 
-func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
+func TestStreamContinuesAfterFaultsAndCountsOnce(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]testgroup.Fault{
-		"dies in the middle": testgroup.CutBefore, "loses the answer": testgroup.CutAfter, "has no master": testgroup.Unavailable,
-		"is busy": testgroup.Busy, "hangs": testgroup.Hang,
+		"dies in the middle": testgroup.CutBefore,
+		"loses the answer":   testgroup.CutAfter,
+		"has no master":      testgroup.Unavailable,
+		"is busy":            testgroup.Busy,
+		"hangs":              testgroup.Hang,
 	} {
 		for _, n := range []int{1, 3} {
 			t.Run(fmt.Sprintf("%s, %d frontends", name, n), func(t *testing.T) {
@@ -76,7 +82,7 @@ func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
 					}
 					return testgroup.None
 				})
-				stats := sing(t, g, c, client.StreamOptions{Window: 200}, 1000)
+				stats := streamAlerts(t, g, c, client.StreamOptions{Window: 200}, 1000)
 				if stats.Retries == 0 || n > 1 && stats.Failovers == 0 || n == 1 && stats.Failovers > 0 {
 					t.Errorf("stats are %+v", stats)
 				}
@@ -85,14 +91,16 @@ func TestStreamGoesOnAfterFaultsAndCountsOnce(t *testing.T) {
 	}
 }
 
-func TestStreamFindsAnotherFrontendWhenTheRequestIsTurnedAway(t *testing.T) {
+func TestStreamContinuesElsewhereWhenItsRequestIsRefused(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	g.Inject(always("f1", testgroup.Unavailable))
-	sing(t, g, c, client.StreamOptions{}, 100)
+	streamAlerts(t, g, c, client.StreamOptions{}, 100)
 }
 
-func TestStreamSurvivesTheDeathOfItsFrontend(t *testing.T) {
+func TestStreamContinuesWhenItsFrontendDies(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	learn(t, c)
 	var n atomic.Int32
@@ -102,13 +110,17 @@ func TestStreamSurvivesTheDeathOfItsFrontend(t *testing.T) {
 		}
 		return testgroup.None
 	})
-	sing(t, g, c, client.StreamOptions{}, 20_000)
+	streamAlerts(t, g, c, client.StreamOptions{}, 5000)
 }
 
 func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 3, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
-	good, bad := alert("hail"), score.Event{ID: "bad", Type: score.TypeScoreSet, ContestID: contest, Data: &score.ScoreSet{Result: score.Totals{{Code: "GAU", Value: 1}}}}
+	good, bad := alert("hail"), score.Event{
+		ID: "bad", Type: score.TypeScoreSet, ContestID: contest,
+		Data: &score.ScoreSet{Result: score.Totals{{Code: "GAU", Value: 1}}},
+	}
 	for _, e := range []*score.Event{&good, &bad, &good} {
 		if err := s.Send(e); err != nil {
 			t.Fatal(err)
@@ -123,11 +135,12 @@ func TestStreamEndsAtTheRefusedEvent(t *testing.T) {
 		t.Errorf("%d events were applied; want the one before the refused", got)
 	}
 	if again := s.Send(&good); !errors.Is(again, err) {
-		t.Errorf("a later Send says %v; want %v", again, err)
+		t.Errorf("a later Send returns %v; want %v", again, err)
 	}
 }
 
-func TestStreamRefusesALineThatIsNoEvent(t *testing.T) {
+func TestStreamEndsAtALineThatIsNoEvent(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 1, client.Options{})
 	s := c.Stream(t.Context(), client.StreamOptions{})
 	if err := s.SendLine(client.Line{ID: "x", JSON: []byte(`{"id":"x","typ`), Number: 7}); err != nil {
@@ -140,7 +153,7 @@ func TestStreamRefusesALineThatIsNoEvent(t *testing.T) {
 	}
 }
 
-// ndjson is a frontend that answers a stream with the given lines, whatever it is sent.
+// ndjson starts a server that answers each stream with the given lines, whatever it is sent.
 func ndjson(t *testing.T, lines func(call int32) string) string {
 	var calls atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -154,15 +167,16 @@ func ndjson(t *testing.T, lines func(call int32) string) string {
 	return s.URL
 }
 
-func TestStreamSendsAgainWhatAFrontendBrokeOffForNoFaultOfTheEvent(t *testing.T) {
+func TestStreamRepeatsAnEventThatAFrontendBrokeOff(t *testing.T) {
 	good := `{"id":"a","seq":1,"revision":1,"status":"applied"}` + "\n"
 	for name, first := range map[string]string{
-		"silent for too long": `{"id":"","problem":{"status":400,"code":"invalid_event","detail":"the stream was silent for too long"}}` + "\n",
-		"not JSON":            "<html>\n",
-		"an endless line":     strings.Repeat("x", 100_000),
-		"a torn line":         good[:20],
-		"another event's":     strings.Replace(good, `"a"`, `"b"`, 1),
-		"nothing":             "",
+		"silent for too long": `{"id":"","problem":{"status":400,"code":"invalid_event",` +
+			`"detail":"the stream was silent for too long"}}` + "\n",
+		"not JSON":        "<html>\n",
+		"an endless line": strings.Repeat("x", 100_000),
+		"a torn line":     good[:20],
+		"another event's": strings.Replace(good, `"a"`, `"b"`, 1),
+		"nothing":         "",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClient(t, client.Options{}, ndjson(t, func(call int32) string {
@@ -187,39 +201,44 @@ func TestStreamSendsAgainWhatAFrontendBrokeOffForNoFaultOfTheEvent(t *testing.T)
 	}
 }
 
-func TestStreamGivesUpWhenItsPatienceIsOver(t *testing.T) {
+func TestStreamGivesUpAfterItsPatience(t *testing.T) {
+	t.Parallel()
 	t.Run("with the problem of frontends that answer", func(t *testing.T) {
 		g, c := group(t, 2, client.Options{})
 		g.Inject(func(*testgroup.Frontend, *http.Request, *score.Event) testgroup.Fault {
 			return testgroup.Unavailable
 		})
-		wantProblem(t, hopeless(t, c), score.NoMaster)
+		wantProblem(t, streamWithoutAnswer(t, c), score.NoMaster)
 	})
 	t.Run("as unreachable where none does", func(t *testing.T) {
 		g, c := group(t, 1, client.Options{})
 		g.Frontends[0].Detach()
-		if err := hopeless(t, c); !errors.As(err, new(*client.UnreachableError)) {
+		if err := streamWithoutAnswer(t, c); !errors.As(err, new(*client.UnreachableError)) {
 			t.Errorf("got %v; want an UnreachableError", err)
 		}
 	})
 }
 
-func hopeless(t *testing.T, c *client.Client) error {
+func streamWithoutAnswer(t *testing.T, c *client.Client) error {
 	t.Helper()
 	trouble := 0
-	s := c.Stream(t.Context(), client.StreamOptions{Patience: 200 * time.Millisecond, Trouble: func(string, error) { trouble++ }})
+	s := c.Stream(t.Context(), client.StreamOptions{
+		Patience: 200 * time.Millisecond,
+		Trouble:  func(string, error) { trouble++ },
+	})
 	e := alert("hail")
 	if err := s.Send(&e); err != nil {
 		t.Fatal(err)
 	}
 	err := s.Close()
 	if trouble == 0 || trouble != s.Stats().Retries {
-		t.Errorf("told of trouble %d times; stats are %+v", trouble, s.Stats())
+		t.Errorf("Trouble was called %d times; stats are %+v", trouble, s.Stats())
 	}
 	return err
 }
 
 func TestCancellingAStreamEndsIt(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	g.Inject(func(_ *testgroup.Frontend, _ *http.Request, e *score.Event) testgroup.Fault {
@@ -231,7 +250,7 @@ func TestCancellingAStreamEndsIt(t *testing.T) {
 	})
 	s := c.Stream(ctx, client.StreamOptions{Window: 2})
 	var err error
-	for err == nil { // the window is full after two, so this waits for the end
+	for err == nil { // the window is full after two events, so Send waits for the end
 		e := alert("hail")
 		err = s.Send(&e)
 	}
@@ -241,6 +260,7 @@ func TestCancellingAStreamEndsIt(t *testing.T) {
 }
 
 func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		seq    uint64
 		size   int
@@ -262,13 +282,14 @@ func TestStreamHoldsNoMoreThanItsWindow(t *testing.T) {
 				sent++
 			}
 			if sent != c.most {
-				t.Errorf("%d events were taken while none was answered; want %d", sent, c.most)
+				t.Errorf("%d events were accepted while none was answered; want %d", sent, c.most)
 			}
 		})
 	}
 }
 
 func TestCloseOfAnEmptyStreamSendsNothing(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	if err := c.Stream(t.Context(), client.StreamOptions{}).Close(); err != nil {
 		t.Fatal(err)

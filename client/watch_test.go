@@ -75,7 +75,8 @@ func post(t *testing.T, c *client.Client, events ...score.Event) {
 
 func play() score.Event { return curling()[2] }
 
-func TestWatchTellsAllThereIsThenWhatChanges(t *testing.T) {
+func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
+	t.Parallel()
 	_, c := group(t, 2, client.Options{})
 	post(t, c, curling()[:2]...)
 	a := startWatch(t, c, client.WatchOptions{
@@ -104,7 +105,8 @@ func TestWatchTellsAllThereIsThenWhatChanges(t *testing.T) {
 	}
 }
 
-func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
+func TestWatchContinuesAcrossFrontendsWithoutGapsOrDuplicates(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 3)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	post(t, c, curling()...)
@@ -146,7 +148,8 @@ func TestWatchGoesOnAcrossFrontendsWithoutAGapOrADouble(t *testing.T) {
 }
 
 func TestWatchFailsOverAndIsSentHome(t *testing.T) {
-	var j journal
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 3, client.Options{Notify: j.note})
 	g.Frontends[2].Report(score.Serving, 100, 0)
 	a := startWatch(t, c, client.WatchOptions{Home: "f1"})
@@ -211,7 +214,8 @@ func redirecting(t *testing.T, to func(self int, r *http.Request) string, n int)
 	}
 }
 
-func TestBusyFrontendSendsAWatchOn(t *testing.T) {
+func TestWatchFollowsARedirect(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 1)
 	urls, _ := redirecting(t, func(_ int, r *http.Request) string {
 		return g.Frontends[0].URL + "/v1/watch?" + r.URL.RawQuery + "&moved=1"
@@ -226,7 +230,8 @@ func TestBusyFrontendSendsAWatchOn(t *testing.T) {
 	}
 }
 
-func TestHomeThatHasNoRoomFromTheStartIsGivenUpForTheOneItNames(t *testing.T) {
+func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 2, client.Options{})
 	g.Frontends[1].Report(score.Serving, 100, 0)
 	g.Frontends[0].RedirectWatches(g.Frontends[1])
@@ -244,7 +249,7 @@ func TestHomeThatHasNoRoomFromTheStartIsGivenUpForTheOneItNames(t *testing.T) {
 	}
 }
 
-func TestWatchIsSentOnAtMostOnce(t *testing.T) {
+func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 	var urls []string
 	var asked func() []string
 	urls, asked = redirecting(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
@@ -256,8 +261,9 @@ func TestWatchIsSentOnAtMostOnce(t *testing.T) {
 	}
 }
 
-func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
-	var j journal
+func TestRefusedWatchGoesElsewhereAtOnce(t *testing.T) {
+	t.Parallel()
+	var j noticeLog
 	g, c := group(t, 2, client.Options{Home: "f1", Notify: j.note})
 	learn(t, c)
 	g.Inject(func(f *testgroup.Frontend, r *http.Request, _ *score.Event) testgroup.Fault {
@@ -283,6 +289,7 @@ func TestWatchThatHasNoPlaceGoesElsewhereAtOnce(t *testing.T) {
 }
 
 func TestRecordNeverGoesBack(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
 	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
@@ -309,7 +316,8 @@ func TestRecordNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestSnapshotOfAnotherStoreBeginsAnew(t *testing.T) {
+func TestSnapshotOfAnotherStoreStartsOver(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, curling()...)
 	a := startWatch(t, c, client.WatchOptions{Contests: []string{contest}})
@@ -322,7 +330,7 @@ func TestSnapshotOfAnotherStoreBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
+func TestWatchEndsWithAFinalProblem(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
 		fmt.Fprint(w, `{"status":400,"code":"invalid_event","detail":"contest=x: want an id"}`)
@@ -337,7 +345,8 @@ func TestWatchEndsWithWhatIsRefusedForGood(t *testing.T) {
 	wantProblem(t, a.err, score.InvalidEvent)
 }
 
-func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
+func TestWatchEndsWithItsLoopOrContext(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	for range c.Watch(t.Context(), client.WatchOptions{}) {
 		break
@@ -357,7 +366,7 @@ func TestCallerThatBreaksOffEndsTheStream(t *testing.T) {
 	}
 }
 
-func TestStreamThatSendsNoEventsIsNoWatch(t *testing.T) {
+func TestResponseThatIsNoEventStreamIsALoss(t *testing.T) {
 	var asked atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)

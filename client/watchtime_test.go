@@ -14,7 +14,7 @@ import (
 	"laurel/client"
 )
 
-// transport answers without a network, so that a test's clock can be its own.
+// transport answers requests without a network, so a test can run in virtual time.
 type transport func(r *http.Request) (status int, body io.ReadCloser, err error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -35,8 +35,8 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
 }
 
-// hanging is a body that gives what is written to it, until the request ends.
-func hanging(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) {
+// hangingBody returns a body that begins with first, has what is written to w, and ends with the request.
+func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) {
 	body, w := io.Pipe()
 	context.AfterFunc(r.Context(), func() { w.CloseWithError(r.Context().Err()) })
 	go io.WriteString(w, first)
@@ -51,10 +51,10 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				return 404, nil, nil
 			}
 			streams++
-			body, w := hanging(r, "retry: 100\n\n")
+			body, w := hangingBody(r, "retry: 100\n\n")
 			go func() {
 				for range 4 {
-					time.Sleep(11 * time.Second) // just in time
+					<-time.After(11 * time.Second) // just in time
 					io.WriteString(w, "event: heartbeat\ndata: {}\n\n")
 				}
 			}()
@@ -70,12 +70,13 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				t.Fatal(err)
 			}
 			if u.Kind == client.UpdateHeartbeat {
-				time.Sleep(time.Minute) // whoever takes his time is not the silence of the frontend
+				<-time.After(time.Minute) // a slow caller does not make the frontend silent
 				begun = begun.Add(time.Minute)
 			}
 			if u.Kind == client.UpdateLost {
-				// Four heartbeats, all of them sent while the first was looked at, then nothing.
-				if took := time.Since(begun); took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
+				// All four heartbeats were sent while the caller had the first, then nothing.
+				took := time.Since(begun)
+				if took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
 					t.Errorf("lost after %s: %v", took, u.Err)
 				}
 				if u.Wait >= 100*time.Millisecond {
@@ -90,19 +91,21 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 	})
 }
 
-func TestWaitsAreFullyRandomAndGrowFromWhatTheFrontendAskedFor(t *testing.T) {
+func TestWaitsAreRandomAndGrowFromTheRetryOfTheFrontend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shortest, longest := time.Hour, time.Duration(0)
 		var late time.Duration
 		for range 200 {
 			first := true
-			c, err := client.New([]string{"http://f1", "http://f2"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+			answer := func(r *http.Request) (int, io.ReadCloser, error) {
 				if r.URL.Path == "/v1/watch" && first {
 					first = false
 					return 200, io.NopCloser(strings.NewReader("retry: 400\n\n")), nil
 				}
-				return 0, nil, errors.New("nobody is there")
-			})})
+				return 0, nil, errors.New("no connection")
+			}
+			urls := []string{"http://f1", "http://f2"}
+			c, err := client.New(urls, client.Options{Transport: transport(answer)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,12 +127,13 @@ func TestWaitsAreFullyRandomAndGrowFromWhatTheFrontendAskedFor(t *testing.T) {
 			shortest, longest, late = min(shortest, waits[0]), max(longest, waits[0]), max(late, waits[7])
 		}
 		if shortest > 40*time.Millisecond || longest < 360*time.Millisecond || late < 5*time.Second {
-			t.Errorf("200 clients wait %s to %s, and at most %s the eighth time; want all of 0 to 400 ms, and up to 10 s", shortest, longest, late)
+			t.Errorf("200 clients wait %s to %s, and at most %s the eighth time; want all of 0 to 400 ms, and up to 10 s",
+				shortest, longest, late)
 		}
 	})
 }
 
-func TestFrontendThatAsksForTimeIsGivenIt(t *testing.T) {
+func TestRetryAfterIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []time.Time
 		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
@@ -151,16 +155,16 @@ func TestFrontendThatAsksForTimeIsGivenIt(t *testing.T) {
 		}
 		for i := 1; i < len(asked); i++ {
 			if d := asked[i].Sub(asked[i-1]); d < 3*time.Second {
-				t.Errorf("asked again after %s; want 3 s and more", d)
+				t.Errorf("tried again after %s; want 3 s and more", d)
 			}
 		}
 		if len(asked) < 3 {
-			t.Errorf("asked %d times; want it again and again", len(asked))
+			t.Errorf("tried %d times; want more", len(asked))
 		}
 	})
 }
 
-func TestEventThatWasCutOffIsAskedForAgain(t *testing.T) {
+func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ids []string
 		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
@@ -173,9 +177,10 @@ func TestEventThatWasCutOffIsAskedForAgain(t *testing.T) {
 			}
 			switch len(ids) {
 			case 1:
-				return 200, io.NopCloser(strings.NewReader(": hello\n\nevent: snapshot\ndata: {}\nid: a-4\n\n" + record(5) + "\n" + record(6) + "id: a-6\n")), nil
+				first := ": hello\n\nevent: snapshot\ndata: {}\nid: a-4\n\n" + record(5) + "\n" + record(6) + "id: a-6\n"
+				return 200, io.NopCloser(strings.NewReader(first)), nil
 			default:
-				body, _ := hanging(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+record(7)+"id: a-7\n\n")
+				body, _ := hangingBody(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+record(7)+"id: a-7\n\n")
 				return 200, body, nil
 			}
 		})})
@@ -193,7 +198,7 @@ func TestEventThatWasCutOffIsAskedForAgain(t *testing.T) {
 			}
 		}
 		if fmt.Sprint(got) != "[5 6 7]" || fmt.Sprint(ids) != "[ a-4]" {
-			t.Errorf("told revisions %v, resumed with %q; want each once, and the id of the last whole batch", got, ids)
+			t.Errorf("got revisions %v, resumed with %q; want each once, and the id of the last whole batch", got, ids)
 		}
 	})
 }

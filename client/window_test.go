@@ -14,11 +14,13 @@ import (
 
 func mark(competitor string, seconds int) score.Event {
 	d := score.Points(int64(seconds))
-	return score.Event{Type: score.TypeResultSet, ContestID: race, Data: &score.ResultSet{Competitor: competitor, Split: "finish", Mark: &d}}
+	return score.Event{Type: score.TypeResultSet, ContestID: race, Data: &score.ResultSet{
+		Competitor: competitor, Split: "finish", Mark: &d,
+	}}
 }
 
-// said is a part of a leaderboard as text.
-func said(t *testing.T, total int, rows []score.LeaderboardRow) string {
+// windowText returns a part of a leaderboard as text.
+func windowText(t *testing.T, total int, rows []score.LeaderboardRow) string {
 	t.Helper()
 	b, err := json.Marshal(rows)
 	if err != nil {
@@ -27,7 +29,8 @@ func said(t *testing.T, total int, rows []score.LeaderboardRow) string {
 	return fmt.Sprintf("%d %s", total, b)
 }
 
-func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(t *testing.T) {
+func TestWatchedLeaderboardEqualsARequestedOneAtEachRevision(t *testing.T) {
+	t.Parallel()
 	g := testgroup.Start(t, 2)
 	c := newClient(t, client.Options{}, g.URLs()...)
 	bard := newClient(t, client.Options{}, g.URLs()...)
@@ -50,7 +53,7 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 		if err != nil {
 			t.Fatal(err)
 		}
-		last = said(t, l.Total, l.Rows)
+		last = windowText(t, l.Total, l.Rows)
 		want[results[0].Revision] = last
 		if i%40 == 20 {
 			g.Frontends[i/40%2].EndWatches()
@@ -60,13 +63,13 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 	eventually(t, "the last window", func() bool {
 		updates = a.updates(client.UpdateSnapshot, client.UpdateLeaderboard)
 		w := updates[len(updates)-1].Leaderboards[0]
-		return said(t, w.Total, w.Rows) == last
+		return windowText(t, w.Total, w.Rows) == last
 	})
 	revision := first.Leaderboards[0].Revision
 	for _, u := range updates[1:] {
 		w := u.Leaderboards[0]
-		if got := said(t, w.Total, w.Rows); got != want[w.Revision] {
-			t.Fatalf("at revision %d the watch says\n%s\nwant\n%s", w.Revision, got, want[w.Revision])
+		if got := windowText(t, w.Total, w.Rows); got != want[w.Revision] {
+			t.Fatalf("at revision %d the watch has\n%s\nwant\n%s", w.Revision, got, want[w.Revision])
 		}
 		if w.Revision <= revision {
 			t.Fatalf("revision %d came after %d", w.Revision, revision)
@@ -78,18 +81,22 @@ func TestWatchedPartOfALeaderboardIsAtEachRevisionWhatIsAskedForAcrossFrontends(
 	}
 }
 
-func TestStreamThatLeavesOutARowIsLeftAndNothingIsMadeUp(t *testing.T) {
+func TestStreamThatOmitsARowIsDropped(t *testing.T) {
+	t.Parallel()
 	g, c := group(t, 1, client.Options{})
 	post(t, c, runners()...)
 	a := startWatch(t, c, client.WatchOptions{Leaderboards: []string{race}})
 	a.await(t, client.UpdateSnapshot, 1)
-	g.Frontends[0].InjectEvent("leaderboard", map[string]any{"contest_id": race, "split": "finish", "total": 5, "revision": 1000, "order": []string{"2888", "nobody"}, "rows": []string{}})
+	g.Frontends[0].InjectEvent("leaderboard", map[string]any{
+		"contest_id": race, "split": "finish", "total": 5, "revision": 1000,
+		"order": []string{"2888", "nobody"}, "rows": []string{},
+	})
 	if u := a.await(t, client.UpdateLost, 1); u.Err == nil {
 		t.Errorf("got %+v", u)
 	}
 	post(t, c, mark("7", 1))
 	u := a.await(t, client.UpdateLeaderboard, 1)
 	if rows := u.Leaderboards[0].Rows; len(rows) != 4 || rows[0].Competitor != "7" {
-		t.Errorf("afterwards the watch says %+v", rows)
+		t.Errorf("afterwards the watch has %+v", rows)
 	}
 }
