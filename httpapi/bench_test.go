@@ -13,7 +13,7 @@ import (
 )
 
 // benchGroup answers at once.
-type benchGroup struct{ fakeGroup }
+type benchGroup struct{ testMember }
 
 func (g *benchGroup) Post(_ context.Context, p score.Post) ([]score.Result, error) {
 	results := make([]score.Result, len(p.Events))
@@ -63,7 +63,7 @@ func BenchmarkPostStream(b *testing.B) {
 
 // BenchmarkGetScore is what this package adds to one contest that is read from the store.
 func BenchmarkGetScore(b *testing.B) {
-	_, a := newFake(b, Options{})
+	_, a := newTestAPI(b, Options{})
 	h := a.Handler()
 	r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
 	w := &sink{http.Header{}}

@@ -60,7 +60,7 @@ func words(list any) (all []string) {
 
 func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
 	doc := openAPI(t)
-	_, a := newFake(t, Options{})
+	_, a := newTestAPI(t, Options{})
 	pattern := regexp.MustCompile(`:[^}]*}`)
 	var want, got []string
 	for _, rt := range a.clientServer().routes() {
