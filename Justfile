@@ -17,6 +17,10 @@ test:
 race:
     go test -race -short ./...
 
+# the real processes, in the full form that CI runs
+e2e-full:
+    LAUREL_CI=full go test -count=1 -timeout 30m ./cmd/laurel/e2e
+
 # the real processes, built with the race detector
 race-e2e:
     go test -race -timeout 30m ./cmd/laurel/e2e

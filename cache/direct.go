@@ -2,8 +2,9 @@ package cache
 
 import "context"
 
-// A direct answer is made for one question and not kept, because no two readers ask the same and
-// it is cheap to make. It is as linearizable as one from memory. The steps, in this order:
+// A direct answer is made for one question and not kept, because no two readers ask the
+// same and it is cheap to make. It is as linearizable as one from memory. The steps, in
+// this order:
 //
 //  1. Check the lease. At that moment everything that anybody had been told was at most R, and
 //     R <= P here, because no revision is released before every frontend with a lease has it.
@@ -13,27 +14,30 @@ import "context"
 //     shows nobody what a reader elsewhere, who asks later, would not be shown. What the state
 //     machine has beyond R does not matter, because it changed nothing of this answer.
 //
-// The answer therefore was true at a moment not before the check, and everybody may see it. If P
-// were read before the lease is checked, pushes could come in between and be released, and the
-// lease could be granted anew: the check would vouch for a later P than the one waited for.
+// The answer therefore was true at a moment not before the check, and everybody may see
+// it. If P were read before the lease is checked, pushes could come in between and be
+// released, and the lease could be granted anew: the check would vouch for a later P than
+// the one waited for.
 //
-// All steps use one session. If it ends after the check, what was read of it still holds: its P is
-// no less than at the check, and every later master has what its R released, because that was
-// committed. So an answer that may be given is given. Only an answer that has to wait starts over,
-// because an ended session learns of no release. Sessions are never mixed: the P of another may be
-// less, and belongs to another lease.
+// All steps use one session. If it ends after the check, what was read of it still holds:
+// its P is no less than at the check, and every later master has what its R released,
+// because that was committed. So an answer that may be given is given. Only an answer
+// that has to wait starts over, because an ended session learns of no release. Sessions
+// are never mixed: the P of another may be less, and belongs to another lease.
 
-// LeaseCheck is the first step of a direct answer: at that moment this frontend had a lease.
+// LeaseCheck is the first step of a direct answer: at that moment this frontend had a
+// lease.
 type LeaseCheck struct{ session *session }
 
-// CheckLease checks the lease. It returns false if this frontend may not answer now. It takes no
-// lock and allocates nothing.
+// CheckLease checks the lease. It returns false if this frontend may not answer now. It
+// takes no lock and allocates nothing.
 func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
 	s := f.session.Load()
 	return LeaseCheck{s}, s != nil && s.leased(f.clock())
 }
 
-// Floor returns the revision that the state machine must have applied before the answer is made.
+// Floor returns the revision that the state machine must have applied before the answer
+// is made.
 func (l LeaseCheck) Floor() uint64 {
 	if l.session.mutation.has(MutationIgnoreFloor) {
 		return 0
@@ -44,8 +48,9 @@ func (l LeaseCheck) Floor() uint64 {
 // Visible reports whether an answer that last changed at revision may be given.
 func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(revision) }
 
-// Await waits until an answer that was made after the check, and last changed at revision, may be
-// given. It returns false if the session or ctx ended first; then the answer must be made anew.
+// Await waits until an answer that was made after the check, and last changed at
+// revision, may be given. It returns false if the session or ctx ended first; then the
+// answer must be made anew.
 func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
 	_, err := l.await(ctx, revision)
 	return err == nil && l.Visible(revision)
@@ -62,13 +67,13 @@ type StateMachine interface {
 	Await(ctx context.Context, revision uint64) error
 }
 
-// Direct makes an answer with from, and returns when it may be given. How is Wait if it waited for
-// anything, else Hit.
+// Direct makes an answer with from, and returns when it may be given. How is Wait if it
+// waited for anything, else Hit.
 //
-// from makes the answer from the present state of machine. It returns the revision at which the
-// answer, or the error in its place, changed last; if that is not known, the revision of the state.
-// Direct calls it again if the session ends meanwhile. The error is ErrNotLeased, ctx's cause, or
-// that of from, which is as true as an answer.
+// from makes the answer from the present state of machine. It returns the revision at
+// which the answer, or the error in its place, changed last; if that is not known, the
+// revision of the state. Direct calls it again if the session ends meanwhile. The error
+// is ErrNotLeased, ctx's cause, or that of from, which is as true as an answer.
 func (f *Frontend) Direct(
 	ctx context.Context, machine StateMachine, from func() (revision uint64, err error),
 ) (how string, err error) {

@@ -9,9 +9,10 @@ import (
 // flapping is a frontend that runs and stops in turns.
 type flapping struct{ run, pause time.Duration }
 
-// writeDelays lets c flap for ten seconds while a bard writes one revision after the other, each 10 ms
-// after the last was released. It returns the delays of those that were written after the first
-// second. If penalties is false, the master forgets each delay at once.
+// writeDelays lets c flap for ten seconds while a bard writes one revision after the
+// other, each 10 ms after the last was released. It returns the delays of those that were
+// written after the first second. If penalties is false, the master forgets each delay at
+// once.
 func (f flapping) writeDelays(t *testing.T, penalties bool) (delays []time.Duration) {
 	g := servingGroup(t)
 	start := g.now

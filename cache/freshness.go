@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// freshness records, per revision, the latest time at which a state at that revision was known to
-// be complete: to have everything that anybody could have been told. A state machine may be behind
-// what was pushed to its frontend: for a moment after each push, because followers learn late that
-// an entry is committed, and for long while it catches up.
+// freshness records, per revision, the latest time at which a state at that revision was
+// known to be complete: to have everything that anybody could have been told. A state
+// machine may be behind what was pushed to its frontend: for a moment after each push,
+// because followers learn late that an entry is committed, and for long while it catches
+// up.
 type freshness struct {
 	leased    time.Duration // the latest end of a lease so far; 0 for none. Until then all was here
 	gaps      []gap         // by revision
@@ -24,7 +25,8 @@ type gap struct {
 // maxGaps bounds what is remembered: about a second under the highest load.
 const maxGaps = 4096
 
-// pushed notes that a revision was pushed at now. Nobody could have been told of it before.
+// pushed notes that a revision was pushed at now. Nobody could have been told of it
+// before.
 func (f *freshness) pushed(revision uint64, now time.Duration) {
 	if n := len(f.gaps); n > 0 && revision <= f.gaps[n-1].revision {
 		return
@@ -37,7 +39,8 @@ func (f *freshness) pushed(revision uint64, now time.Duration) {
 	f.gaps = append(f.gaps, gap{revision, min(now, f.leased)})
 }
 
-// completeUntil returns until when a state at revision was complete; 0 if that is not known.
+// completeUntil returns until when a state at revision was complete; 0 if that is not
+// known.
 func (f *freshness) completeUntil(revision uint64) time.Duration {
 	if revision < f.forgotten {
 		return 0
@@ -49,9 +52,9 @@ func (f *freshness) completeUntil(revision uint64) time.Duration {
 	return f.leased
 }
 
-// Age returns for how long a state of the store at revision may have been incomplete: since the
-// last lease of this frontend ended, or since more was pushed than the state has. Known is false
-// if the age cannot be determined.
+// Age returns for how long a state of the store at revision may have been incomplete:
+// since the last lease of this frontend ended, or since more was pushed than the state
+// has. Known is false if the age cannot be determined.
 func (f *Frontend) Age(revision uint64) (age time.Duration, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Frontend is a frontend's side of the push protocol. It knows what the frontend may answer from
-// memory, and until when. Its methods are safe for concurrent use; reads take no lock.
+// Frontend is a frontend's side of the push protocol. It knows what the frontend may
+// answer from memory, and until when. Its methods are safe for concurrent use; reads take
+// no lock.
 type Frontend struct {
 	mutation Mutation
 	maxBytes int
@@ -23,7 +24,8 @@ type Frontend struct {
 	link   *Link  // the current stream; nil for none
 	epoch  uint64 // the highest that was seen
 	master string // the member whose epoch that is
-	// latest are the acks of the newest epoch that had any, older those of the one before.
+	// latest are the acks of the newest epoch that had any, older those of the one
+	// before.
 	latest, older epochAcks
 	freshness     freshness
 }
@@ -35,8 +37,8 @@ type epochAcks struct {
 	retired bool          // no lease stands on them, nor ever will
 }
 
-// NewFrontend returns a frontend's side of the protocol. maxBytes bounds the memory of the answers
-// that it holds, about. clock is read at each answer.
+// NewFrontend returns a frontend's side of the protocol. maxBytes bounds the memory of
+// the answers that it holds, about. clock is read at each answer.
 func NewFrontend(maxBytes int, clock func() time.Duration, mutation Mutation) *Frontend {
 	started := epochAcks{last: clock()}
 	return &Frontend{
@@ -60,12 +62,12 @@ type Link struct {
 // Open begins a stream. own is true for the stream within the master's own process.
 func (f *Frontend) Open(own bool) *Link { return &Link{frontend: f, own: own} }
 
-// ErrStale is the error of a stream that has been replaced: by that of a later master, or by a
-// newer one of the same master.
+// ErrStale is the error of a stream that has been replaced: by that of a later master, or
+// by a newer one of the same master.
 var ErrStale = errors.New("the stream has been replaced by a newer one")
 
-// Receive takes in a message and returns the answer to it, nil for none. term is Raft's, read after
-// the message came. After an error the stream must be closed.
+// Receive takes in a message and returns the answer to it, nil for none. term is Raft's,
+// read after the message came. After an error the stream must be closed.
 func (l *Link) Receive(m Message, term uint64) (Message, error) {
 	f := l.frontend
 	f.mu.Lock()
@@ -92,7 +94,8 @@ func (l *Link) Receive(m Message, term uint64) (Message, error) {
 		f.freshness.leased = min(f.freshness.leased, now)
 		return &Returned{}, nil
 	case *Retire:
-		// The master served before it retired, so the leases of older epochs are over too.
+		// The master served before it retired, so the leases of older epochs are over
+		// too.
 		f.latest.retired = true
 		return &Retired{m.Round}, nil
 	}
@@ -151,8 +154,8 @@ func (f *Frontend) start(l *Link, m *Start) {
 	f.invalidations.Add(nil, true, m.Released)
 }
 
-// beat acks a round, but only while this frontend knows of no later term: the ack promises that
-// there was no later master yet.
+// beat acks a round, but only while this frontend knows of no later term: the ack
+// promises that there was no later master yet.
 func (f *Frontend) beat(l *Link, m *Beat, term uint64, now time.Duration) (Message, error) {
 	if s := f.session.Load(); s != nil && s.epoch == l.epoch {
 		s.release(m.Released)
@@ -177,8 +180,8 @@ func (f *Frontend) ack(round uint64, now time.Duration) *Ack {
 	return a
 }
 
-// grant extends the lease. It counts from when the ack was sent, which was before the master
-// granted anything.
+// grant extends the lease. It counts from when the ack was sent, which was before the
+// master granted anything.
 func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 	from := m.At
 	if f.mutation.has(MutationLeaseFromGrant) {
@@ -196,8 +199,8 @@ func (f *Frontend) Leased() bool {
 	return s != nil && s.leased(f.clock())
 }
 
-// Invalidations returns what collects the names of changed answers. There is one per frontend, and
-// it has one consumer.
+// Invalidations returns what collects the names of changed answers. There is one per
+// frontend, and it has one consumer.
 func (f *Frontend) Invalidations() *Invalidations { return f.invalidations }
 
 // State is the state of a frontend, for metrics and status pages.

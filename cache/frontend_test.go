@@ -21,7 +21,8 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-// send gives the frontend messages of epoch 3, which is Raft's term, and returns the last answer.
+// send gives the frontend messages of epoch 3, which is Raft's term, and returns the last
+// answer.
 func (h *harness) send(list ...Message) (last Message) {
 	h.t.Helper()
 	for _, m := range list {
@@ -104,7 +105,11 @@ func TestLowerEpochIsRefused(t *testing.T) {
 }
 
 func TestPushAfterAGapIsRefused(t *testing.T) {
-	for name, p := range map[string]*Push{"a gap": {From: 11, To: 12}, "once more": {From: 9, To: 10}, "backwards": {From: 10, To: 9}} {
+	for name, p := range map[string]*Push{
+		"a gap":     {From: 11, To: 12},
+		"once more": {From: 9, To: 10},
+		"backwards": {From: 10, To: 9},
+	} {
 		h := newHarness(t).grantLease()
 		if _, err := h.link.Receive(p, 3); !errors.Is(err, errGap) {
 			t.Errorf("%s: %v, want %v", name, err, errGap)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// group is a master and its frontends, with one clock and a perfect network. What is sent to a
-// silent frontend stays undelivered until it is silent no more.
+// group is a master and its frontends, with one clock and a perfect network. What is sent
+// to a silent frontend stays undelivered until it is silent no more.
 type group struct {
 	t           *testing.T
 	now         time.Duration
@@ -137,7 +137,8 @@ func (g *group) wantReleased(want uint64) {
 	}
 }
 
-// servingGroup returns a group of a, b and c with leases, at revision 10. a is the master.
+// servingGroup returns a group of a, b and c with leases, at revision 10. a is the
+// master.
 func servingGroup(t *testing.T) *group {
 	t.Helper()
 	g := newGroup(t, "a", "b", "c")

@@ -9,8 +9,13 @@ import (
 
 func TestSecondMasterOfAnEpochIsRefused(t *testing.T) {
 	h := newHarness(t)
-	h.send(&Hello{Epoch: 3, Master: "a@1", Lease: time.Minute}, &Start{10, 10}, &Grant{At: h.now, Remaining: time.Minute})
-	if _, err := h.f.Open(false).Receive(&Hello{Epoch: 3, Master: "b@1", Lease: time.Minute}, 3); !errors.Is(err, ErrTwoMasters) {
+	h.send(
+		&Hello{Epoch: 3, Master: "a@1", Lease: time.Minute},
+		&Start{10, 10},
+		&Grant{At: h.now, Remaining: time.Minute},
+	)
+	second := &Hello{Epoch: 3, Master: "b@1", Lease: time.Minute}
+	if _, err := h.f.Open(false).Receive(second, 3); !errors.Is(err, ErrTwoMasters) {
 		t.Errorf("another member's Hello of this epoch: %v, want %v", err, ErrTwoMasters)
 	}
 	h.wantLease(true) // a Hello that is refused changes nothing
@@ -42,14 +47,15 @@ func TestEpochAheadOfRaftIsRefusedAndForgotten(t *testing.T) {
 }
 
 func TestGrantLongerThanTheLeaseOfTheHelloIsRefused(t *testing.T) {
-	for name, g := range map[string]func(*harness) *Grant{
-		"longer than a lease":          func(h *harness) *Grant { return &Grant{At: h.now, Remaining: 200*time.Millisecond + 1} },
-		"an hour":                      func(h *harness) *Grant { return &Grant{At: h.now, Remaining: time.Hour} },
-		"from an ack that is not sent": func(h *harness) *Grant { return &Grant{At: h.now + 1, Remaining: time.Millisecond} },
+	for name, grant := range map[string]Grant{ // At counts from the clock of the harness
+		"longer than a lease":          {Remaining: 200*time.Millisecond + 1},
+		"an hour":                      {Remaining: time.Hour},
+		"from an ack that is not sent": {At: 1, Remaining: time.Millisecond},
 	} {
 		h := newHarness(t)
 		h.send(&Hello{Epoch: 3, Lease: 200 * time.Millisecond}, &Start{10, 10})
-		if _, err := h.link.Receive(g(h), 3); !errors.Is(err, errGrant) {
+		grant.At += h.now
+		if _, err := h.link.Receive(&grant, 3); !errors.Is(err, errGrant) {
 			t.Errorf("%s: %v, want %v", name, err, errGrant)
 		}
 		h.wantLease(false)

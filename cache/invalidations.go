@@ -2,10 +2,10 @@ package cache
 
 import "sync"
 
-// Invalidations collects the names of the answers of which readers may see a new value. It has one
-// consumer, which waits for Wake and calls Take. It holds names and not values, so its memory is
-// bounded by the number of names, however slow the consumer is. Its methods are safe for concurrent
-// use.
+// Invalidations collects the names of the answers of which readers may see a new value.
+// It has one consumer, which waits for Wake and calls Take. It holds names and not
+// values, so its memory is bounded by the number of names, however slow the consumer is.
+// Its methods are safe for concurrent use.
 type Invalidations struct {
 	wake chan struct{}
 
@@ -58,8 +58,8 @@ func (i *Invalidations) Add(names []string, all bool, revision uint64) {
 	}
 }
 
-// pushedNames are the names of a push that is not released yet. All stands for what was pushed
-// before the session began, whose names are not known here.
+// pushedNames are the names of a push that is not released yet. All stands for what was
+// pushed before the session began, whose names are not known here.
 type pushedNames struct {
 	revision uint64
 	names    []string
@@ -75,7 +75,8 @@ func (p *Push) changedNames() []string {
 	return append(names, p.Stale...)
 }
 
-// invalidateReleased passes on the names of the pushes that are released by now. s.mu must be held.
+// invalidateReleased passes on the names of the pushes that are released by now. s.mu
+// must be held.
 func (s *session) invalidateReleased(revision uint64) {
 	done := 0
 	for _, p := range s.unreleased {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A session may start at a revision that is not released yet. The frontend does not know what was
-// pushed before, so at its release anything may have changed.
+// A session may start at a revision that is not released yet. The frontend does not know
+// what was pushed before, so at its release anything may have changed.
 func TestEverythingIsInvalidatedWhenTheStartOfASessionIsReleased(t *testing.T) {
 	for name, release := range map[string]Message{
 		"by a release": &Release{12},

@@ -1,8 +1,8 @@
 package cache
 
-// The key of an answer is its URL path behind /v1/, so a request finds its answer by a part of
-// itself, without allocating. A record's key is also the tag of the answers that are made from that
-// record alone.
+// The key of an answer is its URL path behind /v1/, so a request finds its answer by a
+// part of itself, without allocating. A record's key is also the tag of the answers that
+// are made from that record alone.
 
 // AnyTag is the tag of answers that every event makes stale.
 const AnyTag = "*"
@@ -19,8 +19,8 @@ func TimelineTag(contestID string) string { return "timeline/" + contestID }
 // BoardTag returns the tag of the answers about a contest's leaderboard.
 func BoardTag(contestID string) string { return "leaderboard/" + contestID }
 
-// ListTag returns the tag of the lists of a competition's contests; for "", of the lists of all
-// contests.
+// ListTag returns the tag of the lists of a competition's contests; for "", of the lists
+// of all contests.
 func ListTag(competition string) string {
 	if competition == "" {
 		return AnyTag

@@ -24,8 +24,8 @@ func (m *Master) expireRounds(now time.Duration) {
 	m.rounds = append(m.rounds[:0:0], m.rounds[old:]...)
 }
 
-// takeAck takes in an ack: it counts for the round, for the writes that wait, and for the member's
-// next lease.
+// takeAck takes in an ack: it counts for the round, for the writes that wait, and for the
+// member's next lease.
 func (m *Master) takeAck(mb *member, a *Ack, now time.Duration) {
 	if !mb.welcomed {
 		return
@@ -55,8 +55,8 @@ func (m *Master) takeAck(mb *member, a *Ack, now time.Duration) {
 	}
 }
 
-// countVote notes a voter's ack of a round. A round that a majority of the voters has acked gives
-// the master its own lease.
+// countVote notes a voter's ack of a round. A round that a majority of the voters has
+// acked gives the master its own lease.
 func (m *Master) countVote(mb *member, number uint64, now time.Duration) {
 	for i := range m.rounds {
 		r := &m.rounds[i]
@@ -82,9 +82,9 @@ func (m *Master) countVote(mb *member, number uint64, now time.Duration) {
 	}
 }
 
-// grant answers an ack with a lease that lasts no longer than the master's own. A member gets none
-// if it lacks what is released, is slow to ack, or has yet to show that it does not delay writes
-// again (see penalty.go).
+// grant answers an ack with a lease that lasts no longer than the master's own. A member
+// gets none if it lacks what is released, is slow to ack, or has yet to show that it does
+// not delay writes again (see penalty.go).
 func (m *Master) grant(mb *member, a *Ack, now time.Duration) {
 	left := shorter(m.leaseEnd - now)
 	switch {
@@ -102,7 +102,8 @@ func (m *Master) grant(mb *member, a *Ack, now time.Duration) {
 // hasLease reports whether the member may hold a lease, so that writes must wait for it.
 func (mb *member) hasLease(now time.Duration) bool { return mb.leaseEnd > now }
 
-// oldestUnacked returns for how long the member has not acked a push; 0 if it has acked all.
+// oldestUnacked returns for how long the member has not acked a push; 0 if it has acked
+// all.
 func (mb *member) oldestUnacked(now time.Duration) time.Duration {
 	if len(mb.unacked) == 0 {
 		return 0

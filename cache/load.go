@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// Loader makes an answer from this frontend's state machine, as soon as that has applied at least
-// the revision floor. It returns the answer, nil if there is none, the revision at which the answer
-// changed last, and view, the revision of the state that the answer was made from.
+// Loader makes an answer from this frontend's state machine, as soon as that has applied
+// at least the revision floor. It returns the answer, nil if there is none, the revision
+// at which the answer changed last, and view, the revision of the state that the answer
+// was made from.
 type Loader func(ctx context.Context, floor uint64) (body []byte, revision, view uint64, err error)
 
-// load is an answer that is being made from the state machine. Many readers may wait for it. entry
-// and err are set before done is closed.
+// load is an answer that is being made from the state machine. Many readers may wait for
+// it. entry and err are set before done is closed.
 type load struct {
 	done  chan struct{}
 	entry *Entry

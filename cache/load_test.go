@@ -194,7 +194,8 @@ func TestWaitingReaderGetsAnErrorWhenTheSessionEnds(t *testing.T) {
 	})
 }
 
-// A reader that waits while its session is replaced is answered in the next one, if that has a lease.
+// A reader that waits while its session is replaced is answered in the next one, if that
+// has a lease.
 func TestWaitingReaderContinuesInTheNextSession(t *testing.T) {
 	inBubble(t, func(t *testing.T, h *harness, ctx context.Context) {
 		m := machineAt(12)

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Master is a master's side of the push protocol in one epoch. Each call takes the present reading
-// of the master's clock; afterwards Outbox returns what is to be sent. It is not safe for
-// concurrent use.
+// Master is a master's side of the push protocol in one epoch. Each call takes the
+// present reading of the master's clock; afterwards Outbox returns what is to be sent. It
+// is not safe for concurrent use.
 //
-// The methods are spread over four files: the streams, sessions and pushes are here; rounds, acks,
-// leases and releases in lease.go; penalties for members that delay writes in penalty.go; and
-// handing over and removing members in handover.go.
+// The methods are spread over four files: the streams, sessions and pushes are here;
+// rounds, acks, leases and releases in lease.go; penalties for members that delay writes
+// in penalty.go; and handing over and removing members in handover.go.
 type Master struct {
 	mutation Mutation
 	timings  Timings
@@ -41,8 +41,9 @@ type Master struct {
 	newPenalties []Penalty     // since the last call of NewPenalties
 }
 
-// maxHeld bounds what a master remembers of its frontends' records. At the bound it forgets all:
-// records are then named when they change, and held again when somebody asks for them.
+// maxHeld bounds what a master remembers of its frontends' records. At the bound it
+// forgets all: records are then named when they change, and held again when somebody asks
+// for them.
 const maxHeld = 1 << 16
 
 // member is a member of the group, voter or not, in the latest configuration.
@@ -53,7 +54,8 @@ type member struct {
 	welcomed     bool   // the stream's Hello was answered
 	started      bool   // its session has begun
 	everWelcomed bool   // it has answered a Hello of this epoch
-	// oldLeasesEnd is when no lease of an older epoch can stand on this member's acks any more.
+	// oldLeasesEnd is when no lease of an older epoch can stand on this member's acks any
+	// more.
 	oldLeasesEnd time.Duration
 	pushed       uint64        // P
 	unacked      []pending     // pushes, the oldest first
@@ -92,9 +94,9 @@ type Outgoing struct {
 	Message Message
 }
 
-// NewMaster begins an epoch, which is the Raft term in which the member id was elected. The master
-// serves once Ready was called and the leases of older epochs are over. granting is true if the
-// group is in push mode.
+// NewMaster begins an epoch, which is the Raft term in which the member id was elected.
+// The master serves once Ready was called and the leases of older epochs are over.
+// granting is true if the group is in push mode.
 func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bool, mutation Mutation) *Master {
 	m := &Master{
 		mutation: mutation,
@@ -109,8 +111,8 @@ func NewMaster(id string, epoch uint64, members []Member, t Timings, granting bo
 	return m
 }
 
-// SetMembers sets the latest configuration. A member that is not in it any more is forgotten, but
-// not before its lease is over.
+// SetMembers sets the latest configuration. A member that is not in it any more is
+// forgotten, but not before its lease is over.
 func (m *Master) SetMembers(list []Member, now time.Duration) {
 	votersChanged := false
 	for _, entry := range list {
@@ -142,14 +144,16 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 	m.advance(now)
 }
 
-// CanChangeVoters reports whether the voters may be changed now. A later master asks a majority of
-// the latest voters for older leases. That majority has a voter in common with any majority of the
-// voters before their last change, but not of those before the last two changes. So no lease that
-// stands on the first of the three sets of voters may be left when the second change begins, even
-// if both are committed within the time of a lease.
+// CanChangeVoters reports whether the voters may be changed now. A later master asks a
+// majority of the latest voters for older leases. That majority has a voter in common
+// with any majority of the voters before their last change, but not of those before the
+// last two changes. So no lease that stands on the first of the three sets of voters may
+// be left when the second change begins, even if both are committed within the time of a
+// lease.
 func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.votersSettled <= now }
 
-// Outbox returns what is to be sent now, in order for each stream, and empties the outbox.
+// Outbox returns what is to be sent now, in order for each stream, and empties the
+// outbox.
 func (m *Master) Outbox() []Outgoing {
 	out := m.outbox
 	m.outbox = nil
@@ -162,15 +166,16 @@ func (m *Master) send(to *member, msg Message) {
 	}
 }
 
-// each calls f for the members in the order of their ids, so that equal inputs give equal messages.
+// each calls f for the members in the order of their ids, so that equal inputs give equal
+// messages.
 func (m *Master) each(f func(*member)) {
 	for _, id := range slices.Sorted(maps.Keys(m.members)) {
 		f(m.members[id])
 	}
 }
 
-// StreamOpened notes a new stream to a member, which replaces an older one. Its number is higher
-// than those before.
+// StreamOpened notes a new stream to a member, which replaces an older one. Its number is
+// higher than those before.
 func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
 	if mb := m.members[id]; mb != nil {
 		mb.streamLost()
@@ -180,8 +185,8 @@ func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
 	}
 }
 
-// StreamLost notes that a stream has ended. Writes wait for the lease of its session for as long as
-// that may last.
+// StreamLost notes that a stream has ended. Writes wait for the lease of its session for
+// as long as that may last.
 func (m *Master) StreamLost(id string, stream uint64, now time.Duration) {
 	if mb := m.members[id]; mb != nil && mb.stream == stream {
 		mb.streamLost()
@@ -195,9 +200,9 @@ func (mb *member) streamLost() {
 	mb.conduct.lastRound = 0
 }
 
-// Receive takes in a message of a member. After an error its stream must be closed. A message of a
-// stream that is lost has no effect. now must have been read after the message came, because leases
-// are counted from it.
+// Receive takes in a message of a member. After an error its stream must be closed. A
+// message of a stream that is lost has no effect. now must have been read after the
+// message came, because leases are counted from it.
 func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duration) error {
 	mb := m.members[id]
 	if mb == nil || mb.stream != stream {
@@ -221,8 +226,8 @@ func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duratio
 	return nil
 }
 
-// takeWelcome notes until when a lease may last that an older master granted on the acks of this
-// member.
+// takeWelcome notes until when a lease may last that an older master granted on the acks
+// of this member.
 func (m *Master) takeWelcome(mb *member, w *Welcome, now time.Duration) {
 	if mb.welcomed {
 		return
@@ -237,7 +242,8 @@ func (m *Master) takeWelcome(mb *member, w *Welcome, now time.Duration) {
 	}
 }
 
-// Ready notes that everything committed before this epoch, up to a revision, is applied here.
+// Ready notes that everything committed before this epoch, up to a revision, is applied
+// here.
 func (m *Master) Ready(revision uint64, now time.Duration) {
 	if !m.ready {
 		m.ready, m.pushed, m.released = true, revision, revision
@@ -278,8 +284,9 @@ func (m *Master) advance(now time.Duration) {
 	m.announceRetirement(now)
 }
 
-// maybeServe begins to serve once no lease of an older master can stand. Each stood on the acks of
-// a majority, which has a voter in common with any majority that has answered here.
+// maybeServe begins to serve once no lease of an older master can stand. Each stood on
+// the acks of a majority, which has a voter in common with any majority that has answered
+// here.
 func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return
@@ -311,8 +318,8 @@ func (m *Master) startSession(mb *member) {
 	m.send(mb, &Start{At: m.pushed, Released: m.released})
 }
 
-// Push takes in the changes of the revisions after those already pushed, up to to. In pull mode
-// they are sent to nobody.
+// Push takes in the changes of the revisions after those already pushed, up to to. In
+// pull mode they are sent to nobody.
 func (m *Master) Push(records []Record, stale []string, to uint64, now time.Duration) {
 	if !m.ready || to <= m.pushed {
 		return
@@ -328,8 +335,8 @@ func (m *Master) Push(records []Record, stale []string, to uint64, now time.Dura
 	m.release(now)
 }
 
-// Held reports whether some frontend has asked for a record in this epoch. The new values of such
-// records are to be pushed; of others it is enough to push the names.
+// Held reports whether some frontend has asked for a record in this epoch. The new values
+// of such records are to be pushed; of others it is enough to push the names.
 func (m *Master) Held(key string) bool {
 	_, ok := m.held[key]
 	return ok
@@ -344,9 +351,9 @@ func (m *Master) noteHeld(keys []string) {
 	}
 }
 
-// Released returns R: the revision up to which readers may see changes and bards may be acked. It
-// is 0 until the master serves: the state at Ready may have events of this epoch, and while an
-// older lease stands some frontend may still answer without them.
+// Released returns R: the revision up to which readers may see changes and bards may be
+// acked. It is 0 until the master serves: the state at Ready may have events of this
+// epoch, and while an older lease stands some frontend may still answer without them.
 func (m *Master) Released() uint64 {
 	if !m.serving {
 		return 0
@@ -354,12 +361,12 @@ func (m *Master) Released() uint64 {
 	return m.released
 }
 
-// Serving reports whether all leases of older epochs are over and everything committed before this
-// epoch is applied.
+// Serving reports whether all leases of older epochs are over and everything committed
+// before this epoch is applied.
 func (m *Master) Serving() bool { return m.serving }
 
-// SetGranting switches between push mode, in which the master grants leases, and pull mode, in
-// which it does not. NoLeases reports when all leases are back.
+// SetGranting switches between push mode, in which the master grants leases, and pull
+// mode, in which it does not. NoLeases reports when all leases are back.
 func (m *Master) SetGranting(on bool, now time.Duration) {
 	if on == m.granting {
 		return

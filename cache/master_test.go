@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// longestLease is how long a lease that is granted now may stand, by another machine's clock.
+// longestLease is how long a lease that is granted now may stand, by another machine's
+// clock.
 var longestLease = longer(longer(testTimings.Lease))
 
 func TestWriteIsReleasedOnceEveryLeaseHolderHasIt(t *testing.T) {
@@ -42,7 +43,8 @@ func TestSilentFrontendDelaysAWriteByAckTimeoutAndALeaseAtMost(t *testing.T) {
 	g.wantLeased("c", false)
 }
 
-// A frontend that acks beats but no pushes delays a write for no longer than a silent one.
+// A frontend that acks beats but no pushes delays a write for no longer than a silent
+// one.
 func TestFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
 	g := servingGroup(t)
 	to := g.master.pushed + 1
@@ -54,7 +56,8 @@ func TestFrontendThatAcksNoPushGetsNoNewLease(t *testing.T) {
 		g.pass(time.Millisecond)
 		g.receive("c", stream, &Ack{Round: g.master.round, Pushed: to - 1, At: g.now})
 	}
-	if least, most := testTimings.AckTimeout, testTimings.AckTimeout+longestLease+testTimings.Beat; took < least || took > most {
+	least := testTimings.AckTimeout
+	if most := least + longestLease + testTimings.Beat; took < least || took > most {
 		t.Errorf("it took %v, want between %v and %v", took, least, most)
 	}
 }
@@ -224,7 +227,8 @@ func TestPullModeRecallsLeasesAndPushModeGrantsThemAgain(t *testing.T) {
 	}
 }
 
-// The answer to a Recall would be taken for the return of a lease that was granted after the Recall.
+// The answer to a Recall would be taken for the return of a lease that was granted after
+// the Recall.
 func TestNoLeaseIsGrantedBetweenARecallAndItsAnswer(t *testing.T) {
 	g := servingGroup(t)
 	stream := g.master.members["c"].stream

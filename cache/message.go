@@ -2,14 +2,15 @@ package cache
 
 import "time"
 
-// Message is what the two sides of the protocol send each other on one stream, in order. A stream
-// belongs to one master in one epoch and one frontend.
+// Message is what the two sides of the protocol send each other on one stream, in order.
+// A stream belongs to one master in one epoch and one frontend.
 type Message interface{ message() }
 
 // Messages from the master to a frontend.
 type (
-	// Hello opens a stream of Master, which is a member's id. Lease is the length of the master's
-	// leases: only if all members have the same timings can a lease be known to be over.
+	// Hello opens a stream of Master, which is a member's id. Lease is the length of the
+	// master's leases: only if all members have the same timings can a lease be known to
+	// be over.
 	Hello struct {
 		Epoch  uint64
 		Lease  time.Duration
@@ -20,7 +21,8 @@ type (
 		Round    uint64
 		Released uint64
 	}
-	// Start begins a session: the frontend drops its records, and is pushed all changes after At.
+	// Start begins a session: the frontend drops its records, and is pushed all changes
+	// after At.
 	Start struct {
 		At       uint64
 		Released uint64
@@ -28,17 +30,18 @@ type (
 	// Push has every change of the revisions From+1 to To.
 	Push struct {
 		From, To uint64
-		// Records are the changed records that some frontend holds, with their new values.
+		// Records are the changed records that some frontend holds, with their new
+		// values.
 		Records []Record
-		// Stale are the keys of the other changed records, and the tags of the answers that
-		// changed with them.
+		// Stale are the keys of the other changed records, and the tags of the answers
+		// that changed with them.
 		Stale    []string
 		Released uint64
 	}
 	// Release lets readers see the changes up to Released.
 	Release struct{ Released uint64 }
-	// Grant is a lease: the frontend may answer for Remaining, counted from At, the moment at
-	// which it sent the ack, by its own clock.
+	// Grant is a lease: the frontend may answer for Remaining, counted from At, the
+	// moment at which it sent the ack, by its own clock.
 	Grant struct {
 		At        time.Duration
 		Remaining time.Duration
@@ -53,11 +56,11 @@ type (
 type (
 	// Welcome answers a Hello.
 	Welcome struct {
-		// Age is the time since the frontend last acked a round of an older epoch, or since it
-		// started if it never did.
+		// Age is the time since the frontend last acked a round of an older epoch, or
+		// since it started if it never did.
 		Age time.Duration
-		// NoLease is true if no lease can stand on an older ack of this frontend, because the
-		// older master has retired.
+		// NoLease is true if no lease can stand on an older ack of this frontend, because
+		// the older master has retired.
 		NoLease bool
 	}
 	// Ack reports what the frontend has.
@@ -65,8 +68,8 @@ type (
 		Round  uint64 // of the Beat that this acks; 0 for none
 		Pushed uint64
 		At     time.Duration // when it was sent, by the frontend's clock; the Grant repeats it
-		// Held are the keys of the records that were loaded here since the last ack. From now on
-		// the frontend wants to be pushed their new values.
+		// Held are the keys of the records that were loaded here since the last ack. From
+		// now on the frontend wants to be pushed their new values.
 		Held []string
 	}
 	// Returned answers a Recall: the lease is over.

@@ -2,31 +2,33 @@ package cache
 
 import "time"
 
-// A member with a lease can make every write wait. If it stops for a moment it delays one write. If
-// it stops again and again it delays writes again and again, because it gets its lease back as soon
-// as it has caught up. So the master keeps an account of the time for which writes waited for one
-// member alone. A member whose debt is too large gets its next lease only after it has acked some
-// rounds in a row in time.
+// A member with a lease can make every write wait. If it stops for a moment it delays one
+// write. If it stops again and again it delays writes again and again, because it gets
+// its lease back as soon as it has caught up. So the master keeps an account of the time
+// for which writes waited for one member alone. A member whose debt is too large gets its
+// next lease only after it has acked some rounds in a row in time.
 //
-// A write counts as delayed by a member if it was released more than a beat after a majority of the
-// voters had acked it, and the member was the last that it waited for. So nobody is charged while
-// everybody is slow, the master included, and a member that is silent while nothing is written
-// delays nothing.
+// A write counts as delayed by a member if it was released more than a beat after a
+// majority of the voters had acked it, and the member was the last that it waited for. So
+// nobody is charged while everybody is slow, the master included, and a member that is
+// silent while nothing is written delays nothing.
 //
-// Each timely ack of a round pays back a part of the debt. The first penalty lasts firstStreak
-// rounds, and each further one twice as many as the last, up to maxStreak, until the debt is paid
-// back. Withholding a lease is always safe: a member without one forwards its reads to the master.
+// Each timely ack of a round pays back a part of the debt. The first penalty lasts
+// firstStreak rounds, and each further one twice as many as the last, up to maxStreak,
+// until the debt is paid back. Withholding a lease is always safe: a member without one
+// forwards its reads to the master.
 const (
 	firstStreak = 5   // 100 ms at a time scale of 1
 	maxStreak   = 250 // 5 s
-	// payback is the inverse of the fraction of its time for which a member may delay writes for
-	// ever without a penalty.
+	// payback is the inverse of the fraction of its time for which a member may delay
+	// writes for ever without a penalty.
 	payback = 32
 	// maxDebt bounds a member's debt, in beats: it is paid back within a minute.
 	maxDebt = 94
 )
 
-// conduct is what the master remembers of a member across its streams. A new master knows nothing.
+// conduct is what the master remembers of a member across its streams. A new master knows
+// nothing.
 type conduct struct {
 	debt      time.Duration // for which writes waited for the member alone, less what it paid back
 	penalties int           // since it last had no debt
@@ -61,8 +63,8 @@ func (m *Master) Penalized() (count int) {
 	return count
 }
 
-// noteQuorum notes when a majority of the voters has acked a revision. From then on its release is
-// delayed.
+// noteQuorum notes when a majority of the voters has acked a revision. From then on its
+// release is delayed.
 func (m *Master) noteQuorum(now time.Duration) {
 	to := uint64(0)
 	for _, mb := range m.members {
@@ -93,8 +95,8 @@ func (m *Master) quorumHas(revision uint64) bool {
 	return have*2 > voters
 }
 
-// chargeDelays charges the members for which the oldest awaited revision had to wait, once it is
-// released, and notes the members for which the next one waits.
+// chargeDelays charges the members for which the oldest awaited revision had to wait,
+// once it is released, and notes the members for which the next one waits.
 func (m *Master) chargeDelays(now time.Duration) {
 	done := 0
 	for done < len(m.awaited) && m.awaited[done].revision <= m.released {
@@ -117,8 +119,8 @@ func (m *Master) chargeDelays(now time.Duration) {
 	}
 }
 
-// charge adds a delay to a member's debt, and begins a penalty if the debt is too large. A single
-// stall that delays a write for no more than AckTimeout has no consequence.
+// charge adds a delay to a member's debt, and begins a penalty if the debt is too large.
+// A single stall that delays a write for no more than AckTimeout has no consequence.
 func (m *Master) charge(mb *member, delay time.Duration) {
 	c := &mb.conduct
 	c.debt, c.streak = min(c.debt+delay, maxDebt*m.timings.Beat), 0
@@ -132,9 +134,9 @@ func (m *Master) charge(mb *member, delay time.Duration) {
 	m.newPenalties = append(m.newPenalties, Penalty{mb.id, c.debt, c.required})
 }
 
-// countTimely notes an ack of a round. It continues the member's streak if it is timely: it comes
-// at most a beat after a majority of the voters has acked the round, and the round is the one after
-// the last that the member acked.
+// countTimely notes an ack of a round. It continues the member's streak if it is timely:
+// it comes at most a beat after a majority of the voters has acked the round, and the
+// round is the one after the last that the member acked.
 func (m *Master) countTimely(mb *member, number uint64, now time.Duration) {
 	c := &mb.conduct
 	timely := false

@@ -15,7 +15,8 @@ func (g *group) stall(d time.Duration) {
 	g.deliver()
 }
 
-// timeWithoutLease lets time pass until c has a lease again, and returns for how long it had none.
+// timeWithoutLease lets time pass until c has a lease again, and returns for how long it
+// had none.
 func (g *group) timeWithoutLease() time.Duration {
 	g.t.Helper()
 	g.passUntil("the end of c's lease", longestLease, func() bool { return !g.leased("c") })

@@ -14,12 +14,13 @@ const (
 	Stale   = "stale"   // it was made from this frontend's state machine, which may be behind
 )
 
-// ErrNotLeased is returned where this frontend has no lease, and so may not answer from memory.
+// ErrNotLeased is returned where this frontend has no lease, and so may not answer from
+// memory.
 var ErrNotLeased = errors.New("no lease")
 
-// Hit returns the answer to key if it is in memory and may be given now, else nil. It takes no lock
-// and allocates nothing. It checks the lease before it looks for the answer, so the answer was true
-// at the moment of the check or at a push after it.
+// Hit returns the answer to key if it is in memory and may be given now, else nil. It
+// takes no lock and allocates nothing. It checks the lease before it looks for the
+// answer, so the answer was true at the moment of the check or at a push after it.
 func (f *Frontend) Hit(key []byte) *Entry {
 	s := f.session.Load()
 	if s == nil || !s.leased(f.clock()) {
@@ -39,10 +40,10 @@ func (f *Frontend) Hit(key []byte) *Entry {
 	return e
 }
 
-// Answer returns the answer to key, from memory or loaded with from, as soon as readers may see it,
-// and how it was found: Hit, Wait or Load. An answer that is made of many records has a tag, whose
-// change makes it stale; a record has none, because it is pushed under its key. The error is
-// ErrNotLeased, that of from, or ctx's cause.
+// Answer returns the answer to key, from memory or loaded with from, as soon as readers
+// may see it, and how it was found: Hit, Wait or Load. An answer that is made of many
+// records has a tag, whose change makes it stale; a record has none, because it is pushed
+// under its key. The error is ErrNotLeased, that of from, or ctx's cause.
 func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e *Entry, how string, err error) {
 	startLoad := func(s *session, l *load) { go s.runLoad(l, from) }
 	r := pendingRead{frontend: f, key: key, tag: tag, startLoad: startLoad}
@@ -63,8 +64,8 @@ func (f *Frontend) Answer(ctx context.Context, key, tag string, from Loader) (e 
 	}
 }
 
-// pendingRead is a read on its way to its answer. It never blocks, so a simulation can run it in
-// virtual time.
+// pendingRead is a read on its way to its answer. It never blocks, so a simulation can
+// run it in virtual time.
 type pendingRead struct {
 	frontend  *Frontend
 	key, tag  string
@@ -77,8 +78,8 @@ type pendingRead struct {
 	wake     <-chan struct{} // closed when step can go on; the session may end first
 }
 
-// step goes as far as it can. It checks the lease first, once per session; all that follows is at
-// least as new as that check.
+// step goes as far as it can. It checks the lease first, once per session; all that
+// follows is at least as new as that check.
 func (r *pendingRead) step() (done bool, err error) {
 	for {
 		if r.session != nil && r.session.ctx.Err() != nil {
@@ -97,7 +98,8 @@ func (r *pendingRead) step() (done bool, err error) {
 	}
 }
 
-// find looks for the answer, and then for its release. It leaves what to wait for in wake.
+// find looks for the answer, and then for its release. It leaves what to wait for in
+// wake.
 func (r *pendingRead) find() error {
 	if r.entry == nil {
 		e, begun, err := r.session.find(&r.question)

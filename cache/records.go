@@ -9,12 +9,12 @@ import (
 
 // Entry is an answer, ready to be sent. It does not change.
 type Entry struct {
-	// Revision is that of the event that last changed the answer; for an answer that is made of
-	// many records, that of the view it was made from.
+	// Revision is that of the event that last changed the answer; for an answer that is
+	// made of many records, that of the view it was made from.
 	Revision uint64
 	Body     []byte // nil: there is no such record
-	// Memo holds what the caller derives from the answer once, for all later readers. All its
-	// values are of one type, which is the caller's. Two readers may both store it.
+	// Memo holds what the caller derives from the answer once, for all later readers. All
+	// its values are of one type, which is the caller's. Two readers may both store it.
 	Memo atomic.Value
 
 	view uint64 // the answer is true at this revision of the store
@@ -31,8 +31,8 @@ type slot struct {
 	load         *load       // under way; guarded by records.mu
 }
 
-// evicted is later than every revision, so whatever depends on an evicted tag is stale: its later
-// changes are not noted.
+// evicted is later than every revision, so whatever depends on an evicted tag is stale:
+// its later changes are not noted.
 const evicted = math.MaxUint64
 
 // current returns the slot's answer, or nil if it has none or that is stale.
@@ -46,12 +46,12 @@ func (s *slot) current() *Entry {
 
 const shards = 1024
 
-// entryOverhead is about the memory of an entry beside its key and body: slot, entry, memo and
-// place in the map.
+// entryOverhead is about the memory of an entry beside its key and body: slot, entry,
+// memo and place in the map.
 const entryOverhead = 512
 
-// records are the answers of one session. A look-up takes no lock: the map of each shard is
-// replaced, never changed. There are many shards, so replacing one copies little.
+// records are the answers of one session. A look-up takes no lock: the map of each shard
+// is replaced, never changed. There are many shards, so replacing one copies little.
 type records struct {
 	seed   maphash.Seed
 	shards [shards]atomic.Pointer[map[string]*slot]
@@ -88,8 +88,8 @@ func (r *records) slotFor(key string) *slot {
 	if s := old[key]; s != nil {
 		return s
 	}
-	// When the key last changed is not known here. So an answer from before now, which a load may
-	// still bring, is too old for whoever asks now.
+	// When the key last changed is not known here. So an answer from before now, which a
+	// load may still bring, is too old for whoever asks now.
 	s := &slot{key: key}
 	s.changed.Store(r.upTo)
 	grown := make(map[string]*slot, len(old)+1)
@@ -102,8 +102,8 @@ func (r *records) slotFor(key string) *slot {
 	return s
 }
 
-// put makes e the answer of its slot, unless the slot has a newer one or was evicted. r.mu must be
-// held.
+// put makes e the answer of its slot, unless the slot has a newer one or was evicted.
+// r.mu must be held.
 func (r *records) put(e *Entry) {
 	old := e.home.entry.Load()
 	if e.home.changed.Load() == evicted || old != nil && old.view > e.view {
@@ -116,8 +116,8 @@ func (r *records) put(e *Entry) {
 	e.home.entry.Store(e)
 }
 
-// apply takes in a push. A new answer goes in before its slot is marked as changed, so whoever sees
-// the mark finds the answer.
+// apply takes in a push. A new answer goes in before its slot is marked as changed, so
+// whoever sees the mark finds the answer.
 func (r *records) apply(p *Push) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,13 +145,14 @@ func (s *slot) markChanged(revision uint64) {
 	}
 }
 
-// evict makes room: it drops what nobody asked for since the last sweep. r.mu must be held.
+// evict makes room: it drops what nobody asked for since the last sweep. r.mu must be
+// held.
 func (r *records) evict() {
 	if r.bytes <= r.maxBytes {
 		return
 	}
-	// The first pass clears the marks of recent use; the second clears those that the first has set
-	// on tags; so the third finds everything unmarked.
+	// The first pass clears the marks of recent use; the second clears those that the
+	// first has set on tags; so the third finds everything unmarked.
 	for range 3 * shards {
 		if r.bytes <= r.maxBytes-r.maxBytes/8 {
 			return
@@ -171,8 +172,8 @@ func (r *records) sweepShard(shard *atomic.Pointer[map[string]*slot]) {
 			r.forget(s)
 			continue
 		}
-		// An answer lives no longer than its tag, so the tag is kept too. A slot that is its own
-		// tag must not mark itself, or it would never be dropped.
+		// An answer lives no longer than its tag, so the tag is kept too. A slot that is
+		// its own tag must not mark itself, or it would never be dropped.
 		if e := s.entry.Load(); e != nil && e.tag != s {
 			e.tag.recentlyUsed.Store(true)
 		}

@@ -151,8 +151,8 @@ func TestLoadForAnEvictedSlotIsNotKept(t *testing.T) {
 	}
 }
 
-// Reads, pushes, loads and evictions go on together. No reader gets less than what was acked before
-// it asked.
+// Reads, pushes, loads and evictions go on together. No reader gets less than what was
+// acked before it asked.
 func TestConcurrentReadersSeeEveryAckedWrite(t *testing.T) {
 	h := newHarness(t)
 	h.f.maxBytes = 20 << 10

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// session is what a frontend holds of one master, from a Start to the loss of the stream: the
-// records, how far they are pushed (P) and released (R), and the lease. Readers use it without a
-// lock. It changes only while the Frontend's lock is held.
+// session is what a frontend holds of one master, from a Start to the loss of the stream:
+// the records, how far they are pushed (P) and released (R), and the lease. Readers use
+// it without a lock. It changes only while the Frontend's lock is held.
 type session struct {
 	mutation Mutation
 	epoch    uint64
@@ -67,8 +67,8 @@ func (s *session) push(p *Push) error {
 	return nil
 }
 
-// release lets readers see changes up to revision. That may be more than was pushed here only
-// while there is no lease.
+// release lets readers see changes up to revision. That may be more than was pushed here
+// only while there is no lease.
 func (s *session) release(revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,8 @@ func (s *session) visible(revision uint64) bool {
 	return revision <= s.released.Load() || s.mutation.has(MutationIgnoreRelease)
 }
 
-// untilReleased returns a channel that is closed at the next release; nil if revision is visible.
+// untilReleased returns a channel that is closed at the next release; nil if revision is
+// visible.
 func (s *session) untilReleased(revision uint64) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +119,8 @@ type question struct {
 	load    *load  // waited for; nil for none
 }
 
-// newQuestion begins a question. Changes that are pushed after this need not be in its answer.
+// newQuestion begins a question. Changes that are pushed after this need not be in its
+// answer.
 func (s *session) newQuestion(key, tag string) question {
 	r := s.records
 	r.mu.Lock()
@@ -136,8 +138,8 @@ func (s *session) newQuestion(key, tag string) question {
 	return q
 }
 
-// find returns the answer to a question; or it sets q.load, which the reader must wait for. begun
-// is true if that load is new, and the caller must run it.
+// find returns the answer to a question; or it sets q.load, which the reader must wait
+// for. begun is true if that load is new, and the caller must run it.
 func (s *session) find(q *question) (e *Entry, begun bool, err error) {
 	if l := q.load; l != nil {
 		if l.err != nil {
@@ -154,8 +156,8 @@ func (s *session) find(q *question) (e *Entry, begun bool, err error) {
 		return e, false, nil
 	}
 	if q.home.load == nil {
-		// The floor is read under the lock. The changes up to it will not be named again, so the
-		// load must have them; later ones will mark the slot, which exists by now.
+		// The floor is read under the lock. The changes up to it will not be named again,
+		// so the load must have them; later ones will mark the slot, which exists by now.
 		l := &load{done: make(chan struct{}), floor: r.upTo, home: q.home, tagSlot: q.tagSlot}
 		if s.mutation.has(MutationIgnoreFloor) {
 			l.floor = 0

@@ -1,7 +1,7 @@
 package cache
 
-// directRead asks for a direct answer. Time passes between any two of its steps, because the process
-// may be stopped anywhere.
+// directRead asks for a direct answer. Time passes between any two of its steps, because
+// the process may be stopped anywhere.
 func (n *node) directRead(answer int, seen uint64, attempt int) {
 	if n.w.mutation.has(MutationFloorBeforeLease) {
 		n.directReadFloorFirst(answer, seen, attempt)
@@ -15,8 +15,8 @@ func (n *node) directRead(answer int, seen uint64, attempt int) {
 	n.moment(func() { n.makeDirectAnswer(l, l.Floor(), answer, seen, attempt) })
 }
 
-// directReadFloorFirst is a directRead that reads P before it checks the lease: the mutation
-// MutationFloorBeforeLease.
+// directReadFloorFirst is a directRead that reads P before it checks the lease: the
+// mutation MutationFloorBeforeLease.
 func (n *node) directReadFloorFirst(answer int, seen uint64, attempt int) {
 	l, _ := n.frontend.CheckLease()
 	if l.session == nil {

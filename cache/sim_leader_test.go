@@ -4,7 +4,8 @@ import "time"
 
 var testTimings = Timings{Beat: 20 * time.Millisecond, Lease: 200 * time.Millisecond, AckTimeout: 40 * time.Millisecond}
 
-// leadership is a node's time as master. It does what package cluster does around a Master.
+// leadership is a node's time as master. It does what package cluster does around a
+// Master.
 type leadership struct {
 	node          *node
 	master        *Master
@@ -27,7 +28,13 @@ func (n *node) becomeMaster(barrier int) {
 		n.leadership.end()
 	}
 	n.w.counts.masters++
-	r := &leadership{node: n, barrier: barrier, confAt: n.confAt, conf: n.config(), conns: make([]*conn, len(n.w.nodes))}
+	r := &leadership{
+		node:    n,
+		barrier: barrier,
+		confAt:  n.confAt,
+		conf:    n.config(),
+		conns:   make([]*conn, len(n.w.nodes)),
+	}
 	r.master = NewMaster(n.name, uint64(n.term), r.members(), testTimings, true, n.w.mutation)
 	n.leadership = r
 	r.ownLink = n.frontend.Open(true)
@@ -62,7 +69,8 @@ func (r *leadership) end() {
 	}
 }
 
-// update takes a step of the protocol, sends the messages, and acks the writes that are released.
+// update takes a step of the protocol, sends the messages, and acks the writes that are
+// released.
 func (r *leadership) update(step func(now time.Duration)) {
 	if r.ended {
 		return
@@ -153,8 +161,8 @@ func (r *leadership) dial(i int, to *node) {
 	r.update(func(now time.Duration) { r.master.StreamOpened(to.name, c.number, now) })
 }
 
-// applied passes what the state machine has applied to the master, a little later and many
-// revisions at once.
+// applied passes what the state machine has applied to the master, a little later and
+// many revisions at once.
 func (r *leadership) applied() {
 	if !r.ready {
 		if r.node.appliedTo < r.barrier {
@@ -199,8 +207,8 @@ func (r *leadership) push() {
 	r.update(func(now time.Duration) { m.Push(records, stale, n.revision, now) })
 }
 
-// conn is a stream between a master and a frontend. It keeps the order and loses nothing until it
-// breaks. The two ends learn of that at different times.
+// conn is a stream between a master and a frontend. It keeps the order and loses nothing
+// until it breaks. The two ends learn of that at different times.
 type conn struct {
 	r        *leadership
 	to       *node

@@ -61,8 +61,8 @@ func (n *node) crash() {
 	n.leadership = nil
 }
 
-// run calls f now, or, if the node is paused, when it continues. It drops f if the node has crashed
-// meanwhile.
+// run calls f now, or, if the node is paused, when it continues. It drops f if the node
+// has crashed meanwhile.
 func (n *node) run(gen int, f func()) {
 	switch {
 	case !n.up || n.gen != gen:
@@ -204,8 +204,8 @@ func (n *node) load(answer int, s *session, l *load, attempt int) {
 	}
 }
 
-// evict drops one slot as a sweep would. The simulation chooses the slot, so that runs are the same
-// each time.
+// evict drops one slot as a sweep would. The simulation chooses the slot, so that runs
+// are the same each time.
 func (n *node) evict(answer int, itsTag bool) {
 	s := n.frontend.session.Load()
 	if s == nil {

@@ -42,7 +42,8 @@ func (r *leadership) handOver() {
 		case r.ended:
 		case r.master.HandedOver():
 			w.counts.handOvers++
-			if to := w.nodes[w.rand.IntN(len(w.nodes))]; to != r.node && r.conf.voters&(1<<to.id) != 0 && w.chance(0.8) {
+			to := w.nodes[w.rand.IntN(len(w.nodes))]
+			if to != r.node && r.conf.voters&(1<<to.id) != 0 && w.chance(0.8) {
 				term := r.node.term
 				w.send(r.node, to, func() {
 					if to.term == term {
@@ -105,8 +106,8 @@ func (r *leadership) dismiss(who *node, next config, limit float64) {
 	poll()
 }
 
-// propose changes the configuration if the last change is committed, the master knows it, and no
-// lease stands on the configuration before it.
+// propose changes the configuration if the last change is committed, the master knows it,
+// and no lease stands on the configuration before it.
 func (r *leadership) propose(next config) bool {
 	n := r.node
 	known := r.confAt == n.confAt && n.commit >= n.confAt && n.commit >= r.barrier

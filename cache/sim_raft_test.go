@@ -2,10 +2,10 @@ package cache
 
 import "math/bits"
 
-// This file has a compact Raft that grants votes as freely as Raft allows: no candidate is refused
-// because a leader is known, and a leader that hears from nobody stays leader. Terms, votes and logs
-// are durable. The configuration changes by one member at a time, and counts as soon as it is in the
-// log.
+// This file has a compact Raft that grants votes as freely as Raft allows: no candidate
+// is refused because a leader is known, and a leader that hears from nobody stays leader.
+// Terms, votes and logs are durable. The configuration changes by one member at a time,
+// and counts as soon as it is in the log.
 
 type role int
 
@@ -122,7 +122,10 @@ func (n *node) campaign() {
 		n.w.send(n, v, func() {
 			v.setTerm(term)
 			mine := v.logTerm(len(v.log))
-			if v.term != term || v.vote != -1 && v.vote != n.id || lastTerm < mine || lastTerm == mine && length < len(v.log) {
+			if v.term != term || v.vote != -1 && v.vote != n.id {
+				return
+			}
+			if lastTerm < mine || lastTerm == mine && length < len(v.log) {
 				return
 			}
 			v.vote = n.id

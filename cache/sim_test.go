@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// The simulation drives the real Master and Frontend in virtual time, through delays, lost
-// messages, pauses, crashes, network partitions, drifting clocks, elections, membership changes,
-// hand-overs and switches between push and pull mode. A world is determined by its seed alone.
+// The simulation drives the real Master and Frontend in virtual time, through delays,
+// lost messages, pauses, crashes, network partitions, drifting clocks, elections,
+// membership changes, hand-overs and switches between push and pull mode. A world is
+// determined by its seed alone.
 //
-// The store as a whole is linearizable if each read returns the value that its key had at some
-// revision that is not before the newest one that was seen by an operation which ended before the
-// read began, and not after the read's end. Each value is the revision that wrote it, so it is
-// enough to keep the newest revision that any operation has seen.
+// The store as a whole is linearizable if each read returns the value that its key had at
+// some revision that is not before the newest one that was seen by an operation which
+// ended before the read began, and not after the read's end. Each value is the revision
+// that wrote it, so it is enough to keep the newest revision that any operation has seen.
 
 const (
 	simKeys  = 5 // records; each is a bit in the mask of an event
@@ -52,11 +53,11 @@ func (q *simQueue) Pop() any {
 type simPlan struct {
 	mutation Mutation
 	span     float64 // ms
-	// boundRecords limits the frontends' memory. What is evicted then differs from run to run,
-	// because the hashes do.
+	// boundRecords limits the frontends' memory. What is evicted then differs from run to
+	// run, because the hashes do.
 	boundRecords bool
-	// ownVoteElections repeats the rare case in which only a master's own acks tell the next
-	// master of a lease. See electWithOwnVote.
+	// ownVoteElections repeats the rare case in which only a master's own acks tell the
+	// next master of a lease. See electWithOwnVote.
 	ownVoteElections bool
 	direct           bool // all answers are direct ones
 }
@@ -159,7 +160,8 @@ func (w *world) delay() float64 {
 	return d
 }
 
-// noteApplied notes what an event changed, when the first node applies it. The others must agree.
+// noteApplied notes what an event changed, when the first node applies it. The others
+// must agree.
 func (w *world) noteApplied(revision uint64, mask uint) {
 	if revision <= uint64(len(w.events)) {
 		if w.events[revision-1] != mask {
@@ -176,7 +178,8 @@ func (w *world) noteApplied(revision uint64, mask uint) {
 	}
 }
 
-// maskOf returns the records that an answer is made of. The records come first, then the lists.
+// maskOf returns the records that an answer is made of. The records come first, then the
+// lists.
 func maskOf(answer int) uint {
 	if answer < simKeys {
 		return 1 << answer
@@ -306,9 +309,9 @@ func (w *world) cutOff(n *node) {
 
 func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
 
-// electWithOwnVote keeps one voter from acking for longer than a lease, and then lets it win an
-// election with the master's vote, while a third voter, which did ack, is cut off. So only the
-// master's own acks tell the new master of the lease.
+// electWithOwnVote keeps one voter from acking for longer than a lease, and then lets it
+// win an election with the master's vote, while a third voter, which did ack, is cut off.
+// So only the master's own acks tell the new master of the lease.
 func (w *world) electWithOwnVote() {
 	w.at(700+w.rand.Float64()*300, w.electWithOwnVote)
 	order := w.rand.Perm(len(w.nodes))

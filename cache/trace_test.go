@@ -15,10 +15,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files of the traces")
 
-// TestTraces replays the scripts of testdata/protocol against a real Master and real Frontends
-// in virtual time, and compares what happens with the output that the scripts record. A script
-// has comments (#), commands, and below each command its output, indented. The -update flag
-// rewrites the output.
+// TestGoldenTraces replays the scripts of testdata/protocol against a real Master and real
+// Frontends in virtual time, and compares what happens with the output that the scripts
+// record. A script has comments (#), commands, and below each command its output,
+// indented. The -update flag rewrites the output.
 //
 // The commands:
 //
@@ -36,7 +36,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of the traces"
 //	remove c            take a member's lease, then remove it from the group
 //	handover, resume    begin to hand mastership over; take that back
 //	mode pull|push      stop granting leases; grant them again
-func TestTraces(t *testing.T) {
+func TestGoldenTraces(t *testing.T) {
 	files, err := filepath.Glob("../testdata/protocol/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no traces: %v", err)
@@ -89,8 +89,8 @@ func replayTrace(t *testing.T, script string) string {
 
 const traceKey = "scores/x"
 
-// trace is a group of frontends, with a master, a network of fixed latencies, and a virtual
-// clock that everybody shares. It advances in steps of a millisecond.
+// trace is a group of frontends, with a master, a network of fixed latencies, and a
+// virtual clock that everybody shares. It advances in steps of a millisecond.
 type trace struct {
 	t          *testing.T
 	start, now time.Duration
@@ -136,7 +136,8 @@ type transit struct {
 	msg    Message
 }
 
-// traceEvent is one line of output. Lines that differ only in the members are printed as one.
+// traceEvent is one line of output. Lines that differ only in the members are printed as
+// one.
 type traceEvent struct {
 	members []string
 	format  string // with one %s for the members
@@ -326,7 +327,8 @@ func (tr *trace) kill(n *traceNode) {
 	}
 }
 
-// remove takes a member's lease and waits until that is over before it changes the members.
+// remove takes a member's lease and waits until that is over before it changes the
+// members.
 func (tr *trace) remove(n *traceNode) {
 	tr.master.BeginRemoval(n.id, tr.now)
 	tr.settle()
@@ -435,7 +437,8 @@ func (tr *trace) report() {
 
 const readerNoLease = "no answer, it has no lease"
 
-// observe logs a frontend's lease and what a reader of it is answered, if either has changed.
+// observe logs a frontend's lease and what a reader of it is answered, if either has
+// changed.
 func (tr *trace) observe(n *traceNode) {
 	if !n.up || n.hung {
 		return
@@ -455,8 +458,8 @@ func (tr *trace) observe(n *traceNode) {
 	tr.log(n.id, "reader at %s: "+answer)
 }
 
-// read asks a frontend for the record. It returns what happens, and whether the frontend made
-// the answer from its state machine.
+// read asks a frontend for the record. It returns what happens, and whether the frontend
+// made the answer from its state machine.
 func (tr *trace) read(n *traceNode) (answer string, loaded bool) {
 	r := pendingRead{frontend: n.frontend, key: traceKey}
 	r.startLoad = func(s *session, l *load) {

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// worldCount returns how many worlds a test runs: usual in go test ./..., three times as many in
-// .ci/run (LAUREL_CI=full), and a hundred times as many with LAUREL_LONG=1, which takes minutes.
+// worldCount returns how many worlds a test runs: usual in go test ./..., three times as
+// many in .ci/run (LAUREL_CI=full), and a hundred times as many with LAUREL_LONG=1, which
+// takes minutes.
 func worldCount(usual int) int {
 	switch {
 	case os.Getenv("LAUREL_LONG") != "":
@@ -82,8 +83,8 @@ func TestNoWorldGivesAStaleAnswerWhileRecordsAreEvicted(t *testing.T) {
 	}
 }
 
-// Mutation testing: if a rule of the protocol is switched off, the same checker must notice it in the
-// same worlds.
+// Mutation testing: if a rule of the protocol is switched off, the same checker must
+// notice it in the same worlds.
 func TestEveryMutationOfTheProtocolIsFound(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {

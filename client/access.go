@@ -18,8 +18,8 @@ func (c *Client) Access(ctx context.Context) (access.View, error) {
 	return v, err
 }
 
-// Grant gives a role to the holder of a key or, if the request names no key, of a new token. The
-// token's text is in the response and nowhere else.
+// Grant gives a role to the holder of a key or, if the request names no key, of a new
+// token. The token's text is in the response and nowhere else.
 func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (access.GrantResponse, error) {
 	var made access.GrantResponse
 	body, err := json.Marshal(g)

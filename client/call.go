@@ -37,12 +37,12 @@ type response struct {
 	body   []byte
 }
 
-// maxResponse bounds the body of a response. A thousand contests with a thousand competitors each are
-// less.
+// maxResponse bounds the body of a response. A thousand contests with a thousand
+// competitors each are less.
 const maxResponse = 256 << 20
 
-// do tries a call at one frontend after the other until one answers it or the deadline has passed.
-// mayHaveApplied is true if an earlier attempt may have been applied.
+// do tries a call at one frontend after the other until one answers it or the deadline
+// has passed. mayHaveApplied is true if an earlier attempt may have been applied.
 func (c *Client) do(ctx context.Context, r call) (a response, mayHaveApplied bool, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
@@ -102,7 +102,8 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
 }
 
-// attempt sends a call to one frontend. An error means that there was no complete response.
+// attempt sends a call to one frontend. An error means that there was no complete
+// response.
 func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
@@ -176,7 +177,8 @@ func withoutURL(err error) error {
 	return err
 }
 
-// transient reports whether another frontend, or the same one later, may give a better response.
+// transient reports whether another frontend, or the same one later, may give a better
+// response.
 func transient(status int) bool {
 	return status >= 500 || status == http.StatusTooManyRequests
 }

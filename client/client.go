@@ -26,36 +26,36 @@ const (
 
 // Options configure a Client. The zero value has the defaults.
 type Options struct {
-	// Timeout bounds each call with all its attempts. A shorter deadline of the call's context
-	// takes precedence. 0 means DefaultTimeout.
+	// Timeout bounds each call with all its attempts. A shorter deadline of the call's
+	// context takes precedence. 0 means DefaultTimeout.
 	Timeout time.Duration
-	// AttemptTimeout is how long the client waits for one frontend to answer a call, or an event of
-	// a Stream, before it tries the next one. 0 means DefaultAttemptTimeout.
+	// AttemptTimeout is how long the client waits for one frontend to answer a call, or
+	// an event of a Stream, before it tries the next one. 0 means DefaultAttemptTimeout.
 	AttemptTimeout time.Duration
-	// Refresh is the age at which a call makes the client request the list of frontends again. 0
-	// means DefaultRefresh.
+	// Refresh is the age at which a call makes the client request the list of frontends
+	// again. 0 means DefaultRefresh.
 	Refresh time.Duration
-	// Home is the id of the frontend that the client prefers: it asks that first while it answers,
-	// and returns to it when it is back. If it is empty, the client chooses the frontend with the
-	// least load when it first learns the group.
+	// Home is the id of the frontend that the client prefers: it asks that first while it
+	// answers, and returns to it when it is back. If it is empty, the client chooses the
+	// frontend with the least load when it first learns the group.
 	Home string
-	// Key signs every event that is posted; see Post and Stream. If it is nil, events are posted as
-	// they are.
+	// Key signs every event that is posted; see Post and Stream. If it is nil, events are
+	// posted as they are.
 	Key ed25519.PrivateKey
-	// Transport sends the requests. If it is nil, the client makes its own, which Close closes. Many
-	// clients in one program should share one: see NewTransport.
+	// Transport sends the requests. If it is nil, the client makes its own, which Close
+	// closes. Many clients in one program should share one: see NewTransport.
 	Transport http.RoundTripper
-	// Token authenticates the client, for calls that no signature authenticates. It is sent only
-	// over TLS or to this machine.
+	// Token authenticates the client, for calls that no signature authenticates. It is
+	// sent only over TLS or to this machine.
 	Token string
-	// TLS configures the certificates that are trusted for https URLs. If it is nil, the client
-	// trusts those that this machine trusts. It has no effect if Transport is set.
+	// TLS configures the certificates that are trusted for https URLs. If it is nil, the
+	// client trusts those that this machine trusts. It has no effect if Transport is set.
 	TLS *tls.Config
-	// Notify is called with what the client did by itself: failed attempts, failovers and returns to
-	// its home. It is called from many goroutines and must not take long.
+	// Notify is called with what the client did by itself: failed attempts, failovers and
+	// returns to its home. It is called from many goroutines and must not take long.
 	Notify func(Notice)
-	// Attempted is called after each request, except those of a Stream. It is called from many
-	// goroutines and must not take long.
+	// Attempted is called after each request, except those of a Stream. It is called from
+	// many goroutines and must not take long.
 	Attempted func(Attempt)
 }
 
@@ -72,14 +72,15 @@ type Client struct {
 	refreshes sync.WaitGroup
 }
 
-// New returns a client of the group to which the frontends at urls belong. One URL is enough. A URL
-// without a scheme means http. New sends no request.
+// New returns a client of the group to which the frontends at urls belong. One URL is
+// enough. A URL without a scheme means http. New sends no request.
 func New(urls []string, o Options) (*Client, error) {
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
 	if n := len(o.Key); n != 0 && n != ed25519.PrivateKeySize {
-		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes", n, ed25519.PrivateKeySize)
+		return nil, fmt.Errorf("the key has %d bytes; want an Ed25519 private key of %d bytes",
+			n, ed25519.PrivateKeySize)
 	}
 	f, err := newFrontends(urls, o.Home, o.Notify)
 	if err != nil {
@@ -115,13 +116,13 @@ func New(urls []string, o Options) (*Client, error) {
 	return c, nil
 }
 
-// NewTransport returns a transport such as a client makes for itself, to be shared by many clients. It
-// keeps up to idle connections to each frontend open between calls.
+// NewTransport returns a transport such as a client makes for itself, to be shared by
+// many clients. It keeps up to idle connections to each frontend open between calls.
 func NewTransport(idle int) *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
-		// A machine that is down sends no answer. Without a limit of its own, dialling it would take
-		// the whole attempt.
+		// A machine that is down sends no answer. Without a limit of its own, dialling it
+		// would take the whole attempt.
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
 		MaxIdleConnsPerHost: idle,
@@ -130,8 +131,8 @@ func NewTransport(idle int) *http.Transport {
 	}
 }
 
-// Close ends the work in the background and closes idle connections. Calls and streams under way are
-// not interrupted.
+// Close ends the work in the background and closes idle connections. Calls and streams
+// under way are not interrupted.
 func (c *Client) Close() {
 	c.cancel()
 	c.refreshes.Wait()
@@ -158,8 +159,8 @@ func NewID() string { return strings.ToLower(rand.Text()) }
 // maxID is the length of the longest id that Laurel accepts, in bytes.
 const maxID = 128
 
-// defaultID returns the id of an event that has none. An event that has a source and a seq gets the
-// same id each time, so that a program that was restarted can post it again.
+// defaultID returns the id of an event that has none. An event that has a source and a
+// seq gets the same id each time, so that a program that was restarted can post it again.
 func defaultID(e *score.Event) string {
 	if e.Source != "" && e.Seq > 0 {
 		if id := fmt.Sprintf("%s#%d", e.Source, e.Seq); len(id) <= maxID {
@@ -171,8 +172,8 @@ func defaultID(e *score.Event) string {
 
 var errTooSlow = errors.New("took too long to answer")
 
-// backoff returns the wait after every frontend has failed for the n-th time in a row, from n = 1. It
-// has jitter, and grows from 50 ms to 1 s.
+// backoff returns the wait after every frontend has failed for the n-th time in a row,
+// from n = 1. It has jitter, and grows from 50 ms to 1 s.
 func backoff(n int) time.Duration {
 	d := time.Second
 	if n < 5 {

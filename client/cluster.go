@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Join adds a frontend to the group. The frontend must be running, or be started with the same id
-// later.
+// Join adds a frontend to the group. The frontend must be running, or be started with the
+// same id later.
 func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -22,8 +22,8 @@ func (c *Client) Join(ctx context.Context, m score.NewMember) error {
 	return err
 }
 
-// Leave removes a frontend from the group for good. If that would endanger the group it is refused with
-// a score.StatusConflict, unless force is true.
+// Leave removes a frontend from the group for good. If that would endanger the group it
+// is refused with a score.StatusConflict, unless force is true.
 func (c *Client) Leave(ctx context.Context, id string, force bool) error {
 	r := call{method: http.MethodDelete, path: idPath("/v1/cluster/members", id)}
 	if force {
@@ -38,8 +38,8 @@ func (c *Client) Leave(ctx context.Context, id string, force bool) error {
 	return err
 }
 
-// Transfer makes the frontend with the id to the master. If to is empty, the group chooses another
-// frontend than the present master.
+// Transfer makes the frontend with the id to the master. If to is empty, the group
+// chooses another frontend than the present master.
 func (c *Client) Transfer(ctx context.Context, to string) error {
 	body, err := json.Marshal(struct {
 		To string `json:"to"`

@@ -4,10 +4,11 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
-// dedup records the revisions that the caller of a watch has been given, so that no record goes back to
-// a lower revision and no event comes twice.
+// dedup records the revisions that the caller of a watch has been given, so that no
+// record goes back to a lower revision and no event comes twice.
 type dedup struct {
 	store     string
 	scores    map[string]uint64
@@ -17,8 +18,8 @@ type dedup struct {
 	started   bool
 }
 
-// setStore notes the store of a snapshot. It reports whether that is another one than before: then
-// revisions start over.
+// setStore notes the store of a snapshot. It reports whether that is another one than
+// before: then revisions start over.
 func (s *dedup) setStore(store string) (anew bool) {
 	anew = s.started && store != s.store
 	if !s.started || anew {
@@ -29,8 +30,8 @@ func (s *dedup) setStore(store string) (anew bool) {
 	return anew
 }
 
-// filter removes from u what the caller has been given, and notes the rest. It reports whether anything
-// is left.
+// filter removes from u what the caller has been given, and notes the rest. It reports
+// whether anything is left.
 func (s *dedup) filter(u *Update) bool {
 	if !s.started {
 		s.setStore("")
@@ -45,7 +46,7 @@ func (s *dedup) filter(u *Update) bool {
 	u.Scores = slices.DeleteFunc(u.Scores, func(r score.Record) bool {
 		return known(s.scores, r.ContestID, r.Revision)
 	})
-	u.Medals = slices.DeleteFunc(u.Medals, func(m score.Medals) bool {
+	u.Medals = slices.DeleteFunc(u.Medals, func(m medal.Standings) bool {
 		return known(s.medals, m.Competition, m.Revision)
 	})
 	u.Timeline = slices.DeleteFunc(u.Timeline, func(e score.TimelineEvent) bool {

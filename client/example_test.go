@@ -99,8 +99,8 @@ func ExampleClient_Stream() {
 		fmt.Println(a.Result.Status, a.Result.Revision)
 	}})
 	for seq := range uint64(3) {
-		// An event with a source and a seq counts once for ever; one with an id, for as long as the
-		// store remembers the id.
+		// An event with a source and a seq counts once for ever; one with an id, for as
+		// long as the store remembers the id.
 		e := score.Event{
 			Source: "bard/cacofonix", Seq: seq + 1, Type: score.TypeAlert, ContestID: "OG50BC/CUR-1",
 			Data: &score.Alert{Text: "the crowd is asked to sit down"},
@@ -171,8 +171,8 @@ func ExampleClient_Watch() {
 		log.Fatal(err)
 	}
 
-	// The first update has what is there. Then every change comes, whatever happens to the frontends,
-	// until the loop or ctx ends.
+	// The first update has what is there. Then every change comes, whatever happens to
+	// the frontends, until the loop or ctx ends.
 	for u, err := range c.Watch(ctx, client.WatchOptions{Contests: []string{"OG50BC/CUR-1"}}) {
 		if err != nil {
 			log.Fatal(err) // the frontends refuse the watch

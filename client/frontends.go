@@ -15,9 +15,9 @@ import (
 	"laurel/score"
 )
 
-// frontends is what the client knows of the group: the URLs that it was given, which it never
-// forgets, and those that it learned from the group, for as long as the group lists them. One of them
-// is its home.
+// frontends is what the client knows of the group: the URLs that it was given, which it
+// never forgets, and those that it learned from the group, for as long as the group lists
+// them. One of them is its home.
 type frontends struct {
 	given  []string
 	notify func(Notice)
@@ -64,8 +64,8 @@ func newFrontends(urls []string, home string, notify func(Notice)) (*frontends, 
 	return f, nil
 }
 
-// baseURL validates the URL of a frontend and returns its normal form, so that each frontend is known
-// once.
+// baseURL validates the URL of a frontend and returns its normal form, so that each
+// frontend is known once.
 func baseURL(given string) (string, error) {
 	s := strings.TrimSpace(given)
 	if s != "" && !strings.Contains(s, "://") {
@@ -79,8 +79,8 @@ func baseURL(given string) (string, error) {
 	return strings.TrimRight(s, "/"), nil
 }
 
-// pick returns the frontend to try next: the home, else the one that answered last, else the best of
-// the others.
+// pick returns the frontend to try next: the home, else the one that answered last, else
+// the best of the others.
 func (f *frontends) pick() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -92,8 +92,8 @@ func (f *frontends) pick() string {
 	return f.best(f.known).url
 }
 
-// pickExcept is pick for a watch, whose home may be another than the client's, and which some frontends
-// have refused. It returns "" if all have.
+// pickExcept is pick for a watch, whose home may be another than the client's, and which
+// some frontends have refused. It returns "" if all have.
 func (f *frontends) pickExcept(home string, refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,8 +113,9 @@ func (f *frontends) pickExcept(home string, refused func(url string) bool) strin
 	return f.best(left).url
 }
 
-// best returns the best of some frontends: one that serves before one of unknown state, before one that
-// does not serve, before those that failed. Among those that serve the load decides.
+// best returns the best of some frontends: one that serves before one of unknown state,
+// before one that does not serve, before those that failed. Among those that serve the
+// load decides.
 func (f *frontends) best(of []frontend) frontend {
 	for _, suits := range []func(frontend) bool{
 		func(k frontend) bool { return k.failed.IsZero() && k.state == score.Serving },
@@ -138,10 +139,10 @@ func (f *frontends) best(of []frontend) frontend {
 	return slices.MinFunc(of, func(a, b frontend) int { return a.failed.Compare(b.failed) })
 }
 
-// leastLoaded returns the frontend with the fewest watchers, then the fewest reads. Among equals it
-// chooses at random. Small differences count as equal, because all clients have the same numbers, a
-// moment old, and would otherwise all go to the same frontend. Reads vary from one second to the next,
-// so only large differences of them count.
+// leastLoaded returns the frontend with the fewest watchers, then the fewest reads. Among
+// equals it chooses at random. Small differences count as equal, because all clients have
+// the same numbers, a moment old, and would otherwise all go to the same frontend. Reads
+// vary from one second to the next, so only large differences of them count.
 func leastLoaded(list []frontend) frontend {
 	watchers, reads := func(k frontend) int { return k.watchers }, func(k frontend) int { return k.reads }
 	list = withLoadUpTo(list, watchers, func(least int) int { return least + least/10 + 50 })
@@ -233,8 +234,8 @@ func (f *frontends) count() int {
 	return len(f.known)
 }
 
-// homeOf returns the id and the URL of a home: of the frontend with the id or, for "", of the client's
-// own. The URL is "" while it is not known.
+// homeOf returns the id and the URL of a home: of the frontend with the id or, for "", of
+// the client's own. The URL is "" while it is not known.
 func (f *frontends) homeOf(id string) (string, string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -252,8 +253,8 @@ func (f *frontends) urlOf(id string) string {
 	return ""
 }
 
-// learn takes in the group's list, and chooses a home from it if there is none. The list is valid for
-// about refresh.
+// learn takes in the group's list, and chooses a home from it if there is none. The list
+// is valid for about refresh.
 func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	f.mu.Lock()
 	old := f.known
@@ -284,8 +285,8 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 		add(k)
 	}
 	f.learned = true
-	// Jitter: clients that lost the same frontend at the same time must not all refresh, and return
-	// home, at the same time.
+	// Jitter: clients that lost the same frontend at the same time must not all refresh,
+	// and return home, at the same time.
 	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
 	chosen := f.updateHome(g)
 	f.mu.Unlock()
@@ -294,7 +295,8 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	}
 }
 
-// updateHome updates the home from the list. It returns the URL of the home if it chose another one.
+// updateHome updates the home from the list. It returns the URL of the home if it chose
+// another one.
 func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	member := false
 	var serving []frontend
@@ -308,7 +310,8 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	}
 	switch {
 	case f.homeID != "" && member:
-		// A frontend whose URL the group does not know yet has none in the list. It stays the home.
+		// A frontend whose URL the group does not know yet has none in the list. It stays
+		// the home.
 		if url := f.urlOf(f.homeID); url != "" {
 			f.home = url
 		}
@@ -321,9 +324,9 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 	return k.url
 }
 
-// adoptable returns the id of the frontend at url, to which from has redirected a watch, if it may
-// become the client's home instead of from. That is so if the client itself chose from, which had
-// less room than the list said.
+// adoptable returns the id of the frontend at url, to which from has redirected a watch,
+// if it may become the client's home instead of from. That is so if the client itself
+// chose from, which had less room than the list said.
 func (f *frontends) adoptable(from, url string) (id string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

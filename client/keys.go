@@ -6,8 +6,8 @@ import (
 	"laurel/trust/access"
 )
 
-// Keys returns the public keys of the bards, including revoked ones. Anybody can check the signatures
-// in a timeline with them.
+// Keys returns the public keys of the bards, including revoked ones. Anybody can check
+// the signatures in a timeline with them.
 func (c *Client) Keys(ctx context.Context) ([]access.KeyView, error) {
 	var list struct {
 		Keys []access.KeyView `json:"keys"`
@@ -16,8 +16,8 @@ func (c *Client) Keys(ctx context.Context) ([]access.KeyView, error) {
 	return list.Keys, err
 }
 
-// Key returns one public key by its id (score.KeyID). The problem is score.NotFound if it is not
-// registered.
+// Key returns one public key by its id (score.KeyID). The problem is score.NotFound if it
+// is not registered.
 func (c *Client) Key(ctx context.Context, id string) (access.KeyView, error) {
 	var k access.KeyView
 	err := c.get(ctx, idPath("/v1/keys", id), nil, &k)

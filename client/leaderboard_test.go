@@ -63,11 +63,13 @@ func TestLeaderboardHasPages(t *testing.T) {
 	if err != nil || l.Split != "finish" || l.Next != "8001,31" {
 		t.Fatalf("got %+v, %v", l, err)
 	}
-	if r := l.Rows[1]; r.Rank != 2 || !r.RankEqual || *r.Mark != score.Points(8001) || *r.Diff != score.Points(1) || r.Category != "M" {
+	r := l.Rows[1]
+	if r.Rank != 2 || !r.RankEqual || *r.Mark != score.Points(8001) || *r.Diff != score.Points(1) || r.Category != "M" {
 		t.Errorf("got %+v", r)
 	}
 	var p *score.Problem
-	if _, err := c.Leaderboard(t.Context(), race, client.BoardPart{Around: "8"}); !errors.As(err, &p) || p.Code != score.NotFound {
+	_, err = c.Leaderboard(t.Context(), race, client.BoardPart{Around: "8"})
+	if !errors.As(err, &p) || p.Code != score.NotFound {
 		t.Errorf("got %v", err)
 	}
 }

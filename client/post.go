@@ -10,15 +10,15 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Post posts one event, or up to score.MaxArray events that are applied all or none, and waits until
-// they are durable. It gives events without an id one, in the slice, so posting the same slice again,
-// also after an error, posts the same events. If the store has an event already, its result is
-// score.Duplicate, which is no error.
+// Post posts one event, or up to score.MaxArray events that are applied all or none, and
+// waits until they are durable. It gives events without an id one, in the slice, so
+// posting the same slice again, also after an error, posts the same events. If the store
+// has an event already, its result is score.Duplicate, which is no error.
 //
-// If the client has a key, Post signs the events, which must have a source. It sets the time of events
-// without one to the present, and the seq of events without one to the next of their source, also in
-// the slice. If another program posts as the same source at the same time, that may take several
-// attempts.
+// If the client has a key, Post signs the events, which must have a source. It sets the
+// time of events without one to the present, and the seq of events without one to the
+// next of their source, also in the slice. If another program posts as the same source at
+// the same time, that may take several attempts.
 func (c *Client) Post(ctx context.Context, events []score.Event) ([]score.Result, error) {
 	if len(events) == 0 || len(events) > score.MaxArray {
 		return nil, score.Problemf(score.TooLarge, "%d events in one post; want 1 to %d (use a Stream for more)",
@@ -57,7 +57,8 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 		return nil, fmt.Errorf("cannot read the response to the post: %w", err)
 	}
 	if len(posted.Results) != len(events) {
-		return nil, fmt.Errorf("%d events were posted, but the response has %d results", len(events), len(posted.Results))
+		return nil, fmt.Errorf("%d events were posted, but the response has %d results",
+			len(events), len(posted.Results))
 	}
 	return posted.Results, nil
 }

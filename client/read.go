@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // Page selects a part of a list. The zero value is its beginning.
@@ -64,8 +65,8 @@ func ScoresQuery(f score.Filter, p Page) url.Values {
 	return q
 }
 
-// AllScores returns an iterator over all contests that f selects. It fetches them page by page, so a
-// contest may change while later pages are fetched. An error ends it.
+// AllScores returns an iterator over all contests that f selects. It fetches them page by
+// page, so a contest may change while later pages are fetched. An error ends it.
 func (c *Client) AllScores(ctx context.Context, f score.Filter) iter.Seq2[score.Record, error] {
 	return func(yield func(score.Record, error) bool) {
 		for p := (Page{}); ; {
@@ -99,8 +100,8 @@ func (c *Client) Timeline(ctx context.Context, contestID string, p Page) (Timeli
 	return t, err
 }
 
-// BoardPart selects a part of a leaderboard. The zero value is its beginning, at the present split of
-// the contest.
+// BoardPart selects a part of a leaderboard. The zero value is its beginning, at the
+// present split of the contest.
 type BoardPart struct {
 	Page            // After cannot be combined with Around
 	Split    string // "": the present one of the contest
@@ -108,8 +109,9 @@ type BoardPart struct {
 	Around   string // the competitor in the middle of the part
 }
 
-// Leaderboard returns a part of the leaderboard of a ranked contest. The problem is score.NotFound if
-// there is no leaderboard, or the competitor of Around has no mark on it.
+// Leaderboard returns a part of the leaderboard of a ranked contest. The problem is
+// score.NotFound if there is no leaderboard, or the competitor of Around has no mark on
+// it.
 func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
 	var l score.Leaderboard
 	err := c.get(ctx, LeaderboardPath(contestID), LeaderboardQuery(p), &l)
@@ -129,22 +131,22 @@ func LeaderboardQuery(p BoardPart) url.Values {
 }
 
 // Medals returns the medal table of a competition.
-func (c *Client) Medals(ctx context.Context, competition string) (score.Medals, error) {
-	var m score.Medals
+func (c *Client) Medals(ctx context.Context, competition string) (medal.Standings, error) {
+	var m medal.Standings
 	err := c.get(ctx, MedalsPath(competition, ""), nil, &m)
 	return m, err
 }
 
-// MedalRow returns the medals of one organisation. They are zero if the competition knows the
-// organisation and it has none.
-func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (score.MedalRow, error) {
-	var r score.MedalRow
+// MedalRow returns the medals of one organisation. They are zero if the competition knows
+// the organisation and it has none.
+func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (medal.Row, error) {
+	var r medal.Row
 	err := c.get(ctx, MedalsPath(competition, organisation), nil, &r)
 	return r, err
 }
 
-// Bard returns the last seq and id of a source. The problem is score.NotFound if the source has posted
-// nothing.
+// Bard returns the last seq and id of a source. The problem is score.NotFound if the
+// source has posted nothing.
 func (c *Client) Bard(ctx context.Context, source string) (score.Bard, error) {
 	var b score.Bard
 	err := c.get(ctx, idPath("/v1/bards", source), nil, &b)
@@ -159,8 +161,8 @@ const (
 	Text Format = "text/plain" // tables for people
 )
 
-// Get requests any path of the API, such as "/v1/scores/OG50BC/CUR-M-GPA-01", and returns the body of
-// the response.
+// Get requests any path of the API, such as "/v1/scores/OG50BC/CUR-M-GPA-01", and returns
+// the body of the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
 	return a.body, err
@@ -174,7 +176,8 @@ func ScorePath(contestID string) string {
 	return idPath("/v1/scores", contestID)
 }
 
-// MedalsPath returns the path of a medal table, for Get; with an organisation, that of its row.
+// MedalsPath returns the path of a medal table, for Get; with an organisation, that of
+// its row.
 func MedalsPath(competition, organisation string) string {
 	path := idPath("/v1/medals", competition)
 	if organisation != "" {

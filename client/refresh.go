@@ -11,12 +11,12 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// homeRetry is the time after which a home that has failed is asked for the list again, unless the list
-// is refreshed more often.
+// homeRetry is the time after which a home that has failed is asked for the list again,
+// unless the list is refreshed more often.
 const homeRetry = time.Second
 
-// beginRefresh reports whether the caller should refresh the list: it is old, or now is true, and no
-// other refresh is under way. endRefresh must be called afterwards.
+// beginRefresh reports whether the caller should refresh the list: it is old, or now is
+// true, and no other refresh is under way. endRefresh must be called afterwards.
 func (f *frontends) beginRefresh(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -33,8 +33,9 @@ func (f *frontends) endRefresh() {
 	f.refreshing = false
 }
 
-// refreshOrder returns the frontends in the order in which to ask them for the list. A home that has
-// failed a while ago comes first: its response is how the client learns that it is back.
+// refreshOrder returns the frontends in the order in which to ask them for the list. A
+// home that has failed a while ago comes first: its response is how the client learns
+// that it is back.
 func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	first := f.pick()
 	f.mu.Lock()
@@ -64,7 +65,8 @@ func serves(list score.Frontends, url string) bool {
 	return false
 }
 
-// refreshInBackground refreshes the list of frontends in the background, if it is old or now is true.
+// refreshInBackground refreshes the list of frontends in the background, if it is old or
+// now is true.
 func (c *Client) refreshInBackground(now bool) {
 	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
 		return
@@ -75,8 +77,8 @@ func (c *Client) refreshInBackground(now bool) {
 	})
 }
 
-// watchRefreshDelay is how much older the list may get during a watch, which needs it only when its
-// connection is lost.
+// watchRefreshDelay is how much older the list may get during a watch, which needs it
+// only when its connection is lost.
 const watchRefreshDelay = time.Minute
 
 func (c *Client) refreshIfOld() {
@@ -88,8 +90,8 @@ func (c *Client) refreshIfOld() {
 	}
 }
 
-// refresh requests the list from one frontend after the other, until one has answered. It makes one
-// round only; the next call refreshes again.
+// refresh requests the list from one frontend after the other, until one has answered. It
+// makes one round only; the next call refreshes again.
 func (c *Client) refresh(ctx context.Context) {
 	for _, url := range c.frontends.refreshOrder(c.o.Refresh) {
 		attempt, cancel := context.WithTimeout(ctx, c.o.AttemptTimeout)

@@ -12,11 +12,11 @@ import (
 	"laurel/trust/signing"
 )
 
-// A client with a key signs what it posts. A signature covers the complete event, so the client sets the
-// time and the seq of events that have none before it signs them.
+// A client with a key signs what it posts. A signature covers the complete event, so the
+// client sets the time and the seq of events that have none before it signs them.
 
-// maxNumberings is how often a post is numbered anew because another program posted as the same source
-// meanwhile.
+// maxNumberings is how often a post is numbered anew because another program posted as
+// the same source meanwhile.
 const maxNumberings = 5
 
 // postSigned is Post with a key.
@@ -46,15 +46,16 @@ func seqTaken(err error) bool {
 	return ok && (p.Code == score.SeqGap || p.Code == score.IDConflict)
 }
 
-// complete sets the time and the seq of events that have none. numbered are the indices of the events
-// that got a seq.
+// complete sets the time and the seq of events that have none. numbered are the indices
+// of the events that got a seq.
 func (c *Client) complete(ctx context.Context, events []score.Event) (numbered []int, err error) {
 	last := map[string]uint64{} // of sources
 	for i := range events {
 		e := &events[i]
 		if e.Source == "" {
 			return nil, score.Problemf(score.InvalidEvent,
-				"event %q has no source; a signed event needs one: the name under which the key is registered, or one below it", e.ID)
+				"event %q has no source; a signed event needs one: the name under which the key is "+
+					"registered, or one below it", e.ID)
 		}
 		if e.Time.IsZero() {
 			e.Time = time.Now().UTC()
@@ -85,9 +86,9 @@ func (c *Client) lastSeq(ctx context.Context, source string) (uint64, error) {
 	return b.LastSeq, nil
 }
 
-// busyEvents is the number of unanswered events that keep a frontend busy. While there are that many,
-// new events wait until they fill a whole tree, because a frontend has as much work with the signature
-// of one event as with that of a tree of 256.
+// busyEvents is the number of unanswered events that keep a frontend busy. While there
+// are that many, new events wait until they fill a whole tree, because a frontend has as
+// much work with the signature of one event as with that of a tree of 256.
 const busyEvents = 512
 
 // signer signs the events of a stream before they are sent, as many at once as there are.
@@ -110,13 +111,18 @@ func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 	return g
 }
 
-// isReady reports whether it is time to sign the pending lines, or to end. The stream must be locked.
+// isReady reports whether it is time to sign the pending lines, or to end. The stream
+// must be locked.
 func (g *signer) isReady(s *Stream) bool {
-	return s.err != nil || s.closed && g.count == 0 ||
-		len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || len(s.queue) < min(busyEvents, (s.o.Window+1)/2))
+	if s.err != nil || s.closed && g.count == 0 {
+		return true
+	}
+	idle := len(s.queue) < min(busyEvents, (s.o.Window+1)/2)
+	return len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || idle)
 }
 
-// wake is called whenever isReady may have become true. The stream must be locked. g may be nil.
+// wake is called whenever isReady may have become true. The stream must be locked. g may
+// be nil.
 func (g *signer) wake(s *Stream) {
 	if g != nil && g.isReady(s) {
 		g.ready.Signal()
@@ -175,7 +181,8 @@ func (g *signer) sign(lines []Line) {
 	}
 }
 
-// prepare sets the JSON of a line that has an Event: to the form that is signed, if the stream signs.
+// prepare sets the JSON of a line that has an Event: to the form that is signed, if the
+// stream signs.
 func (s *Stream) prepare(l *Line) error {
 	e := l.Event
 	l.ID, l.Seq, l.Event = e.ID, e.Seq, nil

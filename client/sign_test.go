@@ -32,11 +32,13 @@ func signingGroup(t *testing.T, n int) (*testgroup.Group, *client.Client) {
 
 // alertOf returns an event of bard/cacofonix without an identity.
 func alertOf(text string) score.Event {
-	return score.Event{Source: "bard/cacofonix", Type: score.TypeAlert, ContestID: "OG50BC", Data: &score.Alert{Text: text}}
+	return score.Event{
+		Source: "bard/cacofonix", Type: score.TypeAlert, ContestID: "OG50BC", Data: &score.Alert{Text: text},
+	}
 }
 
-// checkSigned checks that all events are signed, and returns the number of signatures: a tree of events
-// has one.
+// checkSigned checks that all events are signed, and returns the number of signatures: a
+// tree of events has one.
 func checkSigned(t *testing.T, events []score.Event) (trees int) {
 	t.Helper()
 	public := privateKey().Public().(ed25519.PublicKey)

@@ -18,25 +18,27 @@ const (
 	// DefaultPatience is the default of StreamOptions.Patience.
 	DefaultPatience = 30 * time.Second
 
-	// maxWaiting bounds the JSON that is not answered, whatever the window. A larger event waits
-	// alone.
+	// maxWaiting bounds the JSON that is not answered, whatever the window. A larger
+	// event waits alone.
 	maxWaiting = 8 << 20
-	// idWindow bounds the window of events without a seq. Only their id protects them from counting
-	// twice, and the store remembers the last 1,024 ids of a source.
+	// idWindow bounds the window of events without a seq. Only their id protects them
+	// from counting twice, and the store remembers the last 1,024 ids of a source.
 	idWindow = 512
 )
 
 // StreamOptions configure a Stream. The zero value has the defaults.
 type StreamOptions struct {
-	// Window bounds the events that are not answered. Send waits for room. 0 means DefaultWindow.
+	// Window bounds the events that are not answered. Send waits for room. 0 means
+	// DefaultWindow.
 	Window int
-	// Patience is how long the stream tries, at one frontend after the other, without any answer
-	// before it gives up. 0 means DefaultPatience.
+	// Patience is how long the stream tries, at one frontend after the other, without any
+	// answer before it gives up. 0 means DefaultPatience.
 	Patience time.Duration
-	// Answered is called for each event, in the order of Send, from one goroutine. No further answer
-	// is read while it runs, so it must not take long.
+	// Answered is called for each event, in the order of Send, from one goroutine. No
+	// further answer is read while it runs, so it must not take long.
 	Answered func(Answer)
-	// Trouble is called when a connection has failed, before its unanswered events are sent again.
+	// Trouble is called when a connection has failed, before its unanswered events are
+	// sent again.
 	Trouble func(url string, err error)
 }
 
@@ -46,8 +48,9 @@ type Line struct {
 	Seq    uint64
 	JSON   []byte // one line, without its end; the stream keeps it until the event is answered
 	Number int    // for the caller; the Answer has it
-	// Event, if it is set, is encoded as the JSON, and signed if the client has a key. ID and Seq are
-	// then set from it. SendLine reads it before it returns, and does not keep it.
+	// Event, if it is set, is encoded as the JSON, and signed if the client has a key. ID
+	// and Seq are then set from it. SendLine reads it before it returns, and does not
+	// keep it.
 	Event *score.Event
 
 	form bool // JSON is the form to be signed, without the signature
@@ -78,10 +81,11 @@ func (e *RefusedError) Error() string {
 }
 func (e *RefusedError) Unwrap() error { return e.Problem }
 
-// Stream posts events in order, each applied only after the one before, over one connection at a time.
-// When the connection fails, the stream sends the unanswered events again to another frontend. Those
-// that had been applied already are answered with score.Duplicate, and count once. A Stream is safe
-// for concurrent use; the order of concurrent sends is not defined.
+// Stream posts events in order, each applied only after the one before, over one
+// connection at a time. When the connection fails, the stream sends the unanswered events
+// again to another frontend. Those that had been applied already are answered with
+// score.Duplicate, and count once. A Stream is safe for concurrent use; the order of
+// concurrent sends is not defined.
 type Stream struct {
 	c      *Client
 	o      StreamOptions
@@ -113,8 +117,8 @@ type StreamStats struct {
 	Failovers int // how often the stream continued at another frontend
 }
 
-// Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it at once; the
-// events that are unanswered then may be applied or not.
+// Stream starts a stream. It sends nothing before the first event. Cancelling ctx ends it
+// at once; the events that are unanswered then may be applied or not.
 func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	if o.Window <= 0 {
 		o.Window = DefaultWindow
@@ -138,11 +142,12 @@ func (c *Client) Stream(ctx context.Context, o StreamOptions) *Stream {
 	return s
 }
 
-// Send queues an event. It waits for room in the window, but not for the answer. An event without an id
-// gets one. Once the stream has failed, Send returns the same error as Close.
+// Send queues an event. It waits for room in the window, but not for the answer. An event
+// without an id gets one. Once the stream has failed, Send returns the same error as
+// Close.
 //
-// If the client has a key, Send signs the event, which must have a source and a seq. An event without a
-// time gets the present time.
+// If the client has a key, Send signs the event, which must have a source and a seq. An
+// event without a time gets the present time.
 func (s *Stream) Send(e *score.Event) error {
 	if e.ID == "" {
 		e.ID = defaultID(e)
@@ -153,8 +158,9 @@ func (s *Stream) Send(e *score.Event) error {
 	return s.SendLine(Line{Event: e})
 }
 
-// SendLine is Send for an event that is JSON already, or whose Answer needs the caller's Number. The
-// line must have an identity: an id, or a source and a seq. JSON is sent as it is and not signed.
+// SendLine is Send for an event that is JSON already, or whose Answer needs the caller's
+// Number. The line must have an identity: an id, or a source and a seq. JSON is sent as
+// it is and not signed.
 func (s *Stream) SendLine(l Line) error {
 	if l.Event != nil {
 		if err := s.prepare(&l); err != nil {
@@ -196,8 +202,8 @@ func (s *Stream) enqueue(l Line) {
 	s.bytes += len(l.JSON)
 }
 
-// unqueued returns the number of events that are not signed yet, and their bytes. The stream must be
-// locked.
+// unqueued returns the number of events that are not signed yet, and their bytes. The
+// stream must be locked.
 func (s *Stream) unqueued() (n, bytes int) {
 	if s.signer == nil {
 		return 0, 0
@@ -205,7 +211,8 @@ func (s *Stream) unqueued() (n, bytes int) {
 	return s.signer.count, s.signer.bytes
 }
 
-// noMore reports whether nothing more will come into the queue. The stream must be locked.
+// noMore reports whether nothing more will come into the queue. The stream must be
+// locked.
 func (s *Stream) noMore() bool {
 	n, _ := s.unqueued()
 	return s.closed && n == 0
@@ -221,9 +228,10 @@ func (s *Stream) fits(l *Line) bool {
 	return n == 0 || n < window && s.bytes+bytes+len(l.JSON) <= maxWaiting
 }
 
-// Close waits until every event is answered, and ends the stream. The error is a *RefusedError if an
-// event was refused, a *score.Problem if the stream as a whole was, a *score.Problem or an
-// *UnreachableError if no answer came for Patience, or the cause of the stream's context.
+// Close waits until every event is answered, and ends the stream. The error is a
+// *RefusedError if an event was refused, a *score.Problem if the stream as a whole was, a
+// *score.Problem or an *UnreachableError if no answer came for Patience, or the cause of
+// the stream's context.
 func (s *Stream) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -290,8 +298,8 @@ func (s *Stream) run() {
 	}
 }
 
-// waitForWork waits for an event to send. It returns false if there will be none, or the stream was
-// cancelled.
+// waitForWork waits for an event to send. It returns false if there will be none, or the
+// stream was cancelled.
 func (s *Stream) waitForWork() bool {
 	for {
 		s.mu.Lock()
@@ -340,8 +348,8 @@ func isRefusal(err error) bool {
 	return errors.As(err, &p) && !transient(p.Status)
 }
 
-// isBusy reports whether the whole group is overloaded, so that trying another frontend at once would
-// make it worse.
+// isBusy reports whether the whole group is overloaded, so that trying another frontend
+// at once would make it worse.
 func isBusy(err error) bool {
 	var p *score.Problem
 	return errors.As(err, &p) && p.Code == score.RateLimited

@@ -19,12 +19,13 @@ const (
 	maxWrite = 64 << 10
 	// maxResult bounds one line of the response.
 	maxResult = 64 << 10
-	// idleLimit is the time without an event after which the request is ended, before a frontend
-	// would cut it off. The next event begins another request.
+	// idleLimit is the time without an event after which the request is ended, before a
+	// frontend would cut it off. The next event begins another request.
 	idleLimit = 10 * time.Second
 )
 
-// streamConn is one streaming request to one frontend: it sends events while it reads their results.
+// streamConn is one streaming request to one frontend: it sends events while it reads
+// their results.
 type streamConn struct {
 	s     *Stream
 	url   string
@@ -36,8 +37,8 @@ type streamConn struct {
 	answers int
 }
 
-// postOver posts the events of the queue, and those that come into it, to one frontend. It returns nil
-// when the request has ended and everything in it is answered.
+// postOver posts the events of the queue, and those that come into it, to one frontend.
+// It returns nil when the request has ended and everything in it is answered.
 func (s *Stream) postOver(url string) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
@@ -94,8 +95,8 @@ func (v *streamConn) write(ctx context.Context) {
 	}
 }
 
-// mayEnd reports whether the request can end: no event will follow, or quiet is true and none waits for
-// an answer.
+// mayEnd reports whether the request can end: no event will follow, or quiet is true and
+// none waits for an answer.
 func (v *streamConn) mayEnd(quiet bool) bool {
 	s := v.s
 	s.mu.Lock()
@@ -162,8 +163,8 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// wholeResponse returns the error of a response to the request as a whole instead of to its events, such
-// as a 503 or a 403.
+// wholeResponse returns the error of a response to the request as a whole instead of to
+// its events, such as a 503 or a 403.
 func (v *streamConn) wholeResponse(resp *http.Response) error {
 	a, err := readResponse(resp, maxResult)
 	if err != nil {
@@ -221,9 +222,9 @@ func (v *streamConn) answered(r score.Result) error {
 	return nil
 }
 
-// answeredBy reports whether r is the result of e. The refusal of a line that is not an event has no id.
-// But neither has that of a stream that broke off or was silent for too long: then the line is valid,
-// and must be sent again.
+// answeredBy reports whether r is the result of e. The refusal of a line that is not an
+// event has no id. But neither has that of a stream that broke off or was silent for too
+// long: then the line is valid, and must be sent again.
 func (e *pendingLine) answeredBy(r score.Result) bool {
 	switch {
 	case e.JSON == nil:
@@ -237,7 +238,8 @@ func (e *pendingLine) answeredBy(r score.Result) bool {
 	return p != nil
 }
 
-// endOfResponse returns the error of the end of a response, nil if nothing is left unanswered.
+// endOfResponse returns the error of the end of a response, nil if nothing is left
+// unanswered.
 func (v *streamConn) endOfResponse(err error) error {
 	s := v.s
 	s.mu.Lock()

@@ -16,8 +16,8 @@ import (
 	"laurel/score"
 )
 
-// streamAlerts sends n alerts of one source over a stream. It checks that each is answered once, in order,
-// and counts once.
+// streamAlerts sends n alerts of one source over a stream. It checks that each is
+// answered once, in order, and counts once.
 func streamAlerts(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
 	t.Helper()
 	answered := 0
@@ -153,7 +153,8 @@ func TestStreamEndsAtALineThatIsNoEvent(t *testing.T) {
 	}
 }
 
-// ndjson starts a server that answers each stream with the given lines, whatever it is sent.
+// ndjson starts a server that answers each stream with the given lines, whatever it is
+// sent.
 func ndjson(t *testing.T, lines func(call int32) string) string {
 	var calls atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,7 +11,8 @@ import (
 	"laurel/trust/access"
 )
 
-// NewJoinToken returns a token with which up to uses frontends can join the group until ttl has passed.
+// NewJoinToken returns a token with which up to uses frontends can join the group until
+// ttl has passed.
 func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) (string, error) {
 	body, err := json.Marshal(access.JoinTokenRequest{TTL: ttl.String(), Uses: uses})
 	if err != nil {
@@ -28,18 +29,19 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 	return made.Token, nil
 }
 
-// Authorities returns the certificates of the group's authorities in PEM, as a frontend reports them.
+// Authorities returns the certificates of the group's authorities in PEM, as a frontend
+// reports them.
 func (c *Client) Authorities(ctx context.Context) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/cluster/authority"})
 	return a.body, err
 }
 
-// RotateAuthority adds a second certificate authority to the group. After FinishRotation the group
-// trusts only the new one.
+// RotateAuthority adds a second certificate authority to the group. After FinishRotation
+// the group trusts only the new one.
 func (c *Client) RotateAuthority(ctx context.Context) error { return c.rotate(ctx, false) }
 
-// FinishRotation ends a rotation of the authority. It is refused with a score.StatusConflict while a
-// member has a certificate of the old authority.
+// FinishRotation ends a rotation of the authority. It is refused with a
+// score.StatusConflict while a member has a certificate of the old authority.
 func (c *Client) FinishRotation(ctx context.Context) error { return c.rotate(ctx, true) }
 
 func (c *Client) rotate(ctx context.Context, finish bool) error {

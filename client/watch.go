@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
-// WatchOptions select what is watched. Without any subject that is everything: all contests and all
-// medal tables.
+// WatchOptions select what is watched. Without any subject that is everything: all
+// contests and all medal tables.
 type WatchOptions struct {
 	Contests     []string
 	Competitions []string // all contests of these, and their medal tables
 	Medals       []string // the medal tables of these competitions
 	Timelines    []string // every event of these contests
 	Leaderboards []string // of these ranked contests, at most ten
-	// Part is the part of each leaderboard. It has ten rows if Limit is 0, and at most a hundred.
-	// After is ignored.
+	// Part is the part of each leaderboard. It has ten rows if Limit is 0, and at most a
+	// hundred. After is ignored.
 	Part BoardPart
 	Home string // the id of the preferred frontend; "" for the client's home
 }
@@ -51,8 +52,8 @@ type UpdateKind string
 
 // Kinds of updates.
 const (
-	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched; after a lost
-	// connection, only what is new of it.
+	// UpdateSnapshot: Scores, Medals, Timeline and Leaderboards have all that is watched;
+	// after a lost connection, only what is new of it.
 	UpdateSnapshot UpdateKind = "snapshot"
 	// UpdateScore: Scores has the new record of one contest.
 	UpdateScore UpdateKind = "score"
@@ -60,14 +61,15 @@ const (
 	UpdateMedals UpdateKind = "medals"
 	// UpdateTimeline: Timeline has one new event.
 	UpdateTimeline UpdateKind = "timeline"
-	// UpdateLeaderboard: Leaderboards has one part of a leaderboard that has changed, with all its rows.
+	// UpdateLeaderboard: Leaderboards has one part of a leaderboard that has changed,
+	// with all its rows.
 	UpdateLeaderboard UpdateKind = "leaderboard"
 	// UpdateHeartbeat: Beat has the state of the frontend. It comes every few seconds.
 	UpdateHeartbeat UpdateKind = "heartbeat"
 	// UpdateConnected: the following updates are from Frontend.
 	UpdateConnected UpdateKind = "connected"
-	// UpdateLost: the connection to Frontend has ended with Err. The watch reconnects after Wait,
-	// there or elsewhere.
+	// UpdateLost: the connection to Frontend has ended with Err. The watch reconnects
+	// after Wait, there or elsewhere.
 	UpdateLost UpdateKind = "lost"
 )
 
@@ -75,15 +77,16 @@ const (
 type Update struct {
 	Kind     UpdateKind
 	Scores   []score.Record
-	Medals   []score.Medals
+	Medals   []medal.Standings
 	Timeline []score.TimelineEvent
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
-	// NewStore is true for a snapshot of another store than before. What came before is void.
+	// NewStore is true for a snapshot of another store than before. What came before is
+	// void.
 	NewStore bool
 	Beat     Beat
-	// Frontend is the URL of the frontend that the update is from or about. AtHome is true if that is
-	// the watch's home. Home is the home's id, "" if that is not known.
+	// Frontend is the URL of the frontend that the update is from or about. AtHome is
+	// true if that is the watch's home. Home is the home's id, "" if that is not known.
 	Frontend string
 	Home     string
 	AtHome   bool
@@ -100,28 +103,30 @@ type Beat struct {
 }
 
 const (
-	// silence is the time without data after which a stream counts as lost. The server sends a
-	// heartbeat every 5 s.
+	// silence is the time without data after which a stream counts as lost. The server
+	// sends a heartbeat every 5 s.
 	silence = 12 * time.Second
-	// watchBegin is the additional time that a frontend gets to begin a stream: it may have to catch
-	// up with what the watcher has seen elsewhere.
+	// watchBegin is the additional time that a frontend gets to begin a stream: it may
+	// have to catch up with what the watcher has seen elsewhere.
 	watchBegin = 2 * time.Second
-	// retryDefault is the first bound of the wait before reconnecting, if the server has not sent one.
+	// retryDefault is the first bound of the wait before reconnecting, if the server has
+	// not sent one.
 	retryDefault = 500 * time.Millisecond
 	// retryMax is the bound to which it grows.
 	retryMax = 10 * time.Second
 )
 
-// Watch returns an iterator over what is watched: first all of it, then every change. It ends when ctx
-// ends, when the caller breaks off, or when the frontends refuse the watch; then the last item has the
-// error, a *score.Problem.
+// Watch returns an iterator over what is watched: first all of it, then every change. It
+// ends when ctx ends, when the caller breaks off, or when the frontends refuse the watch;
+// then the last item has the error, a *score.Problem.
 //
-// When a connection is lost, the watch continues at another frontend where the last one ended: no change
-// is left out, none comes twice, and a record never goes back to a lower revision. A slow caller gets
-// the latest state of each record and leaderboard, not every state in between; of timelines it gets
-// every event.
+// When a connection is lost, the watch continues at another frontend where the last one
+// ended: no change is left out, none comes twice, and a record never goes back to a lower
+// revision. A slow caller gets the latest state of each record and leaderboard, not every
+// state in between; of timelines it gets every event.
 //
-// When the watch's home is back, the frontend that served the watch meanwhile sends it there.
+// When the watch's home is back, the frontend that served the watch meanwhile sends it
+// there.
 func (c *Client) Watch(ctx context.Context, w WatchOptions) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -207,9 +212,9 @@ func (s *watch) connectFailed(url string, err error) {
 	s.c.refreshInBackground(true)
 }
 
-// wait waits before the watch reconnects, for a random part of a bound that grows from the delay that
-// the server asked for. The whole wait is random, so that thousands of watches that lost the same
-// frontend do not come to the next one at once.
+// wait waits before the watch reconnects, for a random part of a bound that grows from
+// the delay that the server asked for. The whole wait is random, so that thousands of
+// watches that lost the same frontend do not come to the next one at once.
 func (s *watch) wait(url string, round int, err error) {
 	if s.ended() {
 		return

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"laurel/score"
+	"laurel/score/medal"
 
 	"github.com/go-json-experiment/json"
 )
@@ -109,8 +110,9 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	}
 }
 
-// adoptTarget returns the URL to which a watch is redirected. If the client has not used the home that
-// it chose, and the home redirects the watch, the client makes the target its home.
+// adoptTarget returns the URL to which a watch is redirected. If the client has not used
+// the home that it chose, and the home redirects the watch, the client makes the target
+// its home.
 func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
 	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
 		conn.adoptAs = id
@@ -121,7 +123,8 @@ func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) s
 	return target.String()
 }
 
-// redirectTarget returns the URL to which a frontend redirects a watch, and that of the frontend there.
+// redirectTarget returns the URL to which a frontend redirects a watch, and that of the
+// frontend there.
 func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	to, err = resp.Location()
 	if err != nil {
@@ -158,8 +161,9 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	return err
 }
 
-// listen passes what comes to the caller until the stream ends. It returns the frontend where that was,
-// and the error. When the frontend sends the watch home, listen continues on a new stream there.
+// listen passes what comes to the caller until the stream ends. It returns the frontend
+// where that was, and the error. When the frontend sends the watch home, listen continues
+// on a new stream there.
 func (s *watch) listen(conn *watchConn) (string, error) {
 	defer func() { conn.close() }()
 	if !s.connected(conn) {
@@ -192,8 +196,8 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 	}
 }
 
-// connected reports a new connection to the caller and to Notify. It reports whether the caller wants
-// more.
+// connected reports a new connection to the caller and to Notify. It reports whether the
+// caller wants more.
 func (s *watch) connected(conn *watchConn) bool {
 	if conn.adoptAs != "" {
 		s.c.frontends.adopt(conn.adoptAs, conn.url)
@@ -222,7 +226,8 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	s.c.refreshInBackground(true)
 	cause := context.Cause(conn.ctx)
 	if cause == nil && errors.Is(err, io.EOF) {
-		// The frontend stops, or it has ended only this stream. It costs little to try it again.
+		// The frontend stops, or it has ended only this stream. It costs little to try it
+		// again.
 		return fmt.Errorf("%s: %w", conn.url, errEnded)
 	}
 	if cause != nil {
@@ -233,8 +238,8 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	return err
 }
 
-// goHome connects to the home to which a frontend sends the watch. The present connection is kept until
-// that has succeeded.
+// goHome connects to the home to which a frontend sends the watch. The present connection
+// is kept until that has succeeded.
 func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 	var to struct {
 		URL string `json:"url"`
@@ -261,8 +266,8 @@ func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 	return home
 }
 
-// update decodes a message. ok is false for an unknown message and for one with nothing new, which is no
-// error.
+// update decodes a message. ok is false for an unknown message and for one with nothing
+// new, which is no error.
 func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error) {
 	u.Kind = UpdateKind(m.event)
 	switch u.Kind {
@@ -270,7 +275,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 		var all struct {
 			Store    string                `json:"store"`
 			Scores   []score.Record        `json:"scores"`
-			Medals   []score.Medals        `json:"medals"`
+			Medals   []medal.Standings     `json:"medals"`
 			Timeline []score.TimelineEvent `json:"timeline"`
 			Windows  []windowEvent         `json:"leaderboards"`
 		}
@@ -287,7 +292,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 		u.Scores = make([]score.Record, 1)
 		err = json.Unmarshal(m.data, &u.Scores[0])
 	case UpdateMedals:
-		u.Medals = make([]score.Medals, 1)
+		u.Medals = make([]medal.Standings, 1)
 		err = json.Unmarshal(m.data, &u.Medals[0])
 	case UpdateTimeline:
 		u.Timeline = make([]score.TimelineEvent, 1)

@@ -186,8 +186,8 @@ func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 	}
 }
 
-// redirecting starts n servers that redirect every watch, and returns their URLs and the watches that
-// they were asked for.
+// redirecting starts n servers that redirect every watch, and returns their URLs and the
+// watches that they were asked for.
 func redirecting(t *testing.T, to func(self int, r *http.Request) string, n int) (urls []string, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex

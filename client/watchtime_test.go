@@ -35,7 +35,13 @@ func (f transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
 }
 
-// hangingBody returns a body that begins with first, has what is written to w, and ends with the request.
+// newTransportClient returns a client of http://f1, whose requests f answers.
+func newTransportClient(f transport) (*client.Client, error) {
+	return client.New([]string{"http://f1"}, client.Options{Transport: f})
+}
+
+// hangingBody returns a body that begins with first, has what is written to w, and ends
+// with the request.
 func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) {
 	body, w := io.Pipe()
 	context.AfterFunc(r.Context(), func() { w.CloseWithError(r.Context().Err()) })
@@ -46,7 +52,7 @@ func hangingBody(r *http.Request, first string) (io.ReadCloser, *io.PipeWriter) 
 func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		streams := 0
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
@@ -59,7 +65,7 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				}
 			}()
 			return 200, body, nil
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +80,8 @@ func TestSilentStreamIsLostAfterTwelveSeconds(t *testing.T) {
 				begun = begun.Add(time.Minute)
 			}
 			if u.Kind == client.UpdateLost {
-				// All four heartbeats were sent while the caller had the first, then nothing.
+				// All four heartbeats were sent while the caller had the first, then
+				// nothing.
 				took := time.Since(begun)
 				if took < 12*time.Second || took > 36*time.Second || !strings.Contains(u.Err.Error(), "sent nothing for 12s") {
 					t.Errorf("lost after %s: %v", took, u.Err)
@@ -136,13 +143,13 @@ func TestWaitsAreRandomAndGrowFromTheRetryOfTheFrontend(t *testing.T) {
 func TestRetryAfterIsRespected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked []time.Time
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
 			asked = append(asked, time.Now())
 			return 503, nil, nil
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +174,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ids []string
-		c, err := client.New([]string{"http://f1"}, client.Options{Transport: transport(func(r *http.Request) (int, io.ReadCloser, error) {
+		c, err := newTransportClient(func(r *http.Request) (int, io.ReadCloser, error) {
 			if r.URL.Path != "/v1/watch" {
 				return 404, nil, nil
 			}
@@ -183,7 +190,7 @@ func TestEventThatWasCutOffIsReceivedAgain(t *testing.T) {
 				body, _ := hangingBody(r, record(5)+"\n"+record(6)+"id: a-6\n\nevent: future\ndata: ?\n\n"+record(7)+"id: a-7\n\n")
 				return 200, body, nil
 			}
-		})})
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

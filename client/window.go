@@ -19,18 +19,19 @@ type Window struct {
 	Rows      []score.LeaderboardRow `json:"rows"`
 }
 
-// windowEvent is a window as a stream sends it: the order of its competitors, and the rows that have
-// changed since the stream last sent them.
+// windowEvent is a window as a stream sends it: the order of its competitors, and the
+// rows that have changed since the stream last sent them.
 type windowEvent struct {
 	Window
 	Order []string `json:"order"`
 }
 
-// windows are the last windows that one stream has sent, by contest. Its next events refer to them.
+// windows are the last windows that one stream has sent, by contest. Its next events
+// refer to them.
 type windows map[string]Window
 
-// take returns the window of an event, with the rows of the last one where the event has none. The first
-// event of a stream has all rows.
+// take returns the window of an event, with the rows of the last one where the event has
+// none. The first event of a stream has all rows.
 func (known windows) take(e windowEvent) (Window, error) {
 	rows := map[string]*score.LeaderboardRow{}
 	for _, list := range [][]score.LeaderboardRow{known[e.ContestID].Rows, e.Rows} {

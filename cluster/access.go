@@ -69,7 +69,8 @@ func (a *accessControl) commit(ctx context.Context, encoded []byte) error {
 	outcome, ok := response.(fsm.Outcome)
 	if !ok || len(outcome) != 1 || len(outcome[0]) != 1 {
 		return score.Problemf(score.OutcomeUnknown,
-			"the change of the access control is committed, but this frontend could not apply it; check the audit trail")
+			"the change of the access control is committed, but this frontend could not apply it; "+
+				"check the audit trail")
 	}
 	if p := outcome[0][0].Problem; p != nil {
 		return p

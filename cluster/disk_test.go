@@ -83,6 +83,7 @@ func TestFailingDiskStopsTheStart(t *testing.T) {
 }
 
 func TestStalledWriteEndsTheMember(t *testing.T) {
+	t.Parallel()
 	var slow gate
 	g := newGroup(t, 1, slow.behind, func(o *Options) { o.TimeScale = 0.2 })
 	n := g.nodes[0]

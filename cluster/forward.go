@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/cluster/batch"
 	"laurel/cluster/peer"
 	"laurel/score"
 )
@@ -126,7 +127,7 @@ func (f *forwarder) forwardTo(
 			// may answer.
 			unavailable := isRead(r.Method) && resp.StatusCode == http.StatusServiceUnavailable
 			if resp.Header.Get(notMasterHeader) != "" || unavailable {
-				return errNoMaster
+				return batch.ErrNoMaster
 			}
 			close(answered)
 			// The headers that this frontend has set already take precedence.
@@ -143,5 +144,5 @@ func (f *forwarder) forwardTo(
 		out.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	proxy.ServeHTTP(w, out)
-	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, errNoMaster), failed
+	return failed != nil && !peer.DialFailed(failed) && !errors.Is(failed, batch.ErrNoMaster), failed
 }

@@ -3,9 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -13,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/batch"
 	"laurel/cluster/peer"
-	"laurel/fsm/entry"
 	"laurel/score"
 )
 
@@ -27,22 +25,14 @@ const (
 	maxForwardedPosts = 64 << 20
 )
 
-// forwardedOutcome is the master's answer to one forwarded post.
-type forwardedOutcome struct {
-	Results []score.Result `json:"results,omitzero"`
-	Problem *score.Problem `json:"problem,omitzero"` // refuses the whole post
-	Unsent  bool           `json:"unsent,omitzero"`  // the member asked is not the master
-	Unknown bool           `json:"unknown,omitzero"` // it was when it proposed the post
-}
-
 // forward sends posts to the master and waits for its answer, at most resultGrace longer than it
 // stays the master.
-func (p *poster) forward(batch []*pendingPost) ([]outcome, error) {
+func (p *poster) forward(posts []*batch.Post) ([]batch.Outcome, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.scaled(postTimeout))
 	defer cancel()
-	master, changed := p.leader.current()
+	master, changed := p.leader.Current()
 	if master == "" {
-		return nil, errNoMaster
+		return nil, batch.ErrNoMaster
 	}
 	go func() {
 		select {
@@ -57,31 +47,27 @@ func (p *poster) forward(batch []*pendingPost) ([]outcome, error) {
 		case <-ctx.Done():
 		}
 	}()
-	var body []byte
-	for _, pending := range batch {
-		body = binary.AppendUvarint(body, uint64(pending.post.Size()))
-		body = append(body, pending.post.Bytes()...)
-	}
-	p.metrics.forwarded.Add(float64(len(batch)))
-	var answers []forwardedOutcome
-	if err := p.port.Call(ctx, master, http.MethodPost, postsPath, bytes.NewReader(body), &answers); err != nil {
+	p.metrics.forwarded.Add(float64(len(posts)))
+	body := bytes.NewReader(batch.Encode(posts))
+	var answers []batch.Answer
+	if err := p.port.Call(ctx, master, http.MethodPost, postsPath, body, &answers); err != nil {
 		var problem *score.Problem
 		switch {
 		case peer.DialFailed(err):
-			return nil, errNoMaster
+			return nil, batch.ErrNoMaster
 		case !errors.As(err, &problem):
-			return nil, errUnknown
+			return nil, batch.ErrUnknown
 		case problem.Code == score.NoMaster:
-			return nil, errNoMaster
+			return nil, batch.ErrNoMaster
 		}
 		return nil, problem // nothing was proposed
 	}
-	if len(answers) != len(batch) {
-		return nil, errUnknown
+	if len(answers) != len(posts) {
+		return nil, batch.ErrUnknown
 	}
-	outcomes := make([]outcome, len(batch))
+	outcomes := make([]batch.Outcome, len(posts))
 	for i := range answers {
-		outcomes[i] = answers[i].decode()
+		outcomes[i] = answers[i].Outcome()
 	}
 	return outcomes, nil
 }
@@ -95,68 +81,26 @@ func (p *poster) serveForwarded(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	batch, err := parseForwarded(body)
+	posts, err := batch.Decode(body)
 	if err != nil {
 		return err
 	}
 	limit := time.Now().Add(maxClockSkew)
-	for _, pending := range batch {
-		if pending.latest.After(limit) {
-			pending.done <- outcome{err: tooFarAhead(pending.latest)}
-		} else if err := p.batch.add(pending); err != nil {
-			pending.done <- outcome{err: err}
+	for _, post := range posts {
+		if post.Latest.After(limit) {
+			post.Finish(batch.Outcome{Err: tooFarAhead(post.Latest)})
+		} else if err := p.batcher.Add(post); err != nil {
+			post.Finish(batch.Outcome{Err: err})
 		}
 	}
-	answers := make([]forwardedOutcome, len(batch))
-	for i, pending := range batch {
+	answers := make([]batch.Answer, len(posts))
+	for i, post := range posts {
 		select {
-		case o := <-pending.done:
-			answers[i] = o.encode()
+		case o := <-post.Done():
+			answers[i] = o.Answer()
 		case <-r.Context().Done():
 			return nil // nobody reads the answer
 		}
 	}
 	return json.MarshalWrite(w, answers)
-}
-
-func parseForwarded(body []byte) ([]*pendingPost, error) {
-	var batch []*pendingPost
-	for len(body) > 0 {
-		size, n := binary.Uvarint(body)
-		if n <= 0 || size > uint64(len(body)-n) {
-			return nil, errors.New("the forwarded posts are truncated")
-		}
-		post, latest, err := entry.ParsePost(body[n : n+int(size)])
-		if err != nil {
-			return nil, fmt.Errorf("forwarded post %d: %w", len(batch), err)
-		}
-		body = body[n+int(size):]
-		batch = append(batch, &pendingPost{post: post, latest: latest, forwarded: true, done: make(chan outcome, 1)})
-	}
-	return batch, nil
-}
-
-func (o outcome) encode() forwardedOutcome {
-	var p *score.Problem
-	switch {
-	case o.err == nil:
-		return forwardedOutcome{Results: o.results}
-	case errors.Is(o.err, errNoMaster), errors.Is(o.err, errStopping):
-		return forwardedOutcome{Unsent: true}
-	case errors.As(o.err, &p):
-		return forwardedOutcome{Problem: p}
-	}
-	return forwardedOutcome{Unknown: true}
-}
-
-func (f forwardedOutcome) decode() outcome {
-	switch {
-	case f.Unsent:
-		return outcome{err: errNoMaster}
-	case f.Unknown:
-		return outcome{err: errUnknown}
-	case f.Problem != nil:
-		return outcome{err: f.Problem}
-	}
-	return outcome{results: f.Results}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// fakePeer is another member as far as Raft sees it: the test speaks for it.
+// fakePeer is another member as Raft sees it. The test sends its messages.
 type fakePeer struct {
 	id    raft.ServerID
 	addr  raft.ServerAddress
@@ -63,7 +63,7 @@ func (f *fakePeer) beat(t *testing.T, m *Member, term uint64) (answer raft.Appen
 	return answer
 }
 
-func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
+func TestCandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 10 })
 	a := g.master()
@@ -99,7 +99,7 @@ func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	}
 }
 
-// voteDelay holds back what is answered to the next request for a vote on the connections of one
+// voteDelay delays the answer to the next request for a vote on the connections of one
 // node.
 type voteDelay struct {
 	mu       sync.Mutex
@@ -127,7 +127,7 @@ func (d *voteDelay) holds() error {
 type delayedConn struct {
 	net.Conn
 	delay   *voteDelay
-	greeted bool // the first bytes, which say what it carries, were written
+	greeted bool // the preamble was written
 	raft    bool
 	mu      sync.Mutex
 	holds   bool
@@ -198,6 +198,8 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 			o.hooks.raftConfig = func(c *raft.Config) { c.ElectionTimeout = 5 * time.Second } // there is time for all that follows
 		}
 	})
+	release := sync.OnceFunc(func() { close(d.released) })
+	t.Cleanup(release) // before the nodes stop, which would wait for the answer
 	a, b, x := g.nodes[0], g.nodes[1], g.nodes[2]
 	mustPost(t, a, alerts("bard/0", 1, 3))
 	g.agree(3)
@@ -247,7 +249,7 @@ func TestThereAreNoTwoMastersOfOneEpoch(t *testing.T) {
 	fb := newFakePeer(t, "127.0.0.1:0", b.member().self)
 	fb.addr = raft.ServerAddress(b.opts.Peer)
 	fb.beat(t, a.member(), epoch)
-	close(d.released)
+	release()
 	var both sync.WaitGroup
 	for _, one := range []struct {
 		n      *node

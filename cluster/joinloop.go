@@ -114,7 +114,7 @@ func (j *joinLoop) join(self score.NewMember) error {
 	if err != nil {
 		return err
 	}
-	known, _ := j.leader.current()
+	known, _ := j.leader.Current()
 	last := error(peer.NoMaster())
 	for _, master := range append(j.poller.Reports.Masters(), known) {
 		if master == "" || master == j.opts.Peer {
@@ -145,7 +145,8 @@ func (j *joinLoop) joinAt(ctx context.Context, url string, body []byte) error {
 			url = "https://" + rest // a member of a secure group serves HTTPS at that address
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(url, "/")+membersPath, bytes.NewReader(body))
+	url = strings.TrimRight(url, "/") + membersPath
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

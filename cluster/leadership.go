@@ -179,7 +179,7 @@ func (l *leadership) serve(config raft.Configuration) {
 	e.serving.Store(l)
 	e.metrics.epochs.Inc()
 	e.log.Info("this frontend is the master", "epoch", l.epoch, "revision", e.machine.Revision())
-	e.leader.notify()
+	e.leader.Notify()
 }
 
 // setCommitted records that a configuration is committed.

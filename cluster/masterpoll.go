@@ -9,6 +9,7 @@ import (
 
 	"laurel/cluster/peer"
 	"laurel/cluster/polling"
+	"laurel/score"
 )
 
 // masterPoll connects package polling to the master: it polls the master, and confirms at the master
@@ -18,6 +19,27 @@ type masterPoll struct {
 	elections *elections
 	readIndex *readIndex
 	server    *polling.Server
+}
+
+// newPolling returns both sides of the pull mode.
+func newPolling(e *elections, index *readIndex, mode *cacheMode) (*polling.Puller, *polling.Server) {
+	r := e.replica
+	master := &masterPoll{replica: r, elections: e, readIndex: index}
+	master.server = &polling.Server{Machine: r.machine, Confirm: master.confirm, AwaitReleased: master.awaitReleased}
+	return polling.NewPuller(r.ctx, polling.Config{
+		MaxBytes:  answersBytes,
+		Frontend:  mode.frontend,
+		InPull:    func() bool { return mode.get() == score.Pull },
+		Clock:     r.clock,
+		Timeout:   r.scaled(polling.PollTimeout),
+		FirstWait: r.scaled(masterTimeout),
+		Poll:      master.poll,
+		Retry: func(ctx context.Context, poll func() bool) error {
+			return r.withMaster(ctx, fixed(retryPause), func(string, <-chan struct{}) bool { return poll() })
+		},
+		Polls: r.metrics.polls,
+		Ages:  r.metrics.pulledAge,
+	}), master.server
 }
 
 // poll polls the master once, which may be this member.

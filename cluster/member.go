@@ -9,13 +9,13 @@ import (
 
 	"laurel/cache"
 	"laurel/cache/queries"
+	"laurel/cluster/batch"
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/polling"
 	"laurel/cluster/push"
 	"laurel/cluster/raftlog"
 	"laurel/cluster/status"
-	"laurel/score"
 )
 
 const (
@@ -121,7 +121,7 @@ func (m *Member) start() (err error) {
 	if m.auth != nil {
 		m.auth.Open()
 	}
-	m.leader = newLeaderWatch(m.raft)
+	m.leader = status.NewLeaderWatch(m.raft)
 	m.wire(reports)
 	m.metrics.observe(m)
 	m.runAll(elected)
@@ -136,7 +136,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.access = &accessControl{replica: r, elections: m.elections, proposer: m.proposer}
 	m.elections.access = m.access
 	m.posts = &poster{replica: r, elections: m.elections, access: m.access, proposer: m.proposer}
-	m.posts.batch = newBatcher(m.posts.send, m.metrics)
+	m.posts.batcher = batch.New(m.posts.send, func(events int) { m.metrics.entryEvents.Observe(float64(events)) })
 	m.forwarder = &forwarder{replica: r, elections: m.elections, frontend: m.frontend}
 	m.reader = &reader{replica: r, frontend: m.frontend}
 	m.mode = &cacheMode{replica: r, elections: m.elections, frontend: m.frontend}
@@ -146,7 +146,7 @@ func (m *Member) wire(reports *status.Reports) {
 		replica: r, elections: m.elections, frontend: m.frontend, readIndex: m.readIndex, mode: m.mode,
 	}
 	m.pushes = push.NewReceiver(m.ctx, m.elections.pushConfig)
-	m.wirePolling()
+	m.puller, m.polls = newPolling(m.elections, m.readIndex, m.mode)
 
 	m.source = &status.Source{
 		Self: m.self, URL: m.opts.URL, Raft: m.raft, Machine: m.machine, Frontend: m.frontend, Store: m.storage,
@@ -164,26 +164,6 @@ func (m *Member) wire(reports *status.Reports) {
 	m.issuer = enroll.NewIssuer(enroll.Config{
 		Group: enrollGroup{r, m.elections, m.access, reports}, Self: m.self, Identity: m.opts.Identity,
 		Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
-	})
-}
-
-func (m *Member) wirePolling() {
-	master := &masterPoll{replica: m.replica, elections: m.elections, readIndex: m.readIndex}
-	m.polls = &polling.Server{Machine: m.machine, Confirm: master.confirm, AwaitReleased: master.awaitReleased}
-	master.server = m.polls
-	m.puller = polling.NewPuller(m.ctx, polling.Config{
-		MaxBytes:  answersBytes,
-		Frontend:  m.frontend,
-		InPull:    func() bool { return m.mode.get() == score.Pull },
-		Clock:     m.clock,
-		Timeout:   m.scaled(polling.PollTimeout),
-		FirstWait: m.scaled(masterTimeout),
-		Poll:      master.poll,
-		Retry: func(ctx context.Context, poll func() bool) error {
-			return m.withMaster(ctx, fixed(retryPause), func(string, <-chan struct{}) bool { return poll() })
-		},
-		Polls: m.metrics.polls,
-		Ages:  m.metrics.pulledAge,
 	})
 }
 
@@ -236,15 +216,15 @@ func (m *Member) HandOver(ctx context.Context) { m.transfers.handOver(ctx) }
 // Close stops the member, which stays in the group. A master should HandOver first. Posts in flight
 // are finished, for at most a second. If the disk hangs, Close waits for it.
 func (m *Member) Close() error {
-	m.posts.batch.close()
-	m.posts.batch.drain(m.scaled(drainTimeout))
+	m.posts.batcher.Close()
+	m.posts.batcher.Drain(m.scaled(drainTimeout))
 	m.port.Shutdown(m.scaled(finishTimeout))
 	m.cancel()
 	stopping := m.raft.Shutdown()
 	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
-	m.leader.close()
+	m.leader.Close()
 	return errors.Join(append(errs, m.release())...)
 }
 

@@ -57,12 +57,14 @@ func (m *membership) join(ctx context.Context, n score.NewMember) error {
 	}
 	joiner, err := m.poller.Ask(ctx, n.Peer)
 	if err != nil {
-		p := score.Problemf(score.NotReady, "the frontend does not answer the master at its peer address %s: %v", n.Peer, err)
+		p := score.Problemf(score.NotReady,
+			"the frontend does not answer the master at its peer address %s: %v", n.Peer, err)
 		p.Field = "peer"
 		return p
 	}
 	if peer.MemberID(joiner.Member) != n.ID || n.Instance != "" && string(joiner.Member) != n.ID+"@"+n.Instance {
-		p := score.Problemf(score.IDConflict, "the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID)
+		p := score.Problemf(score.IDConflict,
+			"the frontend at %s is %q, not %q", n.Peer, peer.MemberID(joiner.Member), n.ID)
 		p.Field = "peer"
 		return p
 	}
@@ -92,7 +94,8 @@ func checkNewMember(n score.NewMember) *score.Problem {
 		p = score.Problemf(score.InvalidEvent, "got %q; want at most %d letters, digits and ._~-", n.ID, maxID)
 		p.Field = "id"
 	case err != nil || host == "":
-		p = score.Problemf(score.InvalidEvent, "got %q; want host:port on which the other members reach the frontend", n.Peer)
+		p = score.Problemf(score.InvalidEvent,
+			"got %q; want host:port on which the other members reach the frontend", n.Peer)
 		p.Field = "peer"
 	}
 	return p
@@ -135,7 +138,9 @@ func (m *membership) add(joiner status.Status, n score.NewMember) (done bool, er
 
 // findJoiner returns the server of a frontend that joins; nil if it is new. The problem says why it
 // cannot join.
-func findJoiner(servers []raft.Server, joiner status.Status, n score.NewMember) (known *raft.Server, refused *score.Problem) {
+func findJoiner(
+	servers []raft.Server, joiner status.Status, n score.NewMember,
+) (known *raft.Server, refused *score.Problem) {
 	refuse := func(field, format string, args ...any) (*raft.Server, *score.Problem) {
 		p := score.Problemf(score.IDConflict, format, args...)
 		p.Field = field
@@ -146,16 +151,17 @@ func findJoiner(servers []raft.Server, joiner status.Status, n score.NewMember) 
 		case s.ID == joiner.Member:
 			known = &s
 		case peer.MemberID(s.ID) == n.ID:
-			return refuse("id", "a frontend with other data has the id %q, at %s; choose another id, or remove that frontend first",
-				n.ID, s.Address)
+			return refuse("id", "the id %q is taken by a frontend with other data, at %s; "+
+				"choose another id, or remove that frontend first", n.ID, s.Address)
 		case string(s.Address) == n.Peer:
-			return refuse("peer", "the frontend %q has the peer address %s", peer.MemberID(s.ID), n.Peer)
+			return refuse("peer", "the peer address %s is taken by the frontend %q", n.Peer, peer.MemberID(s.ID))
 		}
 	}
 	if known == nil && joiner.Joined {
 		// Its log belongs to another group, or ends where others decided to go on without it.
-		return refuse("instance", "the frontend %q has the data of a group of which it is not a member: it was removed, "+
-			"or it belongs to another group; to join as a new member, start it with an empty data directory", n.ID)
+		return refuse("instance", "the frontend %q has the data of a group of which it is not a member: "+
+			"it was removed, or it belongs to another group; "+
+			"to join as a new member, start it with an empty data directory", n.ID)
 	}
 	return known, nil
 }
@@ -196,7 +202,8 @@ func (m *membership) awaitCatchUp(ctx context.Context, addr string) error {
 		case err == nil && s.Applied >= goal:
 			return nil
 		case !slices.ContainsFunc(m.servers(), func(s raft.Server) bool { return string(s.Address) == addr }):
-			return score.Problemf(score.NotFound, "the frontend at %s was removed from the group while it was catching up", addr)
+			return score.Problemf(score.NotFound,
+				"the frontend at %s was removed from the group while it was catching up", addr)
 		}
 		select {
 		case <-time.After(catchUpPause):
@@ -276,7 +283,9 @@ func (m *membership) remove(ctx context.Context, id string, force bool) (leaver 
 }
 
 // checkLeave returns a problem if a member must not leave. stay has the other voters.
-func (m *membership) checkLeave(ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool) *score.Problem {
+func (m *membership) checkLeave(
+	ctx context.Context, leaver *raft.Server, stay []raft.Server, force bool,
+) *score.Problem {
 	id := peer.MemberID(leaver.ID)
 	switch {
 	case leaver.Suffrage != raft.Voter:
@@ -295,8 +304,8 @@ func (m *membership) checkLeave(ctx context.Context, leaver *raft.Server, stay [
 		answer++
 	}
 	if answer*2 <= len(stay) {
-		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters answer, which is no majority, and the group "+
-			"would stop; start the others first; to do it anyway, use force", id, answer, len(stay))
+		return score.Problemf(score.StatusConflict, "without %q only %d of %d voters answer, which is no majority, "+
+			"and the group would stop; start the others first; to do it anyway, use force", id, answer, len(stay))
 	}
 	return nil
 }
@@ -317,8 +326,8 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 		return err == nil || peer.IsAnswer(err)
 	})
 	if timedOut != nil {
-		return score.Problemf(score.OutcomeUnknown, "%q has transferred its leadership, but the next master did not remove it in time; "+
-			"check the status of the group", id)
+		return score.Problemf(score.OutcomeUnknown, "%q has transferred its leadership, "+
+			"but the next master did not remove it in time; check the status of the group", id)
 	}
 	return err
 }

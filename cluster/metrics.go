@@ -71,9 +71,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			"Age of the answers given from memory in pull mode."),
 		epochs: counter("laurel_epochs_total", "Epochs in which this frontend began to serve as master."),
 		releases: counters("laurel_releases_total", "waited",
-			"Entries released at this master, by what they waited for: the acks of the frontends, or the lease of a silent one."),
+			"Entries released at this master, by what they waited for: "+
+				"the acks of the frontends, or the lease of a silent one."),
 		peerRefused: counters("laurel_peer_refused_total", "reason",
-			"Connections and requests between members that were refused, or given up because the other end was another member, by reason."),
+			"Connections and requests between members that were refused, "+
+				"or given up because the other end was another member, by reason."),
 		raftRefused: counters("laurel_raft_refused_total", "reason",
 			"Raft messages of other members that were refused, by reason."),
 		snapshotsReceived: counters("laurel_snapshots_received_total", "outcome",
@@ -112,11 +114,12 @@ func (m *metrics) observe(member *Member) {
 	gauge("laurel_leases_withheld", "Frontends that get no lease now because they delayed writes, at the master.",
 		func() float64 { return member.elections.count((*push.Sender).Penalized) })
 	if i := member.opts.Identity; i != nil {
-		gauge("laurel_certificate_expiry_seconds", "Time until this frontend's certificate expires; negative after that.",
+		gauge("laurel_certificate_expiry_seconds",
+			"Time until this frontend's certificate expires; negative after that.",
 			func() float64 { return i.Expires().Sub(i.Now()).Seconds() })
 	}
 	gauge("laurel_posts_waiting", "Posts that wait to be written, or to be forwarded to the master.",
-		func() float64 { return float64(member.posts.batch.waiting()) })
+		func() float64 { return float64(member.posts.batcher.Waiting()) })
 	gauge("laurel_master", "1 if this frontend is the master.", func() float64 {
 		if member.elections.current() != nil {
 			return 1

@@ -76,7 +76,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("invalid peer address %q: %w", o.Peer, err)
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("peer address %q has no host; use the one on which the other members reach this frontend", o.Peer)
+		return fmt.Errorf("peer address %q has no host; use the one on which the other members reach this frontend",
+			o.Peer)
 	}
 	return nil
 }

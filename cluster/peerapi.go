@@ -4,9 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/go-json-experiment/json"
-	"github.com/hashicorp/raft"
-
 	"laurel/cluster/enroll"
 	"laurel/cluster/peer"
 	"laurel/cluster/polling"
@@ -33,7 +30,7 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	handle("POST "+polling.Path, m.polls.Serve)
 	handle("GET "+termPath, m.readIndex.serveTerm)
 	handle("GET "+readyPath, m.readiness.serve)
-	handle("GET "+status.Path, m.serveStatus)
+	handle("GET "+status.Path, m.source.Serve)
 	handle("POST "+enroll.CertificatePath, m.issuer.ServeCertificate)
 	handle("POST "+enroll.KeysPath, m.issuer.ServeKeys)
 	handle("POST "+removedPath, func(http.ResponseWriter, *http.Request) error {
@@ -51,19 +48,11 @@ func (m *Member) peerHandler(forwarded http.Handler) http.Handler {
 	return m.auth.RequireMember(mux, m.source.ServeRemoved)
 }
 
-func (m *Member) serveStatus(w http.ResponseWriter, r *http.Request) error {
-	from := peer.FromContext(r.Context())
-	if m.opts.Identity == nil {
-		from = r.URL.Query().Get("from")
-	}
-	return json.MarshalWrite(w, m.source.Status(raft.ServerID(from)))
-}
-
 // writePeerError answers a call of another member with an error.
-func (m *Member) writePeerError(w http.ResponseWriter, r *http.Request, err error) {
+func (r *replica) writePeerError(w http.ResponseWriter, req *http.Request, err error) {
 	var p *score.Problem
 	if !errors.As(err, &p) {
-		m.log.Warn("a call of another member failed", "path", r.URL.Path, "err", err)
+		r.log.Warn("a call of another member failed", "path", req.URL.Path, "err", err)
 		p = score.Problemf(score.InvalidEvent, "%s", err)
 	}
 	peer.WriteProblem(w, p)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"laurel/cluster/batch"
 	"laurel/fsm"
 	"laurel/fsm/entry"
 	"laurel/score"
@@ -22,23 +23,13 @@ const (
 	retryPause = 50 * time.Millisecond
 )
 
-var (
-	// errNoMaster means that there is no master, or that the member asked is not the master. Nothing
-	// was proposed.
-	errNoMaster = errors.New("no master")
-	// errUnknown means that the post may have been committed, or may be later.
-	errUnknown = errors.New("outcome unknown")
-	// errStopping means that this frontend is closing. Nothing was proposed.
-	errStopping error = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
-)
-
 // poster is the path of posts: into the log at the master, and to the master elsewhere.
 type poster struct {
 	*replica
 	elections *elections
 	access    *accessControl
 	proposer  *proposer
-	batch     *batcher
+	batcher   *batch.Batcher
 }
 
 // post applies events: it returns when a majority has stored them, the master has applied them, and
@@ -63,16 +54,16 @@ func (p *poster) post(ctx context.Context, post score.Post) (results []score.Res
 	uncertain := false // an earlier attempt may be applied
 	pause := func() time.Duration { return rand.N(retryPause) }
 	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
-		results, err = p.attempt(ctx, &pendingPost{post: encoded, done: make(chan outcome, 1)})
+		results, err = p.attempt(ctx, encoded)
 		switch {
 		case err == nil:
 			return true
-		case errors.Is(err, errUnknown):
+		case errors.Is(err, batch.ErrUnknown):
 			uncertain = true
 			if !encoded.Repeatable {
 				return true
 			}
-		case !errors.Is(err, errNoMaster):
+		case !errors.Is(err, batch.ErrNoMaster):
 			return true
 		}
 		p.metrics.retries.Inc()
@@ -90,8 +81,9 @@ func (p *poster) post(ctx context.Context, post score.Post) (results []score.Res
 }
 
 func outcomeUnknown() *score.Problem {
-	return score.Problemf(score.OutcomeUnknown, "the master was lost while it wrote this post, which may or may not be applied; "+
-		"repeat it with the same source and seq, or the same id: it will not count twice")
+	return score.Problemf(score.OutcomeUnknown,
+		"the master was lost while it wrote this post, which may or may not be applied; "+
+			"repeat it with the same source and seq, or the same id: it will not count twice")
 }
 
 // checkTimes returns a problem if the time of an event is too far ahead of this member's clock.
@@ -111,94 +103,85 @@ func checkTimes(events []score.Event) error {
 }
 
 func tooFarAhead(t time.Time) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, "%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
+	p := score.Problemf(score.InvalidEvent,
+		"%s is more than %s ahead of the master's clock", t.Format(time.RFC3339), maxClockSkew)
 	p.Field = "time"
 	return p
 }
 
 // attempt sends a post once.
-func (p *poster) attempt(ctx context.Context, pending *pendingPost) ([]score.Result, error) {
-	if err := p.batch.add(pending); err != nil {
+func (p *poster) attempt(ctx context.Context, encoded entry.EncodedPost) ([]score.Result, error) {
+	post := batch.NewPost(encoded)
+	if err := p.batcher.Add(post); err != nil {
 		return nil, err
 	}
 	select {
-	case o := <-pending.done:
-		return o.results, o.err
+	case o := <-post.Done():
+		return o.Results, o.Err
 	case <-ctx.Done():
-		return nil, errUnknown
+		return nil, batch.ErrUnknown
 	}
 }
 
-// send sends a batch to the master: into its log if this member is it, else over the peer port.
-func (p *poster) send(batch []*pendingPost) {
+// send sends posts to the master: into its log if this member is it, else over the peer port.
+func (p *poster) send(posts []*batch.Post) {
 	if p.raft.State() == raft.Leader {
-		p.propose(batch)
+		p.propose(posts)
 		return
 	}
-	var own []*pendingPost
-	for _, pending := range batch {
-		if pending.forwarded {
-			pending.done <- outcome{err: errNoMaster}
+	var own []*batch.Post
+	for _, post := range posts {
+		if post.Forwarded {
+			post.Finish(batch.Outcome{Err: batch.ErrNoMaster})
 			continue
 		}
-		own = append(own, pending)
+		own = append(own, post)
 	}
 	if len(own) == 0 {
 		return
 	}
 	outcomes, err := p.forward(own)
-	finish(own, outcomes, err)
+	batch.Finish(own, outcomes, err)
 }
 
-// finish gives each post of a batch its outcome, or err to all.
-func finish(batch []*pendingPost, outcomes []outcome, err error) {
-	for i, pending := range batch {
-		if err != nil {
-			pending.done <- outcome{err: err}
-			continue
-		}
-		pending.done <- outcomes[i]
-	}
-}
-
-// propose makes one log entry of a batch and waits until all frontends may show it.
-func (p *poster) propose(batch []*pendingPost) {
+// propose makes one log entry of posts and waits until all frontends may show it.
+func (p *poster) propose(posts []*batch.Post) {
 	l := p.elections.elected.Load()
 	if l == nil || p.raft.CurrentTerm() != l.epoch || p.access.unguarded() {
-		finish(batch, nil, errNoMaster) // elected, but the leadership has not begun
+		batch.Finish(posts, nil, batch.ErrNoMaster) // elected, but the leadership has not begun
 		return
 	}
-	posts := make([]entry.EncodedPost, len(batch))
-	for i, pending := range batch {
-		posts[i] = pending.post
+	encoded := make([]entry.EncodedPost, len(posts))
+	for i, post := range posts {
+		encoded[i] = post.EncodedPost
 	}
 	start := time.Now()
-	response, err := p.proposer.propose(context.Background(), entry.Encode(posts))
+	response, err := p.proposer.propose(context.Background(), entry.Encode(encoded))
 	p.metrics.commit.Observe(time.Since(start).Seconds())
 	switch {
 	case err == nil:
 	case notAppended(err):
-		finish(batch, nil, errNoMaster)
+		batch.Finish(posts, nil, batch.ErrNoMaster)
 		return
 	default:
-		finish(batch, nil, errUnknown)
+		batch.Finish(posts, nil, batch.ErrUnknown)
 		return
 	}
 	applied, ok := response.(fsm.Outcome)
-	if !ok || len(applied) != len(batch) {
-		finish(batch, nil, errUnknown) // committed, but this member's state machine has failed
+	if !ok || len(applied) != len(posts) {
+		batch.Finish(posts, nil, batch.ErrUnknown) // committed, but this member's state machine has failed
 		return
 	}
 	start = time.Now()
 	released := l.push.AwaitReleased(p.ctx, p.revealed(applied))
 	p.observeRelease(time.Since(start))
 	if !released {
-		finish(batch, nil, errUnknown)
+		batch.Finish(posts, nil, batch.ErrUnknown)
 		return
 	}
-	for i, pending := range batch {
+	for i, post := range posts {
 		p.metrics.countResults(applied[i])
-		pending.done <- outcome{results: applied[i]}
+		post.Finish(batch.Outcome{Results: applied[i]})
 	}
 }
 

@@ -42,8 +42,8 @@ func notAppended(err error) bool {
 		errors.Is(err, raft.ErrLeadershipTransferInProgress)
 }
 
-var errWedged = errors.New("raft refuses all entries because of a leadership transfer that has ended (hashicorp/raft#696); " +
-	"start this frontend again")
+var errWedged = errors.New("raft refuses all entries because of a leadership transfer that has ended " +
+	"(hashicorp/raft#696); start this frontend again")
 
 // checkWedged ends a member whose Raft has not noticed that a leadership transfer has ended. That can
 // happen if it loses leadership meanwhile. If it became the master again, it would accept no posts.

@@ -39,18 +39,18 @@ const (
 	maxLogEntry = 2 * entry.MaxPost
 )
 
-func (m *Member) storeOptions() raftlog.Options {
+func (r *replica) storeOptions() raftlog.Options {
 	return raftlog.Options{
-		Dir:          m.opts.Dir,
-		ID:           m.opts.ID,
-		Bootstrap:    m.opts.Bootstrap,
-		Join:         len(m.opts.Join) > 0,
-		StallTimeout: m.scaled(raftlog.DefaultStallTimeout),
-		SegmentSize:  m.opts.hooks.segmentSize,
-		Logger:       m.log,
-		Fatal:        m.fail,
-		ObserveWrite: func(d time.Duration) { m.metrics.diskWrite.Observe(d.Seconds()) },
-		Wrap:         m.opts.hooks.wrapBackend,
+		Dir:          r.opts.Dir,
+		ID:           r.opts.ID,
+		Bootstrap:    r.opts.Bootstrap,
+		Join:         len(r.opts.Join) > 0,
+		StallTimeout: r.scaled(raftlog.DefaultStallTimeout),
+		SegmentSize:  r.opts.hooks.segmentSize,
+		Logger:       r.log,
+		Fatal:        r.fail,
+		ObserveWrite: func(d time.Duration) { r.metrics.diskWrite.Observe(d.Seconds()) },
+		Wrap:         r.opts.hooks.wrapBackend,
 	}
 }
 

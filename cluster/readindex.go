@@ -150,7 +150,7 @@ func (r *readiness) check(ctx context.Context) error {
 	if r.elections.current() != nil {
 		return r.checkMaster(ctx)
 	}
-	master, _ := r.leader.current()
+	master, _ := r.leader.Current()
 	if master == "" {
 		return peer.NoMaster()
 	}

@@ -27,7 +27,7 @@ type replica struct {
 	machine *fsm.Machine
 	port    *peer.Port
 	raft    *raft.Raft
-	leader  *leaderWatch
+	leader  *status.LeaderWatch
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -83,7 +83,7 @@ func (r *replica) await(ctx context.Context, f raft.Future) error {
 
 // otherMaster returns the peer address of the master if that is another member; else "".
 func (r *replica) otherMaster() string {
-	master, _ := r.leader.current()
+	master, _ := r.leader.Current()
 	if master == r.opts.Peer {
 		return ""
 	}
@@ -97,7 +97,7 @@ func (r *replica) withMaster(
 	ctx context.Context, pause func() time.Duration, try func(master string, changed <-chan struct{}) (done bool),
 ) error {
 	for {
-		master, changed := r.leader.current()
+		master, changed := r.leader.Current()
 		if try(master, changed) {
 			return nil
 		}

@@ -57,7 +57,8 @@ func (t *transfers) transfer(ctx context.Context, to string) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return score.Problemf(score.OutcomeUnknown, "the transfer of leadership has not ended in time; check the status of the group")
+		return score.Problemf(score.OutcomeUnknown,
+			"the transfer of leadership has not ended in time; check the status of the group")
 	}
 	return score.Problemf(score.StatusConflict, "leadership was not transferred: %v", err)
 }

@@ -19,7 +19,7 @@ import (
 func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 	root := t.TempDir()
 	rapid.Check(t, func(rt *rapid.T) {
-		h := &accessHistory{randomHistory: &randomHistory{root: root}, holds: map[string]*access.Grant{}}
+		h := &accessHistory{randomHistory: &randomHistory{root: root}, grants: map[string]*access.Grant{}}
 		h.dir = h.newDir(rt)
 		h.m = openMachine(rt, h.dir)
 		defer func() { h.end() }()
@@ -48,7 +48,7 @@ func TestOnlyAuthorizedEventsAreApplied(t *testing.T) {
 type accessHistory struct {
 	*randomHistory
 	guarded bool
-	holds   map[string]*access.Grant // by id
+	grants  map[string]*access.Grant // by id
 	notes   int
 	posted  []drawnEvent // all events that were ever posted
 }
@@ -109,15 +109,15 @@ func (h *accessHistory) change(t *rapid.T) {
 	}
 	switch {
 	case c.Grant != nil:
-		if was := h.holds[c.Grant.ID]; was != nil && was.Revoked {
+		if was := h.grants[c.Grant.ID]; was != nil && was.Revoked {
 			t.Fatalf("the revoked %s was granted again", c.Grant.ID)
 		}
-		h.holds[c.Grant.ID] = c.Grant
+		h.grants[c.Grant.ID] = c.Grant
 	case c.Revoke != "":
-		if g := h.holds[c.Revoke]; g != nil {
+		if g := h.grants[c.Revoke]; g != nil {
 			revoked := *g
 			revoked.Revoked = true
-			h.holds[c.Revoke] = &revoked
+			h.grants[c.Revoke] = &revoked
 		}
 	case c.Guard:
 		h.guarded = true
@@ -126,9 +126,9 @@ func (h *accessHistory) change(t *rapid.T) {
 
 // event draws an event and how it is authorized.
 func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
-	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "again", "gap", "other"}).Draw(t, "kind")
-	if kind == "again" && len(h.posted) > 0 {
-		return rapid.SampledFrom(h.posted).Draw(t, "again")
+	kind := rapid.SampledFrom([]string{"new", "new", "new", "new", "repeated", "gap", "other"}).Draw(t, "kind")
+	if kind == "repeated" && len(h.posted) > 0 {
+		return rapid.SampledFrom(h.posted).Draw(t, "repeated")
 	}
 	who := byte(rapid.IntRange(1, 3).Draw(t, "who"))
 	source := rapid.SampledFrom([]string{fmt.Sprint("bard/", who), fmt.Sprintf("bard/%d/x", who), "bard/1",
@@ -147,10 +147,10 @@ func (h *accessHistory) event(t *rapid.T, ahead map[string]int) drawnEvent {
 	if rapid.IntRange(0, 5).Draw(t, "define") == 0 {
 		e.Type, e.ContestID, e.Data = score.TypeCompetitionDefine, e.Competition(), &score.CompetitionDefine{Name: "Games"}
 	}
-	return h.vouch(t, e, who)
+	return h.sign(t, e, who)
 }
 
-func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
+func (h *accessHistory) sign(t *rapid.T, e score.Event, who byte) drawnEvent {
 	// The event is signed together with others, so that the signature has a path.
 	tree := make([]score.Event, rapid.SampledFrom([]int{1, 2, 5}).Draw(t, "tree"))
 	for i := range tree {
@@ -161,7 +161,7 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
 	signEvents(t, who, tree)
 	v := drawnEvent{tree[at], true}
 	switch rapid.SampledFrom([]string{"signed", "signed", "signed", "signed", "signed", "token", "token", "nobody",
-		"altered", "swapped", "spoilt", "borrowed", "keyless", "key for token", "filled in"}).Draw(t, "vouched by") {
+		"altered", "swapped", "spoilt", "borrowed", "keyless", "key for token", "filled in"}).Draw(t, "authorized by") {
 	case "token":
 		v.Key, v.Signature, v.Token, v.genuine = "", nil, fmt.Sprint("token-", who), false
 	case "nobody":
@@ -186,18 +186,18 @@ func (h *accessHistory) vouch(t *rapid.T, e score.Event, who byte) drawnEvent {
 	return v
 }
 
-// may reports whether v is authorized now.
-func (h *accessHistory) may(v drawnEvent) bool {
+// authorized reports whether v is authorized now.
+func (h *accessHistory) authorized(v drawnEvent) bool {
 	var g *access.Grant
 	switch {
 	case v.Key != "":
-		if g = h.holds[v.Key]; !v.genuine || g != nil && g.Public == nil {
+		if g = h.grants[v.Key]; !v.genuine || g != nil && g.Public == nil {
 			return false
 		}
 	case v.Signature != nil:
 		return false
 	case v.Token != "":
-		if g = h.holds[v.Token]; g != nil && g.Hash == nil {
+		if g = h.grants[v.Token]; g != nil && g.Hash == nil {
 			return false
 		}
 	default:
@@ -209,8 +209,8 @@ func (h *accessHistory) may(v drawnEvent) bool {
 	if g.Role == access.RoleOperator {
 		return true
 	}
-	speaks := v.Source == g.Name || len(v.Source) > len(g.Name) && v.Source[:len(g.Name)+1] == g.Name+"/"
-	return speaks && (len(g.Competitions) == 0 || slices.Contains(g.Competitions, v.Competition())) &&
+	ownSource := v.Source == g.Name || len(v.Source) > len(g.Name) && v.Source[:len(g.Name)+1] == g.Name+"/"
+	return ownSource && (len(g.Competitions) == 0 || slices.Contains(g.Competitions, v.Competition())) &&
 		(len(g.Types) == 0 || slices.Contains(g.Types, v.Type))
 }
 
@@ -233,14 +233,14 @@ func (h *accessHistory) post(t *rapid.T) {
 		t.Fatal(err)
 	}
 	for i := range posts {
-		h.judge(t, posts[i].Mode, drawn[i], outcome[0][i])
+		h.checkResults(t, posts[i].Mode, drawn[i], outcome[0][i])
 	}
 }
 
-// judge checks the results of a post.
-func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEvent, results []score.Result) {
-	before, whole := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
-	if last := results[len(results)-1]; whole && last.Problem != nil {
+// checkResults checks the results of a post.
+func (h *accessHistory) checkResults(t *rapid.T, mode score.PostMode, events []drawnEvent, results []score.Result) {
+	before, allOrNone := len(h.plain.events), mode == score.AllOrNone && len(events) > 1
+	if last := results[len(results)-1]; allOrNone && last.Problem != nil {
 		// A refused array has one result. The events before the refused one were undone.
 		results = append(make([]score.Result, *last.Problem.Index), last)
 	}
@@ -250,7 +250,7 @@ func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEve
 		want := score.Code("")
 		switch {
 		case known.repeats != nil:
-		case !h.may(v):
+		case !h.authorized(v):
 			want = score.Unauthorized
 		case known.gap != 0:
 			want = score.SeqGap
@@ -272,7 +272,7 @@ func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEve
 			t.Fatalf("%+v has the result %+v; want %q", v, r, want)
 		}
 		switch {
-		case want != "" && whole:
+		case want != "" && allOrNone:
 			h.plain.events = h.plain.events[:before]
 			return
 		case want != "":
@@ -292,30 +292,30 @@ func (h *accessHistory) judge(t *rapid.T, mode score.PostMode, events []drawnEve
 
 func (h *accessHistory) check(t *rapid.T) {
 	a := h.m.Access()
-	if a.Guarded != h.guarded || len(a.Grants) != len(h.holds) {
-		t.Fatalf("guarded is %t, want %t; %d grants, want %d", a.Guarded, h.guarded, len(a.Grants), len(h.holds))
+	if a.Guarded != h.guarded || len(a.Grants) != len(h.grants) {
+		t.Fatalf("guarded is %t, want %t; %d grants, want %d", a.Guarded, h.guarded, len(a.Grants), len(h.grants))
 	}
 	err := h.m.View(func(v *View) error {
 		if v.Revision() != uint64(len(h.plain.events)) {
 			t.Fatalf("the revision is %d; %d events were accepted", v.Revision(), len(h.plain.events))
 		}
-		shown := map[string][]score.TimelineEvent{}
+		timelines := map[string][]score.TimelineEvent{}
 		for _, e := range h.plain.events {
-			if _, ok := shown[e.ContestID]; !ok {
+			if _, ok := timelines[e.ContestID]; !ok {
 				list, _, err := v.Timeline(e.ContestID, 0, 10_000)
 				if err != nil {
 					return err
 				}
-				shown[e.ContestID] = list
+				timelines[e.ContestID] = list
 			}
-			s := shown[e.ContestID][0]
-			shown[e.ContestID] = shown[e.ContestID][1:]
+			s := timelines[e.ContestID][0]
+			timelines[e.ContestID] = timelines[e.ContestID][1:]
 			if s.ID != e.ID || s.Revision != e.revision || s.Key != e.Key || !bytes.Equal(s.Signature, e.Signature) ||
 				s.Token != e.Token {
 				t.Fatalf("the timeline has %+v; want %+v", s, e)
 			}
 		}
-		for id, rest := range shown {
+		for id, rest := range timelines {
 			if len(rest) > 0 {
 				t.Fatalf("the timeline of %s has %d events too many", id, len(rest))
 			}

@@ -53,20 +53,20 @@ func (h *randomHistory) checkBoards(t *rapid.T, f *referenceState) {
 		for _, split := range raceSplits {
 			q := ranking.Query{Split: split, Limit: 1}
 			p, revision, err := askBoard(h.m, id, &q)
-			shown := cmp.Or(split, c.Split, c.Definition.FinalSplit())
-			if !slices.Contains(c.Definition.AllSplits(), shown) {
+			wantSplit := cmp.Or(split, c.Split, c.Definition.FinalSplit())
+			if !slices.Contains(c.Definition.AllSplits(), wantSplit) {
 				if problemCode(err) != score.InvalidEvent {
 					t.Fatalf("%s has no split %q; the error is %v", id, split, err)
 				}
 				continue
 			}
-			if err != nil || p.Split != shown || revision != c.Revision {
+			if err != nil || p.Split != wantSplit || revision != c.Revision {
 				t.Fatalf("the board of %s at %q is that of %q, revision %d (%v); want %q, revision %d", id, split,
-					p.Split, revision, err, shown, c.Revision)
+					p.Split, revision, err, wantSplit, c.Revision)
 			}
 			for _, category := range categories {
 				h.checkPages(t, id, ranking.Query{Split: split, Category: category},
-					plainRows(c, f.marks[id].all(shown), category))
+					plainRows(c, f.marks[id].all(wantSplit), category))
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 		rounds = 300
 	}
 	for i := range rounds {
-		w.some(t)
+		w.postSome(t)
 		if i%60 == 59 {
 			if err := m.Restore(bytes.NewReader(snapshotOf(t, m))); err != nil {
 				t.Fatal(err)
@@ -65,7 +65,7 @@ func TestReadersOfBoardsSeeOneRevision(t *testing.T) {
 	n := 0
 	for _, list := range seen {
 		for _, o := range list {
-			w.judge(t, &o)
+			w.checkPage(t, &o)
 		}
 		n += len(list)
 	}
@@ -127,8 +127,8 @@ func (w *markWriter) post(t *testing.T, mode score.PostMode, events ...score.Eve
 	}
 }
 
-// some posts a few marks and voids, sometimes with one among them that is refused.
-func (w *markWriter) some(t *testing.T) {
+// postSome posts a few marks and voids, sometimes with one among them that is refused.
+func (w *markWriter) postSome(t *testing.T) {
 	var events []score.Event
 	for range 1 + w.random.IntN(5) {
 		id := races[w.random.IntN(2)]
@@ -153,8 +153,8 @@ func (w *markWriter) some(t *testing.T) {
 	w.post(t, []score.PostMode{score.AllOrNone, score.UntilRefused}[w.random.IntN(2)], events...)
 }
 
-// judge compares a page with the events up to its revision.
-func (w *markWriter) judge(t *testing.T, o *observed) {
+// checkPage compares a page with the events up to its revision.
+func (w *markWriter) checkPage(t *testing.T, o *observed) {
 	t.Helper()
 	for _, e := range w.plain.events[o.revision:max(o.revision, o.floor)] {
 		if e.ContestID == o.contest {
@@ -171,15 +171,15 @@ func (w *markWriter) judge(t *testing.T, o *observed) {
 	}
 	want := plainRows(marks.contest, marks.all("finish"), o.question.Category)
 	total := len(want)
-	want = cut(t, want, &o.question)
+	want = pageOf(t, want, &o.question)
 	if total != o.page.Total || !slices.Equal(want, o.page.Rows) {
 		t.Fatalf("%s at revision %d, %+v:\n%d %+v\nwant\n%d %+v", o.contest, o.revision, o.question, o.page.Total,
 			o.page.Rows, total, want)
 	}
 }
 
-// cut returns the rows of a descending board that a question asks for.
-func cut(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
+// pageOf returns the rows of a descending board that a question asks for.
+func pageOf(t *testing.T, rows []ranking.Row, q *ranking.Query) []ranking.Row {
 	first := 0
 	if mark, competitor, given := strings.Cut(q.After.String(), ","); given {
 		value, err := score.ParseDecimal(cmp.Or(mark, "0"))

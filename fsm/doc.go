@@ -8,7 +8,9 @@
 //
 // Machine is the state machine, View reads it, and Raft adapts it to hashicorp/raft.
 // Start reading at Machine.Apply, which leads to batch.applyEvent, the function that
-// applies one event. The sub-packages hold the format of log entries (entry), the file
-// (database), the events in it (timeline), the index of contests (index) and the
-// leaderboards in memory (leaderboard).
+// applies one event. A new event type gets its effect in batch.applyEffect and, for
+// voids, in replayer.apply; TestEveryEventTypeHasAnEffect fails without them. The
+// sub-packages hold the format of log entries (entry), the file (database), the events in
+// it (timeline), the index of contests (index) and the leaderboards in memory
+// (leaderboard).
 package fsm

@@ -7,6 +7,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // award is a medal of a competition under its award_id. A revoked award is kept, so that
@@ -115,7 +116,7 @@ func (b *batch) defineCompetition(e *event, d *score.CompetitionDefine, revision
 }
 
 // tableChanged records that an event has changed a medal table.
-func (b *batch) tableChanged(t *score.MedalTable, e *event, revision uint64) {
+func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
 	b.m.changes.table(t.Competition)
 	b.markChanged(b.tables, t.Competition)

@@ -247,7 +247,7 @@ func (h *randomHistory) older(t *rapid.T) {
 	}
 	downgrade(t, h.m, rapid.Bool().Draw(t, "never had an index"))
 	h.m = h.reopen(t, h.dir)
-	h.same(t, before)
+	h.wantState(t, before)
 	wantLists(t, h.m)
 }
 

@@ -196,8 +196,9 @@ type record struct{ bucket, key, value string }
 // records returns the records of a snapshot, which must be valid.
 func records(t tester, snapshot []byte) (list []record) {
 	t.Helper()
-	err := database.ReadSnapshot(bytes.NewReader(snapshot), func(r database.Record) {
-		list = append(list, record{r.Bucket, string(r.Key), string(r.Value)})
+	err := database.ReadSnapshot(bytes.NewReader(snapshot), func(r database.Record) error {
+		list = append(list, record{string(r.Bucket), string(r.Key), string(r.Value)})
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

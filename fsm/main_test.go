@@ -11,7 +11,7 @@ func fullRun() bool { return os.Getenv("LAUREL_CI") == "full" }
 
 // shortChecks is the number of histories that a property test draws in its short form;
 // rapid's default is the long form.
-const shortChecks = "25"
+const shortChecks = "40"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

@@ -10,8 +10,8 @@ import (
 	"laurel/score"
 )
 
-// judge compares the results of a post with the reference store.
-func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
+// checkResults compares the results of a post with the reference store.
+func (h *randomHistory) checkResults(t tester, p score.Post, results []score.Result) {
 	last := results[len(results)-1]
 	if p.Mode == score.AllOrNone && last.Problem != nil {
 		if len(results) != 1 ||
@@ -47,14 +47,14 @@ func (h *randomHistory) judge(t tester, p score.Post, results []score.Result) {
 			}
 			h.plain.accept(t, e, r)
 		case e.Type == score.TypeEventVoid:
-			h.judgeVoid(t, e, r.Problem)
+			h.checkRefusedVoid(t, e, r.Problem)
 		}
 	}
 }
 
-// judgeVoid checks that a void is refused only if it names no event, or if the other
-// events cannot be applied without the voided one.
-func (h *randomHistory) judgeVoid(t tester, e score.Event, p *score.Problem) {
+// checkRefusedVoid checks that a void is refused only if it names no event, or if the
+// other events cannot be applied without the voided one.
+func (h *randomHistory) checkRefusedVoid(t tester, e score.Event, p *score.Problem) {
 	found := h.plain.target(e)
 	if len(found) != 1 || h.plain.voided()[found[0]] != nil {
 		return

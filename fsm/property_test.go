@@ -257,7 +257,7 @@ func (h *randomHistory) commit(t tester, posts ...score.Post) {
 	}
 	for i, p := range posts {
 		h.posted = append(h.posted, p.Events...)
-		h.judge(t, p, outcome[0][i])
+		h.checkResults(t, p, outcome[0][i])
 	}
 }
 
@@ -288,7 +288,7 @@ func (h *randomHistory) revisions(t tester) map[string]versioned {
 		}
 		table, ok, err := v.Medals("G")
 		if ok {
-			medals := table.Medals()
+			medals := table.Standings()
 			medals.Revision = 0
 			all["medals"] = versioned{table.Revision, text(medals)}
 		}
@@ -307,7 +307,7 @@ func (h *randomHistory) restart(t *rapid.T) {
 		t.Fatal(err)
 	}
 	h.m = h.reopen(t, h.dir)
-	h.same(t, before)
+	h.wantState(t, before)
 }
 
 // reopen opens a machine whose database must be trusted.
@@ -335,7 +335,7 @@ func (h *randomHistory) kill(t *rapid.T) {
 		t.Fatalf("a database that was not closed was trusted, up to the entry %d", h.m.Applied())
 	}
 	h.feed(t, h.m, h.log)
-	h.same(t, before)
+	h.wantState(t, before)
 }
 
 // restore continues with another machine that restored a snapshot, and applies entries
@@ -353,7 +353,7 @@ func (h *randomHistory) restore(t *rapid.T) {
 	h.end()
 	h.dir, h.m = dir, m
 	h.feed(t, m, h.log[len(h.log)/2:])
-	h.same(t, before)
+	h.wantState(t, before)
 }
 
 // rebuild discards the database, restores an earlier snapshot and replays the log.
@@ -373,14 +373,14 @@ func (h *randomHistory) rebuild(t *rapid.T) {
 	}
 	past.Close()
 	h.feed(t, h.m, h.log)
-	h.same(t, before)
+	h.wantState(t, before)
 }
 
 // replay applies all entries again.
 func (h *randomHistory) replay(t *rapid.T) {
 	before := snapshotOf(t, h.m)
 	h.feed(t, h.m, h.log)
-	h.same(t, before)
+	h.wantState(t, before)
 }
 
 // feed applies entries in transactions of drawn sizes.
@@ -401,7 +401,7 @@ func (h *randomHistory) feed(t *rapid.T, m *Machine, entries []Entry) {
 	}
 }
 
-func (h *randomHistory) same(t *rapid.T, before []byte) {
+func (h *randomHistory) wantState(t *rapid.T, before []byte) {
 	if !bytes.Equal(snapshotOf(t, h.m), before) {
 		t.Fatal("the state is different")
 	}

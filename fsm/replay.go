@@ -8,10 +8,13 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
-// replayer computes the state of one contest from its events. It does not compute marks.
+// replayer computes the state of one contest from its events, and replaces the present
+// state by it. It does not compute marks.
 type replayer struct {
+	b          *batch
 	contestID  string
 	contest    *score.Contest // nil until it is defined
 	awards     map[string]award
@@ -77,7 +80,7 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 	if err != nil {
 		return nil, err
 	}
-	r := &replayer{contestID: e.ContestID, awards: map[string]award{}}
+	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
 	for _, s := range h.replayOrder() {
 		if s.Data, err = score.UnmarshalData(s.Type, s.JSON); err != nil {
 			return nil, err
@@ -86,16 +89,16 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 			return dependent(s, p), nil
 		}
 	}
-	if p, err := b.checkMarks(r, before); p != nil || err != nil {
+	if p, err := r.checkMarks(before); p != nil || err != nil {
 		return p, err
 	}
-	if p, err := b.checkAwards(r, e.Competition()); p != nil || err != nil {
+	if p, err := r.checkAwards(e.Competition()); p != nil || err != nil {
 		return p, err
 	}
-	if err := b.replaceAwards(h, r, e, revision); err != nil {
+	if err := r.replaceAwards(h, e, revision); err != nil {
 		return nil, err
 	}
-	if err := b.redefineCompetition(r, e, revision); err != nil {
+	if err := r.redefineCompetition(e, revision); err != nil {
 		return nil, err
 	}
 	if before == nil && r.contest == nil {
@@ -124,7 +127,7 @@ func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
 // kind, the splits or the direction, or removes a competitor who has a mark from the
 // list. A void changes either the list or a mark, so the present marks are those that
 // stay.
-func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, error) {
+func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
 	if before == nil || before.Split == "" {
 		return nil, nil
 	}
@@ -146,9 +149,9 @@ func (b *batch) checkMarks(r *replayer, before *score.Contest) (*score.Problem, 
 	if sameCodes(c.Competitors, before.Competitors) {
 		return nil, nil
 	}
-	m := &contestMarks{b: b, contest: c}
-	if stray := c.Unlisted(m); stray != "" {
-		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", stray)), m.err
+	m := &contestMarks{b: r.b, contest: c}
+	if unlisted := c.Unlisted(m); unlisted != "" {
+		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted)), m.err
 	}
 	return nil, m.err
 }
@@ -159,9 +162,9 @@ func sameCodes(a, b []score.Competitor) bool {
 
 // checkAwards refuses a void that would restore an award whose id another contest uses
 // now.
-func (b *batch) checkAwards(r *replayer, competition string) (*score.Problem, error) {
+func (r *replayer) checkAwards(competition string) (*score.Problem, error) {
 	for _, id := range r.awardIDs {
-		present, exists, err := b.findAward(competition, id)
+		present, exists, err := r.b.findAward(competition, id)
 		if err != nil {
 			return nil, err
 		}
@@ -177,13 +180,13 @@ func (b *batch) checkAwards(r *replayer, competition string) (*score.Problem, er
 }
 
 // replaceAwards replaces the awards of the contest by the replayed ones.
-func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64) error {
+func (r *replayer) replaceAwards(h *history, e *event, revision uint64) error {
 	ids, err := h.awardIDs()
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		before, existed, err := b.findAward(e.Competition(), id)
+		before, existed, err := r.b.findAward(e.Competition(), id)
 		if err != nil {
 			return err
 		}
@@ -191,7 +194,7 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 		if existed == exists && before == after || existed && before.ContestID != r.contestID {
 			continue
 		}
-		t, err := b.table(e.Competition())
+		t, err := r.b.table(e.Competition())
 		if err != nil {
 			return err
 		}
@@ -201,12 +204,12 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 		if exists && !after.Revoked {
 			t.AddMedals(after.Organisation, after.Medal, 1)
 		}
-		b.tableChanged(t, e, revision)
+		r.b.tableChanged(t, e, revision)
 		k := database.Key(e.Competition(), id)
 		if exists {
-			err = b.tx.PutJSON(database.Awards, k, &after)
+			err = r.b.tx.PutJSON(database.Awards, k, &after)
 		} else {
-			err = b.tx.Delete(database.Awards, k)
+			err = r.b.tx.Delete(database.Awards, k)
 		}
 		if err != nil {
 			return err
@@ -217,16 +220,16 @@ func (b *batch) replaceAwards(h *history, r *replayer, e *event, revision uint64
 
 // redefineCompetition defines the competition by the last competition.define that is not
 // voided.
-func (b *batch) redefineCompetition(r *replayer, e *event, revision uint64) error {
+func (r *replayer) redefineCompetition(e *event, revision uint64) error {
 	if e.ContestID != e.Competition() {
 		return nil
 	}
-	t, err := b.table(e.Competition())
+	t, err := r.b.table(e.Competition())
 	if err != nil || r.definition == nil && t.Name == "" && len(t.Neutral) == 0 {
 		return err
 	}
 	t.Define(r.definition)
-	b.tableChanged(t, e, revision)
+	r.b.tableChanged(t, e, revision)
 	return nil
 }
 
@@ -336,7 +339,7 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 	for _, o := range named {
 		t.AddOrganisation(o)
 	}
-	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return orphans[c.Organisation] })
+	t.Counts = slices.DeleteFunc(t.Counts, func(c medal.Count) bool { return orphans[c.Organisation] })
 	if len(t.Counts) == 0 {
 		t.Counts = nil // as in a table that never had any
 	}

@@ -12,7 +12,7 @@ import (
 	"laurel/score"
 )
 
-// benchGroup answers at once.
+// benchGroup is a group that answers at once.
 type benchGroup struct{ testMember }
 
 func (g *benchGroup) Post(_ context.Context, p score.Post) ([]score.Result, error) {
@@ -23,14 +23,15 @@ func (g *benchGroup) Post(_ context.Context, p score.Post) ([]score.Result, erro
 	return results, nil
 }
 
-// sink is a writer of answers that keeps nothing.
+// sink is a ResponseWriter that discards everything.
 type sink struct{ h http.Header }
 
 func (s *sink) Header() http.Header         { return s.h }
 func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func (s *sink) WriteHeader(int)             {}
 
-// BenchmarkPostOne is what this package adds to one posted event, decoding included and the connection left out.
+// BenchmarkPostOne measures what this package adds to one posted event: decoding, but not the
+// connection.
 func BenchmarkPostOne(b *testing.B) {
 	a := New(groupOf(&benchGroup{}), Options{})
 	h := a.Handler()
@@ -48,7 +49,7 @@ func BenchmarkPostOne(b *testing.B) {
 	}
 }
 
-// BenchmarkPostStream is the same for the events of a stream; one operation is a stream of 10,000.
+// BenchmarkPostStream is BenchmarkPostOne for streams; one operation is a stream of 10,000 events.
 func BenchmarkPostStream(b *testing.B) {
 	a := New(groupOf(&benchGroup{}), Options{})
 	h := a.Handler()
@@ -61,7 +62,7 @@ func BenchmarkPostStream(b *testing.B) {
 	}
 }
 
-// BenchmarkGetScore is what this package adds to one contest that is read from the store.
+// BenchmarkGetScore measures what this package adds to one read of a contest from the store.
 func BenchmarkGetScore(b *testing.B) {
 	_, a := newTestAPI(b, Options{})
 	h := a.Handler()

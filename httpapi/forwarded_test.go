@@ -15,7 +15,7 @@ import (
 	"laurel/trust/access"
 )
 
-func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
+func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.ForwardedHandler())
@@ -38,14 +38,14 @@ func TestPeerPortBelievesTheFrontendThatForwardsOnlyAboutMembers(t *testing.T) {
 			t.Errorf("%s: got %d %s; want %d", name, got.StatusCode, got.body, one.status)
 		}
 	}
-	// At the port for clients nobody is believed.
+	// The port of clients ignores the header.
 	client := serve(t, a, a.Handler())
 	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, CallerHeader+": f4@abc"); got.StatusCode != 401 {
 		t.Errorf("a client that says it is a member: got %d", got.StatusCode)
 	}
 }
 
-func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
+func TestForwardedRequestNamesItsCaller(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
 	g.elsewhere = true
@@ -62,7 +62,7 @@ func TestForwardedRequestSaysWhoMadeIt(t *testing.T) {
 	}
 }
 
-func TestTheCertificateOfARemovedMemberNamesNobody(t *testing.T) {
+func TestCertificateOfARemovedMemberIsIgnored(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	newGuardedGroup(t, g)
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}

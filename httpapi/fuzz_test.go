@@ -11,7 +11,8 @@ import (
 	"laurel/score"
 )
 
-// FuzzBodies: whatever is posted wherever, the answer is either a success or a whole problem, and what is refused has changed nothing.
+// FuzzBodies checks that any body posted to any path gets a success or a complete problem, and
+// that refused requests change nothing.
 func FuzzBodies(f *testing.F) {
 	paths := []string{"/v1/events", "/v1/cluster/members", "/v1/cluster/transfer", "/v1/access/grants"}
 	for i := range paths {
@@ -49,7 +50,7 @@ func FuzzBodies(f *testing.F) {
 	})
 }
 
-// FuzzHeaders: whatever a caller's headers say, a question gets an answer or a whole problem.
+// FuzzHeaders checks that a read with any header fields gets an answer or a complete problem.
 func FuzzHeaders(f *testing.F) {
 	f.Add("text/html;q=0.5, text/plain", `W/"7-x", "a"`, "max-stale=5, no-cache", "Bearer laurel-token-1.a.b", "https://a.example")
 	f.Add("*/*;q=", `"`, `max-stale="`, "Basic YTpi", "null")
@@ -71,7 +72,7 @@ func FuzzHeaders(f *testing.F) {
 	})
 }
 
-// FuzzWatch: whatever is asked to be watched, and since when, there is a stream or a whole problem.
+// FuzzWatch checks that any subjects and event id get a stream or a complete problem.
 func FuzzWatch(f *testing.F) {
 	f.Add("contest="+contest+"&timeline=OG50BC/1", "fake-7")
 	f.Add("competition=OG50BC&medals=OG50BC&home=f2", "fake-18446744073709551615-3")

@@ -62,7 +62,7 @@ func (f *contestTest) wantRefused(typ score.Type, data string, code score.Code, 
 	p := f.fold(typ, data, score.Live)
 	switch {
 	case p == nil:
-		f.t.Errorf("%s %s was taken; want %s", typ, data, code)
+		f.t.Errorf("%s %s was accepted; want %s", typ, data, code)
 	case p.Code != code || p.Field != field || !strings.Contains(p.Detail, detail):
 		f.t.Errorf("%s %s: %v\nwant %s: %s: ... %s ...", typ, data, p, code, field, detail)
 	}
@@ -369,7 +369,7 @@ func TestReplayRequiresOnlyTheContestAndTheCompetitor(t *testing.T) {
 	}
 	f.wantRecord("ROM 5 0 1", "GAU 2 0 2")
 	if p := f.fold(score.TypeScorePlay, `{"competitor":"BRI","delta":1}`, score.Replay); p == nil || p.Field != "data.competitor" {
-		t.Errorf("a stranger: %v", p)
+		t.Errorf("an unknown competitor: %v", p)
 	}
 	if p := f.fold(score.TypeResultSet, `{"competitor":"GAU","split":"finish","mark":1}`, score.Replay); p == nil || p.Code != score.StatusConflict {
 		t.Errorf("a mark in a match: %v", p)

@@ -43,7 +43,7 @@ func TestDecimalRefusesOtherNumbers(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), detail) || len(err.Error()) > 250 || strings.ToValidUTF8(err.Error(), "!") != err.Error() {
-			t.Errorf("ParseDecimal(%.40s) says %q; want %q, short and in UTF-8", text, err, detail)
+			t.Errorf("ParseDecimal(%.40s): error %q; want %q, short and in UTF-8", text, err, detail)
 		}
 	}
 }
@@ -103,7 +103,7 @@ func TestTotalsKeepTheirOrderInJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b, err := json.Marshal(totals); err != nil || string(b) != text {
-		t.Errorf("%s comes back as %s, %v", text, b, err)
+		t.Errorf("%s is read back as %s, %v", text, b, err)
 	}
 	if v, ok := totals.Get("A"); !ok || v != -2500 {
 		t.Errorf("A is %s, %v", v, ok)

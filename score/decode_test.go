@@ -208,7 +208,7 @@ func TestAProblemNamesTheFieldAndTheRemedy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			_, p := score.Decode([]byte(c.event))
 			if p == nil {
-				t.Fatal("was taken")
+				t.Fatal("accepted")
 			}
 			if p.Code != score.InvalidEvent || p.Status != 400 {
 				t.Errorf("is %s with status %d", p.Code, p.Status)

@@ -45,7 +45,7 @@ func checkStoredForm(t *testing.T, e *score.Event, text string) {
 		return
 	}
 	if again, err := score.MarshalData(back); err != nil || string(again) != string(b) {
-		t.Errorf("%s: %s comes back as %s, %v", e.Type, b, again, err)
+		t.Errorf("%s: %s is read back as %s, %v", e.Type, b, again, err)
 	}
 }
 
@@ -71,7 +71,7 @@ func TestUnmarshalDataRefusesUnknownTypesAndMembers(t *testing.T) {
 	}
 	for _, text := range []string{`{"text":"x","more":1}`, `{"text":`, `[]`, ``} {
 		if _, err := score.UnmarshalData(score.TypeAlert, []byte(text)); err == nil {
-			t.Errorf("%s was taken", text)
+			t.Errorf("%s was accepted", text)
 		}
 	}
 }

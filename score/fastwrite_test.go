@@ -40,8 +40,28 @@ func TestFastWriterAgreesWithTheGeneralOne(t *testing.T) {
 	for _, text := range []string{"", "GAU", "Astérix", "a\"b\\c\n\t<&>\u2028\x7f", "\xff", "\x01"} {
 		for _, result := range []Totals{nil, {}, {{text, 1}}, {{text, 1}, {"x", some}}, {{"x", 1}, {"x", 2}}, {{"x", 1}, {"a", 2}}, many} {
 			for _, d := range []*Decimal{nil, &zero, &some} {
-				compareWritten(t, &ScorePlay{Competitor: text, Delta: d, Period: text, Action: text, Clock: text, Athlete: text, Result: result, StatsDelta: result, Comment: text})
-				compareWritten(t, &ResultSet{Competitor: text, Split: text, Mark: d, IRM: text, Category: text, Organisation: text, Reason: text, Comment: text})
+				compareWritten(t, &ScorePlay{
+					Competitor: text,
+					Delta:      d,
+					Period:     text,
+					Action:     text,
+					Clock:      text,
+					Athlete:    text,
+					Result:     result,
+					StatsDelta: result,
+					Comment:    text,
+				})
+				compareWritten(t, &ResultSet{
+					Competitor:   text,
+					Split:        text,
+					Mark:         d,
+					IRM:          text,
+					Category:     text,
+					Organisation: text,
+					Reason:       text,
+					Comment:      text,
+				})
+				compareWritten(t, &ScoreSet{Result: result, Period: text, Reason: text, Comment: text})
 			}
 		}
 		compareWritten(t, &ContestStatus{ScheduleStatus: text, ResultStatus: text, Period: text, Clock: text, Comment: text})

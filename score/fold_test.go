@@ -13,7 +13,7 @@ import (
 // The generators use few names, so that events are about the same things, and sometimes
 // about missing ones.
 var (
-	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "stranger"})
+	codes      = rapid.SampledFrom([]string{"A", "B", "C", "D", "unknown"})
 	periods    = rapid.SampledFrom([]string{"", "H1", "H2", "SO"})
 	splitNames = rapid.SampledFrom([]string{"5k", "10k", "finish", "15k"})
 	decimals   = rapid.OneOf(
@@ -110,21 +110,21 @@ func TestRefusedEventsChangeNothingAndReplayGivesTheSameState(t *testing.T) {
 		}
 		for i, d := range events {
 			e := &score.Event{Type: typeOf(d), ContestID: c.ID, Time: at.Add(time.Duration(i) * time.Second), Data: d}
-			before, said := state(t, c, m), mustMarshal(t, d)
+			before, data := state(t, c, m), mustMarshal(t, d)
 			clone, copied := c.Clone(), mustMarshal(t, c)
 			p := c.Fold(e, m, score.Live)
 			after := state(t, c, m)
 			if p != nil && after != before {
-				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", said, p, before, after)
+				t.Fatalf("%s was refused (%v) and changed\n%s\nto\n%s", data, p, before, after)
 			}
 			if p != nil && (p.Detail == "" || p.Status < 400 || p.Status > 499) {
-				t.Fatalf("%s was refused with %+v", said, p)
+				t.Fatalf("%s was refused with %+v", data, p)
 			}
-			if now := mustMarshal(t, d); now != said {
-				t.Fatalf("folding changed the event from %s to %s", said, now)
+			if now := mustMarshal(t, d); now != data {
+				t.Fatalf("folding changed the event from %s to %s", data, now)
 			}
 			if now := mustMarshal(t, clone); now != copied {
-				t.Fatalf("folding %s changed a clone", said)
+				t.Fatalf("folding %s changed a clone", data)
 			}
 			if p == nil {
 				accepted = append(accepted, e)
@@ -160,14 +160,14 @@ func checkContest(t *rapid.T, c *score.Contest, m *memMarks) {
 		t.Fatalf("%s cannot be read back: %v", stored, err)
 	}
 	if again := mustMarshal(t, &back); again != stored {
-		t.Fatalf("%s comes back as %s", stored, again)
+		t.Fatalf("%s is read back as %s", stored, again)
 	}
 	if a, b := mustMarshal(t, c.Record()), mustMarshal(t, back.Record()); a != b {
 		t.Fatalf("read back, it shows\n%s\nand not\n%s", b, a)
 	}
-	anew := c.Clone()
-	anew.UpdateLeaders(m)
-	if ranked := mustMarshal(t, anew); ranked != stored {
+	recomputed := c.Clone()
+	recomputed.UpdateLeaders(m)
+	if ranked := mustMarshal(t, recomputed); ranked != stored {
 		t.Fatalf("ranked from all marks it is\n%s\nand was\n%s", ranked, stored)
 	}
 	r := c.Record()

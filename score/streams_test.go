@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // dataDir returns the directory of the real streams. It skips the test if there is none.
@@ -131,7 +132,7 @@ func TestRealStreamsFoldToTheirTruth(t *testing.T) {
 				}
 			})
 			if s.revision != uint64(want.Events) || want.Events == 0 {
-				t.Errorf("%d events were folded; the truth says %d", s.revision, want.Events)
+				t.Errorf("%d events were folded; want %d", s.revision, want.Events)
 			}
 			compareContests(t, s, &want)
 			compareMedals(t, s, &want)
@@ -200,8 +201,8 @@ func compareMedals(t *testing.T, s *memStore, want *truth) {
 		t.Errorf("there are %d medal tables, truth one", len(s.medals))
 	}
 	for competition, table := range s.medals {
-		rows := map[string]score.MedalRow{}
-		for _, row := range table.Medals().Rows {
+		rows := map[string]medal.Row{}
+		for _, row := range table.Standings().Rows {
 			rows[row.Organisation] = row
 		}
 		for _, w := range want.MedalTable {

@@ -18,12 +18,12 @@ const (
 	searchDepth   = 300_000           // steps; the deepest search went down 13,000
 )
 
-// full reports whether all searches run, which takes minutes: with LAUREL_CI=full, but without -short.
-// Otherwise only the quick ones run.
+// full reports whether all searches run, which takes minutes: with LAUREL_CI=full, but
+// without -short. Otherwise only the quick ones run.
 func full() bool { return os.Getenv("LAUREL_CI") == "full" && !testing.Short() }
 
-// worlds are the configurations of the model that are searched to the end. Each has more of one thing,
-// because a world that has everything would not fit into memory.
+// worlds are the configurations of the model that are searched to the end. Each has more
+// of one thing, because a world that has everything would not fit into memory.
 var worlds = []struct {
 	name  string
 	quick bool
@@ -36,8 +36,8 @@ var worlds = []struct {
 	{"handing over and crashes", false, []string{"-DEPOCHS=2", "-DWRITES=1", "-DL=1", "-DHANDING", "-DCRASHES"}},
 }
 
-// broken are the rules of the protocol that the model can switch off, each with what the world must have
-// for the rule to matter.
+// broken are the rules of the protocol that the model can switch off, each with what the
+// world must have for the rule to matter.
 var broken = []struct {
 	rule, promise string
 	quick         bool
@@ -74,9 +74,12 @@ func TestNoReadIsStaleInAnyWorldOfTheModel(t *testing.T) {
 			if !strings.Contains(report, "errors: 0") {
 				t.Fatalf("spin found a way to break a promise, or did not end:\n%s", report)
 			}
-			for _, bad := range []string{"max search depth too small", "Search not completed", "out of memory", "memory limit"} {
-				if strings.Contains(report, bad) {
-					t.Fatalf("the search is not complete (%s); give it more in model_test.go or make the world smaller:\n%s", bad, report)
+			for _, sign := range []string{
+				"max search depth too small", "Search not completed", "out of memory", "memory limit",
+			} {
+				if strings.Contains(report, sign) {
+					t.Fatalf("the search is not complete (%s); raise its limits in model_test.go, or make the world "+
+						"smaller:\n%s", sign, report)
 				}
 			}
 			for _, step := range unreached(report) {
@@ -112,8 +115,8 @@ func search(t *testing.T, flags []string) string {
 			unable(t, "the model needs %s: %v; install the packages spin, gcc and libc6-dev", tool, err)
 		}
 	}
-	// The test reads the file itself, because go test caches a result until a file changes that the test
-	// has opened.
+	// The test reads the file itself, because go test caches a result until a file
+	// changes that the test has opened.
 	source, err := os.ReadFile("push.pml")
 	if err != nil {
 		t.Fatal(err)
@@ -153,8 +156,8 @@ var (
 	figures  = regexp.MustCompile(`(?m)^.*(states, stored|total actual memory usage|elapsed time|depth reached).*$`)
 )
 
-// unreached returns the steps that were never taken, according to pan's report. The processes of the model
-// never end, so their end states do not count.
+// unreached returns the steps that were never taken, according to pan's report. The
+// processes of the model never end, so their end states do not count.
 func unreached(report string) []string {
 	var steps []string
 	for _, line := range place.FindAllString(report, -1) {
@@ -169,8 +172,8 @@ func summary(report string) string {
 	return strings.Join(strings.Fields(strings.Join(figures.FindAllString(report, -1), ";")), " ")
 }
 
-// unable ends a test that this machine cannot run. It skips the test, or fails it with LAUREL_CI=full, which
-// promises that everything runs.
+// unable ends a test that this machine cannot run. It skips the test, or fails it with
+// LAUREL_CI=full, which promises that everything runs.
 func unable(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {

@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// Tick is the time between two calls of Due. It is also the shortest time between two checks of one
-// record, because a tick sends one batched request and a record is in it at most once: so a record
-// is checked at most 20 times a second.
+// Tick is the time between two calls of Due. It is also the shortest time between two
+// checks of one record, because a tick sends one batched request and a record is in it at
+// most once: so a record is checked at most 20 times a second.
 const Tick = 50 * time.Millisecond
 
-// Budget is the default number of checks a second that one frontend asks of the master: ten per tick.
-// It is enough to keep MaxInterval for up to 1,425 records.
+// Budget is the default number of checks a second that one frontend asks of the master:
+// ten per tick. It is enough to keep MaxInterval for up to 1,425 records.
 const Budget = 200.0
 
-// MaxInterval is the longest time that a record goes unchecked, however rarely it is read, as long
-// as intervalShare of the budget is enough for that.
+// MaxInterval is the longest time that a record goes unchecked, however rarely it is
+// read, as long as intervalShare of the budget is enough for that.
 const MaxInterval = 10 * time.Second
 
 const (
@@ -26,46 +26,49 @@ const (
 	// MaxInterval because a due record may queue behind others for some ticks.
 	plannedInterval = MaxInterval - MaxInterval/20
 
-	// intervalShare bounds the part of the budget that the longest interval may take. With more
-	// records than that is enough for, cold records are checked less often than every MaxInterval,
-	// and hot ones keep their rate.
+	// intervalShare bounds the part of the budget that the longest interval may take.
+	// With more records than that is enough for, cold records are checked less often than
+	// every MaxInterval, and hot ones keep their rate.
 	intervalShare = 0.75
 
-	// refreshInterval is the time after which reads are counted and rates are recomputed: four
-	// times in the second within which a hot record must be noticed.
+	// refreshInterval is the time after which reads are counted and rates are recomputed:
+	// four times in the second within which a hot record must be noticed.
 	refreshInterval = 5 * Tick
 
-	// readsDecay is the time constant with which reads are forgotten. It is long enough that a
-	// record keeps its rate during a pause of its contest. A rise is not smoothed: see surprise.
+	// readsDecay is the time constant with which reads are forgotten. It is long enough
+	// that a record keeps its rate during a pause of its contest. A rise is not smoothed:
+	// see surprise.
 	readsDecay = 5 * time.Second
 
-	// surprise is the number of standard deviations of a Poisson count by which reads must exceed
-	// what was expected to be taken at once instead of averaged.
+	// surprise is the number of standard deviations of a Poisson count by which reads
+	// must exceed what was expected to be taken at once instead of averaged.
 	surprise = 3.0
 
-	// changesDecay is the time constant with which the results of checks are forgotten. It must be
-	// longer than MaxInterval, or a cold record would forget each check before the next one.
+	// changesDecay is the time constant with which the results of checks are forgotten.
+	// It must be longer than MaxInterval, or a cold record would forget each check before
+	// the next one.
 	changesDecay = 20 * time.Second
 
-	// priorChanges (changes a second) is the estimate for a record about which nothing is known,
-	// with the weight of priorWeight observed changes. Of the values tried, 0.1 to 0.4, this one
-	// notices a hot record soonest, and the share of stale reads hardly differs. It never fades, so
-	// a record that was never seen to change is still checked when it is read.
+	// priorChanges (changes a second) is the estimate for a record about which nothing is
+	// known, with the weight of priorWeight observed changes. Of the values tried, 0.1 to
+	// 0.4, this one notices a hot record soonest, and the share of stale reads hardly
+	// differs. It never fades, so a record that was never seen to change is still checked
+	// when it is read.
 	priorChanges = 0.4
 	priorWeight  = 0.5
 )
 
-// Schedule decides which records a frontend checks with the master in each tick of pull mode. The
-// check rate of a record is proportional to the square root of (its reads a second x its changes a
-// second): a read comes on average half an interval after a check, so about
-// reads x changes / (2 x rate) reads a second are stale, and for a given budget their sum is least
-// with the square root (after Cho and Garcia-Molina, Effective page refresh policies for web
-// crawlers, ACM TODS 28(4), 2003). This holds for records that are checked more often than they
-// change. The exact optimum would give up the records that change faster, which are often those
-// with the most readers.
+// Schedule decides which records a frontend checks with the master in each tick of pull
+// mode. The check rate of a record is proportional to the square root of (its reads a
+// second x its changes a second): a read comes on average half an interval after a check,
+// so about reads x changes / (2 x rate) reads a second are stale, and for a given budget
+// their sum is least with the square root (after Cho and Garcia-Molina, Effective page
+// refresh policies for web crawlers, ACM TODS 28(4), 2003). This holds for records that
+// are checked more often than they change. The exact optimum would give up the records
+// that change faster, which are often those with the most readers.
 //
-// A time is a reading of one monotonic clock, from any start. Equal calls give equal results. A
-// Schedule is not safe for concurrent use, except for Item.Read.
+// A time is a reading of one monotonic clock, from any start. Equal calls give equal
+// results. A Schedule is not safe for concurrent use, except for Item.Read.
 type Schedule struct {
 	budget float64 // checks a second
 	items  []*Item
@@ -97,8 +100,8 @@ type Item struct {
 	due  time.Duration
 }
 
-// NewSchedule returns an empty schedule of at most budget checks a second, on average. If budget is
-// not a positive number, Budget is used.
+// NewSchedule returns an empty schedule of at most budget checks a second, on average. If
+// budget is not a positive number, Budget is used.
 func NewSchedule(budget float64) *Schedule {
 	if !(budget > 0) || math.IsInf(budget, 1) {
 		budget = Budget
@@ -106,15 +109,15 @@ func NewSchedule(budget float64) *Schedule {
 	return &Schedule{budget: budget, byKey: make(map[string]*Item), weight: squareRootWeight}
 }
 
-// Read counts one read of the record. It takes no lock and allocates nothing. Any goroutine may call
-// it at any time, even after the record was removed.
+// Read counts one read of the record. It takes no lock and allocates nothing. Any
+// goroutine may call it at any time, even after the record was removed.
 func (it *Item) Read() { it.reads.Add(1) }
 
 // Reads returns how often the record has been read.
 func (it *Item) Reads() uint64 { return it.reads.Load() }
 
-// Add begins to check the record key, which was loaded at now, and returns its item, on which its
-// readers count. A key that is held already keeps its item.
+// Add begins to check the record key, which was loaded at now, and returns its item, on
+// which its readers count. A key that is held already keeps its item.
 func (s *Schedule) Add(key string, now time.Duration) *Item {
 	if it := s.byKey[key]; it != nil {
 		return it
@@ -123,8 +126,8 @@ func (s *Schedule) Add(key string, now time.Duration) *Item {
 	s.items = append(s.items, it)
 	s.byKey[key] = it
 	it.rate = s.minRate()
-	// Records that are loaded together would come due together. Steps of the golden ratio spread any
-	// number of them evenly over the interval.
+	// Records that are loaded together would come due together. Steps of the golden ratio
+	// spread any number of them evenly over the interval.
 	s.added++
 	_, phase := math.Modf(float64(s.added) * (math.Phi - 1))
 	it.due = now + seconds(phase/it.rate)
@@ -145,10 +148,10 @@ func (s *Schedule) Remove(key string) {
 	s.items = s.items[:last]
 }
 
-// Due returns the keys to check in the tick at now, the longest overdue first, then by key. Call it
-// once every Tick: over any span it returns no more than the budget and one burst of about two
-// ticks. A key that was returned becomes due again whether or not its answer comes, so a lost
-// request is repeated.
+// Due returns the keys to check in the tick at now, the longest overdue first, then by
+// key. Call it once every Tick: over any span it returns no more than the budget and one
+// burst of about two ticks. A key that was returned becomes due again whether or not its
+// answer comes, so a lost request is repeated.
 func (s *Schedule) Due(now time.Duration) []string {
 	s.advance(now)
 	room := int(s.allowance)
@@ -169,15 +172,15 @@ func (s *Schedule) Due(now time.Duration) []string {
 	keys := make([]string, len(due))
 	for i, it := range due {
 		keys[i] = it.key
-		// A delay of up to a tick is made up for, or every rate would be rounded down to whole
-		// ticks. To make up for more would cause a burst.
+		// A delay of up to a tick is made up for, or every rate would be rounded down to
+		// whole ticks. To make up for more would cause a burst.
 		it.due = max(it.due, now-Tick) + seconds(1/it.rate)
 	}
 	return keys
 }
 
-// Checked notes the master's answer at now: whether key has changed since the answer before. It
-// ignores a key that is not held any more.
+// Checked notes the master's answer at now: whether key has changed since the answer
+// before. It ignores a key that is not held any more.
 func (s *Schedule) Checked(key string, changed bool, now time.Duration) {
 	it := s.byKey[key]
 	if it == nil || now <= it.checked {
@@ -185,10 +188,10 @@ func (s *Schedule) Checked(key string, changed bool, now time.Duration) {
 	}
 	span := (now - it.checked).Seconds()
 	it.checked = now
-	// A check sees that a record changed, but not how often. So the expected number of changes is
-	// counted, given that there was one and what is known so far. The fixed point of that is the
-	// maximum likelihood estimate for irregular checks of Cho and Garcia-Molina, Estimating
-	// frequency of change, ACM TOIT 3(3), 2003.
+	// A check sees that a record changed, but not how often. So the expected number of
+	// changes is counted, given that there was one and what is known so far. The fixed
+	// point of that is the maximum likelihood estimate for irregular checks of Cho and
+	// Garcia-Molina, Estimating frequency of change, ACM TOIT 3(3), 2003.
 	seen := 0.0
 	if changed {
 		expected := it.changeRate() * span
@@ -215,8 +218,8 @@ func (s *Schedule) advance(now time.Duration) {
 	gap := max(0, now-s.ticked)
 	s.ticked += gap
 	s.allowance = min(s.allowance+s.budget*gap.Seconds(), perTick+max(1, perTick))
-	// After a pause, the time for which there was no budget makes no record overdue, or hot records
-	// would queue behind all cold ones until those have caught up.
+	// After a pause, the time for which there was no budget makes no record overdue, or
+	// hot records would queue behind all cold ones until those have caught up.
 	if lost := gap - 2*Tick; lost > 0 {
 		for _, it := range s.items {
 			it.due += lost
@@ -239,8 +242,9 @@ func (s *Schedule) refresh(now time.Duration) {
 	scale := rateScale(weights, floor, ceiling, s.budget)
 	for i, it := range s.items {
 		rate := min(max(scale*weights[i], floor), ceiling)
-		// The record keeps the fraction of its interval that is still to wait, not the time: one
-		// that gets hot must not wait for the rest of the ten seconds it was given when cold.
+		// The record keeps the fraction of its interval that is still to wait, not the
+		// time: one that gets hot must not wait for the rest of the ten seconds it was
+		// given when cold.
 		if it.due > now {
 			it.due = now + time.Duration(float64(it.due-now)*it.rate/rate)
 		}
@@ -253,8 +257,8 @@ func (s *Schedule) minRate() float64 {
 	return min(1/plannedInterval.Seconds(), intervalShare*s.budget/float64(len(s.items)), 1/Tick.Seconds())
 }
 
-// countReads adds the reads since the last count to the read rate: at once if there are surprisingly
-// many, smoothed otherwise.
+// countReads adds the reads since the last count to the read rate: at once if there are
+// surprisingly many, smoothed otherwise.
 func (it *Item) countReads(now time.Duration) {
 	total := it.reads.Load()
 	count := float64(total - it.counted)
@@ -264,15 +268,16 @@ func (it *Item) countReads(now time.Duration) {
 	expected := it.readRate * window
 	if count > expected+surprise*math.Sqrt(expected+1) {
 		it.readRate = count / window
-		// How often a record changed before its contest began says little about the contest.
+		// How often a record changed before its contest began says little about the
+		// contest.
 		it.changes, it.watched = 0, 0
 		return
 	}
 	it.readRate += (count/window - it.readRate) * -math.Expm1(-window/readsDecay.Seconds())
 }
 
-// squareRootWeight is the square-root rule. Less than one read an hour counts as none, so estimates
-// that decay for ever take no part of the budget.
+// squareRootWeight is the square-root rule. Less than one read an hour counts as none, so
+// estimates that decay for ever take no part of the budget.
 func squareRootWeight(it *Item) float64 {
 	if it.readRate < 1.0/3600 {
 		return 0
@@ -280,9 +285,10 @@ func squareRootWeight(it *Item) float64 {
 	return math.Sqrt(it.readRate * it.changeRate())
 }
 
-// rateScale returns the factor that turns weights into rates which add up to budget once each is
-// clamped between floor and ceiling. So what the clamps take or leave is shared by the others in
-// proportion. If there is no such factor, because all rates are clamped, it returns the nearest.
+// rateScale returns the factor that turns weights into rates which add up to budget once
+// each is clamped between floor and ceiling. So what the clamps take or leave is shared
+// by the others in proportion. If there is no such factor, because all rates are clamped,
+// it returns the nearest.
 func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	least, most := math.Inf(1), 0.0
 	for _, w := range weights {
@@ -293,8 +299,8 @@ func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	if most == 0 {
 		return 0
 	}
-	// The sum of the clamped rates grows with the factor, so bisection finds it. It bisects the
-	// ratio, because weights span many powers of ten.
+	// The sum of the clamped rates grows with the factor, so bisection finds it. It
+	// bisects the ratio, because weights span many powers of ten.
 	low, high := floor/most, ceiling/least
 	for high > low*(1+1e-6) {
 		middle, total := math.Sqrt(low*high), 0.0
@@ -310,8 +316,8 @@ func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	return low
 }
 
-// seconds converts seconds to a duration of at most a day, so that no budget, however small,
-// overflows it.
+// seconds converts seconds to a duration of at most a day, so that no budget, however
+// small, overflows it.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(s, 86400) * float64(time.Second))
 }

@@ -18,8 +18,8 @@ const (
 	maxAnswers = 10_000
 )
 
-// Store holds answers in pull mode. Its methods are safe for concurrent use. A time is a reading
-// of one monotonic clock.
+// Store holds answers in pull mode. Its methods are safe for concurrent use. A time is a
+// reading of one monotonic clock.
 type Store struct {
 	maxBytes int
 
@@ -61,8 +61,8 @@ func NewStore(maxBytes int) *Store {
 	return &Store{maxBytes: maxBytes, answers: map[string]*answer{}, schedule: NewSchedule(Budget)}
 }
 
-// Get returns the answer to key and its age: the answer was true at some moment in that time.
-// It returns nil if the answer is not held or is too old.
+// Get returns the answer to key and its age: the answer was true at some moment in that
+// time. It returns nil if the answer is not held or is too old.
 func (s *Store) Get(key string, now time.Duration) (*cache.Entry, time.Duration) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -94,8 +94,8 @@ func (s *Store) Due(now time.Duration) []string {
 	return s.schedule.Due(now)
 }
 
-// Take takes in what the master said of a key, in answer to a check that was sent at sent. It
-// returns the outcome of the check.
+// Take takes in what the master said of a key, in answer to a check that was sent at
+// sent. It returns the outcome of the check.
 func (s *Store) Take(key string, polled *Polled, sent, now time.Duration) (outcome string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +136,8 @@ func (s *Store) Clear() {
 	}
 }
 
-// hold begins to hold an answer. Where there is no room, the answer goes that was read the
-// longest ago.
+// hold begins to hold an answer. Where there is no room, the answer goes that was read
+// the longest ago.
 func (s *Store) hold(key string, polled *Polled, sent, now time.Duration) {
 	for len(s.answers) >= maxAnswers || s.bytes+len(polled.Body) > s.maxBytes && len(s.answers) > 0 {
 		oldest := ""

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// pollWorld drives a Schedule through virtual time, with Poisson reads and changes of every record.
-// The master answers within the tick.
+// pollWorld drives a Schedule through virtual time, with Poisson reads and changes of
+// every record. The master answers within the tick.
 type pollWorld struct {
 	schedule *Schedule
 	random   *rand.Rand
@@ -42,8 +42,8 @@ func newPollWorld(records int, budget float64, seed uint64) *pollWorld {
 	return w
 }
 
-// tick lets a Tick pass: first reads and changes in the order of their times, drawn from the running
-// sum of all their rates, then the checks that are due.
+// tick lets a Tick pass: first reads and changes in the order of their times, drawn from
+// the running sum of all their rates, then the checks that are due.
 func (w *pollWorld) tick(sums []float64) []string {
 	w.now += Tick
 	all := sums[len(sums)-1]
@@ -97,8 +97,8 @@ func (w *pollWorld) counts(span time.Duration) map[string]int {
 	return count
 }
 
-// shuffle distributes total reads a second over the records in a new order, by Zipf's law with exponent
-// 1.1.
+// shuffle distributes total reads a second over the records in a new order, by Zipf's law
+// with exponent 1.1.
 func (w *pollWorld) shuffle(total float64) {
 	order := w.random.Perm(len(w.keys))
 	sum := 0.0
@@ -113,9 +113,10 @@ func (w *pollWorld) shuffle(total float64) {
 // rate returns the checks a second that the schedule plans for a record.
 func (w *pollWorld) rate(i int) float64 { return w.schedule.byKey[w.keys[i]].rate }
 
-// zipfReads returns the share of stale reads and the checks a second for Zipf(1.1) reads of 1,000
-// records, shuffled every 30 s. Each record has a change rate of its own (log-normal around one in
-// 50 s). Popular records change more often, by the square root of their popularity.
+// zipfReads returns the share of stale reads and the checks a second for Zipf(1.1) reads
+// of 1,000 records, shuffled every 30 s. Each record has a change rate of its own
+// (log-normal around one in 50 s). Popular records change more often, by the square root
+// of their popularity.
 func zipfReads(budget float64, weight func(*pollWorld) func(*Item) float64) (stale, checks float64) {
 	const reads, warm = 2000.0, 30 * time.Second
 	w := newPollWorld(1000, budget, 11)

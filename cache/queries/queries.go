@@ -1,43 +1,45 @@
-// Package queries describes the questions that a frontend is asked. Package httpapi reads a
-// Question from a request and answers it at once; package cluster looks one up by its key when
-// another frontend polls for the answer, and encodes what it pushes. Both sides must make the same
-// answer, byte for byte, so all that decides its bytes is here: the function that makes it, and
-// Encode.
+// Package queries describes the questions that a frontend is asked. Package httpapi reads
+// a Question from a request and answers it at once; package cluster looks one up by its
+// key when another frontend polls for the answer, and encodes what it pushes. Both sides
+// must make the same answer, byte for byte, so all that decides its bytes is here: the
+// function that makes it, and Encode.
 package queries
 
 import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/score/ranking"
 	"laurel/trust/access"
 )
 
-// View is one consistent view of the store. What it hands out is valid until the call that it
-// was given to returns.
+// View is one consistent view of the store. What it hands out is valid until the call
+// that it was given to returns.
 type View interface {
 	// Revision returns the revision of the last event in the view.
 	Revision() uint64
 	Contest(id string) (rec score.Record, ok bool, err error)
-	// Contests lists contests by id. after and next are contest ids; next is "" at the end.
+	// Contests lists contests by id. after and next are contest ids; next is "" at the
+	// end.
 	Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error)
-	// Timeline lists a contest's events in order. after and next are revisions; next is 0 at
-	// the end.
+	// Timeline lists a contest's events in order. after and next are revisions; next is 0
+	// at the end.
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
-	Medals(competition string) (t *score.MedalTable, ok bool, err error)
+	Medals(competition string) (t *medal.Table, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)
-	// Audit lists the audit trail in order. after and next are numbers of lines; next is 0 at
-	// the end.
+	// Audit lists the audit trail in order. after and next are numbers of lines; next is
+	// 0 at the end.
 	Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error)
 }
 
-// Ask makes the answer to a question from a view of the store. It returns the body, nil if there
-// is no such thing, and the revision that last changed it. The answer depends on nothing but the
-// view.
+// Ask makes the answer to a question from a view of the store. It returns the body, nil
+// if there is no such thing, and the revision that last changed it. The answer depends on
+// nothing but the view.
 type Ask func(View) (body []byte, revision uint64, err error)
 
-// Question is how the answer to a key is made: by Ask from a view of the store or, if Ask is nil,
-// by Board from a leaderboard.
+// Question is how the answer to a key is made: by Ask from a view of the store or, if Ask
+// is nil, by Board from a leaderboard.
 type Question struct {
 	Ask   Ask
 	Board *Board
@@ -47,16 +49,16 @@ type Question struct {
 type Board struct {
 	Contest string
 	ranking.Query
-	// Body makes the answer from the page, or from the problem in its place. It returns a nil
-	// body if there is no such thing, and the revision that last changed the answer.
+	// Body makes the answer from the page, or from the problem in its place. It returns a
+	// nil body if there is no such thing, and the revision that last changed the answer.
 	Body func(p *ranking.Page, revision uint64, problem error) (body []byte, last uint64, err error)
 }
 
 // Parse finds the question for a key. The error is a *score.Problem.
 type Parse func(key string) (Question, error)
 
-// Encode returns value as the body of an answer. Answers that are pushed and answers that are
-// loaded both come from Encode, so they are equal byte for byte.
+// Encode returns value as the body of an answer. Answers that are pushed and answers that
+// are loaded both come from Encode, so they are equal byte for byte.
 func Encode(value any) ([]byte, error) {
 	body, err := json.Marshal(value)
 	return append(body, '\n'), err

@@ -87,7 +87,8 @@ func (c *Config) requireSecure() *score.Problem {
 	if c.Identity != nil {
 		return nil
 	}
-	return score.Problemf(score.StatusConflict, "this group is insecure: it has no certificates, and joining needs no token")
+	return score.Problemf(score.StatusConflict,
+		"this group is insecure: it has no certificates, and joining needs no token")
 }
 
 // requireMaster returns a problem in an insecure group, and on a member that is not the master.

@@ -108,7 +108,8 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 	}
 	matches := access.SecretMatches(t.Secret, known.Hash)
 	if !matches || known.Uses < 1 || !i.Identity.Now().Before(known.Expires) || !i.Identity.Trusts(t.Fingerprint) {
-		return score.Problemf(score.Unauthorized, "the join token is invalid, used up or expired; an operator can make another")
+		return score.Problemf(score.Unauthorized,
+			"the join token is invalid, used up or expired; an operator can make another")
 	}
 	return nil
 }
@@ -137,7 +138,8 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 		return score.Problemf(score.Forbidden,
 			"%q was removed from the group; to join as a new member, start it with an empty data directory", member)
 	case slices.ContainsFunc(i.Group.Servers(), taken):
-		return conflict("a frontend with other data has the id %q; choose another id, or remove that frontend first", id)
+		return conflict("the id %q is taken by a frontend with other data; "+
+			"choose another id, or remove that frontend first", id)
 	case i.Group.Connected(member):
 		// Otherwise the owner of a join token could become any member whose name it knows.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
@@ -209,7 +211,8 @@ func (i *Issuer) issue(csr []byte, member string) (*pki.IssuedCertificate, error
 }
 
 func noKey() *score.Problem {
-	return score.Problemf(score.NotReady, "this master does not hold the key of the group's authority yet; retry in a second")
+	return score.Problemf(score.NotReady,
+		"this master does not hold the key of the group's authority yet; retry in a second")
 }
 
 // authority returns the newest authority whose key a majority of the voters hold, so that they can

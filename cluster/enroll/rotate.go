@@ -34,7 +34,8 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	list := i.Group.Access().Authorities
 	if len(list) != 1 {
 		return score.Problemf(score.StatusConflict,
-			"the group trusts %d authorities: a rotation is in progress and must be finished first, or the group has just begun",
+			"the group trusts %d authorities: a rotation is in progress and must be finished first, "+
+				"or the group has just begun",
 			len(list))
 	}
 	old := i.Identity.Authority(access.Fingerprint(list[0]))
@@ -54,7 +55,8 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if err != nil {
 		return err
 	}
-	i.Logger.Info("the group has a new authority; its members renew their certificates", "authority", next.Fingerprint())
+	i.Logger.Info("the group has a new authority; its members renew their certificates",
+		"authority", next.Fingerprint())
 	return nil
 }
 
@@ -70,8 +72,9 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	}
 	if late := i.notRenewed(i.issuing()); len(late) > 0 {
 		return score.Problemf(score.StatusConflict,
-			"not ready yet: %s. Without a certificate of the new authority, and voters without its key, they could not "+
-				"come back. Running members need some seconds; start those that are down, or remove them",
+			"not ready yet: %s. Without a certificate of the new authority, and voters without its key, "+
+				"they could not come back. Running members need some seconds; "+
+				"start those that are down, or remove them",
 			strings.Join(late, ", "))
 	}
 	for _, der := range list[:len(list)-1] {

@@ -101,7 +101,8 @@ func MemberID(s raft.ServerID) string {
 
 // NoMaster returns the problem of a request for which no master can be reached.
 func NoMaster() *score.Problem {
-	return score.Problemf(score.NoMaster, "the group has no master that this frontend can reach; retry in a second, or ask another frontend")
+	return score.Problemf(score.NoMaster,
+		"the group has no master that this frontend can reach; retry in a second, or ask another frontend")
 }
 
 // NotMaster returns the problem of a request that only the master can answer, at another member.

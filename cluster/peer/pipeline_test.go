@@ -36,7 +36,7 @@ func (a appended) Response() *raft.AppendEntriesResponse {
 }
 
 // Raft takes no answer after a refusal. Whoever hands over an entry then must be let go.
-func TestAPipelineEndsAtTheFirstRefusal(t *testing.T) {
+func TestPipelineEndsAtTheFirstRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		inner := &refusing{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 		p := newPipeline(inner, func(uint64) error { return nil })

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestAMessageThatHasBegunMustMakeProgress(t *testing.T) {
+func TestStalledRequestEndsTheConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
@@ -51,7 +51,7 @@ func TestAMessageThatHasBegunMustMakeProgress(t *testing.T) {
 	})
 }
 
-func TestAMessageThatNobodyTakesIsGivenUp(t *testing.T) {
+func TestWriteThatNobodyReadsTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()

@@ -19,8 +19,8 @@ func checkTerm(term, own uint64, reported func(atLeast uint64) bool) error {
 	if own == 0 || term <= own || term-own <= MaxTermStep || reported(term-MaxTermStep) {
 		return nil
 	}
-	return fmt.Errorf("term %d is more than %d ahead of this member's term %d, and no majority of the voters confirms it",
-		term, MaxTermStep, own)
+	return fmt.Errorf("term %d is more than %d ahead of this member's term %d, "+
+		"and no majority of the voters confirms it", term, MaxTermStep, own)
 }
 
 // termOf returns the term of a request of Raft; 0 if it has none.

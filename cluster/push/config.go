@@ -58,7 +58,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}, []string{"member"}),
 		hellosRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_hello_refused_total",
-			Help: "Streams of a master that were refused, by reason. Two masters of one epoch are a fault of the group; " +
+			Help: "Streams of a master that were refused, by reason. " +
+				"Two masters of one epoch are a fault of the group; " +
 				"the other reasons may occur while the master changes.",
 		}, []string{"reason"}),
 	}

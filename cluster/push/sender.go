@@ -80,7 +80,9 @@ func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 }
 
 // Await waits until reached reports true, for at most limit. It reports whether that happened.
-func (s *Sender) Await(ctx context.Context, limit time.Duration, reached func(m *cache.Master, now time.Duration) bool) bool {
+func (s *Sender) Await(
+	ctx context.Context, limit time.Duration, reached func(m *cache.Master, now time.Duration) bool,
+) bool {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	return s.await(ctx, reached)
@@ -177,7 +179,7 @@ func (s *Sender) reportPenalties() {
 	for _, p := range s.master.NewPenalties() {
 		id := peer.MemberID(raft.ServerID(p.Member))
 		s.Metrics.leasesWithheld.WithLabelValues(id).Inc()
-		s.Logger.Warn("a frontend delayed writes, and gets its next lease only after it has acknowledged in time for a while",
+		s.Logger.Warn("a frontend delayed writes; it gets no lease until it has acknowledged in time for a while",
 			"member", id, "delayed", p.Debt, "rounds", p.Rounds)
 	}
 }

@@ -55,7 +55,8 @@ func AppendMessage(b []byte, m cache.Message) []byte {
 func appendBody(b []byte, m cache.Message) []byte {
 	switch m := m.(type) {
 	case *cache.Hello:
-		return protowire.AppendString(appendNumbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease)), m.Master)
+		b = appendNumbers(append(b, kindHello), wireVersion, m.Epoch, uint64(m.Lease))
+		return protowire.AppendString(b, m.Master)
 	case *cache.Beat:
 		return appendNumbers(append(b, kindBeat), m.Round, m.Released)
 	case *cache.Start:

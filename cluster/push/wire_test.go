@@ -32,7 +32,7 @@ func messages() []cache.Message {
 	}
 }
 
-func TestAMessageIsReadAsItWasWritten(t *testing.T) {
+func TestMessageIsReadAsItWasWritten(t *testing.T) {
 	var stream []byte
 	for _, m := range messages() {
 		stream = AppendMessage(stream, m)
@@ -49,7 +49,7 @@ func TestAMessageIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
+func TestDamagedFrameIsRefused(t *testing.T) {
 	hello := AppendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
 	other := bytes.Clone(hello)
 	other[2] = wireVersion + 1

@@ -1,10 +1,12 @@
 package status
 
 import (
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
 
 	"laurel/cache"
@@ -39,7 +41,7 @@ type Status struct {
 	enroll.Certificates
 	// Asker is the asking member's entry in the committed configuration. Only a master sends it.
 	Asker *Place `json:"asker,omitzero"`
-	// Roster says whether the asking member is in the group; see RemovalCheck.
+	// Roster is whether the asking member is in the group; see RemovalCheck.
 	Roster *Listing `json:"roster,omitzero"`
 }
 
@@ -107,6 +109,15 @@ func (s *Source) Status(from raft.ServerID) Status {
 		status.Asker = &Place{}
 	}
 	return status
+}
+
+// Serve answers a request for the status.
+func (s *Source) Serve(w http.ResponseWriter, r *http.Request) error {
+	from := peer.FromContext(r.Context())
+	if s.Identity == nil {
+		from = r.URL.Query().Get("from")
+	}
+	return json.MarshalWrite(w, s.Status(raft.ServerID(from)))
 }
 
 func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }

@@ -13,6 +13,7 @@ import (
 )
 
 func TestEveryTypeOfEventHasACommand(t *testing.T) {
+	t.Parallel()
 	cases := map[score.Type]struct {
 		args []string
 		want string
@@ -39,6 +40,7 @@ func TestEveryTypeOfEventHasACommand(t *testing.T) {
 			continue
 		}
 		t.Run(string(typ), func(t *testing.T) {
+			t.Parallel()
 			g := group(t, 1)
 			before := [][]string{
 				{"define", "contest", "A/2", "--kind", "head_to_head", "--sport", "curling", "--competitor", "GAU", "--competitor", "ROM"},
@@ -76,6 +78,7 @@ func TestEveryTypeOfEventHasACommand(t *testing.T) {
 }
 
 func TestAnEventRepeatedWithItsIDIsADuplicate(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	for _, want := range []string{"applied", "duplicate"} {
 		code, out, errs := bard(t.Context(), g, nil, "alert", "A/1", "--text", "boar", "--id", "e1", "--json")
@@ -87,6 +90,7 @@ func TestAnEventRepeatedWithItsIDIsADuplicate(t *testing.T) {
 }
 
 func TestARefusedEventIsReportedWithItsReason(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	for want, args := range map[string][]string{
 		"invalid_event: data.medal: ":               {"award", "A/1", "--award-id", "x", "--medal", "TIN", "--organisation", "GAU"},
@@ -102,6 +106,7 @@ func TestARefusedEventIsReportedWithItsReason(t *testing.T) {
 }
 
 func TestInvalidFlagsAreWrongUsage(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	for _, args := range [][]string{{"play", "A/1", "--delta", "two"}, {"play", "A/1", "--result", "GAU"}, {"set", "A/1", "--result", "GAU=1,GAU=2"}, {"set", "A/1", "--result", "=1"},
 		{"alert", "A/1", "--time", "noon"}, {"define", "contest", "A/1", "--start-time", "noon"}, {"define", "contest", "A/1", "--competitor", "GAU,nom=x"}, {"define", "game", "A"}, {"play"}} {

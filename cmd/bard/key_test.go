@@ -116,6 +116,7 @@ func TestAnEventCommandSignsUnderTheNameOfItsKey(t *testing.T) {
 }
 
 func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, _ := newKey(t)
 	if code, _, errs := bard(t.Context(), g, nil, "alert", "OG50BC", "--text", "boar", "--key", file); code != cli.ExitFailed || !strings.Contains(errs, "is not registered") {
@@ -124,6 +125,7 @@ func TestAKeyThatIsNotRegisteredNeedsASource(t *testing.T) {
 }
 
 func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
@@ -137,6 +139,7 @@ func TestAStreamIsSignedAndContinuesAfterAnInterruption(t *testing.T) {
 }
 
 func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSecondTime(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, public := newKey(t)
 	g.Register("bard/cacofonix", public)
@@ -156,6 +159,7 @@ func TestEventsWithoutSourcesAreSignedUnderTheNameOfTheKeyAndAreDuplicatesTheSec
 }
 
 func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
+	t.Parallel()
 	g, other := group(t, 1), group(t, 1)
 	file, public := newKey(t)
 	second, _ := newKey(t)
@@ -179,6 +183,7 @@ func TestSignedEventsCanBePostedByAnybody(t *testing.T) {
 }
 
 func TestALineThatCannotBeSignedIsNamed(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	file, _ := newKey(t)
 	for want, line := range map[string]string{

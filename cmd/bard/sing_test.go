@@ -71,11 +71,13 @@ func every(n int32, fault testgroup.Fault) testgroup.Injector {
 }
 
 func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
+	t.Parallel()
 	for name, fault := range map[string]testgroup.Fault{
 		"nothing": testgroup.None, "dies in the middle": testgroup.CutBefore, "loses the answer": testgroup.CutAfter,
 		"has no master": testgroup.Unavailable, "is busy": testgroup.Busy,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := group(t, 3)
 			g.Inject(every(450, fault))
 			code, out, errs := bard(t.Context(), g, strings.NewReader(alerts(2000)), "sing", "-")
@@ -94,6 +96,7 @@ func TestAStreamIsCountedOnceWhateverHappensToFrontends(t *testing.T) {
 }
 
 func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
+	t.Parallel()
 	g := group(t, 3)
 	ctx, cancel := context.WithCancel(t.Context())
 	var count atomic.Int32
@@ -123,6 +126,7 @@ func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 }
 
 func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
+	t.Parallel()
 	bad := `{"id":"bad","source":"bard/cacofonix","seq":3,"type":"contest.status","contest_id":"OG50BC/1","data":{"period":"END1"}}` + "\n"
 	for name, c := range map[string]struct{ input, want string }{
 		"by the state":    {alerts(2) + "\n" + bad, "bard: line 4, event bad: not_found: "},
@@ -133,6 +137,7 @@ func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 		"too long a line": {alerts(2) + strings.Repeat("x", score.MaxEventBytes+3), "bard: line 3: too_large: "},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := group(t, 1)
 			code, out, errs := bard(t.Context(), g, strings.NewReader(c.input), "sing", "-")
 			if code != cli.ExitFailed || !strings.Contains(errs, c.want) {
@@ -147,6 +152,7 @@ func TestARefusedEventIsNamedByLineAndID(t *testing.T) {
 }
 
 func TestACompressedFileIsPosted(t *testing.T) {
+	t.Parallel()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if _, err := io.WriteString(z, alerts(100)); err != nil {
@@ -189,6 +195,7 @@ func anonymous(n int) string {
 }
 
 func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
+	t.Parallel()
 	const n = 3000 // more than the ids that a store remembers
 	for _, args := range [][]string{{"sing", "-"}, {"sing", "-", "--source", "feed/curling"}} {
 		g := group(t, 1)
@@ -206,6 +213,7 @@ func TestEventsWithoutSourcesAreDuplicatesTheSecondTime(t *testing.T) {
 }
 
 func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	input := anonymous(3)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(input), "sing", "-"); code != cli.ExitOK {
@@ -222,6 +230,7 @@ func TestAnotherInputThatBeginsAlikeIsRefusedNotSkipped(t *testing.T) {
 }
 
 func TestEventsWithASourceAndNoSeqAreIdentifiedByTheirIDs(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	input := strings.ReplaceAll(anonymous(5), `{"`, `{"source":"bard/cacofonix","`)
 	input = strings.ReplaceAll(input, `"data":{"source":"bard/cacofonix",`, `"data":{`)
@@ -234,6 +243,7 @@ func TestEventsWithASourceAndNoSeqAreIdentifiedByTheirIDs(t *testing.T) {
 }
 
 func TestAStreamOfManySourcesContinuesInEach(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	var input strings.Builder
 	for seq := 1; seq <= 3; seq++ {
@@ -254,7 +264,9 @@ func TestAStreamOfManySourcesContinuesInEach(t *testing.T) {
 }
 
 func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
+	t.Parallel()
 	t.Run("nobody there", func(t *testing.T) {
+		t.Parallel()
 		g := group(t, 1)
 		g.Frontends[0].Detach()
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitUnreachable {
@@ -262,6 +274,7 @@ func TestAStreamThatNoFrontendAcceptsEndsWithThePatience(t *testing.T) {
 		}
 	})
 	t.Run("no master", func(t *testing.T) {
+		t.Parallel()
 		g := group(t, 2)
 		g.Inject(every(1, testgroup.Unavailable))
 		if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(1)), "sing", "-", "--patience", "200ms"); code != cli.ExitFailed || !strings.Contains(errs, "no_master") {
@@ -297,6 +310,7 @@ func TestEventsAreDueByTheirOwnTimes(t *testing.T) {
 }
 
 func TestEventsArePostedAtASpeed(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	if code, _, errs := bard(t.Context(), g, strings.NewReader(alerts(500)), "sing", "--speed", "10000", "-"); code != cli.ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
@@ -305,6 +319,7 @@ func TestEventsArePostedAtASpeed(t *testing.T) {
 }
 
 func TestWrongUsageOfSing(t *testing.T) {
+	t.Parallel()
 	g := group(t, 1)
 	for _, args := range [][]string{{"sing"}, {"sing", "a", "b"}, {"sing", "-", "--speed", "0"}, {"sing", "-", "--speed", "NaN"}, {"sing", "-", "--speed", "fast"},
 		{"sing", "-", "--patience", "0"}, {"sing", "-", "--source", "a b"}} {

@@ -106,44 +106,46 @@ func Restore(path string, snapshot io.Reader) (*bolt.DB, error) {
 	return db, nil
 }
 
-func fill(db *bolt.DB, snapshot io.Reader) error {
-	in := newSnapshotReader(snapshot)
-	if err := in.header(); err != nil {
-		return err
-	}
-	for more := true; more; {
-		err := db.Update(func(tx *bolt.Tx) error {
-			for size := 0; size < StepBytes; {
-				bucket, k, v, err := in.record()
-				if err != nil || bucket == nil {
-					more = false
-					return err
-				}
-				b := tx.Bucket(bucket)
-				b.FillPercent = 0.9 // the keys are sorted
-				if err := b.Put(k, Seal(k, v)); err != nil {
-					return err
-				}
-				size += RecordOverhead + len(k) + len(v)
+// fill writes the records of a snapshot, in transactions of about StepBytes.
+func fill(db *bolt.DB, snapshot io.Reader) (err error) {
+	var tx *bolt.Tx
+	size := 0
+	defer func() {
+		switch {
+		case tx == nil:
+		case err == nil:
+			err = tx.Commit()
+		default:
+			tx.Rollback()
+		}
+	}()
+	return ReadSnapshot(snapshot, func(r Record) (err error) {
+		if tx == nil {
+			if tx, err = db.Begin(true); err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
+			size = 0
+		}
+		bucket := tx.Bucket(r.Bucket)
+		bucket.FillPercent = 0.9 // the keys are sorted
+		if err := bucket.Put(r.Key, Seal(r.Key, r.Value)); err != nil {
 			return err
 		}
-	}
-	return nil
+		if size += RecordOverhead + len(r.Key) + len(r.Value); size < StepBytes {
+			return nil
+		}
+		full := tx
+		tx = nil
+		return full.Commit()
+	})
 }
 
 // Record is one record of a snapshot.
-type Record struct {
-	Bucket     string
-	Key, Value []byte
-}
+type Record struct{ Bucket, Key, Value []byte }
 
-// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is
-// damaged.
-func ReadSnapshot(snapshot io.Reader, f func(Record)) error {
+// ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is damaged,
+// or with the first error of f.
+func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
 	in := newSnapshotReader(snapshot)
 	if err := in.header(); err != nil {
 		return err
@@ -153,7 +155,9 @@ func ReadSnapshot(snapshot io.Reader, f func(Record)) error {
 		if err != nil || bucket == nil {
 			return err
 		}
-		f(Record{string(bucket), k, v})
+		if err := f(Record{bucket, k, v}); err != nil {
+			return err
+		}
 	}
 }
 

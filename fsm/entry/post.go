@@ -11,7 +11,7 @@ import (
 )
 
 // MaxPost bounds a post that another frontend forwards, in bytes. A client's request is
-// at most a quarter of it (httpapi.MaxBodyBytes).
+// at most a quarter of it (MaxBodyBytes of package admission).
 const MaxPost = 16 << 20
 
 // minEvent is less than the size of any valid event. It bounds the memory that a post of

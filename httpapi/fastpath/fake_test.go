@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// fake answers POST /echo with the body, and GET /hot; POST /wait waits, and POST /busy asks its client to wait. What net/http answers has the field By.
+// fake is a Handler. It answers POST /echo with the body, GET /hot at once, POST /wait after a
+// signal, and has POST /busy pause the connection. Answers of net/http have the header field By.
 type fake struct {
 	begun, release chan struct{}
 	log            safeBuffer
@@ -93,7 +94,7 @@ func (b *safeBuffer) String() string {
 	return b.b.String()
 }
 
-// pipes is a listener of connections of which one Read gives what one Write brought.
+// pipes is a listener whose connections return in one Read what one Write sent.
 type pipes struct {
 	conns chan net.Conn
 	once  sync.Once
@@ -120,7 +121,7 @@ func (l *pipes) dial(t testing.TB) *client {
 	return newClient(t, here)
 }
 
-// client writes raw bytes and reads answers.
+// client is a client that writes raw bytes and reads answers.
 type client struct {
 	net.Conn
 	t  testing.TB
@@ -133,7 +134,7 @@ func newClient(t testing.TB, c net.Conn) *client {
 	return &client{c, t, bufio.NewReader(c)}
 }
 
-// send writes in the background: the other end of a pipe may answer first.
+// send writes in the background, because the other end of a pipe may answer first.
 func (c *client) send(parts ...string) {
 	go func() {
 		for _, p := range parts {
@@ -193,5 +194,5 @@ func post(path, body string) string {
 
 func get(path string) string { return "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n" }
 
-// bytewise is s in parts of one byte.
+// bytewise returns the bytes of s as single parts.
 func bytewise(s string) []string { return strings.Split(s, "") }

@@ -14,7 +14,7 @@ const (
 	good = head + "Content-Type: application/json\r\nContent-Length: 5\r\n\r\nhello"
 )
 
-// odd are requests that the front must leave to net/http, whatever it makes of them.
+// odd are requests that must be left to net/http.
 var odd = []string{
 	"\r\n" + good,
 	head + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -88,7 +88,7 @@ var odd = []string{
 	"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
 }
 
-func TestWhatIsOddIsNotForTheFront(t *testing.T) {
+func TestOddRequestIsLeftToNetHTTP(t *testing.T) {
 	for _, s := range odd {
 		var r Request
 		if _, v := r.parse([]byte(s)); v != other {
@@ -97,7 +97,7 @@ func TestWhatIsOddIsNotForTheFront(t *testing.T) {
 	}
 }
 
-func TestPlainRequestIsUnderstood(t *testing.T) {
+func TestPlainRequestIsParsed(t *testing.T) {
 	var r Request
 	in := "POST /v1/events?x=%20&y HTTP/1.1\r\nhOST: [::1]:8001\r\nUser-Agent: curl/8.1 (x; y)\r\nAccept:  */*  \r\nif-none-match: \"a\"\r\n" +
 		"Cache-Control: max-stale=3\r\nContent-Type: application/json\r\nConnection: Keep-Alive\r\nX_y~: \r\nCONTENT-LENGTH: 5\r\n\r\nhelloPOST"
@@ -117,7 +117,8 @@ func TestRequestIsPartialUntilItsLastByte(t *testing.T) {
 	}
 }
 
-// FuzzRequests: whatever the front takes for a request net/http takes for the same one, and what follows it begins at the same byte.
+// FuzzRequests checks that net/http parses each request that parse accepts in the same way, up to
+// the same byte.
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(good + good))

@@ -22,7 +22,7 @@ import (
 // headerTimeout is the time limit of handshakes and headers in these tests.
 const headerTimeout = time.Second
 
-// certificate is one for 127.0.0.1 that only the pool trusts.
+// certificate returns a certificate for 127.0.0.1 that only the pool trusts.
 func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -43,7 +43,8 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
 }
 
-// secureServer speaks HTTP and TLS on one port. What net/http answers tells its protocol and whether PeerOf knows of TLS.
+// secureServer serves HTTP and HTTPS on one port. Answers of net/http have the protocol and
+// whether PeerOf reports TLS.
 func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.CertPool) {
 	t.Helper()
 	cert, pool := certificate(t)
@@ -107,7 +108,7 @@ func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
 	}
 }
 
-func TestHandshakeThatComesToNothingIsToldAndHoldsNobodyUp(t *testing.T) {
+func TestFailedHandshakeIsReportedAndBlocksNobody(t *testing.T) {
 	var mu sync.Mutex
 	var told []string
 	addr, pool := secureServer(t, func(err error) {
@@ -156,7 +157,7 @@ func TestHandshakeThatComesToNothingIsToldAndHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// placed is a connection from an address of the test's choice.
+// placed is a connection from a given address.
 type placed struct {
 	net.Conn
 	from net.Addr
@@ -177,7 +178,7 @@ func (l *placedListener) Accept() (net.Conn, error) {
 	return &placed{c, l.from.Load()}, nil
 }
 
-func TestOneAddressHasOnlySoManyConnections(t *testing.T) {
+func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 	l := &placedListener{pipes: newPipes()}
 	var refused atomic.Int32
 	limited := AddressLimit{Max: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Listen(l)

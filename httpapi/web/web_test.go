@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func renderPage(t *testing.T, d Data) string {
@@ -75,7 +77,7 @@ func TestTextOfBardsIsEscaped(t *testing.T) {
 	evil.Competitors = []score.Standing{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
 	d := Data{
 		Scores:   []score.Record{evil},
-		Medals:   []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}},
+		Medals:   []medal.Standings{{Competition: markup, Name: markup, Rows: []medal.Row{{Organisation: markup}}}},
 		Frontend: markup,
 	}
 	html := renderPage(t, d)
@@ -203,6 +205,21 @@ func TestTimesAreFormatted(t *testing.T) {
 		}
 		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
+		}
+	}
+}
+
+func TestTimelineOfThePageDescribesEachEventType(t *testing.T) {
+	source, err := os.ReadFile("app/contest.tsx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range score.Types {
+		if typ == score.TypeCompetitionDefine {
+			continue // it is in no contest's timeline
+		}
+		if !strings.Contains(string(source), fmt.Sprintf("case '%s':", typ)) {
+			t.Errorf("describe in app/contest.tsx has no case for %s", typ)
 		}
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Example returns a TB for a runnable example, which has none of its own. The example must call stop
-// at its end. Failures panic.
+// Example returns a TB for a runnable example, which has none of its own. The example
+// must call stop at its end. Failures panic.
 func Example() (tb TB, stop func()) {
 	e := &example{}
 	e.ctx, e.cancel = context.WithCancel(context.Background())

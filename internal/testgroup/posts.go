@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-// servePost passes a post of one event or an array on, unless a fault is injected for its first
-// event.
+// servePost passes a post of one event or an array on, unless a fault is injected for its
+// first event.
 func (p *proxy) servePost(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -31,8 +31,8 @@ func (p *proxy) servePost(w http.ResponseWriter, r *http.Request) {
 	serveWithFault(fault, w, r, p.reverse.ServeHTTP)
 }
 
-// postStream is a stream of posts that is passed on event by event. When a fault is injected for an
-// event, the events before it are answered first.
+// postStream is a stream of posts that is passed on event by event. When a fault is
+// injected for an event, the events before it are answered first.
 type postStream struct {
 	proxy *proxy
 	r     *http.Request
@@ -111,7 +111,8 @@ func (s *postStream) passEvents() {
 	}
 }
 
-// passResults passes the frontend's results to the client, and then lets the fault happen.
+// passResults passes the frontend's results to the client, and then lets the fault
+// happen.
 func (s *postStream) passResults(w http.ResponseWriter, body io.Reader) {
 	lines := bufio.NewReader(body)
 	passed := 0

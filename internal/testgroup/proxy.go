@@ -23,21 +23,24 @@ type Fault int
 const (
 	// None: the frontend answers.
 	None Fault = iota
-	// Unavailable: the answer is 503 with the code no_master, and the frontend sees nothing.
+	// Unavailable: the answer is 503 with the code no_master, and the frontend sees
+	// nothing.
 	Unavailable
 	// Busy: the answer is 429, and the frontend sees nothing.
 	Busy
 	// CutBefore: the connection breaks before the frontend sees the request or event.
 	CutBefore
-	// CutAfter: the frontend answers, and the connection breaks before the client sees the answer.
+	// CutAfter: the frontend answers, and the connection breaks before the client sees
+	// the answer.
 	CutAfter
 	// Hang: neither the frontend sees the request or event nor the client an answer.
 	Hang
 )
 
-// Injector decides the fault of a client's request, and of each event that it posts. It is called
-// once per request, with a nil event, and once per event. Of an array of events, which is applied as
-// a whole, it is called for the first one. Many goroutines call it.
+// Injector decides the fault of a client's request, and of each event that it posts. It
+// is called once per request, with a nil event, and once per event. Of an array of
+// events, which is applied as a whole, it is called for the first one. Many goroutines
+// call it.
 type Injector func(f *Frontend, r *http.Request, e *score.Event) Fault
 
 // Inject sets the injector of faults from now on; nil injects none.
@@ -47,8 +50,8 @@ func (g *Group) Inject(fault Injector) {
 	g.fault = fault
 }
 
-// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in the order
-// in which they came.
+// Requests returns the clients' requests so far, such as "GET f1 /v1/scores?limit=5", in
+// the order in which they came.
 func (g *Group) Requests() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -71,8 +74,8 @@ func (g *Group) faultOf(f *Frontend, r *http.Request, e *score.Event) Fault {
 	return fault(f, r, e)
 }
 
-// proxy passes a frontend's requests on and injects faults. While the frontend is down its port is
-// closed.
+// proxy passes a frontend's requests on and injects faults. While the frontend is down
+// its port is closed.
 type proxy struct {
 	frontend  *Frontend
 	url       string
@@ -81,7 +84,8 @@ type proxy struct {
 	reverse   *httputil.ReverseProxy
 
 	mu       sync.Mutex
-	target   string // host:port; "" while the frontend is down
+	listener net.Listener // of the first start, which reserves the port; nil afterwards
+	target   string       // host:port; "" while the frontend is down
 	detached bool
 	server   *http.Server
 	watches  map[*watch]bool
@@ -98,10 +102,10 @@ func startProxy(tb TB, f *Frontend) *proxy {
 		frontend:  f,
 		addr:      l.Addr().String(),
 		url:       "http://" + l.Addr().String(),
+		listener:  l,
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 		watches:   map[*watch]bool{},
 	}
-	l.Close() // it opens when the frontend starts
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: p.targetAddr()})
@@ -114,7 +118,12 @@ func startProxy(tb TB, f *Frontend) *proxy {
 			panic(http.ErrAbortHandler) // as the frontend's own connection broke
 		},
 	}
-	tb.Cleanup(p.transport.CloseIdleConnections)
+	tb.Cleanup(func() {
+		p.transport.CloseIdleConnections()
+		if p.listener != nil {
+			p.listener.Close() // the frontend did not start
+		}
+	})
 	return p
 }
 
@@ -140,8 +149,8 @@ func (p *proxy) detach(detached bool) {
 	p.openOrClose()
 }
 
-// openOrClose opens the port while the frontend runs and is not detached, else closes it and breaks
-// its connections. p.mu must be held.
+// openOrClose opens the port while the frontend runs and is not detached, else closes it
+// and breaks its connections. p.mu must be held.
 func (p *proxy) openOrClose() {
 	open := p.target != "" && !p.detached
 	switch {
@@ -149,13 +158,23 @@ func (p *proxy) openOrClose() {
 		p.server.Close()
 		p.server = nil
 	case open && p.server == nil:
-		l, err := net.Listen("tcp", p.addr)
-		if err != nil {
-			p.frontend.group.tb.Fatalf("open the proxy of %s: %v", p.frontend.ID, err)
-		}
 		p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
-		go p.server.Serve(l)
+		go p.server.Serve(p.listen())
 	}
+}
+
+// listen returns a listener on the proxy's port. While the port was closed, another connection of
+// the test may have taken it for a moment. p.mu must be held.
+func (p *proxy) listen() net.Listener {
+	l := p.listener
+	p.listener = nil
+	if l == nil {
+		Eventually(p.frontend.group.tb, func() (err error) {
+			l, err = net.Listen("tcp", p.addr)
+			return err
+		})
+	}
+	return l
 }
 
 // ServeHTTP passes a request on, unless a fault is injected.

@@ -14,8 +14,8 @@ type report struct {
 	watchers, reads int
 }
 
-// Report sets what GET /v1/frontends says of the frontend at all frontends: one of score's states,
-// its watchers and its reads a second.
+// Report sets what GET /v1/frontends says of the frontend at all frontends: one of
+// score's states, its watchers and its reads a second.
 func (f *Frontend) Report(state string, watchers, reads int) {
 	f.group.mu.Lock()
 	defer f.group.mu.Unlock()

@@ -20,8 +20,8 @@ import (
 	"laurel/trust/pki"
 )
 
-// Events returns the events of contests that were applied, in the order of their revisions. It has
-// every event that was acked before the call.
+// Events returns the events of contests that were applied, in the order of their
+// revisions. It has every event that was acked before the call.
 func (g *Group) Events(contestIDs ...string) []score.Event {
 	g.tb.Helper()
 	var timeline []score.TimelineEvent
@@ -71,14 +71,16 @@ func posted(e *score.TimelineEvent) (score.Event, error) {
 	return decoded, nil
 }
 
-// Register grants a bard's name to a public key. From then on the store is guarded: it accepts only
-// events that the key of their source has signed, or that come with the token of their source.
+// Register grants a bard's name to a public key. From then on the store is guarded: it
+// accepts only events that the key of their source has signed, or that come with the
+// token of their source.
 func (g *Group) Register(name string, public ed25519.PublicKey) {
 	g.tb.Helper()
 	g.grant(access.Grant{ID: score.KeyID(public), Name: name, Public: public})
 }
 
-// NewToken grants a bard's name to a new token, and returns that. From then on the store is guarded.
+// NewToken grants a bard's name to a new token, and returns that. From then on the store
+// is guarded.
 func (g *Group) NewToken(name string) string {
 	g.tb.Helper()
 	token := pki.NewBearerToken()
@@ -104,8 +106,8 @@ func (g *Group) grant(grant access.Grant) {
 	}
 }
 
-// call sends a request to a running frontend, past its proxy, until it is answered. A 404 leaves
-// the value as it is.
+// call sends a request to a running frontend, past its proxy, until it is answered. A 404
+// leaves the value as it is.
 func (g *Group) call(method, path string, body []byte, value any) {
 	g.tb.Helper()
 	Eventually(g.tb, func() error {

@@ -1,5 +1,6 @@
-// Package testgroup runs a group of real frontends in the process of a test. Each frontend serves
-// its clients through a proxy of its own, in which a test can inject faults: see Group.Inject.
+// Package testgroup runs a group of real frontends in the process of a test. Each
+// frontend serves its clients through a proxy of its own, in which a test can inject
+// faults: see Group.Inject.
 //
 // The frontends are insecure: they authenticate nobody.
 package testgroup
@@ -37,7 +38,8 @@ type TB interface {
 type Options struct {
 	// API is the HTTP API of each frontend. The zero value has the defaults.
 	API httpapi.Options
-	// SnapshotEntries is the number of log entries between snapshots; 0 means the default.
+	// SnapshotEntries is the number of log entries between snapshots; 0 means the
+	// default.
 	SnapshotEntries uint64
 	// Logger gets the logs of all frontends; nil discards them.
 	Logger *slog.Logger
@@ -71,8 +73,8 @@ type Frontend struct {
 	running *frontend.Frontend // nil while it is down
 }
 
-// Start starts a group of n frontends and waits until each can answer from its own memory and knows
-// all others. The group ends with the test.
+// Start starts a group of n frontends and waits until each can answer from its own memory
+// and knows all others. The group ends with the test.
 func Start(tb TB, n int) *Group { return StartWith(tb, n, Options{}) }
 
 // StartWith is Start with options.
@@ -101,7 +103,8 @@ func StartWith(tb TB, n int, o Options) *Group {
 	return g
 }
 
-// knowsAll returns an error unless the frontend lists all frontends as serving, with their URLs.
+// knowsAll returns an error unless the frontend lists all frontends as serving, with
+// their URLs.
 func (f *Frontend) knowsAll() error {
 	serving := 0
 	for _, other := range f.Member().Frontends().Frontends {
@@ -144,8 +147,9 @@ func (f *Frontend) Start() {
 	f.proxy.forwardTo(running.Addr())
 }
 
-// Kill ends the frontend as the death of its process would: its connections break, its port refuses
-// new ones, and it tells the others nothing. It does nothing while the frontend is down.
+// Kill ends the frontend as the death of its process would: its connections break, its
+// port refuses new ones, and it tells the others nothing. It does nothing while the
+// frontend is down.
 func (f *Frontend) Kill() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -159,8 +163,8 @@ func (f *Frontend) Kill() {
 	f.running = nil
 }
 
-// Detach breaks the clients' connections to the frontend and refuses new ones, while the frontend
-// goes on as a member of the group. Attach undoes that.
+// Detach breaks the clients' connections to the frontend and refuses new ones, while the
+// frontend goes on as a member of the group. Attach undoes that.
 func (f *Frontend) Detach() { f.proxy.detach(true) }
 
 // Attach opens the frontend to clients again.
@@ -210,7 +214,8 @@ func (g *Group) Master() (master *Frontend) {
 	return master
 }
 
-// WaitLeased waits until each running frontend has a lease, so that it answers from its own memory.
+// WaitLeased waits until each running frontend has a lease, so that it answers from its
+// own memory.
 func (g *Group) WaitLeased() {
 	g.tb.Helper()
 	for _, f := range g.Frontends {
@@ -225,8 +230,8 @@ func (g *Group) WaitLeased() {
 	}
 }
 
-// Eventually polls f until it returns nil. It fails the test with f's last error if that takes too
-// long.
+// Eventually polls f until it returns nil. It fails the test with f's last error if that
+// takes too long.
 func Eventually(tb TB, f func() error) {
 	tb.Helper()
 	deadline := time.NewTimer(startLimit)

@@ -73,8 +73,8 @@ func (p *proxy) serveWatch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readEvents sends the events of a stream, each with the empty line behind it, until ctx or the
-// stream ends.
+// readEvents sends the events of a stream, each with the empty line behind it, until ctx
+// or the stream ends.
 func readEvents(ctx context.Context, r io.Reader, events chan<- []byte) {
 	lines := bufio.NewReader(r)
 	var event []byte
@@ -95,7 +95,8 @@ func readEvents(ctx context.Context, r io.Reader, events chan<- []byte) {
 	}
 }
 
-// Watches returns, for each open watch at the frontend, the home that its client names, in no order.
+// Watches returns, for each open watch at the frontend, the home that its client names,
+// in no order.
 func (f *Frontend) Watches() (homes []string) {
 	f.proxy.mu.Lock()
 	defer f.proxy.mu.Unlock()
@@ -114,7 +115,8 @@ func (f *Frontend) EndWatches() {
 	}
 }
 
-// InjectEvent adds an event to the open watches at the frontend, as if the frontend had sent it.
+// InjectEvent adds an event to the open watches at the frontend, as if the frontend had
+// sent it.
 func (f *Frontend) InjectEvent(name string, data any) {
 	b, err := json.Marshal(data)
 	if err != nil {
@@ -128,8 +130,8 @@ func (f *Frontend) InjectEvent(name string, data any) {
 	}
 }
 
-// RedirectWatches makes the frontend redirect new watches to another one, as if it had no room; nil
-// ends that.
+// RedirectWatches makes the frontend redirect new watches to another one, as if it had no
+// room; nil ends that.
 func (f *Frontend) RedirectWatches(to *Frontend) {
 	f.proxy.mu.Lock()
 	defer f.proxy.mu.Unlock()

@@ -10,7 +10,17 @@ import (
 // signedAlert returns an alert signed by testKey(n).
 func signedAlert(t *testing.T, n byte, change func(e *score.Event)) score.Event {
 	t.Helper()
-	e := score.Event{ID: "a-1", IDGiven: true, Source: "bard/a", Seq: 1, Type: score.TypeAlert, Time: accessDay, TimeGiven: true, ContestID: "OG50BC/1", Data: &score.Alert{Text: "rain"}}
+	e := score.Event{
+		ID:        "a-1",
+		IDGiven:   true,
+		Source:    "bard/a",
+		Seq:       1,
+		Type:      score.TypeAlert,
+		Time:      accessDay,
+		TimeGiven: true,
+		ContestID: "OG50BC/1",
+		Data:      &score.Alert{Text: "rain"},
+	}
 	if change != nil {
 		change(&e)
 	}
@@ -46,7 +56,9 @@ func TestAuthorize(t *testing.T) {
 	revoked.Revoked = true
 	verifier := new(signing.Verifier)
 	a := NewState()
-	for _, g := range []*Grant{keyGrant(1, "bard/a"), bounded, reader, operator, revoked, tokenGrant("desk", "bard/a", RoleBard)} {
+	for _, g := range []*Grant{
+		keyGrant(1, "bard/a"), bounded, reader, operator, revoked, tokenGrant("desk", "bard/a", RoleBard),
+	} {
 		a.Grants[g.ID] = g
 	}
 	plain := func(change func(e *score.Event)) score.Event {
@@ -69,37 +81,40 @@ func TestAuthorize(t *testing.T) {
 		change(&e)
 		return e
 	}
+	const forbidden, unauthorized = score.Forbidden, score.Unauthorized
 	for name, c := range map[string]struct {
 		e       score.Event
 		open    score.Code // in an open store; "" if permitted
 		guarded score.Code
 	}{
-		"signed":                         {signedAlert(t, 1, nil), "", ""},
-		"signed, below the name":         {signedAlert(t, 1, as("bard/a/2")), "", ""},
-		"signed, beside the name":        {signedAlert(t, 1, as("bard/ab")), score.Forbidden, score.Forbidden},
-		"signed as another":              {signedAlert(t, 1, as("bard/b")), score.Forbidden, score.Forbidden},
-		"signed within bounds":           {signedAlert(t, 2, as("bard/b")), "", ""},
-		"signed, other competition":      {signedAlert(t, 2, func(e *score.Event) { e.Source, e.ContestID = "bard/b", "X/1" }), score.Forbidden, score.Forbidden},
-		"signed, other type":             {signedAlert(t, 2, func(e *score.Event) { e.Source, e.Type, e.Data = "bard/b", score.TypeScoreSet, &score.ScoreSet{} }), score.Forbidden, score.Forbidden},
-		"signed by a reader":             {signedAlert(t, 3, nil), score.Forbidden, score.Forbidden},
+		"signed":                    {signedAlert(t, 1, nil), "", ""},
+		"signed, below the name":    {signedAlert(t, 1, as("bard/a/2")), "", ""},
+		"signed, beside the name":   {signedAlert(t, 1, as("bard/ab")), forbidden, forbidden},
+		"signed as another":         {signedAlert(t, 1, as("bard/b")), forbidden, forbidden},
+		"signed within bounds":      {signedAlert(t, 2, as("bard/b")), "", ""},
+		"signed, other competition": {signedAlert(t, 2, func(e *score.Event) { e.Source, e.ContestID = "bard/b", "X/1" }), forbidden, forbidden},
+		"signed, other type": {signedAlert(t, 2, func(e *score.Event) {
+			e.Source, e.Type, e.Data = "bard/b", score.TypeScoreSet, &score.ScoreSet{}
+		}), forbidden, forbidden},
+		"signed by a reader":             {signedAlert(t, 3, nil), forbidden, forbidden},
 		"signed by an operator":          {signedAlert(t, 4, nil), "", ""},
-		"signed by a revoked key":        {signedAlert(t, 5, nil), score.Unauthorized, score.Unauthorized},
-		"signed by an unknown key":       {signedAlert(t, 9, nil), score.Unauthorized, score.Unauthorized},
-		"altered":                        {altered, score.Unauthorized, score.Unauthorized},
-		"with another event's signature": {swapped, score.Unauthorized, score.Unauthorized},
-		"under another's key":            {borrowed, score.Forbidden, score.Forbidden},
-		"a key, no signature":            {given(func(e *score.Event) { e.Signature = nil }), score.Unauthorized, score.Unauthorized},
-		"a signature, no key":            {given(func(e *score.Event) { e.Key = "" }), score.Unauthorized, score.Unauthorized},
-		"signed, id filled in":           {given(func(e *score.Event) { e.IDGiven = false }), score.Unauthorized, score.Unauthorized},
-		"signed, time filled in":         {given(func(e *score.Event) { e.TimeGiven = false }), score.Unauthorized, score.Unauthorized},
-		"signed, without seq":            {given(func(e *score.Event) { e.Seq = 0 }), score.Unauthorized, score.Unauthorized},
-		"neither signed nor token":       {plain(nil), "", score.Unauthorized},
+		"signed by a revoked key":        {signedAlert(t, 5, nil), unauthorized, unauthorized},
+		"signed by an unknown key":       {signedAlert(t, 9, nil), unauthorized, unauthorized},
+		"altered":                        {altered, unauthorized, unauthorized},
+		"with another event's signature": {swapped, unauthorized, unauthorized},
+		"under another's key":            {borrowed, forbidden, forbidden},
+		"a key, no signature":            {given(func(e *score.Event) { e.Signature = nil }), unauthorized, unauthorized},
+		"a signature, no key":            {given(func(e *score.Event) { e.Key = "" }), unauthorized, unauthorized},
+		"signed, id filled in":           {given(func(e *score.Event) { e.IDGiven = false }), unauthorized, unauthorized},
+		"signed, time filled in":         {given(func(e *score.Event) { e.TimeGiven = false }), unauthorized, unauthorized},
+		"signed, without seq":            {given(func(e *score.Event) { e.Seq = 0 }), unauthorized, unauthorized},
+		"neither signed nor token":       {plain(nil), "", unauthorized},
 		"token":                          {plain(func(e *score.Event) { e.Token = "desk" }), "", ""},
-		"token, as another":              {plain(func(e *score.Event) { e.Token, e.Source = "desk", "bard/b" }), score.Forbidden, score.Forbidden},
-		"token that is not known":        {plain(func(e *score.Event) { e.Token = "disk" }), score.Unauthorized, score.Unauthorized},
-		"a key's id in place of a token": {plain(func(e *score.Event) { e.Token = bounded.ID }), score.Unauthorized, score.Unauthorized},
-		"a token's id in place of a key": {given(func(e *score.Event) { e.Key = "desk" }), score.Unauthorized, score.Unauthorized},
-		"a bad signature and a token":    {given(func(e *score.Event) { e.Token, e.Data = "desk", &score.Alert{Text: "sun"} }), score.Unauthorized, score.Unauthorized},
+		"token, as another":              {plain(func(e *score.Event) { e.Token, e.Source = "desk", "bard/b" }), forbidden, forbidden},
+		"token that is not known":        {plain(func(e *score.Event) { e.Token = "disk" }), unauthorized, unauthorized},
+		"a key's id in place of a token": {plain(func(e *score.Event) { e.Token = bounded.ID }), unauthorized, unauthorized},
+		"a token's id in place of a key": {given(func(e *score.Event) { e.Key = "desk" }), unauthorized, unauthorized},
+		"a bad signature and a token":    {given(func(e *score.Event) { e.Token, e.Data = "desk", &score.Alert{Text: "sun"} }), unauthorized, unauthorized},
 	} {
 		for guarded, want := range map[bool]score.Code{false: c.open, true: c.guarded} {
 			a.Guarded = guarded

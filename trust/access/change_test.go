@@ -56,14 +56,14 @@ func (a *accessTest) stamp(c Change) *Change {
 	return &c
 }
 
-func (a *accessTest) change(c Change) (what string) {
+func (a *accessTest) change(c Change) (summary string) {
 	a.t.Helper()
-	next, what, p := a.State.Apply(a.stamp(c))
+	next, summary, p := a.State.Apply(a.stamp(c))
 	if p != nil {
 		a.t.Fatal(p)
 	}
 	a.State = next
-	return what
+	return summary
 }
 
 // wantRefused checks that a change is refused and changes nothing.
@@ -91,12 +91,13 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 	a := newAccessTest(t)
 	first, second := []byte("first"), []byte("second")
 	for _, c := range []Change{
-		{Guard: true}, {Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
-		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"}, {AddAuthority: first}, {AddAuthority: second},
-		{DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
+		{Guard: true},
+		{Grant: keyGrant(1, "bard/a")}, {Grant: tokenGrant("desk", "desk", RoleOperator)}, {Revoke: keyGrant(1, "").ID},
+		{JoinToken: joinToken("j", 2)}, {UseJoinToken: "j"}, {UseJoinToken: "j"}, {Revoke: "j"},
+		{AddAuthority: first}, {AddAuthority: second}, {DropAuthority: Fingerprint(first)}, {RemoveMember: "f4@x"}, {Note: "f4 left"},
 	} {
 		was, before := a.State, text(t, a.State)
-		if what := a.change(c); what == "" {
+		if summary := a.change(c); summary == "" {
 			t.Errorf("%+v left no line in the audit trail", c)
 		}
 		if text(t, was) != before {
@@ -104,16 +105,16 @@ func TestApplyDoesNotModifyThePreviousState(t *testing.T) {
 		}
 	}
 	if !a.Guarded || len(a.Authorities) != 1 || len(a.JoinTokens) != 0 || len(a.Grants) != 2 {
-		t.Errorf("it came to %s", text(t, a.State))
+		t.Errorf("the state is %s", text(t, a.State))
 	}
-	if what := a.change(Change{Guard: true}); what != "" {
-		t.Errorf("guarding a guarded store is nothing new, but the trail says %q", what)
+	if summary := a.change(Change{Guard: true}); summary != "" {
+		t.Errorf("guarding a guarded store changes nothing, but left the line %q", summary)
 	}
 }
 
 func TestInvalidGrantsAreRefused(t *testing.T) {
 	a := newAccessTest(t)
-	for words, spoil := range map[string]func(g *Grant){
+	for words, change := range map[string]func(g *Grant){
 		"grant.id":                 func(g *Grant) { g.ID = "other" },
 		"grant.name":               func(g *Grant) { g.Name = "bard//a" },
 		"grant.role":               func(g *Grant) { g.Role = "king" },
@@ -128,7 +129,7 @@ func TestInvalidGrantsAreRefused(t *testing.T) {
 		"a new grant cannot be re": func(g *Grant) { g.Revoked = true },
 	} {
 		g := keyGrant(1, "bard/a")
-		spoil(g)
+		change(g)
 		a.wantRefused(score.InvalidEvent, words, Change{Grant: g})
 	}
 	long := tokenGrant(strings.Repeat("x", 65), "bard/a", RoleBard)
@@ -159,8 +160,8 @@ func TestAGrantChangesItsRightsButNotItsKey(t *testing.T) {
 	a.change(Change{Grant: g})
 	wider := *g
 	wider.Competitions = []string{"OG50BC"}
-	if what := a.change(Change{Grant: &wider}); !strings.Contains(what, "for OG50BC") || len(a.Grants) != 1 {
-		t.Errorf("the trail says %q", what)
+	if summary := a.change(Change{Grant: &wider}); !strings.Contains(summary, "for OG50BC") || len(a.Grants) != 1 {
+		t.Errorf("the audit line is %q", summary)
 	}
 	other := tokenGrant(g.ID, "bard/a", RoleBard)
 	a.wantRefused(score.IDConflict, "taken", Change{Grant: other})
@@ -192,11 +193,11 @@ func TestAJoinTokenIsValidForItsUsesUntilItExpires(t *testing.T) {
 	a.change(Change{JoinToken: joinToken("k", 1)})
 	a.change(Change{Revoke: "k"})
 	a.wantRefused(score.Unauthorized, "unknown or revoked", Change{UseJoinToken: "k"})
-	for words, spoil := range map[string]func(j *JoinToken){
+	for words, change := range map[string]func(j *JoinToken){
 		"join_token.id": func(j *JoinToken) { j.ID = "a/b" }, "uses": func(j *JoinToken) { j.Uses = 0 }, "hash": func(j *JoinToken) { j.Hash = nil }, "expires": func(j *JoinToken) { j.Expires = time.Time{} },
 	} {
 		j := joinToken("l", 1)
-		spoil(j)
+		change(j)
 		a.wantRefused(score.InvalidEvent, words, Change{JoinToken: j})
 	}
 }
@@ -240,8 +241,8 @@ func TestTheAuditTrailHasNoSecrets(t *testing.T) {
 	g.Hash, j.Hash = []byte("SECRETSECRETSECRETSECRETSECRETXY"), []byte("SECRETSECRETSECRETSECRETSECRETXY")
 	hex := fmt.Sprintf("%x", g.Hash)
 	for _, c := range []Change{{Grant: g}, {Grant: g}, {JoinToken: j}, {UseJoinToken: "j"}, {Revoke: "j"}} {
-		if what := a.change(c); strings.Contains(what, "SECRET") || strings.Contains(what, hex[:8]) || strings.Contains(what, "U0VDUk") {
-			t.Errorf("the trail says %q", what)
+		if summary := a.change(c); strings.Contains(summary, "SECRET") || strings.Contains(summary, hex[:8]) || strings.Contains(summary, "U0VDUk") {
+			t.Errorf("the audit line is %q", summary)
 		}
 	}
 }
@@ -256,7 +257,7 @@ func TestARemovedMemberIsRememberedForAsLongAsItsCertificateLasts(t *testing.T) 
 	}
 	a.change(Change{At: accessDay.Add(removedRetention), RemoveMember: "late@x"})
 	if _, last := a.Removed["f1000@x"]; !last {
-		t.Error("one whose certificate may last is forgotten")
+		t.Error("a member was dropped whose certificate may still be valid")
 	}
 	a.change(Change{At: accessDay.Add(removedRetention + time.Hour), RemoveMember: "later@x"})
 	if len(a.Removed) != 2 {

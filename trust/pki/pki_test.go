@@ -132,7 +132,7 @@ func TestACertificateIsIssuedOnlyToItsMember(t *testing.T) {
 	}
 	csr[len(csr)-1] ^= 1
 	if _, err := w.authority().Issue(csr, "f2@two", w.at); err == nil {
-		t.Error("a request was taken that is not signed with its key")
+		t.Error("a request that is not signed by its key was accepted")
 	}
 	for _, bad := range []string{"", "f2", "@x", "f2@", "f/2@x", "f2@x/y", "f2@x?y"} {
 		if _, _, err := NewRequest(bad, nil); err == nil {
@@ -221,7 +221,7 @@ func TestTheNextAuthorityIsAcceptedByMembersThatTrustThePreviousOne(t *testing.T
 		t.Errorf("while both are trusted: %v", err)
 	}
 	if err := w.first.DeleteKeysBefore(both); err != nil || len(w.first.Keys()) != 2 {
-		t.Errorf("a key was forgotten too early: %v, %v", w.first.Keys(), err)
+		t.Errorf("a key was deleted too early: %v, %v", w.first.Keys(), err)
 	}
 	if err := w.first.SetTrusted(both[1:]); err != nil {
 		t.Fatal(err)
@@ -291,7 +291,7 @@ func TestHandshakeIsMutual(t *testing.T) {
 	old := f2.PeerClientConfig("")
 	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
 	if s, _ := handshake(t, w.first.PeerServerConfig(), old); s == nil {
-		t.Error("TLS 1.2 was taken")
+		t.Error("TLS 1.2 was accepted")
 	}
 	// A stolen certificate, without its key.
 	stolen := f2.PeerClientConfig("")
@@ -299,7 +299,7 @@ func TestHandshakeIsMutual(t *testing.T) {
 		return &tls.Certificate{Certificate: f3.Certificate().Certificate, PrivateKey: f2.Certificate().PrivateKey}, nil
 	}
 	if s, _ := handshake(t, w.first.PeerServerConfig(), stolen); s == nil {
-		t.Error("a certificate was taken without its key")
+		t.Error("a certificate without its key was accepted")
 	}
 }
 
@@ -328,10 +328,10 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger := w.member("f2@two", other).PeerClientConfig("")
-	stranger.VerifyConnection = nil
-	if s, _ := handshake(t, serves, stranger); s == nil {
-		t.Error("a certificate by a stranger was taken")
+	unknown := w.member("f2@two", other).PeerClientConfig("")
+	unknown.VerifyConnection = nil
+	if s, _ := handshake(t, serves, unknown); s == nil {
+		t.Error("a certificate by an unknown authority was accepted")
 	}
 }
 

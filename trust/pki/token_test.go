@@ -24,10 +24,10 @@ func TestPrintingATokenHidesItsSecret(t *testing.T) {
 	j, b := NewJoinToken(strings.Repeat("0f", 32)), NewBearerToken()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if s := fmt.Sprintf(verb, j); strings.Contains(s, j.Secret) {
-			t.Errorf("%s tells %s", verb, s)
+			t.Errorf("%s prints the secret: %s", verb, s)
 		}
 		if s := fmt.Sprintf(verb, b); strings.Contains(s, b.Secret) {
-			t.Errorf("%s tells %s", verb, s)
+			t.Errorf("%s prints the secret: %s", verb, s)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func FuzzVerify(f *testing.F) {
 		}
 		altered[abs(at)%len(altered)] ^= bits
 		if new(signing.Verifier).Verify(public, form, signature) != (bits == 0) || caching.Verify(public, form, signature) != (bits == 0) {
-			t.Fatalf("event %d of %d, altered by %x at %d: judged wrongly", index, size, bits, at)
+			t.Fatalf("event %d of %d, altered by %x at %d: wrong result", index, size, bits, at)
 		}
 	})
 }

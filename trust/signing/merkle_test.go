@@ -81,18 +81,18 @@ func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
 	for _, size := range sizes {
 		tree := newTree(leaves[:size])
 		if *tree.root() != recursiveRoot(leaves[:size]) {
-			t.Errorf("the root of %d leaves is another", size)
+			t.Errorf("wrong root of %d leaves", size)
 		}
 		for i := range size {
 			path := tree.appendPath(nil, i)
 			if !bytes.Equal(path, recursivePath(i, leaves[:size])) {
-				t.Errorf("the path of leaf %d of %d is another", i, size)
+				t.Errorf("wrong path of leaf %d of %d", i, size)
 			}
 			proven := &provenTree{make([]hash, countNodes(size)), make([]bool, countNodes(size))}
 			var up pathNodes
 			proven.verifyPath(leaves[i], &score.Signature{Size: size, Index: i, Path: path}, &up)
 			if *up.top() != *tree.root() {
-				t.Errorf("the path of leaf %d of %d leads elsewhere", i, size)
+				t.Errorf("verifyPath of leaf %d of %d finds another root", i, size)
 			}
 		}
 	}

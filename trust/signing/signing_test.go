@@ -33,7 +33,8 @@ func someEvents(t testing.TB, n int) []score.Event {
 	t.Helper()
 	events := make([]score.Event, n)
 	for i := range events {
-		text := fmt.Sprintf(`{"id":"a-%06d","source":"bard/a","seq":%d,"type":"score.play","time":"2026-02-09T09:19:%02d.5-04:00","contest_id":"OG50BC/M-01","data":{"action":"GOAL","athlete":"Astérix","clock":"19'","competitor":"GAU","delta":%d.25,"period":"H1","result":{"GAU":%d.5,"ROM":0},"stats_delta":{"corners":1}}}`, i+1, i+1, i%60, i, i)
+		text := fmt.Sprintf(`{"id":"a-%06d","source":"bard/a","seq":%d,"type":"score.play",`+
+			`"time":"2026-02-09T09:19:%02d.5-04:00","contest_id":"OG50BC/M-01","data":{"action":"GOAL","athlete":"Astérix","clock":"19'","competitor":"GAU","delta":%d.25,"period":"H1","result":{"GAU":%d.5,"ROM":0},"stats_delta":{"corners":1}}}`, i+1, i+1, i%60, i, i)
 		e, p := score.Decode([]byte(text))
 		if p != nil {
 			t.Fatal(p)
@@ -124,7 +125,9 @@ func TestNamesAreOrderedByUTF16(t *testing.T) {
 	e := someEvents(t, 1)[0]
 	e.Key = "k"
 	// U+1F600 is above U+FB33, but before it in UTF-16.
-	e.Data = &score.ScoreSet{Result: score.Totals{{Code: "\ufb33"}, {Code: "\U0001f600"}, {Code: "a\"b"}, {Code: "a b"}, {Code: "a"}, {Code: "é"}, {Code: "a\\"}}}
+	e.Data = &score.ScoreSet{Result: score.Totals{
+		{Code: "\ufb33"}, {Code: "\U0001f600"}, {Code: "a\"b"}, {Code: "a b"}, {Code: "a"}, {Code: "é"}, {Code: "a\\"},
+	}}
 	if form, want := formOf(t, &e), canonicalOf(t, &e); !bytes.Equal(form, want) {
 		t.Errorf("got  %s\nwant %s", form, want)
 	}
@@ -142,7 +145,7 @@ func TestDataInAnotherSpellingHasNoForm(t *testing.T) {
 }
 
 func TestIncompleteEventsCannotBeSigned(t *testing.T) {
-	for what, spoil := range map[string]func(e *score.Event){
+	for what, change := range map[string]func(e *score.Event){
 		"id":     func(e *score.Event) { e.ID = "" },
 		"source": func(e *score.Event) { e.Source = "" },
 		"seq":    func(e *score.Event) { e.Seq = 0 },
@@ -150,7 +153,7 @@ func TestIncompleteEventsCannotBeSigned(t *testing.T) {
 		"offset": func(e *score.Event) { e.Time = e.Time.In(time.FixedZone("", 3601)) },
 	} {
 		events := someEvents(t, 3)
-		spoil(&events[1])
+		change(&events[1])
 		if err := signing.Sign(keyOf("a"), events); err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("without a good %s: %v", what, err)
 		}
@@ -181,7 +184,9 @@ func TestEveryEventOfATreeIsVerifiedAloneAndInAnyOrder(t *testing.T) {
 }
 
 // eachVerifier calls f with a new verifier, and with one that has verified all events.
-func eachVerifier(t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *signing.Verifier)) {
+func eachVerifier(
+	t *testing.T, public ed25519.PublicKey, events []score.Event, f func(t *testing.T, v *signing.Verifier),
+) {
 	t.Run("new verifier", func(t *testing.T) { f(t, new(signing.Verifier)) })
 	t.Run("cached tree", func(t *testing.T) {
 		v := new(signing.Verifier)
@@ -277,7 +282,7 @@ func TestAnEvictedTreeIsVerifiedAgain(t *testing.T) {
 		t.Helper()
 		if !v.Verify(publicOf(private), formOf(t, &first[0]), first[0].Signature) || !v.Verify(publicOf(private), formOf(t, &first[1]), first[1].Signature) ||
 			v.Verify(publicOf(private), formOf(t, &first[1]), first[0].Signature) {
-			t.Fatal("judged otherwise")
+			t.Fatal("wrong result")
 		}
 	}
 	check()
@@ -353,7 +358,7 @@ func TestDecodeNamesWhatASignedEventLacks(t *testing.T) {
 	for _, c := range []struct{ name, event, field, detail string }{
 		{"a signature without a key", without("key"), "key", "missing beside the signature; want the id of the key, 16 hexadecimal digits"},
 		{"a key without a signature", without("signature"), "signature", "missing beside the key; want it in base64"},
-		{"a key that is none", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
+		{"an invalid key", strings.Replace(good, id, strings.ToUpper(id), 1), "key", "want the id of a key, 16 hexadecimal digits in lower case"},
 		{"a key that is too long", strings.Replace(good, id, strings.Repeat(id, 100), 1), "key", "want the id of a key"},
 		{"a signed event without an id", without("id"), "id", "missing; a signed event needs an id, a source, a seq and a time of the bard's own"},
 		{"a signed event without a source", without("source"), "source", "missing beside seq"},

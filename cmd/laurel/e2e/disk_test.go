@@ -74,12 +74,13 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master(), g.follower()} })
 }
 
-// fullDisk fills the disks of some frontends while real Games are posted, and frees the space: at
-// once if the others are too few to continue, otherwise when everything was posted.
+// fullDisk fills the disks of some frontends while real Games are posted, and frees the
+// space: at once if the others are too few to continue, otherwise when everything was
+// posted.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "paris2024", "cricket")
+	all := load(t, fewGames("paris2024", "cricket")...)
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t)}
 	for range 3 {
 		f := g.add()
@@ -87,10 +88,10 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.start().waitReady()
 	}
 	g.waitVotes()
-	// Slow enough that the disk is full before the end on any machine, and that not everything is
-	// acknowledged by then.
+	// Slow enough that the disk is full before the end on any machine, and that not
+	// everything is acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
-	eventually(t, "the singing has begun", func() error {
+	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
 			return errors.New("revision 0")
 		}
@@ -106,7 +107,7 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 			t.Errorf("%s, whose disk is full, ended with exit code %d; want 4", f.id, code)
 		}
 		if !ofTheDisk.MatchString(f.output(t)) {
-			t.Errorf("%s does not say that its disk is full", f.id)
+			t.Errorf("%s does not log that its disk is full", f.id)
 		}
 	}
 	goOn := len(g.running()) > len(poor)
@@ -145,7 +146,7 @@ func (f *frontend) revision(t testing.TB) (n uint64) {
 func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
-	all := load(t, "cricket", "tokyo2020para")
+	all := load(t, fewGames("cricket", "tokyo2020para")...)
 	g := newGroup(t, 3, soonSnapshots)
 	awaitBards(t, g.startBards(all, atFullSpeed))
 	g.expectRevision(sum(all))
@@ -194,7 +195,7 @@ func TestADamagedDatabaseIsRebuiltFromSnapshotAndLog(t *testing.T) {
 		file.Close()
 		f.start().waitReady()
 		if !regexp.MustCompile(`will be rebuilt`).MatchString(f.output(t)) {
-			t.Errorf("%s does not say that it rebuilds its database", f.id)
+			t.Errorf("%s does not log that it rebuilds its database", f.id)
 		}
 		g.expectRevision(sum(all))
 		f.becomeMaster()
@@ -223,8 +224,8 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if said := f.output(t); !strings.Contains(said, "leave the group, empty the directory and join anew") || !strings.Contains(said, f.data) {
-			t.Errorf("it does not say what to do, and with which directory: %s", said)
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join again") || !strings.Contains(output, f.data) {
+			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}
 }

@@ -39,8 +39,8 @@ func TestTheSpecificationAcceptsWhatMayBeRead(t *testing.T) {
 			t.Errorf("%s: may be seen %v, judged %v", c.what, c.may, err)
 		}
 		// The pairs are equal except for the place of the error.
-		if said := conflicts(h.known, h.known); (said == "") != c.may {
-			t.Errorf("%s: may be seen %v, and the contradictions are %q", c.what, c.may, said)
+		if output := conflicts(h.known, h.known); (output == "") != c.may {
+			t.Errorf("%s: may be seen %v, and the contradictions are %q", c.what, c.may, output)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func TestAnAnswerMayBeAsOldAsItsAge(t *testing.T) {
 		{"it was current when it was asked for, less its age", true, op(7, 20, look, 1, 1)},
 		{"another was acked before", false, op(9, 20, look, 1, 1)},
 		{"it is new", true, op(9, 20, look, 3, 2)},
-		{"nobody had posted it", false, op(1, 4, look, 3, 2)},
+		{"it was not posted", false, op(1, 4, look, 3, 2)},
 		{"its value is another's", false, op(9, 20, look, 3, 1)},
 	} {
 		h := newHistory()

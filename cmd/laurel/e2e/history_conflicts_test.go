@@ -26,13 +26,13 @@ func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
 	return parts
 }
 
-// conflicts returns, with few operations, which of the suspects are impossible given the known
-// operations: they show a state that no event made; or an operation that returned before showed a
-// later state; or an operation that was called after made the state that they show. It finds
-// something if and only if there is no possible order, as the order of an object's states is that
-// of their revisions.
+// conflicts returns, with few operations, which of the suspects are impossible given the
+// known operations: they show a state that no event made; or an operation that returned
+// before showed a later state; or an operation that was called after made the state that
+// they show. It finds something if and only if there is no possible order, as the order
+// of an object's states is that of their revisions.
 func conflicts(known, suspects []porcupine.Operation) string {
-	var said []string
+	var output []string
 	made := values(known)
 	parts := byObject(known)
 	for thing, called := range byObject(suspects) {
@@ -42,7 +42,7 @@ func conflicts(known, suspects []porcupine.Operation) string {
 		found := 0
 		accuse := func(format string, args ...any) {
 			if found++; found <= 3 {
-				said = append(said, thing+": "+fmt.Sprintf(format, args...))
+				output = append(output, thing+": "+fmt.Sprintf(format, args...))
 			}
 		}
 		var last porcupine.Operation // of those that have returned, the one with the latest state
@@ -70,11 +70,11 @@ func conflicts(known, suspects []porcupine.Operation) string {
 			}
 		}
 		if found > 3 {
-			said = append(said, fmt.Sprintf("%s: %d contradictions in all", thing, found))
+			output = append(output, fmt.Sprintf("%s: %d contradictions in all", thing, found))
 		}
 	}
-	slices.Sort(said)
-	return strings.Join(said, "\n")
+	slices.Sort(output)
+	return strings.Join(output, "\n")
 }
 
 // state is an object after an event.

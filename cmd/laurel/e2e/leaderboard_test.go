@@ -58,8 +58,8 @@ func raceOf(t testing.TB, s *stream) *race {
 	return r
 }
 
-// boardClient reads leaderboards from all frontends, as a client that moves from one to the next.
-// What it has seen must never disappear.
+// boardClient reads leaderboards from all frontends, as a client that moves from one to
+// the next. What it has seen must never disappear.
 type boardClient struct {
 	race   *race
 	urls   []string
@@ -168,8 +168,8 @@ func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, u
 	return l, revision, json.Unmarshal([]byte(a.body), l)
 }
 
-// consistent checks a page by itself: order, ranks and differences must follow from the marks. top
-// is true for a page that begins with the first row.
+// consistent checks a page by itself: order, ranks and differences must follow from the
+// marks. top is true for a page that begins with the first row.
 func consistent(l *score.Leaderboard, top bool) error {
 	rows := l.Rows
 	if len(rows) > l.Total {
@@ -195,7 +195,7 @@ func consistent(l *score.Leaderboard, top bool) error {
 		case !same && i > 0 && at >= 0 && r.Rank != place+i-at, top && i == 0 && r.Rank != 1:
 			return fmt.Errorf("row %d has the rank %d", i, r.Rank)
 		case !same && i > 0 && i+1 < len(rows) && rows[i+1].Mark != nil && r.RankEqual != (*rows[i+1].Mark == *r.Mark):
-			return fmt.Errorf("row %d says that another has its rank: %t", i, r.RankEqual)
+			return fmt.Errorf("row %d: rank_equal is %t", i, r.RankEqual)
 		case *r.Mark-*r.Diff != *rows[0].Mark-*rows[0].Diff:
 			return fmt.Errorf("row %d is %s behind another first than row 0", i, r.Diff)
 		}
@@ -216,7 +216,7 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	r := raceOf(t, all[0])
 	g := newGroup(t, 3)
 	bards := g.startBards(all, atFullSpeed)
-	eventually(t, "the bard sings", func() error {
+	eventually(t, "the bard posts", func() error {
 		a, err := ask("GET", g.frontends[0].url+"/v1/bards/"+r.source, "")
 		if err == nil && a.status != http.StatusOK {
 			err = errors.New(a.body)
@@ -250,7 +250,7 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 			asked[kind] += n
 		}
 	}
-	t.Logf("%d marks were sung; the answers: %v", len(r.marks), asked)
+	t.Logf("%d marks were posted; the answers: %v", len(r.marks), asked)
 	for _, kind := range []string{"around", "first", "after", "category", "by hit", "by wait"} {
 		if asked[kind] < 10 {
 			t.Errorf("too few %q: %v", kind, asked)
@@ -264,8 +264,8 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	}
 }
 
-// expectBoard reads a whole leaderboard page by page, also by category, and compares order, ranks
-// and ties with the truth.
+// expectBoard reads a whole leaderboard page by page, also by category, and compares
+// order, ranks and ties with the truth.
 func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	byCategory := map[string][]truthOfFinisher{}
@@ -293,8 +293,8 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 			if r.Mark == nil || *r.Mark != marks[r.Competitor] || *r.Mark != ordered[i] || r.Rank != first+1 || r.RankEqual != (next-first > 1) || *r.Diff != ordered[i]-ordered[0] {
 				t.Fatalf("%s %q at %s: row %d is %+v; want the mark %s and the rank %d", id, category, f.id, i, r, ordered[i], first+1)
 			}
-			// Official places continue where marks are equal and include finishers that are missing
-			// in the source. A better mark always has a better place.
+			// Official places continue where marks are equal and include finishers that
+			// are missing in the source. A better mark always has a better place.
 			if i > 0 && *rows[i-1].Mark < *r.Mark && places[rows[i-1].Competitor] >= places[r.Competitor] {
 				t.Errorf("%s %q at %s: %s has the place %d, and %s, who is behind, %d", id, category, f.id, rows[i-1].Competitor, places[rows[i-1].Competitor], r.Competitor, places[r.Competitor])
 			}

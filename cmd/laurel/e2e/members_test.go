@@ -23,8 +23,8 @@ func play(id string, delta int) string {
 	return fmt.Sprintf(`{"id":%q,"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":%d}}`, id, delta)
 }
 
-// stop sends SIGTERM, and waits until the process has ended with exit code 0. The frontend stays a
-// member.
+// stop sends SIGTERM, and waits until the process has ended with exit code 0. The
+// frontend stays a member.
 func (f *frontend) stop() {
 	t := f.group.t
 	t.Helper()
@@ -111,8 +111,8 @@ func TestAJoinerWithATakenIDIsRefusedWithTheReason(t *testing.T) {
 	if code := imposter.exit(t); code != 1 {
 		t.Errorf("exit code %d; want 1\n%s", code, imposter.output(t))
 	}
-	if said := imposter.output(t); !strings.Contains(said, taken.id) || !strings.Contains(said, "taken") {
-		t.Errorf("the joiner was not told that %s is taken:\n%s", taken.id, said)
+	if output := imposter.output(t); !strings.Contains(output, taken.id) || !strings.Contains(output, "id_conflict") {
+		t.Errorf("the joiner does not log that %s is taken:\n%s", taken.id, output)
 	}
 	// The frontend with this id is not affected.
 	g.expectRevision(1)
@@ -128,8 +128,8 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
-	// Not the first frontend: it was started with --bootstrap and knows no other to announce itself
-	// to.
+	// Not the first frontend: it was started with --bootstrap and knows no other to
+	// announce itself to.
 	mover := g.frontends[1]
 	for _, stop := range []func(*frontend){(*frontend).stop, (*frontend).Kill} {
 		was := mover.revision(t)

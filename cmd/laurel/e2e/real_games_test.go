@@ -21,12 +21,19 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // allGames is the names of the streams, the largest first.
 var allGames = []string{"marathon", "cricket", "paris2024", "worldcup", "curling", "tokyo2020para", "worldcup2026"}
 
-// stream is a stream of real events, and the correct state of the scoreboard after the last.
+// fewGames returns small streams in the quick form, and the named ones otherwise.
+func fewGames(names ...string) []string {
+	return byForm([]string{"curling", "tokyo2020para"}, names, names)
+}
+
+// stream is a stream of real events, and the correct state of the scoreboard after the
+// last.
 type stream struct {
 	name, file string
 	span       time.Duration // from the first event to the last
@@ -39,12 +46,12 @@ type truth struct {
 	Source       string                       `json:"dataset"` // named like its source
 	Events       uint64                       `json:"events"`
 	Contests     map[string]truthOfContest    `json:"contests"`
-	MedalTable   []score.MedalRow             `json:"medal_table"`
+	MedalTable   []medal.Row                  `json:"medal_table"`
 	Leaderboards map[string][]truthOfFinisher `json:"leaderboards"`
 
-	Notes          jsontext.Value   `json:"notes"`
-	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // incomplete in the source: not compared
-	GroupStandings jsontext.Value   `json:"group_standings"`      // not supported
+	Notes          jsontext.Value `json:"notes"`
+	MedalsOutside  []medal.Row    `json:"medals_outside_table"` // incomplete in the source: not compared
+	GroupStandings jsontext.Value `json:"group_standings"`      // not supported
 }
 
 type truthOfContest struct {
@@ -167,7 +174,7 @@ func (s *stream) scan() error {
 		return err
 	}
 	if s.span = last.Sub(first); n != s.truth.Events {
-		return fmt.Errorf("the stream has %d events and its truth says %d", n, s.truth.Events)
+		return fmt.Errorf("the stream has %d events; its truth has %d", n, s.truth.Events)
 	}
 	if len(s.truth.MedalTable) > 0 {
 		if len(competitions) != 1 {
@@ -297,8 +304,8 @@ func (want truthOfContest) compare(f *frontend, id string) error {
 
 func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	t.Helper()
-	table := decode[score.Medals](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
-	rows := map[string]score.MedalRow{}
+	table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
+	rows := map[string]medal.Row{}
 	for _, r := range table.Rows {
 		rows[r.Organisation] = r
 	}
@@ -318,8 +325,9 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 }
 
-// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and may have
-// different official places; if several share the last rank, any of them may be among the ten.
+// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and
+// may have different official places; if several share the last rank, any of them may be
+// among the ten.
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
@@ -353,8 +361,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 	}
 }
 
-// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the
-// truth.
+// expectEveryMark reads the timeline of a race and compares the last mark of each
+// finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	stored := map[string]*score.Decimal{}
@@ -405,7 +413,7 @@ func (f *frontend) pages(t testing.TB, path string, page func(a answer)) {
 			return
 		}
 		if next == last {
-			t.Fatalf("%s: the page after %q says that %q is next", here, last, next)
+			t.Fatalf("%s: the page after %q has the next %q", here, last, next)
 		}
 	}
 }

@@ -16,7 +16,8 @@ import (
 	"laurel/trust/access"
 )
 
-// secureGroup is a group whose members have certificates, with the token of its first operator.
+// secureGroup is a group whose members have certificates, with the token of its first
+// operator.
 type secureGroup struct {
 	*group
 	operator string
@@ -127,18 +128,18 @@ func (g *secureGroup) expectSecretsKept() {
 			g.secrets = append(g.secrets, lines[1], lines[2])
 		}
 	}
-	said, err := filepath.Glob(filepath.Join(g.logs, "*.log"))
-	if err != nil || len(said) == 0 {
+	output, err := filepath.Glob(filepath.Join(g.logs, "*.log"))
+	if err != nil || len(output) == 0 {
 		g.t.Fatalf("no logs: %v", err)
 	}
-	for _, path := range said {
+	for _, path := range output {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			g.t.Fatal(err)
 		}
 		for _, s := range append(g.secrets, "PRIVATE KEY") {
 			if strings.Contains(string(text), s) {
-				g.t.Errorf("%s tells a secret", filepath.Base(path))
+				g.t.Errorf("%s contains a secret", filepath.Base(path))
 			}
 		}
 	}
@@ -168,8 +169,8 @@ func TestFrontendsJoinByTokenAlsoWhenTheFounderIsLost(t *testing.T) {
 	if code := fifth.start().exit(t); code != 1 {
 		t.Errorf("a used-up token: exit code %d; want 1\n%s", code, fifth.output(t))
 	}
-	if said := fifth.output(t); !strings.Contains(said, "used up") {
-		t.Errorf("it is not said why:\n%s", said)
+	if output := fifth.output(t); !strings.Contains(output, "used up") {
+		t.Errorf("the reason is missing:\n%s", output)
 	}
 	g.env = nil
 	if code := fifth.start().exit(t); code != 2 || !strings.Contains(fifth.output(t), "--join-token") {
@@ -280,8 +281,8 @@ func TestAnInsecureFrontendListensOnLoopbackOnly(t *testing.T) {
 	}
 	g := newGroup(t, 1)
 	f := g.frontends[0]
-	if said := f.output(t); strings.Count(said, "INSECURE") != 1 {
-		t.Errorf("it says %d times that it is insecure", strings.Count(said, "INSECURE"))
+	if output := f.output(t); strings.Count(output, "INSECURE") != 1 {
+		t.Errorf("it logs %d times that it is insecure", strings.Count(output, "INSECURE"))
 	}
 	f.Kill()
 	f.secure = true

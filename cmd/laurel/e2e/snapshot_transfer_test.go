@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// electing bounds the time without a master after the loss of one. An election takes a second or
-// two.
+// electing bounds the time without a master after the loss of one. An election takes a
+// second or two.
 const electing = 10 * time.Second
 
-// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three ways
-// while a frontend that was away receives a large snapshot from it over a slow link. The vote of
-// that frontend is needed: the two others must elect a master and accept events as after any other
-// loss.
+// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three
+// ways while a frontend that was away receives a large snapshot from it over a slow link.
+// The vote of that frontend is needed: the two others must elect a master and accept
+// events as after any other loss.
 func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -83,7 +83,7 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 		if err := poll(electing, func() error {
 			s, err := third.status()
 			if err == nil && (s.Master == "" || s.Master == old.id) {
-				err = fmt.Errorf("%s says that the master is %q", third.id, s.Master)
+				err = fmt.Errorf("according to %s the master is %q", third.id, s.Master)
 			}
 			return err
 		}); err != nil {
@@ -104,8 +104,8 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 	}
 }
 
-// compactPast posts events until every running frontend has dropped the log entries up to the
-// given revision, in favour of a snapshot. It returns the number of events.
+// compactPast posts events until every running frontend has dropped the log entries up to
+// the given revision, in favour of a snapshot. It returns the number of events.
 func (g *group) compactPast(revision uint64) (events uint64) {
 	g.t.Helper()
 	const enough = 3 * soonEntries // more than the log keeps
@@ -120,12 +120,12 @@ func (g *group) compactPast(revision uint64) (events uint64) {
 			return errors.New("too few events")
 		}
 		for i, f := range list {
-			said := f.output(g.t)
+			output := f.output(g.t)
 			if before[i] == 0 {
-				before[i] = len(said)
+				before[i] = len(output)
 			}
 			// A snapshot that began before has too few of the events.
-			_, after, begun := strings.Cut(said[before[i]:], "raft: starting snapshot up to")
+			_, after, begun := strings.Cut(output[before[i]:], "raft: starting snapshot up to")
 			if !begun || !strings.Contains(after, "raft: compacting logs") {
 				return fmt.Errorf("%s has no snapshot", f.id)
 			}

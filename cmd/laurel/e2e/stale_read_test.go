@@ -9,9 +9,9 @@ import (
 	"laurel/score"
 )
 
-// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and reads a stale answer from
-// it, as a client may ask for. With its age the history is valid; taken as current, the same
-// history must be found impossible.
+// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and reads a stale
+// answer from it, as a client may ask for. With its age the history is valid; taken as
+// current, the same history must be found impossible.
 func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -57,7 +57,7 @@ func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 
 	h.chain()
 	if err := h.check(); err != nil {
-		t.Errorf("an old score that says so is found wrong: %v", err)
+		t.Errorf("a stale score with its age is found wrong: %v", err)
 	}
 	for _, o := range h.aged {
 		// As if the answer had not admitted its age: the call time is the real one.

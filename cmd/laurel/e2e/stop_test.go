@@ -39,14 +39,14 @@ func TestStopKillsOnlyTheNamedFrontend(t *testing.T) {
 
 	o := stop(t, env, 0, "frontend", "--id", victim.id, "--signal", "KILL")
 	if !strings.Contains(o.out, fmt.Sprintf("frontend %s (pid %d)", victim.id, victim.PID())) {
-		t.Errorf("it does not say what it stopped: %v", o)
+		t.Errorf("the output does not name what was stopped: %v", o)
 	}
 	<-victim.Done()
 	if !victim.killed() {
 		t.Errorf("%s was not killed: %v", victim.id, victim.State())
 	}
 	if o := stop(t, env, 1, "frontend", "--id", victim.id); !strings.Contains(o.err, "no frontend "+victim.id+" runs") {
-		t.Errorf("it does not say that %s is not there: %v", victim.id, o)
+		t.Errorf("the output does not name the missing %s: %v", victim.id, o)
 	}
 	for _, f := range g.running() {
 		f.waitReady()
@@ -147,7 +147,7 @@ func TestStopEndsABardByNameAndRefusesAnAmbiguousName(t *testing.T) {
 }
 
 // up runs laurel up and returns the pid of each frontend.
-func up(t testing.TB, env, data string) (said string, pids map[string]string) {
+func up(t testing.TB, env, data string) (output string, pids map[string]string) {
 	t.Helper()
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data)
 	if o.code != 0 {
@@ -156,9 +156,9 @@ func up(t testing.TB, env, data string) (said string, pids map[string]string) {
 	return o.out, pidsIn(o.out)
 }
 
-func pidsIn(said string) map[string]string {
+func pidsIn(output string) map[string]string {
 	pids := make(map[string]string)
-	for line := range strings.Lines(said) {
+	for line := range strings.Lines(output) {
 		if words := strings.Fields(line); len(words) > 3 && words[2] == "pid" {
 			pids[words[0]] = strings.TrimSuffix(words[3], ",")
 		}
@@ -166,8 +166,8 @@ func pidsIn(said string) map[string]string {
 	return pids
 }
 
-// place prepares a group with addresses of the test's own for laurel up, as the usual ones may be a
-// developer's. It returns the group's directory.
+// place prepares a group with addresses of the test's own for laurel up, as the usual
+// ones may be a developer's. It returns the group's directory.
 func place(t testing.TB) (data string, group []*frontend) {
 	t.Helper()
 	data = t.TempDir()
@@ -205,14 +205,14 @@ func TestAGroupThatIsUpSurvivesItsTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	shell.Close()
-	said := awaitLine(t, terminal, "the shell waits")
+	output := awaitLine(t, terminal, "the shell waits")
 	terminal.Close()
 	_ = c.Wait()
 	if s := c.ProcessState.Sys().(syscall.WaitStatus); s.Signal() != syscall.SIGHUP {
 		t.Fatalf("the shell ended with %v, so this was no hangup", c.ProcessState)
 	}
 
-	before := pidsIn(said)
+	before := pidsIn(output)
 	again, after := up(t, env, data)
 	if !strings.Contains(again, "was running") || len(before) != 3 || fmt.Sprint(before) != fmt.Sprint(after) {
 		t.Errorf("before the hangup there were %v, after it %v:\n%s", before, after, again)
@@ -234,9 +234,9 @@ func TestUpRestartsAKilledFrontendWithItsDataAndAddresses(t *testing.T) {
 	_, before := up(t, env, data)
 	apply(t, group[0], define)
 	stop(t, env, 0, "frontend", "--id", "f1", "--signal", "KILL")
-	said, after := up(t, env, data)
+	output, after := up(t, env, data)
 	if len(after) != 3 || after["f1"] == before["f1"] || after["f2"] != before["f2"] || after["f3"] != before["f3"] {
-		t.Errorf("there were %v, then f1 was killed and there are %v:\n%s", before, after, said)
+		t.Errorf("there were %v, then f1 was killed and there are %v:\n%s", before, after, output)
 	}
 	stop(t, env, 0, "all")
 	up(t, env, data)
@@ -261,7 +261,7 @@ func TestUpMakesNoSecondGroupFromAFirstFrontendWithoutData(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := commandEnv(t, []string{env}, "laurel", "up", "--data", data, "--patience", "10s")
-	if o.code != 1 || !strings.Contains(o.err, `the id "f1" is taken`) {
+	if o.code != 1 || !strings.Contains(o.err, "id_conflict") {
 		t.Errorf("f1 came back without its data: %v", o)
 	}
 }

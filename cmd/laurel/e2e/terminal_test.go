@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: the controlling end, which hangs up when it is closed, and the end
-// of the programs in it.
+// openTerminal makes a terminal: the controlling end, which hangs up when it is closed,
+// and the end of the programs in it.
 func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -44,19 +44,19 @@ func openTerminal(t testing.TB) (terminal, shell *os.File) {
 }
 
 // awaitLine reads the output in a terminal until a line contains a text.
-func awaitLine(t testing.TB, terminal *os.File, text string) (said string) {
+func awaitLine(t testing.TB, terminal *os.File, text string) (output string) {
 	t.Helper()
 	if err := terminal.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	for r := bufio.NewReader(terminal); ; {
 		line, err := r.ReadString('\n')
-		said += line
+		output += line
 		if strings.Contains(line, text) {
-			return said
+			return output
 		}
 		if err != nil {
-			t.Fatalf("%v; in the terminal was said:\n%s", err, said)
+			t.Fatalf("%v; the terminal shows:\n%s", err, output)
 		}
 	}
 }

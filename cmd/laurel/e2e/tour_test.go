@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func TestTheTourWorksAtAnyFrontend(t *testing.T) {
@@ -160,8 +161,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	apply(t, b, award("m4", "BRONZE", "BRI"))
 	apply(t, c, `{"type":"medal.revoke","contest_id":"OG50BC/MENHIR","data":{"award_id":"m4","reason":"magic potion"}}`)
 	for _, f := range g.frontends {
-		table := decode[score.Medals](t, get(t, f.url+"/v1/medals/OG50BC"))
-		want := []score.MedalRow{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
+		table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/OG50BC"))
+		want := []medal.Row{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
 			{Organisation: "EGY", Silver: 1, Total: 1, Rank: 2, RankEqual: true}, {Organisation: "ROM", Silver: 1, Total: 1, Rank: 2, RankEqual: true}}
 		if len(table.Rows) != len(want) {
 			t.Fatalf("%s: the medal table is %+v", f.id, table)
@@ -171,7 +172,7 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 				t.Errorf("%s: row %d is %+v; want %+v", f.id, i, row, want[i])
 			}
 		}
-		if row := decode[score.MedalRow](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
+		if row := decode[medal.Row](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
 			t.Errorf("%s: the row of BRI is %+v; want zeros", f.id, row)
 		}
 		if text := get(t, f.url+"/v1/medals/OG50BC", "Accept", "text/plain").body; !regexp.MustCompile(`(?m)^\s*1\s+GAU\s+1\s+0\s+0\s+1`).MatchString(text) {
@@ -199,20 +200,20 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 		}
 		for _, path := range []string{"/", "/livez", "/readyz", "/metrics", "/v1/cluster", "/v1/frontends"} {
 			if get(t, f.url+path).body == "" {
-				t.Errorf("%s: %s says nothing", f.id, path)
+				t.Errorf("%s: %s has an empty answer", f.id, path)
 			}
 		}
 	}
 
 	text := mustRun(t, "laurel", "scores", "OG50BC/CUR-M-GPA-01", "--to", urls(g.frontends))
 	if !strings.Contains(text, "GAU") || !strings.Contains(text, "ROM") {
-		t.Errorf("laurel scores says\n%s", text)
+		t.Errorf("laurel scores prints\n%s", text)
 	}
 	if text := mustRun(t, "laurel", "medals", "OG50BC", "--to", b.url); !strings.Contains(text, "GAU") {
-		t.Errorf("laurel medals says\n%s", text)
+		t.Errorf("laurel medals prints\n%s", text)
 	}
 	if text := mustRun(t, "laurel", "cluster", "status", "--to", c.url); !strings.Contains(text, "f1") || !strings.Contains(text, "f3") {
-		t.Errorf("laurel cluster status says\n%s", text)
+		t.Errorf("laurel cluster status prints\n%s", text)
 	}
 }
 
@@ -242,7 +243,7 @@ func TestCommandsEndWithTheExitCodeOfTheirOutcome(t *testing.T) {
 		if o := command(t, words[0], words[1:]...); o.code != c.code {
 			t.Errorf("%s: %v; want exit code %d", c.command, o, c.code)
 		} else if c.code != 0 && o.err == "" {
-			t.Errorf("%s: says nothing on stderr", c.command)
+			t.Errorf("%s: nothing on stderr", c.command)
 		}
 	}
 }
@@ -265,7 +266,7 @@ func TestCurlIsAnswered(t *testing.T) {
 	url := g.frontends[0].url
 	// Without a Content-Type curl sends that of a form.
 	if out := run("-d", define, url+"/v1/events"); !strings.Contains(out, "application/json") {
-		t.Errorf("curl without a Content-Type is not told which to use: %s", out)
+		t.Errorf("the answer to curl without a Content-Type does not name one: %s", out)
 	}
 	if out := run("--json", define, url+"/v1/events"); !strings.Contains(out, `"applied"`) {
 		t.Errorf("curl --json: %s", out)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-func TestHotRequestIsAnsweredPastNetHTTPAndTheOthersByIt(t *testing.T) {
+func TestHandlerAnswersPlainRequestsAndNetHTTPTheOthers(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
 	c := l.dial(t)
@@ -32,7 +32,8 @@ func TestHotRequestIsAnsweredPastNetHTTPAndTheOthersByIt(t *testing.T) {
 	c.want("cd", "net/http")
 }
 
-// Whoever answers, each answer is to the whole of its request, and what follows on the connection is too.
+// Each answer belongs to the whole request, however the bytes arrive, and so do the answers that
+// follow on the connection.
 func TestNoByteIsLostWhereverARequestIsCut(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
@@ -57,7 +58,7 @@ func TestNoByteIsLostWhereverARequestIsCut(t *testing.T) {
 	}
 }
 
-func TestRequestInAFewPartsIsStillHot(t *testing.T) {
+func TestRequestInSeveralPartsStaysOnTheFastPath(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
 	c := l.dial(t)
@@ -95,7 +96,7 @@ func TestUnfinishedRequestIsLeftToNetHTTP(t *testing.T) {
 	})
 }
 
-func TestNetHTTPFindsNoDeadlineOfTheFront(t *testing.T) {
+func TestHandedOverConnectionHasNoDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		start(t, l, time.Minute, func(h *http.Server) { h.ReadHeaderTimeout, h.IdleTimeout = 0, 0 })
@@ -126,7 +127,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	c.want("last", "net/http")
 }
 
-func TestEmptyLineBehindAPostIsSkipped(t *testing.T) {
+func TestEmptyLineAfterAPostIsSkipped(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
 	c := l.dial(t)
@@ -136,7 +137,7 @@ func TestEmptyLineBehindAPostIsSkipped(t *testing.T) {
 	c.want("hot", "")
 }
 
-func TestShutdownAnswersWhatIsUnderWayAndClosesTheRest(t *testing.T) {
+func TestShutdownAnswersRequestsUnderWayAndClosesIdleConnections(t *testing.T) {
 	l := newPipes()
 	f, s, served := start(t, l, time.Minute)
 	fresh, used, handed, waiting := l.dial(t), l.dial(t), l.dial(t), l.dial(t)
@@ -169,7 +170,7 @@ func TestShutdownAnswersWhatIsUnderWayAndClosesTheRest(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsWithItsContextAndCloseEndsWhatWaits(t *testing.T) {
+func TestShutdownEndsWithItsContextAndCloseEndsWaitingRequests(t *testing.T) {
 	l := newPipes()
 	f, s, _ := start(t, l, time.Minute)
 	c := l.dial(t)
@@ -188,7 +189,7 @@ func TestShutdownEndsWithItsContextAndCloseEndsWhatWaits(t *testing.T) {
 	}
 }
 
-func TestClientThatDoesNotReadHoldsNothingForLong(t *testing.T) {
+func TestClientThatDoesNotReadLosesItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		_, s, _ := start(t, l, time.Minute)
@@ -213,7 +214,7 @@ func (s *Server) held() int {
 	return len(s.conns)
 }
 
-func TestIdleConnectionIsClosedAndABusyOneLives(t *testing.T) {
+func TestOnlyIdleConnectionsAreClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		start(t, l, time.Minute)
@@ -242,7 +243,7 @@ func TestIdleConnectionIsClosedAndABusyOneLives(t *testing.T) {
 	})
 }
 
-func TestPanicEndsItsConnectionAlone(t *testing.T) {
+func TestPanicEndsOnlyItsConnection(t *testing.T) {
 	l := newPipes()
 	f, _, _ := start(t, l, time.Minute)
 	c, other := l.dial(t), l.dial(t)
@@ -256,8 +257,9 @@ func TestPanicEndsItsConnectionAlone(t *testing.T) {
 	other.want("hot", "")
 }
 
-// Whoever takes a connection over from net/http gets at its descriptor, through all that is around it.
-func TestATakenOverConnectionCanBeWrittenToWithoutWaiting(t *testing.T) {
+// A handler that hijacks a connection reaches its file descriptor through all wrappers, so that
+// package watch can write to it without blocking.
+func TestHijackedConnectionHasAFileDescriptor(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -296,7 +298,7 @@ func TestATakenOverConnectionCanBeWrittenToWithoutWaiting(t *testing.T) {
 	}
 }
 
-func TestAnswerOfNothingEndsTheConnection(t *testing.T) {
+func TestEmptyAnswerEndsTheConnection(t *testing.T) {
 	l := newPipes()
 	start(t, l, time.Minute)
 	c := l.dial(t)
@@ -305,7 +307,7 @@ func TestAnswerOfNothingEndsTheConnection(t *testing.T) {
 	c.wantEnd()
 }
 
-// A listener that holds one connection at a time gets each back once, whoever served it last.
+// A listener that allows one connection at a time gets each back exactly once.
 func TestEveryConnectionIsReleasedOnce(t *testing.T) {
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

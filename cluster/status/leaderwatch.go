@@ -1,4 +1,4 @@
-package cluster
+package status
 
 import (
 	"sync"
@@ -6,10 +6,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// leaderWatch knows the master and announces changes. Raft reports more than those: a member that
+// LeaderWatch knows the master and announces changes. Raft reports more than those: a member that
 // loses the master becomes candidate and follower again before it knows another. Waiters wake only
 // for another master, or for one that begins to serve.
-type leaderWatch struct {
+type LeaderWatch struct {
 	raft         *raft.Raft
 	observer     *raft.Observer
 	observations chan raft.Observation
@@ -20,8 +20,9 @@ type leaderWatch struct {
 	changed chan struct{}
 }
 
-func newLeaderWatch(r *raft.Raft) *leaderWatch {
-	w := &leaderWatch{
+// NewLeaderWatch returns a watch of r. Close must be called.
+func NewLeaderWatch(r *raft.Raft) *LeaderWatch {
+	w := &LeaderWatch{
 		raft: r, observations: make(chan raft.Observation, 16),
 		closed: make(chan struct{}), changed: make(chan struct{}),
 	}
@@ -34,20 +35,20 @@ func newLeaderWatch(r *raft.Raft) *leaderWatch {
 	return w
 }
 
-func (w *leaderWatch) run() {
+func (w *LeaderWatch) run() {
 	for {
 		select {
 		case <-w.closed:
 			return
 		case <-w.observations:
-			w.current()
+			w.Current()
 		}
 	}
 }
 
-// current returns the master's peer address, "" if there is none, and a channel that is closed when
+// Current returns the master's peer address, "" if there is none, and a channel that is closed when
 // that changes.
-func (w *leaderWatch) current() (master string, changed <-chan struct{}) {
+func (w *LeaderWatch) Current() (master string, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if addr, _ := w.raft.LeaderWithID(); addr != w.master {
@@ -57,20 +58,21 @@ func (w *leaderWatch) current() (master string, changed <-chan struct{}) {
 	return string(w.master), w.changed
 }
 
-// notify wakes all waiters, because the master is ready now.
-func (w *leaderWatch) notify() {
+// Notify wakes all waiters, because the master is ready now.
+func (w *LeaderWatch) Notify() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wake()
 }
 
 // wake wakes all waiters. w.mu must be held.
-func (w *leaderWatch) wake() {
+func (w *LeaderWatch) wake() {
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
 
-func (w *leaderWatch) close() {
+// Close stops the watch.
+func (w *LeaderWatch) Close() {
 	w.raft.DeregisterObserver(w.observer)
 	close(w.closed)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestClientThatIsAskedToWaitIsNotReadMeanwhileAndKnownIfItDidNotWait(t *testing.T) {
+func TestPausedConnectionIsNotReadAndAnEarlyRequestIsMarked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		start(t, l, time.Minute)
@@ -34,7 +34,7 @@ func TestClientThatIsAskedToWaitIsNotReadMeanwhileAndKnownIfItDidNotWait(t *test
 	})
 }
 
-func TestShutdownDoesNotWaitForClientsThatAreMadeToWait(t *testing.T) {
+func TestShutdownDoesNotWaitForPausedConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		_, s, _ := start(t, l, time.Minute)

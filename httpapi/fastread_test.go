@@ -29,7 +29,7 @@ func rawGet(path string, fields ...string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: a\r\n" + strings.Join(append(fields, ""), "\r\n") + "\r\n"
 }
 
-// questions are GETs that both ways in must answer alike, the first time and from memory.
+// questions are GETs that both ways must answer alike, the first time and from memory.
 func questions(tag string) (all []twin) {
 	const path = "/v1/scores/" + contest
 	twice := func(name, raw string) { all = append(all, twin{name: name, raw: raw + raw, answers: 2}) }
@@ -85,7 +85,7 @@ func bodyOf(s *testStore, key string) []byte {
 	return body
 }
 
-func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
+func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 	states := map[string]func(g *testMember){
 		"with a lease": func(g *testMember) { g.keeps = true },
 		"pull": func(g *testMember) {
@@ -150,7 +150,7 @@ func TestBothWaysInAnswerQuestionsAlike(t *testing.T) {
 	}
 }
 
-// hotOf is the way past net/http of an API, and the request that a client makes there.
+// hotOf returns the fast path of an API and a request for it.
 func hotOf(a *API, path string) (*fastHandler, *fastpath.Request) {
 	return a.clientServer().fastHandler(a.Server(a.Handler())), &fastpath.Request{Method: "GET", Path: []byte(path), Accept: []byte("*/*")}
 }
@@ -172,7 +172,7 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 			if r.IfNoneMatch != nil {
 				status = "304 Not Modified"
 			}
-			// What goes on beside it is counted too, so the least of a few counts.
+			// Other goroutines allocate, too, so the least of several counts is used.
 			least := math.Inf(1)
 			for range 5 {
 				least = min(least, testing.AllocsPerRun(100, func() { answer, _ = h.Answer(ctx, dst, r) }))
@@ -187,14 +187,14 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 	}
 }
 
-// frontOf serves an API by the front.
+// frontOf serves an API with the fast path.
 func frontOf(t testing.TB, a *API) (url string, handed *atomic.Int32) {
 	p := a.clientServer()
 	handed = new(atomic.Int32)
 	router := p.router()
 	s := a.Server(router)
 	hot := p.fastHandler(s)
-	// Only what is handed over comes by the server; the front's own requests go by the adapter.
+	// Only requests that were handed over reach the server.
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handed.Add(1)
 		router.ServeHTTP(w, r)
@@ -246,7 +246,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 	}
 }
 
-func TestAnswerTooLongToHoldIsSentByNetHTTP(t *testing.T) {
+func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
 	g.elsewhere = true
@@ -269,7 +269,7 @@ func TestAnswerTooLongToHoldIsSentByNetHTTP(t *testing.T) {
 	}
 }
 
-func TestForwardedAnswerThatBreaksOffIsNoAnswer(t *testing.T) {
+func TestTruncatedForwardedAnswerIsNotSent(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	url, _ := frontOf(t, a)
 	g.elsewhere = true
@@ -288,7 +288,7 @@ func TestForwardedAnswerThatBreaksOffIsNoAnswer(t *testing.T) {
 	}
 }
 
-// BenchmarkHit is what a hit costs here, the cache and the connection left out.
+// BenchmarkHit measures a hit without the cache and the connection.
 func BenchmarkHit(b *testing.B) {
 	body := bodyOf(newStore(b), "scores/"+contest)
 	a := New(groupOf(&hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}), Options{})
@@ -329,7 +329,7 @@ func BenchmarkHit(b *testing.B) {
 	})
 }
 
-// hitGroup has the one answer in memory.
+// hitGroup is a group with one answer in memory.
 type hitGroup struct {
 	testMember
 	entry *cache.Entry
@@ -337,7 +337,8 @@ type hitGroup struct {
 
 func (g *hitGroup) Hit([]byte) *cache.Entry { return g.entry }
 
-// BenchmarkGetOver is one contest from memory over a connection on loopback; bare is a handler behind gorilla/mux that writes the same bytes.
+// BenchmarkGetOver measures one read from memory over a loopback connection. bare is a handler
+// behind gorilla/mux that writes the same bytes.
 func BenchmarkGetOver(b *testing.B) {
 	body := bodyOf(newStore(b), "scores/"+contest)
 	g := &hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}

@@ -20,7 +20,7 @@ import (
 	"laurel/score"
 )
 
-// way is a fake group behind one of the two ways in.
+// way is a fake group that is served with or without the fast path.
 type way struct {
 	group    *testMember
 	registry *prometheus.Registry
@@ -45,7 +45,7 @@ func (b *logBuffer) String() string {
 	return b.b.String()
 }
 
-// serveWay serves on a port: by the front, or by net/http alone.
+// serveWay serves with the fast path, or by net/http alone.
 func serveWay(t testing.TB, g Group, o Options, hot bool) string {
 	a := New(g, o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -64,7 +64,7 @@ func serveWay(t testing.TB, g Group, o Options, hot bool) string {
 	return l.Addr().String()
 }
 
-// serveFront serves an API that is there already by the front.
+// serveFront serves an API with the fast path.
 func serveFront(t testing.TB, a *API) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -87,7 +87,8 @@ func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	return w
 }
 
-// send writes raw bytes and returns, raw too, all that is answered to n requests, and whether the connection lives on after it.
+// send writes raw bytes. It returns the raw answers to n requests, and whether the connection
+// stays open.
 func (w *way) send(t *testing.T, raw string, n int) (answers string, lives bool) {
 	t.Helper()
 	c, err := net.Dial("tcp", w.addr)
@@ -131,10 +132,10 @@ func rawPost(body string, fields ...string) string {
 
 var changing = regexp.MustCompile(`Date: [^\r]*|took=\S+|time=\S+|127\.0\.0\.1:\d+`)
 
-// masked is s without what differs from one moment to the next.
+// masked returns s without dates and other values that differ from time to time.
 func masked(s string) string { return changing.ReplaceAllString(s, "-") }
 
-// twin is a request, or several on one connection, that both ways in must answer alike.
+// twin is a request, or several on one connection, that both ways must answer alike.
 type twin struct {
 	name, raw string
 	answers   int
@@ -198,7 +199,7 @@ func twins() []twin {
 	}})
 }
 
-func TestBothWaysInAnswerAlike(t *testing.T) {
+func TestFastPathAnswersLikeNetHTTP(t *testing.T) {
 	t.Run("open", func(t *testing.T) { compareWays(t, newWay(t, false), newWay(t, true)) })
 	t.Run("guarded", func(t *testing.T) {
 		plain, hot := newWay(t, false), newWay(t, true)
@@ -230,7 +231,7 @@ func compareWays(t *testing.T, plain, hot *way) {
 	}
 }
 
-// counted is every metric but how long things took.
+// counted returns all metrics except durations.
 func counted(t *testing.T, r *prometheus.Registry) string {
 	families, err := r.Gather()
 	if err != nil {
@@ -248,7 +249,7 @@ func counted(t *testing.T, r *prometheus.Registry) string {
 	return b.String()
 }
 
-func TestHotPostIsNotAnsweredOnceTheFrontIsClosed(t *testing.T) {
+func TestFastPostIsNotAnsweredAfterClose(t *testing.T) {
 	g := &ctxGroup{begun: make(chan struct{})}
 	registry := prometheus.NewRegistry()
 	a := New(groupOf(g), Options{Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
@@ -279,7 +280,7 @@ func TestHotPostIsNotAnsweredOnceTheFrontIsClosed(t *testing.T) {
 	}
 }
 
-// ctxGroup waits until its context ends.
+// ctxGroup is a group whose Post waits until its context ends.
 type ctxGroup struct {
 	testMember
 	begun chan struct{}
@@ -291,7 +292,8 @@ func (g *ctxGroup) Post(ctx context.Context, _ score.Post) ([]score.Result, erro
 	return nil, ctx.Err()
 }
 
-// BenchmarkPostOver is one posted event over a connection on loopback, answered at once: the difference is net/http.
+// BenchmarkPostOver measures one posted event over a loopback connection, with and without the
+// fast path.
 func BenchmarkPostOver(b *testing.B) {
 	for name, hot := range map[string]bool{"front": true, "nethttp": false} {
 		b.Run(name, func(b *testing.B) {

@@ -1,0 +1,179 @@
+// Package batch makes one log entry of the posts that arrive while others are in flight: group
+// commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for its [Outcome].
+// wire.go is the form in which a frontend forwards a batch to the master.
+package batch
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"laurel/fsm/entry"
+	"laurel/score"
+)
+
+// Bounds of a Batcher. A batch takes posts until one of the first two is reached. A post is never
+// divided, so a large one may go beyond.
+const (
+	maxEntryEvents = 1024
+	maxEntryBytes  = 256 << 10
+	maxQueuedPosts = 8192
+	maxQueuedBytes = 32 << 20
+	// maxInFlight is the number of batches that may be in flight. With one, a batch has what arrived
+	// while the last was written; the second lets the next be written while the last is applied.
+	maxInFlight = 2
+)
+
+// Errors of an Outcome, besides a *score.Problem.
+var (
+	// ErrNoMaster means that there is no master, or that the member asked is not the master. Nothing
+	// was proposed.
+	ErrNoMaster = errors.New("no master")
+	// ErrUnknown means that the post may have been committed, or may be later.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrStopping means that this frontend is closing. Nothing was proposed.
+	ErrStopping error = score.Problemf(score.NotReady, "this frontend is stopping; use another one")
+)
+
+// Post is a post that waits for its outcome.
+type Post struct {
+	entry.EncodedPost
+	// Forwarded is true if another member forwarded the post, so that it is not forwarded again.
+	Forwarded bool
+	Latest    time.Time // the latest time of its events, if it was forwarded
+	done      chan Outcome
+}
+
+// Outcome is what became of a post.
+type Outcome struct {
+	Results []score.Result
+	Err     error
+}
+
+// NewPost returns a post of this member.
+func NewPost(e entry.EncodedPost) *Post { return &Post{EncodedPost: e, done: make(chan Outcome, 1)} }
+
+// Finish gives the post its outcome. It is called once.
+func (p *Post) Finish(o Outcome) { p.done <- o }
+
+// Done returns a channel that gets the outcome.
+func (p *Post) Done() <-chan Outcome { return p.done }
+
+// Finish gives each post of a batch its outcome, or err to all if it is not nil.
+func Finish(batch []*Post, outcomes []Outcome, err error) {
+	for i, p := range batch {
+		if err != nil {
+			p.Finish(Outcome{Err: err})
+			continue
+		}
+		p.Finish(outcomes[i])
+	}
+}
+
+// Batcher batches posts. It is safe for concurrent use.
+type Batcher struct {
+	send    func([]*Post)
+	observe func(events int)
+	drained chan struct{} // closed when nothing is in flight after Close
+
+	mu       sync.Mutex
+	queue    []*Post
+	bytes    int
+	inFlight int // calls of send
+	closed   bool
+}
+
+// New returns a Batcher. send finishes each post of a batch before it returns. observe is called with
+// the number of events of each batch.
+func New(send func([]*Post), observe func(events int)) *Batcher {
+	return &Batcher{send: send, observe: observe, drained: make(chan struct{})}
+}
+
+// Add queues a post. It refuses one that the queue has no room for.
+func (b *Batcher) Add(p *Post) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrStopping
+	}
+	if len(b.queue) >= maxQueuedPosts || b.bytes+p.Size() > maxQueuedBytes && len(b.queue) > 0 {
+		return score.Problemf(score.RateLimited,
+			"%d posts wait to be written, and the queue is full; retry in 1 s", len(b.queue))
+	}
+	b.queue = append(b.queue, p)
+	b.bytes += p.Size()
+	if b.inFlight < maxInFlight {
+		b.inFlight++
+		go b.sendAll()
+	}
+	return nil
+}
+
+// sendAll sends batches until the queue is empty. Posts that arrive meanwhile form the next batch,
+// which makes batches large under load.
+func (b *Batcher) sendAll() {
+	for batch := b.next(); batch != nil; batch = b.next() {
+		b.send(batch)
+	}
+}
+
+// next removes the next batch from the queue. It returns nil if the queue is empty; then sendAll must
+// return.
+func (b *Batcher) next() []*Post {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n, events, bytes := 0, 0, 0
+	for n < len(b.queue) {
+		p := b.queue[n]
+		if n > 0 && (events+p.Events > maxEntryEvents || bytes+p.Size() > maxEntryBytes) {
+			break
+		}
+		n, events, bytes = n+1, events+p.Events, bytes+p.Size()
+	}
+	if n == 0 {
+		b.inFlight--
+		b.closeIfDrained()
+		return nil
+	}
+	batch := b.queue[:n:n]
+	b.queue = append([]*Post(nil), b.queue[n:]...)
+	b.bytes -= bytes
+	b.observe(events)
+	return batch
+}
+
+// Close refuses further posts and those in the queue.
+func (b *Batcher) Close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	b.closed = true
+	for _, p := range b.queue {
+		p.Finish(Outcome{Err: ErrStopping})
+	}
+	b.queue, b.bytes = nil, 0
+	b.closeIfDrained()
+}
+
+func (b *Batcher) closeIfDrained() {
+	if b.closed && b.inFlight == 0 {
+		close(b.drained)
+	}
+}
+
+// Drain waits after Close until nothing is in flight, for at most limit.
+func (b *Batcher) Drain(limit time.Duration) {
+	select {
+	case <-b.drained:
+	case <-time.After(limit):
+	}
+}
+
+// Waiting returns the length of the queue.
+func (b *Batcher) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}

@@ -1,0 +1,139 @@
+package batch
+
+import (
+	"errors"
+	"laurel/fsm/entry"
+	"laurel/score"
+	"strings"
+	"testing"
+	"time"
+)
+
+// encoded is a post of one event of about a size.
+func encoded(t testing.TB, size int) entry.EncodedPost {
+	t.Helper()
+	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{
+		ID: "x-1", IDGiven: true, Source: "bard/x", Seq: 1, Type: score.TypeAlert, Time: time.Now(),
+		ContestID: "OG50BC/rain", Data: &score.Alert{Text: strings.Repeat("x", size)},
+	}}}
+	e, err := entry.EncodePost(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// newHeldBatcher is a Batcher whose sends wait until proceed is closed; sent gets what they were given.
+func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan struct{}) {
+	sent, proceed = make(chan []*Post, 1000), make(chan struct{})
+	g = New(func(batch []*Post) {
+		sent <- batch
+		<-proceed
+		Finish(batch, make([]Outcome, len(batch)), nil)
+	}, func(int) {})
+	t.Cleanup(func() {
+		g.Close()
+		<-g.drained
+	})
+	return g, sent, proceed
+}
+
+func add(t *testing.T, g *Batcher, e entry.EncodedPost) *Post {
+	t.Helper()
+	it := NewPost(e)
+	if err := g.Add(it); err != nil {
+		t.Fatal(err)
+	}
+	return it
+}
+
+func TestFullQueueRefusesPostsAndDoesNotGrow(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 200 << 10} {
+		g, sent, proceed := newHeldBatcher(t)
+		e := encoded(t, size)
+		for range maxInFlight {
+			add(t, g, e)
+			<-sent
+		}
+		var queued []*Post
+		for !full(g, e) {
+			queued = append(queued, add(t, g, e))
+		}
+		waiting := g.Waiting()
+		if waiting*e.Size() > maxQueuedBytes || waiting > maxQueuedPosts {
+			t.Errorf("%d posts of %d bytes wait", waiting, e.Size())
+		}
+		for range 100 {
+			var p *score.Problem
+			if err := g.Add(NewPost(e)); !errors.As(err, &p) || p.Code != score.RateLimited {
+				t.Fatalf("a full queue got %v", err)
+			}
+		}
+		if n := g.Waiting(); n != waiting {
+			t.Errorf("refused posts made the queue grow from %d to %d", waiting, n)
+		}
+		close(proceed)
+		for _, p := range queued {
+			<-p.Done()
+		}
+		add(t, g, e)
+	}
+}
+
+func full(g *Batcher, e entry.EncodedPost) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue) >= maxQueuedPosts || g.bytes+e.Size() > maxQueuedBytes
+}
+
+func TestEntryIsBoundedInEventsAndBytes(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{10, 60 << 10} {
+		g, sent, proceed := newHeldBatcher(t)
+		e := encoded(t, size)
+		var items []*Post
+		for range 3 * maxEntryEvents / 2 {
+			if full(g, e) {
+				break
+			}
+			items = append(items, add(t, g, e))
+		}
+		close(proceed)
+		for _, it := range items {
+			<-it.Done()
+		}
+		for carried := 0; carried < len(items); {
+			batch := <-sent
+			carried += len(batch)
+			if len(batch) > maxEntryEvents || len(batch) > 1 && len(batch)*e.Size() > maxEntryBytes {
+				t.Errorf("an entry has %d posts of %d bytes", len(batch), e.Size())
+			}
+		}
+	}
+}
+
+func TestCloseRefusesTheQueuedPosts(t *testing.T) {
+	t.Parallel()
+	g, sent, proceed := newHeldBatcher(t)
+	e := encoded(t, 10)
+	for range maxInFlight {
+		add(t, g, e)
+		<-sent
+	}
+	waits := add(t, g, e)
+	g.Close()
+	if o := <-waits.Done(); !errors.Is(o.Err, ErrStopping) {
+		t.Errorf("got %v", o.Err)
+	}
+	if err := g.Add(NewPost(e)); !errors.Is(err, ErrStopping) {
+		t.Errorf("a post after that got %v", err)
+	}
+	select {
+	case <-g.drained:
+		t.Error("the batcher is over while posts are under way")
+	default:
+	}
+	close(proceed)
+	<-g.drained
+}
