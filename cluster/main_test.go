@@ -11,7 +11,8 @@ import (
 )
 
 // waitingTests is the number of tests that run at a time. Most tests spend their time
-// waiting for elections, so it is more than the number of CPUs.
+// waiting for elections, so it is more than the number of CPUs. A test is not parallel if
+// it needs all CPUs, as simulated worlds do, or if its timings are short.
 const waitingTests = 10
 
 func TestMain(m *testing.M) {

@@ -15,28 +15,28 @@ import (
 func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
-	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
+	impostor := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
 	m := n.member()
 	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
-	header := stranger.header()
+	header := impostor.header()
 	for what, send := range map[string]func() error{
 		"a heartbeat": func() error {
 			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}
-			return stranger.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+			return impostor.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
 		},
 		"entries": func() error {
 			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}
-			return stranger.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+			return impostor.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
 		},
 		"a request for a vote": func() error {
 			request := &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}
-			return stranger.over.RequestVote(to, at, request, new(raft.RequestVoteResponse))
+			return impostor.over.RequestVote(to, at, request, new(raft.RequestVoteResponse))
 		},
 		"a request for a pre-vote": func() error {
 			request := &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}
-			return stranger.over.RequestPreVote(to, at, request, new(raft.RequestPreVoteResponse))
+			return impostor.over.RequestPreVote(to, at, request, new(raft.RequestPreVoteResponse))
 		},
 	} {
 		if send() == nil {
@@ -58,16 +58,16 @@ func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
-	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	falseReporter := newFakePeer(t, "127.0.0.1:0", "x@x")
 	over := m.transport
 	go func() {
-		for call := range liar.votes {
-			call.Respond(&raft.RequestVoteResponse{RPCHeader: liar.header(), Term: math.MaxUint64, Granted: true}, nil)
+		for call := range falseReporter.votes {
+			call.Respond(&raft.RequestVoteResponse{RPCHeader: falseReporter.header(), Term: math.MaxUint64, Granted: true}, nil)
 		}
 	}()
 	var answer raft.RequestVoteResponse
-	request := &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: m.Epoch()}
-	err := over.RequestVote("x@x", liar.addr, request, &answer)
+	request := &raft.RequestVoteRequest{RPCHeader: falseReporter.header(), Term: m.Epoch()}
+	err := over.RequestVote("x@x", falseReporter.addr, request, &answer)
 	if err == nil || answer.Term != 0 {
 		t.Errorf("the answer was %+v, %v; want an error and no term", answer, err)
 	}
@@ -145,7 +145,7 @@ func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	far.stop()
 	raiseTerm(t, far, 2*peer.MaxTermStep)
 	far.start()
-	// The others go on meanwhile. After one of them is lost, the far one is needed.
+	// The others continue meanwhile. After one of them is lost, the far one is needed.
 	master := g.master()
 	mustPost(t, master, alerts("bard/a", 2, 1))
 	master.stop()

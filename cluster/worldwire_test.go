@@ -69,7 +69,7 @@ type wire struct {
 	// Guarded by worldNet.mu.
 	since map[link]time.Time // when a direction was cut
 	rates map[link]float64   // bytes a second that one connection can send; 0 means any
-	late  bool               // connections go on at their own retransmissions after a cut
+	late  bool               // connections continue at their own retransmissions after a cut
 	loss  float64            // the probability that a piece is lost at first
 
 	*wireState

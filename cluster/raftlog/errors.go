@@ -57,7 +57,7 @@ func (e *ContradictionError) Error() string {
 func (e *ContradictionError) Unwrap() error { return e.Err }
 
 // remedy is what to do about data that cannot be used.
-const remedy = "leave the group, empty the directory and join anew"
+const remedy = "leave the group, empty the directory and join again"
 
 // contradiction returns a *ContradictionError for a data directory.
 func contradiction(dir, format string, args ...any) error {

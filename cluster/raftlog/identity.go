@@ -142,6 +142,6 @@ func checkRemoved(dir string) error {
 	if err != nil {
 		return nil
 	}
-	return fmt.Errorf("%w (%s); to join anew as another member, start with an empty data directory instead of %s",
+	return fmt.Errorf("%w (%s); to join again as another member, start with an empty data directory instead of %s",
 		ErrRemoved, strings.TrimSpace(string(mark)), dir)
 }

@@ -47,7 +47,7 @@ type ReceiverOptions struct {
 //
 // hashicorp/raft receives a snapshot on its main goroutine: it reads the body from the
 // network, writes it, and has the state machine read it again. Until that ends the member
-// neither votes nor stands for election, and if the master hangs it never ends. Raft also
+// neither votes nor starts an election, and if the master hangs it never ends. Raft also
 // checks nothing but the snapshot's term, so a snapshot that arrives late removes entries
 // that were acked since.
 //
