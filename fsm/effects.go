@@ -8,6 +8,7 @@ import (
 
 	"laurel/fsm/database"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // award is a medal of a competition. A revoked award is kept, so that its id can be
@@ -113,7 +114,7 @@ func (b *batch) defineCompetition(e *event, d *score.CompetitionDefine, revision
 }
 
 // tableChanged records that an event has changed a medal table.
-func (b *batch) tableChanged(t *score.MedalTable, e *event, revision uint64) {
+func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
 	b.m.changes.table(t.Competition)
 	b.markChanged(b.tables, t.Competition)

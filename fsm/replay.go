@@ -8,6 +8,7 @@ import (
 	"laurel/fsm/database"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // replayer computes the state of one contest from its events, and replaces the present
@@ -310,7 +311,7 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 	for _, o := range named {
 		t.AddOrganisation(o)
 	}
-	t.Counts = slices.DeleteFunc(t.Counts, func(c score.MedalCount) bool { return orphans[c.Organisation] })
+	t.Counts = slices.DeleteFunc(t.Counts, func(c medal.Count) bool { return orphans[c.Organisation] })
 	if len(t.Counts) == 0 {
 		t.Counts = nil // as in a table that never had any
 	}

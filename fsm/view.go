@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/trust/access"
 )
 
@@ -130,8 +131,8 @@ func (v *View) Timeline(
 }
 
 // Medals returns the medal table of a competition. ok is false if there is none.
-func (v *View) Medals(competition string) (t *score.MedalTable, ok bool, err error) {
-	t = new(score.MedalTable)
+func (v *View) Medals(competition string) (t *medal.Table, ok bool, err error) {
+	t = new(medal.Table)
 	ok, err = readJSON(v.tx, database.Medals, []byte(competition), t)
 	return t, ok, err
 }

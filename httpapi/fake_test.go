@@ -25,6 +25,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/posts"
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -216,7 +217,7 @@ type fakeRecords struct {
 	revision uint64
 	contests []score.Record // by id
 	events   []score.TimelineEvent
-	medals   map[string]*score.MedalTable
+	medals   map[string]*medal.Table
 	bards    map[string]score.Bard
 	trail    []access.AuditEntry
 }
@@ -258,7 +259,7 @@ func (v *fakeRecords) Timeline(id string, after uint64, limit int) (list []score
 	return list, 0, nil
 }
 
-func (v *fakeRecords) Medals(competition string) (*score.MedalTable, bool, error) {
+func (v *fakeRecords) Medals(competition string) (*medal.Table, bool, error) {
 	t, ok := v.medals[competition]
 	return t, ok, nil
 }
@@ -276,7 +277,7 @@ func decimal(n int64) *score.Decimal {
 // games returns a small store.
 func games() *fakeRecords {
 	day := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
-	v := &fakeRecords{revision: 8130, medals: map[string]*score.MedalTable{}, bards: map[string]score.Bard{}}
+	v := &fakeRecords{revision: 8130, medals: map[string]*medal.Table{}, bards: map[string]score.Bard{}}
 	v.contests = []score.Record{
 		{ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM",
 			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END2", UpdatedAt: day, Revision: 8123,
@@ -292,7 +293,7 @@ func games() *fakeRecords {
 		v.events = append(v.events, e)
 	}
 	v.events[1].VoidedBy = "e"
-	v.medals["OG50BC"] = &score.MedalTable{Competition: "OG50BC", Neutral: []string{"EGY"}, Revision: 8100, UpdatedAt: day, Counts: []score.MedalCount{
+	v.medals["OG50BC"] = &medal.Table{Competition: "OG50BC", Neutral: []string{"EGY"}, Revision: 8100, UpdatedAt: day, Counts: []medal.Count{
 		{Organisation: "BRI"}, {Organisation: "EGY", Gold: 1}, {Organisation: "GAU", Gold: 2, Bronze: 1}, {Organisation: "HEL", Silver: 1}, {Organisation: "ROM", Silver: 1}}}
 	v.bards["bard/cacofonix"] = score.Bard{Source: "bard/cacofonix", LastSeq: 5, LastID: "e"}
 	return v

@@ -13,6 +13,7 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -111,7 +112,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 	doc := openAPI(t)
 	schemas := map[string]any{
 		"Event": score.Event{}, "Entrant": score.Entrant{}, "Result": score.Result{}, "Score": score.Record{}, "Placed": score.Standing{}, "TimelineEvent": score.TimelineEvent{},
-		"Medals": score.Medals{}, "MedalRow": score.MedalRow{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
+		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": question.ScorePage{}, "TimelinePage": question.TimelinePage{},
 		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{}, "Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
 		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": pki.EnrollRequest{}, "Issued": pki.IssuedCertificate{},

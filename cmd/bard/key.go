@@ -23,8 +23,8 @@ func newKeyNewCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Make a private key in a new file",
-		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and
-prints its public key.
+		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and prints its public
+key.
 
 Give the public key to an operator, who grants it the right to post. Keep the file secret: whoever has
 it can post in your name until an operator revokes the key.`,

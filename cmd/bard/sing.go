@@ -28,8 +28,8 @@ func newSingCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sing FILE|-",
 		Short: "Post a stream of events, each exactly once",
-		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed
-with gzip or not.
+		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed with gzip or
+not.
 
 A source that was posted before continues after its last acknowledged seq: if bard sing was interrupted,
 run it again to finish. If a frontend dies or cannot answer, bard continues at another one; what was not

@@ -22,10 +22,9 @@ func newDemoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run three frontends, a bard and clients on this machine until Ctrl-C",
-		Long: `Starts three frontends as processes, on free ports and with their data in a temporary
-directory. A bard posts the Games of Gaul, Rome, Egypt and Britain to them without end, and 30 clients
-follow: half of them watch, half read again and again. Each frontend is the home of a third of the
-clients.
+		Long: `Starts three frontends as processes, on free ports and with their data in a temporary directory. A bard
+posts the Games of Gaul, Rome, Egypt and Britain to them without end, and 30 clients follow: half of
+them watch, half read again and again. Each frontend is the home of a third of the clients.
 
 The demo prints what to try. Kill a frontend, or the master: its clients move to the others, nothing is
 lost, and after 5 seconds the frontend comes back with its data and its clients return. Ctrl-C ends the

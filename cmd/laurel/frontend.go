@@ -33,9 +33,9 @@ func newFrontendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "frontend",
 		Short: "Run a frontend, a member of the group that stores events and answers reads",
-		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it
-again with the same flags to continue: --bootstrap and --join are then ignored, and a new --peer address
-is made known to the group.
+		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it again with the
+same flags to continue: --bootstrap and --join are then ignored, and a new --peer address is made known
+to the group.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to

@@ -28,8 +28,8 @@ func newStopCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stop frontend|bard|client|demo|all",
 		Short: "Stop, kill or pause processes of Laurel on this machine",
-		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine,
-and waits until they have ended.
+		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine, and waits until
+they have ended.
 
 The processes are found by their pid files in the run directory. A pid alone is never trusted: only the
 process that holds the lock on the pid file is signalled, so that a stale file does no harm.

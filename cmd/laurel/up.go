@@ -26,9 +26,9 @@ func newUpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a group of frontends on this machine that outlives the terminal",
-		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their
-addresses. They run until laurel stop, also after you close the terminal. Their data, logs and addresses
-are kept in --data.
+		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their addresses. They
+run until laurel stop, also after you close the terminal. Their data, logs and addresses are kept in
+--data.
 
 If the group runs already, only what is missing is started: a frontend that was killed comes back with
 its data and its addresses. A greater number of --frontends adds new ones. None is ever removed; for

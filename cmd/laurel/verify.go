@@ -21,8 +21,8 @@ func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify CONTEST",
 		Short: "Check the signatures of a contest's events",
-		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted
-each event and that it was not changed. It prints for each event one of these:
+		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted each event and
+that it was not changed. It prints for each event one of these:
 
   verified by NAME KEY   the holder of the key signed it
   by token GRANT         it came with a token; you have to trust the frontend that accepted it

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"laurel/internal/localgroup"
-	"laurel/score"
+	"laurel/score/medal"
 )
 
 // printer prints what happens in the demo in lines of at most 80 columns. It is safe for
@@ -172,11 +172,11 @@ func (p *printer) agreement(contestID string, a agreement) {
 }
 
 // medals prints a medal table.
-func (p *printer) medals(m score.Medals) {
+func (p *printer) medals(m medal.Standings) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  %s %4s %6s %6s %5s\n", p.padded(bold, "Medals of the "+m.Name, 28),
 		p.styled(gold, "gold"), p.styled(silver, "silver"), p.styled(bronze, "bronze"), "total")
-	row := func(rank string, r score.MedalRow) {
+	row := func(rank string, r medal.Row) {
 		fmt.Fprintf(&b, "  %3s  %-23s %4d %6d %6d %5d\n", rank, r.Organisation, r.Gold, r.Silver, r.Bronze, r.Total)
 	}
 	for _, r := range m.Rows {

@@ -11,6 +11,7 @@ import (
 
 	"laurel/internal/localgroup"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const columns = 80
@@ -147,8 +148,8 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, differ: []string{"f2", "f3"}})
 	out.agreement(id, agreement{silent: []string{"f1", "f2", "f3"}})
-	out.medals(score.Medals{Name: "Games of 50 BC", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
-		Outside: []score.MedalRow{{Organisation: "NEU", Bronze: 1, Total: 1}}})
+	out.medals(medal.Standings{Name: "Games of 50 BC", Rows: []medal.Row{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
+		Outside: []medal.Row{{Organisation: "NEU", Bronze: 1, Total: 1}}})
 	checkLines(t, b.Bytes())
 	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
 		if !strings.Contains(b.String(), want) {

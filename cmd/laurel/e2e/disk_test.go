@@ -224,7 +224,7 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join anew") || !strings.Contains(output, f.data) {
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join again") || !strings.Contains(output, f.data) {
 			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}

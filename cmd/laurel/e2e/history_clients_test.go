@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // The objects that the clients post about and read: few, so that each is used by many
@@ -279,7 +280,7 @@ func (c *client) readTimeline(id string) bool {
 func (c *client) readMedals(i int) bool {
 	path := medalsOfGaul(i)
 	return c.readOnce(path, func(a answer, see func(string, observation)) error {
-		var row score.MedalRow
+		var row medal.Row
 		if err := json.Unmarshal([]byte(a.body), &row); err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // allGames is the names of the streams, the largest first.
@@ -45,12 +46,12 @@ type truth struct {
 	Source       string                       `json:"dataset"` // named like its source
 	Events       uint64                       `json:"events"`
 	Contests     map[string]truthOfContest    `json:"contests"`
-	MedalTable   []score.MedalRow             `json:"medal_table"`
+	MedalTable   []medal.Row                  `json:"medal_table"`
 	Leaderboards map[string][]truthOfFinisher `json:"leaderboards"`
 
-	Notes          jsontext.Value   `json:"notes"`
-	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // incomplete in the source: not compared
-	GroupStandings jsontext.Value   `json:"group_standings"`      // not supported
+	Notes          jsontext.Value `json:"notes"`
+	MedalsOutside  []medal.Row    `json:"medals_outside_table"` // incomplete in the source: not compared
+	GroupStandings jsontext.Value `json:"group_standings"`      // not supported
 }
 
 type truthOfContest struct {
@@ -303,8 +304,8 @@ func (want truthOfContest) compare(f *frontend, id string) error {
 
 func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	t.Helper()
-	table := decode[score.Medals](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
-	rows := map[string]score.MedalRow{}
+	table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
+	rows := map[string]medal.Row{}
 	for _, r := range table.Rows {
 		rows[r.Organisation] = r
 	}

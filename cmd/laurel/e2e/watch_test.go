@@ -14,6 +14,7 @@ import (
 
 	laurel "laurel/client"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -103,7 +104,7 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 // watchedTruth is what a watcher must have received in the end.
 type watchedTruth struct {
 	scores map[string]score.Record
-	medals score.Medals
+	medals medal.Standings
 	events map[string][]score.TimelineEvent
 }
 
@@ -132,7 +133,7 @@ func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 				t.Fatalf("%s: the timeline of %s has revisions %d; the bards were answered %d", f.id, id, got, b.acked[i])
 			}
 		}
-		one.medals = decode[score.Medals](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
+		one.medals = decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
 		if k > 0 && !reflect.DeepEqual(one, truth) {
 			t.Fatalf("%s and %s do not answer alike", g.frontends[0].id, f.id)
 		}
@@ -154,19 +155,19 @@ type received struct {
 
 	mu       sync.Mutex
 	scores   map[string]score.Record
-	medals   map[string]score.Medals
+	medals   map[string]medal.Standings
 	timeline map[string][]score.TimelineEvent
 	told     int // records
 	fault    error
 }
 
 func newReceived(name string) received {
-	return received{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
+	return received{name: name, scores: map[string]score.Record{}, medals: map[string]medal.Standings{}, timeline: map[string][]score.TimelineEvent{}}
 }
 
 // add adds what was received. The revision of a record must be higher than the one
 // before, or with again not lower; that of an event must always be higher. s.mu is held.
-func (s *received) add(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
+func (s *received) add(from string, again bool, scores []score.Record, medals []medal.Standings, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
 			s.fail(fmt.Errorf("%s sent %s with revision %d after %d", from, what, now, before))

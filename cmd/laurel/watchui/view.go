@@ -16,6 +16,7 @@ import (
 	"laurel/client"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 // update. It is not safe for concurrent use.
 type view struct {
 	scores   map[string]*contest
-	medals   map[string]score.Medals
+	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
 
@@ -51,7 +52,7 @@ type contest struct {
 // apply adds an update.
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
-		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]score.Medals{}, map[string]*window{}
+		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
 		v.timeline, v.revision = nil, 0
 	}
 	switch u.Kind {
