@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files of the traces")
 
-// TestTraces replays the scripts of testdata/protocol against a real Master and real
+// TestGoldenTraces replays the scripts of testdata/protocol against a real Master and real
 // Frontends in virtual time, and compares what happens with the output that the scripts
 // record. A script has comments (#), commands, and below each command its output,
 // indented. The -update flag rewrites the output.
@@ -36,7 +36,7 @@ var update = flag.Bool("update", false, "rewrite the golden files of the traces"
 //	remove c            take a member's lease, then remove it from the group
 //	handover, resume    begin to hand mastership over; take that back
 //	mode pull|push      stop granting leases; grant them again
-func TestTraces(t *testing.T) {
+func TestGoldenTraces(t *testing.T) {
 	files, err := filepath.Glob("../testdata/protocol/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no traces: %v", err)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // dedup records the revisions that the caller of a watch has been given, so that no
@@ -45,7 +46,7 @@ func (s *dedup) filter(u *Update) bool {
 	u.Scores = slices.DeleteFunc(u.Scores, func(r score.Record) bool {
 		return known(s.scores, r.ContestID, r.Revision)
 	})
-	u.Medals = slices.DeleteFunc(u.Medals, func(m score.Medals) bool {
+	u.Medals = slices.DeleteFunc(u.Medals, func(m medal.Standings) bool {
 		return known(s.medals, m.Competition, m.Revision)
 	})
 	u.Timeline = slices.DeleteFunc(u.Timeline, func(e score.TimelineEvent) bool {

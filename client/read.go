@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // Page selects a part of a list. The zero value is its beginning.
@@ -130,16 +131,16 @@ func LeaderboardQuery(p BoardPart) url.Values {
 }
 
 // Medals returns the medal table of a competition.
-func (c *Client) Medals(ctx context.Context, competition string) (score.Medals, error) {
-	var m score.Medals
+func (c *Client) Medals(ctx context.Context, competition string) (medal.Standings, error) {
+	var m medal.Standings
 	err := c.get(ctx, MedalsPath(competition, ""), nil, &m)
 	return m, err
 }
 
 // MedalRow returns the medals of one organisation. They are zero if the competition knows
 // the organisation and it has none.
-func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (score.MedalRow, error) {
-	var r score.MedalRow
+func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (medal.Row, error) {
+	var r medal.Row
 	err := c.get(ctx, MedalsPath(competition, organisation), nil, &r)
 	return r, err
 }
@@ -164,7 +165,7 @@ const (
 // the body of the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
-	return a.body, err
+	return a.Body, err
 }
 
 // ScorePath returns the path of one contest, for Get; for an empty id, that of the list.

@@ -9,7 +9,9 @@ import (
 	"net/url"
 	"time"
 
+	"laurel/client/internal/reply"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // WatchOptions select what is watched. Without any subject that is everything: all
@@ -76,7 +78,7 @@ const (
 type Update struct {
 	Kind     UpdateKind
 	Scores   []score.Record
-	Medals   []score.Medals
+	Medals   []medal.Standings
 	Timeline []score.TimelineEvent
 	// Leaderboards changes at most about twice a second for each leaderboard.
 	Leaderboards []Window
@@ -244,7 +246,7 @@ func (s *watch) untilRetry() time.Duration {
 // isFinal reports whether err is a problem that any frontend would report.
 func isFinal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
-	return ok && !transient(p.Status) && p.Status != http.StatusRequestTimeout
+	return ok && !reply.Transient(p.Status) && p.Status != http.StatusRequestTimeout
 }
 
 // isLearned reports whether the client has learned the group.

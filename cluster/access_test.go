@@ -22,7 +22,7 @@ func bardKey(n byte) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-// grantTo lets the holder of bardKey(n) post as name.
+// grantTo returns a change that allows the holder of bardKey(n) to post as name.
 func grantTo(n byte, name string) access.Change {
 	public := bardKey(n).Public().(ed25519.PublicKey)
 	return access.Change{By: "getafix", Grant: &access.Grant{ID: score.KeyID(public), Name: name, Role: access.RoleBard, Public: public}}
@@ -30,7 +30,7 @@ func grantTo(n byte, name string) access.Change {
 
 func guardedGroup(o *Options) { o.Guarded = true }
 
-// signedBy are alerts of a source, signed by bardKey(n).
+// signedBy returns alerts of a source, signed by bardKey(n).
 func signedBy(t *testing.T, n byte, source string, first uint64, count int) score.Post {
 	t.Helper()
 	p := alerts(source, first, count)
@@ -43,8 +43,8 @@ func signedBy(t *testing.T, n byte, source string, first uint64, count int) scor
 	return p
 }
 
-// mustAllow makes changes of access at the master, wherever that is.
-func mustAllow(t *testing.T, g *group, changes ...access.Change) {
+// mustChangeAccess changes the access control at the current master.
+func mustChangeAccess(t *testing.T, g *group, changes ...access.Change) {
 	t.Helper()
 	for _, c := range changes {
 		eventually(t, "change the access", func() error {
@@ -58,8 +58,8 @@ func mustAllow(t *testing.T, g *group, changes ...access.Change) {
 	}
 }
 
-// wantRefused posts what must be refused when its turn comes.
-func wantRefused(t *testing.T, n *node, p score.Post, code score.Code) {
+// checkRefused posts an event that the state machine must refuse.
+func checkRefused(t *testing.T, n *node, p score.Post, code score.Code) {
 	t.Helper()
 	var results []score.Result
 	eventually(t, "post", func() (err error) {
@@ -71,17 +71,17 @@ func wantRefused(t *testing.T, n *node, p score.Post, code score.Code) {
 	}
 }
 
-func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
+func TestGuardedGroupAcceptsOnlyAuthorizedEvents(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
 	for _, n := range g.nodes {
-		wantRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
-		wantRefused(t, n, signedBy(t, 1, "bard/a", 1, 1), score.Unauthorized)
+		checkRefused(t, n, alerts("bard/a", 1, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, 1, "bard/a", 1, 1), score.Unauthorized)
 	}
-	mustAllow(t, g, grantTo(1, "bard/a"))
+	mustChangeAccess(t, g, grantTo(1, "bard/a"))
 	p := signedBy(t, 1, "bard/a", 1, 3)
 	p.Events[2].Data = &score.Alert{Text: "altered on the way"}
-	wantRefused(t, g.nodes[0], p, score.Unauthorized)
+	checkRefused(t, g.nodes[0], p, score.Unauthorized)
 	mustPost(t, g.nodes[1], signedBy(t, 1, "bard/a", 3, 1))
 	g.agree(3)
 	for _, n := range g.nodes {
@@ -91,7 +91,7 @@ func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
 		n.start()
 	}
 	g.settle()
-	wantRefused(t, g.nodes[2], alerts("bard/a", 4, 1), score.Unauthorized)
+	checkRefused(t, g.nodes[2], alerts("bard/a", 4, 1), score.Unauthorized)
 	mustPost(t, g.nodes[2], signedBy(t, 1, "bard/a", 4, 1))
 	for _, n := range g.nodes {
 		if a := n.member().Access(); !a.Guarded || len(a.Grants) != 1 {
@@ -100,7 +100,7 @@ func TestAGuardedGroupTakesOnlyWhatSomebodyVouchesFor(t *testing.T) {
 	}
 }
 
-func TestAGroupThatIsNoLongerOpenIsGuardedFromThenOn(t *testing.T) {
+func TestGroupThatBecomesGuardedStaysGuarded(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 1))
@@ -108,15 +108,15 @@ func TestAGroupThatIsNoLongerOpenIsGuardedFromThenOn(t *testing.T) {
 	g.nodes[0].opts.Guarded = true
 	g.nodes[0].start()
 	g.settle()
-	wantRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
+	checkRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
 	g.nodes[0].stop()
 	g.nodes[0].opts.Guarded = false // it does not open again by an option
 	g.nodes[0].start()
 	g.settle()
-	wantRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
+	checkRefused(t, g.nodes[0], alerts("bard/a", 2, 1), score.Unauthorized)
 }
 
-func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
+func TestNothingIsAcceptedBeforeTheStoreIsGuarded(t *testing.T) {
 	t.Parallel()
 	for i := range 4 {
 		n := newNode(t, fmt.Sprint("f", i), guardedGroup, func(o *Options) { o.Bootstrap = true })
@@ -125,7 +125,7 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Without a pause, so that it comes as soon as anything can be proposed.
+		// Without a pause, so that it is proposed as soon as possible.
 		var results []score.Result
 		for err = batch.ErrNoMaster; err != nil; {
 			if results, err = m.posts.attempt(t.Context(), post); err != nil && !errors.Is(err, batch.ErrNoMaster) {
@@ -139,18 +139,18 @@ func TestNothingIsTakenBeforeTheStoreIsGuarded(t *testing.T) {
 	}
 }
 
-func TestARevocationHoldsForEveryPostAfterIt(t *testing.T) {
+func TestRevocationHoldsForEveryLaterPost(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, guardedGroup)
-	mustAllow(t, g, grantTo(1, "bard/a"))
+	mustChangeAccess(t, g, grantTo(1, "bard/a"))
 	mustPost(t, g.others(g.master())[0], signedBy(t, 1, "bard/a", 1, 1))
-	mustAllow(t, g, access.Change{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
+	mustChangeAccess(t, g, access.Change{By: "getafix", Revoke: grantTo(1, "").Grant.ID})
 	for _, n := range g.nodes {
-		wantRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
+		checkRefused(t, n, signedBy(t, 1, "bard/a", 2, 1), score.Unauthorized)
 	}
 }
 
-func TestOnlyTheMasterChangesTheAccess(t *testing.T) {
+func TestOnlyTheMasterChangesTheAccessControl(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()

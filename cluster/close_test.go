@@ -33,7 +33,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 	})
 }
 
-func TestAMemberThatIsCutOffClosesAllTheSame(t *testing.T) {
+func TestMemberThatIsCutOffCloses(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
 	g := newGroup(t, 3, net.between)

@@ -28,13 +28,14 @@ func TestDamagedVoteOrIdentityContradictsTheGroup(t *testing.T) {
 	}
 }
 
-// checkContradiction checks that a node cannot start because of its data directory, twice.
+// checkContradiction checks that a node cannot start because of its data directory,
+// twice.
 func checkContradiction(t *testing.T, n *node) {
 	t.Helper()
 	for range 2 {
 		_, err := Start(n.again())
 		var c *ContradictionError
-		if !errors.As(err, &c) || c.Dir != n.opts.Dir || !strings.Contains(err.Error(), "join anew") {
+		if !errors.As(err, &c) || c.Dir != n.opts.Dir || !strings.Contains(err.Error(), "join again") {
 			t.Fatalf("got %T %v; want a contradiction of %s with a remedy", err, err, n.opts.Dir)
 		}
 	}

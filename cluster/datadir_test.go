@@ -1,7 +1,8 @@
 package cluster
 
-// The files of a data directory, and the keys of Raft's stable store. Tests name them here and not
-// by the constants of raftlog, so that a change of the layout does not go unnoticed.
+// The files of a data directory, and the keys of Raft's stable store. Tests name them
+// here and not by the constants of raftlog, so that a change of the layout does not go
+// unnoticed.
 const (
 	identityFile     = "member.json"
 	removedFile      = "removed"

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// newStoppedNode returns a stopped node that was the only member of a group. With snapshots, its log
-// begins after the first entries.
+// newStoppedNode returns a stopped node that was the only member of a group. With
+// snapshots, its log begins after the first entries.
 func newStoppedNode(t *testing.T, snapshots bool) *node {
 	t.Helper()
 	n := newNode(t, "f1", func(o *Options) {

@@ -22,8 +22,8 @@ import (
 	"laurel/trust/pki"
 )
 
-// newcomer is a frontend that has no certificate yet.
-func (g *secureGroup) newcomer() (n *node, who pki.Options) {
+// newJoiner returns a frontend without a certificate.
+func (g *secureGroup) newJoiner() (n *node, who pki.Options) {
 	n = newNode(g.t, fmt.Sprintf("f%d", len(g.nodes)+1))
 	return n, g.options(&n.opts)
 }
@@ -46,7 +46,7 @@ func (g *secureGroup) token(ttl time.Duration, uses int) string {
 	return text
 }
 
-// serveEnrollment is the route that httpapi has.
+// serveEnrollment adds the route of package httpapi to a node.
 func (g *secureGroup) serveEnrollment(n *node) {
 	inner := n.server.Config.Handler
 	n.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func (g *secureGroup) serveEnrollment(n *node) {
 	})
 }
 
-func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
+func TestFrontendJoinsWithATokenAlone(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 1)
 	f1 := g.nodes[0]
@@ -79,7 +79,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, who := g.newcomer()
+	n, who := g.newJoiner()
 	key, issued, err := pki.Enroll(context.Background(), f1.server.URL, token, who)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	g.settle()
 
 	// The token is used up.
-	_, who = g.newcomer()
+	_, who = g.newJoiner()
 	_, _, err = pki.Enroll(context.Background(), f1.server.URL, token, who)
 	if e := (*pki.EnrollError)(nil); !errors.As(err, &e) || e.Status != http.StatusUnauthorized || e.Temporary() {
 		t.Errorf("the token works again: %v", err)
@@ -109,19 +109,19 @@ func TestFrontendJoinsWithATokenAndNoOtherStep(t *testing.T) {
 	}
 }
 
-func TestBadTokensLetNobodyIn(t *testing.T) {
+func TestInvalidTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 1)
 	m := g.nodes[0].member()
 	ctx := context.Background()
-	_, who := g.newcomer()
+	_, who := g.newJoiner()
 	_, csr := request(t, who)
 	enroll := func(text, member string) error {
 		_, err := m.Enroll(ctx, text, csr, member)
 		return err
 	}
 	over := g.token(time.Minute, 5)
-	g.almanac.advance(2 * time.Minute)
+	g.fakeCalendar.advance(2 * time.Minute)
 	refused(t, enroll(over, who.Member), score.Unauthorized)
 
 	good := g.token(time.Hour, 5)
@@ -156,7 +156,7 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 	}
 }
 
-func TestOneUseIsOneMember(t *testing.T) {
+func TestEachUseOfATokenAdmitsOneMember(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 1)
 	m := g.nodes[0].member()
@@ -188,7 +188,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	for _, n := range g.nodes {
 		first = append(first, n.opts.Identity.Expires())
 	}
-	g.almanac.advance(pki.MemberLife*2/3 + time.Hour)
+	g.fakeCalendar.advance(pki.MemberLife*2/3 + time.Hour)
 	for i, n := range g.nodes {
 		eventually(t, n.opts.ID+" renews", func() error {
 			if now := n.opts.Identity.Expires(); !now.After(first[i]) {
@@ -197,8 +197,8 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 			return nil
 		})
 	}
-	// All connections are made anew with the certificates that are good then.
-	g.almanac.advance(pki.MemberLife * 2 / 3)
+	// All connections are replaced by those with the new certificates.
+	g.fakeCalendar.advance(pki.MemberLife * 2 / 3)
 	for _, n := range g.nodes {
 		n.member().port.Recheck()
 	}
@@ -214,7 +214,7 @@ func TestCertificatesRenewThemselves(t *testing.T) {
 	}
 }
 
-// Three lives of a certificate pass in a few seconds, while each member is posted to without a pause.
+// Three lifetimes of a certificate pass in a few seconds, while posts go to each member without a pause.
 func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
@@ -233,8 +233,8 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 		})
 	}
 	for range 5 {
-		last := g.almanac.now().Add(pki.MemberLife) // when the certificates of now are over, all of them
-		g.almanac.advance(pki.MemberLife*2/3 + time.Hour)
+		last := g.fakeCalendar.now().Add(pki.MemberLife) // when the certificates of now are over, all of them
+		g.fakeCalendar.advance(pki.MemberLife*2/3 + time.Hour)
 		for _, n := range g.nodes {
 			eventually(t, n.opts.ID+" renews", func() error {
 				if now := n.opts.Identity.Expires(); !now.After(last) {
@@ -243,7 +243,7 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 				return nil
 			})
 		}
-		// Those of the life before are over when the next are two thirds through: no connection may go on with one.
+		// The previous certificates have expired by now: no connection may go on with one.
 		for _, n := range g.nodes {
 			eventually(t, n.opts.ID+" lets go of connections whose certificates are over", func() error {
 				if n.member().port.Recheck() {
@@ -272,7 +272,7 @@ func TestCertificatesRenewUnderAStreamOfPosts(t *testing.T) {
 	t.Logf("%d posts; epoch %d, before %d", all, g.master().member().Frontends().Epoch, epoch)
 }
 
-func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {
+func TestGroupComesBackAfterAllCertificatesExpired(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
@@ -280,7 +280,7 @@ func TestGroupComesBackAfterAllCertificatesEnded(t *testing.T) {
 	for _, n := range g.nodes {
 		n.stop()
 	}
-	g.almanac.advance(2 * pki.MemberLife)
+	g.fakeCalendar.advance(2 * pki.MemberLife)
 	for _, n := range g.nodes {
 		n.start()
 	}
@@ -304,7 +304,7 @@ func (g *secureGroup) holdKeys() {
 	}
 }
 
-func TestAnyMasterCanTakeAFrontendIn(t *testing.T) {
+func TestAnyMasterCanEnrollAFrontend(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.holdKeys()
@@ -315,14 +315,14 @@ func TestAnyMasterCanTakeAFrontendIn(t *testing.T) {
 	g.master()
 	text := g.token(time.Hour, 1)
 	master := g.master()
-	_, who := g.newcomer()
+	_, who := g.newJoiner()
 	_, csr := request(t, who)
 	if _, err := master.member().Enroll(context.Background(), text, csr, who.Member); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
+func TestRotationReplacesTheAuthorityUnderLoad(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	n := g.addSecure(func(o *Options) { o.Nonvoter = true })
@@ -346,7 +346,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One is down while the authority is made.
+	// One member is down while the authority is replaced.
 	g.nodes[2].stop()
 	at := func(step func(*Member) error) {
 		t.Helper()
@@ -392,7 +392,7 @@ func TestRotationGivesTheGroupAnotherAuthorityUnderLoad(t *testing.T) {
 	g.settle()
 }
 
-func TestATokenLetsNobodyBeAMemberThatIsHere(t *testing.T) {
+func TestTokenDoesNotEnrollAConnectedMember(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	text := g.token(time.Hour, 1)
@@ -405,7 +405,7 @@ func TestATokenLetsNobodyBeAMemberThatIsHere(t *testing.T) {
 	for _, n := range g.nodes {
 		refused(t, enroll(n), score.IDConflict)
 	}
-	// One that is away may be so because its certificate is over.
+	// A member may be away because its certificate has expired.
 	away := g.others(master)[0]
 	away.stop()
 	eventually(t, "one that is away gets a certificate", func() error { return enroll(away) })

@@ -16,7 +16,7 @@ import (
 	"laurel/score"
 )
 
-// poisoned is an entry with an event that no key of the database has room for, past every check.
+// poisoned returns an entry, not checked, with an event that is too large for the keys of the database.
 func poisoned(t *testing.T) (post entry.EncodedPost) {
 	t.Helper()
 	p := score.Post{Events: []score.Event{{ID: "p", Source: "bard/p", Seq: 1, Type: score.TypeMedalAward, Time: alerts("bard/p", 1, 1).Events[0].Time,
@@ -31,12 +31,12 @@ func poisoned(t *testing.T) (post entry.EncodedPost) {
 	return encoded
 }
 
-func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
+func TestPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
 	poison, master := poisoned(t), g.master()
-	// As another member's post it does not come into the log.
+	// Forwarded by another member, it is not appended to the log.
 	last := master.member().raft.LastIndex()
 	body := append(binary.AppendUvarint(nil, uint64(poison.Size())), poison.Bytes()...)
 	var answers []batch.Answer
@@ -65,8 +65,8 @@ func TestAPoisonedEntryIsRefusedAndTheGroupGoesOn(t *testing.T) {
 	g.agree(5)
 }
 
-// An entry of a newer version is nothing that a better disk would help with.
-func TestAnEntryThatCannotBeReadIsNoStorageError(t *testing.T) {
+// An entry of a newer version is not a fault of the disk.
+func TestUnreadableEntryIsNotAStorageError(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	n := g.nodes[0]

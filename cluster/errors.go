@@ -18,8 +18,8 @@ type (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = raftlog.ErrRemoved
 
-// closeMachine closes the state machine. If the disk fails, it returns a *StorageError: the database
-// is rebuilt at the next start, but the disk should be checked first.
+// closeMachine closes the state machine. If the disk fails, it returns a *StorageError:
+// the database is rebuilt at the next start, but the disk should be checked first.
 func (r *replica) closeMachine() error {
 	err := r.machine.Close()
 	var disk *database.DiskError
@@ -29,8 +29,8 @@ func (r *replica) closeMachine() error {
 	return err
 }
 
-// failApply ends the member because its state machine cannot go on. An entry that cannot be read is
-// not the disk's fault, and checking the disk would not help.
+// failApply ends the member because its state machine cannot go on. An entry that cannot
+// be read is not the disk's fault, and checking the disk would not help.
 func (r *replica) failApply(err error) {
 	var entry *fsm.EntryError
 	if errors.As(err, &entry) {

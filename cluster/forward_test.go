@@ -17,7 +17,7 @@ import (
 	"laurel/score"
 )
 
-// ask asks a node for the revision over HTTP and tells who has answered.
+// ask asks a node for the revision over HTTP. It returns the frontend that answered.
 func ask(t testing.TB, n *node) (from, revision string, err error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.server.URL+"/v1/scores", nil)
@@ -36,7 +36,7 @@ func ask(t testing.TB, n *node) (from, revision string, err error) {
 	return resp.Header.Get("Laurel-Frontend"), string(body), err
 }
 
-func TestEveryMemberHasTheMasterAnswer(t *testing.T) {
+func TestEveryMemberLetsTheMasterAnswer(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
@@ -49,7 +49,7 @@ func TestEveryMemberHasTheMasterAnswer(t *testing.T) {
 	}
 }
 
-func TestWhoReadsWhileTheMasterIsLostIsAnsweredByTheNext(t *testing.T) {
+func TestReadDuringAFailoverIsAnsweredByTheNextMaster(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))
@@ -88,8 +88,8 @@ func TestForwardingWithoutAMasterIsAProblem(t *testing.T) {
 	}
 }
 
-// pretender is a peer port that answers as a master might; it returns its address.
-func pretender(t *testing.T, h http.HandlerFunc) string {
+// fakeMaster serves h on a peer port and returns its address.
+func fakeMaster(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	p, err := peer.Listen(peer.Config{Address: "127.0.0.1:0", ServerID: "pretender"})
 	if err != nil {
@@ -100,15 +100,15 @@ func pretender(t *testing.T, h http.HandlerFunc) string {
 	return p.Addr().String()
 }
 
-func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
+func TestWholeBodyIsSentToTheNextMaster(t *testing.T) {
 	t.Parallel()
 	n := newGroup(t, 1).nodes[0]
-	none := pretender(t, func(w http.ResponseWriter, r *http.Request) {
+	none := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Header().Set(notMasterHeader, "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	echo := pretender(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	echo := fakeMaster(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
 	w, body := httptest.NewRecorder(), []byte("the whole body")
 	r := httptest.NewRequest(http.MethodPost, "/v1/cluster/members", bytes.NewReader(body))
 	if sent, err := n.member().forwarder.forwardTo(none, nil, w, r, body); sent || !errors.Is(err, batch.ErrNoMaster) {
@@ -119,11 +119,11 @@ func TestABodyIsSentWholeToTheNextMaster(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatHasBegunIsNotBrokenOffByAChangeOfTheMaster(t *testing.T) {
+func TestChangeOfTheMasterDoesNotBreakOffAnAnswer(t *testing.T) {
 	t.Parallel()
 	n := newGroup(t, 1).nodes[0]
 	proceed := make(chan struct{})
-	master := pretender(t, func(w http.ResponseWriter, _ *http.Request) {
+	master := fakeMaster(t, func(w http.ResponseWriter, _ *http.Request) {
 		io.WriteString(w, "first ")
 		w.(http.Flusher).Flush()
 		<-proceed
@@ -144,7 +144,7 @@ func TestAnAnswerThatHasBegunIsNotBrokenOffByAChangeOfTheMaster(t *testing.T) {
 	}
 }
 
-// begun tells when the header is written.
+// begun is closed when the header is written.
 type begun struct {
 	*httptest.ResponseRecorder
 	begun chan struct{}
@@ -155,7 +155,7 @@ func (b *begun) WriteHeader(status int) {
 	close(b.begun)
 }
 
-func TestABodyThatIsTooLargeIsNotForwarded(t *testing.T) {
+func TestTooLargeBodyIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
@@ -164,7 +164,7 @@ func TestABodyThatIsTooLargeIsNotForwarded(t *testing.T) {
 	refused(t, n.member().Forward(w, r), score.TooLarge)
 }
 
-func TestForwardedPostsThatAreCutOffAreRefusedWhole(t *testing.T) {
+func TestTruncatedForwardedPostsAreRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	m := g.others(g.master())[0].member()

@@ -26,13 +26,13 @@ import (
 	"laurel/score"
 )
 
-// patient is how long a test waits for what must come. A busy machine may need much of it.
+// patient bounds the wait for what must happen. A busy machine may need much of it.
 const patient = 60 * time.Second
 
 // testScale stretches the timings of the members, so that a busy machine does not look like a lost master.
 const testScale = 3
 
-// eventually waits until f is content. What it says last is why the test fails.
+// eventually waits until f returns nil. If it does not, its last error fails the test.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	deadline := time.NewTimer(patient)
@@ -52,14 +52,14 @@ func eventually(t testing.TB, what string, f func() error) {
 	}
 }
 
-// node is a frontend without its httpapi: a member, and as much HTTP as members need of each other.
+// node is a frontend without package httpapi: a member, and the HTTP routes that members need of each other.
 type node struct {
-	t        *testing.T
-	opts     Options
-	server   *httptest.Server
-	registry *prometheus.Registry // of the member that was started last
-	current  atomic.Pointer[Member]
-	liar     *liar // answers the other members in the node's place, if it is set before the start
+	t             *testing.T
+	opts          Options
+	server        *httptest.Server
+	registry      *prometheus.Registry // of the member that was started last
+	current       atomic.Pointer[Member]
+	falseReporter *falseReporter // answers the other members in the node's place, if it is set before the start
 }
 
 func newNode(t *testing.T, id string, change ...func(*Options)) *node {
@@ -77,7 +77,7 @@ func newNode(t *testing.T, id string, change ...func(*Options)) *node {
 	return n
 }
 
-// testLog keeps what the members log, for a test that fails.
+// testLog returns a logger whose output is shown if the test fails.
 func testLog(t *testing.T) *slog.Logger {
 	var log lockedBuffer
 	t.Cleanup(func() {
@@ -120,8 +120,8 @@ func (n *node) start() *Member {
 		return err
 	})
 	n.opts.Peer = m.Peer()
-	if n.liar != nil {
-		m.port.HandleHTTP(n.liar.over(m, m.peerHandler(n.handler(false))), m.log)
+	if n.falseReporter != nil {
+		m.port.HandleHTTP(n.falseReporter.over(m, m.peerHandler(n.handler(false))), m.log)
 	} else {
 		m.ServeForwarded(n.handler(false), nil)
 	}
@@ -129,7 +129,7 @@ func (n *node) start() *Member {
 	return m
 }
 
-// stop closes the member as a killed process would: it hands nothing over.
+// stop closes the member without a transfer of leadership.
 func (n *node) stop() {
 	n.t.Helper()
 	if m := n.current.Swap(nil); m != nil {
@@ -139,7 +139,7 @@ func (n *node) stop() {
 	}
 }
 
-// again are the options for another start, which is to fail.
+// again returns the options for another start, which is expected to fail.
 func (n *node) again() Options {
 	o := n.opts
 	o.Metrics = prometheus.NewRegistry()
@@ -148,7 +148,7 @@ func (n *node) again() Options {
 
 func (n *node) member() *Member { return n.current.Load() }
 
-// handler answers what members ask of each other's httpapi, and one question about scores.
+// handler serves the routes of httpapi that members call, and one read.
 func (n *node) handler(forwards bool) http.Handler {
 	mux := http.NewServeMux()
 	at := func(pattern string, h func(*Member, http.ResponseWriter, *http.Request) error) {
@@ -195,7 +195,8 @@ func (n *node) handler(forwards bool) http.Handler {
 	return mux
 }
 
-// read asks a member for the revision, linearizably. One that may not answer says that it is not the master, as httpapi's port for members would.
+// read returns the revision of a member, linearizably. A member that may not answer returns the problem that
+// httpapi's port for members would.
 func read(ctx context.Context, m *Member) (revision uint64, err error) {
 	e, _, err := m.Answer(ctx, "revision", cache.AnyTag, func(v queries.View) ([]byte, uint64, error) {
 		return fmt.Append(nil, v.Revision()), v.Revision(), nil
@@ -242,7 +243,7 @@ func (g *group) add(change ...func(*Options)) *node {
 	return n
 }
 
-// running are the nodes that run.
+// running returns the nodes that run.
 func (g *group) running() (list []*node) {
 	for _, n := range g.nodes {
 		if n.member() != nil {
@@ -252,7 +253,7 @@ func (g *group) running() (list []*node) {
 	return list
 }
 
-// settle waits until one of the running nodes is master, and all of them know all of them as voters, or as they were to join.
+// settle waits until one of the running nodes is master, and all know each other with the suffrage of their options.
 func (g *group) settle() {
 	g.t.Helper()
 	for _, n := range g.running() {
@@ -295,7 +296,7 @@ func (g *group) master() (master *node) {
 	return master
 }
 
-// others are the running nodes but one.
+// others returns the running nodes except one.
 func (g *group) others(not *node) (list []*node) {
 	for _, n := range g.running() {
 		if n != not {
@@ -318,7 +319,7 @@ func (g *group) agree(revision uint64) {
 	}
 }
 
-// alerts are count events of a source with the seqs from first on.
+// alerts returns a post of count events of a source, with the seqs from first on.
 func alerts(source string, first uint64, count int) score.Post {
 	p := score.Post{Mode: score.UntilRefused}
 	for i := range uint64(count) {
@@ -330,7 +331,7 @@ func alerts(source string, first uint64, count int) score.Post {
 	return p
 }
 
-// mustPost posts as a bard does: again, with the same identity, while there is no master or the outcome is not known.
+// mustPost posts as a bard does: it repeats the post with the same identities until the outcome is known.
 func mustPost(t testing.TB, n *node, p score.Post) (results []score.Result) {
 	t.Helper()
 	eventually(t, "post", func() (err error) {
@@ -354,7 +355,7 @@ func mustPost(t testing.TB, n *node, p score.Post) (results []score.Result) {
 	return results
 }
 
-// refused checks that err is a problem of a kind.
+// refused checks that err is a problem with a code, and returns it.
 func refused(t testing.TB, err error, code score.Code) *score.Problem {
 	t.Helper()
 	var p *score.Problem
@@ -388,7 +389,7 @@ func timeline(t testing.TB, m *Member) map[string]int {
 	return count
 }
 
-// entries is the number of entries in the log of a member that has had no snapshot.
+// entries returns the index of the last entry in the log of a member.
 func entries(m *Member) uint64 { return m.raft.LastIndex() }
 
 func voters(m *Member) (ids []string) {
@@ -400,7 +401,7 @@ func voters(m *Member) (ids []string) {
 	return ids
 }
 
-// metric returns a counter of the node's member that has one label.
+// metric returns the counter of the node's member with one label.
 func metric(t testing.TB, n *node, name, label string) float64 {
 	t.Helper()
 	families, err := n.registry.Gather()

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// fakePeer is another member as far as Raft sees it: the test speaks for it.
+// fakePeer is another member as Raft sees it. The test sends its messages.
 type fakePeer struct {
 	id    raft.ServerID
 	addr  raft.ServerAddress
@@ -63,7 +63,7 @@ func (f *fakePeer) beat(t *testing.T, m *Member, term uint64) (answer raft.Appen
 	return answer
 }
 
-func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
+func TestCandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 10 })
 	a := g.master()
@@ -99,7 +99,7 @@ func TestACandidateThatHearsALaterLeaderDoesNotWinItsOldElection(t *testing.T) {
 	}
 }
 
-// voteDelay holds back what is answered to the next request for a vote on the connections of one
+// voteDelay delays the answer to the next request for a vote on the connections of one
 // node.
 type voteDelay struct {
 	mu       sync.Mutex
@@ -127,7 +127,7 @@ func (d *voteDelay) holds() error {
 type delayedConn struct {
 	net.Conn
 	delay   *voteDelay
-	greeted bool // the first bytes, which say what it carries, were written
+	greeted bool // the preamble was written
 	raft    bool
 	mu      sync.Mutex
 	holds   bool

@@ -18,16 +18,16 @@ import (
 
 func (n *node) serverID() string { return string(n.member().self) }
 
-// stranger is somebody who opens streams to a frontend as only the master does. In a secure group it has the
+// impostor opens streams to a frontend as only the master does. In a secure group it has the
 // certificate of another member.
-type stranger struct {
+type impostor struct {
 	t    *testing.T
 	to   *node
 	with *node // whose certificate it has; nil in a group without any
 }
 
-// says opens a stream and sends frames, and returns what the frontend answers before it hangs up.
-func (s stranger) says(frames []byte) (answers []cache.Message) {
+// says opens a stream, sends frames, and returns the answers of the frontend before it closes the stream.
+func (s impostor) says(frames []byte) (answers []cache.Message) {
 	s.t.Helper()
 	addr, id := s.to.member().Peer(), s.to.member().self
 	var c net.Conn
@@ -58,7 +58,7 @@ func (s stranger) says(frames []byte) (answers []cache.Message) {
 	}
 }
 
-// lie is a stream that gives the frontend a lease of an hour.
+// lie returns the frames of a stream that grants the frontend a lease of an hour.
 func lie(h *cache.Hello) (frames []byte) {
 	for _, m := range []cache.Message{h, &cache.Beat{Round: 1}, &cache.Start{At: 1, Released: 1}, &cache.Grant{At: 1, Remaining: time.Hour}} {
 		frames = push.AppendMessage(frames, m)
@@ -66,8 +66,8 @@ func lie(h *cache.Hello) (frames []byte) {
 	return push.AppendCommit(frames, push.Commit{Index: math.MaxUint64, Term: math.MaxUint64})
 }
 
-// showsWhatIsAcked checks that a frontend answers from memory what was acked last.
-func showsWhatIsAcked(t *testing.T, g *group, n *node, seq uint64) {
+// checkShowsAcked checks that a frontend answers from memory with the last acked event.
+func checkShowsAcked(t *testing.T, g *group, n *node, seq uint64) {
 	t.Helper()
 	last := mustPost(t, g.master(), alerts("bard/a", seq, 1))[0].Revision
 	eventually(t, n.opts.ID+" answers by itself", func() error {
@@ -79,14 +79,14 @@ func showsWhatIsAcked(t *testing.T, g *group, n *node, seq uint64) {
 	})
 }
 
-func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
+func TestHelloOfAnotherMemberThanTheLeaderIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	master := g.master()
 	others := g.others(master)
 	to, with := others[0], others[1]
 	lease := to.member().timings().Lease
-	showsWhatIsAcked(t, g.group, to, 1)
+	checkShowsAcked(t, g.group, to, 1)
 	for i, one := range []struct {
 		name, reason string
 		hello        cache.Hello
@@ -99,7 +99,7 @@ func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
 	} {
 		before := to.metric("laurel_hello_refused_total", one.reason)
 		one.hello.Lease = lease
-		if answers := (stranger{t, to, with}).says(lie(&one.hello)); len(answers) > 0 {
+		if answers := (impostor{t, to, with}).says(lie(&one.hello)); len(answers) > 0 {
 			t.Errorf("a hello %s: %+v", one.name, answers[0])
 		}
 		eventually(t, "the refusal is counted", func() error {
@@ -111,35 +111,35 @@ func TestAMemberThatIsNotRaftsLeaderIsNoMaster(t *testing.T) {
 		if left := to.member().frontend.State().Lease; left > lease {
 			t.Errorf("a hello %s: a lease of %v", one.name, left)
 		}
-		showsWhatIsAcked(t, g.group, to, uint64(i)+2)
+		checkShowsAcked(t, g.group, to, uint64(i)+2)
 	}
 }
 
-func TestWhatComesBeforeAHelloIsNotBelieved(t *testing.T) {
+func TestMessagesBeforeAHelloAreIgnored(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	to := g.others(g.master())[0]
-	showsWhatIsAcked(t, g, to, 1)
-	liar := &cache.Hello{Epoch: math.MaxUint64, Master: "f9@nowhere", Lease: to.member().timings().Lease}
-	master := &cache.Hello{Epoch: to.member().Epoch(), Master: g.master().serverID(), Lease: liar.Lease}
+	checkShowsAcked(t, g, to, 1)
+	falseReporter := &cache.Hello{Epoch: math.MaxUint64, Master: "f9@nowhere", Lease: to.member().timings().Lease}
+	master := &cache.Hello{Epoch: to.member().Epoch(), Master: g.master().serverID(), Lease: falseReporter.Lease}
 	for name, frames := range map[string][]byte{
-		"a stream that is refused":          lie(liar),
-		"a stream without a hello":          lie(liar)[len(push.AppendMessage(nil, liar)):],
+		"a stream that is refused":          lie(falseReporter),
+		"a stream without a hello":          lie(falseReporter)[len(push.AppendMessage(nil, falseReporter)):],
 		"a hint before the master's hello":  push.AppendMessage(push.AppendCommit(nil, push.Commit{Index: 1 << 40, Term: 1}), master),
 		"a grant before the master's hello": push.AppendMessage(push.AppendMessage(nil, &cache.Grant{}), master),
 	} {
-		if answers := (stranger{t, to, nil}).says(frames); len(answers) > 0 {
+		if answers := (impostor{t, to, nil}).says(frames); len(answers) > 0 {
 			t.Errorf("%s: %+v", name, answers[0])
 		}
 		if epoch, last := to.member().pushes.Hints.Newest(); last.Index >= 1<<40 {
 			t.Errorf("%s: it believes in entry %d of epoch %d", name, last.Index, epoch)
 		}
 	}
-	showsWhatIsAcked(t, g, to, 2)
+	checkShowsAcked(t, g, to, 2)
 }
 
-// The hello of a new master may be here before the first message of its Raft.
-func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
+// The Hello of a new master may arrive before the first message of its Raft.
+func TestHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	eventually(t, "a new master is admitted before raft knows it", func() error {
@@ -155,12 +155,12 @@ func TestAHelloIsHeldUntilRaftKnowsTheMaster(t *testing.T) {
 	})
 }
 
-// A master that Raft has elected in a term in which another one leads must not have the frontends of both.
-func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
+// Of two masters of one epoch only one must get the acks of a frontend.
+func TestSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	to := g.others(g.master())[0]
-	showsWhatIsAcked(t, g, to, 1)
+	checkShowsAcked(t, g, to, 1)
 	m := to.member()
 	_, err := m.frontend.Open(false).Receive(&cache.Hello{Epoch: m.Epoch(), Master: "f9@nowhere", Lease: m.timings().Lease}, m.Epoch())
 	if !errors.Is(err, cache.ErrTwoMasters) {
@@ -170,5 +170,5 @@ func TestTheSecondMasterOfAnEpochIsCountedAndRefused(t *testing.T) {
 	if n := to.metric("laurel_hello_refused_total", "two_masters"); n != 1 {
 		t.Errorf("%v are counted", n)
 	}
-	showsWhatIsAcked(t, g, to, 2)
+	checkShowsAcked(t, g, to, 2)
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// hashicorp/raft panics where it decodes a configuration, and takes entries for what they say.
-func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
+// hashicorp/raft panics if it cannot decode a configuration, and does not check entries.
+func TestMessageThatWouldMakeRaftPanicIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	n := g.others(g.master())[0]
 	m := n.member()
-	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	falseReporter := newFakePeer(t, "127.0.0.1:0", "x@x")
 	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	last, term := entries(m), m.Epoch()
 	entry := func(index uint64, kind raft.LogType, data string) *raft.Log {
@@ -33,8 +33,8 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 		"an entry of the index 0":         {entry(0, raft.LogNoop, "")},
 		"a later entry before an earlier": {entry(last+2, raft.LogNoop, ""), entry(last+1, raft.LogNoop, "")},
 	} {
-		request := &raft.AppendEntriesRequest{RPCHeader: liar.header(), Term: term, PrevLogEntry: last, PrevLogTerm: term, Entries: list}
-		if err := liar.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse)); err == nil {
+		request := &raft.AppendEntriesRequest{RPCHeader: falseReporter.header(), Term: term, PrevLogEntry: last, PrevLogTerm: term, Entries: list}
+		if err := falseReporter.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse)); err == nil {
 			t.Errorf("%s was answered", what)
 		}
 	}
@@ -46,16 +46,16 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 		"an invalid state":         func(*raft.InstallSnapshotRequest) {},
 		"a body that is cut off":   func(r *raft.InstallSnapshotRequest) { r.Size-- },
 	} {
-		request := &raft.InstallSnapshotRequest{RPCHeader: liar.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: last + 100,
+		request := &raft.InstallSnapshotRequest{RPCHeader: falseReporter.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: last + 100,
 			LastLogTerm: term, Configuration: raft.EncodeConfiguration(raft.Configuration{}), ConfigurationIndex: 1, Size: int64(len(body))}
 		change(request)
 		var answer raft.InstallSnapshotResponse
-		err := liar.over.InstallSnapshot(to, at, request, &answer, io.LimitReader(bytes.NewReader([]byte(body)), request.Size))
+		err := falseReporter.over.InstallSnapshot(to, at, request, &answer, io.LimitReader(bytes.NewReader([]byte(body)), request.Size))
 		if err == nil && answer.Success {
 			t.Errorf("a snapshot with %s was taken", what)
 		}
 	}
-	if err := liar.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: term + 1, LastLogIndex: last, LastLogTerm: term + 1,
+	if err := falseReporter.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: falseReporter.header(), Term: term + 1, LastLogIndex: last, LastLogTerm: term + 1,
 		LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
 		t.Error("a request for a vote was answered whose log ends in its own term")
 	}
@@ -63,15 +63,15 @@ func TestAMessageThatRaftCouldNotBearDoesNotReachIt(t *testing.T) {
 	g.agree(3)
 }
 
-func TestOnlyTheLeaderThatAMemberFollowsMakesItStandForElection(t *testing.T) {
+func TestOnlyTheFollowedLeaderMakesAMemberStandForElection(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
-	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	falseReporter := newFakePeer(t, "127.0.0.1:0", "x@x")
 	epoch := g.master().member().Epoch()
 	for _, n := range g.nodes {
 		id := n.member().self
 		at := peer.Address(id, raft.ServerAddress(n.member().Peer()))
-		if err := liar.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: liar.header()}, new(raft.TimeoutNowResponse)); err == nil {
+		if err := falseReporter.over.TimeoutNow(id, at, &raft.TimeoutNowRequest{RPCHeader: falseReporter.header()}, new(raft.TimeoutNowResponse)); err == nil {
 			t.Errorf("%s stands for election for anybody", n.opts.ID)
 		}
 		if got := metric(t, n, "laurel_raft_refused_total", "transfer"); got != 1 {

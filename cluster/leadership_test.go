@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// steps is a Raft that moves on with each look at it.
+// steps is a Raft whose state changes with each call.
 type steps []step
 
 type step struct {
@@ -25,7 +25,7 @@ func (s *steps) next() step {
 func (s *steps) CurrentTerm() uint64   { return s.next().term }
 func (s *steps) State() raft.RaftState { return s.next().state }
 
-func TestALeadershipIsOfTheEpochInWhichRaftLeads(t *testing.T) {
+func TestLeadershipIsOfTheEpochInWhichRaftLeads(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		raft steps

@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// waitingTests is the number of tests that run at a time. Most tests spend their time waiting for
-// elections, so it is more than the number of CPUs.
-const waitingTests = 8
+// waitingTests is the number of tests that run at a time. Most tests spend their time
+// waiting for elections, so it is more than the number of CPUs. A test is not parallel if
+// it needs all CPUs, as simulated worlds do, or if its timings are short.
+const waitingTests = 10
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -25,8 +26,8 @@ func TestMain(m *testing.M) {
 
 var loopbacks atomic.Uint32
 
-// loopback returns host:0 for a loopback host that no other node has, where the system has many. A
-// node that is stopped keeps its port then: no other test can listen on it.
+// loopback returns host:0 for a loopback host that no other node has, where the system
+// has many. A node that is stopped keeps its port then: no other test can listen on it.
 func loopback() string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1:0"

@@ -14,7 +14,7 @@ import (
 	"laurel/score"
 )
 
-// ended waits for the member to say that it cannot go on, and closes it.
+// ended waits until the member ends, closes it, and returns the error.
 func ended(t *testing.T, n *node) (why error) {
 	t.Helper()
 	eventually(t, n.opts.ID+" ends", func() error {
@@ -29,7 +29,7 @@ func ended(t *testing.T, n *node) (why error) {
 	return why
 }
 
-func goesOn(t *testing.T, n *node) {
+func checkRuns(t *testing.T, n *node) {
 	t.Helper()
 	select {
 	case err := <-n.member().Ended():
@@ -73,7 +73,7 @@ func TestTheGroupKnowsItsMembers(t *testing.T) {
 	})
 }
 
-func TestAMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
+func TestMemberWhoseProcessIsGoneIsUnreachableAtOnce(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
@@ -120,7 +120,7 @@ func TestJoiningAgainIsHarmless(t *testing.T) {
 	}
 }
 
-func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
+func TestIDOfAnotherFrontendIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	other := newNode(t, "f2", func(o *Options) { o.Join = []string{g.nodes[0].server.URL} })
@@ -131,7 +131,7 @@ func TestAnIDThatOtherDataHasIsRefused(t *testing.T) {
 	g.settle()
 }
 
-func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
+func TestPeerAddressOfAnotherFrontendIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	gone := g.others(g.master())[0]
@@ -149,18 +149,19 @@ func TestAPeerAddressThatIsAnothersIsRefused(t *testing.T) {
 	g.settle()
 }
 
-// A follower's acks count for the server that the configuration has at its address. One that came to live there must not get its messages.
-func TestAFrontendAtTheAddressOfAnotherIsNotTakenForIt(t *testing.T) {
+// A follower's acks count for the server that the configuration has at its address. Another frontend at that
+// address must not get its messages.
+func TestFrontendAtTheAddressOfAnotherIsNotCountedAsThatOne(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
 	for _, n := range g.others(master) {
 		n.stop()
-		stranger := newNode(t, "stranger-"+n.opts.ID, func(o *Options) {
+		impostor := newNode(t, "stranger-"+n.opts.ID, func(o *Options) {
 			o.Peer = n.opts.Peer
 			o.Join = []string{"http://127.0.0.1:1"}
 		})
-		stranger.start()
+		impostor.start()
 	}
 	eventually(t, "the master steps down", func() error {
 		if master.member().Master() {
@@ -175,7 +176,7 @@ func TestAFrontendAtTheAddressOfAnotherIsNotTakenForIt(t *testing.T) {
 	}
 }
 
-func TestJoinRefusesWhoDoesNotAnswerOrIsAnother(t *testing.T) {
+func TestJoinRefusesAFrontendThatDoesNotAnswerOrIsAnother(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
@@ -201,7 +202,7 @@ func TestJoinRefusesWhoDoesNotAnswerOrIsAnother(t *testing.T) {
 	}
 }
 
-func TestAMemberWithANewAddressGoesOnWithItsData(t *testing.T) {
+func TestMemberWithANewAddressKeepsItsData(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
@@ -221,11 +222,11 @@ func TestAMemberWithANewAddressGoesOnWithItsData(t *testing.T) {
 	mustPost(t, g.nodes[2], alerts("bard/a", 6, 5))
 	g.agree(10)
 	for _, n := range g.nodes {
-		goesOn(t, n)
+		checkRuns(t, n)
 	}
 }
 
-func TestANonvoterTakesPartWithoutAVoteUntilItIsGivenOne(t *testing.T) {
+func TestNonvoterHasNoVoteUntilItIsPromoted(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 5))
@@ -253,7 +254,7 @@ func TestANonvoterTakesPartWithoutAVoteUntilItIsGivenOne(t *testing.T) {
 	}
 }
 
-func TestTheLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
+func TestLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	master := g.master()
@@ -273,7 +274,7 @@ func TestTheLastVoterNeverLeavesAndTheLastButOneNeedsForce(t *testing.T) {
 	mustPost(t, master, alerts("bard/a", 1, 1))
 }
 
-func TestARemovedMemberStopsAndSaysSoWhenItIsStartedAgain(t *testing.T) {
+func TestRemovedMemberStopsAndDoesNotStartAgain(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
@@ -291,7 +292,7 @@ func TestARemovedMemberStopsAndSaysSoWhenItIsStartedAgain(t *testing.T) {
 	g.agree(1)
 }
 
-func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
+func TestMemberRemovedWhileDownLearnsItWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"its old address", "a new address"} {
 		t.Run("at "+address, func(t *testing.T) {
@@ -299,7 +300,7 @@ func TestAMemberRemovedWhileItIsDownLearnsItWhenItIsBack(t *testing.T) {
 			g := newGroup(t, 3)
 			master := g.master()
 			gone := g.others(master)[0]
-			// One that is stopped before it has heard of its place may join again: nobody could have counted on it.
+			// A member that is stopped before it knows that it has joined may join again: nobody counted on it.
 			eventually(t, "it knows that it has joined", func() error {
 				if !gone.member().storage.Joined() {
 					return errors.New("it does not")
@@ -355,7 +356,7 @@ func TestTheMasterCanLeave(t *testing.T) {
 	g.agree(10)
 }
 
-func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
+func TestDataOfAnotherGroupIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	other := newNode(t, "g1", func(o *Options) { o.Bootstrap = true })
@@ -367,7 +368,7 @@ func TestTheDataOfAnotherGroupIsNotTakenIn(t *testing.T) {
 	}
 }
 
-func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
+func TestMembersThatJoinDuringAChangeOfTheMasterAreAdded(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	over := make(chan struct{})
@@ -398,16 +399,16 @@ func TestMembersThatJoinWhileTheMasterChangesAreTakenIn(t *testing.T) {
 	close(over)
 	g.agree(<-posted)
 	for _, n := range late {
-		goesOn(t, n)
+		checkRuns(t, n)
 	}
 }
 
-// A joiner may know itself as a member from an entry that is never committed. It must not take the next master's word that it is none for
-// its removal.
-func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
+// A joiner may know itself as a member from an entry that is never committed. It must not take the next
+// master's answer that it is not a member for its removal.
+func TestJoinerWhoseJoinIsUndoneIsAddedAgain(t *testing.T) {
 	t.Parallel()
 	network := newNetwork(t)
-	g, old, others := newDeposable(t, network)
+	g, old, others := newSlowMaster(t, network)
 	for _, n := range others {
 		network.apart(old, n)
 	}
@@ -428,7 +429,7 @@ func TestAJoinerWhoseJoinIsUndoneIsNotRemovedButTakenIn(t *testing.T) {
 	}
 	network.heal()
 	g.settle()
-	goesOn(t, n)
+	checkRuns(t, n)
 	eventually(t, "it knows that it has joined", func() error {
 		if !n.member().storage.Joined() {
 			return errors.New("it does not")

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// network stands between the nodes of a test. Each direction between two of them can be cut. What is sent then waits, as it does where
-// packets are lost and sent again, and comes late when the cut is healed.
+// network is between the nodes of a test. Each direction between two nodes can be cut. Packets then wait, as those
+// that are lost and sent again, and arrive late when the cut is healed.
 type network struct {
 	mu   sync.Mutex
 	ids  map[string]string // by address, of nodes that have dialed or been named
@@ -33,7 +33,7 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
-// between puts the network before a node; see newGroup.
+// between puts the network in front of a node; see newGroup.
 func (n *network) between(o *Options) {
 	from := o.ID
 	o.hooks.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -41,7 +41,7 @@ func (n *network) between(o *Options) {
 	}
 }
 
-// knows tells the network where nodes live.
+// knows records the addresses of nodes.
 func (n *network) knows(nodes ...*node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -86,14 +86,14 @@ func (n *network) heal() {
 	}
 }
 
-// watch begins to keep what gets through.
+// watch begins to record what passes.
 func (n *network) watch(from, to *node) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sent[link{from.opts.ID, to.opts.ID}] = new(bytes.Buffer)
 }
 
-// has tells whether something got through since watch.
+// has reports whether something passed since watch.
 func (n *network) has(from, to *node, what string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

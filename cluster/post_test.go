@@ -11,7 +11,7 @@ import (
 	"laurel/score"
 )
 
-func TestAPostAtAnyMemberIsAppliedAtEveryMemberOnce(t *testing.T) {
+func TestPostAtAnyMemberIsAppliedOnceAtEveryMember(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for i, n := range g.nodes {
@@ -36,7 +36,7 @@ func TestAPostAtAnyMemberIsAppliedAtEveryMemberOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedEventChangesNothingAndIsNamed(t *testing.T) {
+func TestRefusedEventChangesNothingAndIsNamed(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
@@ -93,15 +93,15 @@ func TestPostSurvivesTheLossOfTheMaster(t *testing.T) {
 	}
 }
 
-// handmade is a post without a seq. Given tells whether its id is the bard's or one that the frontend made; neither is enough for Laurel
-// to repeat it by itself.
-func handmade(id string, given bool) score.Post {
+// postWithoutSeq returns a post without a seq. given is true if the bard chose its id, else the frontend made it.
+// In neither case may Laurel repeat it.
+func postWithoutSeq(id string, given bool) score.Post {
 	p := alerts("bard/getafix", 0, 1)
 	p.Events[0].ID, p.Events[0].IDGiven, p.Mode = id, given, score.AllOrNone
 	return p
 }
 
-func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
+func TestPostWithoutSeqIsNeverAppliedTwiceWhenTheMasterIsLost(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"master", "follower"} {
 		t.Run("posted at the "+at, func(t *testing.T) {
@@ -114,11 +114,11 @@ func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
 				n = g.others(master)[0]
 			}
 			mustPost(t, n, alerts("bard/first", 1, 1))
-			// The master hears, and nobody hears the master.
+			// The master receives, but what it sends is lost.
 			for _, other := range g.others(master) {
 				net.cut(master, other)
 			}
-			_, err := n.member().Post(context.Background(), handmade("hand", at == "follower"))
+			_, err := n.member().Post(context.Background(), postWithoutSeq("hand", at == "follower"))
 			refused(t, err, score.OutcomeUnknown)
 			eventually(t, "the others have another master", func() error {
 				for _, other := range g.others(master) {
@@ -141,7 +141,7 @@ func TestAHandMadePostWhoseMasterIsLostIsNeverAppliedTwice(t *testing.T) {
 	}
 }
 
-func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T) {
+func TestEventFromTheFutureIsRefusedAlsoWhenForwarded(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
@@ -158,7 +158,7 @@ func TestAnEventFromTheFutureIsRefusedByTheMasterAlsoWhenForwarded(t *testing.T)
 	g.agree(1)
 }
 
-func TestAPostWithoutAMasterSaysSo(t *testing.T) {
+func TestPostWithoutAMasterFailsWithNoMaster(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
 	master := g.master()
@@ -175,7 +175,7 @@ func TestAPostWithoutAMasterSaysSo(t *testing.T) {
 	refused(t, err, score.NoMaster)
 }
 
-func TestPostsOfAMemberThatClosesAreRefusedOrDone(t *testing.T) {
+func TestPostsOfAClosingMemberAreRefusedOrDone(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	n := g.master()

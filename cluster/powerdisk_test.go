@@ -10,10 +10,11 @@ import (
 	"strings"
 )
 
-// recordedDisk is a file system as a list of operations, from which the content of the disk after a
-// loss of power is computed. Times are line numbers of the recording; each operation has a begin and
-// an end. A change of a file is certain to be on the disk once an fsync of the file has ended that
-// began after the change ended. Changes of the names in a directory need an fsync of the directory.
+// recordedDisk is a file system as a list of operations, from which the content of the
+// disk after a loss of power is computed. Times are line numbers of the recording; each
+// operation has a begin and an end. A change of a file is certain to be on the disk once
+// an fsync of the file has ended that began after the change ended. Changes of the names
+// in a directory need an fsync of the directory.
 type recordedDisk struct {
 	root *inode
 	last int // the last time in the recording
@@ -29,8 +30,8 @@ type inode struct {
 	removed map[string]*inode // the last inode of each name that was removed
 }
 
-// span is the begin and the end of an operation. A system call that a kill has interrupted ends with
-// the process.
+// span is the begin and the end of an operation. A system call that a kill has
+// interrupted ends with the process.
 type span struct{ begin, end int }
 
 // diskChange is a write, a change of the size, or a change of the names in a directory.
@@ -49,8 +50,8 @@ func newRecordedDisk(root string) *recordedDisk {
 	return &recordedDisk{root: &inode{path: root, dir: true, names: map[string]*inode{}}}
 }
 
-// find returns the inode of a path, nil if it does not exist, its directory and its name there. ok is
-// false for a path that is not on this disk.
+// find returns the inode of a path, nil if it does not exist, its directory and its name
+// there. ok is false for a path that is not on this disk.
 func (d *recordedDisk) find(path string) (in, parent *inode, name string, ok bool) {
 	if path == d.root.path {
 		return d.root, nil, "", true
@@ -96,7 +97,8 @@ func (p *inode) rename(s span, from, to string) {
 	p.changes = append(p.changes, diskChange{span: s, removed: from, named: to, newInode: in})
 }
 
-// changesAt returns the changes that are certain to be on the disk at a time, and those that may be.
+// changesAt returns the changes that are certain to be on the disk at a time, and those
+// that may be.
 func (p *inode) changesAt(cut int) (certain, pending []diskChange) {
 	for _, c := range p.changes {
 		if c.begin >= cut {
@@ -224,15 +226,16 @@ func (c *powerCut) content(p *inode) []byte {
 	return b
 }
 
-// tornAt returns how many bytes of a write are on the disk: up to the end of a random sector.
+// tornAt returns how many bytes of a write are on the disk: up to the end of a random
+// sector.
 func tornAt(r *rand.Rand, w *diskChange) int64 {
 	sectors := (w.at+int64(len(w.data))-1)/sectorBytes - w.at/sectorBytes + 1
 	end := (w.at/sectorBytes+r.Int64N(sectors+1))*sectorBytes - w.at
 	return min(end, int64(len(w.data)))
 }
 
-// versions returns the content of a file of which each unit, and the size, is as it was at a random
-// time since the last sync.
+// versions returns the content of a file of which each unit, and the size, is as it was
+// at a random time since the last sync.
 func (c *powerCut) versions(b []byte, pending []diskChange, unit int) []byte {
 	states := [][]byte{b}
 	for i := range pending {
@@ -248,8 +251,8 @@ func (c *powerCut) versions(b []byte, pending []diskChange, unit int) []byte {
 	return out
 }
 
-// onePage returns the content of a file of which one page of a random change is as it was before that
-// change.
+// onePage returns the content of a file of which one page of a random change is as it was
+// before that change.
 func (c *powerCut) onePage(b []byte, pending []diskChange) []byte {
 	some := c.rand.IntN(len(pending))
 	var before []byte
@@ -308,8 +311,8 @@ func (c *powerCut) write(p *inode, to string) error {
 	return nil
 }
 
-// compare returns an error if a directory differs from the recording, which has then missed an
-// operation.
+// compare returns an error if a directory differs from the recording, which has then
+// missed an operation.
 func (d *recordedDisk) compare(ignored string) error {
 	all := &powerCut{at: d.last + 1, fixed: lossNone}
 	var look func(p *inode, path string) error

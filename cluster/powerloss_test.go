@@ -20,8 +20,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// The environment of TestPowerLoss. A failed run keeps its recording and prints how to repeat the cut
-// that failed.
+// The environment of TestPowerLoss. A failed run keeps its recording and prints how to
+// repeat the cut that failed.
 const (
 	powerTraceEnv = "LAUREL_POWER_TRACE" // the directory of a recording to use
 	powerCutEnv   = "LAUREL_POWER_CUT"   // the only cut to make
@@ -31,12 +31,12 @@ const (
 	powerCutsFull = 1000
 )
 
-// TestPowerLoss records three members under strace while they take posts and snapshots, change the
-// master, and are stopped and killed. From the recording it computes disks as a loss of power can
-// leave them: changes that were not synced are there, or not, or in part, in any order. It opens
-// each disk as a frontend does. The disk must open, with everything that its member has relied on;
-// the state must be that of the log; and every event acked to a client must be on two of three
-// disks.
+// TestPowerLoss records three members under strace while they take posts and snapshots,
+// change the master, and are stopped and killed. From the recording it computes disks as
+// a loss of power can leave them: changes that were not synced are there, or not, or in
+// part, in any order. It opens each disk as a frontend does. The disk must open, with
+// everything that its member has relied on; the state must be that of the log; and every
+// event acked to a client must be on two of three disks.
 func TestPowerLoss(t *testing.T) {
 	if dir := os.Getenv(powerDirEnv); dir != "" {
 		runPowerPhase(t, dir)
@@ -162,8 +162,8 @@ func recordPower(t *testing.T) (dir string) {
 	return dir
 }
 
-// settlePhase completes the recording of a phase that has just ended, and checks that the recording
-// explains every byte of the directories.
+// settlePhase completes the recording of a phase that has just ended, and checks that the
+// recording explains every byte of the directories.
 func settlePhase(dir string, phase int) error {
 	r := newPowerRecording(dir)
 	if err := r.readPhases(dir, phase+1); err != nil {
@@ -268,8 +268,8 @@ func (r *powerRecording) openTimes() (at []int) {
 	return at
 }
 
-// checkNames checks that the names of a member's files and directories are on the disk before Raft
-// stores anything, and that the vote file got its name when it was complete.
+// checkNames checks that the names of a member's files and directories are on the disk
+// before Raft stores anything, and that the vote file got its name when it was complete.
 func (r *powerRecording) checkNames(id string) error {
 	for _, c := range r.disk.root.names[id].changes {
 		if c.named != voteFile {
@@ -299,8 +299,9 @@ func (r *powerRecording) checkNames(id string) error {
 	return nil
 }
 
-// checkSynced checks that in each phase a member syncs the data that the phase before may have left
-// in the kernel, before it stores anything itself: from then on it may have acknowledged that data.
+// checkSynced checks that in each phase a member syncs the data that the phase before may
+// have left in the kernel, before it stores anything itself: from then on it may have
+// acknowledged that data.
 func (r *powerRecording) checkSynced(id string) error {
 	root := r.disk.root.names[id]
 	log := root.names[logDir]

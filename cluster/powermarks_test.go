@@ -76,7 +76,8 @@ func (m *marker) mark(p powerMark) {
 	}
 }
 
-// powerKill is a write in which the process is killed: when a file has changed and is not synced yet.
+// powerKill is a write in which the process is killed: when a file has changed and is not
+// synced yet.
 type powerKill struct {
 	after string // the mark at the end of the write
 	files string // a pattern, in the directory of a member
@@ -91,14 +92,16 @@ var powerKillList = []powerKill{
 	{markStored, "wal/*.wal", powerSegment},
 }
 
-// killWithin kills the process in the next write of the chosen kind. The write may go to a file that
-// does not exist yet, or end first, so the caller must call ended after the write.
+// killWithin kills the process in the next write of the chosen kind. The write may go to
+// a file that does not exist yet, or end first, so the caller must call ended after the
+// write.
 func (m *marker) killWithin(after, dir string) (ended func()) {
 	kill := m.kill.Load()
 	if kill == nil || kill.after != after || !m.kill.CompareAndSwap(kill, nil) {
 		return func() {}
 	}
-	// Reading files that are open already is fast, because it makes no call that is recorded.
+	// Reading files that are open already is fast, because it makes no call that is
+	// recorded.
 	paths, err := filepath.Glob(filepath.Join(dir, kill.files))
 	var files []*os.File
 	for _, path := range paths {

@@ -80,7 +80,8 @@ func newPowerPromise(marks []powerMark, cut int, member string) *powerPromise {
 	return p
 }
 
-// checkValues compares the term and the vote with those that the member may have acknowledged.
+// checkValues compares the term and the vote with those that the member may have
+// acknowledged.
 func (p *powerPromise) checkValues(stable raft.StableStore) error {
 	for key, want := range p.values {
 		has, err := stable.Get([]byte(key))
@@ -105,8 +106,8 @@ func (p *powerPromise) checkValues(stable raft.StableStore) error {
 	return nil
 }
 
-// checkLog compares the log with the entries that the member has stored. Entries that the state has
-// may be missing.
+// checkLog compares the log with the entries that the member has stored. Entries that the
+// state has may be missing.
 func (p *powerPromise) checkLog(entries []powerEntry, covered uint64) error {
 	there := map[uint64]powerEntry{}
 	for _, e := range entries {

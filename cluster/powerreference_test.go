@@ -18,8 +18,8 @@ import (
 	"laurel/score"
 )
 
-// powerReference is the log that was committed in the end, and the state after each entry. The disks
-// are compared with it.
+// powerReference is the log that was committed in the end, and the state after each
+// entry. The disks are compared with it.
 type powerReference struct {
 	log    map[uint64]powerEntry
 	states map[uint64][sha256.Size]byte

@@ -17,8 +17,8 @@ import (
 	"laurel/score"
 )
 
-// TestPowerLoss runs this test binary under strace, once for each phase. A phase is a process with
-// three members, which kills itself at its end or ends cleanly.
+// TestPowerLoss runs this test binary under strace, once for each phase. A phase is a
+// process with three members, which kills itself at its end or ends cleanly.
 const (
 	powerDirEnv   = "LAUREL_POWER_DIR"   // of the members and the marks
 	powerStateEnv = "LAUREL_POWER_STATE" // a file with the addresses and counts for the next phase
@@ -103,8 +103,8 @@ func runPowerPhase(t *testing.T, dir string) {
 
 func (r *powerRun) stage(name string) { r.marker.mark(powerMark{Kind: markStage, ID: name}) }
 
-// saveState writes the state for the next phase. It knows the seqs of the posts that are under way
-// when this process is killed.
+// saveState writes the state for the next phase. It knows the seqs of the posts that are
+// under way when this process is killed.
 func (r *powerRun) saveState() {
 	state := powerState{Next: r.seq}
 	for _, n := range r.nodes {
@@ -128,7 +128,8 @@ func (r *powerRun) posts(count int) {
 	}
 }
 
-// next returns the next post, of one to three events. The first ones define and start a contest.
+// next returns the next post, of one to three events. The first ones define and start a
+// contest.
 func (r *powerRun) next() score.Post {
 	p := score.Post{Mode: score.UntilRefused}
 	for range 1 + r.seq%3 {
@@ -160,8 +161,8 @@ func (r *powerRun) markAcked(results []score.Result) {
 	}
 }
 
-// grow makes the log long enough for snapshots, full segments and removed ones, lets a follower fall
-// behind a snapshot, and changes the master.
+// grow makes the log long enough for snapshots, full segments and removed ones, lets a
+// follower fall behind a snapshot, and changes the master.
 func (r *powerRun) grow() {
 	r.posts(2 * powerEntries)
 	late := r.others(r.master())[0]
@@ -200,8 +201,8 @@ func (r *powerRun) restarts() {
 	r.posts(4)
 }
 
-// killItself kills the process in a write, while all members take posts. A change of the master makes
-// them vote.
+// killItself kills the process in a write, while all members take posts. A change of the
+// master makes them vote.
 func (r *powerRun) killItself(kill powerKill) {
 	r.stage("before the kill")
 	r.posts(2)

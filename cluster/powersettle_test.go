@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// settle returns lines for a recording with the results of the calls that the end of the process
-// interrupted. It finds them in the files, to which nothing else has written yet.
+// settle returns lines for a recording with the results of the calls that the end of the
+// process interrupted. It finds them in the files, to which nothing else has written yet.
 func (t *powerTrace) settle() (lines []string, err error) {
 	threads := slices.SortedFunc(maps.Keys(t.begun), func(a, b string) int {
 		return t.begun[a].begin - t.begun[b].begin

@@ -15,13 +15,13 @@ const tracedCalls = "openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftrunca
 	"sync_file_range,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat," +
 	"copy_file_range,sendfile,splice,close,dup,dup2,dup3,lseek"
 
-// powerTrace reads the output of strace into a recordedDisk. The output for several processes that
-// ran one after another, on the same files, is one recording.
+// powerTrace reads the output of strace into a recordedDisk. The output for several
+// processes that ran one after another, on the same files, is one recording.
 type powerTrace struct {
 	disk  *recordedDisk
 	files map[int]*openFile
-	// marks is the name of the file with the marks, which is not part of the disk. onMark is called
-	// with each line that is written to it.
+	// marks is the name of the file with the marks, which is not part of the disk. onMark
+	// is called with each line that is written to it.
 	marks  string
 	onMark func(at int, line []byte) error
 	begun  map[string]begunCall // by thread
@@ -62,7 +62,8 @@ func (t *powerTrace) read(r io.Reader) error {
 	return nil
 }
 
-// killedResult, or a question mark, is the result of a call that the end of the process interrupted.
+// killedResult, or a question mark, is the result of a call that the end of the process
+// interrupted.
 const killedResult = " = -1 (errno "
 
 func (t *powerTrace) line(line string) error {
@@ -127,8 +128,8 @@ func (t *powerTrace) ended(s span, name, text string) error {
 	return t.call(s, name, args, value)
 }
 
-// splitArgs splits arguments at commas. Strings contain none, because all their bytes are in
-// hexadecimal.
+// splitArgs splits arguments at commas. Strings contain none, because all their bytes are
+// in hexadecimal.
 func splitArgs(s string) []string {
 	args := strings.Split(s, ",")
 	for i := range args {
@@ -308,8 +309,8 @@ func (t *powerTrace) onDisk(args []string) bool {
 	return false
 }
 
-// withPath calls f with the inode of a path, its directory and its name there, unless the path is not
-// on the disk.
+// withPath calls f with the inode of a path, its directory and its name there, unless the
+// path is not on the disk.
 func (t *powerTrace) withPath(dir, name string, f func(in, parent *inode, name string) error) error {
 	path, err := t.path(dir, name)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
+func TestReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	var posters sync.WaitGroup
@@ -33,7 +33,7 @@ func TestAReadAtTheMasterHasEveryAckedEvent(t *testing.T) {
 	posters.Wait()
 }
 
-func TestAReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
+func TestReadAtAnyMemberHasEveryAckedEventAtOnce(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, n := range g.nodes {
@@ -61,7 +61,7 @@ func TestAllMembersAreReady(t *testing.T) {
 	}
 }
 
-func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
+func TestConcurrentReadsShareALaterRound(t *testing.T) {
 	t.Parallel()
 	began := make(chan struct{}, 10)
 	proceed := make(chan error)
@@ -108,11 +108,11 @@ func TestReadsThatWaitTogetherShareARoundThatBeganAfterThem(t *testing.T) {
 	}
 }
 
-// slow makes a master that is slow to notice that it has lost the others, so that it is deposed long before it knows.
+// slow stretches the time until a master notices that it has lost the others, so that it is deposed long before.
 const slow = 10
 
-// newDeposable forms a group of three over net whose master is slow to step down, and the other two.
-func newDeposable(t *testing.T, net *network) (g *group, old *node, others []*node) {
+// newSlowMaster forms a group of three over net whose master is slow to step down. It returns that node and the others.
+func newSlowMaster(t *testing.T, net *network) (g *group, old *node, others []*node) {
 	t.Helper()
 	g = newGroup(t, 3, net.between)
 	old = g.nodes[0]
@@ -135,7 +135,7 @@ func newDeposable(t *testing.T, net *network) (g *group, old *node, others []*no
 	return g, old, g.others(old)
 }
 
-// successor waits for the master that the others elect and a post that it has acked.
+// successor waits until the others have elected a master and it has acked a post.
 func successor(t *testing.T, others []*node) {
 	t.Helper()
 	var master *node
@@ -151,15 +151,15 @@ func successor(t *testing.T, others []*node) {
 	mustPost(t, master, alerts("bard/after", 1, 1))
 }
 
-// stillBelieves tells when a test shows less than it should: the old master must not know yet that it is deposed.
-func stillBelieves(t *testing.T, old *node) {
+// checkNotDeposedYet fails a test in which the old master knows already that it is deposed.
+func checkNotDeposedYet(t *testing.T, old *node) {
 	t.Helper()
 	if !old.member().Master() {
 		t.Log("the old master noticed too soon, on a machine that must be very busy")
 	}
 }
 
-func mustNotAnswer(t *testing.T, old *node) {
+func checkNoAnswer(t *testing.T, old *node) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -169,42 +169,42 @@ func mustNotAnswer(t *testing.T, old *node) {
 	}
 }
 
-func TestADeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
+func TestDeposedMasterThatIsCutOffNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newDeposable(t, net)
+	_, old, others := newSlowMaster(t, net)
 	for _, n := range others {
 		net.apart(old, n)
 	}
 	successor(t, others)
-	stillBelieves(t, old)
-	mustNotAnswer(t, old)
+	checkNotDeposedYet(t, old)
+	checkNoAnswer(t, old)
 	net.heal()
 	for range 20 {
-		mustNotAnswer(t, old)
+		checkNoAnswer(t, old)
 	}
 }
 
-func TestADeposedMasterThatHearsButIsNotHeardNeverAnswersARead(t *testing.T) {
+func TestDeposedMasterThatOnlyReceivesNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newDeposable(t, net)
+	_, old, others := newSlowMaster(t, net)
 	for _, n := range others {
 		net.cut(old, n)
 	}
 	successor(t, others)
-	stillBelieves(t, old)
-	mustNotAnswer(t, old)
+	checkNotDeposedYet(t, old)
+	checkNoAnswer(t, old)
 }
 
-func TestADeposedMasterThatIsHeardButHearsNothingNeverAnswersARead(t *testing.T) {
+func TestDeposedMasterThatOnlySendsNeverAnswersARead(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newDeposable(t, net)
+	_, old, others := newSlowMaster(t, net)
 	for _, n := range others {
 		net.cut(n, old)
 	}
-	// The others hear it until it steps down by itself. Its lease is over before that.
+	// The others receive its messages until it steps down. Its lease has expired before that.
 	eventually(t, "the lease is over", func() error {
 		if _, err := read(context.Background(), old.member()); err == nil {
 			return errors.New("it is not")
@@ -212,10 +212,10 @@ func TestADeposedMasterThatIsHeardButHearsNothingNeverAnswersARead(t *testing.T)
 		return nil
 	})
 	successor(t, others)
-	mustNotAnswer(t, old)
+	checkNoAnswer(t, old)
 }
 
-// connect makes connections from one to another that do not depend on the network being whole later.
+// connect opens connections from one node to another before the network is cut.
 func connect(t *testing.T, from, to *node) {
 	t.Helper()
 	var calls sync.WaitGroup
@@ -237,16 +237,16 @@ func confirmed(ctx context.Context, m *Member) (revision uint64, err error) {
 	return m.machine.Revision(), nil
 }
 
-func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
+func TestLateRepliesDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
 	t.Parallel()
 	net := newNetwork(t)
-	_, old, others := newDeposable(t, net)
+	_, old, others := newSlowMaster(t, net)
 	for _, n := range others {
 		connect(t, old, n)
 		net.watch(old, n)
 		net.cut(n, old)
 	}
-	// A first read's question reaches the others while they still are in the old epoch, and their answers are held up.
+	// The round of the first read reaches the others while they are in the old epoch, and their answers are delayed.
 	first := make(chan error, 1)
 	go func() {
 		_, err := confirmed(context.Background(), old.member())
@@ -262,7 +262,7 @@ func TestRepliesThatComeLateDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T
 		net.cut(old, n)
 	}
 	successor(t, others)
-	stillBelieves(t, old)
+	checkNotDeposedYet(t, old)
 	second := make(chan struct{})
 	go func() {
 		defer close(second)

@@ -23,15 +23,15 @@ import (
 	"laurel/score"
 )
 
-// liar answers the calls of the other members with what says that they were removed.
-type liar struct {
+// falseReporter answers the other members that they were removed.
+type falseReporter struct {
 	lies     atomic.Bool // else it is honest
 	byHeader bool        // says it as one says it to a member whose certificate is refused
 	mu       sync.Mutex
 	told     map[string]int // how often, by server id
 }
 
-func (l *liar) over(m *Member, honest http.Handler) http.Handler {
+func (l *falseReporter) over(m *Member, honest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !l.lies.Load() {
 			honest.ServeHTTP(w, r)
@@ -57,8 +57,8 @@ func (l *liar) over(m *Member, honest http.Handler) http.Handler {
 	})
 }
 
-// liesTo waits until the liar has told each of the nodes often that it was removed.
-func (l *liar) liesTo(t *testing.T, nodes []*node) {
+// awaitReplies waits until each of the nodes has often been told that it was removed.
+func (l *falseReporter) awaitReplies(t *testing.T, nodes []*node) {
 	t.Helper()
 	l.lies.Store(true)
 	for _, n := range nodes {
@@ -74,26 +74,26 @@ func (l *liar) liesTo(t *testing.T, nodes []*node) {
 	}
 }
 
-// staysIn checks that the node goes on, is not marked as removed, and takes a post.
-func staysIn(t *testing.T, n *node, source string) {
+// checkStaysMember checks that the node runs, is not marked as removed, and accepts a post.
+func checkStaysMember(t *testing.T, n *node, source string) {
 	t.Helper()
-	goesOn(t, n)
+	checkRuns(t, n)
 	if _, err := os.Stat(filepath.Join(n.opts.Dir, removedFile)); err == nil {
 		t.Errorf("%s is marked as removed", n.opts.ID)
 	}
 	mustPost(t, n, alerts(source, 1, 1))
 }
 
-// kindOfGroup makes a group, and more nodes for it, where members authenticate each other, or not.
-type kindOfGroup struct {
+// groupKind makes secure or insecure groups.
+type groupKind struct {
 	name   string
 	secure bool
 }
 
-var kindsOfGroup = []kindOfGroup{{"insecure", false}, {"secure", true}}
+var kindsOfGroup = []groupKind{{"insecure", false}, {"secure", true}}
 
-// make makes a group of size voters that is not started. add makes the next node.
-func (k kindOfGroup) make(t *testing.T, size int) (g *group, add func(...func(*Options)) *node) {
+// make returns a group of size voters that is not started, and a function that adds a node.
+func (k groupKind) make(t *testing.T, size int) (g *group, add func(...func(*Options)) *node) {
 	g = &group{t: t}
 	add = g.add
 	if k.secure {
@@ -114,7 +114,7 @@ func (g *group) start() {
 	g.settle()
 }
 
-func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
+func TestOneFalseAnswerRemovesNobody(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, voter := range []bool{true, false} {
@@ -127,13 +127,13 @@ func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
 					}
 					g, add := kind.make(t, size)
 					n := add(func(o *Options) { o.Nonvoter = !voter })
-					n.liar = &liar{byHeader: byHeader, told: map[string]int{}}
+					n.falseReporter = &falseReporter{byHeader: byHeader, told: map[string]int{}}
 					g.start()
 					honest := g.others(n)
-					n.liar.liesTo(t, honest)
+					n.falseReporter.awaitReplies(t, honest)
 					n.stop()
 					for i, h := range honest {
-						staysIn(t, h, fmt.Sprintf("bard/%d", i))
+						checkStaysMember(t, h, fmt.Sprintf("bard/%d", i))
 					}
 				})
 			}
@@ -141,7 +141,7 @@ func TestOneMemberThatLiesRemovesNobody(t *testing.T) {
 	}
 }
 
-func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
+func TestAnswerOfAJoiningFrontendRemovesNobody(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, byHeader := range []bool{false, true} {
@@ -151,8 +151,8 @@ func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
 				g.start()
 				joiner := add(func(o *Options) { o.Nonvoter = true })
 				joiner.opts.Join = []string{"http://127.0.0.1:1"} // the test asks for it
-				joiner.liar = &liar{byHeader: byHeader, told: map[string]int{}}
-				joiner.liar.lies.Store(true)
+				joiner.falseReporter = &falseReporter{byHeader: byHeader, told: map[string]int{}}
+				joiner.falseReporter.lies.Store(true)
 				joiner.start()
 				master := g.nodes[0]
 				asks := joiner.asNew()
@@ -162,27 +162,27 @@ func TestAFrontendThatAsksToJoinRemovesNobodyByItsAnswer(t *testing.T) {
 					refused(t, err, score.NotReady)
 				}
 				joiner.stop()
-				staysIn(t, master, "bard/a")
+				checkStaysMember(t, master, "bard/a")
 			})
 		}
 	}
 }
 
-func TestALeaderBelievesNobodyThatItWasRemoved(t *testing.T) {
+func TestLeaderBelievesNobodyThatItWasRemoved(t *testing.T) {
 	t.Parallel()
 	g, _ := kindsOfGroup[0].make(t, 3)
 	for _, n := range g.nodes {
-		n.liar = &liar{told: map[string]int{}}
+		n.falseReporter = &falseReporter{told: map[string]int{}}
 	}
 	g.start()
 	master := g.master()
 	for _, n := range g.others(master) {
-		n.liar.liesTo(t, []*node{master})
+		n.falseReporter.awaitReplies(t, []*node{master})
 	}
-	staysIn(t, master, "bard/a")
+	checkStaysMember(t, master, "bard/a")
 }
 
-func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
+func TestMemberLearnsThatItWasRemoved(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kindsOfGroup {
 		for _, size := range []int{2, 3} {
@@ -230,8 +230,8 @@ func TestAMemberLearnsThatItWasRemovedForGood(t *testing.T) {
 	}
 }
 
-// From its own log alone: the others are gone, and nobody answers.
-func TestAMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
+// The other members are gone, so its log alone decides.
+func TestMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 2)
 	n := g.others(g.master())[0]
@@ -263,7 +263,7 @@ func TestAMemberBelievesItsLogThatItWasRemoved(t *testing.T) {
 	}
 }
 
-// appendAs hands m's Raft a committed entry in the name of the leader of the next term.
+// appendAs gives m's Raft a committed entry as the leader of the next term would.
 func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	t.Helper()
 	eventually(t, "the entry is taken", func() error {
@@ -286,7 +286,7 @@ func appendAs(t *testing.T, m *Member, leader raft.Server, entry *raft.Log) {
 	})
 }
 
-func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
+func TestMemberLogsTooFewReportsOfItsRemoval(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
@@ -317,14 +317,14 @@ func TestAMemberThatTooFewVotersCallRemovedWaitsAndLogsWhoDoes(t *testing.T) {
 		}
 		return nil
 	})
-	goesOn(t, gone)
+	checkRuns(t, gone)
 	third.start()
 	if why := ended(t, gone); why != ErrRemoved {
 		t.Errorf("it ended with %v", why)
 	}
 }
 
-func TestTheRosterComesWithASnapshot(t *testing.T) {
+func TestRosterIsRestoredFromASnapshot(t *testing.T) {
 	t.Parallel()
 	often := func(o *Options) { o.SnapshotEntries = 5 }
 	g := newGroup(t, 3, often)

@@ -16,8 +16,8 @@ import (
 	"laurel/score"
 )
 
-// postUntilSnapshots posts until the member of a node has written count snapshots in all. It returns
-// the number of posts.
+// postUntilSnapshots posts until the member of a node has written count snapshots in all.
+// It returns the number of posts.
 func postUntilSnapshots(t *testing.T, n *node, source string, count int) (posted uint64) {
 	t.Helper()
 	eventually(t, "snapshots are written", func() error {
@@ -126,15 +126,17 @@ func TestStateAheadOfTheLogIsDiscarded(t *testing.T) {
 	if m.machine.Applied() > m.raft.LastIndex() {
 		t.Errorf("the state is at %d, the log at %d", m.machine.Applied(), m.raft.LastIndex())
 	}
-	if results := mustPost(t, n, alerts("bard/a", 1, 10)); results[0].Revision != 1 || results[0].Status != score.Applied {
-		t.Errorf("in the new group the first result is %+v", results[0])
+	first := mustPost(t, n, alerts("bard/a", 1, 10))[0]
+	if first.Revision != 1 || first.Status != score.Applied {
+		t.Errorf("in the new group the first result is %+v", first)
 	}
 }
 
 // damage makes a snapshot of a node unreadable.
 func damage(t *testing.T, n *node, id string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(n.opts.Dir, snapshotDir, id, "state.bin"), []byte("damaged"), 0o600); err != nil {
+	path := filepath.Join(n.opts.Dir, snapshotDir, id, "state.bin")
+	if err := os.WriteFile(path, []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,16 +18,16 @@ import (
 	"laurel/trust/pki"
 )
 
-// almanac is the calendar by which the certificates of a group are judged.
-type almanac struct{ ahead atomic.Int64 }
+// fakeCalendar is the clock with which the certificates of a group are checked.
+type fakeCalendar struct{ ahead atomic.Int64 }
 
-func (a *almanac) now() time.Time          { return time.Now().Add(time.Duration(a.ahead.Load())) }
-func (a *almanac) advance(d time.Duration) { a.ahead.Add(int64(d)) }
+func (a *fakeCalendar) now() time.Time          { return time.Now().Add(time.Duration(a.ahead.Load())) }
+func (a *fakeCalendar) advance(d time.Duration) { a.ahead.Add(int64(d)) }
 
 // secureGroup is a group whose members authenticate each other.
 type secureGroup struct {
 	*group
-	almanac almanac
+	fakeCalendar fakeCalendar
 }
 
 func newSecureGroup(t *testing.T, size int) *secureGroup {
@@ -53,7 +53,7 @@ func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 			founder = g.founder()
 		}
 		var err error
-		if o.Identity, err = certificate(o, founder, g.almanac.now); err != nil {
+		if o.Identity, err = certificate(o, founder, g.fakeCalendar.now); err != nil {
 			g.t.Fatal(err)
 		}
 	})...)
@@ -63,20 +63,20 @@ func (g *secureGroup) addSecure(change ...func(*Options)) *node {
 
 func (g *secureGroup) options(o *Options) pki.Options {
 	g.t.Helper()
-	who, err := holder(o, g.almanac.now)
+	who, err := holder(o, g.fakeCalendar.now)
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	return who
 }
 
-// holder is whose the identity of a member is.
+// holder returns the options of a member's identity.
 func holder(o *Options, now func() time.Time) (pki.Options, error) {
 	member, err := ServerID(o.Dir, o.ID)
 	return pki.Options{Dir: filepath.Join(o.Dir, "trust"), Member: member, Hosts: []string{"127.0.0.1"}, Now: now}, err
 }
 
-// certificate makes the identity of a member: that of a founder, or one by the founder's authority.
+// certificate returns the identity of a member: of the founder if founder is nil, else issued by the founder's authority.
 func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.Identity, error) {
 	who, err := holder(o, now)
 	switch {
@@ -88,7 +88,7 @@ func certificate(o *Options, founder *pki.Identity, now func() time.Time) (*pki.
 	return adopt(who, founder.Authority(founder.IssuedBy()))
 }
 
-// adopt makes an identity by an authority.
+// adopt returns an identity that an authority has issued.
 func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
 	key, csr, err := pki.NewRequest(who.Member, who.Hosts)
 	if err != nil {
@@ -101,7 +101,7 @@ func adopt(who pki.Options, a *pki.Authority) (*pki.Identity, error) {
 	return pki.NewIdentity(who, key, issued)
 }
 
-// serveTLS has the node's server for clients speak TLS with the node's certificate.
+// serveTLS makes the node's server for clients use TLS with the node's certificate.
 func (n *node) serveTLS() {
 	n.server.Close()
 	n.server = httptest.NewUnstartedServer(n.handler(true))
@@ -110,13 +110,13 @@ func (n *node) serveTLS() {
 	n.opts.URL = n.server.URL
 }
 
-// refusals are how many the node has counted for a reason.
+// refusals returns the number of refusals that the node has counted for a reason.
 func (n *node) refusals(reason string) float64 {
 	return metric(n.t, n, "laurel_peer_refused_total", reason)
 }
 
-// knock dials the node's peer port over TLS and asks who is there; the error says how it was turned away.
-func knock(n *node, c *tls.Config) error {
+// probe asks for the status on the node's peer port over TLS. The error is the refusal.
+func probe(n *node, c *tls.Config) error {
 	conn, err := tls.Dial("tcp", n.member().Peer(), c)
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func knock(n *node, c *tls.Config) error {
 func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 	g.t.Helper()
 	before := n.refusals(reason)
-	if err := knock(n, c); err == nil {
+	if err := probe(n, c); err == nil {
 		g.t.Errorf("%s: it was let in", reason)
 	}
 	eventually(g.t, "the refusal is counted as "+reason, func() error {
@@ -151,11 +151,11 @@ func (g *secureGroup) expectRefusal(n *node, reason string, c *tls.Config) {
 	})
 }
 
-func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
+func TestOnlyMembersConnectToThePeerPort(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 2)
 	f1, f2 := g.nodes[0], g.nodes[1]
-	if err := knock(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
+	if err := probe(f1, f2.opts.Identity.PeerClientConfig(string(f1.member().self))); err != nil {
 		t.Fatalf("a member was not let in: %v", err)
 	}
 
@@ -163,17 +163,17 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	none.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return new(tls.Certificate), nil }
 	g.expectRefusal(f1, pki.NoCertificate, none)
 
-	other, err := pki.NewAuthority(nil, g.almanac.now())
+	other, err := pki.NewAuthority(nil, g.fakeCalendar.now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	who := g.options(&f2.opts)
 	who.Dir = t.TempDir()
-	stranger, err := adopt(who, other)
+	impostor, err := adopt(who, other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := stranger.PeerClientConfig("")
+	c := impostor.PeerClientConfig("")
 	c.VerifyConnection = nil // it would turn away first
 	g.expectRefusal(f1, pki.WrongAuthority, c)
 
@@ -182,7 +182,7 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.almanac.now().Add(-pki.MemberLife-time.Hour))
+	past, err := g.founder().Authority(g.founder().IssuedBy()).Issue(csr, who.Member, g.fakeCalendar.now().Add(-pki.MemberLife-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestOnlyMembersComeInAtThePeerPort(t *testing.T) {
 	})
 }
 
-func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
+func TestCertificateOfAnotherMemberIsRefused(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	f1, f2, f3 := g.nodes[0], g.nodes[1], g.nodes[2]
@@ -223,7 +223,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 		}
 		t.Fatalf("f3 with the certificate of f2: %v", err)
 	}
-	// Somebody with it at f3's address: the others hang up on it.
+	// The others close connections to a server with that certificate at f3's address.
 	l, err := tls.Listen("tcp", f3.opts.Peer, f2.opts.Identity.PeerServerConfig())
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestCertificateOfAnotherMemberIsOfNoUse(t *testing.T) {
 	})
 }
 
-func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
+func TestRemovedMemberIsDisconnectedAtOnceAndTold(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	g.settle()
@@ -266,7 +266,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	id := leaver.member().self
 	identity := leaver.opts.Identity
 
-	// A connection of the leaver's that is open already.
+	// An open connection of the leaver.
 	open, err := tls.Dial("tcp", stays.member().Peer(), identity.PeerClientConfig(""))
 	if err != nil {
 		t.Fatal(err)
@@ -281,11 +281,11 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	if err := master.member().Leave(context.Background(), leaver.opts.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := knock(master, identity.PeerClientConfig("")); err == nil || !strings.Contains(err.Error(), "403") {
+	if err := probe(master, identity.PeerClientConfig("")); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("the master lets it in: %v", err)
 	}
 	eventually(t, "the others have it out, too", func() error {
-		if err := knock(stays, identity.PeerClientConfig("")); err == nil {
+		if err := probe(stays, identity.PeerClientConfig("")); err == nil {
 			return fmt.Errorf("it is let in")
 		}
 		return nil
@@ -319,7 +319,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 		t.Error("no refusal is counted")
 	}
 
-	// One that was down learns of it when it is back.
+	// A member that was down learns of its removal when it is back.
 	if err := master.member().Leave(context.Background(), down.opts.ID, true); err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestRemovedMemberIsOutAtOnceAndIsTold(t *testing.T) {
 	}
 }
 
-func TestMemberThatSleptAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
+func TestMemberThatWasDownAcceptsAMasterThatJoinedMeanwhile(t *testing.T) {
 	t.Parallel()
 	g := newSecureGroup(t, 3)
 	mustPost(t, g.nodes[0], alerts("bard/a", 1, 3))

@@ -18,15 +18,16 @@ import (
 	"laurel/cluster/snapshots"
 )
 
-// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft names it.
+// rpcInstallSnapshot is the first byte of a request to install a snapshot; hashicorp/raft
+// names it.
 const rpcInstallSnapshot = 2
 
-// snapshotFault holds back the first snapshot that is sent between the nodes after arm. The first
-// passed bytes of it arrive at once.
+// snapshotFault holds back the first snapshot that is sent between the nodes after arm.
+// The first passed bytes of it arrive at once.
 //
-// Without late, the rest never arrives: the sender's machine has lost its power or hangs, and the
-// receiver is not told. With late, the rest arrives after released is closed, even if the sender
-// has closed the connection, like data in the buffer of a kernel.
+// Without late, the rest never arrives: the sender's machine has lost its power or hangs,
+// and the receiver is not told. With late, the rest arrives after released is closed,
+// even if the sender has closed the connection, like data in the buffer of a kernel.
 type snapshotFault struct {
 	passed int
 	late   bool
@@ -133,9 +134,9 @@ func (c *faultyConn) deliver() {
 	close(f.done)
 }
 
-// newGroupWithALateMember forms a group of which one follower needs a snapshot, because it was
-// stopped while the others went on. It returns the group, that follower, the other follower, and the
-// next seq to post.
+// newGroupWithALateMember forms a group of which one follower needs a snapshot, because
+// it was stopped while the others went on. It returns the group, that follower, the other
+// follower, and the next seq to post.
 func newGroupWithALateMember(t *testing.T, f *snapshotFault) (g *group, late, other *node, seq uint64) {
 	t.Helper()
 	g = newGroup(t, 3, f.install)
@@ -190,7 +191,8 @@ func TestLateSnapshotRemovesNothingAcked(t *testing.T) {
 	close(f.released)
 	<-f.done
 	if last, err := m.storage.Log().LastIndex(); err != nil || last < before || m.machine.Revision() != seq-1 {
-		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v", before, seq-1, last, m.machine.Revision(), err)
+		t.Errorf("it had entries up to %d and revision %d; now %d and %d, %v",
+			before, seq-1, last, m.machine.Revision(), err)
 	}
 	if got := metric(t, late, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
 		t.Errorf("%v snapshots were known; want 1", got)
@@ -241,13 +243,16 @@ func TestMasterLostWhileSendingASnapshotCostsOneElection(t *testing.T) {
 }
 
 // sendSnapshot sends a snapshot to a member as the master of a term.
-func sendSnapshot(t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64) (raft.InstallSnapshotResponse, error) {
+func sendSnapshot(
+	t *testing.T, from *fakePeer, to *Member, term, index, ofTerm uint64, body io.Reader, size int64,
+) (raft.InstallSnapshotResponse, error) {
 	t.Helper()
 	id := to.self
 	config := to.raft.GetConfiguration().Configuration()
 	var answer raft.InstallSnapshotResponse
 	err := from.over.InstallSnapshot(id, peer.Address(id, raft.ServerAddress(to.Peer())), &raft.InstallSnapshotRequest{
-		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax, Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
+		RPCHeader: from.header(), SnapshotVersion: raft.SnapshotVersionMax,
+		Term: term, LastLogIndex: index, LastLogTerm: ofTerm,
 		Configuration: raft.EncodeConfiguration(config), ConfigurationIndex: 1, Size: size,
 	}, &answer, body)
 	return answer, err
@@ -272,10 +277,13 @@ func TestSnapshotReplacesAStalledOne(t *testing.T) {
 	go sendSnapshot(t, from, m, term, index, term, still, int64(state.Len()))
 	go writer.Write(state.Bytes()[:10])
 	eventually(t, "the first is being received", func() error { return receiving(n) })
-	if answer, err := sendSnapshot(t, from, m, term-1, index, term-1, bytes.NewReader(state.Bytes()), int64(state.Len())); err == nil && answer.Success {
+	send := func(term, ofTerm uint64) (raft.InstallSnapshotResponse, error) {
+		return sendSnapshot(t, from, m, term, index, ofTerm, bytes.NewReader(state.Bytes()), int64(state.Len()))
+	}
+	if answer, err := send(term-1, term-1); err == nil && answer.Success {
 		t.Error("a snapshot of an earlier term was installed")
 	}
-	answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len()))
+	answer, err := send(term+1, term)
 	if err != nil || !answer.Success {
 		t.Fatalf("the other snapshot: %+v, %v", answer, err)
 	}
@@ -283,7 +291,7 @@ func TestSnapshotReplacesAStalledOne(t *testing.T) {
 		t.Errorf("the log continues at %d and the revision is %d; want %d and 3", first, last, index+1)
 	}
 	// The same snapshot arrives again, late: the log begins after it.
-	if answer, err := sendSnapshot(t, from, m, term+1, index, term, bytes.NewReader(state.Bytes()), int64(state.Len())); err != nil || !answer.Success {
+	if answer, err := send(term+1, term); err != nil || !answer.Success {
 		t.Errorf("the same snapshot again: %+v, %v", answer, err)
 	}
 	if got := metric(t, n, "laurel_snapshots_received_total", snapshots.Known); got != 1 {
@@ -306,8 +314,8 @@ func stateOf(t *testing.T, m *Member) []byte {
 	return b.Bytes()
 }
 
-// A snapshot is of committed entries, so its state has everything that was applied here, and nothing
-// after its own last entry.
+// A snapshot is of committed entries, so its state has everything that was applied here,
+// and nothing after its own last entry.
 func TestImpossibleSnapshotIsNotInstalled(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)

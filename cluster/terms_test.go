@@ -15,23 +15,33 @@ import (
 func TestOneMessageCannotExhaustTheTerms(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
-	stranger := newFakePeer(t, "127.0.0.1:0", "x@x")
+	impostor := newFakePeer(t, "127.0.0.1:0", "x@x")
 	n := g.others(g.master())[0]
 	m := n.member()
 	to, at := m.self, peer.Address(m.self, raft.ServerAddress(m.Peer()))
 	const huge = math.MaxUint64 - 1
-	header := stranger.header()
-	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}, new(raft.AppendEntriesResponse)); err == nil {
-		t.Error("a heartbeat was answered")
-	}
-	if err := stranger.over.AppendEntries(to, at, &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}, new(raft.AppendEntriesResponse)); err == nil {
-		t.Error("entries were answered")
-	}
-	if err := stranger.over.RequestVote(to, at, &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}, new(raft.RequestVoteResponse)); err == nil {
-		t.Error("a request for a vote was answered")
-	}
-	if err := stranger.over.RequestPreVote(to, at, &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}, new(raft.RequestPreVoteResponse)); err == nil {
-		t.Error("a request for a pre-vote was answered")
+	header := impostor.header()
+	for what, send := range map[string]func() error{
+		"a heartbeat": func() error {
+			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge}
+			return impostor.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+		},
+		"entries": func() error {
+			request := &raft.AppendEntriesRequest{RPCHeader: header, Term: huge, PrevLogEntry: 1, PrevLogTerm: 1}
+			return impostor.over.AppendEntries(to, at, request, new(raft.AppendEntriesResponse))
+		},
+		"a request for a vote": func() error {
+			request := &raft.RequestVoteRequest{RPCHeader: header, Term: huge, LeadershipTransfer: true}
+			return impostor.over.RequestVote(to, at, request, new(raft.RequestVoteResponse))
+		},
+		"a request for a pre-vote": func() error {
+			request := &raft.RequestPreVoteRequest{RPCHeader: header, Term: huge}
+			return impostor.over.RequestPreVote(to, at, request, new(raft.RequestPreVoteResponse))
+		},
+	} {
+		if send() == nil {
+			t.Errorf("%s was answered", what)
+		}
 	}
 	if got := m.Epoch(); got > peer.MaxTermStep {
 		t.Errorf("the term is %d now", got)
@@ -48,15 +58,16 @@ func TestOneResponseCannotExhaustTheTerms(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	m := g.master().member()
-	liar := newFakePeer(t, "127.0.0.1:0", "x@x")
+	falseReporter := newFakePeer(t, "127.0.0.1:0", "x@x")
 	over := m.transport
 	go func() {
-		for call := range liar.votes {
-			call.Respond(&raft.RequestVoteResponse{RPCHeader: liar.header(), Term: math.MaxUint64, Granted: true}, nil)
+		for call := range falseReporter.votes {
+			call.Respond(&raft.RequestVoteResponse{RPCHeader: falseReporter.header(), Term: math.MaxUint64, Granted: true}, nil)
 		}
 	}()
 	var answer raft.RequestVoteResponse
-	err := over.RequestVote("x@x", liar.addr, &raft.RequestVoteRequest{RPCHeader: liar.header(), Term: m.Epoch()}, &answer)
+	request := &raft.RequestVoteRequest{RPCHeader: falseReporter.header(), Term: m.Epoch()}
+	err := over.RequestVote("x@x", falseReporter.addr, request, &answer)
 	if err == nil || answer.Term != 0 {
 		t.Errorf("the answer was %+v, %v; want an error and no term", answer, err)
 	}
@@ -123,8 +134,8 @@ func checkEndsByContradiction(t *testing.T, n *node) {
 	}
 }
 
-// A voter whose term is higher than the others believe refuses their lower terms. The terms must
-// converge, or the loss of another voter would leave no majority.
+// A voter whose term is higher than the others believe refuses their lower terms. The
+// terms must converge, or the loss of another voter would leave no majority.
 func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
@@ -134,7 +145,7 @@ func TestVoterWhoseTermIsFarAheadIsCountedAgain(t *testing.T) {
 	far.stop()
 	raiseTerm(t, far, 2*peer.MaxTermStep)
 	far.start()
-	// The others go on meanwhile. After one of them is lost, the far one is needed.
+	// The others continue meanwhile. After one of them is lost, the far one is needed.
 	master := g.master()
 	mustPost(t, master, alerts("bard/a", 2, 1))
 	master.stop()

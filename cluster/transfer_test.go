@@ -11,7 +11,7 @@ import (
 	"laurel/score"
 )
 
-func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
+func TestTransferMakesTheNamedMemberTheMaster(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	for _, to := range append(g.others(g.master()), g.master()) {
@@ -41,7 +41,7 @@ func TestTransferMakesTheOneThatIsNamedTheMaster(t *testing.T) {
 	refused(t, alone.master().member().Transfer(context.Background(), ""), score.StatusConflict)
 }
 
-func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
+func TestHandOverSkipsADeadMember(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	master := g.master()
@@ -57,7 +57,7 @@ func TestHandOverMakesAnotherTheMasterAlsoWhenOneIsDead(t *testing.T) {
 	alone.HandOver(context.Background())
 }
 
-func TestAMasterWhoseRaftBelievesInAHandingOverForEverEndsItself(t *testing.T) {
+func TestMasterWithAWedgedRaftEnds(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	m := g.master().member()

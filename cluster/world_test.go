@@ -24,11 +24,12 @@ import (
 	"laurel/trust/pki"
 )
 
-// A world is a group of real members over real hashicorp/raft, in virtual time and on a network in
-// memory. Faults happen to it: delays, cuts in one and both directions, lost connections, pauses,
-// crashes, drifting clocks, joins and leaves, hand-overs, and changes of the cache mode. Bards and
-// readers note what they see; see worldhistory_test.go. The seed determines the faults, but not the
-// order in which goroutines run at one time, so worlds of the same seed are similar and not equal.
+// A world is a group of real members over real hashicorp/raft, in virtual time and on a
+// network in memory. Faults happen to it: delays, cuts in one and both directions, lost
+// connections, pauses, crashes, drifting clocks, joins and leaves, hand-overs, and
+// changes of the cache mode. Bards and readers note what they see; see
+// worldhistory_test.go. The seed determines the faults, but not the order in which
+// goroutines run at one time, so worlds of the same seed are similar and not equal.
 
 // worldPlan configures a world.
 type worldPlan struct {
@@ -42,15 +43,15 @@ type worldPlan struct {
 	small            bool          // three members
 	secure           bool          // members have certificates
 	faults           []fault       // one of them is chosen each time
-	// tcp lets connections continue late after a cut, and loss is the probability that a packet is
-	// lost; see worldwire_test.go.
+	// tcp lets connections continue late after a cut, and loss is the probability that a
+	// packet is lost; see worldwire_test.go.
 	tcp  bool
 	loss float64
-	// maxLeaderless is how long a majority whose members reach each other may be without a leader; 0
-	// is no limit.
+	// maxLeaderless is how long a majority whose members reach each other may be without
+	// a leader; 0 is no limit.
 	maxLeaderless time.Duration
-	// pauseFactor stretches the pauses of readers and bards, so that a long world is not much more
-	// work; 0 means 1. Unless it is 0, members take snapshots more often.
+	// pauseFactor stretches the pauses of readers and bards, so that a long world is not
+	// much more work; 0 means 1. Unless it is 0, members take snapshots more often.
 	pauseFactor float64
 	// script, if not nil, runs in place of the faults, and nothing else posts or reads.
 	script func(*world)
@@ -154,9 +155,10 @@ func (w *world) addWireCounts() {
 // pauses stretches a pause of a reader or a bard.
 func (p *worldPlan) pauses(d time.Duration) float64 { return float64(d) * max(1, p.pauseFactor) }
 
-// onlyKnownRaftLeaks reports whether every goroutine that did not end waits forever within Raft, in
-// one of two known ways: a leadership transfer whose follower was lost while its master stepped down
-// (hashicorp/raft#696), or a request during Raft's shutdown (see Member.await).
+// onlyKnownRaftLeaks reports whether every goroutine that did not end waits forever
+// within Raft, in one of two known ways: a leadership transfer whose follower was lost
+// while its master stepped down (hashicorp/raft#696), or a request during Raft's shutdown
+// (see Member.await).
 func onlyKnownRaftLeaks() bool {
 	stacks := make([]byte, 16<<20)
 	for _, one := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
@@ -287,8 +289,8 @@ func (w *world) newNode() *worldNode {
 	return n
 }
 
-// identity returns a certificate: the founder's, or one that the founder's authority issues. w.mu
-// must be held.
+// identity returns a certificate: the founder's, or one that the founder's authority
+// issues. w.mu must be held.
 func (w *world) identity(n *worldNode) *pki.Identity {
 	i, err := certificate(&n.opts, w.founder, time.Now)
 	if err != nil {
@@ -336,8 +338,8 @@ func (w *world) mustJoin(n *worldNode, voter bool) bool {
 	return false
 }
 
-// mustAgree waits until all logs have the same end. A voter refuses to vote for a member that it does
-// not know as a voter yet.
+// mustAgree waits until all logs have the same end. A voter refuses to vote for a member
+// that it does not know as a voter yet.
 func (w *world) mustAgree() bool {
 	for range 1000 {
 		up := w.up()

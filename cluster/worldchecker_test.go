@@ -11,20 +11,23 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// raftChecker checks the promises of Raft at every step of a world, by looking at all members from
-// outside:
+// raftChecker checks the promises of Raft at every step of a world, by looking at all
+// members from outside:
 //
-//   - Election safety: a term has at most one leader, a voter votes for one candidate in a term,
-//     and its term never goes back.
-//   - Log matching: if two logs have an entry of the same index and term, it is the same entry, and
-//     so is the one before it. Logs of members that were killed since count, too.
-//   - State machine safety: the same entry is applied at an index everywhere, a member's applied
-//     index does not go back, and no applied entry is removed from the end of a log.
+//   - Election safety: a term has at most one leader, a voter votes for one candidate in
+//     a term, and its term never goes back.
+//   - Log matching: if two logs have an entry of the same index and term, it is the same
+//     entry, and so is the one before it. Logs of members that were killed since count,
+//     too.
+//   - State machine safety: the same entry is applied at an index everywhere, a member's
+//     applied index does not go back, and no applied entry is removed from the end of a
+//     log.
 //   - Leader completeness: a leader has each entry that was applied in an earlier term.
-//   - Liveness, if the plan limits it: a majority whose members reach each other has a leader.
+//   - Liveness, if the plan limits it: a majority whose members reach each other has a
+//     leader.
 //
-// It checks at each write of a log and every checkInterval. Most violations last, but not all, so the
-// world ends at the first one.
+// It checks at each write of a log and every checkInterval. Most violations last, but not
+// all, so the world ends at the first one.
 type raftChecker struct {
 	w    *world
 	seed maphash.Seed
@@ -50,8 +53,8 @@ type storedEntry struct {
 
 type appliedEntry struct {
 	term, digest uint64
-	// known is the term of the member that applied it first. It was committed in that term or an
-	// earlier one.
+	// known is the term of the member that applied it first. It was committed in that
+	// term or an earlier one.
 	known uint64
 	by    string
 }
@@ -242,9 +245,9 @@ func (c *raftChecker) checkLeader(m *worldMember, s *memberState, term uint64) {
 	s.complete = c.highest
 }
 
-// checkLiveness checks that there has been a leader within the plan's limit, if the members of a
-// majority run and reach each other. The leader need not be one of them: it steps down if it does
-// not reach a majority.
+// checkLiveness checks that there has been a leader within the plan's limit, if the
+// members of a majority run and reach each other. The leader need not be one of them: it
+// steps down if it does not reach a majority.
 func (c *raftChecker) checkLiveness() {
 	nodes := c.w.list()
 	up := make([]*worldMember, len(nodes))

@@ -262,7 +262,8 @@ func (r *history) read(m *worldMember, contest int, key string, hit bool) {
 	r.addRead(s)
 }
 
-// floorOf returns the revision that was known at the earliest time of an answer with an age.
+// floorOf returns the revision that was known at the earliest time of an answer with an
+// age.
 func (r *history) floorOf(m *worldMember, age time.Duration) uint64 {
 	return r.knownAt(r.now() - time.Duration(float64(age)/m.node.rate) - time.Microsecond)
 }

@@ -245,8 +245,9 @@ func joinOrLeave(w *world) {
 	})
 }
 
-// deposeMaster lets Raft elect another master without the old one withdrawing its leases, while a
-// third member has a lease that depends only on the acks of the old master and itself.
+// deposeMaster lets Raft elect another master without the old one withdrawing its leases,
+// while a third member has a lease that depends only on the acks of the old master and
+// itself.
 func deposeMaster(w *world) {
 	m, up := w.master(), w.up()
 	if m == nil || len(up) != 3 || len(w.list()) != 3 {

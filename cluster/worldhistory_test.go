@@ -13,9 +13,10 @@ import (
 	"laurel/fsm"
 )
 
-// history is what the bards and readers of a world have seen. The check for linearizability is
-// direct, because the store has one order, that of the revisions: once anyone knows of a revision,
-// each read that begins later must show the last event of its contest up to that revision.
+// history is what the bards and readers of a world have seen. The check for
+// linearizability is direct, because the store has one order, that of the revisions: once
+// anyone knows of a revision, each read that begins later must show the last event of its
+// contest up to that revision.
 type history struct {
 	w       *world
 	readers sync.WaitGroup
@@ -53,8 +54,8 @@ type observedRead struct {
 
 const worldContests = 4
 
-// answeredStale marks a read that a frontend answered from its state machine. That may be ahead of
-// what readers may see, so such a read makes nothing known.
+// answeredStale marks a read that a frontend answered from its state machine. That may be
+// ahead of what readers may see, so such a read makes nothing known.
 const answeredStale = "stale"
 
 func newHistory(w *world) *history { return &history{w: w, counts: map[string]int{}} }
@@ -120,8 +121,8 @@ func (r *history) end() {
 	r.checkReads(finalState)
 }
 
-// finalState is the state at the end: the contest of each revision, the revisions of each contest and
-// of each event.
+// finalState is the state at the end: the contest of each revision, the revisions of each
+// contest and of each event.
 type finalState struct {
 	contests  map[uint64]int
 	revisions [worldContests][]uint64
@@ -191,14 +192,14 @@ func finalStateOf(m *worldMember) *finalState {
 	return all
 }
 
-// sameTimelines reports whether two states have the same timelines, as far as their length and the
-// first contest show.
+// sameTimelines reports whether two states have the same timelines, as far as their
+// length and the first contest show.
 func (all *finalState) sameTimelines(other *finalState) bool {
 	return slices.Equal(all.revisions[0], other.revisions[0]) && len(all.contests) == len(other.contests)
 }
 
-// checkAcks checks that each acked event is in the timelines once, at the acked revision. r.mu must
-// be held.
+// checkAcks checks that each acked event is in the timelines once, at the acked revision.
+// r.mu must be held.
 func (r *history) checkAcks(all *finalState) {
 	for _, a := range r.acked {
 		if got := all.ids[a.id]; len(got) != 1 || got[0] != a.revision {
@@ -207,7 +208,8 @@ func (r *history) checkAcks(all *finalState) {
 	}
 }
 
-// last returns the last revision up to floor that changed a contest; -1 stands for any contest.
+// last returns the last revision up to floor that changed a contest; -1 stands for any
+// contest.
 func (all *finalState) last(contest int, floor uint64) uint64 {
 	if contest < 0 {
 		return min(floor, all.revision)
@@ -220,7 +222,8 @@ func (all *finalState) last(contest int, floor uint64) uint64 {
 	return list[i-1]
 }
 
-// checkReads checks each read. The revision that it showed must exist at the end. r.mu must be held.
+// checkReads checks each read. The revision that it showed must exist at the end. r.mu
+// must be held.
 func (r *history) checkReads(all *finalState) {
 	found := 0
 	for _, s := range r.reads {

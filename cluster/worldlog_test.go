@@ -45,8 +45,8 @@ func (l *worldLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// worldHandler passes on the lines that an operator would see, and the line about an installed
-// snapshot.
+// worldHandler passes on the lines that an operator would see, and the line about an
+// installed snapshot.
 type worldHandler struct{ slog.Handler }
 
 const snapshotInstalledLine = "Installed remote snapshot"

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Long worlds have faults that last longer than a call of Raft: cuts after which calls that were given
-// up still arrive, members that are away until they need a snapshot, large snapshots over slow links,
-// and members lost in the middle of one.
+// Long worlds have faults that last longer than a call of Raft: cuts after which calls
+// that were given up still arrive, members that are away until they need a snapshot,
+// large snapshots over slow links, and members lost in the middle of one.
 
 // The faults of long worlds.
 var (
@@ -52,8 +52,9 @@ func votePlan() worldPlan {
 	}
 }
 
-// maxLeaderlessTime is how long a majority may be without a leader. Calls on connections that continue
-// late are given up after transportTimeout, and an election may need more than one.
+// maxLeaderlessTime is how long a majority may be without a leader. Calls on connections
+// that continue late are given up after transportTimeout, and an election may need more
+// than one.
 const maxLeaderlessTime = 3 * transportTimeout
 
 const (
@@ -123,7 +124,8 @@ func crashFollower(w *world) {
 	w.task(func() { w.crashFor(one, false, d) })
 }
 
-// slowLink slows the link from one member to another, so that a snapshot takes some seconds.
+// slowLink slows the link from one member to another, so that a snapshot takes some
+// seconds.
 func slowLink(w *world) {
 	a, b := w.masterOrRandom(), w.randomMember()
 	if a == nil || b == nil || a == b {
@@ -167,7 +169,8 @@ func (w *world) onFrame(frame byte, lasts time.Duration, f func(c *worldConn)) {
 	})
 }
 
-// delaySnapshot delays the next snapshot until its sender has given it up and sent another.
+// delaySnapshot delays the next snapshot until its sender has given it up and sent
+// another.
 func delaySnapshot(w *world) {
 	d := w.between(transportTimeout, 12*time.Second)
 	w.onFrame(callInstallSnapshot+1, 10*time.Second, func(c *worldConn) {

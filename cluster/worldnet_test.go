@@ -13,10 +13,10 @@ import (
 	"laurel/cluster/peer"
 )
 
-// worldNet is a network in memory, for worlds in virtual time. Writes to a connection arrive in
-// order, each after a random delay; there is no order between connections. What is sent in a
-// direction that is cut, or from or to a host that is paused, arrives after the cut or the pause, as
-// with TCP, which retransmits lost packets.
+// worldNet is a network in memory, for worlds in virtual time. Writes to a connection
+// arrive in order, each after a random delay; there is no order between connections. What
+// is sent in a direction that is cut, or from or to a host that is paused, arrives after
+// the cut or the pause, as with TCP, which retransmits lost packets.
 type worldNet struct {
 	mu               sync.Mutex
 	rand             *rand.Rand
@@ -51,8 +51,8 @@ func (n *worldNet) delay() time.Duration {
 	return 50*time.Microsecond + time.Duration(n.rand.Int64N(int64(time.Millisecond)))
 }
 
-// held returns nil if a direction is open, else a channel that is closed when that may have changed.
-// n.mu must be held.
+// held returns nil if a direction is open, else a channel that is closed when that may
+// have changed. n.mu must be held.
 func (n *worldNet) held(l link) <-chan struct{} {
 	if n.cuts[l] > 0 || n.paused[l.from] > 0 || n.paused[l.to] > 0 {
 		return n.changed
@@ -195,8 +195,8 @@ func (p *worldPort) Close() error {
 
 func (p *worldPort) Addr() net.Addr { return p.addr }
 
-// dialFrom returns the dialer of a host. A connection is made when a piece has passed in both
-// directions.
+// dialFrom returns the dialer of a host. A connection is made when a piece has passed in
+// both directions.
 func (n *worldNet) dialFrom(from string) peer.Dialer {
 	return func(ctx context.Context, _, addr string) (net.Conn, error) {
 		to := hostOf(addr)

@@ -71,8 +71,8 @@ func (w *world) remove(n *worldNode) {
 	w.crash(n, false)
 }
 
-// crash ends a process at once, and reports whether the process was running. With silent, the other
-// ends of its connections do not notice.
+// crash ends a process at once, and reports whether the process was running. With silent,
+// the other ends of its connections do not notice.
 func (w *world) crash(n *worldNode, silent bool) bool {
 	if !n.busy.CompareAndSwap(false, true) {
 		return false
@@ -91,8 +91,8 @@ func (w *world) crash(n *worldNode, silent bool) bool {
 	} else {
 		w.net.lose(func(l link) bool { return l.from == n.id })
 	}
-	// A Raft that is shut down forgets requests under way, and their callers wait forever. So wait
-	// until everything is at rest, including the disk.
+	// A Raft that is shut down forgets requests under way, and their callers wait
+	// forever. So wait until everything is at rest, including the disk.
 	time.Sleep(slowestDisk)
 	w.waiting <- struct{}{}
 	synctest.Wait()

@@ -15,7 +15,8 @@ var usualFaults = []fault{
 	handOver, deposeMaster, deposeMaster, switchMode, joinOrLeave, joinOrLeave,
 }
 
-// planOf returns the plan of a seed. Three worlds of ten are of the kinds in worldlong_test.go.
+// planOf returns the plan of a seed. Three worlds of ten are of the kinds in
+// worldlong_test.go.
 func planOf(seed uint64) worldPlan {
 	switch seed % 10 {
 	case 2:
@@ -28,8 +29,8 @@ func planOf(seed uint64) worldPlan {
 	return usualPlanOf(seed)
 }
 
-// usualPlanOf returns the plan of a usual world. Some have elections that end before a lease does,
-// some a bad network, and some one deposition of the master after another.
+// usualPlanOf returns the plan of a usual world. Some have elections that end before a
+// lease does, some a bad network, and some one deposition of the master after another.
 func usualPlanOf(seed uint64) worldPlan {
 	p := worldPlan{
 		span: 5 * time.Second, faultInterval: 250 * time.Millisecond, faults: usualFaults,
@@ -53,10 +54,10 @@ func number(name string, or int) int {
 	return or
 }
 
-// worldCount returns the number of worlds: 20, with -short 10, 300 in .ci/run, and 3,000 with
-// LAUREL_LONG=1. LAUREL_WORLDS sets another number, and LAUREL_SEED the first seed.
+// worldCount returns the number of worlds: 12, with -short 10, 300 in .ci/run, and 3,000
+// with LAUREL_LONG=1. LAUREL_WORLDS sets another number, and LAUREL_SEED the first seed.
 func worldCount() int {
-	worlds := 20
+	worlds := 12
 	switch {
 	case os.Getenv("LAUREL_LONG") != "":
 		worlds = 3000
@@ -68,8 +69,8 @@ func worldCount() int {
 	return number("LAUREL_WORLDS", worlds)
 }
 
-// runWorlds runs one world for each seed and returns the sums of their counts. It fails at the first
-// world with a problem.
+// runWorlds runs one world for each seed and returns the sums of their counts. It fails
+// at the first world with a problem.
 func runWorlds(t *testing.T, worlds int, plan func(seed uint64) worldPlan) map[string]int {
 	first, began := uint64(number("LAUREL_SEED", 0)), time.Now()
 	sum := map[string]int{}
@@ -129,7 +130,7 @@ func TestNoReadIsStaleInAnyWorld(t *testing.T) {
 }
 
 func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
-	worlds := number("LAUREL_WORLDS", 4)
+	worlds := number("LAUREL_WORLDS", 3)
 	if os.Getenv("LAUREL_CI") == "full" {
 		worlds = 12
 	}
@@ -151,8 +152,8 @@ func TestNoReadIsStaleInAWorldWithCertificates(t *testing.T) {
 	}
 }
 
-// Each rule of the protocol, when it is switched off, must lead to a stale read that the same checks
-// find, in worlds with many of the faults that the rule is for.
+// Each rule of the protocol, when it is switched off, must lead to a stale read that the
+// same checks find, in worlds with many of the faults that the rule is for.
 func TestWorldsFindEachMutation(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it tests the checks, not the program")

@@ -12,8 +12,9 @@ import (
 	"laurel/score"
 )
 
-// Scripted worlds deliver the messages of Raft in a given order, for coincidences that may not happen
-// in thousands of random worlds. The checker of the world checks them, too.
+// Scripted worlds deliver the messages of Raft in a given order, for coincidences that
+// may not happen in thousands of random worlds. The checker of the world checks them,
+// too.
 
 // script is a scripted world of three voters.
 type script struct {
@@ -23,8 +24,8 @@ type script struct {
 	seq  uint64
 }
 
-// runScript runs a scripted world and fails the test if it finds a problem. node, unless nil, changes
-// a member's options before it starts.
+// runScript runs a scripted world and fails the test if it finds a problem. node, unless
+// nil, changes a member's options before it starts.
 func runScript(t *testing.T, node func(*worldNode), play func(*script)) *world {
 	t.Helper()
 	w := runWorld(t, 0, worldPlan{small: true, node: node, script: func(w *world) {
@@ -40,7 +41,8 @@ func runScript(t *testing.T, node func(*worldNode), play func(*script)) *world {
 	return w
 }
 
-// until waits for a condition and reports whether it came true within a minute and without a problem.
+// until waits for a condition and reports whether it came true within a minute and
+// without a problem.
 func (s *script) until(what string, is func() bool) bool {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end) && s.problems.tail(1) == ""; {
 		if is() {
@@ -199,8 +201,8 @@ func (s *script) releaseAll() {
 // electionLimit is generous: an election takes a few hundred milliseconds.
 const electionLimit = 5 * time.Second
 
-// startLaggard crashes a follower, posts until it needs a snapshot, and starts it again. snapshot is
-// called with each InstallSnapshot that is then sent to it.
+// startLaggard crashes a follower, posts until it needs a snapshot, and starts it again.
+// snapshot is called with each InstallSnapshot that is then sent to it.
 func (s *script) startLaggard(posts, events int, snapshot func(*worldConn)) (*worldNode, bool) {
 	if !s.until("there is a master", func() bool { return s.master() != nil }) || !s.mustAgree() {
 		return nil, false

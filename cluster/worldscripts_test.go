@@ -14,10 +14,10 @@ import (
 	"laurel/score"
 )
 
-// A is the candidate of a term and waits for the vote of X, which is late. Meanwhile X elects B in
-// the next term. A learns of that only by a heartbeat, and then gets the vote. In hashicorp/raft
-// v1.8.0 A then leads in B's term (hashicorp/raft#695), and the group acks different events at the
-// same revisions.
+// A is the candidate of a term and waits for the vote of X, which is late. Meanwhile X
+// elects B in the next term. A learns of that only by a heartbeat, and then gets the
+// vote. In hashicorp/raft v1.8.0 A then leads in B's term (hashicorp/raft#695), and the
+// group acks different events at the same revisions.
 func TestCandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 	var mute atomic.Bool
 	runScript(t, func(n *worldNode) {
@@ -107,9 +107,10 @@ func TestCandidateThatHearsOfALaterLeaderIsNotElected(t *testing.T) {
 	})
 }
 
-// A snapshot is late, its sender gives it up, and a second one arrives. The follower appends entries
-// after it and acks them. Then the first one arrives, complete. hashicorp/raft installs it and
-// empties the log, so that the entries that the follower acked are lost with the master.
+// A snapshot is late, its sender gives it up, and a second one arrives. The follower
+// appends entries after it and acks them. Then the first one arrives, complete.
+// hashicorp/raft installs it and empties the log, so that the entries that the follower
+// acked are lost with the master.
 func TestLateSnapshotUndoesNothing(t *testing.T) {
 	w := runScript(t, fewEntries, func(s *script) {
 		var held atomic.Pointer[worldPipe]
@@ -147,7 +148,8 @@ func TestLateSnapshotUndoesNothing(t *testing.T) {
 			return
 		}
 		time.Sleep(time.Second)
-		// The master crashes, and the late follower and the third member elect another one.
+		// The master crashes, and the late follower and the third member elect another
+		// one.
 		s.crash(first.node, false)
 		s.crash(late, false)
 		s.restart(late)
@@ -159,10 +161,10 @@ func TestLateSnapshotUndoesNothing(t *testing.T) {
 	}
 }
 
-// The master is lost while it sends a snapshot to one of two followers. They must elect another
-// master within seconds. hashicorp/raft reads a snapshot on its main goroutine, which meanwhile votes
-// for nobody, and would wait until keepalive ends the connection: for minutes, or as long as the
-// master's kernel answers for a process that hangs.
+// The master is lost while it sends a snapshot to one of two followers. They must elect
+// another master within seconds. hashicorp/raft reads a snapshot on its main goroutine,
+// which meanwhile votes for nobody, and would wait until keepalive ends the connection:
+// for minutes, or as long as the master's kernel answers for a process that hangs.
 func TestFollowersElectAMasterWhileOneReceivesASnapshot(t *testing.T) {
 	for name, lose := range map[string]func(*script, *worldMember){
 		"killed":   func(s *script, m *worldMember) { s.crash(m.node, false) },
@@ -196,10 +198,11 @@ func TestFollowersElectAMasterWhileOneReceivesASnapshot(t *testing.T) {
 	}
 }
 
-// A follower that receives no heartbeats stands for election while it still receives the master's
-// snapshot. hashicorp/raft installs it and takes its sender for the leader again, but stays a
-// candidate, and a candidate never forgets a leader. If the master is lost then, the follower refuses
-// to vote for the other one, because it has a leader, and its own log is too old to win.
+// A follower that receives no heartbeats stands for election while it still receives the
+// master's snapshot. hashicorp/raft installs it and takes its sender for the leader
+// again, but stays a candidate, and a candidate never forgets a leader. If the master is
+// lost then, the follower refuses to vote for the other one, because it has a leader, and
+// its own log is too old to win.
 func TestCandidateThatInstallsASnapshotForgetsItsLeader(t *testing.T) {
 	runScript(t, fewEntries, func(s *script) {
 		var begun atomic.Pointer[worldConn]
@@ -243,18 +246,19 @@ func TestCandidateThatInstallsASnapshotForgetsItsLeader(t *testing.T) {
 	})
 }
 
-// A is the master of a term and is cut off together with a nonvoter, which appends entries of A that
-// are never committed. Then the next master's entries reach A before any other message of that
-// master, and A applies them before it knows that it is deposed. A tells the nonvoter that the log is
-// committed up to an index where the nonvoter still has entries of the old term.
+// A is the master of a term and is cut off together with a nonvoter, which appends
+// entries of A that are never committed. Then the next master's entries reach A before
+// any other message of that master, and A applies them before it knows that it is
+// deposed. A tells the nonvoter that the log is committed up to an index where the
+// nonvoter still has entries of the old term.
 func TestDeposedMasterCommitsNothingElsewhere(t *testing.T) {
 	runScript(t, func(n *worldNode) {
 		if n.id != "f2" {
 			return
 		}
 		n.opts.hooks.raftConfig = func(c *raft.Config) {
-			// Its timers are late, as in a process that was paused, and so is the goroutine that is
-			// notified of the lost leadership.
+			// Its timers are late, as in a process that was paused, and so is the
+			// goroutine that is notified of the lost leadership.
 			late := 30 * time.Second
 			c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = late, late, late
 			c.NotifyCh = delayFalse(n.w, c.NotifyCh, 3*time.Millisecond)

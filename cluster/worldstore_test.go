@@ -12,8 +12,8 @@ import (
 
 const slowestDisk = 60 * time.Millisecond
 
-// crashableStore is the store of a process in memory. It ignores writes after the crash of the
-// process. Like raft-wal it refuses entries that would leave a gap.
+// crashableStore is the store of a process in memory. It ignores writes after the crash
+// of the process. Like raft-wal it refuses entries that would leave a gap.
 type crashableStore struct {
 	*raft.InmemStore
 	member *worldMember

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The checker must find each violation that it is for. Nothing in the program causes one, so the
-// test does, in a world without faults.
+// The checker must find each violation that it is for. Nothing in the program causes one,
+// so the test does, in a world without faults.
 func TestCheckerFindsEachViolation(t *testing.T) {
 	for _, one := range []struct {
 		name, want string

@@ -12,28 +12,31 @@ import (
 
 // This file makes the connections of worldNet behave as TCP does on a bad network:
 //
-//   - A lost packet delays everything after it on its connection by one or more retransmission
-//     timeouts, each twice as long as the one before. Other connections are not delayed.
+//   - A lost packet delays everything after it on its connection by one or more
+//     retransmission timeouts, each twice as long as the one before. Other connections
+//     are not delayed.
 //   - After a cut each connection continues at its own next retransmission.
 //   - Data written before Close still arrives, however late (FIN_WAIT1).
 //   - The other ends of a host that vanished learn it only from keepalive probes.
 //   - A slow link carries a large write piece by piece.
 //
-// It also recognizes the requests of Raft, so that a test can act on one of them, and counts what
-// happened. A fault that a plan asks for and that the counts do not show was not injected.
+// It also recognizes the requests of Raft, so that a test can act on one of them, and
+// counts what happened. A fault that a plan asks for and that the counts do not show was
+// not injected.
 
 const (
 	minRTO     = 200 * time.Millisecond
 	pieceBytes = 16 << 10
 
-	// keepaliveIdle is the time before the first probe, to which a restarted host answers with a
-	// reset. keepaliveLimit is the time after which a host that answers no probe is given up.
+	// keepaliveIdle is the time before the first probe, to which a restarted host answers
+	// with a reset. keepaliveLimit is the time after which a host that answers no probe
+	// is given up.
 	keepaliveIdle  = 15 * time.Second
 	keepaliveLimit = keepaliveIdle + 9*15*time.Second
 )
 
-// The calls of hashicorp/raft, by their first byte on a connection. A frame is a call plus one; the
-// frame of its answer has answerFrame set. 0 is neither.
+// The calls of hashicorp/raft, by their first byte on a connection. A frame is a call
+// plus one; the frame of its answer has answerFrame set. 0 is neither.
 const (
 	callAppendEntries = iota
 	callRequestVote
@@ -66,7 +69,7 @@ type wire struct {
 	// Guarded by worldNet.mu.
 	since map[link]time.Time // when a direction was cut
 	rates map[link]float64   // bytes a second that one connection can send; 0 means any
-	late  bool               // connections go on at their own retransmissions after a cut
+	late  bool               // connections continue at their own retransmissions after a cut
 	loss  float64            // the probability that a piece is lost at first
 
 	*wireState
@@ -261,7 +264,8 @@ func (p *worldPipe) sendInPieces(b []byte, frame byte) {
 	}
 }
 
-// lost returns how late a piece is because its packet was lost; mostly 0. n.mu must be held.
+// lost returns how late a piece is because its packet was lost; mostly 0. n.mu must be
+// held.
 func (n *worldNet) lost(p *worldPipe) time.Duration {
 	if n.wire.loss == 0 || n.rand.Float64() >= n.wire.loss {
 		return 0
@@ -284,8 +288,8 @@ func (p *worldPipe) serialize(size int, rate float64) time.Time {
 	return at
 }
 
-// retransmitLate delivers data that a cut has held at each connection's next retransmission. n.mu must
-// be held.
+// retransmitLate delivers data that a cut has held at each connection's next
+// retransmission. n.mu must be held.
 func (n *worldNet) retransmitLate(l link) {
 	if !n.wire.late {
 		return

@@ -12,6 +12,7 @@ import (
 	"laurel/fsm/leaderboard"
 	"laurel/fsm/timeline"
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/trust/access"
 )
 
@@ -145,10 +146,10 @@ func (b *batch) markChanged(set map[string]bool, key string) {
 
 // table returns the medal table of a competition, which the caller may change. It is new
 // if there is none.
-func (b *batch) table(competition string) (*score.MedalTable, error) {
+func (b *batch) table(competition string) (*medal.Table, error) {
 	t, ok := b.m.cache.tables[competition]
 	if !ok {
-		t = &score.MedalTable{Competition: competition}
+		t = &medal.Table{Competition: competition}
 		v, err := b.tx.Get(database.Medals, []byte(competition))
 		if err != nil {
 			return nil, err

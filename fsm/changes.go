@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // changes collects the names of what has changed since Changes was last called. Its size
@@ -77,7 +78,7 @@ type Changes struct {
 	// Records and MedalTables are the new values of the changed records that the caller
 	// wants, as far as they are in memory. They belong to the caller.
 	Records     []*score.Contest
-	MedalTables []*score.MedalTable
+	MedalTables []*medal.Table
 }
 
 // Changes returns what has changed since Track or the last call. It returns the values of

@@ -189,8 +189,8 @@ func TestSnapshotsKeepTheFormatOfVersion1(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Medals().Name != "Games of 50 BC" ||
-			len(table.Medals().Rows) != 1 {
+		if row, _ := table.Row("GAU"); row.Gold != 1 || table.Standings().Name != "Games of 50 BC" ||
+			len(table.Standings().Rows) != 1 {
 			t.Errorf("the medal table is %+v", table)
 		}
 		list, _, err := v.Timeline("OG50BC", 0, 10)

@@ -16,6 +16,7 @@ import (
 	"laurel/fsm/index"
 	"laurel/fsm/leaderboard"
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/trust/access"
 	"laurel/trust/signing"
 )
@@ -68,7 +69,7 @@ const (
 // its events.
 type recordCache struct {
 	contests map[string]*score.Contest
-	tables   map[string]*score.MedalTable
+	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
 	// terms holds the index terms in the database of each contest in contests.
 	terms map[string][]index.Term
@@ -84,7 +85,7 @@ const (
 func newRecordCache() recordCache {
 	return recordCache{
 		contests: map[string]*score.Contest{},
-		tables:   map[string]*score.MedalTable{},
+		tables:   map[string]*medal.Table{},
 		sources:  map[string]*sourceState{},
 		terms:    map[string][]index.Term{},
 	}

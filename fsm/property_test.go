@@ -288,7 +288,7 @@ func (h *randomHistory) revisions(t tester) map[string]versioned {
 		}
 		table, ok, err := v.Medals("G")
 		if ok {
-			medals := table.Medals()
+			medals := table.Standings()
 			medals.Revision = 0
 			all["medals"] = versioned{table.Revision, text(medals)}
 		}

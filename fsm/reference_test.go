@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // referenceStore is the simplest possible store: a list of the accepted events. Its state
@@ -143,12 +144,12 @@ func (s *referenceStore) accept(t tester, e score.Event, r score.Result) {
 type referenceState struct {
 	contests map[string]*score.Contest
 	marks    map[string]*referenceMarks
-	tables   map[string]*score.MedalTable
+	tables   map[string]*medal.Table
 	awards   map[string]award
 }
 
 func (s *referenceStore) fold() (*referenceState, *score.Problem) {
-	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*score.MedalTable{},
+	f := &referenceState{map[string]*score.Contest{}, map[string]*referenceMarks{}, map[string]*medal.Table{},
 		map[string]award{}}
 	voided := s.voided()
 	// The final definition of a contest decides which marks it can take, so marks come
@@ -181,7 +182,7 @@ func (s *referenceStore) fold() (*referenceState, *score.Problem) {
 func (f *referenceState) event(e *score.Event) *score.Problem {
 	table := f.tables[e.Competition()]
 	if table == nil {
-		table = &score.MedalTable{Competition: e.Competition()}
+		table = &medal.Table{Competition: e.Competition()}
 		f.tables[e.Competition()] = table
 	}
 	for _, o := range organisations(e.Data) {
@@ -295,7 +296,7 @@ func (f *referenceState) lines(t tester) (lines []string) {
 	return lines
 }
 
-func withoutRevision(table score.MedalTable) score.MedalTable {
+func withoutRevision(table medal.Table) medal.Table {
 	table.Revision, table.UpdatedAt = 0, noon
 	return table
 }
@@ -307,7 +308,7 @@ func machineLines(t tester, m *Machine) (lines []string) {
 		switch r.bucket {
 		case "contests", "marks", "awards":
 		case "medals":
-			var table score.MedalTable
+			var table medal.Table
 			if err := json.Unmarshal([]byte(r.value), &table); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // mustPost posts an event without a seq, which must be applied.
@@ -53,11 +54,11 @@ func wantResult(t *testing.T, m *Machine, contest, code, want string) {
 	}
 }
 
-func medalRows(t *testing.T, m *Machine) (list []score.MedalRow) {
+func medalRows(t *testing.T, m *Machine) (list []medal.Row) {
 	t.Helper()
 	err := m.View(func(v *View) error {
 		table, _, err := v.Medals("G")
-		list = table.Medals().Rows
+		list = table.Standings().Rows
 		return err
 	})
 	if err != nil {
@@ -154,26 +155,26 @@ func TestVoidingADefineRestoresTheMedalTable(t *testing.T) {
 		`{"kind":"ranked","sport":"race","competition_name":"Old Games","competitors":[{"code":"A","organisation":"OA"}]}`)
 	mustPost(t, m, "d2", "contest.define", "G/2",
 		`{"kind":"ranked","sport":"race","competition_name":"Typo Gmaes","competitors":[{"code":"A","organisation":"OA"},{"code":"B","organisation":"OTYPO"}]}`)
-	table := func() (t2 *score.MedalTable) {
+	table := func() (t2 *medal.Table) {
 		if err := m.View(func(v *View) (err error) { t2, _, err = v.Medals("G"); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return t2
 	}
 	_, known := table().Row("OTYPO")
-	if table().Medals().Name != "Typo Gmaes" || !known {
+	if table().Standings().Name != "Typo Gmaes" || !known {
 		t.Fatalf("got %+v", table())
 	}
 	r := mustVoid(t, m, "v", "G/2", "d2")
 	_, known = table().Row("OTYPO")
-	if table().Medals().Name != "Old Games" || known || table().Revision != r.Revision {
+	if table().Standings().Name != "Old Games" || known || table().Revision != r.Revision {
 		t.Errorf("got %+v", table())
 	}
 	if _, known := table().Row("OA"); !known {
 		t.Error("OA is named by another contest, but is missing")
 	}
 	mustVoid(t, m, "w", "G/2", "v")
-	if _, known := table().Row("OTYPO"); table().Medals().Name != "Typo Gmaes" || !known {
+	if _, known := table().Row("OTYPO"); table().Standings().Name != "Typo Gmaes" || !known {
 		t.Errorf("got %+v", table())
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/fastjson"
 )
 
 // DecodeArray reads one event, or an array of at most MaxArray events. The problem's
@@ -65,28 +67,28 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 // fastArray reads an array of events. It returns nil if the general decoder has to read
 // it.
 func fastArray(b []byte) (events []Event) {
-	r := fastReader{b: b}
-	if !r.next('[') {
+	r := fastjson.NewReader(b, "")
+	if !r.Next('[') {
 		return nil
 	}
 	for len(events) < MaxArray {
-		r.space()
-		from := r.at
-		if !r.skip() {
+		r.Space()
+		from := r.Pos()
+		if !r.Skip() {
 			return nil
 		}
-		e, p := Decode(b[from:r.at])
+		e, p := Decode(b[from:r.Pos()])
 		if p != nil {
 			return nil
 		}
 		events = append(events, e)
-		if r.space() == ']' {
-			if r.at++; !r.end() {
+		if r.Space() == ']' {
+			if r.Next(']'); !r.End() {
 				return nil
 			}
 			return events
 		}
-		if !r.next(',') {
+		if !r.Next(',') {
 			return nil
 		}
 	}

@@ -41,7 +41,7 @@ func Decode(b []byte) (Event, *Problem) {
 	if len(b) > MaxEventBytes {
 		return Event{}, Problemf(TooLarge, "the event has %d bytes; the most is %d", len(b), MaxEventBytes)
 	}
-	if w, d, ok := (&fastReader{b, string(b), 0}).event(); ok {
+	if w, d, ok := fastEvent(b, string(b)); ok {
 		return w.event(d)
 	}
 	return decodeGeneral(b)

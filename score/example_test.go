@@ -49,15 +49,3 @@ func ExampleContest_Fold() {
 	// 1 Gaul 2
 	// 2 Rome 1
 }
-
-func ExampleMedalTable() {
-	table := &score.MedalTable{Competition: "OG50BC"}
-	table.AddMedals("ROM", score.Silver, 2)
-	table.AddMedals("GAU", score.Gold, 1)
-	for _, row := range table.Medals().Rows {
-		fmt.Println(row.Rank, row.Organisation, row.Gold, row.Silver, row.Bronze)
-	}
-	// Output:
-	// 1 GAU 1 0 0
-	// 2 ROM 0 2 0
-}

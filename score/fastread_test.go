@@ -64,7 +64,7 @@ func FuzzFastRead(f *testing.F) {
 
 func compareEvent(t *testing.T, b []byte) {
 	t.Helper()
-	w, d, ok := (&fastReader{b, string(b), 0}).event()
+	w, d, ok := fastEvent(b, string(b))
 	if !ok {
 		return
 	}
@@ -96,7 +96,7 @@ func compareData(t *testing.T, b []byte) {
 
 func TestFastReaderReadsPlainEvents(t *testing.T) {
 	for _, text := range fastSeeds[:5] {
-		if _, _, ok := (&fastReader{[]byte(text), text, 0}).event(); !ok {
+		if _, _, ok := fastEvent([]byte(text), text); !ok {
 			t.Errorf("%s was left to the general decoder", text)
 		}
 	}

@@ -1,10 +1,9 @@
 package score
 
 import (
-	"unicode/utf8"
-
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/fastjson"
 )
 
 // The data of a signed event is written several times: for the signature, for the log,
@@ -39,61 +38,33 @@ func writeFast(b []byte, d Data, canonical bool) (_ []byte, ok bool) {
 	return d.kind().write(b, d, canonical)
 }
 
-// fastWriter writes the members of an object. If ok is false, b is invalid.
-type fastWriter struct {
-	b  []byte
-	ok bool
-}
-
-func (w *fastWriter) name(name string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
-	}
-	w.b = append(append(append(w.b, '"'), name...), `":`...)
-}
-
-func (w *fastWriter) text(name, s string) {
-	w.name(name)
-	w.quote(s)
-}
-
-func (w *fastWriter) decimal(name string, d Decimal) {
-	w.name(name)
-	w.b, _ = d.AppendText(w.b)
+func fastWriteDecimal(w *fastjson.Writer, name string, d Decimal) {
+	w.Name(name)
+	w.B, _ = d.AppendText(w.B)
 }
 
 // maxFastTotals limits totals because their names are compared with each other.
 const maxFastTotals = 8
 
-func (w *fastWriter) totals(name string, t Totals) {
-	w.ok = w.ok && len(t) <= maxFastTotals
-	w.name(name)
-	w.b = append(w.b, '{')
-	for i := 0; i < len(t) && w.ok; i++ {
-		if i > 0 {
-			w.b = append(w.b, ',')
-		}
-		for j := range i {
-			w.ok = w.ok && t[i].Code != t[j].Code
-		}
-		w.quote(t[i].Code)
-		w.b = append(w.b, ':')
-		w.b, _ = t[i].Value.AppendText(w.b)
-	}
-	w.b = append(w.b, '}')
-}
-
-func (w *fastWriter) quote(s string) {
-	plain := true
-	for i := range len(s) {
-		c := s[i]
-		plain = plain && c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\'
-	}
-	if plain {
-		w.b = append(append(append(w.b, '"'), s...), '"')
+func fastWriteTotals(w *fastjson.Writer, name string, t Totals) {
+	if len(t) > maxFastTotals {
+		w.Fail()
 		return
 	}
-	var err error
-	w.b, err = jsontext.AppendQuote(w.b, s)
-	w.ok = w.ok && err == nil
+	w.Name(name)
+	w.B = append(w.B, '{')
+	for i := range t {
+		if i > 0 {
+			w.B = append(w.B, ',')
+		}
+		for j := range i {
+			if t[i].Code == t[j].Code {
+				w.Fail()
+			}
+		}
+		w.Quote(t[i].Code)
+		w.B = append(w.B, ':')
+		w.B, _ = t[i].Value.AppendText(w.B)
+	}
+	w.B = append(w.B, '}')
 }

@@ -3,6 +3,8 @@ package score
 import (
 	"slices"
 	"strings"
+
+	"laurel/score/fastjson"
 )
 
 // A table lists the members of one type of data, once. Reading, writing, the canonical
@@ -112,9 +114,9 @@ func (t *table[D, P]) read(b []byte, s string) Data {
 		s = string(b)
 	}
 	d := new(D)
-	r := fastReader{b, s, 0}
+	r := fastjson.NewReader(b, s)
 	next := 0 // the field after the last one read: stored data is in order
-	ok := r.object(func(name string) bool {
+	ok := r.Object(func(name string) bool {
 		i := next
 		for i < len(t.names) && t.names[i] != name {
 			i++
@@ -127,22 +129,22 @@ func (t *table[D, P]) read(b []byte, s string) Data {
 		next = i + 1
 		return t.fields[i].read(&r, d)
 	})
-	if !ok || !r.end() {
+	if !ok || !r.End() {
 		return nil
 	}
 	return P(d)
 }
 
-func (f *field[D]) read(r *fastReader, d *D) bool {
+func (f *field[D]) read(r *fastjson.Reader, d *D) bool {
 	switch {
 	case f.text != nil:
-		return r.text(f.text(d))
+		return r.Text(f.text(d))
 	case f.number != nil:
 		n := new(Decimal)
 		*f.number(d) = n
-		return r.decimal(n)
+		return fastDecimal(r, n)
 	}
-	return r.totals(f.totals(d))
+	return fastTotals(r, f.totals(d))
 }
 
 func (t *table[D, P]) write(b []byte, data Data, canonical bool) (_ []byte, ok bool) {
@@ -154,31 +156,35 @@ func (t *table[D, P]) write(b []byte, data Data, canonical bool) (_ []byte, ok b
 	if canonical {
 		fields = t.sorted
 	}
-	w := fastWriter{append(b, '{'), true}
+	w := fastjson.NewWriter(b)
 	for i := range fields {
 		fields[i].write(&w, d, canonical)
 	}
-	return append(w.b, '}'), w.ok
+	return w.End()
 }
 
-func (f *field[D]) write(w *fastWriter, d *D, canonical bool) {
+func (f *field[D]) write(w *fastjson.Writer, d *D, canonical bool) {
 	switch {
 	case f.text != nil:
 		if s := *f.text(d); s != "" || f.required {
-			w.text(f.name, s)
+			w.Text(f.name, s)
 		}
 	case f.number != nil:
 		n := *f.number(d)
 		if n != nil {
-			w.decimal(f.name, *n)
+			fastWriteDecimal(w, f.name, *n)
 		}
-		w.ok = w.ok && (n != nil && (!canonical || bounded(*n)) || n == nil && !f.required)
+		if n == nil && f.required || n != nil && canonical && !bounded(*n) {
+			w.Fail()
+		}
 	default:
 		n := *f.totals(d)
 		if n != nil || f.required {
-			w.totals(f.name, n)
+			fastWriteTotals(w, f.name, n)
 		}
-		w.ok = w.ok && (!canonical || n.canonical())
+		if canonical && !n.canonical() {
+			w.Fail()
+		}
 	}
 }
 

@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // memStore is the simplest store: it folds events in memory, one after the other.
 type memStore struct {
 	contests map[string]*score.Contest
 	marks    map[string]*memMarks
-	medals   map[string]*score.MedalTable
+	medals   map[string]*medal.Table
 	awards   map[string]score.MedalAward
 	revision uint64
 }
@@ -21,15 +22,15 @@ func newMemStore() *memStore {
 	return &memStore{
 		contests: map[string]*score.Contest{},
 		marks:    map[string]*memMarks{},
-		medals:   map[string]*score.MedalTable{},
+		medals:   map[string]*medal.Table{},
 		awards:   map[string]score.MedalAward{},
 	}
 }
 
-func (s *memStore) table(competition string) *score.MedalTable {
+func (s *memStore) table(competition string) *medal.Table {
 	t := s.medals[competition]
 	if t == nil {
-		t = &score.MedalTable{Competition: competition}
+		t = &medal.Table{Competition: competition}
 		s.medals[competition] = t
 	}
 	return t

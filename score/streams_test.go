@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // dataDir returns the directory of the real streams. It skips the test if there is none.
@@ -200,8 +201,8 @@ func compareMedals(t *testing.T, s *memStore, want *truth) {
 		t.Errorf("there are %d medal tables, truth one", len(s.medals))
 	}
 	for competition, table := range s.medals {
-		rows := map[string]score.MedalRow{}
-		for _, row := range table.Medals().Rows {
+		rows := map[string]medal.Row{}
+		for _, row := range table.Standings().Rows {
 			rows[row.Organisation] = row
 		}
 		for _, w := range want.MedalTable {

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 	"laurel/score/ranking"
 	"laurel/trust/access"
 )
@@ -25,7 +26,7 @@ type View interface {
 	// Timeline lists a contest's events in order. after and next are revisions; next is 0
 	// at the end.
 	Timeline(contestID string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error)
-	Medals(competition string) (t *score.MedalTable, ok bool, err error)
+	Medals(competition string) (t *medal.Table, ok bool, err error)
 	Bard(source string) (b score.Bard, ok bool, err error)
 	// Audit lists the audit trail in order. after and next are numbers of lines; next is
 	// 0 at the end.

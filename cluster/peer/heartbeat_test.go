@@ -7,7 +7,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func TestAHeartbeatThatChangesNothingIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
+func TestHeartbeatIsAnsweredWhileRaftIsBusyAndRaftGetsTheLatest(t *testing.T) {
 	calls := make(chan raft.RPC)
 	var direct []uint64
 	h := newHeartbeats(raft.RPCHeader{ID: []byte("f2")}, func(call raft.RPC) {

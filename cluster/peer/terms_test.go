@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestATermFarAheadIsBelievedOnlyIfAMajorityReportsIt(t *testing.T) {
+func TestTermFarAheadIsBelievedOnlyIfAMajorityReportsIt(t *testing.T) {
 	nobody := func(uint64) bool { return false }
 	all := func(uint64) bool { return true }
 	for _, c := range []struct {

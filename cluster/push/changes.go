@@ -21,7 +21,7 @@ func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
 		add(cache.ScoreKey(contest.ID), contest.Revision, contest.Record())
 	}
 	for _, table := range c.MedalTables {
-		add(cache.MedalsKey(table.Competition), table.Revision, table.Medals())
+		add(cache.MedalsKey(table.Competition), table.Revision, table.Standings())
 	}
 	addStale := func(key string) {
 		if !pushed[key] {

@@ -12,7 +12,7 @@ import (
 	"laurel/cache"
 )
 
-// messages are one of each kind.
+// messages returns one message of each kind.
 func messages() []cache.Message {
 	return []cache.Message{
 		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond, Master: "f1@gergovia"},
@@ -32,7 +32,7 @@ func messages() []cache.Message {
 	}
 }
 
-func TestAMessageIsReadAsItWasWritten(t *testing.T) {
+func TestMessageIsReadAsItWasWritten(t *testing.T) {
 	var stream []byte
 	for _, m := range messages() {
 		stream = AppendMessage(stream, m)
@@ -49,7 +49,7 @@ func TestAMessageIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
+func TestDamagedFrameIsRefused(t *testing.T) {
 	hello := AppendMessage(nil, &cache.Hello{Epoch: 7, Master: "f1@gergovia"})
 	other := bytes.Clone(hello)
 	other[2] = wireVersion + 1
@@ -73,7 +73,7 @@ func TestAFrameThatIsDamagedIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzReadMessage: a frame is read or refused, takes no more memory than it has bytes, and what is read is written as it was.
+// FuzzReadMessage checks that a frame is refused, or read and written again as it was.
 func FuzzReadMessage(f *testing.F) {
 	for _, m := range messages() {
 		f.Add(AppendMessage(nil, m))

@@ -6,9 +6,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Bootstrap makes the member the only one of a new group: it stores term 1 and the first entry, as
-// raft.BootstrapCluster does. Unlike that function, it can be repeated after a crash between the
-// two.
+// Bootstrap makes the member the only one of a new group: it stores term 1 and the first
+// entry, as raft.BootstrapCluster does. Unlike that function, it can be repeated after a
+// crash between the two.
 func (s *Store) Bootstrap(first raft.Configuration) error {
 	if err := s.watchdog.SetUint64([]byte(termKey), 1); err != nil {
 		return fmt.Errorf("store the first term: %w", err)
@@ -20,9 +20,9 @@ func (s *Store) Bootstrap(first raft.Configuration) error {
 	return nil
 }
 
-// bootstrapInterrupted reports whether the directory is as an interrupted bootstrap leaves it: no
-// entry, no snapshot, no vote, and a term of at most 1. A member that was in a group has voted or
-// has an entry.
+// bootstrapInterrupted reports whether the directory is as an interrupted bootstrap
+// leaves it: no entry, no snapshot, no vote, and a term of at most 1. A member that was
+// in a group has voted or has an entry.
 func (s *Store) bootstrapInterrupted() (bool, error) {
 	last, err := s.log.LastIndex()
 	if err != nil {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A member that has voted may be in another group, which it must not leave for a second one.
+// A member that has voted may be in another group, which it must not leave for a second
+// one.
 func TestMemberThatHasVotedIsNotBootstrapped(t *testing.T) {
 	for name, store := range map[string]func(s *Store) error{
 		"it voted":        func(s *Store) error { return s.Stable().SetUint64([]byte(voteTermKey), 1) },

@@ -14,16 +14,17 @@ import (
 // ErrRemoved is the error of a member that was removed from its group.
 var ErrRemoved = errors.New("this frontend was removed from its group")
 
-// EmptyError is the error of a data directory without a member, if the options name no way to make
-// one.
+// EmptyError is the error of a data directory without a member, if the options name no
+// way to make one.
 type EmptyError struct{ Dir string }
 
 func (e *EmptyError) Error() string {
 	return fmt.Sprintf("the data directory %s is empty", e.Dir)
 }
 
-// StorageError is an error of the disk under the data directory: it failed, is full or hangs.
-// Nothing acked is lost, and the frontend can be started again when the disk is well.
+// StorageError is an error of the disk under the data directory: it failed, is full or
+// hangs. Nothing acked is lost, and the frontend can be started again when the disk is
+// well.
 type StorageError struct {
 	Dir string
 	Err error
@@ -38,10 +39,10 @@ func (e *StorageError) Error() string {
 func (e *StorageError) Unwrap() error { return e.Err }
 
 // ContradictionError is the error of a data directory that contradicts what the group has
-// committed, or what this member has acknowledged: its term would go down, an entry that was
-// applied would be removed, or a part of the log, the vote or the identity is damaged or missing.
-// Starting again does not help, and a member that went on could elect a master that lacks acked
-// events.
+// committed, or what this member has acknowledged: its term would go down, an entry that
+// was applied would be removed, or a part of the log, the vote or the identity is damaged
+// or missing. Starting again does not help, and a member that went on could elect a
+// master that lacks acked events.
 type ContradictionError struct {
 	Dir string
 	Err error
@@ -56,15 +57,16 @@ func (e *ContradictionError) Error() string {
 func (e *ContradictionError) Unwrap() error { return e.Err }
 
 // remedy is what to do about data that cannot be used.
-const remedy = "leave the group, empty the directory and join anew"
+const remedy = "leave the group, empty the directory and join again"
 
 // contradiction returns a *ContradictionError for a data directory.
 func contradiction(dir, format string, args ...any) error {
 	return &ContradictionError{dir, fmt.Errorf(format, args...)}
 }
 
-// Failure returns the error with which a member ends after an error of its storage under dir: a
-// *ContradictionError if err is one or reports a damaged log, else a *StorageError.
+// Failure returns the error with which a member ends after an error of its storage under
+// dir: a *ContradictionError if err is one or reports a damaged log, else a
+// *StorageError.
 func Failure(dir string, err error) error {
 	var c *ContradictionError
 	switch {
@@ -76,9 +78,9 @@ func Failure(dir string, err error) error {
 	return &StorageError{dir, err}
 }
 
-// openFailure returns the error for err, which was met while the directory dir was opened: a
-// *StorageError if another or an emptier disk is all that it takes, a *ContradictionError if a
-// database is damaged, else err.
+// openFailure returns the error for err, which was met while the directory dir was
+// opened: a *StorageError if another or an emptier disk is all that it takes, a
+// *ContradictionError if a database is damaged, else err.
 func openFailure(dir string, err error) error {
 	var disk *database.DiskError
 	switch {

@@ -6,16 +6,16 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// truncation is a range of entries that Raft asks its log to remove. Raft removes entries for three
-// reasons: they are the end of the log, and the master has other entries in their place; they are
-// in a snapshot of this member; a snapshot of the master replaces all of them. In no case may an
-// entry be removed that was applied and is in no snapshot.
+// truncation is a range of entries that Raft asks its log to remove. Raft removes entries
+// for three reasons: they are the end of the log, and the master has other entries in
+// their place; they are in a snapshot of this member; a snapshot of the master replaces
+// all of them. In no case may an entry be removed that was applied and is in no snapshot.
 type truncation struct {
 	from, to    uint64
 	first, last uint64 // of the log
 	applied     uint64 // index of the last entry ever applied here
-	// snapshot is the last entry of the newest snapshot, and inLog reports whether the log has that
-	// very entry.
+	// snapshot is the last entry of the newest snapshot, and inLog reports whether the
+	// log has that very entry.
 	snapshot struct{ index, term uint64 }
 	inLog    bool
 }
@@ -40,20 +40,21 @@ func (t truncation) check() error {
 	return nil
 }
 
-// The keys under which hashicorp/raft stores its term and its last vote. The candidate is empty
-// while a vote is being stored.
+// The keys under which hashicorp/raft stores its term and its last vote. The candidate is
+// empty while a vote is being stored.
 const (
 	termKey          = "CurrentTerm"
 	voteTermKey      = "LastVoteTerm"
 	voteCandidateKey = "LastVoteCand"
 )
 
-// monotonicTerms are the numbers in Raft's stable store that never go down: a member must not forget
-// what it has promised in a higher term.
+// monotonicTerms are the numbers in Raft's stable store that never go down: a member must
+// not forget what it has promised in a higher term.
 var monotonicTerms = map[string]string{termKey: "term", voteTermKey: "term of its last vote"}
 
-// checkStable returns an error if value is lower than the stored one, under a key whose value must
-// not go down. hashicorp/raft writes these from more than one goroutine (hashicorp/raft#695).
+// checkStable returns an error if value is lower than the stored one, under a key whose
+// value must not go down. hashicorp/raft writes these from more than one goroutine
+// (hashicorp/raft#695).
 func checkStable(store raft.StableStore, key []byte, value uint64) error {
 	what, monotonic := monotonicTerms[string(key)]
 	if !monotonic {

@@ -16,7 +16,8 @@ import (
 	"laurel/trust/pki"
 )
 
-// The files and directories of a data directory, besides the snapshots and the state machine.
+// The files and directories of a data directory, besides the snapshots and the state
+// machine.
 const (
 	identityFile = "member.json"
 	removedFile  = "removed"
@@ -24,26 +25,27 @@ const (
 	logDir       = "wal"
 )
 
-// identity names the member that a data directory belongs to. The instance is made at random with
-// the directory: a frontend with the same id but other data is another member. Raft must know it as
-// another, or one voter could vote twice.
+// identity names the member that a data directory belongs to. The instance is made at
+// random with the directory: a frontend with the same id but other data is another
+// member. Raft must know it as another, or one voter could vote twice.
 type identity struct {
 	ID       string `json:"id"`
 	Instance string `json:"instance"`
-	// Joined is set once the member has been in a committed configuration of its group. If it is in
-	// no later one, it was removed. Before that it is still joining, and what it has heard of its
-	// place may be undone when the master changes.
+	// Joined is set once the member has been in a committed configuration of its group.
+	// If it is in no later one, it was removed. Before that it is still joining, and what
+	// it has heard of its place may be undone when the master changes.
 	Joined bool `json:"joined,omitzero"`
-	// JoinedAt is the index of the newest committed configuration known to contain the member.
+	// JoinedAt is the index of the newest committed configuration known to contain the
+	// member.
 	JoinedAt uint64 `json:"joined_at,omitzero"`
 }
 
-// NewServerID returns the name under which a member is in Raft's configuration: id@instance.
-// Membership is read from there and stored nowhere else.
+// NewServerID returns the name under which a member is in Raft's configuration:
+// id@instance. Membership is read from there and stored nowhere else.
 func NewServerID(id, instance string) raft.ServerID { return raft.ServerID(id + "@" + instance) }
 
-// LoadServerID returns the server id of the member with the data directory dir, which must exist.
-// It makes and stores an identity if there is none.
+// LoadServerID returns the server id of the member with the data directory dir, which
+// must exist. It makes and stores an identity if there is none.
 func LoadServerID(dir, id string) (raft.ServerID, error) {
 	who, err := loadIdentity(dir, id)
 	return NewServerID(who.ID, who.Instance), err
@@ -72,8 +74,9 @@ func loadIdentity(dir, id string) (identity, error) {
 	return who, nil
 }
 
-// checkNoData returns a contradiction if the directory has a log or a vote. The identity is written
-// before both, and a new one would make another member with the old one's promises.
+// checkNoData returns a contradiction if the directory has a log or a vote. The identity
+// is written before both, and a new one would make another member with the old one's
+// promises.
 func checkNoData(dir string) error {
 	for _, name := range []string{voteFile, logDir} {
 		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
@@ -106,11 +109,12 @@ func (s *Store) Instance() string { return s.identity.Instance }
 // Joined reports whether the member has been in a committed configuration of its group.
 func (s *Store) Joined() bool { return s.joined.Load() }
 
-// JoinedAt returns the index of the newest committed configuration known to contain the member.
+// JoinedAt returns the index of the newest committed configuration known to contain the
+// member.
 func (s *Store) JoinedAt() uint64 { return s.joinedAt.Load() }
 
-// MarkJoined stores that the member is in the committed configuration of the entry at index. It is
-// called by one goroutine at a time.
+// MarkJoined stores that the member is in the committed configuration of the entry at
+// index. It is called by one goroutine at a time.
 func (s *Store) MarkJoined(index uint64) error {
 	if s.joined.Load() && index <= s.joinedAt.Load() {
 		return nil
@@ -125,8 +129,8 @@ func (s *Store) MarkJoined(index uint64) error {
 	return nil
 }
 
-// MarkRemoved stores that the member was removed, and which entries of the log prove it. Every later
-// Open returns ErrRemoved with that text.
+// MarkRemoved stores that the member was removed, and which entries of the log prove it.
+// Every later Open returns ErrRemoved with that text.
 func (s *Store) MarkRemoved(by string) error {
 	text := fmt.Sprintf("removed %s, by %s\n", time.Now().UTC().Format(time.RFC3339), by)
 	return pki.WritePrivateFile(filepath.Join(s.dir, removedFile), []byte(text))
@@ -138,6 +142,6 @@ func checkRemoved(dir string) error {
 	if err != nil {
 		return nil
 	}
-	return fmt.Errorf("%w (%s); to join anew as another member, start with an empty data directory instead of %s",
+	return fmt.Errorf("%w (%s); to join again as another member, start with an empty data directory instead of %s",
 		ErrRemoved, strings.TrimSpace(string(mark)), dir)
 }

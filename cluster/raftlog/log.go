@@ -7,18 +7,19 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Log is Raft's log as it continues after the newest snapshot. hashicorp/raft v1.8.0 asks two
-// things of a log that only a log that knows of snapshots can answer:
+// Log is Raft's log as it continues after the newest snapshot. hashicorp/raft v1.8.0 asks
+// two things of a log that only a log that knows of snapshots can answer:
 //
-//   - Before a follower appends entries, it looks up the entry before them (appendEntries). Where
-//     its log begins after a snapshot, and the acks of the first entries were lost, that is the
-//     last entry of the snapshot. If it were unknown, the master would send the snapshot again. The
-//     follower would drop those entries, which may be committed by its own ack, and would need the
-//     snapshot again and again, because the next entry would still lack the one before it.
-//   - Installing a snapshot from the master empties the log, but Raft still counts the entries that
-//     were in it (installSnapshot), and compares the master's next entries with them. Log returns
-//     them with term 0, so that Raft replaces them. (hashicorp/raft#697 is the same for logs with
-//     gaps.)
+//   - Before a follower appends entries, it looks up the entry before them
+//     (appendEntries). Where its log begins after a snapshot, and the acks of the first
+//     entries were lost, that is the last entry of the snapshot. If it were unknown, the
+//     master would send the snapshot again. The follower would drop those entries, which
+//     may be committed by its own ack, and would need the snapshot again and again,
+//     because the next entry would still lack the one before it.
+//   - Installing a snapshot from the master empties the log, but Raft still counts the
+//     entries that were in it (installSnapshot), and compares the master's next entries
+//     with them. Log returns them with term 0, so that Raft replaces them.
+//     (hashicorp/raft#697 is the same for logs with gaps.)
 //
 // Log also refuses to remove entries that were applied and are in no snapshot.
 type Log struct {
@@ -29,14 +30,14 @@ type Log struct {
 	base    raft.Log // index and term of the last entry of the newest snapshot; index 0 if there is none
 	emptied uint64   // the last entry of the log when it was emptied; 0 once other entries were stored
 	newest  raft.Log // the last entry of the newest stored snapshot, which may not be restored yet
-	// appliedIndex returns the index of the last entry applied. applied is the highest such index:
-	// restoring a snapshot sets the state machine back.
+	// appliedIndex returns the index of the last entry applied. applied is the highest
+	// such index: restoring a snapshot sets the state machine back.
 	appliedIndex func() uint64
 	applied      uint64
 }
 
-// ContinueAfter lets the log continue after a snapshot. A snapshot older than the one it continues
-// after already changes nothing.
+// ContinueAfter lets the log continue after a snapshot. A snapshot older than the one it
+// continues after already changes nothing.
 func (l *Log) ContinueAfter(index, term uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +55,8 @@ func (l *Log) SnapshotStored(index, term uint64) {
 	}
 }
 
-// NoteApplied notes the last applied entry. It must be called before the state machine is set back.
+// NoteApplied notes the last applied entry. It must be called before the state machine is
+// set back.
 func (l *Log) NoteApplied() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +65,8 @@ func (l *Log) NoteApplied() {
 	}
 }
 
-// Start returns the index of the first entry that the log has, or will have next if it is empty.
+// Start returns the index of the first entry that the log has, or will have next if it is
+// empty.
 func (l *Log) Start() uint64 {
 	first, err := l.LogStore.FirstIndex()
 	if err == nil && first > 0 {
@@ -74,8 +77,9 @@ func (l *Log) Start() uint64 {
 	return l.base.Index + 1
 }
 
-// GetLog reads an entry. For the last entry of the newest snapshot it returns index and term alone,
-// and for an entry that Raft still counts although it is gone, the index alone.
+// GetLog reads an entry. For the last entry of the newest snapshot it returns index and
+// term alone, and for an entry that Raft still counts although it is gone, the index
+// alone.
 func (l *Log) GetLog(index uint64, to *raft.Log) error {
 	err := l.LogStore.GetLog(index, to)
 	if !errors.Is(err, raft.ErrLogNotFound) {
@@ -110,8 +114,8 @@ func (l *Log) StoreLogs(e []*raft.Log) error {
 	return err
 }
 
-// DeleteRange removes those of the entries that exist. It ends the member if one of them was
-// applied and is in no snapshot.
+// DeleteRange removes those of the entries that exist. It ends the member if one of them
+// was applied and is in no snapshot.
 func (l *Log) DeleteRange(from, to uint64) error {
 	last, err := l.LastIndex()
 	if err != nil || last < from || last == 0 {
@@ -147,7 +151,8 @@ func (l *Log) checkTruncation(from, to, last uint64) error {
 	return t.check()
 }
 
-// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type assertion.
+// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type
+// assertion.
 func (l *Log) IsMonotonic() bool {
 	log, ok := l.LogStore.(raft.MonotonicLogStore)
 	return ok && log.IsMonotonic()

@@ -12,8 +12,8 @@ import (
 	"laurel/cluster/internal/hclogger"
 )
 
-// follower is hashicorp/raft on a Store, and the transport of a master that the test plays. Its
-// state machine is a stub.
+// follower is hashicorp/raft on a Store, and the transport of a master that the test
+// plays. Its state machine is a stub.
 type follower struct {
 	t       *testing.T
 	store   *Store
@@ -45,8 +45,8 @@ func openStore(t *testing.T, dir string, change ...func(*Options)) *Store {
 	return s
 }
 
-// newFollower returns a follower whose log has the entries after snapshot up to last, all of a term.
-// If snapshot is not 0, a snapshot ends with that entry, of term 1.
+// newFollower returns a follower whose log has the entries after snapshot up to last, all
+// of a term. If snapshot is not 0, a snapshot ends with that entry, of term 1.
 func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 	t.Helper()
 	f := &follower{t: t, store: openStore(t, t.TempDir())}
@@ -73,7 +73,8 @@ func newFollower(t *testing.T, snapshot, last, term uint64) *follower {
 	c.LocalID, c.NoSnapshotRestoreOnStart, c.Logger = f.store.ServerID(), true, hclogger.New(noLog)
 	c.HeartbeatTimeout, c.ElectionTimeout = time.Minute, time.Minute // no election during the test
 	var err error
-	if f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.log, f.store.Stable(), f.store.snapshots, over); err != nil {
+	f.raft, err = raft.NewRaft(c, stubMachine{}, f.store.log, f.store.Stable(), f.store.snapshots, over)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.raft.Shutdown().Error() })
@@ -96,8 +97,8 @@ func (f *follower) storeSnapshot(index, term uint64) {
 	}
 }
 
-// appends sends entries after the entry prev as the master of a term, and reports whether the
-// follower appended them.
+// appends sends entries after the entry prev as the master of a term, and reports whether
+// the follower appended them.
 func (f *follower) appends(term, prev, prevTerm uint64, entries ...*raft.Log) bool {
 	f.t.Helper()
 	var response raft.AppendEntriesResponse
@@ -123,7 +124,8 @@ func (f *follower) header() raft.RPCHeader {
 	}
 }
 
-// checkLog checks the first and the last index of the log, and the term of the last entry.
+// checkLog checks the first and the last index of the log, and the term of the last
+// entry.
 func (f *follower) checkLog(first, last, term uint64) {
 	f.t.Helper()
 	gotFirst, err := f.store.wal.FirstIndex()
@@ -218,8 +220,8 @@ func TestLogThatIsEmptiedTwiceStillCountsItsEntries(t *testing.T) {
 	}
 }
 
-// A snapshot of the master is stored before it is restored. Until then the log does not continue
-// after it.
+// A snapshot of the master is stored before it is restored. Until then the log does not
+// continue after it.
 func TestLogContinuesAfterASnapshotOnlyWhenItsStateIsThere(t *testing.T) {
 	f := newFollower(t, 0, 0, 1)
 	f.store.log.SnapshotStored(5, 1)

@@ -9,26 +9,29 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// The layout of raft-wal's segments that lostCommit reads (segment/format.go of raft-wal v0.4.1). A
-// segment begins with a header. Frames follow it, each with a header of a type, three zero bytes
-// and a length or, in a commit frame, the checksum of everything since the previous commit frame.
+// The layout of raft-wal's segments that lostCommit reads (segment/format.go of raft-wal
+// v0.4.1). A segment begins with a header. Frames follow it, each with a header of a
+// type, three zero bytes and a length or, in a commit frame, the checksum of everything
+// since the previous commit frame.
 const (
 	segmentHeaderBytes = 32
 	frameHeaderBytes   = 8
-	// maxCommitStarts bounds how many places lostCommit tries as the start of one commit, so that a
-	// segment full of bytes that look like commit frames does not take quadratic time.
+	// maxCommitStarts bounds how many places lostCommit tries as the start of one commit,
+	// so that a segment full of bytes that look like commit frames does not take
+	// quadratic time.
 	maxCommitStarts = 16
 )
 
-// lostCommit returns an error if b, the content of the last segment, has a complete commit after
-// the place where raft-wal stops reading. raft-wal takes any frame header that it cannot read for a
-// write that a crash has torn, and drops everything after it. Each write is on the disk before the
-// next one begins, so nothing complete can follow a torn write. A complete commit there means that
-// entries which may have been acknowledged are damaged.
+// lostCommit returns an error if b, the content of the last segment, has a complete
+// commit after the place where raft-wal stops reading. raft-wal takes any frame header
+// that it cannot read for a write that a crash has torn, and drops everything after it.
+// Each write is on the disk before the next one begins, so nothing complete can follow a
+// torn write. A complete commit there means that entries which may have been acknowledged
+// are damaged.
 func lostCommit(b []byte) error {
 	end, stop := walkFrames(b)
-	// A commit can begin where the one before it ends. It can also begin after the header at which
-	// the reading stopped, if that is the header of a damaged commit frame.
+	// A commit can begin where the one before it ends. It can also begin after the header
+	// at which the reading stopped, if that is the header of a damaged commit frame.
 	starts := []int{stop + frameHeaderBytes}
 	for at := end; at+frameHeaderBytes <= len(b); at += frameHeaderBytes {
 		if !isCommit(b[at:]) {
@@ -46,8 +49,8 @@ func lostCommit(b []byte) error {
 	return nil
 }
 
-// walkFrames reads the frames of a segment as raft-wal does. It returns the end of the last commit
-// that raft-wal keeps, and where the reading stopped.
+// walkFrames reads the frames of a segment as raft-wal does. It returns the end of the
+// last commit that raft-wal keeps, and where the reading stopped.
 func walkFrames(b []byte) (end, stop int) {
 	end, stop = segmentHeaderBytes, segmentHeaderBytes
 	start, previous := 0, segmentHeaderBytes // of the last commit read, and the end of the one before it

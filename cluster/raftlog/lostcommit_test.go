@@ -12,8 +12,8 @@ import (
 	"github.com/hashicorp/raft-wal/segment"
 )
 
-// smallWrites writes entries to a new log, each with a write of its own. It returns the path of the
-// segment and where the frame of each write begins.
+// smallWrites writes entries to a new log, each with a write of its own. It returns the
+// path of the segment and where the frame of each write begins.
 func smallWrites(t *testing.T, dir string, count int) (path string, frames []int) {
 	t.Helper()
 	l := mustOpenWAL(t, dir)
@@ -57,7 +57,8 @@ func TestDamagedFrameBeforeACompleteWriteIsRefused(t *testing.T) {
 			patchFile(t, path, int64(at(frames)), 0x77)
 			for range 2 {
 				_, err := openWAL(dir, testSegmentSize, noLog)
-				if err == nil || !strings.Contains(err.Error(), "is damaged") || !strings.Contains(err.Error(), remedy) {
+				if err == nil || !strings.Contains(err.Error(), "is damaged") ||
+					!strings.Contains(err.Error(), remedy) {
 					t.Fatalf("got %v", err)
 				}
 			}
@@ -65,8 +66,8 @@ func TestDamagedFrameBeforeACompleteWriteIsRefused(t *testing.T) {
 	}
 }
 
-// A crash can tear the last write anywhere; the log then ends before it. The remains of a torn
-// write after the writes of the next start must not be taken for damage either.
+// A crash can tear the last write anywhere; the log then ends before it. The remains of a
+// torn write after the writes of the next start must not be taken for damage either.
 func TestTornWriteIsNotTakenForDamage(t *testing.T) {
 	const count = 5
 	for torn := range 9 {

@@ -13,13 +13,13 @@ import (
 	"laurel/fsm"
 )
 
-// The parts of a data directory are synced in an order in which no crash and no loss of power
-// leaves one of them without the parts that it depends on. So a part that is missing was taken
-// away. A voter that went on without it could vote for a master that lacks what this voter had
-// acknowledged.
+// The parts of a data directory are synced in an order in which no crash and no loss of
+// power leaves one of them without the parts that it depends on. So a part that is
+// missing was taken away. A voter that went on without it could vote for a master that
+// lacks what this voter had acknowledged.
 
-// checkJoined returns a contradiction if the directory is that of a member of a group and lacks the
-// entry that added it, or its term.
+// checkJoined returns a contradiction if the directory is that of a member of a group and
+// lacks the entry that added it, or its term.
 func (s *Store) checkJoined() error {
 	if !s.identity.Joined {
 		return nil
@@ -47,8 +47,8 @@ func (s *Store) checkJoined() error {
 	return nil
 }
 
-// OpenMachine opens the state machine and brings it at least to the newest snapshot, after which
-// the log continues.
+// OpenMachine opens the state machine and brings it at least to the newest snapshot,
+// after which the log continues.
 func (s *Store) OpenMachine() (*fsm.Machine, error) {
 	m, err := fsm.Open(s.dir, s.logger)
 	if err != nil {
@@ -102,8 +102,8 @@ func (s *Store) catchUp(m *fsm.Machine) error {
 	return s.continueAfterNewest()
 }
 
-// checkLog returns a contradiction if entries are missing between the newest snapshot, which ends
-// at newest, and the log, or if the first or the last entry cannot be read.
+// checkLog returns a contradiction if entries are missing between the newest snapshot,
+// which ends at newest, and the log, or if the first or the last entry cannot be read.
 func (s *Store) checkLog(newest uint64) error {
 	first, err := s.backend.FirstIndex()
 	if err != nil || first == 0 {
@@ -125,9 +125,9 @@ func (s *Store) checkLog(newest uint64) error {
 	return nil
 }
 
-// superseded reports whether a snapshot of the master has replaced the log: the log ends before it,
-// or has another entry in the place of the snapshot's last one. A crash came before Raft dropped
-// the log, to which the next entry would not fit.
+// superseded reports whether a snapshot of the master has replaced the log: the log ends
+// before it, or has another entry in the place of the snapshot's last one. A crash came
+// before Raft dropped the log, to which the next entry would not fit.
 func (s *Store) superseded(list []*raft.SnapshotMeta) (bool, error) {
 	if len(list) == 0 {
 		return false, nil
@@ -189,9 +189,9 @@ func (s *Store) restore(m *fsm.Machine, meta *raft.SnapshotMeta) error {
 	return m.Restore(r)
 }
 
-// setAside hides damaged snapshots from Raft, which assumes that the newest one it finds is in the
-// state machine. The log must have all entries after from up to newest: a voter that forgets what
-// it has acknowledged could let a master be elected that never had it.
+// setAside hides damaged snapshots from Raft, which assumes that the newest one it finds
+// is in the state machine. The log must have all entries after from up to newest: a voter
+// that forgets what it has acknowledged could let a master be elected that never had it.
 func (s *Store) setAside(damaged []string, from, newest uint64) error {
 	for i := from + 1; i <= newest; i++ {
 		if err := s.backend.GetLog(i, new(raft.Log)); err != nil {
@@ -207,8 +207,8 @@ func (s *Store) setAside(damaged []string, from, newest uint64) error {
 	return nil
 }
 
-// removeTemporary removes the files that a crash left before they got their names. The directory
-// must be locked.
+// removeTemporary removes the files that a crash left before they got their names. The
+// directory must be locked.
 func removeTemporary(dir string) error {
 	names, err := filepath.Glob(filepath.Join(dir, ".new-*"))
 	for _, name := range names {

@@ -2,7 +2,8 @@ package raftlog
 
 import "testing"
 
-// Raft drops the log when it has installed a snapshot of the master. A crash can come before that.
+// Raft drops the log when it has installed a snapshot of the master. A crash can come
+// before that.
 func TestLogReplacedByASnapshotIsDroppedAtTheStart(t *testing.T) {
 	for _, c := range []struct {
 		what        string

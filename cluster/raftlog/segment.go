@@ -20,8 +20,9 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// segments makes and opens segments, the files of the log, for raft-wal. It adds a checksum to each
-// entry, frees the memory of a full segment, and keeps an error that raft-wal forgets.
+// segments makes and opens segments, the files of the log, for raft-wal. It adds a
+// checksum to each entry, frees the memory of a full segment, and keeps an error that
+// raft-wal forgets.
 type segments struct {
 	*segment.Filer
 	dir    string
@@ -51,9 +52,10 @@ func (s *segments) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
 	return &tailSegment{segments: s, info: info, w: w}, nil
 }
 
-// RecoverTail opens the last segment, up to the last write that is complete. A killed process can
-// leave writes that only the kernel has, and this member acknowledges what it reads here, so the
-// file is synced first. It is also checked for damage that raft-wal takes for a torn write.
+// RecoverTail opens the last segment, up to the last write that is complete. A killed
+// process can leave writes that only the kernel has, and this member acknowledges what it
+// reads here, so the file is synced first. It is also checked for damage that raft-wal
+// takes for a torn write.
 func (s *segments) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
 	if err := s.secureTail(filepath.Join(s.dir, segment.FileName(info))); err != nil {
 		return nil, err
@@ -94,8 +96,8 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const checksumBytes = 4
 
-// checksumReader reads entries that end with their checksum. raft-wal itself checks only its last
-// write.
+// checksumReader reads entries that end with their checksum. raft-wal itself checks only
+// its last write.
 type checksumReader struct{ types.SegmentReader }
 
 // GetLog reads the entry with an index.
@@ -116,9 +118,9 @@ func (c checksumReader) GetLog(index uint64) (*types.PooledBuffer, error) {
 	return b, nil
 }
 
-// tailSegment is the segment that is being written. raft-wal keeps it open for reading when it is
-// full, with the buffer of its largest write and a table of its entries in memory. So a full
-// segment is reopened for reading only.
+// tailSegment is the segment that is being written. raft-wal keeps it open for reading
+// when it is full, with the buffer of its largest write and a table of its entries in
+// memory. So a full segment is reopened for reading only.
 type tailSegment struct {
 	segments *segments
 	info     types.SegmentInfo
@@ -151,8 +153,8 @@ func (t *tailSegment) Append(entries []types.LogEntry) error {
 	return nil
 }
 
-// reopen replaces the writer by a reader. If the file cannot be opened again, the writer stays and
-// keeps its memory.
+// reopen replaces the writer by a reader. If the file cannot be opened again, the writer
+// stays and keeps its memory.
 func (t *tailSegment) reopen(at uint64) {
 	info := t.info
 	info.SealTime, info.IndexStart, info.MaxIndex = time.Now(), at, t.w.LastIndex()
@@ -166,7 +168,8 @@ func (t *tailSegment) reopen(at uint64) {
 	t.w, t.sealed = nil, &sealedSegment{SegmentReader: r, last: info.MaxIndex, index: at}
 }
 
-// Sealed reports whether the segment is full, and returns where its table of entries begins.
+// Sealed reports whether the segment is full, and returns where its table of entries
+// begins.
 func (t *tailSegment) Sealed() (bool, uint64, error) {
 	if t.sealed != nil {
 		return true, t.sealed.index, nil
@@ -227,9 +230,9 @@ func (l *segmentList) CommitState(state types.PersistentState) error {
 	return l.segments.keep(l.BoltMetaDB.CommitState(state))
 }
 
-// Load returns the list. A crash while the last segment was being sealed can leave it full but not
-// yet listed as full; raft-wal would open it and never append again. Load rewrites such a segment
-// without its end.
+// Load returns the list. A crash while the last segment was being sealed can leave it
+// full but not yet listed as full; raft-wal would open it and never append again. Load
+// rewrites such a segment without its end.
 func (l *segmentList) Load(dir string) (types.PersistentState, error) {
 	state, err := l.BoltMetaDB.Load(dir)
 	if err != nil || len(state.Segments) == 0 {
@@ -268,7 +271,8 @@ func (l *segmentList) Load(dir string) (types.PersistentState, error) {
 // frameBytes is more than raft-wal adds to an entry.
 const frameBytes = 32
 
-// copy writes the entries of a segment to a new one that is large enough not to be full afterwards.
+// copy writes the entries of a segment to a new one that is large enough not to be full
+// afterwards.
 func (s *segments) copy(from types.SegmentWriter, to types.SegmentInfo) (types.SegmentInfo, error) {
 	// A crash may have left an earlier copy that was never listed.
 	if err := s.Delete(to.BaseIndex, to.ID); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -21,22 +21,22 @@ import (
 	"laurel/cluster/snapshots"
 )
 
-// logCache is the number of entries kept in memory for followers that are slightly behind. Entries
-// are bounded in size, so this bounds the memory.
+// logCache is the number of entries kept in memory for followers that are slightly
+// behind. Entries are bounded in size, so this bounds the memory.
 const logCache = 128
 
 // Options are the options of Open.
 type Options struct {
 	Dir string // the data directory, made if it is missing
 	ID  string // of the member
-	// Bootstrap allows a directory without a member, for Store.Bootstrap, and Join for joining a
-	// group.
+	// Bootstrap allows a directory without a member, for Store.Bootstrap, and Join for
+	// joining a group.
 	Bootstrap, Join bool
 	StallTimeout    time.Duration // 0 means DefaultStallTimeout
 	SegmentSize     int           // in bytes of one file of the log; 0 means the default
 	Logger          *slog.Logger
-	// Fatal is called with every error of the disk, and every contradiction, that ends the member.
-	// The call of the store that met it does not return before Release.
+	// Fatal is called with every error of the disk, and every contradiction, that ends
+	// the member. The call of the store that met it does not return before Release.
 	Fatal        func(error)
 	ObserveWrite func(time.Duration) // called with the duration of each write; may be nil
 	// Wrap, if not nil, puts a test's store between the watchdog and the disk.
@@ -57,7 +57,8 @@ type splitStore struct {
 
 // Store is the opened data directory of a member.
 //
-// Raft reaches the log through a chain of wrappers, each with one task. From Raft down to the disk:
+// Raft reaches the log through a chain of wrappers, each with one task. From Raft down to
+// the disk:
 //
 //	Log            continues after snapshots; refuses to remove applied entries
 //	raft.LogCache  keeps the newest entries in memory
@@ -124,7 +125,8 @@ func Open(o Options) (s *Store, err error) {
 	return s, s.check(o)
 }
 
-// openVotes opens the database of Raft's term and vote. Its lock is that of the whole directory.
+// openVotes opens the database of Raft's term and vote. Its lock is that of the whole
+// directory.
 func (s *Store) openVotes() (err error) {
 	path := filepath.Join(s.dir, voteFile)
 	if err := makeVoteFile(path); err != nil {
@@ -133,7 +135,8 @@ func (s *Store) openVotes() (err error) {
 	if err := checkVoteFile(path); err != nil {
 		return contradiction(s.dir, "%s: %w", voteFile, err)
 	}
-	// New commits a transaction, which also syncs what a killed process may have left to the kernel.
+	// New commits a transaction, which also syncs what a killed process may have left to
+	// the kernel.
 	s.votes, err = raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{
@@ -149,9 +152,9 @@ func (s *Store) openVotes() (err error) {
 	return nil
 }
 
-// openWAL opens the log, which must match the term and vote: with only one of the two a voter could
-// let a master be elected that lacks acked events. Raft stores a term before the first entry, and
-// the log is made before that.
+// openWAL opens the log, which must match the term and vote: with only one of the two a
+// voter could let a master be elected that lacks acked events. Raft stores a term before
+// the first entry, and the log is made before that.
 func (s *Store) openWAL(segmentSize int) error {
 	if err := removeTemporary(s.dir); err != nil {
 		return fmt.Errorf("remove what a crash left in %s: %w", s.dir, err)
@@ -250,8 +253,8 @@ func (s *Store) Snapshots() *snapshots.Store { return s.snapshots }
 // Existing reports whether the directory had a member before it was opened.
 func (s *Store) Existing() bool { return s.existing }
 
-// Watch passes a write that takes longer than the stall timeout to Options.Fatal. It returns after
-// Release.
+// Watch passes a write that takes longer than the stall timeout to Options.Fatal. It
+// returns after Release.
 func (s *Store) Watch() { s.watchdog.watch() }
 
 // Release ends Watch, and the goroutines whose call of the store has failed.

@@ -14,10 +14,10 @@ import (
 	"laurel/cluster/internal/durable"
 )
 
-// makeVoteFile makes an empty database for Raft's term and vote if there is none. If bbolt made it in
-// its final place, a crash could leave a file that bbolt does not open again. So it is made under
-// another name and renamed when it is on the disk. Linking, unlike renaming, does not replace a
-// file that another frontend has made meanwhile.
+// makeVoteFile makes an empty database for Raft's term and vote if there is none. If
+// bbolt made it in its final place, a crash could leave a file that bbolt does not open
+// again. So it is made under another name and renamed when it is on the disk. Linking,
+// unlike renaming, does not replace a file that another frontend has made meanwhile.
 func makeVoteFile(path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -45,9 +45,9 @@ func makeVoteFile(path string) error {
 	return durable.SyncDir(filepath.Dir(path))
 }
 
-// The layout of bbolt's first two pages (format 2), in the byte order of the machine: after the
-// header of a page come a magic number, the page size, the number of pages, the transaction, a
-// checksum and other fields.
+// The layout of bbolt's first two pages (format 2), in the byte order of the machine:
+// after the header of a page come a magic number, the page size, the number of pages, the
+// transaction, a checksum and other fields.
 const (
 	boltHeader   = 16
 	boltMagic    = 0xED0CDAED
@@ -56,8 +56,8 @@ const (
 	boltMeta     = boltHeader + 64
 )
 
-// checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the file to
-// memory, and reading a part that is missing would crash the process.
+// checkVoteFile returns an error if the file is shorter than its pages. bbolt maps the
+// file to memory, and reading a part that is missing would crash the process.
 func checkVoteFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

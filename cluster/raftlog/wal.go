@@ -18,21 +18,21 @@ import (
 	"laurel/cluster/internal/hclogger"
 )
 
-// defaultSegmentSize is the size in bytes of one segment, a file of the log. A segment has its full
-// size from the start. Each new segment costs a few writes that the next entry waits for, and the
-// disk needs room for one segment more than the log fills.
+// defaultSegmentSize is the size in bytes of one segment, a file of the log. A segment
+// has its full size from the start. Each new segment costs a few writes that the next
+// entry waits for, and the disk needs room for one segment more than the log fills.
 const defaultSegmentSize = 8 << 20
 
-// walLog is Raft's log on disk. It uses raft-wal, which appends to one segment after another, and
-// repairs what raft-wal gets wrong; see also segments.
+// walLog is Raft's log on disk. It uses raft-wal, which appends to one segment after
+// another, and repairs what raft-wal gets wrong; see also segments.
 type walLog struct {
 	wal      *wal.WAL
 	segments *segments
 	mu       sync.RWMutex // raft-wal panics if it is closed during a call
 }
 
-// openWAL opens the log in dir, or makes an empty one. No other process may have it open: raft-wal
-// would wait for its lock forever.
+// openWAL opens the log in dir, or makes an empty one. No other process may have it open:
+// raft-wal would wait for its lock forever.
 func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the log: %w", err)
@@ -60,8 +60,8 @@ func openWAL(dir string, segmentSize int, log *slog.Logger) (*walLog, error) {
 	return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 }
 
-// checkSegmentList refuses a log whose list of segments is missing: raft-wal would remove the
-// segments and begin an empty log.
+// checkSegmentList refuses a log whose list of segments is missing: raft-wal would remove
+// the segments and begin an empty log.
 func checkSegmentList(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, metadb.FileName)); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -73,8 +73,8 @@ func checkSegmentList(dir string) error {
 	return err
 }
 
-// IsMonotonic reports that the log can have no gaps, so that Raft empties it when it installs a
-// snapshot from the master.
+// IsMonotonic reports that the log can have no gaps, so that Raft empties it when it
+// installs a snapshot from the master.
 func (l *walLog) IsMonotonic() bool { return true }
 
 // FirstIndex returns the index of the oldest entry, 0 if the log is empty.
@@ -95,7 +95,8 @@ func (l *walLog) LastIndex() (uint64, error) {
 func (l *walLog) GetLog(index uint64, to *raft.Log) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	// In the segment that is being written, raft-wal still finds entries that were removed.
+	// In the segment that is being written, raft-wal still finds entries that were
+	// removed.
 	if first, err := l.wal.FirstIndex(); err != nil || index < first {
 		return cmp.Or(err, raft.ErrLogNotFound)
 	}
@@ -118,8 +119,8 @@ func (l *walLog) StoreLogs(e []*raft.Log) error {
 	defer l.mu.RUnlock()
 	err := l.wal.StoreLogs(e)
 	if errors.Is(err, wal.ErrSealed) {
-		// The segment is full, and raft-wal, which makes the next one in the background, failed. It
-		// has logged the reason and forgotten it.
+		// The segment is full, and raft-wal, which makes the next one in the background,
+		// failed. It has logged the reason and forgotten it.
 		if why := l.segments.failed.Load(); why != nil {
 			err = *why
 		}

@@ -19,7 +19,8 @@ import (
 
 const (
 	testSegmentSize = 256 << 10
-	// perSegment is the number of test entries that fill a segment; the last of them seals it.
+	// perSegment is the number of test entries that fill a segment; the last of them
+	// seals it.
 	perSegment = 8
 )
 
@@ -223,7 +224,8 @@ func TestLogWithAMissingFileIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 {
-				if _, err := openWAL(dir, testSegmentSize, noLog); err == nil || !strings.Contains(err.Error(), remedy) {
+				_, err := openWAL(dir, testSegmentSize, noLog)
+				if err == nil || !strings.Contains(err.Error(), remedy) {
 					t.Fatalf("got %v", err)
 				}
 			}

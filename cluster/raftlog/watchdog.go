@@ -10,17 +10,17 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// DefaultStallTimeout is how long one write of the log may take. Raft's heartbeats continue while
-// the disk hangs, so a master whose disk hangs would stay master and accept no writes. With this
-// limit it ends itself, and the others elect another one.
+// DefaultStallTimeout is how long one write of the log may take. Raft's heartbeats
+// continue while the disk hangs, so a master whose disk hangs would stay master and
+// accept no writes. With this limit it ends itself, and the others elect another one.
 const DefaultStallTimeout = 5 * time.Second
 
 // stallTicks is the number of ticks in which the stall timeout is counted.
 const stallTicks = 10
 
-// watchdogStore ends the member at the first read or write that fails, and when a write stalls.
-// After an error no call returns to Raft, which would otherwise continue with a log that may lack
-// its last entry.
+// watchdogStore ends the member at the first read or write that fails, and when a write
+// stalls. After an error no call returns to Raft, which would otherwise continue with a
+// log that may lack its last entry.
 type watchdogStore struct {
 	Backend
 	dir          string
@@ -72,8 +72,8 @@ func (d *watchdogStore) write(what string, f func() error) error {
 func (d *watchdogStore) fail(err error) {
 	d.fatal(err)
 	<-d.stopped
-	// Raft would panic, or answer a request, if it got the error back. Its goroutine has nothing
-	// left to do, because the member is closing.
+	// Raft would panic, or answer a request, if it got the error back. Its goroutine has
+	// nothing left to do, because the member is closing.
 	runtime.Goexit()
 }
 
@@ -86,7 +86,8 @@ func (d *watchdogStore) GetLog(index uint64, to *raft.Log) error {
 	return err
 }
 
-// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type assertion.
+// IsMonotonic reports whether the log can have no gaps. Raft finds it by a type
+// assertion.
 func (d *watchdogStore) IsMonotonic() bool {
 	log, ok := d.Backend.(raft.MonotonicLogStore)
 	return ok && log.IsMonotonic()
@@ -116,16 +117,17 @@ func (d *watchdogStore) SetUint64(k []byte, v uint64) error {
 		d.fail(&ContradictionError{d.dir, err})
 	}
 	if string(k) == voteTermKey {
-		// Raft writes the term of a vote and then its candidate. After a crash between the two, the
-		// candidate of an older vote would get this one without a comparison of logs
-		// (hashicorp/raft#661). So that candidate is erased first.
+		// Raft writes the term of a vote and then its candidate. After a crash between
+		// the two, the candidate of an older vote would get this one without a comparison
+		// of logs (hashicorp/raft#661). So that candidate is erased first.
 		d.write("write Raft's vote", func() error { return d.Backend.Set([]byte(voteCandidateKey), nil) })
 	}
 	return d.write("write Raft's term", func() error { return d.Backend.SetUint64(k, v) })
 }
 
-// watch passes a write that stalls to fatal. It returns after stop. It counts its own ticks instead
-// of reading a clock, so that a process that was suspended does not blame the disk.
+// watch passes a write that stalls to fatal. It returns after stop. It counts its own
+// ticks instead of reading a clock, so that a process that was suspended does not blame
+// the disk.
 func (d *watchdogStore) watch() {
 	tick := time.NewTicker(d.stallTimeout / stallTicks)
 	defer tick.Stop()

@@ -114,7 +114,8 @@ func TestStoreReturnsNothingAfterAnError(t *testing.T) {
 	}
 }
 
-// crashingBackend ignores writes of the stable store after the first few, as after a crash.
+// crashingBackend ignores writes of the stable store after the first few, as after a
+// crash.
 type crashingBackend struct {
 	Backend
 	left int // writes before the crash

@@ -45,36 +45,39 @@ type ReceiverOptions struct {
 
 // Receiver receives the snapshots that a master sends.
 //
-// hashicorp/raft receives a snapshot on its main goroutine: it reads the body from the network,
-// writes it, and has the state machine read it again. Until that ends the member neither votes nor
-// stands for election, and if the master hangs it never ends. Raft also checks nothing but the
-// snapshot's term, so a snapshot that arrives late removes entries that were acked since.
+// hashicorp/raft receives a snapshot on its main goroutine: it reads the body from the
+// network, writes it, and has the state machine read it again. Until that ends the member
+// neither votes nor starts an election, and if the master hangs it never ends. Raft also
+// checks nothing but the snapshot's term, so a snapshot that arrives late removes entries
+// that were acked since.
 //
-// A Receiver receives a snapshot on another goroutine. If the log has the snapshot's last entry
-// already, it acknowledges the snapshot and drops it. Otherwise Raft gets the request when the
-// snapshot is on the disk and its state is built, and has only two files to rename.
+// A Receiver receives a snapshot on another goroutine. If the log has the snapshot's last
+// entry already, it acknowledges the snapshot and drops it. Otherwise Raft gets the
+// request when the snapshot is on the disk and its state is built, and has only two files
+// to rename.
 type Receiver struct {
 	opts ReceiverOptions
 
 	mu      sync.Mutex
 	current *reception
-	// installing is held from the check of the log until Raft has installed a snapshot, so that no
-	// other snapshot is installed in between.
+	// installing is held from the check of the log until Raft has installed a snapshot,
+	// so that no other snapshot is installed in between.
 	installing sync.Mutex
 }
 
 // NewReceiver returns a receiver.
 func NewReceiver(o ReceiverOptions) *Receiver { return &Receiver{opts: o} }
 
-// reception is a snapshot that is being received. Its context ends when another one replaces it.
+// reception is a snapshot that is being received. Its context ends when another one
+// replaces it.
 type reception struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	term   uint64
 }
 
-// Receive receives one snapshot and responds to the request. If the master goes silent, the
-// connection's own deadline for progress ends the reception.
+// Receive receives one snapshot and responds to the request. If the master goes silent,
+// the connection's own deadline for progress ends the reception.
 func (r *Receiver) Receive(call raft.RPC, request *raft.InstallSnapshotRequest) {
 	outcome, err := r.receive(call, request)
 	// The body must be read to its end before the response is sent.
@@ -116,8 +119,9 @@ func (r *Receiver) receive(call raft.RPC, request *raft.InstallSnapshotRequest) 
 	return r.install(got, request)
 }
 
-// known reports whether the log has the last entry of a snapshot, or begins after it. The term of
-// the entry counts: a log that another master wrote may have another entry with that index.
+// known reports whether the log has the last entry of a snapshot, or begins after it. The
+// term of the entry counts: a log that another master wrote may have another entry with
+// that index.
 func (r *Receiver) known(request *raft.InstallSnapshotRequest) bool {
 	var e raft.Log
 	err := r.opts.Store.log.GetLog(request.LastLogIndex, &e)
@@ -127,8 +131,8 @@ func (r *Receiver) known(request *raft.InstallSnapshotRequest) bool {
 	return request.LastLogIndex < r.opts.Store.log.Start() && request.LastLogIndex <= r.opts.Machine.Applied()
 }
 
-// begin makes a reception the current one. A later reception of the same or a later term replaces
-// the current one, which its sender has given up.
+// begin makes a reception the current one. A later reception of the same or a later term
+// replaces the current one, which its sender has given up.
 func (r *Receiver) begin(term uint64) (*reception, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,9 +157,11 @@ func (r *Receiver) end(one *reception) {
 	}
 }
 
-// spool writes the body to the directory of the snapshots, waits for the disk, and builds its state
-// beside the state machine.
-func (r *Receiver) spool(one *reception, body io.Reader, request *raft.InstallSnapshotRequest) (got *received, err error) {
+// spool writes the body to the directory of the snapshots, waits for the disk, and builds
+// its state beside the state machine.
+func (r *Receiver) spool(
+	one *reception, body io.Reader, request *raft.InstallSnapshotRequest,
+) (got *received, err error) {
 	// The peer port has checked that the configuration can be decoded.
 	configuration := raft.DecodeConfiguration(request.Configuration)
 	got = &received{meta: raft.SnapshotMeta{
@@ -203,8 +209,8 @@ func (r *Receiver) spool(one *reception, body io.Reader, request *raft.InstallSn
 	return got, nil
 }
 
-// install gives a snapshot to Raft and waits until it is installed. The same snapshot may have
-// arrived another way meanwhile, and entries after it; they are kept.
+// install gives a snapshot to Raft and waits until it is installed. The same snapshot may
+// have arrived another way meanwhile, and entries after it; they are kept.
 func (r *Receiver) install(got *received, request *raft.InstallSnapshotRequest) (outcome string, err error) {
 	r.installing.Lock()
 	defer r.installing.Unlock()
@@ -232,10 +238,11 @@ func (r *Receiver) install(got *received, request *raft.InstallSnapshotRequest) 
 	return Installed, nil
 }
 
-// follow first lets Raft process a heartbeat of the snapshot's sender. A candidate that installs a
-// snapshot takes the sender for its leader, but stays a candidate (hashicorp/raft v1.8.0,
-// installSnapshot), and a candidate never forgets its leader: if the sender is then lost, this
-// member votes for nobody. A heartbeat makes it a follower, whose leader times out.
+// follow first lets Raft process a heartbeat of the snapshot's sender. A candidate that
+// installs a snapshot takes the sender for its leader, but stays a candidate
+// (hashicorp/raft v1.8.0, installSnapshot), and a candidate never forgets its leader: if
+// the sender is then lost, this member votes for nobody. A heartbeat makes it a follower,
+// whose leader times out.
 func (r *Receiver) follow(request *raft.InstallSnapshotRequest) error {
 	heartbeat := &raft.AppendEntriesRequest{RPCHeader: request.RPCHeader, Term: request.Term}
 	answer, err := r.call(raft.RPC{Command: heartbeat})
@@ -261,7 +268,8 @@ func (r *Receiver) call(request raft.RPC) (raft.RPCResponse, error) {
 	}
 }
 
-// received is a snapshot of the master that is complete on the disk, and the state built from it.
+// received is a snapshot of the master that is complete on the disk, and the state built
+// from it.
 type received struct {
 	meta     raft.SnapshotMeta
 	sink     raft.SnapshotSink // nil before it is created
@@ -306,8 +314,8 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// noPeers is the transport that encodes addresses for a snapshot. Raft stores them for old versions,
-// whose snapshots had no configuration.
+// noPeers is the transport that encodes addresses for a snapshot. Raft stores them for
+// old versions, whose snapshots had no configuration.
 type noPeers struct{ raft.Transport }
 
 // EncodePeer returns the address.

@@ -32,7 +32,8 @@ const (
 // Log is Raft's log, which continues after the newest snapshot.
 type Log interface {
 	GetLog(index uint64, to *raft.Log) error
-	// Start returns the index of the first entry that the log has, or will have next if it is empty.
+	// Start returns the index of the first entry that the log has, or will have next if
+	// it is empty.
 	Start() uint64
 	// NoteApplied notes the last applied entry before the state machine is set back.
 	NoteApplied()
@@ -42,8 +43,8 @@ type Log interface {
 	ContinueAfter(index, term uint64)
 }
 
-// Store is Raft's store of snapshots. It lets the log continue after each snapshot that is stored,
-// and gives Raft the snapshots that a Receiver has received.
+// Store is Raft's store of snapshots. It lets the log continue after each snapshot that
+// is stored, and gives Raft the snapshots that a Receiver has received.
 type Store struct {
 	files syncedFiles
 	dir   string
@@ -53,8 +54,8 @@ type Store struct {
 	offered *received // with the request that Raft is handling; nil if there is none
 }
 
-// Open opens the store in a data directory, which must be locked. It removes snapshots whose writing
-// a crash has interrupted.
+// Open opens the store in a data directory, which must be locked. It removes snapshots
+// whose writing a crash has interrupted.
 func Open(dataDir string, log Log, logger hclog.Logger) (*Store, error) {
 	files, err := raft.NewFileSnapshotStoreWithLogger(dataDir, retained, logger)
 	if err != nil {
@@ -105,8 +106,8 @@ func (s *Store) offeredIf(match func(*received) bool) *received {
 	return nil
 }
 
-// Create begins a snapshot. Raft calls it for a snapshot of its own state machine, and for one of
-// the master, which has been received already.
+// Create begins a snapshot. Raft calls it for a snapshot of its own state machine, and
+// for one of the master, which has been received already.
 func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
 	r := s.offeredIf(func(r *received) bool { return r.meta.Index == index && r.meta.Term == term && !r.stored })
@@ -126,8 +127,8 @@ func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configu
 // List returns the snapshots, the newest first.
 func (s *Store) List() ([]*raft.SnapshotMeta, error) { return s.files.List() }
 
-// Open opens a snapshot. For one that was offered to Raft, the reader has no bytes but the state
-// that was built from them, for fsm.Raft.Restore.
+// Open opens a snapshot. For one that was offered to Raft, the reader has no bytes but
+// the state that was built from them, for fsm.Raft.Restore.
 func (s *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	if r := s.offeredIf(func(r *received) bool { return r.meta.ID == id && r.stored }); r != nil {
 		return &r.meta, preparedState{r.prepared}, nil
@@ -135,8 +136,8 @@ func (s *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return s.files.Open(id)
 }
 
-// syncState waits until the state of an unfinished snapshot is on the disk, so that Raft has little
-// to wait for when it closes the snapshot.
+// syncState waits until the state of an unfinished snapshot is on the disk, so that Raft
+// has little to wait for when it closes the snapshot.
 func (s *Store) syncState(id string) error {
 	f, err := os.Open(filepath.Join(s.dir, id+unfinishedSuffix, stateFile))
 	if err != nil {
@@ -145,17 +146,17 @@ func (s *Store) syncState(id string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// syncedFiles stores snapshots so that a loss of power leaves each of them whole or not at all.
-// hashicorp/raft v1.8.0 syncs the two files of a snapshot and the directory that holds all
-// snapshots, but not the directory of the snapshot itself. The log would be shortened because of a
-// snapshot whose files have no names on the disk.
+// syncedFiles stores snapshots so that a loss of power leaves each of them whole or not
+// at all. hashicorp/raft v1.8.0 syncs the two files of a snapshot and the directory that
+// holds all snapshots, but not the directory of the snapshot itself. The log would be
+// shortened because of a snapshot whose files have no names on the disk.
 type syncedFiles struct {
 	*raft.FileSnapshotStore
 	dir string
 }
 
-// Create begins a snapshot. Its files get their names here; they are renamed with their directory
-// when they are complete.
+// Create begins a snapshot. Its files get their names here; they are renamed with their
+// directory when they are complete.
 func (s syncedFiles) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration,
 	configurationIndex uint64, transport raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.FileSnapshotStore.Create(version, index, term, configuration, configurationIndex, transport)
@@ -190,7 +191,8 @@ type receivedSink struct {
 	received *received
 }
 
-// ReadFrom reads nothing and returns the size of the snapshot. Raft calls it through io.Copy.
+// ReadFrom reads nothing and returns the size of the snapshot. Raft calls it through
+// io.Copy.
 func (s *receivedSink) ReadFrom(io.Reader) (int64, error) { return s.received.meta.Size, nil }
 
 // Write returns an error, because the snapshot is complete.

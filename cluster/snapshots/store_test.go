@@ -36,8 +36,8 @@ func openStore(t *testing.T, dir string, l Log) *Store {
 	return s
 }
 
-// A snapshot of the master is stored before it is restored. Until then the log must not continue
-// after it.
+// A snapshot of the master is stored before it is restored. Until then the log must not
+// continue after it.
 func TestLogContinuesAtOnceOnlyAfterAnOwnSnapshot(t *testing.T) {
 	l := &fakeLog{}
 	s := openStore(t, t.TempDir(), l)

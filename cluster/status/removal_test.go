@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func TestOnlyAMajorityOfTheOtherVotersIsBelieved(t *testing.T) {
+func TestOnlyAMajorityOfTheOtherVotersDecidesARemoval(t *testing.T) {
 	server := func(id string, s raft.ServerSuffrage) raft.Server {
 		return raft.Server{ID: raft.ServerID(id), Suffrage: s}
 	}
@@ -46,7 +46,7 @@ func TestOnlyAMajorityOfTheOtherVotersIsBelieved(t *testing.T) {
 	}
 }
 
-func TestTheRosterKeepsTheNewestCommittedConfiguration(t *testing.T) {
+func TestRosterKeepsTheNewestCommittedConfiguration(t *testing.T) {
 	config := func(ids ...raft.ServerID) (c raft.Configuration) {
 		for _, id := range ids {
 			c.Servers = append(c.Servers, raft.Server{ID: id})

@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-// eventCommand is a command that posts one event. Its argument is the contest or competition of the event, its
-// flags are the data.
+// eventCommand is a command that posts one event. Its argument is the contest or
+// competition of the event, its flags are the data.
 type eventCommand struct {
 	*cobra.Command
 	event   score.Event
@@ -23,8 +23,8 @@ type eventCommand struct {
 	to      *cli.Target
 }
 
-// newEventCommand makes the command of an event type. The caller adds the flags of the data, named as in the
-// JSON with - for _, and calls done.
+// newEventCommand makes the command of an event type. The caller adds the flags of the
+// data, named as in the JSON with - for _, and calls done.
 func newEventCommand(use, short, example string, t score.Type, data score.Data, comment *string) *eventCommand {
 	v := &eventCommand{event: score.Event{Type: t, Data: data}}
 	v.Command = &cobra.Command{

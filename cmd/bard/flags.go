@@ -63,8 +63,8 @@ func (f totalsFlag) String() string {
 	return strings.Join(pairs, ",")
 }
 
-// entrantsFlag is a competitor, such as GAU,name=Gaul,organisation=GAU,type=T. Each use adds one. A value with
-// a comma is quoted as in CSV.
+// entrantsFlag is a competitor, such as GAU,name=Gaul,organisation=GAU,type=T. Each use
+// adds one. A value with a comma is quoted as in CSV.
 type entrantsFlag struct{ p *[]score.Entrant }
 
 func (f entrantsFlag) Set(s string) error {

@@ -17,8 +17,8 @@ import (
 	"laurel/score"
 )
 
-// input reads events from NDJSON. It gives an identity to each event without one, so that a second reading of
-// the same input gives it the same identity.
+// input reads events from NDJSON. It gives an identity to each event without one, so that
+// a second reading of the same input gives it the same identity.
 type input struct {
 	in     *bufio.Reader
 	number int // of the last line, from 1
@@ -27,7 +27,8 @@ type input struct {
 	digest   string // of the first line without an identity; part of made sources and ids
 	numbered uint64 // events that were given a seq
 
-	// signs: the events will be signed, so that each is decoded and must have what a signed event needs.
+	// signs: the events will be signed, so that each is decoded and must have what a
+	// signed event needs.
 	signs bool
 	// keyName returns the name that precedes a made source. It may be nil.
 	keyName func() (string, error)
@@ -126,7 +127,8 @@ func (in *input) parse(line []byte) (inputEvent, error) {
 	return inputEvent{client.Line{ID: e.ID, Seq: e.Seq, JSON: b, Number: in.number}, e.Source, e.Time, made}, nil
 }
 
-// parseToSign parses an event that will be signed, unless somebody else has signed it already.
+// parseToSign parses an event that will be signed, unless somebody else has signed it
+// already.
 func (in *input) parseToSign(line []byte) (inputEvent, error) {
 	e, p := score.Decode(line)
 	if p != nil {
@@ -154,11 +156,12 @@ func (in *input) parseToSign(line []byte) (inputEvent, error) {
 	return inputEvent{client.Line{ID: e.ID, Seq: e.Seq, Event: &e, Number: in.number}, e.Source, e.Time, made}, nil
 }
 
-// identify makes the missing parts of an event's identity: source and seq if it names no source, and an id if
-// it has none.
+// identify makes the missing parts of an event's identity: source and seq if it names no
+// source, and an id if it has none.
 func (in *input) identify(e *score.Event, line []byte) (made bool, err error) {
 	if in.digest == "" {
-		// The first line distinguishes an input from others, whatever the name of its file.
+		// The first line distinguishes an input from others, whatever the name of its
+		// file.
 		sum := sha256.Sum256(append([]byte(in.source+"\n"), line...))
 		in.digest = fmt.Sprintf("%x", sum[:6])
 	}

@@ -23,8 +23,8 @@ func newKeyNewCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "new",
 		Short: "Make a private key in a new file",
-		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and
-prints its public key.
+		Long: `Makes an Ed25519 private key in a new file that only you can read (PKCS #8, PEM), and prints its public
+key.
 
 Give the public key to an operator, who grants it the right to post. Keep the file secret: whoever has
 it can post in your name until an operator revokes the key.`,
@@ -61,8 +61,8 @@ func newKeyShowCommand() *cobra.Command {
 	}
 }
 
-// printKey prints the public key alone on standard output, for other commands, and what to do with it on
-// standard error.
+// printKey prints the public key alone on standard output, for other commands, and what
+// to do with it on standard error.
 func printKey(cmd *cobra.Command, file string, public ed25519.PublicKey) error {
 	text := cli.FormatPublicKey(public)
 	fmt.Fprintf(cmd.ErrOrStderr(), `The public key of %s has the id %s. An operator grants it the role of a

@@ -19,8 +19,8 @@ func newBardCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bard",
 		Short: "Post events of contests to Laurel",
-		Long: `Posts events to Laurel: a file of events with sing, or a single event with the other
-commands. There is one for each type of event.
+		Long: `Posts events to Laurel: a file of events with sing, or a single event with the other commands. There is
+one for each type of event.
 
 An event that was acknowledged is durable. If an answer is lost, bard posts the same event again with
 the same identity, so that it counts once.

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain runs more tests at once than there are processors, as they wait most of the time for their groups.
+// TestMain runs more tests at once than there are processors, as they wait most of the
+// time for their groups.
 func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)

@@ -39,8 +39,8 @@ type pace struct {
 	first time.Time // the time of that event
 }
 
-// due returns when an event with a time is due. It does not depend on when the event before was posted, so
-// that late events catch up.
+// due returns when an event with a time is due. It does not depend on when the event
+// before was posted, so that late events catch up.
 func (p *pace) due(at, now time.Time) time.Time {
 	if p.speed == 0 || at.IsZero() {
 		return now

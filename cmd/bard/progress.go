@@ -18,8 +18,8 @@ const (
 	lineInterval = 5 * time.Second
 )
 
-// progress shows how much was posted: by a bar on a terminal, otherwise by a line now and then. It is safe for
-// concurrent use.
+// progress shows how much was posted: by a bar on a terminal, otherwise by a line now and
+// then. It is safe for concurrent use.
 type progress struct {
 	out      io.Writer
 	terminal int // its file descriptor; -1: out is no terminal
@@ -86,7 +86,8 @@ func (p *progress) show(s state) {
 		p.shown, p.at = s.answered, now
 		return
 	}
-	// On a terminal the rate is over about a second; over the time of one bar it would flicker.
+	// On a terminal the rate is over about a second; over the time of one bar it would
+	// flicker.
 	if now.Sub(p.at) > time.Second {
 		p.shown, p.at = s.answered, now
 	}

@@ -28,8 +28,8 @@ func newSingCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sing FILE|-",
 		Short: "Post a stream of events, each exactly once",
-		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed
-with gzip or not.
+		Long: `Posts the events of FILE, or of standard input (-): one JSON object per line, compressed with gzip or
+not.
 
 A source that was posted before continues after its last acknowledged seq: if bard sing was interrupted,
 run it again to finish. If a frontend dies or cannot answer, bard continues at another one; what was not
@@ -163,7 +163,8 @@ type singer struct {
 	latencies  latency.Histogram
 }
 
-// maxAcked bounds the sources whose last seq is kept. Forgetting one costs only another read.
+// maxAcked bounds the sources whose last seq is kept. Forgetting one costs only another
+// read.
 const maxAcked = 1024
 
 // sing posts all events of r and waits until they are acknowledged.
@@ -195,7 +196,8 @@ func (s *singer) sing(ctx context.Context, r io.Reader) error {
 	return err
 }
 
-// sendAll sends the events of an input. It reports whether the identity of some of them was made here.
+// sendAll sends the events of an input. It reports whether the identity of some of them
+// was made here.
 func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) (made bool, err error) {
 	p := pace{speed: s.speed}
 	for {
@@ -207,7 +209,8 @@ func (s *singer) sendAll(ctx context.Context, in *input, stream *client.Stream) 
 			return made, err
 		}
 		made = made || e.made
-		// Events that were numbered here are always sent: another input may have begun with the same line.
+		// Events that were numbered here are always sent: another input may have begun
+		// with the same line.
 		if !e.made {
 			acked, err := s.lastAcked(ctx, e.source)
 			if err != nil {

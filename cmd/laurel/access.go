@@ -17,8 +17,8 @@ func newAccessCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "access",
 		Short: "Show and change the grants of the group",
-		Long: `Shows the grants of the group: the roles of keys and tokens. Only operators can use this.
-The token of the first operator is in the data directory of the frontend that made the group.`,
+		Long: `Shows the grants of the group: the roles of keys and tokens. Only operators can use this. The token of
+the first operator is in the data directory of the frontend that made the group.`,
 		Example: `  laurel access
   laurel access grant bard/cacofonix --role bard --key cacofonix.pub --competition OG50BC
   laurel access grant feed --role bard --rate 100 --expires 720h
@@ -35,9 +35,9 @@ func newGrantCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "grant NAME --role ROLE",
 		Short: "Grant a role to the holder of a key or of a new token",
-		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post
-events. An operator can change the group and its grants. Each role includes the ones before it. A bard
-posts as the source NAME or one below it, such as NAME/2.
+		Long: `Grants NAME a role. A reader can read the scores of a private group. A bard can post events. An operator
+can change the group and its grants. Each role includes the ones before it. A bard posts as the source
+NAME or one below it, such as NAME/2.
 
 With --key, the role is for whoever signs with the private key, and no secret is sent. A second grant to
 the same key replaces the first. Without --key, a token is made and printed once; the group keeps only
@@ -117,8 +117,8 @@ func newRevokeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "revoke ID...",
 		Short: "Revoke grants or join tokens",
-		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events
-that were posted before stay. A key or token that was revoked can never be granted a role again.`,
+		Long: `Revokes the grants, or join tokens, with these ids, which laurel access shows. Events that were posted
+before stay. A key or token that was revoked can never be granted a role again.`,
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
@@ -141,8 +141,8 @@ func newAuditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Show the audit trail of changes to the group and its grants",
-		Long: `Shows what operators, and members by themselves, have changed, the oldest change first.
-The group keeps the last 10,000 lines together with the scores.`,
+		Long: `Shows what operators, and members by themselves, have changed, the oldest change first. The group keeps
+the last 10,000 lines together with the scores.`,
 		Example: `  laurel audit
   laurel audit --after 1200 --limit 1000 --json`,
 		Args: cobra.NoArgs,

@@ -15,9 +15,9 @@ func newTokenCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "token",
 		Short: "Make a token with which frontends can join",
-		Long: `Makes and prints a token with which frontends can join the group. It names the group's
-certificate authority, so that a new frontend knows whom to trust, and contains a secret of which the
-group keeps only a hash. It expires after --ttl or --uses uses.
+		Long: `Makes and prints a token with which frontends can join the group. It names the group's certificate
+authority, so that a new frontend knows whom to trust, and contains a secret of which the group keeps
+only a hash. It expires after --ttl or --uses uses.
 
 Keep it secret: whoever has it can make a frontend of the group.`,
 		Example: `  laurel cluster token
@@ -46,8 +46,8 @@ func newAuthorityCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ca [rotate|finish]",
 		Short: "Show or rotate the group's certificate authority",
-		Long: `Without an argument, prints the certificates of the authorities that the group trusts, in
-PEM. Use them for --ca, and for other clients.
+		Long: `Without an argument, prints the certificates of the authorities that the group trusts, in PEM. Use them
+for --ca, and for other clients.
 
 rotate makes a new authority. From then on both are trusted, and all members renew their certificates
 within seconds; a member that is down does so when it is back.

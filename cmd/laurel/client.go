@@ -16,9 +16,9 @@ func newClientCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "client",
 		Short: "Simulate spectators and report how they were served",
-		Long: `Simulates --count spectators, each a client with a home frontend of its own. Each reads
---rate times a second on average, at random moments (a Poisson process). 80 % of the reads ask for a
-contest that is running, the others for a medal table or a list.
+		Long: `Simulates --count spectators, each a client with a home frontend of its own. Each reads --rate times a
+second on average, at random moments (a Poisson process). 80 % of the reads ask for a contest that is
+running, the others for a medal table or a list.
 
 The command prints a line every second. At the end, after --duration or Ctrl-C, it prints the latency of
 the reads from the moment they were due, by the frontend that answered; how many failed; how often

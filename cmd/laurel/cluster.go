@@ -33,8 +33,8 @@ func newStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show the frontends of the group, as one of them sees it",
-		Long: `Shows the mode and the epoch of the group and, for each frontend, its role, its state,
-the time left of its lease, and these revisions:
+		Long: `Shows the mode and the epoch of the group and, for each frontend, its role, its state, the time left of
+its lease, and these revisions:
 
   PUSHED    its memory has every change up to this revision
   RELEASED  its readers see every change up to this revision
@@ -64,8 +64,8 @@ func newJoinCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "join --id ID --peer HOST:PORT --url URL",
 		Short: "Add a frontend to the group by hand",
-		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with
---join adds itself. Use it for a frontend that was started without --join.
+		Long: `Adds a frontend to the group. You rarely need this: a frontend that is started with --join adds itself.
+Use it for a frontend that was started without --join.
 
 The flags about the frontend are never taken from the environment.`,
 		Example: `  laurel cluster join --id f4 --peer 10.0.0.4:9001 --url http://10.0.0.4:8001
@@ -102,9 +102,8 @@ func newLeaveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "leave ID...",
 		Short: "Remove frontends from the group for good",
-		Long: `Removes frontends from the group, one after the other, and stops at the first that the
-group refuses to remove. A removed frontend ends. Do not remove a frontend that you only stop for a
-while.
+		Long: `Removes frontends from the group, one after the other, and stops at the first that the group refuses to
+remove. A removed frontend ends. Do not remove a frontend that you only stop for a while.
 
 The group refuses if the removal would endanger it: too few voters would be left to survive another
 loss, or to decide at all. --force removes the frontend nevertheless.`,
@@ -145,8 +144,8 @@ func newModeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mode [push|pull]",
 		Short: "Show or set how the frontends keep their answers current",
-		Long: `In push mode the master pushes every change into the memory of every frontend before it
-acknowledges the post. No answer is ever stale, and a frontend that hangs delays posts for a moment.
+		Long: `In push mode the master pushes every change into the memory of every frontend before it acknowledges the
+post. No answer is ever stale, and a frontend that hangs delays posts for a moment.
 
 In pull mode each frontend polls the master for the answers that it holds, the more often the more they
 are read. Posts wait for no frontend, and the header Age says how old an answer can be.
@@ -185,8 +184,8 @@ func newTransferCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "transfer [ID]",
 		Short: "Make another frontend the master",
-		Long: `Transfers leadership to the frontend with this id, or to the voter that is most up to
-date. Posts that arrive meanwhile wait.`,
+		Long: `Transfers leadership to the frontend with this id, or to the voter that is most up to date. Posts that
+arrive meanwhile wait.`,
 		Example: `  laurel cluster transfer
   laurel cluster transfer f2`,
 		Args: cobra.MaximumNArgs(1),

@@ -11,8 +11,8 @@ import (
 	"laurel/internal/cli"
 )
 
-// run runs laurel against a frontend that answers with answer, and returns the requests that it
-// got.
+// run runs laurel against a frontend that answers with answer, and returns the requests
+// that it got.
 func run(t *testing.T, answer http.HandlerFunc, args ...string) (code int, out, errs string, asked []string) {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// serveDebug serves profiles under /debug/pprof/ at a loopback address until stop is called.
+// serveDebug serves profiles under /debug/pprof/ at a loopback address until stop is
+// called.
 func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -27,8 +28,9 @@ func serveDebug(addr string, log *slog.Logger) (stop func(), err error) {
 	return func() { server.Close() }, nil
 }
 
-// loopbackHost refuses requests for another host than a loopback address: a web page could reach the
-// server under a name of its own that resolves to 127.0.0.1 (DNS rebinding).
+// loopbackHost refuses requests for another host than a loopback address: a web page
+// could reach the server under a name of its own that resolves to 127.0.0.1 (DNS
+// rebinding).
 func loopbackHost(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host

@@ -22,10 +22,9 @@ func newDemoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Run three frontends, a bard and clients on this machine until Ctrl-C",
-		Long: `Starts three frontends as processes, on free ports and with their data in a temporary
-directory. A bard posts the Games of Gaul, Rome, Egypt and Britain to them without end, and 30 clients
-follow: half of them watch, half read again and again. Each frontend is the home of a third of the
-clients.
+		Long: `Starts three frontends as processes, on free ports and with their data in a temporary directory. A bard
+posts the Games of Gaul, Rome, Egypt and Britain to them without end, and 30 clients follow: half of
+them watch, half read again and again. Each frontend is the home of a third of the clients.
 
 The demo prints what to try. Kill a frontend, or the master: its clients move to the others, nothing is
 lost, and after 5 seconds the frontend comes back with its data and its clients return. Ctrl-C ends the
@@ -52,7 +51,8 @@ demo and removes everything.`,
 				return stopCommand(runDir, "frontend --id "+id+" --signal KILL")
 			}
 			o.Out = cmd.OutOrStdout()
-			// Closing the terminal, or the reader of a pipe (laurel demo | head), ends the demo as Ctrl-C does.
+			// Closing the terminal, or the reader of a pipe (laurel demo | head), ends
+			// the demo as Ctrl-C does.
 			ctx, stop := signal.NotifyContext(cmd.Context(),
 				os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
@@ -66,8 +66,9 @@ demo and removes everything.`,
 	return c
 }
 
-// registerDemo writes a pid file for the demo and returns the run directory that its frontends use, too. It
-// is a new one if frontends run in the default directory: theirs have the same ids.
+// registerDemo writes a pid file for the demo and returns the run directory that its
+// frontends use, too. It is a new one if frontends run in the default directory: theirs
+// have the same ids.
 func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave func(), err error) {
 	dir, named := run.Dir()
 	remove := func() {}

@@ -23,15 +23,16 @@ import (
 	"laurel/internal/pidfile"
 )
 
-// asLaurel is a variable that makes the test binary run as the laurel command. It does not begin with
-// LAUREL_, as the demo does not pass such variables on to its frontends.
+// asLaurel is a variable that makes the test binary run as the laurel command. It does
+// not begin with LAUREL_, as the demo does not pass such variables on to its frontends.
 const asLaurel = "TEST_AS_LAUREL"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asLaurel) != "" {
 		os.Exit(cli.Main(newLaurelCommand()))
 	}
-	// The tests wait most of the time, so more of them run at once than there are processors.
+	// The tests wait most of the time, so more of them run at once than there are
+	// processors.
 	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
@@ -65,8 +66,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// await waits until the output after the first n bytes matches the pattern. It returns the first group and
-// the end of the match.
+// await waits until the output after the first n bytes matches the pattern. It returns
+// the first group and the end of the match.
 func (o *output) await(t *testing.T, pattern string, n int) (group string, end int) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -176,7 +177,8 @@ func TestTheDemoEndsWithSuccessOnASignalAndRefusesSpeedZero(t *testing.T) {
 	}
 }
 
-// laurel returns a laurel command with a temporary directory of its own, also for the pid files.
+// laurel returns a laurel command with a temporary directory of its own, also for the pid
+// files.
 func laurel(temp string, args ...string) (*exec.Cmd, *output) {
 	out := &output{grown: make(chan struct{}, 1)}
 	cmd := exec.Command(os.Args[0], args...)

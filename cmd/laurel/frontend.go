@@ -33,9 +33,9 @@ func newFrontendCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "frontend",
 		Short: "Run a frontend, a member of the group that stores events and answers reads",
-		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it
-again with the same flags to continue: --bootstrap and --join are then ignored, and a new --peer address
-is made known to the group.
+		Long: `Runs a frontend in the foreground. It keeps its data in the --data directory. Start it again with the
+same flags to continue: --bootstrap and --join are then ignored, and a new --peer address is made known
+to the group.
 
 The members of a group authenticate each other by certificates, which renew themselves. --bootstrap
 makes the group's certificate authority and writes the token of the first operator to
@@ -57,7 +57,8 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			f.member.Logger = log
-			// The pid file comes first, so that a frontend that starts slowly can be stopped, too.
+			// The pid file comes first, so that a frontend that starts slowly can be
+			// stopped, too.
 			runDir, _ := run.Dir()
 			warn := func(err error) { log.Warn("no pid file", "err", err) }
 			leave := pidfile.RegisterOrWarn(runDir, frontendEntry(f.member.ID, f.member.Dir), warn)
@@ -165,8 +166,8 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 	return networks, nil
 }
 
-// frontendError gives err its exit code. If it joins errors of several kinds, the one that forbids a
-// restart decides.
+// frontendError gives err its exit code. If it joins errors of several kinds, the one
+// that forbids a restart decides.
 func frontendError(err error) error {
 	var storage *cluster.StorageError
 	var contradiction *cluster.ContradictionError

@@ -22,8 +22,8 @@ func aMark(competitor string, mark int) string {
 	return fmt.Sprintf(`{"id":"mark-%[1]s","type":"result.set","contest_id":"OG50BC/ATH-M-MAR","data":{"competitor":"%[1]s","split":"10km","mark":%[2]d}}`, competitor, mark)
 }
 
-// leaderboard reads a leaderboard and repeats the read on 503: on a busy machine a master may be
-// lost.
+// leaderboard reads a leaderboard and repeats the read on 503: on a busy machine a master
+// may be lost.
 func leaderboard(t *testing.T, f *testgroup.Frontend, query string) (res *http.Response, l score.Leaderboard) {
 	t.Helper()
 	testgroup.Eventually(t, func() error {

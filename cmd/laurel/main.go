@@ -1,4 +1,5 @@
-// Command laurel runs the frontends of a live scoreboard store and is their command line client.
+// Command laurel runs the frontends of a live scoreboard store and is their command line
+// client.
 package main
 
 import (
@@ -19,9 +20,9 @@ func newLaurelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "laurel",
 		Short: "A live scoreboard store that loses no event and is never stale",
-		Long: `Laurel stores the events of sports contests and serves the scores, medals and
-leaderboards that follow from them. Every frontend of a group answers from memory. No acknowledged event
-is lost or counted twice.
+		Long: `Laurel stores the events of sports contests and serves the scores, medals and leaderboards that follow
+from them. Every frontend of a group answers from memory. No acknowledged event is lost or counted
+twice.
 
 You can set flags by environment variables, too: the help of a command names them.
 

@@ -50,7 +50,8 @@ func (r *readFlags) print(cmd *cobra.Command, path string, query url.Values, not
 	return err
 }
 
-// nextHint replaces the query for the next page, at the end of a frontend's text, by the flag for it.
+// nextHint replaces the query for the next page, at the end of a frontend's text, by the
+// flag for it.
 func nextHint(text []byte) []byte {
 	const query = "\nmore: ?after="
 	i := bytes.LastIndex(text, []byte(query))

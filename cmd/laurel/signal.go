@@ -8,7 +8,8 @@ import (
 	"syscall"
 )
 
-// signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a process exists.
+// signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a
+// process exists.
 type signalFlag syscall.Signal
 
 func (f *signalFlag) Set(s string) error {
@@ -43,5 +44,6 @@ var endingSignals = []syscall.Signal{
 // ends reports whether a process is expected to end after the signal.
 func (f *signalFlag) ends() bool { return slices.Contains(endingSignals, syscall.Signal(*f)) }
 
-// needsContinue reports whether a paused process receives the signal only when it continues.
+// needsContinue reports whether a paused process receives the signal only when it
+// continues.
 func (f *signalFlag) needsContinue() bool { return f.ends() && syscall.Signal(*f) != syscall.SIGKILL }

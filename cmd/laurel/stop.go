@@ -28,8 +28,8 @@ func newStopCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stop frontend|bard|client|demo|all",
 		Short: "Stop, kill or pause processes of Laurel on this machine",
-		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine,
-and waits until they have ended.
+		Long: `Sends a signal to the frontends, bards, clients and demos of this user on this machine, and waits until
+they have ended.
 
 The processes are found by their pid files in the run directory. A pid alone is never trusted: only the
 process that holds the lock on the pid file is signalled, so that a stale file does no harm.
@@ -93,7 +93,8 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	if !s.signal.ends() || s.noWait {
 		return s.send(cmd.OutOrStdout(), selected)
 	}
-	// Demos come first: they restart frontends that die, and stop their own when they end.
+	// Demos come first: they restart frontends that die, and stop their own when they
+	// end.
 	var demos, others []*pidfile.Process
 	for _, p := range selected {
 		if p.Kind == pidfile.Demo {
@@ -105,7 +106,8 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	return errors.Join(s.end(cmd.Context(), cmd.OutOrStdout(), demos), s.end(cmd.Context(), cmd.OutOrStdout(), others))
 }
 
-// selectFrom selects the processes to signal. It is an error if there is none for an id, or more than one.
+// selectFrom selects the processes to signal. It is an error if there is none for an id,
+// or more than one.
 func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.Process, err error) {
 	ofKind := slices.DeleteFunc(slices.Clone(list), func(p *pidfile.Process) bool {
 		return s.kind != all && p.Kind != s.kind

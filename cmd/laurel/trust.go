@@ -32,8 +32,8 @@ const (
 	enrollTimeout = time.Minute
 )
 
-// prepare sets the identity of the member that o describes, or checks that it needs none. http is the
-// address for clients.
+// prepare sets the identity of the member that o describes, or checks that it needs none.
+// http is the address for clients.
 func (t *trustFlags) prepare(ctx context.Context, http string, o *cluster.Options) error {
 	dir := filepath.Join(o.Dir, trustDir)
 	_, err := os.Stat(dir)
@@ -57,8 +57,8 @@ func (t *trustFlags) prepare(ctx context.Context, http string, o *cluster.Option
 	return err
 }
 
-// identity opens the identity in the data directory, makes that of the first member of a new group, or
-// enrolls with a join token.
+// identity opens the identity in the data directory, makes that of the first member of a
+// new group, or enrolls with a join token.
 func (t *trustFlags) identity(ctx context.Context, p pki.Options, o *cluster.Options) (*pki.Identity, error) {
 	i, err := pki.Open(p)
 	switch {
@@ -85,7 +85,8 @@ func (t *trustFlags) identity(ctx context.Context, p pki.Options, o *cluster.Opt
 	return enroll(ctx, p, token, o)
 }
 
-// enroll asks the frontends to join for a certificate, one after the other, until one issues or refuses it.
+// enroll asks the frontends to join for a certificate, one after the other, until one
+// issues or refuses it.
 func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.Options) (*pki.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
@@ -115,7 +116,8 @@ func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.
 	}
 }
 
-// checkInsecure allows --insecure on loopback addresses only, and not for a group with certificates.
+// checkInsecure allows --insecure on loopback addresses only, and not for a group with
+// certificates.
 func (t *trustFlags) checkInsecure(http string, secure bool, o *cluster.Options) error {
 	if secure {
 		return cli.Usagef("%s has the data of a group with certificates; start it without --insecure", o.Dir)
@@ -171,7 +173,8 @@ func withoutScheme(url string) string {
 	return rest
 }
 
-// clientCertificate returns the certificate of --tls-cert and --tls-key; nil if they are not set.
+// clientCertificate returns the certificate of --tls-cert and --tls-key; nil if they are
+// not set.
 func (t *trustFlags) clientCertificate(log *slog.Logger) (*pki.Files, error) {
 	switch {
 	case (t.certFile == "") != (t.keyFile == ""):

@@ -26,9 +26,9 @@ func newUpCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a group of frontends on this machine that outlives the terminal",
-		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their
-addresses. They run until laurel stop, also after you close the terminal. Their data, logs and addresses
-are kept in --data.
+		Long: `Starts a group of frontends as processes, waits until they are ready, and prints their addresses. They
+run until laurel stop, also after you close the terminal. Their data, logs and addresses are kept in
+--data.
 
 If the group runs already, only what is missing is started: a frontend that was killed comes back with
 its data and its addresses. A greater number of --frontends adds new ones. None is ever removed; for
@@ -70,8 +70,8 @@ ones.`,
 	return c
 }
 
-// completeUp sets the program, the environment and the directories. Paths are absolute, as the frontends run
-// in another directory.
+// completeUp sets the program, the environment and the directories. Paths are absolute,
+// as the frontends run in another directory.
 func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
@@ -100,7 +100,8 @@ func defaultUpDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// environmentWithoutLaurel returns the environment without settings of Laurel, which are for other frontends.
+// environmentWithoutLaurel returns the environment without settings of Laurel, which are
+// for other frontends.
 func environmentWithoutLaurel() (env []string) {
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LAUREL_") {

@@ -21,8 +21,8 @@ func newVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify CONTEST",
 		Short: "Check the signatures of a contest's events",
-		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted
-each event and that it was not changed. It prints for each event one of these:
+		Long: `Checks on this machine, from the timeline and the public keys of the bards, who posted each event and
+that it was not changed. It prints for each event one of these:
 
   verified by NAME KEY   the holder of the key signed it
   by token GRANT         it came with a token; you have to trust the frontend that accepted it
@@ -59,7 +59,8 @@ Exit code 1 means that something is false.`,
 	return c
 }
 
-// trustedKeys returns the keys to verify with, by id: those given, or else those that the frontends list.
+// trustedKeys returns the keys to verify with, by id: those given, or else those that the
+// frontends list.
 func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
 	keys := map[string]access.KeyView{}
 	for _, text := range given {
@@ -78,7 +79,8 @@ func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[str
 		return nil, fmt.Errorf("read the public keys of the bards: %w", err)
 	}
 	for _, k := range list {
-		// The id is computed from the key, so that a list cannot give a key the id of another.
+		// The id is computed from the key, so that a list cannot give a key the id of
+		// another.
 		if id := score.KeyID(k.Public); id == k.ID {
 			keys[id] = k
 		}

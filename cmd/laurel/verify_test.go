@@ -50,8 +50,8 @@ func shown(t *testing.T, n int) []score.TimelineEvent {
 	return list
 }
 
-// frontendShows answers as a frontend with these events, two on a page, and with the keys of some
-// bards.
+// frontendShows answers as a frontend with these events, two on a page, and with the keys
+// of some bards.
 func frontendShows(t *testing.T, events []score.TimelineEvent, bards ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var body any

@@ -16,9 +16,9 @@ func newWatchCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "watch [CONTEST...]",
 		Short: "Show scores and medals as they change",
-		Long: `Shows contests, medal tables, timelines and windows of leaderboards, and every change of
-them, until Ctrl-C. On a terminal it shows a table that highlights changes for a moment. Otherwise it
-prints one line for each change, and changes of the connection on standard error.
+		Long: `Shows contests, medal tables, timelines and windows of leaderboards, and every change of them, until
+Ctrl-C. On a terminal it shows a table that highlights changes for a moment. Otherwise it prints one
+line for each change, and changes of the connection on standard error.
 
 Without a contest or a flag that selects something it shows everything. If the frontend dies, the watch
 continues at another one, and returns when the first is back; no change is left out. It gives up only if
@@ -71,8 +71,8 @@ it reaches no frontend within --patience at the start.`,
 	return c
 }
 
-// giveUpAtStart ends a watch that has reached no frontend within the patience. Once it has reached one, it
-// continues whatever happens.
+// giveUpAtStart ends a watch that has reached no frontend within the patience. Once it
+// has reached one, it continues whatever happens.
 func giveUpAtStart(
 	ctx context.Context, to *cli.Target, updates iter.Seq2[client.Update, error],
 ) iter.Seq2[client.Update, error] {

@@ -17,7 +17,7 @@ var (
 	Timeline   = []byte("timeline")   // contest_id, revision -> event
 	Sources    = []byte("sources")    // source -> last seq and id
 	Seqs       = []byte("seqs")       // source, seq -> revision, digest, id
-	Medals     = []byte("medals")     // competition -> score.MedalTable
+	Medals     = []byte("medals")     // competition -> medal.Table
 	Awards     = []byte("awards")     // competition, award_id -> award
 	Marks      = []byte("marks")      // contest_id, split, competitor -> score.Mark
 	Boards     = []byte("boards")     // contest_id, split, position in the order -> nothing

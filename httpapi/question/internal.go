@@ -9,6 +9,7 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/httpapi/web"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func parseKeys(_, query string) (Question, error) {
@@ -62,7 +63,7 @@ func Page() Question {
 }
 
 func askPage(v queries.View) ([]byte, uint64, error) {
-	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []score.Medals{}}
+	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []medal.Standings{}}
 	for list, err := range contestPages(v, score.Filter{}) {
 		if err != nil {
 			return nil, 0, err
@@ -83,7 +84,7 @@ func askPage(v queries.View) ([]byte, uint64, error) {
 			return nil, 0, err
 		}
 		if ok {
-			data.Medals = append(data.Medals, table.Medals())
+			data.Medals = append(data.Medals, table.Standings())
 		}
 	}
 	body, err := queries.Encode(data)

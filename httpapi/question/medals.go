@@ -10,6 +10,7 @@ import (
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func parseMedals(competition, query string) (Question, error) {
@@ -34,14 +35,14 @@ func Medals(competition string) Question {
 			if err != nil || !ok {
 				return nil, v.Revision(), err
 			}
-			body, err := queries.Encode(t.Medals())
+			body, err := queries.Encode(t.Standings())
 			return body, t.Revision, err
 		},
 		Missing: func() *score.Problem {
 			return score.Problemf(score.NotFound,
 				"no events of competition %s have been posted", handler.Quoted(competition))
 		},
-		Text: textRenderer(func(b *bytes.Buffer, m *score.Medals) { medalsText(b, m.Rows, m.Outside) }),
+		Text: textRenderer(func(b *bytes.Buffer, m *medal.Standings) { medalsText(b, m.Rows, m.Outside) }),
 	}
 }
 
@@ -78,8 +79,8 @@ func parseMedalRow(name, query string) (Question, error) {
 			return body, t.Revision, err
 		},
 		Missing: missing,
-		Text: textRenderer(func(b *bytes.Buffer, row *score.MedalRow) {
-			medalsText(b, []score.MedalRow{*row}, nil)
+		Text: textRenderer(func(b *bytes.Buffer, row *medal.Row) {
+			medalsText(b, []medal.Row{*row}, nil)
 		}),
 		Stale: stale,
 	}, nil
@@ -87,9 +88,9 @@ func parseMedalRow(name, query string) (Question, error) {
 
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
-func medalsText(b *bytes.Buffer, rows, outside []score.MedalRow) {
+func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
 	t := handler.NewTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
-	for _, list := range [][]score.MedalRow{rows, outside} {
+	for _, list := range [][]medal.Row{rows, outside} {
 		for _, m := range list {
 			rank := rankText(m.Rank)
 			if m.RankEqual {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // maxLines bounds the contests of a section and maxRows the rows of a medal table that are
@@ -61,7 +62,7 @@ type table struct {
 }
 
 type medalRow struct {
-	score.MedalRow
+	medal.Row
 	Name string
 }
 
@@ -179,9 +180,9 @@ func organisations(all []score.Record) map[string]string {
 	return names
 }
 
-func tables(all []score.Medals, names map[string]string) []table {
+func tables(all []medal.Standings, names map[string]string) []table {
 	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b score.Medals) int { return cmp.Compare(b.Revision, a.Revision) })
+	slices.SortFunc(all, func(a, b medal.Standings) int { return cmp.Compare(b.Revision, a.Revision) })
 	var list []table
 	for _, m := range all {
 		t := table{Title: cmp.Or(m.Name, m.Competition)}

@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 //go:generate go run -C build .
@@ -31,10 +32,10 @@ import (
 // Data is the state that the page is served with. The script starts from it and follows the
 // changes after Revision.
 type Data struct {
-	Scores    []score.Record  `json:"scores"`
-	Medals    []score.Medals  `json:"medals"`
-	Frontends score.Frontends `json:"frontends"`
-	Revision  uint64          `json:"revision"`
+	Scores    []score.Record    `json:"scores"`
+	Medals    []medal.Standings `json:"medals"`
+	Frontends score.Frontends   `json:"frontends"`
+	Revision  uint64            `json:"revision"`
 	// Frontend is the id of the frontend that serves the page. The script reaches it at the
 	// page's origin.
 	Frontend string `json:"frontend"`

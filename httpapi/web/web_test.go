@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func renderPage(t *testing.T, d Data) string {
@@ -76,7 +77,7 @@ func TestTextOfBardsIsEscaped(t *testing.T) {
 	evil.Competitors = []score.Standing{{Code: markup, Name: markup, Organisation: `"><b>`, Result: points(1)}}
 	d := Data{
 		Scores:   []score.Record{evil},
-		Medals:   []score.Medals{{Competition: markup, Name: markup, Rows: []score.MedalRow{{Organisation: markup}}}},
+		Medals:   []medal.Standings{{Competition: markup, Name: markup, Rows: []medal.Row{{Organisation: markup}}}},
 		Frontend: markup,
 	}
 	html := renderPage(t, d)

@@ -1,7 +1,9 @@
-// Package cli is the common part of the commands laurel and bard: exit codes, flags that environment
-// variables can set, flags that name the frontends to talk to, and files with keys.
+// Package cli is the common part of the commands laurel and bard: exit codes, flags that
+// environment variables can set, flags that name the frontends to talk to, and files with
+// keys.
 //
-// [Main] runs a command. [AddTarget] adds the flags for a client and [Target.Client] makes it.
+// [Main] runs a command. [AddTarget] adds the flags for a client and [Target.Client]
+// makes it.
 package cli
 
 import (
@@ -57,8 +59,8 @@ func Usagef(format string, args ...any) error {
 	return &ExitError{ExitUsage, fmt.Errorf(format, args...)}
 }
 
-// Main runs the command that the program's arguments name and returns the exit code. The first SIGINT or
-// SIGTERM ends the command's context; the second ends the program.
+// Main runs the command that the program's arguments name and returns the exit code. The
+// first SIGINT or SIGTERM ends the command's context; the second ends the program.
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -99,14 +101,15 @@ func exitCode(err error) int {
 	return ExitFailed
 }
 
-// prepare makes cmd and its subcommands read their flags from the environment, and sets running when one of
-// them begins to run.
+// prepare makes cmd and its subcommands read their flags from the environment, and sets
+// running when one of them begins to run.
 func prepare(cmd *cobra.Command, running *bool) {
 	for _, sub := range cmd.Commands() {
 		prepare(sub, running)
 	}
 	if cmd.HasSubCommands() && !cmd.Runnable() {
-		// Otherwise cobra prints the help and succeeds for an unknown subcommand of a subcommand.
+		// Otherwise cobra prints the help and succeeds for an unknown subcommand of a
+		// subcommand.
 		cmd.Args = cobra.NoArgs
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
@@ -130,7 +133,8 @@ func prepare(cmd *cobra.Command, running *bool) {
 	}
 }
 
-// Version returns the version of the module, or the commit from which the program was built.
+// Version returns the version of the module, or the commit from which the program was
+// built.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

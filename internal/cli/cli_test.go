@@ -13,8 +13,8 @@ import (
 	"laurel/score"
 )
 
-// program returns a command with a subcommand sing, which has flags of each kind and ends with err, and a
-// subcommand cluster status.
+// program returns a command with a subcommand sing, which has flags of each kind and ends
+// with err, and a subcommand cluster status.
 func program(err error) (root *cobra.Command, got *Target, id *string) {
 	root = &cobra.Command{Use: "laurel"}
 	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return err }}

@@ -14,14 +14,14 @@ const (
 	described     = "laurel_described"      // the usage text names the variable already
 )
 
-// SetVariable sets the environment variable of a flag. The default is LAUREL_ and the name of the flag:
-// LAUREL_TIME_SCALE for --time-scale.
+// SetVariable sets the environment variable of a flag. The default is LAUREL_ and the
+// name of the flag: LAUREL_TIME_SCALE for --time-scale.
 func SetVariable(flags *pflag.FlagSet, flag, name string) {
 	annotate(flags.Lookup(flag), variable, name)
 }
 
-// NoEnvironment excludes flags from the environment. It is for flags that describe a request: the LAUREL_ID
-// of a frontend must not become the id of an event.
+// NoEnvironment excludes flags from the environment. It is for flags that describe a
+// request: the LAUREL_ID of a frontend must not become the id of an event.
 func NoEnvironment(flags *pflag.FlagSet, names ...string) {
 	for _, name := range names {
 		annotate(flags.Lookup(name), noEnvironment, "")
@@ -58,8 +58,8 @@ func describeEnvironment(flags *pflag.FlagSet) {
 	})
 }
 
-// readEnvironment sets the flags that are not on the command line from their variables, if these are not
-// empty.
+// readEnvironment sets the flags that are not on the command line from their variables,
+// if these are not empty.
 func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {

@@ -54,7 +54,8 @@ func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 		return nil, err
 	}
 	err = pem.Encode(f, &pem.Block{Type: privateBlock, Bytes: der})
-	// Sync: a key that is granted a role and then lost in a crash would have to be revoked.
+	// Sync: a key that is granted a role and then lost in a crash would have to be
+	// revoked.
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return nil, errors.Join(err, os.Remove(file))
 	}
@@ -116,8 +117,8 @@ func FormatPublicKey(public ed25519.PublicKey) string {
 	return base64.StdEncoding.EncodeToString(public)
 }
 
-// ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or a file with the private
-// key.
+// ReadPublicKey reads a public key: its text, or a file with it as PKIX in PEM, or a file
+// with the private key.
 func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == ed25519.PublicKeySize {
 		return b, nil

@@ -31,8 +31,8 @@ type Target struct {
 	errOut func() io.Writer
 }
 
-// AddTarget adds the flags --to, --patience, --token and --ca to a command. patienceUsage describes
-// --patience.
+// AddTarget adds the flags --to, --patience, --token and --ca to a command. patienceUsage
+// describes --patience.
 func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string) *Target {
 	to := &Target{errOut: cmd.ErrOrStderr}
 	flags := cmd.Flags()
@@ -68,8 +68,8 @@ func (t *Target) Options() (o client.Options, err error) {
 	return o, nil
 }
 
-// notices returns a function that prints once what to do about frontends with untrusted certificates. The
-// client continues with the other frontends.
+// notices returns a function that prints once what to do about frontends with untrusted
+// certificates. The client continues with the other frontends.
 func (t *Target) notices() func(client.Notice) {
 	var once sync.Once
 	return func(n client.Notice) {
@@ -100,7 +100,8 @@ func (t *Target) bearer() (string, error) {
 	return text, err
 }
 
-// roots returns a configuration that trusts only the certificates of --ca; nil without --ca.
+// roots returns a configuration that trusts only the certificates of --ca; nil without
+// --ca.
 func (t *Target) roots() (*tls.Config, error) {
 	if t.caFile == "" {
 		return nil, nil

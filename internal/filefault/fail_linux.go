@@ -11,8 +11,9 @@ import (
 
 const descriptors = "/proc/self/fd"
 
-// Fail makes every later write and sync of the open file at path fail: its descriptors become those
-// of a pipe, which has no disk. Without /proc the test is skipped, or fails if LAUREL_CI is "full".
+// Fail makes every later write and sync of the open file at path fail: its descriptors
+// become those of a pipe, which has no disk. Without /proc the test is skipped, or fails
+// if LAUREL_CI is "full".
 func Fail(t testing.TB, path string) {
 	t.Helper()
 	list, err := os.ReadDir(descriptors)

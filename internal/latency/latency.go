@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// bucketsPerDoubling is the number of buckets for each power of two of a microsecond. A quantile is at most
-// 1/16 too high.
+// bucketsPerDoubling is the number of buckets for each power of two of a microsecond. A
+// quantile is at most 1/16 too high.
 const bucketsPerDoubling = 16
 
 // Histogram counts durations. The zero value is empty. It is not safe for concurrent use.
@@ -30,14 +30,15 @@ func (h *Histogram) Count() int { return int(h.count) }
 // Max returns the longest duration.
 func (h *Histogram) Max() time.Duration { return h.max }
 
-// bucketOf returns the bucket of a number of microseconds: one each for 0 to 15, and from there on 16 for
-// each power of two.
+// bucketOf returns the bucket of a number of microseconds: one each for 0 to 15, and from
+// there on 16 for each power of two.
 func bucketOf(us uint64) int {
 	shift := max(bits.Len64(us)-5, 0)
 	return shift*bucketsPerDoubling + int(us>>shift)
 }
 
-// Quantile returns a duration that a share q of all does not exceed; 0 for an empty histogram.
+// Quantile returns a duration that a share q of all does not exceed; 0 for an empty
+// histogram.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.count))
 	var counted uint64

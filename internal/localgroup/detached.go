@@ -22,13 +22,14 @@ const (
 
 // savedGroup is what is kept of a detached group beside its data.
 type savedGroup struct {
-	// Formed: the first frontend has bootstrapped the group. A second bootstrap, in an empty directory,
-	// would make another group.
+	// Formed: the first frontend has bootstrapped the group. A second bootstrap, in an
+	// empty directory, would make another group.
 	Formed    bool       `json:"formed"`
 	Frontends []Frontend `json:"frontends"`
 }
 
-// startDetached starts what does not run yet of the group in o.Dir. What it started stays when it fails.
+// startDetached starts what does not run yet of the group in o.Dir. What it started stays
+// when it fails.
 func startDetached(ctx context.Context, o Options) (*Group, error) {
 	if _, err := os.Stat(filepath.Join(o.Dir, "member.json")); err == nil {
 		return nil, fmt.Errorf("%s is the data directory of one frontend; a group needs a directory of its own", o.Dir)

@@ -39,14 +39,16 @@ const (
 // URL returns the address for clients.
 func (f Frontend) URL() string { return "http://" + f.HTTP }
 
-// Args returns the arguments of the laurel program that run the frontend, followed by more.
+// Args returns the arguments of the laurel program that run the frontend, followed by
+// more.
 func (f Frontend) Args(more ...string) []string {
 	args := []string{"frontend", "--id", f.ID, "--data", f.Dir, "--http", f.HTTP, "--peer", f.Peer}
 	return append(args, more...)
 }
 
-// Ready returns nil if the frontend with an id answers at url and has its vote. A frontend that has just
-// joined answers before it has a vote; until then the group does not survive the death of another one.
+// Ready returns nil if the frontend with an id answers at url and has its vote. A
+// frontend that has just joined answers before it has a vote; until then the group does
+// not survive the death of another one.
 func Ready(ctx context.Context, url, id string) error {
 	if _, err := get(ctx, url+"/readyz"); err != nil {
 		return err

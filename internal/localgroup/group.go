@@ -16,13 +16,14 @@ import (
 
 // Options describe a group and how its frontends are started.
 type Options struct {
-	// Dir holds the data and the logs of all frontends. A group of children starts with empty data.
+	// Dir holds the data and the logs of all frontends. A group of children starts with
+	// empty data.
 	Dir string
-	// Size is the number of frontends. For a detached group it is the least number, and 0 means as many
-	// as there are, or DefaultSize.
+	// Size is the number of frontends. For a detached group it is the least number, and 0
+	// means as many as there are, or DefaultSize.
 	Size int
-	// Program is the path of laurel, Env the environment of the frontends, and RunDir the directory of
-	// their pid files.
+	// Program is the path of laurel, Env the environment of the frontends, and RunDir the
+	// directory of their pid files.
 	Program string
 	Env     []string
 	RunDir  string
@@ -31,12 +32,12 @@ type Options struct {
 
 	// RestartAfter is the pause before a child that died is started again. 0: it is not.
 	RestartAfter time.Duration
-	// Notify, if not nil, is called when something happens to a child after Start. It is called by several
-	// goroutines and must not call Close.
+	// Notify, if not nil, is called when something happens to a child after Start. It is
+	// called by several goroutines and must not call Close.
 	Notify func(Notice)
 
-	// StartWithin bounds Start. StopWithin is the time that a child has to end before it is killed.
-	// 0: the defaults below.
+	// StartWithin bounds Start. StopWithin is the time that a child has to end before it
+	// is killed. 0: the defaults below.
 	StartWithin, StopWithin time.Duration
 }
 
@@ -69,9 +70,9 @@ type member struct {
 	proc *Process // nil: this process has not started it
 }
 
-// Start starts the frontends that do not run yet and waits until all of them are ready. If it fails, no
-// child stays behind; detached frontends that were started stay, and the group is returned together with
-// the error.
+// Start starts the frontends that do not run yet and waits until all of them are ready.
+// If it fails, no child stays behind; detached frontends that were started stay, and the
+// group is returned together with the error.
 func Start(ctx context.Context, o Options) (*Group, error) {
 	if o.StartWithin == 0 {
 		o.StartWithin = DefaultStartWithin
@@ -89,7 +90,8 @@ func Start(ctx context.Context, o Options) (*Group, error) {
 	}
 	for {
 		g, err := startChildren(ctx, o)
-		// Another program may have taken a port between the check here and the start of the frontend.
+		// Another program may have taken a port between the check here and the start of
+		// the frontend.
 		if taken := (*portTakenError)(nil); errors.As(err, &taken) && ctx.Err() == nil {
 			continue
 		}
@@ -157,8 +159,8 @@ func (g *Group) start(ctx context.Context) error {
 	return g.startAll(ctx, g.members)
 }
 
-// startAll starts the frontends of a list that do not run, concurrently: when all of a group were down,
-// none becomes ready before a majority runs.
+// startAll starts the frontends of a list that do not run, concurrently: when all of a
+// group were down, none becomes ready before a majority runs.
 func (g *Group) startAll(ctx context.Context, list []*member) error {
 	errs := make([]error, len(list))
 	for i, m := range list {
@@ -283,8 +285,8 @@ func (m *member) frontend() Frontend {
 	return m.f
 }
 
-// Close asks all children to end, kills those that do not in time, and returns when they are gone. It is
-// not for detached groups.
+// Close asks all children to end, kills those that do not in time, and returns when they
+// are gone. It is not for detached groups.
 func (g *Group) Close() {
 	g.closing.Do(func() {
 		g.cancel()

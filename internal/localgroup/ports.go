@@ -6,21 +6,22 @@ import (
 	"strconv"
 )
 
-// The first ports are those that the commands and the documentation take for granted. They lie below the
-// range that systems use for outgoing connections, so that a restarted frontend finds its ports free.
+// The first ports are those that the commands and the documentation take for granted.
+// They lie below the range that systems use for outgoing connections, so that a restarted
+// frontend finds its ports free.
 const (
 	firstHTTP = 8001
 	firstPeer = 9001
 	// portCount is the number of ports of each kind.
 	portCount = 900
-	// blockSize is the number of ports of each kind that a group of children takes together. The group
-	// listens on the block's claim address, which reserves all of the block, also the ports of a frontend
-	// that is down at the moment.
+	// blockSize is the number of ports of each kind that a group of children takes
+	// together. The group listens on the block's claim address, which reserves all of the
+	// block, also the ports of a frontend that is down at the moment.
 	blockSize = 10
 )
 
-// claimAddress returns the address that claims the block of the n-th ports, counted from 0: the last peer
-// port of the block, which no frontend uses.
+// claimAddress returns the address that claims the block of the n-th ports, counted from
+// 0: the last peer port of the block, which no frontend uses.
 func claimAddress(n int) string { return loopback(firstPeer + n/blockSize*blockSize + blockSize - 1) }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -52,7 +53,8 @@ func claimBlock(size int) (claim net.Listener, https, peers []string, err error)
 		size, firstHTTP, firstHTTP+portCount-1, firstPeer, firstPeer+portCount-1)
 }
 
-// freeInBlock lists the free addresses of a block, without its last, which is for the claim.
+// freeInBlock lists the free addresses of a block, without its last, which is for the
+// claim.
 func freeInBlock(from int) (list []string) {
 	for port := from; port < from+blockSize-1; port++ {
 		if addr := loopback(port); isFree(addr) {

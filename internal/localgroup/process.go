@@ -17,7 +17,8 @@ import (
 type Lifetime uint8
 
 const (
-	// Child processes end with this process. On Linux the kernel kills them when this process dies.
+	// Child processes end with this process. On Linux the kernel kills them when this
+	// process dies.
 	Child Lifetime = iota
 	// Detached processes outlive this process and its terminal.
 	Detached
@@ -32,8 +33,8 @@ type Process struct {
 	done chan struct{}
 }
 
-// StartProcess starts cmd and appends its output to the file log. It sets the output and the attributes of
-// cmd.
+// StartProcess starts cmd and appends its output to the file log. It sets the output and
+// the attributes of cmd.
 func StartProcess(name, log string, cmd *exec.Cmd, lifetime Lifetime) (*Process, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -64,8 +65,9 @@ type startRequest struct {
 	result chan error
 }
 
-// starter returns the queue of a goroutine that starts all children from one operating system thread and
-// never ends. Linux kills a child that asked for it when the thread that started it ends, not the process.
+// starter returns the queue of a goroutine that starts all children from one operating
+// system thread and never ends. Linux kills a child that asked for it when the thread
+// that started it ends, not the process.
 var starter = sync.OnceValue(func() chan<- startRequest {
 	requests := make(chan startRequest)
 	go func() {
@@ -111,8 +113,8 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
-// Stop asks the process to end, kills it if it does not within the given time, and returns when it has
-// ended.
+// Stop asks the process to end, kills it if it does not within the given time, and
+// returns when it has ended.
 func (p *Process) Stop(within time.Duration) {
 	if p.Signal(syscall.SIGTERM) != nil {
 		p.Kill() // it has ended already, or there is no SIGTERM here
@@ -130,8 +132,8 @@ func (p *Process) Stop(within time.Duration) {
 // LogTail returns the last lines of the log.
 func (p *Process) LogTail() string { return logTail(p.Log) }
 
-// logTail returns the last lines of a log, few enough for a terminal. For a log that cannot be read it
-// returns the reason.
+// logTail returns the last lines of a log, few enough for a terminal. For a log that
+// cannot be read it returns the reason.
 func logTail(path string) string {
 	const maxBytes, maxLines = 8 << 10, 12
 	f, err := os.Open(path)
@@ -150,8 +152,8 @@ func logTail(path string) string {
 	return string(bytes.Join(lines[max(0, len(lines)-maxLines):], []byte("\n")))
 }
 
-// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil, errEnded or the cause
-// of ctx.
+// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil,
+// errEnded or the cause of ctx.
 func poll(ctx context.Context, done <-chan struct{}, ready func(context.Context) error) error {
 	const interval = 50 * time.Millisecond
 	tick := time.NewTicker(interval)

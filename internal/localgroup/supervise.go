@@ -10,15 +10,16 @@ import (
 // exitRemoved is the exit code of a frontend that was removed from its group.
 const exitRemoved = cli.ExitRemoved
 
-// maxRestartPause bounds the pause before the next attempt to restart a frontend that keeps failing.
+// maxRestartPause bounds the pause before the next attempt to restart a frontend that
+// keeps failing.
 const maxRestartPause = 30 * time.Second
 
 // Notice reports what happened to a child.
 type Notice struct {
 	Frontend Frontend
 	Kind     Kind
-	// Reason is how the process ended, such as "signal: killed", and RestartIn the pause before it is
-	// started again; 0 if it is not.
+	// Reason is how the process ended, such as "signal: killed", and RestartIn the pause
+	// before it is started again; 0 if it is not.
 	Reason    string
 	RestartIn time.Duration
 	// LogTail is the end of the log of a process that ended before it was ready.
@@ -70,7 +71,8 @@ func (m *member) supervise() {
 	}
 }
 
-// restart tries until a process has started. It reports false if the group was closed before.
+// restart tries until a process has started. It reports false if the group was closed
+// before.
 func (m *member) restart(ctx context.Context, pause time.Duration) bool {
 	for ; sleep(ctx, pause); pause = nextPause(pause) {
 		err := m.start()

@@ -6,7 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// exited reports whether a process has ended. Its locks are released a moment before its ports.
+// exited reports whether a process has ended. Its locks are released a moment before its
+// ports.
 func exited(p *os.Process) bool {
 	ended := true
 	// Without a handle, the released lock has to suffice.

@@ -10,13 +10,14 @@ import (
 	"syscall"
 )
 
-// lock locks a new file. Unlike with flock, the kernel can name the holder of such a lock.
+// lock locks a new file. Unlike with flock, the kernel can name the holder of such a
+// lock.
 func lock(f *os.File) error {
 	return syscall.FcntlFlock(f.Fd(), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart})
 }
 
-// holder returns the process that holds the lock on a file. pid is 0 or less if it has none on this machine. A
-// process does not see its own locks.
+// holder returns the process that holds the lock on a file. pid is 0 or less if it has
+// none on this machine. A process does not see its own locks.
 func holder(f *os.File) (pid int, held bool, err error) {
 	l := syscall.Flock_t{Type: syscall.F_RDLCK, Whence: io.SeekStart}
 	if err := syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &l); err != nil {

@@ -1,10 +1,10 @@
-// Package pidfile registers the processes of Laurel on this machine by pid files in a run directory, and
-// finds and signals them.
+// Package pidfile registers the processes of Laurel on this machine by pid files in a run
+// directory, and finds and signals them.
 //
-// A process holds a lock on its pid file for as long as it lives. [List] asks the kernel for the process that
-// holds the lock, and only that process is signalled: the pid in a stale file may belong to another process,
-// but the holder of the lock is the right one. A start time beside the pid would be a weaker proof, and not
-// every system has it.
+// A process holds a lock on its pid file for as long as it lives. [List] asks the kernel
+// for the process that holds the lock, and only that process is signalled: the pid in a
+// stale file may belong to another process, but the holder of the lock is the right one.
+// A start time beside the pid would be a weaker proof, and not every system has it.
 package pidfile
 
 import (
@@ -37,14 +37,14 @@ type Entry struct {
 
 func (e Entry) String() string { return fmt.Sprintf("%s %s (pid %d)", e.Kind, e.ID, e.PID) }
 
-// runDirVariable is also read here, as the completion of a flag's value runs before package cli reads the
-// environment.
+// runDirVariable is also read here, as the completion of a flag's value runs before
+// package cli reads the environment.
 const runDirVariable = "LAUREL_RUN_DIR"
 
 // DefaultDir returns the default run directory of this user.
 func DefaultDir() string {
-	// After a change of user the variable may name a directory that does not exist or belongs to another user;
-	// a service has none.
+	// After a change of user the variable may name a directory that does not exist or
+	// belongs to another user; a service has none.
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) && check(dir) == nil {
 		return filepath.Join(dir, "laurel")
 	}
@@ -62,7 +62,8 @@ func AddDirFlag(c *cobra.Command) *DirFlag {
 	return f
 }
 
-// Dir returns the absolute path of the run directory, and reports whether the user has set it.
+// Dir returns the absolute path of the run directory, and reports whether the user has
+// set it.
 func (f *DirFlag) Dir() (dir string, named bool) {
 	dir = cmp.Or(f.value, os.Getenv(runDirVariable))
 	if dir == "" {
@@ -74,8 +75,8 @@ func (f *DirFlag) Dir() (dir string, named bool) {
 	return dir, true
 }
 
-// RegisterOrWarn is Register for a process that can run without a pid file: it calls warn with the reason if
-// there is none. The caller calls leave at the end.
+// RegisterOrWarn is Register for a process that can run without a pid file: it calls warn
+// with the reason if there is none. The caller calls leave at the end.
 func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
 	r, err := Register(dir, e)
 	if err == nil {
@@ -95,8 +96,8 @@ func prepare(dir string) error {
 	return check(dir)
 }
 
-// check refuses a directory into which another user could write. In a shared temporary directory every user
-// can make names.
+// check refuses a directory into which another user could write. In a shared temporary
+// directory every user can make names.
 func check(dir string) error {
 	info, err := os.Lstat(dir)
 	if err != nil {

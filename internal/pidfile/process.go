@@ -25,8 +25,9 @@ type Process struct {
 	handle *os.Process
 }
 
-// List lists the processes of a run directory, sorted by kind and id, without this process. It removes stale
-// pid files. A directory that does not exist has no processes. The caller closes each process.
+// List lists the processes of a run directory, sorted by kind and id, without this
+// process. It removes stale pid files. A directory that does not exist has no processes.
+// The caller closes each process.
 func List(dir string) (list []*Process, err error) {
 	if err := check(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -65,8 +66,8 @@ func CloseAll(list []*Process) {
 	}
 }
 
-// open returns the process that holds the lock on a pid file. If there is none, it removes the file and
-// returns nil.
+// open returns the process that holds the lock on a pid file. If there is none, it
+// removes the file and returns nil.
 func open(path string) (*Process, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -108,8 +109,9 @@ func (p *Process) find() (bool, error) {
 	if p.handle, err = os.FindProcess(pid); err != nil {
 		return false, fmt.Errorf("find process %d: %w", pid, err)
 	}
-	// The pid could have been reused before the handle was made. Only one process ever locks this file, so if
-	// the lock is still held, its holder has had the pid all the time.
+	// The pid could have been reused before the handle was made. Only one process ever
+	// locks this file, so if the lock is still held, its holder has had the pid all the
+	// time.
 	_, held, err = holder(p.file)
 	return held, err
 }
@@ -127,14 +129,16 @@ func (p *Process) Signal(s syscall.Signal) error {
 	if p.handle == nil {
 		return fmt.Errorf("%s %s runs in another container or on another machine; stop it there", p.Kind, p.ID)
 	}
-	// Where a handle is only a pid, this check keeps the time in which it could be reused short.
+	// Where a handle is only a pid, this check keeps the time in which it could be reused
+	// short.
 	if _, held, err := holder(p.file); err != nil || !held {
 		return cmp.Or(err, os.ErrProcessDone)
 	}
 	return p.handle.Signal(s)
 }
 
-// waitInterval is the interval at which Wait polls: the kernel notifies only the parent of a process.
+// waitInterval is the interval at which Wait polls: the kernel notifies only the parent
+// of a process.
 const waitInterval = 5 * time.Millisecond
 
 // Wait waits until the process has ended, and removes its pid file.

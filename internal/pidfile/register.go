@@ -21,12 +21,14 @@ type Registration struct {
 	path string
 }
 
-// own has the names of the pid files of this process. It must not open them a second time: the lock belongs to
-// the process, and closing any descriptor of the file releases it.
+// own has the names of the pid files of this process. It must not open them a second
+// time: the lock belongs to the process, and closing any descriptor of the file releases
+// it.
 var own sync.Map
 
-// Register writes a pid file for this process. It sets e.PID. The file exists until Close. If the process ends
-// without Close, the lock is released, and others remove the file.
+// Register writes a pid file for this process. It sets e.PID. The file exists until
+// Close. If the process ends without Close, the lock is released, and others remove the
+// file.
 func Register(dir string, e Entry) (*Registration, error) {
 	e.PID = os.Getpid()
 	body, err := json.Marshal(e)
@@ -47,7 +49,8 @@ func write(dir string, e Entry, body []byte) (r *Registration, err error) {
 	if err := prepare(dir); err != nil {
 		return nil, err
 	}
-	// The name is used only once, so that a file without a lock can be removed by its name.
+	// The name is used only once, so that a file without a lock can be removed by its
+	// name.
 	id := url.PathEscape(e.ID)
 	f, err := os.CreateTemp(dir, "."+e.Kind+"-"+id[:min(len(id), 64)]+"-*")
 	if err != nil {
@@ -67,7 +70,8 @@ func write(dir string, e Entry, body []byte) (r *Registration, err error) {
 	}
 	name := strings.TrimPrefix(filepath.Base(f.Name()), ".") + suffix
 	own.Store(name, nil)
-	// The file gets its name when it is complete and locked. Before, its process would seem dead.
+	// The file gets its name when it is complete and locked. Before, its process would
+	// seem dead.
 	path := filepath.Join(dir, name)
 	if err := os.Rename(f.Name(), path); err != nil {
 		return nil, fmt.Errorf("rename the pid file: %w", err)
@@ -83,8 +87,8 @@ func (r *Registration) Close() {
 	os.Remove(filepath.Dir(r.path)) // fails while there is another
 }
 
-// Lock locks a file, which it makes if necessary, until unlock is called or this process ends. It fails if
-// another process holds the lock.
+// Lock locks a file, which it makes if necessary, until unlock is called or this process
+// ends. It fails if another process holds the lock.
 func Lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -84,7 +84,8 @@ type proxy struct {
 	reverse   *httputil.ReverseProxy
 
 	mu       sync.Mutex
-	target   string // host:port; "" while the frontend is down
+	listener net.Listener // of the first start, which reserves the port; nil afterwards
+	target   string       // host:port; "" while the frontend is down
 	detached bool
 	server   *http.Server
 	watches  map[*watch]bool
@@ -101,10 +102,10 @@ func startProxy(tb TB, f *Frontend) *proxy {
 		frontend:  f,
 		addr:      l.Addr().String(),
 		url:       "http://" + l.Addr().String(),
+		listener:  l,
 		transport: &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 64},
 		watches:   map[*watch]bool{},
 	}
-	l.Close() // it opens when the frontend starts
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: p.targetAddr()})
@@ -117,7 +118,12 @@ func startProxy(tb TB, f *Frontend) *proxy {
 			panic(http.ErrAbortHandler) // as the frontend's own connection broke
 		},
 	}
-	tb.Cleanup(p.transport.CloseIdleConnections)
+	tb.Cleanup(func() {
+		p.transport.CloseIdleConnections()
+		if p.listener != nil {
+			p.listener.Close() // the frontend did not start
+		}
+	})
 	return p
 }
 
@@ -152,13 +158,23 @@ func (p *proxy) openOrClose() {
 		p.server.Close()
 		p.server = nil
 	case open && p.server == nil:
-		l, err := net.Listen("tcp", p.addr)
-		if err != nil {
-			p.frontend.group.tb.Fatalf("open the proxy of %s: %v", p.frontend.ID, err)
-		}
 		p.server = &http.Server{Handler: p, ErrorLog: log.New(io.Discard, "", 0)}
-		go p.server.Serve(l)
+		go p.server.Serve(p.listen())
 	}
+}
+
+// listen returns a listener on the proxy's port. While the port was closed, another connection of
+// the test may have taken it for a moment. p.mu must be held.
+func (p *proxy) listen() net.Listener {
+	l := p.listener
+	p.listener = nil
+	if l == nil {
+		Eventually(p.frontend.group.tb, func() (err error) {
+			l, err = net.Listen("tcp", p.addr)
+			return err
+		})
+	}
+	return l
 }
 
 // ServeHTTP passes a request on, unless a fault is injected.

@@ -1,5 +1,5 @@
-// Package textfmt formats text for people: single lines that are safe for a terminal, tables of a limited
-// width, and numbers.
+// Package textfmt formats text for people: single lines that are safe for a terminal,
+// tables of a limited width, and numbers.
 package textfmt
 
 import (
@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// OneLine replaces everything in s that would make a terminal do something, such as escape sequences, line
-// breaks and changes of the writing direction, by spaces. Names come from anybody.
+// OneLine replaces everything in s that would make a terminal do something, such as
+// escape sequences, line breaks and changes of the writing direction, by spaces. Names
+// come from anybody.
 func OneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == utf8.RuneError || unicode.Is(unicode.Bidi_Control, r) {
@@ -20,8 +21,8 @@ func OneLine(s string) string {
 	}, s)
 }
 
-// Clip returns OneLine of s, shortened to at most width characters. The last one tells that it was
-// shortened.
+// Clip returns OneLine of s, shortened to at most width characters. The last one tells
+// that it was shortened.
 func Clip(s string, width int) string {
 	s = OneLine(s)
 	if utf8.RuneCountInString(s) <= width {
@@ -67,8 +68,8 @@ const (
 	minColumnWidth = 4 // narrower columns are not clipped
 )
 
-// Lines returns the rows as lines of at most width characters. If the table is wider, the widest columns
-// are clipped. Width 0 is unlimited.
+// Lines returns the rows as lines of at most width characters. If the table is wider, the
+// widest columns are clipped. Width 0 is unlimited.
 func (t *Table) Lines(width int) []string {
 	widths := make([]int, len(t.columns))
 	total := -gap

@@ -1,5 +1,5 @@
-// Package durable makes and syncs files and directories so that a loss of power does not take
-// them away.
+// Package durable makes and syncs files and directories so that a loss of power does not
+// take them away.
 package durable
 
 import (
@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 )
 
-// SyncFile syncs a file before its content is trusted. A killed process can leave data in a file
-// that only the kernel has. A member that acts on such data lets others rely on it, so it must not
-// be lost with the machine's power.
+// SyncFile syncs a file before its content is trusted. A killed process can leave data in
+// a file that only the kernel has. A member that acts on such data lets others rely on
+// it, so it must not be lost with the machine's power.
 func SyncFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -30,8 +30,8 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// MakeDir makes a directory and its parents. The directory may exist and not be on the disk yet,
-// so its parent is always synced, if it may be read.
+// MakeDir makes a directory and its parents. The directory may exist and not be on the
+// disk yet, so its parent is always synced, if it may be read.
 func MakeDir(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {

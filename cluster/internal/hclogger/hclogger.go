@@ -18,8 +18,8 @@ func New(log *slog.Logger) hclog.Logger {
 
 type sink struct{ log *slog.Logger }
 
-// Accept writes one line. Raft logs every vote and every failed heartbeat, so each level is
-// lowered: only what an operator may have to act on stays above debug.
+// Accept writes one line. Raft logs every vote and every failed heartbeat, so each level
+// is lowered: only what an operator may have to act on stays above debug.
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch level {

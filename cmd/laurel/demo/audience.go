@@ -16,20 +16,22 @@ import (
 )
 
 const (
-	// audienceSize is the number of clients. Each frontend is the home of a third of them; half of those watch.
+	// audienceSize is the number of clients. Each frontend is the home of a third of
+	// them; half of those watch.
 	audienceSize = 30
 	// readsPerSecond is how often one of the other half reads, on average.
 	readsPerSecond = 4
 )
 
-// audience is a number of clients that follow the Games. Package client moves them to another frontend when
-// theirs dies, and home when it is back; the audience only records which frontend serves each. It is safe
-// for concurrent use.
+// audience is a number of clients that follow the Games. Package client moves them to
+// another frontend when theirs dies, and home when it is back; the audience only records
+// which frontend serves each. It is safe for concurrent use.
 type audience struct {
 	urls []string
 	ids  map[string]string // of the frontends, by their URLs
 
-	// changed has room for one value: that a client is served by another frontend than before.
+	// changed has room for one value: that a client is served by another frontend than
+	// before.
 	changed chan struct{}
 
 	mu          sync.Mutex
@@ -62,7 +64,8 @@ func newAudience(frontends []localgroup.Frontend) *audience {
 	return a
 }
 
-// start starts the clients. They run until ctx ends or stop is called, which returns when they have ended.
+// start starts the clients. They run until ctx ends or stop is called, which returns when
+// they have ended.
 func (a *audience) start(ctx context.Context) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	transport := client.NewTransport(audienceSize)
@@ -73,7 +76,8 @@ func (a *audience) start(ctx context.Context) (stop func(), err error) {
 		transport.CloseIdleConnections()
 	}
 	for i, s := range a.spectators {
-		// The ith URL is that of its home, which it asks first before it knows the list of frontends.
+		// The ith URL is that of its home, which it asks first before it knows the list
+		// of frontends.
 		c, err := spectators.NewClient(a.urls, i, client.Options{Home: s.home, Transport: transport,
 			Attempted: func(t client.Attempt) { a.attempted(s, t) }})
 		if err != nil {
@@ -148,7 +152,8 @@ func (a *audience) followed() string {
 	return a.competition
 }
 
-// served records that a client is served by the frontend with a URL, or by none if that is "".
+// served records that a client is served by the frontend with a URL, or by none if that
+// is "".
 func (a *audience) served(s *spectator, url string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,7 +173,8 @@ func (a *audience) served(s *spectator, url string, now time.Time) {
 	}
 }
 
-// distribution is how many clients each frontend serves, how many have none, and how many are at home.
+// distribution is how many clients each frontend serves, how many have none, and how many
+// are at home.
 type distribution struct {
 	at      map[string]int
 	looking int
@@ -195,8 +201,9 @@ func (a *audience) distribution() distribution {
 	return d
 }
 
-// summary returns what is worth printing when it changes: that all are at home, or which frontends serve
-// nobody. While clients look for a frontend, and in other states, it is the summary before.
+// summary returns what is worth printing when it changes: that all are at home, or which
+// frontends serve nobody. While clients look for a frontend, and in other states, it is
+// the summary before.
 func (d distribution) summary(before string) string {
 	empty := ""
 	for _, id := range slices.Sorted(maps.Keys(d.at)) {

@@ -1,8 +1,9 @@
-// Package demo implements laurel demo: it runs three frontends as processes, posts the Games of 50 BC
-// without end, runs clients that follow them, and prints to a terminal what happens.
+// Package demo implements laurel demo: it runs three frontends as processes, posts the
+// Games of 50 BC without end, runs clients that follow them, and prints to a terminal
+// what happens.
 //
-// Begin reading at demo.go. games.go has the events, audience.go the clients and moves.go how they move
-// from one frontend to another; printer.go formats everything.
+// Begin reading at demo.go. games.go has the events, audience.go the clients and moves.go
+// how they move from one frontend to another; printer.go formats everything.
 package demo
 
 import (
@@ -30,11 +31,13 @@ type Options struct {
 	Program string
 	Env     []string
 	RunDir  string
-	// RestartAfter is the pause before a frontend that died is restarted. 0: DefaultRestartAfter.
+	// RestartAfter is the pause before a frontend that died is restarted. 0:
+	// DefaultRestartAfter.
 	RestartAfter time.Duration
 	// TempDir is where the directory of the demo is made. "": that of the system.
 	TempDir string
-	// KillCommand returns a shell command that kills the frontend with an id. nil: kill -9 and its pid.
+	// KillCommand returns a shell command that kills the frontend with an id. nil: kill
+	// -9 and its pid.
 	KillCommand func(id string) string
 	// Out is where everything is printed, in colours if it is a terminal.
 	Out io.Writer
@@ -135,7 +138,8 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	return nil
 }
 
-// compareEvery is the number of events after which the demo compares the answers of all frontends.
+// compareEvery is the number of events after which the demo compares the answers of all
+// frontends.
 const compareEvery = 25
 
 // postGames posts one event after the other until ctx ends.
@@ -166,8 +170,8 @@ func (d *demo) postGames(ctx context.Context) {
 	}
 }
 
-// post posts an event until it is durable. It reports false if the event was refused, because somebody else
-// posts to the demo, too.
+// post posts an event until it is durable. It reports false if the event was refused,
+// because somebody else posts to the demo, too.
 func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 	for warned := false; ctx.Err() == nil; {
 		e.Seq = d.seqs[e.Source] + 1
@@ -191,8 +195,8 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 	return score.Result{}, false
 }
 
-// resume reads the last seq of a source from the store: a refused event has not used its seq, and somebody
-// else may have used it.
+// resume reads the last seq of a source from the store: a refused event has not used its
+// seq, and somebody else may have used it.
 func (d *demo) resume(ctx context.Context, source string) {
 	if b, err := d.client.Bard(ctx, source); err == nil {
 		d.seqs[source] = b.LastSeq
@@ -221,7 +225,8 @@ func (d *demo) showMedals(ctx context.Context, competition string) {
 	}
 }
 
-// showAgreement reads the same contest from every frontend. A difference would be a bug of Laurel.
+// showAgreement reads the same contest from every frontend. A difference would be a bug
+// of Laurel.
 func (d *demo) showAgreement(ctx context.Context, contestID string) {
 	a := d.compare(ctx, contestID)
 	// Somebody else may have posted something between two of the reads.
@@ -234,8 +239,8 @@ func (d *demo) showAgreement(ctx context.Context, contestID string) {
 	}
 }
 
-// agreement lists the frontends that gave the same answer, at which revision of the contest, those that
-// gave none, and those that gave another one.
+// agreement lists the frontends that gave the same answer, at which revision of the
+// contest, those that gave none, and those that gave another one.
 type agreement struct {
 	revision              string
 	alike, silent, differ []string

@@ -15,7 +15,8 @@ import (
 	"laurel/score"
 )
 
-// scripted is a frontend that answers each post with the next problem, or with success where that is nil.
+// scripted is a frontend that answers each post with the next problem, or with success
+// where that is nil.
 type scripted struct {
 	answers []*score.Problem
 	lastSeq uint64

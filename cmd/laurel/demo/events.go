@@ -8,7 +8,8 @@ import (
 	"laurel/score"
 )
 
-// event prints an event. contest is the record after it; nil for an event about a competition.
+// event prints an event. contest is the record after it; nil for an event about a
+// competition.
 func (p *printer) event(e *score.Event, revision uint64, contest *score.Record) {
 	text := p.eventText(e, contest)
 	if text == "" {
@@ -21,7 +22,8 @@ func (p *printer) event(e *score.Event, revision uint64, contest *score.Record) 
 	p.println("%s  %s %s", p.styled(dim, fmt.Sprintf("%7d", revision)), p.padded(cyan, sport, 13), text)
 }
 
-// eventText describes an event in a few words. It returns "" for an event that is not worth a line.
+// eventText describes an event in a few words. It returns "" for an event that is not
+// worth a line.
 func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
@@ -133,7 +135,8 @@ func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
 	return text
 }
 
-// mark formats a time as on a clock, points without a unit, and everything else with its unit.
+// mark formats a time as on a clock, points without a unit, and everything else with its
+// unit.
 func mark(v score.Decimal, resultType, unit string) string {
 	switch {
 	case resultType == "POINTS":

@@ -10,8 +10,8 @@ import (
 	"laurel/testdata/games"
 )
 
-// playlist repeats the Games of 50 BC without end. Each repetition is a competition of its own, a year
-// later, so that every event of it is new to the store.
+// playlist repeats the Games of 50 BC without end. Each repetition is a competition of
+// its own, a year later, so that every event of it is new to the store.
 type playlist struct {
 	edition int // number of editions that have begun
 	queue   []score.Event
@@ -21,7 +21,8 @@ type playlist struct {
 
 func newPlaylist() *playlist { return &playlist{seqs: make(map[string]uint64)} }
 
-// Pauses before an event at speed 1: a few events a second, slower where more time passes in the arena.
+// Pauses before an event at speed 1: a few events a second, slower where more time passes
+// in the arena.
 const (
 	minPause     = 120 * time.Millisecond
 	maxPause     = 600 * time.Millisecond
@@ -48,8 +49,8 @@ func (p *playlist) next() (score.Event, time.Duration) {
 	return e, pause
 }
 
-// events returns the events of the nth edition, counted from 0, with the seqs and ids that follow those of
-// the edition before.
+// events returns the events of the nth edition, counted from 0, with the seqs and ids
+// that follow those of the edition before.
 func (p *playlist) events(n int) []score.Event {
 	text := strings.NewReplacer("OG50BC", competitionID(n), "50 BC", year(n)).Replace(string(games.OG50BC))
 	var list []score.Event
@@ -93,9 +94,9 @@ func competitionID(n int) string {
 	return fmt.Sprintf("OG%dAD", n-firstYear+1)
 }
 
-// calendar is the number of years after which the calendar of the Games begins again, so that no event is
-// ahead of the clock. The file counts years from the founding of Rome, as RFC 3339 has none before the
-// year 1.
+// calendar is the number of years after which the calendar of the Games begins again, so
+// that no event is ahead of the clock. The file counts years from the founding of Rome,
+// as RFC 3339 has none before the year 1.
 const calendar = 1000
 
 func shift(t time.Time, years int) time.Time { return t.AddDate(years%calendar, 0, 0) }

@@ -63,7 +63,8 @@ func (p *printer) killCommandFor(f localgroup.Frontend) string {
 	return p.killCommand(f.ID)
 }
 
-// foldCommand breaks a command that is too long for a line so that it can still be pasted into a shell.
+// foldCommand breaks a command that is too long for a line so that it can still be pasted
+// into a shell.
 func foldCommand(command string) string {
 	const width = 76
 	var b strings.Builder

@@ -13,12 +13,13 @@ type move struct {
 }
 
 const (
-	// awayWithin and homeWithin are the times after which a move that is not finished is printed. A stream
-	// waits up to 2 s before it continues elsewhere; clients return home one after the other.
+	// awayWithin and homeWithin are the times after which a move that is not finished is
+	// printed. A stream waits up to 2 s before it continues elsewhere; clients return
+	// home one after the other.
 	awayWithin = 10 * time.Second
 	homeWithin = 25 * time.Second
-	// leftBefore is how long before the death of a frontend its clients may have left it: one that is told
-	// to stop takes its time.
+	// leftBefore is how long before the death of a frontend its clients may have left it:
+	// one that is told to stop takes its time.
 	leftBefore = 6 * time.Second
 )
 
@@ -30,7 +31,8 @@ func (a *audience) frontendDown(id string, now time.Time) {
 	})
 }
 
-// frontendUp begins the return of the clients whose home is back. The first may have found it already.
+// frontendUp begins the return of the clients whose home is back. The first may have
+// found it already.
 func (a *audience) frontendUp(id string, now time.Time) {
 	a.beginMove(id, true, now, func(s *spectator) bool { return s.home == id })
 }

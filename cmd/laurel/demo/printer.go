@@ -11,10 +11,11 @@ import (
 	"golang.org/x/term"
 
 	"laurel/internal/localgroup"
-	"laurel/score"
+	"laurel/score/medal"
 )
 
-// printer prints what happens in the demo in lines of at most 80 columns. It is safe for concurrent use.
+// printer prints what happens in the demo in lines of at most 80 columns. It is safe for
+// concurrent use.
 type printer struct {
 	mu     sync.Mutex
 	w      io.Writer
@@ -25,7 +26,8 @@ type printer struct {
 	restartAfter time.Duration
 }
 
-// newPrinter returns a printer that uses colours if w is a terminal whose user wants them.
+// newPrinter returns a printer that uses colours if w is a terminal whose user wants
+// them.
 func newPrinter(w io.Writer) *printer {
 	f, ok := w.(*os.File)
 	colour := ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
@@ -57,8 +59,8 @@ func (p *printer) padded(s style, text string, width int) string {
 	return p.styled(s, fmt.Sprintf("%-*s", width, text))
 }
 
-// println formats and prints a line. It ignores errors: when the reader of the output is gone, a signal
-// ends the demo.
+// println formats and prints a line. It ignores errors: when the reader of the output is
+// gone, a signal ends the demo.
 func (p *printer) println(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +112,8 @@ func (p *printer) move(r moveResult) {
 	}
 }
 
-// duration describes how long a move took. Clients may have left before their frontend ended.
+// duration describes how long a move took. Clients may have left before their frontend
+// ended.
 func (r moveResult) duration() string {
 	if r.took < 50*time.Millisecond {
 		return "at once"
@@ -169,11 +172,11 @@ func (p *printer) agreement(contestID string, a agreement) {
 }
 
 // medals prints a medal table.
-func (p *printer) medals(m score.Medals) {
+func (p *printer) medals(m medal.Standings) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  %s %4s %6s %6s %5s\n", p.padded(bold, "Medals of the "+m.Name, 28),
 		p.styled(gold, "gold"), p.styled(silver, "silver"), p.styled(bronze, "bronze"), "total")
-	row := func(rank string, r score.MedalRow) {
+	row := func(rank string, r medal.Row) {
 		fmt.Fprintf(&b, "  %3s  %-23s %4d %6d %6d %5d\n", rank, r.Organisation, r.Gold, r.Silver, r.Bronze, r.Total)
 	}
 	for _, r := range m.Rows {

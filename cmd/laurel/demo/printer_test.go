@@ -11,6 +11,7 @@ import (
 
 	"laurel/internal/localgroup"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const columns = 80
@@ -43,7 +44,8 @@ func (m *marks) First(split string, n int) ([]score.Mark, int) {
 	return list[:min(n, len(list))], len(list)
 }
 
-// printGames prints the first n events of the Games with the contests that result from them.
+// printGames prints the first n events of the Games with the contests that result from
+// them.
 func printGames(t *testing.T, out *printer, n int) {
 	t.Helper()
 	games := newPlaylist()
@@ -58,7 +60,8 @@ func printGames(t *testing.T, out *printer, n int) {
 		}
 		var record *score.Record
 		if c != nil {
-			// Again: nothing is voided here, so the totals that an event gives may differ.
+			// Again: nothing is voided here, so the totals that an event gives may
+			// differ.
 			if p := c.Fold(&e, kept[e.ContestID], score.Replay); p != nil {
 				t.Fatalf("%s: %v", e.ID, p)
 			}
@@ -69,7 +72,8 @@ func printGames(t *testing.T, out *printer, n int) {
 	}
 }
 
-// TestEveryTypeOfEventIsDescribed fails for a new type of event that the printer does not know.
+// TestEveryTypeOfEventIsDescribed fails for a new type of event that the printer does not
+// know.
 func TestEveryTypeOfEventIsDescribed(t *testing.T) {
 	p := newPrinter(&bytes.Buffer{})
 	zero := score.Decimal(0)
@@ -144,8 +148,8 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, differ: []string{"f2", "f3"}})
 	out.agreement(id, agreement{silent: []string{"f1", "f2", "f3"}})
-	out.medals(score.Medals{Name: "Games of 50 BC", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
-		Outside: []score.MedalRow{{Organisation: "NEU", Bronze: 1, Total: 1}}})
+	out.medals(medal.Standings{Name: "Games of 50 BC", Rows: []medal.Row{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
+		Outside: []medal.Row{{Organisation: "NEU", Bronze: 1, Total: 1}}})
 	checkLines(t, b.Bytes())
 	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
 		if !strings.Contains(b.String(), want) {

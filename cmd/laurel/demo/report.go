@@ -7,7 +7,8 @@ import (
 	"laurel/internal/localgroup"
 )
 
-// reportFrontends prints what happens to the frontends, and the master afterwards, until ctx ends.
+// reportFrontends prints what happens to the frontends, and the master afterwards, until
+// ctx ends.
 func (d *demo) reportFrontends(ctx context.Context, notices <-chan localgroup.Notice) {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
@@ -35,7 +36,8 @@ func (d *demo) reportFrontends(ctx context.Context, notices <-chan localgroup.No
 	}
 }
 
-// reportMaster prints the master. It reports false if there is none, or it is known to be down.
+// reportMaster prints the master. It reports false if there is none, or it is known to be
+// down.
 func (d *demo) reportMaster(ctx context.Context, down map[string]bool, since time.Time) bool {
 	// The timeout is short, as notices wait meanwhile.
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
@@ -49,8 +51,8 @@ func (d *demo) reportMaster(ctx context.Context, down map[string]bool, since tim
 	return true
 }
 
-// reportAudience prints, until ctx ends, when clients have moved, and their distribution when all are at
-// home or a frontend has lost all of them.
+// reportAudience prints, until ctx ends, when clients have moved, and their distribution
+// when all are at home or a frontend has lost all of them.
 func (d *demo) reportAudience(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -15,16 +15,17 @@ import (
 	"time"
 )
 
-// attack is one kind of attack by many connections. They come from the loopback interface, which is
-// exempt from limits per address, so the frontends must cope without them.
+// attack is one kind of attack by many connections. They come from the loopback
+// interface, which is exempt from limits per address, so the frontends must cope without
+// them.
 type attack struct {
 	name       string
 	conns      int // at once, at each frontend
 	masterOnly bool
 	kib        int // of a frontend's memory that each connection may take
 	goroutines int // that each connection may take
-	// do is the life of one connection; when it returns, another one begins. It calls settled, once
-	// or more often, when the connection has reached its lasting state.
+	// do is the life of one connection; when it returns, another one begins. It calls
+	// settled, once or more often, when the connection has reached its lasting state.
 	do func(ctx context.Context, f *frontend, settled func()) error
 }
 
@@ -107,7 +108,8 @@ func approach(ctx context.Context, addr string) (net.Conn, func(), error) {
 	}, nil
 }
 
-// stay keeps a connection until the frontend closes it, and sends some bytes now and then.
+// stay keeps a connection until the frontend closes it, and sends some bytes now and
+// then.
 func stay(c net.Conn, more string) error {
 	b := make([]byte, 512)
 	for {

@@ -25,7 +25,8 @@ import (
 	"laurel/trust/access"
 )
 
-// attackTest is a secure group that is attacked, with a bard and two readers at each frontend.
+// attackTest is a secure group that is attacked, with a bard and two readers at each
+// frontend.
 type attackTest struct {
 	*secureGroup
 	trust    *tls.Config // for the group's certificates
@@ -39,8 +40,8 @@ type attackTest struct {
 	seen period
 }
 
-// loadBard posts one point after the other to a contest of its own. The score is the number of
-// posts.
+// loadBard posts one point after the other to a contest of its own. The score is the
+// number of posts.
 type loadBard struct {
 	source, contest string
 	client          *laurel.Client
@@ -148,7 +149,8 @@ func (s *attackTest) httpClient(fresh bool) *http.Client {
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: s.trust.Clone(), DisableKeepAlives: fresh, IdleConnTimeout: time.Second}}
 }
 
-// readLoop reads from a frontend until ctx ends. An answer must be correct, but a request may fail.
+// readLoop reads from a frontend until ctx ends. An answer must be correct, but a request
+// may fail.
 func (s *attackTest) readLoop(ctx context.Context, i int, fresh bool) {
 	web := s.httpClient(fresh)
 	defer web.CloseIdleConnections()
@@ -174,8 +176,8 @@ func (s *attackTest) readLoop(ctx context.Context, i int, fresh bool) {
 
 var errNoAnswer = errors.New("no answer")
 
-// checkRead reads a score. It must have every point that was acknowledged before the read, and none
-// that was not posted by the end of it.
+// checkRead reads a score. It must have every point that was acknowledged before the
+// read, and none that was not posted by the end of it.
 func (s *attackTest) checkRead(web *http.Client, f *frontend, b *loadBard) error {
 	least := b.acked.Load()
 	res, err := web.Get("https://" + f.http + "/v1/scores/" + b.contest)

@@ -9,24 +9,28 @@ import (
 	"time"
 )
 
-// attackForm is how long one attack lasts, and the divisor of the number of its connections.
+// attackForm is how long one attack lasts, and the divisor of the number of its
+// connections.
 type attackForm struct {
 	length time.Duration
 	share  int
 	env    []string
 }
 
-// Limits of what an attack may take of a frontend, besides what each of its connections may.
+// Limits of what an attack may take of a frontend, besides what each of its connections
+// may.
 const (
 	attackGoroutines = 400
 	attackMiB        = 192
 )
 
-// TestAttackedGroupKeepsItsMasterAndGoesOn attacks one group in one way after the other. Meanwhile
-// bards post to each frontend and clients read from it, some with a new connection for each read.
+// TestAttackedGroupKeepsItsMasterAndGoesOn attacks one group in one way after the other.
+// Meanwhile bards post to each frontend and clients read from it, some with a new
+// connection for each read.
 func TestAttackedGroupKeepsItsMasterAndGoesOn(t *testing.T) {
 	needsProcesses(t)
-	// Unless in the long form, the group shares the machine with other tests, and needs more patience.
+	// Unless in the long form, the group shares the machine with other tests, and needs
+	// more patience.
 	patient := []string{"LAUREL_TIME_SCALE=4"}
 	form := byForm(attackForm{300 * time.Millisecond, 20, patient}, attackForm{3 * time.Second, 10, patient},
 		attackForm{8 * time.Second, 1, nil})
@@ -117,7 +121,8 @@ func (s *attackTest) awaitRecovery(t *testing.T) {
 	})
 }
 
-// period is what was measured at each frontend during an attack: the latency of each answer.
+// period is what was measured at each frontend during an attack: the latency of each
+// answer.
 type period struct {
 	began              time.Time
 	lasted             time.Duration

@@ -15,25 +15,27 @@ import (
 var (
 	// watchersPerHome is the number of watchers at home at each frontend.
 	watchersPerHome = byForm(40, 100, 100)
-	// backWithin is the time in which the watchers of a frontend return when it is back. The quick form shares
-	// the machine with other tests.
+	// backWithin is the time in which the watchers of a frontend return when it is back.
+	// The quick form shares the machine with other tests.
 	backWithin = byForm(patience, 20*time.Second, 20*time.Second)
 )
 
 const (
 	// awayFor is the time for which the frontend is away.
 	awayFor = 5 * time.Second
-	// resettled is the time in which clients that lost a frontend connect elsewhere: each waits up
-	// to 2 s.
+	// resettled is the time in which clients that lost a frontend connect elsewhere: each
+	// waits up to 2 s.
 	resettled = 4 * time.Second
 
-	// nearly is the largest deviation from a fair share when the watchers are balanced, tooMuch the
-	// largest excess at any time once they have settled.
+	// nearly is the largest deviation from a fair share when the watchers are balanced,
+	// tooMuch the largest excess at any time once they have settled.
 	nearly  = 0.10
 	tooMuch = 0.20
 )
 
-// TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns kills one of three frontends under 300 watchers (120 in the quick form). The table in the log has each count over time.
+// TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns kills one of three frontends
+// under 300 watchers (120 in the quick form). The table in the log has each count over
+// time.
 func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -71,8 +73,8 @@ func TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns(t *testing.T) {
 	})
 }
 
-// startWatchers runs watchers until the test ends, the same number at home at each frontend. Each
-// is a client of its own, as in a program of its own.
+// startWatchers runs watchers until the test ends, the same number at home at each
+// frontend. Each is a client of its own, as in a program of its own.
 func startWatchers(g *group) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
@@ -108,8 +110,8 @@ type watcherCounts struct {
 
 const lookEvery = 250 * time.Millisecond
 
-// sample asks each running frontend for its own number of watchers; what it knows of others is
-// older.
+// sample asks each running frontend for its own number of watchers; what it knows of
+// others is older.
 func (c *watcherCounts) sample() (n []int) {
 	fmt.Fprintf(&c.table, "%7.2f s", time.Since(c.began).Seconds())
 	for _, f := range c.g.frontends {

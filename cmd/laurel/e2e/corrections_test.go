@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -40,7 +41,7 @@ func (f *frontend) show(t testing.TB, contest string) string {
 func (f *frontend) golds(t testing.TB) string {
 	t.Helper()
 	var rows []string
-	for _, r := range decode[score.Medals](t, get(t, f.url+"/v1/medals/OG50BC")).Rows {
+	for _, r := range decode[medal.Standings](t, get(t, f.url+"/v1/medals/OG50BC")).Rows {
 		rows = append(rows, fmt.Sprintf("%d %s %d", r.Rank, r.Organisation, r.Gold))
 	}
 	return strings.Join(rows, ", ")

@@ -74,8 +74,9 @@ func TestNothingAckedIsLostWhenTheDisksOfAMajorityAreFull(t *testing.T) {
 	fullDisk(t, func(g *group) []*frontend { return []*frontend{g.master(), g.follower()} })
 }
 
-// fullDisk fills the disks of some frontends while real Games are posted, and frees the space: at
-// once if the others are too few to continue, otherwise when everything was posted.
+// fullDisk fills the disks of some frontends while real Games are posted, and frees the
+// space: at once if the others are too few to continue, otherwise when everything was
+// posted.
 func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 	needsProcesses(t)
 	t.Parallel()
@@ -87,8 +88,8 @@ func fullDisk(t *testing.T, choose func(*group) []*frontend) {
 		f.start().waitReady()
 	}
 	g.waitVotes()
-	// Slow enough that the disk is full before the end on any machine, and that not everything is
-	// acknowledged by then.
+	// Slow enough that the disk is full before the end on any machine, and that not
+	// everything is acknowledged by then.
 	bards := g.startBards(all, func(s *stream) string { return s.speed(byForm(4*time.Second, 8*time.Second, 8*time.Second)) })
 	eventually(t, "the bards have begun", func() error {
 		if g.frontends[0].revision(t) == 0 {
@@ -223,7 +224,7 @@ func TestAFrontendWhoseDirectoryContradictsTheGroupExplainsWhatToDo(t *testing.T
 		if code := f.start().exit(t); code != 6 {
 			t.Errorf("without its vote it ended with exit code %d; want 6", code)
 		}
-		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join anew") || !strings.Contains(output, f.data) {
+		if output := f.output(t); !strings.Contains(output, "leave the group, empty the directory and join again") || !strings.Contains(output, f.data) {
 			t.Errorf("it does not explain what to do with which directory: %s", output)
 		}
 	}

@@ -17,9 +17,9 @@ import (
 	"laurel/score"
 )
 
-// nemesis injects faults into a group of three: never two of the same kind at once, but faults of
-// different kinds together. Its seed determines the kind, victim and duration of each fault.
-// Frontends are started and killed by the test's own goroutine alone.
+// nemesis injects faults into a group of three: never two of the same kind at once, but
+// faults of different kinds together. Its seed determines the kind, victim and duration
+// of each fault. Frontends are started and killed by the test's own goroutine alone.
 type nemesis struct {
 	g       *group
 	cuts    *network // nil: there are none
@@ -71,7 +71,8 @@ func (n *nemesis) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(n.rand.Int64N(int64(most-least)))
 }
 
-// run injects faults for d and then repairs them. Requests to the group may still be under way.
+// run injects faults for d and then repairs them. Requests to the group may still be
+// under way.
 func (n *nemesis) run(d time.Duration) {
 	n.g.t.Helper()
 	end := time.Now().Add(d)
@@ -177,8 +178,8 @@ func lastLines(s string) string {
 	return strings.Join(lines[max(0, len(lines)-8):], "")
 }
 
-// cut drops packets: those from a frontend to all others, those to it, both, or those of one pair
-// in one direction or both.
+// cut drops packets: those from a frontend to all others, those to it, both, or those of
+// one pair in one direction or both.
 func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 	other := (victim + 1 + n.rand.IntN(members-1)) % members
 	type way struct{ from, to int }
@@ -223,8 +224,8 @@ func (n *nemesis) cut(victim int, who string) (what string, undo func()) {
 // slows reports whether links can be slow.
 func (n *nemesis) slows() bool { return n.cuts != nil && n.cuts.lines != nil }
 
-// The rates of slow links, from a bad mobile connection to a bad office. The transfer of a large
-// snapshot takes longer than any link is slow, so that it happens at both paces.
+// The rates of slow links, from a bad mobile connection to a bad office. The transfer of
+// a large snapshot takes longer than any link is slow, so that it happens at both paces.
 const (
 	leastRate = 100 << 10 // bytes per second
 	mostRate  = 4 << 20
@@ -266,8 +267,8 @@ func (n *nemesis) start4th() {
 	n.joiner = f.start()
 }
 
-// leave removes the fourth frontend once it knows that it is a member: before, it would keep asking
-// to join.
+// leave removes the fourth frontend once it knows that it is a member: before, it would
+// keep asking to join.
 func (n *nemesis) leave() {
 	if !n.removed {
 		seen := n.see(n.joiner)
@@ -330,8 +331,8 @@ func (n *nemesis) see(f *frontend) (s score.Frontends) {
 	return s
 }
 
-// master returns the index of the master according to the frontends that answer at once, or -1 if
-// none of the first three is.
+// master returns the index of the master according to the frontends that answer at once,
+// or -1 if none of the first three is.
 func (n *nemesis) master() int {
 	seen := make(chan score.Frontends, members)
 	for _, f := range n.g.frontends[:members] {

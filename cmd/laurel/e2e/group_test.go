@@ -35,8 +35,8 @@ type group struct {
 	frontends []*frontend
 }
 
-// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and have a vote.
-// env is added to their environment.
+// newGroup starts a group of n frontends, f1 to fn, and waits until all are ready and
+// have a vote. env is added to their environment.
 func newGroup(t testing.TB, n int, env ...string) *group {
 	t.Helper()
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
@@ -47,8 +47,8 @@ func newGroup(t testing.TB, n int, env ...string) *group {
 	return g
 }
 
-// waitVotes waits until every running frontend knows that each has a vote. A frontend that has just
-// joined is ready before it has one.
+// waitVotes waits until every running frontend knows that each has a vote. A frontend
+// that has just joined is ready before it has one.
 func (g *group) waitVotes() {
 	g.t.Helper()
 	eventually(g.t, "all have a vote", func() error {
@@ -196,7 +196,8 @@ func (g *group) follower() *frontend {
 func (f *frontend) becomeMaster() {
 	t := f.group.t
 	t.Helper()
-	// A transfer is refused while another one is under way or f lags behind, so it is repeated.
+	// A transfer is refused while another one is under way or f lags behind, so it is
+	// repeated.
 	eventually(t, "mastership goes to "+f.id, func() error {
 		if f.group.master() == f {
 			return nil
@@ -209,7 +210,8 @@ func (f *frontend) becomeMaster() {
 	f.waitReady()
 }
 
-// expectRevision waits until every running frontend has applied every event up to revision, and fails if one has more.
+// expectRevision waits until every running frontend has applied every event up to
+// revision, and fails if one has more.
 func (g *group) expectRevision(revision uint64) {
 	g.t.Helper()
 	for _, f := range g.running() {

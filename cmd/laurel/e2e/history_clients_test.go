@@ -16,9 +16,11 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
-// The objects that the clients post about and read: few, so that each is used by many clients.
+// The objects that the clients post about and read: few, so that each is used by many
+// clients.
 const (
 	meets          = 2 // competitions
 	contestsOfMeet = 6
@@ -30,16 +32,16 @@ func ceremonies(i int) string        { return meet(i) + "/CEREMONIES" } // a con
 func medalsOfGaul(i int) string      { return "/v1/medals/" + meet(i) + "/GAU" }
 func anyContest(r *rand.Rand) string { return contestOf(r.IntN(meets), r.IntN(contestsOfMeet)) }
 
-// The number of clients of each frontend and their intervals. Together they send about 1,200
-// requests a second, which a history of a minute can hold.
+// The number of clients of each frontend and their intervals. Together they send about
+// 1,200 requests a second, which a history of a minute can hold.
 const (
 	readersEach = 6
 	writersEach = 3
 	readPause   = 16 * time.Millisecond
 	writePause  = 50 * time.Millisecond
-	// impatience is how long a client waits for an answer: longer than a frontend searches for a
-	// master and than its short pauses, so that requests wait in its sockets while the others
-	// continue; shorter than the long pauses.
+	// impatience is how long a client waits for an answer: longer than a frontend
+	// searches for a master and than its short pauses, so that requests wait in its
+	// sockets while the others continue; shorter than the long pauses.
 	impatience = 2 * time.Second
 )
 
@@ -93,8 +95,8 @@ func newClient(name, url string, all []string, h *history, r *rand.Rand) *client
 		web: &http.Client{Timeout: impatience, Transport: &http.Transport{MaxIdleConnsPerHost: 1}}}
 }
 
-// every calls f about once per pause until ctx ends. f reports whether it was answered; if not, the
-// next call waits.
+// every calls f about once per pause until ctx ends. f reports whether it was answered;
+// if not, the next call waits.
 func (c *client) every(ctx context.Context, pause time.Duration, f func() bool) {
 	defer c.web.CloseIdleConnections()
 	for {
@@ -155,8 +157,8 @@ func (c *client) read() bool {
 	return c.readMedals(c.rand.IntN(meets))
 }
 
-// readOnce reads once and calls saw with a good answer, the time of the call, and the age of the
-// answer.
+// readOnce reads once and calls saw with a good answer, the time of the call, and the age
+// of the answer.
 func (c *client) readOnce(path string, saw func(a answer, see func(thing string, s observation)) error) bool {
 	call := c.h.now()
 	a, err := c.do("GET", c.url+path, "")
@@ -243,8 +245,8 @@ func (c *client) readList(i int) bool {
 	})
 }
 
-// readTimeline reads what is new since the last time, and the last event of that time: without it
-// the answer is stale.
+// readTimeline reads what is new since the last time, and the last event of that time:
+// without it the answer is stale.
 func (c *client) readTimeline(id string) bool {
 	after := max(c.seen[id], 1) - 1
 	return c.readOnce(fmt.Sprintf("/v1/timeline/%s?after=%d&limit=1000", id, after), func(a answer, see func(string, observation)) error {
@@ -278,7 +280,7 @@ func (c *client) readTimeline(id string) bool {
 func (c *client) readMedals(i int) bool {
 	path := medalsOfGaul(i)
 	return c.readOnce(path, func(a answer, see func(string, observation)) error {
-		var row score.MedalRow
+		var row medal.Row
 		if err := json.Unmarshal([]byte(a.body), &row); err != nil {
 			return err
 		}

@@ -26,11 +26,11 @@ func events(all []porcupine.Operation) map[string][]*porcupine.Operation {
 	return parts
 }
 
-// conflicts returns, with few operations, which of the suspects are impossible given the known
-// operations: they show a state that no event made; or an operation that returned before showed a
-// later state; or an operation that was called after made the state that they show. It finds
-// something if and only if there is no possible order, as the order of an object's states is that
-// of their revisions.
+// conflicts returns, with few operations, which of the suspects are impossible given the
+// known operations: they show a state that no event made; or an operation that returned
+// before showed a later state; or an operation that was called after made the state that
+// they show. It finds something if and only if there is no possible order, as the order
+// of an object's states is that of their revisions.
 func conflicts(known, suspects []porcupine.Operation) string {
 	var output []string
 	made := values(known)

@@ -13,9 +13,9 @@ import (
 	"laurel/score"
 )
 
-// post makes an event and posts it, first to the client's frontend. If the outcome is unknown, it
-// either repeats the post at any frontend until it is acknowledged, as a feed does, or gives up, as
-// a person may.
+// post makes an event and posts it, first to the client's frontend. If the outcome is
+// unknown, it either repeats the post at any frontend until it is acknowledged, as a feed
+// does, or gives up, as a person may.
 func (c *client) post() bool {
 	c.posts++
 	c.seq++

@@ -30,8 +30,8 @@ const (
 	set
 )
 
-// observation is the result: the object after the event. The answer to a post has only the
-// revision.
+// observation is the result: the object after the event. The answer to a post has only
+// the revision.
 type observation struct {
 	revision uint64
 	value    int64
@@ -43,8 +43,8 @@ const unseen = math.MinInt64
 // never is the return time of an event whose outcome the client does not know.
 const never = math.MaxInt64
 
-// scoreboard is the specification of one object: events take effect one after the other in the
-// order of the timeline, and a read returns the last state.
+// scoreboard is the specification of one object: events take effect one after the other
+// in the order of the timeline, and a read returns the last state.
 var scoreboard = porcupine.Model{
 	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
 		return slices.Collect(maps.Values(byObject(all)))
@@ -84,14 +84,15 @@ func describe(r request, s observation) string {
 	return fmt.Sprintf("read -> %d at revision %d by %s", s.value, s.revision, r.how)
 }
 
-// history is what all clients observed. Times are nanoseconds since it began. It is safe for
-// concurrent use.
+// history is what all clients observed. Times are nanoseconds since it began. It is safe
+// for concurrent use.
 type history struct {
 	began time.Time
 	mu    sync.Mutex
 	known []porcupine.Operation
-	// aged are the reads that were answered with something stale. Their call times are moved back
-	// by the age that the answer admitted; the Metadata have the real call times.
+	// aged are the reads that were answered with something stale. Their call times are
+	// moved back by the age that the answer admitted; the Metadata have the real call
+	// times.
 	aged   []porcupine.Operation
 	open   []porcupine.Operation // events whose outcome no answer gave
 	lists  []map[string]uint64   // the revisions that one list showed together
@@ -119,7 +120,8 @@ func (h *history) addError(err error) {
 	h.wrong = append(h.wrong, err)
 }
 
-// observed records a read. age is the age that the answer admitted; 0 if it claims to be current.
+// observed records a read. age is the age that the answer admitted; 0 if it claims to be
+// current.
 func (h *history) observed(call int64, age time.Duration, r request, s observation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,9 +147,9 @@ func (h *history) unknown(call int64, r request) {
 	h.open = append(h.open, porcupine.Operation{Input: r, Call: call, Return: never})
 }
 
-// close resolves the unknown outcomes by the final timelines: an event that is not there had no
-// effect. It returns the number of events with an effect, and an error if an acknowledged event is
-// missing or has another revision.
+// close resolves the unknown outcomes by the final timelines: an event that is not there
+// had no effect. It returns the number of events with an effect, and an error if an
+// acknowledged event is missing or has another revision.
 func (h *history) close(timelines map[string]uint64) (events int, err error) {
 	var wrong []error
 	expected := maps.Clone(timelines)
@@ -194,8 +196,8 @@ func (h *history) chain() {
 // judging bounds the search for an order. An existing order is found in a moment.
 const judging = 2 * time.Minute
 
-// check searches for an order of all operations that the specification allows and the clients'
-// clocks do not contradict.
+// check searches for an order of all operations that the specification allows and the
+// clients' clocks do not contradict.
 func (h *history) check() error {
 	if r := porcupine.CheckOperationsTimeout(scoreboard, h.known, judging); r != porcupine.Ok {
 		return fmt.Errorf("the history of %d operations is not linearizable (porcupine: %s):\n%s", len(h.known), r, conflicts(h.known, h.known))
@@ -206,8 +208,8 @@ func (h *history) check() error {
 	return h.checkLists()
 }
 
-// checkLists checks that what a list shows was true at one moment: none of its contests changed
-// before the latest one did.
+// checkLists checks that what a list shows was true at one moment: none of its contests
+// changed before the latest one did.
 func (h *history) checkLists() error {
 	changes := map[string][]uint64{}
 	for thing, all := range events(h.known) {

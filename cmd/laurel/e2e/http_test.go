@@ -59,7 +59,8 @@ func ask(method, url, body string, headers ...string) (answer, error) {
 	return answer{res.StatusCode, res.Header, string(read)}, err
 }
 
-// get repeats a request while the frontend answers 503. Any other status than 200 fails the test.
+// get repeats a request while the frontend answers 503. Any other status than 200 fails
+// the test.
 func get(t testing.TB, url string, headers ...string) answer {
 	t.Helper()
 	a, err := tryGet(url, headers...)
@@ -88,8 +89,8 @@ func tryGet(url string, headers ...string) (a answer, err error) {
 	return a, errors.Join(err, final)
 }
 
-// decode unmarshals a JSON answer. Members that T does not have are ignored, as the interface may
-// grow.
+// decode unmarshals a JSON answer. Members that T does not have are ignored, as the
+// interface may grow.
 func decode[T any](t testing.TB, a answer) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// killForm is the streams that are posted while frontends and bards are killed, the time this
-// takes, and the intervals of the kills.
+// killForm is the streams that are posted while frontends and bards are killed, the time
+// this takes, and the intervals of the kills.
 type killForm struct {
 	names            []string
 	length           time.Duration
@@ -23,8 +23,8 @@ type bardKeeper struct {
 	killed int
 }
 
-// unfinished restarts the killed bards and lists the streams that are not complete. A bard that
-// ends by itself must have posted everything.
+// unfinished restarts the killed bards and lists the streams that are not complete. A
+// bard that ends by itself must have posted everything.
 func (s *bardKeeper) unfinished() (list []int) {
 	t := s.g.t
 	t.Helper()
@@ -73,7 +73,8 @@ func TestNothingIsLostOrDoubledWhileFrontendsAndBardsAreKilled(t *testing.T) {
 	for len(s.unfinished()) > 0 {
 		select {
 		case <-frontendFall.C:
-			// The master every other time; otherwise a random frontend, which may be the master.
+			// The master every other time; otherwise a random frontend, which may be the
+			// master.
 			victim := g.frontends[rand.N(len(g.frontends))]
 			master := g.master()
 			if masters <= others {

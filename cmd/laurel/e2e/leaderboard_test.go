@@ -58,8 +58,8 @@ func raceOf(t testing.TB, s *stream) *race {
 	return r
 }
 
-// boardClient reads leaderboards from all frontends, as a client that moves from one to the next.
-// What it has seen must never disappear.
+// boardClient reads leaderboards from all frontends, as a client that moves from one to
+// the next. What it has seen must never disappear.
 type boardClient struct {
 	race   *race
 	urls   []string
@@ -168,8 +168,8 @@ func (c *boardClient) board(contest string, q url.Values) (*score.Leaderboard, u
 	return l, revision, json.Unmarshal([]byte(a.body), l)
 }
 
-// consistent checks a page by itself: order, ranks and differences must follow from the marks. top
-// is true for a page that begins with the first row.
+// consistent checks a page by itself: order, ranks and differences must follow from the
+// marks. top is true for a page that begins with the first row.
 func consistent(l *score.Leaderboard, top bool) error {
 	rows := l.Rows
 	if len(rows) > l.Total {
@@ -264,8 +264,8 @@ func TestLeaderboardsAreCorrectAtEveryFrontendWhileAMarathonIsPosted(t *testing.
 	}
 }
 
-// expectBoard reads a whole leaderboard page by page, also by category, and compares order, ranks
-// and ties with the truth.
+// expectBoard reads a whole leaderboard page by page, also by category, and compares
+// order, ranks and ties with the truth.
 func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	byCategory := map[string][]truthOfFinisher{}
@@ -293,8 +293,8 @@ func expectBoard(t testing.TB, f *frontend, id string, finishers []truthOfFinish
 			if r.Mark == nil || *r.Mark != marks[r.Competitor] || *r.Mark != ordered[i] || r.Rank != first+1 || r.RankEqual != (next-first > 1) || *r.Diff != ordered[i]-ordered[0] {
 				t.Fatalf("%s %q at %s: row %d is %+v; want the mark %s and the rank %d", id, category, f.id, i, r, ordered[i], first+1)
 			}
-			// Official places continue where marks are equal and include finishers that are missing
-			// in the source. A better mark always has a better place.
+			// Official places continue where marks are equal and include finishers that
+			// are missing in the source. A better mark always has a better place.
 			if i > 0 && *rows[i-1].Mark < *r.Mark && places[rows[i-1].Competitor] >= places[r.Competitor] {
 				t.Errorf("%s %q at %s: %s has the place %d, and %s, who is behind, %d", id, category, f.id, rows[i-1].Competitor, places[rows[i-1].Competitor], r.Competitor, places[r.Competitor])
 			}

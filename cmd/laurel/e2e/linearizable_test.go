@@ -18,9 +18,9 @@ import (
 // longHistory is the length of a history in the long form.
 const longHistory = time.Minute
 
-// TestEveryHistoryIsLinearizable runs many clients that post to and read from all frontends of a
-// group under faults, and searches for an order of all operations that a single scoreboard could
-// have executed.
+// TestEveryHistoryIsLinearizable runs many clients that post to and read from all
+// frontends of a group under faults, and searches for an order of all operations that a
+// single scoreboard could have executed.
 func TestEveryHistoryIsLinearizable(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -64,22 +64,23 @@ func TestEveryHistoryIsLinearizable(t *testing.T) {
 	}
 }
 
-// soon makes snapshots frequent, so that they are installed: a frontend that was away for a moment
-// has missed more than the log keeps.
+// soon makes snapshots frequent, so that they are installed: a frontend that was away for
+// a moment has missed more than the log keeps.
 const soon = "LAUREL_SNAPSHOT_ENTRIES=32"
 
 const soonEntries = 32
 
-// In a long history a snapshot is large, and its transfer and installation take seconds. The log
-// keeps what is posted meanwhile; otherwise a frontend that is behind would never catch up.
+// In a long history a snapshot is large, and its transfer and installation take seconds.
+// The log keeps what is posted meanwhile; otherwise a frontend that is behind would never
+// catch up.
 const (
 	largeSnapshots = "LAUREL_SNAPSHOT_ENTRIES=96"
 	marksOfBulk    = 80_000 // 24 MB of a snapshot
 	large          = 16 << 20
 )
 
-// newPlacedGroup starts a group of three, each at its place in the network if there is one, and
-// adds a fourth frontend.
+// newPlacedGroup starts a group of three, each at its place in the network if there is
+// one, and adds a fourth frontend.
 func newPlacedGroup(t testing.TB, cuts *network, env ...string) *group {
 	g := &group{t: t, dir: t.TempDir(), logs: logs(t), env: env}
 	for i := range members + 1 {
@@ -166,7 +167,8 @@ func oneHistory(t *testing.T, cuts *network, seed uint64, length time.Duration) 
 	t.Log(rowHead + "\n" + row(seed, h, done, from, to, verdict))
 }
 
-// expectTheSame compares the answers of all running frontends about everything, and at more paths.
+// expectTheSame compares the answers of all running frontends about everything, and at
+// more paths.
 func (g *group) expectTheSame(paths ...string) {
 	g.t.Helper()
 	for i := range meets {
@@ -192,7 +194,8 @@ type transfers struct {
 	begun, large, installed int
 }
 
-// receiving matches the line that a member logs when the first bytes of a snapshot have come.
+// receiving matches the line that a member logs when the first bytes of a snapshot have
+// come.
 var receiving = regexp.MustCompile(`"receiving a snapshot of the master" .*size=(\d+)`)
 
 // transfers reads the logs of all members.

@@ -15,8 +15,8 @@ import (
 // repository is the root of the repository, relative to this package.
 const repository = "../../.."
 
-// patience bounds every wait for something that should happen soon. It is generous: these tests
-// check what happens, not how fast.
+// patience bounds every wait for something that should happen soon. It is generous: these
+// tests check what happens, not how fast.
 const patience = 60 * time.Second
 
 var programs struct {
@@ -24,8 +24,9 @@ var programs struct {
 	build func() error
 }
 
-// parallelTests is the number of tests that run at the same time, unless -parallel says otherwise. The tests
-// wait most of the time, so it is more than the number of processors.
+// parallelTests is the number of tests that run at the same time, unless -parallel says
+// otherwise. The tests wait most of the time, so it is more than the number of
+// processors.
 const parallelTests = "5"
 
 func TestMain(m *testing.M) {
@@ -35,8 +36,8 @@ func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
 
-// byForm returns the value for the form of the tests: quick by default, full in CI (LAUREL_CI=full), or long
-// (LAUREL_LONG=1).
+// byForm returns the value for the form of the tests: quick by default, full in CI
+// (LAUREL_CI=full), or long (LAUREL_LONG=1).
 func byForm[T any](quick, full, long T) T {
 	switch {
 	case os.Getenv("LAUREL_LONG") != "":
@@ -80,8 +81,8 @@ func program(t testing.TB, name string) string {
 	return filepath.Join(programs.dir, name)
 }
 
-// skipOrFail ends a test that this machine cannot run: it skips the test, or fails it with
-// LAUREL_CI=full.
+// skipOrFail ends a test that this machine cannot run: it skips the test, or fails it
+// with LAUREL_CI=full.
 func skipOrFail(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("LAUREL_CI") == "full" {
@@ -97,7 +98,8 @@ func needsProcesses(t testing.TB) {
 	}
 }
 
-// eventually polls until try returns nil, and fails the test with try's last error if it does not in time.
+// eventually polls until try returns nil, and fails the test with try's last error if it
+// does not in time.
 func eventually(t testing.TB, what string, try func() error) {
 	t.Helper()
 	if err := poll(patience, try); err != nil {

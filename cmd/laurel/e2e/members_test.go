@@ -23,8 +23,8 @@ func play(id string, delta int) string {
 	return fmt.Sprintf(`{"id":%q,"type":"score.play","contest_id":"OG50BC/CUR-M-GPA-01","data":{"competitor":"GAU","delta":%d}}`, id, delta)
 }
 
-// stop sends SIGTERM, and waits until the process has ended with exit code 0. The frontend stays a
-// member.
+// stop sends SIGTERM, and waits until the process has ended with exit code 0. The
+// frontend stays a member.
 func (f *frontend) stop() {
 	t := f.group.t
 	t.Helper()
@@ -128,8 +128,8 @@ func TestAMemberThatComesBackAtOtherAddressesIsFoundThere(t *testing.T) {
 	g := newGroup(t, 3)
 	apply(t, g.frontends[0], define)
 	apply(t, g.frontends[0], running)
-	// Not the first frontend: it was started with --bootstrap and knows no other to announce itself
-	// to.
+	// Not the first frontend: it was started with --bootstrap and knows no other to
+	// announce itself to.
 	mover := g.frontends[1]
 	for _, stop := range []func(*frontend){(*frontend).stop, (*frontend).Kill} {
 		was := mover.revision(t)

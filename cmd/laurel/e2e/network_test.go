@@ -11,10 +11,11 @@ import (
 	"testing"
 )
 
-// Cuts need a network of the test's own. The test runs itself again as root of a new network
-// namespace, and starts each frontend in a further namespace behind a bridge. The clients are at
-// the bridge, so that they reach all frontends. This needs root, or a system that allows users to
-// make namespaces. Nothing outside of the namespaces is changed.
+// Cuts need a network of the test's own. The test runs itself again as root of a new
+// network namespace, and starts each frontend in a further namespace behind a bridge. The
+// clients are at the bridge, so that they reach all frontends. This needs root, or a
+// system that allows users to make namespaces. Nothing outside of the namespaces is
+// changed.
 
 const (
 	insideVar   = "E2E_NETWORK"  // set where a test runs in its own network
@@ -27,8 +28,8 @@ func inOwnNetwork() bool { return os.Getenv(insideVar) != "" }
 // errNoNetwork means that the system does not allow the namespace.
 var errNoNetwork = errors.New("no network of its own")
 
-// runInOwnNetwork runs the calling test again in a new network namespace, and passes on its output
-// and failure.
+// runInOwnNetwork runs the calling test again in a new network namespace, and passes on
+// its output and failure.
 func runInOwnNetwork(t *testing.T) error {
 	t.Helper()
 	for _, need := range []string{"ip", "nsenter"} {
@@ -73,8 +74,9 @@ type network struct {
 
 const bridge = "laurel0"
 
-// siteAddr and siteMAC return the addresses of the ith place, counted from 0. They are loopback
-// addresses, as frontends without certificates need, but are routed between the places.
+// siteAddr and siteMAC return the addresses of the ith place, counted from 0. They are
+// loopback addresses, as frontends without certificates need, but are routed between the
+// places.
 func siteAddr(i int) string { return fmt.Sprintf("127.77.0.%d", i+1) }
 func siteMAC(i int) string  { return fmt.Sprintf("02:4c:00:00:00:%02x", i+1) }
 
@@ -115,7 +117,8 @@ func newNetwork(t testing.TB, n int) *network {
 	return w
 }
 
-// free limits the loopback interface to one address, so that others of the range can be routed.
+// free limits the loopback interface to one address, so that others of the range can be
+// routed.
 func (w *network) free(at *exec.Cmd) {
 	w.t.Helper()
 	args := []string{"sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet"}
@@ -142,14 +145,14 @@ func (w *network) ip(at *exec.Cmd, lines ...string) {
 	}
 }
 
-// enter returns the command that runs another one in a place. It execs the other, so that signals
-// reach the right process.
+// enter returns the command that runs another one in a place. It execs the other, so that
+// signals reach the right process.
 func (w *network) enter(at *exec.Cmd) []string {
 	return []string{"nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", at.Process.Pid), "--"}
 }
 
-// cut silently drops all packets from one place to another: they go to an address that no place
-// has.
+// cut silently drops all packets from one place to another: they go to an address that no
+// place has.
 func (w *network) cut(from, to int) {
 	w.t.Helper()
 	w.neighbour(from, to, nobody)

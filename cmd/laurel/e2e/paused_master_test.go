@@ -18,8 +18,8 @@ import (
 )
 
 // TestAPausedMasterShowsNoStaleScore pauses a master as a suspended machine does. When it
-// continues, it still believes to be the master, and requests have waited for it that were sent
-// after the others had acknowledged newer events.
+// continues, it still believes to be the master, and requests have waited for it that
+// were sent after the others had acknowledged newer events.
 func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -73,8 +73,8 @@ func TestAPausedMasterShowsNoStaleScore(t *testing.T) {
 	}
 }
 
-// askStopped reads Gaul's score from a paused frontend. It sends to sent when the request waits in
-// the socket. No answer is no error.
+// askStopped reads Gaul's score from a paused frontend. It sends to sent when the request
+// waits in the socket. No answer is no error.
 func askStopped(f *frontend, sent chan<- struct{}, want int64) error {
 	c, err := net.Dial("tcp", f.http)
 	if err == nil {

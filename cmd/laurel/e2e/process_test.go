@@ -23,8 +23,8 @@ type process struct {
 	from int64 // where in the log this run begins
 }
 
-// start runs a program until it ends by itself or the test does. Runs of the same name in one directory
-// share a log.
+// start runs a program until it ends by itself or the test does. Runs of the same name in
+// one directory share a log.
 func start(t testing.TB, dir, name string, env []string, path string, args ...string) *process {
 	t.Helper()
 	p := &process{}
@@ -42,9 +42,9 @@ func start(t testing.TB, dir, name string, env []string, path string, args ...st
 	return p
 }
 
-// cleanEnv returns the environment of this process without settings of Laurel, and with a run
-// directory apart from the developer's: laurel stop must not affect a test, nor a test the
-// developer's processes.
+// cleanEnv returns the environment of this process without settings of Laurel, and with a
+// run directory apart from the developer's: laurel stop must not affect a test, nor a
+// test the developer's processes.
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -94,8 +94,8 @@ func (p *process) output(t testing.TB) string {
 	return string(b[min(p.from, int64(len(b))):])
 }
 
-// logs makes the directory for the logs of a test's processes, and prints the ends of the logs if
-// the test fails.
+// logs makes the directory for the logs of a test's processes, and prints the ends of the
+// logs if the test fails.
 func logs(t testing.TB) string {
 	t.Helper()
 	dir := t.ArtifactDir()
@@ -169,8 +169,8 @@ func mustRun(t testing.TB, name string, args ...string) string {
 	return o.out
 }
 
-// memory returns the resident memory of the process, all of it and the part that belongs to no
-// file.
+// memory returns the resident memory of the process, all of it and the part that belongs
+// to no file.
 func (p *process) memory() string {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/status")
 	if err != nil {
@@ -190,8 +190,8 @@ var ports struct {
 	next int
 }
 
-// freePort returns a loopback address outside of the range for outgoing connections: the port of a
-// frontend that is down must still be free when it comes back.
+// freePort returns a loopback address outside of the range for outgoing connections: the
+// port of a frontend that is down must still be free when it comes back.
 func freePort(t testing.TB) string {
 	t.Helper()
 	ports.Lock()

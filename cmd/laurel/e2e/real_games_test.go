@@ -21,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // allGames is the names of the streams, the largest first.
@@ -31,7 +32,8 @@ func fewGames(names ...string) []string {
 	return byForm([]string{"curling", "tokyo2020para"}, names, names)
 }
 
-// stream is a stream of real events, and the correct state of the scoreboard after the last.
+// stream is a stream of real events, and the correct state of the scoreboard after the
+// last.
 type stream struct {
 	name, file string
 	span       time.Duration // from the first event to the last
@@ -44,12 +46,12 @@ type truth struct {
 	Source       string                       `json:"dataset"` // named like its source
 	Events       uint64                       `json:"events"`
 	Contests     map[string]truthOfContest    `json:"contests"`
-	MedalTable   []score.MedalRow             `json:"medal_table"`
+	MedalTable   []medal.Row                  `json:"medal_table"`
 	Leaderboards map[string][]truthOfFinisher `json:"leaderboards"`
 
-	Notes          jsontext.Value   `json:"notes"`
-	MedalsOutside  []score.MedalRow `json:"medals_outside_table"` // incomplete in the source: not compared
-	GroupStandings jsontext.Value   `json:"group_standings"`      // not supported
+	Notes          jsontext.Value `json:"notes"`
+	MedalsOutside  []medal.Row    `json:"medals_outside_table"` // incomplete in the source: not compared
+	GroupStandings jsontext.Value `json:"group_standings"`      // not supported
 }
 
 type truthOfContest struct {
@@ -302,8 +304,8 @@ func (want truthOfContest) compare(f *frontend, id string) error {
 
 func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	t.Helper()
-	table := decode[score.Medals](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
-	rows := map[string]score.MedalRow{}
+	table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+s.medalsOf))
+	rows := map[string]medal.Row{}
 	for _, r := range table.Rows {
 		rows[r.Organisation] = r
 	}
@@ -323,8 +325,9 @@ func (s *stream) expectMedals(t testing.TB, f *frontend) {
 	}
 }
 
-// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and may have
-// different official places; if several share the last rank, any of them may be among the ten.
+// expectFirstTen compares the marks in the record of a race. Equal marks share a rank and
+// may have different official places; if several share the last rank, any of them may be
+// among the ten.
 func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	// The source lists some finishers more than once.
@@ -358,8 +361,8 @@ func expectFirstTen(t testing.TB, f *frontend, id string, finishers []truthOfFin
 	}
 }
 
-// expectEveryMark reads the timeline of a race and compares the last mark of each finisher with the
-// truth.
+// expectEveryMark reads the timeline of a race and compares the last mark of each
+// finisher with the truth.
 func expectEveryMark(t testing.TB, f *frontend, id string, finishers []truthOfFinisher) {
 	t.Helper()
 	stored := map[string]*score.Decimal{}

@@ -15,15 +15,15 @@ import (
 	"laurel/score"
 )
 
-// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this many
-// entries. At full speed a bard posts hundreds of events in one entry.
+// soonSnapshots makes frontends write a snapshot, and drop the log before it, after this
+// many entries. At full speed a bard posts hundreds of events in one entry.
 const soonSnapshots = "LAUREL_SNAPSHOT_ENTRIES=8"
 
 // answers is the answers of a frontend to many reads: status, headers and body, by path.
 type answers map[string]string
 
-// answers reads everything from f that the streams are about: lists, contests, timelines, medals,
-// bards. While nothing is posted, any two frontends must give the same answers.
+// answers reads everything from f that the streams are about: lists, contests, timelines,
+// medals, bards. While nothing is posted, any two frontends must give the same answers.
 func (f *frontend) answers(all []*stream) answers {
 	t := f.group.t
 	t.Helper()
@@ -86,8 +86,8 @@ func (want answers) expect(f *frontend, all []*stream) {
 	}
 }
 
-// expectEverywhere compares the answers of all running frontends, first of the group as it is, then
-// from each one's own database.
+// expectEverywhere compares the answers of all running frontends, first of the group as
+// it is, then from each one's own database.
 func (want answers) expectEverywhere(g *group, all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {
@@ -105,7 +105,8 @@ func (f *frontend) snapshotCount() int {
 	return len(found)
 }
 
-// firstEntry returns the index of the oldest entry in the Raft log of a frontend that is down.
+// firstEntry returns the index of the oldest entry in the Raft log of a frontend that is
+// down.
 func (f *frontend) firstEntry(t testing.TB) (index uint64) {
 	t.Helper()
 	db, err := bbolt.Open(filepath.Join(f.data, "wal", "wal-meta.db"), 0o600, &bbolt.Options{ReadOnly: true})
@@ -158,8 +159,8 @@ func TestAnswersStayTheSameWhenAllAreKilledANewcomerCatchesUpAndTheOldestLeaves(
 
 	newcomer := g.add().start()
 	newcomer.waitReady()
-	// A frontend is ready as soon as it can answer through the master; its own state may not be
-	// complete.
+	// A frontend is ready as soon as it can answer through the master; its own state may
+	// not be complete.
 	eventually(t, "the newcomer has a snapshot", func() error {
 		if newcomer.snapshotCount() == 0 {
 			return os.ErrNotExist

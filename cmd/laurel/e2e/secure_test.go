@@ -16,7 +16,8 @@ import (
 	"laurel/trust/access"
 )
 
-// secureGroup is a group whose members have certificates, with the token of its first operator.
+// secureGroup is a group whose members have certificates, with the token of its first
+// operator.
 type secureGroup struct {
 	*group
 	operator string

@@ -14,14 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A slow link has a limited rate and a delay. Not every kernel has netem, so the test process
-// itself carries the packets of a slow link: each place has a TUN device, and while a link is
-// slow, the routes of its two ends lead there. Open connections go on over the slow link.
+// A slow link has a limited rate and a delay. Not every kernel has netem, so the test
+// process itself carries the packets of a slow link: each place has a TUN device, and
+// while a link is slow, the routes of its two ends lead there. Open connections go on
+// over the slow link.
 
 const tunDevice = "slow0"
 
-// maxQueued is how long a packet may wait on a line. A line drops packets that would wait longer,
-// as a router does, and TCP adapts to the rate.
+// maxQueued is how long a packet may wait on a line. A line drops packets that would wait
+// longer, as a router does, and TCP adapts to the rate.
 const maxQueued = 50 * time.Millisecond
 
 // line carries packets in one direction between two places.
@@ -98,8 +99,8 @@ func (l *line) setPace(rate float64, delay time.Duration) {
 	l.rate, l.delay = rate, delay
 }
 
-// addLines gives each place of the network a TUN device, so that its links can be slow. It returns
-// an error if the system does not allow such devices.
+// addLines gives each place of the network a TUN device, so that its links can be slow.
+// It returns an error if the system does not allow such devices.
 func (w *network) addLines() error {
 	var tuns []*os.File
 	for _, s := range w.sites {
@@ -124,8 +125,8 @@ func (w *network) addLines() error {
 	return nil
 }
 
-// carry hands the packets that leave a place to the lines that begin there, until its TUN device
-// is closed.
+// carry hands the packets that leave a place to the lines that begin there, until its TUN
+// device is closed.
 func carry(from *os.File, lines []*line) {
 	defer func() {
 		for _, l := range lines {
@@ -155,8 +156,9 @@ func destination(packet []byte) int {
 
 // openTUN makes a TUN device in the network namespace of a process.
 func openTUN(pid int) (tun *os.File, err error) {
-	// The device belongs to the namespace of the thread that opens it. The thread returns to its
-	// own namespace afterwards; it must not end, because its child processes would end with it.
+	// The device belongs to the namespace of the thread that opens it. The thread returns
+	// to its own namespace afterwards; it must not end, because its child processes would
+	// end with it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	own, err := os.Open("/proc/thread-self/ns/net")
@@ -192,8 +194,8 @@ func openTUN(pid int) (tun *os.File, err error) {
 	return os.NewFile(uintptr(fd), tunDevice), nil
 }
 
-// slow limits the rate of the link between two places, in bytes per second in each direction, and
-// adds a delay. It needs addLines.
+// slow limits the rate of the link between two places, in bytes per second in each
+// direction, and adds a delay. It needs addLines.
 func (w *network) slow(i, j int, rate float64, delay time.Duration) {
 	w.t.Helper()
 	for _, way := range [][2]int{{i, j}, {j, i}} {
@@ -211,8 +213,8 @@ func (w *network) fast(i, j int) {
 	}
 }
 
-// addMarks posts a mark for each of a number of competitors, and returns the number of events. A
-// snapshot has about 300 bytes for each.
+// addMarks posts a mark for each of a number of competitors, and returns the number of
+// events. A snapshot has about 300 bytes for each.
 func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 	t.Helper()
 	const inOneArray = 1000
@@ -240,7 +242,8 @@ func (f *frontend) addMarks(t testing.TB, marks int) (events uint64) {
 // bulk is the contest that makes snapshots large.
 const bulk = "BULK/OPEN"
 
-// installedSnapshot is logged at level DEBUG when a snapshot from another frontend was installed.
+// installedSnapshot is logged at level DEBUG when a snapshot from another frontend was
+// installed.
 const installedSnapshot = "raft: Installed remote snapshot"
 
 // count returns how often the current process of f has logged a message.

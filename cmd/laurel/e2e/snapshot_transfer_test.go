@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// electing bounds the time without a master after the loss of one. An election takes a second or
-// two.
+// electing bounds the time without a master after the loss of one. An election takes a
+// second or two.
 const electing = 10 * time.Second
 
-// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three ways
-// while a frontend that was away receives a large snapshot from it over a slow link. The vote of
-// that frontend is needed: the two others must elect a master and accept events as after any other
-// loss.
+// TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection loses the master in three
+// ways while a frontend that was away receives a large snapshot from it over a slow link.
+// The vote of that frontend is needed: the two others must elect a master and accept
+// events as after any other loss.
 func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -104,8 +104,8 @@ func TestLosingTheMasterWhileItSendsALargeSnapshotCostsOneElection(t *testing.T)
 	}
 }
 
-// compactPast posts events until every running frontend has dropped the log entries up to the
-// given revision, in favour of a snapshot. It returns the number of events.
+// compactPast posts events until every running frontend has dropped the log entries up to
+// the given revision, in favour of a snapshot. It returns the number of events.
 func (g *group) compactPast(revision uint64) (events uint64) {
 	g.t.Helper()
 	const enough = 3 * soonEntries // more than the log keeps

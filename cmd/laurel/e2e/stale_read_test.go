@@ -9,9 +9,9 @@ import (
 	"laurel/score"
 )
 
-// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and reads a stale answer from
-// it, as a client may ask for. With its age the history is valid; taken as current, the same
-// history must be found impossible.
+// TestTheCheckerFindsAStaleScoreShownAsCurrent cuts a frontend off and reads a stale
+// answer from it, as a client may ask for. With its age the history is valid; taken as
+// current, the same history must be found impossible.
 func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()

@@ -166,8 +166,8 @@ func pidsIn(output string) map[string]string {
 	return pids
 }
 
-// place prepares a group with addresses of the test's own for laurel up, as the usual ones may be a
-// developer's. It returns the group's directory.
+// place prepares a group with addresses of the test's own for laurel up, as the usual
+// ones may be a developer's. It returns the group's directory.
 func place(t testing.TB) (data string, group []*frontend) {
 	t.Helper()
 	data = t.TempDir()

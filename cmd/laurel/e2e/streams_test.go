@@ -32,8 +32,8 @@ func awaitBards(t testing.TB, bards []*process) {
 	}
 }
 
-// expectTruthEverywhere compares the truth with the answers of each frontend, first of the group as
-// it is, then from each one's own database.
+// expectTruthEverywhere compares the truth with the answers of each frontend, first of
+// the group as it is, then from each one's own database.
 func (g *group) expectTruthEverywhere(all []*stream) {
 	g.t.Helper()
 	for _, f := range g.running() {

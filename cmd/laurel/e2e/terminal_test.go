@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal makes a terminal: the controlling end, which hangs up when it is closed, and the end
-// of the programs in it.
+// openTerminal makes a terminal: the controlling end, which hangs up when it is closed,
+// and the end of the programs in it.
 func openTerminal(t testing.TB) (terminal, shell *os.File) {
 	t.Helper()
 	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)

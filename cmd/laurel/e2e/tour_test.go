@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func TestTheTourWorksAtAnyFrontend(t *testing.T) {
@@ -160,8 +161,8 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 	apply(t, b, award("m4", "BRONZE", "BRI"))
 	apply(t, c, `{"type":"medal.revoke","contest_id":"OG50BC/MENHIR","data":{"award_id":"m4","reason":"magic potion"}}`)
 	for _, f := range g.frontends {
-		table := decode[score.Medals](t, get(t, f.url+"/v1/medals/OG50BC"))
-		want := []score.MedalRow{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
+		table := decode[medal.Standings](t, get(t, f.url+"/v1/medals/OG50BC"))
+		want := []medal.Row{{Organisation: "GAU", Gold: 1, Total: 1, Rank: 1},
 			{Organisation: "EGY", Silver: 1, Total: 1, Rank: 2, RankEqual: true}, {Organisation: "ROM", Silver: 1, Total: 1, Rank: 2, RankEqual: true}}
 		if len(table.Rows) != len(want) {
 			t.Fatalf("%s: the medal table is %+v", f.id, table)
@@ -171,7 +172,7 @@ func TestMedalsTimelineAndTheRestOfTheTour(t *testing.T) {
 				t.Errorf("%s: row %d is %+v; want %+v", f.id, i, row, want[i])
 			}
 		}
-		if row := decode[score.MedalRow](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
+		if row := decode[medal.Row](t, get(t, f.url+"/v1/medals/OG50BC/BRI")); row.Total != 0 || row.Organisation != "BRI" {
 			t.Errorf("%s: the row of BRI is %+v; want zeros", f.id, row)
 		}
 		if text := get(t, f.url+"/v1/medals/OG50BC", "Accept", "text/plain").body; !regexp.MustCompile(`(?m)^\s*1\s+GAU\s+1\s+0\s+0\s+1`).MatchString(text) {

@@ -16,8 +16,8 @@ import (
 	"laurel/score"
 )
 
-// rawWatcher reads server-sent events as a browser does: it remembers only the last id, and sends
-// it to the next frontend. It moves on by itself, too, at any moment.
+// rawWatcher reads server-sent events as a browser does: it remembers only the last id,
+// and sends it to the next frontend. It moves on by itself, too, at any moment.
 type rawWatcher struct {
 	received
 	w       laurel.WatchOptions
@@ -59,8 +59,8 @@ func (o *rawWatcher) watch(ctx context.Context) {
 	}
 }
 
-// stream watches at one frontend until ctx ends or the stream does. It reports whether there was a
-// stream.
+// stream watches at one frontend until ctx ends or the stream does. It reports whether
+// there was a stream.
 func (o *rawWatcher) stream(ctx context.Context, web *http.Client, base string) bool {
 	q := url.Values{"contest": o.w.Contests, "timeline": o.w.Timelines}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/v1/watch?"+q.Encode(), nil)
@@ -94,8 +94,8 @@ func (o *rawWatcher) stream(ctx context.Context, web *http.Client, base string) 
 	return true
 }
 
-// read reads events until there are no more. An event without an empty line behind it was not
-// received.
+// read reads events until there are no more. An event without an empty line behind it was
+// not received.
 func (o *rawWatcher) read(lines *bufio.Scanner, base string) {
 	lines.Buffer(nil, 16<<20)
 	event, data, id := "", "", o.lastID
@@ -143,8 +143,8 @@ func (o *rawWatcher) take(base, event, data string) {
 	if event == "snapshot" && o.lastID != "" {
 		o.fail(fmt.Errorf("%s sent a snapshot after the id %s of its own store: %.100s", base, o.lastID, data))
 	}
-	// A score may be received again: one that is newer than the batch it is sent with is sent once
-	// more, and an id in the middle of a batch cannot say which scores were sent. A score never
-	// goes back. An event of a timeline comes once.
+	// A score may be received again: one that is newer than the batch it is sent with is
+	// sent once more, and an id in the middle of a batch cannot say which scores were
+	// sent. A score never goes back. An event of a timeline comes once.
 	o.add(base, true, all.Scores, nil, all.Timeline)
 }

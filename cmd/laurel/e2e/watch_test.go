@@ -14,6 +14,7 @@ import (
 
 	laurel "laurel/client"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -27,9 +28,10 @@ const (
 
 func watchedContest(i int) string { return watchedMeet + "/CUR-" + strconv.Itoa(i) }
 
-// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the master
-// once more, under watchers of all kinds. Those of client.Watch remember what they have received;
-// the raw ones (watch_raw_test.go) do not, and show what the frontends alone guarantee.
+// TestWatchersMissNothingWhileEveryFrontendIsKilled kills each frontend in turn, and the
+// master once more, under watchers of all kinds. Those of client.Watch remember what they
+// have received; the raw ones (watch_raw_test.go) do not, and show what the frontends
+// alone guarantee.
 func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 	needsProcesses(t)
 	t.Parallel()
@@ -102,12 +104,12 @@ func TestWatchersMissNothingWhileEveryFrontendIsKilled(t *testing.T) {
 // watchedTruth is what a watcher must have received in the end.
 type watchedTruth struct {
 	scores map[string]score.Record
-	medals score.Medals
+	medals medal.Standings
 	events map[string][]score.TimelineEvent
 }
 
-// truthOfWatched reads it from each frontend, and compares the timelines with the answers to the
-// bards.
+// truthOfWatched reads it from each frontend, and compares the timelines with the answers
+// to the bards.
 func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 	t := g.t
 	t.Helper()
@@ -131,7 +133,7 @@ func truthOfWatched(g *group, b *watchedBards) (truth watchedTruth) {
 				t.Fatalf("%s: the timeline of %s has revisions %d; the bards were answered %d", f.id, id, got, b.acked[i])
 			}
 		}
-		one.medals = decode[score.Medals](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
+		one.medals = decode[medal.Standings](t, get(t, f.url+"/v1/medals/"+url.PathEscape(watchedMeet)))
 		if k > 0 && !reflect.DeepEqual(one, truth) {
 			t.Fatalf("%s and %s do not answer alike", g.frontends[0].id, f.id)
 		}
@@ -153,19 +155,19 @@ type received struct {
 
 	mu       sync.Mutex
 	scores   map[string]score.Record
-	medals   map[string]score.Medals
+	medals   map[string]medal.Standings
 	timeline map[string][]score.TimelineEvent
 	told     int // records
 	fault    error
 }
 
 func newReceived(name string) received {
-	return received{name: name, scores: map[string]score.Record{}, medals: map[string]score.Medals{}, timeline: map[string][]score.TimelineEvent{}}
+	return received{name: name, scores: map[string]score.Record{}, medals: map[string]medal.Standings{}, timeline: map[string][]score.TimelineEvent{}}
 }
 
-// add adds what was received. The revision of a record must be higher than the one before, or with
-// again not lower; that of an event must always be higher. s.mu is held.
-func (s *received) add(from string, again bool, scores []score.Record, medals []score.Medals, events []score.TimelineEvent) {
+// add adds what was received. The revision of a record must be higher than the one
+// before, or with again not lower; that of an event must always be higher. s.mu is held.
+func (s *received) add(from string, again bool, scores []score.Record, medals []medal.Standings, events []score.TimelineEvent) {
 	check := func(what string, before, now uint64, again bool) {
 		if now < before || now == before && !again {
 			s.fail(fmt.Errorf("%s sent %s with revision %d after %d", from, what, now, before))
@@ -205,7 +207,8 @@ func (s *received) events() (all []score.TimelineEvent) {
 	return all
 }
 
-// awaitTruth waits until the watcher of w has received everything. A recorded error fails the test.
+// awaitTruth waits until the watcher of w has received everything. A recorded error fails
+// the test.
 func (s *received) awaitTruth(t testing.TB, truth watchedTruth, w laurel.WatchOptions) {
 	t.Helper()
 	eventually(t, s.name+" ends with the truth", func() error {

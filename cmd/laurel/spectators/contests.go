@@ -13,7 +13,8 @@ import (
 	"laurel/score"
 )
 
-// contestList is the contests among which the spectators choose. It is safe for concurrent use.
+// contestList is the contests among which the spectators choose. It is safe for
+// concurrent use.
 type contestList struct {
 	competition string
 	zipf        float64
@@ -74,8 +75,8 @@ func (l *contestList) String() string {
 	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
 }
 
-// revisionOf finds the revision in the JSON of a contest. Decoding the rest would cost too much for
-// thousands of spectators in one process.
+// revisionOf finds the revision in the JSON of a contest. Decoding the rest would cost
+// too much for thousands of spectators in one process.
 func revisionOf(body []byte) (uint64, bool) {
 	name := []byte(`"revision":`)
 	i := bytes.LastIndex(body, name)

@@ -38,9 +38,10 @@ func (s *spectator) run(ctx context.Context) {
 	AtRandom(ctx, s.rand, s.o.Rate, func(due time.Time) { s.read(ctx, due) })
 }
 
-// AtRandom calls read at random moments, on average perSecond times a second (a Poisson process), until ctx
-// ends. The moments do not depend on how long the reads take; a read that is late learns when it was due.
-// With perSecond 0, AtRandom only waits for the end of ctx.
+// AtRandom calls read at random moments, on average perSecond times a second (a Poisson
+// process), until ctx ends. The moments do not depend on how long the reads take; a read
+// that is late learns when it was due. With perSecond 0, AtRandom only waits for the end
+// of ctx.
 func AtRandom(ctx context.Context, random *rand.Rand, perSecond float64, read func(due time.Time)) {
 	if perSecond <= 0 {
 		<-ctx.Done()

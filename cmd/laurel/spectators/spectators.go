@@ -1,7 +1,8 @@
-// Package spectators simulates spectators: many clients in one process that read scores at random moments,
-// as people do, and count how they were served.
+// Package spectators simulates spectators: many clients in one process that read scores
+// at random moments, as people do, and count how they were served.
 //
-// [Run] is what laurel client does. [AtRandom] and [NewClient] are also used by the demo's clients.
+// [Run] is what laurel client does. [AtRandom] and [NewClient] are also used by the
+// demo's clients.
 package spectators
 
 import (
@@ -25,10 +26,11 @@ type Options struct {
 	Rate        float64       // reads of each per second, on average; 0: none
 	Duration    time.Duration // 0: until the context ends
 	Competition string        // "": all
-	// ScoreShare is the share of the reads that ask for one contest, from 0 to 1. The others ask for a medal
-	// table or for a list.
+	// ScoreShare is the share of the reads that ask for one contest, from 0 to 1. The
+	// others ask for a medal table or for a list.
 	ScoreShare float64
-	// Zipf is the exponent, above 1, of the distribution by which the contests are chosen. 0: uniform.
+	// Zipf is the exponent, above 1, of the distribution by which the contests are
+	// chosen. 0: uniform.
 	Zipf     float64
 	Watch    bool          // each spectator also watches a contest and the medals of its competition
 	Patience time.Duration // how long a read is tried
@@ -40,8 +42,8 @@ type Options struct {
 }
 
 const (
-	// refreshInterval is the age at which a spectator reads the list of frontends again. Thousands of
-	// spectators in one process do so less often than a client alone.
+	// refreshInterval is the age at which a spectator reads the list of frontends again.
+	// Thousands of spectators in one process do so less often than a client alone.
 	refreshInterval = 30 * time.Second
 	// contestsInterval is the time between two looks at which contests are running.
 	contestsInterval = 10 * time.Second
@@ -49,8 +51,8 @@ const (
 	arrivalsPerSecond = 500
 )
 
-// Run runs the spectators until ctx or the duration ends. It prints how they are served, every second and
-// at the end. It is an error if none was served.
+// Run runs the spectators until ctx or the duration ends. It prints how they are served,
+// every second and at the end. It is an error if none was served.
 func Run(ctx context.Context, o Options) error {
 	transport := client.NewTransport(max(64, o.Count))
 	transport.TLSClientConfig = o.TLS
@@ -89,7 +91,8 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// printProgress prints a line every second and calls readContests now and then, until ctx ends.
+// printProgress prints a line every second and calls readContests now and then, until ctx
+// ends.
 func printProgress(ctx context.Context, out io.Writer, s *stats, readContests func()) {
 	line, contests := time.NewTicker(time.Second), time.NewTicker(contestsInterval)
 	defer line.Stop()
@@ -107,8 +110,8 @@ func printProgress(ctx context.Context, out io.Writer, s *stats, readContests fu
 	}
 }
 
-// NewClient returns a client whose first frontend is the ith of urls, modulo their number, so that many
-// clients spread over all frontends.
+// NewClient returns a client whose first frontend is the ith of urls, modulo their
+// number, so that many clients spread over all frontends.
 func NewClient(urls []string, i int, o client.Options) (*client.Client, error) {
 	i %= len(urls)
 	return client.New(append(append([]string{}, urls[i:]...), urls[:i]...), o)

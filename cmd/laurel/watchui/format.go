@@ -6,6 +6,7 @@ import (
 
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // maxPlaces is the number of competitors of a ranked contest that result names.
@@ -72,7 +73,7 @@ func scoreLine(r *score.Record) string {
 }
 
 // medalsLine formats a medal table as one line.
-func medalsLine(m score.Medals) string {
+func medalsLine(m medal.Standings) string {
 	var rows []string
 	for _, r := range m.Rows {
 		rows = append(rows, fmt.Sprintf("%s %d/%d/%d", r.Organisation, r.Gold, r.Silver, r.Bronze))

@@ -13,7 +13,8 @@ import (
 	"laurel/score"
 )
 
-// window is a window of a leaderboard with the time at which the mark or the rank of each row changed.
+// window is a window of a leaderboard with the time at which the mark or the rank of each
+// row changed.
 type window struct {
 	client.Window
 	changed map[string]time.Time // by competitor

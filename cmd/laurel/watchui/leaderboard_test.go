@@ -8,6 +8,7 @@ import (
 
 	"laurel/client"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 func row(competitor string, rank int, mark int64) score.LeaderboardRow {
@@ -42,7 +43,7 @@ func TestAMoveInALeaderboardIsHighlightedForAMoment(t *testing.T) {
 }
 
 func TestLeaderboardsFitEveryTerminal(t *testing.T) {
-	u := client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 3, "RUNNING")}, Medals: []score.Medals{{Competition: "A", Rows: []score.MedalRow{{Organisation: "GAU", Gold: 1}}}}}
+	u := client.Update{Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 1, 3, "RUNNING")}, Medals: []medal.Standings{{Competition: "A", Rows: []medal.Row{{Organisation: "GAU", Gold: 1}}}}}
 	for _, id := range []string{"OG/MAR", "OG/RACE-2"} {
 		w := windowOf(2)
 		w.ContestID, w.Category, w.Around = id, "W", "2888"

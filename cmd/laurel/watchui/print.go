@@ -12,8 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Print writes a line for each change to out, and one for each change of the connection to notes. It
-// returns when the watch ends.
+// Print writes a line for each change to out, and one for each change of the connection
+// to notes. It returns when the watch ends.
 func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error {
 	var v view // for the status of the connection
 	for u, err := range updates {
@@ -51,9 +51,10 @@ type jsonLine struct {
 	Data  any    `json:"data"`
 }
 
-// PrintJSON writes a line of JSON for each change, heartbeat and change of the connection, such as
-// {"event":"score","data":{..}}. The data is as the frontend sends it, except that a window of a
-// leaderboard is always whole. It returns when the watch ends.
+// PrintJSON writes a line of JSON for each change, heartbeat and change of the
+// connection, such as {"event":"score","data":{..}}. The data is as the frontend sends
+// it, except that a window of a leaderboard is always whole. It returns when the watch
+// ends.
 func PrintJSON(out io.Writer, updates iter.Seq2[client.Update, error]) error {
 	for u, err := range updates {
 		if err != nil {

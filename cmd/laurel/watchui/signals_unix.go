@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// terminalSignals is sent when the terminal has another size, and when the user suspends the program.
+// terminalSignals is sent when the terminal has another size, and when the user suspends
+// the program.
 var terminalSignals = []os.Signal{syscall.SIGWINCH, syscall.SIGTSTP}
 
 func isSuspend(s os.Signal) bool { return s == syscall.SIGTSTP }

@@ -16,13 +16,15 @@ import (
 )
 
 const (
-	// enterScreen switches to the alternate screen, hides the cursor and stops wrapping of lines: a terminal
-	// that became narrower shows clipped lines until the next drawing.
+	// enterScreen switches to the alternate screen, hides the cursor and stops wrapping
+	// of lines: a terminal that became narrower shows clipped lines until the next
+	// drawing.
 	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 	leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 	// minDrawInterval is the shortest time between two drawings.
 	minDrawInterval = 100 * time.Millisecond
-	// redrawInterval is the time between drawings without a change: highlights end, a countdown goes on.
+	// redrawInterval is the time between drawings without a change: highlights end, a
+	// countdown goes on.
 	redrawInterval = 500 * time.Millisecond
 )
 

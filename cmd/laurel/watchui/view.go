@@ -1,7 +1,8 @@
-// Package watchui shows a watch to people: as a table on a terminal that is redrawn when something changes,
-// as one line of text for each change, or as lines of JSON.
+// Package watchui shows a watch to people: as a table on a terminal that is redrawn when
+// something changes, as one line of text for each change, or as lines of JSON.
 //
-// A view holds what the watch has reported so far; [Show] draws it, [Print] and [PrintJSON] write changes.
+// A view holds what the watch has reported so far; [Show] draws it, [Print] and
+// [PrintJSON] write changes.
 package watchui
 
 import (
@@ -15,6 +16,7 @@ import (
 	"laurel/client"
 	"laurel/internal/textfmt"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 const (
@@ -24,11 +26,11 @@ const (
 	maxEvents = 100
 )
 
-// view is what a watch has reported so far. The zero value is a view before the first update. It is not
-// safe for concurrent use.
+// view is what a watch has reported so far. The zero value is a view before the first
+// update. It is not safe for concurrent use.
 type view struct {
 	scores   map[string]*contest
-	medals   map[string]score.Medals
+	medals   map[string]medal.Standings
 	windows  map[string]*window
 	timeline []score.TimelineEvent // the latest ones
 
@@ -50,7 +52,7 @@ type contest struct {
 // apply adds an update.
 func (v *view) apply(u client.Update, now time.Time) {
 	if v.scores == nil || u.NewStore {
-		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]score.Medals{}, map[string]*window{}
+		v.scores, v.medals, v.windows = map[string]*contest{}, map[string]medal.Standings{}, map[string]*window{}
 		v.timeline, v.revision = nil, 0
 	}
 	switch u.Kind {
@@ -114,8 +116,8 @@ func (v *view) status(now time.Time) string {
 	return textfmt.OneLine(s)
 }
 
-// lines draws the view: at most height lines of at most width characters. Highlighted lines contain escape
-// sequences besides.
+// lines draws the view: at most height lines of at most width characters. Highlighted
+// lines contain escape sequences besides.
 func (v *view) lines(width, height int, now time.Time) []string {
 	if width <= 0 || height <= 0 {
 		return nil
@@ -145,8 +147,8 @@ func share(room, n int, alone bool) int {
 // live is the schedule statuses of the contests that are shown first.
 var live = []string{"RUNNING", "INTERRUPTED", "SCHEDULED_BREAK", "GETTING_READY"}
 
-// sorted returns the contests in the order in which they are shown: live ones by status and id, then the
-// others, the latest change first.
+// sorted returns the contests in the order in which they are shown: live ones by status
+// and id, then the others, the latest change first.
 func (v *view) sorted() []*contest {
 	list := slices.Collect(maps.Values(v.scores))
 	order := func(c *contest) int {

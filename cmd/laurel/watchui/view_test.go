@@ -14,6 +14,7 @@ import (
 
 	"laurel/client"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 var now = time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
@@ -75,9 +76,9 @@ func TestTheViewFitsEveryTerminal(t *testing.T) {
 		u.Scores = append(u.Scores, match(fmt.Sprintf("OG50BC/CUR-M-GPA-%02d", i), uint64(i), 3, "RUNNING"))
 	}
 	for _, competition := range []string{"A", "B", "C"} {
-		m := score.Medals{Competition: competition}
+		m := medal.Standings{Competition: competition}
 		for i := range 12 {
-			m.Rows = append(m.Rows, score.MedalRow{Organisation: fmt.Sprint("O", i), Gold: 1, Total: 1, Rank: 1})
+			m.Rows = append(m.Rows, medal.Row{Organisation: fmt.Sprint("O", i), Gold: 1, Total: 1, Rank: 1})
 		}
 		u.Medals = append(u.Medals, m)
 	}
@@ -172,9 +173,9 @@ func updatesThen(err error, updates ...client.Update) iter.Seq2[client.Update, e
 func TestPrintWritesALineForEachChange(t *testing.T) {
 	var out, notes bytes.Buffer
 	refused := errors.New("refused")
-	medals := score.Medals{Competition: "A", Revision: 5, Rows: []score.MedalRow{{Organisation: "GAU", Gold: 2, Silver: 1}}}
+	medals := medal.Standings{Competition: "A", Revision: 5, Rows: []medal.Row{{Organisation: "GAU", Gold: 2, Silver: 1}}}
 	updates := []client.Update{connected(), {Kind: client.UpdateSnapshot, Scores: []score.Record{match("A/1", 3, 2, "RUNNING")}}, {Kind: client.UpdateHeartbeat},
-		{Kind: client.UpdateMedals, Medals: []score.Medals{medals}},
+		{Kind: client.UpdateMedals, Medals: []medal.Standings{medals}},
 		{Kind: client.UpdateTimeline, Timeline: []score.TimelineEvent{{Revision: 6, ContestID: "A/1", Type: "alert", Time: now, Data: []byte(`{"text":"hail"}`)}}},
 		{Kind: client.UpdateLost, Err: errors.New("gone"), Wait: time.Second}}
 	if err := Print(&out, &notes, updatesThen(refused, updates...)); err != refused {

@@ -13,7 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// valve stops what the frontends answer to the master of a group on its streams, as if they hung.
+// valve delays the answers of the frontends on the streams of a master, as if they hung.
 type valve struct {
 	mu   sync.Mutex
 	open chan struct{} // closed while all flows
@@ -43,7 +43,7 @@ func (v *valve) flows() <-chan struct{} {
 	return v.open
 }
 
-// dial makes connections of which those that carry a stream have the valve.
+// dial makes connections; those with a push stream have the valve.
 func (v *valve) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *valveConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// metric returns the value of a metric with a label's value, "" for one without labels; 0 if it is not there.
+// metric returns the value of a metric with a label's value, "" for a metric without labels; 0 if there is none.
 func (n *node) metric(name, label string) float64 {
 	n.t.Helper()
 	families, err := n.registry.Gather()
@@ -102,7 +102,7 @@ func (n *node) scores() (revision uint64, err error) {
 	return revision, json.UnmarshalRead(r.Body, &revision)
 }
 
-func TestAWithheldLeaseIsCountedAndTheFrontendAnswersAllTheSame(t *testing.T) {
+func TestFrontendWithAWithheldLeaseIsCountedAndStillAnswers(t *testing.T) {
 	t.Parallel()
 	v := newValve()
 	g := newGroup(t, 1, func(o *Options) { o.hooks.dial = v.dial })

@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Raft's own word that an entry is committed takes minutes here, so what the followers answer they know from the master's stream.
-func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testing.T) {
+// Raft's own commit message takes minutes here, so the followers can answer only because of the hints.
+func TestReadAfterAPostDoesNotWaitForRaftsCommitMessage(t *testing.T) {
 	t.Parallel()
 	slow := false
 	g := newGroup(t, 3, func(o *Options) {
@@ -22,7 +22,7 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 			}
 		}
 	})
-	// The group has formed; from now on each member is slow with its word.
+	// The group has formed. After the restart, the commit messages are slow.
 	slow = true
 	for _, n := range g.nodes {
 		n.stop()
@@ -55,9 +55,9 @@ func TestAReaderOfWhatHasJustChangedDoesNotWaitForRaftToTellOfTheCommit(t *testi
 	}
 }
 
-// deposed is a group whose master was cut off with an entry that is not committed, and another
+// cutOffMaster is a group whose master was cut off with an entry that is not committed, and another
 // member that is the master since and has committed events behind it.
-type deposed struct {
+type cutOffMaster struct {
 	*group
 	network *network
 	old     *node // the one that is cut off
@@ -66,9 +66,9 @@ type deposed struct {
 	heal    func() // ends the cut
 }
 
-func newDeposed(t *testing.T) *deposed {
+func newCutOffMaster(t *testing.T) *cutOffMaster {
 	t.Helper()
-	d := &deposed{network: newNetwork(t)}
+	d := &cutOffMaster{network: newNetwork(t)}
 	patience := false
 	d.group = newGroup(t, 3, d.network.between, func(o *Options) {
 		o.hooks.raftConfig = func(c *raft.Config) {
@@ -129,8 +129,8 @@ func newDeposed(t *testing.T) *deposed {
 	return d
 }
 
-// ends heals the network and checks that the old master took nothing for committed that was not.
-func (d *deposed) ends(t *testing.T) {
+// ends heals the network and checks that the old master committed no entry that was not committed.
+func (d *cutOffMaster) ends(t *testing.T) {
 	t.Helper()
 	m := d.old.member()
 	if got := m.raft.CommitIndex(); got >= d.tail {
@@ -143,18 +143,18 @@ func (d *deposed) ends(t *testing.T) {
 	}
 }
 
-// What a master that is deposed says to be committed may be an entry of the next term. A follower
-// that has another entry there must not take that for committed.
-func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) {
+// The hint of a deposed master may name an entry of the next term. A follower that has another
+// entry at that index must not commit it.
+func TestFollowerCommitsOnlyTheEntryThatTheHintNames(t *testing.T) {
 	t.Parallel()
-	d := newDeposed(t)
+	d := newCutOffMaster(t)
 	master := d.now.member()
 	hint := push.AppliedCommit(master.machine, master.storage.Log())
 	if hint.Term != d.now.member().Epoch() || hint.Index < d.tail {
 		t.Fatalf("the master of epoch %d names the entry %+v; want one of its own at %d or behind", d.now.member().Epoch(), hint, d.tail)
 	}
-	// The old master stands for a follower of its term: it has another entry at tail, and hears
-	// on a stream of its own epoch what the later master applied there.
+	// The old master plays a follower of its term: it has another entry at tail, and gets a hint
+	// of its own epoch that names the entry of the later master.
 	m := d.old.member()
 	c := m.pushConfig()
 	c.Self = "another"
@@ -165,10 +165,10 @@ func TestAFollowerTakesForCommittedOnlyTheEntryThatTheMasterNamed(t *testing.T) 
 	d.ends(t)
 }
 
-// A leader whose goroutine stood still sends what it has had to send, with what is committed by now.
-func TestAFollowerTakesForCommittedNoMoreThanARequestProves(t *testing.T) {
+// A leader whose goroutine was paused sends old entries with the present commit index.
+func TestFollowerCommitsNoMoreThanARequestProves(t *testing.T) {
 	t.Parallel()
-	d := newDeposed(t)
+	d := newCutOffMaster(t)
 	m, master := d.old.member(), d.now.member()
 	var before raft.Log
 	if err := m.storage.Log().GetLog(d.tail-1, &before); err != nil {

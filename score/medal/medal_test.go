@@ -1,4 +1,4 @@
-package score_test
+package medal_test
 
 import (
 	"fmt"
@@ -8,12 +8,13 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // table returns a table with the medals of text, such as "GAU 1 2 0, ROM 0 1 0".
-func table(t *testing.T, text string) *score.MedalTable {
+func table(t *testing.T, text string) *medal.Table {
 	t.Helper()
-	table := &score.MedalTable{Competition: "OG50BC"}
+	table := &medal.Table{Competition: "OG50BC"}
 	for _, line := range strings.Split(text, ", ") {
 		var o string
 		var gold, silver, bronze int
@@ -29,7 +30,7 @@ func table(t *testing.T, text string) *score.MedalTable {
 }
 
 // ranked returns rows as "1 GAU", or "1= GAU" if the rank is shared.
-func ranked(rows []score.MedalRow) string {
+func ranked(rows []medal.Row) string {
 	var lines []string
 	for _, r := range rows {
 		equal := ""
@@ -42,7 +43,7 @@ func ranked(rows []score.MedalRow) string {
 }
 
 func TestMedalsAreRankedByGoldThenSilverThenBronze(t *testing.T) {
-	m := table(t, "ROM 1 9 9, GAU 2 0 0, EGY 1 9 9, BRI 1 9 10, GRE 0 99 99, HEL 0 0 1, BEL 0 0 1, IBE 0 0 1, NIL 0 0 0").Medals()
+	m := table(t, "ROM 1 9 9, GAU 2 0 0, EGY 1 9 9, BRI 1 9 10, GRE 0 99 99, HEL 0 0 1, BEL 0 0 1, IBE 0 0 1, NIL 0 0 0").Standings()
 	if got, want := ranked(m.Rows), "1 GAU, 2 BRI, 3= EGY, 3= ROM, 5 GRE, 6= BEL, 6= HEL, 6= IBE"; got != want {
 		t.Errorf("the table is %s, want %s", got, want)
 	}
@@ -54,18 +55,18 @@ func TestMedalsAreRankedByGoldThenSilverThenBronze(t *testing.T) {
 func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 	table := table(t, "AIN 9 0 0, GAU 1 0 0, ROM 0 1 0, EOR 0 0 1")
 	table.Define(&score.CompetitionDefine{Name: "Games", Neutral: []string{"EOR", "AIN", "NIL"}})
-	m := table.Medals()
+	m := table.Standings()
 	if rows, outside := ranked(m.Rows), ranked(m.Outside); rows != "1 GAU, 2 ROM" || outside != "0 AIN, 0 EOR" {
 		t.Errorf("the table is %s; outside are %s", rows, outside)
 	}
 	if row, ok := table.Row("AIN"); !ok || row.Gold != 9 || row.Rank != 0 {
 		t.Errorf("the row outside is %+v, %v", row, ok)
 	}
-	if row, ok := table.Row("NIL"); !ok || row != (score.MedalRow{Organisation: "NIL"}) {
+	if row, ok := table.Row("NIL"); !ok || row != (medal.Row{Organisation: "NIL"}) {
 		t.Errorf("a neutral organisation without medals has %+v, %v", row, ok)
 	}
 	table.Define(nil)
-	if rows := ranked(table.Medals().Rows); rows != "1 AIN, 2 GAU, 3 ROM, 4 EOR" {
+	if rows := ranked(table.Standings().Rows); rows != "1 AIN, 2 GAU, 3 ROM, 4 EOR" {
 		t.Errorf("without the definition the table is %s", rows)
 	}
 }
@@ -75,13 +76,13 @@ func TestRowOfAnOrganisationWithoutMedals(t *testing.T) {
 	if !table.AddOrganisation("ROM") || table.AddOrganisation("ROM") || table.AddOrganisation("") {
 		t.Error("Know does not tell what is new")
 	}
-	if row, ok := table.Row("ROM"); !ok || row != (score.MedalRow{Organisation: "ROM"}) {
+	if row, ok := table.Row("ROM"); !ok || row != (medal.Row{Organisation: "ROM"}) {
 		t.Errorf("Rome has %+v, %v", row, ok)
 	}
 	if row, ok := table.Row("BRI"); ok {
 		t.Errorf("Britain has %+v", row)
 	}
-	if rows := ranked(table.Medals().Rows); rows != "1 GAU" {
+	if rows := ranked(table.Standings().Rows); rows != "1 GAU" {
 		t.Errorf("the table is %s", rows)
 	}
 }
@@ -90,7 +91,7 @@ func TestARevokedMedalIsRemoved(t *testing.T) {
 	table := table(t, "GAU 1 0 0, ROM 0 0 1")
 	table.AddMedals("ROM", score.Bronze, -1)
 	table.AddMedals("GAU", score.Bronze, 1)
-	if rows := ranked(table.Medals().Rows); rows != "1 GAU" {
+	if rows := ranked(table.Standings().Rows); rows != "1 GAU" {
 		t.Errorf("the table is %s", rows)
 	}
 	if row, ok := table.Row("ROM"); !ok || row.Total != 0 || row.Rank != 0 {
@@ -99,7 +100,7 @@ func TestARevokedMedalIsRemoved(t *testing.T) {
 }
 
 func TestAnEmptyMedalTableIsTwoEmptyLists(t *testing.T) {
-	b, err := json.Marshal((&score.MedalTable{Competition: "OG50BC"}).Medals())
+	b, err := json.Marshal((&medal.Table{Competition: "OG50BC"}).Standings())
 	if want := `{"competition":"OG50BC","rows":[],"outside":[],"revision":0}`; err != nil || string(b) != want {
 		t.Errorf("%s, %v; want %s", b, err, want)
 	}
@@ -111,7 +112,7 @@ func TestAClonedMedalTableIsIndependent(t *testing.T) {
 	original.AddMedals("GAU", score.Gold, 5)
 	original.AddMedals("BRI", score.Gold, 1)
 	original.Define(&score.CompetitionDefine{Neutral: []string{"GAU"}})
-	if rows := ranked(clone.Medals().Rows); rows != "1 GAU, 2 ROM" || clone.Counts[0].Gold != 1 {
+	if rows := ranked(clone.Standings().Rows); rows != "1 GAU, 2 ROM" || clone.Counts[0].Gold != 1 {
 		t.Errorf("the clone is %s", rows)
 	}
 }
@@ -123,7 +124,7 @@ func TestAMedalTableSurvivesJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var back score.MedalTable
+	var back medal.Table
 	if err := json.Unmarshal(b, &back); err != nil {
 		t.Fatal(err)
 	}

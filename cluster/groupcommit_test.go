@@ -15,7 +15,7 @@ import (
 	"laurel/score"
 )
 
-// gate is a store whose writes of the log can be held up, or made to fail.
+// gate is a log backend whose writes can be delayed or made to fail.
 type gate struct {
 	raftlog.Backend
 	mu   sync.Mutex
@@ -24,7 +24,7 @@ type gate struct {
 	held chan struct{} // gets a value for each write that is held up
 }
 
-// behind puts the gate before a member's disk; see newGroup.
+// behind puts the gate in front of a member's disk; see newGroup.
 func (g *gate) behind(o *Options) {
 	g.held = make(chan struct{}, 1000)
 	o.hooks.wrapBackend = func(b raftlog.Backend) raftlog.Backend {
@@ -81,7 +81,7 @@ func (g *gate) SetUint64(k []byte, v uint64) error {
 	return g.Backend.SetUint64(k, v)
 }
 
-func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {
+func TestPostsThatArriveDuringAWriteShareTheNextEntry(t *testing.T) {
 	t.Parallel()
 	var slow gate
 	g := newGroup(t, 1, slow.behind)
@@ -110,7 +110,7 @@ func TestPostsThatArriveWhileAnEntryIsWrittenShareTheNext(t *testing.T) {
 	g.agree(posts + 1)
 }
 
-// gathered is how many events the node's member has sent on.
+// gathered returns the number of events in the batches that the node's member has sent.
 func gathered(t testing.TB, n *node) (events int) {
 	t.Helper()
 	families, err := n.registry.Gather()
@@ -125,7 +125,7 @@ func gathered(t testing.TB, n *node) (events int) {
 	return events
 }
 
-// encoded is a post of one event of about a size.
+// encoded returns a post of one event of approximately the given size.
 func encoded(t testing.TB, size int) entry.EncodedPost {
 	t.Helper()
 	p := alerts("bard/x", 1, 1)
@@ -137,7 +137,7 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-func TestAPostThatIsRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
+func TestPostRefusedAfterAnUnknownOutcomeStaysUnknown(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 1)
 	m := g.nodes[0].member()

@@ -1,14 +1,16 @@
-package score
+package medal
 
 import (
 	"cmp"
 	"slices"
 	"time"
+
+	"laurel/score"
 )
 
-// MedalTable is the state of a competition's medals, folded from its awards. The store
+// Table is the state of a competition's medals, folded from its awards. The store
 // keeps it as JSON, so the names of its members are part of the snapshot format.
-type MedalTable struct {
+type Table struct {
 	Competition string `json:"competition"`
 	Name        string `json:"name,omitzero"`
 	// NameByContests is the competition_name of the last contest.define. It is the name
@@ -16,13 +18,13 @@ type MedalTable struct {
 	NameByContests string   `json:"contests_say,omitzero"`
 	Neutral        []string `json:"neutral,omitzero"`
 	// Counts holds all known organisations by code, including those without a medal.
-	Counts    []MedalCount `json:"counts,omitzero"`
-	Revision  uint64       `json:"rev"`
-	UpdatedAt time.Time    `json:"at,omitzero"`
+	Counts    []Count   `json:"counts,omitzero"`
+	Revision  uint64    `json:"rev"`
+	UpdatedAt time.Time `json:"at,omitzero"`
 }
 
-// MedalCount is the medals of one organisation.
-type MedalCount struct {
+// Count is the medals of one organisation.
+type Count struct {
 	Organisation string `json:"o"`
 	Gold         int    `json:"g,omitzero"`
 	Silver       int    `json:"s,omitzero"`
@@ -30,14 +32,14 @@ type MedalCount struct {
 }
 
 // Clone returns a copy that shares nothing that changes.
-func (t *MedalTable) Clone() *MedalTable {
+func (t *Table) Clone() *Table {
 	d := *t
 	d.Counts = slices.Clone(t.Counts)
 	return &d
 }
 
 // Define applies a competition.define. If d is nil, it undoes all of them.
-func (t *MedalTable) Define(d *CompetitionDefine) {
+func (t *Table) Define(d *score.CompetitionDefine) {
 	t.Name, t.Neutral = "", nil
 	if d != nil {
 		t.Name, t.Neutral = d.Name, d.Neutral
@@ -47,42 +49,42 @@ func (t *MedalTable) Define(d *CompetitionDefine) {
 	}
 }
 
-func (t *MedalTable) find(organisation string) (int, bool) {
-	return slices.BinarySearchFunc(t.Counts, organisation, func(c MedalCount, o string) int {
+func (t *Table) find(organisation string) (int, bool) {
+	return slices.BinarySearchFunc(t.Counts, organisation, func(c Count, o string) int {
 		return cmp.Compare(c.Organisation, o)
 	})
 }
 
 // AddOrganisation adds an organisation without medals. It reports whether the
 // organisation is new.
-func (t *MedalTable) AddOrganisation(organisation string) bool {
+func (t *Table) AddOrganisation(organisation string) bool {
 	if organisation == "" {
 		return false
 	}
 	i, known := t.find(organisation)
 	if !known {
-		t.Counts = slices.Insert(t.Counts, i, MedalCount{Organisation: organisation})
+		t.Counts = slices.Insert(t.Counts, i, Count{Organisation: organisation})
 	}
 	return !known
 }
 
 // AddMedals adds n medals, or removes -n if n is negative.
-func (t *MedalTable) AddMedals(organisation, medal string, n int) {
+func (t *Table) AddMedals(organisation, medal string, n int) {
 	t.AddOrganisation(organisation)
 	i, _ := t.find(organisation)
 	switch c := &t.Counts[i]; medal {
-	case Gold:
+	case score.Gold:
 		c.Gold += n
-	case Silver:
+	case score.Silver:
 		c.Silver += n
-	case Bronze:
+	case score.Bronze:
 		c.Bronze += n
 	}
 }
 
-// MedalRow is one organisation in the medal table. Neutral organisations, and those
+// Row is one organisation in the medal table. Neutral organisations, and those
 // without a medal, have no rank (0).
-type MedalRow struct {
+type Row struct {
 	Organisation string `json:"organisation"`
 	Gold         int    `json:"gold"`
 	Silver       int    `json:"silver"`
@@ -92,29 +94,29 @@ type MedalRow struct {
 	RankEqual    bool   `json:"rank_equal"` // another organisation has the same rank
 }
 
-// Medals is a medal table as readers see it.
-type Medals struct {
-	Competition string     `json:"competition"`
-	Name        string     `json:"name,omitzero"`
-	Rows        []MedalRow `json:"rows"`
-	Outside     []MedalRow `json:"outside"` // neutral organisations with medals, in the same order
-	Revision    uint64     `json:"revision"`
-	UpdatedAt   time.Time  `json:"updated_at,omitzero"`
+// Standings is a medal table as readers see it.
+type Standings struct {
+	Competition string    `json:"competition"`
+	Name        string    `json:"name,omitzero"`
+	Rows        []Row     `json:"rows"`
+	Outside     []Row     `json:"outside"` // neutral organisations with medals, in the same order
+	Revision    uint64    `json:"revision"`
+	UpdatedAt   time.Time `json:"updated_at,omitzero"`
 }
 
-// Medals returns the table as readers see it, ordered by gold, then silver, then bronze.
+// Standings returns the table as readers see it, ordered by gold, then silver, then bronze.
 // Equal organisations share a rank and are ordered by code.
-func (t *MedalTable) Medals() Medals {
-	m := Medals{
+func (t *Table) Standings() Standings {
+	m := Standings{
 		Competition: t.Competition,
 		Name:        cmp.Or(t.Name, t.NameByContests),
-		Rows:        []MedalRow{},
-		Outside:     []MedalRow{},
+		Rows:        []Row{},
+		Outside:     []Row{},
 		Revision:    t.Revision,
 		UpdatedAt:   t.UpdatedAt,
 	}
 	for _, c := range t.Counts {
-		row := MedalRow{
+		row := Row{
 			Organisation: c.Organisation,
 			Gold:         c.Gold,
 			Silver:       c.Silver,
@@ -141,29 +143,29 @@ func (t *MedalTable) Medals() Medals {
 	return m
 }
 
-func compareMedals(a, b MedalRow) int {
+func compareMedals(a, b Row) int {
 	return cmp.Or(cmp.Compare(b.Gold, a.Gold), cmp.Compare(b.Silver, a.Silver), cmp.Compare(b.Bronze, a.Bronze))
 }
 
 // row returns the row of an organisation. ok is false if it has no medal.
-func (m *Medals) row(organisation string) (row MedalRow, ok bool) {
-	for _, rows := range [][]MedalRow{m.Rows, m.Outside} {
+func (m *Standings) row(organisation string) (row Row, ok bool) {
+	for _, rows := range [][]Row{m.Rows, m.Outside} {
 		for _, r := range rows {
 			if r.Organisation == organisation {
 				return r, true
 			}
 		}
 	}
-	return MedalRow{}, false
+	return Row{}, false
 }
 
 // Row returns the row of an organisation, with zeros if it is known but has no medals. ok
 // is false if the competition does not know it.
-func (t *MedalTable) Row(organisation string) (row MedalRow, ok bool) {
-	m := t.Medals()
+func (t *Table) Row(organisation string) (row Row, ok bool) {
+	m := t.Standings()
 	if row, ok = m.row(organisation); ok {
 		return row, true
 	}
 	_, ok = t.find(organisation)
-	return MedalRow{Organisation: organisation}, ok
+	return Row{Organisation: organisation}, ok
 }

@@ -18,16 +18,16 @@ import (
 	"laurel/trust/signing"
 )
 
-// singer is a bard with a key.
-type singer struct {
+// bardClient is a bard with a key.
+type bardClient struct {
 	t       *testing.T
 	private ed25519.PrivateKey
 	source  string
 	seq     uint64
 }
 
-// newSinger makes a bard and has the operator register its key.
-func newSinger(t *testing.T, master *node, source string) *singer {
+// newBardClient returns a bard whose key the operator has registered.
+func newBardClient(t *testing.T, master *node, source string) *bardClient {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -37,11 +37,11 @@ func newSinger(t *testing.T, master *node, source string) *singer {
 	if err := master.member().ChangeAccess(context.Background(), access.Change{By: "operator", Grant: grant}); err != nil {
 		t.Fatal(err)
 	}
-	return &singer{t: t, private: private, source: source}
+	return &bardClient{t: t, private: private, source: source}
 }
 
-// sings is a signed post, of the bard's next event.
-func (s *singer) sings(kind score.Type, data score.Data) score.Post {
+// signedPost returns a signed post of the bard's next event.
+func (s *bardClient) signedPost(kind score.Type, data score.Data) score.Post {
 	s.t.Helper()
 	s.seq++
 	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{ID: fmt.Sprintf("%s-%d", s.source, s.seq), IDGiven: true, Source: s.source, Seq: s.seq,
@@ -52,16 +52,16 @@ func (s *singer) sings(kind score.Type, data score.Data) score.Post {
 	return p
 }
 
-func (s *singer) plays(delta string) score.Post {
+func (s *bardClient) scorePost(delta string) score.Post {
 	d, err := score.ParseDecimal(delta)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.sings(score.TypeScorePlay, &score.ScorePlay{Competitor: "GAU", Delta: &d})
+	return s.signedPost(score.TypeScorePlay, &score.ScorePlay{Competitor: "GAU", Delta: &d})
 }
 
-// theFinal is the record as a member shows it.
-func theFinal(ctx context.Context, m *Member) ([]byte, error) {
+// finalRecord returns the record of the final as a member shows it.
+func finalRecord(ctx context.Context, m *Member) ([]byte, error) {
 	e, _, err := m.Answer(ctx, cache.ScoreKey("OG50BC/final"), "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/final")
 		if err != nil || !ok {
@@ -76,18 +76,18 @@ func theFinal(ctx context.Context, m *Member) ([]byte, error) {
 	return e.Body, nil
 }
 
-// guardedFinal is a secure group in which a bard has sung of a final that stands at 1.
-func guardedFinal(t *testing.T) (*group, *singer) {
+// newFinalGroup returns a guarded group in which a bard has posted a final with the score 1.
+func newFinalGroup(t *testing.T) (*group, *bardClient) {
 	t.Helper()
 	g := newGroup(t, 3, func(o *Options) { o.Guarded = true })
-	bard := newSinger(t, g.master(), "bard/cacofonix")
-	mustPost(t, g.master(), bard.sings(score.TypeContestDefine, &score.ContestDefine{Kind: score.HeadToHead, Sport: "hockey", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}))
-	mustPost(t, g.master(), bard.sings(score.TypeContestStatus, &score.ContestStatus{ScheduleStatus: score.Running}))
-	mustPost(t, g.master(), bard.plays("1"))
+	bard := newBardClient(t, g.master(), "bard/cacofonix")
+	mustPost(t, g.master(), bard.signedPost(score.TypeContestDefine, &score.ContestDefine{Kind: score.HeadToHead, Sport: "hockey", Competitors: []score.Entrant{{Code: "GAU"}, {Code: "ROM"}}}))
+	mustPost(t, g.master(), bard.signedPost(score.TypeContestStatus, &score.ContestStatus{ScheduleStatus: score.Running}))
+	mustPost(t, g.master(), bard.scorePost("1"))
 	return g, bard
 }
 
-// propose is what a corrupt master can do that no honest one does: bring into the log what it likes.
+// propose appends any post to the log, as only a corrupt master can.
 func propose(t *testing.T, master *node, p score.Post) {
 	t.Helper()
 	encoded, err := entry.EncodePost(p)
@@ -99,105 +99,105 @@ func propose(t *testing.T, master *node, p score.Post) {
 	}
 }
 
-func TestWhatACorruptMasterForgesOrAltersNoHonestFrontendShows(t *testing.T) {
+func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 	t.Parallel()
-	g, bard := guardedFinal(t)
-	stranger := newSinger(t, g.master(), "bard/stranger")
-	stranger.private = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)) // which nobody registered
+	g, bard := newFinalGroup(t)
+	impostor := newBardClient(t, g.master(), "bard/impostor")
+	impostor.private = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize)) // which nobody registered
 	seq := bard.seq
-	again := func() *singer { return &singer{t: t, private: bard.private, source: bard.source, seq: seq} }
+	again := func() *bardClient { return &bardClient{t: t, private: bard.private, source: bard.source, seq: seq} }
 	ten := score.Data(&score.ScorePlay{Competitor: "GAU", Delta: decimal(t, "10")})
 	forgeries := map[string]func() score.Post{
 		"an event that nobody signed": func() score.Post {
-			p := again().plays("10")
+			p := again().scorePost("10")
 			p.Events[0].Key, p.Events[0].Signature = "", nil
 			return p
 		},
 		"an event by a token that is none": func() score.Post {
-			p := again().plays("10")
+			p := again().scorePost("10")
 			p.Events[0].Token, p.Events[0].Key, p.Events[0].Signature = p.Events[0].Key, "", nil
 			return p
 		},
 		"an event altered after it was signed": func() score.Post {
-			p := again().plays("1")
+			p := again().scorePost("1")
 			p.Events[0].Data = ten
 			return p
 		},
 		"an event about another contest": func() score.Post {
-			p := again().plays("1")
+			p := again().scorePost("1")
 			p.Events[0].ContestID = "OG50BC/other"
 			return p
 		},
 		"the signature of another event": func() score.Post {
-			one, p := again().plays("1"), again().plays("10")
+			one, p := again().scorePost("1"), again().scorePost("10")
 			p.Events[0].Signature = one.Events[0].Signature
 			return p
 		},
 		"an old event told anew under the next seq": func() score.Post {
-			old := &singer{t: t, private: bard.private, source: bard.source, seq: seq - 1}
-			p := old.plays("1")
+			old := &bardClient{t: t, private: bard.private, source: bard.source, seq: seq - 1}
+			p := old.scorePost("1")
 			p.Events[0].Seq, p.Events[0].ID = seq+1, "anew"
 			return p
 		},
 		"a key that is not registered": func() score.Post {
-			s := *stranger
-			return s.plays("10")
+			s := *impostor
+			return s.scorePost("10")
 		},
 		"a bard's key for another bard's source": func() score.Post {
-			other := newSinger(t, g.master(), "bard/other")
+			other := newBardClient(t, g.master(), "bard/other")
 			other.source, other.seq = bard.source, seq
-			return other.plays("10")
+			return other.scorePost("10")
 		},
 		"an event out of its order": func() score.Post {
-			late := &singer{t: t, private: bard.private, source: bard.source, seq: seq + 1}
-			return late.plays("10")
+			late := &bardClient{t: t, private: bard.private, source: bard.source, seq: seq + 1}
+			return late.scorePost("10")
 		},
 	}
 	for what, forge := range forgeries {
 		t.Run(what, func(t *testing.T) {
 			propose(t, g.master(), forge())
 			for _, n := range g.nodes {
-				if body, err := theFinal(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":1,`)) {
+				if body, err := finalRecord(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":1,`)) {
 					t.Errorf("%s shows %s (%v)", n.opts.ID, body, err)
 				}
 			}
 		})
 	}
-	// What the bard signs is still taken, under the seq that the forgeries were after.
-	mustPost(t, g.master(), bard.plays("1"))
+	// The signed event of the bard is still accepted, with the seq that the forgeries used.
+	mustPost(t, g.master(), bard.scorePost("1"))
 	for _, n := range g.nodes {
-		if body, err := theFinal(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":2,`)) {
+		if body, err := finalRecord(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":2,`)) {
 			t.Errorf("%s shows %s (%v) in the end", n.opts.ID, body, err)
 		}
 	}
 }
 
-// The master's pushes go around the log, so nothing of what they say may be shown.
-func TestAScoreThatACorruptMasterPushesNoHonestFrontendShows(t *testing.T) {
+// The master's pushes bypass the log, so their values must not be shown.
+func TestHonestFrontendsShowNoScoreThatACorruptMasterPushes(t *testing.T) {
 	t.Parallel()
-	g, _ := guardedFinal(t)
+	g, _ := newFinalGroup(t)
 	master := g.master()
 	for _, n := range g.nodes {
-		if _, err := theFinal(t.Context(), n.member()); err != nil { // now it is held everywhere
+		if _, err := finalRecord(t.Context(), n.member()); err != nil { // now it is held everywhere
 			t.Fatal(err)
 		}
 	}
-	reign := master.member().elections.elected.Load()
+	lead := master.member().elections.elected.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
 	to := master.member().machine.Revision() + 1
-	reign.push.Update(func(m *cache.Master, now time.Duration) {
+	lead.push.Update(func(m *cache.Master, now time.Duration) {
 		m.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
 	})
 	eventually(t, "all have taken the push in", func() error {
-		if !reign.push.AwaitReleased(t.Context(), to) {
+		if !lead.push.AwaitReleased(t.Context(), to) {
 			return fmt.Errorf("revision %d is not released", to)
 		}
 		return nil
 	})
 	for _, n := range g.others(master) {
-		// What was pushed names a change that is not in the log, so no answer at all comes here.
+		// The push names a change that is not in the log, so there is no answer.
 		deadline, cancel := context.WithTimeout(t.Context(), time.Second)
-		body, err := theFinal(deadline, n.member())
+		body, err := finalRecord(deadline, n.member())
 		cancel()
 		if err == nil {
 			t.Errorf("%s shows %s", n.opts.ID, body)

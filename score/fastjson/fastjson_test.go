@@ -1,0 +1,60 @@
+package fastjson
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// read reads an object of strings.
+func read(text string) (members map[string]string, ok bool) {
+	r := NewReader([]byte(text), text)
+	members = map[string]string{}
+	ok = r.Object(func(name string) bool {
+		var value string
+		read := r.Text(&value)
+		members[name] = value
+		return read
+	})
+	return members, ok && r.End()
+}
+
+func TestPlainObjectsAreRead(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`:                         `{}`,
+		` { "a" : "b" , "c" : "" } `: `{"a":"b","c":""}`,
+		`{"a":"Astérix"}`:            `{"a":"Astérix"}`,
+	} {
+		members, ok := read(text)
+		if b, err := json.Marshal(members); err != nil || !ok || string(b) != want {
+			t.Errorf("%s is read as %s, %t", text, b, ok)
+		}
+	}
+}
+
+// What is not plain is left to the general decoder, whether it is valid or not.
+func TestTheReaderFailsOnAnythingElse(t *testing.T) {
+	for _, text := range []string{
+		``, `{`, `{"a"`, `{"a":`, `{"a":"b"`, `{"a":"b"}x`, `{"a":"b",}`, `{"a":"b" "c":"d"}`, `[]`, `"a"`, `null`,
+		`{"a":"\u0041"}`, `{"\u0041":"b"}`, "{\"a\":\"\n\"}", "{\"a\":\"\xff\"}", `{"a":"b","a":"c"}`, `{"a":1}`, `{"a":null}`,
+		`{"1":"","2":"","3":"","4":"","5":"","6":"","7":"","8":"","9":"","10":"","11":"","12":"","13":""}`,
+	} {
+		if members, ok := read(text); ok {
+			t.Errorf("%s is read as %v", text, members)
+		}
+	}
+}
+
+func TestWriterQuotesAndFails(t *testing.T) {
+	w := NewWriter([]byte("before"))
+	w.Text("a", "Astérix")
+	w.Text("b", "\"\\\n")
+	b, ok := w.End()
+	if want := `before{"a":"Astérix","b":"\"\\\n"}`; !ok || string(b) != want {
+		t.Errorf("got %s, %t; want %s", b, ok, want)
+	}
+	w = NewWriter(nil)
+	w.Text("a", "\xff")
+	if _, ok := w.End(); ok {
+		t.Error("a string that is not UTF-8 was written")
+	}
+}

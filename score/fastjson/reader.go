@@ -1,0 +1,201 @@
+package fastjson
+
+import (
+	"bytes"
+	"encoding/base64"
+	"time"
+	"unicode/utf8"
+)
+
+// Reader reads JSON from its beginning. Its methods report whether they succeeded. After a
+// failure its position is meaningless.
+type Reader struct {
+	b  []byte
+	s  string // equal to b: the strings that are read share its memory
+	at int
+}
+
+// NewReader returns a reader of b. s must be equal to b; it may be empty if no strings and
+// numbers are read.
+func NewReader(b []byte, s string) Reader { return Reader{b: b, s: s} }
+
+// Pos returns the position in b.
+func (r *Reader) Pos() int { return r.at }
+
+// Space skips white space and returns the next byte, or 0 at the end.
+func (r *Reader) Space() byte {
+	for ; r.at < len(r.b); r.at++ {
+		switch c := r.b[r.at]; c {
+		case ' ', '\t', '\n', '\r':
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+// Next skips white space and c. It reports whether c was there.
+func (r *Reader) Next(c byte) bool {
+	ok := r.Space() == c
+	r.at++
+	return ok
+}
+
+// End reports whether only white space is left.
+func (r *Reader) End() bool {
+	r.Space()
+	return r.at == len(r.b)
+}
+
+// maxMembers limits the members of an object, because their names are compared with
+// each other.
+const maxMembers = 12
+
+// Object reads an object with distinct names. member reads the value of a member.
+func (r *Reader) Object(member func(name string) bool) bool {
+	if !r.Next('{') {
+		return false
+	}
+	if r.Space() == '}' {
+		return r.Next('}')
+	}
+	var seen [maxMembers]string
+	for n := range seen {
+		if !r.Text(&seen[n]) || !r.Next(':') {
+			return false
+		}
+		for _, name := range seen[:n] {
+			if name == seen[n] {
+				return false
+			}
+		}
+		if r.Space(); !member(seen[n]) {
+			return false
+		}
+		if r.Space() == '}' {
+			return r.Next('}')
+		}
+		if !r.Next(',') {
+			return false
+		}
+	}
+	return false
+}
+
+// special holds the bytes in a string that need attention: its end, escapes, control
+// characters, and whatever is not ASCII.
+var special = func() (is [256]bool) {
+	for c := range is {
+		is[c] = c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf
+	}
+	return is
+}()
+
+// Text reads a string.
+func (r *Reader) Text(to *string) bool {
+	if !r.Next('"') {
+		return false
+	}
+	ascii := true
+	for i := r.at; ; i++ {
+		for i < len(r.b) && !special[r.b[i]] {
+			i++
+		}
+		switch {
+		case i >= len(r.b):
+			return false
+		case r.b[i] == '"':
+			*to = r.s[r.at:i]
+			r.at = i + 1
+			return ascii || utf8.ValidString(*to)
+		case r.b[i] < utf8.RuneSelf:
+			return false
+		}
+		ascii = false
+	}
+}
+
+// Number returns the text of a number. The caller checks its form.
+func (r *Reader) Number() string {
+	r.Space()
+	from := r.at
+	for r.at < len(r.b) && (r.b[r.at] == '-' || r.b[r.at] == '.' || '0' <= r.b[r.at] && r.b[r.at] <= '9') {
+		r.at++
+	}
+	return r.s[from:r.at]
+}
+
+// Count reads a positive integer of at most 16 digits.
+func (r *Reader) Count(to *uint64) bool {
+	s := r.Number()
+	if s == "" || len(s) > 16 || s[0] == '0' {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+		*to = *to*10 + uint64(s[i]-'0')
+	}
+	return true
+}
+
+// Time reads an RFC 3339 time.
+func (r *Reader) Time(to *time.Time) bool {
+	var s string
+	return r.Text(&s) && plainTime(s) && to.UnmarshalText(r.b[r.at-1-len(s):r.at-1]) == nil
+}
+
+// Base64 reads a non-empty string in base64 of at most limit characters.
+func (r *Reader) Base64(to *[]byte, limit int) bool {
+	if !r.Next('"') {
+		return false
+	}
+	n := bytes.IndexByte(r.b[r.at:min(len(r.b), r.at+limit)], '"')
+	if n < 0 {
+		return false
+	}
+	text := r.b[r.at : r.at+n]
+	r.at += n + 1
+	if bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0 {
+		return false // AppendDecode would skip it
+	}
+	var err error
+	*to, err = base64.StdEncoding.AppendDecode(make([]byte, 0, base64.StdEncoding.DecodedLen(n)), text)
+	return err == nil && len(*to) > 0
+}
+
+// plainTime reports whether s has none of what UnmarshalText accepts beyond RFC 3339: an
+// hour of one digit, a comma, an offset of a day or more.
+func plainTime(s string) bool {
+	n := len(s)
+	if n < len("2026-02-09T08:00:00Z") || s[13] != ':' || s[19] == ',' {
+		return false
+	}
+	return s[n-1] == 'Z' || s[n-5] < '2' && s[n-2] < '6'
+}
+
+// Skip skips an object. It does not check what is inside.
+func (r *Reader) Skip() bool {
+	if r.Space() != '{' {
+		return false
+	}
+	for depth := 0; r.at < len(r.b); r.at++ {
+		switch r.b[r.at] {
+		case '"':
+			for r.at++; r.at < len(r.b) && r.b[r.at] != '"'; r.at++ {
+				if r.b[r.at] == '\\' {
+					r.at++
+				}
+			}
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				r.at++
+				return true
+			}
+		}
+	}
+	return false
+}
