@@ -182,14 +182,14 @@ func TestHonestFrontendsShowNoScoreThatACorruptMasterPushes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reign := master.member().elections.elected.Load()
+	lead := master.member().elections.elected.Load()
 	forged := []byte(`{"contest_id":"OG50BC/final","result":99}` + "\n")
 	to := master.member().machine.Revision() + 1
-	reign.push.Update(func(m *cache.Master, now time.Duration) {
+	lead.push.Update(func(m *cache.Master, now time.Duration) {
 		m.Push([]cache.Record{{Key: cache.ScoreKey("OG50BC/final"), Revision: to, Body: forged}}, nil, to, now)
 	})
 	eventually(t, "all have taken the push in", func() error {
-		if !reign.push.AwaitReleased(t.Context(), to) {
+		if !lead.push.AwaitReleased(t.Context(), to) {
 			return fmt.Errorf("revision %d is not released", to)
 		}
 		return nil

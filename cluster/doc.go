@@ -10,8 +10,8 @@
 // the methods for package httpapi.
 //
 // The sub-packages hold what can be read alone: raftlog and snapshots store Raft's data, peer is the
-// port between members, push carries the push protocol, polling is the pull mode, enroll issues
-// certificates, and status is what members know of each other.
+// port between members, batch is the group commit, push carries the push protocol, polling is the
+// pull mode, enroll issues certificates, and status is what members know of each other.
 //
 // Start reading at member.go, then follow a post from post.go.
 package cluster

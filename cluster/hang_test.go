@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-// aPlay makes events of one contest: its definition, its beginning, then plays of one point.
-func aPlay(seq uint64) score.Post {
+// playPost returns events of one contest: its definition, its start, then plays of one point.
+func playPost(seq uint64) score.Post {
 	data := score.Data(&score.ScorePlay{Competitor: "GAU", Delta: new(score.Decimal)})
 	kind := score.TypeScorePlay
 	switch seq {
@@ -26,8 +26,8 @@ func aPlay(seq uint64) score.Post {
 		Time: time.Now(), ContestID: "OG50BC/hang", Data: data}}}
 }
 
-// theRecord reads the contest's record at a member.
-func theRecord(m *Member) (*cache.Entry, error) {
+// readRecord returns the contest's record at a member.
+func readRecord(m *Member) (*cache.Entry, error) {
 	e, _, err := m.Answer(context.Background(), cache.ScoreKey("OG50BC/hang"), "", func(v queries.View) ([]byte, uint64, error) {
 		rec, ok, err := v.Contest("OG50BC/hang")
 		if err != nil || !ok {
@@ -39,9 +39,9 @@ func theRecord(m *Member) (*cache.Entry, error) {
 	return e, err
 }
 
-// As the seed was tested by cutting its database off: the disk under a frontend hangs, so nothing is applied there any more, and it goes on answering
-// what is true now, from what is pushed.
-func TestAFrontendWhoseDiskHangsGoesOnAnsweringWhatIsTrueNow(t *testing.T) {
+// The disk under a frontend hangs, so its state machine applies nothing. It still answers correctly,
+// from the values that the master pushes.
+func TestFrontendWhoseDiskHangsAnswersFromPushedValues(t *testing.T) {
 	t.Parallel()
 	g := newGroup(t, 3)
 	var disk gate
@@ -58,23 +58,23 @@ func TestAFrontendWhoseDiskHangsGoesOnAnsweringWhatIsTrueNow(t *testing.T) {
 		}
 		return nil
 	})
-	mustPost(t, g.master(), aPlay(1))
-	mustPost(t, g.master(), aPlay(2))
+	mustPost(t, g.master(), playPost(1))
+	mustPost(t, g.master(), playPost(2))
 	eventually(t, "the record is held", func() error {
-		e, err := theRecord(n.member())
+		e, err := readRecord(n.member())
 		if err == nil && e.Body == nil {
 			err = errors.New("it is not there")
 		}
 		return err
 	})
 	disk.close()
-	mustPost(t, g.master(), aPlay(3))
+	mustPost(t, g.master(), playPost(3))
 	<-disk.held
 	stuck := n.member().machine.Revision()
 	answers := 0
 	for seq := uint64(4); seq < 40; seq++ {
-		acked := mustPost(t, g.master(), aPlay(seq))[0].Revision
-		e, err := theRecord(n.member())
+		acked := mustPost(t, g.master(), playPost(seq))[0].Revision
+		e, err := readRecord(n.member())
 		if errors.Is(err, cache.ErrNotLeased) {
 			continue // a busy machine
 		}

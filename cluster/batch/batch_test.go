@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// encoded is a post of one event of about a size.
+// encoded returns a post of one event of approximately the given size.
 func encoded(t testing.TB, size int) entry.EncodedPost {
 	t.Helper()
 	p := score.Post{Mode: score.UntilRefused, Events: []score.Event{{
@@ -23,7 +23,7 @@ func encoded(t testing.TB, size int) entry.EncodedPost {
 	return e
 }
 
-// newHeldBatcher is a Batcher whose sends wait until proceed is closed; sent gets what they were given.
+// newHeldBatcher returns a Batcher whose sends wait until proceed is closed. sent gets their batches.
 func newHeldBatcher(t *testing.T) (g *Batcher, sent chan []*Post, proceed chan struct{}) {
 	sent, proceed = make(chan []*Post, 1000), make(chan struct{})
 	g = New(func(batch []*Post) {

@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// FuzzPreamble: the first bytes on a connection name what it carries, and for whom, or it is nobody's.
+// FuzzPreamble checks that a preamble names a protocol and this member, or is refused.
 func FuzzPreamble(f *testing.F) {
 	const me = "f1@one"
 	p := &Port{serverID: me, raft: make(chan net.Conn), push: make(chan net.Conn), http: make(chan net.Conn)}

@@ -7,15 +7,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// refusing is a pipeline whose answers come from a channel.
-type refusing struct {
+// fakePipeline is a pipeline whose answers come from a channel.
+type fakePipeline struct {
 	raft.AppendPipeline
 	answers chan raft.AppendFuture
 	closed  chan struct{}
 }
 
-func (r *refusing) Consumer() <-chan raft.AppendFuture { return r.answers }
-func (r *refusing) Close() error {
+func (r *fakePipeline) Consumer() <-chan raft.AppendFuture { return r.answers }
+func (r *fakePipeline) Close() error {
 	select {
 	case <-r.closed:
 	default:
@@ -35,10 +35,10 @@ func (a appended) Response() *raft.AppendEntriesResponse {
 	return &raft.AppendEntriesResponse{Term: 1, Success: a.success}
 }
 
-// Raft takes no answer after a refusal. Whoever hands over an entry then must be let go.
+// Raft reads no answer after a refusal, so the pipeline must not block on a further entry.
 func TestPipelineEndsAtTheFirstRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inner := &refusing{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+		inner := &fakePipeline{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 		p := newPipeline(inner, func(uint64) error { return nil })
 		for _, success := range []bool{true, false} {
 			inner.answers <- appended{success: success}
@@ -53,7 +53,7 @@ func TestPipelineEndsAtTheFirstRefusal(t *testing.T) {
 				}
 			default:
 				if !success {
-					t.Error("it goes on after a refusal")
+					t.Error("it is open after a refusal")
 				}
 			}
 		}

@@ -43,7 +43,7 @@ func TestStalledRequestEndsTheConnection(t *testing.T) {
 		if err := read(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(began) != time.Second {
 			t.Errorf("a message without progress ended after %v with %v", time.Since(began), err)
 		}
-		// What comes after all is not the beginning of another message.
+		// Bytes that arrive late are not the beginning of another message.
 		time.Sleep(2 * time.Hour)
 		if err := read(); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the rest of the message was read: %v", err)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// FuzzCommit: what a follower is told of the log is read as it was written, or not at all.
+// FuzzCommit checks that a commit hint is read as it was written, or refused.
 func FuzzCommit(f *testing.F) {
 	f.Add(AppendCommit(nil, Commit{}))
 	f.Add(AppendCommit(nil, Commit{1 << 63, 7}))

@@ -12,7 +12,7 @@ import (
 	"laurel/cache"
 )
 
-// messages are one of each kind.
+// messages returns one message of each kind.
 func messages() []cache.Message {
 	return []cache.Message{
 		&cache.Hello{Epoch: 7, Lease: 200 * time.Millisecond, Master: "f1@gergovia"},
@@ -73,7 +73,7 @@ func TestDamagedFrameIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzReadMessage: a frame is read or refused, takes no more memory than it has bytes, and what is read is written as it was.
+// FuzzReadMessage checks that a frame is refused, or read and written again as it was.
 func FuzzReadMessage(f *testing.F) {
 	for _, m := range messages() {
 		f.Add(AppendMessage(nil, m))
