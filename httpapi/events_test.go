@@ -118,7 +118,7 @@ func TestBadBodyGetsAClearProblemAndChangesNothing(t *testing.T) {
 }
 
 func TestBodyWithoutLengthIsRefusedOnceTooLarge(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	endless := &zeros{left: 100 << 20}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/events", endless)
