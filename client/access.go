@@ -32,7 +32,7 @@ func (c *Client) Grant(ctx context.Context, g access.GrantRequest) (access.Grant
 	if err != nil {
 		return made, err
 	}
-	if err := json.Unmarshal(a.body, &made); err != nil || made.ID == "" {
+	if err := json.Unmarshal(a.Body, &made); err != nil || made.ID == "" {
 		return made, fmt.Errorf("cannot read the response to the grant: %v", err)
 	}
 	return made, nil

@@ -10,10 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
+	"laurel/client/internal/reply"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -30,20 +30,13 @@ type call struct {
 	nonIdempotent bool
 }
 
-// response is the response of a frontend, of any status.
-type response struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
 // maxResponse bounds the body of a response. A thousand contests with a thousand
 // competitors each are less.
 const maxResponse = 256 << 20
 
 // do tries a call at one frontend after the other until one answers it or the deadline
 // has passed. mayHaveApplied is true if an earlier attempt may have been applied.
-func (c *Client) do(ctx context.Context, r call) (a response, mayHaveApplied bool, err error) {
+func (c *Client) do(ctx context.Context, r call) (a reply.Reply, mayHaveApplied bool, err error) {
 	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
 	defer cancel()
@@ -54,20 +47,20 @@ func (c *Client) do(ctx context.Context, r call) (a response, mayHaveApplied boo
 		attempt, stop := context.WithTimeout(ctx, c.o.AttemptTimeout)
 		a, last = c.attempt(attempt, url, r)
 		stop()
-		if last == nil && !transient(a.status) {
+		if last == nil && !reply.Transient(a.Status) {
 			c.frontends.markOK(url)
 			c.refreshInBackground(false)
-			return a, mayHaveApplied, a.problem()
+			return a, mayHaveApplied, a.Problem()
 		}
 		if parent.Err() != nil {
-			return response{}, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
+			return reply.Reply{}, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
 		}
 		if last == nil {
-			errors.As(a.problem(), &problem)
+			errors.As(a.Problem(), &problem)
 			last = problem
 		}
 		mayHaveApplied = mayHaveApplied || mayHaveArrived(last)
-		busy := a.status == http.StatusTooManyRequests
+		busy := a.Status == http.StatusTooManyRequests
 		if !busy {
 			c.frontends.markFailed(url, last)
 			c.refreshInBackground(true)
@@ -75,13 +68,13 @@ func (c *Client) do(ctx context.Context, r call) (a response, mayHaveApplied boo
 		if (busy || n >= c.frontends.count()) && !(r.nonIdempotent && mayHaveApplied) {
 			pause := backoff(round)
 			if busy { // a 503 asks for a pause too, but speaks for one frontend only
-				pause = max(pause, a.retryAfter())
+				pause = max(pause, a.RetryAfter())
 			}
 			sleep(ctx, pause)
 			n, round = 0, round+1
 		}
 		if ctx.Err() != nil || r.nonIdempotent && mayHaveApplied {
-			return response{}, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, last)
+			return reply.Reply{}, mayHaveApplied, c.finalError(r, mayHaveApplied, problem, last)
 		}
 	}
 }
@@ -104,29 +97,29 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 
 // attempt sends a call to one frontend. An error means that there was no complete
 // response.
-func (c *Client) attempt(ctx context.Context, base string, r call) (response, error) {
+func (c *Client) attempt(ctx context.Context, base string, r call) (reply.Reply, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
 	c.o.Attempted(Attempt{
 		URL:      base,
-		Frontend: a.header.Get("Laurel-Frontend"),
+		Frontend: a.Header.Get("Laurel-Frontend"),
 		Method:   r.method,
 		Path:     r.path,
-		Status:   a.status,
+		Status:   a.Status,
 		Took:     time.Since(begun),
 		Err:      err,
 	})
 	return a, err
 }
 
-func (c *Client) send(ctx context.Context, base string, r call) (response, error) {
+func (c *Client) send(ctx context.Context, base string, r call) (reply.Reply, error) {
 	var body io.Reader
 	if r.body != nil {
 		body = bytes.NewReader(r.body)
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, requestURL(base, r.path, r.query), body)
 	if err != nil {
-		return response{}, err
+		return reply.Reply{}, err
 	}
 	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
 	if r.body != nil {
@@ -134,11 +127,11 @@ func (c *Client) send(ctx context.Context, base string, r call) (response, error
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return response{}, annotate(ctx, base, err)
+		return reply.Reply{}, annotate(ctx, base, err)
 	}
-	a, err := readResponse(resp, maxResponse)
+	a, err := reply.Read(resp, maxResponse)
 	if err != nil {
-		return response{}, annotate(ctx, base, err)
+		return reply.Reply{}, annotate(ctx, base, err)
 	}
 	return a, nil
 }
@@ -149,16 +142,6 @@ func requestURL(base, path string, q url.Values) string {
 		return base + path
 	}
 	return base + path + "?" + q.Encode()
-}
-
-// readResponse reads at most limit bytes of a response's body, and closes it.
-func readResponse(resp *http.Response, limit int64) (response, error) {
-	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit))
-	if err != nil {
-		return response{}, err
-	}
-	return response{resp.StatusCode, resp.Header, b}, nil
 }
 
 // annotate adds to err at which frontend an attempt failed.
@@ -177,12 +160,6 @@ func withoutURL(err error) error {
 	return err
 }
 
-// transient reports whether another frontend, or the same one later, may give a better
-// response.
-func transient(status int) bool {
-	return status >= 500 || status == http.StatusTooManyRequests
-}
-
 // mayHaveArrived reports whether a call that ended with err may have been applied.
 func mayHaveArrived(err error) bool {
 	var p *score.Problem
@@ -194,42 +171,13 @@ func mayHaveArrived(err error) bool {
 	return !(errors.As(err, &op) && op.Op == "dial")
 }
 
-// problem returns the problem that the response describes; nil if it is not an error.
-func (a response) problem() error {
-	if a.status < 400 {
-		return nil
-	}
-	var p score.Problem
-	if json.Unmarshal(a.body, &p) == nil && p.Code != "" {
-		return &p
-	}
-	// The response comes from a proxy, or from a server that is no frontend.
-	text := strings.TrimSpace(string(a.body[:min(len(a.body), 200)]))
-	return &score.Problem{
-		Type:   "about:blank",
-		Title:  http.StatusText(a.status),
-		Status: a.status,
-		Code:   score.Code(fmt.Sprintf("http_%d", a.status)),
-		Detail: fmt.Sprintf("not a response of Laurel: %q", text),
-	}
-}
-
-// retryAfter returns the delay of the Retry-After header, at most a minute.
-func (a response) retryAfter() time.Duration {
-	seconds, err := strconv.Atoi(a.header.Get("Retry-After"))
-	if err != nil {
-		return 0
-	}
-	return time.Duration(min(max(seconds, 0), 60)) * time.Second
-}
-
 // get requests JSON and decodes it into v.
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query})
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(a.body, v); err != nil {
+	if err := json.Unmarshal(a.Body, v); err != nil {
 		return fmt.Errorf("cannot read the response to GET %s: %w", path, err)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"laurel/client/internal/bearer"
 	"laurel/score"
 )
 
@@ -105,7 +106,7 @@ func New(urls []string, o Options) (*Client, error) {
 		transport = own
 	}
 	if o.Token != "" {
-		transport = &bearer{"Bearer " + o.Token, transport}
+		transport = &bearer.Transport{Authorization: "Bearer " + o.Token, RoundTripper: transport}
 	}
 	c := &Client{o: o, frontends: f, http: &http.Client{Transport: transport}}
 	c.watches = &http.Client{

@@ -53,7 +53,7 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 	var posted struct {
 		Results []score.Result `json:"results"`
 	}
-	if err := json.Unmarshal(a.body, &posted); err != nil {
+	if err := json.Unmarshal(a.Body, &posted); err != nil {
 		return nil, fmt.Errorf("cannot read the response to the post: %w", err)
 	}
 	if len(posted.Results) != len(events) {

@@ -165,7 +165,7 @@ const (
 // the body of the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, f Format) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, accept: string(f)})
-	return a.body, err
+	return a.Body, err
 }
 
 // ScorePath returns the path of one contest, for Get; for an empty id, that of the list.

@@ -105,7 +105,7 @@ func (c *Client) refresh(ctx context.Context) {
 			continue
 		}
 		var g score.Frontends
-		if a.status != http.StatusOK || json.Unmarshal(a.body, &g) != nil {
+		if a.Status != http.StatusOK || json.Unmarshal(a.Body, &g) != nil {
 			continue
 		}
 		if serves(g, url) {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"laurel/client/internal/reply"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -345,7 +346,7 @@ func (s *Stream) exhausted(quiet time.Duration, last error) error {
 // isRefusal reports whether err is a problem that any frontend would report.
 func isRefusal(err error) bool {
 	var p *score.Problem
-	return errors.As(err, &p) && !transient(p.Status)
+	return errors.As(err, &p) && !reply.Transient(p.Status)
 }
 
 // isBusy reports whether the whole group is overloaded, so that trying another frontend

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"laurel/client/internal/reply"
 	"laurel/score"
 
 	"github.com/go-json-experiment/json"
@@ -166,23 +167,23 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 // wholeResponse returns the error of a response to the request as a whole instead of to
 // its events, such as a 503 or a 403.
 func (v *streamConn) wholeResponse(resp *http.Response) error {
-	a, err := readResponse(resp, maxResult)
+	a, err := reply.Read(resp, maxResult)
 	if err != nil {
 		return err
 	}
-	err = a.problem()
+	err = a.Problem()
 	if err == nil {
-		return fmt.Errorf("answered the stream with status %d; want 200", a.status)
+		return fmt.Errorf("answered the stream with status %d; want 200", a.Status)
 	}
-	if a.status == http.StatusTooManyRequests {
-		sleep(resp.Request.Context(), a.retryAfter())
+	if a.Status == http.StatusTooManyRequests {
+		sleep(resp.Request.Context(), a.RetryAfter())
 	}
 	return err
 }
 
 // answered takes in one result, which belongs to the first unanswered event.
 func (v *streamConn) answered(r score.Result) error {
-	if r.Problem != nil && transient(r.Problem.Status) {
+	if r.Problem != nil && reply.Transient(r.Problem.Status) {
 		return r.Problem
 	}
 	s := v.s

@@ -23,7 +23,7 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 		return "", err
 	}
 	var made access.JoinTokenResponse
-	if err := json.Unmarshal(a.body, &made); err != nil || made.Token == "" {
+	if err := json.Unmarshal(a.Body, &made); err != nil || made.Token == "" {
 		return "", fmt.Errorf("the response has no token")
 	}
 	return made.Token, nil
@@ -33,7 +33,7 @@ func (c *Client) NewJoinToken(ctx context.Context, ttl time.Duration, uses int) 
 // reports them.
 func (c *Client) Authorities(ctx context.Context) ([]byte, error) {
 	a, _, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/cluster/authority"})
-	return a.body, err
+	return a.Body, err
 }
 
 // RotateAuthority adds a second certificate authority to the group. After FinishRotation

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"time"
 
+	"laurel/client/internal/reply"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -245,7 +246,7 @@ func (s *watch) untilRetry() time.Duration {
 // isFinal reports whether err is a problem that any frontend would report.
 func isFinal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
-	return ok && !transient(p.Status) && p.Status != http.StatusRequestTimeout
+	return ok && !reply.Transient(p.Status) && p.Status != http.StatusRequestTimeout
 }
 
 // isLearned reports whether the client has learned the group.

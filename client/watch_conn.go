@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"laurel/client/internal/reply"
+	"laurel/client/internal/sse"
 	"laurel/score"
 	"laurel/score/medal"
 
@@ -23,7 +25,7 @@ type watchConn struct {
 	from    string // the frontend that sent the watch there; "" for none
 	adoptAs string // the frontend's id, if it is to become the client's home
 	body    io.ReadCloser
-	events  *messages
+	events  *sse.Reader
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
 	known   windows // what this stream has sent
@@ -72,8 +74,8 @@ func (s *watch) connect(base string) (*watchConn, error) {
 	conn.body = resp.Body
 	quiet := time.AfterFunc(silence, func() { cancel(errSilent) })
 	quiet.Stop()
-	conn.events = newMessages(&silenceReader{resp.Body, quiet})
-	conn.events.id, conn.events.retry = s.lastID, s.retry
+	conn.events = sse.NewReader(&silenceReader{resp.Body, quiet}, maxResponse)
+	conn.events.ID, conn.events.Retry = s.lastID, s.retry
 	return conn, nil
 }
 
@@ -147,16 +149,16 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 		}
 		return nil
 	}
-	a, err := readResponse(resp, maxResult)
+	a, err := reply.Read(resp, maxResult)
 	if err != nil {
 		return err
 	}
-	err = a.problem()
+	err = a.Problem()
 	switch {
 	case err == nil:
-		return fmt.Errorf("answered with status %d; want 200", a.status)
-	case transient(a.status):
-		return &refusal{conn.url, a.retryAfter(), err}
+		return fmt.Errorf("answered with status %d; want 200", a.Status)
+	case reply.Transient(a.Status):
+		return &refusal{conn.url, a.RetryAfter(), err}
 	}
 	return err
 }
@@ -170,12 +172,12 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		return conn.url, nil
 	}
 	for {
-		m, err := conn.events.next()
-		s.retry = max(conn.events.retry, time.Millisecond)
+		m, err := conn.events.Next()
+		s.retry = max(conn.events.Retry, time.Millisecond)
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		if m.event == "home" {
+		if m.Name == "home" {
 			if home := s.goHome(conn, m); home != nil {
 				conn.close()
 				conn = home
@@ -189,7 +191,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 		if err != nil {
 			return conn.url, s.lostError(conn, err)
 		}
-		s.lastID = conn.events.id
+		s.lastID = conn.events.ID
 		if u.Frontend = conn.url; ok && !s.yieldUpdate(u) {
 			return conn.url, nil
 		}
@@ -240,12 +242,12 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 
 // goHome connects to the home to which a frontend sends the watch. The present connection
 // is kept until that has succeeded.
-func (s *watch) goHome(conn *watchConn, m message) *watchConn {
+func (s *watch) goHome(conn *watchConn, m sse.Event) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
 	base := ""
-	err := json.Unmarshal(m.data, &to)
+	err := json.Unmarshal(m.Data, &to)
 	if err == nil {
 		base, err = baseURL(to.URL)
 	}
@@ -268,8 +270,8 @@ func (s *watch) goHome(conn *watchConn, m message) *watchConn {
 
 // update decodes a message. ok is false for an unknown message and for one with nothing
 // new, which is no error.
-func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error) {
-	u.Kind = UpdateKind(m.event)
+func (s *watch) update(conn *watchConn, m sse.Event) (u Update, ok bool, err error) {
+	u.Kind = UpdateKind(m.Name)
 	switch u.Kind {
 	case UpdateSnapshot:
 		var all struct {
@@ -279,7 +281,7 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 			Timeline []score.TimelineEvent `json:"timeline"`
 			Windows  []windowEvent         `json:"leaderboards"`
 		}
-		if err = json.Unmarshal(m.data, &all); err == nil {
+		if err = json.Unmarshal(m.Data, &all); err == nil {
 			u.Leaderboards, err = conn.known.takeAll(all.Windows)
 		}
 		u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
@@ -290,17 +292,17 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 		return u, err == nil, s.invalid(m, err)
 	case UpdateScore:
 		u.Scores = make([]score.Record, 1)
-		err = json.Unmarshal(m.data, &u.Scores[0])
+		err = json.Unmarshal(m.Data, &u.Scores[0])
 	case UpdateMedals:
 		u.Medals = make([]medal.Standings, 1)
-		err = json.Unmarshal(m.data, &u.Medals[0])
+		err = json.Unmarshal(m.Data, &u.Medals[0])
 	case UpdateTimeline:
 		u.Timeline = make([]score.TimelineEvent, 1)
-		err = json.Unmarshal(m.data, &u.Timeline[0])
+		err = json.Unmarshal(m.Data, &u.Timeline[0])
 	case UpdateLeaderboard:
-		u.Leaderboards, err = conn.known.takeOne(m.data)
+		u.Leaderboards, err = conn.known.takeOne(m.Data)
 	case UpdateHeartbeat:
-		err = json.Unmarshal(m.data, &u.Beat)
+		err = json.Unmarshal(m.Data, &u.Beat)
 		s.c.refreshIfOld()
 		return u, err == nil, s.invalid(m, err)
 	default:
@@ -310,11 +312,11 @@ func (s *watch) update(conn *watchConn, m message) (u Update, ok bool, err error
 	return u, ok, s.invalid(m, err)
 }
 
-func (s *watch) invalid(m message, err error) error {
+func (s *watch) invalid(m sse.Event, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("sent an invalid event %q: %w", m.event, err)
+	return fmt.Errorf("sent an invalid event %q: %w", m.Name, err)
 }
 
 // silenceReader is a reader with a timer that runs only while a read waits.

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json"
 
@@ -10,8 +11,8 @@ import (
 	"laurel/score/medal"
 )
 
-// award is a medal of a competition under its award_id. A revoked award is kept, so that
-// its id can be awarded again and a second revocation is detected.
+// award is a medal of a competition. A revoked award is kept, so that its id can be
+// awarded again and a second revocation is detected.
 type award struct {
 	ContestID    string `json:"contest"`
 	Medal        string `json:"medal"`
@@ -19,17 +20,17 @@ type award struct {
 	Revoked      bool   `json:"revoked,omitzero"`
 }
 
-// applyEffect changes contests and medals as an event at a revision says. If it returns a
-// problem, nothing has changed. An event type that is not handled here is refused, not
-// recorded without an effect.
+// applyEffect applies an event to contests and medals. If it returns a problem, nothing
+// has changed. An event type that is not handled here is refused, not recorded without an
+// effect.
 func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
 		return nil, b.defineCompetition(e, d, revision)
 	case *score.MedalAward:
-		return b.award(e, d, revision)
+		return b.changeAward(e, d.AwardID, revision)
 	case *score.MedalRevoke:
-		return b.revoke(e, d, revision)
+		return b.changeAward(e, d.AwardID, revision)
 	case *score.EventVoid:
 		return b.void(e, d, revision)
 	case *score.Alert:
@@ -41,9 +42,7 @@ func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 }
 
 func unhandled(t score.Type) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t)
-	p.Field = "type"
-	return p
+	return score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t).At("type")
 }
 
 // foldContest folds an event into its contest. A contest.define creates the contest.
@@ -75,13 +74,12 @@ func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 }
 
 func undefined(contestID string) *score.Problem {
-	p := score.Problemf(score.NotFound, "the contest %q is not defined; post a contest.define first", contestID)
-	p.Field = "contest_id"
-	return p
+	const format = "the contest %q is not defined; post a contest.define first"
+	return score.Problemf(score.NotFound, format, contestID).At("contest_id")
 }
 
-// updateMedalTable adds to the medal table what an event of a contest says about the
-// competition: its organisations and its name.
+// updateMedalTable adds the organisations and the competition's name that an event has to
+// the medal table.
 func (b *batch) updateMedalTable(e *event, revision uint64) error {
 	list := organisations(e.Data)
 	define, defines := e.Data.(*score.ContestDefine)
@@ -122,110 +120,99 @@ func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
 	b.markChanged(b.tables, t.Competition)
 }
 
-func (b *batch) findAward(competition, id string) (a award, ok bool, err error) {
+// findAward returns the award that has an id; the zero award if there is none.
+func (b *batch) findAward(competition, id string) (a award, err error) {
 	v, err := b.tx.Get(database.Awards, database.Key(competition, id))
 	if v == nil || err != nil {
-		return award{}, false, err
+		return award{}, err
 	}
 	if err := json.Unmarshal(v, &a); err != nil {
-		return award{}, false, fmt.Errorf("award %q of %s: %w", id, competition, err)
+		return award{}, fmt.Errorf("award %q of %s: %w", id, competition, err)
 	}
-	return a, true, nil
+	return a, nil
 }
 
-func (b *batch) award(e *event, d *score.MedalAward, revision uint64) (*score.Problem, error) {
-	a, ok, err := b.findAward(e.Competition(), d.AwardID)
+// changeAward applies a medal.award or a medal.revoke.
+func (b *batch) changeAward(e *event, id string, revision uint64) (*score.Problem, error) {
+	before, err := b.findAward(e.Competition(), id)
 	if err != nil {
 		return nil, err
 	}
-	if p := checkAward(a, ok, e.ContestID, d.AwardID); p != nil {
+	after, p := before.change(e.ContestID, id, e.Data)
+	if p != nil {
 		return p, nil
 	}
+	return nil, b.replaceAward(e, id, before, after, revision)
+}
+
+// change returns what an event of a contest makes of the award.
+func (a award) change(contestID, id string, d score.Data) (award, *score.Problem) {
+	var p *score.Problem
+	exists := a != award{}
+	switch d := d.(type) {
+	case *score.MedalAward:
+		switch {
+		case exists && a.ContestID != contestID:
+			p = score.Problemf(score.IDConflict, "the award %q belongs to the contest %q; choose another award_id",
+				id, a.ContestID)
+		case exists && !a.Revoked:
+			p = score.Problemf(score.IDConflict,
+				"the award %q exists already (%s for %s); revoke it first, or choose another award_id",
+				id, a.Medal, a.Organisation)
+		default:
+			return award{ContestID: contestID, Medal: d.Medal, Organisation: d.Organisation}, nil
+		}
+	case *score.MedalRevoke:
+		switch {
+		case !exists:
+			p = score.Problemf(score.NotFound, "there is no award %q in this competition", id)
+		case a.ContestID != contestID:
+			p = score.Problemf(score.NotFound, "the award %q belongs to the contest %q; revoke it there",
+				id, a.ContestID)
+		case a.Revoked:
+			p = score.Problemf(score.StatusConflict, "the award %q has already been revoked", id)
+		default:
+			a.Revoked = true
+			return a, nil
+		}
+	}
+	return a, p.At("data.award_id")
+}
+
+// replaceAward replaces an award, in the medal table too. A zero award is none.
+func (b *batch) replaceAward(e *event, id string, before, after award, revision uint64) error {
 	t, err := b.table(e.Competition())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	t.AddMedals(d.Organisation, d.Medal, 1)
+	none := award{}
+	if before != none && !before.Revoked {
+		t.AddMedals(before.Organisation, before.Medal, -1)
+	}
+	if after != none && !after.Revoked {
+		t.AddMedals(after.Organisation, after.Medal, 1)
+	}
 	b.tableChanged(t, e, revision)
-	a = award{ContestID: e.ContestID, Medal: d.Medal, Organisation: d.Organisation}
-	return nil, b.tx.PutJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
-}
-
-// checkAward returns the problem if a contest cannot award a medal under an id. exists
-// reports whether there is an award a under that id.
-func checkAward(a award, exists bool, contestID, awardID string) *score.Problem {
-	var p *score.Problem
-	switch {
-	case exists && a.ContestID != contestID:
-		p = score.Problemf(score.IDConflict, "the award %q belongs to the contest %q; choose another award_id",
-			awardID, a.ContestID)
-	case exists && !a.Revoked:
-		p = score.Problemf(score.IDConflict,
-			"the award %q exists already (%s for %s); revoke it first, or choose another award_id",
-			awardID, a.Medal, a.Organisation)
-	default:
-		return nil
+	k := database.Key(e.Competition(), id)
+	if after == none {
+		return b.tx.Delete(database.Awards, k)
 	}
-	p.Field = "data.award_id"
-	return p
-}
-
-func (b *batch) revoke(e *event, d *score.MedalRevoke, revision uint64) (*score.Problem, error) {
-	a, ok, err := b.findAward(e.Competition(), d.AwardID)
-	if err != nil {
-		return nil, err
-	}
-	if p := checkRevoke(a, ok, e.ContestID, d.AwardID); p != nil {
-		return p, nil
-	}
-	t, err := b.table(e.Competition())
-	if err != nil {
-		return nil, err
-	}
-	t.AddMedals(a.Organisation, a.Medal, -1)
-	b.tableChanged(t, e, revision)
-	a.Revoked = true
-	return nil, b.tx.PutJSON(database.Awards, database.Key(e.Competition(), d.AwardID), &a)
-}
-
-// checkRevoke returns the problem if a contest cannot revoke the award a.
-func checkRevoke(a award, exists bool, contestID, awardID string) *score.Problem {
-	var p *score.Problem
-	switch {
-	case !exists:
-		p = score.Problemf(score.NotFound, "there is no award %q in this competition", awardID)
-	case a.ContestID != contestID:
-		p = score.Problemf(score.NotFound, "the award %q belongs to the contest %q; revoke it there",
-			awardID, a.ContestID)
-	case a.Revoked:
-		p = score.Problemf(score.StatusConflict, "the award %q has already been revoked", awardID)
-	default:
-		return nil
-	}
-	p.Field = "data.award_id"
-	return p
+	return b.tx.PutJSON(database.Awards, k, &after)
 }
 
 // organisations returns the organisations that an event adds to the medal table.
 func organisations(d score.Data) (list []string) {
-	add := func(o string) {
-		if o != "" {
-			list = append(list, o)
-		}
-	}
 	switch d := d.(type) {
 	case *score.CompetitionDefine:
-		for _, o := range d.Neutral {
-			add(o)
-		}
+		list = slices.Clone(d.Neutral)
 	case *score.ContestDefine:
 		for _, entrant := range d.Competitors {
-			add(entrant.Organisation)
+			list = append(list, entrant.Organisation)
 		}
 	case *score.ResultSet:
-		add(d.Organisation)
+		list = []string{d.Organisation}
 	case *score.MedalAward:
-		add(d.Organisation)
+		list = []string{d.Organisation}
 	}
-	return list
+	return slices.DeleteFunc(list, func(o string) bool { return o == "" })
 }

@@ -18,7 +18,6 @@ type replayer struct {
 	contestID  string
 	contest    *score.Contest // nil until it is defined
 	awards     map[string]award
-	awardIDs   []string                 // the keys of awards in the order of their first event
 	definition *score.CompetitionDefine // the last competition.define
 }
 
@@ -31,23 +30,9 @@ func (r *replayer) apply(s *timeline.Event) *score.Problem {
 		r.definition = d
 		return nil
 	case *score.MedalAward:
-		a, ok := r.awards[d.AwardID]
-		if p := checkAward(a, ok, r.contestID, d.AwardID); p != nil {
-			return p
-		}
-		if !ok {
-			r.awardIDs = append(r.awardIDs, d.AwardID)
-		}
-		r.awards[d.AwardID] = award{ContestID: r.contestID, Medal: d.Medal, Organisation: d.Organisation}
-		return nil
+		return r.changeAward(d.AwardID, d)
 	case *score.MedalRevoke:
-		a, ok := r.awards[d.AwardID]
-		if p := checkRevoke(a, ok, r.contestID, d.AwardID); p != nil {
-			return p
-		}
-		a.Revoked = true
-		r.awards[d.AwardID] = a
-		return nil
+		return r.changeAward(d.AwardID, d)
 	case *score.ContestDefine:
 		if r.contest == nil {
 			r.contest = score.NewContest(r.contestID)
@@ -57,6 +42,14 @@ func (r *replayer) apply(s *timeline.Event) *score.Problem {
 		return r.fold(s)
 	}
 	return unhandled(s.Type)
+}
+
+func (r *replayer) changeAward(id string, d score.Data) *score.Problem {
+	a, p := r.awards[id].change(r.contestID, id, d)
+	if p == nil {
+		r.awards[id] = a
+	}
+	return p
 }
 
 func (r *replayer) fold(s *timeline.Event) *score.Problem {
@@ -92,10 +85,14 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 	if p, err := r.checkMarks(before); p != nil || err != nil {
 		return p, err
 	}
-	if p, err := r.checkAwards(e.Competition()); p != nil || err != nil {
+	ids, err := h.awardIDs()
+	if err != nil {
+		return nil, err
+	}
+	if p, err := r.checkAwards(ids, e.Competition()); p != nil || err != nil {
 		return p, err
 	}
-	if err := r.replaceAwards(h, e, revision); err != nil {
+	if err := r.replaceAwards(ids, e, revision); err != nil {
 		return nil, err
 	}
 	if err := r.redefineCompetition(e, revision); err != nil {
@@ -117,10 +114,9 @@ func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, e
 // dependent returns the problem of a void without whose target an event s cannot be
 // replayed.
 func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
-	q := score.Problemf(score.StatusConflict, "the event %q (%s, revision %d) depends on it: %s; void that event first",
-		s.ID, s.Type, s.Revision, p.Detail)
-	q.Field = "data.voids"
-	return q
+	return score.Problemf(score.StatusConflict,
+		"the event %q (%s, revision %d) depends on it: %s; void that event first",
+		s.ID, s.Type, s.Revision, p.Detail).At("data.voids")
 }
 
 // checkMarks refuses a void that would invalidate marks that stay: one that changes the
@@ -132,10 +128,8 @@ func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
 		return nil, nil
 	}
 	refuse := func(what string) *score.Problem {
-		p := score.Problemf(score.StatusConflict,
-			"the contest has marks, and without the event %s; void the marks first", what)
-		p.Field = "data.voids"
-		return p
+		return score.Problemf(score.StatusConflict,
+			"the contest has marks, and without the event %s; void the marks first", what).At("data.voids")
 	}
 	c := r.contest
 	if c == nil {
@@ -146,7 +140,8 @@ func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
 		!slices.Equal(is.AllSplits(), was.AllSplits()) {
 		return refuse("its kind, splits or direction would change"), nil
 	}
-	if sameCodes(c.Competitors, before.Competitors) {
+	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
+	if slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
 		return nil, nil
 	}
 	m := &contestMarks{b: r.b, contest: c}
@@ -156,62 +151,36 @@ func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
 	return nil, m.err
 }
 
-func sameCodes(a, b []score.Competitor) bool {
-	return slices.EqualFunc(a, b, func(x, y score.Competitor) bool { return x.Code == y.Code })
-}
-
 // checkAwards refuses a void that would restore an award whose id another contest uses
 // now.
-func (r *replayer) checkAwards(competition string) (*score.Problem, error) {
-	for _, id := range r.awardIDs {
-		present, exists, err := r.b.findAward(competition, id)
+func (r *replayer) checkAwards(ids []string, competition string) (*score.Problem, error) {
+	for _, id := range ids {
+		present, err := r.b.findAward(competition, id)
 		if err != nil {
 			return nil, err
 		}
-		if exists && present.ContestID != r.contestID {
-			p := score.Problemf(score.IDConflict,
+		_, replayed := r.awards[id]
+		if replayed && present.ContestID != "" && present.ContestID != r.contestID {
+			return score.Problemf(score.IDConflict,
 				"this would restore the award %q, which now belongs to the contest %q; void it there first",
-				id, present.ContestID)
-			p.Field = "data.voids"
-			return p, nil
+				id, present.ContestID).At("data.voids"), nil
 		}
 	}
 	return nil, nil
 }
 
 // replaceAwards replaces the awards of the contest by the replayed ones.
-func (r *replayer) replaceAwards(h *history, e *event, revision uint64) error {
-	ids, err := h.awardIDs()
-	if err != nil {
-		return err
-	}
+func (r *replayer) replaceAwards(ids []string, e *event, revision uint64) error {
 	for _, id := range ids {
-		before, existed, err := r.b.findAward(e.Competition(), id)
+		before, err := r.b.findAward(e.Competition(), id)
 		if err != nil {
 			return err
 		}
-		after, exists := r.awards[id]
-		if existed == exists && before == after || existed && before.ContestID != r.contestID {
+		after := r.awards[id]
+		if before == after || before.ContestID != "" && before.ContestID != r.contestID {
 			continue
 		}
-		t, err := r.b.table(e.Competition())
-		if err != nil {
-			return err
-		}
-		if existed && !before.Revoked {
-			t.AddMedals(before.Organisation, before.Medal, -1)
-		}
-		if exists && !after.Revoked {
-			t.AddMedals(after.Organisation, after.Medal, 1)
-		}
-		r.b.tableChanged(t, e, revision)
-		k := database.Key(e.Competition(), id)
-		if exists {
-			err = r.b.tx.PutJSON(database.Awards, k, &after)
-		} else {
-			err = r.b.tx.Delete(database.Awards, k)
-		}
-		if err != nil {
+		if err := r.b.replaceAward(e, id, before, after, revision); err != nil {
 			return err
 		}
 	}
@@ -254,7 +223,7 @@ func (b *batch) replayMarks(c *score.Contest, h *history) error {
 
 // lastMark returns the last result.set of a competitor at a split that is not voided; nil
 // if there is none.
-func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.ResultSet, err error) {
+func (b *batch) lastMark(contestID string, at markKey, h *history) (*score.ResultSet, error) {
 	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
 	if err != nil {
 		return nil, err
@@ -264,29 +233,30 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) (last *score.
 	for _, s := range h.events {
 		replayed[s.Revision] = true
 	}
-	scan := func(r timeline.Row) (bool, error) {
+	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
+		if err != nil {
+			return nil, err
+		}
 		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
-			return true, nil
+			continue
 		}
 		s, err := r.Decode()
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		voided := s.VoidedBy != ""
 		if replayed[s.Revision] {
 			voided = h.voidedBy[s.Revision] != ""
 		}
 		if voided {
-			return true, nil
+			continue
 		}
 		d, err := resultSetOf(&s)
-		if err == nil && d.Split == at.split && d.Competitor == at.competitor {
-			last = d
+		if err != nil || d.Split == at.split && d.Competitor == at.competitor {
+			return d, err
 		}
-		return last == nil, err
 	}
-	err = timeline.ScanContestBackward(b.tx.Bucket(database.Timeline), contestID, scan)
-	return last, err
+	return nil, nil
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,
@@ -308,17 +278,23 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 		rename = rename || ok && c.CompetitionName != ""
 	}
 	name, nameRevision := "", uint64(0)
-	scan := func(r timeline.Row) (bool, error) {
-		if len(orphans) == 0 && (!rename || !r.Is(score.TypeContestDefine)) {
-			return rename, nil
+	for r, err := range timeline.Competition(b.tx.Bucket(database.Timeline), e.Competition()) {
+		if err != nil {
+			return err
+		}
+		if len(orphans) == 0 && !rename {
+			break
+		}
+		if len(orphans) == 0 && !r.Is(score.TypeContestDefine) {
+			continue
 		}
 		s, err := r.Decode()
 		if err != nil {
-			return false, err
+			return err
 		}
 		d, err := score.UnmarshalData(s.Type, s.JSON)
 		if err != nil {
-			return false, err
+			return err
 		}
 		for _, o := range organisations(d) {
 			delete(orphans, o)
@@ -326,10 +302,6 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.Revision > nameRevision {
 			name, nameRevision = c.CompetitionName, s.Revision
 		}
-		return true, nil
-	}
-	if err := timeline.ScanCompetition(b.tx.Bucket(database.Timeline), e.Competition(), scan); err != nil {
-		return err
 	}
 	t, err := b.table(e.Competition())
 	if err != nil {

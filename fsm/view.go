@@ -97,18 +97,20 @@ func (v *View) Timeline(
 	contestID string, after uint64, limit int,
 ) (list []score.TimelineEvent, next uint64, err error) {
 	signatures := timeline.NewSignatureReader(v.tx.Bucket(database.Signatures))
-	err = timeline.ScanContest(v.tx.Bucket(database.Timeline), contestID, after, func(r timeline.Row) (bool, error) {
+	for r, err := range timeline.Contest(v.tx.Bucket(database.Timeline), contestID, after) {
+		if err != nil {
+			return list, 0, err
+		}
 		if n := len(list); n > 0 && n >= limit {
-			next = list[n-1].Revision
-			return false, nil
+			return list, list[n-1].Revision, nil
 		}
 		s, err := r.Decode()
 		if err != nil {
-			return false, err
+			return list, 0, err
 		}
 		signature, err := signatures.Signature(&s)
 		if err != nil {
-			return false, err
+			return list, 0, err
 		}
 		list = append(list, score.TimelineEvent{
 			ID:        s.ID,
@@ -124,9 +126,8 @@ func (v *View) Timeline(
 			Signature: bytes.Clone(signature),
 			Token:     s.Token,
 		})
-		return true, nil
-	})
-	return list, next, err
+	}
+	return list, 0, nil
 }
 
 // Medals returns the medal table of a competition. ok is false if there is none.

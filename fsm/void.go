@@ -66,22 +66,26 @@ type markKey struct{ split, competitor string }
 // the events that have the id, of any type.
 func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event, err error) {
 	h = &history{}
-	scan := func(r timeline.Row) (bool, error) {
+	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
+		if err != nil {
+			return nil, nil, err
+		}
 		isMark, isNamed := r.Is(score.TypeResultSet), string(r.ID()) == id
 		if isMark && !isNamed {
-			return true, nil
+			continue
 		}
 		s, err := r.Decode()
+		if err != nil {
+			return nil, nil, err
+		}
 		if isNamed {
 			named = append(named, &s)
 		}
 		if !isMark {
 			h.events = append(h.events, &s)
 		}
-		return true, err
 	}
-	err = timeline.ScanContest(b.tx.Bucket(database.Timeline), contestID, 0, scan)
-	return h, named, err
+	return h, named, nil
 }
 
 // chooseTarget returns the event that a void names. Of several events with the id it
@@ -101,8 +105,7 @@ func chooseTarget(void *event, id string, found []*timeline.Event) (*timeline.Ev
 	default:
 		return found[0], nil
 	}
-	p.Field = "data.voids"
-	return nil, p
+	return nil, p.At("data.voids")
 }
 
 // prefer returns the events for which keep returns true, or all if there is none.

@@ -337,7 +337,8 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 		}
 		if have != n.Value {
 			p := Problemf(TotalMismatch,
-				"the event gives %s for %q, but the store has %s after this play; an event is missing, or one is too many",
+				"the event gives %s for %q, but the store has %s after this play; "+
+					"an event is missing, or one is too many",
 				n.Value, n.Code, have)
 			p.Field = "data.result." + n.Code
 			return p
@@ -370,10 +371,12 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 			total = &competitor.Tiebreak
 		}
 		if d.Period != "" {
-			var p *Problem
-			if competitor.Periods, p = competitor.Periods.plus("data.period", Totals{{d.Period, n.Value - *total}}); p != nil {
+			difference := Totals{{d.Period, n.Value - *total}}
+			periods, p := competitor.Periods.plus("data.period", difference)
+			if p != nil {
 				return p
 			}
+			competitor.Periods = periods
 		}
 		*total = n.Value
 		competitor.Scored = true

@@ -92,6 +92,12 @@ func Problemf(c Code, format string, args ...any) *Problem {
 	}
 }
 
+// At sets Field and returns p.
+func (p *Problem) At(field string) *Problem {
+	p.Field = field
+	return p
+}
+
 func (p *Problem) Error() string {
 	if p.Field != "" {
 		return fmt.Sprintf("%s: %s: %s", p.Code, p.Field, p.Detail)
@@ -101,7 +107,5 @@ func (p *Problem) Error() string {
 
 // fieldProblem returns an InvalidEvent problem about one field.
 func fieldProblem(field, format string, args ...any) *Problem {
-	p := Problemf(InvalidEvent, format, args...)
-	p.Field = field
-	return p
+	return Problemf(InvalidEvent, format, args...).At(field)
 }

@@ -1,3 +1,10 @@
+// Package entry defines the binary format of Raft log entries and of the events in them.
+//
+// A frontend encodes a client's post with EncodePost as soon as it arrives. The encoded
+// post is forwarded to the master as it is (ParsePost checks it there), batched with
+// others into an entry by Encode, and decoded by every state machine with Decode. The
+// state machine stores the events that it applied in the same form (Stored). Start
+// reading at the format description below.
 package entry
 
 import (
@@ -27,7 +34,7 @@ import (
 //
 // An entry holds either posts, or a cache mode (1 is push, 2 is pull), or the name of the
 // store (only the first one in the log counts), or one access change. Version 2 adds
-// signature deltas (signature_delta.go); an entry is written as version 2 only if it
+// signature deltas (signatures.go); an entry is written as version 2 only if it
 // contains one.
 //
 // A frontend stops at an entry that it cannot parse, because skipping the entry would
@@ -95,10 +102,25 @@ func Encode(posts []EncodedPost) []byte {
 	}
 	b := append(make([]byte, 0, size), version)
 	for _, p := range posts {
-		b = protowire.AppendTag(b, fieldPost, protowire.BytesType)
-		b = protowire.AppendBytes(b, p.wire)
+		b = appendText(b, fieldPost, p.wire)
 	}
 	return b
+}
+
+// appendText appends a field that holds bytes.
+func appendText[T string | []byte](b []byte, n protowire.Number, text T) []byte {
+	b = protowire.AppendTag(b, n, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(len(text)))
+	return append(b, text...)
+}
+
+// appendNumber appends a field that holds a number, unless it is 0.
+func appendNumber(b []byte, n protowire.Number, number uint64) []byte {
+	if number == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, n, protowire.VarintType)
+	return protowire.AppendVarint(b, number)
 }
 
 var modeNumbers = map[score.CacheMode]uint64{score.Push: 1, score.Pull: 2}
@@ -109,15 +131,13 @@ func EncodeCacheMode(mode score.CacheMode) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("there is no cache mode %q", mode)
 	}
-	b := protowire.AppendTag([]byte{version1}, fieldCacheMode, protowire.VarintType)
-	return protowire.AppendVarint(b, number), nil
+	return appendNumber([]byte{version1}, fieldCacheMode, number), nil
 }
 
 // EncodeStore encodes the name of the store as a log entry. Ids that clients hold begin
 // with this name, so that ids of another store are not mistaken for ids of this one.
 func EncodeStore(name string) []byte {
-	b := protowire.AppendTag([]byte{version1}, fieldStore, protowire.BytesType)
-	return protowire.AppendString(b, name)
+	return appendText([]byte{version1}, fieldStore, name)
 }
 
 // EncodeAccessChange encodes a change of access control as a log entry. The change must
@@ -133,8 +153,7 @@ func EncodeAccessChange(c access.Change) ([]byte, error) {
 	if _, p := decodeAccessChange(text); p != nil {
 		return nil, fmt.Errorf("the encoded access change cannot be decoded: %w", p)
 	}
-	b := protowire.AppendTag([]byte{version1}, fieldAccessChange, protowire.BytesType)
-	return protowire.AppendBytes(b, text), nil
+	return appendText([]byte{version1}, fieldAccessChange, text), nil
 }
 
 // decodeAccessChange decodes a change strictly. Every version refuses what it refuses

@@ -3,7 +3,6 @@ package entry
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -58,22 +57,21 @@ type Event struct {
 // made of them.
 func (e *Event) CheckEnvelope() *score.Problem {
 	if e.invalid != "" {
-		return invalidField(e.invalid, "is out of range")
+		return score.Problemf(score.InvalidEvent, "is out of range").At(e.invalid)
 	}
 	return checkForm(&e.Event)
 }
 
-func checkForm(e *score.Event) *score.Problem {
-	if len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature {
-		return invalidField("signature", "the key, the token or the signature is too long")
-	}
-	return e.CheckEnvelope()
+func isSenderTooLong(e *score.Event) bool {
+	return len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature
 }
 
-func invalidField(field, format string, args ...any) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, format, args...)
-	p.Field = field
-	return p
+func checkForm(e *score.Event) *score.Problem {
+	if isSenderTooLong(e) {
+		const detail = "the key, the token or the signature is too long"
+		return score.Problemf(score.InvalidEvent, detail).At("signature")
+	}
+	return e.CheckEnvelope()
 }
 
 // ParseData parses JSON into Data unless that has been done, and reports why JSON is
@@ -129,27 +127,7 @@ func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 
 // appendUnsigned appends the fields of an event except its signature.
 func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
-	text := func(n protowire.Number, s string) {
-		b = protowire.AppendTag(b, n, protowire.BytesType)
-		b = protowire.AppendString(b, s)
-	}
-	number := func(n protowire.Number, v uint64) {
-		if v != 0 {
-			b = protowire.AppendTag(b, n, protowire.VarintType)
-			b = protowire.AppendVarint(b, v)
-		}
-	}
-	text(fieldID, e.ID)
-	text(fieldSource, e.Source)
-	number(fieldSeq, e.Seq)
-	text(fieldType, string(e.Type))
 	_, offset := e.Time.Zone()
-	number(fieldSeconds, protowire.EncodeZigZag(e.Time.Unix()))
-	number(fieldNanos, uint64(e.Time.Nanosecond()))
-	number(fieldOffset, protowire.EncodeZigZag(int64(offset)))
-	text(fieldContestID, e.ContestID)
-	b = protowire.AppendTag(b, fieldData, protowire.BytesType)
-	b = protowire.AppendBytes(b, data)
 	given := uint64(0)
 	if e.IDGiven {
 		given |= givenID
@@ -157,12 +135,21 @@ func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	if e.TimeGiven {
 		given |= givenTime
 	}
-	number(fieldGiven, given)
+	b = appendText(b, fieldID, e.ID)
+	b = appendText(b, fieldSource, e.Source)
+	b = appendNumber(b, fieldSeq, e.Seq)
+	b = appendText(b, fieldType, string(e.Type))
+	b = appendNumber(b, fieldSeconds, protowire.EncodeZigZag(e.Time.Unix()))
+	b = appendNumber(b, fieldNanos, uint64(e.Time.Nanosecond()))
+	b = appendNumber(b, fieldOffset, protowire.EncodeZigZag(int64(offset)))
+	b = appendText(b, fieldContestID, e.ContestID)
+	b = appendText(b, fieldData, data)
+	b = appendNumber(b, fieldGiven, given)
 	if e.Key != "" {
-		text(fieldKey, e.Key)
+		b = appendText(b, fieldKey, e.Key)
 	}
 	if e.Token != "" {
-		text(fieldToken, e.Token)
+		b = appendText(b, fieldToken, e.Token)
 	}
 	return b
 }
@@ -217,17 +204,12 @@ func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes [
 		e.invalid = "time"
 		return e, nil
 	}
-	e.Time = time.Unix(seconds, int64(nanos)).In(zone(int(offset)))
-	return e, nil
-}
-
-// zone returns the location with an offset from UTC in seconds. It does not allocate for
-// UTC, which most times have.
-func zone(offset int) *time.Location {
-	if offset == 0 {
-		return time.UTC
+	zone := time.UTC // allocates nothing
+	if offset != 0 {
+		zone = time.FixedZone("", int(offset))
 	}
-	return time.FixedZone("", offset)
+	e.Time = time.Unix(seconds, int64(nanos)).In(zone)
+	return e, nil
 }
 
 // Stored is an event as the timeline stores it.
@@ -237,8 +219,8 @@ type Stored struct {
 	VoidedBy string
 	// Voids is the revision of the event that this one voids; 0 if it is not a void.
 	Voids uint64
-	// SignaturePlace is the place of the event's signature in a Run, counted from 1; 0 if
-	// Signature holds it.
+	// SignaturePlace is the place of the event's signature in a run (package timeline),
+	// counted from 1; 0 if Signature holds it.
 	SignaturePlace uint64
 }
 
@@ -249,19 +231,13 @@ func AppendStored(b []byte, s *Stored) []byte {
 		b, _ = appendSignature(b, nil, s.Signature)
 	}
 	if s.VoidedBy != "" {
-		b = protowire.AppendTag(b, fieldVoidedBy, protowire.BytesType)
-		b = protowire.AppendString(b, s.VoidedBy)
+		b = appendText(b, fieldVoidedBy, s.VoidedBy)
 	}
-	if s.Voids != 0 {
-		b = protowire.AppendTag(b, fieldVoids, protowire.VarintType)
-		b = protowire.AppendVarint(b, s.Voids)
-	}
-	if s.SignaturePlace != 0 {
-		b = protowire.AppendTag(b, fieldSignaturePlace, protowire.VarintType)
-		b = protowire.AppendVarint(b, s.SignaturePlace)
-	}
-	return b
+	b = appendNumber(b, fieldVoids, s.Voids)
+	return appendNumber(b, fieldSignaturePlace, s.SignaturePlace)
 }
+
+var errStored = errors.New("the stored event is invalid")
 
 // DecodeStored decodes an event that AppendStored encoded. JSON and Signature alias b.
 func DecodeStored(b []byte) (Stored, error) {
@@ -284,27 +260,12 @@ func DecodeStored(b []byte) (Stored, error) {
 	if err != nil {
 		return s, err
 	}
-	if s.invalid != "" {
-		return s, fmt.Errorf("the %s is out of range", s.invalid)
+	year := s.Time.Year()
+	if s.invalid != "" || s.ID == "" || !score.ValidPath(s.Source) || !score.ValidPath(s.ContestID) ||
+		year < 0 || year > 9999 || isSenderTooLong(&s.Event.Event) {
+		return s, errStored
 	}
-	return s, checkStored(&s.Event.Event)
-}
-
-// checkStored checks what readers of stored events rely on.
-func checkStored(e *score.Event) error {
-	switch year := e.Time.Year(); {
-	case e.ID == "":
-		return errors.New("the id is missing")
-	case !score.ValidPath(e.Source):
-		return fmt.Errorf("invalid source %q", e.Source)
-	case !score.ValidPath(e.ContestID):
-		return fmt.Errorf("invalid contest_id %q", e.ContestID)
-	case year < 0 || year > 9999:
-		return errors.New("the time is out of range")
-	case len(e.Key) > maxKeyID || len(e.Token) > maxKeyID || len(e.Signature) > score.MaxSignature:
-		return errors.New("the key, the token or the signature is too long")
-	}
-	return nil
+	return s, nil
 }
 
 // Wire is an encoded stored event. Its methods read single fields, so that a search

@@ -66,8 +66,7 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 		delta := false
 		scratch, delta = appendSignature(appendUnsigned(scratch[:0], e, data), previous, e.Signature)
 		previous, hasDeltas = e.Signature, hasDeltas || delta
-		b = protowire.AppendTag(b, fieldPostEvent, protowire.BytesType)
-		b = protowire.AppendBytes(b, scratch)
+		b = appendText(b, fieldPostEvent, scratch)
 	}
 	return EncodedPost{b, hasDeltas, len(p.Events), repeatable}, nil
 }
@@ -78,38 +77,41 @@ func EncodePost(p score.Post) (EncodedPost, error) {
 // log.
 func ParsePost(wire []byte) (p EncodedPost, latest time.Time, err error) {
 	if len(wire) > MaxPost {
-		return EncodedPost{}, time.Time{}, fmt.Errorf("a post of %d bytes; the limit is %d", len(wire), MaxPost)
+		return p, latest, fmt.Errorf("a post of %d bytes; the limit is %d", len(wire), MaxPost)
 	}
-	events := 0
-	err = eachField(wire, postNumbers, func(protowire.Number, uint64, []byte) bool { events++; return true })
-	if err == nil && events > 1+len(wire)/minEvent {
-		err = errors.New("a post of empty events") // refused before memory is allocated for them
-	}
+	fields, err := countFields(wire)
 	if err != nil {
-		return EncodedPost{}, time.Time{}, err
+		return p, latest, err
+	}
+	if fields > 1+len(wire)/minEvent { // before memory is allocated for them
+		return p, latest, errors.New("a post of empty events")
 	}
 	decoded, err := decodePost(wire)
 	if err != nil {
-		return EncodedPost{}, time.Time{}, err
+		return p, latest, err
 	}
 	switch n := len(decoded.Events); {
 	case n == 0:
-		return EncodedPost{}, time.Time{}, errors.New("a post without events")
+		return p, latest, errors.New("a post without events")
 	case n > score.MaxArray && decoded.Mode == score.AllOrNone:
-		err := fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
-		return EncodedPost{}, time.Time{}, err
+		return p, latest, fmt.Errorf("an all-or-none post of %d events; the limit is %d", n, score.MaxArray)
 	}
 	var scratch []byte
 	for i := range decoded.Events {
 		e := &decoded.Events[i]
 		if scratch, err = e.check(scratch[:0]); err != nil {
-			return EncodedPost{}, time.Time{}, fmt.Errorf("event %q: %w", e.ID, err)
+			return p, latest, fmt.Errorf("event %q: %w", e.ID, err)
 		}
 		if e.Time.After(latest) {
 			latest = e.Time
 		}
 	}
 	return EncodedPost{wire: wire, hasDeltas: decoded.hasDeltas, Events: len(decoded.Events)}, latest, nil
+}
+
+func countFields(post []byte) (n int, err error) {
+	err = eachField(post, postNumbers, func(protowire.Number, uint64, []byte) bool { n++; return true })
+	return n, err
 }
 
 // Post is a decoded post.
@@ -122,12 +124,12 @@ type Post struct {
 // decodePost decodes a post. Its events alias wire.
 func decodePost(wire []byte) (Post, error) {
 	var p Post
-	events := 0 // counted first, because growing a slice of these large structs would copy them
-	err := eachField(wire, postNumbers, func(protowire.Number, uint64, []byte) bool { events++; return true })
+	// Growing a slice of these large structs would copy them.
+	fields, err := countFields(wire)
 	if err != nil {
 		return p, err
 	}
-	p.Events = make([]Event, 0, min(events, len(wire)/minEvent))
+	p.Events = make([]Event, 0, min(fields, len(wire)/minEvent))
 	var d eventDecoder
 	err = eachField(wire, postNumbers, func(n protowire.Number, number uint64, bytes []byte) bool {
 		switch n {

@@ -1,9 +1,16 @@
+// Package timeline stores the events of each contest in the state machine's database, in
+// the order of their revisions.
+//
+// A Writer writes events within a transaction. Contest and its variants read them as
+// Rows, of which single fields can be read without decoding the event. The signatures of
+// events that were posted together are stored apart, as runs (signatures.go).
 package timeline
 
 import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math"
 
 	bolt "go.etcd.io/bbolt"
@@ -18,8 +25,8 @@ type Event struct {
 	Revision uint64
 }
 
-// Row is an event of the timeline that has not been decoded, so that a search can skip it
-// by reading single fields.
+// Row is an event that has not been decoded, so that a search can skip it by reading
+// single fields.
 type Row struct {
 	Revision uint64
 	entry.Wire
@@ -55,75 +62,58 @@ func Load(timeline *bolt.Bucket, contestID string, revision uint64) (Event, erro
 	return Row{revision, wire}.Decode()
 }
 
-// RowFunc handles a row of the timeline and reports whether the scan should continue.
-type RowFunc func(r Row) (more bool, err error)
-
-// ScanContest calls f for the events of a contest with revisions greater than after, in
-// order.
-func ScanContest(timeline *bolt.Bucket, contestID string, after uint64, f RowFunc) error {
-	from := database.NumberedKey(after, contestID)
-	return scanPrefix(timeline, database.Prefix(contestID), from, func(r Row) (bool, error) {
-		if r.Revision <= after {
-			return true, nil
+// Contest returns the events of a contest with revisions greater than after, in order. An
+// error ends the sequence.
+func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		c, last := timeline.Cursor(), database.NumberedKey(after, contestID)
+		k, v := c.Seek(last)
+		if bytes.Equal(k, last) {
+			k, v = c.Next()
 		}
-		return f(r)
-	})
+		scan(k, v, c.Next, database.Prefix(contestID), yield)
+	}
 }
 
-// ScanContestBackward calls f for the events of a contest, the latest first.
-func ScanContestBackward(timeline *bolt.Bucket, contestID string, f RowFunc) error {
-	c := timeline.Cursor()
-	k, _ := c.Seek(database.NumberedKey(math.MaxUint64, contestID))
-	var v []byte
-	if k == nil {
-		k, v = c.Last()
-	} else {
-		k, v = c.Prev()
-	}
-	for p := database.Prefix(contestID); k != nil && bytes.HasPrefix(k, p); k, v = c.Prev() {
-		r, err := newRow(k, v)
-		if err != nil {
-			return err
+// ContestBackward returns the events of a contest, the latest first.
+func ContestBackward(timeline *bolt.Bucket, contestID string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		c := timeline.Cursor()
+		k, v := c.Seek(database.NumberedKey(math.MaxUint64, contestID))
+		if k == nil {
+			k, v = c.Last()
+		} else {
+			k, v = c.Prev()
 		}
-		if more, err := f(r); !more || err != nil {
-			return err
-		}
+		scan(k, v, c.Prev, database.Prefix(contestID), yield)
 	}
-	return nil
 }
 
-// ScanCompetition calls f for the events of a competition that are not voided, contest by
+// Competition returns the events of a competition that are not voided, contest by
 // contest.
-func ScanCompetition(timeline *bolt.Bucket, competition string, f RowFunc) error {
-	more := true
-	for _, p := range [][]byte{database.Prefix(competition), []byte(competition + "/")} {
-		err := scanPrefix(timeline, p, p, func(r Row) (_ bool, err error) {
-			if !r.IsVoided() {
-				more, err = f(r)
+func Competition(timeline *bolt.Bucket, competition string) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		counting := func(r Row, err error) bool { return err == nil && r.IsVoided() || yield(r, err) }
+		c := timeline.Cursor()
+		for _, p := range [][]byte{database.Prefix(competition), []byte(competition + "/")} {
+			k, v := c.Seek(p)
+			if !scan(k, v, c.Next, p, counting) {
+				return
 			}
-			return more, err
-		})
-		if !more || err != nil {
-			return err
 		}
 	}
-	return nil
 }
 
-// scanPrefix calls f for the events whose keys have a prefix, beginning with the key
-// from.
-func scanPrefix(timeline *bolt.Bucket, prefix, from []byte, f RowFunc) error {
-	c := timeline.Cursor()
-	for k, v := c.Seek(from); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+// scan yields the events whose keys have a prefix, beginning with k. It reports whether
+// it came to the end of them.
+func scan(k, v []byte, next func() (k, v []byte), prefix []byte, yield func(Row, error) bool) bool {
+	for ; bytes.HasPrefix(k, prefix); k, v = next() {
 		r, err := newRow(k, v)
-		if err != nil {
-			return err
-		}
-		if more, err := f(r); !more || err != nil {
-			return err
+		if !yield(r, err) || err != nil {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // Writer writes events to the timeline of a transaction.

@@ -3,7 +3,9 @@ package timeline
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,26 +79,25 @@ func TestEachEventHasItsSignatureWhereverItIsStored(t *testing.T) {
 			t.Errorf("there are %d runs; want 3", n)
 		}
 		signatures, seen := NewSignatureReader(tx.Bucket(database.Signatures)), 0
-		check := func(r Row) (bool, error) {
-			e, err := r.Decode()
-			if err != nil {
-				return false, err
-			}
-			signature, err := signatures.Signature(&e)
-			if !bytes.Equal(signature, signatureOf(e.Revision)) {
-				t.Errorf("event %d has the signature %x", e.Revision, signature)
-			}
-			seen++
-			return true, err
-		}
 		timeline := tx.Bucket(database.Timeline)
-		for _, scan := range []func() error{
-			func() error { return ScanContest(timeline, "G/1", 0, check) },
-			func() error { return ScanContestBackward(timeline, "G/1", check) },
-			func() error { return ScanCompetition(timeline, "G", check) },
+		for _, rows := range []iter.Seq2[Row, error]{
+			Contest(timeline, "G/1", 0),
+			ContestBackward(timeline, "G/1"),
+			Competition(timeline, "G"),
 		} {
-			if err := scan(); err != nil {
-				return err
+			for r, err := range rows {
+				if err != nil {
+					return err
+				}
+				e, err := r.Decode()
+				if err != nil {
+					return err
+				}
+				signature, err := signatures.Signature(&e)
+				if !bytes.Equal(signature, signatureOf(e.Revision)) || err != nil {
+					t.Errorf("event %d has the signature %x (%v)", e.Revision, signature, err)
+				}
+				seen++
 			}
 		}
 		if want := 3*(1+maxRun+10) + 3; seen != want {
@@ -125,22 +126,25 @@ func TestScansReturnTheEventsOfOneContestInOrder(t *testing.T) {
 	})
 	err := db.View(func(tx *bolt.Tx) error {
 		timeline := tx.Bucket(database.Timeline)
-		want := func(want string, scan func(f RowFunc) error) {
+		want := func(want string, rows iter.Seq2[Row, error]) {
 			t.Helper()
 			var got []string
-			err := scan(func(r Row) (bool, error) {
+			for r, err := range rows {
+				if err != nil {
+					t.Fatal(err)
+				}
 				got = append(got, fmt.Sprint(r.Revision))
-				return true, nil
-			})
-			if s := strings.Join(got, " "); s != want || err != nil {
-				t.Errorf("got %s, %v; want %s", s, err, want)
+			}
+			if s := strings.Join(got, " "); s != want {
+				t.Errorf("got %s; want %s", s, want)
 			}
 		}
-		want("1 2 3 6 7", func(f RowFunc) error { return ScanContest(timeline, "G/1", 0, f) })
-		want("3 6 7", func(f RowFunc) error { return ScanContest(timeline, "G/1", 2, f) })
-		want("7 6 3 2 1", func(f RowFunc) error { return ScanContestBackward(timeline, "G/1", f) })
-		want("4", func(f RowFunc) error { return ScanContestBackward(timeline, "G/10", f) })
-		want("5 1 2 3 6 4", func(f RowFunc) error { return ScanCompetition(timeline, "G", f) })
+		want("1 2 3 6 7", Contest(timeline, "G/1", 0))
+		want("3 6 7", Contest(timeline, "G/1", 2))
+		want("", Contest(timeline, "G/1", math.MaxUint64))
+		want("7 6 3 2 1", ContestBackward(timeline, "G/1"))
+		want("4", ContestBackward(timeline, "G/10"))
+		want("5 1 2 3 6 4", Competition(timeline, "G"))
 		e, err := Load(timeline, "G/1", 6)
 		if err != nil || e.ID != "e6" || e.Revision != 6 {
 			t.Errorf("loaded %+v, %v", e, err)

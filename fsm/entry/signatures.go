@@ -12,7 +12,7 @@ import (
 
 // The signatures of events that were signed in one tree resemble each other: they share
 // the head and most of the path to the root. Where events are stored together, in a post
-// of the log or in a Run of the timeline, each signature after the first is stored as a
+// of the log or in a run of the timeline, each signature after the first is stored as a
 // delta to the one before it, some 70 bytes instead of 324. The encoding compares bytes
 // only and accepts any signature. Readers get full signatures.
 //
@@ -43,6 +43,23 @@ func commonAffixes(previous, signature []byte) (front, back int) {
 		back += node
 	}
 	return front, back
+}
+
+// AppendDelta appends a signature as a delta to the previous one.
+func AppendDelta(b, previous, signature []byte) []byte {
+	front, back := commonAffixes(previous, signature)
+	return appendDelta(b, front, back, signature)
+}
+
+// ReadDelta appends to b the signature that the first of the deltas makes of the previous
+// one.
+func ReadDelta(b, previous, deltas []byte) (signature, rest []byte, ok bool) {
+	delta, n := protowire.ConsumeBytes(deltas)
+	if n < 0 {
+		return b, nil, false
+	}
+	signature, ok = appendFull(b, previous, delta)
+	return signature, deltas[n:], ok
 }
 
 func appendDelta(b []byte, front, back int, signature []byte) []byte {
@@ -84,8 +101,7 @@ func appendSignature(b, previous, signature []byte) (_ []byte, delta bool) {
 	if len(signature) == 0 {
 		return b, false
 	}
-	b = protowire.AppendTag(b, fieldSignature, protowire.BytesType)
-	return protowire.AppendBytes(b, signature), false
+	return appendText(b, fieldSignature, signature), false
 }
 
 // eventDecoder decodes the events of a post and restores their signatures from deltas.
