@@ -69,7 +69,7 @@ func (f *fastHandler) answer(
 	defer s.metrics.inFlight.Dec()
 	req := handler.FromFastPath(ctx, r, f.fallback)
 	req.Shared = s.shared(r.Method, string(r.Origin))
-	a, err := f.admitted(ctx, e, req)
+	a, err := f.admitted(ctx, e, req, r)
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
 		if status == 0 {
@@ -92,9 +92,11 @@ func (f *fastHandler) answer(
 }
 
 // admitted takes a place for a post before anything else is done for it.
-func (f *fastHandler) admitted(ctx context.Context, e *endpoint, r *handler.Request) (handler.Response, error) {
+func (f *fastHandler) admitted(
+	ctx context.Context, e *endpoint, r *handler.Request, fast *fastpath.Request,
+) (handler.Response, error) {
 	if r.Method == http.MethodPost {
-		if problem := f.server.gate.BeginFastPost(r.FastPath()); problem != nil {
+		if problem := f.server.gate.BeginFastPost(fast); problem != nil {
 			return handler.Response{}, problem
 		}
 		defer f.server.gate.EndPost()
@@ -133,7 +135,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	if e == nil || e.Body == nil {
 		return dst, 0
 	}
-	s.metrics.reads.hit.Add(1)
+	s.metrics.hits.Add(1)
 	r.Pause = s.gate.PauseAfterHit()
 	m := memoOf(e)
 	if m == nil || m.head == nil {
@@ -154,16 +156,11 @@ func matchesETag(ifNoneMatch []byte, tag string) bool {
 
 // isPlainRead reports whether a read is answered in JSON whoever the caller is.
 func (s *server) isPlainRead(r *fastpath.Request) bool {
-	return acceptsJSON(r.Accept) && !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
-}
-
-// acceptsJSON reports whether an Accept is one of those that mean JSON and are frequent.
-func acceptsJSON(accept []byte) bool {
-	switch string(accept) {
+	switch string(r.Accept) {
 	case "", "*/*", handler.TypeJSON:
-		return true
+		return !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
 	}
-	return false
+	return false // the other forms that mean JSON are rare
 }
 
 // completeMemo makes the heads that all hits of an answer have.

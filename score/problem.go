@@ -1,6 +1,7 @@
 package score
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 )
@@ -90,6 +91,14 @@ func Problemf(c Code, format string, args ...any) *Problem {
 		Code:   c,
 		Detail: fmt.Sprintf(format, args...),
 	}
+}
+
+// CodeOf returns the code of the Problem in err, "" if there is none.
+func CodeOf(err error) Code {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Code
+	}
+	return ""
 }
 
 // At sets Field and returns p.

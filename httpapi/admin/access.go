@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +26,7 @@ func (h *Handlers) Access(_ context.Context, r *handler.Request) (handler.Respon
 }
 
 func (h *Handlers) accessView(r *handler.Request) (handler.Response, error) {
-	view := h.o.Access.Access().View()
+	view := h.Control.Access().View()
 	return r.Result(view, func(b *bytes.Buffer) { accessText(b, view) })
 }
 
@@ -134,7 +133,7 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 // changeAccess makes a change in the name of the caller.
 func (h *Handlers) changeAccess(ctx context.Context, r *handler.Request, c access.Change) error {
 	c.At, c.By = time.Now().UTC(), r.Caller.Name()
-	return h.o.Access.ChangeAccess(ctx, c)
+	return h.Control.ChangeAccess(ctx, c)
 }
 
 // Revoke revokes a grant or a join token.
@@ -168,7 +167,7 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	var next uint64
 	// The state of the master is current. What another master has committed meanwhile may
 	// be missing.
-	_, _, err = h.o.Trail.Stale(func(v queries.View) (err error) {
+	_, _, err = h.Trail.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err
 	})
@@ -203,7 +202,7 @@ func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	page := KeyPage{h.o.Access.Access().Keys()}
+	page := KeyPage{h.Control.Access().Keys()}
 	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
 }
 
@@ -212,7 +211,7 @@ func (h *Handlers) Key(_ context.Context, r *handler.Request) (handler.Response,
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	key, ok := h.o.Access.Access().Key(r.Name)
+	key, ok := h.Control.Access().Key(r.Name)
 	if !ok {
 		return none, score.Problemf(score.NotFound, "no key %s; GET /v1/keys lists the keys", handler.Quoted(r.Name))
 	}
@@ -249,7 +248,7 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 			return none, handler.FieldProblem("ttl", "got %s; want a duration such as 1h", handler.Quoted(body.TTL))
 		}
 	}
-	text, err := h.o.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)
+	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)
 	if err != nil {
 		return none, err
 	}
@@ -262,11 +261,10 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 	if err := r.Decode(&body); err != nil {
 		return none, err
 	}
-	issued, err := h.o.Trust.Enroll(ctx, body.Token, body.CSR, body.Member)
+	issued, err := h.Trust.Enroll(ctx, body.Token, body.CSR, body.Member)
 	if err != nil {
-		var problem *score.Problem
-		if errors.As(err, &problem) && (problem.Code == score.Unauthorized || problem.Code == score.Forbidden) {
-			h.o.Gate.Count(admission.ReasonEnrolment)
+		if code := score.CodeOf(err); code == score.Unauthorized || code == score.Forbidden {
+			h.Gate.Count(admission.ReasonEnrolment)
 		}
 		return none, err
 	}
@@ -282,7 +280,7 @@ func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Res
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	pem := h.o.Trust.AuthorityPEM()
+	pem := h.Trust.AuthorityPEM()
 	if len(pem) == 0 {
 		return none, score.Problemf(score.NotFound,
 			"the group has no certificates, because it was started with --insecure")
@@ -298,9 +296,9 @@ func (h *Handlers) ChangeAuthority(ctx context.Context, r *handler.Request) (han
 	if err := r.DecodeOptional(&body); err != nil {
 		return none, err
 	}
-	change := h.o.Trust.RotateAuthority
+	change := h.Trust.RotateAuthority
 	if body.Finish {
-		change = h.o.Trust.FinishRotation
+		change = h.Trust.FinishRotation
 	}
 	if err := change(ctx, r.Caller.Name()); err != nil {
 		return none, err

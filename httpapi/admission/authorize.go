@@ -15,7 +15,7 @@ import (
 )
 
 // guarded reports whether callers must authenticate.
-func (g *Gate) guarded() bool { return g.secure || g.group.Access().Guarded }
+func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
 // identify returns the caller with the credentials c.
 func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *score.Problem) {
@@ -93,8 +93,8 @@ const (
 
 // awaitGrant returns the grant with that id, or nil if there is none.
 func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
-	grant := g.group.Access().Grants[id]
-	if grant != nil || g.group.Master() {
+	grant := g.options.Access().Grants[id]
+	if grant != nil || g.options.Master() {
 		return grant
 	}
 	select {
@@ -103,11 +103,14 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 	default:
 		return nil
 	}
-	for end := time.Now().Add(grantTimeout); grant == nil && time.Now().Before(end); {
-		if sleep(ctx, grantPoll) != nil {
-			return nil
+	ctx, cancel := context.WithTimeout(ctx, grantTimeout)
+	defer cancel()
+	for grant == nil && ctx.Err() == nil {
+		select {
+		case <-time.After(grantPoll):
+		case <-ctx.Done():
 		}
-		grant = g.group.Access().Grants[id]
+		grant = g.options.Access().Grants[id]
 	}
 	return grant
 }
@@ -124,7 +127,7 @@ func (g *Gate) memberOf(c credentials) string {
 		return ""
 	}
 	name, err := pki.MemberOf(c.peer.TLS.PeerCertificates[0])
-	if _, removed := g.group.Access().Removed[name]; err != nil || removed {
+	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
 		return "" // the certificate of a removed member may be valid for weeks
 	}
 	return name
@@ -137,7 +140,7 @@ func (g *Gate) memberOf(c credentials) string {
 func (g *Gate) AuthorizeEvents(
 	ctx context.Context, caller *handler.Caller, events []score.Event,
 ) (n int, refused *score.Problem) {
-	state := g.group.Access()
+	state := g.options.Access()
 	for i := range events {
 		e := &events[i]
 		if e.Key == "" && caller.Grant != nil {
@@ -148,7 +151,7 @@ func (g *Gate) AuthorizeEvents(
 		}
 		if e.Key != "" && state.Grants[e.Key] == nil {
 			g.awaitGrant(ctx, e.Key)
-			state = g.group.Access()
+			state = g.options.Access()
 		}
 		if reason, problem := g.authorize(state, e); problem != nil {
 			return i, g.Refuse(reason, problem)
@@ -203,7 +206,7 @@ func (g *Gate) verify(grant *access.Grant, e *score.Event) *score.Problem {
 		problem := score.Problemf(score.Unauthorized, "the event cannot have been signed: %s", err)
 		problem.ID = e.ID
 		return problem
-	case !g.verifier.Verify(grant.Public, b.B, e.Signature):
+	case !g.options.Verifier.Verify(grant.Public, b.B, e.Signature):
 		return signing.WrongSignature(e, b.B)
 	}
 	return nil
@@ -230,7 +233,7 @@ func run(events []score.Event) int {
 // nil if they have none. Streams wait for it.
 func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	n = run(events)
-	grant := g.group.Access().Grants[grantID(&events[0])]
+	grant := g.options.Access().Grants[grantID(&events[0])]
 	if grant == nil {
 		return nil, n
 	}
@@ -243,7 +246,7 @@ func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
-		if grant := g.group.Access().Grants[grantID(&events[0])]; grant != nil {
+		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
 			budget := g.rates.events(grant)
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,

@@ -192,10 +192,10 @@ func (r *rates) address(p *fastpath.Peer) *addressBudget {
 	})
 }
 
-// allowRead takes a read from the budget of a peer's address. It reports false if nothing
+// AllowRead takes a read from the budget of a peer's address. It reports false if nothing
 // is left.
-func (r *rates) allowRead(p *fastpath.Peer) bool {
-	b := r.address(p)
+func (c *Control) AllowRead(p *fastpath.Peer) bool {
+	b := c.rates.address(p)
 	return b == nil || b.reads.Allow()
 }
 

@@ -43,7 +43,7 @@ type load struct {
 func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *score.Problem) {
 	switch n {
 	case PermitRead, PermitWatch:
-		if !g.rates.allowRead(r.Caller.Peer) {
+		if !g.AllowRead(r.Caller.Peer) {
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
 				"more than %d reads a second from this address", g.limits.ReadsPerAddress))
 		}
@@ -152,10 +152,6 @@ func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score
 		g.load.streams.Add(-1)
 	}, nil
 }
-
-// AllowRead takes a read from what the address of a peer may make. It reports false if
-// there is nothing left.
-func (g *Gate) AllowRead(p *fastpath.Peer) bool { return g.rates.allowRead(p) }
 
 // UnderWay returns how many reads, posts and streams are under way.
 func (c *Control) UnderWay() (reads, posts, streams int) {

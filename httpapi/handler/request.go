@@ -42,8 +42,9 @@ type Request struct {
 	// Admitted is true for a post that has already taken its place among the posts under
 	// way.
 	Admitted bool
+	// Stream is set if the answer is a stream: the time that it takes is not counted.
+	Stream bool
 
-	stream bool
 	bodies *Bodies
 	body   []byte // the whole body on the fast path
 	fast   *fastpath.Request
@@ -105,9 +106,6 @@ func list(field []byte) []string {
 	return []string{string(field)}
 }
 
-// FastPath returns the request as the fast path read it, nil if net/http did.
-func (r *Request) FastPath() *fastpath.Request { return r.fast }
-
 // Authorization returns the header fields of that name.
 func (r *Request) Authorization() []string {
 	if r.fast != nil {
@@ -123,12 +121,6 @@ func (r *Request) Origin() string {
 	}
 	return r.http.Header.Get("Origin")
 }
-
-// MarkStream marks the answer as a stream: the time that it takes is not counted.
-func (r *Request) MarkStream() { r.stream = true }
-
-// IsStream reports whether the answer is a stream.
-func (r *Request) IsStream() bool { return r.stream }
 
 // Peer returns the other end of the connection.
 func (r *Request) Peer() *fastpath.Peer {

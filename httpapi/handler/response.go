@@ -1,8 +1,10 @@
 package handler
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -56,12 +58,7 @@ var Written = Response{written: true}
 func (a *Response) IsWritten() bool { return a.written }
 
 // StatusCode returns the status.
-func (a *Response) StatusCode() int {
-	if a.Status == 0 {
-		return http.StatusOK
-	}
-	return a.Status
-}
+func (a *Response) StatusCode() int { return cmp.Or(a.Status, http.StatusOK) }
 
 // Shared are the header fields that every answer of a port has.
 type Shared struct {
@@ -217,9 +214,6 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// connectionFields are written by the connection itself.
-var connectionFields = []string{"Date", "Connection", "Transfer-Encoding"}
-
 // AppendWritten appends what the handler has written to Transport on the fast path, and
 // returns the status; 0 if it has written nothing. It returns false if that was too long to
 // be held.
@@ -232,8 +226,8 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 		return dst, rec.status, false
 	}
 	h := rec.header
-	for _, name := range connectionFields {
-		h.Del(name)
+	for _, name := range []string{"Date", "Connection", "Transfer-Encoding"} {
+		h.Del(name) // the connection writes them
 	}
 	if rec.status != http.StatusNotModified && h.Get("Content-Length") == "" {
 		h.Set("Content-Length", strconv.Itoa(len(rec.body)))
@@ -241,13 +235,8 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 	if r.Shared.VaryOrigin {
 		h.Add("Vary", "Origin")
 	}
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	dst = fastpath.AppendStatus(dst, rec.status)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, value := range h[name] {
 			dst = append(dst, name+": "+value+"\r\n"...)
 		}
@@ -295,9 +284,7 @@ func AppendProblem(b []byte, p *score.Problem) []byte {
 
 // FieldProblem returns an invalid_event about one member of a body or one parameter.
 func FieldProblem(name, format string, args ...any) *score.Problem {
-	p := score.Problemf(score.InvalidEvent, format, args...)
-	p.Field = name
-	return p
+	return score.Problemf(score.InvalidEvent, format, args...).At(name)
 }
 
 // Quoted returns s for a detail: short, and readable whatever its bytes are.

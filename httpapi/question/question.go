@@ -37,14 +37,6 @@ type Question struct {
 	Stale   Staleness
 }
 
-// Parser reads a question from the end of a path and the query of a URL. The error is a
-// *score.Problem.
-type Parser func(name, query string) (Question, error)
-
-// internalQuestions have no route. Frontends in pull mode ask the master for them by their
-// key.
-var internalQuestions = map[string]Parser{"keys": parseKeys, "page": parsePage}
-
 // ByKey returns the question with a key.
 func ByKey(key string) (queries.Question, error) {
 	escaped, query, _ := strings.Cut(key, "?")
@@ -61,8 +53,12 @@ func ByKey(key string) (queries.Question, error) {
 
 // Parse reads a question from a path behind /v1/ and the query of a URL.
 func Parse(path, query string) (Question, error) {
-	if parse, ok := internalQuestions[path]; ok {
-		return parse("", query)
+	switch path { // these have no route; frontends in pull mode ask for them by their key
+	case "keys":
+		q, err := handler.Parameters(query, "competition")
+		return Keys(q.Get("competition")), err
+	case "page":
+		return Page(), nil
 	}
 	full := "/v1/" + path
 	for _, r := range Routes {
@@ -76,18 +72,12 @@ func Parse(path, query string) (Question, error) {
 // maxStale is a parameter of all questions. It is no part of their keys.
 const maxStale = "max_stale"
 
-// questionParameters parses the parameters of a question.
-func questionParameters(query string, known ...string) (url.Values, Staleness, error) {
-	q, err := handler.Parameters(query, append(known, maxStale)...)
-	if err != nil {
-		return nil, Staleness{}, err
+// keyOf returns the key of a path and the parameters that differ from their defaults. limit
+// is another of them.
+func keyOf(path string, q url.Values, limit int) string {
+	if limit != handler.DefaultPage {
+		q.Set("limit", strconv.Itoa(limit))
 	}
-	stale, err := parseStaleness(q)
-	return q, stale, err
-}
-
-// keyOf returns the key of a path and the parameters that differ from their defaults.
-func keyOf(path string, q url.Values) string {
 	if len(q) == 0 {
 		return path
 	}
@@ -113,20 +103,37 @@ func UnknownPath(path string) *score.Problem {
 
 // Route is the route of a kind of question.
 type Route struct {
-	Pattern string // a template of mux
-	Parse   Parser
-	Board   bool // the question is about a leaderboard
+	Pattern    string // a template of mux
+	Board      bool   // the question is about a leaderboard
+	parameters []string
+	parse      func(name string, q url.Values) (Question, error)
 }
 
 // Routes are the routes of questions. The first that matches a path is the right one.
 var Routes = []Route{
-	{Pattern: "/v1/scores/{contest:.+}", Parse: parseScore},
-	{Pattern: "/v1/scores", Parse: parseScores},
-	{Pattern: "/v1/timeline/{contest:.+}", Parse: parseTimeline},
-	{Pattern: "/v1/leaderboard/{contest:.+}", Parse: parseLeaderboard, Board: true},
-	{Pattern: "/v1/medals/{competition}", Parse: parseMedals},
-	{Pattern: "/v1/medals/{competition}/{organisation:.+}", Parse: parseMedalRow},
-	{Pattern: "/v1/bards/{source:.+}", Parse: parseBard},
+	{"/v1/scores/{contest:.+}", false, []string{maxStale}, parseScore},
+	{"/v1/scores", false, scoresParameters, parseScores},
+	{"/v1/timeline/{contest:.+}", false, []string{"after", "limit", maxStale}, parseTimeline},
+	{"/v1/leaderboard/{contest:.+}", true, boardParameters, parseLeaderboard},
+	{"/v1/medals/{competition}", false, []string{maxStale}, parseMedals},
+	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, parseMedalRow},
+	{"/v1/bards/{source:.+}", false, []string{maxStale}, parseBard},
+}
+
+// Parse reads a question from the end of a path and the query of a URL. The error is a
+// *score.Problem.
+func (r *Route) Parse(name, query string) (Question, error) {
+	parameters, err := handler.Parameters(query, r.parameters...)
+	if err != nil {
+		return Question{}, err
+	}
+	stale, err := parseStaleness(parameters)
+	if err != nil {
+		return Question{}, err
+	}
+	q, err := r.parse(name, parameters)
+	q.Stale = stale
+	return q, err
 }
 
 // Pattern matches paths. It knows the patterns of the routes that the fast path answers;
@@ -234,17 +241,12 @@ func FormatAge(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-func parseKeys(_, query string) (Question, error) {
-	q, err := handler.Parameters(query, "competition")
-	return Keys(q.Get("competition")), err
-}
-
 // Keys asks for the keys of the records of a competition, or of all for "". It has no
 // route.
 func Keys(competition string) Question {
 	key := "keys"
 	if competition != "" {
-		key = keyOf(key, url.Values{"competition": {competition}})
+		key += "?competition=" + url.QueryEscape(competition)
 	}
 	ask := func(v queries.View) ([]byte, uint64, error) {
 		list := []string{}
@@ -274,8 +276,6 @@ func Keys(competition string) Question {
 // maxPageContests is how many contests the page has before its stream begins. It shows the
 // first of each kind.
 const maxPageContests = 3 * handler.MaxPage
-
-func parsePage(_, _ string) (Question, error) { return Page(), nil }
 
 // Page asks for the data of the live page, a web.Data. It has no route.
 func Page() Question {

@@ -27,29 +27,22 @@ type ScorePage struct {
 // is longer.
 const MaxFilter = 512
 
-// filters are the parameters by which a list of contests is filtered.
-var filters = [...]string{"competition", "sport", "status", "competitor"}
+// scoresParameters are the parameters of a list of contests. The first four filter it.
+var scoresParameters = []string{"competition", "sport", "status", "competitor", "limit", "after", maxStale}
 
-func parseScores(_, query string) (Question, error) {
-	q, stale, err := questionParameters(query, append(filters[:], "limit", "after")...)
-	if err != nil {
-		return Question{}, err
-	}
+func parseScores(_ string, q url.Values) (Question, error) {
 	limit, err := handler.PageSize(q)
 	if err != nil {
 		return Question{}, err
 	}
 	key := url.Values{}
-	for _, name := range filters {
+	for _, name := range scoresParameters[:4] {
 		switch given := q.Get(name); {
 		case len(given) > MaxFilter:
 			return Question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
 		case given != "":
 			key.Set(name, given)
 		}
-	}
-	if limit != handler.DefaultPage {
-		key.Set("limit", strconv.Itoa(limit))
 	}
 	after := q.Get("after")
 	if after != "" {
@@ -66,7 +59,7 @@ func parseScores(_, query string) (Question, error) {
 		Competitor:  q.Get("competitor"),
 	}
 	return Question{
-		Key: keyOf("scores", key),
+		Key: keyOf("scores", key, limit),
 		Tag: cache.ListTag(score.CompetitionOf(f.Competition)),
 		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
@@ -76,8 +69,7 @@ func parseScores(_, query string) (Question, error) {
 			body, err := queries.Encode(ScorePage{list, next})
 			return body, v.Revision(), err
 		},
-		Text:  textRenderer(scoresText),
-		Stale: stale,
+		Text: textRenderer(scoresText),
 	}, nil
 }
 
@@ -95,13 +87,8 @@ func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, erro
 	}
 }
 
-func parseScore(id, query string) (Question, error) {
-	_, stale, err := questionParameters(query)
-	if err != nil {
-		return Question{}, err
-	}
+func parseScore(id string, _ url.Values) (Question, error) {
 	q := Score(id)
-	q.Stale = stale
 	if !score.ValidPath(id) {
 		return Question{}, q.Missing()
 	}
@@ -167,8 +154,8 @@ func resultText(c *score.Standing) string {
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
-	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  "+
-		"", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
+	state := joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}

@@ -19,11 +19,7 @@ type TimelinePage struct {
 	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func parseTimeline(id, query string) (Question, error) {
-	q, stale, err := questionParameters(query, "after", "limit")
-	if err != nil {
-		return Question{}, err
-	}
+func parseTimeline(id string, q url.Values) (Question, error) {
 	limit, err := handler.PageSize(q)
 	if err != nil {
 		return Question{}, err
@@ -36,7 +32,6 @@ func parseTimeline(id, query string) (Question, error) {
 		}
 	}
 	page := Timeline(id, after, limit)
-	page.Stale = stale
 	if !score.ValidPath(id) {
 		return Question{}, page.Missing()
 	}
@@ -46,14 +41,11 @@ func parseTimeline(id, query string) (Question, error) {
 // Timeline asks for at most limit events of a contest after a revision.
 func Timeline(id string, after uint64, limit int) Question {
 	key := url.Values{}
-	if limit != handler.DefaultPage {
-		key.Set("limit", strconv.Itoa(limit))
-	}
 	if after != 0 {
 		key.Set("after", strconv.FormatUint(after, 10))
 	}
 	return Question{
-		Key: keyOf("timeline/"+id, key),
+		Key: keyOf("timeline/"+id, key, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
@@ -112,11 +104,7 @@ func grantText(e *score.TimelineEvent) string {
 
 // parseBard reads the question for the last seq of a source. A source that has never posted
 // is at 0, so that a new bard starts like any other.
-func parseBard(source, query string) (Question, error) {
-	_, stale, err := questionParameters(query)
-	if err != nil {
-		return Question{}, err
-	}
+func parseBard(source string, _ url.Values) (Question, error) {
 	if !score.ValidPath(source) {
 		return Question{}, handler.FieldProblem("source",
 			"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
@@ -135,8 +123,7 @@ func parseBard(source, query string) (Question, error) {
 			body, err := queries.Encode(bard)
 			return body, v.Revision(), err
 		},
-		Text:  textRenderer(bardText),
-		Stale: stale,
+		Text: textRenderer(bardText),
 	}, nil
 }
 
