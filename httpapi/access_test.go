@@ -25,7 +25,7 @@ import (
 
 // guardedGroup is a group with access control, with tokens and keys of callers.
 type guardedGroup struct {
-	group *fakeGroup
+	group *testMember
 
 	operator, bard, reader, revoked, expired pki.BearerToken
 
@@ -45,7 +45,7 @@ func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKe
 // bardToken is the token of bard/cacofonix in every guarded group.
 var bardToken = pki.NewBearerToken()
 
-func newGuardedGroup(t testing.TB, g *fakeGroup) *guardedGroup {
+func newGuardedGroup(t testing.TB, g *testMember) *guardedGroup {
 	t.Helper()
 	c := &guardedGroup{
 		group:        g,
@@ -93,7 +93,7 @@ func bearer(b pki.BearerToken) string { return "Authorization: Bearer " + b.Text
 
 // guardedServer serves a guarded group over TCP.
 func guardedServer(t testing.TB, o Options) (*guardedGroup, *API, *httptest.Server) {
-	g, a := newFake(t, o)
+	g, a := newTestAPI(t, o)
 	c := newGuardedGroup(t, g)
 	return c, a, serve(t, a, a.Handler())
 }
@@ -152,7 +152,7 @@ func TestEveryRouteHasAPermission(t *testing.T) {
 func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	var log logBuffer
 	r := prometheus.NewRegistry()
-	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+	g := &testMember{id: "f1", store: newStore(t)}
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a := New(groupOf(g), Options{Registerer: r, Gatherer: r, Logger: logger})
 	c := newGuardedGroup(t, g)
@@ -225,7 +225,7 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 }
 
 func TestTokenInTheClearIsAcceptedOnlyFromThisMachine(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
 	for addr, want := range map[string]int{
 		"192.0.2.7:999":     http.StatusUnauthorized,
@@ -399,7 +399,7 @@ func TestOpenStoreAcceptsEventsWithoutOrWithInvalidTokens(t *testing.T) {
 }
 
 func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
-	g, a := newFake(t, Options{Secure: true})
+	g, a := newTestAPI(t, Options{Secure: true})
 	s := serve(t, a, a.Handler())
 	if got := ask(t, s, "POST", "/v1/events", alert("", ""), isJSON); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("got %d %s", got.StatusCode, got.body)
@@ -410,7 +410,7 @@ func TestFrontendOfASecureGroupIsGuardedFromTheStart(t *testing.T) {
 }
 
 func TestPrivateGroupShowsNothingToAnonymousCallers(t *testing.T) {
-	g, a := newFake(t, Options{Private: true})
+	g, a := newTestAPI(t, Options{Private: true})
 	g.keeps = true
 	c := newGuardedGroup(t, g)
 	for _, fast := range []bool{false, true} {

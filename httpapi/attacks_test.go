@@ -33,7 +33,7 @@ const headerTimeout = time.Second
 // target is a frontend under attack. It knows what the frontend used before.
 type target struct {
 	t     testing.TB
-	group *fakeGroup
+	group *testMember
 	api   *API
 	addr  string
 
@@ -44,7 +44,7 @@ type target struct {
 // newTarget starts a frontend that serves HTTP and HTTPS.
 func newTarget(t testing.TB, l Limits) *target {
 	cert := selfSigned(t)
-	g, a := newFake(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
+	g, a := newTestAPI(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	g.post = func(p score.Post) ([]score.Result, error) { return resultsOf(p), nil }
 	s := &target{t: t, group: g, api: a, addr: serveFront(t, a)}
 	s.mustPost()

@@ -25,7 +25,7 @@ type fastPosts struct {
 }
 
 func newFastPosts(t *testing.T, o Options) fastPosts {
-	_, a := newFake(t, o)
+	_, a := newTestAPI(t, o)
 	return fastPosts{a, a.clientServer().fastHandler(a.Server(a.Handler()))}
 }
 

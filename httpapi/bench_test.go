@@ -13,7 +13,7 @@ import (
 )
 
 // benchGroup is a group that answers at once.
-type benchGroup struct{ fakeGroup }
+type benchGroup struct{ testMember }
 
 func (g *benchGroup) Post(_ context.Context, p score.Post) ([]score.Result, error) {
 	results := make([]score.Result, len(p.Events))
@@ -64,7 +64,7 @@ func BenchmarkPostStream(b *testing.B) {
 
 // BenchmarkGetScore measures what this package adds to one read of a contest from the store.
 func BenchmarkGetScore(b *testing.B) {
-	_, a := newFake(b, Options{})
+	_, a := newTestAPI(b, Options{})
 	h := a.Handler()
 	r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
 	w := &sink{http.Header{}}

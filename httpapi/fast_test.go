@@ -22,7 +22,7 @@ import (
 
 // way is a fake group that is served with or without the fast path.
 type way struct {
-	group    *fakeGroup
+	group    *testMember
 	registry *prometheus.Registry
 	log      *logBuffer
 	addr     string
@@ -77,7 +77,7 @@ func serveFront(t testing.TB, a *API) string {
 }
 
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
-	w := &way{group: &fakeGroup{id: "f1", records: games(), boards: raced()}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
+	w := &way{group: &testMember{id: "f1", store: newStore(t)}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
 	o := Options{Registerer: w.registry, Gatherer: w.registry, Limits: Limits{MaxBodyBytes: 3000},
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range tune {
@@ -282,7 +282,7 @@ func TestFastPostIsNotAnsweredAfterClose(t *testing.T) {
 
 // ctxGroup is a group whose Post waits until its context ends.
 type ctxGroup struct {
-	fakeGroup
+	testMember
 	begun chan struct{}
 }
 

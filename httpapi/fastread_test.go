@@ -18,7 +18,6 @@ import (
 	"github.com/gorilla/mux"
 
 	"laurel/cache"
-	"laurel/cache/queries"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
@@ -31,7 +30,7 @@ func rawGet(path string, fields ...string) string {
 }
 
 // questions are GETs that both ways must answer alike, the first time and from memory.
-func questions() (all []twin) {
+func questions(tag string) (all []twin) {
 	const path = "/v1/scores/" + contest
 	twice := func(name, raw string) { all = append(all, twin{name: name, raw: raw + raw, answers: 2}) }
 	for _, path := range []string{path, "/v1/scores", "/v1/scores?limit=2", "/v1/timeline/" + contest, "/v1/timeline/" + contest + "?limit=2", "/v1/medals/OG50BC",
@@ -47,7 +46,7 @@ func questions() (all []twin) {
 		twice("board "+query, rawGet("/v1/leaderboard/"+race+query))
 		twice("board "+query+" as text", rawGet("/v1/leaderboard/"+race+query, "Accept: text/plain"))
 	}
-	boardTag := (&question.BoardQuery{Contest: race, Query: ranking.Query{Limit: 2}}).ETag("fake", 290)
+	boardTag := (&question.BoardQuery{Contest: race, Query: ranking.Query{Limit: 2}}).ETag("fake", raceRevision)
 	for _, list := range []string{boardTag, "W/" + boardTag, `"other", ` + boardTag, "*", `"other"`} {
 		twice("board, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "If-None-Match: "+list))
 		twice("board as text, If-None-Match: "+list, rawGet("/v1/leaderboard/"+race+"?limit=2", "Accept: text/plain", "If-None-Match: "+list))
@@ -59,7 +58,6 @@ func questions() (all []twin) {
 		"text/plain;q=0", "text/plain;q=x", "image/png", ";;,,", ""} {
 		twice("Accept: "+accept, rawGet(path, "Accept: "+accept))
 	}
-	tag := handler.ETag(bodyOf(games(), "scores/"+contest))
 	for _, list := range []string{tag, "W/" + tag, `"other"`, `"other", ` + tag, "*", "", ",", tag + "x"} {
 		twice("If-None-Match: "+list, rawGet(path, "If-None-Match: "+list))
 		twice("as text, If-None-Match: "+list, rawGet(path, "Accept: text/plain", "If-None-Match: "+list))
@@ -79,26 +77,25 @@ func questions() (all []twin) {
 	return all
 }
 
-func bodyOf(v queries.View, key string) []byte {
-	q, err := question.Parse(key, "")
+func bodyOf(s *testStore, key string) []byte {
+	body, _, err := s.answer(key)
 	if err != nil {
 		panic(err)
 	}
-	body, _, _ := q.Ask(v)
 	return body
 }
 
 func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
-	states := map[string]func(g *fakeGroup){
-		"with a lease": func(g *fakeGroup) { g.keeps = true },
-		"pull": func(g *fakeGroup) {
+	states := map[string]func(g *testMember){
+		"with a lease": func(g *testMember) { g.keeps = true },
+		"pull": func(g *testMember) {
 			g.mode.Store(score.Pull)
 			g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
-				body, revision, err := g.answered(key)
+				body, revision, err := g.store.answer(key)
 				return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 1500 * time.Millisecond, err
 			}
 		},
-		"another is the master": func(g *fakeGroup) {
+		"another is the master": func(g *testMember) {
 			g.elsewhere = true
 			g.forward = func(w http.ResponseWriter, r *http.Request) error {
 				h := w.Header()
@@ -112,8 +109,8 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 				return nil
 			}
 		},
-		"no master": func(g *fakeGroup) { g.elsewhere, g.age = true, 2*time.Second },
-		"failure": func(g *fakeGroup) {
+		"no master": func(g *testMember) { g.elsewhere, g.age = true, 2*time.Second },
+		"failure": func(g *testMember) {
 			g.elsewhere, g.forward = true, func(http.ResponseWriter, *http.Request) error { return io.ErrNoProgress }
 		},
 	}
@@ -122,7 +119,7 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 		"list of origins": func(o *Options) { o.Origins = []string{"http://a.example"} },
 	}
 	for name := range tunes {
-		states[name] = func(g *fakeGroup) {
+		states[name] = func(g *testMember) {
 			g.keeps = true
 			newGuardedGroup(t, g)
 		}
@@ -136,7 +133,7 @@ func TestFastPathAnswersReadsLikeNetHTTP(t *testing.T) {
 			plain, hot := newWay(t, false, tune), newWay(t, true, tune)
 			set(plain.group)
 			set(hot.group)
-			for _, c := range questions() {
+			for _, c := range questions(handler.ETag(bodyOf(plain.group.store, "scores/"+contest))) {
 				want, wantLives := plain.send(t, c.raw, c.answers)
 				got, lives := hot.send(t, c.raw, c.answers)
 				if masked(got) != masked(want) || lives != wantLives {
@@ -159,7 +156,7 @@ func hotOf(a *API, path string) (*fastHandler, *fastpath.Request) {
 }
 
 func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	g.keeps = true
 	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores", "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/timeline/" + contest, "/v1/bards/bard/cacofonix"} {
 		h, r := hotOf(a, path)
@@ -169,7 +166,7 @@ func TestHitIsAnsweredWithoutAllocating(t *testing.T) {
 		if !bytes.Contains(first, []byte("Laurel-Cache: load")) {
 			t.Fatalf("%s: got %s", path, first)
 		}
-		tag := []byte(handler.ETag(bodyOf(g.records, path[len("/v1/"):])))
+		tag := []byte(handler.ETag(bodyOf(g.store, path[len("/v1/"):])))
 		for _, r.IfNoneMatch = range [][]byte{nil, tag} {
 			status, answer := "200 OK", []byte(nil)
 			if r.IfNoneMatch != nil {
@@ -213,7 +210,7 @@ func frontOf(t testing.TB, a *API) (url string, handed *atomic.Int32) {
 }
 
 func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
 	g.keeps = true
 	const path = "/v1/scores/" + contest
@@ -250,7 +247,7 @@ func TestConnectionStaysFastWhateverTheLease(t *testing.T) {
 }
 
 func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
 	g.elsewhere = true
 	body := strings.Repeat("x", 1<<20)
@@ -273,7 +270,7 @@ func TestAnswerTooLongForTheFastPathIsSentByNetHTTP(t *testing.T) {
 }
 
 func TestTruncatedForwardedAnswerIsNotSent(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	url, _ := frontOf(t, a)
 	g.elsewhere = true
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
@@ -293,7 +290,7 @@ func TestTruncatedForwardedAnswerIsNotSent(t *testing.T) {
 
 // BenchmarkHit measures a hit without the cache and the connection.
 func BenchmarkHit(b *testing.B) {
-	body := bodyOf(games(), "scores/"+contest)
+	body := bodyOf(newStore(b), "scores/"+contest)
 	a := New(groupOf(&hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}), Options{})
 	h, r := hotOf(a, "/v1/scores/"+contest)
 	dst := make([]byte, 0, 64<<10)
@@ -334,7 +331,7 @@ func BenchmarkHit(b *testing.B) {
 
 // hitGroup is a group with one answer in memory.
 type hitGroup struct {
-	fakeGroup
+	testMember
 	entry *cache.Entry
 }
 
@@ -343,7 +340,7 @@ func (g *hitGroup) Hit([]byte) *cache.Entry { return g.entry }
 // BenchmarkGetOver measures one read from memory over a loopback connection. bare is a handler
 // behind gorilla/mux that writes the same bytes.
 func BenchmarkGetOver(b *testing.B) {
-	body := bodyOf(games(), "scores/"+contest)
+	body := bodyOf(newStore(b), "scores/"+contest)
 	g := &hitGroup{entry: &cache.Entry{Body: body, Revision: 8123}}
 	g.id = "f1"
 	o := Options{Logger: slog.New(slog.DiscardHandler)}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
 	s := serve(t, a, a.ForwardedHandler())
 	member := `{"id":"f4","peer":"127.0.0.1:9004","url":"http://127.0.0.1:8004"}`
@@ -46,7 +46,7 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 }
 
 func TestForwardedRequestNamesItsCaller(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	c := newGuardedGroup(t, g)
 	g.elsewhere = true
 	var said []string
@@ -63,7 +63,7 @@ func TestForwardedRequestNamesItsCaller(t *testing.T) {
 }
 
 func TestCertificateOfARemovedMemberIsIgnored(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	newGuardedGroup(t, g)
 	certificate := &x509.Certificate{URIs: []*url.URL{{Scheme: "laurel", Host: "member", Path: "/f4/abc"}}}
 	peer := &fastpath.Peer{TLS: &tls.ConnectionState{

@@ -27,7 +27,7 @@ func FuzzBodies(f *testing.F) {
 			}
 		}
 	}
-	g, a := newFake(f, Options{})
+	g, a := newTestAPI(f, Options{})
 	h := a.Handler()
 	f.Fuzz(func(t *testing.T, path uint8, body []byte) {
 		g.mu.Lock()
@@ -54,7 +54,7 @@ func FuzzBodies(f *testing.F) {
 func FuzzHeaders(f *testing.F) {
 	f.Add("text/html;q=0.5, text/plain", `W/"7-x", "a"`, "max-stale=5, no-cache", "Bearer laurel-token-1.a.b", "https://a.example")
 	f.Add("*/*;q=", `"`, `max-stale="`, "Basic YTpi", "null")
-	_, a := newFake(f, Options{})
+	_, a := newTestAPI(f, Options{})
 	h := a.Handler()
 	f.Fuzz(func(t *testing.T, accept, none, control, authorization, origin string) {
 		r := httptest.NewRequest("GET", "/v1/scores/"+contest, nil)
@@ -77,7 +77,7 @@ func FuzzWatch(f *testing.F) {
 	f.Add("contest="+contest+"&timeline=OG50BC/1", "fake-7")
 	f.Add("competition=OG50BC&medals=OG50BC&home=f2", "fake-18446744073709551615-3")
 	f.Add("contest=%zz&last_event_id=x.1&last_event_id=", ".")
-	_, a := newFake(f, Options{})
+	_, a := newTestAPI(f, Options{})
 	f.Fuzz(func(t *testing.T, query, lastID string) {
 		subjects, q, err := parseSubjects(query)
 		if err == nil {

@@ -54,7 +54,7 @@ func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	if got := order(&l); got != "=1 2888, =1 31, =3 42, =3 7, - 99" || l.ContestID != race || l.Split != "finish" || l.Total != 5 || l.Next != "" {
 		t.Errorf("got %s of %+v", got, l)
 	}
-	for name, value := range map[string]string{"Laurel-Revision": "290", "Laurel-Frontend": "f1", "Laurel-Cache": "hit", "Laurel-Mode": "push", "Cache-Control": "no-cache",
+	for name, value := range map[string]string{"Laurel-Revision": strconv.FormatUint(raceRevision, 10), "Laurel-Frontend": "f1", "Laurel-Cache": "hit", "Laurel-Mode": "push", "Cache-Control": "no-cache",
 		"Vary": "Accept", "Content-Type": "application/json", "Age": ""} {
 		if got := a.Header.Get(name); got != value {
 			t.Errorf("%s is %q; want %q", name, got, value)
@@ -62,7 +62,7 @@ func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	}
 }
 
-func TestLeaderboardGivesThePartThatIsAskedFor(t *testing.T) {
+func TestLeaderboardReturnsTheRequestedPart(t *testing.T) {
 	_, s := start(t)
 	for query, want := range map[string]string{
 		"?limit=2":                        "=1 2888, =1 31",
@@ -93,7 +93,7 @@ func TestPagesOfALeaderboardAddUpToTheWhole(t *testing.T) {
 	}
 }
 
-func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *testing.T) {
+func TestInvalidLeaderboardQuestionIsRefused(t *testing.T) {
 	_, s := start(t)
 	for query, want := range map[string]struct{ field, words string }{
 		"?split=half":                          {"split", "10 km, finish"},
@@ -127,42 +127,7 @@ func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *te
 	}
 }
 
-func TestLeaderboardAsATableLinesUp(t *testing.T) {
-	_, s := start(t)
-	for query, want := range map[string]string{
-		"?limit=3": `OG50BC/MAR  finish
-
-RANK  COMPETITOR  NAME          ORG  CATEGORY  MARK  DIFF
-=1    2888        Obelix  [31m  GAU  M         8000  0
-=1    31                        GAU  W         8000  0
-=3    42                        GAU  W         8010  10
-
-3 of 5
-
-more: --after 8010,42, or after=8010,42 in the URL
-`,
-		"?around=99&limit=1": `OG50BC/MAR  finish
-
-RANK  COMPETITOR  MARK
--     99          DNF
-
-1 of 5
-`,
-		"?split=10+km&category=nobody": `OG50BC/MAR  10 km  nobody
-
-RANK  COMPETITOR  NAME  ORG  CATEGORY  MARK  DIFF
-
-0 of 0
-`,
-	} {
-		a := ask(t, s, "GET", boardPath+query, "", "Accept: text/plain")
-		if a.body != want || a.Header.Get("Content-Type") != handler.TypeText {
-			t.Errorf("%s: got\n%s\nwant\n%s", query, a.body, want)
-		}
-	}
-}
-
-func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
+func TestUnchangedLeaderboardIsNotSentAgain(t *testing.T) {
 	g, s := start(t)
 	tags := map[string]string{}
 	for _, path := range []string{boardPath, boardPath + "?limit=2", boardPath + "?split=10+km", boardPath + "?category=M", boardPath + "?around=7", boardPath + "?after=8000,31"} {
@@ -171,7 +136,7 @@ func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
 			t.Errorf("%s and %s have the same tag", path, other)
 		}
 		tags[tag] = path
-		g.records.revision++ // another contest changes
+		g.store.post(`{"type":"alert","contest_id":"OG50BC/CUR-M-GPA-01","data":{"text":"clack"}}`) // another contest changes
 		if a := ask(t, s, "GET", path, "", "If-None-Match: "+tag); a.StatusCode != http.StatusNotModified || a.body != "" || a.Header.Get("ETag") != tag {
 			t.Errorf("%s: got %d %q %v", path, a.StatusCode, a.body, a.Header)
 		}
@@ -179,7 +144,7 @@ func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
 			t.Errorf("%s: the table has the tag of the JSON", path)
 		}
 	}
-	g.boards.revision++
+	g.store.setMark("12", 9000)
 	for tag, path := range tags {
 		if a := ask(t, s, "GET", path, "", "If-None-Match: "+tag); a.StatusCode != 200 {
 			t.Errorf("%s: got %d after a change", path, a.StatusCode)
@@ -187,12 +152,12 @@ func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
+func TestLeaderboardTagDoesNotDependOnTheWayItWasAnswered(t *testing.T) {
 	g, s := start(t)
 	tag := ask(t, s, "GET", boardPath, "").Header.Get("ETag")
 	g.age = 2 * time.Second
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
-		body, revision, err := g.answered(key)
+		body, revision, err := g.store.answer(key)
 		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, g.age, err
 	}
 	for _, c := range []struct {
@@ -209,7 +174,7 @@ func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
 	}
 }
 
-func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
+func TestLeaderboardIsForwardedWithoutALease(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere, g.forward = true, func(w http.ResponseWriter, r *http.Request) error {
 		writeBody(w, handler.TypeJSON, []byte(r.URL.RequestURI()))
@@ -229,8 +194,8 @@ func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
 }
 
 // What cannot be given at once goes by the adapter, and the connection stays.
-func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
-	g, a := newFake(t, Options{})
+func TestReadWaitsForALeaderboard(t *testing.T) {
+	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
 	g.read = func(context.Context) error { return nil }
 	res, err := http.Get(url + boardPath + "?limit=1")
@@ -243,13 +208,13 @@ func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
+func TestMadeLeaderboardWaitsForItsRelease(t *testing.T) {
 	for _, released := range []bool{true, false} {
-		g, a := newFake(t, Options{})
+		g, a := newTestAPI(t, Options{})
 		h, r := hotOf(a, boardPath)
 		h.Answer(t.Context(), nil, r) // the first is counted by its route
 		waited, anew := 0, 0
-		g.boards.soon = func(context.Context) bool { waited++; return released }
+		g.release = func(context.Context) bool { waited++; return released }
 		g.board = func() { anew++ }
 		answer, ok := h.Answer(t.Context(), nil, r)
 		how := "Laurel-Cache: wait"
@@ -268,8 +233,8 @@ func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
 	}
 }
 
-func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
-	g, a := newFake(t, Options{Private: true})
+func TestLeaderboardHasThePermissionsOfScores(t *testing.T) {
+	g, a := newTestAPI(t, Options{Private: true})
 	newGuardedGroup(t, g)
 	url, _ := frontOf(t, a)
 	for _, path := range []string{boardPath, "/v1/scores/" + contest} {
@@ -286,10 +251,8 @@ func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
 
 // BenchmarkBoard is what a question about a leaderboard costs here, beside finding the rows.
 func BenchmarkBoard(b *testing.B) {
-	g, a := newFake(b, Options{})
-	for i := range 100_000 {
-		g.boards.splits["finish"].Set(score.Mark{Competitor: strconv.Itoa(1000 + i), Value: score.Points(int64(7919 * i % 100_003)), Category: "M"})
-	}
+	g, a := newTestAPI(b, Options{})
+	g.store.post(openRaceEvents(100_000)...)
 	for _, limit := range []string{"1", "10"} {
 		b.Run(limit, func(b *testing.B) {
 			h, r := hotOf(a, boardPath)

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -9,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"laurel/httpapi/admin"
 	"laurel/httpapi/question"
@@ -24,8 +25,8 @@ func openAPI(t *testing.T) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	doc, err := parseYAML(string(b))
-	if err != nil {
+	var doc map[string]any
+	if err := yaml.Unmarshal(b, &doc); err != nil {
 		t.Fatal(err)
 	}
 	return doc
@@ -60,7 +61,7 @@ func words(list any) (all []string) {
 
 func TestOpenAPINamesEveryRouteAndNoOther(t *testing.T) {
 	doc := openAPI(t)
-	_, a := newFake(t, Options{})
+	_, a := newTestAPI(t, Options{})
 	pattern := regexp.MustCompile(`:[^}]*}`)
 	var want, got []string
 	for _, rt := range a.clientServer().routes() {
@@ -167,129 +168,4 @@ func TestOpenAPINamesEveryTypeAndCode(t *testing.T) {
 	if got := words(at(t, doc, "components", "schemas", "Problem", "properties", "code", "enum")); !slices.Equal(got, codes) {
 		t.Errorf("codes: %v", got)
 	}
-}
-
-// parseYAML reads the part of YAML that openapi.yaml keeps to: block mappings and sequences indented by two, plain and double-quoted
-// scalars, folded text (>-), and flow lists and mappings on one line.
-func parseYAML(s string) (map[string]any, error) {
-	y := &yaml{}
-	for i, text := range strings.Split(s, "\n") {
-		trimmed := strings.TrimLeft(text, " ")
-		if trimmed == "" {
-			continue
-		}
-		indent := len(text) - len(trimmed)
-		if indent%2 != 0 || strings.ContainsRune(text, '\t') || strings.TrimRight(text, " ") != text {
-			return nil, fmt.Errorf("line %d: want two spaces a level, no tabs and nothing behind: %q", i+1, text)
-		}
-		y.lines = append(y.lines, yamlLine{i + 1, indent, trimmed})
-	}
-	v, err := y.block(0)
-	if err == nil && len(y.lines) > 0 {
-		err = fmt.Errorf("line %d: unexpected indent", y.lines[0].number)
-	}
-	doc, _ := v.(map[string]any)
-	return doc, err
-}
-
-type yamlLine struct {
-	number, indent int
-	text           string
-}
-
-type yaml struct{ lines []yamlLine }
-
-var yamlKey = regexp.MustCompile(`^("[^"]*"|[A-Za-z0-9$/][^\s:"]*):(?: (.*))?$`)
-
-// block reads the mapping or the sequence whose lines have this indent.
-func (y *yaml) block(indent int) (any, error) {
-	var list []any
-	mapping := map[string]any{}
-	for len(y.lines) > 0 && y.lines[0].indent == indent {
-		line := &y.lines[0]
-		if rest, ok := strings.CutPrefix(line.text, "- "); ok {
-			var v any
-			var err error
-			if yamlKey.MatchString(rest) {
-				line.indent, line.text = indent+2, rest
-				v, err = y.block(indent + 2)
-			} else {
-				y.lines = y.lines[1:]
-				v, err = yamlScalar(rest)
-			}
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-			continue
-		}
-		m := yamlKey.FindStringSubmatch(line.text)
-		key := ""
-		if m != nil {
-			key = strings.Trim(m[1], `"`)
-		}
-		if _, twice := mapping[key]; m == nil || twice {
-			return nil, fmt.Errorf("line %d: want a key that is not there yet: %q", line.number, line.text)
-		}
-		number := line.number
-		y.lines = y.lines[1:]
-		v, err := y.value(m[2], indent)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", number, err)
-		}
-		mapping[key] = v
-	}
-	switch {
-	case list != nil && len(mapping) > 0:
-		return nil, fmt.Errorf("a sequence and a mapping in one block")
-	case list != nil:
-		return list, nil
-	}
-	return mapping, nil
-}
-
-// value reads what belongs to a key: the rest of its line, or the lines indented below it.
-func (y *yaml) value(rest string, indent int) (any, error) {
-	deeper := len(y.lines) > 0 && y.lines[0].indent > indent
-	switch {
-	case rest == ">-" && deeper:
-		var text []string
-		for len(y.lines) > 0 && y.lines[0].indent > indent {
-			text = append(text, y.lines[0].text)
-			y.lines = y.lines[1:]
-		}
-		return strings.Join(text, " "), nil
-	case rest == "" && deeper:
-		return y.block(indent + 2)
-	case rest == "" || deeper:
-		return nil, fmt.Errorf("want one value")
-	}
-	return yamlScalar(rest)
-}
-
-func yamlScalar(s string) (any, error) {
-	if s == "" {
-		return nil, fmt.Errorf("want a value")
-	}
-	first, last := s[0], s[len(s)-1]
-	inner := strings.TrimSpace(s[1 : len(s)-min(1, len(s)-1)])
-	switch {
-	case first == '"' && last == '"' && len(s) > 1:
-		return strings.Trim(s, `"`), nil
-	case first == '[' && last == ']':
-		var list []any
-		for part := range strings.SplitSeq(inner, ",") {
-			v, err := yamlScalar(strings.TrimSpace(part))
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		return list, nil
-	case first == '{' && last == '}':
-		return inner, nil
-	case strings.ContainsRune("\"'[]{}&*!|>%@`#,", rune(first)) || strings.Contains(s, ": ") || strings.Contains(s, " #"):
-		return nil, fmt.Errorf("%q needs quotes", s)
-	}
-	return s, nil
 }

@@ -169,7 +169,7 @@ func TestBadLineStopsTheStreamAfterWhatCameBefore(t *testing.T) {
 }
 
 func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	endless := &zeros{left: 100 << 20}
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("POST", "/v1/events", io.MultiReader(strings.NewReader(alert("a", "")+"\n"), endless))
@@ -187,7 +187,7 @@ func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
 	}
 }
 
-func TestHugeLineOverAConnectionIsAnsweredAndTheConnectionNotUsedAgain(t *testing.T) {
+func TestConnectionEndsAfterATooLongLine(t *testing.T) {
 	_, s := start(t)
 	a := askReader(t, s, "POST", "/v1/events", &zeros{left: 100 << 20}, isNDJSON)
 	all := results(t, a.body)
@@ -218,7 +218,7 @@ func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
 }
 
 func TestSilentStreamIsEndedWithAReason(t *testing.T) {
-	_, a := newFake(t, Options{Limits: Limits{StreamIdle: 50 * time.Millisecond}})
+	_, a := newTestAPI(t, Options{Limits: Limits{StreamIdle: 50 * time.Millisecond}})
 	s := serve(t, a, a.Handler())
 	in, answer := talk(t, s)
 	send(t, in, alert("a", ""))
@@ -248,7 +248,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 	}
 }
 
-func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
+func TestBytesAfterAStoppedStreamAreNotParsedAsARequest(t *testing.T) {
 	t.Parallel()
 	g, s := start(t)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -309,7 +309,7 @@ func (l timedListener) Accept() (net.Conn, error) {
 }
 
 func TestConnectionOfAWholeStreamIsUsedAgain(t *testing.T) {
-	g, a := newFake(t, Options{})
+	g, a := newTestAPI(t, Options{})
 	g.read = func(ctx context.Context) error { return ctx.Err() }
 	// While net/http waits behind the body for the next request, a deadline in the past would be the end of the connection's context.
 	type key struct{}

@@ -88,7 +88,7 @@ func TestStreamOverHTTP2LastsUntilItsClientLeaves(t *testing.T) {
 }
 
 func TestStreamOfPostsOverHTTP2(t *testing.T) {
-	_, a := newFake(t, Options{})
+	_, a := newTestAPI(t, Options{})
 	s := httptest.NewUnstartedServer(nil)
 	s.Config = a.Server(a.Handler())
 	s.EnableHTTP2 = true

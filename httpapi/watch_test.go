@@ -15,7 +15,7 @@ import (
 
 // watchedGroup is a group whose other frontends a test chooses.
 type watchedGroup struct {
-	fakeGroup
+	testMember
 	others atomic.Pointer[[]score.Frontend]
 }
 
@@ -33,11 +33,10 @@ func (g *watchedGroup) setOthers(others ...score.Frontend) { g.others.Store(&oth
 
 func newWatchedGroup(t *testing.T) (*watchedGroup, *API, string) {
 	t.Helper()
-	records := &fakeRecords{revision: 3, contests: []score.Record{
-		{ContestID: "OG/1", Competition: "OG", Revision: 2},
-		{ContestID: "OG/2", Competition: "OG", Revision: 3},
-	}}
-	g := &watchedGroup{fakeGroup: fakeGroup{id: "f1", records: records}}
+	store := openStore(t, append(raceEvents(),
+		`{"type":"contest.define","contest_id":"OG/1","data":{"kind":"head_to_head","sport":"chess"}}`,
+		`{"type":"contest.define","contest_id":"OG/2","data":{"kind":"head_to_head","sport":"chess"}}`)...)
+	g := &watchedGroup{testMember: testMember{id: "f1", store: store}}
 	a := New(groupOf(g), Options{})
 	server := httptest.NewServer(a.Handler())
 	t.Cleanup(func() {

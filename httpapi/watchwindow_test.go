@@ -19,16 +19,15 @@ import (
 )
 
 // newRaceGroup returns a group with the leaderboards of a race, and the URL of its frontend.
-func newRaceGroup(t *testing.T) (*fakeGroup, string) {
+func newRaceGroup(t *testing.T) (*testMember, string) {
 	t.Helper()
 	g, _, url := newWatchedGroup(t)
-	g.boards = raced()
-	return &g.fakeGroup, url
+	return &g.testMember, url
 }
 
 func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 	g, url := newRaceGroup(t)
-	page, _, err := g.boards.page(race, &ranking.Query{Around: "31", Category: "W", Limit: 3})
+	page, _, err := g.store.Board(t.Context(), race, &ranking.Query{Around: "31", Category: "W", Limit: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +35,7 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 	all := readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=31&category=W&limit=3",
 		"event: snapshot", `"leaderboards":[{`, "\nid: fake-")
 	window := `{"contest_id":"OG50BC/MAR","split":"finish","category":"W","around":"31",` +
-		`"total":2,"revision":290,"order":["31","42"],"rows":[` + string(row) + `,`
+		`"total":2,"revision":11,"order":["31","42"],"rows":[` + string(row) + `,`
 	for _, want := range []string{`"scores":[]`, window} {
 		if !strings.Contains(all, want) {
 			t.Errorf("got\n%s\nwant %s in it", all, want)
@@ -44,9 +43,9 @@ func TestWatchedWindowHasTheRowsOfGET(t *testing.T) {
 	}
 	readUntil(t, url+"/v1/watch?leaderboard="+race+"&leaderboard=OG/none&contest=OG/1&limit=1&split=10%20km",
 		`"order":["2888"]`,
-		`{"contest_id":"OG/none","split":"","total":0,"revision":8130,"order":[],"rows":[]}`,
+		`{"contest_id":"OG/none","split":"","total":0,"revision":13,"order":[],"rows":[]}`,
 		`"contest_id":"OG/1"`)
-	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,"revision":290,"order":[],"rows":[]`)
+	readUntil(t, url+"/v1/watch?leaderboard="+race+"&around=nobody", `"total":5,"revision":11,"order":[],"rows":[]`)
 	readUntil(t, url+"/v1/watch?leaderboard="+race+"&last_event_id=fake-0",
 		"event: leaderboard\ndata: {\"contest_id\"", `"order":["2888","31","42","7","99"]`, "\nid: fake-")
 }
@@ -84,47 +83,45 @@ func TestInvalidWindowIsRefused(t *testing.T) {
 }
 
 // storeOf returns the store of a fake group as the hub reads it.
-func storeOf(g fakeMember) watchStore {
+func storeOf(g groupMember) watchStore {
 	return watchStore{&reader{status: g, source: g}, g}
 }
 
 // changingGroup is a group whose leaderboard changes between its first two reads.
 type changingGroup struct {
-	*fakeGroup
+	*testMember
 	reads int
 }
 
-func (g *changingGroup) Board(_ context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
+func (g *changingGroup) Board(ctx context.Context, contestID string, q *ranking.Query) (p ranking.Page, revision uint64, how string, err error) {
 	if g.reads++; g.reads == 2 {
-		g.boards.revision++
-		g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
+		g.store.setMark("12", 9000)
 	}
-	p, revision, err = g.boards.page(contestID, q)
+	p, revision, err = g.store.Board(ctx, contestID, q)
 	return p, revision, cache.Hit, err
 }
 
 func TestWindowIsReadAgainIfItsCompetitorGetsAMarkMeanwhile(t *testing.T) {
-	g := &changingGroup{fakeGroup: &fakeGroup{id: "f1", records: games(), boards: raced()}}
+	g := &changingGroup{testMember: &testMember{id: "f1", store: newStore(t)}}
 	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
-	if err != nil || revision != 291 || p.Total != 6 || len(p.Rows) != 3 {
+	if err != nil || revision != lastRevision+1 || p.Total != 6 || len(p.Rows) != 3 {
 		t.Errorf("got %+v at %d, %v; want the window around 12", p, revision, err)
 	}
 }
 
 func TestWindowWithoutItsCompetitorHasTheRevisionOfTheSearch(t *testing.T) {
-	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+	g := &testMember{id: "f1", store: newStore(t)}
 	g.mode.Store(score.Pull)
 	var before *cache.Entry // the cached answer for the window around 12
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
-		body, revision, err := g.answered(key)
+		body, revision, err := g.store.answer(key)
 		e := &cache.Entry{Body: body, Revision: revision}
 		switch {
 		case !strings.Contains(key, "around="):
 		case before == nil:
 			before = e
-			g.boards.revision++
-			g.boards.splits["finish"].Set(score.Mark{Competitor: "12", Value: score.Points(9000)})
+			g.store.setMark("12", 9000)
 		default:
 			e = before
 		}
@@ -132,23 +129,23 @@ func TestWindowWithoutItsCompetitorHasTheRevisionOfTheSearch(t *testing.T) {
 	}
 	s := storeOf(g)
 	p, revision, err := s.Board(context.Background(), &watch.Window{ContestID: race, Around: "12", Limit: 3})
-	if err != nil || len(p.Rows) != 0 || revision != 290 {
-		t.Errorf("got %+v at %d, %v; want no rows at 290, before the mark of 12", p, revision, err)
+	if err != nil || len(p.Rows) != 0 || revision != raceRevision {
+		t.Errorf("got %+v at %d, %v; want no rows from, before the mark of 12", p, revision, err)
 	}
 }
 
 func TestInPullModeAWindowIsTheMastersAnswer(t *testing.T) {
-	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+	g := &testMember{id: "f1", store: newStore(t)}
 	g.mode.Store(score.Pull)
 	g.pull = func(key string) (*cache.Entry, string, time.Duration, error) {
-		body, revision, err := g.answered(key)
+		body, revision, err := g.store.answer(key)
 		return &cache.Entry{Body: body, Revision: revision}, cache.Hit, 0, err
 	}
 	s := storeOf(g)
 	for _, w := range []watch.Window{{ContestID: race, Limit: 10}, {ContestID: race, Split: "10 km", Category: "M", Around: "7", Limit: 1}} {
 		p, revision, err := s.Board(context.Background(), &w)
 		q := ranking.Query{Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit}
-		want, at, _ := g.boards.page(race, &q)
+		want, at, _ := g.store.Board(t.Context(), race, &q)
 		want.Next = ranking.Cursor{}
 		if got, wants := string(p.AppendJSON(nil)), string(want.AppendJSON(nil)); err != nil || revision != at || got != wants {
 			t.Errorf("%+v: got\n%s at %d, %v; want\n%s", w, got, revision, err, wants)

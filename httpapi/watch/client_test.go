@@ -148,7 +148,7 @@ func (c *client) tryHoldWrites() (release func(), ok bool) {
 		return nil, false
 	}
 	c.w.queued = true
-	return func() { c.w.writers.enqueue(c.w) }, true
+	return func() { c.w.hub.queue <- c.w }, true
 }
 
 // windowView is a window as a client assembles it from the events of a stream.

@@ -2,7 +2,7 @@ package watch
 
 import (
 	"context"
-	"iter"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -36,7 +36,10 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
 	defer cancel()
 	if c.All {
-		names, err := h.watchedNames(ctx)
+		h.mu.Lock()
+		topics := slices.Collect(maps.Keys(h.topics))
+		h.mu.Unlock()
+		names, err := h.expand(ctx, topics)
 		if err != nil {
 			return err
 		}
@@ -72,44 +75,17 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	return nil
 }
 
-// watchedNames returns all names that somebody may watch.
-func (h *Hub) watchedNames(ctx context.Context) ([]string, error) {
-	h.mu.Lock()
-	var names, competitions []string
-	for name := range h.topics {
-		names = append(names, name)
-	}
-	for competition, watchers := range h.groups {
-		if len(watchers) > 0 {
-			competitions = append(competitions, competition)
-		}
-	}
-	h.mu.Unlock()
-	if slices.Contains(competitions, "") {
-		competitions = []string{""}
-	}
-	for _, competition := range competitions {
-		keys, err := h.store.Keys(ctx, competition)
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, keys...)
-	}
-	return names, nil
-}
-
 // watchersOf returns the watchers of a name, each once. h.mu must be held.
-func (h *Hub) watchersOf(name string) (list []*Watcher) {
-	for w := range h.topics[name] {
-		list = append(list, w)
-	}
+func (h *Hub) watchersOf(name string) []*Watcher {
+	direct := h.topics[name]
+	list := slices.Collect(maps.Keys(direct))
 	competition, isRecord := competitionOf(name)
 	if !isRecord {
 		return list
 	}
-	for _, group := range []string{competition, ""} {
-		for w := range h.groups[group] {
-			if !w.subjects.hasRecord(name) {
+	for _, topic := range []string{competitionTopic + competition, competitionTopic} {
+		for w := range h.topics[topic] {
+			if !direct[w] {
 				list = append(list, w)
 			}
 		}
@@ -172,9 +148,24 @@ func (h *Hub) eachEvent(ctx context.Context, contest string, from, to uint64, f 
 // deliver queues the frames of a dispatch. Each watcher gets all of its frames at once: if
 // a write came between them, its event id would claim frames that are still missing.
 func (h *Hub) deliver(changes []*change, revision uint64) {
-	for w, frames := range byWatcher(changes) {
+	deliver := func(w *Watcher, frames []*frame) {
 		if !w.deliver(frames, revision) {
 			h.Remove(w)
+		}
+	}
+	if len(changes) == 1 {
+		for _, w := range changes[0].watchers {
+			deliver(w, changes[0].frames)
+		}
+	} else {
+		frames := map[*Watcher][]*frame{}
+		for _, c := range changes {
+			for _, w := range c.watchers {
+				frames[w] = append(frames[w], c.frames...)
+			}
+		}
+		for w, list := range frames {
+			deliver(w, list)
 		}
 	}
 	h.mu.Lock()
@@ -184,52 +175,27 @@ func (h *Hub) deliver(changes []*change, revision uint64) {
 	h.mu.Unlock()
 }
 
-// byWatcher iterates over the watchers of changes, with all frames for each.
-func byWatcher(changes []*change) iter.Seq2[*Watcher, []*frame] {
-	return func(yield func(*Watcher, []*frame) bool) {
-		if len(changes) == 1 {
-			for _, w := range changes[0].watchers {
-				if !yield(w, changes[0].frames) {
-					return
-				}
-			}
-			return
-		}
-		frames := map[*Watcher][]*frame{}
-		for _, c := range changes {
-			for _, w := range c.watchers {
-				frames[w] = append(frames[w], c.frames...)
-			}
-		}
-		for w, list := range frames {
-			if !yield(w, list) {
-				return
-			}
-		}
-	}
-}
-
 // resetWatchers queues a new snapshot for the watchers of a removed record: no other event
 // tells them that it is gone.
 func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uint64) error {
 	done := watcherSet{}
-	snapshots := map[string]*frame{} // by subjects: thousands may watch the same
+	snapshots := map[string]*frame{} // by topics: thousands may watch the same
 	for _, c := range changes {
 		if !c.removed {
 			continue
 		}
 		for _, w := range c.watchers {
-			if _, is := done[w]; is {
+			if done[w] {
 				continue
 			}
-			done[w] = struct{}{}
-			key := w.subjects.snapshotKey()
+			done[w] = true
+			key := strings.Join(w.subjects.topics(), "\n")
 			if snapshots[key] == nil {
-				body, err := h.snapshot(ctx, w, revision)
+				snapshot, err := h.snapshot(ctx, w, revision)
 				if err != nil {
 					return err
 				}
-				snapshots[key] = snapshotFrame(body, revision)
+				snapshots[key] = snapshot
 			}
 			w.reset(snapshots[key], revision)
 		}

@@ -13,7 +13,7 @@ import (
 type frame struct {
 	key      string // a newer frame replaces a pending one with the same key
 	keep     bool   // the frame has no key and is never replaced: a timeline event
-	open     bool   // a snapshot without leaderboards and closing brace; see closeSnapshot
+	open     bool   // a snapshot without leaderboards and closing brace; see appendFramesLocked
 	revision uint64
 	bytes    []byte
 }
@@ -28,10 +28,6 @@ func recordFrame(key string, e *cache.Entry) *frame {
 
 func eventFrame(e Event) *frame {
 	return &frame{keep: true, revision: e.Revision, bytes: encode("timeline", e.Body)}
-}
-
-func snapshotFrame(body []byte, revision uint64) *frame {
-	return &frame{key: "snapshot", open: true, revision: revision, bytes: encodeOpen("snapshot", body)}
 }
 
 // encode returns the lines of an event. The data is JSON with at most one line break, at
@@ -54,34 +50,30 @@ func encodeOpen(event string, data []byte) []byte {
 // events are sent one by one.
 type position struct{ records, events uint64 }
 
-// append appends the event id for the position.
-func (p position) append(b []byte, store string) []byte {
-	b = append(b, store...)
-	b = append(b, '-')
-	b = strconv.AppendUint(b, p.records, 10)
-	if p.events != p.records {
-		b = append(b, '-')
-		b = strconv.AppendUint(b, p.events, 10)
+// appendID appends an id line that states to any hub of the store what a watcher has
+// received. In pull mode no id can, so a watcher that resumes gets a snapshot.
+func (h *Hub) appendID(b []byte, p position) []byte {
+	b = append(append(b, "id: "...), h.store.ID()...)
+	if !h.store.Ordered() {
+		return append(b, "-pull\n"...)
 	}
-	return b
+	b = strconv.AppendUint(append(b, '-'), p.records, 10)
+	if p.events != p.records {
+		b = strconv.AppendUint(append(b, '-'), p.events, 10)
+	}
+	return append(b, '\n')
 }
 
 // parsePosition parses an event id. It reports false if the id is malformed or belongs to
 // another store.
 func parsePosition(store, id string) (p position, ok bool) {
-	if len(id) <= len(store) || id[:len(store)] != store || id[len(store)] != '-' {
-		return p, false
+	revisions, ok := strings.CutPrefix(id, store+"-")
+	records, events, two := strings.Cut(revisions, "-")
+	if !two {
+		events = records
 	}
-	records, events, two := strings.Cut(id[len(store)+1:], "-")
-	p.records, ok = parseRevision(records)
-	p.events = p.records
-	if ok && two {
-		p.events, ok = parseRevision(events)
-	}
-	return p, ok && p.events >= p.records
-}
-
-func parseRevision(s string) (uint64, bool) {
-	n, err := strconv.ParseUint(s, 10, 64)
-	return n, err == nil
+	var recordsErr, eventsErr error
+	p.records, recordsErr = strconv.ParseUint(records, 10, 64)
+	p.events, eventsErr = strconv.ParseUint(events, 10, 64)
+	return p, ok && recordsErr == nil && eventsErr == nil && p.events >= p.records
 }

@@ -1,3 +1,17 @@
+// Package watch sends changes to watchers as server-sent events: thousands of connections,
+// served by a few goroutines.
+//
+// The frontend's cache invalidates the names of records, timelines and leaderboards that have
+// changed. For each name that somebody watches, the [Hub] fetches the answer once, encodes it
+// once and queues the frame for every [Watcher] of the name. A watcher's queue keeps only the
+// newest frame of a record, so a slow reader gets the latest state rather than a backlog;
+// timeline events are never dropped. Writers write without blocking; whatever a connection
+// does not accept at once is written by a goroutine of its own, with a deadline.
+//
+// Leaderboards have a path of their own: a [Window] is refreshed at most every 500 ms and is
+// sent as the difference to the previous version.
+//
+// Start reading at Hub.dispatch, then Watcher.appendPending.
 package watch
 
 import (
@@ -7,7 +21,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"laurel/cache"
+	"laurel/score/ranking"
 )
 
 const (
@@ -21,55 +38,90 @@ const (
 	// retryDelay is the delay before changes are dispatched again that the frontend
 	// could not answer for.
 	retryDelay = 20 * time.Millisecond
+	// resendHomeAfter is the time after which a watcher that was sent home and is still
+	// here may be sent again: its home may have been full.
+	resendHomeAfter = 10 * time.Second
 )
 
 // ErrFull is returned when the hub has MaxWatchers.
 var ErrFull = errors.New("too many watchers")
 
+// Store is the part of a frontend that the hub reads. Its answers are what any client may
+// see at that moment. An error means that the frontend cannot answer now.
+type Store interface {
+	// ID identifies the store. Revisions of different stores are unrelated.
+	ID() string
+	// Record returns the record with the given key. Body is nil if there is none.
+	Record(ctx context.Context, key string) (*cache.Entry, error)
+	// Events returns at most limit of a contest's events after a revision, in order. If
+	// it returns fewer than limit, there are no more.
+	Events(ctx context.Context, contestID string, after uint64, limit int) ([]Event, error)
+	// Keys returns the keys of a competition's records, or of all records for "".
+	Keys(ctx context.Context, competition string) ([]string, error)
+	// Board returns the rows of a window and the revision that last changed them. The
+	// page has no rows if there is no such leaderboard or its competitor has no mark
+	// yet. The error for a split that the contest does not have is a *score.Problem.
+	Board(ctx context.Context, w *Window) (p ranking.Page, revision uint64, err error)
+	// Ordered reports whether Record and Events include everything up to the last
+	// invalidation's revision. In pull mode they do not: each answer has its own age, so an
+	// event id cannot state what its watcher has received.
+	Ordered() bool
+	// Invalidations returns the queue of changed names. The hub is its only consumer.
+	Invalidations() *cache.Invalidations
+	// Heartbeat returns the data of a heartbeat, or nil while this frontend does not
+	// know the current state. Without heartbeats watchers move to another frontend.
+	Heartbeat(revision uint64) []byte
+}
+
+// Event is an event of a timeline, encoded as JSON.
+type Event struct {
+	Revision uint64
+	Body     []byte
+}
+
 // Hub sends changes of a store to watchers. Its methods are safe for concurrent use.
 type Hub struct {
-	store   Store
-	writers *writers
-	ctx     context.Context
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
+	store  Store
+	ctx    context.Context
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	// queue holds the watchers to write to, each at most once. It has room for all, and for
+	// removed ones that no writer has taken yet, so that nobody waits to add one.
+	queue   chan *Watcher
+	batches *rate.Limiter // batches of windows that are refreshed
 
 	count atomic.Int64
 	clock atomic.Uint64 // logical clock of window fetches and window versions
 
 	mu          sync.Mutex
-	delivered   uint64        // every change up to this revision is queued for its watchers
-	dispatching uint64        // the highest revision that a dispatch has begun for
-	advanced    chan struct{} // closed and replaced when delivered advances
-	topics      map[string]watcherSet
-	groups      map[string]watcherSet // by competition; "" watches every record
-	slots       [heartbeatSlots]watcherSet
-	nextSlot    int
+	delivered   uint64                // every change up to this revision is queued for its watchers
+	dispatching uint64                // the highest revision that a dispatch has begun for
+	advanced    chan struct{}         // closed and replaced when delivered advances
+	topics      map[string]watcherSet // see Subjects.topics
+	watchers    watcherSet
+	lastSlot    int                      // the heartbeat slot of the last watcher
 	boards      map[string]*boardWindows // by contest
 	windows     map[Window]*window
-	rows        int       // cost of all windows
-	nextBatch   time.Time // when the next batch of windows may be refreshed
+	rows        int // cost of all windows
 }
 
-type watcherSet map[*Watcher]struct{}
+type watcherSet map[*Watcher]bool
 
 // New returns a hub that writes from the given number of goroutines. Close stops it.
 func New(s Store, writers int) *Hub {
 	h := &Hub{
 		store:    s,
+		queue:    make(chan *Watcher, 2*MaxWatchers),
+		batches:  rate.NewLimiter(rate.Every(batchPause), 1),
 		advanced: make(chan struct{}),
 		topics:   map[string]watcherSet{},
-		groups:   map[string]watcherSet{},
+		watchers: watcherSet{},
 		boards:   map[string]*boardWindows{},
 		windows:  map[Window]*window{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	for i := range h.slots {
-		h.slots[i] = watcherSet{}
-	}
-	h.writers = newWriters(h.Remove)
 	for range writers {
-		h.tasks.Go(func() { h.writers.run(h.ctx) })
+		h.tasks.Go(h.runWriter)
 	}
 	h.tasks.Go(h.run)
 	h.tasks.Go(h.sendHeartbeats)
@@ -83,12 +135,9 @@ func (h *Hub) Count() int { return int(h.count.Load()) }
 func (h *Hub) Close() {
 	h.cancel()
 	h.tasks.Wait()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, slot := range h.slots {
-		for w := range slot {
-			w.close()
-		}
+	watchers, _ := h.selectWatchers(func(*Watcher) bool { return true })
+	for _, w := range watchers {
+		w.close()
 	}
 }
 
@@ -133,23 +182,64 @@ func (h *Hub) sendHeartbeats() {
 			// and may never poll one that does not exist. Asking again makes it poll.
 			h.markBoardsDirty(nil, true)
 		}
-		h.mu.Lock()
-		delivered := h.delivered
-		watchers := make([]*Watcher, 0, len(h.slots[slot]))
-		for w := range h.slots[slot] {
-			watchers = append(watchers, w)
-		}
-		h.mu.Unlock()
+		watchers, delivered := h.selectWatchers(func(w *Watcher) bool { return w.slot == slot })
 		if len(watchers) == 0 {
 			continue
 		}
-		data := h.store.Heartbeat(delivered)
-		if data == nil {
-			continue
-		}
-		f := &frame{key: "heartbeat", bytes: encode("heartbeat", data)}
-		for _, w := range watchers {
-			w.send(f, delivered)
+		if data := h.store.Heartbeat(delivered); data != nil {
+			send(&frame{key: "heartbeat", bytes: encode("heartbeat", data)}, watchers, delivered)
 		}
 	}
+}
+
+// selectWatchers returns the watchers for which selects returns true, and h.delivered. It
+// calls selects with h.mu held.
+func (h *Hub) selectWatchers(selects func(*Watcher) bool) (selected []*Watcher, delivered uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for w := range h.watchers {
+		if selects(w) {
+			selected = append(selected, w)
+		}
+	}
+	return selected, h.delivered
+}
+
+// Guests returns the number of watchers by home, without those whose home is own and those
+// that are departing.
+func (h *Hub) Guests(own string) map[string]int {
+	watchers, _ := h.selectWatchers(func(w *Watcher) bool {
+		return w.Home != "" && w.Home != own && !w.departing()
+	})
+	guests := map[string]int{}
+	for _, w := range watchers {
+		guests[w.Home]++
+	}
+	return guests
+}
+
+// probe is a comment line, which clients skip.
+var probe = &frame{key: "probe", bytes: []byte(":\n")}
+
+// Departing returns the number of watchers that were sent home recently and may still leave.
+// It also writes a probe to each: only a failing write shows that a watcher has left, and
+// heartbeats would take up to 10 s, during which it counts both here and at home.
+func (h *Hub) Departing() int {
+	departing, delivered := h.selectWatchers((*Watcher).departing)
+	send(probe, departing, delivered)
+	return len(departing)
+}
+
+// SendHome sends an event with the given data, which asks a watcher to go home, to at most
+// limit of the watchers with that home.
+func (h *Hub) SendHome(home string, data []byte, limit int) {
+	departing, delivered := h.selectWatchers(func(w *Watcher) bool {
+		if limit <= 0 || w.Home != home || w.departing() {
+			return false
+		}
+		limit--
+		w.sentHome = time.Now()
+		return true
+	})
+	send(&frame{key: "home", bytes: encode("home", data)}, departing, delivered)
 }

@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -60,7 +62,7 @@ func (h *Hub) addWindows(w *Watcher) error {
 	for _, one := range w.subjects.Windows {
 		win := h.windows[one]
 		if win == nil {
-			win = newWindow(one)
+			win = &window{Window: one, watchers: watcherSet{}, fetching: make(chan struct{}, 1)}
 			h.windows[one] = win
 			b := h.boards[one.ContestID]
 			if b == nil {
@@ -69,7 +71,7 @@ func (h *Hub) addWindows(w *Watcher) error {
 			}
 			b.windows[win] = struct{}{}
 		}
-		win.watchers[w] = struct{}{}
+		win.watchers[w] = true
 		w.windows = append(w.windows, watchedWindow{window: win})
 	}
 	return nil
@@ -91,22 +93,6 @@ func (h *Hub) removeWindows(w *Watcher) {
 			delete(h.boards, win.ContestID)
 		}
 	}
-}
-
-// firstWindows returns the versions of a new watcher's windows that its stream begins with.
-func (h *Hub) firstWindows(ctx context.Context, w *Watcher) ([]*windowVersion, error) {
-	var versions []*windowVersion
-	for i := range w.windows {
-		v, err := h.refresh(ctx, w.windows[i].window, false)
-		if err != nil {
-			return nil, err
-		}
-		w.mu.Lock()
-		w.windows[i].sent = v.id
-		w.mu.Unlock()
-		versions = append(versions, v)
-	}
-	return versions, nil
 }
 
 // markBoardsDirty has the windows of the named leaderboards refreshed, or all windows.
@@ -149,10 +135,7 @@ func (h *Hub) refreshLoop(b *boardWindows) {
 			return
 		}
 		b.dirty = false
-		windows := make([]*window, 0, len(b.windows))
-		for win := range b.windows {
-			windows = append(windows, win)
-		}
+		windows := slices.Collect(maps.Keys(b.windows))
 		h.mu.Unlock()
 		if !h.refreshAll(windows) {
 			h.mu.Lock()
@@ -170,14 +153,11 @@ func (h *Hub) refreshLoop(b *boardWindows) {
 // for one, refreshAll returns false without asking for the rest, since each may take long.
 func (h *Hub) refreshAll(windows []*window) bool {
 	for batch := range slices.Chunk(windows, refreshBatch) {
-		h.awaitBatch()
+		_ = h.batches.Wait(h.ctx) // an error means that the hub is closed
 		ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
 		var group errgroup.Group
 		for _, win := range batch {
-			group.Go(func() error {
-				_, err := h.refresh(ctx, win, true)
-				return err
-			})
+			group.Go(func() error { return h.refresh(ctx, win, true) })
 		}
 		err := group.Wait()
 		cancel()
@@ -188,57 +168,31 @@ func (h *Hub) refreshAll(windows []*window) bool {
 	return true
 }
 
-// awaitBatch waits until the next batch of windows, of any contest, may be refreshed.
-func (h *Hub) awaitBatch() {
-	h.mu.Lock()
-	now := time.Now()
-	at := h.nextBatch
-	if at.Before(now) {
-		at = now
-	}
-	h.nextBatch = at.Add(batchPause)
-	h.mu.Unlock()
-	if wait := at.Sub(now); wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-h.ctx.Done():
-		}
-	}
-}
-
-// notifyWatchers tells a window's watchers that it has a new version.
+// notifyWatchers queues a window's watchers because it has a new version. Their event ids
+// stay as they are: these cover records and events only, since a resumed stream begins with
+// full windows.
 func (h *Hub) notifyWatchers(win *window) {
 	h.mu.Lock()
-	list := make([]*Watcher, 0, len(win.watchers))
-	for w := range win.watchers {
-		list = append(list, w)
-	}
+	watchers := slices.Collect(maps.Keys(win.watchers))
 	h.mu.Unlock()
-	for _, w := range list {
-		w.markDirty()
+	for _, w := range watchers {
+		w.mu.Lock()
+		w.dirty = true
+		w.enqueueLocked(0)
+		w.mu.Unlock()
 	}
 }
 
-// markDirty queues the watcher because a window has changed. The event id stays as it is: it
-// covers records and events only, since a resumed stream begins with full windows.
-func (w *Watcher) markDirty() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dirty = true
-	w.enqueueLocked(0)
-}
-
-// addWindowsLocked makes changed windows pending, unless a pending snapshot will include
-// them.
-func (w *Watcher) addWindowsLocked() {
+// arrangeLocked sorts frames by revision and adds changed windows, unless there is an open
+// snapshot, which will include them.
+func (w *Watcher) arrangeLocked(frames []*frame) []*frame {
+	slices.SortStableFunc(frames, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
 	if !w.dirty {
-		return
+		return frames
 	}
 	w.dirty = false
-	for _, f := range w.pending {
-		if f.open {
-			return
-		}
+	if slices.ContainsFunc(frames, func(f *frame) bool { return f.open }) {
+		return frames
 	}
 	for i := range w.windows {
 		one := &w.windows[i]
@@ -246,32 +200,25 @@ func (w *Watcher) addWindowsLocked() {
 		switch one.sent {
 		case v.id:
 		case v.base:
-			w.pending = append(w.pending, v.diff)
+			frames = append(frames, v.diff)
 		default:
-			w.pending = append(w.pending, v.full)
+			frames = append(frames, v.full)
 		}
 		one.sent = v.id
 	}
+	return frames
 }
 
 // closeSnapshotLocked closes an open snapshot, which other watchers may share, with the
 // windows of this one.
 func (w *Watcher) closeSnapshotLocked(b []byte) []byte {
-	versions := make([]*windowVersion, len(w.windows))
-	for i := range w.windows {
-		versions[i] = w.windows[i].window.latest.Load()
-		w.windows[i].sent = versions[i].id
-	}
-	return closeSnapshot(b, versions)
-}
-
-// closeSnapshot appends windows and the closing brace to an open snapshot.
-func closeSnapshot(b []byte, windows []*windowVersion) []byte {
 	b = append(b, `,"leaderboards":[`...)
-	for i, v := range windows {
+	for i := range w.windows {
 		if i > 0 {
 			b = append(b, ',')
 		}
+		v := w.windows[i].window.latest.Load()
+		w.windows[i].sent = v.id
 		b = append(b, v.body()...)
 	}
 	return append(b, "]}\n"...)

@@ -2,12 +2,10 @@ package watch
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,6 +24,43 @@ const (
 // ErrTooManyRecords is returned when the subjects have more records than one stream carries.
 var ErrTooManyRecords = fmt.Errorf("more than %d records", maxSnapshot)
 
+// Subjects is what a stream watches.
+type Subjects struct {
+	Contests     []string
+	Competitions []string // all their contests and their medal tables
+	Medals       []string // competitions
+	Timelines    []string // contests
+	Windows      []Window
+	Everything   bool // all contests and medal tables
+}
+
+// competitionTopic begins the topic of all records of a competition. By itself it is the
+// topic of all records.
+const competitionTopic = "competition/"
+
+// topics returns what is watched: names of single records and timelines, and topics of
+// competitions.
+func (s *Subjects) topics() []string {
+	var topics []string
+	for _, id := range s.Contests {
+		topics = append(topics, cache.ScoreKey(id))
+	}
+	for _, competition := range s.Medals {
+		topics = append(topics, cache.MedalsKey(competition))
+	}
+	for _, id := range s.Timelines {
+		topics = append(topics, cache.TimelineTag(id))
+	}
+	for _, competition := range s.Competitions {
+		topics = append(topics, competitionTopic+competition)
+	}
+	if s.Everything {
+		topics = append(topics, competitionTopic)
+	}
+	slices.Sort(topics)
+	return slices.Compact(topics)
+}
+
 // Subscribe adds a watcher, which misses no change from now on. It returns what to send
 // first: everything the watcher watches or, if lastID states what it has received already,
 // the changes since. The caller must then call Attach or Remove. The error is the store's,
@@ -36,10 +71,8 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		return nil, nil, ErrFull
 	}
 	received, resumes := parsePosition(h.store.ID(), lastID)
-	if resumes {
-		resumes = h.awaitDelivered(ctx, received.events)
-	}
-	w = &Watcher{Home: home, subjects: s, appendID: h.appendID, queued: true}
+	resumes = resumes && h.awaitDelivered(ctx, received.events)
+	w = &Watcher{Home: home, subjects: s, hub: h, queued: true}
 	if err := h.add(w); err != nil {
 		h.count.Add(-1)
 		return nil, nil, err
@@ -55,15 +88,6 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 		first, err = h.firstSnapshot(ctx, w)
 	}
 	return w, first, err
-}
-
-// appendID appends an event id that states to any hub of the store what a watcher has
-// received. In pull mode no id can, so a watcher that resumes gets a snapshot.
-func (h *Hub) appendID(b []byte, p position) []byte {
-	if !h.store.Ordered() {
-		return append(append(b, h.store.ID()...), "-pull"...)
-	}
-	return p.append(b, h.store.ID())
 }
 
 // awaitDelivered waits until this hub has delivered a revision, and reports whether it has.
@@ -97,22 +121,15 @@ func (h *Hub) add(w *Watcher) error {
 	if err := h.addWindows(w); err != nil {
 		return err
 	}
-	h.nextSlot = (h.nextSlot + 1) % heartbeatSlots
-	w.slot = h.nextSlot
+	h.lastSlot = (h.lastSlot + 1) % heartbeatSlots
+	w.slot = h.lastSlot
 	w.start, w.known, w.sent, w.upTo = h.dispatching, h.dispatching, h.dispatching, h.dispatching
-	w.writers = h.writers
-	h.slots[w.slot][w] = struct{}{}
-	for _, name := range w.subjects.topics() {
-		if h.topics[name] == nil {
-			h.topics[name] = watcherSet{}
+	h.watchers[w] = true
+	for _, topic := range w.subjects.topics() {
+		if h.topics[topic] == nil {
+			h.topics[topic] = watcherSet{}
 		}
-		h.topics[name][w] = struct{}{}
-	}
-	for _, group := range w.subjects.groups() {
-		if h.groups[group] == nil {
-			h.groups[group] = watcherSet{}
-		}
-		h.groups[group][w] = struct{}{}
+		h.topics[topic][w] = true
 	}
 	return nil
 }
@@ -122,24 +139,18 @@ func (h *Hub) Remove(w *Watcher) {
 	w.close()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, ok := h.slots[w.slot][w]; !ok {
+	if !h.watchers[w] {
 		return
 	}
 	h.count.Add(-1)
-	delete(h.slots[w.slot], w)
-	for _, name := range w.subjects.topics() {
-		delete(h.topics[name], w)
-		if len(h.topics[name]) == 0 {
-			delete(h.topics, name)
+	delete(h.watchers, w)
+	for _, topic := range w.subjects.topics() {
+		delete(h.topics[topic], w)
+		if len(h.topics[topic]) == 0 {
+			delete(h.topics, topic)
 		}
 	}
 	h.removeWindows(w)
-	for _, group := range w.subjects.groups() {
-		delete(h.groups[group], w)
-		if len(h.groups[group]) == 0 {
-			delete(h.groups, group)
-		}
-	}
 }
 
 // Attach gives a watcher its connection, to which the caller has written everything that
@@ -156,26 +167,42 @@ func (h *Hub) Attach(w *Watcher, conn net.Conn) {
 	w.mu.Unlock()
 	conn.SetDeadline(time.Time{})
 	if w.writeDone() {
-		w.writers.enqueue(w)
+		h.queue <- w
 	}
+}
+
+// expand returns topics with the keys of their records in place of competitions, in order.
+func (h *Hub) expand(ctx context.Context, topics []string) ([]string, error) {
+	everything := slices.Contains(topics, competitionTopic)
+	var names []string
+	for _, topic := range topics {
+		competition, isCompetition := strings.CutPrefix(topic, competitionTopic)
+		switch {
+		case !isCompetition:
+			names = append(names, topic)
+		case competition == "" || !everything:
+			keys, err := h.store.Keys(ctx, competition)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, keys...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // records returns the keys and entries of the records that w watches.
 func (h *Hub) records(ctx context.Context, w *Watcher) (keys []string, entries []*cache.Entry, err error) {
-	for _, name := range w.subjects.topics() {
+	names, err := h.expand(ctx, w.subjects.topics())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
 		if _, isRecord := competitionOf(name); isRecord {
 			keys = append(keys, name)
 		}
 	}
-	for _, group := range w.subjects.groups() {
-		list, err := h.store.Keys(ctx, group)
-		if err != nil {
-			return nil, nil, err
-		}
-		keys = append(keys, list...)
-	}
-	slices.Sort(keys)
-	keys = slices.Compact(keys)
 	if len(keys) > maxSnapshot {
 		return nil, nil, ErrTooManyRecords
 	}
@@ -191,21 +218,16 @@ func (h *Hub) records(ctx context.Context, w *Watcher) (keys []string, entries [
 
 // firstSnapshot returns the beginning of a stream for a watcher that has received nothing.
 func (h *Hub) firstSnapshot(ctx context.Context, w *Watcher) ([]byte, error) {
-	body, err := h.snapshot(ctx, w, w.start)
+	snapshot, err := h.snapshot(ctx, w, w.start)
 	if err != nil {
 		return nil, err
 	}
-	windows, err := h.firstWindows(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	first := append(closeSnapshot(encodeOpen("snapshot", body), windows), "id: "...)
-	return append(h.appendID(first, position{w.start, w.start}), "\n\n"...), nil
+	return h.begin(ctx, w, []*frame{snapshot}, w.start)
 }
 
 // snapshot returns an open snapshot: everything that w watches except windows, which
-// closeSnapshot appends. Its events are those up to the revision; its records may be newer.
-func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) ([]byte, error) {
+// appendFramesLocked adds. Its events are those up to the revision; its records may be newer.
+func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) (*frame, error) {
 	keys, entries, err := h.records(ctx, w)
 	if err != nil {
 		return nil, err
@@ -226,20 +248,11 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) ([]byte
 			return nil, err
 		}
 	}
-	var b bytes.Buffer
-	b.WriteString(`{"store":`)
-	b.WriteString(strconv.Quote(h.store.ID())) // letters and digits only
-	b.WriteString(`,"revision":`)
-	b.WriteString(strconv.FormatUint(revision, 10))
-	for _, part := range []struct {
-		name string
-		list [][]byte
-	}{{"scores", scores}, {"medals", medals}, {"timeline", events}} {
-		b.WriteString(`,"` + part.name + `":[`)
-		b.Write(bytes.Join(part.list, []byte(",")))
-		b.WriteByte(']')
-	}
-	return b.Bytes(), nil
+	comma := []byte(",")
+	body := fmt.Appendf(nil, `{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
+		h.store.ID(), // letters and digits only
+		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
+	return &frame{key: "snapshot", open: true, revision: revision, bytes: encodeOpen("snapshot", body)}, nil
 }
 
 // changesSince returns the beginning of a stream for a watcher that resumes: what has
@@ -266,24 +279,19 @@ func (h *Hub) changesSince(ctx context.Context, w *Watcher, received position) (
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(frames, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
-	windows, err := h.firstWindows(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range windows {
-		frames = append(frames, v.full)
-	}
-	b := make([]byte, 0, 1024)
-	for i, f := range frames {
-		b = append(b, f.bytes...)
-		switch {
-		case i == len(frames)-1:
-			b = append(h.appendID(append(b, "id: "...), position{w.start, w.start}), '\n')
-		case f.keep:
-			b = append(h.appendID(append(b, "id: "...), position{received.records, f.revision}), '\n')
+	return h.begin(ctx, w, frames, received.records)
+}
+
+// begin returns the beginning of a stream: frames for a watcher that has received the records
+// up to a revision, and the watcher's windows.
+func (h *Hub) begin(ctx context.Context, w *Watcher, frames []*frame, records uint64) ([]byte, error) {
+	for i := range w.windows {
+		if err := h.refresh(ctx, w.windows[i].window, false); err != nil {
+			return nil, err
 		}
-		b = append(b, '\n')
 	}
-	return b, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dirty = true // every window
+	return w.appendFramesLocked(nil, w.arrangeLocked(frames), records, w.start), nil
 }

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"cmp"
 	"net"
 	"slices"
 	"sync"
@@ -16,6 +15,12 @@ const (
 	maxPendingEvents = 4096
 	// indexThreshold is the number of pending frames above which they are found by an index.
 	indexThreshold = 16
+	// slowWriteTimeout bounds the write of what a connection did not accept at once.
+	slowWriteTimeout = 10 * time.Second
+	// writeBuffer is the initial size of a writer's buffer, and maxWriteBuffer the size
+	// above which it is not kept.
+	writeBuffer    = 64 << 10
+	maxWriteBuffer = 1 << 20
 )
 
 // Watcher is one stream with the frames that are pending for it. No method waits for the
@@ -23,9 +28,8 @@ const (
 type Watcher struct {
 	Home string // the frontend that the client returns to; "" if it named none
 
+	hub      *Hub
 	subjects Subjects
-	appendID func(b []byte, p position) []byte
-	writers  *writers
 	slot     int       // of the hub's heartbeats
 	start    uint64    // the stream's beginning includes everything up to this revision
 	sentHome time.Time // when it was last sent home, or zero; guarded by Hub.mu
@@ -41,7 +45,7 @@ type Watcher struct {
 	known   uint64 // frames up to this revision are in the beginning or a later snapshot
 	sent    uint64 // everything up to this revision has been sent
 	upTo    uint64 // everything up to this revision has been sent or is pending
-	queued  bool   // a writer has it or will take it, or the stream is not attached yet
+	queued  bool   // a writer has it, or it is in Hub.queue, or the stream is not attached yet
 	closed  bool
 }
 
@@ -69,12 +73,20 @@ func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.enqueueLocked(revision)
 }
 
-// send adds a frame that is not a change of the store.
-func (w *Watcher) send(f *frame, delivered uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.addLocked(f)
-	w.enqueueLocked(delivered)
+// send adds a frame that is not a change of the store to watchers that have everything up to
+// the revision delivered.
+func send(f *frame, watchers []*Watcher, delivered uint64) {
+	for _, w := range watchers {
+		w.mu.Lock()
+		w.addLocked(f)
+		w.enqueueLocked(delivered)
+		w.mu.Unlock()
+	}
+}
+
+// departing reports whether the watcher was sent home recently. Hub.mu must be held.
+func (w *Watcher) departing() bool {
+	return !w.sentHome.IsZero() && time.Since(w.sentHome) < resendHomeAfter
 }
 
 // addLocked adds a pending frame. It replaces an older frame with the same key.
@@ -124,7 +136,7 @@ func (w *Watcher) enqueueLocked(revision uint64) {
 	w.upTo = max(w.upTo, revision)
 	if !w.queued && !w.closed && (len(w.pending) > 0 || w.dirty) {
 		w.queued = true
-		w.writers.enqueue(w)
+		w.hub.queue <- w
 	}
 }
 
@@ -136,21 +148,8 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	if w.closed {
 		return b, false
 	}
-	slices.SortStableFunc(w.pending, func(a, b *frame) int { return cmp.Compare(a.revision, b.revision) })
-	w.addWindowsLocked()
-	for i, f := range w.pending {
-		b = append(b, f.bytes...)
-		if f.open {
-			b = w.closeSnapshotLocked(b)
-		}
-		switch {
-		case i == len(w.pending)-1:
-			b = append(w.appendID(append(b, "id: "...), position{w.upTo, w.upTo}), '\n')
-		case f.keep:
-			b = append(w.appendID(append(b, "id: "...), position{w.sent, f.revision}), '\n')
-		}
-		b = append(b, '\n')
-	}
+	w.pending = w.arrangeLocked(w.pending)
+	b = w.appendFramesLocked(b, w.pending, w.sent, w.upTo)
 	w.sent = w.upTo
 	clear(w.pending)
 	w.pending, w.index, w.events = w.pending[:0], nil, 0
@@ -160,8 +159,27 @@ func (w *Watcher) appendPending(b []byte) ([]byte, bool) {
 	return b, true
 }
 
+// appendFramesLocked appends frames to b, then the event id of the revision end. Until then
+// the watcher has the records up to another revision.
+func (w *Watcher) appendFramesLocked(b []byte, frames []*frame, records, end uint64) []byte {
+	for i, f := range frames {
+		b = append(b, f.bytes...)
+		if f.open {
+			b = w.closeSnapshotLocked(b)
+		}
+		switch {
+		case i == len(frames)-1:
+			b = w.hub.appendID(b, position{end, end})
+		case f.keep:
+			b = w.hub.appendID(b, position{records, f.revision})
+		}
+		b = append(b, '\n')
+	}
+	return b
+}
+
 // writeDone ends a write and reports whether more has become pending. If so, the caller
-// must enqueue the watcher again.
+// must queue the watcher again.
 func (w *Watcher) writeDone() (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,5 +199,54 @@ func (w *Watcher) closeLocked() {
 		if w.conn != nil {
 			w.conn.Close()
 		}
+	}
+}
+
+// runWriter writes to the watchers of the queue until the hub is closed. The hub has several
+// writers. None of them waits for a connection.
+func (h *Hub) runWriter() {
+	buffer := make([]byte, 0, writeBuffer)
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case w := <-h.queue:
+			var open bool
+			if buffer, open = w.appendPending(buffer[:0]); open {
+				h.write(w, buffer)
+			} else {
+				h.Remove(w)
+			}
+		}
+		if cap(buffer) > maxWriteBuffer {
+			buffer = make([]byte, 0, writeBuffer)
+		}
+	}
+}
+
+// write writes as much as the connection accepts at once. A goroutine writes the rest.
+func (h *Hub) write(w *Watcher, b []byte) {
+	n, err := 0, error(nil)
+	if len(b) > 0 { // a window that changed may be back at what the watcher has
+		n, err = writeNow(w, b)
+	}
+	switch {
+	case err != nil:
+		h.Remove(w)
+	case n < len(b):
+		rest := slices.Clone(b[n:])
+		go h.writeBlocking(w, rest)
+	case w.writeDone():
+		h.queue <- w
+	}
+}
+
+// writeBlocking writes to a connection that does not accept everything at once.
+func (h *Hub) writeBlocking(w *Watcher, b []byte) {
+	w.conn.SetWriteDeadline(time.Now().Add(slowWriteTimeout))
+	if _, err := w.conn.Write(b); err != nil {
+		h.Remove(w)
+	} else if w.writeDone() {
+		h.queue <- w
 	}
 }

@@ -47,20 +47,16 @@ type windowVersion struct {
 	diff     *frame
 }
 
-func newWindow(w Window) *window {
-	return &window{Window: w, watchers: watcherSet{}, fetching: make(chan struct{}, 1)}
-}
-
-// refresh returns a version of the window that was current at some moment after the call.
-// Concurrent calls share fetches: any number of them need two at most, the one under way
-// and the one that begins after all of them have called. With announce, refresh notifies
+// refresh makes the window's latest version one that was current at some moment after the
+// call. Concurrent calls share fetches: any number of them need two at most, the one under
+// way and the one that begins after all of them have called. With announce, refresh notifies
 // the window's watchers of a new version.
-func (h *Hub) refresh(ctx context.Context, win *window, announce bool) (*windowVersion, error) {
+func (h *Hub) refresh(ctx context.Context, win *window, announce bool) error {
 	called := h.clock.Add(1)
 	select {
 	case win.fetching <- struct{}{}:
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	defer func() { <-win.fetching }()
 	latest := win.latest.Load()
@@ -72,7 +68,7 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) (*windowV
 			err = nil // the contest no longer has the split: the window becomes empty
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		win.fetchedAt = began
 		if latest == nil || !samePage(&latest.page, &page) {
@@ -83,7 +79,7 @@ func (h *Hub) refresh(ctx context.Context, win *window, announce bool) (*windowV
 		h.notifyWatchers(win)
 		win.announced = latest
 	}
-	return latest, nil
+	return nil
 }
 
 func samePage(a, b *ranking.Page) bool {

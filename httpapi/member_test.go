@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/cache"
@@ -25,13 +24,12 @@ import (
 	"laurel/httpapi/admin"
 	"laurel/httpapi/posts"
 	"laurel/score"
-	"laurel/score/medal"
-	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
-// fakeGroup is a group of one frontend that keeps everything in memory. Its members are set before it is used.
-type fakeGroup struct {
+// testMember is a member of a group without Raft. It reads from a real state machine; what it is
+// posted it only records. A test sets how it fails before it is used.
+type testMember struct {
 	id        string
 	elsewhere bool         // another frontend is the master, and the only one with a lease
 	unleased  bool         // this frontend has no lease, though it is the master
@@ -45,10 +43,9 @@ type fakeGroup struct {
 	unknown   bool                        // the age is unknown
 	forward   func(w http.ResponseWriter, r *http.Request) error
 	ready     error
-	records   *fakeRecords
-	boards    *fakeBoards
-	board     func() // called by Board, unless nil
-	access    atomic.Pointer[access.State]
+	store     *testStore
+	release   func(context.Context) bool // what BoardNow returns
+	board     func()                     // called by Board, unless nil
 
 	mu      sync.Mutex
 	feed    *cache.Invalidations
@@ -58,10 +55,10 @@ type fakeGroup struct {
 	kept    map[string]*cache.Entry
 }
 
-func (g *fakeGroup) ID() string   { return g.id }
-func (g *fakeGroup) Master() bool { return !g.elsewhere }
+func (g *testMember) ID() string   { return g.id }
+func (g *testMember) Master() bool { return !g.elsewhere }
 
-func (g *fakeGroup) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
+func (g *testMember) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
 	if g.post != nil {
 		return g.post(p)
 	}
@@ -70,7 +67,7 @@ func (g *fakeGroup) Post(ctx context.Context, p score.Post) ([]score.Result, err
 
 // apply accepts events. It refuses one whose comment is "refuse", and with it the whole post or, unless
 // the post is all or none, the events that follow.
-func (g *fakeGroup) apply(p score.Post) ([]score.Result, error) {
+func (g *testMember) apply(p score.Post) ([]score.Result, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.posts++
@@ -94,17 +91,17 @@ func (g *fakeGroup) apply(p score.Post) ([]score.Result, error) {
 	return results, nil
 }
 
-func (g *fakeGroup) events() []score.Event {
+func (g *testMember) events() []score.Event {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return slices.Clone(g.posted)
 }
 
-func (g *fakeGroup) leased() bool { return !g.elsewhere && !g.unleased && g.CacheMode() != score.Pull }
+func (g *testMember) leased() bool { return !g.elsewhere && !g.unleased && g.CacheMode() != score.Pull }
 
-func (g *fakeGroup) Leased() bool { return g.leased() }
+func (g *testMember) Leased() bool { return g.leased() }
 
-func (g *fakeGroup) Hit(key []byte) *cache.Entry {
+func (g *testMember) Hit(key []byte) *cache.Entry {
 	if !g.leased() {
 		return nil
 	}
@@ -113,7 +110,7 @@ func (g *fakeGroup) Hit(key []byte) *cache.Entry {
 	return g.kept[string(key)]
 }
 
-func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
+func (g *testMember) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	if !g.leased() {
 		return nil, "", cache.ErrNotLeased
 	}
@@ -122,8 +119,12 @@ func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask queries.Ask
 			return nil, "", err
 		}
 	}
-	body, revision, err := ask(g.records)
-	if err != nil {
+	var body []byte
+	var revision uint64
+	if err := g.store.view(func(v queries.View) (err error) {
+		body, revision, err = ask(v)
+		return err
+	}); err != nil {
 		return nil, "", err
 	}
 	e := &cache.Entry{Body: body, Revision: revision}
@@ -138,7 +139,7 @@ func (g *fakeGroup) Answer(ctx context.Context, key, tag string, ask queries.Ask
 	return e, cache.Load, nil
 }
 
-func (g *fakeGroup) Pull(ctx context.Context, key string) (*cache.Entry, string, time.Duration, error) {
+func (g *testMember) Pull(ctx context.Context, key string) (*cache.Entry, string, time.Duration, error) {
 	if g.waits != nil {
 		if err := g.waits(ctx); err != nil {
 			return nil, "", 0, err
@@ -147,29 +148,29 @@ func (g *fakeGroup) Pull(ctx context.Context, key string) (*cache.Entry, string,
 	return g.pull(key)
 }
 
-func (g *fakeGroup) Stale(f func(queries.View) error) (time.Duration, bool, error) {
-	return g.age, !g.unknown, f(g.records)
+func (g *testMember) Stale(f func(queries.View) error) (time.Duration, bool, error) {
+	return g.age, !g.unknown, g.store.view(f)
 }
 
-func (g *fakeGroup) CacheMode() score.CacheMode {
+func (g *testMember) CacheMode() score.CacheMode {
 	mode, _ := g.mode.Load().(score.CacheMode)
 	return cmp.Or(mode, score.Push)
 }
 
-func (g *fakeGroup) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
+func (g *testMember) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	return g.note("mode " + string(mode))
 }
 
-func (g *fakeGroup) Forward(w http.ResponseWriter, r *http.Request) error {
+func (g *testMember) Forward(w http.ResponseWriter, r *http.Request) error {
 	if g.forward == nil {
 		return score.Problemf(score.NoMaster, "there is none")
 	}
 	return g.forward(w, r)
 }
 
-func (g *fakeGroup) Store() string { return "fake" }
+func (g *testMember) Store() string { return "fake" }
 
-func (g *fakeGroup) Invalidations() *cache.Invalidations {
+func (g *testMember) Invalidations() *cache.Invalidations {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.feed == nil {
@@ -178,129 +179,42 @@ func (g *fakeGroup) Invalidations() *cache.Invalidations {
 	return g.feed
 }
 
-func (g *fakeGroup) Epoch() uint64 { return 7 }
+func (g *testMember) Epoch() uint64 { return 7 }
 
-func (g *fakeGroup) Carry(load func() score.Load) {}
+func (g *testMember) Carry(load func() score.Load) {}
 
-func (g *fakeGroup) Ready(ctx context.Context) error { return g.ready }
+func (g *testMember) Ready(ctx context.Context) error { return g.ready }
 
-func (g *fakeGroup) Frontends() score.Frontends {
+func (g *testMember) Frontends() score.Frontends {
 	return score.Frontends{Mode: g.CacheMode(), Epoch: 7, Master: g.id, Frontends: []score.Frontend{
 		{ID: g.id, URL: "http://127.0.0.1:8001", Peer: "127.0.0.1:9001", Master: true, Voter: true, State: score.Serving, Revision: 8123,
 			Leased: true, LeaseMS: 180, Pushed: 8123, Released: 8122},
 		{ID: "f2", URL: "http://127.0.0.1:8002", Peer: "127.0.0.1:9002", Voter: true, State: score.Unreachable, Revision: 8100}}}
 }
 
-func (g *fakeGroup) note(what string) error {
+func (g *testMember) note(what string) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.members = append(g.members, what)
 	return nil
 }
 
-func (g *fakeGroup) Join(ctx context.Context, m score.NewMember) error {
+func (g *testMember) Join(ctx context.Context, m score.NewMember) error {
 	b, _ := json.Marshal(m)
 	return g.note("join " + string(b))
 }
 
-func (g *fakeGroup) Leave(ctx context.Context, id string, force bool) error {
+func (g *testMember) Leave(ctx context.Context, id string, force bool) error {
 	if force {
 		return g.note("force " + id)
 	}
 	return g.note("leave " + id)
 }
 
-func (g *fakeGroup) Transfer(ctx context.Context, to string) error { return g.note("transfer " + to) }
+func (g *testMember) Transfer(ctx context.Context, to string) error { return g.note("transfer " + to) }
 
-// fakeRecords is a view of a store in memory.
-type fakeRecords struct {
-	revision uint64
-	contests []score.Record // by id
-	events   []score.TimelineEvent
-	medals   map[string]*medal.Table
-	bards    map[string]score.Bard
-	trail    []access.AuditEntry
-}
-
-func (v *fakeRecords) Revision() uint64 { return v.revision }
-
-func (v *fakeRecords) Contest(id string) (score.Record, bool, error) {
-	i, ok := slices.BinarySearchFunc(v.contests, id, func(r score.Record, id string) int { return cmp.Compare(r.ContestID, id) })
-	if !ok {
-		return score.Record{}, false, nil
-	}
-	return v.contests[i], true, nil
-}
-
-func (v *fakeRecords) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
-	for _, r := range v.contests {
-		if r.ContestID <= after || f.Competition != "" && r.Competition != f.Competition || f.Status != "" && r.ScheduleStatus != f.Status ||
-			f.Sport != "" && r.Sport != f.Sport {
-			continue
-		}
-		if len(list) == limit {
-			return list, list[limit-1].ContestID, nil
-		}
-		list = append(list, r)
-	}
-	return list, "", nil
-}
-
-func (v *fakeRecords) Timeline(id string, after uint64, limit int) (list []score.TimelineEvent, next uint64, err error) {
-	for _, e := range v.events {
-		if e.ContestID != id || e.Revision <= after {
-			continue
-		}
-		if len(list) == limit {
-			return list, list[limit-1].Revision, nil
-		}
-		list = append(list, e)
-	}
-	return list, 0, nil
-}
-
-func (v *fakeRecords) Medals(competition string) (*medal.Table, bool, error) {
-	t, ok := v.medals[competition]
-	return t, ok, nil
-}
-
-func (v *fakeRecords) Bard(source string) (score.Bard, bool, error) {
-	b, ok := v.bards[source]
-	return b, ok, nil
-}
-
-func decimal(n int64) *score.Decimal {
-	d := score.Points(n)
-	return &d
-}
-
-// games returns a small store.
-func games() *fakeRecords {
-	day := time.Date(2026, 2, 9, 10, 0, 0, 0, time.UTC)
-	v := &fakeRecords{revision: 8130, medals: map[string]*medal.Table{}, bards: map[string]score.Bard{}}
-	v.contests = []score.Record{
-		{ContestID: "OG50BC/CUR-M-GPA-01", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "GAU vs ROM",
-			ScheduleStatus: score.Running, ResultStatus: "LIVE", Period: "END2", UpdatedAt: day, Revision: 8123,
-			Competitors: []score.Standing{
-				{Code: "GAU", Name: "Gaul", Organisation: "GAU", Result: decimal(2), Periods: score.Totals{{Code: "END1", Value: score.Points(2)}}, Rank: 1, SortOrder: 1},
-				{Code: "ROM", Name: "Rome\t\x1b[31m", Organisation: "ROM", Result: decimal(0), Rank: 2, SortOrder: 2}}},
-		{ContestID: "OG50BC/CUR-M-GPA-02", Competition: "OG50BC", Sport: "stone-curling", Kind: score.HeadToHead, Title: "EGY vs BRI", ScheduleStatus: "SCHEDULED", Revision: 12},
-		{ContestID: "OG50BC/MAR", Competition: "OG50BC", Sport: "marathon", Kind: score.Ranked, ScheduleStatus: score.Running, Split: "finish", Revision: 300},
-	}
-	for i := range 5 {
-		e := score.TimelineEvent{ID: string(rune('a' + i)), Source: "bard/cacofonix", Seq: uint64(i + 1), Type: score.TypeAlert, Time: day,
-			ContestID: "OG50BC/CUR-M-GPA-01", Data: jsontext.Value(`{"text":"clack"}`), Revision: uint64(100 + 10*i)}
-		v.events = append(v.events, e)
-	}
-	v.events[1].VoidedBy = "e"
-	v.medals["OG50BC"] = &medal.Table{Competition: "OG50BC", Neutral: []string{"EGY"}, Revision: 8100, UpdatedAt: day, Counts: []medal.Count{
-		{Organisation: "BRI"}, {Organisation: "EGY", Gold: 1}, {Organisation: "GAU", Gold: 2, Bronze: 1}, {Organisation: "HEL", Silver: 1}, {Organisation: "ROM", Silver: 1}}}
-	v.bards["bard/cacofonix"] = score.Bard{Source: "bard/cacofonix", LastSeq: 5, LastID: "e"}
-	return v
-}
-
-// fakeMember is a member of a fake group: fakeGroup, or a type that embeds it.
-type fakeMember interface {
+// groupMember is testMember or a type that embeds it.
+type groupMember interface {
 	Status
 	Reader
 	posts.Poster
@@ -309,8 +223,8 @@ type fakeMember interface {
 	admin.Membership
 }
 
-// groupOf returns a fake group without certificates.
-func groupOf(m fakeMember) Group {
+// groupOf returns the group of a member, without certificates.
+func groupOf(m groupMember) Group {
 	g := Group{Status: m, Reader: m, Poster: m, Forwarder: m, Access: m, Membership: m, Trust: insecure{}}
 	if trust, ok := m.(admin.Trust); ok {
 		g.Trust = trust
@@ -341,9 +255,9 @@ func writeBody(w http.ResponseWriter, contentType string, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// newFake returns a group whose frontend is the master, and its API.
-func newFake(t testing.TB, o Options) (*fakeGroup, *API) {
-	g := &fakeGroup{id: "f1", records: games(), boards: raced()}
+// newTestAPI returns a group whose frontend is the master, and its API.
+func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
+	g := &testMember{id: "f1", store: newStore(t)}
 	if o.Registerer == nil {
 		r := prometheus.NewRegistry()
 		o.Registerer, o.Gatherer = r, r
@@ -362,8 +276,8 @@ func serve(t testing.TB, a *API, h http.Handler) *httptest.Server {
 }
 
 // start returns a fake group and a server of its API.
-func start(t testing.TB) (*fakeGroup, *httptest.Server) {
-	g, a := newFake(t, Options{})
+func start(t testing.TB) (*testMember, *httptest.Server) {
+	g, a := newTestAPI(t, Options{})
 	return g, serve(t, a, a.Handler())
 }
 
