@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -157,19 +158,31 @@ func TestHonestFrontendsShowNothingThatACorruptMasterForges(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			propose(t, g.master(), forge())
 			for _, n := range g.nodes {
-				if body, err := finalRecord(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":1,`)) {
-					t.Errorf("%s shows %s (%v)", n.opts.ID, body, err)
-				}
+				checkFinal(t, n, `"result":1,`)
 			}
 		})
 	}
 	// The signed event of the bard is still accepted, with the seq that the forgeries used.
 	mustPost(t, g.master(), bard.scorePost("1"))
 	for _, n := range g.nodes {
-		if body, err := finalRecord(t.Context(), n.member()); err != nil || !bytes.Contains(body, []byte(`"result":2,`)) {
-			t.Errorf("%s shows %s (%v) in the end", n.opts.ID, body, err)
-		}
+		checkFinal(t, n, `"result":2,`)
 	}
+}
+
+// checkFinal checks what a frontend shows of the final. On a busy machine the frontend may have
+// no lease for a moment.
+func checkFinal(t *testing.T, n *node, want string) {
+	t.Helper()
+	eventually(t, n.opts.ID+" has a lease", func() error {
+		body, err := finalRecord(t.Context(), n.member())
+		if errors.Is(err, cache.ErrNotLeased) {
+			return err
+		}
+		if err != nil || !bytes.Contains(body, []byte(want)) {
+			t.Errorf("%s shows %s (%v); want %s", n.opts.ID, body, err, want)
+		}
+		return nil
+	})
 }
 
 // The master's pushes bypass the log, so their values must not be shown.

@@ -159,7 +159,6 @@ func TestEventFromTheFutureIsRefusedAlsoWhenForwarded(t *testing.T) {
 }
 
 func TestPostWithoutAMasterFailsWithNoMaster(t *testing.T) {
-	t.Parallel()
 	g := newGroup(t, 3, func(o *Options) { o.TimeScale = 1 })
 	master := g.master()
 	for _, n := range g.others(master) {

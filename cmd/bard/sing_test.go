@@ -120,8 +120,12 @@ func TestAStreamContinuesAfterTheLastAckedSeq(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	wantAccepted(t, g, 1000)
-	if want := fmt.Sprintf("events %d, duplicates 0, skipped (acknowledged before) %d\n", 1000-acked, acked); !strings.HasPrefix(out, want) {
-		t.Errorf("the summary is %q; want %q", out, want)
+	// Events that were under way when the first bard was interrupted may be applied meanwhile.
+	var events, duplicates, skipped int
+	line, _, _ := strings.Cut(out, "\n")
+	const format = "events %d, duplicates %d, skipped (acknowledged before) %d"
+	if _, err := fmt.Sscanf(line, format, &events, &duplicates, &skipped); err != nil || skipped < acked || events+skipped != 1000 {
+		t.Errorf("the summary is %q (%v); want %d or more skipped, and 1000 events in all", out, err, acked)
 	}
 }
 
