@@ -204,7 +204,7 @@ func (b *batch) flush(applied uint64) error {
 		return err
 	}
 	last := binary.BigEndian.AppendUint64(nil, applied)
-	if err := b.index.SetApplied(last); err != nil {
+	if err := b.tx.Put(database.Index, index.AppliedKey, last); err != nil {
 		return err
 	}
 	if err := b.tx.Put(database.Meta, database.AppliedKey, last); err != nil {

@@ -111,19 +111,16 @@ func (s *contestMarks) total(split string) int {
 	if n := s.b.totals[string(k)]; n != nil {
 		return *n
 	}
-	v, err := s.b.tx.Get(database.Splits, k)
+	n, err := database.Counter(s.b.tx.Bucket(database.Splits), k)
 	s.keepError(err)
-	if len(v) != 8 {
-		return 0
-	}
-	return int(binary.BigEndian.Uint64(v))
+	return int(n)
 }
 
 // First returns the n best marks at the split and the number of all marks there.
 func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
 	p := database.Prefix(s.contest.ID, split)
 	c := s.b.tx.Bucket(database.Boards).Cursor()
-	for k, _ := c.Seek(p); k != nil && bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
+	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
 		m, ok := s.find(split, string(k[len(p)+1+8:]))
 		if !ok {
 			break

@@ -33,7 +33,7 @@ func (m *Machine) View(f func(*View) error) error {
 	}
 	defer tx.Rollback()
 	v := &View{tx: tx}
-	if v.revision, err = database.Counter(tx, database.RevisionKey); err != nil {
+	if v.revision, err = database.Counter(tx.Bucket(database.Meta), database.RevisionKey); err != nil {
 		return err
 	}
 	return f(v)

@@ -145,7 +145,7 @@ the last 10,000 lines together with the scores.`,
 	cli.NoEnvironment(flags, "limit", "after")
 	read := addReadFlags(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		return read.print(cmd, "/v1/audit", client.PageQuery(page))
+		return read.print(cmd, "/v1/audit", page.Query())
 	}
 	return c
 }
