@@ -288,7 +288,7 @@ func UnmarshalData(t Type, b []byte) (Data, error) {
 	return unmarshalGeneral(of, b)
 }
 
-func unmarshalGeneral(of dataType, b []byte) (Data, error) {
+func unmarshalGeneral(of *table, b []byte) (Data, error) {
 	d := of.empty()
 	if err := json.Unmarshal(b, d, json.RejectUnknownMembers(true)); err != nil {
 		return nil, err
