@@ -1,6 +1,7 @@
 package score
 
 import (
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,12 +39,8 @@ func (e *Event) Competition() string { return CompetitionOf(e.ContestID) }
 
 // CompetitionOf returns the first segment of a contest's id.
 func CompetitionOf(contestID string) string {
-	for i := range len(contestID) {
-		if contestID[i] == '/' {
-			return contestID[:i]
-		}
-	}
-	return contestID
+	competition, _, _ := strings.Cut(contestID, "/")
+	return competition
 }
 
 // UnknownTypeError is the error for an event of a type that this version does not know.

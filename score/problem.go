@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,11 +64,7 @@ func (c Code) HTTPStatus() int {
 
 // Codes returns all codes, in no particular order.
 func Codes() []Code {
-	all := make([]Code, 0, len(codes))
-	for c := range codes {
-		all = append(all, c)
-	}
-	return all
+	return slices.Collect(maps.Keys(codes))
 }
 
 // Problem is the one error type of Laurel's API: servers write it, and clients return it.

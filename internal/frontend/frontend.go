@@ -126,7 +126,7 @@ func groupOf(m *cluster.Member) httpapi.Group {
 func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.PublicConfig(pki.PublicOptions{Files: files, Removed: removed})
+		return i.PublicConfig(files, removed)
 	case files != nil:
 		return files.Config()
 	}

@@ -2,7 +2,6 @@ package ranking
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -87,23 +86,6 @@ func (c Cursor) String() string {
 func (r *Row) cursor() Cursor {
 	return Cursor{competitor: r.Competitor, value: r.Mark, irm: r.IRM != "", given: true}
 }
-
-// NotRankedError reports that a contest has no leaderboard because it is not ranked. It
-// unwraps to a *score.Problem.
-type NotRankedError struct {
-	ContestID string
-	Kind      string // of the contest
-}
-
-// Reason returns a sentence for a client.
-func (e *NotRankedError) Reason() string {
-	return fmt.Sprintf("the contest %q is %s and has no leaderboard", e.ContestID, e.Kind)
-}
-
-func (e *NotRankedError) Error() string { return e.Unwrap().Error() }
-
-// Unwrap returns the problem for a client.
-func (e *NotRankedError) Unwrap() error { return score.Problemf(score.NotFound, "%s", e.Reason()) }
 
 // AppendJSON appends p as JSON, like score.Leaderboard. It is faster than json.Marshal,
 // which matters because pages are rarely cached: few readers ask for the same one.

@@ -67,15 +67,13 @@ func (g *Grant) CheckEvent(e *score.Event) *score.Problem {
 		p = score.Problemf(score.Forbidden, "%q may read but not post; an operator can give it the role bard", g.Name)
 	case g.Role.Covers(RoleOperator):
 	case !g.CoversSource(e.Source):
-		p = score.Problemf(score.Forbidden, "%q may post as %s or below it, not as %q", g.Name, g.Name, e.Source)
-		p.Field = "source"
+		p = score.Problemf(score.Forbidden,
+			"%q may post as %s or below it, not as %q", g.Name, g.Name, e.Source).At("source")
 	case len(g.Competitions) > 0 && !slices.Contains(g.Competitions, e.Competition()):
 		p = score.Problemf(score.Forbidden, "%q may post about %s, not about %q",
-			g.Name, strings.Join(g.Competitions, ", "), e.Competition())
-		p.Field = "contest_id"
+			g.Name, strings.Join(g.Competitions, ", "), e.Competition()).At("contest_id")
 	case len(g.Types) > 0 && !slices.Contains(g.Types, e.Type):
-		p = score.Problemf(score.Forbidden, "%q may not post %s events", g.Name, e.Type)
-		p.Field = "type"
+		p = score.Problemf(score.Forbidden, "%q may not post %s events", g.Name, e.Type).At("type")
 	}
 	if p != nil {
 		p.ID = e.ID
@@ -205,7 +203,7 @@ func (s *State) authorizeSigned(e *score.Event, verify func(g *Grant) *score.Pro
 }
 
 func unauthorized(e *score.Event, field, format string, args ...any) *score.Problem {
-	p := score.Problemf(score.Unauthorized, format, args...)
-	p.ID, p.Field = e.ID, field
+	p := score.Problemf(score.Unauthorized, format, args...).At(field)
+	p.ID = e.ID
 	return p
 }
