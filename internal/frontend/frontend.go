@@ -118,7 +118,6 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
-// groupOf returns a member of the group as package httpapi needs it.
 func groupOf(m *cluster.Member) httpapi.Group {
 	return httpapi.Group{
 		Status:     m,

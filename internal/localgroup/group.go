@@ -106,7 +106,6 @@ func (f Frontend) Args(more ...string) []string {
 	return append(args, more...)
 }
 
-// member is a frontend and its process.
 type member struct {
 	group *Group
 
