@@ -4,7 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -77,9 +77,7 @@ func (c *conn) closeIdle() {
 func (c *conn) serve() {
 	defer func() {
 		if err := recover(); err != nil && err != http.ErrAbortHandler {
-			stack := make([]byte, 64<<10)
-			stack = stack[:runtime.Stack(stack, false)]
-			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, stack)
+			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, debug.Stack())
 			c.flush() // the answers before
 		}
 		c.end()

@@ -30,37 +30,17 @@ type handshakes struct {
 }
 
 // TLS makes the server accept TLS besides HTTP in the clear on the same port: HTTP/2 is
-// served by net/http, HTTP/1.1 as without TLS. failed is called with the error of a failed
+// served by net/http, HTTP/1.1 as without TLS. A configuration that config chooses for a
+// client must name both protocols itself. failed is called with the error of a failed
 // handshake; it may be nil. TLS must be called before Serve.
 func (s *Server) TLS(config *tls.Config, failed func(error)) {
 	if failed == nil {
 		failed = func(error) {}
 	}
-	s.tls = &handshakes{config: withProtocols(config), slots: make(chan struct{}, MaxHandshakes), failed: failed}
-}
-
-// protocols are the protocols offered over TLS.
-var protocols = []string{"h2", "http/1.1"}
-
-// withProtocols returns c with the protocols and the minimum version of this package, also
-// for the configurations that it chooses per client.
-func withProtocols(c *tls.Config) *tls.Config {
-	c = c.Clone()
-	c.NextProtos = protocols
-	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
-	if choose := c.GetConfigForClient; choose != nil {
-		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			chosen, err := choose(hello)
-			if chosen == nil || err != nil ||
-				slices.Equal(chosen.NextProtos, protocols) && chosen.MinVersion >= tls.VersionTLS12 {
-				return chosen, err
-			}
-			chosen = chosen.Clone()
-			chosen.NextProtos, chosen.MinVersion = protocols, max(chosen.MinVersion, tls.VersionTLS12)
-			return chosen, nil
-		}
-	}
-	return c
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+	s.tls = &handshakes{config: config, slots: make(chan struct{}, MaxHandshakes), failed: failed}
 }
 
 // beginsTLS reports whether the first bytes read begin a handshake.
