@@ -152,7 +152,10 @@ func hosts(http string, o *cluster.Options) []string {
 			list = append(list, host)
 		}
 	}
-	for _, addr := range []string{http, o.Peer, strings.TrimSuffix(withoutScheme(o.URL), "/")} {
+	for _, addr := range []string{http, o.Peer, o.URL} {
+		if _, rest, isURL := strings.Cut(addr, "://"); isURL {
+			addr, _, _ = strings.Cut(rest, "/")
+		}
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			host, _, _ = strings.Cut(addr, "/")
@@ -167,14 +170,6 @@ func hosts(http string, o *cluster.Options) []string {
 		}
 	}
 	return list
-}
-
-func withoutScheme(url string) string {
-	_, rest, found := strings.Cut(url, "://")
-	if !found {
-		return url
-	}
-	return rest
 }
 
 // clientCertificate returns the certificate of --tls-cert and --tls-key; nil if they are
