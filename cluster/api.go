@@ -27,19 +27,20 @@ func (m *Member) Store() string { return m.machine.Store() }
 // Epoch returns the Raft term.
 func (m *Member) Epoch() uint64 { return m.raft.CurrentTerm() }
 
-// Master reports whether this member believes to be the master. Only a round of readIndex proves it.
+// Master reports whether this member believes to be the master. Only a round of readIndex proves
+// it.
 func (m *Member) Master() bool { return m.elections.current() != nil }
 
 // Post applies events, here or at the master. It returns when a majority has stored them and all
-// frontends may show them. The error is a *score.Problem; with one, no event is known to be applied.
-// Events are applied at most once if their post is repeated with the same identities.
+// frontends may show them. The error is a *score.Problem; with one, no event is known to be
+// applied. Events are applied at most once if their post is repeated with the same identities.
 func (m *Member) Post(ctx context.Context, p score.Post) ([]score.Result, error) {
 	return m.posts.post(ctx, p)
 }
 
-// Forward lets the master answer a request. It waits a moment for a master if there is none. With an
-// error, always a *score.Problem, nothing was written. It sends a request other than GET and HEAD to
-// one master only. An answer that breaks off ends the request with http.ErrAbortHandler.
+// Forward lets the master answer a request. It waits a moment for a master if there is none. With
+// an error, always a *score.Problem, nothing was written. It sends a request other than GET and
+// HEAD to one master only. An answer that breaks off ends the request with http.ErrAbortHandler.
 func (m *Member) Forward(w http.ResponseWriter, r *http.Request) error {
 	return m.forwarder.forward(w, r)
 }
@@ -55,26 +56,26 @@ func (m *Member) Leased() bool { return m.frontend.Leased() }
 // answer is linearizable. Hit takes no lock and allocates nothing.
 func (m *Member) Hit(key []byte) *cache.Entry { return m.frontend.Hit(key) }
 
-// Answer returns the answer to key, from memory or made by ask from this member's own state, and how
-// it came about. The answer is linearizable. The error cache.ErrNotLeased means that this member may
-// not answer now, but the master may. The tag names what makes the answer stale.
+// Answer returns the answer to key, from memory or made by ask from this member's own state, and
+// how it came about. The answer is linearizable. The error cache.ErrNotLeased means that this
+// member may not answer now, but the master may. The tag names what makes the answer stale.
 func (m *Member) Answer(ctx context.Context, key, tag string, ask queries.Ask) (*cache.Entry, string, error) {
 	return m.reader.answer(ctx, key, tag, ask)
 }
 
-// Board returns a page of a leaderboard, made from this member's own state, the revision of the last
-// change of what the page shows, and how it came about. It is linearizable, also if the error is a
-// *score.Problem. The error cache.ErrNotLeased means that this member may not answer now, but the
-// master may.
+// Board returns a page of a leaderboard, made from this member's own state, the revision of the
+// last change of what the page shows, and how it came about. It is linearizable, also if the error
+// is a *score.Problem. The error cache.ErrNotLeased means that this member may not answer now, but
+// the master may.
 func (m *Member) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, how string, err error) {
 	return m.reader.board(ctx, contestID, q)
 }
 
-// BoardNow is Board if there is nothing to wait for. If the page must wait only for its release, ok is
-// false and soon waits for that; it reports whether the page may be given then. Else, and if soon is
-// nil, use Board.
+// BoardNow is Board if there is nothing to wait for. If the page must wait only for its release, ok
+// is false and soon waits for that; it reports whether the page may be given then. Else, and if
+// soon is nil, use Board.
 func (m *Member) BoardNow(
 	contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, ok bool, soon func(context.Context) bool) {
@@ -106,8 +107,8 @@ func (m *Member) Invalidations() *cache.Invalidations { return m.frontend.Invali
 // CacheMode returns the mode of the group, as far as this member knows.
 func (m *Member) CacheMode() score.CacheMode { return m.mode.get() }
 
-// SetCacheMode sets the mode, and returns when the old one has ended: in pull mode no frontend has a
-// lease. Only the master can; the error is a *score.Problem.
+// SetCacheMode sets the mode, and returns when the old one has ended: in pull mode no frontend has
+// a lease. Only the master can; the error is a *score.Problem.
 func (m *Member) SetCacheMode(ctx context.Context, mode score.CacheMode) error {
 	return m.mode.set(ctx, mode)
 }
@@ -121,8 +122,8 @@ func (m *Member) Frontends() score.Frontends {
 func (m *Member) Carry(load func() score.Load) { m.source.SetLoad(load) }
 
 // Join adds a member, or gives one that is back its new address, or a vote. The frontend must be
-// running: the master asks it for its id. Repeating it is harmless. Only the master can; the error is
-// a *score.Problem.
+// running: the master asks it for its id. Repeating it is harmless. Only the master can; the error
+// is a *score.Problem.
 func (m *Member) Join(ctx context.Context, n score.NewMember) error { return m.membership.join(ctx, n) }
 
 // Leave removes a member and tells it to stop. It needs force to leave the group without a second
@@ -132,8 +133,8 @@ func (m *Member) Leave(ctx context.Context, id string, force bool) error {
 	return m.membership.leave(ctx, id, force)
 }
 
-// Transfer makes another voter the master: to, or any if to is "". Only the master can; the error is
-// a *score.Problem.
+// Transfer makes another voter the master: to, or any if to is "". Only the master can; the error
+// is a *score.Problem.
 func (m *Member) Transfer(ctx context.Context, to string) error { return m.transfers.transfer(ctx, to) }
 
 // Removed reports whether a server, id@instance, was a member of a secure group and is not one now,
@@ -148,12 +149,12 @@ func (m *Member) Access() *access.State { return m.machine.Access() }
 func (m *Member) Verifier() *signing.Verifier { return m.machine.Verifier() }
 
 // ChangeAccess makes a change of the access control, and returns when it is committed and applied
-// here. From its place in the log on, every frontend refuses what it forbids: a post that the master
-// accepts after ChangeAccess has returned comes after it. What followers decide without the log
-// changes when they have applied it, normally within 50 ms.
+// here. From its place in the log on, every frontend refuses what it forbids: a post that the
+// master accepts after ChangeAccess has returned comes after it. What followers decide without the
+// log changes when they have applied it, normally within 50 ms.
 //
-// Only the master can. The error is a *score.Problem: no_master at other members, the refusal of the
-// state machine, or outcome_unknown; then the audit trail tells.
+// Only the master can. The error is a *score.Problem: no_master at other members, the refusal of
+// the state machine, or outcome_unknown; then the audit trail tells.
 func (m *Member) ChangeAccess(ctx context.Context, change access.Change) error {
 	return m.access.change(ctx, change)
 }

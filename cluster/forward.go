@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// masterTimeout is how long a forwarded request waits for a master: about two elections, so that
-	// requests during a failover are answered a little later instead of refused.
+	// masterTimeout is how long a forwarded request waits for a master: about two elections, so
+	// that requests during a failover are answered a little later instead of refused.
 	masterTimeout = 1500 * time.Millisecond
 	// forwardPause is the pause between two requests to a master that has no lease yet. It gets one
 	// within two round trips.
@@ -38,10 +38,10 @@ type forwarder struct {
 	frontend  *cache.Frontend
 }
 
-// forward lets the master answer a request. It waits a moment for a master if there is none. With an
-// error, always a *score.Problem, nothing was written. A request other than GET and HEAD is sent to
-// one master only, because that may have acted on it. An answer that breaks off ends the request with
-// http.ErrAbortHandler.
+// forward lets the master answer a request. It waits a moment for a master if there is none. With
+// an error, always a *score.Problem, nothing was written. A request other than GET and HEAD is sent
+// to one master only, because that may have acted on it. An answer that breaks off ends the request
+// with http.ErrAbortHandler.
 func (f *forwarder) forward(w http.ResponseWriter, r *http.Request) (err error) {
 	body, err := readBody(w, r)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 
 const (
 	postsPath = "/peer/v1/posts" // see poster.serveForwarded
-	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the results of the
-	// old master after the master has changed.
+	// resultGrace is how long, at a time scale of 1, a forwarding frontend waits for the results of
+	// the old master after the master has changed.
 	resultGrace = 50 * time.Millisecond
 	// maxForwardedPosts bounds what one member forwards at once, in bytes.
 	maxForwardedPosts = 64 << 20

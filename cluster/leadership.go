@@ -28,8 +28,8 @@ type elections struct {
 }
 
 // leadership is the time of this member as master in one epoch. It begins when Raft elects the
-// member. It serves from when everything that was committed before is applied here and all leases of
-// earlier masters have expired.
+// member. It serves from when everything that was committed before is applied here and all leases
+// of earlier masters have expired.
 type leadership struct {
 	of     *elections
 	epoch  uint64
@@ -66,8 +66,8 @@ func (e *elections) run(changed <-chan bool) {
 	}
 }
 
-// ledEpoch returns the term in which r leads; 0 if it does not. A term never comes back, so r led in
-// the term that it is in before and after the look at its state.
+// ledEpoch returns the term in which r leads; 0 if it does not. A term never comes back, so r led
+// in the term that it is in before and after the look at its state.
 func ledEpoch(r interface {
 	CurrentTerm() uint64
 	State() raft.RaftState

@@ -12,8 +12,8 @@ import (
 	"laurel/score"
 )
 
-// masterPoll connects package polling to the master: it polls the master, and confirms at the master
-// that this member is it.
+// masterPoll connects package polling to the master: it polls the master, and confirms at the
+// master that this member is it.
 type masterPoll struct {
 	*replica
 	elections *elections

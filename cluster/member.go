@@ -202,8 +202,8 @@ func (m *Member) Peer() string { return m.opts.Peer }
 // program must then end.
 func (m *Member) Ended() <-chan error { return m.ended }
 
-// ServeForwarded sets the handler of requests that other members forward to this one, and what finds
-// the question for a key. It must be called once.
+// ServeForwarded sets the handler of requests that other members forward to this one, and what
+// finds the question for a key. It must be called once.
 func (m *Member) ServeForwarded(h http.Handler, parse queries.Parse) {
 	m.polls.Parse = parse
 	m.port.HandleHTTP(m.peerHandler(h), m.log)

@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so that it never
-	// delays a majority.
+	// joinTimeout bounds a whole join: a new voter first catches up without a vote, so that it
+	// never delays a majority.
 	joinTimeout   = time.Minute
 	changeTimeout = 5 * time.Second // for one change of the configuration
 	catchUpPause  = 50 * time.Millisecond
@@ -27,8 +27,8 @@ const (
 	membersPath = "/v1/cluster/members" // of the HTTP interface, which the master answers
 )
 
-// chanMutex is a mutex for long waits. It is a channel, because virtual time (testing/synctest) stops
-// while a goroutine waits for a sync.Mutex, and what its holder waits for would never happen.
+// chanMutex is a mutex for long waits. It is a channel, because virtual time (testing/synctest)
+// stops while a goroutine waits for a sync.Mutex, and what its holder waits for would never happen.
 type chanMutex chan struct{}
 
 func (m chanMutex) Lock()   { m <- struct{}{} }

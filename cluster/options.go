@@ -30,15 +30,16 @@ type Options struct {
 	Join []string
 	// Nonvoter joins without a vote.
 	Nonvoter bool
-	// Guarded refuses events that are neither signed nor sent with a token. It is for secure groups.
+	// Guarded refuses events that are neither signed nor sent with a token. It is for secure
+	// groups.
 	Guarded bool
 	// TimeScale stretches all timings of failover; 1 is for a local network. 0 means 1.
 	TimeScale float64
-	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one. 0
-	// means the default.
+	// SnapshotEntries is the number of log entries between snapshots, and of those kept behind one.
+	// 0 means the default.
 	SnapshotEntries uint64
-	// Identity is the member's certificate, for the name that ServerID returns. Without it the members
-	// do not authenticate each other.
+	// Identity is the member's certificate, for the name that ServerID returns. Without it the
+	// members do not authenticate each other.
 	Identity *pki.Identity
 
 	Logger  *slog.Logger

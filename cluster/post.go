@@ -37,8 +37,9 @@ type poster struct {
 // applied.
 //
 // If the master is lost, post asks the next one, with the same identities: an event that the lost
-// master did commit is a duplicate then. It repeats a post of unknown outcome only if all its events
-// have a seq. Others end with outcome_unknown, and the client may repeat them with the same ids.
+// master did commit is a duplicate then. It repeats a post of unknown outcome only if all its
+// events have a seq. Others end with outcome_unknown, and the client may repeat them with the same
+// ids.
 func (p *poster) post(ctx context.Context, post score.Post) (results []score.Result, err error) {
 	encoded, err := entry.EncodePost(post)
 	if err != nil {
@@ -185,8 +186,8 @@ func (p *poster) propose(posts []*batch.Post) {
 	}
 }
 
-// observeRelease counts an entry by what its release waited for. The master waits for an ack at most
-// for the AckTimeout, and then for the lease to expire.
+// observeRelease counts an entry by what its release waited for. The master waits for an ack at
+// most for the AckTimeout, and then for the lease to expire.
 func (p *poster) observeRelease(took time.Duration) {
 	p.metrics.release.Observe(took.Seconds())
 	waited := "acks"
@@ -196,8 +197,8 @@ func (p *poster) observeRelease(took time.Duration) {
 	p.metrics.releases.WithLabelValues(waited).Inc()
 }
 
-// revealed returns the revision that must be visible before anybody is told of an outcome. A refusal
-// also reveals something of the state.
+// revealed returns the revision that must be visible before anybody is told of an outcome. A
+// refusal also reveals something of the state.
 func (p *poster) revealed(o fsm.Outcome) (revision uint64) {
 	for _, results := range o {
 		for i := range results {

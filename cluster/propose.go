@@ -12,8 +12,8 @@ import (
 const (
 	// enqueueTimeout bounds the wait for Raft's main loop to take an entry.
 	enqueueTimeout = time.Second
-	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of a leadership
-	// transfer while there is none.
+	// wedgeTimeout is how long, at a time scale of 1, Raft may refuse entries because of a
+	// leadership transfer while there is none.
 	wedgeTimeout = 2 * time.Second
 )
 
@@ -45,9 +45,9 @@ func notAppended(err error) bool {
 var errWedged = errors.New("raft refuses all entries because of a leadership transfer that has ended " +
 	"(hashicorp/raft#696); start this frontend again")
 
-// checkWedged ends a member whose Raft has not noticed that a leadership transfer has ended. That can
-// happen if it loses leadership meanwhile. If it became the master again, it would accept no posts.
-// Without this member another one is elected.
+// checkWedged ends a member whose Raft has not noticed that a leadership transfer has ended. That
+// can happen if it loses leadership meanwhile. If it became the master again, it would accept no
+// posts. Without this member another one is elected.
 func (p *proposer) checkWedged(err error) {
 	if !errors.Is(err, raft.ErrLeadershipTransferInProgress) || p.transfers.Load() > 0 {
 		p.refusedSince.Store(0)

@@ -18,8 +18,8 @@ import (
 // Timings at a time scale of 1. A local network answers in well under a millisecond, but a busy
 // machine's scheduler and a slow write to the disk take longer.
 const (
-	// electionTimeout is the time without a message of the master after which an election begins, at
-	// a random time within one to two of it. A master steps down after the same time without a
+	// electionTimeout is the time without a message of the master after which an election begins,
+	// at a random time within one to two of it. A master steps down after the same time without a
 	// majority.
 	electionTimeout = 150 * time.Millisecond
 	// commitTimeout is half the longest time until followers learn that an entry is committed.
@@ -34,8 +34,8 @@ const (
 	snapshotEntries  = 8192
 	snapshotInterval = 20 * time.Second
 	// maxLogEntry bounds a log entry, in bytes. raft-wal v0.4.1 writes an entry of more than 64 MiB
-	// and then cannot read its file. An entry is one post of at most entry.MaxPost, or several small
-	// ones.
+	// and then cannot read its file. An entry is one post of at most entry.MaxPost, or several
+	// small ones.
 	maxLogEntry = 2 * entry.MaxPost
 )
 

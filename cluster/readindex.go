@@ -25,12 +25,12 @@ const (
 
 // readIndex proves that this member is still the master, before it answers a read without a lease.
 //
-// A master may have been deposed without knowing it, and its state may then be old. Raft's own checks
-// do not exclude that, because they count answers to messages that were sent before the check. So the
-// master starts a round: it asks all voters for their term. A voter stores a higher term before it
-// votes for another member. So if a majority is still in the master's epoch after the round began, no
-// other master had been elected by then, and what this member had applied when the round began is
-// everything that anybody had been told.
+// A master may have been deposed without knowing it, and its state may then be old. Raft's own
+// checks do not exclude that, because they count answers to messages that were sent before the
+// check. So the master starts a round: it asks all voters for their term. A voter stores a higher
+// term before it votes for another member. So if a majority is still in the master's epoch after
+// the round began, no other master had been elected by then, and what this member had applied when
+// the round began is everything that anybody had been told.
 //
 // Reads that wait at the same time share a round. A read never joins a round that began before it.
 type readIndex struct {
@@ -160,8 +160,8 @@ func (r *readiness) check(ctx context.Context) error {
 	return nil
 }
 
-// checkMaster returns nil if this member can answer as the master: by its lease, or in pull mode by a
-// proof that it is the master.
+// checkMaster returns nil if this member can answer as the master: by its lease, or in pull mode by
+// a proof that it is the master.
 func (r *readiness) checkMaster(ctx context.Context) error {
 	switch {
 	case r.frontend.Leased():

@@ -66,8 +66,8 @@ func (r *replica) servers() []raft.Server { return status.Servers(r.raft) }
 // voters returns the voters of the latest configuration.
 func (r *replica) voters() []raft.Server { return peer.Voters(r.raft) }
 
-// await waits for a future until ctx ends or the member is closed. When Raft is shut down it forgets
-// the entries that its state machine has not applied, so their futures are never answered.
+// await waits for a future until ctx ends or the member is closed. When Raft is shut down it
+// forgets the entries that its state machine has not applied, so their futures are never answered.
 func (r *replica) await(ctx context.Context, f raft.Future) error {
 	answered := make(chan error, 1)
 	go func() { answered <- f.Error() }()

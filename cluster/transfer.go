@@ -47,7 +47,8 @@ func (t *transfers) transfer(ctx context.Context, to string) error {
 	case len(others) == 0:
 		return score.Problemf(score.StatusConflict, "there is no other voter that could be the master")
 	}
-	// A voter that does not answer is not tried: until Raft gives up, the group would accept no posts.
+	// A voter that does not answer is not tried: until Raft gives up, the group would accept no
+	// posts.
 	successors := t.reachable(ctx, others)
 	if len(successors) == 0 {
 		return score.Problemf(score.StatusConflict, "leadership was not transferred: the other voters do not answer")
@@ -110,7 +111,8 @@ func (t *transfers) tryAll(ctx context.Context, successors []raft.Server) error 
 	return err
 }
 
-// reachable returns those servers, without this one, that answer, the one with the longest log first.
+// reachable returns those servers, without this one, that answer, the one with the longest log
+// first.
 func (t *transfers) reachable(ctx context.Context, servers []raft.Server) []raft.Server {
 	ctx, cancel := context.WithTimeout(ctx, t.scaled(roundTimeout))
 	defer cancel()

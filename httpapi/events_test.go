@@ -29,7 +29,7 @@ func TestPostedEventIsAnsweredWithItsRevision(t *testing.T) {
 	}
 }
 
-func TestWhatAHandMadePostLeavesOutIsFilledIn(t *testing.T) {
+func TestMissingIDSourceAndTimeAreFilledIn(t *testing.T) {
 	g, s := start(t)
 	before := time.Now()
 	one := `{"type":"alert","contest_id":"OG50BC/X","data":{"text":"hic"}}`
@@ -174,7 +174,7 @@ func TestOnlyPlainJSONAndNDJSONAreTaken(t *testing.T) {
 	}
 }
 
-func TestWhatPassesByItselfHasRetryAfter(t *testing.T) {
+func TestTemporaryProblemHasRetryAfter(t *testing.T) {
 	for code, status := range map[score.Code]int{score.RateLimited: 429, score.NoMaster: 503, score.OutcomeUnknown: 503, score.NotReady: 503} {
 		g, s := start(t)
 		g.post = func(score.Post) ([]score.Result, error) { return nil, score.Problemf(code, "not now") }
@@ -187,7 +187,7 @@ func TestWhatPassesByItselfHasRetryAfter(t *testing.T) {
 	}
 }
 
-func TestFailureOfAPostNeverLooksAsIfNothingHadHappened(t *testing.T) {
+func TestFailedPostHasAnUnknownOutcome(t *testing.T) {
 	g, s := start(t)
 	for name, post := range map[string]func(score.Post) ([]score.Result, error){
 		"error":       func(score.Post) ([]score.Result, error) { return nil, errors.New("the disk is on fire") },

@@ -62,7 +62,7 @@ func TestLeaderboardIsAnsweredInTheFormOfTheInterface(t *testing.T) {
 	}
 }
 
-func TestLeaderboardGivesThePartThatIsAskedFor(t *testing.T) {
+func TestLeaderboardReturnsTheRequestedPart(t *testing.T) {
 	_, s := start(t)
 	for query, want := range map[string]string{
 		"?limit=2":                        "=1 2888, =1 31",
@@ -93,7 +93,7 @@ func TestPagesOfALeaderboardAddUpToTheWhole(t *testing.T) {
 	}
 }
 
-func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *testing.T) {
+func TestInvalidLeaderboardQuestionIsRefused(t *testing.T) {
 	_, s := start(t)
 	for query, want := range map[string]struct{ field, words string }{
 		"?split=half":                          {"split", "10 km, finish"},
@@ -127,7 +127,7 @@ func TestQuestionAboutALeaderboardThatIsWrongIsRefusedWithWhatWouldBeRight(t *te
 	}
 }
 
-func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
+func TestUnchangedLeaderboardIsNotSentAgain(t *testing.T) {
 	g, s := start(t)
 	tags := map[string]string{}
 	for _, path := range []string{boardPath, boardPath + "?limit=2", boardPath + "?split=10+km", boardPath + "?category=M", boardPath + "?around=7", boardPath + "?after=8000,31"} {
@@ -152,7 +152,7 @@ func TestLeaderboardThatHasNotChangedIsNotSentAgain(t *testing.T) {
 	}
 }
 
-func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
+func TestLeaderboardTagDoesNotDependOnTheWayItWasAnswered(t *testing.T) {
 	g, s := start(t)
 	tag := ask(t, s, "GET", boardPath, "").Header.Get("ETag")
 	g.age = 2 * time.Second
@@ -174,7 +174,7 @@ func TestTagOfALeaderboardIsTheSameHoweverItWasAnswered(t *testing.T) {
 	}
 }
 
-func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
+func TestLeaderboardIsForwardedWithoutALease(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere, g.forward = true, func(w http.ResponseWriter, r *http.Request) error {
 		writeBody(w, handler.TypeJSON, []byte(r.URL.RequestURI()))
@@ -194,7 +194,7 @@ func TestLeaderboardIsAskedOfTheMasterWithoutALease(t *testing.T) {
 }
 
 // What cannot be given at once goes by the adapter, and the connection stays.
-func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
+func TestReadWaitsForALeaderboard(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	url, handed := frontOf(t, a)
 	g.read = func(context.Context) error { return nil }
@@ -208,7 +208,7 @@ func TestLeaderboardThatMustWaitIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
+func TestMadeLeaderboardWaitsForItsRelease(t *testing.T) {
 	for _, released := range []bool{true, false} {
 		g, a := newTestAPI(t, Options{})
 		h, r := hotOf(a, boardPath)
@@ -233,7 +233,7 @@ func TestLeaderboardThatIsMadeWaitsForItsReleaseAndIsNotMadeAnew(t *testing.T) {
 	}
 }
 
-func TestLeaderboardIsForWhomScoresAreFor(t *testing.T) {
+func TestLeaderboardHasThePermissionsOfScores(t *testing.T) {
 	g, a := newTestAPI(t, Options{Private: true})
 	newGuardedGroup(t, g)
 	url, _ := frontOf(t, a)

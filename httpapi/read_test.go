@@ -17,7 +17,7 @@ import (
 
 const contest = "OG50BC/CUR-M-GPA-01"
 
-func TestAnswerAboutScoresSaysWhatItIs(t *testing.T) {
+func TestReadHasItsHeaderFields(t *testing.T) {
 	_, s := start(t)
 	for path, revision := range map[string]string{
 		"/v1/scores/" + contest: revisionText(scoreRevision), "/v1/scores": revisionText(lastRevision), "/v1/timeline/" + contest: revisionText(lastRevision),
@@ -173,7 +173,7 @@ func TestMedalRowOfAKnownOrganisationWithoutMedalsIsZeros(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotThereIsNotFoundWithWords(t *testing.T) {
+func TestMissingRecordIsNotFound(t *testing.T) {
 	_, s := start(t)
 	for _, path := range []string{"/v1/scores/OG50BC/NO", "/v1/scores/", "/v1/scores//OG50BC", "/v1/scores/../../etc", "/v1/scores/%0a", "/v1/scores/%ff%00", "/v1/timeline/OG50BC/NO",
 		"/v1/medals/OG2000", "/v1/medals/OG50BC/XXX", "/v1/medals", "/v2/scores", "/v1/scores;x", "/favicon.ico", "//", "/v1/cluster/members/a/b"} {
@@ -197,7 +197,7 @@ func TestBadParameterIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestWrongMethodIsToldTheRightOnes(t *testing.T) {
+func TestWrongMethodGetsTheAllowedOnes(t *testing.T) {
 	_, s := start(t)
 	for path, allow := range map[string]string{"/v1/events": "POST", "/v1/scores": "GET, HEAD", "/v1/cluster/members/f1": "DELETE"} {
 		a := ask(t, s, "PUT", path, "{}", isJSON)
@@ -264,7 +264,7 @@ func TestBadQuestionIsNotForwarded(t *testing.T) {
 	ask(t, s, "GET", "/v1/scores?limit=0", "").problem(t)
 }
 
-func TestReadWithoutAMasterSaysSo(t *testing.T) {
+func TestReadWithoutAMasterIsRefused(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere = true
 	a := ask(t, s, "GET", "/v1/scores", "")

@@ -16,7 +16,7 @@ import (
 	"laurel/score"
 )
 
-func TestAnswerInMemoryIsGivenAgainAsItIs(t *testing.T) {
+func TestHitEqualsTheLoadedAnswer(t *testing.T) {
 	g, s := start(t)
 	g.keeps = true
 	for _, path := range []string{"/v1/scores/" + contest, "/v1/scores?limit=2", "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/bard/cacofonix"} {
@@ -36,7 +36,7 @@ func TestAnswerInMemoryIsGivenAgainAsItIs(t *testing.T) {
 	}
 }
 
-func TestQuestionHasOneKeyHoweverItIsPut(t *testing.T) {
+func TestEqualQuestionsHaveOneKey(t *testing.T) {
 	for path, want := range map[string]struct{ key, tag string }{
 		"scores/" + contest:                           {cache.ScoreKey(contest), ""},
 		"scores/" + contest + "?max_stale=30s":        {cache.ScoreKey(contest), ""},
@@ -97,7 +97,7 @@ func TestQuestionIsFoundAgainByItsKey(t *testing.T) {
 	}
 }
 
-func TestPulledAnswerSaysHowOldItMayBe(t *testing.T) {
+func TestPulledAnswerHasItsAge(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere = true
 	g.mode.Store(score.Pull)
@@ -143,7 +143,7 @@ func TestProblemOfAPullIsAnswered(t *testing.T) {
 	}
 }
 
-func TestOldAnswerIsGivenOnlyToWhoConsentsToItsAge(t *testing.T) {
+func TestStaleAnswerIsGivenOnlyWithinMaxStale(t *testing.T) {
 	const path = "/v1/scores/" + contest
 	for _, c := range []struct {
 		name, query, header string
@@ -187,7 +187,7 @@ func TestOldAnswerIsGivenOnlyToWhoConsentsToItsAge(t *testing.T) {
 	}
 }
 
-func TestOldNewsThatThereIsNothingIsMarkedAsOld(t *testing.T) {
+func TestStaleNotFoundIsMarkedAsStale(t *testing.T) {
 	g, s := start(t)
 	g.elsewhere, g.age = true, 3*time.Second
 	if a := ask(t, s, "GET", "/v1/scores/OG50BC/NO?max_stale", ""); a.StatusCode != 404 || a.Header.Get("Age") != "3" || a.Header.Get("Laurel-Cache") != "stale" {
@@ -195,7 +195,7 @@ func TestOldNewsThatThereIsNothingIsMarkedAsOld(t *testing.T) {
 	}
 }
 
-func TestTruthGoesBeforeConsent(t *testing.T) {
+func TestCurrentAnswerIsPreferredToAStaleOne(t *testing.T) {
 	g, s := start(t)
 	if a := ask(t, s, "GET", "/v1/scores?max_stale=60s", "", "Cache-Control: max-stale"); a.Header.Get("Laurel-Cache") != "load" {
 		t.Errorf("got %v", a.Header)
@@ -210,7 +210,7 @@ func TestTruthGoesBeforeConsent(t *testing.T) {
 	}
 }
 
-func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
+func TestInvalidMaxStaleIsRefused(t *testing.T) {
 	_, s := start(t)
 	for _, path := range []string{"/v1/scores", "/v1/scores/" + contest, "/v1/timeline/" + contest, "/v1/medals/OG50BC", "/v1/medals/OG50BC/GAU", "/v1/bards/b"} {
 		for _, given := range []string{"soon", "-1s", "-1", "1e9", "30s&max_stale=20s"} {
@@ -221,7 +221,7 @@ func TestConsentThatCannotBeReadIsRefused(t *testing.T) {
 	}
 }
 
-func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
+func TestReadThatAcceptsAStaleAnswerDoesNotWaitLong(t *testing.T) {
 	t.Parallel()
 	g, s := start(t)
 	g.elsewhere = true
@@ -257,7 +257,7 @@ func TestWhoConsentsDoesNotWaitLong(t *testing.T) {
 	}
 }
 
-func TestForwardedQuestionIsNotAnsweredByOldState(t *testing.T) {
+func TestForwardedReadIsNotAnsweredFromStaleState(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	g.unleased = true
 	s := serve(t, a, a.ForwardedHandler())
@@ -280,7 +280,7 @@ func TestNewMasterAnswersOnceItHasItsLease(t *testing.T) {
 	}
 }
 
-func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
+func TestReadThatTimesOutIsForwarded(t *testing.T) {
 	t.Parallel()
 	g, s := start(t)
 	g.read = func(ctx context.Context) error {
@@ -296,7 +296,7 @@ func TestAnswerThatDoesNotComeIsAskedOfTheMaster(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerIsCountedByHowItCameAbout(t *testing.T) {
+func TestReadsAreCountedByHowTheyWereAnswered(t *testing.T) {
 	g, a := newTestAPI(t, Options{})
 	s := serve(t, a, a.Handler())
 	g.keeps = true

@@ -187,7 +187,7 @@ func TestHugeLineIsRefusedWithoutBeingHeld(t *testing.T) {
 	}
 }
 
-func TestHugeLineOverAConnectionIsAnsweredAndTheConnectionNotUsedAgain(t *testing.T) {
+func TestConnectionEndsAfterATooLongLine(t *testing.T) {
 	_, s := start(t)
 	a := askReader(t, s, "POST", "/v1/events", &zeros{left: 100 << 20}, isNDJSON)
 	all := results(t, a.body)
@@ -248,7 +248,7 @@ func TestEventThatBreaksOffIsDropped(t *testing.T) {
 	}
 }
 
-func TestBytesBehindAStoppedStreamAreNeverTakenForARequest(t *testing.T) {
+func TestBytesAfterAStoppedStreamAreNotParsedAsARequest(t *testing.T) {
 	t.Parallel()
 	g, s := start(t)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())

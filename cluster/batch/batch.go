@@ -1,6 +1,6 @@
-// Package batch makes one log entry of the posts that arrive while others are in flight: group
-// commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for its [Outcome].
-// wire.go is the form in which a frontend forwards a batch to the master.
+// Package batch makes one log entry of the posts that arrive while others are in flight:
+// group commit. A [Batcher] queues posts and sends them in batches; each [Post] waits for
+// its [Outcome]. wire.go is the form in which a frontend forwards a batch to the master.
 package batch
 
 import (
@@ -12,22 +12,23 @@ import (
 	"laurel/score"
 )
 
-// Bounds of a Batcher. A batch takes posts until one of the first two is reached. A post is never
-// divided, so a large one may go beyond.
+// Bounds of a Batcher. A batch takes posts until one of the first two is reached. A post
+// is never divided, so a large one may go beyond.
 const (
 	maxEntryEvents = 1024
 	maxEntryBytes  = 256 << 10
 	maxQueuedPosts = 8192
 	maxQueuedBytes = 32 << 20
-	// maxInFlight is the number of batches that may be in flight. With one, a batch has what arrived
-	// while the last was written; the second lets the next be written while the last is applied.
+	// maxInFlight is the number of batches that may be in flight. With one, a batch has
+	// what arrived while the last was written; the second lets the next be written while
+	// the last is applied.
 	maxInFlight = 2
 )
 
 // Errors of an Outcome, besides a *score.Problem.
 var (
-	// ErrNoMaster means that there is no master, or that the member asked is not the master. Nothing
-	// was proposed.
+	// ErrNoMaster means that there is no master, or that the member asked is not the
+	// master. Nothing was proposed.
 	ErrNoMaster = errors.New("no master")
 	// ErrUnknown means that the post may have been committed, or may be later.
 	ErrUnknown = errors.New("outcome unknown")
@@ -38,7 +39,8 @@ var (
 // Post is a post that waits for its outcome.
 type Post struct {
 	entry.EncodedPost
-	// Forwarded is true if another member forwarded the post, so that it is not forwarded again.
+	// Forwarded is true if another member forwarded the post, so that it is not forwarded
+	// again.
 	Forwarded bool
 	Latest    time.Time // the latest time of its events, if it was forwarded
 	done      chan Outcome
@@ -83,8 +85,8 @@ type Batcher struct {
 	closed   bool
 }
 
-// New returns a Batcher. send finishes each post of a batch before it returns. observe is called with
-// the number of events of each batch.
+// New returns a Batcher. send finishes each post of a batch before it returns. observe is
+// called with the number of events of each batch.
 func New(send func([]*Post), observe func(events int)) *Batcher {
 	return &Batcher{send: send, observe: observe, drained: make(chan struct{})}
 }
@@ -109,16 +111,16 @@ func (b *Batcher) Add(p *Post) error {
 	return nil
 }
 
-// sendAll sends batches until the queue is empty. Posts that arrive meanwhile form the next batch,
-// which makes batches large under load.
+// sendAll sends batches until the queue is empty. Posts that arrive meanwhile form the
+// next batch, which makes batches large under load.
 func (b *Batcher) sendAll() {
 	for batch := b.next(); batch != nil; batch = b.next() {
 		b.send(batch)
 	}
 }
 
-// next removes the next batch from the queue. It returns nil if the queue is empty; then sendAll must
-// return.
+// next removes the next batch from the queue. It returns nil if the queue is empty; then
+// sendAll must return.
 func (b *Batcher) next() []*Post {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"laurel/score"
 )
 
-// Encode returns the body with which a batch is forwarded: each post with its length before it.
+// Encode returns the body with which a batch is forwarded: each post with its length
+// before it.
 func Encode(batch []*Post) (body []byte) {
 	for _, p := range batch {
 		body = binary.AppendUvarint(body, uint64(p.Size()))

@@ -16,16 +16,18 @@ import (
 type Group interface {
 	// IsMaster reports whether this member is the master.
 	IsMaster() bool
-	// OtherMaster returns the peer address of the master if that is another member; else "".
+	// OtherMaster returns the peer address of the master if that is another member; else
+	// "".
 	OtherMaster() string
 	// Servers returns the latest configuration.
 	Servers() []raft.Server
-	// IsVoter reports whether the master knows a server as a voter of the committed configuration.
+	// IsVoter reports whether the master knows a server as a voter of the committed
+	// configuration.
 	IsVoter(raft.ServerID) bool
 	// Connected reports whether the master has a stream to a server.
 	Connected(raft.ServerID) bool
-	// Certificates returns what a server last said of its certificates. ok is false if that was too
-	// long ago.
+	// Certificates returns what a server last said of its certificates. ok is false if
+	// that was too long ago.
 	Certificates(raft.ServerID) (c Certificates, ok bool)
 	// Access returns the applied access control.
 	Access() *access.State
@@ -61,7 +63,8 @@ type Config struct {
 	Logger   *slog.Logger
 }
 
-// issuing returns the fingerprint of the authority that is to issue the group's certificates.
+// issuing returns the fingerprint of the authority that is to issue the group's
+// certificates.
 func (c *Config) issuing() string {
 	if list := c.Group.Access().Authorities; len(list) > 0 {
 		return access.Fingerprint(list[len(list)-1])
@@ -91,7 +94,8 @@ func (c *Config) requireSecure() *score.Problem {
 		"this group is insecure: it has no certificates, and joining needs no token")
 }
 
-// requireMaster returns a problem in an insecure group, and on a member that is not the master.
+// requireMaster returns a problem in an insecure group, and on a member that is not the
+// master.
 func (c *Config) requireMaster() *score.Problem {
 	if p := c.requireSecure(); p != nil {
 		return p

@@ -31,17 +31,17 @@ const (
 	maxTokenUses = 1000
 )
 
-// Issuer issues certificates and rotates the authority of the group, at the master. Its exported
-// methods return a *score.Problem where this member is not the master or the group is insecure. It
-// is safe for concurrent use.
+// Issuer issues certificates and rotates the authority of the group, at the master. Its
+// exported methods return a *score.Problem where this member is not the master or the
+// group is insecure. It is safe for concurrent use.
 type Issuer struct{ Config }
 
 // NewIssuer returns an Issuer.
 func NewIssuer(c Config) *Issuer { return &Issuer{c} }
 
-// NewJoinToken makes a token with which frontends may join uses times within ttl. It returns the
-// token's text, which is stored nowhere. by is the name of the operator. The error is a
-// *score.Problem.
+// NewJoinToken makes a token with which frontends may join uses times within ttl. It
+// returns the token's text, which is stored nowhere. by is the name of the operator. The
+// error is a *score.Problem.
 func (i *Issuer) NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error) {
 	if p := i.requireSecure(); p != nil {
 		return "", p
@@ -72,8 +72,9 @@ func invalid(field, format string, args ...any) *score.Problem {
 	return p
 }
 
-// Enroll issues the first certificate of a frontend that joins, for its request csr (DER), and
-// takes one use of the token. member is id@instance. The error is a *score.Problem.
+// Enroll issues the first certificate of a frontend that joins, for its request csr
+// (DER), and takes one use of the token. member is id@instance. The error is a
+// *score.Problem.
 func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error) {
 	if p := i.requireMaster(); p != nil {
 		return nil, p
@@ -99,8 +100,8 @@ func (i *Issuer) Enroll(ctx context.Context, token string, csr []byte, member st
 	return i.issue(csr, member)
 }
 
-// checkToken returns a problem if a token is not valid. The problem does not reveal whether there is
-// or was a token of that name.
+// checkToken returns a problem if a token is not valid. The problem does not reveal
+// whether there is or was a token of that name.
 func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 	known := i.Group.Access().JoinTokens[t.ID]
 	if known == nil {
@@ -117,7 +118,7 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 // checkJoiner returns a problem if a frontend cannot join, before its token is used.
 func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 	id := peer.MemberID(member)
-	named, err := pki.ParseRequest(csr)
+	_, named, err := pki.ParseRequest(csr)
 	if err == nil && named != string(member) {
 		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
 	}
@@ -141,7 +142,8 @@ func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 		return conflict("the id %q is taken by a frontend with other data; "+
 			"choose another id, or remove that frontend first", id)
 	case i.Group.Connected(member):
-		// Otherwise the owner of a join token could become any member whose name it knows.
+		// Otherwise the owner of a join token could become any member whose name it
+		// knows.
 		return conflict("the frontend %q is a member and connected; it renews its certificate itself", id)
 	}
 	return nil
@@ -172,7 +174,8 @@ type keysAnswer struct {
 	Authorities [][]byte `json:"authorities"` // in PEM
 }
 
-// ServeKeys answers a voter's request for the keys of the authorities that the group trusts.
+// ServeKeys answers a voter's request for the keys of the authorities that the group
+// trusts.
 func (i *Issuer) ServeKeys(w http.ResponseWriter, r *http.Request) error {
 	id := raft.ServerID(peer.FromContext(r.Context()))
 	if !i.Group.IsMaster() {
@@ -215,9 +218,9 @@ func noKey() *score.Problem {
 		"this master does not hold the key of the group's authority yet; retry in a second")
 }
 
-// authority returns the newest authority whose key a majority of the voters hold, so that they can
-// go on with it if this master is lost; else the oldest one whose key this member holds, nil if it
-// holds none.
+// authority returns the newest authority whose key a majority of the voters hold, so that
+// they can go on with it if this master is lost; else the oldest one whose key this
+// member holds, nil if it holds none.
 func (i *Issuer) authority() *pki.Authority {
 	list := i.Group.Access().Authorities
 	if len(list) == 0 {

@@ -18,7 +18,8 @@ const (
 	retryPause = 2 * time.Second // after a failure
 	// RenewTimeout bounds one round of renewals, at a time scale of 1.
 	RenewTimeout = 5 * time.Second
-	// expiryLogPause is the time between two log lines about a certificate that expires soon.
+	// expiryLogPause is the time between two log lines about a certificate that expires
+	// soon.
 	expiryLogPause = 24 * time.Hour
 )
 
@@ -33,8 +34,8 @@ type Renewer struct {
 	lastErr      string
 }
 
-// NewRenewer returns a Renewer. issuer is this member's own, for when it is the master. A round of
-// renewals takes at most timeout.
+// NewRenewer returns a Renewer. issuer is this member's own, for when it is the master. A
+// round of renewals takes at most timeout.
 func NewRenewer(c Config, issuer *Issuer, timeout time.Duration) *Renewer {
 	return &Renewer{Config: c, issuer: issuer, timeout: timeout}
 }
@@ -121,8 +122,8 @@ func (r *Renewer) fetchKeys(ctx context.Context) error {
 	return nil
 }
 
-// deleteKeys deletes the keys of authorities that the group no longer trusts. It keeps one that is
-// younger than those: the group does not trust it yet.
+// deleteKeys deletes the keys of authorities that the group no longer trusts. It keeps
+// one that is younger than those: the group does not trust it yet.
 func (r *Renewer) deleteKeys() error {
 	list := r.Group.Access().Authorities
 	if len(list) == 0 {
@@ -139,8 +140,8 @@ func (r *Renewer) renew(ctx context.Context) error {
 		return nil
 	}
 	err := r.renewAtMaster(ctx, due)
-	// Without a master a voter renews its certificate itself: all members may have been down for a
-	// long time.
+	// Without a master a voter renews its certificate itself: all members may have been
+	// down for a long time.
 	if err != nil && i.Expires().Sub(i.Now()) < pki.RenewWarning && i.Authority(i.IssuedBy()) != nil {
 		err = i.Renew(i.IssuedBy())
 	}
@@ -150,8 +151,8 @@ func (r *Renewer) renew(ctx context.Context) error {
 	return nil
 }
 
-// renewAtMaster gets a new certificate from the master. Unless the old one is due it must be by
-// another authority.
+// renewAtMaster gets a new certificate from the master. Unless the old one is due it must
+// be by another authority.
 func (r *Renewer) renewAtMaster(ctx context.Context, due bool) error {
 	i := r.Identity
 	key, csr, err := i.Request()

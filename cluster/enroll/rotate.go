@@ -11,22 +11,23 @@ import (
 	"laurel/trust/pki"
 )
 
-// A rotation gives the group another authority in two steps. Between them both are trusted, and the
-// members renew their certificates by themselves. A member that was down learns of the new authority
-// when it is back, and accepts the others because the old authority vouches for the new one.
+// A rotation gives the group another authority in two steps. Between them both are
+// trusted, and the members renew their certificates by themselves. A member that was down
+// learns of the new authority when it is back, and accepts the others because the old
+// authority vouches for the new one.
 
-// AuthorityPEM returns the certificates of the authorities that this member trusts; nil in an
-// insecure group.
+// AuthorityPEM returns the certificates of the authorities that this member trusts; nil
+// in an insecure group.
 func (i *Issuer) AuthorityPEM() []byte {
 	if i.Identity == nil {
 		return nil
 	}
 	i.Auth.UpdateTrust()
-	return i.Identity.PEM()
+	return pki.EncodeCertificates(i.Identity.Authorities())
 }
 
-// RotateAuthority makes a new authority, which the group then trusts beside the old one. The error
-// is a *score.Problem.
+// RotateAuthority makes a new authority, which the group then trusts beside the old one.
+// The error is a *score.Problem.
 func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
@@ -60,8 +61,9 @@ func (i *Issuer) RotateAuthority(ctx context.Context, by string) error {
 	return nil
 }
 
-// FinishRotation makes the group trust the newest authority only. It refuses that while a member has
-// a certificate of another authority, or cannot be asked. The error is a *score.Problem.
+// FinishRotation makes the group trust the newest authority only. It refuses that while a
+// member has a certificate of another authority, or cannot be asked. The error is a
+// *score.Problem.
 func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	if p := i.requireMaster(); p != nil {
 		return p
@@ -87,8 +89,8 @@ func (i *Issuer) FinishRotation(ctx context.Context, by string) error {
 	return nil
 }
 
-// notRenewed returns the members without a certificate of an authority, and the voters without its
-// key.
+// notRenewed returns the members without a certificate of an authority, and the voters
+// without its key.
 func (i *Issuer) notRenewed(authority string) (ids []string) {
 	for _, s := range i.Group.Servers() {
 		c, ok := i.Group.Certificates(s.ID)

@@ -22,17 +22,19 @@ import (
 )
 
 const (
-	// MaxHandshakes bounds the connections whose handshake or preamble is not complete. One more
-	// closes the oldest: a member completes both within milliseconds, but a stranger that opens
-	// connections to keep others out does not.
+	// MaxHandshakes bounds the connections whose handshake or preamble is not complete.
+	// One more closes the oldest: a member completes both within milliseconds, but a
+	// stranger that opens connections to keep others out does not.
 	MaxHandshakes = 128
-	// recheckGrace is how long a connection stays open after its certificate, as it was at the
-	// handshake, is no longer accepted. The member has another one by now, and requests under way
-	// on the connection need not be broken off.
+	// recheckGrace is how long a connection stays open after its certificate, as it was
+	// at the handshake, is no longer accepted. The member has another one by now, and
+	// requests under way on the connection need not be broken off.
 	recheckGrace = time.Second
-	// logPause is the shortest time between two log lines about refusals for the same reason.
+	// logPause is the shortest time between two log lines about refusals for the same
+	// reason.
 	logPause = 10 * time.Second
-	// maxLoggedError bounds the text of an error in such a line, which a stranger influences.
+	// maxLoggedError bounds the text of an error in such a line, which a stranger
+	// influences.
 	maxLoggedError = 300
 )
 
@@ -57,11 +59,11 @@ type AuthConfig struct {
 	Logger   *slog.Logger
 }
 
-// Authenticator checks the certificates of connections between members, in both directions. The
-// dialing member checks that it reached the member that it meant. The accepting member takes the
-// certificate of any member that was not removed: it may have been down while others joined, and
-// could learn of them from nobody else. Only removals are final, and they are in the store; see
-// access.State.
+// Authenticator checks the certificates of connections between members, in both
+// directions. The dialing member checks that it reached the member that it meant. The
+// accepting member takes the certificate of any member that was not removed: it may have
+// been down while others joined, and could learn of them from nobody else. Only removals
+// are final, and they are in the store; see access.State.
 //
 // All methods may be called on nil, which authenticates nobody, and by any goroutine.
 type Authenticator struct {
@@ -75,7 +77,8 @@ type Authenticator struct {
 	logged  map[string]refusalLog
 }
 
-// refusalLog is when a refusal was last logged for a reason, and how many were not logged since.
+// refusalLog is when a refusal was last logged for a reason, and how many were not logged
+// since.
 type refusalLog struct {
 	at      time.Time
 	skipped int
@@ -120,7 +123,8 @@ func (a *Authenticator) UpdateTrust() {
 	}
 }
 
-// Removed reports whether a server was a member and is not one now, as far as this member knows.
+// Removed reports whether a server was a member and is not one now, as far as this member
+// knows.
 func (a *Authenticator) Removed(id raft.ServerID) bool {
 	if a == nil {
 		return false
@@ -153,8 +157,8 @@ func (a *Authenticator) memberAt(addr string) raft.ServerID {
 	return ""
 }
 
-// clientHandshake authenticates this member and the member to, or any member if to is "", on a
-// dialed connection.
+// clientHandshake authenticates this member and the member to, or any member if to is "",
+// on a dialed connection.
 func (a *Authenticator) clientHandshake(ctx context.Context, c *conn, to raft.ServerID) error {
 	if a == nil {
 		return nil
@@ -164,7 +168,8 @@ func (a *Authenticator) clientHandshake(ctx context.Context, c *conn, to raft.Se
 	defer cancel()
 	t := tls.Client(c.raw, a.Identity.PeerClientConfig(string(to)))
 	if err := t.HandshakeContext(ctx); err != nil {
-		// Network errors are frequent and harmless here, so only refused certificates count.
+		// Network errors are frequent and harmless here, so only refused certificates
+		// count.
 		if reason := refusalReason(err); reason != reasonHandshake {
 			a.refuse(reason, c.raw.RemoteAddr(), err)
 		}
@@ -173,7 +178,8 @@ func (a *Authenticator) clientHandshake(ctx context.Context, c *conn, to raft.Se
 	return a.setPeer(c, t)
 }
 
-// serverHandshake authenticates this member and the dialing one on an accepted connection.
+// serverHandshake authenticates this member and the dialing one on an accepted
+// connection.
 func (a *Authenticator) serverHandshake(ctx context.Context, c *conn, deadline time.Time) error {
 	if a == nil {
 		return nil
@@ -214,8 +220,8 @@ func refusalReason(err error) string {
 	return reasonHandshake
 }
 
-// addPending counts a connection as pending until the returned function is called. It closes the
-// oldest one where there are too many.
+// addPending counts a connection as pending until the returned function is called. It
+// closes the oldest one where there are too many.
 func (a *Authenticator) addPending(c *conn) (done func()) {
 	if a == nil {
 		return func() {}
@@ -238,7 +244,8 @@ func (a *Authenticator) addPending(c *conn) (done func()) {
 	}
 }
 
-// refuse counts a refusal, and logs it unless one was logged for the same reason within logPause.
+// refuse counts a refusal, and logs it unless one was logged for the same reason within
+// logPause.
 func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 	a.Refused.WithLabelValues(reason).Inc()
 	now := time.Now()
@@ -260,8 +267,9 @@ func (a *Authenticator) refuse(reason string, remote net.Addr, err error) {
 		"err", text[:min(len(text), maxLoggedError)], "skipped", last.skipped)
 }
 
-// Recheck closes the connections of members that were removed, and those whose certificates are no
-// longer accepted. It reports whether some of the latter stay open for recheckGrace.
+// Recheck closes the connections of members that were removed, and those whose
+// certificates are no longer accepted. It reports whether some of the latter stay open
+// for recheckGrace.
 func (p *Port) Recheck() (pending bool) {
 	if p.auth == nil {
 		return false
@@ -305,14 +313,15 @@ func withPeer(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// FromContext returns the server id (id@instance) of the member that sent a request on the peer
-// port; "" if the members do not authenticate each other.
+// FromContext returns the server id (id@instance) of the member that sent a request on
+// the peer port; "" if the members do not authenticate each other.
 func FromContext(ctx context.Context) string {
 	id, _ := ctx.Value(peerKey{}).(raft.ServerID)
 	return string(id)
 }
 
-// FromConn returns the member that the certificate of the other end names; "" if there is none.
+// FromConn returns the member that the certificate of the other end names; "" if there is
+// none.
 func FromConn(c net.Conn) raft.ServerID {
 	if c, ok := c.(*conn); ok {
 		return c.peer
@@ -320,8 +329,8 @@ func FromConn(c net.Conn) raft.ServerID {
 	return ""
 }
 
-// RequireMember returns a handler that passes on to h the requests of members. Requests of members
-// that were removed go to removed.
+// RequireMember returns a handler that passes on to h the requests of members. Requests
+// of members that were removed go to removed.
 func (a *Authenticator) RequireMember(h http.Handler, removed http.HandlerFunc) http.Handler {
 	if a == nil {
 		return h
@@ -340,11 +349,12 @@ func (a *Authenticator) RequireMember(h http.Handler, removed http.HandlerFunc) 
 	})
 }
 
-// reverifyEvery is how often RecheckLoop checks the connections in any case: certificates expire.
+// reverifyEvery is how often RecheckLoop checks the connections in any case: certificates
+// expire.
 const reverifyEvery = time.Minute
 
-// RecheckLoop rechecks the connections until ctx ends. It looks for changes of the configuration and
-// of the access control at each period.
+// RecheckLoop rechecks the connections until ctx ends. It looks for changes of the
+// configuration and of the access control at each period.
 func (p *Port) RecheckLoop(ctx context.Context, period time.Duration) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()

@@ -19,12 +19,14 @@ import (
 // maxAnswer bounds the answer to a call, in bytes.
 const maxAnswer = 64 << 20
 
-// RoundTrip sends an HTTP request to the member at the address that is the request's host.
+// RoundTrip sends an HTTP request to the member at the address that is the request's
+// host.
 func (p *Port) RoundTrip(r *http.Request) (*http.Response, error) { return p.client.RoundTrip(r) }
 
-// Call sends a request to the member at addr and decodes its JSON answer into answer, unless that is
-// nil. A body is JSON. The error is a *score.Problem if the answer is one; it is a *RemovedError
-// around that if the answering member does not know this one as a member.
+// Call sends a request to the member at addr and decodes its JSON answer into answer,
+// unless that is nil. A body is JSON. The error is a *score.Problem if the answer is one;
+// it is a *RemovedError around that if the answering member does not know this one as a
+// member.
 func (p *Port) Call(ctx context.Context, addr, method, path string, body io.Reader, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, body)
 	if err != nil {
@@ -65,8 +67,8 @@ func WriteProblem(w http.ResponseWriter, p *score.Problem) {
 	json.MarshalWrite(w, p)
 }
 
-// removedHeader is on the answer to a member that was removed. It has the index of the answering
-// member's committed configuration, which does not have the asking member.
+// removedHeader is on the answer to a member that was removed. It has the index of the
+// answering member's committed configuration, which does not have the asking member.
 const removedHeader = "Laurel-Removed"
 
 // RemovedError is the error of a call that WriteRemoved answered.
@@ -86,14 +88,15 @@ func withRemoved(h http.Header, err error) error {
 	return err
 }
 
-// WriteRemoved answers a call of a member that is not in the committed configuration of index.
+// WriteRemoved answers a call of a member that is not in the committed configuration of
+// index.
 func WriteRemoved(w http.ResponseWriter, index uint64, p *score.Problem) {
 	w.Header().Set(removedHeader, strconv.FormatUint(index, 10))
 	WriteProblem(w, p)
 }
 
-// MemberID returns the id of a member without the instance of its data directory: the id by which
-// people know it.
+// MemberID returns the id of a member without the instance of its data directory: the id
+// by which people know it.
 func MemberID(s raft.ServerID) string {
 	id, _, _ := strings.Cut(string(s), "@")
 	return id
@@ -105,13 +108,14 @@ func NoMaster() *score.Problem {
 		"the group has no master that this frontend can reach; retry in a second, or ask another frontend")
 }
 
-// NotMaster returns the problem of a request that only the master can answer, at another member.
+// NotMaster returns the problem of a request that only the master can answer, at another
+// member.
 func NotMaster() *score.Problem {
 	return score.Problemf(score.NoMaster, "this frontend is not the master any more; retry")
 }
 
-// IsAnswer reports whether an error is a problem that a member answered with, other than that it is
-// not the master: another master would answer the same.
+// IsAnswer reports whether an error is a problem that a member answered with, other than
+// that it is not the master: another master would answer the same.
 func IsAnswer(err error) bool {
 	var p *score.Problem
 	return errors.As(err, &p) && p.Code != score.NoMaster

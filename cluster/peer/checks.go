@@ -18,9 +18,9 @@ const (
 	reasonTransfer      = "transfer"      // another member than the leader asks this one to stand for election
 )
 
-// checkTransfer returns an error unless the leader that this member follows asks it to take over.
-// Raft checks neither the sender nor a term: any sender could depose the master, and the election
-// that follows skips the pre-vote.
+// checkTransfer returns an error unless the leader that this member follows asks it to
+// take over. Raft checks neither the sender nor a term: any sender could depose the
+// master, and the election that follows skips the pre-vote.
 func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
 	_, leader, _ := following(in.raft)
 	if leader == "" || leader != raft.ServerID(request.ID) {
@@ -29,9 +29,9 @@ func (in *inbound) checkTransfer(request *raft.TimeoutNowRequest) error {
 	return nil
 }
 
-// checkEntryTerms returns an error if an entry that a request contains or names is of a later term
-// than the request. A voter compares logs by their last terms: a candidate with such an entry would
-// win every election.
+// checkEntryTerms returns an error if an entry that a request contains or names is of a
+// later term than the request. A voter compares logs by their last terms: a candidate
+// with such an entry would win every election.
 func checkEntryTerms(request any) error {
 	term := termOf(request)
 	var latest uint64 // the latest possible term of an entry
@@ -58,9 +58,9 @@ func checkEntryTerms(request any) error {
 	return nil
 }
 
-// checkEntries returns an error unless the entries of a request follow the one that it names as the
-// previous entry, as those of a leader do, and are of types that Raft knows: it panics when an entry
-// of another type is committed.
+// checkEntries returns an error unless the entries of a request follow the one that it
+// names as the previous entry, as those of a leader do, and are of types that Raft knows:
+// it panics when an entry of another type is committed.
 func checkEntries(request any, maxEntry int) error {
 	r, ok := request.(*raft.AppendEntriesRequest)
 	if !ok {
@@ -85,8 +85,8 @@ func checkEntries(request any, maxEntry int) error {
 	return nil
 }
 
-// checkConfigurations returns an error if a request has a configuration that cannot be decoded: Raft
-// would panic.
+// checkConfigurations returns an error if a request has a configuration that cannot be
+// decoded: Raft would panic.
 func checkConfigurations(request any) error {
 	switch r := request.(type) {
 	case *raft.AppendEntriesRequest:
@@ -119,7 +119,8 @@ func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
 	return raft.DecodeConfiguration(b), nil
 }
 
-// refusals counts the messages that are refused, and logs each reason at most once in logPause.
+// refusals counts the messages that are refused, and logs each reason at most once in
+// logPause.
 type refusals struct {
 	count  *prometheus.CounterVec
 	log    *slog.Logger

@@ -8,12 +8,13 @@ import (
 
 // heartbeats answers the heartbeats of the master that Raft follows already.
 //
-// hashicorp/raft gives the transport a handler that processes each heartbeat on the connection's
-// goroutine, concurrently with Raft's main goroutine. A candidate that learns of a newer term in
-// this way still counts the votes of its own term, and becomes a second leader of the newer one
-// (hashicorp/raft#695). So that handler is not used. A heartbeat that changes nothing is answered
-// here, because a slow disk under the main goroutine must not cost the master its majority, and
-// Raft gets a copy when it is free. Any other heartbeat waits for Raft.
+// hashicorp/raft gives the transport a handler that processes each heartbeat on the
+// connection's goroutine, concurrently with Raft's main goroutine. A candidate that
+// learns of a newer term in this way still counts the votes of its own term, and becomes
+// a second leader of the newer one (hashicorp/raft#695). So that handler is not used. A
+// heartbeat that changes nothing is answered here, because a slow disk under the main
+// goroutine must not cost the master its majority, and Raft gets a copy when it is free.
+// Any other heartbeat waits for Raft.
 type heartbeats struct {
 	header  raft.RPCHeader // of the answers
 	follow  func() (term uint64, leader raft.ServerID, last uint64)
@@ -25,8 +26,8 @@ func newHeartbeats(header raft.RPCHeader, deliver func(raft.RPC)) *heartbeats {
 	return &heartbeats{header: header, deliver: deliver, latest: make(chan raft.RPC, 1)}
 }
 
-// following returns the term in which r follows a leader, the leader, and the index of r's last
-// entry. The term is 0 if r follows nobody.
+// following returns the term in which r follows a leader, the leader, and the index of
+// r's last entry. The term is 0 if r follows nobody.
 func following(r *raft.Raft) (term uint64, leader raft.ServerID, last uint64) {
 	if r == nil || r.State() != raft.Follower {
 		return 0, "", 0

@@ -10,10 +10,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// inbound checks the requests of other members' Rafts before this member's Raft sees them.
-// hashicorp/raft processes whatever the network delivers, in any order. inbound passes on only what
-// can be true and cannot undo what this member has promised to others. docs/decisions names each
-// fault of hashicorp/raft that it guards against.
+// inbound checks the requests of other members' Rafts before this member's Raft sees
+// them. hashicorp/raft processes whatever the network delivers, in any order. inbound
+// passes on only what can be true and cannot undo what this member has promised to
+// others. docs/decisions names each fault of hashicorp/raft that it guards against.
 type inbound struct {
 	ctx      context.Context
 	calls    chan raft.RPC // read by Raft's main goroutine
@@ -77,8 +77,8 @@ func (in *inbound) handle(call raft.RPC, snapshot func(raft.RPC, *raft.InstallSn
 	in.deliver(call)
 }
 
-// refuse answers a request with an error. It reads the body of a snapshot first, or the transport
-// would take the rest of it for the next request.
+// refuse answers a request with an error. It reads the body of a snapshot first, or the
+// transport would take the rest of it for the next request.
 func refuse(call raft.RPC, err error) {
 	if call.Reader != nil {
 		io.Copy(io.Discard, call.Reader)
@@ -86,10 +86,11 @@ func refuse(call raft.RPC, err error) {
 	call.Respond(nil, err)
 }
 
-// boundCommit makes a request commit no more than it proves. Raft commits up to the leader's commit
-// index or the end of its own log, whichever comes first (v1.8.0, appendEntries). But a request
-// proves that the two logs are the same only up to its own last entry. Behind it this member may
-// have entries of an older term, which were never committed.
+// boundCommit makes a request commit no more than it proves. Raft commits up to the
+// leader's commit index or the end of its own log, whichever comes first (v1.8.0,
+// appendEntries). But a request proves that the two logs are the same only up to its own
+// last entry. Behind it this member may have entries of an older term, which were never
+// committed.
 func boundCommit(request *raft.AppendEntriesRequest) {
 	proven := request.PrevLogEntry + uint64(len(request.Entries))
 	request.LeaderCommitIndex = min(request.LeaderCommitIndex, proven)
@@ -155,10 +156,11 @@ func (in *inbound) checkTerm(term uint64) error {
 	return nil
 }
 
-// approach raises this member's term by one step if a voter of its configuration asks for a vote in
-// a term that cannot be believed. A member whose term really is that high refuses all lower ones,
-// and would never be heard again. One step in each ApproachPause uses up no terms, and makes the
-// two meet. Raft sees the step as a request for a vote with an empty log, which it refuses.
+// approach raises this member's term by one step if a voter of its configuration asks for
+// a vote in a term that cannot be believed. A member whose term really is that high
+// refuses all lower ones, and would never be heard again. One step in each ApproachPause
+// uses up no terms, and makes the two meet. Raft sees the step as a request for a vote
+// with an empty log, which it refuses.
 func (in *inbound) approach(request any) {
 	var voter raft.ServerID
 	switch r := request.(type) {

@@ -6,9 +6,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// pipeline ends at the first answer that is not a success. hashicorp/raft reads no answers after
-// that one, and its own pipeline then takes no entries: the goroutine that hands one over would hang,
-// the follower would get no more entries from this master, and Close would never return.
+// pipeline ends at the first answer that is not a success. hashicorp/raft reads no
+// answers after that one, and its own pipeline then takes no entries: the goroutine that
+// hands one over would hang, the follower would get no more entries from this master, and
+// Close would never return.
 type pipeline struct {
 	raft.AppendPipeline
 	checkTerm func(term uint64) error

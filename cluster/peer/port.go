@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Protocols that a connection can carry. The first byte on a connection names the protocol. In a
-// secure group the TLS handshake comes before it.
+// Protocols that a connection can carry. The first byte on a connection names the
+// protocol. In a secure group the TLS handshake comes before it.
 const (
 	ProtocolRaft = 'R'
 	ProtocolHTTP = 'H'
@@ -67,8 +67,8 @@ type Port struct {
 	open map[*conn]struct{} // nil once the port is closed
 }
 
-// Addr is the address of a peer port, with the host name as it was configured instead of the IP
-// address that the name resolves to today.
+// Addr is the address of a peer port, with the host name as it was configured instead of
+// the IP address that the name resolves to today.
 type Addr string
 
 func (a Addr) Network() string { return "tcp" }
@@ -121,11 +121,12 @@ type conn struct {
 	net.Conn          // the TLS connection in a secure group, else raw
 	raw      net.Conn // the TCP connection
 	port     *Port
-	// tls and peer are set once by the handshake, before another goroutine has the connection.
+	// tls and peer are set once by the handshake, before another goroutine has the
+	// connection.
 	tls  *tls.Conn
 	peer raft.ServerID
-	// rejectedSince is the time in ns since which the peer's certificate is no longer accepted;
-	// 0 while it is.
+	// rejectedSince is the time in ns since which the peer's certificate is no longer
+	// accepted; 0 while it is.
 	rejectedSince atomic.Int64
 }
 
@@ -142,8 +143,8 @@ func (p *Port) add(c net.Conn) (*conn, error) {
 	return added, nil
 }
 
-// Close closes the connection without the TLS close_notify, which could block on a peer that does
-// not read. Truncation is detected because every message is length-prefixed.
+// Close closes the connection without the TLS close_notify, which could block on a peer
+// that does not read. Truncation is detected because every message is length-prefixed.
 func (c *conn) Close() error {
 	c.port.mu.Lock()
 	delete(c.port.open, c)
@@ -214,8 +215,8 @@ func (p *Port) route(c *conn) {
 	}
 }
 
-// greet authenticates the dialing member and reads the preamble. It returns the channel of the
-// connection's protocol.
+// greet authenticates the dialing member and reads the preamble. It returns the channel
+// of the connection's protocol.
 func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	defer p.auth.addPending(c)()
 	deadline := time.Now().Add(HandshakeTimeout)
@@ -232,10 +233,10 @@ func (p *Port) greet(c *conn) (chan net.Conn, error) {
 	return to, err
 }
 
-// Preamble returns the first bytes of a connection that carries Raft or the push protocol. They name
-// the member that the connection is for, and any other member closes it. Raft's messages do not name
-// their receiver: without this, a new member at an address that the configuration still has for
-// another one would be counted as that one.
+// Preamble returns the first bytes of a connection that carries Raft or the push
+// protocol. They name the member that the connection is for, and any other member closes
+// it. Raft's messages do not name their receiver: without this, a new member at an
+// address that the configuration still has for another one would be counted as that one.
 func Preamble(protocol byte, to raft.ServerID) []byte {
 	return append([]byte{protocol, byte(len(to))}, to...)
 }
@@ -266,8 +267,8 @@ func (p *Port) readPreamble(r io.Reader) (chan net.Conn, error) {
 	return nil, errPreamble
 }
 
-// HandleHTTP serves HTTP requests of other members with h until the port is closed. It may be called
-// once.
+// HandleHTTP serves HTTP requests of other members with h until the port is closed. It
+// may be called once.
 func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
 	p.server = &http.Server{
 		Handler: h, ConnContext: withPeer, ReadHeaderTimeout: HandshakeTimeout, IdleTimeout: httpIdleTimeout,
@@ -276,7 +277,8 @@ func (p *Port) HandleHTTP(h http.Handler, log *slog.Logger) {
 	go p.server.Serve(p.layer(p.http))
 }
 
-// HandlePush calls serve with each push stream that a master opens, until the port is closed.
+// HandlePush calls serve with each push stream that a master opens, until the port is
+// closed.
 func (p *Port) HandlePush(serve func(net.Conn)) {
 	go func() {
 		for {

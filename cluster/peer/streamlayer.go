@@ -9,21 +9,22 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Address returns the form in which Raft's transport is given a receiver: the address, and the
-// server id that the receiver must have. hashicorp/raft's own transport knows only the address.
+// Address returns the form in which Raft's transport is given a receiver: the address,
+// and the server id that the receiver must have. hashicorp/raft's own transport knows
+// only the address.
 func Address(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 	return addr + "/" + raft.ServerAddress(id)
 }
 
-// RaftLayer returns the stream layer of Raft's transport. A message that has begun must make
-// progress within stallTimeout, or its connection is closed.
+// RaftLayer returns the stream layer of Raft's transport. A message that has begun must
+// make progress within stallTimeout, or its connection is closed.
 func (p *Port) RaftLayer(stallTimeout time.Duration) raft.StreamLayer {
 	return &streamLayer{p.layer(p.raft), stallTimeout}
 }
 
-// streamLayer is the stream layer of Raft. On an accepted connection a request is read, its answer
-// written, and so on. hashicorp/raft's transport sets no deadline there, so streamLayer does. The
-// body of a snapshot is part of its request.
+// streamLayer is the stream layer of Raft. On an accepted connection a request is read,
+// its answer written, and so on. hashicorp/raft's transport sets no deadline there, so
+// streamLayer does. The body of a snapshot is part of its request.
 type streamLayer struct {
 	*layer
 	stallTimeout time.Duration
@@ -38,8 +39,9 @@ func (l *streamLayer) Accept() (net.Conn, error) {
 	return &acceptedConn{Conn: c, stallTimeout: l.stallTimeout}, nil
 }
 
-// Dial connects to Raft at the member that to names; see Address. The transport's own write deadline
-// grows with the size of a snapshot, so the connection also has one for progress.
+// Dial connects to Raft at the member that to names; see Address. The transport's own
+// write deadline grows with the size of a snapshot, so the connection also has one for
+// progress.
 func (l *streamLayer) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
@@ -63,8 +65,8 @@ func (c *dialedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// acceptedConn is a connection on which this member answers requests. One goroutine at a time reads
-// and writes it.
+// acceptedConn is a connection on which this member answers requests. One goroutine at a
+// time reads and writes it.
 type acceptedConn struct {
 	net.Conn
 	stallTimeout time.Duration
@@ -72,7 +74,8 @@ type acceptedConn struct {
 	failed       error // the error that ended reading; later bytes must not be taken for another request
 }
 
-// Read waits without limit for a request to begin, and at most stallTimeout for it to go on.
+// Read waits without limit for a request to begin, and at most stallTimeout for it to go
+// on.
 func (c *acceptedConn) Read(b []byte) (int, error) {
 	if c.failed != nil {
 		return 0, c.failed

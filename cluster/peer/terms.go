@@ -6,15 +6,15 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each higher
-// term that it sees and never goes back, so one message could use up all terms. An election takes at
-// least its timeout: to be this far behind, a member must have been down during hours of elections
-// without end. See inbound.approach for such members.
+// MaxTermStep is how far ahead of its own term a member believes a term. Raft stores each
+// higher term that it sees and never goes back, so one message could use up all terms. An
+// election takes at least its timeout: to be this far behind, a member must have been
+// down during hours of elections without end. See inbound.approach for such members.
 const MaxTermStep = 1 << 16
 
-// checkTerm returns an error if term is too far ahead of own to be believed. A member without a term
-// believes any. reported reports whether a majority of the voters that this member knows say that
-// their term is at least atLeast.
+// checkTerm returns an error if term is too far ahead of own to be believed. A member
+// without a term believes any. reported reports whether a majority of the voters that
+// this member knows say that their term is at least atLeast.
 func checkTerm(term, own uint64, reported func(atLeast uint64) bool) error {
 	if own == 0 || term <= own || term-own <= MaxTermStep || reported(term-MaxTermStep) {
 		return nil

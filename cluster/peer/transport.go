@@ -21,8 +21,8 @@ type TransportConfig struct {
 	Timeout       time.Duration // for one message, and for progress within a message
 	ApproachPause time.Duration // see inbound.approach
 	MaxEntry      int           // bounds the data of a log entry, in bytes
-	// TermReported reports whether a majority of the voters last said that their term is at least
-	// term.
+	// TermReported reports whether a majority of the voters last said that their term is
+	// at least term.
 	TermReported func(r *raft.Raft, term uint64) bool
 	// Go runs a function on a goroutine that the member waits for when it closes.
 	Go         func(func())
@@ -31,13 +31,14 @@ type TransportConfig struct {
 	RaftLogger hclog.Logger
 }
 
-// Transport is Raft's transport between members. It passes on a request or an answer only if the
-// checks of inbound allow it.
+// Transport is Raft's transport between members. It passes on a request or an answer only
+// if the checks of inbound allow it.
 //
-// Its methods with a receiver's address replace those of raft.NetworkTransport for two reasons: they
-// add the receiver's server id to the address, and an answer whose term cannot be believed becomes
-// an error. A raft.ServerAddressProvider could do the first, but not the second, and knows the
-// receiver's id but not the address that Raft has for it.
+// Its methods with a receiver's address replace those of raft.NetworkTransport for two
+// reasons: they add the receiver's server id to the address, and an answer whose term
+// cannot be believed becomes an error. A raft.ServerAddressProvider could do the first,
+// but not the second, and knows the receiver's id but not the address that Raft has for
+// it.
 type Transport struct {
 	*raft.NetworkTransport
 	serverID raft.ServerID
@@ -62,8 +63,9 @@ func (t *Transport) Header() raft.RPCHeader {
 	}
 }
 
-// Serve checks the requests of other members until the context ends. It gives snapshots to install
-// to snapshot, on a goroutine of their own, and all else to Raft. It waits for Open.
+// Serve checks the requests of other members until the context ends. It gives snapshots
+// to install to snapshot, on a goroutine of their own, and all else to Raft. It waits for
+// Open.
 func (t *Transport) Serve(snapshot func(raft.RPC, *raft.InstallSnapshotRequest)) {
 	t.in.serve(t.NetworkTransport.Consumer(), snapshot)
 }
@@ -77,14 +79,14 @@ func (t *Transport) Deliver(call raft.RPC) { t.in.deliver(call) }
 // Consumer returns the requests that Raft is to handle.
 func (t *Transport) Consumer() <-chan raft.RPC { return t.in.calls }
 
-// SetHeartbeatHandler ignores Raft's handler of heartbeats in favor of the transport's own; see
-// heartbeats.
+// SetHeartbeatHandler ignores Raft's handler of heartbeats in favor of the transport's
+// own; see heartbeats.
 func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {
 	t.NetworkTransport.SetHeartbeatHandler(t.in.heartbeat)
 }
 
-// checkAnswer returns err, or an error if the term of the answer cannot be believed. The answer then
-// has no term, because Raft may look at it despite the error.
+// checkAnswer returns err, or an error if the term of the answer cannot be believed. The
+// answer then has no term, because Raft may look at it despite the error.
 func (t *Transport) checkAnswer(err error, term *uint64) error {
 	if err == nil {
 		err = t.in.checkTerm(*term)

@@ -29,7 +29,8 @@ type Config struct {
 	FirstWait time.Duration // how long the first poll for an answer waits for a master
 	// Poll polls the master once. The error is a *score.Problem where there is no master.
 	Poll func(ctx context.Context, items []Item) ([]Answer, error)
-	// Retry calls poll for each master in turn until it reports that it is done, or ctx ends.
+	// Retry calls poll for each master in turn until it reports that it is done, or ctx
+	// ends.
 	Retry func(ctx context.Context, poll func() (done bool)) error
 	Polls *prometheus.CounterVec // by outcome
 	Ages  prometheus.Observer    // of answers from memory, in seconds
@@ -48,15 +49,16 @@ func NewPuller(ctx context.Context, c Config) *Puller {
 	return &Puller{Config: c, ctx: ctx, store: pull.NewStore(c.MaxBytes)}
 }
 
-// Pull returns the answer to key, how it came about, and its age: the answer was true at some moment
-// within that time. It polls the master for an answer that is not held, or is too old. The error is a
-// *score.Problem, or that of ctx.
+// Pull returns the answer to key, how it came about, and its age: the answer was true at
+// some moment within that time. It polls the master for an answer that is not held, or is
+// too old. The error is a *score.Problem, or that of ctx.
 func (p *Puller) Pull(ctx context.Context, key string) (e *cache.Entry, how string, age time.Duration, err error) {
 	if e, age := p.store.Get(key, p.Clock()); e != nil {
 		p.Ages.Observe(age.Seconds())
 		return e, cache.Hit, age, nil
 	}
-	// Concurrent readers of a key share one poll. It was sent no earlier than the first of them came.
+	// Concurrent readers of a key share one poll. It was sent no earlier than the first
+	// of them came.
 	fetched := p.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(p.ctx, p.FirstWait)
 		defer cancel()
@@ -114,8 +116,8 @@ func (p *Puller) Run() {
 	}
 }
 
-// poll polls the master once for keys and stores its answers. For a single key the error may be the
-// problem of its question.
+// poll polls the master once for keys and stores its answers. For a single key the error
+// may be the problem of its question.
 func (p *Puller) poll(ctx context.Context, keys []string) error {
 	items := make([]Item, len(keys))
 	sums := p.store.Sums(keys)
@@ -139,7 +141,8 @@ func (p *Puller) poll(ctx context.Context, keys []string) error {
 	return nil
 }
 
-// take stores the answer to a key. It invalidates what watchers have if the answer has changed.
+// take stores the answer to a key. It invalidates what watchers have if the answer has
+// changed.
 func (p *Puller) take(key string, a *Answer, sent time.Duration) {
 	polled := pull.Polled{Missing: a.Problem != nil, Same: a.Same, Body: a.Body, Revision: a.Revision}
 	outcome := p.store.Take(key, &polled, sent, p.Clock())

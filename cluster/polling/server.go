@@ -40,8 +40,8 @@ type Server struct {
 	Machine *fsm.Machine
 	// Parse finds the question for a key. It is set before the first poll.
 	Parse queries.Parse
-	// Confirm returns nil if this member was still the master at some moment after the call; else a
-	// *score.Problem.
+	// Confirm returns nil if this member was still the master at some moment after the
+	// call; else a *score.Problem.
 	Confirm func(context.Context) error
 	// AwaitReleased waits until all frontends may show a revision.
 	AwaitReleased func(ctx context.Context, revision uint64) error
@@ -63,8 +63,9 @@ func (s *Server) Serve(w http.ResponseWriter, r *http.Request) error {
 	return json.MarshalWrite(w, answers)
 }
 
-// Answer answers a poll. The answers were true at some moment after the call: this member proves that
-// it was still the master then, and waits until all frontends may show what it answers.
+// Answer answers a poll. The answers were true at some moment after the call: this member
+// proves that it was still the master then, and waits until all frontends may show what
+// it answers.
 func (s *Server) Answer(ctx context.Context, items []Item) ([]Answer, error) {
 	if err := s.Confirm(ctx); err != nil {
 		return nil, err
@@ -79,7 +80,8 @@ func (s *Server) Answer(ctx context.Context, items []Item) ([]Answer, error) {
 	return answers, nil
 }
 
-// answer answers from this member's own state. No answer has anything later than revision.
+// answer answers from this member's own state. No answer has anything later than
+// revision.
 func (s *Server) answer(ctx context.Context, items []Item) (answers []Answer, revision uint64, err error) {
 	answers = make([]Answer, len(items))
 	questions := make([]queries.Question, len(items))
@@ -103,8 +105,8 @@ func (s *Server) answer(ctx context.Context, items []Item) (answers []Answer, re
 		return nil
 	})
 	for i := range items {
-		// Outside of the view: to build a leaderboard takes time, and until the view ends the
-		// database cannot reuse the space that it sees.
+		// Outside of the view: to build a leaderboard takes time, and until the view ends
+		// the database cannot reuse the space that it sees.
 		if q := questions[i].Board; q != nil && err == nil {
 			page, last, problem := s.Machine.Board(ctx, q.Contest, &q.Query)
 			var body []byte

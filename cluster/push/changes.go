@@ -7,8 +7,8 @@ import (
 	"laurel/score"
 )
 
-// invalidate returns the records of changes that have a new value, and the keys and tags of all
-// other answers that are stale now.
+// invalidate returns the records of changes that have a new value, and the keys and tags
+// of all other answers that are stale now.
 func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
 	pushed := map[string]bool{}
 	add := func(key string, revision uint64, value any) {
@@ -46,9 +46,9 @@ func invalidate(c *fsm.Changes) (records []cache.Record, stale []string) {
 	return records, stale
 }
 
-// withoutValues returns a push that only names what p has values of. In a guarded store a frontend
-// shows only what its own state machine made of signed events, so that a corrupt master cannot put a
-// score into its cache.
+// withoutValues returns a push that only names what p has values of. In a guarded store a
+// frontend shows only what its own state machine made of signed events, so that a corrupt
+// master cannot put a score into its cache.
 func withoutValues(p *cache.Push) *cache.Push {
 	named := *p
 	named.Records = nil

@@ -11,20 +11,20 @@ import (
 	"laurel/fsm"
 )
 
-// A follower looks for the entry of a hint every commitPause, at a time scale of 1, and at most
-// commitTries times. After that it waits for Raft's own message.
+// A follower looks for the entry of a hint every commitPause, at a time scale of 1, and
+// at most commitTries times. After that it waits for Raft's own message.
 const (
 	commitPause = time.Millisecond
 	commitTries = 40
 )
 
-// Commit identifies a committed log entry. A deposed master may have applied an entry of the next
-// term while its streams are still open. So the term is part of a hint, and a follower ignores the
-// hint if its own entry at the index has another term.
+// Commit identifies a committed log entry. A deposed master may have applied an entry of
+// the next term while its streams are still open. So the term is part of a hint, and a
+// follower ignores the hint if its own entry at the index has another term.
 type Commit struct{ Index, Term uint64 }
 
-// AppliedCommit returns the last entry that the state machine has applied; the zero Commit if the
-// log no longer has it.
+// AppliedCommit returns the last entry that the state machine has applied; the zero
+// Commit if the log no longer has it.
 func AppliedCommit(machine *fsm.Machine, log Log) Commit {
 	var e raft.Log
 	index := machine.Applied()
@@ -34,13 +34,14 @@ func AppliedCommit(machine *fsm.Machine, log Log) Commit {
 	return Commit{index, e.Term}
 }
 
-// CommitHints passes the master's commit index to the local Raft before Raft's own message does.
+// CommitHints passes the master's commit index to the local Raft before Raft's own
+// message does.
 //
-// A follower learns that an entry is committed from the next message of its leader, 20 to 40 ms
-// later if nothing else is written. A reader that was just told of a change would wait that long
-// for this frontend's state machine. So the master's stream has, with each push, the last committed
-// entry, and CommitHints gives it to the local Raft as an empty AppendEntries request, as the
-// leader's next heartbeat would.
+// A follower learns that an entry is committed from the next message of its leader, 20 to
+// 40 ms later if nothing else is written. A reader that was just told of a change would
+// wait that long for this frontend's state machine. So the master's stream has, with each
+// push, the last committed entry, and CommitHints gives it to the local Raft as an empty
+// AppendEntries request, as the leader's next heartbeat would.
 type CommitHints struct {
 	Config
 	wake chan struct{}
@@ -99,7 +100,8 @@ func (h *CommitHints) Run(ctx context.Context) {
 	}
 }
 
-// Apply passes the newest hint to Raft. It returns false if the entry is not in the log yet.
+// Apply passes the newest hint to Raft. It returns false if the entry is not in the log
+// yet.
 func (h *CommitHints) Apply() bool {
 	epoch, c := h.Newest()
 	address, leader := h.Raft.LeaderWithID()

@@ -12,14 +12,16 @@ import (
 	"laurel/cluster/peer"
 )
 
-// A frontend shows what its master's stream tells it, so it must know that the sender is the master.
-// It admits a Hello only of the leader that its Raft follows in the present term and, in a secure
-// group, only on a connection of that member. Raft learns of a new leader from its first message,
-// which may come a moment after the Hello, so the Hello is held for helloHold.
+// A frontend shows what its master's stream tells it, so it must know that the sender is
+// the master. It admits a Hello only of the leader that its Raft follows in the present
+// term and, in a secure group, only on a connection of that member. Raft learns of a new
+// leader from its first message, which may come a moment after the Hello, so the Hello is
+// held for helloHold.
 const (
 	helloHold = 50 * time.Millisecond // at a time scale of 1
 	helloPoll = time.Millisecond
-	// logPause is the shortest time between two log lines about refusals for the same reason.
+	// logPause is the shortest time between two log lines about refusals for the same
+	// reason.
 	logPause = 10 * time.Second
 )
 
@@ -73,8 +75,8 @@ func (r *Receiver) Admit(c net.Conn, hello *cache.Hello) error {
 // leader returns Raft's term and the leader that Raft follows in it; "" for none.
 func (r *Receiver) leader() (term uint64, leader raft.ServerID) {
 	for {
-		// Raft forgets its leader before it enters a term. So the leader read between two equal
-		// terms is of that term.
+		// Raft forgets its leader before it enters a term. So the leader read between two
+		// equal terms is of that term.
 		term = r.Raft.CurrentTerm()
 		if _, leader = r.Raft.LeaderWithID(); r.Raft.CurrentTerm() == term {
 			return term, leader
@@ -82,8 +84,8 @@ func (r *Receiver) leader() (term uint64, leader raft.ServerID) {
 	}
 }
 
-// Refuse counts the refusal of a Hello. It logs at most one for each reason in logPause, because a
-// master dials again and again.
+// Refuse counts the refusal of a Hello. It logs at most one for each reason in logPause,
+// because a master dials again and again.
 func (r *Receiver) Refuse(err error) {
 	reason, log := "", r.Logger.Warn
 	switch {

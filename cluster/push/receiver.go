@@ -26,8 +26,8 @@ func NewReceiver(ctx context.Context, c Config) *Receiver {
 	return &Receiver{Config: c, Hints: NewCommitHints(c), ctx: ctx, logged: map[string]time.Time{}}
 }
 
-// Serve passes the messages of a master to the frontend, and its answers to the master, until the
-// stream ends. It ignores a stream before it has admitted its Hello.
+// Serve passes the messages of a master to the frontend, and its answers to the master,
+// until the stream ends. It ignores a stream before it has admitted its Hello.
 func (r *Receiver) Serve(conn net.Conn) {
 	defer conn.Close()
 	link := r.Frontend.Open(false)

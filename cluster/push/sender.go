@@ -17,7 +17,8 @@ import (
 // ownStream is the number of the stream to this member itself, which is no connection.
 const ownStream = 1
 
-// Sender is the master's end of the push protocol in one epoch. It is safe for concurrent use.
+// Sender is the master's end of the push protocol in one epoch. It is safe for concurrent
+// use.
 type Sender struct {
 	Config
 	epoch   uint64
@@ -35,8 +36,9 @@ type Sender struct {
 	isServed bool
 }
 
-// NewSender begins an epoch, which ends with ctx. serving is called once, with the configuration,
-// when the master may serve; it must not call the Sender. Close must be called.
+// NewSender begins an epoch, which ends with ctx. serving is called once, with the
+// configuration, when the master may serve; it must not call the Sender. Close must be
+// called.
 func NewSender(
 	ctx context.Context, c Config, epoch uint64, config raft.Configuration, serving func(raft.Configuration),
 ) *Sender {
@@ -79,7 +81,8 @@ func (s *Sender) Update(step func(m *cache.Master, now time.Duration)) {
 	s.changed.notify()
 }
 
-// Await waits until reached reports true, for at most limit. It reports whether that happened.
+// Await waits until reached reports true, for at most limit. It reports whether that
+// happened.
 func (s *Sender) Await(
 	ctx context.Context, limit time.Duration, reached func(m *cache.Master, now time.Duration) bool,
 ) bool {
@@ -107,14 +110,14 @@ func (s *Sender) await(ctx context.Context, reached func(m *cache.Master, now ti
 	}
 }
 
-// AwaitReleased waits until all frontends may show a revision that was committed in this epoch. It
-// reports whether that happened before ctx or the epoch ended.
+// AwaitReleased waits until all frontends may show a revision that was committed in this
+// epoch. It reports whether that happened before ctx or the epoch ended.
 func (s *Sender) AwaitReleased(ctx context.Context, revision uint64) bool {
 	return s.await(ctx, func(m *cache.Master, _ time.Duration) bool { return m.Released() >= revision })
 }
 
-// Revoke takes a member's lease back, so that it answers nothing after its removal. It waits no
-// longer than a lease can last.
+// Revoke takes a member's lease back, so that it answers nothing after its removal. It
+// waits no longer than a lease can last.
 func (s *Sender) Revoke(ctx context.Context, id raft.ServerID) {
 	s.Update(func(m *cache.Master, now time.Duration) { m.BeginRemoval(string(id), now) })
 	s.Await(ctx, 2*s.Timings.Lease, func(m *cache.Master, now time.Duration) bool {
@@ -122,9 +125,9 @@ func (s *Sender) Revoke(ctx context.Context, id raft.ServerID) {
 	})
 }
 
-// BeginHandOver takes all leases back and tells the voters, so that the next master need not wait
-// for any lease to expire. It waits no longer than a lease can last; if that is not enough, the next
-// master waits instead.
+// BeginHandOver takes all leases back and tells the voters, so that the next master need
+// not wait for any lease to expire. It waits no longer than a lease can last; if that is
+// not enough, the next master waits instead.
 func (s *Sender) BeginHandOver(ctx context.Context) {
 	s.Update(func(m *cache.Master, now time.Duration) { m.BeginHandOver(now) })
 	s.Await(ctx, 2*s.Timings.Lease, func(m *cache.Master, _ time.Duration) bool { return m.HandedOver() })
@@ -173,8 +176,8 @@ func (s *Sender) sendOwn(o cache.Outgoing) {
 	}
 }
 
-// reportPenalties logs and counts the frontends that get no lease for a while because they delayed
-// writes. s.mu must be held.
+// reportPenalties logs and counts the frontends that get no lease for a while because
+// they delayed writes. s.mu must be held.
 func (s *Sender) reportPenalties() {
 	for _, p := range s.master.NewPenalties() {
 		id := peer.MemberID(raft.ServerID(p.Member))
@@ -243,8 +246,8 @@ func (s *Sender) Connected(id raft.ServerID) bool {
 	return id == s.Self || s.streams[id] != nil
 }
 
-// Push pushes what the state machine has applied since the last call: the new values of the records
-// that frontends hold, and the keys and tags of all else that changed.
+// Push pushes what the state machine has applied since the last call: the new values of
+// the records that frontends hold, and the keys and tags of all else that changed.
 func (s *Sender) Push() {
 	hint := AppliedCommit(s.Machine, s.Log)
 	guarded := s.Machine.Access().Guarded
@@ -264,8 +267,8 @@ func (s *Sender) Push() {
 	s.Update(func(m *cache.Master, now time.Duration) {
 		m.SetGranting(mode == score.Push, now)
 		m.Push(records, stale, changes.To, now)
-		// With the hint a frontend that loads a changed answer need not wait for Raft to tell it
-		// of the commit.
+		// With the hint a frontend that loads a changed answer need not wait for Raft to
+		// tell it of the commit.
 		if hint == (Commit{}) {
 			return
 		}

@@ -15,12 +15,13 @@ import (
 )
 
 const (
-	// streamTimeout is, at a time scale of 1, the time without a message after which a stream is
-	// given up. The master sends one every 20 ms; TCP takes much longer to notice a lost peer.
+	// streamTimeout is, at a time scale of 1, the time without a message after which a
+	// stream is given up. The master sends one every 20 ms; TCP takes much longer to
+	// notice a lost peer.
 	streamTimeout = time.Second
 	dialPause     = 25 * time.Millisecond // between two attempts, at a time scale of 1
-	// maxUnsent bounds the bytes that wait for a member that does not read. With more the stream is
-	// closed, and the member begins a new session when it is back.
+	// maxUnsent bounds the bytes that wait for a member that does not read. With more the
+	// stream is closed, and the member begins a new session when it is back.
 	maxUnsent = 64 << 20
 	// maxKeptBuffer bounds the buffer that a stream keeps after a large push.
 	maxKeptBuffer = 1 << 20
@@ -37,7 +38,8 @@ type stream struct {
 	wake   chan struct{}
 }
 
-// queue makes a frame go out with the next that is sent. It reports whether too much waits.
+// queue makes a frame go out with the next that is sent. It reports whether too much
+// waits.
 func (s *stream) queue(frame []byte) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +82,8 @@ func (s *stream) write(ctx context.Context) {
 	}
 }
 
-// dialMembers keeps a stream to each new member, and closes those to members that were removed.
+// dialMembers keeps a stream to each new member, and closes those to members that were
+// removed.
 func (s *Sender) dialMembers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,14 +14,14 @@ import (
 	"laurel/cache"
 )
 
-// A message is a frame: its length as a varint, a byte for its kind, then its numbers as varints in
-// the order of the type's fields, and lists as a count and the items. Both ends must have the same
-// version, which the first frame has.
+// A message is a frame: its length as a varint, a byte for its kind, then its numbers as
+// varints in the order of the type's fields, and lists as a count and the items. Both
+// ends must have the same version, which the first frame has.
 
 const (
 	wireVersion = 3
-	// maxFrame bounds a message, in bytes. A push is the largest: it has a record for each contest
-	// that changed since the previous push.
+	// maxFrame bounds a message, in bytes. A push is the largest: it has a record for
+	// each contest that changed since the previous push.
 	maxFrame = 64 << 20
 	// frameStep is the memory that a frame takes before as much of it has arrived.
 	frameStep = 64 << 10
@@ -202,8 +202,9 @@ func (f *frame) bytes() []byte {
 	return b[:len(b):len(b)]
 }
 
-// count returns the length of a list whose items take at least least bytes each. It refuses a
-// length that the rest of the frame cannot have, so that a false one takes no memory.
+// count returns the length of a list whose items take at least least bytes each. It
+// refuses a length that the rest of the frame cannot have, so that a false one takes no
+// memory.
 func (f *frame) count(least int) int {
 	n := f.number()
 	if n > uint64(len(f.b)/least) {

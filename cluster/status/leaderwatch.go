@@ -6,9 +6,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// LeaderWatch knows the master and announces changes. Raft reports more than those: a member that
-// loses the master becomes candidate and follower again before it knows another. Waiters wake only
-// for another master, or for one that begins to serve.
+// LeaderWatch knows the master and announces changes. Raft reports more than those: a
+// member that loses the master becomes candidate and follower again before it knows
+// another. Waiters wake only for another master, or for one that begins to serve.
 type LeaderWatch struct {
 	raft         *raft.Raft
 	observer     *raft.Observer
@@ -46,8 +46,8 @@ func (w *LeaderWatch) run() {
 	}
 }
 
-// Current returns the master's peer address, "" if there is none, and a channel that is closed when
-// that changes.
+// Current returns the master's peer address, "" if there is none, and a channel that is
+// closed when that changes.
 func (w *LeaderWatch) Current() (master string, changed <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

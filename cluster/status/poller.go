@@ -16,7 +16,8 @@ import (
 	"laurel/cluster/peer"
 )
 
-// PollEvery is how often a member asks each other one for its status, at a time scale of 1.
+// PollEvery is how often a member asks each other one for its status, at a time scale of
+// 1.
 const PollEvery = 250 * time.Millisecond
 
 // Poller asks the other members for their status.
@@ -77,8 +78,8 @@ func (p *Poller) poll(ctx context.Context) {
 	})
 }
 
-// Each asks all servers but this one for their status, concurrently, and calls f with each answer. f
-// must be safe for concurrent use. Each returns after the last answer.
+// Each asks all servers but this one for their status, concurrently, and calls f with
+// each answer. f must be safe for concurrent use. Each returns after the last answer.
 func (p *Poller) Each(ctx context.Context, servers []raft.Server, f func(raft.Server, Status, error)) {
 	var asking sync.WaitGroup
 	for _, s := range servers {
@@ -93,8 +94,8 @@ func (p *Poller) Each(ctx context.Context, servers []raft.Server, f func(raft.Se
 	asking.Wait()
 }
 
-// Ask asks the member at a peer address for its status. With an error the status is empty, but with a
-// *peer.RemovedError it has Member and Roster.
+// Ask asks the member at a peer address for its status. With an error the status is
+// empty, but with a *peer.RemovedError it has Member and Roster.
 func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
@@ -110,7 +111,8 @@ func (p *Poller) Ask(ctx context.Context, addr string) (Status, error) {
 	var removed *peer.RemovedError
 	switch {
 	case errors.As(err, &removed):
-		// The answer to a removed member has no status, but the certificate names who answered.
+		// The answer to a removed member has no status, but the certificate names who
+		// answered.
 		return Status{Member: by, Roster: &Listing{Index: removed.Index}}, err
 	case err != nil:
 		return Status{}, err

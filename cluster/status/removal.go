@@ -16,24 +16,25 @@ import (
 
 // RemovalCheck finds out whether this member was removed from its group.
 //
-// A member that was removed must stop, and must not start again with its data. A member that was not
-// removed must not be persuaded that it was, because the removal is recorded in its directory for
-// good. So a member believes that it was removed in two cases only:
+// A member that was removed must stop, and must not start again with its data. A member
+// that was not removed must not be persuaded that it was, because the removal is recorded
+// in its directory for good. So a member believes that it was removed in two cases only:
 //
 //   - Its own log says so: a committed entry removed it from the configuration, no later one added
 //     it again, and for a while neither a master nor another member counts on it.
 //   - A majority of the other voters of its own latest configuration say so: their committed
 //     configurations lack it, at an index after the last one that had it.
 //
-// The master stops replicating to a member when it appends the entry that removes it, so most removed
-// members have to ask. Each member polls the others for their status, and counts the answers by the
-// server id in the certificate. Where members do not authenticate each other, it is the id that they
-// claim.
+// The master stops replicating to a member when it appends the entry that removes it, so
+// most removed members have to ask. Each member polls the others for their status, and
+// counts the answers by the server id in the certificate. Where members do not
+// authenticate each other, it is the id that they claim.
 //
-// With two other voters or more, no single member can cause a removal by a false answer. With one
-// other voter, in a group of two, its answer decides: it would be the majority of what is left. A
-// member that leads believes nobody. A member that was down while most voters of its configuration
-// were replaced is told by too few. It gets no vote and no lease, and logs what it is told.
+// With two other voters or more, no single member can cause a removal by a false answer.
+// With one other voter, in a group of two, its answer decides: it would be the majority
+// of what is left. A member that leads believes nobody. A member that was down while most
+// voters of its configuration were replaced is told by too few. It gets no vote and no
+// lease, and logs what it is told.
 type RemovalCheck struct {
 	Source  *Source
 	Reports *Reports
@@ -51,8 +52,8 @@ type verdict struct {
 	removed bool
 }
 
-// judge counts the voters of servers, without self, whose committed configurations lack self at an
-// index after joined, at which self was last known to be in one.
+// judge counts the voters of servers, without self, whose committed configurations lack
+// self at an index after joined, at which self was last known to be in one.
 func judge(servers []raft.Server, self raft.ServerID, joined uint64, absentIn map[raft.ServerID]uint64) verdict {
 	var v verdict
 	for _, s := range servers {
@@ -78,8 +79,8 @@ func (c *RemovalCheck) Run() {
 	servers, absentIn := Servers(r), c.Reports.absentIn()
 	v := judge(servers, self, store.JoinedAt(), absentIn)
 	if index := c.Source.Roster.removedAt(); index > 0 && !contains(servers, self) && c.Reports.unlisted() {
-		// The log may end between the entry that removed this member and one that adds it again.
-		// While a master sends entries, more may follow.
+		// The log may end between the entry that removed this member and one that adds it
+		// again. While a master sends entries, more may follow.
 		if master, _ := r.LeaderWithID(); master == "" {
 			c.remove(fmt.Sprintf("entry %d of its log", index))
 			return
@@ -96,9 +97,9 @@ func (c *RemovalCheck) Run() {
 	c.logDoubt(v, strings.Join(evidence, ", "))
 }
 
-// logDoubt logs that some voters, too few, report the removal. It waits for the second time, because
-// not all members know a removal that was committed a moment ago, and logs again only for other
-// voters. Run calls it from one goroutine.
+// logDoubt logs that some voters, too few, report the removal. It waits for the second
+// time, because not all members know a removal that was committed a moment ago, and logs
+// again only for other voters. Run calls it from one goroutine.
 func (c *RemovalCheck) logDoubt(v verdict, evidence string) {
 	if len(v.by) == 0 {
 		return
@@ -125,8 +126,8 @@ func (c *RemovalCheck) remove(by string) {
 	})
 }
 
-// ServeRemoved answers a request of a member that was removed. It answers with this member's own
-// committed configuration, so every voter can do it.
+// ServeRemoved answers a request of a member that was removed. It answers with this
+// member's own committed configuration, so every voter can do it.
 func (s *Source) ServeRemoved(w http.ResponseWriter, r *http.Request) {
 	id := raft.ServerID(peer.FromContext(r.Context()))
 	w.Header().Set("Connection", "close")

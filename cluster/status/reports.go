@@ -23,7 +23,8 @@ type Reports struct {
 type report struct {
 	Status
 	at time.Time
-	// refused is true if a connection to the member was refused since: no process listens there.
+	// refused is true if a connection to the member was refused since: no process listens
+	// there.
 	refused bool
 }
 
@@ -33,8 +34,8 @@ type absence struct {
 	at    time.Time
 }
 
-// NewReports returns Reports in which those older than four times PollEvery do not count. scale
-// stretches time.
+// NewReports returns Reports in which those older than four times PollEvery do not count.
+// scale stretches time.
 func NewReports(scale func(time.Duration) time.Duration) *Reports {
 	return &Reports{
 		maxAge: scale(4 * PollEvery), last: map[raft.ServerID]report{}, absences: map[raft.ServerID]absence{},
@@ -50,7 +51,8 @@ func (r *Reports) Last(id raft.ServerID) (s Status, fresh bool) {
 	return last.Status, ok && time.Since(last.at) < r.maxAge
 }
 
-// Reachable is Last, but ok is also false if a process no longer listens at the member's address.
+// Reachable is Last, but ok is also false if a process no longer listens at the member's
+// address.
 func (r *Reports) Reachable(id raft.ServerID) (s Status, ok bool) {
 	s, fresh := r.Last(id)
 	r.mu.Lock()
@@ -78,8 +80,8 @@ func (r *Reports) Place() *Place {
 	return r.place
 }
 
-// TermReported reports whether a majority of the voters of ra's configuration last reported a term
-// of at least atLeast. Old reports do not count.
+// TermReported reports whether a majority of the voters of ra's configuration last
+// reported a term of at least atLeast. Old reports do not count.
 func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
 	voters := peer.Voters(ra)
 	agree := 0
@@ -91,8 +93,8 @@ func (r *Reports) TermReported(ra *raft.Raft, atLeast uint64) bool {
 	return agree*2 > len(voters)
 }
 
-// add stores a status. A place that a master of a current term reports makes this member only ask for
-// another one.
+// add stores a status. A place that a master of a current term reports makes this member
+// only ask for another one.
 func (r *Reports) add(s Status, term uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -102,8 +104,8 @@ func (r *Reports) add(s Status, term uint64) {
 	}
 }
 
-// addRefused records that no process listens at a member's address. The member is unreachable at
-// once, before its last report is too old.
+// addRefused records that no process listens at a member's address. The member is
+// unreachable at once, before its last report is too old.
 func (r *Reports) addRefused(id raft.ServerID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,8 +136,8 @@ func (r *Reports) unlisted() bool {
 	return time.Since(r.listedAt) > r.maxAge
 }
 
-// absentIn returns the indexes of the configurations that lately lacked this member, by the member
-// that reported it.
+// absentIn returns the indexes of the configurations that lately lacked this member, by
+// the member that reported it.
 func (r *Reports) absentIn() map[raft.ServerID]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 )
 
 // Roster is the newest committed configuration of the group that this member has applied.
-// raft.GetConfiguration returns the latest one instead, which may never be committed, and no index.
+// raft.GetConfiguration returns the latest one instead, which may never be committed, and
+// no index.
 type Roster struct {
 	self   raft.ServerID
 	joined func(index uint64)
@@ -21,8 +22,8 @@ type Roster struct {
 	removed uint64 // the entry that removed this member; 0 if it is in the configuration or never was
 }
 
-// NewRoster returns an empty Roster of the member self. joined is called with the index of each
-// configuration that has this member.
+// NewRoster returns an empty Roster of the member self. joined is called with the index
+// of each configuration that has this member.
 func NewRoster(self raft.ServerID, joined func(index uint64)) *Roster {
 	return &Roster{self: self, joined: joined}
 }

@@ -18,8 +18,8 @@ import (
 	"laurel/trust/pki"
 )
 
-// Path is where a member serves its status on the peer port. The parameter "from" names the asking
-// member in an insecure group.
+// Path is where a member serves its status on the peer port. The parameter "from" names
+// the asking member in an insecure group.
 const Path = "/peer/v1/status"
 
 // Status is what a member reports of itself.
@@ -36,17 +36,19 @@ type Status struct {
 	Released uint64        `json:"released"`
 	LeaseMS  int64         `json:"lease_ms"` // the rest of the lease; 0 without one
 	Load     score.Load    `json:"load"`
-	// Joined is true if the member has been in a committed configuration, even if it was removed.
+	// Joined is true if the member has been in a committed configuration, even if it was
+	// removed.
 	Joined bool `json:"joined"`
 	enroll.Certificates
-	// Asker is the asking member's entry in the committed configuration. Only a master sends it.
+	// Asker is the asking member's entry in the committed configuration. Only a master
+	// sends it.
 	Asker *Place `json:"asker,omitzero"`
 	// Roster is whether the asking member is in the group; see RemovalCheck.
 	Roster *Listing `json:"roster,omitzero"`
 }
 
-// Place is a member's entry in a configuration. It is empty before the member has joined and after it
-// was removed.
+// Place is a member's entry in a configuration. It is empty before the member has joined
+// and after it was removed.
 type Place struct {
 	Peer  string `json:"peer,omitzero"`
 	Voter bool   `json:"voter,omitzero"`
@@ -68,8 +70,8 @@ type Source struct {
 	Store    *raftlog.Store
 	Identity *pki.Identity // nil in an insecure group
 	Roster   *Roster
-	// Committed looks a server up in the committed configuration that this member knows as the
-	// master. leads is false if it is not the master.
+	// Committed looks a server up in the committed configuration that this member knows
+	// as the master. leads is false if it is not the master.
 	Committed func(raft.ServerID) (s raft.Server, in, leads bool)
 
 	load atomic.Pointer[func() score.Load]
@@ -78,7 +80,8 @@ type Source struct {
 // SetLoad sets the function that returns the load of this frontend.
 func (s *Source) SetLoad(load func() score.Load) { s.load.Store(&load) }
 
-// Status returns the status of this member for another one; from is "" if that is not known.
+// Status returns the status of this member for another one; from is "" if that is not
+// known.
 func (s *Source) Status(from raft.ServerID) Status {
 	addr, _ := s.Raft.LeaderWithID()
 	lease := s.Frontend.State()
@@ -126,8 +129,8 @@ func ceilMS(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / t
 func (s *Source) Listing(id raft.ServerID) Listing {
 	index, in := s.Roster.Lists(id)
 	if !in {
-		// A voter that has just started may not have applied everything that is committed. But
-		// the entry that added the member is in the logs of a majority.
+		// A voter that has just started may not have applied everything that is
+		// committed. But the entry that added the member is in the logs of a majority.
 		in = contains(Servers(s.Raft), id)
 	}
 	return Listing{index, in}

@@ -46,7 +46,7 @@ func TestChunkIsBounded(t *testing.T) {
 	}
 }
 
-func TestLineOfExactlyTheMostBytesIsTaken(t *testing.T) {
+func TestLineOfExactlyTheLimitIsTaken(t *testing.T) {
 	line := alert("a", "")
 	line += strings.Repeat(" ", score.MaxEventBytes-len(line)-1)
 	line = strings.Replace(line, "{", "{ ", 1)
@@ -58,7 +58,7 @@ func TestLineOfExactlyTheMostBytesIsTaken(t *testing.T) {
 	}
 }
 
-func TestEventsThatHaveArrivedAreNotHeldBackByAnUnfinishedOne(t *testing.T) {
+func TestCompleteLinesDoNotWaitForAnUnfinishedOne(t *testing.T) {
 	out, w := io.Pipe()
 	in := newEventReader(out)
 	go func() { _, _ = io.WriteString(w, alert("a", "")+"\n"+alert("b", "")+"\n"+`{"id":"c`) }()

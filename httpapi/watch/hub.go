@@ -145,7 +145,6 @@ func (h *Hub) Close() {
 	}
 }
 
-// run dispatches invalidations until the hub is closed.
 func (h *Hub) run() {
 	invalidations := h.store.Invalidations()
 	var failed cache.Invalidated // changes that could not be dispatched yet
@@ -171,7 +170,6 @@ func (h *Hub) run() {
 	}
 }
 
-// sendHeartbeats sends a heartbeat to one slot of watchers after the other.
 func (h *Hub) sendHeartbeats() {
 	tick := time.NewTicker(heartbeatInterval / heartbeatSlots)
 	defer tick.Stop()

@@ -38,8 +38,7 @@ type Subjects struct {
 // topic of all records.
 const competitionTopic = "competition/"
 
-// topics returns what is watched: names of single records and timelines, and topics of
-// competitions.
+// topics returns names of single records and timelines, and topics of competitions.
 func (s *Subjects) topics() []string {
 	var topics []string
 	for _, id := range s.Contests {
@@ -92,8 +91,8 @@ func (h *Hub) Subscribe(ctx context.Context, s Subjects, lastID, home string) (w
 
 // awaitDelivered waits until this hub has delivered a revision, and reports whether it has.
 func (h *Hub) awaitDelivered(ctx context.Context, revision uint64) bool {
-	timeout := time.NewTimer(catchUpTimeout)
-	defer timeout.Stop()
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
+	defer cancel()
 	for {
 		h.mu.Lock()
 		reached, advanced := h.delivered >= revision, h.advanced
@@ -103,8 +102,6 @@ func (h *Hub) awaitDelivered(ctx context.Context, revision uint64) bool {
 		}
 		select {
 		case <-advanced:
-		case <-timeout.C:
-			return false
 		case <-ctx.Done():
 			return false
 		case <-h.ctx.Done():
@@ -256,10 +253,11 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher, records []record, revisi
 		}
 	}
 	comma := []byte(",")
-	body := fmt.Appendf(nil, `{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
+	body := fmt.Appendf(nil,
+		"event: snapshot\ndata: "+`{"store":%q,"revision":%d,"scores":[%s],"medals":[%s],"timeline":[%s]`,
 		h.store.ID(), // letters and digits only
 		revision, bytes.Join(scores, comma), bytes.Join(medals, comma), bytes.Join(events, comma))
-	return &frame{key: "snapshot", open: true, revision: revision, bytes: encodeOpen("snapshot", body)}, nil
+	return &frame{key: "snapshot", open: true, revision: revision, bytes: body}, nil
 }
 
 // changesSince returns the beginning of a stream for a watcher that resumes: what has
