@@ -118,7 +118,6 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
-// groupOf returns a member of the group as package httpapi needs it.
 func groupOf(m *cluster.Member) httpapi.Group {
 	return httpapi.Group{
 		Status:     m,
@@ -135,7 +134,7 @@ func groupOf(m *cluster.Member) httpapi.Group {
 func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.PublicConfig(pki.PublicOptions{Files: files, Removed: removed})
+		return i.PublicConfig(files, removed)
 	case files != nil:
 		return files.Config()
 	}
