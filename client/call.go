@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,8 +96,7 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
 }
 
-// attempt sends a call to one frontend. An error means that there was no complete
-// response.
+// attempt sends a call to one frontend. An error means an incomplete response.
 func (c *Client) attempt(ctx context.Context, base string, r call) (reply.Reply, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
@@ -136,15 +136,14 @@ func (c *Client) send(ctx context.Context, base string, r call) (reply.Reply, er
 	return a, nil
 }
 
-// requestURL returns the URL of a request to a frontend.
 func requestURL(base, path string, q url.Values) string {
-	if len(q) == 0 {
-		return base + path
+	if len(q) > 0 {
+		path += "?" + q.Encode()
 	}
-	return base + path + "?" + q.Encode()
+	return base + path
 }
 
-// annotate adds to err at which frontend an attempt failed.
+// annotate adds the frontend's URL to the error of an attempt.
 func annotate(ctx context.Context, base string, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		err = errTooSlow
@@ -162,25 +161,37 @@ func withoutURL(err error) error {
 
 // mayHaveArrived reports whether a call that ended with err may have been applied.
 func mayHaveArrived(err error) bool {
-	var p *score.Problem
-	if errors.As(err, &p) {
-		// With these codes nothing was applied.
-		return p.Code != score.NoMaster && p.Code != score.RateLimited && p.Code != score.NotReady
-	}
-	var op *net.OpError
-	return !(errors.As(err, &op) && op.Op == "dial")
+	op, ok := errors.AsType[*net.OpError](err)
+	return !(ok && op.Op == "dial") && !hasCode(err, score.NoMaster, score.RateLimited, score.NotReady)
 }
 
-// get requests JSON and decodes it into v.
-func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
-	a, _, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query})
-	if err != nil {
+// hasCode reports whether err is a problem with one of the codes.
+func hasCode(err error, codes ...score.Code) bool {
+	p, ok := errors.AsType[*score.Problem](err)
+	return ok && slices.Contains(codes, p.Code)
+}
+
+// request sends body as JSON and decodes the response into v. Either may be nil.
+func (c *Client) request(ctx context.Context, r call, body, v any) (err error) {
+	if body != nil {
+		if r.body, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+	}
+	a, _, err := c.do(ctx, r)
+	if err != nil || v == nil {
 		return err
 	}
 	if err := json.Unmarshal(a.Body, v); err != nil {
-		return fmt.Errorf("cannot read the response to GET %s: %w", path, err)
+		return fmt.Errorf("cannot read the response to %s %s: %w", r.method, r.path, err)
 	}
 	return nil
+}
+
+// get requests JSON and decodes it.
+func get[T any](ctx context.Context, c *Client, path string, query url.Values) (v T, err error) {
+	err = c.request(ctx, call{method: http.MethodGet, path: path, query: query}, nil, &v)
+	return v, err
 }
 
 // idPath appends an id, which may have slashes, to the path of its collection.

@@ -29,8 +29,7 @@ type frontends struct {
 	choseHome   bool       // the client chose the home, not its caller
 	visitedHome bool       // the home has answered a call
 	current     string     // the URL that answered the last call
-	learned     bool
-	due         time.Time // of the next refresh of the list
+	due         time.Time  // of the next refresh of the list; zero before the first
 	refreshing  bool
 }
 
@@ -85,11 +84,11 @@ func (f *frontends) pick() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, url := range []string{f.home, f.current} {
-		if k := f.find(url); k != nil && k.failed.IsZero() {
+		if k := find(f.known, url); k != nil && k.failed.IsZero() {
 			return url
 		}
 	}
-	return f.best(f.known).url
+	return best(f.known).url
 }
 
 // pickExcept is pick for a watch, whose home may be another than the client's, and which
@@ -110,33 +109,22 @@ func (f *frontends) pickExcept(home string, refused func(url string) bool) strin
 	if len(left) == 0 {
 		return ""
 	}
-	return f.best(left).url
+	return best(left).url
 }
 
-// best returns the best of some frontends: one that serves before one of unknown state,
-// before one that does not serve, before those that failed. Among those that serve the
-// load decides.
-func (f *frontends) best(of []frontend) frontend {
-	for _, suits := range []func(frontend) bool{
-		func(k frontend) bool { return k.failed.IsZero() && k.state == score.Serving },
-		func(k frontend) bool { return k.failed.IsZero() && k.state == "" },
-		func(k frontend) bool { return k.failed.IsZero() },
-	} {
-		var list []frontend
-		for _, k := range of {
-			if suits(k) {
-				list = append(list, k)
-			}
-		}
-		switch {
-		case len(list) == 0:
-		case list[0].state == score.Serving:
-			return leastLoaded(list)
-		default:
-			return list[0]
-		}
+// serves reports whether a frontend serves, as far as the client knows.
+func (k frontend) serves() bool { return k.failed.IsZero() && k.state == score.Serving }
+
+// best returns the best of some frontends: the least loaded of those that serve, else one
+// of unknown state, else one that does not serve, else the one that failed first.
+func best(of []frontend) frontend {
+	serving := slices.DeleteFunc(slices.Clone(of), func(k frontend) bool { return !k.serves() })
+	if len(serving) > 0 {
+		return leastLoaded(serving)
 	}
-	return slices.MinFunc(of, func(a, b frontend) int { return a.failed.Compare(b.failed) })
+	return slices.MinFunc(of, func(a, b frontend) int {
+		return cmp.Or(a.failed.Compare(b.failed), cmp.Compare(min(len(a.state), 1), min(len(b.state), 1)))
+	})
 }
 
 // leastLoaded returns the frontend with the fewest watchers, then the fewest reads. Among
@@ -161,10 +149,10 @@ func withLoadUpTo(list []frontend, load func(frontend) int, bound func(least int
 	return some
 }
 
-// find returns what is known of a URL, or nil. f.mu must be held.
-func (f *frontends) find(url string) *frontend {
-	if i := slices.IndexFunc(f.known, func(k frontend) bool { return k.url == url }); i >= 0 {
-		return &f.known[i]
+// find returns the frontend with a URL, or nil.
+func find(list []frontend, url string) *frontend {
+	if i := slices.IndexFunc(list, func(k frontend) bool { return k.url == url }); i >= 0 {
+		return &list[i]
 	}
 	return nil
 }
@@ -193,7 +181,7 @@ func (f *frontends) markRecovered(url string) {
 }
 
 func (f *frontends) clearFailure(url string) {
-	if k := f.find(url); k != nil {
+	if k := find(f.known, url); k != nil {
 		k.failed, k.untrusted = time.Time{}, false
 	}
 }
@@ -207,7 +195,7 @@ func (f *frontends) markFailed(url string, err error) {
 	}
 	f.mu.Lock()
 	reported := false
-	if k := f.find(url); k != nil {
+	if k := find(f.known, url); k != nil {
 		k.failed = time.Now()
 		reported = k.untrusted && n.Kind == NoticeUntrusted
 		k.untrusted = n.Kind == NoticeUntrusted
@@ -228,11 +216,7 @@ func (f *frontends) urls() []string {
 	return list
 }
 
-func (f *frontends) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.known)
-}
+func (f *frontends) count() int { return len(f.urls()) }
 
 // homeOf returns the id and the URL of a home: of the frontend with the id or, for "", of
 // the client's own. The URL is "" while it is not known.
@@ -259,32 +243,26 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 	f.mu.Lock()
 	old := f.known
 	f.known = nil
-	add := func(k frontend) {
-		if f.find(k.url) != nil {
-			return
-		}
-		if i := slices.IndexFunc(old, func(o frontend) bool { return o.url == k.url }); i >= 0 {
-			k.failed, k.untrusted = old[i].failed, old[i].untrusted
-		}
-		f.known = append(f.known, k)
-	}
-	var listed []frontend
-	for _, m := range g.Frontends {
-		if url, err := baseURL(m.URL); err == nil {
-			listed = append(listed, frontend{url: url, id: m.ID, state: m.State, watchers: m.Watchers, reads: m.Reads})
-		}
-	}
 	for _, url := range f.given {
-		if i := slices.IndexFunc(listed, func(k frontend) bool { return k.url == url }); i >= 0 {
-			add(listed[i])
-		} else {
-			add(frontend{url: url})
+		f.known = append(f.known, frontend{url: url})
+	}
+	for _, m := range g.Frontends {
+		url, err := baseURL(m.URL)
+		if err != nil {
+			continue
+		}
+		k := find(f.known, url)
+		if k == nil {
+			f.known = append(f.known, frontend{url: url})
+			k = &f.known[len(f.known)-1]
+		}
+		k.id, k.state, k.watchers, k.reads = m.ID, m.State, m.Watchers, m.Reads
+	}
+	for i := range f.known {
+		if k := find(old, f.known[i].url); k != nil {
+			f.known[i].failed, f.known[i].untrusted = k.failed, k.untrusted
 		}
 	}
-	for _, k := range listed {
-		add(k)
-	}
-	f.learned = true
 	// Jitter: clients that lost the same frontend at the same time must not all refresh,
 	// and return home, at the same time.
 	f.due = time.Now().Add(refresh/2 + mathrand.N(refresh))
@@ -298,25 +276,15 @@ func (f *frontends) learn(g score.Frontends, refresh time.Duration) {
 // updateHome updates the home from the list. It returns the URL of the home if it chose
 // another one.
 func (f *frontends) updateHome(g score.Frontends) (chosen string) {
-	member := false
-	var serving []frontend
-	for _, m := range g.Frontends {
-		member = member || m.ID == f.homeID
-	}
-	for _, k := range f.known {
-		if k.id != "" && k.state == score.Serving && k.failed.IsZero() {
-			serving = append(serving, k)
-		}
-	}
-	switch {
-	case f.homeID != "" && member:
+	isHome := func(m score.Frontend) bool { return m.ID == f.homeID }
+	if f.homeID != "" && slices.ContainsFunc(g.Frontends, isHome) {
 		// A frontend whose URL the group does not know yet has none in the list. It stays
 		// the home.
-		if url := f.urlOf(f.homeID); url != "" {
-			f.home = url
-		}
+		f.home = cmp.Or(f.urlOf(f.homeID), f.home)
 		return ""
-	case len(serving) == 0:
+	}
+	serving := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return k.id == "" || !k.serves() })
+	if len(serving) == 0 {
 		return ""
 	}
 	k := leastLoaded(serving)
@@ -330,7 +298,7 @@ func (f *frontends) updateHome(g score.Frontends) (chosen string) {
 func (f *frontends) adoptable(from, url string) (id string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	k := f.find(url)
+	k := find(f.known, url)
 	if !f.choseHome || f.home != from || k == nil || k.id == "" {
 		return "", false
 	}

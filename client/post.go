@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"laurel/score"
-
-	"github.com/go-json-experiment/json"
+	"laurel/trust/signing"
 )
 
 // Post posts one event, or up to score.MaxArray events that are applied all or none, and
@@ -36,29 +36,89 @@ func (c *Client) Post(ctx context.Context, events []score.Event) ([]score.Result
 }
 
 func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Result, error) {
-	var body []byte
-	var err error
+	var body any = events
 	if len(events) == 1 {
-		body, err = json.Marshal(&events[0])
-	} else {
-		body, err = json.Marshal(events)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("encode an event: %w", err)
-	}
-	a, _, err := c.do(ctx, call{method: http.MethodPost, path: "/v1/events", body: body})
-	if err != nil {
-		return nil, err
+		body = &events[0]
 	}
 	var posted struct {
 		Results []score.Result `json:"results"`
 	}
-	if err := json.Unmarshal(a.Body, &posted); err != nil {
-		return nil, fmt.Errorf("cannot read the response to the post: %w", err)
+	err := c.request(ctx, call{method: http.MethodPost, path: "/v1/events"}, body, &posted)
+	if err != nil {
+		return nil, err
 	}
 	if len(posted.Results) != len(events) {
 		return nil, fmt.Errorf("%d events were posted, but the response has %d results",
 			len(events), len(posted.Results))
 	}
 	return posted.Results, nil
+}
+
+// A client with a key signs what it posts. A signature covers the complete event, so the
+// client sets the time and the seq of events that have none before it signs them.
+
+// maxNumberings is how often a post is numbered anew because another program posted as
+// the same source meanwhile.
+const maxNumberings = 5
+
+// postSigned is Post with a key.
+func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.Result, error) {
+	for n := 1; ; n++ {
+		numbered, err := c.complete(ctx, events)
+		if err != nil {
+			return nil, err
+		}
+		if err := signing.Sign(c.o.Key, events); err != nil {
+			return nil, err
+		}
+		results, err := c.postAll(ctx, events)
+		seqTaken := hasCode(err, score.SeqGap, score.IDConflict)
+		if len(numbered) == 0 || n == maxNumberings || !seqTaken {
+			return results, err
+		}
+		// Nothing was applied, so the seqs that were set here may change.
+		for _, i := range numbered {
+			events[i].Seq = 0
+		}
+	}
+}
+
+// complete sets the time and the seq of events that have none. numbered are the indices
+// of the events that got a seq.
+func (c *Client) complete(ctx context.Context, events []score.Event) (numbered []int, err error) {
+	last := map[string]uint64{} // of sources
+	for i := range events {
+		e := &events[i]
+		if e.Source == "" {
+			return nil, score.Problemf(score.InvalidEvent,
+				"event %q has no source; a signed event needs one: the name under which the key is "+
+					"registered, or one below it", e.ID)
+		}
+		if e.Time.IsZero() {
+			e.Time = time.Now().UTC()
+		}
+		if e.Seq == 0 {
+			if _, asked := last[e.Source]; !asked {
+				if last[e.Source], err = c.lastSeq(ctx, e.Source); err != nil {
+					return nil, err
+				}
+			}
+			e.Seq = last[e.Source] + 1
+			numbered = append(numbered, i)
+		}
+		last[e.Source] = e.Seq
+	}
+	return numbered, nil
+}
+
+// lastSeq returns the last seq of a source, 0 if it has posted nothing.
+func (c *Client) lastSeq(ctx context.Context, source string) (uint64, error) {
+	b, err := c.Bard(ctx, source)
+	if hasCode(err, score.NotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the next seq of %s for a signed event: %w", source, err)
+	}
+	return b.LastSeq, nil
 }

@@ -17,7 +17,8 @@ type Page struct {
 	After string // the Next of the previous page
 }
 
-func (p Page) query() url.Values {
+// Query returns the query of the page, for Get.
+func (p Page) Query() url.Values {
 	q := url.Values{}
 	set(q, "after", p.After)
 	if p.Limit > 0 {
@@ -25,9 +26,6 @@ func (p Page) query() url.Values {
 	}
 	return q
 }
-
-// PageQuery returns the query of a page, for Get.
-func PageQuery(p Page) url.Values { return p.query() }
 
 func set(q url.Values, name, value string) {
 	if value != "" {
@@ -43,21 +41,17 @@ type Scores struct {
 
 // Score returns the record of one contest.
 func (c *Client) Score(ctx context.Context, contestID string) (score.Record, error) {
-	var r score.Record
-	err := c.get(ctx, ScorePath(contestID), nil, &r)
-	return r, err
+	return get[score.Record](ctx, c, ScorePath(contestID), nil)
 }
 
 // Scores returns one page of the contests that f selects, in the order of their ids.
 func (c *Client) Scores(ctx context.Context, f score.Filter, p Page) (Scores, error) {
-	var s Scores
-	err := c.get(ctx, "/v1/scores", ScoresQuery(f, p), &s)
-	return s, err
+	return get[Scores](ctx, c, "/v1/scores", ScoresQuery(f, p))
 }
 
 // ScoresQuery returns the query of a page of contests, for Get.
 func ScoresQuery(f score.Filter, p Page) url.Values {
-	q := p.query()
+	q := p.Query()
 	set(q, "competition", f.Competition)
 	set(q, "sport", f.Sport)
 	set(q, "status", f.Status)
@@ -95,9 +89,7 @@ type Timeline struct {
 
 // Timeline returns one page of the events of a contest, in the order of their revisions.
 func (c *Client) Timeline(ctx context.Context, contestID string, p Page) (Timeline, error) {
-	var t Timeline
-	err := c.get(ctx, idPath("/v1/timeline", contestID), p.query(), &t)
-	return t, err
+	return get[Timeline](ctx, c, idPath("/v1/timeline", contestID), p.Query())
 }
 
 // BoardPart selects a part of a leaderboard. The zero value is its beginning, at the
@@ -113,9 +105,7 @@ type BoardPart struct {
 // score.NotFound if there is no leaderboard, or the competitor of Around has no mark on
 // it.
 func (c *Client) Leaderboard(ctx context.Context, contestID string, p BoardPart) (score.Leaderboard, error) {
-	var l score.Leaderboard
-	err := c.get(ctx, LeaderboardPath(contestID), LeaderboardQuery(p), &l)
-	return l, err
+	return get[score.Leaderboard](ctx, c, LeaderboardPath(contestID), LeaderboardQuery(p))
 }
 
 // LeaderboardPath returns the path of a contest's leaderboard, for Get.
@@ -123,7 +113,7 @@ func LeaderboardPath(contestID string) string { return idPath("/v1/leaderboard",
 
 // LeaderboardQuery returns the query of a part of a leaderboard, for Get.
 func LeaderboardQuery(p BoardPart) url.Values {
-	q := p.query()
+	q := p.Query()
 	set(q, "split", p.Split)
 	set(q, "category", p.Category)
 	set(q, "around", p.Around)
@@ -132,25 +122,19 @@ func LeaderboardQuery(p BoardPart) url.Values {
 
 // Medals returns the medal table of a competition.
 func (c *Client) Medals(ctx context.Context, competition string) (medal.Standings, error) {
-	var m medal.Standings
-	err := c.get(ctx, MedalsPath(competition, ""), nil, &m)
-	return m, err
+	return get[medal.Standings](ctx, c, MedalsPath(competition, ""), nil)
 }
 
 // MedalRow returns the medals of one organisation. They are zero if the competition knows
 // the organisation and it has none.
 func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (medal.Row, error) {
-	var r medal.Row
-	err := c.get(ctx, MedalsPath(competition, organisation), nil, &r)
-	return r, err
+	return get[medal.Row](ctx, c, MedalsPath(competition, organisation), nil)
 }
 
 // Bard returns the last seq and id of a source. The problem is score.NotFound if the
 // source has posted nothing.
 func (c *Client) Bard(ctx context.Context, source string) (score.Bard, error) {
-	var b score.Bard
-	err := c.get(ctx, idPath("/v1/bards", source), nil, &b)
-	return b, err
+	return get[score.Bard](ctx, c, idPath("/v1/bards", source), nil)
 }
 
 // Format is a media type of responses.

@@ -41,7 +41,7 @@ func (f *frontends) refreshOrder(refresh time.Duration) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var list []string
-	if k := f.find(f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeRetry) {
+	if k := find(f.known, f.home); k != nil && !k.failed.IsZero() && time.Since(k.failed) >= min(refresh, homeRetry) {
 		list = append(list, k.url)
 	}
 	list = append(list, first)
@@ -82,12 +82,23 @@ func (c *Client) refreshInBackground(now bool) {
 const watchRefreshDelay = time.Minute
 
 func (c *Client) refreshIfOld() {
-	c.frontends.mu.Lock()
-	late := time.Since(c.frontends.due) > watchRefreshDelay
-	c.frontends.mu.Unlock()
-	if late {
+	if c.frontends.overdue() > watchRefreshDelay {
 		c.refreshInBackground(false)
 	}
+}
+
+// isLearned reports whether the client has learned the group.
+func (f *frontends) isLearned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.due.IsZero()
+}
+
+// overdue returns for how long a refresh of the list has been due.
+func (f *frontends) overdue() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Since(f.due)
 }
 
 // refresh requests the list from one frontend after the other, until one has answered. It
@@ -118,12 +129,11 @@ func (c *Client) refresh(ctx context.Context) {
 
 // Frontends returns the group as one of its frontends sees it.
 func (c *Client) Frontends(ctx context.Context) (score.Frontends, error) {
-	var seen score.Frontends
-	if err := c.get(ctx, "/v1/frontends", nil, &seen); err != nil {
-		return score.Frontends{}, err
+	g, err := get[score.Frontends](ctx, c, "/v1/frontends", nil)
+	if err == nil {
+		c.frontends.learn(g, c.o.Refresh)
 	}
-	c.frontends.learn(seen, c.o.Refresh)
-	return seen, nil
+	return g, err
 }
 
 // Home returns the id of the client's home; "" while it has none.

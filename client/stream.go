@@ -9,8 +9,6 @@ import (
 
 	"laurel/client/internal/reply"
 	"laurel/score"
-
-	"github.com/go-json-experiment/json"
 )
 
 const (
@@ -57,13 +55,6 @@ type Line struct {
 	form bool // JSON is the form to be signed, without the signature
 }
 
-func (l *Line) write(e *score.Event) (err error) {
-	if l.JSON, err = json.Marshal(e); err != nil {
-		return fmt.Errorf("encode event %q: %w", e.ID, err)
-	}
-	return nil
-}
-
 // Answer is the outcome of a line.
 type Answer struct {
 	Line   Line
@@ -104,7 +95,10 @@ type Stream struct {
 	err      error
 	progress time.Time // the time of the last answer, or when an event came into the empty queue
 	stats    StreamStats
-	signer   *signer // nil if nothing is signed
+
+	signer        *signer // nil if nothing is signed
+	unsigned      int     // events that the signer has; they are not in the queue yet
+	unsignedBytes int
 }
 
 type pendingLine struct {
@@ -182,8 +176,8 @@ func (s *Stream) SendLine(l Line) error {
 	if g := s.signer; g != nil {
 		// Lines that need no signature go through the signer too, to keep the order.
 		g.pending = append(g.pending, l)
-		g.count++
-		g.bytes += len(l.JSON)
+		s.unsigned++
+		s.unsignedBytes += len(l.JSON)
 		g.wake(s)
 		s.mu.Unlock()
 		return nil
@@ -203,30 +197,17 @@ func (s *Stream) enqueue(l Line) {
 	s.bytes += len(l.JSON)
 }
 
-// unqueued returns the number of events that are not signed yet, and their bytes. The
-// stream must be locked.
-func (s *Stream) unqueued() (n, bytes int) {
-	if s.signer == nil {
-		return 0, 0
-	}
-	return s.signer.count, s.signer.bytes
-}
-
 // noMore reports whether nothing more will come into the queue. The stream must be
 // locked.
-func (s *Stream) noMore() bool {
-	n, _ := s.unqueued()
-	return s.closed && n == 0
-}
+func (s *Stream) noMore() bool { return s.closed && s.unsigned == 0 }
 
 func (s *Stream) fits(l *Line) bool {
 	window := s.o.Window
 	if l.Seq == 0 {
 		window = min(window, idWindow)
 	}
-	unqueued, bytes := s.unqueued()
-	n := len(s.queue) + unqueued
-	return n == 0 || n < window && s.bytes+bytes+len(l.JSON) <= maxWaiting
+	n := len(s.queue) + s.unsigned
+	return n == 0 || n < window && s.bytes+s.unsignedBytes+len(l.JSON) <= maxWaiting
 }
 
 // Close waits until every event is answered, and ends the stream. The error is a
@@ -293,7 +274,8 @@ func (s *Stream) run() {
 			s.finish(s.exhausted(quiet, fmt.Errorf("%s: %w", url, err)))
 			return
 		}
-		if n := s.c.frontends.count(); failures >= n || isBusy(err) {
+		// Asking another frontend at once would make the overload of a group worse.
+		if n := s.c.frontends.count(); failures >= n || hasCode(err, score.RateLimited) {
 			sleep(s.ctx, backoff(1+failures/n))
 		}
 	}
@@ -336,8 +318,7 @@ func (s *Stream) finish(err error) {
 }
 
 func (s *Stream) exhausted(quiet time.Duration, last error) error {
-	var p *score.Problem
-	if !errors.As(last, &p) {
+	if !errors.As(last, new(*score.Problem)) {
 		last = &UnreachableError{Tried: s.c.frontends.urls(), Err: last}
 	}
 	return fmt.Errorf("no event was answered for %s: %w", quiet.Round(time.Second), last)
@@ -345,15 +326,8 @@ func (s *Stream) exhausted(quiet time.Duration, last error) error {
 
 // isRefusal reports whether err is a problem that any frontend would report.
 func isRefusal(err error) bool {
-	var p *score.Problem
-	return errors.As(err, &p) && !reply.Transient(p.Status)
-}
-
-// isBusy reports whether the whole group is overloaded, so that trying another frontend
-// at once would make it worse.
-func isBusy(err error) bool {
-	var p *score.Problem
-	return errors.As(err, &p) && p.Code == score.RateLimited
+	p, ok := errors.AsType[*score.Problem](err)
+	return ok && !reply.Transient(p.Status)
 }
 
 func (s *Stream) lastProgress() time.Time {

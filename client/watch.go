@@ -95,6 +95,17 @@ type Update struct {
 	Wait     time.Duration
 }
 
+// Window is the watched part of a leaderboard, with all its rows.
+type Window struct {
+	ContestID string                 `json:"contest_id"`
+	Split     string                 `json:"split"` // "" if there is no such leaderboard
+	Category  string                 `json:"category,omitzero"`
+	Around    string                 `json:"around,omitzero"` // in the middle; without a mark of it there are no rows
+	Total     int                    `json:"total"`           // the number of rows of the leaderboard
+	Revision  uint64                 `json:"revision"`
+	Rows      []score.LeaderboardRow `json:"rows"`
+}
+
 // Beat is the data of a heartbeat.
 type Beat struct {
 	Revision uint64          `json:"revision"`
@@ -247,11 +258,4 @@ func (s *watch) untilRetry() time.Duration {
 func isFinal(err error) bool {
 	p, ok := errors.AsType[*score.Problem](err)
 	return ok && !reply.Transient(p.Status) && p.Status != http.StatusRequestTimeout
-}
-
-// isLearned reports whether the client has learned the group.
-func (f *frontends) isLearned() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.learned
 }

@@ -14,7 +14,6 @@ import (
 	"laurel/client/internal/reply"
 	"laurel/client/internal/sse"
 	"laurel/score"
-	"laurel/score/medal"
 
 	"github.com/go-json-experiment/json"
 )
@@ -266,57 +265,6 @@ func (s *watch) goHome(conn *watchConn, m sse.Event) *watchConn {
 	}
 	home.from = conn.url
 	return home
-}
-
-// update decodes a message. ok is false for an unknown message and for one with nothing
-// new, which is no error.
-func (s *watch) update(conn *watchConn, m sse.Event) (u Update, ok bool, err error) {
-	u.Kind = UpdateKind(m.Name)
-	switch u.Kind {
-	case UpdateSnapshot:
-		var all struct {
-			Store    string                `json:"store"`
-			Scores   []score.Record        `json:"scores"`
-			Medals   []medal.Standings     `json:"medals"`
-			Timeline []score.TimelineEvent `json:"timeline"`
-			Windows  []windowEvent         `json:"leaderboards"`
-		}
-		if err = json.Unmarshal(m.Data, &all); err == nil {
-			u.Leaderboards, err = conn.known.takeAll(all.Windows)
-		}
-		u.Scores, u.Medals, u.Timeline = all.Scores, all.Medals, all.Timeline
-		if err == nil {
-			u.NewStore = s.dedup.setStore(all.Store)
-			s.dedup.filter(&u)
-		}
-		return u, err == nil, s.invalid(m, err)
-	case UpdateScore:
-		u.Scores = make([]score.Record, 1)
-		err = json.Unmarshal(m.Data, &u.Scores[0])
-	case UpdateMedals:
-		u.Medals = make([]medal.Standings, 1)
-		err = json.Unmarshal(m.Data, &u.Medals[0])
-	case UpdateTimeline:
-		u.Timeline = make([]score.TimelineEvent, 1)
-		err = json.Unmarshal(m.Data, &u.Timeline[0])
-	case UpdateLeaderboard:
-		u.Leaderboards, err = conn.known.takeOne(m.Data)
-	case UpdateHeartbeat:
-		err = json.Unmarshal(m.Data, &u.Beat)
-		s.c.refreshIfOld()
-		return u, err == nil, s.invalid(m, err)
-	default:
-		return u, false, nil
-	}
-	ok = err == nil && s.dedup.filter(&u)
-	return u, ok, s.invalid(m, err)
-}
-
-func (s *watch) invalid(m sse.Event, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("sent an invalid event %q: %w", m.Name, err)
 }
 
 // silenceReader is a reader with a timer that runs only while a read waits.

@@ -128,7 +128,7 @@ func stateSum(m *fsm.Machine) (sum [sha256.Size]byte, err error) {
 		return sum, err
 	}
 	h := sha256.New()
-	_, err = s.WriteTo(h)
+	err = s.Write(h)
 	h.Sum(sum[:0])
 	return sum, errors.Join(err, s.Close())
 }

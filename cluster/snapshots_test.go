@@ -308,7 +308,7 @@ func stateOf(t *testing.T, m *Member) []byte {
 	}
 	defer s.Close()
 	var b bytes.Buffer
-	if _, err := s.WriteTo(&b); err != nil {
+	if err := s.Write(&b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

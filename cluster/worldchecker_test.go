@@ -308,7 +308,7 @@ func (w *world) sameStates(list []*worldMember) (why string) {
 		var b bytes.Buffer
 		s, err := m.machine.Snapshot()
 		if err == nil {
-			_, err = s.WriteTo(&b)
+			err = s.Write(&b)
 			s.Close()
 		}
 		switch {

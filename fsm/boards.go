@@ -3,7 +3,6 @@ package fsm
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -47,12 +46,20 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, 
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	c, err := m.appliedContest(contestID)
+	c := new(score.Contest)
+	found := false
+	err := m.commit()
+	if err == nil {
+		err = m.db.View(func(tx *bolt.Tx) (err error) {
+			found, err = database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), c)
+			return err
+		})
+	}
 	switch {
 	case err != nil:
 		a.Err = err
 		return a
-	case c == nil:
+	case !found:
 		a.Revision = m.revision.Load()
 		a.Err = score.Problemf(score.NotFound, "the contest %.64q is not defined", contestID)
 		return a
@@ -60,84 +67,44 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	return m.boards.Load(c, split)
 }
 
-// appliedContest returns the contest as of everything applied; nil if it is not defined.
-// m.applying must be held.
-func (m *Machine) appliedContest(id string) (*score.Contest, error) {
-	if m.failed != nil {
-		return nil, m.failed
-	}
-	if c := m.cache.contests[id]; c != nil || m.open != nil && m.open.contests[id] {
-		return c, nil
-	}
-	var c *score.Contest
-	find := func(tx *bolt.Tx) error {
-		found := new(score.Contest)
-		ok, err := readJSON(tx, database.Contests, []byte(id), found)
-		if ok {
-			c = found
-		}
-		return err
-	}
-	var err error
-	if m.open != nil {
-		err = find(m.open.tx.Tx)
-	} else {
-		err = m.db.View(find)
-	}
-	return c, err
-}
-
-// manyMarks is the number of marks whose reading maps so much of the database that the
-// pages are dropped.
-const manyMarks = 10_000
-
 // readMarks reads the marks of a split for a leaderboard.
 func (m *Machine) readMarks(
 	contestID, split string, begin func(total int) error, add func(score.Mark) error,
 ) error {
-	n, err := m.eachMark(contestID, split, begin, add)
-	if err == nil && n > manyMarks {
-		m.dbMu.RLock()
-		defer m.dbMu.RUnlock()
-		database.DropPages(m.db)
-	}
-	return err
-}
-
-func (m *Machine) eachMark(
-	contestID, split string, begin func(total int) error, add func(score.Mark) error,
-) (n int, err error) {
 	tx, err := m.beginRead()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer tx.Rollback()
-	total, err := database.Get(tx.Bucket(database.Splits), database.Key(contestID, split))
+	total, err := database.Counter(tx.Bucket(database.Splits), database.Key(contestID, split))
 	if err != nil {
-		return 0, err
+		return err
 	}
-	if len(total) == 8 {
-		if err := begin(int(binary.BigEndian.Uint64(total))); err != nil {
-			return 0, err
+	if total > 0 {
+		if err := begin(int(total)); err != nil {
+			return err
 		}
 	}
 	p := database.Prefix(contestID, split)
 	c := tx.Bucket(database.Marks).Cursor()
-	for k, sealed := c.Seek(p); k != nil && bytes.HasPrefix(k, p); k, sealed = c.Next() {
+	for k, sealed := c.Seek(p); bytes.HasPrefix(k, p); k, sealed = c.Next() {
 		v, err := database.Unseal(k, sealed)
 		if err != nil {
-			return n, err
+			return err
 		}
 		var mark score.Mark
 		if err := json.Unmarshal(v, &mark); err != nil {
-			return n, err
+			return err
 		}
 		if err := add(mark); err != nil {
-			return n, err
+			return err
 		}
-		n++
 	}
-	return n, nil
+	const manyMarks = 10_000 // reading them maps much of the database
+	if total > manyMarks {
+		database.DropPages(tx)
+	}
+	return nil
 }
 
 // updateBoards updates the leaderboards with the changes of a batch. m.applying must be
@@ -149,7 +116,7 @@ func (m *Machine) updateBoards(b *batch) {
 		}
 		c = m.cache.contests[id]
 		if c == nil || c.Definition.Kind == score.Ranked {
-			m.changes.board(id)
+			m.changes.boards.add(id)
 		}
 		return c, true
 	})

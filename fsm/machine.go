@@ -41,7 +41,7 @@ type Machine struct {
 	cache       recordCache
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
-	changes     *changes // nil until Track is called
+	changes     changes
 	failed      error
 	onFail      func(error)
 
@@ -119,14 +119,13 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 		return nil, err
 	}
 	m.db = db
-	if err := index.BringUpToDate(db); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("update the index of %s: %w", m.path(), err)
+	if err = index.BringUpToDate(db); err != nil {
+		err = fmt.Errorf("update the index of %s: %w", m.path(), err)
+	} else {
+		err = m.loadSettings()
 	}
-	database.DropPages(db)
-	if err := m.loadSettings(); err != nil {
-		db.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	return m, nil
 }
@@ -136,24 +135,14 @@ func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
 // loadSettings reads what is kept in memory: counters, settings and access control.
 func (m *Machine) loadSettings() error {
 	return m.db.View(func(tx *bolt.Tx) error {
-		applied, err := database.Counter(tx, database.AppliedKey)
-		if err != nil {
-			return err
-		}
-		revision, err := database.Counter(tx, database.RevisionKey)
-		if err != nil {
-			return err
-		}
-		mode, err := database.Get(tx.Bucket(database.Meta), database.CacheModeKey)
-		if err != nil {
-			return err
-		}
-		access, err := loadAccess(tx.Bucket(database.Access))
-		if err != nil {
-			return err
-		}
-		store, err := database.Get(tx.Bucket(database.Meta), database.StoreKey)
-		if err != nil {
+		database.DropPages(tx)
+		meta := tx.Bucket(database.Meta)
+		applied, err1 := database.Counter(meta, database.AppliedKey)
+		revision, err2 := database.Counter(meta, database.RevisionKey)
+		mode, err3 := database.Get(meta, database.CacheModeKey)
+		store, err4 := database.Get(meta, database.StoreKey)
+		access, err5 := loadAccess(tx.Bucket(database.Access))
+		if err := cmp.Or(err1, err2, err3, err4, err5); err != nil {
 			return err
 		}
 		m.access.Store(access)

@@ -72,23 +72,17 @@ func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 	if r.machine.Applied() > r.passed {
 		return nil, errAhead
 	}
-	s, err := r.machine.Snapshot()
-	if err != nil {
-		return nil, err
-	}
-	return persister{s}, nil
+	return r.machine.Snapshot()
 }
-
-type persister struct{ *Snapshot }
 
 var errStale = errors.New("the state was replaced while its snapshot was written")
 
 // Persist writes the snapshot to Raft's snapshot store. It fails if a later snapshot of
 // the master has been installed in the meantime, because Raft would take this one for the
 // newest (hashicorp/raft#248).
-func (p persister) Persist(sink raft.SnapshotSink) error {
-	_, err := p.WriteTo(sink)
-	if err == nil && p.Stale() {
+func (s *Snapshot) Persist(sink raft.SnapshotSink) error {
+	err := s.Write(sink)
+	if err == nil && s.isStale() {
 		err = errStale
 	}
 	if err != nil {
@@ -99,38 +93,25 @@ func (p persister) Persist(sink raft.SnapshotSink) error {
 }
 
 // Release closes the snapshot.
-func (p persister) Release() { p.Close() }
+func (s *Snapshot) Release() { s.Close() }
 
 // Restore replaces the state by a snapshot of the master. If the snapshot's reader has a
 // method Prepared() *Prepared that does not return nil, the prepared state is installed
 // and nothing is read.
 func (r *Raft) Restore(in io.ReadCloser) error {
 	defer in.Close()
-	var err error
-	if p := preparedOf(in); p != nil {
-		err = r.machine.Install(p)
-	} else {
-		err = r.machine.Restore(in)
-	}
-	r.passed = r.machine.Applied()
-	return err
-}
-
-// preparedReader is implemented by the reader of a snapshot whose state has been
-// prepared.
-type preparedReader interface{ Prepared() *Prepared }
-
-// preparedOf returns the prepared state of the snapshot that in reads; nil if there is
-// none. Raft wraps the reader of the snapshot store in readers of its own.
-func preparedOf(in io.ReadCloser) *Prepared {
-	for {
-		if r, ok := in.(preparedReader); ok {
-			return r.Prepared()
+	defer func() { r.passed = r.machine.Applied() }()
+	// Raft wraps the reader of the snapshot store in readers of its own.
+	for source := in; ; {
+		if s, ok := source.(interface{ Prepared() *Prepared }); ok {
+			if p := s.Prepared(); p != nil {
+				return r.machine.Install(p)
+			}
 		}
-		w, ok := in.(raft.ReadCloserWrapper)
+		wrapper, ok := source.(raft.ReadCloserWrapper)
 		if !ok {
-			return nil
+			return r.machine.Restore(in)
 		}
-		in = w.WrappedReadCloser()
+		source = wrapper.WrappedReadCloser()
 	}
 }

@@ -3,7 +3,7 @@ package fsm
 import (
 	"errors"
 	"io"
-	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -11,15 +11,14 @@ import (
 	"laurel/fsm/index"
 )
 
-// Snapshot is the state at one moment. It can be written while further entries are
-// applied.
+// Snapshot is the state at one moment. It implements raft.FSMSnapshot.
 type Snapshot struct {
 	tx      *bolt.Tx
 	machine *Machine
 }
 
-// Snapshot returns a snapshot of the present state. It costs a read transaction. The
-// caller must close it.
+// Snapshot returns a snapshot of the present state, which the caller must close. Further
+// entries can be applied in the meantime.
 func (m *Machine) Snapshot() (*Snapshot, error) {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -31,28 +30,25 @@ func (m *Machine) Snapshot() (*Snapshot, error) {
 // Close releases the state.
 func (s *Snapshot) Close() error { return s.tx.Rollback() }
 
-// Stale reports whether the machine's state has been replaced by another one since the
+// isStale reports whether the machine's state has been replaced by another one since the
 // snapshot was taken.
-func (s *Snapshot) Stale() bool {
+func (s *Snapshot) isStale() bool {
 	s.machine.dbMu.RLock()
 	defer s.machine.dbMu.RUnlock()
 	return s.tx.DB() != s.machine.db
 }
 
-// WriteTo writes the snapshot. It fails if a record is damaged.
-func (s *Snapshot) WriteTo(w io.Writer) (int64, error) { return database.WriteSnapshot(s.tx, w) }
+// Write writes the snapshot. It fails if a record is damaged.
+func (s *Snapshot) Write(w io.Writer) error { return database.WriteSnapshot(s.tx, w) }
 
 // Prepared is a complete database that was built from a snapshot beside the machine's
 // own. Its owner calls Install or Discard, once.
 type Prepared struct {
 	path              string
 	Applied, Revision uint64 // of the state
-
-	mu sync.Mutex
-	db *bolt.DB // nil after Install or Discard
+	db                atomic.Pointer[bolt.DB]
 }
 
-// errUsed reports that a Prepared is used a second time.
 var errUsed = errors.New("the prepared state has already been installed or discarded")
 
 // Prepare builds a database from a snapshot. It does not hold the machine's locks, so
@@ -64,10 +60,10 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	loaded := &Machine{db: db}
 	// The index is built here because readers would have to wait if Install built it. The
-	// settings are loaded to find out whether they can be, before the database replaces
-	// another one.
+	// settings are loaded here because a database without valid ones must not replace
+	// another.
+	loaded := &Machine{db: db}
 	err = index.Build(db)
 	if err == nil {
 		err = loaded.loadSettings()
@@ -75,26 +71,16 @@ func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	if err != nil {
 		return nil, errors.Join(err, database.Drop(path, db))
 	}
-	return &Prepared{path: path, db: db, Applied: loaded.Applied(), Revision: loaded.Revision()}, nil
-}
-
-// take returns the database and passes its ownership to the caller.
-func (p *Prepared) take() (*bolt.DB, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	db := p.db
-	p.db = nil
-	if db == nil {
-		return nil, errUsed
-	}
-	return db, nil
+	p := &Prepared{path: path, Applied: loaded.Applied(), Revision: loaded.Revision()}
+	p.db.Store(db)
+	return p, nil
 }
 
 // Discard closes the database and deletes its file.
 func (p *Prepared) Discard() error {
-	db, err := p.take()
-	if err != nil {
-		return err
+	db := p.db.Swap(nil)
+	if db == nil {
+		return errUsed
 	}
 	return database.Drop(p.path, db)
 }
@@ -103,17 +89,16 @@ func (p *Prepared) Discard() error {
 // already open. No entries may be applied in the meantime. Open views and snapshots keep
 // the state that they began with. p cannot be used again, even if Install fails.
 func (m *Machine) Install(p *Prepared) error {
-	db, err := p.take()
-	if err != nil {
-		return err
+	db := p.db.Swap(nil)
+	if db == nil {
+		return errUsed
 	}
 	installed := false
-	err = m.replace(func() (*bolt.DB, error) {
+	err := m.replace(func() (*bolt.DB, error) {
 		if err := database.Install(p.path, m.path()); err != nil {
 			return nil, err
 		}
 		installed = true
-		database.DropPages(db)
 		return db, nil
 	})
 	if err != nil && !installed {

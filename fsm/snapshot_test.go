@@ -116,8 +116,7 @@ func TestEntriesAreAppliedWhileASnapshotIsWritten(t *testing.T) {
 	slow := &blockingWriter{begun: make(chan struct{}), open: make(chan struct{})}
 	written := make(chan error)
 	go func() {
-		_, err := s.WriteTo(slow)
-		written <- errors.Join(err, s.Close())
+		written <- errors.Join(s.Write(slow), s.Close())
 	}()
 	<-slow.begun
 	applyAll(t, m, events[1000:], 100)
@@ -170,7 +169,7 @@ func TestWritingASnapshotReturnsTheError(t *testing.T) {
 	}
 	defer s.Close()
 	full := errors.New("no space left")
-	if _, err := s.WriteTo(errWriter{full}); !errors.Is(err, full) {
+	if err := s.Write(errWriter{full}); !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
 }

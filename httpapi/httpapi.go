@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -178,10 +177,7 @@ func (a *API) Front() *fastpath.Server {
 // Limits.ConnectionsPerAddress. Further connections of one address are closed at once;
 // others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	each := fastpath.AddressLimit{
-		Max:     a.limits.ConnectionsPerAddress,
-		Exempt:  a.limits.Exempt,
-		Refused: func(netip.Addr) { a.admission.Count(admission.ReasonConnection) },
-	}
-	return fastpath.LimitConns(each.Listen(l), MaxConnections)
+	l = fastpath.LimitAddresses(l, a.limits.ConnectionsPerAddress, a.limits.Exempt,
+		func() { a.admission.Count(admission.ReasonConnection) })
+	return fastpath.LimitConns(l, MaxConnections)
 }

@@ -1,3 +1,8 @@
+// Package database is the bbolt file in which the state machine keeps its state.
+//
+// It opens, verifies, replaces and closes the file (this file explains when a file is
+// trusted), defines its buckets and the checksummed form of their records (records.go),
+// and writes and reads snapshots of it. It does not know what the records mean.
 package database
 
 import (
@@ -25,16 +30,14 @@ import (
 //	clean CHECKSUM
 //
 // The marker exists only while the database is closed. Open removes it durably before the
-// first write, so a marker never stands beside a file that was written later. Close syncs
-// the database and then writes the marker with a checksum of the whole file. A crash
-// between the two leaves an intact file that is not trusted. A file that was replaced or
-// lost a page after Close has a different checksum. A file that is not trusted is deleted
-// and rebuilt from snapshot and log.
+// first write. Close syncs the database and then writes the marker with a checksum of the
+// whole file. A file that was replaced or lost a page after Close has a different
+// checksum. A file that is not trusted is deleted and rebuilt.
 
 func markerPath(path string) string { return path + ".mark" }
 
 // writeMarker durably records that the file at path is closed and has the checksum.
-func writeMarker(path, checksum string) (err error) {
+func writeMarker(path, checksum string) error {
 	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
@@ -72,9 +75,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// DiskError reports that the database could not be written. The state is not lost,
-// because snapshot and log have it. The file is no longer trusted, and the next Open
-// creates a new one.
+// DiskError reports that the database could not be written. The file is no longer
+// trusted, and the next Open creates a new one.
 type DiskError struct {
 	Path string
 	Err  error
@@ -96,15 +98,13 @@ func options() *bolt.Options {
 		NoFreelistSync: true,
 		FreelistType:   bolt.FreelistMapType,
 		// Growing the memory map waits for all readers, and a snapshot may read for a
-		// long time. The map is therefore large from the start. It takes address space,
-		// not memory.
+		// long time. A large map takes address space, not memory.
 		InitialMmapSize: mapSize,
 	}
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
-// new, empty one and logs why. The caller must bring the Index bucket up to date, which
-// older versions did not maintain.
+// new, empty one and logs why. The caller must bring the Index bucket up to date.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	reason := ""
 	_, missing := os.Stat(path)
@@ -128,8 +128,7 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	return db, nil
 }
 
-// createMissing creates the buckets of the state that the file of an older version does
-// not have.
+// createMissing creates the buckets that the file of an older version does not have.
 func createMissing(db *bolt.DB) error {
 	missing := false
 	err := db.View(func(tx *bolt.Tx) error {
@@ -206,7 +205,6 @@ func Replace(path string, log *slog.Logger, reason string) (*bolt.DB, error) {
 	return db, nil
 }
 
-// create creates a file with empty buckets.
 func create(path string) (*bolt.DB, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -252,8 +250,6 @@ func Close(path string, db *bolt.DB) error {
 // Drop closes a database and deletes its file.
 func Drop(path string, db *bolt.DB) error { return errors.Join(db.Close(), os.Remove(path)) }
 
-// unfinishedSuffix and a number end the names of files that are being restored from a
-// snapshot.
 const unfinishedSuffix = ".restore-"
 
 // UnfinishedPath returns the path of the nth file that is restored beside the database at
@@ -265,16 +261,10 @@ func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfi
 func RemoveUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
 	for _, entry := range list {
-		if !strings.HasPrefix(entry.Name(), filepath.Base(path)+unfinishedSuffix) {
-			continue
-		}
-		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
-			return fmt.Errorf("remove an unfinished database: %w", err)
+		if strings.HasPrefix(entry.Name(), filepath.Base(path)+unfinishedSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, entry.Name())))
 		}
 	}
-	return nil
+	return err
 }

@@ -10,12 +10,9 @@ import (
 // DropPages releases the pages of the file that reading has mapped into the process. They
 // stay in the kernel's cache and are mapped again on access. Opening a file reads every
 // page, so without this a frontend would appear to need as much memory as its file is
-// large.
-func DropPages(db *bolt.DB) {
-	// A transaction keeps bbolt from moving the memory map.
-	db.View(func(tx *bolt.Tx) error {
-		info := db.Info()
-		start := *(**byte)(unsafe.Pointer(&info.Data)) // not an address of Go's heap
-		return unix.Madvise(unsafe.Slice(start, tx.Size()), unix.MADV_DONTNEED)
-	})
+// large. The open transaction keeps bbolt from moving the memory map.
+func DropPages(tx *bolt.Tx) {
+	info := tx.DB().Info()
+	start := *(**byte)(unsafe.Pointer(&info.Data)) // not an address of Go's heap
+	unix.Madvise(unsafe.Slice(start, tx.Size()), unix.MADV_DONTNEED)
 }

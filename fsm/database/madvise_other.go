@@ -5,4 +5,4 @@ package database
 import bolt "go.etcd.io/bbolt"
 
 // DropPages does nothing: only Linux is supported.
-func DropPages(*bolt.DB) {}
+func DropPages(*bolt.Tx) {}

@@ -1,10 +1,13 @@
 package database
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 
+	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 )
 
@@ -39,8 +42,7 @@ var (
 	CacheModeKey = []byte("mode")     // the cache mode; push if there is none
 )
 
-// stateBuckets lists the buckets of the state, which are the buckets of a snapshot,
-// sorted by name.
+// stateBuckets are the buckets of the state and of a snapshot, sorted by name.
 var stateBuckets = [][]byte{
 	Access, Audit, Awards, Boards, Contests, Marks, Medals, Meta, Seqs, Signatures, Sources, Splits, Timeline,
 }
@@ -50,8 +52,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ErrDamaged reports a record whose checksum or content is wrong.
 var ErrDamaged = errors.New("a record of the database is damaged")
 
-// Seal appends a checksum of key and value to value, so that a damaged record is
-// detected.
+// Seal appends a checksum of key and value to value.
 func Seal(key, value []byte) []byte {
 	return binary.BigEndian.AppendUint32(value, recordSum(key, value))
 }
@@ -79,9 +80,18 @@ func Get(bucket *bolt.Bucket, key []byte) ([]byte, error) {
 	return Unseal(key, sealed)
 }
 
-// Counter returns a number of the Meta bucket; 0 if it is not set.
-func Counter(tx *bolt.Tx, key []byte) (uint64, error) {
-	v, err := Get(tx.Bucket(Meta), key)
+// GetJSON decodes the value of a key and reports whether there is one.
+func GetJSON(bucket *bolt.Bucket, key []byte, into any) (ok bool, err error) {
+	value, err := Get(bucket, key)
+	if value == nil || err != nil {
+		return false, err
+	}
+	return true, json.Unmarshal(value, into)
+}
+
+// Counter returns a number of 8 bytes; 0 if it is not set.
+func Counter(bucket *bolt.Bucket, key []byte) (uint64, error) {
+	v, err := Get(bucket, key)
 	if v == nil || err != nil {
 		return 0, err
 	}
@@ -93,24 +103,154 @@ func Counter(tx *bolt.Tx, key []byte) (uint64, error) {
 
 // Key returns the key of the parts.
 func Key(parts ...string) []byte {
+	k := Prefix(parts...)
+	return k[:len(k)-1]
+}
+
+// Prefix returns the beginning of all keys that have the parts and at least one more.
+func Prefix(parts ...string) []byte {
 	n := len(parts) + 8
 	for _, p := range parts {
 		n += len(p)
 	}
 	k := make([]byte, 0, n)
-	for i, p := range parts {
-		if i > 0 {
-			k = append(k, 0)
-		}
-		k = append(k, p...)
+	for _, p := range parts {
+		k = append(append(k, p...), 0)
 	}
 	return k
 }
 
-// Prefix returns the beginning of all keys that have the parts and at least one more.
-func Prefix(parts ...string) []byte { return append(Key(parts...), 0) }
-
 // NumberedKey returns the key of the parts followed by a number.
 func NumberedKey(n uint64, parts ...string) []byte {
 	return binary.BigEndian.AppendUint64(Prefix(parts...), n)
+}
+
+// Tx reads and writes sealed records in a bbolt transaction. Its methods keep the first
+// error. What they return after an error is meaningless, so Err must be checked before the
+// results are used. Between BeginUndo and EndUndo a Tx records every change, so that Undo
+// can revert them. It is not safe for concurrent use.
+type Tx struct {
+	*bolt.Tx
+	buckets map[string]*bolt.Bucket
+	err     error
+
+	// Values live until the transaction ends. They are cut from large blocks, so that the
+	// garbage collector has few objects to handle.
+	block     []byte // the rest of the current block
+	blockSize int
+
+	recording bool
+	undoLog   []func()
+}
+
+// NewTx returns a Tx that writes to tx.
+func NewTx(tx *bolt.Tx) *Tx { return &Tx{Tx: tx, buckets: map[string]*bolt.Bucket{}} }
+
+// Bucket returns a bucket. It is opened on first use, because bbolt writes every open
+// bucket at the commit.
+func (t *Tx) Bucket(name []byte) *bolt.Bucket {
+	bucket, ok := t.buckets[string(name)]
+	if !ok {
+		bucket = t.Tx.Bucket(name)
+		switch string(name) {
+		case string(Timeline), string(Seqs), string(Signatures):
+			// Keys are appended, per contest, per source or overall. Full pages make the
+			// bucket half as large.
+			bucket.FillPercent = 0.9
+		}
+		t.buckets[string(name)] = bucket
+	}
+	return bucket
+}
+
+// Err returns the first error.
+func (t *Tx) Err() error { return t.err }
+
+// Fail keeps an error, which may be nil.
+func (t *Tx) Fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// Get returns the value of a key; nil if there is none.
+func (t *Tx) Get(bucket, key []byte) []byte {
+	v, err := Get(t.Bucket(bucket), key)
+	t.Fail(err)
+	return v
+}
+
+// GetJSON decodes the value of a key and reports whether there is one.
+func (t *Tx) GetJSON(bucket, key []byte, into any) bool {
+	ok, err := GetJSON(t.Bucket(bucket), key, into)
+	t.Fail(err)
+	return ok && err == nil
+}
+
+// Put seals and writes a copy of value.
+func (t *Tx) Put(bucket, key, value []byte) {
+	t.recordValue(bucket, key)
+	t.Fail(t.Bucket(bucket).Put(key, Seal(key, append(t.alloc(len(value)+4), value...))))
+}
+
+// PutJSON writes a value as JSON.
+func (t *Tx) PutJSON(bucket, key []byte, v any) {
+	data, err := json.Marshal(v)
+	t.Fail(err)
+	t.Put(bucket, key, data)
+}
+
+// Delete deletes a key.
+func (t *Tx) Delete(bucket, key []byte) {
+	t.recordValue(bucket, key)
+	t.Fail(t.Bucket(bucket).Delete(key))
+}
+
+func (t *Tx) alloc(n int) []byte {
+	const smallest, largest = 4 << 10, 128 << 10
+	if len(t.block) < n {
+		t.blockSize = min(max(smallest, 2*t.blockSize), largest)
+		t.block = make([]byte, max(n, t.blockSize))
+	}
+	r := t.block[:0:n]
+	t.block = t.block[n:]
+	return r
+}
+
+func (t *Tx) recordValue(bucket, key []byte) {
+	if !t.recording {
+		return
+	}
+	old := bytes.Clone(t.Bucket(bucket).Get(key))
+	t.OnUndo(func() {
+		if old == nil {
+			t.Fail(t.Bucket(bucket).Delete(key))
+		} else {
+			t.Fail(t.Bucket(bucket).Put(key, old))
+		}
+	})
+}
+
+// BeginUndo starts to record changes.
+func (t *Tx) BeginUndo() { t.recording, t.undoLog = true, nil }
+
+// EndUndo stops recording and drops what was recorded.
+func (t *Tx) EndUndo() { t.recording, t.undoLog = false, nil }
+
+// Recording reports whether changes are recorded.
+func (t *Tx) Recording() bool { return t.recording }
+
+// OnUndo adds a function that Undo calls to revert a change in memory. It does nothing
+// unless changes are recorded.
+func (t *Tx) OnUndo(revert func()) {
+	if t.recording {
+		t.undoLog = append(t.undoLog, revert)
+	}
+}
+
+// Undo reverts all changes since BeginUndo, the last one first.
+func (t *Tx) Undo() {
+	for _, revert := range slices.Backward(t.undoLog) {
+		revert()
+	}
 }

@@ -3,6 +3,7 @@ package database
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -37,61 +38,45 @@ var errSnapshot = errors.New("the snapshot is damaged, or was written by a newer
 
 // WriteSnapshot writes a snapshot of the state that tx sees. It verifies the records'
 // checksums, so a damaged database does not produce a snapshot.
-func WriteSnapshot(tx *bolt.Tx, w io.Writer) (int64, error) {
-	out := &checksumWriter{w: bufio.NewWriterSize(w, 1<<16), sum: crc32.New(castagnoli)}
-	out.write([]byte(snapshotMagic))
-	out.write([]byte{snapshotVersion})
+func WriteSnapshot(tx *bolt.Tx, w io.Writer) error {
+	sum := crc32.New(castagnoli)
+	buffer := bufio.NewWriterSize(w, 1<<16) // keeps its first error
+	out := io.MultiWriter(sum, buffer)
+	scratch := append([]byte(snapshotMagic), snapshotVersion)
+	out.Write(scratch)
 	records := uint64(0)
-	var scratch []byte
 	for _, name := range stateBuckets {
 		c := tx.Bucket(name).Cursor()
-		for k, sealed := c.First(); k != nil && out.err == nil; k, sealed = c.Next() {
+		for k, sealed := c.First(); k != nil; k, sealed = c.Next() {
 			v, err := Unseal(k, sealed)
 			if err != nil {
-				return out.n, fmt.Errorf("bucket %s: %w", name, err)
+				return fmt.Errorf("bucket %s: %w", name, err)
 			}
 			scratch = binary.AppendUvarint(scratch[:0], uint64(len(name)))
 			scratch = append(scratch, name...)
 			scratch = binary.AppendUvarint(scratch, uint64(len(k)))
 			scratch = append(scratch, k...)
 			scratch = binary.AppendUvarint(scratch, uint64(len(v)))
-			out.write(scratch)
-			out.write(v)
+			out.Write(scratch)
+			if _, err := out.Write(v); err != nil {
+				return err
+			}
 			records++
 		}
 	}
-	out.write(binary.AppendUvarint([]byte{0}, records))
-	out.write(binary.BigEndian.AppendUint32(nil, out.sum.Sum32()))
-	if out.err == nil {
-		out.err = out.w.Flush()
-	}
-	return out.n, out.err
+	out.Write(binary.AppendUvarint([]byte{0}, records))
+	buffer.Write(sum.Sum(nil))
+	return buffer.Flush()
 }
 
-// checksumWriter writes, counts and checksums bytes until the first error.
-type checksumWriter struct {
-	w   *bufio.Writer
-	sum hash.Hash32
-	n   int64
-	err error
-}
-
-func (s *checksumWriter) write(b []byte) {
-	if s.err != nil {
-		return
-	}
-	n, err := s.w.Write(b)
-	s.n, s.err = s.n+int64(n), err
-	s.sum.Write(b)
-}
-
-// StepBytes is the approximate number of bytes of records that one transaction writes
-// while a database is built. It bounds the memory that building takes.
-const StepBytes = 4 << 20
-
-// RecordOverhead is the approximate memory that a record takes in a transaction beside
-// its key and value.
-const RecordOverhead = 200
+const (
+	// StepBytes is the approximate number of bytes of records that one transaction writes
+	// while a database is built. It bounds the memory that building takes.
+	StepBytes = 4 << 20
+	// RecordOverhead is the approximate memory that a record takes in a transaction
+	// beside its key and value.
+	RecordOverhead = 200
+)
 
 // Restore creates the database of a snapshot at path and leaves it open. Its Index bucket
 // is empty. An error leaves no file behind.
@@ -146,33 +131,40 @@ type Record struct{ Bucket, Key, Value []byte }
 // ReadSnapshot calls f for each record of a snapshot. It fails if the snapshot is damaged,
 // or with the first error of f.
 func ReadSnapshot(snapshot io.Reader, f func(Record) error) error {
-	in := newSnapshotReader(snapshot)
+	in := &snapshotReader{r: bufio.NewReaderSize(snapshot, 1<<16), sum: crc32.New(castagnoli)}
 	if err := in.header(); err != nil {
 		return err
 	}
-	for {
-		bucket, k, v, err := in.record()
-		if err != nil || bucket == nil {
+	var last Record
+	for records := uint64(0); ; records++ {
+		name, err := in.bytes(maxName)
+		if err != nil {
 			return err
 		}
-		if err := f(Record{bucket, k, v}); err != nil {
+		if len(name) == 0 {
+			return in.end(records)
+		}
+		r, err := in.record(name)
+		if err != nil {
 			return err
 		}
+		order := cmp.Or(bytes.Compare(last.Bucket, r.Bucket), bytes.Compare(last.Key, r.Key))
+		if order >= 0 {
+			return errSnapshot
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+		last = r
 	}
 }
 
 // snapshotReader reads a snapshot from an untrusted source: it bounds lengths, and
 // allocates memory only for bytes that have arrived.
 type snapshotReader struct {
-	r       *bufio.Reader
-	sum     hash.Hash32
-	records uint64
-	last    struct{ bucket, key []byte }
-	one     [1]byte
-}
-
-func newSnapshotReader(r io.Reader) *snapshotReader {
-	return &snapshotReader{r: bufio.NewReaderSize(r, 1<<16), sum: crc32.New(castagnoli)}
+	r   *bufio.Reader
+	sum hash.Hash32 // of what has been read
+	one [1]byte
 }
 
 // ReadByte reads one byte, for binary.ReadUvarint.
@@ -185,6 +177,7 @@ func (s *snapshotReader) ReadByte() (byte, error) {
 	return c, err
 }
 
+// bytes reads a length and as many bytes.
 func (s *snapshotReader) bytes(limit uint64) ([]byte, error) {
 	n, err := binary.ReadUvarint(s)
 	if err != nil {
@@ -208,49 +201,40 @@ func (s *snapshotReader) bytes(limit uint64) ([]byte, error) {
 }
 
 func (s *snapshotReader) header() error {
-	h := make([]byte, len(snapshotMagic)+1)
-	if _, err := io.ReadFull(s.r, h); err != nil || string(h) != snapshotMagic+string(rune(snapshotVersion)) {
+	want := append([]byte(snapshotMagic), snapshotVersion)
+	h := make([]byte, len(want))
+	if _, err := io.ReadFull(s.r, h); err != nil || !bytes.Equal(h, want) {
 		return errSnapshot
 	}
 	s.sum.Write(h)
 	return nil
 }
 
-// record returns the next record, or a nil bucket at the end of a valid snapshot.
-func (s *snapshotReader) record() (bucket, k, v []byte, err error) {
-	name, err := s.bytes(maxName)
-	if err != nil {
-		return nil, nil, nil, err
+// record reads the rest of a record, which is in the bucket with the name.
+func (s *snapshotReader) record(name []byte) (r Record, err error) {
+	i := slices.IndexFunc(stateBuckets, func(b []byte) bool { return bytes.Equal(b, name) })
+	if i < 0 {
+		return r, errSnapshot
 	}
-	if len(name) == 0 {
-		return nil, nil, nil, s.end()
+	r.Bucket = stateBuckets[i]
+	if r.Key, err = s.bytes(maxKey); err != nil {
+		return r, err
 	}
-	for _, b := range stateBuckets {
-		if bytes.Equal(b, name) {
-			bucket = b
-		}
+	if len(r.Key) == 0 {
+		return r, errSnapshot
 	}
-	if k, err = s.bytes(maxKey); err != nil {
-		return nil, nil, nil, err
-	}
-	order := bytes.Compare(bucket, s.last.bucket)
-	if bucket == nil || len(k) == 0 || order < 0 || order == 0 && bytes.Compare(k, s.last.key) <= 0 {
-		return nil, nil, nil, errSnapshot
-	}
-	s.last.bucket, s.last.key = bucket, k
-	s.records++
-	v, err = s.bytes(maxValue)
-	return bucket, k, v, err
+	r.Value, err = s.bytes(maxValue)
+	return r, err
 }
 
-func (s *snapshotReader) end() error {
+func (s *snapshotReader) end(records uint64) error {
 	n, err := binary.ReadUvarint(s)
-	if err != nil || n != s.records {
+	if err != nil || n != records {
 		return errSnapshot
 	}
-	want := s.sum.Sum32()
-	var sum [4]byte
-	if _, err := io.ReadFull(s.r, sum[:]); err != nil || binary.BigEndian.Uint32(sum[:]) != want {
+	want := s.sum.Sum(nil)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(s.r, got); err != nil || !bytes.Equal(got, want) {
 		return errSnapshot
 	}
 	return nil

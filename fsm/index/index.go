@@ -1,3 +1,9 @@
+// Package index finds contests by sport, status and competitor.
+//
+// It keeps an inverted index in a bucket of the state machine's database: for each term
+// (Terms) a posting for each contest that has it. A Writer updates the postings in the
+// transaction that changes a contest, and Build writes the whole index. Find intersects
+// the postings of the terms of a filter.
 package index
 
 import (
@@ -18,9 +24,8 @@ import (
 //
 //	kind, value, contest_id
 //
-// The contests of a term are therefore sorted by id. The index is derived from contests
-// and marks and is not part of the state: it is not in snapshots, and it is built again
-// if it is missing or if a version of Laurel that does not know it has applied entries.
+// The index is not part of the state: it is not in snapshots, and it is built again if it
+// is missing or if a version of Laurel that does not know it has applied entries.
 
 // Term is one property that contests can be found by.
 type Term struct {
@@ -60,23 +65,6 @@ func (t Term) compare(u Term) int {
 	return cmp.Or(cmp.Compare(t.kind, u.kind), cmp.Compare(t.value, u.value))
 }
 
-// diff returns the terms that are only in before and those that are only in after, each
-// once and sorted.
-func diff(before, after []Term) (removed, added []Term) {
-	before, after = distinct(before), distinct(after)
-	return missing(before, after), missing(after, before)
-}
-
-// missing returns the terms of list that are not in the sorted list of.
-func missing(list, of []Term) (only []Term) {
-	for _, t := range list {
-		if _, found := slices.BinarySearchFunc(of, t, Term.compare); !found {
-			only = append(only, t)
-		}
-	}
-	return only
-}
-
 // distinct returns a sorted copy of list without duplicates.
 func distinct(list []Term) []Term {
 	list = slices.Clone(list)
@@ -86,12 +74,10 @@ func distinct(list []Term) []Term {
 
 // prefix returns the beginning of the keys of the term's postings.
 func (t Term) prefix() []byte {
+	const usualID = 46 // has room for the id of most contests
 	k := make([]byte, 0, len(t.value)+2+usualID)
 	return append(append(append(k, t.kind), t.value...), 0)
 }
-
-// usualID is room for the id of most contests.
-const usualID = 46
 
 // Posting returns the key of the term's posting for a contest.
 func (t Term) Posting(contestID string) []byte { return append(t.prefix(), contestID...) }
@@ -102,34 +88,24 @@ var AppliedKey = []byte("\x00applied")
 
 // BringUpToDate builds the index unless it is up to date with the database.
 func BringUpToDate(db *bolt.DB) error {
-	var current bool
-	err := db.View(func(tx *bolt.Tx) (err error) {
-		current, err = isCurrent(tx)
+	current := false
+	err := db.View(func(tx *bolt.Tx) error {
+		index := tx.Bucket(database.Index)
+		if index == nil {
+			return nil
+		}
+		applied, err := database.Counter(tx.Bucket(database.Meta), database.AppliedKey)
+		if err != nil {
+			return err
+		}
+		indexed, err := database.Counter(index, AppliedKey)
+		current = indexed == applied
 		return err
 	})
 	if err != nil || current {
 		return err
 	}
 	return Build(db)
-}
-
-func isCurrent(tx *bolt.Tx) (bool, error) {
-	applied, err := database.Counter(tx, database.AppliedKey)
-	if err != nil {
-		return false, err
-	}
-	index := tx.Bucket(database.Index)
-	if index == nil {
-		return false, nil
-	}
-	v, err := database.Get(index, AppliedKey)
-	if err != nil {
-		return false, err
-	}
-	if v == nil {
-		return applied == 0, nil
-	}
-	return len(v) == 8 && binary.BigEndian.Uint64(v) == applied, nil
 }
 
 // Build replaces the index by one built from all contests and marks.
@@ -143,17 +119,17 @@ func Build(db *bolt.DB) error {
 		_, err := tx.CreateBucket(database.Index)
 		return err
 	})
+	if err == nil {
+		err = postEach(db, database.Contests, postContest)
+	}
+	if err == nil {
+		err = postEach(db, database.Marks, postMark)
+	}
 	if err != nil {
 		return err
 	}
-	if err := postEach(db, database.Contests, postContest); err != nil {
-		return err
-	}
-	if err := postEach(db, database.Marks, postMark); err != nil {
-		return err
-	}
 	return db.Update(func(tx *bolt.Tx) error {
-		applied, err := database.Counter(tx, database.AppliedKey)
+		applied, err := database.Counter(tx.Bucket(database.Meta), database.AppliedKey)
 		if err != nil {
 			return err
 		}
@@ -162,12 +138,12 @@ func Build(db *bolt.DB) error {
 	})
 }
 
-// postFunc writes the postings of one record and returns the memory that they take until
-// the commit.
-type postFunc func(index *bolt.Bucket, k, v []byte) (size int, err error)
-
 // postEach calls post for each record of a bucket, in transactions of a bounded size.
-func postEach(db *bolt.DB, bucket []byte, post postFunc) error {
+// post writes the postings of the record and returns the memory that they take until the
+// commit.
+func postEach(
+	db *bolt.DB, bucket []byte, post func(index *bolt.Bucket, k, v []byte) (size int, err error),
+) error {
 	for next := []byte{0}; next != nil; {
 		err := db.Update(func(tx *bolt.Tx) error {
 			index, c := tx.Bucket(database.Index), tx.Bucket(bucket).Cursor()
@@ -219,4 +195,44 @@ func postMark(index *bolt.Bucket, k, _ []byte) (size int, err error) {
 		return 0, nil
 	}
 	return database.RecordOverhead + len(p), index.Put(p, database.Seal(p, nil))
+}
+
+// Writer updates the index within a transaction.
+type Writer struct {
+	tx     *database.Tx
+	cursor *bolt.Cursor // on the Index bucket; nil until it is used
+}
+
+// NewWriter returns a Writer for a transaction.
+func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
+
+// Update changes the postings of a contest from its terms before to those after.
+func (w *Writer) Update(contestID string, before, after []Term) {
+	before, after = distinct(before), distinct(after)
+	for _, t := range before {
+		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); !stays {
+			w.tx.Delete(database.Index, t.Posting(contestID))
+		}
+	}
+	for _, t := range after {
+		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); !existed {
+			w.tx.Put(database.Index, t.Posting(contestID), nil)
+		}
+	}
+}
+
+// AddMark makes a contest findable by a competitor who has a mark in it.
+func (w *Writer) AddMark(contestID, competitor string) {
+	if w.cursor == nil {
+		w.cursor = w.tx.Bucket(database.Index).Cursor()
+	}
+	k := MarkTerm(competitor).Posting(contestID)
+	if found, _ := w.cursor.Seek(k); !bytes.Equal(found, k) { // not added for another split
+		w.tx.Put(database.Index, k, nil)
+	}
+}
+
+// RemoveMark reverts AddMark. The competitor must not have a mark at another split.
+func (w *Writer) RemoveMark(contestID, competitor string) {
+	w.tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -66,7 +66,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// closeIdle closes the connection if it is idle.
 func (c *conn) closeIdle() {
 	if c.state.CompareAndSwap(idle, closed) {
 		c.Conn.Close()
@@ -77,9 +76,7 @@ func (c *conn) closeIdle() {
 func (c *conn) serve() {
 	defer func() {
 		if err := recover(); err != nil && err != http.ErrAbortHandler {
-			stack := make([]byte, 64<<10)
-			stack = stack[:runtime.Stack(stack, false)]
-			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, stack)
+			c.server.logf("fastpath: panic serving %v: %v\n%s", c.RemoteAddr(), err, debug.Stack())
 			c.flush() // the answers before
 		}
 		c.end()
@@ -224,7 +221,6 @@ func (c *conn) readMore(size int) bool {
 	return n > 0 || err == nil
 }
 
-// flush writes the answers in c.out.
 func (c *conn) flush() bool {
 	if len(c.out) == 0 {
 		return true

@@ -10,7 +10,10 @@
 package fastpath
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"log"
 	"net"
 	"net/http"
@@ -38,11 +41,14 @@ type Server struct {
 	http          *http.Server
 	handler       Handler
 	answerTimeout time.Duration
-	tls           *handshakes // nil without TLS
 	handoff       *handoffListener
 	ctx           context.Context
 	cancel        context.CancelFunc
 	closing       atomic.Bool
+
+	tls             *tls.Config // nil without TLS
+	handshakeFailed func(error)
+	handshakes      chan struct{} // has a token for each handshake that computes
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -58,6 +64,7 @@ func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
 		http:          h,
 		handler:       handler,
 		answerTimeout: answerTimeout,
+		handshakes:    make(chan struct{}, MaxHandshakes),
 		conns:         map[*conn]struct{}{},
 		gone:          make(chan struct{}),
 	}
@@ -134,10 +141,7 @@ func (s *Server) forget(c *conn) {
 // Shutdown closes the listener and the idle connections, and waits until the requests under
 // way are answered, including those at net/http, or ctx ends, which is the error then.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.stop((*conn).closeIdle)
-	if herr := s.http.Shutdown(ctx); err == nil {
-		err = herr
-	}
+	err := errors.Join(s.stop((*conn).closeIdle), s.http.Shutdown(ctx))
 	select {
 	case <-s.gone:
 		return err
@@ -149,11 +153,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close closes the listener and all connections. It does not wait.
 func (s *Server) Close() error {
 	s.cancel()
-	err := s.stop(func(c *conn) { c.Conn.Close() })
-	if herr := s.http.Close(); err == nil {
-		err = herr
-	}
-	return err
+	return errors.Join(s.stop(func(c *conn) { c.Conn.Close() }), s.http.Close())
 }
 
 // stop stops accepting connections and calls each for the existing ones.
@@ -161,7 +161,7 @@ func (s *Server) stop(each func(*conn)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
-	if first := s.closing.CompareAndSwap(false, true); first {
+	if s.closing.CompareAndSwap(false, true) {
 		if s.listener != nil {
 			err = s.listener.Close()
 		}
@@ -176,9 +176,5 @@ func (s *Server) stop(each func(*conn)) error {
 }
 
 func (s *Server) logf(format string, args ...any) {
-	if s.http.ErrorLog != nil {
-		s.http.ErrorLog.Printf(format, args...)
-		return
-	}
-	log.Printf(format, args...)
+	cmp.Or(s.http.ErrorLog, log.Default()).Printf(format, args...)
 }

@@ -57,7 +57,7 @@ func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.Cer
 		_, _ = io.WriteString(w, r.Proto+" "+how)
 	})}
 	s := New(h, f, time.Minute)
-	inner := &tls.Config{Certificates: []tls.Certificate{cert}}
+	inner := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
 	s.TLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }}, failed)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -86,7 +86,7 @@ func fetch(t testing.TB, url string, pool *x509.CertPool, http2 bool) string {
 }
 
 func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
-	addr, pool := secureServer(t, nil)
+	addr, pool := secureServer(t, func(error) {})
 	for _, c := range []struct {
 		url   string
 		http2 bool
@@ -181,7 +181,7 @@ func (l *placedListener) Accept() (net.Conn, error) {
 func TestConnectionsOfAnAddressAreBounded(t *testing.T) {
 	l := &placedListener{pipes: newPipes()}
 	var refused atomic.Int32
-	limited := AddressLimit{Max: 2, Exempt: netip.Addr.IsLoopback, Refused: func(netip.Addr) { refused.Add(1) }}.Listen(l)
+	limited := LimitAddresses(l, 2, netip.Addr.IsLoopback, func() { refused.Add(1) })
 	accepted := make(chan net.Conn, 16)
 	go func() {
 		for {

@@ -2,11 +2,14 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"laurel/score"
 	"laurel/score/medal"
@@ -55,10 +58,9 @@ type side struct {
 type badge struct{ Class, Text string }
 
 type table struct {
-	Title   string
-	Rows    []medalRow
-	Outside []medalRow
-	More    string // URL of the whole table, or "" if this is the whole table
+	Title string
+	Rows  []medalRow
+	More  string // URL of the whole table, or "" if this is the whole table
 }
 
 type medalRow struct {
@@ -66,11 +68,12 @@ type medalRow struct {
 	Name string
 }
 
-// Asset returns the URL of a file in dist. The template calls it.
-func (p *pageData) Asset(name string) string { return assetURL(name) }
-
-func firstPaint(d *Data, shown []section, served template.JS) *pageData {
-	return &pageData{Data: d, Served: served, Sections: shown, Tables: tables(d.Medals, organisations(d.Scores))}
+// Asset returns the URL of a file in dist, or "" if there is none. The template calls it.
+func (*pageData) Asset(name string) string {
+	if a := assets()[name]; a != nil {
+		return a.url
+	}
+	return ""
 }
 
 // sections returns the contests that are live, the next ones and the latest finished ones.
@@ -87,8 +90,11 @@ func sections(all []score.Record) []section {
 		}
 	}
 	byStart := func(a, b *score.Record) int {
-		unscheduled := cmp.Compare(btoi(a.StartTime.IsZero()), btoi(b.StartTime.IsZero()))
-		return cmp.Or(unscheduled, a.StartTime.Compare(b.StartTime), cmp.Compare(a.ContestID, b.ContestID))
+		byTime := a.StartTime.Compare(b.StartTime)
+		if a.StartTime.IsZero() != b.StartTime.IsZero() {
+			byTime = -byTime // those without a time come last
+		}
+		return cmp.Or(byTime, cmp.Compare(a.ContestID, b.ContestID))
 	}
 	slices.SortFunc(live, byStart)
 	slices.SortFunc(next, byStart)
@@ -101,21 +107,13 @@ func sections(all []score.Record) []section {
 		if len(s.contests) == 0 {
 			continue
 		}
-		shown := s.contests[:min(len(s.contests), maxLines)]
-		sec := section{Title: s.title, Total: len(s.contests), contests: shown}
+		sec := section{Title: s.title, Total: len(s.contests), contests: s.contests[:min(len(s.contests), maxLines)]}
 		for _, r := range sec.contests {
 			sec.Lines = append(sec.Lines, lineOf(r))
 		}
 		list = append(list, sec)
 	}
 	return list
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func isLive(r *score.Record) bool {
@@ -204,4 +202,73 @@ func fragment(view, id string) string {
 		segments[i] = url.PathEscape(s)
 	}
 	return view + strings.Join(segments, "/")
+}
+
+// statusWords and the functions below format like app/format.ts. A browser test compares the
+// page before and after the script has run.
+var statusWords = map[string]string{
+	"UNSCHEDULED":     "Not scheduled",
+	"SCHEDULED":       "Scheduled",
+	"GETTING_READY":   "Getting ready",
+	"RUNNING":         "Live",
+	"SCHEDULED_BREAK": "Break",
+	"DELAYED":         "Delayed",
+	"INTERRUPTED":     "Interrupted",
+	"POSTPONED":       "Postponed",
+	"RESCHEDULED":     "Rescheduled",
+	"CANCELLED":       "Cancelled",
+	"FINISHED":        "Finished",
+}
+
+func kindOf(r *score.Record) string {
+	var parts []string
+	for _, s := range []string{words(r.Sport), capital(r.Phase), r.Event, r.Group} {
+		if s != "" && !slices.Contains(parts, s) {
+			parts = append(parts, s)
+		}
+	}
+	return strings.Join(parts, " \u00b7 ")
+}
+
+// words formats an identifier such as stone-curling as Stone curling.
+func words(s string) string {
+	return capital(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '-' || r == '_' }), " "))
+}
+
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
+}
+
+func resultOf(r *score.Record, c *score.Standing) string {
+	switch {
+	case c.IRM != "":
+		return c.IRM
+	case c.Result == nil:
+		return "\u2013"
+	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "s":
+		return duration(int64(*c.Result))
+	case r.ResultType == "TIME" && *c.Result >= 0 && r.Unit == "min":
+		return duration(60 * int64(*c.Result))
+	}
+	return strings.Replace(c.Result.String(), "-", "\u2212", 1)
+}
+
+// duration formats thousandths of a second as h:mm:ss.
+func duration(thousandths int64) string {
+	h, m, s := thousandths/3_600_000, thousandths/60_000%60, thousandths/1000%60
+	fraction := ""
+	if rest := thousandths % 1000; rest != 0 {
+		fraction = "." + strings.TrimRight(fmt.Sprintf("%03d", rest), "0")
+	}
+	switch {
+	case h > 0:
+		return fmt.Sprintf("%d:%02d:%02d%s", h, m, s, fraction)
+	case m > 0:
+		return fmt.Sprintf("%d:%02d%s", m, s, fraction)
+	}
+	return fmt.Sprintf("%d%s", s, fraction)
 }

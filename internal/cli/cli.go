@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"laurel/client"
 )
@@ -133,27 +134,75 @@ func prepare(cmd *cobra.Command, running *bool) {
 	}
 }
 
-// Version returns the version of the module, or the commit from which the program was
-// built.
+// Annotations of flags.
+const (
+	variable  = "laurel_variable"  // its variable if not the default; "" if it has none
+	described = "laurel_described" // the usage text names the variable already
+)
+
+// NoEnvironment excludes flags from the environment. It is for flags that describe a
+// request: the LAUREL_ID of a frontend must not become the id of an event.
+func NoEnvironment(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		annotate(flags.Lookup(name), variable, "")
+	}
+}
+
+func annotate(f *pflag.Flag, key, value string) {
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[key] = []string{value}
+}
+
+// variableOf returns the environment variable of a flag, "" if it has none. The default is
+// LAUREL_ and the name of the flag: LAUREL_TIME_SCALE for --time-scale.
+func variableOf(f *pflag.Flag) string {
+	if v := f.Annotations[variable]; len(v) > 0 {
+		return v[0]
+	}
+	if f.Name == "help" || f.Name == "version" {
+		return ""
+	}
+	return "LAUREL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+func describeEnvironment(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if _, done := f.Annotations[described]; done {
+			return
+		}
+		if v := variableOf(f); v != "" {
+			annotate(f, described, "")
+			f.Usage += " [$" + v + "]"
+		}
+	})
+}
+
+// readEnvironment sets the flags that are not on the command line from their variables,
+// if these are not empty.
+func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+	var failed error
+	flags.VisitAll(func(f *pflag.Flag) {
+		v := variableOf(f)
+		if v == "" || f.Changed || failed != nil {
+			return
+		}
+		if value, ok := lookup(v); ok && value != "" {
+			if err := flags.Set(f.Name, value); err != nil {
+				failed = fmt.Errorf("environment variable %s: %w", v, err)
+			}
+		}
+	})
+	return failed
+}
+
+// Version returns the version of the module. For a build from a checkout it contains the
+// commit.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "unknown"
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	commit, changed := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			changed = " with changes"
-		}
-	}
-	if commit == "" {
-		return "unknown"
-	}
-	return strings.TrimSpace("commit " + commit + changed)
+	return info.Main.Version
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 
@@ -64,7 +65,7 @@ func NewPrivateKey(file string) (ed25519.PrivateKey, error) {
 
 // ReadPrivateKey reads an Ed25519 private key, PKCS #8 in PEM.
 func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
-	info, err := os.Stat(file)
+	block, info, err := readPEM(file)
 	if err != nil {
 		return nil, err
 	}
@@ -72,20 +73,20 @@ func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
 		return nil, fmt.Errorf("%s: every user of this machine can read or change it (mode %04o); chmod 600 it, "+
 			"and make a new key if somebody may have read it", file, info.Mode().Perm())
 	}
-	block, err := readPEM(file)
-	if err != nil {
-		return nil, err
-	}
 	if block.Type != privateBlock {
 		return nil, fmt.Errorf("%s: a %s; want an Ed25519 private key, as bard key new makes it", file, block.Type)
 	}
-	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	return parseKey[ed25519.PrivateKey](file, block, x509.ParsePKCS8PrivateKey)
+}
+
+func parseKey[K any](file string, block *pem.Block, parse func(der []byte) (any, error)) (key K, err error) {
+	parsed, err := parse(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return key, fmt.Errorf("%s: %w", file, err)
 	}
-	key, ok := parsed.(ed25519.PrivateKey)
+	key, ok := parsed.(K)
 	if !ok {
-		return nil, fmt.Errorf("%s: a private key of another type (%T); want Ed25519", file, parsed)
+		return key, fmt.Errorf("%s: a key of another type (%T); want Ed25519", file, parsed)
 	}
 	return key, nil
 }
@@ -93,23 +94,23 @@ func ReadPrivateKey(file string) (ed25519.PrivateKey, error) {
 // maxKeyFile is more than the size of any key.
 const maxKeyFile = 64 << 10
 
-func readPEM(file string) (*pem.Block, error) {
+func readPEM(file string) (*pem.Block, fs.FileInfo, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxKeyFile {
-		return nil, fmt.Errorf("%s is not a file with a key", file)
+		return nil, nil, fmt.Errorf("%s is not a file with a key", file)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("%s: not PEM; want a key, as bard key new makes it", file)
+		return nil, nil, fmt.Errorf("%s: not PEM; want a key, as bard key new makes it", file)
 	}
-	return block, nil
+	return block, info, nil
 }
 
 // FormatPublicKey returns a public key in base64, as it is passed on and granted a role.
@@ -123,27 +124,19 @@ func ReadPublicKey(text string) (ed25519.PublicKey, error) {
 	if b, err := base64.StdEncoding.DecodeString(text); err == nil && len(b) == ed25519.PublicKeySize {
 		return b, nil
 	}
-	block, err := readPEM(text)
+	block, _, err := readPEM(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w; want an Ed25519 public key, 32 bytes in base64, or a file with a key", err)
 	}
-	if block.Type == privateBlock {
+	switch block.Type {
+	case privateBlock:
 		key, err := ReadPrivateKey(text)
 		if err != nil {
 			return nil, err
 		}
 		return key.Public().(ed25519.PublicKey), nil
+	case publicBlock:
+		return parseKey[ed25519.PublicKey](text, block, x509.ParsePKIXPublicKey)
 	}
-	if block.Type != publicBlock {
-		return nil, fmt.Errorf("%s: a %s; want an Ed25519 key", text, block.Type)
-	}
-	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", text, err)
-	}
-	public, ok := parsed.(ed25519.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("%s: a public key of another type (%T); want Ed25519", text, parsed)
-	}
-	return public, nil
+	return nil, fmt.Errorf("%s: a %s; want an Ed25519 key", text, block.Type)
 }

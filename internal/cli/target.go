@@ -38,7 +38,7 @@ func AddTarget(cmd *cobra.Command, patience time.Duration, patienceUsage string)
 	flags := cmd.Flags()
 	flags.StringSliceVar(&to.URLs, "to", []string{DefaultURL},
 		"`URL` of a frontend, or several separated by commas; the other frontends of the group are found from it")
-	SetVariable(flags, "to", "LAUREL_URL")
+	annotate(flags.Lookup("to"), variable, "LAUREL_URL")
 	flags.DurationVar(&to.Patience, "patience", patience, patienceUsage)
 	flags.StringVar(&to.token, "token", "",
 		"`TOKEN` to authenticate with, or @FILE; prefer the variable: other users can see a command line")

@@ -1,3 +1,8 @@
+// Package frontend puts a whole frontend together: a member of the Raft group, the HTTP API that
+// answers from its memory, and the server that listens for clients. The laurel command runs one in
+// a process; tests run several in one process.
+//
+// Start is the only place that knows both package cluster and package httpapi.
 package frontend
 
 import (
@@ -5,9 +10,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +28,7 @@ import (
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/question"
+	"laurel/trust/access"
 	"laurel/trust/pki"
 )
 
@@ -111,7 +120,6 @@ func Start(o Options) (*Frontend, error) {
 	return f, nil
 }
 
-// groupOf returns a member of the group as package httpapi needs it.
 func groupOf(m *cluster.Member) httpapi.Group {
 	return httpapi.Group{
 		Status:     m,
@@ -128,7 +136,7 @@ func groupOf(m *cluster.Member) httpapi.Group {
 func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bool) *tls.Config {
 	switch {
 	case i != nil:
-		return i.PublicConfig(pki.PublicOptions{Files: files, Removed: removed})
+		return i.PublicConfig(files, removed)
 	case files != nil:
 		return files.Config()
 	}
@@ -213,4 +221,78 @@ func (f *Frontend) close() error {
 		err = f.server.Close()
 	}
 	return errors.Join(err, f.member.Close())
+}
+
+// operatorFile, in the data directory of the frontend that founded a group, holds the token of the
+// group's first operator.
+const operatorFile = "operator.token"
+
+// makeFirstOperator gives a new group an operator once this frontend is its master, and leaves the
+// token in the data directory. It does nothing in a group that has ever had an operator.
+func (f *Frontend) makeFirstOperator(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	logged := ""
+	for {
+		if f.member.Master() {
+			for _, g := range f.member.Access().Grants {
+				if g.Role == access.RoleOperator {
+					return
+				}
+			}
+			err := makeOperator(ctx, f.member, f.dir)
+			if err == nil {
+				f.log.Info("made the group's first operator; pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
+					"file", filepath.Join(f.dir, operatorFile))
+				return
+			}
+			if s := err.Error(); s != logged && ctx.Err() == nil {
+				logged = s
+				f.log.Warn("could not make the group's first operator; trying again", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// makeOperator writes the token to the disk before it proposes the grant: a grant whose token was
+// lost would be useless, and after a crash the same token is proposed again.
+func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
+	token, err := operatorToken(filepath.Join(dir, operatorFile))
+	if err != nil {
+		return err
+	}
+	now := time.Now().UTC()
+	return m.ChangeAccess(ctx, access.Change{
+		At: now,
+		By: m.ID(),
+		Grant: &access.Grant{
+			ID:      token.ID,
+			Name:    "operator",
+			Role:    access.RoleOperator,
+			Hash:    token.Hash(),
+			Created: now,
+		},
+	})
+}
+
+// operatorToken reads the token in a file, or makes one and writes it there.
+func operatorToken(path string) (pki.BearerToken, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		token, err := pki.ParseBearerToken(string(text))
+		if err != nil {
+			return token, fmt.Errorf("%s is damaged: %w; delete it and start again", path, err)
+		}
+		return token, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return pki.BearerToken{}, err
+	}
+	token := pki.NewBearerToken()
+	return token, pki.WritePrivateFile(path, []byte(token.Text()+"\n"))
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"laurel/internal/pidfile"
+	"laurel/trust/pki"
 )
 
 const (
@@ -77,9 +78,8 @@ func (g *Group) load() error {
 	if len(g.members) >= size {
 		return nil
 	}
-	ports := newPortFinder(g.members)
 	for len(g.members) < size {
-		http, peer, err := ports.next()
+		http, peer, err := findPorts(g.members)
 		if err != nil {
 			return err
 		}
@@ -93,12 +93,7 @@ func (g *Group) save() error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(g.o.Dir, groupFile)
-	// Rename: a file truncated by a crash would lose the group.
-	if err := os.WriteFile(path+".new", append(b, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return pki.WritePrivateFile(filepath.Join(g.o.Dir, groupFile), append(b, '\n'))
 }
 
 // findRunning finds the frontends that run by their pid files.

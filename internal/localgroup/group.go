@@ -1,17 +1,34 @@
+// Package localgroup starts groups of frontends as processes on this machine. The demo,
+// laurel up, the end-to-end tests and the benchmarks use it.
+//
+// [Start] starts a whole group and waits until it is ready. The frontends of a group are
+// either children, which are restarted when they die and end with the group, or detached:
+// they outlive this process, and another Start in the same directory finds them and
+// starts only what is missing. [StartProcess] starts and observes one process, of any
+// program.
 package localgroup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"laurel/internal/cli"
+	"laurel/score"
 )
 
 // Options describe a group and how its frontends are started.
@@ -21,14 +38,11 @@ type Options struct {
 	Dir string
 	// Size is the number of frontends. For a detached group it is the least number, and 0
 	// means as many as there are, or DefaultSize.
-	Size int
-	// Program is the path of laurel, Env the environment of the frontends, and RunDir the
-	// directory of their pid files.
-	Program string
-	Env     []string
-	RunDir  string
-	// Lifetime is that of the frontends.
-	Lifetime Lifetime
+	Size     int
+	Program  string   // the path of laurel
+	Env      []string // of the frontends
+	RunDir   string   // the directory of their pid files
+	Lifetime Lifetime // of the frontends
 
 	// RestartAfter is the pause before a child that died is started again. 0: it is not.
 	RestartAfter time.Duration
@@ -61,7 +75,38 @@ type Group struct {
 	closing     sync.Once
 }
 
-// member is a frontend and its process.
+// Frontend is a frontend of a group.
+type Frontend struct {
+	ID   string `json:"id"`   // f1, f2 ...
+	HTTP string `json:"http"` // host:port
+	Peer string `json:"peer"` // host:port
+
+	Dir   string `json:"-"` // of its data
+	Log   string `json:"-"` // file
+	PID   int    `json:"-"` // of the current or last process; 0 if there is none
+	State State  `json:"-"`
+}
+
+// State is what Start found or did.
+type State uint8
+
+const (
+	Down    State = iota
+	Running       // it ran before
+	Started
+	Removed // from the group, by somebody; it does not run
+)
+
+// URL returns the address for clients.
+func (f Frontend) URL() string { return "http://" + f.HTTP }
+
+// Args returns the arguments of the laurel program that run the frontend, followed by
+// more.
+func (f Frontend) Args(more ...string) []string {
+	args := []string{"frontend", "--id", f.ID, "--data", f.Dir, "--http", f.HTTP, "--peer", f.Peer}
+	return append(args, more...)
+}
+
 type member struct {
 	group *Group
 
@@ -74,12 +119,8 @@ type member struct {
 // If it fails, no child stays behind; detached frontends that were started stay, and the
 // group is returned together with the error.
 func Start(ctx context.Context, o Options) (*Group, error) {
-	if o.StartWithin == 0 {
-		o.StartWithin = DefaultStartWithin
-	}
-	if o.StopWithin == 0 {
-		o.StopWithin = DefaultStopWithin
-	}
+	o.StartWithin = cmp.Or(o.StartWithin, DefaultStartWithin)
+	o.StopWithin = cmp.Or(o.StopWithin, DefaultStopWithin)
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}
@@ -90,12 +131,10 @@ func Start(ctx context.Context, o Options) (*Group, error) {
 	}
 	for {
 		g, err := startChildren(ctx, o)
-		// Another program may have taken a port between the check here and the start of
-		// the frontend.
-		if taken := (*portTakenError)(nil); errors.As(err, &taken) && ctx.Err() == nil {
-			continue
+		// Another program may have taken a port after it was found free here.
+		if !errors.Is(err, errPortTaken) || ctx.Err() != nil {
+			return g, err
 		}
-		return g, err
 	}
 }
 
@@ -194,7 +233,6 @@ func (m *member) startFirst() error {
 	return nil
 }
 
-// start starts a process of the frontend.
 func (m *member) start() error {
 	g := m.group
 	args := m.f.Args(append([]string{"--run-dir", g.o.RunDir, "--insecure"}, m.entryFlags()...)...)
@@ -230,8 +268,29 @@ func (m *member) entryFlags() []string {
 	return []string{"--join", strings.Join(others, ",")}
 }
 
-// errEnded is returned by await when the process ended first.
-var errEnded = errors.New("the process has ended")
+var (
+	errEnded     = errors.New("the process has ended")
+	errPortTaken = errors.New("taken by another program")
+)
+
+// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil, errEnded
+// or the cause of ctx.
+func poll(ctx context.Context, done <-chan struct{}, ready func(context.Context) error) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ready(ctx) == nil {
+			return nil
+		}
+		select {
+		case <-done:
+			return errEnded
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
 
 // await waits until the frontend is ready or its process has ended.
 func (m *member) await(ctx context.Context) error {
@@ -239,7 +298,7 @@ func (m *member) await(ctx context.Context) error {
 	if m.proc != nil {
 		done = m.proc.Done()
 	}
-	return poll(ctx, done, func(ctx context.Context) error { return Ready(ctx, m.f.URL(), m.f.ID) })
+	return poll(ctx, done, m.f.ready)
 }
 
 // awaitStart waits until the frontend is ready and explains why it is not.
@@ -253,21 +312,15 @@ func (m *member) awaitStart(ctx context.Context) error {
 	}
 	state := m.proc.State()
 	m.f.PID, m.f.State = 0, Down
-	if m.group.o.Lifetime == Detached && state.ExitCode() == exitRemoved {
+	if m.group.o.Lifetime == Detached && state.ExitCode() == cli.ExitRemoved {
 		m.f.State = Removed
 		return nil
 	}
 	if !isFree(m.f.HTTP) || !isFree(m.f.Peer) {
-		return &portTakenError{m.f}
+		return fmt.Errorf("the ports of frontend %s (%s, %s) were %w", m.f.ID, m.f.HTTP, m.f.Peer, errPortTaken)
 	}
 	return fmt.Errorf("frontend %s ended (%s) before it was ready; the end of %s:\n%s",
 		m.f.ID, state, m.f.Log, logTail(m.f.Log))
-}
-
-type portTakenError struct{ f Frontend }
-
-func (e *portTakenError) Error() string {
-	return fmt.Sprintf("the ports of frontend %s (%s, %s) were taken by another program", e.f.ID, e.f.HTTP, e.f.Peer)
 }
 
 // Frontends lists the frontends in the order of their ids.
@@ -302,4 +355,43 @@ func (g *Group) Close() {
 			g.claim.Close()
 		}
 	})
+}
+
+// ready returns nil if the frontend answers and has its vote. A frontend that has just joined
+// answers before it has a vote; until then the group does not survive the death of another
+// one.
+func (f Frontend) ready(ctx context.Context) error {
+	if _, err := get(ctx, f.URL()+"/readyz"); err != nil {
+		return err
+	}
+	b, err := get(ctx, f.URL()+"/v1/frontends")
+	if err != nil {
+		return err
+	}
+	var list score.Frontends
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(list.Frontends, func(m score.Frontend) bool { return m.ID == f.ID && m.Voter }) {
+		return errors.New("it has no vote yet")
+	}
+	return nil
+}
+
+func get(ctx context.Context, url string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("GET %s: %s", url, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 }

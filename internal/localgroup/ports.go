@@ -26,7 +26,6 @@ func claimAddress(n int) string { return loopback(firstPeer + n/blockSize*blockS
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// isFree reports whether nobody listens at an address.
 func isFree(addr string) bool {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -64,28 +63,18 @@ func freeInBlock(from int) (list []string) {
 	return list
 }
 
-// portFinder finds ports for new detached frontends outside of claimed blocks.
-type portFinder struct {
-	n     int
-	taken map[string]bool // by frontends that may be down
-}
-
-func newPortFinder(known []*member) *portFinder {
-	p := &portFinder{taken: make(map[string]bool)}
+// findPorts finds addresses for a new detached frontend outside of claimed blocks. Those of
+// known are taken even while these are down.
+func findPorts(known []*member) (http, peer string, err error) {
+	taken := make(map[string]bool)
 	for _, m := range known {
-		p.taken[m.f.HTTP], p.taken[m.f.Peer] = true, true
+		taken[m.f.HTTP], taken[m.f.Peer] = true, true
 	}
-	return p
-}
-
-func (p *portFinder) next() (http, peer string, err error) {
-	for ; p.n < portCount; p.n++ {
-		http, peer := loopback(firstHTTP+p.n), loopback(firstPeer+p.n)
-		claim := claimAddress(p.n)
-		if p.taken[http] || p.taken[peer] || peer == claim || !isFree(claim) || !isFree(http) || !isFree(peer) {
+	for n := range portCount {
+		http, peer, claim := loopback(firstHTTP+n), loopback(firstPeer+n), claimAddress(n)
+		if taken[http] || taken[peer] || peer == claim || !isFree(claim) || !isFree(http) || !isFree(peer) {
 			continue
 		}
-		p.n++
 		return http, peer, nil
 	}
 	return "", "", fmt.Errorf("no port of 127.0.0.1 between %d and %d is free together with the one %d above it",

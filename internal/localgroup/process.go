@@ -2,7 +2,6 @@ package localgroup
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -60,38 +59,31 @@ func StartProcess(name, log string, cmd *exec.Cmd, lifetime Lifetime) (*Process,
 	return p, nil
 }
 
-type startRequest struct {
-	cmd    *exec.Cmd
-	result chan error
-}
-
 // starter returns the queue of a goroutine that starts all children from one operating
-// system thread and never ends. Linux kills a child that asked for it when the thread
-// that started it ends, not the process.
-var starter = sync.OnceValue(func() chan<- startRequest {
-	requests := make(chan startRequest)
+// system thread and never ends. Linux kills a child that asked for it when the thread that
+// started it ends, not the process.
+var starter = sync.OnceValue(func() chan<- func() {
+	starts := make(chan func())
 	go func() {
 		runtime.LockOSThread()
-		for r := range requests {
-			r.result <- r.cmd.Start()
+		for start := range starts {
+			start()
 		}
 	}()
-	return requests
+	return starts
 })
 
 func startChild(cmd *exec.Cmd) error {
-	r := startRequest{cmd, make(chan error)}
-	starter() <- r
-	return <-r.result
+	result := make(chan error)
+	starter() <- func() { result <- cmd.Start() }
+	return <-result
 }
 
-// PID returns the number of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Ended reports whether the process has ended.
 func (p *Process) Ended() bool {
 	select {
 	case <-p.done:
@@ -104,7 +96,6 @@ func (p *Process) Ended() bool {
 // State returns how the process ended. It is valid after Done is closed.
 func (p *Process) State() *os.ProcessState { return p.cmd.ProcessState }
 
-// Signal sends a signal to the process.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
 
 // Kill kills the process and returns when it has ended.
@@ -150,24 +141,4 @@ func logTail(path string) string {
 	}
 	lines := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-maxLines):], []byte("\n")))
-}
-
-// poll calls ready until it returns nil, done is closed or ctx ends. It returns nil,
-// errEnded or the cause of ctx.
-func poll(ctx context.Context, done <-chan struct{}, ready func(context.Context) error) error {
-	const interval = 50 * time.Millisecond
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
-	for {
-		if ready(ctx) == nil {
-			return nil
-		}
-		select {
-		case <-done:
-			return errEnded
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
-		}
-	}
 }

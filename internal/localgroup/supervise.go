@@ -7,9 +7,6 @@ import (
 	"laurel/internal/cli"
 )
 
-// exitRemoved is the exit code of a frontend that was removed from its group.
-const exitRemoved = cli.ExitRemoved
-
 // maxRestartPause bounds the pause before the next attempt to restart a frontend that
 // keeps failing.
 const maxRestartPause = 30 * time.Second
@@ -47,7 +44,7 @@ func (m *member) supervise() {
 		case <-m.proc.Done():
 		}
 		switch m.proc.State().ExitCode() {
-		case exitRemoved:
+		case cli.ExitRemoved:
 			o.Notify(Notice{Frontend: m.frontend(), Kind: Left})
 			return
 		case cli.ExitContradiction:
@@ -71,29 +68,20 @@ func (m *member) supervise() {
 	}
 }
 
-// restart tries until a process has started. It reports false if the group was closed
-// before.
+// restart tries until a process has started. It reports false if the group was closed before.
 func (m *member) restart(ctx context.Context, pause time.Duration) bool {
-	for ; sleep(ctx, pause); pause = nextPause(pause) {
+	for ; ; pause = nextPause(pause) {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
 		err := m.start()
 		if err == nil {
 			return true
 		}
 		m.group.o.Notify(Notice{Frontend: m.frontend(), Kind: Died, Reason: err.Error(), RestartIn: nextPause(pause)})
 	}
-	return false
 }
 
 func nextPause(pause time.Duration) time.Duration { return min(2*pause, maxRestartPause) }
-
-// sleep reports false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -11,12 +11,19 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 )
+
+const suffix = ".pid" // of pid files
 
 // Kinds of processes.
 const (
@@ -75,27 +82,6 @@ func (f *DirFlag) Dir() (dir string, named bool) {
 	return dir, true
 }
 
-// RegisterOrWarn is Register for a process that can run without a pid file: it calls warn
-// with the reason if there is none. The caller calls leave at the end.
-func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
-	r, err := Register(dir, e)
-	if err == nil {
-		return r.Close
-	}
-	if !errors.Is(err, errors.ErrUnsupported) {
-		warn(fmt.Errorf("laurel stop will not find this %s: %w", e.Kind, err))
-	}
-	return func() {}
-}
-
-// prepare makes the directory if it is missing.
-func prepare(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the run directory: %w", err)
-	}
-	return check(dir)
-}
-
 // check refuses a directory into which another user could write. In a shared temporary
 // directory every user can make names.
 func check(dir string) error {
@@ -115,4 +101,96 @@ func check(dir string) error {
 			"or choose another with --run-dir", dir, mode)
 	}
 	return nil
+}
+
+// own has the names of the pid files of this process. It must not open them a second
+// time: the lock belongs to the process, and closing any descriptor of the file releases
+// it.
+var own sync.Map
+
+// Register writes a pid file for this process, which leave removes. It sets e.PID. If the
+// process ends without a call of leave, the lock is released, and others remove the file.
+func Register(dir string, e Entry) (leave func(), err error) {
+	e.PID = os.Getpid()
+	body, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	// Another process may remove the directory together with its last file.
+	for try := 0; ; try++ {
+		leave, err := write(dir, e, append(body, '\n'))
+		removed := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+		if !removed || try == 100 {
+			return leave, err
+		}
+	}
+}
+
+func write(dir string, e Entry, body []byte) (leave func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the run directory: %w", err)
+	}
+	if err := check(dir); err != nil {
+		return nil, err
+	}
+	// The name is used only once, so that a file without a lock can be removed by its
+	// name.
+	id := url.PathEscape(e.ID)
+	f, err := os.CreateTemp(dir, "."+e.Kind+"-"+id[:min(len(id), 64)]+"-*")
+	if err != nil {
+		return nil, fmt.Errorf("write a pid file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := lock(f); err != nil {
+		return nil, fmt.Errorf("lock the pid file: %w", err)
+	}
+	if _, err := f.Write(body); err != nil {
+		return nil, fmt.Errorf("write the pid file: %w", err)
+	}
+	name := strings.TrimPrefix(filepath.Base(f.Name()), ".") + suffix
+	own.Store(name, nil)
+	// The file gets its name when it is complete and locked. Before, its process would
+	// seem dead.
+	path := filepath.Join(dir, name)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return nil, fmt.Errorf("rename the pid file: %w", err)
+	}
+	return func() {
+		os.Remove(path)
+		f.Close()
+		own.Delete(name)
+		os.Remove(dir) // fails while there is another file
+	}, nil
+}
+
+// RegisterOrWarn is Register for a process that can run without a pid file: it calls warn
+// with the reason if there is none. The caller calls leave at the end.
+func RegisterOrWarn(dir string, e Entry, warn func(error)) (leave func()) {
+	leave, err := Register(dir, e)
+	if err == nil {
+		return leave
+	}
+	if !errors.Is(err, errors.ErrUnsupported) {
+		warn(fmt.Errorf("laurel stop will not find this %s: %w", e.Kind, err))
+	}
+	return func() {}
+}
+
+// Lock locks a file, which it makes if necessary, until unlock is called or this process
+// ends. It fails if another process holds the lock.
+func Lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
 }

@@ -37,12 +37,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	if part != unrelated {
-		r, err := Register(dir, Entry{Kind: Frontend, ID: "f1", Data: "/data/f1"})
+		leave, err := Register(dir, Entry{Kind: Frontend, ID: "f1", Data: "/data/f1"})
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
-		defer r.Close()
+		defer leave()
 	}
 	if part == listing {
 		list, err := List(dir)
@@ -237,12 +237,12 @@ func TestAnOrderlyEndLeavesNothing(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for range 20 {
-				r, err := Register(dir, Entry{Kind: Bard, ID: fmt.Sprintf("bard/%d*", i)})
+				leave, err := Register(dir, Entry{Kind: Bard, ID: fmt.Sprintf("bard/%d*", i)})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				r.Close()
+				leave()
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func List(dir string) (list []*Process, err error) {
 		if isOwn || !f.Type().IsRegular() || strings.HasPrefix(name, ".") || filepath.Ext(name) != suffix {
 			continue
 		}
-		p, err := open(filepath.Join(dir, f.Name()))
+		p, err := open(filepath.Join(dir, name))
 		if err != nil {
 			CloseAll(list)
 			return nil, err

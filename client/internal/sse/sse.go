@@ -4,6 +4,7 @@ package sse
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -18,10 +19,9 @@ type Event struct {
 
 // Reader reads server-sent events.
 type Reader struct {
-	r    *bufio.Reader
-	max  int // bytes of one event
-	line []byte
-	data []byte
+	lines *bufio.Scanner
+	max   int // bytes of one event
+	data  []byte
 
 	// ID is the last id. It is valid only after Next has returned, because an event that
 	// was cut off in the middle was not received.
@@ -31,18 +31,22 @@ type Reader struct {
 }
 
 // NewReader returns a Reader of r, which refuses events of more than max bytes.
-func NewReader(r io.Reader, max int) *Reader { return &Reader{r: bufio.NewReader(r), max: max} }
+func NewReader(r io.Reader, max int) *Reader {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, max)
+	lines.Split(func(data []byte, _ bool) (advance int, token []byte, err error) {
+		return bufio.ScanLines(data, false) // a line that was cut off was not received
+	})
+	return &Reader{lines: lines, max: max}
+}
 
 // Next reads up to the end of the next event that has data.
 func (r *Reader) Next() (Event, error) {
 	event := "message"
 	r.data = r.data[:0]
 	some := false
-	for {
-		line, err := r.readLine()
-		if err != nil {
-			return Event{}, err
-		}
+	for r.lines.Scan() {
+		line := r.lines.Bytes()
 		if len(line) == 0 {
 			if some {
 				return Event{event, bytes.TrimSuffix(r.data, []byte("\n"))}, nil
@@ -69,21 +73,5 @@ func (r *Reader) Next() (Event, error) {
 			}
 		}
 	}
-}
-
-// readLine reads a line, without its end.
-func (r *Reader) readLine() ([]byte, error) {
-	r.line = r.line[:0]
-	for {
-		part, err := r.r.ReadSlice('\n')
-		r.line = append(r.line, part...)
-		switch {
-		case err == nil:
-			return bytes.TrimSuffix(bytes.TrimSuffix(r.line, []byte("\n")), []byte("\r")), nil
-		case err != bufio.ErrBufferFull:
-			return nil, err
-		case len(r.line) > r.max:
-			return nil, fmt.Errorf("sent a line of more than %d bytes", r.max)
-		}
-	}
+	return Event{}, cmp.Or(r.lines.Err(), io.EOF)
 }
