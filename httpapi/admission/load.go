@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
@@ -273,12 +271,4 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 			c.late.Store(false)
 		}
 	}
-}
-
-func newDelay() prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "laurel_scheduling_delay_seconds",
-		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
-			"reads that are not in memory and new watchers are refused.",
-	})
 }
