@@ -29,7 +29,8 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 			"the token was sent in the clear, where others may have read it; "+
 				"tokens are accepted over TLS only: revoke it and use https"))
 	}
-	if !caller.Open && g.rates.tooManyWrongTokens(peer) {
+	ofAddress := g.rates.address(peer)
+	if !caller.Open && ofAddress != nil && ofAddress.wrongTokens.Tokens() < 1 {
 		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
 			"too many invalid tokens from this address; wait a moment"))
 	}
@@ -41,7 +42,9 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 	case caller.Open:
 		return nil // an open store ignores invalid tokens
 	}
-	g.rates.countWrongToken(peer)
+	if ofAddress != nil {
+		ofAddress.wrongTokens.Allow()
+	}
 	return g.Refuse(reason, score.Problemf(score.Unauthorized, "%s", tokenProblems[reason]))
 }
 

@@ -52,7 +52,10 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 			return g.EndRead, nil
 		}
 	case PermitPost:
-		if r.Caller.Grant == nil && !g.rates.allowPost(r.Caller.Peer) {
+		if r.Caller.Grant != nil {
+			break
+		}
+		if b := g.rates.address(r.Caller.Peer); b != nil && !b.posts.Allow() {
 			r.Pause(minPause)
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
 				"more than %d posts a second from this address without a token; "+
@@ -136,17 +139,17 @@ func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
 			"overloaded: this frontend has %d streams of posts; try another frontend", g.limits.MaxStreams))
 	}
-	ofAddress := g.rates.streams(caller.Peer)
+	ofAddress := g.rates.address(caller.Peer)
 	if ofAddress == nil {
 		return func() { g.load.streams.Add(-1) }, nil
 	}
-	if !take(ofAddress, g.limits.StreamsPerAddress) {
+	if !take(&ofAddress.streams, g.limits.StreamsPerAddress) {
 		g.load.streams.Add(-1)
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
 			"there are already %d streams of posts from this address", g.limits.StreamsPerAddress))
 	}
 	return func() {
-		ofAddress.Add(-1)
+		ofAddress.streams.Add(-1)
 		g.load.streams.Add(-1)
 	}, nil
 }
