@@ -39,76 +39,58 @@ var (
 const maxAudit = 10_000
 
 // changeAccess applies a change of access control, or refuses it.
-func (b *batch) changeAccess(c *access.Change) (score.Result, error) {
+func (b *batch) changeAccess(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
 	if p != nil {
-		return score.Result{Problem: p}, nil
+		return score.Result{Problem: p}
 	}
-	if err := b.putAccess(b.access, next); err != nil {
-		return score.Result{}, err
-	}
+	b.putAccess(b.access, next)
 	b.access = next
-	if what == "" {
-		return score.Result{Status: score.Applied}, nil
+	if what != "" {
+		b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
 	}
-	return score.Result{Status: score.Applied}, b.audit(access.AuditEntry{At: c.At, By: c.By, What: what})
+	return score.Result{Status: score.Applied}
 }
 
 // putAccess writes the differences between two states of access control.
-func (b *batch) putAccess(before, after *access.State) error {
+func (b *batch) putAccess(before, after *access.State) {
 	if after.Guarded && !before.Guarded {
-		if err := b.tx.Put(database.Access, guardedKey, nil); err != nil {
-			return err
-		}
+		b.tx.Put(database.Access, guardedKey, nil)
 	}
 	if !slices.EqualFunc(before.Authorities, after.Authorities, bytes.Equal) {
-		if err := b.tx.PutJSON(database.Access, authoritiesKey, after.Authorities); err != nil {
-			return err
-		}
+		b.tx.PutJSON(database.Access, authoritiesKey, after.Authorities)
 	}
-	if err := putDifferences(b, grantKind, before.Grants, after.Grants); err != nil {
-		return err
-	}
-	if err := putDifferences(b, joinKind, before.JoinTokens, after.JoinTokens); err != nil {
-		return err
-	}
-	return putDifferences(b, removedKind, before.Removed, after.Removed)
+	putDifferences(b.tx, grantKind, before.Grants, after.Grants)
+	putDifferences(b.tx, joinKind, before.JoinTokens, after.JoinTokens)
+	putDifferences(b.tx, removedKind, before.Removed, after.Removed)
 }
 
 // putDifferences writes the differences between two maps. Each key is written once, so
 // the iteration order does not matter.
-func putDifferences[V comparable](b *batch, kind string, before, after map[string]V) error {
+func putDifferences[V comparable](tx *database.Tx, kind string, before, after map[string]V) {
 	for id := range before {
 		if _, stays := after[id]; !stays {
-			if err := b.tx.Delete(database.Access, database.Key(kind, id)); err != nil {
-				return err
-			}
+			tx.Delete(database.Access, database.Key(kind, id))
 		}
 	}
 	for id, v := range after {
 		if old, existed := before[id]; !existed || old != v {
-			if err := b.tx.PutJSON(database.Access, database.Key(kind, id), v); err != nil {
-				return err
-			}
+			tx.PutJSON(database.Access, database.Key(kind, id), v)
 		}
 	}
-	return nil
 }
 
 // audit appends a line to the audit trail and deletes the oldest one if there are too
 // many.
-func (b *batch) audit(line access.AuditEntry) error {
+func (b *batch) audit(line access.AuditEntry) {
 	line.Number = 1
 	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {
 		line.Number = binary.BigEndian.Uint64(last) + 1
 	}
 	if line.Number > maxAudit {
-		oldest := binary.BigEndian.AppendUint64(nil, line.Number-maxAudit)
-		if err := b.tx.Delete(database.Audit, oldest); err != nil {
-			return err
-		}
+		b.tx.Delete(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number-maxAudit))
 	}
-	return b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
+	b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
 }
 
 // loadAccess reads access control from the Access bucket.

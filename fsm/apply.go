@@ -163,28 +163,23 @@ type event struct {
 	voids uint64
 }
 
-// applyEntry applies a log entry.
+// applyEntry applies a log entry. An error means that the machine must fail.
 func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	command, err := entry.Decode(e.Data)
 	if err != nil {
 		return nil, err
 	}
 	if command.CacheMode != "" {
-		if err := b.setCacheMode(command.CacheMode); err != nil {
-			return nil, err
-		}
+		b.setCacheMode(command.CacheMode)
 	}
 	if command.Store != "" {
-		if err := b.setStore(command.Store); err != nil {
-			return nil, err
-		}
+		b.setStore(command.Store)
 	}
 	if command.Refused != nil {
-		return [][]score.Result{{{Problem: command.Refused}}}, nil
+		return [][]score.Result{{{Problem: command.Refused}}}, b.tx.Err()
 	}
 	if command.Access != nil {
-		result, err := b.changeAccess(command.Access)
-		return [][]score.Result{{result}}, err
+		return [][]score.Result{{b.changeAccess(command.Access)}}, b.tx.Err()
 	}
 	posts := make([][]event, len(command.Posts))
 	for i := range command.Posts {
@@ -197,19 +192,13 @@ func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	outcome := make([][]score.Result, len(posts))
 	for i, events := range posts {
 		b.timeline.BeginPost(len(events))
-		if outcome[i], err = b.applyPost(events, command.Posts[i].Mode); err != nil {
-			return nil, err
-		}
-		if err := b.timeline.EndPost(); err != nil {
-			return nil, err
-		}
+		outcome[i] = b.applyPost(events, command.Posts[i].Mode)
+		b.timeline.EndPost()
 	}
-	return outcome, nil
+	return outcome, b.tx.Err()
 }
 
-// applyPost applies the events of one post. A refused event is a result. An error means
-// that the machine failed.
-func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, error) {
+func (b *batch) applyPost(events []event, mode score.PostMode) []score.Result {
 	results := make([]score.Result, 0, len(events))
 	atomic := mode == score.AllOrNone && len(events) > 1
 	if atomic {
@@ -217,49 +206,35 @@ func (b *batch) applyPost(events []event, mode score.PostMode) ([]score.Result, 
 		defer b.endUndo()
 	}
 	for i := range events {
-		r, err := b.applyEvent(&events[i])
-		if err != nil {
-			return nil, err
-		}
+		r := b.applyEvent(&events[i])
 		if r.Problem == nil {
 			results = append(results, r)
 			continue
 		}
 		if atomic {
-			if err := b.undo(); err != nil {
-				return nil, err
-			}
+			b.undo()
 			r.Problem.Index, r.Problem.ID = &i, r.ID
-			return []score.Result{r}, nil
+			return []score.Result{r}
 		}
-		return append(results, r), nil
+		return append(results, r)
 	}
-	return results, nil
+	return results
 }
 
 // applyEvent applies one event. The event is a duplicate if it was applied before. It is
 // refused if it is invalid, or if its identity, access control or the present state does
 // not allow it.
-func (b *batch) applyEvent(e *event) (score.Result, error) {
+func (b *batch) applyEvent(e *event) score.Result {
 	if p := e.CheckEnvelope(); p != nil {
-		return refusal(e, p), nil
+		return refusal(e, p)
 	}
-	s, err := b.source(e.Source)
-	if err != nil {
-		return score.Result{}, err
-	}
+	s := b.source(e.Source)
 	digest := digestOf(e)
-	repeated, p, err := b.identify(s, e)
-	if err != nil {
-		return score.Result{}, err
-	}
+	repeated, p := b.identify(s, e)
 	if repeated != 0 {
-		first, err := b.seqRecord(s.name, repeated)
-		if err != nil {
-			return score.Result{}, err
-		}
+		first := b.seqRecord(s.name, repeated)
 		if first.digest == digest {
-			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}, nil
+			return score.Result{ID: first.id, Seq: repeated, Revision: first.revision, Status: score.Duplicate}
 		}
 		p = score.Problemf(score.IDConflict,
 			"seq %d of %s is already another event (id %q, revision %d); "+
@@ -267,25 +242,23 @@ func (b *batch) applyEvent(e *event) (score.Result, error) {
 			repeated, s.name, first.id, first.revision, s.lastSeq+1)
 	}
 	if p = cmp.Or(b.authorize(e), p); p != nil {
-		return refusal(e, p), nil
+		return refusal(e, p)
 	}
 	if p := e.ParseData(); p != nil { // already parsed if the event is signed
-		return refusal(e, p), nil
+		return refusal(e, p)
 	}
 	if p := e.CheckData(); p != nil {
-		return refusal(e, p), nil
+		return refusal(e, p)
 	}
 	e.Seq = s.lastSeq + 1
-	if p, err := b.applyEffect(e, b.revision+1); p != nil || err != nil {
-		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}, err
+	if p := b.applyEffect(e, b.revision+1); p != nil {
+		return score.Result{ID: e.ID, Seq: e.Seq, Problem: p}
 	}
 	b.revision++
-	b.m.changes.contest(e.ContestID)
+	b.m.changes.contests.add(e.ContestID)
 	b.boardUpdates.Touch(e.ContestID, redefines(e.Data))
-	if err := b.recordEvent(s, e, digest); err != nil {
-		return score.Result{}, err
-	}
-	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}, nil
+	b.recordEvent(s, e, digest)
+	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}
 }
 
 // redefines reports whether an event may change the definition of its contest.

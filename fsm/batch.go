@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -74,63 +73,73 @@ func (b *batch) endUndo() {
 }
 
 // undo reverts all changes since beginUndo.
-func (b *batch) undo() error {
-	if err := b.tx.Undo(); err != nil {
-		return err
-	}
+func (b *batch) undo() {
+	b.tx.Undo()
 	b.revision = b.undoRevision
 	b.timeline.UndoPost()
 	b.boardUpdates.Rollback()
-	return nil
 }
 
 // contest returns a contest, which the caller may change; nil if it is not defined.
-func (b *batch) contest(id string) (*score.Contest, error) {
-	c, ok := b.m.cache.contests[id]
-	if !ok && b.contests[id] {
-		return nil, nil // deleted in this transaction
-	}
-	if !ok {
-		v, err := b.tx.Get(database.Contests, []byte(id))
-		if v == nil || err != nil {
-			return nil, err
-		}
-		c = new(score.Contest)
-		if err := json.Unmarshal(v, c); err != nil {
-			return nil, err
+func (b *batch) contest(id string) *score.Contest {
+	if _, ok := b.m.cache.contests[id]; !ok {
+		c := new(score.Contest)
+		if b.contests[id] || !b.tx.GetJSON(database.Contests, []byte(id), c) {
+			return nil // not defined, or deleted in this transaction
 		}
 		b.m.cache.contests[id], b.m.cache.terms[id] = c, index.Terms(nil, c)
 	}
-	if b.tx.Recording() && !b.copied[c] {
-		mine := c.Clone()
-		b.copied[mine] = true
-		b.m.cache.contests[id] = mine
-		b.tx.OnUndo(func() error { b.m.cache.contests[id] = c; return nil })
-		return mine, nil
+	return writable(b, b.m.cache.contests, id)
+}
+
+// table returns the medal table of a competition, which the caller may change. It is new
+// if there is none.
+func (b *batch) table(competition string) *medal.Table {
+	if _, ok := b.m.cache.tables[competition]; !ok {
+		t := &medal.Table{Competition: competition}
+		b.tx.GetJSON(database.Medals, []byte(competition), t)
+		b.m.cache.tables[competition] = t
 	}
-	return c, nil
+	return writable(b, b.m.cache.tables, competition)
+}
+
+// writable returns a record of the cache, of which it makes a copy first if undo may need
+// the present one.
+func writable[T interface {
+	comparable
+	Clone() T
+}](b *batch, cache map[string]T, key string) T {
+	v := cache[key]
+	if !b.tx.Recording() || b.copied[v] {
+		return v
+	}
+	mine := v.Clone()
+	b.copied[mine] = true
+	cache[key] = mine
+	b.tx.OnUndo(func() { cache[key] = v })
+	return mine
 }
 
 // putContest sets a contest, which flush writes. A nil contest is deleted.
 func (b *batch) putContest(id string, c *score.Contest) {
+	cache := b.m.cache.contests
 	if b.tx.Recording() {
-		old, ok := b.m.cache.contests[id]
+		old, ok := cache[id]
 		b.copied[c] = true
-		b.tx.OnUndo(func() error {
+		b.tx.OnUndo(func() {
 			if ok {
-				b.m.cache.contests[id] = old
+				cache[id] = old
 			} else {
-				delete(b.m.cache.contests, id)
+				delete(cache, id)
 			}
-			return nil
 		})
 	}
 	b.markChanged(b.contests, id)
 	if c == nil {
-		delete(b.m.cache.contests, id)
-		return
+		delete(cache, id)
+	} else {
+		cache[id] = c
 	}
-	b.m.cache.contests[id] = c
 }
 
 // markChanged adds key to one of the batch's sets of changed records.
@@ -140,35 +149,8 @@ func (b *batch) markChanged(set map[string]bool, key string) {
 	}
 	set[key] = true
 	if b.tx.Recording() {
-		b.tx.OnUndo(func() error { delete(set, key); return nil })
+		b.tx.OnUndo(func() { delete(set, key) })
 	}
-}
-
-// table returns the medal table of a competition, which the caller may change. It is new
-// if there is none.
-func (b *batch) table(competition string) (*medal.Table, error) {
-	t, ok := b.m.cache.tables[competition]
-	if !ok {
-		t = &medal.Table{Competition: competition}
-		v, err := b.tx.Get(database.Medals, []byte(competition))
-		if err != nil {
-			return nil, err
-		}
-		if v != nil {
-			if err := json.Unmarshal(v, t); err != nil {
-				return nil, err
-			}
-		}
-		b.m.cache.tables[competition] = t
-	}
-	if b.tx.Recording() && !b.copied[t] {
-		mine := t.Clone()
-		b.copied[mine] = true
-		b.m.cache.tables[competition] = mine
-		b.tx.OnUndo(func() error { b.m.cache.tables[competition] = t; return nil })
-		return mine, nil
-	}
-	return t, nil
 }
 
 // flush writes what changed in memory, and the index of the last log entry applied. It
@@ -177,45 +159,30 @@ func (b *batch) table(competition string) (*medal.Table, error) {
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
 		c, ok := b.m.cache.contests[id]
-		if err := b.updateIndex(id, c); err != nil {
-			return err
-		}
-		if !ok {
-			if err := b.tx.Delete(database.Contests, []byte(id)); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := b.tx.PutJSON(database.Contests, []byte(id), c); err != nil {
-			return err
+		b.updateIndex(id, c)
+		if ok {
+			b.tx.PutJSON(database.Contests, []byte(id), c)
+		} else {
+			b.tx.Delete(database.Contests, []byte(id))
 		}
 	}
 	for competition := range b.tables {
-		if err := b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition]); err != nil {
-			return err
-		}
+		b.tx.PutJSON(database.Medals, []byte(competition), b.m.cache.tables[competition])
 	}
 	for name := range b.sources {
-		if err := b.tx.Put(database.Sources, []byte(name), b.m.cache.sources[name].encode()); err != nil {
-			return err
-		}
+		b.tx.Put(database.Sources, []byte(name), b.m.cache.sources[name].encode())
 	}
-	if err := b.flushTotals(); err != nil {
-		return err
-	}
+	b.flushTotals()
 	last := binary.BigEndian.AppendUint64(nil, applied)
-	if err := b.tx.Put(database.Index, index.AppliedKey, last); err != nil {
-		return err
-	}
-	if err := b.tx.Put(database.Meta, database.AppliedKey, last); err != nil {
-		return err
-	}
-	return b.tx.Put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
+	b.tx.Put(database.Index, index.AppliedKey, last)
+	b.tx.Put(database.Meta, database.AppliedKey, last)
+	b.tx.Put(database.Meta, database.RevisionKey, binary.BigEndian.AppendUint64(nil, b.revision))
+	return b.tx.Err()
 }
 
 // updateIndex updates the postings of a contest that may have changed. A nil contest has
 // been deleted.
-func (b *batch) updateIndex(id string, c *score.Contest) error {
+func (b *batch) updateIndex(id string, c *score.Contest) {
 	after := b.terms[:0]
 	if c != nil {
 		after = index.Terms(after, c)
@@ -223,28 +190,26 @@ func (b *batch) updateIndex(id string, c *score.Contest) error {
 	b.terms = after
 	before := b.m.cache.terms[id]
 	if slices.Equal(after, before) {
-		return nil
+		return
 	}
 	if c == nil {
 		delete(b.m.cache.terms, id)
 	} else {
 		b.m.cache.terms[id] = slices.Clone(after)
 	}
-	return b.index.Update(id, before, after)
+	b.index.Update(id, before, after)
 }
 
 // setStore names the store unless it already has a name.
-func (b *batch) setStore(name string) error {
-	if b.m.Store() != "" {
-		return nil
+func (b *batch) setStore(name string) {
+	if b.m.Store() == "" {
+		b.m.store.Store(&name)
+		b.tx.Put(database.Meta, database.StoreKey, []byte(name))
 	}
-	b.m.store.Store(&name)
-	return b.tx.Put(database.Meta, database.StoreKey, []byte(name))
 }
 
-// setCacheMode sets the cache mode of the group.
-func (b *batch) setCacheMode(mode score.CacheMode) error {
+func (b *batch) setCacheMode(mode score.CacheMode) {
 	b.m.setMode(mode)
-	b.m.changes.cacheMode()
-	return b.tx.Put(database.Meta, database.CacheModeKey, []byte(mode))
+	b.m.changes.mode = true
+	b.tx.Put(database.Meta, database.CacheModeKey, []byte(mode))
 }

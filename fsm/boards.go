@@ -51,7 +51,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	err := m.commit()
 	if err == nil {
 		err = m.db.View(func(tx *bolt.Tx) (err error) {
-			found, err = readJSON(tx, database.Contests, []byte(contestID), c)
+			found, err = database.GetJSON(tx.Bucket(database.Contests), []byte(contestID), c)
 			return err
 		})
 	}
@@ -116,7 +116,7 @@ func (m *Machine) updateBoards(b *batch) {
 		}
 		c = m.cache.contests[id]
 		if c == nil || c.Definition.Kind == score.Ranked {
-			m.changes.board(id)
+			m.changes.boards.add(id)
 		}
 		return c, true
 	})

@@ -2,50 +2,37 @@ package fsm
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 
 	"laurel/score"
 	"laurel/score/medal"
 )
 
-// changes collects the names of what has changed since Changes was last called. Its size
-// depends on the number of changed records, not on the number of changes. Its methods are
-// called with Machine.applying held, and a nil *changes collects nothing. A change that
-// is undone afterwards stays recorded, which is harmless.
+// changes collects what has changed since Changes was last called. Its size depends on
+// the number of changed records, not on the number of changes. The zero value collects
+// nothing. It is guarded by Machine.applying. A change that is undone afterwards stays
+// recorded, which is harmless.
 type changes struct {
-	contests map[string]bool
-	tables   map[string]bool
-	boards   map[string]bool // contest ids
+	contests idSet
+	tables   idSet // competitions
+	boards   idSet // contest ids
 	mode     bool
 	wake     chan struct{} // receives a value when something has changed
 }
 
-func (c *changes) contest(id string) {
-	if c != nil {
-		c.contests[id] = true
-	}
-}
+// idSet is a set of ids; nil if it does not collect any.
+type idSet map[string]bool
 
-func (c *changes) table(competition string) {
-	if c != nil {
-		c.tables[competition] = true
-	}
-}
-
-func (c *changes) board(contestID string) {
-	if c != nil {
-		c.boards[contestID] = true
-	}
-}
-
-func (c *changes) cacheMode() {
-	if c != nil {
-		c.mode = true
+func (s idSet) add(id string) {
+	if s != nil {
+		s[id] = true
 	}
 }
 
 func (c *changes) notify() {
-	if c == nil || len(c.contests)+len(c.tables) == 0 && !c.mode {
+	if len(c.contests)+len(c.tables) == 0 && !c.mode {
 		return
 	}
 	select {
@@ -60,12 +47,7 @@ func (c *changes) notify() {
 func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	m.changes = &changes{
-		contests: map[string]bool{},
-		tables:   map[string]bool{},
-		boards:   map[string]bool{},
-		wake:     make(chan struct{}, 1),
-	}
+	m.changes = changes{contests: idSet{}, tables: idSet{}, boards: idSet{}, wake: make(chan struct{}, 1)}
 	return m.revision.Load(), m.changes.wake
 }
 
@@ -86,29 +68,27 @@ type Changes struct {
 func (m *Machine) Changes(wantContest, wantTable func(string) bool) Changes {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	taken := Changes{To: m.revision.Load()}
-	if m.changes == nil {
-		return taken
+	c := &m.changes
+	taken := Changes{
+		To:       m.revision.Load(),
+		Contests: slices.Collect(maps.Keys(c.contests)),
+		Tables:   slices.Collect(maps.Keys(c.tables)),
+		Boards:   slices.Collect(maps.Keys(c.boards)),
 	}
-	for id := range m.changes.contests {
-		taken.Contests = append(taken.Contests, id)
-		if c := m.cache.contests[id]; c != nil && wantContest(id) {
-			taken.Records = append(taken.Records, c.Clone())
+	for _, id := range taken.Contests {
+		if record := m.cache.contests[id]; record != nil && wantContest(id) {
+			taken.Records = append(taken.Records, record.Clone())
 		}
 	}
-	for competition := range m.changes.tables {
-		taken.Tables = append(taken.Tables, competition)
+	for _, competition := range taken.Tables {
 		if t := m.cache.tables[competition]; t != nil && wantTable(competition) {
 			taken.MedalTables = append(taken.MedalTables, t.Clone())
 		}
 	}
-	for id := range m.changes.boards {
-		taken.Boards = append(taken.Boards, id)
-	}
-	clear(m.changes.contests)
-	clear(m.changes.boards)
-	clear(m.changes.tables)
-	m.changes.mode = false
+	clear(c.contests)
+	clear(c.tables)
+	clear(c.boards)
+	c.mode = false
 	return taken
 }
 

@@ -1,10 +1,7 @@
 package fsm
 
 import (
-	"fmt"
 	"slices"
-
-	"github.com/go-json-experiment/json"
 
 	"laurel/fsm/database"
 	"laurel/score"
@@ -23,10 +20,13 @@ type award struct {
 // applyEffect applies an event to contests and medals. If it returns a problem, nothing
 // has changed. An event type that is not handled here is refused, not recorded without an
 // effect.
-func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
+func (b *batch) applyEffect(e *event, revision uint64) *score.Problem {
 	switch d := e.Data.(type) {
 	case *score.CompetitionDefine:
-		return nil, b.defineCompetition(e, d, revision)
+		t := b.table(e.Competition())
+		t.Define(d)
+		b.tableChanged(t, e, revision)
+		return nil
 	case *score.MedalAward:
 		return b.changeAward(e, d.AwardID, revision)
 	case *score.MedalRevoke:
@@ -34,11 +34,11 @@ func (b *batch) applyEffect(e *event, revision uint64) (*score.Problem, error) {
 	case *score.EventVoid:
 		return b.void(e, d, revision)
 	case *score.Alert:
-		return nil, nil
+		return nil
 	case *score.ContestDefine, *score.ContestStatus, *score.ScorePlay, *score.ScoreSet, *score.ResultSet:
 		return b.foldContest(e, revision)
 	}
-	return unhandled(e.Type), nil
+	return unhandled(e.Type)
 }
 
 func unhandled(t score.Type) *score.Problem {
@@ -46,23 +46,18 @@ func unhandled(t score.Type) *score.Problem {
 }
 
 // foldContest folds an event into its contest. A contest.define creates the contest.
-func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
-	c, err := b.contest(e.ContestID)
-	if err != nil {
-		return nil, err
-	}
+func (b *batch) foldContest(e *event, revision uint64) *score.Problem {
+	c := b.contest(e.ContestID)
 	_, defines := e.Data.(*score.ContestDefine)
 	if c == nil && !defines {
-		return undefined(e.ContestID), nil
+		return undefined(e.ContestID)
 	}
 	created := c == nil
 	if created {
 		c = score.NewContest(e.ContestID)
 	}
-	m := &contestMarks{b: b, contest: c}
-	p := c.Fold(&e.Event.Event, m, score.Live)
-	if p != nil || m.err != nil {
-		return p, m.err
+	if p := c.Fold(&e.Event.Event, &contestMarks{b, c}, score.Live); p != nil {
+		return p
 	}
 	c.Revision = revision
 	if created {
@@ -70,7 +65,8 @@ func (b *batch) foldContest(e *event, revision uint64) (*score.Problem, error) {
 	} else {
 		b.markChanged(b.contests, e.ContestID)
 	}
-	return nil, b.updateMedalTable(e, revision)
+	b.updateMedalTable(e, revision)
+	return nil
 }
 
 func undefined(contestID string) *score.Problem {
@@ -80,16 +76,13 @@ func undefined(contestID string) *score.Problem {
 
 // updateMedalTable adds the organisations and the competition's name that an event has to
 // the medal table.
-func (b *batch) updateMedalTable(e *event, revision uint64) error {
+func (b *batch) updateMedalTable(e *event, revision uint64) {
 	list := organisations(e.Data)
 	define, defines := e.Data.(*score.ContestDefine)
 	if len(list) == 0 && !defines {
-		return nil
+		return
 	}
-	t, err := b.table(e.Competition())
-	if err != nil {
-		return err
-	}
+	t := b.table(e.Competition())
 	changed := t.Revision == 0
 	for _, o := range list {
 		changed = t.AddOrganisation(o) || changed
@@ -100,49 +93,29 @@ func (b *batch) updateMedalTable(e *event, revision uint64) error {
 	if changed {
 		b.tableChanged(t, e, revision)
 	}
-	return nil
-}
-
-func (b *batch) defineCompetition(e *event, d *score.CompetitionDefine, revision uint64) error {
-	t, err := b.table(e.Competition())
-	if err != nil {
-		return err
-	}
-	t.Define(d)
-	b.tableChanged(t, e, revision)
-	return nil
 }
 
 // tableChanged records that an event has changed a medal table.
 func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
-	b.m.changes.table(t.Competition)
+	b.m.changes.tables.add(t.Competition)
 	b.markChanged(b.tables, t.Competition)
 }
 
 // findAward returns the award that has an id; the zero award if there is none.
-func (b *batch) findAward(competition, id string) (a award, err error) {
-	v, err := b.tx.Get(database.Awards, database.Key(competition, id))
-	if v == nil || err != nil {
-		return award{}, err
-	}
-	if err := json.Unmarshal(v, &a); err != nil {
-		return award{}, fmt.Errorf("award %q of %s: %w", id, competition, err)
-	}
-	return a, nil
+func (b *batch) findAward(competition, id string) (a award) {
+	b.tx.GetJSON(database.Awards, database.Key(competition, id), &a)
+	return a
 }
 
 // changeAward applies a medal.award or a medal.revoke.
-func (b *batch) changeAward(e *event, id string, revision uint64) (*score.Problem, error) {
-	before, err := b.findAward(e.Competition(), id)
-	if err != nil {
-		return nil, err
-	}
+func (b *batch) changeAward(e *event, id string, revision uint64) *score.Problem {
+	before := b.findAward(e.Competition(), id)
 	after, p := before.change(e.ContestID, id, e.Data)
-	if p != nil {
-		return p, nil
+	if p == nil {
+		b.replaceAward(e, id, before, after, revision)
 	}
-	return nil, b.replaceAward(e, id, before, after, revision)
+	return p
 }
 
 // change returns what an event of a contest makes of the award.
@@ -180,11 +153,8 @@ func (a award) change(contestID, id string, d score.Data) (award, *score.Problem
 }
 
 // replaceAward replaces an award, in the medal table too. A zero award is none.
-func (b *batch) replaceAward(e *event, id string, before, after award, revision uint64) error {
-	t, err := b.table(e.Competition())
-	if err != nil {
-		return err
-	}
+func (b *batch) replaceAward(e *event, id string, before, after award, revision uint64) {
+	t := b.table(e.Competition())
 	none := award{}
 	if before != none && !before.Revoked {
 		t.AddMedals(before.Organisation, before.Medal, -1)
@@ -195,9 +165,10 @@ func (b *batch) replaceAward(e *event, id string, before, after award, revision 
 	b.tableChanged(t, e, revision)
 	k := database.Key(e.Competition(), id)
 	if after == none {
-		return b.tx.Delete(database.Awards, k)
+		b.tx.Delete(database.Awards, k)
+	} else {
+		b.tx.PutJSON(database.Awards, k, &after)
 	}
-	return b.tx.PutJSON(database.Awards, k, &after)
 }
 
 // organisations returns the organisations that an event adds to the medal table.

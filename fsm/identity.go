@@ -39,31 +39,26 @@ func (s *sourceState) encode() []byte {
 	return append(binary.BigEndian.AppendUint64(nil, s.lastSeq), s.lastID...)
 }
 
-func decodeSource(name string, v []byte) (*sourceState, error) {
+func (s *sourceState) decode(v []byte) error {
 	if len(v) < 8 {
-		return nil, database.ErrDamaged
+		return database.ErrDamaged
 	}
-	return &sourceState{name: name, lastSeq: binary.BigEndian.Uint64(v), lastID: string(v[8:])}, nil
+	s.lastSeq, s.lastID = binary.BigEndian.Uint64(v), string(v[8:])
+	return nil
 }
 
 // source returns the state of a source, which is new if the source has not posted
 // anything.
-func (b *batch) source(name string) (*sourceState, error) {
+func (b *batch) source(name string) *sourceState {
 	if s, ok := b.m.cache.sources[name]; ok {
-		return s, nil
+		return s
 	}
 	s := &sourceState{name: name}
-	v, err := b.tx.Get(database.Sources, []byte(name))
-	if err != nil {
-		return nil, err
-	}
-	if v != nil {
-		if s, err = decodeSource(name, v); err != nil {
-			return nil, err
-		}
+	if v := b.tx.Get(database.Sources, []byte(name)); v != nil {
+		b.tx.Fail(s.decode(v))
 	}
 	b.m.cache.sources[name] = s
-	return s, nil
+	return s
 }
 
 const digestSize = 16
@@ -104,77 +99,53 @@ func (r seqRecord) append(b []byte) []byte {
 	return append(append(b, r.digest[:]...), r.id...)
 }
 
-func decodeSeqRecord(v []byte) (seqRecord, error) {
-	var r seqRecord
+// seqRecord returns the record of an event of a source. There must be one.
+func (b *batch) seqRecord(source string, seq uint64) (r seqRecord) {
+	v := b.tx.Get(database.Seqs, database.NumberedKey(seq, source))
 	revision, n := protowire.ConsumeVarint(v)
 	if n < 0 || len(v) < n+digestSize {
-		return r, database.ErrDamaged
+		b.tx.Fail(database.ErrDamaged)
+		return r
 	}
-	r.revision = revision
-	copy(r.digest[:], v[n:])
-	r.id = string(v[n+digestSize:])
-	return r, nil
-}
-
-func (b *batch) seqRecord(source string, seq uint64) (seqRecord, error) {
-	v, err := b.tx.Get(database.Seqs, database.NumberedKey(seq, source))
-	if err != nil {
-		return seqRecord{}, err
-	}
-	return decodeSeqRecord(v)
+	return seqRecord{revision, [digestSize]byte(v[n:]), string(v[n+digestSize:])}
 }
 
 // identify returns the seq of the event of the source that has the identity of e; 0 if
 // there is none.
-func (b *batch) identify(s *sourceState, e *event) (repeated uint64, p *score.Problem, err error) {
+func (b *batch) identify(s *sourceState, e *event) (repeated uint64, p *score.Problem) {
 	switch {
 	case e.Seq > s.lastSeq+1:
 		p := score.Problemf(score.SeqGap,
 			"the last seq of %s is %d, so the next is %d, not %d; post the events between first",
 			s.name, s.lastSeq, s.lastSeq+1, e.Seq)
 		p.ExpectedSeq, p.Field = s.lastSeq+1, "seq"
-		return 0, p, nil
+		return 0, p
 	case e.Seq == s.lastSeq+1:
-		return 0, nil, nil
+		return 0, nil
 	case e.Seq > 0:
-		return e.Seq, nil, nil
+		return e.Seq, nil
 	}
 	if s.ids == nil {
-		if err := b.loadIDs(s); err != nil {
-			return 0, nil, err
+		s.ids = make(map[string]uint64, 16)
+		for seq := max(1, s.lastSeq-min(s.lastSeq, idWindow-1)); seq <= s.lastSeq; seq++ {
+			s.ids[b.seqRecord(s.name, seq).id] = seq
 		}
 	}
-	return s.ids[e.ID], nil, nil
-}
-
-func (b *batch) loadIDs(s *sourceState) error {
-	ids := make(map[string]uint64, 16)
-	for seq := max(1, s.lastSeq-min(s.lastSeq, idWindow-1)); seq <= s.lastSeq; seq++ {
-		r, err := b.seqRecord(s.name, seq)
-		if err != nil {
-			return err
-		}
-		ids[r.id] = seq
-	}
-	s.ids = ids
-	return nil
+	return s.ids[e.ID], nil
 }
 
 // recordEvent records the identity of the event just applied and appends the event to the
 // timeline.
-func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) error {
+func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) {
 	if b.tx.Recording() {
 		// After an undo the window of ids is read again from the database.
 		before := sourceState{name: s.name, lastSeq: s.lastSeq, lastID: s.lastID}
-		b.tx.OnUndo(func() error { *s = before; return nil })
+		b.tx.OnUndo(func() { *s = before })
 	}
 	b.markChanged(b.sources, s.name)
 	if s.ids != nil {
 		if e.Seq > idWindow {
-			old, err := b.seqRecord(s.name, e.Seq-idWindow)
-			if err != nil {
-				return err
-			}
+			old := b.seqRecord(s.name, e.Seq-idWindow)
 			if s.ids[old.id] == e.Seq-idWindow {
 				delete(s.ids, old.id)
 			}
@@ -183,8 +154,6 @@ func (b *batch) recordEvent(s *sourceState, e *event, digest [digestSize]byte) e
 	}
 	s.lastSeq, s.lastID = e.Seq, e.ID
 	b.scratch = seqRecord{b.revision, digest, e.ID}.append(b.scratch[:0])
-	if err := b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.name), b.scratch); err != nil {
-		return err
-	}
-	return b.timeline.Append(&entry.Stored{Event: *e.Event, Voids: e.voids}, b.revision)
+	b.tx.Put(database.Seqs, database.NumberedKey(e.Seq, s.name), b.scratch)
+	b.timeline.Append(&entry.Stored{Event: *e.Event, Voids: e.voids}, b.revision)
 }

@@ -41,7 +41,7 @@ type Machine struct {
 	cache       recordCache
 	open        *batch // the open transaction; nil if there is none
 	commitTimer *time.Timer
-	changes     *changes // nil until Track is called
+	changes     changes
 	failed      error
 	onFail      func(error)
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
 
 	"laurel/fsm/database"
@@ -12,8 +11,7 @@ import (
 )
 
 // contestMarks are the marks of one ranked contest in the database. It implements
-// score.Marks. Its methods keep the first error in err; what they return after an error
-// is meaningless.
+// score.Marks.
 //
 // The Boards bucket has a key for each mark, in the order of the ranking: first the marks
 // with a value, the best first, then those without. Equal marks are ordered by the
@@ -21,7 +19,6 @@ import (
 type contestMarks struct {
 	b       *batch
 	contest *score.Contest
-	err     error
 }
 
 // The first byte of the order in a key of the Boards bucket.
@@ -42,68 +39,47 @@ func boardKey(contestID, split string, lowIsBest bool, m score.Mark) []byte {
 	return append(binary.BigEndian.AppendUint64(k, order), m.Competitor...)
 }
 
-// keepError keeps the first error.
-func (s *contestMarks) keepError(err error) {
-	if s.err == nil {
-		s.err = err
-	}
-}
-
 // find returns the competitor's mark at a split.
 func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
-	v, err := s.b.tx.Get(database.Marks, database.Key(s.contest.ID, split, competitor))
-	if v == nil || err != nil {
-		s.keepError(err)
-		return m, false
-	}
-	err = json.Unmarshal(v, &m)
-	s.keepError(err)
-	return m, err == nil
+	ok = s.b.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
+	return m, ok
 }
 
 // Set replaces the competitor's mark at the split and returns the number of marks there.
 func (s *contestMarks) Set(split string, m score.Mark) (total int) {
-	id, lowIsBest := s.contest.ID, s.contest.Definition.LowerIsBetter()
+	b, id, lowIsBest := s.b, s.contest.ID, s.contest.Definition.LowerIsBetter()
 	old, replaces := s.find(split, m.Competitor)
 	total = s.total(split)
-	if s.err != nil {
-		return 0
-	}
 	if replaces {
-		s.keepError(s.b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old)))
+		b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old))
 	} else {
 		total++
-		s.b.setTotal(database.Key(id, split), total)
-		s.keepError(s.b.index.AddMark(id, m.Competitor))
+		b.setTotal(database.Key(id, split), total)
+		b.index.AddMark(id, m.Competitor)
 	}
-	s.keepError(s.b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil))
-	s.keepError(s.putMark(split, m))
-	s.b.boardUpdates.SetMark(id, split, m)
-	return total
-}
-
-func (s *contestMarks) putMark(split string, m score.Mark) error {
+	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
 	var err error
-	if s.b.scratch, err = m.AppendJSON(s.b.scratch[:0]); err != nil {
-		return err
-	}
-	return s.b.tx.Put(database.Marks, database.Key(s.contest.ID, split, m.Competitor), s.b.scratch)
+	b.scratch, err = m.AppendJSON(b.scratch[:0])
+	b.tx.Fail(err)
+	b.tx.Put(database.Marks, database.Key(id, split, m.Competitor), b.scratch)
+	b.boardUpdates.SetMark(id, split, m)
+	return total
 }
 
 // remove removes a mark as if it had never been set.
 func (s *contestMarks) remove(split, competitor string) {
 	old, ok := s.find(split, competitor)
-	if !ok || s.err != nil {
+	if !ok {
 		return
 	}
-	id := s.contest.ID
-	s.keepError(s.b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old)))
-	s.keepError(s.b.tx.Delete(database.Marks, database.Key(id, split, competitor)))
-	if !hasMark(s.b.tx.Tx, s.contest, competitor) {
-		s.keepError(s.b.index.RemoveMark(id, competitor))
+	b, id := s.b, s.contest.ID
+	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
+	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
+	if !hasMark(b.tx.Tx, s.contest, competitor) {
+		b.index.RemoveMark(id, competitor)
 	}
-	s.b.setTotal(database.Key(id, split), s.total(split)-1)
-	s.b.boardUpdates.RemoveMark(id, split, old)
+	b.setTotal(database.Key(id, split), s.total(split)-1)
+	b.boardUpdates.RemoveMark(id, split, old)
 }
 
 func (s *contestMarks) total(split string) int {
@@ -112,7 +88,7 @@ func (s *contestMarks) total(split string) int {
 		return *n
 	}
 	n, err := database.Counter(s.b.tx.Bucket(database.Splits), k)
-	s.keepError(err)
+	s.b.tx.Fail(err)
 	return int(n)
 }
 
@@ -150,23 +126,18 @@ func (b *batch) setTotal(key []byte, n int) {
 	now := n
 	b.totals[string(key)] = &now
 	if b.tx.Recording() {
-		b.tx.OnUndo(func() error { b.totals[string(key)] = before; return nil })
+		b.tx.OnUndo(func() { b.totals[string(key)] = before })
 	}
 }
 
-func (b *batch) flushTotals() error {
+func (b *batch) flushTotals() {
 	for k, n := range b.totals {
-		var err error
 		switch {
 		case n == nil: // the change was undone
 		case *n == 0:
-			err = b.tx.Delete(database.Splits, []byte(k))
+			b.tx.Delete(database.Splits, []byte(k))
 		default:
-			err = b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
-		}
-		if err != nil {
-			return err
+			b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
 		}
 	}
-	return nil
 }

@@ -68,47 +68,35 @@ func (noMarks) First(string, int) (first []score.Mark, total int) { return nil, 
 
 // replay changes the state to what the events of the history that are not voided make of
 // it. If it returns a problem, nothing has changed.
-func (b *batch) replay(h *history, e *event, revision uint64) (*score.Problem, error) {
-	before, err := b.contest(e.ContestID)
-	if err != nil {
-		return nil, err
-	}
+func (b *batch) replay(h *history, e *event, revision uint64) *score.Problem {
+	before := b.contest(e.ContestID)
 	r := &replayer{b: b, contestID: e.ContestID, awards: map[string]award{}}
 	for _, s := range h.replayOrder() {
-		if s.Data, err = score.UnmarshalData(s.Type, s.JSON); err != nil {
-			return nil, err
-		}
+		s.Data = b.dataOf(s)
 		if p := r.apply(s); p != nil {
-			return dependent(s, p), nil
+			return dependent(s, p)
 		}
 	}
-	if p, err := r.checkMarks(before); p != nil || err != nil {
-		return p, err
+	if p := r.checkMarks(before); p != nil {
+		return p
 	}
-	ids, err := h.awardIDs()
-	if err != nil {
-		return nil, err
+	ids := b.awardIDs(h)
+	if p := r.checkAwards(ids, e.Competition()); p != nil {
+		return p
 	}
-	if p, err := r.checkAwards(ids, e.Competition()); p != nil || err != nil {
-		return p, err
-	}
-	if err := r.replaceAwards(ids, e, revision); err != nil {
-		return nil, err
-	}
-	if err := r.redefineCompetition(e, revision); err != nil {
-		return nil, err
-	}
+	r.replaceAwards(ids, e, revision)
+	r.redefineCompetition(e, revision)
 	if before == nil && r.contest == nil {
-		return nil, nil
+		return nil
 	}
 	if r.contest != nil {
 		r.contest.Revision, r.contest.UpdatedAt = revision, e.Time
 	}
 	b.putContest(e.ContestID, r.contest)
-	if r.contest == nil || r.contest.Definition.Kind != score.Ranked {
-		return nil, nil
+	if r.contest != nil && r.contest.Definition.Kind == score.Ranked {
+		b.replayMarks(r.contest, h)
 	}
-	return nil, b.replayMarks(r.contest, h)
+	return nil
 }
 
 // dependent returns the problem of a void without whose target an event s cannot be
@@ -123,9 +111,9 @@ func dependent(s *timeline.Event, p *score.Problem) *score.Problem {
 // kind, the splits or the direction, or removes a competitor who has a mark from the
 // list. A void changes either the list or a mark, so the present marks are those that
 // stay.
-func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
+func (r *replayer) checkMarks(before *score.Contest) *score.Problem {
 	if before == nil || before.Split == "" {
-		return nil, nil
+		return nil
 	}
 	refuse := func(what string) *score.Problem {
 		return score.Problemf(score.StatusConflict,
@@ -133,100 +121,82 @@ func (r *replayer) checkMarks(before *score.Contest) (*score.Problem, error) {
 	}
 	c := r.contest
 	if c == nil {
-		return refuse("it would not be defined"), nil
+		return refuse("it would not be defined")
 	}
 	is, was := &c.Definition, &before.Definition
 	if is.Kind != was.Kind || is.LowerIsBetter() != was.LowerIsBetter() ||
 		!slices.Equal(is.AllSplits(), was.AllSplits()) {
-		return refuse("its kind, splits or direction would change"), nil
+		return refuse("its kind, splits or direction would change")
 	}
 	sameCode := func(a, b score.Competitor) bool { return a.Code == b.Code }
 	if slices.EqualFunc(c.Competitors, before.Competitors, sameCode) {
-		return nil, nil
+		return nil
 	}
-	m := &contestMarks{b: r.b, contest: c}
-	if unlisted := c.Unlisted(m); unlisted != "" {
-		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted)), m.err
+	if unlisted := c.Unlisted(&contestMarks{r.b, c}); unlisted != "" {
+		return refuse(fmt.Sprintf("%q, who has a mark, would not be on its list", unlisted))
 	}
-	return nil, m.err
+	return nil
 }
 
 // checkAwards refuses a void that would restore an award whose id another contest uses
 // now.
-func (r *replayer) checkAwards(ids []string, competition string) (*score.Problem, error) {
+func (r *replayer) checkAwards(ids []string, competition string) *score.Problem {
 	for _, id := range ids {
-		present, err := r.b.findAward(competition, id)
-		if err != nil {
-			return nil, err
-		}
+		present := r.b.findAward(competition, id)
 		_, replayed := r.awards[id]
 		if replayed && present.ContestID != "" && present.ContestID != r.contestID {
 			return score.Problemf(score.IDConflict,
 				"this would restore the award %q, which now belongs to the contest %q; void it there first",
-				id, present.ContestID).At("data.voids"), nil
-		}
-	}
-	return nil, nil
-}
-
-// replaceAwards replaces the awards of the contest by the replayed ones.
-func (r *replayer) replaceAwards(ids []string, e *event, revision uint64) error {
-	for _, id := range ids {
-		before, err := r.b.findAward(e.Competition(), id)
-		if err != nil {
-			return err
-		}
-		after := r.awards[id]
-		if before == after || before.ContestID != "" && before.ContestID != r.contestID {
-			continue
-		}
-		if err := r.b.replaceAward(e, id, before, after, revision); err != nil {
-			return err
+				id, present.ContestID).At("data.voids")
 		}
 	}
 	return nil
+}
+
+// replaceAwards replaces the awards of the contest by the replayed ones.
+func (r *replayer) replaceAwards(ids []string, e *event, revision uint64) {
+	for _, id := range ids {
+		before, after := r.b.findAward(e.Competition(), id), r.awards[id]
+		if before != after && (before.ContestID == "" || before.ContestID == r.contestID) {
+			r.b.replaceAward(e, id, before, after, revision)
+		}
+	}
 }
 
 // redefineCompetition defines the competition by the last competition.define that is not
 // voided.
-func (r *replayer) redefineCompetition(e *event, revision uint64) error {
+func (r *replayer) redefineCompetition(e *event, revision uint64) {
 	if e.ContestID != e.Competition() {
-		return nil
+		return
 	}
-	t, err := r.b.table(e.Competition())
-	if err != nil || r.definition == nil && t.Name == "" && len(t.Neutral) == 0 {
-		return err
+	t := r.b.table(e.Competition())
+	if r.definition != nil || t.Name != "" || len(t.Neutral) > 0 {
+		t.Define(r.definition)
+		r.b.tableChanged(t, e, revision)
 	}
-	t.Define(r.definition)
-	r.b.tableChanged(t, e, revision)
-	return nil
 }
 
 // replayMarks sets the marks of a replayed contest. All marks stay, except those that the
 // void affects: there the last one that is not voided counts.
-func (b *batch) replayMarks(c *score.Contest, h *history) error {
-	m := &contestMarks{b: b, contest: c}
+func (b *batch) replayMarks(c *score.Contest, h *history) {
+	m := &contestMarks{b, c}
 	for _, at := range h.marks {
-		last, err := b.lastMark(c.ID, at, h)
-		if err != nil {
-			return err
-		}
-		if last == nil {
+		if last := b.lastMark(c.ID, at, h); last != nil {
+			m.Set(at.split, last.AsMark())
+		} else {
 			m.remove(at.split, at.competitor)
-			continue
 		}
-		m.Set(at.split, last.AsMark())
 	}
 	c.UpdateLeaders(m)
-	return m.err
 }
 
 // lastMark returns the last result.set of a competitor at a split that is not voided; nil
 // if there is none.
-func (b *batch) lastMark(contestID string, at markKey, h *history) (*score.ResultSet, error) {
+func (b *batch) lastMark(contestID string, at markKey, h *history) *score.ResultSet {
 	prefix, err := score.MarshalData(&score.ResultSet{Competitor: at.competitor, Split: at.split})
 	if err != nil {
-		return nil, err
+		b.tx.Fail(err)
+		return nil
 	}
 	prefix = prefix[:len(prefix)-1] // a mark or an IRM follows
 	replayed := map[uint64]bool{}
@@ -234,43 +204,32 @@ func (b *batch) lastMark(contestID string, at markKey, h *history) (*score.Resul
 		replayed[s.Revision] = true
 	}
 	for r, err := range timeline.ContestBackward(b.tx.Bucket(database.Timeline), contestID) {
-		if err != nil {
-			return nil, err
-		}
+		b.tx.Fail(err)
 		if !bytes.HasPrefix(r.JSON(), prefix) { // only the data of a result.set can have it
 			continue
 		}
-		s, err := r.Decode()
-		if err != nil {
-			return nil, err
-		}
+		s := b.decode(r)
 		voided := s.VoidedBy != ""
 		if replayed[s.Revision] {
 			voided = h.voidedBy[s.Revision] != ""
 		}
-		if voided {
-			continue
-		}
-		d, err := resultSetOf(&s)
-		if err != nil || d.Split == at.split && d.Competitor == at.competitor {
-			return d, err
+		if d, _ := b.dataOf(s).(*score.ResultSet); !voided && d != nil && d.Split == at.split &&
+			d.Competitor == at.competitor {
+			return d
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // refreshMedalTable updates what the medal table has besides medals: the organisations,
 // and the name that the contests give the competition. changed are the events that were
 // voided or restored, as the timeline has them now.
-func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision uint64) error {
+func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision uint64) {
 	var named []string           // the organisations of the changed events
 	orphans := map[string]bool{} // those of them that no event names
 	rename := false
 	for _, s := range changed {
-		d, err := score.UnmarshalData(s.Type, s.JSON)
-		if err != nil {
-			return err
-		}
+		d := b.dataOf(s)
 		for _, o := range organisations(d) {
 			named, orphans[o] = append(named, o), true
 		}
@@ -279,34 +238,22 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 	}
 	name, nameRevision := "", uint64(0)
 	for r, err := range timeline.Competition(b.tx.Bucket(database.Timeline), e.Competition()) {
-		if err != nil {
-			return err
-		}
+		b.tx.Fail(err)
 		if len(orphans) == 0 && !rename {
 			break
 		}
 		if len(orphans) == 0 && !r.Is(score.TypeContestDefine) {
 			continue
 		}
-		s, err := r.Decode()
-		if err != nil {
-			return err
-		}
-		d, err := score.UnmarshalData(s.Type, s.JSON)
-		if err != nil {
-			return err
-		}
+		d := b.dataOf(b.decode(r))
 		for _, o := range organisations(d) {
 			delete(orphans, o)
 		}
-		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && s.Revision > nameRevision {
-			name, nameRevision = c.CompetitionName, s.Revision
+		if c, ok := d.(*score.ContestDefine); ok && c.CompetitionName != "" && r.Revision > nameRevision {
+			name, nameRevision = c.CompetitionName, r.Revision
 		}
 	}
-	t, err := b.table(e.Competition())
-	if err != nil {
-		return err
-	}
+	t := b.table(e.Competition())
 	before := t.Clone()
 	for _, o := range named {
 		t.AddOrganisation(o)
@@ -321,5 +268,4 @@ func (b *batch) refreshMedalTable(e *event, changed []*timeline.Event, revision 
 	if t.NameByContests != before.NameByContests || !slices.Equal(t.Counts, before.Counts) {
 		b.tableChanged(t, e, revision)
 	}
-	return nil
 }

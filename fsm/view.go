@@ -42,19 +42,10 @@ func (m *Machine) View(f func(*View) error) error {
 // Revision returns the number of events in the view.
 func (v *View) Revision() uint64 { return v.revision }
 
-// readJSON decodes the record of a key into a value. ok is false if there is none.
-func readJSON(tx *bolt.Tx, bucket, key []byte, into any) (ok bool, err error) {
-	value, err := database.Get(tx.Bucket(bucket), key)
-	if value == nil || err != nil {
-		return false, err
-	}
-	return true, json.Unmarshal(value, into)
-}
-
 // Contest returns the record of a contest. ok is false if it is not defined.
 func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 	var c score.Contest
-	if ok, err = readJSON(v.tx, database.Contests, []byte(id), &c); !ok || err != nil {
+	if ok, err = database.GetJSON(v.tx.Bucket(database.Contests), []byte(id), &c); !ok || err != nil {
 		return rec, false, err
 	}
 	return c.Record(), true, nil
@@ -133,7 +124,7 @@ func (v *View) Timeline(
 // Medals returns the medal table of a competition. ok is false if there is none.
 func (v *View) Medals(competition string) (t *medal.Table, ok bool, err error) {
 	t = new(medal.Table)
-	ok, err = readJSON(v.tx, database.Medals, []byte(competition), t)
+	ok, err = database.GetJSON(v.tx.Bucket(database.Medals), []byte(competition), t)
 	return t, ok, err
 }
 
@@ -144,8 +135,8 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 	if value == nil || err != nil {
 		return b, false, err
 	}
-	s, err := decodeSource(name, value)
-	if err != nil {
+	var s sourceState
+	if err := s.decode(value); err != nil {
 		return b, false, err
 	}
 	return score.Bard{Source: name, LastSeq: s.lastSeq, LastID: s.lastID}, true, nil

@@ -15,40 +15,33 @@ import (
 // it stay, whatever totals or statuses they found then. If one of them cannot be replayed
 // without the voided event, the void is refused and names it. A void can itself be
 // voided; the event that it voided then counts again.
-func (b *batch) void(e *event, d *score.EventVoid, revision uint64) (*score.Problem, error) {
-	h, named, err := b.readHistory(e.ContestID, d.Voids)
-	if err != nil {
-		return nil, err
-	}
+func (b *batch) void(e *event, d *score.EventVoid, revision uint64) *score.Problem {
+	h, named := b.readHistory(e.ContestID, d.Voids)
 	target, p := chooseTarget(e, d.Voids, named)
 	if p != nil {
-		return p, nil
+		return p
 	}
-	if err := b.addAffectedMark(h, target); err != nil {
-		return nil, err
-	}
+	b.addAffectedMark(h, target)
 	// recordEvent adds the void to the timeline afterwards. Here it is one more event at
 	// the end.
 	stored := entry.Stored{Event: *e.Event, Voids: target.Revision}
 	h.events = append(h.events, &timeline.Event{Stored: stored, Revision: revision})
 	h.voidedBy = voidedBy(h.events)
-	if p, err = b.replay(h, e, revision); p != nil || err != nil {
-		return p, err
+	if p := b.replay(h, e, revision); p != nil {
+		return p
 	}
 	var changed []*timeline.Event
 	for _, s := range h.events {
 		by := h.voidedBy[s.Revision]
-		if by == s.VoidedBy || s.Revision == revision {
-			continue
+		if by != s.VoidedBy && s.Revision != revision {
+			s.VoidedBy = by
+			b.timeline.Put(&s.Stored, s.Revision)
+			changed = append(changed, s)
 		}
-		s.VoidedBy = by
-		if err := b.timeline.Put(&s.Stored, s.Revision); err != nil {
-			return nil, err
-		}
-		changed = append(changed, s)
 	}
 	e.voids = target.Revision
-	return nil, b.refreshMedalTable(e, changed, revision)
+	b.refreshMedalTable(e, changed, revision)
+	return nil
 }
 
 // history is the part of a contest's timeline that a void can affect. It excludes the
@@ -64,28 +57,35 @@ type markKey struct{ split, competitor string }
 
 // readHistory reads a contest's timeline once. It returns all events but the marks, and
 // the events that have the id, of any type.
-func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event, err error) {
+func (b *batch) readHistory(contestID, id string) (h *history, named []*timeline.Event) {
 	h = &history{}
 	for r, err := range timeline.Contest(b.tx.Bucket(database.Timeline), contestID, 0) {
-		if err != nil {
-			return nil, nil, err
-		}
+		b.tx.Fail(err)
 		isMark, isNamed := r.Is(score.TypeResultSet), string(r.ID()) == id
 		if isMark && !isNamed {
 			continue
 		}
-		s, err := r.Decode()
-		if err != nil {
-			return nil, nil, err
-		}
+		s := b.decode(r)
 		if isNamed {
-			named = append(named, &s)
+			named = append(named, s)
 		}
 		if !isMark {
-			h.events = append(h.events, &s)
+			h.events = append(h.events, s)
 		}
 	}
-	return h, named, nil
+	return h, named
+}
+
+func (b *batch) decode(r timeline.Row) *timeline.Event {
+	s, err := r.Decode()
+	b.tx.Fail(err)
+	return &s
+}
+
+func (b *batch) dataOf(s *timeline.Event) score.Data {
+	d, err := score.UnmarshalData(s.Type, s.JSON)
+	b.tx.Fail(err)
+	return d
 }
 
 // chooseTarget returns the event that a void names. Of several events with the id it
@@ -119,35 +119,23 @@ func prefer(list []*timeline.Event, keep func(*timeline.Event) bool) []*timeline
 
 // addAffectedMark adds the mark that the void of target affects, if there is one: target
 // itself, or, if target is a void, the mark at the end of the chain of voids.
-func (b *batch) addAffectedMark(h *history, target *timeline.Event) error {
+func (b *batch) addAffectedMark(h *history, target *timeline.Event) {
 	for target.Voids != 0 {
 		next, err := timeline.Load(b.tx.Bucket(database.Timeline), target.ContestID, target.Voids)
-		if err != nil {
-			return err
-		}
+		b.tx.Fail(err)
 		target = &next
 	}
 	if target.Type != score.TypeResultSet {
-		return nil
+		return
 	}
-	d, err := resultSetOf(target)
-	if err != nil {
-		return err
+	d, ok := b.dataOf(target).(*score.ResultSet)
+	if !ok {
+		return
 	}
 	h.marks = append(h.marks, markKey{d.Split, d.Competitor})
 	byRevision := func(s *timeline.Event, revision uint64) int { return cmp.Compare(s.Revision, revision) }
 	i, _ := slices.BinarySearchFunc(h.events, target.Revision, byRevision)
 	h.events = slices.Insert(h.events, i, target)
-	return nil
-}
-
-// resultSetOf returns the data of a result.set.
-func resultSetOf(s *timeline.Event) (*score.ResultSet, error) {
-	d, err := score.UnmarshalData(s.Type, s.JSON)
-	if err != nil {
-		return nil, err
-	}
-	return d.(*score.ResultSet), nil
 }
 
 // voidedBy returns the ids of the voids of the voided events, by the revisions of the
@@ -179,19 +167,17 @@ func (h *history) replayOrder() []*timeline.Event {
 	return append(list, marks...)
 }
 
-// awardIDs returns the ids of the awards in the timeline, including voided ones, each
+// awardIDs returns the ids of the awards in the history, including voided ones, each
 // once.
-func (h *history) awardIDs() (ids []string, err error) {
+func (b *batch) awardIDs(h *history) (ids []string) {
 	for _, s := range h.events {
 		if s.Type != score.TypeMedalAward {
 			continue
 		}
-		d, err := score.UnmarshalData(s.Type, s.JSON)
-		if err != nil {
-			return nil, err
+		if d, ok := b.dataOf(s).(*score.MedalAward); ok {
+			ids = append(ids, d.AwardID)
 		}
-		ids = append(ids, d.(*score.MedalAward).AwardID)
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids), nil
+	return slices.Compact(ids)
 }

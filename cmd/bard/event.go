@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -12,89 +11,220 @@ import (
 	"laurel/score"
 )
 
-// eventCommand is a command that posts one event. Its argument is the contest or
-// competition of the event, its flags are the data.
-type eventCommand struct {
-	*cobra.Command
-	event   score.Event
-	comment *string
-	time    string
-	json    bool
-	to      *cli.Target
+// dataFlag is a flag for one field of an event's data. It is named as the field in the
+// JSON, with - for _.
+type dataFlag struct {
+	field       any // a pointer to a string, []string or int, or a pflag.Value
+	name, usage string
 }
 
-// newEventCommand makes the command of an event type. The caller adds the flags of the
-// data, named as in the JSON with - for _, and calls done.
-func newEventCommand(use, short, example string, t score.Type, data score.Data, comment *string) *eventCommand {
-	v := &eventCommand{event: score.Event{Type: t, Data: data}}
-	v.Command = &cobra.Command{
+// newEventCommands returns a command for each type of event; define has two subcommands.
+func newEventCommands() []*cobra.Command {
+	var competition score.CompetitionDefine
+	var contest score.ContestDefine
+	var status score.ContestStatus
+	var play score.ScorePlay
+	var set score.ScoreSet
+	var mark score.ResultSet
+	var award score.MedalAward
+	var revoke score.MedalRevoke
+	var void score.EventVoid
+	var alert score.Alert
+	define := &cobra.Command{Use: "define", Short: "Define or redefine a competition or a contest"}
+	define.AddCommand(
+		newEventCommand("competition COMPETITION", "Define a competition",
+			`  bard define competition OG50BC --name "Games of 50 BC"
+  bard define competition OG50BC --name "Games of 50 BC" --neutral PIR,AMA`,
+			score.TypeCompetitionDefine, &competition, &competition.Comment, []dataFlag{
+				{&competition.Name, "name", "its name"},
+				{&competition.Neutral, "neutral", "organisations that are not ranked in the medal table"},
+			}),
+		newEventCommand("contest CONTEST", "Define a contest, or redefine it and keep its results",
+			`  bard define contest OG50BC/CUR-1 --kind head_to_head --sport stone-curling --title "Gaul vs Rome" \
+      --competitor GAU,name=Gaul,organisation=GAU,type=T --competitor ROM,name=Rome,organisation=ROM,type=T
+  bard define contest OG50BC/FTB-9 --kind head_to_head --sport football --tiebreak-periods PSO \
+      --competitor GAU --competitor EGY
+  bard define contest OG50BC/MAR --kind ranked --sport athletics --result-type TIME --unit min --splits 10k,finish`,
+			score.TypeContestDefine, &contest, &contest.Comment, []dataFlag{
+				{&contest.Kind, "kind", "head_to_head or ranked (required)"},
+				{&contest.Sport, "sport", "the sport (required)"},
+				{entrantsFlag(&contest.Competitors), "competitor",
+					"a competitor; repeat it for each, in their order (default: the first mark of a competitor adds it)"},
+				{&contest.Title, "title", "the title"},
+				{&contest.CompetitionName, "competition-name", "the name of the competition"},
+				{&contest.Discipline, "discipline", "the discipline"},
+				{&contest.Event, "event", "the sports event of the contest"},
+				{&contest.Phase, "phase", "the phase, such as final"},
+				{&contest.Group, "group", "the group"},
+				{&contest.Gender, "gender", "the gender"},
+				{&contest.Venue, "venue", "the venue"},
+				{&contest.ResultType, "result-type", "POINTS, TIME or DISTANCE"},
+				{&contest.Unit, "unit", "the unit of results"},
+				{&contest.Sort, "sort", "asc if the lowest result is best, or desc"},
+				{&contest.Splits, "splits", "the splits of a ranked contest, in order; the last one decides"},
+				{&contest.TiebreakPeriods, "tiebreak-periods",
+					"periods that are counted separately and decide only a tie"},
+				{&contest.MedalEvent, "medal-event", "1 to 9 if medals are awarded, 0 if not"},
+				{timeFlag(&contest.StartTime), "start-time", "scheduled start, such as 2026-02-09T10:00:00Z"},
+			}),
+	)
+	return []*cobra.Command{
+		define,
+		newEventCommand("status CONTEST", "Change the status, period or clock of a contest",
+			`  bard status OG50BC/CUR-1 --schedule-status RUNNING --result-status LIVE --period END1
+  bard status OG50BC/CUR-1 --period END2 --clock 14:30
+  bard status OG50BC/CUR-1 --schedule-status FINISHED --result-status OFFICIAL`,
+			score.TypeContestStatus, &status, &status.Comment, []dataFlag{
+				{&status.ScheduleStatus, "schedule-status",
+					"schedule status: SCHEDULED, GETTING_READY, RUNNING, SCHEDULED_BREAK, FINISHED ..."},
+				{&status.ResultStatus, "result-status",
+					"result status: START_LIST, LIVE, UNOFFICIAL, OFFICIAL ..."},
+				{&status.Period, "period", "the period"},
+				{&status.Clock, "clock", "the clock"},
+			}),
+		newEventCommand("play CONTEST", "Add to a competitor's score",
+			`  bard play OG50BC/CUR-1 --competitor GAU --delta 2
+  bard play OG50BC/CUR-1 --competitor GAU --delta 2 --period END1 --action END --result GAU=2,ROM=0
+  bard play OG50BC/CRI-3 --competitor ROM --delta 4 --athlete "Marcus Brutus" --stats-delta runs=4,balls=1`,
+			score.TypeScorePlay, &play, &play.Comment, []dataFlag{
+				{&play.Competitor, "competitor", "code of the competitor (required)"},
+				{decimalFlag(&play.Delta), "delta", "number to add, may be 0 (required)"},
+				{&play.Period, "period", "the period (default the current one)"},
+				{&play.Action, "action", "what happened, such as GOAL"},
+				{&play.Clock, "clock", "the clock"},
+				{&play.Athlete, "athlete", "the athlete"},
+				{totalsFlag(&play.Result), "result",
+					"the totals afterwards; the event is refused if they do not match"},
+				{totalsFlag(&play.StatsDelta), "stats-delta", "numbers to add to the competitor's statistics"},
+			}),
+		newEventCommand("set CONTEST", "Set totals",
+			`  bard set OG50BC/CUR-1 --result GAU=3,ROM=2
+  bard set OG50BC/CUR-1 --result GAU=4 --reason "the jury measured again"`,
+			score.TypeScoreSet, &set, &set.Comment, []dataFlag{
+				{totalsFlag(&set.Result), "result", "the totals (required)"},
+				{&set.Period, "period", "the period that gets the difference"},
+				{&set.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
+			}),
+		newEventCommand("mark CONTEST", "Record a competitor's mark at a split",
+			`  bard mark OG50BC/MAR --competitor 2888 --split half --mark 71.05
+  bard mark OG50BC/MAR --competitor 2888 --split finish --mark 148.3 --category F --organisation GAU
+  bard mark OG50BC/MAR --competitor 17 --split finish --irm DNF
+  bard mark OG50BC/MAR --competitor 2888 --split finish --irm DSQ --reason "magic potion"`,
+			score.TypeResultSet, &mark, &mark.Comment, []dataFlag{
+				{&mark.Competitor, "competitor", "code of the competitor (required)"},
+				{&mark.Split, "split", "the split (required)"},
+				{decimalFlag(&mark.Mark), "mark", "the mark; either this or --irm"},
+				{&mark.IRM, "irm", "why there is no mark: DNF, DNS or DSQ"},
+				{&mark.Category, "category", "the competitor's category"},
+				{&mark.Organisation, "organisation", "the competitor's organisation"},
+				{&mark.Reason, "reason", "the reason; required once the contest is OFFICIAL"},
+			}),
+		newEventCommand("award CONTEST", "Award a medal",
+			`  bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU
+  bard award OG50BC/MAR --award-id OG50BC/MAR#BRONZE --medal BRONZE --organisation EGY --competitor Edifis`,
+			score.TypeMedalAward, &award, &award.Comment, []dataFlag{
+				{&award.AwardID, "award-id", "the award's id, unique in the competition (required)"},
+				{&award.Medal, "medal", "GOLD, SILVER or BRONZE (required)"},
+				{&award.Organisation, "organisation", "the organisation that gets it (required)"},
+				{&award.Competitor, "competitor", "the competitor who won it"},
+				{&award.Sport, "sport", "the sport"},
+				{&award.Event, "event", "the sports event"},
+			}),
+		newEventCommand("revoke CONTEST", "Revoke a medal",
+			`  bard revoke OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --reason "magic potion"`,
+			score.TypeMedalRevoke, &revoke, &revoke.Comment, []dataFlag{
+				{&revoke.AwardID, "award-id", "the award's id (required)"},
+				{&revoke.Reason, "reason", "the reason (required)"},
+			}),
+		newEventCommand("void CONTEST", "Void an event: the contest becomes as if the event had never been",
+			`  bard void OG50BC/CUR-1 --voids b1-000110 --reason "the stone was touched"`,
+			score.TypeEventVoid, &void, &void.Comment, []dataFlag{
+				{&void.Voids, "voids", "the id of the event to void (required)"},
+				{&void.Reason, "reason", "the reason (required)"},
+			}),
+		newEventCommand("alert CONTEST", "Add a line of text to the timeline",
+			`  bard alert OG50BC/CUR-1 --text "play is held up: wild boar on the ice"`,
+			score.TypeAlert, &alert, &alert.Comment, []dataFlag{{&alert.Text, "text", "the text (required)"}}),
+	}
+}
+
+// newEventCommand returns a command that posts one event. Its argument is the contest or
+// competition of the event.
+func newEventCommand(
+	use, short, example string, t score.Type, data score.Data, comment *string, dataFlags []dataFlag,
+) *cobra.Command {
+	c := &cobra.Command{
 		Use:   use,
 		Short: short,
 		Long: fmt.Sprintf("%s.\n\nPosts one %s event and prints its revision when it is durable.\n"+
 			"The data of the event are never taken from the environment.", short, t),
 		Example: example,
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return v.post(cmd, args[0]) },
 	}
-	v.Flags().SortFlags = false
-	v.comment = comment
-	return v
-}
-
-// done adds the flags that all event commands have, and returns the command.
-func (v *eventCommand) done() *cobra.Command {
-	flags := v.Flags()
-	flags.StringVar(v.comment, "comment", "", "a comment")
-	flags.StringVar(&v.event.ID, "id", "", "the event's id, so that a repeated post counts once (default a new one)")
-	flags.StringVar(&v.event.Source, "source", "", "the feed of the event (default the name of the key or token)")
-	flags.Uint64Var(&v.event.Seq, "seq", 0, "the event's number within its source (default the next)")
-	flags.StringVar(&v.time, "time", "", "when it happened, such as 2026-02-09T10:16:40Z (default now)")
-	flags.BoolVar(&v.json, "json", false, "print the result as JSON")
-	var names []string
-	flags.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-	cli.NoEnvironment(flags, names...)
-	v.to = cli.AddRequestTarget(v.Command)
-	v.to.AddKey(v.Command)
-	return v.Command
-}
-
-func (v *eventCommand) post(cmd *cobra.Command, contestID string) error {
-	v.event.ContestID = contestID
-	if v.time != "" {
-		t, err := time.Parse(time.RFC3339, v.time)
-		if err != nil {
-			return cli.Usagef("--time is %q; want RFC 3339, such as 2026-02-09T10:16:40Z", v.time)
+	event := score.Event{Type: t, Data: data}
+	flags := c.Flags()
+	flags.SortFlags = false
+	for _, f := range append(dataFlags, dataFlag{comment, "comment", "a comment"}) {
+		switch p := f.field.(type) {
+		case *string:
+			flags.StringVar(p, f.name, "", f.usage)
+		case *[]string:
+			flags.StringSliceVar(p, f.name, nil, f.usage)
+		case *int:
+			flags.IntVar(p, f.name, 0, f.usage)
+		case pflag.Value:
+			flags.Var(p, f.name, f.usage)
 		}
-		v.event.Time = t
 	}
-	c, err := v.to.Client()
-	if err != nil {
+	flags.StringVar(&event.ID, "id", "", "the event's id, so that a repeated post counts once (default a new one)")
+	flags.StringVar(&event.Source, "source", "", "the feed of the event (default the name of the key or token)")
+	flags.Uint64Var(&event.Seq, "seq", 0, "the event's number within its source (default the next)")
+	flags.Var(timeFlag(&event.Time), "time", "when it happened, such as 2026-02-09T10:16:40Z (default now)")
+	asJSON := flags.Bool("json", false, "print the result as JSON")
+	flags.VisitAll(func(f *pflag.Flag) { cli.NoEnvironment(flags, f.Name) })
+	to := cli.AddRequestTarget(c)
+	to.AddKey(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		event.ContestID = args[0]
+		r, err := post(cmd, to, event)
+		if err != nil {
+			return err
+		}
+		text := fmt.Sprintf("%s at revision %d, id %s", r.Status, r.Revision, r.ID)
+		if *asJSON {
+			b, err := json.Marshal(r)
+			if err != nil {
+				return err
+			}
+			text = string(b)
+		}
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), text)
 		return err
+	}
+	return c
+}
+
+// post posts an event. If it is signed and names no source, its source is the name of the
+// key.
+func post(cmd *cobra.Command, to *cli.Target, event score.Event) (score.Result, error) {
+	c, err := to.Client()
+	if err != nil {
+		return score.Result{}, err
 	}
 	defer c.Close()
-	key, err := v.to.Key()
+	key, err := to.Key()
 	if err != nil {
-		return err
+		return score.Result{}, err
 	}
-	if key != nil && v.event.Source == "" {
-		if v.event.Source, err = grantedName(cmd.Context(), c, key); err != nil {
-			return err
+	if key != nil && event.Source == "" {
+		if event.Source, err = grantedName(cmd.Context(), c, key); err != nil {
+			return score.Result{}, err
 		}
 	}
-	events := []score.Event{v.event}
-	results, err := c.Post(cmd.Context(), events)
+	events := []score.Event{event}
+	results, err := c.Post(cmd.Context(), events) // sets a missing id
 	if err != nil {
-		return fmt.Errorf("event %s: %w", events[0].ID, err)
+		return score.Result{}, fmt.Errorf("event %s: %w", events[0].ID, err)
 	}
-	r := results[0]
-	if v.json {
-		b, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", b)
-		return err
-	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s at revision %d, id %s\n", r.Status, r.Revision, r.ID)
-	return err
+	return results[0], nil
 }

@@ -36,7 +36,7 @@ func TestEveryTypeOfEventHasACommand(t *testing.T) {
 	for _, typ := range score.Types {
 		c, ok := cases[typ]
 		if !ok {
-			t.Errorf("there is no command for %s; add one in events.go, and a case here", typ)
+			t.Errorf("there is no command for %s; add one in event.go, and a case here", typ)
 			continue
 		}
 		t.Run(string(typ), func(t *testing.T) {

@@ -79,13 +79,17 @@ func (in *input) next() (inputEvent, error) {
 		in.number++
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-			return inputEvent{}, in.errorf("", score.Problemf(score.TooLarge,
-				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes))
+			return inputEvent{}, &lineError{in.number, "", score.Problemf(score.TooLarge,
+				"longer than %d bytes, the limit of an event; is a newline missing?", score.MaxEventBytes)}
 		case err != nil && err != io.EOF:
-			return inputEvent{}, in.errorf("", err)
+			return inputEvent{}, &lineError{in.number, "", err}
 		}
 		if line = bytes.Trim(line, " \t\r\n"); len(line) > 0 {
-			return in.parse(bytes.Clone(line))
+			e, err := in.parse(bytes.Clone(line))
+			if err != nil {
+				return inputEvent{}, &lineError{in.number, e.ID, err}
+			}
+			return e, nil
 		}
 		if err == io.EOF {
 			return inputEvent{}, io.EOF
@@ -93,72 +97,54 @@ func (in *input) next() (inputEvent, error) {
 	}
 }
 
-// errorf returns an error about the current line.
-func (in *input) errorf(id string, err error) error { return &lineError{in.number, id, err} }
-
-// parse parses an event as far as sing needs it. A frontend checks the rest.
+// parse parses an event as far as sing needs it; a frontend checks the rest. An event that
+// will be signed is decoded, unless somebody else has signed it already.
 func (in *input) parse(line []byte) (inputEvent, error) {
-	var head struct {
-		ID     string    `json:"id"`
-		Source string    `json:"source"`
-		Seq    uint64    `json:"seq"`
-		Time   time.Time `json:"time"`
-	}
-	if in.signs {
-		return in.parseToSign(line)
-	}
-	err := json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true))
-	if err == nil && head.Seq > 0 && head.Source != "" {
-		l := client.Line{ID: head.ID, Seq: head.Seq, JSON: line, Number: in.number}
-		return inputEvent{l, head.Source, head.Time, false}, nil
-	}
-	e, p := score.Decode(line)
-	if p != nil {
-		return inputEvent{}, in.errorf(e.ID, p)
-	}
-	made, err := in.identify(&e, line)
-	if err != nil {
-		return inputEvent{}, in.errorf(e.ID, err)
-	}
-	b, err := json.Marshal(&e)
-	if err != nil {
-		return inputEvent{}, in.errorf(e.ID, err)
-	}
-	return inputEvent{client.Line{ID: e.ID, Seq: e.Seq, JSON: b, Number: in.number}, e.Source, e.Time, made}, nil
-}
-
-// parseToSign parses an event that will be signed, unless somebody else has signed it
-// already.
-func (in *input) parseToSign(line []byte) (inputEvent, error) {
-	e, p := score.Decode(line)
-	if p != nil {
-		return inputEvent{}, in.errorf(e.ID, p)
-	}
-	if e.Key != "" {
-		l := client.Line{ID: e.ID, Seq: e.Seq, JSON: line, Number: in.number}
-		return inputEvent{l, e.Source, e.Time, false}, nil
-	}
-	if !e.TimeGiven {
-		return inputEvent{}, in.errorf(e.ID, errors.New("it has no time, which a signed event needs; "+
-			"a time made here would differ when the input is posted again"))
-	}
-	if e.Source != "" && e.Seq == 0 {
-		return inputEvent{}, in.errorf(e.ID, errors.New("it has a source but no seq, which a signed event needs; "+
-			"without a source it would be numbered here"))
-	}
-	made := false
-	if e.Seq == 0 || e.ID == "" {
-		var err error
-		if made, err = in.identify(&e, line); err != nil {
-			return inputEvent{}, in.errorf(e.ID, err)
+	if !in.signs {
+		var head struct {
+			ID     string    `json:"id"`
+			Source string    `json:"source"`
+			Seq    uint64    `json:"seq"`
+			Time   time.Time `json:"time"`
+		}
+		err := json.Unmarshal(line, &head, jsontext.AllowDuplicateNames(true))
+		if err == nil && head.Seq > 0 && head.Source != "" {
+			l := client.Line{ID: head.ID, Seq: head.Seq, JSON: line, Number: in.number}
+			return inputEvent{l, head.Source, head.Time, false}, nil
 		}
 	}
-	return inputEvent{client.Line{ID: e.ID, Seq: e.Seq, Event: &e, Number: in.number}, e.Source, e.Time, made}, nil
+	e, problem := score.Decode(line)
+	parsed := inputEvent{client.Line{ID: e.ID, Seq: e.Seq, JSON: line, Number: in.number}, e.Source, e.Time, false}
+	switch {
+	case problem != nil:
+		return parsed, problem
+	case in.signs && e.Key != "":
+		return parsed, nil
+	case in.signs && !e.TimeGiven:
+		return parsed, errors.New("it has no time, which a signed event needs; " +
+			"a time made here would differ when the input is posted again")
+	case in.signs && e.Source != "" && e.Seq == 0:
+		return parsed, errors.New("it has a source but no seq, which a signed event needs; " +
+			"without a source it would be numbered here")
+	}
+	if parsed.made = !in.signs || e.Seq == 0 || e.ID == ""; parsed.made {
+		if err := in.identify(&e, line); err != nil {
+			return parsed, err
+		}
+		parsed.ID, parsed.Seq, parsed.source = e.ID, e.Seq, e.Source
+	}
+	if in.signs {
+		parsed.JSON, parsed.Event = nil, &e
+		return parsed, nil
+	}
+	var err error
+	parsed.JSON, err = json.Marshal(&e)
+	return parsed, err
 }
 
 // identify makes the missing parts of an event's identity: source and seq if it names no
 // source, and an id if it has none.
-func (in *input) identify(e *score.Event, line []byte) (made bool, err error) {
+func (in *input) identify(e *score.Event, line []byte) (err error) {
 	if in.digest == "" {
 		// The first line distinguishes an input from others, whatever the name of its
 		// file.
@@ -170,7 +156,7 @@ func (in *input) identify(e *score.Event, line []byte) (made bool, err error) {
 			prefix := ""
 			if in.keyName != nil {
 				if prefix, err = in.keyName(); err != nil {
-					return false, err
+					return err
 				}
 				prefix += "/"
 			}
@@ -183,5 +169,5 @@ func (in *input) identify(e *score.Event, line []byte) (made bool, err error) {
 	if e.ID == "" {
 		e.ID = fmt.Sprintf("sung-%s-%d", in.digest, in.number)
 	}
-	return true, nil
+	return nil
 }

@@ -36,9 +36,7 @@ Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 no frontend could be r
   bard award OG50BC/CUR-1 --award-id OG50BC/CUR-1#GOLD --medal GOLD --organisation GAU`,
 		Version: cli.Version(),
 	}
-	c.AddCommand(
-		newSingCommand(), newKeyCommand(), newDefineCommand(), newStatusCommand(), newPlayCommand(), newSetCommand(),
-		newMarkCommand(), newAwardCommand(), newRevokeCommand(), newVoidCommand(), newAlertCommand(),
-	)
+	c.AddCommand(newSingCommand(), newKeyCommand())
+	c.AddCommand(newEventCommands()...)
 	return c
 }

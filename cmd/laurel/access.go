@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -61,8 +60,7 @@ its hash.`,
 	flags.StringVar(&expires, "expires", "",
 		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
 	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
 			g.Types = append(g.Types, score.Type(t))
@@ -79,23 +77,20 @@ its hash.`,
 		if g.Expires, err = parseExpiry(expires); err != nil {
 			return cli.Usagef("--expires: %w", err)
 		}
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			made, err := c.Grant(ctx, g)
-			if err != nil {
-				return err
-			}
-			out := cmd.OutOrStdout()
-			if made.Token == "" {
-				fmt.Fprintf(out, "%s has the role %s by the key %s\n", g.Name, g.Role, made.ID)
-				return nil
-			}
-			fmt.Fprintf(cmd.ErrOrStderr(),
-				"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
-			fmt.Fprintln(out, made.Token)
+		made, err := c.Grant(cmd.Context(), g)
+		if err != nil {
+			return err
+		}
+		out := cmd.OutOrStdout()
+		if made.Token == "" {
+			fmt.Fprintf(out, "%s has the role %s by the key %s\n", g.Name, g.Role, made.ID)
 			return nil
-		})
-	}
-	return c
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(),
+			"%s has the role %s by the token %s, which is not shown again:\n", g.Name, g.Role, made.ID)
+		fmt.Fprintln(out, made.Token)
+		return nil
+	})
 }
 
 // parseExpiry parses a time, or a duration from now. "" is the zero time.
@@ -122,19 +117,15 @@ before stay. A key or token that was revoked can never be granted a role again.`
 		Example: `  laurel access revoke 1f0c2a9b66d3e481`,
 		Args:    cobra.MinimumNArgs(1),
 	}
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			for _, id := range args {
-				if err := c.Revoke(ctx, id); err != nil {
-					return fmt.Errorf("%s was not revoked: %w", id, err)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", id)
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		for _, id := range args {
+			if err := c.Revoke(cmd.Context(), id); err != nil {
+				return fmt.Errorf("%s was not revoked: %w", id, err)
 			}
-			return nil
-		})
-	}
-	return c
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is revoked\n", id)
+		}
+		return nil
+	})
 }
 
 func newAuditCommand() *cobra.Command {

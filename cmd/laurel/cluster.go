@@ -2,9 +2,9 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,14 +50,20 @@ A frontend without a lease (-) asks the master for each answer. In pull mode no 
 	return c
 }
 
-// withClient calls f with a client of the group.
-func withClient(cmd *cobra.Command, to *cli.Target, f func(context.Context, *client.Client) error) error {
-	c, err := to.Client()
-	if err != nil {
-		return err
+// withClient makes c run f with a client of the group, and adds the flags for it.
+func withClient(
+	c *cobra.Command, f func(cmd *cobra.Command, args []string, c *client.Client) error,
+) *cobra.Command {
+	to := cli.AddRequestTarget(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := to.Client()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return f(cmd, args, c)
 	}
-	defer c.Close()
-	return f(cmd.Context(), c)
+	return c
 }
 
 func newJoinCommand() *cobra.Command {
@@ -80,22 +86,18 @@ The flags about the frontend are never taken from the environment.`,
 	flags.BoolVar(&m.Voter, "voter", true,
 		"whether it votes; a frontend without a vote answers reads and does not slow down posts")
 	cli.NoEnvironment(flags, "id", "peer", "url", "voter")
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
+	return withClient(c, func(cmd *cobra.Command, _ []string, c *client.Client) error {
 		for _, required := range []struct{ flag, value string }{{"id", m.ID}, {"peer", m.Peer}, {"url", m.URL}} {
 			if required.value == "" {
 				return cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			if err := c.Join(ctx, m); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is in the group\n", m.ID)
-			return nil
-		})
-	}
-	return c
+		if err := c.Join(cmd.Context(), m); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s is in the group\n", m.ID)
+		return nil
+	})
 }
 
 func newLeaveCommand() *cobra.Command {
@@ -115,19 +117,15 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	var force bool
 	c.Flags().BoolVar(&force, "force", false, "remove the frontend even if this endangers the group")
 	cli.NoEnvironment(c.Flags(), "force")
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			for _, id := range args {
-				if err := c.Leave(ctx, id, force); err != nil {
-					return leaveError(id, force, err)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		for _, id := range args {
+			if err := c.Leave(cmd.Context(), id, force); err != nil {
+				return leaveError(id, force, err)
 			}
-			return nil
-		})
-	}
-	return c
+			fmt.Fprintf(cmd.OutOrStdout(), "%s has left the group\n", id)
+		}
+		return nil
+	})
 }
 
 // leaveError adds the advice to use --force to a refusal that --force overrides.
@@ -158,26 +156,22 @@ frontend answers in push mode.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{string(score.Push), string(score.Pull)},
 	}
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			if len(args) == 1 {
-				mode := score.CacheMode(args[0])
-				if err := c.SetCacheMode(ctx, mode); err != nil {
-					return err
-				}
-				fmt.Fprintln(cmd.OutOrStdout(), mode)
-				return nil
-			}
-			group, err := c.Frontends(ctx)
-			if err != nil {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		if len(args) == 1 {
+			mode := score.CacheMode(args[0])
+			if err := c.SetCacheMode(cmd.Context(), mode); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), group.Mode)
+			fmt.Fprintln(cmd.OutOrStdout(), mode)
 			return nil
-		})
-	}
-	return c
+		}
+		group, err := c.Frontends(cmd.Context())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), group.Mode)
+		return nil
+	})
 }
 
 func newTransferCommand() *cobra.Command {
@@ -190,19 +184,85 @@ arrive meanwhile wait.`,
   laurel cluster transfer f2`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		target := ""
 		if len(args) == 1 {
 			target = args[0]
 		}
-		return withClient(cmd, to, func(ctx context.Context, c *client.Client) error {
-			if err := c.Transfer(ctx, target); err != nil {
+		if err := c.Transfer(cmd.Context(), target); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), "leadership was transferred to", cmp.Or(target, "another frontend"))
+		return nil
+	})
+}
+
+func newTokenCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "token",
+		Short: "Make a token with which frontends can join",
+		Long: `Makes and prints a token with which frontends can join the group. It names the group's certificate
+authority, so that a new frontend knows whom to trust, and contains a secret of which the group keeps
+only a hash. It expires after --ttl or --uses uses.
+
+Keep it secret: whoever has it can make a frontend of the group.`,
+		Example: `  laurel cluster token
+  laurel cluster token --ttl 10m --uses 2`,
+		Args: cobra.NoArgs,
+	}
+	var ttl time.Duration
+	var uses int
+	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
+	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
+	cli.NoEnvironment(c.Flags(), "ttl", "uses")
+	return withClient(c, func(cmd *cobra.Command, _ []string, c *client.Client) error {
+		token, err := c.NewJoinToken(cmd.Context(), ttl, uses)
+		if err == nil {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
+		}
+		return err
+	})
+}
+
+func newAuthorityCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "ca [rotate|finish]",
+		Short: "Show or rotate the group's certificate authority",
+		Long: `Without an argument, prints the certificates of the authorities that the group trusts, in PEM. Use them
+for --ca, and for other clients.
+
+rotate makes a new authority. From then on both are trusted, and all members renew their certificates
+within seconds; a member that is down does so when it is back.
+
+finish ends the trust in the old authority. Join tokens that name it become invalid, and clients need
+the new certificate. It is refused while a member has no certificate of the new authority.`,
+		Example: `  laurel cluster ca > ca.pem
+  laurel cluster ca rotate
+  laurel cluster ca finish`,
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"rotate", "finish"},
+	}
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		out := cmd.OutOrStdout()
+		if len(args) == 0 {
+			pem, err := c.Authorities(cmd.Context())
+			if err == nil {
+				_, err = out.Write(pem)
+			}
+			return err
+		}
+		if args[0] == "finish" {
+			if err := c.FinishRotation(cmd.Context()); err != nil {
 				return err
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "leadership was transferred to", cmp.Or(target, "another frontend"))
+			fmt.Fprintln(out, "the group trusts only the new authority")
 			return nil
-		})
-	}
-	return c
+		}
+		if err := c.RotateAuthority(cmd.Context()); err != nil {
+			return err
+		}
+		fmt.Fprintln(out, "the group has a new authority; when all members have renewed their certificates, "+
+			"run laurel cluster ca finish")
+		return nil
+	})
 }

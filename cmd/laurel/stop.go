@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -95,34 +94,30 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	}
 	// Demos come first: they restart frontends that die, and stop their own when they
 	// end.
-	var demos, others []*pidfile.Process
-	for _, p := range selected {
-		if p.Kind == pidfile.Demo {
-			demos = append(demos, p)
-		} else {
-			others = append(others, p)
-		}
-	}
+	isDemo := func(p *pidfile.Process) bool { return p.Kind == pidfile.Demo }
+	demos := filter(selected, isDemo)
+	others := slices.DeleteFunc(selected, isDemo)
 	return errors.Join(s.end(cmd.Context(), cmd.OutOrStdout(), demos), s.end(cmd.Context(), cmd.OutOrStdout(), others))
 }
 
 // selectFrom selects the processes to signal. It is an error if there is none for an id,
 // or more than one.
 func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.Process, err error) {
-	ofKind := slices.DeleteFunc(slices.Clone(list), func(p *pidfile.Process) bool {
-		return s.kind != all && p.Kind != s.kind
-	})
+	ofKind := filter(list, func(p *pidfile.Process) bool { return s.kind == all || p.Kind == s.kind })
 	if len(s.ids) == 0 && len(ofKind) == 0 {
-		return nil, s.notFound(s.noun(), list)
+		return nil, s.notFound("", list)
 	}
 	if len(s.ids) == 0 {
 		return ofKind, nil
 	}
 	for _, id := range s.ids {
-		found := withID(ofKind, id)
+		found := filter(ofKind, func(p *pidfile.Process) bool { return p.ID == id })
+		if len(found) == 0 {
+			found = filter(ofKind, func(p *pidfile.Process) bool { return strconv.Itoa(p.PID) == id })
+		}
 		switch {
 		case len(found) == 0:
-			return nil, s.notFound(s.noun()+" "+id, list)
+			return nil, s.notFound(" "+id, list)
 		case len(found) > 1:
 			return nil, fmt.Errorf("nothing was done: there are several: %s; name one by its pid, as in --id %d",
 				names(found), found[0].PID)
@@ -133,39 +128,27 @@ func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.P
 	return selected, nil
 }
 
-// withID returns the processes with an id or, if there are none, with that pid.
-func withID(list []*pidfile.Process, id string) (found []*pidfile.Process) {
+// filter returns the processes for which keep is true.
+func filter(list []*pidfile.Process, keep func(*pidfile.Process) bool) (kept []*pidfile.Process) {
 	for _, p := range list {
-		if p.ID == id {
-			found = append(found, p)
+		if keep(p) {
+			kept = append(kept, p)
 		}
 	}
-	if len(found) > 0 {
-		return found
-	}
-	for _, p := range list {
-		if strconv.Itoa(p.PID) == id {
-			found = append(found, p)
-		}
-	}
-	return found
+	return kept
 }
 
-func (s *stopRequest) noun() string {
-	if s.kind == all {
-		return "process"
-	}
-	return s.kind
-}
-
-// notFound returns an error that lists what runs instead.
-func (s *stopRequest) notFound(what string, list []*pidfile.Process) error {
+// notFound returns an error that lists what runs instead. id is "" or begins with a space.
+func (s *stopRequest) notFound(id string, list []*pidfile.Process) error {
 	dir, _ := s.run.Dir()
-	running := "nothing runs"
+	kind, running := s.kind, "nothing runs"
+	if kind == all {
+		kind = "process"
+	}
 	if len(list) > 0 {
 		running = "running: " + names(list)
 	}
-	return fmt.Errorf("no %s runs here, according to the pid files in %s; %s", what, dir, running)
+	return fmt.Errorf("no %s%s runs here, according to the pid files in %s; %s", kind, id, dir, running)
 }
 
 func names(list []*pidfile.Process) string {
@@ -239,10 +222,42 @@ func (s *stopRequest) completeID(
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// frontendEntry returns the content of a frontend's pid file.
-func frontendEntry(id, data string) pidfile.Entry {
-	if dir, err := filepath.Abs(data); err == nil {
-		data = dir
+// signalFlag is a signal, by name with or without SIG, or by number. 0 tests whether a
+// process exists.
+type signalFlag syscall.Signal
+
+func (f *signalFlag) Set(s string) error {
+	if n, err := strconv.Atoi(s); err == nil {
+		if n < 0 || n > 64 {
+			return fmt.Errorf("got %d; want 0 to 64", n)
+		}
+		*f = signalFlag(n)
+		return nil
 	}
-	return pidfile.Entry{Kind: pidfile.Frontend, ID: id, Data: data}
+	number := signalNumber("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG"))
+	if number == 0 {
+		return fmt.Errorf("got %q; want a name such as TERM, KILL, INT, STOP or CONT, or a number", s)
+	}
+	*f = signalFlag(number)
+	return nil
 }
+
+func (f *signalFlag) Type() string { return "SIGNAL" }
+
+func (f *signalFlag) String() string {
+	if name := signalName(syscall.Signal(*f)); name != "" {
+		return strings.TrimPrefix(name, "SIG")
+	}
+	return "signal " + strconv.Itoa(int(*f))
+}
+
+var endingSignals = []syscall.Signal{
+	syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGKILL, syscall.SIGTERM,
+}
+
+// ends reports whether a process is expected to end after the signal.
+func (f *signalFlag) ends() bool { return slices.Contains(endingSignals, syscall.Signal(*f)) }
+
+// needsContinue reports whether a paused process receives the signal only when it
+// continues.
+func (f *signalFlag) needsContinue() bool { return f.ends() && syscall.Signal(*f) != syscall.SIGKILL }

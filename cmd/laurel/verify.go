@@ -43,20 +43,13 @@ Exit code 1 means that something is false.`,
 		"trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
 	cli.NoEnvironment(c.Flags(), "key", "summary")
-	to := cli.AddRequestTarget(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		cl, err := to.Client()
-		if err != nil {
-			return err
-		}
-		defer cl.Close()
-		if v.keys, err = trustedKeys(cmd.Context(), cl, *keys); err != nil {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) (err error) {
+		if v.keys, err = trustedKeys(cmd.Context(), c, *keys); err != nil {
 			return err
 		}
 		v.contest, v.keysGiven, v.lastSeq = args[0], len(*keys) > 0, map[string]uint64{}
-		return v.run(cmd.Context(), cl, cmd.OutOrStdout())
-	}
-	return c
+		return v.run(cmd.Context(), c, cmd.OutOrStdout())
+	})
 }
 
 // trustedKeys returns the keys to verify with, by id: those given, or else those that the
@@ -176,7 +169,15 @@ func (v *verification) check(e *score.TimelineEvent) (result string, err error) 
 		}
 		return "", fmt.Errorf("signed with the unknown key %s", e.Key)
 	}
-	form, err := shownForm(e)
+	form, err := signing.FormOf(&score.Event{
+		ID:        e.ID,
+		Source:    e.Source,
+		Seq:       e.Seq,
+		Type:      e.Type,
+		Time:      e.Time,
+		ContestID: e.ContestID,
+		Key:       e.Key,
+	}, e.Data)
 	if err != nil {
 		return "", err
 	}
@@ -194,17 +195,4 @@ func (v *verification) check(e *score.TimelineEvent) (result string, err error) 
 		result += " (revoked since)"
 	}
 	return result, nil
-}
-
-// shownForm returns the form that must have been signed for the timeline to show e.
-func shownForm(e *score.TimelineEvent) ([]byte, error) {
-	return signing.FormOf(&score.Event{
-		ID:        e.ID,
-		Source:    e.Source,
-		Seq:       e.Seq,
-		Type:      e.Type,
-		Time:      e.Time,
-		ContestID: e.ContestID,
-		Key:       e.Key,
-	}, e.Data)
 }

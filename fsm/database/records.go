@@ -80,6 +80,15 @@ func Get(bucket *bolt.Bucket, key []byte) ([]byte, error) {
 	return Unseal(key, sealed)
 }
 
+// GetJSON decodes the value of a key and reports whether there is one.
+func GetJSON(bucket *bolt.Bucket, key []byte, into any) (ok bool, err error) {
+	value, err := Get(bucket, key)
+	if value == nil || err != nil {
+		return false, err
+	}
+	return true, json.Unmarshal(value, into)
+}
+
 // Counter returns a number of 8 bytes; 0 if it is not set.
 func Counter(bucket *bolt.Bucket, key []byte) (uint64, error) {
 	v, err := Get(bucket, key)
@@ -116,11 +125,14 @@ func NumberedKey(n uint64, parts ...string) []byte {
 	return binary.BigEndian.AppendUint64(Prefix(parts...), n)
 }
 
-// Tx writes sealed records in a bbolt transaction. Between BeginUndo and EndUndo it
-// records every change, so that Undo can revert them. It is not safe for concurrent use.
+// Tx reads and writes sealed records in a bbolt transaction. Its methods keep the first
+// error. What they return after an error is meaningless, so Err must be checked before the
+// results are used. Between BeginUndo and EndUndo a Tx records every change, so that Undo
+// can revert them. It is not safe for concurrent use.
 type Tx struct {
 	*bolt.Tx
 	buckets map[string]*bolt.Bucket
+	err     error
 
 	// Values live until the transaction ends. They are cut from large blocks, so that the
 	// garbage collector has few objects to handle.
@@ -128,7 +140,7 @@ type Tx struct {
 	blockSize int
 
 	recording bool
-	undoLog   []func() error
+	undoLog   []func()
 }
 
 // NewTx returns a Tx that writes to tx.
@@ -151,28 +163,47 @@ func (t *Tx) Bucket(name []byte) *bolt.Bucket {
 	return bucket
 }
 
+// Err returns the first error.
+func (t *Tx) Err() error { return t.err }
+
+// Fail keeps an error, which may be nil.
+func (t *Tx) Fail(err error) {
+	if t.err == nil {
+		t.err = err
+	}
+}
+
 // Get returns the value of a key; nil if there is none.
-func (t *Tx) Get(bucket, key []byte) ([]byte, error) { return Get(t.Bucket(bucket), key) }
+func (t *Tx) Get(bucket, key []byte) []byte {
+	v, err := Get(t.Bucket(bucket), key)
+	t.Fail(err)
+	return v
+}
+
+// GetJSON decodes the value of a key and reports whether there is one.
+func (t *Tx) GetJSON(bucket, key []byte, into any) bool {
+	ok, err := GetJSON(t.Bucket(bucket), key, into)
+	t.Fail(err)
+	return ok && err == nil
+}
 
 // Put seals and writes a copy of value.
-func (t *Tx) Put(bucket, key, value []byte) error {
+func (t *Tx) Put(bucket, key, value []byte) {
 	t.recordValue(bucket, key)
-	return t.Bucket(bucket).Put(key, Seal(key, append(t.alloc(len(value)+4), value...)))
+	t.Fail(t.Bucket(bucket).Put(key, Seal(key, append(t.alloc(len(value)+4), value...))))
 }
 
 // PutJSON writes a value as JSON.
-func (t *Tx) PutJSON(bucket, key []byte, v any) error {
+func (t *Tx) PutJSON(bucket, key []byte, v any) {
 	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return t.Put(bucket, key, data)
+	t.Fail(err)
+	t.Put(bucket, key, data)
 }
 
 // Delete deletes a key.
-func (t *Tx) Delete(bucket, key []byte) error {
+func (t *Tx) Delete(bucket, key []byte) {
 	t.recordValue(bucket, key)
-	return t.Bucket(bucket).Delete(key)
+	t.Fail(t.Bucket(bucket).Delete(key))
 }
 
 func (t *Tx) alloc(n int) []byte {
@@ -191,11 +222,12 @@ func (t *Tx) recordValue(bucket, key []byte) {
 		return
 	}
 	old := bytes.Clone(t.Bucket(bucket).Get(key))
-	t.OnUndo(func() error {
+	t.OnUndo(func() {
 		if old == nil {
-			return t.Bucket(bucket).Delete(key)
+			t.Fail(t.Bucket(bucket).Delete(key))
+		} else {
+			t.Fail(t.Bucket(bucket).Put(key, old))
 		}
-		return t.Bucket(bucket).Put(key, old)
 	})
 }
 
@@ -210,18 +242,15 @@ func (t *Tx) Recording() bool { return t.recording }
 
 // OnUndo adds a function that Undo calls to revert a change in memory. It does nothing
 // unless changes are recorded.
-func (t *Tx) OnUndo(revert func() error) {
+func (t *Tx) OnUndo(revert func()) {
 	if t.recording {
 		t.undoLog = append(t.undoLog, revert)
 	}
 }
 
 // Undo reverts all changes since BeginUndo, the last one first.
-func (t *Tx) Undo() error {
+func (t *Tx) Undo() {
 	for _, revert := range slices.Backward(t.undoLog) {
-		if err := revert(); err != nil {
-			return err
-		}
+		revert()
 	}
-	return nil
 }

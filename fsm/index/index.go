@@ -207,40 +207,32 @@ type Writer struct {
 func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
 
 // Update changes the postings of a contest from its terms before to those after.
-func (w *Writer) Update(contestID string, before, after []Term) error {
+func (w *Writer) Update(contestID string, before, after []Term) {
 	before, after = distinct(before), distinct(after)
 	for _, t := range before {
-		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); stays {
-			continue
-		}
-		if err := w.tx.Delete(database.Index, t.Posting(contestID)); err != nil {
-			return err
+		if _, stays := slices.BinarySearchFunc(after, t, Term.compare); !stays {
+			w.tx.Delete(database.Index, t.Posting(contestID))
 		}
 	}
 	for _, t := range after {
-		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); existed {
-			continue
-		}
-		if err := w.tx.Put(database.Index, t.Posting(contestID), nil); err != nil {
-			return err
+		if _, existed := slices.BinarySearchFunc(before, t, Term.compare); !existed {
+			w.tx.Put(database.Index, t.Posting(contestID), nil)
 		}
 	}
-	return nil
 }
 
 // AddMark makes a contest findable by a competitor who has a mark in it.
-func (w *Writer) AddMark(contestID, competitor string) error {
+func (w *Writer) AddMark(contestID, competitor string) {
 	if w.cursor == nil {
 		w.cursor = w.tx.Bucket(database.Index).Cursor()
 	}
 	k := MarkTerm(competitor).Posting(contestID)
-	if found, _ := w.cursor.Seek(k); bytes.Equal(found, k) { // added for another split
-		return nil
+	if found, _ := w.cursor.Seek(k); !bytes.Equal(found, k) { // not added for another split
+		w.tx.Put(database.Index, k, nil)
 	}
-	return w.tx.Put(database.Index, k, nil)
 }
 
 // RemoveMark reverts AddMark. The competitor must not have a mark at another split.
-func (w *Writer) RemoveMark(contestID, competitor string) error {
-	return w.tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
+func (w *Writer) RemoveMark(contestID, competitor string) {
+	w.tx.Delete(database.Index, MarkTerm(competitor).Posting(contestID))
 }

@@ -41,15 +41,16 @@ func (w *Writer) UndoPost() { w.run.reset() }
 
 // addToRun adds a signature to the current run and returns its place there; 0 if it is
 // not in a run.
-func (w *Writer) addToRun(signature []byte, revision uint64) (place uint64, err error) {
+func (w *Writer) addToRun(signature []byte, revision uint64) (place uint64) {
 	r := &w.run
 	if !r.enabled {
-		return 0, nil
+		return 0
 	}
 	if r.length == maxRun || len(signature) == 0 {
-		if err := w.EndPost(); err != nil || len(signature) == 0 {
-			return 0, err
-		}
+		w.EndPost()
+	}
+	if len(signature) == 0 {
+		return 0
 	}
 	if r.length == 0 {
 		r.first = revision
@@ -57,18 +58,15 @@ func (w *Writer) addToRun(signature []byte, revision uint64) (place uint64, err 
 	r.wire = entry.AppendDelta(r.wire, r.previous, signature)
 	r.previous = signature
 	r.length++
-	return r.length, nil
+	return r.length
 }
 
 // EndPost writes the current run unless it is empty.
-func (w *Writer) EndPost() error {
-	r := &w.run
-	if r.length == 0 {
-		return nil
+func (w *Writer) EndPost() {
+	if r := &w.run; r.length > 0 {
+		w.tx.Put(database.Signatures, binary.BigEndian.AppendUint64(nil, r.first), r.wire)
+		r.reset()
 	}
-	err := w.tx.Put(database.Signatures, binary.BigEndian.AppendUint64(nil, r.first), r.wire)
-	r.reset()
-	return err
 }
 
 // SignatureReader reads signatures of events from their runs. It continues where it was,

@@ -129,16 +129,13 @@ func NewWriter(tx *database.Tx) *Writer { return &Writer{tx: tx} }
 // Append writes an event with its revision. If the event belongs to a post of several
 // events, its signature is added to the current run. The signature must not change before
 // EndPost.
-func (w *Writer) Append(e *entry.Stored, revision uint64) error {
-	var err error
-	if e.SignaturePlace, err = w.addToRun(e.Signature, revision); err != nil {
-		return err
-	}
-	return w.Put(e, revision)
+func (w *Writer) Append(e *entry.Stored, revision uint64) {
+	e.SignaturePlace = w.addToRun(e.Signature, revision)
+	w.Put(e, revision)
 }
 
 // Put writes an event as it is.
-func (w *Writer) Put(e *entry.Stored, revision uint64) error {
+func (w *Writer) Put(e *entry.Stored, revision uint64) {
 	w.scratch = entry.AppendStored(w.scratch[:0], e)
-	return w.tx.Put(database.Timeline, database.NumberedKey(revision, e.ContestID), w.scratch)
+	w.tx.Put(database.Timeline, database.NumberedKey(revision, e.ContestID), w.scratch)
 }

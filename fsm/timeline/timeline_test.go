@@ -46,13 +46,9 @@ func post(t *testing.T, w *Writer, contestID string, revision uint64, n int) {
 			},
 			JSON: []byte(`{"text":"rain"}`),
 		}}
-		if err := w.Append(e, revision+i); err != nil {
-			t.Fatal(err)
-		}
+		w.Append(e, revision+i)
 	}
-	if err := w.EndPost(); err != nil {
-		t.Fatal(err)
-	}
+	w.EndPost()
 }
 
 func write(t *testing.T, db *bolt.DB, f func(w *Writer, tx *database.Tx)) {
@@ -60,7 +56,7 @@ func write(t *testing.T, db *bolt.DB, f func(w *Writer, tx *database.Tx)) {
 	err := db.Update(func(boltTx *bolt.Tx) error {
 		tx := database.NewTx(boltTx)
 		f(NewWriter(tx), tx)
-		return nil
+		return tx.Err()
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -120,9 +116,7 @@ func TestScansReturnTheEventsOfOneContestInOrder(t *testing.T) {
 		voided := &entry.Stored{Event: entry.Event{Event: score.Event{
 			ID: "v", Source: "bard/a", Type: score.TypeAlert, Time: time.Unix(0, 0), ContestID: "G/1",
 		}}, VoidedBy: "x"}
-		if err := w.Put(voided, 7); err != nil {
-			t.Fatal(err)
-		}
+		w.Put(voided, 7)
 	})
 	err := db.View(func(tx *bolt.Tx) error {
 		timeline := tx.Bucket(database.Timeline)
@@ -162,9 +156,7 @@ func TestAnUndoneAppendLeavesNothing(t *testing.T) {
 		tx.BeginUndo()
 		post(t, w, "G/1", 1, 3)
 		w.BeginPost(2)
-		if err := tx.Undo(); err != nil {
-			t.Fatal(err)
-		}
+		tx.Undo()
 		w.UndoPost()
 		tx.EndUndo()
 		post(t, w, "G/1", 1, 2)

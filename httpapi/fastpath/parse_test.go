@@ -51,6 +51,7 @@ var odd = []string{
 	head + "Content-Length: 5\r\nX: a\x7fb\r\n\r\nhello",
 	head + "Content-Length: 5\r\nX\xe9: a\r\n\r\nhello",
 	head + "Content-Length: 5\r\nHost: other\r\n\r\nhello",
+	head + "Content-Length: 5\r\nAccept:\r\nAccept: a/b\r\n\r\nhello",
 	head + "Content-Length: 5\r\nContent-Type: a/b\r\nContent-Type: application/json\r\n\r\nhello",
 	head + "Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
 	head + "Content-Length: 5\r\nConnection: close\r\n\r\nhello",

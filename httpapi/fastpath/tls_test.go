@@ -86,7 +86,7 @@ func fetch(t testing.TB, url string, pool *x509.CertPool, http2 bool) string {
 }
 
 func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
-	addr, pool := secureServer(t, nil)
+	addr, pool := secureServer(t, func(error) {})
 	for _, c := range []struct {
 		url   string
 		http2 bool
