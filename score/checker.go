@@ -2,6 +2,7 @@ package score
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -108,19 +109,13 @@ func (c *Checker) Time(field string, t time.Time) {
 
 // OneOf checks that s is one of values.
 func (c *Checker) OneOf(field, s string, required bool, values []string) {
-	if s == "" && !required {
-		return
-	}
-	for _, v := range values {
-		if s == v {
-			return
-		}
-	}
-	if s == "" {
+	switch {
+	case s == "" && !required, slices.Contains(values, s):
+	case s == "":
 		c.Fail(field, "missing; want one of %s", strings.Join(values, ", "))
-		return
+	default:
+		c.Fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
 	}
-	c.Fail(field, "got %q; want one of %s", clip(s), strings.Join(values, ", "))
 }
 
 // Names checks a list of distinct strings of at most limit bytes.

@@ -336,12 +336,10 @@ func (c *Contest) checkTotals(given Totals, played string, total Decimal, tiebre
 			have = total
 		}
 		if have != n.Value {
-			p := Problemf(TotalMismatch,
+			return Problemf(TotalMismatch,
 				"the event gives %s for %q, but the store has %s after this play; "+
 					"an event is missing, or one is too many",
-				n.Value, n.Code, have)
-			p.Field = "data.result." + n.Code
-			return p
+				n.Value, n.Code, have).At("data.result." + n.Code)
 		}
 	}
 	return nil
@@ -387,7 +385,5 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 
 // conflict returns a StatusConflict problem about one field.
 func conflict(field, format string, args ...any) *Problem {
-	p := Problemf(StatusConflict, format, args...)
-	p.Field = field
-	return p
+	return Problemf(StatusConflict, format, args...).At(field)
 }

@@ -22,23 +22,19 @@ const (
 	TypeAlert             Type = "alert"
 )
 
-// dataTypes lists the types with the tables of their data. A new type needs a constant, a
-// line here, a struct with its table below, and a case in Contest.Fold. The tests name
-// what else was forgotten.
-var dataTypes = []struct {
-	name Type
-	data dataType
-}{
-	{TypeCompetitionDefine, competitionDefine},
-	{TypeContestDefine, contestDefine},
-	{TypeContestStatus, contestStatus},
-	{TypeScorePlay, scorePlay},
-	{TypeScoreSet, scoreSet},
-	{TypeResultSet, resultSet},
-	{TypeMedalAward, medalAward},
-	{TypeMedalRevoke, medalRevoke},
-	{TypeEventVoid, eventVoid},
-	{TypeAlert, alert},
+// dataTypes lists the types. A new one needs a constant, a line here, a struct with its
+// table below, and a case in Contest.Fold. The tests name what else was forgotten.
+var dataTypes = []*table{
+	competitionDefine,
+	contestDefine,
+	contestStatus,
+	scorePlay,
+	scoreSet,
+	resultSet,
+	medalAward,
+	medalRevoke,
+	eventVoid,
+	alert,
 }
 
 // Types lists all event types.
@@ -50,19 +46,19 @@ var Types = func() (list []Type) {
 }()
 
 // dataTypeOf returns the table of t, or nil if t is not an event type.
-func dataTypeOf(t Type) dataType {
-	for i := range dataTypes {
-		if dataTypes[i].name == t {
-			return dataTypes[i].data
+func dataTypeOf(t Type) *table {
+	for _, of := range dataTypes {
+		if of.name == t {
+			return of
 		}
 	}
 	return nil
 }
 
-// Data is the part of an event that depends on its type: one of the structs below. Each
-// struct is followed by its table, which lists the members in the order of the struct.
+// Data is the part of an event that depends on its type: one of the structs below. The tag
+// is names the limit of a member, or its choices.
 type Data interface {
-	kind() dataType
+	kind() *table
 }
 
 // Limits of the strings and lists in an event. Strings are counted in bytes.
@@ -104,98 +100,84 @@ const (
 )
 
 var (
-	kinds            = []string{HeadToHead, Ranked}
-	resultTypes      = []string{"POINTS", "TIME", "DISTANCE"}
-	sorts            = []string{"asc", "desc"}
-	entrantTypes     = []string{"A", "T"}
-	irms             = []string{"DNF", "DNS", "DSQ"}
-	medals           = []string{Gold, Silver, Bronze}
-	scheduleStatuses = []string{
+	kinds        = []string{HeadToHead, Ranked}
+	irms         = []string{"DNF", "DNS", "DSQ"}
+	entrantTypes = []string{"A", "T"}
+)
+
+var limits = map[string]int{
+	"id":         MaxID,
+	"contest_id": MaxContestID,
+	"code":       maxCode,
+	"period":     maxPeriod,
+	"name":       maxName,
+	"text":       maxText,
+}
+
+var choices = map[string][]string{
+	"kind":        kinds,
+	"result_type": {"POINTS", "TIME", "DISTANCE"},
+	"sort":        {"asc", "desc"},
+	"irm":         irms,
+	"medal":       {Gold, Silver, Bronze},
+	"schedule_status": {
 		"UNSCHEDULED", "SCHEDULED", "GETTING_READY", Running, "SCHEDULED_BREAK", "DELAYED",
 		"INTERRUPTED", "POSTPONED", "RESCHEDULED", Cancelled, Finished,
-	}
-	resultStatuses = []string{
+	},
+	"result_status": {
 		"START_LIST", "LIVE", "INTERMEDIATE", "UNCONFIRMED", "UNOFFICIAL", Official, "PARTIAL",
 		"PROTESTED", "PROVISIONAL",
-	}
-)
+	},
+}
 
 // CompetitionDefine names a competition. Neutral organisations are not ranked in the
 // medal table.
 type CompetitionDefine struct {
-	Name    string   `json:"name,omitzero"`
-	Neutral []string `json:"neutral,omitzero"`
-	Comment string   `json:"comment,omitzero"`
+	Name    string   `json:"name,omitzero" is:"name"`
+	Neutral []string `json:"neutral,omitzero" is:"code"`
+	Comment string   `json:"comment,omitzero" is:"text"`
 }
 
-func (*CompetitionDefine) kind() dataType { return competitionDefine }
+func (*CompetitionDefine) kind() *table { return competitionDefine }
 
-var competitionDefine = newTable[CompetitionDefine](nil,
-	text("name", optional, maxName, func(d *CompetitionDefine) *string { return &d.Name }),
-	other("neutral", func(d *CompetitionDefine, c *Checker) { c.Names("data.neutral", d.Neutral, maxCode) }),
-	text("comment", optional, maxText, func(d *CompetitionDefine) *string { return &d.Comment }),
-)
+var competitionDefine = newTable[CompetitionDefine](TypeCompetitionDefine, nil)
 
 // ContestDefine creates a contest or replaces its definition. Results stay.
 type ContestDefine struct {
-	Kind            string    `json:"kind"` // HeadToHead or Ranked
-	Sport           string    `json:"sport"`
-	Competition     string    `json:"competition,omitzero"`
-	CompetitionName string    `json:"competition_name,omitzero"`
-	Title           string    `json:"title,omitzero"`
-	Discipline      string    `json:"discipline,omitzero"`
-	Event           string    `json:"event,omitzero"`
-	Phase           string    `json:"phase,omitzero"`
-	Group           string    `json:"group,omitzero"`
-	Gender          string    `json:"gender,omitzero"`
-	Venue           string    `json:"venue,omitzero"`
+	Kind            string    `json:"kind" is:"kind"` // HeadToHead or Ranked
+	Sport           string    `json:"sport" is:"name"`
+	Competition     string    `json:"competition,omitzero" is:"name"`
+	CompetitionName string    `json:"competition_name,omitzero" is:"name"`
+	Title           string    `json:"title,omitzero" is:"name"`
+	Discipline      string    `json:"discipline,omitzero" is:"name"`
+	Event           string    `json:"event,omitzero" is:"name"`
+	Phase           string    `json:"phase,omitzero" is:"name"`
+	Group           string    `json:"group,omitzero" is:"name"`
+	Gender          string    `json:"gender,omitzero" is:"name"`
+	Venue           string    `json:"venue,omitzero" is:"name"`
 	StartTime       time.Time `json:"start_time,omitzero"`
 	MedalEvent      int       `json:"medal_event,omitzero"`
-	ResultType      string    `json:"result_type,omitzero"` // POINTS, TIME or DISTANCE
-	Unit            string    `json:"unit,omitzero"`
-	Sort            string    `json:"sort,omitzero"` // asc or desc: which end is best
-	Splits          []string  `json:"splits,omitzero"`
-	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero"`
+	ResultType      string    `json:"result_type,omitzero" is:"result_type"` // POINTS, TIME or DISTANCE
+	Unit            string    `json:"unit,omitzero" is:"name"`
+	Sort            string    `json:"sort,omitzero" is:"sort"` // asc or desc: which end is best
+	Splits          []string  `json:"splits,omitzero" is:"period"`
+	TiebreakPeriods []string  `json:"tiebreak_periods,omitzero" is:"period"`
 	Competitors     []Entrant `json:"competitors,omitzero"`
-	Comment         string    `json:"comment,omitzero"`
+	Comment         string    `json:"comment,omitzero" is:"text"`
 }
 
-func (*ContestDefine) kind() dataType { return contestDefine }
+func (*ContestDefine) kind() *table { return contestDefine }
 
-var contestDefine = newTable[ContestDefine](checkContestDefine,
-	choice("kind", required, kinds, func(d *ContestDefine) *string { return &d.Kind }),
-	text("sport", required, maxName, func(d *ContestDefine) *string { return &d.Sport }),
-	text("competition", optional, maxName, func(d *ContestDefine) *string { return &d.Competition }),
-	text("competition_name", optional, maxName, func(d *ContestDefine) *string { return &d.CompetitionName }),
-	text("title", optional, maxName, func(d *ContestDefine) *string { return &d.Title }),
-	text("discipline", optional, maxName, func(d *ContestDefine) *string { return &d.Discipline }),
-	text("event", optional, maxName, func(d *ContestDefine) *string { return &d.Event }),
-	text("phase", optional, maxName, func(d *ContestDefine) *string { return &d.Phase }),
-	text("group", optional, maxName, func(d *ContestDefine) *string { return &d.Group }),
-	text("gender", optional, maxName, func(d *ContestDefine) *string { return &d.Gender }),
-	text("venue", optional, maxName, func(d *ContestDefine) *string { return &d.Venue }),
-	other("start_time", func(d *ContestDefine, c *Checker) {
-		if !d.StartTime.IsZero() {
-			c.Time("data.start_time", d.StartTime)
-		}
-	}),
-	other("medal_event", func(d *ContestDefine, c *Checker) {
-		if d.MedalEvent < 0 || d.MedalEvent > 9 {
-			c.Fail("data.medal_event", "got %d; want 0 to 9", d.MedalEvent)
-		}
-	}),
-	choice("result_type", optional, resultTypes, func(d *ContestDefine) *string { return &d.ResultType }),
-	text("unit", optional, maxName, func(d *ContestDefine) *string { return &d.Unit }),
-	choice("sort", optional, sorts, func(d *ContestDefine) *string { return &d.Sort }),
-	other("splits", func(d *ContestDefine, c *Checker) { c.Names("data.splits", d.Splits, maxPeriod) }),
-	other("tiebreak_periods", func(d *ContestDefine, c *Checker) {
-		c.Names("data.tiebreak_periods", d.TiebreakPeriods, maxPeriod)
-	}),
-	other("competitors", func(d *ContestDefine, c *Checker) { checkEntrants(c, d.Competitors) }),
-	text("comment", optional, maxText, func(d *ContestDefine) *string { return &d.Comment }),
-)
+var contestDefine = newTable(TypeContestDefine, checkContestDefine)
 
 func checkContestDefine(d *ContestDefine, c *Checker) {
+	if !d.StartTime.IsZero() {
+		c.Time("data.start_time", d.StartTime)
+	}
+	if d.MedalEvent < 0 || d.MedalEvent > 9 {
+		c.Fail("data.medal_event", "got %d; want 0 to 9", d.MedalEvent)
+	}
+	checkEntrants(c, d.Competitors)
 	if len(d.Splits) > 0 && d.Kind == HeadToHead {
 		c.Fail("data.splits", "only a ranked contest has splits")
 	}
@@ -236,22 +218,16 @@ func checkEntrants(c *Checker, list []Entrant) {
 
 // ContestStatus changes the status, the period or the clock of a contest.
 type ContestStatus struct {
-	ScheduleStatus string `json:"schedule_status,omitzero"`
-	ResultStatus   string `json:"result_status,omitzero"`
-	Period         string `json:"period,omitzero"`
-	Clock          string `json:"clock,omitzero"`
-	Comment        string `json:"comment,omitzero"`
+	ScheduleStatus string `json:"schedule_status,omitzero" is:"schedule_status"`
+	ResultStatus   string `json:"result_status,omitzero" is:"result_status"`
+	Period         string `json:"period,omitzero" is:"period"`
+	Clock          string `json:"clock,omitzero" is:"period"`
+	Comment        string `json:"comment,omitzero" is:"text"`
 }
 
-func (*ContestStatus) kind() dataType { return contestStatus }
+func (*ContestStatus) kind() *table { return contestStatus }
 
-var contestStatus = newTable(checkContestStatus,
-	choice("schedule_status", optional, scheduleStatuses, func(d *ContestStatus) *string { return &d.ScheduleStatus }),
-	choice("result_status", optional, resultStatuses, func(d *ContestStatus) *string { return &d.ResultStatus }),
-	text("period", optional, maxPeriod, func(d *ContestStatus) *string { return &d.Period }),
-	text("clock", optional, maxPeriod, func(d *ContestStatus) *string { return &d.Clock }),
-	text("comment", optional, maxText, func(d *ContestStatus) *string { return &d.Comment }),
-)
+var contestStatus = newTable(TypeContestStatus, checkContestStatus)
 
 func checkContestStatus(d *ContestStatus, c *Checker) {
 	if d.ScheduleStatus == "" && d.ResultStatus == "" && d.Period == "" && d.Clock == "" {
@@ -262,73 +238,49 @@ func checkContestStatus(d *ContestStatus, c *Checker) {
 // ScorePlay adds Delta to a competitor's score, or to its tie-break score in a tie-break
 // period. If Result is given, it must be equal to the totals afterwards.
 type ScorePlay struct {
-	Competitor string   `json:"competitor"`
+	Competitor string   `json:"competitor" is:"code"`
 	Delta      *Decimal `json:"delta"`
-	Period     string   `json:"period,omitzero"` // by default the contest's current period
-	Action     string   `json:"action,omitzero"`
-	Clock      string   `json:"clock,omitzero"`
-	Athlete    string   `json:"athlete,omitzero"`
-	Result     Totals   `json:"result,omitzero"`
-	StatsDelta Totals   `json:"stats_delta,omitzero"`
-	Comment    string   `json:"comment,omitzero"`
+	Period     string   `json:"period,omitzero" is:"period"` // by default the contest's current period
+	Action     string   `json:"action,omitzero" is:"code"`
+	Clock      string   `json:"clock,omitzero" is:"period"`
+	Athlete    string   `json:"athlete,omitzero" is:"name"`
+	Result     Totals   `json:"result,omitzero" is:"code"`
+	StatsDelta Totals   `json:"stats_delta,omitzero" is:"period"`
+	Comment    string   `json:"comment,omitzero" is:"text"`
 }
 
-func (*ScorePlay) kind() dataType { return scorePlay }
+func (*ScorePlay) kind() *table { return scorePlay }
 
-var scorePlay = newTable[ScorePlay](nil,
-	text("competitor", required, maxCode, func(d *ScorePlay) *string { return &d.Competitor }),
-	number("delta", required, func(d *ScorePlay) **Decimal { return &d.Delta }),
-	text("period", optional, maxPeriod, func(d *ScorePlay) *string { return &d.Period }),
-	text("action", optional, maxCode, func(d *ScorePlay) *string { return &d.Action }),
-	text("clock", optional, maxPeriod, func(d *ScorePlay) *string { return &d.Clock }),
-	text("athlete", optional, maxName, func(d *ScorePlay) *string { return &d.Athlete }),
-	totals("result", optional, maxCode, func(d *ScorePlay) *Totals { return &d.Result }),
-	totals("stats_delta", optional, maxPeriod, func(d *ScorePlay) *Totals { return &d.StatsDelta }),
-	text("comment", optional, maxText, func(d *ScorePlay) *string { return &d.Comment }),
-)
+var scorePlay = newTable[ScorePlay](TypeScorePlay, nil)
 
 // ScoreSet sets totals.
 type ScoreSet struct {
-	Result  Totals `json:"result"`
-	Period  string `json:"period,omitzero"`
-	Reason  string `json:"reason,omitzero"` // if given, the event is accepted at any time
-	Comment string `json:"comment,omitzero"`
+	Result  Totals `json:"result" is:"code"`
+	Period  string `json:"period,omitzero" is:"period"`
+	Reason  string `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment string `json:"comment,omitzero" is:"text"`
 }
 
-func (*ScoreSet) kind() dataType { return scoreSet }
+func (*ScoreSet) kind() *table { return scoreSet }
 
-var scoreSet = newTable[ScoreSet](nil,
-	totals("result", required, maxCode, func(d *ScoreSet) *Totals { return &d.Result }),
-	text("period", optional, maxPeriod, func(d *ScoreSet) *string { return &d.Period }),
-	text("reason", optional, maxText, func(d *ScoreSet) *string { return &d.Reason }),
-	text("comment", optional, maxText, func(d *ScoreSet) *string { return &d.Comment }),
-)
+var scoreSet = newTable[ScoreSet](TypeScoreSet, nil)
 
 // ResultSet records a mark at a split of a ranked contest, or an invalid result mark
 // (IRM: DNF, DNS or DSQ) if there is no mark.
 type ResultSet struct {
-	Competitor   string   `json:"competitor"`
-	Split        string   `json:"split"`
+	Competitor   string   `json:"competitor" is:"code"`
+	Split        string   `json:"split" is:"period"`
 	Mark         *Decimal `json:"mark,omitzero"`
-	IRM          string   `json:"irm,omitzero"`
-	Category     string   `json:"category,omitzero"`
-	Organisation string   `json:"organisation,omitzero"`
-	Reason       string   `json:"reason,omitzero"` // if given, the event is accepted at any time
-	Comment      string   `json:"comment,omitzero"`
+	IRM          string   `json:"irm,omitzero" is:"irm"`
+	Category     string   `json:"category,omitzero" is:"code"`
+	Organisation string   `json:"organisation,omitzero" is:"code"`
+	Reason       string   `json:"reason,omitzero" is:"text"` // if given, the event is accepted at any time
+	Comment      string   `json:"comment,omitzero" is:"text"`
 }
 
-func (*ResultSet) kind() dataType { return resultSet }
+func (*ResultSet) kind() *table { return resultSet }
 
-var resultSet = newTable(checkResultSet,
-	text("competitor", required, maxCode, func(d *ResultSet) *string { return &d.Competitor }),
-	text("split", required, maxPeriod, func(d *ResultSet) *string { return &d.Split }),
-	number("mark", optional, func(d *ResultSet) **Decimal { return &d.Mark }),
-	choice("irm", optional, irms, func(d *ResultSet) *string { return &d.IRM }),
-	text("category", optional, maxCode, func(d *ResultSet) *string { return &d.Category }),
-	text("organisation", optional, maxCode, func(d *ResultSet) *string { return &d.Organisation }),
-	text("reason", optional, maxText, func(d *ResultSet) *string { return &d.Reason }),
-	text("comment", optional, maxText, func(d *ResultSet) *string { return &d.Comment }),
-)
+var resultSet = newTable(TypeResultSet, checkResultSet)
 
 func checkResultSet(d *ResultSet, c *Checker) {
 	switch {
@@ -341,66 +293,47 @@ func checkResultSet(d *ResultSet, c *Checker) {
 
 // MedalAward awards a medal. The award's id is unique in its competition.
 type MedalAward struct {
-	AwardID      string `json:"award_id"`
-	Medal        string `json:"medal"` // GOLD, SILVER or BRONZE
-	Organisation string `json:"organisation"`
-	Competitor   string `json:"competitor,omitzero"`
-	Sport        string `json:"sport,omitzero"`
-	Event        string `json:"event,omitzero"`
-	Comment      string `json:"comment,omitzero"`
+	AwardID      string `json:"award_id" is:"contest_id"`
+	Medal        string `json:"medal" is:"medal"` // GOLD, SILVER or BRONZE
+	Organisation string `json:"organisation" is:"code"`
+	Competitor   string `json:"competitor,omitzero" is:"text"`
+	Sport        string `json:"sport,omitzero" is:"name"`
+	Event        string `json:"event,omitzero" is:"name"`
+	Comment      string `json:"comment,omitzero" is:"text"`
 }
 
-func (*MedalAward) kind() dataType { return medalAward }
+func (*MedalAward) kind() *table { return medalAward }
 
-var medalAward = newTable[MedalAward](nil,
-	text("award_id", required, MaxContestID, func(d *MedalAward) *string { return &d.AwardID }),
-	choice("medal", required, medals, func(d *MedalAward) *string { return &d.Medal }),
-	text("organisation", required, maxCode, func(d *MedalAward) *string { return &d.Organisation }),
-	text("competitor", optional, maxText, func(d *MedalAward) *string { return &d.Competitor }),
-	text("sport", optional, maxName, func(d *MedalAward) *string { return &d.Sport }),
-	text("event", optional, maxName, func(d *MedalAward) *string { return &d.Event }),
-	text("comment", optional, maxText, func(d *MedalAward) *string { return &d.Comment }),
-)
+var medalAward = newTable[MedalAward](TypeMedalAward, nil)
 
 // MedalRevoke revokes an award.
 type MedalRevoke struct {
-	AwardID string `json:"award_id"`
-	Reason  string `json:"reason"`
-	Comment string `json:"comment,omitzero"`
+	AwardID string `json:"award_id" is:"contest_id"`
+	Reason  string `json:"reason" is:"text"`
+	Comment string `json:"comment,omitzero" is:"text"`
 }
 
-func (*MedalRevoke) kind() dataType { return medalRevoke }
+func (*MedalRevoke) kind() *table { return medalRevoke }
 
-var medalRevoke = newTable[MedalRevoke](nil,
-	text("award_id", required, MaxContestID, func(d *MedalRevoke) *string { return &d.AwardID }),
-	text("reason", required, maxText, func(d *MedalRevoke) *string { return &d.Reason }),
-	text("comment", optional, maxText, func(d *MedalRevoke) *string { return &d.Comment }),
-)
+var medalRevoke = newTable[MedalRevoke](TypeMedalRevoke, nil)
 
 // EventVoid undoes the event whose id is Voids.
 type EventVoid struct {
-	Voids   string `json:"voids"`
-	Reason  string `json:"reason"`
-	Comment string `json:"comment,omitzero"`
+	Voids   string `json:"voids" is:"id"`
+	Reason  string `json:"reason" is:"text"`
+	Comment string `json:"comment,omitzero" is:"text"`
 }
 
-func (*EventVoid) kind() dataType { return eventVoid }
+func (*EventVoid) kind() *table { return eventVoid }
 
-var eventVoid = newTable[EventVoid](nil,
-	text("voids", required, MaxID, func(d *EventVoid) *string { return &d.Voids }),
-	text("reason", required, maxText, func(d *EventVoid) *string { return &d.Reason }),
-	text("comment", optional, maxText, func(d *EventVoid) *string { return &d.Comment }),
-)
+var eventVoid = newTable[EventVoid](TypeEventVoid, nil)
 
 // Alert adds a line of text to the timeline.
 type Alert struct {
-	Text    string `json:"text"`
-	Comment string `json:"comment,omitzero"`
+	Text    string `json:"text" is:"text"`
+	Comment string `json:"comment,omitzero" is:"text"`
 }
 
-func (*Alert) kind() dataType { return alert }
+func (*Alert) kind() *table { return alert }
 
-var alert = newTable[Alert](nil,
-	text("text", required, maxText, func(d *Alert) *string { return &d.Text }),
-	text("comment", optional, maxText, func(d *Alert) *string { return &d.Comment }),
-)
+var alert = newTable[Alert](TypeAlert, nil)

@@ -2,12 +2,16 @@ package score
 
 import (
 	"bytes"
+	"io"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"laurel/score/fastjson"
 )
 
 const (
@@ -181,4 +185,172 @@ func (e *Event) checkContestID(c *Checker) {
 			c.Fail("data.competition", "got %q; the contest's id says %q", d.Competition, e.Competition())
 		}
 	}
+}
+
+// DecodeArray reads one event, or an array of at most MaxArray events. The problem's
+// Index is the event at fault.
+func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
+	b = bytes.TrimLeft(b, " \t\r\n")
+	if len(b) == 0 || b[0] != '[' {
+		e, p := Decode(b)
+		return []Event{e}, false, p
+	}
+	if events = fastArray(b); events == nil {
+		events, p = decodeArrayGeneral(b)
+	}
+	return events, true, p
+}
+
+// decodeArrayGeneral is DecodeArray without the fast reader, for an array.
+func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
+	// Decode checks names and text, so that the problem names the event.
+	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if _, err := d.ReadToken(); err != nil {
+		return nil, jsonProblem("", err)
+	}
+	for d.PeekKind() != ']' {
+		i := len(events)
+		if i == MaxArray {
+			return nil, Problemf(TooLarge,
+				"the array has more than %d events, which is the most; post more as application/x-ndjson", MaxArray)
+		}
+		v, err := d.ReadValue()
+		if err != nil {
+			p := jsonProblem("", err)
+			p.Index, p.Field = &i, strings.TrimPrefix(strings.TrimPrefix(p.Field, strconv.Itoa(i)), ".")
+			return nil, p
+		}
+		e, p := Decode(v)
+		if p != nil {
+			p.Index, p.ID = &i, e.ID
+			return nil, p
+		}
+		events = append(events, e)
+	}
+	if len(events) == 0 {
+		return nil, Problemf(InvalidEvent, "the array is empty; want 1 to %d events", MaxArray)
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return nil, jsonProblem("", err)
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return nil, Problemf(InvalidEvent,
+			"there is something after the array; want one array, or application/x-ndjson with one event a line")
+	}
+	return events, nil
+}
+
+// fastArray reads an array of events. It returns nil if the general decoder has to read
+// it.
+func fastArray(b []byte) (events []Event) {
+	r := fastjson.NewReader(b, "")
+	if !r.Next('[') {
+		return nil
+	}
+	for len(events) < MaxArray {
+		r.Space()
+		from := r.Pos()
+		if !r.Skip() {
+			return nil
+		}
+		e, p := Decode(b[from:r.Pos()])
+		if p != nil {
+			return nil
+		}
+		events = append(events, e)
+		if r.Space() == ']' {
+			if r.Next(']'); !r.End() {
+				return nil
+			}
+			return events
+		}
+		if !r.Next(',') {
+			return nil
+		}
+	}
+	return nil
+}
+
+// Nearly every event is a play, a mark or a status in plain JSON, which package fastjson
+// reads. Where it succeeds, the general decoder must too, with the same result;
+// FuzzFastRead compares the two.
+
+// UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
+// Decode.
+func UnmarshalData(t Type, b []byte) (Data, error) {
+	of := dataTypeOf(t)
+	if of == nil {
+		return nil, &UnknownTypeError{t}
+	}
+	if d := of.read(b, ""); d != nil {
+		return d, nil
+	}
+	return unmarshalGeneral(of, b)
+}
+
+func unmarshalGeneral(of *table, b []byte) (Data, error) {
+	d := of.empty()
+	if err := json.Unmarshal(b, d, json.RejectUnknownMembers(true)); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// fastEvent reads an event. It reads the data last, because the type may come after it.
+func fastEvent(b []byte, s string) (w envelope, d Data, ok bool) {
+	r := fastjson.NewReader(b, s)
+	var from, to int
+	ok = r.Object(func(name string) bool {
+		switch name {
+		case "id":
+			return r.Text(&w.ID)
+		case "source":
+			return r.Text(&w.Source)
+		case "seq":
+			w.Seq = new(uint64)
+			return r.Count(w.Seq)
+		case "type":
+			return r.Text((*string)(&w.Type))
+		case "time":
+			w.Time = new(time.Time)
+			return r.Time(w.Time)
+		case "contest_id":
+			return r.Text(&w.ContestID)
+		case "key":
+			return r.Text(&w.Key)
+		case "signature":
+			return r.Base64(&w.Signature, 2*MaxSignature)
+		case "data":
+			from = r.Pos()
+			ok := r.Skip()
+			to = r.Pos()
+			return ok
+		}
+		return false
+	})
+	if !ok || !r.End() {
+		return w, nil, false
+	}
+	if of := dataTypeOf(w.Type); of != nil {
+		d = of.read(b[from:to], s[from:to])
+	}
+	return w, d, d != nil
+}
+
+func fastDecimal(r *fastjson.Reader, to *Decimal) bool {
+	v, err := ParseDecimal(r.Number())
+	*to = v
+	return err == nil
+}
+
+func fastTotals(r *fastjson.Reader, to *Totals) bool {
+	return r.Object(func(name string) bool {
+		if *to == nil {
+			*to = make(Totals, 0, 2)
+		}
+		var v Decimal
+		ok := fastDecimal(r, &v)
+		*to = append(*to, Total{name, v})
+		return ok
+	})
 }

@@ -118,7 +118,7 @@ func (i *Issuer) checkToken(t pki.JoinToken) *score.Problem {
 // checkJoiner returns a problem if a frontend cannot join, before its token is used.
 func (i *Issuer) checkJoiner(csr []byte, member raft.ServerID) *score.Problem {
 	id := peer.MemberID(member)
-	named, err := pki.ParseRequest(csr)
+	_, named, err := pki.ParseRequest(csr)
 	if err == nil && named != string(member) {
 		err = fmt.Errorf("the request is for %q, but %q sent it", named, member)
 	}

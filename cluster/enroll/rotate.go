@@ -23,7 +23,7 @@ func (i *Issuer) AuthorityPEM() []byte {
 		return nil
 	}
 	i.Auth.UpdateTrust()
-	return i.Identity.PEM()
+	return pki.EncodeCertificates(i.Identity.Authorities())
 }
 
 // RotateAuthority makes a new authority, which the group then trusts beside the old one.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,6 +31,7 @@ const (
 	stableFile    = "raft.db" // in the data directory
 	enrollPause   = 500 * time.Millisecond
 	enrollTimeout = time.Minute
+	tokenHint     = "an operator makes a token with laurel cluster token"
 )
 
 // prepare sets the identity of the member that o describes, or checks that it needs none.
@@ -75,12 +77,11 @@ func (t *trustFlags) identity(ctx context.Context, p pki.Options, o *cluster.Opt
 		}
 		return i, err
 	case t.joinToken == "":
-		return nil, cli.Usagef("to join a group a frontend needs a --join-token; " +
-			"an operator makes one with laurel cluster token")
+		return nil, cli.Usagef("to join a group a frontend needs a --join-token; %s", tokenHint)
 	}
 	token, err := pki.ParseJoinToken(t.joinToken)
 	if err != nil {
-		return nil, cli.Usagef("--join-token: %w", err)
+		return nil, cli.Usagef("--join-token: %w; %s", err, tokenHint)
 	}
 	return enroll(ctx, p, token, o)
 }
@@ -100,6 +101,9 @@ func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.
 				return pki.NewIdentity(p, key, issued)
 			}
 			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Temporary() {
+				if e.Status == http.StatusUnauthorized {
+					return nil, fmt.Errorf("%w; %s", err, tokenHint)
+				}
 				return nil, err
 			}
 			last = err

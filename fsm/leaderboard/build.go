@@ -46,7 +46,9 @@ func (b *Boards) Load(c *score.Contest, split string) (a Answer) {
 		return a
 	}
 	if c.Definition.Kind != score.Ranked {
-		a.Revision, a.Err = c.Revision, &ranking.NotRankedError{ContestID: c.ID, Kind: c.Definition.Kind}
+		a.Revision = c.Revision
+		a.Err = score.Problemf(score.NotFound,
+			"the contest %q is %s and has no leaderboard", c.ID, c.Definition.Kind)
 		return a
 	}
 	r := b.contests[c.ID]

@@ -66,7 +66,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return c
 }
 
-// closeIdle closes the connection if it is idle.
 func (c *conn) closeIdle() {
 	if c.state.CompareAndSwap(idle, closed) {
 		c.Conn.Close()
@@ -222,7 +221,6 @@ func (c *conn) readMore(size int) bool {
 	return n > 0 || err == nil
 }
 
-// flush writes the answers in c.out.
 func (c *conn) flush() bool {
 	if len(c.out) == 0 {
 		return true

@@ -106,7 +106,6 @@ func ClientAddress(a netip.Addr) netip.Addr {
 	return p.Addr()
 }
 
-// countedConn calls release when it is closed.
 type countedConn struct {
 	net.Conn
 	release func()

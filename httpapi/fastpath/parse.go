@@ -27,8 +27,9 @@ type Request struct {
 	// Early is true if the client was asked to wait by the previous answer and did not.
 	Early bool
 
+	host, contentLength []byte
+
 	length  int
-	seen    uint
 	closing *atomic.Bool
 	last    bool // the answer has Connection: close
 }
@@ -68,7 +69,7 @@ func (r *Request) parse(b []byte) (size int, v verdict) {
 	}
 	// HTTP/1.1 requires a Host. The body of a GET has no meaning, but must not be parsed as
 	// the next request.
-	if r.seen&seenHost == 0 || r.length > 0 && r.Method == http.MethodGet {
+	if r.host == nil || r.length > 0 && r.Method == http.MethodGet {
 		return 0, other
 	}
 	size = len(b) - len(rest) + r.length
@@ -118,18 +119,6 @@ func (r *Request) requestLine(line []byte) bool {
 	return all(r.Path, inPath) && all(r.Query, inQuery)
 }
 
-// Header fields that may be given once.
-const (
-	seenHost = 1 << iota
-	seenLength
-	seenAccept
-	seenIfNoneMatch
-	seenCacheControl
-	seenContentType
-	seenAuthorization
-	seenOrigin
-)
-
 // headerLine parses one header field. It reports false if the field is not plain, or has a
 // meaning that is not implemented here.
 func (r *Request) headerLine(line []byte) bool {
@@ -150,21 +139,21 @@ func (r *Request) headerLine(line []byte) bool {
 	}
 	switch string(low[:len(name)]) {
 	case "host":
-		return r.once(seenHost, nil, value) && len(value) > 0 && all(value, inHost)
+		return once(&r.host, value) && len(value) > 0 && all(value, inHost)
 	case "content-length":
-		return r.once(seenLength, nil, value) && r.setLength(value)
+		return once(&r.contentLength, value) && r.setLength(value)
 	case "accept":
-		return r.once(seenAccept, &r.Accept, value)
+		return once(&r.Accept, value)
 	case "if-none-match":
-		return r.once(seenIfNoneMatch, &r.IfNoneMatch, value)
+		return once(&r.IfNoneMatch, value)
 	case "cache-control":
-		return r.once(seenCacheControl, &r.CacheControl, value)
+		return once(&r.CacheControl, value)
 	case "content-type":
-		return r.once(seenContentType, &r.ContentType, value)
+		return once(&r.ContentType, value)
 	case "authorization":
-		return r.once(seenAuthorization, &r.Authorization, value)
+		return once(&r.Authorization, value)
 	case "origin":
-		return r.once(seenOrigin, &r.Origin, value)
+		return once(&r.Origin, value)
 	case "connection":
 		return bytes.EqualFold(value, []byte("keep-alive"))
 	// These change the framing of the message, the protocol of the connection, or the
@@ -176,13 +165,14 @@ func (r *Request) headerLine(line []byte) bool {
 	return true
 }
 
-func (r *Request) once(field uint, to *[]byte, value []byte) bool {
-	if r.seen&field != 0 {
+// once sets a field that may be given once, even if its value is empty.
+func once(field *[]byte, value []byte) bool {
+	if *field != nil {
 		return false
 	}
-	r.seen |= field
-	if to != nil {
-		*to = value
+	*field = value
+	if value == nil {
+		*field = []byte{}
 	}
 	return true
 }

@@ -12,6 +12,7 @@ package fastpath
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log"
 	"net"
@@ -40,11 +41,14 @@ type Server struct {
 	http          *http.Server
 	handler       Handler
 	answerTimeout time.Duration
-	tls           *handshakes // nil without TLS
 	handoff       *handoffListener
 	ctx           context.Context
 	cancel        context.CancelFunc
 	closing       atomic.Bool
+
+	tls             *tls.Config // nil without TLS
+	handshakeFailed func(error)
+	handshakes      chan struct{} // has a token for each handshake that computes
 
 	mu       sync.Mutex
 	listener net.Listener
@@ -60,6 +64,7 @@ func New(h *http.Server, handler Handler, answerTimeout time.Duration) *Server {
 		http:          h,
 		handler:       handler,
 		answerTimeout: answerTimeout,
+		handshakes:    make(chan struct{}, MaxHandshakes),
 		conns:         map[*conn]struct{}{},
 		gone:          make(chan struct{}),
 	}

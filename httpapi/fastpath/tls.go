@@ -22,25 +22,14 @@ const (
 // tlsHandshake is the first byte of a TLS connection. No HTTP method begins with it.
 const tlsHandshake = 0x16
 
-// handshakes is what a Server needs for TLS.
-type handshakes struct {
-	config *tls.Config
-	slots  chan struct{} // has a token for each handshake that computes
-	failed func(error)
-}
-
 // TLS makes the server accept TLS besides HTTP in the clear on the same port: HTTP/2 is
 // served by net/http, HTTP/1.1 as without TLS. A configuration that config chooses for a
 // client must name both protocols itself. failed is called with the error of a failed
-// handshake; it may be nil. TLS must be called before Serve.
+// handshake. TLS must be called before Serve.
 func (s *Server) TLS(config *tls.Config, failed func(error)) {
-	if failed == nil {
-		failed = func(error) {}
-	}
-	config = config.Clone()
-	config.NextProtos = []string{"h2", "http/1.1"}
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	s.tls = &handshakes{config: config, slots: make(chan struct{}, MaxHandshakes), failed: failed}
+	s.tls, s.handshakeFailed = config.Clone(), failed
+	s.tls.NextProtos = []string{"h2", "http/1.1"}
+	s.tls.MinVersion = max(s.tls.MinVersion, tls.VersionTLS12)
 }
 
 // beginsTLS reports whether the first bytes read begin a handshake.
@@ -51,7 +40,6 @@ func (c *conn) beginsTLS() bool {
 // handshake switches to TLS. It reports false if the connection has ended or was handed
 // over.
 func (c *conn) handshake() bool {
-	h := c.server.tls
 	timeout := HandshakeTimeout
 	if limit := c.server.http.ReadHeaderTimeout; limit > 0 {
 		timeout = min(timeout, limit)
@@ -60,17 +48,18 @@ func (c *conn) handshake() bool {
 	defer cancel()
 	slot := &handshakeConn{
 		Conn:    &unreadConn{Conn: c.Conn, b: slices.Clone(c.buf[c.from:c.to])},
-		slots:   h.slots,
+		slots:   c.server.handshakes,
 		timeout: ctx.Done(),
 	}
 	if !slot.acquire() {
 		return false
 	}
-	secure := tls.Server(slot, h.config)
+	secure := tls.Server(slot, c.server.tls)
 	err := secure.HandshakeContext(ctx)
-	slot.end()
+	slot.release()
+	slot.slots = nil // an ordinary connection from now on
 	if err != nil {
-		h.failed(err)
+		c.server.handshakeFailed(err)
 		return false
 	}
 	state := secure.ConnectionState()
@@ -113,12 +102,6 @@ func (c *handshakeConn) release() {
 		c.held = false
 		<-c.slots
 	}
-}
-
-// end makes c an ordinary connection.
-func (c *handshakeConn) end() {
-	c.release()
-	c.slots = nil
 }
 
 func (c *handshakeConn) Read(p []byte) (int, error) {

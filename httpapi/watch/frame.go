@@ -2,6 +2,7 @@ package watch
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -33,16 +34,7 @@ func eventFrame(e Event) *frame {
 // encode returns the lines of an event. The data is JSON with at most one line break, at
 // its end.
 func encode(event string, data []byte) []byte {
-	return append(encodeOpen(event, bytes.TrimRight(data, "\n")), '\n')
-}
-
-// encodeOpen is encode without the line break after the data.
-func encodeOpen(event string, data []byte) []byte {
-	b := make([]byte, 0, len(event)+len(data)+len("event: \ndata: \n"))
-	b = append(b, "event: "...)
-	b = append(b, event...)
-	b = append(b, "\ndata: "...)
-	return append(b, data...)
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n", event, bytes.TrimRight(data, "\n"))
 }
 
 // position states what a watcher has received: every record as of one revision, and every

@@ -63,7 +63,7 @@ func (w *Watcher) deliver(frames []*frame, revision uint64) bool {
 	return !w.closed
 }
 
-// reset replaces everything that is pending by a snapshot of the revision.
+// reset replaces everything that is pending by a snapshot.
 func (w *Watcher) reset(snapshot *frame, revision uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -224,7 +224,7 @@ func (h *Hub) runWriter() {
 	}
 }
 
-// write writes as much as the connection accepts at once. A goroutine writes the rest.
+// write writes what the connection accepts at once. A goroutine writes the rest.
 func (h *Hub) write(w *Watcher, b []byte) {
 	n, err := 0, error(nil)
 	if len(b) > 0 { // a window that changed may be back at what the watcher has
@@ -241,7 +241,6 @@ func (h *Hub) write(w *Watcher, b []byte) {
 	}
 }
 
-// writeBlocking writes to a connection that does not accept everything at once.
 func (h *Hub) writeBlocking(w *Watcher, b []byte) {
 	w.conn.SetWriteDeadline(time.Now().Add(slowWriteTimeout))
 	if _, err := w.conn.Write(b); err != nil {

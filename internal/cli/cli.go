@@ -197,27 +197,12 @@ func readEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) e
 	return failed
 }
 
-// Version returns the version of the module, or the commit from which the program was
-// built.
+// Version returns the version of the module. For a build from a checkout it contains the
+// commit.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "unknown"
 	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	commit, changed := "", ""
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			commit = s.Value[:min(len(s.Value), 12)]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			changed = " with changes"
-		}
-	}
-	if commit == "" {
-		return "unknown"
-	}
-	return strings.TrimSpace("commit " + commit + changed)
+	return info.Main.Version
 }

@@ -9,6 +9,7 @@
 package localgroup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,6 @@ func (f Frontend) Args(more ...string) []string {
 	return append(args, more...)
 }
 
-// member is a frontend and its process.
 type member struct {
 	group *Group
 
@@ -119,12 +119,8 @@ type member struct {
 // If it fails, no child stays behind; detached frontends that were started stay, and the
 // group is returned together with the error.
 func Start(ctx context.Context, o Options) (*Group, error) {
-	if o.StartWithin == 0 {
-		o.StartWithin = DefaultStartWithin
-	}
-	if o.StopWithin == 0 {
-		o.StopWithin = DefaultStopWithin
-	}
+	o.StartWithin = cmp.Or(o.StartWithin, DefaultStartWithin)
+	o.StopWithin = cmp.Or(o.StopWithin, DefaultStopWithin)
 	if o.Notify == nil {
 		o.Notify = func(Notice) {}
 	}

@@ -26,7 +26,6 @@ func claimAddress(n int) string { return loopback(firstPeer + n/blockSize*blockS
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// isFree reports whether nobody listens at an address.
 func isFree(addr string) bool {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -21,8 +21,8 @@ func OneLine(s string) string {
 	}, s)
 }
 
-// Clip returns OneLine of s, shortened to at most width characters. The last one tells
-// that it was shortened.
+// Clip returns OneLine of s, shortened to at most width characters. An ellipsis replaces what
+// is cut off.
 func Clip(s string, width int) string {
 	s = OneLine(s)
 	if utf8.RuneCountInString(s) <= width {

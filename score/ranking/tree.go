@@ -1,5 +1,10 @@
 package ranking
 
+import (
+	"slices"
+	"sort"
+)
+
 const (
 	maxItems = 64           // items of a leaf, and children of an inner node; a larger node is split
 	minItems = maxItems / 4 // a smaller node is merged with its neighbour if both fit into one
@@ -38,15 +43,7 @@ func (n *node[T]) count() int {
 
 // find returns the index of the node's first item that is not before the position.
 func (n *node[T]) find(position func(T) int) int {
-	i, end := 0, len(n.items)
-	for i < end {
-		if middle := (i + end) / 2; position(n.items[middle]) < 0 {
-			i = middle + 1
-		} else {
-			end = middle
-		}
-	}
-	return i
+	return sort.Search(len(n.items), func(i int) bool { return position(n.items[i]) >= 0 })
 }
 
 // has reports whether an item is at the position, for which find returned i.
@@ -149,7 +146,7 @@ func (n *node[T]) remove(position func(T) int) bool {
 		if !n.has(i, position) {
 			return false
 		}
-		n.items = removeAt(n.items, i)
+		n.items = slices.Delete(n.items, i, i+1)
 		return true
 	}
 	i := n.child(position)
@@ -168,15 +165,10 @@ func (n *node[T]) remove(position func(T) int) bool {
 	return true
 }
 
-func removeAt[E any](list []E, i int) []E {
-	var none E
-	copy(list[i:], list[i+1:])
-	list[len(list)-1] = none
-	return list[:len(list)-1]
-}
-
 func (n *node[T]) removeChild(i int) {
-	n.items, n.children, n.counts = removeAt(n.items, i), removeAt(n.children, i), removeAt(n.counts, i)
+	n.items = slices.Delete(n.items, i, i+1)
+	n.children = slices.Delete(n.children, i, i+1)
+	n.counts = slices.Delete(n.counts, i, i+1)
 }
 
 // merge merges the children i and i+1 if the result is at most half full.

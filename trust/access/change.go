@@ -122,10 +122,8 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 	case s.JoinTokens[g.ID] != nil:
 		return "", idTaken("grant.id", g.ID, "a join token")
 	case old != nil && old.Revoked:
-		p := score.Problemf(score.StatusConflict,
-			"the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name)
-		p.Field = "grant.id"
-		return "", p
+		return "", score.Problemf(score.StatusConflict,
+			"the %s %q of %q is revoked for good; make a new one", old.kind(), old.ID, old.Name).At("grant.id")
 	case old != nil && !bytes.Equal(old.Public, g.Public):
 		return "", idTaken("grant.id", g.ID, "the "+old.kind()+" of "+old.Name)
 	case old != nil && g.Role != RoleOperator && s.onlyOperator(old):
@@ -139,9 +137,7 @@ func (s *State) grant(g *Grant) (summary string, refused *score.Problem) {
 }
 
 func idTaken(field, id, by string) *score.Problem {
-	p := score.Problemf(score.IDConflict, "the id %q is taken by %s; choose another", id, by)
-	p.Field = field
-	return p
+	return score.Problemf(score.IDConflict, "the id %q is taken by %s; choose another", id, by).At(field)
 }
 
 func (g *Grant) check() *score.Problem {

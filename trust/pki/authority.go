@@ -94,7 +94,7 @@ func (a *Authority) Fingerprint() string { return Fingerprint(a.Certificate) }
 
 // Issue issues the certificate that the member requests in csr.
 func (a *Authority) Issue(csr []byte, member string, now time.Time) (*IssuedCertificate, error) {
-	r, named, err := parseRequest(csr)
+	r, named, err := ParseRequest(csr)
 	switch {
 	case err != nil:
 		return nil, err

@@ -145,14 +145,9 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 // maxHosts limits the names and addresses in one certificate.
 const maxHosts = 16
 
-// ParseRequest checks a certificate request and returns the member that it is for.
-func ParseRequest(csr []byte) (member string, err error) {
-	_, member, err = parseRequest(csr)
-	return member, err
-}
-
-func parseRequest(csr []byte) (*x509.CertificateRequest, string, error) {
-	r, err := x509.ParseCertificateRequest(csr)
+// ParseRequest parses a certificate request, checks it, and returns the member that it is for.
+func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err error) {
+	r, err = x509.ParseCertificateRequest(csr)
 	if err != nil {
 		return nil, "", fmt.Errorf("parse certificate request: %w", err)
 	}
@@ -166,6 +161,6 @@ func parseRequest(csr []byte) (*x509.CertificateRequest, string, error) {
 		return nil, "", fmt.Errorf("the certificate request names %d hosts; the most is %d",
 			len(r.DNSNames)+len(r.IPAddresses), maxHosts)
 	}
-	member, err := memberOf(r.URIs)
+	member, err = memberOf(r.URIs)
 	return r, member, err
 }

@@ -28,7 +28,7 @@ func TestAJoinTokenIsSentOnlyToItsGroup(t *testing.T) {
 		}
 		json.NewEncoder(rw).Encode(issued)
 	}))
-	server.TLS = w.first.PublicConfig(PublicOptions{})
+	server.TLS = w.first.PublicConfig(nil, func(string) bool { return false })
 	server.StartTLS()
 	defer server.Close()
 	o := w.options("f2@two")

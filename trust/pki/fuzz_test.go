@@ -24,7 +24,7 @@ func FuzzParseRequest(f *testing.F) {
 		f.Add(csr)
 	}
 	f.Fuzz(func(t *testing.T, csr []byte) {
-		member, err := ParseRequest(csr)
+		_, member, err := ParseRequest(csr)
 		if err != nil {
 			return
 		}

@@ -317,6 +317,3 @@ func (i *Identity) Verify(chain []*x509.Certificate) (member string, err error) 
 
 // Certificate returns the certificate that this member sends.
 func (i *Identity) Certificate() *tls.Certificate { return i.state.Load().certificate }
-
-// PEM returns the certificates of the trusted authorities, for clients.
-func (i *Identity) PEM() []byte { return EncodeCertificates(i.Authorities()) }

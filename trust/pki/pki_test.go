@@ -307,9 +307,9 @@ func TestClientsNeedNoCertificateButABadOneIsRefused(t *testing.T) {
 	w := newTestGroup(t)
 	f2 := w.member("f2@two", w.authority())
 	out := false
-	serves := w.first.PublicConfig(PublicOptions{Removed: func(member string) bool { return out && member == "f2@two" }})
+	serves := w.first.PublicConfig(nil, func(member string) bool { return out && member == "f2@two" })
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(w.first.PEM()) {
+	if !roots.AppendCertsFromPEM(EncodeCertificates(w.first.Authorities())) {
 		t.Fatal("the authority's certificate cannot be read")
 	}
 	for _, host := range []string{"f.example", "127.0.0.1"} {

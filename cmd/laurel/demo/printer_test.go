@@ -142,7 +142,7 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 			out.move(moveResult{frontend: "f1", homeward: homeward, clients: 30, moved: moved, to: []string{"f2", "f3"}, took: 24900 * time.Millisecond})
 		}
 	}
-	out.distribution(distribution{at: map[string]int{"f1": 10, "f3": 10}, looking: 10})
+	out.distribution(distribution{at: map[string]int{"f1": 10, "f2": 0, "f3": 10}, looking: 10})
 	const id = "OG50BC/CUR-X-SFNL-01"
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1", "f2", "f3"}})
 	out.agreement(id, agreement{revision: "123456", alike: []string{"f1"}, silent: []string{"f2", "f3"}})

@@ -10,19 +10,59 @@ import (
 	"time"
 )
 
-// PublicOptions are options of PublicConfig.
-type PublicOptions struct {
-	// Files is the certificate for clients; if nil, the member's own. Members, which ask
-	// for ServerName, always get the member's own.
-	Files *Files
-	// Removed reports whether a member was removed from the group; its certificate is
-	// then refused. It may be nil.
-	Removed func(member string) bool
+// ServerName is the server name that members and joining frontends send in a handshake.
+// At the port for clients, which may have another certificate, it selects the certificate
+// of the member.
+const ServerName = "member.laurel.internal"
+
+// PeerServerConfig returns the configuration for accepting connections of other members:
+// TLS 1.3, with a member's certificate. The caller checks that it still is a member.
+func (i *Identity) PeerServerConfig() *tls.Config {
+	return &tls.Config{
+		MinVersion:     tls.VersionTLS13,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.Certificate(), nil },
+		// A certificate is required, but VerifyConnection enforces it, so that the reason
+		// is counted.
+		ClientAuth:             tls.RequestClientCert,
+		VerifyConnection:       func(s tls.ConnectionState) error { return i.check(s.PeerCertificates, "") },
+		SessionTicketsDisabled: true, // a ticket would outlive the certificate
+		Time:                   i.now,
+	}
+}
+
+// PeerClientConfig returns the configuration for connecting to the member (id@instance),
+// or to any member if that is "".
+func (i *Identity) PeerClientConfig(member string) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		ServerName: ServerName,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return i.Certificate(), nil
+		},
+		// Members are identified by the name in their certificates, not by their address.
+		// VerifyConnection verifies the name and the chain.
+		InsecureSkipVerify: true,
+		VerifyConnection:   func(s tls.ConnectionState) error { return i.check(s.PeerCertificates, member) },
+		Time:               i.now,
+	}
+}
+
+func (i *Identity) check(chain []*x509.Certificate, want string) error {
+	member, err := i.Verify(chain)
+	switch {
+	case err != nil:
+		return err
+	case want != "" && member != want:
+		return refuse(WrongMember, "the certificate is for %q; want %q", member, want)
+	}
+	return nil
 }
 
 // PublicConfig returns the configuration for accepting connections of clients: TLS 1.2 or
-// later. A client that sends a certificate must be a member.
-func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
+// later. files is the certificate for them; if nil, the member's own. Members, which ask
+// for ServerName, always get the member's own. A client that sends a certificate must be a
+// member, and not be removed from the group.
+func (i *Identity) PublicConfig(files *Files, removed func(member string) bool) *tls.Config {
 	var mu sync.Mutex
 	var made *tls.Config
 	var of *state
@@ -34,14 +74,14 @@ func (i *Identity) PublicConfig(p PublicOptions) *tls.Config {
 			mu.Lock()
 			defer mu.Unlock()
 			if now := i.state.Load(); of != now {
-				made, of = i.publicConfig(p, now), now
+				made, of = i.publicConfig(now, files, removed), now
 			}
 			return made, nil
 		},
 	}
 }
 
-func (i *Identity) publicConfig(p PublicOptions, s *state) *tls.Config {
+func (i *Identity) publicConfig(s *state, files *Files, removed func(member string) bool) *tls.Config {
 	members := x509.NewCertPool()
 	for _, c := range s.roots() {
 		members.AddCert(c)
@@ -53,17 +93,17 @@ func (i *Identity) publicConfig(p PublicOptions, s *state) *tls.Config {
 		ClientAuth: tls.VerifyClientCertIfGiven,
 		ClientCAs:  members,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if p.Files == nil || hello.ServerName == ServerName {
+			if files == nil || hello.ServerName == ServerName {
 				return i.Certificate(), nil
 			}
-			return p.Files.Certificate()
+			return files.Certificate()
 		},
 		VerifyConnection: func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
 				return nil
 			}
 			member, err := i.Verify(state.PeerCertificates)
-			if err == nil && p.Removed != nil && p.Removed(member) {
+			if err == nil && removed(member) {
 				err = refuse("removed", "%q was removed from the group", member)
 			}
 			return err
