@@ -19,8 +19,7 @@ import (
 	"laurel/trust/signing"
 )
 
-// Access control is part of the state. Package access defines what a change does; this
-// file stores the result. The Access bucket holds
+// Access control is part of the state. The Access bucket holds
 //
 //	grant, id      access.Grant
 //	join, id       access.JoinToken
@@ -39,10 +38,8 @@ var (
 	guardedKey     = []byte("guarded")
 )
 
-// maxAudit is the number of lines that the audit trail keeps.
-const maxAudit = 10_000
+const maxAudit = 10_000 // lines
 
-// changeAccess applies a change of access control, or refuses it.
 func (b *batch) changeAccess(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
 	if p != nil {
@@ -56,7 +53,6 @@ func (b *batch) changeAccess(c *access.Change) score.Result {
 	return score.Result{Status: score.Applied}
 }
 
-// putAccess writes the differences between two states of access control.
 func (b *batch) putAccess(before, after *access.State) {
 	if after.Guarded && !before.Guarded {
 		b.tx.Put(database.Access, guardedKey, nil)
@@ -84,8 +80,7 @@ func putDifferences[V comparable](tx *database.Tx, kind string, before, after ma
 	}
 }
 
-// audit appends a line to the audit trail and deletes the oldest one if there are too
-// many.
+// audit appends a line to the audit trail, which has at most maxAudit.
 func (b *batch) audit(line access.AuditEntry) {
 	line.Number = 1
 	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {
@@ -97,7 +92,6 @@ func (b *batch) audit(line access.AuditEntry) {
 	b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
 }
 
-// loadAccess reads access control from the Access bucket.
 func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
 	a := access.NewState()
 	err := bucket.ForEach(func(k, sealed []byte) error {
@@ -134,18 +128,15 @@ func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
 	return a, nil
 }
 
-// Every state machine verifies every signature, so that a master that forges or alters an
-// event finds no frontend that shows it. Whether a signature is valid depends only on the
-// event and the public key, and an entry that contains events does not change access
-// control. All signatures of an entry are therefore verified before it is applied, on all
-// processors.
-
 // minParallel is the number of signatures per goroutine below which more goroutines do
 // not help.
 const minParallel = 16
 
-// checkSignatures verifies the signatures of an entry's events, except those by keys that
-// may not post.
+// checkSignatures verifies the signatures of an entry's events, except those by unknown
+// keys. Every state machine verifies every signature, so that a master that forges or
+// alters an event finds no frontend that shows it. Since an entry with events does not
+// change access control, its signatures are verified before it is applied, on all
+// processors.
 func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	type signed struct {
 		event  *event
@@ -177,8 +168,7 @@ func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
 	}
 	var all sync.WaitGroup
 	for i := range workers {
-		// Adjacent events are mostly signed in the same tree, so each worker gets a
-		// contiguous part.
+		// Adjacent events are mostly signed in the same tree.
 		part := list[i*len(list)/workers : (i+1)*len(list)/workers]
 		all.Go(func() { check(part) })
 	}

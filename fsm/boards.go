@@ -14,11 +14,10 @@ import (
 	"laurel/score/ranking"
 )
 
-// Board returns a page of the leaderboard of a ranked contest. The page includes at least
-// everything that Revision counted before the call. If the board is not in memory, Board
-// waits until it is. revision is that of the last event that changed the contest, also
-// with a *score.Problem; nothing in the page is newer. An error that is not a
-// *score.Problem is the machine's own, or the cause of the context's end.
+// Board returns a page of the leaderboard of a ranked contest, with at least everything
+// that Revision counted before the call. If the board is not in memory, Board waits until
+// it is. revision is that of the last event that changed the contest, also with a
+// *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, err error) {
@@ -43,7 +42,6 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, 
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
 
-// loadBoard starts to build a board that is not in memory.
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -68,7 +66,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	return m.boards.Load(c, split)
 }
 
-// readMarks reads the marks of a split for a leaderboard.
+// readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
 	contestID, split string, begin func(total int) error, add func(score.Mark) error,
 ) error {
@@ -108,8 +106,7 @@ func (m *Machine) readMarks(
 	return nil
 }
 
-// updateBoards updates the leaderboards with the changes of a batch. m.applying must be
-// held.
+// updateBoards applies a batch to the leaderboards. m.applying must be held.
 func (m *Machine) updateBoards(b *batch) {
 	m.boards.Apply(&b.boardUpdates, func(id string) (c *score.Contest, changed bool) {
 		if !b.contests[id] {
@@ -152,13 +149,12 @@ func boardKey(contestID, split string, lowIsBest bool, m score.Mark) []byte {
 	return append(binary.BigEndian.AppendUint64(k, order), m.Competitor...)
 }
 
-// find returns the competitor's mark at a split.
 func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
 	ok = s.b.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
 	return m, ok
 }
 
-// Set replaces the competitor's mark at the split and returns the number of marks there.
+// Set implements score.Marks.
 func (s *contestMarks) Set(split string, m score.Mark) (total int) {
 	b, id, lowIsBest := s.b, s.contest.ID, s.contest.Definition.LowerIsBetter()
 	old, replaces := s.find(split, m.Competitor)
@@ -205,7 +201,7 @@ func (s *contestMarks) total(split string) int {
 	return int(n)
 }
 
-// First returns the n best marks at the split and the number of all marks there.
+// First implements score.Marks.
 func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
 	p := database.Prefix(s.contest.ID, split)
 	c := s.b.tx.Bucket(database.Boards).Cursor()
@@ -219,7 +215,6 @@ func (s *contestMarks) First(split string, n int) (first []score.Mark, total int
 	return first, s.total(split)
 }
 
-// hasMark reports whether a competitor has a mark at any split of a ranked contest.
 func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
 	for _, split := range c.Definition.AllSplits() {
 		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
