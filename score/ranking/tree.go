@@ -1,9 +1,6 @@
 package ranking
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
 const (
 	maxItems = 64           // items of a leaf, and children of an inner node; a larger node is split
@@ -43,7 +40,15 @@ func (n *node[T]) count() int {
 
 // find returns the index of the node's first item that is not before the position.
 func (n *node[T]) find(position func(T) int) int {
-	return sort.Search(len(n.items), func(i int) bool { return position(n.items[i]) >= 0 })
+	i, end := 0, len(n.items)
+	for i < end {
+		if middle := (i + end) / 2; position(n.items[middle]) < 0 {
+			i = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return i
 }
 
 // has reports whether an item is at the position, for which find returned i.

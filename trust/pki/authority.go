@@ -146,6 +146,8 @@ type IssuedCertificate struct {
 	Authorities [][]byte `json:"authorities,omitempty"` // of the group; if empty, those of the chain
 }
 
+func (c *IssuedCertificate) all() [][]byte { return append([][]byte{c.Certificate}, c.Chain...) }
+
 const (
 	pemCertificate = "CERTIFICATE"
 	pemKey         = "PRIVATE KEY"
