@@ -141,7 +141,6 @@ func (w *envelope) checkSignature(c *Checker) {
 	}
 }
 
-// readData reads the data of an event of type t.
 func readData(t Type, text []byte) (Data, *Problem) {
 	if of := dataTypeOf(t); of != nil {
 		if d := of.read(text, ""); d != nil {
@@ -177,7 +176,6 @@ func typeNames() []string {
 	return names
 }
 
-// checkContestID checks the contest's id against the data.
 func (e *Event) checkContestID(c *Checker) {
 	switch d := e.Data.(type) {
 	case *CompetitionDefine:
@@ -210,7 +208,6 @@ func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 	return events, true, p
 }
 
-// decodeArrayGeneral is DecodeArray without the fast reader, for an array.
 func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -249,8 +246,6 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-// fastArray reads an array of events. It returns nil if the general decoder has to read
-// it.
 func fastArray(b []byte) (events []Event) {
 	r := fastjson.NewReader(b, "")
 	if !r.Next('[') {

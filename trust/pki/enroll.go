@@ -149,7 +149,6 @@ func (t JoinToken) pinned(now func() time.Time) *tls.Config {
 var errPinned = errors.New(
 	"the frontend has no certificate by the authority of the join token: it is not a member of that group")
 
-// verify verifies a chain against the authority that the token names.
 func (t JoinToken) verify(chain []*x509.Certificate, now time.Time) error {
 	for i, c := range chain {
 		if i > 0 && Fingerprint(c) == t.Fingerprint {
