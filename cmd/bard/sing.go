@@ -280,14 +280,14 @@ func explain(err error, made bool) error {
 	return e
 }
 
-func (s *singer) state() state {
+func (s *singer) state() (answered uint64, share float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	share := -1.0
+	share = -1
 	if s.size > 0 {
 		share = float64(s.read.Load()) / float64(s.size)
 	}
-	return state{s.answered, share}
+	return s.answered, share
 }
 
 // summary returns the result of the whole run.
