@@ -106,7 +106,6 @@ func bar(share float64, text string, width int) string {
 	return fmt.Sprintf("[%s%s] %3.0f %%  %s", filled, empty, 100*min(share, 1), text)
 }
 
-// println formats and prints a line.
 func (p *progress) println(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

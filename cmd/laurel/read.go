@@ -63,7 +63,6 @@ func nextHint(text []byte) []byte {
 	return append(text[:i:i], "\nmore: add --after "+shellQuote(after)+"\n"...)
 }
 
-// shellQuote quotes s for a shell if necessary.
 func shellQuote(s string) string {
 	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/=+@%"
 	if s != "" && strings.Trim(s, safe) == "" {

@@ -73,7 +73,6 @@ func (p *printer) printlnIn(s style, format string, args ...any) {
 	p.println("%s", p.styled(s, fmt.Sprintf(format, args...)))
 }
 
-// notice prints what happened to a frontend.
 func (p *printer) notice(n localgroup.Notice) {
 	f := n.Frontend
 	switch n.Kind {
@@ -92,7 +91,6 @@ func (p *printer) notice(n localgroup.Notice) {
 	}
 }
 
-// move prints where clients have gone.
 func (p *printer) move(r moveResult) {
 	clients := plural(r.clients, "client")
 	if r.moved < r.clients {
@@ -126,7 +124,6 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// distribution prints how many clients each frontend serves.
 func (p *printer) distribution(d distribution) {
 	text := p.styled(green, "clients")
 	for _, id := range slices.Sorted(maps.Keys(d.at)) {
@@ -154,7 +151,6 @@ func (p *printer) newMaster(id string, still bool, after time.Duration) {
 	p.printlnIn(green, "  ** %s is the master now, %s", id, when)
 }
 
-// agreement prints whether the frontends gave the same answer.
 func (p *printer) agreement(contestID string, a agreement) {
 	alike, silent := strings.Join(a.alike, " "), strings.Join(a.silent, " ")
 	switch {
@@ -169,7 +165,6 @@ func (p *printer) agreement(contestID string, a agreement) {
 	}
 }
 
-// medals prints a medal table.
 func (p *printer) medals(m medal.Standings) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  %s %4s %6s %6s %5s\n", p.padded(bold, "Medals of the "+m.Name, 28),
