@@ -32,8 +32,8 @@ type LeaseCheck struct{ session *session }
 // CheckLease checks the lease. It returns false if this frontend may not answer now. It
 // takes no lock and allocates nothing.
 func (f *Frontend) CheckLease() (l LeaseCheck, ok bool) {
-	s := f.session.Load()
-	return LeaseCheck{s}, s != nil && s.leased(f.clock())
+	s := f.leasedSession()
+	return LeaseCheck{s}, s != nil
 }
 
 // Floor returns the revision that the state machine must have applied before the answer
@@ -55,9 +55,6 @@ func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
 	_, err := l.await(ctx, revision)
 	return err == nil && l.Visible(revision)
 }
-
-// ended reports whether the session has ended.
-func (l LeaseCheck) ended() bool { return l.session.ctx.Err() != nil }
 
 // StateMachine is what a direct answer needs to know of this frontend's state machine.
 type StateMachine interface {
@@ -105,7 +102,7 @@ func (f *Frontend) Direct(
 func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
 	for {
 		next := l.session.untilReleased(revision)
-		if next == nil || l.ended() {
+		if next == nil || l.session.ctx.Err() != nil {
 			return waited, nil
 		}
 		waited = true

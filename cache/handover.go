@@ -41,16 +41,7 @@ func (m *Master) announceRetirement(now time.Duration) {
 
 // HandedOver reports whether a majority of the voters knows that no lease stands.
 func (m *Master) HandedOver() bool {
-	voters, know := 0, 0
-	for _, mb := range m.members {
-		if mb.voter {
-			voters++
-			if mb.retired {
-				know++
-			}
-		}
-	}
-	return m.handover.announced && know*2 > voters
+	return m.handover.announced && m.majority(func(mb *member) bool { return mb.retired })
 }
 
 // CancelHandOver takes BeginHandOver back: this member stays the master. New rounds grant

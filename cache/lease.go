@@ -1,6 +1,9 @@
 package cache
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // beat begins a round.
 func (m *Master) beat(now time.Duration) {
@@ -17,11 +20,7 @@ func (m *Master) beat(now time.Duration) {
 
 // expireRounds drops the rounds that are too old to give a lease.
 func (m *Master) expireRounds(now time.Duration) {
-	old := 0
-	for old < len(m.rounds) && m.rounds[old].sent+m.timings.Lease <= now {
-		old++
-	}
-	m.rounds = append(m.rounds[:0:0], m.rounds[old:]...)
+	m.rounds = slices.Clone(dropWhile(m.rounds, func(r round) bool { return r.sent+m.timings.Lease <= now }))
 }
 
 // takeAck takes in an ack: it counts for the round, for the writes that wait, and for the
@@ -42,11 +41,7 @@ func (m *Master) takeAck(mb *member, a *Ack, now time.Duration) {
 	}
 	if a.Pushed > mb.pushed && a.Pushed <= m.pushed {
 		mb.pushed = a.Pushed
-		done := 0
-		for done < len(mb.unacked) && mb.unacked[done].revision <= a.Pushed {
-			done++
-		}
-		mb.unacked = mb.unacked[done:]
+		mb.unacked = dropWhile(mb.unacked, func(p pending) bool { return p.revision <= a.Pushed })
 		m.noteQuorum(now)
 	}
 	m.release(now)
@@ -64,16 +59,7 @@ func (m *Master) countVote(mb *member, number uint64, now time.Duration) {
 			continue
 		}
 		r.acked[mb.id] = true
-		voters, acked := 0, 0
-		for id, other := range m.members {
-			if other.voter {
-				voters++
-				if r.acked[id] {
-					acked++
-				}
-			}
-		}
-		if acked*2 > voters {
+		if m.majority(func(voter *member) bool { return r.acked[voter.id] }) {
 			m.leaseEnd = max(m.leaseEnd, r.sent+m.timings.Lease)
 			if r.quorumAt == 0 {
 				r.quorumAt = now

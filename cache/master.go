@@ -174,6 +174,28 @@ func (m *Master) each(f func(*member)) {
 	}
 }
 
+// majority reports whether a condition holds for a majority of the voters.
+func (m *Master) majority(holds func(*member) bool) bool {
+	voters, some := 0, 0
+	for _, mb := range m.members {
+		if mb.voter {
+			voters++
+			if holds(mb) {
+				some++
+			}
+		}
+	}
+	return some*2 > voters
+}
+
+// dropWhile returns list without the leading elements for which drop is true.
+func dropWhile[T any](list []T, drop func(T) bool) []T {
+	for len(list) > 0 && drop(list[0]) {
+		list = list[1:]
+	}
+	return list
+}
+
 // StreamOpened notes a new stream to a member, which replaces an older one. Its number is
 // higher than those before.
 func (m *Master) StreamOpened(id string, stream uint64, now time.Duration) {
@@ -291,17 +313,10 @@ func (m *Master) maybeServe(now time.Duration) {
 	if m.serving || !m.ready {
 		return
 	}
-	voters, free := 0, 0
-	for _, mb := range m.members {
-		if !mb.voter {
-			continue
-		}
-		voters++
-		if mb.everWelcomed && (mb.oldLeasesEnd <= now || m.mutation.has(MutationSkipLeaseWait)) {
-			free++
-		}
-	}
-	if free*2 <= voters {
+	free := m.majority(func(mb *member) bool {
+		return mb.everWelcomed && (mb.oldLeasesEnd <= now || m.mutation.has(MutationSkipLeaseWait))
+	})
+	if !free {
 		return
 	}
 	m.serving = true

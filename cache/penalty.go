@@ -68,7 +68,8 @@ func (m *Master) Penalized() (count int) {
 func (m *Master) noteQuorum(now time.Duration) {
 	to := uint64(0)
 	for _, mb := range m.members {
-		if mb.voter && mb.pushed > to && m.quorumHas(mb.pushed) {
+		have := func(voter *member) bool { return voter.pushed >= mb.pushed }
+		if mb.voter && mb.pushed > to && m.majority(have) {
 			to = mb.pushed
 		}
 	}
@@ -81,28 +82,11 @@ func (m *Master) noteQuorum(now time.Duration) {
 	}
 }
 
-// quorumHas reports whether a majority of the voters has acked a revision.
-func (m *Master) quorumHas(revision uint64) bool {
-	voters, have := 0, 0
-	for _, mb := range m.members {
-		if mb.voter {
-			voters++
-			if mb.pushed >= revision {
-				have++
-			}
-		}
-	}
-	return have*2 > voters
-}
-
 // chargeDelays charges the members for which the oldest awaited revision had to wait,
 // once it is released, and notes the members for which the next one waits.
 func (m *Master) chargeDelays(now time.Duration) {
-	done := 0
-	for done < len(m.awaited) && m.awaited[done].revision <= m.released {
-		done++
-	}
-	if done > 0 {
+	left := dropWhile(m.awaited, func(p pending) bool { return p.revision <= m.released })
+	if len(left) < len(m.awaited) {
 		// Revisions that waited at the same time are one delay.
 		if delay := now - max(m.awaited[0].since, m.chargedUntil); delay > m.timings.Beat {
 			m.chargedUntil = now
@@ -112,7 +96,7 @@ func (m *Master) chargeDelays(now time.Duration) {
 				}
 			})
 		}
-		m.awaited = m.awaited[done:]
+		m.awaited = left
 	}
 	for _, mb := range m.members {
 		mb.blocking = len(m.awaited) > 0 && mb.hasLease(now) && mb.pushed < m.awaited[0].revision

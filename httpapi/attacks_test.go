@@ -42,7 +42,7 @@ type target struct {
 }
 
 // newTarget starts a frontend that serves HTTP and HTTPS.
-func newTarget(t testing.TB, l Limits) *target {
+func newTarget(t testing.TB, l admission.Limits) *target {
 	cert := selfSigned(t)
 	g, a := newTestAPI(t, Options{Limits: l, TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	g.post = func(p score.Post) ([]score.Result, error) { return resultsOf(p), nil }
@@ -144,7 +144,7 @@ func (s *target) awaitEnd() {
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
-	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
+	s := newTarget(t, admission.Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	var conns []net.Conn
 	for i := range many {
@@ -178,7 +178,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 
 func TestSlowBodiesAndSilentStreamsDoNotBlockPosts(t *testing.T) {
 	const places = 8
-	s := newTarget(t, Limits{MaxPosts: places})
+	s := newTarget(t, admission.Limits{MaxPosts: places})
 	for _, head := range []string{
 		isJSON + "\r\nContent-Length: 100000\r\n\r\n[" + strings.Repeat(" ", 8<<10),
 		isNDJSON + "\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -208,7 +208,7 @@ func TestSlowBodiesAndSilentStreamsDoNotBlockPosts(t *testing.T) {
 }
 
 func TestHalfOpenConnectionsAreClosed(t *testing.T) {
-	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
+	s := newTarget(t, admission.Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
@@ -221,7 +221,7 @@ func TestHalfOpenConnectionsAreClosed(t *testing.T) {
 
 func TestHugeHeaderIsRefused(t *testing.T) {
 	heads := []string{"GET /" + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 10<<20), "GET / HTTP/1.1\r\n" + strings.Repeat("A: b\r\n", 1<<20)}
-	s := newTarget(t, Limits{}) // after heads, which must not count
+	s := newTarget(t, admission.Limits{}) // after heads, which must not count
 	for _, head := range heads {
 		c := s.dial()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
@@ -244,7 +244,7 @@ func TestHugeHeaderIsRefused(t *testing.T) {
 }
 
 func TestEndlessLineOfAStreamIsRefused(t *testing.T) {
-	s := newTarget(t, Limits{})
+	s := newTarget(t, admission.Limits{})
 	const many = 8
 	var wg sync.WaitGroup
 	for range many {
@@ -274,7 +274,7 @@ func TestEndlessLineOfAStreamIsRefused(t *testing.T) {
 }
 
 func TestHTTP2RapidResetCostsLittle(t *testing.T) {
-	s := newTarget(t, Limits{})
+	s := newTarget(t, admission.Limits{})
 	var busy, most atomic.Int64
 	s.group.read = nil
 	s.group.post = func(p score.Post) ([]score.Result, error) {
@@ -328,7 +328,7 @@ func writeFrame(b *bytes.Buffer, kind, flags byte, stream uint32, payload []byte
 }
 
 func TestHandshakesThatWaitForClientsDoNotBlockOthers(t *testing.T) {
-	s := newTarget(t, Limits{})
+	s := newTarget(t, admission.Limits{})
 	const many = 4 * fastpath.MaxHandshakes
 	hello := clientHello(t)
 	for range many {
@@ -361,7 +361,7 @@ func clientHello(t testing.TB) []byte {
 }
 
 func TestAbandonedHandshakesAreClosed(t *testing.T) {
-	s := newTarget(t, Limits{HeaderTimeout: headerTimeout})
+	s := newTarget(t, admission.Limits{HeaderTimeout: headerTimeout})
 	const many = 200
 	for range many {
 		c := s.dial()
@@ -389,7 +389,7 @@ func TestTenThousandIdleConnectionsAreCheap(t *testing.T) {
 	}
 	many = min(many, int(limit.Cur-200)/2)
 	t.Logf("%d connections", many)
-	s := newTarget(t, Limits{})
+	s := newTarget(t, admission.Limits{})
 	for range many {
 		c := s.dial()
 		defer c.Close()

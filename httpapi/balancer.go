@@ -37,7 +37,7 @@ const (
 // loadMeter measures the load of this frontend.
 type loadMeter struct {
 	hub      *watch.Hub
-	counters *readCounters
+	counters readCounters
 
 	mu       sync.Mutex
 	start    time.Time
@@ -47,10 +47,6 @@ type loadMeter struct {
 
 // meterInterval is the time over which reads are counted.
 const meterInterval = time.Second
-
-func newLoadMeter(h *watch.Hub, c *readCounters) *loadMeter {
-	return &loadMeter{hub: h, counters: c, start: time.Now()}
-}
 
 func (l *loadMeter) load() score.Load {
 	l.mu.Lock()
@@ -161,12 +157,6 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 	return moves
 }
 
-// homeData is the data of the event that sends a watcher home.
-type homeData struct {
-	ID  string `json:"id"`
-	URL string `json:"url"`
-}
-
 // sendHome sends watchers home until stop is closed.
 func (b *balancer) sendHome(stop <-chan struct{}) {
 	tick := time.NewTicker(homeInterval)
@@ -185,7 +175,7 @@ func (b *balancer) sendHome(stop <-chan struct{}) {
 			continue
 		}
 		for _, m := range h.decide(b.balance(), guests, departing, time.Now()) {
-			if data, err := json.Marshal(homeData{m.home.ID, m.home.URL}); err == nil {
+			if data, err := json.Marshal(map[string]string{"id": m.home.ID, "url": m.home.URL}, json.Deterministic(true)); err == nil {
 				b.hub.SendHome(m.home.ID, data, m.count)
 			}
 		}

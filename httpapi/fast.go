@@ -8,7 +8,9 @@ import (
 	"laurel/cache"
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/question"
 	"laurel/score"
+	"laurel/score/ranking"
 )
 
 // hitFunc answers a read on the fast path from memory. The status is 0 if it cannot: then
@@ -67,7 +69,7 @@ func (f *fastHandler) answer(
 	defer s.metrics.inFlight.Dec()
 	req := handler.FromFastPath(ctx, r, f.fallback)
 	req.Shared = s.shared(r.Method, string(r.Origin))
-	a, err := f.admitted(ctx, e, req)
+	a, err := f.admitted(ctx, e, req, r)
 	if err == nil && a.IsWritten() {
 		out, status, ok := req.AppendWritten(dst)
 		if status == 0 {
@@ -90,9 +92,11 @@ func (f *fastHandler) answer(
 }
 
 // admitted takes a place for a post before anything else is done for it.
-func (f *fastHandler) admitted(ctx context.Context, e *endpoint, r *handler.Request) (handler.Response, error) {
+func (f *fastHandler) admitted(
+	ctx context.Context, e *endpoint, r *handler.Request, fast *fastpath.Request,
+) (handler.Response, error) {
 	if r.Method == http.MethodPost {
-		if problem := f.server.gate.BeginFastPost(r.FastPath()); problem != nil {
+		if problem := f.server.gate.BeginFastPost(fast); problem != nil {
 			return handler.Response{}, problem
 		}
 		defer f.server.gate.EndPost()
@@ -131,7 +135,7 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	if e == nil || e.Body == nil {
 		return dst, 0
 	}
-	s.metrics.reads.hit.Add(1)
+	s.metrics.hits.Add(1)
 	r.Pause = s.gate.PauseAfterHit()
 	m := memoOf(e)
 	if m == nil || m.head == nil {
@@ -152,16 +156,11 @@ func matchesETag(ifNoneMatch []byte, tag string) bool {
 
 // isPlainRead reports whether a read is answered in JSON whoever the caller is.
 func (s *server) isPlainRead(r *fastpath.Request) bool {
-	return acceptsJSON(r.Accept) && !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
-}
-
-// acceptsJSON reports whether an Accept is one of those that mean JSON and are frequent.
-func acceptsJSON(accept []byte) bool {
-	switch string(accept) {
+	switch string(r.Accept) {
 	case "", "*/*", handler.TypeJSON:
-		return true
+		return !s.gate.Private() && (s.origins.all() || len(r.Origin) == 0)
 	}
-	return false
+	return false // the other forms that mean JSON are rare
 }
 
 // completeMemo makes the heads that all hits of an answer have.
@@ -182,4 +181,102 @@ func (s *server) completeMemo(e *cache.Entry) *memo {
 	m.notModifiedHead = a.AppendHead(nil, shared)
 	e.Memo.Store(m)
 	return m
+}
+
+// memo is the Memo of a cache entry: what follows from the entry and is made once for all
+// readers.
+type memo struct {
+	etag string
+	// head and notModifiedHead are the heads of the fast path's answers, nil until there
+	// was one.
+	head, notModifiedHead []byte
+}
+
+// memoOf returns the memo of an entry, nil if there is none yet.
+func memoOf(e *cache.Entry) *memo {
+	m, _ := e.Memo.Load().(*memo)
+	return m
+}
+
+// etagOf returns the tag of an answer in JSON.
+func etagOf(e *cache.Entry) string {
+	m := memoOf(e)
+	if m == nil {
+		m = &memo{etag: handler.ETag(e.Body)}
+		e.Memo.Store(m)
+	}
+	return m.etag
+}
+
+// board answers a question about a leaderboard from this frontend's state, linearizably.
+func (d *reader) board(ctx context.Context, b *question.BoardQuery) (*cache.Entry, string, error) {
+	page, revision, how, err := d.source.Board(ctx, b.Contest, &b.Query)
+	e := new(cache.Entry)
+	if e.Body, e.Revision, err = b.Body(&page, revision, err); err != nil {
+		return nil, "", err
+	}
+	return e, how, nil
+}
+
+// boardHit answers a plain question about a leaderboard if this frontend can, now or after
+// a moment.
+func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
+	var q question.BoardQuery
+	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {
+		return dst, 0
+	}
+	page, revision, ok, release := s.reader.source.BoardNow(q.Contest, &q.Query)
+	how := cache.Hit
+	switch {
+	case ok:
+	case release != nil && s.awaitBoard(ctx, release):
+		how = cache.Wait
+	default:
+		if page, revision, how, ok = s.makeBoard(ctx, &q); !ok {
+			return dst, 0
+		}
+	}
+	s.metrics.reads.count(&answer{how: how, mode: score.Push})
+	r.Pause = s.gate.PauseAfterHit()
+	a := handler.Response{
+		CacheControl: "no-cache",
+		ETag:         q.ETag(s.status.Store(), revision),
+		VaryAccept:   true,
+		Cache:        how,
+		Mode:         string(score.Push),
+		Revision:     revision,
+	}
+	if matchesETag(r.IfNoneMatch, a.ETag) {
+		a.Status = http.StatusNotModified
+	} else {
+		a.Type, a.Buffer = handler.TypeJSON, handler.NewBuffer()
+		a.Buffer.B = append(page.AppendJSON(a.Buffer.B[:0]), '\n')
+		a.Body = a.Buffer.B
+	}
+	return a.AppendTo(dst, r, s.shared(r.Method, "")), a.StatusCode()
+}
+
+// awaitBoard waits for a page that is made but not released. While marks come in, nearly
+// every second question has to wait a moment.
+func (s *server) awaitBoard(ctx context.Context, release func(context.Context) bool) bool {
+	if !s.gate.TryBeginRead() {
+		return false
+	}
+	defer s.gate.EndRead()
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return release(ctx)
+}
+
+// makeBoard waits for a page that cannot be made at once. If that fails, the route's
+// handler asks again and reports why.
+func (s *server) makeBoard(
+	ctx context.Context, q *question.BoardQuery,
+) (page ranking.Page, revision uint64, how string, ok bool) {
+	ok = s.status.Leased() && s.awaitBoard(ctx, func(ctx context.Context) bool {
+		var err error
+		page, revision, how, err = s.reader.source.Board(ctx, q.Contest, &q.Query)
+		return err == nil
+	})
+	return page, revision, how, ok
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"laurel/httpapi/admission"
 	"laurel/score"
 )
 
@@ -78,7 +79,7 @@ func serveFront(t testing.TB, a *API) string {
 
 func newWay(t testing.TB, hot bool, tune ...func(*Options)) *way {
 	w := &way{group: &testMember{id: "f1", store: newStore(t)}, registry: prometheus.NewRegistry(), log: &logBuffer{}}
-	o := Options{Registerer: w.registry, Gatherer: w.registry, Limits: Limits{MaxBodyBytes: 3000},
+	o := Options{Registerer: w.registry, Gatherer: w.registry, Limits: admission.Limits{MaxBodyBytes: 3000},
 		Logger: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	for _, f := range tune {
 		f(&o)

@@ -25,14 +25,14 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 		headers            []string
 		status             int
 	}{
-		"transfer by nobody":           {"POST", "/v1/cluster/transfer", "", []string{CallerHeader + ": -"}, 401},
+		"transfer by nobody":           {"POST", "/v1/cluster/transfer", "", []string{admission.CallerHeader + ": -"}, 401},
 		"transfer by a member":         {"POST", "/v1/cluster/transfer", "", nil, 401},
-		"transfer by an operator":      {"POST", "/v1/cluster/transfer", "", []string{CallerHeader + ": -", bearer(c.operator)}, 200},
+		"transfer by an operator":      {"POST", "/v1/cluster/transfer", "", []string{admission.CallerHeader + ": -", bearer(c.operator)}, 200},
 		"join by itself":               {"POST", "/v1/cluster/members", member, []string{isJSON}, 200},
-		"join by its certificate":      {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": f4@abc"}, 200},
-		"join by another's":            {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": f5@abc"}, 403},
-		"join by nobody":               {"POST", "/v1/cluster/members", member, []string{isJSON, CallerHeader + ": -"}, 401},
-		"a question that was let pass": {"GET", "/v1/scores", "", []string{CallerHeader + ": -"}, 200},
+		"join by its certificate":      {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": f4@abc"}, 200},
+		"join by another's":            {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": f5@abc"}, 403},
+		"join by nobody":               {"POST", "/v1/cluster/members", member, []string{isJSON, admission.CallerHeader + ": -"}, 401},
+		"a question that was let pass": {"GET", "/v1/scores", "", []string{admission.CallerHeader + ": -"}, 200},
 	} {
 		if got := ask(t, s, one.method, one.path, one.body, one.headers...); got.StatusCode != one.status {
 			t.Errorf("%s: got %d %s; want %d", name, got.StatusCode, got.body, one.status)
@@ -40,7 +40,7 @@ func TestPeerPortTrustsCallerHeaderOnlyForMembers(t *testing.T) {
 	}
 	// The port of clients ignores the header.
 	client := serve(t, a, a.Handler())
-	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, CallerHeader+": f4@abc"); got.StatusCode != 401 {
+	if got := ask(t, client, "POST", "/v1/cluster/members", member, isJSON, admission.CallerHeader+": f4@abc"); got.StatusCode != 401 {
 		t.Errorf("a client that says it is a member: got %d", got.StatusCode)
 	}
 }
@@ -51,12 +51,12 @@ func TestForwardedRequestNamesItsCaller(t *testing.T) {
 	g.elsewhere = true
 	var said []string
 	g.forward = func(w http.ResponseWriter, r *http.Request) error {
-		said = append(said, r.Header.Get(CallerHeader)+" "+r.Header.Get("Authorization"))
+		said = append(said, r.Header.Get(admission.CallerHeader)+" "+r.Header.Get("Authorization"))
 		writeBody(w, handler.TypeJSON, []byte("{}\n"))
 		return nil
 	}
 	s := serve(t, a, a.Handler())
-	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), CallerHeader+": f1@lie")
+	ask(t, s, "POST", "/v1/cluster/transfer", "", bearer(c.operator), admission.CallerHeader+": f1@lie")
 	if want := []string{"- Bearer " + c.operator.Text()}; !slices.Equal(said, want) {
 		t.Errorf("got %q; want %q", said, want)
 	}

@@ -11,7 +11,6 @@ import (
 	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/score/ranking"
-	"laurel/trust/access"
 )
 
 // Group is the frontend's group, as the parts of the API need it. Their methods may be
@@ -22,7 +21,7 @@ type Group struct {
 	Reader     Reader
 	Poster     posts.Poster
 	Forwarder  Forwarder
-	Access     AccessControl
+	Access     admin.AccessControl
 	Membership admin.Membership
 	Trust      admin.Trust
 }
@@ -92,13 +91,4 @@ type Forwarder interface {
 	// Forward writes the master's answer to r with the master's header fields, except those
 	// that w has already. With an error nothing has been written.
 	Forward(w http.ResponseWriter, r *http.Request) error
-}
-
-// AccessControl is the store's access control.
-type AccessControl interface {
-	// Access returns its state as far as this frontend has applied the log. It must not be
-	// changed.
-	Access() *access.State
-	// ChangeAccess changes it. Only the master can.
-	ChangeAccess(ctx context.Context, c access.Change) error
 }

@@ -16,15 +16,13 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"laurel/cache/queries"
-	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
-	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
 	"laurel/trust/signing"
 )
@@ -42,13 +40,6 @@ const (
 	IdleTimeout = 120 * time.Second
 )
 
-// Limits bound what clients may take. Zero members are the defaults.
-type Limits = admission.Limits
-
-// CallerHeader is the header field by which a frontend that forwards a request names the
-// member that made it.
-const CallerHeader = admission.CallerHeader
-
 // Options of an API.
 type Options struct {
 	Logger *slog.Logger // slog.Default() if nil
@@ -56,7 +47,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Gatherer is what /metrics shows; nil for an empty page.
 	Gatherer prometheus.Gatherer
-	Limits   Limits
+	Limits   admission.Limits // zero members are the defaults
 	// Secure is true for a frontend of a group with certificates. It requires callers to
 	// authenticate even while this frontend has not applied yet what the log says.
 	Secure bool
@@ -79,13 +70,13 @@ type API struct {
 	log       *slog.Logger
 	metrics   *metrics
 	gatherer  prometheus.Gatherer
-	limits    Limits
+	limits    admission.Limits
 	origins   *origins
 	tls       *tls.Config
 	admission *admission.Control
 	hub       *watch.Hub
 	balancer  *balancer
-	page      lastPage
+	page      atomic.Pointer[decodedPage] // shown last
 	closed    chan struct{}
 	close     sync.Once
 }
@@ -107,7 +98,8 @@ func New(g Group, o Options) *API {
 		a.gatherer = prometheus.NewRegistry()
 	}
 	a.admission = admission.New(admission.Options{
-		Group:      accessOf{g.Access, g.Status},
+		Access:     g.Access.Access,
+		Master:     g.Status.Master,
 		Limits:     a.limits,
 		Secure:     o.Secure,
 		Private:    o.Private,
@@ -117,20 +109,12 @@ func New(g Group, o Options) *API {
 	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
 	a.hub = watch.New(watchStore{own, g.Status}, runtime.GOMAXPROCS(0))
 	a.metrics.registerHub(o.Registerer, a.hub)
-	g.Status.Carry(newLoadMeter(a.hub, &a.metrics.reads).load)
+	g.Status.Carry((&loadMeter{hub: a.hub, counters: a.metrics.reads, start: time.Now()}).load)
 	a.balancer = &balancer{status: g.Status, hub: a.hub}
 	go a.balancer.sendHome(a.closed)
 	go a.admission.MonitorScheduler(a.closed)
 	return a
 }
-
-// accessOf is the group as admission needs it.
-type accessOf struct {
-	AccessControl
-	status Status
-}
-
-func (a accessOf) Master() bool { return a.status.Master() }
 
 // Close ends the streams of watchers, which reconnect to any frontend. It may be called
 // again.
@@ -152,10 +136,6 @@ func (a *API) ForwardedHandler() http.Handler {
 }
 
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
-
-// Question finds the question for a key, as another frontend polls it. The error is a
-// *score.Problem.
-func (a *API) Question(key string) (queries.Question, error) { return question.ByKey(key) }
 
 // Server returns an HTTP server for h with the limits of this package on each connection.
 // It has no timeout for whole requests: each handler sets the deadlines that its kind of
@@ -200,17 +180,4 @@ func (a *API) Limited(l net.Listener) net.Listener {
 	l = fastpath.LimitAddresses(l, a.limits.ConnectionsPerAddress, a.limits.Exempt,
 		func() { a.admission.Count(admission.ReasonConnection) })
 	return fastpath.LimitConns(l, MaxConnections)
-}
-
-// admin returns the handlers that change the group. They forward to the master.
-func (a *API) admin(f *forwarder, gate *admission.Gate) *admin.Handlers {
-	return admin.New(admin.Options{
-		Status:     a.group.Status,
-		Access:     a.group.Access,
-		Trail:      a.group.Reader,
-		Membership: a.group.Membership,
-		Trust:      a.group.Trust,
-		Forward:    f.forward,
-		Gate:       gate,
-	})
 }

@@ -32,7 +32,7 @@ func from(h http.Handler, addr, method, path, body string, headers ...string) *h
 }
 
 func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: Limits{
+	_, a := newTestAPI(t, Options{Limits: admission.Limits{
 		ReadsPerAddress: 5,
 		PostsPerAddress: 3,
 		Proxies:         []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")},
@@ -105,7 +105,7 @@ func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 }
 
 func TestReadsAndWatchersAreRefusedBeforePosts(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: Limits{MaxPosts: 10}})
+	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxPosts: 10}})
 	s := serve(t, a, a.Handler())
 	status := func(method, path, body string) int {
 		return ask(t, s, method, path, body, isJSON).StatusCode
@@ -140,7 +140,7 @@ func TestReadsAndWatchersAreRefusedBeforePosts(t *testing.T) {
 }
 
 func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: Limits{MaxPostBytes: 64 << 10}})
+	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxPostBytes: 64 << 10}})
 	s := serve(t, a, a.Handler())
 	big := "[" + strings.Repeat(alert("", strings.Repeat("x", 900))+",", 99) + alert("", "") + "]"
 	got := ask(t, s, "POST", "/v1/events", big, isJSON)
@@ -157,7 +157,7 @@ func TestMemoryOfAllBodiesIsBounded(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: Limits{MaxStreams: 2}})
+	_, a := newTestAPI(t, Options{Limits: admission.Limits{MaxStreams: 2}})
 	s := serve(t, a, a.Handler())
 	gate, caller := a.admission.ClientGate(), &handler.Caller{}
 	leave1, _ := gate.EnterStream(caller)

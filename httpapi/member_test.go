@@ -219,7 +219,7 @@ type groupMember interface {
 	Reader
 	posts.Poster
 	Forwarder
-	AccessControl
+	admin.AccessControl
 	admin.Membership
 }
 

@@ -22,6 +22,7 @@ type metrics struct {
 	problems problemCounters
 	events   eventCounters
 	reads    readCounters
+	hits     *atomic.Uint64 // of reads; found without a look-up, because hits are frequent
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -34,6 +35,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help:    "Time from a request's header to the end of its answer; NDJSON streams are left out.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
 			[]string{"port", "route", "method"}),
+		reads: newReadCounters(r),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "laurel_http_requests_in_flight",
 			Help: "Requests being answered now.",
@@ -41,7 +43,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	problems := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
 		Help: "Problems answered, by code; those of refused events included."}, []string{"code"})
-	m.problems = make(problemCounters)
+	m.hits, m.problems = m.reads[cache.Hit], make(problemCounters)
 	for _, c := range score.Codes() {
 		m.problems[c] = problems.WithLabelValues(string(c))
 	}
@@ -54,7 +56,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	if r != nil {
 		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
-		m.reads.register(r)
 	}
 	return m
 }
@@ -69,47 +70,53 @@ func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 	}
 }
 
-// readCounters count the reads by how they were answered. A hit costs one addition.
-type readCounters struct{ hit, wait, load, forward, stale, refused, pulled atomic.Uint64 }
+// readCounters count the reads by how they were answered. The map is not changed after it
+// has been made.
+type readCounters map[string]*atomic.Uint64
 
-func (c *readCounters) register(r prometheus.Registerer) {
-	for answered, n := range map[string]*atomic.Uint64{
-		cache.Hit: &c.hit, cache.Wait: &c.wait, cache.Load: &c.load, cache.Forward: &c.forward, cache.Stale: &c.stale,
-		"refused": &c.refused, "pulled": &c.pulled,
-	} {
+// How a read was answered, besides the constants of package cache.
+const (
+	refused = "refused"
+	pulled  = "pulled" // from memory in pull mode
+)
+
+func newReadCounters(r prometheus.Registerer) readCounters {
+	c := readCounters{}
+	for _, how := range []string{cache.Hit, cache.Wait, cache.Load, cache.Forward, cache.Stale, refused, pulled} {
+		n := new(atomic.Uint64)
+		c[how] = n
+		if r == nil {
+			continue
+		}
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "laurel_reads_total",
 			Help: "Reads, by how they were answered: from memory at once (hit) or once released (wait), " +
 				"from this frontend's state (load), by the master (forward), from memory in pull mode (pulled), " +
 				"from old state if the client accepts that (stale), or not (refused). " +
 				"The master counts forwarded reads, too.",
-			ConstLabels: prometheus.Labels{"answered": answered},
+			ConstLabels: prometheus.Labels{"answered": how},
 		}, func() float64 { return float64(n.Load()) }))
 	}
+	return c
 }
 
 // answered returns how many reads have been answered.
-func (c *readCounters) answered() (n uint64) {
-	for _, one := range []*atomic.Uint64{&c.hit, &c.wait, &c.load, &c.forward, &c.stale, &c.pulled} {
-		n += one.Load()
+func (c readCounters) answered() (n uint64) {
+	for how, one := range c {
+		if how != refused {
+			n += one.Load()
+		}
 	}
 	return n
 }
 
-func (c *readCounters) count(a *answer) {
-	switch {
-	case a.how == cache.Hit && a.mode == score.Pull:
-		c.pulled.Add(1)
-	case a.how == cache.Hit:
-		c.hit.Add(1)
-	case a.how == cache.Wait:
-		c.wait.Add(1)
-	case a.how == cache.Load:
-		c.load.Add(1)
-	case a.how == cache.Forward:
-		c.forward.Add(1)
-	case a.how == cache.Stale:
-		c.stale.Add(1)
+func (c readCounters) count(a *answer) {
+	how := a.how
+	if how == cache.Hit && a.mode == score.Pull {
+		how = pulled
+	}
+	if n := c[how]; n != nil {
+		n.Add(1)
 	}
 }
 

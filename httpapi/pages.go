@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"strings"
-	"sync/atomic"
 
 	"github.com/go-json-experiment/json"
 
@@ -15,43 +14,34 @@ import (
 	"laurel/internal/textfmt"
 )
 
-// pages answers GET /.
-type pages struct {
-	reader *reader
-	last   *lastPage
-}
-
-// lastPage keeps the data decoded last, so that an answer is decoded once for all who load
-// the page.
-type lastPage struct{ atomic.Pointer[decodedPage] }
-
+// decodedPage is the data of the page from an entry. It is kept, so that an answer is
+// decoded once for all who load the page.
 type decodedPage struct {
 	entry *cache.Entry
 	data  web.Data
 }
 
-// front answers browsers with the live page and other clients with an overview of the
+// frontPage answers browsers with the live page and other clients with an overview of the
 // interface.
-func (p *pages) front(ctx context.Context, r *handler.Request) (handler.Response, error) {
+func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	vary := handler.Response{VaryAccept: true}
 	if !r.AcceptsHTML() {
-		return p.overview(r)
+		return overviewPage(r)
 	}
-	data, err := p.data(ctx)
+	data, err := s.pageData(ctx)
 	if err != nil {
 		return vary, err
 	}
-	status := p.reader.status
-	data.Frontends, data.Frontend, data.Store = status.Frontends(), status.ID(), status.Store()
+	data.Frontends, data.Frontend, data.Store = s.status.Frontends(), s.id, s.status.Store()
 	w, hr := r.Transport()
 	w.Header().Set("Vary", "Accept")
 	return handler.Written, web.Page(w, hr, data)
 }
 
-// data returns what this frontend knows, current or not: the page shows its age.
-func (p *pages) data(ctx context.Context) (web.Data, error) {
+// pageData returns what this frontend knows, current or not: the page shows its age.
+func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	q := question.Page()
-	a, err := p.reader.own(ctx, &q)
+	a, err := s.reader.own(ctx, &q)
 	entry := new(cache.Entry)
 	switch {
 	case err == nil:
@@ -59,7 +49,7 @@ func (p *pages) data(ctx context.Context) (web.Data, error) {
 	case ctx.Err() != nil:
 		return web.Data{}, err
 	default:
-		_, _, err = p.reader.source.Stale(func(v queries.View) (err error) {
+		_, _, err = s.reader.source.Stale(func(v queries.View) (err error) {
 			entry.Body, entry.Revision, err = q.Ask(v)
 			return err
 		})
@@ -67,19 +57,19 @@ func (p *pages) data(ctx context.Context) (web.Data, error) {
 	if err != nil {
 		return web.Data{}, err
 	}
-	if last := p.last.Load(); last != nil && last.entry == entry {
+	if last := s.page.Load(); last != nil && last.entry == entry {
 		return last.data, nil
 	}
 	var data web.Data
 	if err := json.Unmarshal(entry.Body, &data); err != nil {
 		return web.Data{}, err
 	}
-	p.last.Store(&decodedPage{entry, data})
+	s.page.Store(&decodedPage{entry, data})
 	return data, nil
 }
 
-// overview answers with examples of requests.
-func (p *pages) overview(r *handler.Request) (handler.Response, error) {
+// overviewPage answers with examples of requests.
+func overviewPage(r *handler.Request) (handler.Response, error) {
 	scheme := "http://"
 	if r.Peer().TLS != nil {
 		scheme = "https://"

@@ -50,9 +50,9 @@ type answer struct {
 
 // handler returns the handler of a read: from this frontend if it may answer, else from the
 // master, else, if the client accepts that, from what this frontend last knew.
-func (d *reader) handler(parse question.Parser) handler.Func {
+func (d *reader) handler(route *question.Route) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		q, err := parse(r.Name, r.Query)
+		q, err := route.Parse(r.Name, r.Query)
 		if err != nil {
 			return handler.Response{}, err
 		}
@@ -68,11 +68,11 @@ func (d *reader) respond(ctx context.Context, r *handler.Request, q *question.Qu
 	switch {
 	case err != nil:
 		if ctx.Err() == nil {
-			d.metrics.reads.refused.Add(1)
+			d.metrics.reads[refused].Add(1)
 		}
 		return handler.Response{}, err
 	case a == nil:
-		d.metrics.reads.forward.Add(1)
+		d.metrics.reads[cache.Forward].Add(1)
 		return handler.Written, nil
 	}
 	d.metrics.reads.count(a)

@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -29,6 +31,10 @@ type route struct {
 	fast bool
 }
 
+func on(method, pattern string, p admission.Permission, h handler.Func) route {
+	return route{method: method, pattern: pattern, permit: p, handle: h}
+}
+
 // routes returns the whole interface. The first route that matches answers, so the busiest
 // come first.
 func (s *server) routes() []route {
@@ -38,10 +44,7 @@ func (s *server) routes() []route {
 		operate, join       = admission.PermitOperate, admission.PermitJoin
 	)
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
-		return route{method: http.MethodGet, pattern: pattern, permit: p, handle: h}
-	}
-	on := func(method, pattern string, p admission.Permission, h handler.Func) route {
-		return route{method: method, pattern: pattern, permit: p, handle: h}
+		return on(http.MethodGet, pattern, p, h)
 	}
 	atMaster := s.admin.AtMaster
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
@@ -51,12 +54,12 @@ func (s *server) routes() []route {
 		if r.Board {
 			hit = s.boardHit
 		}
-		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(r.Parse), hit, true})
+		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(&r), hit, true})
 	}
 	return append(list,
 		get("/v1/keys", read, s.admin.Keys),
 		get("/v1/keys/{id}", read, s.admin.Key),
-		get("/v1/watch", watch, s.watching.stream),
+		get("/v1/watch", watch, s.watch),
 		get("/v1/frontends", read, s.admin.Frontends),
 		get("/v1/cluster", read, s.admin.Frontends),
 		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
@@ -75,7 +78,7 @@ func (s *server) routes() []route {
 		get("/readyz", all, s.readyz),
 		get("/metrics", metrics, fromHTTPHandler(metricsPage)),
 		get("/assets/{file}", all, fromHTTPHandler(web.Assets())),
-		get("/", read, s.pages.front),
+		get("/", read, s.frontPage),
 	)
 }
 
@@ -91,47 +94,39 @@ func fromHTTPHandler(h http.Handler) handler.Func {
 func (s *server) router() http.Handler {
 	// Cleaning a path means a redirect, and a redirected POST loses its body.
 	router := mux.NewRouter().SkipClean(true)
-	byPattern := map[string]*path{}
+	byPattern := map[string]path{}
 	for _, r := range s.routes() {
 		p := byPattern[r.pattern]
 		if p == nil {
-			p = &path{methods: map[string]*endpoint{}}
+			p = path{}
 			byPattern[r.pattern] = p
 			router.Handle(r.pattern, p)
 		}
 		e := s.endpoint(r)
-		p.methods[r.method] = e
+		p[r.method] = e
 		if r.method == http.MethodGet {
-			p.methods[http.MethodHead] = e
+			p[http.MethodHead] = e
 		}
 	}
 	for pattern, p := range byPattern {
-		p.other = s.endpoint(route{
-			method: "other", pattern: pattern, permit: admission.PermitAll, handle: methodNotAllowed(p),
-		})
+		p[""] = s.endpoint(on("other", pattern, admission.PermitAll, methodNotAllowed(p)))
 	}
-	router.NotFoundHandler = s.endpoint(route{
-		method: "any", pattern: "unknown", permit: admission.PermitAll, handle: notFound,
-	})
+	notFound := func(_ context.Context, r *handler.Request) (handler.Response, error) {
+		return handler.Response{}, question.UnknownPath(r.Path)
+	}
+	router.NotFoundHandler = s.endpoint(on("any", "unknown", admission.PermitAll, notFound))
 	return router
 }
 
-// path is what is answered at one pattern.
-type path struct {
-	methods map[string]*endpoint
-	other   *endpoint // for other methods
+// path has what is answered at one pattern, by method, and with "" for other methods.
+type path map[string]*endpoint
+
+func (p path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cmp.Or(p[r.Method], p[""]).ServeHTTP(w, r)
 }
 
-func (p *path) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	e, ok := p.methods[r.Method]
-	if !ok {
-		e = p.other
-	}
-	e.ServeHTTP(w, r)
-}
-
-func methodNotAllowed(p *path) handler.Func {
-	allow := strings.Join(slices.Sorted(maps.Keys(p.methods)), ", ")
+func methodNotAllowed(p path) handler.Func {
+	allow := strings.Join(slices.Sorted(maps.Keys(p)), ", ")
 	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
 		problem := score.Problemf(score.InvalidEvent,
 			"%s does not support %s; want %s", handler.Quoted(r.Path), handler.Quoted(r.Method), allow)
@@ -140,6 +135,25 @@ func methodNotAllowed(p *path) handler.Func {
 	}
 }
 
-func notFound(_ context.Context, r *handler.Request) (handler.Response, error) {
-	return handler.Response{}, question.UnknownPath(r.Path)
+const readyTimeout = 2 * time.Second
+
+// livez reports that the process answers, whatever the state of the group.
+func livez(context.Context, *handler.Request) (handler.Response, error) { return ok() }
+
+// readyz reports whether linearizable reads can be answered.
+func (s *server) readyz(ctx context.Context, _ *handler.Request) (handler.Response, error) {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	err := s.status.Ready(ctx)
+	switch {
+	case err == nil:
+		return ok()
+	case score.CodeOf(err) == score.NotReady:
+		return handler.Response{}, err
+	}
+	return handler.Response{}, score.Problemf(score.NotReady, "linearizable reads cannot be answered now: %s", err)
+}
+
+func ok() (handler.Response, error) {
+	return handler.Response{CacheControl: "no-store", Type: handler.TypeText, Body: []byte("ok\n")}, nil
 }

@@ -1,14 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/httpapi/admin"
 	"laurel/httpapi/admission"
@@ -18,58 +17,47 @@ import (
 	"laurel/score"
 )
 
-// server answers the requests of one port.
+// server answers the requests of one port. What the ports share is in the API.
 type server struct {
-	port     string // "client" or "peer", in metrics and logs
-	client   bool
-	id       string // of the frontend
-	status   Status
-	gate     *admission.Gate
-	origins  *origins
-	limits   *Limits
-	metrics  *metrics
-	gatherer prometheus.Gatherer
-	log      *slog.Logger
-
-	reader   *reader
-	posts    *posts.Posts
-	watching *watching
-	pages    *pages
-	admin    *admin.Handlers
+	*API
+	port   string // "client" or "peer", in metrics and logs
+	client bool
+	id     string // of the frontend
+	status Status
+	gate   *admission.Gate
+	reader *reader
+	posts  *posts.Posts
+	admin  *admin.Handlers
 }
 
 func (a *API) newServer(port string, gate *admission.Gate) *server {
-	s := &server{
-		port:     port,
-		client:   port == "client",
-		id:       a.group.Status.ID(),
-		status:   a.group.Status,
-		gate:     gate,
-		origins:  a.origins,
-		limits:   &a.limits,
-		metrics:  a.metrics,
-		gatherer: a.gatherer,
-		log:      a.log,
-	}
+	status := a.group.Status
+	s := &server{API: a, port: port, client: port == "client", id: status.ID(), status: status, gate: gate}
 	f := &forwarder{to: a.group.Forwarder, id: s.id, enabled: s.client}
-	s.reader = &reader{status: a.group.Status, source: a.group.Reader, forwarder: f, metrics: a.metrics}
-	s.posts = posts.New(posts.Options{
+	s.reader = &reader{status: status, source: a.group.Reader, forwarder: f, metrics: a.metrics}
+	s.posts = &posts.Posts{
 		Poster: a.group.Poster,
 		Gate:   gate,
 		Limits: &a.limits,
 		Logger: a.log,
 		CheckMaster: func() error {
-			if s.client || s.status.Master() {
+			if s.client || status.Master() {
 				return nil
 			}
 			return f.notMaster()
 		},
 		CountProblem: a.metrics.problems.count,
 		CountEvents:  a.metrics.events.count,
-	})
-	s.watching = &watching{status: a.group.Status, hub: a.hub, balancer: a.balancer, gate: gate, limits: &a.limits}
-	s.pages = &pages{reader: s.reader, last: &a.page}
-	s.admin = a.admin(f, gate)
+	}
+	s.admin = &admin.Handlers{
+		Status:     status,
+		Control:    a.group.Access,
+		Trail:      a.group.Reader,
+		Membership: a.group.Membership,
+		Trust:      a.group.Trust,
+		Forward:    f.forward,
+		Gate:       gate,
+	}
 	return s
 }
 
@@ -135,7 +123,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		a.WriteTo(out, shared)
 	}
 	took := time.Since(start)
-	e.metrics.done(out.code(), took, r.IsStream())
+	e.metrics.done(out.code(), took, r.Stream)
 	if s.logs(ctx) {
 		s.logRequest(ctx, hr.Method, hr.URL.Path, out.code(), took, err)
 	}
@@ -166,8 +154,7 @@ func (s *server) problem(ctx context.Context, r *handler.Request, err error) *sc
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return nil
 	default:
-		s.log.LogAttrs(ctx, slog.LevelError, "request "+
-			"failed", slog.String("method", r.Method), slog.String("path", r.Path), slog.Any("err", err))
+		s.log.ErrorContext(ctx, "request failed", "method", r.Method, "path", r.Path, "err", err)
 		problem = score.Problemf(score.NotReady,
 			"internal error, see this frontend's log; try another frontend, or retry later")
 	}
@@ -203,9 +190,52 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // code returns the status that the client has got: 200 if the handler wrote nothing.
-func (w *statusWriter) code() int {
-	if w.status == 0 {
-		return http.StatusOK
-	}
-	return w.status
+func (w *statusWriter) code() int { return cmp.Or(w.status, http.StatusOK) }
+
+// forwarder forwards requests to the master.
+type forwarder struct {
+	to      Forwarder
+	id      string // of this frontend
+	enabled bool   // false at the peer port: a request is forwarded once
 }
+
+// forward has the master answer r. With an error nothing has been written.
+func (f *forwarder) forward(r *handler.Request) (handler.Response, error) {
+	if !f.enabled {
+		return handler.Response{}, f.notMaster()
+	}
+	admission.SetForwardedCaller(r)
+	return handler.Written, f.to.Forward(r.Transport())
+}
+
+// forwardWithin is forward with a time limit for the beginning of the answer.
+func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) (handler.Response, error) {
+	if !f.enabled {
+		return handler.Response{}, f.notMaster()
+	}
+	admission.SetForwardedCaller(r)
+	w, hr := r.Transport()
+	ctx, cancel := context.WithCancel(hr.Context())
+	defer cancel()
+	timer := time.AfterFunc(limit, cancel)
+	defer timer.Stop()
+	return handler.Written, f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
+}
+
+func (f *forwarder) notMaster() error {
+	return score.Problemf(score.NoMaster,
+		"this request was forwarded to %s, which cannot answer as the master now; retry it", f.id)
+}
+
+// startDeadlineWriter stops a timer when the answer begins.
+type startDeadlineWriter struct {
+	http.ResponseWriter
+	timer *time.Timer
+}
+
+func (w *startDeadlineWriter) WriteHeader(status int) {
+	w.timer.Stop()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *startDeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/httpapi/admission"
 	"laurel/httpapi/posts"
 	"laurel/score"
 )
@@ -218,7 +219,7 @@ func TestPostThatFailsHalfwayIsTheLastLine(t *testing.T) {
 }
 
 func TestSilentStreamIsEndedWithAReason(t *testing.T) {
-	_, a := newTestAPI(t, Options{Limits: Limits{StreamIdle: 50 * time.Millisecond}})
+	_, a := newTestAPI(t, Options{Limits: admission.Limits{StreamIdle: 50 * time.Millisecond}})
 	s := serve(t, a, a.Handler())
 	in, answer := talk(t, s)
 	send(t, in, alert("a", ""))

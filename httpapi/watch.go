@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"laurel/cache"
-	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
@@ -47,15 +46,6 @@ var (
 	watchParameters = []string{"split", "category", "around", "limit", "last_event_id", "home", "moved"}
 )
 
-// watching answers GET /v1/watch.
-type watching struct {
-	status   Status
-	hub      *watch.Hub
-	balancer *balancer
-	gate     *admission.Gate
-	limits   *Limits
-}
-
 // parseSubjects reads what a stream watches from the query of a URL.
 func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 	if q, err = url.ParseQuery(query); err != nil {
@@ -82,10 +72,6 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 		return s, nil, handler.FieldProblem("contest",
 			"%d subjects; want at most %d, or a competition", count, maxSubjects)
 	}
-	unique := func(values []string) []string {
-		slices.Sort(values)
-		return slices.Compact(values)
-	}
 	s = watch.Subjects{
 		Contests:     unique(q["contest"]),
 		Competitions: unique(q["competition"]),
@@ -97,12 +83,13 @@ func parseSubjects(query string) (s watch.Subjects, q url.Values, err error) {
 	return s, q, err
 }
 
+func unique(values []string) []string { return slices.Compact(slices.Sorted(slices.Values(values))) }
+
 // parseWindows reads the windows of leaderboards to watch: the same part of each
 // leaderboard.
 func parseWindows(q url.Values) (list []watch.Window, err error) {
-	boards := slices.Clone(q["leaderboard"])
-	slices.Sort(boards)
-	if boards = slices.Compact(boards); len(boards) > maxBoards {
+	boards := unique(q["leaderboard"])
+	if len(boards) > maxBoards {
 		return nil, handler.FieldProblem("leaderboard",
 			"%d leaderboards; want at most %d in one stream", len(boards), maxBoards)
 	}
@@ -130,8 +117,8 @@ func parseWindows(q url.Values) (list []watch.Window, err error) {
 	return list, nil
 }
 
-// stream answers with a stream of server-sent events that does not end.
-func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Response, error) {
+// watch answers with a stream of server-sent events that does not end.
+func (s *server) watch(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	subjects, q, err := parseSubjects(r.Query)
 	if err != nil {
 		return handler.Response{}, err
@@ -158,7 +145,7 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 		s.hub.Remove(watcher)
 		return handler.Response{}, err
 	}
-	r.MarkStream()
+	r.Stream = true
 	if out, ok := w.(*statusWriter); ok {
 		out.status = http.StatusOK
 	}
@@ -172,7 +159,7 @@ func (s *watching) stream(ctx context.Context, r *handler.Request) (handler.Resp
 
 // subscribe begins a stream. A frontend that has lost its master gets another one in a
 // moment, so clients that come meanwhile wait for that.
-func (s *watching) subscribe(
+func (s *server) subscribe(
 	ctx context.Context, subjects watch.Subjects, lastID, home string,
 ) (*watch.Watcher, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
@@ -186,8 +173,7 @@ func (s *watching) subscribe(
 				return watcher, first, nil
 			}
 		}
-		var problem *score.Problem
-		if !errors.Is(err, cache.ErrNotLeased) && !(errors.As(err, &problem) && problem.Code == score.NoMaster) {
+		if !errors.Is(err, cache.ErrNotLeased) && score.CodeOf(err) != score.NoMaster {
 			return nil, nil, err
 		}
 		if sleep(ctx, subscribePoll) != nil {
@@ -206,7 +192,7 @@ var streamFields = []string{
 // stream have been written. So an idle stream needs neither net/http's buffers nor a
 // goroutine. With HTTP/2, where the connection cannot be taken, what is written goes
 // through the response.
-func (s *watching) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
+func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
 	head.Set("Cache-Control", "no-store")
@@ -236,10 +222,7 @@ func (s *watching) streamConn(w http.ResponseWriter, r *http.Request, first []by
 
 // watchProblem returns the problem for an error of subscribe.
 func watchProblem(err error) error {
-	var problem *score.Problem
 	switch {
-	case errors.As(err, &problem):
-		return err
 	case errors.Is(err, watch.ErrFull):
 		return score.Problemf(score.NotReady,
 			"this frontend has %d watchers, its limit; watch another frontend, GET /v1/frontends lists them",

@@ -29,12 +29,12 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, u
 	all.Around, all.Limit = "", 1
 	for try := 1; ; try++ {
 		page, revision, err := s.page(ctx, &around)
-		if !isNotFound(err) {
+		if score.CodeOf(err) != score.NotFound {
 			return page, revision, err
 		}
 		page, at, err := s.page(ctx, &all)
 		switch {
-		case isNotFound(err):
+		case score.CodeOf(err) == score.NotFound:
 			return ranking.Page{}, at, nil
 		case err != nil:
 			return ranking.Page{}, 0, err
@@ -43,11 +43,6 @@ func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, u
 			return page, min(revision, at), nil
 		}
 	}
-}
-
-func isNotFound(err error) bool {
-	problem, is := errors.AsType[*score.Problem](err)
-	return is && problem.Code == score.NotFound
 }
 
 // page answers a question about a leaderboard by the rules of the mode. The revision is

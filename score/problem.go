@@ -98,6 +98,14 @@ func Problemf(c Code, format string, args ...any) *Problem {
 	}
 }
 
+// CodeOf returns the code of the Problem in err, "" if there is none.
+func CodeOf(err error) Code {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Code
+	}
+	return ""
+}
+
 // At sets Field and returns p.
 func (p *Problem) At(field string) *Problem {
 	p.Field = field

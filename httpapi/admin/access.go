@@ -26,7 +26,7 @@ func (h *Handlers) Access(_ context.Context, r *handler.Request) (handler.Respon
 }
 
 func (h *Handlers) accessView(r *handler.Request) (handler.Response, error) {
-	view := h.o.Access.Access().View()
+	view := h.Control.Access().View()
 	return r.Result(view, func(b *bytes.Buffer) { accessText(b, view) })
 }
 
@@ -133,7 +133,7 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 // changeAccess makes a change in the name of the caller.
 func (h *Handlers) changeAccess(ctx context.Context, r *handler.Request, c access.Change) error {
 	c.At, c.By = time.Now().UTC(), r.Caller.Name()
-	return h.o.Access.ChangeAccess(ctx, c)
+	return h.Control.ChangeAccess(ctx, c)
 }
 
 // Revoke revokes a grant or a join token.
@@ -167,7 +167,7 @@ func (h *Handlers) Audit(_ context.Context, r *handler.Request) (handler.Respons
 	var next uint64
 	// The state of the master is current. What another master has committed meanwhile may
 	// be missing.
-	_, _, err = h.o.Trail.Stale(func(v queries.View) (err error) {
+	_, _, err = h.Trail.Stale(func(v queries.View) (err error) {
 		list, next, err = v.Audit(after, limit)
 		return err
 	})
@@ -202,7 +202,7 @@ func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	page := KeyPage{h.o.Access.Access().Keys()}
+	page := KeyPage{h.Control.Access().Keys()}
 	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
 }
 
@@ -211,7 +211,7 @@ func (h *Handlers) Key(_ context.Context, r *handler.Request) (handler.Response,
 	if err := r.NoParameters(); err != nil {
 		return none, err
 	}
-	key, ok := h.o.Access.Access().Key(r.Name)
+	key, ok := h.Control.Access().Key(r.Name)
 	if !ok {
 		return none, score.Problemf(score.NotFound, "no key %s; GET /v1/keys lists the keys", handler.Quoted(r.Name))
 	}
@@ -228,4 +228,80 @@ func keysText(b *bytes.Buffer, keys []access.KeyView) {
 		t.Row(k.ID, k.Name, base64.StdEncoding.EncodeToString(k.Public), state)
 	}
 	t.End()
+}
+
+const (
+	defaultTokenTTL = time.Hour
+	typePEM         = "application/x-pem-file"
+)
+
+// NewJoinToken makes a token with which frontends join. It is shown only in this answer.
+func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	body := access.JoinTokenRequest{Uses: 1}
+	if err := r.DecodeOptional(&body); err != nil {
+		return none, err
+	}
+	ttl := defaultTokenTTL
+	if body.TTL != "" {
+		var err error
+		if ttl, err = time.ParseDuration(body.TTL); err != nil {
+			return none, handler.FieldProblem("ttl", "got %s; want a duration such as 1h", handler.Quoted(body.TTL))
+		}
+	}
+	text, err := h.Trust.NewJoinToken(ctx, r.Caller.Name(), ttl, body.Uses)
+	if err != nil {
+		return none, err
+	}
+	return r.Result(access.JoinTokenResponse{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
+}
+
+// Enroll issues the certificate of a frontend with a join token.
+func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body pki.EnrollRequest
+	if err := r.Decode(&body); err != nil {
+		return none, err
+	}
+	issued, err := h.Trust.Enroll(ctx, body.Token, body.CSR, body.Member)
+	if err != nil {
+		if code := score.CodeOf(err); code == score.Unauthorized || code == score.Forbidden {
+			h.Gate.Count(admission.ReasonEnrolment)
+		}
+		return none, err
+	}
+	return r.Result(issued, func(b *bytes.Buffer) {
+		b.WriteString("the certificate is in the JSON form of this answer only\n")
+	})
+}
+
+// Authority shows the certificates of the group's authorities, by which clients verify
+// its frontends. They are no secret, but a client that gets them here must verify them in
+// another way.
+func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
+	if err := r.NoParameters(); err != nil {
+		return none, err
+	}
+	pem := h.Trust.AuthorityPEM()
+	if len(pem) == 0 {
+		return none, score.Problemf(score.NotFound,
+			"the group has no certificates, because it was started with --insecure")
+	}
+	return handler.Response{CacheControl: "no-store", Type: typePEM, Body: pem}, nil
+}
+
+// ChangeAuthority begins or finishes a rotation of the authority.
+func (h *Handlers) ChangeAuthority(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body struct {
+		Finish bool `json:"finish"`
+	}
+	if err := r.DecodeOptional(&body); err != nil {
+		return none, err
+	}
+	change := h.Trust.RotateAuthority
+	if body.Finish {
+		change = h.Trust.FinishRotation
+	}
+	if err := change(ctx, r.Caller.Name()); err != nil {
+		return none, err
+	}
+	return h.accessView(r)
 }

@@ -1,3 +1,6 @@
+// Package admin has the handlers that show and change the group: its members, its access
+// control and its certificates. Those that change something must be wrapped by
+// Handlers.AtMaster.
 package admin
 
 import (
@@ -64,10 +67,10 @@ type Trust interface {
 	AuthorityPEM() []byte
 }
 
-// Options of Handlers.
-type Options struct {
+// Handlers are the handlers of this package.
+type Handlers struct {
 	Status     Status
-	Access     AccessControl
+	Control    AccessControl
 	Trail      AuditTrail
 	Membership Membership
 	Trust      Trust
@@ -76,20 +79,12 @@ type Options struct {
 	Gate    *admission.Gate
 }
 
-// Handlers are the handlers of this package.
-type Handlers struct {
-	o Options
-}
-
-// New returns the handlers.
-func New(o Options) *Handlers { return &Handlers{o} }
-
 // AtMaster returns a handler that answers by f at the master and forwards to it
 // elsewhere.
 func (h *Handlers) AtMaster(f handler.Func) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if !h.o.Status.Master() {
-			return h.o.Forward(r)
+		if !h.Status.Master() {
+			return h.Forward(r)
 		}
 		return f(ctx, r)
 	}
@@ -99,7 +94,7 @@ func (h *Handlers) AtMaster(f handler.Func) handler.Func {
 // it, and it is expensive.
 func (h *Handlers) RateLimited(f handler.Func) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
-		if problem := h.o.Gate.AllowEnrolment(); problem != nil {
+		if problem := h.Gate.AllowEnrolment(); problem != nil {
 			return handler.Response{}, problem
 		}
 		return f(ctx, r)

@@ -28,7 +28,7 @@ func (h *Handlers) Frontends(_ context.Context, r *handler.Request) (handler.Res
 }
 
 func (h *Handlers) frontends(r *handler.Request) (handler.Response, error) {
-	f := h.o.Status.Frontends()
+	f := h.Status.Frontends()
 	return r.Result(f, func(b *bytes.Buffer) { frontendsText(b, f) })
 }
 
@@ -71,9 +71,9 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 		return none, err
 	}
 	if problem := mayJoin(r.Caller, m); problem != nil {
-		return none, h.o.Gate.Refuse(admission.ReasonRole, problem)
+		return none, h.Gate.Refuse(admission.ReasonRole, problem)
 	}
-	if err := h.o.Membership.Join(ctx, m); err != nil {
+	if err := h.Membership.Join(ctx, m); err != nil {
 		return none, err
 	}
 	if err := h.audit(ctx, r, "added %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {
@@ -150,7 +150,7 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if err := h.audit(ctx, r, "asked %s to leave, by force %t", r.Name, force); err != nil {
 		return none, err
 	}
-	if err := h.o.Membership.Leave(ctx, r.Name, force); err != nil {
+	if err := h.Membership.Leave(ctx, r.Name, force); err != nil {
 		return none, err
 	}
 	return h.frontends(r)
@@ -170,7 +170,7 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 	if err := h.audit(ctx, r, "asked to transfer leadership to %s", cmp.Or(body.To, "any other")); err != nil {
 		return none, err
 	}
-	if err := h.o.Membership.Transfer(ctx, body.To); err != nil {
+	if err := h.Membership.Transfer(ctx, body.To); err != nil {
 		return none, err
 	}
 	return h.frontends(r)
@@ -188,7 +188,7 @@ func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handle
 		return none, handler.FieldProblem("mode",
 			"got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
 	}
-	if err := h.o.Membership.SetCacheMode(ctx, body.Mode); err != nil {
+	if err := h.Membership.SetCacheMode(ctx, body.Mode); err != nil {
 		return none, err
 	}
 	if err := h.audit(ctx, r, "set the mode to %s", body.Mode); err != nil {

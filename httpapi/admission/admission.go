@@ -1,3 +1,10 @@
+// Package admission decides which requests a frontend takes: who may make them, how many
+// each caller and each address may make, and how many are under way at once. What it
+// refuses it counts by reason.
+//
+// A Control has the state that the ports of a frontend share. Each port has a Gate: Admit
+// finds out who makes a request and whether that is permitted, Enter takes a place for
+// it. AuthorizeEvents decides event by event who may post.
 package admission
 
 import (
@@ -5,7 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -73,18 +79,13 @@ var reasons = []Reason{
 	reasonAddress, ReasonEnrolment, ReasonOverload, reasonStreams, ReasonHandshake, ReasonConnection,
 }
 
-// Group is the group as this package needs it.
-type Group interface {
-	// Access returns the access control of the store as far as this frontend has applied
-	// the log.
-	Access() *access.State
-	// Master reports whether this frontend believes to be the master.
-	Master() bool
-}
-
 // Options of a Control.
 type Options struct {
-	Group  Group
+	// Access returns the access control of the store as far as this frontend has applied
+	// the log.
+	Access func() *access.State
+	// Master reports whether this frontend believes to be the master.
+	Master func() bool
 	Limits Limits // without zero members, see Limits.OrDefault
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
@@ -102,11 +103,8 @@ type Control struct {
 	// Bodies reads bodies of requests within Limits.MaxPostBytes.
 	Bodies handler.Bodies
 
-	group    Group
-	limits   Limits
-	secure   bool
-	private  bool
-	verifier *signing.Verifier
+	options  Options
+	limits   Limits // of options
 	rates    *rates
 	load     load
 	backoff  backoff
@@ -119,11 +117,8 @@ type Control struct {
 // New returns a Control. It panics if the registerer has its metrics already.
 func New(o Options) *Control {
 	c := &Control{
-		group:    o.Group,
+		options:  o,
 		limits:   o.Limits,
-		secure:   o.Secure,
-		private:  o.Private,
-		verifier: o.Verifier,
 		rates:    newRates(o.Limits),
 		awaiting: make(chan struct{}, maxAwaiting),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -234,13 +229,13 @@ func (g *Gate) public(n Permission) bool {
 	case PermitAll, PermitEnroll:
 		return true
 	case PermitMetrics, PermitRead, PermitWatch:
-		return !g.private || !g.client
+		return !g.options.Private || !g.client
 	}
 	return false
 }
 
 // Private reports whether reading depends on the caller.
-func (g *Gate) Private() bool { return g.private }
+func (g *Gate) Private() bool { return g.options.Private }
 
 // check returns why the caller does not have the permission n, or nil.
 func (g *Gate) check(n Permission, caller *handler.Caller) *score.Problem {
@@ -284,14 +279,4 @@ func carriesToken(query string) bool {
 		}
 	}
 	return false
-}
-
-// sleep waits for d or until ctx ends, which is the error.
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -4,7 +4,14 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"laurel/httpapi/fastpath"
+	"laurel/trust/access"
 )
 
 const (
@@ -73,4 +80,164 @@ func (l Limits) OrDefault() Limits {
 func (l *Limits) Exempt(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() ||
 		slices.ContainsFunc(l.Proxies, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+const (
+	// EventsPerCaller is how many events a second one key or token may post, unless its
+	// grant has another rate.
+	EventsPerCaller = 50_000
+	// PostsPerAddress is how many posts a second one address may make without a token.
+	// Finding out whose they are takes the verification of their signatures. A stream is
+	// one post.
+	PostsPerAddress = 1_000
+	// ReadsPerAddress is how many reads a second one address may make.
+	ReadsPerAddress = 10_000
+	// WrongTokensPerAddress is how many invalid tokens a second one address may send
+	// before none of its tokens is looked at, and wrongTokensBurst how many at once.
+	WrongTokensPerAddress = 2
+	wrongTokensBurst      = 20
+	// EnrolmentsPerSecond is how many frontends a second may try to join, and
+	// enrolmentsBurst how many at once.
+	EnrolmentsPerSecond = 2
+	enrolmentsBurst     = 20
+	// maxRated bounds the addresses, and the callers, whose budgets are kept.
+	maxRated = 1 << 16
+	// idleBudget is how long a budget is kept without a request. After that time it is
+	// full again.
+	idleBudget = 20 * time.Second
+	shards     = 16
+)
+
+// rates are the budgets of addresses and callers.
+type rates struct {
+	limits    Limits
+	enrolment *rate.Limiter
+	addresses [shards]budgets[netip.Addr, addressBudget]
+	callers   budgets[string, rate.Limiter]
+}
+
+func newRates(l Limits) *rates {
+	return &rates{limits: l, enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst)}
+}
+
+type addressBudget struct {
+	reads, posts, wrongTokens *rate.Limiter
+	streams                   atomic.Int64 // under way
+}
+
+// budgets are kept by key. The zero value is ready.
+type budgets[K comparable, B any] struct {
+	mu  sync.Mutex
+	all map[K]*dated[B]
+}
+
+type dated[B any] struct {
+	used   time.Time
+	budget *B
+}
+
+// of returns the budget for k, which fresh makes if there is none. It keeps at most limit
+// budgets.
+func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	one := b.all[k]
+	if one == nil {
+		if b.all == nil {
+			b.all = map[K]*dated[B]{}
+		}
+		if len(b.all) >= limit {
+			b.sweep(now)
+		}
+		one = &dated[B]{budget: fresh()}
+		b.all[k] = one
+	}
+	one.used = now
+	return one.budget
+}
+
+// sweep removes idle budgets, or any one if none is idle.
+func (b *budgets[K, B]) sweep(now time.Time) {
+	before := len(b.all)
+	for k, one := range b.all {
+		if now.Sub(one.used) > idleBudget {
+			delete(b.all, k)
+		}
+	}
+	if len(b.all) < before {
+		return
+	}
+	for k := range b.all {
+		delete(b.all, k)
+		return
+	}
+}
+
+// address returns the budget of a peer's address, nil if the address is exempt.
+func (r *rates) address(p *fastpath.Peer) *addressBudget {
+	if p == nil || r.limits.Exempt(p.Addr) {
+		return nil
+	}
+	at := fastpath.ClientAddress(p.Addr)
+	bytes := at.As16()
+	return r.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
+		// The burst is what two seconds allow.
+		each := func(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
+		return &addressBudget{
+			reads:       each(r.limits.ReadsPerAddress),
+			posts:       each(r.limits.PostsPerAddress),
+			wrongTokens: rate.NewLimiter(WrongTokensPerAddress, wrongTokensBurst),
+		}
+	})
+}
+
+// AllowRead takes a read from the budget of a peer's address. It reports false if nothing
+// is left.
+func (c *Control) AllowRead(p *fastpath.Peer) bool {
+	b := c.rates.address(p)
+	return b == nil || b.reads.Allow()
+}
+
+// allowPost takes a post from the budget of a peer's address. It reports false if nothing
+// is left.
+func (r *rates) allowPost(p *fastpath.Peer) bool {
+	b := r.address(p)
+	return b == nil || b.posts.Allow()
+}
+
+// streams returns the number of streams of a peer's address, nil if they are not bounded.
+func (r *rates) streams(p *fastpath.Peer) *atomic.Int64 {
+	if b := r.address(p); b != nil {
+		return &b.streams
+	}
+	return nil
+}
+
+// countWrongToken counts an invalid token of a peer's address.
+func (r *rates) countWrongToken(p *fastpath.Peer) {
+	if b := r.address(p); b != nil {
+		b.wrongTokens.Allow()
+	}
+}
+
+// tooManyWrongTokens reports whether a peer's address has sent too many invalid tokens.
+func (r *rates) tooManyWrongTokens(p *fastpath.Peer) bool {
+	b := r.address(p)
+	return b != nil && b.wrongTokens.Tokens() < 1
+}
+
+// events returns the budget of events of a grant.
+func (r *rates) events(g *access.Grant) *rate.Limiter {
+	perSecond := g.Rate
+	if perSecond <= 0 {
+		perSecond = float64(r.limits.EventsPerCaller)
+	}
+	burst := max(1, int(perSecond))
+	b := r.callers.of(g.ID, maxRated, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), burst) })
+	if b.Limit() != rate.Limit(perSecond) { // the grant was changed
+		b.SetLimit(rate.Limit(perSecond))
+		b.SetBurst(burst)
+	}
+	return b
 }

@@ -1,7 +1,11 @@
 package admission
 
 import (
+	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
@@ -39,7 +43,7 @@ type load struct {
 func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *score.Problem) {
 	switch n {
 	case PermitRead, PermitWatch:
-		if !g.rates.allowRead(r.Caller.Peer) {
+		if !g.AllowRead(r.Caller.Peer) {
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
 				"more than %d reads a second from this address", g.limits.ReadsPerAddress))
 		}
@@ -149,11 +153,132 @@ func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score
 	}, nil
 }
 
-// AllowRead takes a read from what the address of a peer may make. It reports false if
-// there is nothing left.
-func (g *Gate) AllowRead(p *fastpath.Peer) bool { return g.rates.allowRead(p) }
-
 // UnderWay returns how many reads, posts and streams are under way.
 func (c *Control) UnderWay() (reads, posts, streams int) {
 	return int(c.load.reads.Load()), int(c.load.posts.Load()), int(c.load.streams.Load())
+}
+
+// When more is posted than the frontend can take, thousands of clients retry at once.
+// Each of them wakes a goroutine, and so many runnable goroutines delay Raft's heartbeats
+// until the master is lost. So the fast path stops reading the connection of a refused
+// post for a while, and tells the client to wait that long. The connections come back one
+// by one.
+const (
+	// minPause is the shortest pause of a connection, and maxPause the longest.
+	minPause = time.Second
+	maxPause = 8 * time.Second
+	// returnsPerSecond is how many connections come back in a second. If more are paused
+	// than can come back within maxPause, they come back faster.
+	returnsPerSecond = 500
+)
+
+// backoff schedules when paused connections come back. The zero value is ready.
+type backoff struct {
+	mu   sync.Mutex
+	next time.Time // the next free time
+}
+
+// pause returns how long to pause a connection whose post is refused now.
+func (b *backoff) pause(now time.Time) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if soonest := now.Add(minPause); b.next.Before(soonest) {
+		b.next = soonest
+	}
+	pause := b.next.Sub(now)
+	if pause >= maxPause {
+		return maxPause
+	}
+	b.next = b.next.Add(time.Second / returnsPerSecond)
+	return pause
+}
+
+// queued reports whether connections wait for longer than minPause.
+func (b *backoff) queued(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.next.After(now.Add(minPause))
+}
+
+// BeginFastPost takes a place for a post of the fast path, or pauses its connection. It
+// comes before anything else is done for the post, so that a refused post costs almost
+// nothing. EndPost gives the place back.
+func (g *Gate) BeginFastPost(r *fastpath.Request) *score.Problem {
+	problem := g.tooEarly(r)
+	if problem == nil {
+		problem = g.BeginPost()
+	}
+	if problem != nil {
+		r.Pause = g.backoff.pause(time.Now())
+		r.Wait = (r.Pause + time.Second - 1).Truncate(time.Second)
+	}
+	return problem
+}
+
+// tooEarly rejects a post sent before its Retry-After has passed while the frontend is
+// busy, so that clients that do wait get the free places.
+func (g *Gate) tooEarly(r *fastpath.Request) *score.Problem {
+	if !r.Early || !g.Overloaded() && (g.load.posts.Load() == 0 || !g.backoff.queued(time.Now())) {
+		return nil
+	}
+	return g.Refuse(ReasonOverload, score.Problemf(score.RateLimited,
+		"overloaded: the previous Retry-After has not elapsed; this request was not processed"))
+}
+
+// hitPause is how long the fast path pauses a connection after an answer from memory
+// while goroutines run late, so that clients that send one read after the other send
+// fewer.
+const hitPause = 100 * time.Millisecond
+
+// PauseAfterHit returns how long to pause a connection after an answer from memory.
+func (c *Control) PauseAfterHit() time.Duration {
+	if c.late.Load() {
+		return hitPause
+	}
+	return 0
+}
+
+// Raft's heartbeats are sent by goroutines. When clients have so many runnable goroutines
+// that each waits long for a processor, masters are lost. So the frontend measures how
+// late a goroutine runs.
+const (
+	monitorInterval = 20 * time.Millisecond
+	// lateDelay is a third of the shortest election timeout.
+	lateDelay = 50 * time.Millisecond
+	// lateCount is how many delays in a row set or reset Control.late.
+	lateCount = 3
+)
+
+// MonitorScheduler measures how late goroutines run, until stop is closed.
+func (c *Control) MonitorScheduler(stop <-chan struct{}) {
+	late, onTime := 0, 0
+	for {
+		start := time.Now()
+		select {
+		case <-stop:
+			return
+		case <-time.After(monitorInterval):
+		}
+		delay := time.Since(start) - monitorInterval
+		c.delay.Set(delay.Seconds())
+		if delay >= lateDelay {
+			late, onTime = late+1, 0
+		} else {
+			late, onTime = 0, onTime+1
+		}
+		switch {
+		case late >= lateCount:
+			c.late.Store(true)
+		case onTime >= lateCount:
+			c.late.Store(false)
+		}
+	}
+}
+
+func newDelay() prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "laurel_scheduling_delay_seconds",
+		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
+			"reads that are not in memory and new watchers are refused.",
+	})
 }

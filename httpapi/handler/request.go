@@ -1,13 +1,24 @@
+// Package handler defines what a handler of Laurel's HTTP interface gets and returns. A
+// Func takes a Request and returns a Response; it does not know whether the request came
+// through net/http or through package fastpath. Two encoders write the Response: WriteTo
+// for net/http and AppendTo for the fast path. The few handlers whose answers are streams
+// write to Request.Transport themselves and return Written.
+//
+// The package also has what handlers share: reading bodies (Bodies) and parameters
+// (Parameters), and writing text for people (Table).
 package handler
 
 import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"laurel/httpapi/fastpath"
+	"laurel/score"
 	"laurel/trust/access"
 )
 
@@ -31,8 +42,9 @@ type Request struct {
 	// Admitted is true for a post that has already taken its place among the posts under
 	// way.
 	Admitted bool
+	// Stream is set if the answer is a stream: the time that it takes is not counted.
+	Stream bool
 
-	stream bool
 	bodies *Bodies
 	body   []byte // the whole body on the fast path
 	fast   *fastpath.Request
@@ -94,9 +106,6 @@ func list(field []byte) []string {
 	return []string{string(field)}
 }
 
-// FastPath returns the request as the fast path read it, nil if net/http did.
-func (r *Request) FastPath() *fastpath.Request { return r.fast }
-
 // Authorization returns the header fields of that name.
 func (r *Request) Authorization() []string {
 	if r.fast != nil {
@@ -112,12 +121,6 @@ func (r *Request) Origin() string {
 	}
 	return r.http.Header.Get("Origin")
 }
-
-// MarkStream marks the answer as a stream: the time that it takes is not counted.
-func (r *Request) MarkStream() { r.stream = true }
-
-// IsStream reports whether the answer is a stream.
-func (r *Request) IsStream() bool { return r.stream }
 
 // Peer returns the other end of the connection.
 func (r *Request) Peer() *fastpath.Peer {
@@ -207,4 +210,52 @@ func (c *Caller) Name() string {
 // Covers reports whether the caller may do what role may.
 func (c *Caller) Covers(role access.Role) bool {
 	return c.Open || c.Grant != nil && c.Grant.Role.Covers(role) || role == access.RoleReader && c.Member != ""
+}
+
+const (
+	// DefaultPage and MaxPage bound the parameter limit of lists.
+	DefaultPage = 100
+	MaxPage     = 1000
+)
+
+// Parameters parses the query of a URL. It refuses parameters that are not known, because a
+// misspelt filter would choose everything.
+func Parameters(query string, known ...string) (url.Values, error) {
+	if query == "" {
+		return nil, nil
+	}
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, score.Problemf(score.InvalidEvent, "invalid URL parameters: %s", err)
+	}
+	for name, values := range q {
+		switch {
+		case !slices.Contains(known, name) && len(known) == 0:
+			return nil, FieldProblem(Printable(name), "unknown parameter; this path takes none")
+		case !slices.Contains(known, name):
+			return nil, FieldProblem(Printable(name), "unknown parameter; want one of %s", strings.Join(known, ", "))
+		case len(values) > 1:
+			return nil, FieldProblem(name, "given %d times; want it once", len(values))
+		}
+	}
+	return q, nil
+}
+
+// NoParameters refuses every parameter.
+func (r *Request) NoParameters() error {
+	_, err := Parameters(r.Query)
+	return err
+}
+
+// PageSize returns the parameter limit.
+func PageSize(q url.Values) (int, error) {
+	given := q.Get("limit")
+	if given == "" {
+		return DefaultPage, nil
+	}
+	n, err := strconv.Atoi(given)
+	if err != nil || n < 1 || n > MaxPage {
+		return 0, FieldProblem("limit", "got %s; want 1 to %d", Quoted(given), MaxPage)
+	}
+	return n, nil
 }

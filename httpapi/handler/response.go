@@ -1,15 +1,20 @@
 package handler
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"laurel/httpapi/fastpath"
+	"laurel/score"
 )
 
 // Media types.
@@ -53,12 +58,7 @@ var Written = Response{written: true}
 func (a *Response) IsWritten() bool { return a.written }
 
 // StatusCode returns the status.
-func (a *Response) StatusCode() int {
-	if a.Status == 0 {
-		return http.StatusOK
-	}
-	return a.Status
-}
+func (a *Response) StatusCode() int { return cmp.Or(a.Status, http.StatusOK) }
 
 // Shared are the header fields that every answer of a port has.
 type Shared struct {
@@ -214,9 +214,6 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// connectionFields are written by the connection itself.
-var connectionFields = []string{"Date", "Connection", "Transfer-Encoding"}
-
 // AppendWritten appends what the handler has written to Transport on the fast path, and
 // returns the status; 0 if it has written nothing. It returns false if that was too long to
 // be held.
@@ -229,8 +226,8 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 		return dst, rec.status, false
 	}
 	h := rec.header
-	for _, name := range connectionFields {
-		h.Del(name)
+	for _, name := range []string{"Date", "Connection", "Transfer-Encoding"} {
+		h.Del(name) // the connection writes them
 	}
 	if rec.status != http.StatusNotModified && h.Get("Content-Length") == "" {
 		h.Set("Content-Length", strconv.Itoa(len(rec.body)))
@@ -238,13 +235,8 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 	if r.Shared.VaryOrigin {
 		h.Add("Vary", "Origin")
 	}
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	dst = fastpath.AppendStatus(dst, rec.status)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, value := range h[name] {
 			dst = append(dst, name+": "+value+"\r\n"...)
 		}
@@ -261,4 +253,50 @@ func (s Shared) SetOn(h http.Header) {
 	if s.AllowOrigin != "" {
 		h.Set("Access-Control-Allow-Origin", s.AllowOrigin)
 	}
+}
+
+// challenge is the WWW-Authenticate of every 401.
+const challenge = `Bearer realm="laurel"`
+
+// WithProblem returns the answer that reports p with the header fields of a. The client is
+// asked to wait for the time wait, at least, if p can pass by itself.
+func (a Response) WithProblem(p *score.Problem, wait time.Duration) Response {
+	a.Status, a.Type, a.Body = p.Status, TypeProblem, append(AppendProblem(nil, p), '\n')
+	a.CacheControl, a.written = "no-store", false
+	switch p.Status {
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		a.RetryAfter = RetryAfter(wait)
+	case http.StatusUnauthorized:
+		a.Authenticate = challenge
+	}
+	return a
+}
+
+// AppendProblem appends p as JSON.
+func AppendProblem(b []byte, p *score.Problem) []byte {
+	body, err := json.Marshal(p)
+	if err != nil {
+		// The detail is not UTF-8.
+		body, _ = json.Marshal(score.Problemf(p.Code, "the detail cannot be encoded: %s", err))
+	}
+	return append(b, body...)
+}
+
+// FieldProblem returns an invalid_event about one member of a body or one parameter.
+func FieldProblem(name, format string, args ...any) *score.Problem {
+	return score.Problemf(score.InvalidEvent, format, args...).At(name)
+}
+
+// Quoted returns s for a detail: short, and readable whatever its bytes are.
+func Quoted(s string) string {
+	const limit = 80
+	if len(s) > limit {
+		return strconv.Quote(s[:limit]) + "..."
+	}
+	return strconv.Quote(s)
+}
+
+// Printable returns a name from a URL for a problem's field.
+func Printable(s string) string {
+	return strings.Trim(Quoted(s), `"`)
 }

@@ -30,27 +30,21 @@ type Poster interface {
 	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 }
 
-// Options of Posts.
-type Options struct {
+// Posts takes events.
+type Posts struct {
 	Poster Poster
 	Gate   *admission.Gate
 	Limits *admission.Limits
 	Logger *slog.Logger
-	// CheckMaster returns why posts cannot be taken at this port; nil at the port of clients.
+	// CheckMaster returns why posts cannot be taken at this port.
 	CheckMaster  func() error
 	CountProblem func(score.Code)
 	CountEvents  func([]score.Result)
 }
 
-// Posts takes events.
-type Posts struct{ o Options }
-
-// New returns the handler of events.
-func New(o Options) *Posts { return &Posts{o} }
-
 // Handle takes one event or an array as JSON, or a stream of events as NDJSON.
 func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	if err := p.o.CheckMaster(); err != nil {
+	if err := p.CheckMaster(); err != nil {
 		return handler.Response{}, err
 	}
 	mediaType, err := r.MediaType(handler.TypeJSON, handler.TypeNDJSON)
@@ -75,10 +69,10 @@ func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Respons
 // postBody takes a place for a post and posts a JSON body.
 func (p *Posts) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
 	if !r.Admitted {
-		if problem := p.o.Gate.BeginPost(); problem != nil {
+		if problem := p.Gate.BeginPost(); problem != nil {
 			return dst, problem
 		}
-		defer p.o.Gate.EndPost()
+		defer p.Gate.EndPost()
 	}
 	return p.postJSON(ctx, r.Caller, dst, body)
 }
@@ -93,13 +87,13 @@ func (p *Posts) postJSON(ctx context.Context, caller *handler.Caller, dst, body 
 	if problem != nil {
 		return dst, problem
 	}
-	if n, problem := p.o.Gate.AuthorizeEvents(ctx, caller, events); problem != nil {
+	if n, problem := p.Gate.AuthorizeEvents(ctx, caller, events); problem != nil {
 		if len(events) > 1 {
 			problem = atIndex(problem, n)
 		}
 		return dst, problem
 	}
-	if problem := p.o.Gate.WithinRate(events); problem != nil {
+	if problem := p.Gate.WithinRate(events); problem != nil {
 		return dst, problem
 	}
 	setDefaults(events)
@@ -138,14 +132,14 @@ func setDefaults(events []score.Event) {
 // apply has the group apply events. It returns at least one result, and one for each event
 // unless the last is a refusal.
 func (p *Posts) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
-	results, err := p.o.Poster.Post(ctx, post)
+	results, err := p.Poster.Post(ctx, post)
 	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {
 		err = fmt.Errorf("the group returned %d results for %d events", len(results), len(post.Events))
 	}
 	if err != nil {
 		return nil, p.applyError(ctx, err)
 	}
-	p.o.CountEvents(results)
+	p.CountEvents(results)
 	return results, nil
 }
 
@@ -156,7 +150,7 @@ func (p *Posts) applyError(ctx context.Context, err error) error {
 	if errors.As(err, &problem) || ctx.Err() != nil {
 		return err
 	}
-	p.o.Logger.ErrorContext(ctx, "post failed", "err", err)
+	p.Logger.ErrorContext(ctx, "post failed", "err", err)
 	return score.Problemf(score.OutcomeUnknown,
 		"internal error while the result was awaited, see this frontend's log; "+
 			"post the same events again: those with a source and seq, or an id, are not applied twice")

@@ -29,8 +29,8 @@ var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never 
 // answers each chunk as soon as it is durable. It stops at the first event that is refused.
 func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	w, hr := r.Transport()
-	r.MarkStream()
-	leave, problem := p.o.Gate.EnterStream(r.Caller)
+	r.Stream = true
+	leave, problem := p.Gate.EnterStream(r.Caller)
 	if problem != nil {
 		return problem
 	}
@@ -40,9 +40,9 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	control := http.NewResponseController(w)
 	_ = control.EnableFullDuplex()
 	_ = control.SetWriteDeadline(time.Time{})
-	chunks := prefetch(w, hr.Body, p.o.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
+	chunks := prefetch(w, hr.Body, p.Limits.StreamIdle, func(c *chunk) { p.authorizeChunk(ctx, r.Caller, c) })
 	defer chunks.stop()
-	out := &streamWriter{w: w, chunks: chunks, idle: p.o.Limits.StreamIdle}
+	out := &streamWriter{w: w, chunks: chunks, idle: p.Limits.StreamIdle}
 	defer out.free()
 	posted := 0
 	for {
@@ -61,7 +61,7 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 			return nil
 		default:
 			id, problem := chunks.in.endProblem(c.end)
-			p.o.CountProblem(problem.Code)
+			p.CountProblem(problem.Code)
 			return out.write([]score.Result{{ID: id, Problem: problem}})
 		}
 	}
@@ -70,7 +70,7 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 // authorizeChunk cuts a chunk before the first event that may not be posted. It runs while
 // the previous chunk is posted.
 func (p *Posts) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
-	if n, refused := p.o.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
+	if n, refused := p.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
 		c.rejected, c.events, c.end = &c.events[n], c.events[:n], refused
 	}
 }
@@ -82,7 +82,7 @@ func (p *Posts) postChunk(
 	ctx context.Context, events []score.Event, before int, out *streamWriter,
 ) (done int, refused bool, err error) {
 	for done < len(events) {
-		budget, n := p.o.Gate.Budget(events[done:])
+		budget, n := p.Gate.Budget(events[done:])
 		if budget != nil {
 			if err := budget.WaitN(ctx, n); err != nil {
 				return done, false, err // the client is gone
@@ -98,7 +98,7 @@ func (p *Posts) postChunk(
 		refused := last.Problem != nil
 		if refused {
 			last.Problem = atIndex(last.Problem, before+done+len(results)-1)
-			p.o.CountProblem(last.Problem.Code)
+			p.CountProblem(last.Problem.Code)
 		}
 		if err := out.write(results); err != nil || refused {
 			return done, refused, err
@@ -119,7 +119,7 @@ func (p *Posts) abort(out *streamWriter, first *score.Event, index int, err erro
 	if !errors.As(err, &problem) {
 		return err // the client is gone
 	}
-	p.o.CountProblem(problem.Code)
+	p.CountProblem(problem.Code)
 	return out.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/url"
 	"slices"
 	"strconv"
@@ -23,13 +24,9 @@ type BoardQuery struct {
 	notFound *score.Problem // why there is no answer; nil while that is not known
 }
 
-var boardParameters = []string{"split", "category", "limit", "after", "around"}
+var boardParameters = []string{"split", "category", "limit", "after", "around", maxStale}
 
-func parseLeaderboard(id, query string) (Question, error) {
-	q, stale, err := questionParameters(query, boardParameters...)
-	if err != nil {
-		return Question{}, err
-	}
+func parseLeaderboard(id string, q url.Values) (Question, error) {
 	b := &BoardQuery{Contest: id}
 	if err := b.setParameters(q); err != nil {
 		return Question{}, err
@@ -43,7 +40,6 @@ func parseLeaderboard(id, query string) (Question, error) {
 		Board:   b,
 		Missing: b.Missing,
 		Text:    textRenderer(leaderboardText),
-		Stale:   stale,
 	}, nil
 }
 
@@ -127,19 +123,15 @@ func (b *BoardQuery) Key() string {
 			chosen.Set(name, value)
 		}
 	}
-	if b.Limit != handler.DefaultPage {
-		chosen.Set("limit", strconv.Itoa(b.Limit))
-	}
-	return keyOf("leaderboard/"+b.Contest, chosen)
+	return keyOf("leaderboard/"+b.Contest, chosen, b.Limit)
 }
 
 // Body returns the answer, nil if there is no such leaderboard or its competitor is not on
 // it.
 func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
-	var problem *score.Problem
 	switch {
-	case errors.As(err, &problem) && problem.Code == score.NotFound:
-		b.notFound = problem
+	case score.CodeOf(err) == score.NotFound:
+		errors.As(err, &b.notFound)
 		return nil, revision, nil
 	case err != nil:
 		return nil, revision, err
@@ -166,35 +158,20 @@ func (b *BoardQuery) Missing() *score.Problem {
 // question and the revision determine the answer, so the tag is strong, and its cost does
 // not depend on the answer's length.
 func (b *BoardQuery) ETag(store string, revision uint64) string {
-	sum := fnvOffset.string(store).string(b.Contest).string(b.Split).string(b.Category).string(b.Around)
-	sum = sum.string(b.After.String()).number(uint64(b.Limit))
+	question := make([]byte, 0, 256)
+	for _, s := range [...]string{store, b.Contest, b.Split, b.Category, b.Around, b.After.String()} {
+		question = append(append(question, s...), 0)
+	}
+	for n := b.Limit; n > 0; n >>= 8 {
+		question = append(question, byte(n))
+	}
+	sum := fnv.New64a()
+	sum.Write(question)
 	tag := append(make([]byte, 0, 32), '"')
-	tag = strconv.AppendUint(tag, uint64(sum), 36)
+	tag = strconv.AppendUint(tag, sum.Sum64(), 36)
 	tag = append(tag, '-')
 	tag = strconv.AppendUint(tag, revision, 36)
 	return string(append(tag, '"'))
-}
-
-// fnv is the 64-bit hash FNV-1a. It allocates nothing and is the same at every frontend.
-type fnv uint64
-
-const fnvOffset fnv = 14695981039346656037
-
-func (h fnv) byte(b byte) fnv { return (h ^ fnv(b)) * 1099511628211 }
-
-// string adds s and a terminator.
-func (h fnv) string(s string) fnv {
-	for i := range len(s) {
-		h = h.byte(s[i])
-	}
-	return h.byte(0)
-}
-
-func (h fnv) number(n uint64) fnv {
-	for ; n > 0; n >>= 8 {
-		h = h.byte(byte(n))
-	}
-	return h
 }
 
 // leaderboardText writes a leaderboard without its empty columns.

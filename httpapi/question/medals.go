@@ -13,13 +13,8 @@ import (
 	"laurel/score/medal"
 )
 
-func parseMedals(competition, query string) (Question, error) {
-	_, stale, err := questionParameters(query)
-	if err != nil {
-		return Question{}, err
-	}
+func parseMedals(competition string, _ url.Values) (Question, error) {
 	q := Medals(competition)
-	q.Stale = stale
 	if !validCompetition(competition) {
 		return Question{}, q.Missing()
 	}
@@ -48,12 +43,8 @@ func Medals(competition string) Question {
 
 // parseMedalRow reads the question for one row of a medal table from
 // "competition/organisation".
-func parseMedalRow(name, query string) (Question, error) {
+func parseMedalRow(name string, _ url.Values) (Question, error) {
 	competition, organisation, _ := strings.Cut(name, "/")
-	_, stale, err := questionParameters(query)
-	if err != nil {
-		return Question{}, err
-	}
 	missing := func() *score.Problem {
 		return score.Problemf(score.NotFound,
 			"organisation %s is not in the medal table of competition %s; GET /v1/medals/%[2]s lists the table",
@@ -79,10 +70,7 @@ func parseMedalRow(name, query string) (Question, error) {
 			return body, t.Revision, err
 		},
 		Missing: missing,
-		Text: textRenderer(func(b *bytes.Buffer, row *medal.Row) {
-			medalsText(b, []medal.Row{*row}, nil)
-		}),
-		Stale: stale,
+		Text:    textRenderer(func(b *bytes.Buffer, row *medal.Row) { medalsText(b, []medal.Row{*row}, nil) }),
 	}, nil
 }
 

@@ -5,14 +5,21 @@ package question
 
 import (
 	"bytes"
+	"math"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/httpapi/web"
 	"laurel/score"
+	"laurel/score/medal"
 )
 
 // Question is what a read asks of the store. It has been checked.
@@ -30,14 +37,6 @@ type Question struct {
 	Stale   Staleness
 }
 
-// Parser reads a question from the end of a path and the query of a URL. The error is a
-// *score.Problem.
-type Parser func(name, query string) (Question, error)
-
-// internalQuestions have no route. Frontends in pull mode ask the master for them by their
-// key.
-var internalQuestions = map[string]Parser{"keys": parseKeys, "page": parsePage}
-
 // ByKey returns the question with a key.
 func ByKey(key string) (queries.Question, error) {
 	escaped, query, _ := strings.Cut(key, "?")
@@ -54,8 +53,12 @@ func ByKey(key string) (queries.Question, error) {
 
 // Parse reads a question from a path behind /v1/ and the query of a URL.
 func Parse(path, query string) (Question, error) {
-	if parse, ok := internalQuestions[path]; ok {
-		return parse("", query)
+	switch path { // these have no route; frontends in pull mode ask for them by their key
+	case "keys":
+		q, err := handler.Parameters(query, "competition")
+		return Keys(q.Get("competition")), err
+	case "page":
+		return Page(), nil
 	}
 	full := "/v1/" + path
 	for _, r := range Routes {
@@ -69,18 +72,12 @@ func Parse(path, query string) (Question, error) {
 // maxStale is a parameter of all questions. It is no part of their keys.
 const maxStale = "max_stale"
 
-// questionParameters parses the parameters of a question.
-func questionParameters(query string, known ...string) (url.Values, Staleness, error) {
-	q, err := handler.Parameters(query, append(known, maxStale)...)
-	if err != nil {
-		return nil, Staleness{}, err
+// keyOf returns the key of a path and the parameters that differ from their defaults. limit
+// is another of them.
+func keyOf(path string, q url.Values, limit int) string {
+	if limit != handler.DefaultPage {
+		q.Set("limit", strconv.Itoa(limit))
 	}
-	stale, err := parseStaleness(q)
-	return q, stale, err
-}
-
-// keyOf returns the key of a path and the parameters that differ from their defaults.
-func keyOf(path string, q url.Values) string {
 	if len(q) == 0 {
 		return path
 	}
@@ -102,4 +99,216 @@ func textRenderer[T any](write func(*bytes.Buffer, *T)) func(*bytes.Buffer, []by
 // UnknownPath reports that there is no such path.
 func UnknownPath(path string) *score.Problem {
 	return score.Problemf(score.NotFound, "no such path: %s; see GET /", handler.Quoted(path))
+}
+
+// Route is the route of a kind of question.
+type Route struct {
+	Pattern    string // a template of mux
+	Board      bool   // the question is about a leaderboard
+	parameters []string
+	parse      func(name string, q url.Values) (Question, error)
+}
+
+// Routes are the routes of questions. The first that matches a path is the right one.
+var Routes = []Route{
+	{"/v1/scores/{contest:.+}", false, []string{maxStale}, parseScore},
+	{"/v1/scores", false, scoresParameters, parseScores},
+	{"/v1/timeline/{contest:.+}", false, []string{"after", "limit", maxStale}, parseTimeline},
+	{"/v1/leaderboard/{contest:.+}", true, boardParameters, parseLeaderboard},
+	{"/v1/medals/{competition}", false, []string{maxStale}, parseMedals},
+	{"/v1/medals/{competition}/{organisation:.+}", false, []string{maxStale}, parseMedalRow},
+	{"/v1/bards/{source:.+}", false, []string{maxStale}, parseBard},
+}
+
+// Parse reads a question from the end of a path and the query of a URL. The error is a
+// *score.Problem.
+func (r *Route) Parse(name, query string) (Question, error) {
+	parameters, err := handler.Parameters(query, r.parameters...)
+	if err != nil {
+		return Question{}, err
+	}
+	stale, err := parseStaleness(parameters)
+	if err != nil {
+		return Question{}, err
+	}
+	q, err := r.parse(name, parameters)
+	q.Stale = stale
+	return q, err
+}
+
+// Pattern matches paths. It knows the patterns of the routes that the fast path answers;
+// for net/http, mux matches them.
+type Pattern struct {
+	Prefix   string // what the pattern begins with literally
+	segments int    // how many more segments a path needs: 0, 1 or 2
+	open     bool   // the last segment may contain slashes
+}
+
+// ParsePattern parses the pattern of a route.
+func ParsePattern(s string) Pattern {
+	prefix, rest, found := strings.Cut(s, "{")
+	if !found {
+		return Pattern{Prefix: s}
+	}
+	return Pattern{prefix, 1 + strings.Count(rest, "/{"), strings.HasSuffix(rest, ":.+}")}
+}
+
+// Matches reports whether a path matches. It allocates nothing.
+func (p *Pattern) Matches(path []byte) bool {
+	n := len(p.Prefix)
+	switch {
+	case len(path) < n || string(path[:n]) != p.Prefix:
+		return false
+	case p.segments == 0:
+		return len(path) == n
+	}
+	name := path[n:]
+	if p.segments == 2 {
+		slash := bytes.IndexByte(name, '/')
+		if slash <= 0 {
+			return false
+		}
+		name = name[slash+1:]
+	}
+	return len(name) > 0 && (p.open || bytes.IndexByte(name, '/') < 0)
+}
+
+// Staleness is how old an answer may be if there is no current one. The zero value accepts
+// no old answer.
+type Staleness struct {
+	Accepted bool
+	bounded  bool
+	bound    time.Duration
+}
+
+// Accepts reports whether an answer of the given age will do.
+func (s Staleness) Accepts(age time.Duration, known bool) bool {
+	return s.Accepted && (!s.bounded || known && age <= s.bound)
+}
+
+// parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds. Without
+// a value any age will do.
+func parseStaleness(q url.Values) (Staleness, error) {
+	given := q.Get(maxStale)
+	switch {
+	case !q.Has(maxStale):
+		return Staleness{}, nil
+	case given == "":
+		return Staleness{Accepted: true}, nil
+	}
+	bound, ok := parseSeconds(given)
+	if !ok {
+		var err error
+		if bound, err = time.ParseDuration(given); err != nil || bound < 0 {
+			return Staleness{}, handler.FieldProblem(maxStale,
+				"got %s; want how old an answer may be, such as 30s", handler.Quoted(given))
+		}
+	}
+	return Staleness{Accepted: true, bounded: true, bound: bound}, nil
+}
+
+// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid
+// one is ignored.
+func StalenessOf(lists []string) Staleness {
+	for _, list := range lists {
+		for one := range strings.SplitSeq(list, ",") {
+			name, value, bounded := strings.Cut(strings.TrimSpace(one), "=")
+			if !strings.EqualFold(strings.TrimSpace(name), "max-stale") {
+				continue
+			}
+			if !bounded {
+				return Staleness{Accepted: true}
+			}
+			if bound, ok := parseSeconds(strings.Trim(strings.TrimSpace(value), `"`)); ok {
+				return Staleness{Accepted: true, bounded: true, bound: bound}
+			}
+		}
+	}
+	return Staleness{}
+}
+
+// parseSeconds parses whole seconds. More than a duration can hold are as many as it can.
+func parseSeconds(s string) (time.Duration, bool) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err != nil && (n == 0 || strings.Trim(s, "0123456789") != "") {
+		return 0, false
+	}
+	return time.Duration(min(n, math.MaxInt64/uint64(time.Second))) * time.Second, true
+}
+
+// FormatAge returns an age as the header Age has it: in whole seconds, rounded up.
+func FormatAge(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
+}
+
+// Keys asks for the keys of the records of a competition, or of all for "". It has no
+// route.
+func Keys(competition string) Question {
+	key := "keys"
+	if competition != "" {
+		key += "?competition=" + url.QueryEscape(competition)
+	}
+	ask := func(v queries.View) ([]byte, uint64, error) {
+		list := []string{}
+		if competition != "" {
+			list = append(list, cache.MedalsKey(competition))
+		}
+		for page, err := range contestPages(v, score.Filter{Competition: competition}) {
+			if err != nil {
+				return nil, 0, err
+			}
+			for i := range page {
+				list = append(list, cache.ScoreKey(page[i].ContestID))
+				if competition == "" {
+					list = append(list, cache.MedalsKey(page[i].Competition))
+				}
+			}
+		}
+		slices.Sort(list)
+		body, err := queries.Encode(slices.Compact(list))
+		return body, v.Revision(), err
+	}
+	return Question{Key: key, Tag: cache.ListTag(competition), Ask: ask, Missing: func() *score.Problem {
+		return score.Problemf(score.NotFound, "there are no keys")
+	}}
+}
+
+// maxPageContests is how many contests the page has before its stream begins. It shows the
+// first of each kind.
+const maxPageContests = 3 * handler.MaxPage
+
+// Page asks for the data of the live page, a web.Data. It has no route.
+func Page() Question {
+	return Question{Key: "page", Tag: cache.AnyTag, Ask: askPage, Missing: func() *score.Problem {
+		return score.Problemf(score.NotFound, "there is no page")
+	}}
+}
+
+func askPage(v queries.View) ([]byte, uint64, error) {
+	data := web.Data{Revision: v.Revision(), Scores: []score.Record{}, Medals: []medal.Standings{}}
+	for list, err := range contestPages(v, score.Filter{}) {
+		if err != nil {
+			return nil, 0, err
+		}
+		if data.Scores = append(data.Scores, list...); len(data.Scores) >= maxPageContests {
+			break
+		}
+	}
+	done := map[string]bool{}
+	for i := range data.Scores {
+		competition := data.Scores[i].Competition
+		if done[competition] {
+			continue
+		}
+		done[competition] = true
+		table, ok, err := v.Medals(competition)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			data.Medals = append(data.Medals, table.Standings())
+		}
+	}
+	body, err := queries.Encode(data)
+	return body, v.Revision(), err
 }

@@ -2,6 +2,7 @@ package question
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"iter"
 	"net/url"
@@ -26,29 +27,22 @@ type ScorePage struct {
 // is longer.
 const MaxFilter = 512
 
-// filters are the parameters by which a list of contests is filtered.
-var filters = [...]string{"competition", "sport", "status", "competitor"}
+// scoresParameters are the parameters of a list of contests. The first four filter it.
+var scoresParameters = []string{"competition", "sport", "status", "competitor", "limit", "after", maxStale}
 
-func parseScores(_, query string) (Question, error) {
-	q, stale, err := questionParameters(query, append(filters[:], "limit", "after")...)
-	if err != nil {
-		return Question{}, err
-	}
+func parseScores(_ string, q url.Values) (Question, error) {
 	limit, err := handler.PageSize(q)
 	if err != nil {
 		return Question{}, err
 	}
 	key := url.Values{}
-	for _, name := range filters {
+	for _, name := range scoresParameters[:4] {
 		switch given := q.Get(name); {
 		case len(given) > MaxFilter:
 			return Question{}, handler.FieldProblem(name, "got %d bytes; names have at most %d", len(given), MaxFilter)
 		case given != "":
 			key.Set(name, given)
 		}
-	}
-	if limit != handler.DefaultPage {
-		key.Set("limit", strconv.Itoa(limit))
 	}
 	after := q.Get("after")
 	if after != "" {
@@ -65,7 +59,7 @@ func parseScores(_, query string) (Question, error) {
 		Competitor:  q.Get("competitor"),
 	}
 	return Question{
-		Key: keyOf("scores", key),
+		Key: keyOf("scores", key, limit),
 		Tag: cache.ListTag(score.CompetitionOf(f.Competition)),
 		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Contests(f, after, limit)
@@ -75,8 +69,7 @@ func parseScores(_, query string) (Question, error) {
 			body, err := queries.Encode(ScorePage{list, next})
 			return body, v.Revision(), err
 		},
-		Text:  textRenderer(scoresText),
-		Stale: stale,
+		Text: textRenderer(scoresText),
 	}, nil
 }
 
@@ -94,13 +87,8 @@ func contestPages(v queries.View, f score.Filter) iter.Seq2[[]score.Record, erro
 	}
 }
 
-func parseScore(id, query string) (Question, error) {
-	_, stale, err := questionParameters(query)
-	if err != nil {
-		return Question{}, err
-	}
+func parseScore(id string, _ url.Values) (Question, error) {
 	q := Score(id)
-	q.Stale = stale
 	if !score.ValidPath(id) {
 		return Question{}, q.Missing()
 	}
@@ -166,8 +154,8 @@ func resultText(c *score.Standing) string {
 
 func scoreText(b *bytes.Buffer, rec *score.Record) {
 	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  ", rec.ContestID, rec.Title)))
-	fmt.Fprintf(b, "%s\n", textfmt.OneLine(joinWords("  "+
-		"", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)))
+	state := joinWords("  ", rec.ScheduleStatus, rec.ResultStatus, rec.Period, rec.Clock, rec.Split)
+	fmt.Fprintf(b, "%s\n", textfmt.OneLine(state))
 	if rec.Winner != "" {
 		fmt.Fprintf(b, "winner: %s\n", textfmt.OneLine(rec.Winner))
 	}
@@ -211,4 +199,51 @@ func rankText(rank int) string {
 func joinWords(separator string, words ...string) string {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	return strings.Join(words, separator)
+}
+
+// periodsOf returns the names of a contest's periods in the order of play. Each competitor
+// lists only the periods in which it scored, so periods that differ in their number are
+// sorted by it (END2 before END10), and other periods by where competitors have them.
+// format.ts does the same.
+func periodsOf(rec *score.Record) []string {
+	lists := make([]score.Totals, len(rec.Competitors))
+	for i := range rec.Competitors {
+		lists[i] = rec.Competitors[i].Periods
+	}
+	slices.SortStableFunc(lists, func(a, b score.Totals) int { return cmp.Compare(len(b), len(a)) })
+	var names, stems []string
+	position := map[string]int{} // by stem: the latest place at which a competitor has its first period
+	for _, list := range lists {
+		own := map[string]bool{}
+		for i, t := range list {
+			stem, _ := splitPeriod(t.Code)
+			if !slices.Contains(names, t.Code) {
+				names = append(names, t.Code)
+			}
+			if !slices.Contains(stems, stem) {
+				stems = append(stems, stem)
+			}
+			if !own[stem] {
+				own[stem] = true
+				position[stem] = max(position[stem], i)
+			}
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int {
+		stemA, numberA := splitPeriod(a)
+		stemB, numberB := splitPeriod(b)
+		return cmp.Or(
+			cmp.Compare(position[stemA], position[stemB]),
+			cmp.Compare(slices.Index(stems, stemA), slices.Index(stems, stemB)),
+			cmp.Compare(numberA, numberB),
+		)
+	})
+	return names
+}
+
+// splitPeriod splits the number off the end of a period's name.
+func splitPeriod(name string) (stem string, number int) {
+	stem = strings.TrimRight(name, "0123456789")
+	number, _ = strconv.Atoi(name[len(stem):])
+	return stem, number
 }

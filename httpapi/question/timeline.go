@@ -19,11 +19,7 @@ type TimelinePage struct {
 	Next   string                `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-func parseTimeline(id, query string) (Question, error) {
-	q, stale, err := questionParameters(query, "after", "limit")
-	if err != nil {
-		return Question{}, err
-	}
+func parseTimeline(id string, q url.Values) (Question, error) {
 	limit, err := handler.PageSize(q)
 	if err != nil {
 		return Question{}, err
@@ -36,7 +32,6 @@ func parseTimeline(id, query string) (Question, error) {
 		}
 	}
 	page := Timeline(id, after, limit)
-	page.Stale = stale
 	if !score.ValidPath(id) {
 		return Question{}, page.Missing()
 	}
@@ -46,14 +41,11 @@ func parseTimeline(id, query string) (Question, error) {
 // Timeline asks for at most limit events of a contest after a revision.
 func Timeline(id string, after uint64, limit int) Question {
 	key := url.Values{}
-	if limit != handler.DefaultPage {
-		key.Set("limit", strconv.Itoa(limit))
-	}
 	if after != 0 {
 		key.Set("after", strconv.FormatUint(after, 10))
 	}
 	return Question{
-		Key: keyOf("timeline/"+id, key),
+		Key: keyOf("timeline/"+id, key, limit),
 		Tag: cache.TimelineTag(id),
 		Ask: func(v queries.View) ([]byte, uint64, error) {
 			list, next, err := v.Timeline(id, after, limit)
@@ -108,4 +100,35 @@ func grantText(e *score.TimelineEvent) string {
 		return "token " + e.Token[:min(len(e.Token), 8)]
 	}
 	return ""
+}
+
+// parseBard reads the question for the last seq of a source. A source that has never posted
+// is at 0, so that a new bard starts like any other.
+func parseBard(source string, _ url.Values) (Question, error) {
+	if !score.ValidPath(source) {
+		return Question{}, handler.FieldProblem("source",
+			"got %s; want segments of letters, digits and ._~- joined by /", handler.Quoted(source))
+	}
+	return Question{
+		Key: "bards/" + source,
+		Tag: cache.AnyTag,
+		Ask: func(v queries.View) ([]byte, uint64, error) {
+			bard, ok, err := v.Bard(source)
+			if err != nil {
+				return nil, 0, err
+			}
+			if !ok {
+				bard = score.Bard{Source: source}
+			}
+			body, err := queries.Encode(bard)
+			return body, v.Revision(), err
+		},
+		Text: textRenderer(bardText),
+	}, nil
+}
+
+func bardText(b *bytes.Buffer, bard *score.Bard) {
+	t := handler.NewTable(b, "SOURCE", "LAST SEQ", "LAST ID")
+	t.Row(bard.Source, strconv.FormatUint(bard.LastSeq, 10), bard.LastID)
+	t.End()
 }

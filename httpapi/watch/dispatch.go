@@ -35,10 +35,16 @@ type change struct {
 func (h *Hub) dispatch(c cache.Invalidated) error {
 	ctx, cancel := context.WithTimeout(h.ctx, fetchTimeout)
 	defer cancel()
+	h.mu.Lock()
+	// A watcher that is added from now on begins at this revision or later. So the topics
+	// may lack it: its beginning has all that this dispatch is for.
+	h.dispatching = max(h.dispatching, c.Revision)
+	var topics []string
 	if c.All {
-		h.mu.Lock()
-		topics := slices.Collect(maps.Keys(h.topics))
-		h.mu.Unlock()
+		topics = slices.Collect(maps.Keys(h.topics))
+	}
+	h.mu.Unlock()
+	if c.All {
 		names, err := h.expand(ctx, topics)
 		if err != nil {
 			return err
@@ -48,7 +54,9 @@ func (h *Hub) dispatch(c cache.Invalidated) error {
 	slices.Sort(c.Names)
 	h.mu.Lock()
 	from := h.delivered
-	h.dispatching = max(h.dispatching, c.Revision)
+	ended := make(chan struct{})
+	defer close(ended)
+	h.dispatchEnded = ended
 	var changes []*change
 	for _, name := range slices.Compact(c.Names) {
 		if list := h.watchersOf(name); len(list) > 0 {
@@ -176,7 +184,8 @@ func (h *Hub) deliver(changes []*change, revision uint64) {
 }
 
 // resetWatchers queues a new snapshot for the watchers of a removed record: no other event
-// tells them that it is gone.
+// tells them that it is gone. It removes them from the changes, whose frames are older than
+// the snapshot.
 func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uint64) error {
 	done := watcherSet{}
 	snapshots := map[string]*frame{} // by topics: thousands may watch the same
@@ -191,7 +200,11 @@ func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uin
 			done[w] = true
 			key := strings.Join(w.subjects.topics(), "\n")
 			if snapshots[key] == nil {
-				snapshot, err := h.snapshot(ctx, w, revision)
+				records, err := h.records(ctx, w)
+				if err != nil {
+					return err
+				}
+				snapshot, err := h.snapshot(ctx, w, records, revision)
 				if err != nil {
 					return err
 				}
@@ -199,6 +212,12 @@ func (h *Hub) resetWatchers(ctx context.Context, changes []*change, revision uin
 			}
 			w.reset(snapshots[key], revision)
 		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	for _, c := range changes {
+		c.watchers = slices.DeleteFunc(c.watchers, func(w *Watcher) bool { return done[w] })
 	}
 	return nil
 }

@@ -94,15 +94,17 @@ type Hub struct {
 	clock atomic.Uint64 // logical clock of window fetches and window versions
 
 	mu          sync.Mutex
-	delivered   uint64                // every change up to this revision is queued for its watchers
-	dispatching uint64                // the highest revision that a dispatch has begun for
-	advanced    chan struct{}         // closed and replaced when delivered advances
-	topics      map[string]watcherSet // see Subjects.topics
-	watchers    watcherSet
-	lastSlot    int                      // the heartbeat slot of the last watcher
-	boards      map[string]*boardWindows // by contest
-	windows     map[Window]*window
-	rows        int // cost of all windows
+	delivered   uint64        // every change up to this revision is queued for its watchers
+	dispatching uint64        // the highest revision that a dispatch has begun for
+	advanced    chan struct{} // closed and replaced when delivered advances
+	// dispatchEnded is closed when the last dispatch that has begun to fetch has ended.
+	dispatchEnded chan struct{}
+	topics        map[string]watcherSet // see Subjects.topics
+	watchers      watcherSet
+	lastSlot      int                      // the heartbeat slot of the last watcher
+	boards        map[string]*boardWindows // by contest
+	windows       map[Window]*window
+	rows          int // cost of all windows
 }
 
 type watcherSet map[*Watcher]bool
@@ -110,15 +112,17 @@ type watcherSet map[*Watcher]bool
 // New returns a hub that writes from the given number of goroutines. Close stops it.
 func New(s Store, writers int) *Hub {
 	h := &Hub{
-		store:    s,
-		queue:    make(chan *Watcher, 2*MaxWatchers),
-		batches:  rate.NewLimiter(rate.Every(batchPause), 1),
-		advanced: make(chan struct{}),
-		topics:   map[string]watcherSet{},
-		watchers: watcherSet{},
-		boards:   map[string]*boardWindows{},
-		windows:  map[Window]*window{},
+		store:         s,
+		queue:         make(chan *Watcher, 2*MaxWatchers),
+		batches:       rate.NewLimiter(rate.Every(batchPause), 1),
+		advanced:      make(chan struct{}),
+		dispatchEnded: make(chan struct{}),
+		topics:        map[string]watcherSet{},
+		watchers:      watcherSet{},
+		boards:        map[string]*boardWindows{},
+		windows:       map[Window]*window{},
 	}
+	close(h.dispatchEnded)
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	for range writers {
 		h.tasks.Go(h.runWriter)

@@ -189,50 +189,58 @@ func (h *Hub) expand(ctx context.Context, topics []string) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-func (h *Hub) records(ctx context.Context, w *Watcher) (keys []string, entries []*cache.Entry, err error) {
+// record is a record as it was read for a watcher. The body of its entry is nil if there is
+// no such record.
+type record struct {
+	key   string
+	entry *cache.Entry
+}
+
+// records returns the records that w watches, sorted by key.
+func (h *Hub) records(ctx context.Context, w *Watcher) ([]record, error) {
 	names, err := h.expand(ctx, w.subjects.topics())
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	var list []record
 	for _, name := range names {
 		if _, isRecord := competitionOf(name); isRecord {
-			keys = append(keys, name)
+			list = append(list, record{key: name})
 		}
 	}
-	if len(keys) > maxSnapshot {
-		return nil, nil, ErrTooManyRecords
+	if len(list) > maxSnapshot {
+		return nil, ErrTooManyRecords
 	}
-	for _, key := range keys {
-		e, err := h.store.Record(ctx, key)
-		if err != nil {
-			return nil, nil, err
+	for i := range list {
+		if list[i].entry, err = h.store.Record(ctx, list[i].key); err != nil {
+			return nil, err
 		}
-		entries = append(entries, e)
 	}
-	return keys, entries, nil
+	return list, nil
 }
 
 // firstSnapshot returns the beginning of a stream for a watcher that has received nothing.
 func (h *Hub) firstSnapshot(ctx context.Context, w *Watcher) ([]byte, error) {
-	snapshot, err := h.snapshot(ctx, w, w.start)
+	records, err := h.records(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	return h.begin(ctx, w, []*frame{snapshot}, w.start)
+	snapshot, err := h.snapshot(ctx, w, records, w.start)
+	if err != nil {
+		return nil, err
+	}
+	return h.begin(ctx, w, records, []*frame{snapshot}, w.start)
 }
 
-// snapshot returns an open snapshot: everything that w watches except windows, which
-// appendFramesLocked adds. Its events are those up to the revision; its records may be newer.
-func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) (*frame, error) {
-	keys, entries, err := h.records(ctx, w)
-	if err != nil {
-		return nil, err
-	}
+// snapshot returns an open snapshot of the records and events that w watches, without its
+// windows, which appendFramesLocked adds. The events are those up to the revision; the records
+// may be newer.
+func (h *Hub) snapshot(ctx context.Context, w *Watcher, records []record, revision uint64) (*frame, error) {
 	var scores, medals, events [][]byte
-	for i, e := range entries {
-		switch body := bytes.TrimRight(e.Body, "\n"); {
+	for _, r := range records {
+		switch body := bytes.TrimRight(r.entry.Body, "\n"); {
 		case body == nil:
-		case strings.HasPrefix(keys[i], "medals/"):
+		case strings.HasPrefix(r.key, "medals/"):
 			medals = append(medals, body)
 		default:
 			scores = append(scores, body)
@@ -255,17 +263,17 @@ func (h *Hub) snapshot(ctx context.Context, w *Watcher, revision uint64) (*frame
 // changesSince returns the beginning of a stream for a watcher that resumes: what has
 // changed since the position it had reached, as single events, and its windows.
 func (h *Hub) changesSince(ctx context.Context, w *Watcher, received position) ([]byte, error) {
-	keys, entries, err := h.records(ctx, w)
+	records, err := h.records(ctx, w)
 	if err != nil {
 		return nil, err
 	}
 	var frames []*frame
-	for i, e := range entries {
-		if e.Body == nil && strings.HasPrefix(keys[i], "scores/") {
+	for _, r := range records {
+		if r.entry.Body == nil && strings.HasPrefix(r.key, "scores/") {
 			return h.firstSnapshot(ctx, w) // the contest may have been removed meanwhile
 		}
-		if e.Body != nil && e.Revision > received.records {
-			frames = append(frames, recordFrame(keys[i], e))
+		if r.entry.Body != nil && r.entry.Revision > received.records {
+			frames = append(frames, recordFrame(r.key, r.entry))
 		}
 	}
 	for _, id := range w.subjects.Timelines {
@@ -276,19 +284,57 @@ func (h *Hub) changesSince(ctx context.Context, w *Watcher, received position) (
 			return nil, err
 		}
 	}
-	return h.begin(ctx, w, frames, received.records)
+	return h.begin(ctx, w, records, frames, received.records)
 }
 
-// begin returns the beginning of a stream: frames for a watcher that has received the records
-// up to a revision, and the watcher's windows.
-func (h *Hub) begin(ctx context.Context, w *Watcher, frames []*frame, records uint64) ([]byte, error) {
+// begin returns the beginning of a stream for a watcher that has received the records up to
+// revision since: the frames and the watcher's windows. The frames were made from records.
+func (h *Hub) begin(
+	ctx context.Context, w *Watcher, records []record, frames []*frame, since uint64,
+) ([]byte, error) {
 	for i := range w.windows {
 		if err := h.refresh(ctx, w.windows[i].window, false); err != nil {
 			return nil, err
 		}
 	}
+	if err := h.awaitDispatchEnd(ctx); err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if slices.ContainsFunc(w.pending, func(f *frame) bool { return f.open }) {
+		// A contest was removed meanwhile. The pending snapshot may be older than this
+		// beginning and has everything that the watcher must get, so it comes instead.
+		return nil, nil
+	}
+	w.dropOlderLocked(records)
 	w.dirty = true // every window
-	return w.appendFramesLocked(nil, w.arrangeLocked(frames), records, w.start), nil
+	return w.appendFramesLocked(nil, w.arrangeLocked(frames), since, w.start), nil
+}
+
+// awaitDispatchEnd waits until the dispatch that is under way has ended. That dispatch may have
+// fetched a record before the caller read a newer one. Once it has ended, its frames are
+// pending. Later dispatches fetch nothing older than what the caller has read.
+func (h *Hub) awaitDispatchEnd(ctx context.Context) error {
+	h.mu.Lock()
+	ended := h.dispatchEnded
+	h.mu.Unlock()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return cache.ErrNotLeased // the frontend cannot answer for what has changed
+	}
+}
+
+// dropOlderLocked drops the pending frames that are not newer than the given records, which
+// are sorted by key. The beginning of the stream has those records.
+func (w *Watcher) dropOlderLocked(records []record) {
+	w.index = nil // addLocked builds a new one
+	w.pending = slices.DeleteFunc(w.pending, func(f *frame) bool {
+		i, ok := slices.BinarySearchFunc(records, f.key, func(r record, key string) int {
+			return strings.Compare(r.key, key)
+		})
+		return ok && f.revision <= records[i].entry.Revision
+	})
 }

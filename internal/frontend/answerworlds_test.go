@@ -16,6 +16,7 @@ import (
 
 	"laurel/cluster"
 	"laurel/httpapi"
+	"laurel/httpapi/admission"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -149,7 +150,7 @@ func startGuardedWorld(t *testing.T, fast bool) *answerWorld {
 		t.Fatal(err)
 	}
 	o := cluster.Options{Dir: dir, Bootstrap: true, Guarded: true, Identity: identity}
-	public := httpapi.Options{Private: true, Origins: []string{"https://scores.example"}, Limits: httpapi.Limits{MaxBodyBytes: 20_000}}
+	public := httpapi.Options{Private: true, Origins: []string{"https://scores.example"}, Limits: admission.Limits{MaxBodyBytes: 20_000}}
 	f, _ := startWorldFrontend(t, 1, o, public)
 	eventually(t, func() error { return leased(f, true) })
 	eventually(t, func() error {

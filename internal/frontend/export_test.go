@@ -3,14 +3,12 @@ package frontend
 import (
 	"laurel/cache/queries"
 	"laurel/cluster"
-	"laurel/httpapi"
+	"laurel/httpapi/question"
 )
 
 // LoadForTest returns the answer to a path under /v1/ that m would load from its database.
 func LoadForTest(m *cluster.Member, path string) (body []byte, err error) {
-	api := httpapi.New(groupOf(m), httpapi.Options{})
-	defer api.Close()
-	q, err := api.Question(path)
+	q, err := question.ByKey(path)
 	if err != nil {
 		return nil, err
 	}

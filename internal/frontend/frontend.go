@@ -25,7 +25,9 @@ import (
 	"laurel/cluster"
 	"laurel/cluster/peer"
 	"laurel/httpapi"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/fastpath"
+	"laurel/httpapi/question"
 	"laurel/trust/access"
 	"laurel/trust/pki"
 )
@@ -102,7 +104,7 @@ func Start(o Options) (*Frontend, error) {
 	o.API.Secure, o.API.Verifier = secure, member.Verifier()
 	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
 	api := httpapi.New(groupOf(member), o.API)
-	member.ServeForwarded(byMember(api.ForwardedHandler()), api.Question)
+	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
 	f := &Frontend{
 		member: member,
 		api:    api,
@@ -145,8 +147,8 @@ func clientTLS(i *pki.Identity, files *pki.Files, removed func(member string) bo
 // member makes for itself.
 func byMember(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(httpapi.CallerHeader) == "" {
-			r.Header.Set(httpapi.CallerHeader, by)
+		if by := peer.FromContext(r.Context()); by != "" && r.Header.Get(admission.CallerHeader) == "" {
+			r.Header.Set(admission.CallerHeader, by)
 		}
 		h.ServeHTTP(w, r)
 	})
@@ -240,7 +242,8 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 			}
 			err := makeOperator(ctx, f.member, f.dir)
 			if err == nil {
-				f.log.Info("made the group's first operator; pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
+				f.log.Info("made the group's first operator; "+
+					"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
 					"file", filepath.Join(f.dir, operatorFile))
 				return
 			}

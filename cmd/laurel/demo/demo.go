@@ -2,11 +2,12 @@
 // Games of 50 BC without end, runs clients that follow them, and prints to a terminal
 // what happens.
 //
-// Begin reading at demo.go. games.go has the events, audience.go the clients and moves.go
-// how they move from one frontend to another; printer.go formats everything.
+// Begin reading at demo.go. games.go has the events, audience.go the clients and how they
+// move from one frontend to another; printer.go formats everything.
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"laurel/client"
+	"laurel/cmd/laurel/spectators"
 	"laurel/internal/localgroup"
 	"laurel/score"
 )
@@ -31,13 +33,11 @@ type Options struct {
 	Program string
 	Env     []string
 	RunDir  string
-	// RestartAfter is the pause before a frontend that died is restarted. 0:
-	// DefaultRestartAfter.
+	// RestartAfter is the pause before a frontend that died is restarted. 0: 5 s.
 	RestartAfter time.Duration
 	// TempDir is where the directory of the demo is made. "": that of the system.
 	TempDir string
-	// KillCommand returns a shell command that kills the frontend with an id. nil: kill
-	// -9 and its pid.
+	// KillCommand returns a shell command that kills the frontend with an id.
 	KillCommand func(id string) string
 	// Out is where everything is printed, in colours if it is a terminal.
 	Out io.Writer
@@ -45,11 +45,17 @@ type Options struct {
 
 // Run runs the demo until ctx ends, which is no error.
 func Run(ctx context.Context, o Options) error {
-	if o.RestartAfter == 0 {
-		o.RestartAfter = DefaultRestartAfter
+	o.RestartAfter = cmp.Or(o.RestartAfter, defaultRestartAfter)
+	dir, err := os.MkdirTemp(o.TempDir, "laurel-demo-")
+	if err != nil {
+		return err
 	}
 	d := demo{o: o, out: newPrinter(o.Out), seqs: make(map[string]uint64)}
-	return d.run(ctx)
+	err = errors.Join(d.run(ctx, dir), os.RemoveAll(dir))
+	if err == nil {
+		d.out.println("Done; nothing is left behind.")
+	}
+	return err
 }
 
 type demo struct {
@@ -62,29 +68,18 @@ type demo struct {
 	master   string            // the last one that was printed
 }
 
-// DefaultRestartAfter is long enough to see how the others go on without a frontend.
-const DefaultRestartAfter = 5 * time.Second
+const (
+	// defaultRestartAfter is long enough to see how the others go on without a frontend.
+	defaultRestartAfter = 5 * time.Second
+	// frontends is the least number that survives the death of one.
+	frontends = 3
+	// compareEvery is the number of events after which the demo compares the answers of
+	// all frontends.
+	compareEvery = 25
+)
 
-// frontends is the least number that survives the death of one.
-const frontends = 3
-
-func (d *demo) run(ctx context.Context) error {
-	dir, err := os.MkdirTemp(d.o.TempDir, "laurel-demo-")
-	if err != nil {
-		return err
-	}
-	err = d.runIn(ctx, dir)
-	if removed := os.RemoveAll(dir); removed != nil {
-		return errors.Join(err, removed)
-	}
-	if err == nil {
-		d.out.println("Done; nothing is left behind.")
-	}
-	return err
-}
-
-// runIn keeps all files in dir. When it returns, all frontends have ended.
-func (d *demo) runIn(ctx context.Context, dir string) error {
+// run keeps all files in dir. When it returns, all frontends have ended.
+func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.println("Starting three frontends ...")
 	notices := make(chan localgroup.Notice, 16)
 	group, err := localgroup.Start(ctx, localgroup.Options{
@@ -138,21 +133,19 @@ func (d *demo) runIn(ctx context.Context, dir string) error {
 	return nil
 }
 
-// compareEvery is the number of events after which the demo compares the answers of all
-// frontends.
-const compareEvery = 25
-
 // postGames posts one event after the other until ctx ends.
 func (d *demo) postGames(ctx context.Context) {
 	games := newPlaylist()
 	competition := ""
 	for n := 1; ; n++ {
 		e, pause := games.next()
-		if !sleep(ctx, time.Duration(float64(pause)/d.o.Speed)) {
+		if !spectators.Sleep(ctx, time.Duration(float64(pause)/d.o.Speed)) {
 			return
 		}
-		if competition != "" && e.Competition() != competition {
-			d.showMedals(ctx, competition)
+		if competition != "" && e.Competition() != competition && !d.o.Quiet {
+			if table, err := d.client.Medals(ctx, competition); err == nil {
+				d.out.medals(table)
+			}
 		}
 		competition = e.Competition()
 		d.audience.follow(competition)
@@ -182,25 +175,20 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 		}
 		var p *score.Problem
 		if errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Code != score.RateLimited {
-			d.out.warn("%s was refused and is left out: %s", e.ID, p)
-			d.resume(ctx, e.Source)
+			d.out.printlnIn(red, "%s was refused and is left out: %s", e.ID, p)
+			// It has not used its seq, and somebody else may have used it.
+			if b, err := d.client.Bard(ctx, e.Source); err == nil {
+				d.seqs[e.Source] = b.LastSeq
+			}
 			return score.Result{}, false
 		}
 		if ctx.Err() == nil && !warned {
 			warned = true
-			d.out.warn("The bard waits: %v", err)
+			d.out.printlnIn(red, "The bard waits: %v", err)
 		}
-		sleep(ctx, 200*time.Millisecond)
+		spectators.Sleep(ctx, 200*time.Millisecond)
 	}
 	return score.Result{}, false
-}
-
-// resume reads the last seq of a source from the store: a refused event has not used its
-// seq, and somebody else may have used it.
-func (d *demo) resume(ctx context.Context, source string) {
-	if b, err := d.client.Bard(ctx, source); err == nil {
-		d.seqs[source] = b.LastSeq
-	}
 }
 
 // showEvent prints an event with the contest as the store has it afterwards.
@@ -214,15 +202,6 @@ func (d *demo) showEvent(ctx context.Context, e *score.Event, revision uint64) {
 		contest = &r
 	}
 	d.out.event(e, revision, contest)
-}
-
-func (d *demo) showMedals(ctx context.Context, competition string) {
-	if d.o.Quiet {
-		return
-	}
-	if table, err := d.client.Medals(ctx, competition); err == nil {
-		d.out.medals(table)
-	}
 }
 
 // showAgreement reads the same contest from every frontend. A difference would be a bug
@@ -266,13 +245,12 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 
 // fetch reads a record from one frontend, without going on to another.
 func fetch(ctx context.Context, url string) (body, revision string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	c := http.Client{Timeout: 2 * time.Second}
+	resp, err := c.Do(req)
 	if err != nil {
 		return "", "", err
 	}
@@ -284,14 +262,70 @@ func fetch(ctx context.Context, url string) (body, revision string, err error) {
 	return string(b), resp.Header.Get("Laurel-Revision"), err
 }
 
-// sleep reports false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
+// reportFrontends prints what happens to the frontends, and the master afterwards, until
+// ctx ends.
+func (d *demo) reportFrontends(ctx context.Context, notices <-chan localgroup.Notice) {
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	down := map[string]bool{}
+	var since time.Time // when the master became unknown; zero: it is known
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-notices:
+			d.out.notice(n)
+			if down[n.Frontend.ID] = n.Kind != localgroup.Restarted; !down[n.Frontend.ID] {
+				d.audience.frontendUp(n.Frontend.ID, time.Now())
+				continue
+			}
+			d.audience.frontendDown(n.Frontend.ID, time.Now())
+			if since.IsZero() {
+				since = time.Now()
+			}
+		case <-poll.C:
+			if !since.IsZero() && d.reportMaster(ctx, down, since) {
+				since = time.Time{}
+			}
+		}
+	}
+}
+
+// reportMaster prints the master. It reports false if there is none, or it is known to be
+// down.
+func (d *demo) reportMaster(ctx context.Context, down map[string]bool, since time.Time) bool {
+	// The timeout is short, as notices wait meanwhile.
+	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	now, err := d.client.Frontends(ctx)
+	if err != nil || now.Master == "" || down[now.Master] {
 		return false
+	}
+	d.out.newMaster(now.Master, now.Master == d.master, time.Since(since))
+	d.master = now.Master
+	return true
+}
+
+// reportAudience prints, until ctx ends, when clients have moved, and their distribution
+// when all are at home or a frontend has lost all of them.
+func (d *demo) reportAudience(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for printed := ""; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.audience.changed:
+		case <-tick.C:
+		}
+		finished, now := d.audience.finishedMoves(time.Now()), d.audience.distribution()
+		for _, m := range finished {
+			d.out.move(m)
+		}
+		// A frontend may lose its clients without having died: it hangs, or is cut off.
+		if summary := now.summary(printed); len(finished) > 0 || summary != printed {
+			d.out.distribution(now)
+			printed = summary
+		}
 	}
 }

@@ -52,7 +52,8 @@ func (p *playlist) next() (score.Event, time.Duration) {
 // events returns the events of the nth edition, counted from 0, with the seqs and ids
 // that follow those of the edition before.
 func (p *playlist) events(n int) []score.Event {
-	text := strings.NewReplacer("OG50BC", competitionID(n), "50 BC", year(n)).Replace(string(games.OG50BC))
+	competition, year := edition(n)
+	text := strings.NewReplacer("OG50BC", competition, "50 BC", year).Replace(string(games.OG50BC))
 	var list []score.Event
 	ids := map[string]string{} // by the id in the file
 	for line := range bytes.Lines([]byte(text)) {
@@ -76,22 +77,14 @@ func (p *playlist) events(n int) []score.Event {
 	return list
 }
 
-const firstYear = 50 // BC
-
-// year names the year of the nth edition. There was no year 0.
-func year(n int) string {
-	if n < firstYear {
-		return fmt.Sprintf("%d BC", firstYear-n)
+// edition returns the id and the year of the nth edition: OG50BC, OG49BC ... OG1BC, OG1AD
+// ... There was no year 0.
+func edition(n int) (competition, year string) {
+	const first = 50 // BC
+	if n < first {
+		return fmt.Sprintf("OG%dBC", first-n), fmt.Sprintf("%d BC", first-n)
 	}
-	return fmt.Sprintf("AD %d", n-firstYear+1)
-}
-
-// competitionID returns the id of the nth edition: OG50BC, OG49BC ... OG1BC, OG1AD ...
-func competitionID(n int) string {
-	if n < firstYear {
-		return fmt.Sprintf("OG%dBC", firstYear-n)
-	}
-	return fmt.Sprintf("OG%dAD", n-firstYear+1)
+	return fmt.Sprintf("OG%dAD", n-first+1), fmt.Sprintf("AD %d", n-first+1)
 }
 
 // calendar is the number of years after which the calendar of the Games begins again, so

@@ -3,7 +3,9 @@ package demo
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"laurel/internal/localgroup"
+	"laurel/score"
 	"laurel/score/medal"
 )
 
@@ -20,7 +23,6 @@ type printer struct {
 	mu     sync.Mutex
 	w      io.Writer
 	colour bool
-	ids    []string // of the frontends
 
 	killCommand  func(id string) string // see Options
 	restartAfter time.Duration
@@ -67,34 +69,28 @@ func (p *printer) println(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-func (p *printer) warn(format string, args ...any) {
-	p.println("%s", p.styled(red, fmt.Sprintf(format, args...)))
+func (p *printer) printlnIn(s style, format string, args ...any) {
+	p.println("%s", p.styled(s, fmt.Sprintf(format, args...)))
 }
 
-func (p *printer) good(format string, args ...any) {
-	p.println("%s", p.styled(green, fmt.Sprintf(format, args...)))
-}
-
-// notice prints what happened to a frontend.
 func (p *printer) notice(n localgroup.Notice) {
 	f := n.Frontend
 	switch n.Kind {
 	case localgroup.Died:
-		p.warn("  ** %s (pid %d) ended: %s; restarts in %.0f s", f.ID, f.PID, n.Reason, n.RestartIn.Seconds())
+		p.printlnIn(red, "  ** %s (pid %d) ended: %s; restarts in %.0f s", f.ID, f.PID, n.Reason, n.RestartIn.Seconds())
 		if n.LogTail != "" {
 			p.println("     it had just been started; the end of %s:\n%s", f.Log, n.LogTail)
 		}
 	case localgroup.Restarted:
-		p.good("  ** %s is back with its data, as pid %d", f.ID, f.PID)
+		p.printlnIn(green, "  ** %s is back with its data, as pid %d", f.ID, f.PID)
 	case localgroup.Left:
-		p.warn("  ** %s was removed from the group and has ended", f.ID)
+		p.printlnIn(red, "  ** %s was removed from the group and has ended", f.ID)
 	case localgroup.Contradicted:
-		p.warn("  ** %s has ended: its data contradict the group", f.ID)
+		p.printlnIn(red, "  ** %s has ended: its data contradict the group", f.ID)
 		p.println("     the end of %s:\n%s", f.Log, n.LogTail)
 	}
 }
 
-// move prints where clients have gone.
 func (p *printer) move(r moveResult) {
 	clients := plural(r.clients, "client")
 	if r.moved < r.clients {
@@ -104,11 +100,11 @@ func (p *printer) move(r moveResult) {
 	case r.homeward && r.moved < r.clients:
 		p.println("  ** %s of %s are home again after %.0f s", clients, r.frontend, r.took.Seconds())
 	case r.homeward:
-		p.good("  ** %s came home to %s %s", clients, r.frontend, r.duration())
+		p.printlnIn(green, "  ** %s came home to %s %s", clients, r.frontend, r.duration())
 	case r.moved < r.clients:
-		p.warn("  ** %s of %s are elsewhere after %.0f s; the others still look", clients, r.frontend, r.took.Seconds())
+		p.printlnIn(red, "  ** %s of %s are elsewhere after %.0f s; the others still look", clients, r.frontend, r.took.Seconds())
 	default:
-		p.good("  ** %s moved from %s to %s %s", clients, r.frontend, strings.Join(r.to, " and "), r.duration())
+		p.printlnIn(green, "  ** %s moved from %s to %s %s", clients, r.frontend, strings.Join(r.to, " and "), r.duration())
 	}
 }
 
@@ -128,62 +124,253 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// distribution prints how many clients each frontend serves.
 func (p *printer) distribution(d distribution) {
-	var b strings.Builder
-	for _, id := range p.ids {
-		text := fmt.Sprintf("%s %d", id, d.at[id])
+	text := p.styled(green, "clients")
+	for _, id := range slices.Sorted(maps.Keys(d.at)) {
+		at := fmt.Sprintf("%s %d", id, d.at[id])
 		if d.at[id] == 0 {
-			text = p.styled(red, text)
+			at = p.styled(red, at)
 		}
-		b.WriteString("  " + text)
+		text += "  " + at
 	}
 	if d.looking > 0 {
-		b.WriteString(p.styled(red, fmt.Sprintf("  (%d look for one)", d.looking)))
+		text += p.styled(red, fmt.Sprintf("  (%d look for one)", d.looking))
 	}
-	p.println("%9s%s%s", "", p.styled(green, "clients"), b.String())
+	p.println("%9s%s", "", text)
 }
 
 func (p *printer) newMaster(id string, still bool, after time.Duration) {
 	if still {
-		p.good("  ** %s is still the master", id)
+		p.printlnIn(green, "  ** %s is still the master", id)
 		return
 	}
 	when := fmt.Sprintf("%.2f s later", after.Seconds())
 	if after < 20*time.Millisecond {
 		when = "at once" // a frontend that is told to stop hands over before it ends
 	}
-	p.good("  ** %s is the master now, %s", id, when)
+	p.printlnIn(green, "  ** %s is the master now, %s", id, when)
 }
 
-// agreement prints whether the frontends gave the same answer.
 func (p *printer) agreement(contestID string, a agreement) {
 	alike, silent := strings.Join(a.alike, " "), strings.Join(a.silent, " ")
 	switch {
 	case len(a.differ) > 0:
-		p.warn("%7s  %s: another answer about %s than %s", "", strings.Join(a.differ, " "), contestID, alike)
+		p.printlnIn(red, "%7s  %s: another answer about %s than %s", "", strings.Join(a.differ, " "), contestID, alike)
 	case len(a.alike) == 0:
-		p.warn("%7s  no answer from %s", "", silent)
+		p.printlnIn(red, "%7s  no answer from %s", "", silent)
 	case len(a.silent) > 0:
-		p.good("%7s  = %s answer alike at revision %s; no answer from %s", "", alike, a.revision, silent)
+		p.printlnIn(green, "%7s  = %s answer alike at revision %s; no answer from %s", "", alike, a.revision, silent)
 	default:
-		p.good("%7s  = %s answer alike, byte for byte, at revision %s", "", alike, a.revision)
+		p.printlnIn(green, "%7s  = %s answer alike, byte for byte, at revision %s", "", alike, a.revision)
 	}
 }
 
-// medals prints a medal table.
 func (p *printer) medals(m medal.Standings) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  %s %4s %6s %6s %5s\n", p.padded(bold, "Medals of the "+m.Name, 28),
 		p.styled(gold, "gold"), p.styled(silver, "silver"), p.styled(bronze, "bronze"), "total")
-	row := func(rank string, r medal.Row) {
+	for _, r := range slices.Concat(m.Rows, m.Outside) {
+		rank := "-"
+		if r.Rank > 0 {
+			rank = fmt.Sprint(r.Rank)
+		}
 		fmt.Fprintf(&b, "  %3s  %-23s %4d %6d %6d %5d\n", rank, r.Organisation, r.Gold, r.Silver, r.Bronze, r.Total)
 	}
-	for _, r := range m.Rows {
-		row(fmt.Sprint(r.Rank), r)
+	p.println("%s", b.String())
+}
+
+// event prints an event. contest is the record after it; nil for an event about a
+// competition.
+func (p *printer) event(e *score.Event, revision uint64, contest *score.Record) {
+	text := p.eventText(e, contest)
+	if text == "" {
+		return
 	}
-	for _, r := range m.Outside {
-		row("-", r)
+	sport := ""
+	if contest != nil {
+		sport = contest.Sport
+	}
+	p.println("%s  %s %s", p.styled(dim, fmt.Sprintf("%7d", revision)), p.padded(cyan, sport, 13), text)
+}
+
+// eventText describes an event in a few words. It returns "" for an event that is not
+// worth a line.
+func (p *printer) eventText(e *score.Event, r *score.Record) string {
+	switch d := e.Data.(type) {
+	case *score.CompetitionDefine:
+		return p.styled(bold, "The "+d.Name+" are open!")
+	case *score.ContestDefine:
+		if d.Kind == score.HeadToHead && len(d.Competitors) == 0 {
+			return ""
+		}
+		return p.styled(dim, "to come: "+d.Title+" ("+d.Phase+")")
+	case *score.ContestStatus:
+		return p.statusText(d, r)
+	case *score.ScorePlay:
+		return p.matchScore(r) + "  " + joinNonEmpty(d.Period, d.Clock, d.Athlete, d.Comment)
+	case *score.ScoreSet:
+		return p.matchScore(r) + "  " + p.styled(red, joinNonEmpty("corrected:", d.Reason))
+	case *score.ResultSet:
+		return p.resultText(d, r)
+	case *score.MedalAward:
+		s := map[string]style{score.Gold: gold, score.Silver: silver, score.Bronze: bronze}[d.Medal]
+		winner := d.Organisation
+		if d.Competitor != d.Organisation {
+			winner = joinNonEmpty(d.Competitor, d.Organisation)
+		}
+		return p.padded(s, d.Medal, 8) + winner
+	case *score.MedalRevoke:
+		return p.styled(red, "a medal is revoked: "+d.Reason)
+	case *score.EventVoid:
+		voided := p.styled(red, "voided: "+d.Reason)
+		if r.Kind == score.HeadToHead {
+			return p.matchScore(r) + "  " + voided
+		}
+		return voided
+	case *score.Alert:
+		return p.styled(dim, d.Text)
+	}
+	return "" // TestEveryTypeOfEventIsDescribed fails for a type that is missing
+}
+
+func joinNonEmpty(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "  ")
+}
+
+func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
+	name := r.Title
+	if r.Phase != "" && r.Phase != r.Title && r.Kind == score.HeadToHead {
+		name += " (" + r.Phase + ")"
+	}
+	switch {
+	case d.ScheduleStatus == score.Running:
+		return name + ": " + joinNonEmpty("under way", d.Period)
+	case d.ScheduleStatus == score.Finished && r.Kind == score.HeadToHead:
+		return p.matchScore(r) + "  finished, " + r.Winner + " wins"
+	case d.ScheduleStatus == score.Finished:
+		return name + ": finished, " + r.Winner + " wins"
+	case d.ScheduleStatus != "":
+		return p.styled(dim, name+": "+strings.ToLower(strings.ReplaceAll(d.ScheduleStatus, "_", " ")))
+	case d.ResultStatus == "PROTESTED":
+		return p.styled(red, name+": protest!")
+	case d.ResultStatus != "":
+		return p.styled(dim, name+": "+strings.ToLower(d.ResultStatus))
+	}
+	return ""
+}
+
+// matchScore formats the score of a match, the sides in the order of its title.
+func (p *printer) matchScore(r *score.Record) string {
+	home, away, ok := strings.Cut(r.Title, " vs ")
+	if !ok || len(r.Competitors) != 2 {
+		return r.Title
+	}
+	a, b := r.Competitors[0], r.Competitors[1]
+	if a.Code != home {
+		a, b = b, a
+	}
+	text := fmt.Sprintf("%s %s : %s %s", home, a.Result, b.Result, away)
+	if a.Tiebreak != 0 || b.Tiebreak != 0 {
+		text += fmt.Sprintf(" (%s : %s)", a.Tiebreak, b.Tiebreak)
+	}
+	return p.styled(bold, text)
+}
+
+// resultText formats a mark at a split, with its rank there if it is among the first ten.
+func (p *printer) resultText(d *score.ResultSet, r *score.Record) string {
+	text := fmt.Sprintf("%-15s %-4s", d.Competitor, d.Organisation)
+	if d.Competitor == d.Organisation {
+		text = fmt.Sprintf("%-4s", d.Competitor)
+	}
+	if d.IRM != "" {
+		return text + p.styled(red, d.IRM) + "  " + d.Comment
+	}
+	text += p.styled(bold, fmt.Sprintf("%10s", mark(*d.Mark, r.ResultType, r.Unit)))
+	if d.Split != "finish" {
+		text += "  " + d.Split
+	}
+	for _, c := range r.Competitors {
+		if c.Code == d.Competitor && r.Split == d.Split && c.Rank > 0 {
+			text += fmt.Sprintf("  rank %d", c.Rank)
+		}
+	}
+	return text
+}
+
+// mark formats a time as on a clock, points without a unit, and everything else with its
+// unit.
+func mark(v score.Decimal, resultType, unit string) string {
+	switch {
+	case resultType == "POINTS":
+		return v.String()
+	case resultType != "TIME" || unit != "s":
+		return strings.TrimSpace(v.String() + " " + unit)
+	}
+	d := time.Duration(v) * time.Millisecond
+	tenths := int64(d/(100*time.Millisecond)) % 10
+	if d < time.Hour {
+		return fmt.Sprintf("%d:%02d.%d", d/time.Minute, d/time.Second%60, tenths)
+	}
+	return fmt.Sprintf("%d:%02d:%02d.%d", d/time.Hour, d/time.Minute%60, d/time.Second%60, tenths)
+}
+
+// intro prints what runs and what to try.
+func (p *printer) intro(frontends []localgroup.Frontend, masterID, dir string) {
+	var b strings.Builder
+	master, other := frontends[0], frontends[1%len(frontends)]
+	fmt.Fprintf(&b, "%s\n", p.styled(bold,
+		fmt.Sprintf("Three frontends run, a bard posts the Games to them, and %d clients follow.", audienceSize)))
+	fmt.Fprintf(&b, "%s\n", p.styled(bold, "Ctrl-C ends everything."))
+	for i, f := range frontends {
+		note := ""
+		if f.ID == masterID {
+			note, master, other = "  master", f, frontends[(i+1)%len(frontends)]
+		}
+		fmt.Fprintf(&b, "  %s  %s  pid %d%s\n", p.styled(bold, f.ID), f.URL(), f.PID, p.styled(green, note))
+	}
+	fmt.Fprintf(&b, "  data and logs: %s\n", dir)
+	command := func(c string) { fmt.Fprintf(&b, "  %s\n", p.styled(cyan, foldCommand(c))) }
+	section := func(title string, commands ...string) {
+		fmt.Fprintf(&b, "\n%s\n", p.styled(bold, title))
+		for _, c := range commands {
+			command(c)
+		}
+	}
+	section("The live page (if its frontend dies, it continues at another one):", other.URL()+"/")
+	section(fmt.Sprintf("Kill a frontend in another terminal. Its clients move, and return when it is\n"+
+		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.", p.restartAfter.Seconds()),
+		p.killCommand(other.ID), p.killCommand(master.ID))
+	section("Ask any frontend:")
+	for i, r := range exampleRequests {
+		command(fmt.Sprintf(r, frontends[i%len(frontends)].URL()))
 	}
 	p.println("%s", b.String())
+}
+
+// exampleRequests is shell commands. Each is printed with the URL of another frontend.
+var exampleRequests = []string{
+	"curl -H 'Accept: text/plain' %s/v1/scores",
+	"curl -H 'Accept: text/plain' %s/v1/medals/OG50BC",
+	"curl %s/v1/scores/OG50BC/CUR-X-SFNL-01",
+	"curl %s/v1/timeline/OG50BC/CUR-X-SFNL-01",
+	"curl -N '%s/v1/watch?competition=OG50BC'",
+	"curl %s/v1/frontends",
+	"curl %s/v1/events -H 'Content-Type: application/json'" +
+		` -d '{"type":"alert","contest_id":"OG50BC","data":{"text":"Go, Gaul!"}}'`,
+}
+
+// foldCommand breaks a command that is too long for a line so that it can still be pasted
+// into a shell.
+func foldCommand(command string) string {
+	const width = 76
+	var b strings.Builder
+	for len(command) > width {
+		at := strings.LastIndex(command[:width], " -")
+		if at <= 0 {
+			break
+		}
+		b.WriteString(command[:at] + " \\\n    ")
+		command = command[at+1:]
+	}
+	return b.String() + command
 }

@@ -1,15 +1,19 @@
 package spectators
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"sync"
 	"time"
 
 	"laurel/client"
+	"laurel/score"
 )
 
-// spectator is one simulated client.
 type spectator struct {
 	o        *Options
 	contests *contestList
@@ -20,13 +24,11 @@ type spectator struct {
 	servedBy string            // the frontend that answered the last attempt
 }
 
-func newRand(seed uint64, i int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(i))) }
-
 // run reads and watches until ctx ends.
 func (s *spectator) run(ctx context.Context) {
 	defer s.client.Close()
 	arrival := s.rand.Float64() * float64(s.o.Count) / arrivalsPerSecond
-	sleep(ctx, time.Duration(arrival*float64(time.Second)))
+	Sleep(ctx, time.Duration(arrival*float64(time.Second)))
 	var stream sync.WaitGroup
 	defer stream.Wait()
 	if s.o.Watch && ctx.Err() == nil {
@@ -49,15 +51,13 @@ func AtRandom(ctx context.Context, random *rand.Rand, perSecond float64, read fu
 	}
 	for due := time.Now(); ; {
 		due = due.Add(time.Duration(random.ExpFloat64() / perSecond * float64(time.Second)))
-		sleep(ctx, time.Until(due))
-		if ctx.Err() != nil {
+		if !Sleep(ctx, time.Until(due)) {
 			return
 		}
 		read(due)
 	}
 }
 
-// read makes one read.
 func (s *spectator) read(ctx context.Context, due time.Time) {
 	contest, competition := s.contests.choose(s.rand)
 	path, query := client.ScorePath(contest), (map[string][]string)(nil)
@@ -73,7 +73,8 @@ func (s *spectator) read(ctx context.Context, due time.Time) {
 		return // the end of ctx is not the frontends' fault
 	}
 	// That a medal table does not exist yet is an answer, too.
-	if err != nil && !isNotFound(err) {
+	p, refused := errors.AsType[*score.Problem](err)
+	if err != nil && !(refused && p.Code == score.NotFound) {
 		s.stats.failed(err)
 		return
 	}
@@ -95,14 +96,92 @@ func (s *spectator) watch(ctx context.Context, w client.WatchOptions) {
 	}
 }
 
-func sleep(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
+// Sleep waits for d. It reports false if ctx ended first.
+func Sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return ctx.Err() == nil
 	case <-ctx.Done():
+		return false
 	}
+}
+
+// contestList is the contests among which the spectators choose. It is safe for
+// concurrent use.
+type contestList struct {
+	competition string
+	zipf        float64
+
+	mu       sync.Mutex
+	contests []string
+	running  bool
+}
+
+// maxContests bounds the contests to choose from.
+const maxContests = 1000
+
+// read reads which contests are running. If none is, it takes all.
+func (l *contestList) read(ctx context.Context, c *client.Client) error {
+	for _, status := range []string{score.Running, ""} {
+		var ids []string
+		for r, err := range c.AllScores(ctx, score.Filter{Competition: l.competition, Status: status}) {
+			if err != nil {
+				return err
+			}
+			if ids = append(ids, r.ContestID); len(ids) == maxContests {
+				break
+			}
+		}
+		if len(ids) > 0 {
+			l.mu.Lock()
+			l.contests, l.running = ids, status != ""
+			l.mu.Unlock()
+			return nil
+		}
+	}
+	if l.competition != "" {
+		return fmt.Errorf("there is no contest of %s", l.competition)
+	}
+	return errors.New("there is no contest; post some, for example with bard sing")
+}
+
+func (l *contestList) choose(random *rand.Rand) (contest, competition string) {
+	l.mu.Lock()
+	contests := l.contests
+	l.mu.Unlock()
+	var i int
+	if l.zipf > 1 {
+		i = int(rand.NewZipf(random, l.zipf, 1, uint64(len(contests)-1)).Uint64())
+	} else {
+		i = random.IntN(len(contests))
+	}
+	return contests[i], score.CompetitionOf(contests[i])
+}
+
+func (l *contestList) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running {
+		return fmt.Sprintf("contests running: %d", len(l.contests))
+	}
+	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
+}
+
+// revisionOf finds the revision in the JSON of a contest. Decoding the rest would cost
+// too much for thousands of spectators in one process.
+func revisionOf(body []byte) (uint64, bool) {
+	name := []byte(`"revision":`)
+	i := bytes.LastIndex(body, name)
+	if i < 0 {
+		return 0, false
+	}
+	rest := body[i+len(name):]
+	end := bytes.IndexAny(rest, ",}")
+	if end < 0 {
+		return 0, false
+	}
+	r, err := strconv.ParseUint(string(bytes.TrimSpace(rest[:end])), 10, 64)
+	return r, err == nil
 }

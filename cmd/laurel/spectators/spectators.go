@@ -1,8 +1,8 @@
 // Package spectators simulates spectators: many clients in one process that read scores
 // at random moments, as people do, and count how they were served.
 //
-// [Run] is what laurel client does. [AtRandom] and [NewClient] are also used by the
-// demo's clients.
+// [Run] is what laurel client does. [AtRandom], [NewClient] and [Sleep] are also used by
+// the demo.
 package spectators
 
 import (
@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -117,11 +118,11 @@ func NewClient(urls []string, i int, o client.Options) (*client.Client, error) {
 	return client.New(append(append([]string{}, urls[i:]...), urls[:i]...), o)
 }
 
-// newSpectator returns the ith spectator.
 func newSpectator(
 	i int, o *Options, contests *contestList, st *stats, transport http.RoundTripper,
 ) (*spectator, error) {
-	s := &spectator{o: o, contests: contests, stats: st, rand: newRand(o.Seed, i), seen: map[string]uint64{}}
+	s := &spectator{o: o, contests: contests, stats: st, rand: rand.New(rand.NewPCG(o.Seed, uint64(i))),
+		seen: map[string]uint64{}}
 	notify := func(n client.Notice) {
 		st.notice(n)
 		if o.Notify != nil {

@@ -158,15 +158,11 @@ func (v *view) sorted() []*contest {
 		return len(live)
 	}
 	slices.SortFunc(list, func(x, y *contest) int {
-		if c := cmp.Compare(order(x), order(y)); c != 0 {
-			return c
-		}
+		latest := 0
 		if order(x) == len(live) {
-			if c := cmp.Compare(y.Revision, x.Revision); c != 0 {
-				return c
-			}
+			latest = cmp.Compare(y.Revision, x.Revision)
 		}
-		return cmp.Compare(x.ContestID, y.ContestID)
+		return cmp.Or(cmp.Compare(order(x), order(y)), latest, cmp.Compare(x.ContestID, y.ContestID))
 	})
 	return list
 }
@@ -176,22 +172,19 @@ func (v *view) scoreLines(width, room int, now time.Time) []string {
 	if len(list) == 0 || room < 3 {
 		return nil
 	}
-	more := len(list) - (room - 2) // without a blank line and the headings
-	if more > 0 {
-		more++ // for the line that tells how many are left out
-		list = list[:len(list)-more]
-	} else {
-		more = 0
+	shown := len(list)
+	if shown > room-2 { // without a blank line and the headings
+		shown = room - 3 // nor the number of those that are left out
 	}
 	t := textfmt.NewTable("CONTEST", "TITLE", "SCORE", "PERIOD", "CLOCK", "STATUS")
-	for _, c := range list {
+	for _, c := range list[:shown] {
 		t.Row(c.ContestID, c.Title, result(&c.Record), c.Period, c.Clock, status(&c.Record))
 	}
 	lines := append([]string{""}, t.Lines(width)...)
-	for i, c := range list {
+	for i, c := range list[:shown] {
 		lines[i+2] = highlight(lines[i+2], c.changed, now)
 	}
-	if more > 0 {
+	if more := len(list) - shown; more > 0 {
 		lines = append(lines, textfmt.Clip(fmt.Sprintf("and %d more", more), width))
 	}
 	return lines
@@ -230,4 +223,91 @@ func (v *view) eventLines(width, n int) (lines []string) {
 		lines = append(lines, textfmt.Clip(eventLine(&e), width))
 	}
 	return lines
+}
+
+// window is a window of a leaderboard with the time at which the mark or the rank of each
+// row changed.
+type window struct {
+	client.Window
+	changed map[string]time.Time // by competitor
+}
+
+// replaced returns the window after an update. w may be nil.
+func (w *window) replaced(update client.Window, now time.Time) *window {
+	n := &window{Window: update, changed: map[string]time.Time{}}
+	if w == nil {
+		return n
+	}
+	before := map[string]score.LeaderboardRow{}
+	for _, r := range w.Rows {
+		before[r.Competitor] = r
+	}
+	for _, r := range update.Rows {
+		b, known := before[r.Competitor]
+		if known && b.Rank == r.Rank && decimalText(b.Mark) == decimalText(r.Mark) && b.IRM == r.IRM {
+			n.changed[r.Competitor] = w.changed[r.Competitor]
+		} else {
+			n.changed[r.Competitor] = now
+		}
+	}
+	return n
+}
+
+func decimalText(d *score.Decimal) string {
+	if d == nil {
+		return ""
+	}
+	return d.String()
+}
+
+// title names the contest and the part of its leaderboard.
+func (w *window) title() string {
+	s := w.ContestID
+	if w.Split != "" {
+		s += " at " + w.Split
+	}
+	if w.Category != "" {
+		s += ", " + w.Category
+	}
+	if w.Around != "" {
+		s += ", around " + w.Around
+	}
+	return fmt.Sprintf("%s, of %d", s, w.Total)
+}
+
+func (v *view) windowLines(width, room int, now time.Time) (lines []string) {
+	for _, id := range slices.Sorted(maps.Keys(v.windows)) {
+		w := v.windows[id]
+		if room-len(lines) < 3 {
+			break
+		}
+		lines = append(lines, "", textfmt.Clip(w.title(), width))
+		rows := w.Rows[:min(len(w.Rows), max(room-len(lines)-1, 0))] // one line is for the headings
+		if len(rows) == 0 {
+			continue
+		}
+		t := textfmt.NewTable("RANK", "COMPETITOR", "NAME", "ORG", "MARK", "DIFF")
+		for _, r := range rows {
+			t.Row(rankText(&r), r.Competitor, r.Name, r.Organisation,
+				cmp.Or(r.IRM, v.markText(id, r.Mark)), v.markText(id, r.Diff))
+		}
+		for i, line := range t.Lines(width) {
+			if i > 0 {
+				line = highlight(line, w.changed[rows[i-1].Competitor], now)
+			}
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// markText formats a mark as its contest does, if the contest is watched, too.
+func (v *view) markText(contestID string, d *score.Decimal) string {
+	switch c := v.scores[contestID]; {
+	case d == nil:
+		return ""
+	case c != nil:
+		return mark(&c.Record, *d)
+	}
+	return d.String()
 }

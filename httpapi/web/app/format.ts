@@ -141,7 +141,7 @@ function splitPeriod(name: string): [stem: string, number: number] {
 /**
  * periodsOf returns the names of the periods in the order of play. Each competitor lists
  * only the periods in which it scored, so periods that differ in their number are sorted
- * by it (END2 before END10), and other periods by where competitors have them. periods.go
+ * by it (END2 before END10), and other periods by where competitors have them. scores.go
  * does the same.
  */
 export function periodsOf(c: Contest): string[] {
