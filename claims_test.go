@@ -51,3 +51,29 @@ func TestEveryTestThatTheDocumentsNameExists(t *testing.T) {
 		}
 	}
 }
+
+// hop is a row of the two walks in docs/architecture.md: a file and a function in it.
+var hop = regexp.MustCompile(`(?m)^\| \d+ \| (\S+\.go) \| (\w+) \|`)
+
+// The walks of an event and a read are short, and lead along functions that exist.
+func TestEveryFunctionOfTheWalksExists(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, walks, _ := strings.Cut(string(page), "## One event, hop by hop")
+	event, read, _ := strings.Cut(walks, "## One read, hop by hop")
+	for walk, most := range map[string]int{event: 40, read: 12} {
+		hops := hop.FindAllStringSubmatch(walk, -1)
+		if len(hops) == 0 || len(hops) > most {
+			t.Errorf("a walk has %d hops; want 1 to %d", len(hops), most)
+		}
+		for _, h := range hops {
+			source, err := os.ReadFile(h[1])
+			function := regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + h[2] + `\b`)
+			if err != nil || !function.Match(source) {
+				t.Errorf("%s has no function %s (%v)", h[1], h[2], err)
+			}
+		}
+	}
+}

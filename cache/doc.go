@@ -9,7 +9,7 @@
 // explains what the protocol guarantees and why; testdata/protocol has traces of it that
 // a person can read.
 //
-// Start reading at message.go, which lists what the two sides send each other; then read
+// Start reading at protocol.go, which lists what the two sides send each other; then read
 // Master in master.go and Frontend in frontend.go.
 //
 // A clock reading is a time.Duration since some moment of the machine, by a clock that

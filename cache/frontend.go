@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,8 +25,7 @@ type Frontend struct {
 	link   *Link  // the current stream; nil for none
 	epoch  uint64 // the highest that was seen
 	master string // the member whose epoch that is
-	// latest are the acks of the newest epoch that had any, older those of the one
-	// before.
+	// latest are the acks of the newest epoch that had any, older of the one before.
 	latest, older epochAcks
 	freshness     freshness
 }
@@ -194,9 +194,15 @@ func (f *Frontend) grant(s *session, m *Grant, now time.Duration) {
 }
 
 // Leased reports whether this frontend may answer from memory now.
-func (f *Frontend) Leased() bool {
+func (f *Frontend) Leased() bool { return f.leasedSession() != nil }
+
+// leasedSession returns the session; nil if there is none, or it has no lease now.
+func (f *Frontend) leasedSession() *session {
 	s := f.session.Load()
-	return s != nil && s.leased(f.clock())
+	if s == nil || !s.leased(f.clock()) {
+		return nil
+	}
+	return s
 }
 
 // Invalidations returns what collects the names of changed answers. There is one per
@@ -223,4 +229,101 @@ func (f *Frontend) State() State {
 		Lease:    max(0, time.Duration(s.leaseEnd.Load())-f.clock()),
 		Bytes:    s.records.size(),
 	}
+}
+
+// ErrTwoMasters is the error of a Hello whose epoch another member has named as its own.
+// Raft elects one master per term, so one of the two lies or is damaged, and nobody can
+// tell which.
+var ErrTwoMasters = errors.New("two members claim to be the master of one epoch")
+
+// ErrAhead is the error of a Hello whose epoch is a term that Raft has not reached at
+// this frontend.
+var ErrAhead = errors.New("the epoch is ahead of raft at this frontend")
+
+// errGrant is the error of a grant that no honest master sends.
+var errGrant = errors.New("invalid grant of a lease")
+
+// hello begins a stream and ends the session. A Hello that is refused changes nothing.
+func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Message, error) {
+	switch {
+	case m.Epoch < f.epoch || m.Epoch == 0:
+		return nil, fmt.Errorf("%w: this frontend is in epoch %d, the stream in %d", ErrStale, f.epoch, m.Epoch)
+	case m.Epoch > term:
+		return nil, fmt.Errorf("%w: raft is in term %d, the stream of %q in epoch %d",
+			ErrAhead, term, m.Master, m.Epoch)
+	case m.Epoch == f.epoch && m.Master != f.master:
+		return nil, fmt.Errorf("%w: %q and %q, epoch %d", ErrTwoMasters, f.master, m.Master, m.Epoch)
+	}
+	f.endSession()
+	f.epoch, f.master, f.link = m.Epoch, m.Master, l
+	l.epoch, l.maxLease = m.Epoch, m.Lease
+	before := f.latest
+	if before.epoch == m.Epoch {
+		before = f.older
+	}
+	return &Welcome{Age: now - before.last, NoLease: before.retired}, nil
+}
+
+// checkGrant returns an error for a grant that lasts longer than the lease that the
+// stream's Hello named, or counts from the future.
+func (l *Link) checkGrant(m *Grant, now time.Duration) error {
+	if m.Remaining > l.maxLease || m.At > now {
+		return fmt.Errorf("%w: it lasts %v, where %v is the longest, and counts from %v ago",
+			errGrant, m.Remaining, l.maxLease, now-m.At)
+	}
+	return nil
+}
+
+// freshness records, per revision, the latest time at which a state at that revision was
+// known to be complete: to have everything that anybody could have been told. A state
+// machine may be behind what was pushed to its frontend, because followers learn late
+// that an entry is committed.
+type freshness struct {
+	leased    time.Duration // the latest end of a lease so far; 0 for none. Until then all was here
+	gaps      []gap         // by revision
+	forgotten uint64        // nothing is remembered of states before this revision
+}
+
+// gap records that a state before revision was complete until completeUntil; 0 for never.
+type gap struct {
+	revision      uint64
+	completeUntil time.Duration
+}
+
+// maxGaps bounds what is remembered: about a second under the highest load.
+const maxGaps = 4096
+
+// pushed notes a push at now. Nobody could have been told of the revision before.
+func (f *freshness) pushed(revision uint64, now time.Duration) {
+	if n := len(f.gaps); n > 0 && revision <= f.gaps[n-1].revision {
+		return
+	}
+	if len(f.gaps) == maxGaps {
+		half := maxGaps / 2
+		f.forgotten = f.gaps[half-1].revision
+		f.gaps = append(f.gaps[:0:0], f.gaps[half:]...)
+	}
+	f.gaps = append(f.gaps, gap{revision, min(now, f.leased)})
+}
+
+// completeUntil returns until when a state at revision was complete; 0 if that is not
+// known.
+func (f *freshness) completeUntil(revision uint64) time.Duration {
+	if revision < f.forgotten {
+		return 0
+	}
+	i := sort.Search(len(f.gaps), func(i int) bool { return f.gaps[i].revision > revision })
+	if i < len(f.gaps) {
+		return f.gaps[i].completeUntil
+	}
+	return f.leased
+}
+
+// Age returns for how long a state of the store at revision may have been incomplete:
+// since the last lease ended, or since more was pushed than the state has.
+func (f *Frontend) Age(revision uint64) (age time.Duration, known bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	until := f.freshness.completeUntil(revision)
+	return max(0, f.clock()-until), until != 0
 }

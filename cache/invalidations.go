@@ -1,6 +1,10 @@
 package cache
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // Invalidations collects the names of the answers of which readers may see a new value.
 // It has one consumer, which waits for Wake and calls Take. It holds names and not
@@ -34,10 +38,7 @@ func (i *Invalidations) Wake() <-chan struct{} { return i.wake }
 func (i *Invalidations) Take() Invalidated {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	taken := Invalidated{All: i.all, Revision: i.revision, Names: make([]string, 0, len(i.names))}
-	for name := range i.names {
-		taken.Names = append(taken.Names, name)
-	}
+	taken := Invalidated{All: i.all, Revision: i.revision, Names: slices.Collect(maps.Keys(i.names))}
 	clear(i.names)
 	i.all = false
 	return taken
@@ -78,13 +79,9 @@ func (p *Push) changedNames() []string {
 // invalidateReleased passes on the names of the pushes that are released by now. s.mu
 // must be held.
 func (s *session) invalidateReleased(revision uint64) {
-	done := 0
-	for _, p := range s.unreleased {
-		if p.revision > revision {
-			break
-		}
+	for len(s.unreleased) > 0 && s.unreleased[0].revision <= revision {
+		p := s.unreleased[0]
 		s.invalidations.Add(p.names, p.all, p.revision)
-		done++
+		s.unreleased = s.unreleased[1:]
 	}
-	s.unreleased = s.unreleased[done:]
 }

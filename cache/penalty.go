@@ -2,11 +2,10 @@ package cache
 
 import "time"
 
-// A member with a lease can make every write wait. If it stops for a moment it delays one
-// write. If it stops again and again it delays writes again and again, because it gets
-// its lease back as soon as it has caught up. So the master keeps an account of the time
-// for which writes waited for one member alone. A member whose debt is too large gets its
-// next lease only after it has acked some rounds in a row in time.
+// A member with a lease can make every write wait. If it stops again and again it delays
+// writes again and again, because it gets its lease back as soon as it has caught up. So
+// the master counts the time for which writes waited for one member alone. If this debt
+// is too large, the member's next lease comes after some timely acks of rounds in a row.
 //
 // A write counts as delayed by a member if it was released more than a beat after a
 // majority of the voters had acked it, and the member was the last that it waited for. So
@@ -37,13 +36,11 @@ type conduct struct {
 	lastRound uint64        // the last round acked on the present stream; 0 for none
 }
 
-// Penalty says that a member's next lease is withheld.
+// Penalty describes why and for how long a member's next lease is withheld.
 type Penalty struct {
 	Member string
-	// Debt is the time for which writes waited for the member lately.
-	Debt time.Duration
-	// Rounds is the number of rounds that the member must ack in time, in a row.
-	Rounds int
+	Debt   time.Duration // for which writes waited for the member lately
+	Rounds int           // that the member must ack in time, in a row
 }
 
 // NewPenalties returns the penalties that have begun since the last call.
@@ -63,12 +60,12 @@ func (m *Master) Penalized() (count int) {
 	return count
 }
 
-// noteQuorum notes when a majority of the voters has acked a revision. From then on its
-// release is delayed.
+// noteQuorum notes when a majority of the voters has acked a revision.
 func (m *Master) noteQuorum(now time.Duration) {
 	to := uint64(0)
 	for _, mb := range m.members {
-		if mb.voter && mb.pushed > to && m.quorumHas(mb.pushed) {
+		have := func(voter *member) bool { return voter.pushed >= mb.pushed }
+		if mb.voter && mb.pushed > to && m.majority(have) {
 			to = mb.pushed
 		}
 	}
@@ -81,28 +78,11 @@ func (m *Master) noteQuorum(now time.Duration) {
 	}
 }
 
-// quorumHas reports whether a majority of the voters has acked a revision.
-func (m *Master) quorumHas(revision uint64) bool {
-	voters, have := 0, 0
-	for _, mb := range m.members {
-		if mb.voter {
-			voters++
-			if mb.pushed >= revision {
-				have++
-			}
-		}
-	}
-	return have*2 > voters
-}
-
 // chargeDelays charges the members for which the oldest awaited revision had to wait,
 // once it is released, and notes the members for which the next one waits.
 func (m *Master) chargeDelays(now time.Duration) {
-	done := 0
-	for done < len(m.awaited) && m.awaited[done].revision <= m.released {
-		done++
-	}
-	if done > 0 {
+	left := dropWhile(m.awaited, func(p pending) bool { return p.revision <= m.released })
+	if len(left) < len(m.awaited) {
 		// Revisions that waited at the same time are one delay.
 		if delay := now - max(m.awaited[0].since, m.chargedUntil); delay > m.timings.Beat {
 			m.chargedUntil = now
@@ -112,7 +92,7 @@ func (m *Master) chargeDelays(now time.Duration) {
 				}
 			})
 		}
-		m.awaited = m.awaited[done:]
+		m.awaited = left
 	}
 	for _, mb := range m.members {
 		mb.blocking = len(m.awaited) > 0 && mb.hasLease(now) && mb.pushed < m.awaited[0].revision

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"hash/maphash"
+	"maps"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -93,9 +94,7 @@ func (r *records) slotFor(key string) *slot {
 	s := &slot{key: key}
 	s.changed.Store(r.upTo)
 	grown := make(map[string]*slot, len(old)+1)
-	for k, v := range old {
-		grown[k] = v
-	}
+	maps.Copy(grown, old)
 	grown[key] = s
 	shard.Store(&grown)
 	r.bytes += len(key) + entryOverhead

@@ -18,7 +18,7 @@ func (n *node) directRead(answer int, seen uint64, attempt int) {
 // directReadFloorFirst is a directRead that reads P before it checks the lease: the
 // mutation MutationFloorBeforeLease.
 func (n *node) directReadFloorFirst(answer int, seen uint64, attempt int) {
-	l, _ := n.frontend.CheckLease()
+	l := LeaseCheck{n.frontend.session.Load()}
 	if l.session == nil {
 		n.retryDirectRead(answer, attempt)
 		return
@@ -66,7 +66,7 @@ func (n *node) returnDirectAnswer(l LeaseCheck, value uint64, answer int, seen u
 	case l.Visible(value):
 		n.w.counts.direct++
 		n.w.checkRead(n, answer, value, seen, "direct")
-	case l.ended():
+	case l.session.ctx.Err() != nil:
 		n.w.counts.directRetries++
 		n.directRead(answer, seen, attempt)
 	default:

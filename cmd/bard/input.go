@@ -34,7 +34,6 @@ type input struct {
 	keyName func() (string, error)
 }
 
-// inputEvent is an event of an input.
 type inputEvent struct {
 	client.Line
 	source string
@@ -42,7 +41,6 @@ type inputEvent struct {
 	made   bool      // its identity, or a part of it, was made here
 }
 
-// lineError is an error about one line of an input.
 type lineError struct {
 	number int
 	id     string

@@ -30,12 +30,6 @@ type progress struct {
 	at    time.Time
 }
 
-// state is what progress shows.
-type state struct {
-	answered uint64
-	share    float64 // of the file, 0 to 1; below 0: unknown
-}
-
 func newProgress(out io.Writer) *progress {
 	p := &progress{out: out, terminal: -1, at: time.Now()}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
@@ -44,8 +38,9 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
-// run shows the state until the returned function is called.
-func (p *progress) run(now func() state) (stop func()) {
+// run shows the state until stop is called. The share is that of the file, from 0 to 1; if
+// it is unknown, it is below 0.
+func (p *progress) run(state func() (answered uint64, share float64)) (stop func()) {
 	every := lineInterval
 	if p.terminal >= 0 {
 		every = barInterval
@@ -57,7 +52,7 @@ func (p *progress) run(now func() state) (stop func()) {
 		for {
 			select {
 			case <-tick.C:
-				p.show(now())
+				p.show(state())
 			case <-quit:
 				return
 			}
@@ -72,30 +67,30 @@ func (p *progress) run(now func() state) (stop func()) {
 	}
 }
 
-func (p *progress) show(s state) {
+func (p *progress) show(answered uint64, share float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	rate := float64(s.answered-p.shown) / now.Sub(p.at).Seconds()
-	text := fmt.Sprintf("%s events, %s/s", textfmt.Thousands(s.answered), textfmt.Thousands(uint64(rate)))
+	rate := float64(answered-p.shown) / now.Sub(p.at).Seconds()
+	text := fmt.Sprintf("%s events, %s/s", textfmt.Thousands(answered), textfmt.Thousands(uint64(rate)))
 	if p.terminal < 0 {
-		if s.share >= 0 {
-			text += fmt.Sprintf(", %.0f %% of the file", 100*s.share)
+		if share >= 0 {
+			text += fmt.Sprintf(", %.0f %% of the file", 100*share)
 		}
 		fmt.Fprintln(p.out, text)
-		p.shown, p.at = s.answered, now
+		p.shown, p.at = answered, now
 		return
 	}
 	// On a terminal the rate is over about a second; over the time of one bar it would
 	// flicker.
 	if now.Sub(p.at) > time.Second {
-		p.shown, p.at = s.answered, now
+		p.shown, p.at = answered, now
 	}
 	width, _, err := term.GetSize(p.terminal)
 	if err != nil || width < 20 {
 		width = 80
 	}
-	fmt.Fprint(p.out, "\r\x1b[K"+bar(s.share, text, width-1))
+	fmt.Fprint(p.out, "\r\x1b[K"+bar(share, text, width-1))
 	p.drawn = true
 }
 
@@ -111,7 +106,6 @@ func bar(share float64, text string, width int) string {
 	return fmt.Sprintf("[%s%s] %3.0f %%  %s", filled, empty, 100*min(share, 1), text)
 }
 
-// println formats and prints a line.
 func (p *progress) println(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -109,7 +109,6 @@ func (s *singer) run(cmd *cobra.Command, in io.Reader) error {
 	return err
 }
 
-// baseName returns the name of a file without directory and suffix.
 func baseName(file string) string {
 	if file == "-" {
 		return "stdin"
@@ -141,7 +140,6 @@ func open(cmd *cobra.Command, name string) (io.ReadCloser, int64, error) {
 	return f, info.Size(), nil
 }
 
-// singer posts one input.
 type singer struct {
 	client   *client.Client
 	speed    speed
@@ -252,7 +250,6 @@ func (s *singer) lastAcked(ctx context.Context, source string) (uint64, error) {
 	return b.LastSeq, nil
 }
 
-// answer counts an answer.
 func (s *singer) answer(a client.Answer) {
 	if a.Result.Problem != nil {
 		return
@@ -280,14 +277,14 @@ func explain(err error, made bool) error {
 	return e
 }
 
-func (s *singer) state() state {
+func (s *singer) state() (answered uint64, share float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	share := -1.0
+	share = -1
 	if s.size > 0 {
 		share = float64(s.read.Load()) / float64(s.size)
 	}
-	return state{s.answered, share}
+	return s.answered, share
 }
 
 // summary returns the result of the whole run.
@@ -372,7 +369,6 @@ func (p *pace) wait(ctx context.Context, at time.Time) error {
 	}
 }
 
-// counter counts the bytes that are read.
 type counter struct {
 	r io.Reader
 	n *atomic.Int64

@@ -342,7 +342,7 @@ func TestProgressIsPlainLinesWithoutATerminal(t *testing.T) {
 	var b bytes.Buffer
 	p := newProgress(&b)
 	p.at = p.at.Add(-10 * time.Second)
-	p.show(state{answered: 12_345, share: 0.5})
+	p.show(12_345, 0.5)
 	p.println("trouble")
 	if got := strings.Split(b.String(), "\n"); !strings.HasPrefix(got[0], "12,345 events, 1,23") || !strings.HasSuffix(got[0], "/s, 50 % of the file") || got[1] != "trouble" {
 		t.Errorf("got %q", got)

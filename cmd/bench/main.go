@@ -156,7 +156,7 @@ func checkOnDisk(dir string) error {
 	return nil
 }
 
-// lookPath returns an error that says how to install the programs that are missing.
+// lookPath returns an error if a program is missing. packages are those that have it.
 func lookPath(packages string, programs ...string) error {
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {

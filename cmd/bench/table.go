@@ -169,7 +169,7 @@ func coresOf[K comparable]() column[K] {
 	}}
 }
 
-// answersOf is a column that says how Laurel answered the reads, the commonest way first.
+// answersOf is a column with the ways in which Laurel answered the reads, the commonest first.
 func answersOf[K comparable]() column[K] {
 	return column[K]{"answered by", func(t *table[K], k K) string {
 		sums := map[string]float64{}

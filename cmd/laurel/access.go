@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,10 +25,8 @@ the first operator is in the data directory of the frontend that made the group.
   laurel access revoke 1f0c2a9b66d3e481`,
 		Args: cobra.NoArgs,
 	}
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return read.print(cmd, "/v1/access", nil) }
 	c.AddCommand(newGrantCommand(), newRevokeCommand())
-	return c
+	return readCommand(c, func([]string) (string, url.Values, error) { return "/v1/access", nil, nil })
 }
 
 func newGrantCommand() *cobra.Command {
@@ -143,9 +142,7 @@ the last 10,000 lines together with the scores.`,
 	flags.IntVar(&page.Limit, "limit", 0, "largest number of lines; 0 is the frontend's default")
 	flags.StringVar(&page.After, "after", "", "continue after the line with this `number`")
 	cli.NoEnvironment(flags, "limit", "after")
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		return read.print(cmd, "/v1/audit", page.Query())
-	}
-	return c
+	return readCommand(c, func([]string) (string, url.Values, error) {
+		return "/v1/audit", page.Query(), nil
+	})
 }

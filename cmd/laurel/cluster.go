@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +31,7 @@ after a post it can differ between the frontends for a moment.
 `
 
 func newStatusCommand() *cobra.Command {
-	c := &cobra.Command{
+	return readCommand(&cobra.Command{
 		Use:   "status",
 		Short: "Show the frontends of the group, as one of them sees it",
 		Long: `Shows the mode and the epoch of the group and, for each frontend, its role, its state, the time left of
@@ -44,10 +45,7 @@ A frontend without a lease (-) asks the master for each answer. In pull mode no 
 		Example: `  laurel cluster status
   laurel cluster status --to http://127.0.0.1:8002 --json`,
 		Args: cobra.NoArgs,
-	}
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, _ []string) error { return read.print(cmd, "/v1/cluster", nil, statusNotes) }
-	return c
+	}, func([]string) (string, url.Values, error) { return "/v1/cluster", nil, nil }, statusNotes)
 }
 
 // withClient makes c run f with a client of the group, and adds the flags for it.

@@ -97,7 +97,8 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	ended := make(chan error, 1)
 	go func() {
 		ended <- demo.Run(ctx, demo.Options{Speed: 20, RestartAfter: 500 * time.Millisecond, TempDir: temp, Out: out, Program: os.Args[0], RunDir: runDir,
-			Env: append(environmentWithoutLaurel(), asLaurel+"=1")})
+			KillCommand: func(id string) string { return "kill " + id },
+			Env:         append(environmentWithoutLaurel(), asLaurel+"=1")})
 	}()
 
 	_, end := out.await(t, `The Games of 50 BC are open`, 0)

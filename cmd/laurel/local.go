@@ -137,7 +137,6 @@ func programName() string {
 	return shellQuote(os.Args[0])
 }
 
-// printGroup prints the frontends of a group and what to do with them.
 func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
 	var first *localgroup.Frontend
 	list := g.Frontends()

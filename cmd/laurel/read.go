@@ -16,42 +16,36 @@ import (
 	"laurel/score"
 )
 
-// readFlags are the flags of a command that prints the answer to one read.
-type readFlags struct {
-	to   *cli.Target
-	json bool
-}
+// question returns the path and the query of the read that a command line asks for.
+type question func(args []string) (path string, query url.Values, err error)
 
-func addReadFlags(c *cobra.Command) *readFlags {
-	r := &readFlags{to: cli.AddRequestTarget(c)}
-	c.Flags().BoolVar(&r.json, "json", false, "print the frontend's JSON instead of a table")
+// readCommand makes c print the answer to one read, followed by notes if it is text, and
+// adds the flags for it.
+func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command {
+	asJSON := c.Flags().Bool("json", false, "print the frontend's JSON instead of a table")
 	cli.NoEnvironment(c.Flags(), "json")
-	return r
-}
-
-// print reads a path and prints the answer, followed by notes if it is text.
-func (r *readFlags) print(cmd *cobra.Command, path string, query url.Values, notes ...string) error {
-	c, err := r.to.Client()
-	if err != nil {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		path, query, err := ask(args)
+		if err != nil {
+			return err
+		}
+		format := client.Text
+		if *asJSON {
+			format = client.JSON
+		}
+		body, err := c.Get(cmd.Context(), path, query, format)
+		if err != nil {
+			return err
+		}
+		if n := len(body); n > 0 && body[n-1] != '\n' {
+			body = append(body, '\n')
+		}
+		if !*asJSON {
+			body = append(nextHint(body), strings.Join(notes, "")...)
+		}
+		_, err = cmd.OutOrStdout().Write(body)
 		return err
-	}
-	defer c.Close()
-	format := client.Text
-	if r.json {
-		format = client.JSON
-	}
-	body, err := c.Get(cmd.Context(), path, query, format)
-	if err != nil {
-		return err
-	}
-	if n := len(body); n > 0 && body[n-1] != '\n' {
-		body = append(body, '\n')
-	}
-	if !r.json {
-		body = append(nextHint(body), strings.Join(notes, "")...)
-	}
-	_, err = cmd.OutOrStdout().Write(body)
-	return err
+	})
 }
 
 // nextHint replaces the query for the next page, at the end of a frontend's text, by the
@@ -69,7 +63,6 @@ func nextHint(text []byte) []byte {
 	return append(text[:i:i], "\nmore: add --after "+shellQuote(after)+"\n"...)
 }
 
-// shellQuote quotes s for a shell if necessary.
 func shellQuote(s string) string {
 	const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.,:/=+@%"
 	if s != "" && strings.Trim(s, safe) == "" {
@@ -100,39 +93,34 @@ func newScoresCommand() *cobra.Command {
 	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")
 	listFlags := []string{"competition", "sport", "status", "competitor", "limit", "after"}
 	cli.NoEnvironment(flags, listFlags...)
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	return readCommand(c, func(args []string) (string, url.Values, error) {
 		if len(args) == 0 {
-			return read.print(cmd, client.ScorePath(""), client.ScoresQuery(f, page))
+			return client.ScorePath(""), client.ScoresQuery(f, page), nil
 		}
 		for _, name := range listFlags {
 			if flags.Changed(name) {
-				return cli.Usagef("--%s selects from the list; it does not go with one contest", name)
+				return "", nil, cli.Usagef("--%s selects from the list; it does not go with one contest", name)
 			}
 		}
-		return read.print(cmd, client.ScorePath(args[0]), nil)
-	}
-	return c
+		return client.ScorePath(args[0]), nil, nil
+	})
 }
 
 func newMedalsCommand() *cobra.Command {
-	c := &cobra.Command{
+	return readCommand(&cobra.Command{
 		Use:   "medals COMPETITION [ORGANISATION]",
 		Short: "Show a medal table, or one row of it",
 		Example: `  laurel medals OG50BC
   laurel medals OG50BC GAU
   laurel medals OG50BC --json`,
 		Args: cobra.RangeArgs(1, 2),
-	}
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	}, func(args []string) (string, url.Values, error) {
 		organisation := ""
 		if len(args) == 2 {
 			organisation = args[1]
 		}
-		return read.print(cmd, client.MedalsPath(args[0], organisation), nil)
-	}
-	return c
+		return client.MedalsPath(args[0], organisation), nil, nil
+	})
 }
 
 func newLeaderboardCommand() *cobra.Command {
@@ -152,14 +140,12 @@ func newLeaderboardCommand() *cobra.Command {
 	flags.StringVar(&p.After, "after", "", "continue after the `next` of the page before")
 	flags.StringVar(&p.Around, "around", "", "the `competitor` in the middle of the page")
 	cli.NoEnvironment(flags, "split", "category", "limit", "after", "around")
-	read := addReadFlags(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
+	return readCommand(c, func(args []string) (string, url.Values, error) {
 		if p.After != "" && p.Around != "" {
-			return cli.Usagef("--after does not go with --around: each says where the page begins")
+			return "", nil, cli.Usagef("--after does not go with --around: each says where the page begins")
 		}
-		return read.print(cmd, client.LeaderboardPath(args[0]), client.LeaderboardQuery(p))
-	}
-	return c
+		return client.LeaderboardPath(args[0]), client.LeaderboardQuery(p), nil
+	})
 }
 
 func newWatchCommand() *cobra.Command {

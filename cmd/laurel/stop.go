@@ -68,7 +68,6 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	return c
 }
 
-// stopRequest is one call of the command.
 type stopRequest struct {
 	kind    string
 	ids     []string
@@ -128,7 +127,6 @@ func (s *stopRequest) selectFrom(list []*pidfile.Process) (selected []*pidfile.P
 	return selected, nil
 }
 
-// filter returns the processes for which keep is true.
 func filter(list []*pidfile.Process, keep func(*pidfile.Process) bool) (kept []*pidfile.Process) {
 	for _, p := range list {
 		if keep(p) {
@@ -203,7 +201,6 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Pr
 	return errors.Join(errs...)
 }
 
-// completeID completes the ids of running processes.
 func (s *stopRequest) completeID(
 	_ *cobra.Command, args []string, _ string,
 ) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -81,7 +81,6 @@ func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[str
 	return keys, nil
 }
 
-// verification checks one timeline.
 type verification struct {
 	contest   string
 	keys      map[string]access.KeyView

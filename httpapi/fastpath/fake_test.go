@@ -177,7 +177,12 @@ func (c *client) wantEnd() {
 
 func start(t testing.TB, l net.Listener, answer time.Duration, set ...func(*http.Server)) (*fake, *Server, chan error) {
 	f := &fake{begun: make(chan struct{}), release: make(chan struct{})}
-	h := &http.Server{Handler: f, ErrorLog: log.New(&f.log, "", 0), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	h := &http.Server{
+		Handler:           f,
+		ErrorLog:          log.New(&f.log, "", 0),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+	}
 	for _, s := range set {
 		s(h)
 	}

@@ -100,11 +100,22 @@ func TestOddRequestIsLeftToNetHTTP(t *testing.T) {
 
 func TestPlainRequestIsParsed(t *testing.T) {
 	var r Request
-	in := "POST /v1/events?x=%20&y HTTP/1.1\r\nhOST: [::1]:8001\r\nUser-Agent: curl/8.1 (x; y)\r\nAccept:  */*  \r\nif-none-match: \"a\"\r\n" +
-		"Cache-Control: max-stale=3\r\nContent-Type: application/json\r\nConnection: Keep-Alive\r\nX_y~: \r\nCONTENT-LENGTH: 5\r\n\r\nhelloPOST"
+	in := "POST /v1/events?x=%20&y HTTP/1.1\r\n" +
+		"hOST: [::1]:8001\r\n" +
+		"User-Agent: curl/8.1 (x; y)\r\n" +
+		"Accept:  */*  \r\n" +
+		"if-none-match: \"a\"\r\n" +
+		"Cache-Control: max-stale=3\r\n" +
+		"Content-Type: application/json\r\n" +
+		"Connection: Keep-Alive\r\n" +
+		"X_y~: \r\n" +
+		"CONTENT-LENGTH: 5\r\n\r\n" +
+		"helloPOST"
 	size, v := r.parse([]byte(in))
-	if v != whole || size != len(in)-4 || r.Method != "POST" || string(r.Path) != "/v1/events" || string(r.Query) != "x=%20&y" || string(r.Body) != "hello" ||
-		string(r.Accept) != "*/*" || string(r.IfNoneMatch) != `"a"` || string(r.CacheControl) != "max-stale=3" || string(r.ContentType) != "application/json" {
+	if v != whole || size != len(in)-4 || r.Method != "POST" ||
+		string(r.Path) != "/v1/events" || string(r.Query) != "x=%20&y" || string(r.Body) != "hello" ||
+		string(r.Accept) != "*/*" || string(r.IfNoneMatch) != `"a"` ||
+		string(r.CacheControl) != "max-stale=3" || string(r.ContentType) != "application/json" {
 		t.Errorf("got %d, verdict %d, %+v", size, v, r)
 	}
 }
@@ -123,7 +134,8 @@ func TestRequestIsPartialUntilItsLastByte(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(good + good))
-	f.Add([]byte("GET /v1/scores/OG50BC/CUR?a=b&max_stale=3s HTTP/1.1\r\nHost: a\r\nAccept: text/plain;q=0.5\r\nIf-None-Match: W/\"x\"\r\n\r\n"))
+	f.Add([]byte("GET /v1/scores/OG50BC/CUR?a=b&max_stale=3s HTTP/1.1\r\n" +
+		"Host: a\r\nAccept: text/plain;q=0.5\r\nIf-None-Match: W/\"x\"\r\n\r\n"))
 	for _, s := range odd {
 		f.Add([]byte(s))
 		f.Add([]byte(good + s))
@@ -144,19 +156,27 @@ func FuzzRequests(f *testing.F) {
 			t.Fatalf("net/http cannot read the body: %v", err)
 		}
 		rest, _ := io.ReadAll(from)
-		if h.Method != r.Method || h.URL.Path != string(r.Path) || h.URL.RawQuery != string(r.Query) || h.URL.Fragment != "" || h.URL.Host != "" || h.Proto != "HTTP/1.1" {
-			t.Errorf("net/http read %s %q ? %q; the front %s %q ? %q", h.Method, h.URL.Path, h.URL.RawQuery, r.Method, r.Path, r.Query)
+		if h.Method != r.Method || h.URL.Path != string(r.Path) || h.URL.RawQuery != string(r.Query) ||
+			h.URL.Fragment != "" || h.URL.Host != "" || h.Proto != "HTTP/1.1" {
+			t.Errorf("net/http read %s %q ? %q; parse read %s %q ? %q",
+				h.Method, h.URL.Path, h.URL.RawQuery, r.Method, r.Path, r.Query)
 		}
 		if !bytes.Equal(body, r.Body) || !bytes.Equal(rest, in[size:]) {
-			t.Errorf("net/http read the body %q and left %q; the front %q and %q", body, rest, r.Body, in[size:])
+			t.Errorf("net/http read the body %q and left %q; parse %q and %q", body, rest, r.Body, in[size:])
 		}
-		for name, got := range map[string][]byte{"Accept": r.Accept, "If-None-Match": r.IfNoneMatch, "Cache-Control": r.CacheControl, "Content-Type": r.ContentType} {
+		for name, got := range map[string][]byte{
+			"Accept":        r.Accept,
+			"If-None-Match": r.IfNoneMatch,
+			"Cache-Control": r.CacheControl,
+			"Content-Type":  r.ContentType,
+		} {
 			if want := strings.Join(h.Header.Values(name), " and "); want != string(got) {
-				t.Errorf("%s: net/http read %q, the front %q", name, want, got)
+				t.Errorf("%s: net/http read %q, parse %q", name, want, got)
 			}
 		}
-		if h.Close || len(h.TransferEncoding) > 0 || len(h.Trailer) > 0 || h.Header.Get("Expect") != "" || h.Header.Get("Upgrade") != "" || h.Host == "" {
-			t.Errorf("it means more than the front knows: %+v", h)
+		if h.Close || len(h.TransferEncoding) > 0 || len(h.Trailer) > 0 ||
+			h.Header.Get("Expect") != "" || h.Header.Get("Upgrade") != "" || h.Host == "" {
+			t.Errorf("it means more than parse knows: %+v", h)
 		}
 	})
 }

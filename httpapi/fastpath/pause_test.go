@@ -15,7 +15,13 @@ func TestPausedConnectionIsNotReadAndAnEarlyRequestIsMarked(t *testing.T) {
 			after time.Duration
 			want  string
 			took  time.Duration
-		}{{0, "in time", 0}, {0, "early", 1500 * time.Millisecond}, {1900 * time.Millisecond, "early", 0}, {2 * time.Second, "in time", 0}, {time.Minute, "in time", 0}} {
+		}{
+			{0, "in time", 0},
+			{0, "early", 1500 * time.Millisecond},
+			{1900 * time.Millisecond, "early", 0},
+			{2 * time.Second, "in time", 0},
+			{time.Minute, "in time", 0},
+		} {
 			_ = c.SetDeadline(time.Time{})
 			time.Sleep(step.after)
 			sent := time.Now()

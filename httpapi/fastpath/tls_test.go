@@ -29,7 +29,11 @@ func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -49,16 +53,24 @@ func secureServer(t testing.TB, failed func(error)) (addr string, pool *x509.Cer
 	t.Helper()
 	cert, pool := certificate(t)
 	f := &fake{}
-	h := &http.Server{ConnContext: ConnContext, ReadHeaderTimeout: headerTimeout, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := func(w http.ResponseWriter, r *http.Request) {
 		how := "in the clear"
 		if p := PeerOf(r); p.TLS != nil && p.Near() {
 			how = "over TLS"
 		}
 		_, _ = io.WriteString(w, r.Proto+" "+how)
-	})}
+	}
+	h := &http.Server{
+		ConnContext:       ConnContext,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       time.Minute,
+		ErrorLog:          log.New(io.Discard, "", 0),
+		Handler:           http.HandlerFunc(answer),
+	}
 	s := New(h, f, time.Minute)
 	inner := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"h2", "http/1.1"}}
-	s.TLS(&tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }}, failed)
+	choose := func(*tls.ClientHelloInfo) (*tls.Config, error) { return inner, nil }
+	s.TLS(&tls.Config{GetConfigForClient: choose}, failed)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +114,8 @@ func TestOnePortSpeaksHTTPAndTLSAndHTTP2(t *testing.T) {
 			t.Errorf("%s: got %q; want %q", c.url, got, c.want)
 		}
 	}
-	if conn, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}); err == nil {
+	old := &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	if conn, err := tls.Dial("tcp", addr, old); err == nil {
 		conn.Close()
 		t.Error("an old TLS was spoken")
 	}

@@ -36,7 +36,11 @@ type fakeBoard struct {
 var errUnavailable = errors.New("unavailable")
 
 func newFakeStore() *fakeStore {
-	s := &fakeStore{invalidations: cache.NewInvalidations(), changed: map[string][]uint64{}, boards: map[string]*fakeBoard{}}
+	s := &fakeStore{
+		invalidations: cache.NewInvalidations(),
+		changed:       map[string][]uint64{},
+		boards:        map[string]*fakeBoard{},
+	}
 	s.invalidations.Add(nil, true, 0)
 	return s
 }

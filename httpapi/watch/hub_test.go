@@ -165,7 +165,8 @@ func TestForeignOrMalformedIDGetsASnapshot(t *testing.T) {
 	for _, id := range []string{
 		"other-5", "fake-pull", "fake-", "fake-x", "nonsense", "fake-99999999999999999999999", "fake-5-4", "fake-5-x",
 	} {
-		if e := watch(t, h, Subjects{Contests: []string{"C/1"}}, id).mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 {
+		c := watch(t, h, Subjects{Contests: []string{"C/1"}}, id)
+		if e := c.mustNext(); e.event != "snapshot" || len(e.data.Scores) != 1 {
 			t.Errorf("the id %q got %+v, want a snapshot", id, e)
 		}
 	}

@@ -341,6 +341,7 @@ func wantNoWindows(t *testing.T, h *Hub) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.Count() != 0 || len(h.windows)+len(h.boards)+h.rows != 0 {
-		t.Errorf("%d watchers, %d windows, %d boards and %d rows remain", h.Count(), len(h.windows), len(h.boards), h.rows)
+		t.Errorf("%d watchers, %d windows, %d boards and %d rows remain",
+			h.Count(), len(h.windows), len(h.boards), h.rows)
 	}
 }

@@ -77,7 +77,8 @@ func TestInPullModeAWindowIsRefreshedWithoutAnInvalidation(t *testing.T) {
 		s := newFakeStore()
 		s.setMarks("C/1", "11", 100)
 		h := newHub(t, pullStore{s})
-		c, v := watchPipe(t, h, Subjects{Windows: []Window{{ContestID: "C/1", Around: "12", Limit: 5}}}, ""), new(windowView)
+		window := Window{ContestID: "C/1", Around: "12", Limit: 5}
+		c, v := watchPipe(t, h, Subjects{Windows: []Window{window}}, ""), new(windowView)
 		if e := v.begin(t, c); e.id != "fake-pull" {
 			t.Errorf("the id is %q", e.id)
 		}

@@ -203,7 +203,8 @@ func TestTimesAreFormatted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resultOf(&score.Record{ResultType: "TIME", Unit: c.unit}, &score.Standing{Result: &d}); got != c.want {
+		r := &score.Record{ResultType: "TIME", Unit: c.unit}
+		if got := resultOf(r, &score.Standing{Result: &d}); got != c.want {
 			t.Errorf("%s %s: got %q, want %q", c.mark, c.unit, got, c.want)
 		}
 	}

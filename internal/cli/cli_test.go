@@ -17,7 +17,8 @@ import (
 // with err, and a subcommand cluster status.
 func program(err error) (root *cobra.Command, got *Target, id *string) {
 	root = &cobra.Command{Use: "laurel"}
-	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: func(*cobra.Command, []string) error { return err }}
+	run := func(*cobra.Command, []string) error { return err }
+	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: run}
 	got = AddRequestTarget(sing)
 	id = sing.Flags().String("event-id", "", "id")
 	sing.Flags().String("typed", "", "typed")
@@ -26,7 +27,7 @@ func program(err error) (root *cobra.Command, got *Target, id *string) {
 		panic(err)
 	}
 	cluster := &cobra.Command{Use: "cluster"}
-	cluster.AddCommand(&cobra.Command{Use: "status", RunE: func(*cobra.Command, []string) error { return err }})
+	cluster.AddCommand(&cobra.Command{Use: "status", RunE: run})
 	root.AddCommand(sing, cluster)
 	return root, got, id
 }
@@ -41,17 +42,18 @@ func run(root *cobra.Command, args ...string) (code int, out, errs string) {
 }
 
 func TestEachKindOfErrorHasItsExitCode(t *testing.T) {
+	complete := []string{"sing", "f", "--event-id", "x"}
 	for name, c := range map[string]struct {
 		err  error
 		args []string
 		want int
 		says string
 	}{
-		"done":                         {nil, []string{"sing", "f", "--event-id", "x"}, ExitOK, ""},
-		"refused":                      {score.Problemf(score.SeqGap, "got 7"), []string{"sing", "f", "--event-id", "x"}, ExitFailed, "laurel: seq_gap: got 7\n"},
-		"usage found by the command":   {Usagef("no such speed"), []string{"sing", "f", "--event-id", "x"}, ExitUsage, "Run 'laurel sing --help' for usage."},
-		"unreachable":                  {&client.UnreachableError{Err: errors.New("refused")}, []string{"sing", "f", "--event-id", "x"}, ExitUnreachable, ""},
-		"a code of its own":            {&ExitError{ExitRemoved, errors.New("removed")}, []string{"sing", "f", "--event-id", "x"}, ExitRemoved, ""},
+		"done":                         {nil, complete, ExitOK, ""},
+		"refused":                      {score.Problemf(score.SeqGap, "got 7"), complete, ExitFailed, "laurel: seq_gap: got 7\n"},
+		"usage found by the command":   {Usagef("no such speed"), complete, ExitUsage, "Run 'laurel sing --help' for usage."},
+		"unreachable":                  {&client.UnreachableError{Err: errors.New("refused")}, complete, ExitUnreachable, ""},
+		"a code of its own":            {&ExitError{ExitRemoved, errors.New("removed")}, complete, ExitRemoved, ""},
 		"missing argument":             {nil, []string{"sing", "--event-id", "x"}, ExitUsage, "accepts 1 arg(s)"},
 		"missing flag":                 {nil, []string{"sing", "f"}, ExitUsage, "event-id"},
 		"unknown flag":                 {nil, []string{"sing", "f", "--loud"}, ExitUsage, "--loud"},
@@ -79,7 +81,8 @@ func TestFlagsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
 	if code, _, errs := run(root, "sing", "f"); code != ExitOK {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
-	if strings.Join(to.URLs, " ") != "http://a:1 http://b:2" || *id != "from-environment" || to.Patience != client.DefaultTimeout {
+	if strings.Join(to.URLs, " ") != "http://a:1 http://b:2" || *id != "from-environment" ||
+		to.Patience != client.DefaultTimeout {
 		t.Errorf("got %+v and id %q", to, *id)
 	}
 	sing, _, err := root.Find([]string{"sing"})
@@ -99,7 +102,8 @@ func TestFlagsComeFromTheEnvironmentUnlessGiven(t *testing.T) {
 func TestAnInvalidVariableIsWrongUsageAndNamed(t *testing.T) {
 	t.Setenv("LAUREL_PATIENCE", "soon")
 	root, _, _ := program(nil)
-	if code, _, errs := run(root, "sing", "f", "--event-id", "x"); code != ExitUsage || !strings.Contains(errs, "LAUREL_PATIENCE") {
+	code, _, errs := run(root, "sing", "f", "--event-id", "x")
+	if code != ExitUsage || !strings.Contains(errs, "LAUREL_PATIENCE") {
 		t.Errorf("exit code %d, stderr %q", code, errs)
 	}
 }
@@ -118,7 +122,11 @@ func TestHelpNamesTheVariableOfEachFlagOnce(t *testing.T) {
 }
 
 func TestAnInvalidAddressIsWrongUsage(t *testing.T) {
-	for _, to := range []Target{{URLs: []string{"ftp://x"}, Patience: 1}, {URLs: nil, Patience: 1}, {URLs: []string{DefaultURL}}} {
+	for _, to := range []Target{
+		{URLs: []string{"ftp://x"}, Patience: 1},
+		{URLs: nil, Patience: 1},
+		{URLs: []string{DefaultURL}},
+	} {
 		_, err := to.Client()
 		if e, ok := errors.AsType[*ExitError](err); !ok || e.Code != ExitUsage {
 			t.Errorf("%+v: got %v; want wrong usage", to, err)

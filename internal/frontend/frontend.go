@@ -242,7 +242,8 @@ func (f *Frontend) makeFirstOperator(ctx context.Context) {
 			}
 			err := makeOperator(ctx, f.member, f.dir)
 			if err == nil {
-				f.log.Info("made the group's first operator; pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
+				f.log.Info("made the group's first operator; "+
+					"pass its token to laurel's commands with --token @FILE or LAUREL_TOKEN",
 					"file", filepath.Join(f.dir, operatorFile))
 				return
 			}

@@ -27,7 +27,11 @@ func TestQuantilesDivideTheDurations(t *testing.T) {
 	for i := range 1000 {
 		h.Add(time.Duration(i) * time.Millisecond)
 	}
-	for q, want := range map[float64]time.Duration{0.5: 500 * time.Millisecond, 0.99: 990 * time.Millisecond, 1: 999 * time.Millisecond} {
+	for q, want := range map[float64]time.Duration{
+		0.5:  500 * time.Millisecond,
+		0.99: 990 * time.Millisecond,
+		1:    999 * time.Millisecond,
+	} {
 		if got := h.Quantile(q); got < want || got > want+want/16 {
 			t.Errorf("quantile %v is %v; want %v", q, got, want)
 		}

@@ -255,7 +255,13 @@ func TestAnOrderlyEndLeavesNothing(t *testing.T) {
 func TestADirectoryThatOtherUsersCanWriteIntoIsRefused(t *testing.T) {
 	temp := t.TempDir()
 	open, link, file := filepath.Join(temp, "open"), filepath.Join(temp, "link"), filepath.Join(temp, "file")
-	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777), os.Symlink(t.TempDir(), link), os.WriteFile(file, nil, 0o600)); err != nil {
+	err := errors.Join(
+		os.Mkdir(open, 0o700),
+		os.Chmod(open, 0o777),
+		os.Symlink(t.TempDir(), link),
+		os.WriteFile(file, nil, 0o600),
+	)
+	if err != nil {
 		t.Fatal(err)
 	}
 	dirs := []string{open, link, file}

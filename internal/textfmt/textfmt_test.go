@@ -26,7 +26,13 @@ func TestClipCountsCharactersAndMarksWhatIsMissing(t *testing.T) {
 		s     string
 		width int
 		want  string
-	}{{"Obélix", 6, "Obélix"}, {"Obélix", 5, "Obél…"}, {"Obélix", 1, "O"}, {"Obélix", 0, ""}, {"Obélix", -1, ""}} {
+	}{
+		{"Obélix", 6, "Obélix"},
+		{"Obélix", 5, "Obél…"},
+		{"Obélix", 1, "O"},
+		{"Obélix", 0, ""},
+		{"Obélix", -1, ""},
+	} {
 		if got := Clip(c.s, c.width); got != c.want {
 			t.Errorf("%q in %d is %q; want %q", c.s, c.width, got, c.want)
 		}

@@ -13,7 +13,7 @@ import (
 // NewRun returns a name that no other cell has, so that no two share a source or a contest.
 func NewRun() string { return strings.ToLower(rand.Text()[:6]) }
 
-// header is the part of a bard's events that does not say what happened.
+// header is the part of a bard's events besides their type and data.
 type header struct {
 	source, contest, id, time string
 	seq                       uint64 // of the event made last

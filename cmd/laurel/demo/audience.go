@@ -97,7 +97,6 @@ func (a *audience) start(ctx context.Context) (stop func(), err error) {
 	return stop, nil
 }
 
-// attempted records the outcome of a read.
 func (a *audience) attempted(s *spectator, t client.Attempt) {
 	switch {
 	case t.Path == "/v1/frontends": // is read beside the rest, from any frontend
@@ -139,7 +138,6 @@ func (a *audience) read(ctx context.Context, c *client.Client, random *rand.Rand
 	})
 }
 
-// follow makes the clients follow another competition.
 func (a *audience) follow(competition string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -269,7 +267,6 @@ func (a *audience) beginMove(id string, homeward bool, now time.Time, selected f
 	}
 }
 
-// moveResult is the result of a move.
 type moveResult struct {
 	frontend       string // that was left or returned to
 	homeward       bool

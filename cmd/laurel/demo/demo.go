@@ -37,8 +37,7 @@ type Options struct {
 	RestartAfter time.Duration
 	// TempDir is where the directory of the demo is made. "": that of the system.
 	TempDir string
-	// KillCommand returns a shell command that kills the frontend with an id. nil: kill
-	// -9 and its pid.
+	// KillCommand returns a shell command that kills the frontend with an id.
 	KillCommand func(id string) string
 	// Out is where everything is printed, in colours if it is a terminal.
 	Out io.Writer
@@ -47,8 +46,16 @@ type Options struct {
 // Run runs the demo until ctx ends, which is no error.
 func Run(ctx context.Context, o Options) error {
 	o.RestartAfter = cmp.Or(o.RestartAfter, defaultRestartAfter)
+	dir, err := os.MkdirTemp(o.TempDir, "laurel-demo-")
+	if err != nil {
+		return err
+	}
 	d := demo{o: o, out: newPrinter(o.Out), seqs: make(map[string]uint64)}
-	return d.run(ctx)
+	err = errors.Join(d.run(ctx, dir), os.RemoveAll(dir))
+	if err == nil {
+		d.out.println("Done; nothing is left behind.")
+	}
+	return err
 }
 
 type demo struct {
@@ -71,23 +78,8 @@ const (
 	compareEvery = 25
 )
 
-func (d *demo) run(ctx context.Context) error {
-	dir, err := os.MkdirTemp(d.o.TempDir, "laurel-demo-")
-	if err != nil {
-		return err
-	}
-	err = d.runIn(ctx, dir)
-	if removed := os.RemoveAll(dir); removed != nil {
-		return errors.Join(err, removed)
-	}
-	if err == nil {
-		d.out.println("Done; nothing is left behind.")
-	}
-	return err
-}
-
-// runIn keeps all files in dir. When it returns, all frontends have ended.
-func (d *demo) runIn(ctx context.Context, dir string) error {
+// run keeps all files in dir. When it returns, all frontends have ended.
+func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.println("Starting three frontends ...")
 	notices := make(chan localgroup.Notice, 16)
 	group, err := localgroup.Start(ctx, localgroup.Options{
@@ -183,7 +175,7 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 		}
 		var p *score.Problem
 		if errors.As(err, &p) && p.Status < http.StatusInternalServerError && p.Code != score.RateLimited {
-			d.out.warn("%s was refused and is left out: %s", e.ID, p)
+			d.out.printlnIn(red, "%s was refused and is left out: %s", e.ID, p)
 			// It has not used its seq, and somebody else may have used it.
 			if b, err := d.client.Bard(ctx, e.Source); err == nil {
 				d.seqs[e.Source] = b.LastSeq
@@ -192,7 +184,7 @@ func (d *demo) post(ctx context.Context, e *score.Event) (score.Result, bool) {
 		}
 		if ctx.Err() == nil && !warned {
 			warned = true
-			d.out.warn("The bard waits: %v", err)
+			d.out.printlnIn(red, "The bard waits: %v", err)
 		}
 		spectators.Sleep(ctx, 200*time.Millisecond)
 	}
@@ -253,13 +245,12 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 
 // fetch reads a record from one frontend, without going on to another.
 func fetch(ctx context.Context, url string) (body, revision string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	c := http.Client{Timeout: 2 * time.Second}
+	resp, err := c.Do(req)
 	if err != nil {
 		return "", "", err
 	}

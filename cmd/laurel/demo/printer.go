@@ -69,34 +69,28 @@ func (p *printer) println(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-func (p *printer) warn(format string, args ...any) {
-	p.println("%s", p.styled(red, fmt.Sprintf(format, args...)))
+func (p *printer) printlnIn(s style, format string, args ...any) {
+	p.println("%s", p.styled(s, fmt.Sprintf(format, args...)))
 }
 
-func (p *printer) good(format string, args ...any) {
-	p.println("%s", p.styled(green, fmt.Sprintf(format, args...)))
-}
-
-// notice prints what happened to a frontend.
 func (p *printer) notice(n localgroup.Notice) {
 	f := n.Frontend
 	switch n.Kind {
 	case localgroup.Died:
-		p.warn("  ** %s (pid %d) ended: %s; restarts in %.0f s", f.ID, f.PID, n.Reason, n.RestartIn.Seconds())
+		p.printlnIn(red, "  ** %s (pid %d) ended: %s; restarts in %.0f s", f.ID, f.PID, n.Reason, n.RestartIn.Seconds())
 		if n.LogTail != "" {
 			p.println("     it had just been started; the end of %s:\n%s", f.Log, n.LogTail)
 		}
 	case localgroup.Restarted:
-		p.good("  ** %s is back with its data, as pid %d", f.ID, f.PID)
+		p.printlnIn(green, "  ** %s is back with its data, as pid %d", f.ID, f.PID)
 	case localgroup.Left:
-		p.warn("  ** %s was removed from the group and has ended", f.ID)
+		p.printlnIn(red, "  ** %s was removed from the group and has ended", f.ID)
 	case localgroup.Contradicted:
-		p.warn("  ** %s has ended: its data contradict the group", f.ID)
+		p.printlnIn(red, "  ** %s has ended: its data contradict the group", f.ID)
 		p.println("     the end of %s:\n%s", f.Log, n.LogTail)
 	}
 }
 
-// move prints where clients have gone.
 func (p *printer) move(r moveResult) {
 	clients := plural(r.clients, "client")
 	if r.moved < r.clients {
@@ -106,11 +100,11 @@ func (p *printer) move(r moveResult) {
 	case r.homeward && r.moved < r.clients:
 		p.println("  ** %s of %s are home again after %.0f s", clients, r.frontend, r.took.Seconds())
 	case r.homeward:
-		p.good("  ** %s came home to %s %s", clients, r.frontend, r.duration())
+		p.printlnIn(green, "  ** %s came home to %s %s", clients, r.frontend, r.duration())
 	case r.moved < r.clients:
-		p.warn("  ** %s of %s are elsewhere after %.0f s; the others still look", clients, r.frontend, r.took.Seconds())
+		p.printlnIn(red, "  ** %s of %s are elsewhere after %.0f s; the others still look", clients, r.frontend, r.took.Seconds())
 	default:
-		p.good("  ** %s moved from %s to %s %s", clients, r.frontend, strings.Join(r.to, " and "), r.duration())
+		p.printlnIn(green, "  ** %s moved from %s to %s %s", clients, r.frontend, strings.Join(r.to, " and "), r.duration())
 	}
 }
 
@@ -130,7 +124,6 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// distribution prints how many clients each frontend serves.
 func (p *printer) distribution(d distribution) {
 	text := p.styled(green, "clients")
 	for _, id := range slices.Sorted(maps.Keys(d.at)) {
@@ -148,32 +141,30 @@ func (p *printer) distribution(d distribution) {
 
 func (p *printer) newMaster(id string, still bool, after time.Duration) {
 	if still {
-		p.good("  ** %s is still the master", id)
+		p.printlnIn(green, "  ** %s is still the master", id)
 		return
 	}
 	when := fmt.Sprintf("%.2f s later", after.Seconds())
 	if after < 20*time.Millisecond {
 		when = "at once" // a frontend that is told to stop hands over before it ends
 	}
-	p.good("  ** %s is the master now, %s", id, when)
+	p.printlnIn(green, "  ** %s is the master now, %s", id, when)
 }
 
-// agreement prints whether the frontends gave the same answer.
 func (p *printer) agreement(contestID string, a agreement) {
 	alike, silent := strings.Join(a.alike, " "), strings.Join(a.silent, " ")
 	switch {
 	case len(a.differ) > 0:
-		p.warn("%7s  %s: another answer about %s than %s", "", strings.Join(a.differ, " "), contestID, alike)
+		p.printlnIn(red, "%7s  %s: another answer about %s than %s", "", strings.Join(a.differ, " "), contestID, alike)
 	case len(a.alike) == 0:
-		p.warn("%7s  no answer from %s", "", silent)
+		p.printlnIn(red, "%7s  no answer from %s", "", silent)
 	case len(a.silent) > 0:
-		p.good("%7s  = %s answer alike at revision %s; no answer from %s", "", alike, a.revision, silent)
+		p.printlnIn(green, "%7s  = %s answer alike at revision %s; no answer from %s", "", alike, a.revision, silent)
 	default:
-		p.good("%7s  = %s answer alike, byte for byte, at revision %s", "", alike, a.revision)
+		p.printlnIn(green, "%7s  = %s answer alike, byte for byte, at revision %s", "", alike, a.revision)
 	}
 }
 
-// medals prints a medal table.
 func (p *printer) medals(m medal.Standings) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  %s %4s %6s %6s %5s\n", p.padded(bold, "Medals of the "+m.Name, 28),
@@ -222,10 +213,12 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 	case *score.ResultSet:
 		return p.resultText(d, r)
 	case *score.MedalAward:
-		if d.Competitor == d.Organisation {
-			return p.medalText(d.Medal) + d.Organisation
+		s := map[string]style{score.Gold: gold, score.Silver: silver, score.Bronze: bronze}[d.Medal]
+		winner := d.Organisation
+		if d.Competitor != d.Organisation {
+			winner = joinNonEmpty(d.Competitor, d.Organisation)
 		}
-		return p.medalText(d.Medal) + joinNonEmpty(d.Competitor, d.Organisation)
+		return p.padded(s, d.Medal, 8) + winner
 	case *score.MedalRevoke:
 		return p.styled(red, "a medal is revoked: "+d.Reason)
 	case *score.EventVoid:
@@ -241,18 +234,7 @@ func (p *printer) eventText(e *score.Event, r *score.Record) string {
 }
 
 func joinNonEmpty(parts ...string) string {
-	var list []string
-	for _, p := range parts {
-		if p != "" {
-			list = append(list, p)
-		}
-	}
-	return strings.Join(list, "  ")
-}
-
-func (p *printer) medalText(medal string) string {
-	s := map[string]style{score.Gold: gold, score.Silver: silver, score.Bronze: bronze}[medal]
-	return p.padded(s, medal, 8)
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "  ")
 }
 
 func (p *printer) statusText(d *score.ContestStatus, r *score.Record) string {
@@ -357,7 +339,7 @@ func (p *printer) intro(frontends []localgroup.Frontend, masterID, dir string) {
 	section("The live page (if its frontend dies, it continues at another one):", other.URL()+"/")
 	section(fmt.Sprintf("Kill a frontend in another terminal. Its clients move, and return when it is\n"+
 		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.", p.restartAfter.Seconds()),
-		p.killCommandFor(other), p.killCommandFor(master))
+		p.killCommand(other.ID), p.killCommand(master.ID))
 	section("Ask any frontend:")
 	for i, r := range exampleRequests {
 		command(fmt.Sprintf(r, frontends[i%len(frontends)].URL()))
@@ -375,14 +357,6 @@ var exampleRequests = []string{
 	"curl %s/v1/frontends",
 	"curl %s/v1/events -H 'Content-Type: application/json'" +
 		` -d '{"type":"alert","contest_id":"OG50BC","data":{"text":"Go, Gaul!"}}'`,
-}
-
-// killCommandFor returns the shell command that kills a frontend.
-func (p *printer) killCommandFor(f localgroup.Frontend) string {
-	if p.killCommand == nil {
-		return fmt.Sprintf("kill -9 %d", f.PID)
-	}
-	return p.killCommand(f.ID)
 }
 
 // foldCommand breaks a command that is too long for a line so that it can still be pasted

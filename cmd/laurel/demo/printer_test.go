@@ -129,7 +129,7 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 		return "go run ./cmd/laurel stop frontend --id " + id + " --signal KILL --run-dir /tmp/laurel-run-1234567890"
 	}
 	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
-	out.killCommand = nil
+	out.killCommand = func(id string) string { return "kill " + id }
 	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
 	for _, kind := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
 		out.notice(localgroup.Notice{Frontend: three[2], Kind: kind, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
@@ -151,7 +151,7 @@ func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	out.medals(medal.Standings{Name: "Games of 50 BC", Rows: []medal.Row{{Organisation: "GAU", Gold: 11, Silver: 2, Bronze: 3, Total: 16, Rank: 1}},
 		Outside: []medal.Row{{Organisation: "NEU", Bronze: 1, Total: 1}}})
 	checkLines(t, b.Bytes())
-	for _, want := range []string{"kill -9 4194302", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
+	for _, want := range []string{"kill f2", "http://127.0.0.1:8003", "f2 f3: another answer", "master", "clients  f1 10  f2 0  f3 10  (10 look for one)"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("nothing says %q", want)
 		}

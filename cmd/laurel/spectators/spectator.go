@@ -14,7 +14,6 @@ import (
 	"laurel/score"
 )
 
-// spectator is one simulated client.
 type spectator struct {
 	o        *Options
 	contests *contestList
@@ -59,7 +58,6 @@ func AtRandom(ctx context.Context, random *rand.Rand, perSecond float64, read fu
 	}
 }
 
-// read makes one read.
 func (s *spectator) read(ctx context.Context, due time.Time) {
 	contest, competition := s.contests.choose(s.rand)
 	path, query := client.ScorePath(contest), (map[string][]string)(nil)
@@ -149,7 +147,6 @@ func (l *contestList) read(ctx context.Context, c *client.Client) error {
 	return errors.New("there is no contest; post some, for example with bard sing")
 }
 
-// choose returns a random contest and its competition.
 func (l *contestList) choose(random *rand.Rand) (contest, competition string) {
 	l.mu.Lock()
 	contests := l.contests

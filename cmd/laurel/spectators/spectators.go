@@ -118,7 +118,6 @@ func NewClient(urls []string, i int, o client.Options) (*client.Client, error) {
 	return client.New(append(append([]string{}, urls[i:]...), urls[:i]...), o)
 }
 
-// newSpectator returns the ith spectator.
 func newSpectator(
 	i int, o *Options, contests *contestList, st *stats, transport http.RoundTripper,
 ) (*spectator, error) {

@@ -46,7 +46,6 @@ func newStats(now time.Time) *stats {
 	}
 }
 
-// served counts a read.
 func (s *stats) served(by string, took time.Duration, older bool) {
 	if by == "" {
 		by = "(unnamed)"
@@ -64,7 +63,6 @@ func (s *stats) served(by string, took time.Duration, older bool) {
 	}
 }
 
-// failed counts a read that failed.
 func (s *stats) failed(err error) {
 	reason := "no answer"
 	if p, ok := errors.AsType[*score.Problem](err); ok {
@@ -91,7 +89,6 @@ func (s *stats) notice(n client.Notice) {
 	}
 }
 
-// update counts an update of a stream.
 func (s *stats) update(u client.Update) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

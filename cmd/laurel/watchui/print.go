@@ -49,7 +49,6 @@ func Print(out, notes io.Writer, updates iter.Seq2[client.Update, error]) error 
 	return nil
 }
 
-// jsonLine is a change as PrintJSON writes it.
 type jsonLine struct {
 	Event string `json:"event"`
 	Data  any    `json:"data"`
@@ -154,7 +153,6 @@ func status(r *score.Record) string {
 	return s
 }
 
-// scoreLine formats a contest as one line.
 func scoreLine(r *score.Record) string {
 	line := fmt.Sprintf("%d  %s  %s  %s", r.Revision, r.ContestID, result(r), status(r))
 	for _, s := range []string{r.Period, r.Clock} {
@@ -165,7 +163,6 @@ func scoreLine(r *score.Record) string {
 	return textfmt.OneLine(line)
 }
 
-// medalsLine formats a medal table as one line.
 func medalsLine(m medal.Standings) string {
 	var rows []string
 	for _, r := range m.Rows {
@@ -174,7 +171,6 @@ func medalsLine(m medal.Standings) string {
 	return textfmt.OneLine(fmt.Sprintf("%d  %s  medals  %s", m.Revision, m.Competition, strings.Join(rows, ", ")))
 }
 
-// eventLine formats an event of a timeline as one line.
 func eventLine(e *score.TimelineEvent) string {
 	s := fmt.Sprintf("%d  %s  %s  %s  %s", e.Revision, e.Time.Format("15:04:05"), e.ContestID, e.Type, e.Data)
 	if e.VoidedBy != "" {
@@ -194,7 +190,6 @@ func rankText(r *score.LeaderboardRow) string {
 	return fmt.Sprint(r.Rank)
 }
 
-// windowLine formats a window as one line.
 func windowLine(w *client.Window) string {
 	var rows []string
 	for i := range w.Rows {
