@@ -60,7 +60,6 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// registerHub registers the metric of watchers.
 func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 	if r != nil {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -100,7 +99,6 @@ func newReadCounters(r prometheus.Registerer) readCounters {
 	return c
 }
 
-// answered returns how many reads have been answered.
 func (c readCounters) answered() (n uint64) {
 	for how, one := range c {
 		if how != refused {

@@ -48,7 +48,6 @@ func (o *origins) allow(origin string) (allowed string, varies bool) {
 	return "", true
 }
 
-// isFrontend reports whether an origin is that of a frontend of the group.
 func (o *origins) isFrontend(origin string) bool {
 	for _, f := range o.status.Frontends().Frontends {
 		if u, err := url.Parse(f.URL); err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) {

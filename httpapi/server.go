@@ -64,7 +64,6 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 // statusClientGone is logged and counted if a client does not wait for its answer.
 const statusClientGone = 499
 
-// endpoint is a route at a port.
 type endpoint struct {
 	route
 	path    question.Pattern
@@ -138,7 +137,6 @@ func (s *server) shared(method, origin string) handler.Shared {
 	return shared
 }
 
-// logs reports whether requests are logged.
 func (s *server) logs(ctx context.Context) bool { return s.log.Enabled(ctx, slog.LevelDebug) }
 
 func (s *server) logRequest(ctx context.Context, method, path string, status int, took time.Duration, err error) {
@@ -192,7 +190,6 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // code returns the status that the client has got: 200 if the handler wrote nothing.
 func (w *statusWriter) code() int { return cmp.Or(w.status, http.StatusOK) }
 
-// forwarder forwards requests to the master.
 type forwarder struct {
 	to      Forwarder
 	id      string // of this frontend
@@ -201,25 +198,25 @@ type forwarder struct {
 
 // forward has the master answer r. With an error nothing has been written.
 func (f *forwarder) forward(r *handler.Request) (handler.Response, error) {
-	if !f.enabled {
-		return handler.Response{}, f.notMaster()
-	}
-	admission.SetForwardedCaller(r)
-	return handler.Written, f.to.Forward(r.Transport())
+	return handler.Written, f.forwardWithin(0, r)
 }
 
-// forwardWithin is forward with a time limit for the beginning of the answer.
-func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) (handler.Response, error) {
+// forwardWithin is forward with a limit for the time until the answer begins, if it is not
+// 0.
+func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !f.enabled {
-		return handler.Response{}, f.notMaster()
+		return f.notMaster()
 	}
 	admission.SetForwardedCaller(r)
 	w, hr := r.Transport()
+	if limit == 0 {
+		return f.to.Forward(w, hr)
+	}
 	ctx, cancel := context.WithCancel(hr.Context())
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
-	return handler.Written, f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
+	return f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
 }
 
 func (f *forwarder) notMaster() error {

@@ -220,7 +220,6 @@ func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte
 	return conn, nil
 }
 
-// watchProblem returns the problem for an error of subscribe.
 func watchProblem(err error) error {
 	switch {
 	case errors.Is(err, watch.ErrFull):

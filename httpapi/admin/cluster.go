@@ -16,7 +16,6 @@ import (
 	"laurel/trust/access"
 )
 
-// none is the response that goes with an error.
 var none handler.Response
 
 // Frontends shows the group as this frontend sees it.
@@ -115,7 +114,6 @@ func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
 // maxNote bounds a line of the audit trail. It is less than what the store accepts.
 const maxNote = 512
 
-// audit adds a line to the audit trail.
 func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string, args ...any) error {
 	note := fmt.Sprintf(format, args...)
 	return h.changeAccess(ctx, r, access.Change{Note: note[:min(len(note), maxNote)]})

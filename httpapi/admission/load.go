@@ -31,7 +31,6 @@ const (
 	StreamsPerAddress = 128
 )
 
-// load counts the requests under way.
 type load struct {
 	reads, posts, streams atomic.Int64
 }
@@ -75,7 +74,6 @@ func (g *Gate) AllowEnrolment() *score.Problem {
 	return nil
 }
 
-// take takes one of limit places.
 func take(n *atomic.Int64, limit int) bool {
 	if n.Add(1) <= int64(limit) {
 		return true
@@ -116,7 +114,6 @@ func (g *Gate) TryBeginRead() bool {
 	return !g.Overloaded() && take(&g.load.reads, g.limits.MaxReads)
 }
 
-// EndRead gives the place of a read back.
 func (g *Gate) EndRead() { g.load.reads.Add(-1) }
 
 // BeginPost takes a place for a post. EndPost gives it back.
@@ -129,7 +126,6 @@ func (g *Gate) BeginPost() *score.Problem {
 	return nil
 }
 
-// EndPost gives the place of a post back.
 func (g *Gate) EndPost() { g.load.posts.Add(-1) }
 
 // EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call

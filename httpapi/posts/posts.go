@@ -20,7 +20,6 @@ import (
 	"laurel/score"
 )
 
-// anonymous is the source of events without one.
 const anonymous = "anonymous"
 
 // Poster posts events.
