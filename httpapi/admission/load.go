@@ -114,6 +114,7 @@ func (g *Gate) TryBeginRead() bool {
 	return !g.Overloaded() && take(&g.load.reads, g.limits.MaxReads)
 }
 
+// EndRead gives the place of a read back.
 func (g *Gate) EndRead() { g.load.reads.Add(-1) }
 
 // BeginPost takes a place for a post. EndPost gives it back.
@@ -126,6 +127,7 @@ func (g *Gate) BeginPost() *score.Problem {
 	return nil
 }
 
+// EndPost gives the place of a post back.
 func (g *Gate) EndPost() { g.load.posts.Add(-1) }
 
 // EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call
