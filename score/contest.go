@@ -300,7 +300,6 @@ func (c *Contest) play(d *ScorePlay, mode FoldMode) *Problem {
 	return nil
 }
 
-// plus returns a copy of t with the numbers of delta added.
 func (t Totals) plus(field string, delta Totals) (Totals, *Problem) {
 	if len(delta) == 0 {
 		return t, nil
@@ -383,7 +382,6 @@ func (c *Contest) setTotals(d *ScoreSet, mode FoldMode) *Problem {
 	return nil
 }
 
-// conflict returns a StatusConflict problem about one field.
 func conflict(field, format string, args ...any) *Problem {
 	return Problemf(StatusConflict, format, args...).At(field)
 }

@@ -153,7 +153,6 @@ func (t Totals) Get(code string) (Decimal, bool) {
 	return 0, false
 }
 
-// set sets the number named code. A new one is added at the end.
 func (t Totals) set(code string, v Decimal) Totals {
 	for i := range t {
 		if t[i].Code == code {

@@ -102,12 +102,12 @@ func (w *envelope) event(data Data) (Event, *Problem) {
 	}
 	if data == nil {
 		var p *Problem
-		if data, p = readData(w.Type, w.Data); p != nil {
+		if data, p = readDataGeneral(w.Type, w.Data); p != nil {
 			return e, p
 		}
 	}
 	e.Data = data
-	if p := data.kind().check(data, false); p != nil {
+	if p := dataTypeOf(w.Type).check(data, false); p != nil {
 		return e, p
 	}
 	e.checkContestID(&c)
@@ -141,8 +141,16 @@ func (w *envelope) checkSignature(c *Checker) {
 	}
 }
 
-// readData reads the data of an event of type t with the general decoder.
-func readData(t Type, text jsontext.Value) (Data, *Problem) {
+func readData(t Type, text []byte) (Data, *Problem) {
+	if of := dataTypeOf(t); of != nil {
+		if d := of.read(text, ""); d != nil {
+			return d, nil
+		}
+	}
+	return readDataGeneral(t, text)
+}
+
+func readDataGeneral(t Type, text jsontext.Value) (Data, *Problem) {
 	of := dataTypeOf(t)
 	if of == nil {
 		c := Checker{}
@@ -168,7 +176,6 @@ func typeNames() []string {
 	return names
 }
 
-// checkContestID checks the contest's id against the data.
 func (e *Event) checkContestID(c *Checker) {
 	switch d := e.Data.(type) {
 	case *CompetitionDefine:
@@ -201,7 +208,6 @@ func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
 	return events, true, p
 }
 
-// decodeArrayGeneral is DecodeArray without the fast reader, for an array.
 func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	// Decode checks names and text, so that the problem names the event.
 	d := jsontext.NewDecoder(bytes.NewBuffer(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -240,8 +246,6 @@ func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {
 	return events, nil
 }
 
-// fastArray reads an array of events. It returns nil if the general decoder has to read
-// it.
 func fastArray(b []byte) (events []Event) {
 	r := fastjson.NewReader(b, "")
 	if !r.Next('[') {
@@ -278,20 +282,9 @@ func fastArray(b []byte) (events []Event) {
 // UnmarshalData reads the stored form of data. It checks the JSON, but not the rules of
 // Decode.
 func UnmarshalData(t Type, b []byte) (Data, error) {
-	of := dataTypeOf(t)
-	if of == nil {
-		return nil, &UnknownTypeError{t}
-	}
-	if d := of.read(b, ""); d != nil {
-		return d, nil
-	}
-	return unmarshalGeneral(of, b)
-}
-
-func unmarshalGeneral(of *table, b []byte) (Data, error) {
-	d := of.empty()
-	if err := json.Unmarshal(b, d, json.RejectUnknownMembers(true)); err != nil {
-		return nil, err
+	d, p := readData(t, b)
+	if p != nil {
+		return nil, p
 	}
 	return d, nil
 }

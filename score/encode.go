@@ -19,11 +19,7 @@ import (
 // struct and without white space. Two events say the same if and only if their types and
 // the stored forms of their data are equal.
 func MarshalData(d Data) ([]byte, error) {
-	b, err := AppendData(make([]byte, 0, 256), d)
-	if err != nil {
-		return nil, err
-	}
-	return b, nil
+	return AppendData(make([]byte, 0, 256), d)
 }
 
 // AppendData appends the stored form of d.
@@ -39,7 +35,7 @@ func writeFast(b []byte, d Data, canonical bool) (_ []byte, ok bool) {
 	if d == nil {
 		return b, false
 	}
-	return d.kind().write(b, d, canonical)
+	return dataTypeOf(d.eventType()).write(b, d, canonical)
 }
 
 func fastWriteDecimal(w *fastjson.Writer, name string, d Decimal) {

@@ -43,11 +43,6 @@ func CompetitionOf(contestID string) string {
 	return competition
 }
 
-// UnknownTypeError is the error for an event of a type that this version does not know.
-type UnknownTypeError struct{ Type Type }
-
-func (e *UnknownTypeError) Error() string { return "unknown event type " + string(e.Type) }
-
 // PostMode determines what happens to the events of a Post if one of them is refused.
 type PostMode uint8
 
@@ -153,11 +148,6 @@ func (e *Event) ReadData(data []byte) *Problem {
 	if len(data) == 0 || data[0] != '{' {
 		return fieldProblem("data", "is not a JSON object")
 	}
-	if of := dataTypeOf(e.Type); of != nil {
-		if e.Data = of.read(data, ""); e.Data != nil {
-			return nil
-		}
-	}
 	var p *Problem
 	e.Data, p = readData(e.Type, data)
 	return p
@@ -166,7 +156,7 @@ func (e *Event) ReadData(data []byte) *Problem {
 // CheckData returns what Decode would find wrong with e.Data, or nil. Decode sorts
 // totals, so totals in another order are wrong too.
 func (e *Event) CheckData() *Problem {
-	if p := e.Data.kind().check(e.Data, true); p != nil {
+	if p := dataTypeOf(e.Data.eventType()).check(e.Data, true); p != nil {
 		return p
 	}
 	c := Checker{}

@@ -1,7 +1,6 @@
 package score_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -64,9 +63,7 @@ func TestEqualDataHasOneStoredForm(t *testing.T) {
 }
 
 func TestUnmarshalDataRefusesUnknownTypesAndMembers(t *testing.T) {
-	_, err := score.UnmarshalData("score.goal", []byte(`{}`))
-	var unknown *score.UnknownTypeError
-	if !errors.As(err, &unknown) || unknown.Type != "score.goal" || !strings.Contains(err.Error(), "score.goal") {
+	if _, err := score.UnmarshalData("score.goal", []byte(`{}`)); err == nil || !strings.Contains(err.Error(), "score.goal") {
 		t.Errorf("an unknown type: %v", err)
 	}
 	for _, text := range []string{`{"text":"x","more":1}`, `{"text":`, `[]`, ``} {

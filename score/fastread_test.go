@@ -88,8 +88,8 @@ func compareData(t *testing.T, b []byte) {
 		if d == nil {
 			continue
 		}
-		if general, err := unmarshalGeneral(of, b); err != nil || !reflect.DeepEqual(d, general) {
-			t.Fatalf("%q is read fast as %+v, else %+v, %v", b, d, general, err)
+		if general, p := readDataGeneral(kind, b); p != nil || !reflect.DeepEqual(d, general) {
+			t.Fatalf("%q is read fast as %+v, else %+v, %v", b, d, general, p)
 		}
 	}
 }

@@ -24,7 +24,6 @@ type table struct {
 	general bool
 }
 
-// A field is one member.
 type field struct {
 	name     string
 	path     string                   // of the member in an event, for problems
@@ -35,7 +34,6 @@ type field struct {
 	choices  []string
 }
 
-// newTable returns the table of the struct D. rules may be nil.
 func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 	t := &table{name: name, data: reflect.TypeFor[D]()}
 	if rules != nil {

@@ -119,7 +119,6 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s: %s", p.Code, p.Detail)
 }
 
-// fieldProblem returns an InvalidEvent problem about one field.
 func fieldProblem(field, format string, args ...any) *Problem {
 	return Problemf(InvalidEvent, format, args...).At(field)
 }
@@ -177,7 +176,6 @@ func got(k jsontext.Kind, v jsontext.Value) string {
 	return "missing"
 }
 
-// wanted describes the JSON value for a Go type.
 func wanted(t reflect.Type) string {
 	if t == nil {
 		return "another kind of value"
@@ -206,7 +204,6 @@ func wanted(t reflect.Type) string {
 	return "another kind of value"
 }
 
-// memberNames returns the JSON names of the fields of a struct.
 func memberNames(t reflect.Type) (names []string) {
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")

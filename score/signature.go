@@ -58,8 +58,7 @@ func ParseSignature(b []byte) (s Signature, err error) {
 	return s, nil
 }
 
-// keyDigits is the length of a KeyID.
-const keyDigits = 16
+const keyDigits = 16 // of a KeyID
 
 // KeyID returns the id of a public key: the first 8 bytes of its SHA-256, in hexadecimal.
 func KeyID(public ed25519.PublicKey) string {

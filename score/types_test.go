@@ -38,8 +38,8 @@ func sampleEvent(t *testing.T, typ Type, data string) (Event, *Problem) {
 func TestEveryStringHasALimitOrChoices(t *testing.T) {
 	for _, typ := range Types {
 		of := dataTypeOf(typ)
-		if of.empty().kind() != of {
-			t.Errorf("%s: dataTypes names another table than the data's kind", typ)
+		if got := of.empty().eventType(); got != typ {
+			t.Errorf("the data of %s is that of %s", typ, got)
 		}
 		for _, f := range of.fields {
 			switch f.of(reflect.New(of.data).UnsafePointer()).(type) {

@@ -36,7 +36,7 @@ import (
 
 func markerPath(path string) string { return path + ".mark" }
 
-// writeMarker durably records that the file at path is closed and has the checksum.
+// writeMarker durably writes the marker of the file at path.
 func writeMarker(path, checksum string) error {
 	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -221,18 +221,12 @@ func create(path string) (*bolt.DB, error) {
 }
 
 // Install renames a new, open file to path, where it replaces a file that has no marker.
-func Install(building, path string) error {
-	if err := os.Rename(building, path); err != nil {
-		return fmt.Errorf("replace the database %s: %w", path, err)
-	}
-	return nil
-}
+func Install(building, path string) error { return os.Rename(building, path) }
 
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.
 func Close(path string, db *bolt.DB) error {
-	err := db.Sync()
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err := errors.Join(db.Sync(), db.Close()); err != nil {
 		return &DiskError{path, err}
 	}
 	sum, err := checksum(path)
@@ -252,12 +246,10 @@ func Drop(path string, db *bolt.DB) error { return errors.Join(db.Close(), os.Re
 
 const unfinishedSuffix = ".restore-"
 
-// UnfinishedPath returns the path of the nth file that is restored beside the database at
-// path.
+// UnfinishedPath returns the path of the nth file that is restored for the database.
 func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
 
-// RemoveUnfinished removes the files that an earlier process was restoring beside the
-// database at path.
+// RemoveUnfinished removes the files that an earlier process was restoring.
 func RemoveUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)

@@ -147,24 +147,14 @@ func compareMedals(a, b Row) int {
 	return cmp.Or(cmp.Compare(b.Gold, a.Gold), cmp.Compare(b.Silver, a.Silver), cmp.Compare(b.Bronze, a.Bronze))
 }
 
-// row returns the row of an organisation. ok is false if it has no medal.
-func (m *Standings) row(organisation string) (row Row, ok bool) {
-	for _, rows := range [][]Row{m.Rows, m.Outside} {
-		for _, r := range rows {
-			if r.Organisation == organisation {
-				return r, true
-			}
-		}
-	}
-	return Row{}, false
-}
-
 // Row returns the row of an organisation, with zeros if it is known but has no medals. ok
 // is false if the competition does not know it.
 func (t *Table) Row(organisation string) (row Row, ok bool) {
 	m := t.Standings()
-	if row, ok = m.row(organisation); ok {
-		return row, true
+	for _, r := range slices.Concat(m.Rows, m.Outside) {
+		if r.Organisation == organisation {
+			return r, true
+		}
 	}
 	_, ok = t.find(organisation)
 	return Row{Organisation: organisation}, ok

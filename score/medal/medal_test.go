@@ -74,7 +74,7 @@ func TestNeutralOrganisationsStayOutsideTheRanking(t *testing.T) {
 func TestRowOfAnOrganisationWithoutMedals(t *testing.T) {
 	table := table(t, "GAU 1 0 0")
 	if !table.AddOrganisation("ROM") || table.AddOrganisation("ROM") || table.AddOrganisation("") {
-		t.Error("Know does not tell what is new")
+		t.Error("AddOrganisation does not report which organisation is new")
 	}
 	if row, ok := table.Row("ROM"); !ok || row != (medal.Row{Organisation: "ROM"}) {
 		t.Errorf("Rome has %+v, %v", row, ok)

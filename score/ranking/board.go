@@ -25,10 +25,8 @@ type Board struct {
 	traitNumbers  map[traits]uint32
 }
 
-// chunkRows is the number of rows in a chunk.
-const chunkRows = 1024
+const chunkRows = 1024 // rows of a chunk
 
-// row is a mark.
 type row struct {
 	competitor string
 	value      score.Decimal
@@ -90,7 +88,6 @@ func (b *Board) compare(e entry, key score.Decimal, competitor string) int {
 	return strings.Compare(b.row(e.number).competitor, competitor)
 }
 
-// position returns the position of a key and a competitor in a tree.
 func (b *Board) position(key score.Decimal, competitor string) func(entry) int {
 	return func(e entry) int { return b.compare(e, key, competitor) }
 }

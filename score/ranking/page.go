@@ -82,7 +82,6 @@ func (c Cursor) String() string {
 	return c.value.String() + "," + c.competitor
 }
 
-// cursor returns the position of the row.
 func (r *Row) cursor() Cursor {
 	return Cursor{competitor: r.Competitor, value: r.Mark, irm: r.IRM != "", given: true}
 }

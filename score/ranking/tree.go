@@ -1,9 +1,6 @@
 package ranking
 
-import (
-	"slices"
-	"sort"
-)
+import "slices"
 
 const (
 	maxItems = 64           // items of a leaf, and children of an inner node; a larger node is split
@@ -43,10 +40,17 @@ func (n *node[T]) count() int {
 
 // find returns the index of the node's first item that is not before the position.
 func (n *node[T]) find(position func(T) int) int {
-	return sort.Search(len(n.items), func(i int) bool { return position(n.items[i]) >= 0 })
+	i, end := 0, len(n.items)
+	for i < end {
+		if middle := (i + end) / 2; position(n.items[middle]) < 0 {
+			i = middle + 1
+		} else {
+			end = middle
+		}
+	}
+	return i
 }
 
-// has reports whether an item is at the position, for which find returned i.
 func (n *node[T]) has(i int, position func(T) int) bool {
 	return i < len(n.items) && position(n.items[i]) == 0
 }
@@ -62,7 +66,6 @@ func (n *node[T]) child(position func(T) int) int {
 
 func (t *tree[T]) len() int { return t.root.count() }
 
-// insert inserts x at its position, where no item is.
 func (t *tree[T]) insert(position func(T) int, x T) {
 	if right := t.root.insert(position, x); right != nil {
 		left := t.root
@@ -106,7 +109,6 @@ func insertAt[E any](list []E, i int, x E) []E {
 	return list
 }
 
-// updateChild updates the first item and the count of a child.
 func (n *node[T]) updateChild(i int) {
 	n.items[i], n.counts[i] = n.children[i].items[0], n.children[i].count()
 }
@@ -131,7 +133,6 @@ func halves[E any](list []E, at int) (left, right []E) {
 	return append(make([]E, 0, at+at/2), list[:at]...), append(make([]E, 0, at+at/2), list[at:]...)
 }
 
-// remove removes the item at the position. It reports whether there was one.
 func (t *tree[T]) remove(position func(T) int) bool {
 	found := t.root.remove(position)
 	for len(t.root.children) == 1 {
@@ -198,13 +199,11 @@ func (t *tree[T]) index(position func(T) int) int {
 	return before + n.find(position)
 }
 
-// at returns the item at an index below len.
 func (t *tree[T]) at(i int) (x T) {
 	t.walk(i, func(item T) bool { x = item; return false })
 	return x
 }
 
-// walk calls f for the items from index i on, until f returns false.
 func (t *tree[T]) walk(i int, f func(T) bool) {
 	t.root.walk(i, f)
 }

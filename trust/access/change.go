@@ -178,14 +178,12 @@ func (g *Grant) check() *score.Problem {
 	return k.Problem
 }
 
-// checkID checks an id that is used in URLs.
 func checkID(k *score.Checker, field, id string) {
 	if len(id) > maxID || !score.ValidSegment(id) {
 		k.Fail(field, "got %.40q; want 1 to %d letters, digits and ._~-", id, maxID)
 	}
 }
 
-// rights describes what a grant permits, for the audit trail.
 func (g *Grant) rights() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s", g.Name, g.Role)
@@ -207,7 +205,6 @@ func (g *Grant) rights() string {
 	return b.String()
 }
 
-// revoke revokes the grant, or deletes the join token, with the id.
 func (s *State) revoke(id string) (summary string, refused *score.Problem) {
 	if t := s.JoinTokens[id]; t != nil {
 		s.JoinTokens = with(s.JoinTokens, id, nil)
@@ -228,8 +225,6 @@ func (s *State) revoke(id string) (summary string, refused *score.Problem) {
 	return fmt.Sprintf("revoked the %s %s of %s", g.kind(), id, g.rights()), nil
 }
 
-// onlyOperator reports whether g is the only grant with the role operator that is not
-// revoked.
 func (s *State) onlyOperator(g *Grant) bool {
 	if g.Role != RoleOperator {
 		return false

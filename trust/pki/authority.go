@@ -146,6 +146,8 @@ type IssuedCertificate struct {
 	Authorities [][]byte `json:"authorities,omitempty"` // of the group; if empty, those of the chain
 }
 
+func (c *IssuedCertificate) all() [][]byte { return append([][]byte{c.Certificate}, c.Chain...) }
+
 const (
 	pemCertificate = "CERTIFICATE"
 	pemKey         = "PRIVATE KEY"
@@ -199,7 +201,6 @@ func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemKey, Bytes: der}), nil
 }
 
-// parsePEM parses certificates, and a private key if there is one.
 func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		switch block.Type {
@@ -227,7 +228,6 @@ func parsePEM(text []byte) (key *ecdsa.PrivateKey, list []*x509.Certificate, err
 	return key, list, nil
 }
 
-// parseCertificates parses certificates in DER.
 func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
 	parsed := make([]*x509.Certificate, len(list))
 	for i, der := range list {

@@ -142,8 +142,7 @@ func NewRequest(member string, hosts []string) (key *ecdsa.PrivateKey, csr []byt
 	return key, csr, err
 }
 
-// maxHosts limits the names and addresses in one certificate.
-const maxHosts = 16
+const maxHosts = 16 // in one certificate
 
 // ParseRequest parses a certificate request, checks it, and returns the member that it is for.
 func ParseRequest(csr []byte) (r *x509.CertificateRequest, member string, err error) {

@@ -78,15 +78,11 @@ func Enroll(
 	if err != nil {
 		return nil, nil, err
 	}
-	leaf, err := x509.ParseCertificate(issued.Certificate)
+	chain, err := parseCertificates(issued.all())
 	if err != nil {
 		return nil, nil, fmt.Errorf("parse the certificate from %s: %w", base, err)
 	}
-	chain, err := parseCertificates(issued.Chain)
-	if err != nil {
-		return nil, nil, fmt.Errorf("parse the chain from %s: %w", base, err)
-	}
-	if err := token.verify(append([]*x509.Certificate{leaf}, chain...), now()); err != nil {
+	if err := token.verify(chain, now()); err != nil {
 		return nil, nil, fmt.Errorf("invalid certificate from %s: %w", base, err)
 	}
 	return key, issued, nil
@@ -153,7 +149,6 @@ func (t JoinToken) pinned(now func() time.Time) *tls.Config {
 var errPinned = errors.New(
 	"the frontend has no certificate by the authority of the join token: it is not a member of that group")
 
-// verify verifies a chain against the authority that the token names.
 func (t JoinToken) verify(chain []*x509.Certificate, now time.Time) error {
 	for i, c := range chain {
 		if i > 0 && Fingerprint(c) == t.Fingerprint {

@@ -49,7 +49,7 @@ func writeMember(dir string, key *ecdsa.PrivateKey, issued *IssuedCertificate) e
 	if err != nil {
 		return err
 	}
-	b = append(b, EncodeCertificates(append([][]byte{issued.Certificate}, issued.Chain...))...)
+	b = append(b, EncodeCertificates(issued.all())...)
 	return WritePrivateFile(filepath.Join(dir, memberFile), b)
 }
 

@@ -144,18 +144,15 @@ func (i *Identity) change(f func(*state)) {
 
 // Install replaces the certificate. The group need not trust the issuer yet.
 func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) error {
-	leaf, err := x509.ParseCertificate(issued.Certificate)
+	chain, err := parseCertificates(issued.all())
 	if err != nil {
-		return fmt.Errorf("parse the new certificate: %w", err)
+		return fmt.Errorf("parse the new certificate and its chain: %w", err)
 	}
-	chain, err := parseCertificates(issued.Chain)
-	if err != nil {
-		return fmt.Errorf("parse the chain of the new certificate: %w", err)
-	}
-	if len(chain) == 0 {
+	if len(chain) < 2 {
 		return errors.New("the new certificate comes without that of its issuer")
 	}
-	named, err := verify(append([]*x509.Certificate{leaf}, chain...), chain[:1], i.now())
+	leaf := chain[0]
+	named, err := verify(chain, chain[1:2], i.now())
 	if err != nil {
 		return fmt.Errorf("invalid certificate: %w", err)
 	}
@@ -167,12 +164,8 @@ func (i *Identity) Install(key *ecdsa.PrivateKey, issued *IssuedCertificate) err
 	if err := writeMember(i.dir, key, issued); err != nil {
 		return fmt.Errorf("store the new certificate: %w", err)
 	}
-	c := &tls.Certificate{
-		PrivateKey:  key,
-		Leaf:        leaf,
-		Certificate: append([][]byte{issued.Certificate}, issued.Chain...),
-	}
-	i.change(func(s *state) { s.certificate, s.chain = c, chain })
+	c := &tls.Certificate{PrivateKey: key, Leaf: leaf, Certificate: issued.all()}
+	i.change(func(s *state) { s.certificate, s.chain = c, chain[1:] })
 	return nil
 }
 

@@ -111,8 +111,7 @@ func (i *Identity) publicConfig(s *state, files *Files, removed func(member stri
 	}
 }
 
-// fileCheck is the interval between checks for changed files.
-const fileCheck = time.Second
+const fileCheck = time.Second // between checks for changed files
 
 // Files is a certificate and its key in two PEM files, which are read again when they
 // change. It is safe for concurrent use.

@@ -14,7 +14,8 @@ import (
 // Form returns what the signature of e covers: the event as the timeline shows it,
 // without what the store adds, as JSON in the canonical form of RFC 8785:
 //
-//	{"contest_id":...,"data":{...},"id":...,"key":...,"seq":...,"source":...,"time":...,"type":...}
+//	{"contest_id":...,"data":{...},"id":...,"key":...,"seq":...,"source":...,
+//	 "time":...,"type":...}
 //
 // An error means that e cannot be signed: it is incomplete, or cannot be written.
 func Form(e *score.Event) ([]byte, error) { return AppendForm(make([]byte, 0, 512), e) }
@@ -45,30 +46,21 @@ func FormOf(e *score.Event, data []byte) ([]byte, error) {
 	return appendTail(append(b, canonical...), e), nil
 }
 
-// appendHead appends the members before the data.
 func appendHead(b []byte, e *score.Event) ([]byte, error) {
 	if err := checkComplete(e); err != nil {
 		return b, err
 	}
-	b = append(b, `{"contest_id":`...)
-	b = appendText(b, e.ContestID)
+	b = appendText(append(b, `{"contest_id":`...), e.ContestID)
 	return append(b, `,"data":`...), nil
 }
 
-// appendTail appends the members after the data.
 func appendTail(b []byte, e *score.Event) []byte {
-	b = append(b, `,"id":`...)
-	b = appendText(b, e.ID)
-	b = append(b, `,"key":`...)
-	b = appendText(b, e.Key)
-	b = append(b, `,"seq":`...)
-	b = strconv.AppendUint(b, e.Seq, 10)
-	b = append(b, `,"source":`...)
-	b = appendText(b, e.Source)
-	b = append(b, `,"time":"`...)
-	b = e.Time.AppendFormat(b, time.RFC3339Nano)
-	b = append(b, `","type":`...)
-	b = appendText(b, string(e.Type))
+	b = appendText(append(b, `,"id":`...), e.ID)
+	b = appendText(append(b, `,"key":`...), e.Key)
+	b = strconv.AppendUint(append(b, `,"seq":`...), e.Seq, 10)
+	b = appendText(append(b, `,"source":`...), e.Source)
+	b = e.Time.AppendFormat(append(b, `,"time":"`...), time.RFC3339Nano)
+	b = appendText(append(b, `","type":`...), string(e.Type))
 	return append(b, '}')
 }
 
@@ -104,8 +96,7 @@ func appendText(b []byte, s string) []byte {
 	return b
 }
 
-// maxQuoted is the number of bytes of a form that a problem quotes.
-const maxQuoted = 300
+const maxQuoted = 300 // bytes of a form
 
 // WrongSignature returns the problem of an event whose signature does not verify over
 // form.

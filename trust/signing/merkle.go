@@ -74,7 +74,6 @@ func (p nodePos) sibling() int {
 
 func (p nodePos) parent() nodePos { return nodePos{p.base + p.width, (p.width + 1) / 2, p.index / 2} }
 
-// join hashes a node at p with its sibling.
 func (p nodePos) join(node, sibling *hash) hash {
 	if p.index%2 == 1 {
 		return nodeHash(sibling, node)
@@ -82,7 +81,6 @@ func (p nodePos) join(node, sibling *hash) hash {
 	return nodeHash(node, sibling)
 }
 
-// countNodes returns the number of nodes of a tree with size leaves.
 func countNodes(size int) int {
 	p := nodePos{width: size}
 	for p.width > 1 {

@@ -64,7 +64,6 @@ func checkPrivate(private ed25519.PrivateKey) error {
 	return nil
 }
 
-// signTree appends the signatures of the events of one tree.
 func signTree(signatures [][]byte, private ed25519.PrivateKey, forms [][]byte) [][]byte {
 	leaves := make([]hash, len(forms))
 	scratch := make([]byte, 0, 512)
