@@ -6,24 +6,21 @@ import "context"
 // same and it is cheap to make. It is as linearizable as one from memory. The steps, in
 // this order:
 //
-//  1. Check the lease. At that moment everything that anybody had been told was at most R, and
-//     R <= P here, because no revision is released before every frontend with a lease has it.
-//  2. Read P. It only grows, so it still is at least all that anybody had been told at the check.
-//  3. Wait until the state machine has applied P. So the answer that it makes now has all that.
+//  1. Check the lease. At that moment all that anybody had been told was at most R, and R <= P
+//     here, because no revision is released before every frontend with a lease has it.
+//  2. Read P. It only grows, so it is at least all that anybody had been told at the check.
+//  3. Wait until the state machine has applied P. The answer that it makes now has all that.
 //  4. Take the revision r at which the answer changed last, and wait until r <= R. So the answer
-//     shows nobody what a reader elsewhere, who asks later, would not be shown. What the state
-//     machine has beyond R does not matter, because it changed nothing of this answer.
+//     shows nothing that a later reader elsewhere would not be shown.
 //
-// The answer therefore was true at a moment not before the check, and everybody may see
-// it. If P were read before the lease is checked, pushes could come in between and be
-// released, and the lease could be granted anew: the check would vouch for a later P than
-// the one waited for.
+// The answer was true at a moment not before the check, and everybody may see it. If P
+// were read before the check, pushes could come in between and be released, and the lease
+// be granted anew: the check would vouch for a later P than the one waited for.
 //
-// All steps use one session. If it ends after the check, what was read of it still holds:
-// its P is no less than at the check, and every later master has what its R released,
-// because that was committed. So an answer that may be given is given. Only an answer
-// that has to wait starts over, because an ended session learns of no release. Sessions
-// are never mixed: the P of another may be less, and belongs to another lease.
+// All steps use one session; the P of another may be less. If it ends after the check,
+// what was read of it still holds: P is no less than at the check, and every later master
+// has what was released. Only an answer that has to wait starts over, because an ended
+// session learns of no release.
 
 // LeaseCheck is the first step of a direct answer: at that moment this frontend had a
 // lease.

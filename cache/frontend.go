@@ -25,8 +25,7 @@ type Frontend struct {
 	link   *Link  // the current stream; nil for none
 	epoch  uint64 // the highest that was seen
 	master string // the member whose epoch that is
-	// latest are the acks of the newest epoch that had any, older those of the one
-	// before.
+	// latest are the acks of the newest epoch that had any, older of the one before.
 	latest, older epochAcks
 	freshness     freshness
 }
@@ -244,10 +243,7 @@ var ErrAhead = errors.New("the epoch is ahead of raft at this frontend")
 // errGrant is the error of a grant that no honest master sends.
 var errGrant = errors.New("invalid grant of a lease")
 
-// hello begins a stream. It accepts an epoch that is neither behind the latest one here
-// nor ahead of Raft's term, and only one member per epoch. A Hello that is refused
-// changes nothing. One that is accepted ends the session of this frontend before it is
-// answered.
+// hello begins a stream and ends the session. A Hello that is refused changes nothing.
 func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Message, error) {
 	switch {
 	case m.Epoch < f.epoch || m.Epoch == 0:
@@ -268,9 +264,8 @@ func (f *Frontend) hello(l *Link, m *Hello, term uint64, now time.Duration) (Mes
 	return &Welcome{Age: now - before.last, NoLease: before.retired}, nil
 }
 
-// checkGrant returns an error unless a grant is one that an honest master sends: it lasts
-// no longer than the lease that the stream's Hello named, and counts from an ack that
-// this frontend has sent.
+// checkGrant returns an error for a grant that lasts longer than the lease that the
+// stream's Hello named, or counts from the future.
 func (l *Link) checkGrant(m *Grant, now time.Duration) error {
 	if m.Remaining > l.maxLease || m.At > now {
 		return fmt.Errorf("%w: it lasts %v, where %v is the longest, and counts from %v ago",
@@ -281,9 +276,8 @@ func (l *Link) checkGrant(m *Grant, now time.Duration) error {
 
 // freshness records, per revision, the latest time at which a state at that revision was
 // known to be complete: to have everything that anybody could have been told. A state
-// machine may be behind what was pushed to its frontend: for a moment after each push,
-// because followers learn late that an entry is committed, and for long while it catches
-// up.
+// machine may be behind what was pushed to its frontend, because followers learn late
+// that an entry is committed.
 type freshness struct {
 	leased    time.Duration // the latest end of a lease so far; 0 for none. Until then all was here
 	gaps      []gap         // by revision
@@ -299,8 +293,7 @@ type gap struct {
 // maxGaps bounds what is remembered: about a second under the highest load.
 const maxGaps = 4096
 
-// pushed notes that a revision was pushed at now. Nobody could have been told of it
-// before.
+// pushed notes a push at now. Nobody could have been told of the revision before.
 func (f *freshness) pushed(revision uint64, now time.Duration) {
 	if n := len(f.gaps); n > 0 && revision <= f.gaps[n-1].revision {
 		return
@@ -327,8 +320,7 @@ func (f *freshness) completeUntil(revision uint64) time.Duration {
 }
 
 // Age returns for how long a state of the store at revision may have been incomplete:
-// since the last lease of this frontend ended, or since more was pushed than the state
-// has. Known is false if the age cannot be determined.
+// since the last lease ended, or since more was pushed than the state has.
 func (f *Frontend) Age(revision uint64) (age time.Duration, known bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -23,8 +23,7 @@ func (m *Master) expireRounds(now time.Duration) {
 	m.rounds = slices.Clone(dropWhile(m.rounds, func(r round) bool { return r.sent+m.timings.Lease <= now }))
 }
 
-// takeAck takes in an ack: it counts for the round, for the writes that wait, and for the
-// member's next lease.
+// takeAck counts an ack for its round, the writes that wait and the member's next lease.
 func (m *Master) takeAck(mb *member, a *Ack, now time.Duration) {
 	if !mb.welcomed {
 		return
@@ -69,8 +68,7 @@ func (m *Master) countVote(mb *member, number uint64, now time.Duration) {
 }
 
 // grant answers an ack with a lease that lasts no longer than the master's own. A member
-// gets none if it lacks what is released, is slow to ack, or has yet to show that it does
-// not delay writes again (see penalty.go).
+// gets none if it lacks what is released, is slow to ack, or has a penalty.
 func (m *Master) grant(mb *member, a *Ack, now time.Duration) {
 	left := shorter(m.leaseEnd - now)
 	switch {
@@ -88,8 +86,7 @@ func (m *Master) grant(mb *member, a *Ack, now time.Duration) {
 // hasLease reports whether the member may hold a lease, so that writes must wait for it.
 func (mb *member) hasLease(now time.Duration) bool { return mb.leaseEnd > now }
 
-// oldestUnacked returns for how long the member has not acked a push; 0 if it has acked
-// all.
+// oldestUnacked returns for how long a push has not been acked; 0 if all are.
 func (mb *member) oldestUnacked(now time.Duration) time.Duration {
 	if len(mb.unacked) == 0 {
 		return 0
@@ -123,4 +120,82 @@ func (m *Master) release(now time.Duration) {
 func (m *Master) ignores(mb *member, now time.Duration) bool {
 	return m.mutation.has(MutationReleaseBeforeAcks) ||
 		m.mutation.has(MutationDropSilent) && mb.oldestUnacked(now) > m.timings.Beat
+}
+
+// handover is the state of a master that hands over on purpose. While it is active there
+// are no new rounds and leases. Once every lease is returned or over, the master announces
+// to the voters that none stands on their acks. So the next master need not wait for any.
+type handover struct {
+	active    bool
+	announced bool
+	round     uint64 // the last round before the announcement
+}
+
+// BeginHandOver begins to hand over. Writes go on.
+func (m *Master) BeginHandOver(now time.Duration) {
+	if m.handover.active {
+		return
+	}
+	m.handover.active = true
+	m.each(m.recall)
+	m.advance(now)
+}
+
+// announceRetirement tells the voters that all leases are over, once they are. If the
+// master never served, those of older epochs may stand, so it announces nothing.
+func (m *Master) announceRetirement(now time.Duration) {
+	if !m.handover.active || m.handover.announced || !m.serving || !m.NoLeases(now) {
+		return
+	}
+	m.handover.announced, m.handover.round = true, m.round
+	m.leaseEnd, m.rounds = 0, nil
+	m.each(func(mb *member) {
+		mb.retired = false
+		if mb.voter && mb.welcomed {
+			m.send(mb, &Retire{m.round})
+		}
+	})
+}
+
+// HandedOver reports whether a majority of the voters knows that no lease stands.
+func (m *Master) HandedOver() bool {
+	return m.handover.announced && m.majority(func(mb *member) bool { return mb.retired })
+}
+
+// CancelHandOver takes BeginHandOver back. New rounds grant new leases.
+func (m *Master) CancelHandOver(now time.Duration) {
+	m.handover = handover{}
+	m.rounds, m.leaseEnd = nil, 0
+	m.nextBeat = now
+}
+
+// BeginRemoval takes a member's lease for good. Removable reports when that is over.
+func (m *Master) BeginRemoval(id string, now time.Duration) {
+	if mb := m.members[id]; mb != nil {
+		mb.removing = true
+		m.recall(mb)
+		m.advance(now)
+	}
+}
+
+// Removable reports whether a member has no lease and will get none.
+func (m *Master) Removable(id string, now time.Duration) bool {
+	mb := m.members[id]
+	return mb == nil || mb.removing && !mb.hasLease(now)
+}
+
+// CancelRemoval takes BeginRemoval back.
+func (m *Master) CancelRemoval(id string) {
+	if mb := m.members[id]; mb != nil {
+		mb.removing = false
+	}
+}
+
+// recall asks a member to return its lease. It gets no new one before it has answered:
+// the answer would be taken for the return of a lease that was granted after the Recall.
+func (m *Master) recall(mb *member) {
+	if mb.leaseEnd > 0 && mb.stream != 0 && !mb.recalling {
+		mb.recalling = true
+		m.send(mb, &Recall{})
+	}
 }

@@ -11,9 +11,8 @@ import (
 // present reading of the master's clock; afterwards Outbox returns what is to be sent. It
 // is not safe for concurrent use.
 //
-// The methods are spread over four files: the streams, sessions and pushes are here;
-// rounds, acks, leases and releases in lease.go; penalties for members that delay writes
-// in penalty.go; and handing over and removing members in handover.go.
+// Streams, sessions and pushes are here; rounds, acks, leases, releases, handing over and
+// removals in lease.go; penalties for members that delay writes in penalty.go.
 type Master struct {
 	mutation Mutation
 	timings  Timings
@@ -41,9 +40,8 @@ type Master struct {
 	newPenalties []Penalty     // since the last call of NewPenalties
 }
 
-// maxHeld bounds what a master remembers of its frontends' records. At the bound it
-// forgets all: records are then named when they change, and held again when somebody asks
-// for them.
+// maxHeld bounds Master.held. At the bound the master forgets all: records are then named
+// when they change, and held again when somebody asks for them.
 const maxHeld = 1 << 16
 
 // member is a member of the group, voter or not, in the latest configuration.
@@ -54,8 +52,7 @@ type member struct {
 	welcomed     bool   // the stream's Hello was answered
 	started      bool   // its session has begun
 	everWelcomed bool   // it has answered a Hello of this epoch
-	// oldLeasesEnd is when no lease of an older epoch can stand on this member's acks any
-	// more.
+	// oldLeasesEnd is when the leases of older epochs that stand on its acks are over.
 	oldLeasesEnd time.Duration
 	pushed       uint64        // P
 	unacked      []pending     // pushes, the oldest first
@@ -146,14 +143,12 @@ func (m *Master) SetMembers(list []Member, now time.Duration) {
 
 // CanChangeVoters reports whether the voters may be changed now. A later master asks a
 // majority of the latest voters for older leases. That majority has a voter in common
-// with any majority of the voters before their last change, but not of those before the
-// last two changes. So no lease that stands on the first of the three sets of voters may
-// be left when the second change begins, even if both are committed within the time of a
-// lease.
+// with any majority before the last change of the voters, but not before the last two. So
+// no lease that stands on the first set of voters may be left when the second change
+// begins.
 func (m *Master) CanChangeVoters(now time.Duration) bool { return m.serving && m.votersSettled <= now }
 
-// Outbox returns what is to be sent now, in order for each stream, and empties the
-// outbox.
+// Outbox empties the outbox and returns it: what is to be sent, in order for each stream.
 func (m *Master) Outbox() []Outgoing {
 	out := m.outbox
 	m.outbox = nil
@@ -248,8 +243,7 @@ func (m *Master) Receive(id string, stream uint64, msg Message, now time.Duratio
 	return nil
 }
 
-// takeWelcome notes until when a lease may last that an older master granted on the acks
-// of this member.
+// takeWelcome notes until when a lease may last that stands on the member's older acks.
 func (m *Master) takeWelcome(mb *member, w *Welcome, now time.Duration) {
 	if mb.welcomed {
 		return
@@ -294,7 +288,6 @@ func (m *Master) Tick(now time.Duration) time.Duration {
 	return next
 }
 
-// advance does what has become possible.
 func (m *Master) advance(now time.Duration) {
 	for id, mb := range m.members {
 		if mb.removed && !mb.hasLease(now) {
@@ -327,14 +320,12 @@ func (m *Master) maybeServe(now time.Duration) {
 	})
 }
 
-// startSession begins a member's session at all that has been pushed so far.
 func (m *Master) startSession(mb *member) {
 	mb.started, mb.pushed, mb.unacked = true, 0, nil
 	m.send(mb, &Start{At: m.pushed, Released: m.released})
 }
 
-// Push takes in the changes of the revisions after those already pushed, up to to. In
-// pull mode they are sent to nobody.
+// Push pushes the changes of the next revisions, up to to. In pull mode it sends nothing.
 func (m *Master) Push(records []Record, stale []string, to uint64, now time.Duration) {
 	if !m.ready || to <= m.pushed {
 		return
@@ -350,8 +341,8 @@ func (m *Master) Push(records []Record, stale []string, to uint64, now time.Dura
 	m.release(now)
 }
 
-// Held reports whether some frontend has asked for a record in this epoch. The new values
-// of such records are to be pushed; of others it is enough to push the names.
+// Held reports whether some frontend holds a record, whose new values must be pushed. Of
+// other records it is enough to push the names.
 func (m *Master) Held(key string) bool {
 	_, ok := m.held[key]
 	return ok

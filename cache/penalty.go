@@ -2,11 +2,10 @@ package cache
 
 import "time"
 
-// A member with a lease can make every write wait. If it stops for a moment it delays one
-// write. If it stops again and again it delays writes again and again, because it gets
-// its lease back as soon as it has caught up. So the master keeps an account of the time
-// for which writes waited for one member alone. A member whose debt is too large gets its
-// next lease only after it has acked some rounds in a row in time.
+// A member with a lease can make every write wait. If it stops again and again it delays
+// writes again and again, because it gets its lease back as soon as it has caught up. So
+// the master counts the time for which writes waited for one member alone. If this debt
+// is too large, the member's next lease comes after some timely acks of rounds in a row.
 //
 // A write counts as delayed by a member if it was released more than a beat after a
 // majority of the voters had acked it, and the member was the last that it waited for. So
@@ -37,13 +36,11 @@ type conduct struct {
 	lastRound uint64        // the last round acked on the present stream; 0 for none
 }
 
-// Penalty says that a member's next lease is withheld.
+// Penalty describes why and for how long a member's next lease is withheld.
 type Penalty struct {
 	Member string
-	// Debt is the time for which writes waited for the member lately.
-	Debt time.Duration
-	// Rounds is the number of rounds that the member must ack in time, in a row.
-	Rounds int
+	Debt   time.Duration // for which writes waited for the member lately
+	Rounds int           // that the member must ack in time, in a row
 }
 
 // NewPenalties returns the penalties that have begun since the last call.
@@ -63,8 +60,7 @@ func (m *Master) Penalized() (count int) {
 	return count
 }
 
-// noteQuorum notes when a majority of the voters has acked a revision. From then on its
-// release is delayed.
+// noteQuorum notes when a majority of the voters has acked a revision.
 func (m *Master) noteQuorum(now time.Duration) {
 	to := uint64(0)
 	for _, mb := range m.members {

@@ -8,9 +8,8 @@ type Message interface{ message() }
 
 // Messages from the master to a frontend.
 type (
-	// Hello opens a stream of Master, which is a member's id. Lease is the length of the
-	// master's leases: only if all members have the same timings can a lease be known to
-	// be over.
+	// Hello opens a stream of Master, which is a member's id. Lease is the longest lease:
+	// only if all members have the same one can a lease be known to be over.
 	Hello struct {
 		Epoch  uint64
 		Lease  time.Duration
@@ -30,8 +29,7 @@ type (
 	// Push has every change of the revisions From+1 to To.
 	Push struct {
 		From, To uint64
-		// Records are the changed records that some frontend holds, with their new
-		// values.
+		// Records are the new values of the changed records that some frontend holds.
 		Records []Record
 		// Stale are the keys of the other changed records, and the tags of the answers
 		// that changed with them.
@@ -68,8 +66,8 @@ type (
 		Round  uint64 // of the Beat that this acks; 0 for none
 		Pushed uint64
 		At     time.Duration // when it was sent, by the frontend's clock; the Grant repeats it
-		// Held are the keys of the records that were loaded here since the last ack. From
-		// now on the frontend wants to be pushed their new values.
+		// Held are the keys of the records that were loaded since the last ack. From now
+		// on their new values are pushed.
 		Held []string
 	}
 	// Returned answers a Recall: the lease is over.
@@ -98,9 +96,8 @@ func (*Ack) message()      {}
 func (*Returned) message() {}
 func (*Retired) message()  {}
 
-// The key of an answer is its URL path behind /v1/, so a request finds its answer by a
-// part of itself, without allocating. A record's key is also the tag of the answers that
-// are made from that record alone.
+// The key of an answer is its URL path behind /v1/, so a request finds it without
+// allocating. A record's key is also the tag of the answers made from that record alone.
 
 // AnyTag is the tag of answers that every event makes stale.
 const AnyTag = "*"

@@ -31,8 +31,7 @@ type call struct {
 	nonIdempotent bool
 }
 
-// maxResponse bounds the body of a response. A thousand contests with a thousand
-// competitors each are less.
+// maxResponse is more than a thousand contests with a thousand competitors each.
 const maxResponse = 256 << 20
 
 // do tries a call at one frontend after the other until one answers it or the deadline
@@ -57,8 +56,8 @@ func (c *Client) do(ctx context.Context, r call) (a reply.Reply, mayHaveApplied 
 			return reply.Reply{}, mayHaveApplied, fmt.Errorf("%s %s: %w", r.method, r.path, context.Cause(parent))
 		}
 		if last == nil {
-			errors.As(a.Problem(), &problem)
-			last = problem
+			last = a.Problem()
+			problem, _ = errors.AsType[*score.Problem](last)
 		}
 		mayHaveApplied = mayHaveApplied || mayHaveArrived(last)
 		busy := a.Status == http.StatusTooManyRequests
@@ -80,7 +79,6 @@ func (c *Client) do(ctx context.Context, r call) (a reply.Reply, mayHaveApplied 
 	}
 }
 
-// finalError returns the error of a call that ends without a response.
 func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last error) error {
 	if mayHaveApplied && r.method != http.MethodGet && (p == nil || p.Code != score.OutcomeUnknown) {
 		advice := "repeat it with the same identity: it counts once"
@@ -96,7 +94,7 @@ func (c *Client) finalError(r call, mayHaveApplied bool, p *score.Problem, last 
 	return &UnreachableError{Tried: c.frontends.urls(), Err: last}
 }
 
-// attempt sends a call to one frontend. An error means an incomplete response.
+// attempt sends a call to one frontend. An error means that there is no complete response.
 func (c *Client) attempt(ctx context.Context, base string, r call) (reply.Reply, error) {
 	begun := time.Now()
 	a, err := c.send(ctx, base, r)
@@ -126,14 +124,16 @@ func (c *Client) send(ctx context.Context, base string, r call) (reply.Reply, er
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
-	if err != nil {
-		return reply.Reply{}, annotate(ctx, base, err)
+	if err == nil {
+		var a reply.Reply
+		if a, err = reply.Read(resp, maxResponse); err == nil {
+			return a, nil
+		}
 	}
-	a, err := reply.Read(resp, maxResponse)
-	if err != nil {
-		return reply.Reply{}, annotate(ctx, base, err)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = errTooSlow
 	}
-	return a, nil
+	return reply.Reply{}, fmt.Errorf("%s: %w", base, withoutURL(err))
 }
 
 func requestURL(base, path string, q url.Values) string {
@@ -141,14 +141,6 @@ func requestURL(base, path string, q url.Values) string {
 		path += "?" + q.Encode()
 	}
 	return base + path
-}
-
-// annotate adds the frontend's URL to the error of an attempt.
-func annotate(ctx context.Context, base string, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = errTooSlow
-	}
-	return fmt.Errorf("%s: %w", base, withoutURL(err))
 }
 
 // withoutURL removes the method and the URL that package http puts before its errors.

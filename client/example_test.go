@@ -221,7 +221,7 @@ func ExampleOptions_notify() {
 	}}))
 	c, err := client.New(g.URLs()[:2], client.Options{Home: "f1", Notify: func(n client.Notice) {
 		if n.Kind == client.NoticeFailover { // other kinds may be worth logging, too
-			logger.Info("client", "notice", n)
+			logger.Info(string(n.Kind), "frontend", n.Frontend, "from", n.From)
 		}
 	}})
 	if err != nil {
@@ -242,5 +242,5 @@ func ExampleOptions_notify() {
 		log.Fatal(err)
 	}
 	// Output:
-	// level=INFO msg=client notice.kind="failed over" notice.frontend=f2 notice.from=f1
+	// level=INFO msg="failed over" frontend=f2 from=f1
 }

@@ -96,18 +96,12 @@ func (f *frontends) pick() string {
 func (f *frontends) pickExcept(home string, refused func(url string) bool) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var left []frontend
-	for _, k := range f.known {
-		switch {
-		case refused(k.url):
-		case k.url == home && k.failed.IsZero():
-			return home
-		default:
-			left = append(left, k)
-		}
-	}
+	left := slices.DeleteFunc(slices.Clone(f.known), func(k frontend) bool { return refused(k.url) })
 	if len(left) == 0 {
 		return ""
+	}
+	if k := find(left, home); k != nil && k.failed.IsZero() {
+		return home
 	}
 	return best(left).url
 }
@@ -127,10 +121,9 @@ func best(of []frontend) frontend {
 	})
 }
 
-// leastLoaded returns the frontend with the fewest watchers, then the fewest reads. Among
-// equals it chooses at random. Small differences count as equal, because all clients have
-// the same numbers, a moment old, and would otherwise all go to the same frontend. Reads
-// vary from one second to the next, so only large differences of them count.
+// leastLoaded returns a random one of the frontends with about the fewest watchers, then
+// the fewest reads. Small differences do not count: all clients have the same numbers, a
+// moment old, and would all go to the same frontend. Reads vary from second to second.
 func leastLoaded(list []frontend) frontend {
 	watchers, reads := func(k frontend) int { return k.watchers }, func(k frontend) int { return k.reads }
 	list = withLoadUpTo(list, watchers, func(least int) int { return least + least/10 + 50 })
@@ -139,17 +132,11 @@ func leastLoaded(list []frontend) frontend {
 }
 
 // withLoadUpTo returns the frontends whose load is at most bound(the least load).
-func withLoadUpTo(list []frontend, load func(frontend) int, bound func(least int) int) (some []frontend) {
+func withLoadUpTo(list []frontend, load func(frontend) int, bound func(least int) int) []frontend {
 	most := bound(load(slices.MinFunc(list, func(a, b frontend) int { return cmp.Compare(load(a), load(b)) })))
-	for _, k := range list {
-		if load(k) <= most {
-			some = append(some, k)
-		}
-	}
-	return some
+	return slices.DeleteFunc(slices.Clone(list), func(k frontend) bool { return load(k) > most })
 }
 
-// find returns the frontend with a URL, or nil.
 func find(list []frontend, url string) *frontend {
 	if i := slices.IndexFunc(list, func(k frontend) bool { return k.url == url }); i >= 0 {
 		return &list[i]
@@ -157,7 +144,7 @@ func find(list []frontend, url string) *frontend {
 	return nil
 }
 
-// markOK notes that a frontend has answered a call.
+// markOK notes that a frontend has answered a call, and reports a move.
 func (f *frontends) markOK(url string) {
 	f.mu.Lock()
 	from, home, been := f.current, f.home, f.visitedHome
@@ -173,7 +160,6 @@ func (f *frontends) markOK(url string) {
 	}
 }
 
-// markRecovered notes that a frontend answers again.
 func (f *frontends) markRecovered(url string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -186,11 +172,9 @@ func (f *frontends) clearFailure(url string) {
 	}
 }
 
-// markFailed notes that an attempt has failed.
 func (f *frontends) markFailed(url string, err error) {
 	n := Notice{Kind: NoticeFailed, Frontend: url, Err: err}
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
+	if errors.As(err, new(*tls.CertificateVerificationError)) {
 		n.Kind = NoticeUntrusted
 	}
 	f.mu.Lock()
@@ -305,7 +289,6 @@ func (f *frontends) adoptable(from, url string) (id string, ok bool) {
 	return k.id, true
 }
 
-// adopt makes another frontend the home.
 func (f *frontends) adopt(id, url string) {
 	f.mu.Lock()
 	f.homeID, f.home, f.visitedHome = id, url, false

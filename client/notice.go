@@ -2,7 +2,6 @@ package client
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -66,24 +65,6 @@ func (n Notice) String() string {
 		fmt.Fprintf(&b, ": %v", n.Err)
 	}
 	return b.String()
-}
-
-// LogValue returns the fields that are set.
-func (n Notice) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("kind", string(n.Kind))}
-	if n.Frontend != "" {
-		attrs = append(attrs, slog.String("frontend", n.Frontend))
-	}
-	if n.From != "" {
-		attrs = append(attrs, slog.String("from", n.From))
-	}
-	if n.Wait > 0 {
-		attrs = append(attrs, slog.Duration("wait", n.Wait))
-	}
-	if n.Err != nil {
-		attrs = append(attrs, slog.String("err", n.Err.Error()))
-	}
-	return slog.GroupValue(attrs...)
 }
 
 // Attempt is one request of a call at one frontend, and how it ended.

@@ -15,8 +15,8 @@ import (
 // unless the list is refreshed more often.
 const homeRetry = time.Second
 
-// beginRefresh reports whether the caller should refresh the list: it is old, or now is
-// true, and no other refresh is under way. endRefresh must be called afterwards.
+// beginRefresh reports whether the caller should refresh the list, because it is old or
+// now is true, and then call endRefresh.
 func (f *frontends) beginRefresh(now bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -65,8 +65,7 @@ func serves(list score.Frontends, url string) bool {
 	return false
 }
 
-// refreshInBackground refreshes the list of frontends in the background, if it is old or
-// now is true.
+// refreshInBackground refreshes the list if it is old or now is true.
 func (c *Client) refreshInBackground(now bool) {
 	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
 		return

@@ -3,8 +3,11 @@ package fsm
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -13,10 +16,10 @@ import (
 	"laurel/fsm/database"
 	"laurel/score"
 	"laurel/trust/access"
+	"laurel/trust/signing"
 )
 
-// Access control is part of the state. Package access defines what a change does; this
-// file stores the result. The Access bucket holds
+// Access control is part of the state. The Access bucket holds
 //
 //	grant, id      access.Grant
 //	join, id       access.JoinToken
@@ -35,10 +38,8 @@ var (
 	guardedKey     = []byte("guarded")
 )
 
-// maxAudit is the number of lines that the audit trail keeps.
-const maxAudit = 10_000
+const maxAudit = 10_000 // lines
 
-// changeAccess applies a change of access control, or refuses it.
 func (b *batch) changeAccess(c *access.Change) score.Result {
 	next, what, p := b.access.Apply(c)
 	if p != nil {
@@ -52,7 +53,6 @@ func (b *batch) changeAccess(c *access.Change) score.Result {
 	return score.Result{Status: score.Applied}
 }
 
-// putAccess writes the differences between two states of access control.
 func (b *batch) putAccess(before, after *access.State) {
 	if after.Guarded && !before.Guarded {
 		b.tx.Put(database.Access, guardedKey, nil)
@@ -80,8 +80,7 @@ func putDifferences[V comparable](tx *database.Tx, kind string, before, after ma
 	}
 }
 
-// audit appends a line to the audit trail and deletes the oldest one if there are too
-// many.
+// audit appends a line to the audit trail, which has at most maxAudit.
 func (b *batch) audit(line access.AuditEntry) {
 	line.Number = 1
 	if last, _ := b.tx.Bucket(database.Audit).Cursor().Last(); len(last) == 8 {
@@ -93,7 +92,6 @@ func (b *batch) audit(line access.AuditEntry) {
 	b.tx.PutJSON(database.Audit, binary.BigEndian.AppendUint64(nil, line.Number), &line)
 }
 
-// loadAccess reads access control from the Access bucket.
 func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
 	a := access.NewState()
 	err := bucket.ForEach(func(k, sealed []byte) error {
@@ -128,4 +126,85 @@ func loadAccess(bucket *bolt.Bucket) (*access.State, error) {
 		return nil, fmt.Errorf("read the access control state: %w", err)
 	}
 	return a, nil
+}
+
+// minParallel is the number of signatures per goroutine below which more goroutines do
+// not help.
+const minParallel = 16
+
+// checkSignatures verifies the signatures of an entry's events, except those by unknown
+// keys. Every state machine verifies every signature, so that a master that forges or
+// alters an event finds no frontend that shows it. Since an entry with events does not
+// change access control, its signatures are verified before it is applied, on all
+// processors.
+func (m *Machine) checkSignatures(access *access.State, posts [][]event) {
+	type signed struct {
+		event  *event
+		public []byte
+	}
+	var list []signed
+	for _, events := range posts {
+		for i := range events {
+			e := &events[i]
+			if e.Key == "" {
+				continue
+			}
+			if g := access.Grants[e.Key]; g != nil && len(g.Public) > 0 {
+				list = append(list, signed{e, g.Public})
+			}
+		}
+	}
+	check := func(list []signed) {
+		scratch := make([]byte, 0, 1024)
+		for _, s := range list {
+			s.event.signatureProblem, scratch = m.checkSignature(s.event, s.public, scratch)
+			s.event.checked = true
+		}
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(list)/minParallel)
+	if workers < 2 {
+		check(list)
+		return
+	}
+	var all sync.WaitGroup
+	for i := range workers {
+		// Adjacent events are mostly signed in the same tree.
+		part := list[i*len(list)/workers : (i+1)*len(list)/workers]
+		all.Go(func() { check(part) })
+	}
+	all.Wait()
+}
+
+// checkSignature verifies that an event's signature was made with the key over the form
+// that the timeline would show. It uses scratch and returns it for reuse.
+func (m *Machine) checkSignature(e *event, public, scratch []byte) (*score.Problem, []byte) {
+	if p := e.ParseData(); p != nil {
+		return signing.Unsignable(&e.Event.Event, p), scratch
+	}
+	form, err := e.AppendSignedForm(scratch[:0])
+	switch {
+	case err != nil:
+		return signing.Unsignable(&e.Event.Event, err), scratch
+	case !m.verifier.Verify(public, form, e.Signature):
+		return signing.WrongSignature(&e.Event.Event, form), form
+	}
+	return nil, form
+}
+
+var errNotVerified = errors.New("the signature was not verified")
+
+// authorize returns the problem if access control does not allow the event now.
+func (b *batch) authorize(e *event) *score.Problem {
+	if e.Key == "" {
+		return b.access.Authorize(&e.Event.Event, nil)
+	}
+	// The signature identifies the sender. A token that a frontend adds to it cannot be
+	// checked.
+	e.Token = ""
+	return b.access.Authorize(&e.Event.Event, func(*access.Grant) *score.Problem {
+		if !e.checked {
+			return signing.Unsignable(&e.Event.Event, errNotVerified)
+		}
+		return e.signatureProblem
+	})
 }

@@ -19,8 +19,7 @@ type Entry struct {
 	Data  []byte // as package entry encodes it
 }
 
-// EntryError reports a log entry that this version of Laurel cannot apply. The disk is
-// not at fault, and the entry is the same on every frontend.
+// EntryError reports a log entry that this version of Laurel cannot apply.
 type EntryError struct {
 	Index uint64
 	Err   error
@@ -37,13 +36,11 @@ func (e *EntryError) Unwrap() error { return e.Err }
 // Apply applies entries. They must be passed in the order of the log, up to the index
 // last, with nothing left out but entries that are not commands. Entries that were
 // applied before are skipped and have a nil outcome. For each of the others Apply returns
-// the results of its posts, in order. A change of access control has one result, like a
-// post of one event: applied, or the problem for which it was refused.
+// the results of its posts, in order. A change of access control has one result.
 //
-// Views see everything when Apply returns. An error means that the entries have not been
-// applied and can never be applied here: the database failed, or this version cannot
-// decode an entry (*EntryError). The frontend must then stop. The content of an entry
-// never causes an error; an event that breaks a rule is refused.
+// An error means that the entries can never be applied here: the database failed, or this
+// version cannot decode an entry (*EntryError). The frontend must then stop. The content
+// of an entry never causes an error; an event that breaks a rule is refused.
 func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Result, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -59,12 +56,13 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 		if e.Index <= m.applied.Load() {
 			continue
 		}
-		if outcome[i], err = b.applyEntry(e); err != nil {
-			return nil, m.fail(entryError(e.Index, err))
+		if outcome[i], err = b.applyEntry(e); errors.Is(err, entry.ErrFormat) {
+			return nil, m.fail(&EntryError{e.Index, err})
+		} else if err != nil {
+			return nil, m.fail(fmt.Errorf("log entry %d: %w", e.Index, err))
 		}
 		// After a start Raft passes on the whole log at once. In one transaction every
-		// event would cost more than the one before it, because bbolt moves the contents
-		// of a page to insert a key.
+		// event would cost more than the one before it.
 		if b.isFull() && i < len(entries)-1 {
 			m.publish(b, e.Index)
 			if err := m.commit(); err != nil {
@@ -82,8 +80,8 @@ func (m *Machine) Apply(entries []Entry, last uint64) (outcome [][][]score.Resul
 	return outcome, nil
 }
 
-// publish makes the effects of everything up to a log entry visible to the methods of
-// Machine. m.applying must be held.
+// publish makes the effects of everything up to a log entry visible to readers.
+// m.applying must be held.
 func (m *Machine) publish(b *batch, index uint64) {
 	m.updateBoards(b)
 	m.access.Store(b.access)
@@ -91,15 +89,6 @@ func (m *Machine) publish(b *batch, index uint64) {
 	m.applied.Store(index)
 	m.progress.notify()
 	m.changes.notify()
-}
-
-// entryError adds the index of the entry to an error. It is an *EntryError if the entry
-// is at fault.
-func entryError(index uint64, err error) error {
-	if errors.Is(err, entry.ErrFormat) {
-		return &EntryError{index, err}
-	}
-	return fmt.Errorf("log entry %d: %w", index, err)
 }
 
 // openBatch returns the open transaction and begins one if there is none. m.applying must
@@ -117,8 +106,7 @@ func (m *Machine) openBatch() (*batch, error) {
 	return m.open, nil
 }
 
-// Commit commits the open transaction, so that everything applied is visible in the
-// database. Views do it by themselves.
+// Commit commits the open transaction. Views do it by themselves.
 func (m *Machine) Commit() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -155,15 +143,11 @@ func (m *Machine) beginRead() (*bolt.Tx, error) {
 // event is a decoded event together with what the batch has found out about it.
 type event struct {
 	*entry.Event
-	// checked reports whether the signature was verified; signatureProblem is the result.
-	checked          bool
-	signatureProblem *score.Problem
-	// voids is the revision of the event that an event.void voids, once it has been
-	// applied.
-	voids uint64
+	checked          bool           // the signature was verified
+	signatureProblem *score.Problem // the result
+	voids            uint64         // the revision of the event that an event.void has voided
 }
 
-// applyEntry applies a log entry. An error means that the machine must fail.
 func (b *batch) applyEntry(e Entry) ([][]score.Result, error) {
 	command, err := entry.Decode(e.Data)
 	if err != nil {
@@ -256,18 +240,11 @@ func (b *batch) applyEvent(e *event) score.Result {
 	}
 	b.revision++
 	b.m.changes.contests.add(e.ContestID)
-	b.boardUpdates.Touch(e.ContestID, redefines(e.Data))
+	_, defines := e.Data.(*score.ContestDefine)
+	_, voids := e.Data.(*score.EventVoid)
+	b.boardUpdates.Touch(e.ContestID, defines || voids)
 	b.recordEvent(s, e, digest)
 	return score.Result{ID: e.ID, Seq: e.Seq, Revision: b.revision, Status: score.Applied}
-}
-
-// redefines reports whether an event may change the definition of its contest.
-func redefines(d score.Data) bool {
-	switch d.(type) {
-	case *score.ContestDefine, *score.EventVoid:
-		return true
-	}
-	return false
 }
 
 // refusal returns the result of an event that is not applied.

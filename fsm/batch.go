@@ -16,15 +16,18 @@ import (
 )
 
 // batch is one transaction. Contests, medal tables, sources and totals that change stay
-// decoded in memory until flush writes each of them once. Everything else is written at
-// once. The changes of a post that is applied as a whole or not at all can be undone.
+// decoded in memory until flush writes each of them once. Everything else is written
+// immediately. The changes of an all-or-none post can be undone.
+//
+// The methods that read and write the database return no errors: the transaction keeps
+// the first one, and applyEntry returns it.
 type batch struct {
 	m             *Machine
 	tx            *database.Tx
 	timeline      *timeline.Writer
 	index         *index.Writer
 	revision      uint64
-	startRevision uint64 // the revision at the beginning of the transaction
+	startRevision uint64
 
 	contests     map[string]bool // the ids of changed contests
 	tables       map[string]bool // the competitions of changed medal tables
@@ -57,10 +60,8 @@ func (m *Machine) newBatch(boltTx *bolt.Tx) *batch {
 	}
 }
 
-// isFull reports whether the transaction has enough events to be committed.
 func (b *batch) isFull() bool { return b.revision-b.startRevision >= commitEvents }
 
-// beginUndo starts to record changes, so that undo can revert them.
 func (b *batch) beginUndo() {
 	b.tx.BeginUndo()
 	b.copied, b.undoRevision = map[any]bool{}, b.revision
@@ -120,7 +121,7 @@ func writable[T interface {
 	return mine
 }
 
-// putContest sets a contest, which flush writes. A nil contest is deleted.
+// putContest sets a contest. A nil contest is deleted.
 func (b *batch) putContest(id string, c *score.Contest) {
 	cache := b.m.cache.contests
 	if b.tx.Recording() {
@@ -142,7 +143,6 @@ func (b *batch) putContest(id string, c *score.Contest) {
 	}
 }
 
-// markChanged adds key to one of the batch's sets of changed records.
 func (b *batch) markChanged(set map[string]bool, key string) {
 	if set[key] {
 		return
@@ -153,9 +153,9 @@ func (b *batch) markChanged(set map[string]bool, key string) {
 	}
 }
 
-// flush writes what changed in memory, and the index of the last log entry applied. It
-// iterates over maps, but the order does not matter: each key is written once, and the
-// layout of the file is not part of the state.
+// flush writes what changed in memory, and the index of the last log entry applied. The
+// iteration order of the maps does not matter: each key is written once, and the layout of
+// the file is not part of the state.
 func (b *batch) flush(applied uint64) error {
 	for id := range b.contests {
 		c, ok := b.m.cache.contests[id]

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 
 	"github.com/go-json-experiment/json"
 	bolt "go.etcd.io/bbolt"
@@ -13,11 +14,10 @@ import (
 	"laurel/score/ranking"
 )
 
-// Board returns a page of the leaderboard of a ranked contest. The page includes at least
-// everything that Revision counted before the call. If the board is not in memory, Board
-// waits until it is. revision is that of the last event that changed the contest, also
-// with a *score.Problem; nothing in the page is newer. An error that is not a
-// *score.Problem is the machine's own, or the cause of the context's end.
+// Board returns a page of the leaderboard of a ranked contest, with at least everything
+// that Revision counted before the call. If the board is not in memory, Board waits until
+// it is. revision is that of the last event that changed the contest, also with a
+// *score.Problem; nothing in the page is newer.
 func (m *Machine) Board(
 	ctx context.Context, contestID string, q *ranking.Query,
 ) (p ranking.Page, revision uint64, err error) {
@@ -42,7 +42,6 @@ func (m *Machine) BoardNow(contestID string, q *ranking.Query) (p ranking.Page, 
 	return a.Page, a.Revision, a.Err == nil && a.Build == nil
 }
 
-// loadBoard starts to build a board that is not in memory.
 func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -67,7 +66,7 @@ func (m *Machine) loadBoard(contestID, split string) (a leaderboard.Answer) {
 	return m.boards.Load(c, split)
 }
 
-// readMarks reads the marks of a split for a leaderboard.
+// readMarks is a leaderboard.MarkReader.
 func (m *Machine) readMarks(
 	contestID, split string, begin func(total int) error, add func(score.Mark) error,
 ) error {
@@ -107,8 +106,7 @@ func (m *Machine) readMarks(
 	return nil
 }
 
-// updateBoards updates the leaderboards with the changes of a batch. m.applying must be
-// held.
+// updateBoards applies a batch to the leaderboards. m.applying must be held.
 func (m *Machine) updateBoards(b *batch) {
 	m.boards.Apply(&b.boardUpdates, func(id string) (c *score.Contest, changed bool) {
 		if !b.contests[id] {
@@ -120,4 +118,134 @@ func (m *Machine) updateBoards(b *batch) {
 		}
 		return c, true
 	})
+}
+
+// contestMarks are the marks of one ranked contest in the database. It implements
+// score.Marks.
+//
+// The Boards bucket has a key for each mark, in the order of the ranking: first the marks
+// with a value, the best first, then those without. Equal marks are ordered by the
+// competitor's code, so the order is total.
+type contestMarks struct {
+	b       *batch
+	contest *score.Contest
+}
+
+// The first byte of the order in a key of the Boards bucket.
+const (
+	rankedMark   = 0
+	unrankedMark = 1 // a mark with an IRM
+)
+
+func boardKey(contestID, split string, lowIsBest bool, m score.Mark) []byte {
+	k := append(database.Prefix(contestID, split), rankedMark)
+	order := uint64(m.Value) ^ 1<<63 // makes signed values sort as unsigned ones
+	if !lowIsBest {
+		order = ^order
+	}
+	if m.IRM != "" {
+		k[len(k)-1], order = unrankedMark, 0
+	}
+	return append(binary.BigEndian.AppendUint64(k, order), m.Competitor...)
+}
+
+func (s *contestMarks) find(split, competitor string) (m score.Mark, ok bool) {
+	ok = s.b.tx.GetJSON(database.Marks, database.Key(s.contest.ID, split, competitor), &m)
+	return m, ok
+}
+
+// Set implements score.Marks.
+func (s *contestMarks) Set(split string, m score.Mark) (total int) {
+	b, id, lowIsBest := s.b, s.contest.ID, s.contest.Definition.LowerIsBetter()
+	old, replaces := s.find(split, m.Competitor)
+	total = s.total(split)
+	if replaces {
+		b.tx.Delete(database.Boards, boardKey(id, split, lowIsBest, old))
+	} else {
+		total++
+		b.setTotal(database.Key(id, split), total)
+		b.index.AddMark(id, m.Competitor)
+	}
+	b.tx.Put(database.Boards, boardKey(id, split, lowIsBest, m), nil)
+	var err error
+	b.scratch, err = m.AppendJSON(b.scratch[:0])
+	b.tx.Fail(err)
+	b.tx.Put(database.Marks, database.Key(id, split, m.Competitor), b.scratch)
+	b.boardUpdates.SetMark(id, split, m)
+	return total
+}
+
+// remove removes a mark as if it had never been set.
+func (s *contestMarks) remove(split, competitor string) {
+	old, ok := s.find(split, competitor)
+	if !ok {
+		return
+	}
+	b, id := s.b, s.contest.ID
+	b.tx.Delete(database.Boards, boardKey(id, split, s.contest.Definition.LowerIsBetter(), old))
+	b.tx.Delete(database.Marks, database.Key(id, split, competitor))
+	if !hasMark(b.tx.Tx, s.contest, competitor) {
+		b.index.RemoveMark(id, competitor)
+	}
+	b.setTotal(database.Key(id, split), s.total(split)-1)
+	b.boardUpdates.RemoveMark(id, split, old)
+}
+
+func (s *contestMarks) total(split string) int {
+	k := database.Key(s.contest.ID, split)
+	if n := s.b.totals[string(k)]; n != nil {
+		return *n
+	}
+	n, err := database.Counter(s.b.tx.Bucket(database.Splits), k)
+	s.b.tx.Fail(err)
+	return int(n)
+}
+
+// First implements score.Marks.
+func (s *contestMarks) First(split string, n int) (first []score.Mark, total int) {
+	p := database.Prefix(s.contest.ID, split)
+	c := s.b.tx.Bucket(database.Boards).Cursor()
+	for k, _ := c.Seek(p); bytes.HasPrefix(k, p) && len(first) < n; k, _ = c.Next() {
+		m, ok := s.find(split, string(k[len(p)+1+8:]))
+		if !ok {
+			break
+		}
+		first = append(first, m)
+	}
+	return first, s.total(split)
+}
+
+func hasMark(tx *bolt.Tx, c *score.Contest, competitor string) bool {
+	for _, split := range c.Definition.AllSplits() {
+		if tx.Bucket(database.Marks).Get(database.Key(c.ID, split, competitor)) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// setTotal sets the number of marks at a split, given its key. flushTotals writes it.
+func (b *batch) setTotal(key []byte, n int) {
+	before := b.totals[string(key)]
+	if before != nil && !b.tx.Recording() {
+		*before = n
+		return
+	}
+	now := n
+	b.totals[string(key)] = &now
+	if b.tx.Recording() {
+		b.tx.OnUndo(func() { b.totals[string(key)] = before })
+	}
+}
+
+func (b *batch) flushTotals() {
+	for k, n := range b.totals {
+		switch {
+		case n == nil: // the change was undone
+		case *n == 0:
+			b.tx.Delete(database.Splits, []byte(k))
+		default:
+			b.tx.Put(database.Splits, []byte(k), binary.BigEndian.AppendUint64(nil, uint64(*n)))
+		}
+	}
 }

@@ -51,9 +51,9 @@ func (m *Machine) Track() (revision uint64, changed <-chan struct{}) {
 	return m.revision.Load(), m.changes.wake
 }
 
-// Changes lists what has changed up to a revision.
+// Changes lists what has changed.
 type Changes struct {
-	To       uint64
+	To       uint64   // the revision
 	Contests []string // the ids of contests whose record or timeline changed
 	Tables   []string // the competitions whose medal table changed
 	Boards   []string // the ids of contests whose leaderboard changed
@@ -98,7 +98,6 @@ type progress struct {
 	next chan struct{} // closed by notify; nil while nobody waits
 }
 
-// wait returns a channel that the next notify closes.
 func (p *progress) wait() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -117,8 +116,7 @@ func (p *progress) notify() {
 	}
 }
 
-// Await waits until a revision has been applied. It returns the cause of the context's
-// end.
+// Await waits until a revision has been applied.
 func (m *Machine) Await(ctx context.Context, revision uint64) error {
 	for m.Revision() < revision {
 		next := m.progress.wait()

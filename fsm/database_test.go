@@ -2,10 +2,14 @@ package fsm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	bolt "go.etcd.io/bbolt"
+
+	"laurel/fsm/database"
 	"laurel/score"
 )
 
@@ -148,5 +152,42 @@ func TestAClosedMachineReturnsErrors(t *testing.T) {
 	}
 	if _, err := m.Snapshot(); err == nil {
 		t.Error("a closed machine returned a snapshot")
+	}
+}
+
+// A transaction keeps its first error, so an entry that met a damaged record must not be
+// answered as applied or refused.
+func TestADamagedRecordStopsTheMachine(t *testing.T) {
+	for name, key := range map[string][2][]byte{
+		"contest": {database.Contests, []byte("G/1")},
+		"source":  {database.Sources, []byte("bard/a")},
+		"event":   {database.Timeline, database.NumberedKey(7, "G/1")},
+		"mark":    {database.Marks, database.Key("G/1", "finish", "X")},
+		"total":   {database.Splits, database.Key("G/1", "finish")},
+		"award":   {database.Awards, database.Key("G", "x1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			populate(t, dir, nil)
+			m := openMachine(t, dir)
+			defer m.Close()
+			err := m.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(key[0]).Put(key[1], []byte("damaged")) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			before, index := m.Revision(), m.Applied()+1
+			body := `"result.set","data":{"competitor":"X","split":"finish","mark":9.5}`
+			switch name {
+			case "award":
+				body = `"medal.award","data":{"award_id":"x1","medal":"GOLD","organisation":"OX"}`
+			case "event":
+				body = `"event.void","data":{"voids":"e-1-2","reason":"test"}`
+			}
+			e := decodeEvent(t, `{"id":"new","source":"bard/a","contest_id":"G/1","type":%s}`, body)
+			outcome, err := m.Apply([]Entry{{index, encodeEntry(t, singlePost(e))}}, index)
+			if !errors.Is(err, database.ErrDamaged) || outcome != nil || m.Revision() != before {
+				t.Errorf("the entry had the outcome %v, %v at revision %d", outcome, err, m.Revision())
+			}
+		})
 	}
 }

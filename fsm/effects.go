@@ -45,7 +45,6 @@ func unhandled(t score.Type) *score.Problem {
 	return score.Problemf(score.InvalidEvent, "this version cannot apply events of the type %q", t).At("type")
 }
 
-// foldContest folds an event into its contest. A contest.define creates the contest.
 func (b *batch) foldContest(e *event, revision uint64) *score.Problem {
 	c := b.contest(e.ContestID)
 	_, defines := e.Data.(*score.ContestDefine)
@@ -95,7 +94,6 @@ func (b *batch) updateMedalTable(e *event, revision uint64) {
 	}
 }
 
-// tableChanged records that an event has changed a medal table.
 func (b *batch) tableChanged(t *medal.Table, e *event, revision uint64) {
 	t.Revision, t.UpdatedAt = revision, e.Time
 	b.m.changes.tables.add(t.Competition)
@@ -108,7 +106,6 @@ func (b *batch) findAward(competition, id string) (a award) {
 	return a
 }
 
-// changeAward applies a medal.award or a medal.revoke.
 func (b *batch) changeAward(e *event, id string, revision uint64) *score.Problem {
 	before := b.findAward(e.Competition(), id)
 	after, p := before.change(e.ContestID, id, e.Data)
@@ -171,7 +168,7 @@ func (b *batch) replaceAward(e *event, id string, before, after award, revision 
 	}
 }
 
-// organisations returns the organisations that an event adds to the medal table.
+// organisations returns what an event adds to the medal table.
 func organisations(d score.Data) (list []string) {
 	switch d := d.(type) {
 	case *score.CompetitionDefine:

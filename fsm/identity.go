@@ -17,21 +17,18 @@ import (
 // refused. An event without a seq is recognized by its id among the last idWindow events
 // of its source.
 //
-// Authorization is checked after duplicate detection. Repeating a stored event changes
-// nothing and is always allowed. Of any other event, an unauthorized sender learns only
-// that it is not authorized.
+// Repeating a stored event changes nothing and is always allowed. Of any other event, an
+// unauthorized sender learns only that it is not authorized.
 
 // idWindow is the number of ids of each source by which repetitions are recognized.
 const idWindow = 1024
 
-// sourceState is the state of one source.
 type sourceState struct {
 	name    string
 	lastSeq uint64
 	lastID  string
 	// ids maps the last idWindow ids to their seqs. It is built when the source first
-	// posts an event without a seq, so it is never built for a feed that numbers its
-	// events.
+	// posts an event without a seq.
 	ids map[string]uint64
 }
 
@@ -47,8 +44,6 @@ func (s *sourceState) decode(v []byte) error {
 	return nil
 }
 
-// source returns the state of a source, which is new if the source has not posted
-// anything.
 func (b *batch) source(name string) *sourceState {
 	if s, ok := b.m.cache.sources[name]; ok {
 		return s
@@ -64,11 +59,9 @@ func (b *batch) source(name string) *sourceState {
 const digestSize = 16
 
 // digestOf returns a digest of what the bard posted and must repeat in a retry. It leaves
-// out what a frontend filled in, and also the signature and the key. A signature is
-// different in each batch. The key is different if the bard's old key was revoked before
-// it heard of the event's result, or if it first posted the event with a token. The bard
-// repeats the same event in these cases and must not be told of a conflict that it cannot
-// resolve.
+// out what a frontend filled in, and also the signature and the key: a signature is
+// different in each batch, and the key is if the bard's old key was revoked before it
+// heard of the event's result, or if it first posted the event with a token.
 func digestOf(e *event) [digestSize]byte {
 	b := append(make([]byte, 0, 512), e.Type...)
 	b = append(b, 0)
@@ -99,7 +92,7 @@ func (r seqRecord) append(b []byte) []byte {
 	return append(append(b, r.digest[:]...), r.id...)
 }
 
-// seqRecord returns the record of an event of a source. There must be one.
+// seqRecord returns the record of an event, which must exist.
 func (b *batch) seqRecord(source string, seq uint64) (r seqRecord) {
 	v := b.tx.Get(database.Seqs, database.NumberedKey(seq, source))
 	revision, n := protowire.ConsumeVarint(v)

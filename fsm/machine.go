@@ -25,17 +25,14 @@ import (
 // number of goroutines may read through View at the same time.
 //
 // Applied entries are collected in one open transaction. It is committed when a reader
-// needs the state, when it is large, or after commitDelay. A contest that changes a
-// hundred times in between is written once.
+// needs the state, when it is large, or after commitDelay.
 type Machine struct {
 	dir string
 	log *slog.Logger
 
-	dbMu sync.RWMutex // held for writing while db is replaced
-	db   *bolt.DB
-	// replaced counts the databases that were replaced and not closed yet, because they
-	// are still read.
-	replaced sync.WaitGroup
+	dbMu     sync.RWMutex // held for writing while db is replaced
+	db       *bolt.DB
+	replaced sync.WaitGroup // the databases that were replaced and are still read
 
 	applying    sync.Mutex // guards the following fields
 	cache       recordCache
@@ -60,8 +57,7 @@ const (
 	// commitEvents is the number of events after which a transaction is committed. It
 	// bounds the memory of the transaction and the duration of the commit.
 	commitEvents = 2048
-	// commitDelay is the time after which a transaction is committed if nobody reads. If
-	// the process crashes, the transaction is lost and replayed from the log.
+	// commitDelay is the time after which a transaction is committed if nobody reads.
 	commitDelay = 200 * time.Millisecond
 )
 
@@ -71,15 +67,13 @@ type recordCache struct {
 	contests map[string]*score.Contest
 	tables   map[string]*medal.Table
 	sources  map[string]*sourceState
-	// terms holds the index terms in the database of each contest in contests.
-	terms map[string][]index.Term
+	terms    map[string][]index.Term // as in the database, of each contest in contests
 }
 
-// The limits of the maps of recordCache. A map over its limit is cleared. Sources have a
-// lower limit because each may hold a window of ids.
+// The limits of the maps of recordCache. A map over its limit is cleared.
 const (
 	maxCached        = 2048
-	maxCachedSources = 256
+	maxCachedSources = 256 // each may hold a window of ids
 )
 
 func newRecordCache() recordCache {
@@ -132,7 +126,7 @@ func Open(dir string, log *slog.Logger) (*Machine, error) {
 
 func (m *Machine) path() string { return filepath.Join(m.dir, "state.db") }
 
-// loadSettings reads what is kept in memory: counters, settings and access control.
+// loadSettings reads what is kept in memory.
 func (m *Machine) loadSettings() error {
 	return m.db.View(func(tx *bolt.Tx) error {
 		database.DropPages(tx)
@@ -164,13 +158,11 @@ func (m *Machine) Revision() uint64 { return m.revision.Load() }
 // Store returns the name of the store; "" if it does not have one yet.
 func (m *Machine) Store() string { return *m.store.Load() }
 
-// Access returns the access control that results from everything applied. A change is
-// included as soon as Apply has returned its outcome. The value is immutable.
+// Access returns the access control that results from everything applied. It is immutable.
 func (m *Machine) Access() *access.State { return m.access.Load() }
 
 // Verifier returns the machine's signature verifier. Code that checks events before they
 // enter the log should use it, because it remembers the trees that it has verified.
-// Applying the events then only has to check that each is part of a verified tree.
 func (m *Machine) Verifier() *signing.Verifier { return m.verifier }
 
 // CacheMode returns the cache mode of the group.
@@ -181,9 +173,8 @@ func (m *Machine) setMode(mode score.CacheMode) {
 	m.mode.Store(&mode)
 }
 
-// Close waits for the readers, syncs the database and closes it. The machine must not be
-// used afterwards. A *database.DiskError reports that the disk failed. The next Open then
-// does not trust the database.
+// Close waits for the readers, syncs the database and closes it. After a
+// *database.DiskError the next Open does not trust the database.
 func (m *Machine) Close() error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -202,8 +193,7 @@ var errClosed = errors.New("the state machine is closed")
 
 var errReplacing error = score.Problemf(score.NotReady, "this frontend is replacing its state; retry")
 
-// Discard deletes the database, as if the machine had been opened in an empty directory.
-// The reason is logged.
+// Discard replaces the database by an empty one and logs the reason.
 func (m *Machine) Discard(reason string) error {
 	return m.replace(func() (*bolt.DB, error) { return database.Replace(m.path(), m.log, reason) })
 }
@@ -241,7 +231,6 @@ func (m *Machine) replace(open func() (*bolt.DB, error)) error {
 	return nil
 }
 
-// rollback drops the open transaction, whose entries are in the log.
 func (m *Machine) rollback() {
 	if m.open != nil {
 		m.commitTimer.Stop()

@@ -10,8 +10,7 @@ import (
 	"laurel/score"
 )
 
-// Raft adapts a Machine to raft.BatchingFSM. Raft calls its methods from one goroutine,
-// except Persist.
+// Raft adapts a Machine to raft.BatchingFSM. Raft calls its methods from one goroutine.
 type Raft struct {
 	machine *Machine
 	// passed is the index of the last entry that Raft has passed on. After a restart the
@@ -19,10 +18,9 @@ type Raft struct {
 	passed uint64
 }
 
-// NewRaft returns the adapter of m. If applying an entry fails, the machine must not
-// apply the next one, because its state would differ from that of the other frontends.
-// The first error is therefore passed to fatal, once, and nothing is applied afterwards.
-// fatal must not block, and the process must end.
+// NewRaft returns the adapter of m. If applying an entry fails, the error is passed to
+// fatal, once, and nothing is applied afterwards, because the state would differ from that
+// of the other frontends. fatal must not block, and the process must end.
 func NewRaft(m *Machine, fatal func(error)) *Raft {
 	m.applying.Lock()
 	defer m.applying.Unlock()
@@ -66,8 +64,7 @@ func (r *Raft) ApplyBatch(logs []*raft.Log) []any {
 // that Raft assigns to it.
 var errAhead = errors.New("the state is ahead of the entries that raft has passed on since the start; retry later")
 
-// Snapshot returns a snapshot of the state. Raft calls its Persist while further entries
-// are applied.
+// Snapshot returns a *Snapshot.
 func (r *Raft) Snapshot() (raft.FSMSnapshot, error) {
 	if r.machine.Applied() > r.passed {
 		return nil, errAhead

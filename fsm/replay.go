@@ -21,7 +21,7 @@ type replayer struct {
 	definition *score.CompetitionDefine // the last competition.define
 }
 
-// apply applies one event. Its data must have been parsed.
+// apply applies one event, whose data must have been parsed.
 func (r *replayer) apply(s *timeline.Event) *score.Problem {
 	switch d := s.Data.(type) {
 	case *score.Alert:
@@ -153,7 +153,6 @@ func (r *replayer) checkAwards(ids []string, competition string) *score.Problem 
 	return nil
 }
 
-// replaceAwards replaces the awards of the contest by the replayed ones.
 func (r *replayer) replaceAwards(ids []string, e *event, revision uint64) {
 	for _, id := range ids {
 		before, after := r.b.findAward(e.Competition(), id), r.awards[id]

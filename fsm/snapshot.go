@@ -51,9 +51,8 @@ type Prepared struct {
 
 var errUsed = errors.New("the prepared state has already been installed or discarded")
 
-// Prepare builds a database from a snapshot. It does not hold the machine's locks, so
-// entries are applied in the meantime, and several calls may run at the same time. An
-// error leaves no file behind.
+// Prepare builds a database from a snapshot. Entries can be applied in the meantime, and
+// several calls may run at the same time. An error leaves no file behind.
 func (m *Machine) Prepare(snapshot io.Reader) (*Prepared, error) {
 	path := database.UnfinishedPath(m.path(), m.prepared.Add(1))
 	db, err := database.Restore(path, snapshot)
@@ -85,9 +84,9 @@ func (p *Prepared) Discard() error {
 	return database.Drop(p.path, db)
 }
 
-// Install replaces the present state by p. It costs a rename, because the database is
-// already open. No entries may be applied in the meantime. Open views and snapshots keep
-// the state that they began with. p cannot be used again, even if Install fails.
+// Install replaces the present state by p. It costs a rename. No entries may be applied in
+// the meantime. Open views and snapshots keep the state that they began with. p cannot be
+// used again, even if Install fails.
 func (m *Machine) Install(p *Prepared) error {
 	db := p.db.Swap(nil)
 	if db == nil {
@@ -107,8 +106,8 @@ func (m *Machine) Install(p *Prepared) error {
 	return err
 }
 
-// Restore replaces the present state by that of a snapshot. It is Prepare followed by
-// Install: if the snapshot is damaged, the machine keeps its state.
+// Restore is Prepare followed by Install: if the snapshot is damaged, the machine keeps
+// its state.
 func (m *Machine) Restore(snapshot io.Reader) error {
 	p, err := m.Prepare(snapshot)
 	if err != nil {

@@ -23,9 +23,8 @@ type View struct {
 	revision uint64
 }
 
-// View calls f with the present state. Any number of views may be open at the same time,
-// also while entries are applied. They should be short, because the database cannot reuse
-// space that a view still sees.
+// View calls f with the present state, also while entries are applied. Views should be
+// short, because the database cannot reuse space that a view still sees.
 func (m *Machine) View(f func(*View) error) error {
 	tx, err := m.beginRead()
 	if err != nil {
@@ -53,8 +52,7 @@ func (v *View) Contest(id string) (rec score.Record, ok bool, err error) {
 
 // Contests returns the records of the contests that match f and whose ids are greater
 // than after, sorted by id, at most limit (1 or more). next is the value of after for the
-// next page; "" if there is none. Changes between two calls do not move other contests
-// from one page to another.
+// next page; "" if there is none.
 func (v *View) Contests(f score.Filter, after string, limit int) (list []score.Record, next string, err error) {
 	matches := index.Find(v.tx, f)
 	from := matches.Prefix()
@@ -144,7 +142,6 @@ func (v *View) Bard(name string) (b score.Bard, ok bool, err error) {
 
 // Audit returns the lines of the audit trail with numbers greater than after, at most
 // limit (1 or more). next is the value of after for the next page; 0 if there is none.
-// The store keeps the last 10,000 lines.
 func (v *View) Audit(after uint64, limit int) (list []access.AuditEntry, next uint64, err error) {
 	c := v.tx.Bucket(database.Audit).Cursor()
 	for k, sealed := c.Seek(binary.BigEndian.AppendUint64(nil, after)); k != nil; k, sealed = c.Next() {

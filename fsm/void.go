@@ -44,9 +44,8 @@ func (b *batch) void(e *event, d *score.EventVoid, revision uint64) *score.Probl
 	return nil
 }
 
-// history is the part of a contest's timeline that a void can affect. It excludes the
-// marks of a ranked contest, which are too many to be replayed, except the one that the
-// void affects.
+// history is the part of a contest's timeline that a void can affect: not the marks of a
+// ranked contest, which are too many, except the one that the void affects.
 type history struct {
 	events   []*timeline.Event
 	voidedBy map[uint64]string // the ids of the voids, by the revisions of the voided events
@@ -167,8 +166,7 @@ func (h *history) replayOrder() []*timeline.Event {
 	return append(list, marks...)
 }
 
-// awardIDs returns the ids of the awards in the history, including voided ones, each
-// once.
+// awardIDs returns the ids of the awards in the history, voided or not, each once.
 func (b *batch) awardIDs(h *history) (ids []string) {
 	for _, s := range h.events {
 		if s.Type != score.TypeMedalAward {

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// Tick is the time between two calls of Due. It is also the shortest time between two
-// checks of one record, because a tick sends one batched request and a record is in it at
-// most once: so a record is checked at most 20 times a second.
+// Tick is the time between two calls of Due, and the shortest time between two checks of
+// one record, because a tick sends one batched request.
 const Tick = 50 * time.Millisecond
 
 // Budget is the default number of checks a second that one frontend asks of the master:
@@ -31,22 +30,20 @@ const (
 	// every MaxInterval, and hot ones keep their rate.
 	intervalShare = 0.75
 
-	// refreshInterval is the time after which reads are counted and rates are recomputed:
-	// four times in the second within which a hot record must be noticed.
+	// refreshInterval is the time between two computations of the rates. A hot record
+	// must be noticed within a second.
 	refreshInterval = 5 * Tick
 
-	// readsDecay is the time constant with which reads are forgotten. It is long enough
-	// that a record keeps its rate during a pause of its contest. A rise is not smoothed:
-	// see surprise.
+	// readsDecay is the time constant with which reads are forgotten. A record keeps its
+	// rate during a pause of its contest.
 	readsDecay = 5 * time.Second
 
-	// surprise is the number of standard deviations of a Poisson count by which reads
-	// must exceed what was expected to be taken at once instead of averaged.
+	// surprise is by how many standard deviations of a Poisson count reads must exceed
+	// the expected ones to be taken at once instead of averaged.
 	surprise = 3.0
 
 	// changesDecay is the time constant with which the results of checks are forgotten.
-	// It must be longer than MaxInterval, or a cold record would forget each check before
-	// the next one.
+	// It is longer than MaxInterval, or a cold record would forget each check too early.
 	changesDecay = 20 * time.Second
 
 	// priorChanges (changes a second) is the estimate for a record about which nothing is
@@ -100,12 +97,8 @@ type Item struct {
 	due  time.Duration
 }
 
-// NewSchedule returns an empty schedule of at most budget checks a second, on average. If
-// budget is not a positive number, Budget is used.
+// NewSchedule returns an empty schedule of at most budget checks a second, on average.
 func NewSchedule(budget float64) *Schedule {
-	if !(budget > 0) || math.IsInf(budget, 1) {
-		budget = Budget
-	}
 	return &Schedule{budget: budget, byKey: make(map[string]*Item), weight: squareRootWeight}
 }
 
@@ -149,9 +142,8 @@ func (s *Schedule) Remove(key string) {
 }
 
 // Due returns the keys to check in the tick at now, the longest overdue first, then by
-// key. Call it once every Tick: over any span it returns no more than the budget and one
-// burst of about two ticks. A key that was returned becomes due again whether or not its
-// answer comes, so a lost request is repeated.
+// key. It must be called every Tick: over any span it returns no more than the budget and
+// a burst of about two ticks. A key becomes due again whether or not its answer comes.
 func (s *Schedule) Due(now time.Duration) []string {
 	s.advance(now)
 	room := int(s.allowance)
@@ -276,8 +268,8 @@ func (it *Item) countReads(now time.Duration) {
 	it.readRate += (count/window - it.readRate) * -math.Expm1(-window/readsDecay.Seconds())
 }
 
-// squareRootWeight is the square-root rule. Less than one read an hour counts as none, so
-// estimates that decay for ever take no part of the budget.
+// squareRootWeight is the square-root rule. Less than one read an hour counts as none,
+// because estimates decay for ever.
 func squareRootWeight(it *Item) float64 {
 	if it.readRate < 1.0/3600 {
 		return 0
@@ -286,9 +278,7 @@ func squareRootWeight(it *Item) float64 {
 }
 
 // rateScale returns the factor that turns weights into rates which add up to budget once
-// each is clamped between floor and ceiling. So what the clamps take or leave is shared
-// by the others in proportion. If there is no such factor, because all rates are clamped,
-// it returns the nearest.
+// each is clamped between floor and ceiling; the nearest, if all rates are clamped.
 func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	least, most := math.Inf(1), 0.0
 	for _, w := range weights {
@@ -316,8 +306,7 @@ func rateScale(weights []float64, floor, ceiling, budget float64) float64 {
 	return low
 }
 
-// seconds converts seconds to a duration of at most a day, so that no budget, however
-// small, overflows it.
+// seconds returns a duration of at most a day, so that no budget overflows it.
 func seconds(s float64) time.Duration {
 	return time.Duration(min(s, 86400) * float64(time.Second))
 }

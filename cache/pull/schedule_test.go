@@ -209,7 +209,7 @@ func TestScheduleDistributesWhatTheClampsLeave(t *testing.T) {
 func TestScheduleEstimatesChangesFasterThanItsChecks(t *testing.T) {
 	for _, rate := range []float64{0.05, 0.5, 2} {
 		random := rand.New(rand.NewPCG(9, 9))
-		s := NewSchedule(0)
+		s := NewSchedule(Budget)
 		it := s.Add("a", 0)
 		sum, n := 0.0, 0
 		for now := time.Duration(0); now < 1000*time.Second; {

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxAge is the age from which on an answer is not given any more: the master has not
-	// answered for as long as the coldest record waits, and half of that again.
+	// maxAge is the age from which on an answer is not given any more: half again as long
+	// as the coldest record waits for its check.
 	maxAge = 3 * MaxInterval / 2
 	// maxIdle is how long an answer without a reader is held.
 	maxIdle = 5 * time.Minute
@@ -87,7 +87,7 @@ func (s *Store) Sums(keys []string) [][]byte {
 	return sums
 }
 
-// Due returns the keys to check in the tick at now. See Schedule.Due.
+// Due is Schedule.Due.
 func (s *Store) Due(now time.Duration) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,8 +136,7 @@ func (s *Store) Clear() {
 	}
 }
 
-// hold begins to hold an answer. Where there is no room, the answer goes that was read
-// the longest ago.
+// hold begins to hold an answer, and makes room by dropping the least recently read.
 func (s *Store) hold(key string, polled *Polled, sent, now time.Duration) {
 	for len(s.answers) >= maxAnswers || s.bytes+len(polled.Body) > s.maxBytes && len(s.answers) > 0 {
 		oldest := ""
@@ -168,7 +167,7 @@ func (s *Store) drop(key string) {
 
 func (p *Polled) entry() *cache.Entry { return &cache.Entry{Body: p.Body, Revision: p.Revision} }
 
-// Sum returns the checksum by which a poll says which answer it holds.
+// Sum returns the checksum by which a poll names the answer that is held.
 func Sum(body []byte) []byte {
 	sum := sha256.Sum256(body)
 	return sum[:16]

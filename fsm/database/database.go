@@ -36,7 +36,7 @@ import (
 
 func markerPath(path string) string { return path + ".mark" }
 
-// writeMarker durably records that the file at path is closed and has the checksum.
+// writeMarker durably writes the marker of the file at path.
 func writeMarker(path, checksum string) error {
 	f, err := os.OpenFile(markerPath(path), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -90,8 +90,9 @@ func (e *DiskError) Unwrap() error { return e.Err }
 // mapSize is 16 GiB, or half a GiB where addresses have 32 bits.
 const mapSize = 1 << (29 + 5*(^uint(0)>>63))
 
-func options() *bolt.Options {
-	return &bolt.Options{
+// open opens the file at path, and creates it and its buckets if it does not have them.
+func open(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        time.Second, // for bbolt's file lock; without it a second process would wait for ever
 		NoSync:         true,
 		NoGrowSync:     true,
@@ -100,7 +101,23 @@ func options() *bolt.Options {
 		// Growing the memory map waits for all readers, and a snapshot may read for a
 		// long time. A large map takes address space, not memory.
 		InitialMmapSize: mapSize,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range append(slices.Clone(stateBuckets), Index) {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("create the buckets of %s: %w", path, err)
+	}
+	return db, nil
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
@@ -117,39 +134,7 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	if missing != nil || reason != "" {
 		return Replace(path, log, reason)
 	}
-	db, err := bolt.Open(path, 0o600, options())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := createMissing(db); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("create missing buckets in %s: %w", path, err)
-	}
-	return db, nil
-}
-
-// createMissing creates the buckets that the file of an older version does not have.
-func createMissing(db *bolt.DB) error {
-	missing := false
-	err := db.View(func(tx *bolt.Tx) error {
-		for _, name := range stateBuckets {
-			missing = missing || tx.Bucket(name) == nil
-		}
-		return nil
-	})
-	if err == nil && missing {
-		err = db.Update(createBuckets)
-	}
-	return err
-}
-
-func createBuckets(tx *bolt.Tx) error {
-	for _, name := range append(slices.Clone(stateBuckets), Index) {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return open(path)
 }
 
 // distrust returns the reason why the file at path cannot be used; "" if it can.
@@ -209,30 +194,16 @@ func create(path string) (*bolt.DB, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, options())
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	if err := db.Update(createBuckets); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	return db, nil
+	return open(path)
 }
 
 // Install renames a new, open file to path, where it replaces a file that has no marker.
-func Install(building, path string) error {
-	if err := os.Rename(building, path); err != nil {
-		return fmt.Errorf("replace the database %s: %w", path, err)
-	}
-	return nil
-}
+func Install(building, path string) error { return os.Rename(building, path) }
 
 // Close syncs the database and closes it. If the disk fails, the file has no marker and
 // the error is a *DiskError.
 func Close(path string, db *bolt.DB) error {
-	err := db.Sync()
-	if err = errors.Join(err, db.Close()); err != nil {
+	if err := errors.Join(db.Sync(), db.Close()); err != nil {
 		return &DiskError{path, err}
 	}
 	sum, err := checksum(path)
@@ -252,12 +223,10 @@ func Drop(path string, db *bolt.DB) error { return errors.Join(db.Close(), os.Re
 
 const unfinishedSuffix = ".restore-"
 
-// UnfinishedPath returns the path of the nth file that is restored beside the database at
-// path.
+// UnfinishedPath returns the path of the nth file that is restored for the database.
 func UnfinishedPath(path string, n uint64) string { return fmt.Sprint(path, unfinishedSuffix, n) }
 
-// RemoveUnfinished removes the files that an earlier process was restoring beside the
-// database at path.
+// RemoveUnfinished removes the files that an earlier process was restoring.
 func RemoveUnfinished(path string) error {
 	dir := filepath.Dir(path)
 	list, err := os.ReadDir(dir)

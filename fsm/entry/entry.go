@@ -52,9 +52,8 @@ import (
 //
 // An event type, a member of event data or of an access change, or a larger limit that is
 // added later must be refused for ever in entries of versions 1 and 2. It is written only
-// in entries of a later version, at which today's frontends stop. The same holds for the
-// encoder where its output matters: signed events and access changes must be written
-// exactly as this encoder writes them.
+// in entries of a later version, at which today's frontends stop. Signed events and access
+// changes must be written exactly as this encoder writes them.
 const (
 	version1          = 1
 	versionWithDeltas = 2
@@ -80,11 +79,8 @@ const (
 )
 
 const (
-	// maxStoreName bounds the name of a store, in bytes.
-	maxStoreName = 64
-	// maxAccessChange bounds an access change, in bytes. The largest is a grant for many
-	// competitions.
-	maxAccessChange = 128 << 10
+	maxStoreName    = 64        // bytes
+	maxAccessChange = 128 << 10 // bytes; the largest is a grant for many competitions
 )
 
 // ErrFormat reports an entry that this version of Laurel cannot parse.
@@ -156,8 +152,7 @@ func EncodeAccessChange(c access.Change) ([]byte, error) {
 	return appendText([]byte{version1}, fieldAccessChange, text), nil
 }
 
-// decodeAccessChange decodes a change strictly. Every version refuses what it refuses
-// (see above).
+// Every version refuses what decodeAccessChange refuses (see above).
 func decodeAccessChange(text []byte) (*access.Change, *score.Problem) {
 	if len(text) > maxAccessChange {
 		return nil, score.Problemf(score.TooLarge, "the access change has %d bytes; the limit is %d",
@@ -181,8 +176,7 @@ type Command struct {
 	CacheMode score.CacheMode // "" if the entry does not set the mode
 	Store     string          // "" if the entry does not name the store, or the name is too long
 	Access    *access.Change  // nil if the entry does not change access control
-	// Refused is the reason why the access change of the entry is invalid, or nil.
-	Refused *score.Problem
+	Refused   *score.Problem  // the reason why the access change is invalid, or nil
 }
 
 // Decode decodes a log entry. The posts alias b. The error is ErrFormat.

@@ -41,15 +41,12 @@ const (
 // maxKeyID bounds the ids of keys and tokens in events, in bytes.
 const maxKeyID = 64
 
-// Event is a decoded event whose data may still be JSON. Duplicates are answered and
-// timelines are shown without parsing the data.
+// Event is a decoded event whose data may still be JSON.
 type Event struct {
 	score.Event
 	// JSON is the event's data. Data is nil until ParseData has been called.
-	JSON []byte
-	// invalid names the field that has a value which no encoder writes although the
-	// message can be parsed; "" if there is none.
-	invalid string
+	JSON    []byte
+	invalid string // the field with a value that no encoder writes; "" if there is none
 }
 
 // CheckEnvelope reports what is wrong with the event apart from its data. It must be
@@ -84,8 +81,7 @@ func (e *Event) ParseData() *score.Problem {
 	return e.ReadData(e.JSON)
 }
 
-// check checks everything about the event that can be checked without the state. It uses
-// scratch and returns it for reuse.
+// check checks what can be checked without the state. It returns scratch for reuse.
 func (e *Event) check(scratch []byte) ([]byte, error) {
 	if p := e.CheckEnvelope(); p != nil {
 		return scratch, p
@@ -114,9 +110,9 @@ func (e *Event) appendCanonical(b []byte) ([]byte, error) {
 }
 
 // AppendSignedForm appends the form that the event's signature must cover. It fails if
-// the event's data is not canonical JSON: the signed form sorts members, so a corrupt
-// master could otherwise reorder them and thereby make another event for a bard that
-// repeats it. ParseData must have been called.
+// the data, which must have been parsed, is not canonical JSON: the signed form sorts
+// members, so a corrupt master could otherwise reorder them and thereby make another event
+// for a bard that repeats it.
 func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 	data, err := e.appendCanonical(b)
 	if err != nil {
@@ -125,7 +121,6 @@ func (e *Event) AppendSignedForm(b []byte) ([]byte, error) {
 	return signing.AppendForm(data[:len(b)], &e.Event)
 }
 
-// appendUnsigned appends the fields of an event except its signature.
 func appendUnsigned(b []byte, e *score.Event, data []byte) []byte {
 	_, offset := e.Time.Zone()
 	given := uint64(0)
@@ -215,10 +210,8 @@ func decodeEvent(b []byte, extra func(n protowire.Number, number uint64, bytes [
 // Stored is an event as the timeline stores it.
 type Stored struct {
 	Event
-	// VoidedBy is the id of the event that voids this one; "" if none does.
-	VoidedBy string
-	// Voids is the revision of the event that this one voids; 0 if it is not a void.
-	Voids uint64
+	VoidedBy string // the id of the event that voids this one; "" if none does
+	Voids    uint64 // the revision of the event that this one voids; 0 if it is not a void
 	// SignaturePlace is the place of the event's signature in a run (package timeline),
 	// counted from 1; 0 if Signature holds it.
 	SignaturePlace uint64
@@ -268,8 +261,7 @@ func DecodeStored(b []byte) (Stored, error) {
 	return s, nil
 }
 
-// Wire is an encoded stored event. Its methods read single fields, so that a search
-// through a timeline need not decode every event.
+// Wire is an encoded stored event. Its methods read single fields.
 type Wire []byte
 
 // ID returns the event's id.
@@ -284,8 +276,6 @@ func (w Wire) JSON() []byte { return w.field(fieldData) }
 // IsVoided reports whether another event voids the event.
 func (w Wire) IsVoided() bool { return len(w.field(fieldVoidedBy)) > 0 }
 
-// field returns the content of a field that holds bytes; nil if the event does not have
-// it.
 func (w Wire) field(want protowire.Number) []byte {
 	for b := []byte(w); len(b) > 0; {
 		n, t, size := protowire.ConsumeTag(b)

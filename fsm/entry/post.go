@@ -23,12 +23,10 @@ const minEvent = 16
 type EncodedPost struct {
 	wire      []byte
 	hasDeltas bool // some events have signature deltas
-	// Events is the number of events in the post.
-	Events int
-	// Repeatable reports whether every event has a seq, so that the whole post can be
-	// posted again at any later time without being applied twice. An id is not enough for
-	// that: a source may post a thousand other events in between. Repeatable is not
-	// transmitted.
+	Events    int
+	// Repeatable reports whether every event has a seq, so that the post can be repeated
+	// at any time without being applied twice. An id is not enough: a source may post a
+	// thousand other events in between. Repeatable is not transmitted.
 	Repeatable bool
 }
 

@@ -24,8 +24,6 @@ import (
 // store a delta.
 const minCommon = 32
 
-// commonAffixes returns how many bytes two signatures have in common at the beginning and
-// at the end.
 func commonAffixes(previous, signature []byte) (front, back int) {
 	most := min(len(previous), len(signature))
 	const head = ed25519.SignatureSize

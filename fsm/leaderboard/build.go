@@ -12,10 +12,9 @@ import (
 // maxBuilds is the number of boards that are built at the same time. Others wait.
 const maxBuilds = 2
 
-// Build is a board that is being built. The marks are read from a state of the database
-// while further entries are applied. Changes during the build are collected, and applied
-// to the board after the marks have been read. Collecting begins before the state is
-// chosen, so a change may be both read and collected, with the same result.
+// Build is a board that is being built. Changes during the build are collected and applied
+// to the board after the marks have been read. Collecting begins before the state that is
+// read is chosen, so a change may be both read and collected, with the same result.
 type Build struct {
 	done      chan struct{}          // closed when the build has ended
 	err       error                  // why it failed
@@ -24,8 +23,7 @@ type Build struct {
 	changes   map[string]*score.Mark // by competitor; nil for a removed mark
 }
 
-// Wait waits until the build has ended; the question can then be asked again. It returns
-// the error of the build or the cause of the context's end.
+// Wait waits until the build has ended; the question can then be asked again.
 func (b *Build) Wait(ctx context.Context) error {
 	select {
 	case <-b.done:
@@ -63,35 +61,28 @@ func (b *Boards) Load(c *score.Contest, split string) (a Answer) {
 		a.Revision, a.Err = r.revision, p
 		return a
 	}
-	found := r.boards[name]
-	if found == nil {
-		found = &board{contest: r, split: name, build: &Build{done: make(chan struct{})}}
+	a.Build = &Build{done: make(chan struct{})}
+	switch found := r.boards[name]; {
+	case found == nil:
+		found = &board{contest: r, split: name, build: a.Build}
 		r.boards[name], b.contests[c.ID] = found, r
 		b.addCost(found, 0)
 		go b.run(found, found.build)
-	}
-	if a.Build = found.build; a.Build == nil {
-		a.Build = &Build{done: closedChannel} // another caller has built it in the meantime
+	case found.build != nil:
+		a.Build = found.build
+	default: // another caller has built it in the meantime
+		close(a.Build.done)
 	}
 	return a
 }
 
-var closedChannel = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// run builds a board.
 func (b *Boards) run(board *board, build *Build) {
 	b.building <- struct{}{}
 	defer func() { <-b.building }()
-	marks, err := b.read(board, build)
-	b.finish(board, build, marks, err)
-}
-
-func (b *Boards) read(board *board, build *Build) (*ranking.Board, error) {
-	lowIsBest := b.collect(board, build)
+	b.mu.Lock()
+	build.changes = map[string]*score.Mark{}
+	lowIsBest := board.contest.lowIsBest // cannot change without the board being dropped
+	b.mu.Unlock()
 	marks := ranking.NewBuilder(lowIsBest, 0)
 	begin := func(total int) error {
 		if err := b.reserve(board, total); err != nil {
@@ -107,19 +98,12 @@ func (b *Boards) read(board *board, build *Build) (*ranking.Board, error) {
 		marks.Add(m)
 		return nil
 	}
-	if err := b.readMarks(board.contest.id, board.split, begin, add); err != nil {
-		return nil, err
+	var built *ranking.Board
+	err := b.readMarks(board.contest.id, board.split, begin, add)
+	if err == nil {
+		built = marks.Board()
 	}
-	return marks.Board(), nil
-}
-
-// collect starts to collect changes. The direction of the order cannot change from here
-// on without the board being dropped.
-func (b *Boards) collect(board *board, build *Build) (lowIsBest bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	build.changes = map[string]*score.Mark{}
-	return board.contest.lowIsBest
+	b.finish(board, build, built, err)
 }
 
 // reserve makes room for the rows of a board that is being built.
@@ -142,7 +126,6 @@ func (b *Boards) reserve(board *board, rows int) error {
 	return nil
 }
 
-// finish puts a built board in its place, or reports why it could not be built.
 func (b *Boards) finish(board *board, build *Build, marks *ranking.Board, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

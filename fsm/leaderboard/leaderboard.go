@@ -1,3 +1,10 @@
+// Package leaderboard keeps the leaderboards of ranked contests in memory.
+//
+// A leaderboard holds the marks at one split of one contest, in order. It is built from
+// the database when it is first asked for, and from then on updated with every applied
+// batch. Boards limits the number of rows in memory and drops the least recently used
+// leaderboards. Leaderboards are only read: applying or refusing an event never depends
+// on them.
 package leaderboard
 
 import (
@@ -39,7 +46,6 @@ const (
 	boardCost = 64
 )
 
-// contest is a ranked contest with a board in memory.
 type contest struct {
 	id        string
 	lowIsBest bool
@@ -70,9 +76,8 @@ func New(read MarkReader) *Boards {
 	}
 }
 
-// Answer is the answer to a question: a page, an error, or a build to wait for before
-// asking again. Revision is the revision of the last event that changed the contest. It
-// is also set if Err is a *score.Problem.
+// Answer is a page, an error, or a build to wait for before asking again. Revision is that
+// of the last event that changed the contest, also if Err is a *score.Problem.
 type Answer struct {
 	Page     ranking.Page
 	Revision uint64
@@ -117,21 +122,16 @@ func (b *Boards) Ask(contestID string, q *ranking.Query) (a Answer) {
 	return a
 }
 
-// split returns the split that a question asks for; "" asks for the one that the
-// contest's record shows.
+// split returns the split asked for; "" asks for the one that the contest's record shows.
 func (c *contest) split(asked string) (string, *score.Problem) {
 	if asked == "" {
 		return cmp.Or(c.current, c.splits[len(c.splits)-1]), nil
 	}
-	for _, s := range c.splits {
-		if s == asked {
-			return s, nil
-		}
+	if slices.Contains(c.splits, asked) {
+		return asked, nil
 	}
-	p := score.Problemf(score.InvalidEvent, "the contest %q has no split %q; want one of %s",
-		c.id, clip(asked), strings.Join(c.splits, ", "))
-	p.Field = "split"
-	return "", p
+	return "", score.Problemf(score.InvalidEvent, "the contest %q has no split %q; want one of %s",
+		c.id, clip(asked), strings.Join(c.splits, ", ")).At("split")
 }
 
 func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
@@ -146,9 +146,6 @@ func (b *board) page(q *ranking.Query) (ranking.Page, *score.Problem) {
 			clip(q.Around), b.split, c.id, category)
 	}
 	p.ContestID, p.Split = c.id, b.split
-	if len(c.entrants) == 0 {
-		return p, nil
-	}
 	for i := range p.Rows {
 		row := &p.Rows[i]
 		if e, listed := c.entrants[row.Competitor]; listed {
@@ -175,16 +172,12 @@ func (c *contest) setMetadata(of *score.Contest, redefined bool) {
 		return
 	}
 	c.lowIsBest, c.splits = of.Definition.LowerIsBetter(), of.Definition.AllSplits()
-	c.entrants = nil
-	if len(of.Competitors) > 0 {
-		c.entrants = make(map[string]score.Entrant, len(of.Competitors))
-	}
+	c.entrants = make(map[string]score.Entrant, len(of.Competitors))
 	for i := range of.Competitors {
 		c.entrants[of.Competitors[i].Code] = of.Competitors[i].Entrant
 	}
 }
 
-// addCost records that a board has a number of rows.
 func (b *Boards) addCost(board *board, rows int) {
 	cost := boardCost + len(board.contest.entrants) + rows
 	b.rows += cost - board.cost
@@ -262,4 +255,113 @@ func (b *Boards) Rows() int {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	return b.rows
+}
+
+// Updates collects the changes that a batch of events makes to leaderboards.
+type Updates struct {
+	marks     []markChange
+	contests  map[string]bool // changed contests; true if the definition may have changed
+	savepoint int             // the number of mark changes at Savepoint
+}
+
+type markChange struct {
+	contestID, split string
+	mark             score.Mark
+	removed          bool
+}
+
+// SetMark records that a mark was set.
+func (u *Updates) SetMark(contestID, split string, m score.Mark) {
+	u.marks = append(u.marks, markChange{contestID: contestID, split: split, mark: m})
+}
+
+// RemoveMark records that a mark was removed.
+func (u *Updates) RemoveMark(contestID, split string, m score.Mark) {
+	u.marks = append(u.marks, markChange{contestID: contestID, split: split, mark: m, removed: true})
+}
+
+// Touch records that an event changed a contest. redefined reports that the definition
+// may have changed.
+func (u *Updates) Touch(contestID string, redefined bool) {
+	if u.contests == nil {
+		u.contests = map[string]bool{}
+	}
+	u.contests[contestID] = u.contests[contestID] || redefined
+}
+
+// Savepoint marks the place to which Rollback returns.
+func (u *Updates) Savepoint() { u.savepoint = len(u.marks) }
+
+// Rollback drops the mark changes since Savepoint. Contests stay recorded, which is
+// harmless.
+func (u *Updates) Rollback() { u.marks = u.marks[:u.savepoint] }
+
+// Apply applies the updates to the boards in memory and clears them. It calls contest for
+// each contest that was touched; contest returns the contest, nil if it is not defined,
+// and whether it has changed.
+func (b *Boards) Apply(u *Updates, contest func(id string) (c *score.Contest, changed bool)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id, redefined := range u.contests {
+		if c, changed := contest(id); changed {
+			b.setMetadata(id, c, redefined)
+		}
+	}
+	for i := range u.marks {
+		b.applyMark(&u.marks[i])
+	}
+	b.evict(nil)
+	clear(u.contests)
+	clear(u.marks)
+	u.marks = u.marks[:0]
+}
+
+// setMetadata updates what the boards of a contest know about it. c is nil if the contest
+// is no longer defined.
+func (b *Boards) setMetadata(id string, c *score.Contest, redefined bool) {
+	r := b.contests[id]
+	if r == nil {
+		return
+	}
+	if c == nil || c.Definition.Kind != score.Ranked || c.Definition.LowerIsBetter() != r.lowIsBest ||
+		!slices.Equal(c.Definition.AllSplits(), r.splits) {
+		b.dropContest(r)
+		return
+	}
+	r.setMetadata(c, redefined)
+	if redefined {
+		for _, board := range r.boards {
+			b.addCost(board, board.len())
+		}
+	}
+}
+
+func (b *Boards) applyMark(change *markChange) {
+	c := b.contests[change.contestID]
+	if c == nil {
+		return
+	}
+	board := c.boards[change.split]
+	switch {
+	case board == nil:
+	case board.marks == nil && board.build.changes == nil: // its build has not begun to read
+	case board.marks == nil && change.removed:
+		board.build.changes[change.mark.Competitor] = nil
+	case board.marks == nil:
+		mark := change.mark
+		board.build.changes[mark.Competitor] = &mark
+	case change.removed:
+		board.marks.Remove(change.mark.Competitor)
+		b.addCost(board, board.len())
+	default:
+		board.marks.Set(change.mark)
+		b.addCost(board, board.len())
+	}
+}
+
+func (b *board) len() int {
+	if b.marks == nil {
+		return b.build.reserved
+	}
+	return b.marks.Len()
 }
