@@ -28,22 +28,19 @@ type Group struct {
 
 // Status describes this frontend and the group.
 type Status interface {
+	admin.Status
 	// ID returns the id of this frontend.
 	ID() string
 	// Store returns the id of the store, "" while it is not known here.
 	Store() string
 	// Epoch returns the Raft term.
 	Epoch() uint64
-	// Master reports whether this frontend believes to be the master.
-	Master() bool
 	// Leased reports whether this frontend may answer from its memory now.
 	Leased() bool
 	// CacheMode returns the mode of the group, as far as this frontend knows.
 	CacheMode() score.CacheMode
 	// Ready returns nil while linearizable reads can be answered.
 	Ready(ctx context.Context) error
-	// Frontends returns the group as this frontend sees it.
-	Frontends() score.Frontends
 	// Carry has the load of this frontend told to the others.
 	Carry(load func() score.Load)
 }

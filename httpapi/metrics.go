@@ -132,23 +132,14 @@ func (c problemCounters) count(code score.Code) {
 type eventCounters struct{ applied, duplicate, refused prometheus.Counter }
 
 func (c *eventCounters) count(results []score.Result) {
-	applied, duplicate, refused := 0, 0, 0
 	for i := range results {
 		switch {
 		case results[i].Problem != nil:
-			refused++
+			c.refused.Inc()
 		case results[i].Status == score.Duplicate:
-			duplicate++
+			c.duplicate.Inc()
 		default:
-			applied++
-		}
-	}
-	for _, n := range [...]struct {
-		counter prometheus.Counter
-		n       int
-	}{{c.applied, applied}, {c.duplicate, duplicate}, {c.refused, refused}} {
-		if n.n > 0 {
-			n.counter.Add(float64(n.n))
+			c.applied.Inc()
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"laurel/cache"
-	"laurel/cache/queries"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/web"
@@ -42,17 +41,14 @@ func (s *server) frontPage(ctx context.Context, r *handler.Request) (handler.Res
 func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	q := question.Page()
 	a, err := s.reader.own(ctx, &q)
-	entry := new(cache.Entry)
+	var entry *cache.Entry
 	switch {
 	case err == nil:
 		entry = a.entry
 	case ctx.Err() != nil:
 		return web.Data{}, err
 	default:
-		_, _, err = s.reader.source.Stale(func(v queries.View) (err error) {
-			entry.Body, entry.Revision, err = q.Ask(v)
-			return err
-		})
+		entry, _, _, err = s.reader.staleEntry(ctx, &q)
 	}
 	if err != nil {
 		return web.Data{}, err

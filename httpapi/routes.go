@@ -46,7 +46,7 @@ func (s *server) routes() []route {
 	get := func(pattern string, p admission.Permission, h handler.Func) route {
 		return on(http.MethodGet, pattern, p, h)
 	}
-	atMaster := s.admin.AtMaster
+	atMaster, plain := s.admin.AtMaster, handler.WithoutParameters
 	metricsPage := promhttp.HandlerFor(s.gatherer, promhttp.HandlerOpts{})
 	list := []route{{method: http.MethodPost, pattern: "/v1/events", permit: post, handle: s.posts.Handle, fast: true}}
 	for _, r := range question.Routes {
@@ -57,22 +57,22 @@ func (s *server) routes() []route {
 		list = append(list, route{http.MethodGet, r.Pattern, read, s.reader.handler(&r), hit, true})
 	}
 	return append(list,
-		get("/v1/keys", read, s.admin.Keys),
-		get("/v1/keys/{id}", read, s.admin.Key),
+		get("/v1/keys", read, plain(s.admin.Keys)),
+		get("/v1/keys/{id}", read, plain(s.admin.Key)),
 		get("/v1/watch", watch, s.watch),
-		get("/v1/frontends", read, s.admin.Frontends),
-		get("/v1/cluster", read, s.admin.Frontends),
+		get("/v1/frontends", read, plain(s.admin.Frontends)),
+		get("/v1/cluster", read, plain(s.admin.Frontends)),
 		on(http.MethodPost, "/v1/cluster/members", join, atMaster(s.admin.Join)),
 		on(http.MethodDelete, "/v1/cluster/members/{id}", operate, atMaster(s.admin.Leave)),
 		on(http.MethodPost, "/v1/cluster/transfer", operate, atMaster(s.admin.Transfer)),
 		on(http.MethodPut, "/v1/cluster/cache", operate, atMaster(s.admin.SetCacheMode)),
 		on(http.MethodPost, "/v1/cluster/tokens", operate, atMaster(s.admin.NewJoinToken)),
 		on(http.MethodPost, "/v1/cluster/enroll", enroll, s.admin.RateLimited(atMaster(s.admin.Enroll))),
-		get("/v1/cluster/authority", all, s.admin.Authority),
+		get("/v1/cluster/authority", all, plain(s.admin.Authority)),
 		on(http.MethodPost, "/v1/cluster/authority", operate, atMaster(s.admin.ChangeAuthority)),
-		get("/v1/access", operate, atMaster(s.admin.Access)),
+		get("/v1/access", operate, atMaster(plain(s.admin.Access))),
 		on(http.MethodPost, "/v1/access/grants", operate, atMaster(s.admin.NewGrant)),
-		on(http.MethodDelete, "/v1/access/grants/{id}", operate, atMaster(s.admin.Revoke)),
+		on(http.MethodDelete, "/v1/access/grants/{id}", operate, atMaster(plain(s.admin.Revoke))),
 		get("/v1/audit", operate, atMaster(s.admin.Audit)),
 		get("/livez", all, livez),
 		get("/readyz", all, s.readyz),

@@ -19,13 +19,6 @@ import (
 
 // Access shows the access control of the store.
 func (h *Handlers) Access(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
-	return h.accessView(r)
-}
-
-func (h *Handlers) accessView(r *handler.Request) (handler.Response, error) {
 	view := h.Control.Access().View()
 	return r.Result(view, func(b *bytes.Buffer) { accessText(b, view) })
 }
@@ -138,13 +131,10 @@ func (h *Handlers) changeAccess(ctx context.Context, r *handler.Request, c acces
 
 // Revoke revokes a grant or a join token.
 func (h *Handlers) Revoke(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
 	if err := h.changeAccess(ctx, r, access.Change{Revoke: r.Name}); err != nil {
 		return none, err
 	}
-	return h.accessView(r)
+	return h.Access(ctx, r)
 }
 
 // Audit shows a page of the audit trail.
@@ -199,18 +189,12 @@ type KeyPage struct {
 // Keys shows the public keys with which the signatures of events can be verified. A
 // frontend knows a new key a moment after the master.
 func (h *Handlers) Keys(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
 	page := KeyPage{h.Control.Access().Keys()}
 	return r.Result(page, func(b *bytes.Buffer) { keysText(b, page.Keys) })
 }
 
 // Key shows one public key.
 func (h *Handlers) Key(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
 	key, ok := h.Control.Access().Key(r.Name)
 	if !ok {
 		return none, score.Problemf(score.NotFound, "no key %s; GET /v1/keys lists the keys", handler.Quoted(r.Name))
@@ -277,9 +261,6 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 // its frontends. They are no secret, but a client that gets them here must verify them in
 // another way.
 func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
 	pem := h.Trust.AuthorityPEM()
 	if len(pem) == 0 {
 		return none, score.Problemf(score.NotFound,
@@ -303,5 +284,5 @@ func (h *Handlers) ChangeAuthority(ctx context.Context, r *handler.Request) (han
 	if err := change(ctx, r.Caller.Name()); err != nil {
 		return none, err
 	}
-	return h.accessView(r)
+	return h.Access(ctx, r)
 }

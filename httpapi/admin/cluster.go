@@ -21,13 +21,6 @@ var none handler.Response
 
 // Frontends shows the group as this frontend sees it.
 func (h *Handlers) Frontends(_ context.Context, r *handler.Request) (handler.Response, error) {
-	if err := r.NoParameters(); err != nil {
-		return none, err
-	}
-	return h.frontends(r)
-}
-
-func (h *Handlers) frontends(r *handler.Request) (handler.Response, error) {
 	f := h.Status.Frontends()
 	return r.Result(f, func(b *bytes.Buffer) { frontendsText(b, f) })
 }
@@ -79,7 +72,7 @@ func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Respon
 	if err := h.audit(ctx, r, "added %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {
 		return none, err
 	}
-	return h.frontends(r)
+	return h.Frontends(ctx, r)
 }
 
 func checkMember(m *score.NewMember) error {
@@ -153,7 +146,7 @@ func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Respo
 	if err := h.Membership.Leave(ctx, r.Name, force); err != nil {
 		return none, err
 	}
-	return h.frontends(r)
+	return h.Frontends(ctx, r)
 }
 
 // Transfer makes another frontend the master.
@@ -173,7 +166,7 @@ func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Re
 	if err := h.Membership.Transfer(ctx, body.To); err != nil {
 		return none, err
 	}
-	return h.frontends(r)
+	return h.Frontends(ctx, r)
 }
 
 // SetCacheMode switches the group between push and pull.
@@ -194,5 +187,5 @@ func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handle
 	if err := h.audit(ctx, r, "set the mode to %s", body.Mode); err != nil {
 		return none, err
 	}
-	return h.frontends(r)
+	return h.Frontends(ctx, r)
 }

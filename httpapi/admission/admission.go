@@ -15,7 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
@@ -126,7 +125,11 @@ func New(o Options) *Control {
 			Help: "Requests, events of streams and connections that were refused because of their caller " +
 				"or of their number, by reason.",
 		}, []string{"reason"}),
-		delay: newDelay(),
+		delay: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "laurel_scheduling_delay_seconds",
+			Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
+				"reads that are not in memory and new watchers are refused.",
+		}),
 	}
 	c.Bodies.MaxBytes = o.Limits.MaxBodyBytes
 	c.Bodies.MaxTotal = o.Limits.MaxPostBytes
@@ -181,46 +184,28 @@ func SetForwardedCaller(r *handler.Request) {
 	hr.Header.Set(CallerHeader, member)
 }
 
-// credentials are what a request has to show who makes it.
-type credentials struct {
-	peer *fastpath.Peer
-	// authorization is the header fields of that name. More than one is refused.
-	authorization []string
-	// forwardedFor is the value of CallerHeader at the peer port, "" if a member makes
-	// the request for itself.
-	forwardedFor string
-}
-
-func (g *Gate) credentials(r *handler.Request) credentials {
-	c := credentials{authorization: r.Authorization()}
-	if g.client {
-		c.peer = r.Peer()
-	} else {
-		_, hr := r.Transport()
-		c.forwardedFor = hr.Header.Get(CallerHeader)
-	}
-	return c
-}
-
 // Admit identifies the caller of r and sets it. It refuses callers without the
 // permission.
 func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *score.Problem {
-	c := g.credentials(r)
 	if carriesToken(r.Query) {
 		return g.Refuse(reasonInURL, score.Problemf(score.InvalidEvent,
 			"a token in a URL ends up in logs and histories and is not accepted there; "+
 				"revoke it and send a new one as Authorization: Bearer"))
 	}
-	if g.public(n) {
-		r.Caller = &handler.Caller{Peer: c.peer}
-		return nil
+	caller := &handler.Caller{}
+	if g.client {
+		caller.Peer = r.Peer()
 	}
-	caller, problem := g.identify(ctx, c)
-	if problem != nil {
-		return problem
+	if !g.public(n) {
+		if problem := g.identify(ctx, r, caller); problem != nil {
+			return problem
+		}
+		if problem := g.check(n, caller); problem != nil {
+			return problem
+		}
 	}
-	r.Caller = &caller
-	return g.check(n, &caller)
+	r.Caller = caller
+	return nil
 }
 
 // public reports whether n does not depend on the caller.

@@ -17,31 +17,35 @@ import (
 // guarded reports whether callers must authenticate.
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
-// identify returns the caller with the credentials c.
-func (g *Gate) identify(ctx context.Context, c credentials) (handler.Caller, *score.Problem) {
-	caller := handler.Caller{Peer: c.peer, Open: !g.guarded(), Member: g.memberOf(c)}
-	if len(c.authorization) == 0 {
-		return caller, nil
+// identify finds out who the caller is.
+func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
+	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
+	authorization, peer := r.Authorization(), caller.Peer
+	if len(authorization) == 0 {
+		return nil
 	}
-	if g.client && !caller.Open && c.peer.TLS == nil && !c.peer.Near() {
-		return caller, g.Refuse(reasonInClear, score.Problemf(score.Unauthorized,
+	if g.client && !caller.Open && peer.TLS == nil && !peer.Near() {
+		return g.Refuse(reasonInClear, score.Problemf(score.Unauthorized,
 			"the token was sent in the clear, where others may have read it; "+
 				"tokens are accepted over TLS only: revoke it and use https"))
 	}
-	if !caller.Open && g.rates.tooManyWrongTokens(c.peer) {
-		return caller, g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
+	ofAddress := g.rates.address(peer)
+	if !caller.Open && ofAddress != nil && ofAddress.wrongTokens.Tokens() < 1 {
+		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
 			"too many invalid tokens from this address; wait a moment"))
 	}
-	grant, reason := g.grantOf(ctx, c.authorization)
+	grant, reason := g.grantOf(ctx, authorization)
 	switch {
 	case reason == "":
 		caller.Grant = grant
-		return caller, nil
+		return nil
 	case caller.Open:
-		return caller, nil // an open store ignores invalid tokens
+		return nil // an open store ignores invalid tokens
 	}
-	g.rates.countWrongToken(c.peer)
-	return caller, g.Refuse(reason, score.Problemf(score.Unauthorized, "%s", tokenProblems[reason]))
+	if ofAddress != nil {
+		ofAddress.wrongTokens.Allow()
+	}
+	return g.Refuse(reason, score.Problemf(score.Unauthorized, "%s", tokenProblems[reason]))
 }
 
 // tokenProblems are the details of problems with a token. They do not contain the token.
@@ -117,16 +121,23 @@ func (g *Gate) awaitGrant(ctx context.Context, id string) *access.Grant {
 
 // memberOf returns the name of the member that makes the request, by its certificate or
 // as told by the member that forwards.
-func (g *Gate) memberOf(c credentials) string {
-	switch {
-	case !g.client && c.forwardedFor == "":
-		return handler.AnyMember
-	case !g.client && c.forwardedFor != noMember:
-		return c.forwardedFor
-	case !g.client || c.peer == nil || c.peer.TLS == nil || len(c.peer.TLS.VerifiedChains) == 0:
+func (g *Gate) memberOf(r *handler.Request) string {
+	if !g.client {
+		_, hr := r.Transport()
+		switch member := hr.Header.Get(CallerHeader); member {
+		case "": // a member makes the request for itself
+			return handler.AnyMember
+		case noMember:
+			return ""
+		default:
+			return member
+		}
+	}
+	peer := r.Peer()
+	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
 		return ""
 	}
-	name, err := pki.MemberOf(c.peer.TLS.PeerCertificates[0])
+	name, err := pki.MemberOf(peer.TLS.PeerCertificates[0])
 	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
 		return "" // the certificate of a removed member may be valid for weeks
 	}

@@ -199,34 +199,6 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 	return b == nil || b.reads.Allow()
 }
 
-// allowPost takes a post from the budget of a peer's address. It reports false if nothing
-// is left.
-func (r *rates) allowPost(p *fastpath.Peer) bool {
-	b := r.address(p)
-	return b == nil || b.posts.Allow()
-}
-
-// streams returns the number of streams of a peer's address, nil if they are not bounded.
-func (r *rates) streams(p *fastpath.Peer) *atomic.Int64 {
-	if b := r.address(p); b != nil {
-		return &b.streams
-	}
-	return nil
-}
-
-// countWrongToken counts an invalid token of a peer's address.
-func (r *rates) countWrongToken(p *fastpath.Peer) {
-	if b := r.address(p); b != nil {
-		b.wrongTokens.Allow()
-	}
-}
-
-// tooManyWrongTokens reports whether a peer's address has sent too many invalid tokens.
-func (r *rates) tooManyWrongTokens(p *fastpath.Peer) bool {
-	b := r.address(p)
-	return b != nil && b.wrongTokens.Tokens() < 1
-}
-
 // events returns the budget of events of a grant.
 func (r *rates) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate

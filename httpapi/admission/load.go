@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"laurel/httpapi/fastpath"
 	"laurel/httpapi/handler"
 	"laurel/score"
@@ -54,7 +52,10 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 			return g.EndRead, nil
 		}
 	case PermitPost:
-		if r.Caller.Grant == nil && !g.rates.allowPost(r.Caller.Peer) {
+		if r.Caller.Grant != nil {
+			break
+		}
+		if b := g.rates.address(r.Caller.Peer); b != nil && !b.posts.Allow() {
 			r.Pause(minPause)
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
 				"more than %d posts a second from this address without a token; "+
@@ -138,17 +139,17 @@ func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
 			"overloaded: this frontend has %d streams of posts; try another frontend", g.limits.MaxStreams))
 	}
-	ofAddress := g.rates.streams(caller.Peer)
+	ofAddress := g.rates.address(caller.Peer)
 	if ofAddress == nil {
 		return func() { g.load.streams.Add(-1) }, nil
 	}
-	if !take(ofAddress, g.limits.StreamsPerAddress) {
+	if !take(&ofAddress.streams, g.limits.StreamsPerAddress) {
 		g.load.streams.Add(-1)
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
 			"there are already %d streams of posts from this address", g.limits.StreamsPerAddress))
 	}
 	return func() {
-		ofAddress.Add(-1)
+		ofAddress.streams.Add(-1)
 		g.load.streams.Add(-1)
 	}, nil
 }
@@ -273,12 +274,4 @@ func (c *Control) MonitorScheduler(stop <-chan struct{}) {
 			c.late.Store(false)
 		}
 	}
-}
-
-func newDelay() prometheus.Gauge {
-	return prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "laurel_scheduling_delay_seconds",
-		Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
-			"reads that are not in memory and new watchers are refused.",
-	})
 }

@@ -241,10 +241,14 @@ func Parameters(query string, known ...string) (url.Values, error) {
 	return q, nil
 }
 
-// NoParameters refuses every parameter.
-func (r *Request) NoParameters() error {
-	_, err := Parameters(r.Query)
-	return err
+// WithoutParameters returns a handler that answers by f and refuses every parameter.
+func WithoutParameters(f Func) Func {
+	return func(ctx context.Context, r *Request) (Response, error) {
+		if _, err := Parameters(r.Query); err != nil {
+			return Response{}, err
+		}
+		return f(ctx, r)
+	}
 }
 
 // PageSize returns the parameter limit.

@@ -67,8 +67,7 @@ type Shared struct {
 	VaryOrigin  bool   // AllowOrigin depends on the origin of the page that asks
 }
 
-// NoSniff is the value of X-Content-Type-Options.
-const NoSniff = "nosniff"
+const noSniff = "nosniff"
 
 type field struct{ name, value string }
 
@@ -105,7 +104,7 @@ func (a *Response) fields(list []field, s Shared) []field {
 		add("Vary", "Origin")
 	}
 	add("Www-Authenticate", a.Authenticate)
-	add("X-Content-Type-Options", NoSniff)
+	add("X-Content-Type-Options", noSniff)
 	return list
 }
 
@@ -181,12 +180,6 @@ func MatchesETag(lists []string, tag string) bool {
 	return false
 }
 
-// RetryAfter returns a Retry-After of a 429 or 503 in seconds. What can pass by itself
-// passes within one second, unless the client is asked to wait longer.
-func RetryAfter(wait time.Duration) string {
-	return strconv.Itoa(max(1, int(wait.Seconds())))
-}
-
 // maxRecorded bounds the body of an answer that the fast path holds in memory.
 const maxRecorded = 1 << 20
 
@@ -249,14 +242,11 @@ func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 // is set here.
 func (s Shared) SetOn(h http.Header) {
 	h.Set("Laurel-Frontend", s.Frontend)
-	h.Set("X-Content-Type-Options", NoSniff)
+	h.Set("X-Content-Type-Options", noSniff)
 	if s.AllowOrigin != "" {
 		h.Set("Access-Control-Allow-Origin", s.AllowOrigin)
 	}
 }
-
-// challenge is the WWW-Authenticate of every 401.
-const challenge = `Bearer realm="laurel"`
 
 // WithProblem returns the answer that reports p with the header fields of a. The client is
 // asked to wait for the time wait, at least, if p can pass by itself.
@@ -265,9 +255,10 @@ func (a Response) WithProblem(p *score.Problem, wait time.Duration) Response {
 	a.CacheControl, a.written = "no-store", false
 	switch p.Status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		a.RetryAfter = RetryAfter(wait)
+		// What can pass by itself passes within a second.
+		a.RetryAfter = strconv.Itoa(max(1, int(wait.Seconds())))
 	case http.StatusUnauthorized:
-		a.Authenticate = challenge
+		a.Authenticate = `Bearer realm="laurel"`
 	}
 	return a
 }

@@ -32,7 +32,7 @@ type Question struct {
 	Tag     string
 	Ask     queries.Ask
 	Board   *BoardQuery                              // for a question about a leaderboard; else nil
-	Missing func() *score.Problem                    // reports that there is no such thing
+	Missing func() *score.Problem                    // reports that there is no such thing; nil if there always is
 	Text    func(b *bytes.Buffer, json []byte) error // writes the answer as text
 	Stale   Staleness
 }
@@ -268,9 +268,7 @@ func Keys(competition string) Question {
 		body, err := queries.Encode(slices.Compact(list))
 		return body, v.Revision(), err
 	}
-	return Question{Key: key, Tag: cache.ListTag(competition), Ask: ask, Missing: func() *score.Problem {
-		return score.Problemf(score.NotFound, "there are no keys")
-	}}
+	return Question{Key: key, Tag: cache.ListTag(competition), Ask: ask}
 }
 
 // maxPageContests is how many contests the page has before its stream begins. It shows the
@@ -279,9 +277,7 @@ const maxPageContests = 3 * handler.MaxPage
 
 // Page asks for the data of the live page, a web.Data. It has no route.
 func Page() Question {
-	return Question{Key: "page", Tag: cache.AnyTag, Ask: askPage, Missing: func() *score.Problem {
-		return score.Problemf(score.NotFound, "there is no page")
-	}}
+	return Question{Key: "page", Tag: cache.AnyTag, Ask: askPage}
 }
 
 func askPage(v queries.View) ([]byte, uint64, error) {
