@@ -77,7 +77,7 @@ func (p *Posts) postJSON(ctx context.Context, r *handler.Request, dst, body []by
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event or an array of events")
 	}
-	events, _, problem := score.DecodeArray(body)
+	events, problem := score.DecodeArray(body)
 	if problem != nil {
 		return dst, problem
 	}

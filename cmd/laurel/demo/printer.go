@@ -102,9 +102,11 @@ func (p *printer) move(r moveResult) {
 	case r.homeward:
 		p.printlnIn(green, "  ** %s came home to %s %s", clients, r.frontend, r.duration())
 	case r.moved < r.clients:
-		p.printlnIn(red, "  ** %s of %s are elsewhere after %.0f s; the others still look", clients, r.frontend, r.took.Seconds())
+		p.printlnIn(red, "  ** %s of %s are elsewhere after %.0f s; the others still look",
+			clients, r.frontend, r.took.Seconds())
 	default:
-		p.printlnIn(green, "  ** %s moved from %s to %s %s", clients, r.frontend, strings.Join(r.to, " and "), r.duration())
+		p.printlnIn(green, "  ** %s moved from %s to %s %s",
+			clients, r.frontend, strings.Join(r.to, " and "), r.duration())
 	}
 }
 

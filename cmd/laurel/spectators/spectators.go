@@ -6,6 +6,7 @@
 package spectators
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,11 +14,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
 	"laurel/client"
 	"laurel/internal/textfmt"
+	"laurel/score"
 )
 
 // Options describe the spectators and what they do.
@@ -139,4 +142,176 @@ func newSpectator(
 	s.client, err = NewClient(o.URLs, i, client.Options{Timeout: o.Patience, Refresh: refreshInterval,
 		Token: o.Token, Transport: transport, Notify: notify, Attempted: attempted})
 	return s, err
+}
+
+type spectator struct {
+	o        *Options
+	contests *contestList
+	stats    *stats
+	client   *client.Client
+	rand     *rand.Rand
+	seen     map[string]uint64 // the highest revision read, by contest
+	servedBy string            // the frontend that answered the last attempt
+}
+
+// run reads and watches until ctx ends.
+func (s *spectator) run(ctx context.Context) {
+	defer s.client.Close()
+	arrival := s.rand.Float64() * float64(s.o.Count) / arrivalsPerSecond
+	Sleep(ctx, time.Duration(arrival*float64(time.Second)))
+	var stream sync.WaitGroup
+	defer stream.Wait()
+	if s.o.Watch && ctx.Err() == nil {
+		contest, competition := s.contests.choose(s.rand)
+		stream.Go(func() {
+			s.watch(ctx, client.WatchOptions{Contests: []string{contest}, Medals: []string{competition}})
+		})
+	}
+	AtRandom(ctx, s.rand, s.o.Rate, func(due time.Time) { s.read(ctx, due) })
+}
+
+// AtRandom calls read at random moments, on average perSecond times a second (a Poisson
+// process), until ctx ends. The moments do not depend on how long the reads take; a read
+// that is late learns when it was due. With perSecond 0, AtRandom only waits for the end
+// of ctx.
+func AtRandom(ctx context.Context, random *rand.Rand, perSecond float64, read func(due time.Time)) {
+	if perSecond <= 0 {
+		<-ctx.Done()
+		return
+	}
+	for due := time.Now(); ; {
+		due = due.Add(time.Duration(random.ExpFloat64() / perSecond * float64(time.Second)))
+		if !Sleep(ctx, time.Until(due)) {
+			return
+		}
+		read(due)
+	}
+}
+
+func (s *spectator) read(ctx context.Context, due time.Time) {
+	contest, competition := s.contests.choose(s.rand)
+	path, query := client.ScorePath(contest), (map[string][]string)(nil)
+	if s.rand.Float64() >= s.o.ScoreShare {
+		contest = ""
+		path = client.MedalsPath(competition, "")
+		if s.rand.IntN(2) == 0 {
+			path, query = client.ScorePath(""), map[string][]string{"competition": {competition}, "limit": {"20"}}
+		}
+	}
+	body, err := s.client.Get(ctx, path, query, client.JSON)
+	if ctx.Err() != nil {
+		return // the end of ctx is not the frontends' fault
+	}
+	// That a medal table does not exist yet is an answer, too.
+	p, refused := errors.AsType[*score.Problem](err)
+	if err != nil && !(refused && p.Code == score.NotFound) {
+		s.stats.failed(err)
+		return
+	}
+	older := false
+	if r, ok := revisionOf(body); ok && contest != "" {
+		older = r < s.seen[contest]
+		s.seen[contest] = max(s.seen[contest], r)
+	}
+	s.stats.served(s.servedBy, time.Since(due), older)
+}
+
+func (s *spectator) watch(ctx context.Context, w client.WatchOptions) {
+	for u, err := range s.client.Watch(ctx, w) {
+		if err != nil {
+			s.stats.failed(err)
+			return
+		}
+		s.stats.update(u)
+	}
+}
+
+// Sleep waits for d. It reports false if ctx ended first.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// contestList is the contests among which the spectators choose. It is safe for
+// concurrent use.
+type contestList struct {
+	competition string
+	zipf        float64
+
+	mu       sync.Mutex
+	contests []string
+	running  bool
+}
+
+// maxContests bounds the contests to choose from.
+const maxContests = 1000
+
+// read reads which contests are running. If none is, it takes all.
+func (l *contestList) read(ctx context.Context, c *client.Client) error {
+	for _, status := range []string{score.Running, ""} {
+		var ids []string
+		for r, err := range c.AllScores(ctx, score.Filter{Competition: l.competition, Status: status}) {
+			if err != nil {
+				return err
+			}
+			if ids = append(ids, r.ContestID); len(ids) == maxContests {
+				break
+			}
+		}
+		if len(ids) > 0 {
+			l.mu.Lock()
+			l.contests, l.running = ids, status != ""
+			l.mu.Unlock()
+			return nil
+		}
+	}
+	if l.competition != "" {
+		return fmt.Errorf("there is no contest of %s", l.competition)
+	}
+	return errors.New("there is no contest; post some, for example with bard sing")
+}
+
+func (l *contestList) choose(random *rand.Rand) (contest, competition string) {
+	l.mu.Lock()
+	contests := l.contests
+	l.mu.Unlock()
+	var i int
+	if l.zipf > 1 {
+		i = int(rand.NewZipf(random, l.zipf, 1, uint64(len(contests)-1)).Uint64())
+	} else {
+		i = random.IntN(len(contests))
+	}
+	return contests[i], score.CompetitionOf(contests[i])
+}
+
+func (l *contestList) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running {
+		return fmt.Sprintf("contests running: %d", len(l.contests))
+	}
+	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
+}
+
+// revisionOf finds the revision in the JSON of a contest. Decoding the rest would cost
+// too much for thousands of spectators in one process.
+func revisionOf(body []byte) (uint64, bool) {
+	name := []byte(`"revision":`)
+	i := bytes.LastIndex(body, name)
+	if i < 0 {
+		return 0, false
+	}
+	rest := body[i+len(name):]
+	end := bytes.IndexAny(rest, ",}")
+	if end < 0 {
+		return 0, false
+	}
+	r, err := strconv.ParseUint(string(bytes.TrimSpace(rest[:end])), 10, 64)
+	return r, err == nil
 }
