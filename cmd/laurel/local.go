@@ -198,7 +198,7 @@ demo and removes everything.`,
 				return err
 			}
 			defer leave()
-			o.Program, o.Env, o.RunDir = program, environmentWithoutLaurel(), runDir
+			o.Group = localgroup.Options{Program: program, Env: environmentWithoutLaurel(), RunDir: runDir}
 			o.KillCommand = func(id string) string {
 				return stopCommand(runDir, "frontend --id "+id+" --signal KILL")
 			}
