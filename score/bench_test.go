@@ -42,7 +42,7 @@ func BenchmarkDecodeArray(b *testing.B) {
 	text := []byte("[" + strings.Repeat(seeds[3]+",", 63) + seeds[3] + "]")
 	b.ReportAllocs()
 	for b.Loop() {
-		if events, _, p := score.DecodeArray(text); p != nil || len(events) != 64 {
+		if events, p := score.DecodeArray(text); p != nil || len(events) != 64 {
 			b.Fatal(p)
 		}
 	}

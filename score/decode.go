@@ -196,16 +196,16 @@ func (e *Event) checkContestID(c *Checker) {
 
 // DecodeArray reads one event, or an array of at most MaxArray events. The problem's
 // Index is the event at fault.
-func DecodeArray(b []byte) (events []Event, array bool, p *Problem) {
+func DecodeArray(b []byte) (events []Event, p *Problem) {
 	b = bytes.TrimLeft(b, " \t\r\n")
 	if len(b) == 0 || b[0] != '[' {
 		e, p := Decode(b)
-		return []Event{e}, false, p
+		return []Event{e}, p
 	}
-	if events = fastArray(b); events == nil {
-		events, p = decodeArrayGeneral(b)
+	if events = fastArray(b); events != nil {
+		return events, nil
 	}
-	return events, true, p
+	return decodeArrayGeneral(b)
 }
 
 func decodeArrayGeneral(b []byte) (events []Event, p *Problem) {

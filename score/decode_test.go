@@ -257,14 +257,13 @@ func TestARefusedEventHasItsIDIfItCouldBeRead(t *testing.T) {
 func TestDecodeArrayReadsOneEventOrAnArray(t *testing.T) {
 	one := eventJSON(score.TypeAlert, `{"text":"x"}`)
 	for _, c := range []struct {
-		text  string
-		n     int
-		array bool
-	}{{one, 1, false}, {" \n" + one + "\n", 1, false}, {"[" + one + "]", 1, true}, {"\t[" + one + " ,\n" + one + "] \n", 2, true},
-		{"[" + strings.Repeat(one+",", score.MaxArray-1) + one + "]", score.MaxArray, true}} {
-		events, array, p := score.DecodeArray([]byte(c.text))
-		if p != nil || len(events) != c.n || array != c.array {
-			t.Errorf("%.60s: %d events, array %v, %v", c.text, len(events), array, p)
+		text string
+		n    int
+	}{{one, 1}, {" \n" + one + "\n", 1}, {"[" + one + "]", 1}, {"\t[" + one + " ,\n" + one + "] \n", 2},
+		{"[" + strings.Repeat(one+",", score.MaxArray-1) + one + "]", score.MaxArray}} {
+		events, p := score.DecodeArray([]byte(c.text))
+		if p != nil || len(events) != c.n {
+			t.Errorf("%.60s: %d events, %v", c.text, len(events), p)
 		}
 	}
 }
@@ -292,9 +291,9 @@ func TestAProblemInAnArrayNamesTheEventAtFault(t *testing.T) {
 		{"deep", strings.Repeat("[", 100_000), 0, "", score.InvalidEvent, "", "exceeded max depth"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			events, array, p := score.DecodeArray([]byte(c.text))
-			if p == nil || events != nil || !array {
-				t.Fatalf("%d events, array %v, %v", len(events), array, p)
+			events, p := score.DecodeArray([]byte(c.text))
+			if p == nil || events != nil {
+				t.Fatalf("%d events, %v", len(events), p)
 			}
 			index := -1
 			if p.Index != nil {

@@ -77,7 +77,7 @@ func FuzzFastWrite(f *testing.F) {
 		f.Add([]byte(text), "GAU", int64(5))
 	}
 	f.Fuzz(func(t *testing.T, b []byte, text string, n int64) {
-		if events, _, p := DecodeArray(b); p == nil {
+		if events, p := DecodeArray(b); p == nil {
 			for i := range events {
 				compareWritten(t, events[i].Data)
 			}

@@ -160,20 +160,20 @@ func got(k jsontext.Kind, v jsontext.Value) string {
 	switch {
 	case (k == '"' || k == '0') && len(v) > 0:
 		return "got " + clip(string(v))
-	case k == '"':
-		return "got a string"
-	case k == '0':
-		return "got a number"
-	case k == 't' || k == 'f':
-		return "got " + k.String()
-	case k == 'n':
-		return "got null"
-	case k == '{':
-		return "got an object"
-	case k == '[':
-		return "got an array"
+	case kindNames[k] != "":
+		return "got " + kindNames[k]
 	}
 	return "missing"
+}
+
+var kindNames = map[jsontext.Kind]string{
+	'"': "a string",
+	'0': "a number",
+	't': "true",
+	'f': "false",
+	'n': "null",
+	'{': "an object",
+	'[': "an array",
 }
 
 func wanted(t reflect.Type) string {

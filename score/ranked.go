@@ -51,24 +51,19 @@ type Marks interface {
 	First(split string, n int) (first []Mark, total int)
 }
 
-const (
-	maxLeaders = 10
-	finish     = "finish"
-)
+const maxLeaders = 10
 
 // FinalSplit returns the split that decides a ranked contest: the last of its splits, or
 // "finish" if it has none.
 func (d *ContestDefine) FinalSplit() string {
-	if len(d.Splits) == 0 {
-		return finish
-	}
-	return d.Splits[len(d.Splits)-1]
+	splits := d.AllSplits()
+	return splits[len(splits)-1]
 }
 
 // AllSplits returns the splits of a ranked contest in order, or "finish" if it has none.
 func (d *ContestDefine) AllSplits() []string {
 	if len(d.Splits) == 0 {
-		return []string{finish}
+		return []string{"finish"}
 	}
 	return d.Splits
 }

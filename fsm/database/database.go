@@ -90,8 +90,9 @@ func (e *DiskError) Unwrap() error { return e.Err }
 // mapSize is 16 GiB, or half a GiB where addresses have 32 bits.
 const mapSize = 1 << (29 + 5*(^uint(0)>>63))
 
-func options() *bolt.Options {
-	return &bolt.Options{
+// open opens the file at path, and creates it and its buckets if it does not have them.
+func open(path string) (*bolt.DB, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout:        time.Second, // for bbolt's file lock; without it a second process would wait for ever
 		NoSync:         true,
 		NoGrowSync:     true,
@@ -100,7 +101,23 @@ func options() *bolt.Options {
 		// Growing the memory map waits for all readers, and a snapshot may read for a
 		// long time. A large map takes address space, not memory.
 		InitialMmapSize: mapSize,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range append(slices.Clone(stateBuckets), Index) {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("create the buckets of %s: %w", path, err)
+	}
+	return db, nil
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
@@ -117,39 +134,7 @@ func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	if missing != nil || reason != "" {
 		return Replace(path, log, reason)
 	}
-	db, err := bolt.Open(path, 0o600, options())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	if err := createMissing(db); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("create missing buckets in %s: %w", path, err)
-	}
-	return db, nil
-}
-
-// createMissing creates the buckets that the file of an older version does not have.
-func createMissing(db *bolt.DB) error {
-	missing := false
-	err := db.View(func(tx *bolt.Tx) error {
-		for _, name := range stateBuckets {
-			missing = missing || tx.Bucket(name) == nil
-		}
-		return nil
-	})
-	if err == nil && missing {
-		err = db.Update(createBuckets)
-	}
-	return err
-}
-
-func createBuckets(tx *bolt.Tx) error {
-	for _, name := range append(slices.Clone(stateBuckets), Index) {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return open(path)
 }
 
 // distrust returns the reason why the file at path cannot be used; "" if it can.
@@ -209,15 +194,7 @@ func create(path string) (*bolt.DB, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, options())
-	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	if err := db.Update(createBuckets); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("create %s: %w", path, err)
-	}
-	return db, nil
+	return open(path)
 }
 
 // Install renames a new, open file to path, where it replaces a file that has no marker.

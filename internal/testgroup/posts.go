@@ -21,7 +21,7 @@ func (p *proxy) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	fault := None
-	if events, _, problem := score.DecodeArray(body); problem == nil {
+	if events, problem := score.DecodeArray(body); problem == nil {
 		fault = p.frontend.group.faultOf(p.frontend, r, &events[0])
 	}
 	if fault == Hang {

@@ -71,7 +71,7 @@ func FuzzForm(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		events, _, p := score.DecodeArray(b)
+		events, p := score.DecodeArray(b)
 		if p != nil {
 			return
 		}

@@ -38,14 +38,6 @@ type provenTree struct {
 // maxHeight is the number of nodes from a leaf of the largest tree to its root.
 const maxHeight = 9
 
-// pathNodes is the nodes from a leaf towards the root.
-type pathNodes struct {
-	nodes [maxHeight]hash
-	n     int
-}
-
-func (p *pathNodes) top() *hash { return &p.nodes[p.n-1] }
-
 // Verify reports whether signature is the signature of form by the key.
 func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
@@ -58,12 +50,11 @@ func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool
 		return valid
 	}
 	t := &provenTree{make([]hash, countNodes(s.Size)), make([]bool, countNodes(s.Size))}
-	var p pathNodes
-	t.verifyPath(leaf, &s, &p)
-	if !ed25519.Verify(public, treeMessage(s.Size, p.top()), s.Ed25519) {
+	path, _ := t.verifyPath(make([]hash, 0, maxHeight), leaf, &s)
+	if !ed25519.Verify(public, treeMessage(s.Size, &path[len(path)-1]), s.Ed25519) {
 		return false
 	}
-	t.add(&p, &s)
+	t.add(path, &s)
 	v.store(&key, t)
 	return true
 }
@@ -76,9 +67,9 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	if t == nil {
 		return false, false
 	}
-	var p pathNodes
-	if valid = t.verifyPath(leaf, s, &p); valid {
-		t.add(&p, s)
+	path, valid := t.verifyPath(make([]hash, 0, maxHeight), leaf, s)
+	if valid {
+		t.add(path, s)
 	}
 	return valid, true
 }
@@ -103,26 +94,23 @@ func (v *Verifier) store(key *treeKey, t *provenTree) {
 	v.trees[*key] = t
 }
 
-// verifyPath computes the nodes from a leaf towards the root by the audit path. It stops
-// at the first known node and reports whether that node and the rest of the audit path
-// agree with the tree. If no node is known, it returns false, and p ends with the root,
-// which the caller verifies.
-func (t *provenTree) verifyPath(leaf hash, s *score.Signature, p *pathNodes) (valid bool) {
-	p.nodes[0], p.n = leaf, 1
-	rest := s.Path
+// verifyPath appends to path the nodes from a leaf towards the root, which it computes by
+// the audit path. It stops at the first known node and reports whether that node and the
+// rest of the audit path agree with the tree. If no node is known, it returns false, and
+// path ends with the root, which the caller verifies.
+func (t *provenTree) verifyPath(path []hash, leaf hash, s *score.Signature) (_ []hash, valid bool) {
+	node, rest := leaf, s.Path
 	for pos := (nodePos{width: s.Size, index: s.Index}); ; pos = pos.parent() {
-		node := p.top()
+		path = append(path, node)
 		if t.known[pos.number()] {
-			return *node == t.nodes[pos.number()] && t.agrees(pos, rest)
+			return path, node == t.nodes[pos.number()] && t.agrees(pos, rest)
 		}
 		if pos.width == 1 {
-			return false
+			return path, false
 		}
-		above := &p.nodes[p.n]
-		p.n++
-		if *above = *node; pos.sibling() >= 0 {
+		if pos.sibling() >= 0 {
 			sibling := hash(rest)
-			*above, rest = pos.join(node, &sibling), rest[len(sibling):]
+			node, rest = pos.join(&node, &sibling), rest[len(sibling):]
 		}
 	}
 }
@@ -142,14 +130,14 @@ func (t *provenTree) agrees(pos nodePos, rest []byte) bool {
 }
 
 // add adds the nodes of a valid path and their siblings to the known ones.
-func (t *provenTree) add(p *pathNodes, s *score.Signature) {
+func (t *provenTree) add(path []hash, s *score.Signature) {
 	rest := s.Path
 	pos := nodePos{width: s.Size, index: s.Index}
-	for i := range p.n {
+	for _, node := range path {
 		if t.known[pos.number()] {
 			return
 		}
-		t.nodes[pos.number()], t.known[pos.number()] = p.nodes[i], true
+		t.nodes[pos.number()], t.known[pos.number()] = node, true
 		if sibling := pos.sibling(); sibling >= 0 {
 			t.nodes[sibling], t.known[sibling] = hash(rest), true
 			rest = rest[len(t.nodes[sibling]):]

@@ -54,7 +54,7 @@ func TestEveryEventThatIsMadeIsValid(t *testing.T) {
 	marks := NewMarks("run", 3, 10, "BENCH/OPEN")
 	list = append(list, marks.appendStart(nil), marks.Append(nil))
 	for _, body := range list {
-		if _, _, p := score.DecodeArray(body); p != nil {
+		if _, p := score.DecodeArray(body); p != nil {
 			t.Errorf("%s: %v", body, p)
 		}
 	}

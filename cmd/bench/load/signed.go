@@ -47,7 +47,7 @@ func NewSigner(ctx context.Context, addr string, p *Plays, key ed25519.PrivateKe
 }
 
 func (s *Signer) start(ctx context.Context) error {
-	events, _, problem := score.DecodeArray(s.plays.appendStart(nil))
+	events, problem := score.DecodeArray(s.plays.appendStart(nil))
 	if problem != nil {
 		return problem
 	}
