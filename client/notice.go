@@ -13,29 +13,22 @@ type NoticeKind string
 const (
 	// NoticeHome: the client has chosen Frontend as its home.
 	NoticeHome NoticeKind = "chose a home"
-	// NoticeFailed: an attempt at Frontend failed with Err. The next may be at another
-	// frontend.
+	// NoticeFailed: an attempt at Frontend failed with Err.
 	NoticeFailed NoticeKind = "attempt failed"
 	// NoticeUntrusted: Frontend has a certificate that Options.TLS does not trust, for
-	// the reason Err, so the client does not use it. It is sent once per frontend, and
-	// again only after the frontend has failed in another way.
+	// the reason Err. It is sent again only after another kind of failure.
 	NoticeUntrusted NoticeKind = "certificate not trusted"
 	// NoticeFailover: Frontend answers the calls now instead of From.
 	NoticeFailover NoticeKind = "failed over"
-	// NoticeWentHome: calls, or a watch, are back at the home, Frontend. Before they were
-	// at From.
+	// NoticeWentHome: calls, or a watch, went from From back to the home, Frontend.
 	NoticeWentHome NoticeKind = "went home"
-	// NoticeConnected: a watch is connected to Frontend. Before it was at From; "" at its
-	// beginning.
+	// NoticeConnected: a watch is connected to Frontend; before it was at From, if any.
 	NoticeConnected NoticeKind = "watch connected"
-	// NoticeLost: the stream of a watch at Frontend has ended with Err. The watch
-	// reconnects after Wait.
+	// NoticeLost: a watch at Frontend has ended with Err, and reconnects after Wait.
 	NoticeLost NoticeKind = "watch lost"
-	// NoticeRefused: Frontend refused a watch with Err, and asked not to be tried again
-	// for Wait.
+	// NoticeRefused: Frontend refused a watch with Err, and is not tried again for Wait.
 	NoticeRefused NoticeKind = "watch refused"
-	// NoticeRedirected: From redirected a watch to Frontend, because From is busy or
-	// because Frontend is the watch's home.
+	// NoticeRedirected: From, which is busy or not the home, redirected a watch to Frontend.
 	NoticeRedirected NoticeKind = "watch redirected"
 )
 
