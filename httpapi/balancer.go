@@ -34,7 +34,6 @@ const (
 	tolerance = 0.03
 )
 
-// loadMeter measures the load of this frontend.
 type loadMeter struct {
 	hub      *watch.Hub
 	counters readCounters
@@ -45,7 +44,6 @@ type loadMeter struct {
 	reads    int    // a second, before start
 }
 
-// meterInterval is the time over which reads are counted.
 const meterInterval = time.Second
 
 func (l *loadMeter) load() score.Load {
@@ -59,7 +57,6 @@ func (l *loadMeter) load() score.Load {
 	return score.Load{Watchers: l.hub.Count(), Reads: l.reads}
 }
 
-// balancer spreads watchers over the frontends.
 type balancer struct {
 	status Status
 	hub    *watch.Hub
@@ -120,7 +117,6 @@ func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 // homes are the homes of guests that serve again, and since when.
 type homes map[string]time.Time
 
-// move is a number of watchers to be sent home.
 type move struct {
 	home  score.Frontend
 	count int
@@ -157,7 +153,6 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 	return moves
 }
 
-// sendHome sends watchers home until stop is closed.
 func (b *balancer) sendHome(stop <-chan struct{}) {
 	tick := time.NewTicker(homeInterval)
 	defer tick.Stop()

@@ -29,7 +29,6 @@ const (
 	leasePoll = 5 * time.Millisecond
 )
 
-// reader answers questions.
 type reader struct {
 	status    Status
 	source    Reader
@@ -112,14 +111,14 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Quest
 
 // forward has the master answer. A client that accepts an old answer waits only until
 // staleTimeout.
-func (d *reader) forward(r *handler.Request, q *question.Question) (err error) {
+func (d *reader) forward(r *handler.Request, q *question.Question) error {
 	w, _ := r.Transport()
 	w.Header().Set("Laurel-Cache", cache.Forward)
+	var limit time.Duration
 	if q.Stale.Accepted {
-		_, err = d.forwarder.forwardWithin(staleTimeout, r)
-	} else {
-		_, err = d.forwarder.forward(r)
+		limit = staleTimeout
 	}
+	err := d.forwarder.forwardWithin(limit, r)
 	if err != nil {
 		w.Header().Del("Laurel-Cache")
 	}

@@ -208,7 +208,6 @@ func (g *Gate) Admit(ctx context.Context, n Permission, r *handler.Request) *sco
 	return nil
 }
 
-// public reports whether n does not depend on the caller.
 func (g *Gate) public(n Permission) bool {
 	switch n {
 	case PermitAll, PermitEnroll:

@@ -14,10 +14,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// guarded reports whether callers must authenticate.
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
-// identify finds out who the caller is.
 func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
 	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
 	authorization, peer := r.Authorization(), caller.Peer
@@ -174,7 +172,6 @@ func (g *Gate) AuthorizeEvents(
 // guardedStore decides about events without a key and without a token.
 var guardedStore = &access.State{Guarded: true}
 
-// authorize returns why e may not be posted, or nil.
 func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, refused *score.Problem) {
 	grant := state.Grants[grantID(e)]
 	switch {

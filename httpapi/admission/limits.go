@@ -108,7 +108,6 @@ const (
 	shards     = 16
 )
 
-// rates are the budgets of addresses and callers.
 type rates struct {
 	limits    Limits
 	enrolment *rate.Limiter
@@ -199,7 +198,6 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 	return b == nil || b.reads.Allow()
 }
 
-// events returns the budget of events of a grant.
 func (r *rates) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate
 	if perSecond <= 0 {

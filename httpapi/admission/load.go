@@ -31,7 +31,6 @@ const (
 	StreamsPerAddress = 128
 )
 
-// load counts the requests under way.
 type load struct {
 	reads, posts, streams atomic.Int64
 }
@@ -75,7 +74,6 @@ func (g *Gate) AllowEnrolment() *score.Problem {
 	return nil
 }
 
-// take takes one of limit places.
 func take(n *atomic.Int64, limit int) bool {
 	if n.Add(1) <= int64(limit) {
 		return true

@@ -34,7 +34,6 @@ func (r *Request) AcceptsHTML() bool {
 	return len(r.Accept) > 0 && strings.Contains(r.Accept[0], "text/html")
 }
 
-// quality returns the q of an entry of Accept, 1 if there is no valid one.
 func quality(params string) float64 {
 	for one := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(one, "=")

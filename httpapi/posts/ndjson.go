@@ -33,7 +33,6 @@ func (c *chunk) add(d *chunk) {
 	c.events, c.bytes, c.end, c.rejected = append(c.events, d.events...), c.bytes+d.bytes, d.end, d.rejected
 }
 
-// lineError reports an invalid line.
 type lineError struct {
 	id      string // of the event; "" if it could not be read
 	problem *score.Problem
@@ -108,7 +107,6 @@ func (l *eventReader) readLine() ([]byte, error) {
 	return bytes.Trim(line, " \t\r\n"), err
 }
 
-// lineBuffered reports whether a complete line has already arrived.
 func (l *eventReader) lineBuffered() bool {
 	arrived, _ := l.in.Peek(l.in.Buffered())
 	return bytes.IndexByte(arrived, '\n') >= 0

@@ -123,7 +123,6 @@ func (p *Posts) abort(out *streamWriter, first *score.Event, index int, err erro
 	return out.write([]score.Result{{ID: first.ID, Problem: atIndex(problem, index)}})
 }
 
-// streamWriter writes results, one per line.
 type streamWriter struct {
 	w      http.ResponseWriter
 	chunks *prefetcher
@@ -279,7 +278,6 @@ func (b *idleBody) extend() bool {
 	return !b.stopped
 }
 
-// stop makes the current read and all later ones fail.
 func (b *idleBody) stop() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -195,7 +195,6 @@ func rankText(rank int) string {
 	return strconv.Itoa(rank)
 }
 
-// joinWords joins the words that are not empty.
 func joinWords(separator string, words ...string) string {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	return strings.Join(words, separator)
@@ -241,7 +240,6 @@ func periodsOf(rec *score.Record) []string {
 	return names
 }
 
-// splitPeriod splits the number off the end of a period's name.
 func splitPeriod(name string) (stem string, number int) {
 	stem = strings.TrimRight(name, "0123456789")
 	number, _ = strconv.Atoi(name[len(stem):])
