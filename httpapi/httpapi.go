@@ -146,7 +146,7 @@ func (a *API) ForwardedHandler() http.Handler {
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
 
 // Server returns an HTTP server for h with the limits of this package on each connection.
-// Each handler sets the deadlines that its kind of body and answer needs.
+// It has no timeout for whole requests: each handler sets the deadlines that it needs.
 func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,

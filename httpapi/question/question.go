@@ -25,7 +25,8 @@ import (
 // Question is what a read asks of the store. It has been checked.
 type Question struct {
 	// Key is the path behind /v1/ with the parameters that differ from their defaults, in
-	// order: one key for one question, however it was put.
+	// order: one key for one question, however it was put. The path of a plain request is
+	// its key, see hit in httpapi.
 	Key string
 	// Tag names what makes the answer stale; "" for a record that is pushed under its
 	// key.
