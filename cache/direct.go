@@ -49,8 +49,19 @@ func (l LeaseCheck) Visible(revision uint64) bool { return l.session.visible(rev
 // revision, may be given. It returns false if the session or ctx ended first; then the
 // answer must be made anew.
 func (l LeaseCheck) Await(ctx context.Context, revision uint64) bool {
-	_, err := l.await(ctx, revision)
-	return err == nil && l.Visible(revision)
+	for {
+		next := l.session.untilReleased(revision)
+		if next == nil {
+			return true
+		}
+		select {
+		case <-next:
+		case <-l.session.ctx.Done():
+			return l.Visible(revision)
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // StateMachine is what a direct answer needs to know of this frontend's state machine.
@@ -62,12 +73,10 @@ type StateMachine interface {
 }
 
 // Direct makes an answer with from, and returns when it may be given. How is Wait if it
-// waited for anything, else Hit.
-//
-// from makes the answer from the present state of machine. It returns the revision at
-// which the answer, or the error in its place, changed last; if that is not known, the
-// revision of the state. Direct calls it again if the session ends meanwhile. The error
-// is ErrNotLeased, ctx's cause, or that of from, which is as true as an answer.
+// waited for anything, else Hit. from makes the answer from the present state of machine.
+// It returns the revision at which the answer, or the error in its place, changed last; if
+// that is not known, the revision of the state. Direct calls it again if the session ends
+// meanwhile. The error is ErrNotLeased, ctx's cause, or that of from.
 func (f *Frontend) Direct(
 	ctx context.Context, machine StateMachine, from func() (revision uint64, err error),
 ) (how string, err error) {
@@ -83,31 +92,13 @@ func (f *Frontend) Direct(
 			}
 		}
 		revision, err := from()
-		waited, cause := l.await(ctx, revision)
 		switch {
-		case cause != nil:
-			return "", cause
-		case l.Visible(revision) && waited:
-			return Wait, err
 		case l.Visible(revision):
 			return how, err
-		}
-	}
-}
-
-// await waits until a revision is visible or the session has ended.
-func (l LeaseCheck) await(ctx context.Context, revision uint64) (waited bool, err error) {
-	for {
-		next := l.session.untilReleased(revision)
-		if next == nil || l.session.ctx.Err() != nil {
-			return waited, nil
-		}
-		waited = true
-		select {
-		case <-next:
-		case <-l.session.ctx.Done():
-		case <-ctx.Done():
-			return true, context.Cause(ctx)
+		case l.Await(ctx, revision):
+			return Wait, err
+		case ctx.Err() != nil:
+			return "", context.Cause(ctx)
 		}
 	}
 }

@@ -7,9 +7,8 @@ import (
 )
 
 // Invalidations collects the names of the answers of which readers may see a new value.
-// It has one consumer, which waits for Wake and calls Take. It holds names and not
-// values, so its memory is bounded by the number of names, however slow the consumer is.
-// Its methods are safe for concurrent use.
+// It has one consumer, which waits for Wake and calls Take. It holds no values, so a slow
+// consumer costs little memory. Its methods are safe for concurrent use.
 type Invalidations struct {
 	wake chan struct{}
 
@@ -26,7 +25,6 @@ type Invalidated struct {
 	Revision uint64   // the released revision
 }
 
-// NewInvalidations returns an empty Invalidations.
 func NewInvalidations() *Invalidations {
 	return &Invalidations{wake: make(chan struct{}, 1), names: map[string]struct{}{}}
 }
@@ -59,15 +57,14 @@ func (i *Invalidations) Add(names []string, all bool, revision uint64) {
 	}
 }
 
-// pushedNames are the names of a push that is not released yet. All stands for what was
-// pushed before the session began, whose names are not known here.
+// pushedNames are the names of a push that is not released yet. all stands for what was
+// pushed before the session began.
 type pushedNames struct {
 	revision uint64
 	names    []string
 	all      bool
 }
 
-// changedNames returns the names of all that the push changes.
 func (p *Push) changedNames() []string {
 	names := make([]string, 0, len(p.Records)+len(p.Stale))
 	for i := range p.Records {
@@ -76,8 +73,7 @@ func (p *Push) changedNames() []string {
 	return append(names, p.Stale...)
 }
 
-// invalidateReleased passes on the names of the pushes that are released by now. s.mu
-// must be held.
+// invalidateReleased passes on the names of the released pushes. s.mu must be held.
 func (s *session) invalidateReleased(revision uint64) {
 	for len(s.unreleased) > 0 && s.unreleased[0].revision <= revision {
 		p := s.unreleased[0]

@@ -1,26 +1,18 @@
 package cache
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // beat begins a round.
 func (m *Master) beat(now time.Duration) {
 	m.nextBeat = now + m.timings.Beat
 	m.round++
-	m.expireRounds(now)
+	m.rounds = dropWhile(m.rounds, func(r round) bool { return r.sent+m.timings.Lease <= now })
 	m.rounds = append(m.rounds, round{number: m.round, sent: now, acked: map[string]bool{}})
 	m.each(func(mb *member) {
 		if mb.welcomed {
 			m.send(mb, &Beat{Round: m.round, Released: m.released})
 		}
 	})
-}
-
-// expireRounds drops the rounds that are too old to give a lease.
-func (m *Master) expireRounds(now time.Duration) {
-	m.rounds = slices.Clone(dropWhile(m.rounds, func(r round) bool { return r.sent+m.timings.Lease <= now }))
 }
 
 // takeAck counts an ack for its round, the writes that wait and the member's next lease.

@@ -47,8 +47,7 @@ func (s *slot) current() *Entry {
 
 const shards = 1024
 
-// entryOverhead is about the memory of an entry beside its key and body: slot, entry,
-// memo and place in the map.
+// entryOverhead is about the memory of an entry beside its key and body.
 const entryOverhead = 512
 
 // records are the answers of one session. A look-up takes no lock: the map of each shard
@@ -144,8 +143,7 @@ func (s *slot) markChanged(revision uint64) {
 	}
 }
 
-// evict makes room: it drops what nobody asked for since the last sweep. r.mu must be
-// held.
+// evict drops what nobody asked for since the last sweep. r.mu must be held.
 func (r *records) evict() {
 	if r.bytes <= r.maxBytes {
 		return
@@ -190,7 +188,6 @@ func (r *records) forget(s *slot) {
 	}
 }
 
-// size returns the number of bytes held, about.
 func (r *records) size() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

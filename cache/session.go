@@ -40,7 +40,6 @@ func newSession(mutation Mutation, epoch uint64, start *Start, r *records, i *In
 	return s
 }
 
-// leased reports whether there is a lease at now.
 func (s *session) leased(now time.Duration) bool {
 	return now < time.Duration(s.leaseEnd.Load()) || s.mutation.has(MutationSkipLeaseCheck)
 }
@@ -52,7 +51,6 @@ func (s *session) end() {
 
 var errGap = errors.New("the master's pushes have a gap")
 
-// push takes in one push.
 func (s *session) push(p *Push) error {
 	if p.From != s.pushed.Load() || p.To < p.From {
 		return fmt.Errorf("%w: one continues at revision %d, and this frontend has %d", errGap, p.From, s.pushed.Load())
@@ -67,8 +65,8 @@ func (s *session) push(p *Push) error {
 	return nil
 }
 
-// release lets readers see changes up to revision. That may be more than was pushed here
-// only while there is no lease.
+// release lets readers see changes up to revision. Without a lease, that may be more than
+// was pushed here.
 func (s *session) release(revision uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +117,7 @@ type question struct {
 	load    *load  // waited for; nil for none
 }
 
-// newQuestion begins a question. Changes that are pushed after this need not be in its
-// answer.
+// newQuestion begins a question. Later pushes need not be in its answer.
 func (s *session) newQuestion(key, tag string) question {
 	r := s.records
 	r.mu.Lock()

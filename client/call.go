@@ -137,8 +137,8 @@ func (c *Client) send(ctx context.Context, base string, r call) (reply.Reply, er
 }
 
 func requestURL(base, path string, q url.Values) string {
-	if len(q) > 0 {
-		path += "?" + q.Encode()
+	if encoded := q.Encode(); encoded != "" {
+		path += "?" + encoded
 	}
 	return base + path
 }

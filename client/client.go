@@ -31,14 +31,13 @@ type Options struct {
 	// context takes precedence. 0 means DefaultTimeout.
 	Timeout time.Duration
 	// AttemptTimeout is how long the client waits for one frontend to answer a call, or
-	// an event of a Stream, before it tries the next one. 0 means DefaultAttemptTimeout.
+	// an event of a Stream. 0 means DefaultAttemptTimeout.
 	AttemptTimeout time.Duration
 	// Refresh is the age at which a call makes the client request the list of frontends
 	// again. 0 means DefaultRefresh.
 	Refresh time.Duration
-	// Home is the id of the frontend that the client prefers: it asks that first while it
-	// answers, and returns to it when it is back. If it is empty, the client chooses the
-	// frontend with the least load when it first learns the group.
+	// Home is the id of the frontend that the client prefers. If it is empty, the client
+	// chooses the one with the least load when it first learns the group.
 	Home string
 	// Key signs every event that is posted; see Post and Stream. If it is nil, events are
 	// posted as they are.
@@ -55,8 +54,7 @@ type Options struct {
 	// Notify is called with what the client did by itself: failed attempts, failovers and
 	// returns to its home. It is called from many goroutines and must not take long.
 	Notify func(Notice)
-	// Attempted is called after each request, except those of a Stream. It is called from
-	// many goroutines and must not take long.
+	// Attempted is called, like Notify, after each request that is not of a Stream.
 	Attempted func(Attempt)
 }
 
@@ -67,10 +65,11 @@ type Client struct {
 	watches   *http.Client // it does not follow redirects
 	frontends *frontends
 
-	// ctx ends with Close. The refreshes of the list run under it.
-	ctx       context.Context
-	cancel    context.CancelFunc
-	refreshes sync.WaitGroup
+	// ctx ends with Close. The refreshes of the list run under it, one at a time.
+	ctx        context.Context
+	cancel     context.CancelFunc
+	refreshes  sync.WaitGroup
+	refreshing sync.Mutex
 }
 
 // New returns a client of the group to which the frontends at urls belong. One URL is
@@ -117,13 +116,12 @@ func New(urls []string, o Options) (*Client, error) {
 	return c, nil
 }
 
-// NewTransport returns a transport such as a client makes for itself, to be shared by
-// many clients. It keeps up to idle connections to each frontend open between calls.
+// NewTransport returns a transport, which many clients may share. It keeps up to idle
+// connections to each frontend open between calls.
 func NewTransport(idle int) *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
-		// A machine that is down sends no answer. Without a limit of its own, dialling it
-		// would take the whole attempt.
+		// Without a limit, dialling a machine that is down would take the whole attempt.
 		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
 		TLSHandshakeTimeout: 2 * time.Second,
 		MaxIdleConnsPerHost: idle,
@@ -140,6 +138,71 @@ func (c *Client) Close() {
 	if c.o.Transport == nil {
 		c.http.CloseIdleConnections()
 	}
+}
+
+// NoticeKind is the kind of a Notice.
+type NoticeKind string
+
+// Kinds of notices.
+const (
+	// NoticeHome: the client has chosen Frontend as its home.
+	NoticeHome NoticeKind = "chose a home"
+	// NoticeFailed: an attempt at Frontend failed with Err.
+	NoticeFailed NoticeKind = "attempt failed"
+	// NoticeUntrusted: Frontend has a certificate that Options.TLS does not trust, for
+	// the reason Err. It is sent again only after another kind of failure.
+	NoticeUntrusted NoticeKind = "certificate not trusted"
+	// NoticeFailover: Frontend answers the calls now instead of From.
+	NoticeFailover NoticeKind = "failed over"
+	// NoticeWentHome: calls, or a watch, went from From back to the home, Frontend.
+	NoticeWentHome NoticeKind = "went home"
+	// NoticeConnected: a watch is connected to Frontend; before it was at From, if any.
+	NoticeConnected NoticeKind = "watch connected"
+	// NoticeLost: a watch at Frontend has ended with Err, and reconnects after Wait.
+	NoticeLost NoticeKind = "watch lost"
+	// NoticeRefused: Frontend refused a watch with Err, and is not tried again for Wait.
+	NoticeRefused NoticeKind = "watch refused"
+	// NoticeRedirected: From, which is busy or not the home, redirected a watch to Frontend.
+	NoticeRedirected NoticeKind = "watch redirected"
+)
+
+// Notice is something that a client did by itself, for a log. Fields that do not belong
+// to its kind are zero.
+type Notice struct {
+	Kind     NoticeKind
+	Frontend string // URL
+	From     string // URL
+	Err      error
+	Wait     time.Duration
+}
+
+func (n Notice) String() string {
+	var b strings.Builder
+	b.WriteString(string(n.Kind))
+	if n.Frontend != "" {
+		b.WriteString(": " + n.Frontend)
+	}
+	if n.From != "" {
+		b.WriteString(", from " + n.From)
+	}
+	if n.Wait > 0 {
+		fmt.Fprintf(&b, ", again in %s", n.Wait.Round(time.Millisecond))
+	}
+	if n.Err != nil {
+		fmt.Fprintf(&b, ": %v", n.Err)
+	}
+	return b.String()
+}
+
+// Attempt is one request of a call at one frontend, and how it ended.
+type Attempt struct {
+	URL      string // of the frontend that was asked
+	Frontend string // the id in the response; "" if there was none
+	Method   string
+	Path     string
+	Status   int // 0: there was no complete response
+	Took     time.Duration
+	Err      error // why there was no complete response
 }
 
 // UnreachableError is the error of a call to which no frontend responded.
@@ -160,8 +223,8 @@ func NewID() string { return strings.ToLower(rand.Text()) }
 // maxID is the length of the longest id that Laurel accepts, in bytes.
 const maxID = 128
 
-// defaultID returns the id of an event that has none. An event that has a source and a
-// seq gets the same id each time, so that a program that was restarted can post it again.
+// defaultID returns the id of an event that has none. It is the same each time for an event
+// with a source and a seq, so that a program that was restarted can post it again.
 func defaultID(e *score.Event) string {
 	if e.Source != "" && e.Seq > 0 {
 		if id := fmt.Sprintf("%s#%d", e.Source, e.Seq); len(id) <= maxID {
@@ -173,8 +236,8 @@ func defaultID(e *score.Event) string {
 
 var errTooSlow = errors.New("took too long to answer")
 
-// backoff returns the wait after every frontend has failed for the n-th time in a row,
-// from n = 1. It has jitter, and grows from 50 ms to 1 s.
+// backoff returns the wait after every frontend has failed for the n-th time in a row. It
+// has jitter, and grows to 1 s.
 func backoff(n int) time.Duration {
 	d := time.Second
 	if n < 5 {

@@ -15,9 +15,8 @@ import (
 	"laurel/score"
 )
 
-// frontends is what the client knows of the group: the URLs that it was given, which it
-// never forgets, and those that it learned from the group, for as long as the group lists
-// them. One of them is its home.
+// frontends is what the client knows of the group: the URLs that it was given, and those
+// that the group lists. One of them is its home.
 type frontends struct {
 	given  []string
 	notify func(Notice)
@@ -30,7 +29,6 @@ type frontends struct {
 	visitedHome bool       // the home has answered a call
 	current     string     // the URL that answered the last call
 	due         time.Time  // of the next refresh of the list; zero before the first
-	refreshing  bool
 }
 
 type frontend struct {

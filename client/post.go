@@ -54,14 +54,12 @@ func (c *Client) postAll(ctx context.Context, events []score.Event) ([]score.Res
 	return posted.Results, nil
 }
 
-// A client with a key signs what it posts. A signature covers the complete event, so the
-// client sets the time and the seq of events that have none before it signs them.
-
 // maxNumberings is how often a post is numbered anew because another program posted as
 // the same source meanwhile.
 const maxNumberings = 5
 
-// postSigned is Post with a key.
+// postSigned is Post with a key. A signature covers the complete event, so the client sets
+// the time and the seq of events that have none before it signs them.
 func (c *Client) postSigned(ctx context.Context, events []score.Event) ([]score.Result, error) {
 	for n := 1; ; n++ {
 		numbered, err := c.complete(ctx, events)

@@ -125,8 +125,7 @@ func (c *Client) Medals(ctx context.Context, competition string) (medal.Standing
 	return get[medal.Standings](ctx, c, MedalsPath(competition, ""), nil)
 }
 
-// MedalRow returns the medals of one organisation. They are zero if the competition knows
-// the organisation and it has none.
+// MedalRow returns the medals of one organisation of a competition.
 func (c *Client) MedalRow(ctx context.Context, competition, organisation string) (medal.Row, error) {
 	return get[medal.Row](ctx, c, MedalsPath(competition, organisation), nil)
 }

@@ -15,24 +15,6 @@ import (
 // unless the list is refreshed more often.
 const homeRetry = time.Second
 
-// beginRefresh reports whether the caller should refresh the list, because it is old or
-// now is true, and then call endRefresh.
-func (f *frontends) beginRefresh(now bool) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.refreshing || !now && time.Now().Before(f.due) {
-		return false
-	}
-	f.refreshing = true
-	return true
-}
-
-func (f *frontends) endRefresh() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.refreshing = false
-}
-
 // refreshOrder returns the frontends in the order in which to ask them for the list. A
 // home that has failed a while ago comes first: its response is how the client learns
 // that it is back.
@@ -67,11 +49,12 @@ func serves(list score.Frontends, url string) bool {
 
 // refreshInBackground refreshes the list if it is old or now is true.
 func (c *Client) refreshInBackground(now bool) {
-	if c.ctx.Err() != nil || !c.frontends.beginRefresh(now) {
+	due := now || c.frontends.overdue() >= 0
+	if c.ctx.Err() != nil || !due || !c.refreshing.TryLock() {
 		return
 	}
 	c.refreshes.Go(func() {
-		defer c.frontends.endRefresh()
+		defer c.refreshing.Unlock()
 		c.refresh(c.ctx)
 	})
 }
@@ -86,14 +69,13 @@ func (c *Client) refreshIfOld() {
 	}
 }
 
-// isLearned reports whether the client has learned the group.
 func (f *frontends) isLearned() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return !f.due.IsZero()
 }
 
-// overdue returns for how long a refresh of the list has been due.
+// overdue returns for how long a refresh has been due.
 func (f *frontends) overdue() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,8 +20,8 @@ const (
 	// maxWaiting bounds the JSON that is not answered, whatever the window. A larger
 	// event waits alone.
 	maxWaiting = 8 << 20
-	// idWindow bounds the window of events without a seq. Only their id protects them
-	// from counting twice, and the store remembers the last 1,024 ids of a source.
+	// idWindow bounds the window of events without a seq, because the store remembers
+	// only the last 1,024 ids of a source.
 	idWindow = 512
 )
 
@@ -48,8 +48,7 @@ type Line struct {
 	JSON   []byte // one line, without its end; the stream keeps it until the event is answered
 	Number int    // for the caller; the Answer has it
 	// Event, if it is set, is encoded as the JSON, and signed if the client has a key. ID
-	// and Seq are then set from it. SendLine reads it before it returns, and does not
-	// keep it.
+	// and Seq are then set from it. SendLine does not keep it.
 	Event *score.Event
 
 	form bool // JSON is the form to be signed, without the signature
@@ -73,11 +72,10 @@ func (e *RefusedError) Error() string {
 }
 func (e *RefusedError) Unwrap() error { return e.Problem }
 
-// Stream posts events in order, each applied only after the one before, over one
-// connection at a time. When the connection fails, the stream sends the unanswered events
-// again to another frontend. Those that had been applied already are answered with
-// score.Duplicate, and count once. A Stream is safe for concurrent use; the order of
-// concurrent sends is not defined.
+// Stream posts events in order, each applied only after the one before. When its
+// connection fails, it sends the unanswered events again to another frontend. Those that
+// had been applied already are answered with score.Duplicate, and count once. A Stream is
+// safe for concurrent use; the order of concurrent sends is not defined.
 type Stream struct {
 	c      *Client
 	o      StreamOptions
@@ -197,8 +195,7 @@ func (s *Stream) enqueue(l Line) {
 	s.bytes += len(l.JSON)
 }
 
-// noMore reports whether nothing more will come into the queue. The stream must be
-// locked.
+// noMore reports whether the queue will get nothing more. The stream must be locked.
 func (s *Stream) noMore() bool { return s.closed && s.unsigned == 0 }
 
 func (s *Stream) fits(l *Line) bool {
@@ -241,7 +238,6 @@ func (s *Stream) notifyWriter() {
 	}
 }
 
-// run opens one connection after the other until everything is answered.
 func (s *Stream) run() {
 	defer close(s.done)
 	defer s.cancel()
@@ -281,8 +277,7 @@ func (s *Stream) run() {
 	}
 }
 
-// waitForWork waits for an event to send. It returns false if there will be none, or the
-// stream was cancelled.
+// waitForWork waits for an event to send. It returns false if there will be none.
 func (s *Stream) waitForWork() bool {
 	for {
 		s.mu.Lock()

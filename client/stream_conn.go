@@ -164,8 +164,7 @@ func (v *streamConn) read(ctx context.Context, body io.Reader) error {
 	}
 }
 
-// wholeResponse returns the error of a response to the request as a whole instead of to
-// its events, such as a 503 or a 403.
+// wholeResponse returns the error of a response to the request as a whole, such as a 503.
 func (v *streamConn) wholeResponse(resp *http.Response) error {
 	a, err := reply.Read(resp, maxResult)
 	if err != nil {
@@ -224,8 +223,8 @@ func (v *streamConn) answered(r score.Result) error {
 }
 
 // answeredBy reports whether r is the result of e. The refusal of a line that is not an
-// event has no id. But neither has that of a stream that broke off or was silent for too
-// long: then the line is valid, and must be sent again.
+// event has no id, but neither has that of a stream that broke off: then the line is
+// valid, and must be sent again.
 func (e *pendingLine) answeredBy(r score.Result) bool {
 	switch {
 	case e.JSON == nil:
@@ -239,8 +238,7 @@ func (e *pendingLine) answeredBy(r score.Result) bool {
 	return p != nil
 }
 
-// endOfResponse returns the error of the end of a response, nil if nothing is left
-// unanswered.
+// endOfResponse returns the error of a response's end; nil if nothing is unanswered.
 func (v *streamConn) endOfResponse(err error) error {
 	s := v.s
 	s.mu.Lock()

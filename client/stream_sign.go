@@ -12,9 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// busyEvents is the number of unanswered events that keep a frontend busy. While there
-// are that many, new events wait until they fill a whole tree, because a frontend has as
-// much work with the signature of one event as with that of a tree of 256.
+// busyEvents is the number of unanswered events at which new events wait until they fill a
+// tree: a signature of 256 events is no more work for a frontend than that of one.
 const busyEvents = 512
 
 // signer signs the events of a stream before they are sent, as many at once as there are.
@@ -27,7 +26,6 @@ type signer struct {
 	pending []Line
 }
 
-// newSigner starts the signer of a stream.
 func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 	g := &signer{private: private, id: score.KeyID(private.Public().(ed25519.PublicKey))}
 	g.ready.L = &s.mu
@@ -35,8 +33,7 @@ func newSigner(s *Stream, private ed25519.PrivateKey) *signer {
 	return g
 }
 
-// isReady reports whether it is time to sign the pending lines, or to end. The stream
-// must be locked.
+// isReady reports whether run has something to do. The stream must be locked.
 func (g *signer) isReady(s *Stream) bool {
 	if s.err != nil || s.noMore() {
 		return true
@@ -45,8 +42,8 @@ func (g *signer) isReady(s *Stream) bool {
 	return len(g.pending) > 0 && (len(g.pending) >= score.MaxTree || s.closed || idle)
 }
 
-// wake is called whenever isReady may have become true. The stream must be locked. g may
-// be nil.
+// wake is called when isReady may have become true, also for a nil g. The stream must be
+// locked.
 func (g *signer) wake(s *Stream) {
 	if g != nil && g.isReady(s) {
 		g.ready.Signal()
@@ -105,8 +102,7 @@ func (g *signer) sign(lines []Line) {
 	}
 }
 
-// prepare sets the JSON of a line that has an Event: to the form that is signed, if the
-// stream signs.
+// prepare encodes the Event of a line, as the form to be signed if the stream signs.
 func (s *Stream) prepare(l *Line) (err error) {
 	e := l.Event
 	l.ID, l.Seq, l.Event, l.form = e.ID, e.Seq, nil, s.signer != nil

@@ -34,17 +34,11 @@ func (w WatchOptions) query() url.Values {
 		w.Part.After = ""
 		q = LeaderboardQuery(w.Part)
 	}
-	for name, list := range map[string][]string{
-		"contest":     w.Contests,
-		"competition": w.Competitions,
-		"medals":      w.Medals,
-		"timeline":    w.Timelines,
-		"leaderboard": w.Leaderboards,
-	} {
-		if len(list) > 0 {
-			q[name] = list
-		}
-	}
+	q["contest"] = w.Contests
+	q["competition"] = w.Competitions
+	q["medals"] = w.Medals
+	q["timeline"] = w.Timelines
+	q["leaderboard"] = w.Leaderboards
 	return q
 }
 
@@ -118,8 +112,8 @@ const (
 	// silence is the time without data after which a stream counts as lost. The server
 	// sends a heartbeat every 5 s.
 	silence = 12 * time.Second
-	// watchBegin is the additional time that a frontend gets to begin a stream: it may
-	// have to catch up with what the watcher has seen elsewhere.
+	// watchBegin is the additional time to begin a stream: the frontend may have to catch
+	// up with what the watcher has seen elsewhere.
 	watchBegin = 2 * time.Second
 	// retryDefault is the first bound of the wait before reconnecting, if the server has
 	// not sent one.
@@ -209,7 +203,6 @@ func (s *watch) pickFrontend() string {
 	return s.c.frontends.pickExcept(home, func(url string) bool { return now.Before(s.refused[url]) })
 }
 
-// connectFailed notes that a frontend gave no stream.
 func (s *watch) connectFailed(url string, err error) {
 	if s.ended() {
 		return
@@ -225,8 +218,8 @@ func (s *watch) connectFailed(url string, err error) {
 }
 
 // wait waits before the watch reconnects, for a random part of a bound that grows from
-// the delay that the server asked for. The whole wait is random, so that thousands of
-// watches that lost the same frontend do not come to the next one at once.
+// the delay that the server asked for. Thousands of watches that lost the same frontend
+// must not come to the next one at once.
 func (s *watch) wait(url string, round int, err error) {
 	if s.ended() {
 		return
@@ -243,7 +236,6 @@ func (s *watch) wait(url string, round int, err error) {
 	}
 }
 
-// untilRetry returns the time until the first of the refusals is over.
 func (s *watch) untilRetry() time.Duration {
 	least := retryMax
 	for _, until := range s.refused {

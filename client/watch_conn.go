@@ -111,9 +111,8 @@ func (s *watch) open(ctx context.Context, conn *watchConn) (*http.Response, erro
 	}
 }
 
-// adoptTarget returns the URL to which a watch is redirected. If the client has not used
-// the home that it chose, and the home redirects the watch, the client makes the target
-// its home.
+// adoptTarget returns the URL to which a watch is redirected. If the home that the client
+// chose redirects its first watch, the client makes the target its home.
 func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) string {
 	if id, ok := s.c.frontends.adoptable(from, to); ok && s.lastURL == "" && s.options.Home == "" {
 		conn.adoptAs = id
@@ -124,8 +123,7 @@ func (s *watch) adoptTarget(from, to string, target *url.URL, conn *watchConn) s
 	return target.String()
 }
 
-// redirectTarget returns the URL to which a frontend redirects a watch, and that of the
-// frontend there.
+// redirectTarget returns the target of a redirect, and the URL of the frontend there.
 func redirectTarget(resp *http.Response) (to *url.URL, base string, err error) {
 	to, err = resp.Location()
 	if err != nil {
@@ -162,9 +160,8 @@ func (s *watch) checkResponse(conn *watchConn, resp *http.Response) error {
 	return err
 }
 
-// listen passes what comes to the caller until the stream ends. It returns the frontend
-// where that was, and the error. When the frontend sends the watch home, listen continues
-// on a new stream there.
+// listen passes what comes to the caller until the stream ends. When the frontend sends
+// the watch home, listen continues there. It returns the last frontend and the error.
 func (s *watch) listen(conn *watchConn) (string, error) {
 	defer func() { conn.close() }()
 	if !s.connected(conn) {
@@ -197,8 +194,7 @@ func (s *watch) listen(conn *watchConn) (string, error) {
 	}
 }
 
-// connected reports a new connection to the caller and to Notify. It reports whether the
-// caller wants more.
+// connected announces a new connection. It reports whether the caller wants more.
 func (s *watch) connected(conn *watchConn) bool {
 	if conn.adoptAs != "" {
 		s.c.frontends.adopt(conn.adoptAs, conn.url)
@@ -227,8 +223,7 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	s.c.refreshInBackground(true)
 	cause := context.Cause(conn.ctx)
 	if cause == nil && errors.Is(err, io.EOF) {
-		// The frontend stops, or it has ended only this stream. It costs little to try it
-		// again.
+		// Perhaps the frontend has ended only this stream. It costs little to try again.
 		return fmt.Errorf("%s: %w", conn.url, errEnded)
 	}
 	if cause != nil {
@@ -239,17 +234,15 @@ func (s *watch) lostError(conn *watchConn, err error) error {
 	return err
 }
 
-// goHome connects to the home to which a frontend sends the watch. The present connection
-// is kept until that has succeeded.
+// goHome connects to the home to which a frontend sends the watch; nil if that fails.
 func (s *watch) goHome(conn *watchConn, m sse.Event) *watchConn {
 	var to struct {
 		URL string `json:"url"`
 	}
-	base := ""
-	err := json.Unmarshal(m.Data, &to)
-	if err == nil {
-		base, err = baseURL(to.URL)
+	if json.Unmarshal(m.Data, &to) != nil {
+		return nil
 	}
+	base, err := baseURL(to.URL)
 	if err != nil || base == conn.url {
 		return nil
 	}

@@ -22,9 +22,8 @@ const (
 	// and minExcess more. The counts are up to 250 ms old, so small numbers mean little.
 	maxLoad   = 1.2
 	minExcess = 10
-	// homeInterval is how often watchers are sent home. One guestFraction-th of the
-	// guests from one home go at once, or one ownFraction-th of all watchers if that is
-	// more.
+	// homeInterval is how often watchers are sent home. A guestFraction-th of the guests
+	// from one home go at once, or an ownFraction-th of all watchers if that is more.
 	homeInterval  = 500 * time.Millisecond
 	guestFraction = 8
 	ownFraction   = 64
@@ -34,7 +33,6 @@ const (
 	tolerance = 0.03
 )
 
-// loadMeter measures the load of this frontend.
 type loadMeter struct {
 	hub      *watch.Hub
 	counters readCounters
@@ -45,7 +43,6 @@ type loadMeter struct {
 	reads    int    // a second, before start
 }
 
-// meterInterval is the time over which reads are counted.
 const meterInterval = time.Second
 
 func (l *loadMeter) load() score.Load {
@@ -59,7 +56,6 @@ func (l *loadMeter) load() score.Load {
 	return score.Load{Watchers: l.hub.Count(), Reads: l.reads}
 }
 
-// balancer spreads watchers over the frontends.
 type balancer struct {
 	status Status
 	hub    *watch.Hub
@@ -120,7 +116,6 @@ func (b *balancer) elsewhere(u *url.URL, q url.Values) string {
 // homes are the homes of guests that serve again, and since when.
 type homes map[string]time.Time
 
-// move is a number of watchers to be sent home.
 type move struct {
 	home  score.Frontend
 	count int
@@ -157,7 +152,6 @@ func (h homes) decide(b balance, guests map[string]int, departing int, now time.
 	return moves
 }
 
-// sendHome sends watchers home until stop is closed.
 func (b *balancer) sendHome(stop <-chan struct{}) {
 	tick := time.NewTicker(homeInterval)
 	defer tick.Stop()

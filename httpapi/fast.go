@@ -60,7 +60,6 @@ func (f *fastHandler) find(r *fastpath.Request) *endpoint {
 	return nil
 }
 
-// answer has a route's handler answer.
 func (f *fastHandler) answer(
 	ctx context.Context, dst []byte, e *endpoint, r *fastpath.Request, start time.Time,
 ) ([]byte, bool) {
@@ -105,7 +104,6 @@ func (f *fastHandler) admitted(
 	return e.answer(ctx, r)
 }
 
-// done counts and logs a request.
 func (f *fastHandler) done(
 	ctx context.Context, e *endpoint, r *fastpath.Request, status int, start time.Time, err error,
 ) {
@@ -148,7 +146,6 @@ func (s *server) hit(_ context.Context, dst []byte, r *fastpath.Request) (out []
 	return append(dst, e.Body...), http.StatusOK
 }
 
-// matchesETag reports whether an If-None-Match names tag.
 func matchesETag(ifNoneMatch []byte, tag string) bool {
 	return len(ifNoneMatch) > 0 &&
 		(string(ifNoneMatch) == tag || handler.MatchesETag([]string{string(ifNoneMatch)}, tag))
@@ -192,7 +189,6 @@ type memo struct {
 	head, notModifiedHead []byte
 }
 
-// memoOf returns the memo of an entry, nil if there is none yet.
 func memoOf(e *cache.Entry) *memo {
 	m, _ := e.Memo.Load().(*memo)
 	return m
@@ -218,8 +214,8 @@ func (d *reader) board(ctx context.Context, b *question.BoardQuery) (*cache.Entr
 	return e, how, nil
 }
 
-// boardHit answers a plain question about a leaderboard if this frontend can, now or after
-// a moment.
+// boardHit answers a plain question about a leaderboard if this frontend can, now or
+// after a moment.
 func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	var q question.BoardQuery
 	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {

@@ -19,7 +19,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
-	problems problemCounters
+	problems *prometheus.CounterVec // by code
 	events   eventCounters
 	reads    readCounters
 	hits     *atomic.Uint64 // of reads; found without a look-up, because hits are frequent
@@ -35,17 +35,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Help:    "Time from a request's header to the end of its answer; NDJSON streams are left out.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
 			[]string{"port", "route", "method"}),
+		problems: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
+			Help: "Problems answered, by code; those of refused events included."}, []string{"code"}),
 		reads: newReadCounters(r),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "laurel_http_requests_in_flight",
 			Help: "Requests being answered now.",
 		}),
 	}
-	problems := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_problems_total",
-		Help: "Problems answered, by code; those of refused events included."}, []string{"code"})
-	m.hits, m.problems = m.reads[cache.Hit], make(problemCounters)
+	m.hits = m.reads[cache.Hit]
 	for _, c := range score.Codes() {
-		m.problems[c] = problems.WithLabelValues(string(c))
+		m.problems.WithLabelValues(string(c)) // shown from the start
 	}
 	events := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "laurel_http_events_total",
 		Help: "Events posted here, by their result."}, []string{"status"})
@@ -55,12 +55,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		refused:   events.WithLabelValues("refused"),
 	}
 	if r != nil {
-		r.MustRegister(m.requests, m.seconds, m.inFlight, problems, events)
+		r.MustRegister(m.requests, m.seconds, m.inFlight, m.problems, events)
 	}
 	return m
 }
 
-// registerHub registers the metric of watchers.
 func (m *metrics) registerHub(r prometheus.Registerer, h *watch.Hub) {
 	if r != nil {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -100,7 +99,6 @@ func newReadCounters(r prometheus.Registerer) readCounters {
 	return c
 }
 
-// answered returns how many reads have been answered.
 func (c readCounters) answered() (n uint64) {
 	for how, one := range c {
 		if how != refused {
@@ -120,14 +118,7 @@ func (c readCounters) count(a *answer) {
 	}
 }
 
-// problemCounters is not changed after it has been made.
-type problemCounters map[score.Code]prometheus.Counter
-
-func (c problemCounters) count(code score.Code) {
-	if counter, ok := c[code]; ok {
-		counter.Inc()
-	}
-}
+func (m *metrics) countProblem(code score.Code) { m.problems.WithLabelValues(string(code)).Inc() }
 
 type eventCounters struct{ applied, duplicate, refused prometheus.Counter }
 

@@ -64,7 +64,6 @@ func (s *server) pageData(ctx context.Context) (web.Data, error) {
 	return data, nil
 }
 
-// overviewPage answers with examples of requests.
 func overviewPage(r *handler.Request) (handler.Response, error) {
 	scheme := "http://"
 	if r.Peer().TLS != nil {
@@ -80,7 +79,6 @@ func overviewPage(r *handler.Request) (handler.Response, error) {
 	}, nil
 }
 
-// overview is the answer to GET / for clients that are not browsers.
 const overview = `Laurel: live scores from a group of frontends. Ask any of them.
 
 Scores

@@ -35,8 +35,8 @@ func on(method, pattern string, p admission.Permission, h handler.Func) route {
 	return route{method: method, pattern: pattern, permit: p, handle: h}
 }
 
-// routes returns the whole interface. The first route that matches answers, so the busiest
-// come first.
+// routes returns the whole interface. The first route that matches answers, so the
+// busiest come first.
 func (s *server) routes() []route {
 	const (
 		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics
@@ -82,7 +82,6 @@ func (s *server) routes() []route {
 	)
 }
 
-// fromHTTPHandler returns a handler that has h write the answer.
 func fromHTTPHandler(h http.Handler) handler.Func {
 	return func(_ context.Context, r *handler.Request) (handler.Response, error) {
 		h.ServeHTTP(r.Transport())
@@ -90,7 +89,6 @@ func fromHTTPHandler(h http.Handler) handler.Func {
 	}
 }
 
-// router returns the routes as a handler for net/http.
 func (s *server) router() http.Handler {
 	// Cleaning a path means a redirect, and a redirected POST loses its body.
 	router := mux.NewRouter().SkipClean(true)

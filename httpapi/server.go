@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 			}
 			return f.notMaster()
 		},
-		CountProblem: a.metrics.problems.count,
+		CountProblem: a.metrics.countProblem,
 		CountEvents:  a.metrics.events.count,
 	}
 	s.admin = &admin.Handlers{
@@ -64,7 +65,6 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 // statusClientGone is logged and counted if a client does not wait for its answer.
 const statusClientGone = 499
 
-// endpoint is a route at a port.
 type endpoint struct {
 	route
 	path    question.Pattern
@@ -76,8 +76,8 @@ func (s *server) endpoint(r route) *endpoint {
 	return &endpoint{r, question.ParsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
 }
 
-// answer admits a request and has it handled. It is the way of every request but those that
-// the fast path answers from memory.
+// answer admits a request and has it handled. It is the way of every request but those
+// that the fast path answers from memory.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
@@ -91,8 +91,8 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	return e.handle(ctx, r)
 }
 
-// ServeHTTP answers a request of net/http. It is the one place where these are counted and
-// logged and where their problems are written.
+// ServeHTTP answers a request of net/http. It is the one place where these are counted
+// and logged and where their problems are written.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	s := e.server
 	start := time.Now()
@@ -138,7 +138,6 @@ func (s *server) shared(method, origin string) handler.Shared {
 	return shared
 }
 
-// logs reports whether requests are logged.
 func (s *server) logs(ctx context.Context) bool { return s.log.Enabled(ctx, slog.LevelDebug) }
 
 func (s *server) logRequest(ctx context.Context, method, path string, status int, took time.Duration, err error) {
@@ -158,7 +157,7 @@ func (s *server) problem(ctx context.Context, r *handler.Request, err error) *sc
 		problem = score.Problemf(score.NotReady,
 			"internal error, see this frontend's log; try another frontend, or retry later")
 	}
-	s.metrics.problems.count(problem.Code)
+	s.metrics.countProblem(problem.Code)
 	return problem
 }
 
@@ -192,7 +191,6 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // code returns the status that the client has got: 200 if the handler wrote nothing.
 func (w *statusWriter) code() int { return cmp.Or(w.status, http.StatusOK) }
 
-// forwarder forwards requests to the master.
 type forwarder struct {
 	to      Forwarder
 	id      string // of this frontend
@@ -201,25 +199,25 @@ type forwarder struct {
 
 // forward has the master answer r. With an error nothing has been written.
 func (f *forwarder) forward(r *handler.Request) (handler.Response, error) {
-	if !f.enabled {
-		return handler.Response{}, f.notMaster()
-	}
-	admission.SetForwardedCaller(r)
-	return handler.Written, f.to.Forward(r.Transport())
+	return handler.Written, f.forwardWithin(0, r)
 }
 
-// forwardWithin is forward with a time limit for the beginning of the answer.
-func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) (handler.Response, error) {
+// forwardWithin is forward with a limit for the time until the answer begins, if it is
+// not 0.
+func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !f.enabled {
-		return handler.Response{}, f.notMaster()
+		return f.notMaster()
 	}
 	admission.SetForwardedCaller(r)
 	w, hr := r.Transport()
+	if limit == 0 {
+		return f.to.Forward(w, hr)
+	}
 	ctx, cancel := context.WithCancel(hr.Context())
 	defer cancel()
 	timer := time.AfterFunc(limit, cancel)
 	defer timer.Stop()
-	return handler.Written, f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
+	return f.to.Forward(&startDeadlineWriter{w, timer}, hr.WithContext(ctx))
 }
 
 func (f *forwarder) notMaster() error {
@@ -239,3 +237,61 @@ func (w *startDeadlineWriter) WriteHeader(status int) {
 }
 
 func (w *startDeadlineWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// origins decide which web pages may read answers, and keep pages of other origins from
+// making changes.
+type origins struct {
+	status  Status
+	allowed map[string]bool // nil permits all to read
+	changes *http.CrossOriginProtection
+}
+
+func newOrigins(status Status, o Options) *origins {
+	list := &origins{status: status, changes: http.NewCrossOriginProtection()}
+	if o.Origins == nil && !o.Private {
+		return list
+	}
+	list.allowed = map[string]bool{}
+	for _, origin := range o.Origins {
+		origin = strings.ToLower(strings.TrimRight(origin, "/"))
+		list.allowed[origin] = true
+		_ = list.changes.AddTrustedOrigin(origin) // an invalid origin is trusted by nobody
+	}
+	return list
+}
+
+// all reports whether pages of every origin may read. What they read is public and needs
+// no credentials.
+func (o *origins) all() bool { return o.allowed == nil }
+
+// allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for
+// none, and whether that depends on the origin. The page of any frontend may read: it
+// moves to another when its own is gone.
+func (o *origins) allow(origin string) (allowed string, varies bool) {
+	switch {
+	case o.all():
+		return "*", false
+	case origin != "" && (o.allowed[strings.ToLower(origin)] || o.isFrontend(origin)):
+		return origin, true
+	}
+	return "", true
+}
+
+func (o *origins) isFrontend(origin string) bool {
+	for _, f := range o.status.Frontends().Frontends {
+		if u, err := url.Parse(f.URL); err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkChange refuses a request of a page of another origin that would change something.
+// The browser would send the credentials of its user with it.
+func (o *origins) checkChange(r *http.Request, s *server) error {
+	if err := o.changes.Check(r); err != nil && s.client {
+		return s.gate.Refuse(admission.ReasonOrigin, score.Problemf(score.Forbidden,
+			"pages of other origins may not make changes"))
+	}
+	return nil
+}

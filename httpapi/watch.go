@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"laurel/cache"
@@ -188,10 +189,9 @@ var streamFields = []string{
 	"X-Accel-Buffering", "X-Content-Type-Options",
 }
 
-// streamConn takes the connection from net/http after the head and the first part of the
-// stream have been written. So an idle stream needs neither net/http's buffers nor a
-// goroutine. With HTTP/2, where the connection cannot be taken, what is written goes
-// through the response.
+// streamConn writes the head and the first part of the stream and takes the connection
+// from net/http, so that an idle stream needs neither its buffers nor a goroutine. With
+// HTTP/2, where that is impossible, what is written goes through the response.
 func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")
@@ -220,7 +220,6 @@ func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte
 	return conn, nil
 }
 
-// watchProblem returns the problem for an error of subscribe.
 func watchProblem(err error) error {
 	switch {
 	case errors.Is(err, watch.ErrFull):
@@ -239,4 +238,83 @@ func watchProblem(err error) error {
 			"this frontend is not up to date with the master; watch another frontend, or retry in 1 s")
 	}
 	return err
+}
+
+// streamConn is a response as a connection: what is written to it is sent at once. It is
+// for HTTP/2, where the connection cannot be taken from net/http and the handler must not
+// return before the stream ends.
+type streamConn struct {
+	net.Conn // nil; only the methods below may be called
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	closed   chan struct{}
+	once     sync.Once
+	writing  sync.Mutex // held during a write
+
+	mu   sync.Mutex
+	over bool // the handler returns: w must not be used any more
+}
+
+// newStreamConn begins a response without an end.
+func newStreamConn(w http.ResponseWriter, first []byte, timeout time.Duration) (net.Conn, error) {
+	c := &streamConn{w: w, control: http.NewResponseController(w), closed: make(chan struct{})}
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return nil, err
+	}
+	_, err := c.Write(first)
+	return c, err
+}
+
+// Write sends b and removes the deadline. With HTTP/2 a deadline passes even while
+// nothing is written.
+func (c *streamConn) Write(b []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	n, err := c.w.Write(b)
+	if err == nil {
+		err = c.control.Flush()
+	}
+	if err == nil {
+		err = c.SetWriteDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// SetDeadline bounds the current write and those that follow.
+func (c *streamConn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
+
+// SetWriteDeadline is SetDeadline.
+func (c *streamConn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return net.ErrClosed
+	}
+	return c.control.SetWriteDeadline(t)
+}
+
+// Close ends the response. It does not wait.
+func (c *streamConn) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return nil
+}
+
+// await waits until the response has ended or ctx ends, and no write is under way.
+func (c *streamConn) await(ctx context.Context) {
+	select {
+	case <-c.closed:
+	case <-ctx.Done():
+	}
+	c.Close()
+	_ = c.SetWriteDeadline(time.Unix(1, 0)) // ends a blocked write
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.over = true
 }

@@ -20,6 +20,7 @@ import (
 
 	"laurel/cmd/laurel/demo"
 	"laurel/internal/cli"
+	"laurel/internal/localgroup"
 	"laurel/internal/pidfile"
 )
 
@@ -96,9 +97,18 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- demo.Run(ctx, demo.Options{Speed: 20, RestartAfter: 500 * time.Millisecond, TempDir: temp, Out: out, Program: os.Args[0], RunDir: runDir,
+		ended <- demo.Run(ctx, demo.Options{
+			Speed:       20,
+			TempDir:     temp,
+			Out:         out,
 			KillCommand: func(id string) string { return "kill " + id },
-			Env:         append(environmentWithoutLaurel(), asLaurel+"=1")})
+			Group: localgroup.Options{
+				Program:      os.Args[0],
+				Env:          append(environmentWithoutLaurel(), asLaurel+"=1"),
+				RunDir:       runDir,
+				RestartAfter: 500 * time.Millisecond,
+			},
+		})
 	}()
 
 	_, end := out.await(t, `The Games of 50 BC are open`, 0)

@@ -25,7 +25,6 @@ const maxUp = 9
 
 func newUpCommand() *cobra.Command {
 	var o localgroup.Options
-	var patience time.Duration
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a group of frontends on this machine that outlives the terminal",
@@ -49,7 +48,7 @@ ones.`,
 	flags.IntVar(&o.Size, "frontends", 0, "least number of frontends (default 3, or as many as there are)")
 	flags.StringVar(&o.Dir, "data", "",
 		"`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
-	flags.DurationVar(&patience, "patience", 30*time.Second, "how long to wait until all are ready")
+	flags.DurationVar(&o.StartWithin, "patience", 30*time.Second, "how long to wait until all are ready")
 	// LAUREL_DATA is the directory of one frontend.
 	cli.NoEnvironment(flags, "frontends", "data", "patience")
 	run := pidfile.AddDirFlag(c)
@@ -57,13 +56,13 @@ ones.`,
 		if flags.Changed("frontends") && (o.Size < 1 || o.Size > maxUp) {
 			return cli.Usagef("--frontends is %d; want 1 to %d", o.Size, maxUp)
 		}
-		if patience <= 0 {
-			return cli.Usagef("--patience is %s; want more than 0, such as 30s", patience)
+		if o.StartWithin <= 0 {
+			return cli.Usagef("--patience is %s; want more than 0, such as 30s", o.StartWithin)
 		}
 		if err := completeUp(&o, run); err != nil {
 			return err
 		}
-		o.Lifetime, o.StartWithin = localgroup.Detached, patience
+		o.Lifetime = localgroup.Detached
 		g, err := localgroup.Start(cmd.Context(), o)
 		if g != nil {
 			printGroup(cmd.OutOrStdout(), g, o)
@@ -76,8 +75,8 @@ ones.`,
 // completeUp sets the program, the environment and the directories. Paths are absolute,
 // as the frontends run in another directory.
 func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
-	if o.Program, err = os.Executable(); err != nil {
-		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
+	if err := setProgram(o); err != nil {
+		return err
 	}
 	if o.Dir == "" {
 		if o.Dir, err = defaultUpDir(); err != nil {
@@ -88,6 +87,14 @@ func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 		return err
 	}
 	o.RunDir, _ = run.Dir()
+	return nil
+}
+
+// setProgram makes the frontends run this program.
+func setProgram(o *localgroup.Options) (err error) {
+	if o.Program, err = os.Executable(); err != nil {
+		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
+	}
 	o.Env = environmentWithoutLaurel()
 	return nil
 }
@@ -189,16 +196,15 @@ demo and removes everything.`,
 			if !(o.Speed > 0) {
 				return cli.Usagef("--speed is %v; want a number above 0, such as 1 or 0.5", o.Speed)
 			}
-			program, err := os.Executable()
-			if err != nil {
-				return fmt.Errorf("find the path of this program, which the demo runs as frontends: %w", err)
+			if err := setProgram(&o.Group); err != nil {
+				return err
 			}
 			runDir, leave, err := registerDemo(cmd.ErrOrStderr(), run)
 			if err != nil {
 				return err
 			}
 			defer leave()
-			o.Program, o.Env, o.RunDir = program, environmentWithoutLaurel(), runDir
+			o.Group.RunDir = runDir
 			o.KillCommand = func(id string) string {
 				return stopCommand(runDir, "frontend --id "+id+" --signal KILL")
 			}

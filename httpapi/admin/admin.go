@@ -4,12 +4,19 @@
 package admin
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"laurel/cache/queries"
 	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
 	"laurel/trust/pki"
@@ -99,4 +106,176 @@ func (h *Handlers) RateLimited(f handler.Func) handler.Func {
 		}
 		return f(ctx, r)
 	}
+}
+
+var none handler.Response
+
+// Frontends shows the group as this frontend sees it.
+func (h *Handlers) Frontends(_ context.Context, r *handler.Request) (handler.Response, error) {
+	f := h.Status.Frontends()
+	return r.Result(f, func(b *bytes.Buffer) { frontendsText(b, f) })
+}
+
+func frontendsText(b *bytes.Buffer, f score.Frontends) {
+	master := "there is no master"
+	if f.Master != "" {
+		master = "the master is " + textfmt.OneLine(f.Master)
+	}
+	fmt.Fprintf(b, "mode %s, epoch %d, %s\n\n", textfmt.OneLine(string(f.Mode)), f.Epoch, master)
+	t := handler.NewTable(b,
+		"ID", "URL", "PEER", "ROLE", "STATE", "LEASE", "PUSHED", "RELEASED", "REVISION", "WATCHERS")
+	for _, m := range f.Frontends {
+		role := "non-voter"
+		switch {
+		case m.Master:
+			role = "master"
+		case m.Voter:
+			role = "voter"
+		}
+		lease := "-"
+		if m.Leased {
+			lease = strconv.FormatInt(m.LeaseMS, 10) + " ms"
+		}
+		t.Row(m.ID, m.URL, m.Peer, role, m.State, lease,
+			formatUint(m.Pushed), formatUint(m.Released), formatUint(m.Revision), strconv.Itoa(m.Watchers))
+	}
+	t.End()
+}
+
+func formatUint(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// Join adds a member, or changes what is known about one. It answers with the group, as
+// Leave and Transfer do.
+func (h *Handlers) Join(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	m := score.NewMember{Voter: true}
+	if err := r.Decode(&m); err != nil {
+		return none, err
+	}
+	if err := checkMember(&m); err != nil {
+		return none, err
+	}
+	if problem := mayJoin(r.Caller, m); problem != nil {
+		return none, h.Gate.Refuse(admission.ReasonRole, problem)
+	}
+	if err := h.Membership.Join(ctx, m); err != nil {
+		return none, err
+	}
+	if err := h.audit(ctx, r, "added %s at %s, voter %t", m.ID, m.Peer, m.Voter); err != nil {
+		return none, err
+	}
+	return h.Frontends(ctx, r)
+}
+
+func checkMember(m *score.NewMember) error {
+	if !score.ValidPath(m.ID) {
+		return handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(m.ID))
+	}
+	switch {
+	case m.Peer == "":
+		return handler.FieldProblem("peer", "missing; want the host:port for the other members")
+	case !isAddress(m.Peer): // the audit trail could not store it
+		return handler.FieldProblem("peer", "got %s; want the host:port for the other members", handler.Quoted(m.Peer))
+	}
+	if u, err := url.Parse(m.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return handler.FieldProblem("url",
+			"got %s; want the URL for clients, such as http://127.0.0.1:8001", handler.Quoted(m.URL))
+	}
+	return nil
+}
+
+// isAddress reports whether s may be an address: printable ASCII of a limited length.
+func isAddress(s string) bool {
+	const limit = 255 + len(":65535") // of a host's name and a port
+	return len(s) <= limit && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+}
+
+// mayJoin returns why the caller may not add or change m, or nil. A member may only
+// change itself.
+func mayJoin(caller *handler.Caller, m score.NewMember) *score.Problem {
+	if caller.Covers(access.RoleOperator) || caller.Member == handler.AnyMember {
+		return nil
+	}
+	id, instance, _ := strings.Cut(caller.Member, "@")
+	if id == m.ID && (m.Instance == "" || instance == m.Instance) {
+		return nil
+	}
+	return score.Problemf(score.Forbidden, "the certificate of %s permits only %s to join",
+		handler.Quoted(caller.Member), handler.Quoted(id))
+}
+
+// maxNote bounds a line of the audit trail. It is less than what the store accepts.
+const maxNote = 512
+
+func (h *Handlers) audit(ctx context.Context, r *handler.Request, format string, args ...any) error {
+	note := fmt.Sprintf(format, args...)
+	return h.changeAccess(ctx, r, access.Change{Note: note[:min(len(note), maxNote)]})
+}
+
+// Leave removes a member.
+func (h *Handlers) Leave(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	q, err := handler.Parameters(r.Query, "force")
+	if err != nil {
+		return none, err
+	}
+	force := false
+	if q.Has("force") {
+		given := q.Get("force")
+		if force, err = strconv.ParseBool(given); err != nil && given != "" {
+			return none, handler.FieldProblem("force", "got %s; want true or false", handler.Quoted(given))
+		}
+		force = force || given == ""
+	}
+	if !score.ValidPath(r.Name) {
+		return none, handler.FieldProblem("id", "got %s; want letters, digits and ._~-", handler.Quoted(r.Name))
+	}
+	// The audit trail comes first, here and in Transfer: afterwards this frontend may not
+	// be the master.
+	if err := h.audit(ctx, r, "asked %s to leave, by force %t", r.Name, force); err != nil {
+		return none, err
+	}
+	if err := h.Membership.Leave(ctx, r.Name, force); err != nil {
+		return none, err
+	}
+	return h.Frontends(ctx, r)
+}
+
+// Transfer makes another frontend the master.
+func (h *Handlers) Transfer(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body struct {
+		To string `json:"to"`
+	}
+	if err := r.DecodeOptional(&body); err != nil {
+		return none, err
+	}
+	if body.To != "" && !score.ValidPath(body.To) {
+		return none, handler.FieldProblem("to", "got %s; want the id of a frontend", handler.Quoted(body.To))
+	}
+	if err := h.audit(ctx, r, "asked to transfer leadership to %s", cmp.Or(body.To, "any other")); err != nil {
+		return none, err
+	}
+	if err := h.Membership.Transfer(ctx, body.To); err != nil {
+		return none, err
+	}
+	return h.Frontends(ctx, r)
+}
+
+// SetCacheMode switches the group between push and pull.
+func (h *Handlers) SetCacheMode(ctx context.Context, r *handler.Request) (handler.Response, error) {
+	var body struct {
+		Mode score.CacheMode `json:"mode"`
+	}
+	if err := r.Decode(&body); err != nil {
+		return none, err
+	}
+	if body.Mode != score.Push && body.Mode != score.Pull {
+		return none, handler.FieldProblem("mode",
+			"got %s; want %s or %s", handler.Quoted(string(body.Mode)), score.Push, score.Pull)
+	}
+	if err := h.Membership.SetCacheMode(ctx, body.Mode); err != nil {
+		return none, err
+	}
+	if err := h.audit(ctx, r, "set the mode to %s", body.Mode); err != nil {
+		return none, err
+	}
+	return h.Frontends(ctx, r)
 }

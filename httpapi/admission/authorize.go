@@ -14,10 +14,8 @@ import (
 	"laurel/trust/signing"
 )
 
-// guarded reports whether callers must authenticate.
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
 
-// identify finds out who the caller is.
 func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler.Caller) *score.Problem {
 	caller.Open, caller.Member = !g.guarded(), g.memberOf(r)
 	authorization, peer := r.Authorization(), caller.Peer
@@ -144,10 +142,9 @@ func (g *Gate) memberOf(r *handler.Request) string {
 	return name
 }
 
-// AuthorizeEvents marks unsigned events with the caller's token and checks that each
-// event may be posted. It returns how many events from the first on may, and why the next
-// one may not. Every state machine repeats the check; here it keeps unauthorized events
-// out of the log.
+// AuthorizeEvents marks unsigned events with the caller's token. It returns how many
+// events from the first on may be posted, and why the next one may not. Every state
+// machine checks that again; here it keeps unauthorized events out of the log.
 func (g *Gate) AuthorizeEvents(
 	ctx context.Context, caller *handler.Caller, events []score.Event,
 ) (n int, refused *score.Problem) {
@@ -174,7 +171,6 @@ func (g *Gate) AuthorizeEvents(
 // guardedStore decides about events without a key and without a token.
 var guardedStore = &access.State{Guarded: true}
 
-// authorize returns why e may not be posted, or nil.
 func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, refused *score.Problem) {
 	grant := state.Grants[grantID(e)]
 	switch {

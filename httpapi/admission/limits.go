@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	// ConnectionsPerAddress bounds the connections of one address. It is as many as a
-	// stadium behind one router needs, and so few that it takes many addresses to fill
-	// the port.
+	// ConnectionsPerAddress bounds the connections of one address: enough for a stadium
+	// behind one router, and so few that it takes many addresses to fill the port.
 	ConnectionsPerAddress = 2048
 	// HeaderTimeout bounds the time for the header of a request.
 	HeaderTimeout = 5 * time.Second
@@ -87,8 +86,7 @@ const (
 	// grant has another rate.
 	EventsPerCaller = 50_000
 	// PostsPerAddress is how many posts a second one address may make without a token.
-	// Finding out whose they are takes the verification of their signatures. A stream is
-	// one post.
+	// Verifying their signatures takes time. A stream is one post.
 	PostsPerAddress = 1_000
 	// ReadsPerAddress is how many reads a second one address may make.
 	ReadsPerAddress = 10_000
@@ -108,16 +106,11 @@ const (
 	shards     = 16
 )
 
-// rates are the budgets of addresses and callers.
 type rates struct {
 	limits    Limits
 	enrolment *rate.Limiter
 	addresses [shards]budgets[netip.Addr, addressBudget]
 	callers   budgets[string, rate.Limiter]
-}
-
-func newRates(l Limits) *rates {
-	return &rates{limits: l, enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst)}
 }
 
 type addressBudget struct {
@@ -199,7 +192,6 @@ func (c *Control) AllowRead(p *fastpath.Peer) bool {
 	return b == nil || b.reads.Allow()
 }
 
-// events returns the budget of events of a grant.
 func (r *rates) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate
 	if perSecond <= 0 {

@@ -15,8 +15,9 @@ import (
 type chunk struct {
 	events []score.Event
 	bytes  int
-	// end is nil if more may follow, io.EOF at the end of the stream, a *lineError for an invalid line, a
-	// *score.Problem for an unauthorized event, which is rejected, or the read error.
+	// end is nil if more may follow, io.EOF at the end of the stream, a *lineError for an
+	// invalid line, a *score.Problem for an unauthorized event, which is rejected, or the
+	// read error.
 	end      error
 	rejected *score.Event
 }
@@ -33,7 +34,6 @@ func (c *chunk) add(d *chunk) {
 	c.events, c.bytes, c.end, c.rejected = append(c.events, d.events...), c.bytes+d.bytes, d.end, d.rejected
 }
 
-// lineError reports an invalid line.
 type lineError struct {
 	id      string // of the event; "" if it could not be read
 	problem *score.Problem
@@ -91,9 +91,9 @@ func (l *eventReader) next() chunk {
 	return c
 }
 
-// readLine reads one line without the white space around it. The line is valid until the
-// next call. What follows the last newline is returned with io.EOF. A line that breaks off
-// is dropped.
+// readLine reads one line, valid until the next call, without the white space around it.
+// What follows the last newline is returned with io.EOF. A line that breaks off is
+// dropped.
 func (l *eventReader) readLine() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.line++
@@ -108,7 +108,6 @@ func (l *eventReader) readLine() ([]byte, error) {
 	return bytes.Trim(line, " \t\r\n"), err
 }
 
-// lineBuffered reports whether a complete line has already arrived.
 func (l *eventReader) lineBuffered() bool {
 	arrived, _ := l.in.Peek(l.in.Buffered())
 	return bytes.IndexByte(arrived, '\n') >= 0

@@ -1,12 +1,11 @@
-// Package posts takes events: as JSON, one or an array that is applied as a whole, or as a
-// stream of NDJSON that is applied and answered in chunks.
+// Package posts takes events: as JSON, one or an array that is applied as a whole, or as
+// a stream of NDJSON that is applied and answered in chunks.
 package posts
 
 import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -20,13 +19,12 @@ import (
 	"laurel/score"
 )
 
-// anonymous is the source of events without one.
 const anonymous = "anonymous"
 
 // Poster posts events.
 type Poster interface {
-	// Post applies the events of p, here or at the master. An error concerns the whole post;
-	// that an event was refused is a result.
+	// Post applies the events of p, here or at the master. An error concerns the whole
+	// post; that an event was refused is a result.
 	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 }
 
@@ -57,7 +55,7 @@ func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Respons
 	b := handler.NewBuffer()
 	body, err := r.ReadBody(b)
 	if err == nil {
-		b.B, err = p.postBody(ctx, r, b.B[:0], body)
+		b.B, err = p.postJSON(ctx, r, b.B[:0], body)
 	}
 	if err != nil {
 		b.Free()
@@ -66,20 +64,15 @@ func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Respons
 	return handler.Response{Type: handler.TypeJSON, Body: b.B, Buffer: b}, nil
 }
 
-// postBody takes a place for a post and posts a JSON body.
-func (p *Posts) postBody(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
+// postJSON takes a place for a post, posts the events of a JSON body, all or none, and
+// appends the answer to dst, which may share the memory of body.
+func (p *Posts) postJSON(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
 	if !r.Admitted {
 		if problem := p.Gate.BeginPost(); problem != nil {
 			return dst, problem
 		}
 		defer p.Gate.EndPost()
 	}
-	return p.postJSON(ctx, r.Caller, dst, body)
-}
-
-// postJSON posts the events of a JSON body, all or none, and appends the answer to dst,
-// which may share the memory of body. With an error nothing was appended.
-func (p *Posts) postJSON(ctx context.Context, caller *handler.Caller, dst, body []byte) ([]byte, error) {
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
 		return dst, score.Problemf(score.InvalidEvent, "the body is empty; want an event or an array of events")
 	}
@@ -87,7 +80,7 @@ func (p *Posts) postJSON(ctx context.Context, caller *handler.Caller, dst, body 
 	if problem != nil {
 		return dst, problem
 	}
-	if n, problem := p.Gate.AuthorizeEvents(ctx, caller, events); problem != nil {
+	if n, problem := p.Gate.AuthorizeEvents(ctx, r.Caller, events); problem != nil {
 		if len(events) > 1 {
 			problem = atIndex(problem, n)
 		}
@@ -129,29 +122,23 @@ func setDefaults(events []score.Event) {
 	}
 }
 
-// apply has the group apply events. It returns at least one result, and one for each event
-// unless the last is a refusal.
+// apply has the group apply events. It returns at least one result, and one for each
+// event unless the last is a refusal.
 func (p *Posts) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
 	results, err := p.Poster.Post(ctx, post)
 	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {
 		err = fmt.Errorf("the group returned %d results for %d events", len(results), len(post.Events))
 	}
-	if err != nil {
-		return nil, p.applyError(ctx, err)
+	switch {
+	case err == nil:
+		p.CountEvents(results)
+		return results, nil
+	case score.CodeOf(err) != "" || ctx.Err() != nil:
+		return nil, err
 	}
-	p.CountEvents(results)
-	return results, nil
-}
-
-// applyError turns an error that is not a problem into outcome_unknown: the events may have
-// been applied.
-func (p *Posts) applyError(ctx context.Context, err error) error {
-	var problem *score.Problem
-	if errors.As(err, &problem) || ctx.Err() != nil {
-		return err
-	}
+	// The events may have been applied.
 	p.Logger.ErrorContext(ctx, "post failed", "err", err)
-	return score.Problemf(score.OutcomeUnknown,
+	return nil, score.Problemf(score.OutcomeUnknown,
 		"internal error while the result was awaited, see this frontend's log; "+
 			"post the same events again: those with a source and seq, or an id, are not applied twice")
 }

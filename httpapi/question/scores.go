@@ -23,8 +23,8 @@ type ScorePage struct {
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store
-// is longer.
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the
+// store is longer.
 const MaxFilter = 512
 
 // scoresParameters are the parameters of a list of contests. The first four filter it.
@@ -195,16 +195,15 @@ func rankText(rank int) string {
 	return strconv.Itoa(rank)
 }
 
-// joinWords joins the words that are not empty.
 func joinWords(separator string, words ...string) string {
 	words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 	return strings.Join(words, separator)
 }
 
-// periodsOf returns the names of a contest's periods in the order of play. Each competitor
-// lists only the periods in which it scored, so periods that differ in their number are
-// sorted by it (END2 before END10), and other periods by where competitors have them.
-// format.ts does the same.
+// periodsOf returns the names of a contest's periods in the order of play. Each
+// competitor lists only the periods in which it scored, so periods that differ in their
+// number are sorted by it (END2 before END10), and other periods by where competitors
+// have them. format.ts does the same.
 func periodsOf(rec *score.Record) []string {
 	lists := make([]score.Totals, len(rec.Competitors))
 	for i := range rec.Competitors {
@@ -241,7 +240,6 @@ func periodsOf(rec *score.Record) []string {
 	return names
 }
 
-// splitPeriod splits the number off the end of a period's name.
 func splitPeriod(name string) (stem string, number int) {
 	stem = strings.TrimRight(name, "0123456789")
 	number, _ = strconv.Atoi(name[len(stem):])

@@ -87,7 +87,11 @@ func (a *audience) start(ctx context.Context) (stop func(), err error) {
 		all.Go(func() {
 			defer c.Close()
 			if !s.watching {
-				a.read(ctx, c, rand.New(rand.NewPCG(1, uint64(i))))
+				random := rand.New(rand.NewPCG(1, uint64(i)))
+				spectators.AtRandom(ctx, random, readsPerSecond, func(time.Time) {
+					// attempted records the outcome.
+					_, _ = c.Scores(ctx, score.Filter{Competition: a.followed()}, client.Page{Limit: 20})
+				})
 			}
 			for ctx.Err() == nil {
 				a.watch(ctx, s, c)
@@ -129,13 +133,6 @@ func (a *audience) watch(ctx context.Context, s *spectator, c *client.Client) {
 			return
 		}
 	}
-}
-
-// read reads lists of contests until ctx ends. attempted records the outcomes.
-func (a *audience) read(ctx context.Context, c *client.Client, random *rand.Rand) {
-	spectators.AtRandom(ctx, random, readsPerSecond, func(time.Time) {
-		_, _ = c.Scores(ctx, score.Filter{Competition: a.followed()}, client.Page{Limit: 20})
-	})
 }
 
 func (a *audience) follow(competition string) {

@@ -29,12 +29,9 @@ type Options struct {
 	Speed float64
 	// Quiet leaves out what the events say.
 	Quiet bool
-	// Program, Env and RunDir are those of the frontends: see localgroup.Options.
-	Program string
-	Env     []string
-	RunDir  string
-	// RestartAfter is the pause before a frontend that died is restarted. 0: 5 s.
-	RestartAfter time.Duration
+	// Group has the Program, Env and RunDir of the frontends. RestartAfter is 5 s where it
+	// is 0; the demo sets the rest.
+	Group localgroup.Options
 	// TempDir is where the directory of the demo is made. "": that of the system.
 	TempDir string
 	// KillCommand returns a shell command that kills the frontend with an id.
@@ -45,7 +42,7 @@ type Options struct {
 
 // Run runs the demo until ctx ends, which is no error.
 func Run(ctx context.Context, o Options) error {
-	o.RestartAfter = cmp.Or(o.RestartAfter, defaultRestartAfter)
+	o.Group.RestartAfter = cmp.Or(o.Group.RestartAfter, defaultRestartAfter)
 	dir, err := os.MkdirTemp(o.TempDir, "laurel-demo-")
 	if err != nil {
 		return err
@@ -82,16 +79,15 @@ const (
 func (d *demo) run(ctx context.Context, dir string) error {
 	d.out.println("Starting three frontends ...")
 	notices := make(chan localgroup.Notice, 16)
-	group, err := localgroup.Start(ctx, localgroup.Options{
-		Dir: dir, Size: frontends, Program: d.o.Program, Env: d.o.Env, RunDir: d.o.RunDir,
-		RestartAfter: d.o.RestartAfter,
-		Notify: func(n localgroup.Notice) {
-			select {
-			case notices <- n:
-			case <-ctx.Done():
-			}
-		},
-	})
+	options := d.o.Group
+	options.Dir, options.Size = dir, frontends
+	options.Notify = func(n localgroup.Notice) {
+		select {
+		case notices <- n:
+		case <-ctx.Done():
+		}
+	}
+	group, err := localgroup.Start(ctx, options)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -116,8 +112,7 @@ func (d *demo) run(ctx context.Context, dir string) error {
 	if now, err := d.client.Frontends(ctx); err == nil {
 		d.master = now.Master
 	}
-	d.out.killCommand, d.out.restartAfter = d.o.KillCommand, d.o.RestartAfter
-	d.out.intro(group.Frontends(), d.master, dir)
+	d.out.intro(d.o, group.Frontends(), d.master, dir)
 
 	d.audience = newAudience(group.Frontends())
 	var reports sync.WaitGroup

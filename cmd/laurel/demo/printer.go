@@ -23,9 +23,6 @@ type printer struct {
 	mu     sync.Mutex
 	w      io.Writer
 	colour bool
-
-	killCommand  func(id string) string // see Options
-	restartAfter time.Duration
 }
 
 // newPrinter returns a printer that uses colours if w is a terminal whose user wants
@@ -317,7 +314,7 @@ func mark(v score.Decimal, resultType, unit string) string {
 }
 
 // intro prints what runs and what to try.
-func (p *printer) intro(frontends []localgroup.Frontend, masterID, dir string) {
+func (p *printer) intro(o Options, frontends []localgroup.Frontend, masterID, dir string) {
 	var b strings.Builder
 	master, other := frontends[0], frontends[1%len(frontends)]
 	fmt.Fprintf(&b, "%s\n", p.styled(bold,
@@ -340,8 +337,9 @@ func (p *printer) intro(frontends []localgroup.Frontend, masterID, dir string) {
 	}
 	section("The live page (if its frontend dies, it continues at another one):", other.URL()+"/")
 	section(fmt.Sprintf("Kill a frontend in another terminal. Its clients move, and return when it is\n"+
-		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.", p.restartAfter.Seconds()),
-		p.killCommand(other.ID), p.killCommand(master.ID))
+		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.",
+		o.Group.RestartAfter.Seconds()),
+		o.KillCommand(other.ID), o.KillCommand(master.ID))
 	section("Ask any frontend:")
 	for i, r := range exampleRequests {
 		command(fmt.Sprintf(r, frontends[i%len(frontends)].URL()))

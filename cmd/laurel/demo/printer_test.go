@@ -125,12 +125,12 @@ func TestEventsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 func TestReportsFitInto80ColumnsWithoutControlCharacters(t *testing.T) {
 	var b bytes.Buffer
 	out := newPrinter(&b)
-	out.killCommand = func(id string) string {
+	long := func(id string) string {
 		return "go run ./cmd/laurel stop frontend --id " + id + " --signal KILL --run-dir /tmp/laurel-run-1234567890"
 	}
-	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
-	out.killCommand = func(id string) string { return "kill " + id }
-	out.intro(three, "f2", "/tmp/laurel-demo-1234567890")
+	out.intro(Options{KillCommand: long}, three, "f2", "/tmp/laurel-demo-1234567890")
+	short := func(id string) string { return "kill " + id }
+	out.intro(Options{KillCommand: short}, three, "f2", "/tmp/laurel-demo-1234567890")
 	for _, kind := range []localgroup.Kind{localgroup.Died, localgroup.Restarted, localgroup.Left, localgroup.Contradicted} {
 		out.notice(localgroup.Notice{Frontend: three[2], Kind: kind, Reason: "signal: segmentation fault", RestartIn: 30 * time.Second})
 	}

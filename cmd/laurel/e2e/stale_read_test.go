@@ -42,7 +42,7 @@ func TestTheCheckerFindsAStaleScoreShownAsCurrent(t *testing.T) {
 		return answered(revision > 0)
 	})
 	h.acked(call, request{thing: id, verb: add, event: "new", how: "writer"}, revision)
-	eventually(t, "an old score is shown to who may be shown one", func() error {
+	eventually(t, "an old score is shown to a caller that is authorised to read it", func() error {
 		reader.readContest(id, "?max_stale=30s")
 		return answered(h.counts[string(score.Push)+"/stale/aged"] > 0)
 	})

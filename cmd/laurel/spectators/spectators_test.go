@@ -143,7 +143,7 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	g.Frontends[0].Detach()
 	killed.Store(true)
 	wait("the others have all watchers", func() bool { return watchers(1) == 30 })
-	wait("the clients tell of it", func() bool { return notes.Load() > 0 })
+	wait("the clients report the change", func() bool { return notes.Load() > 0 })
 	before := len(g.Requests())
 	wait("reads go on", func() bool { return len(g.Requests()) > before+100 })
 	cancel()
@@ -197,6 +197,6 @@ func TestZipfPrefersTheFirst(t *testing.T) {
 		}
 	}
 	if n < 250 {
-		t.Errorf("the first of 100 was chosen %d times of 1,000; want it much liked", n)
+		t.Errorf("the first of 100 was chosen %d times of 1,000; want at least 250", n)
 	}
 }
