@@ -22,9 +22,8 @@ const (
 	// and minExcess more. The counts are up to 250 ms old, so small numbers mean little.
 	maxLoad   = 1.2
 	minExcess = 10
-	// homeInterval is how often watchers are sent home. One guestFraction-th of the
-	// guests from one home go at once, or one ownFraction-th of all watchers if that is
-	// more.
+	// homeInterval is how often watchers are sent home. A guestFraction-th of the guests
+	// from one home go at once, or an ownFraction-th of all watchers if that is more.
 	homeInterval  = 500 * time.Millisecond
 	guestFraction = 8
 	ownFraction   = 64

@@ -214,8 +214,8 @@ func (d *reader) board(ctx context.Context, b *question.BoardQuery) (*cache.Entr
 	return e, how, nil
 }
 
-// boardHit answers a plain question about a leaderboard if this frontend can, now or after
-// a moment.
+// boardHit answers a plain question about a leaderboard if this frontend can, now or
+// after a moment.
 func (s *server) boardHit(ctx context.Context, dst []byte, r *fastpath.Request) (out []byte, status int) {
 	var q question.BoardQuery
 	if !s.isPlainRead(r) || !q.ParsePlain(r.Path[len("/v1/leaderboard/"):], r.Query) || !s.gate.AllowRead(r.Peer) {

@@ -1,11 +1,12 @@
 // Package httpapi is Laurel's HTTP interface. routes.go has the one table of routes; a
-// route's handler takes a handler.Request and returns a handler.Response, whichever way the
-// request came: through net/http, or through package fastpath, which answers the most
+// route's handler takes a handler.Request and returns a handler.Response, whichever way
+// the request came: through net/http, or through package fastpath, which answers the most
 // frequent requests.
 //
-// A reader answers the questions that package question parses, package posts takes events,
-// and package watch keeps the streams of changes. Package admission decides which requests
-// are taken, package admin changes the group. Start with routes.go and server.go.
+// A reader answers the questions that package question parses, package posts takes
+// events, and package watch keeps the streams of changes. Package admission decides which
+// requests are taken, package admin changes the group. Start with routes.go and
+// server.go.
 package httpapi
 
 import (
@@ -60,8 +61,8 @@ type Options struct {
 	Secure bool
 	// Private requires the role reader for everything but the state of the process.
 	Private bool
-	// Origins are the origins whose pages may read, such as https://scores.example, besides
-	// those of the group itself. nil permits all, unless the group is private.
+	// Origins are the origins whose pages may read, such as https://scores.example,
+	// besides those of the group itself. nil permits all, unless the group is private.
 	Origins []string
 	// Verifier checks signatures; nil for one of the API's own. If it is the state
 	// machine's, each signature is checked once in this process.
@@ -88,8 +89,8 @@ type API struct {
 	close     sync.Once
 }
 
-// New returns the API of the frontend that g belongs to. It panics if o.Registerer has the
-// metrics of an API already.
+// New returns the API of the frontend that g belongs to. It panics if o.Registerer has
+// the metrics of an API already.
 func New(g Group, o Options) *API {
 	a := &API{
 		group:    g,
@@ -136,8 +137,8 @@ func (a *API) Close() {
 // the master can answer.
 func (a *API) Handler() http.Handler { return a.clientServer().router() }
 
-// ForwardedHandler returns the handler of the peer port for requests that another frontend
-// has forwarded. It has the same routes, but never forwards again.
+// ForwardedHandler returns the handler of the peer port for requests that another
+// frontend has forwarded. It has the same routes, but never forwards again.
 func (a *API) ForwardedHandler() http.Handler {
 	return a.newServer("peer", a.admission.PeerGate()).router()
 }
@@ -145,8 +146,7 @@ func (a *API) ForwardedHandler() http.Handler {
 func (a *API) clientServer() *server { return a.newServer("client", a.admission.ClientGate()) }
 
 // Server returns an HTTP server for h with the limits of this package on each connection.
-// It has no timeout for whole requests: each handler sets the deadlines that its kind of
-// body and answer needs.
+// Each handler sets the deadlines that its kind of body and answer needs.
 func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -181,17 +181,15 @@ func (a *API) Front() *fastpath.Server {
 }
 
 // Limited bounds the connections of l by MaxConnections, and those of one address by
-// Limits.ConnectionsPerAddress. Further connections of one address are closed at once;
-// others wait.
+// Limits.ConnectionsPerAddress. More of one address are closed at once; others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
 	l = fastpath.LimitAddresses(l, a.limits.ConnectionsPerAddress, a.limits.Exempt,
 		func() { a.admission.Count(admission.ReasonConnection) })
 	return fastpath.LimitConns(l, MaxConnections)
 }
 
-// Group is the frontend's group, as the parts of the API need it. Their methods may be
-// called by any goroutine. An error is a *score.Problem where a client can do something
-// about it.
+// Group is the frontend's group. The methods may be called by any goroutine. An error is
+// a *score.Problem where a client can do something about it.
 type Group struct {
 	Status     Status
 	Reader     Reader
@@ -232,8 +230,8 @@ type Reader interface {
 	// cache.ErrNotLeased if this frontend may not answer now.
 	Answer(ctx context.Context, key, tag string, ask queries.Ask) (e *cache.Entry, how string, err error)
 	// Board answers q from a leaderboard in this frontend's state, linearizably, and
-	// returns the revision that last changed the answer. how is cache.Hit, or cache.Wait if
-	// it waited. The error may be a *score.Problem, which is as true as an answer, or
+	// returns the revision that last changed the answer. how is cache.Hit, or cache.Wait
+	// if it waited. The error may be a *score.Problem, which is as true as an answer, or
 	// cache.ErrNotLeased.
 	Board(
 		ctx context.Context, contestID string, q *ranking.Query,
@@ -254,14 +252,14 @@ type Reader interface {
 	StaleBoard(
 		ctx context.Context, contestID string, q *ranking.Query,
 	) (p ranking.Page, revision uint64, age time.Duration, known bool, err error)
-	// Invalidations returns the queue of what has changed for readers of this frontend. It
-	// has one consumer.
+	// Invalidations returns the queue of what has changed for readers of this frontend.
+	// It has one consumer.
 	Invalidations() *cache.Invalidations
 }
 
 // Forwarder forwards requests to the master.
 type Forwarder interface {
-	// Forward writes the master's answer to r with the master's header fields, except those
-	// that w has already. With an error nothing has been written.
+	// Forward writes the master's answer to r with the master's header fields, except
+	// those that w has already. With an error nothing has been written.
 	Forward(w http.ResponseWriter, r *http.Request) error
 }

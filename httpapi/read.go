@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// answerTimeout is how long a question waits for this frontend's own answer before the
-	// master is asked. A lease ends long before.
+	// answerTimeout is how long a question waits for this frontend's own answer before
+	// the master is asked. A lease ends long before.
 	answerTimeout = time.Second
 	// boardTimeout is how long the master waits for a leaderboard that is not in memory
 	// yet. There is no other frontend to ask.
 	boardTimeout = 5 * time.Second
-	// staleTimeout is how long a client that accepts an old answer waits for a current one
-	// to begin. A change of master may take less.
+	// staleTimeout is how long a client that accepts an old answer waits for a current
+	// one to begin. A change of master may take less.
 	staleTimeout = 300 * time.Millisecond
 	// leasePoll is how often a frontend that has just become the master is asked for its
 	// own lease.
@@ -47,8 +47,8 @@ type answer struct {
 	aged bool
 }
 
-// handler returns the handler of a read: from this frontend if it may answer, else from the
-// master, else, if the client accepts that, from what this frontend last knew.
+// handler returns the handler of a read: from this frontend if it may answer, else from
+// the master, else, if the client accepts that, from what this frontend last knew.
 func (d *reader) handler(route *question.Route) handler.Func {
 	return func(ctx context.Context, r *handler.Request) (handler.Response, error) {
 		q, err := route.Parse(r.Name, r.Query)
@@ -99,7 +99,8 @@ func (d *reader) find(ctx context.Context, r *handler.Request, q *question.Quest
 		case !errors.As(err, &problem) || problem.Code != score.NoMaster || !d.forwarder.enabled:
 			return nil, err
 		case notLeased && (d.status.Master() || d.status.Leased()) && time.Since(start) < timeoutOf(q):
-			// This frontend has become the master, whose lease follows, or has got a lease.
+			// This frontend has become the master, whose lease follows, or has got a
+			// lease.
 			if err := sleep(ctx, leasePoll); err != nil {
 				return nil, err
 			}
@@ -186,8 +187,8 @@ func timeoutOf(q *question.Question) time.Duration {
 	return answerTimeout
 }
 
-// staleAnswer returns what this frontend last knew, if the client accepts that. why is the
-// reason why there is no current answer.
+// staleAnswer returns what this frontend last knew, if the client accepts that. why is
+// the reason why there is no current answer.
 func (d *reader) staleAnswer(ctx context.Context, q *question.Question, why *score.Problem) (*answer, error) {
 	if !q.Stale.Accepted {
 		return nil, why

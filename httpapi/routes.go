@@ -35,8 +35,8 @@ func on(method, pattern string, p admission.Permission, h handler.Func) route {
 	return route{method: method, pattern: pattern, permit: p, handle: h}
 }
 
-// routes returns the whole interface. The first route that matches answers, so the busiest
-// come first.
+// routes returns the whole interface. The first route that matches answers, so the
+// busiest come first.
 func (s *server) routes() []route {
 	const (
 		all, read, metrics  = admission.PermitAll, admission.PermitRead, admission.PermitMetrics

@@ -76,8 +76,8 @@ func (s *server) endpoint(r route) *endpoint {
 	return &endpoint{r, question.ParsePattern(r.pattern), s, s.metrics.request(s.port, r.pattern, r.method)}
 }
 
-// answer admits a request and has it handled. It is the way of every request but those that
-// the fast path answers from memory.
+// answer admits a request and has it handled. It is the way of every request but those
+// that the fast path answers from memory.
 func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Response, error) {
 	r.Name = strings.TrimPrefix(r.Path, e.path.Prefix)
 	if problem := e.server.gate.Admit(ctx, e.permit, r); problem != nil {
@@ -91,8 +91,8 @@ func (e *endpoint) answer(ctx context.Context, r *handler.Request) (handler.Resp
 	return e.handle(ctx, r)
 }
 
-// ServeHTTP answers a request of net/http. It is the one place where these are counted and
-// logged and where their problems are written.
+// ServeHTTP answers a request of net/http. It is the one place where these are counted
+// and logged and where their problems are written.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	s := e.server
 	start := time.Now()
@@ -202,8 +202,8 @@ func (f *forwarder) forward(r *handler.Request) (handler.Response, error) {
 	return handler.Written, f.forwardWithin(0, r)
 }
 
-// forwardWithin is forward with a limit for the time until the answer begins, if it is not
-// 0.
+// forwardWithin is forward with a limit for the time until the answer begins, if it is
+// not 0.
 func (f *forwarder) forwardWithin(limit time.Duration, r *handler.Request) error {
 	if !f.enabled {
 		return f.notMaster()
@@ -260,13 +260,13 @@ func newOrigins(status Status, o Options) *origins {
 	return list
 }
 
-// all reports whether pages of every origin may read. What they read is public and needs no
-// credentials.
+// all reports whether pages of every origin may read. What they read is public and needs
+// no credentials.
 func (o *origins) all() bool { return o.allowed == nil }
 
 // allow returns the Access-Control-Allow-Origin of an answer to a page of origin, "" for
-// none, and whether that depends on the origin. The page of any frontend may read: it moves
-// to another when its own is gone.
+// none, and whether that depends on the origin. The page of any frontend may read: it
+// moves to another when its own is gone.
 func (o *origins) allow(origin string) (allowed string, varies bool) {
 	switch {
 	case o.all():

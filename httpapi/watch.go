@@ -189,10 +189,9 @@ var streamFields = []string{
 	"X-Accel-Buffering", "X-Content-Type-Options",
 }
 
-// streamConn takes the connection from net/http after the head and the first part of the
-// stream have been written. So an idle stream needs neither net/http's buffers nor a
-// goroutine. With HTTP/2, where the connection cannot be taken, what is written goes
-// through the response.
+// streamConn writes the head and the first part of the stream and takes the connection
+// from net/http, so that an idle stream needs neither its buffers nor a goroutine. With
+// HTTP/2, where that is impossible, what is written goes through the response.
 func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte) (net.Conn, error) {
 	head := w.Header()
 	head.Set("Content-Type", "text/event-stream")

@@ -18,9 +18,9 @@ import (
 const maxTotalReads = 3
 
 // Board returns the rows of a window and the revision that last changed them. If the
-// window's competitor has no mark, the total is that of the same revision; in pull mode it
-// may be of a later one. Then the earlier revision is returned: with the later one, the
-// watcher would not be sent the competitor's mark that came with it.
+// window's competitor has no mark, the total is that of the same revision; in pull mode
+// it may be of a later one. Then the earlier revision is returned: with the later one,
+// the watcher would not be sent the competitor's mark that came with it.
 func (s watchStore) Board(ctx context.Context, w *watch.Window) (ranking.Page, uint64, error) {
 	around := question.BoardQuery{Contest: w.ContestID, Query: ranking.Query{
 		Split: w.Split, Category: w.Category, Around: w.Around, Limit: w.Limit,

@@ -258,8 +258,7 @@ func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Resp
 }
 
 // Authority shows the certificates of the group's authorities, by which clients verify
-// its frontends. They are no secret, but a client that gets them here must verify them in
-// another way.
+// its frontends. A client that gets them here must verify them in another way.
 func (h *Handlers) Authority(_ context.Context, r *handler.Request) (handler.Response, error) {
 	pem := h.Trust.AuthorityPEM()
 	if len(pem) == 0 {

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"laurel/httpapi/handler"
 	"laurel/score"
@@ -104,7 +105,7 @@ type Control struct {
 
 	options  Options
 	limits   Limits // of options
-	rates    *rates
+	rates    rates
 	load     load
 	backoff  backoff
 	late     atomic.Bool   // goroutines wait long for a processor
@@ -118,7 +119,7 @@ func New(o Options) *Control {
 	c := &Control{
 		options:  o,
 		limits:   o.Limits,
-		rates:    newRates(o.Limits),
+		rates:    rates{limits: o.Limits, enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst)},
 		awaiting: make(chan struct{}, maxAwaiting),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",

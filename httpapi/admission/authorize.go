@@ -142,10 +142,9 @@ func (g *Gate) memberOf(r *handler.Request) string {
 	return name
 }
 
-// AuthorizeEvents marks unsigned events with the caller's token and checks that each
-// event may be posted. It returns how many events from the first on may, and why the next
-// one may not. Every state machine repeats the check; here it keeps unauthorized events
-// out of the log.
+// AuthorizeEvents marks unsigned events with the caller's token. It returns how many
+// events from the first on may be posted, and why the next one may not. Every state
+// machine checks that again; here it keeps unauthorized events out of the log.
 func (g *Gate) AuthorizeEvents(
 	ctx context.Context, caller *handler.Caller, events []score.Event,
 ) (n int, refused *score.Problem) {

@@ -15,9 +15,8 @@ import (
 )
 
 const (
-	// ConnectionsPerAddress bounds the connections of one address. It is as many as a
-	// stadium behind one router needs, and so few that it takes many addresses to fill
-	// the port.
+	// ConnectionsPerAddress bounds the connections of one address: enough for a stadium
+	// behind one router, and so few that it takes many addresses to fill the port.
 	ConnectionsPerAddress = 2048
 	// HeaderTimeout bounds the time for the header of a request.
 	HeaderTimeout = 5 * time.Second
@@ -87,8 +86,7 @@ const (
 	// grant has another rate.
 	EventsPerCaller = 50_000
 	// PostsPerAddress is how many posts a second one address may make without a token.
-	// Finding out whose they are takes the verification of their signatures. A stream is
-	// one post.
+	// Verifying their signatures takes time. A stream is one post.
 	PostsPerAddress = 1_000
 	// ReadsPerAddress is how many reads a second one address may make.
 	ReadsPerAddress = 10_000
@@ -113,10 +111,6 @@ type rates struct {
 	enrolment *rate.Limiter
 	addresses [shards]budgets[netip.Addr, addressBudget]
 	callers   budgets[string, rate.Limiter]
-}
-
-func newRates(l Limits) *rates {
-	return &rates{limits: l, enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst)}
 }
 
 type addressBudget struct {

@@ -12,8 +12,8 @@ import (
 
 // Bounds of the requests that clients have under way at a frontend. When half of the
 // places for posts are taken, reads that are not answered from memory and new watchers
-// are refused, because any other frontend can serve them. The other members use a port of
-// their own.
+// are refused, because any other frontend can serve them. Members use a port of their
+// own.
 const (
 	// MaxReads bounds the reads under way that are not answered from memory.
 	MaxReads = 2_048
@@ -158,10 +158,9 @@ func (c *Control) UnderWay() (reads, posts, streams int) {
 }
 
 // When more is posted than the frontend can take, thousands of clients retry at once.
-// Each of them wakes a goroutine, and so many runnable goroutines delay Raft's heartbeats
-// until the master is lost. So the fast path stops reading the connection of a refused
-// post for a while, and tells the client to wait that long. The connections come back one
-// by one.
+// Each wakes a goroutine, and so many runnable goroutines delay Raft's heartbeats until
+// the master is lost. So the fast path does not read the connection of a refused post for
+// a while, and tells the client to wait that long. The connections come back one by one.
 const (
 	// minPause is the shortest pause of a connection, and maxPause the longest.
 	minPause = time.Second
@@ -225,8 +224,7 @@ func (g *Gate) tooEarly(r *fastpath.Request) *score.Problem {
 }
 
 // hitPause is how long the fast path pauses a connection after an answer from memory
-// while goroutines run late, so that clients that send one read after the other send
-// fewer.
+// while goroutines run late, so that clients send fewer reads.
 const hitPause = 100 * time.Millisecond
 
 // PauseAfterHit returns how long to pause a connection after an answer from memory.

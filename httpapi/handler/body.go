@@ -18,7 +18,8 @@ import (
 	"laurel/score"
 )
 
-// Bodies reads the bodies of a frontend's requests and bounds them, each and all together.
+// Bodies reads the bodies of a frontend's requests and bounds them, each and all
+// together.
 type Bodies struct {
 	MaxBytes int           // of one body
 	MaxTotal int           // of all that are held, see smallBody
@@ -31,7 +32,8 @@ type Bodies struct {
 
 const (
 	// smallBody is the size up to which a body is not counted in Bodies.MaxTotal, so that
-	// clients that send large bodies slowly do not keep others from posting single events.
+	// clients that send large bodies slowly do not keep others from posting single
+	// events.
 	smallBody = 4 << 10
 	// maxPooled is the size above which a buffer is not used again.
 	maxPooled = 64 << 10
@@ -144,8 +146,8 @@ func (l *Bodies) read(w http.ResponseWriter, r *http.Request, b *Buffer) error {
 	if r.ContentLength > int64(l.MaxBytes) {
 		return l.tooLarge()
 	}
-	// net/http resets the deadline at the end of the body. An error means that there is no
-	// connection, and so nothing to bound.
+	// net/http resets the deadline at the end of the body. An error means that there is
+	// no connection, and so nothing to bound.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(l.Timeout))
 	b.B = b.B[:0]
 	if cap(b.B) > smallBody && !l.holdFor(b, cap(b.B)) { // large from an earlier body
@@ -182,8 +184,8 @@ func (l *Bodies) tooLarge() *score.Problem {
 		l.MaxBytes, TypeNDJSON)
 }
 
-// Decode decodes a small JSON body into v. It refuses unknown members. An empty body is an
-// error.
+// Decode decodes a small JSON body into v. It refuses unknown members. An empty body is
+// an error.
 func (r *Request) Decode(v any) error {
 	if _, err := r.MediaType(TypeJSON); err != nil {
 		return err

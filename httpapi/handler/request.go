@@ -72,8 +72,7 @@ func FromHTTP(w http.ResponseWriter, r *http.Request, bodies *Bodies) *Request {
 }
 
 // FromFastPath returns a request of the fast path. Its strings outlive the connection's
-// buffer; its body does not. The server is the one that answers what the fast path does
-// not.
+// buffer; its body does not. The server answers what the fast path does not.
 func FromFastPath(ctx context.Context, r *fastpath.Request, server *http.Server) *Request {
 	return &Request{
 		Method:       r.Method,
@@ -130,8 +129,8 @@ func (r *Request) Peer() *fastpath.Peer {
 	return fastpath.PeerOf(r.http)
 }
 
-// Pause has the fast path stop reading the connection for d after the answer, and tells the
-// client to wait that long. It does nothing for net/http.
+// Pause has the fast path stop reading the connection for d after the answer, and tells
+// the client to wait that long. It does nothing for net/http.
 func (r *Request) Pause(d time.Duration) {
 	if r.fast != nil {
 		r.fast.Pause = d
@@ -139,15 +138,16 @@ func (r *Request) Pause(d time.Duration) {
 }
 
 // Transport returns the request and the writer of its answer as net/http has them, for a
-// handler that returns Written. On the fast path the answer is held in memory until it is
+// handler that returns Written. The fast path holds the answer in memory until it is
 // whole.
 func (r *Request) Transport() (http.ResponseWriter, *http.Request) {
 	if r.http == nil {
 		r.rec = &recorder{header: http.Header{}}
 		r.Shared.SetOn(r.rec.header)
 		r.w = r.rec
-		// With a server in its context, httputil.ReverseProxy panics when an answer breaks
-		// off, as it does under net/http. The fast path then closes the connection.
+		// With a server in its context, httputil.ReverseProxy panics when an answer
+		// breaks off, as it does under net/http. The fast path then closes the
+		// connection.
 		ctx := context.WithValue(r.ctx, http.ServerContextKey, r.server)
 		r.http = httpRequest(r.fast).WithContext(ctx)
 	}
@@ -218,8 +218,8 @@ const (
 	MaxPage     = 1000
 )
 
-// Parameters parses the query of a URL. It refuses parameters that are not known, because a
-// misspelt filter would choose everything.
+// Parameters parses the query of a URL. It refuses parameters that are not known, because
+// a misspelt filter would choose everything.
 func Parameters(query string, known ...string) (url.Values, error) {
 	if query == "" {
 		return nil, nil

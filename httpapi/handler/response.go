@@ -207,9 +207,8 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// AppendWritten appends what the handler has written to Transport on the fast path, and
-// returns the status; 0 if it has written nothing. It returns false if that was too long to
-// be held.
+// AppendWritten appends what the handler has written to Transport on the fast path.
+// status is 0 if it has written nothing, ok false if that was too long to be held.
 func (r *Request) AppendWritten(dst []byte) (out []byte, status int, ok bool) {
 	rec := r.rec
 	switch {
@@ -248,8 +247,8 @@ func (s Shared) SetOn(h http.Header) {
 	}
 }
 
-// WithProblem returns the answer that reports p with the header fields of a. The client is
-// asked to wait for the time wait, at least, if p can pass by itself.
+// WithProblem returns the answer that reports p with the header fields of a. The client
+// is asked to wait for the time wait, at least, if p can pass by itself.
 func (a Response) WithProblem(p *score.Problem, wait time.Duration) Response {
 	a.Status, a.Type, a.Body = p.Status, TypeProblem, append(AppendProblem(nil, p), '\n')
 	a.CacheControl, a.written = "no-store", false

@@ -11,8 +11,8 @@ import (
 	"laurel/internal/textfmt"
 )
 
-// WantsText reports whether the client prefers text/plain to JSON. Text must be named: */*
-// means JSON.
+// WantsText reports whether the client prefers text/plain to JSON. Text must be named:
+// */* means JSON.
 func (r *Request) WantsText() bool {
 	var text, other float64
 	for _, list := range r.Accept {
@@ -46,8 +46,8 @@ func quality(params string) float64 {
 	return 1
 }
 
-// Result returns an answer about the frontend or the group, which has no revision: value as
-// JSON, or what text writes for a client that prefers text.
+// Result returns an answer about the frontend or the group, which has no revision: value
+// as JSON, or what text writes for a client that prefers text.
 func (r *Request) Result(value any, text func(*bytes.Buffer)) (Response, error) {
 	a := Response{CacheControl: "no-store", VaryAccept: true}
 	if r.WantsText() {

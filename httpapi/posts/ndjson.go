@@ -15,8 +15,9 @@ import (
 type chunk struct {
 	events []score.Event
 	bytes  int
-	// end is nil if more may follow, io.EOF at the end of the stream, a *lineError for an invalid line, a
-	// *score.Problem for an unauthorized event, which is rejected, or the read error.
+	// end is nil if more may follow, io.EOF at the end of the stream, a *lineError for an
+	// invalid line, a *score.Problem for an unauthorized event, which is rejected, or the
+	// read error.
 	end      error
 	rejected *score.Event
 }
@@ -90,9 +91,9 @@ func (l *eventReader) next() chunk {
 	return c
 }
 
-// readLine reads one line without the white space around it. The line is valid until the
-// next call. What follows the last newline is returned with io.EOF. A line that breaks off
-// is dropped.
+// readLine reads one line, valid until the next call, without the white space around it.
+// What follows the last newline is returned with io.EOF. A line that breaks off is
+// dropped.
 func (l *eventReader) readLine() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	l.line++

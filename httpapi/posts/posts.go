@@ -1,5 +1,5 @@
-// Package posts takes events: as JSON, one or an array that is applied as a whole, or as a
-// stream of NDJSON that is applied and answered in chunks.
+// Package posts takes events: as JSON, one or an array that is applied as a whole, or as
+// a stream of NDJSON that is applied and answered in chunks.
 package posts
 
 import (
@@ -23,8 +23,8 @@ const anonymous = "anonymous"
 
 // Poster posts events.
 type Poster interface {
-	// Post applies the events of p, here or at the master. An error concerns the whole post;
-	// that an event was refused is a result.
+	// Post applies the events of p, here or at the master. An error concerns the whole
+	// post; that an event was refused is a result.
 	Post(ctx context.Context, p score.Post) ([]score.Result, error)
 }
 
@@ -65,8 +65,7 @@ func (p *Posts) Handle(ctx context.Context, r *handler.Request) (handler.Respons
 }
 
 // postJSON takes a place for a post, posts the events of a JSON body, all or none, and
-// appends the answer to dst, which may share the memory of body. With an error nothing was
-// appended.
+// appends the answer to dst, which may share the memory of body.
 func (p *Posts) postJSON(ctx context.Context, r *handler.Request, dst, body []byte) ([]byte, error) {
 	if !r.Admitted {
 		if problem := p.Gate.BeginPost(); problem != nil {
@@ -123,8 +122,8 @@ func setDefaults(events []score.Event) {
 	}
 }
 
-// apply has the group apply events. It returns at least one result, and one for each event
-// unless the last is a refusal.
+// apply has the group apply events. It returns at least one result, and one for each
+// event unless the last is a refusal.
 func (p *Posts) apply(ctx context.Context, post score.Post) ([]score.Result, error) {
 	results, err := p.Poster.Post(ctx, post)
 	if err == nil && (len(results) == 0 || len(results) < len(post.Events) && results[len(results)-1].Problem == nil) {

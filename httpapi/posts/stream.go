@@ -26,7 +26,8 @@ const (
 var headerNDJSON = []string{handler.TypeNDJSON} // shared by all answers; never changed
 
 // postStream posts a stream of events in chunks, each while the next one is read, and
-// answers each chunk as soon as it is durable. It stops at the first event that is refused.
+// answers each chunk as soon as it is durable. It stops at the first event that is
+// refused.
 func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	w, hr := r.Transport()
 	r.Stream = true
@@ -67,17 +68,16 @@ func (p *Posts) postStream(ctx context.Context, r *handler.Request) error {
 	}
 }
 
-// authorizeChunk cuts a chunk before the first event that may not be posted. It runs while
-// the previous chunk is posted.
+// authorizeChunk cuts a chunk before the first event that may not be posted. It runs
+// while the previous chunk is posted.
 func (p *Posts) authorizeChunk(ctx context.Context, caller *handler.Caller, c *chunk) {
 	if n, refused := p.Gate.AuthorizeEvents(ctx, caller, c.events); refused != nil {
 		c.rejected, c.events, c.end = &c.events[n], c.events[:n], refused
 	}
 }
 
-// postChunk posts events of a stream as fast as their grants allow. before is the number of
-// events posted so far. It returns how many events it has answered, and whether one was
-// refused.
+// postChunk posts events of a stream as fast as their grants allow, after the before
+// events posted so far. It returns how many it has answered, and whether one was refused.
 func (p *Posts) postChunk(
 	ctx context.Context, events []score.Event, before int, out *streamWriter,
 ) (done int, refused bool, err error) {
@@ -108,8 +108,9 @@ func (p *Posts) postChunk(
 	return done, false, nil
 }
 
-// abort reports that a chunk as a whole failed or has an unknown outcome: by the status if
-// the answer has not begun, else in the last line, which names the first event concerned.
+// abort reports that a chunk as a whole failed or has an unknown outcome: by the status
+// if the answer has not begun, else in the last line, which names the first event
+// concerned.
 func (p *Posts) abort(out *streamWriter, first *score.Event, index int, err error) error {
 	if !out.begun {
 		out.begin()
@@ -131,8 +132,8 @@ type streamWriter struct {
 	buf    *handler.Buffer
 }
 
-// begin closes the connection after the answer unless the stream has been read to its end.
-// What is left of a stopped stream must not be taken for another request.
+// begin closes the connection after the answer unless the stream has been read to its
+// end. What is left of a stopped stream must not be taken for another request.
 func (s *streamWriter) begin() {
 	s.begun = true
 	if !s.chunks.over.Load() {
@@ -199,8 +200,8 @@ func prefetch(w http.ResponseWriter, body io.Reader, idle time.Duration, check f
 	return a
 }
 
-// add appends c to the pending chunk once there is room for it. It reports whether to read
-// on.
+// add appends c to the pending chunk once there is room for it. It reports whether to
+// read on.
 func (a *prefetcher) add(c chunk) bool {
 	a.over.Store(c.end == io.EOF)
 	a.mu.Lock()

@@ -65,7 +65,7 @@ func (b *BoardQuery) setParameters(q url.Values) (err error) {
 }
 
 // ParsePlain reads a question without allocating much. It reports false for all but the
-// plainest form: no escapes, each parameter once and valid, and no page longer than the
+// plain form: no escapes, each parameter once and valid, and no page longer than the
 // default.
 func (b *BoardQuery) ParsePlain(contest, query []byte) bool {
 	if bytes.IndexByte(query, '%') >= 0 || bytes.IndexByte(query, '+') >= 0 || bytes.IndexByte(query, ';') >= 0 {
@@ -126,8 +126,8 @@ func (b *BoardQuery) Key() string {
 	return keyOf("leaderboard/"+b.Contest, chosen, b.Limit)
 }
 
-// Body returns the answer, nil if there is no such leaderboard or its competitor is not on
-// it.
+// Body returns the answer, nil if there is no such leaderboard or its competitor is not
+// on it.
 func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, uint64, error) {
 	switch {
 	case score.CodeOf(err) == score.NotFound:
@@ -139,8 +139,8 @@ func (b *BoardQuery) Body(p *ranking.Page, revision uint64, err error) ([]byte, 
 	return append(p.AppendJSON(nil), '\n'), revision, nil
 }
 
-// Missing reports that there is no answer. The master tells another frontend only that, and
-// not why.
+// Missing reports that there is no answer. The master tells another frontend only that,
+// and not why.
 func (b *BoardQuery) Missing() *score.Problem {
 	switch {
 	case b.notFound != nil:
@@ -154,9 +154,8 @@ func (b *BoardQuery) Missing() *score.Problem {
 		handler.Quoted(b.Contest))
 }
 
-// ETag returns the tag of an answer that changed last at a revision. The store, the
-// question and the revision determine the answer, so the tag is strong, and its cost does
-// not depend on the answer's length.
+// ETag returns the tag of an answer that changed last at a revision. It is strong,
+// because the store, the question and the revision determine the answer.
 func (b *BoardQuery) ETag(store string, revision uint64) string {
 	question := make([]byte, 0, 256)
 	for _, s := range [...]string{store, b.Contest, b.Split, b.Category, b.Around, b.After.String()} {

@@ -25,10 +25,10 @@ import (
 // Question is what a read asks of the store. It has been checked.
 type Question struct {
 	// Key is the path behind /v1/ with the parameters that differ from their defaults, in
-	// order. So the same question has one key however it was put, and the path of a plain
-	// request is its key.
+	// order: one key for one question, however it was put.
 	Key string
-	// Tag names what makes the answer stale; "" for a record that is pushed under its key.
+	// Tag names what makes the answer stale; "" for a record that is pushed under its
+	// key.
 	Tag     string
 	Ask     queries.Ask
 	Board   *BoardQuery                              // for a question about a leaderboard; else nil
@@ -72,8 +72,8 @@ func Parse(path, query string) (Question, error) {
 // maxStale is a parameter of all questions. It is no part of their keys.
 const maxStale = "max_stale"
 
-// keyOf returns the key of a path and the parameters that differ from their defaults. limit
-// is another of them.
+// keyOf returns the key of a path and the parameters that differ from their defaults.
+// limit is another of them.
 func keyOf(path string, q url.Values, limit int) string {
 	if limit != handler.DefaultPage {
 		q.Set("limit", strconv.Itoa(limit))
@@ -173,8 +173,8 @@ func (p *Pattern) Matches(path []byte) bool {
 	return len(name) > 0 && (p.open || bytes.IndexByte(name, '/') < 0)
 }
 
-// Staleness is how old an answer may be if there is no current one. The zero value accepts
-// no old answer.
+// Staleness is how old an answer may be if there is no current one. The zero value
+// accepts no old answer.
 type Staleness struct {
 	Accepted bool
 	bounded  bool
@@ -186,8 +186,8 @@ func (s Staleness) Accepts(age time.Duration, known bool) bool {
 	return s.Accepted && (!s.bounded || known && age <= s.bound)
 }
 
-// parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds. Without
-// a value any age will do.
+// parseStaleness reads the parameter max_stale: a duration such as 30s, or seconds.
+// Without a value any age will do.
 func parseStaleness(q url.Values) (Staleness, error) {
 	given := q.Get(maxStale)
 	switch {
@@ -207,8 +207,8 @@ func parseStaleness(q url.Values) (Staleness, error) {
 	return Staleness{Accepted: true, bounded: true, bound: bound}, nil
 }
 
-// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an invalid
-// one is ignored.
+// StalenessOf finds max-stale in the lists of Cache-Control. As RFC 9111 has it, an
+// invalid one is ignored.
 func StalenessOf(lists []string) Staleness {
 	for _, list := range lists {
 		for one := range strings.SplitSeq(list, ",") {
@@ -271,8 +271,8 @@ func Keys(competition string) Question {
 	return Question{Key: key, Tag: cache.ListTag(competition), Ask: ask}
 }
 
-// maxPageContests is how many contests the page has before its stream begins. It shows the
-// first of each kind.
+// maxPageContests is how many contests the page has before its stream begins. It shows
+// the first of each kind.
 const maxPageContests = 3 * handler.MaxPage
 
 // Page asks for the data of the live page, a web.Data. It has no route.

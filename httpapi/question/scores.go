@@ -23,8 +23,8 @@ type ScorePage struct {
 	Next   string         `json:"next"` // the parameter after of the next page, "" at the end
 }
 
-// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the store
-// is longer.
+// MaxFilter bounds the value of a filter, which becomes part of a key. No name in the
+// store is longer.
 const MaxFilter = 512
 
 // scoresParameters are the parameters of a list of contests. The first four filter it.
@@ -200,10 +200,10 @@ func joinWords(separator string, words ...string) string {
 	return strings.Join(words, separator)
 }
 
-// periodsOf returns the names of a contest's periods in the order of play. Each competitor
-// lists only the periods in which it scored, so periods that differ in their number are
-// sorted by it (END2 before END10), and other periods by where competitors have them.
-// format.ts does the same.
+// periodsOf returns the names of a contest's periods in the order of play. Each
+// competitor lists only the periods in which it scored, so periods that differ in their
+// number are sorted by it (END2 before END10), and other periods by where competitors
+// have them. format.ts does the same.
 func periodsOf(rec *score.Record) []string {
 	lists := make([]score.Totals, len(rec.Competitors))
 	for i := range rec.Competitors {

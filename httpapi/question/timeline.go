@@ -102,8 +102,8 @@ func grantText(e *score.TimelineEvent) string {
 	return ""
 }
 
-// parseBard reads the question for the last seq of a source. A source that has never posted
-// is at 0, so that a new bard starts like any other.
+// parseBard reads the question for the last seq of a source. A source that has never
+// posted is at 0, so that a new bard starts like any other.
 func parseBard(source string, _ url.Values) (Question, error) {
 	if !score.ValidPath(source) {
 		return Question{}, handler.FieldProblem("source",

@@ -337,7 +337,8 @@ func (p *printer) intro(o Options, frontends []localgroup.Frontend, masterID, di
 	}
 	section("The live page (if its frontend dies, it continues at another one):", other.URL()+"/")
 	section(fmt.Sprintf("Kill a frontend in another terminal. Its clients move, and return when it is\n"+
-		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.", o.Group.RestartAfter.Seconds()),
+		"back, %.0f s later. Then kill the master: another takes over, and nothing is lost.",
+		o.Group.RestartAfter.Seconds()),
 		o.KillCommand(other.ID), o.KillCommand(master.ID))
 	section("Ask any frontend:")
 	for i, r := range exampleRequests {
