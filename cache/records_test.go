@@ -46,7 +46,8 @@ func TestRecordsStayWithinTheirBound(t *testing.T) {
 		case 2:
 			revision++
 			records := []Record{{key, revision, make([]byte, i%2000)}}
-			h.send(&Push{From: revision - 1, To: revision, Records: records, Stale: []string{"tag3"}, Released: revision})
+			stale := []string{"tag3"}
+			h.send(&Push{From: revision - 1, To: revision, Records: records, Stale: stale, Released: revision})
 		}
 		if got := h.f.State().Bytes; got > h.f.maxBytes {
 			t.Fatalf("%d bytes after %d answers, want at most %d", got, i+1, h.f.maxBytes)

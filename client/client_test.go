@@ -139,7 +139,8 @@ func TestPostWhoseAnswerIsLostCountsOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if results[0].Status != score.Duplicate || results[0].Revision != 1 || results[0].ID != events[0].ID {
-				t.Errorf("got %+v; want the first post as a duplicate, under the event's id %q", results[0], events[0].ID)
+				t.Errorf("got %+v; want the first post as a duplicate, under the event's id %q",
+					results[0], events[0].ID)
 			}
 			if got := len(g.Events(contest)); got != 1 {
 				t.Errorf("%d events were applied; want 1", got)

@@ -167,7 +167,8 @@ func TestSignedEventOfAStreamWaitsForNoOther(t *testing.T) {
 	for _, window := range []int{0, 1, 2, 64} {
 		before := len(g.Events("OG50BC"))
 		answers := make(chan client.Answer)
-		s := c.Stream(t.Context(), client.StreamOptions{Window: window, Answered: func(a client.Answer) { answers <- a }})
+		answered := func(a client.Answer) { answers <- a }
+		s := c.Stream(t.Context(), client.StreamOptions{Window: window, Answered: answered})
 		for i := range 3 {
 			e := alertOf("x")
 			e.Seq = uint64(before + i + 1)

@@ -18,7 +18,9 @@ import (
 
 // streamAlerts sends n alerts of one source over a stream. It checks that each is
 // answered once, in order, and counts once.
-func streamAlerts(t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int) client.StreamStats {
+func streamAlerts(
+	t *testing.T, g *testgroup.Group, c *client.Client, o client.StreamOptions, n int,
+) client.StreamStats {
 	t.Helper()
 	answered := 0
 	o.Answered = func(a client.Answer) {

@@ -20,7 +20,8 @@ func TestClientTrustsTheAuthorityItIsGiven(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent.Store(r.Header.Get("Authorization"))
 		w.Header().Set("Content-Type", "application/json")
-		const view = `{"guarded":true,"grants":[{"id":"a","name":"caesar","role":"operator"}],"join_tokens":[],"authorities":[]}`
+		const view = `{"guarded":true,"grants":[{"id":"a","name":"caesar","role":"operator"}],` +
+			`"join_tokens":[],"authorities":[]}`
 		_, _ = w.Write([]byte(view))
 	}))
 	defer s.Close()
@@ -85,6 +86,7 @@ func TestUntrustedCertificateIsReportedOnceAndTheClientContinues(t *testing.T) {
 		c.frontends.mu.Unlock()
 	}
 	if untrusted.Load() != 1 || failed.Load() != 0 {
-		t.Errorf("%d notices of the certificate and %d of other failures; want one, and none", untrusted.Load(), failed.Load())
+		t.Errorf("%d notices of the certificate and %d of other failures; want one, and none",
+			untrusted.Load(), failed.Load())
 	}
 }

@@ -91,7 +91,8 @@ func TestWatchHasASnapshotThenEveryChange(t *testing.T) {
 		Type: score.TypeMedalAward, ContestID: contest,
 		Data: &score.MedalAward{AwardID: "1", Medal: "GOLD", Organisation: "GAU"},
 	})
-	if u := a.await(t, client.UpdateScore, 1); len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
+	u := a.await(t, client.UpdateScore, 1)
+	if len(u.Scores) != 1 || *u.Scores[0].Competitors[0].Result != score.Points(2) {
 		t.Errorf("got %+v; want GAU with 2", u)
 	}
 	if u := a.await(t, client.UpdateMedals, 1); len(u.Medals) != 1 || u.Medals[0].Rows[0].Gold != 1 {
@@ -188,7 +189,9 @@ func TestWatchFailsOverAndIsSentHome(t *testing.T) {
 
 // redirecting starts n servers that redirect every watch, and returns their URLs and the
 // watches that they were asked for.
-func redirecting(t *testing.T, to func(self int, r *http.Request) string, n int) (urls []string, asked func() []string) {
+func redirecting(
+	t *testing.T, to func(self int, r *http.Request) string, n int,
+) (urls []string, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var list []string
@@ -252,7 +255,9 @@ func TestChosenHomeWithoutRoomIsReplacedByItsRedirect(t *testing.T) {
 func TestWatchFollowsOneRedirectPerAttempt(t *testing.T) {
 	var urls []string
 	var asked func() []string
-	urls, asked = redirecting(t, func(self int, _ *http.Request) string { return urls[1-self] + "/v1/watch?moved=1" }, 2)
+	urls, asked = redirecting(t, func(self int, _ *http.Request) string {
+		return urls[1-self] + "/v1/watch?moved=1"
+	}, 2)
 	c := newClient(t, client.Options{}, urls[0])
 	a := startWatch(t, c, client.WatchOptions{})
 	u := a.await(t, client.UpdateLost, 1)

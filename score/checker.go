@@ -58,11 +58,11 @@ func plainText(s string, limit int, required bool) bool {
 
 // Path checks that s consists of valid segments joined by slashes.
 func (c *Checker) Path(field, s string, limit int) {
-	if s == "" {
+	switch {
+	case s == "":
 		c.Fail(field, "missing; want segments of letters, digits and ._~- joined by /")
 		return
-	}
-	if len(s) > limit {
+	case len(s) > limit:
 		c.Fail(field, "has %d bytes; the most is %d", len(s), limit)
 		return
 	}

@@ -14,9 +14,8 @@ import (
 type table struct {
 	name   Type
 	data   reflect.Type
-	fields []field  // in the order of the struct, which is the order of the stored form
-	sorted []field  // in the order of the canonical form
-	names  []string // of fields
+	fields []field // in the order of the struct, which is the order of the stored form
+	sorted []field // in the order of the canonical form
 	// rules checks what concerns several members, or members of other types than below.
 	rules func(d Data, c *Checker)
 	// general is true if a member is neither a text, a number nor totals. Such data is
@@ -63,7 +62,6 @@ func newTable[D any](name Type, rules func(*D, *Checker)) *table {
 			m.pointer, t.general = func(unsafe.Pointer) any { return nil }, true
 		}
 		t.fields = append(t.fields, m)
-		t.names = append(t.names, name)
 	}
 	t.sorted = slices.SortedFunc(slices.Values(t.fields), func(a, b field) int {
 		return strings.Compare(a.name, b.name)
@@ -90,26 +88,16 @@ func (t *table) read(b []byte, s string) Data {
 	}
 	d := reflect.New(t.data)
 	r := fastjson.NewReader(b, s)
-	next := 0 // the field after the last one read: stored data is in order
+	next := 0 // the field to try first: stored data is in order
 	ok := r.Object(func(name string) bool {
-		i := next
-		for i < len(t.names) && t.names[i] != name {
-			i++
-		}
-		if i == len(t.names) {
-			if i = slices.Index(t.names[:next], name); i < 0 {
-				return false
+		for range t.fields {
+			f := &t.fields[next]
+			if next++; next == len(t.fields) {
+				next = 0
 			}
-		}
-		next = i + 1
-		switch to := t.fields[i].of(d.UnsafePointer()).(type) {
-		case *string:
-			return r.Text(to)
-		case **Decimal:
-			*to = new(Decimal)
-			return fastDecimal(&r, *to)
-		case *Totals:
-			return fastTotals(&r, to)
+			if f.name == name {
+				return f.read(&r, d.UnsafePointer())
+			}
 		}
 		return false
 	})
@@ -117,6 +105,19 @@ func (t *table) read(b []byte, s string) Data {
 		return nil
 	}
 	return d.Interface().(Data)
+}
+
+func (f *field) read(r *fastjson.Reader, d unsafe.Pointer) bool {
+	switch to := f.of(d).(type) {
+	case *string:
+		return r.Text(to)
+	case **Decimal:
+		*to = new(Decimal)
+		return fastDecimal(r, *to)
+	case *Totals:
+		return fastTotals(r, to)
+	}
+	return false
 }
 
 // write appends the stored form of data, or the canonical form. ok is false if the fast

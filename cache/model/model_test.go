@@ -130,7 +130,8 @@ func search(t *testing.T, flags []string) string {
 	if !full() {
 		optimize = "-O1" // for a quick search the compiler takes longer than the search
 	}
-	run(t, dir, "gcc", optimize, "-w", "-DSAFETY", "-DNOREDUCE", fmt.Sprintf("-DMEMLIM=%d", searchMemory), "-o", "pan", "pan.c")
+	memory := fmt.Sprintf("-DMEMLIM=%d", searchMemory)
+	run(t, dir, "gcc", optimize, "-w", "-DSAFETY", "-DNOREDUCE", memory, "-o", "pan", "pan.c")
 	return run(t, dir, "./pan", fmt.Sprintf("-m%d", searchDepth), "-w24")
 }
 

@@ -30,7 +30,8 @@ func TestScheduleNeverExceedsItsBudget(t *testing.T) {
 			worst = max(worst, excess)
 		})
 		if worst > burst+1e-6 {
-			t.Errorf("budget %v: some span had %.2f checks more than its budget, at most %v allowed", budget, worst, burst)
+			t.Errorf("budget %v: some span had %.2f checks more than its budget, at most %v allowed",
+				budget, worst, burst)
 		}
 		if used := float64(total) / 60; used < 0.9*budget {
 			t.Errorf("budget %v: only %.1f checks a second used", budget, used)
@@ -134,9 +135,11 @@ func TestScheduleNoticesAHotRecordWithinASecond(t *testing.T) {
 			w.run(time.Second, nil)
 			worst = min(worst, w.counts(time.Second)[w.keys[final]])
 		}
-		t.Logf("final of 1,000 reads/s and %v changes/s among 1,000 others: at least %d checks in the second second", changes, worst)
+		t.Logf("final of 1,000 reads/s and %v changes/s among 1,000 others: at least %d checks in the second second",
+			changes, worst)
 		if worst < 5 {
-			t.Errorf("changes %v/s: a record hot for a second was checked %d times in the next, want >= 5", changes, worst)
+			t.Errorf("changes %v/s: a record hot for a second was checked %d times in the next, want >= 5",
+				changes, worst)
 		}
 	}
 }
@@ -181,7 +184,8 @@ func TestScheduleRatesFollowTheSquareRoot(t *testing.T) {
 	for i, g := range groups {
 		want := math.Sqrt(g.reads*g.changes) / weights
 		got := checks[i] / all
-		t.Logf("%3.0f reads/s %.1f changes/s: %.1f %% of the checks, square root %.1f %%", g.reads, g.changes, 100*got, 100*want)
+		t.Logf("%3.0f reads/s %.1f changes/s: %.1f %% of the checks, square root %.1f %%",
+			g.reads, g.changes, 100*got, 100*want)
 		if math.Abs(got/want-1) > 0.15 {
 			t.Errorf("%v: %.3f of the checks, want %.3f within 15 %%", g, got, want)
 		}
@@ -265,7 +269,8 @@ func TestScheduleServesFewerStaleReadsTheMoreItMayCheck(t *testing.T) {
 	for _, budget := range []float64{50, 100, 200, 400, 800} {
 		stale, checks := zipfReads(budget, ignoringWorld(squareRootWeight))
 		fixed, _ := zipfReads(budget, ignoringWorld(func(*Item) float64 { return 1 }))
-		t.Logf("budget %4.0f checks/s (%6.1f used): %5.2f %% of reads stale, fixed %5.2f %%", budget, checks, 100*stale, 100*fixed)
+		t.Logf("budget %4.0f checks/s (%6.1f used): %5.2f %% of reads stale, fixed %5.2f %%",
+			budget, checks, 100*stale, 100*fixed)
 		if stale > 0.9*before || stale > 0.7*fixed {
 			t.Errorf("budget %v: %.4f of reads stale; half the budget %.4f, fixed %.4f", budget, stale, before, fixed)
 		}
