@@ -96,10 +96,11 @@ func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (f
 	}
 	warmup, events := int(b.warmup.Seconds()*rate), max(1, int(b.duration.Seconds()*rate))
 	all, err := load.OpenWatchers(ctx, order[0], plays.Contest(), n, publisher.Revision()+1, warmup, events)
-	defer all.Close()
 	if err != nil {
+		all.Close()
 		return nil, err
 	}
+	defer all.Close()
 	if err := b.rest(ctx); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,6 @@ func (b *bench) watch(ctx context.Context, g *frontends, n int, rate float64) (f
 		return nil, err
 	}
 	last, err := residentKiB(g.list[i])
-	f["connected"] = (full - empty) / float64(n)
-	f["end"] = (last - empty) / float64(n)
+	f["connected"], f["end"] = (full-empty)/float64(n), (last-empty)/float64(n)
 	return f, err
 }

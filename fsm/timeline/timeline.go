@@ -79,8 +79,8 @@ func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Ro
 func ContestBackward(timeline *bolt.Bucket, contestID string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		c := timeline.Cursor()
-		k, v := c.Seek(database.NumberedKey(math.MaxUint64, contestID))
-		if k == nil {
+		var k, v []byte
+		if behind, _ := c.Seek(database.NumberedKey(math.MaxUint64, contestID)); behind == nil {
 			k, v = c.Last()
 		} else {
 			k, v = c.Prev()

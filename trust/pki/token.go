@@ -21,8 +21,8 @@ const (
 
 // These errors do not quote the input, which may be a mistyped secret.
 var (
-	errJoinToken = errors.New("not a join token; want the whole text, which begins with laurel-join-1.")
-	errBearer    = errors.New("not a bearer token; want the whole text, which begins with laurel-token-1.")
+	errJoinToken = errors.New("not a join token; want the whole text, which begins with \"laurel-join-1.\"")
+	errBearer    = errors.New("not a bearer token; want the whole text, which begins with \"laurel-token-1.\"")
 )
 
 // JoinToken admits a frontend to a group and names the authority that the frontend

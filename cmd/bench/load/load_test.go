@@ -195,7 +195,7 @@ func TestEveryWatcherSeesEveryEvent(t *testing.T) {
 	defer p.Close()
 	const watchers, warmup, events = 20, 2, 10
 	w, err := OpenWatchers(t.Context(), addr(f), plays.Contest(), watchers, p.Revision()+1, warmup, events)
-	defer w.Close()
+	t.Cleanup(w.Close)
 	if err != nil {
 		t.Fatal(err)
 	}
