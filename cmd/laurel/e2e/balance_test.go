@@ -28,9 +28,11 @@ const (
 	resettled = 4 * time.Second
 
 	// nearly is the largest deviation from a fair share when the watchers are balanced,
-	// tooMuch the largest excess at any time once they have settled.
-	nearly  = 0.10
-	tooMuch = 0.20
+	// tooMuch the largest excess at any time once they have settled. A frontend may have
+	// minExcess watchers more than that: it then keeps a new one.
+	nearly    = 0.10
+	tooMuch   = 0.20
+	minExcess = 10
 )
 
 // TestWatchersAreBalancedAgainWithin20sAfterAFrontendReturns kills one of three frontends
@@ -178,11 +180,12 @@ func spread(n []int) (most float64) {
 	return most
 }
 
-// above returns the largest excess over a fair share, as a fraction of it.
+// above returns the largest excess over a fair share, less minExcess, as a fraction of
+// the share.
 func above(n []int) (most float64) {
 	share := float64(sumOf(n)) / float64(len(n))
 	for _, one := range n {
-		most = max(most, (float64(one)-share)/share)
+		most = max(most, (float64(one)-minExcess-share)/share)
 	}
 	return most
 }
