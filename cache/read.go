@@ -142,7 +142,7 @@ type load struct {
 	home, tagSlot *slot
 }
 
-// loadLimit bounds a load, whoever began it, because many may wait for it.
+// loadLimit bounds a load, because many readers may wait for it.
 const loadLimit = 5 * time.Second
 
 func (s *session) runLoad(l *load, from Loader) {

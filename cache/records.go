@@ -89,7 +89,7 @@ func (r *records) slotFor(key string) *slot {
 		return s
 	}
 	// When the key last changed is not known here. So an answer from before now, which a
-	// load may still bring, is too old for whoever asks now.
+	// load may still bring, is too old for a reader that asks now.
 	s := &slot{key: key}
 	s.changed.Store(r.upTo)
 	grown := make(map[string]*slot, len(old)+1)
@@ -115,7 +115,7 @@ func (r *records) put(e *Entry) {
 }
 
 // apply takes in a push. A new answer goes in before its slot is marked as changed, so
-// whoever sees the mark finds the answer.
+// a reader that sees the mark finds the answer.
 func (r *records) apply(p *Push) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,7 +19,7 @@ type session struct {
 	pushed   atomic.Uint64
 	released atomic.Uint64
 	leaseEnd atomic.Int64    // by this frontend's clock; 0 for no lease
-	ctx      context.Context // ends with the session; whoever waits then starts over
+	ctx      context.Context // ends with the session; waiting readers then start over
 	cancel   context.CancelFunc
 
 	mu            sync.Mutex

@@ -151,7 +151,7 @@ func matchesETag(ifNoneMatch []byte, tag string) bool {
 		(string(ifNoneMatch) == tag || handler.MatchesETag([]string{string(ifNoneMatch)}, tag))
 }
 
-// isPlainRead reports whether a read is answered in JSON whoever the caller is.
+// isPlainRead reports whether a read is answered in JSON for every caller.
 func (s *server) isPlainRead(r *fastpath.Request) bool {
 	switch string(r.Accept) {
 	case "", "*/*", handler.TypeJSON:
