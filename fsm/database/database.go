@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -106,7 +105,7 @@ func open(path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
-		for _, name := range append(slices.Clone(stateBuckets), Index) {
+		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
@@ -121,7 +120,7 @@ func open(path string) (*bolt.DB, error) {
 }
 
 // Open opens the file at path. If there is none or it cannot be trusted, Open creates a
-// new, empty one and logs why. The caller must bring the Index bucket up to date.
+// new, empty one and logs why.
 func Open(path string, log *slog.Logger) (*bolt.DB, error) {
 	reason := ""
 	_, missing := os.Stat(path)
