@@ -26,12 +26,16 @@ import (
 // therefore trusted only after Close has synced it. A marker file beside the database
 // records that:
 //
-//	clean CHECKSUM
+//	clean 2 CHECKSUM
+//
+// where 2 is the version of the records' format.
 //
 // The marker exists only while the database is closed. Open removes it durably before the
 // first write. Close syncs the database and then writes the marker with a checksum of the
 // whole file. A file that was replaced or lost a page after Close has a different
 // checksum. A file that is not trusted is deleted and rebuilt.
+
+const cleanMark = "clean 2 "
 
 func markerPath(path string) string { return path + ".mark" }
 
@@ -41,7 +45,7 @@ func writeMarker(path, checksum string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("clean " + checksum + "\n")
+	_, err = f.WriteString(cleanMark + checksum + "\n")
 	if err == nil {
 		err = f.Sync()
 	}
@@ -145,7 +149,7 @@ func distrust(path string) string {
 	if err != nil {
 		return fmt.Sprintf("its marker cannot be read: %v", err)
 	}
-	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), "clean ")
+	want, clean := strings.CutPrefix(strings.TrimSpace(string(marker)), cleanMark)
 	if !clean {
 		return "its marker is invalid"
 	}

@@ -76,14 +76,17 @@ func Contest(timeline *bolt.Bucket, contestID string, after uint64) iter.Seq2[Ro
 func ContestBackward(timeline *bolt.Bucket, contestID string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		c := timeline.Cursor()
-		var k, v []byte
-		if behind, _ := c.Seek(database.NumberedKey(math.MaxUint64, contestID)); behind == nil {
-			k, v = c.Last()
-		} else {
-			k, v = c.Prev()
-		}
+		k, v := before(c, database.NumberedKey(math.MaxUint64, contestID))
 		scan(k, v, c.Prev, database.Prefix(contestID), yield)
 	}
+}
+
+// before returns the record before a key.
+func before(c *bolt.Cursor, key []byte) (k, v []byte) {
+	if next, _ := c.Seek(key); next == nil {
+		return c.Last()
+	}
+	return c.Prev()
 }
 
 // Competition returns the events of a competition that are not voided, contest by
@@ -183,12 +186,7 @@ func (r *SignatureReader) Signature(e *entry.Event) ([]byte, error) {
 		return nil, nil
 	}
 	if e.Revision-r.first >= uint64(len(r.signatures)) {
-		k, sealed := r.runs.Seek(database.NumberedKey(e.Revision + 1))
-		if k == nil {
-			k, sealed = r.runs.Last()
-		} else {
-			k, sealed = r.runs.Prev()
-		}
+		k, sealed := before(r.runs, database.NumberedKey(e.Revision+1))
 		run, err := database.Unseal(k, sealed)
 		if err != nil {
 			return nil, err
