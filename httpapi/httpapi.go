@@ -12,7 +12,9 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,7 +34,6 @@ import (
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
-	"laurel/trust/signing"
 )
 
 // What the HTTP port takes of one connection.
@@ -64,9 +65,11 @@ type Options struct {
 	// Origins are the origins whose pages may read, such as https://scores.example,
 	// besides those of the group itself. nil permits all, unless the group is private.
 	Origins []string
-	// Verifier checks signatures; nil for one of the API's own. If it is the state
-	// machine's, each signature is checked once in this process.
-	Verifier *signing.Verifier
+	// Verify returns why the signature of an event is not one by the key, or nil. If the
+	// state machine verifies by the same, each signature is verified once in this process.
+	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
+	// MemberOf returns the name, id@instance, of the member that a certificate is for.
+	MemberOf func(*x509.Certificate) (string, error)
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
 }
@@ -109,7 +112,8 @@ func New(g Group, o Options) *API {
 		Limits:     o.Limits,
 		Secure:     o.Secure,
 		Private:    o.Private,
-		Verifier:   cmp.Or(o.Verifier, new(signing.Verifier)),
+		Verify:     o.Verify,
+		MemberOf:   o.MemberOf,
 		Registerer: o.Registerer,
 	})
 	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}

@@ -9,6 +9,8 @@ package admission
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -20,7 +22,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/signing"
 )
 
 // Permission is what a route requires of its caller. The zero value permits nobody.
@@ -92,8 +93,11 @@ type Options struct {
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
 	// Private permits reading to readers only.
-	Private  bool
-	Verifier *signing.Verifier
+	Private bool
+	// Verify returns why the signature of an event is not one by the key, or nil.
+	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
+	// MemberOf returns the name, id@instance, of the member that a certificate is for.
+	MemberOf func(*x509.Certificate) (string, error)
 	// Registerer gets the metrics; nil for none.
 	Registerer prometheus.Registerer
 }

@@ -10,8 +10,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
-	"laurel/trust/signing"
 )
 
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
@@ -62,7 +60,7 @@ func (g *Gate) grantOf(ctx context.Context, authorization []string) (grant *acce
 		return nil, reasonMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := pki.ParseBearerToken(text)
+	token, err := access.ParseBearerToken(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, reasonMalformed
 	}
@@ -135,7 +133,7 @@ func (g *Gate) memberOf(r *handler.Request) string {
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
 		return ""
 	}
-	name, err := pki.MemberOf(peer.TLS.PeerCertificates[0])
+	name, err := g.options.MemberOf(peer.TLS.PeerCertificates[0])
 	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
 		return "" // the certificate of a removed member may be valid for weeks
 	}
@@ -187,7 +185,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 	}
 	reason = reasonEvent
 	refused = state.Authorize(e, func(grant *access.Grant) *score.Problem {
-		problem := g.verify(grant, e)
+		problem := g.options.Verify(grant.Public, e)
 		if problem != nil {
 			reason = reasonSignature
 		}
@@ -200,23 +198,6 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 		reason = reasonRevoked
 	}
 	return reason, refused
-}
-
-// verify returns why the signature of e is not one by the key of grant, or nil.
-func (g *Gate) verify(grant *access.Grant, e *score.Event) *score.Problem {
-	b := handler.NewBuffer()
-	defer b.Free()
-	var err error
-	b.B, err = signing.AppendForm(b.B[:0], e)
-	switch {
-	case err != nil:
-		problem := score.Problemf(score.Unauthorized, "the event cannot have been signed: %s", err)
-		problem.ID = e.ID
-		return problem
-	case !g.options.Verifier.Verify(grant.Public, b.B, e.Signature):
-		return signing.WrongSignature(e, b.B)
-	}
-	return nil
 }
 
 // grantID returns the id of the grant by which an event is posted, "" for none.
