@@ -32,6 +32,18 @@ type treeKey struct {
 // maxHeight is the number of nodes from a leaf of the largest tree to its root.
 const maxHeight = 9
 
+// VerifyEvent returns why the signature of e is not one by the key, or nil.
+func (v *Verifier) VerifyEvent(public ed25519.PublicKey, e *score.Event) *score.Problem {
+	form, err := Form(e)
+	switch {
+	case err != nil:
+		return Unsignable(e, err)
+	case !v.Verify(public, form, e.Signature):
+		return WrongSignature(e, form)
+	}
+	return nil
+}
+
 // Verify reports whether signature is the signature of form by the key.
 func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
 	s, err := score.ParseSignature(signature)
