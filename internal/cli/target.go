@@ -23,6 +23,7 @@ const DefaultURL = "http://127.0.0.1:8001"
 type Target struct {
 	URLs     []string
 	Patience time.Duration
+	Home     string // the id of the preferred frontend; "" for none
 
 	keyFile string // "": events are not signed
 	token   string // or @ and the name of a file with it; "": none
@@ -55,7 +56,7 @@ func AddRequestTarget(cmd *cobra.Command) *Target {
 
 // Options returns the options of a client for the flags.
 func (t *Target) Options() (o client.Options, err error) {
-	o.Timeout, o.Notify = t.Patience, t.notices()
+	o.Timeout, o.Home, o.Notify = t.Patience, t.Home, t.notices()
 	if o.Key, err = t.Key(); err != nil {
 		return o, err
 	}
