@@ -115,7 +115,7 @@ func (m *Member) start() (err error) {
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.hooks.mutation)
 	reports := status.NewReports(m.scaled)
 	elected := make(chan bool, 16)
-	if m.raft, err = m.startRaft(m.raftConfig(elected), reports); err != nil {
+	if err = m.startRaft(m.raftConfig(elected), reports); err != nil {
 		return err
 	}
 	if m.auth != nil {
@@ -140,7 +140,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.forwarder = &forwarder{replica: r, elections: m.elections, frontend: m.frontend}
 	m.reader = &reader{replica: r, frontend: m.frontend}
 	m.mode = &cacheMode{replica: r, elections: m.elections, frontend: m.frontend}
-	m.readIndex = &readIndex{replica: r, elections: m.elections}
+	m.readIndex = &readIndex{replica: r, elections: m.elections, turn: make(chanMutex, 1)}
 	m.readIndex.round = m.readIndex.askVoters
 	m.readiness = &readiness{
 		replica: r, elections: m.elections, frontend: m.frontend, readIndex: m.readIndex, mode: m.mode,
@@ -225,7 +225,6 @@ func (m *Member) Close() error {
 	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
-	m.leader.Close()
 	return errors.Join(append(errs, m.release())...)
 }
 

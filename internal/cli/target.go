@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/client"
-	"laurel/trust/pki"
+	"laurel/trust/access"
 )
 
 // DefaultURL is the default of the flag --to.
@@ -96,7 +96,7 @@ func (t *Target) bearer() (string, error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return "", nil
 	}
-	_, err := pki.ParseBearerToken(text)
+	_, err := access.ParseBearerToken(text)
 	return text, err
 }
 
