@@ -140,12 +140,11 @@ const (
 	described = "laurel_described" // the usage text names the variable already
 )
 
-// NoEnvironment excludes flags from the environment. It is for flags that describe a
-// request: the LAUREL_ID of a frontend must not become the id of an event.
-func NoEnvironment(flags *pflag.FlagSet, names ...string) {
-	for _, name := range names {
-		annotate(flags.Lookup(name), variable, "")
-	}
+// NoEnvironment excludes the flags that are defined so far from the environment. It is for
+// flags that describe a request: the LAUREL_ID of a frontend must not become the id of an
+// event.
+func NoEnvironment(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) { annotate(f, variable, "") })
 }
 
 func annotate(f *pflag.Flag, key, value string) {

@@ -69,18 +69,20 @@ func AddDirFlag(c *cobra.Command) *DirFlag {
 	return f
 }
 
-// Dir returns the absolute path of the run directory, and reports whether the user has
-// set it.
-func (f *DirFlag) Dir() (dir string, named bool) {
-	dir = cmp.Or(f.value, os.Getenv(runDirVariable))
+// Dir returns the absolute path of the run directory.
+func (f *DirFlag) Dir() string {
+	dir := cmp.Or(f.value, os.Getenv(runDirVariable))
 	if dir == "" {
-		return DefaultDir(), false
+		return DefaultDir()
 	}
 	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
+		return abs
 	}
-	return dir, true
+	return dir
 }
+
+// IsSet reports whether the user has chosen the run directory.
+func (f *DirFlag) IsSet() bool { return f.value != "" || os.Getenv(runDirVariable) != "" }
 
 // check refuses a directory into which another user could write. In a shared temporary
 // directory every user can make names.
