@@ -87,6 +87,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 		MaxEntry:      maxLogEntry,
 		TermReported:  reports.TermReported,
 		Go:            m.run,
+		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,
 		RaftLogger:    hclogger.New(m.log),
@@ -103,17 +104,14 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 
 func (m *Member) openRaft(config *raft.Config) (err error) {
 	s := m.storage
-	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
-		Store:   s.Snapshots(),
-		Machine: m.machine,
-		Header:  m.transport.Header(),
-		Term:    func() uint64 { return m.raft.CurrentTerm() }, // called when the transport is open
-		Pass:    m.transport.Deliver,
-		Stopped: m.stopped,
-		Fail:    m.fail,
-		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
-		Logger:  m.log,
-	})
+	receiver := &snapshots.Receiver{
+		Store:     s.Snapshots(),
+		Machine:   m.machine,
+		Transport: m.transport,
+		Fail:      m.fail,
+		Received:  m.metrics.snapshotsReceived,
+		Logger:    m.log,
+	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
 	if m.opts.Bootstrap && !s.Existing() {
 		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}
