@@ -47,7 +47,7 @@ var layout = map[string]rule{
 	"trust/access":    {ours: []string{"score"}, strict: true},
 	"trust/pki":       {strict: true},
 	"cluster":         {ours: []string{"score", "fsm", "cache", "trust", "internal"}},
-	"httpapi":         {ours: []string{"score", "cache", "trust", "internal"}, never: []string{raft}},
+	"httpapi":         {ours: []string{"score", "cache", "trust/access", "internal"}, never: []string{raft}},
 	"client":          {ours: []string{"score", "trust/access", "trust/signing", "internal"}, never: []string{raft}},
 	"cmd":             {ours: []string{"score", "cache", "fsm", "cluster", "httpapi", "client", "trust", "cmd", "internal", "testdata"}},
 	// internal imports what it needs; score, cache and fsm never import it.

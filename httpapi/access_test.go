@@ -19,7 +19,6 @@ import (
 	"laurel/httpapi/admission"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
 	"laurel/trust/signing"
 )
 
@@ -27,7 +26,7 @@ import (
 type guardedGroup struct {
 	group *testMember
 
-	operator, bard, reader, revoked, expired pki.BearerToken
+	operator, bard, reader, revoked, expired access.BearerToken
 
 	private      ed25519.PrivateKey // of bard/assurancetourix
 	other        ed25519.PrivateKey // of bard/other
@@ -43,23 +42,23 @@ func keyFor(name string) ed25519.PrivateKey {
 func publicOf(k ed25519.PrivateKey) []byte { return k.Public().(ed25519.PublicKey) }
 
 // bardToken is the token of bard/cacofonix in every guarded group.
-var bardToken = pki.NewBearerToken()
+var bardToken = access.NewBearerToken()
 
 func newGuardedGroup(t testing.TB, g *testMember) *guardedGroup {
 	t.Helper()
 	c := &guardedGroup{
 		group:        g,
-		operator:     pki.NewBearerToken(),
+		operator:     access.NewBearerToken(),
 		bard:         bardToken,
-		reader:       pki.NewBearerToken(),
-		revoked:      pki.NewBearerToken(),
-		expired:      pki.NewBearerToken(),
+		reader:       access.NewBearerToken(),
+		revoked:      access.NewBearerToken(),
+		expired:      access.NewBearerToken(),
 		private:      keyFor("bard"),
 		other:        keyFor("other"),
 		unregistered: keyFor("unregistered"),
 	}
 	now := time.Now().UTC()
-	byToken := func(b pki.BearerToken, name string, role access.Role) *access.Grant {
+	byToken := func(b access.BearerToken, name string, role access.Role) *access.Grant {
 		return &access.Grant{ID: b.ID, Name: name, Role: role, Hash: b.Hash()}
 	}
 	byKey := func(k ed25519.PrivateKey, name string) *access.Grant {
@@ -89,7 +88,7 @@ func newGuardedGroup(t testing.TB, g *testMember) *guardedGroup {
 	return c
 }
 
-func bearer(b pki.BearerToken) string { return "Authorization: Bearer " + b.Text() }
+func bearer(b access.BearerToken) string { return "Authorization: Bearer " + b.Text() }
 
 // guardedServer serves a guarded group over TCP.
 func guardedServer(t testing.TB, o Options) (*guardedGroup, *API, *httptest.Server) {
@@ -159,7 +158,7 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	s := serve(t, a, a.Handler())
 	wrong := c.operator
 	wrong.Secret = c.bard.Secret
-	unknown := pki.NewBearerToken()
+	unknown := access.NewBearerToken()
 	for _, one := range []struct {
 		name, header, reason string
 	}{
@@ -217,7 +216,7 @@ func TestInvalidTokenIsRefusedAndCountedAndNeverShown(t *testing.T) {
 	}
 	var page bytes.Buffer
 	page.WriteString(ask(t, s, "GET", "/metrics", "").body)
-	for _, b := range []pki.BearerToken{c.operator, c.bard, c.revoked, c.expired, unknown} {
+	for _, b := range []access.BearerToken{c.operator, c.bard, c.revoked, c.expired, unknown} {
 		if strings.Contains(log.String(), b.Secret) || strings.Contains(page.String(), b.Secret) {
 			t.Error("a secret is in the log or the metrics")
 		}
@@ -293,7 +292,7 @@ func TestEventIsAcceptedOnlyFromAnAuthorizedCaller(t *testing.T) {
 		}
 		for _, one := range []struct {
 			name, body string
-			token      *pki.BearerToken
+			token      *access.BearerToken
 			status     int
 			reason     string
 		}{
@@ -383,7 +382,7 @@ func TestStreamEndsAtTheFirstUnauthorizedEvent(t *testing.T) {
 
 func TestOpenStoreAcceptsEventsWithoutOrWithInvalidTokens(t *testing.T) {
 	g, s := start(t)
-	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(pki.NewBearerToken())}} {
+	for _, headers := range [][]string{{isJSON}, {isJSON, "Authorization: Bearer nonsense"}, {isJSON, bearer(access.NewBearerToken())}} {
 		if got := ask(t, s, "POST", "/v1/events", alert("", ""), headers...); got.StatusCode != 200 {
 			t.Errorf("%v: got %d %s", headers, got.StatusCode, got.body)
 		}

@@ -12,7 +12,9 @@ package httpapi
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,7 +34,6 @@ import (
 	"laurel/httpapi/watch"
 	"laurel/score"
 	"laurel/score/ranking"
-	"laurel/trust/signing"
 )
 
 // What the HTTP port takes of one connection.
@@ -64,9 +65,11 @@ type Options struct {
 	// Origins are the origins whose pages may read, such as https://scores.example,
 	// besides those of the group itself. nil permits all, unless the group is private.
 	Origins []string
-	// Verifier checks signatures; nil for one of the API's own. If it is the state
-	// machine's, each signature is checked once in this process.
-	Verifier *signing.Verifier
+	// Verify returns why the signature of an event is not one by the key, or nil. If the
+	// state machine verifies by the same, each signature is verified once in this process.
+	Verify func(public ed25519.PublicKey, e *score.Event) *score.Problem
+	// MemberOf returns the name, id@instance, of the member that a certificate is for.
+	MemberOf func(*x509.Certificate) (string, error)
 	// TLS is the configuration of the port of clients; nil for HTTP in the clear only.
 	TLS *tls.Config
 }
@@ -78,7 +81,6 @@ type API struct {
 	log       *slog.Logger
 	metrics   *metrics
 	gatherer  prometheus.Gatherer
-	limits    admission.Limits
 	origins   *origins
 	tls       *tls.Config
 	admission *admission.Control
@@ -97,7 +99,6 @@ func New(g Group, o Options) *API {
 		log:      cmp.Or(o.Logger, slog.Default()),
 		metrics:  newMetrics(o.Registerer),
 		gatherer: o.Gatherer,
-		limits:   o.Limits.OrDefault(),
 		origins:  newOrigins(g.Status, o),
 		tls:      o.TLS,
 		closed:   make(chan struct{}),
@@ -108,10 +109,11 @@ func New(g Group, o Options) *API {
 	a.admission = admission.New(admission.Options{
 		Access:     g.Access.Access,
 		Master:     g.Status.Master,
-		Limits:     a.limits,
+		Limits:     o.Limits,
 		Secure:     o.Secure,
 		Private:    o.Private,
-		Verifier:   cmp.Or(o.Verifier, new(signing.Verifier)),
+		Verify:     o.Verify,
+		MemberOf:   o.MemberOf,
 		Registerer: o.Registerer,
 	})
 	own := &reader{status: g.Status, source: g.Reader, metrics: a.metrics}
@@ -151,7 +153,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		MaxHeaderBytes:    MaxHeaderBytes,
-		ReadHeaderTimeout: a.limits.HeaderTimeout,
+		ReadHeaderTimeout: a.admission.Limits.HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
 		ConnContext:       fastpath.ConnContext,
 		HTTP2: &http.HTTP2Config{
@@ -170,7 +172,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())
-	f := fastpath.New(s, client.fastHandler(s), a.limits.AnswerTimeout)
+	f := fastpath.New(s, client.fastHandler(s), admission.AnswerTimeout)
 	if a.tls != nil {
 		f.TLS(a.tls, func(err error) {
 			a.admission.Count(admission.ReasonHandshake)
@@ -181,11 +183,10 @@ func (a *API) Front() *fastpath.Server {
 }
 
 // Limited bounds the connections of l by MaxConnections, and those of one address by
-// Limits.ConnectionsPerAddress. More of one address are closed at once; others wait.
+// admission.ConnectionsPerAddress. More of one address are closed at once; others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	l = fastpath.LimitAddresses(l, a.limits.ConnectionsPerAddress, a.limits.Exempt,
+	return fastpath.Limit(l, MaxConnections, admission.ConnectionsPerAddress, a.admission.Limits.Exempt,
 		func() { a.admission.Count(admission.ReasonConnection) })
-	return fastpath.LimitConns(l, MaxConnections)
 }
 
 // Group is the frontend's group. The methods may be called by any goroutine. An error is

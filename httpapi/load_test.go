@@ -15,7 +15,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
 )
 
 // from sends a request from an address to a handler.
@@ -74,7 +73,7 @@ func TestRatesOfAnAddressDoNotAffectOthers(t *testing.T) {
 func TestCallerGetsTheRateOfItsGrant(t *testing.T) {
 	t.Parallel()
 	c, a, s := guardedServer(t, Options{})
-	slow := pki.NewBearerToken()
+	slow := access.NewBearerToken()
 	grant := &access.Grant{ID: slow.ID, Name: "feed", Role: access.RoleBard, Hash: slow.Hash(), Rate: 20}
 	change := access.Change{At: time.Now().UTC(), By: "test", Grant: grant}
 	if err := c.group.ChangeAccess(t.Context(), change); err != nil {
@@ -184,7 +183,7 @@ func readsUnderWay(a *API) int {
 }
 
 // admit has the gate of clients admit a read over TLS from an address.
-func admit(t *testing.T, a *API, addr string, token pki.BearerToken) *score.Problem {
+func admit(t *testing.T, a *API, addr string, token access.BearerToken) *score.Problem {
 	t.Helper()
 	r := &fastpath.Request{
 		Method:        "GET",
@@ -206,7 +205,7 @@ func TestTokensFromAnAddressWithTooManyInvalidOnesAreNotLookedAt(t *testing.T) {
 	if problem := admit(t, a, "192.0.2.9", c.reader); problem != nil {
 		t.Fatal(problem)
 	}
-	tries, unknown := 0, pki.NewBearerToken()
+	tries, unknown := 0, access.NewBearerToken()
 	for ; tries < 100; tries++ {
 		if problem := admit(t, a, "192.0.2.9", unknown); problem.Code == score.RateLimited {
 			break

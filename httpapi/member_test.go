@@ -25,6 +25,7 @@ import (
 	"laurel/httpapi/posts"
 	"laurel/score"
 	"laurel/trust/pki"
+	"laurel/trust/signing"
 )
 
 // testMember is a member of a group without Raft. It reads from a real state machine; what it is
@@ -243,7 +244,7 @@ func (insecure) FinishRotation(context.Context, string) error  { return errInsec
 func (insecure) NewJoinToken(context.Context, string, time.Duration, int) (string, error) {
 	return "", errInsecure
 }
-func (insecure) Enroll(context.Context, string, []byte, string) (*pki.IssuedCertificate, error) {
+func (insecure) Enroll(context.Context, string, []byte, string) (any, error) {
 	return nil, errInsecure
 }
 
@@ -263,6 +264,7 @@ func newTestAPI(t testing.TB, o Options) (*testMember, *API) {
 		o.Registerer, o.Gatherer = r, r
 	}
 	o.Logger = slog.New(slog.DiscardHandler)
+	o.Verify, o.MemberOf = new(signing.Verifier).VerifyEvent, pki.MemberOf
 	return g, New(groupOf(g), o)
 }
 

@@ -116,7 +116,7 @@ func TestOpenAPISchemasHaveTheMembersThatAreWritten(t *testing.T) {
 		"Medals": medal.Standings{}, "MedalRow": medal.Row{}, "Bard": score.Bard{}, "Leaderboard": score.Leaderboard{}, "LeaderboardRow": score.LeaderboardRow{}, "Frontends": score.Frontends{}, "Frontend": score.Frontend{},
 		"NewMember": score.NewMember{}, "Problem": score.Problem{}, "ScorePage": question.ScorePage{}, "TimelinePage": question.TimelinePage{},
 		"Access": access.View{}, "Grant": access.Grant{}, "JoinToken": access.JoinTokenView{}, "Authority": access.AuthorityView{}, "NewGrant": access.GrantRequest{},
-		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": pki.EnrollRequest{}, "Issued": pki.IssuedCertificate{},
+		"Granted": access.GrantResponse{}, "NewJoinToken": access.JoinTokenRequest{}, "JoinTokenMade": access.JoinTokenResponse{}, "Enrollment": admin.EnrollRequest{}, "Issued": pki.IssuedCertificate{},
 		"AuditPage": access.AuditPage{}, "Audit": access.AuditEntry{}, "KeyPage": admin.KeyPage{}, "Key": access.KeyView{},
 	}
 	for _, typ := range score.Types {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"laurel/internal/cli"
-	"laurel/trust/pki"
+	"laurel/trust/access"
 )
 
 func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
@@ -35,7 +35,7 @@ func TestGrantSendsTheRequestOfItsFlags(t *testing.T) {
 }
 
 func TestTheTokenComesFromAFlagAFileOrTheEnvironment(t *testing.T) {
-	token := pki.NewBearerToken()
+	token := access.NewBearerToken()
 	file := filepath.Join(t.TempDir(), "operator.token")
 	if err := os.WriteFile(file, []byte(token.Text()+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
 )
 
 // Access shows the access control of the store.
@@ -104,7 +103,7 @@ func (h *Handlers) NewGrant(ctx context.Context, r *handler.Request) (handler.Re
 		Expires:      body.Expires.UTC(),
 		Created:      now,
 	}
-	token := pki.NewBearerToken()
+	token := access.NewBearerToken()
 	answer := access.GrantResponse{ID: token.ID}
 	if len(g.Public) > 0 {
 		answer.ID = score.KeyID(g.Public)
@@ -239,9 +238,16 @@ func (h *Handlers) NewJoinToken(ctx context.Context, r *handler.Request) (handle
 	return r.Result(access.JoinTokenResponse{Token: text}, func(b *bytes.Buffer) { b.WriteString(text + "\n") })
 }
 
+// EnrollRequest is the request of a frontend that joins.
+type EnrollRequest struct {
+	Token  string `json:"token"`
+	CSR    []byte `json:"csr"`
+	Member string `json:"member"` // id@instance
+}
+
 // Enroll issues the certificate of a frontend with a join token.
 func (h *Handlers) Enroll(ctx context.Context, r *handler.Request) (handler.Response, error) {
-	var body pki.EnrollRequest
+	var body EnrollRequest
 	if err := r.Decode(&body); err != nil {
 		return none, err
 	}

@@ -19,7 +19,6 @@ import (
 	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
 )
 
 // Status describes the group.
@@ -63,8 +62,8 @@ type Trust interface {
 	// NewJoinToken makes a token with which frontends join, and returns its text.
 	NewJoinToken(ctx context.Context, by string, ttl time.Duration, uses int) (text string, err error)
 	// Enroll issues the first certificate of a frontend with a join token. member is
-	// id@instance.
-	Enroll(ctx context.Context, token string, csr []byte, member string) (*pki.IssuedCertificate, error)
+	// id@instance. issued is encoded as JSON for the frontend.
+	Enroll(ctx context.Context, token string, csr []byte, member string) (issued any, err error)
 	// RotateAuthority makes an authority that issues all certificates from now on.
 	// FinishRotation makes it the only one that is trusted.
 	RotateAuthority(ctx context.Context, by string) error

@@ -10,8 +10,6 @@ import (
 	"laurel/httpapi/handler"
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
-	"laurel/trust/signing"
 )
 
 func (g *Gate) guarded() bool { return g.options.Secure || g.options.Access().Guarded }
@@ -27,7 +25,7 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 			"the token was sent in the clear, where others may have read it; "+
 				"tokens are accepted over TLS only: revoke it and use https"))
 	}
-	ofAddress := g.rates.address(peer)
+	ofAddress := g.address(peer)
 	if !caller.Open && ofAddress != nil && ofAddress.wrongTokens.Tokens() < 1 {
 		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
 			"too many invalid tokens from this address; wait a moment"))
@@ -62,7 +60,7 @@ func (g *Gate) grantOf(ctx context.Context, authorization []string) (grant *acce
 		return nil, reasonMalformed
 	}
 	scheme, text, _ := strings.Cut(authorization[0], " ")
-	token, err := pki.ParseBearerToken(text)
+	token, err := access.ParseBearerToken(text)
 	if !strings.EqualFold(scheme, "Bearer") || err != nil {
 		return nil, reasonMalformed
 	}
@@ -135,7 +133,7 @@ func (g *Gate) memberOf(r *handler.Request) string {
 	if peer == nil || peer.TLS == nil || len(peer.TLS.VerifiedChains) == 0 {
 		return ""
 	}
-	name, err := pki.MemberOf(peer.TLS.PeerCertificates[0])
+	name, err := g.options.MemberOf(peer.TLS.PeerCertificates[0])
 	if _, removed := g.options.Access().Removed[name]; err != nil || removed {
 		return "" // the certificate of a removed member may be valid for weeks
 	}
@@ -187,7 +185,7 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 	}
 	reason = reasonEvent
 	refused = state.Authorize(e, func(grant *access.Grant) *score.Problem {
-		problem := g.verify(grant, e)
+		problem := g.options.Verify(grant.Public, e)
 		if problem != nil {
 			reason = reasonSignature
 		}
@@ -200,23 +198,6 @@ func (g *Gate) authorize(state *access.State, e *score.Event) (reason Reason, re
 		reason = reasonRevoked
 	}
 	return reason, refused
-}
-
-// verify returns why the signature of e is not one by the key of grant, or nil.
-func (g *Gate) verify(grant *access.Grant, e *score.Event) *score.Problem {
-	b := handler.NewBuffer()
-	defer b.Free()
-	var err error
-	b.B, err = signing.AppendForm(b.B[:0], e)
-	switch {
-	case err != nil:
-		problem := score.Problemf(score.Unauthorized, "the event cannot have been signed: %s", err)
-		problem.ID = e.ID
-		return problem
-	case !g.options.Verifier.Verify(grant.Public, b.B, e.Signature):
-		return signing.WrongSignature(e, b.B)
-	}
-	return nil
 }
 
 // grantID returns the id of the grant by which an event is posted, "" for none.
@@ -244,7 +225,7 @@ func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	if grant == nil {
 		return nil, n
 	}
-	budget = g.rates.events(grant)
+	budget = g.events(grant)
 	return budget, min(n, max(1, budget.Burst()))
 }
 
@@ -254,7 +235,7 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
 		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
-			budget := g.rates.events(grant)
+			budget := g.events(grant)
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
 					"%q posts more than %.4g events a second; this request was not processed; retry it",

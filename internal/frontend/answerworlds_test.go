@@ -47,14 +47,14 @@ var seed = []string{
 }
 
 // The tokens of a guarded world. Only their ids stand in the golden files.
-var worldTokens = map[string]pki.BearerToken{
+var worldTokens = map[string]access.BearerToken{
 	"operator": worldToken(1), "bard": worldToken(2), "reader": worldToken(3), "revoked": worldToken(4),
 	"expired": worldToken(5), "slow": worldToken(6), "unknown": worldToken(7),
 }
 
-func worldToken(n int) pki.BearerToken {
+func worldToken(n int) access.BearerToken {
 	secret := sha256.Sum256(fmt.Append(nil, "token ", n))
-	return pki.BearerToken{ID: fmt.Sprintf("%016x", n), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
+	return access.BearerToken{ID: fmt.Sprintf("%016x", n), Secret: base64.RawURLEncoding.EncodeToString(secret[:])}
 }
 
 // worldKey is the key of the bard that signs.

@@ -38,8 +38,8 @@ type Options struct {
 	HTTP string
 	// Member is the member of the group. Start sets its Metrics, and its URL where that is empty.
 	Member cluster.Options
-	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verifier, Logger
-	// and the metrics.
+	// API is the HTTP API. Start sets what follows from the member: TLS, Secure, Verify, MemberOf,
+	// Logger and the metrics.
 	API httpapi.Options
 	// Certificate is shown to clients instead of the one that the group's own authority issued.
 	// It may be nil.
@@ -101,7 +101,7 @@ func Start(o Options) (*Frontend, error) {
 		return nil, err
 	}
 	started.Store(member)
-	o.API.Secure, o.API.Verifier = secure, member.Verifier()
+	o.API.Secure, o.API.Verify, o.API.MemberOf = secure, member.Verifier().VerifyEvent, pki.MemberOf
 	o.API.Logger, o.API.Registerer, o.API.Gatherer = o.Member.Logger, registry, registry
 	api := httpapi.New(groupOf(member), o.API)
 	member.ServeForwarded(byMember(api.ForwardedHandler()), question.ByKey)
@@ -128,8 +128,16 @@ func groupOf(m *cluster.Member) httpapi.Group {
 		Forwarder:  m,
 		Access:     m,
 		Membership: m,
-		Trust:      m,
+		Trust:      issuer{m},
 	}
+}
+
+// issuer is the member as package httpapi asks for certificates, without naming package pki.
+type issuer struct{ *cluster.Member }
+
+// Enroll returns a *pki.IssuedCertificate.
+func (i issuer) Enroll(ctx context.Context, token string, csr []byte, member string) (any, error) {
+	return i.Member.Enroll(ctx, token, csr, member)
 }
 
 // clientTLS returns the TLS configuration of the HTTP port, nil for none.
@@ -282,18 +290,18 @@ func makeOperator(ctx context.Context, m *cluster.Member, dir string) error {
 }
 
 // operatorToken reads the token in a file, or makes one and writes it there.
-func operatorToken(path string) (pki.BearerToken, error) {
+func operatorToken(path string) (access.BearerToken, error) {
 	text, err := os.ReadFile(path)
 	if err == nil {
-		token, err := pki.ParseBearerToken(string(text))
+		token, err := access.ParseBearerToken(string(text))
 		if err != nil {
 			return token, fmt.Errorf("%s is damaged: %w; delete it and start again", path, err)
 		}
 		return token, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		return pki.BearerToken{}, err
+		return access.BearerToken{}, err
 	}
-	token := pki.NewBearerToken()
+	token := access.NewBearerToken()
 	return token, pki.WritePrivateFile(path, []byte(token.Text()+"\n"))
 }

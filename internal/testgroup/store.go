@@ -17,7 +17,6 @@ import (
 
 	"laurel/score"
 	"laurel/trust/access"
-	"laurel/trust/pki"
 )
 
 // Events returns the events of contests that were applied, in the order of their
@@ -83,7 +82,7 @@ func (g *Group) Register(name string, public ed25519.PublicKey) {
 // is guarded.
 func (g *Group) NewToken(name string) string {
 	g.tb.Helper()
-	token := pki.NewBearerToken()
+	token := access.NewBearerToken()
 	g.grant(access.Grant{ID: token.ID, Name: name, Hash: token.Hash()})
 	return token.Text()
 }

@@ -34,14 +34,7 @@ func signedAlert(t *testing.T, n byte, change func(e *score.Event)) score.Event 
 // verify returns a function for Authorize that verifies the signature of e.
 func verify(v *signing.Verifier, e *score.Event) func(g *Grant) *score.Problem {
 	return func(g *Grant) *score.Problem {
-		form, err := signing.Form(e)
-		switch {
-		case err != nil:
-			return signing.Unsignable(e, err)
-		case !v.Verify(g.Public, form, e.Signature):
-			return signing.WrongSignature(e, form)
-		}
-		return nil
+		return v.VerifyEvent(g.Public, e)
 	}
 }
 

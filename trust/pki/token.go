@@ -9,24 +9,18 @@ import (
 	"strings"
 )
 
-// The text of a join token is laurel-join-1.FINGERPRINT.ID.SECRET, and that of a bearer
-// token laurel-token-1.ID.SECRET. Only the maker and the holder know the secret; the
-// group stores its hash.
 const (
-	joinPrefix   = "laurel-join-1."
-	bearerPrefix = "laurel-token-1."
-	secretBytes  = 32
-	idBytes      = 8
+	joinPrefix  = "laurel-join-1."
+	secretBytes = 32
+	idBytes     = 8
 )
 
-// These errors do not quote the input, which may be a mistyped secret.
-var (
-	errJoinToken = errors.New("not a join token; want the whole text, which begins with \"laurel-join-1.\"")
-	errBearer    = errors.New("not a bearer token; want the whole text, which begins with \"laurel-token-1.\"")
-)
+// errJoinToken does not quote the input, which may be a mistyped secret.
+var errJoinToken = errors.New("not a join token; want the whole text, which begins with \"laurel-join-1.\"")
 
 // JoinToken admits a frontend to a group and names the authority that the frontend
-// trusts.
+// trusts. Its text is laurel-join-1.FINGERPRINT.ID.SECRET. Only the maker and the holder
+// know the secret; the group stores its hash.
 type JoinToken struct {
 	Fingerprint string // of the authority, in hexadecimal
 	ID          string
@@ -35,7 +29,11 @@ type JoinToken struct {
 
 // NewJoinToken makes a token for the group with the authority.
 func NewJoinToken(fingerprint string) JoinToken {
-	return JoinToken{fingerprint, newID(), newSecret()}
+	var id [idBytes]byte
+	var secret [secretBytes]byte
+	rand.Read(id[:]) // never returns an error
+	rand.Read(secret[:])
+	return JoinToken{fingerprint, hex.EncodeToString(id[:]), base64.RawURLEncoding.EncodeToString(secret[:])}
 }
 
 // Text returns the text of the token, with the secret.
@@ -48,7 +46,10 @@ func (t JoinToken) String() string { return joinPrefix + short(t.Fingerprint) + 
 func (t JoinToken) GoString() string { return t.String() }
 
 // Hash returns the hash of the secret, which the group stores.
-func (t JoinToken) Hash() []byte { return hashOf(t.Secret) }
+func (t JoinToken) Hash() []byte {
+	sum := sha256.Sum256([]byte(t.Secret))
+	return sum[:]
+}
 
 // ParseJoinToken parses the text of a token. The error does not quote it.
 func ParseJoinToken(text string) (JoinToken, error) {
@@ -58,54 +59,6 @@ func ParseJoinToken(text string) (JoinToken, error) {
 		return JoinToken{}, errJoinToken
 	}
 	return JoinToken{parts[0], parts[1], parts[2]}, nil
-}
-
-// BearerToken authenticates a caller.
-type BearerToken struct {
-	ID     string
-	Secret string
-}
-
-// NewBearerToken makes a token.
-func NewBearerToken() BearerToken { return BearerToken{newID(), newSecret()} }
-
-// Text returns the text of the token, with the secret.
-func (t BearerToken) Text() string { return bearerPrefix + t.ID + "." + t.Secret }
-
-// String returns the token without the secret.
-func (t BearerToken) String() string { return bearerPrefix + t.ID }
-
-// GoString returns the token without the secret.
-func (t BearerToken) GoString() string { return t.String() }
-
-// Hash returns the hash of the secret, which the group stores.
-func (t BearerToken) Hash() []byte { return hashOf(t.Secret) }
-
-// ParseBearerToken parses the text of a token. The error does not quote it.
-func ParseBearerToken(text string) (BearerToken, error) {
-	rest, ok := strings.CutPrefix(strings.TrimSpace(text), bearerPrefix)
-	id, secret, dot := strings.Cut(rest, ".")
-	if !ok || !dot || !isHex(id, idBytes) || !isSecret(secret) {
-		return BearerToken{}, errBearer
-	}
-	return BearerToken{id, secret}, nil
-}
-
-func hashOf(secret string) []byte {
-	sum := sha256.Sum256([]byte(secret))
-	return sum[:]
-}
-
-func newID() string {
-	var b [idBytes]byte
-	rand.Read(b[:]) // never returns an error
-	return hex.EncodeToString(b[:])
-}
-
-func newSecret() string {
-	var b [secretBytes]byte
-	rand.Read(b[:])
-	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 func isHex(s string, bytes int) bool {

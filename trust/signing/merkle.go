@@ -54,37 +54,35 @@ func (t tree) appendPath(b []byte, index int) []byte {
 	return b
 }
 
-// nodePos is the position of a node in a tree whose nodes are numbered level by level,
-// the leaves first.
-type nodePos struct {
-	base  int // number of the first node of the level
-	width int // nodes of the level
-	index int // within the level
+// unknownTree returns a tree of zeros, which stand for unknown hashes.
+func unknownTree(leaves int) (t tree) {
+	for width := leaves; ; width = (width + 1) / 2 {
+		t = append(t, make([]hash, width))
+		if width == 1 {
+			return t
+		}
+	}
 }
 
-func (p nodePos) number() int { return p.base + p.index }
-
-// sibling returns the number of the node's sibling, or -1 if it has none.
-func (p nodePos) sibling() int {
-	if p.index^1 >= p.width {
-		return -1
+// climb appends to nodes the nodes from a leaf towards the root, which it computes by the
+// audit path. It ends with the first node that t knows, or with the root, and returns the
+// rest of the audit path.
+func (t tree) climb(nodes []hash, leaf hash, index int, path []byte) (_ []hash, rest []byte) {
+	node := leaf
+	for _, level := range t {
+		nodes = append(nodes, node)
+		if level[index] != (hash{}) {
+			break
+		}
+		if sibling := index ^ 1; sibling < len(level) {
+			beside := hash(path)
+			if path = path[len(beside):]; sibling < index {
+				node = nodeHash(&beside, &node)
+			} else {
+				node = nodeHash(&node, &beside)
+			}
+		}
+		index /= 2
 	}
-	return p.base + (p.index ^ 1)
-}
-
-func (p nodePos) parent() nodePos { return nodePos{p.base + p.width, (p.width + 1) / 2, p.index / 2} }
-
-func (p nodePos) join(node, sibling *hash) hash {
-	if p.index%2 == 1 {
-		return nodeHash(sibling, node)
-	}
-	return nodeHash(node, sibling)
-}
-
-func countNodes(size int) int {
-	p := nodePos{width: size}
-	for p.width > 1 {
-		p = p.parent()
-	}
-	return p.base + 1
+	return nodes, path
 }

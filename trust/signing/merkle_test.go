@@ -88,10 +88,9 @@ func TestPathsAreThoseOfRFC6962InTreesOfAllSizes(t *testing.T) {
 			if !bytes.Equal(path, recursivePath(i, leaves[:size])) {
 				t.Errorf("wrong path of leaf %d of %d", i, size)
 			}
-			proven := &provenTree{make([]hash, countNodes(size)), make([]bool, countNodes(size))}
-			up, _ := proven.verifyPath(nil, leaves[i], &score.Signature{Size: size, Index: i, Path: path})
-			if up[len(up)-1] != *tree.root() {
-				t.Errorf("verifyPath of leaf %d of %d finds another root", i, size)
+			nodes, rest := unknownTree(size).climb(nil, leaves[i], i, path)
+			if nodes[len(nodes)-1] != *tree.root() || len(rest) > 0 {
+				t.Errorf("climb finds another root from leaf %d of %d", i, size)
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"sync"
 
@@ -16,10 +17,10 @@ const maxTrees = 256
 // change any result. The zero value is ready for use, and a Verifier is safe for
 // concurrent use.
 type Verifier struct {
-	mu     sync.Mutex
-	trees  map[treeKey]*provenTree
-	oldest int
-	keys   []treeKey // of trees, as a ring that begins at oldest
+	mu sync.Mutex
+	// trees holds the trees whose signatures are valid. If a node is known, then so are
+	// its sibling and all nodes above it, with their siblings.
+	trees map[treeKey]tree
 }
 
 type treeKey struct {
@@ -28,15 +29,20 @@ type treeKey struct {
 	size    int
 }
 
-// provenTree holds the known nodes of a tree whose signature is valid. If a node is
-// known, then so are its sibling and all nodes above it, with their siblings.
-type provenTree struct {
-	nodes []hash
-	known []bool
-}
-
 // maxHeight is the number of nodes from a leaf of the largest tree to its root.
 const maxHeight = 9
+
+// VerifyEvent returns why the signature of e is not one by the key, or nil.
+func (v *Verifier) VerifyEvent(public ed25519.PublicKey, e *score.Event) *score.Problem {
+	form, err := Form(e)
+	switch {
+	case err != nil:
+		return Unsignable(e, err)
+	case !v.Verify(public, form, e.Signature):
+		return WrongSignature(e, form)
+	}
+	return nil
+}
 
 // Verify reports whether signature is the signature of form by the key.
 func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool {
@@ -49,12 +55,12 @@ func (v *Verifier) Verify(public ed25519.PublicKey, form, signature []byte) bool
 	if valid, known := v.lookup(&key, leaf, &s); known {
 		return valid
 	}
-	t := &provenTree{make([]hash, countNodes(s.Size)), make([]bool, countNodes(s.Size))}
-	path, _ := t.verifyPath(make([]hash, 0, maxHeight), leaf, &s)
-	if !ed25519.Verify(public, treeMessage(s.Size, &path[len(path)-1]), s.Ed25519) {
+	t := unknownTree(s.Size)
+	nodes, _ := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
+	if !ed25519.Verify(public, treeMessage(s.Size, &nodes[len(nodes)-1]), s.Ed25519) {
 		return false
 	}
-	t.add(path, &s)
+	t.add(nodes, &s)
 	v.store(&key, t)
 	return true
 }
@@ -67,81 +73,36 @@ func (v *Verifier) lookup(key *treeKey, leaf hash, s *score.Signature) (valid, k
 	if t == nil {
 		return false, false
 	}
-	path, valid := t.verifyPath(make([]hash, 0, maxHeight), leaf, s)
-	if valid {
-		t.add(path, s)
+	nodes, rest := t.climb(make([]hash, 0, maxHeight), leaf, s.Index, s.Path)
+	top := len(nodes) - 1
+	index := s.Index >> top
+	want := t[top:].appendPath(make([]byte, 0, maxHeight*len(leaf)), index)
+	if nodes[top] != t[top][index] || !bytes.Equal(rest, want) {
+		return false, true
 	}
-	return valid, true
+	t.add(nodes, s)
+	return true, true
 }
 
-// store caches a tree, in the place of the oldest one if the cache is full.
-func (v *Verifier) store(key *treeKey, t *provenTree) {
+func (v *Verifier) store(key *treeKey, t tree) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.trees[*key] != nil {
-		return
-	}
-	if v.trees == nil {
-		v.trees = make(map[treeKey]*provenTree)
-	}
-	if len(v.keys) < maxTrees {
-		v.keys = append(v.keys, *key)
-	} else {
-		delete(v.trees, v.keys[v.oldest])
-		v.keys[v.oldest] = *key
-		v.oldest = (v.oldest + 1) % maxTrees
+	if v.trees == nil || len(v.trees) >= maxTrees {
+		v.trees = make(map[treeKey]tree) // it costs little to verify the trees in use once more
 	}
 	v.trees[*key] = t
 }
 
-// verifyPath appends to path the nodes from a leaf towards the root, which it computes by
-// the audit path. It stops at the first known node and reports whether that node and the
-// rest of the audit path agree with the tree. If no node is known, it returns false, and
-// path ends with the root, which the caller verifies.
-func (t *provenTree) verifyPath(path []hash, leaf hash, s *score.Signature) (_ []hash, valid bool) {
-	node, rest := leaf, s.Path
-	for pos := (nodePos{width: s.Size, index: s.Index}); ; pos = pos.parent() {
-		path = append(path, node)
-		if t.known[pos.number()] {
-			return path, node == t.nodes[pos.number()] && t.agrees(pos, rest)
+// add makes the nodes above a valid leaf, and their siblings, known.
+func (t tree) add(nodes []hash, s *score.Signature) {
+	index, path := s.Index, s.Path
+	for i, node := range nodes[:len(nodes)-1] {
+		t[i][index] = node
+		if sibling := index ^ 1; sibling < len(t[i]) {
+			t[i][sibling] = hash(path)
+			path = path[len(node):]
 		}
-		if pos.width == 1 {
-			return path, false
-		}
-		if pos.sibling() >= 0 {
-			sibling := hash(rest)
-			node, rest = pos.join(&node, &sibling), rest[len(sibling):]
-		}
+		index /= 2
 	}
-}
-
-// agrees reports whether the rest of an audit path equals the known siblings from a known
-// node up.
-func (t *provenTree) agrees(pos nodePos, rest []byte) bool {
-	for ; pos.width > 1; pos = pos.parent() {
-		if sibling := pos.sibling(); sibling >= 0 {
-			if t.nodes[sibling] != hash(rest) {
-				return false
-			}
-			rest = rest[len(t.nodes[sibling]):]
-		}
-	}
-	return true
-}
-
-// add adds the nodes of a valid path and their siblings to the known ones.
-func (t *provenTree) add(path []hash, s *score.Signature) {
-	rest := s.Path
-	pos := nodePos{width: s.Size, index: s.Index}
-	for _, node := range path {
-		if t.known[pos.number()] {
-			return
-		}
-		t.nodes[pos.number()], t.known[pos.number()] = node, true
-		if sibling := pos.sibling(); sibling >= 0 {
-			t.nodes[sibling], t.known[sibling] = hash(rest), true
-			rest = rest[len(t.nodes[sibling]):]
-		}
-		pos = pos.parent()
-	}
+	t[len(nodes)-1][index] = nodes[len(nodes)-1]
 }
