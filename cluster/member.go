@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/cluster/batch"
@@ -160,10 +162,30 @@ func (m *Member) wire(reports *status.Reports) {
 		replica: r, elections: m.elections, access: m.access, auth: m.auth, poller: m.poller, transfers: m.transfers,
 		changing: make(chanMutex, 1),
 	}
-	m.issuer = enroll.NewIssuer(enroll.Config{
-		Group: enrollGroup{r, m.elections, m.access, reports}, Self: m.self, Identity: m.opts.Identity,
-		Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
-	})
+	m.issuer = m.newIssuer(reports)
+}
+
+func (m *Member) newIssuer(reports *status.Reports) *enroll.Issuer {
+	return &enroll.Issuer{
+		Self: m.self, Identity: m.opts.Identity, Auth: m.auth, Port: m.port, ValidID: validID, Logger: m.log,
+		IsMaster:     func() bool { return m.elections.current() != nil },
+		OtherMaster:  m.otherMaster,
+		Servers:      m.servers,
+		Access:       m.machine.Access,
+		ChangeAccess: m.access.change,
+		IsVoter: func(id raft.ServerID) bool {
+			s, in, _ := m.elections.committed(id)
+			return in && s.Suffrage == raft.Voter
+		},
+		Connected: func(id raft.ServerID) bool {
+			l := m.elections.elected.Load()
+			return id == m.self || l != nil && l.push.Connected(id)
+		},
+		Certificates: func(id raft.ServerID) (enroll.Certificates, bool) {
+			s, fresh := reports.Last(id)
+			return s.Certificates, fresh
+		},
+	}
 }
 
 func (m *Member) pushConfig() push.Config {
@@ -188,7 +210,7 @@ func (m *Member) runAll(elected <-chan bool) {
 	m.run(func() { m.pushes.Hints.Run(m.ctx) })
 	m.run(join.run)
 	if m.opts.Identity != nil {
-		renewer := enroll.NewRenewer(m.issuer.Config, m.issuer, m.scaled(enroll.RenewTimeout))
+		renewer := &enroll.Renewer{Issuer: m.issuer, Timeout: m.scaled(enroll.RenewTimeout)}
 		m.run(func() { m.port.RecheckLoop(m.ctx, m.scaled(recheckEvery)) })
 		m.run(func() { renewer.Run(m.ctx) })
 	}
