@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
@@ -199,13 +200,13 @@ func (s *server) streamConn(w http.ResponseWriter, r *http.Request, first []byte
 	head.Set("X-Accel-Buffering", "no")
 	head.Set("Laurel-Mode", string(s.status.CacheMode()))
 	if r.ProtoMajor > 1 {
-		return newStreamConn(w, first, s.limits.AnswerTimeout)
+		return newStreamConn(w, first, admission.AnswerTimeout)
 	}
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
 	}
-	conn.SetDeadline(time.Now().Add(s.limits.AnswerTimeout))
+	conn.SetDeadline(time.Now().Add(admission.AnswerTimeout))
 	b := []byte("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
 	for _, name := range streamFields {
 		if values := head[name]; len(values) > 0 {
