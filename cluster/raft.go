@@ -105,7 +105,7 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 func (m *Member) openRaft(config *raft.Config) (err error) {
 	s := m.storage
 	receiver := &snapshots.Receiver{
-		Store:     s.Snapshots(),
+		Store:     s.Snapshots,
 		Machine:   m.machine,
 		Transport: m.transport,
 		Fail:      m.fail,
@@ -113,7 +113,7 @@ func (m *Member) openRaft(config *raft.Config) (err error) {
 		Logger:    m.log,
 	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
-	if m.opts.Bootstrap && !s.Existing() {
+	if m.opts.Bootstrap && !s.Existing {
 		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}
 		if err := s.Bootstrap(raft.Configuration{Servers: []raft.Server{first}}); err != nil {
 			return fmt.Errorf("bootstrap the group: %w", err)
@@ -125,11 +125,11 @@ func (m *Member) openRaft(config *raft.Config) (err error) {
 			m.fail(err)
 		}
 	})
-	if err := m.roster.UpdateFromSnapshots(s.Snapshots()); err != nil {
+	if err := m.roster.UpdateFromSnapshots(s.Snapshots); err != nil {
 		return fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots()}
-	m.raft, err = raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
+	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots}
+	m.raft, err = raft.NewRaft(config, machine, s.Log, s.Stable, s.Snapshots, m.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

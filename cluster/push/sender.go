@@ -69,8 +69,8 @@ func NewSender(
 	ctx context.Context, c Config, epoch uint64, config raft.Configuration, serving func(raft.Configuration),
 ) *Sender {
 	s := &Sender{
-		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config,
-		changed: make(chan struct{}), streams: map[raft.ServerID]*stream{}, dialing: map[raft.ServerID]context.CancelFunc{},
+		Config: c, epoch: epoch, ctx: ctx, serving: serving, config: config, changed: make(chan struct{}),
+		streams: map[raft.ServerID]*stream{}, dialing: map[raft.ServerID]context.CancelFunc{},
 	}
 	s.master = cache.NewMaster(string(s.Self), epoch, members(config), s.Timings, true, s.Mutation)
 	s.own = s.Frontend.Open(true)
