@@ -5,7 +5,7 @@
 // write to Request.Transport themselves and return Written.
 //
 // The package also has what handlers share: reading bodies (Bodies) and parameters
-// (Parameters), and writing text for people (Table).
+// (Parameters).
 package handler
 
 import (

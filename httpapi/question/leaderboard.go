@@ -193,14 +193,14 @@ func leaderboardText(b *bytes.Buffer, page *score.Leaderboard) {
 		cells[i] = c.heading
 	}
 	fmt.Fprintf(b, "%s\n\n", textfmt.OneLine(joinWords("  ", page.ContestID, page.Split, page.Category)))
-	t := handler.NewTable(b, cells...)
+	t := textfmt.NewTable(cells...)
 	for i := range page.Rows {
 		for j, c := range columns {
 			cells[j] = c.cell(&page.Rows[i])
 		}
 		t.Row(cells...)
 	}
-	t.End()
+	t.Write(b)
 	fmt.Fprintf(b, "\n%d of %d\n", len(page.Rows), page.Total)
 	handler.NextText(b, page.Next)
 }

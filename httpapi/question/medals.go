@@ -9,6 +9,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 	"laurel/score/medal"
 )
@@ -77,7 +78,7 @@ func parseMedalRow(name string, _ url.Values) (Question, error) {
 func validCompetition(s string) bool { return score.ValidPath(s) && !strings.Contains(s, "/") }
 
 func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
-	t := handler.NewTable(b, "RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
+	t := textfmt.NewTable("RANK", "ORGANISATION", "GOLD", "SILVER", "BRONZE", "TOTAL")
 	for _, list := range [][]medal.Row{rows, outside} {
 		for _, m := range list {
 			rank := rankText(m.Rank)
@@ -88,5 +89,5 @@ func medalsText(b *bytes.Buffer, rows, outside []medal.Row) {
 				strconv.Itoa(m.Gold), strconv.Itoa(m.Silver), strconv.Itoa(m.Bronze), strconv.Itoa(m.Total))
 		}
 	}
-	t.End()
+	t.Write(b)
 }

@@ -116,12 +116,12 @@ func Score(id string) Question {
 }
 
 func scoresText(b *bytes.Buffer, page *ScorePage) {
-	t := handler.NewTable(b, "CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
+	t := textfmt.NewTable("CONTEST", "TITLE", "STATUS", "RESULT", "PERIOD", "SCORE")
 	for i := range page.Scores {
 		rec := &page.Scores[i]
 		t.Row(rec.ContestID, rec.Title, rec.ScheduleStatus, rec.ResultStatus, rec.Period, summary(rec))
 	}
-	t.End()
+	t.Write(b)
 	handler.NextText(b, page.Next)
 }
 
@@ -166,7 +166,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 	if tiebreak {
 		headings = append(headings, "TIEBREAK")
 	}
-	t := handler.NewTable(b, headings...)
+	t := textfmt.NewTable(headings...)
 	for i := range rec.Competitors {
 		c := &rec.Competitors[i]
 		cells := []string{rankText(c.Rank), c.Code, c.Name, c.Organisation, resultText(c)}
@@ -182,7 +182,7 @@ func scoreText(b *bytes.Buffer, rec *score.Record) {
 		}
 		t.Row(cells...)
 	}
-	t.End()
+	t.Write(b)
 	if rec.Total != nil && *rec.Total > len(rec.Competitors) {
 		fmt.Fprintf(b, "\n%d of %d\n", len(rec.Competitors), *rec.Total)
 	}

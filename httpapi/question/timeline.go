@@ -10,6 +10,7 @@ import (
 	"laurel/cache"
 	"laurel/cache/queries"
 	"laurel/httpapi/handler"
+	"laurel/internal/textfmt"
 	"laurel/score"
 )
 
@@ -72,7 +73,7 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 	if signed {
 		headings = slices.Insert(headings, 4, "BY")
 	}
-	t := handler.NewTable(b, headings...)
+	t := textfmt.NewTable(headings...)
 	for _, e := range page.Events {
 		data := string(e.Data)
 		if e.VoidedBy != "" {
@@ -86,7 +87,7 @@ func timelineText(b *bytes.Buffer, page *TimelinePage) {
 		}
 		t.Row(cells...)
 	}
-	t.End()
+	t.Write(b)
 	handler.NextText(b, page.Next)
 }
 
@@ -128,7 +129,7 @@ func parseBard(source string, _ url.Values) (Question, error) {
 }
 
 func bardText(b *bytes.Buffer, bard *score.Bard) {
-	t := handler.NewTable(b, "SOURCE", "LAST SEQ", "LAST ID")
+	t := textfmt.NewTable("SOURCE", "LAST SEQ", "LAST ID")
 	t.Row(bard.Source, strconv.FormatUint(bard.LastSeq, 10), bard.LastID)
-	t.End()
+	t.Write(b)
 }
