@@ -4,6 +4,7 @@ package textfmt
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -68,6 +69,13 @@ const (
 	gap            = 2 // spaces between two columns
 	minColumnWidth = 4 // narrower columns are not clipped
 )
+
+// DropEmpty removes those of the columns with the given headings that have only empty cells.
+func (t *Table) DropEmpty(headings ...string) {
+	t.columns = slices.DeleteFunc(t.columns, func(column []string) bool {
+		return slices.Contains(headings, column[0]) && strings.Join(column[1:], "") == ""
+	})
+}
 
 // Write writes the rows to b as lines of any width.
 func (t *Table) Write(b *bytes.Buffer) {
