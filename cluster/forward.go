@@ -49,7 +49,7 @@ func (f *forwarder) forward(w http.ResponseWriter, r *http.Request) (err error) 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), f.scaled(masterTimeout))
 	defer cancel()
-	timedOut := f.withMaster(ctx, fixed(forwardPause), func(master string, changed <-chan struct{}) (done bool) {
+	timedOut := f.withMaster(ctx, forwardPause, func(master string, changed <-chan struct{}) (done bool) {
 		if master != "" && master != f.opts.Peer {
 			sent, failed := f.forwardTo(master, changed, w, r, body)
 			if failed == nil {

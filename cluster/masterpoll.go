@@ -35,7 +35,7 @@ func newPolling(e *elections, index *readIndex, mode *cacheMode) (*polling.Pulle
 		FirstWait: r.scaled(masterTimeout),
 		Poll:      master.poll,
 		Retry: func(ctx context.Context, poll func() bool) error {
-			return r.withMaster(ctx, fixed(retryPause), func(string, <-chan struct{}) bool { return poll() })
+			return r.withMaster(ctx, retryPause, func(string, <-chan struct{}) bool { return poll() })
 		},
 		Polls: r.metrics.polls,
 		Ages:  r.metrics.pulledAge,

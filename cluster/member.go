@@ -110,12 +110,11 @@ func (m *Member) start() (err error) {
 		return fmt.Errorf("listen for the other members: %w", err)
 	}
 	m.opts.Peer = m.port.Addr().String()
-	m.run(m.storage.Watch)
 	// Before Raft: the frontend counts the time of its leases from the start of the process.
 	m.frontend = cache.NewFrontend(answersBytes, m.clock, m.opts.hooks.mutation)
 	reports := status.NewReports(m.scaled)
 	elected := make(chan bool, 16)
-	if m.raft, err = m.startRaft(m.raftConfig(elected), reports); err != nil {
+	if err = m.startRaft(m.raftConfig(elected), reports); err != nil {
 		return err
 	}
 	if m.auth != nil {
@@ -140,7 +139,7 @@ func (m *Member) wire(reports *status.Reports) {
 	m.forwarder = &forwarder{replica: r, elections: m.elections, frontend: m.frontend}
 	m.reader = &reader{replica: r, frontend: m.frontend}
 	m.mode = &cacheMode{replica: r, elections: m.elections, frontend: m.frontend}
-	m.readIndex = &readIndex{replica: r, elections: m.elections}
+	m.readIndex = &readIndex{replica: r, elections: m.elections, turn: make(chanMutex, 1)}
 	m.readIndex.round = m.readIndex.askVoters
 	m.readiness = &readiness{
 		replica: r, elections: m.elections, frontend: m.frontend, readIndex: m.readIndex, mode: m.mode,
@@ -169,9 +168,10 @@ func (m *Member) wire(reports *status.Reports) {
 
 func (m *Member) pushConfig() push.Config {
 	return push.Config{
-		Self: m.self, Raft: m.raft, Log: m.storage.Log(), Machine: m.machine, Frontend: m.frontend,
+		Self: m.self, Raft: m.raft, Log: m.storage.Log, Machine: m.machine, Frontend: m.frontend,
 		Port: m.port, Transport: m.transport, Clock: m.clock, Timings: m.timings(), Mutation: m.opts.hooks.mutation,
-		Scale: m.scaled, Go: m.run, Stopped: m.stopped, Metrics: m.metrics.push, Logger: m.log,
+		Scale: m.scaled, Go: m.run, StreamsLost: m.metrics.streamsLost, LeasesWithheld: m.metrics.leasesWithheld,
+		HellosRefused: m.metrics.hellosRefused, Logger: m.log,
 	}
 }
 
@@ -224,7 +224,6 @@ func (m *Member) Close() error {
 	m.storage.Release()
 	errs := []error{m.port.Close(), stopping.Error()}
 	close(m.stopped)
-	m.leader.Close()
 	return errors.Join(append(errs, m.release())...)
 }
 

@@ -318,7 +318,7 @@ func (m *membership) leaveSelf(ctx context.Context, id string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, m.scaled(transferTimeout))
 	defer cancel()
 	path := membersPath + "/" + url.PathEscape(id) + "?force=true"
-	timedOut := m.withMaster(ctx, fixed(retryPause), func(master string, _ <-chan struct{}) (done bool) {
+	timedOut := m.withMaster(ctx, retryPause, func(master string, _ <-chan struct{}) (done bool) {
 		if master == "" || master == m.opts.Peer {
 			return false
 		}

@@ -52,8 +52,8 @@ func (p *poster) post(ctx context.Context, post score.Post) (results []score.Res
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.scaled(postTimeout))
 	defer cancel()
-	uncertain := false // an earlier attempt may be applied
-	pause := func() time.Duration { return rand.N(retryPause) }
+	uncertain := false          // an earlier attempt may be applied
+	pause := rand.N(retryPause) // the posts of a lost master do not come to the next one all at once
 	timedOut := p.withMaster(ctx, pause, func(string, <-chan struct{}) (done bool) {
 		results, err = p.attempt(ctx, encoded)
 		switch {

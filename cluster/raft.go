@@ -78,12 +78,7 @@ func (r *replica) raftConfig(elected chan<- bool) *raft.Config {
 
 // startRaft starts Raft, which writes to the disk. If the disk hangs Raft does not return, but the
 // member ends.
-func (m *Member) startRaft(config *raft.Config, reports *status.Reports) (*raft.Raft, error) {
-	type started struct {
-		*raft.Raft
-		error
-	}
-	done := make(chan started, 1)
+func (m *Member) startRaft(config *raft.Config, reports *status.Reports) error {
 	m.transport = peer.NewTransport(m.ctx, peer.TransportConfig{
 		Port:          m.port,
 		ServerID:      m.self,
@@ -92,41 +87,36 @@ func (m *Member) startRaft(config *raft.Config, reports *status.Reports) (*raft.
 		MaxEntry:      maxLogEntry,
 		TermReported:  reports.TermReported,
 		Go:            m.run,
+		Stopped:       m.stopped,
 		Refused:       m.metrics.raftRefused,
 		Logger:        m.log,
 		RaftLogger:    hclogger.New(m.log),
 	})
-	go func() {
-		r, err := m.openRaft(config)
-		done <- started{r, err}
-	}()
+	opened := make(chan error, 1)
+	go func() { opened <- m.openRaft(config) }()
 	select {
-	case s := <-done:
-		return s.Raft, s.error
+	case err := <-opened:
+		return err
 	case err := <-m.ended:
-		return nil, err
+		return err
 	}
 }
 
-func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
+func (m *Member) openRaft(config *raft.Config) (err error) {
 	s := m.storage
-	var r *raft.Raft // set before the transport is open
-	receiver := snapshots.NewReceiver(snapshots.ReceiverOptions{
-		Store:   s.Snapshots(),
-		Machine: m.machine,
-		Header:  m.transport.Header(),
-		Term:    func() uint64 { return r.CurrentTerm() },
-		Pass:    m.transport.Deliver,
-		Stopped: m.stopped,
-		Fail:    m.fail,
-		Count:   func(outcome string) { m.metrics.snapshotsReceived.WithLabelValues(outcome).Inc() },
-		Logger:  m.log,
-	})
+	receiver := &snapshots.Receiver{
+		Store:     s.Snapshots,
+		Machine:   m.machine,
+		Transport: m.transport,
+		Fail:      m.fail,
+		Received:  m.metrics.snapshotsReceived,
+		Logger:    m.log,
+	}
 	m.run(func() { m.transport.Serve(receiver.Receive) })
-	if m.opts.Bootstrap && !s.Existing() {
+	if m.opts.Bootstrap && !s.Existing {
 		first := raft.Server{Suffrage: raft.Voter, ID: config.LocalID, Address: m.transport.LocalAddr()}
 		if err := s.Bootstrap(raft.Configuration{Servers: []raft.Server{first}}); err != nil {
-			return nil, fmt.Errorf("bootstrap the group: %w", err)
+			return fmt.Errorf("bootstrap the group: %w", err)
 		}
 		m.log.Info("made a new group", "member", m.opts.ID)
 	}
@@ -135,14 +125,14 @@ func (m *Member) openRaft(config *raft.Config) (*raft.Raft, error) {
 			m.fail(err)
 		}
 	})
-	if err := m.roster.UpdateFromSnapshots(s.Snapshots()); err != nil {
-		return nil, fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
+	if err := m.roster.UpdateFromSnapshots(s.Snapshots); err != nil {
+		return fmt.Errorf("list the snapshots in %s: %w", m.opts.Dir, err)
 	}
-	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots()}
-	r, err := raft.NewRaft(config, machine, s.Log(), s.Stable(), s.Snapshots(), m.transport)
+	machine := status.FSM{Raft: fsm.NewRaft(m.machine, m.failApply), Roster: m.roster, Snapshots: s.Snapshots}
+	m.raft, err = raft.NewRaft(config, machine, s.Log, s.Stable, s.Snapshots, m.transport)
 	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+		return fmt.Errorf("start raft: %w", err)
 	}
-	m.transport.Open(r)
-	return r, nil
+	m.transport.Open(m.raft)
+	return nil
 }

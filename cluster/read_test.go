@@ -7,6 +7,7 @@ import (
 	"laurel/cluster/peer"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -63,49 +64,41 @@ func TestAllMembersAreReady(t *testing.T) {
 
 func TestConcurrentReadsShareALaterRound(t *testing.T) {
 	t.Parallel()
-	began := make(chan struct{}, 10)
-	proceed := make(chan error)
-	c := readIndex{round: func() error {
-		began <- struct{}{}
-		return <-proceed
-	}}
-	outcome := make(chan error, 10)
-	wait := func() { outcome <- c.confirm(context.Background()) }
-	go wait()
-	<-began // the first read's round is under way; those that come now must not join it
-	for range 5 {
-		go wait()
-	}
-	eventually(t, "the others wait for the next round", func() error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.next == nil {
-			return errors.New("none does")
+	synctest.Test(t, func(t *testing.T) {
+		began := make(chan struct{}, 10)
+		proceed := make(chan error)
+		c := readIndex{turn: make(chanMutex, 1), round: func() error {
+			began <- struct{}{}
+			return <-proceed
+		}}
+		outcome := make(chan error, 10)
+		confirm := func() { outcome <- c.confirm(t.Context()) }
+		go confirm()
+		<-began // the first round is under way; later reads must not join it
+		for range 5 {
+			go confirm()
 		}
-		return nil
-	})
-	proceed <- nil
-	if err := <-outcome; err != nil {
-		t.Fatal(err)
-	}
-	<-began
-	select {
-	case <-outcome:
-		t.Fatal("a read was answered by a round that had begun before it")
-	default:
-	}
-	lost := peer.NotMaster()
-	for answered := 0; answered < 5; {
-		select {
-		case <-began: // one that came late has a round of its own
-		case proceed <- lost:
-		case err := <-outcome:
-			answered++
-			if !errors.Is(err, lost) {
-				t.Errorf("got %v", err)
+		synctest.Wait()
+		proceed <- nil
+		if err := <-outcome; err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		synctest.Wait()
+		if len(outcome) > 0 {
+			t.Fatal("a read was answered by a round that had begun before it")
+		}
+		lost := peer.NotMaster()
+		proceed <- lost
+		for range 5 {
+			if err := <-outcome; !errors.Is(err, lost) {
+				t.Errorf("got %v; want %v", err, lost)
 			}
 		}
-	}
+		if len(began) > 0 {
+			t.Error("reads that waited together did not share a round")
+		}
+	})
 }
 
 // slow stretches the time until a master notices that it has lost the others, so that it is deposed long before.
@@ -263,25 +256,12 @@ func TestLateRepliesDoNotMakeADeposedMasterAnswerInPullMode(t *testing.T) {
 	}
 	successor(t, others)
 	checkNotDeposedYet(t, old)
-	second := make(chan struct{})
-	go func() {
-		defer close(second)
-		if revision, err := confirmed(context.Background(), old.member()); err == nil {
-			t.Errorf("the deposed master answered, with revision %d", revision)
-		}
-	}()
-	eventually(t, "the second read waits", func() error {
-		c := old.member().readIndex
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.next == nil {
-			return errors.New("it does not")
-		}
-		return nil
-	})
+	second := old.member().readIndex.next()
 	for _, n := range others {
 		net.mend(n, old) // the late answers come in, those to Raft's heartbeats too
 	}
 	<-first // it began before the new master's first event, so either outcome is right
-	<-second
+	if c := <-second; c.Err == nil {
+		t.Error("the deposed master confirmed a read that came after its successor was elected")
+	}
 }

@@ -4,11 +4,11 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/hashicorp/raft"
+	"golang.org/x/sync/singleflight"
 
 	"laurel/cache"
 	"laurel/cluster/peer"
@@ -37,50 +37,28 @@ type readIndex struct {
 	*replica
 	elections *elections
 	round     func() error
-
-	mu      sync.Mutex
-	next    *readRound
-	running bool
-}
-
-type readRound struct {
-	done chan struct{}
-	err  error
+	flights   singleflight.Group
+	turn      chanMutex // one round at a time
 }
 
 // confirm waits for a round that began after the call, and returns its error, a *score.Problem.
 func (r *readIndex) confirm(ctx context.Context) error {
-	r.mu.Lock()
-	if r.next == nil {
-		r.next = &readRound{done: make(chan struct{})}
-	}
-	mine := r.next
-	if !r.running {
-		r.running = true
-		go r.runRounds()
-	}
-	r.mu.Unlock()
 	select {
-	case <-mine.done:
-		return mine.err
+	case c := <-r.next():
+		return c.Err
 	case <-ctx.Done():
 		return peer.NoMaster()
 	}
 }
 
-func (r *readIndex) runRounds() {
-	for {
-		r.mu.Lock()
-		next := r.next
-		r.next = nil
-		r.running = next != nil
-		r.mu.Unlock()
-		if next == nil {
-			return
-		}
-		next.err = r.round()
-		close(next.done)
-	}
+// next returns a channel that gets the result of a round that begins after the call.
+func (r *readIndex) next() <-chan singleflight.Result {
+	return r.flights.DoChan("", func() (any, error) {
+		r.turn.Lock()
+		defer r.turn.Unlock()
+		r.flights.Forget("") // reads that come from now on need a later round
+		return nil, r.round()
+	})
 }
 
 // askVoters is a round.

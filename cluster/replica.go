@@ -94,7 +94,7 @@ func (r *replica) otherMaster() string {
 // calls try again. try gets the address of the master, which is "" if there is none and may be this
 // member's, and a channel that is closed when the master changes. The error is that of ctx.
 func (r *replica) withMaster(
-	ctx context.Context, pause func() time.Duration, try func(master string, changed <-chan struct{}) (done bool),
+	ctx context.Context, pause time.Duration, try func(master string, changed <-chan struct{}) (done bool),
 ) error {
 	for {
 		master, changed := r.leader.Current()
@@ -103,12 +103,9 @@ func (r *replica) withMaster(
 		}
 		select {
 		case <-changed:
-		case <-time.After(pause()):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
-
-// fixed returns a pause of d for withMaster.
-func fixed(d time.Duration) func() time.Duration { return func() time.Duration { return d } }

@@ -119,7 +119,7 @@ func (f *fastHandler) done(
 func (s *server) takesPost(r *fastpath.Request) bool {
 	switch string(r.ContentType) {
 	case handler.TypeJSON, handler.TypeJSON + "; charset=utf-8":
-		return len(r.Body) <= s.limits.MaxBodyBytes && len(r.Origin) == 0
+		return len(r.Body) <= s.admission.Limits.MaxBodyBytes && len(r.Origin) == 0
 	}
 	return false
 }

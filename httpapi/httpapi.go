@@ -82,7 +82,6 @@ type API struct {
 	log       *slog.Logger
 	metrics   *metrics
 	gatherer  prometheus.Gatherer
-	limits    admission.Limits
 	origins   *origins
 	tls       *tls.Config
 	admission *admission.Control
@@ -101,7 +100,6 @@ func New(g Group, o Options) *API {
 		log:      cmp.Or(o.Logger, slog.Default()),
 		metrics:  newMetrics(o.Registerer),
 		gatherer: o.Gatherer,
-		limits:   o.Limits.OrDefault(),
 		origins:  newOrigins(g.Status, o),
 		tls:      o.TLS,
 		closed:   make(chan struct{}),
@@ -112,7 +110,7 @@ func New(g Group, o Options) *API {
 	a.admission = admission.New(admission.Options{
 		Access:     g.Access.Access,
 		Master:     g.Status.Master,
-		Limits:     a.limits,
+		Limits:     o.Limits,
 		Secure:     o.Secure,
 		Private:    o.Private,
 		Verify:     o.Verify,
@@ -159,7 +157,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		MaxHeaderBytes:    MaxHeaderBytes,
-		ReadHeaderTimeout: a.limits.HeaderTimeout,
+		ReadHeaderTimeout: a.admission.Limits.HeaderTimeout,
 		IdleTimeout:       IdleTimeout,
 		ConnContext:       fastpath.ConnContext,
 		HTTP2: &http.HTTP2Config{
@@ -178,7 +176,7 @@ func (a *API) Server(h http.Handler) *http.Server {
 func (a *API) Front() *fastpath.Server {
 	client := a.clientServer()
 	s := a.Server(client.router())
-	f := fastpath.New(s, client.fastHandler(s), a.limits.AnswerTimeout)
+	f := fastpath.New(s, client.fastHandler(s), admission.AnswerTimeout)
 	if a.tls != nil {
 		f.TLS(a.tls, func(err error) {
 			a.admission.Count(admission.ReasonHandshake)
@@ -189,11 +187,10 @@ func (a *API) Front() *fastpath.Server {
 }
 
 // Limited bounds the connections of l by MaxConnections, and those of one address by
-// Limits.ConnectionsPerAddress. More of one address are closed at once; others wait.
+// admission.ConnectionsPerAddress. More of one address are closed at once; others wait.
 func (a *API) Limited(l net.Listener) net.Listener {
-	l = fastpath.LimitAddresses(l, a.limits.ConnectionsPerAddress, a.limits.Exempt,
+	return fastpath.Limit(l, MaxConnections, admission.ConnectionsPerAddress, a.admission.Limits.Exempt,
 		func() { a.admission.Count(admission.ReasonConnection) })
-	return fastpath.LimitConns(l, MaxConnections)
 }
 
 // Group is the frontend's group. The methods may be called by any goroutine. An error is

@@ -39,7 +39,7 @@ func (a *API) newServer(port string, gate *admission.Gate) *server {
 	s.posts = &posts.Posts{
 		Poster: a.group.Poster,
 		Gate:   gate,
-		Limits: &a.limits,
+		Limits: &a.admission.Limits,
 		Logger: a.log,
 		CheckMaster: func() error {
 			if s.client || status.Master() {
@@ -98,7 +98,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	start := time.Now()
 	out := &statusWriter{ResponseWriter: w}
 	// An error means that there is no connection, and so nothing to bound.
-	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(s.limits.AnswerTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(start.Add(admission.AnswerTimeout))
 	shared := s.shared(hr.Method, hr.Header.Get("Origin"))
 	out.varyOrigin, shared.VaryOrigin = shared.VaryOrigin, false
 	shared.SetOn(w.Header())

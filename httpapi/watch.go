@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"laurel/cache"
+	"laurel/httpapi/admission"
 	"laurel/httpapi/handler"
 	"laurel/httpapi/question"
 	"laurel/httpapi/watch"
@@ -198,7 +199,7 @@ func (s *server) hijack(w http.ResponseWriter, first []byte) (net.Conn, error) {
 	if err != nil {
 		return nil, score.Problemf(score.NotReady, "a stream needs a connection of its own, or HTTP/2")
 	}
-	conn.SetDeadline(time.Now().Add(s.limits.AnswerTimeout))
+	conn.SetDeadline(time.Now().Add(admission.AnswerTimeout))
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\nConnection: close\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
 	_ = w.Header().Write(&b) // a Buffer does not fail
@@ -223,7 +224,7 @@ func (s *server) relay(ctx context.Context, w http.ResponseWriter, watcher *watc
 	buffer := make([]byte, 4<<10)
 	for b := first; ; {
 		// A deadline of HTTP/2 passes even while nothing is written.
-		_ = control.SetWriteDeadline(time.Now().Add(s.limits.AnswerTimeout))
+		_ = control.SetWriteDeadline(time.Now().Add(admission.AnswerTimeout))
 		if _, err := w.Write(b); err != nil || control.Flush() != nil {
 			return
 		}

@@ -10,40 +10,24 @@ import (
 // member that loses the master becomes candidate and follower again before it knows
 // another. Waiters wake only for another master, or for one that begins to serve.
 type LeaderWatch struct {
-	raft         *raft.Raft
-	observer     *raft.Observer
-	observations chan raft.Observation
-	closed       chan struct{}
+	raft *raft.Raft
 
 	mu      sync.Mutex
 	master  raft.ServerAddress
 	changed chan struct{}
 }
 
-// NewLeaderWatch returns a watch of r. Close must be called.
+// NewLeaderWatch returns a watch of r.
 func NewLeaderWatch(r *raft.Raft) *LeaderWatch {
-	w := &LeaderWatch{
-		raft: r, observations: make(chan raft.Observation, 16),
-		closed: make(chan struct{}), changed: make(chan struct{}),
-	}
-	w.observer = raft.NewObserver(w.observations, false, func(o *raft.Observation) bool {
-		_, leader := o.Data.(raft.LeaderObservation)
-		return leader
-	})
-	r.RegisterObserver(w.observer)
-	go w.run()
-	return w
-}
-
-func (w *LeaderWatch) run() {
-	for {
-		select {
-		case <-w.closed:
-			return
-		case <-w.observations:
+	w := &LeaderWatch{raft: r, changed: make(chan struct{})}
+	// The filter is all of the observer: Raft calls it with each observation.
+	r.RegisterObserver(raft.NewObserver(nil, false, func(o *raft.Observation) bool {
+		if _, ok := o.Data.(raft.LeaderObservation); ok {
 			w.Current()
 		}
-	}
+		return false
+	}))
+	return w
 }
 
 // Current returns the master's peer address, "" if there is none, and a channel that is
@@ -69,10 +53,4 @@ func (w *LeaderWatch) Notify() {
 func (w *LeaderWatch) wake() {
 	close(w.changed)
 	w.changed = make(chan struct{})
-}
-
-// Close stops the watch.
-func (w *LeaderWatch) Close() {
-	w.raft.DeregisterObserver(w.observer)
-	close(w.closed)
 }

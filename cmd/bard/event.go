@@ -185,7 +185,7 @@ func newEventCommand(
 	flags.Uint64Var(&event.Seq, "seq", 0, "the event's number within its source (default the next)")
 	flags.Var(timeFlag(&event.Time), "time", "when it happened, such as 2026-02-09T10:16:40Z (default now)")
 	asJSON := flags.Bool("json", false, "print the result as JSON")
-	flags.VisitAll(func(f *pflag.Flag) { cli.NoEnvironment(flags, f.Name) })
+	cli.NoEnvironment(flags)
 	to := cli.AddRequestTarget(c)
 	to.AddKey(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {

@@ -33,7 +33,7 @@ it can post in your name until an operator revokes the key.`,
 		Args: cobra.NoArgs,
 	}
 	out := c.Flags().String("out", "bard.key", "the new `FILE`")
-	cli.NoEnvironment(c.Flags(), "out")
+	cli.NoEnvironment(c.Flags())
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		key, err := cli.NewPrivateKey(*out)
 		if err != nil {

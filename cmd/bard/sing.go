@@ -59,11 +59,11 @@ answers.`,
 	}
 	var s singer
 	var id string
-	c.Flags().Var(&s.speed, "speed", "speed-up against the events' own times, or max")
 	c.Flags().StringVar(&s.source, "source", "",
 		"source of events that name none (default made from the first of them)")
 	c.Flags().StringVar(&id, "id", "", "`NAME` for laurel stop bard --id (default the name of the file)")
-	cli.NoEnvironment(c.Flags(), "source", "id")
+	cli.NoEnvironment(c.Flags())
+	c.Flags().Var(&s.speed, "speed", "speed-up against the events' own times, or max")
 	run := pidfile.AddDirFlag(c)
 	to := cli.AddTarget(c, client.DefaultPatience,
 		"how long to continue without an acknowledgement, at one frontend after the other")
@@ -77,10 +77,9 @@ answers.`,
 			return err
 		}
 		defer in.Close()
-		runDir, _ := run.Dir()
 		warn := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "bard:", err) }
 		entry := pidfile.Entry{Kind: pidfile.Bard, ID: cmp.Or(id, baseName(args[0]))}
-		leave := pidfile.RegisterOrWarn(runDir, entry, warn)
+		leave := pidfile.RegisterOrWarn(run.Dir(), entry, warn)
 		defer leave()
 		client, err := to.Client()
 		if err != nil {

@@ -58,7 +58,6 @@ its hash.`,
 		"largest number of events per second at each frontend; 0 is the frontend's own limit")
 	flags.StringVar(&expires, "expires", "",
 		"`WHEN` the grant ends: a time such as 2026-12-31T00:00:00Z, or a duration such as 720h (default never)")
-	cli.NoEnvironment(flags, "role", "key", "competition", "type", "rate", "expires")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		g.Name, g.Role = args[0], access.Role(role)
 		for _, t := range types {
@@ -138,11 +137,7 @@ the last 10,000 lines together with the scores.`,
 		Args: cobra.NoArgs,
 	}
 	var page client.Page
-	flags := c.Flags()
-	flags.IntVar(&page.Limit, "limit", 0, "largest number of lines; 0 is the frontend's default")
-	flags.StringVar(&page.After, "after", "", "continue after the line with this `number`")
-	cli.NoEnvironment(flags, "limit", "after")
-	return readCommand(c, func([]string) (string, url.Values, error) {
-		return "/v1/audit", page.Query(), nil
-	})
+	c.Flags().IntVar(&page.Limit, "limit", 0, "largest number of lines; 0 is the frontend's default")
+	c.Flags().StringVar(&page.After, "after", "", "continue after the line with this `number`")
+	return readCommand(c, func([]string) (string, url.Values, error) { return "/v1/audit", page.Query(), nil })
 }

@@ -43,9 +43,8 @@ spectator had seen before, which does not happen in push mode.`,
 	flags.Uint64Var(&o.Seed, "seed", 1, "seed of the random choices")
 	flags.BoolVar(&verbose, "verbose", false, "print on standard error when a client changes its frontend, and why")
 	flags.StringVar(&id, "id", "client", "name for laurel stop client --id")
+	cli.NoEnvironment(flags)
 	run := pidfile.AddDirFlag(c)
-	cli.NoEnvironment(flags, "id", "count", "rate", "duration", "competition", "scores", "zipf", "watch", "seed",
-		"verbose")
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := checkSpectators(&o); err != nil {
@@ -56,16 +55,14 @@ spectator had seen before, which does not happen in push mode.`,
 			return err
 		}
 		probe.Close()
-		co, err := to.Options()
-		if err != nil {
+		if o.Client, err = to.Options(); err != nil {
 			return err
 		}
-		o.Token, o.TLS = co.Token, co.TLS
-		runDir, _ := run.Dir()
+		o.Client.Notify = nil
 		warn := func(err error) { fmt.Fprintln(cmd.ErrOrStderr(), "laurel:", err) }
-		leave := pidfile.RegisterOrWarn(runDir, pidfile.Entry{Kind: pidfile.Client, ID: id}, warn)
+		leave := pidfile.RegisterOrWarn(run.Dir(), pidfile.Entry{Kind: pidfile.Client, ID: id}, warn)
 		defer leave()
-		o.URLs, o.Patience, o.Out = to.URLs, to.Patience, cmd.OutOrStdout()
+		o.URLs, o.Out = to.URLs, cmd.OutOrStdout()
 		if verbose {
 			o.Notify = func(i int, n client.Notice) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s spectator %d: %s\n", time.Now().Format("15:04:05.000"), i, n)

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,10 +49,12 @@ A frontend without a lease (-) asks the master for each answer. In pull mode no 
 	}, func([]string) (string, url.Values, error) { return "/v1/cluster", nil, nil }, statusNotes)
 }
 
-// withClient makes c run f with a client of the group, and adds the flags for it.
+// withClient makes c run f with a client of the group, and adds the flags for it. The
+// flags that c has already describe what it asks for.
 func withClient(
 	c *cobra.Command, f func(cmd *cobra.Command, args []string, c *client.Client) error,
 ) *cobra.Command {
+	cli.NoEnvironment(c.Flags())
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := to.Client()
@@ -62,6 +65,19 @@ func withClient(
 		return f(cmd, args, c)
 	}
 	return c
+}
+
+// actionCommand is withClient for a command that prints the line which act returns.
+func actionCommand(
+	c *cobra.Command, act func(ctx context.Context, c *client.Client, args []string) (line string, err error),
+) *cobra.Command {
+	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+		line, err := act(cmd.Context(), c, args)
+		if err == nil {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), line)
+		}
+		return err
+	})
 }
 
 func newJoinCommand() *cobra.Command {
@@ -83,18 +99,13 @@ The flags about the frontend are never taken from the environment.`,
 	flags.StringVar(&m.URL, "url", "", "`URL` at which clients reach it")
 	flags.BoolVar(&m.Voter, "voter", true,
 		"whether it votes; a frontend without a vote answers reads and does not slow down posts")
-	cli.NoEnvironment(flags, "id", "peer", "url", "voter")
-	return withClient(c, func(cmd *cobra.Command, _ []string, c *client.Client) error {
+	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
 		for _, required := range []struct{ flag, value string }{{"id", m.ID}, {"peer", m.Peer}, {"url", m.URL}} {
 			if required.value == "" {
-				return cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
+				return "", cli.Usagef("--%s is missing; a member needs an id, a peer address and a URL", required.flag)
 			}
 		}
-		if err := c.Join(cmd.Context(), m); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s is in the group\n", m.ID)
-		return nil
+		return m.ID + " is in the group", c.Join(ctx, m)
 	})
 }
 
@@ -114,7 +125,6 @@ loss, or to decide at all. --force removes the frontend nevertheless.`,
 	}
 	var force bool
 	c.Flags().BoolVar(&force, "force", false, "remove the frontend even if this endangers the group")
-	cli.NoEnvironment(c.Flags(), "force")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		for _, id := range args {
 			if err := c.Leave(cmd.Context(), id, force); err != nil {
@@ -154,21 +164,12 @@ frontend answers in push mode.`,
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{string(score.Push), string(score.Pull)},
 	}
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
+	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
 		if len(args) == 1 {
-			mode := score.CacheMode(args[0])
-			if err := c.SetCacheMode(cmd.Context(), mode); err != nil {
-				return err
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), mode)
-			return nil
+			return args[0], c.SetCacheMode(ctx, score.CacheMode(args[0]))
 		}
-		group, err := c.Frontends(cmd.Context())
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), group.Mode)
-		return nil
+		group, err := c.Frontends(ctx)
+		return string(group.Mode), err
 	})
 }
 
@@ -182,16 +183,11 @@ arrive meanwhile wait.`,
   laurel cluster transfer f2`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
-		target := ""
-		if len(args) == 1 {
-			target = args[0]
+	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
+		if len(args) == 0 {
+			return "leadership was transferred to another frontend", c.Transfer(ctx, "")
 		}
-		if err := c.Transfer(cmd.Context(), target); err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), "leadership was transferred to", cmp.Or(target, "another frontend"))
-		return nil
+		return "leadership was transferred to " + args[0], c.Transfer(ctx, args[0])
 	})
 }
 
@@ -212,13 +208,8 @@ Keep it secret: whoever has it can make a frontend of the group.`,
 	var uses int
 	c.Flags().DurationVar(&ttl, "ttl", time.Hour, "time until it expires")
 	c.Flags().IntVar(&uses, "uses", 1, "number of frontends that can join with it")
-	cli.NoEnvironment(c.Flags(), "ttl", "uses")
-	return withClient(c, func(cmd *cobra.Command, _ []string, c *client.Client) error {
-		token, err := c.NewJoinToken(cmd.Context(), ttl, uses)
-		if err == nil {
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
-		}
-		return err
+	return actionCommand(c, func(ctx context.Context, c *client.Client, _ []string) (string, error) {
+		return c.NewJoinToken(ctx, ttl, uses)
 	})
 }
 
@@ -240,27 +231,15 @@ the new certificate. It is refused while a member has no certificate of the new 
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: []string{"rotate", "finish"},
 	}
-	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
-		out := cmd.OutOrStdout()
-		if len(args) == 0 {
-			pem, err := c.Authorities(cmd.Context())
-			if err == nil {
-				_, err = out.Write(pem)
-			}
-			return err
+	return actionCommand(c, func(ctx context.Context, c *client.Client, args []string) (string, error) {
+		switch {
+		case len(args) == 0:
+			pem, err := c.Authorities(ctx)
+			return strings.TrimSuffix(string(pem), "\n"), err
+		case args[0] == "finish":
+			return "the group trusts only the new authority", c.FinishRotation(ctx)
 		}
-		if args[0] == "finish" {
-			if err := c.FinishRotation(cmd.Context()); err != nil {
-				return err
-			}
-			fmt.Fprintln(out, "the group trusts only the new authority")
-			return nil
-		}
-		if err := c.RotateAuthority(cmd.Context()); err != nil {
-			return err
-		}
-		fmt.Fprintln(out, "the group has a new authority; when all members have renewed their certificates, "+
-			"run laurel cluster ca finish")
-		return nil
+		return "the group has a new authority; when all members have renewed their certificates, " +
+			"run laurel cluster ca finish", c.RotateAuthority(ctx)
 	})
 }

@@ -73,12 +73,12 @@ func TestTheNextPageIsAFlagAndNotAQuery(t *testing.T) {
 		t.Errorf("got %q; want %q", out, want)
 	}
 	for after, want := range map[string]string{"A/1": "A/1", "it's": `'it'\''s'`, "a b": "'a b'", "": "''"} {
-		if got := string(nextHint([]byte("\nmore: ?after=" + after + "\n"))); got != "\nmore: add --after "+want+"\n" {
+		if got := nextHint("\nmore: ?after=" + after + "\n"); got != "\nmore: add --after "+want+"\n" {
 			t.Errorf("%q becomes %q", after, got)
 		}
 	}
 	for _, text := range []string{"", "nothing\n", "\nmore: ?after=x\nand more\n"} {
-		if got := string(nextHint([]byte(text))); got != text {
+		if got := nextHint(text); got != text {
 			t.Errorf("%q becomes %q", text, got)
 		}
 	}

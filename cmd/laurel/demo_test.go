@@ -96,18 +96,18 @@ func TestADemoSurvivesTheDeathOfEveryFrontendAndLeavesNothingBehind(t *testing.T
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
+	group := localgroup.Options{RunDir: runDir, RestartAfter: 500 * time.Millisecond}
+	if err := setProgram(&group); err != nil {
+		t.Fatal(err)
+	}
+	group.Env = append(group.Env, asLaurel+"=1")
 	go func() {
 		ended <- demo.Run(ctx, demo.Options{
 			Speed:       20,
 			TempDir:     temp,
 			Out:         out,
 			KillCommand: func(id string) string { return "kill " + id },
-			Group: localgroup.Options{
-				Program:      os.Args[0],
-				Env:          append(environmentWithoutLaurel(), asLaurel+"=1"),
-				RunDir:       runDir,
-				RestartAfter: 500 * time.Millisecond,
-			},
+			Group:       group,
 		})
 	}()
 

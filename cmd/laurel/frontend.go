@@ -16,19 +16,20 @@ import (
 	"github.com/spf13/cobra"
 
 	"laurel/cluster"
-	"laurel/httpapi"
 	"laurel/internal/cli"
 	"laurel/internal/frontend"
 	"laurel/internal/pidfile"
 )
 
-// frontendFlags is what the flags of laurel frontend say.
+// frontendFlags is the flags of laurel frontend: the options of the frontend, and what
+// makes its identity.
 type frontendFlags struct {
-	http   string // host:port for clients
-	debug  string // host:port of the debug server; "": none
-	member cluster.Options
-	api    httpapi.Options
-	trust  trustFlags
+	frontend.Options
+	debug     string // host:port of the debug server; "": none
+	insecure  bool
+	joinToken string
+	certFile  string // with the certificate for clients
+	keyFile   string // of that certificate
 }
 
 func newFrontendCommand() *cobra.Command {
@@ -61,16 +62,15 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 				return err
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			f.member.Logger = log
+			f.Member.Logger = log
 			// The pid file comes first, so that a frontend that starts slowly can be
 			// stopped, too.
-			runDir, _ := run.Dir()
 			warn := func(err error) { log.Warn("no pid file", "err", err) }
-			entry := pidfile.Entry{Kind: pidfile.Frontend, ID: f.member.ID, Data: f.member.Dir}
-			if dir, err := filepath.Abs(f.member.Dir); err == nil {
+			entry := pidfile.Entry{Kind: pidfile.Frontend, ID: f.Member.ID, Data: f.Member.Dir}
+			if dir, err := filepath.Abs(f.Member.Dir); err == nil {
 				entry.Data = dir
 			}
-			leave := pidfile.RegisterOrWarn(runDir, entry, warn)
+			leave := pidfile.RegisterOrWarn(run.Dir(), entry, warn)
 			defer leave()
 			return frontendError(f.run(cmd.Context()))
 		},
@@ -83,10 +83,10 @@ group counts on it to come back. To remove it for good, use laurel cluster leave
 }
 
 func (f *frontendFlags) add(c *cobra.Command) {
-	flags, m := c.Flags(), &f.member
+	flags, m := c.Flags(), &f.Member
 	flags.StringVar(&m.ID, "id", "", "id of the frontend, unique in its group")
 	flags.StringVar(&m.Dir, "data", "", "directory of its data; made if it is missing")
-	flags.StringVar(&f.http, "http", "127.0.0.1:8001", "host:port for clients")
+	flags.StringVar(&f.HTTP, "http", "127.0.0.1:8001", "host:port for clients")
 	flags.StringVar(&m.Peer, "peer", "127.0.0.1:9001", "host:port at which the other members reach this one")
 	flags.StringVar(&m.URL, "public-url", "",
 		"URL at which clients reach this frontend (default https:// or, with --insecure, http://, "+
@@ -96,23 +96,23 @@ func (f *frontendFlags) add(c *cobra.Command) {
 	flags.BoolVar(&m.Nonvoter, "nonvoter", false, "join without a vote: a copy that answers but does not decide")
 	flags.Float64Var(&m.TimeScale, "time-scale", 1,
 		"factor for all failover timeouts, for a slow network; use the same for all members")
-	flags.StringVar(&f.trust.joinToken, "join-token", "",
+	flags.StringVar(&f.joinToken, "join-token", "",
 		"token to join with, from laurel cluster token; needed only the first time. Prefer the variable: "+
 			"other users can see a command line")
-	flags.BoolVar(&f.trust.insecure, "insecure", false,
+	flags.BoolVar(&f.insecure, "insecure", false,
 		"authenticate nobody and encrypt nothing; for tests and first steps, on loopback addresses only")
-	flags.StringVar(&f.trust.certFile, "tls-cert", "",
+	flags.StringVar(&f.certFile, "tls-cert", "",
 		"`FILE` with the certificate for clients and its chain, in PEM; read again when it changes "+
 			"(default a certificate of the group's own authority)")
-	flags.StringVar(&f.trust.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
-	flags.BoolVar(&f.api.Private, "private", false, "show scores only to callers with a reader's token")
-	flags.StringSliceVar(&f.api.Origins, "cors-origin", nil,
+	flags.StringVar(&f.keyFile, "tls-key", "", "`FILE` with the private key of that certificate")
+	flags.BoolVar(&f.API.Private, "private", false, "show scores only to callers with a reader's token")
+	flags.StringSliceVar(&f.API.Origins, "cors-origin", nil,
 		"origins whose web pages may read, such as https://scores.example (default all, unless --private)")
 	flags.Func("proxies",
 		"`NETWORKS` from which many clients come by one address, such as 10.1.0.0/16, separated by commas; "+
 			"limits per address do not apply to them, nor to this machine",
 		func(list string) (err error) {
-			f.api.Limits.Proxies, err = parseNetworks(list)
+			f.API.Limits.Proxies, err = parseNetworks(list)
 			return err
 		})
 	flags.StringVar(&f.debug, "debug", "",
@@ -123,10 +123,10 @@ func (f *frontendFlags) add(c *cobra.Command) {
 
 func (f *frontendFlags) check() error {
 	switch {
-	case f.member.ID == "" || f.member.Dir == "":
+	case f.Member.ID == "" || f.Member.Dir == "":
 		return cli.Usagef("a frontend needs an --id and a --data directory")
-	case f.member.TimeScale < 0.1 || f.member.TimeScale > 100:
-		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.member.TimeScale)
+	case f.Member.TimeScale < 0.1 || f.Member.TimeScale > 100:
+		return cli.Usagef("--time-scale is %g; want 0.1 to 100", f.Member.TimeScale)
 	case f.debug != "" && !isLoopback(f.debug):
 		return cli.Usagef("--debug is %s; want a loopback address such as 127.0.0.1:6060: profiles show memory, "+
 			"and nobody is authenticated", f.debug)
@@ -136,22 +136,20 @@ func (f *frontendFlags) check() error {
 
 // run runs a frontend until ctx ends or it cannot continue.
 func (f *frontendFlags) run(ctx context.Context) error {
-	if err := f.trust.prepare(ctx, f.http, &f.member); err != nil {
+	if err := f.setIdentity(ctx); err != nil {
 		return err
 	}
-	certificate, err := f.trust.clientCertificate(f.member.Logger)
-	if err != nil {
+	if err := f.setCertificate(); err != nil {
 		return err
 	}
 	if f.debug != "" {
-		stop, err := serveDebug(f.debug, f.member.Logger)
+		stop, err := serveDebug(f.debug, f.Member.Logger)
 		if err != nil {
 			return err
 		}
 		defer stop()
 	}
-	options := frontend.Options{HTTP: f.http, Member: f.member, API: f.api, Certificate: certificate}
-	started, err := frontend.Start(options)
+	started, err := frontend.Start(f.Options)
 	if err != nil {
 		return err
 	}
@@ -163,12 +161,11 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 	for text := range strings.SplitSeq(list, ",") {
 		text = strings.TrimSpace(text)
 		n, err := netip.ParsePrefix(text)
+		if addr, e := netip.ParseAddr(text); e == nil {
+			n, err = addr.Prefix(addr.BitLen())
+		}
 		if err != nil {
-			addr, notAddr := netip.ParseAddr(text)
-			if notAddr != nil {
-				return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", text)
-			}
-			n = netip.PrefixFrom(addr, addr.BitLen())
+			return nil, fmt.Errorf("got %q; want networks such as 10.1.0.0/16", text)
 		}
 		networks = append(networks, n.Masked())
 	}
@@ -178,25 +175,25 @@ func parseNetworks(list string) (networks []netip.Prefix, err error) {
 // frontendError gives err its exit code. If it joins errors of several kinds, the one
 // that forbids a restart decides.
 func frontendError(err error) error {
-	var storage *cluster.StorageError
-	var contradiction *cluster.ContradictionError
-	var empty *cluster.EmptyError
-	var exit *cli.ExitError
 	switch {
-	case errors.As(err, &contradiction):
+	case err == nil || is[*cli.ExitError](err):
+		return err
+	case is[*cluster.ContradictionError](err):
 		return &cli.ExitError{Code: cli.ExitContradiction, Err: err}
 	case errors.Is(err, cluster.ErrRemoved):
 		return &cli.ExitError{Code: cli.ExitRemoved, Err: err}
-	case errors.As(err, &storage):
+	case is[*cluster.StorageError](err):
 		return &cli.ExitError{Code: cli.ExitDisk, Err: err}
-	case errors.As(err, &empty):
+	case is[*cluster.EmptyError](err):
 		return cli.Usagef("%s; begin a new group with --bootstrap, or join one with --join URL", err)
-	case errors.As(err, &exit):
-		return err
-	case err != nil:
-		return fmt.Errorf("frontend: %w", err)
 	}
-	return nil
+	return fmt.Errorf("frontend: %w", err)
+}
+
+// is reports whether err is, or wraps, an E.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // serveDebug serves profiles under /debug/pprof/ at a loopback address until stop is

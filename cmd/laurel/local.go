@@ -49,8 +49,7 @@ ones.`,
 	flags.StringVar(&o.Dir, "data", "",
 		"`DIR` of the group (default $XDG_DATA_HOME/laurel, or else ~/.local/share/laurel)")
 	flags.DurationVar(&o.StartWithin, "patience", 30*time.Second, "how long to wait until all are ready")
-	// LAUREL_DATA is the directory of one frontend.
-	cli.NoEnvironment(flags, "frontends", "data", "patience")
+	cli.NoEnvironment(flags) // LAUREL_DATA is the directory of one frontend
 	run := pidfile.AddDirFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if flags.Changed("frontends") && (o.Size < 1 || o.Size > maxUp) {
@@ -86,16 +85,17 @@ func completeUp(o *localgroup.Options, run *pidfile.DirFlag) (err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return err
 	}
-	o.RunDir, _ = run.Dir()
+	o.RunDir = run.Dir()
 	return nil
 }
 
-// setProgram makes the frontends run this program.
+// setProgram makes the frontends run this program, without the settings of Laurel in the
+// environment, which are for other frontends.
 func setProgram(o *localgroup.Options) (err error) {
 	if o.Program, err = os.Executable(); err != nil {
 		return fmt.Errorf("find the path of this program, which runs as the frontends: %w", err)
 	}
-	o.Env = environmentWithoutLaurel()
+	o.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LAUREL_") })
 	return nil
 }
 
@@ -110,38 +110,20 @@ func defaultUpDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "laurel"), nil
 }
 
-// environmentWithoutLaurel returns the environment without settings of Laurel, which are
-// for other frontends.
-func environmentWithoutLaurel() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LAUREL_") })
-}
-
-// stopCommand returns the command line that stops processes of a run directory.
-func stopCommand(runDir, args string) string {
+// commandLine returns what to type to run this program with args and a run directory.
+func commandLine(args, runDir string) string {
+	program := shellQuote(os.Args[0])
+	if strings.Contains(program, "go-build") {
+		program = "go run ./cmd/laurel" // the program in the build cache is removed when go run ends
+	}
 	if runDir != pidfile.DefaultDir() {
 		args += " --run-dir " + shellQuote(runDir)
 	}
-	return programName() + " stop " + args
+	return program + " " + args
 }
 
-// upCommand returns the command line that restarts what is missing of a group.
-func upCommand(o localgroup.Options) string {
-	line := programName() + " up"
-	if dir, err := defaultUpDir(); err != nil || dir != o.Dir {
-		line += " --data " + shellQuote(o.Dir)
-	}
-	if o.RunDir != pidfile.DefaultDir() {
-		line += " --run-dir " + shellQuote(o.RunDir)
-	}
-	return line
-}
-
-// programName returns what to type to run this program.
-func programName() string {
-	if strings.Contains(os.Args[0], "go-build") {
-		return "go run ./cmd/laurel" // the program in the build cache is removed when go run ends
-	}
-	return shellQuote(os.Args[0])
+func killCommand(id, runDir string) string {
+	return commandLine("stop frontend --id "+id+" --signal KILL", runDir)
 }
 
 func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
@@ -169,10 +151,14 @@ func printGroup(w io.Writer, g *localgroup.Group, o localgroup.Options) {
 	if first == nil {
 		return
 	}
+	up := "up"
+	if dir, err := defaultUpDir(); err != nil || dir != o.Dir {
+		up += " --data " + shellQuote(o.Dir)
+	}
 	fmt.Fprintf(w, "The page:      %s/\n", first.URL())
-	fmt.Fprintf(w, "Kill one:      %s\n", stopCommand(o.RunDir, "frontend --id "+first.ID+" --signal KILL"))
-	fmt.Fprintf(w, "Bring it back: %s\n", upCommand(o))
-	fmt.Fprintf(w, "Stop all:      %s\n", stopCommand(o.RunDir, "all"))
+	fmt.Fprintf(w, "Kill one:      %s\n", killCommand(first.ID, o.RunDir))
+	fmt.Fprintf(w, "Bring it back: %s\n", commandLine(up, o.RunDir))
+	fmt.Fprintf(w, "Stop all:      %s\n", commandLine("stop all", o.RunDir))
 }
 
 func newDemoCommand() *cobra.Command {
@@ -204,11 +190,8 @@ demo and removes everything.`,
 				return err
 			}
 			defer leave()
-			o.Group.RunDir = runDir
-			o.KillCommand = func(id string) string {
-				return stopCommand(runDir, "frontend --id "+id+" --signal KILL")
-			}
-			o.Out = cmd.OutOrStdout()
+			o.Group.RunDir, o.Out = runDir, cmd.OutOrStdout()
+			o.KillCommand = func(id string) string { return killCommand(id, runDir) }
 			// Closing the terminal, or the reader of a pipe (laurel demo | head), ends
 			// the demo as Ctrl-C does.
 			ctx, stop := signal.NotifyContext(cmd.Context(),
@@ -219,7 +202,7 @@ demo and removes everything.`,
 	}
 	c.Flags().Float64Var(&o.Speed, "speed", 1, "rate of events: 1 is a few a second, 2 twice as many")
 	c.Flags().BoolVar(&o.Quiet, "quiet", false, "print only what happens to frontends and clients, not the events")
-	cli.NoEnvironment(c.Flags(), "speed", "quiet")
+	cli.NoEnvironment(c.Flags())
 	run = pidfile.AddDirFlag(c)
 	return c
 }
@@ -228,13 +211,11 @@ demo and removes everything.`,
 // frontends use, too. It is a new one if frontends run in the default directory: theirs
 // have the same ids.
 func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave func(), err error) {
-	dir, named := run.Dir()
-	remove := func() {}
-	if !named && isOccupied(dir) {
+	dir = run.Dir()
+	if !run.IsSet() && isOccupied(dir) {
 		if dir, err = os.MkdirTemp("", "laurel-run-"); err != nil {
 			return "", nil, err
 		}
-		remove = func() { os.Remove(dir) }
 	}
 	warn := func(err error) { fmt.Fprintln(stderr, "laurel:", err) }
 	unregister := pidfile.RegisterOrWarn(dir, pidfile.Entry{Kind: pidfile.Demo, ID: "demo"}, warn)
@@ -244,7 +225,7 @@ func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave fun
 			pidfile.CloseAll(list)
 		}
 		unregister()
-		remove()
+		os.Remove(dir) // fails while there is another file
 	}, nil
 }
 
@@ -252,7 +233,7 @@ func registerDemo(stderr io.Writer, run *pidfile.DirFlag) (dir string, leave fun
 func isOccupied(dir string) bool {
 	list, err := pidfile.List(dir)
 	defer pidfile.CloseAll(list)
-	return err != nil && !errors.Is(err, errors.ErrUnsupported) ||
+	return err != nil ||
 		slices.ContainsFunc(list, func(p *pidfile.Process) bool {
 			return p.Kind == pidfile.Frontend || p.Kind == pidfile.Demo
 		})

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"io"
 	"iter"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -23,7 +24,6 @@ type question func(args []string) (path string, query url.Values, err error)
 // adds the flags for it.
 func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print the frontend's JSON instead of a table")
-	cli.NoEnvironment(c.Flags(), "json")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) error {
 		path, query, err := ask(args)
 		if err != nil {
@@ -37,30 +37,25 @@ func readCommand(c *cobra.Command, ask question, notes ...string) *cobra.Command
 		if err != nil {
 			return err
 		}
-		if n := len(body); n > 0 && body[n-1] != '\n' {
-			body = append(body, '\n')
-		}
+		text := strings.TrimSuffix(string(body), "\n") + "\n"
 		if !*asJSON {
-			body = append(nextHint(body), strings.Join(notes, "")...)
+			text = nextHint(text) + strings.Join(notes, "")
 		}
-		_, err = cmd.OutOrStdout().Write(body)
+		_, err = io.WriteString(cmd.OutOrStdout(), text)
 		return err
 	})
 }
 
+var nextPage = regexp.MustCompile(`\nmore: \?after=(.*)\n$`)
+
 // nextHint replaces the query for the next page, at the end of a frontend's text, by the
 // flag for it.
-func nextHint(text []byte) []byte {
-	const query = "\nmore: ?after="
-	i := bytes.LastIndex(text, []byte(query))
-	if i < 0 {
+func nextHint(text string) string {
+	m := nextPage.FindStringSubmatch(text)
+	if m == nil {
 		return text
 	}
-	after := strings.TrimSuffix(string(text[i+len(query):]), "\n")
-	if strings.Contains(after, "\n") {
-		return text // it is not the last line
-	}
-	return append(text[:i:i], "\nmore: add --after "+shellQuote(after)+"\n"...)
+	return strings.TrimSuffix(text, m[0]) + "\nmore: add --after " + shellQuote(m[1]) + "\n"
 }
 
 func shellQuote(s string) string {
@@ -91,13 +86,11 @@ func newScoresCommand() *cobra.Command {
 	flags.StringVar(&f.Competitor, "competitor", "", "only contests of this competitor or organisation")
 	flags.IntVar(&page.Limit, "limit", 0, "largest number of contests; 0 is the frontend's default")
 	flags.StringVar(&page.After, "after", "", "continue after the `next` of the page before")
-	listFlags := []string{"competition", "sport", "status", "competitor", "limit", "after"}
-	cli.NoEnvironment(flags, listFlags...)
 	return readCommand(c, func(args []string) (string, url.Values, error) {
 		if len(args) == 0 {
 			return client.ScorePath(""), client.ScoresQuery(f, page), nil
 		}
-		for _, name := range listFlags {
+		for _, name := range []string{"competition", "sport", "status", "competitor", "limit", "after"} {
 			if flags.Changed(name) {
 				return "", nil, cli.Usagef("--%s selects from the list; it does not go with one contest", name)
 			}
@@ -115,11 +108,7 @@ func newMedalsCommand() *cobra.Command {
   laurel medals OG50BC --json`,
 		Args: cobra.RangeArgs(1, 2),
 	}, func(args []string) (string, url.Values, error) {
-		organisation := ""
-		if len(args) == 2 {
-			organisation = args[1]
-		}
-		return client.MedalsPath(args[0], organisation), nil, nil
+		return client.MedalsPath(args[0], strings.Join(args[1:], "")), nil, nil
 	})
 }
 
@@ -139,7 +128,6 @@ func newLeaderboardCommand() *cobra.Command {
 	flags.IntVar(&p.Limit, "limit", 0, "largest number of rows; 0 is the frontend's default")
 	flags.StringVar(&p.After, "after", "", "continue after the `next` of the page before")
 	flags.StringVar(&p.Around, "around", "", "the `competitor` in the middle of the page")
-	cli.NoEnvironment(flags, "split", "category", "limit", "after", "around")
 	return readCommand(c, func(args []string) (string, url.Values, error) {
 		if p.After != "" && p.Around != "" {
 			return "", nil, cli.Usagef("--after does not go with --around: each says where the page begins")
@@ -166,6 +154,7 @@ it reaches no frontend within --patience at the start.`,
   laurel watch --leaderboard OG50BC/ATH-M-MAR --split 10km --around 2888 --limit 7`,
 	}
 	var w client.WatchOptions
+	var home string
 	var asJSON bool
 	flags := c.Flags()
 	flags.StringSliceVar(&w.Competitions, "competition", nil,
@@ -179,10 +168,9 @@ it reaches no frontend within --patience at the start.`,
 	flags.StringVar(&w.Part.Around, "around", "",
 		"leaderboards: the `competitor` in the middle (default the first rows)")
 	flags.IntVar(&w.Part.Limit, "limit", 0, "leaderboards: number of rows; 0 is the frontend's default")
-	flags.StringVar(&w.Home, "home", "", "`ID` of the preferred frontend (default the one with the least load)")
+	flags.StringVar(&home, "home", "", "`ID` of the preferred frontend (default the one with the least load)")
 	flags.BoolVar(&asJSON, "json", false, "print lines of JSON: {\"event\":\"score\",\"data\":{..}}")
-	cli.NoEnvironment(flags, "competition", "medals", "timeline", "leaderboard", "split", "category", "around",
-		"limit", "home", "json")
+	cli.NoEnvironment(flags)
 	to := cli.AddRequestTarget(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		w.Contests = args
@@ -190,6 +178,7 @@ it reaches no frontend within --patience at the start.`,
 			return cli.Usagef("--split, --category, --around and --limit select a window of a leaderboard; " +
 				"name the contest with --leaderboard")
 		}
+		to.Home = home
 		c, err := to.Client()
 		if err != nil {
 			return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"laurel/internal/cli"
 	"laurel/internal/pidfile"
@@ -53,7 +54,7 @@ Exit codes: 0 all have ended; 1 there were none, or some still run; 2 wrong usag
 	flags.VarP(&s.signal, "signal", "s", "name or number of a signal: TERM, KILL, INT, STOP, CONT ...")
 	flags.DurationVar(&s.timeout, "timeout", 10*time.Second, "how long to wait until they have ended")
 	flags.BoolVar(&s.noWait, "no-wait", false, "do not wait until they have ended")
-	cli.NoEnvironment(flags, "id", "signal", "timeout", "no-wait")
+	cli.NoEnvironment(flags)
 	s.signal = signalFlag(syscall.SIGTERM)
 	flags.Lookup("signal").DefValue = "TERM"
 	s.run = pidfile.AddDirFlag(c)
@@ -78,8 +79,7 @@ type stopRequest struct {
 }
 
 func (s *stopRequest) stop(cmd *cobra.Command) error {
-	dir, _ := s.run.Dir()
-	list, err := pidfile.List(dir)
+	list, err := pidfile.List(s.run.Dir())
 	if err != nil {
 		return err
 	}
@@ -94,9 +94,8 @@ func (s *stopRequest) stop(cmd *cobra.Command) error {
 	// Demos come first: they restart frontends that die, and stop their own when they
 	// end.
 	isDemo := func(p *pidfile.Process) bool { return p.Kind == pidfile.Demo }
-	demos := filter(selected, isDemo)
-	others := slices.DeleteFunc(selected, isDemo)
-	return errors.Join(s.end(cmd.Context(), cmd.OutOrStdout(), demos), s.end(cmd.Context(), cmd.OutOrStdout(), others))
+	err = s.end(cmd, filter(selected, isDemo))
+	return errors.Join(err, s.end(cmd, slices.DeleteFunc(selected, isDemo)))
 }
 
 // selectFrom selects the processes to signal. It is an error if there is none for an id,
@@ -138,7 +137,6 @@ func filter(list []*pidfile.Process, keep func(*pidfile.Process) bool) (kept []*
 
 // notFound returns an error that lists what runs instead. id is "" or begins with a space.
 func (s *stopRequest) notFound(id string, list []*pidfile.Process) error {
-	dir, _ := s.run.Dir()
 	kind, running := s.kind, "nothing runs"
 	if kind == all {
 		kind = "process"
@@ -146,7 +144,7 @@ func (s *stopRequest) notFound(id string, list []*pidfile.Process) error {
 	if len(list) > 0 {
 		running = "running: " + names(list)
 	}
-	return fmt.Errorf("no %s%s runs here, according to the pid files in %s; %s", kind, id, dir, running)
+	return fmt.Errorf("no %s%s runs here, according to the pid files in %s; %s", kind, id, s.run.Dir(), running)
 }
 
 func names(list []*pidfile.Process) string {
@@ -176,16 +174,16 @@ func (s *stopRequest) send(out io.Writer, list []*pidfile.Process) error {
 }
 
 // end sends the signal and waits until all have ended.
-func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Process) error {
+func (s *stopRequest) end(cmd *cobra.Command, list []*pidfile.Process) error {
 	overdue := fmt.Errorf("still running after %s; to end it at once: --signal KILL", s.timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, overdue)
+	ctx, cancel := context.WithTimeoutCause(cmd.Context(), s.timeout, overdue)
 	defer cancel()
 	began := time.Now()
 	errs := make([]error, len(list))
 	for i, p := range list {
 		errs[i] = p.Signal(syscall.Signal(s.signal))
-		if errs[i] == nil && s.signal.needsContinue() {
-			errs[i] = p.Signal(signalContinue)
+		if errs[i] == nil && s.signal != signalFlag(syscall.SIGKILL) {
+			errs[i] = p.Signal(syscall.SIGCONT) // a paused process receives the signal only then
 		}
 	}
 	for i, p := range list {
@@ -196,7 +194,7 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Pr
 			errs[i] = fmt.Errorf("%s: %w", p, errs[i])
 			continue
 		}
-		fmt.Fprintf(out, "stopped %s with %s in %s\n", p, &s.signal, time.Since(began).Round(time.Millisecond))
+		fmt.Fprintf(cmd.OutOrStdout(), "stopped %s with %s in %s\n", p, &s.signal, time.Since(began).Round(time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
@@ -204,8 +202,7 @@ func (s *stopRequest) end(ctx context.Context, out io.Writer, list []*pidfile.Pr
 func (s *stopRequest) completeID(
 	_ *cobra.Command, args []string, _ string,
 ) ([]cobra.Completion, cobra.ShellCompDirective) {
-	dir, _ := s.run.Dir()
-	list, err := pidfile.List(dir)
+	list, err := pidfile.List(s.run.Dir())
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
@@ -231,18 +228,17 @@ func (f *signalFlag) Set(s string) error {
 		*f = signalFlag(n)
 		return nil
 	}
-	number := signalNumber("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG"))
-	if number == 0 {
+	*f = signalFlag(unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG")))
+	if *f == 0 {
 		return fmt.Errorf("got %q; want a name such as TERM, KILL, INT, STOP or CONT, or a number", s)
 	}
-	*f = signalFlag(number)
 	return nil
 }
 
 func (f *signalFlag) Type() string { return "SIGNAL" }
 
 func (f *signalFlag) String() string {
-	if name := signalName(syscall.Signal(*f)); name != "" {
+	if name := unix.SignalName(syscall.Signal(*f)); name != "" {
 		return strings.TrimPrefix(name, "SIG")
 	}
 	return "signal " + strconv.Itoa(int(*f))
@@ -254,7 +250,3 @@ var endingSignals = []syscall.Signal{
 
 // ends reports whether a process is expected to end after the signal.
 func (f *signalFlag) ends() bool { return slices.Contains(endingSignals, syscall.Signal(*f)) }
-
-// needsContinue reports whether a paused process receives the signal only when it
-// continues.
-func (f *signalFlag) needsContinue() bool { return f.ends() && syscall.Signal(*f) != syscall.SIGKILL }

@@ -8,23 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"laurel/cluster"
 	"laurel/internal/cli"
 	"laurel/trust/pki"
 )
-
-// trustFlags is what the flags of laurel frontend say about certificates.
-type trustFlags struct {
-	insecure          bool
-	joinToken         string
-	certFile, keyFile string // for clients
-}
 
 const (
 	trustDir      = "trust"   // in the data directory
@@ -34,14 +27,14 @@ const (
 	tokenHint     = "an operator makes a token with laurel cluster token"
 )
 
-// prepare sets the identity of the member that o describes, or checks that it needs none.
-// http is the address for clients.
-func (t *trustFlags) prepare(ctx context.Context, http string, o *cluster.Options) error {
+// setIdentity sets the identity of the member, or checks that it needs none.
+func (f *frontendFlags) setIdentity(ctx context.Context) error {
+	o := &f.Member
 	dir := filepath.Join(o.Dir, trustDir)
 	_, err := os.Stat(dir)
 	secure := err == nil
-	if t.insecure {
-		return t.checkInsecure(http, secure, o)
+	if f.insecure {
+		return f.checkInsecure(secure)
 	}
 	if _, err := os.Stat(filepath.Join(o.Dir, stableFile)); err == nil && !secure {
 		return cli.Usagef("%s has the data of a group without certificates; start it with --insecure, "+
@@ -55,52 +48,54 @@ func (t *trustFlags) prepare(ctx context.Context, http string, o *cluster.Option
 		return err
 	}
 	o.Guarded = true
-	o.Identity, err = t.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: hosts(http, o)}, o)
+	o.Identity, err = f.identity(ctx, pki.Options{Dir: dir, Member: member, Hosts: f.hosts()})
 	return err
 }
 
 // identity opens the identity in the data directory, makes that of the first member of a
 // new group, or enrolls with a join token.
-func (t *trustFlags) identity(ctx context.Context, p pki.Options, o *cluster.Options) (*pki.Identity, error) {
+func (f *frontendFlags) identity(ctx context.Context, p pki.Options) (*pki.Identity, error) {
 	i, err := pki.Open(p)
 	switch {
-	case err == nil && !(i.Expired() && t.joinToken != ""):
+	case err == nil && !(i.Expired() && f.joinToken != ""):
 		return i, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
-	case err != nil && o.Bootstrap:
+	case err != nil && f.Member.Bootstrap:
 		i, err := pki.Bootstrap(p)
 		if err == nil {
-			o.Logger.Info("made the group's certificate authority; "+
+			f.Member.Logger.Info("made the group's certificate authority; "+
 				"this directory has its only key until other voters have joined",
 				"dir", p.Dir, "authority", i.IssuedBy())
 		}
 		return i, err
-	case t.joinToken == "":
+	case f.joinToken == "":
 		return nil, cli.Usagef("to join a group a frontend needs a --join-token; %s", tokenHint)
 	}
-	token, err := pki.ParseJoinToken(t.joinToken)
+	token, err := pki.ParseJoinToken(f.joinToken)
 	if err != nil {
 		return nil, cli.Usagef("--join-token: %w; %s", err, tokenHint)
 	}
-	return enroll(ctx, p, token, o)
+	return enroll(ctx, p, token, f.Member.Join, f.Member.Logger)
 }
 
-// enroll asks the frontends to join for a certificate, one after the other, until one
+// enroll asks the frontends at urls for a certificate, one after the other, until one
 // issues or refuses it.
-func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.Options) (*pki.Identity, error) {
+func enroll(
+	ctx context.Context, p pki.Options, token pki.JoinToken, urls []string, log *slog.Logger,
+) (*pki.Identity, error) {
 	ctx, cancel := context.WithTimeout(ctx, enrollTimeout)
 	defer cancel()
 	logged := ""
 	for {
 		var last error
-		for _, url := range o.Join {
+		for _, url := range urls {
 			key, issued, err := pki.Enroll(ctx, url, token, p)
 			if err == nil {
-				o.Logger.Info("the group issued a certificate for this frontend", "member", p.Member)
+				log.Info("the group issued a certificate for this frontend", "member", p.Member)
 				return pki.NewIdentity(p, key, issued)
 			}
-			if e := (*pki.EnrollError)(nil); errors.As(err, &e) && !e.Temporary() {
+			if e, ok := errors.AsType[*pki.EnrollError](err); ok && !e.Temporary() {
 				if e.Status == http.StatusUnauthorized {
 					return nil, fmt.Errorf("%w; %s", err, tokenHint)
 				}
@@ -110,7 +105,7 @@ func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.
 		}
 		if s := last.Error(); s != logged {
 			logged = s
-			o.Logger.Info("waiting for a certificate from the group", "err", last)
+			log.Info("waiting for a certificate from the group", "err", last)
 		}
 		select {
 		case <-ctx.Done():
@@ -122,18 +117,18 @@ func enroll(ctx context.Context, p pki.Options, token pki.JoinToken, o *cluster.
 
 // checkInsecure allows --insecure on loopback addresses only, and not for a group with
 // certificates.
-func (t *trustFlags) checkInsecure(http string, secure bool, o *cluster.Options) error {
+func (f *frontendFlags) checkInsecure(secure bool) error {
 	if secure {
-		return cli.Usagef("%s has the data of a group with certificates; start it without --insecure", o.Dir)
+		return cli.Usagef("%s has the data of a group with certificates; start it without --insecure", f.Member.Dir)
 	}
-	for flag, addr := range map[string]string{"--http": http, "--peer": o.Peer} {
+	for flag, addr := range map[string]string{"--http": f.HTTP, "--peer": f.Member.Peer} {
 		if !isLoopback(addr) {
 			return cli.Usagef("%s is %s: with --insecure whoever reaches a frontend can post, "+
 				"join and remove members, so only loopback addresses such as 127.0.0.1 are allowed", flag, addr)
 		}
 	}
-	o.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend can post and change the group; " +
-		"use this for tests and first steps only")
+	f.Member.Logger.Warn("INSECURE: nobody is authenticated; whoever reaches this frontend can post and change " +
+		"the group; use this for tests and first steps only")
 	return nil
 }
 
@@ -145,43 +140,38 @@ func isLoopback(addr string) bool {
 }
 
 // hosts lists the names and addresses by which clients and members reach a frontend.
-func hosts(http string, o *cluster.Options) []string {
+func (f *frontendFlags) hosts() []string {
 	list := []string{"localhost", "127.0.0.1", "::1"}
 	add := func(host string) {
 		if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) && !slices.Contains(list, host) {
 			list = append(list, host)
 		}
 	}
-	for _, addr := range []string{http, o.Peer, o.URL} {
-		if _, rest, isURL := strings.Cut(addr, "://"); isURL {
-			addr, _, _ = strings.Cut(rest, "/")
-		}
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			host, _, _ = strings.Cut(addr, "/")
-		}
-		add(host)
+	host, _, _ := net.SplitHostPort(f.HTTP)
+	peer, _, _ := net.SplitHostPort(f.Member.Peer)
+	add(host)
+	add(peer)
+	if u, err := url.Parse(f.Member.URL); err == nil {
+		add(u.Hostname())
 	}
-	if host, _, err := net.SplitHostPort(http); err == nil {
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-			if name, err := os.Hostname(); err == nil {
-				add(name)
-			}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			add(name)
 		}
 	}
 	return list
 }
 
-// clientCertificate returns the certificate of --tls-cert and --tls-key; nil if they are
-// not set.
-func (t *trustFlags) clientCertificate(log *slog.Logger) (*pki.Files, error) {
+// setCertificate sets the certificate of --tls-cert and --tls-key, if there is one.
+func (f *frontendFlags) setCertificate() (err error) {
 	switch {
-	case (t.certFile == "") != (t.keyFile == ""):
-		return nil, cli.Usagef("--tls-cert and --tls-key go together")
-	case t.certFile == "":
-		return nil, nil
+	case (f.certFile == "") != (f.keyFile == ""):
+		return cli.Usagef("--tls-cert and --tls-key go together")
+	case f.certFile == "":
+		return nil
 	}
-	return pki.OpenFiles(t.certFile, t.keyFile, func(err error) {
-		log.Error("could not read the certificate for clients again; the old one stays in use", "err", err)
+	f.Certificate, err = pki.OpenFiles(f.certFile, f.keyFile, func(err error) {
+		f.Member.Logger.Error("could not read the certificate for clients again; the old one stays in use", "err", err)
 	})
+	return err
 }

@@ -42,7 +42,6 @@ Exit code 1 means that something is false.`,
 	keys := c.Flags().StringArray("key", nil,
 		"trust this `PUBLIC` key, in base64 or in a file, and no other than those given; may be repeated")
 	c.Flags().BoolVar(&v.summary, "summary", false, "print only the last line, and what is false")
-	cli.NoEnvironment(c.Flags(), "key", "summary")
 	return withClient(c, func(cmd *cobra.Command, args []string, c *client.Client) (err error) {
 		if v.keys, err = trustedKeys(cmd.Context(), c, *keys); err != nil {
 			return err
@@ -55,28 +54,25 @@ Exit code 1 means that something is false.`,
 // trustedKeys returns the keys to verify with, by id: those given, or else those that the
 // frontends list.
 func trustedKeys(ctx context.Context, c *client.Client, given []string) (map[string]access.KeyView, error) {
-	keys := map[string]access.KeyView{}
+	var list []access.KeyView
 	for _, text := range given {
 		public, err := cli.ReadPublicKey(text)
 		if err != nil {
 			return nil, cli.Usagef("--key: %w", err)
 		}
-		id := score.KeyID(public)
-		keys[id] = access.KeyView{ID: id, Public: public}
+		list = append(list, access.KeyView{Public: public})
 	}
-	if len(given) > 0 {
-		return keys, nil
-	}
-	list, err := c.Keys(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the public keys of the bards: %w", err)
-	}
-	for _, k := range list {
-		// The id is computed from the key, so that a list cannot give a key the id of
-		// another.
-		if id := score.KeyID(k.Public); id == k.ID {
-			keys[id] = k
+	if len(given) == 0 {
+		var err error
+		if list, err = c.Keys(ctx); err != nil {
+			return nil, fmt.Errorf("read the public keys of the bards: %w", err)
 		}
+	}
+	// The ids are computed from the keys, so that a list cannot give a key the id of
+	// another.
+	keys := map[string]access.KeyView{}
+	for _, k := range list {
+		keys[score.KeyID(k.Public)] = k
 	}
 	return keys, nil
 }
@@ -139,12 +135,8 @@ func (v *verification) printPage(out io.Writer, events []score.TimelineEvent) er
 	if v.summary {
 		lines = lines[1:]
 	}
-	for _, line := range lines {
-		if _, err := fmt.Fprintln(out, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := io.WriteString(out, strings.Join(append(lines, ""), "\n"))
+	return err
 }
 
 // check returns who posted an event, or what is false about it.

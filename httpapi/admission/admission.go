@@ -11,11 +11,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/time/rate"
 
 	"laurel/httpapi/handler"
@@ -87,7 +89,7 @@ type Options struct {
 	Access func() *access.State
 	// Master reports whether this frontend believes to be the master.
 	Master func() bool
-	Limits Limits // without zero members, see Limits.OrDefault
+	Limits Limits
 	// Secure is true for a frontend with certificates. It requires callers to
 	// authenticate even while the frontend has not applied yet what the log says.
 	Secure bool
@@ -106,13 +108,17 @@ type Options struct {
 type Control struct {
 	// Bodies reads bodies of requests within Limits.MaxPostBytes.
 	Bodies handler.Bodies
+	Limits Limits // without zero members
 
-	options  Options
-	limits   Limits // of options
-	rates    rates
-	load     load
-	backoff  backoff
-	late     atomic.Bool   // goroutines wait long for a processor
+	options   Options
+	enrolment *rate.Limiter
+	addresses [shards]budgets[netip.Addr, addressBudget]
+	callers   budgets[string, rate.Limiter]
+	returns   *rate.Limiter // of paused connections
+
+	reads, posts, streams atomic.Int64 // under way
+	late                  atomic.Bool  // goroutines wait long for a processor
+
 	awaiting chan struct{} // has a token for each request that waits for a grant
 	refused  *prometheus.CounterVec
 	delay    prometheus.Gauge
@@ -120,31 +126,29 @@ type Control struct {
 
 // New returns a Control. It panics if the registerer has its metrics already.
 func New(o Options) *Control {
+	metrics := promauto.With(o.Registerer)
 	c := &Control{
-		options:  o,
-		limits:   o.Limits,
-		rates:    rates{limits: o.Limits, enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst)},
-		awaiting: make(chan struct{}, maxAwaiting),
-		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Limits:    o.Limits.orDefault(),
+		options:   o,
+		enrolment: rate.NewLimiter(EnrolmentsPerSecond, enrolmentsBurst),
+		returns:   rate.NewLimiter(returnsPerSecond, 1),
+		awaiting:  make(chan struct{}, maxAwaiting),
+		refused: metrics.NewCounterVec(prometheus.CounterOpts{
 			Name: "laurel_http_refused_total",
 			Help: "Requests, events of streams and connections that were refused because of their caller " +
 				"or of their number, by reason.",
 		}, []string{"reason"}),
-		delay: prometheus.NewGauge(prometheus.GaugeOpts{
+		delay: metrics.NewGauge(prometheus.GaugeOpts{
 			Name: "laurel_scheduling_delay_seconds",
 			Help: "How late a goroutine of this frontend ran last. After three values above 0.05 in a row, " +
 				"reads that are not in memory and new watchers are refused.",
 		}),
 	}
-	c.Bodies.MaxBytes = o.Limits.MaxBodyBytes
-	c.Bodies.MaxTotal = o.Limits.MaxPostBytes
-	c.Bodies.Timeout = o.Limits.BodyTimeout
+	c.Bodies.MaxBytes, c.Bodies.MaxTotal = c.Limits.MaxBodyBytes, c.Limits.MaxPostBytes
+	c.Bodies.Timeout = BodyTimeout
 	c.Bodies.Full = func() { c.Count(ReasonOverload) }
 	for _, reason := range reasons {
 		c.refused.WithLabelValues(string(reason))
-	}
-	if o.Registerer != nil {
-		o.Registerer.MustRegister(c.refused, c.delay)
 	}
 	return c
 }

@@ -25,7 +25,7 @@ func (g *Gate) identify(ctx context.Context, r *handler.Request, caller *handler
 			"the token was sent in the clear, where others may have read it; "+
 				"tokens are accepted over TLS only: revoke it and use https"))
 	}
-	ofAddress := g.rates.address(peer)
+	ofAddress := g.address(peer)
 	if !caller.Open && ofAddress != nil && ofAddress.wrongTokens.Tokens() < 1 {
 		return g.Refuse(reasonGuessing, score.Problemf(score.RateLimited,
 			"too many invalid tokens from this address; wait a moment"))
@@ -225,7 +225,7 @@ func (g *Gate) Budget(events []score.Event) (budget *rate.Limiter, n int) {
 	if grant == nil {
 		return nil, n
 	}
-	budget = g.rates.events(grant)
+	budget = g.events(grant)
 	return budget, min(n, max(1, budget.Burst()))
 }
 
@@ -235,7 +235,7 @@ func (g *Gate) WithinRate(events []score.Event) *score.Problem {
 	for len(events) > 0 {
 		n := run(events)
 		if grant := g.options.Access().Grants[grantID(&events[0])]; grant != nil {
-			budget := g.rates.events(grant)
+			budget := g.events(grant)
 			if !budget.AllowN(time.Now(), min(n, budget.Burst())) {
 				return g.Refuse(reasonRate, score.Problemf(score.RateLimited,
 					"%q posts more than %.4g events a second; this request was not processed; retry it",

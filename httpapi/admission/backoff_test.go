@@ -6,7 +6,7 @@ import (
 )
 
 func TestPausedConnectionsComeBackOneByOne(t *testing.T) {
-	var b backoff
+	b := New(Options{})
 	now := time.Now()
 	var all []time.Duration
 	for range 3 * returnsPerSecond {
@@ -16,7 +16,7 @@ func TestPausedConnectionsComeBackOneByOne(t *testing.T) {
 		if pause < minPause || pause > maxPause {
 			t.Fatalf("connection %d is paused for %s; want %s to %s", i, pause, minPause, maxPause)
 		}
-		if i >= returnsPerSecond && pause < maxPause && pause-all[i-returnsPerSecond] < time.Second {
+		if i >= returnsPerSecond && pause < maxPause && pause-all[i-returnsPerSecond] < time.Second-time.Microsecond {
 			before := i - returnsPerSecond
 			t.Fatalf("connection %d comes back %s after connection %d", i, pause-all[before], before)
 		}

@@ -34,44 +34,26 @@ const (
 // Limits bound what clients may take of a frontend. A zero member stands for the constant
 // of its name.
 type Limits struct {
-	HeaderTimeout time.Duration // for the header of a request, and for a TLS handshake
-	MaxBodyBytes  int
-	BodyTimeout   time.Duration
-	AnswerTimeout time.Duration
-	StreamIdle    time.Duration
-
-	EventsPerCaller          int
-	PostsPerAddress          int
-	ReadsPerAddress          int
-	ConnectionsPerAddress    int
-	MaxReads, MaxPosts       int
-	MaxPostBytes, MaxStreams int
-	StreamsPerAddress        int
+	HeaderTimeout, StreamIdle        time.Duration
+	MaxBodyBytes, MaxPostBytes       int
+	PostsPerAddress, ReadsPerAddress int
+	MaxPosts, MaxStreams             int
 	// Proxies are networks in which an address is not one client: those of proxies, and
 	// of load generators. This machine always is one.
 	Proxies []netip.Prefix
 }
 
-// OrDefault returns l with the constants in place of zero members.
-func (l Limits) OrDefault() Limits {
-	return Limits{
-		HeaderTimeout: cmp.Or(l.HeaderTimeout, HeaderTimeout),
-		MaxBodyBytes:  cmp.Or(l.MaxBodyBytes, MaxBodyBytes),
-		BodyTimeout:   cmp.Or(l.BodyTimeout, BodyTimeout),
-		AnswerTimeout: cmp.Or(l.AnswerTimeout, AnswerTimeout),
-		StreamIdle:    cmp.Or(l.StreamIdle, StreamIdle),
-
-		EventsPerCaller:       cmp.Or(l.EventsPerCaller, EventsPerCaller),
-		PostsPerAddress:       cmp.Or(l.PostsPerAddress, PostsPerAddress),
-		ReadsPerAddress:       cmp.Or(l.ReadsPerAddress, ReadsPerAddress),
-		ConnectionsPerAddress: cmp.Or(l.ConnectionsPerAddress, ConnectionsPerAddress),
-		MaxReads:              cmp.Or(l.MaxReads, MaxReads),
-		MaxPosts:              cmp.Or(l.MaxPosts, MaxPosts),
-		MaxPostBytes:          cmp.Or(l.MaxPostBytes, MaxPostBytes),
-		MaxStreams:            cmp.Or(l.MaxStreams, MaxStreams),
-		StreamsPerAddress:     cmp.Or(l.StreamsPerAddress, StreamsPerAddress),
-		Proxies:               l.Proxies,
-	}
+// orDefault returns l with the constants in place of zero members.
+func (l Limits) orDefault() Limits {
+	l.HeaderTimeout = cmp.Or(l.HeaderTimeout, HeaderTimeout)
+	l.StreamIdle = cmp.Or(l.StreamIdle, StreamIdle)
+	l.MaxBodyBytes = cmp.Or(l.MaxBodyBytes, MaxBodyBytes)
+	l.MaxPostBytes = cmp.Or(l.MaxPostBytes, MaxPostBytes)
+	l.PostsPerAddress = cmp.Or(l.PostsPerAddress, PostsPerAddress)
+	l.ReadsPerAddress = cmp.Or(l.ReadsPerAddress, ReadsPerAddress)
+	l.MaxPosts = cmp.Or(l.MaxPosts, MaxPosts)
+	l.MaxStreams = cmp.Or(l.MaxStreams, MaxStreams)
+	return l
 }
 
 // Exempt reports whether limits by address do not apply: an address is not one client at
@@ -100,86 +82,54 @@ const (
 	enrolmentsBurst     = 20
 	// maxRated bounds the addresses, and the callers, whose budgets are kept.
 	maxRated = 1 << 16
-	// idleBudget is how long a budget is kept without a request. After that time it is
-	// full again.
-	idleBudget = 20 * time.Second
-	shards     = 16
+	shards   = 16
 )
-
-type rates struct {
-	limits    Limits
-	enrolment *rate.Limiter
-	addresses [shards]budgets[netip.Addr, addressBudget]
-	callers   budgets[string, rate.Limiter]
-}
 
 type addressBudget struct {
 	reads, posts, wrongTokens *rate.Limiter
 	streams                   atomic.Int64 // under way
 }
 
-// budgets are kept by key. The zero value is ready.
+// budgets are kept by key, in two generations. When half of the limit are in the recent
+// one, the older one is dropped: those that were not used since it was the recent one. The
+// zero value is ready.
 type budgets[K comparable, B any] struct {
-	mu  sync.Mutex
-	all map[K]*dated[B]
-}
-
-type dated[B any] struct {
-	used   time.Time
-	budget *B
+	mu            sync.Mutex
+	recent, older map[K]*B
 }
 
 // of returns the budget for k, which fresh makes if there is none. It keeps at most limit
 // budgets.
 func (b *budgets[K, B]) of(k K, limit int, fresh func() *B) *B {
-	now := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	one := b.all[k]
-	if one == nil {
-		if b.all == nil {
-			b.all = map[K]*dated[B]{}
-		}
-		if len(b.all) >= limit {
-			b.sweep(now)
-		}
-		one = &dated[B]{budget: fresh()}
-		b.all[k] = one
+	one := b.recent[k]
+	if one != nil {
+		return one
 	}
-	one.used = now
-	return one.budget
-}
-
-// sweep removes idle budgets, or any one if none is idle.
-func (b *budgets[K, B]) sweep(now time.Time) {
-	before := len(b.all)
-	for k, one := range b.all {
-		if now.Sub(one.used) > idleBudget {
-			delete(b.all, k)
-		}
+	if one = b.older[k]; one == nil {
+		one = fresh()
 	}
-	if len(b.all) < before {
-		return
+	if b.recent == nil || len(b.recent) >= limit/2 {
+		b.recent, b.older = map[K]*B{}, b.recent
 	}
-	for k := range b.all {
-		delete(b.all, k)
-		return
-	}
+	b.recent[k] = one
+	return one
 }
 
 // address returns the budget of a peer's address, nil if the address is exempt.
-func (r *rates) address(p *fastpath.Peer) *addressBudget {
-	if p == nil || r.limits.Exempt(p.Addr) {
+func (c *Control) address(p *fastpath.Peer) *addressBudget {
+	if p == nil || c.Limits.Exempt(p.Addr) {
 		return nil
 	}
 	at := fastpath.ClientAddress(p.Addr)
 	bytes := at.As16()
-	return r.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
+	return c.addresses[(bytes[7]^bytes[15])%shards].of(at, maxRated/shards, func() *addressBudget {
 		// The burst is what two seconds allow.
 		each := func(perSecond int) *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), 2*perSecond) }
 		return &addressBudget{
-			reads:       each(r.limits.ReadsPerAddress),
-			posts:       each(r.limits.PostsPerAddress),
+			reads:       each(c.Limits.ReadsPerAddress),
+			posts:       each(c.Limits.PostsPerAddress),
 			wrongTokens: rate.NewLimiter(WrongTokensPerAddress, wrongTokensBurst),
 		}
 	})
@@ -188,17 +138,18 @@ func (r *rates) address(p *fastpath.Peer) *addressBudget {
 // AllowRead takes a read from the budget of a peer's address. It reports false if nothing
 // is left.
 func (c *Control) AllowRead(p *fastpath.Peer) bool {
-	b := c.rates.address(p)
+	b := c.address(p)
 	return b == nil || b.reads.Allow()
 }
 
-func (r *rates) events(g *access.Grant) *rate.Limiter {
+// events returns the budget of events of a grant.
+func (c *Control) events(g *access.Grant) *rate.Limiter {
 	perSecond := g.Rate
 	if perSecond <= 0 {
-		perSecond = float64(r.limits.EventsPerCaller)
+		perSecond = EventsPerCaller
 	}
 	burst := max(1, int(perSecond))
-	b := r.callers.of(g.ID, maxRated, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), burst) })
+	b := c.callers.of(g.ID, maxRated, func() *rate.Limiter { return rate.NewLimiter(rate.Limit(perSecond), burst) })
 	if b.Limit() != rate.Limit(perSecond) { // the grant was changed
 		b.SetLimit(rate.Limit(perSecond))
 		b.SetBurst(burst)

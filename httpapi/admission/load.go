@@ -1,7 +1,6 @@
 package admission
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,10 +30,6 @@ const (
 	StreamsPerAddress = 128
 )
 
-type load struct {
-	reads, posts, streams atomic.Int64
-}
-
 // Enter takes a place for a request with the permission n. The caller of Enter must call
 // leave once the request is answered.
 func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *score.Problem) {
@@ -42,7 +37,7 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 	case PermitRead, PermitWatch:
 		if !g.AllowRead(r.Caller.Peer) {
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
-				"more than %d reads a second from this address", g.limits.ReadsPerAddress))
+				"more than %d reads a second from this address", g.Limits.ReadsPerAddress))
 		}
 		if n == PermitWatch {
 			break
@@ -54,12 +49,12 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 		if r.Caller.Grant != nil {
 			break
 		}
-		if b := g.rates.address(r.Caller.Peer); b != nil && !b.posts.Allow() {
+		if b := g.address(r.Caller.Peer); b != nil && !b.posts.Allow() {
 			r.Pause(minPause)
 			return nil, g.Refuse(reasonAddress, score.Problemf(score.RateLimited,
 				"more than %d posts a second from this address without a token; "+
 					"this request was not processed; post many events as %s",
-				g.limits.PostsPerAddress, handler.TypeNDJSON))
+				g.Limits.PostsPerAddress, handler.TypeNDJSON))
 		}
 	}
 	return func() {}, refused
@@ -67,7 +62,7 @@ func (g *Gate) Enter(n Permission, r *handler.Request) (leave func(), refused *s
 
 // AllowEnrolment refuses an attempt to join if there are too many.
 func (g *Gate) AllowEnrolment() *score.Problem {
-	if g.client && !g.rates.enrolment.Allow() {
+	if g.client && !g.enrolment.Allow() {
 		return g.Refuse(ReasonEnrolment, score.Problemf(score.RateLimited,
 			"too many frontends try to join; retry in a moment"))
 	}
@@ -85,7 +80,7 @@ func take(n *atomic.Int64, limit int) bool {
 // Overloaded reports whether posts need all that the frontend has. How many bytes of
 // bodies are held does not count: anybody may send bodies slowly.
 func (c *Control) Overloaded() bool {
-	return c.load.posts.Load() > int64(c.limits.MaxPosts)/2 || c.late.Load()
+	return c.posts.Load() > int64(c.Limits.MaxPosts)/2 || c.late.Load()
 }
 
 // OverloadedProblem refuses a request because the frontend is overloaded.
@@ -100,10 +95,10 @@ func (g *Gate) beginRead() *score.Problem {
 	if g.client && g.Overloaded() {
 		return g.OverloadedProblem()
 	}
-	if !take(&g.load.reads, g.limits.MaxReads) {
+	if !take(&g.reads, MaxReads) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.NotReady,
 			"overloaded: this frontend has %d reads under way; try another frontend, or retry in 1 s",
-			g.limits.MaxReads))
+			MaxReads))
 	}
 	return nil
 }
@@ -111,50 +106,50 @@ func (g *Gate) beginRead() *score.Problem {
 // TryBeginRead takes a place for a read unless the frontend is overloaded. A false result
 // counts as no refusal. EndRead gives the place back.
 func (g *Gate) TryBeginRead() bool {
-	return !g.Overloaded() && take(&g.load.reads, g.limits.MaxReads)
+	return !g.Overloaded() && take(&g.reads, MaxReads)
 }
 
 // EndRead gives the place of a read back.
-func (g *Gate) EndRead() { g.load.reads.Add(-1) }
+func (g *Gate) EndRead() { g.reads.Add(-1) }
 
 // BeginPost takes a place for a post. EndPost gives it back.
 func (g *Gate) BeginPost() *score.Problem {
-	if !take(&g.load.posts, g.limits.MaxPosts) {
+	if !take(&g.posts, g.Limits.MaxPosts) {
 		return g.Refuse(ReasonOverload, score.Problemf(score.RateLimited,
 			"overloaded: this frontend has %d posts under way; this request was not processed; retry it",
-			g.limits.MaxPosts))
+			g.Limits.MaxPosts))
 	}
 	return nil
 }
 
 // EndPost gives the place of a post back.
-func (g *Gate) EndPost() { g.load.posts.Add(-1) }
+func (g *Gate) EndPost() { g.posts.Add(-1) }
 
 // EnterStream takes a place for an NDJSON stream. The caller of EnterStream must call
 // leave at its end.
 func (g *Gate) EnterStream(caller *handler.Caller) (leave func(), refused *score.Problem) {
-	if !take(&g.load.streams, g.limits.MaxStreams) {
+	if !take(&g.streams, g.Limits.MaxStreams) {
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
-			"overloaded: this frontend has %d streams of posts; try another frontend", g.limits.MaxStreams))
+			"overloaded: this frontend has %d streams of posts; try another frontend", g.Limits.MaxStreams))
 	}
-	ofAddress := g.rates.address(caller.Peer)
+	ofAddress := g.address(caller.Peer)
 	if ofAddress == nil {
-		return func() { g.load.streams.Add(-1) }, nil
+		return func() { g.streams.Add(-1) }, nil
 	}
-	if !take(&ofAddress.streams, g.limits.StreamsPerAddress) {
-		g.load.streams.Add(-1)
+	if !take(&ofAddress.streams, StreamsPerAddress) {
+		g.streams.Add(-1)
 		return nil, g.Refuse(reasonStreams, score.Problemf(score.RateLimited,
-			"there are already %d streams of posts from this address", g.limits.StreamsPerAddress))
+			"there are already %d streams of posts from this address", StreamsPerAddress))
 	}
 	return func() {
 		ofAddress.streams.Add(-1)
-		g.load.streams.Add(-1)
+		g.streams.Add(-1)
 	}, nil
 }
 
 // UnderWay returns how many reads, posts and streams are under way.
 func (c *Control) UnderWay() (reads, posts, streams int) {
-	return int(c.load.reads.Load()), int(c.load.posts.Load()), int(c.load.streams.Load())
+	return int(c.reads.Load()), int(c.posts.Load()), int(c.streams.Load())
 }
 
 // When more is posted than the frontend can take, thousands of clients retry at once.
@@ -170,33 +165,20 @@ const (
 	returnsPerSecond = 500
 )
 
-// backoff schedules when paused connections come back. The zero value is ready.
-type backoff struct {
-	mu   sync.Mutex
-	next time.Time // the next free time
-}
-
 // pause returns how long to pause a connection whose post is refused now.
-func (b *backoff) pause(now time.Time) time.Duration {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if soonest := now.Add(minPause); b.next.Before(soonest) {
-		b.next = soonest
-	}
-	pause := b.next.Sub(now)
+func (c *Control) pause(now time.Time) time.Duration {
+	soonest := now.Add(minPause)
+	turn := c.returns.ReserveN(soonest, 1)
+	pause := minPause + turn.DelayFrom(soonest)
 	if pause >= maxPause {
+		turn.CancelAt(soonest)
 		return maxPause
 	}
-	b.next = b.next.Add(time.Second / returnsPerSecond)
 	return pause
 }
 
 // queued reports whether connections wait for longer than minPause.
-func (b *backoff) queued(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.next.After(now.Add(minPause))
-}
+func (c *Control) queued(now time.Time) bool { return c.returns.TokensAt(now.Add(minPause)) < 1 }
 
 // BeginFastPost takes a place for a post of the fast path, or pauses its connection. It
 // comes before anything else is done for the post, so that a refused post costs almost
@@ -207,7 +189,7 @@ func (g *Gate) BeginFastPost(r *fastpath.Request) *score.Problem {
 		problem = g.BeginPost()
 	}
 	if problem != nil {
-		r.Pause = g.backoff.pause(time.Now())
+		r.Pause = g.pause(time.Now())
 		r.Wait = (r.Pause + time.Second - 1).Truncate(time.Second)
 	}
 	return problem
@@ -216,7 +198,7 @@ func (g *Gate) BeginFastPost(r *fastpath.Request) *score.Problem {
 // tooEarly rejects a post sent before its Retry-After has passed while the frontend is
 // busy, so that clients that do wait get the free places.
 func (g *Gate) tooEarly(r *fastpath.Request) *score.Problem {
-	if !r.Early || !g.Overloaded() && (g.load.posts.Load() == 0 || !g.backoff.queued(time.Now())) {
+	if !r.Early || !g.Overloaded() && (g.posts.Load() == 0 || !g.queued(time.Now())) {
 		return nil
 	}
 	return g.Refuse(ReasonOverload, score.Problemf(score.RateLimited,

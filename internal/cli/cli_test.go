@@ -19,10 +19,10 @@ func program(err error) (root *cobra.Command, got *Target, id *string) {
 	root = &cobra.Command{Use: "laurel"}
 	run := func(*cobra.Command, []string) error { return err }
 	sing := &cobra.Command{Use: "sing FILE", Args: cobra.ExactArgs(1), RunE: run}
+	sing.Flags().String("typed", "", "typed")
+	NoEnvironment(sing.Flags())
 	got = AddRequestTarget(sing)
 	id = sing.Flags().String("event-id", "", "id")
-	sing.Flags().String("typed", "", "typed")
-	NoEnvironment(sing.Flags(), "typed")
 	if err := sing.MarkFlagRequired("event-id"); err != nil {
 		panic(err)
 	}

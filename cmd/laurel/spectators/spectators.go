@@ -8,13 +8,12 @@ package spectators
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,14 +34,12 @@ type Options struct {
 	ScoreShare float64
 	// Zipf is the exponent, above 1, of the distribution by which the contests are
 	// chosen. 0: uniform.
-	Zipf     float64
-	Watch    bool          // each spectator also watches a contest and the medals of its competition
-	Patience time.Duration // how long a read is tried
-	Token    string        // of a reader, where scores are private
-	TLS      *tls.Config   // the trusted certificates; nil: those of this machine
-	Seed     uint64
-	Out      io.Writer
-	Notify   func(spectator int, n client.Notice) // may be nil
+	Zipf   float64
+	Watch  bool           // each spectator also watches a contest and the medals of its competition
+	Client client.Options // of each spectator: the time that a read may take, and whom it trusts
+	Seed   uint64
+	Out    io.Writer
+	Notify func(spectator int, n client.Notice) // may be nil
 }
 
 const (
@@ -59,9 +56,10 @@ const (
 // every second and at the end. It is an error if none was served.
 func Run(ctx context.Context, o Options) error {
 	transport := client.NewTransport(max(64, o.Count))
-	transport.TLSClientConfig = o.TLS
+	transport.TLSClientConfig = o.Client.TLS
 	defer transport.CloseIdleConnections()
-	own, err := client.New(o.URLs, client.Options{Timeout: o.Patience, Token: o.Token, Transport: transport})
+	o.Client.Transport = transport
+	own, err := client.New(o.URLs, o.Client)
 	if err != nil {
 		return err
 	}
@@ -80,7 +78,7 @@ func Run(ctx context.Context, o Options) error {
 	s := newStats(time.Now())
 	var all sync.WaitGroup
 	for i := range o.Count {
-		one, err := newSpectator(i, &o, contests, s, transport)
+		one, err := newSpectator(i, &o, contests, s)
 		if err != nil {
 			return err
 		}
@@ -118,29 +116,27 @@ func printProgress(ctx context.Context, out io.Writer, s *stats, readContests fu
 // number, so that many clients spread over all frontends.
 func NewClient(urls []string, i int, o client.Options) (*client.Client, error) {
 	i %= len(urls)
-	return client.New(append(append([]string{}, urls[i:]...), urls[:i]...), o)
+	return client.New(slices.Concat(urls[i:], urls[:i]), o)
 }
 
-func newSpectator(
-	i int, o *Options, contests *contestList, st *stats, transport http.RoundTripper,
-) (*spectator, error) {
-	s := &spectator{o: o, contests: contests, stats: st, rand: rand.New(rand.NewPCG(o.Seed, uint64(i))),
+func newSpectator(i int, o *Options, contests *contestList, st *stats) (s *spectator, err error) {
+	s = &spectator{o: o, contests: contests, stats: st, rand: rand.New(rand.NewPCG(o.Seed, uint64(i))),
 		seen: map[string]uint64{}}
-	notify := func(n client.Notice) {
+	co := o.Client
+	co.Refresh = refreshInterval
+	co.Notify = func(n client.Notice) {
 		st.notice(n)
 		if o.Notify != nil {
 			o.Notify(i, n)
 		}
 	}
-	attempted := func(a client.Attempt) {
+	co.Attempted = func(a client.Attempt) {
 		// The list of frontends is read beside the reads, by another goroutine.
 		if a.Path != "/v1/frontends" && a.Status != 0 {
 			s.servedBy = a.Frontend
 		}
 	}
-	var err error
-	s.client, err = NewClient(o.URLs, i, client.Options{Timeout: o.Patience, Refresh: refreshInterval,
-		Token: o.Token, Transport: transport, Notify: notify, Attempted: attempted})
+	s.client, err = NewClient(o.URLs, i, co)
 	return s, err
 }
 
@@ -190,12 +186,12 @@ func AtRandom(ctx context.Context, random *rand.Rand, perSecond float64, read fu
 
 func (s *spectator) read(ctx context.Context, due time.Time) {
 	contest, competition := s.contests.choose(s.rand)
-	path, query := client.ScorePath(contest), (map[string][]string)(nil)
+	path, query := client.ScorePath(contest), url.Values(nil)
 	if s.rand.Float64() >= s.o.ScoreShare {
 		contest = ""
 		path = client.MedalsPath(competition, "")
 		if s.rand.IntN(2) == 0 {
-			path, query = client.ScorePath(""), map[string][]string{"competition": {competition}, "limit": {"20"}}
+			path, query = client.ScorePath(""), url.Values{"competition": {competition}, "limit": {"20"}}
 		}
 	}
 	body, err := s.client.Get(ctx, path, query, client.JSON)
@@ -209,7 +205,7 @@ func (s *spectator) read(ctx context.Context, due time.Time) {
 		return
 	}
 	older := false
-	if r, ok := revisionOf(body); ok && contest != "" {
+	if r := revisionOf(body); r > 0 && contest != "" {
 		older = r < s.seen[contest]
 		s.seen[contest] = max(s.seen[contest], r)
 	}
@@ -299,19 +295,12 @@ func (l *contestList) String() string {
 	return fmt.Sprintf("contests: %d, none of them running", len(l.contests))
 }
 
-// revisionOf finds the revision in the JSON of a contest. Decoding the rest would cost
-// too much for thousands of spectators in one process.
-func revisionOf(body []byte) (uint64, bool) {
-	name := []byte(`"revision":`)
-	i := bytes.LastIndex(body, name)
-	if i < 0 {
-		return 0, false
+// revisionOf finds the revision in the JSON of a contest; 0 if there is none. Decoding the
+// rest would cost too much for thousands of spectators in one process.
+func revisionOf(body []byte) (r uint64) {
+	const name = `"revision":`
+	if i := bytes.LastIndex(body, []byte(name)); i >= 0 {
+		_, _ = fmt.Sscan(string(body[i+len(name):]), &r)
 	}
-	rest := body[i+len(name):]
-	end := bytes.IndexAny(rest, ",}")
-	if end < 0 {
-		return 0, false
-	}
-	r, err := strconv.ParseUint(string(bytes.TrimSpace(rest[:end])), 10, 64)
-	return r, err == nil
+	return r
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -65,7 +64,8 @@ func TestSpectatorsReadAtTheRateAndInTheMixOfTheOptions(t *testing.T) {
 	g := games(t, 3, 5)
 	var out buffer
 	before := len(g.Requests())
-	err := Run(t.Context(), Options{URLs: g.URLs(), Count: 50, Rate: 20, Duration: 2 * time.Second, ScoreShare: 0.8, Patience: time.Second, Out: &out})
+	err := Run(t.Context(), Options{URLs: g.URLs(), Count: 50, Rate: 20, Duration: 2 * time.Second, ScoreShare: 0.8,
+		Client: client.Options{Timeout: time.Second}, Out: &out})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,8 @@ func TestSpectatorsOfADeadFrontendAreServedByOthers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
-		done <- Run(ctx, Options{URLs: g.URLs(), Count: 30, Rate: 20, ScoreShare: 1, Watch: true, Patience: 5 * time.Second, Out: &out,
+		done <- Run(ctx, Options{URLs: g.URLs(), Count: 30, Rate: 20, ScoreShare: 1, Watch: true,
+			Client: client.Options{Timeout: 5 * time.Second}, Out: &out,
 			Notify: func(int, client.Notice) {
 				if killed.Load() {
 					notes.Add(1)
@@ -160,7 +161,7 @@ func TestOlderAnswersAreCounted(t *testing.T) {
 	g := games(t, 1, 2)
 	st := newStats(time.Now())
 	p := &contestList{contests: []string{"OG50BC/0"}}
-	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, st, http.DefaultTransport)
+	s, err := newSpectator(0, &Options{URLs: g.URLs(), Count: 1, ScoreShare: 1}, p, st)
 	if err != nil {
 		t.Fatal(err)
 	}
