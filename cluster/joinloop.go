@@ -31,7 +31,6 @@ const (
 // group. A member that was in the group does not believe one answer; see status.RemovalCheck.
 type joinLoop struct {
 	*replica
-	elections  *elections
 	membership *membership
 	poller     *status.Poller
 	lastErr    string // that was logged
@@ -92,7 +91,7 @@ func isFinal(err error) bool {
 // reported or, while none has reported, in the configuration that this member knows itself.
 func (j *joinLoop) joined() bool {
 	has := j.poller.Reports.Place()
-	if has == nil || j.elections.current() != nil {
+	if has == nil || j.leadership() != nil {
 		for _, s := range j.servers() {
 			if s.ID == j.self {
 				has = &status.Place{Peer: string(s.Address), Voter: s.Suffrage == raft.Voter}
@@ -107,8 +106,8 @@ func (j *joinLoop) joined() bool {
 func (j *joinLoop) join(self score.NewMember) error {
 	ctx, cancel := context.WithTimeout(j.ctx, j.scaled(joinTimeout))
 	defer cancel()
-	if j.elections.current() != nil {
-		return j.membership.join(ctx, self)
+	if j.leadership() != nil {
+		return j.membership.Join(ctx, self)
 	}
 	body, err := json.Marshal(self)
 	if err != nil {
