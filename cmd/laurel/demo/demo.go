@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -224,9 +223,9 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 	var a agreement
 	first := ""
 	for _, f := range d.group.Frontends() {
-		body, revision, err := fetch(ctx, f.URL()+client.ScorePath(contestID))
+		body, revision, ok := fetch(ctx, f.URL()+client.ScorePath(contestID))
 		switch {
-		case err != nil:
+		case !ok:
 			a.silent = append(a.silent, f.ID)
 		case len(a.alike) == 0 || body == first:
 			first, a.revision = body, revision
@@ -239,22 +238,20 @@ func (d *demo) compare(ctx context.Context, contestID string) agreement {
 }
 
 // fetch reads a record from one frontend, without going on to another.
-func fetch(ctx context.Context, url string) (body, revision string, err error) {
+func fetch(ctx context.Context, url string) (body, revision string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", "", err
+		return "", "", false
 	}
-	c := http.Client{Timeout: 2 * time.Second}
-	resp, err := c.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", "", err
+		return "", "", false
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s", url, resp.Status)
-	}
-	return string(b), resp.Header.Get("Laurel-Revision"), err
+	b, err := io.ReadAll(resp.Body)
+	return string(b), resp.Header.Get("Laurel-Revision"), err == nil && resp.StatusCode == http.StatusOK
 }
 
 // reportFrontends prints what happens to the frontends, and the master afterwards, until
