@@ -293,12 +293,11 @@ func mark(v score.Decimal, resultType, unit string) string {
 	case resultType != "TIME" || unit != "s":
 		return strings.TrimSpace(v.String() + " " + unit)
 	}
-	d := time.Duration(v) * time.Millisecond
-	tenths := int64(d/(100*time.Millisecond)) % 10
-	if d < time.Hour {
-		return fmt.Sprintf("%d:%02d.%d", d/time.Minute, d/time.Second%60, tenths)
+	t := time.UnixMilli(int64(v)).UTC()
+	if h := int64(v) / 3_600_000; h > 0 {
+		return fmt.Sprintf("%d:%s", h, t.Format("04:05.0"))
 	}
-	return fmt.Sprintf("%d:%02d:%02d.%d", d/time.Hour, d/time.Minute%60, d/time.Second%60, tenths)
+	return t.Format("4:05.0")
 }
 
 // intro prints what runs and what to try.
